@@ -1,0 +1,1 @@
+"""Better thermal infrared trackers from unlabelled RGB-TIR pairs, by cross-modal distillation."""

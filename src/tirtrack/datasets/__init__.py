@@ -1,0 +1,1 @@
+"""Labelled sequences, one file a layout; ``synthetic`` is the embedded world."""

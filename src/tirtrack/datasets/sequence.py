@@ -1,0 +1,51 @@
+"""A labelled sequence: frames, and the annotation exactly as its data set stores it.
+
+A data set carries its *base*: 1 where the toolkits nominally count pixels from 1 (LSOTB-TIR,
+PTB-TIR, and by our declaration ``tir_video`` and the synthetic world), 0 elsewhere. Annotation and
+results are scored as stored; the shift to and from :class:`tirtrack.boxes.Box` happens in
+``evaluation/runner.py`` and nowhere else (metrics.md 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LabelledSequence:
+    """One sequence of a labelled data set.
+
+    Attributes:
+        name: unique in its data set.
+        annotation: ``[T,4]`` float64 xywh as stored, in the data set's base; a NaN row means
+            absent.
+        base: 0 or 1.
+        open_frames: opens the frames from the first on; each ``[H,W]`` or ``[H,W,3]`` RGB, at full
+            bit depth.
+        subset: the part of the data set it belongs to (``m3svd``), empty when there is one only.
+        attributes: published attributes (0 or 1), by name.
+        notes: other facts, such as how the boxes were made.
+    """
+
+    name: str
+    annotation: np.ndarray
+    base: int
+    open_frames: Callable[[], Iterator[np.ndarray]]
+    subset: str = ""
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.annotation)
+
+
+@dataclass(frozen=True)
+class LabelledDataset:
+    """A named set of sequences with the protocol that is its own."""
+
+    name: str
+    sequences: tuple[LabelledSequence, ...]
+    protocol: str

@@ -1,0 +1,1 @@
+"""The method, and the training that surrounds it."""

@@ -1,0 +1,1 @@
+"""Scores that agree with the official toolkits, and statistics beyond them."""

@@ -1,0 +1,141 @@
+"""Files that are either whole or not there, the folders that results go to, and hashes.
+
+Everything that tirtrack writes goes through :func:`atomic_path`: written under a temporary name
+beside the final one, flushed, renamed. A kill or a full disk leaves the old file, never half of
+the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tirtrack.errors import RequestError, StorageError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes ``path`` when the block ends without an error.
+
+    The temporary name keeps the suffix, so that writers which look at it (video, images) still
+    work.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"could not be written ({error.strerror or error})",
+            path,
+            "free some space or choose another --out",
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, indented, keys in the order given; NaN is refused (write ``None``)."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def new_folder(path: Path, *, force: bool = False) -> Path:
+    """An empty folder at ``path``.
+
+    Raises:
+        RequestError: it exists and holds something, and ``force`` was not given.
+    """
+    path = Path(path)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        if not force:
+            raise RequestError(
+                "exists already", path, "choose another --out, or give --force to replace it"
+            )
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"could not be made ({error.strerror})", path, "choose another --out"
+        ) from error
+    return path
+
+
+def new_file(path: Path, *, force: bool = False) -> Path:
+    """``path``, checked to be free to write.
+
+    Raises:
+        RequestError: it exists and ``force`` was not given, or its folder cannot be made.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise RequestError(
+            "exists already", path, "choose another --out, or give --force to replace it"
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"its folder could not be made ({error.strerror})", path, "choose another --out"
+        ) from error
+    return path
+
+
+def numbered_folder(parent: Path, name: str) -> Path:
+    """The first of ``parent/name-001``, ``-002``, ... that did not exist; now it does."""
+    number = 1
+    while True:
+        path = Path(parent) / f"{name}-{number:03d}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise RequestError(
+                f"could not be made ({error.strerror})", path, "choose another --out"
+            ) from error
+        else:
+            return path
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, as hex."""
+    with Path(path).open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def fingerprint(content: Any) -> str:
+    """A short hash (16 hex digits) of anything that JSON can hold; the order of keys does not
+    matter.
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, default=str).encode("utf-8")
+    ).hexdigest()[:16]

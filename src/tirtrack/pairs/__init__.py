@@ -1,0 +1,1 @@
+"""Unlabelled RGB-TIR pairs, and the ways to propose boxes in them."""

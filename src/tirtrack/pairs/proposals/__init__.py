@@ -1,0 +1,1 @@
+"""Ways to propose boxes without labels, one file a way."""

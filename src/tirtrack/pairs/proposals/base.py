@@ -1,0 +1,75 @@
+"""What proposes boxes without labels: (rgb, tir) -> boxes with a quality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+
+from tirtrack.boxes import Box
+from tirtrack.pairs.source import Pair
+
+
+class FoundIn(StrEnum):
+    """The modality in which a box was found."""
+
+    RGB = "rgb"
+    TIR = "tir"
+    BOTH = "both"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A pseudo-box, in pixels of the common frame of the pair.
+
+    Attributes:
+        box: where; for a box found in both modalities, the TIR box (siamese.md 5.9).
+        found_in: by which modality.
+        quality: 0 to 1; how likely a draw takes it. 1 agreed by both, 0.5 one modality alone
+            (siamese.md 5.9).
+        score: what the proposer thought, for ranking inside a pair; not comparable between
+            proposers.
+        way: name of the proposer: centre, random, saliency, detector.
+    """
+
+    box: Box
+    found_in: FoundIn
+    quality: float
+    score: float
+    way: str
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A box that was proposed and not used, and why (a closed list of short reasons)."""
+
+    box: Box
+    reason: str
+
+
+@dataclass(frozen=True)
+class ProposalSet:
+    """What one pair yielded."""
+
+    kept: Sequence[Proposal]
+    rejected: Sequence[Rejection]
+
+
+class Proposer(Protocol):
+    """A way to propose boxes for a pair."""
+
+    name: str
+
+    def propose(
+        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+    ) -> ProposalSet:
+        """Boxes of one pair, best first.
+
+        Args:
+            pair: both modalities on one pixel grid.
+            neighbours: a few pairs of the same recording near in time (motion), empty for stills.
+            rng: a stream of this pair's own; proposers that do not draw ignore it.
+        """

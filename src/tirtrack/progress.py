@@ -1,0 +1,18 @@
+"""How long work tells of itself: a callback. The library only calls it; ``cli/`` alone draws."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Called now and then by long work."""
+
+    def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """``done`` of ``total`` items of ``stage`` are finished; ``note`` is a short remark such
+        as the loss.
+        """
+
+
+def silent(stage: str, done: int, total: int, note: str = "") -> None:
+    """A progress callback that says nothing."""

@@ -1,0 +1,1 @@
+"""The HTML page: figures, tables, film strips."""

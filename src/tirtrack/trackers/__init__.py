@@ -1,0 +1,1 @@
+"""The online side: ``init(frame, box)``, ``update(frame)``."""

@@ -1,0 +1,74 @@
+"""The card of a weights file: what it is, where it came from, what may be done with it.
+
+One ``.safetensors`` file is one whole tracker; its card is JSON in the file's own metadata, under
+the key ``tirtrack``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TrainingSource(_Part):
+    """One source of training data, with its licence."""
+
+    name: str
+    licence: str
+    role: str = Field(description="what it was used for, in a few words")
+
+
+class StartedFrom(_Part):
+    """The weights that training began from."""
+
+    name: str
+    sha256: str
+    licence: str
+    url: str = ""
+    training_data: str = Field(
+        default="", description="data sets that the start weights were trained on, as published"
+    )
+
+
+class Calibration(_Part):
+    """Numbers of the score: ``sigmoid((centre - entropy) / scale) * sigmoid((margin -
+    margin_centre) / margin_scale)``.
+
+    Fitted on data that may be tuned on (siamese.md 6); ``fitted_on`` says which.
+    """
+
+    centre: float
+    scale: float
+    margin_centre: float
+    margin_scale: float
+    uncertain_below: float
+    lost_below: float
+    lost_after_frames: int
+    fitted_on: str
+
+
+class Card(_Part):
+    """What stands in the metadata of a weights file."""
+
+    format_version: Literal[1] = 1
+    name: str
+    architecture: str
+    modality: Literal["rgb", "tir"]
+    licence: str
+    summary: str = ""
+    preset: str = "default"
+    normaliser: str = "adaptive"
+    started_from: list[StartedFrom] = []
+    training_data: list[TrainingSource] = []
+    calibration: Calibration | None = None
+    scores: dict[str, float] = Field(
+        default={}, description="scores, each under the name of its set and protocol"
+    )
+    made_with: dict[str, str] = Field(
+        default={}, description="versions, seed, fingerprint, command"
+    )
