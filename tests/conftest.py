@@ -1,0 +1,25 @@
+"""Fixtures for every test: where the shared reference data lie, and a cache of the test's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden numbers and real data; skips where it is missing."""
+    folder = Path(os.environ.get("TIRTRACK_SHARED", REPOSITORY.parent / "shared"))
+    if not (folder / "golden").is_dir():
+        pytest.skip("the shared folder (golden numbers, real data) is not beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests never read or fill the user's cache."""
+    os.environ["TIRTRACK_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "tirtrack-cache")
