@@ -1,0 +1,455 @@
+"""NanoTrack V2 and V3, the Siamese family: half a million parameters, real time on one CPU core.
+
+Both branches run the same small backbone. Its features of the template *are* the target model; the
+head correlates them with the features of the search patch and says, for every cell of a map, how
+much more it looks like target than like background, and how far the four sides of the box are
+away. Nothing of the target is learnt online.
+
+The modules carry the names of the published checkpoints (HonglinChu/SiamTrackers, Apache-2.0), so
+that their ``state_dict`` keys are the keys of the files. Read :class:`NanoTrack` first; below it
+stand the two heads, then the parts, then the tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tirtrack.networks.two_branch import (
+    DenseBoxes,
+    Response,
+    ScoreKind,
+    TargetModel,
+    cell_centres,
+)
+
+TEMPLATE_CELLS = 8  # a template patch of 127 px gives 8x8 cells
+TEMPLATE_MAPS = TEMPLATE_CELLS**2  # pixel-wise correlation: one map for each template cell
+HEAD_WIDTH = 96
+TOWER_UNITS = 6
+
+
+class NanoTrack(nn.Module):
+    """A backbone, and a head that compares the features of template and search patch.
+
+    Implements :class:`tirtrack.networks.two_branch.TwoBranchNetwork`. The target model is one
+    filter, the template features ``[S,C,8,8]``; scores are margins, boxes are dense.
+
+    Args:
+        backbone: patches ``[B,3,D,D]``, normalised, to features ``[B,C,H,W]``.
+        head: template and search features to logits and distances.
+        cells: cells a side of the score map, ``n``: 16 for V2, 15 for V3.
+    """
+
+    reference_side = 127
+    test_side = 255
+    stride = 16
+
+    def __init__(self, backbone: Backbone, head: HeadV2 | HeadV3, *, cells: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.ban_head = head
+        self.cells = cells
+
+    def normalise(self, patches: Tensor) -> Tensor:
+        """``[...,3,D,D]`` RGB in [0, 1] as BGR grey levels 0..255; 8-bit levels come back exact."""
+        return patches.flip(-3) * 255.0
+
+    def features(self, patches: Tensor) -> list[Tensor]:
+        """Backbone features of patches ``[N,S,3,D,D]``: one ``[N,S,C,H,W]``.
+
+        Raises:
+            ValueError: the patches have another shape.
+        """
+        if patches.ndim != 5 or patches.shape[2] != 3:
+            raise ValueError(f"patches must be [N,S,3,D,D], got {list(patches.shape)}")
+        flat = self.backbone(self.normalise(patches.flatten(0, 1)))  # [B,C,H,W], b = n * S + s
+        return [_split(flat, patches.shape[:2])]
+
+    def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
+        """Template features ``[1,S,C,8,8]`` are the target model.
+
+        Args:
+            features: from :meth:`features`.
+            boxes_patch: unused; the template is cut around the target with a fixed context, so
+                the patch itself says where and how large the target is.
+
+        Raises:
+            ValueError: more than one reference image, or not 8x8 cells.
+        """
+        (template,) = features
+        if template.shape[0] != 1:
+            raise ValueError(
+                f"a Siamese network takes one reference image, N must be 1, got {template.shape[0]}"
+            )
+        if template.shape[-2:] != (TEMPLATE_CELLS, TEMPLATE_CELLS):
+            raise ValueError(
+                f"template features must have 8x8 cells (a patch of {self.reference_side} px), "
+                f"got {list(template.shape[-2:])}"
+            )
+        return TargetModel(filters=[template[0]])
+
+    def respond_from(
+        self, target: TargetModel, features: list[Tensor], proposals: Tensor | None = None
+    ) -> Response:
+        """Margins ``[M,S,n,n]`` and dense boxes ``[M,S,4,n,n]`` from search features.
+
+        Raises:
+            ValueError: proposals were given, or target and features are of different sequences.
+        """
+        if proposals is not None:
+            raise ValueError("a Siamese network has a box at every cell, proposals must be None")
+        (search,) = features  # [M,S,C,16,16]
+        (template,) = target.filters  # [S,C,8,8]
+        if search.shape[1] != template.shape[0]:
+            raise ValueError(
+                f"the target model is of {template.shape[0]} sequences, the features of "
+                f"{search.shape[1]}"
+            )
+        templates = template.expand(search.shape[0], *template.shape)  # [M,S,C,8,8]
+        logits, ltrb = self.head(templates.flatten(0, 1), search.flatten(0, 1))
+        margin = logits[:, 1] - logits[:, 0]
+        shape = search.shape[:2]
+        return Response(
+            scores=[_split(margin, shape)],
+            score_kind=ScoreKind.MARGIN,
+            boxes=DenseBoxes(_split(self.boxes_from(ltrb), shape)),
+        )
+
+    def reference(self, patches: Tensor, boxes_patch: Tensor) -> TargetModel:
+        """Target model of template patches ``[1,S,3,127,127]``; see :meth:`reference_from`."""
+        return self.reference_from(self.features(patches), boxes_patch)
+
+    def respond(
+        self, target: TargetModel, patches: Tensor, proposals: Tensor | None = None
+    ) -> Response:
+        """The answer to search patches ``[M,S,3,255,255]``; see :meth:`respond_from`."""
+        return self.respond_from(target, self.features(patches), proposals)
+
+    def head(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        """The head on plain features.
+
+        Args:
+            template: ``[B,C,8,8]``.
+            search: ``[B,C,16,16]``.
+
+        Returns:
+            Logits ``[B,2,n,n]``, channel 1 is the target; distances ``[B,4,n,n]`` of left, top,
+            right and bottom side from the cell, patch pixels, all positive.
+        """
+        logits, ltrb = self.ban_head(template, search)
+        return logits, ltrb
+
+    def boxes_from(self, ltrb: Tensor) -> Tensor:
+        """Distances ``[B,4,n,n]`` as boxes ``[B,4,n,n]`` xywh, pixels of the search patch."""
+        centres = cell_centres(self.cells, self.stride, self.test_side, device=ltrb.device)
+        left_top, right_bottom = ltrb[:, :2], ltrb[:, 2:]
+        return torch.cat([centres.to(ltrb.dtype) - left_top, left_top + right_bottom], dim=1)
+
+    def components(self) -> dict[str, list[nn.Parameter]]:
+        """Every parameter once: ``backbone``, ``target_filter`` (class side), ``box_estimator``."""
+        return {
+            component: [p for module in self.modules_of(component) for p in module.parameters()]
+            for component in ("backbone", "target_filter", "box_estimator")
+        }
+
+    def modules_of(self, component: str) -> list[nn.Module]:
+        """The modules of a component.
+
+        Raises:
+            ValueError: this family has no such component.
+        """
+        if component == "backbone":
+            return [self.backbone]
+        sides = {"target_filter": self.ban_head.CLASS_SIDE, "box_estimator": self.ban_head.BOX_SIDE}
+        if component not in sides:
+            raise ValueError(
+                f'no component "{component}" in a Siamese network; it has backbone, '
+                "target_filter, box_estimator"
+            )
+        return [self.ban_head.get_submodule(name) for name in sides[component]]
+
+
+class HeadV2(nn.Module):
+    """The head of V2: pixel-wise correlation, then a tower, for each side by itself."""
+
+    CLASS_SIDE = ("corr_pw_cls", "cls_pw_tower", "cls_pred")
+    BOX_SIDE = ("corr_pw_reg", "bbox_pw_tower", "bbox_pred")
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.corr_pw_cls = PixelwiseCorrelation(channels)
+        self.corr_pw_reg = PixelwiseCorrelation(channels)
+        self.cls_pw_tower = _tower_v2(TEMPLATE_MAPS, width)
+        self.bbox_pw_tower = _tower_v2(TEMPLATE_MAPS, width)
+        self.cls_pred = nn.Sequential(nn.Conv2d(width, 2, 1))
+        self.bbox_pred = nn.Sequential(nn.Conv2d(width, 4, 1))
+
+    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B,C,8,8]`` and ``[B,C,16,16]`` to logits ``[B,2,16,16]``, ltrb ``[B,4,16,16]``."""
+        logits = self.cls_pred(self.cls_pw_tower(self.corr_pw_cls(template, search)))
+        log_ltrb = self.bbox_pred(self.bbox_pw_tower(self.corr_pw_reg(template, search)))
+        return logits, log_ltrb.exp()
+
+
+class HeadV3(nn.Module):
+    """The head of V3: pixel-wise and depthwise correlation joined, then a tower, for each side."""
+
+    CLASS_SIDE = ("corr_pw_cls", "corr_dw_cls", "down_cls", "cls_tower", "cls_logits")
+    BOX_SIDE = ("corr_pw_reg", "corr_dw_reg", "down_reg", "bbox_tower", "bbox_pred")
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.corr_pw_cls = PixelwiseCorrelation(channels, shrink=True)
+        self.corr_pw_reg = PixelwiseCorrelation(channels, shrink=True)
+        self.corr_dw_cls = DepthwiseCorrelation(channels)
+        self.corr_dw_reg = DepthwiseCorrelation(channels)
+        self.down_cls = nn.Sequential(nn.Conv2d(TEMPLATE_MAPS + channels, width, 1))
+        self.down_reg = nn.Sequential(nn.Conv2d(TEMPLATE_MAPS + channels, width, 1))
+        self.cls_tower = _tower_v3(width)
+        self.bbox_tower = _tower_v3(width)
+        self.cls_logits = nn.Sequential(nn.Conv2d(width, 2, 1))
+        self.bbox_pred = nn.Sequential(nn.Conv2d(width, 4, 1))
+
+    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B,C,8,8]`` and ``[B,C,16,16]`` to logits ``[B,2,15,15]``, ltrb ``[B,4,15,15]``."""
+        cls_maps = [self.corr_pw_cls(template, search), self.corr_dw_cls(template, search)]
+        reg_maps = [self.corr_pw_reg(template, search), self.corr_dw_reg(template, search)]
+        logits = self.cls_logits(self.cls_tower(self.down_cls(torch.cat(cls_maps, dim=1))))
+        log_ltrb = self.bbox_pred(self.bbox_tower(self.down_reg(torch.cat(reg_maps, dim=1))))
+        return logits, log_ltrb.exp()
+
+
+class PixelwiseCorrelation(nn.Module):
+    """Each of the 64 template cells as a 1x1 filter: ``[B,C,8,8]``, ``[B,C,16,16]`` to 64 maps.
+
+    Args:
+        channels: of the features.
+        shrink: end with a 2x2 convolution that makes 15x15 cells of 16x16 (V3).
+    """
+
+    def __init__(self, channels: int, *, shrink: bool = False) -> None:
+        super().__init__()
+        self.conv_kernel = _projection(channels)
+        self.conv_search = _projection(channels)
+        self.CA_layer = ChannelAttention(TEMPLATE_MAPS)
+        self.conv = _shrink(TEMPLATE_MAPS) if shrink else nn.Identity()
+
+    def forward(self, template: Tensor, search: Tensor) -> Tensor:
+        """``[B,64,16,16]``, or ``[B,64,15,15]`` when shrinking; map p belongs to template cell p,
+        row-major.
+        """
+        kernels = self.conv_kernel(template).flatten(2)  # [B,C,64]
+        features = self.conv_search(search)  # [B,C,16,16]
+        maps = kernels.transpose(1, 2) @ features.flatten(2)  # [B,64,256]
+        maps = self.CA_layer(maps.reshape(*maps.shape[:2], *features.shape[2:]))
+        return self.conv(maps)  # type: ignore[no-any-return]
+
+
+class DepthwiseCorrelation(nn.Module):
+    """The middle 4x4 template cells as a filter of each channel: ``[B,C,16,16]`` to 15x15."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_kernel = _projection(channels)
+        self.conv_search = _projection(channels)
+
+    def forward(self, template: Tensor, search: Tensor) -> Tensor:
+        """``[B,C,15,15]``."""
+        kernels = self.conv_kernel(template[:, :, 2:6, 2:6])  # [B,C,4,4]
+        features = self.conv_search(search)  # [B,C,16,16]
+        shape = kernels.shape[:2]
+        maps = F.conv2d(
+            features.flatten(0, 1)[None],  # [1,B*C,16,16]
+            kernels.flatten(0, 1)[:, None],  # [B*C,1,4,4]
+            padding=1,
+            groups=shape[0] * shape[1],
+        )
+        return _split(maps[0], shape)
+
+
+class ChannelAttention(nn.Module):
+    """Every map weighted in (0, 1) by what the means of all maps say."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, channels, 1)
+        self.fc2 = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``[B,C,H,W]``, the same shape."""
+        means = maps.mean(dim=(2, 3), keepdim=True)
+        weights: Tensor = self.fc2(self.fc1(means).relu()).sigmoid()
+        return maps * weights
+
+
+class Backbone(nn.Module):
+    """MobileNetV3-like features at stride 16: ``[B,3,D,D]`` to ``[B,C,H,W]``; 127 px give 8 cells,
+    255 px give 16.
+    """
+
+    def __init__(self, stem: int, blocks: tuple[Block, ...]) -> None:
+        super().__init__()
+        first = nn.Sequential(
+            nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(stem),
+            nn.Hardswish(),
+        )
+        widths = [stem, *(block.out for block in blocks)]
+        rest = [InvertedResidual(*pair) for pair in zip(widths[:-1], blocks, strict=True)]
+        self.features = nn.Sequential(first, *rest)
+        self.channels = widths[-1]
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches as :meth:`NanoTrack.normalise` makes them."""
+        return self.features(patches)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One inverted residual block: kernel side, inner width, output width, width of the squeeze
+    (0: none), stride, activation.
+    """
+
+    kernel: int
+    hidden: int
+    out: int
+    squeeze: int
+    stride: int
+    activation: type[nn.Module]
+
+
+class InvertedResidual(nn.Module):
+    """Widen (unless the width stays), depthwise convolution, squeeze, narrow; plus the input where
+    shapes allow.
+    """
+
+    def __init__(self, width: int, block: Block) -> None:
+        super().__init__()
+        hidden = block.hidden
+        depthwise = [
+            nn.Conv2d(
+                *(hidden, hidden, block.kernel, block.stride, block.kernel // 2),
+                groups=hidden,
+                bias=False,
+            ),
+            nn.BatchNorm2d(hidden),
+        ]
+        squeeze = SqueezeExcitation(hidden, block.squeeze) if block.squeeze else nn.Identity()
+        narrow = [nn.Conv2d(hidden, block.out, 1, bias=False), nn.BatchNorm2d(block.out)]
+        if hidden == width:
+            layers = [*depthwise, block.activation(), squeeze, *narrow]
+        else:
+            widen = [nn.Conv2d(width, hidden, 1, bias=False), nn.BatchNorm2d(hidden)]
+            # The published order: batch norm, squeeze, and only then the activation.
+            layers = [*widen, block.activation(), *depthwise, squeeze, block.activation(), *narrow]
+        self.conv = nn.Sequential(*layers)
+        self.identity = block.stride == 1 and width == block.out
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B,C,H,W]`` to ``[B,C',H/stride,W/stride]``."""
+        out: Tensor = self.conv(features)
+        return features + out if self.identity else out
+
+
+class SqueezeExcitation(nn.Module):
+    """Every channel weighted in [0, 1] by what the means of all channels say."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(
+            nn.Linear(channels, squeezed),
+            nn.ReLU(),
+            nn.Linear(squeezed, channels),
+            nn.Hardsigmoid(),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B,C,H,W]``, the same shape."""
+        weights: Tensor = self.fc(features.mean(dim=(2, 3)))
+        return features * weights[:, :, None, None]
+
+
+def _split(flat: Tensor, shape: torch.Size) -> Tensor:
+    """The first axis as the axes of ``shape``: ``[N*S,...]`` to ``[N,S,...]``."""
+    return flat.reshape(*shape, *flat.shape[1:])
+
+
+def _projection(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels))
+
+
+def _shrink(maps: int) -> nn.Sequential:
+    """16x16 to 15x15 cells, so that the middle cell stands on the middle of the patch."""
+    return nn.Sequential(
+        nn.Conv2d(maps, maps, 2, groups=maps, bias=False),
+        nn.BatchNorm2d(maps),
+        nn.ReLU6(),
+        nn.Conv2d(maps, maps, 1),
+        nn.BatchNorm2d(maps),
+    )
+
+
+def _tower_v2(maps: int, width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inside in [maps] + [width] * (TOWER_UNITS - 1):
+        layers += [
+            nn.Conv2d(inside, inside, 3, padding=1, groups=inside, bias=False),
+            nn.Conv2d(inside, width, 1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU6(),
+        ]
+    return nn.Sequential(*layers)
+
+
+def _tower_v3(width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for _ in range(TOWER_UNITS):
+        layers += [
+            nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU6(),
+            nn.Conv2d(width, width, 1, bias=False),
+            nn.BatchNorm2d(width),  # no activation behind it
+        ]
+    return nn.Sequential(*layers)
+
+
+_STEM = 16
+_BLOCKS_V2 = (
+    Block(3, 16, 16, 8, 2, nn.ReLU),
+    Block(3, 72, 24, 0, 2, nn.ReLU),
+    Block(3, 88, 24, 0, 1, nn.ReLU),
+    Block(5, 96, 40, 24, 2, nn.Hardswish),
+    Block(5, 240, 40, 64, 1, nn.Hardswish),
+    Block(5, 240, 40, 64, 1, nn.Hardswish),
+    Block(5, 120, 48, 32, 1, nn.Hardswish),
+    Block(5, 144, 48, 40, 1, nn.Hardswish),
+)
+_BLOCKS_V3 = (*_BLOCKS_V2, Block(5, 288, 96, 72, 1, nn.Hardswish))
+
+_TINY_STEM = 4
+_TINY_HEAD_WIDTH = 8
+_TINY_BLOCKS = (
+    Block(3, 4, 4, 2, 2, nn.ReLU),
+    Block(3, 8, 4, 0, 2, nn.ReLU),
+    Block(5, 8, 8, 2, 2, nn.Hardswish),
+    Block(5, 16, 8, 4, 1, nn.Hardswish),
+)
+
+
+def nanotrack_v2(*, tiny: bool = False) -> NanoTrack:
+    """V2: 48 channels, 16x16 cells; ``tiny`` has the same parts with few channels."""
+    backbone = Backbone(_TINY_STEM, _TINY_BLOCKS) if tiny else Backbone(_STEM, _BLOCKS_V2)
+    head = HeadV2(backbone.channels, _TINY_HEAD_WIDTH if tiny else HEAD_WIDTH)
+    return NanoTrack(backbone, head, cells=16)
+
+
+def nanotrack_v3(*, tiny: bool = False) -> NanoTrack:
+    """V3: 96 channels, 15x15 cells; ``tiny`` has the same parts with few channels."""
+    backbone = Backbone(_TINY_STEM, _TINY_BLOCKS) if tiny else Backbone(_STEM, _BLOCKS_V3)
+    head = HeadV3(backbone.channels, _TINY_HEAD_WIDTH if tiny else HEAD_WIDTH)
+    return NanoTrack(backbone, head, cells=15)
