@@ -1,0 +1,100 @@
+"""Training samples in the form that the method takes: both modalities, cut by the same crops.
+
+There is no field that could hold an annotation: boxes are pseudo-boxes, found by the way of
+proposing that the recipe names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tirtrack.distillation.settings import Modality
+from tirtrack.networks.two_branch import TwoBranchNetwork
+
+
+@dataclass(frozen=True)
+class View:
+    """What one branch sees in one modality: patches, or a frozen backbone's features of them.
+
+    Attributes:
+        patches: ``[N,S,3,D,D]`` float32 RGB order in [0, 1], or ``None``.
+        features: list of ``[N,S,C,H,W]``, or ``None``; they come first where both are there.
+    """
+
+    patches: Tensor | None = None
+    features: list[Tensor] | None = None
+
+    def seen_by(self, network: TwoBranchNetwork) -> list[Tensor]:
+        """The backbone's features: those that were kept, or computed now."""
+        if self.features is not None:
+            return self.features
+        if self.patches is None:
+            raise ValueError("a view must hold patches or features, got neither")
+        return network.features(self.patches)
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One branch's images of ``S`` samples.
+
+    Attributes:
+        boxes_patch: ``[N,S,4]`` float32 xywh, the pseudo-box in pixels of the patch.
+        rgb: the crops of the RGB frames; ``None`` where no direction needs them.
+        tir: the same crops of the TIR frames.
+        proposals: ``[N,S,P,4]`` for networks that rate proposals, else ``None``.
+    """
+
+    boxes_patch: Tensor
+    rgb: View | None
+    tir: View | None
+    proposals: Tensor | None = None
+
+    def view(self, modality: Modality) -> View:
+        """What this branch sees in a modality.
+
+        Raises:
+            ValueError: it was not cut.
+        """
+        view = self.rgb if modality is Modality.RGB else self.tir
+        if view is None:
+            raise ValueError(f"the batch holds no {modality} view of this branch")
+        return view
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """``S`` samples of a step.
+
+    Attributes:
+        reference: with the target at the middle (up to jitter).
+        test: where the target is sought.
+        quality: ``[S]`` of the pseudo-boxes.
+        present: ``[S]`` bool; false where the test patch does not show the target (negative pair).
+        accepted: ``[S]`` bool; whether the teacher found the target (siamese.md 5.6).
+        keys: one a sample, for messages.
+        plain: the same crops without augmentation, for the teacher; ``None`` when there was none.
+    """
+
+    reference: Branch
+    test: Branch
+    quality: Tensor
+    present: Tensor
+    accepted: Tensor
+    keys: tuple[str, ...]
+    plain: PairBatch | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def for_teacher(self) -> PairBatch:
+        """What the teacher sees."""
+        return self if self.plain is None else self.plain
+
+    @property
+    def trusted(self) -> Tensor:
+        """``[S]`` bool: samples on which the teacher's answer may be matched."""
+        return torch.logical_and(self.present, self.accepted)

@@ -1,0 +1,249 @@
+"""What a recipe may say: every number of an experiment, typed, closed and complete.
+
+Models only; :mod:`tirtrack.distillation.recipe` reads files. The defaults written here are those of
+the recipe ``mixed`` (siamese.md 5.7 to 5.9) and stand nowhere else: a recipe file says only its
+difference.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tirtrack.pairs.proposals.base import FoundIn
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=0)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+Option = bool | int | float | str | list[str]
+
+
+class Modality(StrEnum):
+    """What a camera measures."""
+
+    RGB = "rgb"
+    TIR = "tir"
+
+
+class Direction(StrEnum):
+    """Which modality each branch of the student sees: ``REFERENCE_to_TEST``."""
+
+    TIR_TO_TIR = "tir_to_tir"
+    RGB_TO_TIR = "rgb_to_tir"
+    TIR_TO_RGB = "tir_to_rgb"
+    RGB_TO_RGB = "rgb_to_rgb"
+
+    @property
+    def reference(self) -> Modality:
+        """What the reference branch sees."""
+        return Modality(self.value.split("_to_")[0])
+
+    @property
+    def test(self) -> Modality:
+        """What the test branch sees."""
+        return Modality(self.value.split("_to_")[1])
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether the branches see different modalities."""
+        return self.reference is not self.test
+
+
+class Settings(BaseModel):
+    """Strict and frozen: an unknown key or a value of another type is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Proposals(Settings):
+    """Which way of proposing boxes, and its own options."""
+
+    way: str = "saliency"
+    options: dict[str, Option] = {}
+
+
+class Boxes(Settings):
+    """Which pseudo-boxes are used, and how often each kind is drawn (siamese.md 5.9)."""
+
+    found_in: Annotated[list[FoundIn], Field(min_length=1)] = list(FoundIn)
+    quality: dict[FoundIn, NotNegative] = {FoundIn.BOTH: 1.0, FoundIn.TIR: 0.5, FoundIn.RGB: 0.5}
+    only_where_found: bool = Field(
+        default=True,
+        description="a box of one modality alone serves only directions that see this modality",
+    )
+
+
+class Term(Settings):
+    """One part of the loss (``cross_modal.TERMS``)."""
+
+    name: Literal[
+        "cross_supervision", "score", "boxes", "filter", "filter_search", "modulation", "energy"
+    ]
+    weight: Positive = 1.0
+    directions: list[Direction] | None = Field(
+        default=None, description="only in these; in all that the term serves when left out"
+    )
+    temperature: Positive = Field(default=1.0, description="of the term score")
+    form: Literal["iou", "smooth_l1"] = Field(default="iou", description="of the term boxes")
+
+
+class Teacher(Settings):
+    """The frozen teacher: what it sees, and when it is trusted (siamese.md 5.6)."""
+
+    modality: Modality = Modality.RGB
+    require: bool = Field(default=True, description="samples that the teacher fails are not used")
+    tir_boxes_on_tir: bool = Field(
+        default=True, description="a box found in TIR alone is checked on TIR"
+    )
+    max_distance_cells: Positive = 1.5
+    min_iou: Share = 0.5
+    min_iou_by_way: dict[str, Share] = {"random": 0.3, "centre": 0.3}
+    min_probability: Share = 0.98
+    warn_below: Share = Field(default=0.5, description="a pass rate under this is a warning")
+
+
+class BranchJitter(Settings):
+    """Centre shift in patch pixels per axis, uniform in +-``shift``; scale ``exp(U(+-scale))``."""
+
+    shift: Annotated[float, Field(ge=0.0, le=112.0)]
+    scale: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Jitter(Settings):
+    """Of both branches (siamese.md 5.8)."""
+
+    reference: BranchJitter = BranchJitter(shift=4.0, scale=0.05)
+    test: BranchJitter = BranchJitter(shift=64.0, scale=0.18)
+
+
+class Photometric(Settings):
+    """What is done to grey levels, one draw a sample; nothing by default."""
+
+    grey: Share = Field(default=0.0, description="share made grey")
+    invert: Share = Field(default=0.0, description="share turned from white-hot to black-hot")
+    gamma: Annotated[float, Field(ge=0.0, le=3.0)] = Field(
+        default=0.0, description="gamma = 2 ** U(+-this)"
+    )
+    gain: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(default=0.0, description="1 + U(+-this)")
+    offset: Annotated[float, Field(ge=0.0, le=255.0)] = Field(
+        default=0.0, description="U(+-this) grey levels"
+    )
+    blur: Share = Field(default=0.0, description="share blurred")
+    blur_sigma: Positive = Field(default=2.0, description="largest sigma, patch pixels")
+    noise: NotNegative = Field(default=0.0, description="largest sigma, grey levels")
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing can change."""
+        return not any(
+            (self.grey, self.invert, self.gamma, self.gain, self.offset, self.blur, self.noise)
+        )
+
+
+class Augmentation(Settings):
+    """Of what the student sees; the teacher sees the crops as they are."""
+
+    rgb: Photometric = Photometric()
+    tir: Photometric = Photometric()
+
+
+class Training(Settings):
+    """What is trained, and how (siamese.md 5.7)."""
+
+    components: dict[str, Positive] = Field(
+        default={"target_filter": 1.0, "box_estimator": 1.0},
+        description="component to its part of the rate; all others stay frozen",
+    )
+    batch_norm: Literal["frozen", "adapt", "re_estimate", "train"] = Field(
+        default="frozen",
+        description="frozen: published statistics; train: of the batch; adapt: train, then "
+        "re_estimate; re_estimate: anew on TIR crops at the end",
+    )
+    batch_norm_samples: AtLeastOne = 640
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    rate: Positive = 1.0e-4
+    momentum: Share = Field(default=0.9, description="of sgd")
+    weight_decay: NotNegative = 1.0e-4
+    steps: Count = 200
+    batch: AtLeastOne = 16
+    warm_up: Count = Field(default=20, description="steps of linear warm-up, then cosine to 0")
+    clip_norm: Positive = 10.0
+    checkpoint_every: AtLeastOne = 25
+
+
+class HeldBack(Settings):
+    """What diagnostics look at and training does not."""
+
+    share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        default=0.2, description="of the recordings, whole ones; of the last frames where only one"
+    )
+    samples: Count = 200
+
+
+class _Recipe(Settings):
+    format: Literal[1] = 1
+    name: str = ""
+    summary: str = ""
+
+
+class CrossModalRecipe(_Recipe):
+    """A distillation from unlabelled pairs; the defaults are the recipe ``mixed``."""
+
+    kind: Literal["cross_modal"] = "cross_modal"
+    proposals: Proposals = Proposals()
+    boxes: Boxes = Boxes()
+    normaliser: str = Field(default="adaptive", description="of 16-bit TIR, tirtrack.thermal")
+    directions: Annotated[dict[Direction, Positive], Field(min_length=1)] = Field(
+        default={
+            Direction.TIR_TO_TIR: 0.5,
+            Direction.RGB_TO_TIR: 0.25,
+            Direction.TIR_TO_RGB: 0.25,
+        },
+        description="share of the samples; any positive numbers, their sum counts as one",
+    )
+    terms: list[Term] = [Term(name="cross_supervision")]
+    negatives: Share = Field(default=0.2, description="share of samples without the target")
+    teacher: Teacher = Teacher()
+    jitter: Jitter = Jitter()
+    augmentation: Augmentation = Augmentation()
+    training: Training = Training()
+    pool: AtLeastOne = Field(default=1000, description="samples drawn once and kept")
+    held_back: HeldBack = HeldBack()
+
+    @model_validator(mode="after")
+    def _terms_where_there_is_a_gradient(self) -> CrossModalRecipe:
+        if self.training.steps and not self.terms:
+            raise ValueError("training has steps and no term; give a term or steps: 0")
+        return self
+
+
+class SupervisedRecipe(_Recipe):
+    """Training or continuing an RGB baseline on labelled RGB (``supervised.py``)."""
+
+    kind: Literal["supervised"]
+    augmentation: Photometric = Photometric()
+    negatives: Share = 0.2
+    jitter: Jitter = Jitter()
+    max_gap: AtLeastOne = Field(default=30, description="frames from template to search, videos")
+    stills: Share = Field(default=0.5, description="share of samples from stills, where both are")
+    pool: AtLeastOne = Field(default=1024, description="samples cut at a time and shuffled")
+    held_out: HeldBack = HeldBack(share=0.15, samples=400)
+    training: Training = Training(
+        components={"target_filter": 1.0, "box_estimator": 1.0, "backbone": 1.0 / 3.0}
+    )
+
+
+class TrackerRecipe(_Recipe):
+    """The start weights untouched, under another tracker preset or with other options."""
+
+    kind: Literal["tracker"]
+    preset: str = "default"
+    overrides: dict[str, bool | int | float | str] = {}
+    normaliser: str = ""
+
+
+Recipe = CrossModalRecipe | SupervisedRecipe | TrackerRecipe

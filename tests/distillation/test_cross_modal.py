@@ -1,0 +1,365 @@
+"""The method's formulas against stored numbers, and the laws that they must obey."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tirtrack.distillation.cross_modal import (
+    TERMS,
+    Answer,
+    answer,
+    boxes,
+    cell_labels,
+    cross_supervision,
+    filter_,
+    filter_search,
+    label_loss,
+    score,
+    self_check,
+    serves,
+    step_loss,
+    teacher_answer,
+)
+from tirtrack.distillation.pair_batch import Branch, PairBatch, View
+from tirtrack.distillation.settings import Direction, Modality, Teacher, Term
+from tirtrack.errors import RecipeError
+from tirtrack.networks import registry
+from tirtrack.networks.two_branch import (
+    DenseBoxes,
+    Energies,
+    EnergyKind,
+    Response,
+    ScoreKind,
+    TargetModel,
+    cell_centres,
+)
+
+STRIDE = 16
+RELATIVE = 1e-9
+
+
+@pytest.fixture(scope="module")
+def labels(shared: Path) -> dict[str, np.ndarray]:
+    with np.load(shared / "golden" / "nanotrack" / "labels.npz") as stored:
+        return dict(stored)
+
+
+@pytest.fixture(scope="module")
+def outputs(shared: Path) -> list[tuple[Tensor, Tensor]]:
+    """(logits, ltrb) of network_v3.npz, image 0 and 1, float64."""
+    with np.load(shared / "golden" / "nanotrack" / "network_v3.npz") as stored:
+        return [
+            tuple(torch.from_numpy(stored[f"{part}_{k}"]).double() for part in ("logits", "ltrb"))
+            for k in (0, 1)
+        ]
+
+
+def centres_of(cells: int) -> Tensor:
+    return cell_centres(cells, STRIDE, 255).double()
+
+
+def boxes_in_patch(relative_cxcywh: np.ndarray) -> Tensor:
+    """Boxes relative to the patch centre, as xywh in patch pixels: ``[1,S,4]``."""
+    cx, cy, w, h = np.asarray(relative_cxcywh, dtype=np.float64).T
+    return torch.from_numpy(np.stack([cx - w / 2 + 127.5, cy - h / 2 + 127.5, w, h], axis=1))[None]
+
+
+def answer_of(outputs: list[tuple[Tensor, Tensor]]) -> Answer:
+    logits = torch.stack([part[0] for part in outputs])  # [S,2,n,n]
+    ltrb = torch.stack([part[1] for part in outputs])
+    centres = centres_of(logits.shape[-1])
+    dense = torch.cat([centres - ltrb[:, :2], ltrb[:, :2] + ltrb[:, 2:]], dim=1)
+    response = Response(
+        [(logits[:, 1] - logits[:, 0])[None]], ScoreKind.MARGIN, DenseBoxes(dense[None])
+    )
+    return Answer(TargetModel([]), response, [], centres, STRIDE)
+
+
+def batch_of(boxes_patch: Tensor) -> PairBatch:
+    count = boxes_patch.shape[1]
+    branch = Branch(boxes_patch, None, None)
+    yes = torch.ones(count, dtype=torch.bool)
+    keys = tuple(f"pair/{index}" for index in range(count))
+    return PairBatch(branch, branch, torch.ones(count), yes, yes, keys)
+
+
+@pytest.mark.parametrize("cells", [15, 16])
+def test_cell_labels_agree_with_the_stored_maps(labels, cells):
+    positions = boxes_in_patch(labels["boxes"])
+    ours = cell_labels(positions, torch.ones(6, dtype=torch.bool), centres_of(cells))
+    np.testing.assert_array_equal(ours[0].numpy(), labels[f"ours_{cells}"])
+
+
+def test_cross_supervision_agrees_with_the_stored_loss(labels, outputs):
+    positions = boxes_in_patch(labels["boxes"][:2])
+    classification, box = label_loss(answer_of(outputs), positions, torch.ones(2, dtype=torch.bool))
+    assert classification.item() == pytest.approx(float(labels["cross_cls"]), rel=RELATIVE)
+    assert box.item() == pytest.approx(float(labels["cross_box"]), rel=RELATIVE)
+
+
+@pytest.mark.parametrize("temperature", [1, 2])
+def test_score_agrees_with_the_stored_loss(labels, outputs, temperature):
+    term = Term(name="score", temperature=float(temperature))
+    student, teacher = answer_of(outputs), answer_of(outputs[::-1])
+    loss = score(student, teacher, batch_of(boxes_in_patch(labels["boxes"][:2])), term)
+    expected = float(labels[f"soft_score_tau{temperature}"])
+    assert loss.item() == pytest.approx(expected, rel=RELATIVE)
+
+
+def test_boxes_agree_with_the_stored_loss(labels, outputs):
+    student, teacher = answer_of(outputs), answer_of(outputs[::-1])
+    confident = (teacher.response.scores[0][0] > 0).flatten(1).sum(dim=1)
+    assert sorted(confident.tolist()) == sorted(labels["soft_confident_cells"].tolist())
+    loss = boxes(student, teacher, batch_of(torch.zeros(1, 2, 4)), Term(name="boxes"))
+    assert loss.item() == pytest.approx(float(labels["soft_boxes"]), rel=RELATIVE)
+
+
+# --- laws, on a tiny network ---------------------------------------------------------------------
+
+TERM_NAMES = sorted(TERMS)
+RESPONSE_TERMS = [name for name in TERM_NAMES if name != "cross_supervision"]
+
+
+def patch_batch(seed: int = 0, samples: int = 3) -> PairBatch:
+    generator = torch.Generator().manual_seed(seed)
+
+    def view(side: int) -> View:
+        return View(torch.rand(1, samples, 3, side, side, generator=generator))
+
+    place = torch.tensor([[90.0, 100.0, 60.0, 40.0]]).expand(samples, 4)[None]
+    reference = Branch(torch.tensor([40.0, 40, 47, 47]).expand(1, samples, 4), view(127), view(127))
+    test = Branch(place, view(255), view(255))
+    yes = torch.ones(samples, dtype=torch.bool)
+    present = torch.tensor([True] * (samples - 1) + [False])
+    keys = tuple(f"s{k}" for k in range(samples))
+    return PairBatch(reference, test, torch.ones(samples), present, yes, keys)
+
+
+def swapped(batch: PairBatch) -> PairBatch:
+    reference = replace(batch.reference, rgb=batch.reference.tir, tir=batch.reference.rgb)
+    test = replace(batch.test, rgb=batch.test.tir, tir=batch.test.rgb)
+    return replace(batch, reference=reference, test=test)
+
+
+def tir_made_rgb(batch: PairBatch) -> PairBatch:
+    return replace(
+        batch,
+        reference=replace(batch.reference, tir=batch.reference.rgb),
+        test=replace(batch.test, tir=batch.test.rgb),
+    )
+
+
+@pytest.fixture(params=["nanotrack-v2", "nanotrack-v3"])
+def networks(request):
+    """A student and another teacher, in eval mode."""
+    return tuple(registry.build(request.param, tiny=True, seed=seed).eval() for seed in (1, 2))
+
+
+def test_swapping_the_modalities_swaps_the_losses_of_the_two_directions(networks):
+    student, _ = networks
+    batch, terms = patch_batch(), [Term(name="cross_supervision")]
+    forth = step_loss(student, None, [(Direction.RGB_TO_TIR, batch)], terms)
+    back = step_loss(student, None, [(Direction.TIR_TO_RGB, batch)], terms)
+    forth_swapped = step_loss(student, None, [(Direction.RGB_TO_TIR, swapped(batch))], terms)
+    back_swapped = step_loss(student, None, [(Direction.TIR_TO_RGB, swapped(batch))], terms)
+    assert forth.total == back_swapped.total
+    assert back.total == forth_swapped.total
+    assert forth.total != back.total
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+@pytest.mark.parametrize("name", RESPONSE_TERMS)
+def test_a_student_equal_to_its_teacher_on_equal_patches_has_no_response_loss(
+    networks, name, direction
+):
+    network, other = networks
+    batch, term = tir_made_rgb(patch_batch()), Term(name=name)
+    own, wanted = answer(network, batch, direction), teacher_answer(network, batch)
+    assert TERMS[name](own, wanted, batch, term).item() == 0.0
+    different = teacher_answer(other, batch)
+    shifted = Answer(
+        different.target,
+        Response(
+            [different.response.scores[0] + 20.0],
+            different.response.score_kind,
+            different.response.boxes,
+        ),
+        different.test_features,
+        different.centres,
+        different.stride,
+    )
+    assert TERMS[name](own, shifted, batch, term).item() > 0.0
+
+
+@pytest.mark.parametrize("name", TERM_NAMES)
+def test_no_gradient_reaches_the_teacher(networks, name):
+    student, teacher = networks
+    term = Term(name=name)
+    loss = step_loss(student, teacher, [(Direction.TIR_TO_TIR, patch_batch())], [term])
+    loss.total.backward()
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    if name != "boxes":  # random weights: no confident cell is certain
+        assert any(
+            parameter.grad is not None and parameter.grad.abs().sum() > 0
+            for parameter in student.parameters()
+        )
+
+
+def test_the_filter_has_no_gradient_outside_the_backbone(networks):
+    student, teacher = networks
+    step_loss(
+        student, teacher, [(Direction.TIR_TO_TIR, patch_batch())], [Term(name="filter")]
+    ).total.backward()
+    heads = student.components()["target_filter"] + student.components()["box_estimator"]
+    assert all(parameter.grad is None for parameter in heads)
+
+
+def test_filter_is_the_relative_squared_distance():
+    own, wanted = torch.ones(2, 3, 8, 8), torch.full((2, 3, 8, 8), 2.0)
+    wanted[1] = 4.0
+    student = Answer(TargetModel([own]), Response([], None, None), [own[None]], centres_of(15), 16)
+    teacher = Answer(
+        TargetModel([wanted]), Response([], None, None), [wanted[None]], centres_of(15), 16
+    )
+    expected = (0.25 + 0.5625) / 2
+    for function in (filter_, filter_search):
+        value = function(student, teacher, batch_of(torch.zeros(1, 2, 4)), Term(name="filter"))
+        assert value.item() == pytest.approx(expected)
+
+
+def test_a_negative_pair_has_only_background_and_no_box_loss():
+    place = boxes_in_patch(np.array([[0.0, 0.0, 64.0, 64.0]]))
+    gone = torch.tensor([False])
+    assert (cell_labels(place, gone, centres_of(15)) == 0).all()
+    student = answer_of([(torch.zeros(2, 15, 15), torch.ones(4, 15, 15))])
+    classification, box = label_loss(student, place, gone)
+    assert box.item() == 0.0
+    assert classification.item() == pytest.approx(0.5 * np.log(2.0))
+
+
+def test_untrusted_samples_do_not_count_in_response_terms(outputs):
+    student, teacher = answer_of(outputs), answer_of(outputs[::-1])
+    batch = batch_of(torch.zeros(1, 2, 4))
+    one = replace(batch, accepted=torch.tensor([True, False]))
+    other = replace(batch, present=torch.tensor([False, True]))
+    values = [score(student, teacher, b, Term(name="score")).item() for b in (batch, one, other)]
+    assert len(set(values)) == 3
+    none = replace(batch, accepted=torch.tensor([False, False]))
+    assert score(student, teacher, none, Term(name="score")).item() == 0.0
+
+
+def test_smooth_l1_of_boxes_counts_distances_in_cells(outputs):
+    logits = torch.zeros(2, 15, 15).double()
+    logits[1] = 3.0
+    near, far = torch.full((4, 15, 15), 16.0).double(), torch.full((4, 15, 15), 48.0).double()
+    student, teacher = answer_of([(logits, near)]), answer_of([(logits, far)])
+    term = Term(name="boxes", form="smooth_l1")
+    value = boxes(student, teacher, batch_of(torch.zeros(1, 1, 4)), term)
+    assert value.item() == pytest.approx(2.0 - 0.5)  # |1 - 3| cells, beta 1
+
+
+def test_a_term_that_the_network_cannot_serve_is_a_recipe_error(networks):
+    student, teacher = networks
+    for name in ("modulation", "energy"):
+        with pytest.raises(RecipeError, match=f'term "{name}" has no formula'):
+            step_loss(student, teacher, [(Direction.TIR_TO_TIR, patch_batch())], [Term(name=name)])
+
+
+def test_terms_look_at_kinds(outputs):
+    student = answer_of(outputs)
+    batch = batch_of(torch.zeros(1, 2, 4))
+    density = replace(student, response=replace(student.response, score_kind=ScoreKind.DENSITY))
+    with pytest.raises(RecipeError, match="scores of kind density"):
+        score(density, density, batch, Term(name="score"))
+    energies = Energies(torch.zeros(1, 2, 3), EnergyKind.IOU)
+    rated = replace(student, response=replace(student.response, boxes=energies))
+    with pytest.raises(RecipeError, match="rates proposals"):
+        cross_supervision(rated, None, batch, Term(name="cross_supervision"))
+
+
+@pytest.mark.parametrize(
+    ("name", "direction", "counts"),
+    [
+        ("score", Direction.RGB_TO_TIR, True),
+        ("score", Direction.TIR_TO_RGB, False),
+        ("filter", Direction.TIR_TO_RGB, True),
+        ("filter", Direction.RGB_TO_TIR, False),
+        ("boxes", Direction.RGB_TO_RGB, True),
+        ("cross_supervision", Direction.TIR_TO_RGB, True),
+    ],
+)
+def test_matching_terms_count_where_the_student_sees_tir(name, direction, counts):
+    assert serves(Term(name=name), direction) is counts
+
+
+def test_a_term_may_be_kept_to_some_directions():
+    term = Term(name="cross_supervision", directions=[Direction.TIR_TO_TIR])
+    assert serves(term, Direction.TIR_TO_TIR)
+    assert not serves(term, Direction.RGB_TO_TIR)
+
+
+def test_directions_weigh_by_their_samples(networks):
+    student, _ = networks
+    terms = [Term(name="cross_supervision", weight=2.0)]
+    few, many = patch_batch(0, 2), patch_batch(1, 6)
+    loss = step_loss(
+        student, None, [(Direction.TIR_TO_TIR, few), (Direction.RGB_TO_TIR, many)], terms
+    )
+    parts = loss.parts
+    expected = 2 * (
+        0.25 * parts["tir_to_tir/cross_supervision"] + 0.75 * parts["rgb_to_tir/cross_supervision"]
+    )
+    assert loss.total.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_the_teacher_is_trusted_when_near_alike_and_sure():
+    margins = torch.full((1, 4, 15, 15), -9.0).double()
+    margins[0, :, 7, 7] = 9.0  # p = 0.9999 at the patch centre
+    margins[0, 3, 7, 7] = 2.0  # p = 0.88
+    ltrb = torch.full((4, 4, 15, 15), 32.0).double()
+    centres = centres_of(15)
+    dense = torch.cat([centres - ltrb[:, :2], ltrb[:, :2] + ltrb[:, 2:]], dim=1)[None]
+    given = Answer(
+        TargetModel([]),
+        Response([margins], ScoreKind.MARGIN, DenseBoxes(dense)),
+        [],
+        centres,
+        STRIDE,
+    )
+    place = boxes_in_patch(
+        np.array([[24.0, 0, 64, 64], [25.0, 0, 90, 90], [0, 0, 20, 20], [0, 0, 64, 64]])
+    )
+    check = self_check(given, batch_of(place))
+    np.testing.assert_allclose(check.distance_cells, [1.5, 25 / 16, 0, 0])
+    np.testing.assert_allclose(check.overlap[2:], [400 / 4096, 1.0])
+    assert check.passed(Teacher()).tolist() == [False, False, False, False]
+    assert check.passed(Teacher(), min_iou=0.3).tolist() == [True, False, False, False]
+    assert check.passed(Teacher(min_probability=0.5)).tolist() == [False, False, False, True]
+
+
+def test_the_teacher_sees_the_plain_crops(networks):
+    _, teacher = networks
+    plain = patch_batch(5)
+    batch = replace(patch_batch(0), plain=plain)
+    expected = answer(teacher, plain, Direction.RGB_TO_RGB).response.scores[0]
+    assert torch.equal(teacher_answer(teacher, batch).response.scores[0], expected)
+    on_tir = teacher_answer(teacher, batch, Modality.TIR).response.scores[0]
+    assert not torch.equal(on_tir, expected)
+
+
+def test_kept_features_give_the_same_answer_as_patches(networks):
+    student, _ = networks
+    batch = patch_batch()
+    kept = replace(
+        batch,
+        reference=replace(batch.reference, tir=View(features=batch.reference.tir.seen_by(student))),
+        test=replace(batch.test, tir=View(features=batch.test.tir.seen_by(student))),
+    )
+    seen, from_kept = (answer(student, b, Direction.TIR_TO_TIR) for b in (batch, kept))
+    assert torch.equal(seen.response.scores[0], from_kept.response.scores[0])
