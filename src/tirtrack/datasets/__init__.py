@@ -1,1 +1,58 @@
-"""Labelled sequences, one file a layout; ``synthetic`` is the embedded world."""
+"""Labelled data: sequences for tests, stills for RGB training, and the embedded synthetic world.
+
+:func:`open_dataset` finds out which layout a folder has; each layout stands in a file of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.errors import DatasetError
+
+__all__ = ["LabelledDataset", "LabelledSequence", "open_dataset"]
+
+
+def open_dataset(name_or_dir: str | Path, *, with_frames: bool = True) -> LabelledDataset:
+    """The labelled sequences of a folder, whatever its layout.
+
+    Args:
+        name_or_dir: a folder in the layout of LSOTB-TIR or PTB-TIR (``anno/SEQUENCE.txt``, or
+            ``SEQUENCE/groundtruth_rect.txt``), of ``tir_video`` (``SET/SEQUENCE/groundtruth.txt``),
+            or one sequence of either.
+        with_frames: whether frames must be there; scoring needs the annotation alone.
+
+    Raises:
+        DatasetError: there is no such folder, it has none of these layouts, or a sequence is
+            damaged; names the file.
+    """
+    from tirtrack.datasets import anno_layout, tir_video
+    from tirtrack.datasets.lsotb_tir import LSOTB_TIR
+    from tirtrack.datasets.ptb_tir import PTB_TIR
+
+    root = Path(name_or_dir)
+    if not root.is_dir():
+        raise DatasetError("no such folder", root, "give the folder of a labelled data set")
+    files = anno_layout.annotation_files(root)
+    if files:
+        benchmark = PTB_TIR if _is_ptb(root, list(files)) else LSOTB_TIR
+        return anno_layout.open_benchmark(root, benchmark, with_frames=with_frames)
+    if any(tir_video.sequence_folders(root)):
+        return tir_video.open_tir_video(root, with_frames=with_frames)
+    raise DatasetError(
+        "no labelled sequence",
+        root,
+        "expected anno/SEQUENCE.txt, SEQUENCE/groundtruth_rect.txt or SEQUENCE/groundtruth.txt",
+    )
+
+
+def _is_ptb(root: Path, sequences: list[str]) -> bool:
+    """PTB-TIR is told from LSOTB-TIR by its ten attributes; without any, by the folder's name."""
+    from tirtrack.datasets.anno_layout import attribute_file, read_attributes
+    from tirtrack.datasets.ptb_tir import PTB_TIR
+
+    for sequence in sequences:
+        path = attribute_file(root, sequence)
+        if path is not None:
+            return len(read_attributes(path)) == len(PTB_TIR.attribute_names)
+    return "ptb" in root.resolve().name.lower()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -44,8 +45,16 @@ class LabelledSequence:
 
 @dataclass(frozen=True)
 class LabelledDataset:
-    """A named set of sequences with the protocol that is its own."""
+    """A named set of sequences with the protocol that is its own.
+
+    Attributes:
+        name: of the data set, for tables.
+        sequences: in a stable order, with unique names.
+        protocol: the id of the protocol that is its own.
+        root: the folder it was read from, if any.
+    """
 
     name: str
     sequences: tuple[LabelledSequence, ...]
     protocol: str
+    root: Path | None = None

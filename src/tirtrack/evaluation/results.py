@@ -1,16 +1,33 @@
-"""What a tracker did on a sequence, as a value and as files.
+"""What a tracker did on a sequence, as a value and as files; and what protocols say of it.
 
 A result folder holds, for each tracker, ``TRACKER/SEQUENCE.txt``: one row a frame, ``x,y,w,h`` in
-the base of the data set, comma separated; beside it ``SEQUENCE.csv`` with score, status and
-seconds of every frame.
+the base of the data set, comma separated, each number in the shortest form that reads back equal;
+beside it ``SEQUENCE.csv`` with score and status of every frame, and ``SEQUENCE_time.txt`` with its
+seconds. Times stand apart because they are the only part that differs from run to run. Where a
+tracker was lost the box is the one it gave: its last trusted one.
+
+Read are these, text files of any of the field's tools, and the ``.mat`` files of the LSOTB-TIR and
+PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``; one pass).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from tirtrack.datasets.box_text import boxes_text, read_boxes, read_rows, short_number
+from tirtrack.errors import DatasetError
+from tirtrack.files import write_text
+
+RESULTS_FOLDER = "results"
+_CSV_COLUMNS = ["frame", "score", "status"]
 
 
 @dataclass(frozen=True)
@@ -20,15 +37,21 @@ class Track:
     Attributes:
         boxes: ``[T,4]`` float64 xywh in the base of the data set; row 0 is the first annotated box
             exactly.
-        scores: ``[T]`` in [0, 1]; row 0 is 1.
-        statuses: ``[T]`` of ``tracking``, ``uncertain``, ``lost``.
-        seconds: ``[T]`` spent in ``init`` (row 0) and ``update``.
+        scores: ``[T]`` in [0, 1]; row 0 is 1. NaN where a result file has none.
+        statuses: ``[T]`` of ``tracking``, ``uncertain``, ``lost``; empty text where unknown.
+        seconds: ``[T]`` spent in ``init`` (row 0) and ``update``. NaN where unknown.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     statuses: np.ndarray
     seconds: np.ndarray
+
+    @classmethod
+    def of_boxes(cls, boxes: np.ndarray) -> Track:
+        """A track of which only the boxes ``[T,4]`` are known."""
+        unknown = np.full(len(boxes), np.nan)
+        return cls(boxes, unknown, np.full(len(boxes), ""), unknown)
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,7 @@ class SequenceScores:
         curves: per curve (``success``, ``precision``, ``norm_precision``) its points, in [0, 1].
         values: per score (``success``, ``precision``, ``norm_precision``, ``op50``) its number.
         visible_values: the same scores over visible frames only.
+        repaired_rows: result rows that the protocol replaced by the row before.
     """
 
     name: str
@@ -50,6 +74,7 @@ class SequenceScores:
     curves: Mapping[str, np.ndarray]
     values: Mapping[str, float]
     visible_values: Mapping[str, float] = field(default_factory=dict)
+    repaired_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,3 +86,147 @@ class Scores:
     curves: Mapping[str, np.ndarray]
     values: Mapping[str, float]
     visible_values: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_track(folder: Path, sequence: str, track: Track) -> None:
+    """Write a run as the files of one sequence below a tracker's ``folder``; whole or not at all.
+
+    The box file comes last: where it is, the others are.
+    """
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for frame, (score, status) in enumerate(zip(track.scores, track.statuses, strict=True)):
+        writer.writerow([frame, short_number(score), status])
+    seconds = "".join(f"{value:.6f}\n" for value in track.seconds)
+    write_text(folder / f"{sequence}_time.txt", seconds)
+    write_text(folder / f"{sequence}.csv", table.getvalue())
+    write_text(folder / f"{sequence}.txt", boxes_text(track.boxes))
+
+
+def read_track(path: Path) -> Track:
+    """A run from its box file (text or ``.mat``), with scores and times where they stand beside it.
+
+    Raises:
+        DatasetError: a file is damaged, or those of one run have different lengths; names file and
+            row.
+    """
+    path = Path(path)
+    if path.suffix == ".mat":
+        return Track.of_boxes(_read_mat(path))
+    track = Track.of_boxes(read_boxes(path))
+    scores, statuses = _read_csv(path.with_suffix(".csv"))
+    times = path.with_name(f"{path.stem}_time.txt")
+    seconds = read_rows(times, columns=1)[:, 0] if times.is_file() else track.seconds
+    scores = track.scores if scores is None else scores
+    statuses = track.statuses if statuses is None else statuses
+    for name, values in (("scores", scores), ("times", seconds)):
+        if len(values) != len(track.boxes):
+            raise DatasetError(
+                f"{len(track.boxes)} boxes, but {len(values)} {name} beside them",
+                path,
+                "run the sequence again, or remove the file of the other length",
+            )
+    return Track(track.boxes, scores, statuses, seconds)
+
+
+def _read_csv(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Scores and statuses ``[T]``; ``None`` without such a file."""
+    if not path.is_file():
+        return None, None
+    with path.open(encoding="utf-8", newline="") as opened:
+        reader = csv.reader(opened)
+        rows = list(reader)
+    if not rows or rows[0] != _CSV_COLUMNS:
+        return None, None  # another tool's table; the boxes stand in the text file
+    try:
+        scores = np.array([float(row[1]) for row in rows[1:]], dtype=np.float64)
+        statuses = np.array([row[2] for row in rows[1:]], dtype=np.str_)
+    except (ValueError, IndexError) as error:
+        raise DatasetError(
+            "a row is not frame,score,status", path, "run the sequence again, or remove the file"
+        ) from error
+    return scores, statuses
+
+
+def _read_mat(path: Path) -> np.ndarray:
+    """``[T,4]`` boxes of ``results``, a cell of one struct, as the MATLAB toolkits write it."""
+    from scipy.io import loadmat
+
+    try:
+        # simplify_cells: the cell of one struct becomes a dict; loadmat never unpickles
+        content = loadmat(path, simplify_cells=True)
+    except (ValueError, TypeError, NotImplementedError, OSError, EOFError) as error:
+        raise DatasetError(
+            "is not a MATLAB v5 result file", path, "save it with -v7 or as text"
+        ) from error
+    run = content.get("results")
+    runs = list(np.atleast_1d(np.asarray(run, dtype=object)))
+    if len(runs) != 1 or not isinstance(runs[0], dict):
+        raise DatasetError(
+            f'"results" holds {len(runs)} runs or none',
+            path,
+            "one pass (OPE) is scored: a cell of one struct",
+        )
+    return _boxes_of_struct(runs[0], path)
+
+
+def _boxes_of_struct(run: Mapping[str, Any], path: Path) -> np.ndarray:
+    kind = str(run.get("type", "rect"))
+    if kind != "rect":
+        raise DatasetError(f'result type "{kind}"', path, 'convert it to "rect" (x,y,w,h)')
+    try:
+        boxes = np.asarray(run.get("res", []), dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DatasetError("res is not numbers", path, "expected [T,4] x,y,w,h") from error
+    if boxes.size % 4 or (boxes.ndim == 2 and boxes.shape[1] != 4 and boxes.size):
+        raise DatasetError(f"res is {list(boxes.shape)}", path, "expected [T,4] x,y,w,h")
+    return boxes.reshape(-1, 4)
+
+
+def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Path]]:
+    """The result files at or below a folder: tracker name to sequence name to file.
+
+    A folder with files named after the sequences is one tracker, called as the folder is relative
+    to ``path`` (or as ``path`` itself); ``SEQUENCE_TRACKER.mat`` belongs to ``TRACKER``. The folder
+    that ``tirtrack evaluate`` wrote is read from its ``results``.
+
+    Raises:
+        DatasetError: no such folder, or no file below it is named after a sequence.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise DatasetError("no such folder", path, "give a folder of result files")
+    root = path / RESULTS_FOLDER if (path / RESULTS_FOLDER).is_dir() else path
+    names = set(sequences)
+    found: dict[str, dict[str, Path]] = {}
+    for folder, subfolders, files in os.walk(root):
+        subfolders.sort()
+        relative = Path(folder).relative_to(root)
+        tracker = str(relative) if relative.parts else path.resolve().name
+        for file in sorted(files):
+            owner = _owner(file, tracker, names)
+            if owner is not None:
+                found.setdefault(owner[0], {})[owner[1]] = Path(folder) / file
+    if not found:
+        raise DatasetError(
+            "no result file is named after a sequence of the data set",
+            path,
+            f"expected files such as {min(names, default='SEQUENCE')}.txt",
+        )
+    return found
+
+
+def _owner(file: str, tracker: str, names: set[str]) -> tuple[str, str] | None:
+    """Tracker and sequence of a file name; ``None`` for files of neither form."""
+    stem, suffix = os.path.splitext(file)  # noqa: PTH122 - a name, not a path
+    if suffix == ".txt" and stem in names:
+        return tracker, stem
+    if suffix != ".mat":
+        return None
+    parts = stem.split("_")
+    for cut in range(len(parts), 0, -1):
+        sequence = "_".join(parts[:cut])
+        if sequence in names:
+            return "_".join(parts[cut:]) or tracker, sequence
+    return None

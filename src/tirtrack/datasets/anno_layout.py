@@ -1,0 +1,176 @@
+"""The layout that LSOTB-TIR and PTB-TIR share: ``anno/SEQUENCE.txt`` beside folders of frames.
+
+Accepted: boxes in ``anno/SEQUENCE.txt`` with attributes in ``anno/att/SEQUENCE.txt``, or
+``SEQUENCE/groundtruth_rect.txt``; frames in ``SEQUENCE/img``, ``SEQUENCE``, or in a folder of that
+name anywhere below the root; any image type and number of digits. Annotation is kept as stored
+(base 1 by declaration); a NaN row or ``0,0,0,0`` means absent. Not tried on the real archives,
+which were not at hand.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tirtrack.datasets.box_text import check_annotation, read_boxes
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.stored_frames import (
+    IMAGE_FOLDER,
+    NoFrames,
+    StoredFrames,
+    check_count,
+    frame_source,
+    is_image,
+)
+from tirtrack.errors import DatasetError
+
+ANNOTATION_FOLDERS = ("anno", "tiranno")
+ATTRIBUTE_FOLDER = "att"
+RECT_FILE = "groundtruth_rect.txt"
+BASE = 1
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What differs between the benchmarks of this layout.
+
+    Attributes:
+        protocol: the one that is its own.
+        attribute_names: in the order of the attribute files.
+        subset: first group of this pattern in a sequence's name is its subset.
+    """
+
+    protocol: str
+    attribute_names: tuple[str, ...]
+    subset: re.Pattern[str] | None = None
+
+
+def annotation_folder(root: Path) -> Path | None:
+    """The folder of ``SEQUENCE.txt`` files, if the root has one."""
+    for name in ANNOTATION_FOLDERS:
+        if (root / name).is_dir():
+            return root / name
+    return None
+
+
+def annotation_files(root: Path) -> dict[str, Path]:
+    """Sequence names to annotation files, in order of names; empty where the layout is another."""
+    folder = annotation_folder(root)
+    if folder is not None:
+        return {path.stem: path for path in sorted(folder.glob("*.txt")) if path.is_file()}
+    if (root / RECT_FILE).is_file():
+        return {root.resolve().name: root / RECT_FILE}
+    return {path.parent.name: path for path in sorted(root.glob(f"*/{RECT_FILE}"))}
+
+
+def attribute_file(root: Path, sequence: str) -> Path | None:
+    """The attribute file of a sequence, if there is one."""
+    folder = annotation_folder(root)
+    path = None if folder is None else folder / ATTRIBUTE_FOLDER / f"{sequence}.txt"
+    return path if path is not None and path.is_file() else None
+
+
+def read_attributes(path: Path) -> list[int]:
+    """The 0/1 values of an attribute file.
+
+    Raises:
+        DatasetError: a value is neither 0 nor 1.
+    """
+    words = re.split(r"[\s,]+", path.read_text(encoding="utf-8", errors="replace").strip(" ,\r\n"))
+    if any(word not in ("0", "1") for word in words):
+        raise DatasetError(
+            "a value is neither 0 nor 1", path, "expected 0/1 values separated by commas"
+        )
+    return [int(word) for word in words]
+
+
+def open_benchmark(
+    root: Path, benchmark: Benchmark, *, with_frames: bool = True
+) -> LabelledDataset:
+    """The sequences of a root folder in this layout.
+
+    Raises:
+        DatasetError: there is no annotation, or a sequence is not as the layout demands.
+    """
+    files = annotation_files(root)
+    if not files:
+        raise DatasetError(
+            "no annotation", root, f"expected anno/SEQUENCE.txt or SEQUENCE/{RECT_FILE}"
+        )
+    places = _Places(root)
+    sequences = []
+    for name, path in files.items():
+        annotation = read_boxes(path)
+        check_annotation(annotation, path, zeros_mean_absent=True)
+        frames: StoredFrames | NoFrames = NoFrames(name)
+        if with_frames:
+            frames = StoredFrames(places.of(name))
+            check_count(frames.source, len(annotation), annotation=path)
+        sequences.append(
+            LabelledSequence(
+                name=name,
+                annotation=annotation,
+                base=BASE,
+                open_frames=frames,
+                subset=_subset(name, benchmark.subset),
+                attributes=_attributes(root, name, benchmark.attribute_names),
+            )
+        )
+    return LabelledDataset(root.resolve().name, tuple(sequences), benchmark.protocol, root)
+
+
+def _subset(name: str, pattern: re.Pattern[str] | None) -> str:
+    match = None if pattern is None else pattern.search(name)
+    return "" if match is None else match.group(1)
+
+
+def _attributes(root: Path, sequence: str, names: tuple[str, ...]) -> Mapping[str, int]:
+    path = attribute_file(root, sequence)
+    if path is None:
+        return {}
+    values = read_attributes(path)
+    if len(values) != len(names):
+        raise DatasetError(
+            f"has {len(values)} attributes, the benchmark {len(names)}", path, "correct the file"
+        )
+    return dict(zip(names, values, strict=True))
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where frames lie below a root; the whole tree is walked only when they are not at hand."""
+
+    root: Path
+
+    def of(self, sequence: str) -> Path:
+        for folder in (self.root / sequence, self.root):
+            if folder.resolve().name == sequence and (source := frame_source(folder)) is not None:
+                return source
+        found = self._elsewhere.get(sequence, [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise DatasetError(
+                f"{len(found)} folders have frames of {sequence}", found[0], "leave one there"
+            )
+        raise DatasetError(
+            f"no frames of {sequence}",
+            self.root,
+            f"expected {sequence}/{IMAGE_FOLDER}, or a folder {sequence} anywhere below",
+        )
+
+    @cached_property
+    def _elsewhere(self) -> dict[str, list[Path]]:
+        """Sequence name to folders of images below the root: the folder, or the one around it."""
+        found: dict[str, list[Path]] = {}
+        for folder, subfolders, files in os.walk(self.root):
+            subfolders.sort()
+            if any(is_image(name) for name in files):
+                path = Path(folder)
+                name = path.parent.name if path.name == IMAGE_FOLDER else path.name
+                found.setdefault(name, []).append(path)
+        return found

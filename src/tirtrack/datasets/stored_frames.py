@@ -1,0 +1,99 @@
+"""Where the frames of a stored sequence lie, and how they are opened.
+
+What is passed around is a path, not pixels and not an open file, so that a sequence can be sent to
+a worker process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tirtrack.errors import DatasetError
+from tirtrack.media import IMAGE_KINDS, VIDEO_SUFFIXES, frames
+
+IMAGE_FOLDER = "img"
+
+
+@dataclass(frozen=True)
+class StoredFrames:
+    """Opens the frames of a folder of images or of a video, at full bit depth."""
+
+    source: Path
+
+    def __call__(self) -> Iterator[np.ndarray]:
+        """The frames from the first on, each ``[H,W]`` or ``[H,W,3]`` RGB."""
+        return (frame.image for frame in frames(self.source))
+
+
+@dataclass(frozen=True)
+class NoFrames:
+    """Stands for the frames of a sequence whose annotation alone was asked for."""
+
+    sequence: str
+
+    def __call__(self) -> Iterator[np.ndarray]:
+        """Refuses.
+
+        Raises:
+            DatasetError: always.
+        """
+        raise DatasetError(
+            "only the annotation was opened", self.sequence, "open the data set with its frames"
+        )
+
+
+def count_images(folder: Path) -> int:
+    """How many images lie directly in a folder; 0 where there is none."""
+    if not folder.is_dir():
+        return 0
+    with os.scandir(folder) as entries:
+        return sum(is_image(entry.name) for entry in entries)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name is that of a visible image file."""
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_KINDS
+
+
+def frame_source(folder: Path) -> Path | None:
+    """The frames in a sequence's folder: ``img/``, one video, or the images in it.
+
+    Raises:
+        DatasetError: there are several videos.
+    """
+    if count_images(folder / IMAGE_FOLDER):
+        return folder / IMAGE_FOLDER
+    if not folder.is_dir():
+        return None
+    videos = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+    )
+    if len(videos) > 1:
+        names = ", ".join(path.name for path in videos[:3])
+        raise DatasetError(f"has {len(videos)} videos ({names})", folder, "leave one there")
+    if videos:
+        return videos[0]
+    return folder if count_images(folder) else None
+
+
+def check_count(source: Path, rows: int, *, annotation: Path) -> None:
+    """Refuse a folder of images with another number of images than the annotation has rows.
+
+    A video is counted when it is decoded.
+
+    Raises:
+        DatasetError: the numbers differ.
+    """
+    if source.is_dir() and (images := count_images(source)) != rows:
+        raise DatasetError(
+            f"has {images} images, its annotation {annotation.name} has {rows} rows",
+            source,
+            "one row a frame: complete the images or correct the annotation",
+        )

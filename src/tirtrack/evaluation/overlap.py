@@ -1,0 +1,74 @@
+"""Per-frame measures of the OTB family: overlap, centre error, and the error by the target's size.
+
+Geometry "inclusive pixels" (metrics.md 1, G1), written in the order of operations of the official
+toolkits, so that thresholds fall on the same side to the last bit. As in MATLAB, a NaN operand of
+``min`` and ``max`` is ignored: a row whose ``x`` alone is NaN still overlaps, while its centre
+error is NaN. The overlap of the rest of tirtrack is :func:`tirtrack.boxes.iou`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def valid_rows(annotation: np.ndarray) -> np.ndarray:
+    """``[T]`` bool: which rows ``[T,4]`` the OTB family takes for a target.
+
+    All four numbers must be positive; so a box that touches ``x = 0`` or ``y = 0`` as stored is
+    not valid (metrics.md, Q1), nor is a NaN row.
+    """
+    return np.asarray((annotation > 0).all(axis=-1))
+
+
+def first_valid_row(annotation: np.ndarray) -> int | None:
+    """The row where a sequence starts (metrics.md, Q6); ``None`` without a valid row."""
+    valid = valid_rows(annotation)
+    return int(valid.argmax()) if valid.any() else None
+
+
+def _extent(
+    start_a: np.ndarray, size_a: np.ndarray, start_b: np.ndarray, size_b: np.ndarray
+) -> np.ndarray:
+    end_a = start_a + size_a - 1
+    end_b = start_b + size_b - 1
+    shared = np.fmin(end_a, end_b) - np.fmax(start_a, start_b) + 1
+    return np.asarray(np.fmax(0.0, shared))
+
+
+def overlap(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
+    """Intersection over union row by row: ``[T,4]`` and ``[T,4]`` xywh to ``[T]``.
+
+    Nothing keeps it finite: no area on both sides gives NaN.
+
+    >>> overlap(np.array([[1.0, 1, 2, 2]]), np.array([[2.0, 1, 2, 2]])).round(4)
+    array([0.3333])
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        width = _extent(boxes[:, 0], boxes[:, 2], annotation[:, 0], annotation[:, 2])
+        height = _extent(boxes[:, 1], boxes[:, 3], annotation[:, 1], annotation[:, 3])
+        shared = width * height
+        area = boxes[:, 2] * boxes[:, 3]
+        area_annotation = annotation[:, 2] * annotation[:, 3]
+        return np.asarray(shared / (area + area_annotation - shared))
+
+
+def _centers(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray(boxes[:, :2] + (boxes[:, 2:] - 1) / 2)
+
+
+def center_error(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
+    """Distance of the centres in pixels: ``[T,4]`` and ``[T,4]`` to ``[T]``; NaN stays NaN."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = _centers(boxes) - _centers(annotation)
+        return np.asarray(np.sqrt(difference[:, 0] ** 2 + difference[:, 1] ** 2))
+
+
+def norm_center_error(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
+    """Distance of the centres in sizes of the annotated box, ``[T]``.
+
+    The centres are divided first and subtracted after, as the official code does.
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        size_wh = annotation[:, 2:]
+        difference = np.abs(_centers(boxes) / size_wh - _centers(annotation) / size_wh)
+        return np.asarray(np.sqrt(difference[:, 0] ** 2 + difference[:, 1] ** 2))

@@ -1,0 +1,46 @@
+"""What every evaluation protocol promises. Pure numpy; knows nothing of files or trackers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from tirtrack.evaluation.results import Scores, SequenceScores
+
+LengthMode = Literal["strict", "truncate", "pad_last", "pad_zero"]
+
+
+@runtime_checkable
+class EvaluationProtocol(Protocol):
+    """How results are scored and averaged, under a name that stands beside every number."""
+
+    @property
+    def name(self) -> str:
+        """The id, as in ``lsotb-tir``."""
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """The scores it defines, in the order of tables."""
+
+    def includes(self, sequence: str) -> bool:
+        """Whether a sequence of this name is part of the protocol."""
+
+    def score_sequence(
+        self, name: str, boxes: np.ndarray, annotation: np.ndarray, *, length: LengthMode = "strict"
+    ) -> SequenceScores:
+        """Scores of one run.
+
+        Args:
+            name: the sequence.
+            boxes: ``[T,4]`` xywh as stored in the result file.
+            annotation: ``[T,4]`` xywh as stored in the data set.
+            length: what to do with a result of another length.
+
+        Raises:
+            DatasetError: the lengths differ under ``strict``, or no row is valid.
+        """
+
+    def average(self, sequences: Sequence[SequenceScores]) -> Scores:
+        """The scores over a data set."""

@@ -1,0 +1,7 @@
+"""PTB-TIR: 60 sequences, one pass, without normalised precision (metrics.md 2.3)."""
+
+from __future__ import annotations
+
+from tirtrack.evaluation.protocols.otb_core import OtbProtocol
+
+PROTOCOL = OtbProtocol("ptb-tir", norm_precision=False)

@@ -1,0 +1,317 @@
+"""How sure a score or a difference is: resampling over sequences, and tests on pairs.
+
+The unit of analysis is the sequence (metrics.md 5). ``values`` are per-sequence scores ``[n]``;
+``differences`` are ``a - b`` for the same sequences. Resamples are index matrices ``[B,n]`` made
+once and used for every tracker and score, so intervals of one report belong together. Where sets
+are drawn apart (:func:`stratified_indices`, :class:`Sets`), a sequence only ever replaces one of
+its own set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 10_000
+ALPHA = 0.05
+EXACT_SIGN_FLIP_UP_TO = 14
+_SIGN_TOLERANCE = 1e-12
+_CHUNK = 4_000_000  # drawn numbers held at once by the sign-flip test
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile interval of a mean."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired comparison ``a - b``.
+
+    Attributes:
+        mean: of the differences; of the set means where sets are drawn apart.
+        low: end of the percentile bootstrap interval (95 %).
+        high: the other end.
+        p: two-sided bootstrap p of a mean difference of 0.
+        median: of the differences.
+        wins: sequences where ``a`` is better.
+        ties: sequences where both are exactly equal.
+        losses: sequences where ``b`` is better.
+        n: sequences.
+        resamples: bootstrap resamples.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    median: float
+    wins: int
+    ties: int
+    losses: int
+    n: int
+    resamples: int
+
+
+@dataclass(frozen=True)
+class Wilcoxon:
+    """The signed-rank test: the smaller rank sum, two-sided p, and the rank-biserial effect."""
+
+    statistic: float
+    p: float
+    rank_biserial: float
+
+
+@dataclass(frozen=True)
+class RankStability:
+    """How often each tracker has the largest mean over resamples, and its mean rank (1 is best)."""
+
+    first_share: np.ndarray
+    mean_rank: np.ndarray
+
+
+def bootstrap_indices(
+    n: int, rng: np.random.Generator, *, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """``[B,n]`` indices of sequences, drawn with replacement.
+
+    Raises:
+        ValueError: there is no sequence.
+    """
+    if n < 1:
+        raise ValueError(f"a resample needs at least one sequence, got n = {n}")
+    return rng.integers(0, n, size=(resamples, n))
+
+
+def stratified_indices(
+    strata: Sequence[str], rng: np.random.Generator, *, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """``[B,n]`` indices where position ``i`` is drawn from the sequences of its own stratum.
+
+    Strata are drawn in the order of their names, each with its own size.
+    """
+    labels = np.asarray(strata)
+    indices = np.empty((resamples, len(labels)), dtype=np.int64)
+    for label in sorted(set(strata)):
+        members = np.flatnonzero(labels == label)
+        indices[:, members] = members[bootstrap_indices(len(members), rng, resamples=resamples)]
+    return indices
+
+
+def _interval(mean: float, statistics: np.ndarray, alpha: float) -> Interval:
+    low, high = np.quantile(statistics, [alpha / 2, 1 - alpha / 2], method="linear")
+    return Interval(mean, float(low), float(high))
+
+
+def bootstrap_interval(
+    values: np.ndarray, indices: np.ndarray, *, alpha: float = ALPHA
+) -> Interval:
+    """The mean of ``values [n]`` with its percentile interval over resamples ``indices [B,n]``."""
+    values = np.asarray(values, dtype=np.float64)
+    return _interval(float(values.mean()), values[indices].mean(axis=1), alpha)
+
+
+def _bootstrap_p(statistics: np.ndarray) -> float:
+    tail = 1 + min(int((statistics <= 0).sum()), int((statistics >= 0).sum()))
+    return min(1.0, 2 * tail / (len(statistics) + 1))
+
+
+def paired_bootstrap(
+    differences: np.ndarray, indices: np.ndarray, *, alpha: float = ALPHA
+) -> Difference:
+    """Whether ``differences [n]`` have a mean other than 0, over resamples ``indices [B,n]``."""
+    differences = np.asarray(differences, dtype=np.float64)
+    statistics = differences[indices].mean(axis=1)
+    return _difference(differences, float(differences.mean()), statistics, alpha=alpha)
+
+
+def _difference(
+    differences: np.ndarray, mean: float, statistics: np.ndarray, *, alpha: float
+) -> Difference:
+    interval = _interval(mean, statistics, alpha)
+    return Difference(
+        mean=mean,
+        low=interval.low,
+        high=interval.high,
+        p=_bootstrap_p(statistics),
+        median=float(np.median(differences)),
+        wins=int((differences > 0).sum()),
+        ties=int((differences == 0).sum()),
+        losses=int((differences < 0).sum()),
+        n=len(differences),
+        resamples=len(statistics),
+    )
+
+
+@dataclass(frozen=True)
+class Sets:
+    """A figure over several sets: the mean of the set means, sequences drawn within their set.
+
+    Every set weighs the same however many sequences it has. The resamples are drawn once, set by
+    set in the order of names, so two trackers and all scores share them.
+
+    Attributes:
+        sizes: sequences of each set, by name.
+        indices: ``[B,size]`` of each set.
+    """
+
+    sizes: Mapping[str, int]
+    indices: Mapping[str, np.ndarray]
+
+    @classmethod
+    def draw(
+        cls, sizes: Mapping[str, int], rng: np.random.Generator, *, resamples: int = RESAMPLES
+    ) -> Sets:
+        """Resamples for sets of these sizes."""
+        return cls(
+            dict(sizes),
+            {
+                name: bootstrap_indices(sizes[name], rng, resamples=resamples)
+                for name in sorted(sizes)
+            },
+        )
+
+    def interval(self, values: Mapping[str, np.ndarray], *, alpha: float = ALPHA) -> Interval:
+        """The figure with its interval; ``values`` per set ``[n]`` or ``[seeds,n]``."""
+        by_set = self._averaged(values)
+        return _interval(_mean_of_means(by_set), self._resampled(by_set), alpha)
+
+    def difference(
+        self,
+        a: Mapping[str, np.ndarray],
+        b: Mapping[str, np.ndarray],
+        *,
+        alpha: float = ALPHA,
+    ) -> Difference:
+        """The figure of ``a - b``; seeds are averaged in a sequence before anything else.
+
+        Args:
+            a: per set ``[n]`` or ``[seeds,n]``.
+            b: the same sets and sequences; the number of seeds may differ.
+            alpha: one minus the level of the interval.
+        """
+        averaged_a, averaged_b = self._averaged(a), self._averaged(b)
+        by_set = {name: averaged_a[name] - averaged_b[name] for name in averaged_a}
+        pooled = np.concatenate([by_set[name] for name in sorted(by_set)])
+        return _difference(pooled, _mean_of_means(by_set), self._resampled(by_set), alpha=alpha)
+
+    def _averaged(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if set(values) != set(self.sizes):
+            raise ValueError(f"expected the sets {sorted(self.sizes)}, got {sorted(values)}")
+        by_set = {name: average_seeds(values[name]) for name in sorted(values)}
+        for name, averaged in by_set.items():
+            if len(averaged) != self.sizes[name]:
+                raise ValueError(
+                    f"set {name} has {self.sizes[name]} sequences, got {len(averaged)} values"
+                )
+        return by_set
+
+    def _resampled(self, by_set: Mapping[str, np.ndarray]) -> np.ndarray:
+        means = [by_set[name][self.indices[name]].mean(axis=1) for name in sorted(by_set)]
+        return np.asarray(np.mean(means, axis=0))
+
+
+def _mean_of_means(by_set: Mapping[str, np.ndarray]) -> float:
+    return float(np.mean([by_set[name].mean() for name in sorted(by_set)]))
+
+
+def average_seeds(values: np.ndarray) -> np.ndarray:
+    """``[n]`` per-sequence scores from ``[n]``, or from ``[seeds,n]`` by the mean over seeds."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim not in (1, 2):
+        raise ValueError(f"values must be [n] or [seeds,n], got {list(values.shape)}")
+    return values if values.ndim == 1 else np.asarray(values.mean(axis=0))
+
+
+def sign_flip_p(
+    differences: np.ndarray, rng: np.random.Generator, *, resamples: int = RESAMPLES
+) -> float:
+    """Two-sided p of the sign-flip test on ``differences [n]``; exact for 14 sequences or fewer."""
+    differences = np.asarray(differences, dtype=np.float64)
+    n = len(differences)
+    if n <= EXACT_SIGN_FLIP_UP_TO:
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        return sign_flip_p_of(differences, bits * 2 - 1, exact=True)
+    extreme, drawn = 0, 0
+    while drawn < resamples:
+        rows = min(resamples - drawn, max(1, _CHUNK // n))
+        extreme += _extreme(differences, rng.integers(0, 2, size=(rows, n)) * 2 - 1)
+        drawn += rows
+    return (1 + extreme) / (resamples + 1)
+
+
+def sign_flip_p_of(differences: np.ndarray, signs: np.ndarray, *, exact: bool = False) -> float:
+    """The same for given ``signs [B,n]`` of -1 and 1; ``exact`` when they are all there are."""
+    extreme = _extreme(np.asarray(differences, dtype=np.float64), signs)
+    return extreme / len(signs) if exact else (1 + extreme) / (len(signs) + 1)
+
+
+def _extreme(differences: np.ndarray, signs: np.ndarray) -> int:
+    observed = abs(differences.mean()) - _SIGN_TOLERANCE
+    flipped = np.abs((signs * differences).mean(axis=1))
+    return int((flipped >= observed).sum())
+
+
+def wilcoxon(differences: np.ndarray) -> Wilcoxon:
+    """The signed-rank test on ``differences [n]``.
+
+    Zeros are dropped, ties get average ranks, the normal approximation has the tie correction and
+    no continuity correction. Without any difference: statistic 0, p 1, effect 0.
+    """
+    from scipy.stats import norm, rankdata
+
+    differences = np.asarray(differences, dtype=np.float64)
+    differences = differences[differences != 0]
+    n = len(differences)
+    if n == 0:
+        return Wilcoxon(0.0, 1.0, 0.0)
+    ranks = rankdata(np.abs(differences))
+    positive, negative = ranks[differences > 0].sum(), ranks[differences < 0].sum()
+    ties = np.unique(ranks, return_counts=True)[1]
+    variance = n * (n + 1) * (2 * n + 1) / 24 - float((ties**3 - ties).sum()) / 48
+    statistic = min(positive, negative)
+    z = (statistic - n * (n + 1) / 4) / np.sqrt(variance)
+    return Wilcoxon(
+        float(statistic),
+        min(1.0, float(2 * norm.sf(abs(z)))),
+        float((positive - negative) / (positive + negative)),
+    )
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P values adjusted for how many there are, under the same names.
+
+    >>> holm({"a": 0.01, "b": 0.04})
+    {'a': 0.02, 'b': 0.04}
+    """
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    adjusted: dict[str, float] = {}
+    largest = 0.0
+    for position, name in enumerate(ordered):
+        largest = max(largest, min(1.0, (len(ordered) - position) * p_values[name]))
+        adjusted[name] = largest
+    return {name: adjusted[name] for name in p_values}
+
+
+def rank_stability(values: np.ndarray, indices: np.ndarray) -> RankStability:
+    """How firm a ranking is.
+
+    Args:
+        values: ``[trackers,n]`` per-sequence scores.
+        indices: ``[B,n]`` resamples.
+
+    Returns:
+        Shares and mean ranks, ``[trackers]`` each; ties get average ranks, and the first place goes
+        to the first of those that share it.
+    """
+    from scipy.stats import rankdata
+
+    means = np.stack([row[indices].mean(axis=1) for row in np.asarray(values, np.float64)])
+    first = np.bincount(means.argmax(axis=0), minlength=len(means)) / means.shape[1]
+    return RankStability(first, rankdata(-means, axis=0).mean(axis=1))
