@@ -1,0 +1,368 @@
+"""Patches: square cut-outs of a frame, resized to what a network sees.
+
+One patch is one affine map between frame pixels and patch pixels: a :class:`Crop` says where the
+square lies and how many patch pixels it becomes. :func:`cut_patch` samples it at continuous places
+(siamese.md 2.3), so boxes map exactly and a jitter of a tenth of a pixel is a jitter of a tenth of
+a pixel. :func:`cut_patch_published` is the integer crop of the published Siamese code (2.1, 2.2),
+byte for byte. Nothing here knows trackers, networks or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tirtrack.boxes import Box
+
+TEMPLATE_SIDE = 127
+SEARCH_SIDE = 255
+
+_ROWS_AT_ONCE = 32  # keeps the scratch arrays in the second-level cache and off fresh memory pages
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of the frame that becomes a patch.
+
+    Attributes:
+        x: left side, frame pixels, continuous.
+        y: top side.
+        side: side in frame pixels, above 0.
+        patch_side: side ``D`` of the patch, in patch pixels.
+    """
+
+    x: float
+    y: float
+    side: float
+    patch_side: int
+
+    @property
+    def scale(self) -> float:
+        """Patch pixels in one frame pixel."""
+        return self.patch_side / self.side
+
+
+def context_side(size_wh: np.ndarray) -> np.ndarray:
+    """Side of the square that a template covers, for targets of size ``[...,2]``: ``[...]``.
+
+    ``sqrt((w + p)(h + p))`` with ``p = (w + h) / 2``: the target and half its size around it.
+
+    >>> float(context_side(np.array([20.0, 20.0])))
+    40.0
+    """
+    size = np.asarray(size_wh, dtype=np.float64)
+    padding = size.sum(axis=-1) / 2
+    return np.asarray(np.sqrt((size[..., 0] + padding) * (size[..., 1] + padding)))
+
+
+def siamese_crop(
+    box: Box,
+    patch_side: int,
+    *,
+    shift_patch_xy: tuple[float, float] = (0.0, 0.0),
+    scale: float = 1.0,
+) -> Crop:
+    """The crop of the Siamese family around a box.
+
+    A template (``patch_side`` 127) covers the context of the target, a search patch (255) covers
+    255/127 of it, so both show the target at one size.
+
+    Args:
+        box: the target, frame pixels.
+        patch_side: side of the patch.
+        shift_patch_xy: where the target's centre stands from the patch centre, patch pixels of
+            the scaled crop (siamese.md 5.8).
+        scale: factor on the side of the crop; 2 shows the target at half its size.
+    """
+    side = float(context_side(np.array([box.w, box.h]))) * patch_side / TEMPLATE_SIDE * scale
+    cx, cy = box.center_xy
+    step = side / patch_side
+    left = cx - side / 2 - shift_patch_xy[0] * step
+    top = cy - side / 2 - shift_patch_xy[1] * step
+    return Crop(x=left, y=top, side=side, patch_side=patch_side)
+
+
+def boxes_to_patch(boxes: np.ndarray, crop: Crop) -> np.ndarray:
+    """Boxes of the frame as the patch sees them.
+
+    A crop scales and shifts but never rotates, so a box stays a box. Nothing is clipped: a box may
+    lie partly or wholly outside the patch.
+
+    Args:
+        boxes: ``[...,4]`` xywh, frame pixels.
+        crop: where the patch was cut.
+
+    Returns:
+        ``[...,4]`` float64, xywh, patch pixels.
+
+    Raises:
+        ValueError: the last axis is not 4.
+
+    >>> crop = Crop(x=100.0, y=50.0, side=144.0, patch_side=288)
+    >>> boxes_to_patch(np.array([110.0, 60.0, 20.0, 30.0]), crop)
+    array([20., 20., 40., 60.])
+    """
+    return (_as_boxes(boxes) - [crop.x, crop.y, 0.0, 0.0]) * crop.scale
+
+
+def boxes_to_frame(boxes_patch: np.ndarray, crop: Crop) -> np.ndarray:
+    """Boxes of the patch, ``[...,4]`` xywh patch pixels, in frame pixels; undoes
+    :func:`boxes_to_patch`.
+
+    Raises:
+        ValueError: the last axis is not 4.
+    """
+    return _as_boxes(boxes_patch) / crop.scale + [crop.x, crop.y, 0.0, 0.0]
+
+
+def mean_fill(frame: np.ndarray) -> np.ndarray:
+    """Mean of a frame, with which patches are filled outside it.
+
+    Each channel is summed by itself, so a grey frame and its copy in three channels have the same
+    mean to the last bit.
+
+    Args:
+        frame: ``[H,W]`` or ``[H,W,C]``.
+
+    Returns:
+        float64, ``[]`` for a grey frame, else ``[C]``.
+    """
+    if frame.ndim == 2:
+        return np.asarray(_mean(frame))
+    return np.array([_mean(frame[..., channel]) for channel in range(frame.shape[2])])
+
+
+def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float) -> np.ndarray:
+    """The patch of a crop, sampled bilinearly at continuous places.
+
+    Patch pixel ``p`` looks at frame position ``crop.x + (p + 0.5) * side / D``; each of the four
+    neighbours that lies outside the frame is ``fill``. Time and memory are bounded by ``D`` and
+    the width of the frame, however large the crop is.
+
+    Args:
+        frame: ``[H,W]`` or ``[H,W,C]``, any number type; only read.
+        crop: where to cut; it may lie partly or wholly outside the frame.
+        fill: one number, or one a channel.
+
+    Returns:
+        ``[D,D]`` or ``[D,D,C]`` float32, in the frame's own grey levels, not rounded.
+
+    Raises:
+        ValueError: the frame is neither ``[H,W]`` nor ``[H,W,C]``.
+    """
+    if frame.ndim not in (2, 3):
+        raise ValueError(f"a frame must be [H,W] or [H,W,C], got {list(frame.shape)}")
+    height, width = frame.shape[:2]
+    rows = _taps(crop.y, crop.side, crop.patch_side, length=height)
+    columns = _taps(crop.x, crop.side, crop.patch_side, length=width)
+    side = crop.patch_side
+    channels = 1 if frame.ndim == 2 else frame.shape[2]
+    patch = _blend(frame, rows, columns, np.broadcast_to(fill, (channels,)))  # [D,C*D]
+    return patch if frame.ndim == 2 else patch.reshape(side, channels, side).transpose(0, 2, 1)
+
+
+def cut_patch_published(
+    frame: np.ndarray,
+    center_xy_index: tuple[float, float],
+    side: int,
+    *,
+    patch_side: int,
+    fill: np.ndarray,
+) -> np.ndarray:
+    """The patch of the published Siamese code: integer crop, then its 8-bit resize.
+
+    Args:
+        frame: ``[H,W,3]`` uint8.
+        center_xy_index: centre counted in pixel indices, half a pixel less than ours.
+        side: side of the crop, whole frame pixels.
+        patch_side: side of the patch.
+        fill: ``[3]`` mean of the first frame, cut toward zero here.
+
+    Returns:
+        ``[D,D,3]`` uint8, channels in the order of the frame.
+
+    Raises:
+        ValueError: the frame is not ``[H,W,3]`` uint8.
+    """
+    if frame.dtype != np.uint8 or frame.ndim != 3:
+        raise ValueError(f"frame must be [H,W,3] uint8, got {frame.dtype} {list(frame.shape)}")
+    left, top = published_origin(center_xy_index, side)
+    height, width = frame.shape[:2]
+    square = np.empty((side, side, frame.shape[2]), dtype=np.uint8)
+    square[:] = np.asarray(fill, dtype=np.float64).astype(np.uint8)
+    x1, x2 = max(left, 0), min(left + side, width)
+    y1, y2 = max(top, 0), min(top + side, height)
+    if x1 < x2 and y1 < y2:
+        square[y1 - top : y2 - top, x1 - left : x2 - left] = frame[y1:y2, x1:x2]
+    return square if side == patch_side else _resize_published(square, patch_side)
+
+
+def published_origin(center_xy_index: tuple[float, float], side: int) -> tuple[int, int]:
+    """First column and row of the published integer crop (siamese.md 2.1, step 3)."""
+    left, top = (int(np.floor(centre - (side + 1) / 2 + 0.5)) for centre in center_xy_index)
+    return left, top
+
+
+def _as_boxes(boxes: np.ndarray) -> np.ndarray:
+    boxes = np.asarray(boxes, dtype=np.float64)
+    if boxes.shape[-1] != 4:
+        raise ValueError(f"boxes must be [...,4] xywh, got {list(boxes.shape)}")
+    return boxes
+
+
+def _mean(channel: np.ndarray) -> np.float64:
+    return np.float64(np.ascontiguousarray(channel).mean(dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """Where one axis of a patch is read: two neighbours and their weights, each ``[D]``.
+
+    ``outside`` is the weight of neighbours beyond the frame; theirs in ``low_weight`` and
+    ``high_weight`` is 0 and their index is that of a border pixel.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    low_weight: np.ndarray
+    high_weight: np.ndarray
+    outside: np.ndarray
+
+
+def _taps(start: float, side: float, patch_side: int, *, length: int) -> _Taps:
+    places = start + (np.arange(patch_side) + 0.5) * (side / patch_side) - 0.5
+    places = places.clip(-2.0, length + 1.0)  # beyond that all is fill, and indices stay small
+    floor = np.floor(places)
+    low = floor.astype(np.int64)
+    high_weight = (places - floor).astype(np.float32)
+    low_weight = np.float32(1) - high_weight
+    low_in, high_in = (low >= 0) & (low < length), (low >= -1) & (low < length - 1)
+    outside = np.where(low_in, np.float32(0), low_weight)
+    return _Taps(
+        low=low.clip(0, length - 1),
+        high=(low + 1).clip(0, length - 1),
+        low_weight=low_weight * low_in,
+        high_weight=high_weight * high_in,
+        outside=outside + np.where(high_in, np.float32(0), high_weight),
+    )
+
+
+def _blend(frame: np.ndarray, rows: _Taps, columns: _Taps, fill: np.ndarray) -> np.ndarray:
+    """``[D,C*D]``: per row of the patch, the channels one after the other.
+
+    Rows first, then columns, a few rows at a time: both steps read and write contiguously.
+    """
+    side, channels = len(rows.low), len(fill)
+    across = _across(columns, channels)
+    rows_outside = np.repeat(fill, side).astype(np.float32)
+    columns_outside = np.tile(columns.outside, channels) * rows_outside
+    columns_cross, rows_cross = bool(columns.outside.any()), bool(rows.outside.any())
+    read = frame[:, across.first : across.last + 1]
+
+    upper = np.empty((_ROWS_AT_ONCE, across.width * channels), dtype=np.float32)
+    lower = np.empty_like(upper)
+    other = np.empty((_ROWS_AT_ONCE, side * channels), dtype=np.float32)
+    patch = np.empty((side, side * channels), dtype=np.float32)
+    for begin in range(0, side, _ROWS_AT_ONCE):
+        part = slice(begin, min(begin + _ROWS_AT_ONCE, side))
+        count = part.stop - begin
+        out, more, mixed = patch[part], other[:count], upper[:count]
+        _weighted_rows(read, rows.low[part], rows.low_weight[part], across, out=mixed)
+        _weighted_rows(read, rows.high[part], rows.high_weight[part], across, out=lower[:count])
+        mixed += lower[:count]
+        # mode "clip" writes straight into out; the indices are inside anyway
+        np.take(mixed, across.low, axis=1, out=out, mode="clip")
+        np.take(mixed, across.high, axis=1, out=more, mode="clip")
+        out *= across.low_weight
+        more *= across.high_weight
+        out += more
+        outside = rows.outside[part, None]
+        if columns_cross:
+            out += np.multiply(1 - outside, columns_outside, out=more)
+        if rows_cross:
+            out += np.multiply(outside, rows_outside, out=more)
+    return patch
+
+
+@dataclass(frozen=True)
+class _Across:
+    """The columns of a patch, all channels: what is read of a row, and the taps in it.
+
+    ``columns`` names the columns to gather when the crop is so wide that most are skipped;
+    ``low``, ``high`` and their weights are ``[C*D]``, channel by channel.
+    """
+
+    first: int
+    last: int
+    width: int
+    columns: np.ndarray | None
+    low: np.ndarray
+    high: np.ndarray
+    low_weight: np.ndarray
+    high_weight: np.ndarray
+
+
+def _across(columns: _Taps, channels: int) -> _Across:
+    side = len(columns.low)
+    first, last = int(columns.low[0]), int(columns.high[-1])
+    low, high = columns.low - first, columns.high - first
+    width, gathered = last + 1 - first, None
+    if width > 2 * side:
+        width, gathered = 2 * side, np.concatenate([low, high])
+        low = np.arange(side)
+        high = low + side
+    plane = np.arange(channels)[:, None]
+    return _Across(
+        first=first,
+        last=last,
+        width=width,
+        columns=gathered,
+        low=(low * channels + plane).ravel(),
+        high=(high * channels + plane).ravel(),
+        low_weight=np.tile(columns.low_weight, channels),
+        high_weight=np.tile(columns.high_weight, channels),
+    )
+
+
+def _weighted_rows(
+    read: np.ndarray, rows: np.ndarray, weights: np.ndarray, across: _Across, *, out: np.ndarray
+) -> None:
+    block = read[rows]
+    if across.columns is not None:
+        block = block.take(across.columns, axis=1)
+    out[...] = block.reshape(out.shape)
+    out *= weights[:, None]
+
+
+def _resize_published(square: np.ndarray, patch_side: int) -> np.ndarray:
+    """The 8-bit linear resize of siamese.md 2.2: ``[m,m,3]`` to ``[D,D,3]`` uint8.
+
+    Weights of 11 bits, truncated between the two passes: not the exact bilinear value.
+    """
+    length = len(square)
+    wide = square.astype(np.int32)
+    if length == 2 * patch_side:
+        total = wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]
+        return np.asarray((total + 2) >> 2).astype(np.uint8)
+    steps = (np.arange(patch_side) + 0.5) * (length / patch_side) - 0.5
+    places = steps.astype(np.float32)
+    low = np.floor(places).astype(np.int64)
+    fraction = places - low.astype(np.float32)
+    high_weight = np.rint(fraction * np.float32(2048)).astype(np.int32)
+    low_weight = np.rint((np.float32(1) - fraction) * np.float32(2048)).astype(np.int32)
+
+    # Columns beyond the border take one pixel with the whole weight ...
+    beyond = (low < 0) | (low >= length - 1)
+    left = low.clip(0, length - 1)
+    left_weight = np.where(beyond, 2048, low_weight).astype(np.int32)[:, None]
+    right_weight = np.where(beyond, 0, high_weight).astype(np.int32)[:, None]
+    right = (low + 1).clip(0, length - 1)
+    across = left_weight * wide[:, left] + right_weight * wide[:, right]  # [m,D,3]
+
+    # ... rows keep both weights on the clamped index.
+    upper = across[low.clip(0, length - 1)] >> 4
+    lower = across[(low + 1).clip(0, length - 1)] >> 4
+    upper_weight, lower_weight = low_weight[:, None, None], high_weight[:, None, None]
+    mixed = ((upper_weight * upper) >> 16) + ((lower_weight * lower) >> 16) + 2
+    return np.asarray(mixed >> 2).clip(0, 255).astype(np.uint8)

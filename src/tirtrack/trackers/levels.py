@@ -1,0 +1,79 @@
+"""From frames as they come to grey levels 0..255: what a network of 8-bit pictures can be shown.
+
+8-bit frames stay as they are. Frames of more bits pass the thermal normaliser, which remembers its
+range from frame to frame; a colour frame of more bits is mapped by one common curve, and one whose
+channels are equal is treated as the grey frame that it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tirtrack.thermal import NormaliserSettings, ThermalNormaliser
+
+STRETCH_PERCENTILES = (1.0, 99.0)
+
+
+class GreyLevels:
+    """Makes grey levels of the frames of one stream, in order.
+
+    Args:
+        settings: of the normaliser; ``None`` means ``adaptive``.
+        stretch: then spread each frame from its 1st to its 99th percentile.
+    """
+
+    def __init__(self, settings: NormaliserSettings | None, *, stretch: bool) -> None:
+        self._settings = settings
+        self._stretch = stretch
+        self._normaliser: ThermalNormaliser | None = None
+
+    def reset(self) -> None:
+        """Forget the stream; the next frame is a first one."""
+        self._normaliser = None
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        """Grey levels ``[H,W]`` or ``[H,W,3]``, uint8 or float32, of a picture of that shape."""
+        levels = picture if picture.dtype == np.uint8 else self._normalise(picture)
+        return stretch_levels(levels) if self._stretch else levels
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the normaliser, ``None`` if no frame has needed it."""
+        return {"normaliser": None if self._normaliser is None else self._normaliser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.reset()
+        if state["normaliser"] is not None:
+            self._made().load_state_dict(state["normaliser"])
+
+    def _made(self) -> ThermalNormaliser:
+        if self._normaliser is None:
+            from tirtrack.thermal import ThermalNormaliser, normaliser
+
+            self._normaliser = ThermalNormaliser(self._settings or normaliser("adaptive"))
+        return self._normaliser
+
+    def _normalise(self, picture: np.ndarray) -> np.ndarray:
+        normaliser = self._made()
+        if picture.ndim == 2:
+            return normaliser(picture)
+        first = picture[..., 0]
+        if (picture == first[..., None]).all():
+            return np.broadcast_to(normaliser(first)[..., None], picture.shape)
+        flat = normaliser(picture.reshape(len(picture), -1))  # one curve for all channels
+        return flat.reshape(picture.shape)
+
+
+def stretch_levels(levels: np.ndarray) -> np.ndarray:
+    """Levels spread from the frame's own 1st to 99th percentile to 0..255; float32, clipped.
+
+    A frame without contrast stays as it is.
+    """
+    low, high = np.percentile(levels, STRETCH_PERCENTILES)
+    if high <= low:
+        return levels.astype(np.float32)
+    spread = (levels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+    return np.asarray(spread.clip(0, 255))

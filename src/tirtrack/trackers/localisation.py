@@ -1,0 +1,194 @@
+"""From the two maps of a Siamese network to one place and size: siamese.md 3, steps 2 to 6.
+
+Pure functions of arrays; the tracker orders them and keeps what comes out. Places on the map are
+counted from the patch centre, in patch pixels. ``n`` is the number of cells a side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tirtrack.crops import context_side
+from tirtrack.trackers.presets import SiameseSettings
+
+STRIDE = 16
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """The best cell of a frame and what was measured there.
+
+    Attributes:
+        cell: row and column of the best cell.
+        probability: softmax probability of the target at the cell, in [0, 1].
+        peak: penalised and windowed score at the cell, which picked it.
+        lead: ``peak`` minus the second best of the map.
+        margin: logit(target) - logit(background) at the cell.
+        entropy: of the probabilities of all cells, normalised to sum 1; nats.
+        offset_patch_xy: measured centre, from the patch centre.
+        size_patch_wh: measured size.
+        penalty: for the change of size and aspect, in (0, 1].
+    """
+
+    cell: tuple[int, int]
+    probability: float
+    peak: float
+    lead: float
+    margin: float
+    entropy: float
+    offset_patch_xy: tuple[float, float]
+    size_patch_wh: tuple[float, float]
+    penalty: float
+
+
+def target_probability(logits: np.ndarray) -> np.ndarray:
+    """Softmax over (background, target), ``[2,n,n]`` to ``[n,n]`` float32: the target's share."""
+    shifted = logits - logits.max(axis=0)
+    powers = np.exp(shifted)
+    return np.asarray(powers[1] / (powers[0] + powers[1]))
+
+
+def decode_boxes(ltrb: np.ndarray) -> np.ndarray:
+    """Distances ``[4,n,n]`` of the four sides as boxes ``[4,n,n]`` cxcywh, from the patch centre.
+
+    Float32, by way of the corners, as the published code does it.
+    """
+    gx, gy = _cell_centres(ltrb.shape[-1])
+    x1, y1, x2, y2 = gx - ltrb[0], gy - ltrb[1], gx + ltrb[2], gy + ltrb[3]
+    half = np.float32(0.5)
+    return np.stack([(x1 + x2) * half, (y1 + y2) * half, x2 - x1, y2 - y1])
+
+
+def change_penalty(
+    sizes_wh: np.ndarray, size_wh: tuple[float, float], strength: float
+) -> np.ndarray:
+    """How much each measured size departs from the last one: 1 for none, toward 0 for more.
+
+    Args:
+        sizes_wh: ``[2,...]`` measured widths and heights.
+        size_wh: the last size, in the same unit.
+        strength: ``penalty_k`` of the settings.
+
+    Returns:
+        ``[...]`` float64, ``exp(-(aspect change * scale change - 1) * strength)``.
+    """
+    widths, heights = sizes_wh.astype(np.float64)
+    aspect = _change((size_wh[0] / size_wh[1]) / (widths / heights))
+    context = context_side(np.stack([widths, heights], axis=-1))
+    scale = _change(context / context_side(np.array(size_wh)))
+    return np.asarray(np.exp(-(aspect * scale - 1) * strength))
+
+
+def windowed(probability: np.ndarray, penalty: np.ndarray, window_influence: float) -> np.ndarray:
+    """What picks the cell: penalised probability ``[n,n]``, mixed with the cosine window."""
+    window = cosine_window(len(probability))
+    mixed = penalty * probability * (1 - window_influence) + window * window_influence
+    return np.asarray(mixed)
+
+
+def best_cell(peaks: np.ndarray) -> tuple[int, int]:
+    """Row and column of the first maximum in row-major order."""
+    row, column = divmod(int(peaks.argmax()), peaks.shape[1])
+    return row, column
+
+
+def map_entropy(probability: np.ndarray) -> float:
+    """Entropy of a probability map ``[n,n]`` normalised to sum 1, in nats: low for one sharp peak,
+    ``ln(n * n)`` for a flat map.
+    """
+    share = probability.astype(np.float64).ravel() + 1e-12  # a map of zeros is flat, not undefined
+    share /= share.sum()
+    return float(-(share * np.log(share)).sum())
+
+
+def localise(
+    logits: np.ndarray,
+    ltrb: np.ndarray,
+    size_patch_wh: tuple[float, float],
+    *,
+    settings: SiameseSettings,
+) -> Localisation | None:
+    """The best cell of a frame, or ``None`` when a map holds a number that is not finite.
+
+    Args:
+        logits: ``[2,n,n]`` (background, target).
+        ltrb: ``[4,n,n]`` distances of the sides, patch pixels, above 0.
+        size_patch_wh: last size of the target, in pixels of this patch.
+        settings: penalty and window.
+    """
+    if not (np.isfinite(logits).all() and np.isfinite(ltrb).all() and (ltrb > 0).all()):
+        return None
+    probability = target_probability(logits)
+    boxes = decode_boxes(ltrb)
+    penalty = change_penalty(boxes[2:], size_patch_wh, settings.penalty_k)
+    peaks = windowed(probability, penalty, settings.window_influence)
+    if not np.isfinite(peaks).all():
+        return None
+    row, column = best_cell(peaks)
+    second, first = np.partition(peaks, -2, axis=None)[-2:]
+    dx, dy, width, height = (float(value) for value in boxes[:, row, column])
+    return Localisation(
+        cell=(row, column),
+        probability=float(probability[row, column]),
+        peak=float(first),
+        lead=float(first - second),
+        margin=float(logits[1, row, column] - logits[0, row, column]),
+        entropy=map_entropy(probability),
+        offset_patch_xy=(dx, dy),
+        size_patch_wh=(width, height),
+        penalty=float(penalty[row, column]),
+    )
+
+
+def update_size(
+    size_wh: tuple[float, float], located: Localisation, *, patch_per_frame: float, size_rate: float
+) -> tuple[float, float]:
+    """The last size moved toward the measured one; slower when the cell is doubtful."""
+    rate = located.penalty * located.probability * size_rate
+    width, height = (
+        old * (1 - rate) + measured / patch_per_frame * rate
+        for old, measured in zip(size_wh, located.size_patch_wh, strict=True)
+    )
+    return width, height
+
+
+def limit_to_frame(
+    center_xy: tuple[float, float],
+    size_wh: tuple[float, float],
+    *,
+    frame_wh: tuple[int, int],
+    min_side: float,
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Centre into the frame; sides at most the frame's and at least ``min_side``, which wins."""
+    cx, cy = (
+        min(max(centre, 0.0), float(limit))
+        for centre, limit in zip(center_xy, frame_wh, strict=True)
+    )
+    width, height = (
+        max(min_side, min(side, float(limit)))
+        for side, limit in zip(size_wh, frame_wh, strict=True)
+    )
+    return (cx, cy), (width, height)
+
+
+@lru_cache(maxsize=8)
+def cosine_window(cells: int) -> np.ndarray:
+    """Outer product of two Hann windows ``[n,n]``, zero at the border, 1 in the middle."""
+    window: np.ndarray = np.outer(np.hanning(cells), np.hanning(cells))
+    window.setflags(write=False)
+    return window
+
+
+@lru_cache(maxsize=8)
+def _cell_centres(cells: int) -> tuple[np.ndarray, np.ndarray]:
+    steps = ((np.arange(cells) - cells // 2) * STRIDE).astype(np.float32)
+    steps.setflags(write=False)
+    return steps[None, :], steps[:, None]
+
+
+def _change(ratio: np.ndarray) -> np.ndarray:
+    """A ratio or its inverse, whichever is above 1."""
+    return np.asarray(np.maximum(ratio, 1.0 / ratio))

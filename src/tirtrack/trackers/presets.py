@@ -1,0 +1,146 @@
+"""What a tracker of the Siamese family can be set to, and the presets.
+
+Settings are complete and closed: an unknown key is an error that names the nearest one. A preset is
+its difference from another preset, so a value is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tirtrack.errors import RecipeError, did_you_mean
+
+
+class SiameseSettings(BaseModel):
+    """Everything that the online loop of the Siamese family can be told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    penalty_k: float = Field(ge=0, description="how much a change of size or aspect costs")
+    window_influence: float = Field(
+        ge=0, le=1, description="share of the cosine window in the score that picks the cell"
+    )
+    size_rate: float = Field(ge=0, le=1, description="how fast the size follows the measured one")
+    crop: Literal["integer", "continuous"] = Field(
+        description="integer: the published crop and resize, uint8 [H,W,3] frames only"
+    )
+    centre: Literal["pixel_index", "continuous"] = Field(
+        description="pixel_index: begin at x + (w-1)/2 as published, half a pixel off"
+    )
+    min_side: float = Field(gt=0, description="smallest width and height of the state, pixels")
+    score: Literal["published", "calibrated"] = Field(
+        description="published: the softmax at the cell, status always tracking, non-finite maps "
+        "are an error; calibrated: score, status and reason, and going back after such maps"
+    )
+    frame_gate: bool = Field(
+        description="repeat the box on black, constant, frozen and damaged frames"
+    )
+    when_lost: Literal["stay", "follow"] = Field(
+        description="where a lost target is sought: around the last trusted box, or wherever the "
+        "best cell of each frame leads"
+    )
+    stretch: bool = Field(
+        description="stretch the grey levels of each frame from its 1st to 99th percentile"
+    )
+    colour_order: Literal["rgb", "bgr"] = Field(description="channels of colour frames")
+
+
+# siamese.md 3: the shipped configurations of the published code, by version.
+_PUBLISHED_CONSTANTS: dict[str, dict[str, float]] = {
+    "nanotrack-v1": {"penalty_k": 0.148, "window_influence": 0.462, "size_rate": 0.390},
+    "nanotrack-v2": {"penalty_k": 0.150, "window_influence": 0.490, "size_rate": 0.385},
+    "nanotrack-v3": {"penalty_k": 0.138, "window_influence": 0.455, "size_rate": 0.348},
+}
+
+_PUBLISHED: dict[str, Any] = {
+    "crop": "integer",
+    "centre": "pixel_index",
+    "min_side": 10.0,
+    "score": "published",
+    "frame_gate": False,
+    "when_lost": "follow",
+    "stretch": False,
+    "colour_order": "rgb",
+}
+
+# name -> (the preset that it changes, what it changes)
+_CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "default": (
+        "published",
+        {
+            "crop": "continuous",
+            "centre": "continuous",
+            "min_side": 2.0,
+            "score": "calibrated",
+            "frame_gate": True,
+            "when_lost": "stay",
+        },
+    ),
+    "floor10": ("default", {"min_side": 10.0}),
+}
+
+
+def preset_names() -> list[str]:
+    """Every preset, the published one first.
+
+    >>> preset_names()
+    ['published', 'default', 'floor10']
+    """
+    return ["published", *_CHANGES]
+
+
+def preset(name: str, architecture: str) -> SiameseSettings:
+    """The settings of a preset for one version of the network.
+
+    Args:
+        name: one of :func:`preset_names`.
+        architecture: ``nanotrack-v1``, ``-v2`` or ``-v3``.
+
+    Raises:
+        RecipeError: no preset has this name, or it is not defined for the architecture.
+
+    >>> preset("floor10", "nanotrack-v3").min_side
+    10.0
+    """
+    if name not in preset_names():
+        raise RecipeError(f'no preset is called "{name}"', fix=did_you_mean(name, preset_names()))
+    if architecture not in _PUBLISHED_CONSTANTS:
+        raise RecipeError(
+            f'preset "{name}" has no constants for the network "{architecture}"',
+            fix=did_you_mean(architecture, _PUBLISHED_CONSTANTS),
+        )
+    return SiameseSettings(**{**_PUBLISHED_CONSTANTS[architecture], **_values(name)})
+
+
+def with_overrides(settings: SiameseSettings, overrides: Mapping[str, Any]) -> SiameseSettings:
+    """Settings with some fields replaced.
+
+    Raises:
+        RecipeError: a key is unknown, or a value is of the wrong type or out of bounds.
+
+    >>> with_overrides(preset("default", "nanotrack-v3"), {"size_rate": 0.25}).size_rate
+    0.25
+    """
+    known = SiameseSettings.model_fields
+    for key in overrides:
+        if key not in known:
+            raise RecipeError(f'unknown tracker setting "{key}"', fix=did_you_mean(key, known))
+    try:
+        return SiameseSettings(**{**settings.model_dump(), **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise RecipeError(
+            f"tracker setting {key} cannot be {overrides.get(key)!r}: {first['msg'].lower()}",
+            fix=f"{key}: {known[key].description}",
+        ) from error
+
+
+def _values(name: str) -> dict[str, Any]:
+    if name == "published":
+        return _PUBLISHED
+    base, changes = _CHANGES[name]
+    return {**_values(base), **changes}

@@ -1,0 +1,384 @@
+"""The online loop of the Siamese family: a fixed template, sought around the last place.
+
+One class, two ways to run it: preset ``published`` is the published loop to the last rounding
+(siamese.md 3); preset ``default`` cuts continuous patches, keeps small targets small, says how sure
+it is, and survives bad frames. The tracker keeps state and orders the steps; what the steps do
+stands in ``crops``, ``localisation``, ``calibration`` and ``frame_gate``.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tirtrack.boxes import Box, check_first_box
+from tirtrack.crops import (
+    SEARCH_SIDE,
+    TEMPLATE_SIDE,
+    context_side,
+    cut_patch,
+    cut_patch_published,
+    mean_fill,
+    siamese_crop,
+)
+from tirtrack.errors import FrameError, RunError
+from tirtrack.trackers.base import Reason, Status, TrackState
+from tirtrack.trackers.calibration import (
+    Belief,
+    is_high_but_ambiguous,
+    next_belief,
+    score_of,
+)
+from tirtrack.trackers.frame_gate import FrameGate, as_picture
+from tirtrack.trackers.levels import GreyLevels
+from tirtrack.trackers.localisation import Localisation, limit_to_frame, localise, update_size
+from tirtrack.trackers.presets import SiameseSettings
+from tirtrack.weights.card import Calibration
+
+if TYPE_CHECKING:
+    from tirtrack.thermal import NormaliserSettings
+    from tirtrack.trackers.engines import SiameseEngine
+
+logger = logging.getLogger(__name__)
+
+SMALL_SIDE = 4.0  # user_pains.md P7: below it a first box is worth a warning
+_STATE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What the first frame gave, kept for the whole run."""
+
+    template: np.ndarray
+    fill: np.ndarray
+    shape: tuple[int, ...]
+
+    @property
+    def frame_wh(self) -> tuple[int, int]:
+        return self.shape[1], self.shape[0]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What changes from frame to frame. ``center_xy`` and ``size_wh`` say where to search next."""
+
+    center_xy: tuple[float, float]
+    size_wh: tuple[float, float]
+    box: Box
+    trusted: Box
+    score: float
+    belief: Belief
+
+
+class SiameseTracker:
+    """Tracks one target by comparing each frame with the template of the first.
+
+    Implements :class:`tirtrack.trackers.base.Tracker`. Nothing is drawn at random: the same frames
+    and box give the same boxes, bit for bit.
+
+    Args:
+        engine: runs the network.
+        settings: see ``presets``.
+        calibration: numbers of the score and the status, from the card of the weights.
+        normaliser: how frames of more than 8 bits become grey levels; ``None`` means ``adaptive``.
+    """
+
+    def __init__(
+        self,
+        engine: SiameseEngine,
+        settings: SiameseSettings,
+        calibration: Calibration,
+        *,
+        normaliser: NormaliserSettings | None = None,
+    ) -> None:
+        self.settings = settings
+        self.calibration = calibration
+        self._engine = engine
+        self._levels = GreyLevels(normaliser, stretch=settings.stretch)
+        self._gate = FrameGate()
+        self._model: _Model | None = None
+        self._target: _Target | None = None
+
+    def init(self, frame: np.ndarray, box: Box) -> TrackState:
+        """Begin with a known box; anything known before is forgotten.
+
+        Raises:
+            FrameError: the frame or the box cannot be used.
+        """
+        picture = self._picture(frame)
+        check_first_box(box, picture.shape[1], picture.shape[0])
+        if min(box.w, box.h) < SMALL_SIDE:
+            logger.warning("the first box is only %gx%g px", box.w, box.h)
+        gate = FrameGate()
+        fault = gate.check(picture) if self.settings.frame_gate else Reason.NONE
+        if fault is not Reason.NONE:
+            raise FrameError(f"the first frame is a {fault}", fix="begin at a later frame")
+        self._gate = gate
+        self._levels.reset()
+        grey = self._levels(picture)
+        fill = mean_fill(grey)
+        center_xy, size_wh = self._first_place(box), (box.w, box.h)
+        patch, _ = self._cut(grey, center_xy, size_wh, side=TEMPLATE_SIDE, fill=fill)
+        self._model = _Model(self._engine.template(patch), fill, picture.shape)
+        self._target = _Target(center_xy, size_wh, box, box, 1.0, Belief())
+        return TrackState(box=box, measured=True, score=1.0, status=Status.TRACKING)
+
+    def update(self, frame: np.ndarray) -> TrackState:
+        """Where the target is in the next frame.
+
+        Raises:
+            RuntimeError: called before ``init``.
+            FrameError: the frame cannot be used, and the frame gate is off.
+            RunError: the network gave numbers that are not finite, and the score is the published
+                one.
+        """
+        model, target = self._started()
+        fault, picture = self._inspect(frame, model)
+        if fault is not Reason.NONE:
+            return self._repeat(target, model, fault)
+        grey = self._levels(picture)
+        patch, side = self._cut(
+            grey, target.center_xy, target.size_wh, side=SEARCH_SIDE, fill=model.fill
+        )
+        maps = self._engine.search(model.template, patch)
+        patch_per_frame = TEMPLATE_SIDE / float(context_side(np.array(target.size_wh)))
+        size_patch = (target.size_wh[0] * patch_per_frame, target.size_wh[1] * patch_per_frame)
+        located = localise(maps.logits, maps.ltrb, size_patch, settings=self.settings)
+        if located is None:
+            return self._not_finite(target, model)
+        return self._accept(self._moved(target, located, patch_per_frame, model), located, side)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that ``update`` depends on, as plain values and arrays.
+
+        Raises:
+            RuntimeError: called before ``init``.
+        """
+        model, target = self._started()
+        return {
+            "format": _STATE_FORMAT,
+            "template": model.template.copy(),
+            "fill": model.fill.copy(),
+            "shape": list(model.shape),
+            "target": {
+                **asdict(target),
+                "belief": {
+                    "status": str(target.belief.status),
+                    "doubtful_frames": target.belief.doubtful_frames,
+                },
+            },
+            "gate": self._gate.state_dict(),
+            "levels": self._levels.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state, with the same weights and settings.
+
+        Raises:
+            ValueError: the state has another format.
+        """
+        if state.get("format") != _STATE_FORMAT:
+            raise ValueError(
+                f"tracker state must have format {_STATE_FORMAT}, got {state.get('format')!r}"
+            )
+        shape = tuple(int(length) for length in state["shape"])
+        self._model = _Model(np.array(state["template"]), np.array(state["fill"]), shape)
+        target, belief = state["target"], state["target"]["belief"]
+        self._target = _Target(
+            center_xy=(float(target["center_xy"][0]), float(target["center_xy"][1])),
+            size_wh=(float(target["size_wh"][0]), float(target["size_wh"][1])),
+            box=Box(**target["box"]),
+            trusted=Box(**target["trusted"]),
+            score=float(target["score"]),
+            belief=Belief(Status(belief["status"]), int(belief["doubtful_frames"])),
+        )
+        self._gate.load_state_dict(state["gate"])
+        self._levels.load_state_dict(state["levels"])
+
+    def _started(self) -> tuple[_Model, _Target]:
+        if self._model is None or self._target is None:
+            raise RuntimeError("call init(frame, box) first")
+        return self._model, self._target
+
+    def _picture(self, frame: np.ndarray) -> np.ndarray:
+        picture = as_picture(frame)
+        if self.settings.crop == "integer" and (picture.dtype != np.uint8 or picture.ndim != 3):
+            raise FrameError(
+                f"the published crop takes uint8 [H,W,3], not {picture.dtype} "
+                f"{list(picture.shape)}",
+                fix="use the preset default, or make the frames 8 bit and three channels",
+            )
+        return picture
+
+    def _inspect(self, frame: np.ndarray, model: _Model) -> tuple[Reason, np.ndarray]:
+        try:
+            picture = self._picture(frame)
+        except FrameError:
+            if not self.settings.frame_gate:
+                raise
+            return Reason.DAMAGED_FRAME, np.empty(0)
+        if self.settings.frame_gate:
+            return self._gate.check(picture), picture
+        if picture.shape != model.shape:
+            raise FrameError(
+                f"a frame of {list(picture.shape)} follows frames of {list(model.shape)}",
+                fix="begin anew where the size of the frames changes",
+            )
+        return Reason.NONE, picture
+
+    def _first_place(self, box: Box) -> tuple[float, float]:
+        if self.settings.centre == "continuous":
+            return box.center_xy
+        # A centre counted in pixel indices is half a pixel less than ours.
+        return box.x + (box.w - 1) / 2, box.y + (box.h - 1) / 2
+
+    def _cut(
+        self,
+        grey: np.ndarray,
+        center_xy: tuple[float, float],
+        size_wh: tuple[float, float],
+        *,
+        side: int,
+        fill: np.ndarray,
+    ) -> tuple[np.ndarray, float]:
+        """A patch in RGB order, and the side of its crop in frame pixels."""
+        if self.settings.crop == "integer":
+            context = float(context_side(np.array(size_wh)))
+            whole = round(context if side == TEMPLATE_SIDE else context * (side / TEMPLATE_SIDE))
+            patch = cut_patch_published(grey, center_xy, whole, patch_side=side, fill=fill)
+            crop_side = float(whole)
+        else:
+            crop = siamese_crop(_box_at(center_xy, size_wh), side)
+            patch = cut_patch(grey, crop, fill)
+            crop_side = crop.side
+        if patch.ndim == 3 and self.settings.colour_order == "bgr":
+            patch = patch[..., ::-1]
+        return patch, crop_side
+
+    def _moved(
+        self, target: _Target, located: Localisation, patch_per_frame: float, model: _Model
+    ) -> _Target:
+        """The target at its measured place: the full step, and part of the change of size."""
+        dx, dy = located.offset_patch_xy
+        center_xy, size_wh = limit_to_frame(
+            (
+                target.center_xy[0] + dx / patch_per_frame,
+                target.center_xy[1] + dy / patch_per_frame,
+            ),
+            update_size(
+                target.size_wh,
+                located,
+                patch_per_frame=patch_per_frame,
+                size_rate=self.settings.size_rate,
+            ),
+            frame_wh=model.frame_wh,
+            min_side=self.settings.min_side,
+        )
+        return replace(
+            target, center_xy=center_xy, size_wh=size_wh, box=_box_at(center_xy, size_wh)
+        )
+
+    def _accept(self, moved: _Target, located: Localisation, side: float) -> TrackState:
+        """Decide how far a measurement is believed, keep what follows, and say it."""
+        diagnostics = {**asdict(located), "side": side, "measured_box": moved.box}
+        if self.settings.score == "published":
+            self._target = moved
+            return TrackState(
+                box=moved.box,
+                measured=True,
+                score=located.probability,
+                status=Status.TRACKING,
+                diagnostics=diagnostics,
+            )
+        score = score_of(located.entropy, located.margin, self.calibration)
+        was = moved.belief.status
+        belief = next_belief(moved.belief, score, self.calibration)
+        moved = replace(moved, score=score, belief=belief)
+        if belief.status is Status.LOST:
+            reason = self._cause(moved, located)
+            return self._say_lost(moved, reason, diagnostics)
+        reason = Reason.RE_DETECTED if was is Status.LOST else Reason.NONE
+        if belief.status is Status.TRACKING:
+            moved = replace(moved, trusted=moved.box)
+        else:
+            reason = self._cause(moved, located)
+        self._target = moved
+        return TrackState(
+            box=moved.box,
+            measured=True,
+            score=score,
+            status=belief.status,
+            reason=reason,
+            diagnostics=diagnostics,
+        )
+
+    def _cause(self, target: _Target, located: Localisation) -> Reason:
+        model, _ = self._started()
+        if _touches_border(target.trusted, *model.frame_wh):
+            return Reason.OUT_OF_VIEW
+        if is_high_but_ambiguous(located.margin, self.calibration):
+            return Reason.AMBIGUOUS
+        return Reason.LOW_SCORE
+
+    def _repeat(self, target: _Target, model: _Model, fault: Reason) -> TrackState:
+        """The answer to a frame that says nothing: the same box, and a doubt more."""
+        belief = next_belief(target.belief, 0.0, self.calibration)
+        # The same picture again speaks neither for nor against the box.
+        score = 0.0
+        if fault is Reason.FROZEN_FRAME:
+            score = min(target.score, self.calibration.uncertain_below)
+        target = replace(target, score=score, belief=belief)
+        if belief.status is Status.LOST:
+            return self._say_lost(target, fault, {})
+        self._target = target
+        box = _with_centre_inside(target.box, *model.frame_wh)
+        return TrackState(box=box, measured=False, score=score, status=belief.status, reason=fault)
+
+    def _not_finite(self, target: _Target, model: _Model) -> TrackState:
+        if self.settings.score == "published":
+            raise RunError(
+                "the network gave numbers that are not finite",
+                fix="check the weights, or use the preset default",
+            )
+        belief = Belief(Status.LOST, target.belief.doubtful_frames + 1)
+        return self._say_lost(replace(target, score=0.0, belief=belief), Reason.NOT_FINITE, {})
+
+    def _say_lost(self, target: _Target, reason: Reason, diagnostics: dict[str, Any]) -> TrackState:
+        """The last trusted box, not measured; go on searching."""
+        model, _ = self._started()
+        trusted = target.trusted
+        if self.settings.when_lost == "stay":
+            center_xy, _ = limit_to_frame(
+                trusted.center_xy, (trusted.w, trusted.h), frame_wh=model.frame_wh, min_side=0.0
+            )
+            target = replace(target, center_xy=center_xy, size_wh=(trusted.w, trusted.h))
+        target = replace(target, box=trusted)
+        self._target = target
+        box = _with_centre_inside(trusted, *model.frame_wh)
+        return TrackState(
+            box=box,
+            measured=False,
+            score=target.score,
+            status=Status.LOST,
+            reason=reason,
+            diagnostics=diagnostics,
+        )
+
+
+def _box_at(center_xy: tuple[float, float], size_wh: tuple[float, float]) -> Box:
+    return Box(center_xy[0] - size_wh[0] / 2, center_xy[1] - size_wh[1] / 2, *size_wh)
+
+
+def _touches_border(box: Box, width: int, height: int) -> bool:
+    return box.x <= 1 or box.y <= 1 or box.x + box.w >= width - 1 or box.y + box.h >= height - 1
+
+
+def _with_centre_inside(box: Box, width: int, height: int) -> Box:
+    """The box itself unless its centre is outside; only a first box can be so."""
+    cx, cy = box.center_xy
+    if 0 <= cx <= width and 0 <= cy <= height:
+        return box
+    return _box_at((min(max(cx, 0.0), width), min(max(cy, 0.0), height)), (box.w, box.h))
