@@ -1,1 +1,91 @@
-"""Better thermal infrared trackers from unlabelled RGB-TIR pairs, by cross-modal distillation."""
+"""Better thermal infrared trackers from unlabelled RGB-TIR pairs, by cross-modal distillation.
+
+The public names, each loaded when it is first used: ``import tirtrack`` loads neither torch nor
+anything else that is heavy, and does no work.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tirtrack._api import distill, evaluate, frames, load, score, track, train
+    from tirtrack.boxes import Box
+    from tirtrack.errors import (
+        DatasetError,
+        FrameError,
+        PairsError,
+        RecipeError,
+        RequestError,
+        RunError,
+        StorageError,
+        TirtrackError,
+        TrainingError,
+        WeightsError,
+    )
+    from tirtrack.trackers.base import Reason, Status, Tracker, TrackState
+
+    __version__: str
+
+__all__ = [
+    "Box",
+    "DatasetError",
+    "FrameError",
+    "PairsError",
+    "Reason",
+    "RecipeError",
+    "RequestError",
+    "RunError",
+    "Status",
+    "StorageError",
+    "TirtrackError",
+    "TrackState",
+    "Tracker",
+    "TrainingError",
+    "WeightsError",
+    "__version__",
+    "distill",
+    "evaluate",
+    "frames",
+    "load",
+    "score",
+    "track",
+    "train",
+]
+
+_HOMES = {
+    "tirtrack._api": ("distill", "evaluate", "frames", "load", "score", "track", "train"),
+    "tirtrack.boxes": ("Box",),
+    "tirtrack.errors": (
+        "DatasetError",
+        "FrameError",
+        "PairsError",
+        "RecipeError",
+        "RequestError",
+        "RunError",
+        "StorageError",
+        "TirtrackError",
+        "TrainingError",
+        "WeightsError",
+    ),
+    "tirtrack.trackers.base": ("Reason", "Status", "TrackState", "Tracker"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("tirtrack")
+    else:
+        home = next((module for module, names in _HOMES.items() if name in names), None)
+        if home is None:
+            raise AttributeError(f"module 'tirtrack' has no attribute {name!r}")
+        value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,275 @@
+"""The commands by name, and how their errors become one sentence and an exit code.
+
+A command is imported when it is called, and only it: ``tirtrack --help`` imports none of them.
+Exit codes: 0 done; 1 the run failed; 2 the request was wrong and nothing was started; 130
+interrupted. Data goes to stdout, everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tirtrack.errors import RequestError, RunError, TirtrackError, did_you_mean
+
+DEBUG = "--debug"
+JSON = "--json"
+INTERRUPTED = 130
+
+# typer carries its own copy of click or uses the installed one, by version; its public exceptions
+# lead to the right one.
+_CLICK_ERROR = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command: the module under ``tirtrack.cli`` that holds it, and one line for the list.
+
+    ``is_group`` modules hold a typer ``app`` with commands of its own, the others a function
+    ``command``.
+    """
+
+    module: str
+    summary: str
+    is_group: bool = False
+
+
+COMMANDS = {
+    "demo": Entry("demo", "The whole story on the embedded world; ends with report.html."),
+    "track": Entry("track", "Track one target through a video, a folder of frames, or a stream."),
+    "pairs": Entry("pairs", "Look at unlabelled RGB-TIR pairs before distilling.", is_group=True),
+    "distill": Entry("distill", "Distil an RGB tracker into a TIR tracker, from unlabelled pairs."),
+    "train": Entry("train", "Train or continue an RGB baseline on labelled RGB."),
+    "evaluate": Entry("evaluate", "Run trackers over a labelled data set and score them."),
+    "score": Entry("score", "Score result files that exist already."),
+    "report": Entry("report", "One HTML page from evaluation folders."),
+    "weights": Entry("weights", "List weights, or show the card of one.", is_group=True),
+    "cache": Entry("cache", "Show or clear what can be made again.", is_group=True),
+}
+
+
+def load_command(name: str) -> Any:
+    """The command of that name, imported now."""
+    entry = COMMANDS[name]
+    module = importlib.import_module(f"tirtrack.cli.{entry.module}")
+    loaded: Any
+    if entry.is_group:
+        loaded = typer.main.get_group(module.app)
+    else:
+        single = typer.Typer(add_completion=False)
+        single.command(name)(module.command)
+        loaded = typer.main.get_command(single)
+    loaded.name = name
+    return loaded
+
+
+class StoppedError(Exception):
+    """Ctrl-C, carried past typer, which would end without a word."""
+
+
+class Commands(TyperGroup):
+    """The commands of :data:`COMMANDS`, each imported when it is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names, in the order of the main job."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in with the summary: all that the list of commands needs."""
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name].summary)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """The real command, and what is left of the arguments."""
+        name = args[0]
+        if name not in COMMANDS:
+            kind = "option" if name.startswith("-") else "command"
+            raise RequestError(f'no {kind} "{name}"', fix=did_you_mean(name, COMMANDS))
+        return name, load_command(name), args[1:]
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an interrupt keeps its message."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            raise StoppedError(str(interrupt)) from interrupt
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from tirtrack import __version__
+
+        print(f"tirtrack {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(cls=Commands, add_completion=False, invoke_without_command=True)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option(DEBUG, help="Show the traceback of an error (anywhere in the line).")
+    ] = False,
+) -> None:
+    """Better thermal infrared trackers from unlabelled RGB-TIR pairs."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; what it returns is the exit code. No error gets past here."""
+    given = list(arguments)
+    cut = given.index("--") if "--" in given else len(given)
+    debug, as_json = DEBUG in given[:cut], JSON in given[:cut]
+    rest = [word for word in given[:cut] if word != DEBUG] + given[cut:]
+    with _quiet_channels():
+        try:
+            code = typer.main.get_group(app).main(
+                args=rest or ["--help"], prog_name="tirtrack", standalone_mode=False
+            )
+        except Exception as error:  # noqa: BLE001 - the last border: every error becomes a sentence
+            return _report_error(error, debug=debug, as_json=as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _report_error(error: Exception, *, debug: bool, as_json: bool) -> int:
+    sentence = _sentence(error)
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    if as_json:
+        document = {
+            "what": sentence.what,
+            "where": sentence.where,
+            "fix": sentence.fix,
+            "message": str(sentence),
+            "exit_code": sentence.exit_code,
+        }
+        print(json.dumps({"error": document}, ensure_ascii=False))
+    if str(sentence):
+        print(f"tirtrack: {sentence}", file=sys.stderr)
+    return sentence.exit_code
+
+
+class _StoppedRunError(RunError):
+    exit_code = INTERRUPTED
+
+
+def _sentence(error: Exception) -> TirtrackError:
+    """Any error as one of ours: what, where, what to do."""
+    if isinstance(error, TirtrackError):
+        return error
+    if isinstance(error, StoppedError | typer.Abort):
+        return _StoppedRunError(str(error) or "interrupted")
+    if isinstance(error, _CLICK_ERROR):
+        return _usage_sentence(error)
+    if isinstance(error, MemoryError):
+        return RunError("memory ran out", fix="give smaller input, or close other programs")
+    if isinstance(error, OSError) and error.errno in _PLAIN_OS_ERRORS:
+        return RunError(*_PLAIN_OS_ERRORS[error.errno](error))
+    line = " ".join(str(error).split()) or "no message"
+    return RunError(
+        f"{type(error).__name__}: {line}", fix="this is a fault of tirtrack: run again with --debug"
+    )
+
+
+def _place(error: OSError) -> str | None:
+    return None if error.filename is None else os.fsdecode(error.filename)
+
+
+_PLAIN_OS_ERRORS: dict[int, Callable[[OSError], tuple[str, str | None, str]]] = {
+    errno.ENOSPC: lambda e: (
+        "no space left on the disk",
+        _place(e),
+        "free some space or choose another --out",
+    ),
+    errno.EDQUOT: lambda e: (
+        "the disk quota is used up",
+        _place(e),
+        "free some space or choose another --out",
+    ),
+    errno.EACCES: lambda e: ("permission denied", _place(e), "check who may read and write it"),
+    errno.EROFS: lambda e: ("the disk is read-only", _place(e), "choose another --out"),
+    errno.ENOENT: lambda e: ("no such file or folder", _place(e), "check the path"),
+}
+
+
+def _usage_sentence(error: Any) -> RequestError:
+    """A usage error of the parser: its message in our form, with the nearest name."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "tirtrack"
+    where = path.removeprefix("tirtrack ") if path != "tirtrack" else None
+    option = getattr(error, "option_name", None)
+    message = str(error.format_message()).strip()
+    if "\n" in message:  # a group without a command answers with its whole help
+        return RequestError("which command?", where, f'see "{path} --help"')
+    if type(error).__name__ == "NoSuchOption" and option:
+        return RequestError(
+            f'no option "{option}"', where, did_you_mean(option, _option_names(context))
+        )
+    inner: Any = getattr(context, "command", None)
+    if (
+        message.startswith("No such command")
+        and isinstance(inner, TyperGroup)
+        and context is not None
+    ):
+        name = message.split("'")[1]
+        return RequestError(
+            f'no command "{name}"', where, did_you_mean(name, inner.list_commands(context))
+        )
+    plain = " ".join(message.split()).rstrip(".")
+    return RequestError(plain[:1].lower() + plain[1:], where, f'see "{path} --help"')
+
+
+def _option_names(context: Any) -> list[str]:
+    if context is None:
+        return [DEBUG, "--help"]
+    names = [name for parameter in context.command.params for name in parameter.opts]
+    return sorted({DEBUG, "--help", *(name for name in names if name.startswith("--"))})
+
+
+class _StderrLines(logging.Handler):
+    """Log records as plain lines on the stderr of the moment (a live line moves out of the way)."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"tirtrack: {record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+
+
+@contextmanager
+def _quiet_channels() -> Iterator[None]:
+    """Warnings and log records as one line each, for the time of the command."""
+
+    def one_line(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+        if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
+            print(f"tirtrack: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    handler = _StderrLines(logging.WARNING)
+    logger = logging.getLogger("tirtrack")
+    propagates = logger.propagate
+    with warnings.catch_warnings():
+        warnings.showwarning = one_line
+        logger.addHandler(handler)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.propagate = propagates

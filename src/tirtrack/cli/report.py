@@ -1,0 +1,66 @@
+"""``tirtrack report``: one HTML page from evaluation folders."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tirtrack.datasets import open_dataset
+from tirtrack.files import numbered_folder
+from tirtrack.report.build import PAGE_NAME, report_content, write_report
+from tirtrack.report.results import RESULT_NAME
+
+
+def command(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR...", help="Folders that evaluate or score wrote; or one of a demo."
+        ),
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="The data set that was evaluated, for film strips (name or folder)."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="The tracker to compare the others with [default: the first]."),
+    ] = None,
+    title: Annotated[str, typer.Option(help="The title of the page.")] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The HTML file to write [default: runs/report-NNN/report.html]."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """One HTML page from evaluation folders, with the same numbers as JSON beside it.
+
+    The page holds everything in itself: plots, tables, film strips (with --dataset), loss curves
+    (where a run folder of distill lies in DIR), and what was run.
+    """
+    opened = None if dataset is None else open_dataset(dataset)
+    content = report_content(
+        folders,
+        dataset=opened,
+        reference=baseline,
+        title=title,
+        command=_line(folders, dataset, baseline),
+    )
+    path = out or numbered_folder(Path("runs"), "report") / PAGE_NAME
+    page = write_report(content, path, force=force)
+    if as_json:
+        print(json.dumps({"page": str(page), "numbers": str(page.with_name(RESULT_NAME))}))
+    else:
+        print(page)
+
+
+def _line(folders: list[Path], dataset: str | None, baseline: str | None) -> str:
+    words = ["tirtrack", "report", *map(str, folders)]
+    words += ["--dataset", dataset] if dataset else []
+    words += ["--baseline", baseline] if baseline else []
+    return shlex.join(words)

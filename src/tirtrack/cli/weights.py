@@ -1,0 +1,75 @@
+"""``tirtrack weights``: which weights are at hand, and what stands on a card."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from tirtrack.weights import store
+
+app = typer.Typer(help="List weights, or show the card of one.", add_completion=False)
+_JSON = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+def as_document(weights: store.Weights) -> dict[str, Any]:
+    """The card with what the file itself says: path, SHA-256, number of parameters."""
+    return {
+        **weights.card.model_dump(mode="json"),
+        "path": str(weights.path),
+        "sha256": weights.sha256,
+        "parameters": sum(tensor.numel() for tensor in weights.state.values()),
+    }
+
+
+@app.command("list")
+def list_weights(as_json: _JSON = False) -> None:
+    """The weights that come with tirtrack, by name."""
+    found = [as_document(store.read(path)) for path in store.shipped()]
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for one in found:
+        print(f"{one['name']:<12} {one['architecture']:<14} {one['modality']:<4} {one['licence']}")
+        if one["summary"]:
+            print(f"{'':<12} {one['summary']}")
+
+
+@app.command()
+def info(
+    weights: Annotated[str, typer.Argument(help="A name from the list, or a .safetensors file.")],
+    as_json: _JSON = False,
+) -> None:
+    """The card of one weights file: network, modality, licence, training data, scores, SHA-256."""
+    one = as_document(store.read(store.find(weights)))
+    if as_json:
+        print(json.dumps(one, indent=1, ensure_ascii=False))
+        return
+    for label, text in _lines(one):
+        print(f"{label:<14} {text}")
+
+
+def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        ("name", one["name"]),
+        ("network", f"{one['architecture']}, {one['parameters']} parameters"),
+        ("modality", one["modality"]),
+        ("licence", one["licence"]),
+        ("preset", f"{one['preset']}, normaliser {one['normaliser']}"),
+        ("summary", one["summary"]),
+    ]
+    lines += [("started from", _origin(origin)) for origin in one["started_from"]]
+    lines += [
+        ("training data", f"{source['name']} ({source['licence']}): {source['role']}")
+        for source in one["training_data"]
+    ]
+    lines += [("score", f"{name}: {value:.3f}") for name, value in one["scores"].items()]
+    lines += [(f"made with {key}", value) for key, value in one["made_with"].items()]
+    lines += [("file", one["path"]), ("SHA-256", one["sha256"])]
+    return [(label, text) for label, text in lines if text]
+
+
+def _origin(origin: dict[str, str]) -> str:
+    data = f"; trained on {origin['training_data']}" if origin["training_data"] else ""
+    return f"{origin['name']} ({origin['licence']}){data}"

@@ -1,0 +1,217 @@
+"""From folders to a page: read what is there, leave out what is not, write page and numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tirtrack import files
+from tirtrack.datasets.sequence import LabelledDataset
+from tirtrack.errors import DatasetError, RequestError, did_you_mean
+from tirtrack.report.content import (
+    DistillationSection,
+    EvaluationSection,
+    PairsSection,
+    Provenance,
+    ReportContent,
+)
+from tirtrack.report.film import film_strips
+from tirtrack.report.page import render
+from tirtrack.report.plots import curve_plots
+from tirtrack.report.results import RESULT_NAME, EvaluationResult, evaluation_folder, read_result
+from tirtrack.report.training import distillation_section, run_folders
+from tirtrack.report.verdict import only_tracker, verdict
+
+PAGE_NAME = "report.html"
+_NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."
+VERSIONS = ("tirtrack", "torch", "numpy", "onnxruntime")
+
+
+def build_report(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    dataset: LabelledDataset | None = None,
+    reference: str | None = None,
+    title: str = "",
+    command: str = "",
+    force: bool = False,
+) -> Path:
+    """One page from evaluation folders, with ``result.json`` of the same numbers beside it.
+
+    Args:
+        folders: as in :func:`report_content`.
+        out: the HTML file to write.
+        dataset: frames and annotation for the film strips.
+        reference: the tracker that the others are compared with, the first by default.
+        title: of the page.
+        command: the line that makes the page again.
+        force: replace an existing page.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        DatasetError: a folder holds no result, or the data set is another one.
+        RequestError: the page exists, or the reference is not among the trackers.
+    """
+    content = report_content(
+        folders, dataset=dataset, reference=reference, title=title, command=command
+    )
+    return write_report(content, out, force=force)
+
+
+def report_content(
+    folders: Sequence[Path],
+    *,
+    dataset: LabelledDataset | None = None,
+    reference: str | None = None,
+    title: str = "",
+    command: str = "",
+) -> ReportContent:
+    """What evaluation folders have to say; what is not at hand is left out.
+
+    Args:
+        folders: each holds a ``result.json`` of ``tirtrack evaluate`` or ``score``; one that also
+            holds a run folder of ``tirtrack distill`` brings its curves.
+        dataset: frames and annotation for the film strips of the folders that it fits.
+        reference: the tracker that the others are compared with, the first by default.
+        title: of the page.
+        command: the line that makes the page again.
+
+    Raises:
+        DatasetError: a folder holds no result, or ``dataset`` fits none of them.
+        RequestError: ``reference`` is not among the trackers.
+    """
+    sections = [
+        evaluation_section(folder, dataset=dataset, reference=reference) for folder in folders
+    ]
+    if dataset is not None and not any(section.films for section in sections):
+        raise DatasetError(
+            "holds none of the evaluated sequences",
+            dataset.name,
+            f"give the data set of the evaluation ({sections[0].result.dataset})",
+        )
+    runs = [found for folder in folders for found in run_folders(folder)]
+    return ReportContent(
+        title=title or _title(sections),
+        evaluations=tuple(sections),
+        distillation=distillation_section(runs[0]) if len(runs) == 1 else None,
+        provenance=provenance([section.result for section in sections], command=command),
+    )
+
+
+def evaluation_section(
+    folder: Path, *, dataset: LabelledDataset | None = None, reference: str | None = None
+) -> EvaluationSection:
+    """One evaluation as a part of the page.
+
+    Raises:
+        DatasetError: the folder holds no result, or a result file or frame cannot be read.
+        RequestError: ``reference`` is not among the trackers.
+    """
+    result, _ = read_result(folder)
+    names = [one.name for one in result.trackers]
+    chosen = names[0] if reference is None else reference
+    if chosen not in names:
+        raise RequestError(f'there is no tracker "{chosen}"', folder, did_you_mean(chosen, names))
+    others = [name for name in names if name != chosen]
+    verdicts = tuple(verdict(result, name, chosen) for name in others) or (only_tracker(result),)
+    section = EvaluationSection(result, chosen, verdicts, ())
+    section = replace(section, plots=curve_plots(section.trackers, section.colours))
+    if dataset is None:
+        return replace(section, films_missing=_NO_FRAMES)
+    if not set(result.sequence_names()) <= {one.name for one in dataset.sequences}:
+        return replace(section, films_missing=f"Left out: {dataset.name} is another data set.")
+    return replace(section, films=film_strips(section, evaluation_folder(folder), dataset))
+
+
+def _title(sections: Sequence[EvaluationSection]) -> str:
+    names = list(dict.fromkeys(one.name for section in sections for one in section.trackers))
+    shown = ", ".join(names[1:4]) or names[0]
+    return f"{shown} against {names[0]}" if len(names) > 1 else f"{names[0]}, evaluated"
+
+
+def provenance(
+    results: Sequence[EvaluationResult],
+    *,
+    command: str = "",
+    seed: int | None = None,
+    stages: Mapping[str, float] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Provenance:
+    """What was run, from the results themselves; versions of this process where they say none."""
+    stored = next((one.versions for one in results if one.versions), None)
+    commands = [
+        one.command if isinstance(one.command, str) else " ".join(one.command) for one in results
+    ]
+    seeds = {one.seed for one in results}
+    return Provenance(
+        command=command or "\n".join(dict.fromkeys(line for line in commands if line)),
+        seed=seed if seed is not None or len(seeds) != 1 else seeds.pop(),
+        versions=stored or versions(),
+        stages=stages or {},
+        machine=machine() if stages else "",
+        weights={
+            one.name: one.sha256 for result in results for one in result.trackers if one.sha256
+        },
+        settings=settings or {},
+    )
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that a number can depend on."""
+    return {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in VERSIONS
+    }
+
+
+def machine() -> str:
+    """System, processor kind and cores of this machine, without its name."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{platform.system()} {platform.machine()}, {cores} cores"
+
+
+def write_report(content: ReportContent, out: Path, *, force: bool = False) -> Path:
+    """Write the page, and ``result.json`` with the same numbers beside it.
+
+    Raises:
+        RequestError: one of the two exists and ``force`` was not given.
+        StorageError: they could not be written.
+    """
+    page = files.new_file(out, force=force)
+    numbers = files.new_file(page.with_name(RESULT_NAME), force=force)
+    files.write_text(page, render(content))
+    files.write_json(numbers, as_json(content))
+    return page
+
+
+def as_json(content: ReportContent) -> dict[str, Any]:
+    """The numbers of the page, without its pictures."""
+    return {
+        "format": 1,
+        "title": content.title,
+        "verdicts": [
+            {"dataset": section.result.dataset, **asdict(one)}
+            for section in content.evaluations
+            for one in section.verdicts
+        ],
+        "evaluations": [section.result.model_dump(mode="json") for section in content.evaluations],
+        "pairs": _section_as_json(content.pairs),
+        "distillation": _section_as_json(content.distillation),
+        "provenance": asdict(content.provenance),
+    }
+
+
+def _section_as_json(section: PairsSection | DistillationSection | None) -> dict[str, Any] | None:
+    if section is None:
+        return None
+    kept = {"facts": dict(section.facts), "rejections": dict(section.rejections)}
+    if isinstance(section, DistillationSection):
+        kept["agreement"] = {key: dict(cells) for key, cells in section.agreement.items()}
+    return kept

@@ -1,0 +1,197 @@
+"""What a page says, as values: the page is written from these and from nothing else.
+
+A part that was not at hand is ``None`` or empty and is then left out of the page, with a sentence
+where a reader would look for it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tirtrack.report.results import Difference, EvaluationResult, SequenceResult, TrackerResult
+from tirtrack.report.verdict import Verdict, sequence_differences
+
+ANNOTATION_COLOUR = "#2eb84c"
+TRACKER_COLOURS = ("#e0570b", "#1e88e5", "#8e44ad", "#c2185b", "#00897b", "#6d4c41")
+
+
+def colours_of(names: tuple[str, ...]) -> dict[str, str]:
+    """One colour a tracker, the same in plots, tables and film strips."""
+    return {name: TRACKER_COLOURS[k % len(TRACKER_COLOURS)] for k, name in enumerate(names)}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that the page carries in itself.
+
+    Attributes:
+        content: the encoded file.
+        kind: of the file.
+        alt: what it shows, for those who do not see it.
+        width, height: in CSS pixels; the page may draw it smaller.
+        caption: a line below, or empty.
+    """
+
+    content: bytes
+    kind: Literal["png", "jpeg", "svg+xml"]
+    alt: str
+    width: int
+    height: int
+    caption: str = ""
+
+    @property
+    def data_uri(self) -> str:
+        """The picture as an address that holds it."""
+        return f"data:image/{self.kind};base64,{base64.b64encode(self.content).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class FilmStrip:
+    """Frames of one sequence with boxes drawn in, and why this sequence was chosen."""
+
+    sequence: str
+    why: str
+    frames: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class SequenceRow:
+    """A row of the table of sequences: one sequence, each tracker, and the difference."""
+
+    name: str
+    subset: str
+    frames: int
+    absent: int | None
+    trackers: tuple[SequenceResult | None, ...]
+    difference: float | None
+
+
+@dataclass(frozen=True)
+class EvaluationSection:
+    """One evaluation on the page.
+
+    Attributes:
+        result: its numbers.
+        reference: the tracker that the others are compared with.
+        verdicts: one for each other tracker, or one that says that there is none.
+        plots: success, precision, normalised precision, as far as the protocol has them.
+        films: film strips; empty with ``films_missing`` saying why.
+    """
+
+    result: EvaluationResult
+    reference: str
+    verdicts: tuple[Verdict, ...]
+    plots: tuple[Picture, ...]
+    films: tuple[FilmStrip, ...] = ()
+    films_missing: str = ""
+
+    @property
+    def trackers(self) -> tuple[TrackerResult, ...]:
+        """The reference first, then the others in the order of the file."""
+        first = [one for one in self.result.trackers if one.name == self.reference]
+        return (*first, *(one for one in self.result.trackers if one.name != self.reference))
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """By name of the tracker."""
+        return colours_of(tuple(one.name for one in self.trackers))
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """Each other tracker minus the reference, score by score."""
+        turned = (
+            self.result.difference(one.name, self.reference, score)
+            for one in self.trackers[1:]
+            for score in ("success", "precision", "norm_precision", "op50")
+        )
+        return tuple(one for one in turned if one is not None)
+
+    @property
+    def rows(self) -> tuple[SequenceRow, ...]:
+        """The sequences, largest gain of the second tracker first."""
+        trackers = self.trackers
+        change = (
+            sequence_differences(self.result, trackers[1].name, self.reference, "success")
+            if len(trackers) > 1
+            else {}
+        )
+        rows = [self._row(name, change.get(name)) for name in self.result.sequence_names()]
+        return tuple(sorted(rows, key=_largest_gain_first)) if change else tuple(rows)
+
+    def _row(self, name: str, difference: float | None) -> SequenceRow:
+        cells = tuple(one.sequence(name) for one in self.trackers)
+        known = next(cell for cell in cells if cell is not None)
+        visible = known.visible_frames
+        absent = None if visible is None else known.frames - visible
+        return SequenceRow(name, known.subset, known.frames, absent, cells, difference)
+
+
+def _largest_gain_first(row: SequenceRow) -> tuple[bool, float]:
+    return row.difference is None, -(row.difference or 0.0)
+
+
+@dataclass(frozen=True)
+class PairsSection:
+    """The unlabelled pairs: what was proposed, what was rejected and why.
+
+    Attributes:
+        facts: label to text, in the order of the page.
+        rejections: reason to count, over all pairs.
+        sheets: contact sheets.
+        cautions: short sentences, such as a large offset between the modalities.
+    """
+
+    facts: Mapping[str, str]
+    rejections: Mapping[str, int] = field(default_factory=dict)
+    sheets: tuple[Picture, ...] = ()
+    cautions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DistillationSection:
+    """The training run: facts, loss curves, and what its own label-free signal says."""
+
+    facts: Mapping[str, str]
+    curves: tuple[Picture, ...] = ()
+    rejections: Mapping[str, int] = field(default_factory=dict)
+    agreement: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    agreement_note: str = ""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What was run, so that it can be run again.
+
+    Attributes:
+        command: the line that makes the same page.
+        seed: of everything that draws.
+        versions: package to version.
+        stages: seconds by stage, in order.
+        machine: one line.
+        weights: name to SHA-256.
+        settings: title to text (YAML, JSON), complete.
+    """
+
+    command: str = ""
+    seed: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, float] = field(default_factory=dict)
+    machine: str = ""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """A whole page."""
+
+    title: str
+    lead: str = ""
+    notes: tuple[str, ...] = ()
+    evaluations: tuple[EvaluationSection, ...] = ()
+    pairs: PairsSection | None = None
+    distillation: DistillationSection | None = None
+    provenance: Provenance = field(default_factory=Provenance)

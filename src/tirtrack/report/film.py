@@ -1,0 +1,157 @@
+"""Film strips: a few frames of a few sequences, with the annotation and every tracker's box.
+
+Which sequences are shown is decided by a rule and said beside them, the losses as readily as the
+gains: largest gain, largest loss, and the middle of all.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tirtrack.boxes import Box
+from tirtrack.datasets.box_text import read_boxes
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.overlay import draw_boxes
+from tirtrack.report.content import (
+    ANNOTATION_COLOUR,
+    EvaluationSection,
+    FilmStrip,
+    Picture,
+    SequenceRow,
+)
+from tirtrack.thermal import to_display
+
+FRAMES_A_STRIP = 6
+LONG_SIDE = 400
+RESULTS = "results"
+JPEG_QUALITY = 88
+
+
+def film_strips(
+    section: EvaluationSection, folder: Path, dataset: LabelledDataset
+) -> tuple[FilmStrip, ...]:
+    """Strips of the chosen sequences.
+
+    Args:
+        section: the evaluation; its rows decide what is shown.
+        folder: the evaluation folder, which holds ``results/TRACKER/SEQUENCE.txt``.
+        dataset: frames and annotation; holds every sequence of the evaluation.
+
+    Raises:
+        DatasetError: a result file is missing or damaged.
+    """
+    by_name = {sequence.name: sequence for sequence in dataset.sequences}
+    strips = []
+    for row, why in chosen(section.rows):
+        boxes = {
+            one.name: read_boxes(folder / RESULTS / one.name / f"{row.name}.txt")
+            for one in section.trackers
+        }
+        strips.append(FilmStrip(row.name, why, _strip(by_name[row.name], boxes, section.colours)))
+    return tuple(strips)
+
+
+def chosen(rows: Sequence[SequenceRow]) -> list[tuple[SequenceRow, str]]:
+    """Which sequences to show, and why; by difference, else by the success of the only tracker."""
+    compared = any(row.difference is not None for row in rows)
+    known = [(row, _value(row, compared=compared)) for row in rows]
+    ranked = sorted(
+        ((row, value) for row, value in known if value is not None),
+        key=lambda pair: (-pair[1], pair[0].name),
+    )
+    if not ranked:
+        return []
+    words = (
+        ("largest gain", "largest loss", "middle of all")
+        if compared
+        else ("best", "worst", "middle of all")
+    )
+    shown: dict[str, tuple[SequenceRow, str]] = {}
+    for place, word in zip((0, len(ranked) - 1, len(ranked) // 2), words, strict=True):
+        row, value = ranked[place]
+        text = _why(word, value, compared=compared)
+        shown.setdefault(row.name, (row, text))
+    return [shown[row.name] for row, _ in ranked if row.name in shown]
+
+
+def _value(row: SequenceRow, *, compared: bool) -> float | None:
+    if compared:
+        return row.difference
+    first = row.trackers[0]
+    return None if first is None else first.values.get("success")
+
+
+def _why(word: str, value: float, *, compared: bool) -> str:
+    if not compared:
+        return f"{word}: success {value:.3f}"
+    if word == "largest gain" and value <= 0:
+        word = "nearest to a gain (no sequence gains)"
+    if word == "largest loss" and value >= 0:
+        word = "nearest to a loss (no sequence loses)"
+    return f"{word}: success {value:+.3f}"
+
+
+def _strip(
+    sequence: LabelledSequence, boxes: Mapping[str, np.ndarray], colours: Mapping[str, str]
+) -> tuple[Picture, ...]:
+    wanted = np.unique(np.linspace(0, len(sequence) - 1, FRAMES_A_STRIP).round().astype(int))
+    pictures = []
+    for index, frame in enumerate(sequence.open_frames()):
+        if index in wanted:
+            drawn = [(name, _row(rows, index), colours[name]) for name, rows in boxes.items()]
+            drawn.insert(0, ("annotation", _row(sequence.annotation, index), ANNOTATION_COLOUR))
+            pictures.append(_picture(sequence, index, frame, drawn))
+        if index >= wanted[-1]:
+            break
+    return tuple(pictures)
+
+
+def _row(rows: np.ndarray, index: int) -> np.ndarray | None:
+    if index >= len(rows) or not np.isfinite(rows[index]).all() or (rows[index, 2:] <= 0).any():
+        return None
+    return np.asarray(rows[index], dtype=np.float64)
+
+
+def _picture(
+    sequence: LabelledSequence,
+    index: int,
+    frame: np.ndarray,
+    drawn: Sequence[tuple[str, np.ndarray | None, str]],
+) -> Picture:
+    shown = to_display(frame)
+    scale = LONG_SIDE / max(shown.shape[:2])
+    width, height = (max(round(side * scale), 1) for side in (shown.shape[1], shown.shape[0]))
+    resized = np.asarray(Image.fromarray(shown).resize((width, height), Image.Resampling.BICUBIC))
+    marks = [
+        (_scaled(box, sequence.base, scale), colour, "")
+        for _, box, colour in drawn
+        if box is not None
+    ]
+    here = " and ".join(name for name, box, _ in drawn if box is not None) or "no"
+    absent = " (target absent)" if drawn[0][1] is None else ""
+    return Picture(
+        as_jpeg(draw_boxes(resized, marks)),
+        "jpeg",
+        f"{sequence.name}, frame {index}: boxes of {here}",
+        width,
+        height,
+        f"frame {index}{absent}",
+    )
+
+
+def _scaled(box: np.ndarray, base: int, scale: float) -> Box:
+    """A stored box in pixels of the resized picture."""
+    x, y, w, h = box
+    return Box((x - base) * scale, (y - base) * scale, w * scale, h * scale)
+
+
+def as_jpeg(image: np.ndarray) -> bytes:
+    """``[H,W,3]`` uint8 as JPEG with full colour resolution, so that thin lines keep theirs."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()

@@ -1,0 +1,83 @@
+"""The page: :class:`~tirtrack.report.content.ReportContent` in, one HTML file out.
+
+Everything is inside the file: no request leaves it, no script runs in it. Names of trackers,
+sequences and files are untrusted and escaped.
+"""
+
+from __future__ import annotations
+
+import math
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tirtrack.report.content import ANNOTATION_COLOUR, ReportContent
+from tirtrack.report.results import SCORES
+from tirtrack.report.verdict import interval
+
+TEMPLATE = "report.html.j2"
+
+
+def render(content: ReportContent) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("tirtrack.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        three=three,
+        signed=signed,
+        chance=chance,
+        interval=interval,
+        seconds=seconds,
+        bar=bar_percent,
+    )
+    return environment.get_template(TEMPLATE).render(
+        content=content, score_names=SCORES, annotation_colour=ANNOTATION_COLOUR
+    )
+
+
+def three(value: float | None) -> str:
+    """Three decimals, a dash where there is no number.
+
+    >>> three(0.54321), three(None)
+    ('0.543', '–')
+    """
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    """Three decimals with a sign; zero has none.
+
+    >>> signed(0.01), signed(-0.0001), signed(None)
+    ('+0.010', '0.000', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:+.3f}"
+    return "0.000" if text in {"+0.000", "-0.000"} else text
+
+
+def chance(value: float | None) -> str:
+    """A p value; never printed as zero.
+
+    >>> chance(0.0402), chance(0.0002)
+    ('0.040', '<0.001')
+    """
+    return "<0.001" if value is not None and value < 0.001 else three(value)
+
+
+def seconds(value: float) -> str:
+    """Seconds, finer when few.
+
+    >>> seconds(3.21), seconds(125.4)
+    ('3.2 s', '125 s')
+    """
+    return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
+
+
+def bar_percent(value: float | None) -> float:
+    """Length of the bar of a difference, in percent of half the cell; full at 0.5."""
+    return 0.0 if value is None else round(min(abs(value) / 0.5, 1.0) * 50, 2)

@@ -1,0 +1,184 @@
+"""Curves as pictures that the page carries in itself.
+
+Figures are made without ``pyplot``, so nothing of matplotlib's global state is touched, and
+without dates, so that the same numbers give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from tirtrack.report.content import TRACKER_COLOURS, Picture
+from tirtrack.report.results import TrackerResult
+
+SIZE_INCHES = (4.4, 3.7)
+CSS_PX_PER_INCH = 96
+INK = "#222222"
+FAINT = "#d9d9d9"
+
+
+@dataclass(frozen=True)
+class CurveKind:
+    """One plot of the protocols: which curve, its axis, and the score in its legend."""
+
+    curve: str
+    score: str
+    title: str
+    x_label: str
+    y_label: str
+    x_end: float
+
+
+CURVES = (
+    CurveKind(
+        "success", "success", "Success", "overlap threshold", "share of frames above it", 1.0
+    ),
+    CurveKind(
+        "precision",
+        "precision",
+        "Precision",
+        "centre error threshold (px)",
+        "share of frames within it",
+        50.0,
+    ),
+    CurveKind(
+        "norm_precision",
+        "norm_precision",
+        "Normalised precision",
+        "centre error threshold (box sizes)",
+        "share of frames within it",
+        0.5,
+    ),
+)
+_LEGEND_SCORE = {
+    "success": "area",
+    "precision": "at 20 px",
+    "norm_precision": "area",
+}
+
+
+def curve_plots(
+    trackers: Sequence[TrackerResult], colours: Mapping[str, str]
+) -> tuple[Picture, ...]:
+    """The plots for which the trackers have curves: success, precision, normalised precision."""
+    plots = []
+    for kind in CURVES:
+        having = [one for one in trackers if len(one.curves.get(kind.curve, [])) > 1]
+        if having:
+            plots.append(_curve_plot(kind, having, colours, dashed=trackers[0].name))
+    return tuple(plots)
+
+
+def _curve_plot(
+    kind: CurveKind, trackers: Sequence[TrackerResult], colours: Mapping[str, str], *, dashed: str
+) -> Picture:
+    figure, axes = _axes(kind.title, kind.x_label, kind.y_label)
+    ranked = sorted(trackers, key=lambda one: -(one.values.get(kind.score) or 0.0))
+    for one in ranked:
+        points = np.asarray(one.curves[kind.curve], dtype=np.float64)
+        label = legend_label(one.name, one.values.get(kind.score))
+        style = "--" if one.name == dashed else "-"
+        x = np.linspace(0.0, kind.x_end, len(points))
+        axes.plot(x, points, style, color=colours[one.name], linewidth=2.0, label=label)
+    axes.set_xlim(0.0, kind.x_end)
+    axes.set_ylim(0.0, 1.0)
+    place = "lower left" if kind.curve == "success" else "lower right"
+    axes.legend(
+        loc=place,
+        frameon=True,
+        framealpha=0.9,
+        edgecolor="none",
+        fontsize=10,
+        title=_LEGEND_SCORE[kind.score],
+        title_fontsize=9,
+        alignment="left",
+    )
+    numbers = ", ".join(legend_label(one.name, one.values.get(kind.score)) for one in ranked)
+    return _picture(figure, f"{kind.title} plot: {numbers}")
+
+
+def legend_label(name: str, score: float | None) -> str:
+    """Name and score as the toolkits print them.
+
+    >>> legend_label("nano-rgb", 0.54321)
+    'nano-rgb [0.543]'
+    """
+    short = name if len(name) <= 28 else f"{name[:12]}…{name[-15:]}"
+    return short if score is None else f"{short} [{score:.3f}]"
+
+
+def loss_plot(
+    steps: Sequence[int], losses: Sequence[float], terms: Mapping[str, Sequence[float | None]]
+) -> Picture:
+    """The loss by step: faint as logged, strong as a running mean, one line a term.
+
+    Args:
+        steps: the step of each row of the log.
+        losses: the loss of each row.
+        terms: by name of the term, its value in each row, ``None`` where it was not drawn.
+    """
+    figure, axes = _axes("Loss", "step", "loss")
+    _smoothed(axes, np.asarray(steps), np.asarray(losses, dtype=np.float64), INK, "loss")
+    if len(terms) > 1:
+        for k, (name, values) in enumerate(terms.items()):
+            points = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+            _smoothed(
+                axes, np.asarray(steps), points, TRACKER_COLOURS[k % len(TRACKER_COLOURS)], name
+            )
+    axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
+    axes.set_ylim(bottom=0.0)
+    axes.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=10)
+    ends = f"from {losses[0]:.3f} at step {steps[0]} to {losses[-1]:.3f} at step {steps[-1]}"
+    return _picture(figure, f"Loss by step, {ends}")
+
+
+def running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Mean of the last ``width`` finite values at each place; NaN before the first.
+
+    Args:
+        values: ``[n]``, NaN where there is none.
+        width: at least 1.
+    """
+    known = np.isfinite(values)
+    sums = np.cumsum(np.where(known, values, 0.0))
+    counts = np.cumsum(known)
+    sums[width:] = sums[width:] - sums[:-width].copy()
+    counts[width:] = counts[width:] - counts[:-width].copy()
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _smoothed(axes: Any, steps: np.ndarray, values: np.ndarray, colour: str, label: str) -> None:
+    axes.plot(steps, values, color=colour, alpha=0.25, linewidth=1.0)
+    width = max(len(values) // 20, 1)
+    axes.plot(steps, running_mean(values, width), color=colour, linewidth=2.0, label=label)
+
+
+def _axes(title: str, x_label: str, y_label: str) -> tuple[Figure, Any]:
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=12, color=INK, fontweight="bold")
+    axes.set_xlabel(x_label, fontsize=10, color=INK)
+    axes.set_ylabel(y_label, fontsize=10, color=INK)
+    axes.tick_params(labelsize=9, colors=INK, length=0)
+    axes.grid(color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _picture(figure: Figure, alt: str) -> Picture:
+    FigureCanvasSVG(figure)
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "tirtrack", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    width, height = (round(side * CSS_PX_PER_INCH) for side in SIZE_INCHES)
+    return Picture(buffer.getvalue(), "svg+xml", alt, width, height)

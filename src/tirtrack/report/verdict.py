@@ -1,0 +1,160 @@
+"""One honest sentence from a paired interval.
+
+The sentence says "better" or "worse" only when the interval leaves zero out; otherwise it says
+that this data can show no difference, which is not the same as "no difference". What a reader
+should hold against it (few sequences, one sequence that makes the mean, intervals that treat
+sequences as independent) stands in :attr:`Verdict.cautions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tirtrack.report.results import SCORES, Difference, EvaluationResult
+
+FEW_SEQUENCES = 10
+RESTS_ON_ONE = 0.5
+
+
+class Outcome(StrEnum):
+    """What the interval allows to say."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    OPEN = "open"
+    NOTHING_TO_COMPARE = "nothing to compare"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The sentence, what it rests on, and what speaks against leaning on it.
+
+    Attributes:
+        outcome: better and worse are of the tracker in question against the reference.
+        sentence: one sentence for the top of the page.
+        cautions: short sentences, each with its number.
+    """
+
+    outcome: Outcome
+    sentence: str
+    cautions: tuple[str, ...] = ()
+
+
+def verdict(result: EvaluationResult, tracker: str, reference: str) -> Verdict:
+    """What the evaluation says of ``tracker`` against ``reference``, by success."""
+    found = result.difference(tracker, reference, "success")
+    if found is None:
+        return Verdict(
+            Outcome.NOTHING_TO_COMPARE,
+            f"The result holds no paired difference between {tracker} and {reference}, so nothing "
+            "is said of which is better.",
+        )
+    outcome = outcome_of(found)
+    return Verdict(outcome, _sentence(found, outcome), _cautions(result, found, outcome))
+
+
+def only_tracker(result: EvaluationResult) -> Verdict:
+    """The sentence for an evaluation of one tracker: its numbers, and no comparison."""
+    one = result.trackers[0]
+    value = one.values.get("success")
+    number = "not measured" if value is None else f"{value:.3f}"
+    return Verdict(
+        Outcome.NOTHING_TO_COMPARE,
+        f"{one.name}: success {number} over {_count(len(one.sequences))}; with one tracker there "
+        "is nothing to compare.",
+    )
+
+
+def outcome_of(difference: Difference) -> Outcome:
+    """Better or worse only when the interval leaves zero out.
+
+    A bound that is exactly zero belongs to the interval.
+    """
+    if difference.low > 0:
+        return Outcome.BETTER
+    if difference.high < 0:
+        return Outcome.WORSE
+    return Outcome.OPEN
+
+
+def _count(n: int) -> str:
+    return "1 sequence" if n == 1 else f"{n} sequences"
+
+
+def interval(difference: Difference) -> str:
+    """Mean and interval with signs, as the page prints them.
+
+    >>> interval(Difference(a="a", b="b", score="success", mean=0.0123, low=-0.01, high=0.03))
+    '+0.012 [-0.010, +0.030]'
+    """
+    d = difference
+    return f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+
+
+def _sentence(d: Difference, outcome: Outcome) -> str:
+    numbers = (
+        f"{d.mean:+.3f} {SCORES.get(d.score, d.score)}, 95 % interval [{d.low:+.3f}, {d.high:+.3f}]"
+    )
+    over = f"over {_count(d.n)}"
+    if outcome is Outcome.BETTER:
+        return f"{d.a} is better than {d.b} on this data: {numbers} {over}."
+    if outcome is Outcome.WORSE:
+        return f"{d.a} is worse than {d.b} on this data: {numbers} {over}."
+    return (
+        f"No difference between {d.a} and {d.b} that this data can show: {numbers} {over}; "
+        "the interval holds zero."
+    )
+
+
+def sequence_differences(result: EvaluationResult, a: str, b: str, score: str) -> dict[str, float]:
+    """``a - b`` of every sequence that both have."""
+    by_name = {one.name: one for one in result.trackers}
+    if a not in by_name or b not in by_name:
+        return {}
+    differences = {}
+    for row in by_name[a].sequences:
+        other = by_name[b].sequence(row.name)
+        left, right = row.values.get(score), None if other is None else other.values.get(score)
+        if left is not None and right is not None:
+            differences[row.name] = left - right
+    return differences
+
+
+def _cautions(result: EvaluationResult, d: Difference, outcome: Outcome) -> tuple[str, ...]:
+    cautions = []
+    if d.n < FEW_SEQUENCES:
+        cautions.append(
+            f"{_count(d.n)} only: a percentile interval over so few is too narrow, and a small "
+            "effect cannot be seen."
+        )
+    rows = sequence_differences(result, d.a, d.b, d.score)
+    if len(rows) > 1:
+        cautions += _leaning(rows, d.mean)
+    if outcome is not Outcome.OPEN:
+        cautions += _other_side(result, d, outcome)
+    return tuple(cautions)
+
+
+def _leaning(rows: Mapping[str, float], mean: float) -> list[str]:
+    """Whether one sequence makes the mean."""
+    name = max(rows, key=lambda key: abs(rows[key]))
+    rest = (sum(rows.values()) - rows[name]) / (len(rows) - 1)
+    if abs(mean) < 5e-4 or abs(mean - rest) < RESTS_ON_ONE * abs(mean):
+        return []
+    return [
+        f"The mean leans on one sequence: {name} changes by {rows[name]:+.3f}, and without it the "
+        f"mean is {rest:+.3f}."
+    ]
+
+
+def _other_side(result: EvaluationResult, d: Difference, outcome: Outcome) -> list[str]:
+    """Scores that do not say the same."""
+    others = [result.difference(d.a, d.b, score) for score in ("precision", "norm_precision")]
+    apart = [
+        f"{SCORES[other.score]} {interval(other)}"
+        for other in others
+        if other is not None and outcome_of(other) is not outcome
+    ]
+    return [f"Not every score says so: {', '.join(apart)}."] if apart else []

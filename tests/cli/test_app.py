@@ -1,0 +1,245 @@
+"""Exit codes, sentences, and that one command does not import the others."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import subprocess
+import sys
+import types
+import warnings
+
+import pytest
+import typer
+
+from tirtrack.cli import app as application
+from tirtrack.cli import main
+from tirtrack.errors import FrameError, TrainingError
+
+
+def run_with(monkeypatch, failure, *words, capsys):
+    """Run a command named ``cache`` that raises ``failure`` (or calls it)."""
+    stand_in = typer.Typer()
+
+    @stand_in.command()
+    def show(name: str = "", as_json: bool = typer.Option(False, "--json")) -> None:
+        if isinstance(failure, BaseException):
+            raise failure
+        failure()
+
+    @stand_in.command()
+    def clear() -> None: ...
+
+    monkeypatch.setitem(
+        sys.modules, "tirtrack.cli.cache", types.SimpleNamespace(app=stand_in)
+    )
+    code = application.run(["cache", "show", *words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "sentence"),
+    [
+        pytest.param(
+            FrameError("no frames in the folder", "night/rgb", "give a video"),
+            2,
+            "tirtrack: night/rgb: no frames in the folder; give a video\n",
+            id="request",
+        ),
+        pytest.param(
+            TrainingError("loss is not finite at step 7", "out.run", "lower the rate"),
+            1,
+            "tirtrack: out.run: loss is not finite at step 7; lower the rate\n",
+            id="run",
+        ),
+        pytest.param(KeyboardInterrupt(), 130, "tirtrack: interrupted\n", id="interrupt"),
+        pytest.param(
+            KeyboardInterrupt("interrupted at step 12; go on with --resume"),
+            130,
+            "tirtrack: interrupted at step 12; go on with --resume\n",
+            id="interrupt-with-a-word",
+        ),
+        pytest.param(
+            OSError(errno.ENOSPC, "No space left on device", "runs/a.txt"),
+            1,
+            "tirtrack: runs/a.txt: no space left on the disk; "
+            "free some space or choose another --out\n",
+            id="disk-full",
+        ),
+        pytest.param(
+            PermissionError(errno.EACCES, "Permission denied", "/root/x"),
+            1,
+            "tirtrack: /root/x: permission denied; check who may read and write it\n",
+            id="permission",
+        ),
+        pytest.param(
+            MemoryError(),
+            1,
+            "tirtrack: memory ran out; give smaller input, or close other programs\n",
+            id="memory",
+        ),
+        pytest.param(
+            KeyError("respnse"),
+            1,
+            "tirtrack: KeyError: 'respnse'; this is a fault of tirtrack: run again with --debug\n",
+            id="unexpected",
+        ),
+        pytest.param(
+            ValueError("two\nlines"),
+            1,
+            "tirtrack: ValueError: two lines; "
+            "this is a fault of tirtrack: run again with --debug\n",
+            id="unexpected-of-two-lines",
+        ),
+    ],
+)
+def test_each_failure_is_one_sentence_and_its_exit_code(
+    monkeypatch, capsys, failure, code, sentence
+):
+    assert run_with(monkeypatch, failure, capsys=capsys) == (code, "", sentence)
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(monkeypatch, capsys):
+    code, out, err = run_with(monkeypatch, KeyError("x"), "--debug", capsys=capsys)
+    assert (code, out) == (1, "")
+    assert err.startswith("Traceback")
+    assert err.rstrip().endswith("run again with --debug")
+
+
+def test_with_json_an_error_is_one_document_on_stdout(monkeypatch, capsys):
+    failure = FrameError("no frames", "night", "give a video")
+    code, out, err = run_with(monkeypatch, failure, "--json", capsys=capsys)
+    assert code == 2
+    assert json.loads(out) == {
+        "error": {
+            "what": "no frames",
+            "where": "night",
+            "fix": "give a video",
+            "message": "night: no frames; give a video",
+            "exit_code": 2,
+        }
+    }
+    assert err == "tirtrack: night: no frames; give a video\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["distil"], 'tirtrack: no command "distil"; did you mean "distill"?'),
+        (["zzz"], 'tirtrack: no command "zzz"; known are cache, demo, distill,'),
+        (["--debgu"], 'tirtrack: no option "--debgu"; did you mean "--debug"?'),
+        (["cache", "shwo"], 'tirtrack: cache: no command "shwo"; did you mean "show"?'),
+        (["cache", "show", "--jsno"], 'tirtrack: cache show: no option "--jsno"; did you mean'),
+        (["cache"], "tirtrack: cache: missing command; see "),
+        (["cache", "show", "much"], "tirtrack: cache show: got unexpected extra argument (much); "),
+        (["report"], "tirtrack: report: missing argument 'DIR...'; see \"tirtrack report --help\""),
+        (["report", "x", "--title"], "tirtrack: report: option '--title' requires an argument; "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_use_is_one_sentence_with_the_nearest_name_and_exit_2(capsys, words, sentence):
+    assert application.run(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(sentence)
+    assert captured.err.count("\n") == 1
+
+
+def test_wrong_use_with_json_is_a_document(capsys):
+    assert application.run(["distil", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["what"] == 'no command "distil"'
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert application.run([]) == 0
+    shown = capsys.readouterr().out
+    for name, entry in application.COMMANDS.items():
+        assert name in shown
+        assert entry.summary.split()[0] in shown
+
+
+def test_version(capsys):
+    assert application.run(["--version"]) == 0
+    assert capsys.readouterr().out == "tirtrack 0.1.0\n"
+
+
+def test_a_command_decides_its_own_exit_code(monkeypatch, capsys):
+    def leave() -> None:
+        raise typer.Exit(1)
+
+    assert run_with(monkeypatch, leave, capsys=capsys) == (1, "", "")
+
+
+def test_words_after_a_double_dash_stay_as_they_are(monkeypatch, capsys):
+    code, _, err = run_with(monkeypatch, KeyError("x"), "--", "--debug", capsys=capsys)
+    assert code == 2
+    assert "Traceback" not in err
+
+
+def test_warnings_and_log_records_are_one_line_each_and_leave_no_trace(monkeypatch, capsys):
+    before = (warnings.showwarning, list(warnings.filters), logging.getLogger("tirtrack").handlers)
+
+    def warn() -> None:
+        warnings.simplefilter("always")
+        warnings.warn("registration is off by\n5 px", UserWarning, stacklevel=1)
+        logging.getLogger("tirtrack.pairs").warning("%d frames skipped", 3)
+        logging.getLogger("tirtrack.pairs").info("not shown")
+
+    code, out, err = run_with(monkeypatch, warn, capsys=capsys)
+    assert (code, out) == (0, "")
+    assert err.splitlines() == [
+        "tirtrack: warning: registration is off by 5 px",
+        "tirtrack: warning: 3 frames skipped",
+    ]
+    after = (warnings.showwarning, list(warnings.filters), logging.getLogger("tirtrack").handlers)
+    assert after == before
+
+
+def test_main_leaves_with_the_code(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["distil"])
+    assert left.value.code == 2
+    capsys.readouterr()
+
+
+def loaded_after(*words: str) -> set[str]:
+    """Modules that one command line loads, in a process of its own."""
+    script = (
+        "import sys, contextlib, io\n"
+        "from tirtrack.cli.app import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        f"    code = run({list(words)!r})\n"
+        "print(code, *sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    code, *names = done.stdout.split()
+    assert code == "0", done.stderr
+    return set(names)
+
+
+def test_the_list_of_commands_imports_none_of_them():
+    loaded = loaded_after("--help")
+    assert not {name for name in loaded if name.startswith("tirtrack.cli.")} - {
+        "tirtrack.cli.app"
+    }
+    assert not loaded & {"torch", "scipy", "matplotlib", "numpy", "onnxruntime", "av"}
+
+
+def test_one_command_imports_only_itself():
+    loaded = loaded_after("cache", "show", "--json")
+    assert {name for name in loaded if name.startswith("tirtrack.cli.")} == {
+        "tirtrack.cli.app",
+        "tirtrack.cli.cache",
+    }
+    assert not loaded & {"torch", "scipy", "matplotlib", "onnxruntime", "av"}
+
+
+@pytest.mark.parametrize("name", list(application.COMMANDS))
+def test_every_command_loads_and_explains_itself(name, capsys):
+    assert application.run([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"tirtrack {name}" in shown
