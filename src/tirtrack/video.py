@@ -1,0 +1,361 @@
+"""Video in and out by PyAV: every picture decoded in order of presentation, upright, with its time.
+
+A decoder conceals damage by default; here it is told not to, and what it cannot decode keeps its
+place among the pictures. ``media`` makes sources of frames out of this; begin with
+:class:`VideoFile` and :class:`VideoWriter`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+
+from tirtrack.errors import FrameError
+from tirtrack.files import atomic_path
+from tirtrack.images import check_pixels
+
+__all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter"]
+
+VIDEO_SUFFIXES = frozenset({
+    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
+    ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".mjpg", ".mjpeg", ".y4m", ".h264", ".264", ".hevc",
+    ".265",
+})  # fmt: skip
+_CLOCK_HZ = 90_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a video, or the place of one that cannot be decoded.
+
+    Attributes:
+        image: ``[H,W]`` for streams of a ``gray*`` pixel format (samples as stored), else
+            ``[H,W,3]`` uint8 RGB; ``None`` if it was skipped or cannot be decoded.
+        time_s: presentation time as stored; ``None`` where the stream has none.
+        fault: why it cannot be decoded; empty if it can.
+    """
+
+    image: np.ndarray | None
+    time_s: float | None
+    fault: str = ""
+
+
+class VideoFile:
+    """A video file, or a stream address such as ``rtsp://...``.
+
+    Args:
+        location: the path, or an address with ``://``.
+
+    Raises:
+        FrameError: the file is empty.
+    """
+
+    def __init__(self, location: str | Path) -> None:
+        self.path = None if isinstance(location, str) and "://" in location else Path(location)
+        self.location = str(location)
+        if self.path is not None and self.path.stat().st_size == 0:
+            raise FrameError("the file is empty (0 bytes)", self.path, "copy it again or remove it")
+
+    def rate(self) -> tuple[float | None, int | None]:
+        """Mean frames per second, and how many frames the container promises (for progress)."""
+        with self._opened() as container:
+            stream = self._stream(container)
+            rate = stream.average_rate or stream.guessed_rate
+            promised = stream.frames
+            if not promised and container.duration and rate:
+                promised = round(container.duration / 1e6 * float(rate))
+            return float(rate) if rate else None, promised or None
+
+    def pictures(self, *, skip: int = 0) -> Iterator[Picture]:
+        """All pictures in order of presentation; the first ``skip`` come without pixels.
+
+        Raises:
+            FrameError: it cannot be opened, has no video stream, is larger than the limit, or ends
+                before the end that its container promises (after the pictures that are there).
+        """
+        with self._opened() as container:
+            stream = self._stream(container)
+            ending = _Ending(container, stream)
+            bad: list[Picture] = []
+            index = 0
+            for item in _decoded(container, stream, ending):
+                if isinstance(item, Picture):
+                    bad.append(item)
+                    continue
+                ready = [one for one in bad if _is_before(one, item.time)]
+                bad = [one for one in bad if not _is_before(one, item.time)]
+                yield from sorted(ready, key=lambda one: one.time_s or 0.0)
+                index += len(ready) + 1
+                yield Picture(_pixels(item) if index > skip else None, item.time)
+            if ending.is_early():
+                raise FrameError(
+                    f"the video ends early ({ending})",
+                    f"{self.location}, frame {index}",
+                    "copy the video again; the frames before are good",
+                )
+            yield from bad
+
+    def _opened(self) -> AbstractContextManager[Any]:
+        try:
+            if self.path is None:
+                return av.open(self.location)
+            # a local file may be a playlist in disguise: it reaches no network
+            return av.open(str(self.path.resolve()), options={"protocol_whitelist": "file"})
+        except (av.FFmpegError, OSError) as error:
+            raise FrameError(
+                f"the video cannot be opened ({_short(error)})",
+                self.location,
+                "it may be truncated or of another format; copy it again",
+            ) from error
+
+    def _stream(self, container: Any) -> Any:
+        streams = [
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & av.stream.Disposition.attached_pic
+        ]
+        if not streams:
+            kinds = " and ".join(sorted({stream.type for stream in container.streams}))
+            held = f" ({kinds} only)" if kinds else ""
+            raise FrameError(
+                f"no video stream in the file{held}",
+                self.location,
+                "give a video or a folder of frames",
+            )
+        stream = streams[0]
+        check_pixels(stream.codec_context.width, stream.codec_context.height, self.location)
+        stream.codec_context.options = {"err_detect": "explode"}
+        return stream
+
+
+def _decoded(container: Any, stream: Any, ending: _Ending) -> Iterator[av.VideoFrame | Picture]:
+    """What comes of each packet, in the decoder's order; a packet that fails yields its fault."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except (av.FFmpegError, OSError) as error:
+            ending.broken = _short(error)
+            return
+        try:
+            pictures = packet.decode()
+        except av.FFmpegError as error:
+            time_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+            yield Picture(None, time_s, f"the frame cannot be decoded ({_short(error)})")
+            continue
+        ending.see(packet)
+        for frame in pictures:
+            if frame.is_corrupt:
+                yield Picture(None, frame.time, "the frame is damaged (parts of it are missing)")
+            else:
+                yield frame
+
+
+def _is_before(bad: Picture, time_s: float | None) -> bool:
+    return bad.time_s is None or time_s is None or bad.time_s < time_s
+
+
+class _Ending:
+    """Whether a video reached the end that its container promises.
+
+    Frame counts of headers do not help (0 or wrong in many files, and edit lists hide frames);
+    durations do. A container without one, or with sound that may be longer, promises nothing.
+    """
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self.promised_end_s: float | None = None
+        self.last_end_s = 0.0
+        self.broken = ""
+        self._longest_gap_s = 2.0 / float(stream.average_rate or 10)
+        self._newest_s: float | None = None
+        if stream.duration:
+            first = stream.start_time or 0
+            self.promised_end_s = float((first + stream.duration) * stream.time_base)
+        elif container.duration and len(container.streams) == 1:
+            self.promised_end_s = ((container.start_time or 0) + container.duration) / 1e6
+
+    def see(self, packet: Any) -> None:
+        if packet.pts is None:
+            return
+        time_s = float(packet.pts * packet.time_base)
+        if self._newest_s is not None:
+            self._longest_gap_s = max(self._longest_gap_s, time_s - self._newest_s)
+        self._newest_s = max(time_s, self._newest_s or time_s)
+        length_s = float((packet.duration or 0) * packet.time_base)
+        self.last_end_s = max(self.last_end_s, time_s + length_s)
+
+    def __str__(self) -> str:
+        told = f"after {self.last_end_s:.2f} s"
+        if self.promised_end_s is not None:
+            told += f" of {self.promised_end_s:.2f} s"
+        return f"{told}: {self.broken}" if self.broken else told
+
+    def is_early(self) -> bool:
+        if self.promised_end_s is None or self._newest_s is None:
+            return bool(self.broken)
+        return self.last_end_s < self.promised_end_s - self._longest_gap_s
+
+
+def _short(error: BaseException) -> str:
+    """The plain reason of an FFmpeg error, without number and path."""
+    return str(getattr(error, "strerror", None) or error).split(";")[0].split(":")[0].lower()
+
+
+def _pixels(frame: av.VideoFrame) -> np.ndarray:
+    """A decoded picture, upright: ``[H,W]`` for grey formats, else ``[H,W,3]`` uint8 RGB."""
+    kind = frame.format.name
+    pixels = _grey_plane(frame) if kind.startswith("gray") else frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4  # counter-clockwise, as numpy counts
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def _grey_plane(frame: av.VideoFrame) -> np.ndarray:
+    """Samples of a grey picture as stored: no scaling, whatever their range or depth."""
+    kind = frame.format.name
+    order = ">" if kind.endswith("be") else "<"
+    dtype = np.dtype("u1" if kind == "gray" else f"{order}f4" if "f32" in kind else f"{order}u2")
+    plane = frame.planes[0]
+    samples: np.ndarray = np.frombuffer(memoryview(plane), dtype)
+    rows = samples.reshape(-1, plane.line_size // dtype.itemsize)
+    return rows[: frame.height, : frame.width].astype(dtype.newbyteorder("="))
+
+
+class VideoWriter:
+    """Writes an H.264 video that every browser plays; whole or not at all.
+
+    Frames are ``[H,W]`` or ``[H,W,3]`` RGB uint8, all of one size; odd sizes are padded by
+    repeating the last row or column. Written under a temporary name and renamed at the end of the
+    ``with`` block; an error inside it leaves nothing behind.
+
+    Args:
+        path: ends with ``.mp4``.
+        fps: rate of frames that come without a time.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+        ValueError: no frame was written, or one has another size or type.
+    """
+
+    def __init__(self, path: str | Path, fps: float) -> None:
+        self.path = Path(path)
+        self.frames_written = 0
+        self._fps = fps
+        self._last_pts = -1
+        self._first_time_s: float | None = None
+        self._shape_hw: tuple[int, int] | None = None
+        self._container: Any = None
+        self._stream: Any = None
+        self._atomic = atomic_path(self.path)
+
+    def __enter__(self) -> Self:
+        partial = self._atomic.__enter__()
+        try:
+            with _as_os_error():
+                self._container = av.open(
+                    str(partial), "w", format="mp4", options={"movflags": "+faststart"}
+                )
+        except OSError as error:
+            self._leave(error)
+        return self
+
+    def write(self, image: np.ndarray, time_s: float | None = None) -> None:
+        """Append a frame; ``time_s`` keeps the pace of a video with varying rate."""
+        if image.dtype != np.uint8 or image.ndim not in (2, 3):
+            raise ValueError(
+                f"frames must be [H,W] or [H,W,3] uint8, got {list(image.shape)} {image.dtype}"
+            )
+        shape_hw = (image.shape[0], image.shape[1])
+        if self._shape_hw is None:
+            self._begin(shape_hw)
+        if shape_hw != self._shape_hw:
+            raise ValueError(f"frames must all be {self._shape_hw} high and wide, got {shape_hw}")
+        frame = _to_yuv(image)
+        frame.pts, frame.time_base = self._next_pts(time_s), Fraction(1, _CLOCK_HZ)
+        with _as_os_error():
+            self._container.mux(self._stream.encode(frame))
+        self.frames_written += 1
+
+    def _begin(self, shape_hw: tuple[int, int]) -> None:
+        self._shape_hw = shape_hw
+        rate = Fraction(self._fps).limit_denominator(1001)
+        options = {"preset": "veryfast", "crf": "20"}
+        self._stream = self._container.add_stream("libx264", rate=rate, options=options)
+        self._stream.height, self._stream.width = (side + side % 2 for side in shape_hw)
+        self._stream.pix_fmt = "yuv420p"
+        context = self._stream.codec_context
+        context.time_base = Fraction(1, _CLOCK_HZ)
+        context.color_range = 1  # limited
+        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+
+    def _next_pts(self, time_s: float | None) -> int:
+        step = max(round(_CLOCK_HZ / self._fps), 1)
+        pts = self._last_pts + step if self._last_pts >= 0 else 0
+        if time_s is not None:
+            if self._first_time_s is None:
+                self._first_time_s = time_s
+            asked = round((time_s - self._first_time_s) * _CLOCK_HZ)
+            pts = asked if asked > self._last_pts else pts
+        self._last_pts = pts
+        return pts
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None and self.frames_written == 0:
+            error = ValueError("a video needs at least one frame")
+        if error is None:
+            try:
+                with _as_os_error():
+                    self._container.mux(self._stream.encode(None))
+                    self._container.close()
+            except OSError as failure:
+                error = failure
+        if error is not None:
+            self._leave(error)
+        self._atomic.__exit__(None, None, None)
+
+    def _leave(self, error: BaseException) -> None:
+        """Give up: close, delete the partial file, raise what was wrong."""
+        if self._container is not None:
+            with suppress(av.FFmpegError, OSError):
+                self._container.close()
+        self._atomic.__exit__(type(error), error, error.__traceback__)
+        raise error
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """FFmpeg's errors of writing as Python's own."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise OSError(getattr(error, "errno", errno.EIO), _short(error)) from error
+
+
+def _to_yuv(image: np.ndarray) -> av.VideoFrame:
+    height, width = image.shape[:2]
+    colour = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image[:, :, :3]
+    if height % 2 or width % 2:
+        colour = np.pad(colour, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(colour), format="rgb24")
+    return frame.reformat(
+        format="yuv420p",
+        dst_colorspace="ITU709",
+        dst_color_range="MPEG",
+    )
