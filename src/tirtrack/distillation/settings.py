@@ -64,6 +64,9 @@ class Proposals(Settings):
 
     way: str = "saliency"
     options: dict[str, Option] = {}
+    modalities: Annotated[list[Modality], Field(min_length=1)] = Field(
+        default=list(Modality), description="the proposer sees these; the other one is blank"
+    )
 
 
 class Boxes(Settings):
@@ -71,6 +74,9 @@ class Boxes(Settings):
 
     found_in: Annotated[list[FoundIn], Field(min_length=1)] = list(FoundIn)
     quality: dict[FoundIn, NotNegative] = {FoundIn.BOTH: 1.0, FoundIn.TIR: 0.5, FoundIn.RGB: 0.5}
+    fallback: bool = Field(
+        default=False, description="use random boxes of pairs in which the way found nothing"
+    )
     only_where_found: bool = Field(
         default=True,
         description="a box of one modality alone serves only directions that see this modality",
@@ -243,7 +249,6 @@ class TrackerRecipe(_Recipe):
     kind: Literal["tracker"]
     preset: str = "default"
     overrides: dict[str, bool | int | float | str] = {}
-    normaliser: str = ""
 
 
 Recipe = CrossModalRecipe | SupervisedRecipe | TrackerRecipe

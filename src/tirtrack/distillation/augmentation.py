@@ -1,0 +1,76 @@
+"""Changes of grey levels, for robustness and for fake TIR made of RGB (feasibility.md 2).
+
+A :class:`Look` is drawn once a sample and applied to all of its patches, so that reference and test
+patch seem to come from one camera; only noise differs from pixel to pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from tirtrack.distillation.settings import Photometric
+
+MIN_SIGMA = 0.3
+# ITU-R BT.601, the weights of every grey conversion that the trackers' data sets went through.
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is done to the patches of one sample; the defaults change nothing."""
+
+    is_grey: bool = False
+    is_inverted: bool = False
+    gamma: float = 1.0
+    gain: float = 1.0
+    offset: float = 0.0
+    blur_sigma: float = 0.0
+    noise_sigma: float = 0.0
+
+
+def draw_look(settings: Photometric, rng: np.random.Generator) -> Look:
+    """A look; nine numbers are drawn whatever the settings, so that one does not shift others."""
+    u = rng.random(9)
+    return Look(
+        is_grey=bool(u[0] < settings.grey),
+        is_inverted=bool(u[1] < settings.invert),
+        gamma=float(2.0 ** (settings.gamma * (2 * u[2] - 1))),
+        gain=float(1 + settings.gain * (2 * u[3] - 1)),
+        offset=float(settings.offset * (2 * u[4] - 1)),
+        blur_sigma=float(
+            MIN_SIGMA + max(settings.blur_sigma - MIN_SIGMA, 0.0) * u[6]
+            if u[5] < settings.blur
+            else 0.0
+        ),
+        noise_sigma=float(settings.noise * u[7]),
+    )
+
+
+def apply_look(patch: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
+    """A patch ``[D,D]`` or ``[D,D,3]``, grey levels 0..255, as the look shows it: float32, in
+    0..255, the same shape.
+
+    Args:
+        patch: only read.
+        look: from :func:`draw_look`.
+        rng: for the noise alone.
+    """
+    levels = patch.astype(np.float32) / 255
+    if look.is_grey and levels.ndim == 3:
+        levels = np.repeat((levels @ GREY_WEIGHTS)[:, :, None], 3, axis=2)
+    if look.gamma != 1.0:
+        levels = levels**look.gamma
+    if look.is_inverted:
+        levels = 1 - levels
+    levels = levels * look.gain + look.offset / 255
+    if look.blur_sigma:
+        sigma = (look.blur_sigma, look.blur_sigma, 0.0)[: levels.ndim]
+        levels = gaussian_filter(levels, sigma, mode="nearest")
+    if look.noise_sigma:
+        shape = levels.shape[:2] + (1,) * (levels.ndim - 2)  # one noise for all channels
+        noise = rng.standard_normal(shape, dtype=np.float32)
+        levels = levels + noise * (look.noise_sigma / 255)
+    return (levels * 255).clip(0, 255).astype(np.float32)

@@ -1,0 +1,316 @@
+"""The training loop: steps, rates, checkpoints, the log; the same for every kind of training.
+
+A step is a pure function of its number: the caller's ``loss_of(step)`` draws what it needs from
+streams that hang on the number, so a checkpoint holds weights, optimiser and step and nothing else,
+and a run that was killed goes on to the same weights, bit for bit. Nothing global is touched: no
+seed, no thread count, no signal handler.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tirtrack.distillation.settings import Training
+from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError, did_you_mean
+from tirtrack.files import write_bytes, write_text
+from tirtrack.progress import Progress, silent
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+_FORMAT = 1
+
+
+class Trainable(Protocol):
+    """What can be trained: an ``nn.Module`` that names its components."""
+
+    def components(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by component."""
+
+    def modules_of(self, component: str) -> list[nn.Module]:
+        """Modules of a component."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The loss of one step.
+
+    Attributes:
+        total: the number that is minimised.
+        parts: its parts by name, for the log.
+        keys: the samples that went in, for messages.
+    """
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the loop did in this call: the step it began from, the last one, and seconds."""
+
+    first_step: int
+    last_step: int
+    seconds: float
+
+
+def rate_at(step: int, settings: Training) -> float:
+    """Learning rate of a step (0-based): linear warm-up, then cosine to 0 (siamese.md 5.7)."""
+    if step < settings.warm_up:
+        return settings.rate * (step + 1) / settings.warm_up
+    rest = max(settings.steps - settings.warm_up, 1)
+    return settings.rate * 0.5 * (1 + math.cos(math.pi * (step - settings.warm_up) / rest))
+
+
+def train_steps(
+    network: nn.Module,
+    loss_of: Callable[[int], Step],
+    settings: Training,
+    folder: Path,
+    *,
+    identity: Mapping[str, str],
+    resume: bool = False,
+    progress: Progress = silent,
+) -> Outcome:
+    """Train a network in place, from its weights or from the folder's checkpoint.
+
+    Args:
+        network: implements :class:`Trainable`; only the components that the settings name change.
+        loss_of: the loss of a step, by its number.
+        settings: what is trained, and how.
+        folder: holds the log and the checkpoint.
+        identity: what the run depends on (recipe, data, baseline, seed); a checkpoint of another
+            identity is not continued.
+        resume: go on from the checkpoint, where there is one.
+        progress: told of every step, with the loss.
+
+    Raises:
+        RecipeError: the network lacks a component.
+        RequestError: the checkpoint belongs to another run.
+        TrainingError: a loss or gradient is not finite; names the samples.
+        StorageError: the checkpoint or the log could not be written; the older one is intact.
+        KeyboardInterrupt: passed on, after the checkpoint.
+    """
+    loop = _Loop(network, settings, folder, identity)
+    began, first = time.perf_counter(), loop.begin(resume=resume)
+    try:
+        for step in range(first, settings.steps):
+            loss = loop.advance(step, loss_of)
+            progress("training", step + 1, settings.steps, f"loss {loss:.3f}")
+            if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
+                loop.save()
+    except (KeyboardInterrupt, TrainingError):
+        loop.save()
+        raise
+    if first < settings.steps:
+        loop.save()
+    network.eval()
+    return Outcome(first, settings.steps, time.perf_counter() - began)
+
+
+class _Loop:
+    """State of a run: network, optimiser, the number of steps done, the open log."""
+
+    def __init__(
+        self, network: nn.Module, settings: Training, folder: Path, identity: Mapping[str, str]
+    ) -> None:
+        self._network = network
+        self._settings = settings
+        self._folder = folder
+        self._identity = dict(identity)
+        self._groups = trained_groups(network, settings)
+        self._optimiser = _optimiser(self._groups, settings)
+        self._done = 0
+        self._is_whole = True  # weights and optimiser are both those after step `_done`
+
+    def begin(self, *, resume: bool) -> int:
+        """The first step to do; reads the checkpoint and cuts the log to it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        set_batch_norm(self._network, self._settings)
+        path = self._folder / CHECKPOINT
+        if resume and path.is_file():
+            self._load(path)
+        _cut_log(self._folder / LOG, self._done)
+        return self._done
+
+    def advance(self, step: int, loss_of: Callable[[int], Step]) -> float:
+        """One step: loss, gradients, update, a line in the log."""
+        began = time.perf_counter()
+        rate = rate_at(step, self._settings)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * group["rate_share"]
+        # Batch norm that learns changes the weights in the forward pass already.
+        self._is_whole = self._settings.batch_norm in ("frozen", "re_estimate")
+        found = loss_of(step)
+        _check_finite(found.total, step, found, "loss")
+        self._optimiser.zero_grad(set_to_none=True)
+        if found.total.requires_grad:
+            found.total.backward()  # type: ignore[no-untyped-call]
+        parameters = [p for group in self._groups for p in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, self._settings.clip_norm)
+        _check_finite(norm, step, found, "gradient")
+        self._is_whole = False
+        self._optimiser.step()
+        loss = float(found.total.detach())
+        line = {
+            "step": step + 1,
+            "loss": loss,
+            "terms": {name: float(value) for name, value in found.parts.items()},
+            "rate": rate,
+            "gradient_norm": float(norm),
+            "seconds": round(time.perf_counter() - began, 4),
+        }
+        _append(self._folder / LOG, json.dumps(line))
+        self._done = step + 1
+        self._is_whole = True
+        return loss
+
+    def save(self) -> None:
+        """Write the checkpoint; not in the middle of an update (the older one then stays)."""
+        if not self._is_whole:
+            return
+        content = {
+            "format": _FORMAT,
+            "identity": self._identity,
+            "step": self._done,
+            "network": self._network.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_bytes(self._folder / CHECKPOINT, buffer.getvalue())
+
+    def _load(self, path: Path) -> None:
+        content = read_checkpoint(path)
+        stored = content["identity"]
+        different = [key for key in self._identity if stored.get(key) != self._identity[key]]
+        if different:
+            name = different[0]
+            raise RequestError(
+                f"the checkpoint was made with another {name} ({stored.get(name)}, now "
+                f"{self._identity[name]})",
+                path,
+                "repeat the command that began the run, or begin anew with --force",
+            )
+        self._network.load_state_dict(content["network"])
+        self._optimiser.load_state_dict(content["optimiser"])
+        self._done = int(content["step"])
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's content; nothing in it is run.
+
+    Raises:
+        RequestError: it cannot be read.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != _FORMAT:
+            raise KeyError(f"format {content['format']}")
+    except Exception as error:
+        raise RequestError(
+            f"is no checkpoint of tirtrack ({type(error).__name__})", path, "begin with --force"
+        ) from error
+    return content  # type: ignore[no-any-return]
+
+
+# --- what is trained -----------------------------------------------------------------------------
+
+
+def check_components(network: Trainable, settings: Training) -> None:
+    """Refuse a component that the network does not have.
+
+    Raises:
+        RecipeError: names the nearest one.
+    """
+    known = network.components()
+    for name in settings.components:
+        if name not in known:
+            raise RecipeError(
+                f'this network has no component "{name}"',
+                "training.components",
+                did_you_mean(name, known),
+            )
+
+
+def trained_groups(network: Any, settings: Training) -> list[dict[str, Any]]:
+    """Parameter groups of the trained components; everything else loses its gradient."""
+    check_components(network, settings)
+    network.requires_grad_(requires_grad=False)
+    groups = []
+    for name, share in sorted(settings.components.items()):
+        parameters = network.components()[name]
+        for parameter in parameters:
+            parameter.requires_grad_(requires_grad=True)
+        groups.append({"params": parameters, "rate_share": share, "lr": 0.0})
+    return groups
+
+
+def set_batch_norm(network: Any, settings: Training) -> None:
+    """Everything in eval mode; batch norm of trained components learns where the recipe says so."""
+    network.eval()
+    if settings.batch_norm in ("train", "adapt"):
+        for name in settings.components:
+            for module in network.modules_of(name):
+                for norm in batch_norms(module):
+                    norm.train()
+
+
+def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    """The batch norms in a module."""
+    return [inner for inner in module.modules() if isinstance(inner, nn.BatchNorm2d)]
+
+
+def _optimiser(groups: list[dict[str, Any]], settings: Training) -> torch.optim.Optimizer:
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(
+            groups, lr=0.0, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
+    return torch.optim.AdamW(groups, lr=0.0, weight_decay=settings.weight_decay)
+
+
+def _check_finite(value: Tensor, step: int, found: Step, what: str) -> None:
+    if not bool(torch.isfinite(value.detach()).all()):
+        raise TrainingError(
+            f"the {what} of step {step + 1} is not finite; its samples are {', '.join(found.keys)}",
+            fix="look at these samples, or lower training.rate; the checkpoint before it is kept",
+        )
+
+
+# --- the log -------------------------------------------------------------------------------------
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+    except OSError as error:
+        raise StorageError(
+            f"could not be written ({error.strerror})", path, "free some space and resume"
+        ) from error
+
+
+def _cut_log(path: Path, steps: int) -> None:
+    """Keep the lines of the steps that the checkpoint has seen."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()[:steps]
+    write_text(path, "".join(line + "\n" for line in lines))
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The log of a run, one mapping a step; empty where no step was done."""
+    path = folder / LOG
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

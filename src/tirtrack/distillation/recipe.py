@@ -1,0 +1,330 @@
+"""Recipes: experiments as files. A recipe says only its difference to the one it is based on.
+
+A file is YAML that :class:`~tirtrack.distillation.settings.Recipe` must accept: strict, complete
+defaults, no unknown key. Every fault names the file and the line. Nothing in a file can run code
+or bring names of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tirtrack.distillation.settings import (
+    CrossModalRecipe,
+    Recipe,
+    SupervisedRecipe,
+    TrackerRecipe,
+)
+from tirtrack.errors import RecipeError, did_you_mean
+
+__all__ = [
+    "CrossModalRecipe",
+    "Recipe",
+    "SupervisedRecipe",
+    "TrackerRecipe",
+    "dump_recipe",
+    "load_recipe",
+    "recipe_names",
+]
+
+MAX_BYTES = 100_000
+MAX_DEPTH = 20
+BASED_ON = "based_on"
+_KINDS: dict[str, type[BaseModel]] = {
+    "cross_modal": CrossModalRecipe,
+    "supervised": SupervisedRecipe,
+    "tracker": TrackerRecipe,
+}
+
+
+def recipe_names() -> list[str]:
+    """The recipes that are shipped.
+
+    >>> "mixed" in recipe_names()
+    True
+    """
+    folder = resources.files("tirtrack.distillation") / "recipes"
+    return sorted(
+        item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")
+    )
+
+
+def load_recipe(name: str | Path, *, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe by name, or from a file, complete.
+
+    Args:
+        name: one of :func:`recipe_names`, or the path of a YAML file.
+        changes: further settings by dotted name, such as ``{"training.steps": 400}``.
+
+    Raises:
+        RecipeError: no such recipe or file, a key or value that a recipe does not know.
+
+    >>> load_recipe("mixed").training.batch
+    16
+    """
+    document = _read(_find(name))
+    merged, kind = _resolved(document, [document.where])
+    for key, value in (changes or {}).items():
+        merged = _merged(kind, merged, _nested(key, value))
+    return _validated(kind, merged, document, changes or {})
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """A recipe as YAML, every field written out; :func:`load_recipe` reads it back equal."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and ``1e-4`` is a number (YAML 1.1 wants ``1.0e-4``)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+@dataclass(frozen=True)
+class _Document:
+    """A file's content and the line of every key, by its path."""
+
+    where: str
+    content: dict[str, Any]
+    lines: dict[tuple[str, ...], int]
+
+    def place(self, path: Sequence[object]) -> str:
+        """``file, line n`` of the nearest enclosing key that stands in this file."""
+        keys = tuple(str(part) for part in path)
+        for length in range(len(keys), 0, -1):
+            if keys[:length] in self.lines:
+                return f"{self.where}, line {self.lines[keys[:length]]}"
+        return self.where
+
+
+def _find(name: str | Path) -> tuple[str, bytes]:
+    text = str(name)
+    shipped = resources.files("tirtrack.distillation") / "recipes" / f"{text}.yaml"
+    if re.fullmatch(r"[\w-]+", text) and shipped.is_file():
+        return f"{text}.yaml", shipped.read_bytes()
+    path = Path(name)
+    if not path.is_file():
+        if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+            raise RecipeError("there is no such file", path, "check the path of the recipe")
+        raise RecipeError(
+            f'no recipe is called "{text}"',
+            fix=f"{did_you_mean(text, recipe_names())} (or give the path of a .yaml file)",
+        )
+    if path.stat().st_size > MAX_BYTES:
+        raise RecipeError(
+            f"has {path.stat().st_size} bytes, a recipe at most {MAX_BYTES}", path, "shorten it"
+        )
+    return str(path), path.read_bytes()
+
+
+def _read(found: tuple[str, bytes]) -> _Document:
+    where, raw = found
+    try:
+        text = raw.decode("utf-8")
+        node = yaml.compose(text, Loader=_Loader)
+        lines = {} if node is None else dict(_lines(node, (), where, set()))
+        content = yaml.load(text, Loader=_Loader)
+    except UnicodeDecodeError as error:
+        raise RecipeError("is not UTF-8 text", where, "save it as UTF-8") from error
+    except RecursionError as error:
+        raise RecipeError("is nested too deeply", where, "write it out") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(*_yaml_fault(error, where)) from error
+    if not isinstance(content, dict):
+        raise RecipeError(
+            "holds no settings", where, 'write "key: value" lines, such as "based_on: mixed"'
+        )
+    return _Document(where, content, lines)
+
+
+def _yaml_fault(error: yaml.YAMLError, where: str) -> tuple[str, str, str]:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    place = where if mark is None else f"{where}, line {mark.line + 1}"
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f"is not plain YAML ({problem})", place, "see the shipped recipes for the form"
+
+
+def _lines(
+    node: yaml.Node, path: tuple[str, ...], where: str, met: set[int]
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Every key's path and line; refuses what would be read in a surprising way."""
+    line = node.start_mark.line + 1
+    if len(path) > MAX_DEPTH or id(node) in met:  # aliases could make a small file endless
+        raise RecipeError(
+            "is nested too deeply, or uses anchors", f"{where}, line {line}", "write it out"
+        )
+    met.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*path, str(index)), item.start_mark.line + 1
+            yield from _lines(item, (*path, str(index)), where, met)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name, at = str(key.value), key.start_mark.line + 1
+            if name in seen:
+                raise RecipeError(f'"{name}" stands there twice', f"{where}, line {at}", "keep one")
+            seen.add(name)
+            yield (*path, name), at
+            yield from _lines(value, (*path, name), where, met)
+
+
+# --- based_on ------------------------------------------------------------------------------------
+
+
+def _resolved(document: _Document, chain: list[str]) -> tuple[dict[str, Any], type[BaseModel]]:
+    """The content over what it is based on, and the kind of recipe."""
+    own = {key: value for key, value in document.content.items() if key != BASED_ON}
+    base = document.content.get(BASED_ON)
+    if base is None:
+        return own, _kind(own, document)
+    if not isinstance(base, str):
+        raise RecipeError(f"{BASED_ON} must be a name", document.place([BASED_ON]), "write a name")
+    try:
+        parent = _read(_find(_beside(base, document.where)))
+    except RecipeError as error:
+        raise RecipeError(error.what, document.place([BASED_ON]), error.fix) from error
+    if parent.where in chain:
+        raise RecipeError(
+            f"is based on itself ({' -> '.join([*chain, parent.where])})",
+            document.place([BASED_ON]),
+            "break the circle",
+        )
+    inherited, kind = _resolved(parent, [*chain, parent.where])
+    if own.get("kind", inherited.get("kind")) != inherited.get("kind"):
+        raise RecipeError(
+            f"is of kind {own['kind']} and based on another kind", document.place(["kind"]),
+            f"drop {BASED_ON} or kind",
+        )  # fmt: skip
+    inherited = {key: value for key, value in inherited.items() if key not in ("name", "summary")}
+    return _merged(kind, inherited, own), kind
+
+
+def _beside(base: str, where: str) -> str | Path:
+    """A base that is a path stands beside the recipe that names it."""
+    return Path(where).parent / base if base.endswith((".yaml", ".yml")) else base
+
+
+def _kind(content: Mapping[str, Any], document: _Document) -> type[BaseModel]:
+    kind = content.get("kind", "cross_modal")
+    if kind not in _KINDS:
+        raise RecipeError(
+            f'no kind of recipe is called "{kind}"',
+            document.place(["kind"]),
+            did_you_mean(str(kind), _KINDS),
+        )
+    return _KINDS[kind]
+
+
+def _merged(model: type[BaseModel], base: Mapping[str, Any], change: Any) -> Any:
+    """``change`` over ``base``: settings merge field by field, everything else (lists, open
+    mappings such as ``directions``) is replaced whole.
+    """
+    if not isinstance(change, dict) or not isinstance(base, dict):
+        return change
+    merged = dict(base)
+    for key, value in change.items():
+        inner = _model_of(model, key)
+        merged[key] = (
+            _merged(inner, merged[key], value) if inner is not None and key in merged else value
+        )
+    return merged
+
+
+def _model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The settings that a field holds, if it holds settings."""
+    field = model.model_fields.get(key)
+    kind = None if field is None else field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """``a.b.c`` and a value as nested mappings."""
+    content: Any = value
+    for part in reversed(key.split(".")):
+        content = {part: content}
+    return content  # type: ignore[no-any-return]
+
+
+# --- checking ------------------------------------------------------------------------------------
+
+
+def _validated(
+    model: type[BaseModel],
+    content: dict[str, Any],
+    document: _Document,
+    changes: Mapping[str, Any],
+) -> Recipe:
+    named = {"name": Path(document.where).stem, **content}
+    try:
+        recipe = model.model_validate_json(json.dumps(named, default=str))
+    except ValidationError as error:
+        raise _fault(model, error, document, changes) from error
+    return recipe  # type: ignore[return-value]
+
+
+def _fault(
+    model: type[BaseModel],
+    error: ValidationError,
+    document: _Document,
+    changes: Mapping[str, Any],
+) -> RecipeError:
+    """The first fault that pydantic found, in our words."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"] if part != "[key]"]
+    changed = any(key.split(".") == path[: len(key.split("."))] for key in changes)
+    place = None if changed else document.place(path)
+    name, dotted = (path[-1] if path else ""), ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = _known(model, path[:-1])
+        return RecipeError(
+            f'unknown key "{dotted if changed else name}"',
+            place,
+            did_you_mean(name, known or ["nothing here"]),
+        )
+    if first["type"] in ("enum", "literal_error"):
+        value = first["input"]
+        return RecipeError(
+            f'{dotted}: unknown value "{value}"', place, did_you_mean(str(value), _choices(first))
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    shown = json.dumps(first["input"], default=str)
+    value = f", got {shown[:60]}" if path and len(shown) < 200 else ""
+    head = f"{dotted}: " if dotted else ""
+    return RecipeError(f"{head}{message}{value}", place, "see docs/recipes.md for every setting")
+
+
+def _known(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The keys that may stand at a path."""
+    inner: type[BaseModel] | None = model
+    for part in path:
+        if inner is None:
+            return []
+        field = inner.model_fields.get(part)
+        if field is None:  # the index of a list: the model was found one step before
+            continue
+        kinds = [field.annotation, *get_args(field.annotation)]
+        inner = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
+    return [] if inner is None else [*inner.model_fields, *([BASED_ON] if inner is model else [])]
+
+
+def _choices(fault: Any) -> list[str]:
+    return re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", "")))
