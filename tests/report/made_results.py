@@ -126,3 +126,41 @@ def write_boxes(folder: Path, tracker: str, sequence: str, boxes: np.ndarray) ->
     file = folder / "results" / tracker / f"{sequence}.txt"
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savetxt(file, boxes, fmt="%.3f", delimiter=",")
+
+
+def dataset(root: Path, names: Sequence[str], *, frames: int = 12) -> Path:
+    """A data set in the layout of ``tir_video``: a bright target that moves, one absent frame."""
+    from PIL import Image
+
+    for k, name in enumerate(names):
+        folder = root / "made" / name
+        (folder / "img").mkdir(parents=True)
+        rows = []
+        for t in range(frames):
+            x, y = 10 + 3 * t, 12 + 2 * k
+            image = np.full((48, 64), 60, np.uint8)
+            image[y : y + 8, x : x + 10] = 220
+            Image.fromarray(image).save(folder / "img" / f"{t:06d}.png")
+            rows.append("nan,nan,nan,nan" if t == 5 else f"{x},{y},10,8")
+        (folder / "groundtruth.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return root
+
+
+def evaluated(root: Path, folder: Path, *, frames: int = 12) -> Path:
+    """An evaluation folder with result files over :func:`dataset`, which it makes too."""
+    from tirtrack.datasets import open_dataset
+    from tirtrack.evaluation.result_json import annotation_sha256
+
+    content = result()
+    names = [row["name"] for row in content["trackers"][0]["sequences"]]
+    opened = open_dataset(dataset(root, names, frames=frames))
+    by_name = {one.name.split("/")[-1]: one for one in opened.sequences}
+    content["dataset_path"] = str(root)
+    content["annotation_sha256"] = annotation_sha256(opened)
+    for tracker in content["trackers"]:
+        for row in tracker["sequences"]:
+            sequence = by_name[row["name"]]
+            row["name"] = sequence.name
+            boxes = np.nan_to_num(sequence.annotation, nan=20.0) + np.array([2.0, 1.0, 0.0, 0.0])
+            write_boxes(folder, tracker["name"], sequence.name, boxes)
+    return write(folder, content)

@@ -235,7 +235,7 @@ def _usage_sentence(error: Any) -> RequestError:
         return RequestError(
             f'no command "{name}"', where, did_you_mean(name, inner.list_commands(context))
         )
-    plain = " ".join(message.split()).rstrip(".")
+    plain = " ".join(message.split()).rstrip(".").replace("argument(s)", "argument")
     return RequestError(plain[:1].lower() + plain[1:], where, f'see "{path} --help"')
 
 

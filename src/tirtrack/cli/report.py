@@ -9,11 +9,6 @@ from typing import Annotated
 
 import typer
 
-from tirtrack.datasets import open_dataset
-from tirtrack.files import numbered_folder
-from tirtrack.report.build import PAGE_NAME, report_content, write_report
-from tirtrack.report.results import RESULT_NAME
-
 
 def command(
     folders: Annotated[
@@ -24,7 +19,9 @@ def command(
     ],
     dataset: Annotated[
         str | None,
-        typer.Option(help="The data set that was evaluated, for film strips (name or folder)."),
+        typer.Option(
+            help="Folder of the data set, for film strips [default: where it was evaluated]."
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
@@ -40,9 +37,14 @@ def command(
 ) -> None:
     """One HTML page from evaluation folders, with the same numbers as JSON beside it.
 
-    The page holds everything in itself: plots, tables, film strips (with --dataset), loss curves
-    (where a run folder of distill lies in DIR), and what was run.
+    The page holds everything in itself: plots, tables, film strips (where the frames are at
+    hand), loss curves (where a run folder of distill lies in DIR), and what was run.
     """
+    from tirtrack.datasets import open_dataset
+    from tirtrack.evaluation.result_json import RESULT_NAME
+    from tirtrack.files import numbered_folder
+    from tirtrack.report.build import PAGE_NAME, report_content, write_report
+
     opened = None if dataset is None else open_dataset(dataset)
     content = report_content(
         folders,

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tirtrack.weights import store
+if TYPE_CHECKING:
+    from pathlib import Path
 
 app = typer.Typer(help="List weights, or show the card of one.", add_completion=False)
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
-def as_document(weights: store.Weights) -> dict[str, Any]:
-    """The card with what the file itself says: path, SHA-256, number of parameters."""
-    return {
-        **weights.card.model_dump(mode="json"),
-        "path": str(weights.path),
-        "sha256": weights.sha256,
-        "parameters": sum(tensor.numel() for tensor in weights.state.values()),
-    }
+def as_document(path: Path) -> dict[str, Any]:
+    """The card of a weights file with what the file itself says: path and SHA-256."""
+    from tirtrack.files import sha256
+    from tirtrack.weights import store
+
+    card = store.card_of(path).model_dump(mode="json")
+    return {**card, "path": str(path), "sha256": sha256(path)}
 
 
 @app.command("list")
 def list_weights(as_json: _JSON = False) -> None:
     """The weights that come with tirtrack, by name."""
-    found = [as_document(store.read(path)) for path in store.shipped()]
+    from tirtrack.weights import store
+
+    found = [as_document(path) for path in store.shipped()]
     if as_json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return
@@ -42,7 +44,11 @@ def info(
     as_json: _JSON = False,
 ) -> None:
     """The card of one weights file: network, modality, licence, training data, scores, SHA-256."""
-    one = as_document(store.read(store.find(weights)))
+    from tirtrack.weights import store
+
+    read = store.read(store.find(weights))
+    parameters = sum(tensor.numel() for tensor in read.state.values())
+    one = {**as_document(read.path), "parameters": parameters}
     if as_json:
         print(json.dumps(one, indent=1, ensure_ascii=False))
         return
@@ -53,7 +59,7 @@ def info(
 def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("name", one["name"]),
-        ("network", f"{one['architecture']}, {one['parameters']} parameters"),
+        ("network", f"{one['architecture']}, {one['parameters']} numbers"),
         ("modality", one["modality"]),
         ("licence", one["licence"]),
         ("preset", f"{one['preset']}, normaliser {one['normaliser']}"),

@@ -6,13 +6,15 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from tirtrack import files
-from tirtrack.datasets.sequence import LabelledDataset
-from tirtrack.errors import DatasetError, RequestError, did_you_mean
+from tirtrack.datasets import LabelledDataset, open_dataset
+from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
+from tirtrack.evaluation import protocols
+from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256, versions
+from tirtrack.evaluation.scoring import included
 from tirtrack.report.content import (
     DistillationSection,
     EvaluationSection,
@@ -20,16 +22,15 @@ from tirtrack.report.content import (
     Provenance,
     ReportContent,
 )
-from tirtrack.report.film import film_strips
+from tirtrack.report.film import film_strips, result_file
 from tirtrack.report.page import render
 from tirtrack.report.plots import curve_plots
-from tirtrack.report.results import RESULT_NAME, EvaluationResult, evaluation_folder, read_result
+from tirtrack.report.results import EvaluationResult, evaluation_folder, read_result
 from tirtrack.report.training import distillation_section, run_folders
 from tirtrack.report.verdict import only_tracker, verdict
 
 PAGE_NAME = "report.html"
 _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."
-VERSIONS = ("tirtrack", "torch", "numpy", "onnxruntime")
 
 
 def build_report(
@@ -47,7 +48,7 @@ def build_report(
     Args:
         folders: as in :func:`report_content`.
         out: the HTML file to write.
-        dataset: frames and annotation for the film strips.
+        dataset: as there.
         reference: the tracker that the others are compared with, the first by default.
         title: of the page.
         command: the line that makes the page again.
@@ -79,7 +80,8 @@ def report_content(
     Args:
         folders: each holds a ``result.json`` of ``tirtrack evaluate`` or ``score``; one that also
             holds a run folder of ``tirtrack distill`` brings its curves.
-        dataset: frames and annotation for the film strips of the folders that it fits.
+        dataset: frames and annotation for the film strips of the folders that it fits; by default
+            the one that a folder names, where it is still at hand.
         reference: the tracker that the others are compared with, the first by default.
         title: of the page.
         command: the line that makes the page again.
@@ -89,11 +91,12 @@ def report_content(
         RequestError: ``reference`` is not among the trackers.
     """
     sections = [
-        evaluation_section(folder, dataset=dataset, reference=reference) for folder in folders
+        evaluation_section(folder, dataset=dataset or dataset_of(folder), reference=reference)
+        for folder in folders
     ]
     if dataset is not None and not any(section.films for section in sections):
         raise DatasetError(
-            "holds none of the evaluated sequences",
+            f"gives no film strip. {sections[0].films_missing}",
             dataset.name,
             f"give the data set of the evaluation ({sections[0].result.dataset})",
         )
@@ -124,11 +127,43 @@ def evaluation_section(
     verdicts = tuple(verdict(result, name, chosen) for name in others) or (only_tracker(result),)
     section = EvaluationSection(result, chosen, verdicts, ())
     section = replace(section, plots=curve_plots(section.trackers, section.colours))
-    if dataset is None:
-        return replace(section, films_missing=_NO_FRAMES)
-    if not set(result.sequence_names()) <= {one.name for one in dataset.sequences}:
-        return replace(section, films_missing=f"Left out: {dataset.name} is another data set.")
+    left_out = _why_no_films(section, evaluation_folder(folder), dataset)
+    if dataset is None or left_out:
+        return replace(section, films_missing=left_out)
     return replace(section, films=film_strips(section, evaluation_folder(folder), dataset))
+
+
+def _why_no_films(section: EvaluationSection, folder: Path, dataset: LabelledDataset | None) -> str:
+    """Why film strips cannot be drawn; empty when they can."""
+    if dataset is None:
+        return _NO_FRAMES
+    stored = section.result.annotation_sha256
+    names = {one.name for one in dataset.sequences}
+    if not set(section.result.sequence_names()) <= names:
+        return f"Left out: {dataset.name} does not hold these sequences."
+    if stored is not None and stored != annotation_sha256(dataset):
+        return f"Left out: the annotation of {dataset.name} is not the one that was evaluated."
+    files_there = (
+        result_file(folder, one.name, row.name).is_file()
+        for one in section.trackers
+        for row in one.sequences
+    )
+    return "" if all(files_there) else "Left out: the folder does not hold every tracker's boxes."
+
+
+def dataset_of(folder: Path) -> LabelledDataset | None:
+    """The data set that an evaluation folder names, if it is still there and still the same.
+
+    Raises:
+        DatasetError: the folder holds no result.
+    """
+    result, _ = read_result(folder)
+    if not result.dataset_path or not Path(result.dataset_path).is_dir():
+        return None
+    try:
+        return included(open_dataset(result.dataset_path), protocols.get(result.protocol))
+    except TirtrackError:
+        return None
 
 
 def _title(sections: Sequence[EvaluationSection]) -> str:
@@ -162,13 +197,6 @@ def provenance(
         },
         settings=settings or {},
     )
-
-
-def versions() -> dict[str, str]:
-    """Python and the packages that a number can depend on."""
-    return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in VERSIONS
-    }
 
 
 def machine() -> str:

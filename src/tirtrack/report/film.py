@@ -16,6 +16,10 @@ from PIL import Image
 from tirtrack.boxes import Box
 from tirtrack.datasets.box_text import read_boxes
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.errors import DatasetError
+from tirtrack.evaluation.overlap import first_valid_row
+from tirtrack.evaluation.result_json import RESULT_NAME
+from tirtrack.evaluation.results import RESULTS_FOLDER
 from tirtrack.overlay import draw_boxes
 from tirtrack.report.content import (
     ANNOTATION_COLOUR,
@@ -28,7 +32,6 @@ from tirtrack.thermal import to_display
 
 FRAMES_A_STRIP = 6
 LONG_SIDE = 400
-RESULTS = "results"
 JPEG_QUALITY = 88
 
 
@@ -49,11 +52,29 @@ def film_strips(
     strips = []
     for row, why in chosen(section.rows):
         boxes = {
-            one.name: read_boxes(folder / RESULTS / one.name / f"{row.name}.txt")
-            for one in section.trackers
+            one.name: read_boxes(result_file(folder, one.name, row.name))
+            for one, cell in zip(section.trackers, row.trackers, strict=True)
+            if cell is not None
         }
         strips.append(FilmStrip(row.name, why, _strip(by_name[row.name], boxes, section.colours)))
     return tuple(strips)
+
+
+def result_file(folder: Path, tracker: str, sequence: str) -> Path:
+    """Where the boxes of one run lie, which is always below ``folder``.
+
+    Raises:
+        DatasetError: the names would lead out of the folder.
+    """
+    root = folder / RESULTS_FOLDER
+    file = root / tracker / f"{sequence}.txt"
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise DatasetError(
+            f'the names "{tracker}" and "{sequence}" lead out of it',
+            root,
+            f"{RESULT_NAME} is damaged: run the evaluation again",
+        )
+    return file
 
 
 def chosen(rows: Sequence[SequenceRow]) -> list[tuple[SequenceRow, str]]:
@@ -99,11 +120,14 @@ def _why(word: str, value: float, *, compared: bool) -> str:
 def _strip(
     sequence: LabelledSequence, boxes: Mapping[str, np.ndarray], colours: Mapping[str, str]
 ) -> tuple[Picture, ...]:
-    wanted = np.unique(np.linspace(0, len(sequence) - 1, FRAMES_A_STRIP).round().astype(int))
+    start = first_valid_row(sequence.annotation) or 0
+    wanted = np.unique(np.linspace(start, len(sequence) - 1, FRAMES_A_STRIP).round().astype(int))
     pictures = []
     for index, frame in enumerate(sequence.open_frames()):
         if index in wanted:
-            drawn = [(name, _row(rows, index), colours[name]) for name, rows in boxes.items()]
+            drawn = [
+                (name, _row(rows, index - start), colours[name]) for name, rows in boxes.items()
+            ]
             drawn.insert(0, ("annotation", _row(sequence.annotation, index), ANNOTATION_COLOUR))
             pictures.append(_picture(sequence, index, frame, drawn))
         if index >= wanted[-1]:

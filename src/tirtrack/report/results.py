@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tirtrack.errors import DatasetError
+from tirtrack.evaluation.result_json import RESULT_NAME
 
-RESULT_NAME = "result.json"
 SCORES = {
     "success": "success",
     "precision": "precision",
@@ -92,12 +92,26 @@ class Difference(_Part):
         )
 
 
+class MissingRun(_Part):
+    """A run that was asked for and is not there."""
+
+    tracker: str
+    sequence: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{self.tracker} on {self.sequence}{reason}"
+
+
 class EvaluationResult(_Part):
     """What ``result.json`` of one evaluation holds."""
 
     format: Literal[1] = 1
     protocol: str
     dataset: str
+    dataset_path: str | None = None
+    annotation_sha256: str | None = None
     created: str = ""
     command: str | list[str] = ""
     versions: dict[str, str] = {}
@@ -105,7 +119,7 @@ class EvaluationResult(_Part):
     trackers: list[TrackerResult] = Field(min_length=1)
     differences: list[Difference] = []
     absent_frames: int = 0
-    missing: list[Any] = []
+    missing: list[MissingRun] = []
     repaired_rows: int = 0
 
     def difference(self, a: str, b: str, score: str) -> Difference | None:

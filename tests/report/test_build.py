@@ -1,0 +1,285 @@
+"""From folders to a page: what is there is shown with its numbers, what is not is left out."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tirtrack.datasets import open_dataset
+from tirtrack.errors import DatasetError, RequestError
+from tirtrack.report import build_report
+from tirtrack.report.build import dataset_of, evaluation_section
+from tirtrack.report.film import chosen, result_file
+from tirtrack.report.plots import loss_plot, running_mean
+from tirtrack.report.results import read_result
+from tirtrack.report.training import distillation_section, read_log
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Outline(HTMLParser):
+    """Text, addresses and tags of a page; complains of tags that do not close."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.alts: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in {"src", "href", "action", "srcset"}:
+                self.addresses.append(value)
+            if name == "alt":
+                self.alts.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+
+def page_of(path) -> Outline:
+    return Outline(path.read_text(encoding="utf-8"))
+
+
+def test_the_page_carries_everything_and_asks_for_nothing(evaluation, tmp_path):
+    page = build_report([evaluation], tmp_path / "report.html")
+    text = page.read_text(encoding="utf-8")
+    outline = Outline(text)
+    assert outline.addresses
+    assert all(address.startswith("data:") for address in outline.addresses)
+    assert "script" not in outline.tags
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert all(outline.alts)
+
+
+def test_the_numbers_of_the_result_stand_on_the_page_and_in_the_json(evaluation, tmp_path):
+    page = build_report([evaluation], tmp_path / "report.html")
+    text = page_of(page).text
+    assert "No difference between distilled and nano-rgb that this data can show" in text
+    for expected in ("0.550", "0.577", "0.561", "person_02", "+0.070", "-0.020", "lsotb-tir"):
+        assert expected in text
+    assert "7 of the 240 frames have no valid annotation" in text
+    assert "counts every one of them as a miss in the success plot" in text
+    numbers = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert numbers["evaluations"][0]["trackers"][1]["values"]["success"] == pytest.approx(0.5775)
+    assert numbers["verdicts"][0]["outcome"] == "open"
+    assert numbers["verdicts"][0]["sentence"] in text
+
+
+def test_what_is_not_at_hand_is_left_out_and_not_faked(evaluation, tmp_path):
+    text = page_of(build_report([evaluation], tmp_path / "report.html")).text
+    assert "Left out: the frames were not at hand" in text
+    assert "Distillation" not in text
+    assert "Pairs" not in text
+    assert "Wall-clock" not in text
+
+
+def test_a_protocol_without_normalised_precision_has_no_such_plot(made, tmp_path):
+    content = made.result()
+    for tracker in content["trackers"]:
+        for part in (tracker, *tracker["sequences"]):
+            part["values"].pop("norm_precision")
+        tracker["curves"].pop("norm_precision")
+    content["differences"] = [d for d in content["differences"] if d["score"] != "norm_precision"]
+    folder = made.write(tmp_path / "ptb", content)
+    outline = page_of(build_report([folder], tmp_path / "report.html"))
+    assert [alt.split(" plot")[0] for alt in outline.alts] == ["Success", "Precision"]
+    assert "norm. prec." not in outline.text
+
+
+def test_the_reference_is_the_readers_choice(evaluation, tmp_path):
+    page = build_report([evaluation], tmp_path / "report.html", reference="distilled")
+    text = page_of(page).text
+    assert "No difference between nano-rgb and distilled" in text
+    assert re.search(r"-0\.02[78] success, 95 % interval \[-0\.060, \+0\.005\]", text)
+
+
+def test_an_unknown_reference_is_refused_before_anything_is_written(evaluation, tmp_path):
+    with pytest.raises(RequestError, match='there is no tracker "nano-rbg"; did you mean "nano-r'):
+        build_report([evaluation], tmp_path / "report.html", reference="nano-rbg")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_an_existing_page_is_replaced_only_by_force(evaluation, tmp_path):
+    page = build_report([evaluation], tmp_path / "report.html")
+    before = page.read_bytes()
+    with pytest.raises(RequestError, match="exists already"):
+        build_report([evaluation], page)
+    assert build_report([evaluation], page, force=True).read_bytes() == before
+
+
+def test_names_are_text_and_never_markup(made, tmp_path):
+    name = '<img src=x onerror="alert(1)">'
+    folder = made.write(tmp_path / "e", made.result(names=("a&b", name)))
+    outline = page_of(build_report([folder], tmp_path / "report.html"))
+    assert name in outline.text
+    assert all(address.startswith("data:") for address in outline.addresses)
+
+
+def test_several_folders_make_one_page(made, tmp_path):
+    folders = []
+    for k, name in enumerate(("first set", "second set")):
+        content = made.result()
+        content["dataset"] = name
+        folders.append(made.write(tmp_path / f"e{k}", content))
+    text = page_of(build_report(folders, tmp_path / "report.html")).text
+    assert "Evaluation: first set" in text
+    assert "second set: No difference" in text
+
+
+def test_missing_runs_are_named(made, tmp_path):
+    content = made.result()
+    content["missing"] = [{"tracker": "distilled", "sequence": "cat", "reason": "no result file"}]
+    folder = made.write(tmp_path / "e", content)
+    text = page_of(build_report([folder], tmp_path / "report.html")).text
+    assert "Missing: distilled on cat (no result file)." in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not JSON"),
+        ('{"format": 1}', "protocol: field required"),
+        ('{"format": 2, "protocol": "x", "dataset": "x", "trackers": []}', "format: input should"),
+        ('{"format": 1, "protocol": "x", "dataset": "x", "trackers": []}', "trackers: list should"),
+        ("[]", "the file: input should be"),
+    ],
+    ids=["cut", "no-protocol", "newer", "no-tracker", "no-object"],
+)
+def test_a_damaged_result_is_one_sentence(tmp_path, content, message):
+    (tmp_path / "result.json").write_text(content, encoding="utf-8")
+    with pytest.raises(DatasetError, match=message) as raised:
+        read_result(tmp_path)
+    assert raised.value.where == str(tmp_path / "result.json")
+    assert raised.value.fix
+
+
+def test_a_folder_without_a_result_is_one_sentence(tmp_path):
+    with pytest.raises(DatasetError, match=r"holds no result\.json; give a folder that"):
+        read_result(tmp_path)
+    with pytest.raises(DatasetError, match="no such file or folder"):
+        read_result(tmp_path / "nowhere")
+
+
+def test_film_strips_show_the_largest_gain_and_the_largest_loss(made, tmp_path):
+    folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation")
+    section = evaluation_section(folder, dataset=open_dataset(tmp_path / "data"))
+    assert section.films_missing == ""
+    assert [film.why for film in section.films] == [
+        "largest gain: success +0.070",
+        "middle of all: success +0.010",
+        "largest loss: success -0.020",
+    ]
+    captions = [picture.caption for picture in section.films[0].frames]
+    assert captions[0] == "frame 0"
+    assert captions[-1] == "frame 11"
+    assert len(captions) == 6
+    assert section.films[0].frames[0].alt.endswith("boxes of annotation and nano-rgb and distilled")
+
+
+def test_an_absent_target_has_no_annotated_box_on_the_film(made, tmp_path):
+    folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation", frames=6)
+    section = evaluation_section(folder, dataset=dataset_of(folder))
+    fifth = section.films[0].frames[5]
+    assert fifth.caption == "frame 5 (target absent)"
+    assert fifth.alt.endswith("boxes of nano-rgb and distilled")
+
+
+def test_boxes_are_drawn_where_they_are(made, tmp_path):
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation")
+    section = evaluation_section(folder, dataset=dataset_of(folder))
+    film = next(film for film in section.films if film.sequence.endswith("person_02"))
+    shown = np.asarray(Image.open(io.BytesIO(film.frames[0].content))).astype(int)
+    scale = shown.shape[1] / 64
+    green = (shown[..., 1] > shown[..., 0] + 40) & (shown[..., 1] > shown[..., 2] + 40)
+    columns, rows = np.flatnonzero(green.any(axis=0)), np.flatnonzero(green.any(axis=1))
+    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / scale
+    np.testing.assert_allclose(box, [10, 16, 20, 24], atol=0.8)
+
+
+def test_another_data_set_gives_no_film_strip_and_says_so(made, tmp_path):
+    folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation")
+    names = [f"person_{k:02d}" for k in range(4)]
+    other = made.dataset(tmp_path / "other", names, frames=9)
+    with pytest.raises(DatasetError, match="is not the one that was evaluated"):
+        build_report([folder], tmp_path / "report.html", dataset=open_dataset(other))
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_missing_result_file_leaves_the_film_out(made, tmp_path):
+    folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation")
+    next(iter((folder / "results" / "distilled").rglob("*.txt"))).unlink()
+    section = evaluation_section(folder, dataset=dataset_of(folder))
+    assert section.films == ()
+    assert "does not hold every tracker's boxes" in section.films_missing
+
+
+def test_names_never_lead_out_of_the_folder(tmp_path):
+    with pytest.raises(DatasetError, match="lead out of it"):
+        result_file(tmp_path, "../../etc", "passwd")
+
+
+def test_with_one_tracker_the_film_shows_best_and_worst(made, tmp_path):
+    content = made.result()
+    content["trackers"], content["differences"] = content["trackers"][:1], []
+    section = evaluation_section(made.write(tmp_path / "e", content))
+    assert [(row.name, why.split(":")[0]) for row, why in chosen(section.rows)] == [
+        ("person_03", "best"),
+        ("person_00", "middle of all"),
+        ("person_02", "worst"),
+    ]
+
+
+def test_the_loss_log_is_read_and_a_cut_last_line_passed_over(tmp_path):
+    rows = [{"step": k, "loss": 2.0 / (k + 1), "terms": {"filter": 1.0}} for k in range(5)]
+    lines = "\n".join(json.dumps(row) for row in rows)
+    (tmp_path / "log.jsonl").write_text(lines + '\n{"step": 5, "lo', encoding="utf-8")
+    assert [row.step for row in read_log(tmp_path)] == [0, 1, 2, 3, 4]
+    assert len(distillation_section(tmp_path).curves) == 1
+
+
+def test_a_damaged_line_inside_the_log_is_named(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 0, "loss": 1}\nx\n{"step": 2, "loss": 1}\n')
+    with pytest.raises(DatasetError, match="line 2 is not a row of a loss log"):
+        read_log(tmp_path)
+
+
+def test_the_running_mean_is_the_mean_of_the_last_finite_values():
+    import numpy as np
+
+    values = np.array([np.nan, 2.0, 4.0, np.nan, 6.0])
+    np.testing.assert_allclose(running_mean(values, 2), [np.nan, 2.0, 3.0, 4.0, 6.0])
+    np.testing.assert_allclose(running_mean(np.arange(4.0), 10), [0, 0.5, 1, 1.5])
+
+
+def test_the_same_numbers_give_the_same_picture():
+    def draw():
+        return loss_plot([0, 1, 2], [3.0, 2.0, 1.0], {"a": [1.0, None, 0.5], "b": [1.0, 1.0, 1.0]})
+
+    assert draw().content == draw().content
+    assert b"<script" not in draw().content

@@ -1,0 +1,116 @@
+"""The sentence at the top says no more than the interval allows."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tirtrack.report.results import Difference, EvaluationResult
+from tirtrack.report.verdict import Outcome, interval, only_tracker, outcome_of, verdict
+
+
+def difference(low, high, **more):
+    mean = (low + high) / 2
+    return Difference(a="b", b="a", score="success", mean=mean, low=low, high=high, **more)
+
+
+numbers = st.floats(-1, 1, allow_nan=False)
+
+
+@given(numbers, numbers)
+def test_an_interval_that_holds_zero_never_decides(one, other):
+    low, high = sorted((one, other))
+    found = outcome_of(difference(low, high))
+    assert (found is Outcome.OPEN) == (low <= 0 <= high)
+
+
+@given(numbers, numbers)
+def test_better_seen_from_the_other_side_is_worse(one, other):
+    low, high = sorted((one, other))
+    there = outcome_of(difference(low, high))
+    back = outcome_of(difference(low, high).turned())
+    assert {there, back} in ({Outcome.OPEN}, {Outcome.BETTER, Outcome.WORSE})
+
+
+@given(numbers, numbers)
+def test_turning_twice_changes_nothing(one, other):
+    low, high = sorted((one, other))
+    d = difference(low, high, median=0.5, wins=3, ties=1, losses=2, n=6)
+    assert d.turned().turned() == d
+    assert d.turned().low <= d.turned().high
+
+
+@pytest.mark.parametrize(
+    ("baseline", "distilled", "outcome", "words"),
+    [
+        ([0.5] * 12, [0.6] * 12, Outcome.BETTER, "distilled is better than nano-rgb"),
+        ([0.6] * 12, [0.5] * 12, Outcome.WORSE, "distilled is worse than nano-rgb"),
+        (
+            [0.5, 0.6] * 6,
+            [0.6, 0.5] * 6,
+            Outcome.OPEN,
+            "No difference between distilled and nano-rgb that this data can show",
+        ),
+        ([0.5] * 12, [0.5] * 12, Outcome.OPEN, "No difference between"),
+    ],
+    ids=["better", "worse", "open", "equal"],
+)
+def test_the_sentence_follows_the_interval(made, baseline, distilled, outcome, words):
+    result = EvaluationResult.model_validate(made.result(baseline, distilled))
+    found = verdict(result, "distilled", "nano-rgb")
+    assert found.outcome is outcome
+    assert found.sentence.startswith(words)
+    assert "12 sequences" in found.sentence
+    assert found.sentence.count(". ") == 0
+
+
+def test_the_sentence_holds_its_numbers(made):
+    result = EvaluationResult.model_validate(made.result([0.5] * 12, [0.6] * 12))
+    assert verdict(result, "distilled", "nano-rgb").sentence == (
+        "distilled is better than nano-rgb on this data: +0.100 success, 95 % interval "
+        "[+0.100, +0.100] over 12 sequences."
+    )
+
+
+def test_a_mean_that_leans_on_one_sequence_is_said(made):
+    result = EvaluationResult.model_validate(
+        made.result([0.5] * 12, [0.51] * 11 + [0.9], sequences=[f"s{k}" for k in range(12)])
+    )
+    found = verdict(result, "distilled", "nano-rgb")
+    assert (
+        "The mean leans on one sequence: s11 changes by +0.400, and without it the mean is +0.010."
+        in found.cautions
+    )
+
+
+def test_few_sequences_are_said(made):
+    found = verdict(EvaluationResult.model_validate(made.result()), "distilled", "nano-rgb")
+    assert found.cautions[0].startswith("4 sequences only")
+
+
+def test_scores_that_disagree_are_said(made):
+    content = made.result([0.5] * 12, [0.6] * 12)
+    precision = next(d for d in content["differences"] if d["score"] == "precision")
+    precision.update(mean=-0.1, low=-0.2, high=-0.05)
+    found = verdict(EvaluationResult.model_validate(content), "distilled", "nano-rgb")
+    assert "Not every score says so: precision -0.100 [-0.200, -0.050]." in found.cautions
+
+
+def test_one_tracker_is_compared_with_nothing(made):
+    content = made.result()
+    content["trackers"], content["differences"] = content["trackers"][:1], []
+    found = only_tracker(EvaluationResult.model_validate(content))
+    assert found.outcome is Outcome.NOTHING_TO_COMPARE
+    assert found.sentence.startswith("nano-rgb: success 0.550 over 4 sequences")
+
+
+def test_a_difference_that_is_not_stored_is_not_made_up(made):
+    content = made.result()
+    content["differences"] = []
+    found = verdict(EvaluationResult.model_validate(content), "distilled", "nano-rgb")
+    assert found.outcome is Outcome.NOTHING_TO_COMPARE
+
+
+def test_the_interval_prints_three_decimals_with_signs():
+    assert interval(difference(-0.0104, 0.03)) == "+0.010 [-0.010, +0.030]"

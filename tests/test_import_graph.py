@@ -1,0 +1,97 @@
+"""Dependencies point one way (docs/design.md): read from the source, without importing it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tirtrack
+
+ROOT = Path(tirtrack.__file__).parent
+GROUND = {
+    "boxes",
+    "cache",
+    "crops",
+    "errors",
+    "files",
+    "images",
+    "media",
+    "overlay",
+    "progress",
+    "thermal",
+    "video",
+}
+"""Modules that every part may use; they use only each other."""
+
+ALLOWED = {
+    "networks": GROUND - {"media", "images", "video", "overlay", "thermal", "cache"},
+    "weights": GROUND | {"networks"},
+    "trackers": GROUND | {"networks", "weights"},
+    "pairs": GROUND,
+    "datasets": GROUND,
+    "distillation": GROUND | {"networks", "weights", "pairs", "datasets"},
+    "evaluation": GROUND | {"datasets", "trackers", "weights"},
+    "report": GROUND
+    | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
+    "_api": GROUND
+    | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
+}
+ALLOWED["demo"] = ALLOWED["_api"] | {"report"}
+ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "_api"}
+
+
+def parts() -> list[str]:
+    """Modules and packages directly below ``tirtrack``."""
+    names = {path.stem for path in ROOT.glob("*.py")} - {"__init__"}
+    return sorted(names | {path.parent.name for path in ROOT.glob("*/__init__.py")})
+
+
+def sources(part: str) -> list[Path]:
+    module = ROOT / f"{part}.py"
+    return [module] if module.is_file() else sorted((ROOT / part).rglob("*.py"))
+
+
+def imported_by(source: Path) -> set[str]:
+    """The parts of tirtrack that a file imports, at its top or inside a function."""
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{source}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    known = set(parts())
+    found = {name.split(".")[1] for name in names if name.startswith("tirtrack.")}
+    return found & known
+
+
+@pytest.mark.parametrize("part", parts())
+def test_a_part_uses_only_what_lies_below_it(part):
+    allowed = (GROUND if part in GROUND else ALLOWED[part]) | {part}
+    wrong = {
+        f"{source.relative_to(ROOT)} imports {name}"
+        for source in sources(part)
+        for name in imported_by(source) - allowed
+    }
+    assert wrong == set()
+
+
+def test_only_supervised_training_reads_labelled_data_in_distillation():
+    reading = {
+        source.stem for source in sources("distillation") if "datasets" in imported_by(source)
+    }
+    assert {name for name in reading if not name.startswith("supervised")} == set()
+
+
+def test_networks_know_nothing_of_frames_or_trackers():
+    for source in sources("networks"):
+        assert imported_by(source) <= {"networks", "boxes", "errors"}, source.name
+
+
+def test_the_graph_is_read_at_all():
+    assert "errors" in imported_by(ROOT / "files.py")
+    assert "cli" in parts()
+    assert len(parts()) > 12
