@@ -158,8 +158,8 @@ def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float) -> np.nda
     columns = _taps(crop.x, crop.side, crop.patch_side, length=width)
     side = crop.patch_side
     channels = 1 if frame.ndim == 2 else frame.shape[2]
-    patch = _blend(frame, rows, columns, np.broadcast_to(fill, (channels,)))  # [D,C*D]
-    return patch if frame.ndim == 2 else patch.reshape(side, channels, side).transpose(0, 2, 1)
+    patch = _blend(frame, rows, columns, np.broadcast_to(fill, (channels,)))  # [D,D*C]
+    return patch if frame.ndim == 2 else patch.reshape(side, side, channels)
 
 
 def cut_patch_published(
@@ -249,14 +249,14 @@ def _taps(start: float, side: float, patch_side: int, *, length: int) -> _Taps:
 
 
 def _blend(frame: np.ndarray, rows: _Taps, columns: _Taps, fill: np.ndarray) -> np.ndarray:
-    """``[D,C*D]``: per row of the patch, the channels one after the other.
+    """``[D,D*C]``: pixel by pixel, the channels of each side by side.
 
     Rows first, then columns, a few rows at a time: both steps read and write contiguously.
     """
     side, channels = len(rows.low), len(fill)
     across = _across(columns, channels)
-    rows_outside = np.repeat(fill, side).astype(np.float32)
-    columns_outside = np.tile(columns.outside, channels) * rows_outside
+    rows_outside = np.tile(fill, side).astype(np.float32)
+    columns_outside = np.repeat(columns.outside, channels) * rows_outside
     columns_cross, rows_cross = bool(columns.outside.any()), bool(rows.outside.any())
     read = frame[:, across.first : across.last + 1]
 
@@ -290,7 +290,7 @@ class _Across:
     """The columns of a patch, all channels: what is read of a row, and the taps in it.
 
     ``columns`` names the columns to gather when the crop is so wide that most are skipped;
-    ``low``, ``high`` and their weights are ``[C*D]``, channel by channel.
+    ``low``, ``high`` and their weights are ``[D*C]``, the channels of a pixel side by side.
     """
 
     first: int
@@ -312,16 +312,16 @@ def _across(columns: _Taps, channels: int) -> _Across:
         width, gathered = 2 * side, np.concatenate([low, high])
         low = np.arange(side)
         high = low + side
-    plane = np.arange(channels)[:, None]
+    plane = np.arange(channels)
     return _Across(
         first=first,
         last=last,
         width=width,
         columns=gathered,
-        low=(low * channels + plane).ravel(),
-        high=(high * channels + plane).ravel(),
-        low_weight=np.tile(columns.low_weight, channels),
-        high_weight=np.tile(columns.high_weight, channels),
+        low=(low[:, None] * channels + plane).ravel(),
+        high=(high[:, None] * channels + plane).ravel(),
+        low_weight=np.repeat(columns.low_weight, channels),
+        high_weight=np.repeat(columns.high_weight, channels),
     )
 
 

@@ -19,6 +19,7 @@ from itertools import product
 import numpy as np
 from scipy.optimize import minimize
 
+from tirtrack.errors import WeightsError, did_you_mean
 from tirtrack.trackers.base import Status
 from tirtrack.weights.card import Calibration
 
@@ -26,6 +27,46 @@ MIN_ENTROPY_SCALE = 0.15  # nats; classes that part cleanly would else be fitted
 MIN_MARGIN_SCALE = 0.5  # logits
 MAX_FALSE_LOST = 0.02  # user_pains.md P2: share of visible frames
 LOST_WITHIN_FRAMES = 10  # user_pains.md P2: after the target has gone
+
+
+# For weights whose card has none. Only rgb/video_train, 200 frames a sequence, stands behind the
+# curves, and it has no absent target: thresholds of the status are judged, not fitted.
+_FAMILY: dict[str, Calibration] = {
+    "nanotrack-v2": Calibration(
+        centre=3.72,
+        scale=0.15,
+        margin_centre=3.319,
+        margin_scale=0.5,
+        uncertain_below=0.5,
+        lost_below=0.3,
+        lost_after_frames=4,
+        fitted_on="rgb/video_train",
+    ),
+    "nanotrack-v3": Calibration(
+        centre=3.954,
+        scale=0.15,
+        margin_centre=4.777,
+        margin_scale=0.539,
+        uncertain_below=0.5,
+        lost_below=0.3,
+        lost_after_frames=4,
+        fitted_on="rgb/video_train",
+    ),
+}
+
+
+def family_calibration(architecture: str) -> Calibration:
+    """The numbers for weights whose card brings none.
+
+    Raises:
+        WeightsError: there are none for this architecture.
+    """
+    if architecture not in _FAMILY:
+        raise WeightsError(
+            f'the network "{architecture}" has no calibration',
+            fix=did_you_mean(architecture, _FAMILY),
+        )
+    return _FAMILY[architecture]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tirtrack.trackers.base import Reason
 
 CONSTANT_RANGE = 5  # levels or counts; a living sensor's noise alone spans more over a whole frame
 BLACK_BELOW = 16  # levels or counts
+DAMAGED_SHARE = 0.01  # of pixels that are not finite; fewer are dead pixels of a living sensor
 _SAMPLE_STEP = 16  # rows looked at first: nearly every frame is cleared by them
 _KINDS = "uint8, uint16 or float"
 
@@ -91,7 +92,10 @@ def _content_fault(picture: np.ndarray) -> Reason:
         return Reason.NONE
     low, high = float(picture.min()), float(picture.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        return Reason.DAMAGED_FRAME
+        finite = picture[np.isfinite(picture)]
+        if finite.size < (1 - DAMAGED_SHARE) * picture.size:
+            return Reason.DAMAGED_FRAME
+        low, high = float(finite.min()), float(finite.max())
     # Float frames have no known unit: only truly constant ones count.
     span, black = (CONSTANT_RANGE, BLACK_BELOW) if whole_numbers else (abs(high) * 1e-6, 0.0)
     if high - low >= span and high > low:
@@ -100,4 +104,7 @@ def _content_fault(picture: np.ndarray) -> Reason:
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
-    return np.array_equal(a[::_SAMPLE_STEP], b[::_SAMPLE_STEP]) and np.array_equal(a, b)
+    nan = a.dtype.kind == "f"  # a dead pixel is equal to itself
+    if not np.array_equal(a[::_SAMPLE_STEP], b[::_SAMPLE_STEP], equal_nan=nan):
+        return False
+    return np.array_equal(a, b, equal_nan=nan)

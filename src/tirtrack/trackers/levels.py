@@ -36,7 +36,7 @@ class GreyLevels:
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
         """Grey levels ``[H,W]`` or ``[H,W,3]``, uint8 or float32, of a picture of that shape."""
-        levels = picture if picture.dtype == np.uint8 else self._normalise(picture)
+        levels = self._normalise(picture)
         return stretch_levels(levels) if self._stretch else levels
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,6 +60,8 @@ class GreyLevels:
         normaliser = self._made()
         if picture.ndim == 2:
             return normaliser(picture)
+        if picture.dtype == np.uint8:
+            return 255 - picture if normaliser.settings.invert else picture
         first = picture[..., 0]
         if (picture == first[..., None]).all():
             return np.broadcast_to(normaliser(first)[..., None], picture.shape)

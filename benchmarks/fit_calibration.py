@@ -1,0 +1,250 @@
+"""Fit the numbers of a tracker's score and status on labelled data that may be tuned on.
+
+    python benchmarks/fit_calibration.py WEIGHTS FOLDER... [--out calibration.json]
+
+A folder is anything that ``tirtrack.datasets.open_dataset`` reads. Present: tracked frames with
+overlap of at least 0.5. Absent: frames whose annotation says so, and patches cut from visible
+frames at a random place where the target is wholly outside, one in five frames. Frames of a box
+that is neither (drift) are left out of the fit and reported.
+
+First the sequences are tracked with the calibration in use, the curve and the thresholds are
+fitted; then they are tracked again with the new numbers, and the figures are of that second run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tirtrack.boxes import Box, iou
+from tirtrack.crops import SEARCH_SIDE, siamese_crop
+from tirtrack.datasets import LabelledSequence, open_dataset
+from tirtrack.errors import FrameError
+from tirtrack.files import write_text
+from tirtrack.trackers.base import Status
+from tirtrack.trackers.calibration import (
+    ScoreCurve,
+    StatusFit,
+    area_under_roc,
+    disappearances,
+    fit_score,
+    fit_status,
+    lost_shares,
+)
+from tirtrack.trackers.loading import load_tracker
+from tirtrack.trackers.presets import with_overrides
+from tirtrack.trackers.siamese import SiameseTracker
+from tirtrack.weights.card import Calibration
+
+GOOD_IOU = 0.5
+LOST_IOU = 0.2
+ELSEWHERE_EVERY = 5
+PLACES_TRIED = 20
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One sequence, frame by frame from the second on; ``[T-1]`` each, NaN where unmeasured."""
+
+    name: str
+    entropy: np.ndarray
+    margin: np.ndarray
+    score: np.ndarray
+    lost: np.ndarray
+    visible: np.ndarray
+    overlap: np.ndarray
+    elsewhere: np.ndarray  # [k,2] entropy and margin of patches without the target
+
+
+def main() -> None:
+    """Gather, fit, check, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights")
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--frames", type=int, default=300, help="at most so many of a sequence")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    tracker = load_tracker(arguments.weights)
+    sequences = [item for folder in arguments.folders for item in open_dataset(folder).sequences]
+
+    first = _track_all(tracker, sequences, arguments)
+    curve = _fit_curve(first)
+    status = fit_status(
+        [np.nan_to_num(curve.score(item.entropy, item.margin)) for item in first],
+        [item.visible for item in first],
+    )
+    calibration = _calibration(curve, status, arguments.folders)
+    tracker.calibration = calibration
+    report = {
+        "weights": arguments.weights,
+        "folders": [folder.name for folder in arguments.folders],
+        "frames": arguments.frames,
+        "seed": arguments.seed,
+        "calibration": calibration.model_dump(),
+        "status_as_fitted": asdict(status),
+        "figures": _figures(_track_all(tracker, sequences, arguments)),
+    }
+    text = json.dumps(report, indent=2)
+    print(text)
+    if arguments.out is not None:
+        write_text(arguments.out, text + "\n")
+
+
+def _track_all(
+    tracker: SiameseTracker, sequences: list[LabelledSequence], arguments: argparse.Namespace
+) -> list[Tracked]:
+    tracked = []
+    for index, sequence in enumerate(sequences):
+        try:
+            rng = np.random.default_rng([arguments.seed, index])
+            tracked.append(_track(tracker, sequence, frames=arguments.frames, rng=rng))
+        except FrameError as error:
+            print(f"{sequence.name} is left out: {error}")
+    return tracked
+
+
+def _track(
+    tracker: SiameseTracker, sequence: LabelledSequence, *, frames: int, rng: np.random.Generator
+) -> Tracked:
+    boxes = sequence.annotation - [sequence.base, sequence.base, 0, 0]
+    rows: list[tuple[float, ...]] = []
+    elsewhere: list[tuple[float, float]] = []
+    for index, frame in enumerate(sequence.open_frames()):
+        if index == min(frames, len(boxes)):
+            break
+        if index == 0:
+            tracker.init(frame, Box.of(boxes[0]))
+            continue
+        state = tracker.update(frame)
+        visible = bool(np.isfinite(boxes[index]).all())
+        rows.append(
+            (
+                state.diagnostics.get("entropy", np.nan),
+                state.diagnostics.get("margin", np.nan),
+                state.score,
+                state.status is Status.LOST,
+                visible,
+                float(iou(state.box.array(), boxes[index])) if visible else np.nan,
+            )
+        )
+        if visible and index % ELSEWHERE_EVERY == 0:
+            elsewhere += _look_elsewhere(tracker, frame, boxes[index], rng)
+    columns = np.array(rows, dtype=np.float64).T
+    return Tracked(
+        sequence.name,
+        *columns[:3],
+        columns[3].astype(bool),
+        columns[4].astype(bool),
+        columns[5],
+        np.array(elsewhere).reshape(-1, 2),
+    )
+
+
+def _look_elsewhere(
+    tracker: SiameseTracker, frame: np.ndarray, box: np.ndarray, rng: np.random.Generator
+) -> list[tuple[float, float]]:
+    """Entropy and margin of one patch of this frame that does not show the target, if any."""
+    place = _place_without(box, frame.shape[1], frame.shape[0], rng)
+    if place is None:
+        return []
+    saved = tracker.state_dict()
+    settings = tracker.settings
+    probe: dict[str, Any] = {**saved, "target": {**saved["target"]}}
+    probe["target"].update(center_xy=place, size_wh=(float(box[2]), float(box[3])))
+    tracker.settings = with_overrides(settings, {"frame_gate": False})
+    tracker.load_state_dict(probe)
+    found = tracker.update(frame).diagnostics
+    tracker.settings = settings
+    tracker.load_state_dict(saved)
+    return [(found["entropy"], found["margin"])] if "entropy" in found else []
+
+
+def _place_without(
+    box: np.ndarray, width: int, height: int, rng: np.random.Generator
+) -> tuple[float, float] | None:
+    side = siamese_crop(Box.of(box), SEARCH_SIDE).side
+    for _ in range(PLACES_TRIED):
+        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        apart_x = abs(x - box[0] - box[2] / 2) > (side + box[2]) / 2
+        apart_y = abs(y - box[1] - box[3] / 2) > (side + box[3]) / 2
+        if apart_x or apart_y:
+            return x, y
+    return None
+
+
+def _fit_curve(tracked: list[Tracked]) -> ScoreCurve:
+    good = np.concatenate([_pairs(item, item.overlap >= GOOD_IOU) for item in tracked])
+    gone = np.concatenate(
+        [part for item in tracked for part in (_pairs(item, ~item.visible), item.elsewhere)]
+    )
+    samples = np.concatenate([good, gone])
+    return fit_score(samples[:, 0], samples[:, 1], np.arange(len(samples)) < len(good))
+
+
+def _pairs(item: Tracked, chosen: np.ndarray) -> np.ndarray:
+    kept = chosen & np.isfinite(item.entropy)
+    return np.stack([item.entropy[kept], item.margin[kept]], axis=1)
+
+
+def _calibration(curve: ScoreCurve, status: StatusFit, folders: list[Path]) -> Calibration:
+    return Calibration(
+        centre=round(curve.centre, 3),
+        scale=round(curve.scale, 3),
+        margin_centre=round(curve.margin_centre, 3),
+        margin_scale=round(curve.margin_scale, 3),
+        uncertain_below=status.uncertain_below,
+        lost_below=status.lost_below,
+        lost_after_frames=status.lost_after_frames,
+        fitted_on=", ".join(folder.name for folder in folders),
+    )
+
+
+def _figures(tracked: list[Tracked]) -> dict[str, float | int | None]:
+    """What user_pains.md P2 asks for, and how the score parts the kinds of frames."""
+    score = np.concatenate([item.score for item in tracked])
+    visible = np.concatenate([item.visible for item in tracked])
+    overlap = np.concatenate([item.overlap for item in tracked])
+    lost = np.concatenate([item.lost for item in tracked])
+    detected, false_lost = lost_shares(
+        [item.lost for item in tracked], [item.visible for item in tracked]
+    )
+    good, drifted = overlap >= GOOD_IOU, overlap < LOST_IOU
+    figures = {
+        "roc_visible": area_under_roc(score, visible) if not visible.all() else np.nan,
+        "roc_drifted": _roc(score[good], score[drifted]),
+        "lost_within_10_frames": detected,
+        "false_lost_share": false_lost,
+        "false_lost_share_of_good_boxes": float(lost[good].mean()),
+        "below_half_good": float((score[good] < 0.5).mean()),
+        "below_half_absent": float((score[~visible] < 0.5).mean()) if not visible.all() else np.nan,
+        "mean_overlap_of_visible": float(np.nanmean(overlap)),
+    }
+    counts = {
+        "sequences": len(tracked),
+        "good_frames": int(good.sum()),
+        "drifted_frames": int(drifted.sum()),
+        "absent_frames": int((~visible).sum()),
+        "disappearances": sum(len(disappearances(item.visible)) for item in tracked),
+        "patches_elsewhere": sum(len(item.elsewhere) for item in tracked),
+    }
+    return {
+        **{key: None if np.isnan(value) else round(value, 4) for key, value in figures.items()},
+        **counts,
+    }
+
+
+def _roc(above: np.ndarray, below: np.ndarray) -> float:
+    if not len(above) or not len(below):
+        return float("nan")
+    both = np.concatenate([above, below])
+    return area_under_roc(both, np.arange(len(both)) < len(above))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Patches: the affine map, what is sampled, and the published crop byte for byte."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from tirtrack.boxes import Box
+from tirtrack.crops import (
+    SEARCH_SIDE,
+    TEMPLATE_SIDE,
+    Crop,
+    boxes_to_frame,
+    boxes_to_patch,
+    context_side,
+    cut_patch,
+    cut_patch_published,
+    mean_fill,
+    published_origin,
+    siamese_crop,
+)
+
+coordinates = st.floats(-3000, 3000, allow_nan=False)
+sides = st.floats(0.5, 3000)
+boxes_xywh = st.tuples(coordinates, coordinates, sides, sides).map(np.array)
+crops = st.builds(
+    Crop, x=coordinates, y=coordinates, side=sides, patch_side=st.sampled_from([8, 127, 255])
+)
+small_crops = st.builds(
+    Crop,
+    x=st.floats(-60, 60),
+    y=st.floats(-60, 60),
+    side=st.floats(0.3, 300),
+    patch_side=st.sampled_from([1, 7, 33, 40]),
+)
+
+
+def noise_frame(height, width, *, channels=None, seed=0):
+    shape = (height, width) if channels is None else (height, width, channels)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def slow_patch(frame, crop, fill):
+    """The definition of siamese.md 2.3, one patch pixel after the other, in float64."""
+    size = crop.patch_side
+    patch = np.empty((size, size))
+
+    def pixel(row, column):
+        inside = 0 <= row < frame.shape[0] and 0 <= column < frame.shape[1]
+        return float(frame[row, column]) if inside else fill
+
+    for p in range(size):
+        for q in range(size):
+            y = crop.y + (p + 0.5) * crop.side / size - 0.5
+            x = crop.x + (q + 0.5) * crop.side / size - 0.5
+            i, j = int(np.floor(y)), int(np.floor(x))
+            b, a = y - i, x - j
+            upper = pixel(i, j) * (1 - a) + pixel(i, j + 1) * a
+            lower = pixel(i + 1, j) * (1 - a) + pixel(i + 1, j + 1) * a
+            patch[p, q] = upper * (1 - b) + lower * b
+    return patch
+
+
+# --- the map ---------------------------------------------------------------------------------
+
+
+@given(boxes_xywh, crops)
+def test_frame_to_patch_to_frame_is_the_identity(box, crop):
+    assert_allclose(boxes_to_frame(boxes_to_patch(box, crop), crop), box, rtol=1e-9, atol=1e-6)
+
+
+@given(boxes_xywh, crops, st.integers(-300, 300), st.integers(-300, 300))
+def test_moving_box_and_crop_together_changes_nothing(box, crop, dx, dy):
+    moved = replace(crop, x=crop.x + dx, y=crop.y + dy)
+    after = boxes_to_patch(box + np.array([dx, dy, 0, 0]), moved)
+    assert_allclose(after, boxes_to_patch(box, crop), rtol=1e-9, atol=1e-6 * crop.scale)
+
+
+def test_boxes_keep_their_leading_axes_and_are_not_clipped():
+    boxes = np.tile([-50.0, 400.0, 10.0, 20.0], (2, 3, 1))
+    patch = boxes_to_patch(boxes, Crop(0.0, 0.0, 50.0, 100))
+    assert patch.shape == (2, 3, 4)
+    assert_array_equal(patch[1, 2], [-100.0, 800.0, 20.0, 40.0])
+
+
+def test_boxes_of_another_width_are_refused_with_their_shape():
+    with pytest.raises(ValueError, match=r"\[\.\.\.,4\] xywh, got \[12, 5\]"):
+        boxes_to_patch(np.zeros((12, 5)), Crop(0.0, 0.0, 1.0, 8))
+
+
+def test_context_of_a_square_is_twice_its_side_and_swaps_with_width_and_height():
+    assert float(context_side(np.array([20.0, 20.0]))) == 40.0
+    assert_allclose(context_side(np.array([[10.0, 40.0], [40.0, 10.0]])), np.sqrt(35 * 65))
+
+
+@given(
+    st.builds(Box, x=coordinates, y=coordinates, w=st.floats(1, 500), h=st.floats(1, 500)),
+    st.sampled_from([TEMPLATE_SIDE, SEARCH_SIDE]),
+    st.floats(-64, 64),
+    st.floats(-64, 64),
+    st.floats(0.7, 1.4),
+)
+def test_target_stands_at_the_shift_from_the_patch_centre(box, side, dx, dy, scale):
+    crop = siamese_crop(box, side, shift_patch_xy=(dx, dy), scale=scale)
+    x, y, w, h = boxes_to_patch(box.array(), crop)
+    assert_allclose([x + w / 2, y + h / 2], [side / 2 + dx, side / 2 + dy], atol=1e-6)
+    context = context_side(np.array([box.w, box.h]))
+    assert_allclose([w, h], np.array([box.w, box.h]) * TEMPLATE_SIDE / context / scale)
+
+
+# --- sampling --------------------------------------------------------------------------------
+
+
+@given(small_crops)
+@settings(max_examples=60, deadline=None)
+def test_a_patch_is_the_bilinear_definition_with_fill_outside(crop):
+    frame = noise_frame(17, 23)
+    expected = slow_patch(frame, crop, 99.5)
+    assert_allclose(cut_patch(frame, crop, 99.5), expected, atol=2e-3)
+
+
+def test_rows_are_y_and_columns_are_x():
+    frame = np.add.outer(1000.0 * np.arange(30), np.arange(40.0))
+    patch = cut_patch(frame, Crop(x=12.0, y=5.0, side=4.0, patch_side=4), 0.0)
+    assert_array_equal(patch, frame[5:9, 12:16].astype(np.float32))
+
+
+def test_a_crop_wholly_outside_is_exactly_the_fill():
+    frame, fill = noise_frame(20, 30, channels=3), np.array([1.25, 2.5, 3.75])
+    for x, y in [(-500.0, 5.0), (1e12, 5.0), (5.0, -1e15), (31.0, 21.0), (-9.0, -9.0)]:
+        patch = cut_patch(frame, Crop(x, y, 8.0, 33), fill)
+        assert_array_equal(patch, np.broadcast_to(fill, patch.shape))
+
+
+def test_a_constant_frame_filled_with_its_value_gives_a_constant_patch():
+    frame = np.full((20, 30), 77, dtype=np.uint8)
+    patch = cut_patch(frame, Crop(-7.3, 11.1, 29.9, 64), mean_fill(frame))
+    assert_allclose(patch, 77.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [9.7, 80.0, 700.0], ids=["inside", "over", "gathered"])
+def test_grey_and_its_copy_in_three_channels_are_equal_to_the_bit(side):
+    grey = noise_frame(50, 600)
+    colour = np.repeat(grey[..., None], 3, axis=2)
+    crop = Crop(10.3, 20.7, side, 127)
+    fill, fills = mean_fill(grey), mean_fill(colour)
+    assert_array_equal(fills, np.repeat(fill, 3))
+    patch = cut_patch(colour, crop, fills)
+    assert_array_equal(patch, np.repeat(cut_patch(grey, crop, fill)[..., None], 3, axis=2))
+
+
+def test_channels_keep_their_order_and_strided_frames_are_read_rightly():
+    frame = noise_frame(40, 50, channels=3)
+    crop = Crop(3.2, 4.1, 60.5, 70)
+    fill = np.array([10.0, 20.0, 30.0])
+    patch = cut_patch(frame, crop, fill)
+    for channel in range(3):
+        assert_array_equal(patch[..., channel], cut_patch(frame[..., channel], crop, fill[channel]))
+    assert_array_equal(cut_patch(frame[..., ::-1], crop, fill[::-1]), patch[..., ::-1])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_every_number_type_keeps_its_levels(dtype):
+    frame = noise_frame(20, 20).astype(dtype)
+    patch = cut_patch(frame, Crop(2.0, 3.0, 10.0, 10), 0.0)
+    assert patch.dtype == np.float32
+    assert_array_equal(patch, frame[3:13, 2:12].astype(np.float32))
+
+
+def test_a_crop_of_a_million_pixels_costs_no_more_memory_than_a_small_one():
+    import tracemalloc
+
+    frame = noise_frame(480, 640, channels=3)
+    tracemalloc.start()
+    cut_patch(frame, Crop(-5e5, -5e5, 1e6, 255), mean_fill(frame))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8e6
+
+
+def test_cutting_never_changes_the_frame():
+    frame = noise_frame(30, 30, channels=3)
+    before = frame.copy()
+    frame.setflags(write=False)
+    cut_patch(frame, Crop(-3.0, -3.0, 40.0, 32), 0.0)
+    cut_patch_published(frame, (15.0, 15.0), 40, patch_side=32, fill=np.zeros(3))
+    assert_array_equal(frame, before)
+
+
+def test_frames_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"\[H,W\] or \[H,W,C\], got \[5\]"):
+        cut_patch(np.zeros(5), Crop(0.0, 0.0, 1.0, 8), 0.0)
+    with pytest.raises(ValueError, match=r"uint8, got float32 \[5, 5, 3\]"):
+        cut_patch_published(
+            np.zeros((5, 5, 3), np.float32), (2.0, 2.0), 4, patch_side=4, fill=np.zeros(3)
+        )
+
+
+# --- the published crop (its golden bytes: trackers/test_golden_nanotrack.py) -----------------
+
+
+def test_published_crop_at_its_own_size_is_a_copy_of_the_frame():
+    frame = noise_frame(50, 60, channels=3)
+    patch = cut_patch_published(frame, (20.0, 30.0), 21, patch_side=21, fill=np.zeros(3))
+    left, top = published_origin((20.0, 30.0), 21)
+    assert_array_equal(patch, frame[top : top + 21, left : left + 21])
+
+
+@given(st.integers(10, 260), st.sampled_from([127, 255]), st.integers(0, 255))
+@settings(max_examples=40, deadline=None)
+def test_published_resize_keeps_a_constant_to_one_level(side, patch_side, level):
+    frame = np.full((300, 300, 3), level, dtype=np.uint8)
+    patch = cut_patch_published(frame, (150.0, 150.0), side, patch_side=patch_side, fill=np.ones(3))
+    assert np.abs(patch.astype(int) - level).max() <= 1

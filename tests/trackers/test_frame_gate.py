@@ -1,0 +1,117 @@
+"""The gate: which frames say nothing, and that living ones pass."""
+
+import numpy as np
+import pytest
+
+from tirtrack.errors import FrameError
+from tirtrack.trackers.base import Reason
+from tirtrack.trackers.frame_gate import FrameGate, as_picture
+
+
+def noise(seed=0, shape=(48, 64), dtype=np.uint8, low=0, high=256):
+    return np.random.default_rng(seed).integers(low, high, shape).astype(dtype)
+
+
+BAD = {
+    "black": (np.zeros((48, 64), np.uint8), Reason.BLACK_FRAME),
+    "black with noise": (noise(low=0, high=4), Reason.BLACK_FRAME),
+    "saturated": (np.full((48, 64), 255, np.uint8), Reason.CONSTANT_FRAME),
+    "grey shutter": (noise(low=90, high=94), Reason.CONSTANT_FRAME),
+    "black counts": (np.zeros((48, 64), np.uint16), Reason.BLACK_FRAME),
+    "constant counts": (np.full((48, 64), 7123, np.uint16), Reason.CONSTANT_FRAME),
+    "constant kelvin": (np.full((48, 64), 293.15, np.float32), Reason.CONSTANT_FRAME),
+    "NaN": (np.full((48, 64), np.nan, np.float32), Reason.DAMAGED_FRAME),
+    "a torn stripe": (np.where(np.arange(64) > 60, np.nan, noise() + 290.0), Reason.DAMAGED_FRAME),
+    "infinite": (np.full((48, 64), np.inf, np.float32), Reason.DAMAGED_FRAME),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_frames_that_say_nothing_are_named(name):
+    frame, reason = BAD[name]
+    assert FrameGate().check(frame) is reason
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_living_frames_pass(dtype):
+    gate = FrameGate()
+    for seed in range(3):
+        assert gate.check(noise(seed, dtype=dtype)) is Reason.NONE
+
+
+def test_a_few_dead_pixels_are_no_damage_and_do_not_hide_a_repeated_frame():
+    frame = noise().astype(np.float32)
+    frame[3, 5:9] = [np.nan, np.nan, np.inf, -np.inf]
+    gate = FrameGate()
+    assert [gate.check(frame), gate.check(frame)] == [Reason.NONE, Reason.FROZEN_FRAME]
+
+
+def test_one_small_thing_in_an_empty_sky_is_no_constant_frame():
+    sky = np.full((480, 640), 120, np.uint8)
+    sky[231:234, 305:308] = 140  # between the rows that are looked at first
+    assert FrameGate().check(sky) is Reason.NONE
+
+
+def test_a_repeated_frame_is_frozen_and_the_next_new_one_passes():
+    gate = FrameGate()
+    first, second = noise(1), noise(2)
+    said = [gate.check(frame) for frame in (first, first.copy(), first, second, second)]
+    none, frozen = Reason.NONE, Reason.FROZEN_FRAME
+    assert said == [none, frozen, frozen, none, frozen]
+
+
+def test_one_pixel_makes_a_new_frame():
+    gate = FrameGate()
+    first = noise(1)
+    second = first.copy()
+    second[7, 9] ^= 1
+    assert [gate.check(first), gate.check(second)] == [Reason.NONE, Reason.NONE]
+
+
+def test_a_reused_buffer_is_not_taken_for_a_repeated_frame():
+    gate = FrameGate()
+    buffer = noise(1)
+    assert gate.check(buffer) is Reason.NONE
+    buffer[...] = noise(2)
+    assert gate.check(buffer) is Reason.NONE
+
+
+@pytest.mark.parametrize(
+    "other", [noise(2, (48, 63)), noise(2, dtype=np.uint16), noise(2, (48, 64, 3))]
+)
+def test_another_size_type_or_channel_count_is_damaged_and_changes_nothing(other):
+    gate = FrameGate()
+    gate.check(noise(1))
+    assert gate.check(other) is Reason.DAMAGED_FRAME
+    assert gate.check(noise(1)) is Reason.FROZEN_FRAME
+    assert gate.check(noise(3)) is Reason.NONE
+
+
+def test_a_saved_gate_knows_the_last_frame():
+    gate, other = FrameGate(), FrameGate()
+    gate.check(noise(1))
+    other.load_state_dict(gate.state_dict())
+    gate.check(noise(2))
+    assert other.check(noise(1)) is Reason.FROZEN_FRAME
+
+
+def test_pictures_lose_an_axis_of_one_and_alpha():
+    assert as_picture(np.zeros((4, 5, 1), np.uint8)).shape == (4, 5)
+    assert as_picture(np.zeros((4, 5, 4), np.float32)).shape == (4, 5, 3)
+    assert as_picture(np.zeros((4, 5), np.uint16)).shape == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (np.zeros((4, 5, 2), np.uint8), r"shape \[4, 5, 2\] is no picture; give \[H,W\]"),
+        (np.zeros(7, np.uint8), r"shape \[7\] is no picture"),
+        (np.zeros((0, 5), np.uint8), r"shape \[0, 5\] has no pixels"),
+        (np.zeros((4, 5), np.int32), "a frame of int32 cannot be used; give uint8, uint16"),
+        (np.zeros((4, 5), bool), "a frame of bool cannot be used"),
+        ("frame.png", "no picture"),
+    ],
+)
+def test_what_is_no_picture_is_refused(frame, message):
+    with pytest.raises(FrameError, match=message):
+        as_picture(frame)
