@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from tirtrack.errors import DatasetError
-from tirtrack.media import IMAGE_KINDS, VIDEO_SUFFIXES, frames
+from tirtrack.media import frames
 
 IMAGE_FOLDER = "img"
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".avi", ".mkv", ".mov", ".webm"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def count_images(folder: Path) -> int:
 
 def is_image(name: str) -> bool:
     """Whether a file name is that of a visible image file."""
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_KINDS
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def frame_source(folder: Path) -> Path | None:

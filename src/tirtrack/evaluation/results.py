@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,11 +153,15 @@ def _read_csv(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
 def _read_mat(path: Path) -> np.ndarray:
     """``[T,4]`` boxes of ``results``, a cell of one struct, as the MATLAB toolkits write it."""
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
+    damaged = (
+        MatReadError, ValueError, TypeError, LookupError, NotImplementedError, OSError, zlib.error
+    )  # fmt: skip
     try:
         # simplify_cells: the cell of one struct becomes a dict; loadmat never unpickles
         content = loadmat(path, simplify_cells=True)
-    except (ValueError, TypeError, NotImplementedError, OSError, EOFError) as error:
+    except damaged as error:
         raise DatasetError(
             "is not a MATLAB v5 result file", path, "save it with -v7 or as text"
         ) from error

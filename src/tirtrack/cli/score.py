@@ -1,0 +1,86 @@
+"""``tirtrack score``: score result files that exist already."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Length(StrEnum):
+    """What to do with a result of another length than the annotation."""
+
+    STRICT = "strict"
+    TRUNCATE = "truncate"
+    PAD_LAST = "pad_last"
+    PAD_ZERO = "pad_zero"
+
+
+class Missing(StrEnum):
+    """What to do when a sequence has no result."""
+
+    ERROR = "error"
+    SKIP = "skip"
+
+
+def command(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RESULTS...",
+            help="Folders of SEQUENCE.txt or SEQUENCE_TRACKER.mat, at any depth.",
+        ),
+    ],
+    dataset: Annotated[
+        Path, typer.Option("--dataset", "-d", help="Folder of the annotation; frames not needed.")
+    ],
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(help="How to score; repeat for several side by side."),
+    ] = None,
+    length: Annotated[
+        Length, typer.Option(help="Results of another length than the annotation.")
+    ] = Length.STRICT,
+    missing: Annotated[Missing, typer.Option(help="Sequences without a result.")] = Missing.ERROR,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Also write result.json into this new folder (one per protocol)."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: one document, a list for several protocols.")
+    ] = False,
+) -> None:
+    """Score result files that exist already."""
+    from tirtrack.cli.score_table import print_comparison
+    from tirtrack.datasets import open_dataset
+    from tirtrack.evaluation import protocols
+    from tirtrack.evaluation.result_json import RESULT_NAME, comparison_json
+    from tirtrack.evaluation.scoring import read_runs, score_runs
+    from tirtrack.files import new_folder, write_json
+
+    opened = open_dataset(dataset, with_frames=False)
+    rules = [protocols.get(name) for name in protocol or [opened.protocol]]
+    runs = read_runs(results, opened)
+    comparisons = [
+        score_runs(runs, opened, one, length=length.value, missing=missing.value, seed=seed)
+        for one in rules
+    ]
+    line = shlex.join(["tirtrack", *sys.argv[1:]])
+    documents = [comparison_json(one, command=line) for one in comparisons]
+    if out is not None:
+        folder = new_folder(out, force=force)
+        for document in documents:
+            part = folder / document["protocol"] if len(documents) > 1 else folder
+            write_json(part / RESULT_NAME, document)
+    if as_json:
+        print(json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False))
+        return
+    for one in comparisons:
+        print_comparison(one)

@@ -1,0 +1,407 @@
+"""Runs trackers over labelled sequences and scores what they did.
+
+A tracker is used through its two methods alone. Here, and nowhere else, boxes cross the border
+between a data set's base and :class:`tirtrack.boxes.Box` (metrics.md 1): the first annotated box
+goes to the tracker less the base, its boxes come back plus the base, and the first row of a result
+is the first annotated row itself. Where a tracker says ``lost``, the box that it gave is written.
+
+A sequence that fails does not stop the others. Runs are independent of each other, so one worker
+and eight write the same boxes and scores, byte for byte; only times differ.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from tirtrack.boxes import Box
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.errors import DatasetError, RequestError, RunError, StorageError
+from tirtrack.evaluation import protocols
+from tirtrack.evaluation.overlap import first_valid_row
+from tirtrack.evaluation.result_json import RESULT_NAME, comparison_json
+from tirtrack.evaluation.results import RESULTS_FOLDER, Track, write_track
+from tirtrack.evaluation.scoring import (
+    Comparison,
+    MissingMode,
+    Runs,
+    included,
+    missing_sentence,
+    score_runs,
+)
+from tirtrack.evaluation.statistics import RESAMPLES
+from tirtrack.files import new_folder, sha256, write_json
+from tirtrack.progress import Progress, silent
+from tirtrack.trackers.base import Status, Tracker, TrackState
+
+_STAGE = "evaluate"
+_TELL_EVERY = 50  # frames
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# what a tracker, a decoder or a disk may raise; slips of the programmer (TypeError, ...) go through
+_FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
+
+
+@runtime_checkable
+class OnlineTracker(Protocol):
+    """All that evaluation uses of a :class:`tirtrack.trackers.base.Tracker`: two methods."""
+
+    def init(self, frame: np.ndarray, box: Box) -> TrackState:
+        """Begin with a known box."""
+
+    def update(self, frame: np.ndarray) -> TrackState:
+        """Where the target is in the next frame."""
+
+
+class TrackerSource(Protocol):
+    """Something that makes a tracker, in this process or a worker (so it must be picklable)."""
+
+    @property
+    def name(self) -> str:
+        """What results and tables call it; a plain folder name."""
+
+    def load(self, seed: int) -> OnlineTracker:
+        """A tracker; one is loaded per process and begins anew at each ``init``."""
+
+    def facts(self) -> dict[str, Any]:
+        """What stands in ``result.json`` about it: ``weights``, ``sha256``, ``preset``, ..."""
+
+
+@dataclass(frozen=True)
+class TrackerSpec:
+    """A tracker by its weights.
+
+    Attributes:
+        name: what results and tables call it; a plain folder name.
+        weights: name of shipped weights, or a file.
+        preset: of the online loop; the one that the weights name when ``None``.
+        overrides: settings that differ from the preset.
+        engine: ``onnx`` or ``torch``.
+    """
+
+    name: str
+    weights: str
+    preset: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    engine: str = "onnx"
+
+    @classmethod
+    def of(cls, text: str, *, preset: str | None = None) -> TrackerSpec:
+        """From ``WEIGHTS`` or ``WEIGHTS@PRESET``; named after the weights' stem and the preset.
+
+        >>> TrackerSpec.of("runs/a/mine.safetensors@published").name
+        'mine@published'
+        """
+        weights, at, own = text.rpartition("@")
+        if not at or "/" in own:
+            weights, own = text, ""
+        stem = Path(weights).name.removesuffix(".safetensors")
+        return cls(f"{stem}@{own}" if own else stem, weights, own or preset)
+
+    def load(self, seed: int) -> Tracker:
+        """The tracker.
+
+        Raises:
+            WeightsError: the weights are unknown or damaged.
+            RecipeError: the preset or an override is unknown.
+        """
+        from tirtrack.trackers.loading import load_tracker
+
+        return load_tracker(  # type: ignore[no-any-return,unused-ignore]
+            self.weights,
+            preset=self.preset,
+            engine=self.engine,
+            overrides=dict(self.overrides),
+            seed=seed,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Weights with their hash, preset, overrides and engine."""
+        from tirtrack.weights import store
+
+        return {
+            "weights": self.weights,
+            "sha256": sha256(store.find(self.weights)),
+            "preset": self.preset,
+            "overrides": dict(self.overrides),
+            "engine": self.engine,
+        }
+
+
+def run(
+    tracker: OnlineTracker | TrackerSource,
+    sequence: LabelledSequence,
+    *,
+    seed: int = 0,
+    advance: Callable[[int], None] | None = None,
+) -> Track:
+    """One pass over a sequence, from its first frame with a valid annotated box.
+
+    Args:
+        tracker: one that is loaded, or how to load it.
+        sequence: frames and annotation; only the first valid box is used.
+        seed: for loading.
+        advance: called with the number of frames done so far.
+
+    Raises:
+        DatasetError: no box to begin with, or not as many frames as annotated rows.
+        FrameError: a frame is damaged, or the tracker cannot begin with the first box.
+    """
+    loaded = tracker if isinstance(tracker, OnlineTracker) else tracker.load(seed)
+    start = first_valid_row(sequence.annotation)
+    if start is None:
+        raise DatasetError(
+            "no frame has a valid annotated box", sequence.name, "leave the sequence out"
+        )
+    base = np.array([sequence.base, sequence.base, 0.0, 0.0])
+    rows = len(sequence) - start
+    track = Track(np.empty((rows, 4)), np.empty(rows), np.empty(rows, dtype="U9"), np.empty(rows))
+    for row, frame in _frames(sequence, start):
+        began = time.perf_counter()
+        if row == 0:
+            loaded.init(frame, Box.of(sequence.annotation[start] - base))
+            track.seconds[row] = time.perf_counter() - began
+            track.boxes[row] = sequence.annotation[start]
+            track.scores[row], track.statuses[row] = 1.0, Status.TRACKING
+            continue
+        state = loaded.update(frame)
+        track.seconds[row] = time.perf_counter() - began
+        track.boxes[row] = state.box.array() + base
+        track.scores[row], track.statuses[row] = state.score, state.status
+        if advance is not None and row % _TELL_EVERY == 0:
+            advance(row)
+    return track
+
+
+def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Rows of the result and their frames; as many as the annotation has."""
+    count = 0
+    for index, frame in enumerate(sequence.open_frames()):
+        if index >= len(sequence):
+            raise DatasetError(
+                f"more frames than the {len(sequence)} annotated rows",
+                sequence.name,
+                "one row a frame: correct the annotation",
+            )
+        count = index + 1
+        if index >= start:
+            yield index - start, frame
+    if count < len(sequence):
+        raise DatasetError(
+            f"the frames end after {count}, {len(sequence)} rows are annotated",
+            sequence.name,
+            "the video is cut short or a frame is missing: get it again",
+        )
+
+
+def evaluate(
+    trackers: Sequence[TrackerSource],
+    dataset: LabelledDataset,
+    out: Path,
+    *,
+    protocol: str | None = None,
+    workers: int = 1,
+    progress: Progress = silent,
+    seed: int = 0,
+    force: bool = False,
+    missing: MissingMode = "error",
+    resamples: int = RESAMPLES,
+    command: str = "",
+) -> Comparison:
+    """Run trackers over a data set, write their results and scores below ``out``.
+
+    Writes ``out/results/TRACKER/SEQUENCE.txt`` (and beside it score, status and times) as each run
+    ends, and ``out/result.json`` last. With several workers each is a process of one thread (a
+    script must then guard its main part with ``if __name__ == "__main__"``).
+
+    Args:
+        trackers: in the order of tables; differences are of each to those before it.
+        dataset: where to run them.
+        out: a new or empty folder.
+        protocol: its id; the data set's own by default.
+        workers: processes; 1 runs here.
+        progress: told in frames.
+        seed: of trackers and of the bootstrap.
+        force: replace what is at ``out``.
+        missing: what to do at the end when runs failed: ``error`` writes everything and raises,
+            ``skip`` returns; both list them in ``result.json``.
+        resamples: of the bootstrap.
+        command: the command line, for ``result.json``.
+
+    Raises:
+        RequestError: something that was asked for is unknown; nothing was written.
+        RunError: a run failed, or a worker process died; what was finished is kept.
+    """
+    rules = protocols.get(protocol or dataset.protocol)
+    dataset = included(dataset, rules)
+    _check_request(trackers, workers)
+    facts = {source.name: source.facts() for source in trackers}
+    loaded = {source.name: source.load(seed) for source in trackers}
+    out = new_folder(Path(out), force=force)
+    jobs = [_Job(source, s, out, seed) for source in trackers for s in dataset.sequences]
+    if workers == 1:
+        outcomes = _run_here(jobs, loaded, progress)
+    else:
+        del loaded  # loading showed that it works, and filled the cache for the workers
+        outcomes = _run_in_workers(jobs, min(workers, len(jobs)), progress)
+    tracks: dict[str, dict[str, Track]] = {source.name: {} for source in trackers}
+    reasons: dict[tuple[str, str], str] = {}
+    for outcome in outcomes:
+        if isinstance(outcome.result, Track):
+            tracks[outcome.tracker][outcome.sequence] = outcome.result
+        else:
+            reasons[outcome.tracker, outcome.sequence] = outcome.result
+    if len(reasons) == len(jobs):
+        first = next(iter(reasons))
+        raise RunError(
+            f"every run failed, the first with: {reasons[first]}", f"{first[0]} on {first[1]}"
+        )
+    comparison = score_runs(
+        [Runs(name, tracks[name], facts[name]) for name in tracks],
+        dataset,
+        rules,
+        missing="skip",
+        reasons=reasons,
+        seed=seed,
+        resamples=resamples,
+    )
+    write_json(out / RESULT_NAME, comparison_json(comparison, command=command))
+    if comparison.missing and missing == "error":
+        what, _, _ = missing_sentence(comparison.missing, len(jobs))
+        raise RunError(what, out / RESULT_NAME, "the other runs are kept and scored there")
+    return comparison
+
+
+def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
+    names = [source.name for source in trackers]
+    if not names:
+        raise RequestError("no tracker to evaluate", fix="name at least one")
+    for name in names:
+        if names.count(name) > 1:
+            raise RequestError(
+                f'two trackers are called "{name}"', fix="rename one of the weights files"
+            )
+        if not name or name.startswith(".") or Path(name).name != name:
+            raise RequestError(f'"{name}" is no name for a folder', fix="use letters and digits")
+    if workers < 1:
+        raise RequestError(f"{workers} workers", fix="give 1 or more")
+
+
+@dataclass(frozen=True)
+class _Job:
+    source: TrackerSource
+    sequence: LabelledSequence
+    out: Path
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A finished job: its track, or why there is none."""
+
+    tracker: str
+    sequence: str
+    result: Track | str
+
+
+def _attempt(
+    job: _Job, tracker: OnlineTracker, advance: Callable[[int], None] | None = None
+) -> _Outcome:
+    try:
+        track = run(tracker, job.sequence, advance=advance)
+        write_track(job.out / RESULTS_FOLDER / job.source.name, job.sequence.name, track)
+    except StorageError:
+        raise  # a full disk is not the fault of one sequence
+    except _FAILURES as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return _Outcome(job.source.name, job.sequence.name, reason)
+    return _Outcome(job.source.name, job.sequence.name, track)
+
+
+def _run_here(
+    jobs: Sequence[_Job], loaded: Mapping[str, OnlineTracker], progress: Progress
+) -> list[_Outcome]:
+    total = sum(len(job.sequence) for job in jobs)
+    done = 0
+    outcomes = []
+    for job in jobs:
+        note = f"{job.source.name}, {job.sequence.name}"
+
+        def advance(rows: int, done: int = done, note: str = note) -> None:
+            progress(_STAGE, done + rows, total, note)
+
+        advance(0)
+        outcomes.append(_attempt(job, loaded[job.source.name], advance))
+        done += len(job.sequence)
+        advance(len(job.sequence))
+    return outcomes
+
+
+_loaded_here: dict[str, OnlineTracker] = {}  # in a worker process: the trackers it has loaded
+
+
+def _begin_worker() -> None:
+    """In a worker: one thread, and leave Ctrl-C to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _THREADS:
+        os.environ[name] = "1"
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+def _attempt_in_worker(job: _Job) -> _Outcome:
+    if job.source.name not in _loaded_here:
+        _loaded_here[job.source.name] = job.source.load(job.seed)
+    return _attempt(job, _loaded_here[job.source.name])
+
+
+def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> list[_Outcome]:
+    total = sum(len(job.sequence) for job in jobs)
+    done = 0
+    outcomes: dict[int, _Outcome] = {}
+    # the longest first, so that no worker begins a long one when the others are done
+    order = sorted(range(len(jobs)), key=lambda index: -len(jobs[index].sequence))
+    with _pool(workers) as pool:
+        futures = {pool.submit(_attempt_in_worker, jobs[index]): index for index in order}
+        try:
+            for future in as_completed(futures):
+                index = futures[future]
+                outcomes[index] = future.result()
+                done += len(jobs[index].sequence)
+                note = f"{jobs[index].source.name}, {jobs[index].sequence.name}"
+                progress(_STAGE, done, total, note)
+        except BrokenProcessPool as error:
+            raise RunError(
+                f"a worker process died after {len(outcomes)} of {len(jobs)} runs",
+                jobs[0].out,
+                "memory may have run out: use fewer --workers",
+            ) from error
+    return [outcomes[index] for index in range(len(jobs))]
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that are gone when the block ends, whatever ends it."""
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
+    )
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    pool.shutdown()

@@ -1,0 +1,312 @@
+"""From runs to a comparison: every tracker under one protocol, and the differences between them.
+
+Serves both ``evaluate`` (runs just made) and ``score`` (runs read from files). A comparison knows
+all that ``result.json`` holds; :mod:`tirtrack.evaluation.result_json` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.errors import DatasetError
+from tirtrack.evaluation.calibration import ScoreQuality, score_quality
+from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
+from tirtrack.evaluation.protocols import EvaluationProtocol, LengthMode
+from tirtrack.evaluation.results import Scores, Track, find_results, read_track
+from tirtrack.evaluation.statistics import (
+    RESAMPLES,
+    Difference,
+    bootstrap_indices,
+    paired_bootstrap,
+)
+
+MissingMode = Literal["error", "skip"]
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class Runs:
+    """One tracker's runs.
+
+    Attributes:
+        name: of the tracker, unique in a comparison.
+        tracks: by sequence.
+        facts: what is known of it: ``weights``, ``sha256``, ``preset``, ``overrides``.
+    """
+
+    name: str
+    tracks: Mapping[str, Track]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A run that was asked for and is not there."""
+
+    tracker: str
+    sequence: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.tracker} on {self.sequence} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Frames per second, by three rules that differ (metrics.md 5).
+
+    Attributes:
+        total: all frames over all seconds.
+        sequence: mean over sequences of frames over seconds.
+        frame: mean over frames of one over seconds.
+    """
+
+    total: float
+    sequence: float
+    frame: float
+
+
+@dataclass(frozen=True)
+class TrackerScores:
+    """One tracker in a comparison; ``quality`` and ``speed`` are ``None`` where files lack them.
+
+    ``subsets`` holds the averages over each subset, empty where there is one only.
+    """
+
+    runs: Runs
+    scores: Scores
+    quality: ScoreQuality | None
+    speed: Speed | None
+    subsets: Mapping[str, Scores] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScoreDifference:
+    """Tracker ``a`` minus tracker ``b`` in one score, over the sequences that both have."""
+
+    a: str
+    b: str
+    score: str
+    difference: Difference
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several trackers on one data set under one protocol.
+
+    Attributes:
+        protocol: its id.
+        dataset: what was scored, reduced to the sequences that the protocol includes.
+        trackers: in the order given; those without any run are left out.
+        differences: of each tracker to each one before it, score by score.
+        absent_frames: frames whose annotation the protocol takes for invalid (Q1).
+        missing: runs that are not there.
+        seed: of the resamples.
+    """
+
+    protocol: str
+    dataset: LabelledDataset
+    trackers: tuple[TrackerScores, ...]
+    differences: tuple[ScoreDifference, ...]
+    absent_frames: int
+    missing: tuple[Missing, ...]
+    seed: int
+
+
+def included(dataset: LabelledDataset, protocol: EvaluationProtocol) -> LabelledDataset:
+    """The data set with the sequences of the protocol alone.
+
+    Raises:
+        DatasetError: none is left.
+    """
+    sequences = tuple(s for s in dataset.sequences if protocol.includes(s.name))
+    if not sequences:
+        raise DatasetError(f"no sequence belongs to {protocol.name}", dataset.root or dataset.name)
+    return replace(dataset, sequences=sequences)
+
+
+def score_runs(
+    runs: Sequence[Runs],
+    dataset: LabelledDataset,
+    protocol: EvaluationProtocol,
+    *,
+    length: LengthMode = "strict",
+    missing: MissingMode = "error",
+    reasons: Mapping[tuple[str, str], str] | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Score and compare trackers.
+
+    Args:
+        runs: by tracker; empty tracks count as missing.
+        dataset: the annotation.
+        protocol: how to score.
+        length: what to do with results of another length than the annotation.
+        missing: ``error`` refuses when a run is missing; ``skip`` averages over what is there and
+            lists the rest.
+        reasons: why runs are missing, by tracker and sequence, where that is known.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+
+    Raises:
+        DatasetError: a run is missing, has the wrong length, or nothing is left to score.
+    """
+    dataset = included(dataset, protocol)
+    absent = _missing(runs, dataset, reasons or {})
+    if absent and missing == "error":
+        raise DatasetError(*missing_sentence(absent, len(runs) * len(dataset.sequences)))
+    trackers = tuple(
+        scored
+        for one in runs
+        if (scored := _score_tracker(one, dataset, protocol, length=length)) is not None
+    )
+    if not trackers:
+        raise DatasetError("no run to score", dataset.root or dataset.name)
+    return Comparison(
+        protocol.name,
+        dataset,
+        trackers,
+        _differences(trackers, protocol.score_names, seed=seed, resamples=resamples),
+        sum(_absent_frames(sequence.annotation) for sequence in dataset.sequences),
+        absent,
+        seed,
+    )
+
+
+def missing_sentence(missing: Sequence[Missing], asked: int) -> tuple[str, None, str]:
+    """What, where and fix of the error that tells of missing runs."""
+    first = ", ".join(str(one) for one in missing[:_LISTED])
+    more = "" if len(missing) <= _LISTED else f" and {len(missing) - _LISTED} more"
+    return (
+        f"{len(missing)} of {asked} runs are missing: {first}{more}",
+        None,
+        "run them, or leave them out of the averages with --missing skip",
+    )
+
+
+def _missing(
+    runs: Sequence[Runs], dataset: LabelledDataset, reasons: Mapping[tuple[str, str], str]
+) -> tuple[Missing, ...]:
+    found = []
+    for one in runs:
+        for sequence in dataset.sequences:
+            track = one.tracks.get(sequence.name)
+            if track is None or len(track.boxes) == 0:
+                reason = "no result file" if track is None else "the result is empty"
+                key = (one.name, sequence.name)
+                found.append(Missing(*key, reasons.get(key, reason)))
+    return tuple(found)
+
+
+def _absent_frames(annotation: np.ndarray) -> int:
+    start = first_valid_row(annotation) or 0
+    return int((~valid_rows(annotation[start:])).sum())
+
+
+def _score_tracker(
+    runs: Runs, dataset: LabelledDataset, protocol: EvaluationProtocol, *, length: LengthMode
+) -> TrackerScores | None:
+    present = [
+        (sequence, runs.tracks[sequence.name])
+        for sequence in dataset.sequences
+        if sequence.name in runs.tracks and len(runs.tracks[sequence.name].boxes)
+    ]
+    if not present:
+        return None
+    sequences = [
+        protocol.score_sequence(s.name, track.boxes, s.annotation, length=length)
+        for s, track in present
+    ]
+    subset_of = {s.name: s.subset for s, _ in present}
+    subsets = sorted(set(subset_of.values()))
+    return TrackerScores(
+        runs,
+        protocol.average(sequences),
+        _quality(present),
+        _speed([track for _, track in present]),
+        {
+            subset: protocol.average([s for s in sequences if subset_of[s.name] == subset])
+            for subset in (subsets if len(subsets) > 1 else ())
+        },
+    )
+
+
+def _quality(present: Sequence[tuple[LabelledSequence, Track]]) -> ScoreQuality | None:
+    """Score against overlap over all frames but the first, where the box was given.
+
+    The overlap is that with the annotated box, wherever it lies; absent frames count as wrong.
+    """
+    scores, overlaps = [], []
+    for sequence, track in present:
+        annotation = sequence.annotation[first_valid_row(sequence.annotation) or 0 :]
+        rows = min(len(annotation), len(track.boxes))
+        scores.append(track.scores[1:rows])
+        overlaps.append(overlap(track.boxes[1:rows], annotation[1:rows]))
+    pooled = np.concatenate(scores)
+    return score_quality(pooled, np.concatenate(overlaps)) if np.isfinite(pooled).any() else None
+
+
+def _speed(tracks: Sequence[Track]) -> Speed | None:
+    seconds = [track.seconds for track in tracks]
+    if any(not np.isfinite(s).all() or s.sum() <= 0 for s in seconds):
+        return None
+    pooled = np.concatenate(seconds)
+    return Speed(
+        float(len(pooled) / pooled.sum()),
+        float(np.mean([len(s) / s.sum() for s in seconds])),
+        float(np.mean(1 / pooled[pooled > 0])),
+    )
+
+
+def _differences(
+    trackers: Sequence[TrackerScores], score_names: Sequence[str], *, seed: int, resamples: int
+) -> tuple[ScoreDifference, ...]:
+    found = []
+    for later, a in enumerate(trackers):
+        rows_a = {s.name: s for s in a.scores.sequences}
+        for b in trackers[:later]:
+            both = [(rows_a[s.name], s) for s in b.scores.sequences if s.name in rows_a]
+            if not both:
+                continue
+            rng = np.random.default_rng(seed)  # anew: one index matrix for all pairs and scores
+            indices = bootstrap_indices(len(both), rng, resamples=resamples)
+            for score in score_names:
+                values = np.array([x.values[score] - y.values[score] for x, y in both])
+                found.append(
+                    ScoreDifference(
+                        a.runs.name, b.runs.name, score, paired_bootstrap(values, indices)
+                    )
+                )
+    return tuple(found)
+
+
+def read_runs(paths: Sequence[Path], dataset: LabelledDataset) -> list[Runs]:
+    """The runs in result folders, for the sequences of a data set.
+
+    Where two folders hold a tracker of one name, each gets its folder's name in front.
+
+    Raises:
+        DatasetError: a folder holds no result, a file is damaged, or two names are still the same.
+    """
+    names = [sequence.name for sequence in dataset.sequences]
+    found = [(Path(path), find_results(path, names)) for path in paths]
+    every = [tracker for _, by_tracker in found for tracker in by_tracker]
+    runs = []
+    for path, by_tracker in found:
+        for tracker, files in by_tracker.items():
+            shared = every.count(tracker) > 1
+            name = f"{path.resolve().name}/{tracker}" if shared else tracker
+            runs.append(Runs(name, {seq: read_track(file) for seq, file in files.items()}))
+    for one in runs:
+        if [other.name for other in runs].count(one.name) > 1:
+            raise DatasetError(
+                f'two trackers are called "{one.name}"', fix="rename one of the result folders"
+            )
+    return runs

@@ -1,0 +1,306 @@
+"""Running trackers over data sets: bases, faults, workers, and the files that result."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tracked_worlds import Deadly, FirstBoxKeeper, Keeper, walk, write_lsotb
+
+from tirtrack import files
+from tirtrack.boxes import Box
+from tirtrack.datasets import open_dataset
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.errors import DatasetError, RequestError, RunError, StorageError
+from tirtrack.evaluation.protocols import get
+from tirtrack.evaluation.results import Track
+from tirtrack.evaluation.runner import TrackerSpec, evaluate, run
+from tirtrack.evaluation.scoring import Runs, read_runs, score_runs
+
+
+def blank(annotation: np.ndarray, frames: int | None = None, base: int = 1) -> LabelledSequence:
+    count = len(annotation) if frames is None else frames
+    return LabelledSequence(
+        "blank", annotation, base, lambda: iter(np.zeros((count, 8, 8), dtype=np.uint8))
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> LabelledDataset:
+    absent = walk(12, 2)
+    absent[5:8] = np.nan
+    sequences = {"a_V_001": walk(9, 0), "b_D_001": absent, "c_D_002": walk(7, 3)}
+    return open_dataset(write_lsotb(tmp_path / "world", sequences))
+
+
+numbers = st.floats(1, 4000, allow_nan=False)
+
+
+@given(st.tuples(numbers, numbers, numbers, numbers))
+def test_tracker_that_keeps_its_first_box_gives_back_the_first_row_exactly(row) -> None:
+    annotation = np.array([row] * 3)
+    track = run(FirstBoxKeeper(), blank(annotation))
+    np.testing.assert_array_equal(track.boxes, annotation)
+
+
+def test_tracker_sees_0_based_boxes_and_frames_from_the_first_valid_row() -> None:
+    seen = []
+
+    class Watcher(FirstBoxKeeper):
+        def init(self, frame, box):
+            seen.append((box, len(seen)))
+            return super().init(frame, box)
+
+    annotation = np.array([[np.nan] * 4, [0, 5, 10, 10], [11, 6, 10, 10], [12, 6, 10, 10]])
+    track = run(Watcher(), blank(annotation))
+    assert seen == [(Box(10.0, 5.0, 10.0, 10.0), 0)]
+    np.testing.assert_array_equal(track.boxes, [[11, 6, 10, 10]] * 2)
+    run(Watcher(), blank(annotation, base=0))
+    assert seen[1][0] == Box(11.0, 6.0, 10.0, 10.0)
+
+
+def test_box_of_a_lost_tracker_is_written_as_given() -> None:
+    track = run(FirstBoxKeeper(), blank(walk(4, 0)))
+    assert track.statuses.tolist() == ["tracking", "lost", "lost", "lost"]
+    assert track.scores.tolist() == [1.0, 1.0, 1.0, 1.0]
+    np.testing.assert_array_equal(track.boxes[3], walk(4, 0)[0])
+    assert (track.seconds >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (3, "blank: the frames end after 3, 5 rows are annotated"),
+        (6, "blank: more frames than the 5 annotated rows"),
+    ],
+)
+def test_another_number_of_frames_than_rows_is_an_error(frames: int, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        run(FirstBoxKeeper(), blank(walk(5, 0), frames))
+
+
+def test_sequence_without_any_box_is_an_error() -> None:
+    with pytest.raises(DatasetError, match="no frame has a valid annotated box"):
+        run(FirstBoxKeeper(), blank(np.full((3, 4), np.nan)))
+
+
+def without_times(folder: Path) -> dict[str, bytes]:
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.endswith("_time.txt"):
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def timeless(result: Path) -> object:
+    content = json.loads(result.read_text())
+    for name in ("created", "command"):
+        content.pop(name)
+    for tracker in content["trackers"]:
+        for part in [tracker, *tracker["sequences"]]:
+            part.pop("fps")
+            part.pop("speed", None)
+    return content
+
+
+def test_one_and_two_workers_write_the_same_bytes(world: LabelledDataset, tmp_path: Path) -> None:
+    keepers = [Keeper("one"), Keeper("two")]
+    for workers in (1, 2):
+        evaluate(keepers, world, tmp_path / str(workers), workers=workers, resamples=50)
+    first, second = (without_times(tmp_path / name / "results") for name in ("1", "2"))
+    assert first == second
+    assert len(first) == 2 * 2 * 3
+    assert timeless(tmp_path / "1" / "result.json") == timeless(tmp_path / "2" / "result.json")
+
+
+def test_result_json_holds_what_the_report_needs(world: LabelledDataset, tmp_path: Path) -> None:
+    comparison = evaluate(
+        [Keeper("one"), Keeper("two")], world, tmp_path / "out", resamples=50, command="tirtrack x"
+    )
+    stored = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (stored["format"], stored["protocol"], stored["dataset"]) == (1, "lsotb-tir", "world")
+    assert (stored["absent_frames"], stored["frames"], stored["command"]) == (3, 28, "tirtrack x")
+    assert len(stored["fingerprint"]) == 16
+    tracker = stored["trackers"][0]
+    assert tracker["values"] == dict(comparison.trackers[0].scores.values)
+    assert {name: len(curve) for name, curve in tracker["curves"].items()} == {
+        "success": 21,
+        "precision": 51,
+        "norm_precision": 51,
+    }
+    assert [row["subset"] for row in tracker["sequences"]] == ["V", "D", "D"]
+    assert [row["visible_frames"] for row in tracker["sequences"]] == [9, 9, 7]
+    assert set(tracker["subsets"]) == {"V", "D"}
+    assert tracker["score_quality"]["frames"] == 28 - 3
+    assert tracker["fps"] > 0
+    same = stored["differences"][0]
+    assert (same["a"], same["b"], same["mean"], same["ties"], same["n"]) == ("two", "one", 0, 3, 3)
+    assert [one["score"] for one in stored["differences"]] == list(tracker["values"])
+
+
+def test_absent_frames_change_visible_scores_as_the_protocol_says(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    comparison = evaluate([Keeper()], world, tmp_path / "out", resamples=20)
+    row = comparison.trackers[0].scores.sequences[1]
+    track = comparison.trackers[0].runs.tracks["b_D_001"]
+    visible = np.isfinite(world.sequences[1].annotation[:, 0])
+    hits = row.values["precision"] * 12 - 3
+    assert row.visible_values["precision"] == pytest.approx(hits / visible.sum())
+    assert len(track.boxes) == 12
+
+
+def test_written_results_score_the_same_when_read_back(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    made = evaluate([Keeper()], world, tmp_path / "out", resamples=20)
+    runs = read_runs([tmp_path / "out"], world)
+    again = score_runs(runs, world, get("lsotb-tir"), resamples=20)
+    assert again.trackers[0].scores.values == made.trackers[0].scores.values
+    assert again.trackers[0].quality == made.trackers[0].quality
+
+
+def test_failing_sequence_does_not_stop_the_rest(world: LabelledDataset, tmp_path: Path) -> None:
+    bad = world.root / "b_D_001" / "img" / "0004.png"
+    bad.write_bytes(bad.read_bytes()[:60])
+    with pytest.raises(RunError) as caught:
+        evaluate([Keeper()], world, tmp_path / "out", resamples=20)
+    assert "1 of 3 runs are missing: keeper on b_D_001" in str(caught.value)
+    assert "0004.png" in str(caught.value)
+    assert caught.value.exit_code == 1
+    stored = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert [row["name"] for row in stored["trackers"][0]["sequences"]] == ["a_V_001", "c_D_002"]
+    assert [one["sequence"] for one in stored["missing"]] == ["b_D_001"]
+    assert not (tmp_path / "out" / "results" / "keeper" / "b_D_001.txt").exists()
+    with pytest.raises(DatasetError, match="no result file"):
+        score_runs(read_runs([tmp_path / "out"], world), world, get("lsotb-tir"))
+
+
+def test_missing_skip_returns_and_lists(world: LabelledDataset, tmp_path: Path) -> None:
+    trackers = [Keeper("good"), Keeper("bad", fail_at=8)]
+    found = evaluate(trackers, world, tmp_path / "out", missing="skip", resamples=20)
+    assert [str(one) for one in found.missing] == [
+        "bad on a_V_001 (the filter has a number that is not finite)",
+        "bad on b_D_001 (the filter has a number that is not finite)",
+    ]
+    assert {one.difference.n for one in found.differences} == {1}
+
+
+def test_every_run_failing_writes_no_result(world: LabelledDataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"keeper on a_V_001: every run failed"):
+        evaluate([Keeper(fail_at=1)], world, tmp_path / "out")
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_dead_worker_ends_with_one_sentence(world: LabelledDataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"a worker process died after \d of 3 runs; memory"):
+        evaluate([Deadly()], world, tmp_path / "out", workers=2)
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_full_disk_stops_at_once_and_leaves_no_half_file(
+    world: LabelledDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+
+    def full(path: Path, content: bytes) -> None:
+        if len(written) == 4:
+            raise StorageError("could not be written (No space left on device)", path)
+        written.append(path)
+        with files.atomic_path(path) as partial:
+            partial.write_bytes(content)
+
+    monkeypatch.setattr(files, "write_bytes", full)
+    with pytest.raises(StorageError, match="No space left"):
+        evaluate([Keeper()], world, tmp_path / "out")
+    left = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert left == sorted(written)
+
+
+def test_progress_counts_frames_to_the_end(world: LabelledDataset, tmp_path: Path) -> None:
+    told = []
+    evaluate(
+        [Keeper()],
+        world,
+        tmp_path / "out",
+        resamples=20,
+        progress=lambda stage, done, total, note="": told.append((done, total)),
+    )
+    assert told[0] == (0, 28)
+    assert told[-1] == (28, 28)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+@pytest.mark.parametrize(
+    ("trackers", "workers", "message"),
+    [
+        ([], 1, "no tracker to evaluate"),
+        ([Keeper(), Keeper()], 1, 'two trackers are called "keeper"'),
+        ([Keeper("../up")], 1, '"../up" is no name for a folder'),
+        ([Keeper()], 0, "0 workers"),
+    ],
+)
+def test_wrong_request_writes_nothing(
+    world: LabelledDataset, tmp_path: Path, trackers, workers: int, message: str
+) -> None:
+    with pytest.raises(RequestError, match=message):
+        evaluate(trackers, world, tmp_path / "out", workers=workers)
+    assert not (tmp_path / "out").exists()
+
+
+def test_existing_folder_is_kept_without_force(world: LabelledDataset, tmp_path: Path) -> None:
+    evaluate([Keeper()], world, tmp_path / "out", resamples=20)
+    with pytest.raises(RequestError, match="exists already"):
+        evaluate([Keeper()], world, tmp_path / "out")
+    evaluate([Keeper("next")], world, tmp_path / "out", resamples=20, force=True)
+    assert [path.name for path in (tmp_path / "out" / "results").iterdir()] == ["next"]
+
+
+def test_protocol_without_a_sequence_drops_it(tmp_path: Path) -> None:
+    names = {"cat_D_001": walk(5, 0), "dog_D_001": walk(5, 1)}
+    world = open_dataset(write_lsotb(tmp_path / "world", names))
+    runs = [Runs("x", {s.name: Track.of_boxes(s.annotation) for s in world.sequences})]
+    found = score_runs(runs, world, get("lsotb-tir-119"), resamples=20)
+    assert [s.name for s in found.trackers[0].scores.sequences] == ["dog_D_001"]
+    only_cat = replace(world, sequences=world.sequences[:1])
+    with pytest.raises(DatasetError, match="no sequence belongs to lsotb-tir-119"):
+        score_runs(runs, only_cat, get("lsotb-tir-119"))
+
+
+def test_result_files_without_scores_have_no_score_quality(world: LabelledDataset) -> None:
+    runs = [Runs("x", {s.name: Track.of_boxes(s.annotation) for s in world.sequences})]
+    found = score_runs(runs, world, get("lsotb-tir"), resamples=20)
+    assert found.trackers[0].quality is None
+    assert found.trackers[0].speed is None
+
+
+def test_16_bit_frames_reach_the_tracker_at_full_depth(tmp_path: Path) -> None:
+    root = write_lsotb(tmp_path / "world", {"a": walk(2, 0)})
+    for index, path in enumerate(sorted((root / "a" / "img").iterdir())):
+        Image.fromarray(np.full((48, 64), 3000 + index, dtype=np.uint16)).save(path)
+    frames = list(open_dataset(root).sequences[0].open_frames())
+    assert [(frame.dtype, int(frame[0, 0])) for frame in frames] == [
+        (np.dtype(np.uint16), 3000),
+        (np.dtype(np.uint16), 3001),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "weights", "preset"),
+    [
+        ("nano-tir", "nano-tir", "nano-tir", None),
+        ("nano-tir@published", "nano-tir@published", "nano-tir", "published"),
+        ("runs/x/mine.safetensors", "mine", "runs/x/mine.safetensors", None),
+        ("runs/a@b/mine.safetensors", "mine", "runs/a@b/mine.safetensors", None),
+    ],
+)
+def test_tracker_text_names_weights_and_preset(text, name, weights, preset) -> None:
+    spec = TrackerSpec.of(text)
+    assert (spec.name, spec.weights, spec.preset) == (name, weights, preset)
+    assert TrackerSpec.of("nano-tir", preset="published").preset == "published"

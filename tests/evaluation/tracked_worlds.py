@@ -1,0 +1,99 @@
+"""Fake trackers and tiny labelled worlds for the tests of evaluation.
+
+Importable by name, so that worker processes can load what is defined here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tirtrack.boxes import Box
+from tirtrack.trackers.base import Reason, Status, TrackState
+
+
+class FirstBoxKeeper:
+    """Answers with its first box for ever; its score falls with the frame's mean."""
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.fail_at = fail_at
+
+    def init(self, frame: np.ndarray, box: Box) -> TrackState:
+        self.box, self.frame = box, 0
+        return TrackState(box, True, 1.0, Status.TRACKING)
+
+    def update(self, frame: np.ndarray) -> TrackState:
+        self.frame += 1
+        if self.frame == self.fail_at:
+            raise RuntimeError("the filter has a number that is not finite")
+        score = 1.0 - float(frame.mean()) / 255
+        return TrackState(self.box, False, score, Status.LOST, Reason.LOW_SCORE)
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """How to load one."""
+
+    name: str = "keeper"
+    fail_at: int | None = None
+
+    def load(self, seed: int) -> FirstBoxKeeper:
+        return FirstBoxKeeper(self.fail_at)
+
+    def facts(self) -> dict[str, Any]:
+        return {"weights": "none", "sha256": "0" * 64, "preset": None}
+
+
+class Dying:
+    """Takes its process with it."""
+
+    def init(self, frame: np.ndarray, box: Box) -> TrackState:
+        import os
+
+        os._exit(3)
+
+    def update(self, frame: np.ndarray) -> TrackState:
+        raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True)
+class Deadly:
+    name: str = "deadly"
+
+    def load(self, seed: int) -> Dying:
+        return Dying()
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+
+def walk(frames: int, seed: int) -> np.ndarray:
+    """``[T,4]`` boxes, 1-based, that drift away from where they began."""
+    rng = np.random.default_rng([seed, frames])
+    boxes = np.empty((frames, 4))
+    boxes[:, :2] = rng.uniform(-1, 2, (frames, 2)).cumsum(axis=0).round(2) + (20, 15)
+    boxes[:, 2:] = [12.5, 9.25]
+    boxes[:, :2] = boxes[:, :2].clip(2, 40)
+    return boxes
+
+
+def write_lsotb(root: Path, sequences: dict[str, np.ndarray]) -> Path:
+    """Sequences in LSOTB-TIR layout, with noise for frames."""
+    (root / "anno").mkdir(parents=True)
+    for number, (name, boxes) in enumerate(sequences.items()):
+        rows = [",".join(f"{value:g}" for value in row) for row in boxes]
+        (root / "anno" / f"{name}.txt").write_text("\n".join(rows))
+        write_images(root / name / "img", len(boxes), seed=number)
+    return root
+
+
+def write_images(folder: Path, frames: int, seed: int = 0) -> None:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for index in range(frames):
+        pixels = rng.integers(0, 256, (48, 64), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index + 1:04d}.png")
