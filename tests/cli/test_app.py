@@ -31,9 +31,7 @@ def run_with(monkeypatch, failure, *words, capsys):
     @stand_in.command()
     def clear() -> None: ...
 
-    monkeypatch.setitem(
-        sys.modules, "tirtrack.cli.cache", types.SimpleNamespace(app=stand_in)
-    )
+    monkeypatch.setitem(sys.modules, "tirtrack.cli.cache", types.SimpleNamespace(app=stand_in))
     code = application.run(["cache", "show", *words])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
@@ -223,9 +221,7 @@ def loaded_after(*words: str) -> set[str]:
 
 def test_the_list_of_commands_imports_none_of_them():
     loaded = loaded_after("--help")
-    assert not {name for name in loaded if name.startswith("tirtrack.cli.")} - {
-        "tirtrack.cli.app"
-    }
+    assert not {name for name in loaded if name.startswith("tirtrack.cli.")} - {"tirtrack.cli.app"}
     assert not loaded & {"torch", "scipy", "matplotlib", "numpy", "onnxruntime", "av"}
 
 

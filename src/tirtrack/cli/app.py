@@ -147,12 +147,11 @@ def run(arguments: Sequence[str]) -> int:
                 args=rest or ["--help"], prog_name="tirtrack", standalone_mode=False
             )
         except Exception as error:  # noqa: BLE001 - the last border: every error becomes a sentence
-            return _report_error(error, debug=debug, as_json=as_json)
+            return _report_error(_sentence(error, rest), error, debug=debug, as_json=as_json)
     return code if isinstance(code, int) else 0
 
 
-def _report_error(error: Exception, *, debug: bool, as_json: bool) -> int:
-    sentence = _sentence(error)
+def _report_error(sentence: TirtrackError, error: Exception, *, debug: bool, as_json: bool) -> int:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     if as_json:
@@ -173,14 +172,14 @@ class _StoppedRunError(RunError):
     exit_code = INTERRUPTED
 
 
-def _sentence(error: Exception) -> TirtrackError:
+def _sentence(error: Exception, words: Sequence[str]) -> TirtrackError:
     """Any error as one of ours: what, where, what to do."""
     if isinstance(error, TirtrackError):
         return error
     if isinstance(error, StoppedError | typer.Abort):
         return _StoppedRunError(str(error) or "interrupted")
     if isinstance(error, _CLICK_ERROR):
-        return _usage_sentence(error)
+        return _usage_sentence(error, words)
     if isinstance(error, MemoryError):
         return RunError("memory ran out", fix="give smaller input, or close other programs")
     if isinstance(error, OSError) and error.errno in _PLAIN_OS_ERRORS:
@@ -212,10 +211,11 @@ _PLAIN_OS_ERRORS: dict[int, Callable[[OSError], tuple[str, str | None, str]]] = 
 }
 
 
-def _usage_sentence(error: Any) -> RequestError:
+def _usage_sentence(error: Any, words: Sequence[str]) -> RequestError:
     """A usage error of the parser: its message in our form, with the nearest name."""
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "tirtrack"
+    named = [word for word in words[:1] if word in COMMANDS]  # some versions give no context
+    path = context.command_path if context is not None else " ".join(["tirtrack", *named])
     where = path.removeprefix("tirtrack ") if path != "tirtrack" else None
     option = getattr(error, "option_name", None)
     message = str(error.format_message()).strip()
