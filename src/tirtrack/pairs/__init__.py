@@ -1,1 +1,15 @@
 """Unlabelled RGB-TIR pairs, and the ways to propose boxes in them."""
+
+from tirtrack.pairs.folder import CombinedPairs, FolderPairs, open_pairs
+from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile
+
+__all__ = [
+    "CombinedPairs",
+    "FolderPairs",
+    "Manifest",
+    "Pair",
+    "PairSource",
+    "Recording",
+    "SourceFile",
+    "open_pairs",
+]

@@ -52,10 +52,17 @@ class Rejection:
 
 @dataclass(frozen=True)
 class ProposalSet:
-    """What one pair yielded."""
+    """What one pair yielded.
+
+    Attributes:
+        kept: best first.
+        rejected: with reasons.
+        fault: why the pair could not be read; then the two others are empty.
+    """
 
     kept: Sequence[Proposal]
     rejected: Sequence[Rejection]
+    fault: str | None = None
 
 
 class Proposer(Protocol):

@@ -1,0 +1,56 @@
+"""One box in the middle of the frame: the simplest way of the paper (cmd.md 6.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from tirtrack.boxes import Box
+from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
+from tirtrack.pairs.proposals.rules import Limits, Screen
+from tirtrack.pairs.source import Pair
+
+# The frame on which the paper's code states its sizes (cmd.md 2).
+NOMINAL_WIDTH, NOMINAL_HEIGHT = 640, 512
+# Nothing was found: both modalities see the same place, and neither vouches for it.
+UNSEEN_QUALITY = 0.5
+
+
+class CentreSettings(BaseModel):
+    """Size of the box on a frame of 640x512, in pixels; it scales with the frame."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    width: float = Field(100.0, gt=0, le=NOMINAL_WIDTH)
+    height: float = Field(200.0, gt=0, le=NOMINAL_HEIGHT)
+    limits: Limits = Limits()
+
+
+class Centre:
+    """Proposes the centre of every pair."""
+
+    name = "centre"
+
+    def __init__(self, settings: CentreSettings | None = None) -> None:
+        self.settings = settings or CentreSettings()
+
+    def propose(
+        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+    ) -> ProposalSet:
+        """One box, unless the frame is constant there."""
+        box = centre_box(pair.rgb.shape[1], pair.rgb.shape[0], self.settings)
+        proposal = Proposal(box, FoundIn.BOTH, UNSEEN_QUALITY, 1.0, self.name)
+        return Screen(pair, self.settings.limits).sort([proposal])
+
+
+def centre_box(width: int, height: int, settings: CentreSettings) -> Box:
+    """The centred box of a frame.
+
+    >>> centre_box(640, 512, CentreSettings())
+    Box(x=270.0, y=156.0, w=100.0, h=200.0)
+    """
+    w = settings.width * width / NOMINAL_WIDTH
+    h = settings.height * height / NOMINAL_HEIGHT
+    return Box((width - w) / 2, (height - h) / 2, w, h)

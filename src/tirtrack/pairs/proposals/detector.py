@@ -1,0 +1,101 @@
+"""Boxes of a detector: from files that one wrote, or from a YOLOX-type network (cmd.md 6.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from tirtrack.boxes import Box, clip_boxes
+from tirtrack.errors import RequestError
+from tirtrack.pairs.proposals.base import ProposalSet, Rejection
+from tirtrack.pairs.proposals.box_files import BoxFiles, Format, Found
+from tirtrack.pairs.proposals.merge import Candidate, Merged, balance, merge
+from tirtrack.pairs.proposals.rules import Limits, Reason, Screen, geometry_fault, grey_levels
+from tirtrack.pairs.source import Pair
+
+
+class DetectorSettings(BaseModel):
+    """Where boxes come from, and which are used.
+
+    Attributes:
+        boxes: a ``.csv`` table or a folder of text files.
+        format: of the text files, found by their layout where it is not given.
+        model: a YOLOX-type ONNX file; give this or ``boxes``.
+        min_score: boxes below are not used.
+        balance: at most five boxes a pair, two of them no persons.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    boxes: Path | None = Field(None, strict=False)
+    format: Format | None = None
+    model: Path | None = Field(None, strict=False)
+    min_score: float = Field(0.25, ge=0, le=1)
+    balance: bool = True
+    limits: Limits = Limits(min_side=8.0)
+
+
+class Detector:
+    """Proposes what a detector found in each modality, merged.
+
+    Raises:
+        RequestError: neither or both of ``boxes`` and ``model`` are given.
+        PairsError: the boxes cannot be read.
+        WeightsError: the network cannot be read.
+    """
+
+    name = "detector"
+
+    def __init__(self, settings: DetectorSettings) -> None:
+        self.settings = settings
+        if (settings.boxes is None) == (settings.model is None):
+            raise RequestError(
+                "the detector needs a file of boxes or a network, and one of them only",
+                fix="give boxes=FILE_OR_FOLDER, or model=FILE.onnx",
+            )
+        self._find = self._finder()
+
+    def _finder(self) -> Callable[[Pair], Found]:
+        if self.settings.boxes is not None:
+            files = BoxFiles(self.settings.boxes, format=self.settings.format)
+            return lambda pair: files(pair.key)
+        from tirtrack.pairs.proposals.yolox import Yolox
+
+        network = Yolox(Path(self.settings.model or ""), min_score=self.settings.min_score)
+        return lambda pair: Found(
+            tuple(network(pair.rgb)), tuple(network(grey_levels(pair.tir).astype(np.uint8)))
+        )
+
+    def propose(
+        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+    ) -> ProposalSet:
+        """The boxes of both modalities; those of one are clipped and screened before merging, so
+        that a box without area never meets another.
+        """
+        found = self._find(pair)
+        height, width = pair.rgb.shape[:2]
+        rgb, refused_rgb = self._usable(found.rgb, width, height)
+        tir, refused_tir = self._usable(found.tir, width, height)
+        merged = merge(rgb, tir, self.name)
+        chosen: Merged = balance(merged) if self.settings.balance else merged
+        refused = [*refused_rgb, *refused_tir, *chosen.rejected]
+        return Screen(pair, self.settings.limits).sort(chosen.proposals, refused)
+
+    def _usable(
+        self, found: Sequence[Candidate], width: int, height: int
+    ) -> tuple[list[Candidate], list[Rejection]]:
+        usable: list[Candidate] = []
+        refused: list[Rejection] = []
+        for candidate in found:
+            reason: Reason | None = Reason.LOW_SCORE
+            if candidate.score >= self.settings.min_score:
+                reason = geometry_fault(candidate.box, width, height, self.settings.limits)
+            if reason is not None:
+                refused.append(Rejection(candidate.box, reason))
+                continue
+            clipped = Box.of(clip_boxes(candidate.box.array(), width, height))
+            usable.append(Candidate(clipped, candidate.score, candidate.label))
+        return usable, refused

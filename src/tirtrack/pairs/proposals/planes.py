@@ -1,0 +1,55 @@
+"""Small arithmetic on image planes that the saliency is built from: halving, box means, sums."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.float32]
+
+
+def halve(plane: Plane) -> Plane:
+    """``[H,W]`` to ``[H//2,W//2]``: the mean of every 2x2 block; an odd last row or column is
+    dropped.
+    """
+    height, width = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
+    even = plane[:height, :width]
+    total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
+    return total * np.float32(0.25)
+
+
+def neighbourhood(plane: Plane) -> Plane:
+    """``[H,W]``: the mean of the 3x3 pixels around each, borders repeated."""
+    padded = np.pad(plane, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) * np.float32(1 / 9)
+
+
+def lowest(plane: Plane) -> Plane:
+    """``[H,W]``: the minimum of the 3x3 pixels around each."""
+    padded = np.pad(plane, 1, mode="edge")
+    rows = np.minimum(np.minimum(padded[:-2], padded[1:-1]), padded[2:])
+    return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+
+
+def integral(plane: Plane) -> NDArray[np.float64]:
+    """``[H+1,W+1]``: sums over everything above and left of each corner."""
+    table = np.zeros((plane.shape[0] + 1, plane.shape[1] + 1))
+    np.cumsum(plane, axis=0, dtype=np.float64, out=table[1:, 1:])
+    np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
+    return table
+
+
+def extent_sums(
+    table: NDArray[np.float64], boxes: np.ndarray
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sums ``[n]`` over boxes ``[n,4]``, rounded to whole pixels and cut at the border, and how
+    many pixels each has (at least 1).
+    """
+    height, width = table.shape[0] - 1, table.shape[1] - 1
+    x1 = np.clip(np.rint(boxes[:, 0]), 0, width).astype(np.int64)
+    y1 = np.clip(np.rint(boxes[:, 1]), 0, height).astype(np.int64)
+    x2 = np.clip(np.rint(boxes[:, 0] + boxes[:, 2]), 0, width).astype(np.int64)
+    y2 = np.clip(np.rint(boxes[:, 1] + boxes[:, 3]), 0, height).astype(np.int64)
+    sums = table[y2, x2] - table[y1, x2] - table[y2, x1] + table[y1, x1]
+    return sums, np.maximum((x2 - x1) * (y2 - y1), 1)

@@ -1,0 +1,228 @@
+"""Ways to propose boxes by name, and all boxes of a source in one go."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from tirtrack.errors import PairsError, RequestError, did_you_mean
+from tirtrack.pairs.proposals.base import Proposal, ProposalSet, Proposer
+from tirtrack.pairs.proposals.centre import Centre, CentreSettings
+from tirtrack.pairs.proposals.detector import Detector, DetectorSettings
+from tirtrack.pairs.proposals.random import Random, RandomSettings
+from tirtrack.pairs.proposals.saliency import Saliency, SaliencySettings
+from tirtrack.pairs.source import Pair, PairSource, Recording
+from tirtrack.progress import Progress, silent
+
+_log = logging.getLogger(__name__)
+
+_WAYS: dict[str, tuple[type[BaseModel], Callable[[Any], Proposer]]] = {
+    "centre": (CentreSettings, Centre),
+    "detector": (DetectorSettings, Detector),
+    "random": (RandomSettings, Random),
+    "saliency": (SaliencySettings, Saliency),
+}
+# Far enough for a person who walks to leave most of the place, near enough for a camera that pans.
+NEIGHBOUR_OFFSETS_FRAMES = (-20, -10, 10, 20)
+MAX_DAMAGED = 0.01
+_RECENT_PAIRS = 48
+
+
+def names() -> list[str]:
+    """The ways there are.
+
+    >>> names()
+    ['centre', 'detector', 'random', 'saliency']
+    """
+    return sorted(_WAYS)
+
+
+def proposer(name: str, **options: Any) -> Proposer:
+    """A way to propose boxes.
+
+    Args:
+        name: one of :func:`names`.
+        options: fields of its settings.
+
+    Raises:
+        RequestError: the name or an option is unknown, or a value does not fit.
+
+    >>> proposer("random", count=3).name
+    'random'
+    """
+    if name not in _WAYS:
+        raise RequestError(
+            f'there is no way "{name}" to propose boxes', fix=did_you_mean(name, _WAYS)
+        )
+    model, make = _WAYS[name]
+    unknown = sorted(set(options) - set(model.model_fields))
+    if unknown:
+        raise RequestError(
+            f'"{name}" has no option "{unknown[0]}"',
+            fix=did_you_mean(unknown[0], model.model_fields),
+        )
+    try:
+        settings = model(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RequestError(
+            f'option "{field}" of "{name}" is {first["input"]!r}',
+            fix=first["msg"][:1].lower() + first["msg"][1:],
+        ) from error
+    return make(settings)
+
+
+def propose_all(
+    source: PairSource,
+    way: Proposer,
+    seed: int,
+    progress: Progress = silent,
+    *,
+    max_damaged: float = MAX_DAMAGED,
+) -> list[ProposalSet]:
+    """The boxes of every pair, in the order of the source.
+
+    A pair in which nothing usable was found gets random boxes (their ``way`` says so). A pair that
+    cannot be read gets an empty set with its ``fault`` and is logged.
+
+    Args:
+        source: the pairs.
+        way: how to propose.
+        seed: each pair draws from a stream of its own, so the order of work does not matter.
+        progress: told after every pair.
+        max_damaged: share of the pairs that may be unreadable.
+
+    Raises:
+        PairsError: too many pairs are damaged, or not one box was found in the whole source.
+    """
+    reader = _Reader(source)
+    fallback = Random()
+    found: list[ProposalSet] = [ProposalSet((), ())] * len(source)
+    total, done = len(source), 0
+    for recording in source.recordings().values():
+        for position, index in enumerate(recording.indices):
+            try:
+                pair = reader[index]
+            except PairsError as error:
+                _log.warning("pair %d left out: %s", index, error)
+                found[index] = ProposalSet((), (), fault=str(error))
+            else:
+                neighbours = Neighbours(reader, recording, position)
+                rng = np.random.default_rng([seed, 0, index])
+                found[index] = with_fallback(
+                    pair, way.propose(pair, neighbours, rng), fallback, rng
+                )
+            done += 1
+            progress("proposals", done, total)
+    _check_harvest(source, found, max_damaged)
+    return found
+
+
+def with_fallback(
+    pair: Pair, found: ProposalSet, fallback: Proposer, rng: np.random.Generator
+) -> ProposalSet:
+    """``found``, with the fallback's boxes where it keeps none; rejections of both are kept."""
+    if found.kept:
+        return found
+    drawn = fallback.propose(pair, (), rng)
+    return ProposalSet(drawn.kept, (*found.rejected, *drawn.rejected))
+
+
+def is_fallback(found: ProposalSet, way: str) -> bool:
+    """Whether a pair's boxes are not of the way that was asked for."""
+    kept: Sequence[Proposal] = found.kept
+    return bool(kept) and kept[0].way != way
+
+
+def _check_harvest(source: PairSource, found: Sequence[ProposalSet], max_damaged: float) -> None:
+    faults = [one.fault for one in found if one.fault is not None]
+    if len(faults) > max_damaged * len(source):
+        raise PairsError(
+            f"{len(faults)} of {len(source)} pairs cannot be used (first: {faults[0]})",
+            source.name,
+            "list them with tirtrack pairs inspect, then repair or remove them",
+        )
+    if not any(one.kept for one in found):
+        raise PairsError(
+            f"not one usable box in {len(source)} pairs",
+            source.name,
+            "look at the pictures with tirtrack pairs inspect: are they black or constant?",
+        )
+
+
+class _Reader:
+    """The pairs of a source, the most recent ones kept."""
+
+    def __init__(self, source: PairSource) -> None:
+        self._source = source
+        self._recent: OrderedDict[int, Pair] = OrderedDict()
+
+    def __getitem__(self, index: int) -> Pair:
+        if index not in self._recent:
+            self._recent[index] = self._source[index]
+            while len(self._recent) > _RECENT_PAIRS:
+                self._recent.popitem(last=False)
+        self._recent.move_to_end(index)
+        return self._recent[index]
+
+
+class Neighbours(Sequence[Pair]):
+    """Pairs near one in time, read when a proposer looks at them; none for stills.
+
+    Where the recording ends, the other side gives further ones. Unreadable ones are passed over:
+    they are reported in their own place.
+    """
+
+    def __init__(self, source: Any, recording: Recording, position: int) -> None:
+        self._source = source
+        self._pairs: list[Pair] | None = None
+        self._indices: list[int] = []
+        if recording.is_video:
+            places = neighbour_positions(position, len(recording.indices))
+            self._indices = [recording.indices[place] for place in places]
+
+    def _read(self) -> list[Pair]:
+        if self._pairs is None:
+            self._pairs = []
+            for index in self._indices:
+                try:
+                    self._pairs.append(self._source[index])
+                except PairsError:
+                    continue
+        return self._pairs
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
+
+    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
+        return self._read()[index]
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._read())
+
+
+def neighbour_positions(position: int, length: int) -> list[int]:
+    """Places of up to four neighbours in a recording, sorted.
+
+    >>> neighbour_positions(50, 100), neighbour_positions(0, 100), neighbour_positions(3, 8)
+    ([30, 40, 60, 70], [10, 20, 30, 40], [0, 7])
+    """
+    step = NEIGHBOUR_OFFSETS_FRAMES[2]
+    inside = range(length)
+    far = [position + k * step for k in range(-4, 5) if k]
+    chosen = sorted((place for place in far if place in inside), key=lambda p: abs(p - position))
+    if len(chosen) < 2:
+        chosen = [place for place in (0, length - 1) if place != position]
+    return sorted(chosen[:4])

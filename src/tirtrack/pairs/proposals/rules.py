@@ -1,0 +1,126 @@
+"""Which boxes cannot be used, whoever proposed them, and why (cmd.md 6.3).
+
+The rules look at the box and at the pixels of both modalities. They reject when the list is made,
+never during training, and every rejection has one of the reasons below, so that rates can be
+reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from tirtrack.boxes import Box
+from tirtrack.pairs.proposals.base import Proposal, ProposalSet, Rejection
+from tirtrack.pairs.source import Pair
+
+RAW_SPAN_COUNTS = 64.0
+
+
+class Reason(StrEnum):
+    """Why a box was not used."""
+
+    NOT_FINITE = "not finite"
+    TOO_SMALL = "too small"
+    CENTRE_OUTSIDE = "centre outside the frame"
+    MOSTLY_OUTSIDE = "mostly outside the frame"
+    CONSTANT = "constant in both modalities"
+    LOW_SCORE = "low score"
+    DUPLICATE = "duplicate"
+    OVER_QUOTA = "more than the quota"
+
+
+class Limits(BaseModel):
+    """What a box must satisfy.
+
+    Attributes:
+        min_side: pixels of the frame.
+        min_visible: share of its area inside the frame.
+        min_std: of the grey levels inside it, as a fraction of the full range; a box below this in
+            *both* modalities shows nothing that could be localised.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    min_side: float = Field(4.0, ge=0)
+    min_visible: float = Field(0.5, ge=0, le=1)
+    min_std: float = Field(2 / 255, ge=0)
+
+
+def grey_levels(image: np.ndarray) -> np.ndarray:
+    """A frame as float32 grey levels, 0 to 255, whatever its depth; the axes stay.
+
+    8 bits stay as they are. Raw counts are stretched between their 1st and 99th percentile, but
+    never finer than 64 counts (about 2.5 K) over the whole range, so that sensor noise on a uniform
+    scene stays small.
+    """
+    if image.dtype == np.uint8:
+        return image.astype(np.float32)
+    counts = image.astype(np.float32)
+    sampled = counts[::4, ::4]
+    low, high = np.percentile(sampled[np.isfinite(sampled)], [1, 99]) if sampled.size else (0, 1)
+    whole = np.issubdtype(image.dtype, np.integer) or high - low > RAW_SPAN_COUNTS
+    span = max(float(high - low), RAW_SPAN_COUNTS if whole else 1e-6)
+    return np.clip((np.nan_to_num(counts) - low) * (255.0 / span), 0.0, 255.0)
+
+
+def region_std(levels: np.ndarray, box: Box) -> float:
+    """Standard deviation of ``[H,W]`` or ``[H,W,3]`` inside the box (the largest of the channels);
+    0 where no whole pixel lies in it.
+    """
+    height, width = levels.shape[:2]
+    x1, y1 = max(int(round(box.x)), 0), max(int(round(box.y)), 0)
+    x2, y2 = min(int(round(box.x + box.w)), width), min(int(round(box.y + box.h)), height)
+    if x2 <= x1 or y2 <= y1:
+        return 0.0
+    return float(levels[y1:y2, x1:x2].std(axis=(0, 1)).max())
+
+
+def geometry_fault(box: Box, width: int, height: int, limits: Limits) -> Reason | None:
+    """What is wrong with the place and size of a box in a frame, if anything."""
+    if not box.is_finite():
+        return Reason.NOT_FINITE
+    if min(box.w, box.h) < limits.min_side:
+        return Reason.TOO_SMALL
+    x, y = box.center_xy
+    if not (0 <= x <= width and 0 <= y <= height):
+        return Reason.CENTRE_OUTSIDE
+    inside_w = min(box.x + box.w, width) - max(box.x, 0.0)
+    inside_h = min(box.y + box.h, height) - max(box.y, 0.0)
+    if inside_w * inside_h < limits.min_visible * box.w * box.h:
+        return Reason.MOSTLY_OUTSIDE
+    return None
+
+
+class Screen:
+    """The rules applied to the boxes of one pair; pixels are converted once."""
+
+    def __init__(self, pair: Pair, limits: Limits) -> None:
+        self._limits = limits
+        self._levels = grey_levels(pair.rgb), grey_levels(pair.tir)
+        self._height, self._width = pair.rgb.shape[:2]
+
+    def fault(self, box: Box) -> Reason | None:
+        """Why the box cannot be used, or ``None``."""
+        wrong = geometry_fault(box, self._width, self._height, self._limits)
+        if wrong is not None:
+            return wrong
+        most = max(region_std(levels, box) for levels in self._levels)
+        return Reason.CONSTANT if most < 255 * self._limits.min_std else None
+
+    def sort(
+        self, proposals: Iterable[Proposal], rejected: Iterable[Rejection] = ()
+    ) -> ProposalSet:
+        """Those that pass, in their order, and all rejections, earlier ones first."""
+        kept: list[Proposal] = []
+        refused = list(rejected)
+        for proposal in proposals:
+            reason = self.fault(proposal.box)
+            if reason is None:
+                kept.append(proposal)
+            else:
+                refused.append(Rejection(proposal.box, reason))
+        return ProposalSet(tuple(kept), tuple(refused))

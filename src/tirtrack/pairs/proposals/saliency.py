@@ -1,0 +1,327 @@
+"""Boxes of what stands out, without any network (the default way).
+
+An object differs from what surrounds it, in brightness or colour over some range of scales, or in
+that it moves while the background stays. The steps, for each modality by itself:
+
+1. planes: brightness, two colour opponents (RGB only), and motion: what the frame shows beyond the
+   median of its neighbours, each shifted onto it first;
+2. a pyramid; in each level the contrast of small centres against large surrounds, in units of the
+   surround's own spread, and the signed difference of brightness;
+3. silhouettes: connected parts of these maps above a ladder of thresholds. Their extents are the
+   candidates, some thousands;
+4. measures of every candidate, from what its box holds against a ring around it; a weighted sum of
+   them ranks, overlaps are suppressed, the best ten stay.
+
+The weights of step 4 are the only fitted numbers here: a logistic regression on sequences that may
+be tuned on (``benchmarks/proposal_recall.py --fit``, which also measures recall). What this way
+cannot find: an object of several parts with nothing in common before a busy background, or one that
+fills half of the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
+
+from tirtrack.boxes import Box, suppress_overlapping
+from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.proposals.merge import Candidate, merge
+from tirtrack.pairs.proposals.motion import motion_plane
+from tirtrack.pairs.proposals.planes import Plane, extent_sums, halve, integral, neighbourhood
+from tirtrack.pairs.proposals.rules import Limits, Screen, grey_levels
+from tirtrack.pairs.source import Pair
+
+# Grey levels, pixels and ratios below are those of the working image: halved until its long side
+# is at most this.
+WORKING_SIDE = 400
+LEVELS = 5
+SURROUND_PX = 21
+NOISE_LEVELS = 4.0
+CONTRAST_LADDER = 0.35 * 1.6 ** np.arange(8)
+SIGNED_LADDER = 5.0 * 1.6 ** np.arange(6)
+MOTION_LADDER = 2.0 * 1.6 ** np.arange(6)
+MAX_SILHOUETTE_PX = 80
+MAX_FRAME_SHARE = 0.4
+MAX_ASPECT = 6.0
+RING = 0.35
+MEASURED = 600
+
+# Names of the measures, in the order of their columns, and the weights of the ranking.
+MEASURES = {
+    "mean_contrast": -1.8,
+    "contrast": 0.8,
+    "difference": 0.45,
+    "ring_spread": 0.0,
+    "motion_ratio": 0.3,
+    "motion": 0.35,
+    "fill": 0.3,
+    "size": 0.5,
+    "size_squared": -0.15,
+    "elongation": 0.0,
+    "at_border": -3.0,
+    "edge_ratio": 1.5,
+    "edges": -0.1,
+    "rarity": 0.0,
+}
+
+
+class SaliencySettings(BaseModel):
+    """How many boxes, and what they must satisfy.
+
+    Attributes:
+        count: boxes a modality, before merging.
+        max_iou: two boxes of one modality overlap at most so much.
+        motion: use the neighbours in time where there are any.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    count: int = Field(10, ge=1, le=100)
+    max_iou: float = Field(0.5, ge=0, lt=1)
+    motion: bool = True
+    limits: Limits = Limits()
+
+
+class Saliency:
+    """Proposes what stands out in each modality, merged."""
+
+    name = "saliency"
+
+    def __init__(self, settings: SaliencySettings | None = None) -> None:
+        self.settings = settings or SaliencySettings()
+
+    def propose(
+        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+    ) -> ProposalSet:
+        """What both modalities show first, then what one alone shows."""
+        near = list(neighbours) if self.settings.motion else []
+        rgb = self._find(pair.rgb, [other.rgb for other in near])
+        tir = self._find(pair.tir, [other.tir for other in near])
+        merged = merge(rgb, tir, self.name)
+        return Screen(pair, self.settings.limits).sort(merged.proposals, merged.rejected)
+
+    def _find(self, image: np.ndarray, neighbours: list[np.ndarray]) -> list[Candidate]:
+        found = salient_boxes(
+            image, neighbours, count=self.settings.count, max_iou=self.settings.max_iou
+        )
+        return [Candidate(box, score) for box, score in found]
+
+
+def salient_boxes(
+    image: np.ndarray,
+    neighbours: Sequence[np.ndarray] = (),
+    *,
+    count: int = 10,
+    max_iou: float = 0.5,
+) -> list[tuple[Box, float]]:
+    """What stands out in one frame, best first.
+
+    Args:
+        image: ``[H,W]`` or ``[H,W,3]`` RGB, any depth.
+        neighbours: frames of the same video near in time, same size and depth, for motion.
+        count: at most so many boxes.
+        max_iou: two of them overlap at most so much.
+
+    Returns:
+        Boxes inside the frame with scores in [0, 1], which rank inside one frame and mean nothing
+        across frames; none where the frame is flat.
+
+    >>> frame = np.zeros((120, 160), np.uint8)
+    >>> frame[40:60, 70:100] = 200
+    >>> salient_boxes(frame)[0][0]
+    Box(x=70.0, y=40.0, w=30.0, h=20.0)
+    """
+    planes, factor = working_planes(image)
+    near = [working_planes(other)[0][0] for other in neighbours if other.shape == image.shape]
+    motion = motion_plane(planes[0], near) if near else None
+    boxes, fill = candidates(planes, motion)
+    if not len(boxes):
+        return []
+    logits = measures(planes, motion, boxes, fill) @ np.array(list(MEASURES.values()))
+    best = np.argsort(-logits, kind="stable")[:MEASURED]
+    chosen = best[suppress_overlapping(boxes[best], logits[best], max_iou)[:count]]
+    height, width = image.shape[:2]
+    scores = 1.0 / (1.0 + np.exp(-(logits - logits.max() + 2.0)))
+    found = []
+    for index in chosen:
+        x, y, w, h = boxes[index] * factor
+        box = Box(float(x), float(y), float(min(w, width - x)), float(min(h, height - y)))
+        found.append((box, float(scores[index])))
+    return found
+
+
+def working_planes(image: np.ndarray) -> tuple[list[Plane], int]:
+    """Brightness, and for colour two opponents, at the working size; and the factor back to the
+    frame.
+    """
+    levels = grey_levels(image)
+    if levels.ndim == 2:
+        planes = [levels]
+    else:
+        red, green, blue = (levels[..., channel] for channel in range(3))
+        planes = [(red + green + blue) / 3, 0.7 * (red - green), 0.7 * blue - 0.35 * (red + green)]
+    factor = 1
+    while max(planes[0].shape) > WORKING_SIDE:
+        planes, factor = [halve(plane) for plane in planes], 2 * factor
+    return planes, factor
+
+
+def candidates(planes: Sequence[Plane], motion: Plane | None) -> tuple[np.ndarray, np.ndarray]:
+    """Extents of all silhouettes, and how much of its box each fills.
+
+    Args:
+        planes: ``[H,W]`` each.
+        motion: ``[H,W]``, or ``None`` for stills.
+
+    Returns:
+        ``[n,4]`` xywh inside the working image, and ``[n]`` fractions.
+    """
+    height, width = planes[0].shape
+    found: list[np.ndarray] = []
+    current = list(planes)
+    for level in range(LEVELS):
+        smaller = [halve(plane) for plane in current]
+        if min(smaller[0].shape) < 8:
+            break
+        least = 2 if level == 0 else 3
+        maps = [(contrast(current, smaller), CONTRAST_LADDER)]
+        signed = neighbourhood(current[0]) - ndimage.uniform_filter(current[0], SURROUND_PX)
+        maps += [(signed, SIGNED_LADDER), (-signed, SIGNED_LADDER)]
+        if motion is not None:
+            maps.append((neighbourhood(motion), MOTION_LADDER))
+            motion = halve(motion)
+        found += [silhouettes(plane, ladder, least) * _scale(level) for plane, ladder in maps]
+        current = smaller
+    rows = np.concatenate(found) if found else np.zeros((0, 5))
+    rows[:, 2] = np.minimum(rows[:, 2], width - rows[:, 0])
+    rows[:, 3] = np.minimum(rows[:, 3], height - rows[:, 1])
+    w, h = rows[:, 2], rows[:, 3]
+    good = (w * h < MAX_FRAME_SHARE * width * height) & (np.minimum(w, h) >= 2)
+    good &= np.maximum(w, h) <= MAX_ASPECT * np.minimum(w, h)
+    return rows[good, :4], rows[good, 4]
+
+
+def _scale(level: int) -> np.ndarray:
+    return np.array([2.0**level] * 4 + [1.0])
+
+
+def contrast(planes: Sequence[Plane], smaller: Sequence[Plane]) -> Plane:
+    """How far 3x3 centres lie from their surrounds, in spreads of the surround, over all planes;
+    the surround is measured at half the size.
+    """
+    total = np.zeros_like(planes[0])
+    window = SURROUND_PX // 2 | 1
+    for plane, half in zip(planes, smaller, strict=True):
+        mean = ndimage.uniform_filter(half, window, mode="nearest")
+        squares = ndimage.uniform_filter(half * half, window, mode="nearest")
+        spread = np.maximum(squares - mean * mean, 0.0) + NOISE_LEVELS**2
+        total += (neighbourhood(plane) - _doubled(mean, plane)) ** 2 / _doubled(spread, plane)
+    return np.sqrt(total)
+
+
+def _doubled(half: Plane, like: Plane) -> Plane:
+    full = half.repeat(2, axis=0).repeat(2, axis=1)
+    missing = [(0, like.shape[axis] - full.shape[axis]) for axis in range(2)]
+    return np.pad(full, missing, mode="edge") if full.shape != like.shape else full
+
+
+def silhouettes(plane: Plane, ladder: NDArray[np.float64], least: int) -> np.ndarray:
+    """``[n,5]`` xywh and fill of the connected parts above each threshold."""
+    found = []
+    for threshold in ladder:
+        labels, count = ndimage.label(plane > threshold)
+        if count == 0:
+            break
+        area = np.bincount(labels.ravel())[1:]
+        boxes = np.array(
+            [
+                (columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+                for rows, columns in ndimage.find_objects(labels)
+            ],
+            dtype=np.float64,
+        )
+        sides = boxes[:, 2:]
+        good = (sides.min(axis=1) >= 2) & (sides.max(axis=1) >= least) & (area >= 4)
+        good &= sides.max(axis=1) <= MAX_SILHOUETTE_PX
+        fill = area[good] / sides[good].prod(axis=1)
+        found.append(np.column_stack([boxes[good], fill]))
+    return np.concatenate(found) if found else np.zeros((0, 5))
+
+
+def measures(
+    planes: Sequence[Plane], motion: Plane | None, boxes: np.ndarray, fill: np.ndarray
+) -> np.ndarray:
+    """``[n, len(MEASURES)]``: what each box ``[n,4]`` holds, against a ring of about a third of its
+    size around it. Without motion its two measures are 0.
+    """
+    height, width = planes[0].shape
+    margin = np.maximum(RING * np.sqrt(boxes[:, 2] * boxes[:, 3]), 2.0)[:, None]
+    rings = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + 2 * margin], axis=1)
+    difference, spread_in, spread_ring, rarity = _differences(planes, boxes, rings)
+    edges_in, edges_ring = _means(_edges(planes[0]), boxes, rings)
+    moves = [np.zeros(len(boxes))] * 2
+    if motion is not None:
+        bounded = np.minimum(motion, 30.0)
+        inside, around = _means(bounded, boxes, rings)
+        moves = [
+            np.log((inside + 0.3) / (around + 0.3)),
+            np.log1p(inside / (bounded.mean() + 0.2)),
+        ]
+    size = np.log(np.sqrt(boxes[:, 2] * boxes[:, 3] / (width * height)))
+    right, bottom = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
+    at_border = (boxes[:, :2].min(axis=1) <= 1) | (right >= width - 1) | (bottom >= height - 1)
+    columns = {
+        "mean_contrast": np.log1p(np.sqrt(difference / (spread_ring + 9))),
+        "contrast": np.log(np.sqrt((difference + spread_in) / (spread_ring + 9)) + 0.1),
+        "difference": np.log1p(np.sqrt(difference + spread_in)),
+        "ring_spread": np.log1p(np.sqrt(spread_ring)),
+        "motion_ratio": moves[0],
+        "motion": moves[1],
+        "fill": fill,
+        "size": size,
+        "size_squared": size**2,
+        "elongation": np.abs(np.log(boxes[:, 2] / boxes[:, 3])),
+        "at_border": at_border.astype(np.float64),
+        "edge_ratio": np.log((edges_in + 0.5) / (edges_ring + 0.5)),
+        "edges": np.log(edges_in + 0.5),
+        "rarity": np.log(rarity + 0.05),
+    }
+    return np.stack([columns[name] for name in MEASURES], axis=1)
+
+
+def _differences(
+    planes: Sequence[Plane], boxes: np.ndarray, rings: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Summed over the planes: squared difference of the means of box and ring, variance in the
+    box, variance in the ring, and distance from the whole frame in its own variances.
+    """
+    total = np.zeros((4, len(boxes)))
+    for plane in planes:
+        inside, around = _means(plane, boxes, rings)
+        squares_inside, squares_around = _means(plane * plane, boxes, rings)
+        within = np.maximum(squares_inside - inside**2, 0.0)
+        total[0] += (inside - around) ** 2
+        total[1] += within
+        total[2] += np.maximum(squares_around - around**2, 0.0)
+        total[3] += ((inside - plane.mean()) ** 2 + within) / (plane.var() + 9)
+    return total[0], total[1], total[2], total[3]
+
+
+def _means(plane: Plane, boxes: np.ndarray, rings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means inside the boxes and in what their rings have beyond them."""
+    table = integral(plane)
+    sums, counts = extent_sums(table, boxes)
+    sums_ring, counts_ring = extent_sums(table, rings)
+    around = (sums_ring - sums) / np.maximum(counts_ring - counts, 1)
+    return sums / counts, around
+
+
+def _edges(plane: Plane) -> Plane:
+    edges = np.zeros_like(plane)
+    down = np.abs(plane[1:, :-1] - plane[:-1, :-1])
+    edges[:-1, :-1] = down + np.abs(plane[:-1, 1:] - plane[:-1, :-1])
+    return np.minimum(edges, 60.0)

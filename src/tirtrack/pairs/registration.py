@@ -1,0 +1,157 @@
+"""How far the two modalities of a pair lie apart: a translation, measured, and whether to trust it.
+
+Brightness means different things in RGB and TIR, outlines are shared. So the gradient magnitudes
+are compared, at every shift of up to 12 pixels at a long side of at most 480, and the best
+normalised correlation wins. Scale, rotation and parallax are not measured: parallax shows as
+disagreement between pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage, signal
+
+from tirtrack.pairs.proposals.rules import grey_levels
+
+LONG_SIDE = 480
+MAX_SHIFT = 12
+USABLE_PEAK = 0.15
+WARN_OFFSET_PX = 4.0
+_SIGMA = 1.0
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Where TIR content lies in RGB: ``x_rgb = x_tir + dx``, in pixels of the frame.
+
+    Attributes:
+        dx: to the right.
+        dy: down.
+        peak: correlation at the best shift, -1 to 1.
+    """
+
+    dx: float
+    dy: float
+    peak: float
+
+    @property
+    def usable(self) -> bool:
+        """Whether the pair has enough structure in common to say so."""
+        return self.peak > USABLE_PEAK
+
+    @property
+    def length(self) -> float:
+        """Distance in pixels."""
+        return float(np.hypot(self.dx, self.dy))
+
+
+@dataclass(frozen=True)
+class OffsetSummary:
+    """The offsets of several pairs.
+
+    Attributes:
+        tested: pairs looked at.
+        usable: pairs whose offset can be trusted.
+        dx: median of the usable ones; 0 where there is none.
+        dy: same.
+        median_length: median of their distances, pixels.
+        share_within_2px: of the usable ones.
+    """
+
+    tested: int
+    usable: int
+    dx: float
+    dy: float
+    median_length: float
+    share_within_2px: float
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the typical distance is above 4 pixels."""
+        return self.median_length > WARN_OFFSET_PX
+
+
+def measure_offset(rgb: np.ndarray, tir: np.ndarray) -> Offset:
+    """The translation between the modalities of one pair, to about half a pixel.
+
+    Args:
+        rgb: ``[H,W,3]`` or ``[H,W]``.
+        tir: ``[H,W]``, same size.
+
+    Raises:
+        ValueError: the sizes differ.
+
+    >>> scene = ndimage.gaussian_filter(np.random.default_rng(0).random((120, 160)) * 255, 2)
+    >>> offset = measure_offset(scene[:, 5:-5], scene[:, 8:-2])
+    >>> round(offset.dx), round(offset.dy), offset.usable
+    (3, 0, True)
+    """
+    if rgb.shape[:2] != tir.shape[:2]:
+        raise ValueError(f"sizes must be equal, got {list(rgb.shape)} and {list(tir.shape)}")
+    scale = min(1.0, LONG_SIDE / max(tir.shape))
+    fixed, moving = _gradient(rgb, scale), _gradient(tir, scale)
+    reach = min(MAX_SHIFT, (min(fixed.shape) - 8) // 2)
+    if reach < 1:
+        return Offset(0.0, 0.0, 0.0)
+    correlation = _correlation(fixed, moving[reach:-reach, reach:-reach])
+    row, column = np.unravel_index(int(correlation.argmax()), correlation.shape)
+    dy = row - reach + _vertex(correlation[:, column], int(row))
+    dx = column - reach + _vertex(correlation[row], int(column))
+    return Offset(float(dx / scale), float(dy / scale), float(correlation[row, column]))
+
+
+def _gradient(image: np.ndarray, scale: float) -> np.ndarray:
+    levels = grey_levels(image)
+    grey = levels if levels.ndim == 2 else levels.mean(axis=2)
+    if scale < 1.0:
+        grey = ndimage.zoom(ndimage.gaussian_filter(grey, 0.4 / scale), scale, order=1)
+    magnitude: np.ndarray = ndimage.gaussian_gradient_magnitude(grey, _SIGMA)
+    return magnitude.astype(np.float64)
+
+
+def _correlation(fixed: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """Normalised correlation of a template at every place inside ``fixed``; 0 where constant."""
+    unit = template - template.mean()
+    norm = np.sqrt((unit**2).sum())
+    product = signal.fftconvolve(fixed, unit[::-1, ::-1], mode="valid")
+    count = template.size
+    total, squares = _window_sums(fixed, template.shape), _window_sums(fixed**2, template.shape)
+    spread = np.sqrt(np.maximum(squares - total**2 / count, 0.0))
+    scale = norm * spread
+    floor = 1e-6 * count
+    return np.divide(product, scale, out=np.zeros_like(product), where=scale > floor)
+
+
+def _window_sums(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    table = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    h, w = shape[0], shape[1]
+    sums: np.ndarray = table[h:, w:] - table[:-h, w:] - table[h:, :-w] + table[:-h, :-w]
+    return sums
+
+
+def _vertex(values: np.ndarray, index: int) -> float:
+    """Where the parabola through a maximum and its two neighbours peaks, relative to it."""
+    if not 0 < index < len(values) - 1:
+        return 0.0
+    left, middle, right = values[index - 1 : index + 2]
+    curvature = left - 2 * middle + right
+    return float(0.5 * (left - right) / curvature) if curvature < 0 else 0.0
+
+
+def summarise(offsets: Sequence[Offset]) -> OffsetSummary:
+    """Medians over the usable pairs."""
+    usable = [offset for offset in offsets if offset.usable]
+    if not usable:
+        return OffsetSummary(len(offsets), 0, 0.0, 0.0, 0.0, 0.0)
+    lengths = np.array([offset.length for offset in usable])
+    return OffsetSummary(
+        tested=len(offsets),
+        usable=len(usable),
+        dx=float(np.median([offset.dx for offset in usable])),
+        dy=float(np.median([offset.dy for offset in usable])),
+        median_length=float(np.median(lengths)),
+        share_within_2px=float((lengths <= 2.0).mean()),
+    )

@@ -1,0 +1,166 @@
+"""Random access to the frames of one video, with bounded memory.
+
+A first pass reads the packets without decoding them, which gives the true number of frames and the
+key frames. A frame is then decoded from the last key frame before it, or simply further on when
+the decoder already stands there; what was decoded on the way is kept, the most recent
+``cache_bytes`` of it. So going through a recording in order decodes every frame once, jumping
+costs one group of pictures, and an hour of video needs no more memory than a minute.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+
+from tirtrack.errors import FrameError, PairsError
+from tirtrack.images import check_pixels
+from tirtrack.video import _pixels as pixels_of
+
+CACHE_BYTES = 96 * 2**20
+_KEPT_BEFORE_FRAMES = 32
+_NOT_READABLE = "copy or record the file again, or cut it before the damage"
+
+
+class VideoFrames:
+    """The frames of a video by number, 0-based.
+
+    Args:
+        path: any file that the installed PyAV can decode.
+        grey: ``[H,W]`` frames (the luma alone, full range) instead of ``[H,W,3]`` RGB.
+        cache_bytes: how much of what was decoded is kept.
+
+    Raises:
+        PairsError: the file is no video, or holds no frame.
+    """
+
+    def __init__(self, path: Path, *, grey: bool, cache_bytes: int = CACHE_BYTES) -> None:
+        self.path = Path(path)
+        self._grey = grey
+        self._cache_bytes = cache_bytes
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+        self._container: av.container.InputContainer | None = None
+        self._decoded: Iterator[tuple[int, av.VideoFrame]] | None = None
+        self._next = 0
+        self._times, self._keys = _index(self.path)
+        self._index_of = {time: index for index, time in enumerate(self._times)}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopen, (self.path, self._grey, self._cache_bytes)
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """One frame, uint8, to be read and not changed.
+
+        Raises:
+            PairsError: it cannot be decoded.
+            IndexError: there is no such frame.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)} in {self.path}")
+        if index not in self._cache:
+            self._decode_to(index)
+        self._cache.move_to_end(index)
+        return self._cache[index]
+
+    def _decode_to(self, index: int) -> None:
+        key = self._keys[bisect.bisect_right(self._keys, index) - 1]
+        if self._decoded is None or not max(key, 0) <= self._next <= index:
+            self._seek(key)
+        try:
+            assert_decoded = self._decoded
+            for position, frame in self._decoded or ():
+                self._next = position + 1
+                if position > index - _KEPT_BEFORE_FRAMES:
+                    self._keep(position, self._image(frame))
+                if position >= index:
+                    break
+        except (av.FFmpegError, ValueError) as error:
+            self._decoded = None
+            raise PairsError(
+                f"frame {index} of {len(self)} cannot be decoded ({error})",
+                self.path,
+                _NOT_READABLE,
+            ) from error
+        if index not in self._cache:
+            self._decoded = None
+            raise PairsError(
+                f"frame {index} of {len(self)} is missing in the stream", self.path, _NOT_READABLE
+            )
+
+    def _image(self, frame: av.VideoFrame) -> np.ndarray:
+        if frame.is_corrupt:
+            raise ValueError("parts of it are missing")
+        if not self._grey or frame.format.name.startswith("gray"):
+            return pixels_of(frame)
+        turns = round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="gray"), turns))
+
+    def _seek(self, key: int) -> None:
+        if self._container is None:
+            self._container = _opened(self.path)
+        stream = _stream(self._container, self.path)
+        self._container.seek(self._times[key], stream=stream, backward=True)
+        self._decoded = (
+            (self._index_of[frame.pts], frame)
+            for frame in self._container.decode(stream)
+            if frame.pts in self._index_of
+        )
+        self._next = key
+
+    def _keep(self, index: int, image: np.ndarray) -> None:
+        if index in self._cache:
+            return
+        image.flags.writeable = False
+        self._cache[index] = image
+        self._cached_bytes += image.nbytes
+        while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= oldest.nbytes
+
+
+def _reopen(path: Path, grey: bool, cache_bytes: int) -> VideoFrames:  # noqa: FBT001
+    return VideoFrames(path, grey=grey, cache_bytes=cache_bytes)
+
+
+def _opened(path: Path) -> av.container.InputContainer:
+    # a local file may be a playlist in disguise: it reaches no network
+    return av.open(str(path.resolve()), options={"protocol_whitelist": "file"})
+
+
+def _stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    attached = av.stream.Disposition.attached_pic
+    streams = [one for one in container.streams.video if not one.disposition & attached]
+    if not streams:
+        raise PairsError("no video stream in the file", path, "give a video or a folder of frames")
+    check_pixels(streams[0].codec_context.width, streams[0].codec_context.height, path)
+    streams[0].codec_context.options = {"err_detect": "explode"}
+    return streams[0]
+
+
+def _index(path: Path) -> tuple[list[int], list[int]]:
+    """Time stamps of all frames in order, and the numbers of those that are key frames."""
+    try:
+        with _opened(path) as container:
+            packets = {
+                packet.pts if packet.pts is not None else packet.dts: packet.is_keyframe
+                for packet in container.demux(_stream(container, path))
+                if packet.size > 0 and not packet.is_discard
+            }
+    except FrameError as error:
+        raise PairsError(error.what, path, error.fix) from error
+    except (av.FFmpegError, OSError) as error:
+        raise PairsError(
+            f"cannot be opened as a video ({error.strerror})", path, _NOT_READABLE
+        ) from error
+    times = sorted(time for time in packets if time is not None)
+    if not times:
+        raise PairsError("holds no frame", path, _NOT_READABLE)
+    return times, sorted({0, *(index for index, time in enumerate(times) if packets[time])})
