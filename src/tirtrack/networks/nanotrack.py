@@ -56,7 +56,11 @@ class NanoTrack(nn.Module):
 
     def normalise(self, patches: Tensor) -> Tensor:
         """``[...,3,D,D]`` RGB in [0, 1] as BGR grey levels 0..255; 8-bit levels come back exact."""
-        return patches.flip(-3) * 255.0
+        return self.from_levels(patches * 255.0)
+
+    def from_levels(self, levels: Tensor) -> Tensor:
+        """:meth:`normalise` for patches that are RGB grey levels 0..255 already."""
+        return levels.flip(-3)
 
     def features(self, patches: Tensor) -> list[Tensor]:
         """Backbone features of patches ``[N,S,3,D,D]``: one ``[N,S,C,H,W]``.

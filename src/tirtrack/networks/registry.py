@@ -18,6 +18,7 @@ _CONSTRUCTORS: dict[str, Callable[..., NanoTrack]] = {
     "nanotrack-v2": nanotrack_v2,
     "nanotrack-v3": nanotrack_v3,
 }
+_TINY = "-tiny"  # the same parts with few channels, for tests; files may name it, lists do not
 
 
 def names() -> list[str]:
@@ -33,20 +34,24 @@ def build(name: str, *, tiny: bool = False, seed: int = 0) -> NanoTrack:
     """A network with random weights, in training mode; the same seed gives the same weights.
 
     Args:
-        name: one of :func:`names`.
+        name: one of :func:`names`; with ``-tiny`` behind it the same as ``tiny``.
         tiny: few channels, the same parts: for tests.
         seed: of the weights; the global generator of torch is neither read nor changed.
 
     Raises:
         WeightsError: no network has this name.
     """
-    if name not in _CONSTRUCTORS:
-        raise WeightsError(f'no network is called "{name}"', fix=did_you_mean(name, names()))
-    with torch.device("meta"):  # no memory and no draw yet
-        network = _CONSTRUCTORS[name](tiny=tiny)
-    network.to_empty(device="cpu")
+    network = _constructed(name, tiny=tiny)
     _draw_weights(network, torch.Generator().manual_seed(seed))
     return network
+
+
+def _constructed(name: str, *, tiny: bool = False) -> NanoTrack:
+    plain = name.removesuffix(_TINY)
+    if plain not in _CONSTRUCTORS:
+        raise WeightsError(f'no network is called "{name}"', fix=did_you_mean(plain, names()))
+    with torch.random.fork_rng(devices=[]):  # the modules of torch draw as they are made
+        return _CONSTRUCTORS[plain](tiny=tiny or plain != name)
 
 
 @torch.no_grad()
@@ -66,15 +71,18 @@ def _draw_weights(network: nn.Module, generator: torch.Generator) -> None:
 def stored_shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Key to shape of everything that a weights file of this network holds.
 
-    Batch norm's counters are left out: nothing reads them, and published files do not have them.
+    Raises:
+        WeightsError: no network has this name.
     """
-    with torch.device("meta"):
-        network = _CONSTRUCTORS[name]()
-    return {
-        key: tuple(value.shape)
-        for key, value in network.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
+    state = _constructed(name).state_dict()
+    return {key: tuple(value.shape) for key, value in state.items() if is_stored(key)}
+
+
+def is_stored(key: str) -> bool:
+    """Whether weights files have this key: all but the counters of batch norm, which nothing reads
+    and published files leave out.
+    """
+    return not key.endswith("num_batches_tracked")
 
 
 def architecture_of(keys: Iterable[str]) -> str:
@@ -84,14 +92,14 @@ def architecture_of(keys: Iterable[str]) -> str:
         WeightsError: no network has exactly these keys; it names the nearest network and the first
             five keys that differ.
     """
-    given = {key for key in keys if not key.endswith("num_batches_tracked")}
-    differences = {name: given ^ stored_shapes(name).keys() for name in names()}
-    nearest = min(names(), key=lambda name: len(differences[name]))
+    given = {key for key in keys if is_stored(key)}
+    known = [*names(), *(name + _TINY for name in names())]
+    differences = {name: sorted(given ^ stored_shapes(name).keys()) for name in known}
+    nearest = min(known, key=lambda name: len(differences[name]))
     if not differences[nearest]:
         return nearest
-    some = ", ".join(sorted(differences[nearest])[:5])
     raise WeightsError(
-        f"{len(given)} keys fit no known network; nearest is {nearest}, where "
-        f"{len(differences[nearest])} differ ({some})",
-        fix="give the weights of one of " + ", ".join(names()),
+        f"its keys fit no known network; nearest is {nearest.removesuffix(_TINY)}, "
+        f"{len(differences[nearest])} keys differ, first {', '.join(differences[nearest][:5])}",
+        fix=f"give weights of {' or '.join(names())}",
     )

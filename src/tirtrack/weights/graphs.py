@@ -1,0 +1,296 @@
+"""ONNX graphs of a network, for inference many times faster than torch on a CPU.
+
+A graph is made from the torch module when weights are first used, compared with it on a fixed
+random patch, and kept in the cache under the hash of the weights. There is no second definition of
+a network here. Finding cached graphs needs no torch, so that a command starts in a fraction of a
+second.
+
+Patches go in as they are cut, ``[...,D,D,3]`` RGB or ``[D,D]`` grey, float32 grey levels 0..255;
+channel order and layout are turned inside the graph, where that costs nothing that can be measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+
+from tirtrack import files
+from tirtrack.cache import cache_folder
+from tirtrack.errors import RunError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tirtrack.networks.nanotrack import NanoTrack
+
+FORMAT = 1  # raised when the graphs of the same weights change
+OPSET = 17
+_MANIFEST = "graphs.json"
+_BATCH = 16  # patches at once: more is not faster, and takes memory
+_TOLERANCE = 1e-4  # largest difference from torch, relative to the largest value
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The three graphs of one set of weights, as ONNX bytes.
+
+    Attributes:
+        features: ``patches [B,D,D,3]`` to ``features [B,C,H,W]``; any B and D.
+        search: ``template [1,C,8,8]``, ``patch [255,255,3]`` to ``logits``, ``ltrb``.
+        search_grey: the same for a grey patch ``[255,255]``.
+        cells: cells a side of the score map.
+        weights_hash: of the weights they were made from.
+    """
+
+    features: bytes
+    search: bytes
+    search_grey: bytes
+    cells: int
+    weights_hash: str
+
+
+def graphs_of_file(path: Path) -> Graphs:
+    """The graphs of a weights file; made, checked and cached at first use.
+
+    Raises:
+        WeightsError: the file is damaged, or its numbers are not finite.
+        RunError: the graphs disagree with the network.
+    """
+    from tirtrack.weights import store
+
+    weights_hash = _hash(store.read_arrays(path))
+    return _cached(weights_hash) or _make(store.network_of(store.read(path)), weights_hash, path)
+
+
+def graphs_of_network(network: NanoTrack) -> Graphs:
+    """The graphs of a network as it is now (in eval mode; the network itself is not changed).
+
+    Raises:
+        WeightsError: its numbers are not finite.
+        RunError: the graphs disagree with the network.
+    """
+    state = {
+        key: value.detach().cpu().float().numpy()
+        for key, value in network.state_dict().items()
+        if value.is_floating_point()
+    }
+    weights_hash = _hash(state)
+    return _cached(weights_hash) or _make(network, weights_hash, None)
+
+
+class OnnxBackbone:
+    """Backbone features of many patches, for frozen backbones.
+
+    Args:
+        graphs: of the weights.
+        threads: for one batch.
+    """
+
+    def __init__(self, graphs: Graphs, *, threads: int = 1) -> None:
+        self._session = session(graphs.features, threads=threads)
+
+    def features(self, patches: np.ndarray) -> np.ndarray:
+        """Patches ``[B,D,D,3]`` RGB or ``[B,D,D]`` grey, levels 0..255, to ``[B,C,H,W]`` float32.
+
+        Raises:
+            ValueError: the patches have another shape, or there is none.
+        """
+        if patches.ndim == 3:
+            patches = np.broadcast_to(patches[..., None], (*patches.shape, 3))
+        if patches.ndim != 4 or patches.shape[3] != 3 or not len(patches):
+            raise ValueError(f"patches must be [B,D,D,3] or [B,D,D], got {list(patches.shape)}")
+        parts = [
+            self._session.run(None, {"patches": as_levels(patches[start : start + _BATCH])})[0]
+            for start in range(0, len(patches), _BATCH)
+        ]
+        return np.concatenate(parts)
+
+
+def session(graph: bytes, *, threads: int) -> onnxruntime.InferenceSession:
+    """A session of its own thread pool, all of ONNX Runtime's optimisations on.
+
+    One thread is the default everywhere above: the networks are so small that a second one saves
+    little, work on many sequences has a process for each, and the thread count can change the last
+    bits of a sum.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def as_levels(patch: np.ndarray) -> np.ndarray:
+    """A patch as the graphs take it: float32, contiguous."""
+    return np.ascontiguousarray(patch, dtype=np.float32)
+
+
+def _hash(state: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of all names, shapes and numbers; a card does not count, so it may change freely."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        array = np.ascontiguousarray(state[key], dtype="<f4")
+        digest.update(f"{key} {array.shape} ".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _folder(weights_hash: str) -> Path:
+    return cache_folder("graphs") / f"{weights_hash[:32]}-{FORMAT}"
+
+
+def _cached(weights_hash: str) -> Graphs | None:
+    """The graphs from the cache; ``None`` when they are not there, not whole, or not the ones that
+    were written.
+    """
+    folder = _folder(weights_hash)
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
+        graphs = {name: (folder / f"{name}.onnx").read_bytes() for name in manifest["sha256"]}
+        if {name: _sha256(graph) for name, graph in graphs.items()} != manifest["sha256"]:
+            return None
+        return Graphs(**graphs, cells=int(manifest["cells"]), weights_hash=weights_hash)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(graphs: Graphs) -> None:
+    folder = _folder(graphs.weights_hash)
+    parts = {name: getattr(graphs, name) for name in ("features", "search", "search_grey")}
+    for name, graph in parts.items():
+        files.write_bytes(folder / f"{name}.onnx", graph)
+    manifest = {
+        "cells": graphs.cells,
+        "sha256": {name: _sha256(graph) for name, graph in parts.items()},
+    }
+    files.write_json(folder / _MANIFEST, manifest)  # last: without it nothing counts
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _make(network: NanoTrack, weights_hash: str, where: Path | None) -> Graphs:
+    import copy
+
+    network = copy.deepcopy(network).cpu().float().eval()
+    network.requires_grad_(requires_grad=False)
+    views = _views(network)
+    examples = _examples(network)
+    made = {
+        name: _export(view, examples[name], free_batch=name == "features")
+        for name, view in views.items()
+    }
+    for name, graph in made.items():
+        _compare(name, graph, views[name], examples[name], where)
+    graphs = Graphs(**made, cells=network.cells, weights_hash=weights_hash)
+    _keep(graphs)
+    return graphs
+
+
+def _views(network: NanoTrack) -> dict[str, nn.Module]:
+    """The network as each graph shows it."""
+    from torch import nn
+
+    class View(nn.Module):
+        def __init__(self, function: Any) -> None:
+            super().__init__()
+            self.network = network  # registered, so that its weights are exported as weights
+            self.function = function
+
+        def forward(self, *inputs: Tensor) -> Any:
+            return self.function(*inputs)
+
+    def features(patches: Tensor) -> Tensor:  # [B,D,D,3]
+        return network.backbone(network.from_levels(patches.permute(0, 3, 1, 2)))  # type: ignore[no-any-return]
+
+    def search(template: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:  # [D,D,3]
+        return network.head(template, features(patch[None]))
+
+    def search_grey(template: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:  # [D,D]
+        three = patch[None, None].expand(1, 3, *patch.shape)
+        return network.head(template, network.backbone(network.from_levels(three)))
+
+    functions = {"features": features, "search": search, "search_grey": search_grey}
+    # In eval mode themselves: the exporter puts a module back into the mode it had, with all below.
+    return {name: View(function).eval() for name, function in functions.items()}
+
+
+def _examples(network: NanoTrack) -> dict[str, dict[str, np.ndarray]]:
+    """Fixed random input of every graph; the template of the searches is a real one."""
+    rng = np.random.default_rng(0)
+    side = network.test_side
+    patch = rng.integers(0, 256, (side, side, 3)).astype(np.float32)
+    grey = rng.integers(0, 256, (side, side)).astype(np.float32)
+    corner = patch[None, : network.reference_side, : network.reference_side]
+    template = _run_torch(_views(network)["features"], {"patches": corner})[0]
+    return {
+        "features": {"patches": np.stack([patch, patch[::-1]])},
+        "search": {"template": template, "patch": patch},
+        "search_grey": {"template": template, "patch": grey},
+    }
+
+
+def _export(view: nn.Module, example: dict[str, np.ndarray], *, free_batch: bool) -> bytes:
+    import torch
+
+    axes = {0: "batch", 1: "height", 2: "width"}
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        # The TorchScript exporter is called old; the new one needs a further package and 20 times
+        # as long for the same graph. Its tracer warns of Python numbers, which are constants here.
+        warnings.simplefilter("ignore")
+        written = Path(folder) / "graph.onnx"
+        torch.onnx.export(
+            view,
+            tuple(torch.from_numpy(array) for array in example.values()),
+            written,
+            input_names=list(example),
+            output_names=["features"] if free_batch else ["logits", "ltrb"],
+            dynamic_axes={"patches": axes} if free_batch else None,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        return written.read_bytes()
+
+
+def _run_torch(view: nn.Module, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    import torch
+
+    with torch.no_grad():
+        out = view(*(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values()))
+    return [part.numpy() for part in (out if isinstance(out, tuple) else (out,))]
+
+
+def _compare(
+    name: str,
+    graph: bytes,
+    view: nn.Module,
+    example: dict[str, np.ndarray],
+    where: Path | None,
+) -> None:
+    """Refuse a graph that does not answer as the torch module does."""
+    right = _run_torch(view, example)
+    given = session(graph, threads=1).run(None, {k: as_levels(v) for k, v in example.items()})
+    for ours, theirs in zip(given, right, strict=True):
+        if not np.isfinite(theirs).all():
+            raise WeightsError(
+                "the network answers a plain patch with numbers that are not finite",
+                where,
+                "the weights are damaged or their training diverged; get another copy",
+            )
+        worst = float(np.abs(ours - theirs).max())
+        if not worst <= _TOLERANCE * (1.0 + float(np.abs(theirs).max())):
+            raise RunError(
+                f"the exported graph {name} differs from the network by {worst:.2g}",
+                where,
+                "use --engine torch, and tell us the versions of torch and onnxruntime",
+            )

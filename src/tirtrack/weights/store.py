@@ -1,0 +1,236 @@
+"""Finds, reads and writes weights: one ``.safetensors`` file is one whole tracker.
+
+Reading never runs code of the file and checks everything once, here: that the file is whole, that
+its tensors are those of a network we know, that every number is finite. What comes back can be
+trusted. Torch is imported only by what needs tensors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from tirtrack import files
+from tirtrack.errors import TrainingError, WeightsError, did_you_mean
+from tirtrack.weights.card import Card
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tirtrack.networks.nanotrack import NanoTrack
+
+SUFFIX = ".safetensors"
+SHIPPED = Path(__file__).parent / "shipped"
+_CARD_KEY = "tirtrack"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file, read and checked.
+
+    Attributes:
+        card: what the file says of itself, or what its keys imply when it has no card.
+        state: key to float32 tensor, complete for ``card.architecture``.
+        sha256: of the file.
+        path: where it lies.
+    """
+
+    card: Card
+    state: dict[str, Tensor]
+    sha256: str
+    path: Path
+
+
+def shipped() -> list[Path]:
+    """The weights that come with tirtrack, in the order of their names."""
+    return sorted(SHIPPED.glob(f"*{SUFFIX}"))
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The file of a shipped name, or the file itself.
+
+    Raises:
+        WeightsError: there is neither a file nor a shipped name like that.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    known = {file.stem: file for file in shipped()}
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    if path.suffix == SUFFIX or len(path.parts) > 1:
+        raise WeightsError("no such file", path, "give the path of a .safetensors file")
+    raise WeightsError(
+        f'no weights are called "{name_or_path}" and no such file exists',
+        fix=did_you_mean(str(name_or_path), known) if known else "give a .safetensors file",
+    )
+
+
+def card_of(path: Path) -> Card:
+    """The card of a file, without reading its tensors.
+
+    A file without a card whose keys fit a network gets one that says so little: its stem as the
+    name, modality rgb, licence unknown.
+
+    Raises:
+        WeightsError: the file cannot be read, its card is damaged, or its keys fit no network.
+    """
+    with _opened(path, "numpy") as opened:
+        return _card(Path(path), opened)
+
+
+def read(path: Path) -> Weights:
+    """A weights file, whole and checked.
+
+    Raises:
+        WeightsError: the file is damaged or no safetensors file, its tensors are not those of the
+            network it names, or a number is not finite.
+    """
+    path = Path(path)
+    with _opened(path, "pt") as opened:
+        card = _card(path, opened)
+        shapes = {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+        _check_shapes(path, card.architecture, shapes)
+        # Copies: tensors that lie in the file would change, or crash, when the file does.
+        state = {key: opened.get_tensor(key).float().clone() for key in shapes}
+    bad = [key for key, tensor in state.items() if not bool(tensor.isfinite().all())]
+    if bad:
+        raise WeightsError(
+            f"{len(bad)} tensors hold numbers that are not finite, first {_first(bad)}",
+            path,
+            "the file is damaged or its training diverged; get another copy",
+        )
+    return Weights(card, state, files.sha256(path), path)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a file as float32 arrays, unchecked and without torch: to tell whether these
+    weights were seen before.
+
+    Raises:
+        WeightsError: the file is damaged or no safetensors file.
+    """
+    with _opened(path, "numpy") as opened:
+        arrays = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    # Whole numbers are the counters of batch norm, which nothing reads.
+    return {
+        key: array.astype(np.float32) for key, array in arrays.items() if array.dtype.kind == "f"
+    }
+
+
+def write(path: Path, network: NanoTrack, card: Card) -> None:
+    """Write a network and its card, whole or not at all; the same input gives the same bytes.
+
+    Raises:
+        TrainingError: a number of the network is not finite.
+        StorageError: the file cannot be written.
+        ValueError: the network is not of the card's architecture.
+    """
+    from safetensors.torch import save
+
+    from tirtrack.networks.registry import is_stored, stored_shapes
+
+    state = {
+        key: value.detach().cpu().float().contiguous()
+        for key, value in network.state_dict().items()
+        if is_stored(key)
+    }
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    if shapes != stored_shapes(card.architecture):
+        raise ValueError(f"the network is no {card.architecture}, which its card names")
+    bad = [key for key, value in state.items() if not bool(value.isfinite().all())]
+    if bad:
+        raise TrainingError(
+            f"the network holds numbers that are not finite, first {_first(bad)}",
+            path,
+            "nothing was written; train with a lower rate",
+        )
+    files.write_bytes(path, save(state, {_CARD_KEY: card.model_dump_json()}))
+
+
+def network_of(weights: Weights) -> NanoTrack:
+    """The network with these weights, in eval mode, on the CPU; it shares no memory with them."""
+    from tirtrack.networks.registry import build
+
+    network = build(weights.card.architecture)
+    network.load_state_dict(weights.state)
+    return network.eval()
+
+
+@contextmanager
+def _opened(path: Path, framework: str) -> Iterator[Any]:
+    """The file, open; whatever is wrong with it becomes one sentence."""
+    try:
+        with safe_open(path, framework=framework) as opened:
+            yield opened
+    except SafetensorError as error:
+        raise WeightsError(
+            f"is damaged or no safetensors file ({error})",
+            path,
+            "get another copy; pickled checkpoints (.pth, .pt) are never opened",
+        ) from error
+    except OSError as error:
+        raise WeightsError(
+            f"cannot be read ({error.strerror or error})", path, "check the path and your rights"
+        ) from error
+
+
+def _card(path: Path, opened: Any) -> Card:
+    text = (opened.metadata() or {}).get(_CARD_KEY)
+    if text is None:
+        return _implied_card(path, opened.keys())
+    try:
+        return Card.model_validate(json.loads(text), strict=False)
+    except (ValidationError, ValueError) as error:
+        fault = str(error).splitlines()
+        raise WeightsError(
+            f"its card cannot be read ({' '.join(' '.join(fault[:3]).split())})",
+            path,
+            "it was damaged, or written by a newer version",
+        ) from error
+
+
+def _implied_card(path: Path, keys: list[str]) -> Card:
+    from tirtrack.networks.registry import architecture_of
+
+    try:
+        architecture = architecture_of(keys)
+    except WeightsError as error:
+        raise WeightsError(error.what, path, error.fix) from None
+    return Card(name=path.stem, architecture=architecture, modality="rgb", licence="unknown")
+
+
+def _check_shapes(path: Path, architecture: str, given: Mapping[str, tuple[int, ...]]) -> None:
+    from tirtrack.networks.registry import architecture_of, is_stored, stored_shapes
+
+    wanted = stored_shapes(architecture)
+    stored = {key: shape for key, shape in given.items() if is_stored(key)}
+    if stored.keys() != wanted.keys():
+        try:
+            fits = f"its keys are those of {architecture_of(given)}"
+        except WeightsError as error:
+            fits = error.what
+        raise WeightsError(
+            f"its card says {architecture}, but {fits}", path, "get another copy of the file"
+        )
+    wrong = [key for key in wanted if stored[key] != wanted[key]]
+    if wrong:
+        seen, right = list(stored[wrong[0]]), list(wanted[wrong[0]])
+        raise WeightsError(
+            f"{len(wrong)} tensors have another shape than in {architecture}, "
+            f"first {_first(wrong)} ({seen} instead of {right})",
+            path,
+            "get another copy of the file",
+        )
+
+
+def _first(keys: list[str]) -> str:
+    return ", ".join(keys[:5])
