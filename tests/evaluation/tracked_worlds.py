@@ -75,7 +75,8 @@ def walk(frames: int, seed: int) -> np.ndarray:
     """``[T,4]`` boxes, 1-based, that drift away from where they began."""
     rng = np.random.default_rng([seed, frames])
     boxes = np.empty((frames, 4))
-    boxes[:, :2] = rng.uniform(-1, 2, (frames, 2)).cumsum(axis=0).round(2) + (20, 15)
+    boxes[:, :2] = rng.uniform(-1, 2, (frames, 2)).cumsum(axis=0).round(2)
+    boxes[:, :2] += np.array([20, 15])
     boxes[:, 2:] = [12.5, 9.25]
     boxes[:, :2] = boxes[:, :2].clip(2, 40)
     return boxes

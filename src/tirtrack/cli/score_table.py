@@ -9,6 +9,8 @@ from rich.table import Table
 
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
 
+PLAIN_WIDTH = 140  # where the output is no terminal: nothing is cut or wrapped for a screen
+
 _HEADINGS = {
     "success": "success",
     "precision": "precision",
@@ -20,6 +22,8 @@ _HEADINGS = {
 def print_comparison(comparison: Comparison) -> None:
     """Scores with their second line of visible frames, differences, and what a reader must know."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PLAIN_WIDTH)
     console.print(_scores(comparison))
     if comparison.differences:
         console.print(_differences(comparison))
@@ -40,7 +44,7 @@ def _scores(comparison: Comparison) -> Table:
     for one in comparison.trackers:
         row = _row(one.scores.values, names)
         table.add_row(one.runs.name, *row, _speed(one), _quality(one))
-        table.add_row("  visible frames only", *_row(one.scores.visible_values, names), style="dim")
+        table.add_row("  visible frames", *_row(one.scores.visible_values, names), style="dim")
     return table
 
 

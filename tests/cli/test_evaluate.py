@@ -1,0 +1,101 @@
+"""``tirtrack evaluate``: its files, its table, its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tirtrack.boxes import Box
+from tirtrack.cli.app import run
+from tirtrack.evaluation.runner import TrackerSpec
+from tirtrack.trackers.base import Status, TrackState
+
+
+class Keeper:
+    """Stands for a tracker with weights: answers with its first box."""
+
+    def init(self, frame: np.ndarray, box: Box) -> TrackState:
+        self.box = box
+        return TrackState(box, True, 1.0, Status.TRACKING)
+
+    def update(self, frame: np.ndarray) -> TrackState:
+        return TrackState(self.box, True, 0.5, Status.TRACKING)
+
+
+@pytest.fixture(autouse=True)
+def _no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrackerSpec, "load", lambda self, seed: Keeper())
+    monkeypatch.setattr(TrackerSpec, "facts", lambda self: {"preset": self.preset})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    for name in ("a", "b"):
+        folder = tmp_path / "world" / name / "img"
+        folder.mkdir(parents=True)
+        for index in range(4):
+            Image.fromarray(np.zeros((30, 40), np.uint8)).save(folder / f"{index:06d}.png")
+        (folder.parent / "groundtruth.txt").write_text("5,5,10,10\n" * 4)
+    return tmp_path / "world"
+
+
+def test_command_writes_results_and_prints_a_table(world: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    line = ["evaluate", "one", "one@published", "--dataset", str(world), "--out", str(out)]
+    assert run(line) == 0
+    printed = capsys.readouterr()
+    assert "0.952" in printed.out
+    assert "result.json" in printed.err
+    assert (out / "results" / "one" / "a.txt").read_text() == "6,6,10,10\n" * 4
+    stored = json.loads((out / "result.json").read_text())
+    assert [one["preset"] for one in stored["trackers"]] == [None, "published"]
+    assert stored["command"].startswith("tirtrack ")
+
+
+def test_json_is_the_result_file(world: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run(["evaluate", "one", "--dataset", str(world), "--out", str(out), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((out / "result.json").read_text())
+
+
+def test_default_folder_is_named_after_the_data_set(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["evaluate", "one", "--dataset", str(world)]) == 0
+    assert (tmp_path / "runs" / "evaluate-world" / "result.json").is_file()
+
+
+def test_existing_results_are_kept_without_force(world: Path, tmp_path: Path, capsys) -> None:
+    line = ["evaluate", "one", "--dataset", str(world), "--out", str(tmp_path / "out")]
+    assert run(line) == 0
+    assert run(line) == 2
+    assert "exists already; choose another --out, or give --force" in capsys.readouterr().err
+    assert run([*line, "--force"]) == 0
+
+
+def test_failed_sequence_ends_with_1_and_keeps_the_rest(
+    world: Path, tmp_path: Path, capsys
+) -> None:
+    (world / "b" / "img" / "000002.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    assert run(["evaluate", "one", "--dataset", str(world), "--out", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert "1 of 2 runs are missing: one on b (" in error
+    assert "000002.png" in error
+    assert (out / "results" / "one" / "a.txt").is_file()
+
+
+@pytest.mark.parametrize("option", [["--protocol", "otb"], ["--workers", "0"]])
+def test_wrong_request_writes_nothing(
+    world: Path, tmp_path: Path, option: list[str], capsys
+) -> None:
+    out = tmp_path / "out"
+    assert run(["evaluate", "one", "--dataset", str(world), "--out", str(out), *option]) == 2
+    assert not out.exists()
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

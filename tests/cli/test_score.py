@@ -1,0 +1,110 @@
+"""``tirtrack score``: result files in, tables or JSON out, one sentence where it cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tirtrack.cli.app import run
+
+TRUTH = np.array([[10.0 + i, 20, 30, 40] for i in range(6)])
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    root = tmp_path / "world"
+    (root / "anno").mkdir(parents=True)
+    for name in ("cat_D_001", "dog_S_001"):
+        np.savetxt(root / "anno" / f"{name}.txt", TRUTH, "%d", delimiter=",")
+    return root
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    for tracker, shift in (("exact", 0), ("off", 5)):
+        folder = tmp_path / "results" / tracker
+        folder.mkdir(parents=True)
+        for name in ("cat_D_001", "dog_S_001"):
+            np.savetxt(
+                folder / f"{name}.txt", TRUTH + np.array([shift, 0, 0, 0]), "%.2f", delimiter="\t"
+            )
+    return tmp_path / "results"
+
+
+def test_annotation_as_result_prints_952(world: Path, results: Path, capsys) -> None:
+    assert run(["score", str(results), "--dataset", str(world)]) == 0
+    printed = capsys.readouterr().out
+    assert "0.952" in printed
+    assert "visible frames" in printed
+    assert "0 frames without a valid annotation" in printed
+
+
+def test_json_is_one_document_on_stdout(world: Path, results: Path, capsys) -> None:
+    assert run(["score", str(results), "--dataset", str(world), "--json"]) == 0
+    stored = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in stored["trackers"]] == ["exact", "off"]
+    assert stored["trackers"][0]["values"]["success"] == 20 / 21
+    assert stored["trackers"][0]["fps"] is None
+    assert stored["differences"][0]["losses"] == 2
+
+
+def test_several_protocols_stand_side_by_side(
+    world: Path, results: Path, tmp_path: Path, capsys
+) -> None:
+    names = ["lsotb-tir", "lsotb-tir-119", "ptb-tir"]
+    options = [word for name in names for word in ("--protocol", name)]
+    out = tmp_path / "scored"
+    line = ["score", str(results), "--dataset", str(world), *options, "--json", "--out", str(out)]
+    assert run(line) == 0
+    stored = json.loads(capsys.readouterr().out)
+    assert [one["protocol"] for one in stored] == names
+    assert [one["sequences"] for one in stored] == [2, 1, 2]
+    assert sorted(path.parent.name for path in out.rglob("result.json")) == names
+
+
+def test_missing_sequence_is_an_error_unless_skipped(world: Path, results: Path, capsys) -> None:
+    (results / "off" / "dog_S_001.txt").unlink()
+    line = ["score", str(results), "--dataset", str(world)]
+    assert run(line) == 2
+    assert "1 of 4 runs are missing: off on dog_S_001 (no result file)" in capsys.readouterr().err
+    assert run([*line, "--missing", "skip"]) == 0
+    assert "1 runs missing" in capsys.readouterr().out
+
+
+def test_short_result_is_an_error_unless_padded(world: Path, results: Path, capsys) -> None:
+    np.savetxt(results / "exact" / "dog_S_001.txt", TRUTH[:4], "%d", delimiter=",")
+    line = ["score", str(results / "exact"), "--dataset", str(world)]
+    assert run(line) == 2
+    assert "dog_S_001: the result has 4 rows, the annotation 6" in capsys.readouterr().err
+    assert run([*line, "--length", "pad_last"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--protocol", "lsotb"], 'unknown protocol "lsotb"; did you mean'),
+        (["--missing", "ignore"], "'ignore' is not one of"),
+    ],
+)
+def test_wrong_option_is_one_sentence(
+    world: Path, results: Path, options: list[str], message: str, capsys
+) -> None:
+    assert run(["score", str(results), "--dataset", str(world), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_trackers_of_one_name_get_their_folder_in_front(
+    world: Path, results: Path, tmp_path: Path, capsys
+) -> None:
+    again = tmp_path / "again"
+    (results / "exact").rename(tmp_path / "moved")
+    again.mkdir()
+    (tmp_path / "moved").rename(again / "off")
+    assert run(["score", str(results), str(again), "--dataset", str(world), "--json"]) == 0
+    stored = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in stored["trackers"]] == ["results/off", "again/off"]
