@@ -1,0 +1,100 @@
+"""Silhouettes on the grid of a frame: polygons drawn at a fraction of a pixel, and their extents."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from tirtrack.datasets.synthetic.shapes import Part, Points
+
+Array = NDArray[np.float32]
+NO_BOX = np.full(4, np.nan)
+_SMALL_PX = 40
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A silhouette on a frame's grid, as far as it lies in the frame.
+
+    Attributes:
+        left: first column of its window, pixels.
+        top: first row of its window.
+        names: of surfaces; index k shows ``names[k - 1]``.
+        index: ``[h*f, w*f]`` 0 outside the silhouette, else which surface.
+        fineness: sub-pixels f a pixel and axis.
+    """
+
+    left: int
+    top: int
+    names: tuple[str, ...]
+    index: NDArray[np.uint8]
+    fineness: int
+
+    @property
+    def coverage(self) -> Array:
+        """``[h,w]`` share of each pixel inside the silhouette."""
+        return pooled((self.index > 0).astype(np.float32), self.fineness)
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """``[4]`` extent inside the frame, to a sub-pixel; NaN without any."""
+        return self.extent_of(self.index > 0)
+
+    def extent_of(self, cells: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """``[4]`` xywh of the set sub-pixels ``[h*f, w*f]``; NaN without any."""
+        rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
+        if not len(rows):
+            return NO_BOX
+        corner = np.array([self.left, self.top]) + np.array([columns[0], rows[0]]) / self.fineness
+        size = np.array([columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]) / self.fineness
+        return np.concatenate([corner, size])
+
+
+def pooled(values: Array, fineness: int) -> Array:
+    """Mean over the sub-pixels of each pixel: ``[...,h*f,w*f]`` to ``[...,h,w]``."""
+    *lead, height, width = values.shape
+    shape = (*lead, height // fineness, fineness, width // fineness, fineness)
+    total: Array = values.reshape(shape).sum(axis=-1).sum(axis=-2)
+    return total / np.float32(fineness * fineness)
+
+
+def _fineness(corners: list[Points]) -> int:
+    rows = [points[:, 1] for points in corners]
+    tall = max(float(row.max()) for row in rows) - min(float(row.min()) for row in rows)
+    return 4 if tall < _SMALL_PX else 2
+
+
+def whole_extent(corners: list[Points]) -> NDArray[np.float64]:
+    """``[4]`` xywh of all parts, also outside the frame, to the sub-pixel that is drawn."""
+    fineness = _fineness(corners)
+    everything = np.floor(np.concatenate(corners) * fineness)
+    low, high = everything.min(axis=0), everything.max(axis=0) + 1
+    return np.concatenate([low, high - low]) / fineness
+
+
+def raster(
+    parts: list[Part], corners: list[Points], height: int, width: int
+) -> Outline | None:
+    """Draw parts over each other on a frame's grid; ``corners`` are theirs in pixels.
+
+    Returns:
+        The outline, or None when no part of it falls in the frame.
+    """
+    x, y, w, h = whole_extent(corners)
+    left, top = max(math.floor(x), 0), max(math.floor(y), 0)
+    right, bottom = min(math.ceil(x + w), width), min(math.ceil(y + h), height)
+    if left >= right or top >= bottom:
+        return None
+    fineness = _fineness(corners)
+    image = Image.new("L", ((right - left) * fineness, (bottom - top) * fineness))
+    draw, names = ImageDraw.Draw(image), dict[str, int]()
+    for part, points in zip(parts, corners, strict=True):
+        # a vertex fills the sub-pixel that it lies in: floor, so that negative ones do so too
+        cells = np.floor(points * fineness) - np.array([left, top]) * fineness
+        draw.polygon(cells.ravel().tolist(), fill=names.setdefault(part.surface, len(names) + 1))
+    index = np.asarray(image)
+    return Outline(left, top, tuple(names), index, fineness) if index.any() else None
