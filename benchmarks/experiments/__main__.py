@@ -1,0 +1,157 @@
+"""Trains every row, tracks every test sequence, prints the table.
+
+    python -m benchmarks.experiments --shared ../shared --out runs/experiments
+
+What is finished is kept: a second call goes on where the first one stopped. The table and the
+scores of every sequence are written to ``OUT/table.md`` and ``OUT/table.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from benchmarks.experiments import data, table
+from benchmarks.experiments.rows import EVERYTHING, ROWS, Row
+from benchmarks.experiments.tracking import test_sequences, track_all
+
+from tirtrack.errors import RequestError, TirtrackError
+from tirtrack.evaluation.result_json import versions
+from tirtrack.evaluation.runner import TrackerSpec
+from tirtrack.files import sha256, write_json, write_text
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def models_of(row: Row) -> list[str]:
+    """One name a seed."""
+    stem = row.name.replace(" ", "_").replace(",", "").replace("(", "").replace(")", "")
+    return [stem] if row.recipe is None else [f"{stem}-{seed}" for seed in range(row.seeds)]
+
+
+def train_row(row: Row, seed: int, options: argparse.Namespace) -> str:
+    """Train one row with one seed, unless its weights are there."""
+    import torch
+
+    import tirtrack
+    from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
+
+    torch.set_num_threads(1)
+    model = models_of(row)[seed]
+    out = options.out / "models" / f"{model}.safetensors"
+    if out.is_file():
+        return model
+    recipe = load_recipe(row.recipe)
+    if isinstance(recipe, SupervisedRecipe):
+        stills = options.shared / "data" / "rgb" / "stills"
+        tirtrack.train(
+            [stills], out=out, initial=options.baseline, recipe=recipe, seed=seed, force=True
+        )
+    else:
+        pairs = data.training_pairs(options.shared, row.pairs, options.world, options.out)
+        held = data.held_back_pairs(options.shared)
+        tirtrack.distill(
+            pairs, options.baseline, out, recipe=recipe, held_back=held, seed=seed, force=True,
+            licence=data.LICENCES[row.pairs],
+        )  # fmt: skip
+    return model
+
+
+def spec_of(row: Row, model: str, options: argparse.Namespace) -> TrackerSpec:
+    """How a model is tracked: preset ``default`` for every row."""
+    if row.recipe is not None:
+        weights = str(options.out / "models" / f"{model}.safetensors")
+    elif row.weights == "v3":
+        weights = str(
+            options.shared / "data" / "weights" / "nanotrack" / "nanotrack_v3.safetensors"
+        )
+    else:
+        weights = options.baseline
+    return TrackerSpec(model, weights, "default", row.overrides)
+
+
+def in_parallel(jobs: Iterable[Callable[[], str]], workers: int, stage: str) -> None:
+    """Run jobs in processes of one thread each; tell of each that ends."""
+    jobs = list(jobs)
+    began = time.monotonic()
+    for name in THREADS:
+        os.environ[name] = "1"
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(job) for job in jobs]
+        for count, ended in enumerate(as_completed(running), 1):
+            spent = time.monotonic() - began
+            print(f"{stage} {count}/{len(jobs)} {ended.result()} {spent:.0f} s", file=sys.stderr)
+
+
+def run(options: argparse.Namespace) -> None:
+    """All stages."""
+    data.check_shared(options.shared)
+    rows = [row for row in ROWS if not options.only or row.name in options.only]
+    rows = [row for row in rows if not (options.skip_everything and row.pairs == EVERYTHING)]
+    trained = [(row, seed) for row in rows if row.recipe for seed in range(row.seeds)]
+    in_parallel(
+        [functools.partial(train_row, row, seed, options) for row, seed in trained],
+        options.workers,
+        "train",
+    )
+    sequences = test_sequences(options.shared)
+    specs = [spec_of(row, model, options) for row in rows for model in models_of(row)]
+    longest_first = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
+    in_parallel(
+        [functools.partial(track_all, options.out, options.shared, index, specs)
+         for index in longest_first],
+        options.workers,
+        "track",
+    )  # fmt: skip
+    scored = [table.score_row(row, models_of(row), sequences, options.out) for row in rows]
+    content: dict[str, Any] = {
+        "command": "python -m benchmarks.experiments",
+        "versions": versions(),
+        "protocol": table.PROTOCOL,
+        "sequences": len(sequences),
+        "frames": sum(map(len, sequences)),
+        "weights": {spec.name: sha256(Path(spec.weights)) for spec in specs
+                    if Path(spec.weights).is_file()},
+        "rows": table.table_json(scored, sequences),
+    }  # fmt: skip
+    write_json(options.out / "table.json", content)
+    page = table.markdown(content["rows"])
+    write_text(options.out / "table.md", page)
+    print(page)
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.experiments", description=__doc__)
+    root = Path(__file__).resolve().parent.parent.parent
+    parser.add_argument("--shared", type=Path, default=root.parent / "shared")
+    parser.add_argument("--out", type=Path, default=root / "runs" / "experiments")
+    parser.add_argument("--world", type=Path, help="a rendered world; default: the study world")
+    parser.add_argument("--baseline", default="nano-rgb")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", nargs="*", default=[], help="rows by name")
+    parser.add_argument("--skip-everything", action="store_true", help="leave out all-pairs rows")
+    options = parser.parse_args()
+    try:
+        data.check_shared(options.shared)
+        if options.world is None:
+            from tirtrack.datasets.synthetic import cached_world
+
+            options.world = cached_world("study")
+        run(options)
+    except TirtrackError as error:
+        print(f"experiments: {error}", file=sys.stderr)
+        return error.exit_code if isinstance(error, RequestError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Tracks every model over every test sequence; a sequence is decoded once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tirtrack.datasets import open_dataset
+from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.evaluation.results import write_track
+from tirtrack.evaluation.runner import TrackerSpec, run
+
+
+def test_sequences(shared: Path) -> list[LabelledSequence]:
+    """Every sequence of ``tir_video``, and of ``rgb/video_test`` as subset ``rgb``."""
+    data = shared / "data"
+    tir = open_dataset(data / "tir_video").sequences
+    rgb = open_dataset(data / "rgb" / "video_test").sequences
+    return [*tir, *(replace(sequence, subset="rgb") for sequence in rgb)]
+
+
+def track_file(out: Path, model: str, sequence: LabelledSequence) -> Path:
+    """Where the boxes of a model on a sequence are kept."""
+    return out / "tracks" / model / sequence.subset / f"{Path(sequence.name).name}.txt"
+
+
+def track_all(out: Path, shared: Path, position: int, specs: Sequence[TrackerSpec]) -> str:
+    """Track one sequence (by position) with all models that have no result for it yet."""
+    sequence = test_sequences(shared)[position]
+    due = [spec for spec in specs if not track_file(out, spec.name, sequence).is_file()]
+    if due:
+        frames = list(sequence.open_frames())
+        decoded = replace(sequence, open_frames=lambda: iter(frames))
+        for spec in due:
+            file = track_file(out, spec.name, sequence)
+            write_track(file.parent, file.stem, run(spec, decoded))
+    return f"{sequence.subset}/{sequence.name}"
