@@ -25,6 +25,7 @@ from tirtrack.pairs.source import PairSource
 RESAMPLES = 2000
 MAX_OVERSHOOT = 1.5
 MIN_SAMPLES = 20
+MIN_SCENES = 3
 
 
 # --- which pairs are held back -------------------------------------------------------------------
@@ -203,8 +204,8 @@ def verdict(found: Agreement | None) -> str:
         f"after (difference {with_teacher.difference:+.3f}, 95 % interval {with_teacher.low:+.3f} "
         f"to {with_teacher.high:+.3f}; {found.samples} samples of {found.scenes} scenes)"
     )
-    if found.samples < MIN_SAMPLES:
-        return f"too few held-back samples to say anything: {numbers}"
+    if found.samples < MIN_SAMPLES or found.scenes < MIN_SCENES:
+        return f"too few held-back samples or scenes to say anything: {numbers}"
     if with_teacher.low > 0:
         return (
             "on held-back pairs the student agrees with the teacher more than the baseline does: "

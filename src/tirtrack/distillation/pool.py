@@ -8,16 +8,15 @@ Student and teacher have the same frozen backbone, so they share the features of
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tirtrack.cache import cache_folder
 from tirtrack.distillation.batches import (
@@ -262,6 +261,7 @@ def build_pool(
     seed: int,
     engine: FeatureEngine | None,
     cache_key: str | None = None,
+    stage: str = "features",
     progress: Progress = silent,
 ) -> Pool:
     """Cut, and see by the frozen backbone, every patch that the recipe needs.
@@ -275,13 +275,14 @@ def build_pool(
         engine: the frozen backbone; ``None`` keeps the patches (it is trained).
         cache_key: names everything else that the features depend on (pixels, backbone); with it
             features are read from the cache, or left there.
+        stage: under which name progress is told of the samples.
         progress: told of the samples.
     """
     one_scene = len({sample.scene for sample in samples}) == 1
     keys = wanted_views(recipe, one_scene=one_scene)
     stored = None if cache_key is None else _cache_file(cache_key, samples, keys, recipe, seed)
     if stored is not None and (pool := _load(stored, samples, keys)) is not None:
-        progress("features", len(samples), len(samples), "from the cache")
+        progress(stage, len(samples), len(samples), "from the cache")
         return pool
     kept: dict[ViewKey, np.ndarray] = {}
     has_away = np.zeros(len(samples), dtype=bool)
@@ -294,7 +295,7 @@ def build_pool(
             if len(waiting[key]) == CHUNK:
                 _keep(kept, key, waiting[key], len(samples), engine)
                 waiting[key] = []
-        progress("features" if engine else "patches", done, len(samples))
+        progress(stage, done, len(samples))
     for key, rest in waiting.items():
         _keep(kept, key, rest, len(samples), engine)
     pool = Pool(samples, kept, has_away, are_features=engine is not None)
@@ -320,15 +321,6 @@ def _keep(
     if key not in kept:
         kept[key] = np.zeros((count, *stack.shape[1:]), dtype=stack.dtype)
     kept[key][rows] = stack
-
-
-def backbone_fingerprint(network: nn.Module) -> str:
-    """A hash of the weights that features depend on (of all weights: heads hardly ever differ)."""
-    digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
-        digest.update(key.encode())
-        digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
-    return digest.hexdigest()
 
 
 def _cache_file(
@@ -384,7 +376,7 @@ def _load(path: Path, samples: Sequence[Sample], keys: Sequence[ViewKey]) -> Poo
     return Pool(samples, kept, has_away, are_features=True)
 
 
-def frozen_copy(network: nn.Module) -> nn.Module:
+def frozen_copy(network: Any) -> Any:
     """A copy in eval mode without gradients: the teacher."""
     teacher = copy.deepcopy(network).eval()
     return teacher.requires_grad_(requires_grad=False)
