@@ -204,6 +204,13 @@ def test_dead_worker_ends_with_one_sentence(world: LabelledDataset, tmp_path: Pa
     assert not (tmp_path / "out" / "result.json").exists()
 
 
+def test_warnings_of_workers_reach_the_parent_with_their_sequence(
+    world: LabelledDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluate([Keeper()], world, tmp_path / "out", workers=2, resamples=20)
+    assert sorted(caplog.messages) == [f"{s.name}: the first box is small" for s in world.sequences]
+
+
 def test_full_disk_stops_at_once_and_leaves_no_half_file(
     world: LabelledDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ Importable by name, so that worker processes can load what is defined here.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ class FirstBoxKeeper:
         self.fail_at = fail_at
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
+        logging.getLogger("tirtrack.fake").warning("the first box is small")
         self.box, self.frame = box, 0
         return TrackState(box, True, 1.0, Status.TRACKING)
 

@@ -76,7 +76,7 @@ def _differences(comparison: Comparison) -> Table:
             _HEADINGS.get(one.score, one.score),
             f"{d.mean:+.3f}",
             f"{d.low:+.3f} to {d.high:+.3f}",
-            f"{d.p:.3f}",
+            "<0.001" if d.p < 0.001 else f"{d.p:.3f}",
             f"{d.wins}/{d.ties}/{d.losses}",
         )
     return table

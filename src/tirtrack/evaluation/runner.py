@@ -11,6 +11,7 @@ and eight write the same boxes and scores, byte for byte; only times differ.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -46,6 +47,7 @@ from tirtrack.files import new_folder, sha256, write_json
 from tirtrack.progress import Progress, silent
 from tirtrack.trackers.base import Status, Tracker, TrackState
 
+_logger = logging.getLogger(__name__)
 _STAGE = "evaluate"
 _TELL_EVERY = 50  # frames
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -118,7 +120,7 @@ class TrackerSpec:
         """
         from tirtrack.trackers.loading import load_tracker
 
-        return load_tracker(  # type: ignore[no-any-return,unused-ignore]
+        return load_tracker(
             self.weights,
             preset=self.preset,
             engine=self.engine,
@@ -127,13 +129,14 @@ class TrackerSpec:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Weights with their hash, preset, overrides and engine."""
+        """Weights with their hash, the preset that is used, overrides and engine."""
         from tirtrack.weights import store
 
+        path = store.find(self.weights)
         return {
             "weights": self.weights,
-            "sha256": sha256(store.find(self.weights)),
-            "preset": self.preset,
+            "sha256": sha256(path),
+            "preset": self.preset or store.card_of(path).preset,
             "overrides": dict(self.overrides),
             "engine": self.engine,
         }
@@ -308,11 +311,12 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A finished job: its track, or why there is none."""
+    """A finished job: its track, or why there is none; and what a worker had to say."""
 
     tracker: str
     sequence: str
     result: Track | str
+    remarks: tuple[str, ...] = ()
 
 
 def _attempt(
@@ -348,12 +352,23 @@ def _run_here(
     return outcomes
 
 
-_loaded_here: dict[str, OnlineTracker] = {}  # in a worker process: the trackers it has loaded
+# in a worker process: the trackers it has loaded, and what was logged since the last outcome
+_loaded_here: dict[str, OnlineTracker] = {}
+_remarks_here: list[str] = []
+
+
+class _Remarks(logging.Handler):
+    """Keeps warnings for the parent, which alone has somewhere to show them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _remarks_here.append(record.getMessage())
 
 
 def _begin_worker() -> None:
-    """In a worker: one thread, and leave Ctrl-C to the parent."""
+    """In a worker: one thread; leave Ctrl-C and the showing of warnings to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger("tirtrack").addHandler(_Remarks(logging.WARNING))
+    logging.getLogger("tirtrack").propagate = False
     for name in _THREADS:
         os.environ[name] = "1"
     if "torch" in sys.modules:
@@ -363,7 +378,10 @@ def _begin_worker() -> None:
 def _attempt_in_worker(job: _Job) -> _Outcome:
     if job.source.name not in _loaded_here:
         _loaded_here[job.source.name] = job.source.load(job.seed)
-    return _attempt(job, _loaded_here[job.source.name])
+    outcome = _attempt(job, _loaded_here[job.source.name])
+    remarks = tuple(dict.fromkeys(_remarks_here))
+    _remarks_here.clear()
+    return replace(outcome, remarks=remarks)
 
 
 def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> list[_Outcome]:
@@ -378,6 +396,8 @@ def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> l
             for future in as_completed(futures):
                 index = futures[future]
                 outcomes[index] = future.result()
+                for remark in outcomes[index].remarks:
+                    _logger.warning("%s: %s", jobs[index].sequence.name, remark)
                 done += len(jobs[index].sequence)
                 note = f"{jobs[index].source.name}, {jobs[index].sequence.name}"
                 progress(_STAGE, done, total, note)
