@@ -152,6 +152,8 @@ def _decoded(container: Any, stream: Any, ending: _Ending) -> Iterator[av.VideoF
             pictures = packet.decode()
         except av.FFmpegError as error:
             time_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+            if packet.is_corrupt:  # read in part only; an early end, unless good ones follow
+                ending.broken = "the last frame is cut off"
             yield Picture(None, time_s, f"the frame cannot be decoded ({_short(error)})")
             continue
         ending.see(packet)
@@ -186,8 +188,10 @@ class _Ending:
             self.promised_end_s = ((container.start_time or 0) + container.duration) / 1e6
 
     def see(self, packet: Any) -> None:
+        """Note a packet that could be decoded."""
         if packet.pts is None:
             return
+        self.broken = ""
         time_s = float(packet.pts * packet.time_base)
         if self._newest_s is not None:
             self._longest_gap_s = max(self._longest_gap_s, time_s - self._newest_s)
@@ -202,7 +206,8 @@ class _Ending:
         return f"{told}: {self.broken}" if self.broken else told
 
     def is_early(self) -> bool:
-        if self.promised_end_s is None or self._newest_s is None:
+        """Whether the stream broke off, or ended well before the promised time."""
+        if self.broken or self.promised_end_s is None or self._newest_s is None:
             return bool(self.broken)
         return self.last_end_s < self.promised_end_s - self._longest_gap_s
 

@@ -1,0 +1,711 @@
+"""Frames in and out: depth, order, time, and every kind of damage that is found and named."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from tirtrack.errors import FrameError
+from tirtrack.media import (
+    BadFrame,
+    VideoWriter,
+    count_frames,
+    frames,
+    frames_and_faults,
+    probe,
+    read_image,
+    source_files,
+)
+
+RNG = np.random.default_rng(5)
+NOISE = RNG.integers(0, 256, (48, 64), dtype=np.uint8)
+COUNTS = RNG.integers(2600, 3200, (48, 64), dtype=np.uint16)
+
+
+def picture(index: int, *, shape=(48, 64)) -> np.ndarray:
+    """A dark frame on which a bright square, and the brightness of the ground, tell the index."""
+    image = np.full((*shape, 3), 20 + 3 * index, dtype=np.uint8)
+    image[10:20, index : index + 10] = (220, 60, 40)
+    return image
+
+
+def write_video(path, count=30, *, codec="libx264", pix_fmt="yuv420p", options=None, rotate=0,
+                times_ms=None, images=None, muxer=None):  # fmt: skip
+    """A video by PyAV itself, so that the reader is not tested by our own writer."""
+    with av.open(str(path), "w", options=muxer or {}) as container:
+        stream = container.add_stream(codec, rate=10, options=options or {})
+        stream.pix_fmt = pix_fmt
+        images = [picture(k) for k in range(count)] if images is None else images
+        stream.height, stream.width = images[0].shape[:2]
+        if rotate:
+            stream.set_display_rotation(rotate)
+        if times_ms is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for k, image in enumerate(images):
+            kind = {2: {"u1": "gray", "u2": "gray16le"}.get(image.dtype.str[1:]), 3: "rgb24"}
+            frame = av.VideoFrame.from_ndarray(image, format=kind[image.ndim])
+            if times_ms is not None:
+                frame.pts, frame.time_base = times_ms[k], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def read_until_error(items) -> tuple[list, str]:
+    """What came before the error, and its message."""
+    kept = []
+    try:
+        for item in items:
+            kept.append(item)
+    except FrameError as error:
+        return kept, str(error)
+    pytest.fail(f"no error after {len(kept)} frames")
+
+
+def read_all(source) -> list:
+    return list(frames(source))
+
+
+def error_of(source, *, reader=read_image) -> str:
+    with pytest.raises(FrameError) as caught:
+        reader(source)
+    return str(caught.value)
+
+
+# images -----------------------------------------------------------------------------------------
+
+
+def save_png16(path, image):
+    path.write_bytes(imagecodecs.png_encode(image))
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "save"),
+    [
+        ("a.png", NOISE, lambda p, i: Image.fromarray(i).save(p)),
+        ("a.bmp", NOISE, lambda p, i: Image.fromarray(i).save(p)),
+        ("a.png", COUNTS, save_png16),
+        ("a.png", np.stack([COUNTS, COUNTS + 1, COUNTS + 2], 2), save_png16),
+        ("a.png", np.stack([NOISE] * 2 + [NOISE.T.reshape(48, 64)], 2), save_png16),
+        ("a.tiff", COUNTS, tifffile.imwrite),
+        ("a.tif", COUNTS, lambda p, i: tifffile.imwrite(p, i, compression="lzw")),
+        ("a.tif", COUNTS, lambda p, i: tifffile.imwrite(p, i, byteorder=">")),
+        ("a.tif", COUNTS / np.float32(7), tifffile.imwrite),
+        ("a.tif", COUNTS / 7.0, lambda p, i: tifffile.imwrite(p, i, compression="deflate")),
+        ("a.tif", np.stack([NOISE] * 3, 2), lambda p, i: tifffile.imwrite(p, i, photometric="rgb")),
+    ],
+    ids=["png8", "bmp8", "png16", "png16 colour", "png8 colour", "tiff16", "tiff16 lzw",
+         "tiff16 big-endian", "tiff float32", "tiff float64", "tiff colour"],
+)  # fmt: skip
+def test_image_comes_back_value_for_value_at_full_depth(tmp_path, name, image, save):
+    save(tmp_path / name, image)
+    read = read_image(tmp_path / name)
+    assert_array_equal(read, image)
+    assert read.dtype == image.dtype
+    assert read.dtype.isnative
+
+
+def test_colour_is_rgb_and_alpha_and_palette_become_three_channels(tmp_path):
+    red = np.zeros((4, 6, 4), np.uint8)
+    red[..., 0], red[..., 3] = 250, 128
+    Image.fromarray(red).save(tmp_path / "alpha.png")
+    Image.fromarray(red[..., :3]).quantize(4).save(tmp_path / "palette.png")
+    Image.fromarray(red[..., :3]).save(tmp_path / "a.jpg", quality=95)
+    for name in ("alpha.png", "palette.png", "a.jpg"):
+        read = read_image(tmp_path / name)
+        assert read.shape == (4, 6, 3)
+        assert_allclose(read[2, 2].astype(float), [250, 0, 0], atol=4)
+    Image.fromarray(NOISE).convert("LA").save(tmp_path / "grey.png")
+    assert_array_equal(read_image(tmp_path / "grey.png"), NOISE)
+
+
+def test_exif_orientation_is_honoured(tmp_path):
+    upright = np.zeros((20, 40), np.uint8)
+    upright[:5, :10] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored turned left: to be turned right for viewing
+    Image.fromarray(np.rot90(upright, 1)).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    read = read_image(tmp_path / "a.jpg")
+    assert read.shape == (20, 40)
+    assert read[2, 5] > 200 > 50 > read[15, 30]
+    Image.fromarray(upright).save(tmp_path / "b.jpg", quality=95)
+    assert probe(tmp_path).width == 40
+
+
+def test_black_is_white_tiff_is_turned_to_counts(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", COUNTS, photometric="miniswhite")
+    assert_array_equal(read_image(tmp_path / "a.tif"), 65535 - COUNTS)
+
+
+def png_header(width: int, height: int) -> bytes:
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    data = b"IDAT" + zlib.compress(b"")
+    return (b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", len(data) - 4) + data
+            + struct.pack(">I", zlib.crc32(data)) + b"\0\0\0\0IEND\xaeB`\x82")  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "height"), [(40_000, 25_000), (10_000, 10_001)])
+def test_image_of_too_many_pixels_is_refused_by_its_header(tmp_path, width, height):
+    (tmp_path / "bomb.png").write_bytes(png_header(width, height))
+    message = error_of(tmp_path / "bomb.png")
+    assert f"bomb.png: {width}x{height} is over the limit of 100 million pixels" in message
+    tiff = tmp_path / "bomb.tif"
+    tifffile.imwrite(tiff, np.zeros((4, 4), np.uint8))
+    raw = bytearray(tiff.read_bytes())
+    with tifffile.TiffFile(tiff) as opened:
+        for tag, value in ((256, width), (257, height)):
+            at = opened.pages[0].tags[tag].offset
+            raw[at + 2 : at + 12] = struct.pack("<HII", 4, 1, value)
+    tiff.write_bytes(raw)
+    assert f"{width}x{height} is over the limit" in error_of(tiff)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp"])
+def test_cut_image_is_found_wherever_it_was_cut(tmp_path, suffix):
+    whole = tmp_path / f"whole.{suffix}"
+    Image.fromarray(NOISE).save(whole)
+    content = whole.read_bytes()
+    lengths = {
+        1,
+        2,
+        20,
+        len(content) // 3,
+        len(content) // 2,
+        *range(len(content) - 24, len(content)),
+    }
+    for length in sorted(lengths):
+        broken = tmp_path / f"cut.{suffix}"
+        broken.write_bytes(content[:length])
+        assert str(broken) in error_of(broken)
+
+
+@pytest.mark.parametrize("kind", ["png16", "png16 colour", "tiff", "tiff lzw"])
+def test_cut_deep_image_is_found(tmp_path, kind):
+    whole = tmp_path / ("whole.png" if "png" in kind else "whole.tif")
+    image = np.stack([COUNTS] * 3, 2) if "colour" in kind else COUNTS
+    if "png" in kind:
+        save_png16(whole, image)
+    else:
+        tifffile.imwrite(whole, image, compression="lzw" if "lzw" in kind else None)
+    content = whole.read_bytes()
+    for share in (0.1, 0.3, 0.5, 0.9, 0.999):
+        broken = tmp_path / f"cut{whole.suffix}"
+        broken.write_bytes(content[: int(share * len(content))])
+        assert str(broken) in error_of(broken)
+
+
+def test_flipped_byte_in_a_png_is_found(tmp_path):
+    save_png16(tmp_path / "a.png", COUNTS)
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "a.png").write_bytes(content)
+    assert "the image is damaged or truncated" in error_of(tmp_path / "a.png")
+
+
+def make_png_named_jpg(path):
+    Image.fromarray(NOISE).save(path, "PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("none.png", lambda p: None, "no such file; check the path"),
+        ("zero.png", lambda p: p.touch(), "the file is empty (0 bytes)"),
+        ("a.jpg", make_png_named_jpg, "holds a PNG, its name says JPEG; rename it to a.png"),
+        ("text.png", lambda p: p.write_text("hello there"), "begins with bytes 68 65 6c 6c 6f 20"),
+        ("folder.png", lambda p: p.mkdir(), "could not be read (Is a directory)"),
+        ("two.tif", lambda p: tifffile.imwrite(p, np.zeros((2, 9, 9), "u1")), "holds 2 pages"),
+    ],
+    ids=["missing", "zero bytes", "wrong name", "text", "folder", "pages"],
+)  # fmt: skip
+def test_unusable_image_is_named_with_what_to_do(tmp_path, name, make, message):
+    make(tmp_path / name)
+    found = error_of(tmp_path / name)
+    assert found.startswith(str(tmp_path / name))
+    assert message in found
+
+
+def test_many_damaged_images_do_not_end_the_process(tmp_path):
+    """A decoder at hand loses a reference at each failure, until the interpreter dies."""
+    colour = np.stack([COUNTS] * 3, 2)
+    save_png16(tmp_path / "a.png", colour)
+    broken = (tmp_path / "a.png").read_bytes()[:-400] + b"IEND\xaeB`\x82"
+    (tmp_path / "a.png").write_bytes(broken)
+    for _ in range(400):
+        error_of(tmp_path / "a.png")
+
+
+# folders, lists, globs, pages -------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for k in (1, 2, 9, 10, 11, 100):
+        Image.fromarray(np.full((6, 8), k, np.uint8)).save(tmp_path / f"frame_{k}.png")
+    (tmp_path / "notes.txt").write_text("no frame")
+    (tmp_path / ".frame_3.png").write_bytes(b"hidden")
+    return tmp_path
+
+
+def test_folder_goes_by_numbers_not_by_letters(folder):
+    found = list(frames(folder))
+    assert [int(frame.image[0, 0]) for frame in found] == [1, 2, 9, 10, 11, 100]
+    assert [frame.index for frame in found] == list(range(6))
+    assert found[3].name == "frame_10.png"
+    assert found[0].time_s is None
+
+
+def test_glob_list_and_single_image_are_sources_too(folder):
+    some = list(frames(str(folder / "frame_1*.png")))
+    assert [int(frame.image[0, 0]) for frame in some] == [1, 10, 11, 100]
+    kept = list(frames([folder / "frame_10.png", folder / "frame_2.png"]))
+    assert [int(frame.image[0, 0]) for frame in kept] == [10, 2]
+    assert count_frames(folder / "frame_9.png") == 1
+    assert source_files(folder)[0] == folder / "frame_1.png"
+
+
+def test_start_and_end_cut_the_range_and_keep_the_index(folder):
+    assert [frame.index for frame in frames(folder, start=2, end=5)] == [2, 3, 4]
+    assert list(frames(folder, start=6)) == []
+
+
+def test_pages_of_a_16_bit_tiff_are_frames(tmp_path):
+    stack = RNG.integers(0, 65535, (5, 12, 16), dtype=np.uint16)
+    for order in ("<", ">"):
+        tifffile.imwrite(tmp_path / "clip.tiff", stack, byteorder=order, compression="lzw")
+        found = list(frames(tmp_path / "clip.tiff"))
+        assert_array_equal(np.stack([frame.image for frame in found]), stack)
+        assert found[4].name == "clip.tiff#4"
+        info = probe(tmp_path / "clip.tiff")
+        assert (info.dtype, info.expected_frames, info.is_video) == ("uint16", 5, False)
+
+
+def test_folder_name_with_brackets_is_not_a_pattern(folder, tmp_path):
+    odd = tmp_path / "take [1]"
+    odd.mkdir()
+    shutil.copy(folder / "frame_1.png", odd)
+    assert count_frames(str(odd)) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nothing", "no such file or folder; check the path"),
+        ("empty", "no images in the folder; give a folder of .bmp"),
+        ("outer", "no images in the folder; did you mean"),
+        ("filmed", "did you mean the video"),
+        ("none*.png", "no file matches; check the pattern"),
+        ("twice", "1.bmp and 1.png are the same frame twice"),
+        ("clip.cptv", "neither a video nor an image by its name (begins with bytes 1f 8b 08)"),
+        ([], "the list of frames is empty"),
+        (["gone.png"], "gone.png: no such file"),
+    ],
+    ids=str,
+)
+def test_source_that_cannot_be_opened_says_so_at_once(tmp_path, source, message):
+    for name in ("empty", "outer/img", "filmed", "twice"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("outer/img/1.png", "twice/1.png", "twice/1.bmp"):
+        Image.fromarray(NOISE).save(tmp_path / name)
+    (tmp_path / "filmed/a.mp4").write_bytes(b"x")
+    (tmp_path / "clip.cptv").write_bytes(b"\x1f\x8b\x08")
+    given = str(tmp_path / source) if isinstance(source, str) else source
+    with pytest.raises(FrameError) as caught:
+        frames(given)  # not even begun to read
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("odd", "what"),
+    [
+        (
+            np.zeros((7, 8), np.uint8),
+            "the frame is 8x7 grey uint8, those before are 8x6 grey uint8",
+        ),
+        (np.zeros((6, 8), np.uint16), "the frame is 8x6 grey uint16, those before"),
+        (np.zeros((6, 8, 3), np.uint8), "the frame is 8x6 colour uint8, those before"),
+    ],
+    ids=["size", "depth", "colour"],
+)
+def test_first_odd_file_of_a_folder_is_named(folder, odd, what):
+    save_png16(folder / "frame_10.png", odd)
+    for reader in (probe, read_all):
+        message = error_of(folder, reader=reader)
+        assert "frame_10.png" in message
+        assert what in message
+    assert len(read_until_error(frames(folder))[0]) == 3
+
+
+def test_damaged_file_in_a_folder_stops_there_or_is_handed_out_as_fault(folder):
+    (folder / "frame_10.png").write_bytes((folder / "frame_9.png").read_bytes()[:60])
+    kept, message = read_until_error(frames(folder))
+    assert "frame_10.png: the image is " in message
+    assert [frame.name for frame in kept] == ["frame_1.png", "frame_2.png", "frame_9.png"]
+    items = list(frames_and_faults(folder))
+    assert [isinstance(item, BadFrame) for item in items] == [False] * 3 + [True] + [False] * 2
+    assert items[3].index == 3
+    assert probe(folder).expected_frames == 6
+
+
+# video in ---------------------------------------------------------------------------------------
+
+
+def test_video_gives_every_frame_its_place_and_time(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 30)
+    found = list(frames(path))
+    assert [frame.index for frame in found] == list(range(30))
+    assert_allclose([frame.time_s for frame in found], np.arange(30) / 10, atol=1e-6)
+    for frame in found:
+        assert frame.image.shape == (48, 64, 3)
+        assert frame.image[40, 50].mean() == pytest.approx(20 + 3 * frame.index, abs=5)
+        square = frame.image[13:17, frame.index + 3 : frame.index + 7].reshape(-1, 3).mean(axis=0)
+        assert_allclose(square, [220, 60, 40], atol=30)
+    assert found[7].name == "a.mp4#7"
+    info = probe(path)
+    assert (info.width, info.height, info.channels, info.fps) == (64, 48, 3, 10.0)
+    assert (info.is_video, info.expected_frames, info.name) == (True, 30, "a")
+
+
+def test_reading_twice_gives_the_same_bytes(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 20)
+    for one, two in zip(frames(path), frames(path), strict=True):
+        assert_array_equal(one.image, two.image)
+
+
+@pytest.mark.parametrize("angle", [90, 180, -90])
+def test_rotation_tag_is_honoured(tmp_path, angle):
+    path = write_video(tmp_path / "a.mp4", 3, rotate=angle)
+    plain = write_video(tmp_path / "b.mp4", 3)
+    turned, straight = next(frames(path)).image, next(frames(plain)).image
+    assert_array_equal(turned, np.rot90(straight, angle // 90))
+    info = probe(path)
+    assert (info.width, info.height) == ((64, 48) if angle == 180 else (48, 64))
+
+
+def test_varying_rate_keeps_frames_and_times_whatever_the_header_says(tmp_path):
+    gaps = np.random.default_rng(2).integers(20, 300, 40)
+    times_ms = np.concatenate([[0], np.cumsum(gaps)[:-1]]).tolist()
+    path = write_video(tmp_path / "a.mkv", 40, times_ms=times_ms)
+    found = list(frames(path))
+    assert len(found) == count_frames(path) == 40
+    assert_allclose([frame.time_s for frame in found], np.array(times_ms) / 1000, atol=1e-3)
+
+
+def test_grey_video_is_one_channel_of_the_stored_samples(tmp_path):
+    eight = [RNG.integers(0, 256, (48, 64), dtype=np.uint8) for _ in range(3)]
+    path = write_video(tmp_path / "a.mkv", codec="ffv1", pix_fmt="gray", images=eight)
+    assert_array_equal(np.stack([frame.image for frame in frames(path)]), eight)
+    deep = [RNG.integers(0, 65536, (48, 64), dtype=np.uint16) for _ in range(3)]
+    path = write_video(tmp_path / "b.mkv", codec="ffv1", pix_fmt="gray16le", images=deep)
+    assert_array_equal(np.stack([frame.image for frame in frames(path)]), deep)
+    assert (probe(path).channels, probe(path).dtype) == (1, "uint16")
+
+
+def test_frames_hidden_by_an_edit_list_are_no_early_end(tmp_path):
+    write_video(tmp_path / "a.mp4", 40, options={"g": "10"})
+    with (
+        av.open(str(tmp_path / "a.mp4")) as source,
+        av.open(str(tmp_path / "b.mp4"), "w", options={"avoid_negative_ts": "disabled"}) as target,
+    ):
+        stream = source.streams.video[0]
+        copied = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                shift = int(1.5 / stream.time_base)
+                packet.pts, packet.dts, packet.stream = (
+                    packet.pts - shift,
+                    packet.dts - shift,
+                    copied,
+                )
+                target.mux(packet)
+    assert count_frames(tmp_path / "b.mp4") == 25
+
+
+NOISY = [np.random.default_rng(k).integers(0, 255, (48, 64, 3), dtype=np.uint8) for k in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "muxer"),
+    [
+        ("a.mp4", "libx264", "yuv420p", {"movflags": "+faststart"}),
+        ("a.mkv", "libx264", "yuv420p", {}),
+        ("a.avi", "mjpeg", "yuvj420p", {}),
+        ("a.mkv", "ffv1", "yuv420p", {}),
+    ],
+    ids=["mp4", "mkv", "avi", "ffv1"],
+)
+@pytest.mark.parametrize("share", [0.4, 0.67, 0.9])
+def test_video_that_ends_early_names_the_frame_and_keeps_those_before(
+    tmp_path, name, codec, pix_fmt, muxer, share
+):
+    path = write_video(tmp_path / name, codec=codec, pix_fmt=pix_fmt, muxer=muxer, images=NOISY)
+    whole = [frame.image for frame in frames(path)]
+    cut(path, share)
+    for reader in (frames, frames_and_faults):
+        kept, message = read_until_error(reader(path))
+        assert 5 < len(kept) < 40
+        assert f"{name}, frame {len(kept)}: the video ends early (after " in message
+        assert_array_equal(np.stack([frame.image for frame in kept]), whole[: len(kept)])
+
+
+def test_cut_container_without_its_index_cannot_be_opened(tmp_path):
+    path = cut(write_video(tmp_path / "a.mp4", images=NOISY), 0.67)
+    assert "a.mp4: the video cannot be opened (" in error_of(path, reader=probe)
+    with pytest.raises(FrameError, match="it may be truncated"):
+        list(frames(path))
+
+
+def break_packet(path: Path, number: int) -> None:
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.size]
+        at, size = packets[number].pos, packets[number].size
+    content = bytearray(path.read_bytes())
+    content[at : at + size] = b"\xff" * size
+    path.write_bytes(content)
+
+
+def test_broken_packet_is_an_error_with_its_frame_and_a_fault_in_its_place(tmp_path):
+    path = write_video(tmp_path / "a.avi", codec="mjpeg", pix_fmt="yuvj420p", images=NOISY)
+    whole = [frame.image for frame in frames(path)]
+    break_packet(path, 12)
+    kept, message = read_until_error(frames(path))
+    assert "a.avi, frame 12: the frame cannot be decoded" in message
+    assert len(kept) == 12
+    items = list(frames_and_faults(path))
+    assert len(items) == 40
+    bad = [item for item in items if isinstance(item, BadFrame)]
+    assert [item.index for item in bad] == [12]
+    assert bad[0].time_s == pytest.approx(1.2)
+    for item in items[13:]:
+        assert_array_equal(item.image, whole[item.index])
+
+
+def test_broken_packet_among_reordered_frames_stands_in_order_of_time(tmp_path):
+    path = write_video(tmp_path / "a.mp4", images=NOISY, options={"bf": "3"})
+    break_packet(path, 10)
+    items = list(frames_and_faults(path))
+    assert len(items) == 40
+    times = [item.time_s for item in items]
+    assert times == sorted(times)
+    assert sum(isinstance(item, BadFrame) for item in items) == 1
+
+
+def test_sound_without_pictures_is_said_plainly(tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        sound.sample_rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    assert error_of(tmp_path / "a.mp4", reader=read_all).endswith(
+        "a.mp4: no video stream in the file (audio only); give a video or a folder of frames"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "the file is empty (0 bytes)"), (b"this is no video at all", "cannot be opened (")],
+    ids=["empty", "text"],
+)
+def test_file_that_is_no_video_is_refused(tmp_path, content, message):
+    (tmp_path / "a.mp4").write_bytes(content)
+    assert message in error_of(tmp_path / "a.mp4", reader=read_all)
+
+
+def test_size_that_changes_in_mid_stream_names_the_frame(tmp_path):
+    write_video(tmp_path / "a.ts", 20)
+    write_video(tmp_path / "b.ts", images=[np.zeros((96, 128, 3), np.uint8)] * 20)
+    with (tmp_path / "a.ts").open("ab") as joined:
+        joined.write((tmp_path / "b.ts").read_bytes())
+    kept, message = read_until_error(frames(tmp_path / "a.ts"))
+    assert len(kept) >= 15
+    what = "the frame is 128x96 colour uint8, those before are 64x48 colour uint8"
+    assert f"a.ts, frame {len(kept)}: {what}" in message
+
+
+def test_start_skips_frames_of_a_video_and_keeps_index_and_time(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 20)
+    whole = list(frames(path))
+    part = list(frames(path, start=7, end=12))
+    assert [frame.index for frame in part] == [7, 8, 9, 10, 11]
+    for frame in part:
+        assert_array_equal(frame.image, whole[frame.index].image)
+        assert frame.time_s == whole[frame.index].time_s
+
+
+def test_address_is_read_as_a_stream(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 5)
+    assert count_frames(f"file://{path}") == 5
+    assert source_files(f"file://{path}") == []
+
+
+def test_frame_of_a_reader_belongs_to_the_caller(tmp_path):
+    path = write_video(tmp_path / "a.mp4", 3)
+    for frame in frames(path):
+        frame.image[:] = 0  # would raise, or spoil the next frame, if it were the decoder's own
+
+
+# video out --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (47, 63), (2, 2)])
+def test_written_video_is_h264_yuv420p_with_its_index_in_front(tmp_path, shape):
+    path = tmp_path / "out.mp4"
+    with VideoWriter(path, 12.5) as video:
+        for k in range(10):
+            video.write(np.full((*shape, 3), 20 * k, np.uint8))
+        assert not path.exists()
+        assert video.frames_written == 10
+    assert list(tmp_path.iterdir()) == [path]
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert (stream.height, stream.width) == (shape[0] + shape[0] % 2, shape[1] + shape[1] % 2)
+        assert float(stream.average_rate) == pytest.approx(12.5, rel=1e-3)
+    found = list(frames(path))
+    assert len(found) == 10
+    assert_allclose([frame.image.mean() for frame in found], np.arange(10) * 20, atol=4)
+    assert_allclose([frame.time_s for frame in found], np.arange(10) / 12.5, atol=1e-3)
+
+
+def test_colours_survive_writing_and_reading(tmp_path):
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (53, 200, 255), (128, 128, 128)]
+    with VideoWriter(tmp_path / "a.mp4", 10) as video:
+        for colour in colours:
+            video.write(np.full((32, 32, 3), colour, np.uint8))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        for frame, colour in zip(container.decode(video=0), colours, strict=True):
+            assert frame.colorspace == 1
+            rgb = frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray()
+            assert_allclose(rgb[16, 16], colour, atol=9)
+    for frame, colour in zip(frames(tmp_path / "a.mp4"), colours, strict=True):
+        assert_allclose(frame.image[16, 16], colour, atol=9)
+
+
+def test_grey_frames_and_given_times_are_written(tmp_path):
+    times_s = [5.0, 5.1, 5.5, 5.5, 6.0]  # one does not advance: it gets the next tick of the rate
+    with VideoWriter(tmp_path / "a.mp4", 10) as video:
+        for k, time_s in enumerate(times_s):
+            video.write(np.full((16, 16), 40 * k, np.uint8), time_s)
+    found = list(frames(tmp_path / "a.mp4"))
+    assert_allclose([frame.time_s for frame in found], [0, 0.1, 0.5, 0.6, 1.0], atol=1e-3)
+
+
+def test_error_in_the_block_leaves_the_old_file_and_no_half_one(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError, match="stop"), VideoWriter(path, 10) as video:  # noqa: PT012
+        video.write(NOISE)
+        raise RuntimeError("stop")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (np.zeros((48, 66), np.uint8), r"must all be \(48, 64\) high and wide, got \(48, 66\)"),
+        (np.zeros((48, 64), np.uint16), r"uint8, got \[48, 64\] uint16"),
+    ],
+    ids=["size", "depth"],
+)
+def test_frame_of_another_kind_is_a_value_error(tmp_path, second, message):
+    with VideoWriter(tmp_path / "b.mp4", 10) as video:
+        video.write(NOISE)
+        with pytest.raises(ValueError, match=message):
+            video.write(second)
+
+
+def test_video_without_a_frame_is_refused(tmp_path):
+    with (
+        pytest.raises(ValueError, match="at least one frame"),
+        VideoWriter(tmp_path / "a.mp4", 10),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL_DISK = """
+import resource, sys
+import numpy as np
+from tirtrack.errors import StorageError
+from tirtrack.media import VideoWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+rng = np.random.default_rng(0)
+try:
+    with VideoWriter(sys.argv[1], 10) as video:
+        for _ in range(60):
+            video.write(rng.integers(0, 255, (96, 128, 3), dtype=np.uint8))
+except StorageError as error:
+    print(error)
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 30_000, 200_000])
+def test_full_disk_is_a_storage_error_and_keeps_the_old_file(tmp_path, limit):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path), str(limit)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 7, done.stderr
+    assert f"{path}: could not be written (" in done.stdout
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    from tirtrack.errors import StorageError
+
+    with pytest.raises(StorageError, match="choose another --out"):
+        VideoWriter(tmp_path / "file" / "a.mp4", 10).__enter__()
+
+
+# real files -------------------------------------------------------------------------------------
+
+
+def test_real_16_bit_files_have_their_documented_values(shared):
+    tiff = read_image(shared / "data/pairs/odd/raw16_flirpy.tiff")
+    assert (tiff.shape, tiff.dtype, tiff.min(), tiff.max()) == ((512, 640), np.uint16, 6743, 7077)
+    png = read_image(shared / "data/pairs/odd/raw16_lepton.png")
+    assert (png.shape, png.dtype) == ((120, 160), np.uint16)
+    assert png.max() > 2000
+    assert read_image(shared / "data/pairs/odd/flir_radiometric_e40.jpg").shape == (240, 320, 3)
+
+
+def test_real_video_has_as_many_frames_as_annotated_rows(shared):
+    sequence = shared / "data/tir_video/ltir/birds"
+    rows = (sequence / "groundtruth.txt").read_text().split()
+    assert count_frames(sequence / "video.mp4") == len(rows) == 270
+
+
+def test_real_container_of_another_kind_is_named_by_its_first_bytes(shared):
+    message = error_of(shared / "data/pairs/odd/lepton_v2.cptv", reader=read_all)
+    assert "lepton_v2.cptv" in message
+    assert "1f 8b 08" in message
