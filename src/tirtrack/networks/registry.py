@@ -55,7 +55,7 @@ def _constructed(name: str, *, tiny: bool = False) -> NanoTrack:
 
 
 @torch.no_grad()
-def _draw_weights(network: nn.Module, generator: torch.Generator) -> None:
+def _draw_weights(network: NanoTrack, generator: torch.Generator) -> None:
     """Normal weights of variance ``2 / fan_out``, zero biases: activations keep their size."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -66,6 +66,7 @@ def _draw_weights(network: nn.Module, generator: torch.Generator) -> None:
             module.weight.normal_(0.0, math.sqrt(2.0 / fan_out), generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
+    next(network.backbone.parameters()).div_(128.0)  # the first layer sees levels of 0..255
 
 
 def stored_shapes(name: str) -> dict[str, tuple[int, ...]]:

@@ -11,10 +11,12 @@ channel order and layout are turned inside the graph, where that costs nothing t
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,12 +27,14 @@ import onnxruntime
 
 from tirtrack import files
 from tirtrack.cache import cache_folder
-from tirtrack.errors import RunError, WeightsError
+from tirtrack.errors import RunError, StorageError, WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tirtrack.networks.nanotrack import NanoTrack
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1  # raised when the graphs of the same weights change
 OPSET = 17
@@ -180,8 +184,6 @@ def _sha256(content: bytes) -> str:
 
 
 def _make(network: NanoTrack, weights_hash: str, where: Path | None) -> Graphs:
-    import copy
-
     network = copy.deepcopy(network).cpu().float().eval()
     network.requires_grad_(requires_grad=False)
     views = _views(network)
@@ -193,7 +195,10 @@ def _make(network: NanoTrack, weights_hash: str, where: Path | None) -> Graphs:
     for name, graph in made.items():
         _compare(name, graph, views[name], examples[name], where)
     graphs = Graphs(**made, cells=network.cells, weights_hash=weights_hash)
-    _keep(graphs)
+    try:
+        _keep(graphs)
+    except StorageError as error:
+        logger.warning("the graphs are made anew each time, set TIRTRACK_CACHE: %s", error.what)
     return graphs
 
 

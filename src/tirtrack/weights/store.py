@@ -97,7 +97,7 @@ def read(path: Path) -> Weights:
     path = Path(path)
     with _opened(path, "pt") as opened:
         card = _card(path, opened)
-        shapes = {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}  # noqa: SIM118
+        shapes = _stored_shapes(opened)
         _check_shapes(path, card.architecture, shapes)
         # Copies: tensors that lie in the file would change, or crash, when the file does.
         state = {key: opened.get_tensor(key).float().clone() for key in shapes}
@@ -208,14 +208,20 @@ def _implied_card(path: Path, keys: list[str]) -> Card:
     return Card(name=path.stem, architecture=architecture, modality="rgb", licence="unknown")
 
 
-def _check_shapes(path: Path, architecture: str, given: Mapping[str, tuple[int, ...]]) -> None:
-    from tirtrack.networks.registry import architecture_of, is_stored, stored_shapes
+def _stored_shapes(opened: Any) -> dict[str, tuple[int, ...]]:
+    from tirtrack.networks.registry import is_stored
+
+    keys = [key for key in opened.keys() if is_stored(key)]  # noqa: SIM118
+    return {key: tuple(opened.get_slice(key).get_shape()) for key in keys}
+
+
+def _check_shapes(path: Path, architecture: str, stored: Mapping[str, tuple[int, ...]]) -> None:
+    from tirtrack.networks.registry import architecture_of, stored_shapes
 
     wanted = stored_shapes(architecture)
-    stored = {key: shape for key, shape in given.items() if is_stored(key)}
     if stored.keys() != wanted.keys():
         try:
-            fits = f"its keys are those of {architecture_of(given)}"
+            fits = f"its keys are those of {architecture_of(stored)}"
         except WeightsError as error:
             fits = error.what
         raise WeightsError(

@@ -1,0 +1,142 @@
+"""Both engines give the numbers of the network, for grey and colour patches of any number type."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tirtrack.errors import WeightsError
+from tirtrack.networks import registry
+from tirtrack.trackers.engines import OnnxEngine, SiameseEngine, TorchEngine, open_engine
+from tirtrack.weights import store
+from tirtrack.weights.card import Card
+from tirtrack.weights.graphs import graphs_of_network
+
+
+@pytest.fixture(scope="module", params=registry.names())
+def network(request):
+    return registry.build(request.param, tiny=True, seed=2).eval()
+
+
+@pytest.fixture(scope="module")
+def engines(network):
+    return OnnxEngine(graphs_of_network(network)), TorchEngine(network)
+
+
+PATCHES = {
+    "colour uint8": lambda rng, side: rng.integers(0, 256, (side, side, 3), np.uint8),
+    "colour float32": lambda rng, side: (rng.random((side, side, 3)) * 255).astype(np.float32),
+    "colour float64": lambda rng, side: rng.random((side, side, 3)) * 255,
+    "grey uint8": lambda rng, side: rng.integers(0, 256, (side, side), np.uint8),
+    "grey float32": lambda rng, side: (rng.random((side, side)) * 255).astype(np.float32),
+    "a view": lambda rng, side: rng.integers(0, 256, (3, side, side), np.uint8).transpose(2, 1, 0),
+}
+
+
+@pytest.mark.parametrize("kind", PATCHES)
+def test_onnx_and_torch_agree(engines, kind):
+    rng = np.random.default_rng(7)
+    template, search = PATCHES[kind](rng, 127), PATCHES[kind](rng, 255)
+    (ours, theirs) = (engine.template(template) for engine in engines)
+    assert ours.shape == (8, 8, 8)
+    assert ours.dtype == theirs.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    onnx, plain = (engine.search(ours, search) for engine in engines)
+    cells = engines[0].cells
+    assert onnx.logits.shape == plain.logits.shape == (2, cells, cells)
+    assert onnx.ltrb.shape == plain.ltrb.shape == (4, cells, cells)
+    assert onnx.logits.dtype == onnx.ltrb.dtype == np.float32
+    assert float(plain.logits.std()) > 1e-3
+    np.testing.assert_allclose(onnx.logits, plain.logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(onnx.ltrb, plain.ltrb, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["onnx", "torch"])
+def test_grey_patch_is_three_equal_channels(engines, which):
+    engine = engines[which]
+    rng = np.random.default_rng(8)
+    template = rng.integers(0, 256, (127, 127), np.uint8)
+    search = rng.integers(0, 256, (255, 255), np.uint8)
+    three = [np.repeat(patch[..., None], 3, axis=-1) for patch in (template, search)]
+    z = engine.template(template)
+    np.testing.assert_array_equal(z, engine.template(three[0]))
+    grey, colour = engine.search(z, search), engine.search(z, three[1])
+    np.testing.assert_allclose(grey.logits, colour.logits, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(grey.ltrb, colour.ltrb, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["onnx", "torch"])
+def test_channel_order_matters(engines, which):
+    patch = np.random.default_rng(9).integers(0, 256, (127, 127, 3), np.uint8)
+    engine = engines[which]
+    assert np.abs(engine.template(patch) - engine.template(patch[..., ::-1])).max() > 1e-3
+
+
+def test_same_patch_same_bits(network):
+    rng = np.random.default_rng(10)
+    template = rng.integers(0, 256, (127, 127, 3), np.uint8)
+    patch = rng.integers(0, 256, (255, 255), np.uint8)
+    engines = [OnnxEngine(graphs_of_network(network)) for _ in range(2)]
+    answers = [engine.search(engine.template(template), patch) for engine in engines * 2]
+    for answer in answers[1:]:
+        np.testing.assert_array_equal(answer.logits, answers[0].logits)
+        np.testing.assert_array_equal(answer.ltrb, answers[0].ltrb)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["onnx", "torch"])
+def test_patches_and_template_are_only_read(engines, which):
+    engine = engines[which]
+    rng = np.random.default_rng(11)
+    template = rng.random((127, 127, 3)).astype(np.float32)
+    patch = rng.random((255, 255)).astype(np.float32)
+    z = engine.template(template)
+    kept = [array.copy() for array in (template, patch, z)]
+    first = engine.search(z, patch)
+    engine.search(z, patch + 1)
+    for array, copy in zip((template, patch, z), kept, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    np.testing.assert_array_equal(first.logits, engine.search(z, patch).logits)
+
+
+def test_engine_of_a_file_is_an_engine(tmp_path, network):
+    name = next(n for n in registry.names() if registry.build(n).cells == network.cells)
+    path = tmp_path / "small.safetensors"
+    card = Card(name="small", architecture=f"{name}-tiny", modality="tir", licence="none")
+    store.write(path, network, card)
+    rng = np.random.default_rng(12)
+    template = rng.integers(0, 256, (127, 127, 3), np.uint8)
+    for kind in ("onnx", "torch"):
+        engine = open_engine(path, kind)
+        assert isinstance(engine, SiameseEngine)
+        assert engine.cells == network.cells
+        right = TorchEngine(network).template(template)
+        np.testing.assert_allclose(engine.template(template), right, rtol=1e-4, atol=1e-4)
+    path.write_bytes(b"")
+    for kind in ("onnx", "torch"):
+        with pytest.raises(WeightsError, match="is damaged"):
+            open_engine(path, kind)
+
+
+def test_torch_engine_makes_no_gradient(network):
+    engine = TorchEngine(network)
+    z = engine.template(np.zeros((127, 127), np.uint8))
+    engine.search(z, np.zeros((255, 255), np.uint8))
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_engines_agree_on_published_weights_within_the_golden_tolerance(shared, version):
+    path = shared / "data" / "weights" / "nanotrack" / f"nanotrack_{version}.safetensors"
+    if not path.is_file():
+        pytest.skip("the published weights are not in the shared folder")
+    rng = np.random.default_rng(13)
+    template = rng.integers(0, 256, (127, 127, 3), np.uint8)
+    search = rng.integers(0, 256, (255, 255, 3), np.uint8)
+    onnx, plain = open_engine(path, "onnx"), open_engine(path, "torch")
+    np.testing.assert_allclose(onnx.template(template), plain.template(template), atol=1e-4)
+    z = plain.template(template)
+    ours, right = onnx.search(z, search), plain.search(z, search)
+    np.testing.assert_allclose(ours.logits, right.logits, atol=1e-4)  # golden/nanotrack 1
+    np.testing.assert_allclose(ours.ltrb, right.ltrb, atol=1e-3)

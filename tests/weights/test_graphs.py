@@ -1,0 +1,181 @@
+"""Graphs are the network: made from it, checked against it, kept under the hash of its weights."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tirtrack.errors import RunError, WeightsError
+from tirtrack.networks import registry
+from tirtrack.weights import graphs, store
+from tirtrack.weights.card import Card
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "graphs"
+
+
+def small(seed=1, name="nanotrack-v3-tiny"):
+    return registry.build(name, seed=seed).eval()
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.safetensors"
+    card = Card(name="small", architecture="nanotrack-v3-tiny", modality="tir", licence="none")
+    store.write(path, small(), card)
+    return path
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_batch_of_patches_of_any_side_has_the_features_of_torch(name):
+    network = small(name=f"{name}-tiny")
+    backbone = graphs.OnnxBackbone(graphs.graphs_of_network(network))
+    for side, count in ((127, 1), (255, 3), (127, 37)):
+        patches = np.random.default_rng(side).integers(0, 256, (count, side, side, 3), np.uint8)
+        levels = torch.from_numpy(patches).permute(0, 3, 1, 2).float()
+        with torch.no_grad():
+            (right,) = network.features(levels[None] / 255)
+        np.testing.assert_allclose(backbone.features(patches), right[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return graphs.OnnxBackbone(graphs.graphs_of_network(small()))
+
+
+def test_grey_batch_is_a_batch_of_three_equal_channels(backbone):
+    grey = np.random.default_rng(0).random((2, 127, 127)).astype(np.float32) * 255
+    three = np.repeat(grey[..., None], 3, axis=-1)
+    np.testing.assert_array_equal(backbone.features(grey), backbone.features(three))
+
+
+@pytest.mark.parametrize("shape", [(0, 127, 127, 3), (127, 127), (2, 127, 127, 4)])
+def test_batch_of_another_shape_is_refused(backbone, shape):
+    with pytest.raises(ValueError, match="patches must be"):
+        backbone.features(np.zeros(shape, np.float32))
+
+
+def test_second_use_comes_from_the_cache_and_needs_no_torch(file, cache):
+    first = graphs.graphs_of_file(file)
+    code = (
+        "import sys; from pathlib import Path; "
+        "from tirtrack.trackers.engines import open_engine; from tirtrack.weights import store; "
+        f"path = Path({str(file)!r}); store.card_of(path); open_engine(path); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert graphs.graphs_of_file(file) == first
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_network_in_memory_and_its_file_share_graphs(file, cache):
+    assert graphs.graphs_of_network(small()) == graphs.graphs_of_file(file)
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_a_changed_number_is_another_network():
+    network = small()
+    first = graphs.graphs_of_network(network)
+    with torch.no_grad():
+        network.ban_head.cls_logits[0].bias[0] += 1e-6
+    assert graphs.graphs_of_network(network).weights_hash != first.weights_hash
+
+
+def test_a_changed_card_keeps_the_graphs(file, cache):
+    first = graphs.graphs_of_file(file)
+    card = store.card_of(file).model_copy(update={"summary": "another"})
+    store.write(file, small(), card)
+    assert graphs.graphs_of_file(file) == first
+    assert len(list(cache.iterdir())) == 1
+
+
+def damage(path, how):
+    content = path.read_bytes()
+    if how == "gone":
+        path.unlink()
+    elif how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    else:  # one byte of a weight: still a valid graph, with other numbers
+        place = len(content) // 2
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("features.onnx", "gone"),
+        ("search.onnx", "truncated"),
+        ("search_grey.onnx", "one bit"),
+        ("graphs.json", "one bit"),
+        ("graphs.json", "truncated"),
+    ],
+)
+def test_damaged_cache_is_made_anew(file, cache, name, how):
+    first = graphs.graphs_of_file(file)
+    (folder,) = cache.iterdir()
+    damage(folder / name, how)
+    assert graphs.graphs_of_file(file) == first
+    assert graphs._cached(first.weights_hash) == first
+
+
+def test_cache_that_cannot_be_written_costs_only_time(file, tmp_path, monkeypatch, caplog):
+    (tmp_path / "no-folder").write_text("a file")
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "no-folder"))
+    made = graphs.graphs_of_file(file)
+    assert graphs.OnnxBackbone(made).features(np.zeros((1, 127, 127, 3))).shape[1:] == (8, 8, 8)
+    assert "set TIRTRACK_CACHE" in caplog.text
+
+
+def test_graph_that_disagrees_with_its_network_is_refused(cache):
+    network = small()
+    count = itertools.count()
+    network.backbone.register_forward_hook(lambda module, inputs, out: out + 0.01 * next(count))
+    with pytest.raises(RunError, match="graph features differs from the network by"):
+        graphs.graphs_of_network(network)
+    assert not cache.exists()
+
+
+def test_network_that_answers_with_infinity_is_refused(cache):
+    network = small()
+    with torch.no_grad():
+        network.ban_head.bbox_pred[0].bias.fill_(100.0)
+    with pytest.raises(WeightsError, match="numbers that are not finite"):
+        graphs.graphs_of_network(network)
+    assert not cache.exists()
+
+
+def test_damaged_file_is_named_before_any_graph(file):
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match=r"small\.safetensors: is damaged"):
+        graphs.graphs_of_file(file)
+
+
+def test_making_graphs_leaves_the_network_and_the_process_as_they_were():
+    network = small().train()
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    before = torch.is_grad_enabled(), torch.get_num_threads(), list(warnings.filters)
+    random_state = torch.get_rng_state()
+    graphs.graphs_of_network(network)
+    assert all(module.training for module in network.modules())
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
+    assert before == (torch.is_grad_enabled(), torch.get_num_threads(), list(warnings.filters))
+    assert torch.equal(random_state, torch.get_rng_state())
+
+
+def test_training_mode_of_the_network_makes_no_difference():
+    evaluated, trained = small(), small().train()
+    first = graphs.graphs_of_network(evaluated)
+    for path in Path(graphs._folder(first.weights_hash)).iterdir():
+        path.unlink()
+    assert graphs.graphs_of_network(trained) == first
