@@ -60,10 +60,26 @@ class Answer:
 
 def answer(network: TwoBranchNetwork, batch: PairBatch, direction: Direction) -> Answer:
     """The network's answer when its branches see the modalities that the direction names."""
-    reference = batch.reference.view(direction.reference).seen_by(network)
-    test = batch.test.view(direction.test).seen_by(network)
-    target = network.reference_from(reference, batch.reference.boxes_patch)
-    response = network.respond_from(target, test, batch.test.proposals)
+    return answer_from(
+        network,
+        batch.reference.view(direction.reference).seen_by(network),
+        batch.reference.boxes_patch,
+        batch.test.view(direction.test).seen_by(network),
+        proposals=batch.test.proposals,
+    )
+
+
+def answer_from(
+    network: TwoBranchNetwork,
+    reference: list[Tensor],
+    boxes_patch: Tensor,
+    test: list[Tensor],
+    *,
+    proposals: Tensor | None = None,
+) -> Answer:
+    """The network's answer from backbone features of both branches (``TwoBranchNetwork``)."""
+    target = network.reference_from(reference, boxes_patch)
+    response = network.respond_from(target, test, proposals)
     cells = response.scores[-1].shape[-1] if response.scores else 1
     centres = cell_centres(cells, network.stride, network.test_side, device=test[0].device)
     return Answer(target, response, test, centres.double(), network.stride)
@@ -249,14 +265,19 @@ class SelfCheck:
 
 def self_check(teacher: Answer, batch: PairBatch) -> SelfCheck:
     """Does the teacher itself find the pseudo-box (siamese.md 5.6)? Of M test images the first."""
-    margins, dense = _margins(teacher, "self_check")[0], _dense(teacher, "self_check")[0]
-    box = batch.for_teacher.test.boxes_patch[0].to(dense.dtype)  # [S,4]
+    return check_against(teacher, batch.for_teacher.test.boxes_patch[0])
+
+
+def check_against(given: Answer, box: Tensor) -> SelfCheck:
+    """The best cell of any answer against boxes ``[S,4]`` xywh, test patch pixels."""
+    margins, dense = _margins(given, "self_check")[0], _dense(given, "self_check")[0]
+    box = box.to(dense.dtype)
     best = margins.flatten(1).argmax(dim=1)  # [S]
     rows = torch.arange(len(best), device=best.device)
-    cell_xy = teacher.centres.flatten(1).T[best]  # [S,2]
+    cell_xy = given.centres.flatten(1).T[best]  # [S,2]
     away_xy = (cell_xy - (box[:, :2] + box[:, 2:] / 2)).abs()
     return SelfCheck(
-        distance_cells=away_xy.amax(dim=1) / teacher.stride,
+        distance_cells=away_xy.amax(dim=1) / given.stride,
         overlap=_overlap(dense.flatten(1, 2)[rows, best], box),
         probability=margins.flatten(1)[rows, best].sigmoid(),
     )

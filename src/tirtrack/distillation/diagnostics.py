@@ -184,7 +184,11 @@ def _difference(baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]
 
 
 def interval(values: np.ndarray, groups: Sequence[str], seed: int = 0) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean ``[n]``, whole groups drawn with replacement."""
+    """95 % bootstrap interval of a mean ``[n]``, whole groups drawn with replacement; single values
+    where there are fewer than three groups, which says less than it seems to.
+    """
+    if len(set(groups)) < MIN_SCENES:
+        groups = [str(place) for place in range(len(values))]
     names, inverse = np.unique(np.array(groups), return_inverse=True)
     sums = np.bincount(inverse, weights=values, minlength=len(names))
     counts = np.bincount(inverse, minlength=len(names))
@@ -199,10 +203,11 @@ def verdict(found: Agreement | None) -> str:
     if found is None:
         return "nothing can be said: the teacher found the target in no held-back sample"
     with_teacher = found.with_teacher
+    scenes = "1 scene" if found.scenes == 1 else f"{found.scenes} scenes"
     numbers = (
         f"overlap with the teacher {with_teacher.baseline:.3f} before, {with_teacher.student:.3f} "
         f"after (difference {with_teacher.difference:+.3f}, 95 % interval {with_teacher.low:+.3f} "
-        f"to {with_teacher.high:+.3f}; {found.samples} samples of {found.scenes} scenes)"
+        f"to {with_teacher.high:+.3f}; {found.samples} samples, {scenes})"
     )
     if found.samples < MIN_SAMPLES or found.scenes < MIN_SCENES:
         return f"too few held-back samples or scenes to say anything: {numbers}"

@@ -33,6 +33,7 @@ __all__ = [
     "TrackerRecipe",
     "dump_recipe",
     "load_recipe",
+    "parse_value",
     "recipe_names",
 ]
 
@@ -328,3 +329,15 @@ def _known(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 def _choices(fault: Any) -> list[str]:
     return re.findall(r"'([^']*)'", str(fault.get("ctx", {}).get("expected", "")))
+
+
+def parse_value(text: str) -> Any:
+    """A value as it would stand in a recipe file.
+
+    Raises:
+        RecipeError: it is not plain YAML.
+
+    >>> parse_value("1e-4"), parse_value("[both, tir]")
+    (0.0001, ['both', 'tir'])
+    """
+    return _read(("--set", f"value: {text}".encode())).content["value"]

@@ -96,7 +96,7 @@ def distill(
     settings = _cross_modal(recipe, changes)
     file = Path(out)
     found = store.find(baseline)
-    folder = _check_out(file, found, force=force, resume=resume)
+    folder = check_out(file, found, force=force, resume=resume)
     if resume and file.exists():
         return DistillationRun(file, folder, None)
     weights = store.read(found)
@@ -106,7 +106,7 @@ def distill(
     job.check(network)
     if not (resume and folder.is_dir()):
         new_folder(folder, force=force)
-    _write_recipe(folder, settings, resume=resume)
+    write_recipe(folder, settings, resume=resume)
     write_json(folder / MANIFEST, asdict(sources.manifest))
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
@@ -118,10 +118,10 @@ def distill(
     student, summary = distil_network(
         network, sources, job, folder, identity=identity, engine=engine, resume=resume
     )
-    summary = replace(summary, weights=file.name, made_with=_made_with(command))
+    summary = replace(summary, weights=file.name, made_with=made_with(command))
     card = _card(file.stem, weights, sources.manifest, settings, summary)
-    store.write(file, student, card)
     write_json(folder / SUMMARY, asdict(summary))
+    store.write(file, student, card)
     return DistillationRun(file, folder, summary)
 
 
@@ -140,11 +140,11 @@ def _cross_modal(
     )
 
 
-def _check_out(file: Path, baseline: Path, *, force: bool, resume: bool) -> Path:
+def check_out(file: Path, baseline: Path | None, *, force: bool, resume: bool) -> Path:
     """The run folder, after checking that the result may be written."""
     if file.suffix != SUFFIX:
         raise RequestError(f'"{file.name}" is no name for weights', fix=f"end --out with {SUFFIX}")
-    if file.resolve() == baseline.resolve():
+    if baseline is not None and file.resolve() == baseline.resolve():
         raise RequestError(
             "is the baseline, which is never overwritten", file, "choose another --out"
         )
@@ -158,7 +158,7 @@ def _check_out(file: Path, baseline: Path, *, force: bool, resume: bool) -> Path
     return folder
 
 
-def _write_recipe(folder: Path, recipe: CrossModalRecipe, *, resume: bool) -> None:
+def write_recipe(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     """Leave the resolved recipe; a run is not resumed with another one."""
     path = folder / RECIPE
     if resume and path.is_file():
@@ -188,7 +188,8 @@ def _fast_engine(network: Any) -> FeatureEngine:
     return OnnxBackbone(graphs_of_network(network))
 
 
-def _made_with(command: str) -> dict[str, str]:
+def made_with(command: str) -> dict[str, str]:
+    """Versions of what has a say in the numbers, and the command line."""
     names = ("tirtrack", "torch", "numpy", "onnxruntime")
     versions = {name: importlib.metadata.version(name) for name in names}
     made = {**versions, "python": platform.python_version()}

@@ -242,6 +242,12 @@ class SupervisedRecipe(_Recipe):
         components={"target_filter": 1.0, "box_estimator": 1.0, "backbone": 1.0 / 3.0}
     )
 
+    @model_validator(mode="after")
+    def _nothing_thermal(self) -> SupervisedRecipe:
+        if self.training.batch_norm not in ("frozen", "train"):
+            raise ValueError("training.batch_norm must be frozen or train, there are no TIR crops")
+        return self
+
 
 class TrackerRecipe(_Recipe):
     """The start weights untouched, under another tracker preset or with other options."""

@@ -1,0 +1,87 @@
+"""``tirtrack train``: an RGB baseline from labelled RGB."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tirtrack.errors import RequestError
+
+
+def command(
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA...",
+            help="Folders of labelled stills (instances.json) or of labelled sequences.",
+        ),
+    ],
+    network: Annotated[
+        str, typer.Option(help="Architecture, where no start weights are given.")
+    ] = "nanotrack-v3",
+    initial: Annotated[
+        str | None, typer.Option(help="Start weights: a name or a file; random without.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The weights file to write [default: runs/train-RECIPE.safetensors]."),
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="A recipe's name or YAML file.")] = "baseline",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; often."),
+    ] = None,
+    still_sources: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only stills of these sources.")
+    ] = None,
+    licence: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=LICENCE", help="Of a source or sequence; goes into the card."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
+) -> None:
+    """Train or continue an RGB baseline on labelled RGB.
+
+    A share of the data is held out. Where the trained weights are not better there, the start
+    weights are written, and the summary says so.
+    """
+    from tirtrack.cli.distill import changes_of, report_run
+    from tirtrack.cli.live import progress
+    from tirtrack.distillation.supervised import train
+
+    file = out or Path("runs") / f"train-{Path(recipe).stem}.safetensors"
+    with progress() as live:
+        run = train(
+            data,
+            file,
+            network=network,
+            initial=initial,
+            recipe=recipe,
+            changes=changes_of(set_ or []),
+            still_sources=still_sources.split(",") if still_sources else None,
+            licences=_licences(licence or []),
+            seed=seed,
+            device=device,
+            resume=resume,
+            force=force,
+            command=shlex.join(["tirtrack", *sys.argv[1:]]),
+            progress=live,
+        )
+    report_run(run.weights, run.folder, run.summary, as_json=as_json)
+
+
+def _licences(texts: list[str]) -> dict[str, str]:
+    """``NAME=LICENCE`` texts by name."""
+    parts = [text.partition("=") for text in texts]
+    for text, (name, equals, _) in zip(texts, parts, strict=True):
+        if not equals or not name:
+            raise RequestError(f'"{text}" names no licence', "--licence", "write NAME=LICENCE")
+    return {name: value for name, _, value in parts}

@@ -1,0 +1,415 @@
+"""``train``: an RGB baseline from labelled RGB, begun anew or continued.
+
+The loss is that of ``cross_supervision`` with the annotation in place of the pseudo-box. A share of
+the pictures and sequences is held out; where one-step localisation there is not better than with
+the start weights, the start weights are kept, and the summary says so.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tirtrack.distillation.cross_modal import answer_from, check_against, label_loss
+from tirtrack.distillation.diagnostics import interval
+from tirtrack.distillation.engine import Step, check_components, train_steps
+from tirtrack.distillation.labelled import (
+    Labelled,
+    LabelledDraw,
+    LabelledPool,
+    collect,
+    cut_labelled,
+    draw_labelled,
+    hold_out,
+    plan_labelled,
+)
+from tirtrack.distillation.pool import CHUNK, as_patches
+from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.run import (
+    SUMMARY,
+    check_out,
+    made_with,
+    write_recipe,
+)
+from tirtrack.distillation.settings import Photometric, SupervisedRecipe
+from tirtrack.errors import DatasetError, RecipeError, RequestError
+from tirtrack.files import fingerprint, new_folder, write_json
+from tirtrack.progress import Progress, silent
+
+HELD_OUT_SEED = 7919
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One-step localisation on held-out labels: mean IoU of the best cell's box.
+
+    Attributes:
+        samples: how many.
+        items: from how many pictures and sequences.
+        before: of the start weights.
+        after: of the trained ones.
+        low: 95 % interval of the difference, over items.
+        high: its upper end.
+    """
+
+    samples: int
+    items: int
+    before: float
+    after: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What is said of a supervised run; ``summary.json`` holds the same."""
+
+    recipe: str
+    seed: int
+    data: dict[str, int]
+    steps: int
+    held_out: HeldOut | None
+    kept: str
+    verdict: str
+    seconds: dict[str, float]
+    weights: str
+    fingerprint: str
+    made_with: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A finished training: weights, run folder, and the summary (``None``: finished before)."""
+
+    weights: Path
+    folder: Path
+    summary: TrainingSummary | None
+
+
+def train(
+    data: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    network: str = "nanotrack-v3",
+    initial: str | Path | None = None,
+    recipe: str | Path | SupervisedRecipe = "baseline",
+    changes: Mapping[str, Any] | None = None,
+    still_sources: Sequence[str] | None = None,
+    licences: Mapping[str, str] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    resume: bool = False,
+    force: bool = False,
+    command: str = "",
+    progress: Progress = silent,
+) -> TrainingRun:
+    """Train or continue an RGB baseline on labelled RGB.
+
+    Args:
+        data: folders of labelled stills (with ``instances.json``) or of labelled sequences.
+        out: the weights file to write, ``NAME.safetensors``; the run folder stands beside it.
+        network: architecture, where there are no start weights.
+        initial: name or file of the start weights; never changed.
+        recipe: name, file, or a recipe of kind supervised.
+        changes: further settings by dotted name.
+        still_sources: sources of the stills that may be used; all by default.
+        licences: of the data, by folder name or source; goes into the card.
+        seed: of every draw.
+        device: torch device.
+        resume: go on with a run that was stopped; without a checkpoint it begins.
+        force: replace an existing result.
+        command: the command line, for the card.
+        progress: told of every stage.
+
+    Raises:
+        RequestError: something that was asked for does not exist or does not fit.
+        TrainingError: a loss is not finite; names the samples.
+        StorageError: a file could not be written.
+    """
+    from tirtrack.weights import store
+
+    settings = _supervised(recipe, changes)
+    file = Path(out)
+    found = None if initial is None else store.find(initial)
+    folder = check_out(file, found, force=force, resume=resume)
+    if resume and file.exists():
+        return TrainingRun(file, folder, None)
+    start = None if found is None else store.read(found)
+    opened = open_labelled(data, still_sources)
+    begun = _network(start, network, seed)
+    check_components(begun, settings.training)
+    kept, held = hold_out(opened, settings.held_out.share)
+    if not (resume and folder.is_dir()):
+        new_folder(folder, force=force)
+    write_recipe(folder, settings, resume=resume)
+    identity = {
+        "recipe": fingerprint(settings.model_dump(mode="json")),
+        "data": fingerprint([[item.name, item.boxes.tolist()] for item in opened.items]),
+        "start weights": "none" if start is None else start.sha256,
+        "seed": str(seed),
+    }
+    began = time.perf_counter()
+    trained = train_network(
+        begun, kept, settings, folder, identity=identity, seed=seed,
+        device=torch.device(device), resume=resume, progress=progress,
+    )  # fmt: skip
+    spent = {"training": round(time.perf_counter() - began, 3)}
+    compared = compare_held_out(begun, trained, held, settings, progress=progress)
+    is_better = start is None or compared is None or compared.after > compared.before
+    summary = TrainingSummary(
+        recipe=settings.name,
+        seed=seed,
+        data={"stills": len(kept.stills), "videos": len(kept.videos), "held out": len(held)},
+        steps=settings.training.steps,
+        held_out=compared,
+        kept="trained" if is_better else "start",
+        verdict=_verdict(compared, is_better=is_better),
+        seconds=spent,
+        weights=file.name,
+        fingerprint=fingerprint(identity),
+        made_with=made_with(command),
+    )
+    architecture = network if start is None else start.card.architecture
+    card = _card(file.stem, architecture, start, opened, settings, summary, licences or {})
+    write_json(folder / SUMMARY, asdict(summary))
+    store.write(file, trained if is_better else begun, card)
+    return TrainingRun(file, folder, summary)
+
+
+def _supervised(
+    recipe: str | Path | SupervisedRecipe, changes: Mapping[str, Any] | None
+) -> SupervisedRecipe:
+    if isinstance(recipe, SupervisedRecipe):
+        return recipe
+    loaded = load_recipe(recipe, changes=changes)
+    if not isinstance(loaded, SupervisedRecipe):
+        raise RecipeError(
+            f'recipe "{loaded.name}" is of kind {loaded.kind}, nothing is trained on labels by it',
+            fix="choose baseline, f or f_grey",
+        )
+    return loaded
+
+
+def _network(start: Any, name: str, seed: int) -> Any:
+    from tirtrack.networks import registry
+    from tirtrack.weights import store
+
+    return registry.build(name, seed=seed).eval() if start is None else store.network_of(start)
+
+
+def open_labelled(
+    data: str | Path | Sequence[str | Path], still_sources: Sequence[str] | None = None
+) -> Labelled:
+    """Stills and sequences of some folders.
+
+    Raises:
+        DatasetError: a folder is missing or of no known layout, or holds no usable box.
+    """
+    from tirtrack.datasets import open_dataset
+    from tirtrack.datasets.stills import INDEX, open_stills
+
+    folders = [Path(data)] if isinstance(data, str | Path) else [Path(one) for one in data]
+    if not folders:
+        raise RequestError("no labelled data was given", fix="give at least one folder")
+    stills: list[Any] = []
+    sequences: list[Any] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise DatasetError("there is no such folder", folder, "check the path")
+        if (folder / INDEX).is_file():
+            opened = open_stills(folder)
+            stills += (opened if still_sources is None else opened.only(still_sources)).stills
+        else:
+            sequences += open_dataset(folder).sequences
+    return collect(stills, sequences)
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def train_network(
+    network: Any,
+    data: Labelled,
+    recipe: SupervisedRecipe,
+    folder: Path,
+    *,
+    identity: Mapping[str, str],
+    seed: int,
+    device: torch.device,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> Any:
+    """A trained copy of a network, in eval mode on the CPU; the network itself stays as it is."""
+    student = copy.deepcopy(network).to(device)
+    batch = recipe.training.batch
+    steps_each = max(recipe.pool // batch, 1)
+    pools: dict[int, LabelledPool] = {}
+
+    def loss_of(step: int) -> Step:
+        epoch, inside = divmod(step, steps_each)
+        if epoch not in pools:
+            pools.clear()
+            numbers = range(epoch * steps_each * batch, (epoch + 1) * steps_each * batch)
+            samples = [draw_labelled(data, recipe, number, seed=seed) for number in numbers]
+            pools[epoch] = cut_labelled(samples, recipe, seed=seed)
+        pool = pools[epoch]
+        draws = plan_labelled(pool, recipe, epoch=epoch, step=inside, seed=seed)
+        return _labelled_step(student, pool, draws, device)
+
+    train_steps(
+        student,
+        loss_of,
+        recipe.training,
+        folder,
+        identity=identity,
+        resume=resume,
+        progress=progress,
+    )
+    return student.cpu()
+
+
+def _labelled_step(
+    student: Any, pool: LabelledPool, draws: Sequence[LabelledDraw], device: torch.device
+) -> Step:
+    rows, tests = [draw.reference for draw in draws], [draw.test for draw in draws]
+    given = _answer(student, pool, rows, tests, device)
+    boxes = torch.from_numpy(np.stack([pool.samples[row].test_box for row in tests]))[None]
+    present = torch.tensor([draw.reference == draw.test for draw in draws], device=device)
+    classification, box = label_loss(given, boxes.to(device), present)
+    parts = {"classification": classification.detach(), "box": box.detach()}
+    return Step(classification + box, parts, [pool.samples[row].key for row in rows])
+
+
+def _answer(
+    network: Any,
+    pool: LabelledPool,
+    rows: Sequence[int],
+    tests: Sequence[int],
+    device: torch.device,
+) -> Any:
+    reference = network.features(as_patches(pool.reference[rows])[None].to(device))
+    test = network.features(as_patches(pool.test[tests])[None].to(device))
+    boxes = torch.from_numpy(np.stack([pool.samples[row].reference_box for row in rows]))[None]
+    return answer_from(network, reference, boxes.to(device), test)
+
+
+# --- selection -----------------------------------------------------------------------------------
+
+
+def compare_held_out(
+    before: Any,
+    after: Any,
+    held: Labelled,
+    recipe: SupervisedRecipe,
+    *,
+    progress: Progress = silent,
+) -> HeldOut | None:
+    """Both networks on the same held-out samples, plain crops; ``None`` where nothing is held out.
+
+    The metric is the IoU of the box at the best cell with the annotation, one step, no roll-out.
+    """
+    count = recipe.held_out.samples
+    if not len(held) or not count:
+        return None
+    plain = recipe.model_copy(update={"augmentation": Photometric()})
+    samples = [draw_labelled(held, plain, number, seed=HELD_OUT_SEED) for number in range(count)]
+    pool = cut_labelled(samples, plain, seed=HELD_OUT_SEED)
+    scores = []
+    for done, network in enumerate((before, after), start=1):
+        scores.append(one_step_iou(network, pool))
+        progress("held out", done, 2)
+    items = [sample.item.name for sample in samples]
+    low, high = interval(scores[1] - scores[0], items)
+    return HeldOut(
+        count, len(set(items)), float(scores[0].mean()), float(scores[1].mean()), low, high
+    )
+
+
+@torch.no_grad()
+def one_step_iou(network: Any, pool: LabelledPool) -> np.ndarray:
+    """``[n]`` IoU of the best cell's box with the label, for every sample of a pool."""
+    parts = []
+    for begin in range(0, len(pool.samples), CHUNK):
+        rows = list(range(begin, min(begin + CHUNK, len(pool.samples))))
+        given = _answer(network, pool, rows, rows, torch.device("cpu"))
+        boxes = torch.from_numpy(np.stack([pool.samples[row].test_box for row in rows]))
+        parts.append(check_against(given, boxes).overlap.double().numpy())
+    return np.concatenate(parts)
+
+
+def _verdict(found: HeldOut | None, *, is_better: bool) -> str:
+    if found is None:
+        return "nothing was held out, so nothing can be said; the trained weights are kept"
+    numbers = (
+        f"one-step IoU on {found.samples} held-out samples of {found.items} pictures and "
+        f"sequences: {found.before:.3f} before, {found.after:.3f} after (95 % interval of the "
+        f"difference {found.low:+.3f} to {found.high:+.3f})"
+    )
+    if not is_better:
+        return f"training did not help, the start weights are kept; {numbers}"
+    if found.low > 0:
+        return f"the trained weights are better on held-out labels; {numbers}"
+    return f"the trained weights are kept, though they may be no better; {numbers}"
+
+
+def _card(
+    name: str,
+    architecture: str,
+    start: Any,
+    data: Labelled,
+    recipe: SupervisedRecipe,
+    summary: TrainingSummary,
+    licences: Mapping[str, str],
+) -> Any:
+    """The card of the baseline: start weights, data by source with licences, what was measured."""
+    from tirtrack.weights.card import Card, StartedFrom, TrainingSource
+
+    started = []
+    if start is not None:
+        card = start.card
+        used = "; ".join(f"{part.name} ({part.licence})" for part in card.training_data)
+        started = [
+            StartedFrom(
+                name=card.name, sha256=start.sha256, licence=card.licence, training_data=used
+            ),
+            *card.started_from,
+        ]
+    sources = sorted({item.still.source or "stills" for item in data.stills})
+    sources += sorted(item.name for item in data.videos)
+    scores = {}
+    if summary.held_out is not None:
+        scores = {
+            "held-out one-step IoU": round(summary.held_out.after, 4),
+            "held-out one-step IoU, start": round(summary.held_out.before, 4),
+        }
+    return Card(
+        name=name,
+        architecture=architecture,
+        modality="rgb",
+        licence="unknown" if start is None else start.card.licence,
+        summary=f"trained on labelled RGB by recipe {recipe.name}; {summary.verdict}",
+        started_from=started,
+        training_data=[
+            TrainingSource(
+                name=source,
+                licence=licences.get(source, "not stated"),
+                role=f"labelled RGB, recipe {recipe.name}",
+            )
+            for source in sources
+        ],
+        calibration=None if start is None else start.card.calibration,
+        scores=scores,
+        made_with={
+            **summary.made_with,
+            "seed": str(summary.seed),
+            "recipe": recipe.name,
+            "fingerprint": summary.fingerprint,
+        },
+    )
