@@ -173,14 +173,18 @@ def clip_boxes(boxes: Array, width: float, height: float) -> Array:
     return _stack([x1, y1, x2 - x1, y2 - y1])  # type: ignore[no-any-return]
 
 
-def suppress_overlapping(boxes: np.ndarray, scores: np.ndarray, max_iou: float) -> np.ndarray:
-    """Greedy non-maximum suppression: indices of the boxes ``[n,4]`` that stay, best score first.
+def suppress_overlapping(
+    boxes: np.ndarray, scores: np.ndarray, max_iou: float, *, count: int | None = None
+) -> np.ndarray:
+    """Greedy non-maximum suppression: indices of the boxes ``[n,4]`` that stay, best score first,
+    at most ``count`` of them.
 
     Ties keep the order of the input, so the result does not depend on the machine.
     """
     order = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable")
     kept: list[int] = []
-    for index in order:
-        if not kept or float(iou_matrix(boxes[index][None], boxes[kept]).max()) <= max_iou:
-            kept.append(int(index))
+    while len(order) and (count is None or len(kept) < count):
+        best, order = order[0], order[1:]
+        kept.append(int(best))
+        order = order[iou(boxes[order], boxes[best]) <= max_iou]
     return np.array(kept, dtype=np.int64)

@@ -32,14 +32,20 @@ from tirtrack.video import VIDEO_SUFFIXES
 MODALITIES = ("rgb", "tir")
 MAX_DEPTH = 4
 ASPECT_TOLERANCE_PX = 2.0
+MAX_COLOUR = 0.04
 _LAYOUT = "put images with equal stems into rgb/ and tir/, or two videos rgb.mp4 and tir.mp4"
 
 
 class Take(Protocol):
     """One recording as it lies on the disk."""
 
-    name: str
-    is_video: bool
+    @property
+    def name(self) -> str:
+        """Of the recording."""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether neighbours are neighbours in time."""
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -162,14 +168,17 @@ class FolderPairs:
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         take, position = self._takes[number], index - int(self._starts[number])
         rgb, tir = take.read(position)
-        rgb, tir = as_rgb(rgb, take.where(position)), as_tir(tir)
-        self._check_depth(take, position, tir)
-        tir = onto_rgb_grid(rgb, tir, take.where(position))
-        return Pair(f"{take.name}/{take.stem(position)}", take.name, position, rgb, tir)
+        where = take.where(position)
+        rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
+        self._check_depth(take, position, stored)
+        tir = onto_rgb_grid(rgb, stored, where)
+        stored_wh = None if tir is stored else (stored.shape[1], stored.shape[0])
+        key = f"{take.name}/{take.stem(position)}"
+        return Pair(key, take.name, position, rgb, tir, stored_wh)
 
     def _check_depth(self, take: Take, position: int, tir: np.ndarray) -> None:
         if take.name not in self._tir_dtypes:
-            first = tir if position == 0 else as_tir(take.read(0)[1])
+            first = tir if position == 0 else as_tir(take.read(0)[1], take.where(0))
             self._tir_dtypes[take.name] = first.dtype
         expected = self._tir_dtypes[take.name]
         if tir.dtype != expected:
@@ -414,14 +423,26 @@ def as_rgb(image: np.ndarray, where: str) -> np.ndarray:
     return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image[:, :, :3]
 
 
-def as_tir(image: np.ndarray) -> np.ndarray:
-    """``[H,W]``: the channels of a grey picture that was stored in colour are averaged."""
+def as_tir(image: np.ndarray, where: str) -> np.ndarray:
+    """``[H,W]``: the channels of a grey picture that was stored in colour are averaged.
+
+    Raises:
+        PairsError: the channels differ: a palette was painted over the picture.
+    """
     if image.ndim == 2:
         return image
+    apart = np.abs(image[::4, ::4, 0].astype(np.float32) - image[::4, ::4, 2]).mean()
+    if apart > MAX_COLOUR * np.iinfo(image.dtype).max:
+        raise PairsError(
+            f"TIR is coloured by a palette (red and blue differ by {apart:.0f} on average)",
+            where,
+            "export TIR as grey, white-hot",
+        )
     mean = image[:, :, :3].mean(axis=2, dtype=np.float32)
     if np.issubdtype(image.dtype, np.integer):
         mean = np.rint(mean)
-    return mean.astype(image.dtype)
+    grey: np.ndarray = mean.astype(image.dtype)
+    return grey
 
 
 def fits(shape_rgb: tuple[int, ...], shape_tir: tuple[int, ...]) -> bool:
@@ -456,4 +477,5 @@ def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
     resized = np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR))
     if np.issubdtype(image.dtype, np.integer):
         resized = np.rint(resized)
-    return resized.astype(image.dtype)
+    whole: np.ndarray = resized.astype(image.dtype)
+    return whole

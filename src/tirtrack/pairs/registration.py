@@ -122,7 +122,9 @@ def _correlation(fixed: np.ndarray, template: np.ndarray) -> np.ndarray:
     spread = np.sqrt(np.maximum(squares - total**2 / count, 0.0))
     scale = norm * spread
     floor = 1e-6 * count
-    return np.divide(product, scale, out=np.zeros_like(product), where=scale > floor)
+    flat = np.zeros_like(product)
+    correlation: np.ndarray = np.divide(product, scale, out=flat, where=scale > floor)
+    return correlation
 
 
 def _window_sums(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -24,6 +24,7 @@ class Pair:
         position: place in the recording, 0-based.
         rgb: ``[H,W,3]`` uint8, RGB order.
         tir: ``[H',W']`` as stored: uint8, uint16 or float.
+        tir_stored_wh: width and height of TIR as stored, where it was resampled onto the RGB grid.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Pair:
     position: int
     rgb: np.ndarray
     tir: np.ndarray
+    tir_stored_wh: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

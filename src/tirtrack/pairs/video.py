@@ -22,6 +22,7 @@ from tirtrack.images import check_pixels
 from tirtrack.video import _pixels as pixels_of
 
 CACHE_BYTES = 96 * 2**20
+MAX_CHROMA = 8.0
 _KEPT_BEFORE_FRAMES = 32
 _NOT_READABLE = "copy or record the file again, or cut it before the damage"
 
@@ -75,7 +76,6 @@ class VideoFrames:
         if self._decoded is None or not max(key, 0) <= self._next <= index:
             self._seek(key)
         try:
-            assert_decoded = self._decoded
             for position, frame in self._decoded or ():
                 self._next = position + 1
                 if position > index - _KEPT_BEFORE_FRAMES:
@@ -100,6 +100,8 @@ class VideoFrames:
             raise ValueError("parts of it are missing")
         if not self._grey or frame.format.name.startswith("gray"):
             return pixels_of(frame)
+        if _is_coloured(frame):
+            raise ValueError("TIR is coloured by a palette, export it as grey")
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="gray"), turns))
 
@@ -124,6 +126,14 @@ class VideoFrames:
         while self._cached_bytes > self._cache_bytes and len(self._cache) > 1:
             _, oldest = self._cache.popitem(last=False)
             self._cached_bytes -= oldest.nbytes
+
+
+def _is_coloured(frame: av.VideoFrame) -> bool:
+    """Whether the colour planes of a YUV frame of 8 bits carry more than noise."""
+    if frame.format.name not in ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12"):
+        return False
+    colour: np.ndarray = np.frombuffer(memoryview(frame.planes[1]), np.uint8)
+    return float(np.abs(colour[::8].astype(np.float32) - 128.0).mean()) > MAX_CHROMA
 
 
 def _reopen(path: Path, grey: bool, cache_bytes: int) -> VideoFrames:  # noqa: FBT001

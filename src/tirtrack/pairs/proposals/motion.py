@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import fft
 
-from tirtrack.pairs.proposals.planes import Plane, halve, lowest
+from tirtrack.pairs.proposals.planes import Plane, halve, highest, lowest
 
 MAX_SHIFT_SHARE = 0.25
 
@@ -27,9 +27,11 @@ def motion_plane(plane: Plane, neighbours: Sequence[Plane]) -> Plane:
     """
     aligned = [shifted(other, *translation(plane, other)) for other in neighbours]
     low = np.sort([lowest(other) for other in aligned], axis=0)
-    high = np.sort([-lowest(-other) for other in aligned], axis=0)
+    high = np.sort([highest(other) for other in aligned], axis=0)
     count = len(aligned)
-    return np.maximum(np.maximum(plane - high[count // 2], low[(count - 1) // 2] - plane), 0.0)
+    beyond = np.maximum(plane - high[count // 2], low[(count - 1) // 2] - plane)
+    motion: Plane = np.maximum(beyond, 0.0)
+    return motion
 
 
 def translation(plane: Plane, other: Plane) -> tuple[int, int]:

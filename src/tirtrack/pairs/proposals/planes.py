@@ -9,27 +9,34 @@ Plane = NDArray[np.float32]
 
 
 def halve(plane: Plane) -> Plane:
-    """``[H,W]`` to ``[H//2,W//2]``: the mean of every 2x2 block; an odd last row or column is
-    dropped.
+    """``[H,W,...]`` to ``[H//2,W//2,...]``: the mean of every 2x2 block; an odd last row or column
+    is dropped.
     """
     height, width = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
     even = plane[:height, :width]
     total = even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]
-    return total * np.float32(0.25)
+    mean: Plane = total * np.float32(0.25)
+    return mean
 
 
 def neighbourhood(plane: Plane) -> Plane:
     """``[H,W]``: the mean of the 3x3 pixels around each, borders repeated."""
     padded = np.pad(plane, 1, mode="edge")
     rows = padded[:-2] + padded[1:-1] + padded[2:]
-    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) * np.float32(1 / 9)
+    mean: Plane = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) * np.float32(1 / 9)
+    return mean
+
+
+def highest(plane: Plane) -> Plane:
+    """``[H,W]``: the maximum of the 3x3 pixels around each."""
+    padded = np.pad(plane, 1, mode="edge")
+    rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
+    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
 
 
 def lowest(plane: Plane) -> Plane:
     """``[H,W]``: the minimum of the 3x3 pixels around each."""
-    padded = np.pad(plane, 1, mode="edge")
-    rows = np.minimum(np.minimum(padded[:-2], padded[1:-1]), padded[2:])
-    return np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
+    return -highest(-plane)
 
 
 def integral(plane: Plane) -> NDArray[np.float64]:

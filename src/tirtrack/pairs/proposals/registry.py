@@ -28,7 +28,7 @@ _WAYS: dict[str, tuple[type[BaseModel], Callable[[Any], Proposer]]] = {
     "saliency": (SaliencySettings, Saliency),
 }
 # Far enough for a person who walks to leave most of the place, near enough for a camera that pans.
-NEIGHBOUR_OFFSETS_FRAMES = (-20, -10, 10, 20)
+NEIGHBOUR_STEP_FRAMES = 10
 MAX_DAMAGED = 0.01
 _RECENT_PAIRS = 48
 
@@ -214,15 +214,12 @@ class Neighbours(Sequence[Pair]):
 
 
 def neighbour_positions(position: int, length: int) -> list[int]:
-    """Places of up to four neighbours in a recording, sorted.
+    """Places of up to four neighbours in a recording, sorted; nearer ones where it is short.
 
-    >>> neighbour_positions(50, 100), neighbour_positions(0, 100), neighbour_positions(3, 8)
-    ([30, 40, 60, 70], [10, 20, 30, 40], [0, 7])
+    >>> neighbour_positions(50, 100), neighbour_positions(0, 100), neighbour_positions(3, 6)
+    ([30, 40, 60, 70], [10, 20, 30, 40], [1, 2, 4, 5])
     """
-    step = NEIGHBOUR_OFFSETS_FRAMES[2]
-    inside = range(length)
-    far = [position + k * step for k in range(-4, 5) if k]
-    chosen = sorted((place for place in far if place in inside), key=lambda p: abs(p - position))
-    if len(chosen) < 2:
-        chosen = [place for place in (0, length - 1) if place != position]
-    return sorted(chosen[:4])
+    step = min(NEIGHBOUR_STEP_FRAMES, max((length - 1) // 4, 1))
+    places = [position + k * step for k in range(-4, 5) if k]
+    inside = [place for place in places if 0 <= place < length]
+    return sorted(sorted(inside, key=lambda place: abs(place - position))[:4])

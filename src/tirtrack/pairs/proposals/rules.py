@@ -72,8 +72,8 @@ def region_std(levels: np.ndarray, box: Box) -> float:
     0 where no whole pixel lies in it.
     """
     height, width = levels.shape[:2]
-    x1, y1 = max(int(round(box.x)), 0), max(int(round(box.y)), 0)
-    x2, y2 = min(int(round(box.x + box.w)), width), min(int(round(box.y + box.h)), height)
+    x1, y1 = max(round(box.x), 0), max(round(box.y), 0)
+    x2, y2 = min(round(box.x + box.w), width), min(round(box.y + box.h), height)
     if x2 <= x1 or y2 <= y1:
         return 0.0
     return float(levels[y1:y2, x1:x2].std(axis=(0, 1)).max())

@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
@@ -31,7 +30,14 @@ from tirtrack.boxes import Box, suppress_overlapping
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.merge import Candidate, merge
 from tirtrack.pairs.proposals.motion import motion_plane
-from tirtrack.pairs.proposals.planes import Plane, extent_sums, halve, integral, neighbourhood
+from tirtrack.pairs.proposals.planes import (
+    Plane,
+    extent_sums,
+    halve,
+    highest,
+    integral,
+    neighbourhood,
+)
 from tirtrack.pairs.proposals.rules import Limits, Screen, grey_levels
 from tirtrack.pairs.source import Pair
 
@@ -44,11 +50,16 @@ NOISE_LEVELS = 4.0
 CONTRAST_LADDER = 0.35 * 1.6 ** np.arange(8)
 SIGNED_LADDER = 5.0 * 1.6 ** np.arange(6)
 MOTION_LADDER = 2.0 * 1.6 ** np.arange(6)
+PEAKS = 12
+PEAK_FLOOR = 0.8
+PEAK_FRACTIONS = (0.2, 0.35, 0.5)
+PEAK_REACH_PX = 24
 MAX_SILHOUETTE_PX = 80
 MAX_FRAME_SHARE = 0.4
 MAX_ASPECT = 6.0
 RING = 0.35
 MEASURED = 600
+FLAT_LEVELS = 0.3
 
 # Names of the measures, in the order of their columns, and the weights of the ranking.
 MEASURES = {
@@ -73,14 +84,14 @@ class SaliencySettings(BaseModel):
     """How many boxes, and what they must satisfy.
 
     Attributes:
-        count: boxes a modality, before merging.
+        count: boxes a modality, before merging; few, because what ranks low is seldom an object.
         max_iou: two boxes of one modality overlap at most so much.
         motion: use the neighbours in time where there are any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    count: int = Field(10, ge=1, le=100)
+    count: int = Field(5, ge=1, le=100)
     max_iou: float = Field(0.5, ge=0, lt=1)
     motion: bool = True
     limits: Limits = Limits()
@@ -136,14 +147,16 @@ def salient_boxes(
     Box(x=70.0, y=40.0, w=30.0, h=20.0)
     """
     planes, factor = working_planes(image)
-    near = [working_planes(other)[0][0] for other in neighbours if other.shape == image.shape]
+    if max(float(plane.std()) for plane in planes) < FLAT_LEVELS:
+        return []
+    near = [brightness(other) for other in neighbours if other.shape == image.shape]
     motion = motion_plane(planes[0], near) if near else None
     boxes, fill = candidates(planes, motion)
     if not len(boxes):
         return []
     logits = measures(planes, motion, boxes, fill) @ np.array(list(MEASURES.values()))
     best = np.argsort(-logits, kind="stable")[:MEASURED]
-    chosen = best[suppress_overlapping(boxes[best], logits[best], max_iou)[:count]]
+    chosen = best[suppress_overlapping(boxes[best], logits[best], max_iou, count=count)]
     height, width = image.shape[:2]
     scores = 1.0 / (1.0 + np.exp(-(logits - logits.max() + 2.0)))
     found = []
@@ -158,16 +171,28 @@ def working_planes(image: np.ndarray) -> tuple[list[Plane], int]:
     """Brightness, and for colour two opponents, at the working size; and the factor back to the
     frame.
     """
-    levels = grey_levels(image)
+    levels, factor = _working(image)
     if levels.ndim == 2:
-        planes = [levels]
-    else:
-        red, green, blue = (levels[..., channel] for channel in range(3))
-        planes = [(red + green + blue) / 3, 0.7 * (red - green), 0.7 * blue - 0.35 * (red + green)]
-    factor = 1
-    while max(planes[0].shape) > WORKING_SIDE:
-        planes, factor = [halve(plane) for plane in planes], 2 * factor
-    return planes, factor
+        return [levels], factor
+    red, green, blue = (levels[..., channel] for channel in range(3))
+    opponents = [0.7 * (red - green), 0.7 * blue - 0.35 * (red + green)]
+    return [(red + green + blue) * np.float32(1 / 3), *opponents], factor
+
+
+def brightness(image: np.ndarray) -> Plane:
+    """The first of :func:`working_planes`."""
+    levels, _ = _working(image)
+    if levels.ndim == 2:
+        return levels
+    mean: Plane = (levels[..., 0] + levels[..., 1] + levels[..., 2]) * np.float32(1 / 3)
+    return mean
+
+
+def _working(image: np.ndarray) -> tuple[Plane, int]:
+    levels, factor = grey_levels(image), 1
+    while max(levels.shape[:2]) > WORKING_SIDE:
+        levels, factor = halve(levels), 2 * factor
+    return levels, factor
 
 
 def candidates(planes: Sequence[Plane], motion: Plane | None) -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +213,9 @@ def candidates(planes: Sequence[Plane], motion: Plane | None) -> tuple[np.ndarra
         if min(smaller[0].shape) < 8:
             break
         least = 2 if level == 0 else 3
-        maps = [(contrast(current, smaller), CONTRAST_LADDER)]
+        contrasts = contrast(current, smaller)
+        found.append(peak_silhouettes(contrasts) * _scale(level))
+        maps = [(contrasts, CONTRAST_LADDER)]
         signed = neighbourhood(current[0]) - ndimage.uniform_filter(current[0], SURROUND_PX)
         maps += [(signed, SIGNED_LADDER), (-signed, SIGNED_LADDER)]
         if motion is not None:
@@ -229,7 +256,7 @@ def _doubled(half: Plane, like: Plane) -> Plane:
     return np.pad(full, missing, mode="edge") if full.shape != like.shape else full
 
 
-def silhouettes(plane: Plane, ladder: NDArray[np.float64], least: int) -> np.ndarray:
+def silhouettes(plane: Plane, ladder: np.ndarray, least: int) -> np.ndarray:
     """``[n,5]`` xywh and fill of the connected parts above each threshold."""
     found = []
     for threshold in ladder:
@@ -250,6 +277,28 @@ def silhouettes(plane: Plane, ladder: NDArray[np.float64], least: int) -> np.nda
         fill = area[good] / sides[good].prod(axis=1)
         found.append(np.column_stack([boxes[good], fill]))
     return np.concatenate(found) if found else np.zeros((0, 5))
+
+
+def peak_silhouettes(plane: Plane) -> np.ndarray:
+    """``[n,5]`` xywh and fill of the part around each of the strongest peaks that stays above a
+    fraction of it: outlines that no common threshold fits.
+    """
+    is_peak = (plane == highest(highest(plane))) & (plane > PEAK_FLOOR)
+    rows, columns = np.nonzero(is_peak)
+    order = np.argsort(-plane[rows, columns], kind="stable")[:PEAKS]
+    found = []
+    for row, column in zip(rows[order], columns[order], strict=True):
+        top, left = max(row - PEAK_REACH_PX, 0), max(column - PEAK_REACH_PX, 0)
+        part = plane[top : row + PEAK_REACH_PX + 1, left : column + PEAK_REACH_PX + 1]
+        for fraction in PEAK_FRACTIONS:
+            labels, _ = ndimage.label(part > fraction * plane[row, column])
+            inside = labels == labels[row - top, column - left]
+            ys, xs = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+            h, w = ys[-1] - ys[0] + 1, xs[-1] - xs[0] + 1
+            if min(w, h) >= 2 and max(w, h) < 2 * PEAK_REACH_PX:
+                fill = np.count_nonzero(inside) / (w * h)
+                found.append((left + xs[0], top + ys[0], w, h, fill))
+    return np.array(found, dtype=np.float64).reshape(-1, 5)
 
 
 def measures(

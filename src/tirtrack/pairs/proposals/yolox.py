@@ -42,7 +42,7 @@ class Yolox:
             self._session = onnxruntime.InferenceSession(
                 str(path), providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # noqa: BLE001 onnxruntime raises classes without a common base
+        except Exception as error:  # onnxruntime raises classes without a common base
             raise WeightsError(
                 "cannot be read as an ONNX network", path, "name a YOLOX-type ONNX file"
             ) from error

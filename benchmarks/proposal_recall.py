@@ -1,0 +1,204 @@
+"""How often a proposed box is the annotated target: recall at IoU 0.5, the best of ten boxes.
+
+    python benchmarks/proposal_recall.py ../shared/data/rgb/video_train
+    python benchmarks/proposal_recall.py WORLD/validation --out recall.json
+    python benchmarks/proposal_recall.py FOLDER... --fit
+
+A frame counts as found if one of the boxes proposed in it has IoU >= 0.5 with the annotation; every
+tenth frame is looked at; a sequence's share is averaged over sequences, and sequences over the
+folder. Annotated targets are not all that stands out, so 1 is out of reach. ``--fit`` fits the
+weights of the ranking anew (logistic regression, a sequence counts as much as another, a folder as
+much as another) and says what they are worth on sequences left out. Only data that may be tuned on
+belongs here: never ``tir_video`` or ``rgb/video_test``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy
+
+from tirtrack.boxes import iou, suppress_overlapping
+from tirtrack.datasets import LabelledSequence, open_dataset
+from tirtrack.files import write_json
+from tirtrack.pairs.proposals import saliency
+from tirtrack.pairs.proposals.motion import motion_plane
+from tirtrack.pairs.proposals.registry import neighbour_positions
+
+COUNT = 10
+MIN_IOU = 0.5
+EVERY_FRAMES = 10
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One frame with its neighbours and the target's box (xywh, 0-based)."""
+
+    image: np.ndarray
+    neighbours: list[np.ndarray]
+    target: np.ndarray
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All candidates of one frame: boxes ``[n,4]`` and measures ``[n,F]``, and their overlap with
+    the target ``[n]``.
+    """
+
+    boxes: np.ndarray
+    measures: np.ndarray
+    overlap: np.ndarray
+
+
+def samples(sequence: LabelledSequence, every: int) -> Iterator[Sample]:
+    """Every ``every``-th frame in which the target is present."""
+    frames = [np.array(frame) for frame in sequence.open_frames()]
+    for position in range(0, len(frames), every):
+        target = sequence.annotation[position] - [sequence.base, sequence.base, 0, 0]
+        if np.isfinite(target).all() and target[2:].min() > 0:
+            near = [frames[place] for place in neighbour_positions(position, len(frames))]
+            yield Sample(frames[position], near, target)
+
+
+def recall(sequence: LabelledSequence, every: int, *, motion: bool) -> tuple[float, list[float]]:
+    """Share of the frames in which the target is among the boxes, and milliseconds a frame."""
+    found, spent_ms = [], []
+    for sample in samples(sequence, every):
+        start = time.perf_counter()
+        boxes = saliency.salient_boxes(
+            sample.image, sample.neighbours if motion else (), count=COUNT
+        )
+        spent_ms.append(1e3 * (time.perf_counter() - start))
+        overlaps = [float(iou(box.array(), sample.target)) for box, _ in boxes]
+        found.append(max(overlaps, default=0.0) >= MIN_IOU)
+    return float(np.mean(found)) if found else float("nan"), spent_ms
+
+
+def measured(sample: Sample) -> Measured:
+    """What the ranking sees of a frame."""
+    planes, factor = saliency.working_planes(sample.image)
+    near = [saliency.brightness(other) for other in sample.neighbours]
+    motion = motion_plane(planes[0], near) if near else None
+    boxes, fill = saliency.candidates(planes, motion)
+    columns = saliency.measures(planes, motion, boxes, fill)
+    return Measured(boxes, columns, iou(boxes * factor, sample.target))
+
+
+def fit(frames: list[list[Measured]], weight: list[float]) -> np.ndarray:
+    """Weights ``[F]`` of a logistic regression; each sequence counts by its ``weight``, half of it
+    for boxes on the target (IoU >= 0.5), half for the others.
+    """
+    rows, labels, shares = [], [], []
+    for sequence, share in zip(frames, weight, strict=True):
+        hit = np.concatenate([frame.overlap for frame in sequence]) >= MIN_IOU
+        rows.append(np.concatenate([frame.measures for frame in sequence]))
+        labels.append(hit.astype(np.float64))
+        half = np.where(hit, 0.5 / max(hit.sum(), 20), 0.5 / max((~hit).sum(), 1))
+        shares.append(share * half)
+    x, y, w = np.concatenate(rows), np.concatenate(labels), np.concatenate(shares)
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+    z = np.column_stack([(x - mean) / spread, np.ones(len(x))])
+    theta, ridge = np.zeros(z.shape[1]), 0.01 * w.sum()
+    for _ in range(25):
+        p = 1 / (1 + np.exp(-z @ theta))
+        gradient = z.T @ (w * (p - y)) + ridge * theta
+        curvature = (z * (w * p * (1 - p))[:, None]).T @ z + ridge * np.eye(len(theta))
+        theta -= np.linalg.solve(curvature, gradient)
+    return theta[:-1] / spread
+
+
+def recall_of(frames: list[Measured], weights: np.ndarray) -> float:
+    """Recall of a sequence with given weights."""
+    hits = []
+    for frame in frames:
+        scores = frame.measures @ weights
+        best = np.argsort(-scores, kind="stable")[: saliency.MEASURED]
+        kept = suppress_overlapping(frame.boxes[best], scores[best], 0.5, count=COUNT)
+        hits.append(len(kept) > 0 and frame.overlap[best][kept].max() >= MIN_IOU)
+    return float(np.mean(hits)) if hits else float("nan")
+
+
+def print_fit(folders: list[Path], every: int) -> None:
+    """Fit on everything, and on everything but one sequence, and print both."""
+    names, folder_of, frames = [], [], []
+    for folder in folders:
+        for sequence in open_dataset(folder).sequences:
+            found = [measured(sample) for sample in samples(sequence, every)]
+            if found:
+                names.append(sequence.name)
+                folder_of.append(str(folder))
+                frames.append(found)
+    weight = [1.0 / folder_of.count(folder) for folder in folder_of]
+    whole = fit(frames, weight)
+    print(f"{'sequence':34} {'any':>6} {'now':>6} {'fitted':>6} {'left out':>8}")
+    table: dict[str, list[list[float]]] = {}
+    now = np.array(list(saliency.MEASURES.values()))
+    for index, name in enumerate(names):
+        rest = [k for k in range(len(names)) if k != index]
+        without = fit([frames[k] for k in rest], [weight[k] for k in rest])
+        any_hit = [frame.overlap.max(initial=0.0) >= MIN_IOU for frame in frames[index]]
+        row = [float(np.mean(any_hit))]
+        row += [recall_of(frames[index], weights) for weights in (now, whole, without)]
+        table.setdefault(folder_of[index], []).append(row)
+        print(f"{name[:34]:34} {row[0]:6.2f} {row[1]:6.2f} {row[2]:6.2f} {row[3]:8.2f}")
+    for folder, rows in table.items():
+        mean = np.mean(rows, axis=0)
+        print(f"{Path(folder).name:34} " + " ".join(f"{value:6.3f}" for value in mean))
+    for name, value in zip(saliency.MEASURES, whole, strict=True):
+        print(f'    "{name}": {value:.2f},')
+
+
+def main() -> None:
+    """Parse, measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, help="labelled sequences, any layout")
+    parser.add_argument("--every", type=int, default=EVERY_FRAMES)
+    parser.add_argument("--fit", action="store_true", help="fit the weights of the ranking")
+    parser.add_argument("--out", type=Path, help="write the table as JSON")
+    arguments = parser.parse_args()
+    if arguments.fit:
+        print_fit(arguments.folders, arguments.every)
+        return
+    results = []
+    for folder in arguments.folders:
+        rows, spent_ms = [], []
+        for sequence in open_dataset(folder).sequences:
+            moving, spent = recall(sequence, arguments.every, motion=True)
+            still, _ = recall(sequence, arguments.every, motion=False)
+            print(f"{sequence.name[:40]:40} {moving:6.2f}  without motion {still:6.2f}", flush=True)
+            rows.append({"sequence": sequence.name, "recall": moving, "without_motion": still})
+            spent_ms += spent
+        mean = {
+            key: float(np.nanmean([row[key] for row in rows]))
+            for key in ("recall", "without_motion")
+        }
+        quartiles = [float(value) for value in np.percentile(spent_ms, [25, 50, 75])]
+        print(
+            f"{folder.name}: recall {mean['recall']:.3f}, without motion "
+            f"{mean['without_motion']:.3f}, {quartiles[1]:.0f} ms a frame "
+            f"({quartiles[0]:.0f} to {quartiles[2]:.0f})"
+        )
+        results.append({"folder": folder.name, **mean, "ms_a_frame": quartiles, "sequences": rows})
+    if arguments.out:
+        versions = {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "scipy": scipy.__version__,
+            "machine": platform.machine(),
+            "threads": os.environ.get("OMP_NUM_THREADS", "default"),
+        }
+        write_json(
+            arguments.out,
+            {"every": arguments.every, "count": COUNT, "versions": versions, "results": results},
+        )
+
+
+if __name__ == "__main__":
+    main()

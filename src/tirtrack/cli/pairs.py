@@ -1,0 +1,171 @@
+"""``tirtrack pairs``: look at unlabelled RGB-TIR pairs before distilling from them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tirtrack.pairs.inspect import Inspection, RecordingFacts
+    from tirtrack.pairs.source import PairSource
+
+app = typer.Typer(help="Look at unlabelled RGB-TIR pairs before distilling.", add_completion=False)
+
+SHEET_NAME = "contact_sheet.png"
+INSPECTION_NAME = "inspection.json"
+MANIFEST_NAME = "manifest.json"
+_LISTED_DAMAGED = 10
+
+
+class Way(StrEnum):
+    """How boxes are proposed."""
+
+    SALIENCY = "saliency"
+    CENTRE = "centre"
+    RANDOM = "random"
+    DETECTOR = "detector"
+
+
+@app.callback()
+def _group() -> None:
+    """Look at unlabelled RGB-TIR pairs before distilling."""
+
+
+@app.command("inspect")
+def inspect(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="SEQ with rgb/ and tir/ or rgb.mp4 and tir.mp4, or a folder of such.",
+        ),
+    ],
+    way: Annotated[Way, typer.Option(help="How to propose boxes.")] = Way.SALIENCY,
+    boxes: Annotated[
+        Path | None, typer.Option(help="For detector: a .csv table or a folder of text files.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="For detector: a YOLOX-type ONNX file.")
+    ] = None,
+    pairs: Annotated[
+        int, typer.Option(min=1, help="Pairs that get an offset and boxes, spread evenly.")
+    ] = 60,
+    tiles: Annotated[int, typer.Option(min=1, help="Pairs on the contact sheet.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of random boxes.")] = 0,
+    licence: Annotated[
+        str, typer.Option(help="Under which you hold the files; goes into the manifest.")
+    ] = "not stated",
+    out: Annotated[
+        Path | None, typer.Option(help="New folder; runs/pairs-NAME by default.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print inspection.json.")] = False,
+) -> None:
+    """Check pairs: sizes, depths, damage, offset between the modalities, proposed boxes.
+
+    Writes a contact sheet, the findings and a manifest of the files. Ends with 1 if a pair cannot
+    be used.
+    """
+    from tirtrack.cli.live import progress
+    from tirtrack.files import new_folder
+    from tirtrack.pairs import open_pairs
+    from tirtrack.pairs.inspect import inspect_pairs
+    from tirtrack.pairs.proposals import proposer
+
+    options = {"boxes": boxes, "model": model}
+    given = {name: value for name, value in options.items() if value is not None}
+    proposes = proposer(way.value, **given)
+    source = open_pairs(paths, licence=licence)
+    folder = new_folder(out or Path("runs") / f"pairs-{paths[0].resolve().name}", force=force)
+    with progress() as live:
+        found = inspect_pairs(source, proposes, seed=seed, sampled=pairs, progress=live)
+    _write(folder, source, found, tiles)
+    if as_json:
+        print(json.dumps(found.document(), ensure_ascii=False))
+    else:
+        for line in report_lines(found):
+            print(line)
+    print(f"written: {folder / SHEET_NAME}", file=sys.stderr)
+    if found.damaged:
+        raise typer.Exit(1)
+
+
+def _write(folder: Path, source: PairSource, found: Inspection, tiles: int) -> None:
+    from dataclasses import asdict
+
+    from PIL import Image
+
+    from tirtrack.files import atomic_path, write_json
+    from tirtrack.pairs.contact_sheet import contact_sheet
+
+    if found.proposals:
+        sheet = contact_sheet(source, found.proposals, count=tiles)
+        with atomic_path(folder / SHEET_NAME) as partial:
+            Image.fromarray(sheet).save(partial)
+    write_json(folder / INSPECTION_NAME, found.document())
+    write_json(folder / MANIFEST_NAME, {"format": 1, **asdict(source.manifest())})
+
+
+def report_lines(found: Inspection) -> list[str]:
+    """The findings as text."""
+    lines = [f"{found.name}: {found.pairs} pairs in {_count(len(found.recordings), 'recording')}"]
+    lines += [f"  {_recording_line(facts)}" for facts in found.recordings]
+    lines += ["", *_proposal_lines(found)]
+    if found.warnings:
+        lines += ["", *(f"warning: {warning}" for warning in found.warnings)]
+    if found.damaged:
+        lines += ["", "pairs that cannot be used:"]
+        lines += [f"  {damage.message}" for damage in found.damaged[:_LISTED_DAMAGED]]
+        more = len(found.damaged) - _LISTED_DAMAGED
+        if more > 0:
+            lines.append(f"  and {more} more, all in {INSPECTION_NAME}")
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _recording_line(facts: RecordingFacts) -> str:
+    kind = "video" if facts.is_video else "stills"
+    offset = facts.offset
+    measured = "offset not measured"
+    if offset.tested:
+        measured = f"offset not measurable in any of {offset.tested}"
+    if offset.usable:
+        measured = (
+            f"offset {offset.median_length:.1f} px ({offset.dx:+.1f}, {offset.dy:+.1f}), "
+            f"{offset.usable} of {offset.tested} usable"
+        )
+    return (
+        f"{facts.name}: {facts.pairs} {kind}, {_listed(facts.sizes)}, TIR "
+        f"{_listed(facts.tir_depths)}; {measured}"
+    )
+
+
+def _listed(counts: Any) -> str:
+    names = list(counts)
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} other sizes"
+
+
+def _proposal_lines(found: Inspection) -> list[str]:
+    rates = found.rates
+    kept = sum(rates.kept.values())
+    total = kept + sum(rates.rejected.values())
+    by_modality = ", ".join(f"{count} in {name}" for name, count in rates.kept.items())
+    lines = [
+        f"boxes by {rates.way} in {rates.pairs} pairs: {kept} of {total} kept "
+        f"({rates.accepted:.0%}): {by_modality or 'none'}"
+    ]
+    for reason, count in rates.rejected.items():
+        lines.append(f"  rejected, {reason}: {count} ({count / total:.1%})")
+    if rates.fallback_pairs:
+        lines.append(f"  random boxes instead: {_count(rates.fallback_pairs, 'pair')}")
+    if rates.empty_pairs:
+        lines.append(f"  no usable box: {_count(rates.empty_pairs, 'pair')}")
+    return lines

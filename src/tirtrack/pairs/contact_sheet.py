@@ -1,0 +1,176 @@
+"""A picture of pairs with what was proposed in them, for people to look at before they distil.
+
+Each tile shows RGB and TIR of one pair side by side. Boxes found in both modalities are green and
+drawn in both; what one modality found alone is drawn there alone; rejected ones are grey, dashed,
+with the reason. Numbers are ranks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tirtrack.boxes import Box
+from tirtrack.overlay import draw_boxes
+from tirtrack.pairs.proposals.base import FoundIn, ProposalSet
+from tirtrack.pairs.source import Pair, PairSource
+from tirtrack.thermal import to_display
+
+COLOURS = {FoundIn.BOTH: "#3ddc84", FoundIn.RGB: "#ffb000", FoundIn.TIR: "#35c8ff"}
+RANDOM_COLOUR = "#c9a6ff"
+REJECTED_COLOUR = "#b6bcc4"
+_GROUND = "#14181d"
+_INK = "#e8eaed"
+_FONT_SIZE = 13
+_CAPTION_PX = 22
+_GAP_PX = 6
+_MAX_REJECTED = 6
+_DASH_PX = 5
+
+
+def contact_sheet(
+    source: PairSource,
+    proposals: Mapping[int, ProposalSet],
+    *,
+    count: int = 8,
+    columns: int = 2,
+    image_width: int = 360,
+) -> np.ndarray:
+    """Some pairs with their boxes.
+
+    Args:
+        source: the pairs.
+        proposals: by index in the source; pairs that could not be read are left out.
+        count: at most so many tiles, spread evenly over ``proposals``.
+        columns: tiles side by side.
+        image_width: of one modality, in pixels of the sheet.
+
+    Returns:
+        ``[H,W,3]`` uint8 RGB.
+
+    Raises:
+        ValueError: there is nothing to show.
+    """
+    usable = [index for index, found in sorted(proposals.items()) if found.fault is None]
+    if not usable:
+        raise ValueError("there is no readable pair to show")
+    chosen = spread(usable, count)
+    tiles = [_tile(source[index], proposals[index], image_width) for index in chosen]
+    columns = min(columns, len(tiles))
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    width = columns * tiles[0].width + (columns + 1) * _GAP_PX
+    heights = [max(tile.height for tile in row) for row in rows]
+    height = _legend_height() + sum(heights) + (len(rows) + 1) * _GAP_PX
+    sheet = Image.new("RGB", (width, height), _GROUND)
+    _legend(sheet)
+    top = _legend_height() + _GAP_PX
+    for row, row_height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            sheet.paste(tile, (_GAP_PX + column * (tile.width + _GAP_PX), top))
+        top += row_height + _GAP_PX
+    return np.array(sheet)
+
+
+def spread(indices: Sequence[int], count: int) -> list[int]:
+    """At most ``count`` of them, evenly spread, the first and the last among them.
+
+    >>> spread(range(100), 3), spread([4, 7], 5)
+    ([0, 50, 99], [4, 7])
+    """
+    places = np.rint(np.linspace(0, len(indices) - 1, min(count, len(indices)))).astype(int)
+    return [indices[place] for place in places]
+
+
+def _tile(pair: Pair, found: ProposalSet, image_width: int) -> Image.Image:
+    height, width = pair.rgb.shape[:2]
+    zoom = image_width / width
+    image_height = max(round(height * zoom), 1)
+    tile = Image.new("RGB", (2 * image_width + 2, image_height + _CAPTION_PX), _GROUND)
+    for place, modality in enumerate((FoundIn.RGB, FoundIn.TIR)):
+        picture = to_display(pair.rgb if modality is FoundIn.RGB else pair.tir)
+        small = Image.fromarray(picture).resize(
+            (image_width, image_height), Image.Resampling.LANCZOS
+        )
+        drawn = _with_boxes(np.array(small), found, modality, zoom)
+        tile.paste(Image.fromarray(drawn), (place * (image_width + 2), _CAPTION_PX))
+    draw = ImageDraw.Draw(tile)
+    draw.text((4, 3), _shortened(pair.key), font=_font(), fill=_INK)
+    counts = _counts(found)
+    draw.text((tile.width - 4, 3), counts, font=_font(), fill=_INK, anchor="ra")
+    return tile
+
+
+def _shortened(key: str, most: int = 48) -> str:
+    return key if len(key) <= most else f"...{key[-most + 3 :]}"
+
+
+def _counts(found: ProposalSet) -> str:
+    random = " (random)" if found.kept and found.kept[0].way == "random" else ""
+    boxes = "1 box" if len(found.kept) == 1 else f"{len(found.kept)} boxes"
+    return f"{boxes}{random}, {len(found.rejected)} rejected"
+
+
+def _with_boxes(
+    picture: np.ndarray, found: ProposalSet, modality: FoundIn, zoom: float
+) -> np.ndarray:
+    shown = []
+    for rank, proposal in enumerate(found.kept, 1):
+        if proposal.found_in in (modality, FoundIn.BOTH):
+            colour = RANDOM_COLOUR if proposal.way == "random" else COLOURS[proposal.found_in]
+            shown.append((scaled(proposal.box, zoom), colour, str(rank)))
+    return draw_boxes(_with_rejected(picture, found, modality, zoom), shown[::-1], line=2)
+
+
+def _with_rejected(
+    picture: np.ndarray, found: ProposalSet, modality: FoundIn, zoom: float
+) -> np.ndarray:
+    canvas = Image.fromarray(picture)
+    draw = ImageDraw.Draw(canvas)
+    for rejection in found.rejected[:_MAX_REJECTED]:
+        if rejection.box.is_finite():
+            box = scaled(rejection.box, zoom)
+            _dashed(draw, box)
+            if modality is FoundIn.RGB:
+                draw.text((box.x + 2, box.y + 1), rejection.reason, font=_font(10), fill=_INK)
+    return np.array(canvas)
+
+
+def _dashed(draw: ImageDraw.ImageDraw, box: Box) -> None:
+    right, bottom = box.x + box.w, box.y + box.h
+    for x in np.arange(box.x, right, 2 * _DASH_PX):
+        for y in (box.y, bottom):
+            draw.line([(x, y), (min(x + _DASH_PX, right), y)], fill=REJECTED_COLOUR)
+    for y in np.arange(box.y, bottom, 2 * _DASH_PX):
+        for x in (box.x, right):
+            draw.line([(x, y), (x, min(y + _DASH_PX, bottom))], fill=REJECTED_COLOUR)
+
+
+def scaled(box: Box, zoom: float) -> Box:
+    """A box in a picture that is ``zoom`` times as large."""
+    return Box(box.x * zoom, box.y * zoom, box.w * zoom, box.h * zoom)
+
+
+def _legend_height() -> int:
+    return _CAPTION_PX
+
+
+def _legend(sheet: Image.Image) -> None:
+    draw = ImageDraw.Draw(sheet)
+    x = float(_GAP_PX)
+    entries = [
+        ("left RGB, right TIR", _INK),
+        ("found in both", COLOURS[FoundIn.BOTH]),
+        ("RGB alone", COLOURS[FoundIn.RGB]),
+        ("TIR alone", COLOURS[FoundIn.TIR]),
+        ("drawn at random", RANDOM_COLOUR),
+        ("rejected", REJECTED_COLOUR),
+    ]
+    for text, colour in entries:
+        draw.text((x, 5), text, font=_font(), fill=colour)
+        x += _font().getlength(text) + 3 * _GAP_PX
+
+
+def _font(size: int = _FONT_SIZE) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

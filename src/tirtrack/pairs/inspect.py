@@ -1,0 +1,273 @@
+"""What a source of pairs holds, measured before anyone distils from it.
+
+Every pair is read once, so every damaged file is found and named; offset and proposals are measured
+on pairs spread evenly over the source. Nothing here changes a file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tirtrack.errors import PairsError
+from tirtrack.pairs.contact_sheet import spread
+from tirtrack.pairs.proposals.base import ProposalSet, Proposer
+from tirtrack.pairs.proposals.random import Random
+from tirtrack.pairs.proposals.registry import Neighbours, is_fallback, with_fallback
+from tirtrack.pairs.registration import (
+    WARN_OFFSET_PX,
+    Offset,
+    OffsetSummary,
+    measure_offset,
+    summarise,
+)
+from tirtrack.pairs.source import Pair, PairSource, Recording
+from tirtrack.progress import Progress, silent
+
+SAMPLED_PAIRS = 60
+MIN_USABLE_SHARE = 0.5
+MIN_PAIRS = 20
+
+
+@dataclass(frozen=True)
+class RecordingFacts:
+    """One recording.
+
+    Attributes:
+        name: as in the source.
+        pairs: in all.
+        is_video: neighbours are neighbours in time.
+        sizes: ``WIDTHxHEIGHT`` of the common grid, with how many pairs have it.
+        tir_depths: type of the TIR samples, with how many pairs have it.
+        tir_resampled_from: size of TIR as stored where it was brought onto the RGB grid.
+        offset: between the modalities, pixels of the frame.
+    """
+
+    name: str
+    pairs: int
+    is_video: bool
+    sizes: Mapping[str, int]
+    tir_depths: Mapping[str, int]
+    tir_resampled_from: str | None
+    offset: OffsetSummary
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A pair that cannot be used, and why."""
+
+    index: int
+    message: str
+
+
+@dataclass(frozen=True)
+class ProposalRates:
+    """What a way of proposing yields.
+
+    Attributes:
+        way: its name.
+        pairs: looked at.
+        kept: boxes, by the modality in which they were found.
+        rejected: boxes, by reason.
+        fallback_pairs: pairs in which it found nothing usable, so that random boxes stand there.
+        empty_pairs: pairs without any usable box.
+    """
+
+    way: str
+    pairs: int
+    kept: Mapping[str, int]
+    rejected: Mapping[str, int]
+    fallback_pairs: int
+    empty_pairs: int
+
+    @property
+    def accepted(self) -> float:
+        """Share of the proposed boxes that were kept; 0 where none was proposed."""
+        kept, rejected = sum(self.kept.values()), sum(self.rejected.values())
+        return kept / (kept + rejected) if kept else 0.0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything that :func:`inspect_pairs` found.
+
+    Attributes:
+        name: of the source.
+        pairs: in all, damaged ones counted.
+        recordings: one entry each.
+        damaged: all pairs that cannot be used.
+        offset: between the modalities, over all sampled pairs.
+        rates: of the proposals in the sampled pairs.
+        warnings: what the user should change or know, one sentence each.
+        proposals: of the sampled pairs, by index; for the contact sheet.
+    """
+
+    name: str
+    pairs: int
+    recordings: Sequence[RecordingFacts]
+    damaged: Sequence[Damage]
+    offset: OffsetSummary
+    rates: ProposalRates
+    warnings: Sequence[str]
+    proposals: Mapping[int, ProposalSet] = field(repr=False)
+
+    def document(self) -> dict[str, Any]:
+        """The same for JSON, without the boxes."""
+        return {
+            "format": 1,
+            "name": self.name,
+            "pairs": self.pairs,
+            "usable_pairs": self.pairs - len(self.damaged),
+            "recordings": [asdict(facts) for facts in self.recordings],
+            "damaged": [asdict(damage) for damage in self.damaged],
+            "offset": asdict(self.offset),
+            "proposals": {**asdict(self.rates), "accepted": round(self.rates.accepted, 4)},
+            "warnings": list(self.warnings),
+        }
+
+
+def proposal_rates(found: Sequence[ProposalSet], way: str) -> ProposalRates:
+    """Counts over the boxes of some pairs; unreadable pairs are not counted."""
+    readable = [one for one in found if one.fault is None]
+    kept = Counter(str(box.found_in) for one in readable for box in one.kept)
+    rejected = Counter(str(box.reason) for one in readable for box in one.rejected)
+    return ProposalRates(
+        way=way,
+        pairs=len(readable),
+        kept=dict(kept.most_common()),
+        rejected=dict(rejected.most_common()),
+        fallback_pairs=sum(is_fallback(one, way) for one in readable),
+        empty_pairs=sum(not one.kept for one in readable),
+    )
+
+
+def inspect_pairs(
+    source: PairSource,
+    way: Proposer,
+    *,
+    seed: int = 0,
+    sampled: int = SAMPLED_PAIRS,
+    progress: Progress = silent,
+) -> Inspection:
+    """Look at every pair, and closely at some.
+
+    Args:
+        source: the pairs.
+        way: how to propose boxes.
+        seed: of proposers that draw.
+        sampled: how many pairs get an offset and proposals, spread evenly.
+        progress: told after every pair.
+    """
+    chosen = set(spread(range(len(source)), sampled))
+    proposals: dict[int, ProposalSet] = {}
+    tallies: list[_Tally] = []
+    done = 0
+    for recording in source.recordings().values():
+        tally = _Tally(recording)
+        tallies.append(tally)
+        for position, index in enumerate(recording.indices):
+            pair = tally.read(source, index)
+            if pair is not None and index in chosen:
+                tally.offsets.append(measure_offset(pair.rgb, pair.tir))
+                neighbours = Neighbours(source, recording, position)
+                rng = np.random.default_rng([seed, 0, index])
+                found = way.propose(pair, neighbours, rng)
+                proposals[index] = with_fallback(pair, found, Random(), rng)
+            done += 1
+            progress("reading pairs", done, len(source))
+    damaged = [damage for tally in tallies for damage in tally.damaged]
+    facts = [tally.facts() for tally in tallies]
+    offset = summarise([offset for tally in tallies for offset in tally.offsets])
+    rates = proposal_rates(list(proposals.values()), way.name)
+    return Inspection(
+        name=source.name,
+        pairs=len(source),
+        recordings=facts,
+        damaged=damaged,
+        offset=offset,
+        rates=rates,
+        warnings=_warnings(len(source), damaged, facts, rates),
+        proposals=proposals,
+    )
+
+
+class _Tally:
+    """What is counted while a recording is read."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._sizes: Counter[str] = Counter()
+        self._depths: Counter[str] = Counter()
+        self._resampled_from: str | None = None
+        self.offsets: list[Offset] = []
+        self.damaged: list[Damage] = []
+
+    def read(self, source: PairSource, index: int) -> Pair | None:
+        """A pair, counted; ``None`` if it cannot be used."""
+        try:
+            pair = source[index]
+        except PairsError as error:
+            self.damaged.append(Damage(index, str(error)))
+            return None
+        height, width = pair.rgb.shape[:2]
+        self._sizes[f"{width}x{height}"] += 1
+        self._depths[str(pair.tir.dtype)] += 1
+        if pair.tir_stored_wh is not None:
+            self._resampled_from = "{}x{}".format(*pair.tir_stored_wh)
+        return pair
+
+    def facts(self) -> RecordingFacts:
+        """The recording's entry."""
+        return RecordingFacts(
+            name=self._recording.name,
+            pairs=len(self._recording.indices),
+            is_video=self._recording.is_video,
+            sizes=dict(self._sizes.most_common()),
+            tir_depths=dict(self._depths.most_common()),
+            tir_resampled_from=self._resampled_from,
+            offset=summarise(self.offsets),
+        )
+
+
+def _warnings(
+    pairs: int, damaged: Sequence[Damage], facts: Sequence[RecordingFacts], rates: ProposalRates
+) -> list[str]:
+    """What the user should change or know, the worst first."""
+    found = []
+    if damaged:
+        found.append(
+            f"{len(damaged)} of {pairs} pairs cannot be used; repair or remove them (listed below)"
+        )
+    for one in facts:
+        if one.offset.too_large:
+            found.append(
+                f"{one.name}: the modalities lie {one.offset.median_length:.1f} px apart (RGB = "
+                f"TIR {one.offset.dx:+.1f} right, {one.offset.dy:+.1f} down), more than "
+                f"{WARN_OFFSET_PX:g}; register the pairs first, or boxes of one will miss the "
+                "object in the other"
+            )
+        if one.tir_resampled_from:
+            found.append(
+                f"{one.name}: TIR was resampled from {one.tir_resampled_from} onto the RGB grid"
+            )
+    total = sum(one.offset.tested for one in facts)
+    usable = sum(one.offset.usable for one in facts)
+    if total and usable < MIN_USABLE_SHARE * total:
+        found.append(
+            f"only {usable} of {total} pairs share enough outlines to measure their offset; look "
+            "at the contact sheet whether they show the same scene"
+        )
+    if pairs < MIN_PAIRS:
+        found.append(
+            f"{pairs} pairs are few to distil from; more scenes help more than more frames"
+        )
+    if rates.fallback_pairs:
+        found.append(
+            f"{rates.way} found nothing in {rates.fallback_pairs} of {rates.pairs} pairs; random "
+            "boxes stand there"
+        )
+    return found
