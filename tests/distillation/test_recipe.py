@@ -1,0 +1,184 @@
+"""Recipes as files: strict, complete, and every fault with file and line."""
+
+from __future__ import annotations
+
+import pytest
+
+from tirtrack.distillation.recipe import (
+    CrossModalRecipe,
+    SupervisedRecipe,
+    TrackerRecipe,
+    dump_recipe,
+    load_recipe,
+    parse_value,
+    recipe_names,
+)
+from tirtrack.distillation.settings import Direction, Modality
+from tirtrack.errors import RecipeError
+from tirtrack.trackers.presets import preset
+
+
+def test_every_control_of_the_feasibility_study_is_a_recipe():
+    wanted = {
+        *("mixed", "published", "distill", "e_RR", "g_bn", "h1", "h2", "h2_rgbbox", "i_fake"),
+        *("f", "f_grey", "k_floor", "k_stretch", "k_rate_low", "k_rate_high"),
+    }
+    assert wanted <= set(recipe_names())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_shipped_recipe_reads_back_from_its_resolved_form(name, tmp_path):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.summary
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(dump_recipe(recipe), encoding="utf-8")
+    assert load_recipe(resolved) == recipe
+
+
+def test_mixed_is_what_the_specification_says():
+    mixed = load_recipe("mixed")
+    assert mixed == CrossModalRecipe(name="mixed", summary=mixed.summary)
+    assert mixed.directions == {
+        Direction.TIR_TO_TIR: 0.5,
+        Direction.RGB_TO_TIR: 0.25,
+        Direction.TIR_TO_RGB: 0.25,
+    }
+    assert [term.name for term in mixed.terms] == ["cross_supervision"]
+    assert (mixed.negatives, mixed.teacher.min_iou, mixed.teacher.min_probability) == (
+        0.2,
+        0.5,
+        0.98,
+    )
+    training = mixed.training
+    assert (training.optimiser, training.rate, training.weight_decay) == ("adamw", 1e-4, 1e-4)
+    assert (training.steps, training.batch, training.warm_up, training.clip_norm) == (
+        200,
+        16,
+        20,
+        10.0,
+    )
+
+
+def test_controls_say_what_they_exclude():
+    assert set(load_recipe("e_RR").directions) == {Direction.RGB_TO_RGB}
+    h2 = load_recipe("h2")
+    assert h2.proposals.modalities == [Modality.TIR]
+    assert (set(h2.directions), h2.teacher.modality) == ({Direction.TIR_TO_TIR}, Modality.TIR)
+    assert load_recipe("h1").teacher.modality is Modality.TIR
+    assert not load_recipe("h1").augmentation.tir.is_identity
+    g_bn = load_recipe("g_bn").training
+    assert (g_bn.steps, g_bn.batch_norm) == (0, "re_estimate")
+    assert isinstance(load_recipe("f"), SupervisedRecipe)
+    assert load_recipe("f_grey").augmentation.grey == 1.0
+    assert load_recipe("f_grey").training == load_recipe("f").training
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("k_")])
+def test_tracker_controls_name_settings_that_a_tracker_has(name):
+    recipe = load_recipe(name)
+    assert isinstance(recipe, TrackerRecipe)
+    settings = preset(recipe.preset, "nanotrack-v3")
+    assert set(recipe.overrides) <= set(type(settings).model_fields)
+
+
+FAULTS = {
+    "misspelt key": (
+        "based_on: mixed\ntrainng: {}\n",
+        'line 2: unknown key "trainng"; did you mean "training"?',
+    ),
+    "misspelt inner key": (
+        "based_on: mixed\ntraining:\n  stps: 3\n",
+        'line 3: unknown key "stps"; did you mean "steps"?',
+    ),
+    "misspelt key of a term": (
+        "based_on: mixed\nterms:\n  - {name: score, wieght: 2}\n",
+        'line 3: unknown key "wieght"; did you mean "weight"?',
+    ),
+    "unknown term": (
+        "based_on: mixed\nterms:\n  - name: scores\n",
+        'line 3: terms.0.name: unknown value "scores"; did you mean "score"?',
+    ),
+    "unknown direction": (
+        "based_on: mixed\n\ndirections: {tir_tir: 1}\n",
+        'line 3: directions.tir_tir: unknown value "tir_tir"; did you mean "tir_to_tir"?',
+    ),
+    "another type": (
+        "based_on: mixed\ntraining:\n  steps: many\n",
+        "line 3: training.steps: input should be a valid integer",
+    ),
+    "out of bounds": (
+        "training:\n  rate: -1e-4\n",
+        "line 2: training.rate: input should be greater than 0, got -0.0001",
+    ),
+    "unknown base": (
+        "based_on: mixd\n",
+        'line 1: no recipe is called "mixd"; did you mean "mixed"',
+    ),
+    "circle": ("based_on: recipe.yaml\n", "is based on itself"),
+    "other kind": ("kind: tracker\nbased_on: mixed\n", "based on another kind"),
+    "unknown kind": ("kind: crossmodal\n", 'did you mean "cross_modal"?'),
+    "twice": ("pool: 3\npool: 4\n", 'line 2: "pool" stands there twice'),
+    "no terms": ("terms: []\n", "training has steps and no term"),
+    "no mapping": ("- mixed\n", "holds no settings"),
+    "not YAML": ("a: [\n", "is not plain YAML"),
+    "code": ("a: !!python/object/apply:os.system ['true']\n", "is not plain YAML"),
+    "anchors": ("a: &a [1, 2]\nb: [*a, *a]\n", "uses anchors"),
+    "deep": ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+    "batch norm of TIR without TIR": (
+        "kind: supervised\ntraining: {batch_norm: re_estimate}\n",
+        "must be frozen or train",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_names_file_and_line(tmp_path, text, sentence):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert "recipe.yaml" in str(caught.value)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_names_and_missing_files_are_told_apart(tmp_path):
+    with pytest.raises(RecipeError, match=r'no recipe is called "published_"; did you mean "publ'):
+        load_recipe("published_")
+    with pytest.raises(RecipeError, match="there is no such file"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "huge.yaml"
+    path.write_bytes(b"a" * 200_000)
+    with pytest.raises(RecipeError, match="has 200000 bytes"):
+        load_recipe(path)
+
+
+def test_a_recipe_is_its_difference_to_another(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "based_on: h1\ntraining: {steps: 7, rate: 3e-5}\ndirections: {rgb_to_tir: 1}\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "more.yaml").write_text("based_on: mine.yaml\npool: 5\n", encoding="utf-8")
+    more, h1 = load_recipe(tmp_path / "more.yaml"), load_recipe("h1")
+    assert (more.name, more.summary, more.pool) == ("more", "", 5)
+    assert (more.training.steps, more.training.rate) == (7, 3e-5)
+    assert more.training.batch == h1.training.batch
+    assert more.directions == {Direction.RGB_TO_TIR: 1.0}  # open mappings are replaced whole
+    assert more.teacher == h1.teacher
+
+
+def test_changes_are_checked_like_a_file():
+    recipe = load_recipe("mixed", changes={"training.rate": 1e-3, "teacher.require": False})
+    assert (recipe.training.rate, recipe.teacher.require) == (1e-3, False)
+    with pytest.raises(RecipeError, match=r'unknown key "training.stps"; did you mean "steps"'):
+        load_recipe("mixed", changes={"training.stps": 3})
+
+
+def test_values_on_the_command_line_are_read_as_in_a_file():
+    assert parse_value("1e-4") == 1e-4
+    assert parse_value("true") is True
+    assert parse_value("{tir_to_tir: 1}") == {"tir_to_tir": 1}
