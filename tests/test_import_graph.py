@@ -38,8 +38,9 @@ ALLOWED = {
     "_api": GROUND
     | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
 }
+ALLOWED["tracking"] = GROUND | {"evaluation", "pairs", "trackers", "weights"}
 ALLOWED["demo"] = ALLOWED["_api"] | {"report"}
-ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "_api"}
+ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking", "_api"}
 
 
 def parts() -> list[str]:
@@ -53,8 +54,8 @@ def sources(part: str) -> list[Path]:
     return [module] if module.is_file() else sorted((ROOT / part).rglob("*.py"))
 
 
-def imported_by(source: Path) -> set[str]:
-    """The parts of tirtrack that a file imports, at its top or inside a function."""
+def imports_of(source: Path) -> set[str]:
+    """Dotted names that a file imports, at its top or inside a function."""
     tree = ast.parse(source.read_text(encoding="utf-8"))
     names: set[str] = set()
     for node in ast.walk(tree):
@@ -63,9 +64,23 @@ def imported_by(source: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{source}: relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imported_by(source: Path) -> set[str]:
+    """The parts of tirtrack that a file imports."""
+    names = imports_of(source)
     known = set(parts())
     found = {name.split(".")[1] for name in names if name.startswith("tirtrack.")}
     return found & known
+
+
+def modules_of_distillation(source: Path) -> set[str]:
+    """The modules of ``tirtrack.distillation`` that a file imports."""
+    known = {path.stem for path in (ROOT / "distillation").glob("*.py")} - {"__init__"}
+    prefix = "tirtrack.distillation."
+    names = {name.removeprefix(prefix) for name in imports_of(source) if name.startswith(prefix)}
+    return {name.split(".")[0] for name in names} & known
 
 
 @pytest.mark.parametrize("part", parts())
@@ -79,11 +94,21 @@ def test_a_part_uses_only_what_lies_below_it(part):
     assert wrong == set()
 
 
-def test_only_supervised_training_reads_labelled_data_in_distillation():
-    reading = {
-        source.stem for source in sources("distillation") if "datasets" in imported_by(source)
-    }
-    assert {name for name in reading if not name.startswith("supervised")} == set()
+def test_distillation_from_pairs_never_reaches_labelled_data():
+    reached = {"run"}
+    while True:
+        more = {
+            name
+            for module in reached
+            for name in modules_of_distillation(ROOT / "distillation" / f"{module}.py")
+        }
+        if more <= reached:
+            break
+        reached |= more
+    assert {"cross_modal", "batches", "pool", "stages"} <= reached
+    for module in sorted(reached):
+        source = ROOT / "distillation" / f"{module}.py"
+        assert "datasets" not in imported_by(source), source.name
 
 
 def test_networks_know_nothing_of_frames_or_trackers():

@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tirtrack._api import distill, evaluate, frames, load, score, track, train
+    from tirtrack._api import evaluate, load, score
     from tirtrack.boxes import Box
+    from tirtrack.distillation.run import distill
+    from tirtrack.distillation.supervised import train
     from tirtrack.errors import (
         DatasetError,
         FrameError,
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
+    from tirtrack.media import frames
     from tirtrack.trackers.base import Reason, Status, Tracker, TrackState
+    from tirtrack.tracking import track
 
     __version__: str
 
@@ -55,8 +59,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "tirtrack._api": ("distill", "evaluate", "frames", "load", "score", "track", "train"),
+    "tirtrack._api": ("evaluate", "load", "score"),
     "tirtrack.boxes": ("Box",),
+    "tirtrack.distillation.run": ("distill",),
+    "tirtrack.distillation.supervised": ("train",),
     "tirtrack.errors": (
         "DatasetError",
         "FrameError",
@@ -69,7 +75,9 @@ _HOMES = {
         "TrainingError",
         "WeightsError",
     ),
+    "tirtrack.media": ("frames",),
     "tirtrack.trackers.base": ("Reason", "Status", "TrackState", "Tracker"),
+    "tirtrack.tracking": ("track",),
 }
 
 

@@ -24,6 +24,7 @@ from tirtrack.report.content import (
 )
 from tirtrack.report.film import film_strips, result_file
 from tirtrack.report.page import render
+from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.plots import curve_plots
 from tirtrack.report.results import EvaluationResult, evaluation_folder, read_result
 from tirtrack.report.training import distillation_section, run_folders
@@ -104,6 +105,7 @@ def report_content(
     return ReportContent(
         title=title or _title(sections),
         evaluations=tuple(sections),
+        pairs=pairs_section([*(folder / FOLDER for folder in folders), *runs[:1]]),
         distillation=distillation_section(runs[0]) if len(runs) == 1 else None,
         provenance=provenance([section.result for section in sections], command=command),
     )
@@ -239,7 +241,7 @@ def as_json(content: ReportContent) -> dict[str, Any]:
 def _section_as_json(section: PairsSection | DistillationSection | None) -> dict[str, Any] | None:
     if section is None:
         return None
-    kept = {"facts": dict(section.facts), "rejections": dict(section.rejections)}
-    if isinstance(section, DistillationSection):
-        kept["agreement"] = {key: dict(cells) for key, cells in section.agreement.items()}
-    return kept
+    if isinstance(section, PairsSection):
+        return {"facts": dict(section.facts), "rejections": dict(section.rejections)}
+    agreement = {key: dict(cells) for key, cells in section.agreement.items()}
+    return {"facts": dict(section.facts), "agreement": agreement}

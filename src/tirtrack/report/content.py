@@ -139,13 +139,15 @@ class PairsSection:
 
     Attributes:
         facts: label to text, in the order of the page.
-        rejections: reason to count, over all pairs.
+        rejections: reason to count.
+        counted_over: which pairs the rejections were counted in.
         sheets: contact sheets.
         cautions: short sentences, such as a large offset between the modalities.
     """
 
     facts: Mapping[str, str]
     rejections: Mapping[str, int] = field(default_factory=dict)
+    counted_over: str = ""
     sheets: tuple[Picture, ...] = ()
     cautions: tuple[str, ...] = ()
 
@@ -156,9 +158,9 @@ class DistillationSection:
 
     facts: Mapping[str, str]
     curves: tuple[Picture, ...] = ()
-    rejections: Mapping[str, int] = field(default_factory=dict)
     agreement: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     agreement_note: str = ""
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

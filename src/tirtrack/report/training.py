@@ -1,12 +1,18 @@
-"""The run folder of a distillation as a part of the page: facts, loss curves, rejections."""
+"""The run folder of a distillation as a part of the page: facts, loss curves, held-back signal.
+
+Read with tolerance for what is missing (a run that was stopped has no summary yet) and none for
+what is damaged.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tirtrack.errors import DatasetError
 from tirtrack.report.content import DistillationSection, Picture
@@ -14,6 +20,77 @@ from tirtrack.report.plots import loss_plot
 
 LOG_NAME = "log.jsonl"
 SUMMARY_NAME = "summary.json"
+RECIPE_NAME = "recipe.yaml"
+NO_PROOF = (
+    "A signal without labels says whether the student, on TIR, finds what the teacher finds on "
+    "RGB. In earlier work it did not follow the true gain; only labelled TIR decides."
+)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Harvest(_Part):
+    """What the proposals yielded."""
+
+    pairs: int = 0
+    boxes: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    fallback_pairs: int = 0
+    unreadable_pairs: int = 0
+
+
+class PassRate(_Part):
+    """How many samples the teacher found again."""
+
+    way: str
+    found_in: str
+    samples: int
+    passed: int
+
+
+class Signal(_Part):
+    """One label-free number of baseline and student, and their difference."""
+
+    baseline: float
+    student: float
+    difference: float
+    low: float
+    high: float
+
+
+class HeldBack(_Part):
+    """Agreement on held-back pairs."""
+
+    samples: int
+    scenes: int
+    with_teacher: Signal | None = None
+    with_box: Signal | None = None
+    centre: Signal | None = None
+
+
+class Summary(_Part):
+    """``summary.json`` of a distillation, as far as the page shows it."""
+
+    recipe: str
+    seed: int | None = None
+    split: str = ""
+    harvest: Harvest = Harvest()
+    pass_rates: list[PassRate] = []
+    samples: dict[str, int] = {}
+    steps: int = 0
+    held_back: HeldBack | None = None
+    verdict: str = ""
+    warnings: list[str] = []
+    seconds: dict[str, float] = {}
+
+
+_SIGNALS = {
+    "with_teacher": "overlap with the teacher's box",
+    "with_box": "overlap with the pseudo-box",
+    "centre": "distance of the centre, cells (less is better)",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +109,25 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(log.parent for log in folder.glob(f"*/{LOG_NAME}"))
 
 
+def read_summary(run: Path) -> Summary | None:
+    """What the run says of itself; ``None`` before its end.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    file = run / SUMMARY_NAME
+    if not file.is_file():
+        return None
+    try:
+        return Summary.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, ValidationError) as error:
+        raise DatasetError(
+            f"is no summary of a distillation ({' '.join(str(error).split())[:120]})",
+            file,
+            "the file is damaged: take the run folder out, or distil again",
+        ) from error
+
+
 def read_log(run: Path) -> list[LossRow]:
     """The rows of the loss log.
 
@@ -41,6 +137,8 @@ def read_log(run: Path) -> list[LossRow]:
         DatasetError: the log cannot be read; names the line.
     """
     file = run / LOG_NAME
+    if not file.is_file():
+        return []
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     rows = []
     for number, line in enumerate(lines, start=1):
@@ -79,6 +177,55 @@ def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
 
 def distillation_section(run: Path) -> DistillationSection:
     """A run folder as a part of the page."""
-    rows = read_log(run)
-    facts = {"steps": str(rows[-1].step)} if rows else {}
-    return DistillationSection(facts=facts, curves=loss_curves(rows))
+    rows, summary = read_log(run), read_summary(run)
+    curves = loss_curves(rows)
+    if summary is None:
+        done = str(rows[-1].step) if rows else "none"
+        return DistillationSection({"steps": f"{done}; the run has not ended"}, curves)
+    facts = {
+        "recipe": summary.recipe,
+        "steps": str(summary.steps),
+        "samples": listed(summary.samples),
+        "held back": summary.split,
+        "found again by the teacher": _pass_rates(summary.pass_rates),
+        "without labels": summary.verdict,
+    }
+    return DistillationSection(
+        facts={label: text for label, text in facts.items() if text},
+        curves=curves,
+        agreement=_agreement(summary.held_back),
+        agreement_note=NO_PROOF,
+        cautions=tuple(summary.warnings),
+    )
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """Counts as a line of text.
+
+    >>> listed({"in tir": 3, "in rgb": 2})
+    '3 in tir, 2 in rgb'
+    """
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _pass_rates(rates: Sequence[PassRate]) -> str:
+    return "; ".join(
+        f"{one.passed} of {one.samples} boxes of {one.way} in {one.found_in}" for one in rates
+    )
+
+
+def _agreement(held_back: HeldBack | None) -> dict[str, dict[str, str]]:
+    if held_back is None:
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for key, label in _SIGNALS.items():
+        one: Signal | None = getattr(held_back, key)
+        if one is not None:
+            found[label] = {
+                "baseline": f"{one.baseline:.3f}",
+                "student": f"{one.student:.3f}",
+                "difference [95 % interval]": (
+                    f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+                ),
+            }
+    return found

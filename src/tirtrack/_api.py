@@ -1,0 +1,115 @@
+"""The verbs of the package that need a line of their own to be easy to call.
+
+The others (``track``, ``distill``, ``train``, ``frames``) are public as they stand in their homes;
+see ``tirtrack/__init__.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tirtrack.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from tirtrack.evaluation.scoring import Comparison
+    from tirtrack.trackers.base import Tracker
+
+
+def load(
+    weights: str | Path,
+    *,
+    preset: str | None = None,
+    engine: str = "onnx",
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Tracker:
+    """A tracker, ready for ``init(frame, box)`` and then ``update(frame)``.
+
+    Args:
+        weights: a name of ``tirtrack weights list``, or a ``.safetensors`` file.
+        preset: online settings; those that the weights name when ``None``.
+        engine: ``onnx`` (fast) or ``torch``.
+        overrides: settings that differ from the preset.
+        seed: of what a tracker draws.
+
+    Raises:
+        WeightsError: the weights are unknown or damaged.
+        RecipeError: the preset, engine or a setting is unknown.
+    """
+    from tirtrack.trackers.loading import load_tracker
+
+    return load_tracker(weights, preset=preset, engine=engine, overrides=overrides, seed=seed)
+
+
+def evaluate(
+    trackers: Sequence[str | Path],
+    dataset: str | Path,
+    out: str | Path,
+    *,
+    protocol: str | None = None,
+    preset: str | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Comparison:
+    """Run trackers over a labelled data set, write their results and ``result.json``, compare.
+
+    Args:
+        trackers: names or files of weights; ``NAME@PRESET`` for another preset.
+        dataset: the folder of a labelled data set.
+        out: a new folder.
+        protocol: its id; the data set's own by default.
+        preset: of all trackers that name none.
+        workers: processes of one thread each.
+        seed: of trackers and of the bootstrap.
+        force: replace what is at ``out``.
+        progress: told in frames.
+
+    Raises:
+        RequestError: something that was asked for is unknown; nothing was written.
+        RunError: a run failed; what was finished is kept.
+    """
+    from tirtrack.datasets import open_dataset
+    from tirtrack.evaluation import runner
+
+    specs = [runner.TrackerSpec.of(str(one), preset=preset) for one in trackers]
+    return runner.evaluate(
+        specs,
+        open_dataset(dataset),
+        Path(out),
+        protocol=protocol,
+        workers=workers,
+        seed=seed,
+        force=force,
+        progress=progress,
+    )
+
+
+def score(
+    results: Sequence[str | Path],
+    dataset: str | Path,
+    *,
+    protocol: str | None = None,
+    seed: int = 0,
+) -> Comparison:
+    """Scores of result files that exist already, and how they compare.
+
+    Args:
+        results: folders of ``TRACKER/SEQUENCE.txt``.
+        dataset: the folder of the annotation; frames are not needed.
+        protocol: its id; the data set's own by default.
+        seed: of the bootstrap.
+
+    Raises:
+        DatasetError: a result is missing, damaged, or of another length.
+        RequestError: the protocol is unknown.
+    """
+    from tirtrack.datasets import open_dataset
+    from tirtrack.evaluation import protocols, scoring
+
+    opened = open_dataset(dataset, with_frames=False)
+    runs = scoring.read_runs([Path(one) for one in results], opened)
+    return scoring.score_runs(runs, opened, protocols.get(protocol or opened.protocol), seed=seed)

@@ -1,0 +1,206 @@
+"""What is known of the unlabelled pairs: an inspection, a run's harvest, the contact sheet.
+
+``tirtrack pairs inspect`` leaves ``inspection.json`` and ``contact_sheet.png``; a distillation
+leaves counts over all pairs that it trained on. Either alone is enough.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tirtrack.errors import DatasetError
+from tirtrack.report.content import PairsSection, Picture
+from tirtrack.report.training import Summary, listed, read_summary
+
+INSPECTION_NAME = "inspection.json"
+SHEET_NAME = "contact_sheet.png"
+FOLDER = "pairs"
+SHEET_WIDTH = 1140
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Offset(_Part):
+    """How far the modalities lie apart, in pixels, over the pairs that could be measured."""
+
+    tested: int = 0
+    usable: int = 0
+    median_length: float = 0.0
+
+
+class RecordingFacts(_Part):
+    """One recording."""
+
+    name: str
+    pairs: int
+    is_video: bool = False
+    sizes: dict[str, int] = {}
+    tir_depths: dict[str, int] = {}
+
+
+class Rates(_Part):
+    """What the proposals yield in the pairs that were looked at."""
+
+    way: str
+    pairs: int = 0
+    kept: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+
+
+class InspectionFile(_Part):
+    """``inspection.json``, as far as the page shows it."""
+
+    name: str
+    pairs: int
+    usable_pairs: int
+    recordings: list[RecordingFacts] = []
+    offset: Offset = Offset()
+    proposals: Rates | None = None
+    warnings: list[str] = []
+
+
+def pairs_section(folders: Iterable[Path]) -> PairsSection | None:
+    """The part of the page about pairs, from the first inspection and the first run at hand.
+
+    Args:
+        folders: of an inspection, of a run, or both; those without either are passed over.
+
+    Returns:
+        ``None`` where there is neither.
+
+    Raises:
+        DatasetError: a file is damaged.
+    """
+    looked_in = list(folders)
+    inspection = next((found for f in looked_in if (found := read_inspection(f))), None)
+    summary = next((stored for f in looked_in if (stored := read_summary(f))), None)
+    sheets = [f / SHEET_NAME for f in looked_in if (f / SHEET_NAME).is_file()]
+    if inspection is None and summary is None and not sheets:
+        return None
+    counted, rejections = _rejections(inspection, summary)
+    return PairsSection(
+        facts=_inspected(inspection) | _harvested(summary),
+        rejections=rejections,
+        counted_over=counted,
+        sheets=tuple(_sheet(file) for file in sheets[:1]),
+        cautions=() if inspection is None else tuple(inspection.warnings),
+    )
+
+
+def read_inspection(folder: Path) -> InspectionFile | None:
+    """The inspection in a folder; ``None`` without one.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    file = folder / INSPECTION_NAME
+    if not file.is_file():
+        return None
+    try:
+        return InspectionFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, ValidationError) as error:
+        raise DatasetError(
+            f"is no inspection of pairs ({' '.join(str(error).split())[:120]})",
+            file,
+            "run tirtrack pairs inspect again",
+        ) from error
+
+
+def _rejections(
+    inspection: InspectionFile | None, summary: Summary | None
+) -> tuple[str, dict[str, int]]:
+    """Reasons with their counts, most frequent first, and over what they were counted."""
+    if summary is not None and summary.harvest.pairs:
+        over, counts = f"{summary.harvest.pairs} pairs trained on", summary.harvest.rejected
+    elif inspection is not None and inspection.proposals is not None:
+        rates = inspection.proposals
+        over, counts = f"{rates.pairs} pairs, spread evenly", rates.rejected
+    else:
+        return "", {}
+    return over, dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _inspected(inspection: InspectionFile | None) -> dict[str, str]:
+    if inspection is None:
+        return {}
+    recordings = inspection.recordings
+    sizes = Counter[str]()
+    depths = Counter[str]()
+    for one in recordings:
+        sizes.update(one.sizes)
+        depths.update(one.tir_depths)
+    facts = {
+        "source": inspection.name,
+        "pairs": f"{inspection.pairs} in {len(recordings)} recordings, "
+        f"{inspection.usable_pairs} of them readable",
+        "sizes": _most(sizes),
+        "TIR samples": _most(depths),
+        "offset between the modalities": _offset(inspection.offset),
+    }
+    if inspection.proposals is not None:
+        rates = inspection.proposals
+        kept, rejected = sum(rates.kept.values()), sum(rates.rejected.values())
+        facts[f"boxes by {rates.way}"] = (
+            f"{kept} of {kept + rejected} kept in {rates.pairs} pairs that were looked at closely"
+        )
+    return facts
+
+
+def _offset(offset: Offset) -> str:
+    if not offset.usable:
+        return f"not measurable in any of {offset.tested} pairs"
+    return (
+        f"{offset.median_length:.1f} px (median), measurable in {offset.usable} of "
+        f"{offset.tested} pairs"
+    )
+
+
+def _most(counts: Mapping[str, int]) -> str:
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} ({count})" for name, count in ranked[:3])
+    more = len(ranked) - 3
+    return f"{shown} and {more} others" if more > 0 else shown
+
+
+def _harvested(summary: Summary | None) -> dict[str, str]:
+    if summary is None or not summary.harvest.pairs:
+        return {}
+    harvest = summary.harvest
+    facts = {
+        "pairs trained on": str(harvest.pairs),
+        "boxes kept there": listed({f"in {name}": n for name, n in harvest.boxes.items()}),
+    }
+    if harvest.fallback_pairs:
+        facts["pairs with random boxes"] = str(harvest.fallback_pairs)
+    if harvest.unreadable_pairs:
+        facts["unreadable pairs"] = str(harvest.unreadable_pairs)
+    return facts
+
+
+def _sheet(file: Path) -> Picture:
+    try:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"cannot be read ({error})", file, "take the file out") from error
+    width = min(image.width, 2 * SHEET_WIDTH)
+    height = max(round(image.height * width / image.width), 1)
+    buffer = io.BytesIO()
+    image.resize((width, height)).save(buffer, "JPEG", quality=85, subsampling=0)
+    shown = min(width, SHEET_WIDTH)
+    return Picture(
+        buffer.getvalue(),
+        "jpeg",
+        "Contact sheet of pairs with the boxes that were proposed and rejected",
+        shown,
+        max(round(height * shown / width), 1),
+    )
