@@ -216,6 +216,24 @@ def test_length_mode_that_cannot_mend_says_both_lengths(length: Any, rows: int) 
     )
 
 
+def test_first_row_is_replaced_but_not_counted_as_repaired() -> None:
+    truth = np.array([[10.0, 10, 20, 20]] * 3)
+    result = np.array([[0.0, 0, 0, 0], [np.nan] * 4, [10, 10, 20, 20]])
+    measures = measure_frames(result, truth)
+    assert measures.repaired_rows == 1
+    assert measures.overlap.tolist()[::2] == [1.0, 1.0]
+
+
+def test_repair_stops_where_the_annotation_is_nan() -> None:
+    truth = np.array([[10.0, 10, 20, 20]] * 4)
+    truth[2] = np.nan
+    result = truth.copy()
+    result[3] = np.nan
+    measures = measure_frames(result, truth)
+    assert measures.overlap[2] == -1
+    assert np.isnan(measures.overlap[3])  # it copied row 2, which was left as it was
+
+
 def test_all_zero_curves_are_left_out_of_the_mean() -> None:
     protocol = protocols.get("ptb-tir")
     truth = np.array([[10.0, 10, 20, 20]] * 2)

@@ -110,7 +110,7 @@ def timeless(result: Path) -> object:
 
 
 def test_one_and_two_workers_write_the_same_bytes(world: LabelledDataset, tmp_path: Path) -> None:
-    keepers = [Keeper("one"), Keeper("two")]
+    keepers = [Keeper("one"), Keeper("two", step=0.5)]
     for workers in (1, 2):
         evaluate(keepers, world, tmp_path / str(workers), workers=workers, resamples=50)
     first, second = (without_times(tmp_path / name / "results") for name in ("1", "2"))
@@ -216,8 +216,11 @@ def test_full_disk_stops_at_once_and_leaves_no_half_file(
 ) -> None:
     written = []
 
+    refused = []
+
     def full(path: Path, content: bytes) -> None:
         if len(written) == 4:
+            refused.append(path)
             raise StorageError("could not be written (No space left on device)", path)
         written.append(path)
         with files.atomic_path(path) as partial:
@@ -228,6 +231,7 @@ def test_full_disk_stops_at_once_and_leaves_no_half_file(
         evaluate([Keeper()], world, tmp_path / "out")
     left = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert left == sorted(written)
+    assert [path.name for path in refused] == ["b_D_001.csv"]  # nothing was tried after it
 
 
 def test_progress_counts_frames_to_the_end(world: LabelledDataset, tmp_path: Path) -> None:
@@ -278,6 +282,56 @@ def test_protocol_without_a_sequence_drops_it(tmp_path: Path) -> None:
     only_cat = replace(world, sequences=world.sequences[:1])
     with pytest.raises(DatasetError, match="no sequence belongs to lsotb-tir-119"):
         score_runs(runs, only_cat, get("lsotb-tir-119"))
+
+
+def boxes_shifted(world: LabelledDataset, shift: float) -> dict[str, Track]:
+    return {
+        s.name: Track.of_boxes(s.annotation + np.array([shift, 0, 0, 0])) for s in world.sequences
+    }
+
+
+def test_difference_is_of_the_later_tracker_to_the_earlier_and_repeats(
+    world: LabelledDataset,
+) -> None:
+    runs = [Runs("off", boxes_shifted(world, 6)), Runs("exact", boxes_shifted(world, 0))]
+    found = score_runs(runs, world, get("lsotb-tir"), resamples=100)
+    success = found.differences[0]
+    assert (success.a, success.b, success.score) == ("exact", "off", "success")
+    assert success.difference.wins == 3
+    assert 0 < success.difference.low <= success.difference.mean
+    again = score_runs(runs, world, get("lsotb-tir"), resamples=100)
+    assert again.differences == found.differences
+    other = score_runs(runs, world, get("lsotb-tir"), resamples=100, seed=1)
+    assert other.differences != found.differences
+
+
+def test_speed_is_frames_over_seconds_by_three_rules(world: LabelledDataset) -> None:
+    tracks = {
+        name: replace(track, seconds=np.full(len(track.boxes), cost))
+        for (name, track), cost in zip(
+            boxes_shifted(world, 0).items(), (0.5, 0.25, 0.125), strict=True
+        )
+    }
+    speed = score_runs([Runs("x", tracks)], world, get("ptb-tir"), resamples=20).trackers[0].speed
+    assert speed is not None
+    assert speed.total == pytest.approx(28 / (9 * 0.5 + 12 * 0.25 + 7 * 0.125))
+    assert speed.sequence == pytest.approx((2 + 4 + 8) / 3)
+    assert speed.frame == pytest.approx((9 * 2 + 12 * 4 + 7 * 8) / 28)
+
+
+def test_score_is_compared_with_the_overlap_of_its_own_frame() -> None:
+    truth = np.array([[10.0, 10, 20, 20], [10, 10, 20, 20], [200, 10, 20, 20], [10, 10, 20, 20]])
+    boxes = truth.copy()
+    boxes[2, 0] = 10
+    track = replace(Track.of_boxes(boxes), scores=np.array([1.0, 0.9, 0.2, 0.8]))
+    found = score_runs(
+        [Runs("x", {"blank": track})],
+        LabelledDataset("one", (blank(truth),), "lsotb-tir"),
+        get("lsotb-tir"),
+        resamples=20,
+    ).trackers[0]
+    assert found.quality is not None
+    assert (found.quality.frames, found.quality.correct, found.quality.roc_auc) == (3, 2, 1.0)
 
 
 def test_result_files_without_scores_have_no_score_quality(world: LabelledDataset) -> None:

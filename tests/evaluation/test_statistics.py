@@ -132,6 +132,12 @@ def test_swapping_trackers_mirrors_the_difference() -> None:
     assert (forth.p, forth.wins, forth.losses) == (back.p, back.losses, back.wins)
 
 
+def test_equal_trackers_differ_with_p_one() -> None:
+    indices = statistics.bootstrap_indices(5, np.random.default_rng(0), resamples=99)
+    found = statistics.paired_bootstrap(np.zeros(5), indices)
+    assert (found.p, found.mean, found.low, found.high, found.ties) == (1.0, 0, 0, 0, 5)
+
+
 def test_interval_covers_the_mean_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(7)
     covered = 0
@@ -172,6 +178,11 @@ def test_calibration_error_is_zero_for_honest_scores_and_large_for_boasts() -> N
     assert expected_calibration_error(scores, honest) == 0
     assert expected_calibration_error(np.ones(4), np.zeros(4, dtype=bool)) == 1
     assert expected_calibration_error(np.zeros(0), np.zeros(0, dtype=bool)) is None
+
+
+def test_overlap_of_one_half_is_not_yet_right() -> None:
+    found = score_quality(np.array([0.9, 0.8, 0.7]), np.array([0.51, 0.5, 0.2]))
+    assert found.correct == 1
 
 
 def test_absent_frames_count_as_wrong_boxes() -> None:

@@ -6,7 +6,7 @@ Importable by name, so that worker processes can load what is defined here.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from tirtrack.trackers.base import Reason, Status, TrackState
 
 
 class FirstBoxKeeper:
-    """Answers with its first box for ever; its score falls with the frame's mean."""
+    """Answers with its first box, moved by ``step`` px a frame; its score falls with the mean."""
 
-    def __init__(self, fail_at: int | None = None) -> None:
-        self.fail_at = fail_at
+    def __init__(self, fail_at: int | None = None, step: float = 0.0) -> None:
+        self.fail_at, self.step = fail_at, step
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
         logging.getLogger("tirtrack.fake").warning("the first box is small")
@@ -33,7 +33,8 @@ class FirstBoxKeeper:
         if self.frame == self.fail_at:
             raise RuntimeError("the filter has a number that is not finite")
         score = 1.0 - float(frame.mean()) / 255
-        return TrackState(self.box, False, score, Status.LOST, Reason.LOW_SCORE)
+        box = replace(self.box, x=self.box.x + self.frame * self.step)
+        return TrackState(box, False, score, Status.LOST, Reason.LOW_SCORE)
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,10 @@ class Keeper:
 
     name: str = "keeper"
     fail_at: int | None = None
+    step: float = 0.0
 
     def load(self, seed: int) -> FirstBoxKeeper:
-        return FirstBoxKeeper(self.fail_at)
+        return FirstBoxKeeper(self.fail_at, self.step)
 
     def facts(self) -> dict[str, Any]:
         return {"weights": "none", "sha256": "0" * 64, "preset": None}
