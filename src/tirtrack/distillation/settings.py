@@ -19,6 +19,7 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
+Keep = Literal["if_better", "unless_worse", "always"]
 Option = bool | int | float | str | list[str]
 
 
@@ -238,6 +239,11 @@ class SupervisedRecipe(_Recipe):
     stills: Share = Field(default=0.5, description="share of samples from stills, where both are")
     pool: AtLeastOne = Field(default=1024, description="samples cut at a time and shuffled")
     held_out: HeldBack = HeldBack(share=0.15, samples=400)
+    keep: Keep = Field(
+        default="if_better",
+        description="when the trained weights replace the start weights: held-out one-step IoU "
+        "is higher; its interval does not lie below 0; always",
+    )
     training: Training = Training(
         components={"target_filter": 1.0, "box_estimator": 1.0, "backbone": 1.0 / 3.0}
     )

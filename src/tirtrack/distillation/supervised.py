@@ -38,7 +38,7 @@ from tirtrack.distillation.run import (
     made_with,
     write_recipe,
 )
-from tirtrack.distillation.settings import Photometric, SupervisedRecipe
+from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
 from tirtrack.errors import DatasetError, RecipeError, RequestError
 from tirtrack.files import fingerprint, new_folder, write_json
 from tirtrack.progress import Progress, silent
@@ -162,15 +162,15 @@ def train(
     )  # fmt: skip
     spent = {"training": round(time.perf_counter() - began, 3)}
     compared = compare_held_out(begun, trained, held, settings, progress=progress)
-    is_better = start is None or compared is None or compared.after > compared.before
+    is_kept = start is None or keeps_trained(compared, settings.keep)
     summary = TrainingSummary(
         recipe=settings.name,
         seed=seed,
         data={"stills": len(kept.stills), "videos": len(kept.videos), "held out": len(held)},
         steps=settings.training.steps,
         held_out=compared,
-        kept="trained" if is_better else "start",
-        verdict=_verdict(compared, is_better=is_better),
+        kept="trained" if is_kept else "start",
+        verdict=_verdict(compared, is_kept=is_kept),
         seconds=spent,
         weights=file.name,
         fingerprint=fingerprint(identity),
@@ -179,7 +179,7 @@ def train(
     architecture = network if start is None else start.card.architecture
     card = _card(file.stem, architecture, start, opened, settings, summary, licences or {})
     write_json(folder / SUMMARY, asdict(summary))
-    store.write(file, trained if is_better else begun, card)
+    store.write(file, trained if is_kept else begun, card)
     return TrainingRun(file, folder, summary)
 
 
@@ -344,7 +344,14 @@ def one_step_iou(network: Any, pool: LabelledPool) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _verdict(found: HeldOut | None, *, is_better: bool) -> str:
+def keeps_trained(found: HeldOut | None, keep: Keep) -> bool:
+    """Whether the trained weights are the result, by the recipe's rule and the held-out samples."""
+    if found is None or keep == "always":
+        return True
+    return found.after > found.before if keep == "if_better" else found.high >= 0
+
+
+def _verdict(found: HeldOut | None, *, is_kept: bool) -> str:
     if found is None:
         return "nothing was held out, so nothing can be said; the trained weights are kept"
     numbers = (
@@ -352,11 +359,13 @@ def _verdict(found: HeldOut | None, *, is_better: bool) -> str:
         f"sequences: {found.before:.3f} before, {found.after:.3f} after (95 % interval of the "
         f"difference {found.low:+.3f} to {found.high:+.3f})"
     )
-    if not is_better:
+    if not is_kept:
         return f"training did not help, the start weights are kept; {numbers}"
     if found.low > 0:
         return f"the trained weights are better on held-out labels; {numbers}"
-    return f"the trained weights are kept, though they may be no better; {numbers}"
+    if found.high < 0:
+        return f"the trained weights are kept, though they are worse; {numbers}"
+    return f"the trained weights are kept, no better and no worse that one can tell; {numbers}"
 
 
 def _card(

@@ -1,0 +1,114 @@
+"""Makes the weights that are shipped: ``python -m benchmarks.shipped_weights --stage baseline``.
+
+Stages, each from the files of the one before it under ``--out``:
+
+``baseline``  NanoTrack V3, given its card, trained on by us on the labelled RGB that may go into
+              shipped weights (COCO, VOC and raccoon stills, the CC0 drone videos): ``nano-rgb``.
+``student``   ``nano-rgb`` distilled on the pairs that may go into shipped weights (M3SVD, the
+              synthetic world): ``nano-tir``.
+``ship``      both get their calibration and their figures, and go to ``weights/shipped``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from benchmarks.experiments import data
+from benchmarks.experiments.rows import SHIPPABLE
+from tirtrack.weights import store
+from tirtrack.weights.card import Calibration, Card, TrainingSource
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ROOT / "src" / "tirtrack" / "weights" / "shipped"
+STILL_SOURCES = ("coco", "voc", "raccoon")
+LICENCES = {
+    "coco": "annotations CC-BY-4.0; images under the terms of their hosts",
+    "voc": "collections Apache-2.0 and MIT; images under the terms of their hosts",
+    "raccoon": "MIT",
+}
+DRONE_LICENCE = "CC0-1.0"
+V3_CARD = Card(
+    name="nanotrack-v3",
+    architecture="nanotrack-v3",
+    modality="rgb",
+    licence="Apache-2.0",
+    summary="NanoTrack V3 as published (HonglinChu/SiamTrackers 248663f); not ours, not shipped",
+    training_data=[
+        TrainingSource(
+            name=name, licence="terms of the data set; not examined", role="as published"
+        )
+        for name in ("GOT-10k", "ImageNet VID", "ImageNet DET", "YouTube-BB", "COCO", "LaSOT")
+    ],
+)
+
+
+def make_baseline(shared: Path, out: Path) -> None:
+    """Continue V3 on labelled RGB."""
+    import tirtrack
+
+    published = store.read(shared / data.V3)
+    start = out / "nanotrack-v3.safetensors"
+    store.write(start, store.network_of(published), V3_CARD)
+    videos = sorted((shared / "data" / "rgb" / "video_train").glob("drone_v_*"))
+    tirtrack.train(
+        [shared / "data" / "rgb" / "stills", *videos],
+        out / "nano-rgb.safetensors",
+        initial=start,
+        still_sources=STILL_SOURCES,
+        licences={**LICENCES, **{video.name: DRONE_LICENCE for video in videos}},
+        force=True,
+        command="python -m benchmarks.shipped_weights --stage baseline",
+    )
+
+
+def make_student(shared: Path, out: Path, world: Path, recipe: str) -> None:
+    """Distil the baseline."""
+    import tirtrack
+
+    tirtrack.distill(
+        data.training_pairs(shared, SHIPPABLE, world, out),
+        out / "nano-rgb.safetensors",
+        out / "nano-tir.safetensors",
+        recipe=recipe,
+        held_back=data.held_back_pairs(shared),
+        licence=data.LICENCES[SHIPPABLE],
+        force=True,
+        command=f"python -m benchmarks.shipped_weights --stage student --recipe {recipe}",
+    )
+
+
+def ship(out: Path, calibrations: Path) -> None:
+    """Copy both files into the package, with their calibration."""
+    numbers = json.loads(calibrations.read_text(encoding="utf-8"))
+    for name in ("nano-rgb", "nano-tir"):
+        weights = store.read(out / f"{name}.safetensors")
+        changes = {"calibration": Calibration.model_validate(numbers[name]), "name": name}
+        card = weights.card.model_copy(update=changes)
+        store.write(SHIPPED / f"{name}.safetensors", store.network_of(weights), card)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.shipped_weights")
+    parser.add_argument("--stage", choices=["baseline", "student", "ship"], required=True)
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "shipped")
+    parser.add_argument("--world", type=Path)
+    parser.add_argument("--recipe", default="mixed")
+    parser.add_argument("--calibrations", type=Path, help="JSON: name -> calibration")
+    options = parser.parse_args()
+    if options.stage == "baseline":
+        make_baseline(options.shared, options.out)
+    elif options.stage == "student":
+        from tirtrack.datasets.synthetic import cached_world
+
+        world = options.world or cached_world("study")
+        make_student(options.shared, options.out, world, options.recipe)
+    else:
+        ship(options.out, options.calibrations)
+
+
+if __name__ == "__main__":
+    main()
