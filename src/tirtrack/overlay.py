@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
@@ -71,12 +72,19 @@ def draw_boxes(
     """
     canvas = _canvas(image)
     draw = ImageDraw.Draw(canvas)
-    for box, colour, _ in boxes:
+    for box, colour, _ in reversed(boxes):  # the first one lies on top
         if box.is_finite():
             _rectangle(draw, _inside(box, zoom), colour, line)
+    taken: list[_Corners] = []
     for box, colour, label in boxes:
         if label and box.is_finite():
-            _label(draw, _inside(box, zoom), label, colour, line)
+            place = _label_place(
+                _inside(box, zoom), _block_size(label), canvas.size, line=line, taken=taken
+            )
+            if place is not None:
+                taken.append(place)
+                at = (place.x0, place.y0)
+                _text_block(draw, at, label, ink=_ink_on(colour), ground=colour)
     return np.array(canvas)
 
 
@@ -165,44 +173,69 @@ def _tick(draw: ImageDraw.ImageDraw, ends: tuple[tuple[int, int], tuple[int, int
     draw.line(ends, fill=_MARGIN_TEXT)
 
 
-def _inside(box: Box, zoom: int) -> tuple[int, int, int, int]:
-    """First and last picture pixel ``(x0, y0, x1, y1)`` of a box, at least one pixel each way."""
+class _Corners(NamedTuple):
+    """First and last picture pixel of a rectangle."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+def _inside(box: Box, zoom: int) -> _Corners:
+    """The picture pixels of a box, at least one each way."""
     limit = 1_000_000.0
     x0, y0, x1, y1 = (
         round(min(max(value * zoom, -limit), limit))
         for value in (box.x, box.y, box.x + box.w, box.y + box.h)
     )
-    return x0, y0, max(x1 - 1, x0), max(y1 - 1, y0)
+    return _Corners(x0, y0, max(x1 - 1, x0), max(y1 - 1, y0))
 
 
-def _rectangle(
-    draw: ImageDraw.ImageDraw, inside: tuple[int, int, int, int], colour: str, line: int
-) -> None:
+def _rectangle(draw: ImageDraw.ImageDraw, inside: _Corners, colour: str, line: int) -> None:
     x0, y0, x1, y1 = inside
     far = line + 1
     draw.rectangle((x0 - far, y0 - far, x1 + far, y1 + far), outline=_EDGE, width=1)
     draw.rectangle((x0 - line, y0 - line, x1 + line, y1 + line), outline=colour, width=line)
 
 
-def _label(
-    draw: ImageDraw.ImageDraw,
-    inside: tuple[int, int, int, int],
-    label: str,
-    colour: str,
+def _label_place(
+    inside: _Corners,
+    block_wh: tuple[int, int],
+    frame_wh: tuple[int, int],
+    *,
     line: int,
-) -> None:
-    """Above the box where there is room, else below it; none for a box outside the picture."""
+    taken: Sequence[_Corners],
+) -> _Corners | None:
+    """Corners of a label: above the box, below it or in it, the first place that is free.
+
+    Never outside the picture; ``None`` for a box that is.
+    """
     x0, y0, x1, y1 = inside
-    frame_w, frame_h = draw.im.size
-    if x1 < 0 or y1 < 0 or x0 >= frame_w or y0 >= frame_h:
-        return
-    width, height = _block_size(label)
-    y = y0 - line - 1 - height
-    if y < 0:
-        y = y1 + line + 2
-    x = min(max(x0 - line, 0), max(frame_w - width, 0))
-    y = min(max(y, 0), max(frame_h - height, 0))
-    _text_block(draw, (x, y), label, ink=_ink_on(colour), ground=colour)
+    width, height = block_wh
+    if x1 < 0 or y1 < 0 or x0 >= frame_wh[0] or y0 >= frame_wh[1]:
+        return None
+    left, right = x0 - line, x1 + line - width + 1
+    above, below = y0 - line - 1 - height, y1 + line + 2
+    corners = [
+        (left, above), (right, above), (left, below), (right, below),
+        (x1 + line + 2, y0), (left - width, y0), (x0, y0), (x0, y1 - height + 1),
+    ]  # fmt: skip
+    places = [
+        _Corners(x, y, x + width - 1, y + height - 1)
+        for x, y in corners
+        if 0 <= x <= frame_wh[0] - width and 0 <= y <= frame_wh[1] - height
+    ]
+    free = [place for place in places if not any(_overlap(place, other) for other in taken)]
+    if free or places:
+        return (free or places)[0]
+    x = min(max(left, 0), max(frame_wh[0] - width, 0))
+    y = min(max(y0, 0), max(frame_wh[1] - height, 0))
+    return _Corners(x, y, x + width - 1, y + height - 1)
+
+
+def _overlap(a: _Corners, b: _Corners) -> bool:
+    return a.x0 <= b.x1 and b.x0 <= a.x1 and a.y0 <= b.y1 and b.y0 <= a.y1
 
 
 def _block_size(text: str) -> tuple[int, int]:

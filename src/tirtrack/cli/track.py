@@ -1,0 +1,180 @@
+"""``tirtrack track``: follow one target; without a first box, help to find one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tirtrack.boxes import Box
+    from tirtrack.tracking import FirstFrame, TrackRun
+
+_TABLE = "{:>3}  {:>7}  {:>7}  {:>7}  {:>7}  {:>6}"
+
+
+def command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Video, folder of images, quoted glob, image, multi-page TIFF, or stream address."
+        ),
+    ],
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="The target in the first frame, in pixels."),
+    ] = None,
+    pick: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Begin with proposal N, as numbered in the picture."),
+    ] = None,
+    weights: Annotated[str, typer.Option(help="A shipped name, or a file.")] = "nano-tir",
+    out: Annotated[
+        Path | None, typer.Option(help="New folder; runs/track-NAME by default.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Online settings: default or published.")
+    ] = None,
+    start: Annotated[int, typer.Option(help="Index of the first frame, counted from 0.")] = 0,
+    end: Annotated[int | None, typer.Option(help="Index after the last frame.")] = None,
+    no_video: Annotated[
+        bool, typer.Option("--no-video", help="Write boxes only, no annotated video.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the results of an earlier run.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Track one target through a video, a folder of frames, or a stream.
+
+    Without --box and --pick the first frame is written as a picture with a pixel grid and numbered
+    proposals, and nothing is tracked.
+    """
+    from tirtrack.errors import RequestError
+    from tirtrack.tracking import source_name
+
+    if box is not None and pick is not None:
+        raise RequestError("--box and --pick both name the target", fix="give one of them")
+    given = None if box is None else _parse_box(box)
+    folder = out or Path("runs") / f"track-{source_name(source)}"
+    if given is None:
+        from tirtrack.tracking import first_frame
+
+        seen = first_frame(source, start=start)
+        if pick is None:
+            again = ["tirtrack", "track", source]
+            again += [] if start == 0 else ["--start", str(start)]
+            again += [] if weights == "nano-tir" else ["--weights", weights]
+            again += [] if out is None else ["--out", str(out)]
+            _show_first(seen, folder, shlex.join(again), as_json=as_json)
+            return
+        given = seen.pick(pick)
+    run = _track(
+        source, given, weights=weights, out=folder, preset=preset, start=start, end=end,
+        video=not no_video, force=force,
+    )  # fmt: skip
+    _show_run(run, as_json=as_json)
+
+
+def _parse_box(text: str) -> Box:
+    """``X,Y,W,H`` as a box."""
+    from tirtrack.boxes import Box
+    from tirtrack.errors import RequestError
+
+    try:
+        return Box.of([float(part) for part in text.split(",")])
+    except ValueError as error:
+        raise RequestError(
+            f'--box "{text}" is not four numbers', fix="write it as X,Y,W,H, such as 120,80,40,90"
+        ) from error
+
+
+def _track(source: str, box: Box, **settings: Any) -> TrackRun:
+    from tirtrack.cli.live import progress
+    from tirtrack.tracking import track
+
+    line = shlex.join(["tirtrack", *sys.argv[1:]])
+    with _first_interrupt() as stop, progress() as live:
+        return track(source, box, command=line, stop=stop, progress=live, **settings)
+
+
+@contextmanager
+def _first_interrupt() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; the run then ends between two frames. A second one kills it."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def press(number: int, frame: FrameType | None) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _show_first(seen: FirstFrame, folder: Path, again: str, *, as_json: bool) -> None:
+    """Write the picture beside the folder that results would go to, and say how to go on."""
+    from PIL import Image
+
+    from tirtrack.files import atomic_path
+
+    picture = folder.parent / f"{folder.name}-first-frame.png"
+    with atomic_path(picture) as partial:
+        Image.fromarray(seen.picture).save(partial)
+    rows = [(box.x, box.y, box.w, box.h) for box in seen.boxes]
+    if as_json:
+        proposals = [
+            {"number": number, "box": list(row), "score": round(score, 4)}
+            for number, (row, score) in enumerate(zip(rows, seen.scores, strict=True), start=1)
+        ]
+        document = {"picture": str(picture), "frame": seen.index, "proposals": proposals}
+        print(json.dumps(document, indent=1, ensure_ascii=False))
+    else:
+        print(_TABLE.format("N", "x", "y", "w", "h", "score"))
+        for number, (row, score) in enumerate(zip(rows, seen.scores, strict=True), start=1):
+            print(_TABLE.format(number, *(f"{value:.1f}" for value in row), f"{score:.2f}"))
+        print(picture)
+    print(
+        f"tirtrack: nothing is tracked yet: look at {picture}, then go on with\n"
+        f"  {again} --pick N          for a numbered box, or\n"
+        f"  {again} --box X,Y,W,H     for one of your own, in the pixels of the grid",
+        file=sys.stderr,
+    )
+
+
+def _show_run(run: TrackRun, *, as_json: bool) -> None:
+    from tirtrack.tracking import Ending
+
+    if as_json:
+        print(json.dumps(run.summary, indent=1, ensure_ascii=False))
+    else:
+        _print_summary(run)
+    if run.ending is Ending.INTERRUPTED:
+        raise KeyboardInterrupt(f"interrupted; {len(run.rows)} frames were tracked, see {run.out}")
+
+
+def _print_summary(run: TrackRun) -> None:
+    summary = run.summary
+    counts = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items())
+    speed = summary["tracker_frames_per_s"]
+    print(f"{summary['frames']} frames: {counts}; {speed:.0f} frames/s in the tracker")
+    if summary["damaged"]:
+        first = summary["first_damaged"][0]["reason"]
+        print(f"tirtrack: {summary['damaged']} frames are damaged, first: {first}", file=sys.stderr)
+    for name in summary["files"].values():
+        print(run.out / name if run.out else name)

@@ -1,0 +1,126 @@
+"""A picture of the frame in which tracking begins, with what stands out in it, to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tirtrack.boxes import Box
+from tirtrack.errors import FrameError, RequestError
+from tirtrack.media import BadFrame, Frame, Source, frames_and_faults
+from tirtrack.overlay import enlarge, grid_step, with_grid, zoom_for
+from tirtrack.thermal import to_display
+
+_LOOK_AHEAD, _LOOK_EVERY = 40, 10  # frames, for what moves
+
+
+@dataclass(frozen=True)
+class FirstFrame:
+    """A frame in which to choose the first box.
+
+    Attributes:
+        index: of the frame in the source.
+        boxes: what stands out in it, best first; number 1 is the first.
+        scores: of the boxes; they rank inside this frame and mean nothing else.
+        picture: ``[H,W,3]`` uint8: the frame, enlarged if small, with a pixel grid, its
+            coordinates, and the numbered boxes.
+    """
+
+    index: int
+    boxes: tuple[Box, ...]
+    scores: tuple[float, ...]
+    picture: np.ndarray = field(repr=False)
+
+    def pick(self, number: int) -> Box:
+        """The box of that number, counted from 1.
+
+        Raises:
+            RequestError: there is no such number.
+        """
+        if not 1 <= number <= len(self.boxes):
+            known = f"give 1 to {len(self.boxes)}" if self.boxes else "give --box X,Y,W,H"
+            raise RequestError(f"no proposal has the number {number}", fix=known)
+        return self.boxes[number - 1]
+
+
+def first_frame(source: Source, *, start: int = 0, count: int = 9) -> FirstFrame:
+    """Frame ``start`` with proposals (``saliency``), the same ones at every call.
+
+    What moves is found with the help of four later frames.
+
+    Args:
+        source: as for :func:`tirtrack.media.frames`.
+        start: index of the frame.
+        count: at most so many proposals.
+
+    Raises:
+        FrameError: the source cannot be opened, or the frame is damaged.
+        RequestError: the source has no such frame.
+    """
+    from tirtrack.pairs.proposals.saliency import salient_boxes
+
+    check_range(start, None)
+    found = frames_and_faults(source, start=start, end=start + _LOOK_AHEAD + 1)
+    first = take_first(found, source, start)
+    found_boxes = salient_boxes(first.image, _later(found, start), count=count)
+    boxes = tuple(box for box, _ in found_boxes)
+    height, width = first.image.shape[:2]
+    zoom = zoom_for(width, height)
+    shown = enlarge(to_display(first.image), zoom)
+    return FirstFrame(
+        index=first.index,
+        boxes=boxes,
+        scores=tuple(score for _, score in found_boxes),
+        picture=with_grid(shown, grid_step(width, height), zoom=zoom, boxes=boxes),
+    )
+
+
+def _later(found: Iterator[Frame | BadFrame], start: int) -> list[np.ndarray]:
+    """Every tenth frame of those that follow; at least the last one, if there is any."""
+    later: list[np.ndarray] = []
+    newest: np.ndarray | None = None
+    try:
+        for item in found:
+            if isinstance(item, Frame):
+                newest = item.image
+                if (item.index - start) % _LOOK_EVERY == 0:
+                    later.append(newest)
+    except FrameError:  # the frames up to a break serve as well; tracking will tell of it
+        pass
+    return later or ([] if newest is None else [newest])
+
+
+def check_range(start: int, end: int | None) -> None:
+    """Refuse a range of frames that holds none.
+
+    Raises:
+        RequestError: ``start`` is negative, or ``end`` is not after it.
+    """
+    if start < 0 or (end is not None and end <= start):
+        until = "the end" if end is None else str(end)
+        raise RequestError(
+            f"frames {start} to {until} are no range",
+            fix="--start counts from 0, --end is the index after the last frame",
+        )
+
+
+def take_first(found: Iterator[Frame | BadFrame], source: Source, start: int) -> Frame:
+    """The next frame, in which everything begins.
+
+    Raises:
+        RequestError: there is none.
+        FrameError: it is damaged.
+    """
+    item = next(found, None)
+    if item is None:
+        raise RequestError(
+            f"there is no frame {start}",
+            source if isinstance(source, str | Path) else None,
+            "frames are counted from 0; give a smaller --start",
+        )
+    if isinstance(item, BadFrame):
+        raise item.error
+    return item

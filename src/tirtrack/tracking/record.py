@@ -1,0 +1,178 @@
+"""The rows of a run, and how they become ``boxes.csv`` and ``track.mp4``.
+
+This module writes what it is given and draws nothing else; ``run`` decides what a row says.
+"""
+
+from __future__ import annotations
+
+import csv
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import numpy as np
+
+from tirtrack.boxes import Box
+from tirtrack.errors import StorageError
+from tirtrack.media import BadFrame, Frame, SourceInfo, VideoWriter
+from tirtrack.overlay import draw_boxes, draw_caption, enlarge, zoom_for
+from tirtrack.thermal import ThermalNormaliser, normaliser, to_display
+from tirtrack.trackers.base import Reason, Status
+
+BOXES_NAME, VIDEO_NAME = "boxes.csv", "track.mp4"
+PARTIAL_NAME = "boxes.partial.csv"
+COLUMNS = ("frame", "time_s", "x", "y", "w", "h", "score", "status", "measured", "reason")
+COLOURS = {
+    Status.TRACKING: "#35c8ff",
+    Status.UNCERTAIN: "#ffb000",
+    Status.LOST: "#ff5a5f",
+}
+IMAGE_FPS = 25.0  # of the annotated video where the frames have no times
+_FLUSH_EVERY_FRAMES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFrame:
+    """One row: a frame of the source and what the tracker said of it.
+
+    Attributes:
+        index: of the frame in the source, 0-based.
+        time_s: presentation time, ``None`` for images.
+        box: where the target is, frame pixels; the last one where not measured.
+        score: in [0, 1]; 0 for a damaged frame.
+        status: tracking, uncertain or lost.
+        measured: whether the box was measured in this frame.
+        reason: why, when not plainly tracking.
+    """
+
+    index: int
+    time_s: float | None
+    box: Box
+    score: float
+    status: Status
+    measured: bool
+    reason: Reason
+
+
+class Recorder:
+    """Keeps the rows, and writes them and the video as they come."""
+
+    def __init__(self, folder: Path | None, info: SourceInfo, first: Frame, *, video: bool) -> None:
+        self.rows: list[TrackedFrame] = []
+        self.faults: list[BadFrame] = []
+        self.folder = folder
+        self._painter = _Painter(first.image)
+        self._stack = ExitStack()
+        self._csv: _RowFile | None = None if folder is None else _RowFile(folder)
+        self._video: VideoWriter | None = None
+        if folder is not None and video:
+            self._video = VideoWriter(folder / VIDEO_NAME, info.fps or IMAGE_FPS)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self._csv or nullcontext())
+            stack.enter_context(self._video or nullcontext())
+            self._stack = stack.pop_all()
+        return self
+
+    def add(self, item: Frame | BadFrame, row: TrackedFrame) -> None:
+        """One frame is done."""
+        if isinstance(item, BadFrame):
+            self.faults.append(item)
+        if self._video is not None:
+            image = item.image if isinstance(item, Frame) else None
+            self._video.write(self._painter(image, row), row.time_s)
+        if self._csv is not None:
+            self._csv.write(row)
+        self.rows.append(row)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+
+class _RowFile:
+    """``boxes.csv``, under another name until its last row is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._partial = folder / PARTIAL_NAME
+        self._final = folder / BOXES_NAME
+        self._file: IO[str] | None = None
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = self._partial.open("w", encoding="utf-8", newline="")
+            self._rows = csv.writer(self._file, lineterminator="\n")
+            self._rows.writerow(COLUMNS)
+        except OSError as error:
+            raise self._error(error) from error
+        return self
+
+    def write(self, row: TrackedFrame) -> None:
+        box = (f"{value:.4f}" for value in row.box.array())
+        time_s = "" if row.time_s is None else f"{row.time_s:.6f}"
+        try:
+            self._rows.writerow(
+                (row.index, time_s, *box, f"{row.score:.4f}", row.status, int(row.measured),
+                 row.reason)
+            )  # fmt: skip
+            self._count += 1
+            if self._count % _FLUSH_EVERY_FRAMES == 0 and self._file is not None:
+                self._file.flush()
+        except OSError as error:
+            raise self._error(error) from error
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Complete to the last row even if something else failed."""
+        if self._file is None:
+            return
+        try:
+            self._file.close()
+            self._partial.replace(self._final)
+        except OSError as failure:
+            raise self._error(failure) from failure
+
+    def _error(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"could not be written ({error.strerror or error})",
+            self._final,
+            f"rows so far are in {self._partial.name}; free some space or choose another --out",
+        )
+
+
+class _Painter:
+    """Draws what the tracker said onto the frames of one source; small ones enlarged."""
+
+    def __init__(self, first: np.ndarray) -> None:
+        self._zoom = zoom_for(first.shape[1], first.shape[0])
+        self._levels = ThermalNormaliser(normaliser("adaptive"))
+        self._shown = to_display(first)
+
+    def __call__(self, image: np.ndarray | None, row: TrackedFrame) -> np.ndarray:
+        """``[H,W,3]`` uint8; a damaged frame (``None``) shows the last good one."""
+        if image is not None:
+            self._shown = self._display(image)
+        colour = COLOURS[row.status]
+        label = f"{row.score:.2f}" if row.measured else "last box"
+        shown = enlarge(self._shown, self._zoom)
+        shown = draw_boxes(shown, [(row.box, colour, label)], zoom=self._zoom)
+        clock = "" if row.time_s is None else f"   {row.time_s:.2f} s"
+        why = f" ({row.reason})" if row.reason else ""
+        return draw_caption(shown, f"frame {row.index}{clock}   {row.status}{why}", colour)
+
+    def _display(self, image: np.ndarray) -> np.ndarray:
+        if image.ndim == 2 and image.dtype != np.uint8:
+            image = np.round(self._levels(image)).astype(np.uint8)
+        return to_display(image)

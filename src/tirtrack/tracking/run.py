@@ -1,0 +1,367 @@
+"""Track one target through a source of frames, and leave boxes, a video and a summary.
+
+What stands behind ``tirtrack track``. A folder is written with
+
+* ``boxes.csv``: one row a frame, ``frame,time_s,x,y,w,h,score,status,measured,reason``; boxes in
+  pixels of the frame, 0-based; ``time_s`` as the video stores it, empty for images;
+* ``track.mp4``: the frames with the boxes drawn;
+* ``summary.json``: counts, speed, how it ended, and what went in, with a fingerprint.
+
+A damaged frame keeps its row: the tracker does not see it, the last box is repeated and flagged.
+Where the source breaks off, or the user interrupts, everything up to that frame is there. While the
+work runs, rows lie in ``boxes.partial.csv``, so that even a kill leaves them. Begin with
+:func:`track`; :func:`tirtrack.tracking.first_frame` helps to find the first box.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tirtrack.boxes import Box
+from tirtrack.errors import FrameError, RequestError, RunError, StorageError, TirtrackError
+from tirtrack.files import fingerprint, new_folder, sha256, write_json
+from tirtrack.media import (
+    BadFrame,
+    Frame,
+    Source,
+    SourceInfo,
+    frames_and_faults,
+    probe,
+    source_files,
+)
+from tirtrack.progress import Progress, silent
+from tirtrack.trackers.base import Reason, Status, Tracker, TrackState
+from tirtrack.tracking.first_frame import check_range, take_first
+from tirtrack.tracking.record import BOXES_NAME, PARTIAL_NAME, VIDEO_NAME, Recorder, TrackedFrame
+
+FORMAT = 1
+SUMMARY_NAME = "summary.json"
+_TELL_EVERY_FRAMES = 10
+_DAMAGED_SHOWN = 10
+_STAGE = "track"
+# Names that say nothing: the folder above names the recording.
+_GENERIC = frozenset({"img", "imgs", "images", "frames", "video", "tir", "ir", "thermal", "rgb"})
+
+
+class Ending(StrEnum):
+    """How a run came to its end."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class TrackRun:
+    """What a run gave.
+
+    Attributes:
+        rows: one a frame, in order.
+        ending: ``complete``, or why there is less than was asked for.
+        summary: what stands in ``summary.json``.
+        out: the folder that was written, ``None`` if none was asked for.
+    """
+
+    rows: tuple[TrackedFrame, ...]
+    ending: Ending
+    summary: dict[str, Any]
+    out: Path | None
+
+
+class TrackStoppedError(RunError):
+    """The source broke off or the tracker failed in mid-stream; ``run`` holds what came before."""
+
+    run: TrackRun | None = None
+
+
+def track(
+    source: Source,
+    box: Box,
+    *,
+    weights: str | Path = "nano-tir",
+    out: str | Path | None = None,
+    preset: str | None = None,
+    engine: str = "onnx",
+    overrides: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    start: int = 0,
+    end: int | None = None,
+    video: bool = True,
+    force: bool = False,
+    command: str = "",
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = silent,
+) -> TrackRun:
+    """Follow the target of a first box to the end of the source.
+
+    Args:
+        source: as for :func:`tirtrack.media.frames`.
+        box: the target in frame ``start``, pixels.
+        weights: a shipped name or a file.
+        out: folder to write; ``None`` writes nothing.
+        preset: online settings; those that the weights name when ``None``.
+        engine: ``onnx`` (fast) or ``torch``.
+        overrides: settings that differ from the preset.
+        seed: of what a tracker draws.
+        start: index of the frame that ``box`` belongs to.
+        end: index after the last frame; ``None`` for all.
+        video: write the annotated video too.
+        force: replace the results of an earlier run in ``out``.
+        command: the command line, for the summary.
+        stop: asked after every frame; ``True`` ends the run there, in good order.
+        progress: told of frames.
+
+    Raises:
+        RequestError: the source, box, weights, preset, range or folder cannot be used (its
+            children say which); nothing was started or written.
+        TrackStoppedError: the source broke off (early end, another frame size) or the tracker
+            failed; results so far are written, and in ``run`` of the error.
+        StorageError: the results could not be written.
+        KeyboardInterrupt: interrupted; results so far are written.
+    """
+    check_range(start, end)
+    tracker, identity = _load(weights, preset, engine, overrides, seed)
+    info = probe(source)
+    found = frames_and_faults(source, start=start, end=end)
+    first = take_first(found, source, start)
+    began_s = time.perf_counter()
+    state = tracker.init(first.image, box)
+    session = _Session(tracker, tracker_s=time.perf_counter() - began_s)
+    folder = None if out is None else _result_folder(Path(out), force=force)
+    recorder = Recorder(folder, info, first, video=video)
+    total = _expected(info, start, end)
+    failure: TirtrackError | None = None
+    ending = Ending.COMPLETE
+    try:
+        with recorder:
+            recorder.add(first, _row(first, state))
+            ending = session.follow(found, recorder, total, stop=stop, progress=progress)
+    except StorageError as error:
+        failure = error
+    failure = failure or session.failure
+    request = {**identity, "box": list(box.array()), "start": start, "end": end}
+    run = _finish(source, info, request, recorder, session, Ending.FAILED if failure else ending,
+                  failure=failure, command=command)  # fmt: skip
+    if session.interrupt is not None:
+        raise session.interrupt
+    if failure is not None:
+        raise _stopped(failure, run) from failure
+    return run
+
+
+def source_name(source: Source) -> str:
+    """A short name for results of a source: its stem, or the folder above one that says nothing.
+
+    >>> source_name("night/clip_7.mp4"), source_name("rig/take 3/tir"), source_name("a/img/*.png")
+    ('clip_7', 'take 3', 'a')
+    """
+    if not isinstance(source, str | Path):
+        return source_name(Path(source[0]).parent) if source else "list"
+    path = Path(str(source).split("?")[0])
+    parts = [path.stem if path.suffix else path.name, *(parent.name for parent in path.parents)]
+    names = [part for part in parts if part and not set(part) & set("*?[:")]
+    telling = [name for name in names if name.lower() not in _GENERIC]
+    if telling:
+        return telling[0]
+    return path.resolve().parent.name if names else "source"
+
+
+def _load(
+    weights: str | Path,
+    preset: str | None,
+    engine: str,
+    overrides: Mapping[str, Any] | None,
+    seed: int,
+) -> tuple[Tracker, dict[str, Any]]:
+    """The tracker, and what says which one it is."""
+    from tirtrack.trackers.loading import load_tracker
+    from tirtrack.weights import store
+
+    path = store.find(weights)
+    tracker = load_tracker(path, preset=preset, engine=engine, overrides=overrides, seed=seed)
+    identity = {
+        "weights": str(weights),
+        "weights_sha256": sha256(path),
+        "preset": preset or store.card_of(path).preset,
+        "engine": engine,
+        "overrides": dict(overrides or {}),
+        "seed": seed,
+    }
+    return tracker, identity
+
+
+def _expected(info: SourceInfo, start: int, end: int | None) -> int:
+    """Frames to come, by the header; 0 where nothing is known."""
+    known = info.expected_frames
+    if known is None:
+        return 0 if end is None else end - start
+    return max((known if end is None else min(known, end)) - start, 1)
+
+
+def _result_folder(out: Path, *, force: bool) -> Path:
+    """The folder, made. With ``force`` only files of an earlier run are replaced."""
+    if not force or not out.exists():
+        return new_folder(out)
+    if not out.is_dir():
+        raise RequestError("is a file", out, "choose another --out")
+    for name in (BOXES_NAME, VIDEO_NAME, SUMMARY_NAME, PARTIAL_NAME):
+        (out / name).unlink(missing_ok=True)
+    return out
+
+
+class _Session:
+    """A tracker on its way through the frames, and what stopped it."""
+
+    def __init__(self, tracker: Tracker, *, tracker_s: float) -> None:
+        self.tracker_s = tracker_s
+        self.failure: TirtrackError | None = None
+        self.interrupt: KeyboardInterrupt | None = None
+        self._tracker = tracker
+
+    def follow(
+        self,
+        found: Iterator[Frame | BadFrame],
+        recorder: Recorder,
+        total: int,
+        *,
+        stop: Callable[[], bool],
+        progress: Progress,
+    ) -> Ending:
+        """All later frames. Never raises for what the source, tracker or user does."""
+        try:
+            for item in found:
+                recorder.add(item, self._next(item, recorder.rows[-1]))
+                done = len(recorder.rows)
+                if done % _TELL_EVERY_FRAMES == 0:
+                    progress(_STAGE, done, max(total, done) if total else 0)
+                if stop():
+                    return Ending.INTERRUPTED
+        except (FrameError, RunError) as error:
+            if isinstance(error, StorageError):
+                raise
+            self.failure = error
+            return Ending.FAILED
+        except KeyboardInterrupt as interrupt:
+            self.interrupt = interrupt
+            return Ending.INTERRUPTED
+        progress(_STAGE, len(recorder.rows), len(recorder.rows))
+        return Ending.COMPLETE
+
+    def _next(self, item: Frame | BadFrame, last: TrackedFrame) -> TrackedFrame:
+        if isinstance(item, BadFrame):
+            lost = last.status is Status.LOST
+            return TrackedFrame(
+                index=item.index,
+                time_s=item.time_s,
+                box=last.box,
+                score=0.0,
+                status=Status.LOST if lost else Status.UNCERTAIN,
+                measured=False,
+                reason=Reason.DAMAGED_FRAME,
+            )
+        began_s = time.perf_counter()
+        state = self._tracker.update(item.image)
+        self.tracker_s += time.perf_counter() - began_s
+        return _row(item, state)
+
+
+def _row(frame: Frame, state: TrackState) -> TrackedFrame:
+    return TrackedFrame(
+        index=frame.index,
+        time_s=frame.time_s,
+        box=state.box,
+        score=state.score,
+        status=state.status,
+        measured=state.measured,
+        reason=state.reason,
+    )
+
+
+def _finish(
+    source: Source,
+    info: SourceInfo,
+    request: dict[str, Any],
+    recorder: Recorder,
+    session: _Session,
+    ending: Ending,
+    *,
+    failure: TirtrackError | None,
+    command: str,
+) -> TrackRun:
+    """The run as a value; its summary is written where a folder is."""
+    counts = Counter(row.status for row in recorder.rows)
+    frames_done = len(recorder.rows)
+    good = frames_done - len(recorder.faults)
+    speed = good / session.tracker_s if session.tracker_s > 0 else math.nan
+    out = recorder.folder
+    summary = {
+        "format": FORMAT,
+        **_fingerprinted({"source_sha256": _source_hash(source), **request}),
+        "source": str(source) if isinstance(source, str | Path) else [str(one) for one in source],
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "ending": str(ending),
+        "failure": None if failure is None else str(failure),
+        "frame_size": [info.width, info.height],
+        "fps": info.fps,
+        "frames": frames_done,
+        "statuses": {str(status): counts[status] for status in Status},
+        "not_measured": sum(not row.measured for row in recorder.rows),
+        "damaged": len(recorder.faults),
+        "first_damaged": [
+            {"frame": fault.index, "reason": str(fault.error)}
+            for fault in recorder.faults[:_DAMAGED_SHOWN]
+        ],
+        "tracker_frames_per_s": round(speed, 1) if math.isfinite(speed) else None,
+        "files": _written(recorder),
+    }
+    if out is not None:
+        try:
+            write_json(out / SUMMARY_NAME, summary)
+        except StorageError:
+            if failure is None:
+                raise
+    return TrackRun(tuple(recorder.rows), ending, summary, out)
+
+
+def _fingerprinted(identity: dict[str, Any]) -> dict[str, Any]:
+    from tirtrack.evaluation.result_json import versions
+
+    whole = {**identity, "versions": versions()}
+    return {"fingerprint": fingerprint(whole), **whole}
+
+
+def _source_hash(source: Source) -> str | None:
+    """SHA-256 of the file; of several, of their hashes in order; ``None`` for a stream."""
+    paths = source_files(source)
+    if len(paths) <= 1:
+        return sha256(paths[0]) if paths else None
+    return fingerprint([sha256(path) if path.is_file() else None for path in paths])
+
+
+def _written(recorder: Recorder) -> dict[str, str]:
+    if recorder.folder is None:
+        return {}
+    names = {"boxes": BOXES_NAME, "video": VIDEO_NAME}
+    return {kind: name for kind, name in names.items() if (recorder.folder / name).is_file()}
+
+
+def _stopped(failure: TirtrackError, run: TrackRun) -> TirtrackError:
+    """The failure as an error of the run, with where the frames before it are."""
+    if isinstance(failure, StorageError):
+        return failure
+    place = "" if run.out is None else f" and are in {run.out}"
+    fix = f"{failure.fix}; " if failure.fix else ""
+    error = TrackStoppedError(
+        failure.what, failure.where, f"{fix}{len(run.rows)} frames were tracked{place}"
+    )
+    error.run = run
+    return error
