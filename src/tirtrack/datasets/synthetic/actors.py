@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Surface:
-    """One surface of an individual: reflectance, apparent temperature, light of its own by night."""
+    """One surface: reflectance, apparent temperature, light of its own (by night)."""
 
     reflectance: Colour
     apparent_kelvin: float

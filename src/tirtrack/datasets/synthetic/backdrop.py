@@ -51,7 +51,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LightMap:
-    """What falls on something that stands somewhere: lamps ``[3,h,w]`` at a quarter, sun ``[H,W]``."""
+    """What falls on things that stand somewhere: lamps ``[3,h,w]`` at a quarter, sun ``[H,W]``."""
 
     lamps: Array
     sun: Array
@@ -153,9 +153,7 @@ def _standing(prop: Prop, art: Art, light_map: LightMap) -> Layer:
     rgb = easel.reflectance * illumination[:, None, None] + easel.glow
     rgb = encoded(rgb * np.float32(light_map.light.exposure))
     layer = _finished(easel, rgb, covers=True)
-    return replace(
-        layer, left=prop.x - art.foot_xy[0], top=prop.y - art.foot_xy[1], foot_y=prop.y
-    )
+    return replace(layer, left=prop.x - art.foot_xy[0], top=prop.y - art.foot_xy[1], foot_y=prop.y)
 
 
 def _paint_far(plan: ScenePlan, paints: Paints, rng: np.random.Generator) -> Easel:
@@ -168,9 +166,10 @@ def _paint_far(plan: ScenePlan, paints: Paints, rng: np.random.Generator) -> Eas
     columns = np.arange(easel.shape[1])
     rows = np.arange(easel.shape[0])[:, None]
     for height, material in ((rng.uniform(8, 40), stuff.LEAVES), (rng.uniform(4, 16), stuff.SOIL)):
-        lumps = paints.light.patch(1, easel.shape[1], 3)[0] + 0.5 * paints.light.patch(
-            1, easel.shape[1], 2
-        )[0]
+        lumps = (
+            paints.light.patch(1, easel.shape[1], 3)[0]
+            + 0.5 * paints.light.patch(1, easel.shape[1], 2)[0]
+        )
         crest = ndimage.gaussian_filter1d(horizon - height * (1 + 0.35 * lumps), 2.0)[columns]
         haze = varied(material, rng)
         red, green, blue = (0.6 * value + 0.1 for value in haze.reflectance)
@@ -181,9 +180,7 @@ def _paint_far(plan: ScenePlan, paints: Paints, rng: np.random.Generator) -> Eas
     return easel
 
 
-def _paint_skyline(
-    easel: Easel, horizon: float, paints: Paints, rng: np.random.Generator
-) -> None:
+def _paint_skyline(easel: Easel, horizon: float, paints: Paints, rng: np.random.Generator) -> None:
     x = float(rng.uniform(-40, 60))
     while x < easel.shape[1]:
         tall = float(rng.uniform(20, 90))
@@ -193,7 +190,11 @@ def _paint_skyline(
 
 
 def _paint_sky(easel: Easel, plan: ScenePlan, rng: np.random.Generator) -> None:
-    """Bright and white at the horizon, cold overhead; clouds are warmer than clear sky."""
+    """Bright at the horizon, dark and cold overhead; clouds are warmer than clear sky.
+
+    Near the horizon the sky's apparent temperature is almost that of air; at the top of a frame (35
+    degrees up) it has gone about 60 % of the way to the zenith's.
+    """
     height, width = easel.shape
     up = np.clip((plan.perspective.horizon_y - np.arange(height)) / 220.0, 0, 1)[:, None]
     zenith, rim = {
@@ -212,7 +213,7 @@ def _paint_sky(easel: Easel, plan: ScenePlan, rng: np.random.Generator) -> None:
         easel.glow[channel] = clear + cloudy * (rim[channel] * 1.1 - clear)
     climate = plan.climate
     low = climate.air_kelvin - 6.0
-    clear_kelvin = low + (climate.sky_kelvin - low) * up**0.5
+    clear_kelvin = low + 0.6 * (climate.sky_kelvin - low) * up**0.7
     easel.kelvin[:] = clear_kelvin + 0.45 * cloudy * (low - clear_kelvin)
     easel.kelvin += 0.15 * easel.paints.heat.patch(height, width, 2)
 
@@ -236,9 +237,7 @@ def _cast(shade: Array, art: Art, prop: Prop, light: Light) -> None:
         0.0, -1.0 / rise, prop.y / rise + prop.y - top,
     )  # fmt: skip
     size = (shade.shape[1], shade.shape[0])
-    fallen = cover.transform(
-        size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
-    )
+    fallen = cover.transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
     np.maximum(shade, np.asarray(fallen, np.float32) / 255, out=shade)
 
 
@@ -290,9 +289,9 @@ def _equalise(far: Easel, near: Easel, plan: ScenePlan) -> None:
         [surface.apparent_kelvin for surface in plan.actors[0].look.surfaces.values()]
     )
     wanted = np.float32(np.median(kelvins))
-    x = np.arange(near.shape[1])
-    weight = np.clip((half + 12 - np.abs(x - middle)) / 12, 0, 1).astype(np.float32)[None, :]
+    ragged = near.paints.heat.patch(*near.shape, 3) + near.paints.heat.patch(*near.shape, 2)
+    away = np.abs(np.arange(near.shape[1]) - middle)[None, :] + 6 * ragged
+    weight = np.clip((half + 20 - away) / 16, 0, 1).astype(np.float32)
     for easel in (near, far):
         smooth = ndimage.uniform_filter(easel.kelvin, 31)
-        solid = np.clip((easel.kelvin - plan.climate.air_kelvin + 12) / 4, 0, 1)
-        easel.kelvin += weight * solid * (wanted - smooth)
+        easel.kelvin += weight * easel.heat_cover * (wanted - smooth)  # never the sky

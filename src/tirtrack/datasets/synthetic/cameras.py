@@ -28,7 +28,8 @@ def to_counts(kelvin: Array) -> NDArray[np.uint16]:
     """Apparent temperature as raw counts."""
     counts = (kelvin - np.float32(273.15)) * np.float32(COUNTS_PER_KELVIN)
     counts += np.float32(COUNTS_AT_ZERO_CELSIUS)
-    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    rounded: NDArray[np.uint16] = np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    return rounded
 
 
 class RgbCamera:
@@ -49,7 +50,7 @@ class RgbCamera:
         self._noise = sigma * rng.standard_normal((3, *size), dtype=np.float32)
         self._drift = rng.uniform(0, 0.05), rng.uniform(0.01, 0.05), rng.uniform(0, 6.28)
         balance = np.clip(rng.normal(1.0, 0.035, 3), 0.9, 1.1)
-        y, x = np.mgrid[-1 : 1 : 1j * size[0], -1 : 1 : 1j * size[1]][:, : self._shape[0], : self._shape[1]]
+        y, x = np.mgrid[-1 : 1 : 1j * self._shape[0], -1 : 1 : 1j * self._shape[1]]
         lens = 1 - rng.uniform(0.02, 0.14) * (x * x + y * y) / 2
         self._gain = (balance[:, None, None] * lens).astype(np.float32)
         self.shutter_share = float(rng.uniform(0.4, 0.8) if is_night else rng.uniform(0.05, 0.25))
@@ -82,7 +83,8 @@ class TirCamera:
         self._shape = height, width = settings.height, settings.width
         self._kernel = _gaussian(rng.uniform(*settings.psf_sigma))
         self._halo = np.float32(rng.uniform(*settings.halo_strength))
-        self._halo_quarter_px = max(1, round(rng.uniform(*settings.halo_px) / 4))
+        # two box filters at a quarter of the size reach twice their half width
+        self._halo_quarter_px = max(1, round(rng.uniform(*settings.halo_px) / 8))
         size = (height + _BANK_MARGIN, width + _BANK_MARGIN)
         netd = np.float32(rng.uniform(*settings.netd_kelvin))
         self._noise = netd * rng.standard_normal(size, dtype=np.float32)
@@ -131,7 +133,7 @@ class TirCamera:
 
 def _gaussian(sigma: float) -> Array:
     taps = np.exp(-0.5 * (np.arange(4) / sigma) ** 2)
-    return (taps / (taps[0] + 2 * taps[1:].sum())).astype(np.float32)
+    return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()), np.float32)
 
 
 def _blurred(plane: Array, kernel: Array) -> Array:
@@ -226,4 +228,4 @@ class Agc:
     def _plateau(self, histogram: NDArray[np.int64]) -> Array:
         filled = np.minimum(histogram, max(1, int(histogram.sum() // 400)))
         cumulated = np.cumsum(filled).astype(np.float32)
-        return cumulated * np.float32(255.0 / cumulated[-1])
+        return np.asarray(cumulated * np.float32(255.0 / cumulated[-1]), np.float32)

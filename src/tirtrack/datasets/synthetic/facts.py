@@ -90,7 +90,9 @@ def _plain(value: Any) -> Any:
         if value.dtype == bool:
             return [int(flag) for flag in value]
         rounded = np.round(value.astype(np.float64), 4)
-        return np.where(np.isnan(rounded), None, rounded.astype(object)).tolist()  # type: ignore[arg-type]
+        plain = rounded.astype(object)
+        plain[np.isnan(rounded)] = None
+        return plain.tolist()
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -145,7 +147,7 @@ def _frame_attributes(
     difference = np.array([sighting.difference for sighting in sightings])
     occluded = np.array([sighting.occluded for sighting in sightings])
     area = np.nan_to_num(boxes[:, 2] * boxes[:, 3])
-    inside = np.array([_inside_share(sighting) for sighting in sightings])
+    inside = np.array([sighting.inside_share for sighting in sightings])
     return {
         "crossover": present & (np.abs(np.nan_to_num(difference)) < CROSSOVER_KELVIN),
         "occlusion": present & (occluded > OCCLUDED_SHARE),
@@ -156,11 +158,6 @@ def _frame_attributes(
         "agc_jump": np.asarray(jumps) > JUMP_LEVELS,
         "night": np.full(len(boxes), plan.light.is_night),
     }
-
-
-def _inside_share(sighting: Sighting) -> float:
-    whole = sighting.extent[2] * sighting.extent[3]
-    return 0.0 if sighting.absent else float(sighting.box[2] * sighting.box[3] / whole)
 
 
 def _relative_speed(boxes: Boxes) -> NDArray[np.float64]:

@@ -53,12 +53,17 @@ class _Ground:
         heat = self.texture(heat=True, grain=material.grain + 1)
         self.easel.lay(whole, mask * self.cover, material, light=light, heat=heat)
 
-    def spot(self, x: float, y: float, half_width: float, half_height: float) -> Array:
-        """A soft ellipse on the picture, ``[H,W]``."""
-        rows = np.arange(self.easel.shape[0])[:, None]
-        columns = np.arange(self.easel.shape[1])[None, :]
+    def spot(
+        self, x: float, y: float, half_width: float, half_height: float
+    ) -> tuple[tuple[slice, slice], Array]:
+        """A soft ellipse on the ground: the part of the picture that it lies in, its strength."""
+        height, width = self.easel.shape
+        top, bottom = max(int(y - half_height), 0), min(int(y + half_height) + 1, height)
+        left, right = max(int(x - half_width), 0), min(int(x + half_width) + 1, width)
+        part = slice(top, max(bottom, top)), slice(left, max(right, left))
+        rows, columns = np.arange(height)[part[0], None], np.arange(width)[None, part[1]]
         radius = ((columns - x) / half_width) ** 2 + ((rows - y) / half_height) ** 2
-        return (np.clip(2.5 * (1 - radius), 0, 1) * self.cover).astype(np.float32)
+        return part, (np.clip(2.5 * (1 - radius), 0, 1) * self.cover[part]).astype(np.float32)
 
 
 def paint_ground(plan: ScenePlan, paints: Paints) -> Easel:
@@ -69,7 +74,9 @@ def paint_ground(plan: ScenePlan, paints: Paints) -> Easel:
     first, second = (varied(kinds[int(rng.integers(len(kinds)))], rng) for _ in range(2))
     ground.lay(ground.cover, first)
     lumps = paints.light.on_ground(0.6 * ground.across, 0.6 * ground.away, 3)
-    ground.lay(np.clip(3 * (lumps - np.float32(rng.uniform(0.2, 0.9))), 0, 1), second)
+    lumps = lumps + np.float32(0.5) * paints.light.on_ground(ground.across, ground.away, 2)
+    lumps += np.float32(0.3) * paints.light.on_ground(ground.across, ground.away, 1)
+    ground.lay(np.clip(1.2 * (lumps - np.float32(rng.uniform(0.2, 0.9))), 0, 1), second)
     _path(ground, rng)
     if plan.actors[0].kind == "vehicle" or rng.random() < 0.4:
         _road(ground, rng)
@@ -122,8 +129,8 @@ def _marks_of_heat(ground: _Ground, rng: np.random.Generator) -> None:
         y = float(rng.uniform(0.3, 1.0) * height)
         scale = float(ground.plan.perspective.scale(y))
         wide = scale * rng.uniform(0.5, 2.4)
-        spot = ground.spot(float(rng.uniform(0, width)), y, wide, max(2.0, 0.3 * wide))
-        ground.easel.kelvin += spot * np.float32(rng.normal(0, 2.5))
+        part, spot = ground.spot(float(rng.uniform(0, width)), y, wide, max(2.0, 0.3 * wide))
+        ground.easel.kelvin[part] += spot * np.float32(rng.normal(0, 2.5))
 
 
 def _marks_of_light(ground: _Ground, rng: np.random.Generator) -> None:
@@ -133,6 +140,7 @@ def _marks_of_light(ground: _Ground, rng: np.random.Generator) -> None:
         y = float(rng.uniform(0.3, 1.0) * height)
         scale = float(ground.plan.perspective.scale(y))
         wide = scale * rng.uniform(0.2, 1.2)
-        spot = ground.spot(float(rng.uniform(0, width)), y, wide, max(1.5, 0.3 * wide))
+        part, spot = ground.spot(float(rng.uniform(0, width)), y, wide, max(1.5, 0.3 * wide))
         tint = rng.uniform(0.5, 1.7) * rng.normal(1.0, 0.1, 3)
-        ground.easel.reflectance *= 1 + spot * (tint.astype(np.float32)[:, None, None] - 1)
+        tinted = 1 + spot * (tint.astype(np.float32)[:, None, None] - 1)
+        ground.easel.reflectance[(slice(None), *part)] *= tinted

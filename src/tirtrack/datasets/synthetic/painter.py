@@ -79,11 +79,19 @@ class Sighting:
         """Whether nothing of the silhouette lies in the frame."""
         return bool(np.isnan(self.box[0]))
 
+    @property
+    def inside_share(self) -> float:
+        """Area of the box inside the frame as a share of the whole silhouette's; 0 when absent."""
+        whole = self.extent[2] * self.extent[3]
+        return 0.0 if self.absent else float(self.box[2] * self.box[3] / whole)
+
 
 class _Showing:
     """The target while a frame is drawn: how much of each of its pixels still shows."""
 
-    def __init__(self, outline: Outline, coverage: Array, difference: float, clutter: float) -> None:
+    def __init__(
+        self, outline: Outline, coverage: Array, difference: float, clutter: float
+    ) -> None:
         self.outline, self.coverage = outline, coverage
         self.difference, self.clutter = difference, clutter
         self.clear = np.ones_like(coverage)
@@ -111,10 +119,11 @@ class _Showing:
 
 @dataclass(frozen=True)
 class _Pose:
-    """An actor at a tick: its parts, their corners in the frame, where its foot is, its speed."""
+    """An actor at a tick: its parts, their corners in the frame, its extent, foot, scale, speed."""
 
     parts: list[Part]
     corners: list[Points]
+    extent: NDArray[np.float64]
     foot_xy: tuple[float, float]
     scale: float
     speed_x: float
@@ -125,6 +134,26 @@ def _resampled(plane: Image.Image, view: View, width: int, rows: int) -> Array:
     return np.asarray(plane.resize((width, rows), Image.Resampling.BILINEAR, box))
 
 
+class Puppets:
+    """The parts of actors at a tick, kept for the other modality, which asks for the same."""
+
+    _KEPT = 64
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], list[Part]] = {}
+
+    def parts(self, actor: Actor, tick: int) -> list[Part]:
+        """An actor's polygons, metres."""
+        key = id(actor), tick
+        if key not in self._kept:
+            if len(self._kept) >= self._KEPT:
+                self._kept.clear()
+            body = replace(actor.body, facing=float(actor.facing[tick]))
+            shape = SHAPES[actor.kind]
+            self._kept[key] = shape(body, float(actor.phase[tick]), float(actor.stride[tick]))
+        return self._kept[key]
+
+
 class Painter:
     """One modality of a plan. Planes are ``[3,H,W]`` grey levels, or ``[1,H,W]`` kelvin for TIR.
 
@@ -133,9 +162,13 @@ class Painter:
         stage: its painted scene.
         tir: which modality.
         shutter_share: exposure time as a share of a frame's.
+        puppets: shared by the modalities of one plan.
     """
 
-    def __init__(self, plan: ScenePlan, stage: Stage, *, tir: bool, shutter_share: float) -> None:
+    def __init__(
+        self, plan: ScenePlan, stage: Stage, *, tir: bool, shutter_share: float, puppets: Puppets
+    ) -> None:
+        self._puppets = puppets
         self._plan, self._stage, self._tir = plan, stage, tir
         self._height, self._width = plan.settings.height, plan.settings.width
         self._shutter_share = shutter_share
@@ -220,15 +253,15 @@ class Painter:
         )
 
     def _pose(self, actor: Actor, tick: int) -> _Pose:
-        body = replace(actor.body, facing=float(actor.facing[tick]))
-        parts = SHAPES[actor.kind](body, float(actor.phase[tick]), float(actor.stride[tick]))
+        parts = self._puppets.parts(actor, tick)
         foot = self._foot(actor, tick)
         scale = float(actor.px_per_m[tick]) * views(self._plan, tick, tir=self._tir)[1].scale
         to_frame = np.array([actor.heading[tick] * scale, -scale])
         before, after = max(tick - 1, 0), min(tick + 1, self._plan.ticks[-1])
         way = self._foot(actor, after)[0] - self._foot(actor, before)[0]
         corners = [part.points * to_frame + foot for part in parts]
-        return _Pose(parts, corners, foot, scale, way / max(after - before, 1))
+        extent, _ = whole_extent(corners)
+        return _Pose(parts, corners, extent, foot, scale, way / max(after - before, 1))
 
     def _act(self, frame: Array, index: int, pose: _Pose, tick: int) -> _Showing | None:
         """Draw an actor; None when nothing of it falls in the frame."""
@@ -269,7 +302,7 @@ class Painter:
 
     def _tile(self, index: int, outline: Outline, pose: _Pose, shape: tuple[int, int]) -> Array:
         """The actor's own texture on its window ``[h,w]``: it moves and grows with it."""
-        x, y, w, h = whole_extent(pose.corners)
+        x, y, w, h = pose.extent
         tile = self._tiles[index]
         if self._plan.actors[index].heading[0] < 0:
             tile = tile.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -289,7 +322,7 @@ class Painter:
         _, sun = self._stage.light_map.at(*actor.feet[tick])
         sunny = bool(any(light.sun)) and sun > 0.5
         shadow_x, shadow_y = light.shadow_xy if sunny else (0.12, 0.06)
-        foot_x, foot_y = pose.foot_xy
+        foot_y = pose.foot_xy[1]
         fallen = []
         for points in pose.corners:
             up = foot_y - points[:, 1]
@@ -305,10 +338,10 @@ class Painter:
         frame[:, rows, columns] *= 1 - np.float32(1 - keep) * cover
 
     def _sighting(self, showing: _Showing | None, poses: list[_Pose]) -> Sighting:
-        extent = whole_extent(poses[0].corners)
+        extent = poses[0].extent
         kind = self._plan.actors[0].kind
         others = [
-            whole_extent(pose.corners)
+            pose.extent
             for pose, actor in zip(poses[1:], self._plan.actors[1:], strict=True)
             if actor.kind == kind
         ]
@@ -328,7 +361,7 @@ def _gap(box: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _actor_tiles(plan: ScenePlan, *, tir: bool) -> list[Image.Image]:
-    """One texture ``[48,48]`` an actor; that of temperature follows that of reflectance a little."""
+    """One texture ``[48,48]`` an actor; temperature follows reflectance a little."""
     rho = np.float32(plan.settings.texture_correlation)
     tiles = []
     for index in range(len(plan.actors)):
@@ -350,7 +383,7 @@ def _tile_noise(rng: np.random.Generator) -> Array:
 
 def _shading(outline: Outline, pose: _Pose, sun_x: float, shape: tuple[int, int]) -> Array:
     """A coarse normal map: round bodies are brighter towards the light and at the top."""
-    x, y, w, h = whole_extent(pose.corners)
+    x, y, w, h = pose.extent
     across = (outline.left + np.arange(shape[1]) + 0.5 - x) / w - 0.5
     down = (outline.top + np.arange(shape[0]) + 0.5 - y) / h - 0.5
     shade = 1 - 0.22 * np.sign(sun_x) * across[None, :] - 0.16 * down[:, None]
@@ -362,18 +395,16 @@ def _contrast(
 ) -> tuple[float, float]:
     """Target minus background under its silhouette, and the background's deviation there."""
     height, width = coverage.shape
-    behind = frame[
-        :, outline.top : outline.top + height, outline.left : outline.left + width
-    ].mean(axis=0)
+    behind = frame[:, outline.top : outline.top + height, outline.left : outline.left + width].mean(
+        axis=0
+    )
     weight = coverage / coverage.sum()
     mean = float((weight * behind).sum())
     spread = float(np.sqrt((weight * (behind - mean) ** 2).sum()))
     return float(colours.mean(axis=0).sum() / coverage.sum()) - mean, spread
 
 
-def _blend(
-    frame: Array, outline: Outline, coverage: Array, colours: Array, length: int
-) -> None:
+def _blend(frame: Array, outline: Outline, coverage: Array, colours: Array, length: int) -> None:
     """Put an actor on the frame, smeared along x by the shutter."""
     left, reach = outline.left, (length + 1) // 2 if length > 1 else 0
     if reach:
@@ -417,6 +448,3 @@ def _glow(
     frame[:, top:bottom, left:right] += np.float32(strength) * (
         down[:, None] * across[None, :]
     ).astype(np.float32)
-
-
-

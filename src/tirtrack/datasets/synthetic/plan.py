@@ -1,7 +1,7 @@
 """The plan of one sequence: everything that is drawn, before a pixel is painted.
 
-Every part of a plan has a random stream of its own, so that replacing one part (another light, other
-temperatures) leaves the rest of the sequence as it was, byte for byte.
+Every part of a plan has a random stream of its own, so that replacing one part (another light,
+other temperatures) leaves the rest of the sequence as it was, byte for byte.
 """
 
 from __future__ import annotations
@@ -218,9 +218,11 @@ def _gait(actor_kind: Kind, feet: Track, scale: Track, start: float) -> tuple[Tr
     step = np.hypot(np.gradient(feet[:, 0]), 2.5 * np.gradient(feet[:, 1])) / scale
     facts = KINDS[actor_kind]
     if facts.flies or actor_kind == "blob":
-        return start + 0.9 * np.arange(len(feet)), np.ones(len(feet))
+        beat = start + 0.9 * np.arange(len(feet), dtype=np.float64)
+        return np.asarray(beat), np.ones(len(feet))
     stride = np.clip(smoothed(step, 3.0) / 0.035, 0.0, 1.0)
-    return start + 2 * np.pi * np.cumsum(step) / facts.cycle_m, stride
+    phase: Track = start + 2 * np.pi * np.cumsum(step) / facts.cycle_m
+    return phase, np.asarray(stride, dtype=np.float64)
 
 
 def _actor(
@@ -234,9 +236,7 @@ def _actor(
     )  # fmt: skip
     if facts.flies:
         near = 1 + wander(rng, len(feet), 0.25, 40)
-        lift = (0.25 + 0.35 * rng.random()) * stage.settings.height + wander(
-            rng, len(feet), 30, 25
-        )
+        lift = (0.25 + 0.35 * rng.random()) * stage.settings.height + wander(rng, len(feet), 30, 25)
         scale = near * px / body.height_m
     else:
         lift, scale = np.zeros(len(feet)), stage.perspective.scale(feet[:, 1])

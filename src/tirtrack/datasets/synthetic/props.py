@@ -70,7 +70,9 @@ def _leaf(rng: np.random.Generator) -> Material:
 
 def _tree(sheet: _Sheet) -> None:
     thick = float(sheet.rng.uniform(0.07, 0.14))
-    sheet.easel.rectangle(sheet.box(0.5 - thick / 2, 0.5, thick, 0.5), varied(stuff.BARK, sheet.rng))
+    sheet.easel.rectangle(
+        sheet.box(0.5 - thick / 2, 0.5, thick, 0.5), varied(stuff.BARK, sheet.rng)
+    )
     _crown(sheet, top=0.0, bottom=float(sheet.rng.uniform(0.6, 0.85)), leaf=_leaf(sheet.rng))
 
 
@@ -141,7 +143,9 @@ def _parked(sheet: _Sheet) -> None:
     sign = float(rng.choice([-1.0, 1.0]))
     for part in parts:
         surface = look.surfaces[part.surface]
-        cold = 0.15 * (surface.apparent_kelvin - climate.air_kelvin) if part.surface != "paint" else 0
+        cold = (
+            0.15 * (surface.apparent_kelvin - climate.air_kelvin) if part.surface != "paint" else 0
+        )
         material = Material(surface.reflectance, 0.08, float(cold), 2.0, 0.25, 2, 0.92)
         x = BORDER + sheet.width / 2 + sign * scale * part.points[:, 0]
         y = BORDER + sheet.height - scale * part.points[:, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from tirtrack.datasets.synthetic.backdrop import build_stage
 from tirtrack.datasets.synthetic.cameras import Agc, RgbCamera, TirCamera, draw_agc
 from tirtrack.datasets.synthetic.facts import SequenceFacts, gather_facts
-from tirtrack.datasets.synthetic.painter import Painter, Sighting
+from tirtrack.datasets.synthetic.painter import Painter, Puppets, Sighting
 from tirtrack.datasets.synthetic.plan import ScenePlan, draw_plan
 from tirtrack.datasets.synthetic.settings import Kind, WorldSettings
 
@@ -50,7 +51,7 @@ class SyntheticSequence:
 
     plan: ScenePlan
     rgb: NDArray[np.uint8] | None
-    tir: NDArray[np.uint8] | NDArray[np.uint16]
+    tir: NDArray[Any]
     facts: SequenceFacts
 
 
@@ -66,8 +67,11 @@ def render_frames(plan: ScenePlan, *, rgb: bool = True) -> Iterator[RenderedFram
     tir_camera = TirCamera(plan.seed, plan.settings)
     agc_settings = draw_agc(plan.seed, plan.settings)
     agc = None if agc_settings is None else Agc(agc_settings)
-    rgb_painter = Painter(plan, stage, tir=False, shutter_share=rgb_camera.shutter_share)
-    tir_painter = Painter(plan, stage, tir=True, shutter_share=_TIR_SHUTTER_SHARE)
+    puppets = Puppets()
+    rgb_painter = Painter(
+        plan, stage, tir=False, shutter_share=rgb_camera.shutter_share, puppets=puppets
+    )
+    tir_painter = Painter(plan, stage, tir=True, shutter_share=_TIR_SHUTTER_SHARE, puppets=puppets)
     for tick in plan.ticks:
         kelvin, in_tir = tir_painter.paint(max(tick - plan.rig.delay_ticks, 0))
         counts = tir_camera.measure(kelvin[0], plan.seed, tick)

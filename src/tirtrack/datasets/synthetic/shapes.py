@@ -17,8 +17,10 @@ from tirtrack.datasets.synthetic.settings import Kind
 
 Points = NDArray[np.float64]
 
-_HALF_TURN = np.linspace(-math.pi / 2, math.pi / 2, 6)
+_HALF_TURN = np.linspace(-math.pi / 2, math.pi / 2, 6)[:, None]
+_ALONG, _ACROSS = np.cos(_HALF_TURN), np.sin(_HALF_TURN)
 _TURN = np.linspace(0, 2 * math.pi, 18, endpoint=False)
+_CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
 
 
 @dataclass(frozen=True)
@@ -48,19 +50,17 @@ class Body:
 
 def capsule(start: Points, end: Points, start_radius: float, end_radius: float) -> Points:
     """A limb: two half circles and what lies between, ``[12,2]``."""
-    angle = math.atan2(end[1] - start[1], end[0] - start[0])
-    front, back = angle + _HALF_TURN, angle + math.pi + _HALF_TURN
-    return np.concatenate(
-        [
-            end + end_radius * np.stack([np.cos(front), np.sin(front)], axis=1),
-            start + start_radius * np.stack([np.cos(back), np.sin(back)], axis=1),
-        ]
-    )
+    way_x, way_y = float(end[0] - start[0]), float(end[1] - start[1])
+    length = math.hypot(way_x, way_y) or 1.0
+    along = np.array([way_x / length, way_y / length])
+    across = np.array([-along[1], along[0]])
+    cap = _ALONG * along + _ACROSS * across
+    return np.concatenate([end + end_radius * cap, start - start_radius * cap])
 
 
 def ellipse(x: float, y: float, half_width: float, half_height: float) -> Points:
     """An ellipse, ``[18,2]``."""
-    return np.stack([x + half_width * np.cos(_TURN), y + half_height * np.sin(_TURN)], axis=1)
+    return np.asarray(_CIRCLE * (half_width, half_height) + (x, y))
 
 
 def _polygon(*corners: tuple[float, float]) -> Points:
@@ -81,7 +81,7 @@ def _leg(hip: Points, phase: float, stride: float, body: Body) -> tuple[Part, Pa
     return (
         Part("trousers", capsule(knee, ankle, 0.065 * width, 0.05 * width)),
         Part("trousers", capsule(hip, knee, 0.095 * width, 0.068 * width)),
-        Part("shoes", capsule(ankle + (0.0, -0.01), toe, 0.05, 0.038)),
+        Part("shoes", capsule(ankle - np.array([0.0, 0.01]), toe, 0.05, 0.038)),
     )
 
 
@@ -93,7 +93,7 @@ def _arm(shoulder: Points, phase: float, stride: float, body: Body) -> tuple[Par
     return (
         Part("sleeves", capsule(shoulder, elbow, 0.062 * width, 0.05 * width)),
         Part("sleeves", capsule(elbow, wrist, 0.048 * width, 0.04 * width)),
-        Part("skin", ellipse(wrist[0], wrist[1] - 0.04, 0.042, 0.055)),
+        Part("skin", ellipse(wrist[0], wrist[1] - 0.04, 0.034, 0.05)),
     )
 
 
@@ -201,7 +201,9 @@ def quadruped(body: Body, phase: float, stride: float) -> list[Part]:
     neck, nod = np.array([0.9 * long, 0.62]), 0.03 * math.sin(2 * phase)
     head = neck + np.array([0.24, 0.22 + nod])
     parts += [
-        Part("fur", capsule(np.array([-0.8 * long, 0.58]), np.array([0.85 * long, 0.6]), 0.17, 0.19)),
+        Part(
+            "fur", capsule(np.array([-0.8 * long, 0.58]), np.array([0.85 * long, 0.6]), 0.17, 0.19)
+        ),
         Part("fur", capsule(neck, head, 0.12, 0.085)),
         Part("face", capsule(head, head + np.array([0.16, -0.04]), 0.09, 0.05)),
         Part("face", ellipse(head[0] - 0.05, head[1] + 0.1, 0.035, 0.07)),
@@ -278,15 +280,15 @@ class KindFacts:
     width_m: float
     speed: tuple[float, float]
     cycle_m: float
-    flies: bool
-    changes_form: bool
+    flies: bool = False
+    changes_form: bool = True
 
 
 KINDS: dict[Kind, KindFacts] = {
-    "person": KindFacts((1.6, 1.9), 0.65, (0.7, 2.0), 1.5, False, True),
-    "vehicle": KindFacts((1.4, 1.6), 4.4, (2.0, 8.0), 2.0, False, False),
-    "quadruped": KindFacts((0.6, 1.2), 1.2, (0.6, 3.0), 1.1, False, True),
-    "bird": KindFacts((0.4, 0.6), 0.8, (3.0, 8.0), 2.2, True, True),
-    "drone": KindFacts((0.35, 0.5), 1.2, (0.5, 5.0), 1.0, True, False),
-    "blob": KindFacts((0.8, 1.6), 1.2, (0.4, 2.5), 3.0, False, True),
+    "person": KindFacts((1.6, 1.9), 0.65, (0.7, 2.0), 1.5),
+    "vehicle": KindFacts((1.4, 1.6), 4.4, (2.0, 8.0), 2.0, changes_form=False),
+    "quadruped": KindFacts((0.6, 1.2), 1.2, (0.6, 3.0), 1.1),
+    "bird": KindFacts((0.4, 0.6), 0.8, (3.0, 8.0), 2.2, flies=True),
+    "drone": KindFacts((0.35, 0.5), 1.2, (0.5, 5.0), 1.0, flies=True, changes_form=False),
+    "blob": KindFacts((0.8, 1.6), 1.2, (0.4, 2.5), 3.0),
 }

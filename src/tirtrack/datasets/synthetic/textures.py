@@ -58,7 +58,9 @@ class Textures:
         mixed: Array = np.float32(0.8) * self.patch(height, width, grain) + np.float32(0.6) * fine
         return mixed
 
-    def on_ground(self, across: NDArray[np.float64], away: NDArray[np.float64], grain: int) -> Array:
+    def on_ground(
+        self, across: NDArray[np.float64], away: NDArray[np.float64], grain: int
+    ) -> Array:
         """The noise as it lies on a plane: ``across [h,w]`` and ``away [h]`` in texture pixels."""
         rows = away.astype(np.int64) % _SHAPE[0]
         columns = across.astype(np.int64) % _SHAPE[1]
