@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -367,7 +368,7 @@ def _load(path: Path, samples: Sequence[Sample], keys: Sequence[ViewKey]) -> Poo
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             kept = {key: stored[_name(key)] for key in keys if _name(key) in stored}
             has_away = stored["has_away"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         path.unlink(missing_ok=True)
         return None
     missing = [key for key in keys if key not in kept and key.branch != "away"]

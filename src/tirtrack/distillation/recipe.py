@@ -290,7 +290,9 @@ def _fault(
     """The first fault that pydantic found, in our words."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"] if part != "[key]"]
-    changed = any(key.split(".") == path[: len(key.split("."))] for key in changes)
+    changed = any(
+        all(a == b for a, b in zip(key.split("."), path, strict=False)) for key in changes
+    )
     place = None if changed else document.place(path)
     name, dotted = (path[-1] if path else ""), ".".join(path)
     if first["type"] == "extra_forbidden":

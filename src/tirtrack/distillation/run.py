@@ -130,9 +130,9 @@ def _cross_modal(
 ) -> CrossModalRecipe:
     if isinstance(recipe, CrossModalRecipe):
         return recipe
-    loaded: Recipe = load_recipe(recipe, changes=changes)
+    loaded: Recipe = load_recipe(recipe)
     if isinstance(loaded, CrossModalRecipe):
-        return loaded
+        return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
     verb = "train" if isinstance(loaded, SupervisedRecipe) else "evaluate"
     raise RecipeError(
         f'recipe "{loaded.name}" is of kind {loaded.kind}, nothing is distilled by it',

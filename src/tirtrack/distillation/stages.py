@@ -7,6 +7,7 @@ stage needs, what stands below is the stages that have no file of their own.
 from __future__ import annotations
 
 import copy
+import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-from tirtrack.distillation.batches import ViewKey, cut_views, draw_samples, plan_step
+from tirtrack.distillation.batches import Stream, ViewKey, cut_views, draw_samples, plan_step
 from tirtrack.distillation.cross_modal import step_loss
 from tirtrack.distillation.diagnostics import Agreement, Split, agreement, hold_back, verdict
 from tirtrack.distillation.engine import Step, batch_norms, check_components, train_steps
@@ -39,11 +41,12 @@ from tirtrack.distillation.settings import (
 )
 from tirtrack.distillation.summary import PassRate, Summary, harvest, pass_rates
 from tirtrack.errors import PairsError
-from tirtrack.files import fingerprint
+from tirtrack.files import fingerprint, write_bytes
 from tirtrack.pairs.proposals.base import FoundIn, ProposalSet, Proposer
 from tirtrack.pairs.source import Manifest, Pair, PairSource
 from tirtrack.progress import Progress
 
+CONTACT_SHEET = "contact_sheet.png"
 HELD_BACK_SEED = 7919  # held-back samples are the same whatever the seed of the training
 
 
@@ -170,7 +173,9 @@ def distil_network(
     teacher = frozen_copy(network).to(job.device)
     student = copy.deepcopy(network).to(job.device)
     with clock.stage("proposals"):
-        proposals, held_proposals = propose(sources, job)
+        split, proposals, held_proposals = propose(sources, job)
+        sources = replace(sources, split=split)
+        leave_contact_sheet(folder, sources.train, split.train, proposals)
     with clock.stage("features"):
         samples = draw_samples(
             sources.train,
@@ -226,7 +231,6 @@ def distil_network(
             re_estimate(student, sources.train, pool, job)
     with clock.stage("held back"):
         found = look_at_held_back(student, teacher, sources, held_proposals, job, engine=engine)
-    _leave_contact_sheet(folder, sources, proposals, job)
     usable = int(pool.checks.passed.sum()) if pool.checks and recipe.teacher.require else len(pool)
     summary = Summary(
         recipe=recipe.name,
@@ -287,16 +291,65 @@ class OneEyed:
         return replace(pair, tir=np.zeros_like(pair.tir))
 
 
-def propose(sources: Sources, job: Job) -> tuple[list[ProposalSet], list[ProposalSet]]:
-    """The proposals of the pairs to train on, and of those held back."""
+class Chosen:
+    """A proposer that looks at some pairs alone, named by recording and position."""
+
+    def __init__(self, inner: Proposer, source: PairSource, indices: Sequence[int]) -> None:
+        self.name = inner.name
+        self._inner = inner
+        wanted = set(indices)
+        self._places = {
+            (recording.name, position)
+            for recording in source.recordings().values()
+            for position, index in enumerate(recording.indices)
+            if index in wanted
+        }
+
+    def propose(
+        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+    ) -> ProposalSet:
+        """The boxes of a chosen pair, none of any other; see :class:`Proposer`."""
+        if (pair.recording, pair.position) in self._places:
+            return self._inner.propose(pair, neighbours, rng)
+        return ProposalSet((), ())
+
+
+def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
+    """At most ``count`` of the pairs, drawn: more pairs than samples would be looked at in vain."""
+    if len(indices) <= count:
+        return tuple(indices)
+    rng = np.random.default_rng([seed, Stream.PAIRS])
+    return tuple(sorted(int(indices[place]) for place in rng.permutation(len(indices))[:count]))
+
+
+def propose(sources: Sources, job: Job) -> tuple[Split, list[ProposalSet], list[ProposalSet]]:
+    """The pairs that are looked at, the proposals of those to train on, and of those held back."""
     from tirtrack.pairs.proposals.registry import propose_all
 
-    split = sources.split
-    found = propose_all(sources.train, job.way, job.seed, job.progress)
-    other = found
-    if sources.held_back is not sources.train:
-        other = propose_all(sources.held_back, job.way, HELD_BACK_SEED, job.progress)
-    return [found[index] for index in split.train], [other[index] for index in split.held_back]
+    recipe, whole = job.recipe, sources.split
+    split = replace(
+        whole,
+        train=thinned(whole.train, recipe.pool, job.seed),
+        held_back=thinned(whole.held_back, recipe.held_back.samples, HELD_BACK_SEED),
+    )
+
+    def boxes_of(source: PairSource, indices: Sequence[int], seed: int) -> list[ProposalSet]:
+        way = job.way if len(indices) == len(source) else Chosen(job.way, source, indices)
+        return propose_all(source, way, seed, job.progress)
+
+    if sources.held_back is sources.train:
+        found = boxes_of(sources.train, (*split.train, *split.held_back), job.seed)
+        held = found
+    else:
+        found = boxes_of(sources.train, split.train, job.seed)
+        held = (
+            boxes_of(sources.held_back, split.held_back, HELD_BACK_SEED) if split.held_back else []
+        )
+    return (
+        split,
+        [found[index] for index in split.train],
+        [held[index] for index in split.held_back],
+    )
 
 
 def _warn_of_rates(rates: Sequence[PassRate], job: Job) -> None:
@@ -309,10 +362,16 @@ def _warn_of_rates(rates: Sequence[PassRate], job: Job) -> None:
         )
 
 
-def _leave_contact_sheet(
-    folder: Path, sources: Sources, proposals: Sequence[ProposalSet], job: Job
+def leave_contact_sheet(
+    folder: Path, source: PairSource, indices: Sequence[int], proposals: Sequence[ProposalSet]
 ) -> None:
-    """A picture of what was proposed and rejected."""
+    """A picture of what was proposed and rejected in some of the pairs."""
+    from tirtrack.pairs.contact_sheet import contact_sheet
+
+    sheet = contact_sheet(source, dict(zip(indices, proposals, strict=True)))
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, format="PNG")
+    write_bytes(folder / CONTACT_SHEET, buffer.getvalue())
 
 
 # --- after the last step -------------------------------------------------------------------------

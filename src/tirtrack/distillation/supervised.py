@@ -188,13 +188,13 @@ def _supervised(
 ) -> SupervisedRecipe:
     if isinstance(recipe, SupervisedRecipe):
         return recipe
-    loaded = load_recipe(recipe, changes=changes)
+    loaded = load_recipe(recipe)
     if not isinstance(loaded, SupervisedRecipe):
         raise RecipeError(
             f'recipe "{loaded.name}" is of kind {loaded.kind}, nothing is trained on labels by it',
             fix="choose baseline, f or f_grey",
         )
-    return loaded
+    return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
 
 
 def _network(start: Any, name: str, seed: int) -> Any:

@@ -1,0 +1,110 @@
+"""``tirtrack distill`` and ``tirtrack train`` as commands: messages, exit codes, output."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tirtrack.cli.app import run
+from tirtrack.distillation import stages
+from tirtrack.networks import registry
+from tirtrack.weights import store
+from tirtrack.weights.card import Card
+
+SMALL = [
+    *("--set", "pool=8", "--set", "training.steps=2", "--set", "training.batch=4"),
+    *("--set", "training.checkpoint_every=1", "--set", "held_back.samples=4"),
+    *("--set", "teacher.require=false"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with pairs and start weights."""
+    root = tmp_path_factory.mktemp("world")
+    rng = np.random.default_rng(0)
+    for take in range(3):
+        for position in range(3):
+            base = rng.integers(40, 80, (90, 120), dtype=np.uint8)
+            base[30:50, 40 + 4 * position : 60 + 4 * position] = 220
+            for modality in ("rgb", "tir"):
+                image = np.repeat(base[..., None], 3, 2) if modality == "rgb" else base
+                path = root / "pairs" / f"take{take}" / modality / f"{position:03d}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(path)
+    card = Card(name="start", architecture="nanotrack-v3", modality="rgb", licence="Apache-2.0")
+    store.write(root / "start.safetensors", registry.build("nanotrack-v3").eval(), card)
+    return root
+
+
+def line(world, out, *more):
+    weights = str(world / "start.safetensors")
+    return [
+        *("distill", str(world / "pairs"), "--baseline", weights, "--out", str(out)), *more
+    ]  # fmt: skip
+
+
+def test_a_student_comes_out(world, tmp_path, capsys):
+    out = tmp_path / "student.safetensors"
+    assert run(line(world, out, *SMALL)) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(out)
+    assert "run folder:" in said.err
+    assert store.read(out).card.modality == "tir"
+    assert run(line(world, out, *SMALL, "--resume")) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    assert run(line(world, out, *SMALL)) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_json_is_the_summary(world, tmp_path, capsys):
+    assert run(line(world, tmp_path / "a.safetensors", *SMALL, "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"] == "mixed"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--recipe", "mixt"], 'no recipe is called "mixt"; did you mean "mixed"?'),
+        (["--set", "pool"], '--set: "pool" sets nothing; write it as KEY=VALUE'),
+        (["--set", "pol=3"], 'unknown key "pol"; did you mean "pool"?'),
+        (["--set", "pool=[3"], "is not plain YAML"),
+        (["--baseline", "nano-nothing"], "nano-nothing"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_two(world, tmp_path, capsys, more, says):
+    assert run(line(world, tmp_path / "a.safetensors", *more)) == 2
+    error = capsys.readouterr().err.strip()
+    assert says in error
+    assert "\n" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_ends_with_130_after_the_checkpoint(world, tmp_path, capsys, monkeypatch):
+    real, calls = stages.plan_step, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(stages, "plan_step", interrupted)
+    out = tmp_path / "a.safetensors"
+    assert run(line(world, out, *SMALL)) == 130
+    assert (tmp_path / "a.run" / "checkpoint.pt").is_file()
+    assert not out.exists()
+    monkeypatch.setattr(stages, "plan_step", real)
+    assert run(line(world, out, *SMALL, "--resume")) == 0
+    assert out.exists()
+
+
+def test_train_refuses_what_it_cannot_read(tmp_path, capsys):
+    assert run(["train", str(tmp_path / "none"), "--out", str(tmp_path / "a.safetensors")]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
+    wrong = ["train", str(tmp_path), "--licence", "coco", "--out", str(tmp_path / "a.safetensors")]
+    assert run(wrong) == 2
+    assert "write NAME=LICENCE" in capsys.readouterr().err

@@ -1,0 +1,236 @@
+"""What is kept of frozen parts, and what augmentation does to patches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tirtrack.boxes import Box
+from tirtrack.distillation.augmentation import Look, apply_look, draw_look
+from tirtrack.distillation.batches import Draw, ViewKey, draw_samples
+from tirtrack.distillation.cross_modal import answer
+from tirtrack.distillation.pool import (
+    KEPT_POOLS,
+    TorchFeatures,
+    _cache_file,
+    as_patches,
+    build_pool,
+    wanted_views,
+)
+from tirtrack.distillation.settings import Direction, Modality, Photometric
+from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
+
+RGB, TIR = Modality.RGB, Modality.TIR
+
+
+def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BOTH, source=None):
+    source = source or tiny.TinyPairs()
+    box = Box(46.0, 35.0, 24.0, 20.0)
+    proposals = [
+        ProposalSet([Proposal(box, found_in, 1.0, 1.0, "saliency")], []) for _ in range(len(source))
+    ]
+    samples = draw_samples(source, range(len(source)), proposals, recipe, count=recipe.pool, seed=0)
+    network = tiny.network_of()
+    pool = build_pool(
+        source,
+        samples,
+        recipe,
+        levels=lambda frame: frame,
+        seed=0,
+        engine=TorchFeatures(network) if engine else None,
+        cache_key=cache_key,
+    )
+    return pool, network
+
+
+def test_kept_features_are_those_of_the_patches(tiny):
+    recipe = tiny.recipe_of("mixed")
+    kept, network = pool_of(tiny, recipe)
+    fresh, _ = pool_of(tiny, recipe, engine=None)
+    draws = [Draw(Direction.TIR_TO_TIR, 2, 2), Draw(Direction.TIR_TO_TIR, 5, 1)]
+    with torch.no_grad():
+        for direction in Direction:
+            one, other = (
+                answer(network, pool.batch(draws), direction).response.scores[0]
+                for pool in (kept, fresh)
+            )
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_only_views_that_somebody_looks_at_are_kept(tiny):
+    h2 = {key.modality for key in wanted_views(tiny.recipe_of("h2"), one_scene=False)}
+    assert h2 == {TIR}
+    e_rr = wanted_views(tiny.recipe_of("e_RR", boxes__found_in=["both"]), one_scene=False)
+    assert {key.modality for key in e_rr} == {RGB}
+    fake = wanted_views(tiny.recipe_of("i_fake", boxes__found_in=["both"]), one_scene=False)
+    assert ViewKey("test", RGB, augmented=True) in fake
+    assert ViewKey("test", RGB) in fake
+
+
+def test_the_student_sees_augmented_crops_and_the_teacher_plain_ones(tiny):
+    recipe = tiny.recipe_of("i_fake", negatives=0.0)
+    pool, _ = pool_of(tiny, recipe, engine=None)
+    batch = pool.batch([Draw(Direction.RGB_TO_RGB, i, i) for i in range(4)])
+    seen, plain = batch.test.rgb.patches, batch.for_teacher.test.rgb.patches
+    assert torch.equal(seen[:, :, 0], seen[:, :, 1])  # grey
+    assert not torch.equal(plain[:, :, 0], plain[:, :, 1])
+    assert torch.equal(batch.test.boxes_patch, batch.for_teacher.test.boxes_patch)
+
+
+def test_a_negative_pair_takes_the_other_patch_and_its_own_template(tiny):
+    pool, _ = pool_of(tiny, tiny.recipe_of("mixed"), engine=None)
+    draws = [Draw(Direction.TIR_TO_TIR, 0, 3), Draw(Direction.TIR_TO_TIR, 3, 3)]
+    batch = pool.batch(draws)
+    assert batch.present.tolist() == [False, True]
+    assert torch.equal(batch.test.tir.patches[0, 0], batch.test.tir.patches[0, 1])
+    assert not torch.equal(batch.reference.tir.patches[0, 0], batch.reference.tir.patches[0, 1])
+    assert batch.keys[0].startswith(pool.samples[0].key)
+    assert pool.samples[3].key in batch.keys[0]
+
+
+def test_patches_beside_the_box_are_cut_where_all_is_one_scene(tiny):
+    recipe = tiny.recipe_of("mixed")
+    source = tiny.TinyPairs(recordings=1, frames=3)
+    pool, _ = pool_of(tiny, recipe, engine=None, source=source)
+    place = int(np.flatnonzero(pool.has_away)[0])
+    beside, own = (
+        pool.batch([Draw(Direction.TIR_TO_TIR, place, place, away=away)]) for away in (True, False)
+    )
+    assert not bool(beside.present[0])
+    assert not torch.equal(beside.test.tir.patches, own.test.tir.patches)
+    several, _ = pool_of(tiny, recipe, engine=None)
+    assert not several.has_away.any()
+
+
+def test_a_box_found_in_tir_alone_is_checked_on_tir(tiny):
+    class BlankRgb(tiny.TinyPairs):
+        def __getitem__(self, index):
+            pair = super().__getitem__(index)
+            pair.rgb[:] = 0
+            return pair
+
+    recipe = tiny.recipe_of("mixed")
+    network = tiny.network_of()
+    checks = {}
+    for name, source in (("seen", tiny.TinyPairs()), ("blank", BlankRgb())):
+        for found_in in (FoundIn.TIR, FoundIn.BOTH):
+            pool, _ = pool_of(tiny, recipe, found_in=found_in, source=source)
+            checks[name, found_in] = pool.check(network, recipe, device=None).probability
+    np.testing.assert_array_equal(checks["seen", FoundIn.TIR], checks["blank", FoundIn.TIR])
+    assert not np.array_equal(checks["seen", FoundIn.BOTH], checks["blank", FoundIn.BOTH])
+
+
+def test_samples_that_the_teacher_fails_are_used_only_where_it_is_not_required(tiny):
+    needed = tiny.recipe_of("mixed", teacher__require=True)
+    pool, network = pool_of(tiny, needed)
+    pool.check(network, needed, device=None)
+    pool.checks.passed[:] = False
+    pool.checks.passed[[1, 4]] = True
+    stock = pool.stock(needed)
+    assert stock.serving[Direction.TIR_TO_TIR].tolist() == [1, 4]
+    free = pool.stock(tiny.recipe_of("mixed"))
+    assert len(free.serving[Direction.TIR_TO_TIR]) == len(pool)
+    batch = pool.batch([Draw(Direction.TIR_TO_TIR, i, i) for i in (0, 1)])
+    assert batch.accepted.tolist() == [False, True]
+
+
+def test_features_come_back_from_the_cache_and_damage_is_made_anew(tiny, monkeypatch, tmp_path):
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path))
+    recipe = tiny.recipe_of("mixed")
+    first, _ = pool_of(tiny, recipe, cache_key="key")
+    (stored,) = (tmp_path / "pools").glob("*.npz")
+
+    class Refusing:
+        def features(self, patches):
+            raise AssertionError("the cache was not used")
+
+    samples = first.samples
+    again = build_pool(
+        tiny.TinyPairs(), samples, recipe, levels=lambda f: f, seed=0, engine=Refusing(),
+        cache_key="key",
+    )  # fmt: skip
+    draws = [Draw(Direction.TIR_TO_TIR, i, i) for i in range(3)]
+    one, other = (pool.batch(draws).test.tir.features[0] for pool in (first, again))
+    assert torch.equal(one, other)
+    stored.write_bytes(stored.read_bytes()[:1000])
+    made_anew, _ = pool_of(tiny, recipe, cache_key="key")
+    assert torch.equal(made_anew.batch(draws).test.tir.features[0], one)
+    assert stored.stat().st_size > 1000
+
+
+def test_the_cache_tells_pools_apart_and_does_not_grow(tiny, monkeypatch, tmp_path):
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path))
+    recipe = tiny.recipe_of("mixed")
+    pool, _ = pool_of(tiny, recipe)
+    keys = wanted_views(recipe, one_scene=False)
+    files = {
+        _cache_file(key, samples, keys, other, seed)
+        for key in ("a", "b")
+        for samples in (pool.samples, pool.samples[:-1])
+        for other in (recipe, tiny.recipe_of("mixed", augmentation__tir={"gain": 0.2}))
+        for seed in (0, 1)
+    }
+    assert len(files) == 16
+    for number in range(KEPT_POOLS + 2):
+        pool_of(tiny, recipe, cache_key=f"key {number}")
+    assert len(list((tmp_path / "pools").glob("*.npz"))) == KEPT_POOLS
+
+
+def test_stored_patches_come_back_exactly():
+    stored = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    patches = as_patches(stored)
+    assert patches.shape == (1, 3, 16, 16)
+    assert torch.equal((patches[0, 0] * 255).round().to(torch.uint8), torch.from_numpy(stored[0]))
+
+
+# --- augmentation --------------------------------------------------------------------------------
+
+
+def ramp() -> np.ndarray:
+    return np.linspace(0, 255, 64 * 64).reshape(64, 64).astype(np.float32)
+
+
+def test_no_augmentation_changes_nothing():
+    look = draw_look(Photometric(), np.random.default_rng(0))
+    assert look == Look()
+    np.testing.assert_allclose(
+        apply_look(ramp(), look, np.random.default_rng(0)), ramp(), atol=1e-3
+    )
+
+
+def test_each_change_does_what_its_name_says():
+    rng = np.random.default_rng(0)
+    colour = np.stack([ramp(), 255 - ramp(), ramp() / 2], axis=2)
+    grey = apply_look(colour, Look(is_grey=True), rng)
+    assert np.ptp(grey, axis=2).max() < 1e-3
+    np.testing.assert_allclose(grey[..., 0], colour @ [0.299, 0.587, 0.114], atol=1e-2)
+    np.testing.assert_allclose(
+        apply_look(ramp(), Look(is_inverted=True), rng), 255 - ramp(), atol=1e-3
+    )
+    np.testing.assert_allclose(
+        apply_look(ramp(), Look(gain=0.5, offset=10), rng), ramp() / 2 + 10, atol=1e-3
+    )
+    darker = apply_look(ramp(), Look(gamma=2.0), rng)
+    np.testing.assert_allclose(darker, 255 * (ramp() / 255) ** 2, atol=1e-2)
+    spike = np.zeros((64, 64), np.float32)
+    spike[32, 32] = 255
+    assert apply_look(spike, Look(blur_sigma=2.0), rng).max() < 20
+    noisy = apply_look(np.full((64, 64), 128.0, np.float32), Look(noise_sigma=8.0), rng)
+    assert noisy.std() == pytest.approx(8.0, rel=0.1)
+
+
+def test_levels_stay_in_range_and_the_patch_is_not_changed():
+    patch = ramp()
+    before = patch.copy()
+    out = apply_look(patch, Look(gain=3.0, offset=-40, noise_sigma=30), np.random.default_rng(1))
+    assert out.min() >= 0
+    assert out.max() <= 255
+    np.testing.assert_array_equal(patch, before)
+
+
+def test_turning_one_change_on_does_not_shift_the_others():
+    plain = draw_look(Photometric(gain=0.3), np.random.default_rng(5))
+    more = draw_look(Photometric(gain=0.3, invert=1.0, blur=1.0), np.random.default_rng(5))
+    assert plain.gain == more.gain
+    assert (plain.is_inverted, more.is_inverted) == (False, True)

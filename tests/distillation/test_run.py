@@ -1,0 +1,201 @@
+"""``distill`` as a verb: files in, files out, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from tirtrack.distillation import stages
+from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
+from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.run import distill, run_folder
+from tirtrack.errors import PairsError, RecipeError, RequestError, StorageError, WeightsError
+from tirtrack.networks import registry
+from tirtrack.weights import store
+from tirtrack.weights.card import Card, TrainingSource
+
+
+@pytest.fixture(scope="module")
+def pairs(tiny, tmp_path_factory):
+    """Three recordings on the disk."""
+    root = tmp_path_factory.mktemp("world") / "pairs"
+    source = tiny.TinyPairs()
+    for index in range(len(source)):
+        pair = source[index]
+        for modality, image in (("rgb", pair.rgb), ("tir", pair.tir)):
+            path = root / pair.recording / modality / f"{pair.position:06d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+    return root
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory):
+    """Untrained weights of the real architecture."""
+    path = tmp_path_factory.mktemp("weights") / "start.safetensors"
+    card = Card(
+        name="start",
+        architecture="nanotrack-v3",
+        modality="rgb",
+        licence="Apache-2.0",
+        training_data=[TrainingSource(name="nothing", licence="none", role="untrained")],
+    )
+    store.write(path, registry.build("nanotrack-v3", seed=1).eval(), card)
+    return path
+
+
+def run(tiny, pairs, baseline, out, **options):
+    changes = {**tiny.SMALL, **options.pop("changes", {})}
+    return distill(pairs, baseline, out, recipe=options.pop("recipe", "mixed"), changes=changes,
+                   licence="CC0-1.0", **options)  # fmt: skip
+
+
+def test_a_run_leaves_weights_and_everything_about_them(tiny, pairs, baseline, tmp_path):
+    before = baseline.read_bytes()
+    done = run(tiny, pairs, baseline, tmp_path / "night.safetensors", command="tirtrack distill x")
+    assert baseline.read_bytes() == before
+    assert done.folder == tmp_path / "night.run"
+    student = store.read(done.weights)
+    card = student.card
+    assert (card.name, card.modality, card.architecture) == ("night", "tir", "nanotrack-v3")
+    assert (card.started_from[0].name, card.started_from[0].licence) == ("start", "Apache-2.0")
+    assert card.started_from[0].sha256 == store.read(baseline).sha256
+    assert card.started_from[0].training_data == "nothing (none)"
+    assert card.training_data[0].licence == "CC0-1.0"
+    assert card.made_with["command"] == "tirtrack distill x"
+    assert card.made_with["seed"] == "0"
+    assert done.summary.verdict in card.summary
+    stored = json.loads((done.folder / "summary.json").read_text())
+    assert stored["weights"] == "night.safetensors"
+    assert {"proposals", "features", "training"} <= set(stored["seconds"])
+    assert stored["harvest"]["pairs"] + len(range(4)) == 12
+    assert load_recipe(done.folder / "recipe.yaml").training.steps == 2
+    manifest = json.loads((done.folder / "manifest.json").read_text())
+    assert len(manifest["files"]) == 24
+    assert len(manifest["files"][0]["sha256"]) == 64
+    assert len(read_log(done.folder)) == 2
+    with Image.open(done.folder / "contact_sheet.png") as sheet:
+        assert sheet.width > 400
+
+
+def test_a_finished_run_is_not_done_again_and_not_overwritten(tiny, pairs, baseline, tmp_path):
+    out = tmp_path / "a.safetensors"
+    run(tiny, pairs, baseline, out)
+    before = out.read_bytes()
+    with pytest.raises(RequestError, match="exists already"):
+        run(tiny, pairs, baseline, out)
+    assert run(tiny, pairs, baseline, out, resume=True).summary is None
+    assert out.read_bytes() == before
+    again = run(tiny, pairs, baseline, out, force=True)
+    assert again.summary is not None
+    state, first = store.read(out).state, store.read(out).state
+    assert all(torch.equal(value, first[key]) for key, value in state.items())
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    tiny, pairs, baseline, tmp_path, monkeypatch
+):
+    whole = run(tiny, pairs, baseline, tmp_path / "whole.safetensors")
+    real = stages.step_loss
+
+    def interrupted(*args, **kwargs):
+        if (tmp_path / "part.run" / CHECKPOINT).is_file():
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(stages, "step_loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, pairs, baseline, tmp_path / "part.safetensors")
+    monkeypatch.setattr(stages, "step_loss", real)
+    assert not (tmp_path / "part.safetensors").exists()
+    assert read_checkpoint(tmp_path / "part.run" / CHECKPOINT)["step"] == 1
+    with pytest.raises(RequestError, match="exists already; go on with --resume"):
+        run(tiny, pairs, baseline, tmp_path / "part.safetensors")
+    with pytest.raises(RequestError, match=r"another recipe \(pool was 12, now 11\)"):
+        run(tiny, pairs, baseline, tmp_path / "part.safetensors", resume=True, changes={"pool": 11})
+    with pytest.raises(RequestError, match="another seed"):
+        run(tiny, pairs, baseline, tmp_path / "part.safetensors", resume=True, seed=4)
+    part = run(tiny, pairs, baseline, tmp_path / "part.safetensors", resume=True)
+    one, other = store.read(whole.weights).state, store.read(part.weights).state
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_held_back_pairs_may_be_given(tiny, pairs, baseline, tmp_path):
+    done = run(
+        tiny, [pairs / "take0", pairs / "take1"], baseline, tmp_path / "a.safetensors",
+        held_back=pairs / "take2",
+    )  # fmt: skip
+    assert done.summary.harvest.pairs == 8
+    assert done.summary.split == "given: take2"
+
+
+REFUSED = {
+    "no pairs": (dict(pairs="nowhere"), PairsError, "there is no such folder"),
+    "no weights": (dict(baseline="nano-none"), WeightsError, "nano-none"),
+    "no recipe": (dict(recipe="mixt"), RecipeError, 'did you mean "mixed"'),
+    "supervised": (dict(recipe="f"), RecipeError, "give it to `tirtrack train`"),
+    "tracker": (dict(recipe="k_floor"), RecipeError, "give it to `tirtrack evaluate`"),
+    "way": (dict(changes={"proposals.way": "saliencey"}), RequestError, 'did you mean "saliency"'),
+    "option": (dict(changes={"proposals.options": {"cout": 3}}), RequestError, "no option"),
+    "normaliser": (dict(changes={"normaliser": "adaptative"}), RecipeError, "adaptive"),
+    "term": (dict(changes={"terms": [{"name": "energy"}]}), RecipeError, 'term "energy"'),
+    "component": (
+        dict(changes={"training.components": {"neck": 1.0}}), RecipeError, 'component "neck"',
+    ),
+    "suffix": (dict(out="student.pth"), RequestError, "end --out with .safetensors"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "kind", "says"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_wrong_request_writes_nothing(tiny, pairs, baseline, tmp_path, wrong, kind, says):
+    given = {"pairs": pairs, "baseline": baseline, "out": "out/student.safetensors", **wrong}
+    out = tmp_path / given.pop("out")
+    with pytest.raises(kind, match=says):
+        run(tiny, given.pop("pairs"), given.pop("baseline"), out, **given)
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == set()
+
+
+def test_the_baseline_is_never_overwritten(tiny, pairs, baseline):
+    with pytest.raises(RequestError, match="is the baseline, which is never overwritten"):
+        run(tiny, pairs, baseline, baseline, force=True)
+
+
+def test_a_full_disk_at_the_end_leaves_no_half_result(tiny, pairs, baseline, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise StorageError("could not be written (No space left on device)", "x")
+
+    monkeypatch.setattr(store.files, "write_bytes", full)
+    with pytest.raises(StorageError):
+        run(tiny, pairs, baseline, tmp_path / "a.safetensors")
+    assert list(tmp_path.glob("*.safetensors")) == []
+    monkeypatch.undo()
+    done = run(tiny, pairs, baseline, tmp_path / "a.safetensors", resume=True)
+    assert done.weights.is_file()
+
+
+def test_no_file_but_frames_and_weights_is_opened(tiny, pairs, baseline, tmp_path, monkeypatch):
+    label = pairs / "take0" / "groundtruth.txt"
+    label.write_text("1,2,3,4\n", encoding="utf-8")
+    (pairs / "take0" / "tir" / "boxes.txt").write_text("1,2,3,4\n", encoding="utf-8")
+    opened = []
+    import sys
+
+    def hook(event, args):
+        if event == "open" and isinstance(args[0], str) and str(pairs) in args[0]:
+            opened.append(args[0])
+
+    sys.addaudithook(hook)
+    run(tiny, pairs, baseline, tmp_path / "a.safetensors")
+    seen = {path for path in opened if not path.endswith(".png")}
+    assert opened
+    assert not any(path.endswith(".txt") for path in seen)
+    label.unlink()
+    (pairs / "take0" / "tir" / "boxes.txt").unlink()
+
+
+def test_run_folder_stands_beside_the_weights(tmp_path):
+    assert run_folder(tmp_path / "x.y.safetensors") == tmp_path / "x.y.run"

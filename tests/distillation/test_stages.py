@@ -1,0 +1,257 @@
+"""Whole runs on tiny networks: every recipe, what controls promise, what is said at the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tirtrack.distillation import stages
+from tirtrack.distillation.diagnostics import (
+    Agreement,
+    Difference,
+    agreement,
+    hold_back,
+    interval,
+    verdict,
+)
+from tirtrack.distillation.engine import read_log
+from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
+from tirtrack.distillation.settings import Modality
+from tirtrack.distillation.stages import OneEyed
+from tirtrack.errors import RecipeError, TrainingError
+from tirtrack.pairs.proposals import registry as ways
+from tirtrack.pairs.proposals.base import FoundIn
+
+CROSS_MODAL = [n for n in recipe_names() if isinstance(load_recipe(n), CrossModalRecipe)]
+
+
+@pytest.mark.parametrize("name", CROSS_MODAL)
+def test_every_shipped_recipe_runs(tiny, tmp_path, name):
+    changes = {"training.steps": 0} if name == "g_bn" else {}
+    recipe = tiny.recipe_of(name, **changes)
+    network = tiny.network_of()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    student, summary = tiny.run_tiny(recipe, tmp_path, network=network)
+    assert summary.recipe == name
+    assert len(read_log(tmp_path)) == recipe.training.steps
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    changed = {
+        key for key, value in student.state_dict().items() if not torch.equal(value, before[key])
+    }
+    if name == "g_bn":
+        assert changed
+        assert all("running" in key or "num_batches" in key for key in changed)
+    elif name not in ("distill", "h1", "i_fake"):  # these learn only from samples that pass
+        assert changed
+        assert not any(key.startswith("backbone") or "running" in key for key in changed)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_the_same_seed_gives_the_same_student(tiny, tmp_path, dtype):
+    recipe = tiny.recipe_of("mixed")
+    students = [
+        tiny.run_tiny(
+            recipe, tmp_path / str(number), source=tiny.TinyPairs(dtype=dtype), seed=seed
+        )[0].state_dict()
+        for number, seed in enumerate((0, 0, 1))
+    ]
+    assert all(torch.equal(value, students[1][key]) for key, value in students[0].items())
+    assert any(not torch.equal(value, students[2][key]) for key, value in students[0].items())
+
+
+def test_a_trained_backbone_keeps_no_features(tiny, tmp_path):
+    recipe = tiny.recipe_of(
+        "published", training__components={"backbone": 0.3, "target_filter": 1.0}
+    )
+    network = tiny.network_of()
+    student, _ = tiny.run_tiny(recipe, tmp_path, network=network)
+    weight = "backbone.features.0.0.weight"
+    assert not torch.equal(student.state_dict()[weight], network.state_dict()[weight])
+
+
+def test_h2_never_reads_an_rgb_pixel(tiny, tmp_path):
+    class NoRgb(tiny.TinyPairs):
+        def __getitem__(self, index):
+            pair = super().__getitem__(index)
+            return replace(pair, rgb=np.full_like(pair.rgb, 255 * (index % 2)))
+
+    recipe = tiny.recipe_of("h2", held_back__samples=0)
+    one, _ = tiny.run_tiny(recipe, tmp_path / "a")
+    other, _ = tiny.run_tiny(recipe, tmp_path / "b", source=NoRgb())
+    assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
+
+
+def test_e_rr_trains_on_no_thermal_pixel(tiny, tmp_path):
+    class NoTir(tiny.TinyPairs):
+        def __getitem__(self, index):
+            pair = super().__getitem__(index)
+            return replace(pair, tir=np.full_like(pair.tir, 255 * (index % 2)))
+
+    recipe = tiny.recipe_of(
+        "e_RR", held_back__samples=0, proposals__modalities=["rgb"], boxes__found_in=["rgb"]
+    )
+    one, _ = tiny.run_tiny(recipe, tmp_path / "a")
+    other, _ = tiny.run_tiny(recipe, tmp_path / "b", source=NoTir())
+    assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
+
+
+def test_a_proposer_with_one_eye_closed_finds_nothing_there(tiny):
+    pair = tiny.TinyPairs()[0]
+    rng = np.random.default_rng(0)
+    way = ways.proposer("saliency")
+    both = OneEyed(way, list(Modality)).propose(pair, [], rng)
+    assert FoundIn.BOTH in {box.found_in for box in both.kept}
+    for modality in Modality:
+        seen = OneEyed(way, [modality]).propose(pair, [], rng)
+        assert {str(box.found_in) for box in seen.kept} == {str(modality)}
+
+
+def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path):
+    looked = []
+
+    class Counting(stages.OneEyed):
+        def propose(self, pair, neighbours, rng):
+            looked.append(pair.key)
+            return super().propose(pair, neighbours, rng)
+
+    recipe = tiny.recipe_of("published", pool=4, held_back__samples=2)
+    source = tiny.TinyPairs()
+    job = tiny.job_of(recipe)
+    job.way = Counting(ways.proposer("centre"), list(Modality))
+    whole = hold_back(source, 0.3)
+    sources = stages.Sources(source, source, whole, source.manifest())
+    split, boxes, held = stages.propose(sources, job)
+    assert (len(split.train), len(boxes), len(split.held_back), len(held)) == (4, 4, 2, 2)
+    assert set(split.train) <= set(whole.train)
+    assert len(looked) == 6
+    assert all(found.kept for found in (*boxes, *held))
+
+
+def test_when_the_teacher_passes_nothing_the_run_ends_with_a_sentence(tiny, tmp_path):
+    recipe = tiny.recipe_of("mixed", teacher__require=True, teacher__min_probability=1.0)
+    with pytest.raises(TrainingError, match=r"no sample of 12 is left .* \(0 passed the teacher\)"):
+        tiny.run_tiny(recipe, tmp_path)
+
+
+def test_a_low_pass_rate_is_a_warning(tiny, tmp_path):
+    recipe = tiny.recipe_of("published", teacher__min_probability=1.0)
+    _, summary = tiny.run_tiny(recipe, tmp_path)
+    assert "the teacher finds only 0 of 12 boxes again" in summary.warnings[0]
+    assert sum(rate.samples for rate in summary.pass_rates) == 12
+
+
+def test_terms_are_checked_before_any_work(tiny):
+    recipe = tiny.recipe_of("mixed", terms=[{"name": "modulation"}])
+    with pytest.raises(RecipeError, match='term "modulation" has no formula'):
+        tiny.job_of(recipe).check(tiny.network_of())
+    recipe = tiny.recipe_of("mixed", training__components={"box_estimater": 1.0})
+    with pytest.raises(RecipeError, match='did you mean "box_estimator"'):
+        tiny.job_of(recipe).check(tiny.network_of())
+
+
+def test_the_samples_of_a_step_that_is_not_finite_are_named(tiny, tmp_path, monkeypatch):
+    real = stages.step_loss
+
+    def broken(*args, **kwargs):
+        found = real(*args, **kwargs)
+        return replace(found, total=found.total * float("inf"))
+
+    monkeypatch.setattr(stages, "step_loss", broken)
+    with pytest.raises(TrainingError, match=r"samples are .*take\d/\d#\d+"):
+        stages_run(tiny, tmp_path)
+
+
+def stages_run(tiny, folder):
+    recipe = tiny.recipe_of("mixed")
+    network, source = tiny.network_of(), tiny.TinyPairs()
+    split = hold_back(source, 0.2)
+    return stages.distil_network(
+        network,
+        stages.Sources(source, source, split, source.manifest()),
+        tiny.job_of(recipe),
+        folder,
+        identity={"recipe": "r", "pairs": "p", "baseline": "b"},
+        engine=None,
+    )
+
+
+# --- held-back diagnostics -----------------------------------------------------------------------
+
+
+def test_whole_recordings_are_held_back_and_the_choice_is_stable(tiny):
+    source = tiny.TinyPairs(recordings=10, frames=3)
+    split = hold_back(source, 0.2)
+    assert sorted((*split.train, *split.held_back)) == list(range(30))
+    assert len(split.held_back) == 6
+    held = {index // 3 for index in split.held_back}
+    assert len(held) == 2
+    assert hold_back(source, 0.2) == split
+    assert hold_back(source, 0.0).held_back == ()
+
+
+def test_of_a_single_recording_the_last_pairs_are_held_back(tiny):
+    split = hold_back(tiny.TinyPairs(recordings=1, frames=10), 0.2)
+    assert split.held_back == (8, 9)
+    assert "the last 2 pairs of the only recording" in split.how
+
+
+def test_a_student_that_is_the_baseline_differs_by_nothing(tiny, tmp_path):
+    recipe = tiny.recipe_of("mixed", training__rate=1e-12)
+    _, summary = tiny.run_tiny(recipe, tmp_path)
+    assert summary.held_back is None  # the untrained teacher passes nothing
+    assert "nothing can be said" in summary.verdict
+
+
+def test_agreement_counts_what_the_teacher_passed(tiny):
+    from tirtrack.distillation.batches import draw_samples
+    from tirtrack.distillation.pool import TorchFeatures, build_pool
+
+    recipe = tiny.recipe_of("mixed")
+    source, network = tiny.TinyPairs(), tiny.network_of()
+    found = ways.propose_all(source, ways.proposer("saliency"), 0)
+    samples = draw_samples(source, range(12), found, recipe, count=12, seed=0)
+    pool = build_pool(
+        source, samples, recipe, levels=lambda f: f, seed=0, engine=TorchFeatures(network)
+    )
+    pool.check(network, recipe, device=None)
+    pool.checks.passed[:] = [True] * 5 + [False] * 7
+    same = agreement(network, network, pool)
+    assert same.samples == 5
+    for part in (same.with_teacher, same.with_box, same.centre):
+        assert (part.difference, part.low, part.high) == (0.0, 0.0, 0.0)
+    other = agreement(tiny.network_of(seed=3), network, pool)
+    assert other.with_box.student != other.with_box.baseline
+    assert other.with_box.baseline == same.with_box.baseline
+
+
+def test_the_interval_is_over_scenes(tiny):
+    values = np.repeat([0.0, 1.0, 0.0, 1.0, 0.0, 1.0], 50)
+    low, high = interval(values, [f"scene{k // 50}" for k in range(300)])
+    assert low < 0.2
+    assert high > 0.8
+    low, high = interval(values, [str(k) for k in range(300)])
+    assert 0.4 < low < 0.5 < high < 0.6
+
+
+def difference(low: float, high: float) -> Difference:
+    return Difference(0.8, 0.8 + (low + high) / 2, (low + high) / 2, low, high)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "samples", "says"),
+    [
+        (0.01, 0.03, 100, "agrees with the teacher more than the baseline"),
+        (-0.01, 0.03, 100, "the student is not better than the baseline"),
+        (0.01, 0.03, 5, "too few held-back samples"),
+    ],
+)
+def test_the_verdict_never_calls_a_doubtful_student_better(low, high, samples, says):
+    part = difference(low, high)
+    sentence = verdict(Agreement(samples, 9, part, part, part))
+    assert says in sentence
+    assert "95 % interval" in sentence
+    if "more than" in sentence:
+        assert "does not prove better tracking" in sentence

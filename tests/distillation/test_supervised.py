@@ -1,0 +1,265 @@
+"""Training on labelled RGB: samples, selection, and the verb."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tirtrack.boxes import Box
+from tirtrack.crops import boxes_to_frame, boxes_to_patch
+from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.datasets.stills import LabelledStill
+from tirtrack.distillation import supervised
+from tirtrack.distillation.engine import read_checkpoint
+from tirtrack.distillation.labelled import (
+    collect,
+    cut_labelled,
+    draw_labelled,
+    hold_out,
+    plan_labelled,
+)
+from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.supervised import one_step_iou, open_labelled, train
+from tirtrack.errors import DatasetError, RecipeError, RequestError
+from tirtrack.weights import store
+
+SMALL = {
+    "training.steps": 3,
+    "training.batch": 4,
+    "training.warm_up": 1,
+    "training.checkpoint_every": 1,
+    "pool": 8,
+    "held_out.samples": 8,
+    "held_out.share": 0.4,
+}
+
+
+def frame_of(index: int) -> np.ndarray:
+    image = np.random.default_rng(7).integers(20, 60, (90, 120, 3), dtype=np.uint8)
+    image[30:54, 40 + index : 60 + index] = [220, 80, 40]
+    return image
+
+
+def video(name: str = "clip", *, frames: int = 6, base: int = 1, absent=()) -> LabelledSequence:
+    rows = np.array([[40.0 + base + i, 30.0 + base, 20.0, 24.0] for i in range(frames)])
+    rows[list(absent)] = np.nan
+    return LabelledSequence(name, rows, base, lambda: (frame_of(index) for index in range(frames)))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Stills in a COCO file: ten pictures of a red block, two of another source."""
+    images, annotations = [], []
+    (tmp_path / "stills" / "images").mkdir(parents=True)
+    for index in range(12):
+        name = f"{index:03d}.png"
+        Image.fromarray(frame_of(index)).save(tmp_path / "stills" / "images" / name)
+        source = "coco" if index < 10 else "kangaroo"
+        images.append(
+            {"id": index, "file_name": name, "width": 120, "height": 90, "source": source}
+        )
+        annotations.append(
+            {"id": index, "image_id": index, "bbox": [40 + index, 30, 20, 24], "category_id": 1}
+        )
+    content = {"images": images, "annotations": annotations, "categories": []}
+    (tmp_path / "stills" / "instances.json").write_text(json.dumps(content), encoding="utf-8")
+    return tmp_path / "stills"
+
+
+def recipe_of(name="baseline", **changes):
+    return load_recipe(name, changes={**SMALL, **changes})
+
+
+def test_annotation_is_read_in_its_own_base():
+    data = collect([], [video(base=1)])
+    np.testing.assert_array_equal(data.videos[0].boxes[0], [40, 30, 20, 24])
+    np.testing.assert_array_equal(collect([], [video(base=0)]).videos[0].boxes[0], [40, 30, 20, 24])
+
+
+def test_absent_and_tiny_boxes_are_never_drawn():
+    data = collect([], [video(frames=8, absent=(0, 1, 2, 5))])
+    recipe = recipe_of(stills=0.0)
+    seen = {
+        frame
+        for number in range(60)
+        for frame, _ in (
+            draw_labelled(data, recipe, number, seed=0).reference,
+            draw_labelled(data, recipe, number, seed=0).test,
+        )
+    }
+    assert seen == {3, 4, 6, 7}
+    tiny_box = video()
+    tiny_box.annotation[:, 2] = 3.0
+    with pytest.raises(DatasetError, match="no usable box in 0 pictures and 1 sequences"):
+        collect([], [tiny_box])
+
+
+def test_template_and_search_frame_are_at_most_max_gap_apart():
+    data = collect([], [video(frames=40)])
+    recipe = recipe_of(stills=0.0, max_gap=5)
+    gaps = Counter(
+        sample.test[0] - sample.reference[0]
+        for sample in (draw_labelled(data, recipe, number, seed=0) for number in range(400))
+    )
+    assert set(gaps) == set(range(-5, 6))
+
+
+def test_each_patch_shows_its_own_frame_where_its_box_says():
+    data = collect([], [video(frames=12)])
+    recipe = recipe_of(stills=0.0, **{"jitter.test": {"shift": 20.0, "scale": 0.1}})
+    samples = [draw_labelled(data, recipe, number, seed=1) for number in range(8)]
+    pool = cut_labelled(samples, recipe, seed=1)
+    for place, sample in enumerate(samples):
+        frame, crop = sample.test
+        expected = boxes_to_patch(np.array([40.0 + frame, 30, 20, 24]), crop)
+        np.testing.assert_allclose(sample.test_box, expected, rtol=1e-5)
+        red = pool.test[place, ..., 0] > 150
+        rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
+        found = np.array([columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1], float)
+        back = boxes_to_frame(found, crop)
+        np.testing.assert_allclose(back, [40.0 + frame, 30, 20, 24], atol=1.0)
+
+
+def test_every_sample_is_used_once_an_epoch_and_negatives_show_another_item(folder):
+    data = open_labelled(folder)
+    recipe = recipe_of(negatives=0.5)
+    samples = [draw_labelled(data, recipe, number, seed=0) for number in range(8)]
+    pool = cut_labelled(samples, recipe, seed=0)
+    draws = [d for step in (0, 1) for d in plan_labelled(pool, recipe, epoch=0, step=step, seed=0)]
+    assert sorted(draw.reference for draw in draws) == list(range(8))
+    negatives = [draw for draw in draws if draw.reference != draw.test]
+    assert negatives
+    assert all(samples[d.reference].item is not samples[d.test].item for d in negatives)
+
+
+def test_fake_tir_is_grey(folder):
+    data = open_labelled(folder)
+    for name, is_grey in (("f", False), ("f_grey", True)):
+        recipe = recipe_of(name)
+        pool = cut_labelled([draw_labelled(data, recipe, 0, seed=0)], recipe, seed=0)
+        assert bool(np.ptp(pool.test, axis=3).max() <= 1) is is_grey
+
+
+def test_whole_items_are_held_out(folder):
+    data = open_labelled(folder)
+    kept, held = hold_out(data, 0.4)
+    assert len(kept) + len(held) == len(data) == 12
+    assert len(held) > 0
+    names = [{item.name for item in part.items} for part in (kept, held)]
+    assert not names[0] & names[1]
+    assert hold_out(data, 0.4) == (kept, held)
+    everything, none = hold_out(collect([], [video()]), 0.999)
+    assert (len(everything), len(none)) == (1, 0)
+
+
+def test_only_the_named_sources_are_read(folder):
+    assert len(open_labelled(folder, ["coco"])) == 10
+    with pytest.raises(DatasetError, match='no source "koko"'):
+        open_labelled(folder, ["koko"])
+    with pytest.raises(DatasetError, match="there is no such folder"):
+        open_labelled(folder / "none")
+
+
+def test_one_step_iou_is_that_of_the_best_cell():
+    class Perfect:
+        reference_side, test_side, stride = 127, 255, 16
+
+        def __init__(self, box):
+            self.box = box
+
+        def features(self, patches):
+            return [patches]
+
+        def reference_from(self, features, boxes):
+            return None
+
+        def respond_from(self, target, features, proposals):
+            from tirtrack.networks.two_branch import DenseBoxes, Response, ScoreKind
+
+            count = features[0].shape[1]
+            scores = torch.zeros(1, count, 15, 15)
+            scores[..., 3, 4] = 1.0
+            dense = torch.zeros(1, count, 4, 15, 15)
+            dense[..., 3, 4] = torch.tensor(self.box)
+            return Response([scores], ScoreKind.MARGIN, DenseBoxes(dense))
+
+    data = collect([LabelledStill("a", None, (120, 90), np.array([[40.0, 30, 20, 24]]))], [])
+    recipe = recipe_of()
+    sample = draw_labelled(data, recipe, 0, seed=0)
+    zeros = np.zeros((1, 127, 127, 3), np.uint8), np.zeros((1, 255, 255, 3), np.uint8)
+    from tirtrack.distillation.labelled import LabelledPool
+
+    pool = LabelledPool((sample,), *zeros)
+    assert one_step_iou(Perfect(sample.test_box), pool)[0] == pytest.approx(1.0, abs=1e-6)
+    half = sample.test_box * [1, 1, 0.5, 1]
+    assert one_step_iou(Perfect(half.astype(np.float32)), pool)[0] == pytest.approx(0.5, abs=1e-5)
+    assert Box.of(sample.test_box).w > 0
+
+
+# --- the verb ------------------------------------------------------------------------------------
+
+
+def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, monkeypatch):
+    first = train(folder, tmp_path / "a.safetensors", recipe="baseline", changes=SMALL)
+    assert first.summary.kept == "trained"  # there was nothing to keep
+    monkeypatch.setattr(
+        supervised, "one_step_iou", lambda network, pool: np.full(len(pool.samples), 0.5)
+    )
+    again = train(
+        folder, tmp_path / "b.safetensors", initial=first.weights, recipe="f",
+        changes={**SMALL, "keep": "if_better"}, licences={"coco": "CC-BY-4.0"},
+    )  # fmt: skip
+    assert again.summary.kept == "start"
+    assert "training did not help, the start weights are kept" in again.summary.verdict
+    one, other = store.read(first.weights), store.read(again.weights)
+    assert all(torch.equal(value, other.state[key]) for key, value in one.state.items())
+    assert other.card.modality == "rgb"
+    assert other.card.started_from[0].sha256 == one.sha256
+    licences = {part.name: part.licence for part in other.card.training_data}
+    assert licences == {"coco": "CC-BY-4.0", "kangaroo": "not stated"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "low", "high", "keeps"),
+    [
+        (0.5, 0.6, 0.05, 0.15, {"if_better", "unless_worse", "always"}),
+        (0.5, 0.49, -0.03, 0.01, {"unless_worse", "always"}),
+        (0.5, 0.4, -0.15, -0.05, {"always"}),
+    ],
+)
+def test_the_recipe_says_when_trained_weights_are_kept(before, after, low, high, keeps):
+    found = supervised.HeldOut(100, 20, before, after, low, high)
+    rules = ("if_better", "unless_worse", "always")
+    assert {rule for rule in rules if supervised.keeps_trained(found, rule)} == keeps
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(folder, tmp_path, monkeypatch):
+    whole = train(folder, tmp_path / "whole.safetensors", changes=SMALL)
+    real = supervised._labelled_step
+
+    def interrupted(*args):
+        if (tmp_path / "part.run" / "checkpoint.pt").is_file():
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(supervised, "_labelled_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(folder, tmp_path / "part.safetensors", changes=SMALL)
+    monkeypatch.setattr(supervised, "_labelled_step", real)
+    assert read_checkpoint(tmp_path / "part.run" / "checkpoint.pt")["step"] == 1
+    part = train(folder, tmp_path / "part.safetensors", changes=SMALL, resume=True)
+    one, other = store.read(whole.weights).state, store.read(part.weights).state
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_wrong_requests_are_refused(folder, tmp_path):
+    with pytest.raises(RecipeError, match="nothing is trained on labels by it"):
+        train(folder, tmp_path / "a.safetensors", recipe="mixed")
+    with pytest.raises(RequestError, match="no labelled data was given"):
+        train([], tmp_path / "a.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["stills"]
