@@ -126,17 +126,12 @@ def golden_clips(shared):
     return json.loads((shared / "golden/nanotrack/clips.json").read_text())
 
 
-@pytest.fixture
-def bright_engine():
-    return BrightThingEngine()
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plain_calibration():
     return PLAIN
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bright_tracker():
     """Makes a tracker of bright things; keywords change the preset's settings."""
 
@@ -147,7 +142,7 @@ def bright_tracker():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bright_frame():
     """Makes ``[H,W]`` uint8 frames: a bright square on a noisy floor, nothing when ``box`` is
     ``None``; every ``t`` has its own noise."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy.optimize import minimize
 
 from tirtrack.errors import WeightsError, did_you_mean
 from tirtrack.trackers.base import Status
@@ -132,6 +131,8 @@ def fit_score(entropy: np.ndarray, margin: np.ndarray, present: np.ndarray) -> S
     Raises:
         ValueError: one of the two classes has no sample.
     """
+    from scipy.optimize import minimize  # a third of a second that no tracker should wait for
+
     present = np.asarray(present, dtype=bool)
     if present.all() or not present.any():
         raise ValueError(f"need samples of both classes, got {present.sum()} of {len(present)}")

@@ -1,0 +1,506 @@
+"""The tracker: its contract, what it believes, bad frames, kinds of frames, boxes at the border."""
+
+import math
+import resource
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from tirtrack.boxes import Box, iou
+from tirtrack.errors import FrameError, RunError
+from tirtrack.trackers.base import Reason, Status, Tracker
+
+START = Box(60.0, 40.0, 20.0, 20.0)
+
+
+def walk(t):
+    return 60.0 + 1.5 * t, 40.0 + 0.8 * t, 20.0, 20.0
+
+
+def begin(tracker, bright_frame, *, frames=6):
+    """Init on frame 0 and follow the target to frame ``frames``; the last state."""
+    state = tracker.init(bright_frame(walk(0)), START)
+    for t in range(1, frames + 1):
+        state = tracker.update(bright_frame(walk(t), t))
+    return state
+
+
+def overlap(state, box):
+    return float(iou(state.box.array(), np.array(box)))
+
+
+# --- contract: every tracker, tiny random networks ---------------------------------------------
+
+CONTRACT = [
+    (preset, architecture)
+    for preset in ("default", "published", "floor10")
+    for architecture in ("nanotrack-v2", "nanotrack-v3")
+]
+
+
+@pytest.fixture(params=CONTRACT, ids=["-".join(pair) for pair in CONTRACT])
+def any_tracker(request):
+    from tirtrack.networks.registry import build
+    from tirtrack.trackers.calibration import family_calibration
+    from tirtrack.trackers.engines import TorchEngine
+    from tirtrack.trackers.presets import preset
+    from tirtrack.trackers.siamese import SiameseTracker
+
+    name, architecture = request.param
+
+    def make():
+        engine = TorchEngine(build(architecture, tiny=True, seed=3))
+        return SiameseTracker(engine, preset(name, architecture), family_calibration(architecture))
+
+    return make
+
+
+def colour_frames(count, *, height=96, width=128):
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def boxes_of(tracker, frames):
+    return [tracker.update(frame).box.array() for frame in frames]
+
+
+def test_a_tracker_is_a_tracker(any_tracker):
+    assert isinstance(any_tracker(), Tracker)
+
+
+def test_same_frames_give_the_same_boxes_to_the_bit_and_are_not_changed(any_tracker):
+    frames = colour_frames(8)
+    before = [frame.copy() for frame in frames]
+    for frame in frames:
+        frame.setflags(write=False)
+    runs = []
+    for _ in range(2):
+        tracker = any_tracker()
+        tracker.init(frames[0], Box(50.0, 40.0, 20.0, 14.0))
+        runs.append(boxes_of(tracker, frames[1:]))
+    assert_array_equal(runs[0], runs[1])
+    assert_array_equal(frames, before)
+
+
+def test_init_forgets_what_was_before(any_tracker):
+    frames = colour_frames(6)
+    box = Box(50.0, 40.0, 20.0, 14.0)
+    fresh, used = any_tracker(), any_tracker()
+    used.init(frames[5], Box(3.0, 4.0, 30.0, 30.0))
+    boxes_of(used, frames[:4])
+    for tracker in (fresh, used):
+        tracker.init(frames[0], box)
+    assert_array_equal(boxes_of(used, frames[1:]), boxes_of(fresh, frames[1:]))
+
+
+def test_a_run_split_by_save_and_load_gives_the_same_boxes(any_tracker):
+    frames = colour_frames(9)
+    whole, second = any_tracker(), any_tracker()
+    whole.init(frames[0], Box(50.0, 40.0, 20.0, 14.0))
+    boxes_of(whole, frames[1:5])
+    saved = whole.state_dict()
+    expected = boxes_of(whole, frames[5:])
+    second.load_state_dict(saved)
+    assert_array_equal(boxes_of(second, frames[5:]), expected)
+    second.load_state_dict(saved)  # the saved state was not changed by going on
+    assert_array_equal(boxes_of(second, frames[5:]), expected)
+
+
+def test_states_are_finite_and_scores_in_range(any_tracker):
+    frames = colour_frames(12)
+    tracker = any_tracker()
+    tracker.init(frames[0], Box(50.0, 40.0, 20.0, 14.0))
+    for frame in frames[1:]:
+        state = tracker.update(frame)
+        assert state.box.is_finite()
+        assert 0.0 <= state.score <= 1.0
+        assert 0 <= state.box.center_xy[0] <= 128
+        assert 0 <= state.box.center_xy[1] <= 96
+        assert state.box.w * state.box.h <= 4 * 128 * 96
+
+
+def test_update_before_init_says_so(any_tracker):
+    with pytest.raises(RuntimeError, match=r"call init\(frame, box\) first"):
+        any_tracker().update(colour_frames(1)[0])
+
+
+def test_a_state_of_another_format_is_refused(any_tracker):
+    with pytest.raises(ValueError, match="format 1, got 7"):
+        any_tracker().load_state_dict({"format": 7})
+
+
+# --- following ---------------------------------------------------------------------------------
+
+
+def test_a_moving_target_is_followed(bright_tracker, bright_frame):
+    tracker = bright_tracker()
+    state = begin(tracker, bright_frame, frames=15)
+    assert state.status is Status.TRACKING
+    assert state.measured
+    assert state.score > 0.9
+    assert overlap(state, walk(15)) > 0.8
+
+
+def test_nothing_is_lost_between_init_and_output(bright_tracker, bright_frame):
+    box = Box(61.25, 40.5, 20.125, 21.0)
+    state = bright_tracker().init(bright_frame(walk(0)), box)
+    assert (state.box, state.measured, state.score) == (box, True, 1.0)
+
+
+def test_published_output_of_a_target_at_rest_is_half_a_pixel_left_and_above(
+    bright_tracker, bright_frame
+):
+    frame = np.repeat(bright_frame(walk(0))[..., None], 3, axis=2)
+    tracker = bright_tracker("published")
+    tracker.init(frame, START)
+    target = tracker.state_dict()["target"]
+    x, y = target["center_xy"]
+    assert (x - 10, y - 10) == (START.x - 0.5, START.y - 0.5)
+
+
+def test_moving_scene_and_box_by_whole_pixels_moves_the_answer(bright_tracker):
+    def scene(dx, dy, t):
+        frame = np.full((240, 320), 50, np.uint8)
+        small = np.random.default_rng([1, t]).integers(40, 60, (80, 80), dtype=np.uint8)
+        small[30 + t : 50 + t, 28 + 2 * t : 48 + 2 * t] += 150
+        frame[80 + dy : 160 + dy, 100 + dx : 180 + dx] = small
+        return frame
+
+    def run(dx, dy):
+        tracker = bright_tracker()
+        tracker.init(scene(dx, dy, 0), Box(128.0 + dx, 110.0 + dy, 20.0, 20.0))
+        return [tracker.update(scene(dx, dy, t)) for t in range(1, 9)]
+
+    for still, moved in zip(run(0, 0), run(17, -23), strict=True):
+        assert_allclose(moved.box.array() - [17, -23, 0, 0], still.box.array(), atol=1e-4)
+        assert moved.score == pytest.approx(still.score, abs=1e-5)
+
+
+def test_a_target_of_four_pixels_keeps_its_size_in_default_and_not_in_floor10(
+    bright_tracker, bright_frame
+):
+    box = Box(60.0, 40.0, 4.0, 4.0)
+    small, large = bright_tracker(), bright_tracker("floor10")
+    for tracker in (small, large):
+        tracker.init(bright_frame(box.array()), box)
+    for t in range(1, 8):
+        frame = bright_frame(box.array(), t)
+        kept, grown = small.update(frame), large.update(frame)
+    assert kept.box.w < 6
+    assert (grown.box.w, grown.box.h) == (10.0, 10.0)
+
+
+# --- belief ------------------------------------------------------------------------------------
+
+
+def gone_then_back(tracker, bright_frame, *, gone=12, back=3):
+    """Six frames of target, then none, then the target again where it vanished."""
+    begin(tracker, bright_frame)
+    away = [tracker.update(bright_frame(None, 100 + t)) for t in range(gone)]
+    returned = [tracker.update(bright_frame(walk(6), 200 + t)) for t in range(back)]
+    return away, returned
+
+
+@pytest.mark.parametrize("when_lost", ["stay", "follow"])
+def test_an_absent_target_is_uncertain_then_lost_then_found_again(
+    bright_tracker, bright_frame, when_lost, plain_calibration
+):
+    tracker = bright_tracker(when_lost=when_lost)
+    away, returned = gone_then_back(tracker, bright_frame)
+    wait = plain_calibration.lost_after_frames
+    said = [state.status for state in away]
+    assert said[: wait - 1] == [Status.UNCERTAIN] * (wait - 1)
+    assert said[wait - 1 :] == [Status.LOST] * (len(away) - wait + 1)
+    assert all(state.score < 0.3 for state in away)
+    assert all(state.reason is Reason.LOW_SCORE for state in away)
+    assert [state.measured for state in away] == [True] * (wait - 1) + [False] * (13 - wait)
+    if when_lost == "stay":
+        first = returned[0]
+        assert (first.status, first.reason) == (Status.TRACKING, Reason.RE_DETECTED)
+        assert overlap(first, walk(6)) > 0.7
+        assert returned[1].reason is Reason.NONE
+
+
+def test_a_lost_target_keeps_the_last_trusted_box_and_size(bright_tracker, bright_frame):
+    tracker = bright_tracker()
+    trusted = begin(tracker, bright_frame).box
+    lost = [tracker.update(bright_frame(None, 100 + t)) for t in range(30)][4:]
+    assert {state.box for state in lost} == {trusted}
+
+
+def test_leaving_over_the_border_is_out_of_view(bright_tracker, bright_frame):
+    tracker = bright_tracker()
+    tracker.init(bright_frame((130, 40, 20, 20)), Box(130.0, 40.0, 20.0, 20.0))
+    for t in range(1, 12):
+        state = tracker.update(bright_frame((130 + t, 40, 20, 20), t))
+    assert state.status is Status.TRACKING
+    states = [tracker.update(bright_frame(None, 100 + t)) for t in range(6)]
+    assert states[-1].status is Status.LOST
+    assert states[-1].reason is Reason.OUT_OF_VIEW
+
+
+class BrokenEngine:
+    """Gives one number that is not finite when told to."""
+
+    def __init__(self, engine):
+        self._engine, self.broken = engine, False
+
+    def template(self, patch):
+        return self._engine.template(patch)
+
+    def search(self, template, patch):
+        maps = self._engine.search(template, patch)
+        if self.broken:
+            maps.ltrb[2, 7, 7] = np.inf
+        return maps
+
+
+def test_maps_that_are_not_finite_go_back_to_the_last_good_state(bright_tracker, bright_frame):
+    tracker = bright_tracker()
+    engine = tracker._engine = BrokenEngine(tracker._engine)
+    good = begin(tracker, bright_frame)
+    engine.broken = True
+    for t in range(20):
+        state = tracker.update(bright_frame(walk(6), 50 + t))
+        assert (state.status, state.reason) == (Status.LOST, Reason.NOT_FINITE)
+        assert (state.box, state.measured, state.score) == (good.box, False, 0.0)
+    engine.broken = False
+    state = tracker.update(bright_frame(walk(7), 90))
+    assert (state.status, state.reason) == (Status.TRACKING, Reason.RE_DETECTED)
+    assert overlap(state, walk(7)) > 0.7
+
+
+def test_maps_that_are_not_finite_end_a_published_run(bright_tracker, bright_frame):
+    tracker = bright_tracker("published")
+    engine = tracker._engine = BrokenEngine(tracker._engine)
+    frame = np.repeat(bright_frame(walk(0))[..., None], 3, axis=2)
+    tracker.init(frame, START)
+    engine.broken = True
+    with pytest.raises(RunError, match="not finite; check the weights"):
+        tracker.update(frame)
+
+
+# --- bad frames --------------------------------------------------------------------------------
+
+BAD_FRAMES = {
+    "black": (500, lambda frame: np.zeros_like(frame), Reason.BLACK_FRAME),
+    "saturated": (500, lambda frame: np.full_like(frame, 255), Reason.CONSTANT_FRAME),
+    "not a number": (500, lambda frame: np.full(frame.shape, np.nan), Reason.DAMAGED_FRAME),
+    "of another size": (50, lambda frame: frame[:-1], Reason.DAMAGED_FRAME),
+    "no picture": (50, lambda frame: frame[0], Reason.DAMAGED_FRAME),
+    "colour": (50, lambda frame: np.stack([frame] * 3, axis=2), Reason.DAMAGED_FRAME),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FRAMES)
+def test_bad_frames_repeat_the_box_and_tracking_goes_on_after(bright_tracker, bright_frame, name):
+    count, spoil, reason = BAD_FRAMES[name]
+    tracker = bright_tracker()
+    good = begin(tracker, bright_frame)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for t in range(count):
+        state = tracker.update(spoil(bright_frame(walk(6), 50)))
+        assert state.box == good.box
+        assert (state.measured, state.reason) == (False, reason)
+        assert state.status is (Status.UNCERTAIN if t < 3 else Status.LOST)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 20_000  # kB
+    states = [tracker.update(bright_frame(walk(6 + t), 60 + t)) for t in range(1, 4)]
+    assert states[0].reason is Reason.RE_DETECTED
+    assert states[-1].status is Status.TRACKING
+    assert overlap(states[-1], walk(9)) > 0.7
+
+
+def test_a_hundred_copies_of_a_frame_change_nothing(bright_tracker, bright_frame):
+    tracker, plain = bright_tracker(), bright_tracker()
+    good = begin(tracker, bright_frame)
+    begin(plain, bright_frame)
+    for _ in range(100):
+        state = tracker.update(bright_frame(walk(6), 6))
+        assert (state.box, state.measured) == (good.box, False)
+        assert state.reason is Reason.FROZEN_FRAME
+        assert state.status is not Status.TRACKING
+    after, expected = (one.update(bright_frame(walk(7), 7)) for one in (tracker, plain))
+    assert after.box == expected.box
+    assert after.status is Status.TRACKING
+
+
+def test_one_repeated_frame_in_a_recording_costs_one_doubt(bright_tracker, bright_frame):
+    tracker = bright_tracker()
+    good = begin(tracker, bright_frame)
+    state = tracker.update(bright_frame(walk(6), 6))
+    assert (state.status, state.box) == (Status.UNCERTAIN, good.box)
+    assert 0 < state.score <= 0.5
+    assert tracker.update(bright_frame(walk(7), 7)).reason is Reason.NONE
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (np.zeros((60, 80), np.uint8), "first frame is a bad frame: black; begin at a later"),
+        (np.full((60, 80), 90, np.uint8), "first frame is a bad frame: constant"),
+        (np.full((60, 80), np.nan), "first frame is a bad frame: damaged"),
+        (np.zeros((60, 80), np.int16), "a frame of int16 cannot be used"),
+    ],
+)
+def test_no_tracking_begins_on_a_bad_frame(bright_tracker, frame, message):
+    with pytest.raises(FrameError, match=message):
+        bright_tracker().init(frame, Box(20.0, 20.0, 20.0, 20.0))
+
+
+def test_published_refuses_what_its_integer_crop_cannot_take(bright_tracker, bright_frame):
+    tracker, grey = bright_tracker("published"), bright_frame(walk(0))
+    colour = np.repeat(grey[..., None], 3, axis=2)
+    for frame in (grey, colour.astype(np.uint16), colour.astype(np.float32)):
+        with pytest.raises(FrameError, match=r"takes uint8 \[H,W,3\], not .*; use the preset"):
+            tracker.init(frame, START)
+    tracker.init(colour, START)
+    with pytest.raises(FrameError, match="follows frames of"):
+        tracker.update(colour[:-2])
+
+
+def test_published_tracks_on_through_black_frames_as_published(bright_tracker, bright_frame):
+    frame = np.repeat(bright_frame(walk(0))[..., None], 3, axis=2)
+    tracker = bright_tracker("published")
+    tracker.init(frame, START)
+    state = tracker.update(np.zeros_like(frame))
+    assert (state.measured, state.status) == (True, Status.TRACKING)
+
+
+# --- kinds of frames ---------------------------------------------------------------------------
+
+
+def track_as(tracker, bright_frame, convert):
+    tracker.init(convert(bright_frame(walk(0))), START)
+    states = [tracker.update(convert(bright_frame(walk(t), t))) for t in range(1, 8)]
+    return np.array([[*state.box.array(), state.score] for state in states])
+
+
+def test_grey_one_channel_replicated_and_alpha_give_equal_boxes_to_the_bit(
+    bright_tracker, bright_frame
+):
+    grey = track_as(bright_tracker(), bright_frame, lambda frame: frame)
+    for channels in (1, 3, 4):
+        other = track_as(
+            bright_tracker(),
+            bright_frame,
+            lambda frame, n=channels: np.repeat(frame[..., None], n, axis=2),
+        )
+        assert_array_equal(other, grey, err_msg=f"{channels} channels")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+def test_counts_are_followed_and_replicated_counts_are_equal_to_the_bit(
+    bright_tracker, bright_frame, dtype
+):
+    def counts(frame):
+        return (frame.astype(np.float64) * 7 + 7000).astype(dtype)
+
+    grey = track_as(bright_tracker(), bright_frame, counts)
+    assert float(iou(grey[-1, :4], np.array(walk(7)))) > 0.7
+    colour = track_as(
+        bright_tracker(), bright_frame, lambda frame: np.repeat(counts(frame)[..., None], 3, axis=2)
+    )
+    assert_array_equal(colour, grey)
+
+
+def test_counts_times_gain_plus_offset_give_the_same_boxes(bright_tracker, bright_frame):
+    plain = track_as(bright_tracker(), bright_frame, lambda frame: frame.astype(np.float64) + 7000)
+    gained = track_as(
+        bright_tracker(), bright_frame, lambda frame: 3.5 * (frame.astype(np.float64) + 7000) - 900
+    )
+    assert_allclose(gained, plain, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["default", "published"])
+def test_bgr_frames_with_the_order_said_equal_rgb_frames(name, bright_tracker):
+    frames = colour_frames(5)
+
+    class LastPatch:
+        cells = 15
+
+        def __init__(self, engine):
+            self._engine = engine
+
+        def template(self, patch):
+            return self._engine.template(patch)
+
+        def search(self, template, patch):
+            self.patch = np.array(patch)
+            return self._engine.search(template, patch)
+
+    seen = []
+    for order, turn in (("rgb", 1), ("bgr", -1)):
+        tracker = bright_tracker(name, colour_order=order)
+        engine = tracker._engine = LastPatch(tracker._engine)
+        tracker.init(frames[0][..., ::turn], Box(50.0, 40.0, 20.0, 14.0))
+        boxes = boxes_of(tracker, [frame[..., ::turn] for frame in frames[1:]])
+        seen.append((boxes, engine.patch))
+    assert_array_equal(seen[0][0], seen[1][0])
+    assert_array_equal(seen[0][1], seen[1][1])
+    assert (seen[0][1] != seen[0][1][..., ::-1]).any()
+
+
+def test_stretch_undoes_a_loss_of_contrast(bright_tracker, bright_frame):
+    def faint(frame):
+        return (frame // 4 + 100).astype(np.uint8)
+
+    full = track_as(bright_tracker(stretch=True), bright_frame, lambda frame: frame)
+    low = track_as(bright_tracker(stretch=True), bright_frame, faint)
+    assert_allclose(low[:, :4], full[:, :4], atol=0.5)
+
+
+# --- boxes at the border (user_pains.md P7) ----------------------------------------------------
+
+W, H = 64, 48
+P7_FRAMES = [
+    np.random.default_rng([9, t]).integers(0, 256, (H, W), dtype=np.uint8) for t in range(4)
+]
+places = st.floats(-2 * W, 3 * W)
+lengths = st.one_of(st.just(1.0), st.floats(0, 5 * W), st.sampled_from([float(W), float(H)]))
+
+
+@given(places, places, lengths, lengths)
+@settings(max_examples=80, deadline=None)
+def test_any_box_gives_the_documented_error_or_finite_boxes(bright_tracker, x, y, w, h):
+    tracker = bright_tracker()
+    try:
+        state = tracker.init(P7_FRAMES[0], Box(x, y, w, h))
+    except FrameError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+    if refusal:
+        assert f"box {x:g},{y:g},{w:g},{h:g}" in refusal
+        return
+    assert state.box == Box(x, y, w, h)
+    for frame in P7_FRAMES[1:]:
+        state = tracker.update(frame)
+        assert state.box.is_finite()
+        cx, cy = state.box.center_xy
+        assert -1e-9 <= cx <= W + 1e-9
+        assert -1e-9 <= cy <= H + 1e-9
+        assert 0 < state.box.w * state.box.h <= 4 * W * H * (1 + 1e-9)
+        assert math.isfinite(state.score)
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        (Box(math.nan, 0, 5, 5), "not finite"),
+        (Box(0, 0, 0.5, 5), "has no area"),
+        (Box(-9, 0, 10, 10), "90% outside the frame of 64x48"),
+    ],
+)
+def test_a_first_box_that_cannot_be_is_refused_by_its_rule(bright_tracker, box, message):
+    for name in ("default", "published"):
+        frame = np.repeat(P7_FRAMES[0][..., None], 3, axis=2)
+        with pytest.raises(FrameError, match=message):
+            bright_tracker(name).init(frame, box)
+
+
+def test_a_tiny_first_box_is_said_once(bright_tracker, caplog):
+    bright_tracker().init(P7_FRAMES[0], Box(20.0, 20.0, 3.0, 9.0))
+    assert [record.getMessage() for record in caplog.records] == ["the first box is only 3x9 px"]
