@@ -157,7 +157,7 @@ SIZES: dict[str, WorldSize] = {
         recordings=40, pairs_each=6, spacing_frames=10, validation=8, test=16, frames=75
     ),
     "study": WorldSize(
-        recordings=100, pairs_each=10, spacing_frames=8, validation=30, test=60, frames=150
+        recordings=80, pairs_each=8, spacing_frames=8, validation=24, test=24, frames=100
     ),
 }
 
