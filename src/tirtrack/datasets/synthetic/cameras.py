@@ -223,7 +223,7 @@ class Agc:
         high = int(np.searchsorted(cumulated, 0.99 * total))
         span = max(high - low, 2 * int(COUNTS_PER_KELVIN))
         ramp = (np.arange(self._TABLE, dtype=np.float32) - low) * np.float32(255.0 / span)
-        return np.clip(ramp, 0, 255)
+        return np.asarray(np.clip(ramp, 0, 255), np.float32)
 
     def _plateau(self, histogram: NDArray[np.int64]) -> Array:
         filled = np.minimum(histogram, max(1, int(histogram.sum() // 400)))

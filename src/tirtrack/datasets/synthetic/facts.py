@@ -33,6 +33,9 @@ OCCLUDED_SHARE = 0.2
 SMALL_AREA = 400.0
 FAST_SHARE = 0.25
 JUMP_LEVELS = 6.0
+CLUTTERED_FRAMES = 0.3
+BLURRED_SHARE, BLURRED_FRAMES = 0.1, 0.3
+SMALL_FRAMES = 0.5
 
 
 @dataclass(frozen=True)
@@ -171,24 +174,24 @@ def _relative_speed(boxes: Boxes) -> NDArray[np.float64]:
 def _sequence_attributes(
     plan: ScenePlan, sightings: Sequence[Sighting], boxes: Boxes, flags: Mapping[str, Flags]
 ) -> dict[str, int]:
-    here = boxes[~np.isnan(boxes[:, 0])]
+    present = ~np.isnan(boxes[:, 0])
+    here = boxes[present]
     area, aspect = here[:, 2] * here[:, 3], here[:, 2] / here[:, 3]
-    clutter = np.array([one.clutter > abs(one.difference) for one in sightings if not one.absent])
+    cluttered = [one.clutter > abs(one.difference) for one in sightings if not one.absent]
     mode = plan.camera.mode
     values = {
         "deformation": KINDS[plan.actors[0].kind].changes_form,
         "occlusion": flags["occlusion"].any(),
         "distractor": flags["distractor_near"].any(),
-        "background_clutter": clutter.mean() > 0.3,
-        "out_of_view": (~np.isnan(boxes[:, 0]) & flags["out_of_view"]).any()
-        or bool(np.isnan(boxes[:, 0]).any()),
-        "scale_variation": _outside_half_to_double(area / area[0]),
+        "background_clutter": _share(cluttered) > CLUTTERED_FRAMES,
+        "out_of_view": flags["out_of_view"].any(),
+        "scale_variation": _outside_half_to_double(area),
         "fast_motion": flags["fast"].any(),
-        "motion_blur": bool((_relative_speed(boxes) > 0.1).mean() > 0.3),
+        "motion_blur": _share(_relative_speed(boxes) > BLURRED_SHARE) > BLURRED_FRAMES,
         "thermal_crossover": flags["crossover"].any(),
         "intensity_variation": flags["agc_jump"].any(),
-        "low_resolution": (area < SMALL_AREA).mean() > 0.5,
-        "aspect_ratio_variation": _outside_half_to_double(aspect / aspect[0]),
+        "low_resolution": _share(area < SMALL_AREA) > SMALL_FRAMES,
+        "aspect_ratio_variation": _outside_half_to_double(aspect),
         "vehicle_mounted": mode == "pan",
         "drone_mounted": mode == "follow",
         "surveillance": mode == "static",
@@ -197,5 +200,12 @@ def _sequence_attributes(
     return {name: int(bool(values[name])) for name in SEQUENCE_ATTRIBUTES}
 
 
-def _outside_half_to_double(ratio: NDArray[np.float64]) -> bool:
+def _share(flags: Sequence[bool] | Flags) -> float:
+    """Share of set flags; 0 of none."""
+    return float(np.mean(flags)) if len(flags) else 0.0
+
+
+def _outside_half_to_double(values: NDArray[np.float64]) -> bool:
+    """Whether a value ever leaves half to double the first one."""
+    ratio = values / values[0] if len(values) else values
     return bool(((ratio > 2) | (ratio < 0.5)).any())

@@ -16,7 +16,7 @@ Track = NDArray[np.float64]
 
 
 def smoothed(values: Track, ticks: float) -> Track:
-    """``[T]`` or ``[T,2]`` smoothed along time; the ends keep their value."""
+    """``[T]`` or ``[T,2]`` smoothed along time; beyond the ends the last value goes on."""
     return np.asarray(ndimage.gaussian_filter1d(values, ticks, axis=0, mode="nearest"))
 
 
