@@ -118,7 +118,7 @@ def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path):
             return super().propose(pair, neighbours, rng)
 
     recipe = tiny.recipe_of("published", pool=4, held_back__samples=2)
-    source = tiny.TinyPairs()
+    source = tiny.TinyPairs(frames=4)
     job = tiny.job_of(recipe)
     job.way = Counting(ways.proposer("centre"), list(Modality))
     whole = hold_back(source, 0.3)
@@ -212,7 +212,7 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     recipe = tiny.recipe_of("mixed")
     source, network = tiny.TinyPairs(), tiny.network_of()
     found = ways.propose_all(source, ways.proposer("saliency"), 0)
-    samples = draw_samples(source, range(12), found, recipe, count=12, seed=0)
+    samples = draw_samples(source, range(len(source)), found, recipe, count=12, seed=0)
     pool = build_pool(
         source, samples, recipe, levels=lambda f: f, seed=0, engine=TorchFeatures(network)
     )

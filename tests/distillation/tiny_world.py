@@ -29,7 +29,7 @@ SMALL = {
 class TinyPairs:
     """Recordings of a bright square that moves over a dim, textured ground."""
 
-    def __init__(self, *, recordings: int = 3, frames: int = 4, dtype: str = "uint8") -> None:
+    def __init__(self, *, recordings: int = 3, frames: int = 2, dtype: str = "uint8") -> None:
         self.name = "tiny"
         self._recordings = recordings
         self._frames = frames

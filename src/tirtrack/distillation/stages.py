@@ -370,7 +370,7 @@ def leave_contact_sheet(
 
     sheet = contact_sheet(source, dict(zip(indices, proposals, strict=True)))
     buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, format="PNG")
+    Image.fromarray(sheet).save(buffer, format="PNG", compress_level=3)
     write_bytes(folder / CONTACT_SHEET, buffer.getvalue())
 
 
