@@ -53,12 +53,13 @@ def test_unknown_keys_name_the_nearest_network_and_five_keys():
     assert "ban_head.down_cls.0.bias, ban_head.down_cls.0.weight, extra.weight" in str(caught.value)
 
 
-@pytest.mark.parametrize("tiny", [False, True])
 @pytest.mark.parametrize("name", registry.names())
-def test_random_weights_answer_with_numbers_of_a_sane_size(name, tiny):
-    network = registry.build(name, tiny=tiny).eval()
+def test_tiny_networks_answer_with_numbers_of_a_sane_size(name):
+    network = registry.build(name, tiny=True).eval()
+    draw = torch.Generator().manual_seed(1)
+    template, search = (torch.rand(1, 1, 3, d, d, generator=draw) for d in (127, 255))
     with torch.no_grad():
-        target = network.reference(torch.rand(1, 1, 3, 127, 127), torch.zeros(1, 1, 4))
-        response = network.respond(target, torch.rand(1, 1, 3, 255, 255))
-    assert 1e-4 < float(response.scores[0].std()) < 100
-    assert float(response.boxes.boxes_patch.abs().max()) < 2000
+        target = network.reference(template, torch.zeros(1, 1, 4))
+        response = network.respond(target, search)
+    assert 1e-3 < float(response.scores[0].std()) < 10
+    assert float(response.boxes.boxes_patch.abs().max()) < 1000

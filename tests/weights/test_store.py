@@ -95,13 +95,11 @@ def test_half_precision_is_read_as_float32(file):
 
 def test_file_changed_in_place_does_not_change_what_was_read(file):
     weights = store.read(file)
-    key = "backbone.features.0.0.weight"
-    before = weights.state[key].clone()
-    content = bytearray(file.read_bytes())
-    content[-50_000:] = bytes(50_000)
+    before = {key: value.clone() for key, value in weights.state.items()}
     with file.open("r+b") as opened:
-        opened.write(content)
-    assert torch.equal(weights.state[key], before)
+        opened.seek(file.stat().st_size // 2)
+        opened.write(bytes(file.stat().st_size // 2))
+    assert all(torch.equal(weights.state[key], value) for key, value in before.items())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.9, 0.999])

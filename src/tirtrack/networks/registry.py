@@ -56,14 +56,13 @@ def _constructed(name: str, *, tiny: bool = False) -> NanoTrack:
 
 @torch.no_grad()
 def _draw_weights(network: NanoTrack, generator: torch.Generator) -> None:
-    """Normal weights of variance ``2 / fan_out``, zero biases: activations keep their size."""
+    """Normal weights of variance ``2 / fan_in``, zero biases: activations keep their size."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()  # constants, nothing is drawn
         elif isinstance(module, nn.Conv2d | nn.Linear):
-            groups = module.groups if isinstance(module, nn.Conv2d) else 1
-            fan_out = module.weight.numel() // (module.weight.shape[1] * groups)
-            module.weight.normal_(0.0, math.sqrt(2.0 / fan_out), generator=generator)
+            fan_in = module.weight[0].numel()
+            module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
     next(network.backbone.parameters()).div_(128.0)  # the first layer sees levels of 0..255
