@@ -10,6 +10,7 @@ byte for byte. Nothing here knows trackers, networks or files.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tirtrack.boxes import Box
 TEMPLATE_SIDE = 127
 SEARCH_SIDE = 255
 
-_ROWS_AT_ONCE = 32  # keeps the scratch arrays in the second-level cache and off fresh memory pages
+_ROWS_AT_ONCE = 64  # keeps the scratch arrays in the second-level cache
 
 
 @dataclass(frozen=True)
@@ -231,12 +232,16 @@ class _Taps:
 
 
 def _taps(start: float, side: float, patch_side: int, *, length: int) -> _Taps:
-    places = start + (np.arange(patch_side) + 0.5) * (side / patch_side) - 0.5
-    places = places.clip(-2.0, length + 1.0)  # beyond that all is fill, and indices stay small
+    places = _half_grid(patch_side) * (side / patch_side) + (start - 0.5)
+    inside = places[0] >= 0 and places[-1] < length - 1
+    if not inside:  # beyond the clip all is fill, and indices stay small
+        places = places.clip(-2.0, length + 1.0)
     floor = np.floor(places)
     low = floor.astype(np.int64)
     high_weight = (places - floor).astype(np.float32)
     low_weight = np.float32(1) - high_weight
+    if inside:
+        return _Taps(low, low + 1, low_weight, high_weight, np.zeros(patch_side, np.float32))
     low_in, high_in = (low >= 0) & (low < length), (low >= -1) & (low < length - 1)
     outside = np.where(low_in, np.float32(0), low_weight)
     return _Taps(
@@ -246,6 +251,14 @@ def _taps(start: float, side: float, patch_side: int, *, length: int) -> _Taps:
         high_weight=high_weight * high_in,
         outside=outside + np.where(high_in, np.float32(0), high_weight),
     )
+
+
+@lru_cache(maxsize=8)
+def _half_grid(patch_side: int) -> np.ndarray:
+    """Centres of the patch pixels ``[D]``: 0.5, 1.5, ..."""
+    grid = np.arange(patch_side) + 0.5
+    grid.setflags(write=False)
+    return grid
 
 
 def _blend(frame: np.ndarray, rows: _Taps, columns: _Taps, fill: np.ndarray) -> np.ndarray:

@@ -68,6 +68,22 @@ def test_one_pixel_makes_a_new_frame():
     assert [gate.check(first), gate.check(second)] == [Reason.NONE, Reason.NONE]
 
 
+def test_within_the_region_one_pixel_counts_and_elsewhere_a_thing_of_sixteen_rows():
+    still = noise(1, (64, 64))
+    near, far, large = still.copy(), still.copy(), still.copy()
+    near[21, 31] ^= 1
+    far[50, 3] ^= 1
+    large[40:56, 3] ^= 1
+    for changed, said in (
+        (near, Reason.NONE),
+        (far, Reason.FROZEN_FRAME),
+        (large, Reason.NONE),
+    ):
+        gate = FrameGate()
+        gate.check(still, (slice(20, 30), slice(30, 40)))
+        assert gate.check(changed) is said
+
+
 def test_a_reused_buffer_is_not_taken_for_a_repeated_frame():
     gate = FrameGate()
     buffer = noise(1)

@@ -7,6 +7,7 @@ what to do then is the tracker's decision.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,44 +47,82 @@ def as_picture(frame: np.ndarray) -> np.ndarray:
     return picture
 
 
-class FrameGate:
-    """Says of each frame of a stream whether it can be used, and if not, why.
+Region = tuple[slice, slice]
+WHOLE: Region = (slice(None), slice(None))
 
-    Keeps a copy of the last frame, to know a repeated one.
-    """
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is kept of the last frame: enough to know it again, far less than all of it."""
+
+    shape: tuple[int, ...]
+    sample: np.ndarray  # every 16th row
+    region: Region
+    inside: np.ndarray  # all pixels of the region
+
+    @classmethod
+    def of(cls, picture: np.ndarray, region: Region) -> _Seen:
+        return cls(picture.shape, picture[::_SAMPLE_STEP].copy(), region, picture[region].copy())
+
+    def fits(self, picture: np.ndarray) -> bool:
+        return self.shape == picture.shape and self.sample.dtype == picture.dtype
+
+    def is_of(self, picture: np.ndarray) -> bool:
+        nan = picture.dtype.kind == "f"  # a dead pixel is equal to itself
+        if not np.array_equal(self.sample, picture[::_SAMPLE_STEP], equal_nan=nan):
+            return False
+        return np.array_equal(self.inside, picture[self.region], equal_nan=nan)
+
+
+class FrameGate:
+    """Says of each frame of a stream whether it can be used, and if not, why."""
 
     def __init__(self) -> None:
-        self._last: np.ndarray | None = None
+        self._last: _Seen | None = None
 
-    def check(self, picture: np.ndarray) -> Reason:
+    def check(self, picture: np.ndarray, region: Region = WHOLE) -> Reason:
         """``Reason.NONE`` for a frame that can be used.
 
         Args:
             picture: ``[H,W]`` or ``[H,W,3]``; compared with the frame before, so every frame of
                 the stream must come here in order.
+            region: rows and columns where the next frame will be compared with this one pixel by
+                pixel; elsewhere every 16th row is enough. A noiseless picture in which only things
+                far from the target move may be called repeated: it says nothing of the target.
         """
         last = self._last
-        if last is not None and (last.shape != picture.shape or last.dtype != picture.dtype):
+        if last is not None and not last.fits(picture):
             return Reason.DAMAGED_FRAME
         fault = _content_fault(picture)
         if fault is Reason.DAMAGED_FRAME:
             return fault
-        repeated = last is not None and _equal(last, picture)
-        if last is None:
-            self._last = picture.copy()
-        elif not repeated:
-            np.copyto(last, picture)
+        repeated = last is not None and last.is_of(picture)
+        if not repeated:
+            self._last = _Seen.of(picture, region)
         if fault is Reason.NONE and repeated:
             return Reason.FROZEN_FRAME
         return fault
 
     def state_dict(self) -> dict[str, Any]:
-        """The last frame, or ``None`` before the first."""
-        return {"last": None if self._last is None else self._last.copy()}
+        """What is kept of the last frame, ``{}`` before the first."""
+        if self._last is None:
+            return {}
+        return {
+            "shape": list(self._last.shape),
+            "sample": self._last.sample.copy(),
+            "region": [[part.start, part.stop] for part in self._last.region],
+            "inside": self._last.inside.copy(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after a saved frame."""
-        self._last = None if state["last"] is None else np.array(state["last"])
+        if not state:
+            self._last = None
+            return
+        rows, columns = (slice(*ends) for ends in state["region"])
+        shape = tuple(int(length) for length in state["shape"])
+        sample, inside = np.array(state["sample"]), np.array(state["inside"])
+        self._last = _Seen(shape, sample, (rows, columns), inside)
 
 
 def _content_fault(picture: np.ndarray) -> Reason:
@@ -101,10 +140,3 @@ def _content_fault(picture: np.ndarray) -> Reason:
     if high - low >= span and high > low:
         return Reason.NONE
     return Reason.BLACK_FRAME if high <= black else Reason.CONSTANT_FRAME
-
-
-def _equal(a: np.ndarray, b: np.ndarray) -> bool:
-    nan = a.dtype.kind == "f"  # a dead pixel is equal to itself
-    if not np.array_equal(a[::_SAMPLE_STEP], b[::_SAMPLE_STEP], equal_nan=nan):
-        return False
-    return np.array_equal(a, b, equal_nan=nan)

@@ -77,7 +77,7 @@ def change_penalty(
     """
     widths, heights = sizes_wh.astype(np.float64)
     aspect = _change((size_wh[0] / size_wh[1]) / (widths / heights))
-    context = context_side(np.stack([widths, heights], axis=-1))
+    context = context_side(np.moveaxis(sizes_wh, 0, -1))
     scale = _change(context / context_side(np.array(size_wh)))
     return np.asarray(np.exp(-(aspect * scale - 1) * strength))
 

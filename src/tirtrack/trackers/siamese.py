@@ -32,7 +32,7 @@ from tirtrack.trackers.calibration import (
     next_belief,
     score_of,
 )
-from tirtrack.trackers.frame_gate import FrameGate, as_picture
+from tirtrack.trackers.frame_gate import FrameGate, Region, as_picture
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.localisation import Localisation, limit_to_frame, localise, update_size
 from tirtrack.trackers.presets import SiameseSettings
@@ -221,13 +221,23 @@ class SiameseTracker:
                 raise
             return Reason.DAMAGED_FRAME, np.empty(0)
         if self.settings.frame_gate:
-            return self._gate.check(picture), picture
+            return self._gate.check(picture, self._search_region(model)), picture
         if picture.shape != model.shape:
             raise FrameError(
                 f"a frame of {list(picture.shape)} follows frames of {list(model.shape)}",
                 fix="begin anew where the size of the frames changes",
             )
         return Reason.NONE, picture
+
+    def _search_region(self, model: _Model) -> Region:
+        """Rows and columns of the frame that this frame's search patch shows."""
+        _, target = self._started()
+        side = siamese_crop(_box_at(target.center_xy, target.size_wh), SEARCH_SIDE).side
+        columns, rows = (
+            slice(max(int(centre - side / 2), 0), min(int(centre + side / 2) + 2, length))
+            for centre, length in zip(target.center_xy, model.frame_wh, strict=True)
+        )
+        return rows, columns
 
     def _first_place(self, box: Box) -> tuple[float, float]:
         if self.settings.centre == "continuous":
@@ -283,7 +293,7 @@ class SiameseTracker:
 
     def _accept(self, moved: _Target, located: Localisation, side: float) -> TrackState:
         """Decide how far a measurement is believed, keep what follows, and say it."""
-        diagnostics = {**asdict(located), "side": side, "measured_box": moved.box}
+        diagnostics = {**vars(located), "side": side, "measured_box": moved.box}
         if self.settings.score == "published":
             self._target = moved
             return TrackState(
