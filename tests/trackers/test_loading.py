@@ -1,0 +1,96 @@
+"""From a name to a tracker: what the card says holds unless the caller says otherwise."""
+
+import numpy as np
+import pytest
+
+from tirtrack.boxes import Box
+from tirtrack.errors import RecipeError, WeightsError
+from tirtrack.networks.registry import build
+from tirtrack.trackers.calibration import family_calibration
+from tirtrack.trackers.loading import load_tracker
+from tirtrack.weights import store
+from tirtrack.weights.card import Card
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Writes random weights with a card of its own; returns the path."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    def write(name, **card):
+        path = folder / f"{name}.safetensors"
+        facts = {"architecture": "nanotrack-v3", "modality": "tir", "licence": "none", **card}
+        store.write(path, build(facts["architecture"], seed=1), Card(name=name, **facts))
+        return path
+
+    return write
+
+
+def test_card_gives_preset_calibration_and_normaliser(weights, plain_calibration):
+    path = weights(
+        "carded", preset="floor10", normaliser="fixed:0:1000", calibration=plain_calibration
+    )
+    tracker = load_tracker(path, engine="torch")
+    assert tracker.settings.min_side == 10.0
+    assert tracker.calibration == plain_calibration
+    picture = np.array([[0, 1000]], np.uint16)
+    np.testing.assert_array_equal(tracker._levels(picture), [[0.0, 255.0]])
+
+
+def test_weights_without_calibration_take_their_familys(weights):
+    tracker = load_tracker(weights("plain", architecture="nanotrack-v2"), engine="torch")
+    assert tracker.calibration == family_calibration("nanotrack-v2")
+    assert tracker.settings.penalty_k == 0.150
+
+
+def test_the_caller_may_choose_preset_settings_and_normaliser(weights):
+    tracker = load_tracker(
+        weights("chosen"),
+        preset="default",
+        engine="torch",
+        overrides={"size_rate": 0.25, "normaliser": "fixed:0:100"},
+    )
+    assert (tracker.settings.size_rate, tracker.settings.min_side) == (0.25, 2.0)
+    np.testing.assert_array_equal(tracker._levels(np.array([[0.0, 100.0]])), [[0.0, 255.0]])
+
+
+def test_both_engines_track_alike(weights):
+    path = weights("engines")
+    frames = np.random.default_rng(3).integers(0, 256, (6, 90, 120), dtype=np.uint8)
+    tracks = []
+    for engine in ("onnx", "torch"):
+        tracker = load_tracker(path, engine=engine)
+        tracker.init(frames[0], Box(50.0, 40.0, 20.0, 14.0))
+        states = [tracker.update(frame) for frame in frames[1:]]
+        tracks.append([[state.score, *state.box.array()] for state in states])
+    np.testing.assert_allclose(tracks[0], tracks[1], atol=1e-3)
+
+
+def test_grey_and_replicated_frames_give_equal_boxes_to_the_bit_through_the_graphs(weights):
+    path = weights("grey")
+    frames = np.random.default_rng(4).integers(0, 256, (6, 90, 120), dtype=np.uint8)
+    tracks = []
+    for stream in (frames, frames[..., None], np.repeat(frames[..., None], 3, axis=3)):
+        tracker = load_tracker(path)
+        tracker.init(stream[0], Box(50.0, 40.0, 20.0, 14.0))
+        tracks.append([tracker.update(frame).diagnostics["measured_box"] for frame in stream[1:]])
+    assert tracks[0] == tracks[1] == tracks[2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"engine": "onx"}, RecipeError, 'no engine is called "onx"; did you mean "onnx"'),
+        ({"preset": "publishd"}, RecipeError, 'did you mean "published"'),
+        ({"overrides": {"min_sides": 2.0}}, RecipeError, 'did you mean "min_side"'),
+        ({"overrides": {"normaliser": "adaptiv"}}, RecipeError, 'did you mean "adaptive"'),
+    ],
+)
+def test_what_is_unknown_is_refused_before_any_work(weights, asked, error, message):
+    with pytest.raises(error, match=message):
+        load_tracker(weights("asked"), **asked)
+
+
+def test_unknown_weights_are_named():
+    with pytest.raises(WeightsError, match="nano-trii"):
+        load_tracker("nano-trii")
