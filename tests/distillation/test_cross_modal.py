@@ -13,6 +13,7 @@ from torch import Tensor
 from tirtrack.distillation.cross_modal import (
     TERMS,
     Answer,
+    SelfCheck,
     answer,
     boxes,
     cell_labels,
@@ -351,6 +352,29 @@ def test_the_teacher_sees_the_plain_crops(networks):
     assert torch.equal(teacher_answer(teacher, batch).response.scores[0], expected)
     on_tir = teacher_answer(teacher, batch, Modality.TIR).response.scores[0]
     assert not torch.equal(on_tir, expected)
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_each_branch_sees_the_modality_that_the_direction_names(networks, direction):
+    student, _ = networks
+    batch = patch_batch()
+    template = getattr(batch.reference, str(direction.reference)).patches
+    search = getattr(batch.test, str(direction.test)).patches
+    target = student.reference(template, batch.reference.boxes_patch)
+    expected = student.respond(target, search)
+    given = answer(student, batch, direction)
+    assert torch.equal(given.target.filters[0], target.filters[0])
+    assert torch.equal(given.response.scores[0], expected.scores[0])
+    assert str(direction) == f"{direction.reference}_to_{direction.test}"
+
+
+def test_overlap_and_probability_must_be_above_their_limits_and_distance_may_reach_its_own():
+    at_limit = SelfCheck(torch.tensor([1.5]), torch.tensor([0.6]), torch.tensor([0.99]))
+    assert at_limit.passed(Teacher()).tolist() == [True]
+    half = replace(at_limit, overlap=torch.tensor([0.5]))
+    assert half.passed(Teacher()).tolist() == [False]
+    unsure = replace(at_limit, probability=torch.tensor([0.75]))
+    assert unsure.passed(Teacher(min_probability=0.75)).tolist() == [False]
 
 
 def test_kept_features_give_the_same_answer_as_patches(networks):
