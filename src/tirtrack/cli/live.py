@@ -117,7 +117,7 @@ class PlainLines:
             return
         if self._last_s is None:
             self._last_s = stage.began_s
-        if now_s - self._last_s >= PLAIN_EVERY_S:
+        if now_s - self._last_s >= PLAIN_EVERY_S and stage.done != stage.total:
             self._last_s = now_s
             print(stage.line(now_s), file=self._stream, flush=True)
 

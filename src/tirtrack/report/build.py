@@ -27,7 +27,7 @@ from tirtrack.report.page import render
 from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.plots import curve_plots
 from tirtrack.report.results import EvaluationResult, evaluation_folder, read_result
-from tirtrack.report.training import distillation_section, run_folders
+from tirtrack.report.training import distillation_section, resolved_recipe, run_folders
 from tirtrack.report.verdict import only_tracker, verdict
 
 PAGE_NAME = "report.html"
@@ -107,7 +107,11 @@ def report_content(
         evaluations=tuple(sections),
         pairs=pairs_section([*(folder / FOLDER for folder in folders), *runs[:1]]),
         distillation=distillation_section(runs[0]) if len(runs) == 1 else None,
-        provenance=provenance([section.result for section in sections], command=command),
+        provenance=provenance(
+            [section.result for section in sections],
+            command=command,
+            settings=resolved_recipe(runs[0]) if len(runs) == 1 else {},
+        ),
     )
 
 

@@ -28,11 +28,13 @@ from tirtrack.report.content import (
     Picture,
     SequenceRow,
 )
+from tirtrack.report.verdict import signed
 from tirtrack.thermal import to_display
 
 FRAMES_A_STRIP = 6
-LONG_SIDE = 400
-JPEG_QUALITY = 88
+LONG_SIDE = 560
+LINE = 2
+JPEG_QUALITY = 85
 
 
 def film_strips(
@@ -114,7 +116,7 @@ def _why(word: str, value: float, *, compared: bool) -> str:
         word = "nearest to a gain (no sequence gains)"
     if word == "largest loss" and value >= 0:
         word = "nearest to a loss (no sequence loses)"
-    return f"{word}: success {value:+.3f}"
+    return f"{word}: success {signed(value)}"
 
 
 def _strip(
@@ -151,15 +153,14 @@ def _picture(
     scale = LONG_SIDE / max(shown.shape[:2])
     width, height = (max(round(side * scale), 1) for side in (shown.shape[1], shown.shape[0]))
     resized = np.asarray(Image.fromarray(shown).resize((width, height), Image.Resampling.BICUBIC))
-    marks = [
-        (_scaled(box, sequence.base, scale), colour, "")
-        for _, box, colour in drawn
-        if box is not None
-    ]
+    for depth, (_, box, colour) in enumerate(drawn):
+        if box is not None:  # what lies below is wider, so that equal boxes do not hide each other
+            mark = (_scaled(box, sequence.base, scale), colour, "")
+            resized = draw_boxes(resized, [mark], line=LINE * (len(drawn) - depth))
     here = " and ".join(name for name, box, _ in drawn if box is not None) or "no"
     absent = " (target absent)" if drawn[0][1] is None else ""
     return Picture(
-        as_jpeg(draw_boxes(resized, marks)),
+        as_jpeg(resized),
         "jpeg",
         f"{sequence.name}, frame {index}: boxes of {here}",
         width,

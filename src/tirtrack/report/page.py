@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tirtrack.report.content import ANNOTATION_COLOUR, ReportContent
 from tirtrack.report.results import SCORES
-from tirtrack.report.verdict import interval
+from tirtrack.report.verdict import interval, signed
 
 TEMPLATE = "report.html.j2"
 
@@ -46,18 +46,6 @@ def three(value: float | None) -> str:
     ('0.543', '–')
     """
     return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
-
-
-def signed(value: float | None) -> str:
-    """Three decimals with a sign; zero has none.
-
-    >>> signed(0.01), signed(-0.0001), signed(None)
-    ('+0.010', '0.000', '–')
-    """
-    if value is None or not math.isfinite(value):
-        return "–"
-    text = f"{value:+.3f}"
-    return "0.000" if text in {"+0.000", "-0.000"} else text
 
 
 def chance(value: float | None) -> str:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tirtrack.errors import DatasetError
 from tirtrack.report.content import PairsSection, Picture
-from tirtrack.report.training import Summary, listed, read_summary
+from tirtrack.report.training import MODALITY, Summary, listed, read_summary
 
 INSPECTION_NAME = "inspection.json"
 SHEET_NAME = "contact_sheet.png"
@@ -177,7 +177,9 @@ def _harvested(summary: Summary | None) -> dict[str, str]:
     harvest = summary.harvest
     facts = {
         "pairs trained on": str(harvest.pairs),
-        "boxes kept there": listed({f"in {name}": n for name, n in harvest.boxes.items()}),
+        "boxes kept there": listed(
+            {f"in {MODALITY.get(k, k)}": n for k, n in harvest.boxes.items()}
+        ),
     }
     if harvest.fallback_pairs:
         facts["pairs with random boxes"] = str(harvest.fallback_pairs)

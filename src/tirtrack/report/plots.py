@@ -135,7 +135,7 @@ def loss_plot(
             )
     axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
     axes.set_ylim(bottom=0.0)
-    axes.legend(loc="upper right", frameon=True, framealpha=0.9, edgecolor="none", fontsize=10)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     ends = f"from {losses[0]:.3f} at step {steps[0]} to {losses[-1]:.3f} at step {steps[-1]}"
     return _picture(figure, f"Loss by step, {ends}")
 

@@ -86,6 +86,7 @@ class Summary(_Part):
     seconds: dict[str, float] = {}
 
 
+MODALITY = {"rgb": "RGB", "tir": "TIR", "both": "both modalities"}
 _SIGNALS = {
     "with_teacher": "overlap with the teacher's box",
     "with_box": "overlap with the pseudo-box",
@@ -107,6 +108,12 @@ def run_folders(folder: Path) -> list[Path]:
     if (folder / LOG_NAME).is_file():
         return [folder]
     return sorted(log.parent for log in folder.glob(f"*/{LOG_NAME}"))
+
+
+def resolved_recipe(run: Path) -> dict[str, str]:
+    """The recipe that the run left, under a title for the page; empty without one."""
+    file = run / RECIPE_NAME
+    return {"recipe, resolved": file.read_text(encoding="utf-8")} if file.is_file() else {}
 
 
 def read_summary(run: Path) -> Summary | None:
@@ -185,10 +192,11 @@ def distillation_section(run: Path) -> DistillationSection:
     facts = {
         "recipe": summary.recipe,
         "steps": str(summary.steps),
-        "samples": listed(summary.samples),
+        "samples": _samples(summary.samples),
         "held back": summary.split,
         "found again by the teacher": _pass_rates(summary.pass_rates),
         "without labels": summary.verdict,
+        "time": ", ".join(f"{stage} {spent:.0f} s" for stage, spent in summary.seconds.items()),
     }
     return DistillationSection(
         facts={label: text for label, text in facts.items() if text},
@@ -208,10 +216,21 @@ def listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
+def _samples(counts: Mapping[str, int]) -> str:
+    if set(counts) == {"pool", "usable"}:
+        return f"{counts['usable']} usable of a pool of {counts['pool']}"
+    return listed(counts)
+
+
 def _pass_rates(rates: Sequence[PassRate]) -> str:
     return "; ".join(
-        f"{one.passed} of {one.samples} boxes of {one.way} in {one.found_in}" for one in rates
+        f"{one.passed} of {one.samples} boxes by {one.way}, found in {_modality(one.found_in)}"
+        for one in rates
     )
+
+
+def _modality(name: str) -> str:
+    return MODALITY.get(name, name)
 
 
 def _agreement(held_back: HeldBack | None) -> dict[str, dict[str, str]]:

@@ -8,6 +8,7 @@ sequences as independent) stands in :attr:`Verdict.cautions`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -83,6 +84,17 @@ def _count(n: int) -> str:
     return "1 sequence" if n == 1 else f"{n} sequences"
 
 
+def signed(value: float | None) -> str:
+    """Three decimals with a sign; exact zero has none, so that "-0.000" is just below zero.
+
+    >>> signed(0.01), signed(-0.0001), signed(0.0), signed(None)
+    ('+0.010', '-0.000', '0.000', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    return "0.000" if value == 0 else f"{value:+.3f}"
+
+
 def interval(difference: Difference) -> str:
     """Mean and interval with signs, as the page prints them.
 
@@ -90,12 +102,13 @@ def interval(difference: Difference) -> str:
     '+0.012 [-0.010, +0.030]'
     """
     d = difference
-    return f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+    return f"{signed(d.mean)} [{signed(d.low)}, {signed(d.high)}]"
 
 
 def _sentence(d: Difference, outcome: Outcome) -> str:
     numbers = (
-        f"{d.mean:+.3f} {SCORES.get(d.score, d.score)}, 95 % interval [{d.low:+.3f}, {d.high:+.3f}]"
+        f"{signed(d.mean)} {SCORES.get(d.score, d.score)}, "
+        f"95 % interval [{signed(d.low)}, {signed(d.high)}]"
     )
     over = f"over {_count(d.n)}"
     if outcome is Outcome.BETTER:

@@ -1,0 +1,182 @@
+"""The whole story on the embedded world: pairs, proposals, distillation, evaluation, report.
+
+Has no code path of its own: every stage is the call that a command makes, on ordinary folders. The
+world's boxes are read by the evaluation of its test sequences and by nothing before it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from tirtrack.datasets import open_dataset
+from tirtrack.datasets.synthetic import cached_world, world_size
+from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.run import distill
+from tirtrack.errors import RequestError
+from tirtrack.evaluation.runner import TrackerSpec, evaluate
+from tirtrack.files import atomic_path, write_json
+from tirtrack.pairs import open_pairs
+from tirtrack.pairs.contact_sheet import contact_sheet
+from tirtrack.pairs.inspect import Inspection, inspect_pairs
+from tirtrack.pairs.proposals import proposer
+from tirtrack.pairs.source import PairSource
+from tirtrack.progress import Progress, silent
+from tirtrack.report.build import PAGE_NAME, evaluation_section, provenance, write_report
+from tirtrack.report.content import ReportContent
+from tirtrack.report.pairs import FOLDER, INSPECTION_NAME, SHEET_NAME, pairs_section
+from tirtrack.report.training import distillation_section, resolved_recipe
+from tirtrack.weights import store
+
+PROTOCOL = "lsotb-tir"
+DISTILLED = "distilled"
+SAMPLED_PAIRS = 24
+LICENCE = "Apache-2.0 (rendered by tirtrack)"
+NOTES = (
+    "The world on this page is synthetic: it shows that the whole chain works, and how its result "
+    "is read. It says nothing about your camera; run the same commands on your own pairs.",
+    "The boxes of the pairs were proposed, never read: distillation cannot see an annotation.",
+)
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What can be chosen.
+
+    Attributes:
+        baseline: name or file of the RGB tracker that is distilled.
+        recipe: name or file.
+        seed: of every draw.
+        world: how much of the embedded world: ``small``, ``demo`` or ``study``.
+        workers: processes that render the world and track; the result does not depend on it.
+    """
+
+    baseline: str = "nano-rgb"
+    recipe: str = "mixed"
+    seed: int = 0
+    world: str = "demo"
+    workers: int = 1
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is written.
+
+        Raises:
+            WeightsError: the baseline is unknown or damaged.
+            RecipeError: the recipe is unknown or damaged.
+            RequestError: there is no such world, or no worker.
+        """
+        world_size(self.world)
+        if self.workers < 1:
+            raise RequestError(f"{self.workers} workers cannot work", fix="give 1 or more")
+        store.read(store.find(self.baseline))
+        load_recipe(self.recipe)
+
+
+class StageTimes:
+    """Seconds by stage, in order."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block under that name."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+
+def run_demo(
+    folder: Path,
+    settings: DemoSettings,
+    *,
+    command: str = "tirtrack demo",
+    progress: Progress = silent,
+) -> Path:
+    """Run the demo into an empty folder.
+
+    Args:
+        folder: gets ``report.html``, ``result.json``, the distilled weights with their run folder,
+            and the evaluation.
+        settings: what was chosen.
+        command: the line that does the same, for the page.
+        progress: told of every stage.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        TirtrackError: of the stage that failed.
+    """
+    settings.check()
+    times = StageTimes()
+    with times.stage("synthetic world (or its cache)"):
+        world = cached_world(settings.world, workers=settings.workers, progress=progress)
+    with times.stage("looking at the pairs"):
+        pairs = open_pairs(world / "pairs", licence=LICENCE)
+        found = inspect_pairs(
+            pairs,
+            proposer("saliency"),
+            seed=settings.seed,
+            sampled=SAMPLED_PAIRS,
+            progress=progress,
+        )
+        _leave_inspection(folder / FOLDER, pairs, found)
+    with times.stage("distillation"):
+        run = distill(
+            pairs,
+            settings.baseline,
+            folder / f"{DISTILLED}.safetensors",
+            recipe=settings.recipe,
+            licence=LICENCE,
+            seed=settings.seed,
+            command=command,
+            progress=progress,
+        )
+    dataset = open_dataset(world / "test")
+    baseline = TrackerSpec.of(settings.baseline)
+    with times.stage("tracking and scoring the test sequences"):
+        evaluate(
+            [baseline, TrackerSpec(DISTILLED, str(run.weights))],
+            dataset,
+            folder / "evaluation",
+            protocol=PROTOCOL,
+            workers=settings.workers,
+            progress=progress,
+            seed=settings.seed,
+            command=command,
+        )
+    with times.stage("report"):
+        section = evaluation_section(
+            folder / "evaluation", dataset=dataset, reference=baseline.name
+        )
+        parts = ReportContent(
+            title=f"{baseline.name}, before and after distillation",
+            lead="Unlabelled RGB-TIR pairs went in, a TIR tracker came out; tested on TIR "
+            "sequences that were not in the pairs.",
+            notes=NOTES,
+            evaluations=(section,),
+            pairs=pairs_section([folder / FOLDER, run.folder]),
+            distillation=distillation_section(run.folder),
+        )
+    made = provenance(
+        [section.result],
+        command=command,
+        seed=settings.seed,
+        stages=times.seconds,
+        settings=resolved_recipe(run.folder),
+    )
+    return write_report(replace(parts, provenance=made), folder / PAGE_NAME)
+
+
+def _leave_inspection(folder: Path, pairs: PairSource, found: Inspection) -> None:
+    """The files that ``tirtrack pairs inspect`` leaves, as far as the page shows them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / SHEET_NAME) as partial:
+        Image.fromarray(contact_sheet(pairs, found.proposals)).save(partial)
+    write_json(folder / INSPECTION_NAME, found.document())
