@@ -41,7 +41,7 @@ def alone(seed: int, kind: str) -> ScenePlan:
 def shifted(plan: ScenePlan, by: float) -> ScenePlan:
     """The same plan with the target moved sideways, world pixels."""
     target = plan.actors[0]
-    return replace(plan, actors=(replace(target, feet=target.feet + (by, 0.0)),))
+    return replace(plan, actors=(replace(target, feet=target.feet + np.array([by, 0.0])),))
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

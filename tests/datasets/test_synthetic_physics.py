@@ -50,12 +50,14 @@ def test_warmer_target_changes_tir_and_not_one_rgb_value():
     assert rise == pytest.approx([6.0] * 3, abs=1e-3)
 
 
-def test_warmer_air_changes_tir_and_not_one_rgb_value():
+@pytest.mark.parametrize("air_kelvin", [264.0, 305.0])
+def test_another_climate_changes_tir_and_not_one_rgb_value(air_kelvin: float):
     plan = plain(2)
-    warm = replace(plan.climate, air_kelvin=plan.climate.air_kelvin + 10)
-    before, after = render_plan(plan), render_plan(replace(plan, climate=warm))
+    climates = [replace(plan.climate, air_kelvin=kelvin) for kelvin in (285.0, air_kelvin)]
+    before, after = (render_plan(replace(plan, climate=climate)) for climate in climates)
     assert np.array_equal(before.rgb, after.rgb)
-    assert after.tir.mean() > before.tir.mean() + 100
+    rise = (after.tir.mean() - before.tir.mean()) / 25
+    assert rise == pytest.approx(air_kelvin - 285.0, rel=0.25)
 
 
 @pytest.mark.parametrize("seed", [3, 4])

@@ -89,7 +89,7 @@ def test_stored_box_is_the_drawn_one_with_base_one_and_one_decimal(world: Path):
     facts = json.loads((world / "test/anno/facts" / f"{sequence.name}.json").read_text())
     drawn = np.array(facts["boxes_tir"], dtype=np.float64)
     stored = sequence.annotation
-    assert stored == pytest.approx(drawn + [1, 1, 0, 0], abs=0.051)
+    assert stored == pytest.approx(drawn + np.array([1, 1, 0, 0]), abs=0.051)
     assert np.array_equal(stored, np.round(stored, 1))
 
 

@@ -63,14 +63,13 @@ class _Ground:
         part = slice(top, max(bottom, top)), slice(left, max(right, left))
         rows, columns = np.arange(height)[part[0], None], np.arange(width)[None, part[1]]
         radius = ((columns - x) / half_width) ** 2 + ((rows - y) / half_height) ** 2
-        return part, (np.clip(2.5 * (1 - radius), 0, 1) * self.cover[part]).astype(np.float32)
+        return part, (np.clip(1.3 * (1 - radius), 0, 1) * self.cover[part]).astype(np.float32)
 
 
 def paint_ground(plan: ScenePlan, paints: Paints) -> Easel:
     """The near layer from the horizon down, nothing above it."""
     ground, rng = _Ground(plan, paints), stream(plan.seed, "ground")
-    snowy = plan.climate.air_kelvin < 272 and rng.random() < 0.5
-    kinds = (stuff.SNOW, stuff.SNOW, stuff.SOIL) if snowy else stuff.GROUNDS
+    kinds = (stuff.SNOW, stuff.SNOW, stuff.SOIL) if plan.snow else stuff.GROUNDS
     first, second = (varied(kinds[int(rng.integers(len(kinds)))], rng) for _ in range(2))
     ground.lay(ground.cover, first)
     lumps = paints.light.on_ground(0.6 * ground.across, 0.6 * ground.away, 3)
@@ -130,7 +129,7 @@ def _marks_of_heat(ground: _Ground, rng: np.random.Generator) -> None:
         scale = float(ground.plan.perspective.scale(y))
         wide = scale * rng.uniform(0.5, 2.4)
         part, spot = ground.spot(float(rng.uniform(0, width)), y, wide, max(2.0, 0.3 * wide))
-        ground.easel.kelvin[part] += spot * np.float32(rng.normal(0, 2.5))
+        ground.easel.kelvin[part] += spot * np.float32(rng.normal(0, 2.0))
 
 
 def _marks_of_light(ground: _Ground, rng: np.random.Generator) -> None:

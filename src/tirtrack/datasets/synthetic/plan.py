@@ -35,6 +35,7 @@ from tirtrack.datasets.synthetic.shapes import KINDS, Body
 from tirtrack.datasets.synthetic.textures import stream
 
 FOCAL_PX = 330.0
+SNOW_KELVIN = 272.0
 SHORTEST_EXCURSION = 60
 """Ticks; in a shorter sequence nobody could leave and return at an ordinary pace."""
 _CAMERA_MODES = ("static", "hand", "pan", "follow")
@@ -120,6 +121,7 @@ class ScenePlan:
         occluders: props in front of somebody's way.
         crossover_x: middle and half width of a stretch where background and target have one
             temperature, world pixels; None without.
+        snow: whether it lies on the ground; drawn by the air's temperature, then fixed.
         rig: TIR against RGB.
         ticks: the moments that are rendered.
     """
@@ -135,6 +137,7 @@ class ScenePlan:
     backdrop: tuple[Prop, ...]
     occluders: tuple[Prop, ...]
     crossover_x: tuple[float, float] | None
+    snow: bool
     rig: Rig
     ticks: tuple[int, ...]
 
@@ -460,6 +463,7 @@ def draw_plan(
         backdrop=tuple(_backdrop(seed, stage)),
         occluders=tuple(_occluders(seed, target, stage, px)),
         crossover_x=_crossover(seed, target, settings, _width_px(kind, px)),
+        snow=bool(climate.air_kelvin < SNOW_KELVIN and stream(seed, "snow").random() < 0.5),
         rig=_rig(seed, settings),
         ticks=tuple(range(0, ticks, spacing)),
     )

@@ -36,7 +36,7 @@ from tirtrack.errors import RequestError, RunError, StorageError
 from tirtrack.files import fingerprint, new_folder
 from tirtrack.progress import Progress, silent
 
-FORMAT = 1
+FORMAT = 2
 """Of the folder, and of the renderer: raised whenever the same seed gives other bytes."""
 
 FACTS_FOLDER = "facts"
