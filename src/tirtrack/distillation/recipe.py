@@ -312,7 +312,9 @@ def _fault(
     shown = json.dumps(first["input"], default=str)
     value = f", got {shown[:60]}" if path and len(shown) < 200 else ""
     head = f"{dotted}: " if dotted else ""
-    return RecipeError(f"{head}{message}{value}", place, "see docs/recipes.md for every setting")
+    return RecipeError(
+        f"{head}{message}{value}", place, "tirtrack.distillation.settings lists every setting"
+    )
 
 
 def _known(model: type[BaseModel], path: Sequence[str]) -> list[str]:
