@@ -324,6 +324,7 @@ def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
 
 def propose(sources: Sources, job: Job) -> tuple[Split, list[ProposalSet], list[ProposalSet]]:
     """The pairs that are looked at, the proposals of those to train on, and of those held back."""
+    from tirtrack.pairs.proposals.kept import kept_or_made
     from tirtrack.pairs.proposals.registry import propose_all
 
     recipe, whole = job.recipe, sources.split
@@ -335,7 +336,15 @@ def propose(sources: Sources, job: Job) -> tuple[Split, list[ProposalSet], list[
 
     def boxes_of(source: PairSource, indices: Sequence[int], seed: int) -> list[ProposalSet]:
         way = job.way if len(indices) == len(source) else Chosen(job.way, source, indices)
-        return propose_all(source, way, seed, job.progress)
+        identity = {
+            "files": [file.sha256 for file in source.manifest().files],
+            "proposals": recipe.proposals.model_dump(mode="json"),
+            "indices": list(indices),
+            "seed": seed,
+        }
+        return kept_or_made(
+            identity, len(source), lambda: propose_all(source, way, seed, job.progress)
+        )
 
     if sources.held_back is sources.train:
         found = boxes_of(sources.train, (*split.train, *split.held_back), job.seed)

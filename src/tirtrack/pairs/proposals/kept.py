@@ -1,0 +1,74 @@
+"""Proposals of a whole source, kept in the cache: recipes on the same pairs share them.
+
+The name of a kept file is a hash of everything that the boxes depend on, the content of the frames
+and the version of this package included; a file that cannot be read is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from tirtrack.boxes import Box
+from tirtrack.cache import cache_folder
+from tirtrack.errors import StorageError
+from tirtrack.files import fingerprint, write_text
+from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
+
+FORMAT = 1
+_log = logging.getLogger(__name__)
+
+
+def kept_or_made(
+    identity: Mapping[str, Any], count: int, make: Callable[[], list[ProposalSet]]
+) -> list[ProposalSet]:
+    """The proposals of ``count`` pairs, from the cache or from ``make``.
+
+    Args:
+        identity: everything that the boxes depend on, as JSON values.
+        count: how many sets there must be.
+        make: proposes; called when nothing fitting is kept.
+    """
+    version = metadata.version("tirtrack")
+    name = fingerprint({"format": FORMAT, "tirtrack": version, **identity})
+    path = cache_folder("proposals") / f"{name}.json"
+    try:
+        found = proposals_from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError):
+        found = []
+    if len(found) == count:
+        return found
+    found = make()
+    try:
+        write_text(path, proposals_to_json(found))
+    except StorageError as error:
+        _log.warning("proposals are not kept: %s", error)
+    return found
+
+
+def proposals_to_json(found: Sequence[ProposalSet]) -> str:
+    """Sets of proposals as JSON; :func:`proposals_from_json` gives equal ones back."""
+    return json.dumps([asdict(one) for one in found])
+
+
+def proposals_from_json(text: str) -> list[ProposalSet]:
+    """What :func:`proposals_to_json` wrote.
+
+    Raises:
+        ValueError: the text is not of that form (also ``TypeError``, ``KeyError``).
+    """
+    return [
+        ProposalSet(
+            kept=tuple(
+                Proposal(**{**one, "box": Box(**one["box"]), "found_in": FoundIn(one["found_in"])})
+                for one in item["kept"]
+            ),
+            rejected=tuple(Rejection(Box(**one["box"]), one["reason"]) for one in item["rejected"]),
+            fault=item["fault"],
+        )
+        for item in json.loads(text)
+    ]
