@@ -216,7 +216,9 @@ class CombinedPairs:
 
     def __init__(self, sources: Sequence[PairSource]) -> None:
         self._sources = tuple(sources)
-        self.name = " + ".join(source.name for source in sources)
+        shown = [source.name for source in sources[:3]]
+        more = [f"{len(sources) - 3} more"] if len(sources) > 3 else []
+        self.name = " + ".join([*shown, *more])
         self._starts = np.cumsum([0, *(len(source) for source in sources)])
         names = [name for source in sources for name in source.recordings()]
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -267,20 +269,32 @@ def open_pairs(
             modalities of the first pair of a recording do not fit each other.
     """
     if isinstance(source, str | Path):
-        return _open_folder(Path(source), licence)
+        return _open_folder(Path(source), licence, Path(source).resolve().name)
     folders = [Path(folder) for folder in source]
     if not folders:
         raise PairsError("no folder of pairs was given", fix=_LAYOUT)
-    opened = [_open_folder(folder, licence) for folder in folders]
+    opened = [
+        _open_folder(folder, licence, name)
+        for folder, name in zip(folders, _distinct_names(folders), strict=True)
+    ]
     return opened[0] if len(opened) == 1 else CombinedPairs(opened)
 
 
-def _open_folder(folder: Path, licence: str) -> FolderPairs:
+def _distinct_names(folders: Sequence[Path]) -> list[str]:
+    """The last part of each path, with its parent's where two would be called the same."""
+    paths = [folder.resolve() for folder in folders]
+    last = [path.name for path in paths]
+    return [
+        name if last.count(name) == 1 else f"{path.parent.name}/{name}"
+        for path, name in zip(paths, last, strict=True)
+    ]
+
+
+def _open_folder(folder: Path, licence: str, name: str) -> FolderPairs:
     if folder.is_file():
         raise PairsError("is a file", folder, "give the folder that holds rgb and tir")
     if not folder.is_dir():
         raise PairsError("there is no such folder", folder, "check the path")
-    name = folder.resolve().name
     takes = [_open_take(place, _name_of(place, folder, name)) for place in find_takes(folder)]
     if not takes:
         raise PairsError("no pairs found in this folder or below", folder, _LAYOUT)
