@@ -32,9 +32,8 @@ def main() -> None:
     for stage, seconds in run.summary.seconds.items():
         print(f"{stage:12s} {seconds:6.1f} s")
     kept = ("features", "teacher", "training")
-    print(
-        f"features, teacher's check and 200 steps: {sum(run.summary.seconds[k] for k in kept):.1f} s"
-    )
+    total = sum(run.summary.seconds[stage] for stage in kept)
+    print(f"features, teacher's check and 200 steps: {total:.1f} s")
     if options.out:
         facts = {"cores": os.cpu_count(), "machine": platform.machine(), "versions": versions()}
         write_json(options.out, {**facts, "seconds": run.summary.seconds})

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import SHIPPABLE
-
 from tirtrack.weights import store
 from tirtrack.weights.card import Calibration, Card, TrainingSource
 

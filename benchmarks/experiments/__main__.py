@@ -22,7 +22,6 @@ from typing import Any
 from benchmarks.experiments import data, table
 from benchmarks.experiments.rows import EVERYTHING, ROWS, Row
 from benchmarks.experiments.tracking import test_sequences, track_all
-
 from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.evaluation.result_json import versions
 from tirtrack.evaluation.runner import TrackerSpec

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.experiments.rows import EVERYTHING, SHIPPABLE
-
 from tirtrack.errors import RequestError
 
 # set of data/tir_video -> set of the primary figure; ltir and ptb_tir are pooled

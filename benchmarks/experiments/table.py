@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from benchmarks.experiments.data import PRIMARY_SETS, RGB_SET
 from benchmarks.experiments.rows import Row
 from benchmarks.experiments.tracking import track_file
-
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.results import read_track
