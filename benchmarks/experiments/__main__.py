@@ -22,46 +22,13 @@ from typing import Any
 from benchmarks.experiments import data, table
 from benchmarks.experiments.rows import EVERYTHING, ROWS, Row
 from benchmarks.experiments.tracking import test_sequences, track_all
+from benchmarks.experiments.training import models_of, train_row
 from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.evaluation.result_json import versions
 from tirtrack.evaluation.runner import TrackerSpec
 from tirtrack.files import sha256, write_json, write_text
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-def models_of(row: Row) -> list[str]:
-    """One name a seed."""
-    stem = row.name.replace(" ", "_").replace(",", "").replace("(", "").replace(")", "")
-    return [stem] if row.recipe is None else [f"{stem}-{seed}" for seed in range(row.seeds)]
-
-
-def train_row(row: Row, seed: int, options: argparse.Namespace) -> str:
-    """Train one row with one seed, unless its weights are there."""
-    import torch
-
-    import tirtrack
-    from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
-
-    torch.set_num_threads(1)
-    model = models_of(row)[seed]
-    out = options.out / "models" / f"{model}.safetensors"
-    if out.is_file():
-        return model
-    recipe = load_recipe(row.recipe)
-    if isinstance(recipe, SupervisedRecipe):
-        stills = options.shared / "data" / "rgb" / "stills"
-        tirtrack.train(
-            [stills], out=out, initial=options.baseline, recipe=recipe, seed=seed, force=True
-        )
-    else:
-        pairs = data.training_pairs(options.shared, row.pairs, options.world, options.out)
-        held = data.held_back_pairs(options.shared)
-        tirtrack.distill(
-            pairs, options.baseline, out, recipe=recipe, held_back=held, seed=seed, force=True,
-            licence=data.LICENCES[row.pairs],
-        )  # fmt: skip
-    return model
 
 
 def spec_of(row: Row, model: str, options: argparse.Namespace) -> TrackerSpec:

@@ -1,0 +1,41 @@
+"""Trains one row of the table with one seed; a worker process imports this module."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+import tirtrack
+from benchmarks.experiments import data
+from benchmarks.experiments.rows import Row
+from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
+
+
+def models_of(row: Row) -> list[str]:
+    """One name a seed."""
+    stem = row.name.replace(" ", "_").replace(",", "").replace("(", "").replace(")", "")
+    return [stem] if row.recipe is None else [f"{stem}-{seed}" for seed in range(row.seeds)]
+
+
+def train_row(row: Row, seed: int, options: argparse.Namespace) -> str:
+    """Train one row with one seed, unless its weights are there."""
+    model = models_of(row)[seed]
+    out = options.out / "models" / f"{model}.safetensors"
+    if out.is_file():
+        return model
+    torch.set_num_threads(1)
+    recipe = load_recipe(row.recipe)
+    if isinstance(recipe, SupervisedRecipe):
+        stills = options.shared / "data" / "rgb" / "stills"
+        tirtrack.train(
+            [stills], out=out, initial=options.baseline, recipe=recipe, seed=seed, force=True
+        )
+    else:
+        pairs = data.training_pairs(options.shared, row.pairs, options.world, options.out)
+        held = data.held_back_pairs(options.shared)
+        tirtrack.distill(
+            pairs, options.baseline, out, recipe=recipe, held_back=held, seed=seed, force=True,
+            licence=data.LICENCES[row.pairs],
+        )  # fmt: skip
+    return model
