@@ -100,8 +100,9 @@ def test_importing_changes_nothing_and_loads_nothing_heavy():
 
 
 def test_using_every_name_leaves_the_global_state_of_the_libraries_alone():
+    # First what others do when imported (scipy adds a warning filter, rich draws a number).
     seen = in_fresh_process(
-        "import numpy, torch\n"
+        "import numpy, torch, rich.progress, scipy.ndimage, scipy.signal\n"
         "def libraries():\n"
         "    return {'dtype': str(torch.get_default_dtype()), 'threads': torch.get_num_threads(),"
         " 'grad': torch.is_grad_enabled(), 'seed': torch.initial_seed(),"

@@ -1,0 +1,148 @@
+"""The parts of the page about pairs and about the training run, from the files that others leave."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from tirtrack.errors import DatasetError
+from tirtrack.report.pairs import pairs_section
+from tirtrack.report.training import NO_PROOF, distillation_section, read_summary, run_folders
+
+INSPECTION = {
+    "format": 1,
+    "name": "night",
+    "pairs": 30,
+    "usable_pairs": 28,
+    "recordings": [
+        {"name": "a", "pairs": 20, "sizes": {"320x256": 20}, "tir_depths": {"uint16": 20}},
+        {"name": "b", "pairs": 10, "sizes": {"640x512": 8}, "tir_depths": {"uint8": 8}},
+    ],
+    "offset": {"tested": 24, "usable": 20, "dx": 5.0, "dy": 0.0, "median_length": 5.04},
+    "proposals": {"way": "saliency", "pairs": 24, "kept": {"both": 30}, "rejected": {"flat": 10}},
+    "warnings": ["a: the modalities lie 5.0 px apart"],
+}
+SUMMARY = {
+    "recipe": "mixed",
+    "seed": 0,
+    "split": "whole recordings: b",
+    "harvest": {
+        "pairs": 20,
+        "boxes": {"both": 11, "tir": 7},
+        "rejected": {"too small": 3, "flat": 9},
+        "fallback_pairs": 2,
+        "unreadable_pairs": 0,
+    },
+    "pass_rates": [{"way": "saliency", "found_in": "tir", "samples": 40, "passed": 30}],
+    "samples": {"pool": 100, "usable": 75},
+    "steps": 200,
+    "held_back": {
+        "samples": 40,
+        "scenes": 4,
+        "with_teacher": {
+            "baseline": 0.8,
+            "student": 0.82,
+            "difference": 0.02,
+            "low": -0.01,
+            "high": 0.05,
+        },
+    },
+    "verdict": "the student is not better than the baseline by agreement on held-back pairs",
+    "warnings": ["the teacher finds only 30 of 75 boxes again"],
+    "seconds": {"training": 21.4},
+}
+
+
+def put(folder, name, content):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def test_an_inspection_alone_makes_the_part_about_pairs(tmp_path):
+    section = pairs_section([put(tmp_path, "inspection.json", INSPECTION)])
+    assert section.facts["pairs"] == "30 in 2 recordings, 28 of them readable"
+    assert section.facts["sizes"] == "320x256 (20), 640x512 (8)"
+    assert section.facts["offset between the modalities"].startswith("5.0 px (median)")
+    assert section.facts["boxes by saliency"].startswith("30 of 40 kept in 24 pairs")
+    assert section.rejections == {"flat": 10}
+    assert section.counted_over == "24 pairs, spread evenly"
+    assert section.cautions == ("a: the modalities lie 5.0 px apart",)
+    assert section.sheets == ()
+
+
+def test_counts_of_the_run_win_over_those_of_a_sample(tmp_path):
+    looked = put(tmp_path / "pairs", "inspection.json", INSPECTION)
+    run = put(tmp_path / "x.run", "summary.json", SUMMARY)
+    section = pairs_section([looked, run])
+    assert list(section.rejections.items()) == [("flat", 9), ("too small", 3)]
+    assert section.counted_over == "20 pairs trained on"
+    assert section.facts["boxes kept there"] == "11 in both modalities, 7 in TIR"
+    assert section.facts["pairs with random boxes"] == "2"
+    assert "unreadable pairs" not in section.facts
+
+
+def test_the_contact_sheet_is_shown_no_wider_than_the_page(tmp_path):
+    Image.new("RGB", (3000, 1500)).save(tmp_path / "contact_sheet.png")
+    (sheet,) = pairs_section([tmp_path]).sheets
+    assert (sheet.width, sheet.height) == (1140, 570)
+    assert sheet.content[:2] == b"\xff\xd8"
+
+
+def test_without_any_file_there_is_no_such_part(tmp_path):
+    assert pairs_section([tmp_path, tmp_path / "nowhere"]) is None
+
+
+def test_the_training_part_says_what_the_run_says_and_promises_nothing(tmp_path):
+    section = distillation_section(put(tmp_path, "summary.json", SUMMARY))
+    assert section.facts["recipe"] == "mixed"
+    assert section.facts["samples"] == "75 usable of a pool of 100"
+    assert section.facts["found again by the teacher"] == (
+        "30 of 40 boxes by saliency, found in TIR"
+    )
+    assert section.facts["without labels"].startswith("the student is not better")
+    assert section.facts["time"] == "training 21 s"
+    assert section.cautions == ("the teacher finds only 30 of 75 boxes again",)
+    assert section.agreement["overlap with the teacher's box"] == {
+        "baseline": "0.800",
+        "student": "0.820",
+        "difference [95 % interval]": "+0.020 [-0.010, +0.050]",
+    }
+    assert section.agreement_note == NO_PROOF
+    assert section.curves == ()
+
+
+def test_a_run_that_was_stopped_shows_how_far_it_came(tmp_path):
+    lines = [json.dumps({"step": k, "loss": 1.0, "terms": {}}) for k in (1, 2, 3)]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert read_summary(tmp_path) is None
+    section = distillation_section(tmp_path)
+    assert section.facts == {"steps": "3; the run has not ended"}
+    assert len(section.curves) == 1
+
+
+def test_run_folders_are_found_inside_and_as_themselves(tmp_path):
+    for name in ("b.run", "a.run"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.jsonl").touch()
+    assert [run.name for run in run_folders(tmp_path)] == ["a.run", "b.run"]
+    assert run_folders(tmp_path / "a.run") == [tmp_path / "a.run"]
+    assert run_folders(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("summary.json", "is no summary of a distillation"),
+        ("inspection.json", "is no inspection of pairs"),
+        ("contact_sheet.png", "cannot be read"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence(tmp_path, name, message):
+    (tmp_path / name).write_text('{"recipe": 3', encoding="utf-8")
+    with pytest.raises(DatasetError, match=message) as raised:
+        pairs_section([tmp_path])
+    assert raised.value.where == str(tmp_path / name)
+    assert raised.value.fix
