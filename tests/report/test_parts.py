@@ -1,4 +1,4 @@
-"""The parts of the page about pairs and about the training run, from the files that others leave."""
+"""The parts of the page about pairs and the training run, from the files that others leave."""
 
 from __future__ import annotations
 
