@@ -3,9 +3,9 @@
     python benchmarks/fit_calibration.py WEIGHTS FOLDER... [--out calibration.json]
 
 A folder is anything that ``tirtrack.datasets.open_dataset`` reads. Present: tracked frames with
-overlap of at least 0.5. Absent: frames whose annotation says so, and patches cut from visible
-frames at a random place where the target is wholly outside, one in five frames. Frames of a box
-that is neither (drift) are left out of the fit and reported.
+overlap of at least 0.5, of the reported or the measured box. Absent: frames whose annotation says
+so, and patches cut from visible frames at a random place where the target is wholly outside, one in
+five frames. Frames of a box that is neither (drift) are left out of the fit and reported.
 
 First the sequences are tracked with the calibration in use, the curve and the thresholds are
 fitted; then they are tracked again with the new numbers, and the figures are of that second run.
@@ -26,7 +26,7 @@ from tirtrack.crops import SEARCH_SIDE, siamese_crop
 from tirtrack.datasets import LabelledSequence, open_dataset
 from tirtrack.errors import FrameError
 from tirtrack.files import write_text
-from tirtrack.trackers.base import Status
+from tirtrack.trackers.base import Status, TrackState
 from tirtrack.trackers.calibration import (
     ScoreCurve,
     StatusFit,
@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--frames", type=int, default=300, help="at most so many of a sequence")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fitted-on", help="what the card will say; default: the folders' names")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     tracker = load_tracker(arguments.weights)
@@ -78,8 +79,10 @@ def main() -> None:
     status = fit_status(
         [np.nan_to_num(curve.score(item.entropy, item.margin)) for item in first],
         [item.visible for item in first],
+        [item.overlap >= GOOD_IOU for item in first],
     )
-    calibration = _calibration(curve, status, arguments.folders)
+    names = ", ".join(folder.name for folder in arguments.folders)
+    calibration = _calibration(curve, status, arguments.fitted_on or names)
     tracker.calibration = calibration
     report = {
         "weights": arguments.weights,
@@ -130,7 +133,7 @@ def _track(
                 state.score,
                 state.status is Status.LOST,
                 visible,
-                float(iou(state.box.array(), boxes[index])) if visible else np.nan,
+                _overlap(state, boxes[index]) if visible else np.nan,
             )
         )
         if visible and index % ELSEWHERE_EVERY == 0:
@@ -144,6 +147,14 @@ def _track(
         columns[5],
         np.array(elsewhere).reshape(-1, 2),
     )
+
+
+def _overlap(state: TrackState, box: np.ndarray) -> float:
+    """With the box reported or the one measured, whichever is better: a lost tracker reports an
+    old one.
+    """
+    measured = state.diagnostics.get("measured_box", state.box)
+    return max(float(iou(one.array(), box)) for one in (state.box, measured))
 
 
 def _look_elsewhere(
@@ -192,7 +203,7 @@ def _pairs(item: Tracked, chosen: np.ndarray) -> np.ndarray:
     return np.stack([item.entropy[kept], item.margin[kept]], axis=1)
 
 
-def _calibration(curve: ScoreCurve, status: StatusFit, folders: list[Path]) -> Calibration:
+def _calibration(curve: ScoreCurve, status: StatusFit, fitted_on: str) -> Calibration:
     return Calibration(
         centre=round(curve.centre, 3),
         scale=round(curve.scale, 3),
@@ -201,7 +212,7 @@ def _calibration(curve: ScoreCurve, status: StatusFit, folders: list[Path]) -> C
         uncertain_below=status.uncertain_below,
         lost_below=status.lost_below,
         lost_after_frames=status.lost_after_frames,
-        fitted_on=", ".join(folder.name for folder in folders),
+        fitted_on=fitted_on,
     )
 
 
@@ -211,16 +222,18 @@ def _figures(tracked: list[Tracked]) -> dict[str, float | int | None]:
     visible = np.concatenate([item.visible for item in tracked])
     overlap = np.concatenate([item.overlap for item in tracked])
     lost = np.concatenate([item.lost for item in tracked])
-    detected, false_lost = lost_shares(
-        [item.lost for item in tracked], [item.visible for item in tracked]
-    )
+    called, seen = [item.lost for item in tracked], [item.visible for item in tracked]
     good, drifted = overlap >= GOOD_IOU, overlap < LOST_IOU
+    on_target = lost_shares(called, seen, [item.overlap >= GOOD_IOU for item in tracked])
+    of_visible = lost_shares(called, seen, seen)
     figures = {
-        "roc_visible": area_under_roc(score, visible) if not visible.all() else np.nan,
-        "roc_drifted": _roc(score[good], score[drifted]),
-        "lost_within_10_frames": detected,
-        "false_lost_share": false_lost,
-        "false_lost_share_of_good_boxes": float(lost[good].mean()),
+        "roc_visible_absent": _roc(score[visible], score[~visible]),
+        "roc_good_absent": _roc(score[good], score[~visible]),
+        "roc_good_drifted": _roc(score[good], score[drifted]),
+        "lost_within_10_frames": on_target.detected,
+        "false_lost_of_visible": of_visible.false,
+        "false_lost_of_good": on_target.false,
+        "lost_of_drifted": float(lost[drifted].mean()) if drifted.any() else np.nan,
         "below_half_good": float((score[good] < 0.5).mean()),
         "below_half_absent": float((score[~visible] < 0.5).mean()) if not visible.all() else np.nan,
         "mean_overlap_of_visible": float(np.nanmean(overlap)),

@@ -11,6 +11,7 @@ from tirtrack.trackers.calibration import (
     MIN_ENTROPY_SCALE,
     MIN_MARGIN_SCALE,
     Belief,
+    LostShares,
     ScoreCurve,
     area_under_roc,
     disappearances,
@@ -112,7 +113,7 @@ def test_fitted_thresholds_find_absences_without_false_alarms():
         score = np.where(seen, rng.uniform(0.6, 1.0, 100), rng.uniform(0.0, 0.25, 100))
         score[rng.integers(5, 35, 3)] = 0.05  # single bad frames must not become a loss
         scores.append(score)
-    fit = fit_status(scores, visible)
+    fit = fit_status(scores, visible, visible)
     assert fit.detected == 1.0
     assert fit.false_lost <= 0.02
     assert fit.lost_below <= fit.uncertain_below
@@ -124,11 +125,13 @@ def test_shares_count_detections_within_ten_frames_and_false_alarms_on_visible_o
     lost = np.zeros(45, bool)
     lost[19] = True
     lost[25:30] = True  # shortly after the return: not yet an alarm
-    assert lost_shares([lost], [seen]) == (1.0, 0.0)
+    assert lost_shares([lost], [seen], [seen]) == LostShares(1.0, 0.0)
     lost[19], lost[20] = False, True
     lost[40] = True
-    assert lost_shares([lost], [seen]) == (0.0, 1 / 20)
-    assert np.isnan(lost_shares([lost], [np.ones(45, bool)])[0])
+    assert lost_shares([lost], [seen], [seen]) == LostShares(0.0, 1 / 20)
+    on_target = seen & (np.arange(45) < 40)  # drifted from frame 40 on: rightly called lost
+    assert lost_shares([lost], [seen], [on_target]) == LostShares(0.0, 0.0)
+    assert np.isnan(lost_shares([lost], [seen | True], [seen]).detected)
 
 
 def test_roc_area_counts_ties_half():
