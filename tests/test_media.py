@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
@@ -214,12 +217,55 @@ def test_cut_deep_image_is_found(tmp_path, kind):
         assert str(broken) in error_of(broken)
 
 
+def test_tiff_whose_pages_lead_in_a_circle_is_refused(tmp_path):
+    for big in (False, True):
+        path = tmp_path / "circle.tif"
+        tifffile.imwrite(path, np.stack([COUNTS] * 3), bigtiff=big, photometric="minisblack")
+        assert count_frames(path) == 3
+        with tifffile.TiffFile(path) as opened:
+            first, last = opened.pages[0].offset, opened.pages[2].offset
+            tags = len(opened.pages[2].tags)
+        content = bytearray(path.read_bytes())
+        at = last + (8 + 20 * tags if big else 2 + 12 * tags)
+        content[at : at + (8 if big else 4)] = struct.pack("<Q" if big else "<I", first)
+        path.write_bytes(content)
+        assert "the chain of pages is broken after page 3" in error_of(path)
+
+
 def test_flipped_byte_in_a_png_is_found(tmp_path):
     save_png16(tmp_path / "a.png", COUNTS)
     content = bytearray((tmp_path / "a.png").read_bytes())
     content[len(content) // 2] ^= 0xFF
     (tmp_path / "a.png").write_bytes(content)
     assert "the image is damaged or truncated" in error_of(tmp_path / "a.png")
+
+
+@pytest.fixture(scope="module")
+def whole_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    Image.fromarray(NOISE).save(folder / "a.jpg")
+    Image.fromarray(NOISE).save(folder / "a.bmp")
+    Image.fromarray(np.stack([NOISE] * 3, 2)).quantize(8).save(folder / "palette.png")
+    save_png16(folder / "colour.png", np.stack([COUNTS] * 3, 2))
+    tifffile.imwrite(folder / "a.tif", COUNTS)
+    tifffile.imwrite(folder / "b.tif", COUNTS, compression="lzw", tile=(16, 16))
+    return sorted(folder.iterdir())
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_damage_is_a_frame_error_or_goes_unseen_but_never_another_error(whole_files, data):
+    whole = data.draw(st.sampled_from(whole_files))
+    content = bytearray(whole.read_bytes())
+    places = st.one_of(st.integers(4, 200), st.integers(4, len(content) - 1))
+    for place in data.draw(st.lists(places, max_size=4)):
+        content[place] = data.draw(st.integers(0, 255))
+    broken = whole.with_name(f"broken{whole.suffix}")
+    broken.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+    for reader in (read_image, probe):
+        with suppress(FrameError):
+            reader(broken)
+    broken.unlink()
 
 
 def make_png_named_jpg(path):

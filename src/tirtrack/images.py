@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ _MAGIC = (
 )  # fmt: skip
 _PNG_END = b"IEND\xaeB`\x82"
 _EXIF_ORIENTATION = 0x0112
+_MAX_TIFF_TAGS = 4096
+_MAX_TIFF_BYTES = 8 * MAX_PIXELS
 # Image.open would warn of large pictures by Python's global filters; these classes leave the limit
 # to check_pixels, and read nothing but the header until load()
 _RASTER_FILES: dict[str, Callable[[Any], ImageFile.ImageFile]] = {
@@ -182,16 +184,51 @@ def _pillow_array(image: Image.Image) -> np.ndarray:
 
 @contextmanager
 def opened_tiff(path: Path) -> Iterator[list[Any]]:
-    """The full-size pages of a TIFF; reduced copies (thumbnails) are left out."""
+    """The full-size pages of a TIFF, at least one; reduced copies (thumbnails) are left out.
+
+    Raises:
+        FrameError: its directory is damaged.
+    """
     import tifffile
 
-    try:
-        with tifffile.TiffFile(path) as opened:
-            yield [page for page in opened.pages if not page.aspage().is_reduced]
-    except FrameError:
-        raise
-    except (tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError) as error:
-        raise _damaged("TIFF", error, path) from error
+    with ExitStack() as stack:
+        try:
+            _check_pages(path)
+            opened = stack.enter_context(tifffile.TiffFile(path))
+            pages = [page for page in opened.pages if not page.aspage().is_reduced]
+        except Exception as error:  # whatever its parser stumbles over
+            raise _damaged("TIFF", error, path) from error
+        if not pages:
+            raise _damaged("TIFF", ValueError("no page"), path)
+        yield pages
+
+
+def _check_pages(path: Path) -> None:
+    """Follow the chain of pages by their sizes alone; its reader would follow a circle for ever.
+
+    Raises:
+        ValueError: the chain leads in a circle, out of the file, or through a page of absurd size.
+        struct.error: the file ends within a page.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as opened:
+        head = opened.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = head[2:4] in (b"+\0", b"\0+")
+        count_form, tag_bytes, next_form = ("Q", 20, "Q") if big else ("H", 12, "I")
+
+        def number(form: str, at: int) -> int:
+            opened.seek(at)
+            return int(struct.unpack(order + form, opened.read(struct.calcsize(form)))[0])
+
+        seen: set[int] = set()
+        at = number(next_form, 8 if big else 4)
+        while at:
+            tags = number(count_form, at)
+            if at in seen or at >= size or not 0 < tags <= _MAX_TIFF_TAGS:
+                raise ValueError(f"the chain of pages is broken after page {len(seen)}")
+            seen.add(at)
+            at = number(next_form, at + struct.calcsize(count_form) + tags * tag_bytes)
 
 
 def tiff_page(page: Any, where: object) -> np.ndarray:
@@ -200,15 +237,23 @@ def tiff_page(page: Any, where: object) -> np.ndarray:
     Raises:
         FrameError: it is damaged, too large, or no picture; ``where`` names it.
     """
+    try:
+        return _tiff_pixels(page.aspage(), where)
+    except FrameError:
+        raise
+    except Exception as error:  # a damaged tag can break its reader anywhere, each in its own way
+        raise _damaged("TIFF", error, where) from error
+
+
+def _tiff_pixels(page: Any, where: object) -> np.ndarray:
     import tifffile
 
-    page = page.aspage()
-    samples = max(int(page.samplesperpixel) // 4, 1) * max(int(page.imagedepth), 1)
-    check_pixels(int(page.imagewidth) * samples, int(page.imagelength), where)
-    try:
-        pixels = np.asarray(page.asarray())
-    except Exception as error:  # each of the codecs has an error of its own
-        raise _damaged("TIFF", error, where) from error
+    check_pixels(int(page.imagewidth), int(page.imagelength), where)
+    if page.is_tiled:
+        check_pixels(int(page.tilewidth) * int(page.tiledepth), int(page.tilelength), where)
+    if int(page.nbytes) > _MAX_TIFF_BYTES:
+        raise FrameError(f"{page.nbytes} bytes of pixels are too many", where)
+    pixels = np.asarray(page.asarray())
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
         pixels = (np.moveaxis(page.colormap, 0, -1)[pixels] >> 8).astype(np.uint8)
     if pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:

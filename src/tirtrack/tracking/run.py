@@ -15,6 +15,7 @@ work runs, rows lie in ``boxes.partial.csv``, so that even a kill leaves them. B
 
 from __future__ import annotations
 
+import glob
 import math
 import time
 from collections import Counter
@@ -165,13 +166,15 @@ def source_name(source: Source) -> str:
     """
     if not isinstance(source, str | Path):
         return source_name(Path(source[0]).parent) if source else "list"
-    path = Path(str(source).split("?")[0])
-    parts = [path.stem if path.suffix else path.name, *(parent.name for parent in path.parents)]
-    names = [part for part in parts if part and not set(part) & set("*?[:")]
-    telling = [name for name in names if name.lower() not in _GENERIC]
-    if telling:
-        return telling[0]
-    return path.resolve().parent.name if names else "source"
+    text = str(source)
+    if "://" in text:
+        return Path(text.split("?")[0]).stem.replace(":", "-") or "stream"
+    path = Path(text)
+    while glob.has_magic(path.name) and not path.exists():
+        path = path.parent
+    path = path.resolve()
+    names = [path.name if path.is_dir() else path.stem, *(parent.name for parent in path.parents)]
+    return next((name for name in names if name and name.lower() not in _GENERIC), "source")
 
 
 def _load(

@@ -1,0 +1,471 @@
+"""Tracking a source to its end: rows, video and summary agree, and what breaks loses nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import tifffile
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from tirtrack.boxes import Box
+from tirtrack.errors import FrameError, RequestError, StorageError, WeightsError
+from tirtrack.media import VideoWriter, count_frames, frames
+from tirtrack.networks import registry
+from tirtrack.overlay import draw_boxes
+from tirtrack.trackers.loading import load_tracker
+from tirtrack.tracking import Ending, TrackStoppedError, first_frame, source_name, track
+from tirtrack.weights import store
+from tirtrack.weights.card import Card
+
+BOX = Box(30, 40, 16, 12)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tracker with random weights: what it finds is no matter here."""
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    architecture = "nanotrack-v3"
+    card = Card(name="random", architecture=architecture, modality="tir", licence="Apache-2.0")
+    store.write(path, registry.build(architecture, seed=4).eval(), card)
+    return path
+
+
+def scene(index: int, *, shape=(96, 128)) -> np.ndarray:
+    rng = np.random.default_rng([7, index])
+    image = rng.integers(60, 90, shape, dtype=np.uint8)
+    image[40:52, 30 + index : 46 + index] = 210
+    return image
+
+
+def write_clip(path: Path, count: int = 24, *, codec="mjpeg") -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.pix_fmt, stream.height, stream.width = "yuvj420p", 96, 128
+        if codec == "libx264":
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for k in range(count):
+            frame = av.VideoFrame.from_ndarray(np.stack([scene(k)] * 3, axis=2), format="rgb24")
+            if codec == "libx264":  # frames that come ever more slowly
+                frame.pts, frame.time_base = 40 * k + 3 * k * k, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def break_frames(path: Path, *numbers: int) -> None:
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.size]
+        places = [(packets[k].pos, packets[k].size) for k in numbers]
+    content = bytearray(path.read_bytes())
+    for at, size in places:
+        content[at : at + size] = b"\xff" * size
+    path.write_bytes(content)
+
+
+def write_folder(folder: Path, count: int = 12, *, depth=np.uint8) -> Path:
+    folder.mkdir()
+    for k in range(count):
+        image = scene(k).astype(depth)
+        tifffile.imwrite(folder / f"{k + 1}.tiff", image * 3 + 7000 if depth != np.uint8 else image)
+    return folder
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    with (out / "boxes.csv").open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def follow(source, weights, out, **more):
+    return track(source, BOX, weights=weights, out=out, engine="torch", **more)
+
+
+def leftovers(out: Path) -> set[str]:
+    return {path.name for path in out.iterdir()} - {"boxes.csv", "track.mp4", "summary.json"}
+
+
+# what a run leaves ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "libx264"], ids=["constant rate", "varying rate"])
+def test_rows_video_and_summary_have_one_entry_per_decoded_frame(tmp_path, weights, codec):
+    clip = write_clip(tmp_path / "a.mkv", codec=codec)
+    decoded = list(frames(clip))
+    run = follow(clip, weights, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert len(run.rows) == len(rows) == len(decoded) == 24
+    assert [int(row["frame"]) for row in rows] == list(range(24))
+    assert_allclose([float(row["time_s"]) for row in rows], [one.time_s for one in decoded])
+    drawn = list(frames(tmp_path / "out/track.mp4"))
+    assert len(drawn) == 24
+    assert_allclose([one.time_s for one in drawn], [one.time_s for one in decoded], atol=2e-3)
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary == json.loads(json.dumps(run.summary))
+    assert (summary["frames"], summary["damaged"], summary["ending"]) == (24, 0, "complete")
+    assert sum(summary["statuses"].values()) == 24
+    assert run.ending is Ending.COMPLETE
+    assert leftovers(tmp_path / "out") == set()
+
+
+def test_boxes_are_those_of_the_tracker_and_row_0_is_the_first_box(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi")
+    run = follow(clip, weights, tmp_path / "out")
+    tracker = load_tracker(weights, engine="torch")
+    found = frames(clip)
+    states = [tracker.init(next(found).image, BOX), *(tracker.update(one.image) for one in found)]
+    assert [row.box for row in run.rows] == [state.box for state in states]
+    assert run.rows[0].box == BOX
+    for row, state in zip(rows_of(tmp_path / "out"), states, strict=True):
+        assert_allclose([float(row[key]) for key in "xywh"], state.box.array(), atol=5.1e-5)
+        assert float(row["score"]) == pytest.approx(state.score, abs=5.1e-5)
+        assert (row["status"], row["reason"]) == (state.status, state.reason)
+        assert row["measured"] == str(int(state.measured))
+
+
+def test_same_request_gives_the_same_bytes_and_fingerprint(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi")
+    one, two = (follow(clip, weights, tmp_path / name) for name in ("one", "two"))
+    for name in ("boxes.csv", "track.mp4"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert one.summary["fingerprint"] == two.summary["fingerprint"]
+    other = track(clip, Box(31, 40, 16, 12), weights=weights, engine="torch")
+    assert other.summary["fingerprint"] != one.summary["fingerprint"]
+    assert other.out is None
+    assert other.summary["files"] == {}
+
+
+def test_16_bit_folder_is_tracked_and_shown_with_contrast(tmp_path, weights):
+    folder = write_folder(tmp_path / "night", depth=np.uint16)
+    run = follow(folder, weights, tmp_path / "out")
+    assert {row["time_s"] for row in rows_of(tmp_path / "out")} == {""}
+    assert len(run.rows) == 12
+    first = next(frames(tmp_path / "out/track.mp4")).image
+    assert first.shape == (480, 640, 3)  # small frames are enlarged
+    assert first[200:260, 150:230].mean() > 200 > 120 > first[400:, 400:].mean()
+
+
+def test_video_shows_the_box_where_the_row_says(tmp_path, weights):
+    folder = write_folder(tmp_path / "night", 3)
+    run = follow(folder, weights, tmp_path / "out")
+    drawn = next(frames(tmp_path / "out/track.mp4")).image
+    plain = np.repeat(np.repeat(np.stack([scene(0)] * 3, 2), 5, 0), 5, 1)
+    expected = draw_boxes(plain, [(run.rows[0].box, "#35c8ff", "1.00")], zoom=5)
+    region = np.s_[180:270, 130:250]
+    assert np.abs(drawn[region].astype(int) - expected[region]).mean() < 6
+    assert np.abs(plain[region].astype(int) - expected[region]).mean() > 6
+
+
+def test_range_begins_and_ends_where_asked(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi")
+    run = follow(clip, weights, tmp_path / "out", start=5, end=11, video=False)
+    assert [row.index for row in run.rows] == [5, 6, 7, 8, 9, 10]
+    assert run.rows[0].time_s == pytest.approx(0.5)
+    assert not (tmp_path / "out/track.mp4").exists()
+    assert run.summary["files"] == {"boxes": "boxes.csv"}
+
+
+def test_progress_ends_at_the_true_number_of_frames(tmp_path, weights):
+    clip, told = write_clip(tmp_path / "a.avi"), []
+
+    def tell(stage, done, total, note=""):
+        told.append((stage, done, total))
+
+    track(clip, BOX, weights=weights, engine="torch", progress=tell)
+    assert told == [("track", 10, 24), ("track", 20, 24), ("track", 24, 24)]
+
+
+# what breaks ------------------------------------------------------------------------------------
+
+
+def test_damaged_frame_keeps_its_row_and_the_tracker_never_sees_it(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi")
+    whole = [one.image for one in frames(clip)]
+    break_frames(clip, 8, 9)
+    run = follow(clip, weights, tmp_path / "out")
+    assert len(run.rows) == count_frames(tmp_path / "out/track.mp4") == 24
+    for row in run.rows[8:10]:
+        assert row.reason == "bad frame: damaged"
+        assert not row.measured
+        assert row.score == 0
+        assert row.box == run.rows[7].box
+    assert run.summary["damaged"] == 2
+    assert run.summary["first_damaged"][0]["frame"] == 8
+    assert (
+        "a.avi, frame 8: the frame cannot be decoded" in run.summary["first_damaged"][0]["reason"]
+    )
+    assert run.ending is Ending.COMPLETE
+    tracker = load_tracker(weights, engine="torch")
+    tracker.init(whole[0], BOX)
+    seen = [tracker.update(image).box for k, image in enumerate(whole) if k and k not in (8, 9)]
+    assert [row.box for row in run.rows if row.index not in (0, 8, 9)] == seen
+
+
+def test_damaged_image_of_a_folder_is_one_flagged_row(tmp_path, weights):
+    folder = write_folder(tmp_path / "night")
+    (folder / "5.tiff").write_bytes((folder / "5.tiff").read_bytes()[:500])
+    run = follow(folder, weights, tmp_path / "out")
+    assert [row.reason for row in run.rows].count("bad frame: damaged") == 1
+    assert run.rows[4].reason == "bad frame: damaged"
+
+
+def test_video_that_ends_early_keeps_what_came_before(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi")
+    content = clip.read_bytes()
+    clip.write_bytes(content[: len(content) * 2 // 3])
+    with pytest.raises(TrackStoppedError) as caught:
+        follow(clip, weights, tmp_path / "out")
+    run = caught.value.run
+    assert 8 < len(run.rows) < 24
+    assert f"a.avi, frame {len(run.rows)}: the video ends early" in str(caught.value)
+    assert f"{len(run.rows)} frames were tracked and are in {tmp_path / 'out'}" in str(caught.value)
+    assert caught.value.exit_code == 1
+    assert (
+        len(rows_of(tmp_path / "out")) == count_frames(tmp_path / "out/track.mp4") == len(run.rows)
+    )
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["ending"] == "failed"
+    assert "the video ends early" in summary["failure"]
+
+
+def test_size_that_changes_in_mid_stream_names_the_frame(tmp_path, weights):
+    for name, scale in (("a", 1), ("b", 2)):
+        with VideoWriter(tmp_path / f"{name}.mp4", 10) as video:
+            for k in range(12):
+                video.write(scene(k, shape=(96 * scale, 128 * scale)))
+    with av.open(str(tmp_path / "all.ts"), "w") as container:
+        for name in ("a", "b"):
+            with av.open(str(tmp_path / f"{name}.mp4")) as part:
+                source = part.streams.video[0]
+                if name == "a":
+                    copied = container.add_stream("libx264", rate=10)
+                    copied.width, copied.height, copied.pix_fmt = 128, 96, "yuv420p"
+                    for frame in part.decode(source):
+                        container.mux(copied.encode(frame))
+                    container.mux(copied.encode(None))
+    with av.open(str(tmp_path / "big.ts"), "w") as container, av.open(str(tmp_path / "b.mp4")) as b:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 256, 192, "yuv420p"
+        for frame in b.decode(video=0):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    joined = tmp_path / "all.ts"
+    joined.write_bytes(joined.read_bytes() + (tmp_path / "big.ts").read_bytes())
+    with pytest.raises(TrackStoppedError) as caught:
+        follow(joined, weights, tmp_path / "out")
+    done = len(caught.value.run.rows)
+    assert done >= 10
+    assert f"all.ts, frame {done}: the frame is 256x192 colour uint8, those before are" in str(
+        caught.value
+    )
+    assert len(rows_of(tmp_path / "out")) == done
+
+
+def test_stop_ends_between_two_frames_with_everything_complete(tmp_path, weights):
+    clip, asked = write_clip(tmp_path / "a.avi"), []
+    run = follow(clip, weights, tmp_path / "out", stop=lambda: asked.append(1) or len(asked) == 9)
+    assert run.ending is Ending.INTERRUPTED
+    assert len(run.rows) == len(rows_of(tmp_path / "out")) == 10
+    assert count_frames(tmp_path / "out/track.mp4") == 10
+    assert json.loads((tmp_path / "out/summary.json").read_text())["ending"] == "interrupted"
+    assert leftovers(tmp_path / "out") == set()
+
+
+def test_keyboard_interrupt_in_the_library_writes_and_goes_on_up(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi")
+
+    def interrupt(stage, done, total, note=""):
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        follow(clip, weights, tmp_path / "out", progress=interrupt)
+    assert len(rows_of(tmp_path / "out")) == count_frames(tmp_path / "out/track.mp4") == 20
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"source": "gone.avi"}, FrameError, "gone.avi: no such file or folder"),
+        ({"box": Box(500, 500, 9, 9)}, FrameError, "lies 100% outside the frame of 128x96"),
+        ({"box": Box(5, 5, 0, 9)}, FrameError, "has no area"),
+        ({"weights": "nano-tri"}, WeightsError, 'no weights are called "nano-tri"'),
+        ({"preset": "fast"}, RequestError, '"fast"'),
+        ({"start": 5, "end": 5}, RequestError, "frames 5 to 5 are no range"),
+        ({"start": -1}, RequestError, "frames -1 to the end are no range"),
+        ({"start": 99}, RequestError, "a.avi: there is no frame 99"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_wrong_request_writes_nothing(tmp_path, weights, change, kind, message):
+    clip = write_clip(tmp_path / "a.avi")
+    settings = {"source": clip, "box": BOX, "weights": weights, "engine": "torch"} | change
+    if "source" in change:
+        settings["source"] = tmp_path / change["source"]
+    with pytest.raises(kind) as caught:
+        track(settings.pop("source"), settings.pop("box"), out=tmp_path / "out", **settings)
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_first_frame_is_a_wrong_request(tmp_path, weights):
+    folder = write_folder(tmp_path / "night")
+    (folder / "1.tiff").write_bytes(b"II*\0")
+    with pytest.raises(FrameError, match=r"1\.tiff"):
+        follow(folder, weights, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_mixed_folder_is_refused_before_the_start(tmp_path, weights):
+    folder = write_folder(tmp_path / "night")
+    tifffile.imwrite(folder / "7.tiff", scene(0).astype(np.uint16))
+    with pytest.raises(FrameError, match=r"7\.tiff: the frame is 128x96 grey uint16"):
+        follow(folder, weights, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_earlier_results_stay_unless_force_and_force_replaces_only_ours(tmp_path, weights):
+    clip, out = write_clip(tmp_path / "a.avi"), tmp_path / "out"
+    follow(clip, weights, out)
+    before = (out / "boxes.csv").read_bytes()
+    with pytest.raises(RequestError, match="exists already; choose another --out, or give --force"):
+        follow(clip, weights, out, start=3)
+    assert (out / "boxes.csv").read_bytes() == before
+    (out / "notes.txt").write_text("mine")
+    follow(clip, weights, out, start=3, force=True, video=False)
+    assert len(rows_of(out)) == 21
+    assert (out / "notes.txt").read_text() == "mine"
+    assert not (out / "track.mp4").exists()  # it showed the earlier run
+
+
+FULL_DISK = """
+import resource, sys
+from tirtrack.boxes import Box
+from tirtrack.errors import StorageError
+from tirtrack.tracking import track
+source, weights, out, limit = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+try:
+    track(source, Box(30, 40, 16, 12), weights=weights, engine="torch", out=out)
+except StorageError as error:
+    print(error)
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(0, set()), (600, {"boxes.partial.csv"}), (4_000, {"boxes.csv"})]
+)
+def test_full_disk_is_said_and_no_half_file_has_a_final_name(tmp_path, weights, limit, kept):
+    clip, out = write_clip(tmp_path / "a.avi"), tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(clip), str(weights), str(out), str(limit)],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 7, done.stderr
+    assert "could not be written (" in done.stdout
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert not {"track.mp4"} & found
+    assert kept <= found
+    for path in (tmp_path / "out").glob("boxes.csv"):
+        assert all(len(row) == 10 for row in csv.reader(path.read_text().splitlines()))
+
+
+def test_disk_that_fails_at_the_first_write_is_a_storage_error(tmp_path, weights):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises((StorageError, RequestError), match="file"):
+        follow(write_clip(tmp_path / "a.avi"), weights, tmp_path / "file" / "out")
+
+
+# the first box ----------------------------------------------------------------------------------
+
+
+def test_first_frame_proposes_the_target_with_the_same_numbers_each_time(tmp_path):
+    clip = write_clip(tmp_path / "a.avi")
+    one, two = first_frame(clip), first_frame(clip)
+    assert one.boxes == two.boxes
+    assert_array_equal(one.picture, two.picture)
+    best = one.pick(1)
+    assert abs(best.center_xy[0] - 38) < 4
+    assert abs(best.center_xy[1] - 46) < 4
+    assert list(one.scores) == sorted(one.scores, reverse=True)
+    assert one.picture.shape[0] > 96 * 5
+    assert one.picture.dtype == np.uint8
+
+
+def test_first_frame_of_a_later_start_and_of_a_single_image(tmp_path):
+    clip = write_clip(tmp_path / "a.avi")
+    later = first_frame(clip, start=20)
+    assert later.index == 20
+    assert abs(later.pick(1).center_xy[0] - 58) < 5
+    Image.fromarray(scene(0)).save(tmp_path / "one.png")
+    assert abs(first_frame(tmp_path / "one.png").pick(1).center_xy[0] - 38) < 5
+
+
+def test_number_that_is_not_in_the_picture_is_refused(tmp_path):
+    seen = first_frame(write_clip(tmp_path / "a.avi"))
+    for number in (0, len(seen.boxes) + 1):
+        with pytest.raises(RequestError, match=f"no proposal has the number {number}; give 1 to"):
+            seen.pick(number)
+    Image.fromarray(np.full((64, 64), 9, np.uint8)).save(tmp_path / "flat.png")
+    with pytest.raises(RequestError, match="give --box X,Y,W,H"):
+        first_frame(tmp_path / "flat.png").pick(1)
+
+
+def test_first_frame_of_a_cut_video_can_still_be_looked_at(tmp_path):
+    clip = write_clip(tmp_path / "a.avi")
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    assert abs(first_frame(clip).pick(1).center_xy[0] - 38) < 4
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("night/clip.mp4", "clip"),
+        ("birds/video.mp4", "birds"),
+        ("SEQ/img", "SEQ"),
+        ("SEQ/img/000001.png", "000001"),
+        ("a/b*.png", "a"),
+        ("rtsp://camera.local/stream?user=x", "stream"),
+        (["take/1.png", "take/2.png"], "take"),
+        ([], "list"),
+    ],
+    ids=str,
+)
+def test_results_are_named_after_what_tells_recordings_apart(source, name):
+    assert source_name(source) == name
+
+
+def test_name_of_the_current_folder_is_found(tmp_path, monkeypatch):
+    (tmp_path / "rig" / "img").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "rig" / "img")
+    assert source_name(".") == "rig"
+    monkeypatch.chdir(tmp_path / "rig")
+    assert source_name("img") == "rig"
+
+
+# real files -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_real_video_is_tracked_with_published_weights(shared, tmp_path):
+    sequence = shared / "data/tir_video/ltir/birds"
+    first = Box.of(
+        [float(v) for v in (sequence / "groundtruth.txt").read_text().split()[0].split(",")]
+    )
+    weights = shared / "data/weights/nanotrack/nanotrack_v3.safetensors"
+    run = track(sequence / "video.mp4", first, weights=weights, out=tmp_path / "out")
+    truth = np.loadtxt(sequence / "groundtruth.txt", delimiter=",")
+    centres = np.array([row.box.center_xy for row in run.rows])
+    error = np.linalg.norm(centres - (truth[:, :2] + truth[:, 2:] / 2), axis=1)
+    assert len(run.rows) == 270 == count_frames(tmp_path / "out/track.mp4")
+    assert (error[:100] < 20).mean() > 0.95
