@@ -46,11 +46,9 @@ ROWS = [
     _trained("mixed", seeds=3),
     _trained("published"),
     _trained("distill"),
-    _trained("e_RR", seeds=3, is_control=True),
-    _trained("h2", seeds=3, is_control=True),
     *(
         _trained(name, is_control=True)
-        for name in ("h1", "h2_rgbbox", "i_fake", "f", "f_grey", "g_bn")
+        for name in ("e_RR", "h1", "h2", "h2_rgbbox", "i_fake", "f", "f_grey", "g_bn")
     ),
     Row("k_floor 10", overrides={"min_side": 10.0}),
     Row("k_floor 5", overrides={"min_side": 5.0}),
@@ -58,6 +56,4 @@ ROWS = [
     Row("k_rate 0.25", overrides={"size_rate": 0.25}, is_control=True),
     Row("k_rate 0.45", overrides={"size_rate": 0.45}, is_control=True),
     Row("mixed, all pairs", "mixed", EVERYTHING),
-    Row("h2, all pairs", "h2", EVERYTHING, is_control=True),
-    Row("e_RR, all pairs", "e_RR", EVERYTHING, is_control=True),
 ]
