@@ -100,7 +100,7 @@ def test_halo_darkens_what_surrounds_a_hot_target():
     plan = draw_plan((11, 7), 1, settings=settings, kind="blob", daylight="overcast")
     plan = replace(plan, crossover_x=None)
     cold, hot = render_plan(plan), render_plan(warmed(plan, 25.0))
-    x, y, w, h = cold.facts.boxes_tir[0].round().astype(int)
+    x, y, w, _ = cold.facts.boxes_tir[0].round().astype(int)
     above = (slice(max(y - 8, 0), y - 4), slice(x + w // 4, x + 3 * w // 4))
     far = (slice(0, 20), slice(0, 20))
     drop = cold.tir[0][above].mean() - hot.tir[0][above].mean()
