@@ -6,7 +6,8 @@ Stages, each from the files of the one before it under ``--out``:
               shipped weights (COCO, VOC and raccoon stills, the CC0 drone videos): ``nano-rgb``.
 ``student``   ``nano-rgb`` distilled on the pairs that may go into shipped weights (M3SVD, the
               synthetic world): ``nano-tir``.
-``ship``      both get their calibration and their figures, and go to ``weights/shipped``.
+``ship``      both get the calibration that ``benchmarks.fit_calibration`` fitted
+              (``OUT/NAME.calibration.json``), and go to ``weights/shipped``.
 """
 
 from __future__ import annotations
@@ -79,12 +80,25 @@ def make_student(shared: Path, out: Path, world: Path, recipe: str) -> None:
     )
 
 
-def ship(out: Path, calibrations: Path) -> None:
-    """Copy both files into the package, with their calibration."""
-    numbers = json.loads(calibrations.read_text(encoding="utf-8"))
+STUDENT_SOURCES = [
+    TrainingSource(name="M3SVD", licence="MIT", role="unlabelled RGB-TIR pairs"),
+    TrainingSource(
+        name="synthetic world of tirtrack (study, seed 0)",
+        licence="Apache-2.0",
+        role="unlabelled RGB-TIR pairs",
+    ),
+]
+
+
+def ship(out: Path) -> None:
+    """Copy both files into the package, with their calibration and their sources by name."""
     for name in ("nano-rgb", "nano-tir"):
         weights = store.read(out / f"{name}.safetensors")
-        changes = {"calibration": Calibration.model_validate(numbers[name]), "name": name}
+        fitted = json.loads((out / f"{name}.calibration.json").read_text(encoding="utf-8"))
+        numbers = fitted.get("calibration", fitted)
+        changes: dict[str, object] = {"calibration": Calibration.model_validate(numbers)}
+        if name == "nano-tir":
+            changes["training_data"] = STUDENT_SOURCES
         card = weights.card.model_copy(update=changes)
         store.write(SHIPPED / f"{name}.safetensors", store.network_of(weights), card)
 
@@ -97,7 +111,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "shipped")
     parser.add_argument("--world", type=Path)
     parser.add_argument("--recipe", default="mixed")
-    parser.add_argument("--calibrations", type=Path, help="JSON: name -> calibration")
     options = parser.parse_args()
     if options.stage == "baseline":
         make_baseline(options.shared, options.out)
@@ -107,7 +120,7 @@ def main() -> None:
         world = options.world or cached_world("study")
         make_student(options.shared, options.out, world, options.recipe)
     else:
-        ship(options.out, options.calibrations)
+        ship(options.out)
 
 
 if __name__ == "__main__":
