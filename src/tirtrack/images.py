@@ -7,10 +7,12 @@ TIFF. This module knows single files; ``media`` makes sources of frames out of t
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -189,8 +191,7 @@ def opened_tiff(path: Path) -> Iterator[list[Any]]:
     Raises:
         FrameError: its directory is damaged.
     """
-    import tifffile
-
+    tifffile = _tifffile()
     with ExitStack() as stack:
         try:
             _check_pages(path)
@@ -201,6 +202,15 @@ def opened_tiff(path: Path) -> Iterator[list[Any]]:
         if not pages:
             raise _damaged("TIFF", ValueError("no page"), path)
         yield pages
+
+
+def _tifffile() -> ModuleType:
+    """tifffile, whose remarks on damaged files go to the log of who keeps one, not to stderr."""
+    import tifffile
+
+    if not tifffile.logger().handlers:
+        tifffile.logger().addHandler(logging.NullHandler())
+    return tifffile
 
 
 def _check_pages(path: Path) -> None:
