@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import PIL
 import scipy
-from benchmarks.synthetic_gap import gap_rows
 from PIL import Image
 from scipy import ndimage
 
+from benchmarks.synthetic_gap import gap_rows
 from tirtrack.datasets.synthetic import WorldSize, draw_plan, render_frames, write_world
 from tirtrack.datasets.synthetic.backdrop import build_stage
 from tirtrack.datasets.synthetic.settings import SPLIT_CODES

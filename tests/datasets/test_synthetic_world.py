@@ -26,7 +26,7 @@ from tirtrack.datasets.synthetic import (
 )
 from tirtrack.datasets.synthetic.backdrop import make_paints
 from tirtrack.datasets.synthetic.settings import SPLIT_CODES
-from tirtrack.errors import RequestError, StorageError
+from tirtrack.errors import RequestError, RunError, StorageError
 from tirtrack.images import read_image
 
 TINY = WorldSize(recordings=2, pairs_each=2, spacing_frames=5, validation=2, test=2, frames=3)
@@ -114,6 +114,25 @@ def test_first_frame_shows_the_target_whole_and_free(world: Path):
         assert not facts["absent"][0]
         assert facts["occluded_tir"][0] < 0.1
         assert facts["boxes_tir"][0] == pytest.approx(facts["extents_tir"][0], abs=2.0)
+
+
+def test_sequence_without_a_clear_start_is_drawn_anew_and_at_last_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    size = WorldSize(recordings=0, pairs_each=1, spacing_frames=1, validation=0, test=1, frames=2)
+    drawn: list[tuple[int, ...]] = []
+
+    def noted(seed: tuple[int, ...], *rest: object, **more: object) -> object:
+        drawn.append(seed)
+        return draw_plan(seed, *rest, **more)
+
+    monkeypatch.setattr(writing, "draw_plan", noted)
+    monkeypatch.setattr(writing, "_ATTEMPTS", 2)
+    monkeypatch.setattr(writing, "_STARTS_HIDDEN", 0.0)  # nothing is less hidden than that
+    with pytest.raises(RunError, match="no sequence with a visible target in 2 attempts"):
+        write_world(tmp_path / "w", size=size)
+    assert drawn == [(0, 3, 0, 0), (0, 3, 0, 1)]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_attributes_stand_in_the_order_of_lsotb_tir():
