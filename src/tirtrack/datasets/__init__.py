@@ -8,18 +8,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
-from tirtrack.errors import DatasetError
+from tirtrack.errors import DatasetError, did_you_mean
 
-__all__ = ["LabelledDataset", "LabelledSequence", "open_dataset"]
+__all__ = ["NAMED", "LabelledDataset", "LabelledSequence", "open_dataset"]
+
+# Data sets that need no files: parts of the world that the demo renders into the cache.
+NAMED = {"synthetic-test": "test", "synthetic-validation": "validation"}
 
 
 def open_dataset(name_or_dir: str | Path, *, with_frames: bool = True) -> LabelledDataset:
     """The labelled sequences of a folder, whatever its layout.
 
     Args:
-        name_or_dir: a folder in the layout of LSOTB-TIR or PTB-TIR (``anno/SEQUENCE.txt``, or
-            ``SEQUENCE/groundtruth_rect.txt``), of ``tir_video`` (``SET/SEQUENCE/groundtruth.txt``),
-            or one sequence of either.
+        name_or_dir: one of ``NAMED``, or a folder in the layout of LSOTB-TIR or PTB-TIR
+            (``anno/SEQUENCE.txt``, or ``SEQUENCE/groundtruth_rect.txt``), of ``tir_video``
+            (``SET/SEQUENCE/groundtruth.txt``), or one sequence of either.
         with_frames: whether frames must be there; scoring needs the annotation alone.
 
     Raises:
@@ -30,9 +33,7 @@ def open_dataset(name_or_dir: str | Path, *, with_frames: bool = True) -> Labell
     from tirtrack.datasets.lsotb_tir import LSOTB_TIR
     from tirtrack.datasets.ptb_tir import PTB_TIR
 
-    root = Path(name_or_dir)
-    if not root.is_dir():
-        raise DatasetError("no such folder", root, "give the folder of a labelled data set")
+    root = _find(str(name_or_dir))
     files = anno_layout.annotation_files(root)
     if files:
         benchmark = PTB_TIR if _is_ptb(root, list(files)) else LSOTB_TIR
@@ -43,6 +44,22 @@ def open_dataset(name_or_dir: str | Path, *, with_frames: bool = True) -> Labell
         "no labelled sequence",
         root,
         "expected anno/SEQUENCE.txt, SEQUENCE/groundtruth_rect.txt or SEQUENCE/groundtruth.txt",
+    )
+
+
+def _find(name_or_dir: str) -> Path:
+    """The folder; a named data set is rendered when it is first asked for."""
+    from tirtrack.datasets.synthetic import cached_world
+
+    root = Path(name_or_dir)
+    if root.is_dir():
+        return root
+    if name_or_dir in NAMED:
+        return cached_world("demo") / NAMED[name_or_dir]
+    raise DatasetError(
+        "no such folder",
+        root,
+        f"give the folder of a labelled data set, or a name: {did_you_mean(name_or_dir, NAMED)}",
     )
 
 
