@@ -1,0 +1,304 @@
+"""The pages keep their word: what they tell to type runs, what they list is all there is.
+
+Each page is walked from top to bottom in a folder that holds what the pages name: ``recordings``
+(pairs), ``sequences`` (labelled), ``night.mp4``. ``console`` blocks are run, ``python`` blocks too,
+``yaml`` blocks that begin with a file name are written. ``make`` and ``pip`` lines are left to
+``.ci/run``. Training is cut down to a few steps; what a page shows of the output of other commands
+must be what they print, but for the numbers.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from tirtrack.cli import app as application
+from tirtrack.datasets.synthetic import cached_world
+from tirtrack.distillation import settings
+from tirtrack.distillation.recipe import load_recipe, recipe_names
+from tirtrack.media import VideoWriter, read_image
+from tirtrack.thermal import ThermalNormaliser, normaliser
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DOCS = REPOSITORY / "docs"
+PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
+RECIPES = DOCS / "recipes.md"
+FILMED = "vehicle_V_002"
+ELSEWHERE = ("make", "pip", "python")  # lines that begin so are run by .ci/run
+OURS = ("tirtrack ", "--")
+
+FEW_STEPS = ["--set", "training.steps=2", "--set", "pool=32"]
+SHORTER = {
+    "distill": [*FEW_STEPS, "--set", "held_back.samples=16"],
+    "train": [*FEW_STEPS, "--set", "training.batch=4", "--set", "held_out.samples=8"],
+    "demo": ["--workers", "1", "--recipe", "short.yaml"],
+}
+SHORT_RECIPE = "based_on: mixed\ntraining: {steps: 2}\npool: 32\nheld_back: {samples: 16}\n"
+
+
+def named(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+# --- what stands on a page -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language and text."""
+
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command line of a ``console`` block, and the lines that the page shows below it."""
+
+    words: list[str]
+    shown: list[str]
+
+
+def blocks(page: Path) -> list[Block]:
+    found = re.findall(r"^```([\w{}-]*)\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    return [Block(language, text) for language, text in found]
+
+
+def typed(block: Block) -> Iterator[Typed]:
+    for part in re.split(r"^\$ ", block.text, flags=re.M)[1:]:
+        line, *shown = part.rstrip("\n").split("\n")
+        yield Typed(shlex.split(line), [text for text in shown if text.strip(". ")])
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+
+
+# --- walking a page ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def supplies(tmp_path_factory) -> SimpleNamespace:
+    """A small world, and one of its sequences as an 8-bit video."""
+    world = cached_world("small")
+    video = tmp_path_factory.mktemp("film") / "night.mp4"
+    levels = ThermalNormaliser(normaliser("adaptive"))
+    with VideoWriter(video, 25.0) as writer:
+        for path in sorted((world / "test" / FILMED / "img").iterdir()):
+            writer.write(np.rint(levels(read_image(path))).astype(np.uint8))
+    return SimpleNamespace(world=world, video=video)
+
+
+@pytest.fixture
+def desk(supplies, tmp_path, monkeypatch) -> Path:
+    """The folder in which a page is walked through."""
+    (tmp_path / "recordings").symlink_to(supplies.world / "pairs")
+    (tmp_path / "sequences").symlink_to(supplies.world / "test")
+    (tmp_path / "night.mp4").symlink_to(supplies.video)
+    (tmp_path / "short.yaml").write_text(SHORT_RECIPE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shape(line: str) -> str:
+    """A line without its numbers and the widths that hang on them."""
+    line = re.sub(r"\b[0-9a-f]{16,}\b", "#", line)
+    line = re.sub(r"[+-]?\d+(\.\d+)*", "#", line)
+    return " ".join(re.sub(r"[━─]+", "-", line).split())
+
+
+def run(command: Typed, monkeypatch, capsys) -> None:
+    more = SHORTER.get(command.words[1], [])
+    words = [*command.words, *more]
+    monkeypatch.setattr(sys, "argv", words)
+    expected = 2 if command.shown and command.shown[-1].startswith("tirtrack: ") else 0
+    code = application.run(words[1:])
+    captured = capsys.readouterr()
+    assert code == expected, f"{shlex.join(words)}\n{captured.err}"
+    if more:
+        return
+    printed = {shape(line) for line in (captured.out + captured.err).splitlines()}
+    missing = [line for line in command.shown if shape(line) not in printed]
+    assert not missing, f"{shlex.join(words)} prints no such lines, but:\n{captured.out}"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(block.language == "console" for block in blocks(page))],
+    ids=named,
+)
+def test_what_a_page_tells_to_type_runs(page, desk, supplies, monkeypatch, capsys):
+    if page.name != "quickstart.md":  # which makes the world itself
+        (desk / "world").symlink_to(supplies.world)
+    for block in blocks(page):
+        if block.language == "python":
+            exec(compile(block.text, f"{page.name} (python)", "exec"), {"__name__": "page"})
+        elif block.language == "yaml" and (name := re.match(r"# (\S+\.yaml)\n", block.text)):
+            (desk / name[1]).write_text(block.text, encoding="utf-8")
+        elif block.language == "console":
+            for command in typed(block):
+                if command.words[0] not in ELSEWHERE:
+                    assert command.words[0] == "tirtrack", command.words
+                    run(command, monkeypatch, capsys)
+
+
+def test_nothing_to_type_hides_in_another_kind_of_block():
+    for page in PAGES:
+        for block in blocks(page):
+            if block.language not in ("console", "{eval-rst}", "{toctree}"):
+                assert not re.search(r"^\$ |^tirtrack [a-z]+ [^:]", block.text, re.M), named(page)
+
+
+# --- what the pages name exists, and the other way round -----------------------------------------
+
+
+def links(page: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    return [link for link in found if "://" not in link and not link.startswith("mailto:")]
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.M)
+    plain = [re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_has_a_target(page):
+    for link in links(page):
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_in_the_contents():
+    contents = next(block for block in blocks(DOCS / "index.md") if block.language == "{toctree}")
+    listed = {line for line in contents.text.split("\n") if line and not line.startswith(":")}
+    assert listed == {page.stem for page in DOCS.glob("*.md")} - {"index"}
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command as it is typed, with its options."""
+    found = {}
+    for name in application.COMMANDS:
+        loaded = application.load_command(name)
+        inner = getattr(loaded, "commands", None)
+        parts = {name: loaded} if inner is None else {f"{name} {k}": v for k, v in inner.items()}
+        for line, command in parts.items():
+            found[line] = {option for one in command.params for option in one.opts}
+    return found
+
+
+def test_every_command_is_on_some_page():
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    assert [line for line in commands() if f"tirtrack {line}" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_option_that_a_page_names_exists(page):
+    known = {"--debug", "--help", "--version"}.union(*commands().values())
+    spans = [span for span in re.findall(r"`([^`]+)`", prose(page)) if span.startswith(OURS)]
+    named_here = {option for span in spans for option in re.findall(r"--[a-z][a-z-]*", span)}
+    assert named_here <= known
+
+
+# --- recipes -------------------------------------------------------------------------------------
+
+
+def table(heading: str) -> dict[str, list[str]]:
+    """The rows of a table on the page of recipes, by the name in their first column."""
+    after = RECIPES.read_text("utf-8").split(f"\n{heading}\n", 1)[1]
+    rows = re.search(r"(^\|.*\n)+", after, re.M)
+    assert rows is not None
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in rows[0].splitlines()[2:]]
+    return {row[0].strip(" `"): [cell.strip() for cell in row[1:]] for row in cells}
+
+
+def written(value: object) -> str:
+    """A default as the page writes it."""
+    if value is PydanticUndefined:
+        return "must be given"
+    if isinstance(value, BaseModel):
+        return written(value.model_dump(mode="json", exclude_defaults=True))
+    if isinstance(value, Enum):
+        return str(value.value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{written(k)}: {written(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(written, value)) + "]"
+    return str(value) or '""'
+
+
+def defaults(model: type[BaseModel]) -> dict[str, str]:
+    """Every setting of a model by its dotted name, and its default."""
+    found = {}
+    for name, field in model.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        if isinstance(value, BaseModel):
+            found.update(leaves(value, name))
+        else:
+            found[name] = written(value)
+    return found
+
+
+def leaves(values: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:
+    for name in type(values).model_fields:
+        value, path = getattr(values, name), f"{prefix}.{name}"
+        yield from leaves(value, path) if isinstance(value, BaseModel) else [(path, written(value))]
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        pytest.param("## Settings of `cross_modal`", settings.CrossModalRecipe, id="cross-modal"),
+        pytest.param("Each of the `terms`:", settings.Term, id="term"),
+        pytest.param("## Settings of `supervised`", settings.SupervisedRecipe, id="supervised"),
+        pytest.param("## Settings of `tracker`", settings.TrackerRecipe, id="tracker"),
+    ],
+)
+def test_the_page_lists_every_setting_with_its_default(heading, model):
+    rows = table(heading)
+    assert {name: row[0].strip("`") for name, row in rows.items()} == defaults(model)
+    assert all(row[1] for row in rows.values())
+
+
+def test_the_page_lists_every_recipe_with_its_summary():
+    headings = re.findall(r"^### .+$", RECIPES.read_text("utf-8"), re.M)
+    rows = {name: row for heading in headings for name, row in table(heading).items()}
+    assert sorted(rows) == recipe_names()
+    for name, row in rows.items():
+        recipe = load_recipe(name)
+        summary = re.sub(r"\s*\([^()]*(\.md|feasibility)[^()]*\)", "", recipe.summary)
+        assert row[:2] == [recipe.kind, summary], name
+        assert all(row)
+
+
+def test_the_defaults_of_settings_are_those_of_mixed():
+    """As the page says above its table."""
+    own = load_recipe("mixed").model_dump(exclude={"name", "summary"})
+    assert own == settings.CrossModalRecipe().model_dump(exclude={"name", "summary"})
+
+
+def test_yaml_on_the_page_is_a_recipe(desk):
+    for block in blocks(RECIPES):
+        if block.language == "yaml":
+            assert yaml.safe_load(block.text)
+            (desk / "from_page.yaml").write_text(block.text, encoding="utf-8")
+            load_recipe(desk / "from_page.yaml")
