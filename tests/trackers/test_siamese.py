@@ -443,6 +443,16 @@ def test_bgr_frames_with_the_order_said_equal_rgb_frames(name, bright_tracker):
     assert (seen[0][1] != seen[0][1][..., ::-1]).any()
 
 
+def test_init_forgets_the_range_of_earlier_counts(bright_tracker, bright_frame):
+    def counts(frame):
+        return frame.astype(np.uint16) * 7 + 7000
+
+    used, fresh = bright_tracker(), bright_tracker()
+    track_as(used, bright_frame, lambda frame: frame.astype(np.uint16) * 90 + 30000)
+    again = track_as(used, bright_frame, counts)
+    assert_array_equal(again, track_as(fresh, bright_frame, counts))
+
+
 def test_stretch_undoes_a_loss_of_contrast(bright_tracker, bright_frame):
     def faint(frame):
         return (frame // 4 + 100).astype(np.uint8)
