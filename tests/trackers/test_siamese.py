@@ -448,7 +448,7 @@ def test_init_forgets_the_range_of_earlier_counts(bright_tracker, bright_frame):
         return frame.astype(np.uint16) * 7 + 7000
 
     used, fresh = bright_tracker(), bright_tracker()
-    track_as(used, bright_frame, lambda frame: frame.astype(np.uint16) * 90 + 30000)
+    track_as(used, bright_frame, lambda frame: frame.astype(np.uint16) * 9 + 6900)
     again = track_as(used, bright_frame, counts)
     assert_array_equal(again, track_as(fresh, bright_frame, counts))
 
