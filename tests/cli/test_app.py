@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import subprocess
 import sys
 import types
@@ -200,6 +201,27 @@ def test_main_leaves_with_the_code(capsys):
         main(["distil"])
     assert left.value.code == 2
     capsys.readouterr()
+
+
+def test_commands_open_no_telemetry(tmp_path):
+    script = (
+        "import sys\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda e, a: opened.append(a) if e.startswith('socket') else None)\n"
+        "from tirtrack.cli import main\n"
+        "try:\n    main(['--version'])\nexcept SystemExit: pass\n"
+        "import onnxruntime\n"
+        "print(opened)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert list(tmp_path.rglob("*")) == []
 
 
 def loaded_after(*words: str) -> set[str]:
