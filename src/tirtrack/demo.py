@@ -40,9 +40,9 @@ LICENCE = "Apache-2.0 (rendered by tirtrack)"
 NOTES = (
     "The world on this page is synthetic: it shows that the whole chain works, and how its result "
     "is read. It says nothing about your camera; run the same commands on your own pairs.",
-    "A gain over the untouched baseline can come from any further training: only the controls (same "
-    "pairs and boxes without RGB, or without TIR; recipes e_RR, h2 and others) say what it is due "
-    "to.",
+    "A gain over the untouched baseline can come from any further training: only the controls "
+    "(same pairs and boxes without RGB, or without TIR; recipes e_RR, h2 and others) say what it "
+    "is due to.",
     "The boxes of the pairs were proposed, never read: distillation cannot see an annotation.",
 )
 

@@ -27,7 +27,7 @@ def as_time(seconds: float) -> str:
     """Seconds in the words of a clock.
 
     >>> as_time(7.2), as_time(75), as_time(3700)
-    ('7 s', '1 min 15 s', '1 h 02 min')
+    ('7 s', '1 min 15 s', '1 h 01 min')
     """
     whole = max(round(seconds), 0)
     if whole < 60:
