@@ -21,12 +21,12 @@ from typing import Any
 
 from benchmarks.experiments import data, table
 from benchmarks.experiments.rows import EVERYTHING, ROWS, Row
-from benchmarks.experiments.tracking import test_sequences, track_all
+from benchmarks.experiments.tracking import drop_stale, test_sequences, track_all
 from benchmarks.experiments.training import models_of, train_row
 from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.evaluation.result_json import versions
 from tirtrack.evaluation.runner import TrackerSpec
-from tirtrack.files import sha256, write_json, write_text
+from tirtrack.files import write_json, write_text
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -70,6 +70,8 @@ def run(options: argparse.Namespace) -> None:
     )
     sequences = test_sequences(options.shared)
     specs = [spec_of(row, model, options) for row in rows for model in models_of(row)]
+    for spec in specs:
+        drop_stale(options.out, spec)
     longest_first = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
     in_parallel(
         [functools.partial(track_all, options.out, options.shared, index, specs)
@@ -84,12 +86,16 @@ def run(options: argparse.Namespace) -> None:
         "protocol": table.PROTOCOL,
         "sequences": len(sequences),
         "frames": sum(map(len, sequences)),
-        "weights": {spec.name: sha256(Path(spec.weights)) for spec in specs
-                    if Path(spec.weights).is_file()},
+        "weights": {spec.name: spec.facts()["sha256"] for spec in specs},
+        "best_control": table.against_best_control(scored, "mixed"),
         "rows": table.table_json(scored, sequences),
     }  # fmt: skip
     write_json(options.out / "table.json", content)
-    page = table.markdown(content["rows"])
+    best = content["best_control"]
+    page = table.markdown(content["rows"]) + (
+        f"\nmixed minus the best control ({best['control']}, chosen on these sets): "
+        f"{best['mean']:+.3f} [{best['low']:+.3f}, {best['high']:+.3f}]\n"
+    )
     write_text(options.out / "table.md", page)
     print(page)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.experiments.rows import EVERYTHING, SHIPPABLE
+from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.errors import RequestError
 
 # set of data/tir_video -> set of the primary figure; ltir and ptb_tir are pooled
@@ -23,6 +24,16 @@ _M3SVD = ["m3svd/0111_1716", "m3svd/0111_1753", "m3svd/0114_1551", "m3svd/0115_1
 _HELD_BACK = ["m3svd/0115_1847", "m3svd_video/1230_1202"]
 _ROADSCENE_TRAINING = 176  # stems by name; the later ones are held back
 LICENCES = {SHIPPABLE: "MIT (M3SVD); synthetic world, our own", EVERYTHING: "research only"}
+
+
+def primary_groups() -> list[str]:
+    """The sets of the primary figure."""
+    return sorted(set(PRIMARY_SETS.values()))
+
+
+def group_of(sequence: LabelledSequence) -> str:
+    """The set that a test sequence counts in; a subset that nobody planned for is a KeyError."""
+    return {**PRIMARY_SETS, RGB_SET: RGB_SET}[sequence.subset]
 
 
 def check_shared(shared: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.evaluation.result_json import versions
 from tirtrack.evaluation.results import write_track
 from tirtrack.evaluation.runner import TrackerSpec, run
+from tirtrack.files import fingerprint, write_text
 
 
 def test_sequences(shared: Path) -> list[LabelledSequence]:
@@ -23,6 +26,22 @@ def test_sequences(shared: Path) -> list[LabelledSequence]:
 def track_file(out: Path, model: str, sequence: LabelledSequence) -> Path:
     """Where the boxes of a model on a sequence are kept."""
     return out / "tracks" / model / sequence.subset / f"{Path(sequence.name).name}.txt"
+
+
+def identity(spec: TrackerSpec) -> str:
+    """A hash of all that a model's boxes depend on: weights, settings, calibration, versions."""
+    tracker = spec.load(0)
+    settings = {name: repr(getattr(tracker, name)) for name in ("settings", "calibration")}
+    return fingerprint({**spec.facts(), "weights": "", **settings, "versions": versions()})
+
+
+def drop_stale(out: Path, spec: TrackerSpec) -> None:
+    """Remove the tracks of a model that was other than it is now."""
+    folder = out / "tracks" / spec.name
+    stamp, now = folder / "identity.txt", identity(spec)
+    if folder.is_dir() and (not stamp.is_file() or stamp.read_text(encoding="utf-8") != now):
+        shutil.rmtree(folder)
+    write_text(stamp, now)
 
 
 def track_all(out: Path, shared: Path, position: int, specs: Sequence[TrackerSpec]) -> str:
