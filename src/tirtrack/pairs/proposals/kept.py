@@ -19,7 +19,7 @@ from tirtrack.errors import StorageError
 from tirtrack.files import fingerprint, write_text
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
 
-FORMAT = 1
+FORMAT = 2
 _log = logging.getLogger(__name__)
 
 
