@@ -17,6 +17,7 @@ GROUND = {
     "errors",
     "files",
     "images",
+    "inference",
     "media",
     "overlay",
     "progress",
@@ -26,7 +27,7 @@ GROUND = {
 """Modules that every part may use; they use only each other."""
 
 ALLOWED = {
-    "networks": GROUND - {"media", "images", "video", "overlay", "thermal", "cache"},
+    "networks": GROUND - {"media", "images", "inference", "video", "overlay", "thermal", "cache"},
     "weights": GROUND | {"networks"},
     "trackers": GROUND | {"networks", "weights"},
     "pairs": GROUND,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``tirtrack`` with the given arguments (the process's own by default) and exit."""
-    # onnxruntime reports its use over the network and keeps a database in the user's cache folder
-    # unless this is set before it is imported; tirtrack does neither.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         from tirtrack.cli.app import run
 

@@ -23,11 +23,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 
 from tirtrack import files
 from tirtrack.cache import cache_folder
 from tirtrack.errors import RunError, StorageError, WeightsError
+from tirtrack.inference import onnxruntime
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

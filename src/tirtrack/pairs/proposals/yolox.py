@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from tirtrack.boxes import Box, clip_boxes, cxcywh_to_xywh, suppress_overlapping
 from tirtrack.errors import WeightsError
+from tirtrack.inference import onnxruntime
 from tirtrack.pairs.proposals.merge import PERSON, Candidate
 
 STRIDES = (8, 16, 32)

@@ -1,0 +1,18 @@
+"""The inference runtime, imported so that it stays on this machine.
+
+onnxruntime reports its use over the network and keeps a database in the user's cache folder, from
+its import on, unless a variable of the environment says no. Everything of ours that runs a graph
+imports it here; the environment is left as it was found.
+"""
+
+from __future__ import annotations
+
+import os
+from unittest.mock import patch
+
+NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
+
+with patch.dict(os.environ, {**NO_TELEMETRY, **os.environ}):
+    import onnxruntime
+
+__all__ = ["NO_TELEMETRY", "onnxruntime"]
