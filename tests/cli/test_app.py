@@ -203,27 +203,6 @@ def test_main_leaves_with_the_code(capsys):
     capsys.readouterr()
 
 
-def test_commands_open_no_telemetry(tmp_path):
-    script = (
-        "import sys\n"
-        "opened = []\n"
-        "sys.addaudithook(lambda e, a: opened.append(a) if e.startswith('socket') else None)\n"
-        "from tirtrack.cli import main\n"
-        "try:\n    main(['--version'])\nexcept SystemExit: pass\n"
-        "import onnxruntime\n"
-        "print(opened)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert list(tmp_path.rglob("*")) == []
-
-
 def loaded_after(*words: str) -> set[str]:
     """Modules that one command line loads, in a process of its own."""
     script = (
