@@ -73,7 +73,7 @@ class VideoFrames:
 
     def _decode_to(self, index: int) -> None:
         key = self._keys[bisect.bisect_right(self._keys, index) - 1]
-        if self._decoded is None or not max(key, 0) <= self._next <= index:
+        if self._decoded is None or not key <= self._next <= index:
             self._seek(key)
         try:
             for position, frame in self._decoded or ():
@@ -101,7 +101,9 @@ class VideoFrames:
         if not self._grey or frame.format.name.startswith("gray"):
             return pixels_of(frame)
         if _is_coloured(frame):
-            raise ValueError("TIR is coloured by a palette, export it as grey")
+            raise PairsError(
+                "TIR is coloured by a palette", self.path, "export it as grey, white-hot"
+            )
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="gray"), turns))
 
@@ -130,10 +132,12 @@ class VideoFrames:
 
 def _is_coloured(frame: av.VideoFrame) -> bool:
     """Whether the colour planes of a YUV frame of 8 bits carry more than noise."""
-    if frame.format.name not in ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12"):
+    if frame.format.name not in ("yuv420p", "yuvj420p", "yuv422p", "yuv444p"):
         return False
-    colour: np.ndarray = np.frombuffer(memoryview(frame.planes[1]), np.uint8)
-    return float(np.abs(colour[::8].astype(np.float32) - 128.0).mean()) > MAX_CHROMA
+    plane = frame.planes[1]
+    rows: np.ndarray = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    colour = rows[: plane.height : 2, : plane.width : 2].astype(np.float32)
+    return float(np.abs(colour - 128.0).mean()) > MAX_CHROMA
 
 
 def _reopen(path: Path, grey: bool, cache_bytes: int) -> VideoFrames:  # noqa: FBT001

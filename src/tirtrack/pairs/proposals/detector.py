@@ -35,7 +35,7 @@ class DetectorSettings(BaseModel):
     model: Path | None = Field(None, strict=False)
     min_score: float = Field(0.25, ge=0, le=1)
     balance: bool = True
-    limits: Limits = Limits(min_side=8.0)
+    limits: Limits = Limits(min_side=8.0, min_std=0.0)
 
 
 class Detector:

@@ -40,7 +40,9 @@ class Limits(BaseModel):
         min_side: pixels of the frame.
         min_visible: share of its area inside the frame.
         min_std: of the grey levels inside it, as a fraction of the full range; a box below this in
-            *both* modalities shows nothing that could be localised.
+            *both* modalities shows nothing that could be localised. For boxes that nobody found
+            (``centre``, ``random``): a detected object may well be uniform and differ from its
+            surroundings.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -48,6 +50,9 @@ class Limits(BaseModel):
     min_side: float = Field(4.0, ge=0)
     min_visible: float = Field(0.5, ge=0, le=1)
     min_std: float = Field(2 / 255, ge=0)
+
+
+FOUND_LIMITS = Limits(min_std=0.0)
 
 
 def grey_levels(image: np.ndarray) -> np.ndarray:
@@ -61,7 +66,8 @@ def grey_levels(image: np.ndarray) -> np.ndarray:
         return image.astype(np.float32)
     counts = image.astype(np.float32)
     sampled = counts[::4, ::4]
-    low, high = np.percentile(sampled[np.isfinite(sampled)], [1, 99]) if sampled.size else (0, 1)
+    known = sampled[np.isfinite(sampled)]
+    low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 1.0)
     whole = np.issubdtype(image.dtype, np.integer) or high - low > RAW_SPAN_COUNTS
     span = max(float(high - low), RAW_SPAN_COUNTS if whole else 1e-6)
     return np.clip((np.nan_to_num(counts) - low) * (255.0 / span), 0.0, 255.0)

@@ -12,8 +12,9 @@ that it moves while the background stays. The steps, for each modality by itself
 4. measures of every candidate, from what its box holds against a ring around it; a weighted sum of
    them ranks, overlaps are suppressed, the best ten stay.
 
-The weights of step 4 are the only fitted numbers here: a logistic regression on sequences that may
-be tuned on (``benchmarks/proposal_recall.py --fit``, which also measures recall). What this way
+The weights of step 4 are the only fitted numbers here: a logistic regression on data that may be
+tuned on, ``rgb/video_train`` and the validation split of the synthetic world
+(``benchmarks/proposal_recall.py --fit``, which also measures recall). What this way
 cannot find: an object of several parts with nothing in common before a busy background, or one that
 fills half of the frame.
 """
@@ -38,7 +39,7 @@ from tirtrack.pairs.proposals.planes import (
     integral,
     neighbourhood,
 )
-from tirtrack.pairs.proposals.rules import Limits, Screen, grey_levels
+from tirtrack.pairs.proposals.rules import FOUND_LIMITS, Limits, Screen, grey_levels
 from tirtrack.pairs.source import Pair
 
 # Grey levels, pixels and ratios below are those of the working image: halved until its long side
@@ -56,27 +57,27 @@ PEAK_FRACTIONS = (0.2, 0.35, 0.5)
 PEAK_REACH_PX = 24
 MAX_SILHOUETTE_PX = 80
 MAX_FRAME_SHARE = 0.4
-MAX_ASPECT = 6.0
+MAX_ASPECT = 4.0
 RING = 0.35
+CLEAR_CONTRAST = 8.0
 MEASURED = 600
 FLAT_LEVELS = 0.3
 
 # Names of the measures, in the order of their columns, and the weights of the ranking.
 MEASURES = {
-    "mean_contrast": -1.8,
-    "contrast": 0.8,
+    "mean_contrast": -1.6,
+    "contrast": 1.1,
     "difference": 0.45,
-    "ring_spread": 0.0,
-    "motion_ratio": 0.3,
-    "motion": 0.35,
-    "fill": 0.3,
-    "size": 0.5,
-    "size_squared": -0.15,
-    "elongation": 0.0,
-    "at_border": -3.0,
-    "edge_ratio": 1.5,
-    "edges": -0.1,
-    "rarity": 0.0,
+    "motion_ratio": 0.24,
+    "motion": 0.74,
+    "fill": 0.56,
+    "size": 0.67,
+    "size_squared": -0.11,
+    "elongation": 0.65,
+    "at_border": -1.56,
+    "edge_ratio": 0.64,
+    "edges": -0.19,
+    "tightness": 0.57,
 }
 
 
@@ -92,9 +93,9 @@ class SaliencySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     count: int = Field(5, ge=1, le=100)
-    max_iou: float = Field(0.5, ge=0, lt=1)
+    max_iou: float = Field(0.4, ge=0, lt=1)
     motion: bool = True
-    limits: Limits = Limits()
+    limits: Limits = FOUND_LIMITS
 
 
 class Saliency:
@@ -127,7 +128,7 @@ def salient_boxes(
     neighbours: Sequence[np.ndarray] = (),
     *,
     count: int = 10,
-    max_iou: float = 0.5,
+    max_iou: float = 0.4,
 ) -> list[tuple[Box, float]]:
     """What stands out in one frame, best first.
 
@@ -310,8 +311,10 @@ def measures(
     height, width = planes[0].shape
     margin = np.maximum(RING * np.sqrt(boxes[:, 2] * boxes[:, 3]), 2.0)[:, None]
     rings = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + 2 * margin], axis=1)
-    difference, spread_in, spread_ring, rarity = _differences(planes, boxes, rings)
-    edges_in, edges_ring = _means(_edges(planes[0]), boxes, rings)
+    difference, spread_in, spread_ring = _differences(planes, boxes, rings)
+    # the gradient of an outline lies on both sides of it
+    grown = boxes + np.array([-1.0, -1.0, 2.0, 2.0])
+    edges_in, edges_ring = _means(_edges(planes[0]), grown, rings)
     moves = [np.zeros(len(boxes))] * 2
     if motion is not None:
         bounded = np.minimum(motion, 30.0)
@@ -324,10 +327,9 @@ def measures(
     right, bottom = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
     at_border = (boxes[:, :2].min(axis=1) <= 1) | (right >= width - 1) | (bottom >= height - 1)
     columns = {
-        "mean_contrast": np.log1p(np.sqrt(difference / (spread_ring + 9))),
-        "contrast": np.log(np.sqrt((difference + spread_in) / (spread_ring + 9)) + 0.1),
+        "mean_contrast": np.log1p(_contrast(difference, spread_ring)),
+        "contrast": np.log(_contrast(difference + spread_in, spread_ring) + 0.1),
         "difference": np.log1p(np.sqrt(difference + spread_in)),
-        "ring_spread": np.log1p(np.sqrt(spread_ring)),
         "motion_ratio": moves[0],
         "motion": moves[1],
         "fill": fill,
@@ -337,32 +339,80 @@ def measures(
         "at_border": at_border.astype(np.float64),
         "edge_ratio": np.log((edges_in + 0.5) / (edges_ring + 0.5)),
         "edges": np.log(edges_in + 0.5),
-        "rarity": np.log(rarity + 0.05),
+        "tightness": tightness(planes, boxes, rings),
     }
     return np.stack([columns[name] for name in MEASURES], axis=1)
 
 
+def _contrast(energy: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """In spreads of the ring; what is clear already gains nothing by being clearer."""
+    clear: np.ndarray = np.minimum(np.sqrt(energy / (spread + 9)), CLEAR_CONTRAST)
+    return clear
+
+
 def _differences(
     planes: Sequence[Plane], boxes: np.ndarray, rings: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Summed over the planes: squared difference of the means of box and ring, variance in the
-    box, variance in the ring, and distance from the whole frame in its own variances.
+    box, variance in the ring.
     """
-    total = np.zeros((4, len(boxes)))
+    total = np.zeros((3, len(boxes)))
     for plane in planes:
         inside, around = _means(plane, boxes, rings)
         squares_inside, squares_around = _means(plane * plane, boxes, rings)
-        within = np.maximum(squares_inside - inside**2, 0.0)
         total[0] += (inside - around) ** 2
-        total[1] += within
+        total[1] += np.maximum(squares_inside - inside**2, 0.0)
         total[2] += np.maximum(squares_around - around**2, 0.0)
-        total[3] += ((inside - plane.mean()) ** 2 + within) / (plane.var() + 9)
-    return total[0], total[1], total[2], total[3]
+    return total[0], total[1], total[2]
+
+
+def tightness(planes: Sequence[Plane], boxes: np.ndarray, rings: np.ndarray) -> np.ndarray:
+    """``[n]``: how much more the strips just inside a box leave the ring's mean than those just
+    outside do, as a logarithm, averaged over the four sides; a side at the border counts 0.
+
+    A tight box has its object up to every side and nothing beyond.
+    """
+    energy = np.zeros((2, 4, len(boxes)))
+    inside, outside = _strips(boxes)
+    for plane in planes:
+        table, table_squared = integral(plane), integral(plane * plane)
+        _, mean = _means_of(table, boxes, rings)
+        for place, strips in enumerate((inside, outside)):
+            for side in range(4):
+                sums, counts = extent_sums(table, strips[side])
+                squares, _ = extent_sums(table_squared, strips[side])
+                first, second = sums / counts, squares / counts
+                energy[place, side] += np.maximum(second - 2 * mean * first + mean**2, 0.0)
+    height, width = planes[0].shape
+    right, bottom = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
+    cut = np.stack([boxes[:, 0] < 1, boxes[:, 1] < 1, right > width - 1, bottom > height - 1])
+    noise = len(planes) * NOISE_LEVELS**2
+    ratio = np.log((energy[0] + noise) / (energy[1] + noise))
+    tight: np.ndarray = np.where(cut, 0.0, ratio).mean(axis=0)
+    return tight
+
+
+def _strips(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``[4,n,4]`` each: strips of a tenth of the box inside and outside its left, upper, right and
+    lower side.
+    """
+    x, y, w, h = boxes.T
+    dx, dy = np.maximum(np.rint(0.1 * w), 1.0), np.maximum(np.rint(0.1 * h), 1.0)
+    inside = [(x, y, dx, h), (x, y, w, dy), (x + w - dx, y, dx, h), (x, y + h - dy, w, dy)]
+    outside = [(x - dx, y, dx, h), (x, y - dy, w, dy), (x + w, y, dx, h), (x, y + h, w, dy)]
+    return np.array([np.stack(one, 1) for one in inside]), np.array(
+        [np.stack(one, 1) for one in outside]
+    )
 
 
 def _means(plane: Plane, boxes: np.ndarray, rings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means inside the boxes and in what their rings have beyond them."""
-    table = integral(plane)
+    return _means_of(integral(plane), boxes, rings)
+
+
+def _means_of(
+    table: np.ndarray, boxes: np.ndarray, rings: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     sums, counts = extent_sums(table, boxes)
     sums_ring, counts_ring = extent_sums(table, rings)
     around = (sums_ring - sums) / np.maximum(counts_ring - counts, 1)

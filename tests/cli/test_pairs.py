@@ -1,0 +1,96 @@
+"""``tirtrack pairs inspect``: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tirtrack.cli.app import run
+
+
+@pytest.fixture
+def recording(tmp_path) -> Path:
+    """Four pairs with one object; neighbours in time."""
+    folder = tmp_path / "rig"
+    rng = np.random.default_rng(0)
+    for name in ("rgb", "tir"):
+        (folder / name).mkdir(parents=True)
+    for k in range(4):
+        frame = rng.normal(70, 3, (96, 128))
+        frame[40:64, 10 + 8 * k : 26 + 8 * k] = 200
+        grey = frame.astype(np.uint8)
+        Image.fromarray(np.repeat(grey[:, :, None], 3, axis=2)).save(folder / "rgb" / f"{k}.png")
+        Image.fromarray(grey).save(folder / "tir" / f"{k}.png")
+    return folder
+
+
+def test_inspect_writes_sheet_findings_and_manifest(tmp_path, recording, capsys):
+    out = tmp_path / "out"
+    code = run(["pairs", "inspect", str(recording), "--out", str(out), "--licence", "MIT"])
+    printed = capsys.readouterr()
+    assert code == 0
+    assert "rig: 4 pairs in 1 recording" in printed.out
+    assert "4 video, 128x96, TIR uint8; offset 0.0 px" in printed.out
+    assert "boxes by saliency in 4 pairs" in printed.out
+    assert str(out / "contact_sheet.png") in printed.err
+    assert sorted(path.name for path in out.iterdir()) == [
+        "contact_sheet.png",
+        "inspection.json",
+        "manifest.json",
+    ]
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["licence"] == "MIT"
+    assert len(manifest["files"]) == 8
+    with Image.open(out / "contact_sheet.png") as sheet:
+        assert sheet.width > 700
+
+
+def test_json_is_one_document_equal_to_the_file(tmp_path, recording, capsys):
+    out = tmp_path / "out"
+    assert run(["pairs", "inspect", str(recording), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((out / "inspection.json").read_text())
+
+
+def test_damaged_pairs_are_listed_and_end_with_1(tmp_path, recording, capsys):
+    (recording / "tir" / "2.png").write_bytes(b"")
+    assert run(["pairs", "inspect", str(recording), "--out", str(tmp_path / "out")]) == 1
+    printed = capsys.readouterr()
+    assert "1 of 4 pairs cannot be used" in printed.out
+    assert str(recording / "tir" / "2.png") in printed.out
+    assert "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["nowhere"], "there is no such folder", id="missing"),
+        pytest.param(["rig", "--way", "detector"], "one of them only", id="no boxes"),
+        pytest.param(["rig", "--boxes", "b.csv"], 'has no option "boxes"', id="boxes for saliency"),
+        pytest.param(["rig", "--way", "magic"], "magic", id="unknown way"),
+        pytest.param(["rig", "--pairs", "0"], "greater than or equal to 1", id="no pairs"),
+    ],
+)
+def test_wrong_requests_end_with_2_and_write_nothing(
+    tmp_path, recording, capsys, monkeypatch, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(["pairs", "inspect", *words, "--out", "out"]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_existing_folder_is_kept_without_force(tmp_path, recording, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("keep")
+    assert run(["pairs", "inspect", str(recording), "--out", str(out)]) == 2
+    assert "give --force" in capsys.readouterr().err
+    assert (out / "mine.txt").read_text() == "keep"
+    assert run(["pairs", "inspect", str(recording), "--out", str(out), "--force"]) == 0
+    assert not (out / "mine.txt").exists()

@@ -1,0 +1,264 @@
+"""Centre and random boxes, the rules for all, and the registry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tirtrack.boxes import Box
+from tirtrack.errors import PairsError, RequestError
+from tirtrack.pairs.proposals import names, propose_all, proposer
+from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
+from tirtrack.pairs.proposals.centre import CentreSettings, centre_box
+from tirtrack.pairs.proposals.random import MAX_DRAWS, RandomSettings, draw_box
+from tirtrack.pairs.proposals.registry import Neighbours, neighbour_positions
+from tirtrack.pairs.proposals.rules import (
+    Limits,
+    Reason,
+    Screen,
+    geometry_fault,
+    grey_levels,
+    region_std,
+)
+from tirtrack.pairs.source import Manifest, Pair, Recording
+
+SIZES = st.tuples(st.integers(40, 900), st.integers(40, 700))
+
+
+class Memory:
+    """A pair source in memory; indices in ``damaged`` cannot be read."""
+
+    name = "memory"
+
+    def __init__(self, pairs: list[Pair], *, is_video: bool = True, damaged=()) -> None:
+        self.pairs = pairs
+        self.is_video = is_video
+        self.damaged = set(damaged)
+        self.reads: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Pair:
+        self.reads.append(index)
+        if index in self.damaged:
+            raise PairsError("the image is damaged", f"{index}.png")
+        return self.pairs[index]
+
+    def recordings(self):
+        return {"a": Recording("a", range(len(self.pairs)), self.is_video)}
+
+    def manifest(self) -> Manifest:
+        return Manifest("memory", "none", [])
+
+
+def _textured(seed: int = 0, height: int = 128, width: int = 160) -> Pair:
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(0, 255, (height, width, 3)).astype(np.uint8)
+    return Pair(f"a/{seed}", "a", seed, rgb, rgb[..., 0].copy())
+
+
+def _flat() -> Pair:
+    return Pair(
+        "a/flat", "a", 0, np.full((128, 160, 3), 9, np.uint8), np.full((128, 160), 9, np.uint8)
+    )
+
+
+def test_the_centre_box_is_that_of_the_paper_read_as_meant():
+    assert centre_box(640, 512, CentreSettings()) == Box(270, 156, 100, 200)
+
+
+@given(SIZES)
+def test_the_centre_box_is_inside_and_centred_in_any_frame(size):
+    box = centre_box(*size, CentreSettings())
+    assert box.center_xy == pytest.approx((size[0] / 2, size[1] / 2))
+    assert box.x >= 0
+    assert box.x + box.w <= size[0]
+    assert box.y >= 0
+    assert box.y + box.h <= size[1]
+
+
+@given(SIZES, st.integers(0, 2**32), st.booleans())
+def test_random_boxes_are_always_wholly_inside(size, seed, log_uniform):
+    width, height = size
+    drawn = draw_box(
+        width, height, RandomSettings(log_uniform=log_uniform), np.random.default_rng(seed)
+    )
+    assert drawn.x >= 0
+    assert drawn.y >= 0
+    assert drawn.x + drawn.w <= width + 1e-9
+    assert drawn.y + drawn.h <= height + 1e-9
+    assert min(drawn.w, drawn.h) > 0
+
+
+def test_random_boxes_have_the_published_size_on_the_published_frame():
+    box = draw_box(640, 512, RandomSettings(), np.random.default_rng(0))
+    assert (box.w, box.h) == (100, 100)
+
+
+def test_log_uniform_sizes_fill_their_range():
+    rng = np.random.default_rng(0)
+    boxes = [draw_box(640, 512, RandomSettings(log_uniform=True), rng) for _ in range(2000)]
+    sides = np.array([(box.w * box.h) ** 0.5 for box in boxes])
+    aspects = np.array([box.w / box.h for box in boxes])
+    assert 32 <= sides.min() < 34
+    assert 155 < sides.max() <= 160
+    assert np.median(sides) == pytest.approx((32 * 160) ** 0.5, rel=0.05)
+    assert aspects.min() >= 1 / 3
+    assert aspects.max() <= 3
+
+
+def test_min_dx_keeps_left_edges_apart():
+    way = proposer("random", min_dx=80.0, count=4)
+    pair = _textured(height=512, width=640)
+    kept = way.propose(pair, (), np.random.default_rng(1)).kept
+    lefts = sorted(proposal.box.x for proposal in kept)
+    assert len(kept) == 4
+    assert min(np.diff(lefts)) >= 80
+
+
+@pytest.mark.parametrize("name", ["centre", "random"])
+def test_a_constant_pair_yields_nothing_and_ends(name):
+    found = proposer(name).propose(_flat(), (), np.random.default_rng(0))
+    assert found.kept == ()
+    assert {one.reason for one in found.rejected} == {Reason.CONSTANT}
+    assert len(found.rejected) <= MAX_DRAWS * 5
+
+
+@pytest.mark.parametrize("name", ["centre", "random"])
+@pytest.mark.parametrize("shown_in", ["rgb", "tir"])
+def test_texture_in_one_modality_is_enough(name, shown_in):
+    pair = replace(_flat(), **{shown_in: getattr(_textured(), shown_in)})
+    assert proposer(name).propose(pair, (), np.random.default_rng(0)).kept
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        pytest.param(Box(np.nan, 0, 9, 9), Reason.NOT_FINITE, id="nan"),
+        pytest.param(Box(10, 10, 3.9, 20), Reason.TOO_SMALL, id="3.9 wide"),
+        pytest.param(Box(10, 10, 4, 4), None, id="4 by 4"),
+        pytest.param(Box(-21, 10, 40, 20), Reason.CENTRE_OUTSIDE, id="centre left of the frame"),
+        pytest.param(Box(150, 118, 18, 18), Reason.MOSTLY_OUTSIDE, id="a quarter inside"),
+        pytest.param(Box(150, 50, 20, 20), None, id="exactly half inside"),
+        pytest.param(Box(0, 0, 160, 128), None, id="whole frame"),
+    ],
+)
+def test_geometry_has_one_reason_each(box, reason):
+    assert geometry_fault(box, 160, 128, Limits()) == reason
+
+
+def test_the_screen_keeps_order_and_counts_both_sides():
+    boxes = [Box(10, 10, 20, 20), Box(10, 10, 2, 20), Box(40, 40, 30, 30)]
+    proposals = [Proposal(box, FoundIn.BOTH, 1.0, 1.0, "x") for box in boxes]
+    found = Screen(_textured(), Limits()).sort(proposals)
+    assert [one.box for one in found.kept] == [boxes[0], boxes[2]]
+    assert [one.reason for one in found.rejected] == [Reason.TOO_SMALL]
+
+
+def test_a_patch_counts_as_constant_below_two_grey_levels():
+    levels = np.zeros((20, 20), np.float32)
+    levels[:, ::2] = 3.9
+    box = Box(0, 0, 20, 20)
+    assert region_std(levels, box) == pytest.approx(1.95)
+    levels[:, ::2] = 4.1
+    assert region_std(levels, box) == pytest.approx(2.05)
+    assert region_std(levels, Box(30, 30, 5, 5)) == 0.0
+
+
+def test_raw_counts_are_stretched_but_noise_is_not():
+    rng = np.random.default_rng(0)
+    noise = (7000 + rng.normal(0, 2, (80, 100))).astype(np.uint16)
+    assert grey_levels(noise).std() < 12
+    hot = (7000 + rng.normal(0, 2, (80, 100))).astype(np.uint16)
+    hot[20:40, 20:50] = 7400
+    levels = grey_levels(hot)
+    assert levels[30, 30] == pytest.approx(255)
+    assert levels[60, 60] < 30
+    grey = rng.integers(0, 255, (10, 10)).astype(np.uint8)
+    assert np.array_equal(grey_levels(grey), grey)
+    assert np.isfinite(grey_levels(np.full((9, 9), np.nan, np.float32))).all()
+
+
+def test_unknown_names_and_options_say_the_nearest():
+    assert names() == ["centre", "detector", "random", "saliency"]
+    with pytest.raises(RequestError, match=r'no way "salience".*did you mean "saliency"'):
+        proposer("salience")
+    with pytest.raises(RequestError, match=r'no option "cout".*did you mean "count"'):
+        proposer("random", cout=3)
+    with pytest.raises(RequestError, match='option "count" of "random" is 0'):
+        proposer("random", count=0)
+    with pytest.raises(RequestError, match="one of them only"):
+        proposer("detector")
+
+
+def test_all_boxes_come_in_the_order_of_the_source_and_a_seed_fixes_them():
+    source = Memory([_textured(k) for k in range(4)])
+    first = propose_all(source, proposer("random"), 3)
+    assert first == propose_all(source, proposer("random"), 3)
+    assert first != propose_all(source, proposer("random"), 4)
+    alone = propose_all(Memory(source.pairs[:1]), proposer("random"), 3)
+    assert alone[0] == first[0]
+
+
+def test_progress_is_told_of_every_pair():
+    told = []
+    source = Memory([_textured(k) for k in range(3)])
+    propose_all(source, proposer("centre"), 0, lambda *a, **k: told.append(a[1:3]))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_random_boxes_stand_in_where_a_way_finds_nothing():
+    class Nothing:
+        name = "nothing"
+
+        def propose(self, pair, neighbours, rng):
+            return ProposalSet((), ())
+
+    (found,) = propose_all(Memory([_textured()]), Nothing(), 0)
+    assert {one.way for one in found.kept} == {"random"}
+    assert len(found.kept) == 5
+
+
+def test_a_source_of_constant_pairs_ends_with_its_name():
+    with pytest.raises(PairsError, match="memory: not one usable box in 2 pairs"):
+        propose_all(Memory([_flat(), _flat()]), proposer("saliency"), 0)
+
+
+def test_few_damaged_pairs_are_left_out_and_many_stop_the_work(caplog):
+    pairs = [_textured(k) for k in range(200)]
+    found = propose_all(Memory(pairs, damaged=[7]), proposer("centre"), 0)
+    assert found[7] == ProposalSet((), (), fault="7.png: the image is damaged")
+    assert sum(bool(one.kept) for one in found) == 199
+    assert "7.png" in caplog.text
+    with pytest.raises(PairsError, match=r"20 of 200 pairs cannot be used \(first: 0.png"):
+        propose_all(Memory(pairs, damaged=range(20)), proposer("centre"), 0)
+
+
+def test_a_damaged_neighbour_does_not_stop_its_pair():
+    source = Memory([_textured(k) for k in range(3)], damaged=[0])
+    near = Neighbours(source, source.recordings()["a"], 1)
+    assert [pair.key for pair in near] == ["a/2"]
+
+
+def test_stills_have_no_neighbours_and_nobody_looks_at_them_unasked():
+    stills = Memory([_textured(k) for k in range(5)], is_video=False)
+    assert len(Neighbours(stills, stills.recordings()["a"], 2)) == 0
+    video = Memory([_textured(k) for k in range(5)])
+    propose_all(video, proposer("centre"), 0)
+    assert video.reads == [0, 1, 2, 3, 4]
+
+
+@settings(max_examples=200)
+@given(st.integers(1, 400), st.data())
+def test_neighbours_are_inside_distinct_and_never_the_pair_itself(length, data):
+    position = data.draw(st.integers(0, length - 1))
+    places = neighbour_positions(position, length)
+    assert position not in places
+    assert len(set(places)) == len(places) <= 4
+    assert all(0 <= place < length for place in places)
+    assert places or length == 1

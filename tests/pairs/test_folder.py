@@ -1,0 +1,292 @@
+"""Layouts are found by looking, labels are never opened, and what does not fit is said."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tirtrack.errors import PairsError
+from tirtrack.files import sha256
+from tirtrack.pairs import CombinedPairs, PairSource, open_pairs
+from tirtrack.pairs.folder import natural_key, onto_rgb_grid, resample
+
+OPENED: list[str] = []
+
+
+def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open":
+        OPENED.append(str(arguments[0]))
+
+
+def test_images_with_equal_stems_are_pairs_in_the_order_of_their_numbers(tmp_path, write_images):
+    source = open_pairs(write_images(tmp_path / "night", ["f10", "f9", "f8"]))
+    assert isinstance(source, PairSource)
+    assert [source[index].key for index in range(3)] == ["night/f8", "night/f9", "night/f10"]
+    first = source[0]
+    assert first.rgb.shape == (96, 128, 3)
+    assert first.tir.shape == (96, 128)
+    assert (first.recording, first.position) == ("night", 0)
+
+
+def test_stems_of_both_modalities_may_have_different_suffixes(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["x", "y"])
+    for path in sorted((folder / "rgb").iterdir()):
+        Image.open(path).save(path.with_suffix(".jpg"))
+        path.unlink()
+    assert len(open_pairs(folder)) == 2
+
+
+def test_two_videos_are_pairs_frame_by_frame(tmp_path):
+    source = open_pairs(_videos(tmp_path))
+    assert len(source) == 12
+    assert source.recordings()["drive"].is_video
+    pair = source[7]
+    assert pair.key == "drive/000007"
+    assert pair.tir.ndim == 2
+    columns = np.flatnonzero(pair.tir[50] > 150)
+    assert columns[0] == pytest.approx(10 + 4 * 7, abs=1)
+
+
+def _videos(tmp_path: Path) -> Path:
+    from tirtrack.video import VideoWriter
+
+    folder = tmp_path / "drive"
+    folder.mkdir()
+    for name in ("rgb", "tir"):
+        with VideoWriter(folder / f"{name}.mp4", 10) as writer:
+            for position in range(12):
+                frame = np.full((96, 128), 60, np.uint8)
+                frame[40:64, 10 + 4 * position : 24 + 4 * position] = 210
+                writer.write(frame)
+    return folder
+
+
+def test_a_folder_of_recordings_keeps_their_paths_as_names(tmp_path, write_images):
+    write_images(tmp_path / "rig" / "day" / "seq2", ["1", "2", "3"])
+    write_images(tmp_path / "rig" / "seq10", ["1", "2"])
+    source = open_pairs(tmp_path / "rig")
+    assert list(source.recordings()) == ["rig/day/seq2", "rig/seq10"]
+    assert list(source.recordings()["rig/seq10"].indices) == [3, 4]
+    assert len(source) == 5
+
+
+def test_a_list_is_one_source_with_counted_through_indices(tmp_path, write_images):
+    folders = [write_images(tmp_path / name, ["1", "2"]) for name in ("a", "b")]
+    source = open_pairs(folders, licence="CC0-1.0")
+    assert isinstance(source, CombinedPairs)
+    assert isinstance(source, PairSource)
+    assert source[3].key == "b/2"
+    assert list(source.recordings()["b"].indices) == [2, 3]
+    assert source.manifest().licence == "CC0-1.0"
+    with pytest.raises(IndexError):
+        source[4]
+
+
+def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path, write_images):
+    folders = [write_images(tmp_path / name / "seq", ["1"]) for name in ("a", "b")]
+    assert list(open_pairs(folders).recordings()) == ["a/seq", "b/seq"]
+
+
+def test_the_same_recording_twice_is_refused(tmp_path, write_images):
+    folder = write_images(tmp_path / "a" / "seq", ["1"])
+    with pytest.raises(PairsError, match="two recordings are called a/seq"):
+        open_pairs([folder, folder])
+
+
+def test_consecutive_numbers_are_video_and_others_stills(tmp_path, write_images):
+    video = open_pairs(write_images(tmp_path / "v", ["000001", "000002", "000003"]))
+    stills = open_pairs(write_images(tmp_path / "s", ["000001", "000002", "000007"]))
+    assert video.recordings()["v"].is_video
+    assert not stills.recordings()["s"].is_video
+
+
+def test_the_manifest_names_every_file_with_its_hash(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1", "2"])
+    (folder / "rgb" / "labels.txt").write_text("1,2,3,4")
+    manifest = open_pairs(folder, licence="MIT").manifest()
+    assert [Path(file.path).name for file in manifest.files] == ["1.png", "2.png"] * 2
+    assert manifest.files[0].sha256 == sha256(folder / "rgb" / "1.png")
+    assert manifest.files[0].size_bytes == (folder / "rgb" / "1.png").stat().st_size
+    json.dumps([manifest.name, manifest.licence])
+
+
+def test_no_label_file_is_ever_opened(tmp_path, write_images, write_videos):
+    """DESIGN.md 6, 1: traced by the interpreter, for both layouts."""
+    from tirtrack.pairs.proposals import propose_all, proposer
+
+    images = write_images(tmp_path / "in" / "images", ["1", "2", "3"])
+    videos = tmp_path / "in" / "videos"
+    videos.mkdir()
+    write_videos(videos, 5, 5)
+    for folder in (images, images / "rgb", images / "tir", videos, tmp_path / "in"):
+        for name in ("groundtruth.txt", "boxes.json", "1.txt", "instances.json"):
+            (folder / name).write_text("1,2,3,4")
+    sys.addaudithook(_note_opened)
+    OPENED.clear()
+    source = open_pairs(tmp_path / "in")
+    propose_all(source, proposer("saliency"), 0)
+    source.manifest()
+    opened = {Path(name) for name in OPENED if str(tmp_path) in name}
+    assert {path.suffix for path in opened} <= {".png", ".mp4"}
+    assert len([path for path in opened if path.suffix == ".png"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        pytest.param(lambda root: None, "no pairs found", id="empty"),
+        pytest.param(
+            lambda root: (root / "rgb").mkdir(), "holds rgb and no tir", id="one modality"
+        ),
+        pytest.param(
+            lambda root: [(root / name).mkdir() for name in ("rgb", "tir")],
+            "holds no image",
+            id="no images",
+        ),
+        pytest.param(
+            lambda root: [(root / "rgb").mkdir(), (root / "tir.mp4").write_bytes(b"x")],
+            "one modality is a folder of images",
+            id="mixed",
+        ),
+        pytest.param(
+            lambda root: [
+                (root / f"{name}.mp4").write_bytes(b"no video") for name in ("rgb", "tir")
+            ],
+            "cannot be opened as a video",
+            id="damaged videos",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_recording_is_said_in_one_sentence(tmp_path, prepare, message):
+    prepare(tmp_path)
+    with pytest.raises(PairsError, match=message) as caught:
+        open_pairs(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert caught.value.fix
+
+
+def test_missing_folder_file_and_empty_list_are_named(tmp_path):
+    with pytest.raises(PairsError, match="no such folder"):
+        open_pairs(tmp_path / "nowhere")
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(PairsError, match="is a file"):
+        open_pairs(tmp_path / "a.txt")
+    with pytest.raises(PairsError, match="no folder of pairs"):
+        open_pairs([])
+
+
+def test_stems_without_a_partner_are_counted_and_named(tmp_path, write_images):
+    folder = write_images(tmp_path / "rig3", [str(number) for number in range(8)])
+    for stem in ("1", "3", "5", "7"):
+        (folder / "tir" / f"{stem}.png").unlink()
+    with pytest.raises(PairsError) as caught:
+        open_pairs(folder)
+    assert "rgb has 8 images, tir 4, and 4 stems are in one of them only (1, 3, 5, ...)" in str(
+        caught.value
+    )
+    assert "remove those without a partner" in str(caught.value)
+
+
+def test_the_same_stem_twice_is_refused(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1"])
+    Image.open(folder / "rgb" / "1.png").save(folder / "rgb" / "1.jpg")
+    with pytest.raises(PairsError, match="two images have the stem 1"):
+        open_pairs(folder)
+
+
+def test_videos_of_different_length_are_refused(tmp_path, write_videos):
+    with pytest.raises(PairsError, match=r"rgb.mp4 has 9 frames, tir.mp4 7"):
+        open_pairs(write_videos(tmp_path, 9, 7))
+
+
+def test_tir_of_the_same_aspect_is_brought_onto_the_rgb_grid(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1"])
+    small = Image.open(folder / "tir" / "1.png").resize((64, 48))
+    small.save(folder / "tir" / "1.png")
+    pair = open_pairs(folder)[0]
+    assert pair.tir.shape == pair.rgb.shape[:2]
+    assert pair.tir_stored_wh == (64, 48)
+    assert np.flatnonzero(pair.tir[50] > 150)[[0, -1]] == pytest.approx([10, 23], abs=2)
+
+
+def test_other_fields_of_view_are_refused_with_both_sizes(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1"])
+    Image.fromarray(np.zeros((96, 100), np.uint8)).save(folder / "tir" / "1.png")
+    with pytest.raises(PairsError, match=r"RGB is 128x96 and TIR 100x96.*register the pair first"):
+        open_pairs(folder)
+
+
+def test_bit_depths_may_not_mix_inside_a_recording(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1", "2"])
+    Image.fromarray(np.full((96, 128), 7000, np.uint16)).save(folder / "tir" / "2.png")
+    source = open_pairs(folder)
+    with pytest.raises(PairsError, match="TIR is uint16, the first of its recording uint8"):
+        source[1]
+
+
+def test_sixteen_bits_of_tir_arrive_unchanged(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1"])
+    counts = np.random.default_rng(0).integers(6000, 9000, (96, 128)).astype(np.uint16)
+    Image.fromarray(counts).save(folder / "tir" / "1.png")
+    assert np.array_equal(open_pairs(folder)[0].tir, counts)
+
+
+def test_a_palette_over_tir_is_refused_and_grey_in_three_channels_is_not(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1", "2"])
+    grey = np.asarray(Image.open(folder / "tir" / "1.png"))
+    Image.fromarray(np.repeat(grey[:, :, None], 3, axis=2)).save(folder / "tir" / "1.png")
+    palette = np.stack([grey, grey // 2, 255 - grey], axis=2)
+    Image.fromarray(palette).save(folder / "tir" / "2.png")
+    source = open_pairs(folder)
+    assert np.array_equal(source[0].tir, grey)
+    with pytest.raises(PairsError, match="coloured by a palette"):
+        source[1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x89PNG\r\n\x1a\n", b"no image at all"])
+def test_a_damaged_image_is_named_when_it_is_read(tmp_path, write_images, damage):
+    folder = write_images(tmp_path / "a", ["1", "2"])
+    (folder / "rgb" / "2.png").write_bytes(damage)
+    source = open_pairs(folder)
+    assert source[0].key == "a/1"
+    with pytest.raises(PairsError, match=r"rgb/2\.png"):
+        source[1]
+
+
+def test_a_source_survives_pickling(tmp_path, write_images, write_videos):
+    write_images(tmp_path / "in" / "a", ["1", "2"])
+    (tmp_path / "in" / "b").mkdir()
+    write_videos(tmp_path / "in" / "b", 4, 4)
+    source = open_pairs(tmp_path / "in")
+    copy = pickle.loads(pickle.dumps(source))
+    for index in range(len(source)):
+        assert np.array_equal(source[index].tir, copy[index].tir)
+
+
+def test_resampling_keeps_depth_and_a_constant_frame_constant():
+    counts = np.full((30, 40), 7123, np.uint16)
+    larger = resample(counts, 60, 80)
+    assert larger.dtype == np.uint16
+    assert (larger == 7123).all()
+    rgb = np.zeros((30, 40, 3), np.uint8)
+    assert onto_rgb_grid(rgb, counts, "here") is counts
+
+
+def test_natural_order_never_depends_on_padding():
+    assert sorted(["a10", "a9", "b1", "a1x"], key=natural_key) == ["a1x", "a9", "a10", "b1"]
+
+
+def test_all_real_pairs_open_with_the_counts_of_their_index(shared):
+    folder = shared / "data" / "pairs"
+    counts = json.loads((folder / "index.json").read_text())
+    for name in ("roadscene", "vifb", "llvip", "m3svd", "m3svd_video", "vtuav"):
+        source = open_pairs(folder / name)
+        expected = sum(number for key, number in counts.items() if key.split("/")[0] == name)
+        assert len(source) == expected
+        assert source[0].rgb.shape[:2] == source[0].tir.shape

@@ -1,0 +1,148 @@
+"""What inspection finds, counts and warns of, and the contact sheet."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from tirtrack.boxes import Box
+from tirtrack.pairs import open_pairs
+from tirtrack.pairs.contact_sheet import COLOURS, contact_sheet, scaled, spread
+from tirtrack.pairs.inspect import inspect_pairs, proposal_rates
+from tirtrack.pairs.proposals import proposer
+from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
+from tirtrack.pairs.proposals.rules import Reason
+
+BOX = Box(20, 20, 30, 30)
+
+
+def _kept(found_in: FoundIn, way: str = "saliency") -> Proposal:
+    return Proposal(BOX, found_in, 1.0, 1.0, way)
+
+
+def _rgb(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[k : k + 2], 16) for k in (1, 3, 5))
+
+
+def test_every_damaged_pair_is_listed_and_the_others_are_counted(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", [str(k) for k in range(6)])
+    (folder / "rgb" / "2.png").write_bytes(b"")
+    content = (folder / "tir" / "4.png").read_bytes()
+    (folder / "tir" / "4.png").write_bytes(content[: len(content) // 2])
+    found = inspect_pairs(open_pairs(folder), proposer("saliency"))
+    assert [damage.index for damage in found.damaged] == [2, 4]
+    assert "2.png" in found.damaged[0].message
+    assert "4.png" in found.damaged[1].message
+    assert found.recordings[0].sizes == {"128x96": 4}
+    assert found.warnings[0].startswith("2 of 6 pairs cannot be used")
+    assert sorted(found.proposals) == [0, 1, 3, 5]
+
+
+def test_the_document_is_json_and_agrees_with_the_findings(tmp_path, write_images):
+    source = open_pairs(write_images(tmp_path / "a", ["1", "2", "3"]))
+    found = inspect_pairs(source, proposer("random"), seed=3)
+    document = json.loads(json.dumps(found.document(), allow_nan=False))
+    assert (document["pairs"], document["usable_pairs"]) == (3, 3)
+    assert document["proposals"]["kept"] == {"both": 15}
+    assert document["recordings"][0]["is_video"] is True
+    assert document["recordings"][0]["tir_depths"] == {"uint8": 3}
+
+
+def test_an_offset_above_four_pixels_is_warned_of_with_its_direction(tmp_path, write_images):
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).random((110, 150)), 3)
+    scene = np.clip(noise * 1500 - 600, 0, 255).astype(np.uint8)
+    for name, shift in (("near", 3), ("far", 7)):
+        folder = write_images(tmp_path / name, ["1"])
+        Image.fromarray(scene[7:103, 11:139]).convert("RGB").save(folder / "rgb" / "1.png")
+        moved = scene[7:103, 11 + shift : 139 + shift]
+        Image.fromarray(moved).save(folder / "tir" / "1.png")
+    far = inspect_pairs(open_pairs(tmp_path / "far"), proposer("centre"))
+    assert far.offset.dx == pytest.approx(7, abs=0.6)
+    assert any("px apart (RGB = TIR +7.0 right" in line for line in far.warnings)
+    near = inspect_pairs(open_pairs(tmp_path / "near"), proposer("centre"))
+    assert near.offset.dx == pytest.approx(3, abs=0.6)
+    assert not any("apart" in line for line in near.warnings)
+
+
+def test_resampled_tir_is_said(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1"])
+    Image.open(folder / "tir" / "1.png").resize((64, 48)).save(folder / "tir" / "1.png")
+    found = inspect_pairs(open_pairs(folder), proposer("centre"))
+    assert found.recordings[0].tir_resampled_from == "64x48"
+    assert "a: TIR was resampled from 64x48 onto the RGB grid" in found.warnings
+
+
+def test_only_the_asked_number_of_pairs_gets_boxes(tmp_path, write_images):
+    source = open_pairs(write_images(tmp_path / "a", [str(k) for k in range(9)]))
+    found = inspect_pairs(source, proposer("centre"), sampled=3)
+    assert sorted(found.proposals) == [0, 4, 8]
+    assert found.offset.tested == 3
+
+
+def test_rates_count_boxes_reasons_fallbacks_and_leave_out_the_unreadable():
+    sets = [
+        ProposalSet((_kept(FoundIn.BOTH), _kept(FoundIn.TIR)), (Rejection(BOX, Reason.TOO_SMALL),)),
+        ProposalSet((_kept(FoundIn.BOTH, "random"),), ()),
+        ProposalSet((), ()),
+        ProposalSet((), (), fault="damaged"),
+    ]
+    rates = proposal_rates(sets, "saliency")
+    assert (rates.pairs, rates.fallback_pairs, rates.empty_pairs) == (3, 1, 1)
+    assert rates.kept == {"both": 2, "tir": 1}
+    assert rates.rejected == {"too small": 1}
+    assert rates.accepted == 0.75
+    assert proposal_rates([], "x").accepted == 0.0
+
+
+def test_the_sheet_draws_boxes_where_they_were_found(tmp_path, write_images):
+    source = open_pairs(write_images(tmp_path / "a", ["1"]))
+    width = source[0].rgb.shape[1]
+    for found_in, sides in ((FoundIn.RGB, [True, False]), (FoundIn.TIR, [False, True]),
+                            (FoundIn.BOTH, [True, True])):  # fmt: skip
+        sheet = contact_sheet(
+            source, {0: ProposalSet((_kept(found_in),), ())}, image_width=3 * width
+        )[24:]
+        hits = (np.abs(sheet.astype(int) - _rgb(COLOURS[found_in])).max(axis=2) < 12).sum(axis=0)
+        middle = sheet.shape[1] // 2
+        assert [hits[:middle].sum() > 200, hits[middle:].sum() > 200] == sides
+
+
+def test_the_sheet_marks_rejections_and_leaves_out_unreadable_pairs(tmp_path, write_images):
+    source = open_pairs(write_images(tmp_path / "a", ["1", "2"]))
+    plain = {0: ProposalSet((), ()), 1: ProposalSet((), (), fault="damaged")}
+    marked = {**plain, 0: ProposalSet((), (Rejection(BOX, Reason.CONSTANT),))}
+    assert contact_sheet(source, plain).shape == contact_sheet(source, marked).shape
+    assert not np.array_equal(contact_sheet(source, plain)[60:], contact_sheet(source, marked)[60:])
+    with pytest.raises(ValueError, match="no readable pair"):
+        contact_sheet(source, {1: plain[1]})
+
+
+def test_the_sheet_takes_sixteen_bits_and_boxes_over_the_border(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1"])
+    counts = np.random.default_rng(0).integers(6900, 7300, (96, 128)).astype(np.uint16)
+    Image.fromarray(counts).save(folder / "tir" / "1.png")
+    odd = [Box(-20, -20, 400, 400), Box(np.nan, 0, 5, 5)]
+    found = ProposalSet(
+        tuple(Proposal(box, FoundIn.TIR, 0.5, 1.0, "x") for box in odd),
+        tuple(Rejection(box, Reason.NOT_FINITE) for box in odd),
+    )
+    sheet = contact_sheet(open_pairs(folder), {0: found})
+    assert (sheet.ndim, sheet.dtype) == (3, np.uint8)
+
+
+def test_spread_has_no_repeats_and_keeps_the_ends():
+    assert spread(range(10), 4) == [0, 3, 6, 9]
+    assert spread([5], 3) == [5]
+    assert scaled(BOX, 2) == Box(40, 40, 60, 60)
+
+
+def test_real_pairs_are_inspected_without_complaint(shared):
+    found = inspect_pairs(open_pairs(shared / "data/pairs/llvip"), proposer("saliency"), sampled=3)
+    assert not found.damaged
+    assert not found.offset.too_large
+    assert found.rates.fallback_pairs == 0
+    assert found.rates.kept["tir"] > 0
