@@ -116,6 +116,18 @@ def test_grid_lines_stand_at_their_coordinates(zoom):
     assert 50 < picture[5, 0].mean() < 100
 
 
+def test_coordinates_on_the_margin_are_those_of_the_frame_at_any_zoom():
+    near, far = with_grid(ground(0), 20), with_grid(enlarge(ground(0), 4), 20, zoom=4)
+    top, left = near.shape[0] - 90, near.shape[1] - 120
+    assert far.shape == (top + 360, left + 480, 3)
+    for k in (1, 2, 3, 4):
+        one, two = near[:top, left + 20 * k - 9 :], far[:top, left + 80 * k - 9 :]
+        assert_array_equal(one[:, :18], two[:, :18])
+        one, two = near[top + 20 * k - 7 :, :left], far[top + 80 * k - 7 :, :left]
+        assert_array_equal(one[:14], two[:14])
+        assert one[:14].min() < 150 < one[:14].max()
+
+
 def test_boxes_lie_over_the_grid():
     boxes = [Box(15, 15, 30, 30)]
     grid = with_grid(ground(0), 20, boxes=boxes)
