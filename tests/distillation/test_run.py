@@ -11,7 +11,8 @@ from PIL import Image
 from tirtrack.distillation import stages
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
 from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.run import distill, run_folder
+from tirtrack.distillation.folder import run_folder
+from tirtrack.distillation.run import distill
 from tirtrack.errors import PairsError, RecipeError, RequestError, StorageError, WeightsError
 from tirtrack.networks import registry
 from tirtrack.weights import store
@@ -137,7 +138,7 @@ REFUSED = {
     "no weights": (dict(baseline="nano-none"), WeightsError, "nano-none"),
     "no recipe": (dict(recipe="mixt"), RecipeError, 'did you mean "mixed"'),
     "supervised": (dict(recipe="f"), RecipeError, "give it to `tirtrack train`"),
-    "tracker": (dict(recipe="k_floor"), RecipeError, "give it to `tirtrack evaluate`"),
+    "tracker": (dict(recipe="k_floor"), RecipeError, "nothing is trained: `python -m benchmarks"),
     "way": (dict(changes={"proposals.way": "saliencey"}), RequestError, 'did you mean "saliency"'),
     "option": (dict(changes={"proposals.options": {"cout": 3}}), RequestError, "no option"),
     "normaliser": (dict(changes={"normaliser": "adaptative"}), RecipeError, "adaptive"),

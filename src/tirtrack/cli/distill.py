@@ -35,7 +35,7 @@ def command(
         typer.Option(help="Folders for the diagnostics [default: a share of PAIRS]."),
     ] = None,
     licence: Annotated[str, typer.Option(help="Of the pairs; goes into the card.")] = "not stated",
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
     device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
@@ -89,7 +89,7 @@ def changes_of(texts: list[str]) -> dict[str, Any]:
 
 def report_run(weights: Path, folder: Path, summary: Any, *, as_json: bool) -> None:
     """The end of a training command: path of the weights on stdout, the verdict on stderr."""
-    from tirtrack.distillation.run import SUMMARY
+    from tirtrack.distillation.folder import SUMMARY
 
     if as_json:
         print(json.dumps(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))))

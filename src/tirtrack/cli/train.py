@@ -42,7 +42,7 @@ def command(
         list[str] | None,
         typer.Option(metavar="NAME=LICENCE", help="Of a source or sequence; goes into the card."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
     device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,

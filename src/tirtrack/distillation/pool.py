@@ -355,9 +355,14 @@ def _store(path: Path, kept: Mapping[ViewKey, np.ndarray], has_away: np.ndarray)
             np.savez(partial, has_away=has_away, **content)  # type: ignore[arg-type]
     except StorageError:
         return  # a cache: the run goes on without it
-    files = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
+    files = sorted(_pools(path.parent), key=lambda file: file.stat().st_mtime)
     for old in files[:-KEPT_POOLS]:
         old.unlink(missing_ok=True)
+
+
+def _pools(folder: Path) -> list[Path]:
+    """Whole files alone: a name that begins with a dot is being written by another process."""
+    return [file for file in folder.glob("*.npz") if not file.name.startswith(".")]
 
 
 def _load(path: Path, samples: Sequence[Sample], keys: Sequence[ViewKey]) -> Pool | None:

@@ -27,6 +27,7 @@ from tirtrack.distillation.settings import (
 from tirtrack.errors import RecipeError, did_you_mean
 
 __all__ = [
+    "RUNS_TRACKERS",
     "CrossModalRecipe",
     "Recipe",
     "SupervisedRecipe",
@@ -40,6 +41,9 @@ __all__ = [
 MAX_BYTES = 100_000
 MAX_DEPTH = 20
 BASED_ON = "based_on"
+RUNS_TRACKERS = (
+    "it is a tracker setting, nothing is trained: `python -m benchmarks.experiments` runs it"
+)
 _KINDS: dict[str, type[BaseModel]] = {
     "cross_modal": CrossModalRecipe,
     "supervised": SupervisedRecipe,
@@ -47,16 +51,19 @@ _KINDS: dict[str, type[BaseModel]] = {
 }
 
 
-def recipe_names() -> list[str]:
-    """The recipes that are shipped.
+def recipe_names(kind: str | None = None) -> list[str]:
+    """The recipes that are shipped: all, or those of a kind.
 
     >>> "mixed" in recipe_names()
     True
+    >>> recipe_names("supervised")
+    ['baseline', 'f', 'f_grey']
     """
     folder = resources.files("tirtrack.distillation") / "recipes"
-    return sorted(
+    names = sorted(
         item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml")
     )
+    return [name for name in names if kind is None or load_recipe(name).kind == kind]
 
 
 def load_recipe(name: str | Path, *, changes: Mapping[str, Any] | None = None) -> Recipe:

@@ -6,30 +6,31 @@ gets its name last, so a file with that name is a finished run.
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
-
+from tirtrack.distillation.folder import (
+    MANIFEST,
+    SUMMARY,
+    begin_run,
+    begun,
+    check_out,
+    check_seed,
+    checked_device,
+    inherited_calibration,
+    made_with,
+)
 from tirtrack.distillation.pool import FeatureEngine
-from tirtrack.distillation.recipe import dump_recipe, load_recipe
+from tirtrack.distillation.recipe import RUNS_TRACKERS, load_recipe
 from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
 from tirtrack.distillation.stages import Job, Sources, distil_network
 from tirtrack.distillation.summary import Summary
-from tirtrack.errors import RecipeError, RequestError
-from tirtrack.files import fingerprint, new_file, new_folder, write_json, write_text
+from tirtrack.errors import RecipeError
+from tirtrack.files import fingerprint, write_json
 from tirtrack.pairs.source import Manifest, PairSource
 from tirtrack.progress import Progress, silent
-
-SUFFIX = ".safetensors"
-SUMMARY = "summary.json"
-RECIPE = "recipe.yaml"
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,6 @@ class DistillationRun:
     weights: Path
     folder: Path
     summary: Summary | None
-
-
-def run_folder(out: Path) -> Path:
-    """The folder beside a weights file: ``NAME.run`` for ``NAME.safetensors``."""
-    return Path(out).with_suffix(".run")
 
 
 def distill(
@@ -88,36 +84,38 @@ def distill(
     Raises:
         RequestError: something that was asked for does not exist or does not fit; nothing was
             written (its children name the subject).
+        RunError: the pairs turned out to be damaged, or to hold no usable box.
         TrainingError: no usable sample is left, or a loss is not finite.
         StorageError: a file could not be written.
     """
     from tirtrack.weights import store
 
     settings = _cross_modal(recipe, changes)
-    file = Path(out)
+    check_seed(seed)
+    file, trained_on = Path(out), checked_device(device)
     found = store.find(baseline)
     folder = check_out(file, found, force=force, resume=resume)
-    if resume and file.exists():
-        return DistillationRun(file, folder, None)
     weights = store.read(found)
     network = store.network_of(weights)
     sources = Sources.open(pairs, held_back, settings, licence)
-    job = Job(settings, seed=seed, device=torch.device(device), progress=progress)
+    job = Job(settings, seed=seed, device=trained_on, progress=progress)
     job.check(network)
-    if not (resume and folder.is_dir()):
-        new_folder(folder, force=force)
-    write_recipe(folder, settings, resume=resume)
-    write_json(folder / MANIFEST, asdict(sources.manifest))
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
         "pairs": fingerprint(asdict(sources.manifest)),
+        "held-back pairs": sources.held_back_identity(),
         "baseline": weights.sha256,
         "seed": str(seed),
     }
+    if begin_run(file, settings, identity, force=force, resume=resume):
+        return DistillationRun(file, folder, None)
+    if not (folder / MANIFEST).is_file():
+        write_json(folder / MANIFEST, asdict(sources.manifest))
     engine = None if job.trains_backbone else _fast_engine(network)
-    student, summary = distil_network(
-        network, sources, job, folder, identity=identity, engine=engine, resume=resume
-    )
+    with begun():
+        student, summary = distil_network(
+            network, sources, job, folder, identity=identity, engine=engine, resume=resume
+        )
     summary = replace(summary, weights=file.name, made_with=made_with(command))
     card = _card(file.stem, weights, sources.manifest, settings, summary)
     write_json(folder / SUMMARY, asdict(summary))
@@ -133,67 +131,18 @@ def _cross_modal(
     loaded: Recipe = load_recipe(recipe)
     if isinstance(loaded, CrossModalRecipe):
         return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
-    verb = "train" if isinstance(loaded, SupervisedRecipe) else "evaluate"
     raise RecipeError(
         f'recipe "{loaded.name}" is of kind {loaded.kind}, nothing is distilled by it',
-        fix=f"give it to `tirtrack {verb}`",
+        fix="give it to `tirtrack train`"
+        if isinstance(loaded, SupervisedRecipe)
+        else RUNS_TRACKERS,
     )
-
-
-def check_out(file: Path, baseline: Path | None, *, force: bool, resume: bool) -> Path:
-    """The run folder, after checking that the result may be written."""
-    if file.suffix != SUFFIX:
-        raise RequestError(f'"{file.name}" is no name for weights', fix=f"end --out with {SUFFIX}")
-    if baseline is not None and file.resolve() == baseline.resolve():
-        raise RequestError(
-            "is the baseline, which is never overwritten", file, "choose another --out"
-        )
-    folder = run_folder(file)
-    if not resume:
-        new_file(file, force=force)
-        if folder.exists() and not force:
-            raise RequestError(
-                "exists already", folder, "go on with --resume, or begin anew with --force"
-            )
-    return folder
-
-
-def write_recipe(folder: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Leave the resolved recipe; a run is not resumed with another one."""
-    path = folder / RECIPE
-    if resume and path.is_file():
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        changed = list(_differences(before, recipe.model_dump(mode="json")))
-        if changed:
-            raise RequestError(
-                f"the run was begun with another recipe ({'; '.join(changed[:3])})",
-                path,
-                "repeat the settings of the first command, or begin anew with --force",
-            )
-    write_text(path, dump_recipe(recipe))
-
-
-def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted({*before, *now}):
-            inner = f"{path}.{key}" if path else str(key)
-            yield from _differences(before.get(key), now.get(key), inner)
-    elif before != now:
-        yield f"{path} was {before}, now {now}"
 
 
 def _fast_engine(network: Any) -> FeatureEngine:
     from tirtrack.weights.graphs import OnnxBackbone, graphs_of_network
 
     return OnnxBackbone(graphs_of_network(network))
-
-
-def made_with(command: str) -> dict[str, str]:
-    """Versions of what has a say in the numbers, and the command line."""
-    names = ("tirtrack", "torch", "numpy", "onnxruntime")
-    versions = {name: importlib.metadata.version(name) for name in names}
-    made = {**versions, "python": platform.python_version()}
-    return {**made, "command": command} if command else made
 
 
 def _card(
@@ -233,7 +182,7 @@ def _card(
                 role=f"unlabelled RGB-TIR pairs, recipe {recipe.name}",
             )
         ],
-        calibration=card.calibration,
+        calibration=inherited_calibration(card),
         scores=scores,
         made_with={
             **summary.made_with,

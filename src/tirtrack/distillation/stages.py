@@ -11,7 +11,7 @@ import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,14 @@ from PIL import Image
 
 from tirtrack.distillation.batches import Stream, ViewKey, cut_views, draw_samples, plan_step
 from tirtrack.distillation.cross_modal import step_loss
-from tirtrack.distillation.diagnostics import Agreement, Split, agreement, hold_back, verdict
+from tirtrack.distillation.diagnostics import (
+    HELD_BACK_SEED,
+    Agreement,
+    Split,
+    agreement,
+    hold_back,
+    verdict,
+)
 from tirtrack.distillation.engine import Step, batch_norms, check_components, train_steps
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.pool import (
@@ -47,7 +54,6 @@ from tirtrack.pairs.source import Manifest, Pair, PairSource
 from tirtrack.progress import Progress
 
 CONTACT_SHEET = "contact_sheet.png"
-HELD_BACK_SEED = 7919  # held-back samples are the same whatever the seed of the training
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,12 @@ class Sources:
         other = _opened(held_back, licence)
         split = Split(tuple(range(len(train))), tuple(range(len(other))), f"given: {other.name}")
         return cls(train, other, split, train.manifest())
+
+    def held_back_identity(self) -> str:
+        """A hash of the held-back pairs where they were given; a share of the others says so."""
+        if self.held_back is self.train:
+            return "of the pairs"
+        return fingerprint(asdict(self.held_back.manifest()))
 
 
 def _opened(pairs: Any, licence: str) -> PairSource:
@@ -175,6 +187,7 @@ def distil_network(
     with clock.stage("proposals"):
         split, proposals, held_proposals = propose(sources, job)
         sources = replace(sources, split=split)
+        _warn_of_harvest(proposals, held_proposals, job)
         leave_contact_sheet(folder, sources.train, split.train, proposals)
     with clock.stage("features"):
         samples = draw_samples(
@@ -359,6 +372,25 @@ def propose(sources: Sources, job: Job) -> tuple[Split, list[ProposalSet], list[
         [found[index] for index in split.train],
         [held[index] for index in split.held_back],
     )
+
+
+def _warn_of_harvest(
+    trained: Sequence[ProposalSet], held_back: Sequence[ProposalSet], job: Job
+) -> None:
+    way = job.recipe.proposals.way
+    for kind, proposals in (("", trained), ("held-back ", held_back)):
+        found = harvest(proposals, way)
+        if found.unreadable_pairs:
+            job.warn(
+                f"{found.unreadable_pairs} of {found.pairs} {kind}pairs could not be read and were "
+                "left out; `tirtrack pairs inspect` names them"
+            )
+        if found.fallback_pairs:
+            use = "are used" if job.recipe.boxes.fallback else "are not used"
+            job.warn(
+                f"in {found.fallback_pairs} of {found.pairs} {kind}pairs {way} found nothing; the "
+                f"random boxes that stand in {use} (boxes.fallback)"
+            )
 
 
 def _warn_of_rates(rates: Sequence[PassRate], job: Job) -> None:

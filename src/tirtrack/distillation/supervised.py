@@ -18,8 +18,18 @@ import numpy as np
 import torch
 
 from tirtrack.distillation.cross_modal import answer_from, check_against, label_loss
-from tirtrack.distillation.diagnostics import interval
+from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
 from tirtrack.distillation.engine import Step, check_components, train_steps
+from tirtrack.distillation.folder import (
+    SUMMARY,
+    begin_run,
+    begun,
+    check_out,
+    check_seed,
+    checked_device,
+    inherited_calibration,
+    made_with,
+)
 from tirtrack.distillation.labelled import (
     Labelled,
     LabelledDraw,
@@ -31,19 +41,11 @@ from tirtrack.distillation.labelled import (
     plan_labelled,
 )
 from tirtrack.distillation.pool import CHUNK, as_patches
-from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.run import (
-    SUMMARY,
-    check_out,
-    made_with,
-    write_recipe,
-)
-from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
+from tirtrack.distillation.recipe import RUNS_TRACKERS, load_recipe, recipe_names
+from tirtrack.distillation.settings import CrossModalRecipe, Keep, Photometric, SupervisedRecipe
 from tirtrack.errors import DatasetError, RecipeError, RequestError
-from tirtrack.files import fingerprint, new_folder, write_json
+from tirtrack.files import fingerprint, write_json
 from tirtrack.progress import Progress, silent
-
-HELD_OUT_SEED = 7919
 
 
 @dataclass(frozen=True)
@@ -129,39 +131,41 @@ def train(
         progress: told of every stage.
 
     Raises:
-        RequestError: something that was asked for does not exist or does not fit.
+        RequestError: something that was asked for does not exist or does not fit; nothing was
+            written.
+        RunError: a picture turned out to be damaged.
         TrainingError: a loss is not finite; names the samples.
         StorageError: a file could not be written.
     """
     from tirtrack.weights import store
 
     settings = _supervised(recipe, changes)
-    file = Path(out)
+    check_seed(seed)
+    file, trained_on = Path(out), checked_device(device)
     found = None if initial is None else store.find(initial)
     folder = check_out(file, found, force=force, resume=resume)
-    if resume and file.exists():
-        return TrainingRun(file, folder, None)
     start = None if found is None else store.read(found)
     opened = open_labelled(data, still_sources)
-    begun = _network(start, network, seed)
-    check_components(begun, settings.training)
+    before = _network(start, network, seed)
+    check_components(before, settings.training)
     kept, held = hold_out(opened, settings.held_out.share)
-    if not (resume and folder.is_dir()):
-        new_folder(folder, force=force)
-    write_recipe(folder, settings, resume=resume)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
         "data": fingerprint([[item.name, item.boxes.tolist()] for item in opened.items]),
         "start weights": "none" if start is None else start.sha256,
+        "network": network if start is None else start.card.architecture,
         "seed": str(seed),
     }
+    if begin_run(file, settings, identity, force=force, resume=resume):
+        return TrainingRun(file, folder, None)
     began = time.perf_counter()
-    trained = train_network(
-        begun, kept, settings, folder, identity=identity, seed=seed,
-        device=torch.device(device), resume=resume, progress=progress,
-    )  # fmt: skip
-    spent = {"training": round(time.perf_counter() - began, 3)}
-    compared = compare_held_out(begun, trained, held, settings, progress=progress)
+    with begun():
+        trained = train_network(
+            before, kept, settings, folder, identity=identity, seed=seed,
+            device=trained_on, resume=resume, progress=progress,
+        )  # fmt: skip
+        spent = {"training": round(time.perf_counter() - began, 3)}
+        compared = compare_held_out(before, trained, held, settings, progress=progress)
     is_kept = start is None or keeps_trained(compared, settings.keep)
     summary = TrainingSummary(
         recipe=settings.name,
@@ -176,10 +180,9 @@ def train(
         fingerprint=fingerprint(identity),
         made_with=made_with(command),
     )
-    architecture = network if start is None else start.card.architecture
-    card = _card(file.stem, architecture, start, opened, settings, summary, licences or {})
+    card = _card(file.stem, identity["network"], start, opened, settings, summary, licences or {})
     write_json(folder / SUMMARY, asdict(summary))
-    store.write(file, trained if is_kept else begun, card)
+    store.write(file, trained if is_kept else before, card)
     return TrainingRun(file, folder, summary)
 
 
@@ -192,9 +195,15 @@ def _supervised(
     if not isinstance(loaded, SupervisedRecipe):
         raise RecipeError(
             f'recipe "{loaded.name}" is of kind {loaded.kind}, nothing is trained on labels by it',
-            fix="choose baseline, f or f_grey",
+            fix=f"give it to `tirtrack distill`, or choose {_choice(recipe_names('supervised'))}"
+            if isinstance(loaded, CrossModalRecipe)
+            else RUNS_TRACKERS,
         )
     return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
+
+
+def _choice(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _network(start: Any, name: str, seed: int) -> Any:
@@ -319,14 +328,14 @@ def compare_held_out(
     if not len(held) or not count:
         return None
     plain = recipe.model_copy(update={"augmentation": Photometric()})
-    samples = [draw_labelled(held, plain, number, seed=HELD_OUT_SEED) for number in range(count)]
-    pool = cut_labelled(samples, plain, seed=HELD_OUT_SEED)
+    samples = [draw_labelled(held, plain, number, seed=HELD_BACK_SEED) for number in range(count)]
+    pool = cut_labelled(samples, plain, seed=HELD_BACK_SEED)
     scores = []
     for done, network in enumerate((before, after), start=1):
         scores.append(one_step_iou(network, pool))
         progress("held out", done, 2)
     items = [sample.item.name for sample in samples]
-    low, high = interval(scores[1] - scores[0], items)
+    low, high = interval(scores[1] - scores[0], items, seed=RESAMPLING_SEED)
     return HeldOut(
         count, len(set(items)), float(scores[0].mean()), float(scores[1].mean()), low, high
     )
@@ -413,7 +422,7 @@ def _card(
             )
             for source in sources
         ],
-        calibration=None if start is None else start.card.calibration,
+        calibration=None if start is None else inherited_calibration(start.card),
         scores=scores,
         made_with={
             **summary.made_with,

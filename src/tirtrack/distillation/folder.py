@@ -1,0 +1,220 @@
+"""The run folder beside a weights file: begun anew, or gone on with when it is of the same run.
+
+Both verbs, ``distill`` and ``train``, begin here. ``NAME.safetensors`` gets its name last and loses
+it first, so a file with that name is a finished run; ``identity.json`` says which.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from tirtrack.distillation.recipe import dump_recipe
+from tirtrack.distillation.settings import Recipe
+from tirtrack.errors import RequestError, RunError
+from tirtrack.files import new_file, new_folder, write_json, write_text
+
+SUFFIX = ".safetensors"
+SUMMARY = "summary.json"
+RECIPE = "recipe.yaml"
+MANIFEST = "manifest.json"
+IDENTITY = "identity.json"
+_ANEW = "repeat the command that began the run, or begin anew with --force"
+
+
+def run_folder(out: Path) -> Path:
+    """The folder beside a weights file: ``NAME.run`` for ``NAME.safetensors``."""
+    return Path(out).with_suffix(".run")
+
+
+# --- before anything is written ------------------------------------------------------------------
+
+
+def check_out(file: Path, baseline: Path | None, *, force: bool, resume: bool) -> Path:
+    """The run folder, after checking that the result may be written.
+
+    Raises:
+        RequestError: the name is none for weights or of the baseline, or something is there.
+    """
+    if file.suffix != SUFFIX:
+        raise RequestError(f'"{file.name}" is no name for weights', fix=f"end --out with {SUFFIX}")
+    if baseline is not None and file.resolve() == baseline.resolve():
+        raise RequestError(
+            "is the baseline, which is never overwritten", file, "choose another --out"
+        )
+    folder = run_folder(file)
+    if not resume:
+        new_file(file, force=force)
+        if folder.exists() and not force:
+            raise RequestError(
+                "exists already", folder, "go on with --resume, or begin anew with --force"
+            )
+    return folder
+
+
+def checked_device(name: str) -> torch.device:
+    """A device that this machine has.
+
+    Raises:
+        RequestError: it has no such device.
+
+    >>> checked_device("cpu")
+    device(type='cpu')
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RequestError(f'there is no device "{name}"', fix="choose cpu or cuda") from error
+    if device.type not in ("cpu", "cuda"):
+        raise RequestError(f'device "{name}" is not supported', fix="choose cpu or cuda")
+    found = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not found:
+        raise RequestError(
+            f'device "{name}" was asked for, and torch finds no CUDA here', fix="choose cpu"
+        )
+    if (device.index or 0) >= found:
+        raise RequestError(
+            f'there is no device "{name}", the last one is {device.type}:{found - 1}',
+            fix="choose cpu or cuda",
+        )
+    return device
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes.
+
+    Raises:
+        RequestError: it is negative.
+    """
+    if seed < 0:
+        raise RequestError(f"the seed is {seed}", fix="give 0 or more")
+
+
+# --- begun, or gone on with ----------------------------------------------------------------------
+
+
+def begin_run(
+    file: Path, recipe: Recipe, identity: Mapping[str, str], *, force: bool, resume: bool
+) -> bool:
+    """Make the run folder, or go on with it when it is of the same run.
+
+    Call it after all checks. With ``force`` the old weights go first: while another run is under
+    way there is no file that looks like its result.
+
+    Args:
+        file: the weights to write.
+        recipe: complete; left in the folder.
+        identity: what the run depends on, by name; left in the folder.
+        force: replace what is there.
+        resume: go on with what is there.
+
+    Returns:
+        Whether the run had been finished; then nothing is left to do.
+
+    Raises:
+        RequestError: what is there was begun with another recipe or identity; nothing was changed.
+    """
+    folder = run_folder(file)
+    if resume and (file.exists() or folder.is_dir()):
+        _check_same_recipe(folder / RECIPE, recipe)
+        _check_same_identity(folder / IDENTITY, identity, is_finished=file.exists())
+        if file.exists():
+            return True
+        folder.mkdir(parents=True, exist_ok=True)
+    else:
+        if force:
+            file.unlink(missing_ok=True)
+        new_folder(folder, force=force)
+    if not (folder / RECIPE).is_file():
+        write_text(folder / RECIPE, dump_recipe(recipe))
+    if not (folder / IDENTITY).is_file():
+        write_json(folder / IDENTITY, dict(identity))
+    return False
+
+
+@contextmanager
+def begun() -> Iterator[None]:
+    """Work after the run folder was begun: what is found wrong now is no wrong request any more.
+
+    Raises:
+        RunError: in place of a ``RequestError``, with the same sentence.
+    """
+    try:
+        yield
+    except RequestError as error:
+        raise RunError(error.what, error.where, error.fix) from error
+
+
+def _check_same_recipe(path: Path, recipe: Recipe) -> None:
+    if not path.is_file():
+        return
+    try:
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError("is damaged", path, "begin anew with --force") from error
+    changed = list(_differences(before, recipe.model_dump(mode="json")))
+    if changed:
+        raise RequestError(
+            f"the run was begun with another recipe ({'; '.join(changed[:3])})",
+            path,
+            "repeat the settings of the first command, or begin anew with --force",
+        )
+
+
+def _check_same_identity(path: Path, identity: Mapping[str, str], *, is_finished: bool) -> None:
+    if not path.is_file():
+        if is_finished:
+            raise RequestError(
+                "is missing, so nothing says which run the finished weights are of",
+                path,
+                "choose another --out, or begin anew with --force",
+            )
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RequestError("is damaged", path, "begin anew with --force") from error
+    for name, value in identity.items():
+        if before.get(name) != value:
+            raise RequestError(
+                f"the run was begun with another {name} ({before.get(name)}, now {value})",
+                path,
+                _ANEW,
+            )
+
+
+def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            inner = f"{path}.{key}" if path else str(key)
+            yield from _differences(before.get(key), now.get(key), inner)
+    elif before != now:
+        yield f"{path} was {before}, now {now}"
+
+
+# --- what goes into the card ---------------------------------------------------------------------
+
+
+def made_with(command: str) -> dict[str, str]:
+    """Versions of what has a say in the numbers, and the command line."""
+    names = ("tirtrack", "torch", "numpy", "onnxruntime")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    made = {**versions, "python": platform.python_version()}
+    return {**made, "command": command} if command else made
+
+
+def inherited_calibration(card: Any) -> Any:
+    """The calibration of start weights for weights trained from them, saying where it is from."""
+    known = card.calibration
+    if known is None:
+        return None
+    said = f"of the baseline {card.name}, not refitted: {known.fitted_on}"
+    return known.model_copy(update={"fitted_on": said})
