@@ -90,7 +90,8 @@ def follow(source, weights, out, **more):
 
 
 def leftovers(out: Path) -> set[str]:
-    return {path.name for path in out.iterdir()} - {"boxes.csv", "track.mp4", "summary.json"}
+    results = {"boxes.csv", "track.mp4", "summary.json", ".tirtrack"}
+    return {path.name for path in out.iterdir()} - results
 
 
 # what a run leaves ------------------------------------------------------------------------------
