@@ -1,30 +1,74 @@
 """Whether a demo run left what it promised: a self-contained page, and the same numbers as JSON."""
 
+from __future__ import annotations
+
 import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
-report = Path(sys.argv[1])
-page = report.read_text(encoding="utf-8")
-result = json.loads((report.parent / "result.json").read_text(encoding="utf-8"))
+SCORES = ("success", "precision", "norm_precision")
 
-if report.name != "report.html":
-    sys.exit(f"the last line of the demo is not the path of a report: {report}")
-outside = re.findall(r'(?:src|href)="(?:https?:)?//[^"]+"', page)
-if outside:
-    sys.exit(f"{report} loads {outside[0]} from outside")
-names = [tracker["name"] for tracker in result["trackers"]]
-if len(names) != 2:
-    sys.exit(f"result.json compares {names}, two trackers were expected")
-for tracker in result["trackers"]:
-    for score in ("success", "precision", "norm_precision"):
-        value = tracker["values"][score]
-        if not 0.0 < value < 1.0:
-            sys.exit(f"{tracker['name']} has a {score} of {value}")
-        if f"{value:.3f}" not in page:
-            sys.exit(f"{score} {value:.3f} of {tracker['name']} is in result.json but not on the page")
-difference = result["differences"][0]
-if not difference["low"] <= difference["mean"] <= difference["high"]:
-    sys.exit(f"the interval of the difference does not hold its mean: {difference}")
-print(f"demo: {' and '.join(names)}, {len(result['trackers'][0]['sequences'])} sequences, report {len(page) // 1024} kB")
+
+def check(report: Path) -> str:
+    """One line about the demo whose page is ``report``, with ``result.json`` beside it.
+
+    Raises:
+        ValueError: something that was promised is not there; says what.
+    """
+    if report.name != "report.html":
+        raise ValueError(f"the last line of the demo is not the path of a report: {report}")
+    for path in (report, report.with_name("result.json")):
+        if not path.is_file():
+            raise ValueError(f"the demo left no {path}")
+    page = report.read_text(encoding="utf-8")
+    result = json.loads(report.with_name("result.json").read_text(encoding="utf-8"))
+    outside = re.findall(r'(?:src|href)="(?:https?:)?//[^"]+"', page)
+    if outside:
+        raise ValueError(f"{report} loads {outside[0]} from outside")
+    trackers = check_numbers(result, page)
+    names = " and ".join(tracker["name"] for tracker in trackers)
+    count = len(trackers[0]["sequences"])
+    return f"demo: {names}, {count} sequences, report {len(page) // 1024} kB"
+
+
+def check_numbers(result: dict[str, Any], page: str) -> list[dict[str, Any]]:
+    """The two trackers of a ``result.json``, after checking their scores and their difference.
+
+    Raises:
+        ValueError: a number is missing, impossible, or not on the page.
+    """
+    evaluations = result.get("evaluations", [])
+    if len(evaluations) != 1:
+        raise ValueError(f"result.json holds {len(evaluations)} evaluations, one was expected")
+    trackers: list[dict[str, Any]] = evaluations[0]["trackers"]
+    names = [tracker["name"] for tracker in trackers]
+    if len(names) != 2:
+        raise ValueError(f"result.json compares {names}, two trackers were expected")
+    for tracker in trackers:
+        for score in SCORES:
+            _check_score(tracker["name"], score, tracker["values"][score], page)
+    differences = evaluations[0]["differences"]
+    if not differences:
+        raise ValueError("result.json holds no difference of the two trackers")
+    first = differences[0]
+    if {first["a"], first["b"]} != set(names):
+        raise ValueError(f"the difference is not that of {names}: {first}")
+    if not first["low"] <= first["mean"] <= first["high"]:
+        raise ValueError(f"the interval of the difference does not hold its mean: {first}")
+    return trackers
+
+
+def _check_score(name: str, score: str, value: float, page: str) -> None:
+    if not 0.0 < value < 1.0:
+        raise ValueError(f"{name} has a {score} of {value}")
+    if f"{value:.3f}" not in page:
+        raise ValueError(f"{score} {value:.3f} of {name} is in result.json but not on the page")
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(check(Path(sys.argv[1])) + "\n")
+    except ValueError as error:
+        sys.exit(str(error))

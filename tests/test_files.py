@@ -61,7 +61,60 @@ def test_results_are_not_overwritten_unasked(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="exists already"):
         files.new_folder(folder)
     assert (folder / "kept.txt").exists()
-    assert not list(files.new_folder(folder, force=True).iterdir())
+    assert [path.name for path in files.new_folder(folder, force=True).iterdir()] == [files.MARKER]
+
+
+def test_new_folder_that_got_nothing_is_still_new(tmp_path: Path) -> None:
+    assert files.new_folder(files.new_folder(tmp_path / "out")) == tmp_path / "out"
+
+
+def test_force_never_deletes_what_tirtrack_did_not_make(tmp_path: Path) -> None:
+    recordings, link, file = tmp_path / "rec", tmp_path / "link", tmp_path / "file.mp4"
+    recordings.mkdir()
+    (recordings / "rgb.mp4").write_text("mine")
+    file.write_text("mine")
+    made = files.new_folder(tmp_path / "made")
+    (made / "a.txt").write_text("x")
+    link.symlink_to(made)
+    for path, message in (
+        (recordings, r"rec: was not made by tirtrack \(no \.tirtrack in it\), so --force does not"),
+        (link, "link: is no folder, so --force does not replace it; choose another --out, or"),
+        (file, "is no folder"),
+    ):
+        with pytest.raises(RequestError, match=message) as caught:
+            files.new_folder(path, force=True)
+        assert "\n" not in str(caught.value)
+    assert (recordings / "rgb.mp4").read_text() == file.read_text() == "mine"
+    assert (made / "a.txt").exists()
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("below", [".", "deep/er"])
+@pytest.mark.parametrize("name", ["working", "home"])
+def test_force_never_deletes_where_the_user_stands_or_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, below: str
+) -> None:
+    made = files.new_folder(tmp_path / "made")
+    kept = made / below / "kept.txt"
+    files.write_text(kept, "x")
+    if name == "home":
+        monkeypatch.setenv("HOME", str(kept.parent))
+    else:
+        monkeypatch.chdir(kept.parent)
+    with pytest.raises(RequestError, match=f"is or holds the {name} folder"):
+        files.new_folder(made, force=True)
+    assert kept.exists()
+
+
+def test_a_numbered_folder_may_be_replaced(tmp_path: Path) -> None:
+    folder = files.numbered_folder(tmp_path, "demo")
+    (folder / "a.txt").write_text("x")
+    assert not (files.new_folder(folder, force=True) / "a.txt").exists()
+
+
+def test_a_name_that_is_too_long_is_a_wrong_request(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="could not be made"):
+        files.new_folder(tmp_path / ("x" * 300))
 
 
 def test_numbered_folders_count_up(tmp_path: Path) -> None:
@@ -81,3 +134,27 @@ def test_cache_shows_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert cache.cache_entries() == [cache.CacheEntry("graphs", 1, 5)]
     assert cache.clear_cache() == 5
     assert cache.cache_entries() == []
+
+
+def test_clearing_the_cache_spares_all_that_is_not_a_known_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, beside = tmp_path / "cache", tmp_path / "beside"
+    monkeypatch.setenv("TIRTRACK_CACHE", str(root))
+    mine = [root / "photos" / "a.jpg", root / "note.txt", beside / "b.bin", beside / "in" / "c.bin"]
+    for path in mine:
+        files.write_bytes(path, b"mine")
+    for kind in cache.KINDS[1:]:
+        files.write_bytes(cache.cache_folder(kind) / "x.bin", b"123")
+    (root / "graphs").symlink_to(beside)
+    (root / "worlds" / "linked").symlink_to(beside)
+    (root / "worlds" / "file").symlink_to(beside / "b.bin")
+    assert [entry.kind for entry in cache.cache_entries()] == list(cache.KINDS[1:])
+    assert cache.clear_cache() == 3 * len(cache.KINDS[1:])
+    assert all(path.read_bytes() == b"mine" for path in mine)
+    assert not any((root / kind).exists() for kind in cache.KINDS[1:])
+
+
+def test_the_cache_has_no_kind_that_clearing_would_forget() -> None:
+    with pytest.raises(ValueError, match='holds no "features"; known are graphs, pools, '):
+        cache.cache_folder("features")

@@ -10,9 +10,17 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+KINDS = ("graphs", "pools", "proposals", "worlds")
+
 
 def cache_folder(kind: str | None = None) -> Path:
-    """The cache, or its part for one kind of thing (``worlds``, ``graphs``); not made yet."""
+    """The cache, or its part for one of :data:`KINDS`; not made yet.
+
+    Raises:
+        ValueError: the cache holds no such kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f'the cache holds no "{kind}"; known are {", ".join(KINDS)}')
     root = os.environ.get("TIRTRACK_CACHE")
     base = (
         Path(root)
@@ -32,22 +40,27 @@ class CacheEntry:
 
 
 def cache_entries() -> list[CacheEntry]:
-    """What the cache holds, by kind, in the order of names."""
-    root = cache_folder()
-    if not root.is_dir():
-        return []
+    """What the cache holds, by kind, in the order of names; links are not followed."""
     entries = []
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    for folder in _folders():
+        files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        sizes = [path.stat().st_size for path in files]
         entries.append(CacheEntry(folder.name, len(sizes), sum(sizes)))
     return entries
 
 
 def clear_cache() -> int:
-    """Delete everything in the cache; the bytes that were freed."""
+    """Delete every kind of thing in the cache; the bytes that were freed.
+
+    What else lies in the folder stays: ``TIRTRACK_CACHE`` may name one that holds other things.
+    """
     freed = sum(entry.size_bytes for entry in cache_entries())
-    root = cache_folder()
-    if root.is_dir():
-        for folder in [path for path in root.iterdir() if path.is_dir()]:
-            shutil.rmtree(folder)
+    for folder in _folders():
+        shutil.rmtree(folder)  # removes links, never what they lead to
     return freed
+
+
+def _folders() -> list[Path]:
+    """The folders of all kinds that are there; a link in place of one is not ours."""
+    folders = [cache_folder(kind) for kind in KINDS]
+    return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]

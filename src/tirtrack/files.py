@@ -18,6 +18,9 @@ from typing import Any
 
 from tirtrack.errors import RequestError, StorageError
 
+MARKER = ".tirtrack"  # lies in every folder that was made here, and only such are ever replaced
+_MARK = "Made by tirtrack; --force may replace this folder with all that is in it.\n"
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -65,25 +68,64 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def new_folder(path: Path, *, force: bool = False) -> Path:
-    """An empty folder at ``path``.
+    """A folder at ``path`` that holds nothing but :data:`MARKER`.
+
+    With ``force`` a folder is replaced only if tirtrack made it: everything in it is deleted.
 
     Raises:
-        RequestError: it exists and holds something, and ``force`` was not given.
+        RequestError: something is there and ``force`` was not given; or it was, and what is there
+            is no folder of tirtrack, or the working or home folder or one above them.
+        StorageError: the marker could not be written.
     """
     path = Path(path)
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        if not force:
-            raise RequestError(
-                "exists already", path, "choose another --out, or give --force to replace it"
-            )
-        path.unlink() if path.is_file() else shutil.rmtree(path)
     try:
+        if _is_taken(path):
+            if not force:
+                raise RequestError(
+                    "exists already", path, "choose another --out, or give --force to replace it"
+                )
+            _check_replaceable(path)
+            shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
+        _mark(path)
     except OSError as error:
         raise RequestError(
             f"could not be made ({error.strerror})", path, "choose another --out"
         ) from error
     return path
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether something lies there: a folder with the marker alone is still a new one."""
+    if path.is_dir() and not path.is_symlink():
+        return any(entry.name != MARKER for entry in path.iterdir())
+    return path.is_symlink() or path.exists()
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to delete what tirtrack did not make, or where the user stands or lives."""
+    other = "choose another --out, or delete it yourself"
+    if path.is_symlink() or not path.is_dir():
+        raise RequestError("is no folder, so --force does not replace it", path, other)
+    place = path.resolve()
+    for name, kept in (("working", Path.cwd), ("home", Path.home)):
+        with suppress(RuntimeError):  # a user without a home folder
+            if kept().resolve().is_relative_to(place):
+                raise RequestError(
+                    f"is or holds the {name} folder, so --force does not replace it",
+                    path,
+                    "choose another --out",
+                )
+    if not (path / MARKER).is_file():
+        raise RequestError(
+            f"was not made by tirtrack (no {MARKER} in it), so --force does not replace it",
+            path,
+            other,
+        )
+
+
+def _mark(folder: Path) -> None:
+    write_text(folder / MARKER, _MARK)
 
 
 def new_file(path: Path, *, force: bool = False) -> Path:
@@ -113,6 +155,7 @@ def numbered_folder(parent: Path, name: str) -> Path:
         path = Path(parent) / f"{name}-{number:03d}"
         try:
             path.mkdir(parents=True)
+            _mark(path)
         except FileExistsError:
             number += 1
         except OSError as error:

@@ -12,7 +12,18 @@ def noise(seed=0, shape=(48, 64), dtype=np.uint8, low=0, high=256):
     return np.random.default_rng(seed).integers(low, high, shape).astype(dtype)
 
 
+def coloured(red, green, blue, dtype=np.uint8, levels_noise=1):
+    """One colour all over, with less noise than a living sensor has."""
+    return np.array([red, green, blue], dtype) + noise(5, (48, 64, 3), dtype, high=levels_noise)
+
+
 BAD = {
+    "blue: no signal": (coloured(0, 0, 255), Reason.CONSTANT_FRAME),
+    "blue, compressed": (coloured(9, 12, 240, levels_noise=4), Reason.CONSTANT_FRAME),
+    "blue of 16 bit": (coloured(0, 0, 60000, np.uint16), Reason.CONSTANT_FRAME),
+    "blue of floats": (coloured(0, 0, 0.7, np.float32), Reason.CONSTANT_FRAME),
+    "black in colour": (coloured(0, 3, 9, levels_noise=4), Reason.BLACK_FRAME),
+    "a channel of NaN": (coloured(90, 80, np.nan, np.float32), Reason.DAMAGED_FRAME),
     "black": (np.zeros((48, 64), np.uint8), Reason.BLACK_FRAME),
     "black with noise": (noise(low=0, high=4), Reason.BLACK_FRAME),
     "saturated": (np.full((48, 64), 255, np.uint8), Reason.CONSTANT_FRAME),
@@ -37,6 +48,14 @@ def test_living_frames_pass(dtype):
     gate = FrameGate()
     for seed in range(3):
         assert gate.check(noise(seed, dtype=dtype)) is Reason.NONE
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_one_living_channel_is_enough(dtype, channel):
+    frame = coloured(0, 60, 255, dtype)
+    frame[..., channel] = noise(dtype=dtype)
+    assert FrameGate().check(frame) is Reason.NONE
 
 
 def test_a_few_dead_pixels_are_no_damage_and_do_not_hide_a_repeated_frame():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tirtrack.boxes import Box
     from tirtrack.tracking import FirstFrame, TrackRun
 
+_WEIGHTS = "nano-tir"
 _TABLE = "{:>3}  {:>7}  {:>7}  {:>7}  {:>7}  {:>6}"
 
 
@@ -37,7 +38,7 @@ def command(
         int | None,
         typer.Option(metavar="N", help="Begin with proposal N, as numbered in the picture."),
     ] = None,
-    weights: Annotated[str, typer.Option(help="A shipped name, or a file.")] = "nano-tir",
+    weights: Annotated[str, typer.Option(help="A shipped name, or a file.")] = _WEIGHTS,
     out: Annotated[
         Path | None, typer.Option(help="New folder; runs/track-NAME by default.")
     ] = None,
@@ -71,11 +72,11 @@ def command(
 
         seen = first_frame(source, start=start)
         if pick is None:
-            again = ["tirtrack", "track", source]
-            again += [] if start == 0 else ["--start", str(start)]
-            again += [] if weights == "nano-tir" else ["--weights", weights]
-            again += [] if out is None else ["--out", str(out)]
-            _show_first(seen, folder, shlex.join(again), as_json=as_json)
+            again = _same_again(
+                source, start=start or None, end=end, weights=weights, preset=preset, out=out,
+                no_video=no_video, force=force, json=as_json,
+            )  # fmt: skip
+            _show_first(seen, folder, again, force=force, as_json=as_json)
             return
         given = seen.pick(pick)
     run = _track(
@@ -83,6 +84,18 @@ def command(
         video=not no_video, force=force,
     )  # fmt: skip
     _show_run(run, as_json=as_json)
+
+
+def _same_again(source: str, **options: Any) -> str:
+    """The command line with every option that was given; ``None`` and ``False`` were not."""
+    words = ["tirtrack", "track", source]
+    for name, value in options.items():
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False and (name, value) != ("weights", _WEIGHTS):
+            words += [option, str(value)]
+    return shlex.join(words)
 
 
 def _parse_box(text: str) -> Box:
@@ -127,13 +140,13 @@ def _first_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _show_first(seen: FirstFrame, folder: Path, again: str, *, as_json: bool) -> None:
+def _show_first(seen: FirstFrame, folder: Path, again: str, *, force: bool, as_json: bool) -> None:
     """Write the picture beside the folder that results would go to, and say how to go on."""
     from PIL import Image
 
-    from tirtrack.files import atomic_path
+    from tirtrack.files import atomic_path, new_file
 
-    picture = folder.parent / f"{folder.name}-first-frame.png"
+    picture = new_file(folder.parent / f"{folder.name}-first-frame.png", force=force)
     with atomic_path(picture) as partial:
         Image.fromarray(seen.picture).save(partial)
     rows = [(box.x, box.y, box.w, box.h) for box in seen.boxes]

@@ -127,16 +127,25 @@ class FrameGate:
 
 def _content_fault(picture: np.ndarray) -> Reason:
     whole_numbers = picture.dtype.kind == "u"
-    if whole_numbers and int(np.ptp(picture[::_SAMPLE_STEP])) >= CONSTANT_RANGE:
+    channels = _channels(picture)
+    if whole_numbers and any(np.ptp(one[::_SAMPLE_STEP]) >= CONSTANT_RANGE for one in channels):
         return Reason.NONE
-    low, high = float(picture.min()), float(picture.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
-        finite = picture[np.isfinite(picture)]
-        if finite.size < (1 - DAMAGED_SHARE) * picture.size:
+    ends = [(float(one.min()), float(one.max())) for one in channels]
+    if not np.isfinite(ends).all():
+        finite = [one[np.isfinite(one)] for one in channels]
+        if sum(one.size for one in finite) < (1 - DAMAGED_SHARE) * picture.size:
             return Reason.DAMAGED_FRAME
-        low, high = float(finite.min()), float(finite.max())
-    # Float frames have no known unit: only truly constant ones count.
-    span, black = (CONSTANT_RANGE, BLACK_BELOW) if whole_numbers else (abs(high) * 1e-6, 0.0)
-    if high - low >= span and high > low:
-        return Reason.NONE
-    return Reason.BLACK_FRAME if high <= black else Reason.CONSTANT_FRAME
+        ends = [(float(one.min()), float(one.max())) for one in finite]
+    # The range is that of a channel: a blue "no signal" picture is constant too.
+    for low, high in ends:
+        # Float frames have no known unit: only truly constant ones count.
+        span = CONSTANT_RANGE if whole_numbers else abs(high) * 1e-6
+        if high - low >= span and high > low:
+            return Reason.NONE
+    black = BLACK_BELOW if whole_numbers else 0.0
+    return Reason.BLACK_FRAME if max(high for _, high in ends) <= black else Reason.CONSTANT_FRAME
+
+
+def _channels(picture: np.ndarray) -> list[np.ndarray]:
+    """The channels as views ``[H,W]``."""
+    return [picture] if picture.ndim == 2 else [picture[..., k] for k in range(picture.shape[2])]

@@ -1,0 +1,100 @@
+"""The check of a demo run sees what is missing, and passes what the report really writes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tirtrack.report.build import build_report
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _module(file: Path) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(file.stem, file)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+made = _module(REPOSITORY / "tests" / "report" / "made_results.py")
+checker = _module(REPOSITORY / ".ci" / "check_demo.py")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
+    """Page and numbers, as the report writes them."""
+    folder = tmp_path_factory.mktemp("built")
+    page = build_report([made.write(folder / "evaluation", made.result())], folder / "report.html")
+    return page.read_text(encoding="utf-8"), json.loads((folder / "result.json").read_text())
+
+
+def left(folder: Path, page: str, result: dict[str, Any], name: str = "report.html") -> Path:
+    (folder / name).write_text(page, encoding="utf-8")
+    (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    return folder / name
+
+
+def test_what_the_report_writes_passes(built, tmp_path: Path) -> None:
+    line = checker.check(left(tmp_path, *built))
+    assert line.startswith("demo: nano-rgb and distilled, 4 sequences, report ")
+
+
+def _first(result: dict[str, Any]) -> dict[str, Any]:
+    return result["evaluations"][0]["trackers"][0]
+
+
+BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "no evaluation": (lambda r: r["evaluations"].clear(), "0 evaluations, one was expected"),
+    "one tracker": (lambda r: r["evaluations"][0]["trackers"].pop(), "two trackers were expected"),
+    "score of 0": (lambda r: _first(r)["values"].update(precision=0.0), "a precision of 0.0"),
+    "score of 1": (lambda r: _first(r)["values"].update(success=1.0), "a success of 1.0"),
+    "another score": (
+        lambda r: _first(r)["values"].update(success=0.98765),
+        "success 0.988 of nano-rgb is in result.json but not on the page",
+    ),
+    "no difference": (lambda r: r["evaluations"][0]["differences"].clear(), "no difference"),
+    "another pair": (
+        lambda r: r["evaluations"][0]["differences"][0].update(a="third"),
+        "not that of",
+    ),
+    "interval beside its mean": (
+        lambda r: r["evaluations"][0]["differences"][0].update(low=0.9),
+        "does not hold its mean",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_numbers_are_named(built, tmp_path: Path, name: str) -> None:
+    page, result = built
+    spoil, message = BROKEN[name]
+    result = json.loads(json.dumps(result))
+    spoil(result)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checker.check(left(tmp_path, page, result))
+
+
+def test_page_that_loads_from_outside_is_named(built, tmp_path: Path) -> None:
+    page, result = built
+    spoilt = page.replace("</body>", '<script src="https://example.org/x.js"></script></body>')
+    with pytest.raises(ValueError, match=r"loads src=.* from outside"):
+        checker.check(left(tmp_path, spoilt, result))
+
+
+def test_another_last_line_or_a_missing_file_is_named(built, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not the path of a report"):
+        checker.check(left(tmp_path, *built, name="result.html"))
+    page = left(tmp_path, *built)
+    (tmp_path / "result.json").unlink()
+    with pytest.raises(ValueError, match=r"left no .*result\.json"):
+        checker.check(page)
