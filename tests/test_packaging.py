@@ -58,12 +58,17 @@ def test_fitting_torch_is_kept(wheel: Path) -> None:
     )
     assert "Would install tirtrack" in planned.stdout
     resolved = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "torch" not in resolved.stdout.partition("Would install")[2], resolved.stdout
+    assert resolved.returncode == 0, resolved.stderr
+    _, would_install, planned_names = resolved.stdout.partition("Would install tirtrack")
+    assert would_install, resolved.stdout
+    assert "torch" not in planned_names, resolved.stdout
 
 
 def test_clean_environment_lists_weights_recipes_and_tracks(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q"]
+    subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True)
     site = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
         capture_output=True,
@@ -73,7 +78,6 @@ def test_clean_environment_lists_weights_recipes_and_tracks(wheel: Path, tmp_pat
     # The heavy dependencies of this environment, but not this checkout: a .pth line adds the
     # folder without reading the .pth files in it, and those alone know the checkout.
     Path(site, "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    zipfile.ZipFile(wheel).extractall(site)
     script = (
         "import tirtrack, pathlib, numpy as np\n"
         "from importlib.resources import files\n"
@@ -89,7 +93,12 @@ def test_clean_environment_lists_weights_recipes_and_tracks(wheel: Path, tmp_pat
     )
     environment = {**os.environ, "PATH": "", "TIRTRACK_CACHE": str(tmp_path / "cache")}
     environment.pop("PYTHONPATH", None)
-    ended = subprocess.run(
-        [python, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
+    command = tmp_path / "env" / "bin" / "tirtrack"
+    for words in ([command, "weights", "list"], [python, "-c", script]):
+        ended = subprocess.run(
+            words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        if words[0] == command:
+            assert "nano-rgb " in ended.stdout
+            assert "nano-tir " in ended.stdout

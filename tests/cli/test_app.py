@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
+import shlex
 import subprocess
 import sys
 import types
 import warnings
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from tirtrack.cli import app as application
 from tirtrack.cli import main
@@ -72,6 +76,25 @@ def run_with(monkeypatch, failure, *words, capsys):
             "tirtrack: /root/x: permission denied; check who may read and write it\n",
             id="permission",
         ),
+        pytest.param(
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "a.mp4/b"),
+            2,
+            "tirtrack: a.mp4/b: a part of the path is a file, not a folder; check the path\n",
+            id="path-through-a-file",
+        ),
+        pytest.param(
+            IsADirectoryError(errno.EISDIR, "Is a directory", "night"),
+            2,
+            "tirtrack: night: a folder, where a file is needed; check the path\n",
+            id="folder-for-a-file",
+        ),
+        pytest.param(
+            OSError(errno.ENAMETOOLONG, "File name too long", "xx"),
+            2,
+            "tirtrack: xx: the name is too long; check the path\n",
+            id="long-name",
+        ),
+        pytest.param(BrokenPipeError(errno.EPIPE, "Broken pipe"), 1, "", id="reader-gone"),
         pytest.param(
             MemoryError(),
             1,
@@ -200,6 +223,67 @@ def test_main_leaves_with_the_code(capsys):
         main(["distil"])
     assert left.value.code == 2
     capsys.readouterr()
+
+
+LARGE_OUTPUT = """
+import sys, types, typer
+stand_in = typer.Typer()
+@stand_in.command()
+def show(lines: int) -> None:
+    for k in range(lines): print("line", k)
+@stand_in.command()
+def clear() -> None: ...
+sys.modules["tirtrack.cli.cache"] = types.SimpleNamespace(app=stand_in)
+from tirtrack.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("unbuffered", [False, True], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(("lines", "code"), [(3, 0), (100_000, 1)], ids=["done", "in the middle"])
+def test_a_reader_that_leaves_early_ends_it_quietly(lines, code, unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1" if unbuffered else ""}
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", LARGE_OUTPUT, "cache", "show", str(lines)],
+            stdout=write, stderr=subprocess.PIPE, text=True, check=False, env=environment,
+        )  # fmt: skip
+    finally:
+        os.close(write)
+    assert ended.stderr == ""
+    assert ended.returncode == (1 if unbuffered else code)
+
+
+def test_looking_for_a_first_box_keeps_every_option_and_an_earlier_picture(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    levels = np.random.default_rng(1).integers(60, 90, (64, 80), dtype=np.uint8)
+    levels[20:30, 30:42] = 200
+    for k in range(3):
+        file = tmp_path / "my night" / f"{k}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.roll(levels, k, axis=1)).save(file)
+    words = ["track", "my night", "--start", "1", "--end", "3", "--weights", "nano-rgb", "--preset"]
+    words += ["published", "--out", "here", "--no-video"]
+    picture = tmp_path / "here-first-frame.png"
+    picture.write_text("mine", encoding="utf-8")
+    assert application.run(words) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == (
+        "",
+        "tirtrack: here-first-frame.png: exists already; "
+        "choose another --out, or give --force to replace it\n",
+    )
+    assert picture.read_text(encoding="utf-8") == "mine"
+    assert application.run([*words, "--force", "--json"]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    hints = [line for line in capsys.readouterr().err.splitlines() if line.startswith("  ")]
+    for hint, added in zip(hints, ("--pick", "--box"), strict=True):
+        again = shlex.split(hint)
+        assert again[: again.index(added)] == ["tirtrack", *words, "--force", "--json"]
 
 
 def loaded_after(*words: str) -> set[str]:

@@ -1,8 +1,8 @@
 """The commands by name, and how their errors become one sentence and an exit code.
 
 A command is imported when it is called, and only it: ``tirtrack --help`` imports none of them.
-Exit codes: 0 done; 1 the run failed; 2 the request was wrong and nothing was started; 130
-interrupted. Data goes to stdout, everything else to stderr.
+Exit codes: 0 done; 1 the run failed, or the reader of its output left before the end; 2 the request
+was wrong and nothing was started; 130 interrupted. Data goes to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -82,6 +82,10 @@ class StoppedError(Exception):
     """Ctrl-C, carried past typer, which would end without a word."""
 
 
+class ReaderGoneError(Exception):
+    """Whoever read the output has left (``| head``); carried past typer, which changes streams."""
+
+
 class Commands(TyperGroup):
     """The commands of :data:`COMMANDS`, each imported when it is called."""
 
@@ -109,6 +113,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             raise StoppedError(str(interrupt)) from interrupt
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
 
 
 def _show_version(value: bool) -> None:
@@ -147,8 +153,33 @@ def run(arguments: Sequence[str]) -> int:
                 args=rest or ["--help"], prog_name="tirtrack", standalone_mode=False
             )
         except Exception as error:  # noqa: BLE001 - the last border: every error becomes a sentence
-            return _report_error(_sentence(error, rest), error, debug=debug, as_json=as_json)
+            code = _ended_by(error, rest, debug=debug, as_json=as_json)
+    _let_go(sys.stdout)
+    _let_go(sys.stderr)
     return code if isinstance(code, int) else 0
+
+
+def _ended_by(error: Exception, words: Sequence[str], *, debug: bool, as_json: bool) -> int:
+    """Say what went wrong; not to a reader that has gone (``| head``): it has all it wanted."""
+    if isinstance(error, ReaderGoneError):
+        return RunError.exit_code
+    try:
+        return _report_error(_sentence(error, words), error, debug=debug, as_json=as_json)
+    except BrokenPipeError:
+        return _sentence(error, words).exit_code
+
+
+def _let_go(stream: TextIO | None) -> None:
+    """Flush a stream; if its reader has gone, what is left goes nowhere instead of a traceback."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except BrokenPipeError:
+        with suppress(OSError):  # a stream without a file
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def _report_error(sentence: TirtrackError, error: Exception, *, debug: bool, as_json: bool) -> int:
@@ -184,6 +215,8 @@ def _sentence(error: Exception, words: Sequence[str]) -> TirtrackError:
         return RunError("memory ran out", fix="give smaller input, or close other programs")
     if isinstance(error, OSError) and error.errno in _PLAIN_OS_ERRORS:
         return RunError(*_PLAIN_OS_ERRORS[error.errno](error))
+    if isinstance(error, OSError) and error.errno in _WRONG_PATHS:
+        return RequestError(_WRONG_PATHS[error.errno], _place(error), "check the path")
     line = " ".join(str(error).split()) or "no message"
     return RunError(
         f"{type(error).__name__}: {line}", fix="this is a fault of tirtrack: run again with --debug"
@@ -208,6 +241,12 @@ _PLAIN_OS_ERRORS: dict[int, Callable[[OSError], tuple[str, str | None, str]]] = 
     errno.EACCES: lambda e: ("permission denied", _place(e), "check who may read and write it"),
     errno.EROFS: lambda e: ("the disk is read-only", _place(e), "choose another --out"),
     errno.ENOENT: lambda e: ("no such file or folder", _place(e), "check the path"),
+}
+# What is met while a path is opened, before anything is done with it.
+_WRONG_PATHS = {
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EISDIR: "a folder, where a file is needed",
+    errno.ENAMETOOLONG: "the name is too long",
 }
 
 
