@@ -73,6 +73,8 @@ def test_json_is_the_summary(world, tmp_path, capsys):
         (["--set", "pol=3"], 'unknown key "pol"; did you mean "pool"?'),
         (["--set", "pool=[3"], "is not plain YAML"),
         (["--baseline", "nano-nothing"], "nano-nothing"),
+        (["--device", "gpu"], 'there is no device "gpu"; choose cpu or cuda'),
+        (["--seed=-1"], "--seed"),
     ],
 )
 def test_a_wrong_request_is_one_sentence_and_two(world, tmp_path, capsys, more, says):

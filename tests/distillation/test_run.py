@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -10,13 +11,20 @@ from PIL import Image
 
 from tirtrack.distillation import stages
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
+from tirtrack.distillation.folder import MANIFEST, inherited_calibration, run_folder
 from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.folder import run_folder
 from tirtrack.distillation.run import distill
-from tirtrack.errors import PairsError, RecipeError, RequestError, StorageError, WeightsError
+from tirtrack.errors import (
+    PairsError,
+    RecipeError,
+    RequestError,
+    RunError,
+    StorageError,
+    WeightsError,
+)
 from tirtrack.networks import registry
 from tirtrack.weights import store
-from tirtrack.weights.card import Card, TrainingSource
+from tirtrack.weights.card import Calibration, Card, TrainingSource
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +98,76 @@ def test_a_finished_run_is_not_done_again_and_not_overwritten(tiny, pairs, basel
         run(tiny, pairs, baseline, out)
     assert run(tiny, pairs, baseline, out, resume=True).summary is None
     assert out.read_bytes() == before
+    folder = {path.name: path.read_bytes() for path in run_folder(out).iterdir()}
+    other = baseline.with_name("other.safetensors")
+    store.write(other, registry.build("nanotrack-v3", seed=2).eval(), store.read(baseline).card)
+    for wrong, says in (
+        (dict(changes={"pool": 11}), r"another recipe \(pool was 12, now 11\)"),
+        (dict(seed=4), r"another seed \(0, now 4\)"),
+        (dict(pairs=pairs / "take0"), "another pairs"),
+        (dict(held_back=pairs / "take2"), r"another held-back pairs \(of the pairs, now "),
+        (dict(baseline=other), "another baseline"),
+    ):
+        given = {"pairs": pairs, "baseline": baseline, **wrong}
+        with pytest.raises(RequestError, match=says):
+            run(tiny, given.pop("pairs"), given.pop("baseline"), out, resume=True, **given)
+    assert {path.name: path.read_bytes() for path in run_folder(out).iterdir()} == folder
+    assert out.read_bytes() == before
     again = run(tiny, pairs, baseline, out, force=True)
     assert again.summary is not None
     state, first = store.read(out).state, store.read(out).state
     assert all(torch.equal(value, first[key]) for key, value in state.items())
+
+
+def test_force_that_is_interrupted_leaves_no_old_weights(
+    tiny, pairs, baseline, tmp_path, monkeypatch
+):
+    out = tmp_path / "a.safetensors"
+    out.write_bytes(b"old")
+    with pytest.raises(RequestError, match=r"identity\.json: is missing"):
+        run(tiny, pairs, baseline, out, resume=True)
+    with pytest.raises(PairsError):
+        run(tiny, tmp_path / "nowhere", baseline, out, force=True)
+    assert out.read_bytes() == b"old"  # refused: nothing was begun
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stages, "train_steps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, pairs, baseline, out, force=True)
+    assert not out.exists()
+    manifest = (run_folder(out) / MANIFEST).read_bytes()
+    with pytest.raises(RequestError, match="another pairs"):
+        run(tiny, pairs / "take0", baseline, out, resume=True)
+    assert (run_folder(out) / MANIFEST).read_bytes() == manifest
+    assert run(tiny, pairs, baseline, out, resume=True).summary is not None
+
+
+def test_pairs_that_turn_out_to_be_damaged_are_a_failed_run(tiny, pairs, baseline, tmp_path):
+    damaged = tmp_path / "pairs"
+    shutil.copytree(pairs, damaged)
+    for path in damaged.rglob("tir/000001.png"):
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(
+        RunError, match=r"\d of 6 pairs cannot be used .* repair or remove"
+    ) as found:
+        run(tiny, damaged, baseline, tmp_path / "a.safetensors")
+    assert found.value.exit_code == 1
+    assert isinstance(found.value.__cause__, PairsError)
+    assert str(found.value) == str(found.value.__cause__)
+
+
+def test_the_calibration_is_said_to_be_of_the_baseline():
+    numbers = dict(centre=1.0, scale=2.0, margin_centre=3.0, margin_scale=4.0, uncertain_below=0.5,
+                   lost_below=0.2, lost_after_frames=5)  # fmt: skip
+    card = Card(name="start", architecture="nanotrack-v3", modality="rgb", licence="x",
+                calibration=Calibration(**numbers, fitted_on="some films"))  # fmt: skip
+    given = inherited_calibration(card)
+    assert given.fitted_on == "of the baseline start, not refitted: some films"
+    assert given.model_dump(exclude={"fitted_on"}) == numbers
+    assert inherited_calibration(card.model_copy(update={"calibration": None})) is None
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(
@@ -146,6 +220,10 @@ REFUSED = {
     "component": (
         dict(changes={"training.components": {"neck": 1.0}}), RecipeError, 'component "neck"',
     ),
+    "device": (dict(device="gpu"), RequestError, 'no device "gpu"; choose cpu or cuda'),
+    "device kind": (dict(device="meta"), RequestError, 'device "meta" is not supported'),
+    "device number": (dict(device="cuda:99"), RequestError, "cuda:99"),
+    "seed": (dict(seed=-1), RequestError, "the seed is -1; give 0 or more"),
     "suffix": (dict(out="student.pth"), RequestError, "end --out with .safetensors"),
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tirtrack.boxes import Box
 from tirtrack.distillation import stages
 from tirtrack.distillation.diagnostics import (
     Agreement,
@@ -23,7 +24,7 @@ from tirtrack.distillation.settings import Modality
 from tirtrack.distillation.stages import OneEyed
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs.proposals import registry as ways
-from tirtrack.pairs.proposals.base import FoundIn
+from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 
 CROSS_MODAL = [n for n in recipe_names() if isinstance(load_recipe(n), CrossModalRecipe)]
 
@@ -141,6 +142,21 @@ def test_a_low_pass_rate_is_a_warning(tiny, tmp_path):
     _, summary = tiny.run_tiny(recipe, tmp_path)
     assert "the teacher finds only 0 of 12 boxes again" in summary.warnings[0]
     assert sum(rate.samples for rate in summary.pass_rates) == 12
+
+
+def test_unreadable_pairs_and_pairs_without_a_proposal_are_warnings(tiny):
+    job = tiny.job_of(tiny.recipe_of("mixed"))
+    box = Box(4.0, 4.0, 20.0, 20.0)
+    sets = [
+        ProposalSet((Proposal(box, FoundIn.BOTH, 1.0, 1.0, way),), ())
+        for way in ("saliency", "random", "random")
+    ]
+    stages._warn_of_harvest([*sets, ProposalSet((), (), fault="torn")], sets[:1], job)
+    assert [text.split(";")[0] for text in job.warnings] == [
+        "1 of 4 pairs could not be read and were left out",
+        "in 2 of 4 pairs saliency found nothing",
+    ]
+    assert "stand in are not used" in job.warnings[1]
 
 
 def test_terms_are_checked_before_any_work(tiny):

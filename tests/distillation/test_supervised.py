@@ -25,7 +25,7 @@ from tirtrack.distillation.labelled import (
 )
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.supervised import one_step_iou, open_labelled, train
-from tirtrack.errors import DatasetError, RecipeError, RequestError
+from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError
 from tirtrack.weights import store
 
 SMALL = {
@@ -257,7 +257,51 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(folder, tmp_path, m
     assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
+def test_a_finished_training_is_returned_for_the_same_request_alone(folder, tmp_path, monkeypatch):
+    out = tmp_path / "a.safetensors"
+    first = train(folder, out, changes=SMALL)
+    before = out.read_bytes()
+    assert train(folder, out, changes=SMALL, resume=True).summary is None
+    for wrong, says in (
+        (dict(seed=4), r"another seed \(0, now 4\)"),
+        (dict(changes={**SMALL, "pool": 4}), r"another recipe \(pool was 8, now 4\)"),
+        (dict(still_sources=["coco"]), "another data"),
+        (dict(network="nanotrack-v2"), "another network"),
+    ):
+        with pytest.raises(RequestError, match=says):
+            train(folder, out, **{"changes": SMALL, **wrong}, resume=True)
+    assert out.read_bytes() == before
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(supervised, "_labelled_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, out, changes=SMALL, force=True)
+    assert not out.exists()
+    again = train(folder, out, changes=SMALL, resume=True)
+    assert again.summary.fingerprint == first.summary.fingerprint
+
+
+def test_a_picture_that_turns_out_to_be_damaged_is_a_failed_run(folder, tmp_path):
+    for path in (folder / "images").iterdir():
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(RunError) as found:
+        train(folder, tmp_path / "a.safetensors", changes=SMALL)
+    assert found.value.exit_code == 1
+    assert isinstance(found.value.__cause__, RequestError)
+
+
 def test_wrong_requests_are_refused(folder, tmp_path):
+    with pytest.raises(RecipeError, match="or choose baseline, f or f_grey"):
+        train(folder, tmp_path / "a.safetensors", recipe="mixed")
+    with pytest.raises(RecipeError, match="nothing is trained: `python -m benchmarks"):
+        train(folder, tmp_path / "a.safetensors", recipe="k_floor")
+    with pytest.raises(RequestError, match='no device "gpu"'):
+        train(folder, tmp_path / "a.safetensors", device="gpu")
+    with pytest.raises(RequestError, match="the seed is -2"):
+        train(folder, tmp_path / "a.safetensors", seed=-2)
     with pytest.raises(RecipeError, match="nothing is trained on labels by it"):
         train(folder, tmp_path / "a.safetensors", recipe="mixed")
     with pytest.raises(RequestError, match="no labelled data was given"):

@@ -1,4 +1,4 @@
-"""Changes of grey levels, for robustness and for fake TIR made of RGB (feasibility.md 2).
+"""Changes of grey levels, for robustness and for fake TIR made of RGB.
 
 A :class:`Look` is drawn once a sample and applied to all of its patches, so that reference and test
 patch seem to come from one camera; only noise differs from pixel to pixel.

@@ -94,7 +94,7 @@ class Sample:
 
 def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> bool:
     """Whether a box may be used in a direction: one of a single modality only where that modality
-    is seen (siamese.md 5.9).
+    is seen.
     """
     if not boxes.only_where_found or found_in is FoundIn.BOTH:
         return True
@@ -207,7 +207,7 @@ def _sample(
 def jittered_crops(
     box: Box, jitter: Jitter, *, number: int, seed: int, test_box: Box | None = None
 ) -> tuple[Crop, Crop]:
-    """Reference and test crop of a sample (siamese.md 5.8); the test crop is of ``test_box`` where
+    """Reference and test crop of a sample; the test crop is of ``test_box`` where
     the two patches come from different frames.
     """
     streams = [

@@ -8,7 +8,7 @@ branches. What the student answers is compared with a pseudo-box (:func:`cross_s
 what the teacher answers (:func:`score`, :func:`boxes`, :func:`filter_`, :func:`filter_search`); the
 sum of these terms, weighted, is the loss of a step (:func:`step_loss`).
 
-Formulas and their numbers: siamese.md 5.1 to 5.6. Terms look at the *kind* of a response (margins
+Formulas and their numbers: docs/method.md. Terms look at the *kind* of a response (margins
 and dense boxes here) and never at the family of the network; a kind that a term has no formula for
 is a :class:`~tirtrack.errors.RecipeError`. Read from top to bottom; nothing here knows of files,
 optimisers or recipes.
@@ -96,12 +96,12 @@ def teacher_answer(
 # --- 2. Labels from a pseudo-box -----------------------------------------------------------------
 
 POSITIVE, IGNORED, NEGATIVE = 1, -1, 0
-INNER, OUTER = 0.25, 0.5  # semi-axes of the two ellipses, parts of the box's sides (siamese.md 5.1)
+INNER, OUTER = 0.25, 0.5  # semi-axes of the two ellipses, parts of the box's sides
 MIN_SEMI_AXIS = 8.0  # patch pixels: half a cell, so that small targets keep a positive
 
 
 def cell_labels(boxes_patch: Tensor, present: Tensor, centres: Tensor) -> Tensor:
-    """Which cells shall say target, which background (siamese.md 5.1).
+    """Which cells shall say target, which background.
 
     With E(q) = ((gx-tx)/max(q tw, 8))^2 + ((gy-ty)/max(q th, 8))^2 a cell is positive where
     E(1/4) <= 1 and always where it is the nearest one, negative where E(1/2) > 1, else ignored.
@@ -134,7 +134,7 @@ def cell_labels(boxes_patch: Tensor, present: Tensor, centres: Tensor) -> Tensor
 
 
 def cross_supervision(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:
-    """The student must find the pseudo-box (siamese.md 5.2); the published loss when crossed.
+    """The student must find the pseudo-box; the published loss when crossed.
 
     Half the mean of -log p over positive cells, half the mean of -log(1 - p) over negative ones,
     plus the mean of 1 - IoU over positive cells. The teacher is not looked at.
@@ -160,7 +160,7 @@ def label_loss(student: Answer, boxes_patch: Tensor, present: Tensor) -> tuple[T
 
 
 def score(student: Answer, teacher: Answer | None, batch: PairBatch, settings: Term) -> Tensor:
-    """The student's score map must be the teacher's: KL divergence in every cell (siamese.md 5.3).
+    """The student's score map must be the teacher's: KL divergence in every cell.
 
     Half the mean over the cells that the teacher takes for target, half the mean over all others,
     both over trusted samples alone, times temperature squared.
@@ -179,7 +179,7 @@ def score(student: Answer, teacher: Answer | None, batch: PairBatch, settings: T
 
 
 def boxes(student: Answer, teacher: Answer | None, batch: PairBatch, settings: Term) -> Tensor:
-    """The student's boxes must be the teacher's where the teacher is confident (siamese.md 5.4)."""
+    """The student's boxes must be the teacher's where the teacher is confident."""
     teacher = _needed(teacher, "boxes")
     own, wanted = _dense(student, "boxes"), _dense(teacher, "boxes")
     margins = _margins(teacher, "boxes")
@@ -192,7 +192,7 @@ def boxes(student: Answer, teacher: Answer | None, batch: PairBatch, settings: T
 
 def filter_(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:
     """The student's target model must be the teacher's: relative squared distance of the filters,
-    mean over samples and iterates (siamese.md 5.5). No gradient while the backbone is frozen.
+    mean over samples and iterates. No gradient while the backbone is frozen.
     """
     filters = _needed(teacher, "filter").target.filters
     return _relative_distance(student.target.filters, filters, "filter")
@@ -226,7 +226,7 @@ def serves(term: Term, direction: Direction) -> bool:
     """Whether a term counts in a direction.
 
     In crossed directions a term that matches the teacher counts only where the branch that it
-    looks at sees TIR: on RGB there is nothing to learn from an RGB teacher (cmd.md 6.6).
+    looks at sees TIR: on RGB there is nothing to learn from an RGB teacher.
     """
     if term.directions is not None and direction not in term.directions:
         return False
@@ -264,7 +264,7 @@ class SelfCheck:
 
 
 def self_check(teacher: Answer, batch: PairBatch) -> SelfCheck:
-    """Does the teacher itself find the pseudo-box (siamese.md 5.6)? Of M test images the first."""
+    """Does the teacher itself find the pseudo-box? Of M test images the first."""
     return check_against(teacher, batch.for_teacher.test.boxes_patch[0])
 
 
@@ -416,8 +416,8 @@ def _distances(dense: Tensor, centres: Tensor) -> Tensor:
 
 
 def _relative_distance(own: list[Tensor], wanted: list[Tensor], term: str) -> Tensor:
-    """Mean over list and samples of ||own - wanted||^2 / ||wanted||^2; zero targets are left out
-    (cmd.md 6.6).
+    """Mean over list and samples of ||own - wanted||^2 / ||wanted||^2; zero targets are left
+    out.
     """
     if not wanted:
         raise RecipeError(f'term "{term}" needs a filter, and this network has none', "terms")

@@ -65,7 +65,7 @@ class Outcome:
 
 
 def rate_at(step: int, settings: Training) -> float:
-    """Learning rate of a step (0-based): linear warm-up, then cosine to 0 (siamese.md 5.7)."""
+    """Learning rate of a step (0-based): linear warm-up, then cosine to 0."""
     if step < settings.warm_up:
         return settings.rate * (step + 1) / settings.warm_up
     rest = max(settings.steps - settings.warm_up, 1)

@@ -73,7 +73,7 @@ class PairBatch:
         test: where the target is sought.
         quality: ``[S]`` of the pseudo-boxes.
         present: ``[S]`` bool; false where the test patch does not show the target (negative pair).
-        accepted: ``[S]`` bool; whether the teacher found the target (siamese.md 5.6).
+        accepted: ``[S]`` bool; whether the teacher found the target.
         keys: one a sample, for messages.
         plain: the same crops without augmentation, for the teacher; ``None`` when there was none.
     """

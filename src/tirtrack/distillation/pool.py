@@ -209,7 +209,7 @@ class Pool:
     def check(
         self, teacher: TwoBranchNetwork, recipe: CrossModalRecipe, *, device: torch.device | None
     ) -> Checks:
-        """The teacher's self-check of every sample, kept in :attr:`checks` (siamese.md 5.6).
+        """The teacher's self-check of every sample, kept in :attr:`checks`.
 
         A box found in TIR alone is checked on TIR where the recipe says so.
         """

@@ -1,8 +1,7 @@
 """What a recipe may say: every number of an experiment, typed, closed and complete.
 
 Models only; :mod:`tirtrack.distillation.recipe` reads files. The defaults written here are those of
-the recipe ``mixed`` (siamese.md 5.7 to 5.9) and stand nowhere else: a recipe file says only its
-difference.
+the recipe ``mixed`` and stand nowhere else: a recipe file says only its difference.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class Proposals(Settings):
 
 
 class Boxes(Settings):
-    """Which pseudo-boxes are used, and how often each kind is drawn (siamese.md 5.9)."""
+    """Which pseudo-boxes are used, and how often each kind is drawn."""
 
     found_in: Annotated[list[FoundIn], Field(min_length=1)] = list(FoundIn)
     quality: dict[FoundIn, NotNegative] = {FoundIn.BOTH: 1.0, FoundIn.TIR: 0.5, FoundIn.RGB: 0.5}
@@ -99,7 +98,7 @@ class Term(Settings):
 
 
 class Teacher(Settings):
-    """The frozen teacher: what it sees, and when it is trusted (siamese.md 5.6)."""
+    """The frozen teacher: what it sees, and when it is trusted."""
 
     modality: Modality = Modality.RGB
     require: bool = Field(default=True, description="samples that the teacher fails are not used")
@@ -121,7 +120,7 @@ class BranchJitter(Settings):
 
 
 class Jitter(Settings):
-    """Of both branches (siamese.md 5.8)."""
+    """Of both branches."""
 
     reference: BranchJitter = BranchJitter(shift=4.0, scale=0.05)
     test: BranchJitter = BranchJitter(shift=64.0, scale=0.18)
@@ -159,7 +158,7 @@ class Augmentation(Settings):
 
 
 class Training(Settings):
-    """What is trained, and how (siamese.md 5.7)."""
+    """What is trained, and how."""
 
     components: dict[str, Positive] = Field(
         default={"target_filter": 1.0, "box_estimator": 1.0},
