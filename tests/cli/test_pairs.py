@@ -38,6 +38,7 @@ def test_inspect_writes_sheet_findings_and_manifest(tmp_path, recording, capsys)
     assert "boxes by saliency in 4 pairs" in printed.out
     assert str(out / "contact_sheet.png") in printed.err
     assert sorted(path.name for path in out.iterdir()) == [
+        ".tirtrack",
         "contact_sheet.png",
         "inspection.json",
         "manifest.json",
@@ -92,5 +93,6 @@ def test_an_existing_folder_is_kept_without_force(tmp_path, recording, capsys):
     assert run(["pairs", "inspect", str(recording), "--out", str(out)]) == 2
     assert "give --force" in capsys.readouterr().err
     assert (out / "mine.txt").read_text() == "keep"
-    assert run(["pairs", "inspect", str(recording), "--out", str(out), "--force"]) == 0
-    assert not (out / "mine.txt").exists()
+    assert run(["pairs", "inspect", str(recording), "--out", str(out), "--force"]) == 2
+    assert "was not made by tirtrack" in capsys.readouterr().err
+    assert (out / "mine.txt").read_text() == "keep"

@@ -219,7 +219,7 @@ def test_full_disk_stops_at_once_and_leaves_no_half_file(
     refused = []
 
     def full(path: Path, content: bytes) -> None:
-        if len(written) == 4:
+        if len(written) == 5:  # the mark of the folder, and the files of two sequences
             refused.append(path)
             raise StorageError("could not be written (No space left on device)", path)
         written.append(path)
@@ -365,3 +365,17 @@ def test_tracker_text_names_weights_and_preset(text, name, weights, preset) -> N
     spec = TrackerSpec.of(text)
     assert (spec.name, spec.weights, spec.preset) == (name, weights, preset)
     assert TrackerSpec.of("nano-tir", preset="published").preset == "published"
+
+
+def test_lost_tracker_is_scored_where_it_measured() -> None:
+    class Elsewhere(FirstBoxKeeper):
+        """Says lost and repeats its first box, but measured five pixels to the right."""
+
+        def update(self, frame):
+            state = super().update(frame)
+            measured = replace(state.box, x=state.box.x + 5)
+            return replace(state, diagnostics={"measured_box": measured})
+
+    track = run(Elsewhere(), blank(walk(4, 0)))
+    assert track.statuses[1] == "lost"
+    np.testing.assert_array_equal(track.boxes[1:, 0], [walk(4, 0)[0, 0] + 5] * 3)

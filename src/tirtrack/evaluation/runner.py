@@ -3,7 +3,7 @@
 A tracker is used through its two methods alone. Here, and nowhere else, boxes cross the border
 between a data set's base and :class:`tirtrack.boxes.Box` (metrics.md 1): the first annotated box
 goes to the tracker less the base, its boxes come back plus the base, and the first row of a result
-is the first annotated row itself. Where a tracker says ``lost``, the box that it gave is written.
+is the first annotated row itself. Where a tracker says ``lost``, the box that it measured counts.
 
 A sequence that fails does not stop the others. Runs are independent of each other, so one worker
 and eight write the same boxes and scores, byte for byte; only times differ.
@@ -180,11 +180,22 @@ def run(
             continue
         state = loaded.update(frame)
         track.seconds[row] = time.perf_counter() - began
-        track.boxes[row] = state.box.array() + base
+        track.boxes[row] = _measured(state).array() + base
         track.scores[row], track.statuses[row] = state.score, state.status
         if advance is not None and row % _TELL_EVERY == 0:
             advance(row)
     return track
+
+
+def _measured(state: TrackState) -> Box:
+    """The box as this frame gave it, also while the tracker says lost.
+
+    A benchmark asks where the tracker looked. The last trusted box, which a lost tracker reports to
+    its user, would score the threshold of its score instead, and weights whose score is fitted
+    differently could not be compared.
+    """
+    box = state.diagnostics.get("measured_box", state.box)
+    return box if isinstance(box, Box) else state.box
 
 
 def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int, np.ndarray]]:

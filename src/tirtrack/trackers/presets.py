@@ -76,7 +76,6 @@ _CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
             "min_side": 2.0,
             "score": "calibrated",
             "frame_gate": True,
-            "when_lost": "stay",
         },
     ),
     "floor10": ("default", {"min_side": 10.0}),

@@ -12,11 +12,10 @@ that it moves while the background stays. The steps, for each modality by itself
 4. measures of every candidate, from what its box holds against a ring around it; a weighted sum of
    them ranks, overlaps are suppressed, the best ten stay.
 
-The weights of step 4 are the only fitted numbers here: a logistic regression on data that may be
-tuned on, ``rgb/video_train`` and the validation split of the synthetic world
-(``benchmarks/proposal_recall.py --fit``, which also measures recall). What this way
-cannot find: an object of several parts with nothing in common before a busy background, or one that
-fills half of the frame.
+The weights of step 4 are the only fitted numbers here: a logistic regression on sequences that may
+be tuned on (12 RGB videos and 60 synthetic sequences), rounded and set by hand where that did not
+cost recall; ``benchmarks/proposal_recall.py`` measures it. What this way cannot find: an object of
+several parts with nothing in common before a busy background, or one that fills half of the frame.
 """
 
 from __future__ import annotations
