@@ -217,7 +217,7 @@ def _calibration(curve: ScoreCurve, status: StatusFit, fitted_on: str) -> Calibr
 
 
 def _figures(tracked: list[Tracked]) -> dict[str, float | int | None]:
-    """What user_pains.md P2 asks for, and how the score parts the kinds of frames."""
+    """What the thresholds are fitted for, and how the score parts the kinds of frames."""
     score = np.concatenate([item.score for item in tracked])
     visible = np.concatenate([item.visible for item in tracked])
     overlap = np.concatenate([item.overlap for item in tracked])

@@ -44,7 +44,7 @@ def noise_frame(height, width, *, channels=None, seed=0):
 
 
 def slow_patch(frame, crop, fill):
-    """The definition of siamese.md 2.3, one patch pixel after the other, in float64."""
+    """The definition of the continuous crop, one patch pixel after the other, in float64."""
     size = crop.patch_side
     patch = np.empty((size, size))
 

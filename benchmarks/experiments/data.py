@@ -1,4 +1,4 @@
-"""Which files the experiments read, by the rules of use of the shared data (SOURCES.md 5)."""
+"""Which files the experiments read, by the rules of use of the shared data."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Box:
 
 
 def check_first_box(box: Box, width: int, height: int) -> None:
-    """Refuse a first box that no tracker can begin with (user_pains.md P7).
+    """Refuse a first box that no tracker can begin with.
 
     Raises:
         FrameError: a number is not finite, a side is under 1 px, or less than a quarter of the box

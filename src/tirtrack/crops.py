@@ -1,10 +1,10 @@
 """Patches: square cut-outs of a frame, resized to what a network sees.
 
 One patch is one affine map between frame pixels and patch pixels: a :class:`Crop` says where the
-square lies and how many patch pixels it becomes. :func:`cut_patch` samples it at continuous places
-(siamese.md 2.3), so boxes map exactly and a jitter of a tenth of a pixel is a jitter of a tenth of
-a pixel. :func:`cut_patch_published` is the integer crop of the published Siamese code (2.1, 2.2),
-byte for byte. Nothing here knows trackers, networks or files.
+square lies and how many patch pixels it becomes. :func:`cut_patch` samples it at continuous places,
+so boxes map exactly and a jitter of a tenth of a pixel is a jitter of a tenth of a pixel.
+:func:`cut_patch_published` is the integer crop of the published Siamese code, byte for byte.
+Nothing here knows trackers, networks or files.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def siamese_crop(
         box: the target, frame pixels.
         patch_side: side of the patch.
         shift_patch_xy: where the target's centre stands from the patch centre, patch pixels of
-            the scaled crop (siamese.md 5.8).
+            the scaled crop.
         scale: factor on the side of the crop; 2 shows the target at half its size.
     """
     side = float(context_side(np.array([box.w, box.h]))) * patch_side / TEMPLATE_SIDE * scale
@@ -200,7 +200,7 @@ def cut_patch_published(
 
 
 def published_origin(center_xy_index: tuple[float, float], side: int) -> tuple[int, int]:
-    """First column and row of the published integer crop (siamese.md 2.1, step 3)."""
+    """First column and row of the published integer crop."""
     left, top = (int(np.floor(centre - (side + 1) / 2 + 0.5)) for centre in center_xy_index)
     return left, top
 
@@ -349,7 +349,7 @@ def _weighted_rows(
 
 
 def _resize_published(square: np.ndarray, patch_side: int) -> np.ndarray:
-    """The 8-bit linear resize of siamese.md 2.2: ``[m,m,3]`` to ``[D,D,3]`` uint8.
+    """The 8-bit linear resize of the published trackers: ``[m,m,3]`` to ``[D,D,3]`` uint8.
 
     Weights of 11 bits, truncated between the two passes: not the exact bilinear value.
     """

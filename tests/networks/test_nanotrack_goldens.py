@@ -14,7 +14,7 @@ from tirtrack.networks import registry
 
 VERSIONS = ("v2", "v3")
 TOLERANCE = {"features": 1e-4, "logits": 1e-4, "ltrb": 1e-3}
-SIDES = {  # siamese.md 1
+SIDES = {
     "v2": {
         "target_filter": "corr_pw_cls cls_pw_tower cls_pred",
         "box_estimator": "corr_pw_reg bbox_pw_tower bbox_pred",

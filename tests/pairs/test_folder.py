@@ -117,7 +117,7 @@ def test_the_manifest_names_every_file_with_its_hash(tmp_path, write_images):
 
 
 def test_no_label_file_is_ever_opened(tmp_path, write_images, write_videos):
-    """DESIGN.md 6, 1: traced by the interpreter, for both layouts."""
+    """Traced by the interpreter, for both layouts."""
     from tirtrack.pairs.proposals import propose_all, proposer
 
     images = write_images(tmp_path / "in" / "images", ["1", "2", "3"])

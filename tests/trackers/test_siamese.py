@@ -462,7 +462,7 @@ def test_stretch_undoes_a_loss_of_contrast(bright_tracker, bright_frame):
     assert_allclose(low[:, :4], full[:, :4], atol=0.5)
 
 
-# --- boxes at the border (user_pains.md P7) ----------------------------------------------------
+# --- boxes at the border ----------------------------------------------------
 
 W, H = 64, 48
 P7_FRAMES = [

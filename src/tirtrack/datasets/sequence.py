@@ -3,7 +3,7 @@
 A data set carries its *base*: 1 where the toolkits nominally count pixels from 1 (LSOTB-TIR,
 PTB-TIR, and by our declaration ``tir_video`` and the synthetic world), 0 elsewhere. Annotation and
 results are scored as stored; the shift to and from :class:`tirtrack.boxes.Box` happens in
-``evaluation/runner.py`` and nowhere else (metrics.md 1).
+``evaluation/runner.py`` and nowhere else.
 """
 
 from __future__ import annotations

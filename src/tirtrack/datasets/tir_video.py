@@ -4,7 +4,7 @@ A sequence is a folder with ``groundtruth.txt`` (``x,y,w,h`` a frame, 0-based), 
 or one video, and optionally ``attributes.json``. Sequences may lie directly below the root, in sets
 below it, or be the root itself. The same reader serves ``data/rgb/video_*``.
 
-On reading 1 is added to ``x`` and ``y``: the protocols take a box at 0 for invalid (metrics.md 1).
+On reading 1 is added to ``x`` and ``y``: the protocols take a box at 0 for invalid.
 """
 
 from __future__ import annotations

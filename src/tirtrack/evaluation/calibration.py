@@ -1,4 +1,4 @@
-"""Whether a tracker's ``score`` tells when its box is right (user_pains.md P2)."""
+"""Whether a tracker's ``score`` tells when its box is right."""
 
 from __future__ import annotations
 

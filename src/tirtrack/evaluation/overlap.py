@@ -1,6 +1,6 @@
 """Per-frame measures of the OTB family: overlap, centre error, and the error by the target's size.
 
-Geometry "inclusive pixels" (metrics.md 1, G1), written in the order of operations of the official
+Geometry "inclusive pixels", written in the order of operations of the official
 toolkits, so that thresholds fall on the same side to the last bit. As in MATLAB, a NaN operand of
 ``min`` and ``max`` is ignored: a row whose ``x`` alone is NaN still overlaps, while its centre
 error is NaN. The overlap of the rest of tirtrack is :func:`tirtrack.boxes.iou`.
@@ -15,13 +15,13 @@ def valid_rows(annotation: np.ndarray) -> np.ndarray:
     """``[T]`` bool: which rows ``[T,4]`` the OTB family takes for a target.
 
     All four numbers must be positive; so a box that touches ``x = 0`` or ``y = 0`` as stored is
-    not valid (metrics.md, Q1), nor is a NaN row.
+    not valid, nor is a NaN row.
     """
     return np.asarray((annotation > 0).all(axis=-1))
 
 
 def first_valid_row(annotation: np.ndarray) -> int | None:
-    """The row where a sequence starts (metrics.md, Q6); ``None`` without a valid row."""
+    """The row where a sequence starts; ``None`` without a valid row."""
     valid = valid_rows(annotation)
     return int(valid.argmax()) if valid.any() else None
 

@@ -1,7 +1,7 @@
 """Runs trackers over labelled sequences and scores what they did.
 
 A tracker is used through its two methods alone. Here, and nowhere else, boxes cross the border
-between a data set's base and :class:`tirtrack.boxes.Box` (metrics.md 1): the first annotated box
+between a data set's base and :class:`tirtrack.boxes.Box`: the first annotated box
 goes to the tracker less the base, its boxes come back plus the base, and the first row of a result
 is the first annotated row itself. Where a tracker says ``lost``, the box that it measured counts.
 

@@ -59,7 +59,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Speed:
-    """Frames per second, by three rules that differ (metrics.md 5).
+    """Frames per second, by three rules that differ.
 
     Attributes:
         total: all frames over all seconds.

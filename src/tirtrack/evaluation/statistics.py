@@ -1,6 +1,6 @@
 """How sure a score or a difference is: resampling over sequences, and tests on pairs.
 
-The unit of analysis is the sequence (metrics.md 5). ``values`` are per-sequence scores ``[n]``;
+The unit of analysis is the sequence. ``values`` are per-sequence scores ``[n]``;
 ``differences`` are ``a - b`` for the same sequences. Resamples are index matrices ``[B,n]`` made
 once and used for every tracker and score, so intervals of one report belong together. Where sets
 are drawn apart (:func:`stratified_indices`, :class:`Sets`), a sequence only ever replaces one of

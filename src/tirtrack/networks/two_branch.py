@@ -137,7 +137,7 @@ def cell_centres(
 ) -> Tensor:
     """Centres of the cells of a square score map: ``[2,cells,cells]``, (x, y), patch pixels.
 
-    Cell (i, j) stands at ``patch_side / 2 + stride * (j - cells // 2)`` in x (siamese.md 1).
+    Cell (i, j) stands at ``patch_side / 2 + stride * (j - cells // 2)`` in x.
     """
     steps = (
         torch.arange(cells, dtype=torch.float32, device=device) - cells // 2

@@ -59,7 +59,7 @@ class TrackerResult(_Part):
 
 
 class Difference(_Part):
-    """A paired bootstrap over sequences of ``a - b`` in one score (metrics.md 5)."""
+    """A paired bootstrap over sequences of ``a - b`` in one score."""
 
     a: str
     b: str

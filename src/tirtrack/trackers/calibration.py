@@ -1,8 +1,8 @@
 """A score in [0, 1] that says whether the target is there, and the status that follows from it.
 
 The published score of the Siamese family stays above 0.9 after the target has gone. What does
-change is the shape of the map: its entropy rises, and the logit margin at the best cell falls
-(siamese.md 6). The score is the product of two logistic curves of these two; their numbers are
+change is the shape of the map: its entropy rises, and the logit margin at the best cell falls.
+The score is the product of two logistic curves of these two; their numbers are
 fitted here and kept in the card of the weights.
 
 How they are fitted: :func:`fit_score` on (entropy, margin) of frames where the box is good and of
@@ -24,8 +24,8 @@ from tirtrack.weights.card import Calibration
 
 MIN_ENTROPY_SCALE = 0.15  # nats; classes that part cleanly would else be fitted by a step
 MIN_MARGIN_SCALE = 0.5  # logits
-MAX_FALSE_LOST = 0.02  # user_pains.md P2: share of visible frames
-LOST_WITHIN_FRAMES = 10  # user_pains.md P2: after the target has gone
+MAX_FALSE_LOST = 0.02  # share of visible frames
+LOST_WITHIN_FRAMES = 10  # after the target has gone
 
 
 _FITTED_ON = "synthetic world (seed 77, validation), rgb/video_train"
@@ -218,7 +218,7 @@ def disappearances(visible: np.ndarray) -> list[int]:
 
 @dataclass(frozen=True)
 class LostShares:
-    """The two figures of user_pains.md P2.
+    """The two figures that the thresholds are fitted for.
 
     Attributes:
         detected: share of disappearances called lost within ten frames; NaN if there is none.

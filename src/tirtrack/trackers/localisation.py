@@ -1,4 +1,4 @@
-"""From the two maps of a Siamese network to one place and size: siamese.md 3, steps 2 to 6.
+"""From the two maps of a Siamese network to one place and size.
 
 Pure functions of arrays; the tracker orders them and keeps what comes out. Places on the map are
 counted from the patch centre, in patch pixels. ``n`` is the number of cells a side.

@@ -48,7 +48,7 @@ class SiameseSettings(BaseModel):
     colour_order: Literal["rgb", "bgr"] = Field(description="channels of colour frames")
 
 
-# siamese.md 3: the shipped configurations of the published code, by version.
+# The shipped configurations of the published code (HonglinChu/SiamTrackers 248663f), by version.
 _PUBLISHED_CONSTANTS: dict[str, dict[str, float]] = {
     "nanotrack-v1": {"penalty_k": 0.148, "window_influence": 0.462, "size_rate": 0.390},
     "nanotrack-v2": {"penalty_k": 0.150, "window_influence": 0.490, "size_rate": 0.385},

@@ -1,7 +1,7 @@
 """The online loop of the Siamese family: a fixed template, sought around the last place.
 
 One class, two ways to run it: preset ``published`` is the published loop to the last rounding
-(siamese.md 3); preset ``default`` cuts continuous patches, keeps small targets small, says how sure
+(bit for bit); preset ``default`` cuts continuous patches, keeps small targets small, says how sure
 it is, and survives bad frames. The tracker keeps state and orders the steps; what the steps do
 stands in ``crops``, ``localisation``, ``calibration`` and ``frame_gate``.
 """
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SMALL_SIDE = 4.0  # user_pains.md P7: below it a first box is worth a warning
+SMALL_SIDE = 4.0  # below it a first box is worth a warning
 _STATE_FORMAT = 1
 
 

@@ -39,7 +39,7 @@ class Calibration(_Part):
     """Numbers of the score: ``sigmoid((centre - entropy) / scale) * sigmoid((margin -
     margin_centre) / margin_scale)``.
 
-    Fitted on data that may be tuned on (siamese.md 6); ``fitted_on`` says which.
+    Fitted on data that may be tuned on; ``fitted_on`` says which.
     """
 
     centre: float

@@ -1,4 +1,4 @@
-"""LSOTB-TIR, toolkit of 2020: 120 sequences, one pass (metrics.md 2.2)."""
+"""LSOTB-TIR, toolkit of 2020: 120 sequences, one pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LSOTB-TIR without ``cat_D_001``, which the first public release lacked (metrics.md 2.2).
+"""LSOTB-TIR without ``cat_D_001``, which the first public release lacked.
 
 The published figures of CMD and of its baselines are averages over these 119 sequences.
 """

@@ -1,6 +1,6 @@
 """The core that LSOTB-TIR, PTB-TIR and OTB share: one pass, success and precision plots.
 
-Reproduces the official toolkits with their quirks (metrics.md 2.1, Q1 to Q6) to the last bit. The
+Reproduces the official toolkits with their quirks to the last bit. The
 quirk that hurts most is Q1: a frame whose annotation is not valid (absent, or touching 0) is always
 a miss of the success plot and always a hit of the precision plots, whatever the tracker says.
 Beside the official numbers stand ``visible_values``, the same scores counted over valid frames
@@ -103,7 +103,7 @@ def precision_counts(errors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 def with_length(
     boxes: np.ndarray, rows: int, *, length: LengthMode = "strict", where: str = ""
 ) -> np.ndarray:
-    """A result with as many rows as the annotation (metrics.md, Q5).
+    """A result with as many rows as the annotation.
 
     Raises:
         DatasetError: another number of rows, and ``length`` does not say how to mend that; or no

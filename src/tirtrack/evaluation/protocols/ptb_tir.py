@@ -1,4 +1,4 @@
-"""PTB-TIR: 60 sequences, one pass, without normalised precision (metrics.md 2.3)."""
+"""PTB-TIR: 60 sequences, one pass, without normalised precision."""
 
 from __future__ import annotations
 

@@ -26,10 +26,10 @@ class Proposal:
     """A pseudo-box, in pixels of the common frame of the pair.
 
     Attributes:
-        box: where; for a box found in both modalities, the TIR box (siamese.md 5.9).
+        box: where; for a box found in both modalities, the TIR box.
         found_in: by which modality.
         quality: 0 to 1; how likely a draw takes it. 1 agreed by both, 0.5 one modality alone
-            (siamese.md 5.9).
+           .
         score: what the proposer thought, for ranking inside a pair; not comparable between
             proposers.
         way: name of the proposer: centre, random, saliency, detector.

@@ -1,4 +1,4 @@
-"""Boxes that some detector wrote down, read back (formats: cmd.md 2).
+"""Boxes that some detector wrote down, read back.
 
 ========  =====================================  ==============================================
 format    files                                  a line

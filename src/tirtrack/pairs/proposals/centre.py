@@ -1,4 +1,4 @@
-"""One box in the middle of the frame: the simplest way of the paper (cmd.md 6.5)."""
+"""One box in the middle of the frame: the simplest way of the paper."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.proposals.rules import Limits, Screen
 from tirtrack.pairs.source import Pair
 
-# The frame on which the paper's code states its sizes (cmd.md 2).
+# The frame on which the paper's code states its sizes.
 NOMINAL_WIDTH, NOMINAL_HEIGHT = 640, 512
 # Nothing was found: both modalities see the same place, and neither vouches for it.
 UNSEEN_QUALITY = 0.5

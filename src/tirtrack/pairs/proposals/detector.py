@@ -1,4 +1,4 @@
-"""Boxes of a detector: from files that one wrote, or from a YOLOX-type network (cmd.md 6.5)."""
+"""Boxes of a detector: from files that one wrote, or from a YOLOX-type network."""
 
 from __future__ import annotations
 

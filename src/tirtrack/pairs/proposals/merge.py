@@ -1,4 +1,4 @@
-"""One list of boxes out of those of two modalities (siamese.md 5.9, cmd.md 6.5).
+"""One list of boxes out of those of two modalities.
 
 Boxes are found in each modality by itself. An RGB and a TIR box that overlap by half are *agreed*:
 they become one proposal with the TIR box. What only one modality saw stays with half the quality.

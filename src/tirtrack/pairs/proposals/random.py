@@ -13,7 +13,7 @@ from tirtrack.pairs.proposals.centre import NOMINAL_HEIGHT, NOMINAL_WIDTH, UNSEE
 from tirtrack.pairs.proposals.rules import Limits, Screen
 from tirtrack.pairs.source import Pair
 
-# A frame on which this many draws a box fail shows nothing anywhere (cmd.md 6.3).
+# A frame on which this many draws a box fail shows nothing anywhere.
 MAX_DRAWS = 20
 
 

@@ -1,4 +1,4 @@
-"""Which boxes cannot be used, whoever proposed them, and why (cmd.md 6.3).
+"""Which boxes cannot be used, whoever proposed them, and why.
 
 The rules look at the box and at the pixels of both modalities. They reject when the list is made,
 never during training, and every rejection has one of the reasons below, so that rates can be
