@@ -16,8 +16,7 @@ from PIL import Image
 
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.synthetic import cached_world, world_size
-from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.run import distill
+from tirtrack.distillation.run import cross_modal_recipe, distill
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.runner import TrackerSpec, evaluate
 from tirtrack.files import atomic_path, write_json
@@ -70,14 +69,14 @@ class DemoSettings:
 
         Raises:
             WeightsError: the baseline is unknown or damaged.
-            RecipeError: the recipe is unknown or damaged.
+            RecipeError: the recipe is unknown or damaged, or no distillation.
             RequestError: there is no such world, or no worker.
         """
         world_size(self.world)
         if self.workers < 1:
             raise RequestError(f"{self.workers} workers cannot work", fix="give 1 or more")
         store.read(store.find(self.baseline))
-        load_recipe(self.recipe)
+        cross_modal_recipe(self.recipe)
 
 
 class StageTimes:

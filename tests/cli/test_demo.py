@@ -11,6 +11,7 @@ import torch
 
 from tirtrack import demo
 from tirtrack.cli.app import run
+from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
@@ -185,3 +186,10 @@ def demo_run(inputs):
     from tirtrack.distillation.run import DistillationRun
 
     return DistillationRun(inputs / "start.safetensors", inputs, None)
+
+
+@pytest.mark.parametrize("recipe", ["f", "k_floor"])
+def test_recipe_that_distils_nothing_is_refused_before_anything_is_written(tmp_path, recipe):
+    settings = demo.DemoSettings(baseline="nano-rgb", recipe=recipe, world="small")
+    with pytest.raises(RecipeError, match="nothing is distilled by it"):
+        settings.check()

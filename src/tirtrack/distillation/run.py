@@ -90,7 +90,7 @@ def distill(
     """
     from tirtrack.weights import store
 
-    settings = _cross_modal(recipe, changes)
+    settings = cross_modal_recipe(recipe, changes)
     check_seed(seed)
     file, trained_on = Path(out), checked_device(device)
     found = store.find(baseline)
@@ -123,9 +123,14 @@ def distill(
     return DistillationRun(file, folder, summary)
 
 
-def _cross_modal(
-    recipe: str | Path | CrossModalRecipe, changes: Mapping[str, Any] | None
+def cross_modal_recipe(
+    recipe: str | Path | CrossModalRecipe, changes: Mapping[str, Any] | None = None
 ) -> CrossModalRecipe:
+    """A recipe of a distillation, loaded and complete.
+
+    Raises:
+        RecipeError: it is unknown or damaged, or nothing is distilled by its kind.
+    """
     if isinstance(recipe, CrossModalRecipe):
         return recipe
     loaded: Recipe = load_recipe(recipe)
