@@ -84,7 +84,7 @@ def main() -> None:
 
     colour = _frames()
     grey = [np.ascontiguousarray(frame[..., 1]) for frame in colour]
-    weights = arguments.weights or _default_weights()
+    weights = arguments.weights or DEFAULT_WEIGHTS
     rows = [
         _ours(f"tirtrack {Path(weights).stem}, colour", weights, colour),
         _ours(f"tirtrack {Path(weights).stem}, grey", weights, grey),
@@ -161,11 +161,6 @@ def _place(t: int) -> tuple[float, float]:
 def _first_box() -> tuple[int, int, int, int]:
     x, y = (round(value) for value in _place(0))
     return x, y, TARGET, TARGET
-
-
-def _default_weights() -> str:
-    published = SHARED / "nanotrack_v3.safetensors"
-    return str(published) if published.is_file() else DEFAULT_WEIGHTS
 
 
 def _ours(name: str, weights: str, frames: list[np.ndarray]) -> Row:
