@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +44,12 @@ def world(tmp_path: Path) -> Path:
     return tmp_path / "world"
 
 
-def test_command_writes_results_and_prints_a_table(world: Path, tmp_path: Path, capsys) -> None:
+def test_command_writes_results_and_prints_a_table(
+    world: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
     line = ["evaluate", "one", "one@published", "--dataset", str(world), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["tirtrack", *line])
     assert run(line) == 0
     printed = capsys.readouterr()
     assert "0.952" in printed.out
@@ -53,7 +57,7 @@ def test_command_writes_results_and_prints_a_table(world: Path, tmp_path: Path, 
     assert (out / "results" / "one" / "a.txt").read_text() == "6,6,10,10\n" * 4
     stored = json.loads((out / "result.json").read_text())
     assert [one["preset"] for one in stored["trackers"]] == [None, "published"]
-    assert stored["command"].startswith("tirtrack ")
+    assert stored["command"].startswith("tirtrack evaluate one one@published ")
 
 
 def test_json_is_the_result_file(world: Path, tmp_path: Path, capsys) -> None:
