@@ -30,6 +30,7 @@ from tirtrack.distillation import settings
 from tirtrack.distillation.recipe import load_recipe, recipe_names
 from tirtrack.media import VideoWriter, read_image
 from tirtrack.thermal import ThermalNormaliser, normaliser
+from tirtrack.trackers.presets import preset, preset_names, with_overrides
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -270,7 +271,6 @@ def leaves(values: BaseModel, prefix: str) -> Iterator[tuple[str, str]]:
         pytest.param("## Settings of `cross_modal`", settings.CrossModalRecipe, id="cross-modal"),
         pytest.param("Each of the `terms`:", settings.Term, id="term"),
         pytest.param("## Settings of `supervised`", settings.SupervisedRecipe, id="supervised"),
-        pytest.param("## Settings of `tracker`", settings.TrackerRecipe, id="tracker"),
     ],
 )
 def test_the_page_lists_every_setting_with_its_default(heading, model):
@@ -288,6 +288,15 @@ def test_the_page_lists_every_recipe_with_its_summary():
         summary = re.sub(r"\s*\([^()]*(\.md|feasibility)[^()]*\)", "", recipe.summary)
         assert row[:2] == [recipe.kind, summary], name
         assert all(row)
+
+
+def test_the_page_lists_the_presets_that_are_controls_and_what_they_set():
+    default = preset("default", "nanotrack-v3")
+    rows = table("the start weights without any distillation.")
+    assert [*rows] == [name for name in preset_names() if name not in ("published", "default")]
+    for name, (key, value, _) in rows.items():
+        change = {key.strip("`"): yaml.safe_load(value)}
+        assert preset(name, "nanotrack-v3") == with_overrides(default, change)
 
 
 def test_the_defaults_of_settings_are_those_of_mixed():

@@ -32,7 +32,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def spec_of(row: Row, model: str, options: argparse.Namespace) -> TrackerSpec:
-    """How a model is tracked: preset ``default`` for every row."""
+    """How a model is tracked: by preset ``default`` where the row is not a control of it."""
     if row.recipe is not None:
         weights = str(options.out / "models" / f"{model}.safetensors")
     elif row.weights == "v3":
@@ -41,7 +41,7 @@ def spec_of(row: Row, model: str, options: argparse.Namespace) -> TrackerSpec:
         )
     else:
         weights = options.baseline
-    return TrackerSpec(model, weights, "default", row.overrides)
+    return TrackerSpec(model, weights, row.preset)
 
 
 def in_parallel(jobs: Iterable[Callable[[], str]], workers: int, stage: str) -> None:

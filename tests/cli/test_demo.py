@@ -188,8 +188,7 @@ def demo_run(inputs):
     return DistillationRun(inputs / "start.safetensors", inputs, None)
 
 
-@pytest.mark.parametrize("recipe", ["f", "k_floor"])
-def test_recipe_that_distils_nothing_is_refused_before_anything_is_written(tmp_path, recipe):
-    settings = demo.DemoSettings(baseline="nano-rgb", recipe=recipe, world="small")
+def test_recipe_that_distils_nothing_is_refused_before_anything_is_written():
+    settings = demo.DemoSettings(baseline="nano-rgb", recipe="f", world="small")
     with pytest.raises(RecipeError, match="nothing is distilled by it"):
         settings.check()

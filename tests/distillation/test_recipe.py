@@ -7,7 +7,6 @@ import pytest
 from tirtrack.distillation.recipe import (
     CrossModalRecipe,
     SupervisedRecipe,
-    TrackerRecipe,
     dump_recipe,
     load_recipe,
     parse_value,
@@ -15,15 +14,16 @@ from tirtrack.distillation.recipe import (
 )
 from tirtrack.distillation.settings import Direction, Modality
 from tirtrack.errors import RecipeError
-from tirtrack.trackers.presets import preset
+from tirtrack.trackers.presets import preset_names
 
 
-def test_every_control_of_the_feasibility_study_is_a_recipe():
+def test_every_control_of_the_feasibility_study_is_a_recipe_or_a_preset():
     wanted = {
         *("mixed", "published", "distill", "e_RR", "g_bn", "h1", "h2", "h2_rgbbox", "i_fake"),
-        *("f", "f_grey", "k_floor", "k_stretch", "k_rate_low", "k_rate_high"),
+        *("f", "f_grey"),
     }
     assert wanted <= set(recipe_names())
+    assert {"k_floor", "k_stretch", "k_rate_low", "k_rate_high"} <= set(preset_names())
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -74,14 +74,6 @@ def test_controls_say_what_they_exclude():
     assert load_recipe("f_grey").training == load_recipe("f").training
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("k_")])
-def test_tracker_controls_name_settings_that_a_tracker_has(name):
-    recipe = load_recipe(name)
-    assert isinstance(recipe, TrackerRecipe)
-    settings = preset(recipe.preset, "nanotrack-v3")
-    assert set(recipe.overrides) <= set(type(settings).model_fields)
-
-
 FAULTS = {
     "misspelt key": (
         "based_on: mixed\ntrainng: {}\n",
@@ -116,7 +108,7 @@ FAULTS = {
         'line 1: no recipe is called "mixd"; did you mean "mixed"',
     ),
     "circle": ("based_on: recipe.yaml\n", "is based on itself"),
-    "other kind": ("kind: tracker\nbased_on: mixed\n", "based on another kind"),
+    "other kind": ("kind: supervised\nbased_on: mixed\n", "based on another kind"),
     "unknown kind": ("kind: crossmodal\n", 'did you mean "cross_modal"?'),
     "twice": ("pool: 3\npool: 4\n", 'line 2: "pool" stands there twice'),
     "no terms": ("terms: []\n", "training has steps and no term"),

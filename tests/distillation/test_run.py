@@ -212,7 +212,6 @@ REFUSED = {
     "no weights": (dict(baseline="nano-none"), WeightsError, "nano-none"),
     "no recipe": (dict(recipe="mixt"), RecipeError, 'did you mean "mixed"'),
     "supervised": (dict(recipe="f"), RecipeError, "give it to `tirtrack train`"),
-    "tracker": (dict(recipe="k_floor"), RecipeError, "nothing is trained: `python -m benchmarks"),
     "way": (dict(changes={"proposals.way": "saliencey"}), RequestError, 'did you mean "saliency"'),
     "option": (dict(changes={"proposals.options": {"cout": 3}}), RequestError, "no option"),
     "normaliser": (dict(changes={"normaliser": "adaptative"}), RecipeError, "adaptive"),

@@ -25,7 +25,7 @@ def command(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Online settings of all trackers: default or published."),
+        typer.Option(help="Online settings of all trackers, such as default or published."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes, one thread each.")] = 1,
     seed: Annotated[int, typer.Option(help="Of trackers and of the bootstrap.")] = 0,
@@ -34,6 +34,7 @@ def command(
         typer.Option(help="New folder; runs/evaluate-DATASET by default."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print result.json.")] = False,
 ) -> None:
     """Run trackers over a labelled data set and score them."""
@@ -56,6 +57,7 @@ def command(
             progress=live,
             seed=seed,
             force=force,
+            resume=resume,
             command=shlex.join(["tirtrack", *sys.argv[1:]]),
         )
     if as_json:

@@ -18,20 +18,13 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tirtrack.distillation.settings import (
-    CrossModalRecipe,
-    Recipe,
-    SupervisedRecipe,
-    TrackerRecipe,
-)
+from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
 from tirtrack.errors import RecipeError, did_you_mean
 
 __all__ = [
-    "RUNS_TRACKERS",
     "CrossModalRecipe",
     "Recipe",
     "SupervisedRecipe",
-    "TrackerRecipe",
     "dump_recipe",
     "load_recipe",
     "parse_value",
@@ -41,13 +34,9 @@ __all__ = [
 MAX_BYTES = 100_000
 MAX_DEPTH = 20
 BASED_ON = "based_on"
-RUNS_TRACKERS = (
-    "it is a tracker setting, nothing is trained: `python -m benchmarks.experiments` runs it"
-)
 _KINDS: dict[str, type[BaseModel]] = {
     "cross_modal": CrossModalRecipe,
     "supervised": SupervisedRecipe,
-    "tracker": TrackerRecipe,
 }
 
 

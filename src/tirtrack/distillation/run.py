@@ -23,8 +23,8 @@ from tirtrack.distillation.folder import (
     made_with,
 )
 from tirtrack.distillation.pool import FeatureEngine
-from tirtrack.distillation.recipe import RUNS_TRACKERS, load_recipe
-from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
+from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.settings import CrossModalRecipe, Recipe
 from tirtrack.distillation.stages import Job, Sources, distil_network
 from tirtrack.distillation.summary import Summary
 from tirtrack.errors import RecipeError
@@ -138,9 +138,7 @@ def cross_modal_recipe(
         return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
     raise RecipeError(
         f'recipe "{loaded.name}" is of kind {loaded.kind}, nothing is distilled by it',
-        fix="give it to `tirtrack train`"
-        if isinstance(loaded, SupervisedRecipe)
-        else RUNS_TRACKERS,
+        fix="give it to `tirtrack train`",
     )
 
 

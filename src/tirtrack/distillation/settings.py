@@ -254,12 +254,4 @@ class SupervisedRecipe(_Recipe):
         return self
 
 
-class TrackerRecipe(_Recipe):
-    """The start weights untouched, under another tracker preset or with other options."""
-
-    kind: Literal["tracker"]
-    preset: str = "default"
-    overrides: dict[str, bool | int | float | str] = {}
-
-
-Recipe = CrossModalRecipe | SupervisedRecipe | TrackerRecipe
+Recipe = CrossModalRecipe | SupervisedRecipe

@@ -41,8 +41,8 @@ from tirtrack.distillation.labelled import (
     plan_labelled,
 )
 from tirtrack.distillation.pool import CHUNK, as_patches
-from tirtrack.distillation.recipe import RUNS_TRACKERS, load_recipe, recipe_names
-from tirtrack.distillation.settings import CrossModalRecipe, Keep, Photometric, SupervisedRecipe
+from tirtrack.distillation.recipe import load_recipe, recipe_names
+from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
 from tirtrack.errors import DatasetError, RecipeError, RequestError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.progress import Progress, silent
@@ -195,9 +195,7 @@ def _supervised(
     if not isinstance(loaded, SupervisedRecipe):
         raise RecipeError(
             f'recipe "{loaded.name}" is of kind {loaded.kind}, nothing is trained on labels by it',
-            fix=f"give it to `tirtrack distill`, or choose {_choice(recipe_names('supervised'))}"
-            if isinstance(loaded, CrossModalRecipe)
-            else RUNS_TRACKERS,
+            fix=f"give it to `tirtrack distill`, or choose {_choice(recipe_names('supervised'))}",
         )
     return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
 

@@ -31,7 +31,7 @@ def load_tracker(
 
     Args:
         name_or_path: shipped weights, or a weights file.
-        preset: ``default``, ``published`` or ``floor10``; ``None`` takes the card's.
+        preset: one of :func:`~tirtrack.trackers.presets.preset_names`; ``None`` takes the card's.
         engine: ``onnx`` (fast) or ``torch``.
         overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
             ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``).

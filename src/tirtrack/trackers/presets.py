@@ -79,13 +79,18 @@ _CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "floor10": ("default", {"min_side": 10.0}),
+    # Controls: what the start weights reach by a constant of the tracker alone.
+    "k_floor": ("default", {"min_side": 5.0}),
+    "k_rate_low": ("default", {"size_rate": 0.25}),
+    "k_rate_high": ("default", {"size_rate": 0.45}),
+    "k_stretch": ("default", {"stretch": True}),
 }
 
 
 def preset_names() -> list[str]:
     """Every preset, the published one first.
 
-    >>> preset_names()
+    >>> preset_names()[:3]
     ['published', 'default', 'floor10']
     """
     return ["published", *_CHANGES]
