@@ -1,4 +1,7 @@
-"""Whether a demo run left what it promised: a self-contained page, and the same numbers as JSON."""
+"""Whether a demo run left what it promised: a self-contained page, and the same numbers as JSON.
+
+The page is also opened in a browser, where there is one (``browser.py`` beside this file).
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,10 @@ def _check_score(name: str, score: str, value: float, page: str) -> None:
 
 
 if __name__ == "__main__":
+    import browser
+
     try:
-        sys.stdout.write(check(Path(sys.argv[1])) + "\n")
+        for look in (check, browser.check):
+            sys.stdout.write(look(Path(sys.argv[1])) + "\n")
     except ValueError as error:
         sys.exit(str(error))
