@@ -65,6 +65,46 @@ def test_damaged_pairs_are_listed_and_end_with_1(tmp_path, recording, capsys):
     assert "Traceback" not in printed.err
 
 
+@pytest.mark.parametrize("damage", [b"", b"\x89PNG\r\n\x1a\n", b"no image"])
+def test_a_damaged_first_pair_is_listed_like_any_other(tmp_path, recording, capsys, damage):
+    first = recording / "tir" / "0.png"
+    first.write_bytes(damage)
+    out = tmp_path / "out"
+    assert run(["pairs", "inspect", str(recording), "--out", str(out), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["pairs"], found["usable_pairs"]) == (4, 3)
+    assert [damage["index"] for damage in found["damaged"]] == [0]
+    assert found["damaged"][0]["message"].startswith(f"{first}: ")
+    assert found["recordings"][0]["tir_depths"] == {"uint8": 3}
+
+
+def test_distill_leaves_a_damaged_first_pair_out_and_counts_it(tmp_path, recording, capsys):
+    (recording / "tir" / "0.png").write_bytes(b"")
+    out = str(tmp_path / "student.safetensors")
+    settings = ("pool=4", "training.steps=1", "training.batch=2", "teacher.require=false",
+                "held_back.samples=0")  # fmt: skip
+    changes = [word for setting in settings for word in ("--set", setting)]
+    words = ["distill", str(recording), "--baseline", "nano-rgb", "--out", out, "--json", *changes]
+    assert run(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["harvest"]["unreadable_pairs"] == 1
+    assert said["warnings"][0].startswith("1 of 3 pairs could not be read and were left out")
+
+
+def test_a_recording_that_cannot_be_read_at_all_is_named_and_ends_with_2(
+    tmp_path, recording, capsys
+):
+    for path in (recording / "rgb").iterdir():
+        path.write_bytes(path.read_bytes()[:60])
+    out = tmp_path / "out"
+    assert run(["pairs", "inspect", str(recording), "--out", str(out)]) == 2
+    printed = capsys.readouterr().err.strip()
+    assert "rig: not one of its 4 pairs can be read" in printed
+    assert str(recording / "rgb" / "0.png") in printed
+    assert "\n" not in printed
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

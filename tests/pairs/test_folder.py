@@ -200,6 +200,16 @@ def test_the_same_stem_twice_is_refused(tmp_path, write_images):
         open_pairs(folder)
 
 
+def test_a_palette_over_a_tir_video_is_refused_at_its_first_frame(tmp_path):
+    from tirtrack.video import VideoWriter
+
+    for name in ("rgb", "tir"):
+        with VideoWriter(tmp_path / f"{name}.mp4", 25) as writer:
+            writer.write(np.full((48, 64, 3), [250, 120, 20], np.uint8))
+    with pytest.raises(PairsError, match=r"tir\.mp4, frame 0: TIR is coloured by a palette"):
+        open_pairs(tmp_path)
+
+
 def test_videos_of_different_length_are_refused(tmp_path, write_videos):
     with pytest.raises(PairsError, match=r"rgb.mp4 has 9 frames, tir.mp4 7"):
         open_pairs(write_videos(tmp_path, 9, 7))
@@ -257,6 +267,31 @@ def test_a_damaged_image_is_named_when_it_is_read(tmp_path, write_images, damage
     assert source[0].key == "a/1"
     with pytest.raises(PairsError, match=r"rgb/2\.png"):
         source[1]
+
+
+def test_a_recording_opens_by_the_first_pair_that_can_be_read(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1", "2", "3"])
+    (folder / "tir" / "1.png").write_bytes(b"")
+    Image.fromarray(np.full((96, 128), 7000, np.uint16)).save(folder / "tir" / "2.png")
+    source = open_pairs(folder)
+    with pytest.raises(PairsError, match=r"tir/1\.png: the file is empty"):
+        source[0]
+    assert source[1].tir.dtype == np.uint16
+    with pytest.raises(PairsError, match="TIR is uint8, the first of its recording uint16"):
+        source[2]
+
+
+def test_a_recording_without_a_readable_pair_is_named_with_the_first_reason(tmp_path, write_images):
+    write_images(tmp_path / "rig" / "day", ["1", "2"])
+    for path in (write_images(tmp_path / "rig" / "night", ["1", "2"]) / "rgb").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(PairsError) as caught:
+        open_pairs(tmp_path / "rig")
+    first = tmp_path / "rig" / "night" / "rgb" / "1.png"
+    assert str(caught.value) == (
+        f"rig/night: not one of its 2 pairs can be read ({first}: the file is empty (0 bytes)); "
+        "copy or export the recording again, or remove it"
+    )
 
 
 def test_a_source_survives_pickling(tmp_path, write_images, write_videos):

@@ -68,12 +68,12 @@ def test_a_file_without_video_is_refused(tmp_path):
         VideoFrames(path, grey=False)
 
 
-def test_a_palette_over_a_tir_video_is_refused(tmp_path):
+@pytest.mark.parametrize(("colour", "axes"), [([250, 120, 20], 3), ([120, 120, 120], 2)])
+def test_a_tir_video_that_carries_colour_shows_it(tmp_path, colour, axes):
     path = tmp_path / "tir.mp4"
     with VideoWriter(path, 25) as writer:
-        writer.write(np.full((48, 64, 3), [250, 120, 20], np.uint8))
-    with pytest.raises(PairsError, match="palette"):
-        VideoFrames(path, grey=True)[0]
+        writer.write(np.full((48, 64, 3), colour, np.uint8))
+    assert VideoFrames(path, grey=True)[0].ndim == axes
 
 
 def test_sixteen_bits_in_a_lossless_video_arrive_unchanged(tmp_path):

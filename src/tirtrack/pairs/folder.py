@@ -139,10 +139,16 @@ class VideoTake:
 class FolderPairs:
     """A :class:`~tirtrack.pairs.source.PairSource` over recordings in folders.
 
+    The first pair of a recording that can be read says its bit depth; it is read here.
+
     Args:
         name: of the source.
         takes: its recordings, unique names.
         licence: under which the user holds the files; goes into the manifest.
+
+    Raises:
+        PairsError: no pair of a recording can be read, or the modalities of the first that can do
+            not fit each other.
     """
 
     def __init__(self, name: str, takes: Sequence[Take], *, licence: str = "not stated") -> None:
@@ -150,7 +156,7 @@ class FolderPairs:
         self.licence = licence
         self._takes = tuple(takes)
         self._starts = np.cumsum([0, *(len(take) for take in takes)])
-        self._tir_dtypes: dict[str, np.dtype[np.generic]] = {}
+        self._tir_dtypes = {take.name: _first_readable(take).tir.dtype for take in takes}
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -167,26 +173,15 @@ class FolderPairs:
             raise IndexError(f"pair {index} of {len(self)} in {self.name}")
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         take, position = self._takes[number], index - int(self._starts[number])
-        rgb, tir = take.read(position)
-        where = take.where(position)
-        rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
-        self._check_depth(take, position, stored)
-        tir = onto_rgb_grid(rgb, stored, where)
-        stored_wh = None if tir is stored else (stored.shape[1], stored.shape[0])
-        key = f"{take.name}/{take.stem(position)}"
-        return Pair(key, take.name, position, rgb, tir, stored_wh)
-
-    def _check_depth(self, take: Take, position: int, tir: np.ndarray) -> None:
-        if take.name not in self._tir_dtypes:
-            first = tir if position == 0 else as_tir(take.read(0)[1], take.where(0))
-            self._tir_dtypes[take.name] = first.dtype
-        expected = self._tir_dtypes[take.name]
-        if tir.dtype != expected:
+        pair = _fitted(take, position, *take.read(position))
+        if pair.tir.dtype != self._tir_dtypes[take.name]:
             raise PairsError(
-                f"TIR is {tir.dtype}, the first of its recording {expected}",
+                f"TIR is {pair.tir.dtype}, the first of its recording "
+                f"{self._tir_dtypes[take.name]}",
                 take.where(position),
                 "keep one bit depth in a recording: split the folder, or convert the odd files",
             )
+        return pair
 
     def recordings(self) -> Mapping[str, Recording]:
         """The recordings by name, in the order of their paths."""
@@ -205,6 +200,33 @@ class FolderPairs:
             for path in take.files()
         ]
         return Manifest(self.name, self.licence, files)
+
+
+def _fitted(take: Take, position: int, rgb: np.ndarray, tir: np.ndarray) -> Pair:
+    """The pair of two images as stored, both on the RGB grid."""
+    where = take.where(position)
+    rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
+    tir = onto_rgb_grid(rgb, stored, where)
+    stored_wh = None if tir is stored else (stored.shape[1], stored.shape[0])
+    key = f"{take.name}/{take.stem(position)}"
+    return Pair(key, take.name, position, rgb, tir, stored_wh)
+
+
+def _first_readable(take: Take) -> Pair:
+    first: PairsError | None = None
+    for position in range(len(take)):
+        try:
+            images = take.read(position)
+        except PairsError as error:
+            first = first or error
+        else:
+            return _fitted(take, position, *images)
+    reason = "" if first is None else f" ({first.where}: {first.what})"
+    raise PairsError(
+        f"not one of its {len(take)} pairs can be read{reason}",
+        take.name,
+        "copy or export the recording again, or remove it",
+    ) from first
 
 
 class CombinedPairs:
@@ -265,8 +287,8 @@ def open_pairs(
         licence: under which the files are held; goes into the manifest.
 
     Raises:
-        PairsError: a folder is missing or holds no pairs, stems or lengths do not match, or the
-            modalities of the first pair of a recording do not fit each other.
+        PairsError: a folder is missing or holds no pairs, stems or lengths do not match, no pair of
+            a recording can be read, or the modalities of the first that can do not fit each other.
     """
     if isinstance(source, str | Path):
         return _open_folder(Path(source), licence, Path(source).resolve().name)
@@ -298,10 +320,7 @@ def _open_folder(folder: Path, licence: str, name: str) -> FolderPairs:
     takes = [_open_take(place, _name_of(place, folder, name)) for place in find_takes(folder)]
     if not takes:
         raise PairsError("no pairs found in this folder or below", folder, _LAYOUT)
-    source = FolderPairs(name, takes, licence=licence)
-    for recording in source.recordings().values():
-        source[recording.indices[0]]
-    return source
+    return FolderPairs(name, takes, licence=licence)
 
 
 def _name_of(place: Path, folder: Path, name: str) -> str:

@@ -32,7 +32,8 @@ class VideoFrames:
 
     Args:
         path: any file that the installed PyAV can decode.
-        grey: ``[H,W]`` frames (the luma alone, full range) instead of ``[H,W,3]`` RGB.
+        grey: ``[H,W]`` frames (the luma alone, full range) instead of ``[H,W,3]`` RGB; frames that
+            carry colour stay RGB.
         cache_bytes: how much of what was decoded is kept.
 
     Raises:
@@ -98,12 +99,8 @@ class VideoFrames:
     def _image(self, frame: av.VideoFrame) -> np.ndarray:
         if frame.is_corrupt:
             raise ValueError("parts of it are missing")
-        if not self._grey or frame.format.name.startswith("gray"):
+        if not self._grey or frame.format.name.startswith("gray") or _is_coloured(frame):
             return pixels_of(frame)
-        if _is_coloured(frame):
-            raise PairsError(
-                "TIR is coloured by a palette", self.path, "export it as grey, white-hot"
-            )
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="gray"), turns))
 

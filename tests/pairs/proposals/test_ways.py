@@ -239,6 +239,16 @@ def test_few_damaged_pairs_are_left_out_and_many_stop_the_work(caplog):
         propose_all(Memory(pairs, damaged=range(20)), proposer("centre"), 0)
 
 
+def test_a_single_damaged_pair_is_left_out_of_few_but_not_of_one():
+    pairs = [_textured(k) for k in range(3)]
+    found = propose_all(Memory(pairs, damaged=[0]), proposer("centre"), 0)
+    assert [bool(one.kept) for one in found] == [False, True, True]
+    with pytest.raises(PairsError, match="2 of 3 pairs cannot be used"):
+        propose_all(Memory(pairs, damaged=[0, 1]), proposer("centre"), 0)
+    with pytest.raises(PairsError, match="1 of 1 pairs cannot be used"):
+        propose_all(Memory(pairs[:1], damaged=[0]), proposer("centre"), 0)
+
+
 def test_a_damaged_neighbour_does_not_stop_its_pair():
     source = Memory([_textured(k) for k in range(3)], damaged=[0])
     near = Neighbours(source, source.recordings()["a"], 1)

@@ -96,7 +96,7 @@ def propose_all(
         way: how to propose.
         seed: each pair draws from a stream of its own, so the order of work does not matter.
         progress: told after every pair.
-        max_damaged: share of the pairs that may be unreadable.
+        max_damaged: share of the pairs that may be unreadable; a single one may be in any case.
 
     Raises:
         PairsError: too many pairs are damaged, or not one box was found in the whole source.
@@ -142,7 +142,7 @@ def is_fallback(found: ProposalSet, way: str) -> bool:
 
 def _check_harvest(source: PairSource, found: Sequence[ProposalSet], max_damaged: float) -> None:
     faults = [one.fault for one in found if one.fault is not None]
-    if len(faults) > max_damaged * len(source):
+    if len(faults) > max(max_damaged * len(found), 1) or len(faults) == len(found):
         raise PairsError(
             f"{len(faults)} of {len(source)} pairs cannot be used (first: {faults[0]})",
             source.name,
