@@ -22,7 +22,9 @@ GROUND = {
     "overlay",
     "progress",
     "thermal",
+    "versions",
     "video",
+    "workers",
 }
 """Modules that every part may use; they use only each other."""
 

@@ -53,6 +53,7 @@ def evaluate(
     workers: int = 1,
     seed: int = 0,
     force: bool = False,
+    resume: bool = False,
     progress: Progress = silent,
 ) -> Comparison:
     """Run trackers over a labelled data set, write their results and ``result.json``, compare.
@@ -66,6 +67,7 @@ def evaluate(
         workers: processes of one thread each.
         seed: of trackers and of the bootstrap.
         force: replace what is at ``out``.
+        resume: go on with a run that was stopped; finished sequences are kept.
         progress: told in frames.
 
     Raises:
@@ -84,6 +86,7 @@ def evaluate(
         workers=workers,
         seed=seed,
         force=force,
+        resume=resume,
         progress=progress,
     )
 

@@ -51,6 +51,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def remove_partials(folder: Path) -> None:
+    """Delete what a killed process was writing below a folder; nothing may write there now."""
+    for partial in Path(folder).rglob(".*.partial*"):
+        partial.unlink()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     with atomic_path(path) as partial:

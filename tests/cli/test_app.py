@@ -314,6 +314,7 @@ def test_one_command_imports_only_itself():
     assert {name for name in loaded if name.startswith("tirtrack.cli.")} == {
         "tirtrack.cli.app",
         "tirtrack.cli.cache",
+        "tirtrack.cli.options",
     }
     assert not loaded & {"torch", "scipy", "matplotlib", "onnxruntime", "av"}
 

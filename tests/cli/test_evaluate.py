@@ -79,7 +79,8 @@ def test_existing_results_are_kept_without_force(world: Path, tmp_path: Path, ca
     line = ["evaluate", "one", "--dataset", str(world), "--out", str(tmp_path / "out")]
     assert run(line) == 0
     assert run(line) == 2
-    assert "exists already; choose another --out, or give --force" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "exists already; choose another --out, go on with --resume, or give --force" in said
     assert run([*line, "--force"]) == 0
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +26,8 @@ from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.results import Track
 from tirtrack.evaluation.runner import TrackerSpec, evaluate, run
 from tirtrack.evaluation.scoring import Runs, read_runs, score_runs
+
+HERE = str(Path(__file__).parent)
 
 
 def blank(annotation: np.ndarray, frames: int | None = None, base: int = 1) -> LabelledSequence:
@@ -204,6 +210,89 @@ def test_dead_worker_ends_with_one_sentence(world: LabelledDataset, tmp_path: Pa
     assert not (tmp_path / "out" / "result.json").exists()
 
 
+STOPPED = """
+import sys
+from unittest.mock import patch
+sys.path.insert(0, sys.argv[1])
+from tracked_worlds import Waiter
+from tirtrack.cli import main
+from tirtrack.evaluation.runner import TrackerSpec
+with patch.object(TrackerSpec, "of", lambda text, preset: Waiter(text)):
+    main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stopped_evaluation_keeps_what_is_finished_and_goes_on_from_there(
+    world: LabelledDataset, tmp_path: Path, sent: signal.Signals, workers: int
+) -> None:
+    out = tmp_path / "out"
+    words = ["evaluate", "keeper", "--dataset", str(world.root), "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, HERE, *words, "--workers", str(workers)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    names = ["a_V_001", "c_D_002"][:workers]  # one worker takes them in order, and b_D_001 waits
+    finished = [out / "results" / "keeper" / f"{name}.txt" for name in names]
+    while process.poll() is None and not all(path.is_file() for path in finished):
+        time.sleep(0.02)
+    process.send_signal(sent)
+    printed, said = process.communicate(timeout=60)  # ends when the last worker has left
+    assert printed == ""
+    if sent is not signal.SIGKILL:
+        assert process.returncode == 130
+        assert [line for line in said.splitlines() if line.startswith("tirtrack: inter")] == [
+            "tirtrack: interrupted"
+        ]
+        assert "Traceback" not in said
+    assert not (out / "result.json").exists()
+    assert [path for path in finished if path.is_file()] == finished
+    kept = {path: path.stat().st_mtime_ns for path in finished}
+
+    with pytest.raises(RequestError, match=r"exists already; .* go on with --resume"):
+        evaluate([Keeper()], world, out)
+    evaluate([Keeper()], world, out, resume=True, resamples=50)
+    assert {path: path.stat().st_mtime_ns for path in finished} == kept
+    evaluate([Keeper()], world, tmp_path / "whole", resamples=50)
+    assert without_times(out / "results") == without_times(tmp_path / "whole" / "results")
+    assert timeless(out / "result.json") == timeless(tmp_path / "whole" / "result.json")
+
+
+def test_resumed_evaluation_tries_failed_sequences_again(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    bad = world.root / "b_D_001" / "img" / "0004.png"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:60])
+    evaluate([Keeper()], world, tmp_path / "out", missing="skip", resamples=20)
+    bad.write_bytes(whole)
+    told: list[str] = []
+    found = evaluate(
+        [Keeper()], world, tmp_path / "out", resume=True, resamples=20,
+        progress=lambda stage, done, total, note="": told.append(note),
+    )  # fmt: skip
+    assert found.missing == ()
+    assert set(told) == {"keeper, b_D_001"}
+    evaluate([Keeper()], world, tmp_path / "out", resume=True, resamples=20, workers=2)
+
+
+def test_results_of_another_request_are_not_continued(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    evaluate([Keeper()], world, tmp_path / "out", resamples=20)
+    before = without_times(tmp_path / "out")
+    others = {
+        "trackers": ([Keeper("other")], world, 0),
+        "annotation": ([Keeper()], replace(world, sequences=world.sequences[:2]), 0),
+        "seed": ([Keeper()], world, 1),
+    }
+    for name, (trackers, dataset, seed) in others.items():
+        with pytest.raises(RequestError, match=f"the runs were begun with other {name}; repeat"):
+            evaluate(trackers, dataset, tmp_path / "out", seed=seed, resume=True)
+    assert without_times(tmp_path / "out") == before
+
+
 def test_warnings_of_workers_reach_the_parent_with_their_sequence(
     world: LabelledDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,7 +308,7 @@ def test_full_disk_stops_at_once_and_leaves_no_half_file(
     refused = []
 
     def full(path: Path, content: bytes) -> None:
-        if len(written) == 5:  # the mark of the folder, and the files of two sequences
+        if len(written) == 6:  # mark and identity of the folder, the files of a sequence, one
             refused.append(path)
             raise StorageError("could not be written (No space left on device)", path)
         written.append(path)

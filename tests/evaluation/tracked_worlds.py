@@ -6,6 +6,7 @@ Importable by name, so that worker processes can load what is defined here.
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,23 @@ class Keeper:
 
     def facts(self) -> dict[str, Any]:
         return {"weights": "none", "sha256": "0" * 64, "preset": None}
+
+
+class Waiting(FirstBoxKeeper):
+    """Stops for ever in a sequence of more than ten frames."""
+
+    def update(self, frame: np.ndarray) -> TrackState:
+        if self.frame == 10:
+            threading.Event().wait()
+        return super().update(frame)
+
+
+@dataclass(frozen=True)
+class Waiter(Keeper):
+    """The same tracker as :class:`Keeper`, by all that is known of it."""
+
+    def load(self, seed: int) -> Waiting:
+        return Waiting(self.fail_at, self.step)
 
 
 class Dying:

@@ -2,7 +2,8 @@
 
 A command is imported when it is called, and only it: ``tirtrack --help`` imports none of them.
 Exit codes: 0 done; 1 the run failed, or the reader of its output left before the end; 2 the request
-was wrong and nothing was started; 130 interrupted. Data goes to stdout, everything else to stderr.
+was wrong and nothing was started; 130 interrupted, by Ctrl-C or SIGTERM. Data goes to stdout,
+everything else to stderr.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import importlib
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -79,7 +83,7 @@ def load_command(name: str) -> Any:
 
 
 class StoppedError(Exception):
-    """Ctrl-C, carried past typer, which would end without a word."""
+    """Ctrl-C or SIGTERM, carried past typer, which would end without a word."""
 
 
 class ReaderGoneError(Exception):
@@ -147,7 +151,7 @@ def run(arguments: Sequence[str]) -> int:
     cut = given.index("--") if "--" in given else len(given)
     debug, as_json = DEBUG in given[:cut], JSON in given[:cut]
     rest = [word for word in given[:cut] if word != DEBUG] + given[cut:]
-    with _quiet_channels():
+    with _quiet_channels(), _sigterm_as_interrupt():
         try:
             code = typer.main.get_group(app).main(
                 args=rest or ["--help"], prog_name="tirtrack", standalone_mode=False
@@ -283,6 +287,25 @@ def _option_names(context: Any) -> list[str]:
         return [DEBUG, "--help"]
     names = [name for parameter in context.command.params for name in parameter.opts]
     return sorted({DEBUG, "--help", *(name for name in names if name.startswith("--"))})
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """What Ctrl-C would do at this moment; where a shell had it ignored, an interrupt."""
+    pressed = signal.getsignal(signal.SIGINT)
+    (pressed if callable(pressed) else signal.default_int_handler)(number, frame)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does: what was finished is kept and said."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set a handler
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _StderrLines(logging.Handler):

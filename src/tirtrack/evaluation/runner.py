@@ -11,16 +11,14 @@ and eight write the same boxes and scores, byte for byte; only times differ.
 
 from __future__ import annotations
 
+import json
 import logging
-import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -32,8 +30,8 @@ from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, RequestError, RunError, StorageError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.overlap import first_valid_row
-from tirtrack.evaluation.result_json import RESULT_NAME, comparison_json
-from tirtrack.evaluation.results import RESULTS_FOLDER, Track, write_track
+from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256, comparison_json
+from tirtrack.evaluation.results import RESULTS_FOLDER, Track, read_track, write_track
 from tirtrack.evaluation.scoring import (
     Comparison,
     MissingMode,
@@ -43,11 +41,14 @@ from tirtrack.evaluation.scoring import (
     score_runs,
 )
 from tirtrack.evaluation.statistics import RESAMPLES
-from tirtrack.files import new_folder, sha256, write_json
+from tirtrack.files import fingerprint, new_folder, remove_partials, sha256, write_json
 from tirtrack.progress import Progress, silent
 from tirtrack.trackers.base import Status, Tracker, TrackState
+from tirtrack.versions import versions
+from tirtrack.workers import working
 
 _logger = logging.getLogger(__name__)
+IDENTITY_NAME = "identity.json"
 _STAGE = "evaluate"
 _TELL_EVERY = 50  # frames
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -229,15 +230,17 @@ def evaluate(
     progress: Progress = silent,
     seed: int = 0,
     force: bool = False,
+    resume: bool = False,
     missing: MissingMode = "error",
     resamples: int = RESAMPLES,
     command: str = "",
 ) -> Comparison:
     """Run trackers over a data set, write their results and scores below ``out``.
 
-    Writes ``out/results/TRACKER/SEQUENCE.txt`` (and beside it score, status and times) as each run
-    ends, and ``out/result.json`` last. With several workers each is a process of one thread (a
-    script must then guard its main part with ``if __name__ == "__main__"``).
+    Writes ``out/identity.json`` (what the runs depend on), ``out/results/TRACKER/SEQUENCE.txt``
+    (and beside it score, status and times) as each run ends, and ``out/result.json`` last. With
+    several workers each is a process of one thread (a script must then guard its main part with
+    ``if __name__ == "__main__"``).
 
     Args:
         trackers: in the order of tables; differences are of each to those before it.
@@ -248,27 +251,32 @@ def evaluate(
         progress: told in frames.
         seed: of trackers and of the bootstrap.
         force: replace what is at ``out``.
+        resume: go on with what is there: finished runs are kept, failed ones tried again.
         missing: what to do at the end when runs failed: ``error`` writes everything and raises,
             ``skip`` returns; both list them in ``result.json``.
         resamples: of the bootstrap.
         command: the command line, for ``result.json``.
 
     Raises:
-        RequestError: something that was asked for is unknown; nothing was written.
+        RequestError: something that was asked for is unknown, or the runs that are there depend on
+            something else; nothing was written.
         RunError: a run failed, or a worker process died; what was finished is kept.
+        KeyboardInterrupt: interrupted; what was finished is kept.
     """
     rules = protocols.get(protocol or dataset.protocol)
     dataset = included(dataset, rules)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     loaded = {source.name: source.load(seed) for source in trackers}
-    out = new_folder(Path(out), force=force)
+    out = _begun_folder(Path(out), _identity(facts, dataset, seed), force=force, resume=resume)
     jobs = [_Job(source, s, out, seed) for source in trackers for s in dataset.sequences]
-    if workers == 1:
-        outcomes = _run_here(jobs, loaded, progress)
+    finished = [_kept(job) for job in jobs if job.box_file.is_file()]
+    todo = [job for job in jobs if not job.box_file.is_file()]
+    if workers == 1 or not todo:
+        outcomes = finished + _run_here(todo, loaded, progress)
     else:
         del loaded  # loading showed that it works, and filled the cache for the workers
-        outcomes = _run_in_workers(jobs, min(workers, len(jobs)), progress)
+        outcomes = finished + _run_in_workers(todo, min(workers, len(todo)), progress)
     tracks: dict[str, dict[str, Track]] = {source.name: {} for source in trackers}
     reasons: dict[tuple[str, str], str] = {}
     for outcome in outcomes:
@@ -312,12 +320,59 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
         raise RequestError(f"{workers} workers", fix="give 1 or more")
 
 
+def _identity(
+    facts: Mapping[str, Mapping[str, Any]], dataset: LabelledDataset, seed: int
+) -> dict[str, Any]:
+    """What the boxes depend on."""
+    return {
+        "trackers": {name: fingerprint(known) for name, known in facts.items()},
+        "annotation": annotation_sha256(dataset),
+        "seed": seed,
+        "versions": versions(),
+    }
+
+
+def _begun_folder(out: Path, identity: Mapping[str, Any], *, force: bool, resume: bool) -> Path:
+    """The folder: new, or that of a run with this identity to go on with."""
+    path = out / IDENTITY_NAME
+    if resume and path.is_file():
+        _check_same(path, identity)
+        remove_partials(out)
+        return out
+    if path.is_file() and not force:
+        fix = "choose another --out, go on with --resume, or give --force to replace it"
+        raise RequestError("exists already", out, fix)
+    new_folder(out, force=force)
+    write_json(path, identity)
+    return out
+
+
+def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in identity.items():
+        if before.get(name) != value:
+            raise RequestError(
+                f"the runs were begun with other {name}",
+                path,
+                "repeat the command that began them, or begin anew with --force",
+            )
+
+
 @dataclass(frozen=True)
 class _Job:
     source: TrackerSource
     sequence: LabelledSequence
     out: Path
     seed: int
+
+    @property
+    def folder(self) -> Path:
+        return self.out / RESULTS_FOLDER / self.source.name
+
+    @property
+    def box_file(self) -> Path:
+        """Written last: where it is, the run is whole."""
+        return self.folder / f"{self.sequence.name}.txt"
 
 
 @dataclass(frozen=True)
@@ -330,12 +385,16 @@ class _Outcome:
     remarks: tuple[str, ...] = ()
 
 
+def _kept(job: _Job) -> _Outcome:
+    return _Outcome(job.source.name, job.sequence.name, read_track(job.box_file))
+
+
 def _attempt(
     job: _Job, tracker: OnlineTracker, advance: Callable[[int], None] | None = None
 ) -> _Outcome:
     try:
         track = run(tracker, job.sequence, advance=advance)
-        write_track(job.out / RESULTS_FOLDER / job.source.name, job.sequence.name, track)
+        write_track(job.folder, job.sequence.name, track)
     except StorageError:
         raise  # a full disk is not the fault of one sequence
     except _FAILURES as error:
@@ -376,8 +435,7 @@ class _Remarks(logging.Handler):
 
 
 def _begin_worker() -> None:
-    """In a worker: one thread; leave Ctrl-C and the showing of warnings to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a worker: one thread; leave the showing of warnings to the parent."""
     logging.getLogger("tirtrack").addHandler(_Remarks(logging.WARNING))
     logging.getLogger("tirtrack").propagate = False
     for name in _THREADS:
@@ -401,11 +459,12 @@ def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> l
     outcomes: dict[int, _Outcome] = {}
     # the longest first, so that no worker begins a long one when the others are done
     order = sorted(range(len(jobs)), key=lambda index: -len(jobs[index].sequence))
-    with _pool(workers) as pool:
-        futures = {pool.submit(_attempt_in_worker, jobs[index]): index for index in order}
+    ordered = [jobs[index] for index in order]
+    with working(_attempt_in_worker, ordered, workers, begin=_begin_worker) as futures:
+        index_of = dict(zip(futures, order, strict=True))
         try:
             for future in as_completed(futures):
-                index = futures[future]
+                index = index_of[future]
                 outcomes[index] = future.result()
                 for remark in outcomes[index].remarks:
                     _logger.warning("%s: %s", jobs[index].sequence.name, remark)
@@ -419,20 +478,3 @@ def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> l
                 "memory may have run out: use fewer --workers",
             ) from error
     return [outcomes[index] for index in range(len(jobs))]
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes that are gone when the block ends, whatever ends it."""
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
-    )
-    try:
-        yield pool
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
-        raise
-    pool.shutdown()

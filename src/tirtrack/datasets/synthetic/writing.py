@@ -10,11 +10,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,7 @@ from tirtrack.datasets.synthetic.settings import (
 from tirtrack.errors import RequestError, RunError, StorageError
 from tirtrack.files import fingerprint, new_folder
 from tirtrack.progress import Progress, silent
+from tirtrack.workers import working
 
 FORMAT = 2
 """Of the folder, and of the renderer: raised whenever the same seed gives other bytes."""
@@ -163,19 +163,16 @@ def _write_all(items: list[_Item], workers: int, progress: Progress) -> None:
             _write_item(item)
             progress("world", done, len(items))
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
     try:
-        waiting = [pool.submit(_write_item, item) for item in items]
-        for done, future in enumerate(as_completed(waiting), start=1):
-            future.result()
-            progress("world", done, len(items))
+        with working(_write_item, items, workers) as futures:
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                progress("world", done, len(items))
     except BrokenProcessPool as error:
         raise RunError(
             "a worker that renders the synthetic world died",
             fix="run again with fewer workers or more memory",
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _write_item(item: _Item) -> None:

@@ -1,0 +1,86 @@
+"""Worker processes that are gone when their block ends, and when their parent dies.
+
+What Ctrl-C and SIGTERM mean is for the parent alone to say, also where they reach the whole group:
+workers never hear them. The parent kills its workers whatever ends the block, and a worker whose
+parent was killed leaves by itself. So nothing that a worker writes may depend on its being asked
+to stop (:func:`tirtrack.files.atomic_path`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def working(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    *,
+    begin: Callable[[], None] | None = None,
+) -> Iterator[list[Future[Result]]]:
+    """Results to come of ``function(item)``, in the order of ``items``, from worker processes.
+
+    Args:
+        function: importable by name, as the workers are new processes.
+        items: picklable.
+        workers: processes.
+        begin: called first in each worker.
+    """
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(begin,),
+    )
+    try:
+        with _children_ignore_stops():
+            futures = [pool.submit(function, item) for item in items]
+        yield futures
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()
+        pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+@contextmanager
+def _children_ignore_stops() -> Iterator[None]:
+    """Processes begun in this block never hear Ctrl-C or SIGTERM, not even while they start.
+
+    A blocked signal is inherited; one that comes meanwhile reaches this process when the block
+    ends.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(begin: Callable[[], None] | None) -> None:
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    if begin is not None:
+        begin()
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

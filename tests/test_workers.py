@@ -1,0 +1,60 @@
+"""Workers end with their parent, whatever ends it, and leave what to say to the parent."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+
+from tirtrack.workers import working
+
+SLEEPING = """
+import multiprocessing, signal, sys, time
+from tirtrack.workers import working
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+try:
+    with working(time.sleep, [0.0, 0.0, 600.0, 600.0], 2) as futures:
+        if "started" in sys.argv:
+            futures[1].result()
+        print("waiting", flush=True)
+        futures[-1].result()
+except KeyboardInterrupt:
+    print("stopped with", len(multiprocessing.active_children()), "workers")
+"""
+
+
+def test_results_come_in_the_order_of_the_items():
+    with working(math.sqrt, [9.0, 4.0, 1.0], 2) as futures:
+        assert [future.result() for future in futures] == [3.0, 2.0, 1.0]
+
+
+def test_workers_hear_no_stop_even_while_they_start():
+    with working(partial(signal.pthread_sigmask, signal.SIG_BLOCK), [()], 1) as futures:
+        assert futures[0].result() >= {signal.SIGINT, signal.SIGTERM}
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGTERM}
+
+
+@pytest.mark.parametrize("moment", ["starting", "started"])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("whole_group", [True, False], ids=["group", "parent"])
+def test_no_worker_outlives_its_parent_or_speaks_for_itself(sent, whole_group, moment):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLEEPING, moment],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    (os.killpg if whole_group else os.kill)(process.pid, sent)
+    # the pipes end when the last process that holds them has left
+    printed, said = process.communicate(timeout=60)
+    if sent is signal.SIGKILL:
+        assert process.returncode == -signal.SIGKILL
+        return
+    assert (printed, said) == ("stopped with 0 workers\n", "")
+    assert process.returncode == 0
