@@ -14,8 +14,8 @@ from pathlib import Path
 
 import tirtrack
 from tirtrack.datasets.synthetic import cached_world
-from tirtrack.evaluation.result_json import versions
 from tirtrack.files import write_json
+from tirtrack.versions import versions
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ from benchmarks.experiments.rows import EVERYTHING, ROWS, Row
 from benchmarks.experiments.tracking import drop_stale, test_sequences, track_all
 from benchmarks.experiments.training import models_of, train_row
 from tirtrack.errors import RequestError, TirtrackError
-from tirtrack.evaluation.result_json import versions
 from tirtrack.evaluation.runner import TrackerSpec
 from tirtrack.files import write_json, write_text
+from tirtrack.versions import versions
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

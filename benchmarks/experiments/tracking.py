@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
-from tirtrack.evaluation.result_json import versions
 from tirtrack.evaluation.results import write_track
 from tirtrack.evaluation.runner import TrackerSpec, run
 from tirtrack.files import fingerprint, write_text
+from tirtrack.versions import versions
 
 
 def test_sequences(shared: Path) -> list[LabelledSequence]:

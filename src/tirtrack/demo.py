@@ -12,23 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import Image
-
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.synthetic import cached_world, world_size
 from tirtrack.distillation.run import cross_modal_recipe, distill
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.runner import TrackerSpec, evaluate
-from tirtrack.files import atomic_path, write_json
 from tirtrack.pairs import open_pairs
-from tirtrack.pairs.contact_sheet import contact_sheet
-from tirtrack.pairs.inspect import Inspection, inspect_pairs
+from tirtrack.pairs.inspect import inspect_pairs
+from tirtrack.pairs.inspection_folder import write_inspection
 from tirtrack.pairs.proposals import proposer
-from tirtrack.pairs.source import PairSource
 from tirtrack.progress import Progress, silent
 from tirtrack.report.build import PAGE_NAME, evaluation_section, provenance, write_report
 from tirtrack.report.content import ReportContent
-from tirtrack.report.pairs import FOLDER, INSPECTION_NAME, SHEET_NAME, pairs_section
+from tirtrack.report.pairs import FOLDER, pairs_section
+from tirtrack.report.results import EVALUATION_FOLDER
 from tirtrack.report.training import distillation_section, resolved_recipe
 from tirtrack.weights import store
 
@@ -128,7 +125,7 @@ def run_demo(
             sampled=SAMPLED_PAIRS,
             progress=progress,
         )
-        _leave_inspection(folder / FOLDER, pairs, found)
+        write_inspection(folder / FOLDER, pairs, found)
     with times.stage("distillation"):
         run = distill(
             pairs,
@@ -142,11 +139,12 @@ def run_demo(
         )
     dataset = open_dataset(world / "test")
     baseline = TrackerSpec.of(settings.baseline)
+    evaluated = folder / EVALUATION_FOLDER
     with times.stage("tracking and scoring the test sequences"):
         evaluate(
             [baseline, TrackerSpec(DISTILLED, str(run.weights))],
             dataset,
-            folder / "evaluation",
+            evaluated,
             protocol=PROTOCOL,
             workers=settings.workers,
             progress=progress,
@@ -154,9 +152,7 @@ def run_demo(
             command=command,
         )
     with times.stage("report"):
-        section = evaluation_section(
-            folder / "evaluation", dataset=dataset, reference=baseline.name
-        )
+        section = evaluation_section(evaluated, dataset=dataset, reference=baseline.name)
         parts = ReportContent(
             title=f"{baseline.name}, before and after distillation",
             lead="Unlabelled RGB-TIR pairs went in, a TIR tracker came out; tested on TIR "
@@ -174,11 +170,3 @@ def run_demo(
         settings=resolved_recipe(run.folder),
     )
     return write_report(replace(parts, provenance=made), folder / PAGE_NAME)
-
-
-def _leave_inspection(folder: Path, pairs: PairSource, found: Inspection) -> None:
-    """The files that ``tirtrack pairs inspect`` leaves, as far as the page shows them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / SHEET_NAME) as partial:
-        Image.fromarray(contact_sheet(pairs, found.proposals)).save(partial)
-    write_json(folder / INSPECTION_NAME, found.document())

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tirtrack.distillation import stages
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
-from tirtrack.distillation.folder import MANIFEST, inherited_calibration, run_folder
+from tirtrack.distillation.folder import inherited_calibration, run_folder
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.run import distill
 from tirtrack.errors import (
@@ -23,6 +23,7 @@ from tirtrack.errors import (
     WeightsError,
 )
 from tirtrack.networks import registry
+from tirtrack.pairs.inspection_folder import MANIFEST_NAME
 from tirtrack.weights import store
 from tirtrack.weights.card import Calibration, Card, TrainingSource
 
@@ -138,10 +139,10 @@ def test_force_that_is_interrupted_leaves_no_old_weights(
         with pytest.raises(KeyboardInterrupt):
             run(tiny, pairs, baseline, out, force=True)
     assert not out.exists()
-    manifest = (run_folder(out) / MANIFEST).read_bytes()
+    manifest = (run_folder(out) / MANIFEST_NAME).read_bytes()
     with pytest.raises(RequestError, match="another pairs"):
         run(tiny, pairs / "take0", baseline, out, resume=True)
-    assert (run_folder(out) / MANIFEST).read_bytes() == manifest
+    assert (run_folder(out) / MANIFEST_NAME).read_bytes() == manifest
     assert run(tiny, pairs, baseline, out, resume=True).summary is not None
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
-
 import typer
 
 from tirtrack.cache import cache_entries, cache_folder, clear_cache
+from tirtrack.cli.options import AsJson, print_json
 
 app = typer.Typer(
     help="Show or clear what can be made again: worlds, graphs, frozen features.",
@@ -29,16 +27,14 @@ def as_size(size_bytes: int) -> str:
 
 
 @app.command()
-def show(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
-) -> None:
+def show(as_json: AsJson = False) -> None:
     """What the cache holds, by kind, and where it lies."""
     entries = cache_entries()
     total = sum(entry.size_bytes for entry in entries)
     if as_json:
         kinds = [{"kind": e.kind, "files": e.files, "size_bytes": e.size_bytes} for e in entries]
         document = {"folder": str(cache_folder()), "kinds": kinds, "size_bytes": total}
-        print(json.dumps(document, indent=1))
+        print_json(document)
         return
     print(f"{cache_folder()}: {as_size(total) if entries else 'empty'}")
     for entry in entries:
@@ -46,12 +42,10 @@ def show(
 
 
 @app.command()
-def clear(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
-) -> None:
+def clear(as_json: AsJson = False) -> None:
     """Delete everything in the cache; it is made again when needed."""
     freed = clear_cache()
     if as_json:
-        print(json.dumps({"folder": str(cache_folder()), "freed_bytes": freed}))
+        print_json({"folder": str(cache_folder()), "freed_bytes": freed})
     else:
         print(f"{cache_folder()}: {as_size(freed)} freed")

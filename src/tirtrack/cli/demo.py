@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tirtrack.cli.options import (
+    AsJson,
+    Baseline,
+    Force,
+    RecipeName,
+    Seed,
+    Workers,
+    command_line,
+    print_file,
+)
 
 
 def command(
@@ -16,19 +24,15 @@ def command(
         Path | None,
         typer.Option(help="New folder [default: runs/demo-NNN]."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that draws.")] = 0,
-    baseline: Annotated[
-        str, typer.Option(help="The RGB tracker to distil: a name or a .safetensors file.")
-    ] = "nano-rgb",
-    recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "mixed",
+    seed: Seed = 0,
+    baseline: Baseline = "nano-rgb",
+    recipe: RecipeName = "mixed",
     world: Annotated[
         str, typer.Option(help="How much of the world: small (a minute), demo, or study.")
     ] = "demo",
-    workers: Annotated[
-        int, typer.Option(help="Processes that render and track; the result is the same.")
-    ] = 2,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json.")] = False,
+    workers: Workers = 2,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """The whole story on the embedded world; ends with the path of one HTML report.
 
@@ -50,10 +54,10 @@ def command(
         page = run_demo(
             folder,
             settings,
-            command=shlex.join(["tirtrack", *sys.argv[1:]]),
+            command=command_line(),
             progress=live,
         )
     if as_json:
-        print(json.dumps(json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))))
+        print_file(folder / RESULT_NAME)
     else:
         print(page)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from tirtrack.cli.options import (
+    AsJson,
+    Baseline,
+    Changes,
+    Device,
+    Force,
+    RecipeName,
+    Resume,
+    Seed,
+    command_line,
+    print_file,
+)
 from tirtrack.errors import RequestError
 
 
@@ -20,26 +30,23 @@ def command(
             metavar="PAIRS...", help="Folders of recordings, each with rgb/ and tir/ (or videos)."
         ),
     ],
-    baseline: Annotated[str, typer.Option(help="The RGB weights: a name or a file.")] = "nano-rgb",
+    baseline: Baseline = "nano-rgb",
     out: Annotated[
         Path | None,
         typer.Option(help="The weights file to write [default: runs/distill-RECIPE.safetensors]."),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="A recipe's name or YAML file.")] = "mixed",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; often."),
-    ] = None,
+    recipe: RecipeName = "mixed",
+    set_: Changes = None,
     held_back: Annotated[
         list[Path] | None,
         typer.Option(help="Folders for the diagnostics [default: a share of PAIRS]."),
     ] = None,
     licence: Annotated[str, typer.Option(help="Of the pairs; goes into the card.")] = "not stated",
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
-    device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    resume: Resume = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Distil an RGB tracker into a TIR tracker, from unlabelled pairs.
 
@@ -64,7 +71,7 @@ def command(
             device=device,
             resume=resume,
             force=force,
-            command=shlex.join(["tirtrack", *sys.argv[1:]]),
+            command=command_line(),
             progress=live,
         )
     report_run(run.weights, run.folder, run.summary, as_json=as_json)
@@ -89,10 +96,10 @@ def changes_of(texts: list[str]) -> dict[str, Any]:
 
 def report_run(weights: Path, folder: Path, summary: Any, *, as_json: bool) -> None:
     """The end of a training command: path of the weights on stdout, the verdict on stderr."""
-    from tirtrack.distillation.folder import SUMMARY
+    from tirtrack.distillation.run_files import SUMMARY
 
     if as_json:
-        print(json.dumps(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))))
+        print_file(folder / SUMMARY)
         return
     if summary is None:
         print("was finished before; nothing to do", file=sys.stderr)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tirtrack.cli.options import (
+    AsJson,
+    Dataset,
+    Force,
+    Preset,
+    Resume,
+    Seed,
+    Workers,
+    command_line,
+    print_file,
+)
 
 
 def command(
@@ -18,24 +28,21 @@ def command(
             metavar="TRACKER...", help="Weights by name or file; NAME@PRESET for another preset."
         ),
     ],
-    dataset: Annotated[Path, typer.Option("--dataset", "-d", help="Folder of labelled sequences.")],
+    dataset: Dataset,
     protocol: Annotated[
         str | None,
         typer.Option(help="How to score: lsotb-tir, lsotb-tir-119, ptb-tir; the data set's own."),
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Online settings of all trackers, such as default or published."),
-    ] = None,
-    workers: Annotated[int, typer.Option(help="Processes, one thread each.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of trackers and of the bootstrap.")] = 0,
+    preset: Preset = None,
+    workers: Workers = 1,
+    seed: Seed = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="New folder; runs/evaluate-DATASET by default."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json.")] = False,
+    force: Force = False,
+    resume: Resume = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run trackers over a labelled data set and score them."""
     from tirtrack.cli.live import progress
@@ -58,10 +65,10 @@ def command(
             seed=seed,
             force=force,
             resume=resume,
-            command=shlex.join(["tirtrack", *sys.argv[1:]]),
+            command=command_line(),
         )
     if as_json:
-        print(json.dumps(json.loads((folder / RESULT_NAME).read_text(encoding="utf-8"))))
+        print_file(folder / RESULT_NAME)
         return
     print_comparison(comparison)
     print(f"written: {folder / RESULT_NAME}", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tirtrack.cli.options import AsJson, Force, Seed, print_json
+
 if TYPE_CHECKING:
     from tirtrack.pairs.inspect import Inspection, RecordingFacts
-    from tirtrack.pairs.source import PairSource
 
 app = typer.Typer(help="Look at unlabelled RGB-TIR pairs before distilling.", add_completion=False)
 
-SHEET_NAME = "contact_sheet.png"
-INSPECTION_NAME = "inspection.json"
-MANIFEST_NAME = "manifest.json"
 _LISTED_DAMAGED = 10
 
 
@@ -56,15 +53,15 @@ def inspect(
         int, typer.Option(min=1, help="Pairs that get an offset and boxes, spread evenly.")
     ] = 60,
     tiles: Annotated[int, typer.Option(min=1, help="Pairs on the contact sheet.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of random boxes.")] = 0,
+    seed: Seed = 0,
     licence: Annotated[
         str, typer.Option(help="Under which you hold the files; goes into the manifest.")
     ] = "not stated",
     out: Annotated[
         Path | None, typer.Option(help="New folder; runs/pairs-NAME by default.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print inspection.json.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check pairs: sizes, depths, damage, offset between the modalities, proposed boxes.
 
@@ -75,6 +72,7 @@ def inspect(
     from tirtrack.files import new_folder
     from tirtrack.pairs import open_pairs
     from tirtrack.pairs.inspect import inspect_pairs
+    from tirtrack.pairs.inspection_folder import SHEET_NAME, write_inspection
     from tirtrack.pairs.proposals import proposer
 
     options = {"boxes": boxes, "model": model}
@@ -84,9 +82,9 @@ def inspect(
     folder = new_folder(out or Path("runs") / f"pairs-{paths[0].resolve().name}", force=force)
     with progress() as live:
         found = inspect_pairs(source, proposes, seed=seed, sampled=pairs, progress=live)
-    _write(folder, source, found, tiles)
+    write_inspection(folder, source, found, tiles=tiles)
     if as_json:
-        print(json.dumps(found.document(), ensure_ascii=False))
+        print_json(found.document())
     else:
         for line in report_lines(found):
             print(line)
@@ -95,24 +93,10 @@ def inspect(
         raise typer.Exit(1)
 
 
-def _write(folder: Path, source: PairSource, found: Inspection, tiles: int) -> None:
-    from dataclasses import asdict
-
-    from PIL import Image
-
-    from tirtrack.files import atomic_path, write_json
-    from tirtrack.pairs.contact_sheet import contact_sheet
-
-    if found.proposals:
-        sheet = contact_sheet(source, found.proposals, count=tiles)
-        with atomic_path(folder / SHEET_NAME) as partial:
-            Image.fromarray(sheet).save(partial)
-    write_json(folder / INSPECTION_NAME, found.document())
-    write_json(folder / MANIFEST_NAME, {"format": 1, **asdict(source.manifest())})
-
-
 def report_lines(found: Inspection) -> list[str]:
     """The findings as text."""
+    from tirtrack.pairs.inspection_folder import INSPECTION_NAME
+
     lines = [f"{found.name}: {found.pairs} pairs in {_count(len(found.recordings), 'recording')}"]
     lines += [f"  {_recording_line(facts)}" for facts in found.recordings]
     lines += ["", *_proposal_lines(found)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tirtrack.cli.options import AsJson, Force, print_json
 
 
 def command(
@@ -32,8 +33,8 @@ def command(
         Path | None,
         typer.Option(help="The HTML file to write [default: runs/report-NNN/report.html]."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """One HTML page from evaluation folders, with the same numbers as JSON beside it.
 
@@ -56,7 +57,7 @@ def command(
     path = out or numbered_folder(Path("runs"), "report") / PAGE_NAME
     page = write_report(content, path, force=force)
     if as_json:
-        print(json.dumps({"page": str(page), "numbers": str(page.with_name(RESULT_NAME))}))
+        print_json({"page": str(page), "numbers": str(page.with_name(RESULT_NAME))})
     else:
         print(page)
 

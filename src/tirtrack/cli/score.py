@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tirtrack.cli.options import AsJson, Dataset, Force, Seed, command_line, print_json
 
 
 class Length(StrEnum):
@@ -36,9 +35,7 @@ def command(
             help="Folders of SEQUENCE.txt or SEQUENCE_TRACKER.mat, at any depth.",
         ),
     ],
-    dataset: Annotated[
-        Path, typer.Option("--dataset", "-d", help="Folder of the annotation; frames not needed.")
-    ],
+    dataset: Dataset,
     protocol: Annotated[
         list[str] | None,
         typer.Option(help="How to score; repeat for several side by side."),
@@ -47,17 +44,18 @@ def command(
         Length, typer.Option(help="Results of another length than the annotation.")
     ] = Length.STRICT,
     missing: Annotated[Missing, typer.Option(help="Sequences without a result.")] = Missing.ERROR,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Seed = 0,
     out: Annotated[
         Path | None,
         typer.Option(help="Also write result.json into this new folder (one per protocol)."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: one document, a list for several protocols.")
-    ] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Score result files that exist already."""
+    """Score result files that exist already; the frames of the data set are not needed.
+
+    With --json one document is printed, or a list of them for several protocols.
+    """
     from tirtrack.cli.score_table import print_comparison
     from tirtrack.datasets import open_dataset
     from tirtrack.evaluation import protocols
@@ -72,15 +70,14 @@ def command(
         score_runs(runs, opened, one, length=length.value, missing=missing.value, seed=seed)
         for one in rules
     ]
-    line = shlex.join(["tirtrack", *sys.argv[1:]])
-    documents = [comparison_json(one, command=line) for one in comparisons]
+    documents = [comparison_json(one, command=command_line()) for one in comparisons]
     if out is not None:
         folder = new_folder(out, force=force)
         for document in documents:
             part = folder / document["protocol"] if len(documents) > 1 else folder
             write_json(part / RESULT_NAME, document)
     if as_json:
-        print(json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False))
+        print_json(documents[0] if len(documents) == 1 else documents)
         return
     for one in comparisons:
         print_comparison(one)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
@@ -14,6 +13,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tirtrack.cli.options import AsJson, Force, Preset, command_line, print_json
 
 if TYPE_CHECKING:
     from tirtrack.boxes import Box
@@ -42,18 +43,14 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="New folder; runs/track-NAME by default.")
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Online settings: default or published.")
-    ] = None,
+    preset: Preset = None,
     start: Annotated[int, typer.Option(help="Index of the first frame, counted from 0.")] = 0,
     end: Annotated[int | None, typer.Option(help="Index after the last frame.")] = None,
     no_video: Annotated[
         bool, typer.Option("--no-video", help="Write boxes only, no annotated video.")
     ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the results of an earlier run.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Track one target through a video, a folder of frames, or a stream.
 
@@ -115,9 +112,8 @@ def _track(source: str, box: Box, **settings: Any) -> TrackRun:
     from tirtrack.cli.live import progress
     from tirtrack.tracking import track
 
-    line = shlex.join(["tirtrack", *sys.argv[1:]])
     with _first_interrupt() as stop, progress() as live:
-        return track(source, box, command=line, stop=stop, progress=live, **settings)
+        return track(source, box, command=command_line(), stop=stop, progress=live, **settings)
 
 
 @contextmanager
@@ -156,7 +152,7 @@ def _show_first(seen: FirstFrame, folder: Path, again: str, *, force: bool, as_j
             for number, (row, score) in enumerate(zip(rows, seen.scores, strict=True), start=1)
         ]
         document = {"picture": str(picture), "frame": seen.index, "proposals": proposals}
-        print(json.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document)
     else:
         print(_TABLE.format("N", "x", "y", "w", "h", "score"))
         for number, (row, score) in enumerate(zip(rows, seen.scores, strict=True), start=1):
@@ -174,7 +170,7 @@ def _show_run(run: TrackRun, *, as_json: bool) -> None:
     from tirtrack.tracking import Ending
 
     if as_json:
-        print(json.dumps(run.summary, indent=1, ensure_ascii=False))
+        print_json(run.summary)
     else:
         _print_summary(run)
     if run.ending is Ending.INTERRUPTED:

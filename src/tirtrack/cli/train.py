@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tirtrack.cli.options import (
+    AsJson,
+    Changes,
+    Device,
+    Force,
+    RecipeName,
+    Resume,
+    Seed,
+    command_line,
+)
 from tirtrack.errors import RequestError
 
 
@@ -30,11 +38,8 @@ def command(
         Path | None,
         typer.Option(help="The weights file to write [default: runs/train-RECIPE.safetensors]."),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="A recipe's name or YAML file.")] = "baseline",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; often."),
-    ] = None,
+    recipe: RecipeName = "baseline",
+    set_: Changes = None,
     still_sources: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only stills of these sources.")
     ] = None,
@@ -42,11 +47,11 @@ def command(
         list[str] | None,
         typer.Option(metavar="NAME=LICENCE", help="Of a source or sequence; goes into the card."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
-    device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json.")] = False,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    resume: Resume = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train or continue an RGB baseline on labelled RGB.
 
@@ -72,7 +77,7 @@ def command(
             device=device,
             resume=resume,
             force=force,
-            command=shlex.join(["tirtrack", *sys.argv[1:]]),
+            command=command_line(),
             progress=live,
         )
     report_run(run.weights, run.folder, run.summary, as_json=as_json)

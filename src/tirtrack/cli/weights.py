@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tirtrack.cli.options import AsJson, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 app = typer.Typer(help="List weights, or show the card of one.", add_completion=False)
-_JSON = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
 def as_document(path: Path) -> dict[str, Any]:
@@ -24,13 +24,13 @@ def as_document(path: Path) -> dict[str, Any]:
 
 
 @app.command("list")
-def list_weights(as_json: _JSON = False) -> None:
+def list_weights(as_json: AsJson = False) -> None:
     """The weights that come with tirtrack, by name."""
     from tirtrack.weights import store
 
     found = [as_document(path) for path in store.shipped()]
     if as_json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print_json(found)
         return
     for one in found:
         print(f"{one['name']:<12} {one['architecture']:<14} {one['modality']:<4} {one['licence']}")
@@ -41,7 +41,7 @@ def list_weights(as_json: _JSON = False) -> None:
 @app.command()
 def info(
     weights: Annotated[str, typer.Argument(help="A name from the list, or a .safetensors file.")],
-    as_json: _JSON = False,
+    as_json: AsJson = False,
 ) -> None:
     """The card of one weights file: network, modality, licence, training data, scores, SHA-256."""
     from tirtrack.weights import store
@@ -50,7 +50,7 @@ def info(
     parameters = sum(tensor.numel() for tensor in read.state.values())
     one = {**as_document(read.path), "parameters": parameters}
     if as_json:
-        print(json.dumps(one, indent=1, ensure_ascii=False))
+        print_json(one)
         return
     for label, text in _lines(one):
         print(f"{label:<14} {text}")

@@ -20,13 +20,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from tirtrack.distillation.run_files import CHECKPOINT, LOG
 from tirtrack.distillation.settings import Training
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError, did_you_mean
 from tirtrack.files import write_bytes, write_text
 from tirtrack.progress import Progress, silent
 
-CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
 _FORMAT = 1
 
 

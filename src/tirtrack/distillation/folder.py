@@ -6,9 +6,7 @@ it first, so a file with that name is a finished run; ``identity.json`` says whi
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +16,12 @@ import torch
 import yaml
 
 from tirtrack.distillation.recipe import dump_recipe
+from tirtrack.distillation.run_files import IDENTITY, RECIPE
 from tirtrack.distillation.settings import Recipe
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import new_file, new_folder, write_json, write_text
 
 SUFFIX = ".safetensors"
-SUMMARY = "summary.json"
-RECIPE = "recipe.yaml"
-MANIFEST = "manifest.json"
-IDENTITY = "identity.json"
 _ANEW = "repeat the command that began the run, or begin anew with --force"
 
 
@@ -203,12 +198,15 @@ def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
 # --- what goes into the card ---------------------------------------------------------------------
 
 
-def made_with(command: str) -> dict[str, str]:
-    """Versions of what has a say in the numbers, and the command line."""
-    names = ("tirtrack", "torch", "numpy", "onnxruntime")
-    versions = {name: importlib.metadata.version(name) for name in names}
-    made = {**versions, "python": platform.python_version()}
-    return {**made, "command": command} if command else made
+def made_with(summary: Any) -> dict[str, str]:
+    """What a card says of a run, from the summary of either kind: versions, command, seed, ..."""
+    return {
+        **summary.versions,
+        **({"command": summary.command} if summary.command else {}),
+        "seed": str(summary.seed),
+        "recipe": summary.recipe,
+        "fingerprint": summary.fingerprint,
+    }
 
 
 def inherited_calibration(card: Any) -> Any:

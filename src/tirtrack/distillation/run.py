@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from tirtrack.distillation.folder import (
-    MANIFEST,
-    SUMMARY,
     begin_run,
     begun,
     check_out,
@@ -24,13 +22,16 @@ from tirtrack.distillation.folder import (
 )
 from tirtrack.distillation.pool import FeatureEngine
 from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import CrossModalRecipe, Recipe
 from tirtrack.distillation.stages import Job, Sources, distil_network
 from tirtrack.distillation.summary import Summary
 from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint, write_json
+from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
 from tirtrack.pairs.source import Manifest, PairSource
 from tirtrack.progress import Progress, silent
+from tirtrack.versions import versions
 
 
 @dataclass(frozen=True)
@@ -109,14 +110,14 @@ def distill(
     }
     if begin_run(file, settings, identity, force=force, resume=resume):
         return DistillationRun(file, folder, None)
-    if not (folder / MANIFEST).is_file():
-        write_json(folder / MANIFEST, asdict(sources.manifest))
+    if not (folder / MANIFEST_NAME).is_file():
+        write_manifest(folder, sources.manifest)
     engine = None if job.trains_backbone else _fast_engine(network)
     with begun():
         student, summary = distil_network(
             network, sources, job, folder, identity=identity, engine=engine, resume=resume
         )
-    summary = replace(summary, weights=file.name, made_with=made_with(command))
+    summary = replace(summary, weights=file.name, versions=versions(), command=command)
     card = _card(file.stem, weights, sources.manifest, settings, summary)
     write_json(folder / SUMMARY, asdict(summary))
     store.write(file, student, card)
@@ -187,10 +188,5 @@ def _card(
         ],
         calibration=inherited_calibration(card),
         scores=scores,
-        made_with={
-            **summary.made_with,
-            "seed": str(summary.seed),
-            "recipe": recipe.name,
-            "fingerprint": summary.fingerprint,
-        },
+        made_with=made_with(summary),
     )

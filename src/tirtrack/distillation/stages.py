@@ -7,7 +7,6 @@ stage needs, what stands below is the stages that have no file of their own.
 from __future__ import annotations
 
 import copy
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from tirtrack.distillation.batches import Stream, ViewKey, cut_views, draw_samples, plan_step
 from tirtrack.distillation.cross_modal import step_loss
@@ -48,12 +46,10 @@ from tirtrack.distillation.settings import (
 )
 from tirtrack.distillation.summary import PassRate, Summary, harvest, pass_rates
 from tirtrack.errors import PairsError
-from tirtrack.files import fingerprint, write_bytes
+from tirtrack.files import fingerprint
 from tirtrack.pairs.proposals.base import FoundIn, ProposalSet, Proposer
 from tirtrack.pairs.source import Manifest, Pair, PairSource
 from tirtrack.progress import Progress
-
-CONTACT_SHEET = "contact_sheet.png"
 
 
 @dataclass(frozen=True)
@@ -259,7 +255,8 @@ def distil_network(
         seconds=dict(clock.seconds),
         weights="",
         fingerprint=fingerprint(dict(identity)),
-        made_with={},
+        versions={},
+        command="",
     )
     return student.cpu(), summary
 
@@ -407,12 +404,9 @@ def leave_contact_sheet(
     folder: Path, source: PairSource, indices: Sequence[int], proposals: Sequence[ProposalSet]
 ) -> None:
     """A picture of what was proposed and rejected in some of the pairs."""
-    from tirtrack.pairs.contact_sheet import contact_sheet
+    from tirtrack.pairs.inspection_folder import write_contact_sheet
 
-    sheet = contact_sheet(source, dict(zip(indices, proposals, strict=True)))
-    buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, format="PNG", compress_level=3)
-    write_bytes(folder / CONTACT_SHEET, buffer.getvalue())
+    write_contact_sheet(folder, source, dict(zip(indices, proposals, strict=True)))
 
 
 # --- after the last step -------------------------------------------------------------------------

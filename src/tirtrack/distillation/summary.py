@@ -63,7 +63,8 @@ class Summary:
         seconds: by stage.
         weights: file name; empty without one.
         fingerprint: of recipe, pairs, baseline and seed.
-        made_with: versions.
+        versions: of Python and packages.
+        command: the line that does the same; empty without one.
     """
 
     recipe: str
@@ -79,7 +80,8 @@ class Summary:
     seconds: dict[str, float]
     weights: str
     fingerprint: str
-    made_with: dict[str, str]
+    versions: dict[str, str]
+    command: str
 
 
 def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:

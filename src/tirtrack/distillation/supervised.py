@@ -21,7 +21,6 @@ from tirtrack.distillation.cross_modal import answer_from, check_against, label_
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
 from tirtrack.distillation.engine import Step, check_components, train_steps
 from tirtrack.distillation.folder import (
-    SUMMARY,
     begin_run,
     begun,
     check_out,
@@ -42,10 +41,12 @@ from tirtrack.distillation.labelled import (
 )
 from tirtrack.distillation.pool import CHUNK, as_patches
 from tirtrack.distillation.recipe import load_recipe, recipe_names
+from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
 from tirtrack.errors import DatasetError, RecipeError, RequestError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.progress import Progress, silent
+from tirtrack.versions import versions
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class TrainingSummary:
     seconds: dict[str, float]
     weights: str
     fingerprint: str
-    made_with: dict[str, str]
+    versions: dict[str, str]
+    command: str
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,8 @@ def train(
         seconds=spent,
         weights=file.name,
         fingerprint=fingerprint(identity),
-        made_with=made_with(command),
+        versions=versions(),
+        command=command,
     )
     card = _card(file.stem, identity["network"], start, opened, settings, summary, licences or {})
     write_json(folder / SUMMARY, asdict(summary))
@@ -422,10 +425,5 @@ def _card(
         ],
         calibration=None if start is None else inherited_calibration(start.card),
         scores=scores,
-        made_with={
-            **summary.made_with,
-            "seed": str(summary.seed),
-            "recipe": recipe.name,
-            "fingerprint": summary.fingerprint,
-        },
+        made_with=made_with(summary),
     )

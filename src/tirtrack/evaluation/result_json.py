@@ -12,8 +12,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib import metadata
-from platform import python_version
 from typing import Any
 
 import numpy as np
@@ -22,21 +20,10 @@ from tirtrack.datasets.sequence import LabelledDataset
 from tirtrack.evaluation.results import Scores
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
 from tirtrack.files import fingerprint
+from tirtrack.versions import versions
 
 FORMAT = 1
 RESULT_NAME = "result.json"
-_PACKAGES = ("tirtrack", "numpy", "torch", "onnxruntime", "av", "pillow")
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
-    found = {"python": python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def annotation_sha256(dataset: LabelledDataset) -> str:

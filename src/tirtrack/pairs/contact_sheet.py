@@ -43,7 +43,8 @@ def contact_sheet(
     Args:
         source: the pairs.
         proposals: by index in the source; pairs that could not be read are left out.
-        count: at most so many tiles, spread evenly over ``proposals``.
+        count: at most so many tiles, spread evenly over ``proposals``; half of them show pairs with
+            a rejected box, where there are so many.
         columns: tiles side by side.
         image_width: of one modality, in pixels of the sheet.
 
@@ -56,7 +57,7 @@ def contact_sheet(
     usable = [index for index, found in sorted(proposals.items()) if found.fault is None]
     if not usable:
         raise ValueError("there is no readable pair to show")
-    chosen = spread(usable, count)
+    chosen = _tiles(usable, proposals, count)
     tiles = [_tile(source[index], proposals[index], image_width) for index in chosen]
     columns = min(columns, len(tiles))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
@@ -81,6 +82,15 @@ def spread(indices: Sequence[int], count: int) -> list[int]:
     """
     places = np.rint(np.linspace(0, len(indices) - 1, min(count, len(indices)))).astype(int)
     return [indices[place] for place in places]
+
+
+def _tiles(usable: Sequence[int], proposals: Mapping[int, ProposalSet], count: int) -> list[int]:
+    """Which pairs are shown: all reasons are worth a look, also where few boxes are rejected."""
+    rejecting = [index for index in usable if proposals[index].rejected]
+    most = max(count // 2, count - (len(usable) - len(rejecting)))
+    shown = spread(rejecting, most)
+    others = [index for index in usable if index not in shown]
+    return sorted([*shown, *spread(others, count - len(shown))])
 
 
 def _tile(pair: Pair, found: ProposalSet, image_width: int) -> Image.Image:
@@ -120,21 +130,28 @@ def _with_boxes(
         if proposal.found_in in (modality, FoundIn.BOTH):
             colour = RANDOM_COLOUR if proposal.way == "random" else COLOURS[proposal.found_in]
             shown.append((scaled(proposal.box, zoom), colour, str(rank)))
-    return draw_boxes(_with_rejected(picture, found, modality, zoom), shown[::-1], line=2)
-
-
-def _with_rejected(
-    picture: np.ndarray, found: ProposalSet, modality: FoundIn, zoom: float
-) -> np.ndarray:
+    rejected = [
+        (scaled(one.box, zoom), str(one.reason))
+        for one in found.rejected[:_MAX_REJECTED]
+        if one.box.is_finite()
+    ]
     canvas = Image.fromarray(picture)
-    draw = ImageDraw.Draw(canvas)
-    for rejection in found.rejected[:_MAX_REJECTED]:
-        if rejection.box.is_finite():
-            box = scaled(rejection.box, zoom)
-            _dashed(draw, box)
-            if modality is FoundIn.RGB:
-                draw.text((box.x + 2, box.y + 1), rejection.reason, font=_font(10), fill=_INK)
+    for box, _ in rejected:
+        _dashed(ImageDraw.Draw(canvas), box)
+    canvas = Image.fromarray(draw_boxes(np.array(canvas), shown[::-1], line=2))
+    for box, reason in rejected:
+        _plate(ImageDraw.Draw(canvas), box, reason, canvas.width)
     return np.array(canvas)
+
+
+def _plate(draw: ImageDraw.ImageDraw, box: Box, text: str, width: int) -> None:
+    """A text above a box (below it at the top of the picture), on a ground of its own."""
+    left_most = min(box.x, width - _font().getlength(text) - 4)
+    place = (max(left_most, 2.0), box.y - 3 if box.y > _CAPTION_PX else box.y + box.h + 3)
+    anchor = "lb" if box.y > _CAPTION_PX else "lt"
+    left, top, right, bottom = draw.textbbox(place, text, font=_font(), anchor=anchor)
+    draw.rectangle((left - 2, top - 2, right + 2, bottom + 2), fill=_GROUND)
+    draw.text(place, text, font=_font(), fill=REJECTED_COLOUR, anchor=anchor)
 
 
 def _dashed(draw: ImageDraw.ImageDraw, box: Box) -> None:
@@ -165,7 +182,7 @@ def _legend(sheet: Image.Image) -> None:
         ("RGB alone", COLOURS[FoundIn.RGB]),
         ("TIR alone", COLOURS[FoundIn.TIR]),
         ("drawn at random", RANDOM_COLOUR),
-        ("rejected", REJECTED_COLOUR),
+        ("rejected (dashed, with the reason)", REJECTED_COLOUR),
     ]
     for text, colour in entries:
         draw.text((x, 5), text, font=_font(), fill=colour)

@@ -13,7 +13,7 @@ from tirtrack import files
 from tirtrack.datasets import LabelledDataset, open_dataset
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation import protocols
-from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256, versions
+from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256
 from tirtrack.evaluation.scoring import included
 from tirtrack.report.content import (
     DistillationSection,
@@ -29,6 +29,7 @@ from tirtrack.report.plots import curve_plots
 from tirtrack.report.results import EvaluationResult, evaluation_folder, read_result
 from tirtrack.report.training import distillation_section, resolved_recipe, run_folders
 from tirtrack.report.verdict import only_tracker, verdict
+from tirtrack.versions import versions
 
 PAGE_NAME = "report.html"
 _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."

@@ -7,26 +7,25 @@ leaves counts over all pairs that it trained on. Either alone is enough.
 from __future__ import annotations
 
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel
 
 from tirtrack.errors import DatasetError
+from tirtrack.pairs.inspection_folder import INSPECTION_NAME, SHEET_NAME
 from tirtrack.report.content import PairsSection, Picture
+from tirtrack.report.stored import STORED, read_stored
 from tirtrack.report.training import MODALITY, Summary, listed, read_summary
 
-INSPECTION_NAME = "inspection.json"
-SHEET_NAME = "contact_sheet.png"
 FOLDER = "pairs"
 SHEET_WIDTH = 1140
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = STORED
 
 
 class Offset(_Part):
@@ -102,17 +101,12 @@ def read_inspection(folder: Path) -> InspectionFile | None:
     Raises:
         DatasetError: the file is damaged.
     """
-    file = folder / INSPECTION_NAME
-    if not file.is_file():
-        return None
-    try:
-        return InspectionFile.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
-        raise DatasetError(
-            f"is no inspection of pairs ({' '.join(str(error).split())[:120]})",
-            file,
-            "run tirtrack pairs inspect again",
-        ) from error
+    return read_stored(
+        folder / INSPECTION_NAME,
+        InspectionFile,
+        called="inspection of pairs",
+        fix="run tirtrack pairs inspect again",
+    )
 
 
 def _rejections(
@@ -205,4 +199,6 @@ def _sheet(file: Path) -> Picture:
         "Contact sheet of pairs with the boxes that were proposed and rejected",
         shown,
         max(round(height * shown / width), 1),
+        "Up to half of the pairs were chosen because a box was rejected in them; the reason stands "
+        "at the dashed box.",
     )

@@ -23,6 +23,7 @@ SIZE_INCHES = (4.4, 3.7)
 CSS_PX_PER_INCH = 96
 INK = "#222222"
 FAINT = "#d9d9d9"
+_LONG_LABEL = 24
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ def loss_plot(
             )
     axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
     axes.set_ylim(bottom=0.0)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    columns = 1 if max(map(len, terms), default=0) > _LONG_LABEL else 2
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     ends = f"from {losses[0]:.3f} at step {steps[0]} to {losses[-1]:.3f} at step {steps[-1]}"
     return _picture(figure, f"Loss by step, {ends}")
 

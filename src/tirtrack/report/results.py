@@ -10,10 +10,14 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.result_json import RESULT_NAME
+from tirtrack.report.stored import STORED
+
+EVALUATION_FOLDER = "evaluation"
+"""In the folder of a demo."""
 
 SCORES = {
     "success": "success",
@@ -25,7 +29,7 @@ SCORES = {
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = STORED
 
 
 class SequenceResult(_Part):
@@ -144,7 +148,7 @@ class EvaluationResult(_Part):
 
 def evaluation_folder(path: Path) -> Path:
     """The folder that holds the evaluation: ``path``, or its ``evaluation`` (a demo's folder)."""
-    inner = path / "evaluation"
+    inner = path / EVALUATION_FOLDER
     return inner if (inner / RESULT_NAME).is_file() else path
 
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel
 
+from tirtrack.distillation.run_files import LOG, RECIPE, SUMMARY
 from tirtrack.errors import DatasetError
 from tirtrack.report.content import DistillationSection, Picture
 from tirtrack.report.plots import loss_plot
+from tirtrack.report.stored import STORED, read_stored
 
-LOG_NAME = "log.jsonl"
-SUMMARY_NAME = "summary.json"
-RECIPE_NAME = "recipe.yaml"
+_DAMAGED = "the file is damaged: take the run folder out, or distil again"
 NO_PROOF = (
     "A signal without labels says whether the student, on TIR, finds what the teacher finds on "
     "RGB. In earlier work it did not follow the true gain; only labelled TIR decides."
@@ -28,7 +28,7 @@ NO_PROOF = (
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = STORED
 
 
 class Harvest(_Part):
@@ -105,14 +105,14 @@ class LossRow:
 
 def run_folders(folder: Path) -> list[Path]:
     """The run folders of ``tirtrack distill`` in a folder (or itself, if it is one)."""
-    if (folder / LOG_NAME).is_file():
+    if (folder / LOG).is_file():
         return [folder]
-    return sorted(log.parent for log in folder.glob(f"*/{LOG_NAME}"))
+    return sorted(log.parent for log in folder.glob(f"*/{LOG}"))
 
 
 def resolved_recipe(run: Path) -> dict[str, str]:
     """The recipe that the run left, under a title for the page; empty without one."""
-    file = run / RECIPE_NAME
+    file = run / RECIPE
     return {"recipe, resolved": file.read_text(encoding="utf-8")} if file.is_file() else {}
 
 
@@ -122,17 +122,7 @@ def read_summary(run: Path) -> Summary | None:
     Raises:
         DatasetError: the file is damaged.
     """
-    file = run / SUMMARY_NAME
-    if not file.is_file():
-        return None
-    try:
-        return Summary.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
-        raise DatasetError(
-            f"is no summary of a distillation ({' '.join(str(error).split())[:120]})",
-            file,
-            "the file is damaged: take the run folder out, or distil again",
-        ) from error
+    return read_stored(run / SUMMARY, Summary, called="summary of a distillation", fix=_DAMAGED)
 
 
 def read_log(run: Path) -> list[LossRow]:
@@ -143,7 +133,7 @@ def read_log(run: Path) -> list[LossRow]:
     Raises:
         DatasetError: the log cannot be read; names the line.
     """
-    file = run / LOG_NAME
+    file = run / LOG
     if not file.is_file():
         return []
     lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -159,7 +149,7 @@ def read_log(run: Path) -> list[LossRow]:
             raise DatasetError(
                 f"line {number} is not a row of a loss log ({error})",
                 file,
-                "the file is damaged: take the run folder out, or distil again",
+                _DAMAGED,
             ) from error
     return rows
 
@@ -178,8 +168,17 @@ def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
     if len(rows) < 2:
         return ()
     names = list(dict.fromkeys(name for row in rows for name in row.terms))
-    terms = {name: [row.terms.get(name) for row in rows] for name in names}
+    terms = {
+        label: [row.terms.get(name) for row in rows]
+        for name, label in zip(names, _labels(names), strict=True)
+    }
     return (loss_plot([row.step for row in rows], [row.loss for row in rows], terms),)
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Terms for a legend: ``DIRECTION/TERM``, or the direction where there is but one term."""
+    parts = [name.partition("/") for name in names]
+    return [one[0] for one in parts] if len({one[2] for one in parts}) == 1 else list(names)
 
 
 def distillation_section(run: Path) -> DistillationSection:

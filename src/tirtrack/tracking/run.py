@@ -42,6 +42,7 @@ from tirtrack.progress import Progress, silent
 from tirtrack.trackers.base import Reason, Status, Tracker, TrackState
 from tirtrack.tracking.first_frame import check_range, take_first
 from tirtrack.tracking.record import BOXES_NAME, PARTIAL_NAME, VIDEO_NAME, Recorder, TrackedFrame
+from tirtrack.versions import versions
 
 FORMAT = 1
 SUMMARY_NAME = "summary.json"
@@ -336,8 +337,6 @@ def _finish(
 
 
 def _fingerprinted(identity: dict[str, Any]) -> dict[str, Any]:
-    from tirtrack.evaluation.result_json import versions
-
     whole = {**identity, "versions": versions()}
     return {"fingerprint": fingerprint(whole), **whole}
 

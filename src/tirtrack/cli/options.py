@@ -1,0 +1,48 @@
+"""Options that several commands share, and what a command makes of them.
+
+Where a command says more of an option than stands here (where ``--out`` goes by default), it
+declares it itself.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Seed = Annotated[int, typer.Option(min=0, help="Of every draw.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else, on stdout.")]
+Workers = Annotated[int, typer.Option(help="Processes, one thread each; the result is the same.")]
+Dataset = Annotated[Path, typer.Option("--dataset", "-d", help="Folder of labelled sequences.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Settings of the tracker, such as default or published; the weights' own."),
+]
+RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe's name or YAML file.")]
+Baseline = Annotated[str, typer.Option(help="The RGB tracker to distil: a name or a file.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; often."),
+]
+Device = Annotated[str, typer.Option(help="Where to train: cpu or cuda.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")]
+
+
+def command_line() -> str:
+    """The line as it was typed, for the files that a command leaves."""
+    return shlex.join(["tirtrack", *sys.argv[1:]])
+
+
+def print_json(content: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def print_file(file: Path) -> None:
+    """A JSON file on stdout."""
+    print(file.read_text(encoding="utf-8"), end="")

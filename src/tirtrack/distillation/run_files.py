@@ -1,0 +1,7 @@
+"""What lies in a run folder, by name; ``tirtrack distill`` and ``train`` write it."""
+
+SUMMARY = "summary.json"
+RECIPE = "recipe.yaml"
+IDENTITY = "identity.json"
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"

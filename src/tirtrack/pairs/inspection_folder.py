@@ -1,0 +1,67 @@
+"""What is left of looking at pairs, as files: contact sheet, findings, manifest.
+
+``tirtrack pairs inspect``, the demo and a distillation leave the same files by the same names; the
+report reads them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from tirtrack.files import atomic_path, write_json
+from tirtrack.pairs.contact_sheet import contact_sheet
+from tirtrack.pairs.inspect import Inspection
+from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.source import Manifest, PairSource
+
+SHEET_NAME = "contact_sheet.png"
+INSPECTION_NAME = "inspection.json"
+MANIFEST_NAME = "manifest.json"
+_TILES = 8
+
+
+def write_inspection(
+    folder: Path, source: PairSource, found: Inspection, *, tiles: int = _TILES
+) -> None:
+    """Write what an inspection found, with a contact sheet of ``tiles`` pairs.
+
+    Raises:
+        StorageError: a file could not be written.
+    """
+    write_contact_sheet(folder, source, found.proposals, tiles=tiles)
+    write_json(folder / INSPECTION_NAME, found.document())
+    write_manifest(folder, source.manifest())
+
+
+def write_contact_sheet(
+    folder: Path, source: PairSource, proposals: Mapping[int, ProposalSet], *, tiles: int = _TILES
+) -> None:
+    """Write a picture of some pairs, if any can be read.
+
+    Args:
+        folder: made if need be.
+        source: the pairs.
+        proposals: by index in the source.
+        tiles: pairs on the picture, at most.
+
+    Raises:
+        StorageError: it could not be written.
+    """
+    if all(one.fault is not None for one in proposals.values()):
+        return
+    sheet = Image.fromarray(contact_sheet(source, proposals, count=tiles))
+    with atomic_path(folder / SHEET_NAME) as partial:
+        sheet.save(partial, compress_level=3)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write which files went in, with their hashes and licence.
+
+    Raises:
+        StorageError: it could not be written.
+    """
+    write_json(folder / MANIFEST_NAME, {"format": 1, **asdict(manifest)})
