@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tirtrack.datasets import LabelledSequence, open_dataset
 from tirtrack.errors import FrameError
 from tirtrack.files import write_text
 from tirtrack.trackers.base import Status, TrackState
-from tirtrack.trackers.calibration import (
+from tirtrack.trackers.calibration_fit import (
     ScoreCurve,
     StatusFit,
     area_under_roc,
@@ -52,13 +53,13 @@ class Tracked:
     """One sequence, frame by frame from the second on; ``[T-1]`` each, NaN where unmeasured."""
 
     name: str
-    entropy: np.ndarray
+    rise: np.ndarray
     margin: np.ndarray
     score: np.ndarray
     lost: np.ndarray
     visible: np.ndarray
     overlap: np.ndarray
-    elsewhere: np.ndarray  # [k,2] entropy and margin of patches without the target
+    elsewhere: np.ndarray  # [k,2] rise and margin of patches without the target
 
 
 def main() -> None:
@@ -71,42 +72,57 @@ def main() -> None:
     parser.add_argument("--fitted-on", help="what the card will say; default: the folders' names")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    tracker = load_tracker(arguments.weights)
-    sequences = [item for folder in arguments.folders for item in open_dataset(folder).sequences]
-
-    first = _track_all(tracker, sequences, arguments)
-    curve = _fit_curve(first)
-    status = fit_status(
-        [np.nan_to_num(curve.score(item.entropy, item.margin)) for item in first],
-        [item.visible for item in first],
-        [item.overlap >= GOOD_IOU for item in first],
+    report = calibrate(
+        arguments.weights,
+        arguments.folders,
+        fitted_on=arguments.fitted_on or ", ".join(folder.name for folder in arguments.folders),
+        frames=arguments.frames,
+        seed=arguments.seed,
     )
-    names = ", ".join(folder.name for folder in arguments.folders)
-    calibration = _calibration(curve, status, arguments.fitted_on or names)
-    tracker.calibration = calibration
-    report = {
-        "weights": arguments.weights,
-        "folders": [folder.name for folder in arguments.folders],
-        "frames": arguments.frames,
-        "seed": arguments.seed,
-        "calibration": calibration.model_dump(),
-        "status_as_fitted": asdict(status),
-        "figures": _figures(_track_all(tracker, sequences, arguments)),
-    }
     text = json.dumps(report, indent=2)
     print(text)
     if arguments.out is not None:
         write_text(arguments.out, text + "\n")
 
 
+def calibrate(
+    weights: str | Path,
+    folders: Sequence[Path],
+    *,
+    fitted_on: str,
+    frames: int = 300,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The calibration of weights, and what it does on the sequences that it was fitted on."""
+    tracker = load_tracker(weights)
+    sequences = [item for folder in folders for item in open_dataset(folder).sequences]
+    first = _track_all(tracker, sequences, frames, seed)
+    curve = _fit_curve(first)
+    status = fit_status(
+        [np.nan_to_num(curve.score(item.rise, item.margin)) for item in first],
+        [item.visible for item in first],
+        [item.overlap >= GOOD_IOU for item in first],
+    )
+    tracker.calibration = _calibration(curve, status, fitted_on)
+    return {
+        "weights": Path(weights).stem,
+        "folders": [folder.name for folder in folders],
+        "frames": frames,
+        "seed": seed,
+        "calibration": tracker.calibration.model_dump(),
+        "status_as_fitted": asdict(status),
+        "figures": _figures(_track_all(tracker, sequences, frames, seed)),
+    }
+
+
 def _track_all(
-    tracker: SiameseTracker, sequences: list[LabelledSequence], arguments: argparse.Namespace
+    tracker: SiameseTracker, sequences: Sequence[LabelledSequence], frames: int, seed: int
 ) -> list[Tracked]:
     tracked = []
     for index, sequence in enumerate(sequences):
         try:
-            rng = np.random.default_rng([arguments.seed, index])
-            tracked.append(_track(tracker, sequence, frames=arguments.frames, rng=rng))
+            rng = np.random.default_rng([seed, index])
+            tracked.append(_track(tracker, sequence, frames=frames, rng=rng))
         except FrameError as error:
             print(f"{sequence.name} is left out: {error}")
     return tracked
@@ -128,7 +144,7 @@ def _track(
         visible = bool(np.isfinite(boxes[index]).all())
         rows.append(
             (
-                state.diagnostics.get("entropy", np.nan),
+                state.diagnostics.get("entropy_rise", np.nan),
                 state.diagnostics.get("margin", np.nan),
                 state.score,
                 state.status is Status.LOST,
@@ -160,7 +176,7 @@ def _overlap(state: TrackState, box: np.ndarray) -> float:
 def _look_elsewhere(
     tracker: SiameseTracker, frame: np.ndarray, box: np.ndarray, rng: np.random.Generator
 ) -> list[tuple[float, float]]:
-    """Entropy and margin of one patch of this frame that does not show the target, if any."""
+    """Rise of the entropy and margin of one patch that does not show the target, if any."""
     place = _place_without(box, frame.shape[1], frame.shape[0], rng)
     if place is None:
         return []
@@ -173,7 +189,7 @@ def _look_elsewhere(
     found = tracker.update(frame).diagnostics
     tracker.settings = settings
     tracker.load_state_dict(saved)
-    return [(found["entropy"], found["margin"])] if "entropy" in found else []
+    return [(found["entropy_rise"], found["margin"])] if "margin" in found else []
 
 
 def _place_without(
@@ -199,14 +215,14 @@ def _fit_curve(tracked: list[Tracked]) -> ScoreCurve:
 
 
 def _pairs(item: Tracked, chosen: np.ndarray) -> np.ndarray:
-    kept = chosen & np.isfinite(item.entropy)
-    return np.stack([item.entropy[kept], item.margin[kept]], axis=1)
+    kept = chosen & np.isfinite(item.rise)
+    return np.stack([item.rise[kept], item.margin[kept]], axis=1)
 
 
 def _calibration(curve: ScoreCurve, status: StatusFit, fitted_on: str) -> Calibration:
     return Calibration(
-        centre=round(curve.centre, 3),
-        scale=round(curve.scale, 3),
+        rise_centre=round(curve.rise_centre, 3),
+        rise_scale=round(curve.rise_scale, 3),
         margin_centre=round(curve.margin_centre, 3),
         margin_scale=round(curve.margin_scale, 3),
         uncertain_below=status.uncertain_below,

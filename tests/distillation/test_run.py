@@ -161,8 +161,8 @@ def test_pairs_that_turn_out_to_be_damaged_are_a_failed_run(tiny, pairs, baselin
 
 
 def test_the_calibration_is_said_to_be_of_the_baseline():
-    numbers = dict(centre=1.0, scale=2.0, margin_centre=3.0, margin_scale=4.0, uncertain_below=0.5,
-                   lost_below=0.2, lost_after_frames=5)  # fmt: skip
+    numbers = dict(rise_centre=1.0, rise_scale=2.0, margin_centre=3.0, margin_scale=4.0,
+                   uncertain_below=0.5, lost_below=0.2, lost_after_frames=5)  # fmt: skip
     card = Card(name="start", architecture="nanotrack-v3", modality="rgb", licence="x",
                 calibration=Calibration(**numbers, fitted_on="some films"))  # fmt: skip
     given = inherited_calibration(card)

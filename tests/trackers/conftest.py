@@ -15,8 +15,8 @@ from tirtrack.weights.card import Calibration
 LOW_32 = np.uint64(0xFFFFFFFF)
 
 PLAIN = Calibration(
-    centre=3.4,
-    scale=0.25,
+    rise_centre=1.0,
+    rise_scale=0.25,
     margin_centre=2.0,
     margin_scale=1.0,
     uncertain_below=0.5,

@@ -8,39 +8,41 @@ from hypothesis import strategies as st
 from tirtrack.errors import WeightsError
 from tirtrack.trackers.base import Status
 from tirtrack.trackers.calibration import (
-    MIN_ENTROPY_SCALE,
-    MIN_MARGIN_SCALE,
     Belief,
+    family_calibration,
+    is_high_but_ambiguous,
+    next_belief,
+    score_of,
+)
+from tirtrack.trackers.calibration_fit import (
+    MIN_MARGIN_SCALE,
+    MIN_RISE_SCALE,
     LostShares,
     ScoreCurve,
     area_under_roc,
     disappearances,
-    family_calibration,
     fit_score,
     fit_status,
-    is_high_but_ambiguous,
     lost_shares,
-    next_belief,
-    score_of,
 )
 
 numbers = st.floats(-1e6, 1e6)
 
 
 @given(numbers, numbers, st.floats(0, 1e6))
-def test_score_is_in_range_falls_with_entropy_and_rises_with_margin(
-    plain_calibration, entropy, margin, more
+def test_score_is_in_range_falls_with_a_rise_and_rises_with_margin(
+    plain_calibration, rise, margin, more
 ):
-    score = score_of(entropy, margin, plain_calibration)
+    score = score_of(rise, margin, plain_calibration)
     assert 0.0 <= score <= 1.0
-    assert score_of(entropy + more, margin, plain_calibration) <= score
-    assert score_of(entropy, margin + more, plain_calibration) >= score
+    assert score_of(rise + more, margin, plain_calibration) <= score
+    assert score_of(rise, margin + more, plain_calibration) >= score
 
 
 def test_score_is_the_product_of_two_logistics(plain_calibration):
-    assert score_of(3.4, 2.0, plain_calibration) == pytest.approx(0.25)
+    assert score_of(1.0, 2.0, plain_calibration) == pytest.approx(0.25)
     expected = 1 / (1 + np.exp(-2)) / (1 + np.exp(1))
-    assert score_of(2.9, 1.0, plain_calibration) == pytest.approx(expected)
+    assert score_of(0.5, 1.0, plain_calibration) == pytest.approx(expected)
     assert is_high_but_ambiguous(2.0, plain_calibration)
     assert not is_high_but_ambiguous(1.9, plain_calibration)
 
@@ -68,34 +70,34 @@ def test_status_follows_the_scores(plain_calibration, scores, expected):
 
 
 def samples(rng, *, n=400):
-    entropy = np.concatenate([rng.normal(2.5, 0.3, n), rng.normal(4.3, 0.3, n)])
+    rise = np.concatenate([rng.normal(0.0, 0.3, n), rng.normal(1.8, 0.3, n)])
     margin = np.concatenate([rng.normal(9, 1.5, n), rng.normal(2, 1.5, n)])
-    return entropy, margin, np.arange(2 * n) < n
+    return rise, margin, np.arange(2 * n) < n
 
 
 def test_fitted_curve_parts_the_classes_and_scores_mean_shares():
     rng = np.random.default_rng(0)
-    entropy, margin, present = samples(rng)
-    curve = fit_score(entropy, margin, present)
-    score = curve.score(entropy, margin)
+    rise, margin, present = samples(rng)
+    curve = fit_score(rise, margin, present)
+    score = curve.score(rise, margin)
     assert score[present].mean() > 0.97
     assert score[~present].mean() < 0.03
-    assert 2.5 < curve.centre < 4.6
-    assert curve.scale >= MIN_ENTROPY_SCALE
+    assert 0.0 < curve.rise_centre < 2.1
+    assert curve.rise_scale >= MIN_RISE_SCALE
     assert curve.margin_scale >= MIN_MARGIN_SCALE
 
 
 def test_fit_does_not_depend_on_the_order_or_the_balance_of_samples():
     rng = np.random.default_rng(1)
-    entropy, margin, present = samples(rng)
-    margin[:40], entropy[:40] = 3.0, 4.0  # some overlap, so that the fit is not a step
+    rise, margin, present = samples(rng)
+    margin[:40], rise[:40] = 3.0, 1.5  # some overlap, so that the fit is not a step
     order = rng.permutation(len(present))
-    one = fit_score(entropy, margin, present)
-    other = fit_score(entropy[order], margin[order], present[order])
+    one = fit_score(rise, margin, present)
+    other = fit_score(rise[order], margin[order], present[order])
     few = np.flatnonzero(~present)
     tripled = np.concatenate([np.arange(len(present)), few, few])
-    heavy = fit_score(entropy[tripled], margin[tripled], present[tripled])
-    grid = np.linspace(2, 5, 20), np.linspace(0, 10, 20)
+    heavy = fit_score(rise[tripled], margin[tripled], present[tripled])
+    grid = np.linspace(-0.5, 2.5, 20), np.linspace(0, 10, 20)
     np.testing.assert_allclose(other.score(*grid), one.score(*grid), atol=0.01)
     np.testing.assert_allclose(heavy.score(*grid), one.score(*grid), atol=0.01)
 
@@ -142,13 +144,13 @@ def test_roc_area_counts_ties_half():
 def test_every_version_has_numbers_and_others_are_named():
     for architecture in ("nanotrack-v2", "nanotrack-v3"):
         calibration = family_calibration(architecture)
-        assert score_of(2.5, 10.0, calibration) > 0.9
-        assert score_of(4.6, 1.5, calibration) < 0.1
+        assert score_of(0.0, 12.0, calibration) > 0.9
+        assert score_of(1.5, 1.5, calibration) < 0.1
     with pytest.raises(WeightsError, match='"dimp50" has no calibration'):
         family_calibration("dimp50")
 
 
 def test_curve_and_card_give_the_same_score(plain_calibration):
-    curve = ScoreCurve(3.4, 0.25, 2.0, 1.0)
-    assert float(curve.score(np.array(3.1), np.array(2.2))) == score_of(3.1, 2.2, plain_calibration)
+    curve = ScoreCurve(1.0, 0.25, 2.0, 1.0)
+    assert float(curve.score(np.array(0.7), np.array(2.2))) == score_of(0.7, 2.2, plain_calibration)
     assert Status("lost") is Status.LOST

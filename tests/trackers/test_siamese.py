@@ -128,7 +128,7 @@ def test_update_before_init_says_so(any_tracker):
 
 
 def test_a_state_of_another_format_is_refused(any_tracker):
-    with pytest.raises(ValueError, match="format 1, got 7"):
+    with pytest.raises(ValueError, match="format 2, got 7"):
         any_tracker().load_state_dict({"format": 7})
 
 
@@ -222,6 +222,36 @@ def test_an_absent_target_is_uncertain_then_lost_then_found_again(
         assert (first.status, first.reason) == (Status.TRACKING, Reason.RE_DETECTED)
         assert overlap(first, walk(6)) > 0.7
         assert returned[1].reason is Reason.NONE
+
+
+def test_what_is_believed_changes_no_measured_box(bright_tracker, bright_frame):
+    """Evaluation scores measured boxes, so that a calibration cannot change the ranking."""
+    runs = []
+    for margin_centre in (-50.0, 50.0):  # all is trusted, nothing is
+        tracker = bright_tracker()
+        tracker.calibration = tracker.calibration.model_copy(
+            update={"margin_centre": margin_centre, "rise_centre": margin_centre}
+        )
+        begin(tracker, bright_frame, frames=12)
+        states = [tracker.update(bright_frame(walk(13 + t), 50 + t)) for t in range(20)]
+        runs.append([state.diagnostics["measured_box"] for state in states])
+        last = states[-1].status
+    assert last is Status.LOST
+    assert runs[0] == runs[1]
+
+
+def test_a_sharp_map_is_judged_by_what_is_usual_for_its_target(bright_tracker, bright_frame):
+    tracker = bright_tracker()
+    begin(tracker, bright_frame)
+    usual = tracker.state_dict()["target"]["usual_entropy"]
+    seen = tracker.update(bright_frame(walk(7), 7)).diagnostics
+    gone = tracker.update(bright_frame(None, 8)).diagnostics
+    assert seen["entropy_rise"] == pytest.approx(seen["entropy"] - usual)
+    assert gone["entropy_rise"] > seen["entropy_rise"] + 0.1
+    kept = tracker.state_dict()["target"]["usual_entropy"]
+    assert kept != usual  # a trusted frame counts, the absent one does not
+    tracker.update(bright_frame(None, 9))
+    assert tracker.state_dict()["target"]["usual_entropy"] == kept
 
 
 def test_a_lost_target_keeps_the_last_trusted_box_and_size(bright_tracker, bright_frame):

@@ -26,7 +26,7 @@ CARD = Card(
     started_from=[StartedFrom(name="nothing", sha256="0" * 64, licence="none")],
     training_data=[TrainingSource(name="none", licence="none", role="none")],
     calibration=Calibration(
-        **{"centre": 3.0, "scale": 0.5, "margin_centre": 2.0, "margin_scale": 1.0},
+        **{"rise_centre": 3.0, "rise_scale": 0.5, "margin_centre": 2.0, "margin_scale": 1.0},
         **{"uncertain_below": 0.5, "lost_below": 0.3, "lost_after_frames": 4, "fitted_on": "none"},
     ),
     scores={"made-up": 0.5},

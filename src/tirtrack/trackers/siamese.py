@@ -27,6 +27,7 @@ from tirtrack.crops import (
 from tirtrack.errors import FrameError, RunError
 from tirtrack.trackers.base import Reason, Status, TrackState
 from tirtrack.trackers.calibration import (
+    USUAL_RATE,
     Belief,
     is_high_but_ambiguous,
     next_belief,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SMALL_SIDE = 4.0  # below it a first box is worth a warning
-_STATE_FORMAT = 1
+_STATE_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Target:
-    """What changes from frame to frame. ``center_xy`` and ``size_wh`` say where to search next."""
+    """What changes from frame to frame. ``center_xy`` and ``size_wh`` say where to search next;
+    ``usual_entropy`` of the maps is unknown before the first of them.
+    """
 
     center_xy: tuple[float, float]
     size_wh: tuple[float, float]
@@ -71,6 +74,7 @@ class _Target:
     trusted: Box
     score: float
     belief: Belief
+    usual_entropy: float | None = None
 
 
 class SiameseTracker:
@@ -194,6 +198,7 @@ class SiameseTracker:
             trusted=Box(**target["trusted"]),
             score=float(target["score"]),
             belief=Belief(Status(belief["status"]), int(belief["doubtful_frames"])),
+            usual_entropy=target["usual_entropy"],
         )
         self._gate.load_state_dict(state["gate"])
         self._levels.load_state_dict(state["levels"])
@@ -303,10 +308,14 @@ class SiameseTracker:
                 status=Status.TRACKING,
                 diagnostics=diagnostics,
             )
-        score = score_of(located.entropy, located.margin, self.calibration)
+        usual = located.entropy if moved.usual_entropy is None else moved.usual_entropy
+        diagnostics["entropy_rise"] = rise = located.entropy - usual
+        score = score_of(rise, located.margin, self.calibration)
         was = moved.belief.status
         belief = next_belief(moved.belief, score, self.calibration)
-        moved = replace(moved, score=score, belief=belief)
+        if belief.status is Status.TRACKING:
+            usual += USUAL_RATE * rise
+        moved = replace(moved, score=score, belief=belief, usual_entropy=usual)
         if belief.status is Status.LOST:
             reason = self._cause(moved, located)
             return self._say_lost(moved, reason, diagnostics)

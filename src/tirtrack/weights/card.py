@@ -36,14 +36,14 @@ class StartedFrom(_Part):
 
 
 class Calibration(_Part):
-    """Numbers of the score: ``sigmoid((centre - entropy) / scale) * sigmoid((margin -
-    margin_centre) / margin_scale)``.
+    """Numbers of the score: ``sigmoid((rise_centre - rise) / rise_scale) * sigmoid((margin -
+    margin_centre) / margin_scale)``, ``rise`` being the entropy of the map above its usual one.
 
     Fitted on data that may be tuned on; ``fitted_on`` says which.
     """
 
-    centre: float
-    scale: float
+    rise_centre: float
+    rise_scale: float
     margin_centre: float
     margin_scale: float
     uncertain_below: float

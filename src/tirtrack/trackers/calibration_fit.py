@@ -1,0 +1,218 @@
+"""Fits the numbers of ``calibration``, and says how well they tell that a target has gone.
+
+:func:`fit_score` on (rise of the entropy, margin) of frames where the box is good and of patches
+where the target is absent, then :func:`fit_status` on whole sequences.
+``benchmarks/fit_calibration.py`` gathers both and prints the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from tirtrack.trackers.base import Status
+from tirtrack.trackers.calibration import Belief, next_belief
+from tirtrack.weights.card import Calibration
+
+MIN_RISE_SCALE = 0.15  # nats; classes that part cleanly would else be fitted by a step
+MIN_MARGIN_SCALE = 0.5  # logits
+MAX_FALSE_LOST = 0.02  # share of visible frames
+LOST_WITHIN_FRAMES = 10  # after the target has gone
+
+
+@dataclass(frozen=True)
+class ScoreCurve:
+    """The four numbers of the score, as :class:`~tirtrack.weights.card.Calibration` names them."""
+
+    rise_centre: float
+    rise_scale: float
+    margin_centre: float
+    margin_scale: float
+
+    def score(self, rise: np.ndarray, margin: np.ndarray) -> np.ndarray:
+        """Scores ``[n]`` of rises of the entropy ``[n]`` and margins ``[n]``."""
+        sharp = _logistics((self.rise_centre - np.asarray(rise)) / self.rise_scale)
+        high = _logistics((np.asarray(margin) - self.margin_centre) / self.margin_scale)
+        return np.asarray(sharp * high)
+
+
+def fit_score(rise: np.ndarray, margin: np.ndarray, present: np.ndarray) -> ScoreCurve:
+    """The curve with the least logarithmic loss, the two classes weighing the same.
+
+    The scales have a floor, so that samples that part cleanly give a slope and not a step.
+
+    Args:
+        rise: ``[n]`` of the entropy above the usual one, nats.
+        margin: ``[n]``, logits.
+        present: ``[n]`` bool: the target is at the best cell, or it is not in the patch at all.
+            Boxes that are neither good nor on an absent target are left out by the caller.
+
+    Raises:
+        ValueError: one of the two classes has no sample.
+    """
+    from scipy.optimize import minimize  # a third of a second that no tracker should wait for
+
+    present = np.asarray(present, dtype=bool)
+    if present.all() or not present.any():
+        raise ValueError(f"need samples of both classes, got {present.sum()} of {len(present)}")
+    weight = np.where(present, 0.5 / present.sum(), 0.5 / (~present).sum())
+
+    def loss(values: np.ndarray) -> float:
+        score = ScoreCurve(*values).score(rise, margin).clip(1e-9, 1 - 1e-9)
+        return float(-(weight * np.where(present, np.log(score), np.log(1 - score))).sum())
+
+    middle = (np.median(margin[present]) + np.median(margin[~present])) / 2
+    start = np.array([np.median(rise[present]) + 0.7, 0.3, middle, 1.5])
+    bounds = [(None, None), (MIN_RISE_SCALE, 2.0), (None, None), (MIN_MARGIN_SCALE, 10.0)]
+    found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
+    return ScoreCurve(*(float(value) for value in found.x))
+
+
+@dataclass(frozen=True)
+class StatusFit:
+    """Thresholds, and what they do on the sequences that they were fitted on.
+
+    Attributes:
+        uncertain_below: score.
+        lost_below: score.
+        lost_after_frames: frames in a row.
+        detected: share of disappearances that were called lost within 10 frames; NaN if the
+            sequences have none.
+        false_lost: share of frames with the box on the target that were called lost.
+    """
+
+    uncertain_below: float
+    lost_below: float
+    lost_after_frames: int
+    detected: float
+    false_lost: float
+
+
+def fit_status(
+    scores: Sequence[np.ndarray],
+    visible: Sequence[np.ndarray],
+    on_target: Sequence[np.ndarray],
+) -> StatusFit:
+    """Thresholds for ``lost``: the most disappearances found, at no more than 2 % false alarms.
+
+    Every combination of a small grid is played through :func:`next_belief`. Ties go to fewer
+    false alarms, then to the lower threshold and the longer wait.
+
+    Args:
+        scores: one ``[T]`` per sequence, tracked frames in order.
+        visible: one bool ``[T]`` per sequence.
+        on_target: one bool ``[T]`` per sequence: visible, and the best cell is at the target. A
+            tracker that has drifted away from a visible target is lost, and may say so.
+    """
+    grid = product((0.3, 0.4, 0.5), (0.1, 0.2, 0.3, 0.4, 0.5), range(3, 9))
+    tried = [
+        _try_status(scores, visible, on_target, numbers=numbers)
+        for numbers in grid
+        if numbers[1] <= numbers[0]
+    ]
+
+    def rank(fit: StatusFit) -> tuple[bool, float, float, float, int]:
+        found = 0.0 if np.isnan(fit.detected) else fit.detected
+        few = fit.false_lost <= MAX_FALSE_LOST
+        return few, found, -fit.false_lost, -fit.lost_below, fit.lost_after_frames
+
+    return max(tried, key=rank)
+
+
+def disappearances(visible: np.ndarray) -> list[int]:
+    """Frames at which the target goes and stays away for at least ten frames.
+
+    >>> disappearances(np.array([True] * 3 + [False] * 12 + [True]))
+    [3]
+    """
+    visible = np.asarray(visible, dtype=bool)
+    return [
+        start
+        for start in range(1, len(visible) - LOST_WITHIN_FRAMES + 1)
+        if visible[start - 1] and not visible[start : start + LOST_WITHIN_FRAMES].any()
+    ]
+
+
+@dataclass(frozen=True)
+class LostShares:
+    """The two figures that the thresholds are fitted for.
+
+    Attributes:
+        detected: share of disappearances called lost within ten frames; NaN if there is none.
+        false: share of the frames that count, of those where the target could be seen, called
+            lost. The ten frames after an absence do not count.
+    """
+
+    detected: float
+    false: float
+
+
+def lost_shares(
+    lost: Sequence[np.ndarray], visible: Sequence[np.ndarray], counted: Sequence[np.ndarray]
+) -> LostShares:
+    """How often ``lost`` was right, and how often it was wrong.
+
+    Args:
+        lost: one bool ``[T]`` per sequence: status is lost.
+        visible: one bool ``[T]`` per sequence.
+        counted: one bool ``[T]`` per sequence: frames in which ``lost`` would be wrong; ``visible``
+            itself, or those of them where the tracker is on its target.
+    """
+    found: list[bool] = []
+    false, total = 0, 0
+    for called, seen, counts in zip(lost, visible, counted, strict=True):
+        found += [bool(called[at : at + LOST_WITHIN_FRAMES].any()) for at in disappearances(seen)]
+        settled = counts & ~_shortly_after_absence(seen)
+        false += int((called & settled).sum())
+        total += int(settled.sum())
+    return LostShares(float(np.mean(found)) if found else float("nan"), false / max(total, 1))
+
+
+def area_under_roc(score: np.ndarray, present: np.ndarray) -> float:
+    """Probability that a present sample scores above an absent one, ties counting half."""
+    present = np.asarray(present, dtype=bool)
+    above = score[present][:, None] - score[~present][None, :]
+    return float(((above > 0) + 0.5 * (above == 0)).mean())
+
+
+def _try_status(
+    scores: Sequence[np.ndarray],
+    visible: Sequence[np.ndarray],
+    on_target: Sequence[np.ndarray],
+    *,
+    numbers: tuple[float, float, int],
+) -> StatusFit:
+    uncertain, lost_below, after = numbers
+    calibration = Calibration(
+        rise_centre=0.0,
+        rise_scale=1.0,
+        margin_centre=0.0,
+        margin_scale=1.0,
+        uncertain_below=uncertain,
+        lost_below=lost_below,
+        lost_after_frames=after,
+        fitted_on="",
+    )
+    lost = []
+    for sequence in scores:
+        belief, called = Belief(), []
+        for score in sequence:
+            belief = next_belief(belief, float(score), calibration)
+            called.append(belief.status is Status.LOST)
+        lost.append(np.array(called, dtype=bool))
+    shares = lost_shares(lost, visible, on_target)
+    return StatusFit(*numbers, detected=shares.detected, false_lost=shares.false)
+
+
+def _shortly_after_absence(visible: np.ndarray) -> np.ndarray:
+    recent = np.zeros(len(visible), dtype=bool)
+    for index in np.flatnonzero(~visible):
+        recent[index + 1 : index + 1 + LOST_WITHIN_FRAMES] = True
+    return recent
+
+
+def _logistics(values: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 * (1.0 + np.tanh(values / 2.0)))  # no overflow at either end
