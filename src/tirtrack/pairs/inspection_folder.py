@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -58,10 +59,18 @@ def write_contact_sheet(
         sheet.save(partial, compress_level=3)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(
+    folder: Path, manifest: Manifest, *, proposals: Mapping[str, Any] | None = None
+) -> None:
     """Write which files went in, with their hashes and licence.
+
+    Args:
+        folder: made if need be.
+        manifest: of the source.
+        proposals: the identity of what proposed boxes in it, if any were used.
 
     Raises:
         StorageError: it could not be written.
     """
-    write_json(folder / MANIFEST_NAME, {"format": 1, **asdict(manifest)})
+    proposed = {} if proposals is None else {"proposals": dict(proposals)}
+    write_json(folder / MANIFEST_NAME, {"format": 1, **asdict(manifest), **proposed})

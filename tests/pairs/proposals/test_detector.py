@@ -161,6 +161,41 @@ def test_grey_and_colour_pictures_are_taken_alike(tmp_path):
     assert find(np.zeros((64, 64), np.uint8)) == find(np.zeros((64, 64, 3), np.uint8))
 
 
+TABLE = "key,modality,x,y,w,h,score,label\nnight/7,tir,60,40,40,50,0.9,person\n"
+
+
+def test_the_identity_follows_the_content_of_a_table_and_not_its_place(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(TABLE)
+    one = proposer("detector", boxes=tmp_path / "a.csv").identity()
+    assert proposer("detector", boxes=tmp_path / "b.csv").identity() == one
+    (tmp_path / "b.csv").write_text(TABLE.replace("60,40", "61,40"))
+    assert proposer("detector", boxes=tmp_path / "b.csv").identity() != one
+    assert proposer("detector", boxes=tmp_path / "a.csv", min_score=0.3).identity() != one
+
+
+def test_the_identity_follows_every_text_file_and_its_place(tmp_path):
+    folder = tmp_path / "boxes"
+    for stem in ("1", "2"):
+        path = folder / "night" / f"{stem}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("10 10 50 50 0.9 person\n")
+    first = proposer("detector", boxes=folder).identity()
+    path.write_text("10 10 50 51 0.9 person\n")
+    changed = proposer("detector", boxes=folder).identity()
+    path.rename(path.with_name("3.txt"))
+    moved = proposer("detector", boxes=folder).identity()
+    assert len({str(one) for one in (first, changed, moved)}) == 3
+    assert proposer("detector", boxes=folder, format="fairmot").identity() == moved
+
+
+def test_the_identity_follows_the_content_of_a_network(tmp_path):
+    one = proposer("detector", model=_network(tmp_path / "a.onnx")).identity()
+    same = proposer("detector", model=_network(tmp_path / "b.onnx")).identity()
+    other = proposer("detector", model=_network(tmp_path / "b.onnx", columns=7)).identity()
+    assert one == same != other
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

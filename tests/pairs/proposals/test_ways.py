@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -247,6 +248,35 @@ def test_a_single_damaged_pair_is_left_out_of_few_but_not_of_one():
         propose_all(Memory(pairs, damaged=[0, 1]), proposer("centre"), 0)
     with pytest.raises(PairsError, match="1 of 1 pairs cannot be used"):
         propose_all(Memory(pairs[:1], damaged=[0]), proposer("centre"), 0)
+
+
+@pytest.mark.parametrize("name", ["random", "saliency"])
+def test_boxes_of_a_pair_do_not_depend_on_which_others_are_asked_for(name):
+    pairs = [_textured(k) for k in range(12)]
+    whole = propose_all(Memory(pairs), proposer(name), 3)
+    source = Memory(pairs)
+    asked = [7, 0, 3]
+    assert propose_all(source, proposer(name), 3, indices=asked) == [whole[k] for k in asked]
+    near = {place for k in asked for place in neighbour_positions(k, 12)}
+    assert set(source.reads) == ({*asked, *near} if name == "saliency" else set(asked))
+
+
+def test_damage_is_counted_among_the_pairs_asked_for():
+    pairs = [_textured(k) for k in range(200)]
+    source = Memory(pairs, damaged=range(100, 200))
+    assert len(propose_all(source, proposer("centre"), 0, indices=range(100))) == 100
+    with pytest.raises(PairsError, match="2 of 4 pairs cannot be used"):
+        propose_all(source, proposer("centre"), 0, indices=[98, 99, 100, 101])
+
+
+def test_an_identity_is_json_and_says_every_setting_with_its_default():
+    for name in ("centre", "random", "saliency"):
+        way = proposer(name)
+        identity = json.loads(json.dumps(way.identity()))
+        assert identity["way"] == name
+        assert set(identity["settings"]) == set(type(way.settings).model_fields)
+    assert proposer("random").identity() == proposer("random", count=5).identity()
+    assert proposer("random").identity() != proposer("random", count=4).identity()
 
 
 def test_a_damaged_neighbour_does_not_stop_its_pair():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,8 +28,7 @@ class Proposal:
     Attributes:
         box: where; for a box found in both modalities, the TIR box.
         found_in: by which modality.
-        quality: 0 to 1; how likely a draw takes it. 1 agreed by both, 0.5 one modality alone
-           .
+        quality: 0 to 1; how likely a draw takes it. 1 agreed by both, 0.5 one modality alone.
         score: what the proposer thought, for ranking inside a pair; not comparable between
             proposers.
         way: name of the proposer: centre, random, saliency, detector.
@@ -69,6 +68,12 @@ class Proposer(Protocol):
     """A way to propose boxes for a pair."""
 
     name: str
+
+    def identity(self) -> dict[str, Any]:
+        """All that its boxes depend on beside the pair and the stream, as JSON values: name,
+        version of the algorithm (raise it when boxes change), settings with their defaults, SHA-256
+        of what it reads.
+        """
 
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator

@@ -19,10 +19,11 @@ import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tirtrack.boxes import Box
 from tirtrack.errors import PairsError
+from tirtrack.files import fingerprint, sha256
 from tirtrack.pairs.proposals.merge import PERSON, Candidate
 
 Format = Literal["fairmot", "yolo", "csv"]
@@ -55,6 +56,11 @@ class BoxFiles:
         self.format = format or _format_of(self.path)
         self._table = _read_csv(self.path) if self.format == "csv" else {}
 
+    def identity(self) -> dict[str, Any]:
+        """The format, and one hash of the table or of all text files with their places."""
+        content = sha256(self.path) if self.path.is_file() else _hash_of_texts(self.path)
+        return {"format": self.format, "content": content}
+
     def __call__(self, key: str) -> Found:
         """The boxes of a pair, ``RECORDING/STEM``."""
         if self.format == "csv":
@@ -83,6 +89,11 @@ class BoxFiles:
             if path.is_file():
                 return _parse_lines(path, parse)
         return []
+
+
+def _hash_of_texts(folder: Path) -> str:
+    places = sorted(folder.rglob("*.txt"))
+    return fingerprint([(path.relative_to(folder).as_posix(), sha256(path)) for path in places])
 
 
 def _format_of(path: Path) -> Format:

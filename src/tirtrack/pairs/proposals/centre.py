@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +36,10 @@ class Centre:
 
     def __init__(self, settings: CentreSettings | None = None) -> None:
         self.settings = settings or CentreSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """Name, version, settings; see :class:`Proposer`."""
+        return {"way": self.name, "version": 1, "settings": self.settings.model_dump(mode="json")}
 
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +16,9 @@ from tirtrack.pairs.proposals.box_files import BoxFiles, Format, Found
 from tirtrack.pairs.proposals.merge import Candidate, Merged, balance, merge
 from tirtrack.pairs.proposals.rules import Limits, Reason, Screen, geometry_fault, grey_levels
 from tirtrack.pairs.source import Pair
+
+if TYPE_CHECKING:
+    from tirtrack.pairs.proposals.yolox import Yolox
 
 
 class DetectorSettings(BaseModel):
@@ -56,18 +60,28 @@ class Detector:
                 "the detector needs a file of boxes or a network, and one of them only",
                 fix="give boxes=FILE_OR_FOLDER, or model=FILE.onnx",
             )
-        self._find = self._finder()
+        self._finder = self._opened()
 
-    def _finder(self) -> Callable[[Pair], Found]:
+    def _opened(self) -> BoxFiles | Yolox:
         if self.settings.boxes is not None:
-            files = BoxFiles(self.settings.boxes, format=self.settings.format)
-            return lambda pair: files(pair.key)
+            return BoxFiles(self.settings.boxes, format=self.settings.format)
         from tirtrack.pairs.proposals.yolox import Yolox
 
-        network = Yolox(Path(self.settings.model or ""), min_score=self.settings.min_score)
-        return lambda pair: Found(
-            tuple(network(pair.rgb)), tuple(network(grey_levels(pair.tir).astype(np.uint8)))
-        )
+        return Yolox(Path(self.settings.model or ""), min_score=self.settings.min_score)
+
+    def identity(self) -> dict[str, Any]:
+        """Name, version, settings, and the content of what is read, wherever it lies; see
+        :class:`Proposer`.
+        """
+        settings = self.settings.model_dump(mode="json", exclude={"boxes", "model", "format"})
+        reads = self._finder.identity()
+        return {"way": self.name, "version": 1, "settings": settings, "reads": reads}
+
+    def _find(self, pair: Pair) -> Found:
+        if isinstance(self._finder, BoxFiles):
+            return self._finder(pair.key)
+        levels = grey_levels(pair.tir).astype(np.uint8)
+        return Found(tuple(self._finder(pair.rgb)), tuple(self._finder(levels)))
 
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator

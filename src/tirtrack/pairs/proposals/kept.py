@@ -1,7 +1,8 @@
-"""Proposals of a whole source, kept in the cache: recipes on the same pairs share them.
+"""Proposals of a source, kept in the cache: recipes on the same pairs share them.
 
-The name of a kept file is a hash of everything that the boxes depend on, the content of the frames
-and the version of this package included; a file that cannot be read is made again.
+The name of a kept file is a hash of everything that the boxes depend on: the content of the frames,
+their names and recordings, the identity of the proposer, the version of this package. A file that
+cannot be read is made again.
 """
 
 from __future__ import annotations
@@ -11,16 +12,57 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from tirtrack.boxes import Box
 from tirtrack.cache import cache_folder
 from tirtrack.errors import StorageError
 from tirtrack.files import fingerprint, write_text
-from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
+from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Proposer, Rejection
+from tirtrack.pairs.proposals.random import Random
+from tirtrack.pairs.proposals.registry import propose_all
+from tirtrack.pairs.source import PairSource
+from tirtrack.progress import Progress, silent
 
-FORMAT = 2
+FORMAT = 3
 _log = logging.getLogger(__name__)
+
+
+def kept_proposals(
+    source: PairSource,
+    way: Proposer,
+    seed: int,
+    progress: Progress = silent,
+    *,
+    indices: Sequence[int],
+) -> list[ProposalSet]:
+    """What :func:`~tirtrack.pairs.proposals.registry.propose_all` gives, made once.
+
+    Args:
+        source: the pairs.
+        way: how to propose.
+        seed: of proposers that draw.
+        progress: told after every pair that is looked at.
+        indices: of the pairs asked for.
+
+    Raises:
+        PairsError: too many pairs are damaged, or not one box was found in any.
+    """
+    identity = {
+        "files": [(Path(file.path).name, file.sha256) for file in source.manifest().files],
+        "recordings": [
+            (recording.name, list(recording.indices), recording.is_video)
+            for recording in source.recordings().values()
+        ],
+        "way": way.identity(),
+        "fallback": Random().identity(),
+        "indices": list(indices),
+        "seed": seed,
+    }
+    return kept_or_made(
+        identity, len(indices), lambda: propose_all(source, way, seed, progress, indices=indices)
+    )
 
 
 def kept_or_made(

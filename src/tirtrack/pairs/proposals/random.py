@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,6 +48,10 @@ class Random:
 
     def __init__(self, settings: RandomSettings | None = None) -> None:
         self.settings = settings or RandomSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """Name, version, settings; see :class:`Proposer`."""
+        return {"way": self.name, "version": 1, "settings": self.settings.model_dump(mode="json")}
 
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator

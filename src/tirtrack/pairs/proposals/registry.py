@@ -84,9 +84,12 @@ def propose_all(
     seed: int,
     progress: Progress = silent,
     *,
+    indices: Sequence[int] | None = None,
     max_damaged: float = MAX_DAMAGED,
 ) -> list[ProposalSet]:
-    """The boxes of every pair, in the order of the source.
+    """The boxes of the pairs asked for, in the order of ``indices``.
+
+    No other pair is read, but for neighbours that the way looks at.
 
     A pair in which nothing usable was found gets random boxes (their ``way`` says so). A pair that
     cannot be read gets an empty set with its ``fault`` and is logged.
@@ -94,34 +97,40 @@ def propose_all(
     Args:
         source: the pairs.
         way: how to propose.
-        seed: each pair draws from a stream of its own, so the order of work does not matter.
+        seed: each pair draws from a stream of its own, so the order of work does not matter, nor
+            what other pairs are asked for.
         progress: told after every pair.
+        indices: in the source; all of its pairs where none are given.
         max_damaged: share of the pairs that may be unreadable; a single one may be in any case.
 
     Raises:
-        PairsError: too many pairs are damaged, or not one box was found in the whole source.
+        PairsError: too many pairs are damaged, or not one box was found in any.
     """
     reader = _Reader(source)
-    fallback = Random()
-    found: list[ProposalSet] = [ProposalSet((), ())] * len(source)
-    total, done = len(source), 0
+    asked = range(len(source)) if indices is None else indices
+    wanted = set(asked)
+    found: dict[int, ProposalSet] = {}
     for recording in source.recordings().values():
         for position, index in enumerate(recording.indices):
-            try:
-                pair = reader[index]
-            except PairsError as error:
-                _log.warning("pair %d left out: %s", index, error)
-                found[index] = ProposalSet((), (), fault=str(error))
-            else:
-                neighbours = Neighbours(reader, recording, position)
-                rng = np.random.default_rng([seed, 0, index])
-                found[index] = with_fallback(
-                    pair, way.propose(pair, neighbours, rng), fallback, rng
-                )
-            done += 1
-            progress("proposals", done, total)
-    _check_harvest(source, found, max_damaged)
-    return found
+            if index in wanted:
+                found[index] = _propose_one(reader, recording, position, way, seed)
+                progress("proposals", len(found), len(wanted))
+    _check_harvest(source.name, list(found.values()), max_damaged)
+    return [found[index] for index in asked]
+
+
+def _propose_one(
+    reader: _Reader, recording: Recording, position: int, way: Proposer, seed: int
+) -> ProposalSet:
+    index = recording.indices[position]
+    try:
+        pair = reader[index]
+    except PairsError as error:
+        _log.warning("pair %d left out: %s", index, error)
+        return ProposalSet((), (), fault=str(error))
+    rng = np.random.default_rng([seed, 0, index])
+    found = way.propose(pair, Neighbours(reader, recording, position), rng)
+    return with_fallback(pair, found, Random(), rng)
 
 
 def with_fallback(
@@ -140,18 +149,18 @@ def is_fallback(found: ProposalSet, way: str) -> bool:
     return bool(kept) and kept[0].way != way
 
 
-def _check_harvest(source: PairSource, found: Sequence[ProposalSet], max_damaged: float) -> None:
+def _check_harvest(name: str, found: Sequence[ProposalSet], max_damaged: float) -> None:
     faults = [one.fault for one in found if one.fault is not None]
     if len(faults) > max(max_damaged * len(found), 1) or len(faults) == len(found):
         raise PairsError(
-            f"{len(faults)} of {len(source)} pairs cannot be used (first: {faults[0]})",
-            source.name,
+            f"{len(faults)} of {len(found)} pairs cannot be used (first: {faults[0]})",
+            name,
             "list them with tirtrack pairs inspect, then repair or remove them",
         )
     if not any(one.kept for one in found):
         raise PairsError(
-            f"not one usable box in {len(source)} pairs",
-            source.name,
+            f"not one usable box in {len(found)} pairs",
+            name,
             "look at the pictures with tirtrack pairs inspect: are they black or constant?",
         )
 

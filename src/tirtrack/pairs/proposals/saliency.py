@@ -21,6 +21,7 @@ several parts with nothing in common before a busy background, or one that fills
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -104,6 +105,10 @@ class Saliency:
 
     def __init__(self, settings: SaliencySettings | None = None) -> None:
         self.settings = settings or SaliencySettings()
+
+    def identity(self) -> dict[str, Any]:
+        """Name, version, settings; see :class:`Proposer`."""
+        return {"way": self.name, "version": 1, "settings": self.settings.model_dump(mode="json")}
 
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator

@@ -8,11 +8,13 @@ BGR, 0 to 255, top left, the rest 114.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tirtrack.boxes import Box, clip_boxes, cxcywh_to_xywh, suppress_overlapping
 from tirtrack.errors import WeightsError
+from tirtrack.files import sha256
 from tirtrack.inference import onnxruntime
 from tirtrack.pairs.proposals.merge import PERSON, Candidate
 
@@ -56,6 +58,10 @@ class Yolox:
             )
         self._shape_hw = int(shape[2]), int(shape[3])
         self._name = self._session.get_inputs()[0].name
+
+    def identity(self) -> dict[str, Any]:
+        """The hash of the file."""
+        return {"format": "onnx", "content": sha256(self.path)}
 
     def __call__(self, image: np.ndarray) -> list[Candidate]:
         """Boxes in an 8-bit image ``[H,W,3]`` RGB or ``[H,W]``, best first, overlaps suppressed
