@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tirtrack.cli.app import run
+from tirtrack.files import sha256
 
 
 @pytest.fixture
@@ -89,6 +90,27 @@ def test_distill_leaves_a_damaged_first_pair_out_and_counts_it(tmp_path, recordi
     said = json.loads(capsys.readouterr().out)
     assert said["harvest"]["unreadable_pairs"] == 1
     assert said["warnings"][0].startswith("1 of 3 pairs could not be read and were left out")
+
+
+def test_resume_with_an_edited_box_file_is_refused(tmp_path, recording, capsys):
+    boxes, out = tmp_path / "boxes.csv", tmp_path / "student.safetensors"
+    rows = [f"rig/{k},tir,{10 + 8 * k},40,16,24,0.9,person" for k in range(4)]
+    boxes.write_text("\n".join(["key,modality,x,y,w,h,score,label", *rows]))
+    settings = ("pool=4", "training.steps=1", "training.batch=2", "teacher.require=false",
+                "held_back.samples=0", "proposals.way=detector",
+                f"proposals.options={{boxes: {boxes}}}")  # fmt: skip
+    words = ["distill", str(recording), "--baseline", "nano-rgb", "--out", str(out), *(
+        word for setting in settings for word in ("--set", setting))]  # fmt: skip
+    assert run(words) == 0
+    assert run([*words, "--resume"]) == 0
+    manifest = json.loads((tmp_path / "student.run" / "manifest.json").read_text())
+    assert manifest["proposals"]["reads"] == {"format": "csv", "content": sha256(boxes)}
+    before = out.read_bytes()
+    boxes.write_text(boxes.read_text().replace("0.9", "0.8"))
+    capsys.readouterr()
+    assert run([*words, "--resume"]) == 2
+    assert "the run was begun with another way of proposing" in capsys.readouterr().err
+    assert out.read_bytes() == before
 
 
 def test_a_recording_that_cannot_be_read_at_all_is_named_and_ends_with_2(

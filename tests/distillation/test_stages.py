@@ -19,9 +19,8 @@ from tirtrack.distillation.diagnostics import (
     verdict,
 )
 from tirtrack.distillation.engine import read_log
+from tirtrack.distillation.job import Sources
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
-from tirtrack.distillation.settings import Modality
-from tirtrack.distillation.stages import OneEyed
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs.proposals import registry as ways
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -99,36 +98,30 @@ def test_e_rr_trains_on_no_thermal_pixel(tiny, tmp_path):
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
 
 
-def test_a_proposer_with_one_eye_closed_finds_nothing_there(tiny):
-    pair = tiny.TinyPairs()[0]
-    rng = np.random.default_rng(0)
-    way = ways.proposer("saliency")
-    both = OneEyed(way, list(Modality)).propose(pair, [], rng)
-    assert FoundIn.BOTH in {box.found_in for box in both.kept}
-    for modality in Modality:
-        seen = OneEyed(way, [modality]).propose(pair, [], rng)
-        assert {str(box.found_in) for box in seen.kept} == {str(modality)}
+def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path))
+    read = []
 
+    class Noting(tiny.TinyPairs):
+        def __getitem__(self, index):
+            read.append(index)
+            return super().__getitem__(index)
 
-def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path):
-    looked = []
-
-    class Counting(stages.OneEyed):
-        def propose(self, pair, neighbours, rng):
-            looked.append(pair.key)
-            return super().propose(pair, neighbours, rng)
-
-    recipe = tiny.recipe_of("published", pool=4, held_back__samples=2)
-    source = tiny.TinyPairs(frames=4)
-    job = tiny.job_of(recipe)
-    job.way = Counting(ways.proposer("centre"), list(Modality))
+    recipe = tiny.recipe_of("published", pool=4, held_back__samples=2, proposals__way="centre")
+    source = Noting(frames=4)
     whole = hold_back(source, 0.3)
-    sources = stages.Sources(source, source, whole, source.manifest())
-    split, boxes, held = stages.propose(sources, job)
-    assert (len(split.train), len(boxes), len(split.held_back), len(held)) == (4, 4, 2, 2)
+    sources = Sources(source, source, whole, source.manifest())
+    found = stages.propose(sources, tiny.job_of(recipe))
+    split = found.split
+    assert (len(split.train), len(split.held_back)) == (4, 2)
     assert set(split.train) <= set(whole.train)
-    assert len(looked) == 6
-    assert all(found.kept for found in (*boxes, *held))
+    assert sorted(read) == sorted((*split.train, *split.held_back))
+    read.clear()
+    alone = tiny.recipe_of("published", pool=4, held_back__samples=0, proposals__way="centre")
+    assert stages.propose(sources, tiny.job_of(alone)).train == found.train
+    assert sorted(read) == sorted(split.train)
+    assert len(found.held_back) == 2
+    assert all(one.kept for one in (*found.train, *found.held_back))
 
 
 def test_when_the_teacher_passes_nothing_the_run_ends_with_a_sentence(tiny, tmp_path):
@@ -186,7 +179,7 @@ def stages_run(tiny, folder):
     split = hold_back(source, 0.2)
     return stages.distil_network(
         network,
-        stages.Sources(source, source, split, source.manifest()),
+        Sources(source, source, split, source.manifest()),
         tiny.job_of(recipe),
         folder,
         identity={"recipe": "r", "pairs": "p", "baseline": "b"},

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from tirtrack.distillation.diagnostics import hold_back
+from tirtrack.distillation.job import Job, Sources
 from tirtrack.distillation.pool import TorchFeatures
 from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.stages import Job, Sources, distil_network
+from tirtrack.distillation.stages import distil_network
 from tirtrack.networks import registry
 from tirtrack.pairs.source import Manifest, Pair, Recording
 from tirtrack.progress import silent

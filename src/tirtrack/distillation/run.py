@@ -20,11 +20,12 @@ from tirtrack.distillation.folder import (
     inherited_calibration,
     made_with,
 )
+from tirtrack.distillation.job import Job, Sources
 from tirtrack.distillation.pool import FeatureEngine
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import CrossModalRecipe, Recipe
-from tirtrack.distillation.stages import Job, Sources, distil_network
+from tirtrack.distillation.stages import distil_network
 from tirtrack.distillation.summary import Summary
 from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint, write_json
@@ -105,13 +106,14 @@ def distill(
         "recipe": fingerprint(settings.model_dump(mode="json")),
         "pairs": fingerprint(asdict(sources.manifest)),
         "held-back pairs": sources.held_back_identity(),
+        "way of proposing": fingerprint(job.way.identity()),
         "baseline": weights.sha256,
         "seed": str(seed),
     }
     if begin_run(file, settings, identity, force=force, resume=resume):
         return DistillationRun(file, folder, None)
     if not (folder / MANIFEST_NAME).is_file():
-        write_manifest(folder, sources.manifest)
+        write_manifest(folder, sources.manifest, proposals=job.way.identity())
     engine = None if job.trains_backbone else _fast_engine(network)
     with begun():
         student, summary = distil_network(

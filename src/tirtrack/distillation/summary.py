@@ -62,7 +62,7 @@ class Summary:
         warnings: one sentence each.
         seconds: by stage.
         weights: file name; empty without one.
-        fingerprint: of recipe, pairs, baseline and seed.
+        fingerprint: of all that the run depends on, as in ``identity.json``.
         versions: of Python and packages.
         command: the line that does the same; empty without one.
     """

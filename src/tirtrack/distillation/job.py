@@ -1,0 +1,135 @@
+"""What the stages of a distillation work on: the pairs, and a recipe with all that it needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from tirtrack.distillation.cross_modal import step_loss
+from tirtrack.distillation.diagnostics import Split, hold_back
+from tirtrack.distillation.engine import check_components
+from tirtrack.distillation.pair_batch import Branch, PairBatch, View
+from tirtrack.distillation.settings import CrossModalRecipe
+from tirtrack.files import fingerprint
+from tirtrack.pairs.proposals.base import Proposer
+from tirtrack.pairs.source import Manifest, PairSource
+from tirtrack.progress import Progress
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The pairs, and which of them are trained on."""
+
+    train: PairSource
+    held_back: PairSource
+    split: Split
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, pairs: Any, held_back: Any, recipe: CrossModalRecipe, licence: str) -> Sources:
+        """Open and split.
+
+        Raises:
+            PairsError: a folder cannot be used.
+        """
+        train = _opened(pairs, licence)
+        if held_back is None:
+            split = hold_back(train, recipe.held_back.share)
+            return cls(train, train, split, train.manifest())
+        other = _opened(held_back, licence)
+        split = Split(tuple(range(len(train))), tuple(range(len(other))), f"given: {other.name}")
+        return cls(train, other, split, train.manifest())
+
+    def held_back_identity(self) -> str:
+        """A hash of the held-back pairs where they were given; a share of the others says so."""
+        if self.held_back is self.train:
+            return "of the pairs"
+        return fingerprint(asdict(self.held_back.manifest()))
+
+
+def _opened(pairs: Any, licence: str) -> PairSource:
+    from tirtrack.pairs import open_pairs
+
+    return pairs if isinstance(pairs, PairSource) else open_pairs(pairs, licence=licence)
+
+
+@dataclass
+class _Clock:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        spent = time.perf_counter() - began
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
+
+
+class Job:
+    """A recipe with what it needs made ready: proposer, normaliser, device."""
+
+    def __init__(
+        self, recipe: CrossModalRecipe, *, seed: int, device: torch.device, progress: Progress
+    ) -> None:
+        from tirtrack.pairs.proposals.one_eyed import OneEyed
+        from tirtrack.pairs.proposals.registry import proposer
+        from tirtrack.thermal import normaliser
+
+        self.recipe = recipe
+        self.seed = seed
+        self.device = device
+        self.progress = progress
+        self.clock = _Clock()
+        self.warnings: list[str] = []
+        self._normaliser = normaliser(recipe.normaliser)
+        self.way: Proposer = OneEyed(
+            proposer(recipe.proposals.way, **recipe.proposals.options),
+            recipe.proposals.modalities,
+        )
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether features cannot be kept."""
+        return "backbone" in self.recipe.training.components
+
+    def levels(self, frame: np.ndarray) -> np.ndarray:
+        """TIR as stored to grey levels; every frame for itself, since samples are in no order."""
+        from tirtrack.thermal import ThermalNormaliser
+
+        return ThermalNormaliser(self._normaliser)(frame)
+
+    def check(self, network: Any) -> None:
+        """Refuse terms and components that the network cannot serve, before any work.
+
+        Raises:
+            RecipeError: names the term or component.
+        """
+        check_components(network, self.recipe.training)
+        blank = _blank_batch(network)
+        groups = [(direction, blank) for direction in self.recipe.directions]
+        if self.recipe.terms:
+            with torch.no_grad():
+                step_loss(network, network, groups, self.recipe.terms)
+
+    def warn(self, sentence: str) -> None:
+        """Keep a sentence for the summary."""
+        self.warnings.append(sentence)
+
+
+def _blank_batch(network: Any) -> PairBatch:
+    """One black sample of the network's sizes, to see what kinds of answers it gives."""
+    branches = []
+    for side in (network.reference_side, network.test_side):
+        view = View(patches=torch.zeros(1, 1, 3, side, side))
+        box = torch.tensor([side / 4, side / 4, side / 2, side / 2])
+        branches.append(Branch(box.expand(1, 1, 4), view, view))
+    yes = torch.ones(1, dtype=torch.bool)
+    return PairBatch(branches[0], branches[1], torch.ones(1), yes, yes, ("blank",))
