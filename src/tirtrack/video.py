@@ -23,7 +23,7 @@ from tirtrack.errors import FrameError
 from tirtrack.files import atomic_path
 from tirtrack.images import check_pixels
 
-__all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter"]
+__all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter", "upright_pixels"]
 
 VIDEO_SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
@@ -95,7 +95,7 @@ class VideoFile:
                 bad = [one for one in bad if not _is_before(one, item.time)]
                 yield from sorted(ready, key=lambda one: one.time_s or 0.0)
                 index += len(ready) + 1
-                yield Picture(_pixels(item) if index > skip else None, item.time)
+                yield Picture(upright_pixels(item) if index > skip else None, item.time)
             if ending.is_early():
                 raise FrameError(
                     f"the video ends early ({ending})",
@@ -217,7 +217,7 @@ def _short(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error).split(";")[0].split(":")[0].lower()
 
 
-def _pixels(frame: av.VideoFrame) -> np.ndarray:
+def upright_pixels(frame: av.VideoFrame) -> np.ndarray:
     """A decoded picture, upright: ``[H,W]`` for grey formats, else ``[H,W,3]`` uint8 RGB."""
     kind = frame.format.name
     pixels = _grey_plane(frame) if kind.startswith("gray") else frame.to_ndarray(format="rgb24")

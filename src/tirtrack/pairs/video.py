@@ -19,7 +19,7 @@ import numpy as np
 
 from tirtrack.errors import FrameError, PairsError
 from tirtrack.images import check_pixels
-from tirtrack.video import _pixels as pixels_of
+from tirtrack.video import upright_pixels
 
 CACHE_BYTES = 96 * 2**20
 MAX_CHROMA = 8.0
@@ -100,7 +100,7 @@ class VideoFrames:
         if frame.is_corrupt:
             raise ValueError("parts of it are missing")
         if not self._grey or frame.format.name.startswith("gray") or _is_coloured(frame):
-            return pixels_of(frame)
+            return upright_pixels(frame)
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="gray"), turns))
 
