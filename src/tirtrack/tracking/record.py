@@ -105,6 +105,7 @@ class _RowFile:
         self._final = folder / BOXES_NAME
         self._file: IO[str] | None = None
         self._count = 0
+        self._is_torn = False
 
     def __enter__(self) -> Self:
         try:
@@ -127,6 +128,7 @@ class _RowFile:
             if self._count % _FLUSH_EVERY_FRAMES == 0 and self._file is not None:
                 self._file.flush()
         except OSError as error:
+            self._is_torn = True
             raise self._error(error) from error
 
     def __exit__(
@@ -135,12 +137,16 @@ class _RowFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Complete to the last row even if something else failed."""
+        """Complete to the last row even if something else failed; under no final name if a row did.
+
+        A file whose flush failed drops what it held, and then closes without a word.
+        """
         if self._file is None:
             return
         try:
             self._file.close()
-            self._partial.replace(self._final)
+            if not self._is_torn:
+                self._partial.replace(self._final)
         except OSError as failure:
             raise self._error(failure) from failure
 
