@@ -13,6 +13,8 @@ from tirtrack.evaluation.results import write_track
 from tirtrack.evaluation.runner import TrackerSpec, run
 from tirtrack.files import fingerprint, write_text
 from tirtrack.versions import versions
+from tirtrack.weights import store
+from tirtrack.weights.graphs import graphs_of_file
 
 
 def test_sequences(shared: Path) -> list[LabelledSequence]:
@@ -29,10 +31,14 @@ def track_file(out: Path, model: str, sequence: LabelledSequence) -> Path:
 
 
 def identity(spec: TrackerSpec) -> str:
-    """A hash of all that a model's boxes depend on: weights, settings, calibration, versions."""
+    """A hash of all that the measured boxes of a model depend on: its numbers, settings, versions.
+
+    Its card is not among them: the calibration says what is believed, not where a target is sought.
+    """
     tracker = spec.load(0)
-    settings = {name: repr(getattr(tracker, name)) for name in ("settings", "calibration")}
-    return fingerprint({**spec.facts(), "weights": "", **settings, "versions": versions()})
+    numbers = graphs_of_file(store.find(spec.weights)).weights_hash
+    facts = {**spec.facts(), "weights": "", "sha256": numbers}
+    return fingerprint({**facts, "settings": repr(tracker.settings), "versions": versions()})
 
 
 def drop_stale(out: Path, spec: TrackerSpec) -> None:

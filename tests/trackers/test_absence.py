@@ -75,11 +75,16 @@ def follow(tracker, frames, first):
     )
 
 
-@pytest.mark.parametrize("weights", ["nano-tir", "nano-rgb"])
-def test_lost_is_said_when_the_target_has_gone_and_not_before(weights):
+@pytest.mark.parametrize(
+    ("weights", "calibrated_as"),
+    [("nano-tir", "nano-tir"), ("nano-rgb", "nano-rgb"), ("nano-tir", "nano-rgb")],
+    ids=["nano-tir", "nano-rgb", "a student with its baseline's calibration"],
+)
+def test_lost_is_said_when_the_target_has_gone_and_not_before(weights, calibrated_as):
     from tirtrack.trackers.loading import load_tracker
 
     tracker = load_tracker(weights)
+    tracker.calibration = load_tracker(calibrated_as).calibration
     lost, scores, visible = [], [], []
     for seed in range(CLIPS):
         frames, boxes = clip(seed)
