@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tirtrack.boxes import Box
 from tirtrack.distillation import stages
@@ -22,8 +24,10 @@ from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.job import Sources
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
 from tirtrack.errors import RecipeError, TrainingError
+from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import registry as ways
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
+from tirtrack.weights import store
 
 CROSS_MODAL = [n for n in recipe_names() if isinstance(load_recipe(n), CrossModalRecipe)]
 
@@ -205,6 +209,61 @@ def test_of_a_single_recording_the_last_pairs_are_held_back(tiny):
     split = hold_back(tiny.TinyPairs(recordings=1, frames=10), 0.2)
     assert split.held_back == (8, 9)
     assert "the last 2 pairs of the only recording" in split.how
+
+
+def _lossless(path, frames):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width = frames[0].shape[:2]
+        kind, stream.pix_fmt = ("gray", "gray") if frames[0].ndim == 2 else ("rgb24", "bgr0")
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(frame, format=kind)
+            container.mux(stream.encode(picture.reformat(format=stream.pix_fmt)))
+        container.mux(stream.encode())
+
+
+@pytest.fixture
+def filmed(tiny, tmp_path):
+    """The same recordings as images and as videos."""
+    source = tiny.TinyPairs(recordings=4, frames=4)
+    for name, recording in source.recordings().items():
+        for modality in ("rgb", "tir"):
+            frames = [getattr(source[index], modality) for index in recording.indices]
+            images = tmp_path / "images" / "rig" / name / modality
+            videos = tmp_path / "videos" / "rig" / name
+            images.mkdir(parents=True)
+            videos.mkdir(parents=True, exist_ok=True)
+            for position, frame in enumerate(frames):
+                Image.fromarray(frame).save(images / f"{position:06d}.png")
+            _lossless(videos / f"{modality}.mkv", frames)
+    return [tmp_path / kind / "rig" for kind in ("images", "videos")]
+
+
+@pytest.mark.parametrize("below", ["", "take1"], ids=["many recordings", "one recording"])
+def test_of_videos_the_same_pairs_are_held_back_as_of_images(filmed, below):
+    images, videos = (open_pairs(folder / below) for folder in filmed)
+    split = hold_back(videos, 0.3)
+    assert split == hold_back(images, 0.3)
+    assert split.held_back
+    for index in stages.thinned(split.held_back, 2, 0):
+        assert videos[index].key == images[index].key
+        assert np.array_equal(videos[index].tir, images[index].tir)
+
+
+def test_agreement_on_held_back_videos_is_that_on_the_same_images(tiny, filmed, monkeypatch):
+    recipe = tiny.recipe_of("mixed", pool=4, training__steps=1, held_back__share=0.3)
+    baseline = store.network_of(store.read(store.find("nano-rgb")))
+    found = []
+    for folder in filmed:
+        monkeypatch.setenv("TIRTRACK_CACHE", str(folder.parent / "cache"))
+        out = folder.parent / "out"
+        source = open_pairs(folder)
+        found.append(tiny.run_tiny(recipe, out, network=baseline, source=source)[1])
+    of_images, of_videos = found
+    assert of_videos.held_back is not None
+    assert of_videos.held_back == of_images.held_back
+    assert of_videos.harvest == of_images.harvest
+    assert of_videos.split == of_images.split
 
 
 def test_a_student_that_is_the_baseline_differs_by_nothing(tiny, tmp_path):
