@@ -94,3 +94,13 @@ def test_what_is_unknown_is_refused_before_any_work(weights, asked, error, messa
 def test_unknown_weights_are_named():
     with pytest.raises(WeightsError, match="nano-trii"):
         load_tracker("nano-trii")
+
+
+@pytest.mark.parametrize(("modality", "warnings"), [("tir", 1), ("rgb", 0)])
+def test_the_cards_modality_decides_whether_colour_is_worth_a_warning(
+    weights, caplog, modality, warnings
+):
+    tracker = load_tracker(weights(f"for-{modality}", modality=modality), engine="torch")
+    frame = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    tracker.init(frame, Box(20.0, 20.0, 20.0, 20.0))
+    assert sum("frames are coloured" in text for text in caplog.messages) == warnings

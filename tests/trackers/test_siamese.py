@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tirtrack.boxes import Box, iou
 from tirtrack.errors import FrameError, RunError
 from tirtrack.trackers.base import Reason, Status, Tracker
+from tirtrack.trackers.siamese import SiameseTracker
 
 START = Box(60.0, 40.0, 20.0, 20.0)
 
@@ -47,7 +48,6 @@ def any_tracker(request):
     from tirtrack.trackers.calibration import family_calibration
     from tirtrack.trackers.engines import TorchEngine
     from tirtrack.trackers.presets import preset
-    from tirtrack.trackers.siamese import SiameseTracker
 
     name, architecture = request.param
 
@@ -383,12 +383,54 @@ def test_no_tracking_begins_on_a_bad_frame(bright_tracker, frame, message):
 def test_published_refuses_what_its_integer_crop_cannot_take(bright_tracker, bright_frame):
     tracker, grey = bright_tracker("published"), bright_frame(walk(0))
     colour = np.repeat(grey[..., None], 3, axis=2)
-    for frame in (grey, colour.astype(np.uint16), colour.astype(np.float32)):
-        with pytest.raises(FrameError, match=r"takes uint8 \[H,W,3\], not .*; use the preset"):
+    for frame in (grey.astype(np.uint16), colour.astype(np.uint16), colour.astype(np.float32)):
+        with pytest.raises(FrameError, match=r"takes uint8, not .*; use the preset"):
             tracker.init(frame, START)
     tracker.init(colour, START)
     with pytest.raises(FrameError, match="follows frames of"):
         tracker.update(colour[:-2])
+
+
+def test_published_reads_grey_frames_as_three_equal_channels(bright_tracker, bright_frame):
+    grey = [bright_frame(walk(t), t) for t in range(6)]
+    forms = [
+        grey,
+        [frame[..., None] for frame in grey],
+        [np.repeat(frame[..., None], 3, axis=2) for frame in grey],
+    ]
+    runs = []
+    for frames in forms:
+        tracker = bright_tracker("published")
+        tracker.init(frames[0], START)
+        assert tracker._engine.seen.shape == (127, 127, 3)
+        runs.append([tracker.update(frame) for frame in frames[1:]])
+    assert len({state.box for state in runs[0]}) > 1
+    for run in runs[1:]:
+        assert [(s.box, s.score) for s in run] == [(s.box, s.score) for s in runs[0]]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_coloured_frames_for_thermal_weights_are_worth_one_warning(
+    bright_tracker, bright_frame, caplog, kind
+):
+    grey = bright_frame(walk(0)).astype(kind)
+    equal = np.repeat(grey[..., None], 3, axis=2)
+    noisy = equal + np.array([0, 1, 2], dtype=kind)  # what lossy compression does
+    painted = np.stack([grey, grey[:, ::-1], 255 - grey], axis=2)
+
+    def warned(modality, *frames):
+        caplog.clear()
+        model = bright_tracker()
+        tracker = SiameseTracker(
+            model._engine, model.settings, model.calibration, modality=modality
+        )
+        for frame in frames:
+            tracker.init(frame, START)
+            tracker.update(frame)
+        return [text for text in caplog.messages if "switch off the camera's palette" in text]
+
+    assert len(warned("tir", painted, painted)) == 1
+    assert warned("rgb", painted) == warned("tir", grey, equal, noisy) == []
 
 
 def test_published_tracks_on_through_black_frames_as_published(bright_tracker, bright_frame):

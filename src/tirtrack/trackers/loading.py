@@ -55,4 +55,5 @@ def load_tracker(
         settings,
         card.calibration or family_calibration(card.architecture),
         normaliser=levels,
+        modality=card.modality,
     )

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SMALL_SIDE = 4.0  # below it a first box is worth a warning
+COLOURED_SHARE = 0.05  # mean spread of the channels, of the brightest value
 _STATE_FORMAT = 2
 
 
@@ -88,6 +89,7 @@ class SiameseTracker:
         settings: see ``presets``.
         calibration: numbers of the score and the status, from the card of the weights.
         normaliser: how frames of more than 8 bits become grey levels; ``None`` means ``adaptive``.
+        modality: that the weights are for; coloured frames for ``tir`` are worth a warning.
     """
 
     def __init__(
@@ -97,12 +99,14 @@ class SiameseTracker:
         calibration: Calibration,
         *,
         normaliser: NormaliserSettings | None = None,
+        modality: str = "",
     ) -> None:
         self.settings = settings
         self.calibration = calibration
         self._engine = engine
         self._levels = GreyLevels(normaliser, stretch=settings.stretch)
         self._gate = FrameGate()
+        self._warns_of_colour = modality == "tir"
         self._model: _Model | None = None
         self._target: _Target | None = None
 
@@ -116,6 +120,12 @@ class SiameseTracker:
         check_first_box(box, picture.shape[1], picture.shape[0])
         if min(box.w, box.h) < SMALL_SIDE:
             logger.warning("the first box is only %gx%g px", box.w, box.h)
+        if self._warns_of_colour and _is_coloured(picture):
+            self._warns_of_colour = False
+            logger.warning(
+                "the frames are coloured, the weights are for thermal frames in grey: "
+                "switch off the camera's palette, or give its raw output"
+            )
         gate = FrameGate()
         fault = gate.check(picture) if self.settings.frame_gate else Reason.NONE
         if fault is not Reason.NONE:
@@ -210,13 +220,14 @@ class SiameseTracker:
 
     def _picture(self, frame: np.ndarray) -> np.ndarray:
         picture = as_picture(frame)
-        if self.settings.crop == "integer" and (picture.dtype != np.uint8 or picture.ndim != 3):
+        if self.settings.crop != "integer":
+            return picture
+        if picture.dtype != np.uint8:
             raise FrameError(
-                f"the published crop takes uint8 [H,W,3], not {picture.dtype} "
-                f"{list(picture.shape)}",
-                fix="use the preset default, or make the frames 8 bit and three channels",
+                f"the published crop takes uint8, not {picture.dtype}",
+                fix="use the preset default, or make the frames 8 bit",
             )
-        return picture
+        return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
     def _inspect(self, frame: np.ndarray, model: _Model) -> tuple[Reason, np.ndarray]:
         try:
@@ -389,6 +400,14 @@ class SiameseTracker:
 
 def _box_at(center_xy: tuple[float, float], size_wh: tuple[float, float]) -> Box:
     return Box(center_xy[0] - size_wh[0] / 2, center_xy[1] - size_wh[1] / 2, *size_wh)
+
+
+def _is_coloured(picture: np.ndarray) -> bool:
+    """Whether the channels of a frame differ by more than what compression does."""
+    if picture.ndim == 2:
+        return False
+    spread = picture.max(axis=2).astype(np.float64) - picture.min(axis=2)
+    return bool(spread.mean() > COLOURED_SHARE * picture.max())
 
 
 def _touches_border(box: Box, width: int, height: int) -> bool:
