@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,19 @@ def shared() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip("the shared folder (golden numbers, real data) is not beside the repository")
     return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With ``TIRTRACK_GOLDENS=required`` (``.ci/run``) a test of the shared folder may not skip."""
+    report = yield
+    needs_shared = "shared" in getattr(item, "fixturenames", ())
+    if report.skipped and needs_shared and os.environ.get("TIRTRACK_GOLDENS") == "required":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, although TIRTRACK_GOLDENS is required: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -98,3 +101,41 @@ def test_another_last_line_or_a_missing_file_is_named(built, tmp_path: Path) -> 
     (tmp_path / "result.json").unlink()
     with pytest.raises(ValueError, match=r"left no .*result\.json"):
         checker.check(page)
+
+
+PYTHONS = {
+    "none": (None, "python3 was not found; install Python 3.11 or newer"),
+    "too old": (
+        'case "$*" in --version) echo Python 3.9.2;; *version_info*) exit 1;; esac',
+        "Python 3.9.2 is too old; tirtrack needs Python 3.11 or newer: make PYTHON=python3.11",
+    ),
+    "no venv": (
+        'case "$*" in *ensurepip*) exit 1;; esac',
+        "python3 has no venv module; install it (Debian and Ubuntu: apt install python3-venv)",
+    ),
+}
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+@pytest.mark.parametrize("python", PYTHONS)
+def test_make_says_in_one_sentence_what_python_lacks(
+    tmp_path: Path, python: str, target: str
+) -> None:
+    body, sentence = PYTHONS[python]
+    make, shell = shutil.which("make"), shutil.which("sh")
+    assert make is not None
+    assert shell is not None
+    (tmp_path / "sh").symlink_to(shell)
+    if body is not None:
+        (tmp_path / "python3").write_text(f"#!{shell}\n{body}\n")
+        (tmp_path / "python3").chmod(0o755)
+    done = subprocess.run(
+        [make, f"VENV={tmp_path / 'venv'}", target],
+        cwd=REPOSITORY, env=os.environ | {"PATH": str(tmp_path), "MAKEFLAGS": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
+    assert len(said) == 1
+    assert said[0].startswith(f"make: {sentence}")
+    assert done.returncode == 2
+    assert not (tmp_path / "venv").exists()
