@@ -40,6 +40,8 @@ NOTES = (
     "(same pairs and boxes without RGB, or without TIR; recipes e_RR, h2 and others) say what it "
     "is due to.",
     "The boxes of the pairs were proposed, never read: distillation cannot see an annotation.",
+    "Subsets of the sequences say how the camera moves: S fixed, H in the hand, V panning, D "
+    "following.",
 )
 
 
