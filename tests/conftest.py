@@ -20,6 +20,12 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def kept_goldens() -> Path:
+    """The small golden numbers that lie in this repository."""
+    return REPOSITORY / "tests" / "goldens"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,

@@ -46,15 +46,15 @@ RELATIVE = 1e-9
 
 
 @pytest.fixture(scope="module")
-def labels(shared: Path) -> dict[str, np.ndarray]:
-    with np.load(shared / "golden" / "nanotrack" / "labels.npz") as stored:
+def labels(kept_goldens: Path) -> dict[str, np.ndarray]:
+    with np.load(kept_goldens / "nanotrack" / "labels.npz") as stored:
         return dict(stored)
 
 
 @pytest.fixture(scope="module")
-def outputs(shared: Path) -> list[tuple[Tensor, Tensor]]:
+def outputs(kept_goldens: Path) -> list[tuple[Tensor, Tensor]]:
     """(logits, ltrb) of network_v3.npz, image 0 and 1, float64."""
-    with np.load(shared / "golden" / "nanotrack" / "network_v3.npz") as stored:
+    with np.load(kept_goldens / "nanotrack" / "network_v3.npz") as stored:
         return [
             tuple(torch.from_numpy(stored[f"{part}_{k}"]).double() for part in ("logits", "ltrb"))
             for k in (0, 1)

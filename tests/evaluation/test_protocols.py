@@ -113,8 +113,9 @@ def edge_cases() -> list[str]:
 
 
 @pytest.mark.parametrize("case", edge_cases())
-def test_edge_case_is_measured_as_the_official_code_does(golden: Path, case: str) -> None:
-    stored = json.loads((golden / "edge" / "otb_lasot_edge.json").read_text())["cases"]
+def test_edge_case_is_measured_as_the_official_code_does(kept_goldens: Path, case: str) -> None:
+    path = kept_goldens / "metrics" / "edge" / "otb_lasot_edge.json"
+    stored = json.loads(path.read_text())["cases"]
     assert {entry["name"] for entry in stored} == set(edge_cases())
     entry = next(entry for entry in stored if entry["name"] == case)
     result, truth, official = numbers(entry["result"]), numbers(entry["gt"]), entry["otb_family"]

@@ -122,8 +122,8 @@ def scene_frame():
 
 
 @pytest.fixture(scope="session")
-def golden_clips(shared):
-    return json.loads((shared / "golden/nanotrack/clips.json").read_text())
+def golden_clips(kept_goldens):
+    return json.loads((kept_goldens / "nanotrack/clips.json").read_text())
 
 
 @pytest.fixture(scope="session")

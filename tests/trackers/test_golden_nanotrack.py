@@ -130,8 +130,8 @@ def put_back(tracker, box):
 
 
 @pytest.mark.parametrize("name", GOLDEN_CROPS)
-def test_published_crop_equals_the_golden_bytes(shared, scene_frame, golden_clips, name):
-    golden = np.load(shared / "golden/nanotrack/crops.npz")
+def test_published_crop_equals_the_golden_bytes(kept_goldens, scene_frame, golden_clips, name):
+    golden = np.load(kept_goldens / "nanotrack/crops.npz")
     frame = scene_frame(golden_clips["moving"], 0)
     fill = mean_fill(frame)
     assert_allclose(fill, golden["mean_rgb"], rtol=1e-12)
