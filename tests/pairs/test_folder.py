@@ -67,6 +67,26 @@ def _videos(tmp_path: Path) -> Path:
     return folder
 
 
+def test_one_recording_at_a_time_is_open(tmp_path, write_videos):
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("counts open files where the system lists them (Linux)")
+    for number in range(4):
+        folder = tmp_path / f"take{number}"
+        folder.mkdir()
+        write_videos(folder, 3, 3)
+
+    def opened() -> int:
+        held = [path.resolve() for path in descriptors.iterdir() if path.is_symlink()]
+        return sum(path.suffix == ".mp4" and path.is_relative_to(tmp_path) for path in held)
+
+    source = open_pairs(tmp_path)
+    assert opened() == 0
+    seen = [source[index].tir for index in range(12)]
+    assert opened() == 2
+    assert all(np.array_equal(source[index].tir, seen[index]) for index in (0, 11, 4))
+
+
 def test_a_folder_of_recordings_keeps_their_paths_as_names(tmp_path, write_images):
     write_images(tmp_path / "rig" / "day" / "seq2", ["1", "2", "3"])
     write_images(tmp_path / "rig" / "seq10", ["1", "2"])

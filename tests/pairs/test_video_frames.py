@@ -38,6 +38,15 @@ def test_memory_stays_within_the_cap(counting_video):
         assert frames._cached_bytes == sum(image.nbytes for image in frames._cache.values())
 
 
+def test_a_closed_video_is_opened_again_when_it_is_read(counting_video):
+    frames = VideoFrames(counting_video, grey=True)
+    before = frames[33].copy()
+    frames.close()
+    assert not frames._cache
+    assert np.array_equal(frames[33], before)
+    assert np.array_equal(VideoFrames(counting_video, grey=True)[34], frames[34])
+
+
 def test_frames_cannot_be_changed_by_the_caller(counting_video):
     with pytest.raises(ValueError, match="read-only"):
         VideoFrames(counting_video, grey=True)[0][0, 0] = 1

@@ -59,6 +59,9 @@ class Take(Protocol):
     def where(self, position: int) -> str:
         """The files of a pair, for messages."""
 
+    def close(self) -> None:
+        """Let go of what reading keeps open; it can be read again."""
+
     def files(self) -> list[Path]:
         """Every file that can be opened."""
 
@@ -93,6 +96,9 @@ class ImageTake:
     def where(self, position: int) -> str:
         """The files of a pair, for messages."""
         return f"{self.files_rgb[position]} and {self.files_tir[position]}"
+
+    def close(self) -> None:
+        """Nothing is kept open."""
 
     def files(self) -> list[Path]:
         """Every file that can be opened."""
@@ -131,6 +137,11 @@ class VideoTake:
         """The files of a pair, for messages."""
         return f"{self._rgb.path} and {self._tir.path}, frame {position}"
 
+    def close(self) -> None:
+        """Let go of both files and of the frames that were kept."""
+        self._rgb.close()
+        self._tir.close()
+
     def files(self) -> list[Path]:
         """Every file that can be opened."""
         return [self._rgb.path, self._tir.path]
@@ -139,7 +150,8 @@ class VideoTake:
 class FolderPairs:
     """A :class:`~tirtrack.pairs.source.PairSource` over recordings in folders.
 
-    The first pair of a recording that can be read says its bit depth; it is read here.
+    The first pair of a recording that can be read says its bit depth; it is read here. One
+    recording is open at a time: a thousand videos need no more memory or open files than one.
 
     Args:
         name: of the source.
@@ -157,6 +169,7 @@ class FolderPairs:
         self._takes = tuple(takes)
         self._starts = np.cumsum([0, *(len(take) for take in takes)])
         self._tir_dtypes = {take.name: _first_readable(take).tir.dtype for take in takes}
+        self._open = 0
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -172,6 +185,9 @@ class FolderPairs:
         if not 0 <= index < len(self):
             raise IndexError(f"pair {index} of {len(self)} in {self.name}")
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        if number != self._open:
+            self._takes[self._open].close()
+            self._open = number
         take, position = self._takes[number], index - int(self._starts[number])
         pair = _fitted(take, position, *take.read(position))
         if pair.tir.dtype != self._tir_dtypes[take.name]:
@@ -220,6 +236,7 @@ def _first_readable(take: Take) -> Pair:
         except PairsError as error:
             first = first or error
         else:
+            take.close()
             return _fitted(take, position, *images)
     reason = "" if first is None else f" ({first.where}: {first.what})"
     raise PairsError(

@@ -21,7 +21,9 @@ from tirtrack.errors import FrameError, PairsError
 from tirtrack.images import check_pixels
 from tirtrack.video import upright_pixels
 
-CACHE_BYTES = 96 * 2**20
+# Of 1920x1080 in colour the 41 frames from the first to the last neighbour of a pair: pairs that
+# lie apart are proposed in without decoding anything twice.
+CACHE_BYTES = 256 * 2**20
 MAX_CHROMA = 8.0
 _KEPT_BEFORE_FRAMES = 32
 _NOT_READABLE = "copy or record the file again, or cut it before the damage"
@@ -71,6 +73,14 @@ class VideoFrames:
             self._decode_to(index)
         self._cache.move_to_end(index)
         return self._cache[index]
+
+    def close(self) -> None:
+        """Let go of the file and of what was decoded; the next frame opens it again."""
+        if self._container is not None:
+            self._container.close()
+        self._container = self._decoded = None
+        self._cache.clear()
+        self._cached_bytes = 0
 
     def _decode_to(self, index: int) -> None:
         key = self._keys[bisect.bisect_right(self._keys, index) - 1]

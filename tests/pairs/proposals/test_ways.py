@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tirtrack.boxes import Box
 from tirtrack.errors import PairsError, RequestError
+from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import names, propose_all, proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.proposals.centre import CentreSettings, centre_box
@@ -259,6 +260,12 @@ def test_boxes_of_a_pair_do_not_depend_on_which_others_are_asked_for(name):
     assert propose_all(source, proposer(name), 3, indices=asked) == [whole[k] for k in asked]
     near = {place for k in asked for place in neighbour_positions(k, 12)}
     assert set(source.reads) == ({*asked, *near} if name == "saliency" else set(asked))
+
+
+def test_the_stream_is_of_the_pair_and_not_of_its_place_in_the_recording(tmp_path, write_images):
+    folders = [write_images(tmp_path / name, ["1"]) for name in ("a", "b")]
+    one, other = propose_all(open_pairs(folders), proposer("random"), 0)
+    assert one != other
 
 
 def test_damage_is_counted_among_the_pairs_asked_for():
