@@ -1,0 +1,98 @@
+"""What the shipped tracker costs and says over long runs; ``make test-slow`` runs it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tirtrack.boxes import Box, iou
+from tirtrack.trackers.base import Status
+from tirtrack.trackers.loading import load_tracker
+
+pytestmark = pytest.mark.slow
+
+SIDE = 96
+FRAMES = 50_000
+BLOCK = 1_000
+STATUS = Path("/proc/self/statm")
+
+
+def truth(t: int) -> Box:
+    return Box(40.0 + round(20 * np.sin(t / 40)), 40.0 + round(15 * np.cos(t / 55)), 12.0, 14.0)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Frame ``t``, ``[96,96]`` uint8: a warm thing that wanders before a floor that shakes."""
+    floor = np.random.default_rng(0).integers(60, 90, (SIDE + 8, SIDE + 8), dtype=np.uint8)
+
+    def frame(t: int) -> np.ndarray:
+        image = floor[t % 8 :, t // 8 % 8 :][:SIDE, :SIDE].copy()
+        box = truth(t)
+        image[int(box.y) : int(box.y + box.h), int(box.x) : int(box.x + box.w)] = 200
+        return image
+
+    return frame
+
+
+def resident_mb() -> float:
+    """Memory of this process now; its peak would hide behind that of earlier tests."""
+    if not STATUS.is_file():
+        pytest.skip("only Linux tells the resident memory of a process")
+    return int(STATUS.read_text().split()[1]) * 4096 / 1e6
+
+
+def overlap(box: Box, t: int) -> float:
+    return float(iou(box.array(), truth(t).array()))
+
+
+@pytest.mark.timeout(1500)
+def test_long_runs_neither_grow_nor_slow_down(scene):
+    tracker = load_tracker("nano-tir")
+    tracker.init(scene(0), truth(0))
+    medians, memory = [], []
+    for block in range(FRAMES // BLOCK):
+        seconds = []
+        for t in range(block * BLOCK + 1, (block + 1) * BLOCK + 1):
+            frame = scene(t)
+            began = time.process_time()
+            state = tracker.update(frame)
+            seconds.append(time.process_time() - began)
+        assert overlap(state.box, t) > 0.5, f"frame {t}: {state}"
+        medians.append(float(np.median(seconds)))
+        memory.append(resident_mb())
+    assert max(memory) - memory[0] < 20
+    # the best of five blocks, as other work of the machine slows some
+    assert min(medians[-5:]) < 1.15 * min(medians[1:6])
+
+
+BAD = {
+    "black": (500, lambda last: np.zeros_like(last)),
+    "saturated": (500, lambda last: np.full_like(last, 255)),
+    "not finite": (500, lambda last: np.full(last.shape, np.nan, np.float32)),
+    "duplicate": (100, lambda last: last),
+}
+
+
+def test_long_faults_in_mid_stream_change_nothing(scene):
+    tracker = load_tracker("nano-tir")
+    tracker.init(scene(0), truth(0))
+    t = 0
+    memory = None
+    for name, (count, spoilt) in BAD.items():
+        for _ in range(100):
+            t += 1
+            good = tracker.update(scene(t))
+        memory = memory or resident_mb()
+        for _ in range(count):
+            box = tracker.update(spoilt(scene(t))).box
+            assert np.isfinite(box.array()).all(), name
+            assert box.w * box.h == pytest.approx(good.box.w * good.box.h, rel=0.05), name
+        after = [tracker.update(scene(t + k)) for k in range(1, 6)]
+        assert after[-1].status is Status.TRACKING, name
+        assert overlap(after[-1].box, t + 5) > 0.5, name
+        t += 5
+    assert resident_mb() - memory < 20
