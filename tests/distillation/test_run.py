@@ -22,7 +22,9 @@ from tirtrack.errors import (
     StorageError,
     WeightsError,
 )
+from tirtrack.files import sha256
 from tirtrack.networks import registry
+from tirtrack.pairs import folder as pairs_in_folders
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME
 from tirtrack.weights import store
 from tirtrack.weights.card import Calibration, Card, TrainingSource
@@ -89,6 +91,17 @@ def test_a_run_leaves_weights_and_everything_about_them(tiny, pairs, baseline, t
     assert len(read_log(done.folder)) == 2
     with Image.open(done.folder / "contact_sheet.png") as sheet:
         assert sheet.width > 400
+
+
+def test_every_file_of_the_pairs_is_hashed_once(tiny, pairs, baseline, tmp_path, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        pairs_in_folders, "sha256", lambda path: hashed.append(path) or sha256(path)
+    )
+    for options in ({}, {"held_back": pairs / "take2"}):
+        hashed.clear()
+        run(tiny, pairs, baseline, tmp_path / f"{len(options)}.safetensors", **options)
+        assert len(hashed) == len(list(pairs.rglob("*.png"))) + 4 * len(options)
 
 
 def test_a_finished_run_is_not_done_again_and_not_overwritten(tiny, pairs, baseline, tmp_path):

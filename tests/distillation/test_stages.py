@@ -114,7 +114,7 @@ def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path, mon
     recipe = tiny.recipe_of("published", pool=4, held_back__samples=2, proposals__way="centre")
     source = Noting(frames=4)
     whole = hold_back(source, 0.3)
-    sources = Sources(source, source, whole, source.manifest())
+    sources = Sources(source, source, whole, source.manifest(), source.manifest())
     found = stages.propose(sources, tiny.job_of(recipe))
     split = found.split
     assert (len(split.train), len(split.held_back)) == (4, 2)
@@ -183,7 +183,7 @@ def stages_run(tiny, folder):
     split = hold_back(source, 0.2)
     return stages.distil_network(
         network,
-        Sources(source, source, split, source.manifest()),
+        Sources(source, source, split, source.manifest(), source.manifest()),
         tiny.job_of(recipe),
         folder,
         identity={"recipe": "r", "pairs": "p", "baseline": "b"},

@@ -85,7 +85,7 @@ def run_tiny(
     network = network_of() if network is None else network
     source = TinyPairs() if source is None else source
     split = hold_back(source, recipe.held_back.share)
-    sources = Sources(source, source, split, source.manifest())
+    sources = Sources(source, source, split, source.manifest(), source.manifest())
     job = job_of(recipe, seed=seed, progress=progress)
     job.check(network)
     engine = None if job.trains_backbone else TorchFeatures(network)

@@ -24,12 +24,21 @@ from tirtrack.progress import Progress
 
 @dataclass(frozen=True)
 class Sources:
-    """The pairs, and which of them are trained on."""
+    """The pairs, and which of them are trained on.
+
+    Attributes:
+        train: the pairs that are trained on.
+        held_back: the same source, or another one.
+        split: indices in both.
+        manifest: of ``train``; making it reads every file, so it is made once.
+        held_back_manifest: of ``held_back``.
+    """
 
     train: PairSource
     held_back: PairSource
     split: Split
     manifest: Manifest
+    held_back_manifest: Manifest
 
     @classmethod
     def open(cls, pairs: Any, held_back: Any, recipe: CrossModalRecipe, licence: str) -> Sources:
@@ -41,16 +50,17 @@ class Sources:
         train = _opened(pairs, licence)
         if held_back is None:
             split = hold_back(train, recipe.held_back.share)
-            return cls(train, train, split, train.manifest())
+            manifest = train.manifest()
+            return cls(train, train, split, manifest, manifest)
         other = _opened(held_back, licence)
         split = Split(tuple(range(len(train))), tuple(range(len(other))), f"given: {other.name}")
-        return cls(train, other, split, train.manifest())
+        return cls(train, other, split, train.manifest(), other.manifest())
 
     def held_back_identity(self) -> str:
         """A hash of the held-back pairs where they were given; a share of the others says so."""
         if self.held_back is self.train:
             return "of the pairs"
-        return fingerprint(asdict(self.held_back.manifest()))
+        return fingerprint(asdict(self.held_back_manifest))
 
 
 def _opened(pairs: Any, licence: str) -> PairSource:

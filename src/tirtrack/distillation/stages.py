@@ -47,7 +47,7 @@ from tirtrack.distillation.summary import PassRate, Summary, harvest, pass_rates
 from tirtrack.errors import PairsError
 from tirtrack.files import fingerprint
 from tirtrack.pairs.proposals.base import ProposalSet
-from tirtrack.pairs.source import PairSource
+from tirtrack.pairs.source import Manifest, PairSource
 
 
 def distil_network(
@@ -122,15 +122,23 @@ def propose(sources: Sources, job: Job) -> Found:
     train = thinned(whole.train, recipe.pool, job.seed)
     held_back = thinned(whole.held_back, recipe.held_back.samples, HELD_BACK_SEED)
 
-    def boxes_of(source: PairSource, indices: Sequence[int], seed: int) -> list[ProposalSet]:
-        return kept_proposals(source, job.way, seed, job.progress, indices=indices)
+    def boxes_of(
+        source: PairSource, manifest: Manifest, indices: Sequence[int], seed: int
+    ) -> list[ProposalSet]:
+        return kept_proposals(
+            source, job.way, seed, job.progress, indices=indices, manifest=manifest
+        )
 
     if sources.held_back is sources.train:
-        both = boxes_of(sources.train, (*train, *held_back), job.seed)
+        both = boxes_of(sources.train, sources.manifest, (*train, *held_back), job.seed)
         found, held = both[: len(train)], both[len(train) :]
     else:
-        found = boxes_of(sources.train, train, job.seed)
-        held = boxes_of(sources.held_back, held_back, HELD_BACK_SEED) if held_back else []
+        found = boxes_of(sources.train, sources.manifest, train, job.seed)
+        held = (
+            boxes_of(sources.held_back, sources.held_back_manifest, held_back, HELD_BACK_SEED)
+            if held_back
+            else []
+        )
     _warn_of_harvest(found, held, job)
     return Found(replace(whole, train=train, held_back=held_back), found, held)
 

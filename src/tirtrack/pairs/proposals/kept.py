@@ -22,7 +22,7 @@ from tirtrack.files import fingerprint, write_text
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Proposer, Rejection
 from tirtrack.pairs.proposals.random import Random
 from tirtrack.pairs.proposals.registry import propose_all
-from tirtrack.pairs.source import PairSource
+from tirtrack.pairs.source import Manifest, PairSource
 from tirtrack.progress import Progress, silent
 
 FORMAT = 3
@@ -36,6 +36,7 @@ def kept_proposals(
     progress: Progress = silent,
     *,
     indices: Sequence[int],
+    manifest: Manifest | None = None,
 ) -> list[ProposalSet]:
     """What :func:`~tirtrack.pairs.proposals.registry.propose_all` gives, made once.
 
@@ -45,12 +46,14 @@ def kept_proposals(
         seed: of proposers that draw.
         progress: told after every pair that is looked at.
         indices: of the pairs asked for.
+        manifest: of the source, where it is at hand: making it reads every file.
 
     Raises:
         PairsError: too many pairs are damaged, or not one box was found in any.
     """
+    files = (manifest or source.manifest()).files
     identity = {
-        "files": [(Path(file.path).name, file.sha256) for file in source.manifest().files],
+        "files": [(Path(file.path).name, file.sha256) for file in files],
         "recordings": [
             (recording.name, list(recording.indices), recording.is_video)
             for recording in source.recordings().values()
