@@ -35,10 +35,12 @@ def network_of(seed: int = 0):
     return registry.build("nanotrack-v3", tiny=True, seed=seed).eval()
 
 
-def loss_for(network, *, fail_at: int | None = None, fault=None):
+def loss_for(network, *, fail_at: int | None = None, fault=None, asked: list | None = None):
     """A cheap loss whose data hang on the step alone."""
 
     def loss_of(step: int) -> Step:
+        if asked is not None:
+            asked.append(step)
         if step == fail_at and isinstance(fault, BaseException):
             raise fault
         generator = torch.Generator().manual_seed(step)
@@ -83,10 +85,12 @@ def test_a_run_in_two_parts_ends_in_the_same_weights(tmp_path):
         )  # fmt: skip
     assert read_checkpoint(tmp_path / "b" / CHECKPOINT)["step"] == 3
     resumed = network_of(seed=9)  # its weights come from the checkpoint
-    outcome = train_steps(
-        resumed, loss_for(resumed), settings(), tmp_path / "b", identity=IDENTITY, resume=True
-    )
-    assert (outcome.first_step, outcome.last_step) == (3, 6)
+    asked = []
+    train_steps(
+        resumed, loss_for(resumed, asked=asked), settings(), tmp_path / "b", identity=IDENTITY,
+        resume=True,
+    )  # fmt: skip
+    assert asked == [3, 4, 5]
     assert states_equal(whole, resumed)
     logs = [read_log(tmp_path / name) for name in "ab"]
     assert [line["step"] for line in logs[1]] == [1, 2, 3, 4, 5, 6]

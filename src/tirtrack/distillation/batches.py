@@ -53,7 +53,6 @@ class Stream(IntEnum):
     NOISE = 7
     STEP = 8
     DIRECTIONS = 9
-    HELD_BACK = 10
 
 
 @dataclass(frozen=True)

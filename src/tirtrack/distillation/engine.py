@@ -54,15 +54,6 @@ class Step:
     keys: Sequence[str]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the loop did in this call: the step it began from, the last one, and seconds."""
-
-    first_step: int
-    last_step: int
-    seconds: float
-
-
 def rate_at(step: int, settings: Training) -> float:
     """Learning rate of a step (0-based): linear warm-up, then cosine to 0."""
     if step < settings.warm_up:
@@ -80,7 +71,7 @@ def train_steps(
     identity: Mapping[str, str],
     resume: bool = False,
     progress: Progress = silent,
-) -> Outcome:
+) -> None:
     """Train a network in place, from its weights or from the folder's checkpoint.
 
     Args:
@@ -101,7 +92,7 @@ def train_steps(
         KeyboardInterrupt: passed on, after the checkpoint.
     """
     loop = _Loop(network, settings, folder, identity)
-    began, first = time.perf_counter(), loop.begin(resume=resume)
+    first = loop.begin(resume=resume)
     try:
         for step in range(first, settings.steps):
             loss = loop.advance(step, loss_of)
@@ -114,7 +105,6 @@ def train_steps(
     if first < settings.steps:
         loop.save()
     network.eval()
-    return Outcome(first, settings.steps, time.perf_counter() - began)
 
 
 class _Loop:

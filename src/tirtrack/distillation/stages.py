@@ -86,12 +86,12 @@ def distil_network(
         pool.check(teacher, job.recipe, device=job.device)
         _warn_of_rates(pass_rates(pool), job)
     with clock.stage("training"):
-        steps = train(student, teacher, pool, job, folder, identity=identity, resume=resume)
+        train(student, teacher, pool, job, folder, identity=identity, resume=resume)
         if job.recipe.training.batch_norm in ("adapt", "re_estimate"):
             re_estimate(student, sources.train, pool, job)
     with clock.stage("held back"):
         agreed = look_at_held_back(student, teacher, sources, found, job, engine=engine)
-    return student.cpu(), _summary(found, pool, agreed, job, steps=steps, identity=identity)
+    return student.cpu(), _summary(found, pool, agreed, job, identity=identity)
 
 
 # --- proposals -----------------------------------------------------------------------------------
@@ -218,8 +218,8 @@ def train(
     *,
     identity: Mapping[str, str],
     resume: bool,
-) -> int:
-    """Train the student on a checked pool, in place; how many steps it has had."""
+) -> None:
+    """Train the student on a checked pool, in place."""
     recipe = job.recipe
     stock = pool.stock(recipe)
 
@@ -235,7 +235,7 @@ def train(
         )
         return Step(loss.total, loss.parts, [key for _, batch in groups for key in batch.keys])
 
-    outcome = train_steps(
+    train_steps(
         student,
         loss_of,
         recipe.training,
@@ -244,7 +244,6 @@ def train(
         resume=resume,
         progress=job.progress,
     )
-    return outcome.last_step
 
 
 # --- after the last step -------------------------------------------------------------------------
@@ -356,7 +355,6 @@ def _summary(
     agreed: Agreement | None,
     job: Job,
     *,
-    steps: int,
     identity: Mapping[str, str],
 ) -> Summary:
     """What there is to say, but for the name of the weights and what made them."""
@@ -369,7 +367,7 @@ def _summary(
         harvest=harvest(found.train, recipe.proposals.way),
         pass_rates=pass_rates(pool),
         samples={"pool": len(pool), "usable": usable},
-        steps=steps,
+        steps=recipe.training.steps,
         held_back=agreed,
         verdict=verdict(agreed),
         warnings=list(job.warnings),

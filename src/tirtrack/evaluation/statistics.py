@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
-ALPHA = 0.05
+ALPHA = 0.05  # one minus the level of every interval
 EXACT_SIGN_FLIP_UP_TO = 14
 _SIGN_TOLERANCE = 1e-12
 _CHUNK = 4_000_000  # drawn numbers held at once by the sign-flip test
@@ -23,7 +23,7 @@ _CHUNK = 4_000_000  # drawn numbers held at once by the sign-flip test
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval of a mean."""
+    """A percentile interval (95 %) of a mean."""
 
     mean: float
     low: float
@@ -104,17 +104,15 @@ def stratified_indices(
     return indices
 
 
-def _interval(mean: float, statistics: np.ndarray, alpha: float) -> Interval:
-    low, high = np.quantile(statistics, [alpha / 2, 1 - alpha / 2], method="linear")
+def _interval(mean: float, statistics: np.ndarray) -> Interval:
+    low, high = np.quantile(statistics, [ALPHA / 2, 1 - ALPHA / 2], method="linear")
     return Interval(mean, float(low), float(high))
 
 
-def bootstrap_interval(
-    values: np.ndarray, indices: np.ndarray, *, alpha: float = ALPHA
-) -> Interval:
-    """The mean of ``values [n]`` with its percentile interval over resamples ``indices [B,n]``."""
+def bootstrap_interval(values: np.ndarray, indices: np.ndarray) -> Interval:
+    """The mean of ``values [n]`` with its interval, over resamples ``indices [B,n]``."""
     values = np.asarray(values, dtype=np.float64)
-    return _interval(float(values.mean()), values[indices].mean(axis=1), alpha)
+    return _interval(float(values.mean()), values[indices].mean(axis=1))
 
 
 def _bootstrap_p(statistics: np.ndarray) -> float:
@@ -122,19 +120,15 @@ def _bootstrap_p(statistics: np.ndarray) -> float:
     return min(1.0, 2 * tail / (len(statistics) + 1))
 
 
-def paired_bootstrap(
-    differences: np.ndarray, indices: np.ndarray, *, alpha: float = ALPHA
-) -> Difference:
+def paired_bootstrap(differences: np.ndarray, indices: np.ndarray) -> Difference:
     """Whether ``differences [n]`` have a mean other than 0, over resamples ``indices [B,n]``."""
     differences = np.asarray(differences, dtype=np.float64)
     statistics = differences[indices].mean(axis=1)
-    return _difference(differences, float(differences.mean()), statistics, alpha=alpha)
+    return _difference(differences, float(differences.mean()), statistics)
 
 
-def _difference(
-    differences: np.ndarray, mean: float, statistics: np.ndarray, *, alpha: float
-) -> Difference:
-    interval = _interval(mean, statistics, alpha)
+def _difference(differences: np.ndarray, mean: float, statistics: np.ndarray) -> Difference:
+    interval = _interval(mean, statistics)
     return Difference(
         mean=mean,
         low=interval.low,
@@ -177,29 +171,22 @@ class Sets:
             },
         )
 
-    def interval(self, values: Mapping[str, np.ndarray], *, alpha: float = ALPHA) -> Interval:
+    def interval(self, values: Mapping[str, np.ndarray]) -> Interval:
         """The figure with its interval; ``values`` per set ``[n]`` or ``[seeds,n]``."""
         by_set = self._averaged(values)
-        return _interval(_mean_of_means(by_set), self._resampled(by_set), alpha)
+        return _interval(_mean_of_means(by_set), self._resampled(by_set))
 
-    def difference(
-        self,
-        a: Mapping[str, np.ndarray],
-        b: Mapping[str, np.ndarray],
-        *,
-        alpha: float = ALPHA,
-    ) -> Difference:
+    def difference(self, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> Difference:
         """The figure of ``a - b``; seeds are averaged in a sequence before anything else.
 
         Args:
             a: per set ``[n]`` or ``[seeds,n]``.
             b: the same sets and sequences; the number of seeds may differ.
-            alpha: one minus the level of the interval.
         """
         averaged_a, averaged_b = self._averaged(a), self._averaged(b)
         by_set = {name: averaged_a[name] - averaged_b[name] for name in averaged_a}
         pooled = np.concatenate([by_set[name] for name in sorted(by_set)])
-        return _difference(pooled, _mean_of_means(by_set), self._resampled(by_set), alpha=alpha)
+        return _difference(pooled, _mean_of_means(by_set), self._resampled(by_set))
 
     def _averaged(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if set(values) != set(self.sizes):

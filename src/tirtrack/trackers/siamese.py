@@ -162,7 +162,7 @@ class SiameseTracker:
         size_patch = (target.size_wh[0] * patch_per_frame, target.size_wh[1] * patch_per_frame)
         located = localise(maps.logits, maps.ltrb, size_patch, settings=self.settings)
         if located is None:
-            return self._not_finite(target, model)
+            return self._not_finite(target)
         return self._accept(self._moved(target, located, patch_per_frame, model), located, side)
 
     def state_dict(self) -> dict[str, Any]:
@@ -367,7 +367,7 @@ class SiameseTracker:
         box = _with_centre_inside(target.box, *model.frame_wh)
         return TrackState(box=box, measured=False, score=score, status=belief.status, reason=fault)
 
-    def _not_finite(self, target: _Target, model: _Model) -> TrackState:
+    def _not_finite(self, target: _Target) -> TrackState:
         if self.settings.score == "published":
             raise RunError(
                 "the network gave numbers that are not finite",

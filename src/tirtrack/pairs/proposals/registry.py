@@ -29,7 +29,7 @@ _WAYS: dict[str, tuple[type[BaseModel], Callable[[Any], Proposer]]] = {
 }
 # Far enough for a person who walks to leave most of the place, near enough for a camera that pans.
 NEIGHBOUR_STEP_FRAMES = 10
-MAX_DAMAGED = 0.01
+MAX_DAMAGED = 0.01  # share of the pairs that may be unreadable; a single one always may
 _RECENT_PAIRS = 48
 
 
@@ -85,7 +85,6 @@ def propose_all(
     progress: Progress = silent,
     *,
     indices: Sequence[int] | None = None,
-    max_damaged: float = MAX_DAMAGED,
 ) -> list[ProposalSet]:
     """The boxes of the pairs asked for, in the order of ``indices``.
 
@@ -101,7 +100,6 @@ def propose_all(
             what other pairs are asked for.
         progress: told after every pair.
         indices: in the source; all of its pairs where none are given.
-        max_damaged: share of the pairs that may be unreadable; a single one may be in any case.
 
     Raises:
         PairsError: too many pairs are damaged, or not one box was found in any.
@@ -115,7 +113,7 @@ def propose_all(
             if index in wanted:
                 found[index] = _propose_one(reader, recording, position, way, seed)
                 progress("proposals", len(found), len(wanted))
-    _check_harvest(source.name, list(found.values()), max_damaged)
+    _check_harvest(source.name, list(found.values()))
     return [found[index] for index in asked]
 
 
@@ -149,9 +147,9 @@ def is_fallback(found: ProposalSet, way: str) -> bool:
     return bool(kept) and kept[0].way != way
 
 
-def _check_harvest(name: str, found: Sequence[ProposalSet], max_damaged: float) -> None:
+def _check_harvest(name: str, found: Sequence[ProposalSet]) -> None:
     faults = [one.fault for one in found if one.fault is not None]
-    if len(faults) > max(max_damaged * len(found), 1) or len(faults) == len(found):
+    if len(faults) > max(MAX_DAMAGED * len(found), 1) or len(faults) == len(found):
         raise PairsError(
             f"{len(faults)} of {len(found)} pairs cannot be used (first: {faults[0]})",
             name,
