@@ -16,6 +16,7 @@ GROUND = {
     "crops",
     "errors",
     "files",
+    "identity",
     "images",
     "inference",
     "media",

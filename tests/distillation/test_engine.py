@@ -197,7 +197,7 @@ def test_an_interrupt_in_the_middle_of_an_update_keeps_the_older_checkpoint(tmp_
 def test_a_checkpoint_of_another_run_is_not_continued(tmp_path):
     network = network_of()
     train_steps(network, loss_for(network), settings(steps=2), tmp_path, identity=IDENTITY)
-    with pytest.raises(RequestError, match=r"made with another seed \(0, now 1\)"):
+    with pytest.raises(RequestError, match=r"made with another seed \(was 0, now 1\)"):
         train_steps(
             network, loss_for(network), settings(), tmp_path,
             identity={**IDENTITY, "seed": "1"}, resume=True,

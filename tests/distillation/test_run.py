@@ -117,9 +117,9 @@ def test_a_finished_run_is_not_done_again_and_not_overwritten(tiny, pairs, basel
     store.write(other, registry.build("nanotrack-v3", seed=2).eval(), store.read(baseline).card)
     for wrong, says in (
         (dict(changes={"pool": 11}), r"another recipe \(pool was 12, now 11\)"),
-        (dict(seed=4), r"another seed \(0, now 4\)"),
+        (dict(seed=4), r"another seed \(was 0, now 4\)"),
         (dict(pairs=pairs / "take0"), "another pairs"),
-        (dict(held_back=pairs / "take2"), r"another held-back pairs \(of the pairs, now "),
+        (dict(held_back=pairs / "take2"), r"another held-back pairs \(was of the pairs, now "),
         (dict(baseline=other), "another baseline"),
     ):
         given = {"pairs": pairs, "baseline": baseline, **wrong}

@@ -263,7 +263,7 @@ def test_a_finished_training_is_returned_for_the_same_request_alone(folder, tmp_
     before = out.read_bytes()
     assert train(folder, out, changes=SMALL, resume=True).summary is None
     for wrong, says in (
-        (dict(seed=4), r"another seed \(0, now 4\)"),
+        (dict(seed=4), r"another seed \(was 0, now 4\)"),
         (dict(changes={**SMALL, "pool": 4}), r"another recipe \(pool was 8, now 4\)"),
         (dict(still_sources=["coco"]), "another data"),
         (dict(network="nanotrack-v2"), "another network"),

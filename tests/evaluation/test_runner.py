@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -283,12 +284,13 @@ def test_results_of_another_request_are_not_continued(
     evaluate([Keeper()], world, tmp_path / "out", resamples=20)
     before = without_times(tmp_path / "out")
     others = {
-        "trackers": ([Keeper("other")], world, 0),
-        "annotation": ([Keeper()], replace(world, sequences=world.sequences[:2]), 0),
-        "seed": ([Keeper()], world, 1),
+        "trackers (keeper was": ([Keeper("other")], world, 0),
+        "annotation (was": ([Keeper()], replace(world, sequences=world.sequences[:2]), 0),
+        "seed (was 0, now 1)": ([Keeper()], world, 1),
     }
-    for name, (trackers, dataset, seed) in others.items():
-        with pytest.raises(RequestError, match=f"the runs were begun with other {name}; repeat"):
+    for change, (trackers, dataset, seed) in others.items():
+        said = re.escape(f"the run was begun with another {change}")
+        with pytest.raises(RequestError, match=said):
             evaluate(trackers, dataset, tmp_path / "out", seed=seed, resume=True)
     assert without_times(tmp_path / "out") == before
 

@@ -24,6 +24,7 @@ from tirtrack.distillation.run_files import CHECKPOINT, LOG
 from tirtrack.distillation.settings import Training
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError, did_you_mean
 from tirtrack.files import write_bytes, write_text
+from tirtrack.identity import BEGIN_ANEW, first_change
 from tirtrack.progress import Progress, silent
 
 _FORMAT = 1
@@ -181,16 +182,8 @@ class _Loop:
 
     def _load(self, path: Path) -> None:
         content = read_checkpoint(path)
-        stored = content["identity"]
-        different = [key for key in self._identity if stored.get(key) != self._identity[key]]
-        if different:
-            name = different[0]
-            raise RequestError(
-                f"the checkpoint was made with another {name} ({stored.get(name)}, now "
-                f"{self._identity[name]})",
-                path,
-                "repeat the command that began the run, or begin anew with --force",
-            )
+        if change := first_change(content["identity"], self._identity):
+            raise RequestError(f"the checkpoint was made with another {change}", path, BEGIN_ANEW)
         self._network.load_state_dict(content["network"])
         self._optimiser.load_state_dict(content["optimiser"])
         self._done = int(content["step"])

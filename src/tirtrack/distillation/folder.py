@@ -6,7 +6,6 @@ it first, so a file with that name is a finished run; ``identity.json`` says whi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +15,13 @@ import torch
 import yaml
 
 from tirtrack.distillation.recipe import dump_recipe
-from tirtrack.distillation.run_files import IDENTITY, RECIPE
+from tirtrack.distillation.run_files import RECIPE
 from tirtrack.distillation.settings import Recipe
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import new_file, new_folder, write_json, write_text
+from tirtrack.identity import BEGIN_ANEW, IDENTITY_NAME, check_same_identity, differences
 
 SUFFIX = ".safetensors"
-_ANEW = "repeat the command that began the run, or begin anew with --force"
 
 
 def run_folder(out: Path) -> Path:
@@ -120,7 +119,7 @@ def begin_run(
     folder = run_folder(file)
     if resume and (file.exists() or folder.is_dir()):
         _check_same_recipe(folder / RECIPE, recipe)
-        _check_same_identity(folder / IDENTITY, identity, is_finished=file.exists())
+        _check_same_run(folder / IDENTITY_NAME, identity, is_finished=file.exists())
         if file.exists():
             return True
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,8 +129,8 @@ def begin_run(
         new_folder(folder, force=force)
     if not (folder / RECIPE).is_file():
         write_text(folder / RECIPE, dump_recipe(recipe))
-    if not (folder / IDENTITY).is_file():
-        write_json(folder / IDENTITY, dict(identity))
+    if not (folder / IDENTITY_NAME).is_file():
+        write_json(folder / IDENTITY_NAME, dict(identity))
     return False
 
 
@@ -155,44 +154,19 @@ def _check_same_recipe(path: Path, recipe: Recipe) -> None:
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RequestError("is damaged", path, "begin anew with --force") from error
-    changed = list(_differences(before, recipe.model_dump(mode="json")))
-    if changed:
+    if changed := differences(before, recipe.model_dump(mode="json")):
+        raise RequestError(f"the run was begun with another recipe ({changed})", path, BEGIN_ANEW)
+
+
+def _check_same_run(path: Path, identity: Mapping[str, str], *, is_finished: bool) -> None:
+    if path.is_file():
+        check_same_identity(path, identity)
+    elif is_finished:
         raise RequestError(
-            f"the run was begun with another recipe ({'; '.join(changed[:3])})",
+            "is missing, so nothing says which run the finished weights are of",
             path,
-            "repeat the settings of the first command, or begin anew with --force",
+            "choose another --out, or begin anew with --force",
         )
-
-
-def _check_same_identity(path: Path, identity: Mapping[str, str], *, is_finished: bool) -> None:
-    if not path.is_file():
-        if is_finished:
-            raise RequestError(
-                "is missing, so nothing says which run the finished weights are of",
-                path,
-                "choose another --out, or begin anew with --force",
-            )
-        return
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RequestError("is damaged", path, "begin anew with --force") from error
-    for name, value in identity.items():
-        if before.get(name) != value:
-            raise RequestError(
-                f"the run was begun with another {name} ({before.get(name)}, now {value})",
-                path,
-                _ANEW,
-            )
-
-
-def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted({*before, *now}):
-            inner = f"{path}.{key}" if path else str(key)
-            yield from _differences(before.get(key), now.get(key), inner)
-    elif before != now:
-        yield f"{path} was {before}, now {now}"
 
 
 # --- what goes into the card ---------------------------------------------------------------------

@@ -2,6 +2,5 @@
 
 SUMMARY = "summary.json"
 RECIPE = "recipe.yaml"
-IDENTITY = "identity.json"
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"

@@ -11,7 +11,6 @@ and eight write the same boxes and scores, byte for byte; only times differ.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -42,13 +41,13 @@ from tirtrack.evaluation.scoring import (
 )
 from tirtrack.evaluation.statistics import RESAMPLES
 from tirtrack.files import fingerprint, new_folder, remove_partials, sha256, write_json
+from tirtrack.identity import IDENTITY_NAME, check_same_identity
 from tirtrack.progress import Progress, silent
 from tirtrack.trackers.base import Status, Tracker, TrackState
 from tirtrack.versions import versions
 from tirtrack.workers import working
 
 _logger = logging.getLogger(__name__)
-IDENTITY_NAME = "identity.json"
 _STAGE = "evaluate"
 _TELL_EVERY = 50  # frames
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -336,7 +335,7 @@ def _begun_folder(out: Path, identity: Mapping[str, Any], *, force: bool, resume
     """The folder: new, or that of a run with this identity to go on with."""
     path = out / IDENTITY_NAME
     if resume and path.is_file():
-        _check_same(path, identity)
+        check_same_identity(path, identity)
         remove_partials(out)
         return out
     if path.is_file() and not force:
@@ -345,17 +344,6 @@ def _begun_folder(out: Path, identity: Mapping[str, Any], *, force: bool, resume
     new_folder(out, force=force)
     write_json(path, identity)
     return out
-
-
-def _check_same(path: Path, identity: Mapping[str, Any]) -> None:
-    before = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in identity.items():
-        if before.get(name) != value:
-            raise RequestError(
-                f"the runs were begun with other {name}",
-                path,
-                "repeat the command that began them, or begin anew with --force",
-            )
 
 
 @dataclass(frozen=True)

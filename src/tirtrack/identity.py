@@ -1,0 +1,63 @@
+"""What a run depends on, as a file in its folder: a run is gone on with only as itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tirtrack.errors import RequestError
+
+IDENTITY_NAME = "identity.json"
+BEGIN_ANEW = "repeat the command that began the run, or begin anew with --force"
+_MOST_SHOWN = 3
+
+
+def check_same_identity(path: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that was begun with another identity.
+
+    Args:
+        path: the ``identity.json`` of the run that is there.
+        identity: what the run that is asked for depends on, by name, as JSON values.
+
+    Raises:
+        RequestError: a value is another one, or the file is damaged.
+    """
+    try:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise RequestError("is damaged", path, "begin anew with --force") from error
+    if change := first_change(before, identity):
+        raise RequestError(f"the run was begun with another {change}", path, BEGIN_ANEW)
+
+
+def first_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """The first name whose value was another, with what it was; ``None`` where all are the same.
+
+    >>> first_change({"seed": 0, "pairs": "a1"}, {"pairs": "a1", "seed": 4})
+    'seed (was 0, now 4)'
+    """
+    for name, value in now.items():
+        if changed := differences(before.get(name), value):
+            return f"{name} ({changed})"
+    return None
+
+
+def differences(before: Any, now: Any) -> str:
+    """The first few values that differ, by dotted name; empty where there are none.
+
+    >>> differences({"training": {"steps": 200}}, {"training": {"steps": 400}})
+    'training.steps was 200, now 400'
+    """
+    changed = list(_differences(before, now))
+    return "; ".join(changed[:_MOST_SHOWN])
+
+
+def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        for key in sorted({*before, *now}):
+            inner = f"{path}.{key}" if path else str(key)
+            yield from _differences(before.get(key), now.get(key), inner)
+    elif before != now:
+        yield f"{path} was {before}, now {now}".lstrip()
