@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.synthetic import cached_world, world_size
-from tirtrack.distillation.run import cross_modal_recipe, distill
+from tirtrack.distillation.recipe import CrossModalRecipe, recipe_of_kind
+from tirtrack.distillation.run import distill
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.runner import TrackerSpec, evaluate
 from tirtrack.pairs import open_pairs
@@ -75,7 +76,7 @@ class DemoSettings:
         if self.workers < 1:
             raise RequestError(f"{self.workers} workers cannot work", fix="give 1 or more")
         store.read(store.find(self.baseline))
-        cross_modal_recipe(self.recipe)
+        recipe_of_kind(CrossModalRecipe, self.recipe)
 
 
 class StageTimes:

@@ -11,6 +11,7 @@ from tirtrack.distillation.recipe import (
     load_recipe,
     parse_value,
     recipe_names,
+    recipe_of_kind,
 )
 from tirtrack.distillation.settings import Direction, Modality
 from tirtrack.errors import RecipeError
@@ -174,3 +175,20 @@ def test_values_on_the_command_line_are_read_as_in_a_file():
     assert parse_value("1e-4") == 1e-4
     assert parse_value("true") is True
     assert parse_value("{tir_to_tir: 1}") == {"tir_to_tir": 1}
+
+
+def test_changes_count_for_a_recipe_that_is_given_as_it_is():
+    recipe = load_recipe("distill", changes={"training.steps": 7})
+    assert recipe_of_kind(CrossModalRecipe, recipe) == recipe
+    changed = recipe_of_kind(CrossModalRecipe, recipe, {"training.rate": 1e-3})
+    assert changed.training == recipe.training.model_copy(update={"rate": 1e-3})
+    assert changed.terms == recipe.terms
+    with pytest.raises(RecipeError, match=r'did you mean "steps"'):
+        recipe_of_kind(CrossModalRecipe, recipe, {"training.stps": 3})
+
+
+@pytest.mark.parametrize("as_it_is", [False, True])
+def test_a_recipe_of_another_kind_is_refused_with_a_choice(as_it_is):
+    given = load_recipe("mixed") if as_it_is else "mixed"
+    with pytest.raises(RecipeError, match=r"nothing is trained on labels by it; .*or choose base"):
+        recipe_of_kind(SupervisedRecipe, given)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -29,6 +29,7 @@ __all__ = [
     "load_recipe",
     "parse_value",
     "recipe_names",
+    "recipe_of_kind",
 ]
 
 MAX_BYTES = 100_000
@@ -38,6 +39,11 @@ _KINDS: dict[str, type[BaseModel]] = {
     "cross_modal": CrossModalRecipe,
     "supervised": SupervisedRecipe,
 }
+_VERBS = {
+    "cross_modal": ("distill", "nothing is distilled by it"),
+    "supervised": ("train", "nothing is trained on labels by it"),
+}
+_Kind = TypeVar("_Kind", CrossModalRecipe, SupervisedRecipe)
 
 
 def recipe_names(kind: str | None = None) -> list[str]:
@@ -70,9 +76,37 @@ def load_recipe(name: str | Path, *, changes: Mapping[str, Any] | None = None) -
     """
     document = _read(_find(name))
     merged, kind = _resolved(document, [document.where])
-    for key, value in (changes or {}).items():
-        merged = _merged(kind, merged, _nested(key, value))
-    return _validated(kind, merged, document, changes or {})
+    return _changed(kind, merged, document, changes or {})
+
+
+def recipe_of_kind(
+    kind: type[_Kind], recipe: str | Path | Recipe, changes: Mapping[str, Any] | None = None
+) -> _Kind:
+    """The recipe that ``distill`` or ``train`` was given, complete and of the kind that it takes.
+
+    Args:
+        kind: that of the verb.
+        recipe: name, file, or a recipe.
+        changes: further settings by dotted name.
+
+    Raises:
+        RecipeError: it is unknown or damaged, or of another kind.
+    """
+    given = recipe if isinstance(recipe, BaseModel) else load_recipe(recipe)
+    if not isinstance(given, kind):
+        name = next(name for name, model in _KINDS.items() if model is kind)
+        choice = recipe_names(name)
+        raise RecipeError(
+            f'recipe "{given.name}" is of kind {given.kind}, {_VERBS[name][1]}',
+            fix=f"give it to `tirtrack {_VERBS[given.kind][0]}`, or choose "
+            f"{', '.join(choice[:-1])} or {choice[-1]}",
+        )
+    if not changes:
+        return given
+    if not isinstance(recipe, BaseModel):
+        return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
+    document = _Document(given.name, given.model_dump(mode="json"), {})
+    return _changed(kind, document.content, document, changes)  # type: ignore[return-value]
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -261,6 +295,18 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 # --- checking ------------------------------------------------------------------------------------
+
+
+def _changed(
+    model: type[BaseModel],
+    content: dict[str, Any],
+    document: _Document,
+    changes: Mapping[str, Any],
+) -> Recipe:
+    """The recipe that a document's content makes with some settings changed."""
+    for key, value in changes.items():
+        content = _merged(model, content, _nested(key, value))
+    return _validated(model, content, document, changes)
 
 
 def _validated(

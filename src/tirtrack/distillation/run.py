@@ -22,12 +22,11 @@ from tirtrack.distillation.folder import (
 )
 from tirtrack.distillation.job import Job, Sources
 from tirtrack.distillation.pool import FeatureEngine
-from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
-from tirtrack.distillation.settings import CrossModalRecipe, Recipe
+from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.stages import distil_network
 from tirtrack.distillation.summary import Summary
-from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
 from tirtrack.pairs.source import Manifest, PairSource
@@ -92,7 +91,7 @@ def distill(
     """
     from tirtrack.weights import store
 
-    settings = cross_modal_recipe(recipe, changes)
+    settings = recipe_of_kind(CrossModalRecipe, recipe, changes)
     check_seed(seed)
     file, trained_on = Path(out), checked_device(device)
     found = store.find(baseline)
@@ -124,25 +123,6 @@ def distill(
     write_json(folder / SUMMARY, asdict(summary))
     store.write(file, student, card)
     return DistillationRun(file, folder, summary)
-
-
-def cross_modal_recipe(
-    recipe: str | Path | CrossModalRecipe, changes: Mapping[str, Any] | None = None
-) -> CrossModalRecipe:
-    """A recipe of a distillation, loaded and complete.
-
-    Raises:
-        RecipeError: it is unknown or damaged, or nothing is distilled by its kind.
-    """
-    if isinstance(recipe, CrossModalRecipe):
-        return recipe
-    loaded: Recipe = load_recipe(recipe)
-    if isinstance(loaded, CrossModalRecipe):
-        return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
-    raise RecipeError(
-        f'recipe "{loaded.name}" is of kind {loaded.kind}, nothing is distilled by it',
-        fix="give it to `tirtrack train`",
-    )
 
 
 def _fast_engine(network: Any) -> FeatureEngine:

@@ -40,10 +40,10 @@ from tirtrack.distillation.labelled import (
     plan_labelled,
 )
 from tirtrack.distillation.pool import CHUNK, as_patches
-from tirtrack.distillation.recipe import load_recipe, recipe_names
+from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
-from tirtrack.errors import DatasetError, RecipeError, RequestError
+from tirtrack.errors import DatasetError, RequestError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.progress import Progress, silent
 from tirtrack.versions import versions
@@ -141,7 +141,7 @@ def train(
     """
     from tirtrack.weights import store
 
-    settings = _supervised(recipe, changes)
+    settings = recipe_of_kind(SupervisedRecipe, recipe, changes)
     check_seed(seed)
     file, trained_on = Path(out), checked_device(device)
     found = None if initial is None else store.find(initial)
@@ -187,24 +187,6 @@ def train(
     write_json(folder / SUMMARY, asdict(summary))
     store.write(file, trained if is_kept else before, card)
     return TrainingRun(file, folder, summary)
-
-
-def _supervised(
-    recipe: str | Path | SupervisedRecipe, changes: Mapping[str, Any] | None
-) -> SupervisedRecipe:
-    if isinstance(recipe, SupervisedRecipe):
-        return recipe
-    loaded = load_recipe(recipe)
-    if not isinstance(loaded, SupervisedRecipe):
-        raise RecipeError(
-            f'recipe "{loaded.name}" is of kind {loaded.kind}, nothing is trained on labels by it',
-            fix=f"give it to `tirtrack distill`, or choose {_choice(recipe_names('supervised'))}",
-        )
-    return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
-
-
-def _choice(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _network(start: Any, name: str, seed: int) -> Any:
