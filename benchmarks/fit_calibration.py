@@ -1,6 +1,6 @@
 """Fit the numbers of a tracker's score and status on labelled data that may be tuned on.
 
-    python benchmarks/fit_calibration.py WEIGHTS FOLDER... [--out calibration.json]
+    python -m benchmarks.fit_calibration WEIGHTS FOLDER... [--out calibration.json]
 
 A folder is anything that ``tirtrack.datasets.open_dataset`` reads. Present: tracked frames with
 overlap of at least 0.5, of the reported or the measured box. Absent: frames whose annotation says
@@ -26,12 +26,12 @@ from tirtrack.boxes import Box, iou
 from tirtrack.crops import SEARCH_SIDE, siamese_crop
 from tirtrack.datasets import LabelledSequence, open_dataset
 from tirtrack.errors import FrameError
+from tirtrack.evaluation.calibration import roc_auc
 from tirtrack.files import write_text
 from tirtrack.trackers.base import Status, TrackState
 from tirtrack.trackers.calibration_fit import (
     ScoreCurve,
     StatusFit,
-    area_under_roc,
     disappearances,
     fit_score,
     fit_status,
@@ -269,10 +269,10 @@ def _figures(tracked: list[Tracked]) -> dict[str, float | int | None]:
 
 
 def _roc(above: np.ndarray, below: np.ndarray) -> float:
-    if not len(above) or not len(below):
-        return float("nan")
+    """The area under the ROC curve; NaN where one side has no frame."""
     both = np.concatenate([above, below])
-    return area_under_roc(both, np.arange(len(both)) < len(above))
+    area = roc_auc(both, np.arange(len(both)) < len(above))
+    return float("nan") if area is None else area
 
 
 if __name__ == "__main__":

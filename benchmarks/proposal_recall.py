@@ -1,8 +1,8 @@
 """How often a proposed box is the annotated target: recall at IoU 0.5, the best of ten boxes.
 
-    python benchmarks/proposal_recall.py ../shared/data/rgb/video_train
-    python benchmarks/proposal_recall.py WORLD/validation --out recall.json
-    python benchmarks/proposal_recall.py FOLDER... --fit
+    python -m benchmarks.proposal_recall ../shared/data/rgb/video_train
+    python -m benchmarks.proposal_recall WORLD/validation --out recall.json
+    python -m benchmarks.proposal_recall FOLDER... --fit
 
 A frame counts as found if one of the boxes proposed in it has IoU >= 0.5 with the annotation; every
 tenth frame is looked at; a sequence's share is averaged over sequences, and sequences over the

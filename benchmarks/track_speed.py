@@ -1,6 +1,6 @@
 """Speed of our tracker beside OpenCV's ``TrackerNano``, on one thread, in one run.
 
-    python benchmarks/track_speed.py [WEIGHTS] [--opencv-weights FOLDER] [--out speed.json]
+    python -m benchmarks.track_speed [WEIGHTS] [--opencv-weights FOLDER] [--out speed.json]
 
 Both follow the same moving target on the same 640x480 frames, a batch of frames each in turn, so
 that whatever else the machine does meets both alike. A frame's time is all of ``update``; frames

@@ -19,7 +19,6 @@ from tirtrack.trackers.calibration_fit import (
     MIN_RISE_SCALE,
     LostShares,
     ScoreCurve,
-    area_under_roc,
     disappearances,
     fit_score,
     fit_status,
@@ -134,11 +133,6 @@ def test_shares_count_detections_within_ten_frames_and_false_alarms_on_visible_o
     on_target = seen & (np.arange(45) < 40)  # drifted from frame 40 on: rightly called lost
     assert lost_shares([lost], [seen], [on_target]) == LostShares(0.0, 0.0)
     assert np.isnan(lost_shares([lost], [seen | True], [seen]).detected)
-
-
-def test_roc_area_counts_ties_half():
-    present = np.array([True, True, False, False])
-    assert area_under_roc(np.array([0.9, 0.5, 0.5, 0.1]), present) == (1 + 1 + 0.5 + 1) / 4
 
 
 def test_every_version_has_numbers_and_others_are_named():

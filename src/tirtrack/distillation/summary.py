@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tirtrack.distillation.diagnostics import Agreement
 from tirtrack.distillation.pool import Pool
 from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.proposals.registry import is_fallback
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:
                 Counter(str(box.reason) for found in proposals for box in found.rejected).items()
             )
         ),
-        fallback_pairs=sum(bool(found.kept) and found.kept[0].way != way for found in proposals),
+        fallback_pairs=sum(is_fallback(found, way) for found in proposals),
         unreadable_pairs=sum(found.fault is not None for found in proposals),
     )
 

@@ -171,13 +171,6 @@ def lost_shares(
     return LostShares(float(np.mean(found)) if found else float("nan"), false / max(total, 1))
 
 
-def area_under_roc(score: np.ndarray, present: np.ndarray) -> float:
-    """Probability that a present sample scores above an absent one, ties counting half."""
-    present = np.asarray(present, dtype=bool)
-    above = score[present][:, None] - score[~present][None, :]
-    return float(((above > 0) + 0.5 * (above == 0)).mean())
-
-
 def _try_status(
     scores: Sequence[np.ndarray],
     visible: Sequence[np.ndarray],

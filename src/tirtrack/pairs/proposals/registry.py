@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from tirtrack.errors import PairsError, RequestError, did_you_mean
-from tirtrack.pairs.proposals.base import Proposal, ProposalSet, Proposer
+from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.proposals.centre import Centre, CentreSettings
 from tirtrack.pairs.proposals.detector import Detector, DetectorSettings
 from tirtrack.pairs.proposals.random import Random, RandomSettings
@@ -143,8 +143,7 @@ def with_fallback(
 
 def is_fallback(found: ProposalSet, way: str) -> bool:
     """Whether a pair's boxes are not of the way that was asked for."""
-    kept: Sequence[Proposal] = found.kept
-    return bool(kept) and kept[0].way != way
+    return bool(found.kept) and found.kept[0].way != way
 
 
 def _check_harvest(name: str, found: Sequence[ProposalSet]) -> None:
