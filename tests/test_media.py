@@ -607,7 +607,9 @@ def test_address_is_read_as_a_stream(tmp_path):
 
 def test_frame_of_a_reader_belongs_to_the_caller(tmp_path):
     path = write_video(tmp_path / "a.mp4", 3)
+    untouched = [frame.image.copy() for frame in frames(path)]
     for frame in frames(path):
+        assert_array_equal(frame.image, untouched[frame.index])
         frame.image[:] = 0  # would raise, or spoil the next frame, if it were the decoder's own
 
 

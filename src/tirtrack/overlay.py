@@ -89,7 +89,7 @@ def draw_boxes(
 
 
 def number_boxes(image: np.ndarray, boxes: Sequence[Box], *, zoom: int = 1) -> np.ndarray:
-    """Boxes numbered from 1, each in a colour of its own, to be picked by number."""
+    """Boxes numbered from 1, each in its own colour; picture and zoom as :func:`draw_boxes`."""
     marks = [
         (box, PALETTE[place % len(PALETTE)], str(place + 1)) for place, box in enumerate(boxes)
     ]
@@ -97,7 +97,7 @@ def number_boxes(image: np.ndarray, boxes: Sequence[Box], *, zoom: int = 1) -> n
 
 
 def draw_caption(image: np.ndarray, text: str, colour: str = "#ffffff") -> np.ndarray:
-    """One line of text in the top left corner, on a dark ground."""
+    """One line of text in the top left corner of ``[H,W,3]`` uint8, on a dark ground."""
     canvas = _canvas(image)
     draw = ImageDraw.Draw(canvas)
     _text_block(draw, (0, 0), text, ink=colour, ground=_EDGE)

@@ -221,7 +221,7 @@ def gain_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | 
     one line.
 
     Args:
-        before: quantiles ``QUANTILES`` of the last frame, counts.
+        before: ``[n]`` quantiles ``QUANTILES`` of the last frame, counts.
         after: those of this frame.
 
     Returns:

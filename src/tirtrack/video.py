@@ -275,7 +275,7 @@ class VideoWriter:
         return self
 
     def write(self, image: np.ndarray, time_s: float | None = None) -> None:
-        """Append a frame; ``time_s`` keeps the pace of a video with varying rate."""
+        """Append ``[H,W]`` or ``[H,W,3]`` uint8; ``time_s`` keeps the pace of a varying rate."""
         if image.dtype != np.uint8 or image.ndim not in (2, 3):
             raise ValueError(
                 f"frames must be [H,W] or [H,W,3] uint8, got {list(image.shape)} {image.dtype}"

@@ -82,7 +82,7 @@ def short_number(value: float) -> str:
 def check_annotation(
     annotation: np.ndarray, path: Path, *, zeros_mean_absent: bool = False
 ) -> None:
-    """Refuse rows that are neither a box nor plainly absent.
+    """Refuse rows of ``annotation [T,4]`` that are neither a box nor plainly absent.
 
     A row is a box with area, or all NaN (absent); all zero is absent too in data sets that write it
     so.

@@ -381,6 +381,12 @@ def stock_of(
 ) -> Stock:
     """The samples that the teacher left, by direction.
 
+    Args:
+        samples: of the pool.
+        usable: ``[n]`` bool; whether the teacher left it.
+        has_away: ``[n]`` bool, as in :class:`Stock`.
+        recipe: directions, and which boxes serve them.
+
     Raises:
         TrainingError: a direction has none.
     """

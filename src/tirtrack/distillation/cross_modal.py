@@ -77,7 +77,15 @@ def answer_from(
     *,
     proposals: Tensor | None = None,
 ) -> Answer:
-    """The network's answer from backbone features of both branches (``TwoBranchNetwork``)."""
+    """The network's answer from backbone features of both branches.
+
+    Args:
+        network: student or teacher.
+        reference: list of ``[N,S,C,H,W]``.
+        boxes_patch: ``[N,S,4]`` xywh, reference patch pixels.
+        test: list of ``[M,S,C,H,W]``.
+        proposals: ``[M,S,P,4]`` xywh, test patch pixels; ``None`` for dense boxes.
+    """
     target = network.reference_from(reference, boxes_patch)
     response = network.respond_from(target, test, proposals)
     cells = response.scores[-1].shape[-1] if response.scores else 1

@@ -111,7 +111,7 @@ class Job:
         return "backbone" in self.recipe.training.components
 
     def levels(self, frame: np.ndarray) -> np.ndarray:
-        """TIR as stored to grey levels; every frame for itself, since samples are in no order."""
+        """TIR ``[H,W]`` as stored to grey levels; every frame for itself, in whatever order."""
         from tirtrack.thermal import ThermalNormaliser
 
         return ThermalNormaliser(self._normaliser)(frame)

@@ -28,7 +28,7 @@ class View:
     features: list[Tensor] | None = None
 
     def seen_by(self, network: TwoBranchNetwork) -> list[Tensor]:
-        """The backbone's features: those that were kept, or computed now."""
+        """The backbone's features ``[N,S,C,H,W]``: those that were kept, or computed now."""
         if self.features is not None:
             return self.features
         if self.patches is None:

@@ -21,7 +21,7 @@ def valid_rows(annotation: np.ndarray) -> np.ndarray:
 
 
 def first_valid_row(annotation: np.ndarray) -> int | None:
-    """The row where a sequence starts; ``None`` without a valid row."""
+    """The row of ``annotation [T,4]`` where a sequence starts; ``None`` without a valid row."""
     valid = valid_rows(annotation)
     return int(valid.argmax()) if valid.any() else None
 

@@ -59,7 +59,7 @@ class NanoTrack(nn.Module):
         return self.from_levels(patches * 255.0)
 
     def from_levels(self, levels: Tensor) -> Tensor:
-        """:meth:`normalise` for patches that are RGB grey levels 0..255 already."""
+        """:meth:`normalise` for patches ``[...,3,D,D]`` that are RGB grey levels 0..255 already."""
         return levels.flip(-3)
 
     def features(self, patches: Tensor) -> list[Tensor]:
@@ -308,7 +308,7 @@ class Backbone(nn.Module):
         self.channels = widths[-1]
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Patches as :meth:`NanoTrack.normalise` makes them."""
+        """Patches ``[B,3,D,D]``, as :meth:`NanoTrack.normalise` makes them, to ``[B,C,H,W]``."""
         return self.features(patches)  # type: ignore[no-any-return]
 
 

@@ -96,12 +96,12 @@ class TwoBranchNetwork(Protocol):
         """
 
     def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
-        """The target model from backbone features; see :meth:`reference`."""
+        """The target model from features, list of ``[N,S,C,H,W]``; see :meth:`reference`."""
 
     def respond_from(
         self, target: TargetModel, features: list[Tensor], proposals: Tensor | None = None
     ) -> Response:
-        """Scores and boxes from backbone features; see :meth:`respond`."""
+        """Scores and boxes from features, list of ``[M,S,C,H,W]``; see :meth:`respond`."""
 
     def reference(self, patches: Tensor, boxes_patch: Tensor) -> TargetModel:
         """The target model from patches ``[N,S,3,D,D]`` and boxes ``[N,S,4]`` xywh patch pixels.

@@ -1,8 +1,8 @@
 """Where unlabelled RGB-TIR pairs come from.
 
 A :class:`PairSource` hands out frames of both modalities and says where they came from. It has no
-way to return a
-box: labels cannot reach distillation through it. One file per layout stands beside this one.
+way to return a box: labels cannot reach distillation through it. One file per layout stands beside
+this one.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class SiameseEngine(Protocol):
         """Template features ``[C,8,8]`` float32 of a patch of 127 px."""
 
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
-        """The maps of a search patch of 255 px."""
+        """The maps of a search patch of 255 px, for a template ``[C,8,8]``."""
 
 
 class OnnxEngine:

@@ -70,7 +70,7 @@ class GreyLevels:
 
 
 def stretch_levels(levels: np.ndarray) -> np.ndarray:
-    """Levels spread from the frame's own 1st to 99th percentile to 0..255; float32, clipped.
+    """Levels of any shape, their 1st to 99th percentile spread to 0..255; float32, clipped.
 
     A frame without contrast stays as it is.
     """

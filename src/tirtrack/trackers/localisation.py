@@ -90,7 +90,7 @@ def windowed(probability: np.ndarray, penalty: np.ndarray, window_influence: flo
 
 
 def best_cell(peaks: np.ndarray) -> tuple[int, int]:
-    """Row and column of the first maximum in row-major order."""
+    """Row and column of the first maximum of ``peaks [n,n]``, in row-major order."""
     row, column = divmod(int(peaks.argmax()), peaks.shape[1])
     return row, column
 

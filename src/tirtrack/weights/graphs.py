@@ -134,7 +134,7 @@ def session(graph: bytes, *, threads: int) -> onnxruntime.InferenceSession:
 
 
 def as_levels(patch: np.ndarray) -> np.ndarray:
-    """A patch as the graphs take it: float32, contiguous."""
+    """A patch (or many), any axes, as the graphs take it: float32, contiguous."""
     return np.ascontiguousarray(patch, dtype=np.float32)
 
 

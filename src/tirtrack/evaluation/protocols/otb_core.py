@@ -54,7 +54,7 @@ class FrameMeasures:
 
 
 def repaired(boxes: np.ndarray, annotation: np.ndarray) -> tuple[np.ndarray, int]:
-    """The result as the toolkits score it, and how many rows were repaired.
+    """The result ``[T,4]`` as the toolkits score it, and how many rows were repaired.
 
     From the second row on, a row that is all NaN or has no positive size becomes the (already
     repaired) row before it, unless the annotation has a NaN there; then the first row becomes the
@@ -103,7 +103,7 @@ def precision_counts(errors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 def with_length(
     boxes: np.ndarray, rows: int, *, length: LengthMode = "strict", where: str = ""
 ) -> np.ndarray:
-    """A result with as many rows as the annotation.
+    """A result ``[T,4]`` with as many rows as the annotation.
 
     Raises:
         DatasetError: another number of rows, and ``length`` does not say how to mend that; or no

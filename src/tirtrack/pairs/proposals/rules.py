@@ -56,7 +56,7 @@ FOUND_LIMITS = Limits(min_std=0.0)
 
 
 def grey_levels(image: np.ndarray) -> np.ndarray:
-    """A frame as float32 grey levels, 0 to 255, whatever its depth; the axes stay.
+    """A frame ``[H,W]`` or ``[H,W,3]`` as float32 grey levels, 0 to 255, whatever its depth.
 
     8 bits stay as they are. Raw counts are stretched between their 1st and 99th percentile, but
     never finer than 64 counts (about 2.5 K) over the whole range, so that sensor noise on a uniform

@@ -173,8 +173,8 @@ def salient_boxes(
 
 
 def working_planes(image: np.ndarray) -> tuple[list[Plane], int]:
-    """Brightness, and for colour two opponents, at the working size; and the factor back to the
-    frame.
+    """Brightness ``[h,w]``, and for colour two opponents, at the working size; and the factor back
+    to the frame, ``[H,W]`` or ``[H,W,3]``.
     """
     levels, factor = _working(image)
     if levels.ndim == 2:
