@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,32 @@ def shared() -> Path:
 def kept_goldens() -> Path:
     """The small golden numbers that lie in this repository."""
     return REPOSITORY / "tests" / "goldens"
+
+
+@pytest.fixture(scope="session")
+def write_start_and_pairs() -> Callable[[Path], None]:
+    """Writes ``start.safetensors``, untrained, and ``pairs`` of three recordings into a folder."""
+    import numpy as np
+    from PIL import Image
+
+    from tirtrack.networks import registry
+    from tirtrack.weights import store
+    from tirtrack.weights.card import Card
+
+    def write(root: Path) -> None:
+        card = Card(name="start", architecture="nanotrack-v3", modality="rgb", licence="Apache-2.0")
+        store.write(root / "start.safetensors", registry.build("nanotrack-v3", seed=4).eval(), card)
+        rng = np.random.default_rng(0)
+        for take in range(3):
+            for position in range(3):
+                grey = rng.integers(40, 80, (90, 120), dtype=np.uint8)
+                grey[30:50, 40 + 4 * position : 60 + 4 * position] = 220
+                for modality, image in (("rgb", np.repeat(grey[..., None], 3, 2)), ("tir", grey)):
+                    path = root / "pairs" / f"take{take}" / modality / f"{position:03d}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    Image.fromarray(image).save(path)
+
+    return write
 
 
 @pytest.hookimpl(wrapper=True)

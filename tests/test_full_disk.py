@@ -16,10 +16,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tirtrack.networks import registry
-from tirtrack.weights import store
-from tirtrack.weights.card import Card
-
 # $1 where, $2 its size, $3 where to keep what is left there; then the command
 SMALL_DISK = (
     'mount -t tmpfs -o "size=$2" tmpfs "$1" || exit 99; place=$1; left=$3; shift 3; "$@"; code=$?; '
@@ -65,20 +61,13 @@ def small_disk(tmp_path: Path) -> Callable[..., Ended]:
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inputs(
+    tmp_path_factory: pytest.TempPathFactory, write_start_and_pairs: Callable[[Path], None]
+) -> Path:
     """Weights, pairs, labelled sequences and a clip."""
     root = tmp_path_factory.mktemp("inputs")
-    card = Card(name="start", architecture="nanotrack-v3", modality="rgb", licence="Apache-2.0")
-    store.write(root / "start.safetensors", registry.build("nanotrack-v3", seed=4).eval(), card)
+    write_start_and_pairs(root)
     rng = np.random.default_rng(0)
-    for take in range(3):
-        for position in range(3):
-            grey = rng.integers(40, 80, (90, 120), dtype=np.uint8)
-            grey[30:50, 40 + 4 * position : 60 + 4 * position] = 220
-            for modality, image in (("rgb", np.repeat(grey[..., None], 3, 2)), ("tir", grey)):
-                path = root / "pairs" / f"take{take}" / modality / f"{position:03d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(image).save(path)
     frames = root / "clip"
     frames.mkdir()
     for index in range(300):

@@ -15,26 +15,16 @@ import pytest
 from PIL import Image
 
 from tirtrack.cli import app
-from tirtrack.networks import registry
-from tirtrack.weights import store
-from tirtrack.weights.card import Card
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inputs(
+    tmp_path_factory: pytest.TempPathFactory, write_start_and_pairs: Callable[[Path], None]
+) -> Path:
     """Weights, pairs, and a labelled sequence of 5,000 frames."""
     root = tmp_path_factory.mktemp("inputs")
-    card = Card(name="start", architecture="nanotrack-v3", modality="rgb", licence="Apache-2.0")
-    store.write(root / "start.safetensors", registry.build("nanotrack-v3", seed=4).eval(), card)
+    write_start_and_pairs(root)
     rng = np.random.default_rng(0)
-    for take in range(3):
-        for position in range(3):
-            grey = rng.integers(40, 80, (90, 120), dtype=np.uint8)
-            grey[30:50, 40 + 4 * position : 60 + 4 * position] = 220
-            for modality, image in (("rgb", np.repeat(grey[..., None], 3, 2)), ("tir", grey)):
-                path = root / "pairs" / f"take{take}" / modality / f"{position:03d}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(image).save(path)
     frames = root / "labelled" / "long" / "img"
     frames.mkdir(parents=True)
     Image.fromarray(rng.integers(40, 80, (96, 128), dtype=np.uint8)).save(frames / "00000.png")
