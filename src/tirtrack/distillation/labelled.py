@@ -146,7 +146,7 @@ def _usable(boxes: np.ndarray) -> np.ndarray:
     return np.asarray(np.isfinite(boxes).all(axis=1) & big)
 
 
-def hold_out(data: Labelled, share: float) -> tuple[Labelled, Labelled]:
+def hold_out(labelled: Labelled, share: float) -> tuple[Labelled, Labelled]:
     """Train and held-out items, whole pictures and sequences; the seed has no say in it."""
 
     def is_held(name: str) -> bool:
@@ -154,14 +154,14 @@ def hold_out(data: Labelled, share: float) -> tuple[Labelled, Labelled]:
         return int.from_bytes(digest[:8], "big") < share * 2**64
 
     kept = Labelled(
-        tuple(item for item in data.stills if not is_held(item.name)),
-        tuple(item for item in data.videos if not is_held(item.name)),
+        tuple(item for item in labelled.stills if not is_held(item.name)),
+        tuple(item for item in labelled.videos if not is_held(item.name)),
     )
     held = Labelled(
-        tuple(item for item in data.stills if is_held(item.name)),
-        tuple(item for item in data.videos if is_held(item.name)),
+        tuple(item for item in labelled.stills if is_held(item.name)),
+        tuple(item for item in labelled.videos if is_held(item.name)),
     )
-    return (kept, held) if len(kept) else (data, Labelled((), ()))
+    return (kept, held) if len(kept) else (labelled, Labelled((), ()))
 
 
 # --- samples -------------------------------------------------------------------------------------
@@ -191,13 +191,13 @@ class LabelledSample:
 
 
 def draw_labelled(
-    data: Labelled, recipe: SupervisedRecipe, number: int, *, seed: int
+    labelled: Labelled, recipe: SupervisedRecipe, number: int, *, seed: int
 ) -> LabelledSample:
     """Sample ``number``: still or video by share, the item uniform, then frames, box and jitter."""
     rng = np.random.default_rng([seed, Stream.ITEM, number])
     from_still = rng.random() < recipe.stills
-    items: Sequence[Item] = data.stills if from_still else data.videos
-    items = items or data.videos or data.stills
+    items: Sequence[Item] = labelled.stills if from_still else labelled.videos
+    items = items or labelled.videos or labelled.stills
     item = items[int(rng.integers(len(items)))]
     frames_rng = np.random.default_rng([seed, Stream.FRAMES, number])
     first, box, second, test_box = item.draw(recipe.max_gap, frames_rng)

@@ -86,11 +86,11 @@ def distil_network(
         pool.check(teacher, job.recipe, device=job.device)
         _warn_of_rates(pass_rates(pool), job)
     with clock.stage("training"):
-        train(student, teacher, pool, job, folder, identity=identity, resume=resume)
+        train(student, teacher, pool, job=job, folder=folder, identity=identity, resume=resume)
         if job.recipe.training.batch_norm in ("adapt", "re_estimate"):
             re_estimate(student, sources.train, pool, job)
     with clock.stage("held back"):
-        agreed = look_at_held_back(student, teacher, sources, found, job, engine=engine)
+        agreed = look_at_held_back(student, teacher, sources, found=found, job=job, engine=engine)
     return student.cpu(), _summary(found, pool, agreed, job, identity=identity)
 
 
@@ -213,9 +213,9 @@ def train(
     student: Any,
     teacher: Any,
     pool: Pool,
+    *,
     job: Job,
     folder: Path,
-    *,
     identity: Mapping[str, str],
     resume: bool,
 ) -> None:
@@ -295,9 +295,9 @@ def look_at_held_back(
     student: Any,
     teacher: Any,
     sources: Sources,
+    *,
     found: Found,
     job: Job,
-    *,
     engine: FeatureEngine | None,
 ) -> Agreement | None:
     """Agreement on the held-back pairs; ``None`` where there is nothing to look at.

@@ -228,7 +228,7 @@ def open_labelled(
 
 def train_network(
     network: Any,
-    data: Labelled,
+    labelled: Labelled,
     recipe: SupervisedRecipe,
     folder: Path,
     *,
@@ -249,7 +249,7 @@ def train_network(
         if epoch not in pools:
             pools.clear()
             numbers = range(epoch * steps_each * batch, (epoch + 1) * steps_each * batch)
-            samples = [draw_labelled(data, recipe, number, seed=seed) for number in numbers]
+            samples = [draw_labelled(labelled, recipe, number, seed=seed) for number in numbers]
             pools[epoch] = cut_labelled(samples, recipe, seed=seed)
         pool = pools[epoch]
         draws = plan_labelled(pool, recipe, epoch=epoch, step=inside, seed=seed)
@@ -364,7 +364,7 @@ def _card(
     name: str,
     architecture: str,
     start: Any,
-    data: Labelled,
+    labelled: Labelled,
     recipe: SupervisedRecipe,
     summary: TrainingSummary,
     licences: Mapping[str, str],
@@ -382,8 +382,8 @@ def _card(
             ),
             *card.started_from,
         ]
-    sources = sorted({item.still.source or "stills" for item in data.stills})
-    sources += sorted(item.name for item in data.videos)
+    sources = sorted({item.still.source or "stills" for item in labelled.stills})
+    sources += sorted(item.name for item in labelled.videos)
     scores = {}
     if summary.held_out is not None:
         scores = {
