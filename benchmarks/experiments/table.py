@@ -22,6 +22,9 @@ PRIMARY = "norm_precision"  # its score is the area from 0 to 0.5
 SCORES = ("norm_precision", "precision", "success")
 TIGHT_SETS = ("m3svd", "cptv", "ltir+ptb")  # where success means something
 RESAMPLES_SEED = 0
+BASELINE = "nano-rgb (baseline)"
+OURS = "mixed"
+"""The rows that every other is compared with."""
 
 Values = Mapping[str, Mapping[str, np.ndarray]]
 """score -> set -> ``[seeds,n]``."""
@@ -83,7 +86,7 @@ def table_json(
     scored: Sequence[Scored], sequences: Sequence[LabelledSequence]
 ) -> list[dict[str, Any]]:
     """The table as values, every sequence included."""
-    baseline = next(one for one in scored if one.row.name.startswith("nano-rgb"))
+    baseline, ours = _row_called(BASELINE, scored), _row_called(OURS, scored)
     rows = []
     for one in scored:
         per_sequence: dict[str, dict[str, list[float]]] = {}
@@ -106,6 +109,7 @@ def table_json(
                     for group in [*primary_groups(), RGB_SET]
                 },
                 "against_baseline": asdict(compare(one, baseline)),
+                "ours_against_it": asdict(compare(ours, one)),
                 "success_against_baseline": asdict(
                     compare(one, baseline, score="success", groups=TIGHT_SETS)
                 ),
@@ -121,39 +125,53 @@ def _by_seed(one: Scored) -> list[float]:
     return [float(value) for value in np.mean(means, axis=0)]
 
 
-def against_best_control(scored: Sequence[Scored], name: str) -> dict[str, Any]:
-    """A row against the control with the highest primary figure, chosen on these very sets.
+def against_best_control(scored: Sequence[Scored]) -> dict[str, Any] | None:
+    """Our row against the control with the highest primary figure, chosen on these very sets;
+    ``None`` without a control.
 
     Choosing the best of several controls after the fact favours the controls a little: a gain that
     survives it is one.
     """
-    ours = next(one for one in scored if one.row.name == name)
     controls = [one for one in scored if one.row.is_control]
+    if not controls:
+        return None
     best = max(controls, key=Scored.primary)
-    return {"row": name, "control": best.row.name, **asdict(compare(ours, best))}
+    return {"control": best.row.name, **asdict(compare(_row_called(OURS, scored), best))}
 
 
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table as a page shows it."""
+def _row_called(name: str, scored: Sequence[Scored]) -> Scored:
+    return next(one for one in scored if one.row.name == name)
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> str:
+    """The table as a page shows it, and our row against the best control below it."""
     groups = primary_groups()
-    head = ["row", "seeds", "**primary**", "difference to baseline [95 %]", *groups,
-            "success, tight sets: difference", "RGB test", "RGB test: difference"]  # fmt: skip
+    head = ["row", "**primary** (of each seed)", "minus baseline [95 %]",
+            f"`{OURS}` minus it [95 %]", *groups, "success, tight sets: minus baseline",
+            "RGB test", "RGB test: minus baseline"]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         name = row["row"]["name"]
         shown = f"*{name}*" if row["row"]["is_control"] else name
         cells = [
             shown,
-            str(row["row"]["seeds"]),
-            f"{row['primary']:.3f}",
+            _with_seeds(row),
             _interval(row["against_baseline"]),
+            _interval(row["ours_against_it"]),
             *(f"{row['sets'][group][PRIMARY]:.3f}" for group in groups),
             _interval(row["success_against_baseline"]),
             f"{row['sets'][RGB_SET][PRIMARY]:.3f}",
             _interval(row["rgb_against_baseline"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    if best is not None:
+        lines += ["", f"`{OURS}` minus the best control (`{best['control']}`): {_interval(best)}"]
     return "\n".join(lines) + "\n"
+
+
+def _with_seeds(row: Mapping[str, Any]) -> str:
+    each = ", ".join(f"{value:.3f}" for value in row["primary_by_seed"])
+    return f"{row['primary']:.3f}" + (f" ({each})" if row["row"]["seeds"] > 1 else "")
 
 
 def _interval(difference: Mapping[str, Any]) -> str:
