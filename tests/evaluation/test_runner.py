@@ -199,10 +199,59 @@ def test_missing_skip_returns_and_lists(world: LabelledDataset, tmp_path: Path) 
     assert {one.difference.n for one in found.differences} == {1}
 
 
-def test_every_run_failing_writes_no_result(world: LabelledDataset, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"keeper on a_V_001: every run failed"):
-        evaluate([Keeper(fail_at=1)], world, tmp_path / "out")
-    assert not (tmp_path / "out" / "result.json").exists()
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_run_failing_is_one_sentence_and_goes_on_after_a_repair(
+    world: LabelledDataset, tmp_path: Path, workers: int
+) -> None:
+    out = tmp_path / "out"
+    frames = [world.root / s.name / "img" / "0004.png" for s in world.sequences]
+    whole = [frame.read_bytes() for frame in frames]
+    for frame in frames:
+        frame.write_bytes(b"no image")
+    with pytest.raises(RunError) as caught:
+        evaluate([Keeper()], world, out, workers=workers, missing="skip")
+    said = str(caught.value)
+    assert said.startswith(f"{out}: every run failed: keeper on a_V_001 (")
+    assert "0004.png" in said
+    assert said.endswith(") and 2 others; repair it, then the same command with --resume")
+    assert not (out / "result.json").exists()
+    for frame, content in zip(frames, whole, strict=True):
+        frame.write_bytes(content)
+    found = evaluate([Keeper()], world, out, resume=True, resamples=20)
+    assert found.missing == ()
+    assert (out / "result.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ([101, 16, 12, 9], "box 100,15,12,9 lies 100% outside the frame of 64x48"),
+        ([21, 47, 12, 9], "box 20,46,12,9 lies 78% outside the frame of 64x48"),
+        ([21, 16, 0.5, 9], "box 20,15,0.5,9 has no area"),
+    ],
+)
+def test_first_box_that_lies_in_no_frame_is_refused_before_anything_starts(
+    world: LabelledDataset, tmp_path: Path, row: list[float], said: str
+) -> None:
+    annotation = world.sequences[1].annotation.copy()
+    annotation[:2] = [[np.nan] * 4, row]
+    wrong = replace(world.sequences[1], annotation=annotation)
+    dataset = replace(world, sequences=(world.sequences[0], wrong))
+    with pytest.raises(RequestError, match=re.escape(f"b_D_001, row 2: {said}; ")) as caught:
+        evaluate([Keeper(fail_at=1)], dataset, tmp_path / "out")
+    assert caught.value.exit_code == 2
+    assert "correct the annotation, or leave the sequence out" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_sequence_without_any_box_is_refused_before_anything_starts(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    absent = replace(world.sequences[1], annotation=np.full((12, 4), np.nan))
+    dataset = replace(world, sequences=(world.sequences[0], absent))
+    with pytest.raises(RequestError, match="b_D_001: no frame has a valid annotated box"):
+        evaluate([Keeper()], dataset, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_dead_worker_ends_with_one_sentence(world: LabelledDataset, tmp_path: Path) -> None:

@@ -24,15 +24,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tirtrack.boxes import Box
+from tirtrack.boxes import Box, check_first_box
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
-from tirtrack.errors import DatasetError, RequestError, RunError, StorageError
+from tirtrack.errors import DatasetError, FrameError, RequestError, RunError, StorageError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256, comparison_json
 from tirtrack.evaluation.results import RESULTS_FOLDER, Track, read_track, write_track
 from tirtrack.evaluation.scoring import (
     Comparison,
+    Missing,
     MissingMode,
     Runs,
     included,
@@ -162,18 +163,14 @@ def run(
         FrameError: a frame is damaged, or the tracker cannot begin with the first box.
     """
     loaded = tracker if isinstance(tracker, OnlineTracker) else tracker.load(seed)
-    start = first_valid_row(sequence.annotation)
-    if start is None:
-        raise DatasetError(
-            "no frame has a valid annotated box", sequence.name, "leave the sequence out"
-        )
-    base = np.array([sequence.base, sequence.base, 0.0, 0.0])
+    start, first_box = _first_box(sequence)
+    base = _base(sequence)
     rows = len(sequence) - start
     track = Track(np.empty((rows, 4)), np.empty(rows), np.empty(rows, dtype="U9"), np.empty(rows))
     for row, frame in _frames(sequence, start):
         began = time.perf_counter()
         if row == 0:
-            loaded.init(frame, Box.of(sequence.annotation[start] - base))
+            loaded.init(frame, first_box)
             track.seconds[row] = time.perf_counter() - began
             track.boxes[row] = sequence.annotation[start]
             track.scores[row], track.statuses[row] = 1.0, Status.TRACKING
@@ -185,6 +182,21 @@ def run(
         if advance is not None and row % _TELL_EVERY == 0:
             advance(row)
     return track
+
+
+def _base(sequence: LabelledSequence) -> np.ndarray:
+    """``[4]``: what boxes as stored are more than those of trackers."""
+    return np.array([sequence.base, sequence.base, 0.0, 0.0])
+
+
+def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
+    """The row where a sequence starts, and its box as trackers take it."""
+    start = first_valid_row(sequence.annotation)
+    if start is None:
+        raise DatasetError(
+            "no frame has a valid annotated box", sequence.name, "leave the sequence out"
+        )
+    return start, Box.of(sequence.annotation[start] - _base(sequence))
 
 
 def _measured(state: TrackState) -> Box:
@@ -239,7 +251,8 @@ def evaluate(
     Writes ``out/identity.json`` (what the runs depend on), ``out/results/TRACKER/SEQUENCE.txt``
     (and beside it score, status and times) as each run ends, and ``out/result.json`` last. With
     several workers each is a process of one thread (a script must then guard its main part with
-    ``if __name__ == "__main__"``).
+    ``if __name__ == "__main__"``). Where every run failed there is nothing to score and no
+    ``result.json``; the folder stays, for ``resume``.
 
     Args:
         trackers: in the order of tables; differences are of each to those before it.
@@ -251,21 +264,23 @@ def evaluate(
         seed: of trackers and of the bootstrap.
         force: replace what is at ``out``.
         resume: go on with what is there: finished runs are kept, failed ones tried again.
-        missing: what to do at the end when runs failed: ``error`` writes everything and raises,
-            ``skip`` returns; both list them in ``result.json``.
+        missing: what to do at the end when some runs failed: ``error`` writes everything and
+            raises, ``skip`` returns; both list them in ``result.json``.
         resamples: of the bootstrap.
         command: the command line, for ``result.json``.
 
     Raises:
-        RequestError: something that was asked for is unknown, or the runs that are there depend on
-            something else; nothing was written.
-        RunError: a run failed, or a worker process died; what was finished is kept.
+        RequestError: something that was asked for is unknown, a first box does not lie in its
+            frame, or the runs that are there depend on something else; nothing was written.
+        RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
     rules = protocols.get(protocol or dataset.protocol)
     dataset = included(dataset, rules)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
+    for sequence in dataset.sequences:
+        _check_first_box(sequence)
     loaded = {source.name: source.load(seed) for source in trackers}
     out = _begun_folder(Path(out), _identity(facts, dataset, seed), force=force, resume=resume)
     jobs = [_Job(source, s, out, seed) for source in trackers for s in dataset.sequences]
@@ -284,10 +299,7 @@ def evaluate(
         else:
             reasons[outcome.tracker, outcome.sequence] = outcome.result
     if len(reasons) == len(jobs):
-        first = next(iter(reasons))
-        raise RunError(
-            f"every run failed, the first with: {reasons[first]}", f"{first[0]} on {first[1]}"
-        )
+        raise _all_failed(reasons, out)
     comparison = score_runs(
         [Runs(name, tracks[name], facts[name]) for name in tracks],
         dataset,
@@ -317,6 +329,38 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
             raise RequestError(f'"{name}" is no name for a folder', fix="use letters and digits")
     if workers < 1:
         raise RequestError(f"{workers} workers", fix="give 1 or more")
+
+
+def _check_first_box(sequence: LabelledSequence) -> None:
+    """Refuse a first box that no tracker can begin with, by the size of the sequence's frames.
+
+    A frame that cannot be read is left to the run, which tells of it.
+    """
+    start, box = _first_box(sequence)
+    try:
+        height, width = next(sequence.open_frames()).shape[:2]
+    except (StopIteration, *_FAILURES):
+        return
+    try:
+        check_first_box(box, width, height)
+    except FrameError as error:
+        raise DatasetError(
+            error.what,
+            f"{sequence.name}, row {start + 1}",
+            f"{error.fix}: correct the annotation, or leave the sequence out",
+        ) from error
+
+
+def _all_failed(reasons: Mapping[tuple[str, str], str], out: Path) -> RunError:
+    """One sentence: the first failure, the count of the others, and what to do."""
+    (tracker, sequence), reason = next(iter(reasons.items()))
+    others = len(reasons) - 1
+    more = "" if not others else f" and {others} other{'s' * (others > 1)}"
+    return RunError(
+        f"every run failed: {Missing(tracker, sequence, reason)}{more}",
+        out,
+        "repair it, then the same command with --resume",
+    )
 
 
 def _identity(
