@@ -121,3 +121,16 @@ def test_sigterm_interrupts_where_a_shell_had_ctrl_c_ignored(
         signal.signal(signal.SIGINT, found)
     assert capsys.readouterr().err == "tirtrack: interrupted\n"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("command", ["distill", "train", "evaluate"])
+def test_what_can_be_gone_on_with_says_so(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "load_command", lambda name: signal.raise_signal(signal.SIGTERM))
+    assert app.run([command]) == 130
+    said = capsys.readouterr().err
+    assert said == (
+        "tirtrack: interrupted; "
+        "what was finished is kept: the same command with --resume goes on\n"
+    )

@@ -212,7 +212,8 @@ def _sentence(error: Exception, words: Sequence[str]) -> TirtrackError:
     if isinstance(error, TirtrackError):
         return error
     if isinstance(error, StoppedError | typer.Abort):
-        return _StoppedRunError(str(error) or "interrupted")
+        fix = _GO_ON if words[:1] and words[0] in _RESUMABLE and not str(error) else None
+        return _StoppedRunError(str(error) or "interrupted", fix=fix)
     if isinstance(error, _CLICK_ERROR):
         return _usage_sentence(error, words)
     if isinstance(error, MemoryError):
@@ -225,6 +226,10 @@ def _sentence(error: Exception, words: Sequence[str]) -> TirtrackError:
     return RunError(
         f"{type(error).__name__}: {line}", fix="this is a fault of tirtrack: run again with --debug"
     )
+
+
+_RESUMABLE = ("distill", "train", "evaluate")
+_GO_ON = "what was finished is kept: the same command with --resume goes on"
 
 
 def _place(error: OSError) -> str | None:

@@ -212,6 +212,11 @@ def verdict(found: Agreement | None) -> str:
         f"to {with_teacher.high:+.3f}; {found.samples} samples, {scenes})"
     )
     if found.samples < MIN_SAMPLES or found.scenes < MIN_SCENES:
+        if with_teacher.high < 0:
+            return (
+                "on the few held-back pairs the student agrees less with the teacher than the "
+                f"baseline does: {numbers}; do not use it unless labelled TIR says otherwise"
+            )
         return f"too few held-back samples or scenes to say anything: {numbers}"
     if with_teacher.low > 0:
         return (
