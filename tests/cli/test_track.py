@@ -169,20 +169,29 @@ def test_stream_that_breaks_off_ends_with_1_one_sentence_and_the_frames_so_far(c
     assert "Traceback" not in done.stderr
 
 
-def test_damaged_frames_are_counted_on_stderr_and_nothing_else_is_said(tmp_path, weights):
+@pytest.mark.parametrize(
+    ("damaged", "count"), [([3], "1 frame is damaged: "), ([3, 4], "2 frames are damaged, first: ")]
+)
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["text", "json"])
+def test_damaged_frames_are_counted_on_stderr_and_end_with_1(
+    tmp_path, weights, damaged, count, more
+):
     folder = tmp_path / "night"
     folder.mkdir()
     for k in range(6):
         tifffile.imwrite(folder / f"{k}.tiff", scene(k))
-    (folder / "3.tiff").write_bytes((folder / "3.tiff").read_bytes()[:200])
+    for k in damaged:
+        (folder / f"{k}.tiff").write_bytes((folder / f"{k}.tiff").read_bytes()[:200])
     done = bare_process(
-        ["track", str(folder), "--box", "30,40,16,12", "--weights", str(weights), "--no-video"],
+        ["track", str(folder), "--box", "30,40,16,12", "--weights", str(weights), "--no-video",
+         *more],
         cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
     said = [line for line in done.stderr.splitlines() if not line.startswith("track 6/6 in ")]
     assert len(said) == 1, done.stderr
-    assert said[0].startswith(f"tirtrack: 1 frames are damaged, first: {folder / '3.tiff'}: ")
+    assert said[0].startswith(f"tirtrack: {count}{folder / '3.tiff'}: ")
+    assert len(rows_of(tmp_path / "runs/track-night")) == 6
 
 
 @pytest.mark.parametrize("video", [True, False], ids=["with video", "boxes only"])

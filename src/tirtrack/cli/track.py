@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -55,7 +55,8 @@ def command(
     """Track one target through a video, a folder of frames, or a stream.
 
     Without --box and --pick the first frame is written as a picture with a pixel grid and numbered
-    proposals, and nothing is tracked.
+    proposals, and nothing is tracked. Ends with 1 if a frame is damaged or the source breaks off;
+    what could be tracked is written.
     """
     from tirtrack.errors import RequestError
     from tirtrack.tracking import source_name
@@ -173,8 +174,12 @@ def _show_run(run: TrackRun, *, as_json: bool) -> None:
         print_json(run.summary)
     else:
         _print_summary(run)
+    if run.summary["damaged"]:
+        print(f"tirtrack: {_damaged_frames(run.summary)}", file=sys.stderr)
     if run.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt(f"interrupted; {len(run.rows)} frames were tracked, see {run.out}")
+    if run.summary["damaged"]:
+        raise typer.Exit(1)
 
 
 def _print_summary(run: TrackRun) -> None:
@@ -182,8 +187,14 @@ def _print_summary(run: TrackRun) -> None:
     counts = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items())
     speed = summary["tracker_frames_per_s"]
     print(f"{summary['frames']} frames: {counts}; {speed:.0f} frames/s in the tracker")
-    if summary["damaged"]:
-        first = summary["first_damaged"][0]["reason"]
-        print(f"tirtrack: {summary['damaged']} frames are damaged, first: {first}", file=sys.stderr)
     for name in summary["files"].values():
         print(run.out / name if run.out else name)
+
+
+def _damaged_frames(summary: Mapping[str, Any]) -> str:
+    count, first = summary["damaged"], summary["first_damaged"][0]["reason"]
+    return (
+        f"1 frame is damaged: {first}"
+        if count == 1
+        else f"{count} frames are damaged, first: {first}"
+    )
