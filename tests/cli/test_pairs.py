@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,42 @@ def test_damaged_pairs_are_listed_and_end_with_1(tmp_path, recording, capsys):
     assert "1 of 4 pairs cannot be used" in printed.out
     assert str(recording / "tir" / "2.png") in printed.out
     assert "Traceback" not in printed.err
+
+
+def test_a_recording_that_misfits_is_listed_and_the_others_are_looked_at(
+    tmp_path, recording, capsys
+):
+    rig = tmp_path / "world"
+    rig.mkdir()
+    for name in ("wide", "half", "good"):
+        shutil.copytree(recording, rig / name)
+    for path in (rig / "wide" / "tir").iterdir():
+        Image.open(path).crop((0, 0, 128, 50)).save(path)
+    shutil.rmtree(rig / "half" / "tir")
+    out = tmp_path / "out"
+    assert run(["pairs", "inspect", str(rig), "--out", str(out)]) == 1
+    printed = capsys.readouterr().out
+    assert "world: 4 pairs in 1 recording\n  world/good: 4 video" in printed
+    assert "warning: 2 of 3 recordings cannot be used" in printed
+    listed = printed.split("recordings that cannot be used:\n")[1].splitlines()
+    assert [line.split(": ")[0] for line in listed] == [
+        f"  {rig / 'half'}",
+        f"  {rig / 'wide/rgb/0.png'} and {rig / 'wide/tir/0.png'}",
+    ]
+    assert "RGB is 128x96 and TIR 128x50" in listed[1]
+    found = json.loads((out / "inspection.json").read_text())
+    assert [line.strip() for line in listed] == found["unusable_recordings"]
+    assert len(json.loads((out / "manifest.json").read_text())["files"]) == 8
+
+    baseline = ["--baseline", "nano-rgb", "--out", str(tmp_path / "student.safetensors")]
+    assert run(["distill", str(rig), *baseline]) == 2
+    assert "holds rgb and no tir" in capsys.readouterr().err
+    shutil.rmtree(rig / "good")
+    assert run(["pairs", "inspect", str(rig), "--out", str(tmp_path / "none")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"tirtrack: {rig}: not one of 2 recordings can be used, first ")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x89PNG\r\n\x1a\n", b"no image"])

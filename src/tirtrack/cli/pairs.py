@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at unlabelled RGB-TIR pairs before distilling.", add_completion=False)
 
-_LISTED_DAMAGED = 10
+_LISTED = 10
 
 
 class Way(StrEnum):
@@ -65,10 +66,11 @@ def inspect(
 ) -> None:
     """Check pairs: sizes, depths, damage, offset between the modalities, proposed boxes.
 
-    Writes a contact sheet, the findings and a manifest of the files. Ends with 1 if a pair cannot
-    be used.
+    Writes a contact sheet, the findings and a manifest of the files. Ends with 1 if a pair or a
+    recording cannot be used.
     """
     from tirtrack.cli.live import progress
+    from tirtrack.errors import PairsError
     from tirtrack.files import new_folder
     from tirtrack.pairs import open_pairs
     from tirtrack.pairs.inspect import inspect_pairs
@@ -78,10 +80,13 @@ def inspect(
     options = {"boxes": boxes, "model": model}
     given = {name: value for name, value in options.items() if value is not None}
     proposes = proposer(way.value, **given)
-    source = open_pairs(paths, licence=licence)
+    misfits: list[PairsError] = []
+    source = open_pairs(paths, licence=licence, misfits=misfits)
     folder = new_folder(out or Path("runs") / f"pairs-{paths[0].resolve().name}", force=force)
     with progress() as live:
-        found = inspect_pairs(source, proposes, seed=seed, sampled=pairs, progress=live)
+        found = inspect_pairs(
+            source, proposes, seed=seed, sampled=pairs, misfits=misfits, progress=live
+        )
     write_inspection(folder, source, found, tiles=tiles)
     if as_json:
         print_json(found.document())
@@ -89,26 +94,30 @@ def inspect(
         for line in report_lines(found):
             print(line)
     print(f"written: {folder / SHEET_NAME}", file=sys.stderr)
-    if found.damaged:
+    if found.damaged or found.misfits:
         raise typer.Exit(1)
 
 
 def report_lines(found: Inspection) -> list[str]:
     """The findings as text."""
-    from tirtrack.pairs.inspection_folder import INSPECTION_NAME
-
     lines = [f"{found.name}: {found.pairs} pairs in {_count(len(found.recordings), 'recording')}"]
     lines += [f"  {_recording_line(facts)}" for facts in found.recordings]
     lines += ["", *_proposal_lines(found)]
     if found.warnings:
         lines += ["", *(f"warning: {warning}" for warning in found.warnings)]
-    if found.damaged:
-        lines += ["", "pairs that cannot be used:"]
-        lines += [f"  {damage.message}" for damage in found.damaged[:_LISTED_DAMAGED]]
-        more = len(found.damaged) - _LISTED_DAMAGED
-        if more > 0:
-            lines.append(f"  and {more} more, all in {INSPECTION_NAME}")
+    lines += _unusable("recordings", found.misfits)
+    lines += _unusable("pairs", [damage.message for damage in found.damaged])
     return lines
+
+
+def _unusable(what: str, reasons: Sequence[str]) -> list[str]:
+    from tirtrack.pairs.inspection_folder import INSPECTION_NAME
+
+    if not reasons:
+        return []
+    lines = ["", f"{what} that cannot be used:", *(f"  {one}" for one in reasons[:_LISTED])]
+    more = len(reasons) - _LISTED
+    return [*lines, f"  and {more} more, all in {INSPECTION_NAME}"] if more > 0 else lines
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,10 +14,10 @@ grids differ in size and not in aspect ratio, TIR is resampled onto the RGB grid
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ MODALITIES = ("rgb", "tir")
 MAX_DEPTH = 4
 ASPECT_TOLERANCE_PX = 2.0
 MAX_COLOUR = 0.04
+_Given = TypeVar("_Given")
+_Opened = TypeVar("_Opened")
 _LAYOUT = "put images with equal stems into rgb/ and tir/, or two videos rgb.mp4 and tir.mp4"
 
 
@@ -157,18 +159,27 @@ class FolderPairs:
         name: of the source.
         takes: its recordings, unique names.
         licence: under which the user holds the files; goes into the manifest.
+        misfits: as for :func:`open_pairs`.
 
     Raises:
         PairsError: no pair of a recording can be read, or the modalities of the first that can do
-            not fit each other.
+            not fit each other; with ``misfits`` such a recording is left out.
     """
 
-    def __init__(self, name: str, takes: Sequence[Take], *, licence: str = "not stated") -> None:
+    def __init__(
+        self,
+        name: str,
+        takes: Sequence[Take],
+        *,
+        licence: str = "not stated",
+        misfits: list[PairsError] | None = None,
+    ) -> None:
         self.name = name
         self.licence = licence
-        self._takes = tuple(takes)
-        self._starts = np.cumsum([0, *(len(take) for take in takes)])
-        self._tir_dtypes = {take.name: _first_readable(take).tir.dtype for take in takes}
+        depths = _each(lambda take: (take, _first_readable(take).tir.dtype), takes, misfits)
+        self._takes = tuple(take for take, _ in depths)
+        self._starts = np.cumsum([0, *(len(take) for take in self._takes)])
+        self._tir_dtypes = {take.name: dtype for take, dtype in depths}
         self._open = 0
 
     def __len__(self) -> int:
@@ -294,7 +305,10 @@ class CombinedPairs:
 
 
 def open_pairs(
-    source: str | Path | Sequence[str | Path], *, licence: str = "not stated"
+    source: str | Path | Sequence[str | Path],
+    *,
+    licence: str = "not stated",
+    misfits: list[PairsError] | None = None,
 ) -> PairSource:
     """The pairs in a folder, or in several.
 
@@ -302,21 +316,48 @@ def open_pairs(
         source: a recording (``SEQ/{rgb,tir}``, or ``SEQ/rgb.*`` and ``SEQ/tir.*``), a folder of
             recordings, or a list of either.
         licence: under which the files are held; goes into the manifest.
+        misfits: a list that takes what is wrong with a recording that cannot be used, which is then
+            left out; without it the first such recording is an error.
 
     Raises:
-        PairsError: a folder is missing or holds no pairs, stems or lengths do not match, no pair of
-            a recording can be read, or the modalities of the first that can do not fit each other.
+        PairsError: a folder is missing or holds no pairs, or a recording cannot be used (stems or
+            lengths do not match, no pair can be read, or the modalities of the first that can do
+            not fit each other); with ``misfits`` only if none can.
     """
-    if isinstance(source, str | Path):
-        return _open_folder(Path(source), licence, Path(source).resolve().name)
-    folders = [Path(folder) for folder in source]
+    folders = [Path(source)] if isinstance(source, str | Path) else [Path(one) for one in source]
     if not folders:
         raise PairsError("no folder of pairs was given", fix=_LAYOUT)
     opened = [
-        _open_folder(folder, licence, name)
+        _open_folder(folder, licence, name, misfits)
         for folder, name in zip(folders, _distinct_names(folders), strict=True)
     ]
+    if misfits and not any(len(one) for one in opened):
+        raise _no_recording(misfits, folders)
     return opened[0] if len(opened) == 1 else CombinedPairs(opened)
+
+
+def _each(
+    use: Callable[[_Given], _Opened], given: Iterable[_Given], misfits: list[PairsError] | None
+) -> list[_Opened]:
+    """What ``use`` makes of each; one that it refuses goes to ``misfits``, where that is given."""
+    made = []
+    for one in given:
+        try:
+            made.append(use(one))
+        except PairsError as error:
+            if misfits is None:
+                raise
+            misfits.append(error)
+    return made
+
+
+def _no_recording(misfits: Sequence[PairsError], folders: Sequence[Path]) -> PairsError:
+    if len(misfits) == 1:
+        return misfits[0]
+    return PairsError(
+        f"not one of {len(misfits)} recordings can be used, first {misfits[0]}",
+        ", ".join(str(folder) for folder in folders),
+    )
 
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:
@@ -329,15 +370,18 @@ def _distinct_names(folders: Sequence[Path]) -> list[str]:
     ]
 
 
-def _open_folder(folder: Path, licence: str, name: str) -> FolderPairs:
+def _open_folder(
+    folder: Path, licence: str, name: str, misfits: list[PairsError] | None
+) -> FolderPairs:
     if folder.is_file():
         raise PairsError("is a file", folder, "give the folder that holds rgb and tir")
     if not folder.is_dir():
         raise PairsError("there is no such folder", folder, "check the path")
-    takes = [_open_take(place, _name_of(place, folder, name)) for place in find_takes(folder)]
-    if not takes:
+    places = find_takes(folder)
+    if not places:
         raise PairsError("no pairs found in this folder or below", folder, _LAYOUT)
-    return FolderPairs(name, takes, licence=licence)
+    takes = _each(lambda place: _open_take(place, _name_of(place, folder, name)), places, misfits)
+    return FolderPairs(name, takes, licence=licence, misfits=misfits)
 
 
 def _name_of(place: Path, folder: Path, name: str) -> str:
@@ -346,17 +390,9 @@ def _name_of(place: Path, folder: Path, name: str) -> str:
 
 
 def find_takes(folder: Path, depth: int = MAX_DEPTH) -> list[Path]:
-    """The folders at or below ``folder`` that hold both modalities, in natural order.
-
-    Raises:
-        PairsError: a folder holds one modality and not the other.
-    """
-    present = [modality for modality in MODALITIES if _holds(folder, modality)]
-    if len(present) == 2:
+    """The folders at or below ``folder`` that hold a modality, in natural order."""
+    if any(_holds(folder, modality) for modality in MODALITIES):
         return [folder]
-    if present:
-        missing = "tir" if present == ["rgb"] else "rgb"
-        raise PairsError(f"holds {present[0]} and no {missing}", folder, _LAYOUT)
     if depth == 0:
         return []
     below = sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_key)
@@ -376,6 +412,10 @@ def _videos(folder: Path, modality: str) -> list[Path]:
 
 
 def _open_take(folder: Path, name: str) -> Take:
+    present = [modality for modality in MODALITIES if _holds(folder, modality)]
+    if len(present) == 1:
+        missing = "tir" if present == ["rgb"] else "rgb"
+        raise PairsError(f"holds {present[0]} and no {missing}", folder, _LAYOUT)
     videos = [_videos(folder, modality) for modality in MODALITIES]
     folders = [(folder / modality).is_dir() for modality in MODALITIES]
     for modality, found, is_folder in zip(MODALITIES, videos, folders, strict=True):

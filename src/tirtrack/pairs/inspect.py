@@ -100,6 +100,7 @@ class Inspection:
         pairs: in all, damaged ones counted.
         recordings: one entry each.
         damaged: all pairs that cannot be used.
+        misfits: recordings that cannot be used, not counted above, and why.
         offset: between the modalities, over all sampled pairs.
         rates: of the proposals in the sampled pairs.
         warnings: what the user should change or know, one sentence each.
@@ -110,6 +111,7 @@ class Inspection:
     pairs: int
     recordings: Sequence[RecordingFacts]
     damaged: Sequence[Damage]
+    misfits: Sequence[str]
     offset: OffsetSummary
     rates: ProposalRates
     warnings: Sequence[str]
@@ -124,6 +126,7 @@ class Inspection:
             "usable_pairs": self.pairs - len(self.damaged),
             "recordings": [asdict(facts) for facts in self.recordings],
             "damaged": [asdict(damage) for damage in self.damaged],
+            "unusable_recordings": list(self.misfits),
             "offset": asdict(self.offset),
             "proposals": {**asdict(self.rates), "accepted": round(self.rates.accepted, 4)},
             "warnings": list(self.warnings),
@@ -151,6 +154,7 @@ def inspect_pairs(
     *,
     seed: int = 0,
     sampled: int = SAMPLED_PAIRS,
+    misfits: Sequence[PairsError] = (),
     progress: Progress = silent,
 ) -> Inspection:
     """Look at every pair, and closely at some.
@@ -160,6 +164,7 @@ def inspect_pairs(
         way: how to propose boxes.
         seed: of proposers that draw.
         sampled: how many pairs get an offset and proposals, spread evenly.
+        misfits: recordings that were left out when the source was opened.
         progress: told after every pair.
     """
     chosen = set(spread(range(len(source)), sampled))
@@ -188,9 +193,10 @@ def inspect_pairs(
         pairs=len(source),
         recordings=facts,
         damaged=damaged,
+        misfits=[str(misfit) for misfit in misfits],
         offset=offset,
         rates=rates,
-        warnings=_warnings(len(source), damaged, facts, rates),
+        warnings=_warnings(len(source), damaged, facts, rates, misfits=len(misfits)),
         proposals=proposals,
     )
 
@@ -234,10 +240,20 @@ class _Tally:
 
 
 def _warnings(
-    pairs: int, damaged: Sequence[Damage], facts: Sequence[RecordingFacts], rates: ProposalRates
+    pairs: int,
+    damaged: Sequence[Damage],
+    facts: Sequence[RecordingFacts],
+    rates: ProposalRates,
+    *,
+    misfits: int,
 ) -> list[str]:
     """What the user should change or know, the worst first."""
     found = []
+    if misfits:
+        found.append(
+            f"{misfits} of {misfits + len(facts)} recordings cannot be used; repair or remove them "
+            "(listed below)"
+        )
     if damaged:
         found.append(
             f"{len(damaged)} of {pairs} pairs cannot be used; repair or remove them (listed below)"
