@@ -85,6 +85,14 @@ def test_unknown_weights_are_one_sentence(mine, capsys, monkeypatch, name, sente
     assert captured.err.startswith(f"tirtrack: {sentence}")
 
 
+def test_an_empty_file_is_called_empty(tmp_path, capsys):
+    empty = tmp_path / "empty.safetensors"
+    empty.touch()
+    assert run(["weights", "info", str(empty)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"tirtrack: {empty}: the file is empty (0 bytes); get another copy\n"
+
+
 def test_a_damaged_file_is_one_sentence(mine, tmp_path, capsys):
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(mine.read_bytes()[:1000])

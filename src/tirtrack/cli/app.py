@@ -267,22 +267,18 @@ def _usage_sentence(error: Any, words: Sequence[str]) -> RequestError:
     where = path.removeprefix("tirtrack ") if path != "tirtrack" else None
     option = getattr(error, "option_name", None)
     message = str(error.format_message()).strip()
-    if "\n" in message:  # a group without a command answers with its whole help
-        return RequestError("which command?", where, f'see "{path} --help"')
+    inner: Any = getattr(context, "command", None)
+    known = inner.list_commands(context) if isinstance(inner, TyperGroup) else []
+    if "\n" in message or message.startswith("Missing command"):  # some give the whole help
+        fix = did_you_mean("", known) if known else f'see "{path} --help"'
+        return RequestError("no command was given", where, fix)
     if type(error).__name__ == "NoSuchOption" and option:
         return RequestError(
             f'no option "{option}"', where, did_you_mean(option, _option_names(context))
         )
-    inner: Any = getattr(context, "command", None)
-    if (
-        message.startswith("No such command")
-        and isinstance(inner, TyperGroup)
-        and context is not None
-    ):
+    if message.startswith("No such command") and known:
         name = message.split("'")[1]
-        return RequestError(
-            f'no command "{name}"', where, did_you_mean(name, inner.list_commands(context))
-        )
+        return RequestError(f'no command "{name}"', where, did_you_mean(name, known))
     plain = " ".join(message.split()).rstrip(".").replace("argument(s)", "argument")
     return RequestError(plain[:1].lower() + plain[1:], where, f'see "{path} --help"')
 

@@ -172,6 +172,8 @@ def _opened(path: Path, framework: str) -> Iterator[Any]:
         with safe_open(path, framework=framework) as opened:
             yield opened
     except SafetensorError as error:
+        if Path(path).stat().st_size == 0:
+            raise WeightsError("the file is empty (0 bytes)", path, "get another copy") from error
         raise WeightsError(
             f"is damaged or no safetensors file ({error})",
             path,
