@@ -261,7 +261,7 @@ _WRONG_PATHS = {
 
 def _usage_sentence(error: Any, words: Sequence[str]) -> RequestError:
     """A usage error of the parser: its message in our form, with the nearest name."""
-    context = getattr(error, "ctx", None)
+    context: Any = getattr(error, "ctx", None)
     named = [word for word in words[:1] if word in COMMANDS]  # some versions give no context
     path = context.command_path if context is not None else " ".join(["tirtrack", *named])
     where = path.removeprefix("tirtrack ") if path != "tirtrack" else None
