@@ -53,12 +53,18 @@ python:
 
 # The package index gives Linux a torch with gigabytes of CUDA libraries, so the CPU build is
 # asked for by name first: as pip is set up, then from PyTorch's own index, then as it comes.
+# An environment without a working pip was interrupted while it was made.
 $(VENV)/.torch: constraints.txt | python
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --version >/dev/null 2>&1 || { \
+	  if test -f $(VENV)/pyvenv.cfg; then rm -rf $(VENV); fi; $(PYTHON) -m venv $(VENV); }
 	@echo "installing torch $(TORCH) (CPU) into $(VENV)"
-	@$(PIP) install -q -c constraints.txt "torch==$(TORCH)+cpu" 2>/dev/null \
-	  || $(PIP) install -q -c constraints.txt --extra-index-url $(TORCH_CPU_INDEX) "torch==$(TORCH)+cpu" 2>/dev/null \
-	  || { echo "no CPU build of torch $(TORCH) was found; the standard build follows (3 GB and more on Linux)"; \
+	@said=$$($(PIP) install -q -c constraints.txt "torch==$(TORCH)+cpu" 2>&1) \
+	  || said=$$($(PIP) install -q -c constraints.txt --extra-index-url $(TORCH_CPU_INDEX) "torch==$(TORCH)+cpu" 2>&1) \
+	  || { case "$$said" in \
+	         *"connection broken"*) why="a package index could not be reached: check the network";; \
+	         *) why=$$(echo "$$said" | tail -n 1);; \
+	       esac; \
+	       echo "no CPU build of torch $(TORCH) was found ($$why); trying the standard build (3 GB and more on Linux)"; \
 	       $(PIP) install -q -c constraints.txt "torch==$(TORCH)"; }
 	@touch $@
 

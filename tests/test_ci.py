@@ -139,3 +139,68 @@ def test_make_says_in_one_sentence_what_python_lacks(
     assert said[0].startswith(f"make: {sentence}")
     assert done.returncode == 2
     assert not (tmp_path / "venv").exists()
+
+
+def make_torch(tmp_path: Path, pip_says: str = "") -> tuple[subprocess.CompletedProcess[str], str]:
+    """Runs the rule that installs torch, with a Python that makes environments with a false pip.
+
+    The pip installs no build for the CPU where it has something to say. Returns what it was asked.
+    """
+    pip, python, asked = (tmp_path / name for name in ("pip", "python3", "asked"))
+    pip.write_text(
+        f'#!/bin/sh\necho "$*" >>{asked}\nsaid="{pip_says}"\n'
+        'case "$*" in *+cpu) test -z "$said" || { echo "$said" >&2; exit 1; };; esac\n'
+    )
+    python.write_text(
+        '#!/bin/sh\ncase "$*" in "-m venv "*) '
+        f'mkdir -p "$3/bin" && cp {pip} "$3/bin/python" && touch "$3/pyvenv.cfg";; esac\n'
+    )
+    for script in (pip, python):
+        script.chmod(0o755)
+    venv = tmp_path / "venv"
+    done = subprocess.run(
+        ["make", f"VENV={venv}", f"PYTHON={python}", f"{venv}/.torch"],
+        cwd=REPOSITORY, env=os.environ | {"MAKEFLAGS": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done, asked.read_text()
+
+
+@pytest.mark.parametrize("is_environment", [True, False])
+def test_environment_that_was_interrupted_before_pip_came_is_made_again(
+    tmp_path: Path, *, is_environment: bool
+) -> None:
+    left = tmp_path / "venv" / "left"
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    left.touch()
+    if is_environment:
+        (tmp_path / "venv" / "pyvenv.cfg").touch()
+        (tmp_path / "venv" / "bin" / "python").symlink_to("/bin/false")
+    done, _ = make_torch(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert left.exists() is not is_environment  # what is no environment is not deleted
+    left.touch()
+    (tmp_path / "venv" / ".torch").unlink()
+    make_torch(tmp_path)
+    assert left.exists()  # a whole environment is kept
+
+
+LAST = "ERROR: No matching distribution found for torch"
+FAILED_PIPS = {
+    "no such build": (LAST, LAST),
+    "no network": (
+        "WARNING: Retrying after connection broken by 'NewConnectionError': /simple/torch/",
+        "a package index could not be reached: check the network",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAILED_PIPS)
+def test_make_says_why_there_is_no_build_for_the_cpu_and_tries_the_standard_one(
+    tmp_path: Path, case: str
+) -> None:
+    pip_says, why = FAILED_PIPS[case]
+    done, asked = make_torch(tmp_path, f"{pip_says}\n{LAST}")
+    assert done.returncode == 0
+    assert f"no CPU build of torch 2.13.0 was found ({why}); trying the standard" in done.stdout
+    assert asked.splitlines()[-1].endswith("torch==2.13.0")
