@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -107,7 +108,7 @@ def test_every_file_of_the_pairs_is_hashed_once(tiny, pairs, baseline, tmp_path,
 def test_a_finished_run_is_not_done_again_and_not_overwritten(tiny, pairs, baseline, tmp_path):
     out = tmp_path / "a.safetensors"
     run(tiny, pairs, baseline, out)
-    before = out.read_bytes()
+    before, first = out.read_bytes(), store.read(out).state
     with pytest.raises(RequestError, match="exists already"):
         run(tiny, pairs, baseline, out)
     assert run(tiny, pairs, baseline, out, resume=True).summary is None
@@ -129,8 +130,20 @@ def test_a_finished_run_is_not_done_again_and_not_overwritten(tiny, pairs, basel
     assert out.read_bytes() == before
     again = run(tiny, pairs, baseline, out, force=True)
     assert again.summary is not None
-    state, first = store.read(out).state, store.read(out).state
+    state = store.read(out).state
     assert all(torch.equal(value, first[key]) for key, value in state.items())
+
+
+def test_pairs_that_were_moved_are_the_same_pairs(tiny, pairs, baseline, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    run(tiny, pairs, baseline, out)
+    moved = tmp_path / "elsewhere" / pairs.name
+    shutil.copytree(pairs, moved)
+    assert run(tiny, moved, baseline, out, resume=True).summary is None
+    (changed,) = sorted(moved.rglob("tir/*"))[:1]
+    Image.fromarray(np.asarray(Image.open(changed)) ^ 1).save(changed)
+    with pytest.raises(RequestError, match="pairs"):
+        run(tiny, moved, baseline, out, resume=True)
 
 
 def test_force_that_is_interrupted_leaves_no_old_weights(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.files import fingerprint
 from tirtrack.pairs.proposals.base import Proposer
-from tirtrack.pairs.source import Manifest, PairSource
+from tirtrack.pairs.source import Manifest, PairSource, content_identity
 from tirtrack.progress import Progress
 
 
@@ -56,11 +56,16 @@ class Sources:
         split = Split(tuple(range(len(train))), tuple(range(len(other))), f"given: {other.name}")
         return cls(train, other, split, train.manifest(), other.manifest())
 
-    def held_back_identity(self) -> str:
-        """A hash of the held-back pairs where they were given; a share of the others says so."""
-        if self.held_back is self.train:
-            return "of the pairs"
-        return fingerprint(asdict(self.held_back_manifest))
+    def identity(self) -> dict[str, str]:
+        """Hashes of the pairs, wherever they lie; held-back ones only where they were given."""
+        held_back = "of the pairs"
+        if self.held_back is not self.train:
+            held_back = _hashed(self.held_back, self.held_back_manifest)
+        return {"pairs": _hashed(self.train, self.manifest), "held-back pairs": held_back}
+
+
+def _hashed(source: PairSource, manifest: Manifest) -> str:
+    return fingerprint({**content_identity(source, manifest), "licence": manifest.licence})
 
 
 def _opened(pairs: Any, licence: str) -> PairSource:

@@ -103,8 +103,7 @@ def distill(
     job.check(network)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
-        "pairs": fingerprint(asdict(sources.manifest)),
-        "held-back pairs": sources.held_back_identity(),
+        **sources.identity(),
         "way of proposing": fingerprint(job.way.identity()),
         "baseline": weights.sha256,
         "seed": str(seed),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -91,3 +92,16 @@ class PairSource(Protocol):
 
     def manifest(self) -> Manifest:
         """Files, hashes, licence."""
+
+
+def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
+    """What the pairs of a source are, wherever they lie, as JSON values: names and content of the
+    files, and the recordings.
+    """
+    return {
+        "files": [(Path(file.path).name, file.sha256) for file in manifest.files],
+        "recordings": [
+            (recording.name, list(recording.indices), recording.is_video)
+            for recording in source.recordings().values()
+        ],
+    }

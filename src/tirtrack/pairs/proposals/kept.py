@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from tirtrack.boxes import Box
@@ -22,7 +21,7 @@ from tirtrack.files import fingerprint, write_text
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Proposer, Rejection
 from tirtrack.pairs.proposals.random import Random
 from tirtrack.pairs.proposals.registry import propose_all
-from tirtrack.pairs.source import Manifest, PairSource
+from tirtrack.pairs.source import Manifest, PairSource, content_identity
 from tirtrack.progress import Progress, silent
 
 FORMAT = 3
@@ -51,13 +50,8 @@ def kept_proposals(
     Raises:
         PairsError: too many pairs are damaged, or not one box was found in any.
     """
-    files = (manifest or source.manifest()).files
     identity = {
-        "files": [(Path(file.path).name, file.sha256) for file in files],
-        "recordings": [
-            (recording.name, list(recording.indices), recording.is_video)
-            for recording in source.recordings().values()
-        ],
+        **content_identity(source, manifest or source.manifest()),
         "way": way.identity(),
         "fallback": Random().identity(),
         "indices": list(indices),
