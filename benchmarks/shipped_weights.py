@@ -1,15 +1,15 @@
 """Makes the weights that are shipped: ``python -m benchmarks.shipped_weights --stage baseline``.
 
-Stages, each from the files of the one before it under ``--out``:
+Stages; ``calibrate`` and ``ship`` follow each of the other two, and take what lies under ``--out``:
 
 ``baseline``  NanoTrack V3, given its card, trained on by us on the labelled RGB that may go into
               shipped weights (COCO, VOC and raccoon stills, the CC0 drone videos): ``nano-rgb``.
-``student``   ``nano-rgb`` distilled on the pairs that may go into shipped weights (M3SVD, the
-              synthetic world): ``nano-tir``.
-``calibrate`` the score of both is fitted, each in its modality, on the validation split of the
-              study world, on sequences in which every target leaves, and on ``rgb/video_train``:
+``student``   the shipped ``nano-rgb`` distilled on the pairs that may go into shipped weights
+              (M3SVD, the synthetic world): ``nano-tir``.
+``calibrate`` the score is fitted, for each in its modality, on the validation split of the study
+              world, on sequences in which every target leaves, and on ``rgb/video_train``:
               ``OUT/NAME.calibration.json``.
-``ship``      both get their calibration, and go to ``weights/shipped``.
+``ship``      with their calibration to ``weights/shipped``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks import fit_calibration
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import SHIPPABLE
+from benchmarks.experiments.table import BASELINE, OURS
 from tirtrack.datasets.synthetic import WorldSettings, WorldSize, cached_world, write_world
 from tirtrack.files import write_json
 from tirtrack.weights import store
@@ -70,12 +71,12 @@ def make_baseline(shared: Path, out: Path) -> None:
 
 
 def make_student(shared: Path, out: Path, world: Path, recipe: str) -> None:
-    """Distil the baseline."""
+    """Distil the shipped baseline."""
     import tirtrack
 
     tirtrack.distill(
         data.training_pairs(shared, SHIPPABLE, world, out),
-        out / "nano-rgb.safetensors",
+        SHIPPED / "nano-rgb.safetensors",
         out / "nano-tir.safetensors",
         recipe=recipe,
         held_back=data.held_back_pairs(shared),
@@ -106,15 +107,23 @@ FITTED_ON = (
 CALIBRATION_FRAMES = 150  # at most, of a sequence
 
 
+SPLITS = {"nano-rgb": "validation_rgb", "nano-tir": "validation"}
+
+
+def _made(out: Path) -> list[str]:
+    return [name for name in SPLITS if (out / f"{name}.safetensors").is_file()]
+
+
 def calibrate(shared: Path, out: Path, world: Path) -> None:
-    """Fit the score of both."""
+    """Fit the score of what was made."""
     absences = out / "absences"
     if not absences.is_dir():
         write_world(
             absences, size=ABSENCES, seed=ABSENCES_SEED, settings=WorldSettings(leave_share=1.0)
         )
     videos = shared / "data" / "rgb" / "video_train"
-    for name, split in (("nano-rgb", "validation_rgb"), ("nano-tir", "validation")):
+    for name in _made(out):
+        split = SPLITS[name]
         report = fit_calibration.calibrate(
             out / f"{name}.safetensors",
             [world / split, absences / split, videos],
@@ -124,18 +133,34 @@ def calibrate(shared: Path, out: Path, world: Path) -> None:
         write_json(out / f"{name}.calibration.json", report)
 
 
-def ship(out: Path) -> None:
-    """Copy both files into the package, with their calibration and their sources by name."""
-    for name in ("nano-rgb", "nano-tir"):
+def ship(out: Path, table: Path | None) -> None:
+    """Copy what was made into the package, with its calibration, sources and scores by name."""
+    for name in _made(out):
         weights = store.read(out / f"{name}.safetensors")
         fitted = json.loads((out / f"{name}.calibration.json").read_text(encoding="utf-8"))
         changes: dict[str, object] = {
-            "calibration": Calibration.model_validate(fitted["calibration"])
+            "calibration": Calibration.model_validate(fitted["calibration"]),
+            "scores": weights.card.scores if table is None else _scores(name, table),
         }
         if name == "nano-tir":
             changes["training_data"] = STUDENT_SOURCES
         card = weights.card.model_copy(update=changes)
         store.write(SHIPPED / f"{name}.safetensors", store.network_of(weights), card)
+
+
+def _scores(name: str, table: Path) -> dict[str, float]:
+    """The primary figure of the experiments: of this seed, and the mean of all."""
+    wanted = {"nano-rgb": BASELINE, "nano-tir": OURS}[name]
+    rows = json.loads(table.read_text(encoding="utf-8"))["rows"]
+    row = next(row for row in rows if row["row"]["name"] == wanted)
+    what = "lsotb-tir normalised precision 0 to 0.5, mean of drone, m3svd, cptv, ltir+ptb"
+    each = [round(value, 3) for value in row["primary_by_seed"]]
+    if len(each) == 1:
+        return {what: each[0]}
+    return {
+        f"{what} (this seed)": each[0],
+        f"{what} (mean of {len(each)} seeds)": round(row["primary"], 3),
+    }
 
 
 def main() -> None:
@@ -148,11 +173,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "shipped")
     parser.add_argument("--world", type=Path)
     parser.add_argument("--recipe", default="mixed")
+    parser.add_argument("--table", type=Path, help="of the experiments: scores for the cards")
     options = parser.parse_args()
     if options.stage == "baseline":
         make_baseline(options.shared, options.out)
     elif options.stage == "ship":
-        ship(options.out)
+        ship(options.out, options.table)
     else:
         world = options.world or cached_world("study")
         if options.stage == "student":

@@ -22,7 +22,7 @@ from tirtrack.cli.options import (
 def command(
     out: Annotated[
         Path | None,
-        typer.Option(help="New folder [default: runs/demo-NNN]."),
+        typer.Option(help="New folder (default: runs/demo-NNN)."),
     ] = None,
     seed: Seed = 0,
     baseline: Baseline = "nano-rgb",

@@ -33,13 +33,13 @@ def command(
     baseline: Baseline = "nano-rgb",
     out: Annotated[
         Path | None,
-        typer.Option(help="The weights file to write [default: runs/distill-RECIPE.safetensors]."),
+        typer.Option(help="The weights file to write (default: runs/distill-RECIPE.safetensors)."),
     ] = None,
     recipe: RecipeName = "mixed",
     set_: Changes = None,
     held_back: Annotated[
         list[Path] | None,
-        typer.Option(help="Folders for the diagnostics [default: a share of PAIRS]."),
+        typer.Option(help="Folders for the diagnostics (default: a share of PAIRS)."),
     ] = None,
     licence: Annotated[str, typer.Option(help="Of the pairs; goes into the card.")] = "not stated",
     seed: Seed = 0,

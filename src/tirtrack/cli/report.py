@@ -21,17 +21,17 @@ def command(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Folder of the data set, for film strips [default: where it was evaluated]."
+            help="Folder of the data set, for film strips (default: where it was evaluated)."
         ),
     ] = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="The tracker to compare the others with [default: the first]."),
+        typer.Option(help="The tracker to compare the others with (default: the first)."),
     ] = None,
     title: Annotated[str, typer.Option(help="The title of the page.")] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="The HTML file to write [default: runs/report-NNN/report.html]."),
+        typer.Option(help="The HTML file to write (default: runs/report-NNN/report.html)."),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

@@ -36,7 +36,7 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The weights file to write [default: runs/train-RECIPE.safetensors]."),
+        typer.Option(help="The weights file to write (default: runs/train-RECIPE.safetensors)."),
     ] = None,
     recipe: RecipeName = "baseline",
     set_: Changes = None,
