@@ -42,6 +42,20 @@ def test_annotation_as_result_prints_952(world: Path, results: Path, capsys) -> 
     assert "0 frames without a valid annotation" in printed
 
 
+@pytest.mark.parametrize(("n", "p"), [(5, "-"), (6, "<0.001")])
+def test_fewer_than_six_sequences_have_no_p(tmp_path: Path, capsys, n: int, p: str) -> None:
+    for k in range(n):
+        for folder, shift in (("world/anno", 0), ("results/exact", 0), ("results/off", 5)):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            boxes = TRUTH + np.array([shift, 0, 0, 0])
+            np.savetxt(tmp_path / folder / f"cat_D_{k:03d}.txt", boxes, "%d", delimiter=",")
+    assert run(["score", str(tmp_path / "results"), "--dataset", str(tmp_path / "world")]) == 0
+    printed = capsys.readouterr().out
+    row = next(line for line in printed.splitlines() if "success" in line and "off" in line)
+    assert row.split("│")[5].strip() == p
+    assert ("fewer than 6 sequences cannot decide" in printed) == (n < 6)
+
+
 def test_json_is_one_document_on_stdout(world: Path, results: Path, capsys) -> None:
     assert run(["score", str(results), "--dataset", str(world), "--json"]) == 0
     stored = json.loads(capsys.readouterr().out)

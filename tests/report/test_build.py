@@ -10,12 +10,14 @@ import pytest
 
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import DatasetError, RequestError
+from tirtrack.files import sha256
 from tirtrack.report import build_report
-from tirtrack.report.build import dataset_of, evaluation_section
+from tirtrack.report.build import dataset_of, evaluation_section, made_with, report_content
 from tirtrack.report.film import chosen, result_file
 from tirtrack.report.plots import loss_plot, running_mean
-from tirtrack.report.results import read_result
+from tirtrack.report.results import TrackerResult, read_result
 from tirtrack.report.training import distillation_section, read_log
+from tirtrack.weights import store
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -75,14 +77,14 @@ def test_the_page_carries_everything_and_asks_for_nothing(evaluation, tmp_path):
 def test_the_numbers_of_the_result_stand_on_the_page_and_in_the_json(evaluation, tmp_path):
     page = build_report([evaluation], tmp_path / "report.html")
     text = page_of(page).text
-    assert "No difference between distilled and nano-rgb that this data can show" in text
+    assert "4 sequences cannot decide between distilled and nano-rgb" in text
     for expected in ("0.550", "0.577", "0.561", "person_02", "+0.070", "-0.020", "lsotb-tir"):
         assert expected in text
     assert "7 of the 240 frames have no valid annotation" in text
     assert "counts every one of them as a miss in the success plot" in text
     numbers = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert numbers["evaluations"][0]["trackers"][1]["values"]["success"] == pytest.approx(0.5775)
-    assert numbers["verdicts"][0]["outcome"] == "open"
+    assert numbers["verdicts"][0]["outcome"] == "too few"
     assert numbers["verdicts"][0]["sentence"] in text
 
 
@@ -107,10 +109,74 @@ def test_a_protocol_without_normalised_precision_has_no_such_plot(made, tmp_path
     assert "norm. prec." not in outline.text
 
 
+@pytest.mark.parametrize(("n", "cell"), [(5, "–"), (6, "<0.001")])
+def test_fewer_than_six_sequences_have_no_p_on_the_page(made, tmp_path, n, cell):
+    content = made.result([0.5] * n, [0.6] * n)
+    for one in content["differences"]:
+        one["p"] = 0.0
+    page = build_report([made.write(tmp_path / "e", content)], tmp_path / "report.html")
+    text = page_of(page).text
+    assert f"{n} / 0 / 0 {cell}" in text
+    assert ("Fewer than 6 sequences give no p." in text) == (n < 6)
+    numbers = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert numbers["evaluations"][0]["differences"][0]["p"] == 0.0
+
+
+def test_speeds_of_several_trackers_are_not_to_be_compared(evaluation, tmp_path):
+    text = page_of(build_report([evaluation], tmp_path / "report.html")).text
+    assert "compare speeds with make bench" in text
+
+
+def test_a_page_says_every_command_it_rests_on_in_their_order(evaluation, tmp_path):
+    run = evaluation / "distilled.run"
+    run.mkdir()
+    (run / "log.jsonl").touch()
+    summary = {"recipe": "mixed", "command": "tirtrack distill pairs"}
+    (run / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    content = report_content([evaluation], command="tirtrack report evaluation")
+    assert content.provenance.command.splitlines() == [
+        "tirtrack distill pairs",
+        "tirtrack evaluate nano-rgb distilled --dataset made-by-hand",
+        "tirtrack report evaluation",
+    ]
+
+
+@pytest.mark.parametrize("is_the_evaluated_one", [True, False])
+def test_the_command_of_a_distillation_stands_in_the_card_of_the_evaluated_weights(
+    tmp_path, is_the_evaluated_one
+):
+    shipped = store.find("nano-rgb")
+    card = store.card_of(shipped).model_copy(update={"made_with": {"command": "tirtrack distill"}})
+    file = tmp_path / "mine.safetensors"
+    store.write(file, store.network_of(store.read(shipped)), card)
+    digest = sha256(file) if is_the_evaluated_one else "ab" * 32
+    tracker = TrackerResult(name="mine", weights=str(file), sha256=digest)
+    assert made_with(tracker) == ("tirtrack distill" if is_the_evaluated_one else "")
+
+
+def test_no_weights_no_command_and_a_file_that_is_no_weights_neither(tmp_path):
+    (tmp_path / "x").write_bytes(b"x")
+    digest = sha256(tmp_path / "x")
+    assert made_with(TrackerResult(name="a", weights="nano-rgb", sha256="ab" * 32)) == ""
+    assert made_with(TrackerResult(name="a", weights=str(tmp_path / "x"), sha256=digest)) == ""
+
+
+def test_agreement_and_success_on_one_page_are_told_apart(evaluation, tmp_path):
+    run = evaluation / "distilled.run"
+    run.mkdir()
+    (run / "log.jsonl").touch()
+    signal = {"baseline": 0.8, "student": 0.8, "difference": 0.0, "low": -0.1, "high": 0.1}
+    held_back = {"samples": 4, "scenes": 1, "with_teacher": signal}
+    summary = {"recipe": "mixed", "held_back": held_back}
+    (run / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    text = page_of(build_report([evaluation], tmp_path / "report.html")).text
+    assert "are different questions; where both are answered, the labelled one counts." in text
+
+
 def test_the_reference_is_the_readers_choice(evaluation, tmp_path):
     page = build_report([evaluation], tmp_path / "report.html", reference="distilled")
     text = page_of(page).text
-    assert "No difference between nano-rgb and distilled" in text
+    assert "4 sequences cannot decide between nano-rgb and distilled" in text
     assert re.search(r"-0\.02[78] success, 95 % interval \[-0\.060, \+0\.005\]", text)
 
 
@@ -144,7 +210,7 @@ def test_several_folders_make_one_page(made, tmp_path):
         folders.append(made.write(tmp_path / f"e{k}", content))
     text = page_of(build_report(folders, tmp_path / "report.html")).text
     assert "Evaluation: first set" in text
-    assert "second set: No difference" in text
+    assert "second set: 4 sequences cannot decide" in text
 
 
 def test_missing_runs_are_named(made, tmp_path):
@@ -186,9 +252,9 @@ def test_film_strips_show_the_largest_gain_and_the_largest_loss(made, tmp_path):
     section = evaluation_section(folder, dataset=open_dataset(tmp_path / "data"))
     assert section.films_missing == ""
     assert [film.why for film in section.films] == [
-        "largest gain: success +0.070",
-        "middle of all: success +0.010",
-        "largest loss: success -0.020",
+        "largest gain: success +0.070, distilled minus nano-rgb",
+        "middle of all: success +0.010, distilled minus nano-rgb",
+        "largest loss: success -0.020, distilled minus nano-rgb",
     ]
     captions = [picture.caption for picture in section.films[0].frames]
     assert captions[0] == "frame 0"
@@ -248,7 +314,7 @@ def test_with_one_tracker_the_film_shows_best_and_worst(made, tmp_path):
     content = made.result()
     content["trackers"], content["differences"] = content["trackers"][:1], []
     section = evaluation_section(made.write(tmp_path / "e", content))
-    assert [(row.name, why.split(":")[0]) for row, why in chosen(section.rows)] == [
+    assert [(row.name, why.split(":")[0]) for row, why in chosen(section.rows, "x")] == [
         ("person_03", "best"),
         ("person_00", "middle of all"),
         ("person_02", "worst"),

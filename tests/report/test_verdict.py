@@ -7,12 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tirtrack.report.results import Difference, EvaluationResult
-from tirtrack.report.verdict import Outcome, interval, only_tracker, outcome_of, verdict
+from tirtrack.report.verdict import (
+    FEWEST_SEQUENCES,
+    Outcome,
+    interval,
+    only_tracker,
+    outcome_of,
+    verdict,
+)
 
 
-def difference(low, high, **more):
+def difference(low, high, n=6, **more):
     mean = (low + high) / 2
-    return Difference(a="b", b="a", score="success", mean=mean, low=low, high=high, **more)
+    return Difference(a="b", b="a", score="success", mean=mean, low=low, high=high, n=n, **more)
 
 
 numbers = st.floats(-1, 1, allow_nan=False)
@@ -65,6 +72,32 @@ def test_the_sentence_follows_the_interval(made, baseline, distilled, outcome, w
     assert found.sentence.count(". ") == 0
 
 
+@given(numbers, numbers, st.integers(0, FEWEST_SEQUENCES - 1))
+def test_too_few_sequences_never_decide(one, other, n):
+    low, high = sorted((one, other))
+    assert outcome_of(difference(low, high, n=n)) is Outcome.TOO_FEW
+
+
+def test_the_fewest_sequences_are_those_where_a_sign_test_can_fall_below_5_percent():
+    assert 2 / 2**FEWEST_SEQUENCES < 0.05 < 2 / 2 ** (FEWEST_SEQUENCES - 1)
+
+
+@pytest.mark.parametrize(("n", "is_decided"), [(2, False), (5, False), (6, True)])
+def test_a_clear_loss_is_called_worse_from_six_sequences_on(made, n, is_decided):
+    result = EvaluationResult.model_validate(made.result([0.6] * n, [0.5] * n))
+    found = verdict(result, "distilled", "nano-rgb")
+    assert (found.outcome is Outcome.WORSE) == is_decided
+    assert found.sentence.endswith("at least 6 are needed.") != is_decided
+
+
+def test_too_few_sequences_are_said_with_the_numbers(made):
+    result = EvaluationResult.model_validate(made.result([0.6] * 2, [0.5] * 2))
+    assert verdict(result, "distilled", "nano-rgb").sentence == (
+        "2 sequences cannot decide between distilled and nano-rgb, whatever the numbers: -0.100 "
+        "success, 95 % interval [-0.100, -0.100]; at least 6 are needed."
+    )
+
+
 def test_the_sentence_holds_its_numbers(made):
     result = EvaluationResult.model_validate(made.result([0.5] * 12, [0.6] * 12))
     assert verdict(result, "distilled", "nano-rgb").sentence == (
@@ -114,3 +147,8 @@ def test_a_difference_that_is_not_stored_is_not_made_up(made):
 
 def test_the_interval_prints_three_decimals_with_signs():
     assert interval(difference(-0.0104, 0.03)) == "+0.010 [-0.010, +0.030]"
+
+
+def test_a_mean_of_zero_has_no_sign_and_a_bound_shows_on_which_side_it_lies():
+    assert interval(difference(-0.0004, -0.0002)) == "0.000 [-0.000, -0.000]"
+    assert interval(difference(0.0, 0.0)) == "0.000 [0.000, 0.000]"

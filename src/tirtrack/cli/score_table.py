@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
+from tirtrack.evaluation.statistics import Difference
+from tirtrack.report.verdict import FEWEST_SEQUENCES
 
 PLAIN_WIDTH = 140  # where the output is no terminal: nothing is cut or wrapped for a screen
 
@@ -74,12 +76,21 @@ def _differences(comparison: Comparison) -> Table:
         table.add_row(
             f"{one.a} - {one.b}",
             _HEADINGS.get(one.score, one.score),
-            f"{d.mean:+.3f}",
+            f"{d.mean:+z.3f}",
             f"{d.low:+.3f} to {d.high:+.3f}",
-            "<0.001" if d.p < 0.001 else f"{d.p:.3f}",
+            _chance(d),
             f"{d.wins}/{d.ties}/{d.losses}",
         )
+    if any(one.difference.n < FEWEST_SEQUENCES for one in comparison.differences):
+        table.caption = f"fewer than {FEWEST_SEQUENCES} sequences cannot decide; they have no p"
+        table.caption_justify = "left"
     return table
+
+
+def _chance(d: Difference) -> str:
+    if d.n < FEWEST_SEQUENCES:
+        return "-"
+    return "<0.001" if d.p < 0.001 else f"{d.p:.3f}"
 
 
 def footnote(comparison: Comparison) -> str:

@@ -15,6 +15,7 @@ from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_m
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256
 from tirtrack.evaluation.scoring import included
+from tirtrack.files import sha256
 from tirtrack.report.content import (
     DistillationSection,
     EvaluationSection,
@@ -26,8 +27,18 @@ from tirtrack.report.film import film_strips, result_file
 from tirtrack.report.page import render
 from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.plots import curve_plots
-from tirtrack.report.results import EvaluationResult, evaluation_folder, read_result
-from tirtrack.report.training import distillation_section, resolved_recipe, run_folders
+from tirtrack.report.results import (
+    EvaluationResult,
+    TrackerResult,
+    evaluation_folder,
+    read_result,
+)
+from tirtrack.report.training import (
+    distillation_section,
+    read_summary,
+    resolved_recipe,
+    run_folders,
+)
 from tirtrack.report.verdict import only_tracker, verdict
 from tirtrack.versions import versions
 
@@ -110,6 +121,7 @@ def report_content(
         distillation=distillation_section(runs[0]) if len(runs) == 1 else None,
         provenance=provenance(
             [section.result for section in sections],
+            distilled=[found.command for run in runs if (found := read_summary(run))],
             command=command,
             settings=resolved_recipe(runs[0]) if len(runs) == 1 else {},
         ),
@@ -182,19 +194,35 @@ def _title(sections: Sequence[EvaluationSection]) -> str:
 def provenance(
     results: Sequence[EvaluationResult],
     *,
+    distilled: Sequence[str] = (),
     command: str = "",
     seed: int | None = None,
     stages: Mapping[str, float] | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Provenance:
-    """What was run, from the results themselves; versions of this process where they say none."""
+    """What was run, from the results themselves; versions of this process where they say none.
+
+    Args:
+        results: every evaluation of the page.
+        distilled: commands of distillations, as far as no weights file that is at hand says them.
+        command: the last line, which makes the page.
+        seed: of everything; by default the one that the results share.
+        stages: seconds by stage.
+        settings: title to text.
+    """
     stored = next((one.versions for one in results if one.versions), None)
-    commands = [
+    evaluated = [
         one.command if isinstance(one.command, str) else " ".join(one.command) for one in results
+    ]
+    lines = [
+        *distilled,
+        *(made_with(one) for result in results for one in result.trackers),
+        *evaluated,
+        command,
     ]
     seeds = {one.seed for one in results}
     return Provenance(
-        command=command or "\n".join(dict.fromkeys(line for line in commands if line)),
+        command="\n".join(dict.fromkeys(filter(None, lines))),
         seed=seed if seed is not None or len(seeds) != 1 else seeds.pop(),
         versions=stored or versions(),
         stages=stages or {},
@@ -204,6 +232,22 @@ def provenance(
         },
         settings=settings or {},
     )
+
+
+def made_with(tracker: TrackerResult) -> str:
+    """The command that distilled a tracker's weights, from their card; empty if it is not known.
+
+    Read only where the file is at hand and still the one that was evaluated.
+    """
+    from tirtrack.weights import store
+
+    file = Path(tracker.weights)
+    try:
+        if not file.is_file() or sha256(file) != tracker.sha256:
+            return ""
+        return store.card_of(file).made_with.get("command", "")
+    except (OSError, TirtrackError):
+        return ""
 
 
 def machine() -> str:

@@ -168,7 +168,7 @@ class Provenance:
     """What was run, so that it can be run again.
 
     Attributes:
-        command: the line that makes the same page.
+        command: the lines that make the same page, in their order.
         seed: of everything that draws.
         versions: package to version.
         stages: seconds by stage, in order.

@@ -52,7 +52,8 @@ def film_strips(
     """
     by_name = {sequence.name: sequence for sequence in dataset.sequences}
     strips = []
-    for row, why in chosen(section.rows):
+    whose = " minus ".join(one.name for one in section.trackers[1::-1])
+    for row, why in chosen(section.rows, whose):
         boxes = {
             one.name: read_boxes(result_file(folder, one.name, row.name))
             for one, cell in zip(section.trackers, row.trackers, strict=True)
@@ -79,8 +80,13 @@ def result_file(folder: Path, tracker: str, sequence: str) -> Path:
     return file
 
 
-def chosen(rows: Sequence[SequenceRow]) -> list[tuple[SequenceRow, str]]:
-    """Which sequences to show, and why; by difference, else by the success of the only tracker."""
+def chosen(rows: Sequence[SequenceRow], whose: str) -> list[tuple[SequenceRow, str]]:
+    """Which sequences to show, and why; by difference, else by the success of the only tracker.
+
+    Args:
+        rows: all sequences.
+        whose: success or difference is in the rows, in words.
+    """
     compared = any(row.difference is not None for row in rows)
     known = [(row, _value(row, compared=compared)) for row in rows]
     ranked = sorted(
@@ -98,7 +104,7 @@ def chosen(rows: Sequence[SequenceRow]) -> list[tuple[SequenceRow, str]]:
     for place, word in zip((0, len(ranked) - 1, len(ranked) // 2), words, strict=True):
         row, value = ranked[place]
         text = _why(word, value, compared=compared)
-        shown.setdefault(row.name, (row, text))
+        shown.setdefault(row.name, (row, f"{text}, {whose}"))
     return [shown[row.name] for row, _ in ranked if row.name in shown]
 
 

@@ -11,8 +11,8 @@ import math
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tirtrack.report.content import ANNOTATION_COLOUR, ReportContent
-from tirtrack.report.results import SCORES
-from tirtrack.report.verdict import interval, signed
+from tirtrack.report.results import SCORES, Difference
+from tirtrack.report.verdict import FEWEST_SEQUENCES, interval, signed
 
 TEMPLATE = "report.html.j2"
 
@@ -35,7 +35,10 @@ def render(content: ReportContent) -> str:
         bar=bar_percent,
     )
     return environment.get_template(TEMPLATE).render(
-        content=content, score_names=SCORES, annotation_colour=ANNOTATION_COLOUR
+        content=content,
+        score_names=SCORES,
+        annotation_colour=ANNOTATION_COLOUR,
+        fewest_sequences=FEWEST_SEQUENCES,
     )
 
 
@@ -48,13 +51,17 @@ def three(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def chance(value: float | None) -> str:
-    """A p value; never printed as zero.
+def chance(difference: Difference) -> str:
+    """The p of a difference; never printed as zero, and a dash for too few sequences.
 
-    >>> chance(0.0402), chance(0.0002)
-    ('0.040', '<0.001')
+    >>> of = Difference(a="a", b="b", score="success", mean=0.1, low=0.1, high=0.1, p=0.0002, n=6)
+    >>> chance(of), chance(of.model_copy(update={"n": 5}))
+    ('<0.001', '–')
     """
-    return "<0.001" if value is not None and value < 0.001 else three(value)
+    if difference.n < FEWEST_SEQUENCES:
+        return "–"
+    p = difference.p
+    return "<0.001" if p is not None and p < 0.001 else three(p)
 
 
 def seconds(value: float) -> str:

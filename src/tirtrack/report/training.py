@@ -82,6 +82,7 @@ class Summary(_Part):
     steps: int = 0
     held_back: HeldBack | None = None
     verdict: str = ""
+    command: str = ""
     warnings: list[str] = []
     seconds: dict[str, float] = {}
 

@@ -1,7 +1,8 @@
 """One honest sentence from a paired interval.
 
-The sentence says "better" or "worse" only when the interval leaves zero out; otherwise it says
-that this data can show no difference, which is not the same as "no difference". What a reader
+The sentence says "better" or "worse" only when the interval leaves zero out and enough sequences
+stand behind it; otherwise it says that this data can show no difference, which is not the same as
+"no difference", or that so few sequences cannot decide. What a reader
 should hold against it (few sequences, one sequence that makes the mean, intervals that treat
 sequences as independent) stands in :attr:`Verdict.cautions`.
 """
@@ -15,16 +16,20 @@ from enum import StrEnum
 
 from tirtrack.report.results import SCORES, Difference, EvaluationResult
 
+# With five paired values an exact two-sided sign test cannot go below 2 / 2**5 = 0.06; with six it
+# reaches 0.03. Below that a bootstrap interval that leaves zero out shows nothing.
+FEWEST_SEQUENCES = 6
 FEW_SEQUENCES = 10
 RESTS_ON_ONE = 0.5
 
 
 class Outcome(StrEnum):
-    """What the interval allows to say."""
+    """What interval and number of sequences allow to say."""
 
     BETTER = "better"
     WORSE = "worse"
     OPEN = "open"
+    TOO_FEW = "too few"
     NOTHING_TO_COMPARE = "nothing to compare"
 
 
@@ -69,10 +74,12 @@ def only_tracker(result: EvaluationResult) -> Verdict:
 
 
 def outcome_of(difference: Difference) -> Outcome:
-    """Better or worse only when the interval leaves zero out.
+    """Better or worse only when the interval leaves zero out, of enough sequences.
 
     A bound that is exactly zero belongs to the interval.
     """
+    if difference.n < FEWEST_SEQUENCES:
+        return Outcome.TOO_FEW
     if difference.low > 0:
         return Outcome.BETTER
     if difference.high < 0:
@@ -85,14 +92,21 @@ def _count(n: int) -> str:
 
 
 def signed(value: float | None) -> str:
-    """Three decimals with a sign; exact zero has none, so that "-0.000" is just below zero.
+    """Three decimals with a sign; none where they are all zero.
 
     >>> signed(0.01), signed(-0.0001), signed(0.0), signed(None)
-    ('+0.010', '-0.000', '0.000', '–')
+    ('+0.010', '0.000', '0.000', '–')
     """
     if value is None or not math.isfinite(value):
         return "–"
-    return "0.000" if value == 0 else f"{value:+.3f}"
+    text = f"{value:+.3f}"
+    return "0.000" if float(text) == 0 else text
+
+
+def _bounds(difference: Difference) -> str:
+    """Both ends; one that rounds to zero keeps its sign, which tells whether zero is left out."""
+    ends = (difference.low, difference.high)
+    return f"[{', '.join('0.000' if end == 0 else f'{end:+.3f}' for end in ends)}]"
 
 
 def interval(difference: Difference) -> str:
@@ -101,16 +115,17 @@ def interval(difference: Difference) -> str:
     >>> interval(Difference(a="a", b="b", score="success", mean=0.0123, low=-0.01, high=0.03))
     '+0.012 [-0.010, +0.030]'
     """
-    d = difference
-    return f"{signed(d.mean)} [{signed(d.low)}, {signed(d.high)}]"
+    return f"{signed(difference.mean)} {_bounds(difference)}"
 
 
 def _sentence(d: Difference, outcome: Outcome) -> str:
-    numbers = (
-        f"{signed(d.mean)} {SCORES.get(d.score, d.score)}, "
-        f"95 % interval [{signed(d.low)}, {signed(d.high)}]"
-    )
+    numbers = f"{signed(d.mean)} {SCORES.get(d.score, d.score)}, 95 % interval {_bounds(d)}"
     over = f"over {_count(d.n)}"
+    if outcome is Outcome.TOO_FEW:
+        return (
+            f"{_count(d.n)} cannot decide between {d.a} and {d.b}, whatever the numbers: "
+            f"{numbers}; at least {FEWEST_SEQUENCES} are needed."
+        )
     if outcome is Outcome.BETTER:
         return f"{d.a} is better than {d.b} on this data: {numbers} {over}."
     if outcome is Outcome.WORSE:
@@ -145,7 +160,7 @@ def _cautions(result: EvaluationResult, d: Difference, outcome: Outcome) -> tupl
     rows = sequence_differences(result, d.a, d.b, d.score)
     if len(rows) > 1:
         cautions += _leaning(rows, d.mean)
-    if outcome is not Outcome.OPEN:
+    if outcome in (Outcome.BETTER, Outcome.WORSE):
         cautions += _other_side(result, d, outcome)
     return tuple(cautions)
 
@@ -157,8 +172,8 @@ def _leaning(rows: Mapping[str, float], mean: float) -> list[str]:
     if abs(mean) < 5e-4 or abs(mean - rest) < RESTS_ON_ONE * abs(mean):
         return []
     return [
-        f"The mean leans on one sequence: {name} changes by {rows[name]:+.3f}, and without it the "
-        f"mean is {rest:+.3f}."
+        f"The mean leans on one sequence: {name} changes by {signed(rows[name])}, and without it "
+        f"the mean is {signed(rest)}."
     ]
 
 
