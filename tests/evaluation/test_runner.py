@@ -261,7 +261,8 @@ def test_dead_worker_ends_with_one_sentence(world: LabelledDataset, tmp_path: Pa
 
 
 STOPPED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
 from unittest.mock import patch
 sys.path.insert(0, sys.argv[1])
 from tracked_worlds import Waiter

@@ -112,7 +112,7 @@ def test_engine_of_a_file_is_an_engine(tmp_path, network):
         assert engine.cells == network.cells
         right = TorchEngine(network).template(template)
         np.testing.assert_allclose(engine.template(template), right, rtol=1e-4, atol=1e-4)
-    path.write_bytes(b"")
+    path.write_bytes(b"no weights")
     for kind in ("onnx", "torch"):
         with pytest.raises(WeightsError, match="is damaged"):
             open_engine(path, kind)
