@@ -8,6 +8,8 @@ the disappearance: afterwards a tracker without re-detection may rightly be lost
 that has come back (two or three clips of twenty).
 """
 
+import logging
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -95,8 +97,13 @@ def test_lost_is_said_when_the_target_has_gone_and_not_before(weights, calibrate
     before_it_goes = [np.arange(1, FRAMES) < GONE.start] * CLIPS
     counted = [seen & before for seen, before in zip(visible, before_it_goes, strict=True)]
     shares = lost_shares(lost, visible, counted)
+    found_again = [not called[-5:].any() for called in lost]
+    of_all = lost_shares(lost, visible, visible).false
+    logging.getLogger(__name__).info(
+        "%s as %s: found %.2f, false before %.4f, false of all visible %.4f, found again %d",
+        *(weights, calibrated_as, shares.detected, shares.false, of_all, sum(found_again)),
+    )
     assert shares.detected >= 0.9
     assert shares.false <= 0.02
     assert roc_auc(np.concatenate(scores), np.concatenate(visible)) >= 0.9
-    found_again = [not called[-5:].any() for called in lost]
     assert np.mean(found_again) >= 0.8
