@@ -117,7 +117,7 @@ def test_distillation_from_pairs_never_reaches_labelled_data():
 
 def test_networks_know_nothing_of_frames_or_trackers():
     for source in sources("networks"):
-        assert imported_by(source) <= {"networks", "boxes", "errors"}, source.name
+        assert imported_by(source) <= {"networks", "boxes", "crops", "errors"}, source.name
 
 
 def test_the_graph_is_read_at_all():

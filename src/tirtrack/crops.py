@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -42,6 +43,25 @@ class Crop:
     def scale(self) -> float:
         """Patch pixels in one frame pixel."""
         return self.patch_side / self.side
+
+
+@dataclass(frozen=True)
+class CropRule:
+    """How a network wants its patches cut: a fact of the network, like its stride.
+
+    Attributes:
+        patch_side: side ``D`` of the patch, pixels.
+        area_factor: side of the crop over ``sqrt(w * h)`` of the target; ``None``: the context of
+            the Siamese family (:func:`siamese_crop`).
+        border: what lies outside the frame: its mean, its border pixels repeated, or
+            ``inside_major`` (repeated, but the crop is first moved and shrunk into the frame).
+        max_scale_change: how far ``inside_major`` may shrink the crop; ``None``: no limit.
+    """
+
+    patch_side: int
+    area_factor: float | None = None
+    border: Literal["mean", "replicate", "inside_major"] = "mean"
+    max_scale_change: float | None = None
 
 
 def context_side(size_wh: np.ndarray) -> np.ndarray:

@@ -18,12 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tirtrack.crops import SEARCH_SIDE, TEMPLATE_SIDE, CropRule
 from tirtrack.networks.two_branch import (
     DenseBoxes,
     Response,
     ScoreKind,
     TargetModel,
+    TwoBranchNetwork,
     cell_centres,
+    check_patches,
 )
 
 TEMPLATE_CELLS = 8  # a template patch of 127 px gives 8x8 cells
@@ -32,11 +35,11 @@ HEAD_WIDTH = 96
 TOWER_UNITS = 6
 
 
-class NanoTrack(nn.Module):
+class NanoTrack(TwoBranchNetwork):
     """A backbone, and a head that compares the features of template and search patch.
 
-    Implements :class:`tirtrack.networks.two_branch.TwoBranchNetwork`. The target model is one
-    filter, the template features ``[S,C,8,8]``; scores are margins, boxes are dense.
+    The target model is one filter, the template features ``[S,C,8,8]``; scores are margins, boxes
+    are dense.
 
     Args:
         backbone: patches ``[B,3,D,D]``, normalised, to features ``[B,C,H,W]``.
@@ -44,9 +47,10 @@ class NanoTrack(nn.Module):
         cells: cells a side of the score map, ``n``: 16 for V2, 15 for V3.
     """
 
-    reference_side = 127
-    test_side = 255
     stride = 16
+    reference_crop = CropRule(TEMPLATE_SIDE)
+    test_crop = CropRule(SEARCH_SIDE)
+    score_kind = ScoreKind.MARGIN
 
     def __init__(self, backbone: Backbone, head: HeadV2 | HeadV3, *, cells: int) -> None:
         super().__init__()
@@ -68,8 +72,7 @@ class NanoTrack(nn.Module):
         Raises:
             ValueError: the patches have another shape.
         """
-        if patches.ndim != 5 or patches.shape[2] != 3:
-            raise ValueError(f"patches must be [N,S,3,D,D], got {list(patches.shape)}")
+        check_patches(patches)
         flat = self.backbone(self.normalise(patches.flatten(0, 1)))  # [B,C,H,W], b = n * S + s
         return [_split(flat, patches.shape[:2])]
 
@@ -123,16 +126,6 @@ class NanoTrack(nn.Module):
             boxes=DenseBoxes(_split(self.boxes_from(ltrb), shape)),
         )
 
-    def reference(self, patches: Tensor, boxes_patch: Tensor) -> TargetModel:
-        """Target model of template patches ``[1,S,3,127,127]``; see :meth:`reference_from`."""
-        return self.reference_from(self.features(patches), boxes_patch)
-
-    def respond(
-        self, target: TargetModel, patches: Tensor, proposals: Tensor | None = None
-    ) -> Response:
-        """The answer to search patches ``[M,S,3,255,255]``; see :meth:`respond_from`."""
-        return self.respond_from(target, self.features(patches), proposals)
-
     def head(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
         """The head on plain features.
 
@@ -153,12 +146,15 @@ class NanoTrack(nn.Module):
         left_top, right_bottom = ltrb[:, :2], ltrb[:, 2:]
         return torch.cat([centres.to(ltrb.dtype) - left_top, left_top + right_bottom], dim=1)
 
-    def components(self) -> dict[str, list[nn.Parameter]]:
-        """Every parameter once: ``backbone``, ``target_filter`` (class side), ``box_estimator``."""
-        return {
-            component: [p for module in self.modules_of(component) for p in module.parameters()]
-            for component in ("backbone", "target_filter", "box_estimator")
-        }
+    def component_names(self) -> list[str]:
+        """``backbone``, ``target_filter`` (the class side of the head), ``box_estimator``."""
+        return ["backbone", "target_filter", "box_estimator"]
+
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """As every network, with a first layer that takes levels of 0..255."""
+        super().draw_weights(generator)
+        with torch.no_grad():
+            next(self.backbone.parameters()).div_(128.0)
 
     def modules_of(self, component: str) -> list[nn.Module]:
         """The modules of a component.

@@ -5,16 +5,15 @@ Files name an architecture by these names and never bring code of their own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import nn
 
 from tirtrack.errors import WeightsError, did_you_mean
-from tirtrack.networks.nanotrack import NanoTrack, nanotrack_v2, nanotrack_v3
+from tirtrack.networks.nanotrack import nanotrack_v2, nanotrack_v3
+from tirtrack.networks.two_branch import TwoBranchNetwork
 
-_CONSTRUCTORS: dict[str, Callable[..., NanoTrack]] = {
+_CONSTRUCTORS: dict[str, Callable[..., TwoBranchNetwork]] = {
     "nanotrack-v2": nanotrack_v2,
     "nanotrack-v3": nanotrack_v3,
 }
@@ -30,7 +29,7 @@ def names() -> list[str]:
     return sorted(_CONSTRUCTORS)
 
 
-def build(name: str, *, tiny: bool = False, seed: int = 0) -> NanoTrack:
+def build(name: str, *, tiny: bool = False, seed: int = 0) -> TwoBranchNetwork:
     """A network with random weights, in training mode; the same seed gives the same weights.
 
     Args:
@@ -42,30 +41,16 @@ def build(name: str, *, tiny: bool = False, seed: int = 0) -> NanoTrack:
         WeightsError: no network has this name.
     """
     network = _constructed(name, tiny=tiny)
-    _draw_weights(network, torch.Generator().manual_seed(seed))
+    network.draw_weights(torch.Generator().manual_seed(seed))
     return network
 
 
-def _constructed(name: str, *, tiny: bool = False) -> NanoTrack:
+def _constructed(name: str, *, tiny: bool = False) -> TwoBranchNetwork:
     plain = name.removesuffix(_TINY)
     if plain not in _CONSTRUCTORS:
         raise WeightsError(f'no network is called "{name}"', fix=did_you_mean(plain, names()))
     with torch.random.fork_rng(devices=[]):  # the modules of torch draw as they are made
         return _CONSTRUCTORS[plain](tiny=tiny or plain != name)
-
-
-@torch.no_grad()
-def _draw_weights(network: NanoTrack, generator: torch.Generator) -> None:
-    """Normal weights of variance ``2 / fan_in``, zero biases: activations keep their size."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()  # constants, nothing is drawn
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            fan_in = module.weight[0].numel()
-            module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
-            if module.bias is not None:
-                module.bias.zero_()
-    next(network.backbone.parameters()).div_(128.0)  # the first layer sees levels of 0..255
 
 
 def stored_shapes(name: str) -> dict[str, tuple[int, ...]]:

@@ -1,17 +1,20 @@
 """The one contract between networks and distillation: a reference branch and a test branch.
 
-Every family implements :class:`TwoBranchNetwork`; ``distillation`` knows nothing else of a network
+Every family extends :class:`TwoBranchNetwork`; ``distillation`` knows nothing else of a network
 and dispatches on the kinds that a :class:`Response` names, never on a family.
 """
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+from tirtrack.crops import CropRule
 
 
 class ScoreKind(StrEnum):
@@ -74,34 +77,73 @@ class Response:
     boxes: DenseBoxes | Energies | None
 
 
-@runtime_checkable
-class TwoBranchNetwork(Protocol):
-    """A tracker's network, as distillation sees it. Implementations are ``nn.Module``.
+class TwoBranchNetwork(nn.Module, ABC):
+    """A tracker's network, as distillation sees it.
 
     Patches are float32, RGB order, in [0, 1]; ``normalise`` applies the network's own channel
-    order, mean and scale.
+    order, mean and scale. ``features`` is the only part that sees pixels: while the backbone is
+    frozen, they can be computed once.
+
+    Attributes:
+        stride: patch pixels a cell of the score map.
+        reference_crop: how a reference patch is cut around the target.
+        test_crop: how a test patch is cut around the last place of the target.
+        score_kind: what its scores are; ``None`` when it has none.
+        energy_kind: what its energies are; ``None`` when it has dense boxes.
+        label_sigma_cells: of the Gaussian that a score map shall be, in cells; ``None`` where
+            labels are not Gaussian.
     """
 
-    reference_side: int
-    test_side: int
     stride: int
+    reference_crop: CropRule
+    test_crop: CropRule
+    score_kind: ScoreKind | None
+    energy_kind: EnergyKind | None = None
+    label_sigma_cells: float | None = None
 
+    @property
+    def reference_side(self) -> int:
+        """Side of a reference patch, pixels."""
+        return self.reference_crop.patch_side
+
+    @property
+    def test_side(self) -> int:
+        """Side of a test patch, pixels."""
+        return self.test_crop.patch_side
+
+    @abstractmethod
     def normalise(self, patches: Tensor) -> Tensor:
         """Patches ``[...,3,D,D]`` as the first layer wants them."""
 
+    @abstractmethod
     def features(self, patches: Tensor) -> list[Tensor]:
-        """What the backbone makes of patches ``[N,S,3,D,D]``: list of ``[N,S,C,H,W]``.
+        """What the backbone makes of patches ``[N,S,3,D,D]``: list of ``[N,S,C,H,W]``."""
 
-        The only part that sees pixels; while the backbone is frozen, these can be computed once.
-        """
-
+    @abstractmethod
     def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
         """The target model from features, list of ``[N,S,C,H,W]``; see :meth:`reference`."""
 
+    @abstractmethod
     def respond_from(
         self, target: TargetModel, features: list[Tensor], proposals: Tensor | None = None
     ) -> Response:
         """Scores and boxes from features, list of ``[M,S,C,H,W]``; see :meth:`respond`."""
+
+    @abstractmethod
+    def component_names(self) -> list[str]:
+        """The components that together hold every parameter once: ``backbone``,
+        ``target_filter``, ``box_estimator``, ``adapters``, or parts of one after a dot
+        (``target_filter.head``) where these are trained at rates of their own.
+        """
+
+    @abstractmethod
+    def modules_of(self, component: str) -> list[nn.Module]:
+        """The modules of a component, whole or a part, for freezing (no gradient, batch norm in
+        eval mode).
+
+        Raises:
+            ValueError: this family has no such component.
+        """
 
     def reference(self, patches: Tensor, boxes_patch: Tensor) -> TargetModel:
         """The target model from patches ``[N,S,3,D,D]`` and boxes ``[N,S,4]`` xywh patch pixels.
@@ -109,6 +151,7 @@ class TwoBranchNetwork(Protocol):
         Raises:
             ValueError: shapes do not fit the family (Siamese: N must be 1).
         """
+        return self.reference_from(self.features(patches), boxes_patch)
 
     def respond(
         self, target: TargetModel, patches: Tensor, proposals: Tensor | None = None
@@ -120,16 +163,38 @@ class TwoBranchNetwork(Protocol):
             patches: ``[M,S,3,D,D]``.
             proposals: ``[M,S,P,4]`` xywh patch pixels; ``None`` for dense boxes.
         """
+        return self.respond_from(target, self.features(patches), proposals)
 
     def components(self) -> dict[str, list[nn.Parameter]]:
-        """What can be trained: ``backbone``, ``target_filter``, ``box_estimator``, ``adapters``.
+        """What can be trained, by the names of :meth:`component_names`."""
+        return {
+            name: [p for module in self.modules_of(name) for p in module.parameters()]
+            for name in self.component_names()
+        }
 
-        Sub-names after a dot (``target_filter.head``) name parts that are trained at rates of
-        their own.
+    @torch.no_grad()
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """Random weights: normal of variance ``2 / fan_in``, zero biases, so that activations keep
+        their size. Families with published initial values override it.
         """
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()  # constants, nothing is drawn
+            elif isinstance(module, nn.Conv2d | nn.Linear):
+                fan_in = module.weight[0].numel()
+                module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
 
-    def modules_of(self, component: str) -> list[nn.Module]:
-        """The modules of a component, for freezing (no gradient, batch norm in eval mode)."""
+
+def check_patches(patches: Tensor) -> None:
+    """Refuses what is not ``[N,S,3,D,D]``.
+
+    Raises:
+        ValueError: the patches have another shape.
+    """
+    if patches.ndim != 5 or patches.shape[2] != 3:
+        raise ValueError(f"patches must be [N,S,3,D,D], got {list(patches.shape)}")
 
 
 def cell_centres(

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from tirtrack.weights.graphs import Graphs, as_levels, graphs_of_file, session
+from tirtrack.weights.graphs import (
+    Graphs,
+    as_levels,
+    graphs_of_file,
+    session,
+    siamese_network_of,
+)
 
 if TYPE_CHECKING:
     from tirtrack.networks.nanotrack import NanoTrack
@@ -125,9 +131,7 @@ def open_engine(
     """
     if kind == "onnx":
         return OnnxEngine(graphs_of_file(path), threads=threads)
-    from tirtrack.weights import store
-
-    return TorchEngine(store.network_of(store.read(path)))
+    return TorchEngine(siamese_network_of(path))
 
 
 def _three_channels(patch: np.ndarray) -> np.ndarray:

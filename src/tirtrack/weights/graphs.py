@@ -72,7 +72,26 @@ def graphs_of_file(path: Path) -> Graphs:
     from tirtrack.weights import store
 
     weights_hash = _hash(store.read_arrays(path))
-    return _cached(weights_hash) or _make(store.network_of(store.read(path)), weights_hash, path)
+    return _cached(weights_hash) or _make(siamese_network_of(path), weights_hash, path)
+
+
+def siamese_network_of(path: Path) -> NanoTrack:
+    """The network of a weights file, of the Siamese family.
+
+    Raises:
+        WeightsError: the file is damaged, or of another family.
+    """
+    from tirtrack.networks.nanotrack import NanoTrack
+    from tirtrack.weights import store
+
+    weights = store.read(path)
+    network = store.network_of(weights)
+    if not isinstance(network, NanoTrack):
+        raise WeightsError(
+            f"is a {weights.card.architecture}, which is no Siamese network", path,
+            "it has no exported graphs",
+        )  # fmt: skip
+    return network
 
 
 def graphs_of_network(network: NanoTrack) -> Graphs:

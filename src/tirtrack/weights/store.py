@@ -25,7 +25,7 @@ from tirtrack.weights.card import Card
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tirtrack.networks.nanotrack import NanoTrack
+    from tirtrack.networks.two_branch import TwoBranchNetwork
 
 SUFFIX = ".safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
@@ -126,7 +126,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def write(path: Path, network: NanoTrack, card: Card) -> None:
+def write(path: Path, network: TwoBranchNetwork, card: Card) -> None:
     """Write a network and its card, whole or not at all; the same input gives the same bytes.
 
     Raises:
@@ -156,7 +156,7 @@ def write(path: Path, network: NanoTrack, card: Card) -> None:
     files.write_bytes(path, save(state, {_CARD_KEY: card.model_dump_json()}))
 
 
-def network_of(weights: Weights) -> NanoTrack:
+def network_of(weights: Weights) -> TwoBranchNetwork:
     """The network with these weights, in eval mode, on the CPU; it shares no memory with them."""
     from tirtrack.networks.registry import build
 
