@@ -3,7 +3,7 @@
 One class, two ways to run it: preset ``published`` is the published loop to the last rounding
 (bit for bit); preset ``default`` cuts continuous patches, keeps small targets small, says how sure
 it is, and survives bad frames. The tracker keeps state and orders the steps; what the steps do
-stands in ``crops``, ``localisation``, ``calibration`` and ``frame_gate``.
+stands in ``crops``, ``siamese_localisation``, ``calibration`` and ``frame_gate``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,12 @@ from tirtrack.trackers.calibration import (
 )
 from tirtrack.trackers.frame_gate import FrameGate, Region, as_picture
 from tirtrack.trackers.levels import GreyLevels
-from tirtrack.trackers.localisation import Localisation, limit_to_frame, localise, update_size
+from tirtrack.trackers.siamese_localisation import (
+    Localisation,
+    limit_to_frame,
+    localise,
+    update_size,
+)
 from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.weights.card import Calibration
 

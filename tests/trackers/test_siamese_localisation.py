@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tirtrack.trackers.localisation import (
+from tirtrack.trackers.siamese_localisation import (
     best_cell,
     change_penalty,
     cosine_window,
