@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from tirtrack.trackers.presets import preset
 from tirtrack.trackers.siamese_localisation import (
     best_cell,
     change_penalty,
@@ -18,7 +19,6 @@ from tirtrack.trackers.siamese_localisation import (
     update_size,
     windowed,
 )
-from tirtrack.trackers.presets import preset
 
 V3 = preset("default", "nanotrack-v3")
 

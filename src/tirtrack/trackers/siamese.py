@@ -35,13 +35,13 @@ from tirtrack.trackers.calibration import (
 )
 from tirtrack.trackers.frame_gate import FrameGate, Region, as_picture
 from tirtrack.trackers.levels import GreyLevels
+from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_localisation import (
     Localisation,
     limit_to_frame,
     localise,
     update_size,
 )
-from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.weights.card import Calibration
 
 if TYPE_CHECKING:
