@@ -25,24 +25,36 @@ _ROWS_AT_ONCE = 64  # keeps the scratch arrays in the second-level cache
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of the frame that becomes a patch.
+    """A square of the frame that becomes a patch; or a rectangle that is stretched to the square.
 
     Attributes:
         x: left side, frame pixels, continuous.
         y: top side.
-        side: side in frame pixels, above 0.
+        side: side in frame pixels, above 0; of a rectangle its width.
         patch_side: side ``D`` of the patch, in patch pixels.
+        aspect: height over width, above 0; 1 for a square.
     """
 
     x: float
     y: float
     side: float
     patch_side: int
+    aspect: float = 1.0
+
+    @property
+    def height(self) -> float:
+        """In frame pixels."""
+        return self.side * self.aspect
 
     @property
     def scale(self) -> float:
-        """Patch pixels in one frame pixel."""
+        """Patch pixels in one frame pixel; of a rectangle, across."""
         return self.patch_side / self.side
+
+    @property
+    def scale_xy(self) -> tuple[float, float]:
+        """Patch pixels in one frame pixel, across and down."""
+        return self.scale, self.patch_side / self.height
 
 
 @dataclass(frozen=True)
@@ -56,12 +68,15 @@ class CropRule:
         border: what lies outside the frame: its mean, its border pixels repeated, or
             ``inside_major`` (repeated, but the crop is first moved and shrunk into the frame).
         max_scale_change: how far ``inside_major`` may shrink the crop; ``None``: no limit.
+        stretched: the crop is ``area_factor`` times the target's own width by ``area_factor``
+            times its own height (:func:`stretched_crop`), so every target is square in the patch.
     """
 
     patch_side: int
     area_factor: float | None = None
     border: Literal["mean", "replicate", "inside_major"] = "mean"
     max_scale_change: float | None = None
+    stretched: bool = False
 
 
 def context_side(size_wh: np.ndarray) -> np.ndarray:
@@ -104,6 +119,36 @@ def siamese_crop(
     return Crop(x=left, y=top, side=side, patch_side=patch_side)
 
 
+def stretched_crop(
+    box: Box,
+    patch_side: int,
+    *,
+    area_factor: float,
+    shift_patch_xy: tuple[float, float] = (0.0, 0.0),
+    scale: float = 1.0,
+) -> Crop:
+    """The crop around a box whose sides are ``area_factor`` times those of the box.
+
+    Whatever the shape of the target, it is a square of ``patch_side / area_factor`` patch pixels.
+
+    Args:
+        box: the target, frame pixels.
+        patch_side: side of the patch.
+        area_factor: 1.4 shows a fifth of its sides on every side of the target.
+        shift_patch_xy: where the target's centre stands from the patch centre, patch pixels of
+            the scaled crop.
+        scale: factor on both sides of the crop.
+
+    >>> stretched_crop(Box(50.0, 40.0, 10.0, 20.0), 256, area_factor=5.0)
+    Crop(x=30.0, y=0.0, side=50.0, patch_side=256, aspect=2.0)
+    """
+    width, height = (side * area_factor * scale for side in (box.w, box.h))
+    cx, cy = box.center_xy
+    left = cx - width * (0.5 + shift_patch_xy[0] / patch_side)
+    top = cy - height * (0.5 + shift_patch_xy[1] / patch_side)
+    return Crop(x=left, y=top, side=width, patch_side=patch_side, aspect=height / width)
+
+
 def boxes_to_patch(boxes: np.ndarray, crop: Crop) -> np.ndarray:
     """Boxes of the frame as the patch sees them.
 
@@ -124,7 +169,7 @@ def boxes_to_patch(boxes: np.ndarray, crop: Crop) -> np.ndarray:
     >>> boxes_to_patch(np.array([110.0, 60.0, 20.0, 30.0]), crop)
     array([20., 20., 40., 60.])
     """
-    return (_as_boxes(boxes) - [crop.x, crop.y, 0.0, 0.0]) * crop.scale
+    return (_as_boxes(boxes) - [crop.x, crop.y, 0.0, 0.0]) * (crop.scale_xy * 2)
 
 
 def boxes_to_frame(boxes_patch: np.ndarray, crop: Crop) -> np.ndarray:
@@ -134,7 +179,7 @@ def boxes_to_frame(boxes_patch: np.ndarray, crop: Crop) -> np.ndarray:
     Raises:
         ValueError: the last axis is not 4.
     """
-    return _as_boxes(boxes_patch) / crop.scale + [crop.x, crop.y, 0.0, 0.0]
+    return _as_boxes(boxes_patch) / (crop.scale_xy * 2) + [crop.x, crop.y, 0.0, 0.0]
 
 
 def mean_fill(frame: np.ndarray) -> np.ndarray:
@@ -175,7 +220,7 @@ def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float) -> np.nda
     if frame.ndim not in (2, 3):
         raise ValueError(f"a frame must be [H,W] or [H,W,C], got {list(frame.shape)}")
     height, width = frame.shape[:2]
-    rows = _taps(crop.y, crop.side, crop.patch_side, length=height)
+    rows = _taps(crop.y, crop.height, crop.patch_side, length=height)
     columns = _taps(crop.x, crop.side, crop.patch_side, length=width)
     side = crop.patch_side
     channels = 1 if frame.ndim == 2 else frame.shape[2]
@@ -208,21 +253,48 @@ def cut_patch_published(
     """
     if frame.dtype != np.uint8 or frame.ndim != 3:
         raise ValueError(f"frame must be [H,W,3] uint8, got {frame.dtype} {list(frame.shape)}")
-    left, top = published_origin(center_xy_index, side)
-    height, width = frame.shape[:2]
-    square = np.empty((side, side, frame.shape[2]), dtype=np.uint8)
-    square[:] = np.asarray(fill, dtype=np.float64).astype(np.uint8)
-    x1, x2 = max(left, 0), min(left + side, width)
-    y1, y2 = max(top, 0), min(top + side, height)
-    if x1 < x2 and y1 < y2:
-        square[y1 - top : y2 - top, x1 - left : x2 - left] = frame[y1:y2, x1:x2]
+    levels = np.asarray(fill, dtype=np.float64).astype(np.uint8)
+    origin = published_origin(center_xy_index, side)
+    square = _whole_pixels(frame, (*origin, side, side), levels)
     return square if side == patch_side else _resize_published(square, patch_side)
+
+
+def cut_stretched_published(
+    frame: np.ndarray, xywh: tuple[int, int, int, int], *, patch_side: int, fill: np.ndarray
+) -> np.ndarray:
+    """The patch of the published FEAR code: a rectangle of whole pixels, then the 8-bit resize.
+
+    Args:
+        frame: ``[H,W,3]`` uint8.
+        xywh: the rectangle, frame pixels; it may lie partly or wholly outside the frame.
+        patch_side: side of the patch.
+        fill: ``[3]`` mean of the first frame, rounded here.
+
+    Returns:
+        ``[D,D,3]`` uint8, channels in the order of the frame.
+    """
+    return _resize_published(_whole_pixels(frame, xywh, np.rint(fill).astype(np.uint8)), patch_side)
 
 
 def published_origin(center_xy_index: tuple[float, float], side: int) -> tuple[int, int]:
     """First column and row of the published integer crop."""
     left, top = (int(np.floor(centre - (side + 1) / 2 + 0.5)) for centre in center_xy_index)
     return left, top
+
+
+def _whole_pixels(
+    frame: np.ndarray, xywh: tuple[int, int, int, int], fill: np.ndarray
+) -> np.ndarray:
+    """A rectangle of the frame ``[h,w,3]``, ``fill`` where it lies outside."""
+    left, top, wide, high = xywh
+    height, width = frame.shape[:2]
+    rectangle = np.empty((high, wide, frame.shape[2]), dtype=np.uint8)
+    rectangle[:] = fill
+    x1, x2 = max(left, 0), min(left + wide, width)
+    y1, y2 = max(top, 0), min(top + high, height)
+    if x1 < x2 and y1 < y2:
+        rectangle[y1 - top : y2 - top, x1 - left : x2 - left] = frame[y1:y2, x1:x2]
+    return rectangle
 
 
 def _as_boxes(boxes: np.ndarray) -> np.ndarray:
@@ -368,34 +440,39 @@ def _weighted_rows(
     out *= weights[:, None]
 
 
-def _resize_published(square: np.ndarray, patch_side: int) -> np.ndarray:
-    """The 8-bit linear resize of the published trackers: ``[m,m,3]`` to ``[D,D,3]`` uint8.
+def _resize_published(cut: np.ndarray, patch_side: int) -> np.ndarray:
+    """The 8-bit linear resize of the published trackers: ``[h,w,3]`` to ``[D,D,3]`` uint8.
 
     Weights of 11 bits, truncated between the two passes: not the exact bilinear value.
     """
-    length = len(square)
-    wide = square.astype(np.int32)
-    if length == 2 * patch_side:
+    wide = cut.astype(np.int32)
+    if cut.shape[:2] == (2 * patch_side, 2 * patch_side):
         total = wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]
         return np.asarray((total + 2) >> 2).astype(np.uint8)
+
+    # Columns beyond the border take one pixel with the whole weight ...
+    low, low_weight, high_weight = _taps_published(cut.shape[1], patch_side)
+    beyond = (low < 0) | (low >= cut.shape[1] - 1)
+    left, right = low.clip(0, cut.shape[1] - 1), (low + 1).clip(0, cut.shape[1] - 1)
+    left_weight = np.where(beyond, 2048, low_weight).astype(np.int32)[:, None]
+    right_weight = np.where(beyond, 0, high_weight).astype(np.int32)[:, None]
+    across = left_weight * wide[:, left] + right_weight * wide[:, right]  # [h,D,3]
+
+    # ... rows keep both weights on the clamped index.
+    low, low_weight, high_weight = _taps_published(len(cut), patch_side)
+    upper = across[low.clip(0, len(cut) - 1)] >> 4
+    lower = across[(low + 1).clip(0, len(cut) - 1)] >> 4
+    upper_weight, lower_weight = low_weight[:, None, None], high_weight[:, None, None]
+    mixed = ((upper_weight * upper) >> 16) + ((lower_weight * lower) >> 16) + 2
+    return np.asarray(mixed >> 2).clip(0, 255).astype(np.uint8)
+
+
+def _taps_published(length: int, patch_side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of one axis, each ``[D]``: the lower index, its weight and the upper one's, of 2048."""
     steps = (np.arange(patch_side) + 0.5) * (length / patch_side) - 0.5
     places = steps.astype(np.float32)
     low = np.floor(places).astype(np.int64)
     fraction = places - low.astype(np.float32)
     high_weight = np.rint(fraction * np.float32(2048)).astype(np.int32)
     low_weight = np.rint((np.float32(1) - fraction) * np.float32(2048)).astype(np.int32)
-
-    # Columns beyond the border take one pixel with the whole weight ...
-    beyond = (low < 0) | (low >= length - 1)
-    left = low.clip(0, length - 1)
-    left_weight = np.where(beyond, 2048, low_weight).astype(np.int32)[:, None]
-    right_weight = np.where(beyond, 0, high_weight).astype(np.int32)[:, None]
-    right = (low + 1).clip(0, length - 1)
-    across = left_weight * wide[:, left] + right_weight * wide[:, right]  # [m,D,3]
-
-    # ... rows keep both weights on the clamped index.
-    upper = across[low.clip(0, length - 1)] >> 4
-    lower = across[(low + 1).clip(0, length - 1)] >> 4
-    upper_weight, lower_weight = low_weight[:, None, None], high_weight[:, None, None]
-    mixed = ((upper_weight * upper) >> 16) + ((lower_weight * lower) >> 16) + 2
-    return np.asarray(mixed >> 2).clip(0, 255).astype(np.uint8)
+    return low, low_weight, high_weight
