@@ -1,0 +1,172 @@
+"""IoU-Net: how well does a box fit the target? One energy a proposal, smooth in the box.
+
+The reference branch looks at the target once and makes two *modulation vectors*, weights of the
+channels of the two feature maps. The test branch makes features that know nothing of the target;
+weighted by the modulation, pooled over a proposal and read by two linear layers they give the
+proposal's energy (Danelljan et al., "ATOM", CVPR 2019, section 3.1). What the energy means was
+decided in training: an overlap, ``2 IoU - 1``, or the logarithm of a density.
+
+Layer names are those of the published checkpoints; 3 and 4 in them speak of the two feature maps,
+``layer2`` at stride 8 and ``layer3`` at stride 16.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from tirtrack.networks.roi_pooling import precise_roi_pool
+
+STRIDES = (8, 16)  # patch pixels a cell of the two feature maps
+REFERENCE_BINS = (3, 1)  # bins a side in which the two maps are pooled
+TEST_BINS = (5, 3)
+
+
+class BoxEstimator(nn.Module):
+    """Modulation from reference features, energies from test features.
+
+    Args:
+        channels: of the two backbone feature maps, at strides 8 and 16.
+        input_dim: of the modulated features of either map.
+        inter_dim: of what the linear layers make of either.
+        width: channels inside, in most places; published 256.
+    """
+
+    REFERENCE = ("conv3_1r", "fc3_1r", "conv4_1r", "fc34_3r", "fc34_4r")
+    TEST = ("conv3_1t", "conv3_2t", "conv4_1t", "conv4_2t", "fc3_rt", "fc4_rt", "iou_predictor")
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        *,
+        input_dim: tuple[int, int] = (256, 256),
+        inter_dim: tuple[int, int] = (256, 256),
+        width: int = 256,
+    ) -> None:
+        super().__init__()
+        self.conv3_1r = _convolution(channels[0], width // 2)
+        self.conv3_1t = _convolution(channels[0], width)
+        self.conv3_2t = _convolution(width, input_dim[0])
+        self.fc3_1r = _convolution(width // 2, width, padding=0)
+        self.conv4_1r = _convolution(channels[1], width)
+        self.conv4_1t = _convolution(channels[1], width)
+        self.conv4_2t = _convolution(width, input_dim[1])
+        self.fc34_3r = _convolution(2 * width, input_dim[0], kernel=1, padding=0)
+        self.fc34_4r = _convolution(2 * width, input_dim[1], kernel=1, padding=0)
+        self.fc3_rt = LinearBlock(input_dim[0] * TEST_BINS[0] ** 2, inter_dim[0])
+        self.fc4_rt = LinearBlock(input_dim[1] * TEST_BINS[1] ** 2, inter_dim[1])
+        self.iou_predictor = nn.Linear(sum(inter_dim), 1)
+
+    def modulation(self, features: list[Tensor], boxes: Tensor) -> list[Tensor]:
+        """What is kept of the target.
+
+        In training mode its batch norms see one value a channel and sequence, so that there must
+        be two sequences or more.
+
+        Args:
+            features: of the reference patches, ``[S,C,H,W]`` at strides 8 and 16.
+            boxes: ``[S,4]`` xywh, patch pixels.
+
+        Returns:
+            Two ``[S,C,1,1]``, the weights of the channels of the two test feature maps.
+        """
+        joint = torch.cat(self.pooled_reference(features, boxes), dim=1)
+        return [self.fc34_3r(joint), self.fc34_4r(joint)]
+
+    def pooled_reference(self, features: list[Tensor], boxes: Tensor) -> list[Tensor]:
+        """The target as either feature map shows it: two ``[S,width,1,1]``."""
+        rois = rois_of(boxes[:, None])
+        roi3, roi4 = (
+            _pool(layer(maps), rois, bins, stride)
+            for layer, maps, bins, stride in zip(
+                (self.conv3_1r, self.conv4_1r), features, REFERENCE_BINS, STRIDES, strict=True
+            )
+        )
+        return [self.fc3_1r(roi3), roi4]
+
+    def test_features(self, features: list[Tensor]) -> list[Tensor]:
+        """Features of test patches before modulation: two ``[B,C,H,W]``, strides 8 and 16.
+
+        Args:
+            features: of the backbone, ``[B,C,H,W]`` at strides 8 and 16.
+        """
+        fine, coarse = features
+        return [self.conv3_2t(self.conv3_1t(fine)), self.conv4_2t(self.conv4_1t(coarse))]
+
+    def energies(
+        self, modulation: list[Tensor], test_features: list[Tensor], proposals: Tensor
+    ) -> Tensor:
+        """The energy of every proposal.
+
+        Args:
+            modulation: from :meth:`modulation`, two ``[B,C,1,1]``.
+            test_features: from :meth:`test_features`, two ``[B,C,H,W]``.
+            proposals: ``[B,P,4]`` xywh, patch pixels.
+
+        Returns:
+            ``[B,P]``, differentiable by everything given.
+        """
+        rois = rois_of(proposals)
+        read = [
+            layer(_pool(maps * weights, rois, bins, stride))
+            for layer, maps, weights, bins, stride in zip(
+                (self.fc3_rt, self.fc4_rt),
+                test_features,
+                modulation,
+                TEST_BINS,
+                STRIDES,
+                strict=True,
+            )
+        ]
+        values: Tensor = self.iou_predictor(torch.cat(read, dim=1))
+        return values.view(proposals.shape[:2])
+
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """Published initial values: normal of variance ``2 / fan_in``, zero biases, and weights of
+        batch norms uniform in [0, 1).
+        """
+        for part in self.modules():
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                std = math.sqrt(2.0 / part.weight[0].numel())
+                nn.init.normal_(part.weight, 0.0, std, generator)
+                nn.init.zeros_(part.bias)  # type: ignore[arg-type]
+            elif isinstance(part, nn.BatchNorm2d):
+                part.reset_parameters()
+                nn.init.uniform_(part.weight, 0.0, 1.0, generator)
+
+
+class LinearBlock(nn.Module):
+    """Pooled features ``[R,C,k,k]`` through a linear layer, batch norm and ReLU to ``[R,C']``."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inside, outside)
+        self.bn = nn.BatchNorm2d(outside)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Flattened as (channel, row, column)."""
+        flat: Tensor = self.linear(pooled.flatten(1))
+        return self.bn(flat[:, :, None, None]).flatten(1).relu()  # type: ignore[no-any-return]
+
+
+def rois_of(boxes: Tensor) -> Tensor:
+    """Boxes ``[B,P,4]`` xywh as ``[B*P,5]``: image index, then x0, y0, x1, y1."""
+    images, count = boxes.shape[:2]
+    index = torch.arange(images, dtype=boxes.dtype, device=boxes.device)
+    index = index[:, None, None].expand(images, count, 1)
+    corners = [boxes[..., :2], boxes[..., :2] + boxes[..., 2:]]
+    return torch.cat([index, *corners], dim=2).flatten(0, 1)
+
+
+def _pool(maps: Tensor, rois: Tensor, bins: int, stride: int) -> Tensor:
+    return precise_roi_pool(maps, rois, (bins, bins), 1.0 / stride)
+
+
+def _convolution(inside: int, outside: int, *, kernel: int = 3, padding: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, kernel, padding=padding),
+        nn.BatchNorm2d(outside),
+        nn.ReLU(inplace=True),
+    )
