@@ -24,11 +24,17 @@ class SiameseSettings(BaseModel):
         ge=0, le=1, description="share of the cosine window in the score that picks the cell"
     )
     size_rate: float = Field(ge=0, le=1, description="how fast the size follows the measured one")
+    patches: Literal["context", "stretched"] = Field(
+        description="of the network: a square of context (NanoTrack), or a rectangle with the "
+        "shape of the target, stretched to a square (FEAR)"
+    )
     crop: Literal["integer", "continuous"] = Field(
-        description="integer: the published crop and resize, uint8 [H,W,3] frames only"
+        description="integer: the published crop and resize, uint8 [H,W,3] frames only; with "
+        "stretched patches the published boxes of whole pixels too"
     )
     centre: Literal["pixel_index", "continuous"] = Field(
-        description="pixel_index: begin at x + (w-1)/2 as published, half a pixel off"
+        description="of context patches; pixel_index: begin at x + (w-1)/2 as published, half a "
+        "pixel off"
     )
     min_side: float = Field(gt=0, description="smallest width and height of the state, pixels")
     score: Literal["published", "calibrated"] = Field(
@@ -48,14 +54,17 @@ class SiameseSettings(BaseModel):
     colour_order: Literal["rgb", "bgr"] = Field(description="channels of colour frames")
 
 
-# The shipped configurations of the published code (HonglinChu/SiamTrackers 248663f), by version.
+# The shipped configurations of the published code, by version: HonglinChu/SiamTrackers 248663f and
+# PinataFarms/FEARTracker 0a3bd03 (whose size rate is squared by its loop).
 _PUBLISHED_CONSTANTS: dict[str, dict[str, float]] = {
     "nanotrack-v1": {"penalty_k": 0.148, "window_influence": 0.462, "size_rate": 0.390},
     "nanotrack-v2": {"penalty_k": 0.150, "window_influence": 0.490, "size_rate": 0.385},
     "nanotrack-v3": {"penalty_k": 0.138, "window_influence": 0.455, "size_rate": 0.348},
+    "fear-xs": {"penalty_k": 0.062, "window_influence": 0.38, "size_rate": 0.765},
 }
 
 _PUBLISHED: dict[str, Any] = {
+    "patches": "context",
     "crop": "integer",
     "centre": "pixel_index",
     "min_side": 10.0,
@@ -64,6 +73,13 @@ _PUBLISHED: dict[str, Any] = {
     "when_lost": "follow",
     "stretch": False,
     "colour_order": "rgb",
+}
+
+_PUBLISHED_FEAR: dict[str, Any] = {
+    **_PUBLISHED,
+    "patches": "stretched",
+    "centre": "continuous",
+    "min_side": 3.0,
 }
 
 # name -> (the preset that it changes, what it changes)
@@ -101,7 +117,7 @@ def preset(name: str, architecture: str) -> SiameseSettings:
 
     Args:
         name: one of :func:`preset_names`.
-        architecture: ``nanotrack-v1``, ``-v2`` or ``-v3``.
+        architecture: ``nanotrack-v1``, ``-v2``, ``-v3`` or ``fear-xs``.
 
     Raises:
         RecipeError: no preset has this name, or it is not defined for the architecture.
@@ -116,7 +132,8 @@ def preset(name: str, architecture: str) -> SiameseSettings:
             f'preset "{name}" has no constants for the network "{architecture}"',
             fix=did_you_mean(architecture, _PUBLISHED_CONSTANTS),
         )
-    return SiameseSettings(**{**_PUBLISHED_CONSTANTS[architecture], **_values(name)})
+    published = _PUBLISHED_FEAR if architecture == "fear-xs" else _PUBLISHED
+    return SiameseSettings(**{**_PUBLISHED_CONSTANTS[architecture], **published, **_changes(name)})
 
 
 def with_overrides(settings: SiameseSettings, overrides: Mapping[str, Any]) -> SiameseSettings:
@@ -143,8 +160,9 @@ def with_overrides(settings: SiameseSettings, overrides: Mapping[str, Any]) -> S
         ) from error
 
 
-def _values(name: str) -> dict[str, Any]:
+def _changes(name: str) -> dict[str, Any]:
+    """What a preset changes of the published one."""
     if name == "published":
-        return _PUBLISHED
+        return {}
     base, changes = _CHANGES[name]
-    return {**_values(base), **changes}
+    return {**_changes(base), **changes}

@@ -1,0 +1,295 @@
+"""Where a Siamese tracker cuts its patches, and where a measured box puts the target.
+
+The families differ in nothing else online: NanoTrack shows a square of context, FEAR a rectangle
+with the shape of the target, stretched to a square. The tracker keeps a centre and a size; a
+geometry turns them into patches and a localisation back into them. Pure functions of arrays.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from tirtrack.boxes import Box
+from tirtrack.crops import (
+    SEARCH_SIDE,
+    TEMPLATE_SIDE,
+    Crop,
+    context_side,
+    cut_patch,
+    cut_patch_published,
+    cut_stretched_published,
+    siamese_crop,
+    stretched_crop,
+)
+from tirtrack.trackers.frame_gate import Region
+from tirtrack.trackers.presets import SiameseSettings
+from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame
+
+XY = tuple[float, float]
+
+FEAR_TEMPLATE_SIDE, FEAR_SEARCH_SIDE = 128, 256
+FEAR_TEMPLATE_FACTOR, FEAR_SEARCH_FACTOR = 1.4, 5.0  # crop sides over those of the target
+
+
+@dataclass(frozen=True)
+class SearchPatch:
+    """What the network sees of a frame, and how its numbers become frame pixels.
+
+    Attributes:
+        patch: ``[D,D,3]`` in RGB order or ``[D,D]``, grey levels.
+        side: of the crop, frame pixels; of a rectangle its width.
+        origin_xy: the place in the frame from which measured offsets count.
+        scale_xy: patch pixels in one frame pixel, across and down.
+        size_patch_wh: the last size of the target in this patch.
+    """
+
+    patch: np.ndarray
+    side: float
+    origin_xy: XY
+    scale_xy: XY
+    size_patch_wh: XY
+
+
+class Geometry(ABC):
+    """The patches of one family, under the settings of a tracker. ``center_xy`` and ``size_wh`` of
+    a target are what the geometry itself gave, in frame pixels.
+    """
+
+    def __init__(self, settings: SiameseSettings) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def begin(self, box: Box, frame_wh: tuple[int, int]) -> tuple[XY, XY]:
+        """Centre and size for a first box."""
+
+    @abstractmethod
+    def template(
+        self, levels: np.ndarray, center_xy: XY, size_wh: XY, fill: np.ndarray
+    ) -> np.ndarray:
+        """The template patch ``[D,D,3]`` or ``[D,D]`` of grey levels ``[H,W,3]`` or ``[H,W]``."""
+
+    @abstractmethod
+    def search(
+        self,
+        levels: np.ndarray,
+        center_xy: XY,
+        size_wh: XY,
+        fill: np.ndarray,
+        *,
+        wider: float = 1.0,
+    ) -> SearchPatch:
+        """The search patch around a place; ``wider`` is a factor on the sides of its crop."""
+
+    @abstractmethod
+    def crop_around(self, center_xy: XY, size_wh: XY) -> Crop:
+        """What a search patch shows, up to rounding."""
+
+    def measured(self, located: Localisation, seen: SearchPatch) -> tuple[XY, XY]:
+        """Centre and size at the best cell, frame pixels, nothing smoothed or limited."""
+        (dx, dy), (w, h) = located.offset_patch_xy, located.size_patch_wh
+        (x, y), (across, down) = seen.origin_xy, seen.scale_xy
+        return (x + dx / across, y + dy / down), (w / across, h / down)
+
+    def moved(
+        self, located: Localisation, seen: SearchPatch, size_wh: XY, frame_wh: tuple[int, int]
+    ) -> tuple[XY, XY]:
+        """The next centre and size: the full step, and part of the change of size."""
+        center_xy, measured_wh = self.measured(located, seen)
+        size = blended(size_wh, measured_wh, self.size_rate(located))
+        return limit_to_frame(center_xy, size, frame_wh=frame_wh, min_side=self.settings.min_side)
+
+    def size_rate(self, located: Localisation) -> float:
+        """How far the size follows the measured one, in [0, 1]; less where the cell is doubtful."""
+        return located.penalty * located.probability * self.settings.size_rate
+
+    def region(self, center_xy: XY, size_wh: XY, frame_wh: tuple[int, int]) -> Region:
+        """Rows and columns of the frame that a search patch shows."""
+        crop = self.crop_around(center_xy, size_wh)
+        columns, rows = (
+            slice(max(int(start), 0), min(int(start + length) + 2, end))
+            for start, length, end in zip(
+                (crop.x, crop.y), (crop.side, crop.height), frame_wh, strict=True
+            )
+        )
+        return rows, columns
+
+    def _in_rgb(self, patch: np.ndarray) -> np.ndarray:
+        is_bgr = patch.ndim == 3 and self.settings.colour_order == "bgr"
+        return patch[..., ::-1] if is_bgr else patch
+
+
+class ContextGeometry(Geometry):
+    """NanoTrack: squares of the target and half its size around it, and twice that."""
+
+    def begin(self, box: Box, frame_wh: tuple[int, int]) -> tuple[XY, XY]:
+        """See :class:`Geometry`; a published centre counts in pixel indices."""
+        if self.settings.centre == "continuous":
+            return box.center_xy, (box.w, box.h)
+        # A centre counted in pixel indices is half a pixel less than ours.
+        return (box.x + (box.w - 1) / 2, box.y + (box.h - 1) / 2), (box.w, box.h)
+
+    def template(
+        self, levels: np.ndarray, center_xy: XY, size_wh: XY, fill: np.ndarray
+    ) -> np.ndarray:
+        """See :class:`Geometry`; 127 px."""
+        return self._cut(levels, center_xy, size_wh, fill, side=TEMPLATE_SIDE, wider=1.0)[0]
+
+    def search(
+        self,
+        levels: np.ndarray,
+        center_xy: XY,
+        size_wh: XY,
+        fill: np.ndarray,
+        *,
+        wider: float = 1.0,
+    ) -> SearchPatch:
+        """See :class:`Geometry`; 255 px. Offsets count from the centre that was asked for, not
+        from that of the rounded crop, as published.
+        """
+        patch, side = self._cut(levels, center_xy, size_wh, fill, side=SEARCH_SIDE, wider=wider)
+        scale = TEMPLATE_SIDE / (float(context_side(np.array(size_wh))) * wider)
+        size_patch_wh = size_wh[0] * scale, size_wh[1] * scale
+        return SearchPatch(patch, side, center_xy, (scale, scale), size_patch_wh)
+
+    def crop_around(self, center_xy: XY, size_wh: XY) -> Crop:
+        """See :class:`Geometry`."""
+        return siamese_crop(box_at(center_xy, size_wh), SEARCH_SIDE)
+
+    def _cut(
+        self,
+        levels: np.ndarray,
+        center_xy: XY,
+        size_wh: XY,
+        fill: np.ndarray,
+        *,
+        side: int,
+        wider: float,
+    ) -> tuple[np.ndarray, float]:
+        if self.settings.crop == "integer":
+            context = float(context_side(np.array(size_wh))) * wider
+            whole = round(context if side == TEMPLATE_SIDE else context * (side / TEMPLATE_SIDE))
+            patch = cut_patch_published(levels, center_xy, whole, patch_side=side, fill=fill)
+            return self._in_rgb(patch), float(whole)
+        crop = siamese_crop(box_at(center_xy, size_wh), side, scale=wider)
+        return self._in_rgb(cut_patch(levels, crop, fill)), crop.side
+
+
+class StretchedGeometry(Geometry):
+    """FEAR: 1.4 and 5 times the target's own width and height, each stretched to a square.
+
+    With ``crop = "integer"`` rectangles and boxes are of whole pixels, as published.
+    """
+
+    def begin(self, box: Box, frame_wh: tuple[int, int]) -> tuple[XY, XY]:
+        """See :class:`Geometry`; the published loop cuts the box to the frame and to integers."""
+        if self.settings.crop == "integer":
+            box = whole_box(box, frame_wh, self.settings.min_side)
+        return box.center_xy, (box.w, box.h)
+
+    def template(
+        self, levels: np.ndarray, center_xy: XY, size_wh: XY, fill: np.ndarray
+    ) -> np.ndarray:
+        """See :class:`Geometry`; 128 px."""
+        box = box_at(center_xy, size_wh)
+        crop = stretched_crop(box, FEAR_TEMPLATE_SIDE, area_factor=FEAR_TEMPLATE_FACTOR)
+        return self._cut(levels, crop, fill)[0]
+
+    def search(
+        self,
+        levels: np.ndarray,
+        center_xy: XY,
+        size_wh: XY,
+        fill: np.ndarray,
+        *,
+        wider: float = 1.0,
+    ) -> SearchPatch:
+        """See :class:`Geometry`; 256 px."""
+        box = box_at(center_xy, size_wh)
+        wanted = stretched_crop(box, FEAR_SEARCH_SIDE, area_factor=FEAR_SEARCH_FACTOR, scale=wider)
+        patch, crop = self._cut(levels, wanted, fill)
+        middle = crop.x + crop.side / 2, crop.y + crop.height / 2
+        across, down = crop.scale_xy
+        size_patch_wh = size_wh[0] * across, size_wh[1] * down
+        return SearchPatch(patch, crop.side, middle, crop.scale_xy, size_patch_wh)
+
+    def crop_around(self, center_xy: XY, size_wh: XY) -> Crop:
+        """See :class:`Geometry`."""
+        box = box_at(center_xy, size_wh)
+        return stretched_crop(box, FEAR_SEARCH_SIDE, area_factor=FEAR_SEARCH_FACTOR)
+
+    def moved(
+        self, located: Localisation, seen: SearchPatch, size_wh: XY, frame_wh: tuple[int, int]
+    ) -> tuple[XY, XY]:
+        """See :class:`Geometry`; published: the corner of the measured box with the smoothed size,
+        rounded to integers.
+        """
+        if self.settings.crop != "integer":
+            return super().moved(located, seen, size_wh, frame_wh)
+        center_xy, measured_wh = self.measured(located, seen)
+        corner = box_at(center_xy, measured_wh)
+        width, height = blended(size_wh, measured_wh, self.size_rate(located))
+        floor = self.settings.min_side
+        box = Box(
+            round(corner.x), round(corner.y), max(floor, round(width)), max(floor, round(height))
+        )
+        box = whole_box(box, frame_wh, floor)
+        return box.center_xy, (box.w, box.h)
+
+    def size_rate(self, located: Localisation) -> float:
+        """See :class:`Geometry`; the square stands in the published code."""
+        return super().size_rate(located) ** 2
+
+    def _cut(self, levels: np.ndarray, crop: Crop, fill: np.ndarray) -> tuple[np.ndarray, Crop]:
+        """The patch, and the crop of whole pixels where the settings ask for one."""
+        if self.settings.crop != "integer":
+            return self._in_rgb(cut_patch(levels, crop, fill)), crop
+        x, y, w, h = (
+            int(crop.x),
+            int(crop.y),
+            max(int(crop.side), 1),
+            max(int(crop.height), 1),
+        )
+        whole = Crop(x, y, w, crop.patch_side, h / w)
+        patch = cut_stretched_published(levels, (x, y, w, h), patch_side=crop.patch_side, fill=fill)
+        return self._in_rgb(patch), whole
+
+
+def geometry_of(settings: SiameseSettings) -> Geometry:
+    """The geometry that the settings name."""
+    return {"context": ContextGeometry, "stretched": StretchedGeometry}[settings.patches](settings)
+
+
+def whole_box(box: Box, frame_wh: tuple[int, int], min_side: float) -> Box:
+    """A box whose corner was moved into the frame, then cut off at its other end, then cut toward
+    zero to integers; with sides of at least ``min_side``, moved back inside where they stand out.
+
+    >>> whole_box(Box(-3.0, 7.6, 10.9, 50.0), (100, 40), 3.0)
+    Box(x=0.0, y=7.0, w=10.0, h=32.0)
+    """
+    places, sides = [], []
+    for start, length, limit in zip((box.x, box.y), (box.w, box.h), frame_wh, strict=True):
+        low = min(max(0.0, start), limit)
+        high = min(max(0.0, low + length), limit)
+        place, side = float(int(low)), float(int(high - low))
+        if side < min_side:
+            side = min_side
+            place = max(place - max(0.0, place + side - limit), 0.0)
+        places.append(place)
+        sides.append(side)
+    return Box(*places, *sides)
+
+
+def blended(size_wh: XY, measured_wh: XY, rate: float) -> XY:
+    """The last size moved toward the measured one, by ``rate`` in [0, 1] of the way."""
+    width, height = (
+        old * (1 - rate) + new * rate for old, new in zip(size_wh, measured_wh, strict=True)
+    )
+    return width, height
+
+
+def box_at(center_xy: XY, size_wh: XY) -> Box:
+    """The box of a centre and a size."""
+    return Box(center_xy[0] - size_wh[0] / 2, center_xy[1] - size_wh[1] / 2, *size_wh)
