@@ -13,6 +13,7 @@ from tirtrack.crops import (
     SEARCH_SIDE,
     TEMPLATE_SIDE,
     Crop,
+    CropRule,
     boxes_to_frame,
     boxes_to_patch,
     context_side,
@@ -21,6 +22,7 @@ from tirtrack.crops import (
     mean_fill,
     published_origin,
     siamese_crop,
+    training_crop,
 )
 
 coordinates = st.floats(-3000, 3000, allow_nan=False)
@@ -215,3 +217,69 @@ def test_published_resize_keeps_a_constant_to_one_level(side, patch_side, level)
     frame = np.full((300, 300, 3), level, dtype=np.uint8)
     patch = cut_patch_published(frame, (150.0, 150.0), side, patch_side=patch_side, fill=np.ones(3))
     assert np.abs(patch.astype(int) - level).max() <= 1
+
+
+# --- training crops ------------------------------------------------------------------------------
+
+FRAME_HW = (480, 640)
+INSIDE_MAJOR = CropRule(352, 6.0, "inside_major", 1.5)
+
+
+def place_of(crop):
+    return (crop.x, crop.y, crop.side)
+
+
+def test_a_crop_that_is_not_moved_agrees_with_the_published_numbers():
+    crop = training_crop(Box(110, 50, 60, 40), CropRule(288, 5.0, "centred"), FRAME_HW)
+    assert crop.side == 245.0
+    assert crop.scale == pytest.approx(1.1755102)
+    target = boxes_to_patch(np.array([100.0, 60.0, 40.0, 30.0]), crop)
+    assert_allclose(target, [96.479584, 131.744904, 47.020408, 35.265305], atol=1e-5)
+
+
+@pytest.mark.parametrize("border", ["replicate", "inside", "inside_major"])
+def test_a_crop_is_moved_into_the_frame_whatever_the_border(border):
+    crop = training_crop(Box(10, 20, 40, 30), CropRule(352, 6.0, border), FRAME_HW)
+    assert place_of(crop) == (0.0, 0.0, 208.0)
+
+
+def test_a_crop_that_fits_nowhere_is_shrunk_and_shows_the_frame_in_its_middle():
+    box = Box(100, 100, 200, 150)
+    free = CropRule(352, 6.0, "inside_major")
+    assert place_of(training_crop(box, free, FRAME_HW)) == (0.0, -80.0, 640.0)
+    assert place_of(training_crop(box, INSIDE_MAJOR, FRAME_HW)) == (-26.0, -106.0, 693.0)
+    assert place_of(training_crop(box, CropRule(352, 6.0, "inside"), FRAME_HW))[2] == 480.0
+    assert place_of(training_crop(box, CropRule(352, 6.0, "replicate"), FRAME_HW))[2] == 1040.0
+
+
+def test_a_moved_crop_agrees_with_the_published_numbers():
+    crop = training_crop(Box(600, 460, 60, 40), INSIDE_MAJOR, FRAME_HW)
+    assert place_of(crop) == (346.0, 186.0, 294.0)
+    target = boxes_to_patch(np.array([590.0, 455.0, 60.0, 40.0]), crop)
+    assert_allclose(target, [292.136047, 322.068024, 71.836731, 47.891155], atol=1e-4)
+
+
+def test_a_siamese_rule_makes_no_training_crop():
+    with pytest.raises(ValueError, match="needs a rule with an area factor"):
+        training_crop(Box(0, 0, 9, 9), CropRule(127), FRAME_HW)
+
+
+@given(small_crops)
+@settings(max_examples=40)
+def test_repeated_borders_are_those_of_a_padded_frame(crop):
+    frame = noise_frame(30, 40)
+    pad = 400
+    padded = np.pad(frame, pad, mode="edge")
+    moved = replace(crop, x=crop.x + pad, y=crop.y + pad)
+    assert_allclose(cut_patch(frame, crop, None), cut_patch(padded, moved, 0.0), atol=2e-2)
+
+
+def test_a_mirrored_crop_is_the_patch_turned_over_and_boxes_follow():
+    frame = noise_frame(60, 80, channels=3)
+    crop = Crop(5.0, 4.0, 40.0, 33)
+    other = replace(crop, is_mirrored=True)
+    assert_array_equal(cut_patch(frame, other, 0.0), cut_patch(frame, crop, 0.0)[:, ::-1])
+    box = np.array([10.0, 6.0, 12.0, 9.0])
+    x, y, w, h = boxes_to_patch(box, crop)
+    assert_allclose(boxes_to_patch(box, other), [33 - x - w, y, w, h])
+    assert_allclose(boxes_to_frame(boxes_to_patch(box, other), other), box)

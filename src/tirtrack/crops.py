@@ -9,6 +9,7 @@ Nothing here knows trackers, networks or files.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -33,6 +34,7 @@ class Crop:
         side: side in frame pixels, above 0; of a rectangle its width.
         patch_side: side ``D`` of the patch, in patch pixels.
         aspect: height over width, above 0; 1 for a square.
+        is_mirrored: the patch shows it with left and right exchanged.
     """
 
     x: float
@@ -40,6 +42,7 @@ class Crop:
     side: float
     patch_side: int
     aspect: float = 1.0
+    is_mirrored: bool = False
 
     @property
     def height(self) -> float:
@@ -65,16 +68,18 @@ class CropRule:
         patch_side: side ``D`` of the patch, pixels.
         area_factor: side of the crop over ``sqrt(w * h)`` of the target; ``None``: the context of
             the Siamese family (:func:`siamese_crop`).
-        border: what lies outside the frame: its mean, its border pixels repeated, or
-            ``inside_major`` (repeated, but the crop is first moved and shrunk into the frame).
-        max_scale_change: how far ``inside_major`` may shrink the crop; ``None``: no limit.
+        border: what lies outside the frame: its ``mean``, or its border pixels repeated. Then
+            ``centred`` leaves the crop where it is, ``replicate`` first moves it into the frame
+            as far as it fits, ``inside`` and ``inside_major`` shrink it before, until it fits
+            along both axes or along one (:func:`training_crop`).
+        max_scale_change: how far ``inside`` and ``inside_major`` may shrink; ``None``: no limit.
         stretched: the crop is ``area_factor`` times the target's own width by ``area_factor``
             times its own height (:func:`stretched_crop`), so every target is square in the patch.
     """
 
     patch_side: int
     area_factor: float | None = None
-    border: Literal["mean", "replicate", "inside_major"] = "mean"
+    border: Literal["mean", "centred", "replicate", "inside", "inside_major"] = "mean"
     max_scale_change: float | None = None
     stretched: bool = False
 
@@ -140,13 +145,71 @@ def stretched_crop(
         scale: factor on both sides of the crop.
 
     >>> stretched_crop(Box(50.0, 40.0, 10.0, 20.0), 256, area_factor=5.0)
-    Crop(x=30.0, y=0.0, side=50.0, patch_side=256, aspect=2.0)
+    Crop(x=30.0, y=0.0, side=50.0, patch_side=256, aspect=2.0, is_mirrored=False)
     """
     width, height = (side * area_factor * scale for side in (box.w, box.h))
     cx, cy = box.center_xy
     left = cx - width * (0.5 + shift_patch_xy[0] / patch_side)
     top = cy - height * (0.5 + shift_patch_xy[1] / patch_side)
     return Crop(x=left, y=top, side=width, patch_side=patch_side, aspect=height / width)
+
+
+def training_crop(box: Box, rule: CropRule, frame_hw: tuple[int, int]) -> Crop:
+    """The crop around a jittered box, as the DiMP family and ATOM cut their training patches.
+
+    The side is whole, ``ceil(sqrt(w h) * area_factor)``. ``centred`` (ATOM) puts the box half a
+    patch pixel left of and above the patch's middle. All others put the crop at whole pixels and
+    move it into the frame as far as it fits - by ``replicate`` too, as the published code does.
+    Two things differ from that code, neither by more than a pixel at the border: a centred crop is
+    not rounded (there boxes ignored the rounding), and no row is cut off when the border is
+    touched.
+
+    Args:
+        box: the jittered target, frame pixels.
+        rule: with an area factor.
+        frame_hw: height and width of the frame.
+
+    Raises:
+        ValueError: the rule is that of the Siamese family.
+
+    >>> rule = CropRule(352, 6.0, "inside_major", 1.5)
+    >>> training_crop(Box(600.0, 460.0, 60.0, 40.0), rule, (480, 640))
+    Crop(x=346.0, y=186.0, side=294.0, patch_side=352, aspect=1.0, is_mirrored=False)
+    """
+    if rule.area_factor is None or rule.border == "mean":
+        raise ValueError(f"a training crop needs a rule with an area factor, got {rule}")
+    side = max(math.ceil(math.sqrt(box.w * box.h) * rule.area_factor), 1)
+    cx, cy = box.center_xy
+    if rule.border == "centred":
+        middle = (rule.patch_side - 1) / 2 * (side / rule.patch_side)
+        return Crop(cx - middle, cy - middle, float(side), rule.patch_side)
+    height, width = frame_hw
+    side = _shrunk(side, rule, frame_hw)
+    left, top = (
+        _moved_inside(round(centre - side / 2), side, length)
+        for centre, length in ((cx, width), (cy, height))
+    )
+    return Crop(float(left), float(top), float(side), rule.patch_side)
+
+
+def _shrunk(side: int, rule: CropRule, frame_hw: tuple[int, int]) -> int:
+    """The side, so that it fits along both axes (``inside``) or one (``inside_major``)."""
+    if rule.border == "replicate":
+        return side
+    ratios = [side / length for length in frame_hw]
+    excess = max(1.0, max(ratios) if rule.border == "inside" else min(ratios))
+    if rule.max_scale_change is not None:
+        excess = min(excess, rule.max_scale_change)
+    return math.floor(side / excess)
+
+
+def _moved_inside(start: int, side: int, length: int) -> int:
+    """The start of a crop on one axis, moved into the frame; one that is longer than the frame
+    shows it in its middle.
+    """
+    start += max(0, -start) + min(0, length - (start + side))
+    out = (max(0, -start) + max(0, start + side - length)) // 2
+    return -out if out > 0 else start
 
 
 def boxes_to_patch(boxes: np.ndarray, crop: Crop) -> np.ndarray:
@@ -169,7 +232,8 @@ def boxes_to_patch(boxes: np.ndarray, crop: Crop) -> np.ndarray:
     >>> boxes_to_patch(np.array([110.0, 60.0, 20.0, 30.0]), crop)
     array([20., 20., 40., 60.])
     """
-    return (_as_boxes(boxes) - [crop.x, crop.y, 0.0, 0.0]) * (crop.scale_xy * 2)
+    inside = (_as_boxes(boxes) - [crop.x, crop.y, 0.0, 0.0]) * (crop.scale_xy * 2)
+    return _mirrored(inside, crop) if crop.is_mirrored else inside
 
 
 def boxes_to_frame(boxes_patch: np.ndarray, crop: Crop) -> np.ndarray:
@@ -179,7 +243,15 @@ def boxes_to_frame(boxes_patch: np.ndarray, crop: Crop) -> np.ndarray:
     Raises:
         ValueError: the last axis is not 4.
     """
-    return _as_boxes(boxes_patch) / (crop.scale_xy * 2) + [crop.x, crop.y, 0.0, 0.0]
+    inside = _as_boxes(boxes_patch)
+    if crop.is_mirrored:
+        inside = _mirrored(inside, crop)
+    return inside / (crop.scale_xy * 2) + [crop.x, crop.y, 0.0, 0.0]
+
+
+def _mirrored(boxes_patch: np.ndarray, crop: Crop) -> np.ndarray:
+    x, y, w, h = np.moveaxis(boxes_patch, -1, 0)
+    return np.stack([crop.patch_side - (x + w), y, w, h], axis=-1)
 
 
 def mean_fill(frame: np.ndarray) -> np.ndarray:
@@ -199,17 +271,17 @@ def mean_fill(frame: np.ndarray) -> np.ndarray:
     return np.array([_mean(frame[..., channel]) for channel in range(frame.shape[2])])
 
 
-def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float) -> np.ndarray:
+def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float | None) -> np.ndarray:
     """The patch of a crop, sampled bilinearly at continuous places.
 
     Patch pixel ``p`` looks at frame position ``crop.x + (p + 0.5) * side / D``; each of the four
-    neighbours that lies outside the frame is ``fill``. Time and memory are bounded by ``D`` and
-    the width of the frame, however large the crop is.
+    neighbours that lies outside the frame is ``fill``, or the nearest border pixel. Time and memory
+    are bounded by ``D`` and the width of the frame, however large the crop is.
 
     Args:
         frame: ``[H,W]`` or ``[H,W,C]``, any number type; only read.
         crop: where to cut; it may lie partly or wholly outside the frame.
-        fill: one number, or one a channel.
+        fill: one number, or one a channel; ``None`` repeats the border pixels.
 
     Returns:
         ``[D,D]`` or ``[D,D,C]`` float32, in the frame's own grey levels, not rounded.
@@ -224,8 +296,11 @@ def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float) -> np.nda
     columns = _taps(crop.x, crop.side, crop.patch_side, length=width)
     side = crop.patch_side
     channels = 1 if frame.ndim == 2 else frame.shape[2]
+    if fill is None:
+        rows, columns, fill = rows.repeating(), columns.repeating(), 0.0
     patch = _blend(frame, rows, columns, np.broadcast_to(fill, (channels,)))  # [D,D*C]
-    return patch if frame.ndim == 2 else patch.reshape(side, side, channels)
+    patch = patch if frame.ndim == 2 else patch.reshape(side, side, channels)
+    return np.ascontiguousarray(patch[:, ::-1]) if crop.is_mirrored else patch
 
 
 def cut_patch_published(
@@ -321,6 +396,18 @@ class _Taps:
     low_weight: np.ndarray
     high_weight: np.ndarray
     outside: np.ndarray
+
+    def repeating(self) -> _Taps:
+        """The same, but what lies beyond the frame is its border pixel (all the weight there is
+        belongs to the index nearest to it).
+        """
+        if not self.outside.any():
+            return self
+        beyond = self.outside > 0
+        at_start = beyond & (self.low == 0)
+        low_weight = self.low_weight + np.where(beyond & at_start, self.outside, np.float32(0))
+        high_weight = self.high_weight + np.where(beyond & ~at_start, self.outside, np.float32(0))
+        return _Taps(self.low, self.high, low_weight, high_weight, np.zeros_like(self.outside))
 
 
 def _taps(start: float, side: float, patch_side: int, *, length: int) -> _Taps:
