@@ -235,6 +235,17 @@ def nanotrack_v3(*, tiny: bool = False) -> SequentialBackbone:
     return SequentialBackbone(nanotrack.nanotrack_v3(tiny=tiny).backbone.features)
 
 
+def imagenet_normalised(patches: Tensor) -> Tensor:
+    """Patches ``[...,3,D,D]``, RGB in [0, 1], with the mean and scale of ImageNet taken out."""
+    mean = patches.new_tensor(_IMAGENET_MEAN)[:, None, None]
+    return (patches - mean) / patches.new_tensor(_IMAGENET_STD)[:, None, None]
+
+
+def bgr_levels(patches: Tensor) -> Tensor:
+    """Patches ``[...,3,D,D]``, RGB in [0, 1], as BGR grey levels 0..255: the NanoTrack backbone."""
+    return patches.flip(-3) * 255.0
+
+
 def draw_fan_out(module: nn.Module, generator: torch.Generator) -> None:
     """Published initial values of residual networks: convolutions normal of variance
     ``2 / fan_out``, batch norm neutral, all biases of convolutions zero, linear layers uniform.
@@ -282,6 +293,9 @@ def _conv6(
     )
     return [convolution, nn.BatchNorm2d(outside), nn.ReLU6(inplace=True)]
 
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of red, green, blue
+_IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _TINY_RESNET = {"width": 4, "classes": 10}
 

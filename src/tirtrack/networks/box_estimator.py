@@ -123,6 +123,39 @@ class BoxEstimator(nn.Module):
         values: Tensor = self.iou_predictor(torch.cat(read, dim=1))
         return values.view(proposals.shape[:2])
 
+    def target_modulation(self, features: list[Tensor], boxes_patch: Tensor) -> list[Tensor]:
+        """:meth:`modulation` from the first reference image alone, as in the published training.
+
+        Args:
+            features: ``[N,S,C,H,W]`` at strides 8 and 16.
+            boxes_patch: ``[N,S,4]`` xywh, patch pixels.
+        """
+        return self.modulation([maps[0] for maps in features], boxes_patch[0])
+
+    def proposal_energies(
+        self, modulation: list[Tensor], features: list[Tensor], proposals: Tensor
+    ) -> Tensor:
+        """:meth:`energies` for several test images of several sequences.
+
+        Args:
+            modulation: two ``[S,C,1,1]``.
+            features: of the backbone, ``[M,S,C,H,W]`` at strides 8 and 16.
+            proposals: ``[M,S,P,4]`` xywh, patch pixels.
+
+        Returns:
+            ``[M,S,P]``.
+        """
+        images = proposals.shape[0]
+        test_features = self.test_features([maps.flatten(0, 1) for maps in features])
+        repeated = [weights.repeat(images, 1, 1, 1) for weights in modulation]  # b = m * S + s
+        values = self.energies(repeated, test_features, proposals.flatten(0, 1))
+        return values.view(proposals.shape[:3])
+
+    def modules_of(self, part: str) -> list[nn.Module]:
+        """The layers of the branch ``reference`` or ``test``."""
+        names = {"reference": self.REFERENCE, "test": self.TEST}[part]
+        return [self.get_submodule(name) for name in names]
+
     def draw_weights(self, generator: torch.Generator) -> None:
         """Published initial values: normal of variance ``2 / fan_in``, zero biases, and weights of
         batch norms uniform in [0, 1).

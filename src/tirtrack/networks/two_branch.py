@@ -145,6 +145,12 @@ class TwoBranchNetwork(nn.Module, ABC):
             ValueError: this family has no such component.
         """
 
+    def published_frozen(self) -> list[nn.Module]:
+        """The modules that the published training of this network keeps as they are, batch norms
+        with them. What a training freezes is its own to decide.
+        """
+        return []
+
     def reference(self, patches: Tensor, boxes_patch: Tensor) -> TargetModel:
         """The target model from patches ``[N,S,3,D,D]`` and boxes ``[N,S,4]`` xywh patch pixels.
 
@@ -195,6 +201,19 @@ def check_patches(patches: Tensor) -> None:
     """
     if patches.ndim != 5 or patches.shape[2] != 3:
         raise ValueError(f"patches must be [N,S,3,D,D], got {list(patches.shape)}")
+
+
+def check_sequences(of_target: Tensor, features: Tensor) -> None:
+    """Refuses a target model ``[S,...]`` of other sequences than the features ``[M,S,...]``.
+
+    Raises:
+        ValueError: they differ in S.
+    """
+    if of_target.shape[0] != features.shape[1]:
+        raise ValueError(
+            f"the target model is of {of_target.shape[0]} sequences, the features of "
+            f"{features.shape[1]}"
+        )
 
 
 def cell_centres(
