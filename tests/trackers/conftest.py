@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,6 +42,12 @@ class BrightThingEngine:
         self.seen = patch
         grey = _grey(patch)
         return np.array([grey[44:83, 44:83].mean(), grey.mean()], dtype=np.float32).reshape(2, 1, 1)
+
+    def look(self, patches):
+        return patches
+
+    def compare(self, template, features):
+        return self.search(template, features)
 
     def search(self, template, patch):
         self.seen = patch
@@ -154,5 +162,27 @@ def bright_frame():
             x, y, w, h = (round(value) for value in box)
             frame[max(y, 0) : max(y + h, 0), max(x, 0) : max(x + w, 0)] += 150
         return frame
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def golden_runs():
+    """The rules of golden/trackers, as a module."""
+    path = Path(__file__).with_name("golden_runs.py")
+    spec = importlib.util.spec_from_file_location("golden_runs", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def piece_picture():
+    """Makes the picture ``[H,W,3]`` of golden/trackers/pieces."""
+
+    def make(height, width):
+        y, x = np.mgrid[:height, :width]
+        planes = [noise(256 * x // 9, 256 * y // 9, 900 + c) for c in range(3)]
+        return np.stack(planes, axis=-1).astype(np.float64)
 
     return make

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.boxes import Box, iou
 from tirtrack.errors import FrameError, RunError
-from tirtrack.trackers.base import Reason, Status, Tracker
+from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.siamese import SiameseTracker
 
 START = Box(60.0, 40.0, 20.0, 20.0)
@@ -29,107 +29,13 @@ def begin(tracker, bright_frame, *, frames=6):
     return state
 
 
-def overlap(state, box):
-    return float(iou(state.box.array(), np.array(box)))
-
-
-# --- contract: every tracker, tiny random networks ---------------------------------------------
-
-CONTRACT = [
-    (preset, architecture)
-    for preset in ("default", "published", "floor10")
-    for architecture in ("nanotrack-v2", "nanotrack-v3")
-]
-
-
-@pytest.fixture(params=CONTRACT, ids=["-".join(pair) for pair in CONTRACT])
-def any_tracker(request):
-    from tirtrack.networks.registry import build
-    from tirtrack.trackers.calibration import family_calibration
-    from tirtrack.trackers.engines import TorchEngine
-    from tirtrack.trackers.presets import preset
-
-    name, architecture = request.param
-
-    def make():
-        engine = TorchEngine(build(architecture, tiny=True, seed=3))
-        return SiameseTracker(engine, preset(name, architecture), family_calibration(architecture))
-
-    return make
-
-
 def colour_frames(count, *, height=96, width=128):
     rng = np.random.default_rng(5)
     return [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def boxes_of(tracker, frames):
-    return [tracker.update(frame).box.array() for frame in frames]
-
-
-def test_a_tracker_is_a_tracker(any_tracker):
-    assert isinstance(any_tracker(), Tracker)
-
-
-def test_same_frames_give_the_same_boxes_to_the_bit_and_are_not_changed(any_tracker):
-    frames = colour_frames(8)
-    before = [frame.copy() for frame in frames]
-    for frame in frames:
-        frame.setflags(write=False)
-    runs = []
-    for _ in range(2):
-        tracker = any_tracker()
-        tracker.init(frames[0], Box(50.0, 40.0, 20.0, 14.0))
-        runs.append(boxes_of(tracker, frames[1:]))
-    assert_array_equal(runs[0], runs[1])
-    assert_array_equal(frames, before)
-
-
-def test_init_forgets_what_was_before(any_tracker):
-    frames = colour_frames(6)
-    box = Box(50.0, 40.0, 20.0, 14.0)
-    fresh, used = any_tracker(), any_tracker()
-    used.init(frames[5], Box(3.0, 4.0, 30.0, 30.0))
-    boxes_of(used, frames[:4])
-    for tracker in (fresh, used):
-        tracker.init(frames[0], box)
-    assert_array_equal(boxes_of(used, frames[1:]), boxes_of(fresh, frames[1:]))
-
-
-def test_a_run_split_by_save_and_load_gives_the_same_boxes(any_tracker):
-    frames = colour_frames(9)
-    whole, second = any_tracker(), any_tracker()
-    whole.init(frames[0], Box(50.0, 40.0, 20.0, 14.0))
-    boxes_of(whole, frames[1:5])
-    saved = whole.state_dict()
-    expected = boxes_of(whole, frames[5:])
-    second.load_state_dict(saved)
-    assert_array_equal(boxes_of(second, frames[5:]), expected)
-    second.load_state_dict(saved)  # the saved state was not changed by going on
-    assert_array_equal(boxes_of(second, frames[5:]), expected)
-
-
-def test_states_are_finite_and_scores_in_range(any_tracker):
-    frames = colour_frames(12)
-    tracker = any_tracker()
-    tracker.init(frames[0], Box(50.0, 40.0, 20.0, 14.0))
-    for frame in frames[1:]:
-        state = tracker.update(frame)
-        assert state.box.is_finite()
-        assert 0.0 <= state.score <= 1.0
-        assert 0 <= state.box.center_xy[0] <= 128
-        assert 0 <= state.box.center_xy[1] <= 96
-        assert state.box.w * state.box.h <= 4 * 128 * 96
-
-
-def test_update_before_init_says_so(any_tracker):
-    with pytest.raises(RuntimeError, match=r"call init\(frame, box\) first"):
-        any_tracker().update(colour_frames(1)[0])
-
-
-def test_a_state_of_another_format_is_refused(any_tracker):
-    with pytest.raises(ValueError, match="format 2, got 7"):
-        any_tracker().load_state_dict({"format": 7})
+def overlap(state, box):
+    return float(iou(state.box.array(), np.array(box)))
 
 
 # --- following ---------------------------------------------------------------------------------
@@ -291,7 +197,7 @@ class BrokenEngine:
 
 def test_maps_that_are_not_finite_go_back_to_the_last_good_state(bright_tracker, bright_frame):
     tracker = bright_tracker()
-    engine = tracker._engine = BrokenEngine(tracker._engine)
+    engine = tracker.engine = BrokenEngine(tracker.engine)
     good = begin(tracker, bright_frame)
     engine.broken = True
     for t in range(20):
@@ -306,7 +212,7 @@ def test_maps_that_are_not_finite_go_back_to_the_last_good_state(bright_tracker,
 
 def test_maps_that_are_not_finite_end_a_published_run(bright_tracker, bright_frame):
     tracker = bright_tracker("published")
-    engine = tracker._engine = BrokenEngine(tracker._engine)
+    engine = tracker.engine = BrokenEngine(tracker.engine)
     frame = np.repeat(bright_frame(walk(0))[..., None], 3, axis=2)
     tracker.init(frame, START)
     engine.broken = True
@@ -403,7 +309,7 @@ def test_published_reads_grey_frames_as_three_equal_channels(bright_tracker, bri
     for frames in forms:
         tracker = bright_tracker("published")
         tracker.init(frames[0], START)
-        assert tracker._engine.seen.shape == (127, 127, 3)
+        assert tracker.engine.seen.shape == (127, 127, 3)
         runs.append([tracker.update(frame) for frame in frames[1:]])
     assert len({state.box for state in runs[0]}) > 1
     for run in runs[1:]:
@@ -422,9 +328,7 @@ def test_coloured_frames_for_thermal_weights_are_worth_one_warning(
     def warned(modality, *frames):
         caplog.clear()
         model = bright_tracker()
-        tracker = SiameseTracker(
-            model._engine, model.settings, model.calibration, modality=modality
-        )
+        tracker = SiameseTracker(model.engine, model.settings, model.calibration, modality=modality)
         for frame in frames:
             tracker.init(frame, START)
             tracker.update(frame)
@@ -507,9 +411,9 @@ def test_bgr_frames_with_the_order_said_equal_rgb_frames(name, bright_tracker):
     seen = []
     for order, turn in (("rgb", 1), ("bgr", -1)):
         tracker = bright_tracker(name, colour_order=order)
-        engine = tracker._engine = LastPatch(tracker._engine)
+        engine = tracker.engine = LastPatch(tracker.engine)
         tracker.init(frames[0][..., ::turn], Box(50.0, 40.0, 20.0, 14.0))
-        boxes = boxes_of(tracker, [frame[..., ::turn] for frame in frames[1:]])
+        boxes = [tracker.update(frame[..., ::turn]).box.array() for frame in frames[1:]]
         seen.append((boxes, engine.patch))
     assert_array_equal(seen[0][0], seen[1][0])
     assert_array_equal(seen[0][1], seen[1][1])

@@ -1,14 +1,15 @@
 """What every tracker promises.
 
 Two methods: ``init(frame, box)`` once, ``update(frame)`` for each later frame. Everything else
-that a tracker knows of itself stands in the :class:`TrackState` that ``update`` returns.
+that a tracker knows of itself stands in the :class:`TrackState` that ``update`` returns. A
+:class:`SharingTracker` can be asked in two halves, so that several targets share one network pass.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +42,23 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a tracker was made from: a saved state fits only trackers of one origin.
+
+    Attributes:
+        weights: their name.
+        weights_sha256: of the file.
+        settings: everything that the tracker was told, as plain values.
+        seed: of what it draws.
+    """
+
+    weights: str
+    weights_sha256: str
+    settings: dict[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
 class TrackState:
     """One frame's answer.
 
@@ -65,9 +83,14 @@ class TrackState:
 class Tracker(Protocol):
     """A single-object tracker.
 
+    Attributes:
+        origin: what it was made from; ``None`` if it was put together by hand.
+
     Frames are ``[H,W]``, ``[H,W,1]``, ``[H,W,3]`` or ``[H,W,4]``, uint8, uint16 or float; the
     frame is never changed. The same seed, frames and box give the same boxes, bit for bit.
     """
+
+    origin: Origin | None
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
         """Begin with a known box.
@@ -83,8 +106,56 @@ class Tracker(Protocol):
             RuntimeError: called before ``init``.
         """
 
+    def skip(self, frames: int) -> None:
+        """Say that so many frames were left out before the next one: it is searched more widely.
+
+        Raises:
+            RuntimeError: called before ``init``.
+        """
+
     def state_dict(self) -> dict[str, Any]:
         """All that ``update`` depends on, as plain values and arrays."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
+
+
+class Engine(Protocol):
+    """Runs what does not depend on the target: the backbone."""
+
+    def look(self, patches: Any) -> Any:
+        """Features of patches that are stacked along axis 0, in the same order along axis 0."""
+
+
+@runtime_checkable
+class SharingTracker(Tracker, Protocol):
+    """A tracker whose network pass can be shared: ``update(frame)`` is
+    ``answer(engine.look(request(frame)))``, to the rounding of the network.
+
+    Attributes:
+        engine: two trackers with the same engine object can be looked up together.
+    """
+
+    engine: Engine
+
+    def twin(self, target: str) -> Self:
+        """A new tracker with the same engine and settings, for another target, before ``init``.
+
+        Args:
+            target: its name, which with the seed keys what the tracker draws.
+        """
+
+    def request(self, frame: np.ndarray) -> np.ndarray | None:
+        """The patches of a frame that the engine has to look at, stacked along axis 0; ``None``
+        when there is nothing to see. Must be followed by :meth:`answer`.
+
+        Raises:
+            RuntimeError: called before ``init``.
+        """
+
+    def answer(self, features: Any | None) -> TrackState:
+        """Where the target is, by the features of what was requested.
+
+        Raises:
+            RuntimeError: nothing was requested.
+        """

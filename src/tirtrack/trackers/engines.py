@@ -7,6 +7,7 @@ frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -50,7 +51,13 @@ class SiameseEngine(Protocol):
         """Template features ``[C,8,8]`` float32 of a patch of 127 px."""
 
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
-        """The maps of a search patch of 255 px, for a template ``[C,8,8]``."""
+        """The maps of a search patch of 255 px, for a template ``[C,8,8]``, in one call."""
+
+    def look(self, patches: np.ndarray) -> np.ndarray:
+        """Features ``[B,C,16,16]`` of search patches ``[B,255,255,3]`` or ``[B,255,255]``."""
+
+    def compare(self, template: np.ndarray, features: np.ndarray) -> Maps:
+        """The maps of the features ``[C,16,16]`` of one search patch, for a template."""
 
 
 class OnnxEngine:
@@ -66,17 +73,32 @@ class OnnxEngine:
         self._features = session(graphs.features, threads=threads)
         self._search = session(graphs.search, threads=threads)
         self._search_grey = session(graphs.search_grey, threads=threads)
+        self._open_head = partial(session, graphs.head, threads=threads)
 
     def template(self, patch: np.ndarray) -> np.ndarray:
         """See :meth:`SiameseEngine.template`."""
-        (features,) = self._features.run(None, {"patches": as_levels(_three_channels(patch))[None]})
-        return np.asarray(features[0])
+        return np.asarray(self.look(patch[None])[0])
 
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
         """See :meth:`SiameseEngine.search`."""
         run = self._search_grey if patch.ndim == 2 else self._search
         logits, ltrb = run.run(None, {"template": template[None], "patch": as_levels(patch)})
         return Maps(logits[0], ltrb[0])
+
+    def look(self, patches: np.ndarray) -> np.ndarray:
+        """See :meth:`SiameseEngine.look`."""
+        (features,) = self._features.run(None, {"patches": as_levels(_coloured(patches))})
+        return np.asarray(features)
+
+    def compare(self, template: np.ndarray, features: np.ndarray) -> Maps:
+        """See :meth:`SiameseEngine.compare`."""
+        inputs = {"template": template[None], "features": features[None]}
+        logits, ltrb = self._head.run(None, inputs)
+        return Maps(logits[0], ltrb[0])
+
+    @cached_property
+    def _head(self) -> Any:
+        return self._open_head()
 
 
 class TorchEngine:
@@ -92,27 +114,33 @@ class TorchEngine:
 
     def template(self, patch: np.ndarray) -> np.ndarray:
         """See :meth:`SiameseEngine.template`."""
-        import torch
-
-        with torch.no_grad():
-            return np.asarray(self._features(patch)[0].cpu().numpy())
+        return np.asarray(self.look(patch[None])[0])
 
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
         """See :meth:`SiameseEngine.search`."""
+        return self.compare(template, self.look(patch[None])[0])
+
+    def look(self, patches: np.ndarray) -> np.ndarray:
+        """See :meth:`SiameseEngine.look`."""
         import torch
 
+        levels = torch.from_numpy(as_levels(_coloured(patches))).permute(0, 3, 1, 2)
         with torch.no_grad():
-            features = self._features(patch)
-            on_device = torch.from_numpy(template)[None].to(features.device)
-            logits, ltrb = self._network.head(on_device, features)
+            features = self._network.backbone(self._network.from_levels(levels.to(self._device)))
+        return np.asarray(features.cpu().numpy())
+
+    def compare(self, template: np.ndarray, features: np.ndarray) -> Maps:
+        """See :meth:`SiameseEngine.compare`."""
+        import torch
+
+        both = (torch.from_numpy(array)[None].to(self._device) for array in (template, features))
+        with torch.no_grad():
+            logits, ltrb = self._network.head(*both)
         return Maps(logits[0].cpu().numpy(), ltrb[0].cpu().numpy())
 
-    def _features(self, patch: np.ndarray) -> Any:
-        import torch
-
-        levels = torch.from_numpy(as_levels(_three_channels(patch))).permute(2, 0, 1)[None]
-        device = next(self._network.parameters()).device
-        return self._network.backbone(self._network.from_levels(levels.to(device)))
+    @property
+    def _device(self) -> Any:
+        return next(self._network.parameters()).device
 
 
 def open_engine(
@@ -134,5 +162,8 @@ def open_engine(
     return TorchEngine(siamese_network_of(path))
 
 
-def _three_channels(patch: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(patch[..., None], (*patch.shape, 3)) if patch.ndim == 2 else patch
+def _coloured(patches: np.ndarray) -> np.ndarray:
+    """``[B,D,D,3]`` of the same or of grey patches ``[B,D,D]``, as a view."""
+    return (
+        patches if patches.ndim == 4 else np.broadcast_to(patches[..., None], (*patches.shape, 3))
+    )

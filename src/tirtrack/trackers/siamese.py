@@ -25,7 +25,7 @@ from tirtrack.crops import (
     siamese_crop,
 )
 from tirtrack.errors import FrameError, RunError
-from tirtrack.trackers.base import Reason, Status, TrackState
+from tirtrack.trackers.base import Origin, Reason, Status, TrackState
 from tirtrack.trackers.calibration import (
     USUAL_RATE,
     Belief,
@@ -46,13 +46,16 @@ from tirtrack.weights.card import Calibration
 
 if TYPE_CHECKING:
     from tirtrack.thermal import NormaliserSettings
-    from tirtrack.trackers.engines import SiameseEngine
+    from tirtrack.trackers.engines import Maps, SiameseEngine
 
 logger = logging.getLogger(__name__)
 
 SMALL_SIDE = 4.0  # below it a first box is worth a warning
 COLOURED_SHARE = 0.05  # mean spread of the channels, of the brightest value
-_STATE_FORMAT = 2
+_STATE_FORMAT = 3
+# A frame that was left out: how much wider the next search is, and how wide it gets at most.
+WIDER_PER_SKIPPED_FRAME = 0.15
+WIDEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,25 @@ class _Target:
     score: float
     belief: Belief
     usual_entropy: float | None = None
+    frame: int = 0
+    skipped_frames: int = 0
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a frame is asked: its search patch with the side of the crop, or why there is none."""
+
+    fault: Reason
+    patch: np.ndarray | None = None
+    side: float = 0.0
+    patch_per_frame: float = 0.0
 
 
 class SiameseTracker:
     """Tracks one target by comparing each frame with the template of the first.
 
-    Implements :class:`tirtrack.trackers.base.Tracker`. Nothing is drawn at random: the same frames
-    and box give the same boxes, bit for bit.
+    Implements :class:`tirtrack.trackers.base.SharingTracker`. Nothing is drawn at random: the same
+    frames and box give the same boxes, bit for bit.
 
     Args:
         engine: runs the network.
@@ -95,6 +110,7 @@ class SiameseTracker:
         calibration: numbers of the score and the status, from the card of the weights.
         normaliser: how frames of more than 8 bits become grey levels; ``None`` means ``adaptive``.
         modality: that the weights are for; coloured frames for ``tir`` are worth a warning.
+        origin: what the tracker is made from, for saved states.
     """
 
     def __init__(
@@ -105,15 +121,33 @@ class SiameseTracker:
         *,
         normaliser: NormaliserSettings | None = None,
         modality: str = "",
+        origin: Origin | None = None,
     ) -> None:
         self.settings = settings
         self.calibration = calibration
-        self._engine = engine
+        self.engine = engine
+        self.origin = origin
+        self._normaliser = normaliser
+        self._modality = modality
         self._levels = GreyLevels(normaliser, stretch=settings.stretch)
         self._gate = FrameGate()
         self._warns_of_colour = modality == "tir"
         self._model: _Model | None = None
         self._target: _Target | None = None
+        self._request: _Request | None = None
+
+    def twin(self, target: str) -> SiameseTracker:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.twin`; nothing is drawn, so the name
+        of the target does not matter.
+        """
+        return SiameseTracker(
+            self.engine,
+            self.settings,
+            self.calibration,
+            normaliser=self._normaliser,
+            modality=self._modality,
+            origin=self.origin,
+        )
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
         """Begin with a known box; anything known before is forgotten.
@@ -141,8 +175,9 @@ class SiameseTracker:
         fill = mean_fill(grey)
         center_xy, size_wh = self._first_place(box), (box.w, box.h)
         patch, _ = self._cut(grey, center_xy, size_wh, side=TEMPLATE_SIDE, fill=fill)
-        self._model = _Model(self._engine.template(patch), fill, picture.shape)
+        self._model = _Model(self.engine.template(patch), fill, picture.shape)
         self._target = _Target(center_xy, size_wh, box, box, 1.0, Belief())
+        self._request = None
         return TrackState(box=box, measured=True, score=1.0, status=Status.TRACKING)
 
     def update(self, frame: np.ndarray) -> TrackState:
@@ -154,21 +189,54 @@ class SiameseTracker:
             RunError: the network gave numbers that are not finite, and the score is the published
                 one.
         """
+        self.request(frame)
+        model, asked = self._started()[0], self._asked()
+        maps = None if asked.patch is None else self.engine.search(model.template, asked.patch)
+        return self._decide(maps)
+
+    def request(self, frame: np.ndarray) -> np.ndarray | None:
+        """The search patch ``[1,255,255,3]`` or ``[1,255,255]``; ``None`` for a bad frame.
+
+        Raises:
+            RuntimeError: called before ``init``.
+            FrameError: the frame cannot be used, and the frame gate is off.
+        """
         model, target = self._started()
         fault, picture = self._inspect(frame, model)
         if fault is not Reason.NONE:
-            return self._repeat(target, model, fault)
+            self._request = _Request(fault)
+            return None
         grey = self._levels(picture)
+        wider = min(1.0 + WIDER_PER_SKIPPED_FRAME * target.skipped_frames, WIDEST)
         patch, side = self._cut(
-            grey, target.center_xy, target.size_wh, side=SEARCH_SIDE, fill=model.fill
+            grey, target.center_xy, target.size_wh, side=SEARCH_SIDE, fill=model.fill, wider=wider
         )
-        maps = self._engine.search(model.template, patch)
-        patch_per_frame = TEMPLATE_SIDE / float(context_side(np.array(target.size_wh)))
-        size_patch = (target.size_wh[0] * patch_per_frame, target.size_wh[1] * patch_per_frame)
-        located = localise(maps.logits, maps.ltrb, size_patch, settings=self.settings)
-        if located is None:
-            return self._not_finite(target)
-        return self._accept(self._moved(target, located, patch_per_frame, model), located, side)
+        self._request = _Request(
+            fault,
+            patch,
+            side,
+            TEMPLATE_SIDE / (float(context_side(np.array(target.size_wh))) * wider),
+        )
+        return patch[None]
+
+    def answer(self, features: np.ndarray | None) -> TrackState:
+        """Where the target is, by the features ``[1,C,16,16]`` of the search patch.
+
+        Raises:
+            RuntimeError: nothing was requested.
+            RunError: the network gave numbers that are not finite, and the score is the published
+                one.
+        """
+        model, _ = self._started()
+        seen = None if features is None else self.engine.compare(model.template, features[0])
+        return self._decide(seen)
+
+    def skip(self, frames: int) -> None:
+        """See :meth:`tirtrack.trackers.base.Tracker.skip`: the next search region is 15 % wider for
+        each, at most twice as wide.
+        """
+        _, target = self._started()
+        self._target = replace(target, skipped_frames=target.skipped_frames + frames)
 
     def state_dict(self) -> dict[str, Any]:
         """All that ``update`` depends on, as plain values and arrays.
@@ -214,7 +282,10 @@ class SiameseTracker:
             score=float(target["score"]),
             belief=Belief(Status(belief["status"]), int(belief["doubtful_frames"])),
             usual_entropy=target["usual_entropy"],
+            frame=int(target["frame"]),
+            skipped_frames=int(target["skipped_frames"]),
         )
+        self._request = None
         self._gate.load_state_dict(state["gate"])
         self._levels.load_state_dict(state["levels"])
 
@@ -222,6 +293,25 @@ class SiameseTracker:
         if self._model is None or self._target is None:
             raise RuntimeError("call init(frame, box) first")
         return self._model, self._target
+
+    def _asked(self) -> _Request:
+        if self._request is None:
+            raise RuntimeError("call request(frame) before answer(features)")
+        return self._request
+
+    def _decide(self, maps: Maps | None) -> TrackState:
+        """The state after a request, by the maps of its patch; ``None`` if there was none."""
+        asked, (model, target) = self._asked(), self._started()
+        self._request = None
+        target = replace(target, frame=target.frame + 1 + target.skipped_frames, skipped_frames=0)
+        if maps is None:
+            return self._repeat(target, model, asked.fault)
+        scale = asked.patch_per_frame
+        size_patch = (target.size_wh[0] * scale, target.size_wh[1] * scale)
+        located = localise(maps.logits, maps.ltrb, size_patch, settings=self.settings)
+        if located is None:
+            return self._not_finite(target)
+        return self._accept(self._moved(target, located, scale, model), located, asked.side)
 
     def _picture(self, frame: np.ndarray) -> np.ndarray:
         picture = as_picture(frame)
@@ -274,15 +364,16 @@ class SiameseTracker:
         *,
         side: int,
         fill: np.ndarray,
+        wider: float = 1.0,
     ) -> tuple[np.ndarray, float]:
         """A patch in RGB order, and the side of its crop in frame pixels."""
         if self.settings.crop == "integer":
-            context = float(context_side(np.array(size_wh)))
+            context = float(context_side(np.array(size_wh))) * wider
             whole = round(context if side == TEMPLATE_SIDE else context * (side / TEMPLATE_SIDE))
             patch = cut_patch_published(grey, center_xy, whole, patch_side=side, fill=fill)
             crop_side = float(whole)
         else:
-            crop = siamese_crop(_box_at(center_xy, size_wh), side)
+            crop = siamese_crop(_box_at(center_xy, size_wh), side, scale=wider)
             patch = cut_patch(grey, crop, fill)
             crop_side = crop.side
         if patch.ndim == 3 and self.settings.colour_order == "bgr":

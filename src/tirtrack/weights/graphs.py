@@ -36,21 +36,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # raised when the graphs of the same weights change
+FORMAT = 2  # raised when the graphs of the same weights change
 OPSET = 17
 _MANIFEST = "graphs.json"
+_NAMES = ("features", "search", "search_grey", "head")
 _BATCH = 16  # patches at once: more is not faster, and takes memory
 _TOLERANCE = 1e-4  # largest difference from torch, relative to the largest value
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """The three graphs of one set of weights, as ONNX bytes.
+    """The four graphs of one set of weights, as ONNX bytes.
 
     Attributes:
         features: ``patches [B,D,D,3]`` to ``features [B,C,H,W]``; any B and D.
         search: ``template [1,C,8,8]``, ``patch [255,255,3]`` to ``logits``, ``ltrb``.
         search_grey: the same for a grey patch ``[255,255]``.
+        head: ``template [1,C,8,8]``, ``features [1,C,16,16]`` to ``logits``, ``ltrb``: what remains
+            of a search when many targets share the pass of the backbone.
         cells: cells a side of the score map.
         weights_hash: of the weights they were made from.
     """
@@ -58,6 +61,7 @@ class Graphs:
     features: bytes
     search: bytes
     search_grey: bytes
+    head: bytes
     cells: int
     weights_hash: str
 
@@ -188,7 +192,7 @@ def _cached(weights_hash: str) -> Graphs | None:
 
 def _keep(graphs: Graphs) -> None:
     folder = _folder(graphs.weights_hash)
-    parts = {name: getattr(graphs, name) for name in ("features", "search", "search_grey")}
+    parts = {name: getattr(graphs, name) for name in _NAMES}
     for name, graph in parts.items():
         files.write_bytes(folder / f"{name}.onnx", graph)
     manifest = {
@@ -244,7 +248,7 @@ def _views(network: NanoTrack) -> dict[str, nn.Module]:
         three = patch[None, None].expand(1, 3, *patch.shape)
         return network.head(template, network.backbone(network.from_levels(three)))
 
-    functions = {"features": features, "search": search, "search_grey": search_grey}
+    functions = dict(zip(_NAMES, (features, search, search_grey, network.head), strict=True))
     # In eval mode themselves: the exporter puts a module back into the mode it had, with all below.
     return {name: View(function).eval() for name, function in functions.items()}
 
@@ -256,11 +260,16 @@ def _examples(network: NanoTrack) -> dict[str, dict[str, np.ndarray]]:
     patch = rng.integers(0, 256, (side, side, 3)).astype(np.float32)
     grey = rng.integers(0, 256, (side, side)).astype(np.float32)
     corner = patch[None, : network.reference_side, : network.reference_side]
-    template = _run_torch(_views(network)["features"], {"patches": corner})[0]
+    features = _views(network)["features"]
+    template = _run_torch(features, {"patches": corner})[0]
     return {
         "features": {"patches": np.stack([patch, patch[::-1]])},
         "search": {"template": template, "patch": patch},
         "search_grey": {"template": template, "patch": grey},
+        "head": {
+            "template": template,
+            "features": _run_torch(features, {"patches": patch[None]})[0],
+        },
     }
 
 

@@ -1,0 +1,210 @@
+"""What every tracker promises, one suite for all: add a family by one line to ``FAMILIES``."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from tirtrack.boxes import Box
+from tirtrack.trackers.base import SharingTracker, Tracker
+
+
+def siamese(architecture, preset_name):
+    from tirtrack.networks.registry import build
+    from tirtrack.trackers.calibration import family_calibration
+    from tirtrack.trackers.engines import TorchEngine
+    from tirtrack.trackers.presets import preset
+    from tirtrack.trackers.siamese import SiameseTracker
+
+    engine = TorchEngine(build(architecture, tiny=True, seed=3))
+    settings = preset(preset_name, architecture)
+    return SiameseTracker(engine, settings, family_calibration(architecture))
+
+
+FIRST = Box(50.0, 40.0, 20.0, 14.0)
+
+# name -> a new tracker of a tiny network with random weights
+FAMILIES = {
+    "nanotrack-v2": lambda: siamese("nanotrack-v2", "default"),
+    "nanotrack-v2 published": lambda: siamese("nanotrack-v2", "published"),
+    "nanotrack-v3": lambda: siamese("nanotrack-v3", "default"),
+    "nanotrack-v3 published": lambda: siamese("nanotrack-v3", "published"),
+    "nanotrack-v3 floor10": lambda: siamese("nanotrack-v3", "floor10"),
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def any_tracker(request):
+    return FAMILIES[request.param]
+
+
+def colour_frames(count, *, height=96, width=128):
+    rng = np.random.default_rng(5)
+    return [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def boxes_of(tracker, frames):
+    return [tracker.update(frame).box.array() for frame in frames]
+
+
+def test_a_tracker_is_a_tracker(any_tracker):
+    assert isinstance(any_tracker(), Tracker)
+
+
+def test_same_frames_give_the_same_boxes_to_the_bit_and_are_not_changed(any_tracker):
+    frames = colour_frames(8)
+    before = [frame.copy() for frame in frames]
+    for frame in frames:
+        frame.setflags(write=False)
+    runs = []
+    for _ in range(2):
+        tracker = any_tracker()
+        tracker.init(frames[0], FIRST)
+        runs.append(boxes_of(tracker, frames[1:]))
+    assert_array_equal(runs[0], runs[1])
+    assert_array_equal(frames, before)
+
+
+def test_init_forgets_what_was_before(any_tracker):
+    frames = colour_frames(6)
+    fresh, used = any_tracker(), any_tracker()
+    used.init(frames[5], Box(3.0, 4.0, 30.0, 30.0))
+    boxes_of(used, frames[:4])
+    for tracker in (fresh, used):
+        tracker.init(frames[0], FIRST)
+    assert_array_equal(boxes_of(used, frames[1:]), boxes_of(fresh, frames[1:]))
+
+
+def test_a_run_split_by_save_and_load_gives_the_same_boxes(any_tracker):
+    frames = colour_frames(9)
+    whole, second = any_tracker(), any_tracker()
+    whole.init(frames[0], FIRST)
+    boxes_of(whole, frames[1:5])
+    saved = whole.state_dict()
+    expected = boxes_of(whole, frames[5:])
+    second.load_state_dict(saved)
+    assert_array_equal(boxes_of(second, frames[5:]), expected)
+    second.load_state_dict(saved)  # the saved state was not changed by going on
+    assert_array_equal(boxes_of(second, frames[5:]), expected)
+
+
+def test_states_are_finite_and_scores_in_range(any_tracker):
+    frames = colour_frames(12)
+    tracker = any_tracker()
+    tracker.init(frames[0], FIRST)
+    for frame in frames[1:]:
+        state = tracker.update(frame)
+        assert state.box.is_finite()
+        assert 0.0 <= state.score <= 1.0
+        assert 0 <= state.box.center_xy[0] <= 128
+        assert 0 <= state.box.center_xy[1] <= 96
+        assert state.box.w * state.box.h <= 4 * 128 * 96
+
+
+def test_update_before_init_says_so(any_tracker):
+    with pytest.raises(RuntimeError, match=r"call init\(frame, box\) first"):
+        any_tracker().update(colour_frames(1)[0])
+
+
+def test_a_state_of_another_format_is_refused(any_tracker):
+    with pytest.raises(ValueError, match="format 3, got 7"):
+        any_tracker().load_state_dict({"format": 7})
+
+
+def test_a_network_pass_of_several_frames_gives_the_boxes_of_one_by_one(any_tracker):
+    frames = colour_frames(6)
+    alone, shared = any_tracker(), any_tracker()
+    other = shared.twin("other")
+    assert isinstance(shared, SharingTracker)
+    assert other.engine is shared.engine
+    for tracker in (alone, shared):
+        tracker.init(frames[0], FIRST)
+    other.init(frames[0], Box(20.0, 30.0, 26.0, 16.0))
+    for frame in frames[1:]:
+        expected = alone.update(frame)
+        stacked = np.concatenate([shared.request(frame), other.request(frame)])
+        features = shared.engine.look(stacked)
+        state = shared.answer(features[:1])
+        other.answer(features[1:])
+        assert_allclose(state.box.array(), expected.box.array(), atol=0.05)
+        assert state.score == pytest.approx(expected.score, abs=1e-4)
+
+
+def test_an_answer_needs_a_request(any_tracker):
+    tracker = any_tracker()
+    tracker.init(colour_frames(1)[0], FIRST)
+    with pytest.raises(RuntimeError, match="call request"):
+        tracker.answer(None)
+
+
+def test_a_frame_that_shows_nothing_requests_nothing(any_tracker):
+    tracker = any_tracker()
+    frames = colour_frames(3)
+    tracker.init(frames[0], FIRST)
+    if tracker.request(np.zeros_like(frames[0])) is not None:
+        return  # published loops look at every frame
+    assert not tracker.answer(None).measured
+    assert tracker.update(frames[1]).box.is_finite()
+
+
+def test_a_skip_survives_saving_and_counts_once(any_tracker):
+    frames = colour_frames(4)
+    whole, restored = any_tracker(), any_tracker()
+    whole.init(frames[0], FIRST)
+    whole.skip(3)
+    restored.load_state_dict(whole.state_dict())
+    assert_array_equal(boxes_of(restored, frames[1:]), boxes_of(whole, frames[1:]))
+
+
+def test_nothing_left_in_a_tracker_holds_a_gradient(any_tracker):
+    frames = colour_frames(3)
+    tracker = any_tracker()
+    tracker.init(frames[0], FIRST)
+    boxes_of(tracker, frames[1:])
+    assert [t for t in tensors_of(tracker) if t.grad_fn is not None] == []
+
+
+def tensors_of(root):
+    """Every tensor that can be reached from an object through attributes and containers."""
+    seen, found, todo = set(), [], [root]
+    while todo:
+        one = todo.pop()
+        if id(one) in seen or isinstance(one, type | str | bytes | int | float | np.ndarray):
+            continue
+        seen.add(id(one))
+        if isinstance(one, torch.Tensor):
+            found.append(one)
+        elif isinstance(one, dict):
+            todo += one.values()
+        elif isinstance(one, list | tuple | set):
+            todo += one
+        elif hasattr(one, "__dict__"):
+            todo += vars(one).values()
+    return found
+
+
+def global_states():
+    return (
+        random.getstate(),
+        str(np.random.get_state()),  # noqa: NPY002
+        torch.get_rng_state().numpy().tobytes(),
+    )
+
+
+def test_random_numbers_of_others_neither_change_nor_are_changed(any_tracker):
+    frames = colour_frames(6)
+    plain, disturbed = any_tracker(), any_tracker()
+    before = global_states()
+    plain.init(frames[0], FIRST)
+    expected = boxes_of(plain, frames[1:])
+    assert global_states() == before
+    disturbed.init(frames[0], FIRST)
+    boxes = []
+    for frame in frames[1:]:
+        random.random(), np.random.random(), torch.rand(3)  # noqa: NPY002
+        boxes += boxes_of(disturbed, [frame])
+    assert_array_equal(boxes, expected)
