@@ -1,13 +1,8 @@
-"""NanoTrack V2 and V3, the Siamese family: half a million parameters, real time on one CPU core.
-
-Both branches run the same small backbone. Its features of the template *are* the target model; the
-head correlates them with the features of the search patch and says, for every cell of a map, how
-much more it looks like target than like background, and how far the four sides of the box are
-away. Nothing of the target is learnt online.
+"""NanoTrack V1, V2 and V3: about half a million parameters, real time on one CPU core.
 
 The modules carry the names of the published checkpoints (HonglinChu/SiamTrackers, Apache-2.0), so
-that their ``state_dict`` keys are the keys of the files. Read :class:`NanoTrack` first; below it
-stand the two heads, then the parts, then the tables.
+that their ``state_dict`` keys are the keys of the files. Read :mod:`~tirtrack.networks.siamese`
+first; here stand the heads, then the parts, then the tables.
 """
 
 from __future__ import annotations
@@ -19,158 +14,73 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tirtrack.crops import SEARCH_SIDE, TEMPLATE_SIDE, CropRule
-from tirtrack.networks.two_branch import (
-    DenseBoxes,
-    Response,
-    ScoreKind,
-    TargetModel,
-    TwoBranchNetwork,
-    cell_centres,
-    check_patches,
-)
+from tirtrack.networks.siamese import TEMPLATE_MAPS, SiameseNetwork, correlate_cells, split
 
-TEMPLATE_CELLS = 8  # a template patch of 127 px gives 8x8 cells
-TEMPLATE_MAPS = TEMPLATE_CELLS**2  # pixel-wise correlation: one map for each template cell
 HEAD_WIDTH = 96
 TOWER_UNITS = 6
 
 
-class NanoTrack(TwoBranchNetwork):
-    """A backbone, and a head that compares the features of template and search patch.
-
-    The target model is one filter, the template features ``[S,C,8,8]``; scores are margins, boxes
-    are dense.
+class NanoTrack(SiameseNetwork):
+    """A MobileNetV3-like backbone, and the head of one of three versions.
 
     Args:
         backbone: patches ``[B,3,D,D]``, normalised, to features ``[B,C,H,W]``.
         head: template and search features to logits and distances.
-        cells: cells a side of the score map, ``n``: 16 for V2, 15 for V3.
+        cells: cells a side of the score map, ``n``: 16 for V1 and V2, 15 for V3.
     """
 
-    stride = 16
     reference_crop = CropRule(TEMPLATE_SIDE)
     test_crop = CropRule(SEARCH_SIDE)
-    score_kind = ScoreKind.MARGIN
 
-    def __init__(self, backbone: Backbone, head: HeadV2 | HeadV3, *, cells: int) -> None:
+    def __init__(self, backbone: Backbone, head: HeadV1 | HeadV2 | HeadV3, *, cells: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.ban_head = head
         self.cells = cells
 
-    def normalise(self, patches: Tensor) -> Tensor:
-        """``[...,3,D,D]`` RGB in [0, 1] as BGR grey levels 0..255; 8-bit levels come back exact."""
-        return self.from_levels(patches * 255.0)
-
     def from_levels(self, levels: Tensor) -> Tensor:
-        """:meth:`normalise` for patches ``[...,3,D,D]`` that are RGB grey levels 0..255 already."""
+        """RGB grey levels ``[...,3,D,D]`` as BGR; no mean, no scale."""
         return levels.flip(-3)
 
-    def features(self, patches: Tensor) -> list[Tensor]:
-        """Backbone features of patches ``[N,S,3,D,D]``: one ``[N,S,C,H,W]``.
-
-        Raises:
-            ValueError: the patches have another shape.
-        """
-        check_patches(patches)
-        flat = self.backbone(self.normalise(patches.flatten(0, 1)))  # [B,C,H,W], b = n * S + s
-        return [_split(flat, patches.shape[:2])]
-
-    def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
-        """Template features ``[1,S,C,8,8]`` are the target model.
-
-        Args:
-            features: from :meth:`features`.
-            boxes_patch: unused; the template is cut around the target with a fixed context, so
-                the patch itself says where and how large the target is.
-
-        Raises:
-            ValueError: more than one reference image, or not 8x8 cells.
-        """
-        (template,) = features
-        if template.shape[0] != 1:
-            raise ValueError(
-                f"a Siamese network takes one reference image, N must be 1, got {template.shape[0]}"
-            )
-        if template.shape[-2:] != (TEMPLATE_CELLS, TEMPLATE_CELLS):
-            raise ValueError(
-                f"template features must have 8x8 cells (a patch of {self.reference_side} px), "
-                f"got {list(template.shape[-2:])}"
-            )
-        return TargetModel(filters=[template[0]])
-
-    def respond_from(
-        self, target: TargetModel, features: list[Tensor], proposals: Tensor | None = None
-    ) -> Response:
-        """Margins ``[M,S,n,n]`` and dense boxes ``[M,S,4,n,n]`` from search features.
-
-        Raises:
-            ValueError: proposals were given, or target and features are of different sequences.
-        """
-        if proposals is not None:
-            raise ValueError("a Siamese network has a box at every cell, proposals must be None")
-        (search,) = features  # [M,S,C,16,16]
-        (template,) = target.filters  # [S,C,8,8]
-        if search.shape[1] != template.shape[0]:
-            raise ValueError(
-                f"the target model is of {template.shape[0]} sequences, the features of "
-                f"{search.shape[1]}"
-            )
-        templates = template.expand(search.shape[0], *template.shape)  # [M,S,C,8,8]
-        logits, ltrb = self.head(templates.flatten(0, 1), search.flatten(0, 1))
-        margin = logits[:, 1] - logits[:, 0]
-        shape = search.shape[:2]
-        return Response(
-            scores=[_split(margin, shape)],
-            score_kind=ScoreKind.MARGIN,
-            boxes=DenseBoxes(_split(self.boxes_from(ltrb), shape)),
-        )
-
     def head(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        """The head on plain features.
-
-        Args:
-            template: ``[B,C,8,8]``.
-            search: ``[B,C,16,16]``.
-
-        Returns:
-            Logits ``[B,2,n,n]``, channel 1 is the target; distances ``[B,4,n,n]`` of left, top,
-            right and bottom side from the cell, patch pixels, all positive.
-        """
+        """See :meth:`SiameseNetwork.head`."""
         logits, ltrb = self.ban_head(template, search)
         return logits, ltrb
-
-    def boxes_from(self, ltrb: Tensor) -> Tensor:
-        """Distances ``[B,4,n,n]`` as boxes ``[B,4,n,n]`` xywh, pixels of the search patch."""
-        centres = cell_centres(self.cells, self.stride, self.test_side, device=ltrb.device)
-        left_top, right_bottom = ltrb[:, :2], ltrb[:, 2:]
-        return torch.cat([centres.to(ltrb.dtype) - left_top, left_top + right_bottom], dim=1)
-
-    def component_names(self) -> list[str]:
-        """``backbone``, ``target_filter`` (the class side of the head), ``box_estimator``."""
-        return ["backbone", "target_filter", "box_estimator"]
 
     def draw_weights(self, generator: torch.Generator) -> None:
         """As every network, with a first layer that takes levels of 0..255."""
         super().draw_weights(generator)
         with torch.no_grad():
-            next(self.backbone.parameters()).div_(128.0)
+            next(self.parameters()).div_(128.0)
 
-    def modules_of(self, component: str) -> list[nn.Module]:
-        """The modules of a component.
+    def _parts(self) -> dict[str, list[nn.Module]]:
+        head = self.ban_head
+        return {
+            "backbone": [self.get_submodule("backbone")],
+            "target_filter": [head.get_submodule(name) for name in head.CLASS_SIDE],
+            "box_estimator": [head.get_submodule(name) for name in head.BOX_SIDE],
+        }
 
-        Raises:
-            ValueError: this family has no such component.
-        """
-        if component == "backbone":
-            return [self.backbone]
-        sides = {"target_filter": self.ban_head.CLASS_SIDE, "box_estimator": self.ban_head.BOX_SIDE}
-        if component not in sides:
-            raise ValueError(
-                f'no component "{component}" in a Siamese network; it has backbone, '
-                "target_filter, box_estimator"
-            )
-        return [self.ban_head.get_submodule(name) for name in sides[component]]
+
+class HeadV1(nn.Module):
+    """The head of V1: one correlation of the raw features, then a tower for each side."""
+
+    CLASS_SIDE = ("corr_pw", "cls_tower", "cls_logits")
+    BOX_SIDE = ("bbox_tower", "bbox_pred")
+
+    def __init__(self, class_width: int, box_width: int) -> None:
+        super().__init__()
+        self.corr_pw = PixelwiseCorrelation(None)
+        self.cls_tower = _tower_v2(class_width, kernels=(5, 5, 3))
+        self.bbox_tower = _tower_v2(box_width, kernels=(3, 3, 5, 5))
+        self.cls_logits = nn.Sequential(nn.Conv2d(class_width, 2, 1))
+        self.bbox_pred = nn.Sequential(nn.Conv2d(box_width, 4, 1))
+
+    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B,C,8,8]`` and ``[B,C,16,16]`` to logits ``[B,2,16,16]``, ltrb ``[B,4,16,16]``."""
+        maps = self.corr_pw(template, search)
+        log_ltrb = self.bbox_pred(self.bbox_tower(maps))
+        return self.cls_logits(self.cls_tower(maps)), log_ltrb.exp()
 
 
 class HeadV2(nn.Module):
@@ -183,8 +93,8 @@ class HeadV2(nn.Module):
         super().__init__()
         self.corr_pw_cls = PixelwiseCorrelation(channels)
         self.corr_pw_reg = PixelwiseCorrelation(channels)
-        self.cls_pw_tower = _tower_v2(TEMPLATE_MAPS, width)
-        self.bbox_pw_tower = _tower_v2(TEMPLATE_MAPS, width)
+        self.cls_pw_tower = _tower_v2(width, kernels=(3,) * TOWER_UNITS)
+        self.bbox_pw_tower = _tower_v2(width, kernels=(3,) * TOWER_UNITS)
         self.cls_pred = nn.Sequential(nn.Conv2d(width, 2, 1))
         self.bbox_pred = nn.Sequential(nn.Conv2d(width, 4, 1))
 
@@ -227,26 +137,21 @@ class PixelwiseCorrelation(nn.Module):
     """Each of the 64 template cells as a 1x1 filter: ``[B,C,8,8]``, ``[B,C,16,16]`` to 64 maps.
 
     Args:
-        channels: of the features.
+        channels: of the features, which are projected first; ``None``: as they are (V1).
         shrink: end with a 2x2 convolution that makes 15x15 cells of 16x16 (V3).
     """
 
-    def __init__(self, channels: int, *, shrink: bool = False) -> None:
+    def __init__(self, channels: int | None, *, shrink: bool = False) -> None:
         super().__init__()
-        self.conv_kernel = _projection(channels)
-        self.conv_search = _projection(channels)
+        self.conv_kernel = nn.Identity() if channels is None else _projection(channels)
+        self.conv_search = nn.Identity() if channels is None else _projection(channels)
         self.CA_layer = ChannelAttention(TEMPLATE_MAPS)
         self.conv = _shrink(TEMPLATE_MAPS) if shrink else nn.Identity()
 
     def forward(self, template: Tensor, search: Tensor) -> Tensor:
-        """``[B,64,16,16]``, or ``[B,64,15,15]`` when shrinking; map p belongs to template cell p,
-        row-major.
-        """
-        kernels = self.conv_kernel(template).flatten(2)  # [B,C,64]
-        features = self.conv_search(search)  # [B,C,16,16]
-        maps = kernels.transpose(1, 2) @ features.flatten(2)  # [B,64,256]
-        maps = self.CA_layer(maps.reshape(*maps.shape[:2], *features.shape[2:]))
-        return self.conv(maps)  # type: ignore[no-any-return]
+        """``[B,64,16,16]``, or ``[B,64,15,15]`` when shrinking."""
+        maps = correlate_cells(self.conv_kernel(template), self.conv_search(search))
+        return self.conv(self.CA_layer(maps))  # type: ignore[no-any-return]
 
 
 class DepthwiseCorrelation(nn.Module):
@@ -268,7 +173,7 @@ class DepthwiseCorrelation(nn.Module):
             padding=1,
             groups=shape[0] * shape[1],
         )
-        return _split(maps[0], shape)
+        return split(maps[0], shape)
 
 
 class ChannelAttention(nn.Module):
@@ -373,11 +278,6 @@ class SqueezeExcitation(nn.Module):
         return features * weights[:, :, None, None]
 
 
-def _split(flat: Tensor, shape: torch.Size) -> Tensor:
-    """The first axis as the axes of ``shape``: ``[N*S,...]`` to ``[N,S,...]``."""
-    return flat.reshape(*shape, *flat.shape[1:])
-
-
 def _projection(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels))
 
@@ -393,11 +293,11 @@ def _shrink(maps: int) -> nn.Sequential:
     )
 
 
-def _tower_v2(maps: int, width: int) -> nn.Sequential:
+def _tower_v2(width: int, *, kernels: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for inside in [maps] + [width] * (TOWER_UNITS - 1):
+    for inside, side in zip([TEMPLATE_MAPS] + [width] * len(kernels), kernels, strict=False):
         layers += [
-            nn.Conv2d(inside, inside, 3, padding=1, groups=inside, bias=False),
+            nn.Conv2d(inside, inside, side, padding=side // 2, groups=inside, bias=False),
             nn.Conv2d(inside, width, 1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU6(),
@@ -439,6 +339,13 @@ _TINY_BLOCKS = (
     Block(5, 8, 8, 2, 2, nn.Hardswish),
     Block(5, 16, 8, 4, 1, nn.Hardswish),
 )
+
+
+def nanotrack_v1(*, tiny: bool = False) -> NanoTrack:
+    """V1: 48 channels, 16x16 cells; ``tiny`` has the same parts with few channels."""
+    backbone = Backbone(_TINY_STEM, _TINY_BLOCKS) if tiny else Backbone(_STEM, _BLOCKS_V2)
+    head = HeadV1(12, _TINY_HEAD_WIDTH) if tiny else HeadV1(128, HEAD_WIDTH)
+    return NanoTrack(backbone, head, cells=16)
 
 
 def nanotrack_v2(*, tiny: bool = False) -> NanoTrack:

@@ -1,0 +1,166 @@
+"""What the networks of the Siamese family have in common: the template is the target model.
+
+Both branches run the same backbone. Its features of the template *are* what is kept of the target;
+a head compares them with the features of the search patch and says, for every cell of a map, how
+much more it looks like target than like background, and how far the four sides of the box are
+away. Nothing of the target is learnt online.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from tirtrack.networks.two_branch import (
+    DenseBoxes,
+    Response,
+    ScoreKind,
+    TargetModel,
+    TwoBranchNetwork,
+    cell_centres,
+    check_patches,
+)
+
+TEMPLATE_CELLS = 8  # a template patch gives 8x8 cells
+TEMPLATE_MAPS = TEMPLATE_CELLS**2  # pixel-wise correlation: one map for each template cell
+
+
+class SiameseNetwork(TwoBranchNetwork):
+    """A backbone, and a head that compares the features of template and search patch.
+
+    The target model is one filter, the template features ``[S,C,8,8]``; scores are margins, boxes
+    are dense.
+
+    Attributes:
+        cells: cells a side of the score map, ``n``.
+        backbone: normalised patches ``[B,3,D,D]`` to features ``[B,C,H,W]``.
+    """
+
+    stride = 16
+    score_kind = ScoreKind.MARGIN
+    cells: int
+    backbone: Callable[[Tensor], Tensor]
+
+    @abstractmethod
+    def from_levels(self, levels: Tensor) -> Tensor:
+        """:meth:`normalise` for patches ``[...,3,D,D]`` that are RGB grey levels 0..255 already."""
+
+    @abstractmethod
+    def head(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        """The head on plain features.
+
+        Args:
+            template: ``[B,C,8,8]``.
+            search: ``[B,C,16,16]``.
+
+        Returns:
+            Logits ``[B,2,n,n]``, channel 1 is the target; distances ``[B,4,n,n]`` of left, top,
+            right and bottom side from the cell, patch pixels, all positive.
+        """
+
+    def normalise(self, patches: Tensor) -> Tensor:
+        """``[...,3,D,D]`` RGB in [0, 1] as the first layer wants them; 8-bit levels are exact."""
+        return self.from_levels(patches * 255.0)
+
+    def features(self, patches: Tensor) -> list[Tensor]:
+        """Backbone features of patches ``[N,S,3,D,D]``: one ``[N,S,C,H,W]``.
+
+        Raises:
+            ValueError: the patches have another shape.
+        """
+        check_patches(patches)
+        flat = self.backbone(self.normalise(patches.flatten(0, 1)))  # [B,C,H,W], b = n * S + s
+        return [split(flat, patches.shape[:2])]
+
+    def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
+        """Template features ``[1,S,C,8,8]`` are the target model.
+
+        Args:
+            features: from :meth:`features`.
+            boxes_patch: unused; the template is cut around the target by a fixed rule, so the
+                patch itself says where and how large the target is.
+
+        Raises:
+            ValueError: more than one reference image, or not 8x8 cells.
+        """
+        (template,) = features
+        if template.shape[0] != 1:
+            raise ValueError(
+                f"a Siamese network takes one reference image, N must be 1, got {template.shape[0]}"
+            )
+        if template.shape[-2:] != (TEMPLATE_CELLS, TEMPLATE_CELLS):
+            raise ValueError(
+                f"template features must have 8x8 cells (a patch of {self.reference_side} px), "
+                f"got {list(template.shape[-2:])}"
+            )
+        return TargetModel(filters=[template[0]])
+
+    def respond_from(
+        self, target: TargetModel, features: list[Tensor], proposals: Tensor | None = None
+    ) -> Response:
+        """Margins ``[M,S,n,n]`` and dense boxes ``[M,S,4,n,n]`` from search features.
+
+        Raises:
+            ValueError: proposals were given, or target and features are of different sequences.
+        """
+        if proposals is not None:
+            raise ValueError("a Siamese network has a box at every cell, proposals must be None")
+        (search,) = features  # [M,S,C,16,16]
+        (template,) = target.filters  # [S,C,8,8]
+        if search.shape[1] != template.shape[0]:
+            raise ValueError(
+                f"the target model is of {template.shape[0]} sequences, the features of "
+                f"{search.shape[1]}"
+            )
+        templates = template.expand(search.shape[0], *template.shape)  # [M,S,C,8,8]
+        logits, ltrb = self.head(templates.flatten(0, 1), search.flatten(0, 1))
+        margin = logits[:, 1] - logits[:, 0]
+        shape = search.shape[:2]
+        return Response(
+            scores=[split(margin, shape)],
+            score_kind=ScoreKind.MARGIN,
+            boxes=DenseBoxes(split(self.boxes_from(ltrb), shape)),
+        )
+
+    def boxes_from(self, ltrb: Tensor) -> Tensor:
+        """Distances ``[B,4,n,n]`` as boxes ``[B,4,n,n]`` xywh, pixels of the search patch."""
+        centres = cell_centres(self.cells, self.stride, self.test_side, device=ltrb.device)
+        left_top, right_bottom = ltrb[:, :2], ltrb[:, 2:]
+        return torch.cat([centres.to(ltrb.dtype) - left_top, left_top + right_bottom], dim=1)
+
+    def component_names(self) -> list[str]:
+        """``backbone``, ``target_filter`` (the class side of the head), ``box_estimator``."""
+        return ["backbone", "target_filter", "box_estimator"]
+
+    def modules_of(self, component: str) -> list[nn.Module]:
+        """The modules of a component.
+
+        Raises:
+            ValueError: this family has no such component.
+        """
+        if component not in self.component_names():
+            raise ValueError(
+                f'no component "{component}" in a Siamese network; it has backbone, '
+                "target_filter, box_estimator"
+            )
+        return self._parts()[component]
+
+    @abstractmethod
+    def _parts(self) -> dict[str, list[nn.Module]]:
+        """The modules of every component."""
+
+
+def correlate_cells(template: Tensor, search: Tensor) -> Tensor:
+    """Each of the 64 template cells as a 1x1 filter: ``[B,C,8,8]``, ``[B,C,H,W]`` to
+    ``[B,64,H,W]``; map p belongs to template cell p, row-major.
+    """
+    maps = template.flatten(2).transpose(1, 2) @ search.flatten(2)  # [B,64,H*W]
+    return maps.reshape(*maps.shape[:2], *search.shape[2:])
+
+
+def split(flat: Tensor, shape: torch.Size) -> Tensor:
+    """The first axis as the axes of ``shape``: ``[N*S,...]`` to ``[N,S,...]``."""
+    return flat.reshape(*shape, *flat.shape[1:])
