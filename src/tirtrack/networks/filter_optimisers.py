@@ -1,0 +1,512 @@
+"""Steepest descent on the target filter: the optimisers of DiMP, PrDiMP and their variants.
+
+All of them walk down the gradient of a convex-looking objective with the step that is best for its
+quadratic model, so a few iterations are enough, and everything is differentiable: in training the
+loss of the test images flows through the iterations into features, first filter and the few
+parameters. :class:`SteepestDescent` is the walk; an *objective* says what is wanted of the scores.
+Features ``[N,S,C,H,W]``, filters ``[S,C,k,k]``, scores ``[N,S,H',W']``.
+
+Equations: Bhat et al., ICCV 2019 (DiMP), section 3.3; Danelljan et al., CVPR 2020 (PrDiMP).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, TypedDict, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from tirtrack.networks import activations
+from tirtrack.networks.filter_labels import centres_yx, gaussian_label, label_density, radial
+from tirtrack.networks.target_filter import (
+    apply_filter,
+    filter_adjoint,
+    score_shape,
+    with_sequences,
+)
+
+SMALLEST_CURVATURE = 1e-8
+
+Activation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Scores and the slope of their negative side, to the activated scores and their derivative."""
+
+
+@dataclass(frozen=True)
+class OptimiserRun:
+    """What an optimiser did.
+
+    Attributes:
+        filters: ``K + 1`` iterates ``[S,C,k,k]``, the first filter included.
+        losses: the objective at each of them, scalars; empty where they were not asked for.
+    """
+
+    filters: list[Tensor]
+    losses: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """An objective at given scores.
+
+    Attributes:
+        loss: scalar, sum over all scores.
+        slope: ``[N,S,H',W']``, derivative of the objective (of half of it, if it is a sum of
+            squares) by the scores.
+        curvature: a change of the scores ``[N,S,H',W']`` to its quadratic form in each sequence
+            ``[S]``.
+    """
+
+    loss: Tensor
+    slope: Tensor
+    curvature: Callable[[Tensor], Tensor]
+
+
+Objective = Callable[[Tensor], Linearised]
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """``|weights * (h(scores) - labels)|^2``, in the quadratic model of Gauss and Newton.
+
+    Attributes:
+        labels: ``[N,S,H',W']``.
+        mask: ``[N,S,H',W']``, slope of ``h`` below zero: 1 near the target, 0 far from it.
+        weights: ``[N,S,H',W']`` or ``[N,S,1,1]``, of the residuals (not of their squares).
+        activation: ``h``.
+    """
+
+    labels: Tensor
+    mask: Tensor
+    weights: Tensor
+    activation: Activation
+
+    def __call__(self, scores: Tensor) -> Linearised:
+        """The objective at scores ``[N,S,H',W']``."""
+        activated, slope = self.activation(scores, self.mask)
+        residuals = self.weights * (activated - self.labels)
+        gain = self.weights * slope
+
+        def curvature(change: Tensor) -> Tensor:
+            return (gain * change).square().sum(dim=(0, 2, 3))
+
+        return Linearised(residuals.square().sum(), gain * residuals, curvature)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Cross entropy of a label density and the softmax of the scores, in Newton's quadratic model.
+
+    Attributes:
+        density: ``[N,S,H',W']``.
+        weights: ``[N,S,1,1]``, of the images.
+        softmax_reg: one more, constant logit; ``None`` for none.
+    """
+
+    density: Tensor
+    weights: Tensor
+    softmax_reg: float | None = None
+
+    def __call__(self, scores: Tensor) -> Linearised:
+        """The objective at scores ``[N,S,H',W']``."""
+        flat = scores.flatten(2)
+        log_sum = activations.log_normaliser(flat, 2, constant=self.softmax_reg)  # [N,S,1]
+        probability = (flat - log_sum).exp().view_as(scores)
+        weights = self.weights[:, :, 0, 0]
+        losses = log_sum[:, :, 0] - (self.density * scores).sum(dim=(2, 3))
+
+        def curvature(change: Tensor) -> Tensor:
+            weighted = probability * change
+            mean = weighted.sum(dim=(2, 3), keepdim=True)
+            variance = (change * (weighted - probability * mean)).sum(dim=(2, 3))
+            return (weights * variance.clamp(min=0)).sum(0)
+
+        slope = self.weights * (probability - self.density)
+        return Linearised((weights * losses).sum(), slope, curvature)
+
+
+class Walk(TypedDict, total=False):
+    """Settings that every optimiser takes beside its own.
+
+    Attributes:
+        optim_iter: iterations, unless a call asks for another number; 5.
+        feat_stride: patch pixels a cell; 16.
+        alpha_eps: added to the curvature, in parts of the squared gradient, which shortens the
+            steps; 0.
+        detach_length: no gradient flows back over more iterations than this, 0: over none;
+            infinite.
+    """
+
+    optim_iter: int
+    feat_stride: int
+    alpha_eps: float
+    detach_length: float
+
+
+class SteepestDescent(nn.Module, ABC):
+    """The walk that all optimisers share; see :class:`Walk` for its settings."""
+
+    def __init__(self, **walk: Unpack[Walk]) -> None:
+        super().__init__()
+        self.optim_iter = walk.get("optim_iter", 5)
+        self.feat_stride = walk.get("feat_stride", 16)
+        self.alpha_eps = walk.get("alpha_eps", 0.0)
+        self.detach_length = walk.get("detach_length", math.inf)
+
+    @abstractmethod
+    def objective(self, centres: Tensor, size_hw: tuple[int, int], shares: Tensor) -> Objective:
+        """What is wanted of the scores.
+
+        Args:
+            centres: ``[N,S,2]`` (y, x), of the targets on the score map, cells.
+            size_hw: rows and columns of the score map.
+            shares: ``[N,S,1,1]``, weights of the images.
+        """
+
+    @abstractmethod
+    def regularisation(self) -> Tensor:
+        """Weight of the squared filter in the objective: ``[1]``."""
+
+    @abstractmethod
+    def step(self) -> Tensor | float:
+        """Factor of the step that is best for the quadratic model, ``[1]``."""
+
+    def forward(
+        self,
+        filters: Tensor,
+        features: Tensor,
+        boxes_patch: Tensor,
+        *,
+        iterations: int | None = None,
+        sample_weights: Tensor | None = None,
+        with_losses: bool = True,
+    ) -> OptimiserRun:
+        """Improve the filter of each sequence on its own images.
+
+        Args:
+            filters: ``[S,C,k,k]``, the first ones.
+            features: ``[N,S,C,H,W]``, or ``[N,C,H,W]`` of one sequence.
+            boxes_patch: ``[N,S,4]`` or ``[N,4]``, xywh, patch pixels.
+            iterations: instead of ``optim_iter``.
+            sample_weights: one an image, ``[N,S]``, or ``[N]`` of one sequence; 1 / N each where
+                not given.
+            with_losses: without them one application of the filter is saved.
+        """
+        features = with_sequences(features).contiguous()  # once, not in every application
+        boxes = boxes_patch.reshape(*features.shape[:2], 4)
+        centres = centres_yx(boxes, _kernel(filters), feat_stride=self.feat_stride)
+        size_hw = score_shape(features, _kernel(filters))
+        objective = self.objective(centres, size_hw, _shares(features, sample_weights))
+        count = self.optim_iter if iterations is None else iterations
+        return self._descend(objective, filters, features, count, with_losses=with_losses)
+
+    def _descend(
+        self,
+        objective: Objective,
+        filters: Tensor,
+        features: Tensor,
+        iterations: int,
+        *,
+        with_losses: bool,
+    ) -> OptimiserRun:
+        run = OptimiserRun([filters], [])
+        for i in range(iterations):
+            if self.detach_length == 0 or (i > 0 and i % self.detach_length == 0):
+                filters = filters.detach()
+            now = objective(apply_filter(features, filters))
+            if with_losses:
+                run.losses.append(self.loss(now, filters))
+            filters = filters - self._best_step(now, filters, features)
+            run.filters.append(filters)
+        if with_losses:
+            run.losses.append(self.loss(objective(apply_filter(features, filters)), filters))
+        return run
+
+    def _best_step(self, now: Linearised, filters: Tensor, features: Tensor) -> Tensor:
+        """Along the gradient to the lowest point of the quadratic model, times :meth:`step`."""
+        regularisation = self.regularisation()
+        gradient = filter_adjoint(features, now.slope, _kernel(filters))
+        gradient = gradient + regularisation * filters
+        size = gradient.square().sum(dim=(1, 2, 3))  # [S]
+        curvature = now.curvature(apply_filter(features, gradient))
+        curvature = curvature + (regularisation + self.alpha_eps) * size
+        length = self.step() * size / curvature.clamp(min=SMALLEST_CURVATURE)
+        return length[:, None, None, None] * gradient
+
+    def loss(self, now: Linearised, filters: Tensor) -> Tensor:
+        """The objective with its regularisation, a sequence: a scalar."""
+        total = now.loss + self.regularisation()[0] * filters.square().sum()
+        return total / filters.shape[0]
+
+
+class DimpOptimiser(SteepestDescent):
+    """DiMP's: least squares, with label, target mask and weight learnt as functions of distance.
+
+    Args:
+        optim_init_step: initial factor of the step.
+        optim_init_reg: initial regularisation, to be squared.
+        min_filter_reg: its lower bound, to be squared.
+        init_gauss_sigma: of the initial label, cells; 0: one on the centre alone.
+        num_dist_bins: distances at which the functions have a value.
+        bin_displacement: from one to the next, cells.
+        mask_init_factor: steepness of the initial mask.
+        target_mask_act: ``sigmoid``, or ``linear`` for none.
+        score_act: ``relu``, or ``bentpar`` with a smooth bend.
+        act_param: width of the bend.
+        walk: see :class:`Walk`.
+    """
+
+    def __init__(
+        self,
+        *,
+        optim_init_step: float = 1.0,
+        optim_init_reg: float = 0.01,
+        min_filter_reg: float = 1e-3,
+        init_gauss_sigma: float = 1.0,
+        num_dist_bins: int = 5,
+        bin_displacement: float = 1.0,
+        mask_init_factor: float = 4.0,
+        target_mask_act: Literal["sigmoid", "linear"] = "sigmoid",
+        score_act: Literal["relu", "bentpar"] = "relu",
+        act_param: float | None = None,
+        **walk: Unpack[Walk],
+    ) -> None:
+        super().__init__(**walk)
+        self.log_step_length = nn.Parameter(torch.tensor([math.log(optim_init_step)]))
+        self.filter_reg = nn.Parameter(torch.tensor([optim_init_reg]))
+        self.min_filter_reg = min_filter_reg
+        self.bin_displacement = bin_displacement
+        self.activation = _activation(score_act, act_param)
+        distances = torch.arange(num_dist_bins, dtype=torch.float64) * bin_displacement
+        linear = target_mask_act == "linear"
+        mask = mask_init_factor * (2.0 - distances).tanh() + (0.5 if linear else 0.0)
+        self.label_map_predictor = _function_of_distance(_label(distances, init_gauss_sigma))
+        self.target_mask_predictor = nn.Sequential(
+            _function_of_distance(mask), nn.Identity() if linear else nn.Sigmoid()
+        )
+        self.spatial_weight_predictor = _function_of_distance(torch.ones_like(distances))
+
+    def maps(self, centres: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Label, target mask and weight around centres ``[...,2]``: three ``[...,H',W']``."""
+        mask_function, mask_activation = self.target_mask_predictor
+        functions = (self.label_map_predictor, mask_function, self.spatial_weight_predictor)
+        tables = torch.cat([w.flatten(1).T for f in functions for w in f.parameters()], dim=1)
+        around = radial(tables, centres, size_hw, displacement=self.bin_displacement)
+        labels, mask, weights = around.unbind(-3)
+        return labels, mask_activation(mask), weights
+
+    def objective(self, centres: Tensor, size_hw: tuple[int, int], shares: Tensor) -> Objective:
+        """Least squares around the centres."""
+        labels, mask, weights = self.maps(centres, size_hw)
+        return LeastSquares(labels, mask, shares.sqrt() * weights, self.activation)
+
+    def regularisation(self) -> Tensor:
+        """``filter_reg`` squared, bounded below: ``[1]``."""
+        return _bounded_square(self.filter_reg, self.min_filter_reg)
+
+    def step(self) -> Tensor:
+        """``[1]``."""
+        return self.log_step_length.exp()
+
+
+class PrdimpOptimiser(SteepestDescent):
+    """PrDiMP's: divergence of the softmax of the scores from a label density.
+
+    Args:
+        optim_init_step: initial factor of the step.
+        optim_init_reg: initial regularisation, to be squared.
+        optim_min_reg: its lower bound, to be squared.
+        gauss_sigma: of the label density, cells; 0: all on one cell.
+        normalize_label: make the Gaussian sum to one.
+        init_uni_weight: share of a uniform density; ``None`` for none.
+        label_shrink: share of the density that is taken away.
+        softmax_reg: one more, constant logit; ``None`` for none.
+        label_threshold: densities up to here are zero.
+        walk: see :class:`Walk`.
+    """
+
+    def __init__(
+        self,
+        *,
+        optim_init_step: float = 1.0,
+        optim_init_reg: float = 0.01,
+        optim_min_reg: float = 1e-3,
+        gauss_sigma: float = 1.0,
+        normalize_label: bool = False,
+        init_uni_weight: float | None = None,
+        label_shrink: float = 0.0,
+        softmax_reg: float | None = None,
+        label_threshold: float = 0.0,
+        **walk: Unpack[Walk],
+    ) -> None:
+        super().__init__(**walk)
+        self.log_step_length = nn.Parameter(torch.tensor([math.log(optim_init_step)]))
+        self.filter_reg = nn.Parameter(torch.tensor([optim_init_reg]))
+        self.optim_min_reg = optim_min_reg
+        self.softmax_reg = softmax_reg
+        self.density = partial(
+            label_density,
+            sigma=gauss_sigma,
+            normalize=normalize_label,
+            uni_weight=init_uni_weight or 0.0,
+            shrink=label_shrink,
+            threshold=label_threshold,
+        )
+
+    def objective(self, centres: Tensor, size_hw: tuple[int, int], shares: Tensor) -> Objective:
+        """Divergence from the density around the centres."""
+        return Divergence(self.density(centres, size_hw), shares, self.softmax_reg)
+
+    def regularisation(self) -> Tensor:
+        """``filter_reg`` squared, bounded below: ``[1]``."""
+        return _bounded_square(self.filter_reg, self.optim_min_reg)
+
+    def step(self) -> Tensor:
+        """``[1]``."""
+        return self.log_step_length.exp()
+
+
+class HingeL2Optimiser(SteepestDescent):
+    """Least squares against a Gaussian, cut off below zero where the Gaussian is small: DiMP
+    without learnt maps.
+
+    Args:
+        optim_init_step: initial factor of the step.
+        optim_init_reg: initial regularisation, to be squared.
+        min_filter_reg: its lower bound, to be squared.
+        gauss_sigma: of the label, cells.
+        hinge_threshold: labels up to here are background.
+        walk: see :class:`Walk`.
+    """
+
+    def __init__(
+        self,
+        *,
+        optim_init_step: float = 1.0,
+        optim_init_reg: float = 0.01,
+        min_filter_reg: float = 1e-3,
+        gauss_sigma: float = 1.0,
+        hinge_threshold: float = 0.05,
+        **walk: Unpack[Walk],
+    ) -> None:
+        super().__init__(**walk)
+        self.log_step_length = nn.Parameter(torch.tensor([math.log(optim_init_step)]))
+        self.filter_reg = nn.Parameter(torch.tensor([optim_init_reg]))
+        self.min_filter_reg = min_filter_reg
+        self.gauss_sigma = gauss_sigma
+        self.hinge_threshold = hinge_threshold
+
+    def objective(self, centres: Tensor, size_hw: tuple[int, int], shares: Tensor) -> Objective:
+        """Least squares around the centres."""
+        labels = gaussian_label(centres, size_hw, sigma=self.gauss_sigma)
+        mask = (labels > self.hinge_threshold).to(labels.dtype)
+        return LeastSquares(labels * mask, mask, shares.sqrt(), activations.hinge)
+
+    def regularisation(self) -> Tensor:
+        """``filter_reg`` squared, bounded below: ``[1]``."""
+        return _bounded_square(self.filter_reg, self.min_filter_reg)
+
+    def step(self) -> Tensor:
+        """``[1]``."""
+        return self.log_step_length.exp()
+
+
+class HingeResidualOptimiser(SteepestDescent):
+    """The one of ``superdimp_simple``: full steps, nothing learnt but the regularisation.
+
+    Its loss is the mean square of all residuals, those of the regularisation among them.
+
+    Args:
+        optim_init_reg: initial regularisation, to be squared; it has no lower bound.
+        label_sigma_cells: of the Gaussian label where a call gives none.
+        hinge_threshold: labels up to here are background.
+        activation_leak: what background scores below zero keep.
+        score_act: ``relu``, or ``bentpar`` with a smooth bend.
+        act_param: width of the bend.
+        walk: see :class:`Walk`.
+    """
+
+    def __init__(
+        self,
+        *,
+        optim_init_reg: float = 0.01,
+        label_sigma_cells: float = 1.0,
+        hinge_threshold: float = 0.05,
+        activation_leak: float = 0.0,
+        score_act: Literal["relu", "bentpar"] = "relu",
+        act_param: float | None = None,
+        **walk: Unpack[Walk],
+    ) -> None:
+        super().__init__(**walk)
+        self.residual_module = nn.ParameterDict({"filter_reg": torch.tensor([optim_init_reg])})
+        self.label_sigma_cells = label_sigma_cells
+        self.hinge_threshold = hinge_threshold
+        self.activation_leak = activation_leak
+        self.activation = _activation(score_act, act_param)
+
+    def objective(self, centres: Tensor, size_hw: tuple[int, int], shares: Tensor) -> Objective:
+        """Least squares around the centres."""
+        labels = gaussian_label(centres, size_hw, sigma=self.label_sigma_cells)
+        target = (labels > self.hinge_threshold).to(labels.dtype)
+        mask = (target + self.activation_leak).clamp(max=1.0)
+        return LeastSquares(mask * labels, mask, shares.sqrt(), self.activation)
+
+    def regularisation(self) -> Tensor:
+        """``filter_reg`` squared: ``[1]``."""
+        filter_reg: Tensor = self.residual_module["filter_reg"]
+        return filter_reg.square()
+
+    def step(self) -> float:
+        """The whole one."""
+        return 1.0
+
+    def loss(self, now: Linearised, filters: Tensor) -> Tensor:
+        """Mean square of the residuals: a scalar."""
+        count = now.slope.numel() + filters.numel()
+        return super().loss(now, filters) * (filters.shape[0] / count)
+
+
+def _kernel(filters: Tensor) -> tuple[int, int]:
+    height, width = filters.shape[-2:]
+    return height, width
+
+
+def _shares(features: Tensor, sample_weights: Tensor | None) -> Tensor:
+    """Weights of the images, ``[N,S,1,1]``."""
+    images, sequences = features.shape[:2]
+    if sample_weights is None:
+        return features.new_full((images, sequences, 1, 1), 1 / images)
+    return sample_weights.reshape(images, sequences, 1, 1)
+
+
+def _bounded_square(filter_reg: Tensor, lowest: float) -> Tensor:
+    return filter_reg.square().clamp(min=lowest**2)
+
+
+def _activation(score_act: str, act_param: float | None) -> Activation:
+    if score_act == "relu":
+        return activations.leaky
+    if score_act == "bentpar" and act_param is not None:
+        return partial(activations.bent, bend=act_param)
+    raise ValueError(
+        f"score_act must be relu, or bentpar with act_param, got {score_act} with {act_param}"
+    )
+
+
+def _function_of_distance(values: Tensor) -> nn.Conv2d:
+    """A table over distances, kept as the published files keep it: ``weight [1,B,1,1]``."""
+    table = nn.Conv2d(len(values), 1, kernel_size=1, bias=False)
+    table.weight.data = values.to(table.weight.dtype)[None, :, None, None]
+    return table
+
+
+def _label(distances: Tensor, sigma: float) -> Tensor:
+    """Gaussian that ends at zero; one at distance 0 alone where sigma is 0."""
+    if sigma == 0:
+        return (distances == 0).to(distances.dtype)
+    gaussian = (-distances.square() / (2 * sigma**2)).exp()
+    return gaussian - gaussian.min()
