@@ -26,6 +26,7 @@ from tirtrack.networks.two_branch import (
     TwoBranchNetwork,
     check_patches,
     check_sequences,
+    split_images,
 )
 
 TAPS = ("layer2", "layer3")
@@ -71,7 +72,7 @@ class Atom(TwoBranchNetwork):
         """
         check_patches(patches)
         outputs = self.feature_extractor(self.normalise(patches.flatten(0, 1)), TAPS)
-        return [outputs[tap].unflatten(0, patches.shape[:2]) for tap in TAPS]
+        return [split_images(outputs[tap], patches.shape[:2]) for tap in TAPS]
 
     def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
         """Two modulation vectors, from the first reference image; no filter."""
@@ -114,7 +115,7 @@ class Atom(TwoBranchNetwork):
         return self.bb_regressor.modules_of(component.removeprefix("box_estimator."))
 
     def published_frozen(self) -> list[nn.Module]:
-        """The backbone. (The published code lets its batch statistics move; here they stay.)"""
+        """The backbone; the published code lets its batch statistics move, here they stay."""
         return [self.feature_extractor]
 
     @torch.no_grad()

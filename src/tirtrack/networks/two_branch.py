@@ -216,6 +216,11 @@ def check_sequences(of_target: Tensor, features: Tensor) -> None:
         )
 
 
+def split_images(flat: Tensor, shape: torch.Size) -> Tensor:
+    """The flat batch as images and sequences: ``[N*S,...]`` to ``[N,S,...]``."""
+    return flat.reshape(*shape, *flat.shape[1:])
+
+
 def cell_centres(
     cells: int, stride: int, patch_side: int, *, device: torch.device | None = None
 ) -> Tensor:
