@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from tirtrack.errors import RecipeError, did_you_mean
+from tirtrack.files import sha256
 from tirtrack.thermal import normaliser
+from tirtrack.trackers.base import Origin
 from tirtrack.trackers.calibration import family_calibration
 from tirtrack.trackers.engines import open_engine
 from tirtrack.trackers.presets import preset as preset_settings
@@ -50,10 +52,17 @@ def load_tracker(
     levels = normaliser(str(changes.pop("normaliser", card.normaliser)))
     settings = with_overrides(preset_settings(preset or card.preset, card.architecture), changes)
     kind = cast(Literal["onnx", "torch"], engine)
+    calibration = card.calibration or family_calibration(card.architecture)
+    told = {
+        **settings.model_dump(mode="json"),
+        "normaliser": levels.model_dump(mode="json"),
+        "calibration": calibration.model_dump(mode="json"),
+    }
     return SiameseTracker(
         open_engine(path, kind, threads=threads),
         settings,
-        card.calibration or family_calibration(card.architecture),
+        calibration,
         normaliser=levels,
         modality=card.modality,
+        origin=Origin(card.name, sha256(path), told, seed),
     )

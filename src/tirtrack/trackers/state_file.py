@@ -1,0 +1,171 @@
+"""The state of a running tracker as a file: to go on later, in another process or elsewhere.
+
+One safetensors file: arrays as they are, and in its metadata, under ``tirtrack_state``, JSON with
+all other values, the format version, and what the tracker was made from. A state goes on only in a
+tracker of the same weights and settings; nothing but numbers and text is ever read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from tirtrack.errors import RequestError, WeightsError
+from tirtrack.files import write_bytes
+from tirtrack.trackers.base import Origin
+
+FORMAT = 1
+_KEY = "tirtrack_state"
+_ARRAY = "array:"  # stands before the name of an array in the place of its value
+_DAMAGED = "the file is damaged; save the state again"
+
+
+class Stateful(Protocol):
+    """A tracker, or several in one."""
+
+    origin: Origin | None
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that its next answer depends on."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+
+
+def save_state(tracker: Stateful, path: str | Path) -> None:
+    """Write the state of a tracker; a file that is there is replaced.
+
+    Args:
+        tracker: from ``tirtrack.load``, or a ``tirtrack.MultiTracker`` of it, after ``init``.
+        path: of the file, by convention ``.safetensors``.
+
+    Raises:
+        RuntimeError: the tracker has not begun.
+        ValueError: it was put together by hand, so that nothing can say what would fit it.
+        StorageError: the file could not be written.
+    """
+    from safetensors.numpy import save
+
+    arrays: dict[str, np.ndarray] = {}
+    values = _without_arrays(tracker.state_dict(), "", arrays)
+    origin = _origin_of(tracker)
+    document = {
+        "format_version": FORMAT,
+        "tracker": type(tracker).__name__,
+        "weights": origin.weights,
+        "weights_sha256": origin.weights_sha256,
+        "settings": origin.settings,
+        "seed": origin.seed,
+        "state": values,
+    }
+    write_bytes(Path(path), save(arrays, metadata={_KEY: json.dumps(document)}))
+
+
+def load_state(tracker: Stateful, path: str | Path) -> None:
+    """Go on from a saved state; the next ``update`` takes the frame after the last one before it.
+
+    Args:
+        tracker: of the weights, settings and seed that the state was saved with.
+        path: of the file.
+
+    Raises:
+        RequestError: there is no such file, it is damaged or of another version, or the settings
+            are others.
+        WeightsError: the weights are others.
+        ValueError: the tracker was put together by hand.
+    """
+    path = Path(path)
+    document, arrays = _read(path)
+    _check_fit(document, tracker, path)
+    try:
+        tracker.load_state_dict(_with_arrays(document["state"], arrays))
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise RequestError(f"holds no state of this tracker ({error})", path, _DAMAGED) from error
+
+
+def _origin_of(tracker: Stateful) -> Origin:
+    if tracker.origin is None:
+        raise ValueError("the tracker has no origin: make it by tirtrack.load")
+    return tracker.origin
+
+
+def _without_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """The value with the name of each array in its place; arrays go into ``arrays``."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        arrays[name] = np.ascontiguousarray(value)
+        return _ARRAY + name
+    if isinstance(value, dict):
+        return {key: _without_arrays(one, f"{name}/{key}", arrays) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_arrays(one, f"{name}/{k}", arrays) for k, one in enumerate(value)]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise TypeError(f"a state holds plain values and arrays, got {type(value).__name__} at {name}")
+
+
+def _with_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_arrays(one, arrays) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_with_arrays(one, arrays) for one in value]
+    if isinstance(value, str) and value.startswith(_ARRAY):
+        return arrays[value.removeprefix(_ARRAY)]
+    return value
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise RequestError("no such file", path, "check the path")
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            text = (opened.metadata() or {}).get(_KEY)
+            arrays = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        document = None if text is None else json.loads(text)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RequestError(f"is no whole state ({error})", path, _DAMAGED) from error
+    if not isinstance(document, dict):
+        raise RequestError("is no state of a tracker", path, "give a file of save_state")
+    return document, arrays
+
+
+def _check_fit(document: dict[str, Any], tracker: Stateful, path: Path) -> None:
+    """Refuse a state of another version, tracker, weights or settings; both values are named."""
+    if document.get("format_version") != FORMAT:
+        raise RequestError(
+            f"is a state of format {document.get('format_version')!r}, this is format {FORMAT}",
+            path,
+            "use the version of tirtrack that saved it",
+        )
+    kind = type(tracker).__name__
+    if document.get("tracker") != kind:
+        raise RequestError(f"is a state of a {document.get('tracker')}, this is a {kind}", path)
+    origin = _origin_of(tracker)
+    if document.get("weights_sha256") != origin.weights_sha256:
+        raise WeightsError(
+            f"was saved with the weights {document.get('weights')} "
+            f"({document.get('weights_sha256')}), the tracker has {origin.weights} "
+            f"({origin.weights_sha256})",
+            path,
+            "load the weights that it was saved with",
+        )
+    here = {"seed": origin.seed, **origin.settings}
+    for key, there in _settings_of(document):
+        if here.get(key) != there:
+            raise RequestError(
+                f"was saved with {key} {there!r}, the tracker has {here.get(key)!r}",
+                path,
+                "load the tracker with the settings that it was saved with",
+            )
+
+
+def _settings_of(document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield "seed", document.get("seed")
+    yield from dict(document.get("settings") or {}).items()
