@@ -5,17 +5,40 @@ Files name an architecture by these names and never bring code of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 
 import torch
+from torch import nn
 
 from tirtrack.errors import WeightsError, did_you_mean
-from tirtrack.networks.nanotrack import nanotrack_v2, nanotrack_v3
+from tirtrack.networks import backbones, dimp
+from tirtrack.networks.atom import atom18
+from tirtrack.networks.fear import fear_xs
+from tirtrack.networks.nanotrack import nanotrack_v1, nanotrack_v2, nanotrack_v3
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
+_Shapes = Mapping[str, tuple[int, ...]]
+
 _CONSTRUCTORS: dict[str, Callable[..., TwoBranchNetwork]] = {
+    "atom18": atom18,
+    "dimp-lite": partial(dimp.dimp, dimp.DIMP_LITE),
+    "dimp-lite-nano": dimp.dimp_lite_nano,
+    "dimp18": partial(dimp.dimp, dimp.DIMP18),
+    "dimp50": partial(dimp.dimp, dimp.DIMP50),
+    "fear-xs": fear_xs,
+    "nanotrack-v1": nanotrack_v1,
     "nanotrack-v2": nanotrack_v2,
     "nanotrack-v3": nanotrack_v3,
+    "prdimp18": partial(dimp.dimp, dimp.PRDIMP18),
+    "prdimp50": partial(dimp.dimp, dimp.PRDIMP50),
+    "superdimp50": partial(dimp.dimp, dimp.SUPERDIMP50),
+    "superdimp_simple": partial(dimp.dimp, dimp.SUPERDIMP_SIMPLE),
+}
+_BACKBONES: dict[str, Callable[[], backbones.TappedBackbone]] = {
+    "mobilenet-v2": backbones.mobilenet_v2,
+    "resnet18": backbones.resnet18,
+    "resnet50": backbones.resnet50,
 }
 _TINY = "-tiny"  # the same parts with few channels, for tests; files may name it, lists do not
 
@@ -23,8 +46,8 @@ _TINY = "-tiny"  # the same parts with few channels, for tests; files may name i
 def names() -> list[str]:
     """Every architecture, in order.
 
-    >>> names()
-    ['nanotrack-v2', 'nanotrack-v3']
+    >>> [name for name in names() if name.startswith("nano")]
+    ['nanotrack-v1', 'nanotrack-v2', 'nanotrack-v3']
     """
     return sorted(_CONSTRUCTORS)
 
@@ -59,8 +82,52 @@ def stored_shapes(name: str) -> dict[str, tuple[int, ...]]:
     Raises:
         WeightsError: no network has this name.
     """
-    state = _constructed(name).state_dict()
+    with torch.device("meta"):  # shapes alone: nothing is allocated or drawn
+        return _shapes(_constructed(name))
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    state = module.state_dict()
     return {key: tuple(value.shape) for key, value in state.items() if is_stored(key)}
+
+
+def backbone_names() -> list[str]:
+    """Backbones to train from that come in files of their own, in order.
+
+    >>> backbone_names()
+    ['mobilenet-v2', 'resnet18', 'resnet50']
+    """
+    return sorted(_BACKBONES)
+
+
+def backbone_shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """Key to shape of everything that a file of this backbone holds; see :func:`build_backbone`.
+
+    Raises:
+        WeightsError: no backbone has this name.
+    """
+    with torch.device("meta"):
+        return _shapes(_constructed_backbone(name))
+
+
+def build_backbone(name: str, *, seed: int = 0) -> backbones.TappedBackbone:
+    """A backbone with random weights, in training mode; the same seed gives the same weights.
+
+    Raises:
+        WeightsError: no backbone has this name.
+    """
+    backbone = _constructed_backbone(name)
+    backbones.draw_fan_out(backbone, torch.Generator().manual_seed(seed))
+    return backbone
+
+
+def _constructed_backbone(name: str) -> backbones.TappedBackbone:
+    if name not in _BACKBONES:
+        raise WeightsError(
+            f'no backbone is called "{name}"', fix=did_you_mean(name, backbone_names())
+        )
+    with torch.random.fork_rng(devices=[]):
+        return _BACKBONES[name]()
 
 
 def is_stored(key: str) -> bool:
@@ -70,21 +137,78 @@ def is_stored(key: str) -> bool:
     return not key.endswith("num_batches_tracked")
 
 
-def architecture_of(keys: Iterable[str]) -> str:
-    """The network whose stored keys are the given ones.
+def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
+    """Key to shape of everything that a file of this network or backbone holds.
 
     Raises:
-        WeightsError: no network has exactly these keys; it names the nearest network and the first
-            five keys that differ.
+        WeightsError: no network and no backbone has this name.
     """
-    given = {key for key in keys if is_stored(key)}
-    known = [*names(), *(name + _TINY for name in names())]
-    differences = {name: sorted(given ^ stored_shapes(name).keys()) for name in known}
-    nearest = min(known, key=lambda name: len(differences[name]))
-    if not differences[nearest]:
-        return nearest
+    return backbone_shapes(name) if name in _BACKBONES else stored_shapes(name)
+
+
+@cache
+def _all_shapes() -> dict[str, dict[str, tuple[int, ...]]]:
+    tiny = [name + _TINY for name in names()]
+    return {name: shapes_of(name) for name in (*names(), *backbone_names(), *tiny)}
+
+
+def architectures_of(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The networks and backbones that have exactly these tensors; several can (``dimp50``,
+    ``superdimp50``).
+
+    Args:
+        shapes: key to shape; counters of batch norm may be among them.
+
+    Raises:
+        WeightsError: none has; it names the nearest, and the first five keys that differ.
+    """
+    known = _all_shapes()
+    given = {key: tuple(shape) for key, shape in shapes.items() if is_stored(key)}
+    fitting = [name for name, wanted in known.items() if wanted == given]
+    if fitting:
+        return fitting
+    nearest = min(known, key=lambda name: len(_differing(given, known[name])))
     raise WeightsError(
-        f"its keys fit no known network; nearest is {nearest.removesuffix(_TINY)}, "
-        f"{len(differences[nearest])} keys differ, first {', '.join(differences[nearest][:5])}",
-        fix=f"give weights of {' or '.join(names())}",
+        f"its tensors are those of no known network; nearest is {nearest}: "
+        f"{_difference(given, known[nearest])}",
+        fix=f"give weights of {', '.join([*names(), *backbone_names()])}",
+    )
+
+
+def check_fits(name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuses tensors that are not those of a network or backbone.
+
+    Raises:
+        WeightsError: nothing has this name, or the tensors differ: it names the first five keys,
+            and the network that they do fit.
+    """
+    wanted = shapes_of(name)
+    given = {key: tuple(shape) for key, shape in shapes.items() if is_stored(key)}
+    if given == wanted:
+        return
+    fitting = [other for other, theirs in _all_shapes().items() if theirs == given]
+    fit = (
+        f"its tensors are those of {' or '.join(fitting)}"
+        if fitting
+        else (f"its tensors are not those of {name}: {_difference(given, wanted)}")
+    )
+    raise WeightsError(fit, fix=f"give weights of {name}")
+
+
+def _differing(given: _Shapes, wanted: _Shapes) -> list[str]:
+    return [key for key in given.keys() | wanted.keys() if given.get(key) != wanted.get(key)]
+
+
+def _difference(given: _Shapes, wanted: _Shapes) -> str:
+    """What is missing, not known, or of another shape: how many, and the first five of each."""
+    reshaped = {key for key in given.keys() & wanted.keys() if given[key] != wanted[key]}
+    parts = {
+        "missing": sorted(wanted.keys() - given.keys()),
+        "not known": sorted(given.keys() - wanted.keys()),
+        "of another shape": [
+            f"{key} {list(given[key])} instead of {list(wanted[key])}" for key in sorted(reshaped)
+        ],
+    }
+    return "; ".join(
+        f"{len(keys)} {what} ({', '.join(keys[:5])})" for what, keys in parts.items() if keys
     )
