@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.trackers.presets import preset
@@ -16,7 +14,6 @@ from tirtrack.trackers.siamese_localisation import (
     localise,
     map_entropy,
     target_probability,
-    update_size,
     windowed,
 )
 
@@ -100,14 +97,6 @@ def test_maps_that_are_not_finite_give_no_localisation(bad, which):
     maps = maps_with_peak(6, 9)
     maps[which][1, 0, 0] = bad
     assert localise(*maps, (40.0, 60.0), settings=V3) is None
-
-
-@given(st.floats(1, 500), st.floats(1, 500), st.floats(0, 1))
-def test_size_moves_between_the_old_and_the_measured_one(width, height, size_rate):
-    located = localise(*maps_with_peak(7, 7), (40.0, 60.0), settings=V3)
-    w, h = update_size((width, height), located, patch_per_frame=2.0, size_rate=size_rate)
-    assert min(width, 20.0) - 1e-9 <= w <= max(width, 20.0) + 1e-9
-    assert min(height, 30.0) - 1e-9 <= h <= max(height, 30.0) + 1e-9
 
 
 def test_limits_hold_the_centre_inside_and_the_floor_wins_over_a_narrow_frame():

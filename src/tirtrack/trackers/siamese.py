@@ -3,7 +3,7 @@
 One class, two ways to run it: preset ``published`` is the published loop to the last rounding
 (bit for bit); preset ``default`` cuts continuous patches, keeps small targets small, says how sure
 it is, and survives bad frames. The tracker keeps state and orders the steps; what the steps do
-stands in ``crops``, ``siamese_localisation``, ``calibration`` and ``frame_gate``.
+stands in ``siamese_geometry``, ``siamese_localisation``, ``calibration`` and ``frame_gate``.
 """
 
 from __future__ import annotations
@@ -15,15 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tirtrack.boxes import Box, check_first_box
-from tirtrack.crops import (
-    SEARCH_SIDE,
-    TEMPLATE_SIDE,
-    context_side,
-    cut_patch,
-    cut_patch_published,
-    mean_fill,
-    siamese_crop,
-)
+from tirtrack.crops import mean_fill
 from tirtrack.errors import FrameError, RunError
 from tirtrack.trackers.base import Origin, Reason, Status, TrackState
 from tirtrack.trackers.calibration import (
@@ -33,15 +25,11 @@ from tirtrack.trackers.calibration import (
     next_belief,
     score_of,
 )
-from tirtrack.trackers.frame_gate import FrameGate, Region, as_picture
+from tirtrack.trackers.frame_gate import FrameGate, as_picture
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.presets import SiameseSettings
-from tirtrack.trackers.siamese_localisation import (
-    Localisation,
-    limit_to_frame,
-    localise,
-    update_size,
-)
+from tirtrack.trackers.siamese_geometry import SearchPatch, box_at, geometry_of
+from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame, localise
 from tirtrack.weights.card import Calibration
 
 if TYPE_CHECKING:
@@ -90,12 +78,10 @@ class _Target:
 
 @dataclass(frozen=True)
 class _Request:
-    """What a frame is asked: its search patch with the side of the crop, or why there is none."""
+    """What a frame is asked: its search patch, or why there is none."""
 
     fault: Reason
-    patch: np.ndarray | None = None
-    side: float = 0.0
-    patch_per_frame: float = 0.0
+    seen: SearchPatch | None = None
 
 
 class SiameseTracker:
@@ -126,6 +112,7 @@ class SiameseTracker:
         self.settings = settings
         self.calibration = calibration
         self.engine = engine
+        self.geometry = geometry_of(settings)
         self.origin = origin
         self._normaliser = normaliser
         self._modality = modality
@@ -173,8 +160,8 @@ class SiameseTracker:
         self._levels.reset()
         grey = self._levels(picture)
         fill = mean_fill(grey)
-        center_xy, size_wh = self._first_place(box), (box.w, box.h)
-        patch, _ = self._cut(grey, center_xy, size_wh, side=TEMPLATE_SIDE, fill=fill)
+        center_xy, size_wh = self.geometry.begin(box, (picture.shape[1], picture.shape[0]))
+        patch = self.geometry.template(grey, center_xy, size_wh, fill)
         self._model = _Model(self.engine.template(patch), fill, picture.shape)
         self._target = _Target(center_xy, size_wh, box, box, 1.0, Belief())
         self._request = None
@@ -191,11 +178,11 @@ class SiameseTracker:
         """
         self.request(frame)
         model, asked = self._started()[0], self._asked()
-        maps = None if asked.patch is None else self.engine.search(model.template, asked.patch)
-        return self._decide(maps)
+        seen = asked.seen
+        return self._decide(seen and self.engine.search(model.template, seen.patch))
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:
-        """The search patch ``[1,255,255,3]`` or ``[1,255,255]``; ``None`` for a bad frame.
+        """The search patch ``[1,D,D,3]`` or ``[1,D,D]``; ``None`` for a bad frame.
 
         Raises:
             RuntimeError: called before ``init``.
@@ -208,16 +195,9 @@ class SiameseTracker:
             return None
         grey = self._levels(picture)
         wider = min(1.0 + WIDER_PER_SKIPPED_FRAME * target.skipped_frames, WIDEST)
-        patch, side = self._cut(
-            grey, target.center_xy, target.size_wh, side=SEARCH_SIDE, fill=model.fill, wider=wider
-        )
-        self._request = _Request(
-            fault,
-            patch,
-            side,
-            TEMPLATE_SIDE / (float(context_side(np.array(target.size_wh))) * wider),
-        )
-        return patch[None]
+        seen = self.geometry.search(grey, target.center_xy, target.size_wh, model.fill, wider=wider)
+        self._request = _Request(fault, seen)
+        return seen.patch[None]
 
     def answer(self, features: np.ndarray | None) -> TrackState:
         """Where the target is, by the features ``[1,C,16,16]`` of the search patch.
@@ -228,8 +208,8 @@ class SiameseTracker:
                 one.
         """
         model, _ = self._started()
-        seen = None if features is None else self.engine.compare(model.template, features[0])
-        return self._decide(seen)
+        maps = None if features is None else self.engine.compare(model.template, features[0])
+        return self._decide(maps)
 
     def skip(self, frames: int) -> None:
         """See :meth:`tirtrack.trackers.base.Tracker.skip`: the next search region is 15 % wider for
@@ -304,14 +284,17 @@ class SiameseTracker:
         asked, (model, target) = self._asked(), self._started()
         self._request = None
         target = replace(target, frame=target.frame + 1 + target.skipped_frames, skipped_frames=0)
-        if maps is None:
+        seen = asked.seen
+        if maps is None or seen is None:
             return self._repeat(target, model, asked.fault)
-        scale = asked.patch_per_frame
-        size_patch = (target.size_wh[0] * scale, target.size_wh[1] * scale)
-        located = localise(maps.logits, maps.ltrb, size_patch, settings=self.settings)
+        located = localise(maps.logits, maps.ltrb, seen.size_patch_wh, settings=self.settings)
         if located is None:
             return self._not_finite(target)
-        return self._accept(self._moved(target, located, scale, model), located, asked.side)
+        center_xy, size_wh = self.geometry.moved(located, seen, target.size_wh, model.frame_wh)
+        moved = replace(
+            target, center_xy=center_xy, size_wh=size_wh, box=box_at(center_xy, size_wh)
+        )
+        return self._accept(moved, located, seen.side)
 
     def _picture(self, frame: np.ndarray) -> np.ndarray:
         picture = as_picture(frame)
@@ -332,76 +315,15 @@ class SiameseTracker:
                 raise
             return Reason.DAMAGED_FRAME, np.empty(0)
         if self.settings.frame_gate:
-            return self._gate.check(picture, self._search_region(model)), picture
+            _, target = self._started()
+            region = self.geometry.region(target.center_xy, target.size_wh, model.frame_wh)
+            return self._gate.check(picture, region), picture
         if picture.shape != model.shape:
             raise FrameError(
                 f"a frame of {list(picture.shape)} follows frames of {list(model.shape)}",
                 fix="begin anew where the size of the frames changes",
             )
         return Reason.NONE, picture
-
-    def _search_region(self, model: _Model) -> Region:
-        """Rows and columns of the frame that this frame's search patch shows."""
-        _, target = self._started()
-        side = siamese_crop(_box_at(target.center_xy, target.size_wh), SEARCH_SIDE).side
-        columns, rows = (
-            slice(max(int(centre - side / 2), 0), min(int(centre + side / 2) + 2, length))
-            for centre, length in zip(target.center_xy, model.frame_wh, strict=True)
-        )
-        return rows, columns
-
-    def _first_place(self, box: Box) -> tuple[float, float]:
-        if self.settings.centre == "continuous":
-            return box.center_xy
-        # A centre counted in pixel indices is half a pixel less than ours.
-        return box.x + (box.w - 1) / 2, box.y + (box.h - 1) / 2
-
-    def _cut(
-        self,
-        grey: np.ndarray,
-        center_xy: tuple[float, float],
-        size_wh: tuple[float, float],
-        *,
-        side: int,
-        fill: np.ndarray,
-        wider: float = 1.0,
-    ) -> tuple[np.ndarray, float]:
-        """A patch in RGB order, and the side of its crop in frame pixels."""
-        if self.settings.crop == "integer":
-            context = float(context_side(np.array(size_wh))) * wider
-            whole = round(context if side == TEMPLATE_SIDE else context * (side / TEMPLATE_SIDE))
-            patch = cut_patch_published(grey, center_xy, whole, patch_side=side, fill=fill)
-            crop_side = float(whole)
-        else:
-            crop = siamese_crop(_box_at(center_xy, size_wh), side, scale=wider)
-            patch = cut_patch(grey, crop, fill)
-            crop_side = crop.side
-        if patch.ndim == 3 and self.settings.colour_order == "bgr":
-            patch = patch[..., ::-1]
-        return patch, crop_side
-
-    def _moved(
-        self, target: _Target, located: Localisation, patch_per_frame: float, model: _Model
-    ) -> _Target:
-        """The target at its measured place: the full step, and part of the change of size."""
-        dx, dy = located.offset_patch_xy
-        center_xy, size_wh = limit_to_frame(
-            (
-                target.center_xy[0] + dx / patch_per_frame,
-                target.center_xy[1] + dy / patch_per_frame,
-            ),
-            update_size(
-                target.size_wh,
-                located,
-                patch_per_frame=patch_per_frame,
-                size_rate=self.settings.size_rate,
-            ),
-            frame_wh=model.frame_wh,
-            min_side=self.settings.min_side,
-        )
-        return replace(
-            target, center_xy=center_xy, size_wh=size_wh, box=_box_at(center_xy, size_wh)
-        )
 
     def _accept(self, moved: _Target, located: Localisation, side: float) -> TrackState:
         """Decide how far a measurement is believed, keep what follows, and say it."""
@@ -494,10 +416,6 @@ class SiameseTracker:
         )
 
 
-def _box_at(center_xy: tuple[float, float], size_wh: tuple[float, float]) -> Box:
-    return Box(center_xy[0] - size_wh[0] / 2, center_xy[1] - size_wh[1] / 2, *size_wh)
-
-
 def _is_coloured(picture: np.ndarray) -> bool:
     """Whether the channels of a frame differ by more than what compression does."""
     if picture.ndim == 2:
@@ -515,4 +433,4 @@ def _with_centre_inside(box: Box, width: int, height: int) -> Box:
     cx, cy = box.center_xy
     if 0 <= cx <= width and 0 <= cy <= height:
         return box
-    return _box_at((min(max(cx, 0.0), width), min(max(cy, 0.0), height)), (box.w, box.h))
+    return box_at((min(max(cx, 0.0), width), min(max(cy, 0.0), height)), (box.w, box.h))

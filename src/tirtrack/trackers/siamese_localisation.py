@@ -143,18 +143,6 @@ def localise(
     )
 
 
-def update_size(
-    size_wh: tuple[float, float], located: Localisation, *, patch_per_frame: float, size_rate: float
-) -> tuple[float, float]:
-    """The last size moved toward the measured one; slower when the cell is doubtful."""
-    rate = located.penalty * located.probability * size_rate
-    width, height = (
-        old * (1 - rate) + measured / patch_per_frame * rate
-        for old, measured in zip(size_wh, located.size_patch_wh, strict=True)
-    )
-    return width, height
-
-
 def limit_to_frame(
     center_xy: tuple[float, float],
     size_wh: tuple[float, float],
