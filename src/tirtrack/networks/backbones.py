@@ -232,7 +232,8 @@ def mobilenet_v2(*, tiny: bool = False, links: int | None = None) -> SequentialB
 
 def nanotrack_v3(*, tiny: bool = False) -> SequentialBackbone:
     """The backbone of NanoTrack V3; it wants BGR levels of 0..255."""
-    return SequentialBackbone(nanotrack.nanotrack_v3(tiny=tiny).backbone.features)
+    chain = nanotrack.nanotrack_v3(tiny=tiny).get_submodule("backbone.features")
+    return SequentialBackbone(nn.Sequential(*chain.children()))
 
 
 def imagenet_normalised(patches: Tensor) -> Tensor:
