@@ -139,7 +139,7 @@ def test_network_equals_the_shipped_onnx_files(loaded, published):
 def test_keys_and_shapes_are_those_of_the_published_file(state, version):
     stored = registry.stored_shapes(f"nanotrack-{version}")
     assert stored == {key: tuple(tensor.shape) for key, tensor in state.items()}
-    assert registry.architecture_of(state) == f"nanotrack-{version}"
+    assert registry.architectures_of(stored) == [f"nanotrack-{version}"]
 
 
 def test_loading_misses_only_the_counters_of_batch_norm(state, version):

@@ -29,10 +29,14 @@ def test_building_leaves_the_global_generator_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
+TWINS = {"dimp50", "superdimp50"}
+
+
 @pytest.mark.parametrize("name", registry.names())
-def test_keys_tell_the_architecture(name):
-    for full in (name, f"{name}-tiny"):
-        assert registry.architecture_of(registry.build(full).state_dict()) == full
+def test_tensors_tell_the_architecture(name):
+    for tiny in ("", "-tiny"):
+        fitting = registry.architectures_of(registry.shapes_of(name + tiny))
+        assert {*fitting} == {one + tiny for one in (TWINS if name in TWINS else {name})}
 
 
 def test_tiny_name_is_the_tiny_network():
@@ -44,13 +48,31 @@ def test_tiny_name_is_the_tiny_network():
     assert sum(p.numel() for p in by_name.parameters()) < 50_000
 
 
-def test_unknown_keys_name_the_nearest_network_and_five_keys():
-    keys = set(registry.stored_shapes("nanotrack-v3"))
-    keys -= {key for key in keys if "down_cls" in key}
+@pytest.mark.parametrize("name", ["nanotrack-v3", "dimp18", "resnet18", "mobilenet-v2"])
+def test_tensors_of_no_network_name_the_nearest_and_what_differs(name):
+    shapes = registry.shapes_of(name)
+    gone, shaped = [*shapes][:6], [*shapes][-1]
+    changed = {key: shape for key, shape in shapes.items() if key not in gone}
+    changed |= {shaped: (7, 7), "extra.weight": (3,)}
     with pytest.raises(WeightsError) as caught:
-        registry.architecture_of(keys | {"extra.weight"})
-    assert "nearest is nanotrack-v3, 3 keys differ" in str(caught.value)
-    assert "ban_head.down_cls.0.bias, ban_head.down_cls.0.weight, extra.weight" in str(caught.value)
+        registry.architectures_of(changed)
+    text = str(caught.value)
+    assert f"nearest is {name}: 6 missing ({', '.join(sorted(gone)[:5])}); " in text
+    assert "1 not known (extra.weight); " in text
+    assert f"1 of another shape ({shaped} [7, 7] instead of {list(shapes[shaped])})" in text
+
+
+def test_counters_of_batch_norm_may_be_there_or_not():
+    with torch.device("meta"):
+        state = registry.build_backbone("resnet18").state_dict()
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    assert any(key.endswith("num_batches_tracked") for key in shapes)
+    assert registry.architectures_of(shapes) == ["resnet18"]
+
+
+def test_tensors_of_another_network_are_named():
+    with pytest.raises(WeightsError, match=r"its tensors are those of prdimp18; give weights of"):
+        registry.check_fits("dimp18", registry.shapes_of("prdimp18"))
 
 
 @pytest.mark.parametrize("name", registry.names())

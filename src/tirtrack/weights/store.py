@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
-_CARD_KEY = "tirtrack"
+CARD_KEY = "tirtrack"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def card_of(path: Path) -> Card:
     Raises:
         WeightsError: the file cannot be read, its card is damaged, or its keys fit no network.
     """
-    with _opened(path, "numpy") as opened:
+    with open_tensors(path, "numpy") as opened:
         return _card(Path(path), opened)
 
 
@@ -95,7 +95,7 @@ def read(path: Path) -> Weights:
             network it names, or a number is not finite.
     """
     path = Path(path)
-    with _opened(path, "pt") as opened:
+    with open_tensors(path, "pt") as opened:
         card = _card(path, opened)
         shapes = _stored_shapes(opened)
         _check_shapes(path, card.architecture, shapes)
@@ -118,7 +118,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         WeightsError: the file is damaged or no safetensors file.
     """
-    with _opened(path, "numpy") as opened:
+    with open_tensors(path, "numpy") as opened:
         arrays = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
     # Whole numbers are the counters of batch norm, which nothing reads.
     return {
@@ -134,26 +134,29 @@ def write(path: Path, network: TwoBranchNetwork, card: Card) -> None:
         StorageError: the file cannot be written.
         ValueError: the network is not of the card's architecture.
     """
+    from tirtrack.networks.registry import is_stored
+
+    state = network.state_dict()
+    write_state(path, {key: value for key, value in state.items() if is_stored(key)}, card)
+
+
+def write_state(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
+    """Write the tensors of a network or a backbone by their keys; see :func:`write`."""
     from safetensors.torch import save
 
-    from tirtrack.networks.registry import is_stored, stored_shapes
+    from tirtrack.networks.registry import shapes_of
 
-    state = {
-        key: value.detach().cpu().float().contiguous()
-        for key, value in network.state_dict().items()
-        if is_stored(key)
-    }
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    if shapes != stored_shapes(card.architecture):
+    stored = {key: value.detach().cpu().float().contiguous() for key, value in state.items()}
+    if {key: tuple(value.shape) for key, value in stored.items()} != shapes_of(card.architecture):
         raise ValueError(f"the network is no {card.architecture}, which its card names")
-    bad = [key for key, value in state.items() if not bool(value.isfinite().all())]
+    bad = [key for key, value in stored.items() if not bool(value.isfinite().all())]
     if bad:
         raise TrainingError(
             f"the network holds numbers that are not finite, first {_first(bad)}",
             path,
             "nothing was written; train with a lower rate",
         )
-    files.write_bytes(path, save(state, {_CARD_KEY: card.model_dump_json()}))
+    files.write_bytes(path, save(stored, {CARD_KEY: card.model_dump_json()}))
 
 
 def network_of(weights: Weights) -> TwoBranchNetwork:
@@ -166,7 +169,7 @@ def network_of(weights: Weights) -> TwoBranchNetwork:
 
 
 @contextmanager
-def _opened(path: Path, framework: str) -> Iterator[Any]:
+def open_tensors(path: Path, framework: str) -> Iterator[Any]:
     """The file, open; whatever is wrong with it becomes one sentence."""
     try:
         with safe_open(path, framework=framework) as opened:
@@ -177,7 +180,8 @@ def _opened(path: Path, framework: str) -> Iterator[Any]:
         raise WeightsError(
             f"is damaged or no safetensors file ({error})",
             path,
-            "get another copy; pickled checkpoints (.pth, .pt) are never opened",
+            "get another copy; checkpoints of torch (.pth, .pt) are opened by tirtrack weights "
+            "import alone",
         ) from error
     except OSError as error:
         raise WeightsError(
@@ -186,9 +190,9 @@ def _opened(path: Path, framework: str) -> Iterator[Any]:
 
 
 def _card(path: Path, opened: Any) -> Card:
-    text = (opened.metadata() or {}).get(_CARD_KEY)
+    text = (opened.metadata() or {}).get(CARD_KEY)
     if text is None:
-        return _implied_card(path, opened.keys())
+        return _implied_card(path, _stored_shapes(opened))
     try:
         return Card.model_validate(json.loads(text), strict=False)
     except (ValidationError, ValueError) as error:
@@ -200,14 +204,20 @@ def _card(path: Path, opened: Any) -> Card:
         ) from error
 
 
-def _implied_card(path: Path, keys: list[str]) -> Card:
-    from tirtrack.networks.registry import architecture_of
+def _implied_card(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> Card:
+    from tirtrack.networks.registry import architectures_of
 
     try:
-        architecture = architecture_of(keys)
+        fitting = architectures_of(shapes)
     except WeightsError as error:
         raise WeightsError(error.what, path, error.fix) from None
-    return Card(name=path.stem, architecture=architecture, modality="rgb", licence="unknown")
+    if len(fitting) > 1:
+        raise WeightsError(
+            f"its tensors fit {' and '.join(fitting)}, and it has no card that says which",
+            path,
+            "make it a weights file with tirtrack weights import --network",
+        )
+    return Card(name=path.stem, architecture=fitting[0], modality="rgb", licence="unknown")
 
 
 def _stored_shapes(opened: Any) -> dict[str, tuple[int, ...]]:
@@ -218,26 +228,15 @@ def _stored_shapes(opened: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _check_shapes(path: Path, architecture: str, stored: Mapping[str, tuple[int, ...]]) -> None:
-    from tirtrack.networks.registry import architecture_of, stored_shapes
+    from tirtrack.networks.registry import check_fits, shapes_of
 
-    wanted = stored_shapes(architecture)
-    if stored.keys() != wanted.keys():
-        try:
-            fits = f"its keys are those of {architecture_of(stored)}"
-        except WeightsError as error:
-            fits = error.what
+    shapes_of(architecture)  # an unknown name is its own fault
+    try:
+        check_fits(architecture, stored)
+    except WeightsError as error:
         raise WeightsError(
-            f"its card says {architecture}, but {fits}", path, "get another copy of the file"
-        )
-    wrong = [key for key in wanted if stored[key] != wanted[key]]
-    if wrong:
-        seen, right = list(stored[wrong[0]]), list(wanted[wrong[0]])
-        raise WeightsError(
-            f"{len(wrong)} tensors have another shape than in {architecture}, "
-            f"first {_first(wrong)} ({seen} instead of {right})",
-            path,
-            "get another copy of the file",
-        )
+            f"its card says {architecture}, but {error.what}", path, "get another copy of the file"
+        ) from None
 
 
 def _first(keys: list[str]) -> str:
