@@ -22,7 +22,7 @@ from tirtrack.weights.graphs import (
 )
 
 if TYPE_CHECKING:
-    from tirtrack.networks.nanotrack import NanoTrack
+    from tirtrack.networks.siamese import SiameseNetwork
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class SiameseEngine(Protocol):
     cells: int
 
     def template(self, patch: np.ndarray) -> np.ndarray:
-        """Template features ``[C,8,8]`` float32 of a patch of 127 px."""
+        """Template features ``[C,8,8]`` float32 of a template patch."""
 
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
-        """The maps of a search patch of 255 px, for a template ``[C,8,8]``, in one call."""
+        """The maps of a search patch, for a template ``[C,8,8]``, in one call."""
 
     def look(self, patches: np.ndarray) -> np.ndarray:
-        """Features ``[B,C,16,16]`` of search patches ``[B,255,255,3]`` or ``[B,255,255]``."""
+        """Features ``[B,C,16,16]`` of search patches ``[B,D,D,3]`` or ``[B,D,D]``."""
 
     def compare(self, template: np.ndarray, features: np.ndarray) -> Maps:
         """The maps of the features ``[C,16,16]`` of one search patch, for a template."""
@@ -108,7 +108,7 @@ class TorchEngine:
         network: used as it is, in eval mode; not copied.
     """
 
-    def __init__(self, network: NanoTrack) -> None:
+    def __init__(self, network: SiameseNetwork) -> None:
         self._network = network.eval()
         self.cells = network.cells
 

@@ -32,7 +32,7 @@ from tirtrack.inference import onnxruntime
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tirtrack.networks.nanotrack import NanoTrack
+    from tirtrack.networks.siamese import SiameseNetwork
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class Graphs:
 
     Attributes:
         features: ``patches [B,D,D,3]`` to ``features [B,C,H,W]``; any B and D.
-        search: ``template [1,C,8,8]``, ``patch [255,255,3]`` to ``logits``, ``ltrb``.
-        search_grey: the same for a grey patch ``[255,255]``.
+        search: ``template [1,C,8,8]``, ``patch [D,D,3]`` to ``logits``, ``ltrb``.
+        search_grey: the same for a grey patch ``[D,D]``.
         head: ``template [1,C,8,8]``, ``features [1,C,16,16]`` to ``logits``, ``ltrb``: what remains
             of a search when many targets share the pass of the backbone.
         cells: cells a side of the score map.
@@ -79,18 +79,18 @@ def graphs_of_file(path: Path) -> Graphs:
     return _cached(weights_hash) or _make(siamese_network_of(path), weights_hash, path)
 
 
-def siamese_network_of(path: Path) -> NanoTrack:
+def siamese_network_of(path: Path) -> SiameseNetwork:
     """The network of a weights file, of the Siamese family.
 
     Raises:
         WeightsError: the file is damaged, or of another family.
     """
-    from tirtrack.networks.nanotrack import NanoTrack
+    from tirtrack.networks.siamese import SiameseNetwork
     from tirtrack.weights import store
 
     weights = store.read(path)
     network = store.network_of(weights)
-    if not isinstance(network, NanoTrack):
+    if not isinstance(network, SiameseNetwork):
         raise WeightsError(
             f"is a {weights.card.architecture}, which is no Siamese network", path,
             "it has no exported graphs",
@@ -98,7 +98,7 @@ def siamese_network_of(path: Path) -> NanoTrack:
     return network
 
 
-def graphs_of_network(network: NanoTrack) -> Graphs:
+def graphs_of_network(network: SiameseNetwork) -> Graphs:
     """The graphs of a network as it is now (in eval mode; the network itself is not changed).
 
     Raises:
@@ -206,7 +206,7 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _make(network: NanoTrack, weights_hash: str, where: Path | None) -> Graphs:
+def _make(network: SiameseNetwork, weights_hash: str, where: Path | None) -> Graphs:
     network = copy.deepcopy(network).cpu().float().eval()
     network.requires_grad_(requires_grad=False)
     views = _views(network)
@@ -225,7 +225,7 @@ def _make(network: NanoTrack, weights_hash: str, where: Path | None) -> Graphs:
     return graphs
 
 
-def _views(network: NanoTrack) -> dict[str, nn.Module]:
+def _views(network: SiameseNetwork) -> dict[str, nn.Module]:
     """The network as each graph shows it."""
     from torch import nn
 
@@ -239,7 +239,7 @@ def _views(network: NanoTrack) -> dict[str, nn.Module]:
             return self.function(*inputs)
 
     def features(patches: Tensor) -> Tensor:  # [B,D,D,3]
-        return network.backbone(network.from_levels(patches.permute(0, 3, 1, 2)))  # type: ignore[no-any-return]
+        return network.backbone(network.from_levels(patches.permute(0, 3, 1, 2)))
 
     def search(template: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:  # [D,D,3]
         return network.head(template, features(patch[None]))
@@ -253,7 +253,7 @@ def _views(network: NanoTrack) -> dict[str, nn.Module]:
     return {name: View(function).eval() for name, function in functions.items()}
 
 
-def _examples(network: NanoTrack) -> dict[str, dict[str, np.ndarray]]:
+def _examples(network: SiameseNetwork) -> dict[str, dict[str, np.ndarray]]:
     """Fixed random input of every graph; the template of the searches is a real one."""
     rng = np.random.default_rng(0)
     side = network.test_side
