@@ -65,24 +65,37 @@ def check_first_box(box: Box, width: int, height: int) -> None:
         FrameError: a number is not finite, a side is under 1 px, or less than a quarter of the box
             lies in the frame.
     """
-    text = f"box {box.x:g},{box.y:g},{box.w:g},{box.h:g}"
-    if not box.is_finite():
-        raise FrameError(
-            f"{text} has a number that is not finite",
-            fix="give the box as x,y,width,height in pixels",
-        )
-    if box.w < MIN_INIT_SIDE or box.h < MIN_INIT_SIDE:
-        raise FrameError(
-            f"{text} has no area", fix=f"width and height must be at least {MIN_INIT_SIDE:g} px"
-        )
+    check_sides(box)
     inside_w = min(box.x + box.w, width) - max(box.x, 0.0)
     inside_h = min(box.y + box.h, height) - max(box.y, 0.0)
     inside = max(inside_w, 0.0) * max(inside_h, 0.0) / (box.w * box.h)
     if inside < MIN_INIT_INSIDE:
         raise FrameError(
-            f"{text} lies {1 - inside:.0%} outside the frame of {width}x{height}",
+            f"{_as_text(box)} lies {1 - inside:.0%} outside the frame of {width}x{height}",
             fix=f"at least {MIN_INIT_INSIDE:.0%} of it must be inside",
         )
+
+
+def check_sides(box: Box) -> None:
+    """The rules of a first box that need no frame.
+
+    Raises:
+        FrameError: a number is not finite, or a side is under 1 px.
+    """
+    if not box.is_finite():
+        raise FrameError(
+            f"{_as_text(box)} has a number that is not finite",
+            fix="give the box as x,y,width,height in pixels",
+        )
+    if box.w < MIN_INIT_SIDE or box.h < MIN_INIT_SIDE:
+        raise FrameError(
+            f"{_as_text(box)} has no area",
+            fix=f"width and height must be at least {MIN_INIT_SIDE:g} px",
+        )
+
+
+def _as_text(box: Box) -> str:
+    return f"box {box.x:g},{box.y:g},{box.w:g},{box.h:g}"
 
 
 def _stack(parts: list[Any]) -> Any:

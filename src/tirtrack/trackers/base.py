@@ -79,6 +79,19 @@ class TrackState:
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """What a tracker sees at a place that it was asked to look at.
+
+    Attributes:
+        box: where the target would be, frame pixels.
+        score: in [0, 1]; how much the target model believes in it.
+    """
+
+    box: Box
+    score: float
+
+
 @runtime_checkable
 class Tracker(Protocol):
     """A single-object tracker.
@@ -158,4 +171,33 @@ class SharingTracker(Tracker, Protocol):
 
         Raises:
             RuntimeError: nothing was requested.
+        """
+
+    def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
+        """Take note of a frame without tracking in it: why it shows nothing, or ``Reason.NONE`` and
+        its grey levels for :meth:`sight`.
+        """
+
+    def sight(
+        self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
+    ) -> Sighting | None:
+        """What the target model sees in the search region around a place; nothing is kept.
+
+        Args:
+            levels: from :meth:`watch`.
+            center_xy: of the search region, frame pixels.
+            size_wh: of a target for which the search region is cut, frame pixels.
+
+        Returns:
+            The best place in it; ``None`` if the network gave numbers that are not finite.
+        """
+
+    def search_side(self, size_wh: tuple[float, float]) -> float:
+        """Side of the search region for a target of this size, frame pixels."""
+
+    def resume(self, sighting: Sighting) -> TrackState:
+        """Go on from a place that is believed, with the target model as it is.
+
+        Raises:
+            FrameError: no target can be there.
         """

@@ -17,7 +17,7 @@ import numpy as np
 from tirtrack.boxes import Box, check_first_box
 from tirtrack.crops import mean_fill
 from tirtrack.errors import FrameError, RunError
-from tirtrack.trackers.base import Origin, Reason, Status, TrackState
+from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
 from tirtrack.trackers.calibration import (
     USUAL_RATE,
     Belief,
@@ -112,6 +112,7 @@ class SiameseTracker:
         self.settings = settings
         self.calibration = calibration
         self.engine = engine
+        self._anywhere = settings.model_copy(update={"window_influence": 0.0})
         self.geometry = geometry_of(settings)
         self.origin = origin
         self._normaliser = normaliser
@@ -178,8 +179,9 @@ class SiameseTracker:
         """
         self.request(frame)
         model, asked = self._started()[0], self._asked()
-        seen = asked.seen
-        return self._decide(seen and self.engine.search(model.template, seen.patch))
+        if asked.seen is None:
+            return self._decide(None)
+        return self._decide(self.engine.search(model.template, asked.seen.patch))
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:
         """The search patch ``[1,D,D,3]`` or ``[1,D,D]``; ``None`` for a bad frame.
@@ -217,6 +219,64 @@ class SiameseTracker:
         """
         _, target = self._started()
         self._target = replace(target, skipped_frames=target.skipped_frames + frames)
+
+    def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.watch`."""
+        model, target = self._started()
+        fault, picture = self._inspect(frame, model)
+        self._target = replace(
+            target, frame=target.frame + 1 + target.skipped_frames, skipped_frames=0
+        )
+        return fault, picture if fault is not Reason.NONE else self._levels(picture)
+
+    def sight(
+        self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
+    ) -> Sighting | None:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.sight`: no place in the patch is
+        preferred, and the size is the measured one.
+        """
+        model, target = self._started()
+        seen = self.geometry.search(levels, center_xy, size_wh, model.fill)
+        maps = self.engine.search(model.template, seen.patch)
+        across, down = seen.scale_xy
+        size_patch = (target.size_wh[0] * across, target.size_wh[1] * down)
+        located = localise(maps.logits, maps.ltrb, size_patch, settings=self._anywhere)
+        if located is None:
+            return None
+        center_xy, size_wh = limit_to_frame(
+            *self.geometry.measured(located, seen),
+            frame_wh=model.frame_wh,
+            min_side=self.settings.min_side,
+        )
+        usual = located.entropy if target.usual_entropy is None else target.usual_entropy
+        score = score_of(located.entropy - usual, located.margin, self.calibration)
+        return Sighting(box_at(center_xy, size_wh), score)
+
+    def search_side(self, size_wh: tuple[float, float]) -> float:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.search_side`."""
+        crop = self.geometry.crop_around((0.0, 0.0), size_wh)
+        return min(crop.side, crop.height)
+
+    def resume(self, sighting: Sighting) -> TrackState:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.resume`."""
+        model, target = self._started()
+        box = sighting.box
+        check_first_box(box, *model.frame_wh)
+        self._request = None
+        center_xy, size_wh = self.geometry.begin(box, model.frame_wh)
+        self._target = replace(
+            target,
+            center_xy=center_xy,
+            size_wh=size_wh,
+            box=box,
+            trusted=box,
+            score=sighting.score,
+            belief=Belief(),
+        )
+        return TrackState(
+            box=box, measured=True, score=sighting.score, status=Status.TRACKING,
+            reason=Reason.RE_DETECTED,
+        )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
         """All that ``update`` depends on, as plain values and arrays.

@@ -1,0 +1,267 @@
+"""Several targets in one stream of frames: each has a tracker of its own, and nothing else.
+
+Targets share the weights and, where they can, the pass of the backbone over their search regions.
+They share no state: no target's boxes depend on which others there are, and what goes wrong in one
+stays there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tirtrack.boxes import Box, check_sides
+from tirtrack.errors import RequestError, did_you_mean
+from tirtrack.trackers.base import Origin, Reason, SharingTracker, Sighting, Status, TrackState
+
+logger = logging.getLogger(__name__)
+
+TargetId = str | int
+Answer = TypeVar("Answer")
+_STATE_FORMAT = 1
+
+
+@dataclass
+class _Target:
+    """One target: its tracker, a first box that waits for its frame, what it failed of."""
+
+    tracker: SharingTracker
+    box: Box
+    is_waiting: bool = True
+    failure: str = ""
+
+    def attempt(self, step: Callable[[], Answer]) -> Answer | None:
+        """The result of a step; ``None`` after an error, which is this target's alone."""
+        try:
+            return step()
+        except Exception as error:  # whatever it is, the other targets go on
+            logger.exception("a target failed and is tracked no further")
+            self.failure = str(error) or type(error).__name__
+            return None
+
+    def failed(self) -> TrackState:
+        """What is said of it after an error: lost at its last box, with the message."""
+        return TrackState(
+            box=self.box, measured=False, score=0.0, status=Status.LOST, reason=Reason.FAILED,
+            diagnostics={"failure": self.failure},
+        )  # fmt: skip
+
+
+class MultiTracker:
+    """Tracks any number of targets; each can come and go at any frame.
+
+    Args:
+        prototype: a tracker, not begun, as ``tirtrack.load`` gives it; every target gets a twin.
+        batched: look up all targets in one pass of the backbone. Boxes then differ from those of
+            trackers of their own by rounding (under 0.05 px); without, they are the same bits.
+
+    >>> import tirtrack
+    >>> tracker = tirtrack.MultiTracker(tirtrack.load("nano-tir"))
+    >>> frame = np.random.default_rng(0).integers(0, 255, (120, 160), dtype=np.uint8)
+    >>> tracker.add("left", Box(10, 20, 30, 30))
+    >>> tracker.update(frame)["left"].box
+    Box(x=10, y=20, w=30, h=30)
+    """
+
+    def __init__(self, prototype: SharingTracker, *, batched: bool = True) -> None:
+        self.origin: Origin | None = prototype.origin
+        self._prototype = prototype
+        self._batched = batched
+        self._targets: dict[TargetId, _Target] = {}
+
+    @property
+    def targets(self) -> tuple[TargetId, ...]:
+        """Names of the targets, in the order of adding."""
+        return tuple(self._targets)
+
+    def add(self, target: TargetId, box: Box, frame: np.ndarray | None = None) -> TrackState | None:
+        """Take up a target.
+
+        Args:
+            target: its name; with the seed it keys what is drawn for it.
+            box: where it is.
+            frame: in which it is there; ``None``: in the frame of the next ``update``.
+
+        Returns:
+            Its state in ``frame``; ``None`` without one.
+
+        Raises:
+            RequestError: a target of this name is there already.
+            FrameError: the frame or the box cannot be used; nothing was added.
+        """
+        if target in self._targets:
+            raise RequestError(
+                f'there is a target "{target}" already', fix="remove or reset it, or name it anew"
+            )
+        return self._begin(target, box, frame)
+
+    def remove(self, target: TargetId) -> None:
+        """Let a target go.
+
+        Raises:
+            RequestError: there is none of this name.
+        """
+        self._known(target)
+        del self._targets[target]
+
+    def reset(
+        self,
+        target: TargetId,
+        box: Box,
+        frame: np.ndarray | None = None,
+        *,
+        keep_template: bool = False,
+    ) -> TrackState | None:
+        """Begin anew with a target, under the same name; a failed one too.
+
+        Args:
+            target: its name.
+            box: where it is.
+            frame: in which it is there; ``None``: in the frame of the next ``update``.
+            keep_template: keep the target model and only move it to ``box``, at once, without a
+                look at a frame.
+
+        Returns:
+            Its state; ``None`` where it waits for the next frame.
+
+        Raises:
+            RequestError: there is no target of this name.
+            FrameError: the frame or the box cannot be used; the target is as it was.
+        """
+        known = self._known(target)
+        if not keep_template:
+            return self._begin(target, box, frame)
+        check_sides(box)
+        if known.is_waiting:
+            known.box = box
+            return None
+        state = known.tracker.resume(Sighting(box, 1.0))
+        known.box, known.failure = box, ""
+        return state
+
+    def skip(self, frames: int) -> None:
+        """Say that so many frames were left out before the next one."""
+        for target in self._targets.values():
+            if not (target.is_waiting or target.failure):
+                target.tracker.skip(frames)
+
+    def update(self, frame: np.ndarray) -> dict[TargetId, TrackState]:
+        """Where every target is in the next frame, in the order of adding.
+
+        A target whose tracker raised is ``lost`` with the reason ``failed`` and the message in
+        ``diagnostics["failure"]``, from then on until it is reset or removed.
+        """
+        following = [one for one in self._targets.values() if not (one.is_waiting or one.failure)]
+        if self._batched and len(following) > 1:
+            states = self._together(following, frame)
+        else:
+            states = {id(one): one.attempt(partial(one.tracker.update, frame)) for one in following}
+        answers = {}
+        for name, target in self._targets.items():
+            if target.is_waiting:
+                target.is_waiting = False
+                state = target.attempt(partial(target.tracker.init, frame, target.box))
+            else:
+                state = states.get(id(target))
+            answers[name] = state or target.failed()
+            target.box = answers[name].box
+        return answers
+
+    def state_dict(self) -> dict[str, Any]:
+        """All targets with all that their next states depend on."""
+        return {
+            "format": _STATE_FORMAT,
+            "targets": [
+                {
+                    "name": name,
+                    "box": list(target.box.array()),
+                    "is_waiting": target.is_waiting,
+                    "failure": target.failure,
+                    "tracker": None
+                    if target.is_waiting or target.failure
+                    else target.tracker.state_dict(),
+                }
+                for name, target in self._targets.items()
+            ],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from saved targets; those that were here are forgotten.
+
+        Raises:
+            ValueError: the state has another format.
+        """
+        if state.get("format") != _STATE_FORMAT:
+            raise ValueError(
+                f"state of targets must have format {_STATE_FORMAT}, got {state.get('format')!r}"
+            )
+        targets = {}
+        for saved in state["targets"]:
+            tracker = self._prototype.twin(str(saved["name"]))
+            if saved["tracker"] is not None:
+                tracker.load_state_dict(saved["tracker"])
+            targets[saved["name"]] = _Target(
+                tracker, Box.of(saved["box"]), saved["is_waiting"], saved["failure"]
+            )
+        self._targets = targets
+
+    def _known(self, target: TargetId) -> _Target:
+        if target not in self._targets:
+            raise RequestError(
+                f'there is no target "{target}"',
+                fix=did_you_mean(str(target), map(str, self._targets)) if self._targets else None,
+            )
+        return self._targets[target]
+
+    def _begin(self, name: TargetId, box: Box, frame: np.ndarray | None) -> TrackState | None:
+        check_sides(box)
+        target = _Target(self._prototype.twin(str(name)), box)
+        state = None
+        if frame is not None:
+            state = target.tracker.init(frame, box)
+            target.is_waiting = False
+        self._targets[name] = target
+        return state
+
+    def _together(
+        self, targets: Iterable[_Target], frame: np.ndarray
+    ) -> dict[int, TrackState | None]:
+        """States by ``id`` of the target: patches that can be stacked are looked at in one pass."""
+        states: dict[int, TrackState | None] = {}
+        groups: dict[Any, list[tuple[_Target, np.ndarray]]] = {}
+        for target in targets:
+            patches = target.attempt(partial(target.tracker.request, frame))
+            if patches is not None:
+                key = (id(target.tracker.engine), patches.shape[1:], patches.dtype)
+                groups.setdefault(key, []).append((target, patches))
+            elif not target.failure:
+                states[id(target)] = target.attempt(partial(target.tracker.answer, None))
+        for group in groups.values():
+            for (target, patches), seen in zip(group, _looked(group), strict=True):
+                states[id(target)] = target.attempt(partial(_answered, target, patches, seen))
+        return states
+
+
+def _answered(target: _Target, patches: np.ndarray, features: Any | None) -> TrackState:
+    tracker = target.tracker
+    return tracker.answer(tracker.engine.look(patches) if features is None else features)
+
+
+def _looked(group: list[tuple[_Target, np.ndarray]]) -> list[Any]:
+    """Features of each target's patches, from one call of their engine; ``None`` for all if it
+    failed, so that each is looked at alone and only what is at fault fails.
+    """
+    engine = group[0][0].tracker.engine
+    counts = [len(patches) for _, patches in group]
+    ends = np.cumsum(counts)
+    try:
+        features = engine.look(np.concatenate([patches for _, patches in group]))
+    except Exception:
+        logger.exception("the network pass of %d targets failed; each gets its own", len(group))
+        return [None] * len(group)
+    return [features[end - count : end] for end, count in zip(ends, counts, strict=True)]

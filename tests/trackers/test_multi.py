@@ -1,0 +1,271 @@
+"""Several targets: each as if it were alone, whatever happens to the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from tirtrack.boxes import Box, iou
+from tirtrack.errors import FrameError, RequestError
+from tirtrack.trackers.base import Reason, Status
+from tirtrack.trackers.loading import load_tracker
+from tirtrack.trackers.multi import MultiTracker
+from tirtrack.trackers.state_file import load_state, save_state
+
+WIDTH, HEIGHT, FRAMES = 320, 256, 51
+
+
+def place(k, t):
+    """Box of target ``k`` in frame ``t``: four things that go round in their own corners."""
+    x = 60 + 160 * (k % 2) + 18 * np.sin(t / (7 + k))
+    y = 50 + 120 * (k // 2) + 14 * np.cos(t / (9 + k))
+    return Box(float(round(x)), float(round(y)), 22.0 + 4 * k, 30.0 - 3 * k)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    rng = np.random.default_rng(11)
+    floor = rng.integers(40, 90, (HEIGHT // 8, WIDTH // 8)).repeat(8, 0).repeat(8, 1)
+    skins = [rng.integers(130, 250, (int(b.h), int(b.w))) for b in (place(k, 0) for k in range(4))]
+    made = []
+    for t in range(FRAMES):
+        frame = floor + rng.integers(0, 8, floor.shape)
+        for k, skin in enumerate(skins):
+            x, y = int(place(k, t).x), int(place(k, t).y)
+            frame[y : y + skin.shape[0], x : x + skin.shape[1]] = skin
+        made.append(frame.astype(np.uint8))
+    return made
+
+
+@pytest.fixture(scope="module")
+def prototype():
+    return load_tracker("nano-tir")
+
+
+@pytest.fixture(scope="module")
+def alone(prototype, frames):
+    """States of four trackers of their own, ``alone[k][t]``."""
+    runs = []
+    for k in range(4):
+        tracker = prototype.twin("alone")
+        tracker.init(frames[0], place(k, 0))
+        runs.append([tracker.update(frame) for frame in frames[1:]])
+    return runs
+
+
+class Counting:
+    """An engine, and how often it was asked for a pass of the backbone."""
+
+    def __init__(self, engine):
+        self._engine, self.cells, self.passes = engine, engine.cells, []
+
+    def template(self, patch):
+        return self._engine.template(patch)
+
+    def compare(self, template, features):
+        return self._engine.compare(template, features)
+
+    def search(self, template, patch):
+        self.passes.append(1)
+        return self._engine.search(template, patch)
+
+    def look(self, patches):
+        self.passes.append(len(patches))
+        return self._engine.look(patches)
+
+
+def of_four(prototype, frames, *, batched):
+    tracker = MultiTracker(prototype, batched=batched)
+    for k in range(4):
+        tracker.add(k, place(k, 0), frames[0])
+    return tracker
+
+
+def boxes(states):
+    return np.array([state.box.array() for state in states])
+
+
+def test_unbatched_targets_are_as_trackers_alone_to_the_bit(prototype, frames, alone):
+    tracker = of_four(prototype, frames, batched=False)
+    found = [tracker.update(frame) for frame in frames[1:]]
+    for k in range(4):
+        assert [states[k] for states in found] == alone[k]
+    assert iou(alone[3][-1].box.array(), place(3, FRAMES - 1).array()) > 0.5
+
+
+def test_batched_targets_share_one_pass_and_stay_within_a_twentieth_of_a_pixel(
+    prototype, frames, alone
+):
+    counting = prototype.twin("counting")
+    counting.engine = Counting(prototype.engine)
+    tracker = of_four(counting, frames, batched=True)
+    found = [tracker.update(frame) for frame in frames[1:]]
+    assert counting.engine.passes == [4] * 50
+    for k in range(4):
+        assert_allclose(boxes(states[k] for states in found), boxes(alone[k]), atol=0.05)
+
+
+@given(data=st.data())
+@settings(max_examples=12, deadline=None)
+def test_coming_and_going_of_others_changes_no_box(bright_tracker, bright_frame, data):
+    batched = data.draw(st.booleans())
+    pictures = [bright_frame((40 + t, 30 + t / 2, 20, 20), t) for t in range(12)]
+    single = bright_tracker()
+    single.init(pictures[0], Box(40, 30, 20, 20))
+    tracker = MultiTracker(bright_tracker(), batched=batched)
+    others = st.sampled_from(["a", "b", "c"])
+    for name in data.draw(st.permutations(["mine", "a"])):
+        tracker.add(name, Box(40, 30, 20, 20) if name == "mine" else Box(90, 60, 15, 25))
+    tracker.update(pictures[0])
+    for t in range(1, 12):
+        change, name = data.draw(st.sampled_from(["add", "remove", "reset", ""])), data.draw(others)
+        box = Box(data.draw(st.floats(0, 120)), data.draw(st.floats(0, 90)), 30.0, 22.0)
+        if change == "add" and name not in tracker.targets:
+            tracker.add(name, box, data.draw(st.sampled_from([None, pictures[t - 1]])))
+        elif change and change != "add" and name in tracker.targets:
+            tracker.remove(name) if change == "remove" else tracker.reset(name, box)
+        assert tracker.update(pictures[t])["mine"] == single.update(pictures[t])
+
+
+def test_the_order_of_adding_does_not_matter(prototype, frames):
+    runs = []
+    for order in ([0, 1, 2], [2, 0, 1]):
+        tracker = MultiTracker(prototype, batched=False)
+        for k in order:
+            tracker.add(k, place(k, 0))
+        found = [tracker.update(frame) for frame in frames[:8]]
+        assert list(found[-1]) == order
+        runs.append([[states[k] for k in range(3)] for states in found])
+    assert runs[0] == runs[1]
+
+
+class Breaking(Counting):
+    """Fails for the patches of a target that is told by its template."""
+
+    broken = None
+
+    def compare(self, template, features):
+        self._check(template)
+        return super().compare(template, features)
+
+    def search(self, template, patch):
+        self._check(template)
+        return super().search(template, patch)
+
+    def _check(self, template):
+        if self.broken is not None and np.array_equal(template, self.broken):
+            raise ZeroDivisionError("this one alone")
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_what_goes_wrong_in_one_stays_there(prototype, frames, alone, batched, caplog):
+    own = prototype.twin("own")
+    own.engine = Breaking(prototype.engine)
+    tracker = of_four(own, frames, batched=batched)
+    own.init(frames[0], place(1, 0))
+    own.engine.broken = own.state_dict()["template"]
+    for t in range(1, 4):
+        states = tracker.update(frames[t])
+        assert (states[1].status, states[1].reason) == (Status.LOST, Reason.FAILED)
+        assert states[1].diagnostics == {"failure": "this one alone"}
+        assert (states[1].box, states[1].measured) == (place(1, 0), False)
+        assert_allclose(states[2].box.array(), alone[2][t - 1].box.array(), atol=0.05)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    own.engine.broken = None
+    tracker.reset(1, place(1, 3))
+    assert tracker.update(frames[3])[1].score == 1.0
+    assert tracker.update(frames[4])[1].status is Status.TRACKING
+
+
+def test_a_failed_pass_of_all_is_repeated_one_by_one(prototype, frames, alone, caplog):
+    class Small(Counting):
+        def look(self, patches):
+            if len(patches) > 1:
+                raise MemoryError("too many at once")
+            return super().look(patches)
+
+    own = prototype.twin("own")
+    own.engine = Small(prototype.engine)
+    states = of_four(own, frames, batched=True).update(frames[1])
+    assert own.engine.passes == [1] * 4
+    assert_allclose(boxes(states.values()), boxes(run[0] for run in alone), atol=0.05)
+    assert "4 targets failed" in caplog.text
+
+
+def test_a_first_box_outside_the_frame_fails_alone_or_at_once(prototype, frames):
+    tracker = MultiTracker(prototype)
+    tracker.add("good", place(0, 0))
+    tracker.add("bad", Box(900.0, 40.0, 20.0, 20.0))
+    states = tracker.update(frames[0])
+    assert states["good"].status is Status.TRACKING
+    assert states["bad"].reason is Reason.FAILED
+    assert "lies 100% outside the frame" in states["bad"].diagnostics["failure"]
+    with pytest.raises(FrameError, match="outside the frame"):
+        tracker.add("worse", Box(900.0, 40.0, 20.0, 20.0), frames[0])
+    with pytest.raises(FrameError, match="not finite"):
+        tracker.add("worst", Box(float("nan"), 40.0, 20.0, 20.0))
+    assert tracker.targets == ("good", "bad")
+
+
+def test_reset_keeps_the_template_if_asked(prototype, frames):
+    tracker = of_four(prototype, frames, batched=True)
+    states = tracker.reset(0, place(1, 0), keep_template=True)
+    assert (states.box, states.reason) == (place(1, 0), Reason.RE_DETECTED)
+    kept = tracker.state_dict()["targets"]
+    assert_array_equal(kept[0]["tracker"]["template"], of_template(prototype, frames, 0))
+    tracker.reset(0, place(1, 0), frames[0])
+    begun = tracker.state_dict()["targets"]
+    assert_array_equal(begun[0]["tracker"]["template"], of_template(prototype, frames, 1))
+
+
+def of_template(prototype, frames, k):
+    tracker = prototype.twin("template")
+    tracker.init(frames[0], place(k, 0))
+    return tracker.state_dict()["template"]
+
+
+def test_names_must_be_new_or_known(prototype):
+    tracker = MultiTracker(prototype)
+    with pytest.raises(RequestError, match='no target "left"'):
+        tracker.remove("left")
+    tracker.add("left", place(0, 0))
+    with pytest.raises(RequestError, match='a target "left" already; remove or reset'):
+        tracker.add("left", place(1, 0))
+    with pytest.raises(RequestError, match='no target "lefd"; did you mean "left"'):
+        tracker.reset("lefd", place(1, 0))
+    tracker.remove("left")
+    assert tracker.targets == ()
+    assert tracker.update(np.full((96, 96), 7, np.uint8)) == {}
+
+
+def test_all_targets_go_on_from_a_file_to_the_bit(prototype, frames, tmp_path):
+    whole = of_four(prototype, frames, batched=False)
+    for frame in frames[1:10]:
+        whole.update(frame)
+    whole.add("late", place(2, 10))
+    save_state(whole, tmp_path / "all.safetensors")
+    second = MultiTracker(load_tracker("nano-tir"), batched=False)
+    load_state(second, tmp_path / "all.safetensors")
+    for frame in frames[10:20]:
+        assert second.update(frame) == whole.update(frame)
+    with pytest.raises(RequestError, match="format 1, got 8"):
+        broken_version(second, tmp_path)
+
+
+def broken_version(tracker, folder):
+    state = tracker.state_dict()
+    tracker.state_dict = lambda: {**state, "format": 8}
+    save_state(tracker, folder / "new.safetensors")
+    load_state(tracker, folder / "new.safetensors")
+
+
+def test_skipped_frames_are_told_to_all_that_have_begun(prototype, frames):
+    tracker = of_four(prototype, frames, batched=True)
+    tracker.add("waits", place(0, 5))
+    tracker.skip(4)
+    saved = tracker.state_dict()["targets"]
+    assert [one["tracker"]["target"]["skipped_frames"] for one in saved[:4]] == [4] * 4
+    assert len(tracker.update(frames[5])) == 5
