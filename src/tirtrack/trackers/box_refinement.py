@@ -1,0 +1,169 @@
+"""From a last box to a refined one: proposals, ascent on the box estimator's score, their mean.
+
+Boxes are xywh, pixels of the sample. The two families differ in the ascent alone: DiMP's step
+length decays with every step, ATOM's box by box where a step made the score worse, and that step is
+undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tirtrack.trackers.online_settings import OnlineSettings
+from tirtrack.trackers.patch_extraction import SampleFrame
+
+Energies = Callable[[Tensor], Tensor]
+"""Boxes ``[P,4]`` to scores ``[P]``; differentiable."""
+
+StepLength = float | tuple[float, float]
+_WORST = -99999999.0  # what ATOM compares the first score with
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """Boxes after the last step, and their scores before it: ``[P,4]`` and ``[P]``."""
+
+    boxes: Tensor
+    scores: Tensor
+
+
+def proposals(box: Tensor, uniforms: Tensor, *, jitter_pos: float, jitter_size: float) -> Tensor:
+    """A box ``[4]`` and jittered ones, together ``[1+n,4]``.
+
+    Args:
+        box: the last one.
+        uniforms: ``[n,4]`` in [0, 1).
+        jitter_pos: range of the centres over ``sqrt(w*h)``.
+        jitter_size: the same of the sides, which never fall under a third of the smaller one.
+    """
+    corner, size = box[:2], box[2:]
+    side = size.prod().sqrt()
+    jitter = (uniforms - 0.5) * side * box.new_tensor([jitter_pos] * 2 + [jitter_size] * 2)
+    sizes = torch.maximum(size + jitter[:, 2:], size.min() / 3)
+    centers = corner + size / 2 + jitter[:, :2]
+    return torch.cat([box[None], torch.cat([centers - sizes / 2, sizes], dim=1)])
+
+
+def ascend(
+    energies: Energies,
+    boxes: Tensor,
+    *,
+    space: str,
+    step_length: StepLength,
+    decay: float,
+    iterations: int,
+    undo: bool,
+) -> Ascent:
+    """Gradient ascent of all boxes ``[P,4]`` at once, on the gradient with respect to them alone.
+
+    Args:
+        energies: the score.
+        boxes: where it begins.
+        space: ``default`` steps in corners and sides, scaled by the sides; ``relative`` in centres
+            over the first box's sides and in log sides.
+        step_length: one number, or (position, size).
+        decay: factor on the step length, see ``undo``.
+        iterations: at least 1.
+        undo: ATOM's rule, box by box; otherwise the step length decays with every step.
+    """
+    steps = (step_length, step_length) if not isinstance(step_length, tuple) else step_length
+    step = boxes.new_tensor([steps[0]] * 2 + [steps[1]] * 2).expand(len(boxes), 4)
+    unit = boxes[0, 2:].clone()
+    points = _to_relative(boxes, unit) if space == "relative" else boxes
+    previous, last_move = boxes.new_full((len(boxes),), _WORST), torch.zeros_like(boxes)
+    scores = previous
+    for _ in range(iterations):
+        with torch.enable_grad():
+            points = points.detach().requires_grad_()
+            values = energies(_from_relative(points, unit) if space == "relative" else points)
+            (gradient,) = torch.autograd.grad(values.sum(), points)
+        scores, points = values.detach(), points.detach()
+        move = step * gradient
+        if space != "relative":
+            move = move * points[:, 2:].repeat(1, 2)
+        if undo:
+            better = ((scores > previous) | (decay >= 1))[:, None]
+            step = torch.where(better, step, step * decay)
+            move = torch.where(better, move, -last_move)
+            previous, last_move = scores, move
+        else:
+            step = step * decay
+        points = points + move
+    return Ascent(_from_relative(points, unit) if space == "relative" else points, scores)
+
+
+def mean_of_best(ascent: Ascent, *, maximal_aspect_ratio: float, count: int) -> Tensor | None:
+    """The mean ``[4]`` of the best boxes that are not too thin; ``None`` when all are."""
+    corners, sizes = ascent.boxes[:, :2], ascent.boxes[:, 2:].clamp(min=1)
+    aspect = sizes[:, 0] / sizes[:, 1]
+    kept = (aspect < maximal_aspect_ratio) & (aspect > 1 / maximal_aspect_ratio)
+    if not bool(kept.any()):
+        return None
+    boxes = torch.cat([corners, sizes], dim=1)[kept]
+    best = ascent.scores[kept].topk(min(count, len(boxes))).indices
+    return boxes[best].mean(dim=0)
+
+
+def refine(
+    energies: Energies,
+    box: Tensor,
+    uniforms: Tensor,
+    *,
+    settings: OnlineSettings,
+    undo: bool,
+) -> tuple[Tensor | None, Ascent]:
+    """The refined box ``[4]`` of a last box ``[4]``, and the ascent that it comes from.
+
+    Args:
+        energies: the score of boxes of this sample.
+        box: sample pixels.
+        uniforms: ``[n,4]`` for the proposals.
+        settings: of the proposals, the ascent and the mean.
+        undo: ATOM's rule, see :func:`ascend`.
+    """
+    start = proposals(
+        box,
+        uniforms,
+        jitter_pos=settings.box_jitter_pos,
+        jitter_size=settings.box_jitter_size,
+    )
+    ascent = ascend(
+        energies,
+        start,
+        space=settings.box_refinement_space,
+        step_length=settings.box_refinement_step_length,
+        decay=settings.box_refinement_step_decay,
+        iterations=settings.box_refinement_iter,
+        undo=undo,
+    )
+    best = mean_of_best(
+        ascent, maximal_aspect_ratio=settings.maximal_aspect_ratio, count=settings.iounet_k
+    )
+    return best, ascent
+
+
+def from_sample(box: Tensor, sample: SampleFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Centre ``[2]`` and size ``[2]`` in the frame, row first, of a box ``[4]`` of a sample.
+
+    As published this is not the inverse of ``box_in_sample``: a box that stays moves by half a
+    sample pixel.
+    """
+    x, y, width, height = (float(value) for value in box)
+    center = np.array([y + height / 2, x + width / 2])
+    center_yx = (center - (sample.side_hw - 1) / 2) * sample.scale + sample.center_yx
+    return center_yx, np.array([height, width]) * sample.scale
+
+
+def _to_relative(boxes: Tensor, unit: Tensor) -> Tensor:
+    corners, sizes = boxes[:, :2], boxes[:, 2:]
+    return torch.cat([(corners + sizes / 2) / unit, sizes.log()], dim=1)
+
+
+def _from_relative(points: Tensor, unit: Tensor) -> Tensor:
+    sizes = points[:, 2:].exp()
+    return torch.cat([points[:, :2] * unit - sizes / 2, sizes], dim=1)

@@ -1,0 +1,186 @@
+"""The samples that a filter is learnt from, with weights: allocated once, replaced one by one.
+
+The weight rule is the published one: every new sample takes a share of the rest, the samples of the
+first frame keep a minimum together, and the lightest other sample makes room.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tirtrack.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the samples.
+
+    Attributes:
+        values: ``[M]`` float64, 0 for free slots.
+        stored: how many samples were ever stored; it may exceed ``M``.
+        first: how many of them came from the first frame.
+        last_slot: where the last sample went; ``None`` before the first update.
+    """
+
+    values: np.ndarray
+    stored: int
+    first: int
+    last_slot: int | None = None
+
+
+def first_weights(size: int, first: int, minimum: float | None) -> Weights:
+    """Equal weights for the samples of the first frame.
+
+    Raises:
+        RecipeError: the memory is too small for them.
+    """
+    needed = first + 1 if minimum else first
+    if size < needed:
+        raise RecipeError(
+            f"a sample memory of {size} cannot hold the {first} samples of the first frame"
+            + (" and another" if minimum else ""),
+            fix=f"sample_memory_size: at least {needed}",
+        )
+    values = np.zeros(size)
+    values[:first] = 1 / first if first else 0.0
+    return Weights(values, first, first)
+
+
+def next_weights(
+    weights: Weights, rate: float, *, minimum: float | None, fills_by_weight: bool
+) -> Weights:
+    """The weights after one more sample; it belongs into slot ``last_slot``.
+
+    As published their sum is a little more than 1 where the minimum was enforced.
+
+    Args:
+        weights: so far.
+        rate: share of the new sample.
+        minimum: share that the samples of the first frame keep together; none or 0: no such share.
+        fills_by_weight: always take the lightest slot (ATOM), not the free ones first (DiMP): they
+            weigh nothing, but so may others.
+    """
+    values = weights.values.copy()
+    protected = weights.first if minimum else 0
+    if weights.stored == 0 or rate == 1:
+        slot = 0
+        values[:] = 0
+        values[slot] = 1
+    else:
+        lightest = protected + int(values[protected:].argmin())
+        free = weights.stored < len(values) and not fills_by_weight
+        slot = weights.stored if free else lightest
+        if weights.last_slot is None:
+            values /= 1 - rate
+            values[slot] = rate
+        else:
+            values[slot] = values[weights.last_slot] / (1 - rate)
+    values /= values.sum()
+    if minimum and values[: weights.first].sum() < minimum:
+        values /= minimum + values[weights.first :].sum()
+        values[: weights.first] = minimum / weights.first
+    return replace(weights, values=values, stored=weights.stored + 1, last_slot=slot)
+
+
+class SampleMemory:
+    """Samples and what belongs to each, in memory that is allocated once.
+
+    Args:
+        samples: ``[n,...]`` of the first frame, on the device and of the type that is kept.
+        labels: ``[n,...]`` what belongs to each: a box, or a label map.
+        size: how many samples are kept.
+        minimum: see :func:`next_weights`.
+        fills_by_weight: see :func:`next_weights`.
+
+    Raises:
+        RecipeError: it is too small for the samples of the first frame.
+    """
+
+    def __init__(
+        self,
+        samples: Tensor,
+        labels: Tensor,
+        *,
+        size: int,
+        minimum: float | None,
+        fills_by_weight: bool,
+    ) -> None:
+        self.weights = first_weights(size, len(samples), minimum)
+        self._minimum = minimum
+        self._fills_by_weight = fills_by_weight
+        self._samples = _room(samples, size)
+        self._labels = _room(labels, size)
+
+    @property
+    def samples(self) -> Tensor:
+        """``[m,...]`` the samples that are stored, a view."""
+        return self._samples[: self._filled]
+
+    @property
+    def labels(self) -> Tensor:
+        """``[m,...]`` what belongs to them, a view."""
+        return self._labels[: self._filled]
+
+    def sample_weights(self) -> Tensor:
+        """``[m]`` their weights, on the device of the samples."""
+        return torch.from_numpy(self.weights.values[: self._filled]).to(self._samples)
+
+    def store(self, sample: Tensor, label: Tensor, rate: float) -> None:
+        """Put a sample ``[...]`` and its label in the place of the lightest."""
+        self.weights = next_weights(
+            self.weights, rate, minimum=self._minimum, fills_by_weight=self._fills_by_weight
+        )
+        slot = self.weights.last_slot
+        self._samples[slot] = sample
+        self._labels[slot] = label
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is stored, as arrays."""
+        return {
+            "samples": self.samples.cpu().numpy().copy(),
+            "labels": self.labels.cpu().numpy().copy(),
+            "weights": self.weights.values.copy(),
+            "stored": self.weights.stored,
+            "first": self.weights.first,
+            "last_slot": self.weights.last_slot,
+        }
+
+    @classmethod
+    def from_state_dict(
+        cls,
+        state: dict[str, Any],
+        like: Tensor,
+        *,
+        minimum: float | None,
+        fills_by_weight: bool,
+    ) -> SampleMemory:
+        """A memory as it was saved, on the device and of the type of ``like``."""
+        samples, labels = (
+            torch.from_numpy(np.array(state[key])).to(like) for key in ("samples", "labels")
+        )
+        values = np.array(state["weights"], dtype=np.float64)
+        memory = cls(
+            samples,
+            labels,
+            size=len(values),
+            minimum=None,
+            fills_by_weight=fills_by_weight,
+        )
+        memory._minimum = minimum
+        memory.weights = Weights(values, state["stored"], state["first"], state["last_slot"])
+        return memory
+
+    @property
+    def _filled(self) -> int:
+        return min(self.weights.stored, len(self.weights.values))
+
+
+def _room(values: Tensor, size: int) -> Tensor:
+    room = values.new_zeros((size, *values.shape[1:]))
+    room[: len(values)] = values
+    return room
