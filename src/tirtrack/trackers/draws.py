@@ -1,0 +1,92 @@
+"""The one source of a tracker's random numbers.
+
+As published a tracker reads one stream from its first frame on; otherwise every frame of every
+target has a stream of its own, so that what one target does shifts nobody else's numbers. Drawn on
+the CPU in float32, in the published order, whatever the device and type of the network.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Draws(Protocol):
+    """Where random numbers come from."""
+
+    def begin_frame(self, frame: int) -> None:
+        """The numbers that follow belong to this frame; 0 is the first."""
+
+    def uniforms(self, shape: tuple[int, ...]) -> Tensor:
+        """Uniforms in [0, 1)."""
+
+    def kept(self, count: int, channels: int, share: float) -> Tensor:
+        """``[count,channels]``, 0 with probability ``share``, else 1."""
+
+    def normals(self, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal numbers."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the stream stands."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
+class SequentialDraws:
+    """One stream from the first frame on, as published.
+
+    Args:
+        seed: where it begins, at every first frame.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def begin_frame(self, frame: int) -> None:
+        """Begin anew at the first frame."""
+        if frame == 0:
+            self._generator.manual_seed(self._seed)
+
+    def uniforms(self, shape: tuple[int, ...]) -> Tensor:
+        """Uniforms in [0, 1)."""
+        return torch.rand(shape, generator=self._generator)
+
+    def kept(self, count: int, channels: int, share: float) -> Tensor:
+        """``[count,channels]``, 0 with probability ``share``, else 1."""
+        return torch.empty(count, channels).bernoulli_(1 - share, generator=self._generator)
+
+    def normals(self, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal numbers."""
+        return torch.randn(shape, generator=self._generator)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the generator."""
+        return {"generator": self._generator.get_state().numpy().copy()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self._generator.set_state(torch.from_numpy(np.array(state["generator"])))
+
+
+class KeyedDraws(SequentialDraws):
+    """A stream of its own for every frame of every target.
+
+    Args:
+        seed: of the run.
+        target: name of the target.
+    """
+
+    def __init__(self, seed: int, target: str) -> None:
+        super().__init__(seed)
+        self._target = zlib.crc32(target.encode())
+
+    def begin_frame(self, frame: int) -> None:
+        """Begin the frame's own stream."""
+        key = np.random.SeedSequence([self._seed, self._target, frame])
+        self._generator.manual_seed(int(key.generate_state(1, np.uint64)[0] >> np.uint64(1)))
