@@ -190,12 +190,11 @@ class _Part:
     def gather(self, flat: Tensor) -> Tensor:
         """Windows ``[r,kh,kw*C]`` of features ``[B*H*W,C]``."""
         window = flat.index_select(0, self.cells.flatten())
-        return window.view(*self.rows.shape[::2], -1)
+        return window.view(*self.rows.shape[::2], self.columns.shape[2] * flat.shape[1])
 
     def strips(self, window: Tensor) -> Tensor:
         """Windows with the rows of each bin joined: ``[r,ph,kw,C]``."""
-        strips = self.rows.bmm(window)
-        return strips.view(*strips.shape[:2], self.columns.shape[2], -1)
+        return self.rows.bmm(window).unflatten(2, (self.columns.shape[2], -1))
 
     def by_strips(self, slope: Tensor) -> Tensor:
         """Derivatives by the strips ``[r,ph,kw,C]``, from those by the result."""
