@@ -1,8 +1,9 @@
-"""What tests of networks share: the golden pictures, and every network in its tiny form."""
+"""What tests of networks share: the golden rules, and every network in its tiny form."""
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,51 @@ import torch
 
 from tirtrack.networks import registry
 
-RULES = Path(__file__).resolve().parent.parent / "golden_rules.py"
+TESTS = Path(__file__).resolve().parent.parent
+
+
+def module_at(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
-def golden_image():
+def rules():
+    """The module golden_rules.py: pictures and weights from a name."""
+    return module_at(TESTS / "golden_rules.py")
+
+
+@pytest.fixture(scope="session")
+def golden_image(rules):
     """The image rule: ``(name, height, width)`` to ``[height,width,3]`` uint8 RGB."""
-    spec = importlib.util.spec_from_file_location("golden_rules", RULES)
-    rules = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rules)
     return rules.image
+
+
+@pytest.fixture(scope="session")
+def stages():
+    """The module golden_stages.py: every golden stage of a network, in order."""
+    return module_at(Path(__file__).with_name("golden_stages.py"))
+
+
+@pytest.fixture(scope="module")
+def golden_run(shared, rules, stages):
+    """``(name, part)`` to a network with golden weights, its golden arrays, and what it is given."""
+
+    def run(name, *, dtype=torch.float64, training=False):
+        golden = np.load(shared / "golden" / "networks" / f"{name}.npz")
+        network = stages.load(registry.build(name), rules.weight, dtype).eval()
+        boxes = stages.boxes_of(golden, "train_" if training else "", dtype)
+        side = 192 if training else network.test_side
+        given = [
+            stages.patches(rules.image, branch, tuple(part.shape[:2]), side).to(dtype)
+            for branch, part in zip(("train", "test"), boxes, strict=True)
+        ]
+        return network, golden, (*given, boxes)
+
+    return run
 
 
 @pytest.fixture(scope="session")
