@@ -1,9 +1,9 @@
 """Steepest descent on the target filter: the optimisers of DiMP, PrDiMP and their variants.
 
-All of them walk down the gradient of a convex-looking objective with the step that is best for its
-quadratic model, so a few iterations are enough, and everything is differentiable: in training the
-loss of the test images flows through the iterations into features, first filter and the few
-parameters. :class:`SteepestDescent` is the walk; an *objective* says what is wanted of the scores.
+All of them walk down the gradient of an objective with the step that is best for its quadratic
+model, so a few iterations are enough. Everything is differentiable: in training the loss of the
+test images flows back through the iterations into features, first filter and the few parameters.
+:class:`SteepestDescent` is the walk; an *objective* says what is wanted of the scores.
 Features ``[N,S,C,H,W]``, filters ``[S,C,k,k]``, scores ``[N,S,H',W']``.
 
 Equations: Bhat et al., ICCV 2019 (DiMP), section 3.3; Danelljan et al., CVPR 2020 (PrDiMP).
@@ -133,12 +133,10 @@ class Walk(TypedDict, total=False):
     """Settings that every optimiser takes beside its own.
 
     Attributes:
-        optim_iter: iterations, unless a call asks for another number; 5.
-        feat_stride: patch pixels a cell; 16.
-        alpha_eps: added to the curvature, in parts of the squared gradient, which shortens the
-            steps; 0.
-        detach_length: no gradient flows back over more iterations than this, 0: over none;
-            infinite.
+        optim_iter: iterations, unless a call asks for another number.
+        feat_stride: patch pixels a cell.
+        alpha_eps: added to the curvature, in parts of the squared gradient; shortens the steps.
+        detach_length: no gradient flows back over more iterations than this; 0: over none.
     """
 
     optim_iter: int
@@ -150,12 +148,19 @@ class Walk(TypedDict, total=False):
 class SteepestDescent(nn.Module, ABC):
     """The walk that all optimisers share; see :class:`Walk` for its settings."""
 
-    def __init__(self, **walk: Unpack[Walk]) -> None:
+    def __init__(
+        self,
+        *,
+        optim_iter: int = 5,
+        feat_stride: int = 16,
+        alpha_eps: float = 0.0,
+        detach_length: float = math.inf,
+    ) -> None:
         super().__init__()
-        self.optim_iter = walk.get("optim_iter", 5)
-        self.feat_stride = walk.get("feat_stride", 16)
-        self.alpha_eps = walk.get("alpha_eps", 0.0)
-        self.detach_length = walk.get("detach_length", math.inf)
+        self.optim_iter = optim_iter
+        self.feat_stride = feat_stride
+        self.alpha_eps = alpha_eps
+        self.detach_length = detach_length
 
     @abstractmethod
     def objective(self, centres: Tensor, size_hw: tuple[int, int], shares: Tensor) -> Objective:
@@ -167,13 +172,21 @@ class SteepestDescent(nn.Module, ABC):
             shares: ``[N,S,1,1]``, weights of the images.
         """
 
-    @abstractmethod
+    def learn(self, *, step: float, reg: float, lowest_reg: float) -> None:
+        """Make a step length and a regularisation that training changes, with these initial values;
+        the latter, and its lower bound, are to be squared.
+        """
+        self.log_step_length = nn.Parameter(torch.tensor([math.log(step)]))
+        self.filter_reg = nn.Parameter(torch.tensor([reg]))
+        self.lowest_reg = lowest_reg
+
     def regularisation(self) -> Tensor:
         """Weight of the squared filter in the objective: ``[1]``."""
+        return self.filter_reg.square().clamp(min=self.lowest_reg**2)
 
-    @abstractmethod
     def step(self) -> Tensor | float:
         """Factor of the step that is best for the quadratic model, ``[1]``."""
+        return self.log_step_length.exp()
 
     def forward(
         self,
@@ -195,9 +208,12 @@ class SteepestDescent(nn.Module, ABC):
             sample_weights: one an image, ``[N,S]``, or ``[N]`` of one sequence; 1 / N each where
                 not given.
             with_losses: without them one application of the filter is saved.
+
+        Raises:
+            ValueError: shapes do not fit, a box is not finite, or a weight is negative.
         """
         features = with_sequences(features).contiguous()  # once, not in every application
-        boxes = boxes_patch.reshape(*features.shape[:2], 4)
+        boxes = _checked_boxes(boxes_patch, features)
         centres = centres_yx(boxes, _kernel(filters), feat_stride=self.feat_stride)
         size_hw = score_shape(features, _kernel(filters))
         objective = self.objective(centres, size_hw, _shares(features, sample_weights))
@@ -276,19 +292,17 @@ class DimpOptimiser(SteepestDescent):
         **walk: Unpack[Walk],
     ) -> None:
         super().__init__(**walk)
-        self.log_step_length = nn.Parameter(torch.tensor([math.log(optim_init_step)]))
-        self.filter_reg = nn.Parameter(torch.tensor([optim_init_reg]))
-        self.min_filter_reg = min_filter_reg
+        self.learn(step=optim_init_step, reg=optim_init_reg, lowest_reg=min_filter_reg)
         self.bin_displacement = bin_displacement
         self.activation = _activation(score_act, act_param)
         distances = torch.arange(num_dist_bins, dtype=torch.float64) * bin_displacement
         linear = target_mask_act == "linear"
         mask = mask_init_factor * (2.0 - distances).tanh() + (0.5 if linear else 0.0)
-        self.label_map_predictor = _function_of_distance(_label(distances, init_gauss_sigma))
+        self.label_map_predictor = DistanceFunction(_label(distances, init_gauss_sigma))
         self.target_mask_predictor = nn.Sequential(
-            _function_of_distance(mask), nn.Identity() if linear else nn.Sigmoid()
+            DistanceFunction(mask), nn.Identity() if linear else nn.Sigmoid()
         )
-        self.spatial_weight_predictor = _function_of_distance(torch.ones_like(distances))
+        self.spatial_weight_predictor = DistanceFunction(torch.ones_like(distances))
 
     def maps(self, centres: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
         """Label, target mask and weight around centres ``[...,2]``: three ``[...,H',W']``."""
@@ -304,13 +318,17 @@ class DimpOptimiser(SteepestDescent):
         labels, mask, weights = self.maps(centres, size_hw)
         return LeastSquares(labels, mask, shares.sqrt() * weights, self.activation)
 
-    def regularisation(self) -> Tensor:
-        """``filter_reg`` squared, bounded below: ``[1]``."""
-        return _bounded_square(self.filter_reg, self.min_filter_reg)
 
-    def step(self) -> Tensor:
-        """``[1]``."""
-        return self.log_step_length.exp()
+class DistanceFunction(nn.Module):
+    """A table over distances, kept as the published files keep it: ``weight [1,B,1,1]``.
+
+    Args:
+        values: ``[B]``, initial.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(values.float()[None, :, None, None])
 
 
 class PrdimpOptimiser(SteepestDescent):
@@ -344,9 +362,7 @@ class PrdimpOptimiser(SteepestDescent):
         **walk: Unpack[Walk],
     ) -> None:
         super().__init__(**walk)
-        self.log_step_length = nn.Parameter(torch.tensor([math.log(optim_init_step)]))
-        self.filter_reg = nn.Parameter(torch.tensor([optim_init_reg]))
-        self.optim_min_reg = optim_min_reg
+        self.learn(step=optim_init_step, reg=optim_init_reg, lowest_reg=optim_min_reg)
         self.softmax_reg = softmax_reg
         self.density = partial(
             label_density,
@@ -360,14 +376,6 @@ class PrdimpOptimiser(SteepestDescent):
     def objective(self, centres: Tensor, size_hw: tuple[int, int], shares: Tensor) -> Objective:
         """Divergence from the density around the centres."""
         return Divergence(self.density(centres, size_hw), shares, self.softmax_reg)
-
-    def regularisation(self) -> Tensor:
-        """``filter_reg`` squared, bounded below: ``[1]``."""
-        return _bounded_square(self.filter_reg, self.optim_min_reg)
-
-    def step(self) -> Tensor:
-        """``[1]``."""
-        return self.log_step_length.exp()
 
 
 class HingeL2Optimiser(SteepestDescent):
@@ -394,9 +402,7 @@ class HingeL2Optimiser(SteepestDescent):
         **walk: Unpack[Walk],
     ) -> None:
         super().__init__(**walk)
-        self.log_step_length = nn.Parameter(torch.tensor([math.log(optim_init_step)]))
-        self.filter_reg = nn.Parameter(torch.tensor([optim_init_reg]))
-        self.min_filter_reg = min_filter_reg
+        self.learn(step=optim_init_step, reg=optim_init_reg, lowest_reg=min_filter_reg)
         self.gauss_sigma = gauss_sigma
         self.hinge_threshold = hinge_threshold
 
@@ -405,14 +411,6 @@ class HingeL2Optimiser(SteepestDescent):
         labels = gaussian_label(centres, size_hw, sigma=self.gauss_sigma)
         mask = (labels > self.hinge_threshold).to(labels.dtype)
         return LeastSquares(labels * mask, mask, shares.sqrt(), activations.hinge)
-
-    def regularisation(self) -> Tensor:
-        """``filter_reg`` squared, bounded below: ``[1]``."""
-        return _bounded_square(self.filter_reg, self.min_filter_reg)
-
-    def step(self) -> Tensor:
-        """``[1]``."""
-        return self.log_step_length.exp()
 
 
 class HingeResidualOptimiser(SteepestDescent):
@@ -475,16 +473,27 @@ def _kernel(filters: Tensor) -> tuple[int, int]:
     return height, width
 
 
+def _checked_boxes(boxes_patch: Tensor, features: Tensor) -> Tensor:
+    """``[N,S,4]`` in the type of the features."""
+    shape = torch.Size([*features.shape[:2], 4])
+    if boxes_patch.numel() != shape.numel() or boxes_patch.shape[-1] != 4:
+        raise ValueError(f"boxes must be {list(shape)}, got {list(boxes_patch.shape)}")
+    if not bool(boxes_patch.isfinite().all()):
+        raise ValueError("boxes must be finite, got NaN or infinity")
+    return boxes_patch.reshape(shape).to(features.dtype)
+
+
 def _shares(features: Tensor, sample_weights: Tensor | None) -> Tensor:
     """Weights of the images, ``[N,S,1,1]``."""
     images, sequences = features.shape[:2]
     if sample_weights is None:
         return features.new_full((images, sequences, 1, 1), 1 / images)
-    return sample_weights.reshape(images, sequences, 1, 1)
-
-
-def _bounded_square(filter_reg: Tensor, lowest: float) -> Tensor:
-    return filter_reg.square().clamp(min=lowest**2)
+    if sample_weights.numel() != images * sequences or bool((sample_weights < 0).any()):
+        raise ValueError(
+            f"sample weights must be {images * sequences} numbers, none negative, got "
+            f"{list(sample_weights.shape)} from {float(sample_weights.min())}"
+        )
+    return sample_weights.reshape(images, sequences, 1, 1).to(features.dtype)
 
 
 def _activation(score_act: str, act_param: float | None) -> Activation:
@@ -495,13 +504,6 @@ def _activation(score_act: str, act_param: float | None) -> Activation:
     raise ValueError(
         f"score_act must be relu, or bentpar with act_param, got {score_act} with {act_param}"
     )
-
-
-def _function_of_distance(values: Tensor) -> nn.Conv2d:
-    """A table over distances, kept as the published files keep it: ``weight [1,B,1,1]``."""
-    table = nn.Conv2d(len(values), 1, kernel_size=1, bias=False)
-    table.weight.data = values.to(table.weight.dtype)[None, :, None, None]
-    return table
 
 
 def _label(distances: Tensor, sigma: float) -> Tensor:
