@@ -78,14 +78,18 @@ class TrainingError(RunError):
     """Training met a non-finite loss or ran out of usable samples."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The nearest known names, as the end of a sentence.
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
+    """The nearest known names, ``most`` of them, as the end of a sentence.
 
     >>> did_you_mean("mixd", ["mixed", "published"])
     'did you mean "mixed"?'
+    >>> did_you_mean("dimp5", ["dimp18", "dimp50", "fear-xs"], most=3)
+    'did you mean "dimp50" or "dimp18"?'
     >>> did_you_mean("zzz", ["mixed", "published"])
     'known are mixed, published'
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f'did you mean "{near[0]}"?' if near else f"known are {', '.join(names)}"
+    near = [f'"{one}"' for one in difflib.get_close_matches(name, names, n=most)]
+    if not near:
+        return f"known are {', '.join(names)}"
+    return f"did you mean {' or '.join(filter(None, [', '.join(near[:-1]), near[-1]]))}?"

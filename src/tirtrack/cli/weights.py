@@ -1,26 +1,34 @@
-"""``tirtrack weights``: which weights are at hand, and what stands on a card."""
+"""``tirtrack weights``: which weights are at hand, what stands on a card, other people's files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from tirtrack.cli.options import AsJson, print_json
+from tirtrack.cli.options import AsJson, Force, command_line, print_json
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-app = typer.Typer(help="List weights, or show the card of one.", add_completion=False)
+app = typer.Typer(
+    help="List weights, show the card of one, or make one of a checkpoint.", add_completion=False
+)
 
 
 def as_document(path: Path) -> dict[str, Any]:
-    """The card of a weights file with what the file itself says: path and SHA-256."""
+    """The card of a weights file with what it implies: input, path and SHA-256."""
     from tirtrack.files import sha256
+    from tirtrack.networks.registry import input_of
     from tirtrack.weights import store
 
-    card = store.card_of(path).model_dump(mode="json")
-    return {**card, "path": str(path), "sha256": sha256(path)}
+    card = store.card_of(path)
+    seen = dataclasses.asdict(input_of(card.architecture))
+    return {
+        **card.model_dump(mode="json"),
+        "input": seen,
+        "path": str(path),
+        "sha256": sha256(path),
+    }
 
 
 @app.command("list")
@@ -34,8 +42,8 @@ def list_weights(as_json: AsJson = False) -> None:
         return
     for one in found:
         print(f"{one['name']:<12} {one['architecture']:<14} {one['modality']:<4} {one['licence']}")
-        if one["summary"]:
-            print(f"{'':<12} {one['summary']}")
+        for label, text in _short_lines(one):
+            print(f"{'':<12} {label:<14} {text}")
 
 
 @app.command()
@@ -56,26 +64,100 @@ def info(
         print(f"{label:<14} {text}")
 
 
+@app.command("import")
+def import_weights(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A checkpoint that torch saved, or a safetensors file without card.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The weights file to write (.safetensors).")],
+    network: Annotated[
+        str | None, typer.Option(help="Which network it is, where the file does not say.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the weights; the stem of --out.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the weights; goes into the card.")] = None,
+    modality: Annotated[str, typer.Option(help="That it was trained for: rgb or tir.")] = "rgb",
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a weights file of a published checkpoint, without running any of it.
+
+    The file is looked at in a process of its own that may neither write nor import, with limits of
+    memory and time. What is not needed for the network is left out.
+    """
+    from tirtrack.weights.importing import import_checkpoint
+
+    made = import_checkpoint(
+        file,
+        out,
+        network=network,
+        name=name,
+        licence=licence,
+        modality=modality,
+        command=command_line(),
+        force=force,
+    )
+    one = as_document(made.path)
+    if as_json:
+        print_json({**one, "notes": made.notes})
+        return
+    print(f"{made.path}: {one['architecture']}, {one['modality']}, licence {one['licence']}")
+    for note in made.notes:
+        print(f"note: {note}")
+
+
+def _short_lines(one: dict[str, Any]) -> list[tuple[str, str]]:
+    trained = [f"{source['name']} ({source['licence']})" for source in one["training_data"]]
+    lines = [
+        ("summary", one["summary"]),
+        ("input", _input(one["input"])),
+        ("training data", "; ".join(trained) or "not known"),
+        ("scores", "; ".join(_scores(one)) or "none"),
+        ("SHA-256", one["sha256"]),
+    ]
+    return [(label, text) for label, text in lines if text]
+
+
 def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
+    tracks = one["input"]["test_side"] is not None
     lines = [
         ("name", one["name"]),
         ("network", f"{one['architecture']}, {one['parameters']} numbers"),
+        ("input", _input(one["input"])),
         ("modality", one["modality"]),
         ("licence", one["licence"]),
-        ("preset", f"{one['preset']}, normaliser {one['normaliser']}"),
+        ("preset", f"{one['preset']}, normaliser {one['normaliser']}" if tracks else ""),
         ("summary", one["summary"]),
     ]
     lines += [("started from", _origin(origin)) for origin in one["started_from"]]
     lines += [
         ("training data", f"{source['name']} ({source['licence']}): {source['role']}")
         for source in one["training_data"]
-    ]
-    lines += [("score", f"{name}: {value:.3f}") for name, value in one["scores"].items()]
+    ] or [("training data", "not known")]
+    lines += [("score", score) for score in _scores(one)]
     lines += [(f"made with {key}", value) for key, value in one["made_with"].items()]
     lines += [("file", one["path"]), ("SHA-256", one["sha256"])]
     return [(label, text) for label, text in lines if text]
 
 
+def _scores(one: dict[str, Any]) -> list[str]:
+    return [f"{name}: {value:.3f}" for name, value in one["scores"].items()]
+
+
+def _input(seen: dict[str, Any]) -> str:
+    black, white = (
+        " ".join(f"{level:.4g}" for level in dict.fromkeys(seen[end])) for end in ("black", "white")
+    )
+    sides = "a backbone, any side"
+    if seen["test_side"] is not None:
+        sides = f"reference {seen['reference_side']} px, test {seen['test_side']} px"
+    return f"{sides}, {seen['channels']}, black {black}, white {white}"
+
+
 def _origin(origin: dict[str, str]) -> str:
+    place = f"; {origin['url']}" if origin["url"] else ""
     data = f"; trained on {origin['training_data']}" if origin["training_data"] else ""
-    return f"{origin['name']} ({origin['licence']}){data}"
+    return f"{origin['name']} ({origin['licence']}){place}{data}"

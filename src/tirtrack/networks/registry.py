@@ -6,6 +6,7 @@ Files name an architecture by these names and never bring code of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 
 import torch
@@ -40,6 +41,7 @@ _BACKBONES: dict[str, Callable[[], backbones.TappedBackbone]] = {
     "resnet18": backbones.resnet18,
     "resnet50": backbones.resnet50,
 }
+_NEAR = 4  # names that a wrong one is answered with
 _TINY = "-tiny"  # the same parts with few channels, for tests; files may name it, lists do not
 
 
@@ -70,8 +72,12 @@ def build(name: str, *, tiny: bool = False, seed: int = 0) -> TwoBranchNetwork:
 
 def _constructed(name: str, *, tiny: bool = False) -> TwoBranchNetwork:
     plain = name.removesuffix(_TINY)
+    if plain in _BACKBONES:
+        raise WeightsError(f"{name} is a backbone alone", fix="train a network on it")
     if plain not in _CONSTRUCTORS:
-        raise WeightsError(f'no network is called "{name}"', fix=did_you_mean(plain, names()))
+        raise WeightsError(
+            f'no network is called "{name}"', fix=did_you_mean(plain, names(), most=_NEAR)
+        )
     with torch.random.fork_rng(devices=[]):  # the modules of torch draw as they are made
         return _CONSTRUCTORS[plain](tiny=tiny or plain != name)
 
@@ -124,7 +130,8 @@ def build_backbone(name: str, *, seed: int = 0) -> backbones.TappedBackbone:
 def _constructed_backbone(name: str) -> backbones.TappedBackbone:
     if name not in _BACKBONES:
         raise WeightsError(
-            f'no backbone is called "{name}"', fix=did_you_mean(name, backbone_names())
+            f'no backbone is called "{name}"',
+            fix=did_you_mean(name, backbone_names(), most=_NEAR),
         )
     with torch.random.fork_rng(devices=[]):
         return _BACKBONES[name]()
@@ -143,7 +150,57 @@ def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     Raises:
         WeightsError: no network and no backbone has this name.
     """
-    return backbone_shapes(name) if name in _BACKBONES else stored_shapes(name)
+    if name in _BACKBONES:
+        return backbone_shapes(name)
+    if name.removesuffix(_TINY) not in _CONSTRUCTORS:
+        known = [*names(), *backbone_names()]
+        raise WeightsError(
+            f'no network is called "{name}"', fix=did_you_mean(name, known, most=_NEAR)
+        )
+    return stored_shapes(name)
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """What a network wants to see.
+
+    Attributes:
+        reference_side: of a patch, pixels; ``None`` for a backbone, which takes any.
+        test_side: of a patch, pixels; ``None`` for a backbone.
+        channels: their order, RGB or BGR.
+        black: what it takes for black, one number a channel.
+        white: what it takes for white.
+    """
+
+    reference_side: int | None
+    test_side: int | None
+    channels: str
+    black: tuple[float, ...]
+    white: tuple[float, ...]
+
+
+def input_of(name: str) -> NetworkInput:
+    """The input of a network or backbone, found by showing it black, white and red.
+
+    Raises:
+        WeightsError: no network and no backbone has this name.
+    """
+    network: TwoBranchNetwork | None = None
+    if name not in _BACKBONES:
+        with torch.device("meta"):
+            network = _constructed(name)
+    normalise = backbones.imagenet_normalised if network is None else network.normalise
+    red = torch.tensor([1.0, 0.0, 0.0])[:, None, None]
+    black, white, seen = (
+        normalise(patch)[:, 0, 0] for patch in (0.0 * red, torch.ones_like(red), red)
+    )
+    return NetworkInput(
+        reference_side=None if network is None else network.reference_side,
+        test_side=None if network is None else network.test_side,
+        channels="RGB" if bool(seen[0] != black[0]) else "BGR",
+        black=tuple(black.tolist()),
+        white=tuple(white.tolist()),
+    )
 
 
 @cache

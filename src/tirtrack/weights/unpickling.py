@@ -265,9 +265,9 @@ def is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-def shown(text: str) -> str:
-    """Text of a file, fit for a message: one short line."""
-    short = text if len(text) <= 80 else text[:77] + "..."
+def shown(text: str, most: int = 80) -> str:
+    """Text of a file, fit for a message: one short line of at most so many signs."""
+    short = text if len(text) <= most else text[: most - 3] + "..."
     return "".join(sign if sign.isprintable() else "?" for sign in short)
 
 
