@@ -93,6 +93,15 @@ class Fear(SiameseNetwork):
         logit = self._tower(classes, self._class_tower)
         return torch.cat([torch.zeros_like(logit), logit], dim=1), log_ltrb.exp()
 
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """As every network, smaller: most convolutions have no activation behind them, and the
+        correlation multiplies what has grown.
+        """
+        super().draw_weights(generator)
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.mul_(0.75)
+
     def _joined(
         self, template: Tensor, search: Tensor, encoder: list[str], joiner: list[str]
     ) -> Tensor:
