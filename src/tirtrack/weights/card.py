@@ -52,6 +52,18 @@ class Calibration(_Part):
     fitted_on: str
 
 
+class PeakCalibration(_Part):
+    """Numbers of the score of trackers that learn online: ``sigmoid((peak - peak_centre) /
+    peak_scale)`` of the raw peak of a score map.
+
+    ``fitted_on`` says which data they were fitted on, if any.
+    """
+
+    peak_centre: float
+    peak_scale: float = Field(gt=0)
+    fitted_on: str
+
+
 class Card(_Part):
     """What stands in the metadata of a weights file."""
 
@@ -65,7 +77,7 @@ class Card(_Part):
     normaliser: str = "adaptive"
     started_from: list[StartedFrom] = []
     training_data: list[TrainingSource] = []
-    calibration: Calibration | None = None
+    calibration: Calibration | PeakCalibration | None = None
     scores: dict[str, float] = Field(
         default={}, description="scores, each under the name of its set and protocol"
     )
