@@ -43,7 +43,7 @@ def stages():
 
 @pytest.fixture(scope="module")
 def golden_run(shared, rules, stages):
-    """``(name, part)`` to a network with golden weights, its golden arrays, and what it is given."""
+    """A name to its network with golden weights, the golden arrays, and what it is given."""
 
     def run(name, *, dtype=torch.float64, training=False):
         golden = np.load(shared / "golden" / "networks" / f"{name}.npz")

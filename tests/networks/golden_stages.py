@@ -1,4 +1,4 @@
-"""What golden/networks/README.md 3 lists, computed by a network of ours, stage by stage in order."""
+"""What golden/networks/README.md 3 lists, computed by a network of ours, stage by stage."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tirtrack.networks.filter_labels import centres_yx
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STAGES = {"conv1": "relu", "layer1": "layer1", "layer2": "layer2", "layer3": "layer3"}
+MAPS = ("label_map", "target_mask", "spatial_weight")
 SHARES = (0.5, 0.3125, 0.1875)  # of the images in the online run
 FLOAT32 = 2e-5
 FLOAT64 = {"float64": 1e-9, "float32": 2e-7}  # by the type that the golden array is stored in

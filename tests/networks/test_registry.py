@@ -18,9 +18,8 @@ def test_unknown_name_lists_the_near_one():
 def test_same_seed_same_weights(name):
     first, again, other = (registry.build(name, tiny=True, seed=s).state_dict() for s in (1, 1, 2))
     assert all(torch.equal(value, again[key]) for key, value in first.items())
-    assert not torch.equal(
-        first["backbone.features.0.0.weight"], other["backbone.features.0.0.weight"]
-    )
+    drawn = next(key for key in first if key.endswith("weight"))  # of the first convolution
+    assert not torch.equal(first[drawn], other[drawn])
 
 
 def test_building_leaves_the_global_generator_alone():
@@ -76,12 +75,59 @@ def test_tensors_of_another_network_are_named():
 
 
 @pytest.mark.parametrize("name", registry.names())
+@torch.no_grad()
 def test_tiny_networks_answer_with_numbers_of_a_sane_size(name):
     network = registry.build(name, tiny=True).eval()
     draw = torch.Generator().manual_seed(1)
-    template, search = (torch.rand(1, 1, 3, d, d, generator=draw) for d in (127, 255))
+    sides = (network.reference_side, network.test_side)
+    reference, test = (torch.rand(1, 1, 3, d, d, generator=draw) for d in sides)
+    dense = network.energy_kind is None
+    target = network.reference(reference, torch.full((1, 1, 4), 30.0))
+    response = network.respond(target, test, None if dense else torch.full((1, 1, 5, 4), 30.0))
+    assert all(1e-3 < float(scores.std()) < 10 for scores in response.scores[-1:])
+    boxes = response.boxes.boxes_patch if dense else response.boxes.values
+    assert float(boxes.abs().max()) < (1000 if dense else 100)
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v2", "resnet18"])
+def test_backbones_are_built_by_name_the_same_for_the_same_seed(name):
+    first, again, other = (registry.build_backbone(name, seed=s).state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    drawn = next(key for key in first if key.endswith("weight"))
+    assert not torch.equal(first[drawn], other[drawn])
+    stored = {key: tuple(v.shape) for key, v in first.items() if registry.is_stored(key)}
+    assert registry.backbone_shapes(name) == stored
+
+
+def test_unknown_backbone_lists_the_near_one():
+    with pytest.raises(WeightsError, match=r'no backbone .* "resnet28"; did you mean "resnet18"'):
+        registry.build_backbone("resnet28")
+
+
+@pytest.mark.parametrize("name", ["dimp18", "prdimp18", "superdimp50", "atom18"])
+def test_new_weights_have_the_published_spread(name):
+    state = registry.build(name, tiny=True, seed=2).state_dict()
+    published = {
+        "feature_extractor.layer4.1.conv2.weight": (2 / (9 * 32)) ** 0.5,  # fan-out
+        "bb_regressor.conv3_2t.0.weight": (2 / (9 * 16)) ** 0.5,  # fan-in
+        "bb_regressor.fc3_rt.linear.weight": (2 / (25 * 16)) ** 0.5,
+        "classifier.filter_initializer.filter_conv.weight": (2 / (9 * 16)) ** 0.5,
+    }
+    if name == "prdimp18":  # its first filter is zero
+        published["classifier.filter_initializer.filter_conv.weight"] = 0.0
+    for key in published.keys() & state.keys():
+        assert float(state[key].std()) == pytest.approx(published[key], rel=0.06)
+    norm = state["bb_regressor.fc4_rt.bn.weight"]
+    assert 0 <= float(norm.min()) < 0.4 < 0.6 < float(norm.max()) < 1
+    assert float(state["bb_regressor.conv3_1t.0.bias"].abs().max()) == 0
+    assert bool((state["feature_extractor.layer1.0.bn1.weight"] == 1).all())
+
+
+def test_drawing_anew_gives_a_trained_network_its_initial_optimiser():
+    network, fresh = (registry.build("dimp18", tiny=True, seed=3) for _ in range(2))
     with torch.no_grad():
-        target = network.reference(template, torch.zeros(1, 1, 4))
-        response = network.respond(target, search)
-    assert 1e-3 < float(response.scores[0].std()) < 10
-    assert float(response.boxes.boxes_patch.abs().max()) < 1000
+        for parameter in network.parameters():
+            parameter.add_(1.0)
+    network.draw_weights(torch.Generator().manual_seed(3))
+    again = network.state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in fresh.state_dict().items())
