@@ -60,6 +60,13 @@ def golden_run(shared, rules, stages):
 
 
 @pytest.fixture(scope="session")
+def pieces(shared):
+    """A name to the golden numbers of one operator."""
+    piece = module_at(Path(__file__).with_name("golden_pieces.py")).Piece
+    return lambda name: piece(shared / "golden" / "networks" / "pieces" / f"{name}.npz")
+
+
+@pytest.fixture(scope="session")
 def golden_patches(golden_image):
     """``k`` to the template and search patch of golden/nanotrack/README.md, section 1."""
 
