@@ -98,6 +98,15 @@ def _as_text(box: Box) -> str:
     return f"box {box.x:g},{box.y:g},{box.w:g},{box.h:g}"
 
 
+def touches_border(box: Box, width: int, height: int) -> bool:
+    """Whether a side of the box is within a pixel of the frame's border, or beyond.
+
+    >>> touches_border(Box(0.5, 20.0, 10.0, 10.0), 100, 80)
+    True
+    """
+    return box.x <= 1 or box.y <= 1 or box.x + box.w >= width - 1 or box.y + box.h >= height - 1
+
+
 def _stack(parts: list[Any]) -> Any:
     if isinstance(parts[0], np.ndarray | np.generic):
         return np.stack(parts, axis=-1)

@@ -18,6 +18,11 @@ from tirtrack.trackers.base import Reason
 CONSTANT_RANGE = 5  # levels or counts; a living sensor's noise alone spans more over a whole frame
 BLACK_BELOW = 16  # levels or counts
 DAMAGED_SHARE = 0.01  # of pixels that are not finite; fewer are dead pixels of a living sensor
+COLOURED_SHARE = 0.05  # mean spread of the channels, of the brightest value
+COLOURED_WARNING = (
+    "the frames are coloured, the weights are for thermal frames in grey: switch off the camera's "
+    "palette, or give its raw output"
+)
 _SAMPLE_STEP = 16  # rows looked at first: nearly every frame is cleared by them
 _KINDS = "uint8, uint16 or float"
 
@@ -45,6 +50,14 @@ def as_picture(frame: np.ndarray) -> np.ndarray:
     if picture.dtype not in (np.uint8, np.uint16) and picture.dtype.kind != "f":
         raise FrameError(f"a frame of {picture.dtype} cannot be used", fix=f"give {_KINDS}")
     return picture
+
+
+def is_coloured(picture: np.ndarray) -> bool:
+    """Whether the channels of a frame differ by more than what compression does."""
+    if picture.ndim == 2:
+        return False
+    spread = picture.max(axis=2).astype(np.float64) - picture.min(axis=2)
+    return bool(spread.mean() > COLOURED_SHARE * picture.max())
 
 
 Region = tuple[slice, slice]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tirtrack.boxes import Box, check_first_box
+from tirtrack.boxes import Box, check_first_box, touches_border
 from tirtrack.crops import mean_fill
 from tirtrack.errors import FrameError, RunError
 from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
@@ -25,7 +25,7 @@ from tirtrack.trackers.calibration import (
     next_belief,
     score_of,
 )
-from tirtrack.trackers.frame_gate import FrameGate, as_picture
+from tirtrack.trackers.frame_gate import COLOURED_WARNING, FrameGate, as_picture, is_coloured
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_geometry import SearchPatch, box_at, geometry_of
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SMALL_SIDE = 4.0  # below it a first box is worth a warning
-COLOURED_SHARE = 0.05  # mean spread of the channels, of the brightest value
 _STATE_FORMAT = 3
 # A frame that was left out: how much wider the next search is, and how wide it gets at most.
 WIDER_PER_SKIPPED_FRAME = 0.15
@@ -147,12 +146,9 @@ class SiameseTracker:
         check_first_box(box, picture.shape[1], picture.shape[0])
         if min(box.w, box.h) < SMALL_SIDE:
             logger.warning("the first box is only %gx%g px", box.w, box.h)
-        if self._warns_of_colour and _is_coloured(picture):
+        if self._warns_of_colour and is_coloured(picture):
             self._warns_of_colour = False
-            logger.warning(
-                "the frames are coloured, the weights are for thermal frames in grey: "
-                "switch off the camera's palette, or give its raw output"
-            )
+            logger.warning(COLOURED_WARNING)
         gate = FrameGate()
         fault = gate.check(picture) if self.settings.frame_gate else Reason.NONE
         if fault is not Reason.NONE:
@@ -425,7 +421,7 @@ class SiameseTracker:
 
     def _cause(self, target: _Target, located: Localisation) -> Reason:
         model, _ = self._started()
-        if _touches_border(target.trusted, *model.frame_wh):
+        if touches_border(target.trusted, *model.frame_wh):
             return Reason.OUT_OF_VIEW
         if is_high_but_ambiguous(located.margin, self.calibration):
             return Reason.AMBIGUOUS
@@ -474,18 +470,6 @@ class SiameseTracker:
             reason=reason,
             diagnostics=diagnostics,
         )
-
-
-def _is_coloured(picture: np.ndarray) -> bool:
-    """Whether the channels of a frame differ by more than what compression does."""
-    if picture.ndim == 2:
-        return False
-    spread = picture.max(axis=2).astype(np.float64) - picture.min(axis=2)
-    return bool(spread.mean() > COLOURED_SHARE * picture.max())
-
-
-def _touches_border(box: Box, width: int, height: int) -> bool:
-    return box.x <= 1 or box.y <= 1 or box.x + box.w >= width - 1 or box.y + box.h >= height - 1
 
 
 def _with_centre_inside(box: Box, width: int, height: int) -> Box:
