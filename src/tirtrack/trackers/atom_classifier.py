@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tirtrack.networks.target_filter import apply_filter
 from tirtrack.trackers.atom_presets import Activation
 from tirtrack.trackers.gauss_newton import Residuals, Vector
 
@@ -37,8 +38,13 @@ def activation(kind: Activation) -> Callable[[Tensor], Tensor]:
 def filtered(samples: Tensor, filter_: Tensor) -> Tensor:
     """Scores ``[B,1,H,W]`` of ``samples [B,C,H,W]`` by a filter ``[1,C,k,k]``, of equal size."""
     height, width = samples.shape[-2:]
-    padding = filter_.shape[-2] // 2, filter_.shape[-1] // 2
-    return functional.conv2d(samples, filter_, padding=padding)[..., :height, :width]
+    return apply_filter(samples, filter_)[..., :height, :width]
+
+
+def projected(features: Tensor, projection: Tensor) -> Tensor:
+    """Features ``[B,C,H,W]`` through a projection ``[C',C,1,1]``: ``[B,C',H,W]``."""
+    flat = projection[:, :, 0, 0] @ features.flatten(2)
+    return flat.reshape(len(features), -1, *features.shape[-2:])
 
 
 def joint_residuals(
@@ -67,7 +73,7 @@ def joint_residuals(
 
     def residuals(point: Vector) -> Vector:
         filter_, projection = point
-        scores = psi(filtered(phi(functional.conv2d(features, projection)), filter_))
+        scores = psi(filtered(phi(projected(features, projection)), filter_))
         return (
             roots * (scores - labels),
             filter_reg**0.5 * filter_,

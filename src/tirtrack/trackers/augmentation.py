@@ -106,7 +106,9 @@ class Shifted:
         return not isinstance(self.transform, Scale | Rotate)
 
     def __call__(self, patch: Tensor, sides_hw: tuple[int, int] | None) -> Tensor:
-        """The sample ``[C,*sides_hw]`` of a patch, or of the patch's size where none is given."""
+        """The sample ``[C,*sides_hw]`` of a patch; ``None`` keeps the size that the transform
+        gives.
+        """
         return cropped(self.transform(patch), sides_hw, self.shift_yx)
 
 

@@ -36,7 +36,7 @@ class DimpTrackerSettings(OnlineSettings):
     net_opt_iter: int = Field(ge=0, description="optimiser iterations in the first frame")
     net_opt_update_iter: int = Field(ge=0, description="the same every train_skipping frames")
     net_opt_hn_iter: int = Field(ge=0, description="the same beside a distractor")
-    net_opt_low_iter: int | None = Field(ge=0, description="the same when the maximum is low")
+    net_opt_low_iter: int = Field(ge=0, description="the same when the maximum is low")
     low_score_opt_threshold: float | None = Field(description="below it the maximum is low")
     train_sample_interval: int = Field(ge=1, description="frames between two stored samples")
 
@@ -126,7 +126,7 @@ _DIMP18: dict[str, Any] = {
     "net_opt_iter": 10,
     "net_opt_update_iter": 2,
     "net_opt_hn_iter": 1,
-    "net_opt_low_iter": None,
+    "net_opt_low_iter": 0,
     "low_score_opt_threshold": None,
     "score_preprocess": "none",
     "score_filter_ksz": 1,
@@ -240,6 +240,15 @@ _OF_NETWORK: dict[str, dict[str, str]] = {
     "dimp-lite-nano": {"default": "dimp-lite"},
 }
 _TINY, _TINY_SAMPLE = "-tiny", 96  # networks with few channels, for tests
+
+
+def networks() -> list[str]:
+    """The networks that a preset is made for.
+
+    >>> networks()[:2]
+    ['dimp18', 'dimp50']
+    """
+    return list(_OF_NETWORK)
 
 
 def published_set(name: str) -> DimpTrackerSettings:

@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
-from tirtrack.errors import RecipeError, did_you_mean
+from pydantic import BaseModel
+
+from tirtrack.errors import RecipeError, WeightsError, did_you_mean
 from tirtrack.files import sha256
-from tirtrack.thermal import normaliser
-from tirtrack.trackers.base import Origin
+from tirtrack.thermal import NormaliserSettings, normaliser
+from tirtrack.trackers import atom_presets, dimp_presets, presets
+from tirtrack.trackers.base import Origin, Tracker
 from tirtrack.trackers.calibration import family_calibration
-from tirtrack.trackers.engines import open_engine
-from tirtrack.trackers.presets import preset as preset_settings
 from tirtrack.trackers.presets import with_overrides
-from tirtrack.trackers.siamese import SiameseTracker
 from tirtrack.weights import store
+from tirtrack.weights.card import Calibration, Card, PeakCalibration
 
 ENGINES = ("onnx", "torch")
+
+Numbers = TypeVar("Numbers", Calibration, PeakCalibration)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a tracker is put together from."""
+
+    path: Path
+    card: Card
+    settings: Any
+    levels: NormaliserSettings
+    engine: str
+    threads: int
+    seed: int
+
+    def origin(self, calibration: BaseModel) -> Origin:
+        """What the tracker was told, with the calibration that it uses."""
+        told = {
+            **self.settings.model_dump(mode="json"),
+            "normaliser": self.levels.model_dump(mode="json"),
+            "calibration": calibration.model_dump(mode="json"),
+        }
+        return Origin(self.card.name, sha256(self.path), told, self.seed)
+
+
+@dataclass(frozen=True)
+class _Family:
+    """How a family of trackers is loaded: its presets by (name, architecture), its tracker."""
+
+    preset: Callable[[str, str], BaseModel]
+    make: Callable[[_Parts], Tracker]
 
 
 def load_tracker(
@@ -28,16 +62,18 @@ def load_tracker(
     overrides: Mapping[str, Any] | None = None,
     threads: int = 1,
     seed: int = 0,
-) -> SiameseTracker:
+) -> Tracker:
     """A tracker, ready for ``init(frame, box)``.
 
     Args:
         name_or_path: shipped weights, or a weights file.
-        preset: one of :func:`~tirtrack.trackers.presets.preset_names`; ``None`` takes the card's.
-        engine: ``onnx`` (fast) or ``torch``.
+        preset: of the network's family, see ``preset_names`` of ``presets``, ``dimp_presets`` and
+            ``atom_presets``; ``None`` takes the card's.
+        engine: of the Siamese family, ``onnx`` (fast) or ``torch``; trackers that learn online run
+            in torch whichever is named.
         overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
             ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``).
-        threads: of the engine; one gives the same bits on every machine of a kind.
+        threads: of the ``onnx`` engine; one gives the same bits on every machine of a kind.
         seed: of what a tracker draws; the Siamese family draws nothing.
 
     Raises:
@@ -50,19 +86,79 @@ def load_tracker(
     card = store.card_of(path)
     changes = dict(overrides or {})
     levels = normaliser(str(changes.pop("normaliser", card.normaliser)))
-    settings = with_overrides(preset_settings(preset or card.preset, card.architecture), changes)
-    kind = cast(Literal["onnx", "torch"], engine)
-    calibration = card.calibration or family_calibration(card.architecture)
-    told = {
-        **settings.model_dump(mode="json"),
-        "normaliser": levels.model_dump(mode="json"),
-        "calibration": calibration.model_dump(mode="json"),
-    }
+    family = _family_of(card.architecture)
+    settings = with_overrides(family.preset(preset or card.preset, card.architecture), changes)
+    return family.make(_Parts(path, card, settings, levels, engine, threads, seed))
+
+
+def _siamese(parts: _Parts) -> Tracker:
+    from tirtrack.trackers.engines import open_engine
+    from tirtrack.trackers.siamese import SiameseTracker
+
+    kind = cast(Literal["onnx", "torch"], parts.engine)
+    known = _fitting(parts, Calibration)
+    calibration = known or family_calibration(parts.card.architecture)
     return SiameseTracker(
-        open_engine(path, kind, threads=threads),
-        settings,
+        open_engine(parts.path, kind, threads=parts.threads),
+        parts.settings,
         calibration,
-        normaliser=levels,
-        modality=card.modality,
-        origin=Origin(card.name, sha256(path), told, seed),
+        normaliser=parts.levels,
+        modality=parts.card.modality,
+        origin=parts.origin(calibration),
     )
+
+
+def _dimp(parts: _Parts) -> Tracker:
+    from tirtrack.trackers.dimp import DimpTracker
+
+    return _online(parts, DimpTracker)
+
+
+def _atom(parts: _Parts) -> Tracker:
+    from tirtrack.trackers.atom import AtomTracker
+
+    return _online(parts, AtomTracker)
+
+
+def _online(parts: _Parts, made: Callable[..., Tracker]) -> Tracker:
+    from tirtrack.trackers.online_engine import OnlineEngine
+    from tirtrack.trackers.peak_score import family_peak_calibration
+
+    network: Any = store.network_of(store.read(parts.path)).requires_grad_(requires_grad=False)
+    calibration = _fitting(parts, PeakCalibration) or family_peak_calibration(network.score_kind)
+    return made(
+        OnlineEngine(network),
+        parts.settings,
+        calibration,
+        normaliser=parts.levels,
+        modality=parts.card.modality,
+        origin=parts.origin(calibration),
+        seed=parts.seed,
+    )
+
+
+def _fitting(parts: _Parts, kind: type[Numbers]) -> Numbers | None:
+    """The calibration of the card, if it has one.
+
+    Raises:
+        WeightsError: it is one of another family.
+    """
+    known = parts.card.calibration
+    if known is None or isinstance(known, kind):
+        return known
+    raise WeightsError(
+        f"its card holds a {type(known).__name__}, a {parts.card.architecture} needs a "
+        f"{kind.__name__}",
+        parts.path,
+    )
+
+
+_SIAMESE = _Family(presets.preset, _siamese)
+_DIMP = _Family(dimp_presets.preset, _dimp)
+_ATOM = _Family(atom_presets.preset, _atom)
+# architecture -> how it tracks; every other one is Siamese
+_FAMILIES = {**dict.fromkeys(dimp_presets.networks(), _DIMP), "atom18": _ATOM}
+
+
+def _family_of(architecture: str) -> _Family:
+    return _FAMILIES.get(architecture.removesuffix("-tiny"), _SIAMESE)

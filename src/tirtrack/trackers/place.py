@@ -95,6 +95,11 @@ def moved(
     return replace(place, center_yx=center)
 
 
+def at_refined(place: Place) -> Place:
+    """The target at its last refined centre, if there was one."""
+    return place if place.refined_yx is None else replace(place, center_yx=place.refined_yx)
+
+
 def kept_in_frame(place: Place, layout: Layout, min_side: float) -> Place:
     """Centre into the frame; sides at most the frame's and at least ``min_side``, which wins.
 

@@ -7,11 +7,13 @@ its difference from another preset, so a value is written once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tirtrack.errors import RecipeError, did_you_mean
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class SiameseSettings(BaseModel):
@@ -136,8 +138,8 @@ def preset(name: str, architecture: str) -> SiameseSettings:
     return SiameseSettings(**{**_PUBLISHED_CONSTANTS[architecture], **published, **_changes(name)})
 
 
-def with_overrides(settings: SiameseSettings, overrides: Mapping[str, Any]) -> SiameseSettings:
-    """Settings with some fields replaced.
+def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
+    """Settings of any family with some fields replaced.
 
     Raises:
         RecipeError: a key is unknown, or a value is of the wrong type or out of bounds.
@@ -145,12 +147,12 @@ def with_overrides(settings: SiameseSettings, overrides: Mapping[str, Any]) -> S
     >>> with_overrides(preset("default", "nanotrack-v3"), {"size_rate": 0.25}).size_rate
     0.25
     """
-    known = SiameseSettings.model_fields
+    known = type(settings).model_fields
     for key in overrides:
         if key not in known:
             raise RecipeError(f'unknown tracker setting "{key}"', fix=did_you_mean(key, known))
     try:
-        return SiameseSettings(**{**settings.model_dump(), **overrides})
+        return type(settings)(**{**dict(settings), **overrides})
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])

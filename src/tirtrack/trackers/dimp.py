@@ -1,0 +1,280 @@
+"""The online loop of DiMP, PrDiMP and SuperDiMP: a filter predicted in the first frame, improved
+with every few frames, and a box refined on the estimator's score.
+
+Read :meth:`DimpTracker._follow` first: one frame, step by step. What the steps do stands in
+``patch_extraction``, ``localisation``, ``box_refinement`` and ``sample_memory``; section numbers
+are those of the description of the published loop. Bhat et al., ICCV 2019; Danelljan et al., CVPR
+2020.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tirtrack.networks.dimp import Dimp
+from tirtrack.networks.filter_optimisers import PrdimpOptimiser
+from tirtrack.networks.two_branch import ScoreKind
+from tirtrack.trackers.augmentation import Identity, Shifted, with_dropout
+from tirtrack.trackers.dimp_presets import DimpTrackerSettings
+from tirtrack.trackers.localisation import (
+    Flag,
+    Localisation,
+    centered_hann,
+    clipped_hann,
+    localise_dimp,
+    prepared,
+    thresholds_of,
+)
+from tirtrack.trackers.online import (
+    FirstSamples,
+    Followed,
+    Learnt,
+    OnlineTracker,
+    check_finite,
+    shifted,
+)
+from tirtrack.trackers.online_engine import Features
+from tirtrack.trackers.patch_extraction import (
+    Sample,
+    SampleFrame,
+    box_in_sample,
+    sample_frame,
+    sample_patches,
+)
+from tirtrack.trackers.place import Layout, Place, at_refined, moved
+from tirtrack.trackers.sample_memory import SampleMemory
+
+_ASPECT_STRIDE = 32  # sides of samples of the frame's aspect ratio are multiples of it
+
+
+class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
+    """Tracks one target by a filter learnt online and a box estimator.
+
+    Implements :class:`tirtrack.trackers.base.Tracker`.
+    """
+
+    _fills_by_weight = False
+
+    def _first_scale(self, size_hw: np.ndarray, frame_hw: np.ndarray) -> tuple[np.ndarray, float]:
+        """Section 3, steps 2 and 3."""
+        side = self.settings.image_sample_size
+        sides = np.array([side, side], dtype=np.float64)
+        if self.settings.use_image_aspect_ratio:
+            sides = frame_hw * np.sqrt(np.prod(sides) / np.prod(frame_hw))
+            sides = np.round(sides / _ASPECT_STRIDE) * _ASPECT_STRIDE
+        area = np.prod(size_hw * self.settings.search_area_scale)
+        return sides, float(np.sqrt(area / np.prod(sides)))
+
+    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> Learnt:
+        """Sections 4 to 6: samples, filter, memory, modulation."""
+        first = self._samples_of_first(levels, place, layout)
+        features = self.engine.look(first.patches.numpy())
+        check_finite(features.classification)
+        clf_features, transforms = self._with_dropout(features.classification, first.transforms)
+        box = box_in_sample(place.center_yx, place.size_hw, first.seen)
+        boxes = self._tensor(np.stack([shifted(box, one) for one in transforms]))
+        memory = None
+        if self.settings.update_classifier:
+            memory = SampleMemory(
+                clf_features,
+                boxes,
+                size=self.settings.sample_memory_size,
+                minimum=self.settings.init_samples_minimum_weight,
+                fills_by_weight=self._fills_by_weight,
+            )
+        initial = self.engine.network.initial_filter(clf_features[:, None], boxes[:, None])
+        filter_ = self._optimised(
+            initial, clf_features, boxes, iterations=self.settings.net_opt_iter, weights=None
+        )
+        modulation = self._first_modulation(first, features, box)
+        return Learnt(layout, modulation, filter_, memory)
+
+    def _samples_of_first(self, levels: np.ndarray, place: Place, layout: Layout) -> FirstSamples:
+        """Section 4: centre, scale and global shift of the first sample."""
+        scale, shift = place.scale, np.zeros(2)
+        if self.settings.border_mode == "inside":
+            sides = place.scale * layout.sample_hw
+            over = float((sides / layout.frame_hw).max())
+            sides = sides / np.clip(over, 1.0, self.settings.patch_max_scale_change)
+            scale = float(np.sqrt(np.prod(sides / layout.sample_hw)))
+            low = np.maximum(-(place.center_yx - (sides - 1) / 2), 0)
+            high = np.maximum(place.center_yx + sides / 2 + 1 - layout.frame_hw, 0)
+            shift = -(low - high) / scale
+        center = np.round(place.center_yx)
+        seen = SampleFrame(center, scale, layout.sample_hw)
+        return self._first_samples(levels, seen, center_yx=center, global_shift_yx=shift)
+
+    def _with_dropout(
+        self, clf_features: Tensor, transforms: list[Shifted]
+    ) -> tuple[Tensor, list[Shifted]]:
+        """Section 5, step 1: copies of the first features with channels left out."""
+        dropout = self.settings.augmentation.dropout
+        if dropout is None or not self.settings.use_augmentation:
+            return clf_features, transforms
+        count, share = dropout
+        kept = self._draws.kept(count, clf_features.shape[1], share).to(clf_features)
+        copies = with_dropout(clf_features[0], kept, share)
+        again = [Shifted(Identity(), transforms[0].shift_yx)] * count
+        return torch.cat([clf_features, copies]), transforms + again
+
+    def _cut(self, levels: np.ndarray, place: Place, learnt: Learnt) -> list[Sample]:
+        """Section 7: the centre lies between cells where the filter and the map need it."""
+        sides = learnt.layout.sample_hw
+        cells = np.array(self._feature_hw(learnt))
+        parity = np.mod(cells + self._kernel_hw(learnt), 2)
+        return sample_patches(
+            levels,
+            place.center_yx + parity * place.scale * sides / (2 * cells),
+            [place.scale * factor for factor in self.settings.scale_factors],
+            sides,
+            dtype=self.engine.dtype,
+            border_mode=self.settings.border_mode,
+            max_scale_change=self.settings.patch_max_scale_change,
+            generation=self.settings.patch_generation,
+        )
+
+    def _follow(
+        self, samples: list[Sample], features: Features, place: Place, learnt: Learnt
+    ) -> Followed:
+        """Section 7: localise, move, refine, learn."""
+        settings = self.settings
+        seen = [sample_frame(sample.window_tlbr, learnt.layout.sample_hw) for sample in samples]
+        raw = self.engine.network.scores(learnt.filter, features.classification[:, None])[:, 0]
+        check_finite(raw)
+        located = self._localised(raw, seen, place, learnt)
+        diagnostics: dict[str, Any] = {"iterations": [], "slot": None}
+        best, k = seen[located.scale_index], located.scale_index
+        if located.flag is not Flag.NOT_FOUND:
+            center = best.center_yx + located.translation_yx
+            if settings.use_iou_net:
+                if settings.use_classifier:
+                    place = moved(place, center, learnt.layout)
+                place, numbers = self._refined(
+                    place,
+                    features[k : k + 1],
+                    best,
+                    learnt,
+                    updates_scale=settings.update_scale_when_uncertain
+                    or located.flag is not Flag.UNCERTAIN,
+                    undo=False,
+                    learns_here=settings.use_iounet_pos_for_learning,
+                )
+                diagnostics |= numbers
+            elif settings.use_classifier:
+                place = moved(place, center, learnt.layout, scale=best.scale)
+        if located.flag not in (Flag.NOT_FOUND, Flag.UNCERTAIN) and learnt.memory is not None:
+            box = self._tensor(box_in_sample(place.center_yx, place.size_hw, best))
+            sample = features.classification[k]
+            diagnostics |= self._learn(learnt, learnt.memory, sample, box, located)
+        if settings.use_iou_net and located.flag is not Flag.NOT_FOUND:
+            place = at_refined(place)
+        return Followed(place, located, self._peak(raw, located), diagnostics)
+
+    def _localised(
+        self, raw: Tensor, seen: list[SampleFrame], place: Place, learnt: Learnt
+    ) -> Localisation:
+        """Section 8."""
+        settings, optimiser = self.settings, self.engine.network.optimiser
+        softmax_reg = optimiser.softmax_reg if isinstance(optimiser, PrdimpOptimiser) else None
+        scores = prepared(
+            raw.double().cpu().numpy(),
+            settings.score_preprocess,
+            softmax_reg=softmax_reg,
+            filter_side=settings.score_filter_ksz,
+        )
+        return localise_dimp(
+            scores,
+            seen,
+            place,
+            settings=settings,
+            thresholds=thresholds_of(
+                settings,
+                uncertain=settings.uncertain_threshold,
+                hard_sample=settings.hard_sample_threshold,
+            ),
+            kernel_side=learnt.filter.shape[-1],
+            window=self._window(scores.shape[1:]),
+        )
+
+    def _learn(
+        self,
+        learnt: Learnt,
+        memory: SampleMemory,
+        sample: Tensor,
+        box: Tensor,
+        located: Localisation,
+    ) -> dict[str, Any]:
+        """Section 11: the sample into the memory, the filter improved when it is time."""
+        settings, frame = self.settings, self._frame + 1  # the published count begins at 1
+        is_hard = located.flag is Flag.HARD_NEGATIVE
+        rate = settings.hard_negative_learning_rate if is_hard else None
+        slot = None
+        if rate is not None or frame % settings.train_sample_interval == 0:
+            memory.store(sample, box, rate or settings.learning_rate)
+            slot = memory.weights.last_slot
+        low = settings.low_score_opt_threshold
+        iterations = 0
+        if rate is not None:
+            iterations = settings.net_opt_hn_iter
+        elif low is not None and low > located.scores.max():
+            iterations = settings.net_opt_low_iter
+        elif (frame - 1) % settings.train_skipping == 0:
+            iterations = settings.net_opt_update_iter
+        if iterations:
+            learnt.filter = self._optimised(
+                learnt.filter,
+                memory.samples,
+                memory.labels,
+                iterations=iterations,
+                weights=memory.sample_weights(),
+            )
+        return {"slot": slot, "iterations": [iterations] if iterations else []}
+
+    def _optimised(
+        self,
+        filter_: Tensor,
+        samples: Tensor,
+        boxes: Tensor,
+        *,
+        iterations: int,
+        weights: Tensor | None,
+    ) -> Tensor:
+        run = self.engine.network.optimiser(
+            filter_,
+            samples,
+            boxes,
+            iterations=iterations,
+            sample_weights=weights,
+            with_losses=False,
+        )
+        check_finite(run.filters[-1])
+        return run.filters[-1]  # type: ignore[no-any-return]
+
+    def _window(self, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Section 5, step 3."""
+        if not self.settings.window_output:
+            return None
+        sides, effective = np.array(shape), self.settings.effective_search_area
+        if not self.settings.use_clipped_window or effective is None:
+            return centered_hann(sides)
+        return clipped_hann(sides, np.trunc(sides * effective / self.settings.search_area_scale))
+
+    def _peak(self, raw: Tensor, located: Localisation) -> float:
+        """What the score is made of: the map's maximum, of densities as a probability."""
+        is_density = self.engine.network.score_kind is ScoreKind.DENSITY
+        if not is_density or self.settings.score_preprocess == "softmax":
+            return float(located.scores.max())
+        chosen = raw[located.scale_index].flatten().softmax(dim=0)
+        return float(chosen.max())
+
+    def _feature_hw(self, learnt: Learnt) -> tuple[int, int]:
+        stride = self.engine.network.stride
+        height, width = (-(-int(side) // stride) for side in learnt.layout.sample_hw)
+        return height, width
+
+    def _kernel_hw(self, learnt: Learnt) -> np.ndarray:
+        return np.array(learnt.filter.shape[-2:])

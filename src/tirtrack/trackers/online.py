@@ -1,0 +1,650 @@
+"""What the trackers that learn their target online have in common: the shell around their steps.
+
+:class:`OnlineTracker` takes frames in, looks after bad ones, asks a family's steps and says what
+came of them; ``dimp.py`` and ``atom.py`` hold the steps. Everything that changes from frame to
+frame is a :class:`~tirtrack.trackers.place.Place`, a filter and a sample memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tirtrack.boxes import Box, check_first_box, touches_border
+from tirtrack.errors import FrameError, RunError
+from tirtrack.trackers.augmentation import Shifted, expanded_sides, first_frame_transforms
+from tirtrack.trackers.base import Origin, Reason, Status, TrackState
+from tirtrack.trackers.box_refinement import from_sample, refine
+from tirtrack.trackers.draws import Draws, KeyedDraws, SequentialDraws
+from tirtrack.trackers.frame_gate import (
+    COLOURED_WARNING,
+    FrameGate,
+    Region,
+    as_picture,
+    is_coloured,
+)
+from tirtrack.trackers.levels import GreyLevels
+from tirtrack.trackers.localisation import Flag, Localisation, highest
+from tirtrack.trackers.online_engine import Features, Network, OnlineEngine
+from tirtrack.trackers.online_settings import OnlineSettings
+from tirtrack.trackers.patch_extraction import (
+    Sample,
+    SampleFrame,
+    box_in_sample,
+    sample_patch,
+)
+from tirtrack.trackers.peak_score import score_of_peak
+from tirtrack.trackers.place import (
+    Layout,
+    Place,
+    box_at,
+    center_and_size,
+    kept_in_frame,
+    layout_of,
+    scale_of,
+)
+from tirtrack.trackers.sample_memory import SampleMemory
+
+if TYPE_CHECKING:
+    from tirtrack.thermal import NormaliserSettings
+    from tirtrack.weights.card import PeakCalibration
+
+logger = logging.getLogger(__name__)
+
+SMALL_SIDE = 4.0  # below it a first box is worth a warning
+# A frame that was left out: how much wider the next search is, and how wide it gets at most.
+WIDER_PER_SKIPPED_FRAME = 0.15
+WIDEST = 2.0
+_STATE_FORMAT = 1
+_STATUS = {
+    Flag.NORMAL: Status.TRACKING,
+    Flag.NONE: Status.TRACKING,
+    Flag.HARD_NEGATIVE: Status.TRACKING,
+    Flag.UNCERTAIN: Status.UNCERTAIN,
+    Flag.NOT_FOUND: Status.LOST,
+}
+
+Settings = TypeVar("Settings", bound=OnlineSettings)
+
+
+@dataclass(frozen=True)
+class FirstSamples:
+    """The first frame as samples.
+
+    Attributes:
+        patches: ``[n,C,h,w]``.
+        transforms: one a sample.
+        seen: where the untransformed sample lies.
+    """
+
+    patches: Tensor
+    transforms: list[Shifted]
+    seen: SampleFrame
+
+
+@dataclass
+class Learnt:
+    """What is kept of the target; tensors of the network's type, on its device, without a graph.
+
+    Attributes:
+        layout: fixed by the first frame.
+        modulation: of the box estimator, from the first frame.
+        filter: of the classifier, ``[1,C,k,k]``.
+        memory: of the samples; ``None`` where nothing is learnt later.
+        extra: more tensors of the family.
+    """
+
+    layout: Layout
+    modulation: list[Tensor]
+    filter: Tensor
+    memory: SampleMemory | None
+    extra: dict[str, Tensor] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is kept, as plain values and arrays."""
+        return {
+            "layout": vars(self.layout) | {"scale_bounds": list(self.layout.scale_bounds)},
+            "modulation": [_array(vector) for vector in self.modulation],
+            "filter": _array(self.filter),
+            "memory": None if self.memory is None else self.memory.state_dict(),
+            "extra": {name: _array(tensor) for name, tensor in self.extra.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What a family's steps made of a frame.
+
+    Attributes:
+        place: where the target is now.
+        located: what the score map said.
+        peak: raw peak, for the score.
+        diagnostics: numbers for tests and reports.
+    """
+
+    place: Place
+    located: Localisation
+    peak: float
+    diagnostics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a frame is asked: its samples, or why there are none."""
+
+    fault: Reason
+    samples: list[Sample] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What was said last: the status, the box of the last trusted frame, the score."""
+
+    trusted: Box
+    status: Status = Status.TRACKING
+    score: float = 1.0
+
+
+class OnlineTracker(ABC, Generic[Settings, Network]):
+    """A tracker that learns a filter in the first frame and goes on learning.
+
+    A family says by ``_fills_by_weight`` how its sample memory fills.
+
+    Args:
+        engine: runs the network.
+        settings: see ``dimp_presets`` and ``atom_presets``.
+        calibration: of the score, from the card of the weights.
+        normaliser: how frames of more than 8 bits become grey levels; ``None`` means ``adaptive``.
+        modality: that the weights are for; coloured frames for ``tir`` are worth a warning.
+        origin: what the tracker is made from, for saved states.
+        seed: of what it draws.
+        target: name of the target, which keys what is drawn where the settings say so.
+        draws: another source of random numbers than the settings', for tests.
+    """
+
+    _fills_by_weight: ClassVar[bool]
+
+    def __init__(
+        self,
+        engine: OnlineEngine[Network],
+        settings: Settings,
+        calibration: PeakCalibration,
+        *,
+        normaliser: NormaliserSettings | None = None,
+        modality: str = "",
+        origin: Origin | None = None,
+        seed: int = 0,
+        target: str = "",
+        draws: Draws | None = None,
+    ) -> None:
+        self.engine: OnlineEngine[Network] = engine
+        self.settings = settings
+        self.calibration = calibration
+        self.origin = origin
+        self._normaliser = normaliser
+        self._modality = modality
+        self._warns_of_colour = modality == "tir"
+        self._seed = seed
+        keyed = settings.draws == "keyed"
+        own: Draws = KeyedDraws(seed, target) if keyed else SequentialDraws(seed)
+        self._draws = draws or own
+        self._levels = GreyLevels(normaliser, stretch=False)
+        self._gate = FrameGate()
+        self._shape: tuple[int, ...] = ()
+        self._frame = 0
+        self._skipped_frames = 0
+        self._asked: _Asked | None = None
+        self._known: _Known | None = None
+        self._place: Place | None = None
+        self._learnt: Learnt | None = None
+
+    def twin(self, target: str) -> Self:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.twin`."""
+        return type(self)(
+            self.engine,
+            self.settings,
+            self.calibration,
+            normaliser=self._normaliser,
+            modality=self._modality,
+            origin=self.origin,
+            seed=self._seed,
+            target=target,
+        )
+
+    @torch.no_grad()
+    def init(self, frame: np.ndarray, box: Box) -> TrackState:
+        """Begin with a known box; anything known before is forgotten.
+
+        Raises:
+            FrameError: the frame or the box cannot be used.
+            RecipeError: the sample memory is too small for the samples of the first frame.
+            RunError: the network gave numbers that are not finite.
+        """
+        picture = as_picture(frame)
+        check_first_box(box, picture.shape[1], picture.shape[0])
+        if min(box.w, box.h) < SMALL_SIDE:
+            logger.warning("the first box is only %gx%g px", box.w, box.h)
+        if self._warns_of_colour and is_coloured(picture):
+            self._warns_of_colour = False
+            logger.warning(COLOURED_WARNING)
+        gate = FrameGate()
+        fault = gate.check(picture) if self.settings.frame_gate else Reason.NONE
+        if fault is not Reason.NONE:
+            raise FrameError(f"the first frame is a {fault}", fix="begin at a later frame")
+        self._levels.reset()
+        self._draws.begin_frame(0)
+        levels = self._levels(picture)
+        center_yx, size_hw = center_and_size(box)
+        sample_hw, scale = self._first_scale(size_hw, np.array(levels.shape[:2], dtype=float))
+        place = Place(center_yx, size_hw, scale)
+        layout = layout_of(place, np.array(levels.shape[:2], dtype=np.float64), sample_hw)
+        self._learnt = self._learn_first(levels, place, layout)
+        self._place = self._first_place(place)
+        self._gate, self._shape = gate, picture.shape
+        self._frame = self._skipped_frames = 0
+        self._asked, self._known = None, _Known(box)
+        return TrackState(box=box, measured=True, score=1.0, status=Status.TRACKING)
+
+    def update(self, frame: np.ndarray) -> TrackState:
+        """Where the target is in the next frame.
+
+        Raises:
+            RuntimeError: called before ``init``.
+            FrameError: the frame cannot be used, and the frame gate is off.
+            RunError: the network gave numbers that are not finite, and the settings are published
+                ones.
+        """
+        patches = self.request(frame)
+        return self.answer(None if patches is None else self.engine.look(patches))
+
+    def request(self, frame: np.ndarray) -> np.ndarray | None:
+        """The search patches ``[S,3,h,w]`` or ``[S,1,h,w]``, one for each scale factor; ``None``
+        for a bad frame.
+
+        Raises:
+            RuntimeError: called before ``init``.
+            FrameError: the frame cannot be used, and the frame gate is off.
+        """
+        place, learnt = self._started()
+        fault, picture = self._inspect(frame)
+        self._frame += 1
+        self._draws.begin_frame(self._frame)
+        if fault is not Reason.NONE:
+            self._asked = _Asked(fault)
+            return None
+        wider = min(1.0 + WIDER_PER_SKIPPED_FRAME * self._skipped_frames, WIDEST)
+        searched = replace(place, scale=place.scale * wider)
+        self._asked = _Asked(fault, self._cut(self._levels(picture), searched, learnt))
+        return np.stack([sample.patch.numpy() for sample in self._asked.samples])
+
+    @torch.no_grad()
+    def answer(self, features: Features | None) -> TrackState:
+        """Where the target is, by the features of the search patches.
+
+        Raises:
+            RuntimeError: nothing was requested.
+            RunError: the network gave numbers that are not finite, and the settings are published
+                ones.
+        """
+        if self._asked is None:
+            raise RuntimeError("call request(frame) first")
+        asked, self._asked = self._asked, None
+        if features is None:
+            return self._repeat(asked.fault)
+        place, learnt = self._started()
+        try:
+            followed = self._follow(asked.samples, features, place, learnt)
+        except RunError:
+            if not self.settings.safe:
+                raise
+            return self._say_lost(Reason.NOT_FINITE, 0.0, {})
+        self._place, self._skipped_frames = followed.place, 0
+        return self._say(followed)
+
+    def skip(self, frames: int) -> None:
+        """Say that so many frames were left out before the next one: it is searched more widely.
+
+        Raises:
+            RuntimeError: called before ``init``.
+        """
+        self._started()
+        self._skipped_frames += frames
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that ``update`` depends on, as plain values and arrays.
+
+        Raises:
+            RuntimeError: called before ``init``.
+        """
+        place, learnt = self._started()
+        known = self._known_state()
+        return {
+            "format": _STATE_FORMAT,
+            "shape": list(self._shape),
+            "frame": self._frame,
+            "skipped_frames": self._skipped_frames,
+            "place": dict(vars(place)),
+            "known": {
+                "trusted": list(known.trusted.array()),
+                "status": str(known.status),
+                "score": known.score,
+            },
+            "learnt": learnt.state_dict(),
+            "family": self._family_state(),
+            "draws": self._draws.state_dict(),
+            "gate": self._gate.state_dict(),
+            "levels": self._levels.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state, with the same weights and settings.
+
+        Raises:
+            ValueError: the state has another format.
+        """
+        if state.get("format") != _STATE_FORMAT:
+            raise ValueError(
+                f"tracker state must have format {_STATE_FORMAT}, got {state.get('format')!r}"
+            )
+        place, known = state["place"], state["known"]
+        refined = place["refined_yx"]
+        self._learnt = self._learnt_from(state["learnt"])
+        self._load_family_state(state["family"])
+        self._place = Place(
+            np.array(place["center_yx"]),
+            np.array(place["size_hw"]),
+            float(place["scale"]),
+            None if refined is None else np.array(refined),
+        )
+        self._known = _Known(
+            Box.of(known["trusted"]), Status(known["status"]), float(known["score"])
+        )
+        self._shape = tuple(int(length) for length in state["shape"])
+        self._frame, self._skipped_frames = int(state["frame"]), int(state["skipped_frames"])
+        self._asked = None
+        self._draws.load_state_dict(state["draws"])
+        self._gate.load_state_dict(state["gate"])
+        self._levels.load_state_dict(state["levels"])
+
+    def _learnt_from(self, state: dict[str, Any]) -> Learnt:
+        layout = state["layout"]
+        low, high = layout["scale_bounds"]
+        frame_hw, sample_hw, base_hw = (
+            np.array(layout[key]) for key in ("frame_hw", "sample_hw", "base_hw")
+        )
+        memory = None
+        if state["memory"] is not None:
+            memory = SampleMemory.from_state_dict(
+                state["memory"],
+                self._tensor(np.empty(0)),
+                minimum=self.settings.init_samples_minimum_weight,
+                fills_by_weight=self._fills_by_weight,
+            )
+        return Learnt(
+            Layout(frame_hw, sample_hw, base_hw, (float(low), float(high))),
+            [self._tensor(vector) for vector in state["modulation"]],
+            self._tensor(state["filter"]),
+            memory,
+            {name: self._tensor(array) for name, array in state["extra"].items()},
+        )
+
+    def _family_state(self) -> dict[str, Any]:
+        """What a family keeps besides."""
+        return {}
+
+    def _load_family_state(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+
+    @abstractmethod
+    def _first_scale(self, size_hw: np.ndarray, frame_hw: np.ndarray) -> tuple[np.ndarray, float]:
+        """Sides ``[2]`` of a sample, and frame pixels a sample pixel."""
+
+    @abstractmethod
+    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> Learnt:
+        """Everything that the first frame gives."""
+
+    @abstractmethod
+    def _cut(self, levels: np.ndarray, place: Place, learnt: Learnt) -> list[Sample]:
+        """The samples of a later frame, one for each scale factor."""
+
+    @abstractmethod
+    def _follow(
+        self, samples: list[Sample], features: Features, place: Place, learnt: Learnt
+    ) -> Followed:
+        """One frame. Changes ``learnt`` only where all numbers are finite.
+
+        Raises:
+            RunError: they are not.
+        """
+
+    def _first_place(self, place: Place) -> Place:
+        return place
+
+    def _first_samples(
+        self,
+        levels: np.ndarray,
+        seen: SampleFrame,
+        *,
+        center_yx: np.ndarray,
+        global_shift_yx: np.ndarray,
+    ) -> FirstSamples:
+        """Samples of the first frame (online_tracker.md 4): one patch, every transform of it."""
+        settings = self.settings
+        expanded = expanded_sides(seen.side_hw, settings.augmentation_expansion_factor)
+        whole = sample_patch(
+            levels,
+            center_yx,
+            seen.scale * expanded,
+            patch_hw=expanded,
+            dtype=self.engine.dtype,
+            generation=settings.patch_generation,
+        )
+        transforms = first_frame_transforms(
+            settings.augmentation if settings.use_augmentation else None,
+            seen.side_hw,
+            global_shift_yx,
+            random_shift_factor=settings.random_shift_factor,
+            uniforms=self._draws.uniforms,
+        )
+        kept = int(seen.side_hw[0]), int(seen.side_hw[1])
+        patches = torch.stack([transform(whole.patch, kept) for transform in transforms])
+        return FirstSamples(patches, transforms, seen)
+
+    def _first_modulation(
+        self, first: FirstSamples, features: Features, box: np.ndarray
+    ) -> list[Tensor]:
+        """Modulation of the box estimator (online_tracker.md 6): from the first sample, or the mean
+        over all up to the first that changes the target's shape.
+        """
+        if not self.settings.use_iou_net:
+            return []
+        count = 1
+        if self.settings.iounet_augmentation:
+            keeps = [transform.keeps_shape for transform in first.transforms]
+            count = keeps.index(False) if False in keeps else len(keeps)
+        boxes = np.stack([shifted(box, one) for one in first.transforms[:count]])
+        vectors = self.engine.network.box_estimator.modulation(
+            features.taps(slice(count)), self._tensor(boxes)
+        )
+        return [vector.mean(dim=0, keepdim=True) for vector in vectors]
+
+    def _refined(
+        self,
+        place: Place,
+        features: Features,
+        sample: SampleFrame,
+        learnt: Learnt,
+        *,
+        updates_scale: bool,
+        undo: bool,
+        learns_here: bool = True,
+    ) -> tuple[Place, dict[str, Any]]:
+        """The place after box refinement (online_tracker.md 9) in one sample, and its diagnostics.
+
+        Args:
+            place: where the classifier put the target.
+            features: ``[1,...]`` of the sample.
+            sample: where it lies.
+            learnt: of the target.
+            updates_scale: the search region follows the new size.
+            undo: ATOM's ascent.
+            learns_here: the filter is learnt at the refined centre, not at the classifier's.
+        """
+        estimator = self.engine.network.box_estimator
+        test = estimator.test_features(features.taps())
+        box = self._tensor(box_in_sample(place.center_yx, place.size_hw, sample))
+        count = self.settings.num_init_random_boxes
+        uniforms = self._draws.uniforms((count, 4)) if count else box.new_zeros((0, 4))
+        best, ascent = refine(
+            lambda boxes: estimator.energies(learnt.modulation, test, boxes[None])[0],
+            box,
+            uniforms.to(box),
+            settings=self.settings,
+            undo=undo,
+        )
+        check_finite(ascent.boxes, ascent.scores)
+        diagnostics = {"energies": ascent.scores.tolist(), "proposals": ascent.boxes.tolist()}
+        if best is None:
+            return place, diagnostics
+        center_yx, size_hw = from_sample(best, sample)
+        scale = scale_of(size_hw, learnt.layout) if updates_scale else place.scale
+        place = Place(
+            center_yx if learns_here else place.center_yx, size_hw, scale, refined_yx=center_yx
+        )
+        if self.settings.safe:
+            place = kept_in_frame(place, learnt.layout, self.settings.min_side)
+        return place, diagnostics
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        """Numbers in the network's type, on its device."""
+        return torch.from_numpy(np.array(values)).to(self.engine.device, self.engine.dtype)
+
+    def _started(self) -> tuple[Place, Learnt]:
+        if self._place is None or self._learnt is None:
+            raise RuntimeError("call init(frame, box) first")
+        return self._place, self._learnt
+
+    def _inspect(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
+        """Why a frame says nothing, or its picture."""
+        try:
+            picture = as_picture(frame)
+        except FrameError:
+            if not self.settings.frame_gate:
+                raise
+            return Reason.DAMAGED_FRAME, np.empty(0)
+        if self.settings.frame_gate:
+            return self._gate.check(picture, self._search_region()), picture
+        if picture.shape != self._shape:
+            raise FrameError(
+                f"a frame of {list(picture.shape)} follows frames of {list(self._shape)}",
+                fix="begin anew where the size of the frames changes",
+            )
+        return Reason.NONE, picture
+
+    def _search_region(self) -> Region:
+        """Rows and columns of the frame that this frame's search patch shows."""
+        place, learnt = self._started()
+        half = place.scale * learnt.layout.sample_hw / 2
+        rows, columns = (
+            slice(max(int(center - side), 0), int(min(center + side + 2, length)))
+            for center, side, length in zip(
+                place.center_yx, half, learnt.layout.frame_hw, strict=True
+            )
+        )
+        return rows, columns
+
+    def _say(self, followed: Followed) -> TrackState:
+        """What the frame's flag means to the user (status, reason, box)."""
+        known, located = self._known_state(), followed.located
+        score = score_of_peak(followed.peak, self.calibration)
+        box, status = box_at(followed.place), _STATUS[located.flag]
+        diagnostics = {
+            **followed.diagnostics,
+            "flag": str(located.flag),
+            "scale_index": located.scale_index,
+            "max_score": float(located.scores.max()),
+            "peak": tuple(int(cell) for cell in highest(located.scores).cells),
+            "translation_yx": tuple(float(value) for value in located.translation_yx),
+        }
+        if status is Status.LOST:
+            at_border = touches_border(known.trusted, self._shape[1], self._shape[0])
+            reason = Reason.OUT_OF_VIEW if at_border else Reason.LOW_SCORE
+            return self._say_lost(reason, score, diagnostics)
+        reason = Reason.NONE
+        if located.flag is Flag.HARD_NEGATIVE:
+            reason = Reason.DISTRACTOR
+        elif located.flag is Flag.UNCERTAIN:
+            reason = Reason.AMBIGUOUS if located.has_second else Reason.LOW_SCORE
+        elif known.status is Status.LOST:
+            reason = Reason.RE_DETECTED
+        trusts = status is Status.TRACKING or not self.settings.safe
+        self._known = _Known(box if trusts else known.trusted, status, score)
+        return TrackState(
+            box=box,
+            measured=True,
+            score=score,
+            status=status,
+            reason=reason,
+            diagnostics=diagnostics,
+        )
+
+    def _repeat(self, fault: Reason) -> TrackState:
+        """The answer to a frame that says nothing: the same box, with less belief."""
+        known = self._known_state()
+        score = known.score if fault is Reason.FROZEN_FRAME else 0.0
+        if known.status is Status.LOST:
+            return self._say_lost(fault, score, {})
+        self._known = replace(known, status=Status.UNCERTAIN, score=score)
+        return TrackState(
+            box=box_at(self._started()[0]),
+            measured=False,
+            score=score,
+            status=Status.UNCERTAIN,
+            reason=fault,
+        )
+
+    def _say_lost(self, reason: Reason, score: float, diagnostics: dict[str, Any]) -> TrackState:
+        """The last trusted box, not measured; go on searching."""
+        self._known = replace(self._known_state(), status=Status.LOST, score=score)
+        return TrackState(
+            box=self._known.trusted,
+            measured=False,
+            score=score,
+            status=Status.LOST,
+            reason=reason,
+            diagnostics=diagnostics,
+        )
+
+    def _known_state(self) -> _Known:
+        if self._known is None:
+            raise RuntimeError("call init(frame, box) first")
+        return self._known
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return np.array(tensor.cpu().numpy())
+
+
+def shifted(box: np.ndarray, transform: Shifted) -> np.ndarray:
+    """A box ``[4]`` xywh of a sample, where the transform's shift moves it."""
+    down, right = transform.shift_yx
+    return np.asarray(box + np.array([right, down, 0, 0]))
+
+
+def check_finite(*tensors: Tensor) -> None:
+    """Refuse numbers that are not finite.
+
+    Raises:
+        RunError: there is one.
+    """
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+        raise RunError(
+            "the network gave numbers that are not finite",
+            fix="check the weights, or use the preset default",
+        )
