@@ -9,6 +9,7 @@ The child uses the standard library alone and imports nothing once the file is o
 
 from __future__ import annotations
 
+import encodings.cp437  # noqa: F401 - of names in archives; zipfile would load it when needed
 import json
 import os
 import struct
@@ -44,6 +45,7 @@ _CHUNK = 1 << 20
 _MAX_TENSORS = 20_000
 _MAX_NAME = 300
 _MAX_VALUES = 1000  # in a constructor record, lists counted with what they hold
+_MAX_DEPTH = 10
 
 
 @dataclass(frozen=True)
@@ -174,14 +176,14 @@ class _Budget:
     def __init__(self) -> None:
         self._left = _MAX_VALUES
 
-    def plain(self, value: Any) -> Any:
+    def plain(self, value: Any, depth: int = 0) -> Any:
         self._left -= 1
-        if self._left < 0:
+        if self._left < 0 or depth > _MAX_DEPTH:
             raise WeightsError("its constructor record has no end", fix=DAMAGED)
         if type(value) is dict:
-            return {shown(str(key)): self.plain(item) for key, item in value.items()}
+            return {shown(str(key)): self.plain(item, depth + 1) for key, item in value.items()}
         if type(value) in (list, tuple):
-            return [self.plain(item) for item in value]
+            return [self.plain(item, depth + 1) for item in value]
         if value is None or type(value) in (bool, float) or _is_small(value):
             return value
         return shown(value) if type(value) is str else f"a {type(value).__name__}"
@@ -364,6 +366,9 @@ def main(kind: str, memory_bytes: int, cpu_s: int) -> None:
             answer = {"refused": {"what": error.what, "fix": error.fix}}
         except MemoryError:
             what = f"needs more than {memory_bytes >> 20} MiB of memory to be read"
+            answer = {"refused": {"what": what, "fix": UNTRUSTED}}
+        except Exception as error:  # noqa: BLE001 - the last border of this process
+            what = f"could not be looked at ({type(error).__name__}: {shown(str(error))})"
             answer = {"refused": {"what": what, "fix": UNTRUSTED}}
         print(json.dumps(answer))  # noqa: T201 - what the parent reads
 
