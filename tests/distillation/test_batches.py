@@ -9,24 +9,27 @@ import numpy as np
 import pytest
 
 from tirtrack.boxes import Box
-from tirtrack.crops import boxes_to_patch
+from tirtrack.crops import CropRule, boxes_to_patch
+from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.batches import (
     Stock,
     ViewKey,
     away_crop,
     cut_views,
+    draw_aims,
     draw_samples,
-    jittered_crops,
     plan_step,
     stock_of,
     usable_proposals,
 )
 from tirtrack.distillation.pair_batch import PairBatch
-from tirtrack.distillation.settings import Direction, Jitter, Modality
+from tirtrack.distillation.settings import Direction, Modality
 from tirtrack.errors import PairsError, TrainingError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 
 BOX = Box(40.0, 30.0, 24.0, 20.0)
+SIAMESE = CropRules(CropRule(127), CropRule(255))
+FRAME_HW = (96, 128)
 
 
 def found(*kinds: FoundIn, way: str = "saliency") -> ProposalSet:
@@ -36,7 +39,9 @@ def found(*kinds: FoundIn, way: str = "saliency") -> ProposalSet:
 def samples_of(tiny, recipe, *, count=40, seed=0, kinds=tuple(FoundIn), source=None):
     source = source or tiny.TinyPairs()
     proposals = [found(*kinds) for _ in range(len(source))]
-    return draw_samples(source, range(len(source)), proposals, recipe, count=count, seed=seed)
+    return draw_samples(
+        source, range(len(source)), proposals, recipe, rules=SIAMESE, count=count, seed=seed
+    )
 
 
 def test_a_batch_has_no_field_for_an_annotation():
@@ -76,13 +81,18 @@ def test_random_boxes_that_stand_in_are_not_used_unless_asked_for(tiny):
     assert usable_proposals(stand_in, tiny.recipe_of("mixed")) == []
     assert len(usable_proposals(stand_in, tiny.recipe_of("published"))) == 1
     with pytest.raises(PairsError, match="no box that the recipe can use"):
-        draw_samples(tiny.TinyPairs(), [0], [stand_in], tiny.recipe_of("mixed"), count=3, seed=0)
+        draw_samples(
+            tiny.TinyPairs(), [0], [stand_in], tiny.recipe_of("mixed"),
+            rules=SIAMESE, count=3, seed=0,
+        )  # fmt: skip
 
 
-def test_the_target_stays_inside_the_test_patch_and_near_the_middle_of_the_template():
+def test_the_target_stays_inside_the_test_patch_and_near_the_middle_of_the_template(tiny):
     offsets, sides = [], []
+    recipe = tiny.recipe_of("mixed")
     for number in range(300):
-        reference, test = jittered_crops(BOX, Jitter(), number=number, seed=3)
+        aims = draw_aims(BOX, SIAMESE, recipe, number=number, seed=3)
+        reference, test = (aim.crop(FRAME_HW) for aim in aims)
         for crop, limit in ((reference, 4.0), (test, 64.0)):
             x, y, w, h = boxes_to_patch(BOX.array(), crop)
             away = np.abs([x + w / 2 - crop.patch_side / 2, y + h / 2 - crop.patch_side / 2])
@@ -104,7 +114,8 @@ def test_both_modalities_are_cut_by_the_same_rectangle(tiny):
     source = Equal()
     samples = samples_of(tiny, recipe, count=6, source=source)
     keys = [ViewKey(b, m) for b in ("reference", "test") for m in Modality]
-    for _, patches in cut_views(source, samples, keys, recipe, levels=lambda f: f, seed=0):
+    for cut in cut_views(source, samples, keys, recipe, levels=lambda f: f, seed=0):
+        patches = cut.patches
         for branch, side in (("reference", 127), ("test", 255)):
             rgb = patches[ViewKey(branch, Modality.RGB)]
             assert rgb.shape == (side, side, 3)
@@ -123,7 +134,7 @@ def test_frames_are_read_once_a_pair(tiny):
     samples = samples_of(tiny, recipe, count=40, source=source)
     keys = [ViewKey("test", Modality.TIR)]
     places = [
-        place for place, _ in cut_views(source, samples, keys, recipe, levels=lambda f: f, seed=0)
+        cut.place for cut in cut_views(source, samples, keys, recipe, levels=lambda f: f, seed=0)
     ]
     assert sorted(places) == list(range(40))
     assert set(read.values()) == {1}

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from tirtrack.boxes import Box
+from tirtrack.distillation.aims import CropRules
+from tirtrack.distillation.answers import answer
 from tirtrack.distillation.augmentation import Look, apply_look, draw_look
 from tirtrack.distillation.batches import Draw, ViewKey, draw_samples
-from tirtrack.distillation.cross_modal import answer
 from tirtrack.distillation.pool import (
     KEPT_POOLS,
     TorchFeatures,
@@ -30,8 +31,11 @@ def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BO
     proposals = [
         ProposalSet([Proposal(box, found_in, 1.0, 1.0, "saliency")], []) for _ in range(len(source))
     ]
-    samples = draw_samples(source, range(len(source)), proposals, recipe, count=recipe.pool, seed=0)
     network = tiny.network_of()
+    samples = draw_samples(
+        source, range(len(source)), proposals, recipe,
+        rules=CropRules.of(network), count=recipe.pool, seed=0,
+    )  # fmt: skip
     pool = build_pool(
         source,
         samples,

@@ -190,5 +190,5 @@ def test_changes_count_for_a_recipe_that_is_given_as_it_is():
 @pytest.mark.parametrize("as_it_is", [False, True])
 def test_a_recipe_of_another_kind_is_refused_with_a_choice(as_it_is):
     given = load_recipe("mixed") if as_it_is else "mixed"
-    with pytest.raises(RecipeError, match=r"nothing is trained on labels by it; .*or choose base"):
+    with pytest.raises(RecipeError, match=r"nothing is trained on labels by it; .*or choose atom"):
         recipe_of_kind(SupervisedRecipe, given)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tirtrack.boxes import Box
 from tirtrack.distillation import stages
+from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.diagnostics import (
     Agreement,
     Difference,
@@ -280,7 +281,9 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     recipe = tiny.recipe_of("mixed")
     source, network = tiny.TinyPairs(), tiny.network_of()
     found = ways.propose_all(source, ways.proposer("saliency"), 0)
-    samples = draw_samples(source, range(len(source)), found, recipe, count=12, seed=0)
+    samples = draw_samples(
+        source, range(len(source)), found, recipe, rules=CropRules.of(network), count=12, seed=0
+    )
     pool = build_pool(
         source, samples, recipe, levels=lambda f: f, seed=0, engine=TorchFeatures(network)
     )

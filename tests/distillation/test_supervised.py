@@ -10,21 +10,22 @@ import pytest
 import torch
 from PIL import Image
 
-from tirtrack.boxes import Box
-from tirtrack.crops import boxes_to_frame, boxes_to_patch
+from tirtrack.crops import CropRule, boxes_to_frame, boxes_to_patch
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
-from tirtrack.distillation import supervised
+from tirtrack.distillation import labelled, supervised
+from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.engine import read_checkpoint
 from tirtrack.distillation.labelled import (
+    LabelledPool,
     collect,
     cut_labelled,
-    draw_labelled,
     hold_out,
     plan_labelled,
 )
+from tirtrack.distillation.one_step import one_step_iou
 from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.supervised import one_step_iou, open_labelled, train
+from tirtrack.distillation.supervised import open_labelled, train
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError
 from tirtrack.weights import store
 
@@ -71,6 +72,14 @@ def folder(tmp_path):
     return tmp_path / "stills"
 
 
+SIAMESE = CropRules(CropRule(127), CropRule(255))
+FRAME_HW = (90, 120)
+
+
+def draw_labelled(data, recipe, number, *, seed):
+    return labelled.draw_labelled(data, recipe, number, rules=SIAMESE, seed=seed)
+
+
 def recipe_of(name="baseline", **changes):
     return load_recipe(name, changes={**SMALL, **changes})
 
@@ -87,10 +96,8 @@ def test_absent_and_tiny_boxes_are_never_drawn():
     seen = {
         frame
         for number in range(60)
-        for frame, _ in (
-            draw_labelled(data, recipe, number, seed=0).reference,
-            draw_labelled(data, recipe, number, seed=0).test,
-        )
+        for sample in [draw_labelled(data, recipe, number, seed=0)]
+        for frame in (sample.references[0].frame, sample.tests[0].frame)
     }
     assert seen == {3, 4, 6, 7}
     tiny_box = video()
@@ -103,7 +110,7 @@ def test_template_and_search_frame_are_at_most_max_gap_apart():
     data = collect([], [video(frames=40)])
     recipe = recipe_of(stills=0.0, max_gap=5)
     gaps = Counter(
-        sample.test[0] - sample.reference[0]
+        sample.tests[0].frame - sample.references[0].frame
         for sample in (draw_labelled(data, recipe, number, seed=0) for number in range(400))
     )
     assert set(gaps) == set(range(-5, 6))
@@ -115,10 +122,11 @@ def test_each_patch_shows_its_own_frame_where_its_box_says():
     samples = [draw_labelled(data, recipe, number, seed=1) for number in range(8)]
     pool = cut_labelled(samples, recipe, seed=1)
     for place, sample in enumerate(samples):
-        frame, crop = sample.test
+        shot = sample.tests[0]
+        frame, crop = shot.frame, shot.aim.crop(FRAME_HW)
         expected = boxes_to_patch(np.array([40.0 + frame, 30, 20, 24]), crop)
-        np.testing.assert_allclose(sample.test_box, expected, rtol=1e-5)
-        red = pool.test[place, ..., 0] > 150
+        np.testing.assert_allclose(pool.test_boxes[place, 0], expected, rtol=1e-5)
+        red = pool.test[0][place, 0, ..., 0] > 150
         rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
         found = np.array([columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1], float)
         back = boxes_to_frame(found, crop)
@@ -142,7 +150,7 @@ def test_fake_tir_is_grey(folder):
     for name, is_grey in (("f", False), ("f_grey", True)):
         recipe = recipe_of(name)
         pool = cut_labelled([draw_labelled(data, recipe, 0, seed=0)], recipe, seed=0)
-        assert bool(np.ptp(pool.test, axis=3).max() <= 1) is is_grey
+        assert bool(np.ptp(pool.test[0], axis=-1).max() <= 1) is is_grey
 
 
 def test_whole_items_are_held_out(folder):
@@ -168,6 +176,7 @@ def test_only_the_named_sources_are_read(folder):
 def test_one_step_iou_is_that_of_the_best_cell():
     class Perfect:
         reference_side, test_side, stride = 127, 255, 16
+        energy_kind = label_sigma_cells = None
 
         def __init__(self, box):
             self.box = box
@@ -191,14 +200,13 @@ def test_one_step_iou_is_that_of_the_best_cell():
     data = collect([LabelledStill("a", None, (120, 90), np.array([[40.0, 30, 20, 24]]))], [])
     recipe = recipe_of()
     sample = draw_labelled(data, recipe, 0, seed=0)
-    zeros = np.zeros((1, 127, 127, 3), np.uint8), np.zeros((1, 255, 255, 3), np.uint8)
-    from tirtrack.distillation.labelled import LabelledPool
-
-    pool = LabelledPool((sample,), *zeros)
-    assert one_step_iou(Perfect(sample.test_box), pool)[0] == pytest.approx(1.0, abs=1e-6)
-    half = sample.test_box * [1, 1, 0.5, 1]
+    zeros = [[np.zeros((1, 1, side, side, 3), np.uint8)] for side in (127, 255)]
+    box = boxes_to_patch(sample.tests[0].box.array(), sample.tests[0].aim.crop(FRAME_HW))
+    boxes = box.astype(np.float32)[None, None]
+    pool = LabelledPool((sample,), *zeros, boxes, boxes)
+    assert one_step_iou(Perfect(boxes[0, 0]), pool)[0] == pytest.approx(1.0, abs=1e-6)
+    half = boxes[0, 0] * [1, 1, 0.5, 1]
     assert one_step_iou(Perfect(half.astype(np.float32)), pool)[0] == pytest.approx(0.5, abs=1e-5)
-    assert Box.of(sample.test_box).w > 0
 
 
 # --- the verb ------------------------------------------------------------------------------------
@@ -242,10 +250,10 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(folder, tmp_path, m
     whole = train(folder, tmp_path / "whole.safetensors", changes=SMALL)
     real = supervised._labelled_step
 
-    def interrupted(*args):
+    def interrupted(*args, **kwargs):
         if (tmp_path / "part.run" / "checkpoint.pt").is_file():
             raise KeyboardInterrupt
-        return real(*args)
+        return real(*args, **kwargs)
 
     monkeypatch.setattr(supervised, "_labelled_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -272,7 +280,7 @@ def test_a_finished_training_is_returned_for_the_same_request_alone(folder, tmp_
             train(folder, out, **{"changes": SMALL, **wrong}, resume=True)
     assert out.read_bytes() == before
 
-    def interrupted(*args):
+    def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -294,7 +302,7 @@ def test_a_picture_that_turns_out_to_be_damaged_is_a_failed_run(folder, tmp_path
 
 
 def test_wrong_requests_are_refused(folder, tmp_path):
-    with pytest.raises(RecipeError, match="or choose baseline, f or f_grey"):
+    with pytest.raises(RecipeError, match="or choose .*, f, f_grey, "):
         train(folder, tmp_path / "a.safetensors", recipe="mixed")
     with pytest.raises(RequestError, match='no device "gpu"'):
         train(folder, tmp_path / "a.safetensors", device="gpu")

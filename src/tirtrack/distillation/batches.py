@@ -9,30 +9,16 @@ samples make a step, in which direction, and which of them without the target.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
 
 from tirtrack.boxes import Box
-from tirtrack.crops import (
-    SEARCH_SIDE,
-    TEMPLATE_SIDE,
-    Crop,
-    boxes_to_patch,
-    cut_patch,
-    mean_fill,
-    siamese_crop,
-)
+from tirtrack.crops import Crop, CropRule, boxes_to_patch, cut_patch
+from tirtrack.distillation.aims import Aim, CropRules, aim_reference, aim_test, fill_of
 from tirtrack.distillation.augmentation import apply_look, draw_look
-from tirtrack.distillation.settings import (
-    Boxes,
-    BranchJitter,
-    CrossModalRecipe,
-    Direction,
-    Jitter,
-    Modality,
-)
+from tirtrack.distillation.settings import Boxes, CrossModalRecipe, Direction, Modality
 from tirtrack.errors import PairsError, TrainingError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.source import Pair, PairSource
@@ -53,6 +39,8 @@ class Stream(IntEnum):
     NOISE = 7
     STEP = 8
     DIRECTIONS = 9
+    FLIP = 10
+    PROPOSALS = 11
 
 
 @dataclass(frozen=True)
@@ -67,8 +55,8 @@ class Sample:
         found_in: in which modality.
         quality: of the box.
         way: who proposed it.
-        reference: crop with the box at its middle, up to jitter.
-        test: crop in which the box is sought.
+        reference: a patch with the box at its middle, up to jitter.
+        test: a patch in which the box is sought.
         number: its place in the pool; its random streams hang on it.
     """
 
@@ -79,8 +67,8 @@ class Sample:
     found_in: FoundIn
     quality: float
     way: str
-    reference: Crop
-    test: Crop
+    reference: Aim
+    test: Aim
     number: int
 
     def box_in(self, crop: Crop) -> np.ndarray:
@@ -121,6 +109,7 @@ def draw_samples(
     proposals: Sequence[ProposalSet],
     recipe: CrossModalRecipe,
     *,
+    rules: CropRules,
     count: int,
     seed: int,
 ) -> list[Sample]:
@@ -131,6 +120,7 @@ def draw_samples(
         indices: the pairs that may be drawn.
         proposals: of these pairs, in the same order.
         recipe: boxes and jitter.
+        rules: how the network's patches are cut.
         count: how many.
         seed: of the draws.
 
@@ -154,8 +144,23 @@ def draw_samples(
         rng = np.random.default_rng([seed, Stream.BOX, number])
         index, usable = candidates[int(rng.integers(len(candidates)))]
         weights = np.array([recipe.boxes.quality[proposal.found_in] for proposal in usable])
-        proposal = usable[int(rng.choice(len(usable), p=weights / weights.sum()))]
-        samples.append(_sample(index, places[index], proposal, recipe, number=number, seed=seed))
+        which = int(rng.choice(len(usable), p=weights / weights.sum()))
+        proposal = usable[0 if "first_box" in recipe.as_published else which]
+        reference, test = draw_aims(proposal.box, rules, recipe, number=number, seed=seed)
+        samples.append(
+            Sample(
+                key=f"{places[index].name}#{number}",
+                pair=index,
+                scene=places[index].scene,
+                box=proposal.box,
+                found_in=proposal.found_in,
+                quality=recipe.boxes.quality[proposal.found_in],
+                way=proposal.way,
+                reference=reference,
+                test=test,
+                number=number,
+            )
+        )
     return samples
 
 
@@ -179,50 +184,23 @@ def places_of(source: PairSource) -> dict[int, Place]:
     }
 
 
-def _sample(
-    pair: int,
-    place: Place,
-    proposal: Proposal,
-    recipe: CrossModalRecipe,
-    *,
-    number: int,
-    seed: int,
-) -> Sample:
-    reference, test = jittered_crops(proposal.box, recipe.jitter, number=number, seed=seed)
-    return Sample(
-        key=f"{place.name}#{number}",
-        pair=pair,
-        scene=place.scene,
-        box=proposal.box,
-        found_in=proposal.found_in,
-        quality=recipe.boxes.quality[proposal.found_in],
-        way=proposal.way,
-        reference=reference,
-        test=test,
-        number=number,
-    )
-
-
-def jittered_crops(
-    box: Box, jitter: Jitter, *, number: int, seed: int, test_box: Box | None = None
-) -> tuple[Crop, Crop]:
-    """Reference and test crop of a sample; the test crop is of ``test_box`` where
-    the two patches come from different frames.
-    """
-    streams = [
+def draw_aims(
+    box: Box, rules: CropRules, recipe: CrossModalRecipe, *, number: int, seed: int
+) -> tuple[Aim, Aim]:
+    """Reference and test patch of a sample, each jittered by itself, mirrored together."""
+    reference_rng, test_rng, flip_rng = (
         np.random.default_rng([seed, stream, number])
-        for stream in (Stream.REFERENCE_JITTER, Stream.TEST_JITTER)
-    ]
-    return (
-        _jittered(box, TEMPLATE_SIDE, jitter.reference, streams[0]),
-        _jittered(test_box or box, SEARCH_SIDE, jitter.test, streams[1]),
+        for stream in (Stream.REFERENCE_JITTER, Stream.TEST_JITTER, Stream.FLIP)
     )
-
-
-def _jittered(box: Box, side: int, jitter: BranchJitter, rng: np.random.Generator) -> Crop:
-    u = rng.uniform(-1, 1, size=3)
-    shift = (float(jitter.shift * u[0]), float(jitter.shift * u[1]))
-    return siamese_crop(box, side, shift_patch_xy=shift, scale=float(np.exp(jitter.scale * u[2])))
+    is_mirrored, test_mirrored = flip_rng.random(2) < recipe.flip
+    if recipe.flip_together:
+        test_mirrored = is_mirrored
+    return (
+        aim_reference(
+            box, rules.reference, recipe.jitter, reference_rng, is_mirrored=bool(is_mirrored)
+        ),
+        aim_test(box, rules.test, recipe.jitter, test_rng, is_mirrored=bool(test_mirrored)),
+    )
 
 
 def away_crop(sample: Sample, shape_hw: tuple[int, int], seed: int) -> Crop | None:
@@ -231,14 +209,15 @@ def away_crop(sample: Sample, shape_hw: tuple[int, int], seed: int) -> Crop | No
     The patch lies beside the box in one of eight directions, its centre inside the frame.
     """
     rng = np.random.default_rng([seed, Stream.AWAY, sample.number])
-    side, (cx, cy) = sample.test.side, sample.box.center_xy
-    reach_x, reach_y = (side + sample.box.w) / 2 + 1, (side + sample.box.h) / 2 + 1
+    test, (cx, cy) = sample.test.crop(shape_hw), sample.box.center_xy
+    side = test.side
+    reach_x, reach_y = (side + sample.box.w) / 2 + 1, (test.height + sample.box.h) / 2 + 1
     height, width = shape_hw
     steps = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
     for i, j in rng.permutation(np.array(steps)):
         x, y = cx + i * reach_x, cy + j * reach_y
         if 0 <= x <= width and 0 <= y <= height:
-            return Crop(x - side / 2, y - side / 2, side, sample.test.patch_side)
+            return replace(test, x=x - side / 2, y=y - test.height / 2)
     return None
 
 
@@ -255,10 +234,21 @@ class ViewKey:
     modality: Modality
     augmented: bool = False
 
-    @property
-    def side(self) -> int:
-        """Of the patch, pixels."""
-        return TEMPLATE_SIDE if self.branch == "reference" else SEARCH_SIDE
+
+@dataclass(frozen=True)
+class Cut:
+    """What was cut for a sample.
+
+    Attributes:
+        place: of the sample, in the order that was given.
+        patches: RGB ``[D,D,3]``, TIR ``[D,D]``, uint8; an ``away`` patch that does not fit into
+            the frame is left out.
+        boxes_patch: ``[4]`` float32 xywh of the box in the ``reference`` and the ``test`` patch.
+    """
+
+    place: int
+    patches: dict[ViewKey, np.ndarray]
+    boxes_patch: dict[str, np.ndarray]
 
 
 def cut_views(
@@ -269,13 +259,8 @@ def cut_views(
     *,
     levels: Levels,
     seed: int,
-) -> Iterator[tuple[int, dict[ViewKey, np.ndarray]]]:
-    """The patches of all samples, pair by pair, so that every frame is read once.
-
-    Yields:
-        The place of a sample in ``samples``, and its patches: RGB ``[D,D,3]``, TIR ``[D,D]``,
-        uint8. An ``away`` patch that does not fit into the frame is left out.
-    """
+) -> Iterator[Cut]:
+    """The patches of all samples, pair by pair, so that every frame is read once."""
     wanted = sorted(keys)
     order = sorted(range(len(samples)), key=lambda place: (samples[place].pair, place))
     opened: tuple[int, _Frames] | None = None
@@ -283,33 +268,41 @@ def cut_views(
         sample = samples[place]
         if opened is None or opened[0] != sample.pair:
             opened = sample.pair, _Frames(source[sample.pair], wanted, levels)
-        yield place, dict(_patches(sample, opened[1], wanted, recipe, seed))
+        yield _cut(place, sample, opened[1], wanted=wanted, recipe=recipe, seed=seed)
 
 
 class _Frames:
-    """The frames of one pair as grey levels, with their fills; only those that are wanted."""
+    """The frames of one pair as grey levels; only those that are wanted."""
 
     def __init__(self, pair: Pair, wanted: Sequence[ViewKey], levels: Levels) -> None:
         self.shape_hw = (pair.rgb.shape[0], pair.rgb.shape[1])
         modalities = {key.modality for key in wanted}
         self.images: dict[Modality, np.ndarray] = {}
+        self._fills: dict[tuple[Modality, CropRule], np.ndarray | None] = {}
         if Modality.RGB in modalities:
             self.images[Modality.RGB] = pair.rgb
         if Modality.TIR in modalities:
             self.images[Modality.TIR] = levels(pair.tir)
-        self.fills = {modality: mean_fill(image) for modality, image in self.images.items()}
+
+    def fill(self, modality: Modality, rule: CropRule) -> np.ndarray | None:
+        """What lies outside the frame; a mean is taken once."""
+        if (modality, rule) not in self._fills:
+            self._fills[modality, rule] = fill_of(rule, self.images[modality])
+        return self._fills[modality, rule]
 
 
-def _patches(
+def _cut(
+    place: int,
     sample: Sample,
     frames: _Frames,
+    *,
     wanted: Sequence[ViewKey],
     recipe: CrossModalRecipe,
     seed: int,
-) -> Iterator[tuple[ViewKey, np.ndarray]]:
+) -> Cut:
     crops = {
-        "reference": sample.reference,
-        "test": sample.test,
+        "reference": sample.reference.crop(frames.shape_hw),
+        "test": sample.test.crop(frames.shape_hw),
         "away": away_crop(sample, frames.shape_hw, seed),
     }
     looks = {
@@ -319,15 +312,23 @@ def _patches(
         )
         for modality in Modality
     }
+    patches = {}
     for number, key in enumerate(wanted):
         crop = crops[key.branch]
         if crop is None:
             continue
-        patch = cut_patch(frames.images[key.modality], crop, frames.fills[key.modality])
+        rule = (sample.reference if key.branch == "reference" else sample.test).rule
+        patch = cut_patch(frames.images[key.modality], crop, frames.fill(key.modality, rule))
         if key.augmented:
             rng = np.random.default_rng([seed, Stream.NOISE, sample.number, number])
             patch = apply_look(patch, looks[key.modality], rng)
-        yield key, np.rint(patch).clip(0, 255).astype(np.uint8)
+        patches[key] = np.rint(patch).clip(0, 255).astype(np.uint8)
+    boxes = {
+        branch: sample.box_in(crop)
+        for branch, crop in crops.items()
+        if crop is not None and branch != "away"
+    }
+    return Cut(place, patches, boxes)
 
 
 # --- which step ----------------------------------------------------------------------------------

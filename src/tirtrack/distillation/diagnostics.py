@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from tirtrack.boxes import iou
+from tirtrack.distillation.answers import Answer, answer
 from tirtrack.distillation.batches import Draw
-from tirtrack.distillation.cross_modal import Answer, answer, self_check
 from tirtrack.distillation.pair_batch import PairBatch
 from tirtrack.distillation.pool import CHUNK, Pool
+from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction
-from tirtrack.networks.two_branch import DenseBoxes, TwoBranchNetwork
+from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.source import PairSource
 
 HELD_BACK_SEED = 7919  # held-back samples are the same whatever the seed of the training
@@ -154,24 +155,20 @@ def _compare(
 ) -> dict[str, np.ndarray]:
     """Per sample: overlap with the teacher's box, with the pseudo-box, distance of the centre."""
     plain = batch.for_teacher
-    teacher_boxes = _best_boxes(answer(baseline, plain, Direction.RGB_TO_RGB))
+    teacher_boxes = _boxes(answer(baseline, plain, Direction.RGB_TO_RGB), plain)
     found: dict[str, np.ndarray] = {}
     for name, network in (("baseline", baseline), ("student", student)):
         given = answer(network, plain, Direction.TIR_TO_TIR)
         check = self_check(given, plain)
         found[f"{name}/box"] = check.overlap.double().cpu().numpy()
         found[f"{name}/centre"] = check.distance_cells.double().cpu().numpy()
-        found[f"{name}/teacher"] = iou(_best_boxes(given), teacher_boxes)
+        found[f"{name}/teacher"] = iou(_boxes(given, plain), teacher_boxes)
     return found
 
 
-def _best_boxes(given: Answer) -> np.ndarray:
-    """``[S,4]`` float64 xywh, the box at the best cell, test patch pixels."""
-    if not isinstance(given.response.boxes, DenseBoxes):
-        raise ValueError("agreement needs a network with a box at every cell")
-    best = given.response.scores[-1][0].flatten(1).argmax(dim=1)  # [S]
-    boxes = given.response.boxes.boxes_patch[0].flatten(2)  # [S,4,n*n]
-    return np.asarray(boxes[torch.arange(len(best)), :, best].double().cpu())
+def _boxes(given: Answer, batch: PairBatch) -> np.ndarray:
+    """``[S,4]`` float64 xywh, test patch pixels: what the answer takes for the target."""
+    return np.asarray(best_boxes(given, batch.test).double().cpu())
 
 
 def _difference(baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]) -> Difference:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,19 +25,10 @@ from tirtrack.distillation.settings import Training
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError, did_you_mean
 from tirtrack.files import write_bytes, write_text
 from tirtrack.identity import BEGIN_ANEW, first_change
+from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 
 _FORMAT = 1
-
-
-class Trainable(Protocol):
-    """What can be trained: an ``nn.Module`` that names its components."""
-
-    def components(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by component."""
-
-    def modules_of(self, component: str) -> list[nn.Module]:
-        """Modules of a component."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +47,17 @@ class Step:
 
 
 def rate_at(step: int, settings: Training) -> float:
-    """Learning rate of a step (0-based): linear warm-up, then cosine to 0."""
+    """Learning rate of a step (0-based): linear warm-up, then cosine to 0 or down by steps."""
     if step < settings.warm_up:
         return settings.rate * (step + 1) / settings.warm_up
+    if settings.schedule == "step":
+        return settings.rate * settings.decay ** (step // settings.decay_every)
     rest = max(settings.steps - settings.warm_up, 1)
     return settings.rate * 0.5 * (1 + math.cos(math.pi * (step - settings.warm_up) / rest))
 
 
 def train_steps(
-    network: nn.Module,
+    network: TwoBranchNetwork,
     loss_of: Callable[[int], Step],
     settings: Training,
     folder: Path,
@@ -76,7 +69,7 @@ def train_steps(
     """Train a network in place, from its weights or from the folder's checkpoint.
 
     Args:
-        network: implements :class:`Trainable`; only the components that the settings name change.
+        network: only the components that the settings name change.
         loss_of: the loss of a step, by its number.
         settings: what is trained, and how.
         folder: holds the log and the checkpoint.
@@ -112,7 +105,11 @@ class _Loop:
     """State of a run: network, optimiser, the number of steps done, the open log."""
 
     def __init__(
-        self, network: nn.Module, settings: Training, folder: Path, identity: Mapping[str, str]
+        self,
+        network: TwoBranchNetwork,
+        settings: Training,
+        folder: Path,
+        identity: Mapping[str, str],
     ) -> None:
         self._network = network
         self._settings = settings
@@ -147,7 +144,8 @@ class _Loop:
         if found.total.requires_grad:
             found.total.backward()  # type: ignore[no-untyped-call]
         parameters = [p for group in self._groups for p in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self._settings.clip_norm)
+        limit = math.inf if self._settings.clip_norm is None else self._settings.clip_norm
+        norm = nn.utils.clip_grad_norm_(parameters, limit)
         _check_finite(norm, step, found, "gradient")
         self._is_whole = False
         self._optimiser.step()
@@ -209,13 +207,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 # --- what is trained -----------------------------------------------------------------------------
 
 
-def check_components(network: Trainable, settings: Training) -> None:
+def check_components(network: TwoBranchNetwork, settings: Training) -> None:
     """Refuse a component that the network does not have.
 
     Raises:
         RecipeError: names the nearest one.
     """
-    known = network.components()
+    parts = network.component_names()
+    known = list(dict.fromkeys(name for part in parts for name in (part.split(".")[0], part)))
     for name in settings.components:
         if name not in known:
             raise RecipeError(
@@ -225,27 +224,47 @@ def check_components(network: Trainable, settings: Training) -> None:
             )
 
 
-def trained_groups(network: Any, settings: Training) -> list[dict[str, Any]]:
-    """Parameter groups of the trained components; everything else loses its gradient."""
+def trained_parts(network: TwoBranchNetwork, settings: Training) -> dict[str, float]:
+    """The network's components that are trained and their parts of the rate; where a whole and a
+    part of it are named, the part counts.
+    """
     check_components(network, settings)
+    shares = {}
+    for part in network.component_names():
+        for name in (part.split(".")[0], part):
+            if name in settings.components:
+                shares[part] = settings.components[name]
+    return shares
+
+
+def trained_groups(network: TwoBranchNetwork, settings: Training) -> list[dict[str, Any]]:
+    """Parameter groups of the trained components; everything else loses its gradient."""
+    parts = trained_parts(network, settings)
     network.requires_grad_(requires_grad=False)
+    components = network.components()
     groups = []
-    for name, share in sorted(settings.components.items()):
-        parameters = network.components()[name]
-        for parameter in parameters:
-            parameter.requires_grad_(requires_grad=True)
-        groups.append({"params": parameters, "rate_share": share, "lr": 0.0})
+    for name, share in sorted(parts.items()):
+        for parameter in components[name]:
+            parameter.requires_grad = True
+        groups.append({"params": components[name], "rate_share": share, "lr": 0.0})
+    if settings.keep_published_frozen:
+        for module in network.published_frozen():
+            for parameter in module.parameters():
+                parameter.requires_grad = False
     return groups
 
 
-def set_batch_norm(network: Any, settings: Training) -> None:
+def set_batch_norm(network: TwoBranchNetwork, settings: Training) -> None:
     """Everything in eval mode; batch norm of trained components learns where the recipe says so."""
     network.eval()
     if settings.batch_norm in ("train", "adapt"):
-        for name in settings.components:
+        for name in trained_parts(network, settings):
             for module in network.modules_of(name):
                 for norm in batch_norms(module):
                     norm.train()
+    if settings.keep_published_frozen:
+        for module in network.published_frozen():
+            module.eval()
 
 
 def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
@@ -258,6 +277,8 @@ def _optimiser(groups: list[dict[str, Any]], settings: Training) -> torch.optim.
         return torch.optim.SGD(
             groups, lr=0.0, momentum=settings.momentum, weight_decay=settings.weight_decay
         )
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(groups, lr=0.0, weight_decay=settings.weight_decay)
     return torch.optim.AdamW(groups, lr=0.0, weight_decay=settings.weight_decay)
 
 

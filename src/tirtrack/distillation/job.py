@@ -15,8 +15,12 @@ from tirtrack.distillation.cross_modal import step_loss
 from tirtrack.distillation.diagnostics import Split, hold_back
 from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
+from tirtrack.distillation.pool import proposal_rule
+from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.settings import CrossModalRecipe
+from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
+from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import Proposer
 from tirtrack.pairs.source import Manifest, PairSource, content_identity
 from tirtrack.progress import Progress
@@ -113,7 +117,8 @@ class Job:
     @property
     def trains_backbone(self) -> bool:
         """Whether features cannot be kept."""
-        return "backbone" in self.recipe.training.components
+        recipe = self.recipe
+        return "backbone" in recipe.training.components or "bn1_train" in recipe.as_published
 
     def levels(self, frame: np.ndarray) -> np.ndarray:
         """TIR ``[H,W]`` as stored to grey levels; every frame for itself, in whatever order."""
@@ -121,14 +126,15 @@ class Job:
 
         return ThermalNormaliser(self._normaliser)(frame)
 
-    def check(self, network: Any) -> None:
+    def check(self, network: TwoBranchNetwork) -> None:
         """Refuse terms and components that the network cannot serve, before any work.
 
         Raises:
             RecipeError: names the term or component.
         """
         check_components(network, self.recipe.training)
-        blank = _blank_batch(network)
+        _check_batch(network, self.recipe)
+        blank = _blank_batch(network, proposal_rule(self.recipe, network))
         groups = [(direction, blank) for direction in self.recipe.directions]
         if self.recipe.terms:
             with torch.no_grad():
@@ -139,12 +145,31 @@ class Job:
         self.warnings.append(sentence)
 
 
-def _blank_batch(network: Any) -> PairBatch:
+def _check_batch(network: TwoBranchNetwork, recipe: CrossModalRecipe) -> None:
+    """Refuse batches with a direction of a single sample, where batch norm takes its statistics
+    from modulation vectors.
+    """
+    training, shares = recipe.training, recipe.directions.values()
+    fewest = int(training.batch * min(shares) / sum(shares))
+    learns = training.steps and training.batch_norm in ("adapt", "train")
+    if learns and network.energy_kind is not None and fewest < 2:
+        raise RecipeError(
+            f"batches of {training.batch} give a direction {fewest} samples, and batch norm that "
+            "is trained needs 2",
+            "training.batch",
+            "give a larger batch, fewer directions, or batch_norm: frozen",
+        )
+
+
+def _blank_batch(network: TwoBranchNetwork, rule: DrawRule | None) -> PairBatch:
     """One black sample of the network's sizes, to see what kinds of answers it gives."""
     branches = []
     for side in (network.reference_side, network.test_side):
         view = View(patches=torch.zeros(1, 1, 3, side, side))
-        box = torch.tensor([side / 4, side / 4, side / 2, side / 2])
-        branches.append(Branch(box.expand(1, 1, 4), view, view))
+        box = torch.tensor([side / 4, side / 4, side / 2, side / 2]).expand(1, 1, 4)
+        proposals = None
+        if rule is not None:
+            proposals = draw_for_batch(box.numpy(), [np.random.default_rng(0)], rule)
+        branches.append(Branch(box, view, view, proposals))
     yes = torch.ones(1, dtype=torch.bool)
     return PairBatch(branches[0], branches[1], torch.ones(1), yes, yes, ("blank",))

@@ -1,9 +1,9 @@
 """Samples for supervised training: labelled stills with synthetic motion, and labelled videos.
 
-The only file of distillation that opens annotation. A still gives template and search patch of one
-picture, moved by the jitter; a video gives the template from frame t and the search patch from a
-frame up to ``max_gap`` later. Sample ``n`` is a pure function of the seed and ``n``; samples are
-cut a pool at a time, so that every picture and video is read once a pool, in order.
+The only file of distillation that opens annotation. A still gives reference and test patches of one
+picture, moved by the jitter; a video gives them from frames at most ``max_gap`` apart. Sample ``n``
+is a pure function of the seed and ``n``; samples are cut a pool at a time, so that every picture
+and video is read once a pool, in order.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from typing import Protocol
 import numpy as np
 
 from tirtrack.boxes import Box
-from tirtrack.crops import SEARCH_SIDE, TEMPLATE_SIDE, Crop, boxes_to_patch, cut_patch, mean_fill
+from tirtrack.crops import CropRule, boxes_to_patch, cut_patch
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
+from tirtrack.distillation.aims import Aim, CropRules, aim_reference, aim_test, fill_of
 from tirtrack.distillation.augmentation import apply_look, draw_look
-from tirtrack.distillation.batches import jittered_crops
+from tirtrack.distillation.batches import Stream as PairStream
 from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.errors import DatasetError
 
 MIN_SIDE = 4.0  # pixels; smaller labels say too little about where their box ends
+MIN_FRAMES = 20  # of a video for causal samples, as published
+WIDER = 5  # frames by which a causal sample's gap grows when it finds no frame
 
 
 class Stream(IntEnum):
@@ -37,6 +40,16 @@ class Stream(IntEnum):
     NOISE = 104
     ORDER = 105
     NEGATIVE = 106
+    FLIP = 107
+    PROPOSALS = 108
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Frames and boxes of a sample, for each branch."""
+
+    references: list[tuple[int, Box]]
+    tests: list[tuple[int, Box]]
 
 
 class Item(Protocol):
@@ -46,8 +59,8 @@ class Item(Protocol):
     def name(self) -> str:
         """Unique in its data set."""
 
-    def draw(self, max_gap: int, rng: np.random.Generator) -> tuple[int, Box, int, Box]:
-        """Frame and box of the template, frame and box of the search patch."""
+    def draw(self, recipe: SupervisedRecipe, rng: np.random.Generator) -> Shown:
+        """Frames and boxes of both branches."""
 
     def frames(self, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Those frames, ``[H,W,3]`` RGB uint8, in order."""
@@ -55,16 +68,16 @@ class Item(Protocol):
 
 @dataclass(frozen=True)
 class StillItem:
-    """One picture; a sample takes one of its boxes for both branches."""
+    """One picture; a sample takes one of its boxes for all patches."""
 
     name: str
     still: LabelledStill
     boxes: np.ndarray
 
-    def draw(self, max_gap: int, rng: np.random.Generator) -> tuple[int, Box, int, Box]:
-        """The same frame and box twice."""
+    def draw(self, recipe: SupervisedRecipe, rng: np.random.Generator) -> Shown:
+        """The same frame and box every time."""
         box = Box.of(self.boxes[int(rng.integers(len(self.boxes)))])
-        return 0, box, 0, box
+        return Shown([(0, box)] * recipe.references, [(0, box)] * recipe.tests)
 
     def frames(self, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
         """The picture."""
@@ -80,13 +93,24 @@ class VideoItem:
     boxes: np.ndarray
     visible: np.ndarray
 
-    def draw(self, max_gap: int, rng: np.random.Generator) -> tuple[int, Box, int, Box]:
-        """Two frames with the target, at most ``max_gap`` apart, in either order."""
+    def draw(self, recipe: SupervisedRecipe, rng: np.random.Generator) -> Shown:
+        """Frames with the target: ``interval``, at most ``max_gap`` from the first reference, in
+        either order; ``causal``, all references before all tests.
+        """
         frames = np.flatnonzero(self.visible)
-        first = int(frames[rng.integers(len(frames))])
-        near = frames[np.abs(frames - first) <= max_gap]
-        second = int(near[rng.integers(len(near))])
-        return first, Box.of(self.boxes[first]), second, Box.of(self.boxes[second])
+        draw = _causal if recipe.sampling == "causal" else _interval
+        references, tests = draw(frames, len(self.visible), recipe, rng)
+        return Shown(
+            [(frame, Box.of(self.boxes[frame])) for frame in references],
+            [(frame, Box.of(self.boxes[frame])) for frame in tests],
+        )
+
+    def serves(self, recipe: SupervisedRecipe) -> bool:
+        """Whether it is long enough for the recipe's way of sampling."""
+        if recipe.sampling == "interval":
+            return True
+        least = 2 * (recipe.references + recipe.tests)
+        return len(self.visible) >= MIN_FRAMES and int(self.visible.sum()) > least
 
     def frames(self, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Read from the first to the last wanted frame."""
@@ -96,6 +120,36 @@ class VideoItem:
                 yield index, _as_rgb(frame)
             if index == last:
                 return
+
+
+def _interval(
+    frames: np.ndarray, length: int, recipe: SupervisedRecipe, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    first = int(frames[rng.integers(len(frames))])
+    near = frames[np.abs(frames - first) <= recipe.max_gap]
+    tests = [int(near[rng.integers(len(near))]) for _ in range(recipe.tests)]
+    others = [int(near[rng.integers(len(near))]) for _ in range(recipe.references - 1)]
+    return [first, *others], tests
+
+
+def _causal(
+    frames: np.ndarray, length: int, recipe: SupervisedRecipe, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """As published: a base frame, the other references before it, the tests after it, with
+    replacement; where there are none, another base frame and a wider gap.
+    """
+    gap = recipe.max_gap
+    while True:
+        inside = frames[(frames >= recipe.references - 1) & (frames < length - recipe.tests)]
+        base = int(inside[rng.integers(len(inside))]) if len(inside) else int(frames[0])
+        before = frames[(frames >= base - gap) & (frames < base)]
+        after = frames[(frames > base) & (frames < base + gap)]
+        if len(after) and (len(before) or recipe.references == 1):
+            others = [int(rng.choice(before)) for _ in range(recipe.references - 1)]
+            return [base, *others], [int(rng.choice(after)) for _ in range(recipe.tests)]
+        if gap > 2 * length:
+            raise DatasetError(f"a video of {len(frames)} usable frames gives no causal sample")
+        gap += WIDER
 
 
 @dataclass(frozen=True)
@@ -112,6 +166,21 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.stills) + len(self.videos)
+
+    def serving(self, recipe: SupervisedRecipe) -> Labelled:
+        """What is long enough for the recipe's way of sampling.
+
+        Raises:
+            DatasetError: nothing is.
+        """
+        videos = tuple(video for video in self.videos if video.serves(recipe))
+        if len(self) and not videos and not self.stills:
+            raise DatasetError(
+                f"none of {len(self.videos)} videos is long enough for causal samples "
+                f"({MIN_FRAMES} frames)",
+                fix="set sampling: interval, or give stills or longer videos",
+            )
+        return Labelled(self.stills, videos)
 
 
 def collect(stills: Sequence[LabelledStill], sequences: Sequence[LabelledSequence]) -> Labelled:
@@ -168,30 +237,35 @@ def hold_out(labelled: Labelled, share: float) -> tuple[Labelled, Labelled]:
 
 
 @dataclass(frozen=True)
+class Shot:
+    """One patch of a sample: its frame, the target's box there, and where it is cut."""
+
+    frame: int
+    box: Box
+    aim: Aim
+
+
+@dataclass(frozen=True)
 class LabelledSample:
     """One sample: where it is cut from, no pixels.
 
     Attributes:
         key: for messages.
         item: the picture or sequence.
-        reference: frame and crop of the template.
-        test: frame and crop of the search patch.
-        reference_box: ``[4]`` float32 xywh, template patch pixels.
-        test_box: ``[4]`` float32 xywh, search patch pixels.
+        references: patches of the reference branch.
+        tests: patches of the test branch.
         number: its random streams hang on it.
     """
 
     key: str
     item: Item
-    reference: tuple[int, Crop]
-    test: tuple[int, Crop]
-    reference_box: np.ndarray
-    test_box: np.ndarray
+    references: tuple[Shot, ...]
+    tests: tuple[Shot, ...]
     number: int
 
 
 def draw_labelled(
-    labelled: Labelled, recipe: SupervisedRecipe, number: int, *, seed: int
+    labelled: Labelled, recipe: SupervisedRecipe, number: int, *, rules: CropRules, seed: int
 ) -> LabelledSample:
     """Sample ``number``: still or video by share, the item uniform, then frames, box and jitter."""
     rng = np.random.default_rng([seed, Stream.ITEM, number])
@@ -199,62 +273,114 @@ def draw_labelled(
     items: Sequence[Item] = labelled.stills if from_still else labelled.videos
     items = items or labelled.videos or labelled.stills
     item = items[int(rng.integers(len(items)))]
-    frames_rng = np.random.default_rng([seed, Stream.FRAMES, number])
-    first, box, second, test_box = item.draw(recipe.max_gap, frames_rng)
-    reference, test = jittered_crops(
-        box, recipe.jitter, number=number, seed=seed, test_box=test_box
+    shown = item.draw(recipe, np.random.default_rng([seed, Stream.FRAMES, number]))
+    flips = np.random.default_rng([seed, Stream.FLIP, number]).random(
+        recipe.references + recipe.tests
     )
+    mirrored = (flips[:1] if recipe.flip_together else flips) < recipe.flip
+    mirrored = np.broadcast_to(mirrored, len(flips)).tolist()
+
+    references, tests = [], []
+    for place, (frame, box) in enumerate(shown.references):
+        jitter_rng = _jitter_rng(PairStream.REFERENCE_JITTER, number, place, seed)
+        aim = aim_reference(
+            box, rules.reference, recipe.jitter, jitter_rng, is_mirrored=mirrored[place]
+        )
+        references.append(Shot(frame, box, aim))
+    for place, (frame, box) in enumerate(shown.tests):
+        jitter_rng = _jitter_rng(PairStream.TEST_JITTER, number, place, seed)
+        is_mirrored = mirrored[recipe.references + place]
+        aim = aim_test(box, rules.test, recipe.jitter, jitter_rng, is_mirrored=is_mirrored)
+        tests.append(Shot(frame, box, aim))
+    first, then = references[0].frame, tests[0].frame
     return LabelledSample(
-        key=f"{item.name}@{first}+{second - first}#{number}",
-        item=item,
-        reference=(first, reference),
-        test=(second, test),
-        reference_box=boxes_to_patch(box.array(), reference).astype(np.float32),
-        test_box=boxes_to_patch(test_box.array(), test).astype(np.float32),
-        number=number,
+        f"{item.name}@{first}+{then - first}#{number}",
+        item,
+        tuple(references),
+        tuple(tests),
+        number,
     )
+
+
+def _jitter_rng(stream: int, number: int, place: int, seed: int) -> np.random.Generator:
+    """The stream of a patch's jitter; every patch of a branch after the first has its own."""
+    return np.random.default_rng([seed, stream, number, *([place] if place else [])])
 
 
 @dataclass(frozen=True)
 class LabelledPool:
-    """Samples with their patches: reference ``[n,127,127,3]``, test ``[n,255,255,3]``, uint8."""
+    """Samples with their patches or with a frozen backbone's features of them.
+
+    Attributes:
+        samples: n of them.
+        reference: patches ``[n,N,D,D,3]`` uint8 alone, or features ``[n,N,C,H,W]``, one a tap.
+        test: the same of the test branch, ``[n,M,...]``.
+        reference_boxes: ``[n,N,4]`` float32 xywh, patch pixels.
+        test_boxes: ``[n,M,4]`` float32 xywh, patch pixels.
+        are_features: whether a backbone has seen them.
+    """
 
     samples: tuple[LabelledSample, ...]
-    reference: np.ndarray
-    test: np.ndarray
+    reference: list[np.ndarray]
+    test: list[np.ndarray]
+    reference_boxes: np.ndarray
+    test_boxes: np.ndarray
+    are_features: bool = False
 
 
 def cut_labelled(
     samples: Sequence[LabelledSample], recipe: SupervisedRecipe, *, seed: int
 ) -> LabelledPool:
     """The patches of all samples; every picture and video is read once."""
-    reference = np.zeros((len(samples), TEMPLATE_SIDE, TEMPLATE_SIDE, 3), dtype=np.uint8)
-    test = np.zeros((len(samples), SEARCH_SIDE, SEARCH_SIDE, 3), dtype=np.uint8)
+    shots = (
+        [sample.references for sample in samples],
+        [sample.tests for sample in samples],
+    )
+    patches = [_blank(rows) for rows in shots]
+    boxes = [np.zeros((len(rows), len(rows[0]), 4), dtype=np.float32) for rows in shots]
     by_item: dict[int, list[int]] = {}
     for place, sample in enumerate(samples):
         by_item.setdefault(id(sample.item), []).append(place)
     for places in by_item.values():
-        own = [samples[place] for place in places]
-        wanted = {frame for sample in own for frame, _ in (sample.reference, sample.test)}
-        for index, image in own[0].item.frames(wanted):
-            fill = mean_fill(image)
-            for place, sample in zip(places, own, strict=True):
-                for branch, ((frame, crop), into) in enumerate(
-                    ((sample.reference, reference), (sample.test, test))
-                ):
-                    if frame == index:
-                        patch = cut_patch(image, crop, fill)
-                        into[place] = _looked(patch, sample.number, branch, recipe, seed)
-    return LabelledPool(tuple(samples), reference, test)
+        wanted = [
+            (shot.frame, branch, place, image, shot)
+            for place in places
+            for branch, rows in enumerate(shots)
+            for image, shot in enumerate(rows[place])
+        ]
+        frames = samples[places[0]].item.frames({frame for frame, *_ in wanted})
+        for index, frame in frames:
+            fills: dict[CropRule, np.ndarray | None] = {}
+            for at, branch, place, image, shot in wanted:
+                if at != index:
+                    continue
+                rule = shot.aim.rule
+                if rule not in fills:
+                    fills[rule] = fill_of(rule, frame)
+                crop = shot.aim.crop((frame.shape[0], frame.shape[1]))
+                boxes[branch][place, image] = boxes_to_patch(shot.box.array(), crop)
+                patches[branch][place, image] = _looked(
+                    cut_patch(frame, crop, fills[rule]),
+                    samples[place].number,
+                    [branch, *([image] if image else [])],
+                    recipe,
+                    seed,
+                )
+    return LabelledPool(tuple(samples), [patches[0]], [patches[1]], boxes[0], boxes[1])
+
+
+def _blank(rows: Sequence[Sequence[Shot]]) -> np.ndarray:
+    side = rows[0][0].aim.rule.patch_side
+    return np.zeros((len(rows), len(rows[0]), side, side, 3), dtype=np.uint8)
 
 
 def _looked(
-    patch: np.ndarray, number: int, branch: int, recipe: SupervisedRecipe, seed: int
+    patch: np.ndarray, number: int, which: list[int], recipe: SupervisedRecipe, seed: int
 ) -> np.ndarray:
     if not recipe.augmentation.is_identity:
         rng = np.random.default_rng([seed, Stream.LOOK, number])
         look = draw_look(recipe.augmentation, rng)
-        patch = apply_look(patch, look, np.random.default_rng([seed, Stream.NOISE, number, branch]))
+        patch = apply_look(patch, look, np.random.default_rng([seed, Stream.NOISE, number, *which]))
     return np.asarray(np.rint(patch).clip(0, 255).astype(np.uint8))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tirtrack.distillation.settings import Modality
+from tirtrack.distillation.settings import BoxLoss, Modality
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
 
@@ -37,6 +37,29 @@ class View:
 
 
 @dataclass(frozen=True)
+class DrawnProposals:
+    """Boxes for a box estimator to rate, drawn around the box of each sample.
+
+    Attributes:
+        boxes_patch: ``[M,S,P,4]`` float32 xywh, test patch pixels.
+        drawn: ``[M,S,P]`` density with which each was drawn; NaN where the way gives none.
+        wanted: ``[M,S,P]`` density that it should have; the same.
+        loss: what their energies shall be compared with.
+    """
+
+    boxes_patch: Tensor
+    drawn: Tensor
+    wanted: Tensor
+    loss: BoxLoss
+
+    def to(self, device: torch.device | None) -> DrawnProposals:
+        """The same on another device."""
+        return DrawnProposals(
+            self.boxes_patch.to(device), self.drawn.to(device), self.wanted.to(device), self.loss
+        )
+
+
+@dataclass(frozen=True)
 class Branch:
     """One branch's images of ``S`` samples.
 
@@ -44,13 +67,13 @@ class Branch:
         boxes_patch: ``[N,S,4]`` float32 xywh, the pseudo-box in pixels of the patch.
         rgb: the crops of the RGB frames; ``None`` where no direction needs them.
         tir: the same crops of the TIR frames.
-        proposals: ``[N,S,P,4]`` for networks that rate proposals, else ``None``.
+        proposals: of the test branch, for networks that rate proposals; else ``None``.
     """
 
     boxes_patch: Tensor
     rgb: View | None
     tir: View | None
-    proposals: Tensor | None = None
+    proposals: DrawnProposals | None = None
 
     def view(self, modality: Modality) -> View:
         """What this branch sees in a modality.

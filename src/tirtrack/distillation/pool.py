@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,17 +20,21 @@ import torch
 from torch import Tensor
 
 from tirtrack.cache import cache_folder
+from tirtrack.distillation.answers import teacher_answer
 from tirtrack.distillation.batches import (
+    Cut,
     Draw,
     Levels,
     Sample,
     Stock,
+    Stream,
     ViewKey,
     cut_views,
     stock_of,
 )
-from tirtrack.distillation.cross_modal import SelfCheck, self_check, teacher_answer
-from tirtrack.distillation.pair_batch import Branch, PairBatch, View
+from tirtrack.distillation.pair_batch import Branch, DrawnProposals, PairBatch, View
+from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch, draw_rule
+from tirtrack.distillation.self_check import SelfCheck, self_check
 from tirtrack.distillation.settings import CrossModalRecipe, Direction, Modality
 from tirtrack.errors import StorageError
 from tirtrack.files import atomic_path, fingerprint
@@ -41,27 +45,47 @@ from tirtrack.progress import Progress, silent
 
 CHUNK = 32
 KEPT_POOLS = 4
-_FORMAT = 1
+_FORMAT = 2
+HALVED_ABOVE = 128 * 1024  # bytes of a patch's features in float32; more are kept in float16
+
+Kept = Mapping[ViewKey, Sequence[np.ndarray]]
+"""Per view the features of all samples, one array ``[n,C,H,W]`` a tap of the backbone; or, alone,
+their patches.
+"""
 
 
 class FeatureEngine(Protocol):
     """A frozen backbone as a function of plain arrays."""
 
-    def features(self, patches: np.ndarray) -> np.ndarray:
-        """Patches ``[B,D,D,3]`` RGB or ``[B,D,D]`` grey, uint8, to ``[B,C,H,W]`` float32."""
+    def features(self, patches: np.ndarray) -> list[np.ndarray]:
+        """Patches ``[B,D,D,3]`` RGB or ``[B,D,D]`` grey, uint8, to float32 ``[B,C,H,W]``, one array
+        a tap.
+        """
 
 
 class TorchFeatures:
     """The backbone by torch: for networks without a graph, and to compare with."""
 
-    def __init__(self, network: TwoBranchNetwork) -> None:
-        self._network = network
+    def __init__(self, network: TwoBranchNetwork, device: torch.device | None = None) -> None:
+        self._network = network.to(device) if device is not None else network
+        self._device = device
 
     @torch.no_grad()
-    def features(self, patches: np.ndarray) -> np.ndarray:
-        """Patches ``[B,D,D,3]`` or ``[B,D,D]`` uint8 to ``[B,C,H,W]`` float32."""
-        (features,) = self._network.features(as_patches(patches)[None])
-        return np.asarray(features[0])
+    def features(self, patches: np.ndarray) -> list[np.ndarray]:
+        """Patches ``[B,D,D,3]`` or ``[B,D,D]`` uint8 to float32 ``[B,C,H,W]``, one array a tap."""
+        taps = self._network.features(as_patches(patches)[None].to(self._device))
+        return [np.asarray(tap[0].cpu()) for tap in taps]
+
+
+class OneTap:
+    """An engine that gives one array, for a backbone with one tap."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def features(self, patches: np.ndarray) -> list[np.ndarray]:
+        """Patches as for any engine, to one ``[B,C,H,W]``."""
+        return [self._engine.features(patches)]
 
 
 def as_patches(stored: np.ndarray) -> Tensor:
@@ -70,6 +94,11 @@ def as_patches(stored: np.ndarray) -> Tensor:
     if patches.ndim == 3:
         return patches[:, None].expand(-1, 3, -1, -1)
     return patches.permute(0, 3, 1, 2)
+
+
+def as_features(stored: np.ndarray, device: torch.device | None) -> Tensor:
+    """Stored features of either precision as a float32 tensor on a device."""
+    return torch.from_numpy(stored).to(device).float()
 
 
 def wanted_views(recipe: CrossModalRecipe, *, one_scene: bool) -> list[ViewKey]:
@@ -114,40 +143,63 @@ class Pool:
 
     Attributes:
         samples: in the order of their numbers.
+        has_away: ``[n]`` bool; whether there is a patch of the frame beside the box.
+        boxes_patch: ``[n,4]`` float32 xywh in the ``reference`` and the ``test`` patch.
+        proposals: how a box estimator's proposals are drawn; ``None`` where there is none.
         checks: what the teacher said of them, by :meth:`check`; ``None`` before.
     """
 
     def __init__(
         self,
         samples: Sequence[Sample],
-        kept: Mapping[ViewKey, np.ndarray],
+        kept: Kept,
         has_away: np.ndarray,
         *,
+        boxes_patch: Mapping[str, np.ndarray],
         are_features: bool,
+        proposals: DrawRule | None = None,
+        seed: int = 0,
     ) -> None:
         self.samples = tuple(samples)
         self.checks: Checks | None = None
         self._kept = kept
         self._are_features = are_features
         self.has_away = has_away
-        self._boxes = {
-            "reference": np.stack([sample.box_in(sample.reference) for sample in samples]),
-            "test": np.stack([sample.box_in(sample.test) for sample in samples]),
-        }
+        self.boxes_patch = boxes_patch
+        self.proposals = proposals
+        self._seed = seed
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def batch(self, draws: Sequence[Draw], *, device: torch.device | None = None) -> PairBatch:
-        """The samples of a step, one direction or several, as the method takes them."""
-        plain = self._batch(draws, device=device, augmented=False, plain=None)
+    def batch(
+        self, draws: Sequence[Draw], *, device: torch.device | None = None, visit: int = 0
+    ) -> PairBatch:
+        """The samples of a step, one direction or several, as the method takes them.
+
+        Args:
+            draws: which samples, and how.
+            device: of the tensors.
+            visit: proposals are drawn anew for every visit of a sample.
+        """
+        tests = [self.samples[draw.test].number for draw in draws]
+        proposals = None
+        if self.proposals is not None:
+            boxes = self.boxes_patch["test"][[draw.test for draw in draws]][None]
+            generators = [
+                np.random.default_rng([self._seed, Stream.PROPOSALS, number, visit])
+                for number in tests
+            ]
+            proposals = draw_for_batch(boxes, generators, self.proposals).to(device)
+        plain = self._batch(draws, proposals, device=device, augmented=False, plain=None)
         if any(key.augmented for key in self._kept):
-            return self._batch(draws, device=device, augmented=True, plain=plain)
+            return self._batch(draws, proposals, device=device, augmented=True, plain=plain)
         return plain
 
     def _batch(
         self,
         draws: Sequence[Draw],
+        proposals: DrawnProposals | None,
         *,
         device: torch.device | None,
         augmented: bool,
@@ -159,9 +211,10 @@ class Pool:
         tests = [draw.test for draw in draws]
         branches = [
             Branch(
-                boxes_patch=torch.from_numpy(self._boxes[name][places][None]).to(device),
+                boxes_patch=torch.from_numpy(self.boxes_patch[name][places][None]).to(device),
                 rgb=self._view(name, Modality.RGB, draws, augmented=augmented, device=device),
                 tir=self._view(name, Modality.TIR, draws, augmented=augmented, device=device),
+                proposals=proposals if name == "test" else None,
             )
             for name, places in (("reference", references), ("test", tests))
         ]
@@ -196,15 +249,16 @@ class Pool:
         if key is None:
             return None
         rows = [draw.reference if branch == "reference" else draw.test for draw in draws]
-        stored = self._kept[key][rows]
+        stored = [tap[rows] for tap in self._kept[key]]
         away = ViewKey("away", key.modality, key.augmented)
         if branch == "test" and away in self._kept:
             for row, draw in enumerate(draws):
                 if draw.away:
-                    stored[row] = self._kept[away][draw.reference]
+                    for into, tap in zip(stored, self._kept[away], strict=True):
+                        into[row] = tap[draw.reference]
         if self._are_features:
-            return View(features=[torch.from_numpy(stored)[None].to(device)])
-        return View(patches=as_patches(stored)[None].to(device))
+            return View(features=[as_features(tap, device)[None] for tap in stored])
+        return View(patches=as_patches(stored[0])[None].to(device))
 
     def check(
         self, teacher: TwoBranchNetwork, recipe: CrossModalRecipe, *, device: torch.device | None
@@ -261,6 +315,7 @@ def build_pool(
     levels: Levels,
     seed: int,
     engine: FeatureEngine | None,
+    proposals: DrawRule | None = None,
     cache_key: str | None = None,
     stage: str = "features",
     progress: Progress = silent,
@@ -274,6 +329,7 @@ def build_pool(
         levels: TIR as stored to grey levels.
         seed: of augmentation.
         engine: the frozen backbone; ``None`` keeps the patches (it is trained).
+        proposals: how a box estimator's proposals are drawn; ``None`` where there is none.
         cache_key: names everything else that the features depend on (pixels, backbone); with it
             features are read from the cache, or left there.
         stage: under which name progress is told of the samples.
@@ -282,31 +338,78 @@ def build_pool(
     one_scene = len({sample.scene for sample in samples}) == 1
     keys = wanted_views(recipe, one_scene=one_scene)
     stored = None if cache_key is None else _cache_file(cache_key, samples, keys, recipe, seed)
-    if stored is not None and (pool := _load(stored, samples, keys)) is not None:
+    content = None if stored is None else _load(stored, len(samples), keys)
+    if content is not None:
         progress(stage, len(samples), len(samples), "from the cache")
-        return pool
-    kept: dict[ViewKey, np.ndarray] = {}
-    has_away = np.zeros(len(samples), dtype=bool)
+    else:
+        content = _made(
+            cut_views(source, samples, keys, recipe, levels=levels, seed=seed),
+            keys,
+            len(samples),
+            engine=engine,
+            told=lambda done: progress(stage, done, len(samples)),
+        )
+        if stored is not None and engine is not None:
+            _store(stored, content)
+    return Pool(
+        samples,
+        content.kept,
+        content.has_away,
+        boxes_patch=_for_recipe(content.boxes_patch, recipe),
+        are_features=engine is not None,
+        proposals=proposals,
+        seed=seed,
+    )
+
+
+def _for_recipe(
+    boxes_patch: Mapping[str, np.ndarray], recipe: CrossModalRecipe
+) -> Mapping[str, np.ndarray]:
+    """Both branches' boxes; as published, the reference branch is given that of the test patch."""
+    if "shared_box" in recipe.as_published:
+        return {**boxes_patch, "reference": boxes_patch["test"]}
+    return boxes_patch
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a pool is made of, apart from its samples."""
+
+    kept: dict[ViewKey, list[np.ndarray]]
+    has_away: np.ndarray
+    boxes_patch: dict[str, np.ndarray]
+
+
+def _made(
+    cut: Iterable[Cut],
+    keys: Sequence[ViewKey],
+    count: int,
+    *,
+    engine: FeatureEngine | None,
+    told: Callable[[int], None],
+) -> _Content:
+    """See every patch, a chunk of each view at a time."""
+    kept: dict[ViewKey, list[np.ndarray]] = {}
+    has_away = np.zeros(count, dtype=bool)
+    boxes = {name: np.zeros((count, 4), dtype=np.float32) for name in ("reference", "test")}
     waiting: dict[ViewKey, list[tuple[int, np.ndarray]]] = {key: [] for key in keys}
-    cut = cut_views(source, samples, keys, recipe, levels=levels, seed=seed)
-    for done, (place, patches) in enumerate(cut, start=1):
-        has_away[place] = any(key.branch == "away" for key in patches)
-        for key, patch in patches.items():
-            waiting[key].append((place, patch))
+    for done, sample in enumerate(cut, start=1):
+        has_away[sample.place] = any(key.branch == "away" for key in sample.patches)
+        for name, box in sample.boxes_patch.items():
+            boxes[name][sample.place] = box
+        for key, patch in sample.patches.items():
+            waiting[key].append((sample.place, patch))
             if len(waiting[key]) == CHUNK:
-                _keep(kept, key, waiting[key], len(samples), engine)
+                _keep(kept, key, waiting[key], count, engine)
                 waiting[key] = []
-        progress(stage, done, len(samples))
+        told(done)
     for key, rest in waiting.items():
-        _keep(kept, key, rest, len(samples), engine)
-    pool = Pool(samples, kept, has_away, are_features=engine is not None)
-    if stored is not None and engine is not None:
-        _store(stored, kept, has_away)
-    return pool
+        _keep(kept, key, rest, count, engine)
+    return _Content(kept, has_away, boxes)
 
 
 def _keep(
-    kept: dict[ViewKey, np.ndarray],
+    kept: dict[ViewKey, list[np.ndarray]],
     key: ViewKey,
     patches: Sequence[tuple[int, np.ndarray]],
     count: int,
@@ -317,11 +420,21 @@ def _keep(
         return
     rows = [place for place, _ in patches]
     stack = np.stack([patch for _, patch in patches])
-    if engine is not None:
-        stack = engine.features(stack)
+    taps = [stack] if engine is None else for_keeping(engine.features(stack))
     if key not in kept:
-        kept[key] = np.zeros((count, *stack.shape[1:]), dtype=stack.dtype)
-    kept[key][rows] = stack
+        kept[key] = [np.zeros((count, *tap.shape[1:]), dtype=tap.dtype) for tap in taps]
+    for into, tap in zip(kept[key], taps, strict=True):
+        into[rows] = tap
+
+
+def for_keeping(taps: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Features ``[B,C,H,W]`` float32 in the precision that they are kept in: half of it where they
+    are large. What would overflow is cut.
+    """
+    if sum(tap[0].nbytes for tap in taps) <= HALVED_ABOVE:
+        return list(taps)
+    largest = np.finfo(np.float16).max
+    return [tap.clip(-largest, largest).astype(np.float16) for tap in taps]
 
 
 def _cache_file(
@@ -347,12 +460,17 @@ def _name(key: ViewKey) -> str:
     return f"{key.branch}-{key.modality}-{'augmented' if key.augmented else 'plain'}"
 
 
-def _store(path: Path, kept: Mapping[ViewKey, np.ndarray], has_away: np.ndarray) -> None:
+def _store(path: Path, content: _Content) -> None:
     """Leave features in the cache, and only the newest few files; a full disk does no harm."""
-    content = {_name(key): value for key, value in kept.items()}
+    arrays = {
+        f"{_name(key)}-{tap}": array
+        for key, taps in content.kept.items()
+        for tap, array in enumerate(taps)
+    }
+    arrays |= {f"boxes-{name}": boxes for name, boxes in content.boxes_patch.items()}
     try:
         with atomic_path(path) as partial:
-            np.savez(partial, has_away=has_away, **content)  # type: ignore[arg-type]
+            np.savez(partial, has_away=content.has_away, **arrays)  # type: ignore[arg-type]
     except StorageError:
         return  # a cache: the run goes on without it
     files = sorted(_pools(path.parent), key=lambda file: file.stat().st_mtime)
@@ -365,24 +483,37 @@ def _pools(folder: Path) -> list[Path]:
     return [file for file in folder.glob("*.npz") if not file.name.startswith(".")]
 
 
-def _load(path: Path, samples: Sequence[Sample], keys: Sequence[ViewKey]) -> Pool | None:
-    """A pool from the cache; ``None`` where there is none, or it is damaged (it is made anew)."""
+def _load(path: Path, count: int, keys: Sequence[ViewKey]) -> _Content | None:
+    """What is in the cache; ``None`` where there is nothing, or it is damaged (it is made anew)."""
     if not path.is_file():
         return None
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            kept = {key: stored[_name(key)] for key in keys if _name(key) in stored}
+            kept = {key: taps for key in keys if (taps := _taps(stored, key))}
             has_away = stored["has_away"]
+            boxes = {name: stored[f"boxes-{name}"] for name in ("reference", "test")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         path.unlink(missing_ok=True)
         return None
     missing = [key for key in keys if key not in kept and key.branch != "away"]
-    if missing or len(has_away) != len(samples):
+    if missing or len(has_away) != count:
         return None
-    return Pool(samples, kept, has_away, are_features=True)
+    return _Content(kept, has_away, boxes)
 
 
-def frozen_copy(network: Any) -> Any:
+def _taps(stored: Any, key: ViewKey) -> list[np.ndarray]:
+    names: list[str] = []
+    while f"{_name(key)}-{len(names)}" in stored:
+        names.append(f"{_name(key)}-{len(names)}")
+    return [stored[name] for name in names]
+
+
+def frozen_copy(network: TwoBranchNetwork) -> TwoBranchNetwork:
     """A copy in eval mode without gradients: the teacher."""
-    teacher = copy.deepcopy(network).eval()
-    return teacher.requires_grad_(requires_grad=False)
+    return copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+
+
+def proposal_rule(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> DrawRule | None:
+    """How proposals are drawn for a network; ``None`` where it rates none."""
+    kind = network.energy_kind
+    return None if kind is None else draw_rule(recipe.estimator, kind)

@@ -6,10 +6,13 @@ gets its name last, so a file with that name is a finished run.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from tirtrack.distillation.folder import (
     begin_run,
@@ -21,13 +24,14 @@ from tirtrack.distillation.folder import (
     made_with,
 )
 from tirtrack.distillation.job import Job, Sources
-from tirtrack.distillation.pool import FeatureEngine
-from tirtrack.distillation.recipe import recipe_of_kind
+from tirtrack.distillation.pool import FeatureEngine, OneTap, TorchFeatures
+from tirtrack.distillation.recipe import default_recipe, kinds_of, recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.stages import distil_network
 from tirtrack.distillation.summary import Summary
 from tirtrack.files import fingerprint, write_json
+from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
 from tirtrack.pairs.source import Manifest, PairSource
 from tirtrack.progress import Progress, silent
@@ -54,7 +58,7 @@ def distill(
     baseline: str | Path,
     out: str | Path,
     *,
-    recipe: str | Path | CrossModalRecipe = "mixed",
+    recipe: str | Path | CrossModalRecipe | None = None,
     changes: Mapping[str, Any] | None = None,
     held_back: str | Path | Sequence[str | Path] | PairSource | None = None,
     licence: str = "not stated",
@@ -71,7 +75,8 @@ def distill(
         pairs: folder, folders, or an opened source.
         baseline: name or file of the RGB weights; never changed.
         out: the weights file to write, ``NAME.safetensors``; the run folder stands beside it.
-        recipe: name, file, or a recipe.
+        recipe: name, file, or a recipe; left out, ``mixed`` for networks that give a box at every
+            cell and ``distill`` for those that rate proposals.
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.
         held_back: pairs for the diagnostics; without them a share of ``pairs`` is held back.
         licence: of the pairs; goes into manifest and card.
@@ -91,13 +96,16 @@ def distill(
     """
     from tirtrack.weights import store
 
-    settings = recipe_of_kind(CrossModalRecipe, recipe, changes)
+    recipe_of_kind(CrossModalRecipe, recipe or "mixed", changes)  # its faults come first
     check_seed(seed)
     file, trained_on = Path(out), checked_device(device)
     found = store.find(baseline)
     folder = check_out(file, found, force=force, resume=resume)
     weights = store.read(found)
     network = store.network_of(weights)
+    settings = recipe_of_kind(
+        CrossModalRecipe, recipe or default_recipe(network), changes, kinds=kinds_of(network)
+    )
     sources = Sources.open(pairs, held_back, settings, licence)
     job = Job(settings, seed=seed, device=trained_on, progress=progress)
     job.check(network)
@@ -112,7 +120,7 @@ def distill(
         return DistillationRun(file, folder, None)
     if not (folder / MANIFEST_NAME).is_file():
         write_manifest(folder, sources.manifest, proposals=job.way.identity())
-    engine = None if job.trains_backbone else _fast_engine(network)
+    engine = None if job.trains_backbone else feature_engine(network, trained_on)
     with begun():
         student, summary = distil_network(
             network, sources, job, folder, identity=identity, engine=engine, resume=resume
@@ -124,10 +132,14 @@ def distill(
     return DistillationRun(file, folder, summary)
 
 
-def _fast_engine(network: Any) -> FeatureEngine:
+def feature_engine(network: TwoBranchNetwork, device: torch.device) -> FeatureEngine:
+    """The frozen backbone: the fast graph where there is one, else torch."""
+    from tirtrack.networks.siamese import SiameseNetwork
     from tirtrack.weights.graphs import OnnxBackbone, graphs_of_network
 
-    return OnnxBackbone(graphs_of_network(network))
+    if isinstance(network, SiameseNetwork):
+        return OneTap(OnnxBackbone(graphs_of_network(network)))
+    return TorchFeatures(copy.deepcopy(network), device)
 
 
 def _card(

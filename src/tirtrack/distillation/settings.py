@@ -18,7 +18,9 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
+Pair = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 Keep = Literal["if_better", "unless_worse", "always"]
+BoxLoss = Literal["kl", "ml", "mse"]
 Option = bool | int | float | str | list[str]
 
 
@@ -97,6 +99,27 @@ class Term(Settings):
     form: Literal["iou", "smooth_l1"] = Field(default="iou", description="of the term boxes")
 
 
+class Estimator(Settings):
+    """What a box estimator is taught with: proposals around the box, for networks that rate them.
+
+    What is left out is as published for the kind of the network's energies: overlap and ``mse``,
+    or a mixture and ``kl``.
+    """
+
+    sampling: Literal["overlap", "mixture"] | None = None
+    loss: BoxLoss | None = Field(
+        default=None, description="mse to 2 IoU - 1, kl to a density, ml of the box itself"
+    )
+    count: AtLeastOne | None = Field(
+        default=None, description="proposals a test patch; 8 by overlap, 128 of a mixture"
+    )
+    sigmas: list[Pair] = Field(
+        default=[[0.05, 0.05], [0.5, 0.5]],
+        description="of the mixture's parts: centre (parts of the box's sides), log size",
+    )
+    box_sigma: Pair = Field(default=[0.05, 0.05], description="of the wanted density")
+
+
 class Teacher(Settings):
     """The frozen teacher: what it sees, and when it is trusted."""
 
@@ -119,11 +142,26 @@ class BranchJitter(Settings):
     scale: Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+class BoxJitter(Settings):
+    """Centre shift in parts of the target's size, uniform over ``centre`` in all; each side times
+    ``exp(N * scale)``.
+    """
+
+    centre: NotNegative | None = Field(
+        default=None, description="left out: the crop's area factor less 0.5, as published"
+    )
+    scale: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
 class Jitter(Settings):
-    """Of both branches."""
+    """Of both branches: the first two where crops keep the target's context (Siamese), the others
+    where they are cut by its area (DiMP, ATOM).
+    """
 
     reference: BranchJitter = BranchJitter(shift=4.0, scale=0.05)
     test: BranchJitter = BranchJitter(shift=64.0, scale=0.18)
+    reference_box: BoxJitter = BoxJitter(centre=3.0, scale=0.25)
+    test_box: BoxJitter = BoxJitter(scale=0.5)
 
 
 class Photometric(Settings):
@@ -162,7 +200,11 @@ class Training(Settings):
 
     components: dict[str, Positive] = Field(
         default={"target_filter": 1.0, "box_estimator": 1.0},
-        description="component to its part of the rate; all others stay frozen",
+        description="component, or a part of one after a dot, to its part of the rate; all others "
+        "stay frozen",
+    )
+    keep_published_frozen: bool = Field(
+        default=False, description="what the network's published training keeps as it is, stays so"
     )
     batch_norm: Literal["frozen", "adapt", "re_estimate", "train"] = Field(
         default="frozen",
@@ -170,14 +212,19 @@ class Training(Settings):
         "re_estimate; re_estimate: anew on TIR crops at the end",
     )
     batch_norm_samples: AtLeastOne = 640
-    optimiser: Literal["adamw", "sgd"] = "adamw"
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
     rate: Positive = 1.0e-4
+    schedule: Literal["cosine", "step"] = Field(
+        default="cosine", description="of the rate after the warm-up: to 0, or down by steps"
+    )
+    decay: Share = Field(default=0.2, description="factor of each step down")
+    decay_every: AtLeastOne = Field(default=15_000, description="optimiser steps from one to next")
     momentum: Share = Field(default=0.9, description="of sgd")
     weight_decay: NotNegative = 1.0e-4
     steps: Count = 200
     batch: AtLeastOne = 16
     warm_up: Count = Field(default=20, description="steps of linear warm-up, then cosine to 0")
-    clip_norm: Positive = 10.0
+    clip_norm: Positive | None = 10.0
     checkpoint_every: AtLeastOne = 25
 
 
@@ -194,6 +241,9 @@ class _Recipe(Settings):
     format: Literal[1] = 1
     name: str = ""
     summary: str = ""
+
+
+AsPublished = Literal["shared_box", "first_box", "bn1_train"]
 
 
 class CrossModalRecipe(_Recipe):
@@ -215,7 +265,15 @@ class CrossModalRecipe(_Recipe):
     negatives: Share = Field(default=0.2, description="share of samples without the target")
     teacher: Teacher = Teacher()
     jitter: Jitter = Jitter()
+    flip: Share = Field(default=0.0, description="share of samples whose crops are mirrored")
+    flip_together: bool = Field(
+        default=True, description="both branches of a sample are mirrored, or none"
+    )
     augmentation: Augmentation = Augmentation()
+    estimator: Estimator = Estimator()
+    as_published: list[AsPublished] = Field(
+        default=[], description="accidents of the published code that are repeated on purpose"
+    )
     training: Training = Training()
     pool: AtLeastOne = Field(default=1000, description="samples drawn once and kept")
     held_back: HeldBack = HeldBack()
@@ -232,11 +290,26 @@ class SupervisedRecipe(_Recipe):
 
     kind: Literal["supervised"]
     augmentation: Photometric = Photometric()
+    estimator: Estimator = Estimator()
     negatives: Share = 0.2
     jitter: Jitter = Jitter()
-    max_gap: AtLeastOne = Field(default=30, description="frames from template to search, videos")
+    flip: Share = Field(default=0.0, description="share of crops that are mirrored")
+    flip_together: bool = Field(
+        default=True, description="all crops of a sample are mirrored, or none"
+    )
+    references: AtLeastOne = Field(default=1, description="reference images a sample")
+    tests: AtLeastOne = Field(default=1, description="test images a sample")
+    sampling: Literal["interval", "causal"] = Field(
+        default="interval", description="of videos: either order, or reference before test"
+    )
+    max_gap: AtLeastOne = Field(default=30, description="frames from reference to test, videos")
     stills: Share = Field(default=0.5, description="share of samples from stills, where both are")
     pool: AtLeastOne = Field(default=1024, description="samples cut at a time and shuffled")
+    pools: AtLeastOne | None = Field(
+        default=None,
+        description="so many different pools, then the first one again; while the backbone is "
+        "frozen their features are kept on disk. Left out: no pool comes twice",
+    )
     held_out: HeldBack = HeldBack(share=0.15, samples=400)
     keep: Keep = Field(
         default="if_better",

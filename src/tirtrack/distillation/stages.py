@@ -10,13 +10,14 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from tirtrack.distillation.aims import CropRules
+from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batches import (
+    Cut,
     Sample,
     Stream,
     ViewKey,
@@ -28,6 +29,7 @@ from tirtrack.distillation.cross_modal import step_loss
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Split, agreement, verdict
 from tirtrack.distillation.engine import Step, batch_norms, train_steps
 from tirtrack.distillation.job import Job, Sources
+from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.pool import (
     CHUNK,
     FeatureEngine,
@@ -35,7 +37,9 @@ from tirtrack.distillation.pool import (
     as_patches,
     build_pool,
     frozen_copy,
+    proposal_rule,
 )
+from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.settings import (
     Augmentation,
     CrossModalRecipe,
@@ -46,12 +50,13 @@ from tirtrack.distillation.settings import (
 from tirtrack.distillation.summary import PassRate, Summary, harvest, pass_rates
 from tirtrack.errors import PairsError
 from tirtrack.files import fingerprint
+from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.source import Manifest, PairSource
 
 
 def distil_network(
-    network: Any,
+    network: TwoBranchNetwork,
     sources: Sources,
     job: Job,
     folder: Path,
@@ -59,7 +64,7 @@ def distil_network(
     identity: Mapping[str, str],
     engine: FeatureEngine | None,
     resume: bool = False,
-) -> tuple[Any, Summary]:
+) -> tuple[TwoBranchNetwork, Summary]:
     """The stages from pairs to a trained student; ``network`` itself stays as it is.
 
     Args:
@@ -81,7 +86,7 @@ def distil_network(
         found = propose(sources, job)
         leave_contact_sheet(folder, sources.train, found.split.train, found.train)
     with clock.stage("features"):
-        pool = training_pool(sources, found, job, identity=identity, engine=engine)
+        pool = training_pool(network, sources, found, job=job, identity=identity, engine=engine)
     with clock.stage("teacher"):
         pool.check(teacher, job.recipe, device=job.device)
         _warn_of_rates(pass_rates(pool), job)
@@ -175,17 +180,24 @@ def leave_contact_sheet(
 
 
 def training_pool(
+    network: TwoBranchNetwork,
     sources: Sources,
     found: Found,
-    job: Job,
     *,
+    job: Job,
     identity: Mapping[str, str],
     engine: FeatureEngine | None,
 ) -> Pool:
     """The samples to train on, seen by what is frozen."""
     recipe, seed = job.recipe, job.seed
     samples = draw_samples(
-        sources.train, found.split.train, found.train, recipe, count=recipe.pool, seed=seed
+        sources.train,
+        found.split.train,
+        found.train,
+        recipe,
+        rules=CropRules.of(network),
+        count=recipe.pool,
+        seed=seed,
     )
     return build_pool(
         sources.train,
@@ -194,6 +206,7 @@ def training_pool(
         levels=job.levels,
         seed=seed,
         engine=engine,
+        proposals=proposal_rule(recipe, network),
         cache_key=None if engine is None else f"{identity['pairs']} {identity['baseline']}",
         progress=job.progress,
     )
@@ -210,8 +223,8 @@ def _warn_of_rates(rates: Sequence[PassRate], job: Job) -> None:
 
 
 def train(
-    student: Any,
-    teacher: Any,
+    student: TwoBranchNetwork,
+    teacher: TwoBranchNetwork,
     pool: Pool,
     *,
     job: Job,
@@ -226,7 +239,7 @@ def train(
     def loss_of(step: int) -> Step:
         draws = plan_step(stock, recipe, seed=job.seed, step=step)
         groups = [
-            (direction, pool.batch(chosen, device=job.device))
+            (direction, pool.batch(chosen, device=job.device, visit=step))
             for direction in sorted(recipe.directions)
             if (chosen := [draw for draw in draws if draw.direction is direction])
         ]
@@ -249,7 +262,7 @@ def train(
 # --- after the last step -------------------------------------------------------------------------
 
 
-def re_estimate(student: Any, source: PairSource, pool: Pool, job: Job) -> None:
+def re_estimate(student: TwoBranchNetwork, source: PairSource, pool: Pool, job: Job) -> None:
     """Statistics of batch norm anew on TIR crops: cumulative means, no gradient (g_bn)."""
     training = job.recipe.training
     modules = (
@@ -264,36 +277,59 @@ def re_estimate(student: Any, source: PairSource, pool: Pool, job: Job) -> None:
         norm.momentum = None  # a cumulative mean
         norm.train()
     with torch.no_grad():
-        for reference, test in _tir_views(source, pool.samples[: training.batch_norm_samples], job):
-            boxes = reference.new_zeros(1, reference.shape[1], 4)
-            student.respond(student.reference(reference, boxes), test)
+        for batch in _tir_batches(
+            student, source, pool.samples[: training.batch_norm_samples], job
+        ):
+            answer(student, batch, Direction.TIR_TO_TIR)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     student.eval()
 
 
-def _tir_views(
-    source: PairSource, samples: Sequence[Sample], job: Job
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Plain TIR patches of both branches, ``[1,S,3,D,D]``, a few samples at a time."""
+def _tir_batches(
+    student: TwoBranchNetwork, source: PairSource, samples: Sequence[Sample], job: Job
+) -> Iterator[PairBatch]:
+    """Plain TIR patches of both branches, a few samples at a time."""
     keys = [ViewKey("reference", Modality.TIR), ViewKey("test", Modality.TIR)]
-    cut = cut_views(source, samples, keys, job.recipe, levels=job.levels, seed=job.seed)
-    waiting: list[dict[ViewKey, np.ndarray]] = []
-    for done, (_, patches) in enumerate(cut, start=1):
-        waiting.append(patches)
-        if len(waiting) == CHUNK or done == len(samples):
-            reference, test = (
-                as_patches(np.stack([item[key] for item in waiting]))[None].to(job.device)
-                for key in keys
-            )
-            yield reference, test
+    recipe = job.recipe
+    rule = proposal_rule(recipe, student)
+    cut = cut_views(source, samples, keys, recipe, levels=job.levels, seed=job.seed)
+    waiting: list[Cut] = []
+    for done, sample in enumerate(cut, start=1):
+        waiting.append(sample)
+        left = len(samples) - done
+        if left == 0 or (len(waiting) >= CHUNK and left > 1):  # batch norm needs two samples
+            yield _tir_batch(waiting, [samples[one.place] for one in waiting], rule, job)
             waiting = []
         job.progress("batch norm", done, len(samples))
 
 
+def _tir_batch(
+    cut: Sequence[Cut], samples: Sequence[Sample], rule: DrawRule | None, job: Job
+) -> PairBatch:
+    branches = []
+    for name in ("reference", "test"):
+        patches = np.stack([one.patches[ViewKey(name, Modality.TIR)] for one in cut])
+        boxes = np.stack([one.boxes_patch[name] for one in cut])[None]
+        generators = [
+            np.random.default_rng([job.seed, Stream.PROPOSALS, sample.number]) for sample in samples
+        ]
+        branches.append(
+            Branch(
+                torch.from_numpy(boxes).to(job.device),
+                None,
+                View(as_patches(patches)[None].to(job.device)),
+                None if rule is None else draw_for_batch(boxes, generators, rule).to(job.device),
+            )
+        )
+    yes = torch.ones(len(cut), dtype=torch.bool)
+    keys = tuple(sample.key for sample in samples)
+    return PairBatch(branches[0], branches[1], torch.ones(len(cut)), yes, yes, keys)
+
+
 def look_at_held_back(
-    student: Any,
-    teacher: Any,
+    student: TwoBranchNetwork,
+    teacher: TwoBranchNetwork,
     sources: Sources,
     *,
     found: Found,
@@ -315,6 +351,7 @@ def look_at_held_back(
             found.split.held_back,
             found.held_back,
             recipe,
+            rules=CropRules.of(teacher),
             count=count,
             seed=HELD_BACK_SEED,
         )
@@ -329,6 +366,7 @@ def look_at_held_back(
         levels=job.levels,
         seed=HELD_BACK_SEED,
         engine=None if is_changed else engine,
+        proposals=proposal_rule(recipe, teacher),
         stage="held back",
         progress=job.progress,
     )

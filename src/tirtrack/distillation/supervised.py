@@ -12,12 +12,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from tirtrack.distillation.cross_modal import answer_from, check_against, label_loss
+from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
 from tirtrack.distillation.engine import Step, check_components, train_steps
 from tirtrack.distillation.folder import (
@@ -29,6 +28,7 @@ from tirtrack.distillation.folder import (
     inherited_calibration,
     made_with,
 )
+from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.labelled import (
     Labelled,
     LabelledDraw,
@@ -39,14 +39,22 @@ from tirtrack.distillation.labelled import (
     hold_out,
     plan_labelled,
 )
-from tirtrack.distillation.pool import CHUNK, as_patches
-from tirtrack.distillation.recipe import recipe_of_kind
+from tirtrack.distillation.one_step import labelled_answer, one_step_iou
+from tirtrack.distillation.pool import TorchFeatures
+from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
+from tirtrack.distillation.recipe import kinds_of, recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
-from tirtrack.errors import DatasetError, RequestError
+from tirtrack.distillation.shelf import Shelf, backbone_hash
+from tirtrack.errors import DatasetError, RequestError, WeightsError
 from tirtrack.files import fingerprint, write_json
+from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 from tirtrack.versions import versions
+
+if TYPE_CHECKING:
+    from tirtrack.weights.card import Card
+    from tirtrack.weights.store import Weights
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ def train(
     data: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
-    network: str = "nanotrack-v3",
+    network: str | None = None,
     initial: str | Path | None = None,
     recipe: str | Path | SupervisedRecipe = "baseline",
     changes: Mapping[str, Any] | None = None,
@@ -119,8 +127,9 @@ def train(
     Args:
         data: folders of labelled stills (with ``instances.json``) or of labelled sequences.
         out: the weights file to write, ``NAME.safetensors``; the run folder stands beside it.
-        network: architecture, where there are no start weights.
-        initial: name or file of the start weights; never changed.
+        network: architecture; left out, that of the start weights, or ``nanotrack-v3``.
+        initial: name or file of the start weights; never changed. Of a backbone's file, and of
+            weights of another architecture, only the backbone is taken.
         recipe: name, file, or a recipe of kind supervised.
         changes: further settings by dotted name.
         still_sources: sources of the stills that may be used; all by default.
@@ -141,21 +150,26 @@ def train(
     """
     from tirtrack.weights import store
 
-    settings = recipe_of_kind(SupervisedRecipe, recipe, changes)
+    recipe_of_kind(SupervisedRecipe, recipe, changes)  # its faults come first
     check_seed(seed)
     file, trained_on = Path(out), checked_device(device)
     found = None if initial is None else store.find(initial)
     folder = check_out(file, found, force=force, resume=resume)
     start = None if found is None else store.read(found)
     opened = open_labelled(data, still_sources)
-    before = _network(start, network, seed)
+    architecture = network or _architecture(start)
+    is_continued = start is not None and start.card.architecture == architecture
+    before = begin_network(architecture, start, seed)
+    settings = recipe_of_kind(SupervisedRecipe, recipe, changes, kinds=kinds_of(before))
     check_components(before, settings.training)
+    _proposal_rule(settings, before)
+    opened = opened.serving(settings)
     kept, held = hold_out(opened, settings.held_out.share)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
         "data": fingerprint([[item.name, item.boxes.tolist()] for item in opened.items]),
         "start weights": "none" if start is None else start.sha256,
-        "network": network if start is None else start.card.architecture,
+        "network": architecture,
         "seed": str(seed),
     }
     if begin_run(file, settings, identity, force=force, resume=resume):
@@ -168,7 +182,7 @@ def train(
         )  # fmt: skip
         spent = {"training": round(time.perf_counter() - began, 3)}
         compared = compare_held_out(before, trained, held, settings, progress=progress)
-    is_kept = start is None or keeps_trained(compared, settings.keep)
+    is_kept = not is_continued or keeps_trained(compared, settings.keep)
     summary = TrainingSummary(
         recipe=settings.name,
         seed=seed,
@@ -183,17 +197,72 @@ def train(
         versions=versions(),
         command=command,
     )
-    card = _card(file.stem, identity["network"], start, opened, settings, summary, licences or {})
+    card = _card(file.stem, architecture, start, opened, settings, summary, licences or {})
     write_json(folder / SUMMARY, asdict(summary))
     store.write(file, trained if is_kept else before, card)
     return TrainingRun(file, folder, summary)
 
 
-def _network(start: Any, name: str, seed: int) -> Any:
+def _proposal_rule(recipe: SupervisedRecipe, network: TwoBranchNetwork) -> DrawRule | None:
+    kind = network.energy_kind
+    return None if kind is None else draw_rule(recipe.estimator, kind)
+
+
+DEFAULT_NETWORK = "nanotrack-v3"
+
+
+def _architecture(start: Weights | None) -> str:
+    """Of start weights; a backbone alone does not say which network it is for."""
+    from tirtrack.networks import registry
+
+    if start is None:
+        return DEFAULT_NETWORK
+    if start.card.architecture in registry.backbone_names():
+        raise RequestError(
+            f"is a backbone ({start.card.architecture}), which serves several networks",
+            start.path,
+            "name one with --network",
+        )
+    return start.card.architecture
+
+
+def begin_network(architecture: str, start: Weights | None, seed: int) -> TwoBranchNetwork:
+    """The network that training begins with: the start weights, or random weights, with the
+    backbone of the start weights where these are of another architecture.
+
+    Raises:
+        WeightsError: the network is unknown, or the backbone of the start weights is not its own.
+    """
     from tirtrack.networks import registry
     from tirtrack.weights import store
 
-    return registry.build(name, seed=seed).eval() if start is None else store.network_of(start)
+    if start is not None and start.card.architecture == architecture:
+        return store.network_of(start)
+    network = registry.build(architecture, seed=seed).eval()
+    if start is not None:
+        _take_backbone(network, architecture, start)
+    return network
+
+
+def _take_backbone(network: TwoBranchNetwork, architecture: str, start: Weights) -> None:
+    from tirtrack.networks import registry
+    from tirtrack.weights import store
+
+    state: Mapping[str, torch.Tensor] = start.state
+    if start.card.architecture not in registry.backbone_names():
+        (module,) = store.network_of(start).modules_of("backbone")
+        state = module.state_dict()
+    (backbone,) = network.modules_of("backbone")
+    wanted = {key: value for key, value in backbone.state_dict().items() if registry.is_stored(key)}
+    unfit = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
+    if unfit:
+        raise WeightsError(
+            f"its backbone is not that of {architecture}: {len(unfit)} tensors are missing or of "
+            f"another shape, first {', '.join(unfit[:5])}",
+            start.path,
+            "give weights with the same backbone",
+        )
+    backbone.load_state_dict({key: state[key] for key in wanted}, strict=False)
 
 
 def open_labelled(
@@ -227,7 +296,7 @@ def open_labelled(
 
 
 def train_network(
-    network: Any,
+    network: TwoBranchNetwork,
     labelled: Labelled,
     recipe: SupervisedRecipe,
     folder: Path,
@@ -237,23 +306,28 @@ def train_network(
     device: torch.device,
     resume: bool = False,
     progress: Progress = silent,
-) -> Any:
+) -> TwoBranchNetwork:
     """A trained copy of a network, in eval mode on the CPU; the network itself stays as it is."""
     student = copy.deepcopy(network).to(device)
     batch = recipe.training.batch
     steps_each = max(recipe.pool // batch, 1)
-    pools: dict[int, LabelledPool] = {}
+    keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
+    shelf = Shelf(
+        labelled,
+        recipe,
+        CropRules.of(network),
+        size=steps_each * batch,
+        seed=seed,
+        engine=TorchFeatures(copy.deepcopy(network).eval(), device) if keeps_features else None,
+        key=f"{identity['data']} {backbone_hash(network)}" if keeps_features else "",
+    )
+    rule = _proposal_rule(recipe, network)
 
     def loss_of(step: int) -> Step:
         epoch, inside = divmod(step, steps_each)
-        if epoch not in pools:
-            pools.clear()
-            numbers = range(epoch * steps_each * batch, (epoch + 1) * steps_each * batch)
-            samples = [draw_labelled(labelled, recipe, number, seed=seed) for number in numbers]
-            pools[epoch] = cut_labelled(samples, recipe, seed=seed)
-        pool = pools[epoch]
+        pool = shelf.pool(epoch)
         draws = plan_labelled(pool, recipe, epoch=epoch, step=inside, seed=seed)
-        return _labelled_step(student, pool, draws, device)
+        return _labelled_step(student, pool, draws, rule=rule, seed=[seed, step], device=device)
 
     train_steps(
         student,
@@ -268,36 +342,28 @@ def train_network(
 
 
 def _labelled_step(
-    student: Any, pool: LabelledPool, draws: Sequence[LabelledDraw], device: torch.device
+    student: TwoBranchNetwork,
+    pool: LabelledPool,
+    draws: Sequence[LabelledDraw],
+    *,
+    rule: DrawRule | None,
+    seed: Sequence[int],
+    device: torch.device,
 ) -> Step:
     rows, tests = [draw.reference for draw in draws], [draw.test for draw in draws]
-    given = _answer(student, pool, rows, tests, device)
-    boxes = torch.from_numpy(np.stack([pool.samples[row].test_box for row in tests]))[None]
+    given, test = labelled_answer(student, pool, rows, tests, rule=rule, seed=seed, device=device)
     present = torch.tensor([draw.reference == draw.test for draw in draws], device=device)
-    classification, box = label_loss(given, boxes.to(device), present)
+    classification, box = label_loss(given, test, present)
     parts = {"classification": classification.detach(), "box": box.detach()}
     return Step(classification + box, parts, [pool.samples[row].key for row in rows])
-
-
-def _answer(
-    network: Any,
-    pool: LabelledPool,
-    rows: Sequence[int],
-    tests: Sequence[int],
-    device: torch.device,
-) -> Any:
-    reference = network.features(as_patches(pool.reference[rows])[None].to(device))
-    test = network.features(as_patches(pool.test[tests])[None].to(device))
-    boxes = torch.from_numpy(np.stack([pool.samples[row].reference_box for row in rows]))[None]
-    return answer_from(network, reference, boxes.to(device), test)
 
 
 # --- selection -----------------------------------------------------------------------------------
 
 
 def compare_held_out(
-    before: Any,
-    after: Any,
+    before: TwoBranchNetwork,
+    after: TwoBranchNetwork,
     held: Labelled,
     recipe: SupervisedRecipe,
     *,
@@ -305,13 +371,18 @@ def compare_held_out(
 ) -> HeldOut | None:
     """Both networks on the same held-out samples, plain crops; ``None`` where nothing is held out.
 
-    The metric is the IoU of the box at the best cell with the annotation, one step, no roll-out.
+    The metric is the IoU with the annotation after one step of localisation (``one_step``).
     """
     count = recipe.held_out.samples
     if not len(held) or not count:
         return None
-    plain = recipe.model_copy(update={"augmentation": Photometric()})
-    samples = [draw_labelled(held, plain, number, seed=HELD_BACK_SEED) for number in range(count)]
+    plain = recipe.model_copy(update={"augmentation": Photometric(), "references": 1, "tests": 1})
+    held = held.serving(plain)
+    rules = CropRules.of(before)
+    samples = [
+        draw_labelled(held, plain, number, rules=rules, seed=HELD_BACK_SEED)
+        for number in range(count)
+    ]
     pool = cut_labelled(samples, plain, seed=HELD_BACK_SEED)
     scores = []
     for done, network in enumerate((before, after), start=1):
@@ -322,18 +393,6 @@ def compare_held_out(
     return HeldOut(
         count, len(set(items)), float(scores[0].mean()), float(scores[1].mean()), low, high
     )
-
-
-@torch.no_grad()
-def one_step_iou(network: Any, pool: LabelledPool) -> np.ndarray:
-    """``[n]`` IoU of the best cell's box with the label, for every sample of a pool."""
-    parts = []
-    for begin in range(0, len(pool.samples), CHUNK):
-        rows = list(range(begin, min(begin + CHUNK, len(pool.samples))))
-        given = _answer(network, pool, rows, rows, torch.device("cpu"))
-        boxes = torch.from_numpy(np.stack([pool.samples[row].test_box for row in rows]))
-        parts.append(check_against(given, boxes).overlap.double().numpy())
-    return np.concatenate(parts)
 
 
 def keeps_trained(found: HeldOut | None, keep: Keep) -> bool:
@@ -363,12 +422,12 @@ def _verdict(found: HeldOut | None, *, is_kept: bool) -> str:
 def _card(
     name: str,
     architecture: str,
-    start: Any,
+    start: Weights | None,
     labelled: Labelled,
     recipe: SupervisedRecipe,
     summary: TrainingSummary,
     licences: Mapping[str, str],
-) -> Any:
+) -> Card:
     """The card of the baseline: start weights, data by source with licences, what was measured."""
     from tirtrack.weights.card import Card, StartedFrom, TrainingSource
 
@@ -405,7 +464,11 @@ def _card(
             )
             for source in sources
         ],
-        calibration=None if start is None else inherited_calibration(start.card),
+        calibration=(
+            inherited_calibration(start.card)
+            if start is not None and start.card.architecture == architecture
+            else None
+        ),
         scores=scores,
         made_with=made_with(summary),
     )

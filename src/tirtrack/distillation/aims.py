@@ -1,0 +1,113 @@
+"""Where patches are cut: what is drawn before a frame is seen, and the crop once its size is known.
+
+A network says by its :class:`~tirtrack.crops.CropRule` how patches are cut; the rule decides which
+of the recipe's two kinds of jitter counts, and nothing else looks at the family.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tirtrack.boxes import Box
+from tirtrack.crops import Crop, CropRule, mean_fill, siamese_crop, stretched_crop, training_crop
+from tirtrack.distillation.settings import BoxJitter, BranchJitter, Jitter
+from tirtrack.networks.two_branch import TwoBranchNetwork
+
+CENTRE_LESS = 0.5  # published centre jitter of a test crop: its area factor less this
+
+
+@dataclass(frozen=True)
+class CropRules:
+    """How a network's reference and test patches are cut."""
+
+    reference: CropRule
+    test: CropRule
+
+    @classmethod
+    def of(cls, network: TwoBranchNetwork) -> CropRules:
+        """Those of a network."""
+        return cls(network.reference_crop, network.test_crop)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a patch shall show; with the size of the frame it becomes a crop.
+
+    Attributes:
+        rule: how the network wants it.
+        box: at the patch's middle, frame pixels.
+        shift_patch_xy: where the box's centre shall stand from the middle, patch pixels (rules
+            whose crops keep to the box alone).
+        scale: factor on the side of the crop (the same rules).
+        is_mirrored: left and right exchanged.
+    """
+
+    rule: CropRule
+    box: Box
+    shift_patch_xy: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0
+    is_mirrored: bool = False
+
+    def crop(self, frame_hw: tuple[int, int]) -> Crop:
+        """The crop in a frame of this height and width."""
+        return replace(self._plain(frame_hw), is_mirrored=self.is_mirrored)
+
+    def _plain(self, frame_hw: tuple[int, int]) -> Crop:
+        rule, shift = self.rule, self.shift_patch_xy
+        if rule.area_factor is None:
+            return siamese_crop(self.box, rule.patch_side, shift_patch_xy=shift, scale=self.scale)
+        if rule.stretched:
+            return stretched_crop(
+                self.box,
+                rule.patch_side,
+                area_factor=rule.area_factor,
+                shift_patch_xy=shift,
+                scale=self.scale,
+            )
+        return training_crop(self.box, rule, frame_hw)
+
+
+def fill_of(rule: CropRule, image: np.ndarray) -> np.ndarray | None:
+    """What lies outside a frame: its mean, or ``None`` for its border pixels."""
+    return mean_fill(image) if rule.border == "mean" else None
+
+
+def aim_reference(
+    box: Box, rule: CropRule, jitter: Jitter, rng: np.random.Generator, *, is_mirrored: bool = False
+) -> Aim:
+    """A reference patch around a box, jittered."""
+    return _aim(box, rule, (jitter.reference, jitter.reference_box), rng, is_mirrored=is_mirrored)
+
+
+def aim_test(
+    box: Box, rule: CropRule, jitter: Jitter, rng: np.random.Generator, *, is_mirrored: bool = False
+) -> Aim:
+    """A test patch around a box, jittered."""
+    return _aim(box, rule, (jitter.test, jitter.test_box), rng, is_mirrored=is_mirrored)
+
+
+def _aim(
+    box: Box,
+    rule: CropRule,
+    jitter: tuple[BranchJitter, BoxJitter],
+    rng: np.random.Generator,
+    *,
+    is_mirrored: bool,
+) -> Aim:
+    of_patch, of_box = jitter
+    if rule.area_factor is not None and not rule.stretched:
+        return Aim(rule, _jittered(box, of_box, rule.area_factor, rng), is_mirrored=is_mirrored)
+    u = rng.uniform(-1, 1, size=3)
+    shift = (float(of_patch.shift * u[0]), float(of_patch.shift * u[1]))
+    return Aim(rule, box, shift, float(np.exp(of_patch.scale * u[2])), is_mirrored)
+
+
+def _jittered(box: Box, jitter: BoxJitter, area_factor: float, rng: np.random.Generator) -> Box:
+    """``size * exp(N scale)``, then the centre by ``sqrt(w h) centre (U - 1/2)``, as published."""
+    w, h = np.array([box.w, box.h]) * np.exp(rng.standard_normal(2) * jitter.scale)
+    reach = area_factor - CENTRE_LESS if jitter.centre is None else jitter.centre
+    away = np.sqrt(w * h) * reach * (rng.random(2) - 0.5)
+    cx, cy = np.array(box.center_xy) + away
+    return Box(float(cx - w / 2), float(cy - h / 2), float(w), float(h))

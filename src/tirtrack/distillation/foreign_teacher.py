@@ -1,0 +1,158 @@
+"""A teacher of another family: it gives a box in the frame and a confidence, never a map.
+
+Its crops and maps are not the student's, so nothing of it can be matched cell by cell. What it
+says of a proposed box in RGB is a filter (does it find the same box?) or a pseudo-box (its own
+replaces the proposed one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tirtrack.boxes import Box, iou
+from tirtrack.crops import (
+    Crop,
+    CropRule,
+    boxes_to_frame,
+    cut_patch,
+    mean_fill,
+    siamese_crop,
+    stretched_crop,
+)
+from tirtrack.distillation.settings import Teacher
+from tirtrack.errors import RecipeError
+from tirtrack.networks.two_branch import DenseBoxes, ScoreKind, TwoBranchNetwork
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """Where a network finds the target of one frame in another, by one look.
+
+    Attributes:
+        box: frame pixels.
+        confidence: probability at the best cell, in [0, 1].
+    """
+
+    box: Box
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A proposed box and what the teacher found in its place.
+
+    Attributes:
+        box: as proposed, frame pixels.
+        found: by the teacher.
+        overlap: IoU of the two.
+        passed: whether the teacher finds the proposed box, and is sure.
+    """
+
+    box: Box
+    found: OneStep
+    overlap: float
+    passed: bool
+
+
+def check_can_teach(network: TwoBranchNetwork, name: str) -> None:
+    """Refuse a network that has no box of its own at every cell.
+
+    Raises:
+        RecipeError: it rates proposals only; no teacher of another family can be made of it.
+    """
+    if network.score_kind is not ScoreKind.MARGIN or network.energy_kind is not None:
+        raise RecipeError(
+            f"a {name} gives no box by one look, so it cannot be a teacher of another family",
+            fix="name weights of fear-xs or nanotrack",
+        )
+
+
+@torch.no_grad()
+def one_step_box(
+    network: TwoBranchNetwork,
+    frame: np.ndarray,
+    box: Box,
+    *,
+    around: Box | None = None,
+    test_frame: np.ndarray | None = None,
+) -> OneStep:
+    """The target of a box, sought around a place by one look: no window, no smoothing.
+
+    Args:
+        network: of the Siamese family, in eval mode.
+        frame: ``[H,W,3]`` RGB or ``[H,W]``, grey levels 0..255, with the target at ``box``.
+        box: frame pixels.
+        around: a box whose centre and size say where and how large to seek; ``box`` itself if
+            ``None``, which a network answers too easily: move it.
+        test_frame: where to seek; ``frame`` itself if ``None``.
+
+    Raises:
+        ValueError: the network cuts its patches by a rule that a single box does not fix.
+    """
+    test_frame = frame if test_frame is None else test_frame
+    reference = _crop(network.reference_crop, box)
+    test = _crop(network.test_crop, box if around is None else around)
+    device = next(network.parameters()).device
+    target = network.reference(
+        _patch(frame, reference).to(device), torch.zeros(1, 1, 4, device=device)
+    )
+    response = network.respond(target, _patch(test_frame, test).to(device))
+    if not isinstance(response.boxes, DenseBoxes):
+        raise ValueError("a teacher of another family must have a box at every cell")
+    margins = response.scores[-1][0, 0].flatten()
+    best = int(margins.argmax())
+    box_patch = response.boxes.boxes_patch[0, 0].flatten(1)[:, best].double().cpu().numpy()
+    return OneStep(Box.of(boxes_to_frame(box_patch, test)), float(margins[best].sigmoid()))
+
+
+def judge_boxes(
+    network: TwoBranchNetwork,
+    frame: np.ndarray,
+    boxes: Sequence[Box],
+    limits: Teacher,
+    *,
+    rng: np.random.Generator,
+    shift: float = 0.5,
+) -> list[Judged]:
+    """What a teacher of another family says of the boxes that were proposed in a frame.
+
+    Each is sought around a place that is off by up to ``shift`` of its sides, so that to answer
+    with the middle of the patch is no answer.
+
+    Args:
+        network: of the Siamese family, in eval mode.
+        frame: ``[H,W,3]`` RGB, grey levels 0..255.
+        boxes: proposed, frame pixels.
+        limits: ``min_iou`` and ``min_probability`` count.
+        rng: of the shifts, two draws a box.
+        shift: share of width and height.
+    """
+    judged = []
+    for box in boxes:
+        dx, dy = shift * rng.uniform(-1, 1, size=2) * (box.w, box.h)
+        around = Box(box.x + float(dx), box.y + float(dy), box.w, box.h)
+        found = one_step_box(network, frame, box, around=around)
+        overlap = float(iou(found.box.array(), box.array()))
+        sure = found.confidence > limits.min_probability
+        judged.append(Judged(box, found, overlap, sure and overlap > limits.min_iou))
+    return judged
+
+
+def _crop(rule: CropRule, box: Box) -> Crop:
+    if rule.area_factor is None:
+        return siamese_crop(box, rule.patch_side)
+    if rule.stretched:
+        return stretched_crop(box, rule.patch_side, area_factor=rule.area_factor)
+    raise ValueError(f"a teacher of another family must be Siamese, got crops by {rule}")
+
+
+def _patch(frame: np.ndarray, crop: Crop) -> Tensor:
+    """``[1,1,3,D,D]`` in [0, 1]."""
+    patch = torch.from_numpy(cut_patch(frame, crop, mean_fill(frame))) / 255.0
+    three = patch.expand(3, -1, -1) if patch.ndim == 2 else patch.permute(2, 0, 1)
+    return three[None, None]
