@@ -13,7 +13,6 @@ from tirtrack.weights import store
 from tirtrack.weights.card import Card
 from tirtrack.weights.graphs import graphs_of_network
 
-
 SIAMESE = ("fear-xs", "nanotrack-v1", "nanotrack-v2", "nanotrack-v3")
 
 

@@ -17,7 +17,6 @@ from tirtrack.networks import registry
 from tirtrack.weights import graphs, store
 from tirtrack.weights.card import Card
 
-
 SIAMESE = ("fear-xs", "nanotrack-v1", "nanotrack-v2", "nanotrack-v3")
 
 

@@ -1,0 +1,100 @@
+"""Pseudo-boxes for unlabelled video: a box that two trackers follow alike, there and back.
+
+A box is proposed in one frame; two followers of different families carry it through the next
+frames and back again. What they agree on in every frame is kept: each alone drifts now and then,
+both together seldom to the same wrong place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from tirtrack.boxes import Box, iou
+
+MIN_AGREEMENT = 0.6  # IoU
+
+
+class Follower(Protocol):
+    """What follows a box: every tracker of the package does."""
+
+    def init(self, frame: np.ndarray, box: Box) -> Any:
+        """Begin with a box."""
+
+    def update(self, frame: np.ndarray) -> Any:
+        """The state in the next frame; it has a ``box`` and says whether it was ``measured``."""
+
+
+@dataclass(frozen=True)
+class Tracklet:
+    """A box followed through some frames.
+
+    Attributes:
+        boxes: one a frame; the first is the proposed one, the others lie midway between both
+            followers.
+        agreement: the smallest IoU that was asked about, in [0, 1].
+    """
+
+    boxes: tuple[Box, ...]
+    agreement: float
+
+
+def agreed_tracklet(
+    frames: Sequence[np.ndarray],
+    box: Box,
+    followers: tuple[Follower, Follower],
+    *,
+    min_agreement: float = MIN_AGREEMENT,
+) -> Tracklet | None:
+    """A box followed from the first frame to the last, or ``None`` where it cannot be trusted.
+
+    Both followers begin with the box and must agree in every frame. Then both begin anew with the
+    last box and go back: each must meet the boxes of the way there in every frame, so that one who
+    would have taken up another object on the way is found out. Work ends at the first doubt.
+
+    Args:
+        frames: in order, at least one; only read.
+        box: in the first frame, frame pixels.
+        followers: of different families; their state is overwritten.
+        min_agreement: smallest IoU.
+
+    Raises:
+        FrameError: a frame or the box cannot be used.
+        ValueError: there is no frame.
+    """
+    if not len(frames):
+        raise ValueError("frames must be at least one, got none")
+    ahead = _followed(frames, box, followers, None, min_agreement)
+    if ahead is None:
+        return None
+    back = _followed(frames[::-1], ahead.boxes[-1], followers, ahead.boxes[::-1], min_agreement)
+    if back is None:
+        return None
+    return Tracklet(ahead.boxes, min(ahead.agreement, back.agreement))
+
+
+def _followed(
+    frames: Sequence[np.ndarray],
+    box: Box,
+    followers: tuple[Follower, Follower],
+    expected: Sequence[Box] | None,
+    min_agreement: float,
+) -> Tracklet | None:
+    """One way: both must agree with each other, or each with what is expected."""
+    for follower in followers:
+        follower.init(frames[0], box)
+    boxes, agreement = [box], 1.0
+    for index in range(1, len(frames)):
+        states = [follower.update(frames[index]) for follower in followers]
+        if not all(state.measured for state in states):
+            return None
+        found = np.stack([state.box.array() for state in states])
+        others = found[::-1] if expected is None else expected[index].array()
+        agreement = min(agreement, float(np.min(iou(found, others))))
+        if agreement < min_agreement:
+            return None
+        boxes.append(Box.of(found.mean(axis=0)))
+    return Tracklet(tuple(boxes), agreement)
