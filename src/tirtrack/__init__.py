@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     )
     from tirtrack.media import frames
     from tirtrack.trackers.base import Reason, Status, Tracker, TrackState
+    from tirtrack.trackers.multi import MultiTracker
+    from tirtrack.trackers.state_file import load_state, save_state
     from tirtrack.tracking import track
 
     __version__: str
@@ -36,6 +38,7 @@ __all__ = [
     "Box",
     "DatasetError",
     "FrameError",
+    "MultiTracker",
     "PairsError",
     "Reason",
     "RecipeError",
@@ -53,6 +56,8 @@ __all__ = [
     "evaluate",
     "frames",
     "load",
+    "load_state",
+    "save_state",
     "score",
     "track",
     "train",
@@ -77,6 +82,8 @@ _HOMES = {
     ),
     "tirtrack.media": ("frames",),
     "tirtrack.trackers.base": ("Reason", "Status", "TrackState", "Tracker"),
+    "tirtrack.trackers.multi": ("MultiTracker",),
+    "tirtrack.trackers.state_file": ("load_state", "save_state"),
     "tirtrack.tracking": ("track",),
 }
 

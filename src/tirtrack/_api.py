@@ -24,6 +24,7 @@ def load(
     engine: str = "onnx",
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
+    redetect: bool = True,
 ) -> Tracker:
     """A tracker, ready for ``init(frame, box)`` and then ``update(frame)``.
 
@@ -33,14 +34,17 @@ def load(
         engine: ``onnx`` (fast) or ``torch``.
         overrides: settings that differ from the preset.
         seed: of what a tracker draws.
+        redetect: search the whole frame for a lost target; evaluation never does.
 
     Raises:
         WeightsError: the weights are unknown or damaged.
         RecipeError: the preset, engine or a setting is unknown.
     """
     from tirtrack.trackers.loading import load_tracker
+    from tirtrack.trackers.redetection import with_redetection
 
-    return load_tracker(weights, preset=preset, engine=engine, overrides=overrides, seed=seed)
+    tracker = load_tracker(weights, preset=preset, engine=engine, overrides=overrides, seed=seed)
+    return with_redetection(tracker) if redetect else tracker
 
 
 def evaluate(

@@ -96,14 +96,13 @@ class Sighting:
 class Tracker(Protocol):
     """A single-object tracker.
 
-    Attributes:
-        origin: what it was made from; ``None`` if it was put together by hand.
-
     Frames are ``[H,W]``, ``[H,W,1]``, ``[H,W,3]`` or ``[H,W,4]``, uint8, uint16 or float; the
     frame is never changed. The same seed, frames and box give the same boxes, bit for bit.
     """
 
-    origin: Origin | None
+    @property
+    def origin(self) -> Origin | None:
+        """What it was made from; ``None`` if it was put together by hand."""
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
         """Begin with a known box.
@@ -144,12 +143,11 @@ class Engine(Protocol):
 class SharingTracker(Tracker, Protocol):
     """A tracker whose network pass can be shared: ``update(frame)`` is
     ``answer(engine.look(request(frame)))``, to the rounding of the network.
-
-    Attributes:
-        engine: two trackers with the same engine object can be looked up together.
     """
 
-    engine: Engine
+    @property
+    def engine(self) -> Engine:
+        """What looks at patches; trackers of one engine object can be looked up together."""
 
     def twin(self, target: str) -> Self:
         """A new tracker with the same engine and settings, for another target, before ``init``.

@@ -27,7 +27,9 @@ _DAMAGED = "the file is damaged; save the state again"
 class Stateful(Protocol):
     """A tracker, or several in one."""
 
-    origin: Origin | None
+    @property
+    def origin(self) -> Origin | None:
+        """What it was made from."""
 
     def state_dict(self) -> dict[str, Any]:
         """All that its next answer depends on."""

@@ -1,0 +1,286 @@
+"""A lost target is found again where it comes back, and nothing else is taken for it.
+
+Rendered clips (``blob_scene``): the target leaves over the left border; 40 frames later it, or
+another thing of the same shape, size and temperature with a skin drawn anew, comes in at the right.
+Thresholds were chosen on the seeds 100 to 129 of such clips.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import tirtrack
+from tirtrack.boxes import Box, iou
+from tirtrack.trackers.base import Reason, Status
+from tirtrack.trackers.loading import load_tracker
+from tirtrack.trackers.multi import MultiTracker
+from tirtrack.trackers.redetection import RedetectingTracker, RedetectionSettings
+from tirtrack.trackers.siamese import SiameseTracker
+from tirtrack.trackers.state_file import load_state, save_state
+
+WIDTH, HEIGHT = 320, 256
+LEFT, BACK, SEEN = 40, 80, 25  # gone from frame, back from frame, frames of it afterwards
+WITHIN_FRAMES = 10
+SEEDS = range(10)
+
+
+# --- the limits of "no recovery", with the shipped weights ----------------------------------------
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A scene, where its blob is in every frame, and how to render one."""
+
+    scene: object
+    centres: np.ndarray
+    other: np.ndarray
+    seed: int
+
+    @classmethod
+    def of(cls, blob_scene, seed):
+        rng = np.random.default_rng([3, seed])
+        scene = blob_scene(rng, HEIGHT, WIDTH)
+        t = np.arange(BACK + SEEN)
+        out = [0, 10, LEFT], [150, 140, -scene.w]
+        back = [BACK, BACK + SEEN], [WIDTH + scene.w / 2, WIDTH - 90]
+        x = np.where(t < BACK, np.interp(t, *out), np.interp(t, *back))
+        y = np.where(t < BACK, *rng.uniform(70, 180, 2)) + 8 * np.sin(t / 9)
+        return cls(scene, np.stack([x, y], axis=1), scene.other_skin(rng), seed)
+
+    def frame(self, t, *, other=False):
+        rng = np.random.default_rng([4, self.seed, t])
+        centre = None if LEFT <= t < BACK else self.centres[t]
+        return self.scene.frame(centre, rng, self.other if other else None)
+
+    def box(self, t):
+        x, y = self.centres[t]
+        return Box(x - self.scene.w / 2, y - self.scene.h / 2, self.scene.w, self.scene.h)
+
+    @property
+    def whole_from(self):
+        """First frame after the return in which nothing of the target is outside."""
+        return next(t for t in range(BACK, BACK + SEEN) if self.box(t).x + self.scene.w <= WIDTH)
+
+
+def after_return(tracker, clip):
+    """States from the return on, of the target, and of the other thing in its place."""
+    tracker.init(clip.frame(0), clip.box(0))
+    gone = [tracker.update(clip.frame(t)) for t in range(1, BACK)]
+    assert gone[-1].status is Status.LOST
+    assert not any(state.status is Status.TRACKING for state in gone[LEFT + WITHIN_FRAMES :])
+    again = tracker.twin("again")
+    again.load_state_dict(tracker.state_dict())
+    target = [tracker.update(clip.frame(t)) for t in range(BACK, clip.whole_from + WITHIN_FRAMES)]
+    other = [again.update(clip.frame(t, other=True)) for t in range(BACK, BACK + SEEN)]
+    return target, other
+
+
+@pytest.mark.parametrize("weights", ["nano-tir", pytest.param("nano-rgb", marks=pytest.mark.slow)])
+def test_the_target_is_found_again_and_another_is_not(blob_scene, weights):
+    tracker = RedetectingTracker(load_tracker(weights))
+    found, taken = 0, 0
+    for seed in SEEDS:
+        clip = Clip.of(blob_scene, seed)
+        target, other = after_return(tracker, clip)
+        hits = [
+            state.status is Status.TRACKING and iou(state.box.array(), clip.box(t).array()) > 0.5
+            for t, state in enumerate(target, start=BACK)
+        ]
+        found += any(hits)
+        taken += any(state.status is Status.TRACKING for state in other)
+    assert found >= 9
+    assert taken <= 1
+
+
+# --- how it searches, with an engine whose answers can be foretold --------------------------------
+
+START = Box(60.0, 40.0, 20.0, 20.0)
+# The things of these frames have noise for a skin, which is hardly alike from frame to frame.
+SETTINGS = RedetectionSettings(tiles_per_frame=3, likeness_above=0.2)
+
+
+@pytest.fixture
+def searching(bright_tracker, bright_frame):
+    """Makes a tracker of bright things that has just lost its target, in a frame of 480x360."""
+
+    def make(settings=SETTINGS):
+        tracker = RedetectingTracker(bright_tracker(), settings)
+        tracker.init(wide(bright_frame, (60, 40, 20, 20)), START)
+        for t in range(1, 6):
+            tracker.update(wide(bright_frame, (60 + t, 40, 20, 20), t))
+        for t in range(6, 30):
+            if tracker.update(wide(bright_frame, None, t)).status is Status.LOST:
+                return tracker
+        raise AssertionError("never lost")
+
+    return make
+
+
+def wide(bright_frame, box, t=0):
+    return bright_frame(box, t, height=360, width=480)
+
+
+def looks_of(tracker, frame):
+    """Places that the tracker looked at in a frame, and its state."""
+    inner, places = tracker.tracker, []
+    sight = type(inner).sight
+
+    def noted(levels, center_xy, size_wh):
+        places.append(center_xy)
+        return sight(inner, levels, center_xy, size_wh)
+
+    inner.sight = noted
+    state = tracker.update(frame)
+    del inner.sight
+    return places, state
+
+
+@pytest.mark.parametrize("budget", [1, 3, 8])
+def test_no_frame_costs_more_than_the_budget_and_one_look(searching, bright_frame, budget):
+    tracker = searching(RedetectionSettings(tiles_per_frame=budget))
+    counts = [len(looks_of(tracker, wide(bright_frame, None, t))[0]) for t in range(30, 90)]
+    assert max(counts) == budget + 1
+    assert min(counts[30:]) == budget + 1
+
+
+def test_the_search_grows_from_the_last_place_to_the_whole_frame(searching, bright_frame):
+    tracker = searching()
+    seen = []
+    for t in range(30, 130):
+        places, _ = looks_of(tracker, wide(bright_frame, None, t))
+        seen.append(places)
+    last = np.array(seen[0][0])
+    half = tracker.search_side((20, 20)) / 2
+    far = [max(np.hypot(*(np.array(places) - last).T)) for places in seen]
+    assert far[0] < 1.5 * half
+    assert all(far[k] <= half * (1 + SETTINGS.growth * (k + 1)) * 1.1 for k in range(100))
+    tiles = {place for places in seen for place in places[1:]}
+    corners = {(x > 240, y > 180) for x, y in tiles if abs(x - 240) > 180 and abs(y - 180) > 120}
+    assert len(corners) == 4
+    recent = [place for places in seen[-len(tiles) :] for place in places[1:]]
+    assert set(recent) == tiles  # none is left out for long
+
+
+def test_what_is_seen_once_is_not_believed(searching, bright_frame):
+    tracker = searching()
+    for t in range(30, 80):
+        flash = (400, 300, 20, 20) if t % 2 else None
+        state = tracker.update(wide(bright_frame, flash, t))
+        assert (state.status, state.measured) == (Status.LOST, False)
+    found = [tracker.update(wide(bright_frame, (400, 300, 20, 20), t)) for t in range(80, 120)]
+    first = next(state for state in found if state.status is Status.TRACKING)
+    assert (first.reason, first.measured) == (Reason.RE_DETECTED, True)
+    assert iou(first.box.array(), np.array([400, 300, 20, 20])) > 0.5
+    assert found[-1].status is Status.TRACKING
+
+
+def test_a_low_score_or_another_texture_is_not_believed(searching, bright_frame):
+    strict = RedetectionSettings(tiles_per_frame=8, score_above=1.0)
+    other = RedetectionSettings(tiles_per_frame=8)
+    for settings in (strict, other):
+        tracker = searching(settings)
+        if settings is other:
+            tracker._usual.likeness = 1.0
+            tracker._appearance.samples[:] = 0
+            tracker._appearance = type(tracker._appearance)(tracker._appearance.samples)
+        for t in range(30, 60):
+            state = tracker.update(wide(bright_frame, (400, 300, 20, 20), t))
+            assert state.status is Status.LOST
+
+
+def test_nothing_is_learnt_while_the_target_is_lost(searching, bright_frame):
+    tracker = searching()
+    before = copy.deepcopy(tracker.state_dict())
+    for t in range(30, 40):
+        tracker.update(wide(bright_frame, (400, 300, 30, 30), t) if t % 2 else np.zeros((360, 480)))
+    after = tracker.state_dict()
+    assert after["usual"] == before["usual"]
+    same = {"usual_entropy", "trusted", "box"}
+    target, was = after["tracker"]["target"], before["tracker"]["target"]
+    assert {key: target[key] for key in same} == {key: was[key] for key in same}
+
+
+def test_bad_frames_of_a_search_are_named_and_looked_at_by_nobody(searching, bright_frame):
+    tracker = searching()
+    places, state = looks_of(tracker, np.zeros((360, 480), np.uint8))
+    assert (places, state.reason) == ([], Reason.BLACK_FRAME)
+    assert (state.status, state.measured) == (Status.LOST, False)
+    assert tracker.update(wide(bright_frame, None, 99)).reason is Reason.LOW_SCORE
+
+
+def test_a_search_goes_on_from_a_saved_state_to_the_bit(searching, bright_frame, bright_tracker):
+    tracker = searching()
+    for t in range(30, 34):
+        tracker.update(wide(bright_frame, None, t))
+    other = RedetectingTracker(bright_tracker(), SETTINGS)
+    other.load_state_dict(tracker.state_dict())
+    for t in range(34, 110):
+        frame = wide(bright_frame, (400, 300, 20, 20), t)
+        state = tracker.update(frame)
+        assert other.update(frame) == state
+    assert state.status is Status.TRACKING
+    with pytest.raises(ValueError, match="format 1, got 5"):
+        other.load_state_dict({"format": 5})
+
+
+def test_skipped_frames_widen_the_reach(searching, bright_frame):
+    tracker = searching(RedetectionSettings(tiles_per_frame=100))
+    few, _ = looks_of(copy.deepcopy(tracker), wide(bright_frame, None, 50))
+    tracker.skip(60)
+    many, _ = looks_of(tracker, wide(bright_frame, None, 50))
+    assert len(many) > 3 * len(few)
+
+
+# --- off, on, and together ------------------------------------------------------------------------
+
+
+def test_until_a_loss_the_states_are_those_of_the_plain_tracker(bright_tracker, bright_frame):
+    plain, wrapped = bright_tracker(), RedetectingTracker(bright_tracker())
+    for tracker in (plain, wrapped):
+        tracker.init(bright_frame((60, 40, 20, 20)), START)
+    for t in range(1, 20):
+        frame = bright_frame((60 + t, 40 + t / 2, 20, 20), t) if t % 7 else np.zeros((120, 160))
+        expected = plain.update(frame)
+        if t < 10:
+            assert wrapped.update(frame) == expected
+        else:
+            request = wrapped.request(frame)
+            seen = None if request is None else wrapped.engine.look(request)
+            assert wrapped.answer(seen) == expected
+
+
+def test_it_is_on_for_users_and_off_for_evaluation():
+    assert isinstance(tirtrack.load("nano-tir"), RedetectingTracker)
+    assert type(tirtrack.load("nano-tir", redetect=False)) is SiameseTracker
+    assert type(load_tracker("nano-tir")) is SiameseTracker
+
+
+def test_one_of_several_targets_is_lost_and_found_and_saved(bright_tracker, bright_frame, tmp_path):
+    tracker = MultiTracker(RedetectingTracker(bright_tracker()))
+    tracker.add("stays", Box(200.0, 40.0, 20.0, 20.0))
+    tracker.add("comes back", START)
+    statuses = []
+    for t in range(60):
+        frame = wide(bright_frame, (200, 40, 20, 20), t)
+        if not 5 < t < 30:
+            frame[40:60, 60:80] += 150
+        states = tracker.update(frame)
+        statuses.append(states["comes back"].status)
+        assert iou(states["stays"].box.array(), np.array([200, 40, 20, 20])) > 0.5
+    assert Status.LOST in statuses[6:30]
+    assert statuses[-1] is Status.TRACKING
+
+
+def test_a_state_of_other_search_settings_is_refused(blob_scene, tmp_path):
+    clip = Clip.of(blob_scene, 0)
+    tracker = tirtrack.load("nano-tir")
+    tracker.init(clip.frame(0), clip.box(0))
+    save_state(tracker, tmp_path / "state.safetensors")
+    load_state(tirtrack.load("nano-tir"), tmp_path / "state.safetensors")
+    other = RedetectingTracker(load_tracker("nano-tir"), RedetectionSettings(tiles_per_frame=9))
+    with pytest.raises(tirtrack.RequestError, match=r"saved with redetection .*, the tracker has"):
+        load_state(other, tmp_path / "state.safetensors")
