@@ -14,7 +14,6 @@ from tirtrack.cli.options import (
     Changes,
     Device,
     Force,
-    RecipeName,
     Resume,
     Seed,
     command_line,
@@ -35,7 +34,13 @@ def command(
         Path | None,
         typer.Option(help="The weights file to write (default: runs/distill-RECIPE.safetensors)."),
     ] = None,
-    recipe: RecipeName = "mixed",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A recipe's name or YAML file (default: mixed for Siamese trackers, distill for "
+            "the DiMP family)."
+        ),
+    ] = None,
     set_: Changes = None,
     held_back: Annotated[
         list[Path] | None,
@@ -55,8 +60,9 @@ def command(
     beside the result holds recipe, log, pass rates and what held-back pairs say.
     """
     from tirtrack.cli.live import progress
-    from tirtrack.distillation.run import distill
+    from tirtrack.distillation.run import distill, recipe_for
 
+    recipe = recipe or recipe_for(baseline)
     file = out or Path("runs") / f"distill-{Path(recipe).stem}.safetensors"
     with progress() as live:
         run = distill(

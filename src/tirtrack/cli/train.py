@@ -29,10 +29,15 @@ def command(
         ),
     ],
     network: Annotated[
-        str, typer.Option(help="Architecture, where no start weights are given.")
-    ] = "nanotrack-v3",
+        str | None,
+        typer.Option(help="Architecture (default: that of --initial, or nanotrack-v3)."),
+    ] = None,
     initial: Annotated[
-        str | None, typer.Option(help="Start weights: a name or a file; random without.")
+        str | None,
+        typer.Option(
+            help="Start weights: a name or a file; random without. Of a backbone, or of weights of "
+            "another architecture, only the backbone is taken."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -132,6 +132,18 @@ def distill(
     return DistillationRun(file, folder, summary)
 
 
+def recipe_for(baseline: str | Path) -> str:
+    """The recipe of a baseline for which none is named.
+
+    Raises:
+        WeightsError: there are no such weights.
+    """
+    from tirtrack.networks import registry
+    from tirtrack.weights import store
+
+    return default_recipe(registry.build(store.card_of(store.find(baseline)).architecture))
+
+
 def feature_engine(network: TwoBranchNetwork, device: torch.device) -> FeatureEngine:
     """The frozen backbone: the fast graph where there is one, else torch."""
     from tirtrack.networks.siamese import SiameseNetwork

@@ -30,8 +30,8 @@ from tirtrack.networks.two_branch import (
 )
 
 TAPS = ("layer2", "layer3")
-_CROP = CropRule(288, 5.0, "replicate")
-_TINY_CROP = CropRule(96, 5.0, "replicate")
+_CROP = CropRule(288, 5.0, "centred")
+_TINY_CROP = CropRule(96, 5.0, "centred")
 
 
 class Atom(TwoBranchNetwork):
