@@ -9,6 +9,7 @@ be what it prints, but for the numbers.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -20,6 +21,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -29,8 +31,10 @@ from tirtrack.datasets.synthetic import cached_world
 from tirtrack.distillation import settings
 from tirtrack.distillation.recipe import load_recipe, recipe_names
 from tirtrack.media import VideoWriter, read_image
+from tirtrack.networks import registry
 from tirtrack.thermal import ThermalNormaliser, normaliser
 from tirtrack.trackers.presets import preset, preset_names, with_overrides
+from tirtrack.weights import store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -113,6 +117,21 @@ def desk(supplies, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def write_checkpoints(folder: Path) -> None:
+    """The files of other people that the page on importing names."""
+    shipped = store.read(store.find("nano-rgb")).state
+    torch.save({"epoch": 35, "state_dict": dict(shipped)}, folder / "nanotrackv3.pth")
+    stripped = registry.build("superdimp50-tiny").state_dict()
+    torch.save({"net": stripped}, folder / "stripped.pth")
+    torch.save({"net": Evil()}, folder / "evil.pth")
+    (folder / "notfound.pth").write_text("<!DOCTYPE html><title>404</title>", encoding="utf-8")
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch evil-was-here",)
+
+
 def shape(line: str) -> str:
     """A line without its numbers and the widths that hang on them."""
     line = re.sub(r"\b[0-9a-f]{16,}\b", "#", line)
@@ -141,6 +160,8 @@ def run(command: Typed, monkeypatch, capsys) -> None:
 def test_what_a_page_tells_to_type_runs(page, desk, supplies, monkeypatch, capsys):
     if page.name != "quickstart.md":  # which makes the world itself
         (desk / "world").symlink_to(supplies.world)
+    if page.name == "import.md":
+        write_checkpoints(desk)
     for block in blocks(page):
         if block.language == "python":
             exec(compile(block.text, f"{page.name} (python)", "exec"), {"__name__": "page"})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +45,7 @@ def test_the_card_names_network_licences_data_scores_and_hash(mine, capsys):
     shown = dict(lines)
     assert shown["name"] == "mine"
     assert shown["network"].startswith("nanotrack-v3, ")
+    assert shown["input"] == "reference 127 px, test 255 px, BGR, black 0, white 255"
     assert shown["modality"] == "tir"
     assert shown["licence"] == "Apache-2.0"
     assert shown["started"] == "from   seed (MIT); trained on COCO, GOT-10k"
@@ -57,14 +60,27 @@ def test_info_as_json_is_the_card_with_the_files_own_facts(mine, capsys):
     assert document["sha256"] == sha256(mine)
     assert document["training_data"] == [{"name": "m3svd", "licence": "MIT", "role": "pairs"}]
     assert document["parameters"] > 100_000
+    assert document["input"] == {
+        "reference_side": 127,
+        "test_side": 255,
+        "channels": "BGR",
+        "black": [0.0, 0.0, 0.0],
+        "white": [255.0, 255.0, 255.0],
+    }
 
 
 def test_the_list_shows_what_is_shipped(mine, capsys, monkeypatch):
     monkeypatch.setattr(store, "SHIPPED", mine.parent)
     assert run(["weights", "list"]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, *lines = capsys.readouterr().out.splitlines()
     assert first.split() == ["mine", "nanotrack-v3", "tir", "Apache-2.0"]
-    assert second.split() == ["for", "a", "test"]
+    assert [line.strip().split("  ", 1)[0] for line in lines] == [
+        *("summary", "input", "training data", "scores", "SHA-256"),
+    ]
+    assert lines[0].endswith("for a test")
+    assert lines[2].endswith("m3svd (MIT)")
+    assert lines[3].endswith("cptv success (lsotb-tir): 0.612")
+    assert lines[4].endswith(sha256(mine))
     assert run(["weights", "list", "--json"]) == 0
     assert [one["name"] for one in json.loads(capsys.readouterr().out)] == ["mine"]
     assert run(["weights", "info", "mine"]) == 0
@@ -100,3 +116,69 @@ def test_a_damaged_file_is_one_sentence(mine, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.err.startswith(f"tirtrack: {cut}: is damaged or no safetensors file")
     assert captured.err.count("\n") == 1
+
+
+# --- import --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    state = registry.build("nanotrack-v2-tiny", seed=3).state_dict()
+    torch.save({"epoch": 34, "state_dict": state}, "v2.pth")
+    return "v2.pth"
+
+
+def test_import_makes_a_weights_file_and_says_which(checkpoint, capsys):
+    words = ["weights", "import", checkpoint, "--out", "made/v2.safetensors", "--licence", "MIT"]
+    assert run([*words, "--name", "two", "--modality", "tir"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "made/v2.safetensors: nanotrack-v2-tiny, tir, licence MIT\n"
+    assert captured.err == ""
+    assert run(["weights", "info", "made/v2.safetensors"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "started from   v2.pth (MIT)" in lines
+    assert "training data  not known" in lines
+    assert "made with epoch 34" in lines
+
+
+def test_import_as_json_is_the_card(checkpoint, capsys):
+    assert run(["weights", "import", checkpoint, "--out", "v2.safetensors", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["name"], document["licence"], document["notes"]) == ("v2", "unknown", [])
+    assert document["started_from"][0]["sha256"] == sha256(Path(checkpoint))
+    assert document["sha256"] == sha256(Path("v2.safetensors"))
+
+
+def test_a_hostile_file_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"net": Hostile()}, "evil.pth")
+    assert run(["weights", "import", "evil.pth", "--out", "x.safetensors"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("tirtrack: evil.pth: it names posix.system, which no checkpoint that we")
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["evil.pth"]
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.system, ("touch was-here",)
+
+
+def test_a_wrong_network_lists_the_near_ones(checkpoint, capsys):
+    words = ["weights", "import", checkpoint, "--out", "x.safetensors", "--network", "nanotrack"]
+    assert run(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith('tirtrack: no network is called "nanotrack"; did you mean ')
+    assert all(f'"nanotrack-v{version}"' in said for version in (1, 2, 3))
+
+
+def test_a_backbone_shows_what_it_wants_to_see(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.save(registry.build_backbone("mobilenet-v2").state_dict(), "mobilenet.pth")
+    assert run(["weights", "import", "mobilenet.pth", "--out", "b.safetensors"]) == 0
+    assert run(["weights", "info", "b.safetensors"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    levels = "black -2.118 -2.036 -1.804, white 2.249 2.429 2.64"
+    assert f"input          a backbone, any side, RGB, {levels}" in lines
+    assert not any(line.startswith("preset") for line in lines)

@@ -11,7 +11,7 @@ import typer
 from tirtrack.cli.options import AsJson, Force, command_line, print_json
 
 app = typer.Typer(
-    help="List weights, show the card of one, or make one of a checkpoint.", add_completion=False
+    help="List weights, show a card, import a checkpoint of others.", add_completion=False
 )
 
 
