@@ -49,6 +49,8 @@ class TappedBackbone(nn.Module, ABC):
         stages, wanted = self.stages(), set(taps)
         if wanted - stages.keys():
             raise ValueError(f"no stage {sorted(wanted - stages.keys())}, there are {[*stages]}")
+        if patches.device.type == "cpu":  # the layout of all that follows; up to twice as fast
+            patches = patches.contiguous(memory_format=torch.channels_last)
         outputs: dict[str, Tensor] = {}
         for name, stage in stages.items():
             if len(outputs) == len(wanted):
