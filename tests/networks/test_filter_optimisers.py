@@ -150,8 +150,8 @@ def test_initial_values_of_dimp():
         bin_displacement=0.1,
         mask_init_factor=3.0,
     )
-    assert float(made.step()) == pytest.approx(0.9)
-    assert float(made.regularisation()) == pytest.approx(0.01)
+    assert made.step().item() == pytest.approx(0.9)
+    assert made.regularisation().item() == pytest.approx(0.01)
     distance = 0.1 * torch.arange(100, dtype=torch.float64)
     label, mask, weight = (
         table.weight.double()
@@ -168,7 +168,7 @@ def test_initial_values_of_dimp():
     assert bool((weight == 1).all())
     one_hot = DimpOptimiser(init_gauss_sigma=0, target_mask_act="linear", mask_init_factor=3.0)
     assert one_hot.label_map_predictor.weight.flatten().tolist() == [1, 0, 0, 0, 0]
-    first = float(one_hot.target_mask_predictor[0].weight.flatten()[0])
+    first = one_hot.target_mask_predictor[0].weight[0, 0].item()
     assert first == pytest.approx(3 * math.tanh(2) + 0.5)
 
 
