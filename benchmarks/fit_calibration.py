@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from tirtrack.boxes import Box, iou
-from tirtrack.crops import SEARCH_SIDE, siamese_crop
 from tirtrack.datasets import LabelledSequence, open_dataset
 from tirtrack.errors import FrameError
 from tirtrack.evaluation.calibration import roc_auc
@@ -177,7 +176,8 @@ def _look_elsewhere(
     tracker: SiameseTracker, frame: np.ndarray, box: np.ndarray, rng: np.random.Generator
 ) -> list[tuple[float, float]]:
     """Rise of the entropy and margin of one patch that does not show the target, if any."""
-    place = _place_without(box, frame.shape[1], frame.shape[0], rng)
+    crop = tracker.geometry.crop_around(Box.of(box).center_xy, (float(box[2]), float(box[3])))
+    place = _place_without(box, (crop.side, crop.height), frame.shape[1::-1], rng)
     if place is None:
         return []
     saved = tracker.state_dict()
@@ -193,13 +193,15 @@ def _look_elsewhere(
 
 
 def _place_without(
-    box: np.ndarray, width: int, height: int, rng: np.random.Generator
+    box: np.ndarray,
+    crop_wh: tuple[float, float],
+    frame_wh: tuple[int, ...],
+    rng: np.random.Generator,
 ) -> tuple[float, float] | None:
-    side = siamese_crop(Box.of(box), SEARCH_SIDE).side
     for _ in range(PLACES_TRIED):
-        x, y = rng.uniform(0, width), rng.uniform(0, height)
-        apart_x = abs(x - box[0] - box[2] / 2) > (side + box[2]) / 2
-        apart_y = abs(y - box[1] - box[3] / 2) > (side + box[3]) / 2
+        x, y = rng.uniform(0, frame_wh[0]), rng.uniform(0, frame_wh[1])
+        apart_x = abs(x - box[0] - box[2] / 2) > (crop_wh[0] + box[2]) / 2
+        apart_y = abs(y - box[1] - box[3] / 2) > (crop_wh[1] + box[3]) / 2
         if apart_x or apart_y:
             return x, y
     return None

@@ -19,9 +19,11 @@ from tirtrack.crops import (
     context_side,
     cut_patch,
     cut_patch_published,
+    cut_stretched_published,
     mean_fill,
     published_origin,
     siamese_crop,
+    stretched_crop,
     training_crop,
 )
 
@@ -283,3 +285,45 @@ def test_a_mirrored_crop_is_the_patch_turned_over_and_boxes_follow():
     x, y, w, h = boxes_to_patch(box, crop)
     assert_allclose(boxes_to_patch(box, other), [33 - x - w, y, w, h])
     assert_allclose(boxes_to_frame(boxes_to_patch(box, other), other), box)
+
+
+def test_every_target_is_the_same_square_in_a_stretched_crop():
+    for box in (Box(3.0, 4.0, 10.0, 10.0), Box(-5.0, 7.5, 40.0, 8.0)):
+        crop = stretched_crop(box, 256, area_factor=5.0)
+        x, y, w, h = boxes_to_patch(box.array(), crop)
+        assert (x, y, w, h) == pytest.approx((102.4, 102.4, 51.2, 51.2))
+        assert (crop.side, crop.height) == (5 * box.w, 5 * box.h)
+    moved = stretched_crop(box, 256, area_factor=5.0, shift_patch_xy=(10.0, -20.0), scale=2.0)
+    x, y, w, h = boxes_to_patch(box.array(), moved)
+    assert (x + w / 2, y + h / 2, w) == pytest.approx((138.0, 108.0, 25.6))
+
+
+@given(boxes_xywh, st.floats(0.2, 5.0))
+def test_a_stretched_crop_there_and_back_is_the_identity(box, aspect):
+    crop = Crop(3.0, -8.0, 60.0, 128, aspect)
+    assert_allclose(boxes_to_frame(boxes_to_patch(box, crop), crop), box, atol=1e-6)
+
+
+def test_a_stretched_patch_is_sampled_by_each_axis_for_itself():
+    frame = np.random.default_rng(4).integers(0, 256, (20, 30), dtype=np.uint8)
+    tall = cut_patch(frame, Crop(4.0, 2.0, 16.0, 16, 0.5), 0.0)
+    assert_array_equal(tall[0], 0.75 * frame[2, 4:20] + 0.25 * frame[1, 4:20])
+    assert_array_equal(tall[1], 0.75 * frame[2, 4:20] + 0.25 * frame[3, 4:20])
+
+
+def test_published_rectangle_at_its_own_size_is_a_copy_with_the_rounded_mean_outside():
+    frame = np.random.default_rng(5).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    fill = np.array([1.5, 2.4, 2.6])
+    patch = cut_stretched_published(frame, (-2, 30, 16, 16), patch_side=16, fill=fill)
+    assert_array_equal(patch[:10, 2:], frame[30:, :14])
+    assert (patch[:, :2] == [2, 2, 3]).all()
+    assert (patch[10:] == [2, 2, 3]).all()
+
+
+def test_published_rectangles_are_resized_as_opencv_does():
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(6)
+    for w, h in ((7, 90), (300, 61), (256, 200), (256, 256), (512, 256), (1, 3)):
+        frame = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
+        patch = cut_stretched_published(frame, (0, 0, w, h), patch_side=128, fill=np.zeros(3))
+        assert_array_equal(patch, cv2.resize(frame, (128, 128)), err_msg=f"{w}x{h}")

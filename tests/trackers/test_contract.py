@@ -29,6 +29,9 @@ FIRST = Box(50.0, 40.0, 20.0, 14.0)
 
 # name -> a new tracker of a tiny network with random weights
 FAMILIES = {
+    "fear-xs": lambda: siamese("fear-xs", "default"),
+    "fear-xs published": lambda: siamese("fear-xs", "published"),
+    "nanotrack-v1": lambda: siamese("nanotrack-v1", "default"),
     "nanotrack-v2": lambda: siamese("nanotrack-v2", "default"),
     "nanotrack-v2 published": lambda: siamese("nanotrack-v2", "published"),
     "nanotrack-v3": lambda: siamese("nanotrack-v3", "default"),

@@ -67,7 +67,7 @@ def check_can_teach(network: TwoBranchNetwork, name: str) -> None:
     """
     if network.score_kind is not ScoreKind.MARGIN or network.energy_kind is not None:
         raise RecipeError(
-            f"a {name} gives no box by one look, so it cannot be a teacher of another family",
+            f"{name} gives no box by one look, so it cannot be a teacher of another family",
             fix="name weights of fear-xs or nanotrack",
         )
 

@@ -25,6 +25,26 @@ _FITTED_ON = (
 # For weights whose card has none: benchmarks/fit_calibration.py on the published weights, RGB half
 # of both worlds and 12 videos, 66 sequences of at most 150 frames.
 _FAMILY: dict[str, Calibration] = {
+    "fear-xs": Calibration(
+        rise_centre=0.917,
+        rise_scale=0.188,
+        margin_centre=3.031,
+        margin_scale=0.889,
+        uncertain_below=0.4,
+        lost_below=0.4,
+        lost_after_frames=8,
+        fitted_on=_FITTED_ON,
+    ),
+    "nanotrack-v1": Calibration(
+        rise_centre=0.917,
+        rise_scale=0.188,
+        margin_centre=3.031,
+        margin_scale=0.889,
+        uncertain_below=0.4,
+        lost_below=0.4,
+        lost_after_frames=8,
+        fitted_on=_FITTED_ON,
+    ),
     "nanotrack-v2": Calibration(
         rise_centre=0.917,
         rise_scale=0.188,
