@@ -27,11 +27,13 @@ def plain():
 
 
 def draw_rois(count, generator, *, images=2):
-    """Boxes of all sizes in and around a map of 9x11 cells at stride 8."""
+    """Boxes of all sizes in and around a map of 9x11 cells at stride 8, in whole 1/1024 px: then
+    moving them by whole cells rounds nothing.
+    """
     low = torch.rand(count, 2, generator=generator, dtype=torch.float64) * 100 - 20
     size = 120 * torch.rand(count, 2, generator=generator, dtype=torch.float64) ** 3
     index = torch.randint(images, (count, 1), generator=generator)
-    return torch.cat([index, low, low + size], dim=1)
+    return torch.cat([index, (1024 * torch.cat([low, low + size], dim=1)).round() / 1024], dim=1)
 
 
 def slopes(pool, features, rois, size_hw, scale=1 / 8):
