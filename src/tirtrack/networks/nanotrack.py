@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tirtrack.crops import SEARCH_SIDE, TEMPLATE_SIDE, CropRule
-from tirtrack.networks.siamese import TEMPLATE_MAPS, SiameseNetwork, correlate_cells, split
+from tirtrack.networks.siamese import TEMPLATE_MAPS, SiameseNetwork, correlate_cells
+from tirtrack.networks.two_branch import split_images
 
 HEAD_WIDTH = 96
 TOWER_UNITS = 6
@@ -173,7 +174,7 @@ class DepthwiseCorrelation(nn.Module):
             padding=1,
             groups=shape[0] * shape[1],
         )
-        return split(maps[0], shape)
+        return split_images(maps[0], shape)
 
 
 class ChannelAttention(nn.Module):

@@ -22,6 +22,8 @@ from tirtrack.networks.two_branch import (
     TwoBranchNetwork,
     cell_centres,
     check_patches,
+    check_sequences,
+    split_images,
 )
 
 TEMPLATE_CELLS = 8  # a template patch gives 8x8 cells
@@ -73,7 +75,7 @@ class SiameseNetwork(TwoBranchNetwork):
         """
         check_patches(patches)
         flat = self.backbone(self.normalise(patches.flatten(0, 1)))  # [B,C,H,W], b = n * S + s
-        return [split(flat, patches.shape[:2])]
+        return [split_images(flat, patches.shape[:2])]
 
     def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
         """Template features ``[1,S,C,8,8]`` are the target model.
@@ -110,19 +112,15 @@ class SiameseNetwork(TwoBranchNetwork):
             raise ValueError("a Siamese network has a box at every cell, proposals must be None")
         (search,) = features  # [M,S,C,16,16]
         (template,) = target.filters  # [S,C,8,8]
-        if search.shape[1] != template.shape[0]:
-            raise ValueError(
-                f"the target model is of {template.shape[0]} sequences, the features of "
-                f"{search.shape[1]}"
-            )
+        check_sequences(template, search)
         templates = template.expand(search.shape[0], *template.shape)  # [M,S,C,8,8]
         logits, ltrb = self.head(templates.flatten(0, 1), search.flatten(0, 1))
         margin = logits[:, 1] - logits[:, 0]
         shape = search.shape[:2]
         return Response(
-            scores=[split(margin, shape)],
+            scores=[split_images(margin, shape)],
             score_kind=ScoreKind.MARGIN,
-            boxes=DenseBoxes(split(self.boxes_from(ltrb), shape)),
+            boxes=DenseBoxes(split_images(self.boxes_from(ltrb), shape)),
         )
 
     def boxes_from(self, ltrb: Tensor) -> Tensor:
@@ -159,8 +157,3 @@ def correlate_cells(template: Tensor, search: Tensor) -> Tensor:
     """
     maps = template.flatten(2).transpose(1, 2) @ search.flatten(2)  # [B,64,H*W]
     return maps.reshape(*maps.shape[:2], *search.shape[2:])
-
-
-def split(flat: Tensor, shape: torch.Size) -> Tensor:
-    """The first axis as the axes of ``shape``: ``[N*S,...]`` to ``[N,S,...]``."""
-    return flat.reshape(*shape, *flat.shape[1:])
