@@ -104,3 +104,35 @@ def test_the_cards_modality_decides_whether_colour_is_worth_a_warning(
     frame = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     tracker.init(frame, Box(20.0, 20.0, 20.0, 20.0))
     assert sum("frames are coloured" in text for text in caplog.messages) == warnings
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind"),
+    [
+        ("dimp18-tiny", "DimpTracker"),
+        ("dimp-lite-tiny", "DimpTracker"),
+        ("atom18-tiny", "AtomTracker"),
+    ],
+)
+def test_the_architecture_decides_which_tracker_it_is(weights, architecture, kind):
+    tracker = load_tracker(weights(architecture, architecture=architecture), seed=4)
+    assert type(tracker).__name__ == kind
+    assert tracker.settings.safe
+    assert tracker.origin.seed == 4
+    assert tracker.origin.settings["search_area_scale"] == 5.0
+
+
+def test_overrides_of_an_online_tracker_are_named_and_checked(weights):
+    path = weights("online", architecture="dimp18-tiny")
+    tracker = load_tracker(path, preset="published", overrides={"displacement_scale": 0.7})
+    assert (tracker.settings.displacement_scale, tracker.settings.safe) == (0.7, False)
+    with pytest.raises(RecipeError, match='did you mean "displacement_scale"'):
+        load_tracker(path, overrides={"dispalcement_scale": 0.7})
+    with pytest.raises(RecipeError, match='"dimp18-tiny" has no preset "published_vot"'):
+        load_tracker(path, preset="published_vot")
+
+
+def test_a_calibration_of_another_family_is_refused(weights, plain_calibration):
+    path = weights("mixed", architecture="dimp18-tiny", calibration=plain_calibration)
+    with pytest.raises(WeightsError, match="needs a PeakCalibration"):
+        load_tracker(path)
