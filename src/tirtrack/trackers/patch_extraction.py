@@ -18,6 +18,10 @@ from torch.nn import functional
 
 from tirtrack.trackers.online_settings import BorderMode, PatchGeneration
 
+# A window that is shrunk to a side of the frame has that side, to the rounding of two divisions;
+# which way these round must not decide about a whole pixel.
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -147,7 +151,7 @@ def _shrunk(
 ) -> np.ndarray:
     over = side / np.array(shape)
     factor = float(over.max() if border_mode == "inside" else over.min())
-    return np.asarray(np.trunc(side / np.clip(factor, 1.0, max_scale_change)))
+    return np.asarray(np.trunc(side / np.clip(factor, 1.0, max_scale_change) + _ROUNDING))
 
 
 def _window(
