@@ -33,6 +33,7 @@ from tirtrack.distillation.recipe import load_recipe, recipe_names
 from tirtrack.media import VideoWriter, read_image
 from tirtrack.networks import registry
 from tirtrack.thermal import ThermalNormaliser, normaliser
+from tirtrack.trackers import atom_presets, dimp_presets
 from tirtrack.trackers.presets import preset, preset_names, with_overrides
 from tirtrack.weights import store
 
@@ -238,9 +239,9 @@ def test_every_option_that_a_page_names_exists(page):
 # --- recipes -------------------------------------------------------------------------------------
 
 
-def table(heading: str) -> dict[str, list[str]]:
-    """The rows of a table on the page of recipes, by the name in their first column."""
-    after = RECIPES.read_text("utf-8").split(f"\n{heading}\n", 1)[1]
+def table(heading: str, page: Path = RECIPES) -> dict[str, list[str]]:
+    """The rows of the first table below a heading of a page, by the name in their first column."""
+    after = page.read_text("utf-8").split(f"\n{heading}\n", 1)[1]
     rows = re.search(r"(^\|.*\n)+", after, re.M)
     assert rows is not None
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in rows[0].splitlines()[2:]]
@@ -330,3 +331,53 @@ def test_yaml_on_the_page_is_a_recipe(desk):
             assert yaml.safe_load(block.text)
             (desk / "from_page.yaml").write_text(block.text, encoding="utf-8")
             load_recipe(desk / "from_page.yaml")
+
+
+# --- trackers ------------------------------------------------------------------------------------
+
+
+def shown(value: object) -> str:
+    """A setting of a tracker as its page writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    if isinstance(value, BaseModel):
+        return "see below"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(shown, value))})"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@pytest.mark.parametrize(
+    ("page", "columns"),
+    [
+        (
+            "siamese.md",
+            [
+                preset("published", "nanotrack-v3"),
+                preset("default", "nanotrack-v3"),
+                preset("default", "fear-xs"),
+            ],
+        ),
+        (
+            "dimp.md",
+            [
+                dimp_presets.preset("published", name)
+                for name in ("dimp18", "superdimp50", "prdimp50")
+            ],
+        ),
+    ],
+)
+def test_the_page_of_a_tracker_lists_every_setting_with_its_values(page, columns):
+    rows = table("## Parameters", DOCS / page)
+    for name in type(columns[0]).model_fields:
+        assert rows.pop(name)[:-1] == [shown(getattr(one, name)) for one in columns], name
+    assert not rows
+
+
+def test_the_page_of_atom_lists_all_that_is_its_own():
+    published = atom_presets.preset("published")
+    rows = table("## Parameters", DOCS / "atom.md")
+    own = type(published).model_fields.keys() - dimp_presets.DimpTrackerSettings.model_fields.keys()
+    assert own <= rows.keys()
+    for name, cells in rows.items():
+        assert cells[0] == shown(getattr(published, name)), name
