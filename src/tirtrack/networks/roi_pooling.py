@@ -66,7 +66,7 @@ class _Axis:
         first: ``[R]`` int64, first cell of the window.
         weights: ``[R,n,k]``, mean of the cell's hat ``max(0, 1 - |t|)`` over the bin.
         hats: ``[R,n+1,k]``, the hat at the edges of the bins.
-        per_cell: ``[R,1]``, 1 / length of a bin in cells; 0 for boxes without area.
+        per_cell: ``[R,1]``, 1 / length of a bin in cells; 0, as the weights, where it has none.
     """
 
     first: Tensor
@@ -126,7 +126,6 @@ class _PreciseRoiPool(torch.autograd.Function):
         corners = rois.double() * scale
         rows = _Axis.of(corners[:, 2], corners[:, 4], bins=size_hw[0], cells=height)
         columns = _Axis.of(corners[:, 1], corners[:, 3], bins=size_hw[1], cells=width)
-        rows, columns = _without_empty(rows, columns)
         parts = _parts(rois[:, 0].long(), rows, columns, features)
         flat = features.permute(0, 2, 3, 1).contiguous().view(-1, channels)  # [B*H*W,C]
         pooled = features.new_empty(len(rois), channels, *size_hw)
@@ -229,13 +228,3 @@ def _parts(images: Tensor, rows: _Axis, columns: _Axis, features: Tensor) -> lis
     count = max(1, elements // (cells.shape[1] * channels))
     some = (slice(start, start + count) for start in range(0, max(1, len(images)), count))
     return [_Part(boxes, cells[boxes], by_row[boxes], by_column[boxes]) for boxes in some]
-
-
-def _without_empty(rows: _Axis, columns: _Axis) -> tuple[_Axis, _Axis]:
-    """Boxes that have no length along one axis weigh nothing along either."""
-    full = (rows.per_cell > 0) & (columns.per_cell > 0)  # [R,1]
-    rows, columns = (
-        _Axis(axis.first, axis.weights * full[:, :, None], axis.hats, axis.per_cell * full)
-        for axis in (rows, columns)
-    )
-    return rows, columns
