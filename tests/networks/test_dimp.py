@@ -37,7 +37,7 @@ def built(request):
         ("superdimp_simple", LARGE_CROP, (HINGE, LOG_DENSITY), 0.916666),
         ("atom18", CropRule(288, 5.0, "centred"), (None, IOU), None),
         ("dimp-lite", CropRule(256, 5.0, "replicate"), (HINGE, LOG_DENSITY), 0.8),
-        ("dimp-lite-nano", CropRule(256, 5.0, "replicate"), (HINGE, LOG_DENSITY), 0.8),
+        ("dimp-lite-mobilenet", CropRule(256, 5.0, "replicate"), (HINGE, LOG_DENSITY), 0.8),
     ],
     indirect=["built"],
 )
@@ -85,12 +85,12 @@ def test_superdimp_simple_keeps_its_regularisation_elsewhere_and_labels_by_its_o
     assert network.optimiser.activation_leak == 0.1
 
 
-@pytest.mark.parametrize("built", ["dimp-lite", "dimp-lite-nano"], indirect=True)
+@pytest.mark.parametrize("built", ["dimp-lite", "dimp-lite-mobilenet"], indirect=True)
 def test_the_small_network_is_small(built):
-    assert sum(p.numel() for p in built.parameters()) < 2.2e6
-    assert built.classifier.filter_initializer.filter_conv.out_channels == 128
+    assert sum(p.numel() for p in built.parameters()) < 1.1e6
+    assert built.classifier.filter_initializer.filter_conv.out_channels == 64
     assert len(built.classifier.feature_extractor) == 2  # no residual block before the convolution
-    assert built.bb_regressor.conv3_1r[0].out_channels == 64
+    assert built.bb_regressor.conv3_1r[0].out_channels == 32
 
 
 @pytest.fixture(params=FAMILY)

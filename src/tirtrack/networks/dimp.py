@@ -343,20 +343,25 @@ PRDIMP18 = replace(
     energy_kind=EnergyKind.LOG_DENSITY,
 )
 PRDIMP50 = replace(PRDIMP18, backbone=resnet50, clf_feat_blocks=0, out_feature_dim=512)
+# Small enough for two cores; which backbone it stands on was measured (docs/experiments.md).
 DIMP_LITE = replace(
     DIMP18,
-    backbone=partial(mobilenet_v2, links=14),
-    taps=("features.6", "features.13"),
+    backbone=nanotrack_v3,
+    taps=("features.3", "features.9"),
+    normalise=bgr_levels,
     crop=CropRule(256, 5.0, "replicate"),
     clf_feat_blocks=0,
-    out_feature_dim=128,
-    iou_input_dim=(128, 128),
-    iou_inter_dim=(128, 128),
-    iou_width=128,
+    out_feature_dim=64,
+    iou_input_dim=(64, 64),
+    iou_inter_dim=(64, 64),
+    iou_width=64,
     energy_kind=EnergyKind.LOG_DENSITY,
 )
-DIMP_LITE_NANO = replace(
-    DIMP_LITE, backbone=nanotrack_v3, taps=("features.3", "features.9"), normalise=bgr_levels
+DIMP_LITE_MOBILENET = replace(
+    DIMP_LITE,
+    backbone=partial(mobilenet_v2, links=14),
+    taps=("features.6", "features.13"),
+    normalise=imagenet_normalised,
 )
 
 
@@ -365,8 +370,8 @@ def dimp(settings: DimpSettings, *, tiny: bool = False) -> Dimp:
     return Dimp(settings.tiny() if tiny else settings)
 
 
-def dimp_lite_nano(*, tiny: bool = False) -> Dimp:
+def dimp_lite(*, tiny: bool = False) -> Dimp:
     """DiMP on the backbone of NanoTrack V3, whose tiny form is a shorter chain."""
     if not tiny:
-        return Dimp(DIMP_LITE_NANO)
-    return Dimp(replace(DIMP_LITE_NANO.tiny(), taps=("features.2", "features.4")))
+        return Dimp(DIMP_LITE)
+    return Dimp(replace(DIMP_LITE.tiny(), taps=("features.2", "features.4")))

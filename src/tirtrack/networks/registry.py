@@ -23,8 +23,8 @@ _Shapes = Mapping[str, tuple[int, ...]]
 
 _CONSTRUCTORS: dict[str, Callable[..., TwoBranchNetwork]] = {
     "atom18": atom18,
-    "dimp-lite": partial(dimp.dimp, dimp.DIMP_LITE),
-    "dimp-lite-nano": dimp.dimp_lite_nano,
+    "dimp-lite": dimp.dimp_lite,
+    "dimp-lite-mobilenet": partial(dimp.dimp, dimp.DIMP_LITE_MOBILENET),
     "dimp18": partial(dimp.dimp, dimp.DIMP18),
     "dimp50": partial(dimp.dimp, dimp.DIMP50),
     "fear-xs": fear_xs,

@@ -237,7 +237,7 @@ _OF_NETWORK: dict[str, dict[str, str]] = {
     "superdimp50": {"published": "super_dimp"},
     "superdimp_simple": {"published": "super_dimp_simple"},
     "dimp-lite": {"default": "dimp-lite"},
-    "dimp-lite-nano": {"default": "dimp-lite"},
+    "dimp-lite-mobilenet": {"default": "dimp-lite"},
 }
 _TINY, _TINY_SAMPLE = "-tiny", 96  # networks with few channels, for tests
 
