@@ -107,6 +107,16 @@ def touches_border(box: Box, width: int, height: int) -> bool:
     return box.x <= 1 or box.y <= 1 or box.x + box.w >= width - 1 or box.y + box.h >= height - 1
 
 
+def with_centre_inside(box: Box, width: int, height: int) -> Box:
+    """The box itself, moved if its centre is outside the frame; only a first box can be so."""
+    cx, cy = box.center_xy
+    dx, dy = (
+        min(max(center, 0.0), length) - center
+        for center, length in ((cx, float(width)), (cy, float(height)))
+    )
+    return box if dx == dy == 0 else Box(box.x + dx, box.y + dy, box.w, box.h)
+
+
 def _stack(parts: list[Any]) -> Any:
     if isinstance(parts[0], np.ndarray | np.generic):
         return np.stack(parts, axis=-1)

@@ -235,6 +235,14 @@ def test_a_lost_target_keeps_its_last_trusted_box_and_is_re_detected(make, frame
     assert said(tracker, Flag.NORMAL).reason is Reason.RE_DETECTED
 
 
+def test_a_first_box_whose_centre_is_outside_is_said_with_its_centre_inside(make, frames):
+    tracker = make(target_not_found_threshold=1e9)
+    tracker.init(frames[0], Box(-20.0, 40.0, 30.0, 24.0))
+    state = tracker.update(frames[1])
+    assert state.status is Status.LOST
+    assert state.box == Box(-15.0, 40.0, 30.0, 24.0)
+
+
 def test_a_target_lost_at_the_border_is_out_of_view(make, frames):
     tracker = make()
     tracker.init(frames[0], Box(0.0, 40.0, 30.0, 24.0))

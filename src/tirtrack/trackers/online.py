@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tirtrack.boxes import Box, check_first_box, touches_border
+from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.errors import FrameError, RunError
 from tirtrack.trackers.augmentation import Shifted, expanded_sides, first_frame_transforms
 from tirtrack.trackers.base import Origin, Reason, Status, TrackState
@@ -304,6 +304,9 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             if not self.settings.safe:
                 raise
             return self._say_lost(Reason.NOT_FINITE, 0.0, {})
+        if self.settings.safe:
+            place = kept_in_frame(followed.place, learnt.layout, self.settings.min_side)
+            followed = replace(followed, place=place)
         self._place, self._skipped_frames = followed.place, 0
         return self._say(followed)
 
@@ -602,7 +605,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             return self._say_lost(fault, score, {})
         self._known = replace(known, status=Status.UNCERTAIN, score=score)
         return TrackState(
-            box=box_at(self._started()[0]),
+            box=self._reported(box_at(self._started()[0])),
             measured=False,
             score=score,
             status=Status.UNCERTAIN,
@@ -613,13 +616,17 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         """The last trusted box, not measured; go on searching."""
         self._known = replace(self._known_state(), status=Status.LOST, score=score)
         return TrackState(
-            box=self._known.trusted,
+            box=self._reported(self._known.trusted),
             measured=False,
             score=score,
             status=Status.LOST,
             reason=reason,
             diagnostics=diagnostics,
         )
+
+    def _reported(self, box: Box) -> Box:
+        """A box that was not measured, as it is said."""
+        return with_centre_inside(box, *self._shape[1::-1]) if self.settings.safe else box
 
     def _known_state(self) -> _Known:
         if self._known is None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tirtrack.boxes import Box, check_first_box, touches_border
+from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.crops import mean_fill
 from tirtrack.errors import FrameError, RunError
 from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
@@ -438,7 +438,7 @@ class SiameseTracker:
         if belief.status is Status.LOST:
             return self._say_lost(target, fault, {})
         self._target = target
-        box = _with_centre_inside(target.box, *model.frame_wh)
+        box = with_centre_inside(target.box, *model.frame_wh)
         return TrackState(box=box, measured=False, score=score, status=belief.status, reason=fault)
 
     def _not_finite(self, target: _Target) -> TrackState:
@@ -461,7 +461,7 @@ class SiameseTracker:
             target = replace(target, center_xy=center_xy, size_wh=(trusted.w, trusted.h))
         target = replace(target, box=trusted)
         self._target = target
-        box = _with_centre_inside(trusted, *model.frame_wh)
+        box = with_centre_inside(trusted, *model.frame_wh)
         return TrackState(
             box=box,
             measured=False,
@@ -470,11 +470,3 @@ class SiameseTracker:
             reason=reason,
             diagnostics=diagnostics,
         )
-
-
-def _with_centre_inside(box: Box, width: int, height: int) -> Box:
-    """The box itself unless its centre is outside; only a first box can be so."""
-    cx, cy = box.center_xy
-    if 0 <= cx <= width and 0 <= cy <= height:
-        return box
-    return box_at((min(max(cx, 0.0), width), min(max(cy, 0.0), height)), (box.w, box.h))
