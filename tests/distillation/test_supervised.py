@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from tirtrack.boxes import iou
 from tirtrack.crops import CropRule, boxes_to_frame, boxes_to_patch
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
 from tirtrack.distillation import labelled, supervised
 from tirtrack.distillation.aims import CropRules
-from tirtrack.distillation.engine import read_checkpoint
+from tirtrack.distillation.engine import read_checkpoint, read_log
 from tirtrack.distillation.labelled import (
     LabelledPool,
     collect,
@@ -24,9 +26,11 @@ from tirtrack.distillation.labelled import (
     plan_labelled,
 )
 from tirtrack.distillation.one_step import one_step_iou
+from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.supervised import open_labelled, train
-from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError
+from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
+from tirtrack.networks.two_branch import Energies, EnergyKind, Response, ScoreKind
 from tirtrack.weights import store
 
 SMALL = {
@@ -207,6 +211,211 @@ def test_one_step_iou_is_that_of_the_best_cell():
     assert one_step_iou(Perfect(boxes[0, 0]), pool)[0] == pytest.approx(1.0, abs=1e-6)
     half = boxes[0, 0] * [1, 1, 0.5, 1]
     assert one_step_iou(Perfect(half.astype(np.float32)), pool)[0] == pytest.approx(0.5, abs=1e-5)
+
+
+# --- the DiMP family and ATOM --------------------------------------------------------------------
+
+PUBLISHED = {
+    "dimp18": "dimp18",
+    "dimp50": "dimp50",
+    "prdimp18": "prdimp18",
+    "prdimp50": "prdimp50",
+    "super_dimp": "superdimp50",
+    "super_dimp_simple": "superdimp_simple",
+    "atom": "atom18",
+    "atom_prob_ml": "atom18",
+    "atom_gmm_sampl": "atom18",
+}
+FEW = {**SMALL, "training.steps": 2, "training.batch": 3, "pool": 3, "held_out.samples": 4}
+
+
+@pytest.fixture
+def clips(monkeypatch):
+    """Two videos, long enough for causal samples, in place of a folder."""
+    data = collect([], [video(name, frames=24) for name in ("one", "two", "three")])
+    monkeypatch.setattr(supervised, "open_labelled", lambda *_: data)
+    return data
+
+
+@pytest.mark.parametrize("recipe", PUBLISHED)
+def test_every_published_training_runs_on_its_network(clips, tmp_path, recipe):
+    changes = {**FEW, "held_out.share": 0.0}
+    out = tmp_path / "a.safetensors"
+    run = train("clips", out, network=f"{PUBLISHED[recipe]}-tiny", recipe=recipe, changes=changes)
+    start = supervised.begin_network(f"{PUBLISHED[recipe]}-tiny", None, 0)
+    trained = store.network_of(store.read(run.weights))
+    settings = load_recipe(recipe)
+    components = {name.split(".")[0] for name in settings.training.components}
+    before = start.components()
+    changed = {
+        name.split(".")[0]
+        for name, parameters in trained.components().items()
+        if any(not torch.equal(a, b) for a, b in zip(parameters, before[name], strict=True))
+    }
+    assert changed == components
+    log = read_log(run.folder)
+    assert len(log) == 2
+    assert all(np.isfinite(line["loss"]) for line in log)
+    if recipe.startswith("atom"):
+        assert log[0]["terms"]["classification"] == 0.0
+    if settings.training.keep_published_frozen:
+        frozen = [p for module in trained.published_frozen() for p in module.parameters()]
+        first = [p for module in start.published_frozen() for p in module.parameters()]
+        assert all(torch.equal(a, b) for a, b in zip(frozen, first, strict=True))
+
+
+def test_the_published_settings_are_those_of_the_papers_code():
+    def rates(name: str) -> dict[str, float]:
+        training = load_recipe(name).training
+        return {part: share * training.rate for part, share in training.components.items()}
+
+    def schedule(name: str) -> tuple[int, float]:
+        recipe = load_recipe(name)
+        return recipe.training.batch, recipe.training.decay_every * recipe.training.batch / 15
+
+    assert rates("dimp18") == pytest.approx(
+        {"backbone": 2e-4, "target_filter.head": 5e-5, "target_filter.initialiser": 5e-5,
+         "target_filter.optimiser": 5e-4, "box_estimator": 1e-3}
+    )  # fmt: skip
+    assert rates("dimp50")["box_estimator"] == pytest.approx(2e-4)
+    assert rates("prdimp50") == pytest.approx(
+        {"backbone": 2e-5, "target_filter": 1e-3, "box_estimator": 1e-3}
+    )
+    assert rates("super_dimp")["backbone"] == pytest.approx(2e-5)
+    assert rates("atom") == {"box_estimator": 1e-3}
+    per_epoch = {
+        "dimp18": (26, 26000),
+        "dimp50": (10, 26000),
+        "super_dimp": (20, 40000),
+        "atom": (64, 64000),
+    }
+    assert {name: schedule(name) for name in per_epoch} == per_epoch
+    assert {name: load_recipe(name).max_gap for name in PUBLISHED} == {
+        "dimp18": 30, "dimp50": 30, "prdimp18": 200, "prdimp50": 200, "super_dimp": 200,
+        "super_dimp_simple": 200, "atom": 50, "atom_prob_ml": 200, "atom_gmm_sampl": 200,
+    }  # fmt: skip
+    ml = draw_rule(load_recipe("atom_prob_ml").estimator, EnergyKind.IOU)
+    assert (ml.loss, ml.is_mixture, ml.count) == ("ml", True, 128)
+    assert draw_rule(load_recipe("atom").estimator, EnergyKind.IOU).count == 16
+    gmm = draw_rule(load_recipe("atom_gmm_sampl").estimator, EnergyKind.IOU)
+    assert (gmm.loss, gmm.is_mixture) == ("mse", True)
+
+
+def test_causal_samples_show_the_reference_before_the_test_frames(clips):
+    recipe = load_recipe("dimp18", changes={"max_gap": 4, "stills": 0.0})
+    for number in range(200):
+        sample = draw_labelled(clips, recipe, number, seed=0)
+        references = [shot.frame for shot in sample.references]
+        tests = [shot.frame for shot in sample.tests]
+        assert len(references) == len(tests) == 3
+        assert max(references) == references[0] < min(tests)
+        assert max(tests) - references[0] < 4
+    short = collect([], [video("short", frames=9)])
+    with pytest.raises(DatasetError, match="none of 1 videos is long enough"):
+        short.serving(recipe)
+
+
+def test_flips_of_a_sample_are_rolled_together_unless_asked_for(clips):
+    together = load_recipe("dimp18", changes={"flip": 0.5})
+    apart = load_recipe("super_dimp")
+    kinds = {}
+    for name, recipe in (("together", together), ("apart", apart)):
+        samples = [draw_labelled(clips, recipe, number, seed=0) for number in range(60)]
+        flips = [
+            [shot.aim.is_mirrored for shot in (*sample.references, *sample.tests)]
+            for sample in samples
+        ]
+        kinds[name] = {len(set(row)) for row in flips}
+        assert 0.3 < np.mean([row[0] for row in flips]) < 0.7
+    assert kinds == {"together": {1}, "apart": {1, 2}}
+
+
+def test_jitter_follows_the_crop_rule(clips):
+    area = CropRules(CropRule(288, 5.0, "replicate"), CropRule(288, 5.0, "replicate"))
+    recipe = load_recipe("dimp18")
+    ratios, sizes = [], []
+    for number in range(400):
+        sample = labelled.draw_labelled(clips, recipe, number, rules=area, seed=0)
+        for shot in sample.tests:
+            box, around = shot.box, shot.aim.box
+            away = np.abs(np.array(box.center_xy) - around.center_xy)
+            ratios.append(away.max() / np.sqrt(around.w * around.h))
+            sizes.append(np.log(around.w / box.w))
+    assert max(ratios) == pytest.approx(2.25, abs=0.02)  # area factor less 0.5, half of it
+    assert np.std(sizes) == pytest.approx(0.5, abs=0.05)
+    still = load_recipe("atom")
+    shot = labelled.draw_labelled(clips, still, 3, rules=area, seed=0).references[0]
+    assert shot.aim.box == shot.box
+
+
+LITE = {**FEW, "pools": 2, "training.steps": 5, "pool": 4, "training.batch": 2}
+
+
+def test_kept_features_train_to_the_same_weights_and_are_made_once(clips, tmp_path, monkeypatch):
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "cache"))
+    seen = []
+    real = supervised.TorchFeatures.features
+
+    def counted(self, patches):
+        seen.append(len(patches))
+        return real(self, patches)
+
+    monkeypatch.setattr(supervised.TorchFeatures, "features", counted)
+    options = dict(network="dimp-lite-tiny", recipe="dimp_lite", changes=LITE)
+    first = train("clips", tmp_path / "a.safetensors", **options)
+    assert sum(seen) == 2 * 4 * 2  # pools, samples, branches
+    again = train("clips", tmp_path / "b.safetensors", **options)
+    assert sum(seen) == 16
+    one, other = (store.read(run.weights).state for run in (first, again))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    train("clips", tmp_path / "c.safetensors", **options, seed=5)
+    assert sum(seen) == 32
+
+
+def test_training_from_a_backbone_takes_the_backbone_alone(clips, tmp_path):
+    out = tmp_path / "a.safetensors"
+    donor = train("clips", out, network="dimp18-tiny", recipe="dimp18", changes=FEW)
+    begun = supervised.begin_network("prdimp18-tiny", store.read(donor.weights), 3)
+    theirs = store.network_of(store.read(donor.weights)).modules_of("backbone")[0].state_dict()
+    ours = begun.modules_of("backbone")[0].state_dict()
+    assert all(torch.equal(value, ours[key]) for key, value in theirs.items())
+    other = supervised.begin_network("prdimp18-tiny", None, 3)
+    heads = [name for name in begun.component_names() if name != "backbone"]
+    for name in heads:
+        pairs = zip(begun.components()[name], other.components()[name], strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+    with pytest.raises(WeightsError, match="its backbone is not that of superdimp50-tiny"):
+        supervised.begin_network("superdimp50-tiny", store.read(donor.weights), 0)
+
+
+def test_one_step_iou_of_a_network_that_rates_proposals_is_of_the_best_around_the_peak(clips):
+    recipe = load_recipe("dimp18", changes={**FEW, "references": 1, "tests": 1})
+    network = supervised.begin_network("dimp18-tiny", None, 0)
+    rules = CropRules.of(network)
+    samples = [
+        labelled.draw_labelled(clips, recipe, number, rules=rules, seed=0) for number in range(4)
+    ]
+    pool = cut_labelled(samples, recipe, seed=0)
+    labels = torch.from_numpy(pool.test_boxes[:, 0])
+
+    def oracle(target, features, proposals=None):
+        """Scores with their peak near the label, energies that know the overlap."""
+        boxes = labels[None, :, None].expand_as(proposals)
+        energies = Energies(iou(proposals, boxes), EnergyKind.IOU)
+        centres = (labels[:, :2] + labels[:, 2:] / 2 - 48) / 16 + 3
+        steps = torch.arange(7)
+        near = (
+            -((steps[:, None] - centres[:, 1, None, None]) ** 2)
+            - (steps[None, :] - centres[:, 0, None, None]) ** 2
+        )
+        return Response([near[None]], ScoreKind.HINGE, energies)
+
+    network.respond_from = oracle
+    assert one_step_iou(network, pool).min() > 0.5
+    network.respond_from = lambda *given: replace(
+        oracle(*given), scores=[-oracle(*given).scores[0]]
+    )
+    assert one_step_iou(network, pool).max() < 0.3
 
 
 # --- the verb ------------------------------------------------------------------------------------
