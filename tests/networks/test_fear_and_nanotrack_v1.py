@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
 from tirtrack.networks import registry
 from tirtrack.weights import store
+from tirtrack.weights.graphs import session
 
 # Largest differences between graphs and torch: features, logits, distances (px). WEIGHTS.md found
 # them on one draw; of V1's logits ours differ by 1.5e-5 instead of 1.2e-5.
@@ -28,7 +28,7 @@ def published(request, shared):
     weights = store.read(path)
     assert weights.card.architecture == request.param
     graphs = [
-        onnxruntime.InferenceSession(path.with_name(f"{path.stem}_{name}.onnx"))
+        session(path.with_name(f"{path.stem}_{name}.onnx").read_bytes(), threads=1)
         for name in (backbone, "head")
     ]
     return store.network_of(weights), graphs, tolerances

@@ -26,13 +26,13 @@ _FITTED_ON = (
 # of both worlds and 12 videos, 66 sequences of at most 150 frames.
 _FAMILY: dict[str, Calibration] = {
     "fear-xs": Calibration(
-        rise_centre=0.917,
-        rise_scale=0.188,
-        margin_centre=3.031,
-        margin_scale=0.889,
-        uncertain_below=0.4,
-        lost_below=0.4,
-        lost_after_frames=8,
+        rise_centre=0.99,
+        rise_scale=0.15,
+        margin_centre=5.74,
+        margin_scale=0.707,
+        uncertain_below=0.3,
+        lost_below=0.3,
+        lost_after_frames=4,
         fitted_on=_FITTED_ON,
     ),
     "nanotrack-v1": Calibration(

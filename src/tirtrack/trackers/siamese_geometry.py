@@ -31,7 +31,7 @@ from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame
 XY = tuple[float, float]
 
 FEAR_TEMPLATE_SIDE, FEAR_SEARCH_SIDE = 128, 256
-FEAR_TEMPLATE_FACTOR, FEAR_SEARCH_FACTOR = 1.4, 5.0  # crop sides over those of the target
+FEAR_TEMPLATE_MARGIN, FEAR_SEARCH_MARGIN = 0.2, 2.0  # on every side, of the target's own sides
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,8 @@ class StretchedGeometry(Geometry):
         self, levels: np.ndarray, center_xy: XY, size_wh: XY, fill: np.ndarray
     ) -> np.ndarray:
         """See :class:`Geometry`; 128 px."""
-        box = box_at(center_xy, size_wh)
-        crop = stretched_crop(box, FEAR_TEMPLATE_SIDE, area_factor=FEAR_TEMPLATE_FACTOR)
-        return self._cut(levels, crop, fill)[0]
+        crop = self._crop(center_xy, size_wh, FEAR_TEMPLATE_SIDE, margin=FEAR_TEMPLATE_MARGIN)
+        return self._cut(levels, crop, fill)
 
     def search(
         self,
@@ -207,9 +206,9 @@ class StretchedGeometry(Geometry):
         wider: float = 1.0,
     ) -> SearchPatch:
         """See :class:`Geometry`; 256 px."""
-        box = box_at(center_xy, size_wh)
-        wanted = stretched_crop(box, FEAR_SEARCH_SIDE, area_factor=FEAR_SEARCH_FACTOR, scale=wider)
-        patch, crop = self._cut(levels, wanted, fill)
+        margin = (wider * (1.0 + 2.0 * FEAR_SEARCH_MARGIN) - 1.0) / 2.0
+        crop = self._crop(center_xy, size_wh, FEAR_SEARCH_SIDE, margin=margin)
+        patch = self._cut(levels, crop, fill)
         middle = crop.x + crop.side / 2, crop.y + crop.height / 2
         across, down = crop.scale_xy
         size_patch_wh = size_wh[0] * across, size_wh[1] * down
@@ -217,8 +216,7 @@ class StretchedGeometry(Geometry):
 
     def crop_around(self, center_xy: XY, size_wh: XY) -> Crop:
         """See :class:`Geometry`."""
-        box = box_at(center_xy, size_wh)
-        return stretched_crop(box, FEAR_SEARCH_SIDE, area_factor=FEAR_SEARCH_FACTOR)
+        return self._crop(center_xy, size_wh, FEAR_SEARCH_SIDE, margin=FEAR_SEARCH_MARGIN)
 
     def moved(
         self, located: Localisation, seen: SearchPatch, size_wh: XY, frame_wh: tuple[int, int]
@@ -242,19 +240,21 @@ class StretchedGeometry(Geometry):
         """See :class:`Geometry`; the square stands in the published code."""
         return super().size_rate(located) ** 2
 
-    def _cut(self, levels: np.ndarray, crop: Crop, fill: np.ndarray) -> tuple[np.ndarray, Crop]:
-        """The patch, and the crop of whole pixels where the settings ask for one."""
+    def _crop(self, center_xy: XY, size_wh: XY, patch_side: int, *, margin: float) -> Crop:
+        """The crop, of whole pixels (cut toward zero) where the settings ask for it."""
+        box = box_at(center_xy, size_wh)
         if self.settings.crop != "integer":
-            return self._in_rgb(cut_patch(levels, crop, fill)), crop
-        x, y, w, h = (
-            int(crop.x),
-            int(crop.y),
-            max(int(crop.side), 1),
-            max(int(crop.height), 1),
-        )
-        whole = Crop(x, y, w, crop.patch_side, h / w)
-        patch = cut_stretched_published(levels, (x, y, w, h), patch_side=crop.patch_side, fill=fill)
-        return self._in_rgb(patch), whole
+            return stretched_crop(box, patch_side, area_factor=1.0 + margin + margin)
+        x, y = int(box.x - box.w * margin), int(box.y - box.h * margin)
+        w, h = (max(int(side * (1.0 + margin + margin)), 1) for side in size_wh)
+        return Crop(x, y, w, patch_side, h / w)
+
+    def _cut(self, levels: np.ndarray, crop: Crop, fill: np.ndarray) -> np.ndarray:
+        if self.settings.crop != "integer":
+            return self._in_rgb(cut_patch(levels, crop, fill))
+        whole = int(crop.x), int(crop.y), int(crop.side), round(crop.height)
+        patch = cut_stretched_published(levels, whole, patch_side=crop.patch_side, fill=fill)
+        return self._in_rgb(patch)
 
 
 def geometry_of(settings: SiameseSettings) -> Geometry:

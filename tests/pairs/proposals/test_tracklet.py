@@ -66,7 +66,8 @@ def test_work_ends_at_the_first_doubt(first, second, looks):
 
 def test_the_least_agreement_is_the_callers_to_choose():
     pair = Scripted(lambda t, b: 4.0), Scripted()
-    assert float(iou(path(1).array() + [4, 0, 0, 0], path(1).array())) == pytest.approx(0.6)
+    shifted = path(1).array() + np.array([4, 0, 0, 0])
+    assert float(iou(shifted, path(1).array())) == pytest.approx(0.6)
     assert agreed_tracklet(FRAMES, START, pair, min_agreement=0.59) is not None
     assert agreed_tracklet(FRAMES, START, pair, min_agreement=0.61) is None
 
