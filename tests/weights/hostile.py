@@ -278,6 +278,11 @@ def _storages() -> dict[str, Hostile]:
         "tensor behind its storage": Hostile(state(tensor(offset=1)), outside),
         "tensor with long steps": Hostile(state(tensor(strides=(1 << 40, 1))), outside),
         "tensor before its storage": Hostile(state(tensor(offset=-1)), "a shape that cannot be"),
+        "tensor spread over its storage": Hostile(
+            state(tensor(storage(numel=number(40)), shape=(2,), strides=(39,))),
+            "its tensor w is spread over its storage",
+            {"0": bytes(160)},
+        ),
         "steps backwards": Hostile(state(tensor(strides=(-2, -1))), "a shape that cannot be"),
         "forty axes": Hostile(
             state(tensor(shape=(1,) * 40, strides=(1,) * 40)), "a shape that cannot be"

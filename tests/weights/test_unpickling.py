@@ -106,6 +106,15 @@ def test_the_plain_file_around_which_they_are_built_is_read(container):
     assert struct.unpack_from("<4f", wrapped, place["start"]) == (1, 2, 3, 4)
 
 
+def test_part_of_a_storage_begins_where_old_files_say():
+    part = b"(" + hostile.text("1") + hostile.number(3) + hostile.number(5) + b"t"
+    stored = hostile.storage(numel=hostile.number(8), view=part)
+    net = b"}" + hostile.text("w") + hostile.tensor(stored, offset=1) + b"s"
+    wrapped = hostile.legacy(hostile.checkpoint(net=net), {"0": struct.pack("<8f", *range(8))})
+    index = containers.index_of(io.BytesIO(wrapped), len(wrapped), containers.LEGACY)
+    assert struct.unpack_from("<4f", wrapped, index["tensors"]["w"]["start"]) == (4, 5, 6, 7)
+
+
 @pytest.mark.parametrize("container", hostile.CONTAINERS)
 def test_file_cut_anywhere_is_refused(container):
     wrapped = hostile.CONTAINERS[container](hostile.checkpoint(), NUMBERS)

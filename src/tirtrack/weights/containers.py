@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import encodings.cp437  # noqa: F401 - of names in archives; zipfile would load it when needed
 import json
+import math
 import os
 import struct
 import sys
@@ -46,6 +47,7 @@ _MAX_TENSORS = 20_000
 _MAX_NAME = 300
 _MAX_VALUES = 1000  # in a constructor record, lists counted with what they hold
 _MAX_DEPTH = 10
+_MAX_SPREAD = 4  # elements that a tensor reaches over for each of its own; views are dense
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def index_of(file: IO[bytes], size: int, kind: str) -> dict[str, Any]:
     epoch, net_type = root.get("epoch"), root.get("net_type")
     return {
         "tensors": {
-            name: _place(tensor, stretches[tensor.storage.key]) for name, tensor in state.items()
+            name: _place(name, tensor, stretches[tensor.storage.key])
+            for name, tensor in state.items()
         },
         "epoch": epoch if is_count(epoch) and epoch < 1 << 31 else None,
         "net_type": shown(net_type) if type(net_type) is str else None,
@@ -130,8 +133,12 @@ def index_of(file: IO[bytes], size: int, kind: str) -> dict[str, Any]:
     }
 
 
-def _place(tensor: StoredTensor, stretch: Stretch) -> dict[str, Any]:
+def _place(name: str, tensor: StoredTensor, stretch: Stretch) -> dict[str, Any]:
     element = tensor.storage.kind
+    steps = zip(tensor.shape, tensor.strides, strict=True)
+    spread = 1 + sum((side - 1) * stride for side, stride in steps)
+    if spread > _MAX_SPREAD * max(math.prod(tensor.shape), 1):  # reading it would cost the file
+        raise WeightsError(f"its tensor {shown(name)} is spread over its storage", fix=UNTRUSTED)
     skipped = (tensor.storage.start + tensor.offset) * ELEMENT_BYTES[element]
     return {
         "dtype": element,
@@ -385,6 +392,6 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     if sys.platform == "linux":  # elsewhere the address space cannot be limited
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))

@@ -271,7 +271,7 @@ _ISOLATED = ("-I", "-S", "-B")  # no site packages, no variables, no current fol
 
 def _end_of(done: subprocess.CompletedProcess[bytes], limits: Limits) -> str:
     """Why the child process ended without an answer."""
-    if sys.platform != "win32" and -done.returncode in (signal.SIGXCPU, signal.SIGKILL):
+    if sys.platform != "win32" and -done.returncode == signal.SIGXCPU:
         return f"took more than {limits.cpu_s} s of computing to be looked at"
     last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
     return f"could not be looked at (code {done.returncode}: {shown(last)})"
