@@ -7,6 +7,9 @@ overlap of at least 0.5, of the reported or the measured box. Absent: frames who
 so, and patches cut from visible frames at a random place where the target is wholly outside, one in
 five frames. Frames of a box that is neither (drift) are left out of the fit and reported.
 
+Trackers that learn online have one number a frame, the raw peak, and no patches elsewhere; their
+threshold of ``lost`` belongs to the preset and is only reported, for every candidate.
+
 First the sequences are tracked with the calibration in use, the curve and the thresholds are
 fitted; then they are tracked again with the new numbers, and the figures are of that second run.
 """
@@ -37,9 +40,10 @@ from tirtrack.trackers.calibration_fit import (
     lost_shares,
 )
 from tirtrack.trackers.loading import load_tracker
+from tirtrack.trackers.online import OnlineTracker
 from tirtrack.trackers.presets import with_overrides
 from tirtrack.trackers.siamese import SiameseTracker
-from tirtrack.weights.card import Calibration
+from tirtrack.weights.card import Calibration, PeakCalibration
 
 GOOD_IOU = 0.5
 LOST_IOU = 0.2
@@ -95,6 +99,13 @@ def calibrate(
     """The calibration of weights, and what it does on the sequences that it was fitted on."""
     tracker = load_tracker(weights)
     sequences = [item for folder in folders for item in open_dataset(folder).sequences]
+    if isinstance(tracker, OnlineTracker):
+        return {
+            "weights": Path(weights).stem,
+            "folders": [folder.name for folder in folders],
+            "frames": frames,
+            **_calibrate_peaks(tracker, sequences, frames=frames, fitted_on=fitted_on),
+        }
     first = _track_all(tracker, sequences, frames, seed)
     curve = _fit_curve(first)
     status = fit_status(
@@ -112,6 +123,95 @@ def calibrate(
         "status_as_fitted": asdict(status),
         "figures": _figures(_track_all(tracker, sequences, frames, seed)),
     }
+
+
+# --- trackers that learn online ------------------------------------------------------------------
+
+THRESHOLDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
+MIN_PEAK_SCALE = 0.02
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """One sequence from the second frame on, ``[T-1]`` each; overlap is NaN where unmeasured."""
+
+    peak: np.ndarray
+    visible: np.ndarray
+    overlap: np.ndarray
+
+
+def _calibrate_peaks(
+    tracker: OnlineTracker,
+    sequences: Sequence[LabelledSequence],
+    *,
+    frames: int,
+    fitted_on: str,
+) -> dict[str, Any]:
+    found = [_peaks_of(tracker, sequence, frames) for sequence in sequences]
+    peak = np.concatenate([one.peak for one in found])
+    visible = np.concatenate([one.visible for one in found])
+    overlap = np.concatenate([one.overlap for one in found])
+    good, gone = overlap >= GOOD_IOU, ~visible
+    centre, scale = _fit_peak(peak[good], peak[gone])
+    calibration = PeakCalibration(
+        peak_centre=round(centre, 4), peak_scale=round(scale, 4), fitted_on=fitted_on
+    )
+    by_threshold = {}
+    for threshold in THRESHOLDS:
+        called = [one.peak < threshold for one in found]
+        shares = lost_shares(
+            called, [one.visible for one in found], [one.overlap >= GOOD_IOU for one in found]
+        )
+        by_threshold[str(threshold)] = {
+            "lost_within_10_frames": round(shares.detected, 4),
+            "false_lost_of_good": round(shares.false, 4),
+        }
+    return {
+        "calibration": calibration.model_dump(),
+        "threshold_in_use": tracker.settings.target_not_found_threshold,
+        "by_threshold": by_threshold,
+        "figures": {
+            "roc_visible_absent": round(_roc(peak[visible], peak[gone]), 4),
+            "roc_good_absent": round(_roc(peak[good], peak[gone]), 4),
+            "roc_good_drifted": round(_roc(peak[good], peak[overlap < LOST_IOU]), 4),
+            "mean_overlap_of_visible": round(float(np.nanmean(overlap)), 4),
+            "sequences": len(found),
+            "good_frames": int(good.sum()),
+            "absent_frames": int(gone.sum()),
+        },
+    }
+
+
+def _peaks_of(tracker: OnlineTracker, sequence: LabelledSequence, frames: int) -> Peaks:
+    boxes = sequence.annotation - [sequence.base, sequence.base, 0, 0]
+    rows = []
+    for index, frame in enumerate(sequence.open_frames()):
+        if index == min(frames, len(boxes)):
+            break
+        if index == 0:
+            tracker.init(frame, Box.of(boxes[0]))
+            continue
+        state = tracker.update(frame)
+        visible = bool(np.isfinite(boxes[index]).all())
+        overlap = _overlap(state, boxes[index]) if visible else np.nan
+        if "max_score" in state.diagnostics:  # a frame that says nothing has none
+            rows.append((state.diagnostics["max_score"], visible, overlap))
+    peak, seen, overlaps = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+    return Peaks(peak, seen.astype(bool), overlaps)
+
+
+def _fit_peak(good: np.ndarray, gone: np.ndarray) -> tuple[float, float]:
+    """Centre and scale with the least logarithmic loss, both classes weighing the same."""
+    from scipy.optimize import minimize
+
+    def loss(values: np.ndarray) -> float:
+        centre, scale = values
+        above, below = ((side - centre) / scale for side in (good, gone))
+        return float(np.logaddexp(0, -above).mean() + np.logaddexp(0, below).mean())
+
+    start = np.array([(np.median(good) + np.median(gone)) / 2, 0.1])
+    found = minimize(loss, start, bounds=[(None, None), (MIN_PEAK_SCALE, 1.0)])
+    return float(found.x[0]), float(found.x[1])
 
 
 def _track_all(

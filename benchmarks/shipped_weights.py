@@ -20,8 +20,7 @@ from pathlib import Path
 
 from benchmarks import fit_calibration
 from benchmarks.experiments import data
-from benchmarks.experiments.rows import SHIPPABLE
-from benchmarks.experiments.table import BASELINE, OURS
+from benchmarks.experiments.rows import SHIPPABLE, STUDIES
 from tirtrack.datasets.synthetic import WorldSettings, WorldSize, cached_world, write_world
 from tirtrack.files import write_json
 from tirtrack.weights import store
@@ -150,7 +149,8 @@ def ship(out: Path, table: Path | None) -> None:
 
 def _scores(name: str, table: Path) -> dict[str, float]:
     """The primary figure of the experiments: of this seed, and the mean of all."""
-    wanted = {"nano-rgb": BASELINE, "nano-tir": OURS}[name]
+    study = STUDIES["nano"]
+    wanted = {"nano-rgb": study.baseline, "nano-tir": study.ours}[name]
     rows = json.loads(table.read_text(encoding="utf-8"))["rows"]
     row = next(row for row in rows if row["row"]["name"] == wanted)
     what = "lsotb-tir normalised precision 0 to 0.5, mean of drone, m3svd, cptv, ltir+ptb"

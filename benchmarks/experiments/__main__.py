@@ -15,12 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from benchmarks.experiments import data, table
-from benchmarks.experiments.rows import EVERYTHING, ROWS, Row
+from benchmarks.experiments.rows import EVERYTHING, STUDIES, Row
 from benchmarks.experiments.tracking import drop_stale, test_sequences, track_all
 from benchmarks.experiments.training import models_of, train_row
 from tirtrack.errors import RequestError, TirtrackError
@@ -60,8 +61,9 @@ def in_parallel(jobs: Iterable[Callable[[], str]], workers: int, stage: str) -> 
 def run(options: argparse.Namespace) -> None:
     """All stages."""
     data.check_shared(options.shared)
-    wanted = {*options.only, table.BASELINE, table.OURS}
-    rows = [row for row in ROWS if not options.only or row.name in wanted]
+    study = STUDIES[options.study]
+    wanted = {*options.only, study.baseline, study.ours}
+    rows = [row for row in study.rows if not options.only or row.name in wanted]
     rows = [row for row in rows if not (options.skip_everything and row.pairs == EVERYTHING)]
     trained = [(row, seed) for row in rows if row.recipe for seed in range(row.seeds)]
     in_parallel(
@@ -70,12 +72,14 @@ def run(options: argparse.Namespace) -> None:
         "train",
     )
     sequences = test_sequences(options.shared)
-    specs = [spec_of(row, model, options) for row in rows for model in models_of(row)]
-    for spec in specs:
+    specs = {row.name: [spec_of(row, model, options) for model in models_of(row)] for row in rows}
+    for spec in chain.from_iterable(specs.values()):
         drop_stale(options.out, spec)
     longest_first = sorted(range(len(sequences)), key=lambda index: -len(sequences[index]))
     in_parallel(
-        [functools.partial(track_all, options.out, options.shared, index, specs)
+        [functools.partial(track_all, options.out, options.shared, index, [
+            spec for row in rows if table.seen_by(row, [sequences[index]])
+            for spec in specs[row.name]])
          for index in longest_first],
         options.workers,
         "track",
@@ -87,12 +91,14 @@ def run(options: argparse.Namespace) -> None:
         "protocol": table.PROTOCOL,
         "sequences": len(sequences),
         "frames": sum(map(len, sequences)),
-        "weights": {spec.name: spec.facts()["sha256"] for spec in specs},
-        "best_control": table.against_best_control(scored),
-        "rows": table.table_json(scored, sequences),
+        "weights": {
+            spec.name: spec.facts()["sha256"] for spec in chain.from_iterable(specs.values())
+        },
+        "best_control": table.against_best_control(scored, study),
+        "rows": table.table_json(scored, sequences, study),
     }  # fmt: skip
     write_json(options.out / "table.json", content)
-    page = table.markdown(content["rows"], content["best_control"])
+    page = table.markdown(content["rows"], content["best_control"], study.ours)
     write_text(options.out / "table.md", page)
     print(page)
 
@@ -104,13 +110,15 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, default=root.parent / "shared")
     parser.add_argument("--out", type=Path, default=root / "runs" / "experiments")
     parser.add_argument("--world", type=Path, help="a rendered world; default: the study world")
-    parser.add_argument("--baseline", default="nano-rgb")
+    parser.add_argument("--study", choices=sorted(STUDIES), default="nano")
+    parser.add_argument("--baseline", help="start weights; default: those of the study")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
         "--only", nargs="*", default=[], help="rows by name, beside the baseline and ours"
     )
     parser.add_argument("--skip-everything", action="store_true", help="leave out all-pairs rows")
     options = parser.parse_args()
+    options.baseline = options.baseline or STUDIES[options.study].start
     try:
         data.check_shared(options.shared)
         if options.world is None:

@@ -7,7 +7,9 @@ got theirs afterwards, all alike.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 SHIPPABLE = "shippable"  # M3SVD pairs and the synthetic world
 EVERYTHING = "everything"  # all of data/pairs, training part (research only)
@@ -25,6 +27,8 @@ class Row:
         preset: settings of the tracker.
         is_control: whether it is one of the controls that a gain must beat.
         seeds: how many runs are averaged.
+        changes: settings of the recipe that are other than it says, by dotted name.
+        sees_rgb: whether the RGB test is tracked.
     """
 
     name: str
@@ -34,6 +38,8 @@ class Row:
     preset: str = "default"
     is_control: bool = False
     seeds: int = 1
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    sees_rgb: bool = True
 
 
 SEEDS = 3
@@ -60,3 +66,60 @@ ROWS = [
     Row("k_rate 0.45", preset="k_rate_high", is_control=True),
     Row("mixed, all pairs", "mixed", EVERYTHING, seeds=SEEDS),
 ]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A table: its rows, and the two that every other is compared with.
+
+    Attributes:
+        rows: all.
+        start: weights that all trained rows begin with, by name or file.
+        baseline: the row of these.
+        ours: the row that we would choose.
+    """
+
+    rows: Sequence[Row]
+    start: str
+    baseline: str
+    ours: str
+
+
+def _lite(
+    name: str,
+    recipe: str,
+    *,
+    seeds: int = 1,
+    is_control: bool = False,
+    sees_rgb: bool = False,
+    **changes: Any,
+) -> Row:
+    dotted = {key.replace("__", "."): value for key, value in changes.items()}
+    return Row(name, recipe, is_control=is_control, seeds=seeds, changes=dotted, sees_rgb=sees_rgb)
+
+
+LITE_ROWS = [
+    Row("dimp-lite-rgb (baseline)"),
+    _lite("distill", "dimp_lite_distill", seeds=SEEDS, sees_rgb=True),
+    _lite("bn alone", "dimp_lite_distill", is_control=True, sees_rgb=True, training__steps=0),
+    _lite("published", "dimp_lite_published", sees_rgb=True),
+    _lite(
+        "classifier alone",
+        "dimp_lite_distill",
+        training__components={"target_filter": 1.0},
+    ),
+    _lite(
+        "box estimator alone",
+        "dimp_lite_distill",
+        training__components={"box_estimator": 1.0},
+    ),
+    _lite("rgb to tir alone", "dimp_lite_published", directions={"rgb_to_tir": 1.0}),
+    _lite("tir to rgb alone", "dimp_lite_published", directions={"tir_to_rgb": 1.0}),
+    _lite("centre boxes", "dimp_lite_distill", proposals__way="centre"),
+    _lite("random boxes", "dimp_lite_distill", proposals__way="random"),
+]
+
+STUDIES = {
+    "nano": Study(ROWS, "nano-rgb", "nano-rgb (baseline)", "mixed"),
+    "dimp-lite": Study(LITE_ROWS, "dimp-lite-rgb", "dimp-lite-rgb (baseline)", "distill"),
+}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.experiments.data import RGB_SET, group_of, primary_groups
-from benchmarks.experiments.rows import Row
+from benchmarks.experiments.rows import Row, Study
 from benchmarks.experiments.tracking import track_file
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.evaluation import protocols
@@ -22,10 +22,6 @@ PRIMARY = "norm_precision"  # its score is the area from 0 to 0.5
 SCORES = ("norm_precision", "precision", "success")
 TIGHT_SETS = ("m3svd", "cptv", "ltir+ptb")  # where success means something
 RESAMPLES_SEED = 0
-BASELINE = "nano-rgb (baseline)"
-OURS = "mixed"
-"""The rows that every other is compared with."""
-
 Values = Mapping[str, Mapping[str, np.ndarray]]
 """score -> set -> ``[seeds,n]``."""
 
@@ -46,13 +42,18 @@ class Scored:
         return float(np.mean([self.mean(PRIMARY, group) for group in primary_groups()]))
 
 
+def seen_by(row: Row, sequences: Sequence[LabelledSequence]) -> list[LabelledSequence]:
+    """The test sequences that a row is tracked on."""
+    return [one for one in sequences if row.sees_rgb or group_of(one) != RGB_SET]
+
+
 def score_row(
     row: Row, models: Sequence[str], sequences: Sequence[LabelledSequence], out: Path
 ) -> Scored:
     """Scores of every seed on every sequence."""
     protocol = protocols.get(PROTOCOL)
     collected: dict[str, dict[str, list[list[float]]]] = {score: {} for score in SCORES}
-    for sequence in sequences:
+    for sequence in seen_by(row, sequences):
         group = group_of(sequence)
         scored = [
             protocol.score_sequence(
@@ -83,15 +84,15 @@ def compare(
 
 
 def table_json(
-    scored: Sequence[Scored], sequences: Sequence[LabelledSequence]
+    scored: Sequence[Scored], sequences: Sequence[LabelledSequence], study: Study
 ) -> list[dict[str, Any]]:
     """The table as values, every sequence included."""
-    baseline, ours = _row_called(BASELINE, scored), _row_called(OURS, scored)
+    baseline, ours = _row_called(study.baseline, scored), _row_called(study.ours, scored)
     rows = []
     for one in scored:
         per_sequence: dict[str, dict[str, list[float]]] = {}
         position: dict[str, int] = {}
-        for sequence in sequences:
+        for sequence in seen_by(one.row, sequences):
             group = group_of(sequence)
             index = position.get(group, 0)
             position[group] = index + 1
@@ -106,14 +107,16 @@ def table_json(
                 "primary_by_seed": _by_seed(one),
                 "sets": {
                     group: {score: one.mean(score, group) for score in SCORES}
-                    for group in [*primary_groups(), RGB_SET]
+                    for group in one.values[PRIMARY]
                 },
                 "against_baseline": asdict(compare(one, baseline)),
                 "ours_against_it": asdict(compare(ours, one)),
                 "success_against_baseline": asdict(
                     compare(one, baseline, score="success", groups=TIGHT_SETS)
                 ),
-                "rgb_against_baseline": asdict(compare(one, baseline, groups=[RGB_SET])),
+                "rgb_against_baseline": asdict(compare(one, baseline, groups=[RGB_SET]))
+                if one.row.sees_rgb
+                else None,
                 "sequences": per_sequence,
             }
         )
@@ -125,7 +128,7 @@ def _by_seed(one: Scored) -> list[float]:
     return [float(value) for value in np.mean(means, axis=0)]
 
 
-def against_best_control(scored: Sequence[Scored]) -> dict[str, Any] | None:
+def against_best_control(scored: Sequence[Scored], study: Study) -> dict[str, Any] | None:
     """Our row against the control with the highest primary figure, chosen on these very sets;
     ``None`` without a control.
 
@@ -136,18 +139,18 @@ def against_best_control(scored: Sequence[Scored]) -> dict[str, Any] | None:
     if not controls:
         return None
     best = max(controls, key=Scored.primary)
-    return {"control": best.row.name, **asdict(compare(_row_called(OURS, scored), best))}
+    return {"control": best.row.name, **asdict(compare(_row_called(study.ours, scored), best))}
 
 
 def _row_called(name: str, scored: Sequence[Scored]) -> Scored:
     return next(one for one in scored if one.row.name == name)
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> str:
+def markdown(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, ours: str) -> str:
     """The table as a page shows it, and our row against the best control below it."""
     groups = primary_groups()
     head = ["row", "**primary** (of each seed)", "minus baseline [95 %]",
-            f"`{OURS}` minus it [95 %]", *groups, "success, tight sets: minus baseline",
+            f"`{ours}` minus it [95 %]", *groups, "success, tight sets: minus baseline",
             "RGB test", "RGB test: minus baseline"]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
@@ -160,13 +163,18 @@ def markdown(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) 
             _interval(row["ours_against_it"]),
             *(f"{row['sets'][group][PRIMARY]:.3f}" for group in groups),
             _interval(row["success_against_baseline"]),
-            f"{row['sets'][RGB_SET][PRIMARY]:.3f}",
-            _interval(row["rgb_against_baseline"]),
+            *_rgb_cells(row),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     if best is not None:
-        lines += ["", f"`{OURS}` minus the best control (`{best['control']}`): {_interval(best)}"]
+        lines += ["", f"`{ours}` minus the best control (`{best['control']}`): {_interval(best)}"]
     return "\n".join(lines) + "\n"
+
+
+def _rgb_cells(row: Mapping[str, Any]) -> list[str]:
+    if RGB_SET not in row["sets"]:
+        return ["not tracked", ""]
+    return [f"{row['sets'][RGB_SET][PRIMARY]:.3f}", _interval(row["rgb_against_baseline"])]
 
 
 def _with_seeds(row: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,9 +13,11 @@ from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.evaluation.results import write_track
 from tirtrack.evaluation.runner import TrackerSpec, run
 from tirtrack.files import fingerprint, write_text
+from tirtrack.networks.siamese import SiameseNetwork
+from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.versions import versions
 from tirtrack.weights import store
-from tirtrack.weights.graphs import graphs_of_file
+from tirtrack.weights.graphs import graphs_of_network
 
 
 def test_sequences(shared: Path) -> list[LabelledSequence]:
@@ -36,9 +39,20 @@ def identity(spec: TrackerSpec) -> str:
     Its card is not among them: the calibration says what is believed, not where a target is sought.
     """
     tracker = spec.load(0)
-    numbers = graphs_of_file(store.find(spec.weights)).weights_hash
+    numbers = weights_hash(store.network_of(store.read(store.find(spec.weights))))
     facts = {**spec.facts(), "weights": "", "sha256": numbers}
     return fingerprint({**facts, "settings": repr(tracker.settings), "versions": versions()})
+
+
+def weights_hash(network: TwoBranchNetwork) -> str:
+    """Of a Siamese network by its graphs, of any other by its tensors."""
+    if isinstance(network, SiameseNetwork):
+        return graphs_of_network(network).weights_hash
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def drop_stale(out: Path, spec: TrackerSpec) -> None:
