@@ -22,6 +22,7 @@ from tirtrack.media import VideoWriter, count_frames, frames
 from tirtrack.networks import registry
 from tirtrack.overlay import draw_boxes
 from tirtrack.trackers.loading import load_tracker
+from tirtrack.trackers.redetection import with_redetection
 from tirtrack.tracking import Ending, TrackStoppedError, first_frame, source_name, track
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
@@ -120,7 +121,7 @@ def test_rows_video_and_summary_have_one_entry_per_decoded_frame(tmp_path, weigh
 def test_boxes_are_those_of_the_tracker_and_row_0_is_the_first_box(tmp_path, weights):
     clip = write_clip(tmp_path / "a.avi")
     run = follow(clip, weights, tmp_path / "out")
-    tracker = load_tracker(weights, engine="torch")
+    tracker = with_redetection(load_tracker(weights, engine="torch"))
     found = frames(clip)
     states = [tracker.init(next(found).image, BOX), *(tracker.update(one.image) for one in found)]
     assert [row.box for row in run.rows] == [state.box for state in states]
@@ -204,7 +205,7 @@ def test_damaged_frame_keeps_its_row_and_the_tracker_never_sees_it(tmp_path, wei
         "a.avi, frame 8: the frame cannot be decoded" in run.summary["first_damaged"][0]["reason"]
     )
     assert run.ending is Ending.COMPLETE
-    tracker = load_tracker(weights, engine="torch")
+    tracker = with_redetection(load_tracker(weights, engine="torch"))
     tracker.init(whole[0], BOX)
     seen = [tracker.update(image).box for k, image in enumerate(whole) if k and k not in (8, 9)]
     assert [row.box for row in run.rows if row.index not in (0, 8, 9)] == seen

@@ -32,8 +32,12 @@ def command(
         ),
     ],
     box: Annotated[
-        str | None,
-        typer.Option(metavar="X,Y,W,H", help="The target in the first frame, in pixels."),
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y,W,H",
+            help="The target in the first frame, in pixels. For several targets give it several "
+            "times, as NAME=X,Y,W,H.",
+        ),
     ] = None,
     pick: Annotated[
         int | None,
@@ -44,6 +48,17 @@ def command(
         Path | None, typer.Option(help="New folder; runs/track-NAME by default.")
     ] = None,
     preset: Preset = None,
+    no_redetect: Annotated[
+        bool, typer.Option("--no-redetect", help="Seek a lost target around its last place only.")
+    ] = False,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="latest|all",
+            help="latest: leave out frames that come while the tracker is busy (default for "
+            "streams); all: take every frame (default for files).",
+        ),
+    ] = None,
     start: Annotated[int, typer.Option(help="Index of the first frame, counted from 0.")] = 0,
     end: Annotated[int | None, typer.Option(help="Index after the last frame.")] = None,
     no_video: Annotated[
@@ -52,7 +67,7 @@ def command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Track one target through a video, a folder of frames, or a stream.
+    """Track one target or several through a video, a folder of frames, or a stream.
 
     Without --box and --pick the first frame is written as a picture with a pixel grid and numbered
     proposals, and nothing is tracked. Ends with 1 if a frame is damaged or the source breaks off;
@@ -61,9 +76,11 @@ def command(
     from tirtrack.errors import RequestError
     from tirtrack.tracking import source_name
 
-    if box is not None and pick is not None:
+    if box and pick is not None:
         raise RequestError("--box and --pick both name the target", fix="give one of them")
-    given = None if box is None else _parse_box(box)
+    if policy not in (None, "latest", "all"):
+        raise RequestError(f'no policy is called "{policy}"', fix="known are all, latest")
+    given = _parse_boxes(box) if box else None
     folder = out or Path("runs") / f"track-{source_name(source)}"
     if given is None:
         from tirtrack.tracking import first_frame
@@ -72,14 +89,15 @@ def command(
         if pick is None:
             again = _same_again(
                 source, start=start or None, end=end, weights=weights, preset=preset, out=out,
-                no_video=no_video, force=force, json=as_json,
+                no_video=no_video, no_redetect=no_redetect, policy=policy, force=force,
+                json=as_json,
             )  # fmt: skip
             _show_first(seen, folder, again, force=force, as_json=as_json)
             return
         given = seen.pick(pick)
     run = _track(
         source, given, weights=weights, out=folder, preset=preset, start=start, end=end,
-        video=not no_video, force=force,
+        video=not no_video, force=force, redetect=not no_redetect, policy=policy,
     )  # fmt: skip
     _show_run(run, as_json=as_json)
 
@@ -96,6 +114,23 @@ def _same_again(source: str, **options: Any) -> str:
     return shlex.join(words)
 
 
+def _parse_boxes(texts: list[str]) -> Box | dict[str, Box]:
+    """One box as it is, several or one with a name by their names; ``NAME=X,Y,W,H``."""
+    from tirtrack.errors import RequestError
+
+    if len(texts) == 1 and "=" not in texts[0]:
+        return _parse_box(texts[0])
+    boxes: dict[str, Box] = {}
+    for text in texts:
+        name, is_named, numbers = text.rpartition("=")
+        if not is_named or not name.strip():
+            raise RequestError(f'--box "{text}" has no name', fix="write it as NAME=X,Y,W,H")
+        if name in boxes:
+            raise RequestError(f'--box names "{name}" twice', fix="give every target its own name")
+        boxes[name] = _parse_box(numbers)
+    return boxes
+
+
 def _parse_box(text: str) -> Box:
     """``X,Y,W,H`` as a box."""
     from tirtrack.boxes import Box
@@ -109,7 +144,7 @@ def _parse_box(text: str) -> Box:
         ) from error
 
 
-def _track(source: str, box: Box, **settings: Any) -> TrackRun:
+def _track(source: str, box: Box | dict[str, Box], **settings: Any) -> TrackRun:
     from tirtrack.cli.live import progress
     from tirtrack.tracking import track
 
@@ -177,7 +212,9 @@ def _show_run(run: TrackRun, *, as_json: bool) -> None:
     if run.summary["damaged"]:
         print(f"tirtrack: {_damaged_frames(run.summary)}", file=sys.stderr)
     if run.ending is Ending.INTERRUPTED:
-        raise KeyboardInterrupt(f"interrupted; {len(run.rows)} frames were tracked, see {run.out}")
+        raise KeyboardInterrupt(
+            f"interrupted; {run.summary['frames']} frames were tracked, see {run.out}"
+        )
     if run.summary["damaged"]:
         raise typer.Exit(1)
 
@@ -186,7 +223,14 @@ def _print_summary(run: TrackRun) -> None:
     summary = run.summary
     counts = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items())
     speed = summary["tracker_frames_per_s"]
-    print(f"{summary['frames']} frames: {counts}; {speed:.0f} frames/s in the tracker")
+    targets = f", {len(summary['boxes'])} targets" if "boxes" in summary else ""
+    print(f"{summary['frames']} frames{targets}: {counts}; {speed:.0f} frames/s in the tracker")
+    if summary["live"]:
+        live = summary["live"]
+        print(
+            f"live: {live['skipped']} frames left out, {live['latency_p50_ms']} ms behind "
+            f"({live['latency_p95_ms']} ms in 1 of 20), {live['breaks']} breaks"
+        )
     for name in summary["files"].values():
         print(run.out / name if run.out else name)
 

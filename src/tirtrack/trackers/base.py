@@ -171,6 +171,11 @@ class SharingTracker(Tracker, Protocol):
             RuntimeError: nothing was requested.
         """
 
+
+@runtime_checkable
+class SeekingTracker(SharingTracker, Protocol):
+    """A tracker that can be told where to look, and where to go on: what re-detection needs."""
+
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """Take note of a frame without tracking in it: why it shows nothing, or ``Reason.NONE`` and
         its grey levels for :meth:`sight`.

@@ -17,7 +17,15 @@ import numpy as np
 
 from tirtrack.boxes import Box, check_sides
 from tirtrack.errors import RequestError, did_you_mean
-from tirtrack.trackers.base import Origin, Reason, SharingTracker, Sighting, Status, TrackState
+from tirtrack.trackers.base import (
+    Origin,
+    Reason,
+    SeekingTracker,
+    SharingTracker,
+    Sighting,
+    Status,
+    TrackState,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +148,8 @@ class MultiTracker:
         if known.is_waiting:
             known.box = box
             return None
+        if not isinstance(known.tracker, SeekingTracker):
+            raise RequestError("this tracker cannot keep its template", fix="reset without it")
         state = known.tracker.resume(Sighting(box, 1.0))
         known.box, known.failure = box, ""
         return state

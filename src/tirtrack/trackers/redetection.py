@@ -24,7 +24,7 @@ from tirtrack.trackers.base import (
     Engine,
     Origin,
     Reason,
-    SharingTracker,
+    SeekingTracker,
     Sighting,
     Status,
     Tracker,
@@ -112,7 +112,7 @@ class _Search:
 class RedetectingTracker:
     """A tracker that searches the whole frame for its target once it is lost.
 
-    Implements :class:`tirtrack.trackers.base.SharingTracker`; until the first loss the states are
+    Implements :class:`tirtrack.trackers.base.SeekingTracker`; until the first loss the states are
     those of the tracker inside, bit for bit.
 
     Args:
@@ -121,7 +121,7 @@ class RedetectingTracker:
     """
 
     def __init__(
-        self, tracker: SharingTracker, settings: RedetectionSettings | None = None
+        self, tracker: SeekingTracker, settings: RedetectionSettings | None = None
     ) -> None:
         self.tracker = tracker
         self.redetection = settings or RedetectionSettings()
@@ -192,21 +192,21 @@ class RedetectingTracker:
             self._search.frames += frames
 
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.watch`."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
         return self.tracker.watch(frame)
 
     def sight(
         self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
     ) -> Sighting | None:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.sight`."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.sight`."""
         return self.tracker.sight(levels, center_xy, size_wh)
 
     def search_side(self, size_wh: tuple[float, float]) -> float:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.search_side`."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.search_side`."""
         return self.tracker.search_side(size_wh)
 
     def resume(self, sighting: Sighting) -> TrackState:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.resume`; ends a search."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.resume`; ends a search."""
         state = self.tracker.resume(sighting)
         self._search = self._found = None
         return state
@@ -351,7 +351,7 @@ class RedetectingTracker:
 
 def with_redetection(tracker: Tracker) -> Tracker:
     """The tracker with a search for lost targets, if it can be told where to look."""
-    if not isinstance(tracker, SharingTracker):
+    if not isinstance(tracker, SeekingTracker):
         return tracker
     return RedetectingTracker(tracker)
 

@@ -86,7 +86,7 @@ class _Request:
 class SiameseTracker:
     """Tracks one target by comparing each frame with the template of the first.
 
-    Implements :class:`tirtrack.trackers.base.SharingTracker`. Nothing is drawn at random: the same
+    Implements :class:`tirtrack.trackers.base.SeekingTracker`. Nothing is drawn at random: the same
     frames and box give the same boxes, bit for bit.
 
     Args:
@@ -217,7 +217,7 @@ class SiameseTracker:
         self._target = replace(target, skipped_frames=target.skipped_frames + frames)
 
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.watch`."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
         model, target = self._started()
         fault, picture = self._inspect(frame, model)
         self._target = replace(
@@ -228,7 +228,7 @@ class SiameseTracker:
     def sight(
         self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
     ) -> Sighting | None:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.sight`: no place in the patch is
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.sight`: no place in the patch is
         preferred, and the size is the measured one.
         """
         model, target = self._started()
@@ -249,12 +249,12 @@ class SiameseTracker:
         return Sighting(box_at(center_xy, size_wh), score)
 
     def search_side(self, size_wh: tuple[float, float]) -> float:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.search_side`."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.search_side`."""
         crop = self.geometry.crop_around((0.0, 0.0), size_wh)
         return min(crop.side, crop.height)
 
     def resume(self, sighting: Sighting) -> TrackState:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.resume`."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.resume`."""
         model, target = self._started()
         box = sighting.box
         check_first_box(box, *model.frame_wh)

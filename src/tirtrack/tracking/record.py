@@ -6,6 +6,7 @@ This module writes what it is given and draws nothing else; ``run`` decides what
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from tirtrack.trackers.base import Reason, Status
 
 BOXES_NAME, VIDEO_NAME = "boxes.csv", "track.mp4"
 PARTIAL_NAME = "boxes.partial.csv"
+TRACKS_NAME = "tracks.txt"
 COLUMNS = ("frame", "time_s", "x", "y", "w", "h", "score", "status", "measured", "reason")
 COLOURS = {
     Status.TRACKING: "#35c8ff",
@@ -45,6 +47,7 @@ class TrackedFrame:
         status: tracking, uncertain or lost.
         measured: whether the box was measured in this frame.
         reason: why, when not plainly tracking.
+        target: its name, empty where there is but one.
     """
 
     index: int
@@ -54,18 +57,33 @@ class TrackedFrame:
     status: Status
     measured: bool
     reason: Reason
+    target: str = ""
 
 
 class Recorder:
-    """Keeps the rows, and writes them and the video as they come."""
+    """Keeps the rows, and writes them and the video as they come; a column more for several
+    targets.
+    """
 
-    def __init__(self, folder: Path | None, info: SourceInfo, first: Frame, *, video: bool) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        info: SourceInfo,
+        first: Frame,
+        *,
+        video: bool,
+        is_several: bool = False,
+    ) -> None:
         self.rows: list[TrackedFrame] = []
+        self.last: Sequence[TrackedFrame] = ()
+        self.frames = 0
         self.faults: list[BadFrame] = []
         self.folder = folder
         self._painter = _Painter(first.image)
         self._stack = ExitStack()
-        self._csv: _RowFile | None = None if folder is None else _RowFile(folder)
+        self._csv: _RowFile | None = (
+            None if folder is None else _RowFile(folder, is_several=is_several)
+        )
         self._video: VideoWriter | None = None
         if folder is not None and video:
             self._video = VideoWriter(folder / VIDEO_NAME, info.fps or IMAGE_FPS)
@@ -77,16 +95,19 @@ class Recorder:
             self._stack = stack.pop_all()
         return self
 
-    def add(self, item: Frame | BadFrame, row: TrackedFrame) -> None:
-        """One frame is done."""
+    def add(self, item: Frame | BadFrame, rows: Sequence[TrackedFrame]) -> None:
+        """One frame is done: a row for each target."""
         if isinstance(item, BadFrame):
             self.faults.append(item)
         if self._video is not None:
             image = item.image if isinstance(item, Frame) else None
-            self._video.write(self._painter(image, row), row.time_s)
-        if self._csv is not None:
-            self._csv.write(row)
-        self.rows.append(row)
+            self._video.write(self._painter(image, rows), rows[0].time_s)
+        for row in rows:
+            if self._csv is not None:
+                self._csv.write(row)
+        self.rows += rows
+        self.last = rows
+        self.frames += 1
 
     def __exit__(
         self,
@@ -100,7 +121,8 @@ class Recorder:
 class _RowFile:
     """``boxes.csv``, under another name until its last row is written."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, is_several: bool) -> None:
+        self._is_several = is_several
         self._partial = folder / PARTIAL_NAME
         self._final = folder / BOXES_NAME
         self._file: IO[str] | None = None
@@ -111,7 +133,7 @@ class _RowFile:
         try:
             self._file = self._partial.open("w", encoding="utf-8", newline="")
             self._rows = csv.writer(self._file, lineterminator="\n")
-            self._rows.writerow(COLUMNS)
+            self._rows.writerow(("target", *COLUMNS) if self._is_several else COLUMNS)
         except OSError as error:
             raise self._error(error) from error
         return self
@@ -120,8 +142,9 @@ class _RowFile:
         box = (f"{value:.4f}" for value in row.box.array())
         time_s = "" if row.time_s is None else f"{row.time_s:.6f}"
         try:
+            who = (row.target,) if self._is_several else ()
             self._rows.writerow(
-                (row.index, time_s, *box, f"{row.score:.4f}", row.status, int(row.measured),
+                (*who, row.index, time_s, *box, f"{row.score:.4f}", row.status, int(row.measured),
                  row.reason)
             )  # fmt: skip
             self._count += 1
@@ -166,19 +189,45 @@ class _Painter:
         self._levels = ThermalNormaliser(normaliser("adaptive"))
         self._shown = to_display(first)
 
-    def __call__(self, image: np.ndarray | None, row: TrackedFrame) -> np.ndarray:
+    def __call__(self, image: np.ndarray | None, rows: Sequence[TrackedFrame]) -> np.ndarray:
         """``[H,W,3]`` uint8; a damaged frame (``None``) shows the last good one."""
         if image is not None:
             self._shown = self._display(image)
-        colour = COLOURS[row.status]
-        label = f"{row.score:.2f}" if row.measured else "last box"
         shown = enlarge(self._shown, self._zoom)
-        shown = draw_boxes(shown, [(row.box, colour, label)], zoom=self._zoom)
-        clock = "" if row.time_s is None else f"   {row.time_s:.2f} s"
-        why = f" ({row.reason})" if row.reason else ""
-        return draw_caption(shown, f"frame {row.index}{clock}   {row.status}{why}", colour)
+        boxes = [(row.box, COLOURS[row.status], _label(row)) for row in rows]
+        shown = draw_boxes(shown, boxes, zoom=self._zoom)
+        worst = max(rows, key=lambda row: list(COLOURS).index(row.status))
+        clock = "" if worst.time_s is None else f"   {worst.time_s:.2f} s"
+        why = f" ({worst.reason})" if worst.reason else ""
+        who = f" {worst.target}" if worst.target else ""
+        caption = f"frame {worst.index}{clock}  {who} {worst.status}{why}"
+        return draw_caption(shown, caption, COLOURS[worst.status])
 
     def _display(self, image: np.ndarray) -> np.ndarray:
         if image.ndim == 2 and image.dtype != np.uint8:
             image = np.round(self._levels(image)).astype(np.uint8)
         return to_display(image)
+
+
+def _label(row: TrackedFrame) -> str:
+    value = f"{row.score:.2f}" if row.measured else "last box"
+    return f"{row.target} {value}" if row.target else value
+
+
+def mot_text(rows: Iterable[TrackedFrame]) -> str:
+    """Measured boxes as MOT text, ``frame,id,x,y,w,h,score,-1,-1,-1``, frames counted from 1.
+
+    Targets whose names are all numbers keep them, others are numbered from 1 as they come.
+    """
+    rows = list(rows)
+    names = list(dict.fromkeys(row.target for row in rows))
+    numbers = {name: number for number, name in enumerate(names, start=1)}
+    if all(name.isdecimal() for name in names):
+        numbers = {name: int(name) for name in names}
+    return "".join(
+        f"{row.index + 1},{numbers[row.target]},"
+        + ",".join(f"{value:.4f}" for value in row.box.array())
+        + f",{row.score:.4f},-1,-1,-1\n"
+        for row in rows
+        if row.measured
+    )

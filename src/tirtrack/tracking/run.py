@@ -5,6 +5,8 @@ What stands behind ``tirtrack track``. A folder is written with
 * ``boxes.csv``: one row a frame, ``frame,time_s,x,y,w,h,score,status,measured,reason``; boxes in
   pixels of the frame, 0-based; ``time_s`` as the video stores it, empty for images;
 * ``track.mp4``: the frames with the boxes drawn;
+* ``tracks.txt``: with several targets, which give ``boxes.csv`` a first column ``target``, the
+  measured boxes as MOT text;
 * ``summary.json``: counts, speed, how it ended, and what went in, with a fingerprint.
 
 A damaged frame keeps its row: the tracker does not see it, the last box is repeated and flagged.
@@ -19,8 +21,8 @@ import glob
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -28,20 +30,29 @@ from typing import Any
 
 from tirtrack.boxes import Box
 from tirtrack.errors import FrameError, RequestError, RunError, StorageError, TirtrackError
-from tirtrack.files import fingerprint, new_folder, sha256, write_json
+from tirtrack.files import fingerprint, new_folder, sha256, write_json, write_text
 from tirtrack.media import (
     BadFrame,
     Frame,
     Source,
     SourceInfo,
-    frames_and_faults,
     probe,
     source_files,
 )
 from tirtrack.progress import Progress, silent
-from tirtrack.trackers.base import Reason, Status, Tracker, TrackState
+from tirtrack.trackers.base import Reason, SharingTracker, Status, Tracker, TrackState
+from tirtrack.trackers.multi import MultiTracker
 from tirtrack.tracking.first_frame import check_range, take_first
-from tirtrack.tracking.record import BOXES_NAME, PARTIAL_NAME, VIDEO_NAME, Recorder, TrackedFrame
+from tirtrack.tracking.live import LiveStatistics, Policy, SourceFrames
+from tirtrack.tracking.record import (
+    BOXES_NAME,
+    PARTIAL_NAME,
+    TRACKS_NAME,
+    VIDEO_NAME,
+    Recorder,
+    TrackedFrame,
+    mot_text,
+)
 from tirtrack.versions import versions
 
 FORMAT = 1
@@ -66,7 +77,7 @@ class TrackRun:
     """What a run gave.
 
     Attributes:
-        rows: one a frame, in order.
+        rows: one a frame and target, in order.
         ending: ``complete``, or why there is less than was asked for.
         summary: what stands in ``summary.json``.
         out: the folder that was written, ``None`` if none was asked for.
@@ -86,7 +97,7 @@ class TrackStoppedError(RunError):
 
 def track(
     source: Source,
-    box: Box,
+    box: Box | Mapping[str, Box],
     *,
     weights: str | Path = "nano-tir",
     out: str | Path | None = None,
@@ -94,6 +105,8 @@ def track(
     engine: str = "onnx",
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
+    redetect: bool = True,
+    policy: Policy | None = None,
     start: int = 0,
     end: int | None = None,
     video: bool = True,
@@ -102,17 +115,20 @@ def track(
     stop: Callable[[], bool] = lambda: False,
     progress: Progress = silent,
 ) -> TrackRun:
-    """Follow the target of a first box to the end of the source.
+    """Follow the target of a first box, or several, to the end of the source.
 
     Args:
         source: as for :func:`tirtrack.media.frames`.
-        box: the target in frame ``start``, pixels.
+        box: the target in frame ``start``, pixels; several by their names.
         weights: a shipped name or a file.
         out: folder to write; ``None`` writes nothing.
         preset: online settings; those that the weights name when ``None``.
         engine: ``onnx`` (fast) or ``torch``.
         overrides: settings that differ from the preset.
         seed: of what a tracker draws.
+        redetect: search the whole frame for a lost target.
+        policy: ``latest`` leaves out frames that come while the tracker is busy, ``all`` takes
+            every one; ``None``: ``latest`` for the address of a stream, ``all`` for anything else.
         start: index of the frame that ``box`` belongs to.
         end: index after the last frame; ``None`` for all.
         video: write the annotated video too.
@@ -130,33 +146,55 @@ def track(
         KeyboardInterrupt: interrupted; results so far are written.
     """
     check_range(start, end)
-    tracker, identity = _load(weights, preset, engine, overrides, seed)
+    tracker, identity = _load(weights, preset, engine, overrides, seed, redetect=redetect)
     info = probe(source)
-    found = frames_and_faults(source, start=start, end=end)
-    first = take_first(found, source, start)
-    began_s = time.perf_counter()
-    state = tracker.init(first.image, box)
-    session = _Session(tracker, tracker_s=time.perf_counter() - began_s)
-    folder = None if out is None else _result_folder(Path(out), force=force)
-    recorder = Recorder(folder, info, first, video=video)
-    total = _expected(info, start, end)
-    failure: TirtrackError | None = None
-    ending = Ending.COMPLETE
-    try:
-        with recorder:
-            recorder.add(first, _row(first, state))
-            ending = session.follow(found, recorder, total, stop=stop, progress=progress)
-    except StorageError as error:
-        failure = error
+    with SourceFrames(source, policy, start=start, end=end) as found:
+        first = take_first(found, source, start)
+        began_s = time.perf_counter()
+        targets, rows = _begin(tracker, first, box)
+        session = _Session(targets, tracker_s=time.perf_counter() - began_s)
+        folder = None if out is None else _result_folder(Path(out), force=force)
+        is_several = isinstance(box, Mapping)
+        recorder = Recorder(folder, info, first, video=video, is_several=is_several)
+        total = _expected(info, start, end)
+        failure: TirtrackError | None = None
+        ending = Ending.COMPLETE
+        try:
+            with recorder:
+                recorder.add(first, rows)
+                ending = session.follow(found, recorder, total, stop=stop, progress=progress)
+        except StorageError as error:
+            failure = error
     failure = failure or session.failure
-    request = {**identity, "box": list(box.array()), "start": start, "end": end}
+    request = {**identity, **_as_plain(box), "start": start, "end": end}
     run = _finish(source, info, request, recorder, session, Ending.FAILED if failure else ending,
-                  failure=failure, command=command)  # fmt: skip
+                  failure=failure, command=command, live=found.statistics)  # fmt: skip
     if session.interrupt is not None:
         raise session.interrupt
     if failure is not None:
         raise _stopped(failure, run) from failure
     return run
+
+
+def _begin(
+    tracker: Tracker, first: Frame, box: Box | Mapping[str, Box]
+) -> tuple[Tracker | MultiTracker, list[TrackedFrame]]:
+    """What follows the targets, and their rows of the first frame."""
+    if isinstance(box, Box):
+        return tracker, [_row(first, tracker.init(first.image, box))]
+    if not box:
+        raise RequestError("no target was given", fix="give at least one box")
+    if not isinstance(tracker, SharingTracker):
+        raise RequestError("this tracker follows one target", fix="give one box")
+    targets = MultiTracker(tracker)
+    states = {name: targets.add(name, one, first.image) for name, one in box.items()}
+    return targets, [_row(first, state, name) for name, state in states.items() if state]
+
+
+def _as_plain(box: Box | Mapping[str, Box]) -> dict[str, Any]:
+    if isinstance(box, Box):
+        return {"box": list(box.array())}
+    return {"boxes": {name: list(one.array()) for name, one in box.items()}}
 
 
 def source_name(source: Source) -> str:
@@ -184,9 +222,12 @@ def _load(
     engine: str,
     overrides: Mapping[str, Any] | None,
     seed: int,
+    *,
+    redetect: bool,
 ) -> tuple[Tracker, dict[str, Any]]:
     """The tracker, and what says which one it is."""
     from tirtrack.trackers.loading import load_tracker
+    from tirtrack.trackers.redetection import with_redetection
     from tirtrack.weights import store
 
     path = store.find(weights)
@@ -198,8 +239,9 @@ def _load(
         "engine": engine,
         "overrides": dict(overrides or {}),
         "seed": seed,
+        "redetect": redetect,
     }
-    return tracker, identity
+    return with_redetection(tracker) if redetect else tracker, identity
 
 
 def _expected(info: SourceInfo, start: int, end: int | None) -> int:
@@ -216,7 +258,7 @@ def _result_folder(out: Path, *, force: bool) -> Path:
         return new_folder(out)
     if not out.is_dir():
         raise RequestError("is a file", out, "choose another --out")
-    for name in (BOXES_NAME, VIDEO_NAME, SUMMARY_NAME, PARTIAL_NAME):
+    for name in (BOXES_NAME, VIDEO_NAME, SUMMARY_NAME, PARTIAL_NAME, TRACKS_NAME):
         (out / name).unlink(missing_ok=True)
     return out
 
@@ -224,7 +266,7 @@ def _result_folder(out: Path, *, force: bool) -> Path:
 class _Session:
     """A tracker on its way through the frames, and what stopped it."""
 
-    def __init__(self, tracker: Tracker, *, tracker_s: float) -> None:
+    def __init__(self, tracker: Tracker | MultiTracker, *, tracker_s: float) -> None:
         self.tracker_s = tracker_s
         self.failure: TirtrackError | None = None
         self.interrupt: KeyboardInterrupt | None = None
@@ -232,7 +274,7 @@ class _Session:
 
     def follow(
         self,
-        found: Iterator[Frame | BadFrame],
+        found: SourceFrames,
         recorder: Recorder,
         total: int,
         *,
@@ -242,8 +284,8 @@ class _Session:
         """All later frames. Never raises for what the source, tracker or user does."""
         try:
             for item in found:
-                recorder.add(item, self._next(item, recorder.rows[-1]))
-                done = len(recorder.rows)
+                recorder.add(item, self._next(item, recorder.last, found.skipped))
+                done = recorder.frames
                 if done % _TELL_EVERY_FRAMES == 0:
                     progress(_STAGE, done, max(total, done) if total else 0)
                 if stop():
@@ -256,28 +298,39 @@ class _Session:
         except KeyboardInterrupt as interrupt:
             self.interrupt = interrupt
             return Ending.INTERRUPTED
-        progress(_STAGE, len(recorder.rows), len(recorder.rows))
+        progress(_STAGE, recorder.frames, recorder.frames)
         return Ending.COMPLETE
 
-    def _next(self, item: Frame | BadFrame, last: TrackedFrame) -> TrackedFrame:
+    def _next(
+        self, item: Frame | BadFrame, last: Sequence[TrackedFrame], skipped: int
+    ) -> list[TrackedFrame]:
         if isinstance(item, BadFrame):
-            lost = last.status is Status.LOST
-            return TrackedFrame(
-                index=item.index,
-                time_s=item.time_s,
-                box=last.box,
-                score=0.0,
-                status=Status.LOST if lost else Status.UNCERTAIN,
-                measured=False,
-                reason=Reason.DAMAGED_FRAME,
-            )
+            return [_not_seen(item, row) for row in last]
         began_s = time.perf_counter()
-        state = self._tracker.update(item.image)
+        if skipped:
+            self._tracker.skip(skipped)
+        answer = self._tracker.update(item.image)
         self.tracker_s += time.perf_counter() - began_s
-        return _row(item, state)
+        if isinstance(answer, TrackState):
+            return [_row(item, answer)]
+        return [_row(item, state, str(name)) for name, state in answer.items()]
 
 
-def _row(frame: Frame, state: TrackState) -> TrackedFrame:
+def _not_seen(item: BadFrame, last: TrackedFrame) -> TrackedFrame:
+    """The row of a damaged frame, which no tracker sees."""
+    lost = last.status is Status.LOST
+    return replace(
+        last,
+        index=item.index,
+        time_s=item.time_s,
+        score=0.0,
+        status=Status.LOST if lost else Status.UNCERTAIN,
+        measured=False,
+        reason=Reason.DAMAGED_FRAME,
+    )
+
+
+def _row(frame: Frame, state: TrackState, target: str = "") -> TrackedFrame:
     return TrackedFrame(
         index=frame.index,
         time_s=frame.time_s,
@@ -286,6 +339,7 @@ def _row(frame: Frame, state: TrackState) -> TrackedFrame:
         status=state.status,
         measured=state.measured,
         reason=state.reason,
+        target=target,
     )
 
 
@@ -299,10 +353,11 @@ def _finish(
     *,
     failure: TirtrackError | None,
     command: str,
+    live: LiveStatistics | None,
 ) -> TrackRun:
     """The run as a value; its summary is written where a folder is."""
     counts = Counter(row.status for row in recorder.rows)
-    frames_done = len(recorder.rows)
+    frames_done = recorder.frames
     good = frames_done - len(recorder.faults)
     speed = good / session.tracker_s if session.tracker_s > 0 else math.nan
     out = recorder.folder
@@ -325,10 +380,14 @@ def _finish(
             for fault in recorder.faults[:_DAMAGED_SHOWN]
         ],
         "tracker_frames_per_s": round(speed, 1) if math.isfinite(speed) else None,
+        "live": None if live is None else live.summary(),
         "files": _written(recorder),
     }
     if out is not None:
         try:
+            if "boxes" in request:
+                write_text(out / TRACKS_NAME, mot_text(recorder.rows))
+                summary["files"]["tracks"] = TRACKS_NAME
             write_json(out / SUMMARY_NAME, summary)
         except StorageError:
             if failure is None:
@@ -363,7 +422,7 @@ def _stopped(failure: TirtrackError, run: TrackRun) -> TirtrackError:
     place = "" if run.out is None else f" and are in {run.out}"
     fix = f"{failure.fix}; " if failure.fix else ""
     error = TrackStoppedError(
-        failure.what, failure.where, f"{fix}{len(run.rows)} frames were tracked{place}"
+        failure.what, failure.where, f"{fix}{run.summary['frames']} frames were tracked{place}"
     )
     error.run = run
     return error
