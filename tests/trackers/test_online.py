@@ -307,6 +307,15 @@ def test_left_out_frames_widen_the_next_search_and_no_other(make, frames, name):
 
 
 @pytest.mark.parametrize("name", ["dimp18", "atom18"])
+def test_a_wider_search_does_not_make_the_target_larger(make, frames, name):
+    tracker = make(name, target_not_found_threshold=-1e9, use_iou_net=False)
+    tracker.init(frames[0], FIRST)
+    tracker.skip(6)
+    box = tracker.update(frames[1]).box
+    assert_allclose((box.w, box.h), (FIRST.w, FIRST.h), rtol=0.02)
+
+
+@pytest.mark.parametrize("name", ["dimp18", "atom18"])
 def test_a_memory_too_small_for_the_first_samples_is_refused(make, frames, name):
     with pytest.raises(RecipeError, match="sample_memory_size: at least"):
         make(name, sample_memory_size=10).init(frames[0], FIRST)

@@ -27,7 +27,6 @@ from tirtrack.trackers.atom_classifier import (
     projected,
 )
 from tirtrack.trackers.atom_presets import AtomTrackerSettings
-from tirtrack.trackers.augmentation import Identity, Shifted, with_dropout
 from tirtrack.trackers.gauss_newton import CgSettings, CgState, gauss_newton
 from tirtrack.trackers.localisation import (
     Flag,
@@ -37,7 +36,7 @@ from tirtrack.trackers.localisation import (
     origin_clipped_hann,
     origin_hann,
 )
-from tirtrack.trackers.online import Followed, Learnt, OnlineTracker, check_finite
+from tirtrack.trackers.online import Asked, Followed, Learnt, OnlineTracker, check_finite
 from tirtrack.trackers.online_engine import Features
 from tirtrack.trackers.patch_extraction import (
     Sample,
@@ -107,18 +106,6 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         self._improve(learnt, alone if settings.update_projection_matrix else settings.init_cg_iter)
         return learnt
 
-    def _with_dropout(
-        self, samples: Tensor, transforms: list[Shifted]
-    ) -> tuple[Tensor, list[Shifted]]:
-        dropout = self.settings.augmentation.dropout
-        if dropout is None or not self.settings.use_augmentation:
-            return samples, transforms
-        count, share = dropout
-        kept = self._draws.kept(count, samples.shape[1], share).to(samples)
-        copies = with_dropout(samples[0], kept, share)
-        again = [Shifted(Identity(), transforms[0].shift_yx)] * count
-        return torch.cat([samples, copies]), transforms + again
-
     def _jointly_learnt(self, samples: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Filter and projection of the first frame, from random ones."""
         settings = self.settings
@@ -173,53 +160,56 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             generation=self.settings.patch_generation,
         )
 
-    def _follow(
-        self, samples: list[Sample], features: Features, place: Place, learnt: Learnt
-    ) -> Followed:
-        """Localise, move, refine, learn."""
+    def _follow(self, asked: Asked, features: Features, place: Place, learnt: Learnt) -> Followed:
+        """One frame: localise, move, refine, learn."""
         settings = self.settings
         compressed = self._compressed(features.classification, learnt.extra["projection"])
         raw = filtered(compressed, learnt.filter)[:, 0]
         check_finite(raw)
-        located = self._localised(raw, place, learnt)
+        scale = place.scale * asked.wider
+        located = self._localised(raw, replace(place, scale=scale), learnt)
         k = located.scale_index
+        factor = settings.scale_factors[k]
         # Labels and boxes count from the rounded centre, the patch was cut at the truncated one.
-        seen = SampleFrame(
-            np.round(place.center_yx),
-            place.scale * settings.scale_factors[k],
-            learnt.layout.sample_hw,
-        )
-        diagnostics: dict[str, Any] = {"slot": None}
+        seen = SampleFrame(np.round(place.center_yx), scale * factor, learnt.layout.sample_hw)
+        diagnostics: dict[str, Any] = {}
         if located.flag is not Flag.NOT_FOUND:
             center = seen.center_yx + located.translation_yx
             if settings.use_iou_net:
-                place, numbers = self._refined(
-                    moved(place, center, learnt.layout),
-                    features[k : k + 1],
-                    seen,
-                    learnt,
-                    updates_scale=settings.update_scale_when_uncertain
-                    or located.flag is not Flag.UNCERTAIN,
-                    undo=True,
+                place = moved(place, center, learnt.layout)
+                place, diagnostics = self._refined(
+                    place, features[k : k + 1], seen, learnt, located.flag, undo=True
                 )
-                diagnostics |= numbers
             else:
-                place = moved(place, center, learnt.layout, scale=seen.scale)
-        is_hard = located.flag is Flag.HARD_NEGATIVE
+                place = moved(place, center, learnt.layout, scale=place.scale * factor)
+        diagnostics |= self._learn(learnt, compressed[k], place, seen, located)
+        if settings.use_iou_net and located.flag is not Flag.NOT_FOUND:
+            place = at_refined(place)
+        return Followed(place, located, float(located.scores.max()), diagnostics)
+
+    def _learn(
+        self,
+        learnt: Learnt,
+        sample: Tensor,
+        place: Place,
+        seen: SampleFrame,
+        located: Localisation,
+    ) -> dict[str, Any]:
+        """The sample into the memory where the flag allows, the filter improved when it is time:
+        on schedule even after frames without the target, as published.
+        """
+        settings, is_hard = self.settings, located.flag is Flag.HARD_NEGATIVE
+        slot = None
         if located.flag not in (Flag.NOT_FOUND, Flag.UNCERTAIN) and learnt.memory is not None:
             rate = settings.hard_negative_learning_rate if is_hard else None
             label = self._label(place, seen, learnt.layout)
-            learnt.memory.store(compressed[k], label, rate or settings.learning_rate)
-            diagnostics["slot"] = learnt.memory.weights.last_slot
-        # On schedule even after frames without the target, as published.
+            learnt.memory.store(sample, label, rate or settings.learning_rate)
+            slot = learnt.memory.weights.last_slot
         iterations = settings.hard_negative_cg_iter if is_hard else 0
         if not is_hard and self._frame % settings.train_skipping == 0:
             iterations = settings.cg_iter
         self._improve(learnt, iterations)
-        diagnostics["iterations"] = [iterations] if iterations else []
-        if settings.use_iou_net and located.flag is not Flag.NOT_FOUND:
-            place = at_refined(place)
-        return Followed(place, located, float(located.scores.max()), diagnostics)
+        return {"slot": slot, "iterations": [iterations] if iterations else []}
 
     def _localised(self, raw: Tensor, place: Place, learnt: Learnt) -> Localisation:
         settings = self.settings

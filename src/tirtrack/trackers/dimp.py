@@ -2,9 +2,9 @@
 with every few frames, and a box refined on the estimator's score.
 
 Read :meth:`DimpTracker._follow` first: one frame, step by step. What the steps do stands in
-``patch_extraction``, ``localisation``, ``box_refinement`` and ``sample_memory``; section numbers
-are those of the description of the published loop. Bhat et al., ICCV 2019; Danelljan et al., CVPR
-2020.
+``patch_extraction``, ``localisation``, ``box_refinement`` and ``sample_memory``. Bhat et al.,
+"Learning discriminative model prediction for tracking", ICCV 2019, section 3.7; Danelljan et al.,
+"Probabilistic regression for visual tracking", CVPR 2020.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from tirtrack.networks.dimp import Dimp
 from tirtrack.networks.filter_optimisers import PrdimpOptimiser
 from tirtrack.networks.two_branch import ScoreKind
-from tirtrack.trackers.augmentation import Identity, Shifted, with_dropout
 from tirtrack.trackers.dimp_presets import DimpTrackerSettings
 from tirtrack.trackers.localisation import (
     Flag,
@@ -30,6 +28,7 @@ from tirtrack.trackers.localisation import (
     thresholds_of,
 )
 from tirtrack.trackers.online import (
+    Asked,
     FirstSamples,
     Followed,
     Learnt,
@@ -60,7 +59,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
     _fills_by_weight = False
 
     def _first_scale(self, size_hw: np.ndarray, frame_hw: np.ndarray) -> tuple[np.ndarray, float]:
-        """Section 3, steps 2 and 3."""
+        """A square of ``image_sample_size``, or its area in the frame's aspect ratio."""
         side = self.settings.image_sample_size
         sides = np.array([side, side], dtype=np.float64)
         if self.settings.use_image_aspect_ratio:
@@ -70,7 +69,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         return sides, float(np.sqrt(area / np.prod(sides)))
 
     def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> Learnt:
-        """Sections 4 to 6: samples, filter, memory, modulation."""
+        """Samples, filter, memory, modulation."""
         first = self._samples_of_first(levels, place, layout)
         features = self.engine.look(first.patches.numpy())
         check_finite(features.classification)
@@ -94,7 +93,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         return Learnt(layout, modulation, filter_, memory)
 
     def _samples_of_first(self, levels: np.ndarray, place: Place, layout: Layout) -> FirstSamples:
-        """Section 4: centre, scale and global shift of the first sample."""
+        """Samples around the rounded centre; only ``inside`` shrinks and shifts them."""
         scale, shift = place.scale, np.zeros(2)
         if self.settings.border_mode == "inside":
             sides = place.scale * layout.sample_hw
@@ -108,21 +107,8 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         seen = SampleFrame(center, scale, layout.sample_hw)
         return self._first_samples(levels, seen, center_yx=center, global_shift_yx=shift)
 
-    def _with_dropout(
-        self, clf_features: Tensor, transforms: list[Shifted]
-    ) -> tuple[Tensor, list[Shifted]]:
-        """Section 5, step 1: copies of the first features with channels left out."""
-        dropout = self.settings.augmentation.dropout
-        if dropout is None or not self.settings.use_augmentation:
-            return clf_features, transforms
-        count, share = dropout
-        kept = self._draws.kept(count, clf_features.shape[1], share).to(clf_features)
-        copies = with_dropout(clf_features[0], kept, share)
-        again = [Shifted(Identity(), transforms[0].shift_yx)] * count
-        return torch.cat([clf_features, copies]), transforms + again
-
     def _cut(self, levels: np.ndarray, place: Place, learnt: Learnt) -> list[Sample]:
-        """Section 7: the centre lies between cells where the filter and the map need it."""
+        """The centre moves by half a cell where cells and filter differ in parity."""
         sides = learnt.layout.sample_hw
         cells = np.array(self._feature_hw(learnt))
         parity = np.mod(cells + self._kernel_hw(learnt), 2)
@@ -137,35 +123,32 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             generation=self.settings.patch_generation,
         )
 
-    def _follow(
-        self, samples: list[Sample], features: Features, place: Place, learnt: Learnt
-    ) -> Followed:
-        """Section 7: localise, move, refine, learn."""
-        settings = self.settings
-        seen = [sample_frame(sample.window_tlbr, learnt.layout.sample_hw) for sample in samples]
+    def _follow(self, asked: Asked, features: Features, place: Place, learnt: Learnt) -> Followed:
+        """One frame: localise, move, refine, learn."""
+        side = learnt.layout.sample_hw
+        seen = [sample_frame(sample.window_tlbr, side) for sample in asked.samples]
         raw = self.engine.network.scores(learnt.filter, features.classification[:, None])[:, 0]
         check_finite(raw)
         located = self._localised(raw, seen, place, learnt)
+        k = located.scale_index
+        best, settings = seen[k], self.settings
         diagnostics: dict[str, Any] = {"iterations": [], "slot": None}
-        best, k = seen[located.scale_index], located.scale_index
         if located.flag is not Flag.NOT_FOUND:
             center = best.center_yx + located.translation_yx
+            if settings.use_classifier:
+                scale = None if settings.use_iou_net else best.scale / asked.wider
+                place = moved(place, center, learnt.layout, scale=scale)
             if settings.use_iou_net:
-                if settings.use_classifier:
-                    place = moved(place, center, learnt.layout)
                 place, numbers = self._refined(
                     place,
                     features[k : k + 1],
                     best,
                     learnt,
-                    updates_scale=settings.update_scale_when_uncertain
-                    or located.flag is not Flag.UNCERTAIN,
+                    located.flag,
                     undo=False,
                     learns_here=settings.use_iounet_pos_for_learning,
                 )
                 diagnostics |= numbers
-            elif settings.use_classifier:
-                place = moved(place, center, learnt.layout, scale=best.scale)
         if located.flag not in (Flag.NOT_FOUND, Flag.UNCERTAIN) and learnt.memory is not None:
             box = self._tensor(box_in_sample(place.center_yx, place.size_hw, best))
             sample = features.classification[k]
@@ -177,7 +160,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
     def _localised(
         self, raw: Tensor, seen: list[SampleFrame], place: Place, learnt: Learnt
     ) -> Localisation:
-        """Section 8."""
+        """The decision table on the prepared maps."""
         settings, optimiser = self.settings, self.engine.network.optimiser
         softmax_reg = optimiser.softmax_reg if isinstance(optimiser, PrdimpOptimiser) else None
         scores = prepared(
@@ -208,7 +191,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         box: Tensor,
         located: Localisation,
     ) -> dict[str, Any]:
-        """Section 11: the sample into the memory, the filter improved when it is time."""
+        """The sample into the memory, the filter improved when it is time."""
         settings, frame = self.settings, self._frame + 1  # the published count begins at 1
         is_hard = located.flag is Flag.HARD_NEGATIVE
         rate = settings.hard_negative_learning_rate if is_hard else None
@@ -255,7 +238,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         return run.filters[-1]  # type: ignore[no-any-return]
 
     def _window(self, shape: tuple[int, ...]) -> np.ndarray | None:
-        """Section 5, step 3."""
+        """The Hann window of the first peak, if the settings want one."""
         if not self.settings.window_output:
             return None
         sides, effective = np.array(shape), self.settings.effective_search_area

@@ -18,7 +18,13 @@ from torch import Tensor
 
 from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.errors import FrameError, RunError
-from tirtrack.trackers.augmentation import Shifted, expanded_sides, first_frame_transforms
+from tirtrack.trackers.augmentation import (
+    Identity,
+    Shifted,
+    expanded_sides,
+    first_frame_transforms,
+    with_dropout,
+)
 from tirtrack.trackers.base import Origin, Reason, Status, TrackState
 from tirtrack.trackers.box_refinement import from_sample, refine
 from tirtrack.trackers.draws import Draws, KeyedDraws, SequentialDraws
@@ -135,11 +141,14 @@ class Followed:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a frame is asked: its samples, or why there are none."""
+class Asked:
+    """What a frame is asked: its samples, and how much wider than usual they are, or why there are
+    none.
+    """
 
     fault: Reason
     samples: list[Sample] = field(default_factory=list)
+    wider: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -199,7 +208,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._shape: tuple[int, ...] = ()
         self._frame = 0
         self._skipped_frames = 0
-        self._asked: _Asked | None = None
+        self._asked: Asked | None = None
         self._known: _Known | None = None
         self._place: Place | None = None
         self._learnt: Learnt | None = None
@@ -276,12 +285,13 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._frame += 1
         self._draws.begin_frame(self._frame)
         if fault is not Reason.NONE:
-            self._asked = _Asked(fault)
+            self._asked = Asked(fault)
             return None
         wider = min(1.0 + WIDER_PER_SKIPPED_FRAME * self._skipped_frames, WIDEST)
         searched = replace(place, scale=place.scale * wider)
-        self._asked = _Asked(fault, self._cut(self._levels(picture), searched, learnt))
-        return np.stack([sample.patch.numpy() for sample in self._asked.samples])
+        samples = self._cut(self._levels(picture), searched, learnt)
+        self._asked = Asked(fault, samples, wider)
+        return np.stack([sample.patch.numpy() for sample in samples])
 
     @torch.no_grad()
     def answer(self, features: Features | None) -> TrackState:
@@ -299,7 +309,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             return self._repeat(asked.fault)
         place, learnt = self._started()
         try:
-            followed = self._follow(asked.samples, features, place, learnt)
+            followed = self._follow(asked, features, place, learnt)
         except RunError:
             if not self.settings.safe:
                 raise
@@ -417,9 +427,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         """The samples of a later frame, one for each scale factor."""
 
     @abstractmethod
-    def _follow(
-        self, samples: list[Sample], features: Features, place: Place, learnt: Learnt
-    ) -> Followed:
+    def _follow(self, asked: Asked, features: Features, place: Place, learnt: Learnt) -> Followed:
         """One frame. Changes ``learnt`` only where all numbers are finite.
 
         Raises:
@@ -437,7 +445,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         center_yx: np.ndarray,
         global_shift_yx: np.ndarray,
     ) -> FirstSamples:
-        """Samples of the first frame (online_tracker.md 4): one patch, every transform of it."""
+        """Samples of the first frame: one patch, every transform of it."""
         settings = self.settings
         expanded = expanded_sides(seen.side_hw, settings.augmentation_expansion_factor)
         whole = sample_patch(
@@ -459,10 +467,25 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         patches = torch.stack([transform(whole.patch, kept) for transform in transforms])
         return FirstSamples(patches, transforms, seen)
 
+    def _with_dropout(
+        self, clf_features: Tensor, transforms: list[Shifted]
+    ) -> tuple[Tensor, list[Shifted]]:
+        """Samples and transforms with copies of the first sample's features, channels left
+        out.
+        """
+        dropout = self.settings.augmentation.dropout
+        if dropout is None or not self.settings.use_augmentation:
+            return clf_features, transforms
+        count, share = dropout
+        kept = self._draws.kept(count, clf_features.shape[1], share).to(clf_features)
+        copies = with_dropout(clf_features[0], kept, share)
+        again = [Shifted(Identity(), transforms[0].shift_yx)] * count
+        return torch.cat([clf_features, copies]), transforms + again
+
     def _first_modulation(
         self, first: FirstSamples, features: Features, box: np.ndarray
     ) -> list[Tensor]:
-        """Modulation of the box estimator (online_tracker.md 6): from the first sample, or the mean
+        """Modulation of the box estimator: from the first sample, or the mean
         over all up to the first that changes the target's shape.
         """
         if not self.settings.use_iou_net:
@@ -483,19 +506,19 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         features: Features,
         sample: SampleFrame,
         learnt: Learnt,
+        flag: Flag,
         *,
-        updates_scale: bool,
         undo: bool,
         learns_here: bool = True,
     ) -> tuple[Place, dict[str, Any]]:
-        """The place after box refinement (online_tracker.md 9) in one sample, and its diagnostics.
+        """The place after box refinement in one sample, and its diagnostics.
 
         Args:
             place: where the classifier put the target.
             features: ``[1,...]`` of the sample.
             sample: where it lies.
             learnt: of the target.
-            updates_scale: the search region follows the new size.
+            flag: of the frame; the search region may not follow the size of an uncertain one.
             undo: ATOM's ascent.
             learns_here: the filter is learnt at the refined centre, not at the classifier's.
         """
@@ -516,7 +539,8 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         if best is None:
             return place, diagnostics
         center_yx, size_hw = from_sample(best, sample)
-        scale = scale_of(size_hw, learnt.layout) if updates_scale else place.scale
+        follows = self.settings.update_scale_when_uncertain or flag is not Flag.UNCERTAIN
+        scale = scale_of(size_hw, learnt.layout) if follows else place.scale
         place = Place(
             center_yx if learns_here else place.center_yx, size_hw, scale, refined_yx=center_yx
         )

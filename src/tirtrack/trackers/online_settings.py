@@ -1,8 +1,7 @@
 """What the trackers that learn their target online (DiMP and ATOM) can be set to, where they agree.
 
 The names are the published parameter names wherever these are spelt correctly; the dead keys of the
-published parameter files are not there. Sections are those of the published loop as described in
-``docs/dimp.md`` and ``docs/atom.md``.
+published parameter files are not there.
 """
 
 from __future__ import annotations
