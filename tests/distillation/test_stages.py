@@ -13,17 +13,24 @@ from PIL import Image
 from tirtrack.boxes import Box
 from tirtrack.distillation import stages
 from tirtrack.distillation.aims import CropRules
+from tirtrack.distillation.answers import answer
+from tirtrack.distillation.batches import draw_samples
 from tirtrack.distillation.diagnostics import (
     Agreement,
     Difference,
     agreement,
     hold_back,
     interval,
+    likeness,
     verdict,
 )
 from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.job import Sources
+from tirtrack.distillation.pair_batch import Branch, PairBatch, View
+from tirtrack.distillation.pool import TorchFeatures, build_pool
+from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
+from tirtrack.distillation.settings import Direction, Estimator
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import registry as ways
@@ -35,9 +42,11 @@ CROSS_MODAL = [n for n in recipe_names() if isinstance(load_recipe(n), CrossModa
 
 @pytest.mark.parametrize("name", CROSS_MODAL)
 def test_every_shipped_recipe_runs(tiny, tmp_path, name):
+    network = tiny.network_of("dimp-lite" if name.startswith("dimp_lite") else "nanotrack-v3")
     changes = {"training.steps": 0} if name == "g_bn" else {}
-    recipe = tiny.recipe_of(name, **changes)
-    network = tiny.network_of()
+    if network.energy_kind is not None:
+        changes["training.batch"] = 8
+    recipe = tiny.recipe_of(name, network=network, **changes)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     student, summary = tiny.run_tiny(recipe, tmp_path, network=network)
     assert summary.recipe == name
@@ -51,7 +60,165 @@ def test_every_shipped_recipe_runs(tiny, tmp_path, name):
         assert all("running" in key or "num_batches" in key for key in changed)
     elif name not in ("distill", "h1", "i_fake"):  # these learn only from samples that pass
         assert changed
-        assert not any(key.startswith("backbone") or "running" in key for key in changed)
+        assert not any("backbone" in key or "feature_extractor" in key[:18] for key in changed)
+        assert network.energy_kind is not None or not any("running" in key for key in changed)
+
+
+FAMILY = ["dimp18", "prdimp18", "superdimp50", "atom18"]
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_the_dimp_family_is_distilled_in_every_way(tiny, tmp_path, name):
+    network = tiny.network_of(name)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    ways = ("mixed", "published", "distill") if name == "dimp18" else ("published_distill",)
+    for recipe_name in ways:
+        recipe = tiny.recipe_of(recipe_name, network=network, training__batch=8)
+        folder = tmp_path / recipe_name
+        student, summary = tiny.run_tiny(recipe, folder, network=network)
+        lines = read_log(folder)
+        assert len(lines) == 2
+        assert all(np.isfinite(line["loss"]) and line["gradient_norm"] > 0 for line in lines)
+        changed = {
+            key
+            for key, value in student.state_dict().items()
+            if not torch.equal(value, before[key])
+        }
+        assert changed
+        assert not any(key.startswith("feature_extractor") for key in changed)
+        assert any("running" in key for key in changed)  # batch norm of the box estimator, on TIR
+        assert summary.samples["outside"] == 0
+
+
+def test_a_direction_of_one_sample_is_refused_where_batch_norm_learns(tiny, tmp_path):
+    network = tiny.network_of("dimp18")
+    recipe = tiny.recipe_of("mixed", network=network)  # batches of 4: two, one and one
+    with pytest.raises(RecipeError, match="give a direction 1 samples"):
+        tiny.run_tiny(recipe, tmp_path, network=network)
+
+
+def test_frozen_features_of_two_taps_give_the_students_of_patches(tiny, tmp_path):
+    network = tiny.network_of("dimp18")
+    recipe = tiny.recipe_of("distill", network=network, training__batch=8)
+    kept, _ = tiny.run_tiny(recipe, tmp_path / "kept", network=network)
+    with_backbone = tiny.recipe_of(
+        "distill", network=network, training__batch=8,
+        training__components={"backbone": 1e-9, **recipe.training.components},
+        training__keep_published_frozen=False,
+    )  # fmt: skip
+    fresh, _ = tiny.run_tiny(with_backbone, tmp_path / "fresh", network=network)
+    for (key, one), other in zip(
+        kept.state_dict().items(), fresh.state_dict().values(), strict=True
+    ):
+        if key.startswith("bb_regressor") and "running" not in key:
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_accidents_of_the_published_code_are_repeated_on_purpose(tiny, tmp_path):
+    network = tiny.network_of("dimp18")
+    source = tiny.TinyPairs()
+    boxes = [Box(46.0, 35.0, 24.0, 20.0), Box(20.0, 20.0, 30.0, 30.0)]
+    found = [
+        ProposalSet([Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency") for box in boxes], [])
+        for _ in range(len(source))
+    ]
+
+    def pool_of(accidents):
+        recipe = tiny.recipe_of("published", network=network, as_published=accidents)
+        samples = draw_samples(
+            source, range(len(source)), found, recipe,
+            rules=CropRules.of(network), count=12, seed=0,
+        )  # fmt: skip
+        return build_pool(
+            source, samples, recipe, levels=lambda f: f, seed=0, engine=TorchFeatures(network)
+        )
+
+    plain, odd = pool_of([]), pool_of(["shared_box", "first_box"])
+    assert {sample.box for sample in plain.samples} == set(boxes)
+    assert {sample.box for sample in odd.samples} == {boxes[0]}
+    np.testing.assert_array_equal(odd.boxes_patch["reference"], odd.boxes_patch["test"])
+    assert not np.array_equal(plain.boxes_patch["reference"], plain.boxes_patch["test"])
+    recipe = tiny.recipe_of(
+        "published", network=network, as_published=["bn1_train"], training__batch=8
+    )
+    student, _ = tiny.run_tiny(recipe, tmp_path, network=network)
+    before = network.state_dict()
+    moved = [
+        key
+        for key, value in student.state_dict().items()
+        if key.startswith("feature_extractor") and not torch.equal(value, before[key])
+    ]
+    assert moved
+    assert all(key.startswith("feature_extractor.bn1.") for key in moved)
+
+
+def test_a_teacher_of_another_family_checks_boxes_and_matches_nothing(tiny, tmp_path):
+    network, other = tiny.network_of("dimp18"), tiny.network_of("fear-xs")
+    recipe = tiny.recipe_of(
+        "published", network=network, training__batch=8, teacher__weights="fear-xs",
+        teacher__min_iou=0.0, teacher__min_probability=0.0,
+    )  # fmt: skip
+    _, summary = tiny.run_tiny(recipe, tmp_path / "a", network=network, teacher=other)
+    rates = [(rate.samples, rate.passed) for rate in summary.pass_rates]
+    assert sum(samples for samples, _ in rates) == 12
+    strict = recipe.model_copy(
+        update={"teacher": recipe.teacher.model_copy(update={"min_probability": 1.0})}
+    )
+    _, none = tiny.run_tiny(strict, tmp_path / "b", network=network, teacher=other)
+    assert sum(rate.passed for rate in none.pass_rates) == 0
+    matching = tiny.recipe_of("distill", network=network, training__batch=8)
+    with pytest.raises(RecipeError, match='"filter" matches the maps of the teacher'):
+        tiny.run_tiny(matching, tmp_path / "c", network=network, teacher=other)
+    with pytest.raises(RecipeError, match="gives no box by one look"):
+        tiny.run_tiny(recipe, tmp_path / "d", network=network, teacher=tiny.network_of("prdimp18"))
+
+
+def test_another_teacher_on_the_same_backbone_may_be_matched(tiny, tmp_path):
+    network, teacher = tiny.network_of("dimp18"), tiny.network_of("dimp18", seed=8)
+    recipe = tiny.recipe_of("distill", network=network, training__batch=8)
+    with pytest.raises(RecipeError, match="gives no box by one look"):
+        tiny.run_tiny(recipe, tmp_path / "a", network=network, teacher=teacher)
+    teacher.feature_extractor.load_state_dict(network.feature_extractor.state_dict())
+    tiny.run_tiny(recipe, tmp_path / "b", network=network, teacher=teacher)
+    first = read_log(tmp_path / "b")[0]["terms"]
+    tiny.run_tiny(recipe, tmp_path / "c", network=network)
+    own = read_log(tmp_path / "c")[0]["terms"]
+    assert first["tir_to_tir/modulation"] != own["tir_to_tir/modulation"]
+
+
+def test_likeness_is_one_for_the_teacher_itself_and_of_what_a_network_gives(tiny):
+    wanted = {
+        "nanotrack-v3": {"score"},
+        "prdimp18": {"score", "modulation", "energy"},
+        "atom18": {"modulation", "energy"},
+    }
+    for name, parts in wanted.items():
+        network = tiny.network_of(name)
+        batch = blank_batch(network)
+        given = answer(network, batch, Direction.TIR_TO_TIR)
+        same = likeness(given, given)
+        assert set(same) == parts
+        for part in parts:
+            np.testing.assert_allclose(same[part].detach(), np.ones(3), atol=1e-6)
+        other = likeness(given, answer(tiny.network_of(name, seed=5), batch, Direction.TIR_TO_TIR))
+        assert all((other[part] < 0.999).all() for part in parts)
+
+
+def blank_batch(network, samples: int = 3) -> PairBatch:
+    """Noise patches of the network's sizes."""
+    generator = torch.Generator().manual_seed(0)
+    branches = []
+    for side in (network.reference_side, network.test_side):
+        view = View(torch.rand(1, samples, 3, side, side, generator=generator))
+        box = torch.tensor([side / 3, side / 3, side / 4, side / 4]).expand(1, samples, 4)
+        rule = None
+        if network.energy_kind is not None:
+            rule = draw_rule(Estimator(count=16), network.energy_kind)
+        generators = [np.random.default_rng(k) for k in range(samples)]
+        rated = None if rule is None else draw_for_batch(box.numpy(), generators, rule)
+        branches.append(Branch(box, view, view, rated))
+    yes = torch.ones(samples, dtype=torch.bool)
+    return PairBatch(*branches, torch.ones(samples), yes, yes, ("a", "b", "c")[:samples])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -275,9 +442,6 @@ def test_a_student_that_is_the_baseline_differs_by_nothing(tiny, tmp_path):
 
 
 def test_agreement_counts_what_the_teacher_passed(tiny):
-    from tirtrack.distillation.batches import draw_samples
-    from tirtrack.distillation.pool import TorchFeatures, build_pool
-
     recipe = tiny.recipe_of("mixed")
     source, network = tiny.TinyPairs(), tiny.network_of()
     found = ways.propose_all(source, ways.proposer("saliency"), 0)

@@ -10,7 +10,8 @@ import torch
 from tirtrack.distillation.diagnostics import hold_back
 from tirtrack.distillation.job import Job, Sources
 from tirtrack.distillation.pool import TorchFeatures
-from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.recipe import kinds_of, load_recipe
+from tirtrack.distillation.shelf import backbone_hash
 from tirtrack.distillation.stages import distil_network
 from tirtrack.networks import registry
 from tirtrack.pairs.source import Manifest, Pair, Recording
@@ -64,10 +65,11 @@ class TinyPairs:
         return Manifest(self.name, "CC0-1.0", [])
 
 
-def recipe_of(name: str, **changes):
+def recipe_of(name: str, *, network=None, **changes):
     known = dict(SMALL)
     known.update({key.replace("__", "."): value for key, value in changes.items()})
-    return load_recipe(name, changes=known)
+    kinds = frozenset() if network is None else kinds_of(network)
+    return load_recipe(name, changes=known, kinds=kinds)
 
 
 def network_of(name: str = "nanotrack-v3", seed: int = 0):
@@ -79,17 +81,20 @@ def job_of(recipe, *, seed: int = 0, progress=silent) -> Job:
 
 
 def run_tiny(
-    recipe, folder: Path, *, network=None, source=None, seed=0, resume=False, progress=silent
-):
+    recipe, folder: Path, *, network=None, source=None, seed=0, resume=False, progress=silent,
+    teacher=None,
+):  # fmt: skip
     """A whole distillation of a tiny network: the student, and the summary."""
     network = network_of() if network is None else network
     source = TinyPairs() if source is None else source
     split = hold_back(source, recipe.held_back.share)
     sources = Sources(source, source, split, source.manifest(), source.manifest())
     job = job_of(recipe, seed=seed, progress=progress)
+    job.teacher = teacher
     job.check(network)
     engine = None if job.trains_backbone else TorchFeatures(network)
-    identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": "tiny", "seed": str(seed)}
+    weights = backbone_hash(network)  # features are kept by it
+    identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
     return distil_network(
         network, sources, job, folder, identity=identity, engine=engine, resume=resume
     )

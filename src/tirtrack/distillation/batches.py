@@ -41,6 +41,7 @@ class Stream(IntEnum):
     DIRECTIONS = 9
     FLIP = 10
     PROPOSALS = 11
+    TEACHER = 12
 
 
 @dataclass(frozen=True)

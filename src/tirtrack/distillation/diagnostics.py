@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tirtrack.boxes import iou
 from tirtrack.distillation.answers import Answer, answer
 from tirtrack.distillation.batches import Draw
+from tirtrack.distillation.losses import turned_away
 from tirtrack.distillation.pair_batch import PairBatch
 from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction
-from tirtrack.networks.two_branch import TwoBranchNetwork
+from tirtrack.networks.two_branch import Energies, TwoBranchNetwork
 from tirtrack.pairs.source import PairSource
 
 HELD_BACK_SEED = 7919  # held-back samples are the same whatever the seed of the training
@@ -101,6 +103,10 @@ class Agreement:
         with_teacher: IoU of their box on TIR with the teacher's box on RGB.
         with_box: IoU of their box with the pseudo-box.
         centre: distance of their best cell from the pseudo-box, cells (less is better).
+        teacher_centre: the same distance of the teacher on RGB.
+        like_teacher: how alike their answers on TIR and the teacher's on RGB are, where the network
+            gives them: correlation of the last ``score`` map, cosine of the ``modulation``, rank
+            correlation of the ``energy`` of the proposals.
     """
 
     samples: int
@@ -108,6 +114,8 @@ class Agreement:
     with_teacher: Difference
     with_box: Difference
     centre: Difference
+    teacher_centre: float = 0.0
+    like_teacher: dict[str, Difference] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -147,22 +155,58 @@ def agreement(
         with_teacher=_difference(whole["baseline/teacher"], whole["student/teacher"], scenes),
         with_box=_difference(whole["baseline/box"], whole["student/box"], scenes),
         centre=_difference(whole["baseline/centre"], whole["student/centre"], scenes),
+        teacher_centre=float(whole["teacher/centre"].mean()),
+        like_teacher={
+            name: _difference(whole[f"baseline/{name}"], whole[f"student/{name}"], scenes)
+            for name in ("score", "modulation", "energy")
+            if f"student/{name}" in whole
+        },
     )
 
 
 def _compare(
     student: TwoBranchNetwork, baseline: TwoBranchNetwork, batch: PairBatch
 ) -> dict[str, np.ndarray]:
-    """Per sample: overlap with the teacher's box, with the pseudo-box, distance of the centre."""
+    """Per sample: overlap with the teacher's box, with the pseudo-box, distance of the centre, and
+    how alike the answers are.
+    """
     plain = batch.for_teacher
-    teacher_boxes = _boxes(answer(baseline, plain, Direction.RGB_TO_RGB), plain)
-    found: dict[str, np.ndarray] = {}
+    teacher = answer(baseline, plain, Direction.RGB_TO_RGB)
+    teacher_boxes = _boxes(teacher, plain)
+    distance = self_check(teacher, plain).distance_cells
+    found = {"teacher/centre": distance.double().cpu().numpy()}
     for name, network in (("baseline", baseline), ("student", student)):
         given = answer(network, plain, Direction.TIR_TO_TIR)
         check = self_check(given, plain)
         found[f"{name}/box"] = check.overlap.double().cpu().numpy()
         found[f"{name}/centre"] = check.distance_cells.double().cpu().numpy()
         found[f"{name}/teacher"] = iou(_boxes(given, plain), teacher_boxes)
+        for part, values in likeness(given, teacher).items():
+            found[f"{name}/{part}"] = values.double().cpu().numpy()
+    return found
+
+
+def likeness(given: Answer, teacher: Answer) -> dict[str, Tensor]:
+    """``[S]`` of each kind of answer that both give: see :class:`Agreement`."""
+    found = {}
+    if given.response.scores:
+        maps = (one.response.scores[-1][0].flatten(1) for one in (given, teacher))
+        found["score"] = _correlation(*maps)
+    if given.target.modulation:
+        pairs = zip(given.target.modulation, teacher.target.modulation, strict=True)
+        found["modulation"] = torch.stack([1 - turned_away(a, b) for a, b in pairs]).mean(dim=0)
+    boxes, theirs = given.response.boxes, teacher.response.boxes
+    if isinstance(boxes, Energies) and isinstance(theirs, Energies):
+        ranks = (one.values[0].argsort(dim=1).argsort(dim=1).double() for one in (boxes, theirs))
+        found["energy"] = _correlation(*ranks)
+    return found
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    """``[S]`` of ``[S,n]``; 0 where one of both is constant."""
+    a, b = (one.double() - one.double().mean(dim=1, keepdim=True) for one in (a, b))
+    lengths = torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(b, dim=1)
+    found: Tensor = (a * b).sum(dim=1) / lengths.clamp(min=1e-12)
     return found
 
 

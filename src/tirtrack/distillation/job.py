@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from tirtrack.distillation.cross_modal import step_loss
+from tirtrack.distillation.aims import CropRules
+from tirtrack.distillation.cross_modal import needs_teacher, step_loss
 from tirtrack.distillation.diagnostics import Split, hold_back
 from tirtrack.distillation.engine import check_components
+from tirtrack.distillation.foreign_teacher import check_can_teach
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.pool import proposal_rule
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
+from tirtrack.distillation.recipe import kinds_of
 from tirtrack.distillation.settings import CrossModalRecipe
+from tirtrack.distillation.shelf import backbone_hash
 from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -108,6 +112,7 @@ class Job:
         self.progress = progress
         self.clock = _Clock()
         self.warnings: list[str] = []
+        self.teacher: TwoBranchNetwork | None = None  # None: the baseline itself
         self._normaliser = normaliser(recipe.normaliser)
         self.way: Proposer = OneEyed(
             proposer(recipe.proposals.way, **recipe.proposals.options),
@@ -134,15 +139,38 @@ class Job:
         """
         check_components(network, self.recipe.training)
         _check_batch(network, self.recipe)
+        teacher = self.teacher or network
+        if not can_match(teacher, network):
+            _check_foreigner(teacher, self.recipe)
+            teacher = network
         blank = _blank_batch(network, proposal_rule(self.recipe, network))
         groups = [(direction, blank) for direction in self.recipe.directions]
         if self.recipe.terms:
             with torch.no_grad():
-                step_loss(network, network, groups, self.recipe.terms)
+                step_loss(network, teacher, groups, self.recipe.terms)
 
     def warn(self, sentence: str) -> None:
         """Keep a sentence for the summary."""
         self.warnings.append(sentence)
+
+
+def can_match(teacher: TwoBranchNetwork, student: TwoBranchNetwork) -> bool:
+    """Whether a teacher's maps are of the same crops, features and kinds as the student's."""
+    same_kinds = kinds_of(teacher) == kinds_of(student)
+    if not same_kinds or CropRules.of(teacher) != CropRules.of(student):
+        return False
+    return teacher is student or backbone_hash(teacher) == backbone_hash(student)
+
+
+def _check_foreigner(teacher: TwoBranchNetwork, recipe: CrossModalRecipe) -> None:
+    check_can_teach(teacher, str(recipe.teacher.weights))
+    if matching := [term.name for term in recipe.terms if needs_teacher(term)]:
+        raise RecipeError(
+            f'term "{matching[0]}" matches the maps of the teacher, and {recipe.teacher.weights} '
+            "has another backbone or other crops than the student",
+            "terms",
+            "let it check boxes alone (cross_supervision), or leave teacher.weights out",
+        )
 
 
 def _check_batch(network: TwoBranchNetwork, recipe: CrossModalRecipe) -> None:

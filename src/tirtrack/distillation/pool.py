@@ -288,6 +288,13 @@ class Pool:
         self.checks = Checks(distance, overlap, probability, passed)
         return self.checks
 
+    def centres_outside(self) -> int:
+        """How many samples have the centre of their box outside their test patch."""
+        boxes = self.boxes_patch["test"]
+        side = np.array([sample.test.rule.patch_side for sample in self.samples])[:, None]
+        middle = boxes[:, :2] + boxes[:, 2:] / 2
+        return int(((middle < 0) | (middle > side)).any(axis=1).sum())
+
     def stock(self, recipe: CrossModalRecipe) -> Stock:
         """What steps may draw from: all samples, or those that the teacher passed."""
         usable = np.ones(len(self), dtype=bool)

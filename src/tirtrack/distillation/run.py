@@ -108,6 +108,10 @@ def distill(
     )
     sources = Sources.open(pairs, held_back, settings, licence)
     job = Job(settings, seed=seed, device=trained_on, progress=progress)
+    taught_by = None
+    if settings.teacher.weights is not None:
+        taught_by = store.read(store.find(settings.teacher.weights))
+        job.teacher = store.network_of(taught_by)
     job.check(network)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
@@ -115,6 +119,7 @@ def distill(
         "way of proposing": fingerprint(job.way.identity()),
         "baseline": weights.sha256,
         "seed": str(seed),
+        **({"teacher": taught_by.sha256} if taught_by else {}),
     }
     if begin_run(file, settings, identity, force=force, resume=resume):
         return DistillationRun(file, folder, None)

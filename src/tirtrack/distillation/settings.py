@@ -121,8 +121,13 @@ class Estimator(Settings):
 
 
 class Teacher(Settings):
-    """The frozen teacher: what it sees, and when it is trusted."""
+    """The frozen teacher: who it is, what it sees, and when it is trusted."""
 
+    weights: str | None = Field(
+        default=None,
+        description="other weights than the baseline; with another backbone or other crops they "
+        "can only check boxes",
+    )
     modality: Modality = Modality.RGB
     require: bool = Field(default=True, description="samples that the teacher fails are not used")
     tir_boxes_on_tir: bool = Field(

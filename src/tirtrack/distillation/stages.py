@@ -28,10 +28,12 @@ from tirtrack.distillation.batches import (
 from tirtrack.distillation.cross_modal import step_loss
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Split, agreement, verdict
 from tirtrack.distillation.engine import Step, batch_norms, train_steps
-from tirtrack.distillation.job import Job, Sources
+from tirtrack.distillation.foreign_teacher import judge_boxes
+from tirtrack.distillation.job import Job, Sources, can_match
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.pool import (
     CHUNK,
+    Checks,
     FeatureEngine,
     Pool,
     as_patches,
@@ -80,7 +82,8 @@ def distil_network(
         The student in eval mode on the CPU, and what there is to say of it.
     """
     clock = job.clock
-    teacher = frozen_copy(network).to(job.device)
+    baseline = frozen_copy(network).to(job.device)
+    teacher = baseline if job.teacher is None else frozen_copy(job.teacher).to(job.device)
     student = copy.deepcopy(network).to(job.device)
     with clock.stage("proposals"):
         found = propose(sources, job)
@@ -88,14 +91,17 @@ def distil_network(
     with clock.stage("features"):
         pool = training_pool(network, sources, found, job=job, identity=identity, engine=engine)
     with clock.stage("teacher"):
-        pool.check(teacher, job.recipe, device=job.device)
+        if can_match(teacher, network):
+            pool.check(teacher, job.recipe, device=job.device)
+        else:
+            check_by_foreigner(teacher, pool, sources.train, job)
         _warn_of_rates(pass_rates(pool), job)
     with clock.stage("training"):
         train(student, teacher, pool, job=job, folder=folder, identity=identity, resume=resume)
         if job.recipe.training.batch_norm in ("adapt", "re_estimate"):
             re_estimate(student, sources.train, pool, job)
     with clock.stage("held back"):
-        agreed = look_at_held_back(student, teacher, sources, found=found, job=job, engine=engine)
+        agreed = look_at_held_back(student, baseline, sources, found=found, job=job, engine=engine)
     return student.cpu(), _summary(found, pool, agreed, job, identity=identity)
 
 
@@ -212,6 +218,23 @@ def training_pool(
     )
 
 
+def check_by_foreigner(teacher: TwoBranchNetwork, pool: Pool, source: PairSource, job: Job) -> None:
+    """The check of every sample by a teacher of another family, who sees the RGB frames."""
+    limits, count = job.recipe.teacher, len(pool)
+    overlap, confidence = np.zeros(count), np.zeros(count)
+    passed = np.zeros(count, dtype=bool)
+    opened: tuple[int, np.ndarray] | None = None
+    for place in sorted(range(count), key=lambda place: pool.samples[place].pair):
+        sample = pool.samples[place]
+        if opened is None or opened[0] != sample.pair:
+            opened = sample.pair, source[sample.pair].rgb
+        rng = np.random.default_rng([job.seed, Stream.TEACHER, sample.number])
+        (judged,) = judge_boxes(teacher, opened[1], [sample.box], limits, rng=rng)
+        overlap[place], passed[place] = judged.overlap, judged.passed
+        confidence[place] = judged.found.confidence
+    pool.checks = Checks(np.zeros(count), overlap, confidence, passed)
+
+
 def _warn_of_rates(rates: Sequence[PassRate], job: Job) -> None:
     total = sum(rate.samples for rate in rates)
     passed = sum(rate.passed for rate in rates)
@@ -235,8 +258,11 @@ def train(
     """Train the student on a checked pool, in place."""
     recipe = job.recipe
     stock = pool.stock(recipe)
+    moving = "bn1_train" in recipe.as_published
 
     def loss_of(step: int) -> Step:
+        if moving:  # the first batch norm, which the published list of frozen layers forgets
+            batch_norms(student.modules_of("backbone")[0])[0].train()
         draws = plan_step(stock, recipe, seed=job.seed, step=step)
         groups = [
             (direction, pool.batch(chosen, device=job.device, visit=step))
@@ -404,7 +430,7 @@ def _summary(
         split=found.split.how,
         harvest=harvest(found.train, recipe.proposals.way),
         pass_rates=pass_rates(pool),
-        samples={"pool": len(pool), "usable": usable},
+        samples={"pool": len(pool), "usable": usable, "outside": pool.centres_outside()},
         steps=recipe.training.steps,
         held_back=agreed,
         verdict=verdict(agreed),

@@ -56,7 +56,8 @@ class Summary:
         split: how pairs were held back.
         harvest: boxes of the pairs that were trained on.
         pass_rates: of the teacher's self-check, pool of training.
-        samples: in the pool, and how many of them could be used.
+        samples: in the pool, how many of them could be used, and in how many the box's centre
+            lies outside the test patch.
         steps: done in all.
         held_back: agreement, ``None`` where nothing was held back or nothing passed.
         verdict: one sentence.
