@@ -9,9 +9,8 @@ import torch
 
 from tirtrack.distillation.diagnostics import hold_back
 from tirtrack.distillation.job import Job, Sources
-from tirtrack.distillation.pool import TorchFeatures
+from tirtrack.distillation.pool import TorchFeatures, backbone_hash
 from tirtrack.distillation.recipe import kinds_of, load_recipe
-from tirtrack.distillation.shelf import backbone_hash
 from tirtrack.distillation.stages import distil_network
 from tirtrack.networks import registry
 from tirtrack.pairs.source import Manifest, Pair, Recording

@@ -17,11 +17,10 @@ from tirtrack.distillation.diagnostics import Split, hold_back
 from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.foreign_teacher import check_can_teach
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
-from tirtrack.distillation.pool import proposal_rule
+from tirtrack.distillation.pool import backbone_hash, proposal_rule
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.recipe import kinds_of
 from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.distillation.shelf import backbone_hash
 from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork

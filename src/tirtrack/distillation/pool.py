@@ -8,6 +8,7 @@ Student and teacher have the same frozen backbone, so they share the features of
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -524,3 +525,13 @@ def proposal_rule(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> DrawRu
     """How proposals are drawn for a network; ``None`` where it rates none."""
     kind = network.energy_kind
     return None if kind is None else draw_rule(recipe.estimator, kind)
+
+
+def backbone_hash(network: TwoBranchNetwork) -> str:
+    """SHA-256 of the backbone's weights and statistics."""
+    digest = hashlib.sha256()
+    for module in network.modules_of("backbone"):
+        for name, value in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

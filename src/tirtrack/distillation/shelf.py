@@ -7,7 +7,6 @@ are read back a few rows at a time. Otherwise a pool lives until the next one.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,6 @@ from tirtrack.distillation.pool import CHUNK, FeatureEngine, for_keeping
 from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.errors import StorageError
 from tirtrack.files import atomic_path, fingerprint
-from tirtrack.networks.two_branch import TwoBranchNetwork
 
 KEPT_SHELVES = 3
 BRANCHES = ("reference", "test")
@@ -148,13 +146,3 @@ def _keep_newest(folder: Path) -> None:
     others.sort(key=lambda other: other.stat().st_mtime)
     for old in others[: -(KEPT_SHELVES - 1)]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def backbone_hash(network: TwoBranchNetwork) -> str:
-    """SHA-256 of the backbone's weights and statistics."""
-    digest = hashlib.sha256()
-    for module in network.modules_of("backbone"):
-        for name, value in sorted(module.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -40,12 +40,12 @@ from tirtrack.distillation.labelled import (
     plan_labelled,
 )
 from tirtrack.distillation.one_step import labelled_answer, one_step_iou
-from tirtrack.distillation.pool import TorchFeatures
+from tirtrack.distillation.pool import TorchFeatures, backbone_hash
 from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
 from tirtrack.distillation.recipe import kinds_of, recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
-from tirtrack.distillation.shelf import Shelf, backbone_hash
+from tirtrack.distillation.shelf import Shelf
 from tirtrack.errors import DatasetError, RequestError, WeightsError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
