@@ -1,6 +1,7 @@
 """Speed of our tracker beside OpenCV's ``TrackerNano``, on one thread, in one run.
 
     python -m benchmarks.track_speed [WEIGHTS] [--opencv-weights FOLDER] [--out speed.json]
+    python -m benchmarks.track_speed [WEIGHTS] --targets 1,2,4,8 [--out speed.json]
 
 Both follow the same moving target on the same 640x480 frames, a batch of frames each in turn, so
 that whatever else the machine does meets both alike. A frame's time is all of ``update``; frames
@@ -9,6 +10,8 @@ Processor time stands beside the time by the clock: where other work holds the c
 says something, and the page says that it was so.
 OpenCV's row needs ``opencv-contrib-python-headless`` (extra ``compare``) and the published
 ``nanotrack_v2_{backbone,head}.onnx``; it is left out, with the reason, where one is missing.
+With ``--targets`` several targets are followed at once instead, with a shared pass of the backbone
+and with one each, and the time a target is printed.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from tirtrack.crops import SEARCH_SIDE, cut_patch, mean_fill, siamese_crop
 from tirtrack.errors import WeightsError
 from tirtrack.files import write_json
 from tirtrack.trackers.loading import load_tracker
+from tirtrack.trackers.multi import MultiTracker
 
 WIDTH, HEIGHT = 640, 480
 TARGET = 60
@@ -79,8 +83,12 @@ def main() -> None:
     parser.add_argument("--opencv-weights", type=Path, default=SHARED)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--frames-a-round", type=int, default=25)
+    parser.add_argument("--targets", help="numbers of targets, such as 1,2,4,8")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.targets:
+        _time_targets([int(count) for count in arguments.targets.split(",")], arguments)
+        return
 
     colour = _frames()
     grey = [np.ascontiguousarray(frame[..., 1]) for frame in colour]
@@ -94,13 +102,50 @@ def main() -> None:
     opencv, reason = _opencv(colour, arguments.opencv_weights)
     if opencv is not None:
         rows.insert(0, opencv)
+    _run_in_turn(rows, arguments)
+    _report(rows, opencv, reason, arguments)
+
+
+def _run_in_turn(rows: list[Row], arguments: argparse.Namespace) -> None:
     for row in rows:
         row.run(WARM_UP, start=0, keep=False)
     for turn in range(arguments.rounds):
         start = WARM_UP + turn * arguments.frames_a_round
         for row in rows:
             row.run(arguments.frames_a_round, start=start, keep=True)
-    _report(rows, opencv, reason, arguments)
+
+
+def _time_targets(counts: list[int], arguments: argparse.Namespace) -> None:
+    """Time, table and JSON of several targets at once."""
+    frames = _frames()
+    weights = arguments.weights or DEFAULT_WEIGHTS
+    rows = {
+        (count, batched): _several(weights, frames, count, batched=batched)
+        for count in counts
+        for batched in (True, False)
+    }
+    _run_in_turn(list(rows.values()), arguments)
+    print(f"{'targets':>7}  {'pass':8}  median ms  ms a target  processor ms a target")
+    found = []
+    for (count, batched), row in rows.items():
+        times = row.summary()
+        kind = "shared" if batched else "own"
+        found.append({"targets": count, "pass": kind, **times})
+        median, processor = times["median_ms"], times["processor_ms"]
+        print(
+            f"{count:7}  {kind:8}  {median:9.2f}  {median / count:11.2f}  {processor / count:21.2f}"
+        )
+    if arguments.out is not None:
+        versions = _versions(with_opencv=False)
+        write_json(arguments.out, {"threads": 1, "rows": found, "versions": versions})
+
+
+def _several(weights: str, frames: list[np.ndarray], count: int, *, batched: bool) -> Row:
+    tracker = MultiTracker(load_tracker(weights), batched=batched)
+    for number in range(count):
+        x, y, w, h = _first_box()
+        tracker.add(number, Box(x + 2.0 * number, float(y), float(w), float(h)), frames[0])
+    return Row(f"{count} targets", lambda t: tracker.update(frames[(t + 1) % FRAMES]))
 
 
 def _report(

@@ -12,6 +12,14 @@ import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.special import expit
 
+from tirtrack.networks.registry import build
+from tirtrack.trackers import atom_presets, dimp_presets
+from tirtrack.trackers.atom import AtomTracker
+from tirtrack.trackers.calibration import family_calibration
+from tirtrack.trackers.dimp import DimpTracker
+from tirtrack.trackers.engines import TorchEngine
+from tirtrack.trackers.online_engine import OnlineEngine
+from tirtrack.trackers.peak_score import family_peak_calibration
 from tirtrack.trackers.presets import preset
 from tirtrack.trackers.siamese import SiameseTracker
 from tirtrack.weights.card import Calibration
@@ -236,3 +244,58 @@ def piece_picture():
         return np.stack(planes, axis=-1).astype(np.float64)
 
     return make
+
+
+# --- the families, as trackers of tiny networks with random weights ---
+
+
+def siamese(architecture, preset_name):
+    engine = TorchEngine(build(architecture, tiny=True, seed=3))
+    settings = preset(preset_name, architecture)
+    return SiameseTracker(engine, settings, family_calibration(architecture))
+
+
+def online(network, preset_name="default"):
+    presets, kind = (dimp_presets, DimpTracker)
+    if network == "atom18":
+        presets, kind = (atom_presets, AtomTracker)
+    made = build(network, tiny=True, seed=3).eval()
+    engine = OnlineEngine(made.requires_grad_(requires_grad=False))
+    settings = presets.preset(preset_name, f"{network}-tiny")
+    calibration = family_peak_calibration(engine.network.score_kind)
+    return kind(engine, settings, calibration)
+
+
+# One line a family: its name, and what makes a tracker of it.
+FAMILIES = {
+    "fear-xs": lambda: siamese("fear-xs", "default"),
+    "fear-xs published": lambda: siamese("fear-xs", "published"),
+    "nanotrack-v1": lambda: siamese("nanotrack-v1", "default"),
+    "nanotrack-v2": lambda: siamese("nanotrack-v2", "default"),
+    "nanotrack-v2 published": lambda: siamese("nanotrack-v2", "published"),
+    "nanotrack-v3": lambda: siamese("nanotrack-v3", "default"),
+    "nanotrack-v3 published": lambda: siamese("nanotrack-v3", "published"),
+    "nanotrack-v3 floor10": lambda: siamese("nanotrack-v3", "floor10"),
+    "dimp18": lambda: online("dimp18"),
+    "prdimp18": lambda: online("prdimp18"),
+    "superdimp50": lambda: online("superdimp50"),
+    "atom18": lambda: online("atom18"),
+}
+
+
+@pytest.fixture(scope="session")
+def families():
+    """Names, and for each a tracker that has not begun."""
+    return {name: make() for name, make in FAMILIES.items()}
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def one_family(request, families):
+    """Name and tracker of each family in turn."""
+    return request.param, families[request.param]
+
+
+@pytest.fixture(params=FAMILIES)
+def any_tracker(request, families):
+    """Makes trackers of one family, on one engine."""
+    return lambda: families[request.param].twin("any")

@@ -1,4 +1,4 @@
-"""What every tracker promises, one suite for all: add a family by one line to ``FAMILIES``."""
+"""What every tracker promises, one suite for all; ``conftest`` lists the families."""
 
 from __future__ import annotations
 
@@ -12,37 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tirtrack.boxes import Box
 from tirtrack.trackers.base import SharingTracker, Tracker
 
-
-def siamese(architecture, preset_name):
-    from tirtrack.networks.registry import build
-    from tirtrack.trackers.calibration import family_calibration
-    from tirtrack.trackers.engines import TorchEngine
-    from tirtrack.trackers.presets import preset
-    from tirtrack.trackers.siamese import SiameseTracker
-
-    engine = TorchEngine(build(architecture, tiny=True, seed=3))
-    settings = preset(preset_name, architecture)
-    return SiameseTracker(engine, settings, family_calibration(architecture))
-
-
 FIRST = Box(50.0, 40.0, 20.0, 14.0)
-
-# name -> a new tracker of a tiny network with random weights
-FAMILIES = {
-    "fear-xs": lambda: siamese("fear-xs", "default"),
-    "fear-xs published": lambda: siamese("fear-xs", "published"),
-    "nanotrack-v1": lambda: siamese("nanotrack-v1", "default"),
-    "nanotrack-v2": lambda: siamese("nanotrack-v2", "default"),
-    "nanotrack-v2 published": lambda: siamese("nanotrack-v2", "published"),
-    "nanotrack-v3": lambda: siamese("nanotrack-v3", "default"),
-    "nanotrack-v3 published": lambda: siamese("nanotrack-v3", "published"),
-    "nanotrack-v3 floor10": lambda: siamese("nanotrack-v3", "floor10"),
-}
-
-
-@pytest.fixture(params=FAMILIES)
-def any_tracker(request):
-    return FAMILIES[request.param]
 
 
 def colour_frames(count, *, height=96, width=128):
@@ -114,7 +84,7 @@ def test_update_before_init_says_so(any_tracker):
 
 
 def test_a_state_of_another_format_is_refused(any_tracker):
-    with pytest.raises(ValueError, match="format 3, got 7"):
+    with pytest.raises(ValueError, match=r"format \d, got 7"):
         any_tracker().load_state_dict({"format": 7})
 
 
@@ -134,7 +104,7 @@ def test_a_network_pass_of_several_frames_gives_the_boxes_of_one_by_one(any_trac
         state = shared.answer(features[:1])
         other.answer(features[1:])
         assert_allclose(state.box.array(), expected.box.array(), atol=0.05)
-        assert state.score == pytest.approx(expected.score, abs=1e-4)
+        assert state.score == pytest.approx(expected.score, abs=2e-3)
 
 
 def test_an_answer_needs_a_request(any_tracker):

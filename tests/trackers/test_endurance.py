@@ -15,7 +15,8 @@ from tirtrack.trackers.loading import load_tracker
 pytestmark = pytest.mark.slow
 
 SIDE = 96
-FRAMES = 50_000
+FRAMES = 100_000
+FRAMES_OF_TINY = 5_000
 BLOCK = 1_000
 STATUS = Path("/proc/self/statm")
 
@@ -49,7 +50,7 @@ def overlap(box: Box, t: int) -> float:
     return float(iou(box.array(), truth(t).array()))
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_long_runs_neither_grow_nor_slow_down(scene):
     tracker = load_tracker("nano-tir")
     tracker.init(scene(0), truth(0))
@@ -67,6 +68,20 @@ def test_long_runs_neither_grow_nor_slow_down(scene):
     assert max(memory) - memory[0] < 20
     # the best of five blocks, as other work of the machine slows some
     assert min(medians[-5:]) < 1.15 * min(medians[1:6])
+
+
+@pytest.mark.timeout(1800)
+def test_no_family_grows(scene, one_family):
+    name, prototype = one_family
+    tracker = prototype.twin("long")
+    first = np.repeat(scene(0)[..., None], 3, axis=2)
+    tracker.init(first, truth(0))
+    memory = []
+    for t in range(1, FRAMES_OF_TINY):
+        tracker.update(np.repeat(scene(t)[..., None], 3, axis=2))
+        if t % BLOCK == 0:
+            memory.append(resident_mb())
+    assert max(memory) - memory[0] < 20, name
 
 
 BAD = {

@@ -150,3 +150,15 @@ def test_pictures_lose_an_axis_of_one_and_alpha():
 def test_what_is_no_picture_is_refused(frame, message):
     with pytest.raises(FrameError, match=message):
         as_picture(frame)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_that_no_arithmetic_is_safe_with_are_not_finite(dtype):
+    frame = np.random.default_rng(0).random((20, 30)).astype(dtype)
+    frame[3, 4], frame[5, 6] = np.finfo(dtype).max, -np.inf
+    picture = as_picture(frame)
+    assert picture.dtype == dtype
+    assert np.isnan(picture[[3, 5], [4, 6]]).all()
+    assert np.isnan(picture).sum() == 2
+    assert frame[3, 4] == np.finfo(dtype).max
+    assert FrameGate().check(picture) is Reason.NONE

@@ -23,6 +23,7 @@ COLOURED_WARNING = (
     "the frames are coloured, the weights are for thermal frames in grey: switch off the camera's "
     "palette, or give its raw output"
 )
+LARGEST = np.float64(1e15)  # no sensor counts so far; squares of it still fit float32
 _SAMPLE_STEP = 16  # rows looked at first: nearly every frame is cleared by them
 _KINDS = "uint8, uint16 or float"
 
@@ -30,7 +31,8 @@ _KINDS = "uint8, uint16 or float"
 def as_picture(frame: np.ndarray) -> np.ndarray:
     """A frame in one of two forms, as a view where possible: ``[H,W]`` or ``[H,W,3]``.
 
-    One channel loses its axis, a fourth channel (alpha) is left out.
+    One channel loses its axis, a fourth channel (alpha) is left out. Numbers beyond 1e15,
+    with which no arithmetic is safe, become NaN.
 
     Raises:
         FrameError: another shape, no pixels, or another number type.
@@ -49,6 +51,8 @@ def as_picture(frame: np.ndarray) -> np.ndarray:
         raise FrameError(f"a frame of shape {list(picture.shape)} has no pixels")
     if picture.dtype not in (np.uint8, np.uint16) and picture.dtype.kind != "f":
         raise FrameError(f"a frame of {picture.dtype} cannot be used", fix=f"give {_KINDS}")
+    if picture.dtype.kind == "f" and (too_large := np.abs(picture) > LARGEST).any():
+        return np.where(too_large, picture.dtype.type(np.nan), picture)
     return picture
 
 
