@@ -46,7 +46,7 @@ QUICK = {
 }
 # ATOM and boxes at the aspect limit: golden/trackers/README.md 2. The last one learns at a rate of
 # 0.2, which enlarges the README's known sensitivity (a score within rounding of 0 takes the other
-# side of the activation's kink): frame 7 differs by 2.06e-3, over the limit of 2e-3; its boxes agree
+# side of the activation's kink): frame 7 is off by 2.06e-3, over the limit of 2e-3; its boxes agree
 # to 5e-5 px, and in float64 all of it does.
 NOT_IN_FLOAT32 = {*RUNS["atom18"], "aspect_reject_dimp18", "memory_noinitweight_dimp18"}
 
