@@ -11,6 +11,7 @@ import tirtrack
 
 ROOT = Path(tirtrack.__file__).parent
 GROUND = {
+    "devices",
     "boxes",
     "cache",
     "crops",

@@ -25,6 +25,7 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
     redetect: bool = True,
+    device: str = "cpu",
 ) -> Tracker:
     """A tracker, ready for ``init(frame, box)`` and then ``update(frame)``.
 
@@ -35,15 +36,19 @@ def load(
         overrides: settings that differ from the preset.
         seed: of what a tracker draws.
         redetect: search the whole frame for a lost target; evaluation never does.
+        device: where torch runs the network, such as ``cuda``.
 
     Raises:
         WeightsError: the weights are unknown or damaged.
         RecipeError: the preset, engine or a setting is unknown.
+        RequestError: there is no such device, or the engine does not run there.
     """
     from tirtrack.trackers.loading import load_tracker
     from tirtrack.trackers.redetection import with_redetection
 
-    tracker = load_tracker(weights, preset=preset, engine=engine, overrides=overrides, seed=seed)
+    tracker = load_tracker(
+        weights, preset=preset, engine=engine, overrides=overrides, seed=seed, device=device
+    )
     return with_redetection(tracker) if redetect else tracker
 
 

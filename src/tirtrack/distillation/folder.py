@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from tirtrack.distillation.recipe import dump_recipe
@@ -52,34 +51,6 @@ def check_out(file: Path, baseline: Path | None, *, force: bool, resume: bool) -
                 "exists already", folder, "go on with --resume, or begin anew with --force"
             )
     return folder
-
-
-def checked_device(name: str) -> torch.device:
-    """A device that this machine has.
-
-    Raises:
-        RequestError: it has no such device.
-
-    >>> checked_device("cpu")
-    device(type='cpu')
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise RequestError(f'there is no device "{name}"', fix="choose cpu or cuda") from error
-    if device.type not in ("cpu", "cuda"):
-        raise RequestError(f'device "{name}" is not supported', fix="choose cpu or cuda")
-    found = torch.cuda.device_count() if device.type == "cuda" else 1
-    if not found:
-        raise RequestError(
-            f'device "{name}" was asked for, and torch finds no CUDA here', fix="choose cpu"
-        )
-    if (device.index or 0) >= found:
-        raise RequestError(
-            f'there is no device "{name}", the last one is {device.type}:{found - 1}',
-            fix="choose cpu or cuda",
-        )
-    return device
 
 
 def check_seed(seed: int) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
+from tirtrack.devices import checked_device
 from tirtrack.distillation.folder import (
     begin_run,
     begun,
     check_out,
     check_seed,
-    checked_device,
     inherited_calibration,
     made_with,
 )

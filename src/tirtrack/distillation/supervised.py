@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tirtrack.devices import checked_device
 from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
 from tirtrack.distillation.engine import Step, check_components, train_steps
@@ -24,7 +25,6 @@ from tirtrack.distillation.folder import (
     begun,
     check_out,
     check_seed,
-    checked_device,
     inherited_calibration,
     made_with,
 )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from tirtrack.devices import checked_device
+from tirtrack.errors import RequestError
 from tirtrack.weights.graphs import (
     Graphs,
     as_levels,
@@ -144,7 +146,11 @@ class TorchEngine:
 
 
 def open_engine(
-    path: Path, kind: Literal["onnx", "torch"] = "onnx", *, threads: int = 1
+    path: Path,
+    kind: Literal["onnx", "torch"] = "onnx",
+    *,
+    threads: int = 1,
+    device: str = "cpu",
 ) -> SiameseEngine:
     """The engine of a weights file.
 
@@ -152,14 +158,21 @@ def open_engine(
         path: of the weights.
         kind: ``onnx`` makes and caches graphs at first use; ``torch`` needs none.
         threads: of ONNX Runtime; torch has one count for the whole process, which is left alone.
+        device: where torch runs; ONNX Runtime runs on the CPU alone.
 
     Raises:
+        RequestError: there is no such device, or the engine does not run there.
         WeightsError: the file cannot be used.
         RunError: the graphs disagree with the network.
     """
-    if kind == "onnx":
-        return OnnxEngine(graphs_of_file(path), threads=threads)
-    return TorchEngine(siamese_network_of(path))
+    if kind == "torch":
+        place = checked_device(device)
+        return TorchEngine(siamese_network_of(path).to(place))
+    if device != "cpu":
+        raise RequestError(
+            f"the engine onnx runs on the CPU, not on {device}", fix="choose the engine torch"
+        )
+    return OnnxEngine(graphs_of_file(path), threads=threads)
 
 
 def _coloured(patches: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel
 
+from tirtrack.devices import checked_device
 from tirtrack.errors import RecipeError, WeightsError, did_you_mean
 from tirtrack.files import sha256
 from tirtrack.thermal import NormaliserSettings, normaliser
@@ -35,6 +36,7 @@ class _Parts:
     engine: str
     threads: int
     seed: int
+    device: str
 
     def origin(self, calibration: BaseModel) -> Origin:
         """What the tracker was told, with the calibration that it uses."""
@@ -62,6 +64,7 @@ def load_tracker(
     overrides: Mapping[str, Any] | None = None,
     threads: int = 1,
     seed: int = 0,
+    device: str = "cpu",
 ) -> Tracker:
     """A tracker, ready for ``init(frame, box)``.
 
@@ -75,10 +78,13 @@ def load_tracker(
             ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``).
         threads: of the ``onnx`` engine; one gives the same bits on every machine of a kind.
         seed: of what a tracker draws; the Siamese family draws nothing.
+        device: where torch runs the network, such as ``cuda``; the ``onnx`` engine runs on the CPU
+            alone.
 
     Raises:
         WeightsError: the weights are unknown or damaged.
         RecipeError: the preset, engine or a setting is unknown or out of bounds.
+        RequestError: this machine has no such device, or the engine does not run there.
     """
     if engine not in ENGINES:
         raise RecipeError(f'no engine is called "{engine}"', fix=did_you_mean(engine, ENGINES))
@@ -88,7 +94,7 @@ def load_tracker(
     levels = normaliser(str(changes.pop("normaliser", card.normaliser)))
     family = _family_of(card.architecture)
     settings = with_overrides(family.preset(preset or card.preset, card.architecture), changes)
-    return family.make(_Parts(path, card, settings, levels, engine, threads, seed))
+    return family.make(_Parts(path, card, settings, levels, engine, threads, seed, device))
 
 
 def _siamese(parts: _Parts) -> Tracker:
@@ -99,7 +105,7 @@ def _siamese(parts: _Parts) -> Tracker:
     known = _fitting(parts, Calibration)
     calibration = known or family_calibration(parts.card.architecture)
     return SiameseTracker(
-        open_engine(parts.path, kind, threads=parts.threads),
+        open_engine(parts.path, kind, threads=parts.threads, device=parts.device),
         parts.settings,
         calibration,
         normaliser=parts.levels,
@@ -124,10 +130,11 @@ def _online(parts: _Parts, made: Callable[..., Tracker]) -> Tracker:
     from tirtrack.trackers.online_engine import OnlineEngine
     from tirtrack.trackers.peak_score import family_peak_calibration
 
+    device = checked_device(parts.device)
     network: Any = store.network_of(store.read(parts.path)).requires_grad_(requires_grad=False)
     calibration = _fitting(parts, PeakCalibration) or family_peak_calibration(network.score_kind)
     return made(
-        OnlineEngine(network),
+        OnlineEngine(network.to(device)),
         parts.settings,
         calibration,
         normaliser=parts.levels,
