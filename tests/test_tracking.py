@@ -23,7 +23,9 @@ from tirtrack.networks import registry
 from tirtrack.overlay import draw_boxes
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.redetection import with_redetection
+from tirtrack.trackers.siamese import SiameseTracker
 from tirtrack.tracking import Ending, TrackStoppedError, first_frame, source_name, track
+from tirtrack.tracking.record import mot_text
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
 
@@ -471,3 +473,79 @@ def test_real_video_is_tracked_with_published_weights(shared, tmp_path):
     error = np.linalg.norm(centres - (truth[:, :2] + truth[:, 2:] / 2), axis=1)
     assert len(run.rows) == 270 == count_frames(tmp_path / "out/track.mp4")
     assert (error[:100] < 20).mean() > 0.95
+
+
+# --- several targets, frames that are left out ----------------------------------------------------
+
+TWO = {"van": BOX, "hut": Box(80, 20, 24, 20)}
+
+
+def test_several_targets_have_a_row_each_in_every_frame_and_mot_text(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi", 8)
+    out = tmp_path / "out"
+    run = track(clip, TWO, weights=weights, out=out, engine="torch")
+    assert [(row.index, row.target) for row in run.rows] == [
+        (k, name) for k in range(8) for name in TWO
+    ]
+    assert (run.summary["frames"], run.summary["boxes"]["van"]) == (8, [30, 40, 16, 12])
+    assert sum(run.summary["statuses"].values()) == 16
+    rows = rows_of(out)
+    assert [row["target"] for row in rows] == [row.target for row in run.rows]
+    assert count_frames(out / "track.mp4") == 8
+    lines = [line.split(",") for line in (out / "tracks.txt").read_text().splitlines()]
+    measured = [row for row in run.rows if row.measured]
+    assert [(int(line[0]), int(line[1])) for line in lines] == [
+        (row.index + 1, list(TWO).index(row.target) + 1) for row in measured
+    ]
+    assert lines[0][2:] == ["30.0000", "40.0000", "16.0000", "12.0000", "1.0000", "-1", "-1", "-1"]
+
+
+def test_names_that_are_numbers_stay_so_in_mot_text(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi", 2)
+    boxes = {"7": BOX, "3": TWO["hut"]}
+    run = track(clip, boxes, weights=weights, engine="torch")
+    assert [line.split(",")[1] for line in mot_text(run.rows).splitlines()][:2] == ["7", "3"]
+
+
+def test_a_damaged_frame_is_flagged_in_the_row_of_every_target(tmp_path, weights):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for k in range(4):
+        Image.fromarray(scene(k)).save(folder / f"{k}.png")
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:200])
+    run = track(folder, TWO, weights=weights, engine="torch")
+    flagged = [(row.target, row.measured) for row in run.rows if row.index == 2]
+    assert flagged == [("van", False), ("hut", False)]
+    assert (run.summary["frames"], run.summary["damaged"]) == (4, 1)
+
+
+def test_targets_that_cannot_begin_write_nothing(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi", 2)
+    for boxes, message in (
+        ({}, "no target was given"),
+        ({"far": Box(900, 1, 9, 9)}, "outside"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            track(clip, boxes, weights=weights, out=tmp_path / "out", engine="torch")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_live_run_tells_the_tracker_what_it_left_out(tmp_path, weights, monkeypatch):
+    told = []
+    monkeypatch.setattr(SiameseTracker, "skip", lambda self, frames: told.append(frames))
+    clip = write_clip(tmp_path / "a.avi", 24)
+    run = follow(clip, weights, tmp_path / "out", policy="latest", redetect=False, video=False)
+    live = run.summary["live"]
+    indices = [row.index for row in run.rows]
+    gaps = [int(gap) - 1 for gap in np.diff([-1, *indices])]
+    assert indices == sorted(set(indices))
+    assert live["delivered"] == len(indices)
+    assert live["delivered"] + live["skipped"] == 24
+    assert told == [gap for gap in gaps[1:] if gap]
+    assert live["latency_p50_ms"] is not None
+
+
+def test_all_frames_of_a_file_are_taken_without_a_live_reader(tmp_path, weights):
+    clip = write_clip(tmp_path / "a.avi", 5)
+    run = follow(clip, weights, tmp_path / "out", video=False)
+    assert (run.summary["live"], len(run.rows)) == (None, 5)

@@ -250,3 +250,35 @@ def test_second_interrupt_is_not_caught():
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, found)
+
+
+def test_several_boxes_are_several_targets(clip, weights, capsys):
+    two = ["--box", "van=30,40,16,12", "--box", "hut=80,20,24,20"]
+    assert run(["track", str(clip), *two, "--weights", str(weights), "--out", "two"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("12 frames, 2 targets: ")
+    assert printed[1:] == ["two/boxes.csv", "two/track.mp4", "two/tracks.txt"]
+    assert [row["target"] for row in rows_of(Path("two"))] == ["van", "hut"] * 12
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--box", "1,2,3,4", "--box", "b=1,2,3,4"], '"1,2,3,4" has no name; write it as NAME='),
+        (["--box", "a=1,2,3,4", "--box", "a=5,6,7,8"], 'names "a" twice'),
+        (["--box", "a=1,2,3"], '"1,2,3" is not four numbers'),
+        (["--box", "1,2,3,4", "--policy", "newest"], 'no policy is called "newest"'),
+    ],
+)
+def test_boxes_and_policies_that_cannot_be_are_refused(clip, capsys, options, message):
+    assert run(["track", str(clip), *options, "--out", "none"]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
+def test_a_live_run_says_what_it_left_out(clip, weights, capsys):
+    live = ["--policy", "latest", "--no-redetect", "--no-video", "--out", "live"]
+    box = ["--box", "30,40,16,12", "--weights", str(weights)]
+    assert run(["track", str(clip), *box, *live]) == 0
+    assert "frames left out" in capsys.readouterr().out
+    assert json.loads(Path("live/summary.json").read_text())["redetect"] is False
