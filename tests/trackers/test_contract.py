@@ -10,7 +10,9 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.boxes import Box
-from tirtrack.trackers.base import SharingTracker, Tracker
+from tirtrack.errors import FrameError
+from tirtrack.trackers.base import Reason, SeekingTracker, SharingTracker, Sighting, Tracker
+from tirtrack.trackers.redetection import RedetectingTracker, _Search
 
 FIRST = Box(50.0, 40.0, 20.0, 14.0)
 
@@ -181,3 +183,52 @@ def test_random_numbers_of_others_neither_change_nor_are_changed(any_tracker):
         random.random(), np.random.random(), torch.rand(3)  # noqa: NPY002
         boxes += boxes_of(disturbed, [frame])
     assert_array_equal(boxes, expected)
+
+
+def test_a_look_elsewhere_finds_what_following_finds_and_keeps_nothing(any_tracker):
+    frames = colour_frames(3)
+    tracker, other = any_tracker(), any_tracker()
+    for one in (tracker, other):
+        one.init(frames[0], FIRST)
+        one.update(frames[1])
+    assert isinstance(tracker, SeekingTracker)
+    fault, levels = tracker.watch(frames[2])
+    before = tracker.state_dict()
+    seen = tracker.sight(levels, FIRST.center_xy, (FIRST.w, FIRST.h))
+    elsewhere = tracker.sight(levels, (20.0, 70.0), (30.0, 30.0))
+    assert fault is Reason.NONE
+    for sighting in (seen, elsewhere):
+        assert sighting.box.is_finite()
+        assert 0 <= sighting.score <= 1
+    assert seen.box != elsewhere.box
+    after = tracker.state_dict()
+    for state in (before, after):
+        state.pop("draws", None)
+    assert str(after) == str(before)
+    assert tracker.search_side((40.0, 40.0)) == pytest.approx(2 * tracker.search_side((20.0, 20.0)))
+
+
+def test_a_tracker_goes_on_from_where_it_is_told(any_tracker):
+    frames = colour_frames(3)
+    tracker = any_tracker()
+    tracker.init(frames[0], FIRST)
+    there = Box(80.0, 60.0, 24.0, 20.0)
+    state = tracker.resume(Sighting(there, 0.9))
+    assert (state.box, state.reason) == (there, Reason.RE_DETECTED)
+    assert tracker.search_side((24.0, 20.0)) > 0
+    after = tracker.update(frames[1])
+    assert np.hypot(*np.subtract(after.box.center_xy, there.center_xy)) < 60
+    with pytest.raises(FrameError, match="outside the frame"):
+        tracker.resume(Sighting(Box(900.0, 4.0, 10.0, 10.0), 0.9))
+
+
+def test_a_search_of_any_family_gives_valid_states(any_tracker):
+    frames = colour_frames(8)
+    tracker = RedetectingTracker(any_tracker())
+    tracker.init(frames[0], FIRST)
+    tracker.update(frames[1])
+    tracker._search = _Search(FIRST, tracker._tiles())
+    for frame in frames[2:]:
+        state = tracker.update(frame)
+        assert state.box.is_finite()
+        assert 0 <= state.score <= 1

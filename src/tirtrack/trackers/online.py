@@ -25,7 +25,7 @@ from tirtrack.trackers.augmentation import (
     first_frame_transforms,
     with_dropout,
 )
-from tirtrack.trackers.base import Origin, Reason, Status, TrackState
+from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
 from tirtrack.trackers.box_refinement import from_sample, refine
 from tirtrack.trackers.draws import Draws, KeyedDraws, SequentialDraws
 from tirtrack.trackers.frame_gate import (
@@ -319,6 +319,52 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             followed = replace(followed, place=place)
         self._place, self._skipped_frames = followed.place, 0
         return self._say(followed)
+
+    def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
+        fault, picture = self._inspect(frame)
+        self._frame, self._skipped_frames = self._frame + 1, 0
+        self._draws.begin_frame(self._frame)
+        return fault, picture if fault is not Reason.NONE else self._levels(picture)
+
+    @torch.no_grad()
+    def sight(
+        self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
+    ) -> Sighting | None:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.sight`: the steps of a frame at another
+        place, without learning.
+        """
+        _, learnt = self._started()
+        place = self._place_of(_centred(center_xy, size_wh), learnt)
+        samples = self._cut(levels, place, learnt)
+        features = self.engine.look(np.stack([sample.patch.numpy() for sample in samples]))
+        asked = Asked(Reason.NONE, samples)
+        try:
+            followed = self._follow(asked, features, place, replace(learnt, memory=None))
+        except RunError:
+            return None
+        found = kept_in_frame(followed.place, learnt.layout, self.settings.min_side)
+        return Sighting(box_at(found), score_of_peak(followed.peak, self.calibration))
+
+    def search_side(self, size_wh: tuple[float, float]) -> float:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.search_side`; the longer side."""
+        _, learnt = self._started()
+        return scale_of(np.array(size_wh), learnt.layout) * float(learnt.layout.sample_hw.max())
+
+    def resume(self, sighting: Sighting) -> TrackState:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.resume`."""
+        _, learnt = self._started()
+        box, score = sighting.box, sighting.score
+        check_first_box(box, self._shape[1], self._shape[0])
+        self._place, self._asked = self._place_of(box, learnt), None
+        self._known = _Known(box, Status.TRACKING, score)
+        return TrackState(
+            box=box, measured=True, score=score, status=Status.TRACKING, reason=Reason.RE_DETECTED
+        )
+
+    def _place_of(self, box: Box, learnt: Learnt) -> Place:
+        center_yx, size_hw = center_and_size(box)
+        return Place(center_yx, size_hw, scale_of(size_hw, learnt.layout))
 
     def skip(self, frames: int) -> None:
         """Say that so many frames were left out before the next one: it is searched more widely.
@@ -656,6 +702,10 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         if self._known is None:
             raise RuntimeError("call init(frame, box) first")
         return self._known
+
+
+def _centred(center_xy: tuple[float, float], size_wh: tuple[float, float]) -> Box:
+    return Box(center_xy[0] - size_wh[0] / 2, center_xy[1] - size_wh[1] / 2, *size_wh)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
