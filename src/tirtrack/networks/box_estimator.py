@@ -93,7 +93,9 @@ class BoxEstimator(nn.Module):
             features: of the backbone, ``[B,C,H,W]`` at strides 8 and 16.
         """
         fine, coarse = features
-        return [self.conv3_2t(self.conv3_1t(fine)), self.conv4_2t(self.conv4_1t(coarse))]
+        maps = [self.conv3_2t(self.conv3_1t(fine)), self.conv4_2t(self.conv4_1t(coarse))]
+        # As pooling gathers them: made once here, not in every step of a refinement.
+        return [one.contiguous(memory_format=torch.channels_last) for one in maps]
 
     def energies(
         self, modulation: list[Tensor], test_features: list[Tensor], proposals: Tensor
@@ -109,8 +111,10 @@ class BoxEstimator(nn.Module):
             ``[B,P]``, differentiable by everything given.
         """
         rois = rois_of(proposals)
+        count = proposals.shape[1]
         read = [
-            layer(_pool(maps * weights, rois, bins, stride))
+            # Pooling is linear: a few pooled cells are weighted instead of whole maps.
+            layer(_pool(maps, rois, bins, stride) * weights.repeat_interleave(count, dim=0))
             for layer, maps, weights, bins, stride in zip(
                 (self.fc3_rt, self.fc4_rt),
                 test_features,
