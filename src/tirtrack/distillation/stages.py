@@ -47,7 +47,6 @@ from tirtrack.distillation.settings import (
     CrossModalRecipe,
     Direction,
     Modality,
-    Teacher,
 )
 from tirtrack.distillation.summary import PassRate, Summary, harvest, pass_rates
 from tirtrack.errors import PairsError
@@ -401,14 +400,17 @@ def look_at_held_back(
 
 
 def _look_alone(recipe: CrossModalRecipe) -> CrossModalRecipe:
-    """The same boxes and crops as in training, both modalities, plain, every box looked at."""
+    """The same boxes and crops as in training, both modalities, plain, every box looked at; the
+    teacher sees RGB and is as strict as in training.
+    """
+    on_rgb = {"weights": None, "modality": Modality.RGB, "require": True, "tir_boxes_on_tir": False}
     return recipe.model_copy(
         update={
             "directions": {Direction.TIR_TO_TIR: 1.0, Direction.RGB_TO_RGB: 1.0},
             "augmentation": Augmentation(),
             "negatives": 0.0,
             "boxes": recipe.boxes.model_copy(update={"only_where_found": False}),
-            "teacher": Teacher(tir_boxes_on_tir=False),
+            "teacher": recipe.teacher.model_copy(update=on_rgb),
         }
     )
 
