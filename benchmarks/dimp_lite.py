@@ -229,7 +229,6 @@ REFINEMENTS = {
     }
     for iterations, boxes, length in (
         (10, 9, 2.5e-3),
-        (5, 9, 2.5e-3),
         (5, 9, 5e-3),
         (5, 4, 5e-3),
         (3, 9, 8e-3),
