@@ -85,6 +85,13 @@ class Study:
     ours: str
 
 
+_CLASSIFIER = {
+    "target_filter.head": 1.0,
+    "target_filter.initialiser": 1.0,
+    "target_filter.optimiser": 0.5,
+}
+
+
 def _lite(
     name: str,
     recipe: str,
@@ -92,6 +99,7 @@ def _lite(
     seeds: int = 1,
     is_control: bool = False,
     sees_rgb: bool = False,
+    pairs: str = SHIPPABLE,
     **changes: Any,
 ) -> Row:
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
@@ -101,12 +109,12 @@ def _lite(
 LITE_ROWS = [
     Row("dimp-lite-rgb (baseline)"),
     _lite("distill", "dimp_lite_distill", seeds=SEEDS, sees_rgb=True),
-    _lite("bn alone", "dimp_lite_distill", is_control=True, sees_rgb=True, training__steps=0),
-    _lite("published", "dimp_lite_published", sees_rgb=True),
+    _lite("bn alone", "dimp_lite_distill", is_control=True, training__steps=0),
+    _lite("published", "dimp_lite_published"),
     _lite(
         "classifier alone",
         "dimp_lite_distill",
-        training__components={"target_filter": 1.0},
+        training__components=_CLASSIFIER,
     ),
     _lite(
         "box estimator alone",
@@ -117,6 +125,7 @@ LITE_ROWS = [
     _lite("tir to rgb alone", "dimp_lite_published", directions={"tir_to_rgb": 1.0}),
     _lite("centre boxes", "dimp_lite_distill", proposals__way="centre"),
     _lite("random boxes", "dimp_lite_distill", proposals__way="random"),
+    _lite("distill, all pairs", "dimp_lite_distill", pairs=EVERYTHING),
 ]
 
 STUDIES = {
