@@ -15,6 +15,7 @@ BENCHMARKS = {
     "track_speed": ["benchmarks.track_speed"],
     "synthetic_speed": ["benchmarks.synthetic_world", "speed"],
     "distil_speed": ["benchmarks.distil_speed"],
+    "roi_pooling": ["benchmarks.roi_pooling"],
 }
 
 
