@@ -171,6 +171,29 @@ def test_changes_are_checked_like_a_file():
         load_recipe("mixed", changes={"training.stps": 3})
 
 
+@pytest.mark.parametrize("name", ["mixed", "baseline"])
+def test_changing_one_setting_leaves_those_beside_it(name):
+    before = load_recipe(name).model_dump(mode="json")
+
+    def leaves(value, path=()):
+        if isinstance(value, dict) and path[-1:] != ("directions",):
+            for key, inner in value.items():
+                yield from leaves(inner, (*path, key))
+        elif isinstance(value, float):
+            yield path, value
+
+    for path, value in leaves(before):
+        if "components" in path or "quality" in path or "min_iou_by_way" in path:
+            continue  # open mappings are replaced whole
+        after = load_recipe(name, changes={".".join(path): value / 2}).model_dump(mode="json")
+        spot = after
+        for key in path[:-1]:
+            spot = spot[key]
+        assert spot[path[-1]] == value / 2
+        spot[path[-1]] = value
+        assert after == before
+
+
 def test_values_on_the_command_line_are_read_as_in_a_file():
     assert parse_value("1e-4") == 1e-4
     assert parse_value("true") is True

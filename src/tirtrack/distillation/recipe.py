@@ -261,7 +261,7 @@ def _resolved(
     base = document.content.get(BASED_ON)
     if base is None:
         model = _kind(own, document)
-        return _of_kinds(model, own, document, kinds), model
+        return _of_kinds(model, _merged(model, _defaults(model), own), document, kinds), model
     if not isinstance(base, str):
         raise RecipeError(f"{BASED_ON} must be a name", document.place([BASED_ON]), "write a name")
     try:
@@ -282,6 +282,14 @@ def _resolved(
         )  # fmt: skip
     inherited = {key: value for key, value in inherited.items() if key not in ("name", "summary")}
     return _of_kinds(kind, _merged(kind, inherited, own), document, kinds), kind
+
+
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    """What a recipe has that says nothing; written out, as the same settings (a jitter, a part held
+    back) have other defaults in one place than in another.
+    """
+    kind = next(name for name, one in _KINDS.items() if one is model)
+    return model(kind=kind).model_dump(mode="json", exclude={"name", "summary"})
 
 
 def _of_kinds(

@@ -321,9 +321,7 @@ class SupervisedRecipe(_Recipe):
         description="when the trained weights replace the start weights: held-out one-step IoU "
         "is higher; its interval does not lie below 0; always",
     )
-    training: Training = Training(
-        components={"target_filter": 1.0, "box_estimator": 1.0, "backbone": 1.0 / 3.0}
-    )
+    training: Training = Training()
 
     @model_validator(mode="after")
     def _nothing_thermal(self) -> SupervisedRecipe:
