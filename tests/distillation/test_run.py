@@ -94,6 +94,38 @@ def test_a_run_leaves_weights_and_everything_about_them(tiny, pairs, baseline, t
         assert sheet.width > 400
 
 
+@pytest.mark.parametrize(
+    ("architecture", "alike"),
+    [
+        ("prdimp18-tiny", {"score", "modulation", "energy"}),
+        ("atom18-tiny", {"modulation", "energy"}),
+    ],
+)
+def test_the_papers_own_family_is_distilled_from_file_to_file(
+    tiny, pairs, tmp_path, architecture, alike
+):
+    start = tmp_path / "start.safetensors"
+    card = Card(name="start", architecture=architecture, modality="rgb", licence="Apache-2.0")
+    store.write(start, registry.build(architecture, seed=1).eval(), card)
+    believing = {
+        "teacher.max_distance_cells": 99,
+        "teacher.min_probability": 0,
+        "teacher.min_iou": 0,
+    }
+    done = run(
+        tiny, pairs, start, tmp_path / "night.safetensors", recipe=None, changes=believing
+    )  # fmt: skip
+    assert (done.summary.recipe, done.summary.steps) == ("distill", 2)
+    assert set(done.summary.held_back.like_teacher) == alike
+    student, before = store.read(done.weights), store.read(start)
+    assert (student.card.architecture, student.card.modality) == (architecture, "tir")
+    changed = {key for key in before.state if not before.state[key].equal(student.state[key])}
+    assert changed
+    assert not any(key.startswith("feature_extractor.") for key in changed)
+    log = read_log(done.folder)
+    assert {f"tir_to_tir/{name}" for name in alike} <= set(log[-1]["terms"])
+
+
 def test_every_file_of_the_pairs_is_hashed_once(tiny, pairs, baseline, tmp_path, monkeypatch):
     hashed = []
     monkeypatch.setattr(
