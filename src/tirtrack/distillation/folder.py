@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import yaml
 
@@ -19,6 +19,9 @@ from tirtrack.distillation.settings import Recipe
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import new_file, new_folder, write_json, write_text
 from tirtrack.identity import BEGIN_ANEW, IDENTITY_NAME, check_same_identity, differences
+
+if TYPE_CHECKING:
+    from tirtrack.weights.card import Calibration, Card, PeakCalibration
 
 SUFFIX = ".safetensors"
 
@@ -143,7 +146,31 @@ def _check_same_run(path: Path, identity: Mapping[str, str], *, is_finished: boo
 # --- what goes into the card ---------------------------------------------------------------------
 
 
-def made_with(summary: Any) -> dict[str, str]:
+class RunSummary(Protocol):
+    """What the summaries of both verbs say of how a result was made."""
+
+    @property
+    def recipe(self) -> str:
+        """Its name."""
+
+    @property
+    def seed(self) -> int:
+        """Of every draw."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that the run depends on."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of tirtrack and what it stands on."""
+
+    @property
+    def command(self) -> str:
+        """That was typed, or empty."""
+
+
+def made_with(summary: RunSummary) -> dict[str, str]:
     """What a card says of a run, from the summary of either kind: versions, command, seed, ..."""
     return {
         **summary.versions,
@@ -154,7 +181,7 @@ def made_with(summary: Any) -> dict[str, str]:
     }
 
 
-def inherited_calibration(card: Any) -> Any:
+def inherited_calibration(card: Card) -> Calibration | PeakCalibration | None:
     """The calibration of start weights for weights trained from them, saying where it is from."""
     known = card.calibration
     if known is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from tirtrack.pairs.proposals.base import Proposer
 from tirtrack.pairs.source import Manifest, PairSource, content_identity
 from tirtrack.progress import Progress
 
+Pairs = str | Path | Sequence[str | Path] | PairSource
+"""A folder of pairs, several, or an opened source."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -48,7 +51,9 @@ class Sources:
     held_back_manifest: Manifest
 
     @classmethod
-    def open(cls, pairs: Any, held_back: Any, recipe: CrossModalRecipe, licence: str) -> Sources:
+    def open(
+        cls, pairs: Pairs, held_back: Pairs | None, recipe: CrossModalRecipe, licence: str
+    ) -> Sources:
         """Open and split.
 
         Raises:
@@ -75,7 +80,7 @@ def _hashed(source: PairSource, manifest: Manifest) -> str:
     return fingerprint({**content_identity(source, manifest), "licence": manifest.licence})
 
 
-def _opened(pairs: Any, licence: str) -> PairSource:
+def _opened(pairs: Pairs, licence: str) -> PairSource:
     from tirtrack.pairs import open_pairs
 
     return pairs if isinstance(pairs, PairSource) else open_pairs(pairs, licence=licence)

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -43,6 +43,9 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import FoundIn
 from tirtrack.pairs.source import PairSource
 from tirtrack.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from tirtrack.weights.graphs import OnnxBackbone
 
 CHUNK = 32
 KEPT_POOLS = 4
@@ -81,7 +84,7 @@ class TorchFeatures:
 class OneTap:
     """An engine that gives one array, for a backbone with one tap."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: OnnxBackbone) -> None:
         self._engine = engine
 
     def features(self, patches: np.ndarray) -> list[np.ndarray]:

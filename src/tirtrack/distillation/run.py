@@ -7,10 +7,10 @@ gets its name last, so a file with that name is a finished run.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,7 +23,7 @@ from tirtrack.distillation.folder import (
     inherited_calibration,
     made_with,
 )
-from tirtrack.distillation.job import Job, Sources
+from tirtrack.distillation.job import Job, Pairs, Sources
 from tirtrack.distillation.pool import FeatureEngine, OneTap, TorchFeatures
 from tirtrack.distillation.recipe import default_recipe, kinds_of, recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
@@ -33,9 +33,13 @@ from tirtrack.distillation.summary import Summary
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
-from tirtrack.pairs.source import Manifest, PairSource
+from tirtrack.pairs.source import Manifest
 from tirtrack.progress import Progress, silent
 from tirtrack.versions import versions
+
+if TYPE_CHECKING:
+    from tirtrack.weights.card import Card
+    from tirtrack.weights.store import Weights
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,13 @@ class DistillationRun:
 
 
 def distill(
-    pairs: str | Path | Sequence[str | Path] | PairSource,
+    pairs: Pairs,
     baseline: str | Path,
     out: str | Path,
     *,
     recipe: str | Path | CrossModalRecipe | None = None,
     changes: Mapping[str, Any] | None = None,
-    held_back: str | Path | Sequence[str | Path] | PairSource | None = None,
+    held_back: Pairs | None = None,
     licence: str = "not stated",
     seed: int = 0,
     device: str = "cpu",
@@ -160,8 +164,8 @@ def feature_engine(network: TwoBranchNetwork, device: torch.device) -> FeatureEn
 
 
 def _card(
-    name: str, baseline: Any, manifest: Manifest, recipe: CrossModalRecipe, summary: Summary
-) -> Any:
+    name: str, baseline: Weights, manifest: Manifest, recipe: CrossModalRecipe, summary: Summary
+) -> Card:
     """The student's card: where it came from, what it was trained on, what is known of it."""
     from tirtrack.weights.card import Card, StartedFrom, TrainingSource
 

@@ -53,6 +53,8 @@ from tirtrack.progress import Progress, silent
 from tirtrack.versions import versions
 
 if TYPE_CHECKING:
+    from tirtrack.datasets.sequence import LabelledSequence
+    from tirtrack.datasets.stills import LabelledStill
     from tirtrack.weights.card import Card
     from tirtrack.weights.store import Weights
 
@@ -279,8 +281,8 @@ def open_labelled(
     folders = [Path(data)] if isinstance(data, str | Path) else [Path(one) for one in data]
     if not folders:
         raise RequestError("no labelled data was given", fix="give at least one folder")
-    stills: list[Any] = []
-    sequences: list[Any] = []
+    stills: list[LabelledStill] = []
+    sequences: list[LabelledSequence] = []
     for folder in folders:
         if not folder.is_dir():
             raise DatasetError("there is no such folder", folder, "check the path")
