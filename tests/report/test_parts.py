@@ -48,6 +48,15 @@ SUMMARY = {
             "low": -0.01,
             "high": 0.05,
         },
+        "like_teacher": {
+            "energy": {
+                "baseline": 0.5,
+                "student": 0.6,
+                "difference": 0.1,
+                "low": 0.0,
+                "high": 0.2,
+            },
+        },
     },
     "verdict": "the student is not better than the baseline by agreement on held-back pairs",
     "warnings": ["the teacher finds only 30 of 75 boxes again"],
@@ -110,6 +119,8 @@ def test_the_training_part_says_what_the_run_says_and_promises_nothing(tmp_path)
         "student": "0.820",
         "difference [95 % interval]": "+0.020 [-0.010, +0.050]",
     }
+    assert section.agreement["rank correlation with the teacher's energies"]["student"] == "0.600"
+    assert len(section.agreement) == 2  # what the network does not give is left out
     assert section.agreement_note == NO_PROOF
     assert section.curves == ()
 

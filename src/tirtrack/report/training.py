@@ -68,6 +68,7 @@ class HeldBack(_Part):
     with_teacher: Signal | None = None
     with_box: Signal | None = None
     centre: Signal | None = None
+    like_teacher: dict[str, Signal] = {}
 
 
 class Summary(_Part):
@@ -92,6 +93,11 @@ _SIGNALS = {
     "with_teacher": "overlap with the teacher's box",
     "with_box": "overlap with the pseudo-box",
     "centre": "distance of the centre, cells (less is better)",
+}
+_LIKE_TEACHER = {
+    "score": "correlation with the teacher's score map",
+    "modulation": "cosine with the teacher's modulation",
+    "energy": "rank correlation with the teacher's energies",
 }
 
 
@@ -236,15 +242,16 @@ def _modality(name: str) -> str:
 def _agreement(held_back: HeldBack | None) -> dict[str, dict[str, str]]:
     if held_back is None:
         return {}
-    found: dict[str, dict[str, str]] = {}
-    for key, label in _SIGNALS.items():
-        one: Signal | None = getattr(held_back, key)
-        if one is not None:
-            found[label] = {
-                "baseline": f"{one.baseline:.3f}",
-                "student": f"{one.student:.3f}",
-                "difference [95 % interval]": (
-                    f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
-                ),
-            }
-    return found
+    signals: dict[str, Signal | None] = {
+        label: getattr(held_back, key) for key, label in _SIGNALS.items()
+    }
+    signals |= {label: held_back.like_teacher.get(key) for key, label in _LIKE_TEACHER.items()}
+    return {label: _cells(one) for label, one in signals.items() if one is not None}
+
+
+def _cells(one: Signal) -> dict[str, str]:
+    return {
+        "baseline": f"{one.baseline:.3f}",
+        "student": f"{one.student:.3f}",
+        "difference [95 % interval]": f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]",
+    }
