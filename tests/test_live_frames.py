@@ -191,6 +191,24 @@ def test_a_source_that_blocks_does_not_hold_up_the_end(monkeypatch):
     assert threads() == []
 
 
+def test_whoever_waits_for_a_stalled_source_can_stop(monkeypatch):
+    monkeypatch.setattr(live, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(live, "STOP_WITHIN_S", 0.01)
+    free, is_pressed = threading.Event(), threading.Event()
+
+    def source():
+        yield frame(0)
+        is_pressed.set()
+        free.wait(5)
+
+    with LiveFrames(source, reopen=True, stop=is_pressed.is_set) as frames:
+        assert [one.item.index for one in frames] == [0]
+        assert frames._thread.is_alive()
+    free.set()
+    frames._thread.join(5)
+    assert threads() == []
+
+
 def test_a_policy_is_one_of_two():
     with pytest.raises(ValueError, match="newest"):
         Mailbox("newest")

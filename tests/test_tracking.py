@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,13 +19,13 @@ from PIL import Image
 
 from tirtrack.boxes import Box
 from tirtrack.errors import FrameError, RequestError, StorageError, WeightsError
-from tirtrack.media import VideoWriter, count_frames, frames
+from tirtrack.media import VideoWriter, count_frames, frames, frames_and_faults
 from tirtrack.networks import registry
 from tirtrack.overlay import draw_boxes
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.redetection import with_redetection
 from tirtrack.trackers.siamese import SiameseTracker
-from tirtrack.tracking import Ending, TrackStoppedError, first_frame, source_name, track
+from tirtrack.tracking import Ending, TrackStoppedError, first_frame, live, source_name, track
 from tirtrack.tracking.record import mot_text
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
@@ -283,6 +284,29 @@ def test_stop_ends_between_two_frames_with_everything_complete(tmp_path, weights
     assert leftovers(tmp_path / "out") == set()
 
 
+@pytest.mark.parametrize("seen", [0, 3])
+def test_a_stream_that_stalls_can_be_stopped(tmp_path, weights, monkeypatch, seen):
+    clip, free, is_stopped = write_clip(tmp_path / "a.avi"), threading.Event(), threading.Event()
+
+    def stalls(source, *, start, end):
+        yield from frames_and_faults(source, start=start, end=seen or 1) if seen else ()
+        is_stopped.set()
+        free.wait(5)
+
+    monkeypatch.setattr(live, "frames_and_faults", stalls)
+    monkeypatch.setattr(live, "STOP_WITHIN_S", 0.01)
+    settings = {"policy": "latest", "stop": is_stopped.is_set, "video": False}
+    if seen:
+        run = follow(clip, weights, tmp_path / "out", **settings)
+        assert run.ending is Ending.INTERRUPTED
+        assert len(rows_of(tmp_path / "out")) == len(run.rows) <= seen
+    else:
+        with pytest.raises(KeyboardInterrupt, match="before the first frame"):
+            follow(clip, weights, tmp_path / "out", **settings)
+        assert not (tmp_path / "out").exists()
+    free.set()
+
+
 def test_keyboard_interrupt_in_the_library_writes_and_goes_on_up(tmp_path, weights):
     clip = write_clip(tmp_path / "a.avi")
 
@@ -301,6 +325,12 @@ def test_keyboard_interrupt_in_the_library_writes_and_goes_on_up(tmp_path, weigh
         ({"source": "gone.avi"}, FrameError, "gone.avi: no such file or folder"),
         ({"box": Box(500, 500, 9, 9)}, FrameError, "lies 100% outside the frame of 128x96"),
         ({"box": Box(5, 5, 0, 9)}, FrameError, "has no area"),
+        ({"box": Box(5, 5, 0, 9), "weights": "none"}, FrameError, "has no area"),
+        (
+            {"box": {"van": BOX, "far": Box(900, 1, 9, 9)}, "weights": "none"},
+            FrameError,
+            "box 900,1,9,9 lies 100% outside",
+        ),
         ({"weights": "nano-tri"}, WeightsError, 'no weights are called "nano-tri"'),
         ({"preset": "fast"}, RequestError, '"fast"'),
         ({"start": 5, "end": 5}, RequestError, "frames 5 to 5 are no range"),

@@ -27,6 +27,7 @@ POLICIES: tuple[Policy, ...] = ("latest", "all")
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0  # before a source is opened again, doubled each time
 GIVE_UP_AFTER_S = 60.0  # without a frame
 STOP_WITHIN_S = 0.9
+ASK_EVERY_S = 0.2  # whether to stop, while no frame comes
 _LATENCIES_KEPT = 4096
 _TICK_S = 1e-6
 
@@ -117,8 +118,11 @@ class Mailbox:
             self._changed.notify_all()
             return True
 
-    def take(self) -> LiveFrame | None:
+    def take(self, stop: Callable[[], bool] = lambda: False) -> LiveFrame | None:
         """The next frame, as soon as there is one; ``None`` after the last.
+
+        Args:
+            stop: asked while there is none; ``True`` ends the waiting.
 
         Raises:
             FrameError: what the reader met at the source, after the frames before it.
@@ -128,9 +132,9 @@ class Mailbox:
             while not self._waiting:
                 if self._failure is not None:
                     raise self._failure
-                if self._is_closed:
+                if self._is_closed or stop():
                     return None
-                self._changed.wait()
+                self._changed.wait(ASK_EVERY_S)
             item, captured_s = self._waiting.popleft()
             skipped, self._skipped = self._skipped, 0
             self._changed.notify_all()
@@ -154,6 +158,7 @@ class LiveFrames:
         reopen: the source is live, so its end is a break and it is opened again.
         clock: seconds that only grow.
         give_up_after_s: without a frame, of a source that broke off.
+        stop: asked while no frame comes; ``True`` ends the frames.
     """
 
     def __init__(
@@ -165,12 +170,14 @@ class LiveFrames:
         reopen: bool = False,
         clock: Callable[[], float] = time.monotonic,
         give_up_after_s: float = GIVE_UP_AFTER_S,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.statistics = LiveStatistics()
         self._open_source = open_source
         self._reopen = reopen
         self._clock = clock
         self._give_up_after_s = give_up_after_s
+        self._is_unwanted = stop
         self._mailbox = Mailbox(policy, length=length)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="tirtrack-reader", daemon=True)
@@ -197,7 +204,7 @@ class LiveFrames:
             FrameError: the source could not be opened, or broke off and is not live.
             RunError: a live source did not come back.
         """
-        while (live := self._mailbox.take()) is not None:
+        while (live := self._mailbox.take(self._is_unwanted)) is not None:
             self.statistics.delivered += 1
             self.statistics.skipped += live.skipped
             yield live
@@ -245,20 +252,29 @@ class SourceFrames:
             thread.
         start: index of the first frame.
         end: index after the last one.
+        stop: asked while a live source has no frame; ``True`` ends the frames.
 
     Attributes:
         skipped: frames that were left out before the one that was handed out last.
     """
 
     def __init__(
-        self, source: Source, policy: Policy | None, *, start: int = 0, end: int | None = None
+        self,
+        source: Source,
+        policy: Policy | None,
+        *,
+        start: int = 0,
+        end: int | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         is_stream = isinstance(source, str) and "://" in source
         self.skipped = 0
         self._open = partial(frames_and_faults, source, start=start, end=end)
         self._live: LiveFrames | None = None
         if is_stream or policy == "latest":
-            self._live = LiveFrames(self._open, policy=policy or "latest", reopen=is_stream)
+            self._live = LiveFrames(
+                self._open, policy=policy or "latest", reopen=is_stream, stop=stop
+            )
         self._found: Iterator[Frame | BadFrame] = iter(())
 
     @property

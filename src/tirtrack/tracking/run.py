@@ -28,7 +28,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tirtrack.boxes import Box
+from tirtrack.boxes import Box, check_first_box
 from tirtrack.errors import FrameError, RequestError, RunError, StorageError, TirtrackError
 from tirtrack.files import fingerprint, new_folder, sha256, write_json, write_text
 from tirtrack.media import (
@@ -134,7 +134,8 @@ def track(
         video: write the annotated video too.
         force: replace the results of an earlier run in ``out``.
         command: the command line, for the summary.
-        stop: asked after every frame; ``True`` ends the run there, in good order.
+        stop: asked after every frame, and while a live source has none; ``True`` ends the run
+            there, in good order.
         progress: told of frames.
 
     Raises:
@@ -146,10 +147,12 @@ def track(
         KeyboardInterrupt: interrupted; results so far are written.
     """
     check_range(start, end)
-    tracker, identity = _load(weights, preset, engine, overrides, seed, redetect=redetect)
     info = probe(source)
-    with SourceFrames(source, policy, start=start, end=end) as found:
-        first = take_first(found, source, start)
+    for one in [box] if isinstance(box, Box) else box.values():
+        check_first_box(one, info.width, info.height)
+    tracker, identity = _load(weights, preset, engine, overrides, seed, redetect=redetect)
+    with SourceFrames(source, policy, start=start, end=end, stop=stop) as found:
+        first = _first_of(found, source, start, stop)
         began_s = time.perf_counter()
         targets, rows = _begin(tracker, first, box)
         session = _Session(targets, tracker_s=time.perf_counter() - began_s)
@@ -174,6 +177,16 @@ def track(
     if failure is not None:
         raise _stopped(failure, run) from failure
     return run
+
+
+def _first_of(found: SourceFrames, source: Source, start: int, stop: Callable[[], bool]) -> Frame:
+    """See :func:`take_first`; where an interrupt is why there is no frame, it is said as such."""
+    try:
+        return take_first(found, source, start)
+    except RequestError:
+        if stop():
+            raise KeyboardInterrupt("interrupted before the first frame") from None
+        raise
 
 
 def _begin(
@@ -297,6 +310,8 @@ class _Session:
             return Ending.FAILED
         except KeyboardInterrupt as interrupt:
             self.interrupt = interrupt
+            return Ending.INTERRUPTED
+        if stop():
             return Ending.INTERRUPTED
         progress(_STAGE, recorder.frames, recorder.frames)
         return Ending.COMPLETE
