@@ -70,6 +70,15 @@ def test_default_is_the_published_set_made_safe():
     assert not changed
 
 
+@pytest.mark.parametrize("architecture", ["dimp-lite", "dimp-lite-mobilenet"])
+def test_the_small_network_goes_as_far_in_half_the_steps(architecture):
+    ours, published = preset("default", architecture), published_set("super_dimp")
+    assert ours.image_sample_size == 256
+    assert ours.box_refinement_space == published.box_refinement_space == "relative"
+    assert 2 * ours.box_refinement_iter == published.box_refinement_iter
+    assert ours.box_refinement_step_length == 2 * published.box_refinement_step_length
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
