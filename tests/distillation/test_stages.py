@@ -373,6 +373,13 @@ def test_whole_recordings_are_held_back_and_the_choice_is_stable(tiny):
     assert hold_back(source, 0.0).held_back == ()
 
 
+def test_on_held_back_pairs_the_teacher_is_as_strict_as_in_training():
+    recipe = load_recipe("published", kinds=frozenset({"energies", "hinge"}))
+    alone = stages._look_alone(recipe).teacher
+    assert (alone.max_distance_cells, alone.min_probability) == (2.0, 0.25)
+    assert (alone.modality, alone.require, alone.tir_boxes_on_tir) == ("rgb", True, False)
+
+
 def test_of_a_single_recording_the_last_pairs_are_held_back(tiny):
     split = hold_back(tiny.TinyPairs(recordings=1, frames=10), 0.2)
     assert split.held_back == (8, 9)
