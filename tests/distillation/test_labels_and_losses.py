@@ -196,8 +196,12 @@ def test_matching_losses_are_exactly_zero_for_equal_inputs():
 def test_a_zero_filter_is_left_out():
     own, wanted = torch.ones(2, 3, 4, 4), torch.full((2, 3, 4, 4), 2.0)
     zero = torch.zeros(2, 3, 4, 4)
-    assert losses.relative_distance([own, own], [zero, wanted]).item() == pytest.approx(0.25)
-    assert losses.relative_distance([own], [zero]).item() == 0.0
+    both, second = torch.tensor([True, True]), torch.tensor([False, True])
+    found = losses.relative_distance([own, own], [zero, wanted], both)
+    assert found.item() == pytest.approx(0.25)
+    assert losses.relative_distance([own], [zero], both).item() == 0.0
+    wanted[0] = 5.0
+    assert losses.relative_distance([own], [wanted], second).item() == pytest.approx(0.25)
 
 
 # --- proposals -----------------------------------------------------------------------------------

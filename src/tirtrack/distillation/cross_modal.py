@@ -131,19 +131,20 @@ def energy(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -
 
 
 def filter_(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:
-    """The student's filters must be the teacher's: relative squared distance, mean over samples and
-    iterates. A Siamese filter has no gradient while the backbone is frozen.
+    """The student's filters must be the teacher's: relative squared distance, mean over iterates
+    and over samples that the teacher passed. A Siamese filter has no gradient while the backbone is
+    frozen.
     """
     filters = needed(teacher, "filter").target.filters
     if not filters:
         raise not_served("filter", "no filter")
-    return losses.relative_distance(student.target.filters, filters)
+    return losses.relative_distance(student.target.filters, filters, batch.accepted)
 
 
 def filter_search(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:
     """:func:`filter_` for the features of the test patches."""
     features = needed(teacher, "filter_search").test_features
-    return losses.relative_distance(student.test_features, features)
+    return losses.relative_distance(student.test_features, features, batch.accepted)
 
 
 def modulation(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:

@@ -119,16 +119,21 @@ def distances(dense: Tensor, centres: Tensor) -> Tensor:
 # --- target models -------------------------------------------------------------------------------
 
 
-def relative_distance(own: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Mean of ``||own - wanted||^2 / ||wanted||^2`` over two lists of ``[...,C,H,W]`` and their
-    samples; where the wanted one is zero it is left out.
+def relative_distance(own: Sequence[Tensor], wanted: Sequence[Tensor], where: Tensor) -> Tensor:
+    """Mean of ``||own - wanted||^2 / ||wanted||^2`` over two lists of ``[...,S,C,H,W]`` and their
+    samples.
+
+    Args:
+        own: of the student.
+        wanted: of the teacher; where one is zero it is left out.
+        where: ``[S]`` bool; the samples that count.
     """
     axes = (-3, -2, -1)
     energy = torch.stack([theirs.square().sum(dim=axes) for theirs in wanted])
     distance = torch.stack(
         [(ours - theirs).square().sum(dim=axes) for ours, theirs in zip(own, wanted, strict=True)]
     )
-    return masked_mean(distance / energy.clamp(min=_SMALLEST_NORM), energy > 0)
+    return masked_mean(distance / energy.clamp(min=_SMALLEST_NORM), (energy > 0) & where)
 
 
 def turned_away(own: Tensor, wanted: Tensor) -> Tensor:
