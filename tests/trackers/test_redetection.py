@@ -15,7 +15,7 @@ import pytest
 
 import tirtrack
 from tirtrack.boxes import Box, iou
-from tirtrack.trackers.base import Reason, Status
+from tirtrack.trackers.base import Reason, Sighting, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.multi import MultiTracker
 from tirtrack.trackers.redetection import RedetectingTracker, RedetectionSettings
@@ -190,6 +190,18 @@ def test_a_low_score_or_another_texture_is_not_believed(searching, bright_frame)
         for t in range(30, 60):
             state = tracker.update(wide(bright_frame, (400, 300, 20, 20), t))
             assert state.status is Status.LOST
+
+
+@pytest.mark.parametrize(
+    "box", [Box(470.0 + 1e-9, 350.0 + 1e-9, 20.0, 20.0), Box(400.0, 300.0, 0.5, 20.0)]
+)
+def test_a_place_where_no_target_can_begin_is_not_believed(searching, bright_frame, box):
+    tracker = searching()
+    tracker.tracker.sight = lambda levels, center_xy, size_wh: Sighting(box, 1.0)
+    tracker._usual.likeness = -1.0
+    for t in range(30, 34):
+        state = tracker.update(wide(bright_frame, None, t))
+        assert (state.status, state.measured) == (Status.LOST, False)
 
 
 def test_nothing_is_learnt_while_the_target_is_lost(searching, bright_frame):

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from tirtrack.boxes import Box, iou
+from tirtrack.boxes import Box, check_first_box, iou
+from tirtrack.errors import FrameError
 from tirtrack.trackers.appearance import Appearance
 from tirtrack.trackers.base import (
     Engine,
@@ -289,7 +290,7 @@ class RedetectingTracker:
         best = max(believed, key=lambda pair: pair[0].score * pair[1], default=None)
         if best is not None and search.candidate is not None:
             overlap = float(iou(best[0].box.array(), search.candidate.array()))
-            if overlap > self.redetection.overlap_above:
+            if overlap > self.redetection.overlap_above and _can_begin(best[0], self._frame_wh):
                 return self.resume(best[0])
         search.candidate = None if best is None else best[0].box
         score = max((one.score * max(alike, 0.0) for one, alike in sightings), default=0.0)
@@ -354,6 +355,15 @@ def with_redetection(tracker: Tracker) -> Tracker:
     if not isinstance(tracker, SeekingTracker):
         return tracker
     return RedetectingTracker(tracker)
+
+
+def _can_begin(sighting: Sighting, frame_wh: tuple[int, int]) -> bool:
+    """Whether a target can be there: a place in the corner may lie outside by a rounding."""
+    try:
+        check_first_box(sighting.box, *frame_wh)
+    except FrameError:
+        return False
+    return True
 
 
 def _lost(box: Box, score: float, reason: Reason) -> TrackState:
