@@ -386,6 +386,25 @@ def test_training_from_a_backbone_takes_the_backbone_alone(clips, tmp_path):
         assert all(torch.equal(a, b) for a, b in pairs)
     with pytest.raises(WeightsError, match="its backbone is not that of superdimp50-tiny"):
         supervised.begin_network("superdimp50-tiny", store.read(donor.weights), 0)
+    with pytest.raises(WeightsError, match="its backbone is not that of fear-xs-tiny"):
+        supervised.begin_network("fear-xs-tiny", store.read(donor.weights), 0)
+
+
+def test_fear_is_trained_like_every_siamese_network(clips, tmp_path):
+    changes = {**FEW, "training.rate": 1e-3}
+    run = train("clips", tmp_path / "a.safetensors", network="fear-xs-tiny", changes=changes)
+    start = supervised.begin_network("fear-xs-tiny", None, 0)
+    trained = store.network_of(store.read(run.weights))
+    changed = {
+        name
+        for name, parameters in trained.components().items()
+        if any(
+            not torch.equal(a, b) for a, b in zip(parameters, start.components()[name], strict=True)
+        )
+    }
+    assert changed == {"target_filter", "box_estimator"}
+    with pytest.raises(WeightsError, match="its backbone is not that of dimp18-tiny"):
+        supervised.begin_network("dimp18-tiny", store.read(run.weights), 0)
 
 
 def test_one_step_iou_of_a_network_that_rates_proposals_is_of_the_best_around_the_peak(clips):

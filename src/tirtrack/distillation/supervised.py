@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from tirtrack.devices import checked_device
 from tirtrack.distillation.aims import CropRules
@@ -252,9 +253,8 @@ def _take_backbone(network: TwoBranchNetwork, architecture: str, start: Weights)
 
     state: Mapping[str, torch.Tensor] = start.state
     if start.card.architecture not in registry.backbone_names():
-        (module,) = store.network_of(start).modules_of("backbone")
-        state = module.state_dict()
-    (backbone,) = network.modules_of("backbone")
+        state = _backbone(store.network_of(start)).state_dict()
+    backbone = _backbone(network)
     wanted = {key: value for key, value in backbone.state_dict().items() if registry.is_stored(key)}
     unfit = [key for key in wanted if key not in state or state[key].shape != wanted[key].shape]
     if unfit:
@@ -265,6 +265,12 @@ def _take_backbone(network: TwoBranchNetwork, architecture: str, start: Weights)
             "give weights with the same backbone",
         )
     backbone.load_state_dict({key: state[key] for key in wanted}, strict=False)
+
+
+def _backbone(network: TwoBranchNetwork) -> nn.Module:
+    """As one module; some networks (FEAR) have it in parts."""
+    parts = network.modules_of("backbone")
+    return parts[0] if len(parts) == 1 else nn.ModuleList(parts)
 
 
 def open_labelled(
