@@ -93,7 +93,7 @@ def test_the_dimp_family_is_distilled_in_every_way(tiny, tmp_path, name):
 def test_a_direction_of_one_sample_is_refused_where_batch_norm_learns(tiny, tmp_path):
     network = tiny.network_of("dimp18")
     recipe = tiny.recipe_of("mixed", network=network)  # batches of 4: two, one and one
-    with pytest.raises(RecipeError, match="give a direction 1 samples"):
+    with pytest.raises(RecipeError, match="a batch of 4 a direction gets 1"):
         tiny.run_tiny(recipe, tmp_path, network=network)
 
 
@@ -150,6 +150,12 @@ def test_accidents_of_the_published_code_are_repeated_on_purpose(tiny, tmp_path)
     ]
     assert moved
     assert all(key.startswith("feature_extractor.bn1.") for key in moved)
+
+
+def test_a_backbone_without_batch_norms_has_none_that_could_learn(tiny, tmp_path):
+    recipe = tiny.recipe_of("published", as_published=["bn1_train"])
+    with pytest.raises(RecipeError, match=r"first batch norm of the backbone learn, .* has none"):
+        tiny.run_tiny(recipe, tmp_path, network=tiny.network_of("fear-xs"))
 
 
 def test_a_teacher_of_another_family_checks_boxes_and_matches_nothing(tiny, tmp_path):

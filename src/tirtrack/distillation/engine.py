@@ -272,6 +272,11 @@ def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
     return [inner for inner in module.modules() if isinstance(inner, nn.BatchNorm2d)]
 
 
+def backbone_norms(network: TwoBranchNetwork) -> list[nn.BatchNorm2d]:
+    """The batch norms of the backbone, the first one first."""
+    return [norm for part in network.modules_of("backbone") for norm in batch_norms(part)]
+
+
 def _optimiser(groups: list[dict[str, Any]], settings: Training) -> torch.optim.Optimizer:
     if settings.optimiser == "sgd":
         return torch.optim.SGD(

@@ -14,7 +14,7 @@ import torch
 from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.cross_modal import needs_teacher, step_loss
 from tirtrack.distillation.diagnostics import Split, hold_back
-from tirtrack.distillation.engine import check_components
+from tirtrack.distillation.engine import backbone_norms, check_components
 from tirtrack.distillation.foreign_teacher import check_can_teach
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.pool import backbone_hash, proposal_rule
@@ -142,6 +142,13 @@ class Job:
             RecipeError: names the term or component.
         """
         check_components(network, self.recipe.training)
+        if "bn1_train" in self.recipe.as_published and not backbone_norms(network):
+            raise RecipeError(
+                "bn1_train lets the first batch norm of the backbone learn, and this network has "
+                "none there",
+                "as_published",
+                "leave it out",
+            )
         _check_batch(network, self.recipe)
         teacher = self.teacher or network
         if not can_match(teacher, network):
@@ -186,8 +193,8 @@ def _check_batch(network: TwoBranchNetwork, recipe: CrossModalRecipe) -> None:
     learns = training.steps and training.batch_norm in ("adapt", "train")
     if learns and network.energy_kind is not None and fewest < 2:
         raise RecipeError(
-            f"batches of {training.batch} give a direction {fewest} samples, and batch norm that "
-            "is trained needs 2",
+            f"of a batch of {training.batch} a direction gets {fewest}, and batch norm that is "
+            "trained needs 2 samples",
             "training.batch",
             "give a larger batch, fewer directions, or batch_norm: frozen",
         )

@@ -27,7 +27,7 @@ from tirtrack.distillation.batches import (
 )
 from tirtrack.distillation.cross_modal import step_loss
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Split, agreement, verdict
-from tirtrack.distillation.engine import Step, batch_norms, train_steps
+from tirtrack.distillation.engine import Step, backbone_norms, batch_norms, train_steps
 from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.job import Job, Sources, can_match
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
@@ -261,7 +261,7 @@ def train(
 
     def loss_of(step: int) -> Step:
         if moving:  # the first batch norm, which the published list of frozen layers forgets
-            batch_norms(student.modules_of("backbone")[0])[0].train()
+            backbone_norms(student)[0].train()
         draws = plan_step(stock, recipe, seed=job.seed, step=step)
         groups = [
             (direction, pool.batch(chosen, device=job.device, visit=step))
