@@ -295,7 +295,7 @@ def test_state_dict_of_a_resnet_is_a_backbone():
     torch.save(state, FILE)
     assert imported().card.architecture == "resnet18"
     assert same(state)
-    with pytest.raises(WeightsError, match="resnet18 is a backbone alone; train a network on it"):
+    with pytest.raises(WeightsError, match="resnet18 is a backbone alone; name a network that"):
         store.network_of(store.read(OUT))
 
 

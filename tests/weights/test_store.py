@@ -118,7 +118,7 @@ def test_pickle_is_refused_and_never_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.safetensors"
     path.write_bytes(pickle.dumps(Evil()))
-    assert "are opened by tirtrack weights import alone" in fault(path)
+    assert "make a weights file of it by tirtrack weights import" in fault(path)
     assert not Path("evil-was-here").exists()
 
 

@@ -73,7 +73,10 @@ def build(name: str, *, tiny: bool = False, seed: int = 0) -> TwoBranchNetwork:
 def _constructed(name: str, *, tiny: bool = False) -> TwoBranchNetwork:
     plain = name.removesuffix(_TINY)
     if plain in _BACKBONES:
-        raise WeightsError(f"{name} is a backbone alone", fix="train a network on it")
+        raise WeightsError(
+            f"{name} is a backbone alone",
+            fix="name a network that stands on it, such as dimp18, and begin it with this",
+        )
     if plain not in _CONSTRUCTORS:
         raise WeightsError(
             f'no network is called "{name}"', fix=did_you_mean(plain, names(), most=_NEAR)

@@ -180,8 +180,8 @@ def open_tensors(path: Path, framework: str) -> Iterator[Any]:
         raise WeightsError(
             f"is damaged or no safetensors file ({error})",
             path,
-            "get another copy; checkpoints of torch (.pth, .pt) are opened by tirtrack weights "
-            "import alone",
+            "get another copy, or make a weights file of it by tirtrack weights import, if it is "
+            "a checkpoint of torch (.pth, .pt)",
         ) from error
     except OSError as error:
         raise WeightsError(
