@@ -235,6 +235,18 @@ def test_default_calls_an_absent_target_lost(weights):
     assert not states[-1].measured
 
 
+def test_a_lost_target_is_sought_at_the_size_that_it_had(weights):
+    tracker = load_tracker(weights)
+    tracker.init(scene(0), walk(0))
+    for t in range(1, 5):
+        last = tracker.update(scene(t)).box
+    floor = np.random.default_rng(1).integers(60, 90, (160, 220, 3), dtype=np.uint8)
+    noise = np.random.default_rng(7)
+    for _ in range(12):
+        tracker.update(floor + noise.integers(0, 3, floor.shape, dtype=np.uint8))
+    assert tracker.state_dict()["target"]["size_wh"] == (last.w, last.h)
+
+
 def test_both_engines_track_alike(weights):
     tracks = []
     for engine in ("onnx", "torch"):

@@ -77,13 +77,6 @@ _PUBLISHED: dict[str, Any] = {
     "colour_order": "rgb",
 }
 
-_PUBLISHED_FEAR: dict[str, Any] = {
-    **_PUBLISHED,
-    "patches": "stretched",
-    "centre": "continuous",
-    "min_side": 3.0,
-}
-
 # name -> (the preset that it changes, what it changes)
 _CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "default": (
@@ -102,6 +95,15 @@ _CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "k_rate_low": ("default", {"size_rate": 0.25}),
     "k_rate_high": ("default", {"size_rate": 0.45}),
     "k_stretch": ("default", {"stretch": True}),
+}
+
+# network -> preset -> what it changes besides. The probability of FEAR stays near 1 without a
+# target, so that the size of what it follows grows until the region is all frame and border.
+_OF_NETWORK: dict[str, dict[str, dict[str, Any]]] = {
+    "fear-xs": {
+        "published": {"patches": "stretched", "centre": "continuous", "min_side": 3.0},
+        "default": {"when_lost": "stay"},
+    },
 }
 
 
@@ -134,8 +136,8 @@ def preset(name: str, architecture: str) -> SiameseSettings:
             f'preset "{name}" has no constants for the network "{architecture}"',
             fix=did_you_mean(architecture, _PUBLISHED_CONSTANTS),
         )
-    published = _PUBLISHED_FEAR if architecture == "fear-xs" else _PUBLISHED
-    return SiameseSettings(**{**_PUBLISHED_CONSTANTS[architecture], **published, **_changes(name)})
+    changes = _changes(name, _OF_NETWORK.get(architecture, {}))
+    return SiameseSettings(**{**_PUBLISHED_CONSTANTS[architecture], **_PUBLISHED, **changes})
 
 
 def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings:
@@ -162,9 +164,9 @@ def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings
         ) from error
 
 
-def _changes(name: str) -> dict[str, Any]:
-    """What a preset changes of the published one."""
+def _changes(name: str, own: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What a preset changes of the published one of NanoTrack, with what the network changes."""
     if name == "published":
-        return {}
+        return own.get(name, {})
     base, changes = _CHANGES[name]
-    return {**_changes(base), **changes}
+    return {**_changes(base, own), **changes, **own.get(name, {})}
