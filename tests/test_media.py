@@ -514,6 +514,12 @@ def test_video_that_ends_early_names_the_frame_and_keeps_those_before(
         assert_array_equal(np.stack([frame.image for frame in kept]), whole[: len(kept)])
 
 
+def test_a_stream_that_nobody_sends_is_no_file_to_copy_again():
+    message = error_of("tcp://127.0.0.1:9/camera", reader=probe)
+    assert message.startswith("tcp://127.0.0.1:9/camera: the video cannot be opened (")
+    assert message.endswith("; check the address, and that the camera is on")
+
+
 def test_cut_container_without_its_index_cannot_be_opened(tmp_path):
     path = cut(write_video(tmp_path / "a.mp4", images=NOISY), 0.67)
     assert "a.mp4: the video cannot be opened (" in error_of(path, reader=probe)

@@ -114,7 +114,9 @@ class VideoFile:
             raise FrameError(
                 f"the video cannot be opened ({_short(error)})",
                 self.location,
-                "it may be truncated or of another format; copy it again",
+                "check the address, and that the camera is on"
+                if self.path is None
+                else "it may be truncated or of another format; copy it again",
             ) from error
 
     def _stream(self, container: Any) -> Any:
