@@ -224,6 +224,13 @@ def test_bad_frames_of_a_search_are_named_and_looked_at_by_nobody(searching, bri
     assert tracker.update(wide(bright_frame, None, 99)).reason is Reason.LOW_SCORE
 
 
+def test_a_target_that_was_last_at_the_border_is_out_of_view(searching, bright_frame):
+    tracker = searching()
+    assert tracker.update(wide(bright_frame, None, 30)).reason is Reason.LOW_SCORE
+    tracker._search.last = Box(460.5, 40.0, 19.0, 20.0)
+    assert tracker.update(wide(bright_frame, None, 31)).reason is Reason.OUT_OF_VIEW
+
+
 def test_a_search_goes_on_from_a_saved_state_to_the_bit(searching, bright_frame, bright_tracker):
     tracker = searching()
     for t in range(30, 34):

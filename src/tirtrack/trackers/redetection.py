@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from tirtrack.boxes import Box, check_first_box, iou
+from tirtrack.boxes import Box, check_first_box, iou, touches_border
 from tirtrack.errors import FrameError
 from tirtrack.trackers.appearance import Appearance
 from tirtrack.trackers.base import (
@@ -294,7 +294,9 @@ class RedetectingTracker:
                 return self.resume(best[0])
         search.candidate = None if best is None else best[0].box
         score = max((one.score * max(alike, 0.0) for one, alike in sightings), default=0.0)
-        return _lost(search.last, min(score, self.redetection.score_above), Reason.LOW_SCORE)
+        at_border = touches_border(search.last, *self._frame_wh)
+        reason = Reason.OUT_OF_VIEW if at_border else Reason.LOW_SCORE
+        return _lost(search.last, min(score, self.redetection.score_above), reason)
 
     def _likeness(self, picture: np.ndarray, sighting: Sighting) -> float:
         if sighting.score < self.redetection.score_above:
