@@ -403,6 +403,7 @@ def test_fear_is_trained_like_every_siamese_network(clips, tmp_path):
         )
     }
     assert changed == {"target_filter", "box_estimator"}
+    assert run.summary.verdict.startswith("the backbone has random weights, and the recipe does")
     with pytest.raises(WeightsError, match="its backbone is not that of dimp18-tiny"):
         supervised.begin_network("dimp18-tiny", store.read(run.weights), 0)
 

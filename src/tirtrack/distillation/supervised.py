@@ -185,6 +185,7 @@ def train(
         )  # fmt: skip
         spent = {"training": round(time.perf_counter() - began, 3)}
         compared = compare_held_out(before, trained, held, settings, progress=progress)
+    has_backbone = start is not None or "backbone" in settings.training.components
     is_kept = not is_continued or keeps_trained(compared, settings.keep)
     summary = TrainingSummary(
         recipe=settings.name,
@@ -193,7 +194,7 @@ def train(
         steps=settings.training.steps,
         held_out=compared,
         kept="trained" if is_kept else "start",
-        verdict=_verdict(compared, is_kept=is_kept),
+        verdict=("" if has_backbone else _RANDOM_BACKBONE) + _verdict(compared, is_kept=is_kept),
         seconds=spent,
         weights=file.name,
         fingerprint=fingerprint(identity),
@@ -408,6 +409,12 @@ def keeps_trained(found: HeldOut | None, keep: Keep) -> bool:
     if found is None or keep == "always":
         return True
     return found.after > found.before if keep == "if_better" else found.high >= 0
+
+
+_RANDOM_BACKBONE = (
+    "the backbone has random weights, and the recipe does not train it: begin with --initial, or "
+    "add it to training.components; "
+)
 
 
 def _verdict(found: HeldOut | None, *, is_kept: bool) -> str:
