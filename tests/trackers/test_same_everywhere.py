@@ -25,7 +25,11 @@ from tirtrack.trackers.siamese import SiameseTracker
 
 STEPS = 200
 FURTHEST = 0.05  # pixels, in one step from the same state
-NETWORKS = ["nanotrack-v3", "fear-xs", "dimp18", "prdimp18", "superdimp50", "atom18"]
+SIAMESE = ["nanotrack-v1", "nanotrack-v2", "nanotrack-v3", "fear-xs"]
+NETWORKS = [
+    *SIAMESE,
+    *("dimp18", "dimp50", "prdimp18", "prdimp50", "superdimp50", "dimp-lite", "atom18"),
+]
 NEEDS_CUDA = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA device here: run it where there is one"
 )
@@ -34,7 +38,7 @@ NEEDS_CUDA = pytest.mark.skipif(
 def tracker(name, device):
     network = build(name, tiny=True, seed=3).eval().requires_grad_(requires_grad=False)
     network = network.to(device, torch.float64 if name == "atom18" else torch.float32)
-    if name in ("nanotrack-v3", "fear-xs"):
+    if name in SIAMESE:
         return SiameseTracker(
             TorchEngine(network), preset("default", name), family_calibration(name)
         )
