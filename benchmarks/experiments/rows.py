@@ -108,7 +108,7 @@ def _lite(
 
 LITE_ROWS = [
     Row("dimp-lite-rgb (baseline)"),
-    _lite("distill", "dimp_lite_distill", seeds=2, sees_rgb=True),
+    _lite("distill", "dimp_lite_distill", seeds=2),
     _lite("bn alone", "dimp_lite_distill", is_control=True, training__steps=0),
     _lite("published", "dimp_lite_published"),
     _lite(
@@ -120,6 +120,12 @@ LITE_ROWS = [
         "box estimator alone",
         "dimp_lite_distill",
         training__components={"box_estimator": 1.0},
+    ),
+    _lite(
+        "rgb alone",
+        "dimp_lite_published",
+        is_control=True,
+        directions={"rgb_to_rgb": 1.0},
     ),
     _lite("batch norm frozen", "dimp_lite_distill", training__batch_norm="frozen"),
     _lite("rgb to tir alone", "dimp_lite_published", directions={"rgb_to_tir": 1.0}),
