@@ -280,7 +280,11 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "dimp-lite")
     parser.add_argument("--which", choices=["rgb", "plain", "all"], default="rgb")
-    parser.add_argument("--weights", default="dimp-lite-rgb", help="of the stages steps and speed")
+    parser.add_argument(
+        "--weights",
+        default=ROOT / "runs" / "dimp-lite" / "dimp-lite-rgb.safetensors",
+        help="of the stages steps and speed",
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)

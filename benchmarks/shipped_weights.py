@@ -5,8 +5,7 @@ Stages; ``calibrate`` and ``ship`` follow each of the other two, and take what l
 ``baseline``  NanoTrack V3, given its card, trained on by us on the labelled RGB that may go into
               shipped weights (COCO, VOC and raccoon stills, the CC0 drone videos): ``nano-rgb``.
 ``student``   the shipped ``nano-rgb`` distilled on the pairs that may go into shipped weights
-              (M3SVD, the synthetic world): ``nano-tir``. With ``--start dimp-lite-rgb --recipe
-              dimp_lite_distill``: ``dimp-lite-tir``, whose baseline ``benchmarks.dimp_lite`` makes.
+              (M3SVD, the synthetic world): ``nano-tir``.
 ``calibrate`` the score is fitted, for each in its modality, on the validation split of the study
               world, on sequences in which every target leaves, and on ``rgb/video_train``:
               ``OUT/NAME.calibration.json``.
@@ -70,21 +69,19 @@ def make_baseline(shared: Path, out: Path) -> None:
     )
 
 
-def make_student(shared: Path, out: Path, world: Path, *, recipe: str, start: str) -> None:
-    """Distil a shipped baseline."""
+def make_student(shared: Path, out: Path, world: Path, recipe: str) -> None:
+    """Distil the shipped baseline."""
     import tirtrack
 
-    student = start.replace("rgb", "tir")
     tirtrack.distill(
         data.training_pairs(shared, SHIPPABLE, world, out),
-        SHIPPED / f"{start}.safetensors",
-        out / f"{student}.safetensors",
+        SHIPPED / "nano-rgb.safetensors",
+        out / "nano-tir.safetensors",
         recipe=recipe,
         held_back=data.held_back_pairs(shared),
         licence=data.LICENCES[SHIPPABLE],
         force=True,
-        command=f"python -m benchmarks.shipped_weights --stage student --start {start} "
-        f"--recipe {recipe}",
+        command=f"python -m benchmarks.shipped_weights --stage student --recipe {recipe}",
     )
 
 
@@ -109,12 +106,7 @@ FITTED_ON = (
 CALIBRATION_FRAMES = 150  # at most, of a sequence
 
 
-SPLITS = {
-    "nano-rgb": "validation_rgb",
-    "nano-tir": "validation",
-    "dimp-lite-rgb": "validation_rgb",
-    "dimp-lite-tir": "validation",
-}
+SPLITS = {"nano-rgb": "validation_rgb", "nano-tir": "validation"}
 
 
 def _made(out: Path) -> list[str]:
@@ -149,7 +141,7 @@ def ship(out: Path, table: Path | None) -> None:
             "calibration": Calibration.model_validate(fitted["calibration"]),
             "scores": weights.card.scores if table is None else _scores(name, table),
         }
-        if name.endswith("-tir"):
+        if name == "nano-tir":
             changes["training_data"] = STUDENT_SOURCES
         card = weights.card.model_copy(update=changes)
         store.write(SHIPPED / f"{name}.safetensors", store.network_of(weights), card)
@@ -157,8 +149,8 @@ def ship(out: Path, table: Path | None) -> None:
 
 def _scores(name: str, table: Path) -> dict[str, float]:
     """The primary figure of the experiments: of this seed, and the mean of all."""
-    study = STUDIES["dimp-lite" if name.startswith("dimp-lite") else "nano"]
-    wanted = study.baseline if name.endswith("-rgb") else study.ours
+    study = STUDIES["nano"]
+    wanted = {"nano-rgb": study.baseline, "nano-tir": study.ours}[name]
     rows = json.loads(table.read_text(encoding="utf-8"))["rows"]
     row = next(row for row in rows if row["row"]["name"] == wanted)
     what = "lsotb-tir normalised precision 0 to 0.5, mean of drone, m3svd, cptv, ltir+ptb"
@@ -181,7 +173,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "shipped")
     parser.add_argument("--world", type=Path)
     parser.add_argument("--recipe", default="mixed")
-    parser.add_argument("--start", default="nano-rgb", help="shipped baseline of the student")
     parser.add_argument("--table", type=Path, help="of the experiments: scores for the cards")
     options = parser.parse_args()
     if options.stage == "baseline":
@@ -191,9 +182,7 @@ def main() -> None:
     else:
         world = options.world or cached_world("study")
         if options.stage == "student":
-            make_student(
-                options.shared, options.out, world, recipe=options.recipe, start=options.start
-            )
+            make_student(options.shared, options.out, world, options.recipe)
         else:
             calibrate(options.shared, options.out, world)
 

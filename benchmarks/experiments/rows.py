@@ -137,5 +137,7 @@ LITE_ROWS = [
 
 STUDIES = {
     "nano": Study(ROWS, "nano-rgb", "nano-rgb (baseline)", "mixed"),
-    "dimp-lite": Study(LITE_ROWS, "dimp-lite-rgb", "dimp-lite-rgb (baseline)", "distill"),
+    "dimp-lite": Study(
+        LITE_ROWS, "runs/dimp-lite/dimp-lite-rgb.safetensors", "dimp-lite-rgb (baseline)", "distill"
+    ),
 }
