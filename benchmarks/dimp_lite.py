@@ -6,9 +6,9 @@ Stages, each with what it writes under ``--out``:
               held-out training data: ``choose.json``.
 ``pseudo``    boxes in unlabelled RGB video (M3SVD) on which NanoTrack V3 and FEAR-XS agree, there
               and back: ``pseudo/``, in the layout of labelled sequences.
-``baseline``  the head trained on the RGB that may go into shipped weights, and with ``--all`` on
-              all of ``data/rgb`` and the RGB half of all pairs; ``--without-pseudo`` for the
-              ablation: ``dimp-lite-rgb.safetensors``, ``-all``, ``-plain``.
+``baseline``  the head trained on the RGB that may go into shipped weights; with ``--which all`` on
+              all of ``data/rgb`` and the pseudo-boxes, with ``--which plain`` without
+              pseudo-boxes: ``dimp-lite-WHICH.safetensors``.
 ``steps``     accuracy and speed by refinement steps and boxes, on ``rgb/video_train``.
 ``speed``     ms a frame of ``--weights`` with one and two threads.
 
