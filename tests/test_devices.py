@@ -7,7 +7,8 @@ import torch
 
 import tirtrack
 from tirtrack.devices import checked_device
-from tirtrack.errors import RequestError
+from tirtrack.errors import RecipeError, RequestError
+from tirtrack.trackers.loading import engine_of
 
 
 def test_the_processor_is_always_there():
@@ -36,4 +37,12 @@ def test_cuda_that_torch_does_not_find_is_said():
 
 def test_the_fast_engine_runs_on_the_processor_alone():
     with pytest.raises(RequestError, match="runs on the CPU, not on cuda; choose the engine torch"):
-        tirtrack.load("nano-tir", device="cuda")
+        tirtrack.load("nano-tir", engine="onnx", device="cuda")
+
+
+def test_each_family_names_the_engine_that_runs_it():
+    assert engine_of("nanotrack-v3") == "onnx"
+    assert engine_of("nanotrack-v3", device="cuda") == "torch"
+    assert engine_of("dimp18") == "torch"
+    with pytest.raises(RecipeError, match="onnx cannot run a dimp18, which learns online"):
+        engine_of("dimp18", "onnx")

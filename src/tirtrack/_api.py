@@ -21,7 +21,7 @@ def load(
     weights: str | Path,
     *,
     preset: str | None = None,
-    engine: str = "onnx",
+    engine: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
     redetect: bool = True,
@@ -32,7 +32,7 @@ def load(
     Args:
         weights: a name of ``tirtrack weights list``, or a ``.safetensors`` file.
         preset: online settings; those that the weights name when ``None``.
-        engine: ``onnx`` (fast) or ``torch``.
+        engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None`` chooses.
         overrides: settings that differ from the preset.
         seed: of what a tracker draws.
         redetect: search the whole frame for a lost target; evaluation never does.

@@ -36,7 +36,7 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; often."),
 ]
-Device = Annotated[str, typer.Option(help="Where to train: cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tirtrack.cli.options import AsJson, Force, Preset, command_line, print_json
+from tirtrack.cli.options import AsJson, Device, Force, Preset, command_line, print_json
 
 if TYPE_CHECKING:
     from tirtrack.boxes import Box
@@ -59,6 +59,7 @@ def command(
             "streams); all: take every frame (default for files).",
         ),
     ] = None,
+    device: Device = "cpu",
     start: Annotated[int, typer.Option(help="Index of the first frame, counted from 0.")] = 0,
     end: Annotated[int | None, typer.Option(help="Index after the last frame.")] = None,
     no_video: Annotated[
@@ -89,8 +90,8 @@ def command(
         if pick is None:
             again = _same_again(
                 source, start=start or None, end=end, weights=weights, preset=preset, out=out,
-                no_video=no_video, no_redetect=no_redetect, policy=policy, force=force,
-                json=as_json,
+                no_video=no_video, no_redetect=no_redetect, policy=policy,
+                device=None if device == "cpu" else device, force=force, json=as_json,
             )  # fmt: skip
             _show_first(seen, folder, again, force=force, as_json=as_json)
             return
@@ -98,6 +99,7 @@ def command(
     run = _track(
         source, given, weights=weights, out=folder, preset=preset, start=start, end=end,
         video=not no_video, force=force, redetect=not no_redetect, policy=policy,
+        device=device,
     )  # fmt: skip
     _show_run(run, as_json=as_json)
 

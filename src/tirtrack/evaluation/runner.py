@@ -90,14 +90,14 @@ class TrackerSpec:
         weights: name of shipped weights, or a file.
         preset: of the online loop; the one that the weights name when ``None``.
         overrides: settings that differ from the preset.
-        engine: ``onnx`` or ``torch``.
+        engine: ``onnx`` or ``torch``; the one of the family when ``None``.
     """
 
     name: str
     weights: str
     preset: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    engine: str = "onnx"
+    engine: str | None = None
 
     @classmethod
     def of(cls, text: str, *, preset: str | None = None) -> TrackerSpec:
@@ -131,15 +131,17 @@ class TrackerSpec:
 
     def facts(self) -> dict[str, Any]:
         """Weights with their hash, the preset that is used, overrides and engine."""
+        from tirtrack.trackers.loading import engine_of
         from tirtrack.weights import store
 
         path = store.find(self.weights)
+        card = store.card_of(path)
         return {
             "weights": self.weights,
             "sha256": sha256(path),
-            "preset": self.preset or store.card_of(path).preset,
+            "preset": self.preset or card.preset,
             "overrides": dict(self.overrides),
-            "engine": self.engine,
+            "engine": engine_of(card.architecture, self.engine),
         }
 
 

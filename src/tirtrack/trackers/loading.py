@@ -60,7 +60,7 @@ def load_tracker(
     name_or_path: str | Path,
     *,
     preset: str | None = None,
-    engine: str = "onnx",
+    engine: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     threads: int = 1,
     seed: int = 0,
@@ -72,8 +72,7 @@ def load_tracker(
         name_or_path: shipped weights, or a weights file.
         preset: of the network's family, see ``preset_names`` of ``presets``, ``dimp_presets`` and
             ``atom_presets``; ``None`` takes the card's.
-        engine: of the Siamese family, ``onnx`` (fast) or ``torch``; trackers that learn online run
-            in torch whichever is named.
+        engine: ``onnx`` or ``torch``; ``None`` takes the family's own, see :func:`engine_of`.
         overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
             ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``).
         threads: of the ``onnx`` engine; one gives the same bits on every machine of a kind.
@@ -86,15 +85,38 @@ def load_tracker(
         RecipeError: the preset, engine or a setting is unknown or out of bounds.
         RequestError: this machine has no such device, or the engine does not run there.
     """
-    if engine not in ENGINES:
-        raise RecipeError(f'no engine is called "{engine}"', fix=did_you_mean(engine, ENGINES))
     path = store.find(name_or_path)
     card = store.card_of(path)
+    chosen = engine_of(card.architecture, engine, device=device)
     changes = dict(overrides or {})
     levels = normaliser(str(changes.pop("normaliser", card.normaliser)))
     family = _family_of(card.architecture)
     settings = with_overrides(family.preset(preset or card.preset, card.architecture), changes)
-    return family.make(_Parts(path, card, settings, levels, engine, threads, seed, device))
+    return family.make(_Parts(path, card, settings, levels, chosen, threads, seed, device))
+
+
+def engine_of(architecture: str, engine: str | None = None, *, device: str = "cpu") -> str:
+    """What runs a network: the engine that is named, else that of its family.
+
+    The Siamese family runs by ``onnx`` on the CPU, by ``torch`` elsewhere; trackers that learn
+    online run by ``torch`` alone.
+
+    Raises:
+        RecipeError: no engine has this name, or it cannot run this family.
+
+    >>> engine_of("nanotrack-v3"), engine_of("nanotrack-v3", device="cuda"), engine_of("dimp18")
+    ('onnx', 'torch', 'torch')
+    """
+    if engine is not None and engine not in ENGINES:
+        raise RecipeError(f'no engine is called "{engine}"', fix=did_you_mean(engine, ENGINES))
+    if _family_of(architecture) is _SIAMESE:
+        return engine or ("onnx" if device == "cpu" else "torch")
+    if engine == "onnx":
+        raise RecipeError(
+            f"the engine onnx cannot run a {architecture}, which learns online",
+            fix="choose the engine torch",
+        )
+    return "torch"
 
 
 def _siamese(parts: _Parts) -> Tracker:

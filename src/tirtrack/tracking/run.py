@@ -102,10 +102,11 @@ def track(
     weights: str | Path = "nano-tir",
     out: str | Path | None = None,
     preset: str | None = None,
-    engine: str = "onnx",
+    engine: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
     redetect: bool = True,
+    device: str = "cpu",
     policy: Policy | None = None,
     start: int = 0,
     end: int | None = None,
@@ -123,10 +124,11 @@ def track(
         weights: a shipped name or a file.
         out: folder to write; ``None`` writes nothing.
         preset: online settings; those that the weights name when ``None``.
-        engine: ``onnx`` (fast) or ``torch``.
+        engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None`` chooses.
         overrides: settings that differ from the preset.
         seed: of what a tracker draws.
         redetect: search the whole frame for a lost target.
+        device: where torch runs the network, such as ``cuda``.
         policy: ``latest`` leaves out frames that come while the tracker is busy, ``all`` takes
             every one; ``None``: ``latest`` for the address of a stream, ``all`` for anything else.
         start: index of the frame that ``box`` belongs to.
@@ -150,7 +152,9 @@ def track(
     info = probe(source)
     for one in [box] if isinstance(box, Box) else box.values():
         check_first_box(one, info.width, info.height)
-    tracker, identity = _load(weights, preset, engine, overrides, seed, redetect=redetect)
+    tracker, identity = _load(
+        weights, preset, engine, overrides, seed, redetect=redetect, device=device
+    )
     with SourceFrames(source, policy, start=start, end=end, stop=stop) as found:
         first = _first_of(found, source, start, stop)
         began_s = time.perf_counter()
@@ -232,24 +236,29 @@ def source_name(source: Source) -> str:
 def _load(
     weights: str | Path,
     preset: str | None,
-    engine: str,
+    engine: str | None,
     overrides: Mapping[str, Any] | None,
     seed: int,
     *,
     redetect: bool,
+    device: str,
 ) -> tuple[Tracker, dict[str, Any]]:
     """The tracker, and what says which one it is."""
-    from tirtrack.trackers.loading import load_tracker
+    from tirtrack.trackers.loading import engine_of, load_tracker
     from tirtrack.trackers.redetection import with_redetection
     from tirtrack.weights import store
 
     path = store.find(weights)
-    tracker = load_tracker(path, preset=preset, engine=engine, overrides=overrides, seed=seed)
+    card = store.card_of(path)
+    tracker = load_tracker(
+        path, preset=preset, engine=engine, overrides=overrides, seed=seed, device=device
+    )
     identity = {
         "weights": str(weights),
         "weights_sha256": sha256(path),
-        "preset": preset or store.card_of(path).preset,
-        "engine": engine,
+        "preset": preset or card.preset,
+        "engine": engine_of(card.architecture, engine, device=device),
+        "device": device,
         "overrides": dict(overrides or {}),
         "seed": seed,
         "redetect": redetect,
