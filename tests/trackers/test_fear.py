@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
+from tirtrack import crops
 from tirtrack.boxes import Box, iou
 from tirtrack.trackers.base import Status
 from tirtrack.trackers.loading import load_tracker
@@ -148,7 +149,6 @@ def plain_steps(folder, frames, given):
     """The published loop, written down once more from WEIGHTS.md 3 on the published graphs: the
     box of every frame, each from the box that is given for the frame before, not yet rounded.
     """
-    cv2 = pytest.importorskip("cv2")
     features, head = (
         session((folder / f"fear_xs_{name}.onnx").read_bytes(), threads=1)
         for name in ("features", "head")
@@ -159,10 +159,13 @@ def plain_steps(folder, frames, given):
         x, y, w, h = box
         context = np.array([x - w * offset, y - h * offset, w * (1 + 2 * offset),
                             h * (1 + 2 * offset)]).astype(int)  # fmt: skip
-        large = cv2.copyMakeBorder(frame, *[300] * 4, cv2.BORDER_CONSTANT, value=fill)
+        height, width = frame.shape[:2]
+        large = np.empty((height + 600, width + 600, 3), dtype=np.uint8)
+        large[:] = np.rint(fill)
+        large[300 : 300 + height, 300 : 300 + width] = frame
         left, top = context[:2] + 300
         part = large[top : top + context[3], left : left + context[2]]
-        patch = cv2.resize(part, (side, side)).astype(np.float32) / 255
+        patch = crops._resize_published(part, side).astype(np.float32) / 255  # as cv2: test_crops
         patch = (patch - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
         image = patch.transpose(2, 0, 1)[None].astype(np.float32)
         return features.run(None, {"image": image})[0], context

@@ -36,10 +36,7 @@ def command(
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
-            help="A recipe's name or YAML file (default: mixed for Siamese trackers, distill for "
-            "the DiMP family)."
-        ),
+        typer.Option("--recipe", help="A recipe's name or YAML file."),
     ] = None,
     set_: Changes = None,
     held_back: Annotated[
@@ -57,7 +54,8 @@ def command(
 
     Nobody has to draw a box: boxes are proposed, a frozen teacher checks them on RGB, and the
     student learns to find the same things on TIR. The RGB weights stay as they are. The run folder
-    beside the result holds recipe, log, pass rates and what held-back pairs say.
+    beside the result holds recipe, log, pass rates and what held-back pairs say. Without --recipe
+    it is mixed for Siamese trackers, distill for the DiMP family.
     """
     from tirtrack.cli.live import progress
     from tirtrack.distillation.run import distill, recipe_for
