@@ -24,7 +24,7 @@ test: $(VENV)/.installed-test ## the test suite
 	$(PYTEST) -n $(JOBS)
 
 test-slow: $(VENV)/.installed-test ## what takes longer: endurance, long goldens, experiments in small
-	$(PYTEST) -n $(JOBS) -m slow
+	$(PYTEST) -n $(JOBS) -m slow --timeout 2400
 
 lint: $(VENV)/.installed-lint ## format, lint, types
 	$(BIN)/ruff format --check .
