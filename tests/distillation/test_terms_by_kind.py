@@ -87,8 +87,9 @@ def test_a_student_equal_to_its_teacher_on_equal_patches_has_no_response_loss(ne
     theirs = teacher_answer(other, batch)
     for name in terms_for(network):
         term = Term(name=name)
-        assert TERMS[name](own, wanted, batch, term).item() == 0.0, name
-        assert TERMS[name](own, theirs, batch, term).item() > 0.0, name
+        # The teacher's backbone may run in another memory layout, which rounds otherwise.
+        rounding = 1e-6 * TERMS[name](own, theirs, batch, term).item()
+        assert 0.0 <= TERMS[name](own, wanted, batch, term).item() < rounding, name
 
 
 def test_swapping_the_modalities_swaps_the_losses_of_the_two_directions(networks):

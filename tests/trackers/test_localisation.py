@@ -148,7 +148,7 @@ TABLE = Thresholds(not_found=0.2, distractor=0.8, hard_negative=0.5, displacemen
 def judged(first, second, *, at=(9, 9), other=(2, 3), thresholds=TABLE):
     scores = np.zeros((19, 19))
     scores[at], scores[other] = first, second
-    grid = Grid(np.array([9.0, 9.0]), np.ones(2), np.array([3.0, 3.0]), np.zeros(2))
+    grid = Grid(np.array([9.0, 9.0]), np.array([3.0, 3.0]), np.zeros(2))
     return judge(Peak(first, np.array(at)), scores, grid, thresholds)[1]
 
 

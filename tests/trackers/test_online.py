@@ -10,10 +10,10 @@ from tirtrack.errors import FrameError, RecipeError, RunError
 from tirtrack.networks import registry
 from tirtrack.trackers import atom_presets, dimp_presets
 from tirtrack.trackers.atom import AtomTracker
-from tirtrack.trackers.base import Reason, Status
+from tirtrack.trackers.base import WIDEST, Reason, Status
 from tirtrack.trackers.dimp import DimpTracker
 from tirtrack.trackers.localisation import Flag, Localisation
-from tirtrack.trackers.online import WIDEST, Followed
+from tirtrack.trackers.online import Followed
 from tirtrack.trackers.online_engine import OnlineEngine
 from tirtrack.trackers.peak_score import family_peak_calibration
 

@@ -7,16 +7,21 @@ what to do then is the tracker's decision.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tirtrack.boxes import Box, check_first_box
 from tirtrack.errors import FrameError
 from tirtrack.trackers.base import Reason
 
+logger = logging.getLogger(__name__)
+
 CONSTANT_RANGE = 5  # levels or counts; a living sensor's noise alone spans more over a whole frame
 BLACK_BELOW = 16  # levels or counts
+SMALL_SIDE = 4.0  # pixels; below it a first box is worth a warning
 DAMAGED_SHARE = 0.01  # of pixels that are not finite; fewer are dead pixels of a living sensor
 COLOURED_SHARE = 0.05  # mean spread of the channels, of the brightest value
 COLOURED_WARNING = (
@@ -140,6 +145,35 @@ class FrameGate:
         shape = tuple(int(length) for length in state["shape"])
         sample, inside = np.array(state["sample"]), np.array(state["inside"])
         self._last = _Seen(shape, sample, (rows, columns), inside)
+
+
+def first_gate(picture: np.ndarray, box: Box, *, is_checked: bool) -> FrameGate:
+    """The gate of a new stream, after its first frame; a very small first box is warned of.
+
+    Args:
+        picture: ``[H,W]`` or ``[H,W,3]``.
+        box: of the target in it.
+        is_checked: whether a first frame that says nothing is refused.
+
+    Raises:
+        FrameError: the frame or the box cannot be used.
+    """
+    check_first_box(box, picture.shape[1], picture.shape[0])
+    if min(box.w, box.h) < SMALL_SIDE:
+        logger.warning("the first box is only %gx%g px", box.w, box.h)
+    gate = FrameGate()
+    fault = gate.check(picture) if is_checked else Reason.NONE
+    if fault is not Reason.NONE:
+        raise FrameError(f"the first frame is a {fault}", fix="begin at a later frame")
+    return gate
+
+
+def warned_of_colour(picture: np.ndarray) -> bool:
+    """Whether a picture for a thermal tracker is coloured, which is then warned of."""
+    if is_coloured(picture):
+        logger.warning(COLOURED_WARNING)
+        return True
+    return False
 
 
 def _content_fault(picture: np.ndarray) -> Reason:

@@ -62,13 +62,11 @@ class Grid:
 
     Attributes:
         center_cells: ``[2]`` where the displacement is 0.
-        step_yx: ``[2]`` frame pixels a cell.
         neighborhood_cells: ``[2]`` sides of the region around a peak that belongs to it.
         last_cells: ``[2]`` displacement at which the target was last.
     """
 
     center_cells: np.ndarray
-    step_yx: np.ndarray
     neighborhood_cells: np.ndarray
     last_cells: np.ndarray
 
@@ -189,7 +187,6 @@ def localise_dimp(
     step = sample.side_hw / output * sample.scale
     grid = Grid(
         center_cells=(shape - 1) / 2,
-        step_yx=step,
         neighborhood_cells=settings.target_neighborhood_scale
         * (place.size_hw / sample.scale)
         * (output / sample.side_hw),
@@ -236,7 +233,6 @@ def localise_atom(
     index = best_scale(seen)
     grid = Grid(
         center_cells=shape // 2,
-        step_yx=step,
         neighborhood_cells=settings.target_neighborhood_scale * (place.size_hw / place.scale),
         last_cells=np.zeros(2),
     )

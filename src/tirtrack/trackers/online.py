@@ -25,15 +25,15 @@ from tirtrack.trackers.augmentation import (
     first_frame_transforms,
     with_dropout,
 )
-from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
+from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState, widening
 from tirtrack.trackers.box_refinement import from_sample, refine
 from tirtrack.trackers.draws import Draws, KeyedDraws, SequentialDraws
 from tirtrack.trackers.frame_gate import (
-    COLOURED_WARNING,
     FrameGate,
     Region,
     as_picture,
-    is_coloured,
+    first_gate,
+    warned_of_colour,
 )
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.localisation import Flag, Localisation, highest
@@ -63,10 +63,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SMALL_SIDE = 4.0  # below it a first box is worth a warning
-# A frame that was left out: how much wider the next search is, and how wide it gets at most.
-WIDER_PER_SKIPPED_FRAME = 0.15
-WIDEST = 2.0
 _STATE_FORMAT = 1
 _STATUS = {
     Flag.NORMAL: Status.TRACKING,
@@ -236,16 +232,9 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             RunError: the network gave numbers that are not finite.
         """
         picture = as_picture(frame)
-        check_first_box(box, picture.shape[1], picture.shape[0])
-        if min(box.w, box.h) < SMALL_SIDE:
-            logger.warning("the first box is only %gx%g px", box.w, box.h)
-        if self._warns_of_colour and is_coloured(picture):
-            self._warns_of_colour = False
-            logger.warning(COLOURED_WARNING)
-        gate = FrameGate()
-        fault = gate.check(picture) if self.settings.frame_gate else Reason.NONE
-        if fault is not Reason.NONE:
-            raise FrameError(f"the first frame is a {fault}", fix="begin at a later frame")
+        gate = first_gate(picture, box, is_checked=self.settings.frame_gate)
+        if self._warns_of_colour:
+            self._warns_of_colour = not warned_of_colour(picture)
         self._levels.reset()
         self._draws.begin_frame(0)
         levels = self._levels(picture)
@@ -287,7 +276,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         if fault is not Reason.NONE:
             self._asked = Asked(fault)
             return None
-        wider = min(1.0 + WIDER_PER_SKIPPED_FRAME * self._skipped_frames, WIDEST)
+        wider = widening(self._skipped_frames)
         searched = replace(place, scale=place.scale * wider)
         samples = self._cut(self._levels(picture), searched, learnt)
         self._asked = Asked(fault, samples, wider)

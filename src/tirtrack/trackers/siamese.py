@@ -17,7 +17,7 @@ import numpy as np
 from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.crops import mean_fill
 from tirtrack.errors import FrameError, RunError
-from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
+from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState, widening
 from tirtrack.trackers.calibration import (
     USUAL_RATE,
     Belief,
@@ -25,7 +25,7 @@ from tirtrack.trackers.calibration import (
     next_belief,
     score_of,
 )
-from tirtrack.trackers.frame_gate import COLOURED_WARNING, FrameGate, as_picture, is_coloured
+from tirtrack.trackers.frame_gate import FrameGate, as_picture, first_gate, warned_of_colour
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_geometry import SearchPatch, box_at, geometry_of
@@ -38,11 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SMALL_SIDE = 4.0  # below it a first box is worth a warning
 _STATE_FORMAT = 3
-# A frame that was left out: how much wider the next search is, and how wide it gets at most.
-WIDER_PER_SKIPPED_FRAME = 0.15
-WIDEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -143,16 +139,9 @@ class SiameseTracker:
             FrameError: the frame or the box cannot be used.
         """
         picture = self._picture(frame)
-        check_first_box(box, picture.shape[1], picture.shape[0])
-        if min(box.w, box.h) < SMALL_SIDE:
-            logger.warning("the first box is only %gx%g px", box.w, box.h)
-        if self._warns_of_colour and is_coloured(picture):
-            self._warns_of_colour = False
-            logger.warning(COLOURED_WARNING)
-        gate = FrameGate()
-        fault = gate.check(picture) if self.settings.frame_gate else Reason.NONE
-        if fault is not Reason.NONE:
-            raise FrameError(f"the first frame is a {fault}", fix="begin at a later frame")
+        gate = first_gate(picture, box, is_checked=self.settings.frame_gate)
+        if self._warns_of_colour:
+            self._warns_of_colour = not warned_of_colour(picture)
         self._gate = gate
         self._levels.reset()
         grey = self._levels(picture)
@@ -192,7 +181,7 @@ class SiameseTracker:
             self._request = _Request(fault)
             return None
         grey = self._levels(picture)
-        wider = min(1.0 + WIDER_PER_SKIPPED_FRAME * target.skipped_frames, WIDEST)
+        wider = widening(target.skipped_frames)
         seen = self.geometry.search(grey, target.center_xy, target.size_wh, model.fill, wider=wider)
         self._request = _Request(fault, seen)
         return seen.patch[None]
