@@ -94,6 +94,28 @@ def test_a_run_leaves_weights_and_everything_about_them(tiny, pairs, baseline, t
         assert sheet.width > 400
 
 
+def test_a_teacher_of_another_family_brings_its_own_limits(tiny, pairs, tmp_path):
+    files = {}
+    for name in ("prdimp18-tiny", "fear-xs-tiny"):
+        files[name] = tmp_path / f"{name}.safetensors"
+        card = Card(name=name, architecture=name, modality="rgb", licence="Apache-2.0")
+        store.write(files[name], registry.build(name, seed=1).eval(), card)
+    taught = {"teacher.weights": str(files["fear-xs-tiny"]), "training.batch": 4}
+    limits = {}
+    for out, changes in (
+        ("alone", {"training.batch": 4}),
+        ("taught", taught),
+        ("asked", {**taught, "teacher.min_probability": 0.5}),
+    ):
+        done = run(
+            tiny, pairs, files["prdimp18-tiny"], tmp_path / f"{out}.safetensors",
+            recipe="published", changes=changes,
+        )  # fmt: skip
+        teacher = load_recipe(done.folder / "recipe.yaml").teacher
+        limits[out] = (teacher.min_iou, teacher.min_probability)
+    assert limits == {"alone": (0.0, 0.25), "taught": (0.5, 0.998), "asked": (0.5, 0.5)}
+
+
 @pytest.mark.parametrize(
     ("architecture", "alike"),
     [

@@ -379,9 +379,11 @@ def test_whole_recordings_are_held_back_and_the_choice_is_stable(tiny):
     assert hold_back(source, 0.0).held_back == ()
 
 
-def test_on_held_back_pairs_the_teacher_is_as_strict_as_in_training():
-    recipe = load_recipe("published", kinds=frozenset({"energies", "hinge"}))
-    alone = stages._look_alone(recipe).teacher
+def test_on_held_back_pairs_the_baseline_is_as_strict_as_where_it_teaches(tiny):
+    kinds = frozenset({"energies", "hinge"})
+    job = tiny.job_of(load_recipe("published", kinds=kinds | {"foreign_teacher"}))
+    job.own_limits = load_recipe("published", kinds=kinds).teacher
+    alone = stages._look_alone(job).teacher
     assert (alone.max_distance_cells, alone.min_probability) == (2.0, 0.25)
     assert (alone.modality, alone.require, alone.tir_boxes_on_tir) == ("rgb", True, False)
 

@@ -122,6 +122,23 @@ def test_another_size_type_or_channel_count_is_damaged_and_changes_nothing(other
     assert gate.check(noise(3)) is Reason.NONE
 
 
+def test_a_second_good_frame_of_the_same_other_size_is_an_error_until_the_old_size_is_back():
+    gate, saved = FrameGate(), FrameGate()
+    gate.check(noise(1))
+    black = np.zeros((48, 63), np.uint8)
+    for other in (noise(2, (48, 63)), noise(2, (47, 63)), black, noise(3, (47, 63)), black, black):
+        assert gate.check(other) is Reason.DAMAGED_FRAME
+    assert gate.check(noise(4, (48, 63))) is Reason.DAMAGED_FRAME
+    saved.load_state_dict(gate.state_dict())
+    for one in (gate, saved):
+        with pytest.raises(
+            FrameError, match=r"of \[48, 64\] uint8 have become .* \[48, 63\] uint8"
+        ):
+            one.check(noise(5, (48, 63)))
+        assert one.check(noise(6)) is Reason.NONE
+        assert one.check(noise(5, (48, 63))) is Reason.DAMAGED_FRAME
+
+
 def test_a_saved_gate_knows_the_last_frame():
     gate, other = FrameGate(), FrameGate()
     gate.check(noise(1))

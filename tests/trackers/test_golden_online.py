@@ -68,7 +68,14 @@ def in_float64(key):
     return None if key in EXACT else 1e-6 if key in PIXELS else 1e-8
 
 
+# Sums over a map or filter are not among ATOM's limits: its optimiser amplifies rounding, and from
+# frame 5 on `atom` differs by 1.5 % in them between one thread, two threads and the record.
+ATOM_SUMS = {"score_sum", "filter_sum"}
+
+
 def of_atom(key):
+    if key in ATOM_SUMS:
+        return 5e-2
     return None if key in EXACT else 1e-3 if key in PIXELS else 5e-3
 
 

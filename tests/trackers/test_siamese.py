@@ -226,9 +226,7 @@ BAD_FRAMES = {
     "black": (500, lambda frame: np.zeros_like(frame), Reason.BLACK_FRAME),
     "saturated": (500, lambda frame: np.full_like(frame, 255), Reason.CONSTANT_FRAME),
     "not a number": (500, lambda frame: np.full(frame.shape, np.nan), Reason.DAMAGED_FRAME),
-    "of another size": (50, lambda frame: frame[:-1], Reason.DAMAGED_FRAME),
     "no picture": (50, lambda frame: frame[0], Reason.DAMAGED_FRAME),
-    "colour": (50, lambda frame: np.stack([frame] * 3, axis=2), Reason.DAMAGED_FRAME),
 }
 
 
@@ -248,6 +246,21 @@ def test_bad_frames_repeat_the_box_and_tracking_goes_on_after(bright_tracker, br
     assert states[0].reason is Reason.RE_DETECTED
     assert states[-1].status is Status.TRACKING
     assert overlap(states[-1], walk(9)) > 0.7
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda frame: frame[:-1], lambda frame: np.stack([frame] * 3, axis=2)]
+)
+def test_one_frame_of_another_kind_is_bad_and_two_are_an_error(bright_tracker, bright_frame, spoil):
+    tracker = bright_tracker()
+    good = begin(tracker, bright_frame)
+    state = tracker.update(spoil(bright_frame(walk(6), 50)))
+    assert (state.box, state.measured, state.reason) == (good.box, False, Reason.DAMAGED_FRAME)
+    with pytest.raises(FrameError, match="begin anew with init where the size of the frames chang"):
+        tracker.update(spoil(bright_frame(walk(7), 51)))
+    after = tracker.update(bright_frame(walk(7), 52))
+    assert after.status is Status.TRACKING
+    assert overlap(after, walk(7)) > 0.7
 
 
 def test_a_hundred_copies_of_a_frame_change_nothing(bright_tracker, bright_frame):

@@ -100,8 +100,8 @@ def altered(whole, tmp_path, **changes):
         ({"tracker": "MultiTracker"}, "is a state of a MultiTracker, this is a SiameseTracker"),
         ({"seed": 5}, "was saved with seed 5, the tracker has 0"),
         ({"settings": {"min_side": 10.0}}, "saved with min_side 10.0, the tracker has 2.0"),
-        ({"state": {"format": 2}}, "holds no state of this tracker .*format 3, got 2"),
-        ({"state": {"format": 3}}, "holds no state of this tracker"),
+        ({"state": {"format": 2}}, "holds no state of this tracker .*format 4, got 2"),
+        ({"state": {"format": 4}}, "holds no state of this tracker"),
     ],
     ids=["version", "kind", "seed", "settings", "inner version", "missing parts"],
 )

@@ -117,6 +117,7 @@ class Job:
         self.clock = _Clock()
         self.warnings: list[str] = []
         self.teacher: TwoBranchNetwork | None = None  # None: the baseline itself
+        self.own_limits = recipe.teacher  # when the baseline itself is asked
         self._normaliser = normaliser(recipe.normaliser)
         self.way: Proposer = OneEyed(
             proposer(recipe.proposals.way, **recipe.proposals.options),

@@ -41,7 +41,11 @@ MAX_BYTES = 100_000
 MAX_DEPTH = 20
 BASED_ON = "based_on"
 BY_KIND = "by_kind"
-KINDS = ("energies", "no_scores", "margin", "hinge", "density", "iou", "log_density")
+FOREIGN_TEACHER = "foreign_teacher"
+KINDS = (
+    *("energies", "no_scores", "margin", "hinge", "density", "iou", "log_density"),
+    FOREIGN_TEACHER,
+)
 _KINDS: dict[str, type[BaseModel]] = {
     "cross_modal": CrossModalRecipe,
     "supervised": SupervisedRecipe,

@@ -23,9 +23,14 @@ from tirtrack.distillation.folder import (
     inherited_calibration,
     made_with,
 )
-from tirtrack.distillation.job import Job, Pairs, Sources
+from tirtrack.distillation.job import Job, Pairs, Sources, can_match
 from tirtrack.distillation.pool import FeatureEngine, OneTap, TorchFeatures
-from tirtrack.distillation.recipe import default_recipe, kinds_of, recipe_of_kind
+from tirtrack.distillation.recipe import (
+    FOREIGN_TEACHER,
+    default_recipe,
+    kinds_of,
+    recipe_of_kind,
+)
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.stages import distil_network
@@ -107,15 +112,19 @@ def distill(
     folder = check_out(file, found, force=force, resume=resume)
     weights = store.read(found)
     network = store.network_of(weights)
-    settings = recipe_of_kind(
-        CrossModalRecipe, recipe or default_recipe(network), changes, kinds=kinds_of(network)
-    )
+    name, kinds = recipe or default_recipe(network), kinds_of(network)
+    settings = own = recipe_of_kind(CrossModalRecipe, name, changes, kinds=kinds)
+    taught_by = teacher = None
+    if own.teacher.weights is not None:
+        taught_by = store.read(store.find(own.teacher.weights))
+        teacher = store.network_of(taught_by)
+        if not can_match(teacher, network):
+            settings = recipe_of_kind(
+                CrossModalRecipe, name, changes, kinds=kinds | {FOREIGN_TEACHER}
+            )
     sources = Sources.open(pairs, held_back, settings, licence)
     job = Job(settings, seed=seed, device=trained_on, progress=progress)
-    taught_by = None
-    if settings.teacher.weights is not None:
-        taught_by = store.read(store.find(settings.teacher.weights))
-        job.teacher = store.network_of(taught_by)
+    job.teacher, job.own_limits = teacher, own.teacher
     job.check(network)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),

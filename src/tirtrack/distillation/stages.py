@@ -219,7 +219,7 @@ def training_pool(
 
 def check_by_foreigner(teacher: TwoBranchNetwork, pool: Pool, source: PairSource, job: Job) -> None:
     """The check of every sample by a teacher of another family, who sees the RGB frames."""
-    limits, count = job.recipe.teacher, len(pool)
+    strict, count = job.recipe.teacher, len(pool)
     overlap, confidence = np.zeros(count), np.zeros(count)
     passed = np.zeros(count, dtype=bool)
     opened: tuple[int, np.ndarray] | None = None
@@ -227,6 +227,8 @@ def check_by_foreigner(teacher: TwoBranchNetwork, pool: Pool, source: PairSource
         sample = pool.samples[place]
         if opened is None or opened[0] != sample.pair:
             opened = sample.pair, source[sample.pair].rgb
+        least = strict.min_iou_by_way.get(sample.way, strict.min_iou)
+        limits = strict.model_copy(update={"min_iou": least})
         rng = np.random.default_rng([job.seed, Stream.TEACHER, sample.number])
         (judged,) = judge_boxes(teacher, opened[1], [sample.box], limits, rng=rng)
         overlap[place], passed[place] = judged.overlap, judged.passed
@@ -369,7 +371,7 @@ def look_at_held_back(
     count = job.recipe.held_back.samples
     if not found.split.held_back or not count:
         return None
-    recipe = _look_alone(job.recipe)
+    recipe = _look_alone(job)
     try:
         samples = draw_samples(
             sources.held_back,
@@ -399,10 +401,11 @@ def look_at_held_back(
     return agreement(student, teacher, pool, device=job.device)
 
 
-def _look_alone(recipe: CrossModalRecipe) -> CrossModalRecipe:
+def _look_alone(job: Job) -> CrossModalRecipe:
     """The same boxes and crops as in training, both modalities, plain, every box looked at; the
-    teacher sees RGB and is as strict as in training.
+    baseline sees RGB and is as strict as where it is the teacher.
     """
+    recipe = job.recipe
     on_rgb = {"weights": None, "modality": Modality.RGB, "require": True, "tir_boxes_on_tir": False}
     return recipe.model_copy(
         update={
@@ -410,7 +413,7 @@ def _look_alone(recipe: CrossModalRecipe) -> CrossModalRecipe:
             "augmentation": Augmentation(),
             "negatives": 0.0,
             "boxes": recipe.boxes.model_copy(update={"only_where_found": False}),
-            "teacher": recipe.teacher.model_copy(update=on_rgb),
+            "teacher": job.own_limits.model_copy(update=on_rgb),
         }
     )
 

@@ -120,6 +120,7 @@ class Tracker(Protocol):
 
         Raises:
             RuntimeError: called before ``init``.
+            FrameError: the frames have another size now, which a second one in a row shows.
         """
 
     def skip(self, frames: int) -> None:

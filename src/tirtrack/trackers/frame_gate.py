@@ -101,6 +101,7 @@ class FrameGate:
 
     def __init__(self) -> None:
         self._last: _Seen | None = None
+        self._other: tuple[str, list[int]] | None = None  # number type and shape of a misfit
 
     def check(self, picture: np.ndarray, region: Region = WHOLE) -> Reason:
         """``Reason.NONE`` for a frame that can be used.
@@ -111,11 +112,16 @@ class FrameGate:
             region: rows and columns where the next frame will be compared with this one pixel by
                 pixel; elsewhere every 16th row is enough. A noiseless picture in which only things
                 far from the target move may be called repeated: it says nothing of the target.
+
+        Raises:
+            FrameError: the stream has changed for good: a second good frame in a row has the same
+                other size or number type. A single one is damaged.
         """
-        last = self._last
+        last, fault = self._last, _content_fault(picture)
         if last is not None and not last.fits(picture):
+            self._note_misfit(picture, last, fault)
             return Reason.DAMAGED_FRAME
-        fault = _content_fault(picture)
+        self._other = None
         if fault is Reason.DAMAGED_FRAME:
             return fault
         repeated = last is not None and last.is_of(picture)
@@ -124,6 +130,17 @@ class FrameGate:
         if fault is Reason.NONE and repeated:
             return Reason.FROZEN_FRAME
         return fault
+
+    def _note_misfit(self, picture: np.ndarray, last: _Seen, fault: Reason) -> None:
+        before, self._other = self._other, None
+        if fault is Reason.NONE:
+            self._other = str(picture.dtype), list(picture.shape)
+        if self._other is not None and before == self._other:
+            raise FrameError(
+                f"frames of {list(last.shape)} {last.sample.dtype} have become frames of "
+                f"{self._other[1]} {self._other[0]}",
+                fix="begin anew with init where the size of the frames changes, or resize them",
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """What is kept of the last frame, ``{}`` before the first."""
@@ -134,13 +151,16 @@ class FrameGate:
             "sample": self._last.sample.copy(),
             "region": [[part.start, part.stop] for part in self._last.region],
             "inside": self._last.inside.copy(),
+            "other": None if self._other is None else list(self._other),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after a saved frame."""
         if not state:
-            self._last = None
+            self._last = self._other = None
             return
+        other = state["other"]
+        self._other = None if other is None else (str(other[0]), [int(side) for side in other[1]])
         rows, columns = (slice(*ends) for ends in state["region"])
         shape = tuple(int(length) for length in state["shape"])
         sample, inside = np.array(state["sample"]), np.array(state["inside"])

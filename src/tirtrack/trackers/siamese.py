@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_STATE_FORMAT = 3
+_STATE_FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,8 @@ class SiameseTracker:
 
         Raises:
             RuntimeError: called before ``init``.
-            FrameError: the frame cannot be used, and the frame gate is off.
+            FrameError: the frames have another size now, or the frame cannot be used and the frame
+                gate is off.
             RunError: the network gave numbers that are not finite, and the score is the published
                 one.
         """
@@ -173,7 +174,8 @@ class SiameseTracker:
 
         Raises:
             RuntimeError: called before ``init``.
-            FrameError: the frame cannot be used, and the frame gate is off.
+            FrameError: the frames have another size now, or the frame cannot be used and the frame
+                gate is off.
         """
         model, target = self._started()
         fault, picture = self._inspect(frame, model)
