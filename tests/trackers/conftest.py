@@ -279,6 +279,7 @@ FAMILIES = {
     "dimp18": lambda: online("dimp18"),
     "prdimp18": lambda: online("prdimp18"),
     "superdimp50": lambda: online("superdimp50"),
+    "dimp-lite": lambda: online("dimp-lite"),
     "atom18": lambda: online("atom18"),
 }
 

@@ -7,7 +7,7 @@ default, 10,000 with ``make test-slow``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tirtrack.boxes import Box
 from tirtrack.errors import FrameError, TirtrackError
 from tirtrack.trackers.base import Status
+from tirtrack.trackers.redetection import RedetectingTracker
 
 DTYPES = ["uint8", "uint16", "float32", "float64", "int16", "int64", "bool", "float16"]
 CHANNELS = [None, None, None, None, 1, 3, 3, 4, 4, 2]
@@ -131,7 +132,7 @@ def numbers_of(value):
 
 
 FRAMES = {"gate"}
-FAMILIES = 12
+FAMILIES = 13
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
@@ -143,6 +144,29 @@ def test_the_cases_are_shared_out_over_all_families(families):
 @settings(max_examples=math.ceil(1_000 / FAMILIES), **COMMON)
 def test_any_frames_and_any_box_give_a_valid_state_or_our_error(one_family, data, seen):
     check(one_family[1].twin("any"), one_family[0], seen, data.draw(boxes(seen[0])))
+
+
+class LosesAtOnce:
+    """A tracker that gives its target up in the first frame."""
+
+    def __init__(self, tracker):
+        self._tracker = tracker
+
+    def __getattr__(self, name):
+        return getattr(self._tracker, name)
+
+    def update(self, frame):
+        return replace(self._tracker.update(frame), measured=False, status=Status.LOST)
+
+
+@given(data=st.data(), seen=looks())
+@settings(max_examples=math.ceil(500 / FAMILIES), **COMMON)
+def test_a_search_for_a_lost_target_takes_any_input_too(one_family, data, seen):
+    name, family = one_family
+    if "published" in name:
+        return  # nothing is searched for under published settings
+    tracker = RedetectingTracker(LosesAtOnce(family.twin("any")))
+    check(tracker, name, seen, data.draw(boxes(seen[0])))
 
 
 @pytest.mark.slow

@@ -108,6 +108,19 @@ def test_batched_targets_share_one_pass_and_stay_within_a_twentieth_of_a_pixel(
         assert_allclose(boxes(states[k] for states in found), boxes(alone[k]), atol=0.05)
 
 
+def test_in_every_family_a_batched_step_is_the_step_of_trackers_alone(one_family, frames):
+    name, family = one_family
+    as_seen = [np.repeat(frame[..., None], 3, axis=2) for frame in frames[:9]]
+    together, apart = (of_four(family, as_seen, batched=batched) for batched in (True, False))
+    for frame in as_seen[1:]:  # untrained networks: one step from the same state
+        apart.load_state_dict(together.state_dict())
+        found, expected = together.update(frame), apart.update(frame)
+        assert_allclose(boxes(found.values()), boxes(expected.values()), atol=0.05, err_msg=name)
+        assert [state.status for state in found.values()] == [
+            state.status for state in expected.values()
+        ]
+
+
 @given(data=st.data())
 @settings(max_examples=12, deadline=None)
 def test_coming_and_going_of_others_changes_no_box(bright_tracker, bright_frame, data):
