@@ -45,6 +45,15 @@ def command_line() -> str:
     return shlex.join(["tirtrack", *sys.argv[1:]])
 
 
+def rate(frames_per_s: float) -> str:
+    """A speed as text; slow ones keep a second digit.
+
+    >>> rate(118.7), rate(0.4312)
+    ('119', '0.43')
+    """
+    return f"{frames_per_s:.0f}" if frames_per_s >= 10 else f"{frames_per_s:.2g}"
+
+
 def print_json(content: Any) -> None:
     """One JSON document on stdout."""
     print(json.dumps(content, indent=1, ensure_ascii=False))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from tirtrack.cli.options import rate
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
 from tirtrack.evaluation.statistics import Difference
 from tirtrack.report.verdict import FEWEST_SEQUENCES
@@ -55,7 +56,7 @@ def _row(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
 
 
 def _speed(one: TrackerScores) -> str:
-    return "" if one.speed is None else f"{one.speed.total:.0f}"
+    return "" if one.speed is None else rate(one.speed.total)
 
 
 def _quality(one: TrackerScores) -> str:

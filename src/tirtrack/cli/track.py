@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tirtrack.cli.options import AsJson, Device, Force, Preset, command_line, print_json
+from tirtrack.cli.options import AsJson, Device, Force, Preset, command_line, print_json, rate
 
 if TYPE_CHECKING:
     from tirtrack.boxes import Box
@@ -226,7 +226,7 @@ def _print_summary(run: TrackRun) -> None:
     counts = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items())
     speed = summary["tracker_frames_per_s"]
     targets = f", {len(summary['boxes'])} targets" if "boxes" in summary else ""
-    print(f"{summary['frames']} frames{targets}: {counts}; {speed:.0f} frames/s in the tracker")
+    print(f"{summary['frames']} frames{targets}: {counts}; {rate(speed)} frames/s in the tracker")
     if summary["live"]:
         live = summary["live"]
         print(

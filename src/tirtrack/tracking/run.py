@@ -403,7 +403,7 @@ def _finish(
             {"frame": fault.index, "reason": str(fault.error)}
             for fault in recorder.faults[:_DAMAGED_SHOWN]
         ],
-        "tracker_frames_per_s": round(speed, 1) if math.isfinite(speed) else None,
+        "tracker_frames_per_s": float(f"{speed:.3g}") if math.isfinite(speed) else None,
         "live": None if live is None else live.summary(),
         "files": _written(recorder),
     }
