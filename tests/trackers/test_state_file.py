@@ -9,14 +9,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tirtrack.boxes import Box
 from tirtrack.errors import RequestError, WeightsError
+from tirtrack.networks import registry
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.state_file import load_state, save_state
+from tirtrack.weights import store
+from tirtrack.weights.card import Card
 
 FRAMES, SAVED_AT = 60, 25
 FIRST = Box(60.0, 40.0, 20.0, 20.0)
@@ -37,6 +40,7 @@ def rows(tracker, first, last):
     return np.array([[*s.box.array(), s.score, s.measured] for s in states])
 """
 GO_ON = """
+from tirtrack.networks import registry
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.state_file import load_state
 tracker = load_tracker("nano-tir")
@@ -155,3 +159,29 @@ def test_a_state_that_is_not_plain_is_a_mistake_of_its_tracker(scene, tmp_path):
     tracker.state_dict = lambda: {"target": {"box": {1, 2}}}
     with pytest.raises(TypeError, match="got set at /target/box"):
         save_state(tracker, tmp_path / "state.safetensors")
+
+
+def test_half_precision_halves_the_sample_memory_and_nothing_else(tmp_path):
+    weights = tmp_path / "w.safetensors"
+    card = Card(name="w", architecture="dimp18-tiny", modality="tir", licence="none")
+    store.write(weights, registry.build("dimp18-tiny", seed=1).eval(), card)
+    tracker = load_tracker(weights)
+    rng = np.random.default_rng(4)
+    frames = [rng.integers(0, 255, (120, 160, 3), dtype=np.uint8) for _ in range(3)]
+    tracker.init(frames[0], FIRST)
+    tracker.update(frames[1])
+    arrays, states = {}, {}
+    for half in (False, True):
+        path = tmp_path / f"{half}.safetensors"
+        save_state(tracker, path, half=half)
+        with safe_open(path, framework="numpy") as opened:
+            arrays[half] = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+        later = load_tracker(weights)
+        load_state(later, path)
+        states[half] = later.update(frames[2])
+    name = next(key for key in arrays[True] if key.endswith("/samples"))
+    assert (arrays[False][name].dtype, arrays[True][name].dtype) == (np.float32, np.float16)
+    assert_allclose(arrays[True].pop(name), arrays[False].pop(name), rtol=1e-3, atol=1e-6)
+    for key, array in arrays[False].items():
+        assert_array_equal(array, arrays[True][key])
+    assert_allclose(states[True].box.array(), states[False].box.array(), atol=0.05)

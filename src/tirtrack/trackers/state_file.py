@@ -21,6 +21,8 @@ from tirtrack.trackers.base import Origin
 FORMAT = 1
 _KEY = "tirtrack_state"
 _ARRAY = "array:"  # stands before the name of an array in the place of its value
+_SAMPLES = "/samples"  # of a sample memory, which says itself of what type they are
+HALF_MAX = float(np.finfo(np.float16).max)
 _DAMAGED = "the file is damaged; save the state again"
 
 
@@ -38,12 +40,14 @@ class Stateful(Protocol):
         """Go on from a saved state."""
 
 
-def save_state(tracker: Stateful, path: str | Path) -> None:
+def save_state(tracker: Stateful, path: str | Path, *, half: bool = False) -> None:
     """Write the state of a tracker; a file that is there is replaced.
 
     Args:
         tracker: from ``tirtrack.load``, or a ``tirtrack.MultiTracker`` of it, after ``init``.
         path: of the file, by convention ``.safetensors``.
+        half: keep the sample memory of trackers that learn (DiMP, ATOM) in half precision: half as
+            large, and what follows is no longer the same to the bit.
 
     Raises:
         RuntimeError: the tracker has not begun.
@@ -54,6 +58,8 @@ def save_state(tracker: Stateful, path: str | Path) -> None:
 
     arrays: dict[str, np.ndarray] = {}
     values = _without_arrays(tracker.state_dict(), "", arrays)
+    if half:
+        arrays = {name: _halved(name, array) for name, array in arrays.items()}
     origin = _origin_of(tracker)
     document = {
         "format_version": FORMAT,
@@ -109,6 +115,12 @@ def _without_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(f"a state holds plain values and arrays, got {type(value).__name__} at {name}")
+
+
+def _halved(name: str, array: np.ndarray) -> np.ndarray:
+    """Samples in half precision, unless a number is too large for it; all else as it is."""
+    is_small = name.endswith(_SAMPLES) and np.abs(array).max(initial=0.0) <= HALF_MAX
+    return array.astype(np.float16) if is_small else array
 
 
 def _with_arrays(value: Any, arrays: dict[str, np.ndarray]) -> Any:
