@@ -53,6 +53,14 @@ class Keeper:
         return {"weights": "none", "sha256": "0" * 64, "preset": None}
 
 
+@dataclass(frozen=True)
+class Drifter(Keeper):
+    """Drifts the faster, the larger the seed."""
+
+    def load(self, seed: int) -> FirstBoxKeeper:
+        return FirstBoxKeeper(None, 0.4 * seed)
+
+
 class Waiting(FirstBoxKeeper):
     """Stops for ever in a sequence of more than ten frames."""
 

@@ -36,6 +36,9 @@ def command(
     preset: Preset = None,
     workers: Workers = 1,
     seed: Seed = 0,
+    runs: Annotated[
+        int, typer.Option(min=1, help="Of each tracker, with seeds that follow one another.")
+    ] = 1,
     out: Annotated[
         Path | None,
         typer.Option(help="New folder; runs/evaluate-DATASET by default."),
@@ -63,6 +66,7 @@ def command(
             workers=workers,
             progress=live,
             seed=seed,
+            runs=runs,
             force=force,
             resume=resume,
             command=command_line(),

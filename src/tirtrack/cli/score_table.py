@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tirtrack.cli.options import rate
+from tirtrack.evaluation.repeats import Spread, spreads
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
 from tirtrack.evaluation.statistics import Difference
 from tirtrack.report.verdict import FEWEST_SEQUENCES
@@ -28,6 +29,8 @@ def print_comparison(comparison: Comparison) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=PLAIN_WIDTH)
     console.print(_scores(comparison))
+    if repeats := spreads(comparison.trackers):
+        console.print(_spreads(repeats))
     if comparison.differences:
         console.print(_differences(comparison))
     console.print(footnote(comparison), markup=False, soft_wrap=True)
@@ -64,6 +67,17 @@ def _quality(one: TrackerScores) -> str:
         return ""
     numbers = (one.quality.roc_auc, one.quality.calibration_error)
     return ", ".join("-" if number is None else f"{number:.3f}" for number in numbers)
+
+
+def _spreads(repeats: Sequence[Spread]) -> Table:
+    table = Table(title="mean and standard deviation over runs", title_justify="left")
+    table.add_column("tracker", overflow="fold")
+    for name in ["runs", *(_HEADINGS.get(name, name) for name in repeats[0].means)]:
+        table.add_column(name, justify="right")
+    for one in repeats:
+        cells = [f"{one.means[name]:.3f} ± {one.deviations[name]:.3f}" for name in one.means]
+        table.add_row(one.tracker, str(one.runs), *cells)
+    return table
 
 
 def _differences(comparison: Comparison) -> Table:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.datasets.sequence import LabelledDataset
+from tirtrack.evaluation.repeats import spreads
 from tirtrack.evaluation.results import Scores
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
 from tirtrack.files import fingerprint
@@ -66,6 +67,7 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "trackers": trackers,
+        "runs": [asdict(one) for one in spreads(comparison.trackers)],
         "differences": [
             {
                 "a": one.a,

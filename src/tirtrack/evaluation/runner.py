@@ -29,6 +29,7 @@ from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, FrameError, RequestError, RunError, StorageError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.overlap import first_valid_row
+from tirtrack.evaluation.repeats import repeated
 from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256, comparison_json
 from tirtrack.evaluation.results import RESULTS_FOLDER, Track, read_track, write_track
 from tirtrack.evaluation.scoring import (
@@ -242,6 +243,7 @@ def evaluate(
     workers: int = 1,
     progress: Progress = silent,
     seed: int = 0,
+    runs: int = 1,
     force: bool = False,
     resume: bool = False,
     missing: MissingMode = "error",
@@ -264,6 +266,8 @@ def evaluate(
         workers: processes; 1 runs here.
         progress: told in frames.
         seed: of trackers and of the bootstrap.
+        runs: of each tracker, with this seed and those that follow; see
+            :mod:`tirtrack.evaluation.repeats`.
         force: replace what is at ``out``.
         resume: go on with what is there: finished runs are kept, failed ones tried again.
         missing: what to do at the end when some runs failed: ``error`` writes everything and
@@ -279,6 +283,7 @@ def evaluate(
     """
     rules = protocols.get(protocol or dataset.protocol)
     dataset = included(dataset, rules)
+    trackers = repeated(trackers, runs)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     for sequence in dataset.sequences:

@@ -18,6 +18,7 @@ from tirtrack.errors import DatasetError
 from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
 from tirtrack.evaluation.protocols import EvaluationProtocol, LengthMode
+from tirtrack.evaluation.repeats import means_by_sequence, runs_by_tracker
 from tirtrack.evaluation.results import Scores, Track, find_results, read_track
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
@@ -88,7 +89,9 @@ class TrackerScores:
 
 @dataclass(frozen=True)
 class ScoreDifference:
-    """Tracker ``a`` minus tracker ``b`` in one score, over the sequences that both have."""
+    """Tracker ``a`` minus tracker ``b`` in one score, over the sequences that both have; where a
+    tracker ran several times, its mean over the runs counts.
+    """
 
     a: str
     b: str
@@ -269,21 +272,18 @@ def _differences(
     trackers: Sequence[TrackerScores], score_names: Sequence[str], *, seed: int, resamples: int
 ) -> tuple[ScoreDifference, ...]:
     found = []
-    for later, a in enumerate(trackers):
-        rows_a = {s.name: s for s in a.scores.sequences}
-        for b in trackers[:later]:
-            both = [(rows_a[s.name], s) for s in b.scores.sequences if s.name in rows_a]
-            if not both:
-                continue
-            rng = np.random.default_rng(seed)  # anew: one index matrix for all pairs and scores
-            indices = bootstrap_indices(len(both), rng, resamples=resamples)
+    repeats = list(runs_by_tracker(trackers).items())
+    for later, (a, runs_a) in enumerate(repeats):
+        for b, runs_b in repeats[:later]:
             for score in score_names:
-                values = np.array([x.values[score] - y.values[score] for x, y in both])
-                found.append(
-                    ScoreDifference(
-                        a.runs.name, b.runs.name, score, paired_bootstrap(values, indices)
-                    )
-                )
+                own, other = means_by_sequence(runs_a, score), means_by_sequence(runs_b, score)
+                both = [name for name in other if name in own]
+                if not both:
+                    break
+                rng = np.random.default_rng(seed)  # anew: one index matrix for all pairs and scores
+                indices = bootstrap_indices(len(both), rng, resamples=resamples)
+                values = np.array([own[name] - other[name] for name in both])
+                found.append(ScoreDifference(a, b, score, paired_bootstrap(values, indices)))
     return tuple(found)
 
 

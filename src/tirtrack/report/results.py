@@ -96,6 +96,15 @@ class Difference(_Part):
         )
 
 
+class RepeatedRuns(_Part):
+    """A tracker over runs with other seeds."""
+
+    tracker: str
+    runs: int
+    means: dict[str, float]
+    deviations: dict[str, float]
+
+
 class MissingRun(_Part):
     """A run that was asked for and is not there."""
 
@@ -121,6 +130,7 @@ class EvaluationResult(_Part):
     versions: dict[str, str] = {}
     seed: int | None = None
     trackers: list[TrackerResult] = Field(min_length=1)
+    runs: list[RepeatedRuns] = []
     differences: list[Difference] = []
     absent_frames: int = 0
     missing: list[MissingRun] = []

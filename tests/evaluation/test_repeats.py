@@ -1,0 +1,57 @@
+"""Several runs of a tracker: other seeds, results of their own, mean and deviation."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tracked_worlds import Drifter, Keeper, walk, write_lsotb
+
+from tirtrack.datasets import open_dataset
+from tirtrack.errors import RequestError
+from tirtrack.evaluation.runner import evaluate
+from tirtrack.report.build import build_report
+
+
+@pytest.fixture
+def world(tmp_path):
+    sequences = {f"s{k}_V_001": walk(9 + k, k) for k in range(7)}
+    return open_dataset(write_lsotb(tmp_path / "world", sequences))
+
+
+def test_runs_have_seeds_and_results_of_their_own_and_a_mean(world, tmp_path):
+    out = tmp_path / "out"
+    compared = evaluate([Keeper("still"), Drifter("drifts")], world, out, seed=2, runs=3)
+    names = ["still", "still.run2", "still.run3", "drifts", "drifts.run2", "drifts.run3"]
+    assert [one.runs.name for one in compared.trackers] == names
+    for position, seed in ((3, 2), (4, 3), (5, 4)):
+        alone = evaluate([Drifter("drifts")], world, tmp_path / f"{seed}", seed=seed)
+        assert compared.trackers[position].scores.values == alone.trackers[0].scores.values
+    success = [one.scores.values["success"] for one in compared.trackers]
+    still, drifts = json.loads((out / "result.json").read_text())["runs"]
+    assert (still["tracker"], still["runs"], still["deviations"]["success"]) == ("still", 3, 0.0)
+    assert drifts["means"]["success"] == pytest.approx(np.mean(success[3:]))
+    assert drifts["deviations"]["success"] == pytest.approx(np.std(success[3:], ddof=1))
+    assert drifts["deviations"]["success"] > 0.01
+    pairs = {(one.a, one.b) for one in compared.differences}
+    assert pairs == {("drifts", "still")}
+    difference = next(one for one in compared.differences if one.score == "success").difference
+    assert difference.mean == pytest.approx(np.mean(success[3:]) - success[0])
+    page = build_report([out], tmp_path / "page.html").read_text()
+    assert "Mean ± standard deviation over runs with other seeds" in page
+
+
+def test_runs_are_the_same_in_workers_and_go_on_only_as_themselves(world, tmp_path):
+    here = evaluate([Drifter("drifts")], world, tmp_path / "a", runs=2)
+    there = evaluate([Drifter("drifts")], world, tmp_path / "b", runs=2, workers=2)
+    for one, other in zip(here.trackers, there.trackers, strict=True):
+        assert one.scores.values == other.scores.values
+    with pytest.raises(RequestError, match="trackers"):
+        evaluate([Drifter("drifts")], world, tmp_path / "a", runs=3, resume=True)
+
+
+def test_no_run_at_all_is_refused(world, tmp_path):
+    with pytest.raises(RequestError, match="0 runs are none; give --runs 1 or more"):
+        evaluate([Keeper()], world, tmp_path / "out", runs=0)
+    assert not (tmp_path / "out").exists()
