@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -40,6 +41,8 @@ def test_runs_have_seeds_and_results_of_their_own_and_a_mean(world, tmp_path):
     assert difference.mean == pytest.approx(np.mean(success[3:]) - success[0])
     page = build_report([out], tmp_path / "page.html").read_text()
     assert "Mean ± standard deviation over runs with other seeds" in page
+    assert "drifts against still" in page
+    assert "run2" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
 
 
 def test_runs_are_the_same_in_workers_and_go_on_only_as_themselves(world, tmp_path):

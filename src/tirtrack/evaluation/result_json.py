@@ -88,6 +88,8 @@ def _tracker(one: TrackerScores, subset_of: Mapping[str, str]) -> dict[str, Any]
         "sha256": str(one.runs.facts.get("sha256", "")),
         "preset": one.runs.facts.get("preset"),
         "overrides": one.runs.facts.get("overrides", {}),
+        "run": one.runs.facts.get("run", 1),
+        "run_of": one.runs.facts.get("run_of", one.runs.name),
         **_averages(one.scores),
         "curves": {name: curve.tolist() for name, curve in one.scores.curves.items()},
         "subsets": {name: _averages(scores) for name, scores in one.subsets.items()},

@@ -138,7 +138,7 @@ def evaluation_section(
         RequestError: ``reference`` is not among the trackers.
     """
     result, _ = read_result(folder)
-    names = [one.name for one in result.trackers]
+    names = [one.name for one in result.first_runs]
     chosen = names[0] if reference is None else reference
     if chosen not in names:
         raise RequestError(f'there is no tracker "{chosen}"', folder, did_you_mean(chosen, names))
@@ -216,7 +216,7 @@ def provenance(
     ]
     lines = [
         *distilled,
-        *(made_with(one) for result in results for one in result.trackers),
+        *(made_with(one) for result in results for one in result.first_runs),
         *evaluated,
         command,
     ]
@@ -228,7 +228,7 @@ def provenance(
         stages=stages or {},
         machine=machine() if stages else "",
         weights={
-            one.name: one.sha256 for result in results for one in result.trackers if one.sha256
+            one.name: one.sha256 for result in results for one in result.first_runs if one.sha256
         },
         settings=settings or {},
     )

@@ -90,9 +90,10 @@ class EvaluationSection:
 
     @property
     def trackers(self) -> tuple[TrackerResult, ...]:
-        """The reference first, then the others in the order of the file."""
-        first = [one for one in self.result.trackers if one.name == self.reference]
-        return (*first, *(one for one in self.result.trackers if one.name != self.reference))
+        """The reference first, then the others in the order of the file; each by its first run."""
+        shown = self.result.first_runs
+        first = [one for one in shown if one.name == self.reference]
+        return (*first, *(one for one in shown if one.name != self.reference))
 
     @property
     def colours(self) -> dict[str, str]:

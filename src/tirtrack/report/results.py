@@ -51,6 +51,8 @@ class TrackerResult(_Part):
     weights: str = ""
     sha256: str = ""
     preset: str | None = None
+    run: int = 1
+    run_of: str = ""
     values: dict[str, float | None] = {}
     visible_values: dict[str, float | None] = {}
     curves: dict[str, list[float]] = {}
@@ -145,9 +147,18 @@ class EvaluationResult(_Part):
                 return stored.turned()
         return None
 
+    @property
+    def first_runs(self) -> list[TrackerResult]:
+        """Each tracker once, where it ran several times."""
+        return [one for one in self.trackers if one.run == 1] or self.trackers
+
+    def runs_of(self, name: str) -> list[TrackerResult]:
+        """All runs of the tracker of that name; one as a rule."""
+        return [one for one in self.trackers if (one.run_of or one.name) == name]
+
     def sequence_names(self) -> list[str]:
-        """Every sequence that any tracker has, in the order of the file."""
-        return list(dict.fromkeys(row.name for one in self.trackers for row in one.sequences))
+        """Every sequence that any tracker has, in the order of the file; of its first run."""
+        return list(dict.fromkeys(row.name for one in self.first_runs for row in one.sequences))
 
     @property
     def frames(self) -> int:

@@ -10,11 +10,11 @@ sequences as independent) stands in :attr:`Verdict.cautions`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tirtrack.report.results import SCORES, Difference, EvaluationResult
+from tirtrack.report.results import SCORES, Difference, EvaluationResult, TrackerResult
 
 # With five paired values an exact two-sided sign test cannot go below 2 / 2**5 = 0.06; with six it
 # reaches 0.03. Below that a bootstrap interval that leaves zero out shows nothing.
@@ -137,17 +137,23 @@ def _sentence(d: Difference, outcome: Outcome) -> str:
 
 
 def sequence_differences(result: EvaluationResult, a: str, b: str, score: str) -> dict[str, float]:
-    """``a - b`` of every sequence that both have."""
-    by_name = {one.name: one for one in result.trackers}
-    if a not in by_name or b not in by_name:
-        return {}
-    differences = {}
-    for row in by_name[a].sequences:
-        other = by_name[b].sequence(row.name)
-        left, right = row.values.get(score), None if other is None else other.values.get(score)
-        if left is not None and right is not None:
-            differences[row.name] = left - right
-    return differences
+    """``a - b`` of every sequence that both have, in all their runs; means over runs."""
+    left, right = (_means(result.runs_of(name), score) for name in (a, b))
+    return {name: value - right[name] for name, value in left.items() if name in right}
+
+
+def _means(runs: Sequence[TrackerResult], score: str) -> dict[str, float]:
+    """The score of every sequence that all runs have."""
+    found: dict[str, list[float]] = {}
+    for one in runs:
+        for row in one.sequences:
+            if (value := row.values.get(score)) is not None:
+                found.setdefault(row.name, []).append(value)
+    return {
+        name: sum(values) / len(values)
+        for name, values in found.items()
+        if len(values) == len(runs)
+    }
 
 
 def _cautions(result: EvaluationResult, d: Difference, outcome: Outcome) -> tuple[str, ...]:
