@@ -103,7 +103,15 @@ def _lite(
     **changes: Any,
 ) -> Row:
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
-    return Row(name, recipe, is_control=is_control, seeds=seeds, changes=dotted, sees_rgb=sees_rgb)
+    return Row(
+        name,
+        recipe,
+        pairs,
+        is_control=is_control,
+        seeds=seeds,
+        changes=dotted,
+        sees_rgb=sees_rgb,
+    )
 
 
 LITE_ROWS = [
