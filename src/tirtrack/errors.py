@@ -54,6 +54,10 @@ class FrameError(RequestError):
     """A frame, image, video or first box cannot be used."""
 
 
+class StreamChangedError(FrameError):
+    """The frames of a stream have become frames of another size or number type."""
+
+
 class RecipeError(RequestError):
     """A recipe or setting asks for something that does not exist or does not fit."""
 

@@ -354,7 +354,7 @@ def test_matching_terms_count_where_the_student_sees_tir():
 def test_a_wrong_kind_names_the_near_ones(tmp_path):
     wrong = tmp_path / "mine.yaml"
     wrong.write_text("based_on: mixed\nby_kind:\n  hinges: {pool: 3}\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match=r'line 3: no kind of network .* "hinges"; .*"hinge"'):
+    with pytest.raises(RecipeError, match=r'line 3: no kind is called "hinges"; .*"hinge"'):
         load_recipe(wrong)
     wrong.write_text("based_on: mixed\nby_kind: [hinge]\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="line 2: by_kind must hold settings by kind"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,12 @@ from tracked_worlds import Drifter, Keeper, walk, write_lsotb
 
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import RequestError
+from tirtrack.evaluation.protocols import get
+from tirtrack.evaluation.repeats import spreads
 from tirtrack.evaluation.runner import evaluate
+from tirtrack.evaluation.scoring import read_runs, score_runs
 from tirtrack.report.build import build_report
+from tirtrack.report.results import read_result
 
 
 @pytest.fixture
@@ -58,3 +63,30 @@ def test_no_run_at_all_is_refused(world, tmp_path):
     with pytest.raises(RequestError, match="0 runs are none; give --runs 1 or more"):
         evaluate([Keeper()], world, tmp_path / "out", runs=0)
     assert not (tmp_path / "out").exists()
+
+
+class FailsFirst(Drifter):
+    """Cannot track with the first of its seeds."""
+
+    def load(self, seed):
+        return Keeper(fail_at=1).load(seed) if seed == 0 else super().load(seed)
+
+
+def test_a_tracker_whose_first_run_failed_is_still_there(world, tmp_path):
+    out = tmp_path / "out"
+    evaluate([Keeper("still"), FailsFirst("fails")], world, out, runs=3, missing="skip")
+    page = build_report([out], tmp_path / "page.html").read_text()
+    assert "fails against still" in page
+    result, _ = read_result(out)
+    assert [one.name for one in result.first_runs] == ["still", "fails"]
+    assert [(one.tracker, one.runs) for one in result.runs] == [("still", 3), ("fails", 2)]
+
+
+def test_a_deviation_is_over_the_sequences_that_all_runs_have(world, tmp_path):
+    out = tmp_path / "out"
+    evaluate([Keeper("still")], world, out, runs=2)
+    for file in (out / "results" / "still.run2").glob("s0*"):
+        file.unlink()
+    runs = [replace(one, facts={"run_of": "still"}) for one in read_runs([out], world)]
+    (spread,) = spreads(score_runs(runs, world, get("lsotb-tir"), missing="skip").trackers)
+    assert spread.deviations["success"] == pytest.approx(0.0, abs=1e-12)

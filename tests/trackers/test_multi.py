@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.boxes import Box, iou
-from tirtrack.errors import FrameError, RequestError
+from tirtrack.errors import FrameError, RequestError, StreamChangedError
 from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.multi import MultiTracker
@@ -206,6 +206,18 @@ def test_a_failed_pass_of_all_is_repeated_one_by_one(prototype, frames, alone, c
     assert own.engine.passes == [1] * 4
     assert_allclose(boxes(states.values()), boxes(run[0] for run in alone), atol=0.05)
     assert "4 targets failed" in caplog.text
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_changed_stream_is_an_error_of_all_and_fails_no_target(prototype, frames, batched):
+    tracker = of_four(prototype, frames, batched=batched)
+    states = tracker.update(frames[1][:-2])
+    assert {state.reason for state in states.values()} == {Reason.DAMAGED_FRAME}
+    for _ in range(2):
+        with pytest.raises(StreamChangedError, match="begin anew with init where they change"):
+            tracker.update(frames[2][:-2])
+    states = tracker.update(frames[2])
+    assert {state.status for state in states.values()} == {Status.TRACKING}
 
 
 def test_a_first_box_outside_the_frame_fails_alone_or_at_once(prototype, frames):

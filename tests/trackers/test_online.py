@@ -114,7 +114,7 @@ def test_a_saved_state_goes_on_to_the_bit(make, frames, name, preset):
     other = make(name, preset, **changes)
     other.load_state_dict(half.state_dict())
     assert_array_equal(boxes([other.update(frame) for frame in frames[4:]]), expected)
-    with pytest.raises(ValueError, match="format 2, got 7"):
+    with pytest.raises(ValueError, match="format 1, got 7"):
         other.load_state_dict({"format": 7})
 
 

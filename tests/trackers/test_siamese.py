@@ -256,7 +256,7 @@ def test_one_frame_of_another_kind_is_bad_and_two_are_an_error(bright_tracker, b
     good = begin(tracker, bright_frame)
     state = tracker.update(spoil(bright_frame(walk(6), 50)))
     assert (state.box, state.measured, state.reason) == (good.box, False, Reason.DAMAGED_FRAME)
-    with pytest.raises(FrameError, match="begin anew with init where the size of the frames chang"):
+    with pytest.raises(FrameError, match="begin anew with init where they change, or convert them"):
         tracker.update(spoil(bright_frame(walk(7), 51)))
     after = tracker.update(bright_frame(walk(7), 52))
     assert after.status is Status.TRACKING

@@ -310,7 +310,7 @@ def _of_kinds(
     for name in by_kind:
         if name not in KINDS:
             raise RecipeError(
-                f'no kind of network is called "{name}"',
+                f'no kind is called "{name}"',
                 document.place([BY_KIND, name]),
                 did_you_mean(str(name), KINDS),
             )

@@ -84,7 +84,8 @@ def distill(
         pairs: folder, folders, or an opened source.
         baseline: name or file of the RGB weights; never changed.
         out: the weights file to write, ``NAME.safetensors``; the run folder stands beside it.
-        recipe: name, file, or a recipe; left out, ``mixed`` for networks that give a box at every
+        recipe: name, file, or a recipe, which is complete (settings by kind count for names and
+            files); left out, ``mixed`` for networks that give a box at every
             cell and ``distill`` for those that rate proposals.
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.
         held_back: pairs for the diagnostics; without them a share of ``pairs`` is held back.
@@ -113,18 +114,19 @@ def distill(
     weights = store.read(found)
     network = store.network_of(weights)
     name, kinds = recipe or default_recipe(network), kinds_of(network)
-    settings = own = recipe_of_kind(CrossModalRecipe, name, changes, kinds=kinds)
-    taught_by = teacher = None
-    if own.teacher.weights is not None:
-        taught_by = store.read(store.find(own.teacher.weights))
+    settings = recipe_of_kind(CrossModalRecipe, name, changes, kinds=kinds)
+    own_limits, taught_by, teacher = settings.teacher, None, None
+    if settings.teacher.weights is not None:
+        taught_by = store.read(store.find(settings.teacher.weights))
         teacher = store.network_of(taught_by)
         if not can_match(teacher, network):
+            own_limits = recipe_of_kind(CrossModalRecipe, "mixed", kinds=kinds).teacher
             settings = recipe_of_kind(
                 CrossModalRecipe, name, changes, kinds=kinds | {FOREIGN_TEACHER}
             )
     sources = Sources.open(pairs, held_back, settings, licence)
     job = Job(settings, seed=seed, device=trained_on, progress=progress)
-    job.teacher, job.own_limits = teacher, own.teacher
+    job.teacher, job.own_limits = teacher, own_limits
     job.check(network)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),

@@ -77,13 +77,19 @@ def runs_by_tracker(trackers: Sequence[TrackerScores]) -> dict[str, list[Tracker
 
 
 def spreads(trackers: Sequence[TrackerScores]) -> tuple[Spread, ...]:
-    """Mean and deviation of each tracker that ran more than once."""
+    """Mean and deviation of each tracker that ran more than once, over the sequences that all of
+    its runs have.
+    """
     found = []
     for name, runs in runs_by_tracker(trackers).items():
         if len(runs) < 2:
             continue
+        rows = [{s.name: s.values for s in one.scores.sequences} for one in runs]
+        shared = [name for name in rows[0] if all(name in row for row in rows)]
+        if not shared:
+            continue
         values = {
-            score: np.array([one.scores.values[score] for one in runs])
+            score: np.array([np.mean([row[name][score] for name in shared]) for row in rows])
             for score in runs[0].scores.values
         }
         found.append(
@@ -97,11 +103,11 @@ def spreads(trackers: Sequence[TrackerScores]) -> tuple[Spread, ...]:
     return tuple(found)
 
 
-def means_by_sequence(runs: Sequence[TrackerScores], score: str) -> dict[str, float]:
-    """A score of every sequence that all runs have, averaged over the runs."""
-    rows = [{s.name: s.values[score] for s in one.scores.sequences} for one in runs]
+def means_by_sequence(runs: Sequence[TrackerScores]) -> dict[str, dict[str, float]]:
+    """Scores of every sequence that all runs have, averaged over the runs."""
+    rows = [{s.name: s.values for s in one.scores.sequences} for one in runs]
     return {
-        name: sum(row[name] for row in rows) / len(rows)
-        for name in rows[0]
+        name: {score: sum(row[name][score] for row in rows) / len(rows) for score in values}
+        for name, values in rows[0].items()
         if all(name in row for row in rows)
     }

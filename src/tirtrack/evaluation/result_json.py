@@ -67,7 +67,15 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "trackers": trackers,
-        "runs": [asdict(one) for one in spreads(comparison.trackers)],
+        "runs": [
+            {
+                "tracker": one.tracker,
+                "runs": one.runs,
+                "means": _numbers(one.means),
+                "deviations": _numbers(one.deviations),
+            }
+            for one in spreads(comparison.trackers)
+        ],
         "differences": [
             {
                 "a": one.a,

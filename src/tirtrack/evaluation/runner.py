@@ -283,12 +283,13 @@ def evaluate(
     """
     rules = protocols.get(protocol or dataset.protocol)
     dataset = included(dataset, rules)
+    first_runs = trackers
     trackers = repeated(trackers, runs)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     for sequence in dataset.sequences:
         _check_first_box(sequence)
-    loaded = {source.name: source.load(seed) for source in trackers}
+    loaded = {source.name: source.load(seed) for source in first_runs}
     out = _begun_folder(Path(out), _identity(facts, dataset, seed), force=force, resume=resume)
     jobs = [_Job(source, s, out, seed) for source in trackers for s in dataset.sequences]
     finished = [_kept(job) for job in jobs if job.box_file.is_file()]
@@ -448,14 +449,18 @@ def _run_here(
     total = sum(len(job.sequence) for job in jobs)
     done = 0
     outcomes = []
+    further: dict[str, OnlineTracker] = {}  # of the runs after the first, one at a time
     for job in jobs:
+        name = job.source.name
+        if name not in loaded and name not in further:
+            further = {name: job.source.load(job.seed)}
         note = f"{job.source.name}, {job.sequence.name}"
 
         def advance(rows: int, done: int = done, note: str = note) -> None:
             progress(_STAGE, done + rows, total, note)
 
         advance(0)
-        outcomes.append(_attempt(job, loaded[job.source.name], advance))
+        outcomes.append(_attempt(job, {**loaded, **further}[name], advance))
         done += len(job.sequence)
         advance(len(job.sequence))
     return outcomes

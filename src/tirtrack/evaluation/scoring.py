@@ -275,14 +275,14 @@ def _differences(
     repeats = list(runs_by_tracker(trackers).items())
     for later, (a, runs_a) in enumerate(repeats):
         for b, runs_b in repeats[:later]:
+            own, other = means_by_sequence(runs_a), means_by_sequence(runs_b)
+            both = [name for name in other if name in own]
+            if not both:
+                continue
+            rng = np.random.default_rng(seed)  # anew: one index matrix for all pairs and scores
+            indices = bootstrap_indices(len(both), rng, resamples=resamples)
             for score in score_names:
-                own, other = means_by_sequence(runs_a, score), means_by_sequence(runs_b, score)
-                both = [name for name in other if name in own]
-                if not both:
-                    break
-                rng = np.random.default_rng(seed)  # anew: one index matrix for all pairs and scores
-                indices = bootstrap_indices(len(both), rng, resamples=resamples)
-                values = np.array([own[name] - other[name] for name in both])
+                values = np.array([own[name][score] - other[name][score] for name in both])
                 found.append(ScoreDifference(a, b, score, paired_bootstrap(values, indices)))
     return tuple(found)
 

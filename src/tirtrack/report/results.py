@@ -103,8 +103,8 @@ class RepeatedRuns(_Part):
 
     tracker: str
     runs: int
-    means: dict[str, float]
-    deviations: dict[str, float]
+    means: dict[str, float | None]
+    deviations: dict[str, float | None]
 
 
 class MissingRun(_Part):
@@ -149,8 +149,12 @@ class EvaluationResult(_Part):
 
     @property
     def first_runs(self) -> list[TrackerResult]:
-        """Each tracker once, where it ran several times."""
-        return [one for one in self.trackers if one.run == 1] or self.trackers
+        """Each tracker once, by the first of its runs that is there, under its own name."""
+        first: dict[str, TrackerResult] = {}
+        for one in self.trackers:
+            name = one.run_of or one.name
+            first.setdefault(name, one.model_copy(update={"name": name}))
+        return list(first.values())
 
     def runs_of(self, name: str) -> list[TrackerResult]:
         """All runs of the tracker of that name; one as a rule."""
@@ -163,7 +167,7 @@ class EvaluationResult(_Part):
     @property
     def frames(self) -> int:
         """Annotated frames of all sequences."""
-        rows = {row.name: row.frames for one in self.trackers for row in one.sequences}
+        rows = {row.name: row.frames for one in self.first_runs for row in one.sequences}
         return sum(rows.values())
 
 

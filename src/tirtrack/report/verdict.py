@@ -63,7 +63,7 @@ def verdict(result: EvaluationResult, tracker: str, reference: str) -> Verdict:
 
 def only_tracker(result: EvaluationResult) -> Verdict:
     """The sentence for an evaluation of one tracker: its numbers, and no comparison."""
-    one = result.trackers[0]
+    one = result.first_runs[0]
     value = one.values.get("success")
     number = "not measured" if value is None else f"{value:.3f}"
     return Verdict(

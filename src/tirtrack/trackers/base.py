@@ -120,7 +120,8 @@ class Tracker(Protocol):
 
         Raises:
             RuntimeError: called before ``init``.
-            FrameError: the frames have another size now, which a second one in a row shows.
+            StreamChangedError: a second frame in a row has the same other size or number type.
+            FrameError: the frame cannot be used, and the settings have no frame gate.
         """
 
     def skip(self, frames: int) -> None:

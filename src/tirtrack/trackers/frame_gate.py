@@ -3,6 +3,7 @@
 A closed shutter gives black or constant frames, a camera that recalibrates repeats its last one, a
 torn stream gives frames of another size or with numbers that are not finite. The gate names them;
 what to do then is the tracker's decision.
+A stream that has changed for good is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.boxes import Box, check_first_box
-from tirtrack.errors import FrameError
+from tirtrack.errors import FrameError, StreamChangedError
 from tirtrack.trackers.base import Reason
 
 logger = logging.getLogger(__name__)
@@ -114,8 +115,8 @@ class FrameGate:
                 far from the target move may be called repeated: it says nothing of the target.
 
         Raises:
-            FrameError: the stream has changed for good: a second good frame in a row has the same
-                other size or number type. A single one is damaged.
+            StreamChangedError: a second good frame in a row has the same other size, channels or
+                number type. A single one is damaged.
         """
         last, fault = self._last, _content_fault(picture)
         if last is not None and not last.fits(picture):
@@ -136,10 +137,10 @@ class FrameGate:
         if fault is Reason.NONE:
             self._other = str(picture.dtype), list(picture.shape)
         if self._other is not None and before == self._other:
-            raise FrameError(
+            raise StreamChangedError(
                 f"frames of {list(last.shape)} {last.sample.dtype} have become frames of "
                 f"{self._other[1]} {self._other[0]}",
-                fix="begin anew with init where the size of the frames changes, or resize them",
+                fix="begin anew with init where they change, or convert them",
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class FrameGate:
         if not state:
             self._last = self._other = None
             return
-        other = state["other"]
+        other = state.get("other")
         self._other = None if other is None else (str(other[0]), [int(side) for side in other[1]])
         rows, columns = (slice(*ends) for ends in state["region"])
         shape = tuple(int(length) for length in state["shape"])

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tirtrack.boxes import Box, check_sides
-from tirtrack.errors import RequestError, did_you_mean
+from tirtrack.errors import RequestError, StreamChangedError, did_you_mean
 from tirtrack.trackers.base import (
     Origin,
     Reason,
@@ -44,9 +44,15 @@ class _Target:
     failure: str = ""
 
     def attempt(self, step: Callable[[], Answer]) -> Answer | None:
-        """The result of a step; ``None`` after an error, which is this target's alone."""
+        """The result of a step; ``None`` after an error, which is this target's alone.
+
+        Raises:
+            StreamChangedError: which concerns all of them.
+        """
         try:
             return step()
+        except StreamChangedError:
+            raise
         except Exception as error:  # whatever it is, the other targets go on
             logger.exception("a target failed and is tracked no further")
             self.failure = str(error) or type(error).__name__
@@ -165,6 +171,9 @@ class MultiTracker:
 
         A target whose tracker raised is ``lost`` with the reason ``failed`` and the message in
         ``diagnostics["failure"]``, from then on until it is reset or removed.
+
+        Raises:
+            StreamChangedError: the frames have another size or number type now.
         """
         following = [one for one in self._targets.values() if not (one.is_waiting or one.failure)]
         if self._batched and len(following) > 1:

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_STATE_FORMAT = 2
+_STATE_FORMAT = 1
 _STATUS = {
     Flag.NORMAL: Status.TRACKING,
     Flag.NONE: Status.TRACKING,
@@ -254,8 +254,8 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
 
         Raises:
             RuntimeError: called before ``init``.
-            FrameError: the frames have another size now, or the frame cannot be used and the frame
-                gate is off.
+            StreamChangedError: a second frame in a row has the same other size or number type.
+            FrameError: the frame cannot be used, and the frame gate is off.
             RunError: the network gave numbers that are not finite, and the settings are published
                 ones.
         """
@@ -268,8 +268,8 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
 
         Raises:
             RuntimeError: called before ``init``.
-            FrameError: the frames have another size now, or the frame cannot be used and the frame
-                gate is off.
+            StreamChangedError: a second frame in a row has the same other size or number type.
+            FrameError: the frame cannot be used, and the frame gate is off.
         """
         place, learnt = self._started()
         fault, picture = self._inspect(frame)

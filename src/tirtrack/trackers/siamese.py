@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_STATE_FORMAT = 4
+_STATE_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ class SiameseTracker:
 
         Raises:
             RuntimeError: called before ``init``.
-            FrameError: the frames have another size now, or the frame cannot be used and the frame
-                gate is off.
+            StreamChangedError: a second frame in a row has the same other size or number type.
+            FrameError: the frame cannot be used, and the frame gate is off.
             RunError: the network gave numbers that are not finite, and the score is the published
                 one.
         """
@@ -174,8 +174,8 @@ class SiameseTracker:
 
         Raises:
             RuntimeError: called before ``init``.
-            FrameError: the frames have another size now, or the frame cannot be used and the frame
-                gate is off.
+            StreamChangedError: a second frame in a row has the same other size or number type.
+            FrameError: the frame cannot be used, and the frame gate is off.
         """
         model, target = self._started()
         fault, picture = self._inspect(frame, model)

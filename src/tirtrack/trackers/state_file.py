@@ -21,8 +21,8 @@ from tirtrack.trackers.base import Origin
 FORMAT = 1
 _KEY = "tirtrack_state"
 _ARRAY = "array:"  # stands before the name of an array in the place of its value
-_SAMPLES = "/samples"  # of a sample memory, which says itself of what type they are
-HALF_MAX = float(np.finfo(np.float16).max)
+_SAMPLES = "/memory/samples"  # of a sample memory, which gives them back in its own type
+_HALF_MAX = float(np.finfo(np.float16).max)
 _DAMAGED = "the file is damaged; save the state again"
 
 
@@ -119,7 +119,7 @@ def _without_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any
 
 def _halved(name: str, array: np.ndarray) -> np.ndarray:
     """Samples in half precision, unless a number is too large for it; all else as it is."""
-    is_small = name.endswith(_SAMPLES) and np.abs(array).max(initial=0.0) <= HALF_MAX
+    is_small = name.endswith(_SAMPLES) and np.abs(array).max(initial=0.0) <= _HALF_MAX
     return array.astype(np.float16) if is_small else array
 
 
