@@ -124,7 +124,8 @@ def judge_boxes(
     Each is sought around a place that is off by up to ``shift`` of its sides, so that to answer
     with the middle of the patch is no answer. How sure is sure depends on the family: on 71 frames
     of ``rgb/video_train`` FEAR-XS finds right boxes above 0.998 in 99 %, by the template of another
-    object in 0 % (above 0.98 in 52 %); NanoTrack V3 above 0.98 in 100 % and 7 %.
+    object in 0 % (above 0.98 in 52 %); NanoTrack V2 and V3 above 0.998 in 100 % and 0 %
+    (``python -m benchmarks.foreign_teacher``).
 
     Args:
         network: of the Siamese family, in eval mode.
