@@ -116,9 +116,9 @@ def _lite(
 
 LITE_ROWS = [
     Row("dimp-lite-rgb (baseline)"),
-    _lite("distill", "dimp_lite_distill", seeds=2),
+    _lite("distill", "dimp_lite_distill", seeds=3),
     _lite("bn alone", "dimp_lite_distill", is_control=True, training__steps=0),
-    _lite("published", "dimp_lite_published"),
+    _lite("published", "dimp_lite_published", seeds=3),
     _lite(
         "classifier alone",
         "dimp_lite_distill",
@@ -132,10 +132,25 @@ LITE_ROWS = [
     _lite(
         "rgb alone",
         "dimp_lite_published",
+        seeds=3,
         is_control=True,
         directions={"rgb_to_rgb": 1.0},
     ),
-    _lite("batch norm frozen", "dimp_lite_distill", training__batch_norm="frozen"),
+    _lite("batch norm frozen", "dimp_lite_distill", seeds=3, training__batch_norm="frozen"),
+    _lite(
+        "published, batch norm frozen",
+        "dimp_lite_published",
+        seeds=3,
+        training__batch_norm="frozen",
+    ),
+    _lite(
+        "rgb alone, batch norm frozen",
+        "dimp_lite_published",
+        seeds=3,
+        is_control=True,
+        directions={"rgb_to_rgb": 1.0},
+        training__batch_norm="frozen",
+    ),
     _lite("rgb to tir alone", "dimp_lite_published", directions={"rgb_to_tir": 1.0}),
     _lite("tir to rgb alone", "dimp_lite_published", directions={"tir_to_rgb": 1.0}),
     _lite("centre boxes", "dimp_lite_distill", proposals__way="centre"),

@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.boxes import Box
 from tirtrack.errors import FrameError
-from tirtrack.trackers.base import Reason, SeekingTracker, SharingTracker, Sighting, Tracker
+from tirtrack.trackers.base import Reason, SeekingTracker, SharingTracker, Sighting, Status, Tracker
+from tirtrack.trackers.motion import STANDING, Motion
 from tirtrack.trackers.redetection import RedetectingTracker, _Search
 
 FIRST = Box(50.0, 40.0, 20.0, 14.0)
@@ -133,6 +134,41 @@ def test_a_skip_survives_saving_and_counts_once(any_tracker):
     whole.skip(3)
     restored.load_state_dict(whole.state_dict())
     assert_array_equal(boxes_of(restored, frames[1:]), boxes_of(whole, frames[1:]))
+
+
+def saved_motion(state):
+    return state["motion"] if "motion" in state else state["target"]["motion"]
+
+
+def test_frames_left_out_are_bridged_with_the_velocity(any_tracker):
+    first, frame = colour_frames(2, height=400, width=400)
+    tracker = any_tracker()
+    tracker.init(first, Box(190.0, 200.0, 20.0, 14.0))
+    state = tracker.state_dict()
+    asked = []
+    for speed, further in ((0.0, 40), (20.0, 0)):
+        saved_motion(state)["velocity_xy"] = (speed, speed)
+        tracker.load_state_dict(state)
+        tracker.skip(1)
+        asked.append(tracker.request(np.roll(frame, (-further, -further), axis=(0, 1))))
+    assert_allclose(asked[0], asked[1], atol=1e-4)
+
+
+def test_the_velocity_is_learnt_from_the_measured_boxes(any_tracker):
+    frames = colour_frames(6)
+    tracker = any_tracker()
+    tracker.init(frames[0], FIRST)
+    state = tracker.update(frames[1])
+    known = Motion.of(saved_motion(tracker.state_dict()))
+    for frame in frames[2:]:
+        center_xy, was = state.box.center_xy, state.status
+        tracker.skip(1)
+        state = tracker.update(frame)
+        known = known.waited(1).followed(center_xy, state.box.center_xy)
+        if Status.LOST in (was, state.status):
+            known = STANDING
+        found = saved_motion(tracker.state_dict())["velocity_xy"]
+        assert_allclose(found, known.velocity_xy, atol=1e-6)
 
 
 def test_nothing_left_in_a_tracker_holds_a_gradient(any_tracker):

@@ -37,10 +37,10 @@ def located(offset=(0.0, 0.0), size=(51.2, 51.2), *, penalty=0.9, probability=0.
     )  # fmt: skip
 
 
-def seen_around(box, settings=DEFAULT, *, wider=1.0) -> SearchPatch:
+def seen_around(box, settings=DEFAULT) -> SearchPatch:
     frame = np.zeros((FRAME_WH[1], FRAME_WH[0], 3), np.uint8)
     geometry = geometry_of(settings)
-    return geometry.search(frame, box.center_xy, (box.w, box.h), np.zeros(3), wider=wider)
+    return geometry.search(frame, box.center_xy, (box.w, box.h), np.zeros(3))
 
 
 # --- geometry ----------------------------------------------------------------------------------
@@ -51,14 +51,13 @@ def test_settings_choose_the_geometry():
     assert not isinstance(geometry_of(preset("default", "nanotrack-v3")), StretchedGeometry)
 
 
-@pytest.mark.parametrize("wider", [1.0, 1.6])
-def test_whatever_its_shape_a_target_is_the_same_square_of_the_patch(wider):
+def test_whatever_its_shape_a_target_is_the_same_square_of_the_patch():
     for box in (Box(80.0, 60.0, 40.0, 10.0), Box(80.0, 60.0, 7.5, 31.0)):
-        seen = seen_around(box, wider=wider)
+        seen = seen_around(box)
         assert seen.patch.shape == (256, 256, 3)
-        assert seen.size_patch_wh == pytest.approx((51.2 / wider, 51.2 / wider))
+        assert seen.size_patch_wh == pytest.approx((51.2, 51.2))
         assert seen.origin_xy == pytest.approx(box.center_xy)
-        assert seen.side == pytest.approx(5 * box.w * wider)
+        assert seen.side == pytest.approx(5 * box.w)
 
 
 @given(st.floats(-40, 40), st.floats(-40, 40), st.floats(20, 90), st.floats(20, 90))

@@ -10,12 +10,13 @@ from tirtrack.errors import FrameError, RecipeError, RunError
 from tirtrack.networks import registry
 from tirtrack.trackers import atom_presets, dimp_presets
 from tirtrack.trackers.atom import AtomTracker
-from tirtrack.trackers.base import WIDEST, Reason, Status
+from tirtrack.trackers.base import Reason, Sighting, Status
 from tirtrack.trackers.dimp import DimpTracker
 from tirtrack.trackers.localisation import Flag, Localisation
 from tirtrack.trackers.online import Followed
 from tirtrack.trackers.online_engine import OnlineEngine
 from tirtrack.trackers.peak_score import family_peak_calibration
+from tirtrack.trackers.place import box_at
 
 NETWORKS = ("dimp18", "prdimp18", "superdimp50", "superdimp_simple", "atom18")
 FIRST = Box(60.0, 40.0, 30.0, 24.0)
@@ -114,7 +115,7 @@ def test_a_saved_state_goes_on_to_the_bit(make, frames, name, preset):
     other = make(name, preset, **changes)
     other.load_state_dict(half.state_dict())
     assert_array_equal(boxes([other.update(frame) for frame in frames[4:]]), expected)
-    with pytest.raises(ValueError, match="format 1, got 7"):
+    with pytest.raises(ValueError, match="format 2, got 7"):
         other.load_state_dict({"format": 7})
 
 
@@ -293,26 +294,31 @@ def test_the_order_of_calls_is_kept(make, frames):
 
 
 @pytest.mark.parametrize("name", ["dimp18", "atom18"])
-def test_left_out_frames_widen_the_next_search_and_no_other(make, frames, name):
-    def sides(skipped):
-        tracker = make(name)
-        tracker.init(frames[0], FIRST)
-        tracker.skip(skipped)
-        tracker.request(frames[1])
-        top, _, bottom, _ = tracker._asked.samples[0].window_tlbr
-        return bottom - top
-
-    assert sides(4) == pytest.approx(1.6 * sides(0), rel=0.02)
-    assert sides(50) == pytest.approx(WIDEST * sides(0), rel=0.02)
-
-
-@pytest.mark.parametrize("name", ["dimp18", "atom18"])
-def test_a_wider_search_does_not_make_the_target_larger(make, frames, name):
-    tracker = make(name, target_not_found_threshold=-1e9, use_iou_net=False)
+def test_a_target_that_a_gap_moved_out_of_sight_is_measured_where_a_wider_region_shows_it(
+    make, frames, name, monkeypatch
+):
+    tracker = make(name, target_not_found_threshold=1e9)
     tracker.init(frames[0], FIRST)
-    tracker.skip(6)
-    box = tracker.update(frames[1]).box
-    assert_allclose((box.w, box.h), (FIRST.w, FIRST.h), rtol=0.02)
+    asked = []
+
+    def sight(levels, center_xy, size_wh):
+        asked.append((center_xy, size_wh))
+        return Sighting(Box(30.0, 20.0, 10.0, 10.0), 0.9)
+
+    monkeypatch.setattr(tracker, "sight", sight)
+    tracker.update(frames[1])
+    assert not asked, "no frame was left out"
+    tracker.skip(4)
+    followed = []
+    follow = tracker._follow
+    monkeypatch.setattr(
+        tracker, "_follow", lambda *given: followed.append(given[2]) or follow(*given)
+    )
+    tracker.update(frames[2])
+    ((_, size_wh),) = asked
+    assert_allclose(size_wh, (1.6 * FIRST.w, 1.6 * FIRST.h), rtol=0.02)
+    assert box_at(followed[1]).center_xy == pytest.approx((35.0, 25.0))
+    assert followed[1].scale == followed[0].scale
 
 
 @pytest.mark.parametrize("name", ["dimp18", "atom18"])

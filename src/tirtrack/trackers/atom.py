@@ -166,12 +166,11 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         compressed = self._compressed(features.classification, learnt.extra["projection"])
         raw = filtered(compressed, learnt.filter)[:, 0]
         check_finite(raw)
-        scale = place.scale * asked.wider
-        located = self._localised(raw, replace(place, scale=scale), learnt)
+        located = self._localised(raw, place, learnt)
         k = located.scale_index
         factor = settings.scale_factors[k]
         # Labels and boxes count from the rounded centre, the patch was cut at the truncated one.
-        seen = SampleFrame(np.round(place.center_yx), scale * factor, learnt.layout.sample_hw)
+        seen = SampleFrame(np.round(place.center_yx), place.scale * factor, learnt.layout.sample_hw)
         diagnostics: dict[str, Any] = {}
         if located.flag is not Flag.NOT_FOUND:
             center = seen.center_yx + located.translation_yx

@@ -15,10 +15,6 @@ import numpy as np
 
 from tirtrack.boxes import Box
 
-# A frame that was left out: how much wider the next search is, and how wide it gets at most.
-WIDER_PER_SKIPPED_FRAME = 0.15
-WIDEST = 2.0
-
 
 class Status(StrEnum):
     """What the tracker believes of the target."""
@@ -125,7 +121,8 @@ class Tracker(Protocol):
         """
 
     def skip(self, frames: int) -> None:
-        """Say that so many frames were left out before the next one: it is searched more widely.
+        """Say that so many frames were left out before the next one: the target is sought where
+        its mean velocity leads, and in a wider region where it is not there.
 
         Raises:
             RuntimeError: called before ``init``.
@@ -210,12 +207,3 @@ class SeekingTracker(SharingTracker, Protocol):
         Raises:
             FrameError: no target can be there.
         """
-
-
-def widening(skipped_frames: int) -> float:
-    """Factor on the side of a search region after frames that were left out.
-
-    >>> widening(0), widening(100)
-    (1.0, 2.0)
-    """
-    return min(1.0 + WIDER_PER_SKIPPED_FRAME * skipped_frames, WIDEST)

@@ -136,7 +136,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         if located.flag is not Flag.NOT_FOUND:
             center = best.center_yx + located.translation_yx
             if settings.use_classifier:
-                scale = None if settings.use_iou_net else best.scale / asked.wider
+                scale = None if settings.use_iou_net else best.scale
                 place = moved(place, center, learnt.layout, scale=scale)
             if settings.use_iou_net:
                 place, numbers = self._refined(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
@@ -25,7 +25,7 @@ from tirtrack.trackers.augmentation import (
     first_frame_transforms,
     with_dropout,
 )
-from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState, widening
+from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
 from tirtrack.trackers.box_refinement import from_sample, refine
 from tirtrack.trackers.draws import Draws, KeyedDraws, SequentialDraws
 from tirtrack.trackers.frame_gate import (
@@ -37,6 +37,7 @@ from tirtrack.trackers.frame_gate import (
 )
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.localisation import Flag, Localisation, highest
+from tirtrack.trackers.motion import STANDING, Motion, seen_more_widely
 from tirtrack.trackers.online_engine import Features, Network, OnlineEngine
 from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import (
@@ -54,6 +55,7 @@ from tirtrack.trackers.place import (
     kept_in_frame,
     layout_of,
     scale_of,
+    shifted_by,
 )
 from tirtrack.trackers.sample_memory import SampleMemory
 
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_STATE_FORMAT = 1
+_STATE_FORMAT = 2
 _STATUS = {
     Flag.NORMAL: Status.TRACKING,
     Flag.NONE: Status.TRACKING,
@@ -138,13 +140,14 @@ class Followed:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a frame is asked: its samples, and how much wider than usual they are, or why there are
-    none.
+    """What a frame is asked: its samples, around which place, or why there are none; and its grey
+    levels where frames were left out before it.
     """
 
     fault: Reason
+    place: Place
     samples: list[Sample] = field(default_factory=list)
-    wider: float = 1.0
+    levels: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._shape: tuple[int, ...] = ()
         self._frame = 0
         self._skipped_frames = 0
+        self._motion = STANDING
         self._asked: Asked | None = None
         self._known: _Known | None = None
         self._place: Place | None = None
@@ -246,6 +250,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._place = self._first_place(place)
         self._gate, self._shape = gate, picture.shape
         self._frame = self._skipped_frames = 0
+        self._motion = STANDING
         self._asked, self._known = None, _Known(box)
         return TrackState(box=box, measured=True, score=1.0, status=Status.TRACKING)
 
@@ -276,12 +281,12 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._frame += 1
         self._draws.begin_frame(self._frame)
         if fault is not Reason.NONE:
-            self._asked = Asked(fault)
+            self._asked = Asked(fault, place)
             return None
-        wider = widening(self._skipped_frames)
-        searched = replace(place, scale=place.scale * wider)
-        samples = self._cut(self._levels(picture), searched, learnt)
-        self._asked = Asked(fault, samples, wider)
+        levels, skipped = self._levels(picture), self._skipped_frames
+        place = self._ahead(place, skipped)
+        samples = self._cut(levels, place, learnt)
+        self._asked = Asked(fault, place, samples, levels if skipped else None)
         return np.stack([sample.patch.numpy() for sample in samples])
 
     @torch.no_grad()
@@ -300,14 +305,20 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             return self._repeat(asked.fault)
         place, learnt = self._started()
         try:
-            followed = self._follow(asked, features, place, learnt)
+            followed = self._follow(asked, features, asked.place, learnt)
+            if asked.levels is not None and followed.located.flag is Flag.NOT_FOUND:
+                followed = self._after_gap(asked.levels, followed, learnt)
         except RunError:
             if not self.settings.safe:
                 raise
             return self._say_lost(Reason.NOT_FINITE, 0.0, {})
         if self.settings.safe:
-            place = kept_in_frame(followed.place, learnt.layout, self.settings.min_side)
-            followed = replace(followed, place=place)
+            kept = kept_in_frame(followed.place, learnt.layout, self.settings.min_side)
+            followed = replace(followed, place=kept)
+        was, now = box_at(place).center_xy, box_at(followed.place).center_xy
+        self._motion = self._motion.followed(was, now)
+        if Status.LOST in (self._known_state().status, _STATUS[followed.located.flag]):
+            self._motion = STANDING
         self._place, self._skipped_frames = followed.place, 0
         return self._say(followed)
 
@@ -329,7 +340,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         place = self._place_of(_centred(center_xy, size_wh), learnt)
         samples = self._cut(levels, place, learnt)
         features = self.engine.look(np.stack([sample.patch.numpy() for sample in samples]))
-        asked = Asked(Reason.NONE, samples)
+        asked = Asked(Reason.NONE, place, samples)
         try:
             followed = self._follow(asked, features, place, replace(learnt, memory=None))
         except RunError:
@@ -347,24 +358,48 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         _, learnt = self._started()
         box, score = sighting.box, sighting.score
         check_first_box(box, self._shape[1], self._shape[0])
-        self._place, self._asked = self._place_of(box, learnt), None
+        self._place, self._motion, self._asked = self._place_of(box, learnt), STANDING, None
         self._known = _Known(box, Status.TRACKING, score)
         return TrackState(
             box=box, measured=True, score=score, status=Status.TRACKING, reason=Reason.RE_DETECTED
         )
+
+    def _ahead(self, place: Place, skipped: int) -> Place:
+        """Where the target is sought after so many frames that were left out."""
+        box = box_at(place)
+        ahead_xy = self._motion.ahead(
+            box.center_xy, (box.w, box.h), self._shape[1::-1], skipped=skipped
+        )
+        return shifted_by(place, (np.array(ahead_xy) - box.center_xy)[::-1])
+
+    def _after_gap(self, levels: np.ndarray, followed: Followed, learnt: Learnt) -> Followed:
+        """The same frame once more, around the place where a wider region shows the target; what
+        was known of it where none does.
+        """
+        box, skipped = box_at(followed.place), self._skipped_frames
+        seen = seen_more_widely(self.sight, levels, box.center_xy, (box.w, box.h), skipped=skipped)
+        if seen is None:
+            return followed
+        offset_yx = (np.array(seen) - box.center_xy)[::-1]
+        place = shifted_by(followed.place, offset_yx)
+        samples = self._cut(levels, place, learnt)
+        features = self.engine.look(np.stack([sample.patch.numpy() for sample in samples]))
+        again = self._follow(Asked(Reason.NONE, place, samples), features, place, learnt)
+        return followed if again.located.flag is Flag.NOT_FOUND else again
 
     def _place_of(self, box: Box, learnt: Learnt) -> Place:
         center_yx, size_hw = center_and_size(box)
         return Place(center_yx, size_hw, scale_of(size_hw, learnt.layout))
 
     def skip(self, frames: int) -> None:
-        """Say that so many frames were left out before the next one: it is searched more widely.
+        """See :meth:`tirtrack.trackers.base.Tracker.skip`.
 
         Raises:
             RuntimeError: called before ``init``.
         """
         self._started()
         self._skipped_frames += frames
+        self._motion = self._motion.waited(frames)
 
     def state_dict(self) -> dict[str, Any]:
         """All that ``update`` depends on, as plain values and arrays.
@@ -379,6 +414,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             "shape": list(self._shape),
             "frame": self._frame,
             "skipped_frames": self._skipped_frames,
+            "motion": asdict(self._motion),
             "place": dict(vars(place)),
             "known": {
                 "trusted": list(known.trusted.array()),
@@ -417,6 +453,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         )
         self._shape = tuple(int(length) for length in state["shape"])
         self._frame, self._skipped_frames = int(state["frame"]), int(state["skipped_frames"])
+        self._motion = Motion.of(state["motion"])
         self._asked = None
         self._draws.load_state_dict(state["draws"])
         self._gate.load_state_dict(state["gate"])
@@ -664,6 +701,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         score = known.score if fault is Reason.FROZEN_FRAME else 0.0
         if known.status is Status.LOST:
             return self._say_lost(fault, score, {})
+        self._motion = self._motion.waited(1)
         self._known = replace(known, status=Status.UNCERTAIN, score=score)
         return TrackState(
             box=self._reported(box_at(self._started()[0])),

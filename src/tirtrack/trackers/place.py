@@ -95,6 +95,12 @@ def moved(
     return replace(place, center_yx=center)
 
 
+def shifted_by(place: Place, offset_yx: np.ndarray) -> Place:
+    """The whole place moved, the last refined centre with it."""
+    refined = None if place.refined_yx is None else place.refined_yx + offset_yx
+    return replace(place, center_yx=place.center_yx + offset_yx, refined_yx=refined)
+
+
 def at_refined(place: Place) -> Place:
     """The target at its last refined centre, if there was one."""
     return place if place.refined_yx is None else replace(place, center_yx=place.refined_yx)

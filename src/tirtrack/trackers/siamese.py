@@ -17,7 +17,7 @@ import numpy as np
 from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.crops import mean_fill
 from tirtrack.errors import FrameError, RunError
-from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState, widening
+from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
 from tirtrack.trackers.calibration import (
     USUAL_RATE,
     Belief,
@@ -27,6 +27,7 @@ from tirtrack.trackers.calibration import (
 )
 from tirtrack.trackers.frame_gate import FrameGate, as_picture, first_gate, warned_of_colour
 from tirtrack.trackers.levels import GreyLevels
+from tirtrack.trackers.motion import BELIEVED, STANDING, Motion, seen_more_widely
 from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_geometry import SearchPatch, box_at, geometry_of
 from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame, localise
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_STATE_FORMAT = 3
+_STATE_FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,18 @@ class _Target:
     usual_entropy: float | None = None
     frame: int = 0
     skipped_frames: int = 0
+    motion: Motion = STANDING
 
 
 @dataclass(frozen=True)
 class _Request:
-    """What a frame is asked: its search patch, or why there is none."""
+    """What a frame is asked: its search patch, or why there is none; and its grey levels where
+    frames were left out before it.
+    """
 
     fault: Reason
     seen: SearchPatch | None = None
+    levels: np.ndarray | None = None
 
 
 class SiameseTracker:
@@ -183,9 +188,12 @@ class SiameseTracker:
             self._request = _Request(fault)
             return None
         grey = self._levels(picture)
-        wider = widening(target.skipped_frames)
-        seen = self.geometry.search(grey, target.center_xy, target.size_wh, model.fill, wider=wider)
-        self._request = _Request(fault, seen)
+        skipped = target.skipped_frames
+        center_xy = target.motion.ahead(
+            target.center_xy, target.size_wh, model.frame_wh, skipped=skipped
+        )
+        seen = self.geometry.search(grey, center_xy, target.size_wh, model.fill)
+        self._request = _Request(fault, seen, grey if skipped else None)
         return seen.patch[None]
 
     def answer(self, features: np.ndarray | None) -> TrackState:
@@ -201,11 +209,13 @@ class SiameseTracker:
         return self._decide(maps)
 
     def skip(self, frames: int) -> None:
-        """See :meth:`tirtrack.trackers.base.Tracker.skip`: the next search region is 15 % wider for
-        each, at most twice as wide.
-        """
+        """See :meth:`tirtrack.trackers.base.Tracker.skip`."""
         _, target = self._started()
-        self._target = replace(target, skipped_frames=target.skipped_frames + frames)
+        self._target = replace(
+            target,
+            skipped_frames=target.skipped_frames + frames,
+            motion=target.motion.waited(frames),
+        )
 
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
@@ -235,9 +245,7 @@ class SiameseTracker:
             frame_wh=model.frame_wh,
             min_side=self.settings.min_side,
         )
-        usual = located.entropy if target.usual_entropy is None else target.usual_entropy
-        score = score_of(located.entropy - usual, located.margin, self.calibration)
-        return Sighting(box_at(center_xy, size_wh), score)
+        return Sighting(box_at(center_xy, size_wh), self._score(located))
 
     def search_side(self, size_wh: tuple[float, float]) -> float:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.search_side`."""
@@ -259,6 +267,7 @@ class SiameseTracker:
             trusted=box,
             score=sighting.score,
             belief=Belief(),
+            motion=STANDING,
         )
         return TrackState(
             box=box, measured=True, score=sighting.score, status=Status.TRACKING,
@@ -311,6 +320,7 @@ class SiameseTracker:
             usual_entropy=target["usual_entropy"],
             frame=int(target["frame"]),
             skipped_frames=int(target["skipped_frames"]),
+            motion=Motion.of(target["motion"]),
         )
         self._request = None
         self._gate.load_state_dict(state["gate"])
@@ -335,13 +345,46 @@ class SiameseTracker:
         if maps is None or seen is None:
             return self._repeat(target, model, asked.fault)
         located = localise(maps.logits, maps.ltrb, seen.size_patch_wh, settings=self.settings)
+        if located is not None and asked.levels is not None:
+            seen, located = self._after_gap(asked.levels, seen, located)
         if located is None:
             return self._not_finite(target)
         center_xy, size_wh = self.geometry.moved(located, seen, target.size_wh, model.frame_wh)
+        is_new = target.belief.status is Status.LOST
         moved = replace(
-            target, center_xy=center_xy, size_wh=size_wh, box=box_at(center_xy, size_wh)
+            target,
+            center_xy=center_xy,
+            size_wh=size_wh,
+            box=box_at(center_xy, size_wh),
+            motion=STANDING if is_new else target.motion.followed(target.center_xy, center_xy),
         )
         return self._accept(moved, located, seen.side)
+
+    def _score(self, located: Localisation) -> float:
+        """Score of the best cell, by what is usual for the target."""
+        usual = self._started()[1].usual_entropy
+        rise = 0.0 if usual is None else located.entropy - usual
+        return score_of(rise, located.margin, self.calibration)
+
+    def _after_gap(
+        self, levels: np.ndarray, seen: SearchPatch, located: Localisation
+    ) -> tuple[SearchPatch, Localisation]:
+        """The best cell after frames that were left out: of another search patch, where this one
+        hardly shows the target and a wider region does.
+        """
+        model, target = self._started()
+        if self._score(located) >= BELIEVED:
+            return seen, located
+        skipped, origin = target.skipped_frames, seen.origin_xy
+        center_xy = seen_more_widely(self.sight, levels, origin, target.size_wh, skipped=skipped)
+        if center_xy is None:
+            return seen, located
+        other = self.geometry.search(levels, center_xy, target.size_wh, model.fill)
+        maps = self.engine.search(model.template, other.patch)
+        found = localise(maps.logits, maps.ltrb, other.size_patch_wh, settings=self.settings)
+        if found is None or self._score(found) <= self._score(located):
+            return seen, located
+        return other, found
 
     def _picture(self, frame: np.ndarray) -> np.ndarray:
         picture = as_picture(frame)
@@ -425,7 +468,7 @@ class SiameseTracker:
         score = 0.0
         if fault is Reason.FROZEN_FRAME:
             score = min(target.score, self.calibration.uncertain_below)
-        target = replace(target, score=score, belief=belief)
+        target = replace(target, score=score, belief=belief, motion=target.motion.waited(1))
         if belief.status is Status.LOST:
             return self._say_lost(target, fault, {})
         self._target = target
@@ -450,7 +493,7 @@ class SiameseTracker:
                 trusted.center_xy, (trusted.w, trusted.h), frame_wh=model.frame_wh, min_side=0.0
             )
             target = replace(target, center_xy=center_xy, size_wh=(trusted.w, trusted.h))
-        target = replace(target, box=trusted)
+        target = replace(target, box=trusted, motion=STANDING)
         self._target = target
         box = with_centre_inside(trusted, *model.frame_wh)
         return TrackState(

@@ -78,10 +78,8 @@ class Geometry(ABC):
         center_xy: XY,
         size_wh: XY,
         fill: np.ndarray,
-        *,
-        wider: float = 1.0,
     ) -> SearchPatch:
-        """The search patch around a place; ``wider`` is a factor on the sides of its crop."""
+        """The search patch around a place."""
 
     @abstractmethod
     def crop_around(self, center_xy: XY, size_wh: XY) -> Crop:
@@ -135,7 +133,7 @@ class ContextGeometry(Geometry):
         self, levels: np.ndarray, center_xy: XY, size_wh: XY, fill: np.ndarray
     ) -> np.ndarray:
         """See :class:`Geometry`; 127 px."""
-        return self._cut(levels, center_xy, size_wh, fill, side=TEMPLATE_SIDE, wider=1.0)[0]
+        return self._cut(levels, center_xy, size_wh, fill, side=TEMPLATE_SIDE)[0]
 
     def search(
         self,
@@ -143,14 +141,12 @@ class ContextGeometry(Geometry):
         center_xy: XY,
         size_wh: XY,
         fill: np.ndarray,
-        *,
-        wider: float = 1.0,
     ) -> SearchPatch:
         """See :class:`Geometry`; 255 px. Offsets count from the centre that was asked for, not
         from that of the rounded crop, as published.
         """
-        patch, side = self._cut(levels, center_xy, size_wh, fill, side=SEARCH_SIDE, wider=wider)
-        scale = TEMPLATE_SIDE / (float(context_side(np.array(size_wh))) * wider)
+        patch, side = self._cut(levels, center_xy, size_wh, fill, side=SEARCH_SIDE)
+        scale = TEMPLATE_SIDE / float(context_side(np.array(size_wh)))
         size_patch_wh = size_wh[0] * scale, size_wh[1] * scale
         return SearchPatch(patch, side, center_xy, (scale, scale), size_patch_wh)
 
@@ -166,14 +162,13 @@ class ContextGeometry(Geometry):
         fill: np.ndarray,
         *,
         side: int,
-        wider: float,
     ) -> tuple[np.ndarray, float]:
         if self.settings.crop == "integer":
-            context = float(context_side(np.array(size_wh))) * wider
+            context = float(context_side(np.array(size_wh)))
             whole = round(context if side == TEMPLATE_SIDE else context * (side / TEMPLATE_SIDE))
             patch = cut_patch_published(levels, center_xy, whole, patch_side=side, fill=fill)
             return self._in_rgb(patch), float(whole)
-        crop = siamese_crop(box_at(center_xy, size_wh), side, scale=wider)
+        crop = siamese_crop(box_at(center_xy, size_wh), side)
         return self._in_rgb(cut_patch(levels, crop, fill)), crop.side
 
 
@@ -202,12 +197,9 @@ class StretchedGeometry(Geometry):
         center_xy: XY,
         size_wh: XY,
         fill: np.ndarray,
-        *,
-        wider: float = 1.0,
     ) -> SearchPatch:
         """See :class:`Geometry`; 256 px."""
-        margin = (wider * (1.0 + 2.0 * FEAR_SEARCH_MARGIN) - 1.0) / 2.0
-        crop = self._crop(center_xy, size_wh, FEAR_SEARCH_SIDE, margin=margin)
+        crop = self.crop_around(center_xy, size_wh)
         patch = self._cut(levels, crop, fill)
         middle = crop.x + crop.side / 2, crop.y + crop.height / 2
         across, down = crop.scale_xy

@@ -1,0 +1,67 @@
+"""What frames that are left out cost a tracker, and what it helps to tell it of them.
+
+    python -m benchmarks.skipped_frames [WEIGHTS]
+
+On ``rgb/video_train``, which may be tuned on, a tracker sees every n-th of the first 300 frames.
+Printed is the mean success (overlap of the boxes in the frames that it saw, mean of the sequences)
+where it is told of the others (:meth:`tirtrack.trackers.base.Tracker.skip`) and where it is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.shipped_weights import ROOT
+from tirtrack.boxes import Box, iou
+from tirtrack.datasets import open_dataset
+from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.trackers.base import Tracker
+from tirtrack.trackers.loading import load_tracker
+
+STEPS = (1, 3, 6, 10, 20)
+LAST = 300
+
+
+def mean_overlap(
+    tracker: Tracker, sequence: LabelledSequence, step: int, *, is_told: bool
+) -> float:
+    """Over the annotated frames that the tracker saw, without the first."""
+    offset = np.array([sequence.base, sequence.base, 0.0, 0.0])
+    overlaps = []
+    for index, frame in enumerate(sequence.open_frames()):
+        truth = sequence.annotation[index] - offset
+        if index == 0:
+            tracker.init(frame, Box.of(truth))
+        elif index >= LAST:
+            break
+        elif index % step == 0:
+            if is_told:
+                tracker.skip(step - 1)
+            box = tracker.update(frame).box
+            if np.isfinite(truth).all():
+                overlaps.append(float(iou(box.array(), truth)))
+    return float(np.mean(overlaps))
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.skipped_frames")
+    parser.add_argument("weights", nargs="?", default="nano-rgb")
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    given = parser.parse_args()
+    sequences = open_dataset(given.shared / "data" / "rgb" / "video_train").sequences
+    tracker = load_tracker(given.weights)
+    print("every n-th   told   not told")
+    for step in STEPS:
+        told, untold = (
+            np.mean([mean_overlap(tracker, one, step, is_told=is_told) for one in sequences])
+            for is_told in (True, False)
+        )
+        print(f"{step:>10}  {told:.3f}  {untold:.3f}")
+
+
+if __name__ == "__main__":
+    main()
