@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from tirtrack.boxes import Box
 from tirtrack.crops import CropRule, boxes_to_patch
@@ -19,6 +20,7 @@ from tirtrack.distillation.batches import (
     draw_aims,
     draw_samples,
     plan_step,
+    serves_direction,
     stock_of,
     usable_proposals,
 )
@@ -74,6 +76,42 @@ def test_a_box_of_one_modality_serves_where_this_modality_is_seen(tiny):
     rgb = samples_of(tiny, mixed, kinds=[FoundIn.RGB])
     with pytest.raises(TrainingError, match="no sample of 40 is left for tir_to_tir"):
         stock_of(rgb, np.ones(40, bool), np.zeros(40, bool), mixed)
+
+
+def test_crops_of_a_canvas_show_the_other_modality_at_the_right(tiny):
+    """A pair of even frames: RGB (10, 20, 30), TIR 200."""
+
+    class Even(tiny.TinyPairs):
+        def __getitem__(self, index):
+            pair = super().__getitem__(index)
+            rgb = np.full_like(pair.rgb, 1) * np.array([10, 20, 30], dtype=np.uint8)
+            return replace(pair, rgb=rgb, tir=np.full_like(pair.tir, 200))
+
+    recipe = tiny.recipe_of("published", as_published=["canvas"])
+    samples = samples_of(tiny, recipe, count=8)
+    keys = [ViewKey("test", modality) for modality in Modality]
+    for cut in cut_views(Even(), samples, keys, recipe, levels=lambda f: f, seed=0):
+        crop = samples[cut.place].test.crop((96, 256))
+        pixels = (np.arange(crop.patch_side) + 0.5) * crop.side / crop.patch_side
+        x, rows = crop.x + pixels, (crop.y + pixels > 2) & (crop.y + pixels < 94)
+        halves = (x > 2) & (x < 126), (x > 130) & (x < 254)
+        shows = {Modality.RGB: ((10, 20, 30), 200), Modality.TIR: (200, (10, 20, 30))}
+        for key in keys:
+            for columns, shown in zip(halves, shows[key.modality], strict=True):
+                seen = cut.patches[key][rows][:, columns]
+                assert_array_equal(seen, np.broadcast_to(np.array(shown), seen.shape))
+
+
+def test_by_source_the_modality_in_which_a_box_was_found_teaches(tiny):
+    recipe = tiny.recipe_of("published", boxes__by_source=True)
+    stocks = {
+        kind: [serves_direction(kind, direction, recipe.boxes) for direction in sorted(Direction)]
+        for kind in FoundIn
+    }
+    teaches = [direction.reference for direction in sorted(Direction)]
+    assert stocks[FoundIn.RGB] == [modality is Modality.RGB for modality in teaches]
+    assert stocks[FoundIn.TIR] == [modality is Modality.TIR for modality in teaches]
+    assert all(stocks[FoundIn.BOTH])
 
 
 def test_random_boxes_that_stand_in_are_not_used_unless_asked_for(tiny):

@@ -14,7 +14,7 @@ from tirtrack.boxes import Box
 from tirtrack.distillation import stages
 from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.answers import answer
-from tirtrack.distillation.batches import draw_samples
+from tirtrack.distillation.batches import Draw, draw_samples
 from tirtrack.distillation.diagnostics import (
     Agreement,
     Difference,
@@ -150,6 +150,41 @@ def test_accidents_of_the_published_code_are_repeated_on_purpose(tiny, tmp_path)
     ]
     assert moved
     assert all(key.startswith("feature_extractor.bn1.") for key in moved)
+
+
+def test_the_whole_published_run_with_its_accidents_trains(tiny, tmp_path):
+    """Misread centre boxes lie below the frame; where the crop does not reach one, the sample is a
+    negative one.
+    """
+    network = tiny.network_of("dimp18")
+    recipe = tiny.recipe_of(
+        "published", network=network, training__batch=8, flip_together=False, flip=0.5,
+        as_published=["canvas", "shared_box", "first_box", "bn1_train"],
+        proposals={"way": "centre", "options": {"as_published": True}},
+    )  # fmt: skip
+    student, summary = tiny.run_tiny(recipe, tmp_path, network=network)
+    assert all(value.isfinite().all() for value in student.state_dict().values())
+    assert 0 < summary.samples["outside"] <= summary.samples["pool"]
+
+
+def test_a_sample_whose_target_is_not_in_the_crop_is_a_negative_one(tiny):
+    network, source = tiny.network_of("dimp18"), tiny.TinyPairs()
+    recipe = tiny.recipe_of("published", network=network)
+    below = Box(40.0, 700.0, 24.0, 20.0)
+    inside = Box(46.0, 35.0, 24.0, 20.0)
+    found = [
+        ProposalSet([Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
+        for box in (below, inside)
+    ]
+    samples = draw_samples(
+        source, [0, 1], found, recipe, rules=CropRules.of(network), count=12, seed=0
+    )
+    pool = build_pool(
+        source, samples, recipe, levels=lambda f: f, seed=0, engine=TorchFeatures(network)
+    )
+    batch = pool.batch([Draw(Direction.RGB_TO_TIR, place, place) for place in range(12)])
+    assert batch.present.tolist() == [sample.box == inside for sample in samples]
+    assert pool.centres_outside() == sum(sample.box == below for sample in samples)
 
 
 def test_a_backbone_without_batch_norms_has_none_that_could_learn(tiny, tmp_path):

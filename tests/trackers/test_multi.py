@@ -276,7 +276,7 @@ def test_all_targets_go_on_from_a_file_to_the_bit(prototype, frames, tmp_path):
     load_state(second, tmp_path / "all.safetensors")
     for frame in frames[10:20]:
         assert second.update(frame) == whole.update(frame)
-    with pytest.raises(RequestError, match="format 1, got 8"):
+    with pytest.raises(RequestError, match="format 2, got 8"):
         broken_version(second, tmp_path)
 
 
@@ -294,3 +294,20 @@ def test_skipped_frames_are_told_to_all_that_have_begun(prototype, frames):
     saved = tracker.state_dict()["targets"]
     assert [one["tracker"]["target"]["skipped_frames"] for one in saved[:4]] == [4] * 4
     assert len(tracker.update(frames[5])) == 5
+
+
+@pytest.mark.parametrize("family", ["dimp18", "atom18"])
+@pytest.mark.parametrize("staggered", [False, True])
+def test_staggered_targets_take_turns_to_learn(families, frames, family, staggered):
+    prototype = families[family].twin("any")
+    on_schedule_alone = {"advanced_localization": False, "train_skipping": 2}
+    prototype.settings = prototype.settings.model_copy(update=on_schedule_alone)
+    tracker = MultiTracker(prototype, staggered=staggered)
+    for k in range(2):
+        tracker.add(k, place(k, 0), frames[0])
+    learnt = []
+    for frame in frames[1:6]:
+        states = tracker.update(frame)
+        learnt.append(sum(bool(one.diagnostics["iterations"]) for one in states.values()))
+    assert sum(learnt) >= 4
+    assert max(learnt) == (1 if staggered else 2), learnt

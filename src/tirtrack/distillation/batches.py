@@ -82,11 +82,14 @@ class Sample:
 
 def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> bool:
     """Whether a box may be used in a direction: one of a single modality only where that modality
-    is seen.
+    is seen, or teaches.
     """
-    if not boxes.only_where_found or found_in is FoundIn.BOTH:
+    if found_in is FoundIn.BOTH:
         return True
-    return Modality(found_in.value) in (direction.reference, direction.test)
+    modality = Modality(found_in.value)
+    if boxes.by_source:
+        return modality is direction.reference
+    return not boxes.only_where_found or modality in (direction.reference, direction.test)
 
 
 def usable_proposals(found: ProposalSet, recipe: CrossModalRecipe) -> list[Proposal]:
@@ -268,22 +271,37 @@ def cut_views(
     for place in order:
         sample = samples[place]
         if opened is None or opened[0] != sample.pair:
-            opened = sample.pair, _Frames(source[sample.pair], wanted, levels)
+            pair = source[sample.pair]
+            is_canvas = "canvas" in recipe.as_published
+            opened = sample.pair, _Frames(pair, wanted, levels, is_canvas=is_canvas)
         yield _cut(place, sample, opened[1], wanted=wanted, recipe=recipe, seed=seed)
 
 
 class _Frames:
-    """The frames of one pair as grey levels; only those that are wanted."""
+    """The frames of one pair as grey levels; only those that are wanted.
 
-    def __init__(self, pair: Pair, wanted: Sequence[ViewKey], levels: Levels) -> None:
-        self.shape_hw = (pair.rgb.shape[0], pair.rgb.shape[1])
+    On a canvas, as published, each has the other modality at its right: crops may show both.
+    """
+
+    def __init__(
+        self, pair: Pair, wanted: Sequence[ViewKey], levels: Levels, *, is_canvas: bool
+    ) -> None:
         modalities = {key.modality for key in wanted}
         self.images: dict[Modality, np.ndarray] = {}
         self._fills: dict[tuple[Modality, CropRule], np.ndarray | None] = {}
-        if Modality.RGB in modalities:
+        if Modality.RGB in modalities or is_canvas:
             self.images[Modality.RGB] = pair.rgb
-        if Modality.TIR in modalities:
+        if Modality.TIR in modalities or is_canvas:
             self.images[Modality.TIR] = levels(pair.tir)
+        if is_canvas:
+            rgb, tir = self.images[Modality.RGB], self.images[Modality.TIR]
+            tir = np.repeat(tir[..., None], 3, axis=2)
+            self.images = {
+                Modality.RGB: np.concatenate([rgb, tir], axis=1),
+                Modality.TIR: np.concatenate([tir, rgb], axis=1),
+            }
+        height, width = pair.rgb.shape[:2]
+        self.shape_hw = (height, 2 * width if is_canvas else width)
 
     def fill(self, modality: Modality, rule: CropRule) -> np.ndarray | None:
         """What lies outside the frame; a mean is taken once."""

@@ -226,7 +226,9 @@ class Pool:
             reference=branches[0],
             test=branches[1],
             quality=torch.from_numpy(quality).float().to(device),
-            present=torch.tensor([draw.is_positive for draw in draws], device=device),
+            present=torch.tensor(
+                [draw.is_positive and self._is_visible(draw.test) for draw in draws], device=device
+            ),
             accepted=torch.from_numpy(accepted[references].astype(bool)).to(device),
             keys=tuple(self._key(draw) for draw in draws),
             plain=plain,
@@ -292,12 +294,17 @@ class Pool:
         self.checks = Checks(distance, overlap, probability, passed)
         return self.checks
 
+    def _is_visible(self, place: int) -> bool:
+        """Whether the centre of a sample's box lies in its test patch; else the sample is a
+        negative one. Boxes inside their frame always do.
+        """
+        x, y, w, h = self.boxes_patch["test"][place]
+        side = self.samples[place].test.rule.patch_side
+        return bool(0 <= x + w / 2 <= side and 0 <= y + h / 2 <= side)
+
     def centres_outside(self) -> int:
         """How many samples have the centre of their box outside their test patch."""
-        boxes = self.boxes_patch["test"]
-        side = np.array([sample.test.rule.patch_side for sample in self.samples])[:, None]
-        middle = boxes[:, :2] + boxes[:, 2:] / 2
-        return int(((middle < 0) | (middle > side)).any(axis=1).sum())
+        return sum(not self._is_visible(place) for place in range(len(self)))
 
     def stock(self, recipe: CrossModalRecipe) -> Stock:
         """What steps may draw from: all samples, or those that the teacher passed."""
@@ -462,6 +469,7 @@ def _cache_file(
         [repr(key) for key in keys],
         recipe.augmentation.model_dump(),
         recipe.normaliser,
+        "canvas" in recipe.as_published,
         seed,
     ]
     return cache_folder("pools") / f"{fingerprint(content)}.npz"

@@ -83,6 +83,11 @@ class Boxes(Settings):
         default=True,
         description="a box of one modality alone serves only directions that see this modality",
     )
+    by_source: bool = Field(
+        default=False,
+        description="a box of one modality alone serves only directions whose reference branch "
+        "sees it, as published for boxes of a detector",
+    )
 
 
 class Term(Settings):
@@ -248,7 +253,7 @@ class _Recipe(Settings):
     summary: str = ""
 
 
-AsPublished = Literal["shared_box", "first_box", "bn1_train"]
+AsPublished = Literal["shared_box", "first_box", "bn1_train", "canvas"]
 
 
 class CrossModalRecipe(_Recipe):

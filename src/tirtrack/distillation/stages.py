@@ -412,8 +412,11 @@ def _look_alone(job: Job) -> CrossModalRecipe:
             "directions": {Direction.TIR_TO_TIR: 1.0, Direction.RGB_TO_RGB: 1.0},
             "augmentation": Augmentation(),
             "negatives": 0.0,
-            "boxes": recipe.boxes.model_copy(update={"only_where_found": False}),
+            "boxes": recipe.boxes.model_copy(
+                update={"only_where_found": False, "by_source": False}
+            ),
             "teacher": job.own_limits.model_copy(update=on_rgb),
+            "as_published": [],
         }
     )
 

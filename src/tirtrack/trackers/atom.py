@@ -205,7 +205,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             learnt.memory.store(sample, label, rate or settings.learning_rate)
             slot = learnt.memory.weights.last_slot
         iterations = settings.hard_negative_cg_iter if is_hard else 0
-        if not is_hard and self._frame % settings.train_skipping == 0:
+        if not is_hard and (self._frame - self._later) % settings.train_skipping == 0:
             iterations = settings.cg_iter
         self._improve(learnt, iterations)
         return {"slot": slot, "iterations": [iterations] if iterations else []}

@@ -152,11 +152,12 @@ class SharingTracker(Tracker, Protocol):
     def engine(self) -> Engine:
         """What looks at patches; trackers of one engine object can be looked up together."""
 
-    def twin(self, target: str) -> Self:
+    def twin(self, target: str, *, later: int = 0) -> Self:
         """A new tracker with the same engine and settings, for another target, before ``init``.
 
         Args:
             target: its name, which with the seed keys what the tracker draws.
+            later: frames by which what is learnt on a schedule is learnt later.
         """
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:

@@ -205,7 +205,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             iterations = settings.net_opt_hn_iter
         elif low is not None and low > located.scores.max():
             iterations = settings.net_opt_low_iter
-        elif (frame - 1) % settings.train_skipping == 0:
+        elif (frame - 1 - self._later) % settings.train_skipping == 0:
             iterations = settings.net_opt_update_iter
         if iterations:
             learnt.filter = self._optimised(

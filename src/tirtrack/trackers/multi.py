@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 TargetId = str | int
 Answer = TypeVar("Answer")
-_STATE_FORMAT = 1
+_STATE_FORMAT = 2
 
 
 @dataclass
@@ -73,6 +73,8 @@ class MultiTracker:
         prototype: a tracker, not begun, as ``tirtrack.load`` gives it; every target gets a twin.
         batched: look up all targets in one pass of the backbone. Boxes then differ from those of
             trackers of their own by rounding (under 0.05 px); without, they are the same bits.
+        staggered: let targets that learn on a schedule take turns, so that no frame has to learn
+            of all of them. Boxes then depend on how many targets were begun before.
 
     >>> import tirtrack
     >>> tracker = tirtrack.MultiTracker(tirtrack.load("nano-tir"))
@@ -82,10 +84,14 @@ class MultiTracker:
     Box(x=10, y=20, w=30, h=30)
     """
 
-    def __init__(self, prototype: SharingTracker, *, batched: bool = True) -> None:
+    def __init__(
+        self, prototype: SharingTracker, *, batched: bool = True, staggered: bool = False
+    ) -> None:
         self.origin: Origin | None = prototype.origin
         self._prototype = prototype
         self._batched = batched
+        self._staggered = staggered
+        self._begun = 0
         self._targets: dict[TargetId, _Target] = {}
 
     @property
@@ -195,6 +201,7 @@ class MultiTracker:
         """All targets with all that their next states depend on."""
         return {
             "format": _STATE_FORMAT,
+            "begun": self._begun,
             "targets": [
                 {
                     "name": name,
@@ -227,7 +234,7 @@ class MultiTracker:
             targets[saved["name"]] = _Target(
                 tracker, Box.of(saved["box"]), saved["is_waiting"], saved["failure"]
             )
-        self._targets = targets
+        self._targets, self._begun = targets, int(state["begun"])
 
     def _known(self, target: TargetId) -> _Target:
         if target not in self._targets:
@@ -239,12 +246,14 @@ class MultiTracker:
 
     def _begin(self, name: TargetId, box: Box, frame: np.ndarray | None) -> TrackState | None:
         check_sides(box)
-        target = _Target(self._prototype.twin(str(name)), box)
+        later = self._begun if self._staggered else 0
+        target = _Target(self._prototype.twin(str(name), later=later), box)
         state = None
         if frame is not None:
             state = target.tracker.init(frame, box)
             target.is_waiting = False
         self._targets[name] = target
+        self._begun += 1
         return state
 
     def _together(

@@ -173,6 +173,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         origin: what the tracker is made from, for saved states.
         seed: of what it draws.
         target: name of the target, which keys what is drawn where the settings say so.
+        later: frames by which scheduled updates of the filter come later.
         draws: another source of random numbers than the settings', for tests.
     """
 
@@ -189,6 +190,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         origin: Origin | None = None,
         seed: int = 0,
         target: str = "",
+        later: int = 0,
         draws: Draws | None = None,
     ) -> None:
         self.engine: OnlineEngine[Network] = engine
@@ -199,6 +201,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._modality = modality
         self._warns_of_colour = modality == "tir"
         self._seed = seed
+        self._later = later
         keyed = settings.draws == "keyed"
         own: Draws = KeyedDraws(seed, target) if keyed else SequentialDraws(seed)
         self._draws = draws or own
@@ -213,7 +216,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._place: Place | None = None
         self._learnt: Learnt | None = None
 
-    def twin(self, target: str) -> Self:
+    def twin(self, target: str, *, later: int = 0) -> Self:
         """See :meth:`tirtrack.trackers.base.SharingTracker.twin`."""
         return type(self)(
             self.engine,
@@ -224,6 +227,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             origin=self.origin,
             seed=self._seed,
             target=target,
+            later=later,
         )
 
     @torch.no_grad()
@@ -414,6 +418,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             "shape": list(self._shape),
             "frame": self._frame,
             "skipped_frames": self._skipped_frames,
+            "later": self._later,
             "motion": asdict(self._motion),
             "place": dict(vars(place)),
             "known": {
@@ -454,6 +459,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._shape = tuple(int(length) for length in state["shape"])
         self._frame, self._skipped_frames = int(state["frame"]), int(state["skipped_frames"])
         self._motion = Motion.of(state["motion"])
+        self._later = int(state["later"])
         self._asked = None
         self._draws.load_state_dict(state["draws"])
         self._gate.load_state_dict(state["gate"])

@@ -124,9 +124,9 @@ class SiameseTracker:
         self._target: _Target | None = None
         self._request: _Request | None = None
 
-    def twin(self, target: str) -> SiameseTracker:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.twin`; nothing is drawn, so the name
-        of the target does not matter.
+    def twin(self, target: str, *, later: int = 0) -> SiameseTracker:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.twin`; nothing is drawn and nothing
+        learnt, so neither argument matters.
         """
         return SiameseTracker(
             self.engine,

@@ -15,7 +15,7 @@ from tirtrack.errors import PairsError, RequestError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import names, propose_all, proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
-from tirtrack.pairs.proposals.centre import CentreSettings, centre_box
+from tirtrack.pairs.proposals.centre import Centre, CentreSettings, centre_box
 from tirtrack.pairs.proposals.random import MAX_DRAWS, RandomSettings, draw_box
 from tirtrack.pairs.proposals.registry import Neighbours, neighbour_positions
 from tirtrack.pairs.proposals.rules import (
@@ -121,6 +121,14 @@ def test_min_dx_keeps_left_edges_apart():
     lefts = sorted(proposal.box.x for proposal in kept)
     assert len(kept) == 4
     assert min(np.diff(lefts)) >= 80
+
+
+def test_the_centre_box_as_published_lies_below_the_frame_and_is_kept():
+    way = Centre(CentreSettings(as_published=True))
+    frame = np.zeros((512, 640), dtype=np.uint8)
+    pair = Pair("a/0", "a", 0, np.repeat(frame[..., None], 3, axis=2), frame)
+    (proposal,) = way.propose(pair, [], np.random.default_rng(0)).kept
+    assert proposal.box == Box(206, 540, 100, 200)
 
 
 @pytest.mark.parametrize("name", ["centre", "random"])

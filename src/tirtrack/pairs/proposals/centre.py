@@ -15,6 +15,8 @@ from tirtrack.pairs.source import Pair
 
 # The frame on which the paper's code states its sizes.
 NOMINAL_WIDTH, NOMINAL_HEIGHT = 640, 512
+# x, y, w, h of the paper's code, which holds them for y, x, h, w: below the frame.
+MISREAD = (206.0, 540.0, 100.0, 200.0)
 # Nothing was found: both modalities see the same place, and neither vouches for it.
 UNSEEN_QUALITY = 0.5
 
@@ -27,6 +29,9 @@ class CentreSettings(BaseModel):
     width: float = Field(100.0, gt=0, le=NOMINAL_WIDTH)
     height: float = Field(200.0, gt=0, le=NOMINAL_HEIGHT)
     limits: Limits = Limits()
+    as_published: bool = Field(
+        default=False, description="the misread box of the paper's code, below the frame"
+    )
 
 
 class Centre:
@@ -44,9 +49,11 @@ class Centre:
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
     ) -> ProposalSet:
-        """One box, unless the frame is constant there."""
+        """One box, unless the frame is constant there; a misread one in any case."""
         box = centre_box(pair.rgb.shape[1], pair.rgb.shape[0], self.settings)
         proposal = Proposal(box, FoundIn.BOTH, UNSEEN_QUALITY, 1.0, self.name)
+        if self.settings.as_published:
+            return ProposalSet((proposal,), ())
         return Screen(pair, self.settings.limits).sort([proposal])
 
 
@@ -56,6 +63,9 @@ def centre_box(width: int, height: int, settings: CentreSettings) -> Box:
     >>> centre_box(640, 512, CentreSettings())
     Box(x=270.0, y=156.0, w=100.0, h=200.0)
     """
-    w = settings.width * width / NOMINAL_WIDTH
-    h = settings.height * height / NOMINAL_HEIGHT
+    across, down = width / NOMINAL_WIDTH, height / NOMINAL_HEIGHT
+    if settings.as_published:
+        x, y, w, h = MISREAD
+        return Box(x * across, y * down, w * across, h * down)
+    w, h = settings.width * across, settings.height * down
     return Box((width - w) / 2, (height - h) / 2, w, h)
