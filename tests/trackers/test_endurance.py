@@ -18,6 +18,7 @@ SIDE = 96
 FRAMES = 100_000
 FRAMES_OF_TINY = 5_000
 BLOCK = 1_000
+SEQUENCES = 200
 STATUS = Path("/proc/self/statm")
 
 
@@ -82,6 +83,23 @@ def test_no_family_grows(scene, one_family):
         if t % BLOCK == 0:
             memory.append(resident_mb())
     assert max(memory) - memory[0] < 20, name
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("family", ["nanotrack-v3", "dimp18"])
+def test_many_sequences_in_one_process_leave_nothing_behind(scene, families, family):
+    """Each with a tracker of its own and frames of another size."""
+    memory = []
+    for number in range(SEQUENCES):
+        first, second = (
+            np.repeat(scene(t)[: SIDE - number % 9, :, None], 3, axis=2)
+            for t in (number, number + 1)
+        )
+        tracker = families[family].twin(f"sequence {number}")
+        tracker.init(first, truth(number))
+        tracker.update(second)
+        memory.append(resident_mb())
+    assert memory[-1] - memory[SEQUENCES // 10] < 30
 
 
 BAD = {
