@@ -325,8 +325,9 @@ def test_the_defaults_of_settings_are_those_of_mixed():
     assert own == settings.CrossModalRecipe().model_dump(exclude={"name", "summary"})
 
 
-def test_yaml_on_the_page_is_a_recipe(desk):
-    for block in blocks(RECIPES):
+@pytest.mark.parametrize("page", [RECIPES, DOCS / "method.md"], ids=named)
+def test_yaml_on_the_page_is_a_recipe(desk, page):
+    for block in blocks(page):
         if block.language == "yaml":
             assert yaml.safe_load(block.text)
             (desk / "from_page.yaml").write_text(block.text, encoding="utf-8")

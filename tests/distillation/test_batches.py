@@ -30,6 +30,7 @@ from tirtrack.errors import PairsError, TrainingError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 
 BOX = Box(40.0, 30.0, 24.0, 20.0)
+EDGE = Box(104.0, 30.0, 24.0, 20.0)  # of a frame 128 pixels wide
 SIAMESE = CropRules(CropRule(127), CropRule(255))
 FRAME_HW = (96, 128)
 
@@ -88,7 +89,9 @@ def test_crops_of_a_canvas_show_the_other_modality_at_the_right(tiny):
             return replace(pair, rgb=rgb, tir=np.full_like(pair.tir, 200))
 
     recipe = tiny.recipe_of("published", as_published=["canvas"])
-    samples = samples_of(tiny, recipe, count=8)
+    proposals = [ProposalSet([Proposal(EDGE, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])]
+    samples = draw_samples(tiny.TinyPairs(), [0], proposals, recipe, rules=SIAMESE, count=8, seed=0)
+    compared = 0
     keys = [ViewKey("test", modality) for modality in Modality]
     for cut in cut_views(Even(), samples, keys, recipe, levels=lambda f: f, seed=0):
         crop = samples[cut.place].test.crop((96, 256))
@@ -100,6 +103,8 @@ def test_crops_of_a_canvas_show_the_other_modality_at_the_right(tiny):
             for columns, shown in zip(halves, shows[key.modality], strict=True):
                 seen = cut.patches[key][rows][:, columns]
                 assert_array_equal(seen, np.broadcast_to(np.array(shown), seen.shape))
+                compared += bool(columns.any())
+    assert compared == 8 * 4
 
 
 def test_by_source_the_modality_in_which_a_box_was_found_teaches(tiny):

@@ -163,6 +163,9 @@ def test_the_whole_published_run_with_its_accidents_trains(tiny, tmp_path):
         proposals={"way": "centre", "options": {"as_published": True}},
     )  # fmt: skip
     student, summary = tiny.run_tiny(recipe, tmp_path, network=network)
+    before = network.state_dict()
+    learnt = [key for key, one in student.state_dict().items() if not torch.equal(one, before[key])]
+    assert any(key.startswith("bb_regressor") for key in learnt)
     assert all(value.isfinite().all() for value in student.state_dict().values())
     assert 0 < summary.samples["outside"] <= summary.samples["pool"]
 
@@ -183,6 +186,7 @@ def test_a_sample_whose_target_is_not_in_the_crop_is_a_negative_one(tiny):
         source, samples, recipe, levels=lambda f: f, seed=0, engine=TorchFeatures(network)
     )
     batch = pool.batch([Draw(Direction.RGB_TO_TIR, place, place) for place in range(12)])
+    assert {sample.box for sample in samples} == {inside, below}
     assert batch.present.tolist() == [sample.box == inside for sample in samples]
     assert pool.centres_outside() == sum(sample.box == below for sample in samples)
 

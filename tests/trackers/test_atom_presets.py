@@ -41,7 +41,13 @@ def test_every_published_set_is_there_and_has_a_preset(published):
 
 def test_default_is_safe():
     assert preset("default") == preset("published").model_copy(
-        update={"safe": True, "min_side": 2.0, "frame_gate": True, "draws": "keyed"}
+        update={
+            "safe": True,
+            "min_side": 2.0,
+            "lost_after_frames": 3,
+            "frame_gate": True,
+            "draws": "keyed",
+        }
     )
 
 

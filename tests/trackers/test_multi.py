@@ -276,7 +276,7 @@ def test_all_targets_go_on_from_a_file_to_the_bit(prototype, frames, tmp_path):
     load_state(second, tmp_path / "all.safetensors")
     for frame in frames[10:20]:
         assert second.update(frame) == whole.update(frame)
-    with pytest.raises(RequestError, match="format 2, got 8"):
+    with pytest.raises(RequestError, match="format 1, got 8"):
         broken_version(second, tmp_path)
 
 
@@ -292,22 +292,49 @@ def test_skipped_frames_are_told_to_all_that_have_begun(prototype, frames):
     tracker.add("waits", place(0, 5))
     tracker.skip(4)
     saved = tracker.state_dict()["targets"]
-    assert [one["tracker"]["target"]["skipped_frames"] for one in saved[:4]] == [4] * 4
+    assert [one["tracker"]["target"]["motion"]["skipped"] for one in saved[:4]] == [4] * 4
     assert len(tracker.update(frames[5])) == 5
+
+
+@pytest.fixture
+def on_schedule(families):
+    """Makes several targets of a family that learn every second frame and at no other time."""
+
+    def make(family, **options):
+        prototype = families[family].twin("any")
+        alone = {"advanced_localization": False, "train_skipping": 2}
+        prototype.settings = prototype.settings.model_copy(update=alone)
+        return MultiTracker(prototype, **options)
+
+    return make
+
+
+def learners(tracker, frames):
+    """How many targets learn in each frame."""
+    return [
+        sum(bool(one.diagnostics.get("iterations")) for one in tracker.update(frame).values())
+        for frame in frames
+    ]
 
 
 @pytest.mark.parametrize("family", ["dimp18", "atom18"])
 @pytest.mark.parametrize("staggered", [False, True])
-def test_staggered_targets_take_turns_to_learn(families, frames, family, staggered):
-    prototype = families[family].twin("any")
-    on_schedule_alone = {"advanced_localization": False, "train_skipping": 2}
-    prototype.settings = prototype.settings.model_copy(update=on_schedule_alone)
-    tracker = MultiTracker(prototype, staggered=staggered)
+def test_staggered_targets_take_turns_to_learn(on_schedule, frames, family, staggered):
+    tracker = on_schedule(family, staggered=staggered)
     for k in range(2):
         tracker.add(k, place(k, 0), frames[0])
-    learnt = []
-    for frame in frames[1:6]:
-        states = tracker.update(frame)
-        learnt.append(sum(bool(one.diagnostics["iterations"]) for one in states.values()))
+    learnt = learners(tracker, frames[1:6])
     assert sum(learnt) >= 4
     assert max(learnt) == (1 if staggered else 2), learnt
+
+
+def test_turns_hold_for_targets_that_come_later_and_after_a_load(on_schedule, frames):
+    first = on_schedule("atom18", staggered=True)
+    first.add("a", place(0, 0), frames[0])
+    first.update(frames[1])
+    first.add("b", place(1, 2))  # begins in the next frame
+    tracker = on_schedule("atom18", staggered=True)
+    tracker.load_state_dict(first.state_dict())
+    learnt = learners(tracker, frames[2:8])
+    assert learnt == learners(first, frames[2:8])
+    assert max(learnt[1:]) == min(learnt[1:]) == 1, learnt

@@ -245,8 +245,8 @@ class Cut:
 
     Attributes:
         place: of the sample, in the order that was given.
-        patches: RGB ``[D,D,3]``, TIR ``[D,D]``, uint8; an ``away`` patch that does not fit into
-            the frame is left out.
+        patches: RGB ``[D,D,3]``, TIR ``[D,D]`` (on a canvas ``[D,D,3]``), uint8; an ``away``
+            patch that does not fit into the frame is left out.
         boxes_patch: ``[4]`` float32 xywh of the box in the ``reference`` and the ``test`` patch.
     """
 
@@ -280,7 +280,8 @@ def cut_views(
 class _Frames:
     """The frames of one pair as grey levels; only those that are wanted.
 
-    On a canvas, as published, each has the other modality at its right: crops may show both.
+    On a canvas, as published, each has the other modality at its right, and crops may show both.
+    (Published boxes of the right half, which begin in TIR, have it at their left.)
     """
 
     def __init__(
@@ -371,7 +372,7 @@ class Draw:
 
     @property
     def is_positive(self) -> bool:
-        """Whether the test patch shows the target."""
+        """Whether the test patch is the target's own."""
         return self.reference == self.test and not self.away
 
 

@@ -296,7 +296,7 @@ class Pool:
 
     def _is_visible(self, place: int) -> bool:
         """Whether the centre of a sample's box lies in its test patch; else the sample is a
-        negative one. Boxes inside their frame always do.
+        negative one. With the jitter of our recipes all boxes inside their frame do.
         """
         x, y, w, h = self.boxes_patch["test"][place]
         side = self.samples[place].test.rule.patch_side

@@ -402,8 +402,8 @@ def look_at_held_back(
 
 
 def _look_alone(job: Job) -> CrossModalRecipe:
-    """The same boxes and crops as in training, both modalities, plain, every box looked at; the
-    baseline sees RGB and is as strict as where it is the teacher.
+    """The same boxes as in training, both modalities, plain crops of separate frames, every box
+    looked at; the baseline sees RGB and is as strict as where it is the teacher.
     """
     recipe = job.recipe
     on_rgb = {"weights": None, "modality": Modality.RGB, "require": True, "tir_boxes_on_tir": False}
@@ -416,7 +416,7 @@ def _look_alone(job: Job) -> CrossModalRecipe:
                 update={"only_where_found": False, "by_source": False}
             ),
             "teacher": job.own_limits.model_copy(update=on_rgb),
-            "as_published": [],
+            "as_published": [one for one in recipe.as_published if one == "first_box"],
         }
     )
 

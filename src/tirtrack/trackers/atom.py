@@ -160,8 +160,9 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             generation=self.settings.patch_generation,
         )
 
-    def _follow(self, asked: Asked, features: Features, place: Place, learnt: Learnt) -> Followed:
+    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Followed:
         """One frame: localise, move, refine, learn."""
+        place = asked.place
         settings = self.settings
         compressed = self._compressed(features.classification, learnt.extra["projection"])
         raw = filtered(compressed, learnt.filter)[:, 0]
@@ -205,7 +206,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             learnt.memory.store(sample, label, rate or settings.learning_rate)
             slot = learnt.memory.weights.last_slot
         iterations = settings.hard_negative_cg_iter if is_hard else 0
-        if not is_hard and (self._frame - self._later) % settings.train_skipping == 0:
+        if not is_hard and (self._frame - self._phase) % settings.train_skipping == 0:
             iterations = settings.cg_iter
         self._improve(learnt, iterations)
         return {"slot": slot, "iterations": [iterations] if iterations else []}

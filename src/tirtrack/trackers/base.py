@@ -15,6 +15,9 @@ import numpy as np
 
 from tirtrack.boxes import Box
 
+XY = tuple[float, float]
+"""Across and down: a place or a size, frame pixels where nothing else is said."""
+
 
 class Status(StrEnum):
     """What the tracker believes of the target."""
@@ -152,12 +155,12 @@ class SharingTracker(Tracker, Protocol):
     def engine(self) -> Engine:
         """What looks at patches; trackers of one engine object can be looked up together."""
 
-    def twin(self, target: str, *, later: int = 0) -> Self:
+    def twin(self, target: str, *, phase: int = 0) -> Self:
         """A new tracker with the same engine and settings, for another target, before ``init``.
 
         Args:
             target: its name, which with the seed keys what the tracker draws.
-            later: frames by which what is learnt on a schedule is learnt later.
+            phase: of the schedule by which it learns, frames.
         """
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:

@@ -123,8 +123,9 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             generation=self.settings.patch_generation,
         )
 
-    def _follow(self, asked: Asked, features: Features, place: Place, learnt: Learnt) -> Followed:
+    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Followed:
         """One frame: localise, move, refine, learn."""
+        place = asked.place
         side = learnt.layout.sample_hw
         seen = [sample_frame(sample.window_tlbr, side) for sample in asked.samples]
         raw = self.engine.network.scores(learnt.filter, features.classification[:, None])[:, 0]
@@ -205,7 +206,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             iterations = settings.net_opt_hn_iter
         elif low is not None and low > located.scores.max():
             iterations = settings.net_opt_low_iter
-        elif (frame - 1 - self._later) % settings.train_skipping == 0:
+        elif (self._frame - self._phase) % settings.train_skipping == 0:
             iterations = settings.net_opt_update_iter
         if iterations:
             learnt.filter = self._optimised(

@@ -101,6 +101,7 @@ COMMON: dict[str, Any] = {
     "iounet_k": 3,
     "update_scale_when_uncertain": True,
     "safe": False,
+    "lost_after_frames": 1,
     "min_side": 0.0,
     "frame_gate": False,
     "draws": "sequential",
@@ -228,7 +229,14 @@ _SHORT_REFINEMENT: dict[str, Any] = {
 _OURS = {"dimp-lite": ("dimp18", {**_SHORT_REFINEMENT, "image_sample_size": 256})}
 
 # What the preset ``default`` of both families adds to the published set of the network.
-SAFETY: dict[str, Any] = {"safe": True, "min_side": 2.0, "frame_gate": True, "draws": "keyed"}
+# Three frames: on rendered clips a target that walks over the border is not found in one or two.
+SAFETY: dict[str, Any] = {
+    "safe": True,
+    "min_side": 2.0,
+    "lost_after_frames": 3,
+    "frame_gate": True,
+    "draws": "keyed",
+}
 
 # network -> preset -> published set
 _OF_NETWORK: dict[str, dict[str, str]] = {

@@ -1,9 +1,9 @@
 """Where to seek a target after frames that were left out.
 
-It is likelier where its mean velocity leads; and if it is not there, in a wider region. What is
-seen in that one only says where the search region of usual width lies, in which the target is
-measured: networks that learnt one scale call a smaller target too large, which with a gap before
-every frame grows without end (``docs/track.md``).
+The target is likelier where its mean velocity leads, which is asked for where that is farther than
+its own size; and if it is not there, in a wider region. What is seen in that one only says where
+the search region of usual width lies, in which the target is measured: networks that learnt one
+scale call a smaller target too large, which with a gap before every frame grows without end.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from tirtrack.trackers.base import Sighting
+from tirtrack.trackers.base import XY, Sighting
 
 NEWEST_SHARE = 0.3  # of the newest velocity in the mean
 FARTHEST_FRAMES = 10  # no velocity is believed for longer
 WIDER_PER_FRAME = 0.15
 WIDEST = 2.0
-BELIEVED = 0.5  # a lower score of a target that may be elsewhere sends for the wider region
 
-XY = tuple[float, float]
 Sight = Callable[[np.ndarray, XY, XY], Sighting | None]
 """As :meth:`tirtrack.trackers.base.SeekingTracker.sight`."""
 
@@ -35,25 +33,33 @@ class Motion:
     Attributes:
         velocity_xy: frame pixels a frame.
         unseen: frames that went by since the last in which the target was measured.
+        skipped: those of them that the tracker was not given.
 
-    >>> Motion().waited(1).followed((0.0, 0.0), (4.0, 2.0))
-    Motion(velocity_xy=(0.6, 0.3), unseen=0)
+    >>> Motion().left_out(1).followed((0.0, 0.0), (4.0, 2.0))
+    Motion(velocity_xy=(0.6, 0.3), unseen=0, skipped=0)
     """
 
     velocity_xy: XY = (0.0, 0.0)
     unseen: int = 0
+    skipped: int = 0
 
     @classmethod
-    def of(cls, saved: dict[str, Any]) -> Self:
-        """As ``dataclasses.asdict`` gave it."""
+    def of(cls, saved: dict[str, Any] | None) -> Self:
+        """As ``dataclasses.asdict`` gave it; of a state that has none, a target that stands."""
+        if saved is None:
+            return cls()
         across, down = saved["velocity_xy"]
-        return cls((float(across), float(down)), int(saved["unseen"]))
+        return cls((float(across), float(down)), int(saved["unseen"]), int(saved["skipped"]))
 
-    def waited(self, frames: int) -> Self:
-        """After frames in which the target was not measured."""
-        return replace(self, unseen=self.unseen + frames)
+    def left_out(self, frames: int) -> Self:
+        """After frames that the tracker was not given."""
+        return replace(self, unseen=self.unseen + frames, skipped=self.skipped + frames)
 
-    def followed(self, before: Sequence[float], now: Sequence[float]) -> Self:
+    def waited(self) -> Self:
+        """After a frame in which the target was not measured."""
+        return replace(self, unseen=self.unseen + 1)
+
+    def followed(self, before: XY, now: XY) -> Self:
         """After a frame in which the target was measured, by its last centre and the new one."""
         across, down = (
             (1 - NEWEST_SHARE) * speed + NEWEST_SHARE * (new - old) / (self.unseen + 1)
@@ -61,20 +67,43 @@ class Motion:
         )
         return type(self)((across, down))
 
-    def ahead(self, center_xy: XY, size_wh: XY, frame_wh: Sequence[int], *, skipped: int) -> XY:
-        """The centre in the frame to come, after ``skipped`` ones that were left out.
+    def ahead(self, center_xy: XY, size_wh: XY, frame_wh: Sequence[int]) -> XY:
+        """The centre in the frame to come.
 
-        As it is where none was, or where the way is shorter than the target: that far every search
-        region reaches. Else at most ten frames on, and not out of the frame.
+        As it is where no frame was left out, or where the way is shorter than the target: that far
+        every search region reaches. Else at most ten frames on, and not out of the frame.
         """
-        frames = min(skipped + 1, FARTHEST_FRAMES)
+        frames = min(self.unseen + 1, FARTHEST_FRAMES)
         across, down = (frames * speed for speed in self.velocity_xy)
-        if not skipped or math.hypot(across, down) < math.sqrt(size_wh[0] * size_wh[1]):
+        if not self.skipped or math.hypot(across, down) < math.sqrt(size_wh[0] * size_wh[1]):
             return center_xy
         return (
             min(max(center_xy[0] + across, 0.0), float(frame_wh[0])),
             min(max(center_xy[1] + down, 0.0), float(frame_wh[1])),
         )
+
+    def seen_more_widely(
+        self, sight: Sight, levels: np.ndarray, center_xy: XY, size_wh: XY
+    ) -> XY | None:
+        """Where a target may be that the usual search region did not show, to be looked at again.
+
+        Args:
+            sight: how the tracker looks at any place.
+            levels: the frame, ``[H,W]`` or ``[H,W,3]``, as ``sight`` takes it.
+            center_xy: of the usual search region, frame pixels.
+            size_wh: of the target.
+
+        Returns:
+            A centre; ``None`` if it is less than half the target away from the one that was
+            looked at, or the network gave numbers that are not finite.
+        """
+        wider = widening(self.skipped)
+        seen = sight(levels, center_xy, (wider * size_wh[0], wider * size_wh[1]))
+        if seen is None:
+            return None
+        x, y = seen.box.center_xy
+        is_new = max(abs(x - center_xy[0]) / size_wh[0], abs(y - center_xy[1]) / size_wh[1]) > 0.5
+        return (x, y) if is_new else None
 
 
 STANDING = Motion()
@@ -88,23 +117,3 @@ def widening(skipped: int) -> float:
     (1.0, 2.0)
     """
     return min(1.0 + WIDER_PER_FRAME * skipped, WIDEST)
-
-
-def seen_more_widely(
-    sight: Sight, levels: np.ndarray, center_xy: XY, size_wh: XY, *, skipped: int
-) -> XY | None:
-    """Where a target may be that the usual search region did not show, to be looked at again.
-
-    Args:
-        sight: how the tracker looks at any place.
-        levels: the frame, ``[H,W]`` or ``[H,W,3]``, as ``sight`` takes it.
-        center_xy: of the usual search region, frame pixels.
-        size_wh: of the target.
-        skipped: frames that were left out.
-
-    Returns:
-        A centre; ``None`` if the network gave numbers that are not finite.
-    """
-    wider = widening(skipped)
-    seen = sight(levels, center_xy, (wider * size_wh[0], wider * size_wh[1]))
-    return None if seen is None else seen.box.center_xy

@@ -1,8 +1,8 @@
 """Several targets in one stream of frames: each has a tracker of its own, and nothing else.
 
 Targets share the weights and, where they can, the pass of the backbone over their search regions.
-They share no state: no target's boxes depend on which others there are, and what goes wrong in one
-stays there.
+They share no state: no target's boxes depend on which others there are (unless they take turns to
+learn), and what goes wrong in one stays there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 TargetId = str | int
 Answer = TypeVar("Answer")
-_STATE_FORMAT = 2
+_STATE_FORMAT = 1
 
 
 @dataclass
@@ -40,6 +40,7 @@ class _Target:
 
     tracker: SharingTracker
     box: Box
+    phase: int = 0
     is_waiting: bool = True
     failure: str = ""
 
@@ -73,8 +74,8 @@ class MultiTracker:
         prototype: a tracker, not begun, as ``tirtrack.load`` gives it; every target gets a twin.
         batched: look up all targets in one pass of the backbone. Boxes then differ from those of
             trackers of their own by rounding (under 0.05 px); without, they are the same bits.
-        staggered: let targets that learn on a schedule take turns, so that no frame has to learn
-            of all of them. Boxes then depend on how many targets were begun before.
+        staggered: let targets that learn on a schedule take turns, so that one frame does not
+            learn of all of them. Boxes then depend on which targets were begun before.
 
     >>> import tirtrack
     >>> tracker = tirtrack.MultiTracker(tirtrack.load("nano-tir"))
@@ -91,7 +92,7 @@ class MultiTracker:
         self._prototype = prototype
         self._batched = batched
         self._staggered = staggered
-        self._begun = 0
+        self._begun = self._frames = 0
         self._targets: dict[TargetId, _Target] = {}
 
     @property
@@ -181,6 +182,7 @@ class MultiTracker:
         Raises:
             StreamChangedError: the frames have another size or number type now.
         """
+        self._frames += 1
         following = [one for one in self._targets.values() if not (one.is_waiting or one.failure)]
         if self._batched and len(following) > 1:
             states = self._together(following, frame)
@@ -202,10 +204,12 @@ class MultiTracker:
         return {
             "format": _STATE_FORMAT,
             "begun": self._begun,
+            "frames": self._frames,
             "targets": [
                 {
                     "name": name,
                     "box": list(target.box.array()),
+                    "phase": target.phase,
                     "is_waiting": target.is_waiting,
                     "failure": target.failure,
                     "tracker": None
@@ -228,13 +232,15 @@ class MultiTracker:
             )
         targets = {}
         for saved in state["targets"]:
-            tracker = self._prototype.twin(str(saved["name"]))
+            phase = int(saved.get("phase", 0))
+            tracker = self._prototype.twin(str(saved["name"]), phase=phase)
             if saved["tracker"] is not None:
                 tracker.load_state_dict(saved["tracker"])
             targets[saved["name"]] = _Target(
-                tracker, Box.of(saved["box"]), saved["is_waiting"], saved["failure"]
+                tracker, Box.of(saved["box"]), phase, saved["is_waiting"], saved["failure"]
             )
-        self._targets, self._begun = targets, int(state["begun"])
+        self._targets = targets
+        self._begun, self._frames = int(state.get("begun", 0)), int(state.get("frames", 0))
 
     def _known(self, target: TargetId) -> _Target:
         if target not in self._targets:
@@ -246,8 +252,9 @@ class MultiTracker:
 
     def _begin(self, name: TargetId, box: Box, frame: np.ndarray | None) -> TrackState | None:
         check_sides(box)
-        later = self._begun if self._staggered else 0
-        target = _Target(self._prototype.twin(str(name), later=later), box)
+        first_frame = self._frames + (frame is None)
+        phase = self._begun - first_frame if self._staggered else 0
+        target = _Target(self._prototype.twin(str(name), phase=phase), box, phase)
         state = None
         if frame is not None:
             state = target.tracker.init(frame, box)

@@ -37,7 +37,7 @@ from tirtrack.trackers.frame_gate import (
 )
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.localisation import Flag, Localisation, highest
-from tirtrack.trackers.motion import STANDING, Motion, seen_more_widely
+from tirtrack.trackers.motion import STANDING, Motion
 from tirtrack.trackers.online_engine import Features, Network, OnlineEngine
 from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import (
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_STATE_FORMAT = 2
+_STATE_FORMAT = 1
 _STATUS = {
     Flag.NORMAL: Status.TRACKING,
     Flag.NONE: Status.TRACKING,
@@ -152,11 +152,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Known:
-    """What was said last: the status, the box of the last trusted frame, the score."""
+    """What was said last: the status, the box of the last trusted frame, the score; and in how many
+    frames in a row the target was not found.
+    """
 
     trusted: Box
     status: Status = Status.TRACKING
     score: float = 1.0
+    missing: int = 0
 
 
 class OnlineTracker(ABC, Generic[Settings, Network]):
@@ -173,7 +176,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         origin: what the tracker is made from, for saved states.
         seed: of what it draws.
         target: name of the target, which keys what is drawn where the settings say so.
-        later: frames by which scheduled updates of the filter come later.
+        phase: of the schedule by which the filter is improved, frames.
         draws: another source of random numbers than the settings', for tests.
     """
 
@@ -190,7 +193,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         origin: Origin | None = None,
         seed: int = 0,
         target: str = "",
-        later: int = 0,
+        phase: int = 0,
         draws: Draws | None = None,
     ) -> None:
         self.engine: OnlineEngine[Network] = engine
@@ -201,7 +204,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._modality = modality
         self._warns_of_colour = modality == "tir"
         self._seed = seed
-        self._later = later
+        self._phase = phase
         keyed = settings.draws == "keyed"
         own: Draws = KeyedDraws(seed, target) if keyed else SequentialDraws(seed)
         self._draws = draws or own
@@ -209,14 +212,13 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._gate = FrameGate()
         self._shape: tuple[int, ...] = ()
         self._frame = 0
-        self._skipped_frames = 0
         self._motion = STANDING
         self._asked: Asked | None = None
         self._known: _Known | None = None
         self._place: Place | None = None
         self._learnt: Learnt | None = None
 
-    def twin(self, target: str, *, later: int = 0) -> Self:
+    def twin(self, target: str, *, phase: int = 0) -> Self:
         """See :meth:`tirtrack.trackers.base.SharingTracker.twin`."""
         return type(self)(
             self.engine,
@@ -227,7 +229,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             origin=self.origin,
             seed=self._seed,
             target=target,
-            later=later,
+            phase=phase,
         )
 
     @torch.no_grad()
@@ -253,8 +255,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._learnt = self._learn_first(levels, place, layout)
         self._place = self._first_place(place)
         self._gate, self._shape = gate, picture.shape
-        self._frame = self._skipped_frames = 0
-        self._motion = STANDING
+        self._frame, self._motion = 0, STANDING
         self._asked, self._known = None, _Known(box)
         return TrackState(box=box, measured=True, score=1.0, status=Status.TRACKING)
 
@@ -287,10 +288,9 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         if fault is not Reason.NONE:
             self._asked = Asked(fault, place)
             return None
-        levels, skipped = self._levels(picture), self._skipped_frames
-        place = self._ahead(place, skipped)
+        levels, place = self._levels(picture), self._ahead(place)
         samples = self._cut(levels, place, learnt)
-        self._asked = Asked(fault, place, samples, levels if skipped else None)
+        self._asked = Asked(fault, place, samples, levels if self._motion.skipped else None)
         return np.stack([sample.patch.numpy() for sample in samples])
 
     @torch.no_grad()
@@ -309,9 +309,9 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             return self._repeat(asked.fault)
         place, learnt = self._started()
         try:
-            followed = self._follow(asked, features, asked.place, learnt)
+            followed = self._follow(asked, features, learnt)
             if asked.levels is not None and followed.located.flag is Flag.NOT_FOUND:
-                followed = self._after_gap(asked.levels, followed, learnt)
+                followed = self._after_gap(asked.levels, replace(followed, place=place), learnt)
         except RunError:
             if not self.settings.safe:
                 raise
@@ -319,17 +319,17 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         if self.settings.safe:
             kept = kept_in_frame(followed.place, learnt.layout, self.settings.min_side)
             followed = replace(followed, place=kept)
-        was, now = box_at(place).center_xy, box_at(followed.place).center_xy
-        self._motion = self._motion.followed(was, now)
-        if Status.LOST in (self._known_state().status, _STATUS[followed.located.flag]):
-            self._motion = STANDING
-        self._place, self._skipped_frames = followed.place, 0
+        if followed.located.flag is not Flag.NOT_FOUND:
+            was, now = box_at(place).center_xy, box_at(followed.place).center_xy
+            is_new = self._known_state().status is Status.LOST
+            self._motion = STANDING if is_new else self._motion.followed(was, now)
+        self._place = followed.place
         return self._say(followed)
 
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
         fault, picture = self._inspect(frame)
-        self._frame, self._skipped_frames = self._frame + 1, 0
+        self._frame, self._motion = self._frame + 1, STANDING
         self._draws.begin_frame(self._frame)
         return fault, picture if fault is not Reason.NONE else self._levels(picture)
 
@@ -341,13 +341,8 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         place, without learning.
         """
         _, learnt = self._started()
-        place = self._place_of(_centred(center_xy, size_wh), learnt)
-        samples = self._cut(levels, place, learnt)
-        features = self.engine.look(np.stack([sample.patch.numpy() for sample in samples]))
-        asked = Asked(Reason.NONE, place, samples)
-        try:
-            followed = self._follow(asked, features, place, replace(learnt, memory=None))
-        except RunError:
+        followed = self._look(levels, self._place_of(_centred(center_xy, size_wh), learnt), learnt)
+        if followed is None:
             return None
         found = kept_in_frame(followed.place, learnt.layout, self.settings.min_side)
         return Sighting(box_at(found), score_of_peak(followed.peak, self.calibration))
@@ -368,28 +363,38 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             box=box, measured=True, score=score, status=Status.TRACKING, reason=Reason.RE_DETECTED
         )
 
-    def _ahead(self, place: Place, skipped: int) -> Place:
-        """Where the target is sought after so many frames that were left out."""
+    def _ahead(self, place: Place) -> Place:
+        """Where the target is sought, which differs only after frames that were left out."""
         box = box_at(place)
-        ahead_xy = self._motion.ahead(
-            box.center_xy, (box.w, box.h), self._shape[1::-1], skipped=skipped
-        )
+        ahead_xy = self._motion.ahead(box.center_xy, (box.w, box.h), self._shape[1::-1])
         return shifted_by(place, (np.array(ahead_xy) - box.center_xy)[::-1])
 
-    def _after_gap(self, levels: np.ndarray, followed: Followed, learnt: Learnt) -> Followed:
-        """The same frame once more, around the place where a wider region shows the target; what
-        was known of it where none does.
+    def _after_gap(self, levels: np.ndarray, missed: Followed, learnt: Learnt) -> Followed:
+        """The same frame around the place where a wider region shows the target that the usual one
+        did not; what was known of it where none does. Nothing is learnt of such a frame.
         """
-        box, skipped = box_at(followed.place), self._skipped_frames
-        seen = seen_more_widely(self.sight, levels, box.center_xy, (box.w, box.h), skipped=skipped)
+        if self._known_state().status is Status.LOST:
+            return missed
+        box = box_at(missed.place)
+        looked_at = box_at(self._ahead(missed.place)).center_xy
+        seen = self._motion.seen_more_widely(self.sight, levels, looked_at, (box.w, box.h))
         if seen is None:
-            return followed
-        offset_yx = (np.array(seen) - box.center_xy)[::-1]
-        place = shifted_by(followed.place, offset_yx)
+            return missed
+        place = shifted_by(missed.place, (np.array(seen) - box.center_xy)[::-1])
+        again = self._look(levels, place, learnt)
+        if again is None or again.located.flag is Flag.NOT_FOUND:
+            return missed
+        return again
+
+    def _look(self, levels: np.ndarray, place: Place, learnt: Learnt) -> Followed | None:
+        """The steps of a frame at any place, without learning; ``None``: numbers are not finite."""
         samples = self._cut(levels, place, learnt)
         features = self.engine.look(np.stack([sample.patch.numpy() for sample in samples]))
-        again = self._follow(Asked(Reason.NONE, place, samples), features, place, learnt)
-        return followed if again.located.flag is Flag.NOT_FOUND else again
+        asked = Asked(Reason.NONE, place, samples)
+        try:
+            return self._follow(asked, features, replace(learnt, memory=None))
+        except RunError:
+            return None
 
     def _place_of(self, box: Box, learnt: Learnt) -> Place:
         center_yx, size_hw = center_and_size(box)
@@ -402,8 +407,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             RuntimeError: called before ``init``.
         """
         self._started()
-        self._skipped_frames += frames
-        self._motion = self._motion.waited(frames)
+        self._motion = self._motion.left_out(frames)
 
     def state_dict(self) -> dict[str, Any]:
         """All that ``update`` depends on, as plain values and arrays.
@@ -417,14 +421,14 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             "format": _STATE_FORMAT,
             "shape": list(self._shape),
             "frame": self._frame,
-            "skipped_frames": self._skipped_frames,
-            "later": self._later,
+            "phase": self._phase,
             "motion": asdict(self._motion),
             "place": dict(vars(place)),
             "known": {
                 "trusted": list(known.trusted.array()),
                 "status": str(known.status),
                 "score": known.score,
+                "missing": known.missing,
             },
             "learnt": learnt.state_dict(),
             "family": self._family_state(),
@@ -454,12 +458,15 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             None if refined is None else np.array(refined),
         )
         self._known = _Known(
-            Box.of(known["trusted"]), Status(known["status"]), float(known["score"])
+            Box.of(known["trusted"]),
+            Status(known["status"]),
+            float(known["score"]),
+            int(known.get("missing", 0)),
         )
         self._shape = tuple(int(length) for length in state["shape"])
-        self._frame, self._skipped_frames = int(state["frame"]), int(state["skipped_frames"])
-        self._motion = Motion.of(state["motion"])
-        self._later = int(state["later"])
+        self._frame = int(state["frame"])
+        self._motion = Motion.of(state.get("motion"))
+        self._phase = int(state.get("phase", 0))
         self._asked = None
         self._draws.load_state_dict(state["draws"])
         self._gate.load_state_dict(state["gate"])
@@ -507,7 +514,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         """The samples of a later frame, one for each scale factor."""
 
     @abstractmethod
-    def _follow(self, asked: Asked, features: Features, place: Place, learnt: Learnt) -> Followed:
+    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Followed:
         """One frame. Changes ``learnt`` only where all numbers are finite.
 
         Raises:
@@ -682,6 +689,12 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         if status is Status.LOST:
             at_border = touches_border(known.trusted, self._shape[1], self._shape[0])
             reason = Reason.OUT_OF_VIEW if at_border else Reason.LOW_SCORE
+            self._known = known = replace(known, missing=known.missing + 1)
+            was_lost = known.status is Status.LOST
+            if not was_lost and known.missing < self.settings.lost_after_frames:
+                return self._say_unmeasured(
+                    known.trusted, Status.UNCERTAIN, reason, score, diagnostics
+                )
             return self._say_lost(reason, score, diagnostics)
         reason = Reason.NONE
         if located.flag is Flag.HARD_NEGATIVE:
@@ -707,24 +720,25 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         score = known.score if fault is Reason.FROZEN_FRAME else 0.0
         if known.status is Status.LOST:
             return self._say_lost(fault, score, {})
-        self._motion = self._motion.waited(1)
-        self._known = replace(known, status=Status.UNCERTAIN, score=score)
-        return TrackState(
-            box=self._reported(box_at(self._started()[0])),
-            measured=False,
-            score=score,
-            status=Status.UNCERTAIN,
-            reason=fault,
-        )
+        box = box_at(self._started()[0])
+        return self._say_unmeasured(box, Status.UNCERTAIN, fault, score, {})
 
     def _say_lost(self, reason: Reason, score: float, diagnostics: dict[str, Any]) -> TrackState:
         """The last trusted box, not measured; go on searching."""
-        self._known = replace(self._known_state(), status=Status.LOST, score=score)
+        trusted = self._known_state().trusted
+        return self._say_unmeasured(trusted, Status.LOST, reason, score, diagnostics)
+
+    def _say_unmeasured(
+        self, box: Box, status: Status, reason: Reason, score: float, diagnostics: dict[str, Any]
+    ) -> TrackState:
+        """A box that was not measured in this frame."""
+        self._motion = STANDING if status is Status.LOST else self._motion.waited()
+        self._known = replace(self._known_state(), status=status, score=score)
         return TrackState(
-            box=self._reported(self._known.trusted),
+            box=self._reported(box),
             measured=False,
             score=score,
-            status=Status.LOST,
+            status=status,
             reason=reason,
             diagnostics=diagnostics,
         )

@@ -129,6 +129,9 @@ class OnlineSettings(Closed):
         "are not finite; off: as published, and such numbers are an error"
     )
     min_side: float = Field(ge=0, description="smallest width and height, pixels, when safe")
+    lost_after_frames: int = Field(
+        ge=1, description="frames in a row without the target, from which on it is lost"
+    )
     frame_gate: bool = Field(
         description="repeat the box on black, constant, frozen and damaged frames"
     )

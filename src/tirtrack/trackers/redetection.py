@@ -147,9 +147,9 @@ class RedetectingTracker:
         """Of the tracker inside."""
         return self.tracker.engine
 
-    def twin(self, target: str, *, later: int = 0) -> RedetectingTracker:
+    def twin(self, target: str, *, phase: int = 0) -> RedetectingTracker:
         """See :meth:`tirtrack.trackers.base.SharingTracker.twin`."""
-        return RedetectingTracker(self.tracker.twin(target, later=later), self.redetection)
+        return RedetectingTracker(self.tracker.twin(target, phase=phase), self.redetection)
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
         """See :meth:`tirtrack.trackers.base.Tracker.init`."""

@@ -27,7 +27,7 @@ from tirtrack.trackers.calibration import (
 )
 from tirtrack.trackers.frame_gate import FrameGate, as_picture, first_gate, warned_of_colour
 from tirtrack.trackers.levels import GreyLevels
-from tirtrack.trackers.motion import BELIEVED, STANDING, Motion, seen_more_widely
+from tirtrack.trackers.motion import STANDING, Motion
 from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_geometry import SearchPatch, box_at, geometry_of
 from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame, localise
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_STATE_FORMAT = 4
+_STATE_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,6 @@ class _Target:
     belief: Belief
     usual_entropy: float | None = None
     frame: int = 0
-    skipped_frames: int = 0
     motion: Motion = STANDING
 
 
@@ -124,7 +123,7 @@ class SiameseTracker:
         self._target: _Target | None = None
         self._request: _Request | None = None
 
-    def twin(self, target: str, *, later: int = 0) -> SiameseTracker:
+    def twin(self, target: str, *, phase: int = 0) -> SiameseTracker:
         """See :meth:`tirtrack.trackers.base.SharingTracker.twin`; nothing is drawn and nothing
         learnt, so neither argument matters.
         """
@@ -188,12 +187,9 @@ class SiameseTracker:
             self._request = _Request(fault)
             return None
         grey = self._levels(picture)
-        skipped = target.skipped_frames
-        center_xy = target.motion.ahead(
-            target.center_xy, target.size_wh, model.frame_wh, skipped=skipped
-        )
+        center_xy = target.motion.ahead(target.center_xy, target.size_wh, model.frame_wh)
         seen = self.geometry.search(grey, center_xy, target.size_wh, model.fill)
-        self._request = _Request(fault, seen, grey if skipped else None)
+        self._request = _Request(fault, seen, grey if target.motion.skipped else None)
         return seen.patch[None]
 
     def answer(self, features: np.ndarray | None) -> TrackState:
@@ -213,17 +209,15 @@ class SiameseTracker:
         _, target = self._started()
         self._target = replace(
             target,
-            skipped_frames=target.skipped_frames + frames,
-            motion=target.motion.waited(frames),
+            frame=target.frame + frames,
+            motion=target.motion.left_out(frames),
         )
 
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
         model, target = self._started()
         fault, picture = self._inspect(frame, model)
-        self._target = replace(
-            target, frame=target.frame + 1 + target.skipped_frames, skipped_frames=0
-        )
+        self._target = replace(target, frame=target.frame + 1, motion=STANDING)
         return fault, picture if fault is not Reason.NONE else self._levels(picture)
 
     def sight(
@@ -319,8 +313,7 @@ class SiameseTracker:
             belief=Belief(Status(belief["status"]), int(belief["doubtful_frames"])),
             usual_entropy=target["usual_entropy"],
             frame=int(target["frame"]),
-            skipped_frames=int(target["skipped_frames"]),
-            motion=Motion.of(target["motion"]),
+            motion=Motion.of(target.get("motion")),
         )
         self._request = None
         self._gate.load_state_dict(state["gate"])
@@ -340,7 +333,7 @@ class SiameseTracker:
         """The state after a request, by the maps of its patch; ``None`` if there was none."""
         asked, (model, target) = self._asked(), self._started()
         self._request = None
-        target = replace(target, frame=target.frame + 1 + target.skipped_frames, skipped_frames=0)
+        target = replace(target, frame=target.frame + 1)
         seen = asked.seen
         if maps is None or seen is None:
             return self._repeat(target, model, asked.fault)
@@ -373,10 +366,12 @@ class SiameseTracker:
         hardly shows the target and a wider region does.
         """
         model, target = self._started()
-        if self._score(located) >= BELIEVED:
+        is_lost = target.belief.status is Status.LOST
+        if is_lost or self._score(located) >= self.calibration.uncertain_below:
             return seen, located
-        skipped, origin = target.skipped_frames, seen.origin_xy
-        center_xy = seen_more_widely(self.sight, levels, origin, target.size_wh, skipped=skipped)
+        center_xy = target.motion.seen_more_widely(
+            self.sight, levels, seen.origin_xy, target.size_wh
+        )
         if center_xy is None:
             return seen, located
         other = self.geometry.search(levels, center_xy, target.size_wh, model.fill)
@@ -468,7 +463,7 @@ class SiameseTracker:
         score = 0.0
         if fault is Reason.FROZEN_FRAME:
             score = min(target.score, self.calibration.uncertain_below)
-        target = replace(target, score=score, belief=belief, motion=target.motion.waited(1))
+        target = replace(target, score=score, belief=belief, motion=target.motion.waited())
         if belief.status is Status.LOST:
             return self._say_lost(target, fault, {})
         self._target = target

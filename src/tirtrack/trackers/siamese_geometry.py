@@ -24,11 +24,10 @@ from tirtrack.crops import (
     siamese_crop,
     stretched_crop,
 )
+from tirtrack.trackers.base import XY
 from tirtrack.trackers.frame_gate import Region
 from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame
-
-XY = tuple[float, float]
 
 FEAR_TEMPLATE_SIDE, FEAR_SEARCH_SIDE = 128, 256
 FEAR_TEMPLATE_MARGIN, FEAR_SEARCH_MARGIN = 0.2, 2.0  # on every side, of the target's own sides
@@ -73,11 +72,7 @@ class Geometry(ABC):
 
     @abstractmethod
     def search(
-        self,
-        levels: np.ndarray,
-        center_xy: XY,
-        size_wh: XY,
-        fill: np.ndarray,
+        self, levels: np.ndarray, center_xy: XY, size_wh: XY, fill: np.ndarray
     ) -> SearchPatch:
         """The search patch around a place."""
 
@@ -136,11 +131,7 @@ class ContextGeometry(Geometry):
         return self._cut(levels, center_xy, size_wh, fill, side=TEMPLATE_SIDE)[0]
 
     def search(
-        self,
-        levels: np.ndarray,
-        center_xy: XY,
-        size_wh: XY,
-        fill: np.ndarray,
+        self, levels: np.ndarray, center_xy: XY, size_wh: XY, fill: np.ndarray
     ) -> SearchPatch:
         """See :class:`Geometry`; 255 px. Offsets count from the centre that was asked for, not
         from that of the rounded crop, as published.
@@ -192,11 +183,7 @@ class StretchedGeometry(Geometry):
         return self._cut(levels, crop, fill)
 
     def search(
-        self,
-        levels: np.ndarray,
-        center_xy: XY,
-        size_wh: XY,
-        fill: np.ndarray,
+        self, levels: np.ndarray, center_xy: XY, size_wh: XY, fill: np.ndarray
     ) -> SearchPatch:
         """See :class:`Geometry`; 256 px."""
         crop = self.crop_around(center_xy, size_wh)

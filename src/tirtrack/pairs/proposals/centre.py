@@ -30,7 +30,8 @@ class CentreSettings(BaseModel):
     height: float = Field(200.0, gt=0, le=NOMINAL_HEIGHT)
     limits: Limits = Limits()
     as_published: bool = Field(
-        default=False, description="the misread box of the paper's code, below the frame"
+        default=False,
+        description="the misread box of the paper's code, whatever the size",
     )
 
 
