@@ -102,6 +102,7 @@ def _lite(
     pairs: str = SHIPPABLE,
     **changes: Any,
 ) -> Row:
+    changes = {"training__batch_norm": "adapt", **changes}  # as the study was fixed beforehand
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     return Row(
         name,
@@ -156,6 +157,12 @@ LITE_ROWS = [
     _lite("centre boxes", "dimp_lite_distill", proposals__way="centre"),
     _lite("random boxes", "dimp_lite_distill", proposals__way="random"),
     _lite("distill, all pairs", "dimp_lite_distill", seeds=3, pairs=EVERYTHING),
+    _lite(
+        "distill, all pairs, batch norm frozen",
+        "dimp_lite_distill",
+        pairs=EVERYTHING,
+        training__batch_norm="frozen",
+    ),
 ]
 
 STUDIES = {
