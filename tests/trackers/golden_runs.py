@@ -186,7 +186,7 @@ def watched(tracker):
     seen, steps = {}, tracker._follow
 
     def follow(*given):
-        seen["followed"] = steps(*given)
+        seen["followed"] = yield from steps(*given)
         return seen["followed"]
 
     tracker._follow = follow

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from tirtrack.trackers.box_refinement import Ascent, ascend, mean_of_best, proposals
+from tirtrack.trackers.box_refinement import Ascent, AscentRule, ascend, mean_of_best, proposals
 
 
 def golden_score(target, factors):
@@ -24,11 +24,13 @@ def test_ascent_equals_the_golden_one(shared, golden_runs, case):
         found = ascend(
             golden_score(one["target"], one["a"]),
             torch.tensor(one["init"], dtype=torch.float64),
-            space=one["space"],
-            step_length=golden_runs.as_tuple(one["step"]),
-            decay=one["decay"],
-            iterations=one["iters"],
-            undo=one["tracker"] == "atom",
+            AscentRule(
+                one["space"],
+                golden_runs.as_tuple(one["step"]),
+                one["decay"],
+                one["iters"],
+                undo=one["tracker"] == "atom",
+            ),
         )
     assert_allclose(found.boxes, one["boxes"], rtol=1e-9, atol=1e-9)
     assert_allclose(found.scores, one["scores"], rtol=1e-9, atol=1e-9)
@@ -67,11 +69,7 @@ def test_only_boxes_get_a_gradient():
     ascend(
         lambda boxes: (boxes * weight).sum(dim=1),
         torch.ones(2, 4),
-        space="default",
-        step_length=1.0,
-        decay=1.0,
-        iterations=2,
-        undo=False,
+        AscentRule("default", 1.0, 1.0, 2, undo=False),
     )
     assert weight.grad is None
 
@@ -80,10 +78,6 @@ def test_step_pairs_move_position_and_size_apart():
     found = ascend(
         lambda boxes: boxes.sum(dim=1),
         torch.full((1, 4), 10.0),
-        space="default",
-        step_length=(1.0, 0.0),
-        decay=1.0,
-        iterations=1,
-        undo=False,
+        AscentRule("default", (1.0, 0.0), 1.0, 1, undo=False),
     )
     assert np.array_equal(found.boxes[0], [20, 20, 10, 10])

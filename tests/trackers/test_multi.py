@@ -13,6 +13,7 @@ from tirtrack.errors import FrameError, RequestError, StreamChangedError
 from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.multi import MultiTracker
+from tirtrack.trackers.shared_work import Climb, Improvement
 from tirtrack.trackers.state_file import load_state, save_state
 
 WIDTH, HEIGHT, FRAMES = 320, 256, 51
@@ -338,3 +339,46 @@ def test_turns_hold_for_targets_that_come_later_and_after_a_load(on_schedule, fr
     learnt = learners(tracker, frames[2:8])
     assert learnt == learners(first, frames[2:8])
     assert max(learnt[1:]) == min(learnt[1:]) == 1, learnt
+
+
+def boxes_of_two(tracker, frames):
+    for k in range(2):
+        tracker.add(k, place(k, 0), frames[0])
+    states = [tracker.update(frame) for frame in frames[1:4]]
+    return [[state.box.array() for state in one.values()] for one in states]
+
+
+@pytest.mark.parametrize("family", ["dimp18", "prdimp18", "dimp-lite", "atom18"])
+def test_boxes_climb_and_filters_improve_together(on_schedule, frames, family, monkeypatch):
+    alone = boxes_of_two(on_schedule(family, batched=False), frames)
+    counts = {kind: [] for kind in (Climb, Improvement)}
+    for kind, noted in counts.items():
+        done = kind.done
+        monkeypatch.setattr(
+            kind,
+            "done",
+            lambda works, done=done, noted=noted: noted.append(len(works)) or done(works),
+        )
+    shared = boxes_of_two(on_schedule(family), frames)
+    assert_allclose(shared[0], alone[0], atol=0.05)  # the first step, from the same state
+    assert 2 in counts[Climb]
+    assert 1 not in counts[Climb]
+    if family != "atom18":  # whose filter is learnt by a loop of its own
+        assert set(counts[Improvement]) == {2}
+
+
+def test_work_that_fails_together_fails_only_where_it_is_at_fault(on_schedule, frames, monkeypatch):
+    tracker = on_schedule("dimp18")
+    for k in range(2):
+        tracker.add(k, place(k, 0), frames[0])
+    done, odd = Climb.done, tracker._targets[1].tracker._learnt.modulation[0]
+
+    def fails(works):
+        if any(work.modulation[0] is odd for work in works):
+            raise ValueError("at fault")
+        return done(works)
+
+    monkeypatch.setattr(Climb, "done", fails)
+    states = tracker.update(frames[1])
+    assert states[0].measured
+    assert states[1].diagnostics["failure"] == "at fault"

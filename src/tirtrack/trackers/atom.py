@@ -46,6 +46,7 @@ from tirtrack.trackers.patch_extraction import (
 )
 from tirtrack.trackers.place import Layout, Place, at_refined, moved
 from tirtrack.trackers.sample_memory import SampleMemory
+from tirtrack.trackers.steps import Steps
 
 
 class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
@@ -160,7 +161,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             generation=self.settings.patch_generation,
         )
 
-    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Followed:
+    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Steps[Followed]:
         """One frame: localise, move, refine, learn."""
         place = asked.place
         settings = self.settings
@@ -177,7 +178,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             center = seen.center_yx + located.translation_yx
             if settings.use_iou_net:
                 place = moved(place, center, learnt.layout)
-                place, diagnostics = self._refined(
+                place, diagnostics = yield from self._refined(
                     place, features[k : k + 1], seen, learnt, located.flag, undo=True
                 )
             else:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 
 from tirtrack.boxes import Box
+from tirtrack.trackers.steps import Steps
 
 XY = tuple[float, float]
 """Across and down: a place or a size, frame pixels where nothing else is said."""
@@ -177,6 +178,9 @@ class SharingTracker(Tracker, Protocol):
         Raises:
             RuntimeError: nothing was requested.
         """
+
+    def answering(self, features: Any | None) -> Steps[TrackState]:
+        """The same in steps, which hand out the work that several targets can do together."""
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import SampleFrame
 
 Energies = Callable[[Tensor], Tensor]
-"""Boxes ``[P,4]`` to scores ``[P]``; differentiable."""
+"""Boxes ``[...,P,4]`` to scores ``[...,P]``; differentiable."""
 
 StepLength = float | tuple[float, float]
 _WORST = -99999999.0  # what ATOM compares the first score with
@@ -26,7 +27,7 @@ _WORST = -99999999.0  # what ATOM compares the first score with
 
 @dataclass(frozen=True)
 class Ascent:
-    """Boxes after the last step, and their scores before it: ``[P,4]`` and ``[P]``."""
+    """Boxes after the last step, and their scores before it: ``[...,P,4]`` and ``[...,P]``."""
 
     boxes: Tensor
     scores: Tensor
@@ -49,21 +50,11 @@ def proposals(box: Tensor, uniforms: Tensor, *, jitter_pos: float, jitter_size: 
     return torch.cat([box[None], torch.cat([centers - sizes / 2, sizes], dim=1)])
 
 
-def ascend(
-    energies: Energies,
-    boxes: Tensor,
-    *,
-    space: str,
-    step_length: StepLength,
-    decay: float,
-    iterations: int,
-    undo: bool,
-) -> Ascent:
-    """Gradient ascent of all boxes ``[P,4]`` at once, on the gradient with respect to them alone.
+@dataclass(frozen=True)
+class AscentRule:
+    """How boxes climb.
 
-    Args:
-        energies: the score.
-        boxes: where it begins.
+    Attributes:
         space: ``default`` steps in corners and sides, scaled by the sides; ``relative`` in centres
             over the first box's sides and in log sides.
         step_length: one number, or (position, size).
@@ -71,30 +62,60 @@ def ascend(
         iterations: at least 1.
         undo: ATOM's rule, box by box; otherwise the step length decays with every step.
     """
-    steps = (step_length, step_length) if not isinstance(step_length, tuple) else step_length
-    step = boxes.new_tensor([steps[0]] * 2 + [steps[1]] * 2).expand(len(boxes), 4)
-    unit = boxes[0, 2:].clone()
-    points = _to_relative(boxes, unit) if space == "relative" else boxes
-    previous, last_move = boxes.new_full((len(boxes),), _WORST), torch.zeros_like(boxes)
+
+    space: str
+    step_length: StepLength
+    decay: float
+    iterations: int
+    undo: bool
+
+    @classmethod
+    def of(cls, settings: OnlineSettings, *, undo: bool) -> Self:
+        """That of a tracker."""
+        return cls(
+            settings.box_refinement_space,
+            settings.box_refinement_step_length,
+            settings.box_refinement_step_decay,
+            settings.box_refinement_iter,
+            undo,
+        )
+
+
+def ascend(energies: Energies, boxes: Tensor, rule: AscentRule) -> Ascent:
+    """Gradient ascent of all boxes ``[...,P,4]`` at once, on the gradient with respect to them
+    alone.
+
+    Args:
+        energies: the score.
+        boxes: where it begins.
+        rule: of the steps.
+    """
+    length = rule.step_length
+    steps = (length, length) if not isinstance(length, tuple) else length
+    step = boxes.new_tensor([steps[0]] * 2 + [steps[1]] * 2).expand_as(boxes)
+    unit = boxes[..., :1, 2:].clone()
+    is_relative = rule.space == "relative"
+    points = _to_relative(boxes, unit) if is_relative else boxes
+    previous, last_move = boxes.new_full(boxes.shape[:-1], _WORST), torch.zeros_like(boxes)
     scores = previous
-    for _ in range(iterations):
+    for _ in range(rule.iterations):
         with torch.enable_grad():
             points = points.detach().requires_grad_()
-            values = energies(_from_relative(points, unit) if space == "relative" else points)
+            values = energies(_from_relative(points, unit) if is_relative else points)
             (gradient,) = torch.autograd.grad(values.sum(), points)
         scores, points = values.detach(), points.detach()
         move = step * gradient
-        if space != "relative":
-            move = move * points[:, 2:].repeat(1, 2)
-        if undo:
-            better = ((scores > previous) | (decay >= 1))[:, None]
-            step = torch.where(better, step, step * decay)
+        if not is_relative:
+            move = move * torch.cat([points[..., 2:]] * 2, dim=-1)
+        if rule.undo:
+            better = ((scores > previous) | (rule.decay >= 1))[..., None]
+            step = torch.where(better, step, step * rule.decay)
             move = torch.where(better, move, -last_move)
             previous, last_move = scores, move
         else:
-            step = step * decay
+            step = step * rule.decay
         points = points + move
-    return Ascent(_from_relative(points, unit) if space == "relative" else points, scores)
+    return Ascent(_from_relative(points, unit) if is_relative else points, scores)
 
 
 def mean_of_best(ascent: Ascent, *, maximal_aspect_ratio: float, count: int) -> Tensor | None:
@@ -107,44 +128,6 @@ def mean_of_best(ascent: Ascent, *, maximal_aspect_ratio: float, count: int) -> 
     boxes = torch.cat([corners, sizes], dim=1)[kept]
     best = ascent.scores[kept].topk(min(count, len(boxes))).indices
     return boxes[best].mean(dim=0)
-
-
-def refine(
-    energies: Energies,
-    box: Tensor,
-    uniforms: Tensor,
-    *,
-    settings: OnlineSettings,
-    undo: bool,
-) -> tuple[Tensor | None, Ascent]:
-    """The refined box ``[4]`` of a last box ``[4]``, and the ascent that it comes from.
-
-    Args:
-        energies: the score of boxes of this sample.
-        box: sample pixels.
-        uniforms: ``[n,4]`` for the proposals.
-        settings: of the proposals, the ascent and the mean.
-        undo: ATOM's rule, see :func:`ascend`.
-    """
-    start = proposals(
-        box,
-        uniforms,
-        jitter_pos=settings.box_jitter_pos,
-        jitter_size=settings.box_jitter_size,
-    )
-    ascent = ascend(
-        energies,
-        start,
-        space=settings.box_refinement_space,
-        step_length=settings.box_refinement_step_length,
-        decay=settings.box_refinement_step_decay,
-        iterations=settings.box_refinement_iter,
-        undo=undo,
-    )
-    best = mean_of_best(
-        ascent, maximal_aspect_ratio=settings.maximal_aspect_ratio, count=settings.iounet_k
-    )
-    return best, ascent
 
 
 def from_sample(box: Tensor, sample: SampleFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -160,10 +143,10 @@ def from_sample(box: Tensor, sample: SampleFrame) -> tuple[np.ndarray, np.ndarra
 
 
 def _to_relative(boxes: Tensor, unit: Tensor) -> Tensor:
-    corners, sizes = boxes[:, :2], boxes[:, 2:]
-    return torch.cat([(corners + sizes / 2) / unit, sizes.log()], dim=1)
+    corners, sizes = boxes[..., :2], boxes[..., 2:]
+    return torch.cat([(corners + sizes / 2) / unit, sizes.log()], dim=-1)
 
 
 def _from_relative(points: Tensor, unit: Tensor) -> Tensor:
-    sizes = points[:, 2:].exp()
-    return torch.cat([points[:, :2] * unit - sizes / 2, sizes], dim=1)
+    sizes = points[..., 2:].exp()
+    return torch.cat([points[..., :2] * unit - sizes / 2, sizes], dim=-1)

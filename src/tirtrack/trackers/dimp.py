@@ -46,6 +46,8 @@ from tirtrack.trackers.patch_extraction import (
 )
 from tirtrack.trackers.place import Layout, Place, at_refined, moved
 from tirtrack.trackers.sample_memory import SampleMemory
+from tirtrack.trackers.shared_work import Improvement
+from tirtrack.trackers.steps import Steps
 
 _ASPECT_STRIDE = 32  # sides of samples of the frame's aspect ratio are multiples of it
 
@@ -86,9 +88,11 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
                 fills_by_weight=self._fills_by_weight,
             )
         initial = self.engine.network.initial_filter(clf_features[:, None], boxes[:, None])
-        filter_ = self._optimised(
-            initial, clf_features, boxes, iterations=self.settings.net_opt_iter, weights=None
+        run = self.engine.network.optimiser(
+            initial, clf_features, boxes, iterations=self.settings.net_opt_iter, with_losses=False
         )
+        filter_ = run.filters[-1]
+        check_finite(filter_)
         modulation = self._first_modulation(first, features, box)
         return Learnt(layout, modulation, filter_, memory)
 
@@ -123,7 +127,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             generation=self.settings.patch_generation,
         )
 
-    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Followed:
+    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Steps[Followed]:
         """One frame: localise, move, refine, learn."""
         place = asked.place
         side = learnt.layout.sample_hw
@@ -140,7 +144,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
                 scale = None if settings.use_iou_net else best.scale
                 place = moved(place, center, learnt.layout, scale=scale)
             if settings.use_iou_net:
-                place, numbers = self._refined(
+                place, numbers = yield from self._refined(
                     place,
                     features[k : k + 1],
                     best,
@@ -153,7 +157,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         if located.flag not in (Flag.NOT_FOUND, Flag.UNCERTAIN) and learnt.memory is not None:
             box = self._tensor(box_in_sample(place.center_yx, place.size_hw, best))
             sample = features.classification[k]
-            diagnostics |= self._learn(learnt, learnt.memory, sample, box, located)
+            diagnostics |= yield from self._learn(learnt, learnt.memory, sample, box, located)
         if settings.use_iou_net and located.flag is not Flag.NOT_FOUND:
             place = at_refined(place)
         return Followed(place, located, self._peak(raw, located), diagnostics)
@@ -191,7 +195,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         sample: Tensor,
         box: Tensor,
         located: Localisation,
-    ) -> dict[str, Any]:
+    ) -> Steps[dict[str, Any]]:
         """The sample into the memory, the filter improved when it is time."""
         settings, frame = self.settings, self._frame + 1  # the published count begins at 1
         is_hard = located.flag is Flag.HARD_NEGATIVE
@@ -209,34 +213,17 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         elif (self._frame - self._phase) % settings.train_skipping == 0:
             iterations = settings.net_opt_update_iter
         if iterations:
-            learnt.filter = self._optimised(
+            improved = yield Improvement(
+                self.engine.network.optimiser,
                 learnt.filter,
                 memory.samples,
                 memory.labels,
-                iterations=iterations,
-                weights=memory.sample_weights(),
+                memory.sample_weights(),
+                iterations,
             )
+            check_finite(improved)
+            learnt.filter = improved
         return {"slot": slot, "iterations": [iterations] if iterations else []}
-
-    def _optimised(
-        self,
-        filter_: Tensor,
-        samples: Tensor,
-        boxes: Tensor,
-        *,
-        iterations: int,
-        weights: Tensor | None,
-    ) -> Tensor:
-        run = self.engine.network.optimiser(
-            filter_,
-            samples,
-            boxes,
-            iterations=iterations,
-            sample_weights=weights,
-            with_losses=False,
-        )
-        check_finite(run.filters[-1])
-        return run.filters[-1]  # type: ignore[no-any-return]
 
     def _window(self, shape: tuple[int, ...]) -> np.ndarray | None:
         """The Hann window of the first peak, if the settings want one."""

@@ -1,6 +1,7 @@
 """Several targets in one stream of frames: each has a tracker of its own, and nothing else.
 
-Targets share the weights and, where they can, the pass of the backbone over their search regions.
+Targets share the weights and, where they can, the work: the pass of the backbone over their search
+regions, the refinement of boxes, the improvement of filters.
 They share no state: no target's boxes depend on which others there are (unless they take turns to
 learn), and what goes wrong in one stays there.
 """
@@ -26,6 +27,7 @@ from tirtrack.trackers.base import (
     Status,
     TrackState,
 )
+from tirtrack.trackers.steps import Steps, together
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +74,8 @@ class MultiTracker:
 
     Args:
         prototype: a tracker, not begun, as ``tirtrack.load`` gives it; every target gets a twin.
-        batched: look up all targets in one pass of the backbone. Boxes then differ from those of
-            trackers of their own by rounding (under 0.05 px); without, they are the same bits.
+        batched: do the work of all targets together. Boxes then differ from those of trackers of
+            their own by rounding (under 0.05 px); without, they are the same bits.
         staggered: let targets that learn on a schedule take turns, so that one frame does not
             learn of all of them. Boxes then depend on which targets were begun before.
 
@@ -276,15 +278,30 @@ class MultiTracker:
                 groups.setdefault(key, []).append((target, patches))
             elif not target.failure:
                 states[id(target)] = target.attempt(partial(target.tracker.answer, None))
-        for group in groups.values():
-            for (target, patches), seen in zip(group, _looked(group), strict=True):
-                states[id(target)] = target.attempt(partial(_answered, target, patches, seen))
+        answering = [
+            (target, _answering(target.tracker, patches, seen))
+            for group in groups.values()
+            for (target, patches), seen in zip(group, _looked(group), strict=True)
+        ]
+        found = together([steps for _, steps in answering])
+        for (target, _), state in zip(answering, found, strict=True):
+            states[id(target)] = target.attempt(partial(_unless_failed, state))
         return states
 
 
-def _answered(target: _Target, patches: np.ndarray, features: Any | None) -> TrackState:
-    tracker = target.tracker
-    return tracker.answer(tracker.engine.look(patches) if features is None else features)
+def _answering(
+    tracker: SharingTracker, patches: np.ndarray, features: Any | None
+) -> Steps[TrackState]:
+    state = yield from tracker.answering(
+        tracker.engine.look(patches) if features is None else features
+    )
+    return state
+
+
+def _unless_failed(state: TrackState | Exception) -> TrackState:
+    if isinstance(state, Exception):
+        raise state
+    return state
 
 
 def _looked(group: list[tuple[_Target, np.ndarray]]) -> list[Any]:

@@ -26,7 +26,7 @@ from tirtrack.trackers.augmentation import (
     with_dropout,
 )
 from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
-from tirtrack.trackers.box_refinement import from_sample, refine
+from tirtrack.trackers.box_refinement import AscentRule, from_sample, mean_of_best, proposals
 from tirtrack.trackers.draws import Draws, KeyedDraws, SequentialDraws
 from tirtrack.trackers.frame_gate import (
     FrameGate,
@@ -58,6 +58,8 @@ from tirtrack.trackers.place import (
     shifted_by,
 )
 from tirtrack.trackers.sample_memory import SampleMemory
+from tirtrack.trackers.shared_work import Climb
+from tirtrack.trackers.steps import Steps, alone
 
 if TYPE_CHECKING:
     from tirtrack.thermal import NormaliserSettings
@@ -293,7 +295,6 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._asked = Asked(fault, place, samples, levels if self._motion.skipped else None)
         return np.stack([sample.patch.numpy() for sample in samples])
 
-    @torch.no_grad()
     def answer(self, features: Features | None) -> TrackState:
         """Where the target is, by the features of the search patches.
 
@@ -302,6 +303,11 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             RunError: the network gave numbers that are not finite, and the settings are published
                 ones.
         """
+        return alone(self.answering(features))
+
+    @torch.no_grad()
+    def answering(self, features: Features | None) -> Steps[TrackState]:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.answering`."""
         if self._asked is None:
             raise RuntimeError("call request(frame) first")
         asked, self._asked = self._asked, None
@@ -309,7 +315,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             return self._repeat(asked.fault)
         place, learnt = self._started()
         try:
-            followed = self._follow(asked, features, learnt)
+            followed = yield from self._follow(asked, features, learnt)
             if asked.levels is not None and followed.located.flag is Flag.NOT_FOUND:
                 followed = self._after_gap(asked.levels, replace(followed, place=place), learnt)
         except RunError:
@@ -392,7 +398,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         features = self.engine.look(np.stack([sample.patch.numpy() for sample in samples]))
         asked = Asked(Reason.NONE, place, samples)
         try:
-            return self._follow(asked, features, replace(learnt, memory=None))
+            return alone(self._follow(asked, features, replace(learnt, memory=None)))
         except RunError:
             return None
 
@@ -514,7 +520,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         """The samples of a later frame, one for each scale factor."""
 
     @abstractmethod
-    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Followed:
+    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Steps[Followed]:
         """One frame. Changes ``learnt`` only where all numbers are finite.
 
         Raises:
@@ -597,7 +603,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         *,
         undo: bool,
         learns_here: bool = True,
-    ) -> tuple[Place, dict[str, Any]]:
+    ) -> Steps[tuple[Place, dict[str, Any]]]:
         """The place after box refinement in one sample, and its diagnostics.
 
         Args:
@@ -609,30 +615,34 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             undo: ATOM's ascent.
             learns_here: the filter is learnt at the refined centre, not at the classifier's.
         """
-        estimator = self.engine.network.box_estimator
+        settings, estimator = self.settings, self.engine.network.box_estimator
         test = estimator.test_features(features.taps())
         box = self._tensor(box_in_sample(place.center_yx, place.size_hw, sample))
-        count = self.settings.num_init_random_boxes
+        count = settings.num_init_random_boxes
         uniforms = self._draws.uniforms((count, 4)) if count else box.new_zeros((0, 4))
-        best, ascent = refine(
-            lambda boxes: estimator.energies(learnt.modulation, test, boxes[None])[0],
+        start = proposals(
             box,
             uniforms.to(box),
-            settings=self.settings,
-            undo=undo,
+            jitter_pos=settings.box_jitter_pos,
+            jitter_size=settings.box_jitter_size,
         )
+        rule = AscentRule.of(settings, undo=undo)
+        ascent = yield Climb(estimator, learnt.modulation, test, start, rule)
         check_finite(ascent.boxes, ascent.scores)
+        best = mean_of_best(
+            ascent, maximal_aspect_ratio=settings.maximal_aspect_ratio, count=settings.iounet_k
+        )
         diagnostics = {"energies": ascent.scores.tolist(), "proposals": ascent.boxes.tolist()}
         if best is None:
             return place, diagnostics
         center_yx, size_hw = from_sample(best, sample)
-        follows = self.settings.update_scale_when_uncertain or flag is not Flag.UNCERTAIN
+        follows = settings.update_scale_when_uncertain or flag is not Flag.UNCERTAIN
         scale = scale_of(size_hw, learnt.layout) if follows else place.scale
         place = Place(
             center_yx if learns_here else place.center_yx, size_hw, scale, refined_yx=center_yx
         )
-        if self.settings.safe:
-            place = kept_in_frame(place, learnt.layout, self.settings.min_side)
+        if settings.safe:
+            place = kept_in_frame(place, learnt.layout, settings.min_side)
         return place, diagnostics
 
     def _tensor(self, values: np.ndarray) -> Tensor:

@@ -32,6 +32,7 @@ from tirtrack.trackers.base import (
     TrackState,
 )
 from tirtrack.trackers.frame_gate import as_picture
+from tirtrack.trackers.steps import Steps, alone
 
 _STATE_FORMAT = 1
 
@@ -179,10 +180,14 @@ class RedetectingTracker:
 
     def answer(self, features: Any | None) -> TrackState:
         """See :meth:`tirtrack.trackers.base.SharingTracker.answer`."""
+        return alone(self.answering(features))
+
+    def answering(self, features: Any | None) -> Steps[TrackState]:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.answering`."""
         if self._found is not None:
             state, self._found = self._found, None
             return state
-        state = self.tracker.answer(features)
+        state = yield from self.tracker.answering(features)
         frame, self._picture = self._picture, None
         return state if frame is None else self._followed(frame, state)
 

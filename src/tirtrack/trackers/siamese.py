@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from tirtrack.trackers.motion import STANDING, Motion
 from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_geometry import SearchPatch, box_at, geometry_of
 from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame, localise
+from tirtrack.trackers.steps import Steps, without_work
 from tirtrack.weights.card import Calibration
 
 if TYPE_CHECKING:
@@ -203,6 +205,10 @@ class SiameseTracker:
         model, _ = self._started()
         maps = None if features is None else self.engine.compare(model.template, features[0])
         return self._decide(maps)
+
+    def answering(self, features: np.ndarray | None) -> Steps[TrackState]:
+        """See :meth:`tirtrack.trackers.base.SharingTracker.answering`; there is no such work."""
+        return without_work(partial(self.answer, features))
 
     def skip(self, frames: int) -> None:
         """See :meth:`tirtrack.trackers.base.Tracker.skip`."""

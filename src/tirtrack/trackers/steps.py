@@ -1,0 +1,91 @@
+"""The way to a frame's answer in steps, so that several targets can take the dear ones together.
+
+A tracker that learns needs its network for what depends on its own target: to let boxes climb the
+energy of the box estimator, to improve its filter. There it hands out a piece of work and waits
+for the result. The pieces of one target are done alone, those of several targets together where
+they are of one kind. On a GPU this is one pass instead of many; on a processor core it saves
+little. Begin with :func:`alone` and :func:`together`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Hashable, Sequence
+from functools import partial
+from typing import Any, Protocol, Self, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class Work(Protocol):
+    """A piece of work."""
+
+    @property
+    def kind(self) -> Hashable:
+        """Pieces of equal kind can be done together."""
+
+    @classmethod
+    def done(cls, works: Sequence[Self]) -> list[Any]:
+        """The result of each piece; all are of one kind."""
+
+
+Steps = Generator[Work, Any, Answer]
+"""The way to an answer: yields work, is sent its result, returns the answer."""
+
+
+def without_work(answer: Callable[[], Answer]) -> Steps[Answer]:
+    """Steps that hand out nothing."""
+    yield from ()
+    return answer()
+
+
+def alone(steps: Steps[Answer]) -> Answer:
+    """The answer, every piece of work done at once and by itself."""
+    try:
+        work = next(steps)
+        while True:
+            (result,) = type(work).done([work])
+            work = steps.send(result)
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+
+
+def together(all_steps: Sequence[Steps[Answer]]) -> list[Answer | Exception]:
+    """The answer of each, or what it failed of; work of equal kind is done together.
+
+    Shared work that fails is done again piece by piece, so that only what is at fault fails.
+    """
+    answers: list[Answer | Exception | None] = [None] * len(all_steps)
+    waiting: list[tuple[int, Work]] = []
+
+    def go_on(number: int, resume: Callable[[], Work]) -> None:
+        try:
+            waiting.append((number, resume()))
+        except StopIteration as end:
+            answers[number] = end.value
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+            answers[number] = error
+
+    for number, steps in enumerate(all_steps):
+        go_on(number, partial(next, steps))
+    while waiting:
+        groups: dict[Hashable, list[tuple[int, Work]]] = {}
+        for number, work in waiting:
+            groups.setdefault(work.kind, []).append((number, work))
+        waiting.clear()
+        for group in groups.values():
+            for (number, _), result in zip(group, _done([work for _, work in group]), strict=True):
+                steps = all_steps[number]
+                resume = steps.throw if isinstance(result, Exception) else steps.send
+                go_on(number, partial(resume, result))
+    return answers  # type: ignore[return-value]
+
+
+def _done(works: Sequence[Work]) -> list[Any]:
+    """The result of each piece, or the exception that it ends in."""
+    try:
+        return type(works[0]).done(works)
+    except Exception as error:  # noqa: BLE001 - it is handed to the target that it belongs to
+        if len(works) == 1:
+            return [error]
+        return [_done([work])[0] for work in works]
