@@ -329,6 +329,19 @@ def test_staggered_targets_take_turns_to_learn(on_schedule, frames, family, stag
     assert max(learnt) == (1 if staggered else 2), learnt
 
 
+def test_turns_hold_when_targets_begin_anew(on_schedule, frames):
+    tracker = on_schedule("atom18", staggered=True)
+    for k in range(2):
+        tracker.add(k, place(k, 0), frames[0])
+    tracker.update(frames[1])
+    tracker.reset(1, place(1, 1), frames[1])
+    tracker.update(frames[2])
+    tracker.remove(0)
+    tracker.add("new", place(0, 2), frames[2])
+    learnt = learners(tracker, frames[3:7])
+    assert max(learnt) == min(learnt) == 1, learnt
+
+
 def test_turns_hold_for_targets_that_come_later_and_after_a_load(on_schedule, frames):
     first = on_schedule("atom18", staggered=True)
     first.add("a", place(0, 0), frames[0])

@@ -42,6 +42,7 @@ class _Target:
 
     tracker: SharingTracker
     box: Box
+    slot: int = 0
     phase: int = 0
     is_waiting: bool = True
     failure: str = ""
@@ -77,7 +78,7 @@ class MultiTracker:
         batched: do the work of all targets together. Boxes then differ from those of trackers of
             their own by rounding (under 0.05 px); without, they are the same bits.
         staggered: let targets that learn on a schedule take turns, so that one frame does not
-            learn of all of them. Boxes then depend on which targets were begun before.
+            learn of all of them. Boxes then depend on which other targets there are.
 
     >>> import tirtrack
     >>> tracker = tirtrack.MultiTracker(tirtrack.load("nano-tir"))
@@ -94,7 +95,7 @@ class MultiTracker:
         self._prototype = prototype
         self._batched = batched
         self._staggered = staggered
-        self._begun = self._frames = 0
+        self._frames = 0
         self._targets: dict[TargetId, _Target] = {}
 
     @property
@@ -184,12 +185,12 @@ class MultiTracker:
         Raises:
             StreamChangedError: the frames have another size or number type now.
         """
-        self._frames += 1
         following = [one for one in self._targets.values() if not (one.is_waiting or one.failure)]
         if self._batched and len(following) > 1:
             states = self._together(following, frame)
         else:
             states = {id(one): one.attempt(partial(one.tracker.update, frame)) for one in following}
+        self._frames += 1
         answers = {}
         for name, target in self._targets.items():
             if target.is_waiting:
@@ -205,12 +206,12 @@ class MultiTracker:
         """All targets with all that their next states depend on."""
         return {
             "format": _STATE_FORMAT,
-            "begun": self._begun,
             "frames": self._frames,
             "targets": [
                 {
                     "name": name,
                     "box": list(target.box.array()),
+                    "slot": target.slot,
                     "phase": target.phase,
                     "is_waiting": target.is_waiting,
                     "failure": target.failure,
@@ -234,15 +235,15 @@ class MultiTracker:
             )
         targets = {}
         for saved in state["targets"]:
-            phase = int(saved.get("phase", 0))
+            slot, phase = int(saved.get("slot", 0)), int(saved.get("phase", 0))
             tracker = self._prototype.twin(str(saved["name"]), phase=phase)
             if saved["tracker"] is not None:
                 tracker.load_state_dict(saved["tracker"])
             targets[saved["name"]] = _Target(
-                tracker, Box.of(saved["box"]), phase, saved["is_waiting"], saved["failure"]
+                tracker, Box.of(saved["box"]), slot, phase, saved["is_waiting"], saved["failure"]
             )
         self._targets = targets
-        self._begun, self._frames = int(state.get("begun", 0)), int(state.get("frames", 0))
+        self._frames = int(state.get("frames", 0))
 
     def _known(self, target: TargetId) -> _Target:
         if target not in self._targets:
@@ -254,16 +255,23 @@ class MultiTracker:
 
     def _begin(self, name: TargetId, box: Box, frame: np.ndarray | None) -> TrackState | None:
         check_sides(box)
+        slot = self._slot_for(name)
         first_frame = self._frames + (frame is None)
-        phase = self._begun - first_frame if self._staggered else 0
-        target = _Target(self._prototype.twin(str(name), phase=phase), box, phase)
+        phase = slot - first_frame if self._staggered else 0
+        target = _Target(self._prototype.twin(str(name), phase=phase), box, slot, phase)
         state = None
         if frame is not None:
             state = target.tracker.init(frame, box)
             target.is_waiting = False
         self._targets[name] = target
-        self._begun += 1
         return state
+
+    def _slot_for(self, name: TargetId) -> int:
+        """The turn in which a target learns: its own, or the first that is free."""
+        if name in self._targets:
+            return self._targets[name].slot
+        taken = {target.slot for target in self._targets.values()}
+        return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
     def _together(
         self, targets: Iterable[_Target], frame: np.ndarray

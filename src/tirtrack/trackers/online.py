@@ -325,10 +325,6 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         if self.settings.safe:
             kept = kept_in_frame(followed.place, learnt.layout, self.settings.min_side)
             followed = replace(followed, place=kept)
-        if followed.located.flag is not Flag.NOT_FOUND:
-            was, now = box_at(place).center_xy, box_at(followed.place).center_xy
-            is_new = self._known_state().status is Status.LOST
-            self._motion = STANDING if is_new else self._motion.followed(was, now)
         self._place = followed.place
         return self._say(followed)
 
@@ -714,6 +710,12 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         elif known.status is Status.LOST:
             reason = Reason.RE_DETECTED
         trusts = status is Status.TRACKING or not self.settings.safe
+        if known.status is Status.LOST:
+            self._motion = STANDING
+        elif trusts:
+            self._motion = self._motion.followed(known.trusted.center_xy, box.center_xy)
+        else:
+            self._motion = self._motion.waited()
         self._known = _Known(box if trusts else known.trusted, status, score)
         return TrackState(
             box=box,

@@ -349,13 +349,8 @@ class SiameseTracker:
         if located is None:
             return self._not_finite(target)
         center_xy, size_wh = self.geometry.moved(located, seen, target.size_wh, model.frame_wh)
-        is_new = target.belief.status is Status.LOST
         moved = replace(
-            target,
-            center_xy=center_xy,
-            size_wh=size_wh,
-            box=box_at(center_xy, size_wh),
-            motion=STANDING if is_new else target.motion.followed(target.center_xy, center_xy),
+            target, center_xy=center_xy, size_wh=size_wh, box=box_at(center_xy, size_wh)
         )
         return self._accept(moved, located, seen.side)
 
@@ -420,7 +415,9 @@ class SiameseTracker:
         """Decide how far a measurement is believed, keep what follows, and say it."""
         diagnostics = {**vars(located), "side": side, "measured_box": moved.box}
         if self.settings.score == "published":
-            self._target = moved
+            before = self._started()[1].box
+            motion = moved.motion.followed(before.center_xy, moved.box.center_xy)
+            self._target = replace(moved, motion=motion)
             return TrackState(
                 box=moved.box,
                 measured=True,
@@ -441,8 +438,11 @@ class SiameseTracker:
             return self._say_lost(moved, reason, diagnostics)
         reason = Reason.RE_DETECTED if was is Status.LOST else Reason.NONE
         if belief.status is Status.TRACKING:
-            moved = replace(moved, trusted=moved.box)
+            motion = moved.motion.followed(moved.trusted.center_xy, moved.box.center_xy)
+            is_new = was is Status.LOST
+            moved = replace(moved, trusted=moved.box, motion=STANDING if is_new else motion)
         else:
+            moved = replace(moved, motion=moved.motion.waited())
             reason = self._cause(moved, located)
         self._target = moved
         return TrackState(
