@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +25,7 @@ from benchmarks.experiments import data, table
 from benchmarks.experiments.rows import EVERYTHING, STUDIES, Row
 from benchmarks.experiments.tracking import drop_stale, test_sequences, track_all
 from benchmarks.experiments.training import models_of, train_row
-from tirtrack.errors import RequestError, TirtrackError
+from tirtrack.errors import RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation.runner import TrackerSpec
 from tirtrack.files import write_json, write_text
 from tirtrack.versions import versions
@@ -62,6 +63,11 @@ def run(options: argparse.Namespace) -> None:
     """All stages."""
     data.check_shared(options.shared)
     study = STUDIES[options.study]
+    if options.against:
+        if options.against not in (known := [row.name for row in study.rows]):
+            fix = did_you_mean(options.against, known)
+            raise RequestError(f'no row is called "{options.against}"', fix=fix)
+        study = replace(study, ours=options.against)
     wanted = {*options.only, study.baseline, study.ours}
     rows = [row for row in study.rows if not options.only or row.name in wanted]
     rows = [row for row in rows if not (options.skip_everything and row.pairs == EVERYTHING)]
@@ -116,6 +122,7 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="*", default=[], help="rows by name, beside the baseline and ours"
     )
+    parser.add_argument("--against", help="compare every row with this one, not with ours")
     parser.add_argument("--skip-everything", action="store_true", help="leave out all-pairs rows")
     options = parser.parse_args()
     options.baseline = options.baseline or STUDIES[options.study].start

@@ -98,7 +98,6 @@ def _lite(
     *,
     seeds: int = 1,
     is_control: bool = False,
-    sees_rgb: bool = False,
     pairs: str = SHIPPABLE,
     **changes: Any,
 ) -> Row:
@@ -111,7 +110,7 @@ def _lite(
         is_control=is_control,
         seeds=seeds,
         changes=dotted,
-        sees_rgb=sees_rgb,
+        sees_rgb=False,
     )
 
 

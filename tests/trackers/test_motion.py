@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from tirtrack.boxes import Box, iou
+from tirtrack.trackers.base import Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.motion import STANDING, Motion
 
@@ -82,6 +83,20 @@ def test_a_target_that_stood_is_found_after_a_gap_in_the_wider_region():
     there = Box(20.0 + 40, 50.0, 12.0, 14.0).array()
     assert iou(tracker.update(moved(40)).box.array(), there) > 0.5
     assert iou(unaware.update(moved(40)).box.array(), there) < 0.1
+
+
+def test_a_doubtful_measurement_ends_the_gap_and_leaves_the_velocity():
+    """The place has moved; to go ahead once more would count the gap twice."""
+    tracker = load_tracker("nano-tir")
+    tracker.init(frame(0), place(0))
+    for t in range(1, 25):
+        tracker.update(frame(t))
+    before = Motion.of(tracker.state_dict()["target"]["motion"])
+    tracker.skip(9)
+    hidden = np.roll(np.random.default_rng(0).integers(60, 90, (120, 400), dtype=np.uint8), 7, 1)
+    assert tracker.update(hidden).status is Status.UNCERTAIN
+    after = Motion.of(tracker.state_dict()["target"]["motion"])
+    assert after == Motion(before.velocity_xy, unseen=10)
 
 
 def test_a_gap_before_every_frame_does_not_blow_the_box_up():

@@ -59,6 +59,12 @@ class Motion:
         """After a frame in which the target was not measured."""
         return replace(self, unseen=self.unseen + 1)
 
+    def doubted(self) -> Self:
+        """After a frame in which the target was measured, but not for sure: the gap is over, and
+        the velocity is as it was.
+        """
+        return replace(self, unseen=self.unseen + 1, skipped=0)
+
     def followed(self, before: XY, now: XY) -> Self:
         """After a frame in which the target was measured, by its last centre and the new one."""
         across, down = (

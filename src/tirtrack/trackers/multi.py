@@ -300,10 +300,8 @@ class MultiTracker:
 def _answering(
     tracker: SharingTracker, patches: np.ndarray, features: Any | None
 ) -> Steps[TrackState]:
-    state = yield from tracker.answering(
-        tracker.engine.look(patches) if features is None else features
-    )
-    return state
+    features = tracker.engine.look(patches) if features is None else features
+    return (yield from tracker.answering(features))
 
 
 def _unless_failed(state: TrackState | Exception) -> TrackState:

@@ -715,7 +715,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         elif trusts:
             self._motion = self._motion.followed(known.trusted.center_xy, box.center_xy)
         else:
-            self._motion = self._motion.waited()
+            self._motion = self._motion.doubted()
         self._known = _Known(box if trusts else known.trusted, status, score)
         return TrackState(
             box=box,

@@ -442,7 +442,7 @@ class SiameseTracker:
             is_new = was is Status.LOST
             moved = replace(moved, trusted=moved.box, motion=STANDING if is_new else motion)
         else:
-            moved = replace(moved, motion=moved.motion.waited())
+            moved = replace(moved, motion=moved.motion.doubted())
             reason = self._cause(moved, located)
         self._target = moved
         return TrackState(
