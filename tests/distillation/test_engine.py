@@ -14,6 +14,7 @@ from tirtrack.distillation import engine
 from tirtrack.distillation.engine import (
     CHECKPOINT,
     LOG,
+    Look,
     Step,
     rate_at,
     read_checkpoint,
@@ -95,6 +96,45 @@ def test_a_run_in_two_parts_ends_in_the_same_weights(tmp_path):
     logs = [read_log(tmp_path / name) for name in "ab"]
     assert [line["step"] for line in logs[1]] == [1, 2, 3, 4, 5, 6]
     assert [line["loss"] for line in logs[0]] == [line["loss"] for line in logs[1]]
+
+
+def test_a_stop_in_a_look_loses_nothing_and_the_look_is_done_again(tmp_path):
+    whole, split = network_of(), network_of()
+    asked = []
+
+    def looked(network, *, fails):
+        def numbers():
+            asked.append(1)
+            if fails and len(asked) == 2:
+                raise KeyboardInterrupt
+            assert not network.training
+            return {"size": float(sum(p.detach().double().sum() for p in network.parameters()))}
+
+        return Look(2, numbers)
+
+    train_steps(
+        whole, loss_for(whole), settings(batch_norm="train"), tmp_path / "a", identity=IDENTITY,
+        look=looked(whole, fails=False),
+    )  # fmt: skip
+    asked.clear()
+    with pytest.raises(KeyboardInterrupt):
+        train_steps(
+            split, loss_for(split), settings(batch_norm="train"), tmp_path / "b",
+            identity=IDENTITY, look=looked(split, fails=True),
+        )  # fmt: skip
+    assert read_checkpoint(tmp_path / "b" / CHECKPOINT)["step"] == 2
+    resumed = network_of(seed=9)
+    train_steps(
+        resumed, loss_for(resumed), settings(batch_norm="train"), tmp_path / "b",
+        identity=IDENTITY, look=looked(resumed, fails=False), resume=True,
+    )  # fmt: skip
+    assert states_equal(whole, resumed)
+    logs = [
+        [(line["step"], line.get("held_back")) for line in read_log(tmp_path / name)]
+        for name in "ab"
+    ]
+    assert [step for step, seen in logs[0] if seen] == [1, 3, 5]
+    assert logs[0] == logs[1]
 
 
 KILLED = """

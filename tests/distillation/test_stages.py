@@ -18,7 +18,7 @@ from tirtrack.distillation.batches import Draw, draw_samples
 from tirtrack.distillation.diagnostics import (
     Agreement,
     Difference,
-    agreement,
+    Onlooker,
     hold_back,
     interval,
     likeness,
@@ -507,13 +507,73 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     )
     pool.check(network, recipe, device=None)
     pool.checks.passed[:] = [True] * 5 + [False] * 7
-    same = agreement(network, network, pool)
+    onlooker = Onlooker(network, pool)
+    same = onlooker.agreement(network)
     assert same.samples == 5
     for part in (same.with_teacher, same.with_box, same.centre):
         assert (part.difference, part.low, part.high) == (0.0, 0.0, 0.0)
-    other = agreement(tiny.network_of(seed=3), network, pool)
+    other = onlooker.agreement(tiny.network_of(seed=3))
     assert other.with_box.student != other.with_box.baseline
     assert other.with_box.baseline == same.with_box.baseline
+    numbers = onlooker.numbers(tiny.network_of(seed=3))
+    assert numbers["with_box"] == other.with_box.student
+    assert numbers["score"] == other.like_teacher["score"].student
+    assert set(numbers) == {"with_teacher", "with_box", "centre", *other.like_teacher}
+
+
+def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):
+    recipe = tiny.recipe_of("mixed")
+    source, network = tiny.TinyPairs(), tiny.network_of()
+    found = ways.propose_all(source, ways.proposer("saliency"), 0)
+    samples = draw_samples(
+        source, range(len(source)), found, recipe, rules=CropRules.of(network), count=40, seed=0
+    )
+    engine = TorchFeatures(network)
+    pool = build_pool(source, samples, recipe, levels=lambda f: f, seed=0, engine=engine)
+    whole = Onlooker(network, pool).numbers(tiny.network_of(seed=3))
+    parts = []
+    for passed in (slice(0, 10), slice(10, 40)):
+        pool.check(network, recipe, device=None)
+        pool.checks.passed[:] = False
+        pool.checks.passed[passed] = True
+        parts.append(Onlooker(network, pool).numbers(tiny.network_of(seed=3)))
+    for name, value in whole.items():
+        assert (10 * parts[0][name] + 30 * parts[1][name]) / 40 == pytest.approx(value, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["nanotrack-v3", "dimp-lite"])
+def test_looks_during_the_training_are_logged_and_change_nothing(tiny, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(stages.Pool, "check", all_passed(stages.Pool.check))
+    recipe = "mixed" if name == "nanotrack-v3" else "dimp_lite_distill"
+    students, logs = [], []
+    for every in (0, 2):
+        network = tiny.network_of(name)
+        settings = tiny.recipe_of(
+            recipe,
+            network=network,
+            training__steps=4,
+            training__batch_norm="adapt",
+            held_back__share=0.5,
+            held_back__look_every=every,
+        )
+        folder = tmp_path / str(every)
+        students.append(tiny.run_tiny(settings, folder, network=network)[0])
+        logs.append(read_log(folder))
+    assert all("held_back" not in line for line in logs[0])
+    assert ["held_back" in line for line in logs[1]] == [True, False, True, False]
+    assert [line["loss"] for line in logs[0]] == [line["loss"] for line in logs[1]]
+    assert logs[1][0]["held_back"] != logs[1][2]["held_back"]
+    other = students[1].state_dict()
+    assert all(torch.equal(one, other[key]) for key, one in students[0].state_dict().items())
+
+
+def all_passed(check):
+    def checked(pool, *given, **named):
+        checks = check(pool, *given, **named)
+        checks.passed[:] = True
+        return checks
+
+    return checked
 
 
 def test_the_interval_is_over_scenes(tiny):

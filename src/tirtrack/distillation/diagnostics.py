@@ -118,72 +118,100 @@ class Agreement:
     like_teacher: dict[str, Difference] = field(default_factory=dict)
 
 
-@torch.no_grad()
-def agreement(
-    student: TwoBranchNetwork,
-    baseline: TwoBranchNetwork,
-    pool: Pool,
-    *,
-    device: torch.device | None = None,
-) -> Agreement | None:
-    """Both networks on the samples of a held-back pool that the teacher passes.
+class Onlooker:
+    """The samples of a held-back pool that the teacher passes, and what baseline and teacher make
+    of them: asked once, for any number of looks at the student.
 
     Args:
-        student: after training, in eval mode.
-        baseline: before it; on RGB it is the teacher.
+        baseline: before the training; on RGB it is the teacher.
         pool: with views of both modalities and with checks.
-        device: of the networks.
-
-    Returns:
-        ``None`` where the teacher passed no sample.
+        device: of all networks.
     """
-    passed = np.ones(len(pool), dtype=bool) if pool.checks is None else pool.checks.passed
-    places = np.flatnonzero(passed)
-    if not len(places):
-        return None
-    rows: dict[str, list[np.ndarray]] = {}
-    for begin in range(0, len(places), CHUNK):
-        chunk = [int(place) for place in places[begin : begin + CHUNK]]
-        batch = pool.batch([Draw(Direction.TIR_TO_TIR, i, i) for i in chunk], device=device)
-        for name, values in _compare(student, baseline, batch).items():
-            rows.setdefault(name, []).append(values)
-    whole = {name: np.concatenate(parts) for name, parts in rows.items()}
-    scenes = [pool.samples[place].scene for place in places]
-    return Agreement(
-        samples=len(places),
-        scenes=len(set(scenes)),
-        with_teacher=_difference(whole["baseline/teacher"], whole["student/teacher"], scenes),
-        with_box=_difference(whole["baseline/box"], whole["student/box"], scenes),
-        centre=_difference(whole["baseline/centre"], whole["student/centre"], scenes),
-        teacher_centre=float(whole["teacher/centre"].mean()),
-        like_teacher={
-            name: _difference(whole[f"baseline/{name}"], whole[f"student/{name}"], scenes)
-            for name in ("score", "modulation", "energy")
-            if f"student/{name}" in whole
-        },
-    )
+
+    def __init__(
+        self, baseline: TwoBranchNetwork, pool: Pool, *, device: torch.device | None = None
+    ) -> None:
+        passed = np.ones(len(pool), dtype=bool) if pool.checks is None else pool.checks.passed
+        places = np.flatnonzero(passed)
+        self._pool, self._device = pool, device
+        self._scenes = [pool.samples[place].scene for place in places]
+        self._chunks = [
+            [Draw(Direction.TIR_TO_TIR, int(place), int(place)) for place in places[begin:][:CHUNK]]
+            for begin in range(0, len(places), CHUNK)
+        ]
+        self._taught = [self._ask_teacher(baseline, draws) for draws in self._chunks]
+        self._before = self._measured(baseline)
+
+    def numbers(self, student: TwoBranchNetwork) -> dict[str, float]:
+        """Means over the samples, by the names of :class:`Agreement`, those of ``like_teacher``
+        among them; none where the teacher passed no sample.
+
+        Args:
+            student: in eval mode.
+        """
+        return {name: float(values.mean()) for name, values in self._measured(student).items()}
+
+    def agreement(self, student: TwoBranchNetwork) -> Agreement | None:
+        """The student beside the baseline; ``None`` where the teacher passed no sample.
+
+        Args:
+            student: in eval mode.
+        """
+        if not self._chunks:
+            return None
+        after = self._measured(student)
+        differences = {
+            name: _difference(self._before[name], values, self._scenes)
+            for name, values in after.items()
+        }
+        return Agreement(
+            samples=len(self._scenes),
+            scenes=len(set(self._scenes)),
+            with_teacher=differences.pop("with_teacher"),
+            with_box=differences.pop("with_box"),
+            centre=differences.pop("centre"),
+            teacher_centre=float(np.concatenate([one.centre for one in self._taught]).mean()),
+            like_teacher=differences,
+        )
+
+    @torch.no_grad()
+    def _ask_teacher(self, baseline: TwoBranchNetwork, draws: Sequence[Draw]) -> _Taught:
+        batch = self._batch(draws)
+        given = answer(baseline, batch, Direction.RGB_TO_RGB)
+        centre = self_check(given, batch).distance_cells
+        return _Taught(given, _boxes(given, batch), _array(centre))
+
+    @torch.no_grad()
+    def _measured(self, network: TwoBranchNetwork) -> dict[str, np.ndarray]:
+        """``[n]`` of each number."""
+        rows: dict[str, list[np.ndarray]] = {}
+        for draws, teacher in zip(self._chunks, self._taught, strict=True):
+            batch = self._batch(draws)
+            given = answer(network, batch, Direction.TIR_TO_TIR)
+            check = self_check(given, batch)
+            found = {
+                "with_teacher": iou(_boxes(given, batch), teacher.boxes),
+                "with_box": _array(check.overlap),
+                "centre": _array(check.distance_cells),
+                **{name: _array(one) for name, one in likeness(given, teacher.answer).items()},
+            }
+            for name, values in found.items():
+                rows.setdefault(name, []).append(values)
+        return {name: np.concatenate(parts) for name, parts in rows.items()}
+
+    def _batch(self, draws: Sequence[Draw]) -> PairBatch:
+        return self._pool.batch(draws, device=self._device).for_teacher
 
 
-def _compare(
-    student: TwoBranchNetwork, baseline: TwoBranchNetwork, batch: PairBatch
-) -> dict[str, np.ndarray]:
-    """Per sample: overlap with the teacher's box, with the pseudo-box, distance of the centre, and
-    how alike the answers are.
+@dataclass(frozen=True)
+class _Taught:
+    """What the teacher says of some samples on RGB: its answer, its boxes ``[S,4]`` in the test
+    patch, the distance ``[S]`` of its best cell from the pseudo-box in cells.
     """
-    plain = batch.for_teacher
-    teacher = answer(baseline, plain, Direction.RGB_TO_RGB)
-    teacher_boxes = _boxes(teacher, plain)
-    distance = self_check(teacher, plain).distance_cells
-    found = {"teacher/centre": distance.double().cpu().numpy()}
-    for name, network in (("baseline", baseline), ("student", student)):
-        given = answer(network, plain, Direction.TIR_TO_TIR)
-        check = self_check(given, plain)
-        found[f"{name}/box"] = check.overlap.double().cpu().numpy()
-        found[f"{name}/centre"] = check.distance_cells.double().cpu().numpy()
-        found[f"{name}/teacher"] = iou(_boxes(given, plain), teacher_boxes)
-        for part, values in likeness(given, teacher).items():
-            found[f"{name}/{part}"] = values.double().cpu().numpy()
-    return found
+
+    answer: Answer
+    boxes: np.ndarray
+    centre: np.ndarray
 
 
 def likeness(given: Answer, teacher: Answer) -> dict[str, Tensor]:
@@ -210,9 +238,13 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
     return found
 
 
+def _array(values: Tensor) -> np.ndarray:
+    return np.asarray(values.double().cpu())
+
+
 def _boxes(given: Answer, batch: PairBatch) -> np.ndarray:
     """``[S,4]`` float64 xywh, test patch pixels: what the answer takes for the target."""
-    return np.asarray(best_boxes(given, batch.test).double().cpu())
+    return _array(best_boxes(given, batch.test))
 
 
 def _difference(baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]) -> Difference:

@@ -46,6 +46,16 @@ class Step:
     keys: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What else is logged of the network: ``numbers()``, asked before the first step and then every
+    so many steps, with the network in eval mode. It may change nothing.
+    """
+
+    every: int
+    numbers: Callable[[], Mapping[str, float]]
+
+
 def rate_at(step: int, settings: Training) -> float:
     """Learning rate of a step (0-based): linear warm-up, then cosine to 0 or down by steps."""
     if step < settings.warm_up:
@@ -65,6 +75,7 @@ def train_steps(
     identity: Mapping[str, str],
     resume: bool = False,
     progress: Progress = silent,
+    look: Look | None = None,
 ) -> None:
     """Train a network in place, from its weights or from the folder's checkpoint.
 
@@ -77,6 +88,7 @@ def train_steps(
             identity is not continued.
         resume: go on from the checkpoint, where there is one.
         progress: told of every step, with the loss.
+        look: what else is written to the log.
 
     Raises:
         RecipeError: the network lacks a component.
@@ -85,7 +97,7 @@ def train_steps(
         StorageError: the checkpoint or the log could not be written; the older one is intact.
         KeyboardInterrupt: passed on, after the checkpoint.
     """
-    loop = _Loop(network, settings, folder, identity)
+    loop = _Loop(network, settings, folder, identity, look)
     first = loop.begin(resume=resume)
     try:
         for step in range(first, settings.steps):
@@ -110,7 +122,9 @@ class _Loop:
         settings: Training,
         folder: Path,
         identity: Mapping[str, str],
+        look: Look | None,
     ) -> None:
+        self._look = look
         self._network = network
         self._settings = settings
         self._folder = folder
@@ -131,7 +145,8 @@ class _Loop:
         return self._done
 
     def advance(self, step: int, loss_of: Callable[[int], Step]) -> float:
-        """One step: loss, gradients, update, a line in the log."""
+        """One step: a look where it is due, loss, gradients, update, a line in the log."""
+        seen = self._seen_before(step)
         began = time.perf_counter()
         rate = rate_at(step, self._settings)
         for group in self._optimiser.param_groups:
@@ -157,11 +172,20 @@ class _Loop:
             "rate": rate,
             "gradient_norm": float(norm),
             "seconds": round(time.perf_counter() - began, 4),
+            **({"held_back": dict(seen)} if seen else {}),
         }
         _append(self._folder / LOG, json.dumps(line))
         self._done = step + 1
         self._is_whole = True
         return loss
+
+    def _seen_before(self, step: int) -> Mapping[str, float]:
+        if self._look is None or step % self._look.every:
+            return {}
+        self._network.eval()
+        seen = self._look.numbers()
+        set_batch_norm(self._network, self._settings)
+        return seen
 
     def save(self) -> None:
         """Write the checkpoint; not in the middle of an update (the older one then stays)."""

@@ -238,13 +238,23 @@ class Training(Settings):
     checkpoint_every: AtLeastOne = 25
 
 
-class HeldBack(Settings):
-    """What diagnostics look at and training does not."""
+class HeldOut(Settings):
+    """What is looked at and not trained on."""
 
     share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         default=0.2, description="of the recordings, whole ones; of the last frames where only one"
     )
     samples: Count = 200
+
+
+class HeldBack(HeldOut):
+    """What diagnostics of a distillation look at and training does not."""
+
+    look_every: Count = Field(
+        default=50,
+        description="steps from one look at the student during the training to the next; 0: only "
+        "after it",
+    )
 
 
 class _Recipe(Settings):
@@ -320,7 +330,7 @@ class SupervisedRecipe(_Recipe):
         description="so many different pools, then the first one again; while the backbone is "
         "frozen their features are kept on disk. Left out: no pool comes twice",
     )
-    held_out: HeldBack = HeldBack(share=0.15, samples=400)
+    held_out: HeldOut = HeldOut(share=0.15, samples=400)
     keep: Keep = Field(
         default="if_better",
         description="when the trained weights replace the start weights: held-out one-step IoU "

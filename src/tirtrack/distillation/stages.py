@@ -26,8 +26,8 @@ from tirtrack.distillation.batches import (
     plan_step,
 )
 from tirtrack.distillation.cross_modal import step_loss
-from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Split, agreement, verdict
-from tirtrack.distillation.engine import Step, backbone_norms, batch_norms, train_steps
+from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Onlooker, Split, verdict
+from tirtrack.distillation.engine import Look, Step, backbone_norms, batch_norms, train_steps
 from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.job import Job, Sources, can_match
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
@@ -95,12 +95,23 @@ def distil_network(
         else:
             check_by_foreigner(teacher, pool, sources.train, job)
         _warn_of_rates(pass_rates(pool), job)
+    with clock.stage("held back"):
+        onlooker = onlooker_of_held_back(baseline, sources, found=found, job=job, engine=engine)
     with clock.stage("training"):
-        train(student, teacher, pool, job=job, folder=folder, identity=identity, resume=resume)
+        train(
+            student,
+            teacher,
+            pool,
+            job=job,
+            folder=folder,
+            identity=identity,
+            resume=resume,
+            onlooker=onlooker,
+        )
         if job.recipe.training.batch_norm in ("adapt", "re_estimate"):
             re_estimate(student, sources.train, pool, job)
     with clock.stage("held back"):
-        agreed = look_at_held_back(student, baseline, sources, found=found, job=job, engine=engine)
+        agreed = None if onlooker is None else onlooker.agreement(student)
     return student.cpu(), _summary(found, pool, agreed, job, identity=identity)
 
 
@@ -255,9 +266,13 @@ def train(
     folder: Path,
     identity: Mapping[str, str],
     resume: bool,
+    onlooker: Onlooker | None,
 ) -> None:
     """Train the student on a checked pool, in place."""
     recipe = job.recipe
+    look, every = None, recipe.held_back.look_every
+    if onlooker is not None and every:
+        look = Look(every, lambda: onlooker.numbers(student))
     stock = pool.stock(recipe)
     moving = "bn1_train" in recipe.as_published
 
@@ -283,6 +298,7 @@ def train(
         identity=identity,
         resume=resume,
         progress=job.progress,
+        look=look,
     )
 
 
@@ -354,19 +370,21 @@ def _tir_batch(
     return PairBatch(branches[0], branches[1], torch.ones(len(cut)), yes, yes, keys)
 
 
-def look_at_held_back(
-    student: TwoBranchNetwork,
-    teacher: TwoBranchNetwork,
+# --- what is held back ---------------------------------------------------------------------------
+
+
+def onlooker_of_held_back(
+    baseline: TwoBranchNetwork,
     sources: Sources,
     *,
     found: Found,
     job: Job,
     engine: FeatureEngine | None,
-) -> Agreement | None:
-    """Agreement on the held-back pairs; ``None`` where there is nothing to look at.
+) -> Onlooker | None:
+    """Who looks at students on the held-back pairs; ``None`` where there is nothing to look at.
 
-    The samples are the same for every seed of the training, and counted where the teacher finds the
-    box on RGB. Kept features serve both networks, unless the student's backbone has changed.
+    The samples are the same for every seed of the training, and counted where the baseline finds
+    the box on RGB. Kept features serve all networks, unless the student's backbone will change.
     """
     count = job.recipe.held_back.samples
     if not found.split.held_back or not count:
@@ -378,27 +396,27 @@ def look_at_held_back(
             found.split.held_back,
             found.held_back,
             recipe,
-            rules=CropRules.of(teacher),
+            rules=CropRules.of(baseline),
             count=count,
             seed=HELD_BACK_SEED,
         )
     except PairsError as error:
         job.warn(f"held-back pairs: {error.what}")
         return None
-    is_changed = job.recipe.training.batch_norm == "re_estimate"
+    will_change = job.recipe.training.batch_norm == "re_estimate"
     pool = build_pool(
         sources.held_back,
         samples,
         recipe,
         levels=job.levels,
         seed=HELD_BACK_SEED,
-        engine=None if is_changed else engine,
-        proposals=proposal_rule(recipe, teacher),
+        engine=None if will_change else engine,
+        proposals=proposal_rule(recipe, baseline),
         stage="held back",
         progress=job.progress,
     )
-    pool.check(teacher, recipe, device=job.device)
-    return agreement(student, teacher, pool, device=job.device)
+    pool.check(baseline, recipe, device=job.device)
+    return Onlooker(baseline, pool, device=job.device)
 
 
 def _look_alone(job: Job) -> CrossModalRecipe:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from tirtrack.distillation.run_files import LOG, RECIPE, SUMMARY
 from tirtrack.errors import DatasetError
 from tirtrack.report.content import DistillationSection, Picture
-from tirtrack.report.plots import loss_plot
+from tirtrack.report.plots import held_back_plot, loss_plot
 from tirtrack.report.stored import STORED, read_stored
 
 _DAMAGED = "the file is damaged: take the run folder out, or distil again"
@@ -103,11 +103,12 @@ _LIKE_TEACHER = {
 
 @dataclass(frozen=True)
 class LossRow:
-    """One line of the log."""
+    """One line of the log; ``held_back`` where the student was looked at before the step."""
 
     step: int
     loss: float
     terms: dict[str, float]
+    held_back: dict[str, float] = field(default_factory=dict)
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -162,11 +163,12 @@ def read_log(run: Path) -> list[LossRow]:
 
 
 def _row(stored: dict[str, Any]) -> LossRow:
-    terms = stored.get("terms", {}) or {}
+    terms, held_back = (stored.get(key) or {} for key in ("terms", "held_back"))
     return LossRow(
         int(stored["step"]),
         float(stored["loss"]),
         {str(name): float(value) for name, value in terms.items() if value is not None},
+        {str(name): float(value) for name, value in held_back.items()},
     )
 
 
@@ -182,6 +184,23 @@ def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
     return (loss_plot([row.step for row in rows], [row.loss for row in rows], terms),)
 
 
+def held_back_curves(rows: Sequence[LossRow], summary: Summary | None) -> tuple[Picture, ...]:
+    """What held-back pairs said during the training as a picture, with the last word of the
+    summary; none when there are fewer than two looks.
+    """
+    looks = [(row.step - 1, row.held_back) for row in rows if row.held_back]
+    if summary is not None and summary.held_back is not None:
+        last = {key: getattr(summary.held_back, key) for key in _SIGNALS}
+        last |= summary.held_back.like_teacher
+        looks.append((summary.steps, {key: one.student for key, one in last.items() if one}))
+    labels = {"with_teacher": _SIGNALS["with_teacher"], **_LIKE_TEACHER}
+    shown = [key for key in labels if all(key in found for _, found in looks)]
+    if len(looks) < 2 or not shown:
+        return ()
+    numbers = {labels[key]: [found[key] for _, found in looks] for key in shown}
+    return (held_back_plot([step for step, _ in looks], numbers),)
+
+
 def _labels(names: Sequence[str]) -> list[str]:
     """Terms for a legend: ``DIRECTION/TERM``, or the direction where there is but one term."""
     parts = [name.partition("/") for name in names]
@@ -191,7 +210,7 @@ def _labels(names: Sequence[str]) -> list[str]:
 def distillation_section(run: Path) -> DistillationSection:
     """A run folder as a part of the page."""
     rows, summary = read_log(run), read_summary(run)
-    curves = loss_curves(rows)
+    curves = loss_curves(rows) + held_back_curves(rows, summary)
     if summary is None:
         done = str(rows[-1].step) if rows else "none"
         return DistillationSection({"steps": f"{done}; the run has not ended"}, curves)
