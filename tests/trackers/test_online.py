@@ -203,28 +203,17 @@ def test_numbers_that_are_not_finite_are_an_error_as_published_and_survived_when
     assert np.isfinite(safe.update(frames[3]).box.array()).all()
 
 
-def said(tracker, flag, *, has_second=False):
+def said(tracker, flag):
     """What the tracker says when its steps come to a flag."""
-    located = Localisation(np.zeros(2), 0, flag, np.full((3, 3), 0.3), has_second)
+    located = Localisation(np.zeros(2), 0, flag, np.full((3, 3), 0.3))
     return tracker._say(Followed(tracker._place, located, 0.3, {}))
 
 
-@pytest.mark.parametrize(
-    ("flag", "has_second", "status", "reason"),
-    [
-        (Flag.NORMAL, False, Status.TRACKING, Reason.NONE),
-        (Flag.NONE, False, Status.TRACKING, Reason.NONE),
-        (Flag.HARD_NEGATIVE, True, Status.TRACKING, Reason.DISTRACTOR),
-        (Flag.UNCERTAIN, True, Status.UNCERTAIN, Reason.AMBIGUOUS),
-        (Flag.UNCERTAIN, False, Status.UNCERTAIN, Reason.LOW_SCORE),
-        (Flag.NOT_FOUND, False, Status.UNCERTAIN, Reason.LOW_SCORE),
-    ],
-)
-def test_a_flag_becomes_status_and_reason(make, frames, flag, has_second, status, reason):
+@pytest.mark.parametrize("flag", list(Flag))
+def test_the_flag_is_said_and_only_a_target_that_was_found_is_measured(make, frames, flag):
     tracker = make()
     tracker.init(frames[0], FIRST)
-    state = said(tracker, flag, has_second=has_second)
-    assert (state.status, state.reason) == (status, reason)
+    state = said(tracker, flag)
     assert state.measured == (flag is not Flag.NOT_FOUND)
     assert state.diagnostics["flag"] == str(flag)
 
@@ -239,13 +228,6 @@ def test_a_target_is_lost_when_it_was_not_found_three_times_in_a_row(make, frame
     assert said(tracker, missing).status is Status.LOST
     assert said(tracker, found).status is Status.TRACKING
     assert said(tracker, missing).status is Status.UNCERTAIN
-
-
-def test_as_published_it_is_lost_at_once(make, frames):
-    tracker = make(lost_after_frames=1)
-    tracker.init(frames[0], FIRST)
-    state = said(tracker, Flag.NOT_FOUND)
-    assert (state.status, state.measured) == (Status.LOST, False)
 
 
 def test_a_lost_target_keeps_its_last_trusted_box_and_is_re_detected(make, frames):

@@ -28,6 +28,7 @@ from tirtrack.trackers.atom_classifier import (
 )
 from tirtrack.trackers.atom_presets import AtomTrackerSettings
 from tirtrack.trackers.gauss_newton import CgSettings, CgState, gauss_newton
+from tirtrack.trackers.learnt import Learnt
 from tirtrack.trackers.localisation import (
     Flag,
     Localisation,
@@ -36,7 +37,7 @@ from tirtrack.trackers.localisation import (
     origin_clipped_hann,
     origin_hann,
 )
-from tirtrack.trackers.online import Asked, Followed, Learnt, OnlineTracker, check_finite
+from tirtrack.trackers.online import Asked, Followed, OnlineTracker, check_finite
 from tirtrack.trackers.online_engine import Features
 from tirtrack.trackers.patch_extraction import (
     Sample,
@@ -80,11 +81,11 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         """Samples and labels, joint optimisation, memory, modulation."""
         settings = self.settings
         seen = SampleFrame(np.round(place.center_yx), place.scale, layout.sample_hw)
-        first = self._first_samples(
+        first = self._first.samples(
             levels, seen, center_yx=place.center_yx, global_shift_yx=np.zeros(2)
         )
         features = self.engine.look(first.patches.numpy())
-        samples, transforms = self._with_dropout(features.classification, first.transforms)
+        samples, transforms = self._first.with_dropout(features.classification, first.transforms)
         check_finite(samples)
         labels = torch.stack(
             [self._label(place, seen, layout, shift_yx=one.shift_yx) for one in transforms]
@@ -98,7 +99,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             fills_by_weight=self._fills_by_weight,
         )
         box = box_in_sample(place.center_yx, place.size_hw, seen)
-        modulation = self._first_modulation(first, features, box)
+        modulation = self._first.modulation(first, features, box)
         if settings.iounet_not_use_reference:
             modulation = [torch.full_like(v, float(v.norm()) / v.numel()) for v in modulation]
         learnt = Learnt(layout, modulation, filter_, memory, {"projection": projection})
@@ -249,7 +250,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         sigma = np.sqrt(np.prod(per_pixel * layout.base_hw)) * self.settings.output_sigma_factor
         center = per_pixel * ((place.center_yx - seen.center_yx) / seen.scale + np.array(shift_yx))
         center = center + 0.5 * np.mod(kernel + 1, 2)
-        return self._tensor(gaussian_label(cells, sigma.repeat(2), center)[None])
+        return self.engine.tensor(gaussian_label(cells, sigma.repeat(2), center)[None])
 
     def _improve(self, learnt: Learnt, iterations: int) -> None:
         """Conjugate gradients on the filter alone, from all samples of the memory."""
@@ -281,7 +282,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
 
     def _load_family_state(self, state: dict[str, Any]) -> None:
         direction, residual = (
-            tuple(self._tensor(array) for array in state[key]) if key in state else None
+            tuple(self.engine.tensor(array) for array in state[key]) if key in state else None
             for key in ("direction", "residual")
         )
         self._directions = CgState(direction, float(state["rho"]), residual)

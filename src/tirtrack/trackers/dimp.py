@@ -18,6 +18,8 @@ from tirtrack.networks.dimp import Dimp
 from tirtrack.networks.filter_optimisers import PrdimpOptimiser
 from tirtrack.networks.two_branch import ScoreKind
 from tirtrack.trackers.dimp_presets import DimpTrackerSettings
+from tirtrack.trackers.first_frame import FirstSamples, shifted
+from tirtrack.trackers.learnt import Learnt
 from tirtrack.trackers.localisation import (
     Flag,
     Localisation,
@@ -27,15 +29,7 @@ from tirtrack.trackers.localisation import (
     prepared,
     thresholds_of,
 )
-from tirtrack.trackers.online import (
-    Asked,
-    FirstSamples,
-    Followed,
-    Learnt,
-    OnlineTracker,
-    check_finite,
-    shifted,
-)
+from tirtrack.trackers.online import Asked, Followed, OnlineTracker, check_finite
 from tirtrack.trackers.online_engine import Features
 from tirtrack.trackers.patch_extraction import (
     Sample,
@@ -75,9 +69,11 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         first = self._samples_of_first(levels, place, layout)
         features = self.engine.look(first.patches.numpy())
         check_finite(features.classification)
-        clf_features, transforms = self._with_dropout(features.classification, first.transforms)
+        clf_features, transforms = self._first.with_dropout(
+            features.classification, first.transforms
+        )
         box = box_in_sample(place.center_yx, place.size_hw, first.seen)
-        boxes = self._tensor(np.stack([shifted(box, one) for one in transforms]))
+        boxes = self.engine.tensor(np.stack([shifted(box, one) for one in transforms]))
         memory = None
         if self.settings.update_classifier:
             memory = SampleMemory(
@@ -93,7 +89,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         )
         filter_ = run.filters[-1]
         check_finite(filter_)
-        modulation = self._first_modulation(first, features, box)
+        modulation = self._first.modulation(first, features, box)
         return Learnt(layout, modulation, filter_, memory)
 
     def _samples_of_first(self, levels: np.ndarray, place: Place, layout: Layout) -> FirstSamples:
@@ -109,7 +105,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             shift = -(low - high) / scale
         center = np.round(place.center_yx)
         seen = SampleFrame(center, scale, layout.sample_hw)
-        return self._first_samples(levels, seen, center_yx=center, global_shift_yx=shift)
+        return self._first.samples(levels, seen, center_yx=center, global_shift_yx=shift)
 
     def _cut(self, levels: np.ndarray, place: Place, learnt: Learnt) -> list[Sample]:
         """The centre moves by half a cell where cells and filter differ in parity."""
@@ -155,7 +151,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
                 )
                 diagnostics |= numbers
         if located.flag not in (Flag.NOT_FOUND, Flag.UNCERTAIN) and learnt.memory is not None:
-            box = self._tensor(box_in_sample(place.center_yx, place.size_hw, best))
+            box = self.engine.tensor(box_in_sample(place.center_yx, place.size_hw, best))
             sample = features.classification[k]
             diagnostics |= yield from self._learn(learnt, learnt.memory, sample, box, located)
         if settings.use_iou_net and located.flag is not Flag.NOT_FOUND:

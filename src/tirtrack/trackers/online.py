@@ -18,16 +18,10 @@ from torch import Tensor
 
 from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.errors import FrameError, RunError
-from tirtrack.trackers.augmentation import (
-    Identity,
-    Shifted,
-    expanded_sides,
-    first_frame_transforms,
-    with_dropout,
-)
 from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
 from tirtrack.trackers.box_refinement import AscentRule, from_sample, mean_of_best, proposals
 from tirtrack.trackers.draws import Draws, KeyedDraws, SequentialDraws
+from tirtrack.trackers.first_frame import FirstFrame
 from tirtrack.trackers.frame_gate import (
     FrameGate,
     Region,
@@ -35,6 +29,8 @@ from tirtrack.trackers.frame_gate import (
     first_gate,
     warned_of_colour,
 )
+from tirtrack.trackers.known import Known
+from tirtrack.trackers.learnt import Learnt
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.localisation import Flag, Localisation, highest
 from tirtrack.trackers.motion import STANDING, Motion
@@ -44,7 +40,6 @@ from tirtrack.trackers.patch_extraction import (
     Sample,
     SampleFrame,
     box_in_sample,
-    sample_patch,
 )
 from tirtrack.trackers.peak_score import score_of_peak
 from tirtrack.trackers.place import (
@@ -57,7 +52,6 @@ from tirtrack.trackers.place import (
     scale_of,
     shifted_by,
 )
-from tirtrack.trackers.sample_memory import SampleMemory
 from tirtrack.trackers.shared_work import Climb
 from tirtrack.trackers.steps import Steps, alone
 
@@ -68,59 +62,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _STATE_FORMAT = 1
-_STATUS = {
-    Flag.NORMAL: Status.TRACKING,
-    Flag.NONE: Status.TRACKING,
-    Flag.HARD_NEGATIVE: Status.TRACKING,
-    Flag.UNCERTAIN: Status.UNCERTAIN,
-    Flag.NOT_FOUND: Status.LOST,
-}
-
 Settings = TypeVar("Settings", bound=OnlineSettings)
-
-
-@dataclass(frozen=True)
-class FirstSamples:
-    """The first frame as samples.
-
-    Attributes:
-        patches: ``[n,C,h,w]``.
-        transforms: one a sample.
-        seen: where the untransformed sample lies.
-    """
-
-    patches: Tensor
-    transforms: list[Shifted]
-    seen: SampleFrame
-
-
-@dataclass
-class Learnt:
-    """What is kept of the target; tensors of the network's type, on its device, without a graph.
-
-    Attributes:
-        layout: fixed by the first frame.
-        modulation: of the box estimator, from the first frame.
-        filter: of the classifier, ``[1,C,k,k]``.
-        memory: of the samples; ``None`` where nothing is learnt later.
-        extra: more tensors of the family.
-    """
-
-    layout: Layout
-    modulation: list[Tensor]
-    filter: Tensor
-    memory: SampleMemory | None
-    extra: dict[str, Tensor] = field(default_factory=dict)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What is kept, as plain values and arrays."""
-        return {
-            "layout": vars(self.layout) | {"scale_bounds": list(self.layout.scale_bounds)},
-            "modulation": [_array(vector) for vector in self.modulation],
-            "filter": _array(self.filter),
-            "memory": None if self.memory is None else self.memory.state_dict(),
-            "extra": {name: _array(tensor) for name, tensor in self.extra.items()},
-        }
 
 
 @dataclass(frozen=True)
@@ -150,18 +92,6 @@ class Asked:
     place: Place
     samples: list[Sample] = field(default_factory=list)
     levels: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What was said last: the status, the box of the last trusted frame, the score; and in how many
-    frames in a row the target was not found.
-    """
-
-    trusted: Box
-    status: Status = Status.TRACKING
-    score: float = 1.0
-    missing: int = 0
 
 
 class OnlineTracker(ABC, Generic[Settings, Network]):
@@ -210,13 +140,14 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         keyed = settings.draws == "keyed"
         own: Draws = KeyedDraws(seed, target) if keyed else SequentialDraws(seed)
         self._draws = draws or own
+        self._first: FirstFrame[Network] = FirstFrame(engine, settings, self._draws)
         self._levels = GreyLevels(normaliser, stretch=False)
         self._gate = FrameGate()
         self._shape: tuple[int, ...] = ()
         self._frame = 0
         self._motion = STANDING
         self._asked: Asked | None = None
-        self._known: _Known | None = None
+        self._known: Known | None = None
         self._place: Place | None = None
         self._learnt: Learnt | None = None
 
@@ -258,7 +189,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._place = self._first_place(place)
         self._gate, self._shape = gate, picture.shape
         self._frame, self._motion = 0, STANDING
-        self._asked, self._known = None, _Known(box)
+        self._asked, self._known = None, Known(box)
         return TrackState(box=box, measured=True, score=1.0, status=Status.TRACKING)
 
     def update(self, frame: np.ndarray) -> TrackState:
@@ -360,7 +291,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         box, score = sighting.box, sighting.score
         check_first_box(box, self._shape[1], self._shape[0])
         self._place, self._motion, self._asked = self._place_of(box, learnt), STANDING, None
-        self._known = _Known(box, Status.TRACKING, score)
+        self._known = Known(box, Status.TRACKING, score)
         return TrackState(
             box=box, measured=True, score=score, status=Status.TRACKING, reason=Reason.RE_DETECTED
         )
@@ -418,7 +349,6 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             RuntimeError: called before ``init``.
         """
         place, learnt = self._started()
-        known = self._known_state()
         return {
             "format": _STATE_FORMAT,
             "shape": list(self._shape),
@@ -426,12 +356,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             "phase": self._phase,
             "motion": asdict(self._motion),
             "place": dict(vars(place)),
-            "known": {
-                "trusted": list(known.trusted.array()),
-                "status": str(known.status),
-                "score": known.score,
-                "missing": known.missing,
-            },
+            "known": self._known_state().state_dict(),
             "learnt": learnt.state_dict(),
             "family": self._family_state(),
             "draws": self._draws.state_dict(),
@@ -449,9 +374,14 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             raise ValueError(
                 f"tracker state must have format {_STATE_FORMAT}, got {state.get('format')!r}"
             )
-        place, known = state["place"], state["known"]
+        place = state["place"]
         refined = place["refined_yx"]
-        self._learnt = self._learnt_from(state["learnt"])
+        self._learnt = Learnt.from_state_dict(
+            state["learnt"],
+            self.engine.tensor,
+            minimum=self.settings.init_samples_minimum_weight,
+            fills_by_weight=self._fills_by_weight,
+        )
         self._load_family_state(state["family"])
         self._place = Place(
             np.array(place["center_yx"]),
@@ -459,12 +389,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             float(place["scale"]),
             None if refined is None else np.array(refined),
         )
-        self._known = _Known(
-            Box.of(known["trusted"]),
-            Status(known["status"]),
-            float(known["score"]),
-            int(known.get("missing", 0)),
-        )
+        self._known = Known.of(state["known"])
         self._shape = tuple(int(length) for length in state["shape"])
         self._frame = int(state["frame"])
         self._motion = Motion.of(state.get("motion"))
@@ -473,28 +398,6 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._draws.load_state_dict(state["draws"])
         self._gate.load_state_dict(state["gate"])
         self._levels.load_state_dict(state["levels"])
-
-    def _learnt_from(self, state: dict[str, Any]) -> Learnt:
-        layout = state["layout"]
-        low, high = layout["scale_bounds"]
-        frame_hw, sample_hw, base_hw = (
-            np.array(layout[key]) for key in ("frame_hw", "sample_hw", "base_hw")
-        )
-        memory = None
-        if state["memory"] is not None:
-            memory = SampleMemory.from_state_dict(
-                state["memory"],
-                self._tensor(np.empty(0)),
-                minimum=self.settings.init_samples_minimum_weight,
-                fills_by_weight=self._fills_by_weight,
-            )
-        return Learnt(
-            Layout(frame_hw, sample_hw, base_hw, (float(low), float(high))),
-            [self._tensor(vector) for vector in state["modulation"]],
-            self._tensor(state["filter"]),
-            memory,
-            {name: self._tensor(array) for name, array in state["extra"].items()},
-        )
 
     def _family_state(self) -> dict[str, Any]:
         """What a family keeps besides."""
@@ -526,69 +429,6 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
     def _first_place(self, place: Place) -> Place:
         return place
 
-    def _first_samples(
-        self,
-        levels: np.ndarray,
-        seen: SampleFrame,
-        *,
-        center_yx: np.ndarray,
-        global_shift_yx: np.ndarray,
-    ) -> FirstSamples:
-        """Samples of the first frame: one patch, every transform of it."""
-        settings = self.settings
-        expanded = expanded_sides(seen.side_hw, settings.augmentation_expansion_factor)
-        whole = sample_patch(
-            levels,
-            center_yx,
-            seen.scale * expanded,
-            patch_hw=expanded,
-            dtype=self.engine.dtype,
-            generation=settings.patch_generation,
-        )
-        transforms = first_frame_transforms(
-            settings.augmentation if settings.use_augmentation else None,
-            seen.side_hw,
-            global_shift_yx,
-            random_shift_factor=settings.random_shift_factor,
-            uniforms=self._draws.uniforms,
-        )
-        kept = int(seen.side_hw[0]), int(seen.side_hw[1])
-        patches = torch.stack([transform(whole.patch, kept) for transform in transforms])
-        return FirstSamples(patches, transforms, seen)
-
-    def _with_dropout(
-        self, clf_features: Tensor, transforms: list[Shifted]
-    ) -> tuple[Tensor, list[Shifted]]:
-        """Samples and transforms with copies of the first sample's features, channels left
-        out.
-        """
-        dropout = self.settings.augmentation.dropout
-        if dropout is None or not self.settings.use_augmentation:
-            return clf_features, transforms
-        count, share = dropout
-        kept = self._draws.kept(count, clf_features.shape[1], share).to(clf_features)
-        copies = with_dropout(clf_features[0], kept, share)
-        again = [Shifted(Identity(), transforms[0].shift_yx)] * count
-        return torch.cat([clf_features, copies]), transforms + again
-
-    def _first_modulation(
-        self, first: FirstSamples, features: Features, box: np.ndarray
-    ) -> list[Tensor]:
-        """Modulation of the box estimator: from the first sample, or the mean
-        over all up to the first that changes the target's shape.
-        """
-        if not self.settings.use_iou_net:
-            return []
-        count = 1
-        if self.settings.iounet_augmentation:
-            keeps = [transform.keeps_shape for transform in first.transforms]
-            count = keeps.index(False) if False in keeps else len(keeps)
-        boxes = np.stack([shifted(box, one) for one in first.transforms[:count]])
-        vectors = self.engine.network.box_estimator.modulation(
-            features.taps(slice(count)), self._tensor(boxes)
-        )
-        return [vector.mean(dim=0, keepdim=True) for vector in vectors]
-
     def _refined(
         self,
         place: Place,
@@ -613,7 +453,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         """
         settings, estimator = self.settings, self.engine.network.box_estimator
         test = estimator.test_features(features.taps())
-        box = self._tensor(box_in_sample(place.center_yx, place.size_hw, sample))
+        box = self.engine.tensor(box_in_sample(place.center_yx, place.size_hw, sample))
         count = settings.num_init_random_boxes
         uniforms = self._draws.uniforms((count, 4)) if count else box.new_zeros((0, 4))
         start = proposals(
@@ -640,10 +480,6 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         if settings.safe:
             place = kept_in_frame(place, learnt.layout, settings.min_side)
         return place, diagnostics
-
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        """Numbers in the network's type, on its device."""
-        return torch.from_numpy(np.array(values)).to(self.engine.device, self.engine.dtype)
 
     def _started(self) -> tuple[Place, Learnt]:
         if self._place is None or self._learnt is None:
@@ -682,8 +518,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
     def _say(self, followed: Followed) -> TrackState:
         """What the frame's flag means to the user (status, reason, box)."""
         known, located = self._known_state(), followed.located
-        score = score_of_peak(followed.peak, self.calibration)
-        box, status = box_at(followed.place), _STATUS[located.flag]
+        score, box = score_of_peak(followed.peak, self.calibration), box_at(followed.place)
         diagnostics = {
             **followed.diagnostics,
             "flag": str(located.flag),
@@ -692,23 +527,14 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             "peak": tuple(int(cell) for cell in highest(located.scores).cells),
             "translation_yx": tuple(float(value) for value in located.translation_yx),
         }
-        if status is Status.LOST:
-            at_border = touches_border(known.trusted, self._shape[1], self._shape[0])
-            reason = Reason.OUT_OF_VIEW if at_border else Reason.LOW_SCORE
-            self._known = known = replace(known, missing=known.missing + 1)
-            was_lost = known.status is Status.LOST
-            if not was_lost and known.missing < self.settings.lost_after_frames:
-                return self._say_unmeasured(
-                    known.trusted, Status.UNCERTAIN, reason, score, diagnostics
-                )
-            return self._say_lost(reason, score, diagnostics)
-        reason = Reason.NONE
-        if located.flag is Flag.HARD_NEGATIVE:
-            reason = Reason.DISTRACTOR
-        elif located.flag is Flag.UNCERTAIN:
-            reason = Reason.AMBIGUOUS if located.has_second else Reason.LOW_SCORE
-        elif known.status is Status.LOST:
-            reason = Reason.RE_DETECTED
+        status, reason = known.judged(
+            located,
+            at_border=touches_border(known.trusted, self._shape[1], self._shape[0]),
+            lost_after_frames=self.settings.lost_after_frames,
+        )
+        if located.flag is Flag.NOT_FOUND:
+            self._known = replace(known, missing=known.missing + 1)
+            return self._say_unmeasured(known.trusted, status, reason, score, diagnostics)
         trusts = status is Status.TRACKING or not self.settings.safe
         if known.status is Status.LOST:
             self._motion = STANDING
@@ -716,7 +542,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             self._motion = self._motion.followed(known.trusted.center_xy, box.center_xy)
         else:
             self._motion = self._motion.doubted()
-        self._known = _Known(box if trusts else known.trusted, status, score)
+        self._known = Known(box if trusts else known.trusted, status, score)
         return TrackState(
             box=box,
             measured=True,
@@ -759,7 +585,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         """A box that was not measured, as it is said."""
         return with_centre_inside(box, *self._shape[1::-1]) if self.settings.safe else box
 
-    def _known_state(self) -> _Known:
+    def _known_state(self) -> Known:
         if self._known is None:
             raise RuntimeError("call init(frame, box) first")
         return self._known
@@ -767,16 +593,6 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
 
 def _centred(center_xy: tuple[float, float], size_wh: tuple[float, float]) -> Box:
     return Box(center_xy[0] - size_wh[0] / 2, center_xy[1] - size_wh[1] / 2, *size_wh)
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return np.array(tensor.cpu().numpy())
-
-
-def shifted(box: np.ndarray, transform: Shifted) -> np.ndarray:
-    """A box ``[4]`` xywh of a sample, where the transform's shift moves it."""
-    down, right = transform.shift_yx
-    return np.asarray(box + np.array([right, down, 0, 0]))
 
 
 def check_finite(*tensors: Tensor) -> None:

@@ -65,6 +65,10 @@ class OnlineEngine(Generic[Network]):
         """Where the network is."""
         return next(self.network.parameters()).device
 
+    def tensor(self, values: np.ndarray) -> Tensor:
+        """Numbers in the network's type, on its device."""
+        return torch.from_numpy(np.array(values)).to(self.device, self.dtype)
+
     @torch.no_grad()
     def look(self, patches: np.ndarray) -> Features:
         """Features of patches ``[B,3,D,D]`` or ``[B,1,D,D]``, grey levels 0..255."""
