@@ -14,7 +14,7 @@ from tirtrack.distillation import engine
 from tirtrack.distillation.engine import (
     CHECKPOINT,
     LOG,
-    Look,
+    Probe,
     Step,
     rate_at,
     read_checkpoint,
@@ -110,23 +110,23 @@ def test_a_stop_in_a_look_loses_nothing_and_the_look_is_done_again(tmp_path):
             assert not network.training
             return {"size": float(sum(p.detach().double().sum() for p in network.parameters()))}
 
-        return Look(2, numbers)
+        return Probe(2, numbers)
 
     train_steps(
         whole, loss_for(whole), settings(batch_norm="train"), tmp_path / "a", identity=IDENTITY,
-        look=looked(whole, fails=False),
+        probe=looked(whole, fails=False),
     )  # fmt: skip
     asked.clear()
     with pytest.raises(KeyboardInterrupt):
         train_steps(
             split, loss_for(split), settings(batch_norm="train"), tmp_path / "b",
-            identity=IDENTITY, look=looked(split, fails=True),
+            identity=IDENTITY, probe=looked(split, fails=True),
         )  # fmt: skip
     assert read_checkpoint(tmp_path / "b" / CHECKPOINT)["step"] == 2
     resumed = network_of(seed=9)
     train_steps(
         resumed, loss_for(resumed), settings(batch_norm="train"), tmp_path / "b",
-        identity=IDENTITY, look=looked(resumed, fails=False), resume=True,
+        identity=IDENTITY, probe=looked(resumed, fails=False), resume=True,
     )  # fmt: skip
     assert states_equal(whole, resumed)
     logs = [

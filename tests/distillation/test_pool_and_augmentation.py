@@ -11,14 +11,9 @@ from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.augmentation import Look, apply_look, draw_look
 from tirtrack.distillation.batches import Draw, ViewKey, draw_samples
-from tirtrack.distillation.pool import (
-    KEPT_POOLS,
-    TorchFeatures,
-    _cache_file,
-    as_patches,
-    build_pool,
-    wanted_views,
-)
+from tirtrack.distillation.frozen_backbone import TorchFeatures, as_patches
+from tirtrack.distillation.pool import wanted_views
+from tirtrack.distillation.pool_making import KEPT_POOLS, _cache_file, build_pool
 from tirtrack.distillation.settings import Direction, Modality, Photometric
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 

@@ -25,9 +25,10 @@ from tirtrack.distillation.diagnostics import (
     verdict,
 )
 from tirtrack.distillation.engine import read_log
+from tirtrack.distillation.frozen_backbone import TorchFeatures
 from tirtrack.distillation.job import Sources
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
-from tirtrack.distillation.pool import TorchFeatures, build_pool
+from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
 from tirtrack.distillation.settings import Direction, Estimator

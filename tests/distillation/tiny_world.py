@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from tirtrack.distillation.diagnostics import hold_back
+from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.job import Job, Sources
-from tirtrack.distillation.pool import TorchFeatures, backbone_hash
 from tirtrack.distillation.recipe import kinds_of, load_recipe
 from tirtrack.distillation.stages import distil_network
 from tirtrack.networks import registry

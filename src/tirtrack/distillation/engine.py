@@ -47,7 +47,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Look:
+class Probe:
     """What else is logged of the network: ``numbers()``, asked before the first step and then every
     so many steps, with the network in eval mode. It may change nothing.
     """
@@ -75,7 +75,7 @@ def train_steps(
     identity: Mapping[str, str],
     resume: bool = False,
     progress: Progress = silent,
-    look: Look | None = None,
+    probe: Probe | None = None,
 ) -> None:
     """Train a network in place, from its weights or from the folder's checkpoint.
 
@@ -88,7 +88,7 @@ def train_steps(
             identity is not continued.
         resume: go on from the checkpoint, where there is one.
         progress: told of every step, with the loss.
-        look: what else is written to the log.
+        probe: what else is written to the log.
 
     Raises:
         RecipeError: the network lacks a component.
@@ -97,7 +97,7 @@ def train_steps(
         StorageError: the checkpoint or the log could not be written; the older one is intact.
         KeyboardInterrupt: passed on, after the checkpoint.
     """
-    loop = _Loop(network, settings, folder, identity, look)
+    loop = _Loop(network, settings, folder, identity, probe)
     first = loop.begin(resume=resume)
     try:
         for step in range(first, settings.steps):
@@ -122,9 +122,9 @@ class _Loop:
         settings: Training,
         folder: Path,
         identity: Mapping[str, str],
-        look: Look | None,
+        probe: Probe | None,
     ) -> None:
-        self._look = look
+        self._probe = probe
         self._network = network
         self._settings = settings
         self._folder = folder
@@ -180,10 +180,10 @@ class _Loop:
         return loss
 
     def _seen_before(self, step: int) -> Mapping[str, float]:
-        if self._look is None or step % self._look.every:
+        if self._probe is None or step % self._probe.every:
             return {}
         self._network.eval()
-        seen = self._look.numbers()
+        seen = self._probe.numbers()
         set_batch_norm(self._network, self._settings)
         return seen
 

@@ -16,8 +16,9 @@ from tirtrack.distillation.cross_modal import needs_teacher, step_loss
 from tirtrack.distillation.diagnostics import Split, hold_back
 from tirtrack.distillation.engine import backbone_norms, check_components
 from tirtrack.distillation.foreign_teacher import check_can_teach
+from tirtrack.distillation.frozen_backbone import backbone_hash
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
-from tirtrack.distillation.pool import backbone_hash, proposal_rule
+from tirtrack.distillation.pool_making import proposal_rule
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.recipe import kinds_of
 from tirtrack.distillation.settings import CrossModalRecipe

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from tirtrack.boxes import iou
 from tirtrack.distillation.answers import Answer, answer_from
+from tirtrack.distillation.frozen_backbone import as_features, as_patches
 from tirtrack.distillation.labelled import LabelledPool, Stream
 from tirtrack.distillation.pair_batch import Branch
-from tirtrack.distillation.pool import CHUNK, as_features, as_patches
+from tirtrack.distillation.pool import CHUNK
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch, draw_rule
 from tirtrack.distillation.self_check import best_boxes
 from tirtrack.distillation.settings import Estimator

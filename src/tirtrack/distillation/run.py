@@ -23,8 +23,8 @@ from tirtrack.distillation.folder import (
     inherited_calibration,
     made_with,
 )
+from tirtrack.distillation.frozen_backbone import FeatureEngine, OneTap, TorchFeatures
 from tirtrack.distillation.job import Job, Pairs, Sources, can_match
-from tirtrack.distillation.pool import FeatureEngine, OneTap, TorchFeatures
 from tirtrack.distillation.recipe import (
     FOREIGN_TEACHER,
     default_recipe,

@@ -15,6 +15,7 @@ import numpy as np
 
 from tirtrack.cache import cache_folder
 from tirtrack.distillation.aims import CropRules
+from tirtrack.distillation.frozen_backbone import FeatureEngine, for_keeping
 from tirtrack.distillation.labelled import (
     Labelled,
     LabelledPool,
@@ -22,7 +23,7 @@ from tirtrack.distillation.labelled import (
     cut_labelled,
     draw_labelled,
 )
-from tirtrack.distillation.pool import CHUNK, FeatureEngine, for_keeping
+from tirtrack.distillation.pool import CHUNK
 from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.errors import StorageError
 from tirtrack.files import atomic_path, fingerprint

@@ -27,20 +27,13 @@ from tirtrack.distillation.batches import (
 )
 from tirtrack.distillation.cross_modal import step_loss
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Onlooker, Split, verdict
-from tirtrack.distillation.engine import Look, Step, backbone_norms, batch_norms, train_steps
+from tirtrack.distillation.engine import Probe, Step, backbone_norms, batch_norms, train_steps
 from tirtrack.distillation.foreign_teacher import judge_boxes
+from tirtrack.distillation.frozen_backbone import FeatureEngine, as_patches, frozen_copy
 from tirtrack.distillation.job import Job, Sources, can_match
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
-from tirtrack.distillation.pool import (
-    CHUNK,
-    Checks,
-    FeatureEngine,
-    Pool,
-    as_patches,
-    build_pool,
-    frozen_copy,
-    proposal_rule,
-)
+from tirtrack.distillation.pool import CHUNK, Checks, Pool
+from tirtrack.distillation.pool_making import build_pool, proposal_rule
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.settings import (
     Augmentation,
@@ -270,9 +263,9 @@ def train(
 ) -> None:
     """Train the student on a checked pool, in place."""
     recipe = job.recipe
-    look, every = None, recipe.held_back.look_every
+    probe, every = None, recipe.held_back.look_every
     if onlooker is not None and every:
-        look = Look(every, lambda: onlooker.numbers(student))
+        probe = Probe(every, lambda: onlooker.numbers(student))
     stock = pool.stock(recipe)
     moving = "bn1_train" in recipe.as_published
 
@@ -298,7 +291,7 @@ def train(
         identity=identity,
         resume=resume,
         progress=job.progress,
-        look=look,
+        probe=probe,
     )
 
 

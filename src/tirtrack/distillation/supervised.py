@@ -29,6 +29,7 @@ from tirtrack.distillation.folder import (
     inherited_calibration,
     made_with,
 )
+from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.labelled import (
     Labelled,
@@ -41,7 +42,6 @@ from tirtrack.distillation.labelled import (
     plan_labelled,
 )
 from tirtrack.distillation.one_step import labelled_answer, one_step_iou
-from tirtrack.distillation.pool import TorchFeatures, backbone_hash
 from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
 from tirtrack.distillation.recipe import kinds_of, recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY

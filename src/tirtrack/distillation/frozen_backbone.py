@@ -1,0 +1,94 @@
+"""A frozen backbone as a function of plain arrays, and how its features are kept.
+
+Patches are kept as uint8, features as float32, or as float16 where they are large.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tirtrack.networks.two_branch import TwoBranchNetwork
+
+if TYPE_CHECKING:
+    from tirtrack.weights.graphs import OnnxBackbone
+
+HALVED_ABOVE = 128 * 1024  # bytes of a patch's features in float32; more are kept in float16
+
+
+class FeatureEngine(Protocol):
+    """A frozen backbone as a function of plain arrays."""
+
+    def features(self, patches: np.ndarray) -> list[np.ndarray]:
+        """Patches ``[B,D,D,3]`` RGB or ``[B,D,D]`` grey, uint8, to float32 ``[B,C,H,W]``, one array
+        a tap.
+        """
+
+
+class TorchFeatures:
+    """The backbone by torch: for networks without a graph, and to compare with."""
+
+    def __init__(self, network: TwoBranchNetwork, device: torch.device | None = None) -> None:
+        self._network = network.to(device) if device is not None else network
+        self._device = device
+
+    @torch.no_grad()
+    def features(self, patches: np.ndarray) -> list[np.ndarray]:
+        """Patches ``[B,D,D,3]`` or ``[B,D,D]`` uint8 to float32 ``[B,C,H,W]``, one array a tap."""
+        taps = self._network.features(as_patches(patches)[None].to(self._device))
+        return [np.asarray(tap[0].cpu()) for tap in taps]
+
+
+class OneTap:
+    """An engine that gives one array, for a backbone with one tap."""
+
+    def __init__(self, engine: OnnxBackbone) -> None:
+        self._engine = engine
+
+    def features(self, patches: np.ndarray) -> list[np.ndarray]:
+        """Patches as for any engine, to one ``[B,C,H,W]``."""
+        return [self._engine.features(patches)]
+
+
+def as_patches(stored: np.ndarray) -> Tensor:
+    """Stored patches ``[B,D,D,3]`` or grey ``[B,D,D]`` uint8 as ``[B,3,D,D]`` float32 in [0, 1]."""
+    patches = torch.from_numpy(np.ascontiguousarray(stored)).float() / 255
+    if patches.ndim == 3:
+        return patches[:, None].expand(-1, 3, -1, -1)
+    return patches.permute(0, 3, 1, 2)
+
+
+def as_features(stored: np.ndarray, device: torch.device | None) -> Tensor:
+    """Stored features of either precision as a float32 tensor on a device."""
+    return torch.from_numpy(stored).to(device).float()
+
+
+def for_keeping(taps: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Features ``[B,C,H,W]`` float32 in the precision that they are kept in: half of it where they
+    are large. What would overflow is cut.
+    """
+    if sum(tap[0].nbytes for tap in taps) <= HALVED_ABOVE:
+        return list(taps)
+    largest = np.finfo(np.float16).max
+    return [tap.clip(-largest, largest).astype(np.float16) for tap in taps]
+
+
+def frozen_copy(network: TwoBranchNetwork) -> TwoBranchNetwork:
+    """A copy in eval mode without gradients: the teacher."""
+    return copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+
+
+def backbone_hash(network: TwoBranchNetwork) -> str:
+    """SHA-256 of the backbone's weights and statistics."""
+    digest = hashlib.sha256()
+    for module in network.modules_of("backbone"):
+        for name, value in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
