@@ -35,6 +35,7 @@ from benchmarks.shipped_weights import DRONE_LICENCE, LICENCES, ROOT, STILL_SOUR
 from benchmarks.track_speed import FRAMES, WARM_UP, _first_box, _frames
 from tirtrack.boxes import Box
 from tirtrack.datasets import open_dataset
+from tirtrack.datasets.sequence import stored_from_boxes
 from tirtrack.distillation.labelled import hold_out
 from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
 from tirtrack.distillation.settings import Modality
@@ -249,14 +250,13 @@ def try_refinements(shared: Path, weights: Path | str) -> dict[str, dict[str, fl
         for sequence, frames in clips:
             tracker = load_tracker(weights, overrides=overrides)
             annotation = sequence.annotation[: len(frames)]
-            offset = np.array([sequence.base, sequence.base, 0.0, 0.0])
-            tracker.init(frames[0], Box.of(annotation[0] - offset))
+            tracker.init(frames[0], Box.of(sequence.boxes[0]))
             boxes = [annotation[0]]
             began = time.process_time()
             for frame in frames[1:]:
                 state = tracker.update(frame)
                 box = state.diagnostics.get("measured_box", state.box)
-                boxes.append(box.array() + offset)
+                boxes.append(stored_from_boxes(box.array(), sequence.base))
             seconds += time.process_time() - began
             scored = protocol.score_sequence(sequence.name, np.array(boxes), annotation)
             success.append(scored.values["success"])

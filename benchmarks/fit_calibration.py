@@ -183,7 +183,7 @@ def _calibrate_peaks(
 
 
 def _peaks_of(tracker: OnlineTracker, sequence: LabelledSequence, frames: int) -> Peaks:
-    boxes = sequence.annotation - [sequence.base, sequence.base, 0, 0]
+    boxes = sequence.boxes
     rows = []
     for index, frame in enumerate(sequence.open_frames()):
         if index == min(frames, len(boxes)):
@@ -230,7 +230,7 @@ def _track_all(
 def _track(
     tracker: SiameseTracker, sequence: LabelledSequence, *, frames: int, rng: np.random.Generator
 ) -> Tracked:
-    boxes = sequence.annotation - [sequence.base, sequence.base, 0, 0]
+    boxes = sequence.boxes
     rows: list[tuple[float, ...]] = []
     elsewhere: list[tuple[float, float]] = []
     for index, frame in enumerate(sequence.open_frames()):

@@ -30,13 +30,12 @@ def labelled_frames(shared: Path) -> list[tuple[np.ndarray, Box]]:
     """Frames ``[H,W,3]`` and their boxes: the first of every sequence, 20 apart."""
     found = []
     for sequence in open_dataset(shared / "data" / "rgb" / "video_train").sequences:
-        offset = np.array([sequence.base, sequence.base, 0.0, 0.0])
+        boxes = sequence.boxes
         for index, frame in enumerate(sequence.open_frames()):
             if index >= LAST:
                 break
-            row = sequence.annotation[index] - offset
-            if index % EVERY == 0 and np.isfinite(row).all():
-                found.append((frame, Box.of(row)))
+            if index % EVERY == 0 and np.isfinite(boxes[index]).all():
+                found.append((frame, Box.of(boxes[index])))
     return found
 
 

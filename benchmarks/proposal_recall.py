@@ -65,7 +65,7 @@ def samples(sequence: LabelledSequence, every: int) -> Iterator[Sample]:
     """Every ``every``-th frame in which the target is present."""
     frames = [np.array(frame) for frame in sequence.open_frames()]
     for position in range(0, len(frames), every):
-        target = sequence.annotation[position] - [sequence.base, sequence.base, 0, 0]
+        target = sequence.boxes[position]
         if np.isfinite(target).all() and target[2:].min() > 0:
             near = [frames[place] for place in neighbour_positions(position, len(frames))]
             yield Sample(frames[position], near, target)

@@ -29,20 +29,19 @@ def mean_overlap(
     tracker: Tracker, sequence: LabelledSequence, step: int, *, is_told: bool
 ) -> float:
     """Over the annotated frames that the tracker saw, without the first."""
-    offset = np.array([sequence.base, sequence.base, 0.0, 0.0])
+    boxes = sequence.boxes
     overlaps = []
     for index, frame in enumerate(sequence.open_frames()):
-        truth = sequence.annotation[index] - offset
         if index == 0:
-            tracker.init(frame, Box.of(truth))
+            tracker.init(frame, Box.of(boxes[index]))
         elif index >= LAST:
             break
         elif index % step == 0:
             if is_told:
                 tracker.skip(step - 1)
             box = tracker.update(frame).box
-            if np.isfinite(truth).all():
-                overlaps.append(float(iou(box.array(), truth)))
+            if np.isfinite(boxes[index]).all():
+                overlaps.append(float(iou(box.array(), boxes[index])))
     return float(np.mean(overlaps))
 
 

@@ -282,10 +282,14 @@ def test_boxes_are_drawn_where_they_are(made, tmp_path):
     film = next(film for film in section.films if film.sequence.endswith("person_02"))
     shown = np.asarray(Image.open(io.BytesIO(film.frames[0].content))).astype(int)
     scale = shown.shape[1] / 64
-    green = (shown[..., 1] > shown[..., 0] + 40) & (shown[..., 1] > shown[..., 2] + 40)
-    columns, rows = np.flatnonzero(green.any(axis=0)), np.flatnonzero(green.any(axis=1))
-    box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / scale
-    np.testing.assert_allclose(box, [10, 16, 20, 24], atol=0.8)
+    green, blue = (
+        (shown[..., own] > shown[..., 0] + 40) & (shown[..., own] > shown[..., other] + 40)
+        for own, other in ((1, 2), (2, 1))
+    )
+    for colour, corners in ((green, [10, 16, 20, 24]), (blue, [12, 17, 22, 25])):
+        columns, rows = np.flatnonzero(colour.any(axis=0)), np.flatnonzero(colour.any(axis=1))
+        box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / scale
+        np.testing.assert_allclose(box, corners, atol=0.8)
 
 
 def test_another_data_set_gives_no_film_strip_and_says_so(made, tmp_path):

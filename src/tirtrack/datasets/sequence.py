@@ -2,8 +2,9 @@
 
 A data set carries its *base*: 1 where the toolkits nominally count pixels from 1 (LSOTB-TIR,
 PTB-TIR, and by our declaration ``tir_video`` and the synthetic world), 0 elsewhere. Annotation and
-results are scored as stored; the shift to and from :class:`tirtrack.boxes.Box` happens in
-``evaluation/runner.py`` and nowhere else.
+results are scored as stored; everybody else asks for :attr:`LabelledSequence.boxes`. What differs
+between stored boxes and :class:`tirtrack.boxes.Box` stands in :func:`boxes_from_stored` and
+:func:`stored_from_boxes`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
+
+def boxes_from_stored(stored: NDArray[np.float64], base: int) -> NDArray[np.float64]:
+    """``[...,4]`` xywh of a data set with that base, counted as we do, 0-based.
+
+    >>> boxes_from_stored(np.array([1.0, 5.5, 20.0, 30.0]), base=1)
+    array([ 0. ,  4.5, 20. , 30. ])
+    """
+    return stored - _offset(base)
+
+
+def stored_from_boxes(boxes: NDArray[np.float64], base: int) -> NDArray[np.float64]:
+    """``[...,4]`` xywh, 0-based, as a data set with that base stores them.
+
+    >>> stored_from_boxes(np.array([0.0, 4.5, 20.0, 30.0]), base=1)
+    array([ 1. ,  5.5, 20. , 30. ])
+    """
+    return boxes + _offset(base)
+
+
+def _offset(base: int) -> NDArray[np.float64]:
+    return np.array([base, base, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -41,6 +65,11 @@ class LabelledSequence:
 
     def __len__(self) -> int:
         return len(self.annotation)
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """``[T,4]`` the annotation counted as we do, 0-based; a row that is absent stays so."""
+        return boxes_from_stored(self.annotation, self.base)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from tirtrack.datasets.box_text import check_annotation, read_boxes
-from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence, stored_from_boxes
 from tirtrack.datasets.stored_frames import NoFrames, StoredFrames, check_count, frame_source
 from tirtrack.errors import DatasetError
 
@@ -80,7 +78,7 @@ def _sequence(folder: Path, name: str, subset: str, *, with_frames: bool) -> Lab
         )
     return LabelledSequence(
         name=name,
-        annotation=annotation + np.array([BASE, BASE, 0.0, 0.0]),
+        annotation=stored_from_boxes(annotation, BASE),
         base=BASE,
         open_frames=_frames(folder, name, len(annotation)) if with_frames else NoFrames(name),
         subset=subset,

@@ -1,9 +1,8 @@
 """Runs trackers over labelled sequences and scores what they did.
 
-A tracker is used through its two methods alone. Here, and nowhere else, boxes cross the border
-between a data set's base and :class:`tirtrack.boxes.Box`: the first annotated box
-goes to the tracker less the base, its boxes come back plus the base, and the first row of a result
-is the first annotated row itself. Where a tracker says ``lost``, the box that it measured counts.
+A tracker is used through its two methods alone. It gets the first annotated box as we count, its
+boxes are written as the data set stores them, and the first row of a result is the first annotated
+row itself. Where a tracker says ``lost``, the box that it measured counts.
 
 A sequence that fails does not stop the others. Runs are independent of each other, so one worker
 and eight write the same boxes and scores, byte for byte; only times differ.
@@ -25,7 +24,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from tirtrack.boxes import Box, check_first_box
-from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence, stored_from_boxes
 from tirtrack.errors import DatasetError, FrameError, RequestError, RunError, StorageError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.overlap import first_valid_row
@@ -167,7 +166,6 @@ def run(
     """
     loaded = tracker if isinstance(tracker, OnlineTracker) else tracker.load(seed)
     start, first_box = _first_box(sequence)
-    base = _base(sequence)
     rows = len(sequence) - start
     track = Track(np.empty((rows, 4)), np.empty(rows), np.empty(rows, dtype="U9"), np.empty(rows))
     for row, frame in _frames(sequence, start):
@@ -180,16 +178,11 @@ def run(
             continue
         state = loaded.update(frame)
         track.seconds[row] = time.perf_counter() - began
-        track.boxes[row] = _measured(state).array() + base
+        track.boxes[row] = stored_from_boxes(_measured(state).array(), sequence.base)
         track.scores[row], track.statuses[row] = state.score, state.status
         if advance is not None and row % _TELL_EVERY == 0:
             advance(row)
     return track
-
-
-def _base(sequence: LabelledSequence) -> np.ndarray:
-    """``[4]``: what boxes as stored are more than those of trackers."""
-    return np.array([sequence.base, sequence.base, 0.0, 0.0])
 
 
 def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
@@ -199,7 +192,7 @@ def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
         raise DatasetError(
             "no frame has a valid annotated box", sequence.name, "leave the sequence out"
         )
-    return start, Box.of(sequence.annotation[start] - _base(sequence))
+    return start, Box.of(sequence.boxes[start])
 
 
 def _measured(state: TrackState) -> Box:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from tirtrack.boxes import Box
 from tirtrack.datasets.box_text import read_boxes
-from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence, boxes_from_stored
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.result_json import RESULT_NAME
@@ -54,12 +54,15 @@ def film_strips(
     strips = []
     whose = " minus ".join(one.name for one in section.trackers[1::-1])
     for row, why in chosen(section.rows, whose):
+        sequence = by_name[row.name]
         boxes = {
-            one.name: read_boxes(result_file(folder, one.name, row.name))
+            one.name: boxes_from_stored(
+                read_boxes(result_file(folder, one.name, row.name)), sequence.base
+            )
             for one, cell in zip(section.trackers, row.trackers, strict=True)
             if cell is not None
         }
-        strips.append(FilmStrip(row.name, why, _strip(by_name[row.name], boxes, section.colours)))
+        strips.append(FilmStrip(row.name, why, _strip(sequence, boxes, section.colours)))
     return tuple(strips)
 
 
@@ -136,7 +139,7 @@ def _strip(
             drawn = [
                 (name, _row(rows, index - start), colours[name]) for name, rows in boxes.items()
             ]
-            drawn.insert(0, ("annotation", _row(sequence.annotation, index), ANNOTATION_COLOUR))
+            drawn.insert(0, ("annotation", _row(sequence.boxes, index), ANNOTATION_COLOUR))
             pictures.append(_picture(sequence, index, frame, drawn))
         if index >= wanted[-1]:
             break
@@ -161,7 +164,7 @@ def _picture(
     resized = np.asarray(Image.fromarray(shown).resize((width, height), Image.Resampling.BICUBIC))
     for depth, (_, box, colour) in enumerate(drawn):
         if box is not None:  # what lies below is wider, so that equal boxes do not hide each other
-            mark = (_scaled(box, sequence.base, scale), colour, "")
+            mark = (Box.of(box * scale), colour, "")
             resized = draw_boxes(resized, [mark], line=LINE * (len(drawn) - depth))
     here = " and ".join(name for name, box, _ in drawn if box is not None) or "no"
     absent = " (target absent)" if drawn[0][1] is None else ""
@@ -173,12 +176,6 @@ def _picture(
         height,
         f"frame {index}{absent}",
     )
-
-
-def _scaled(box: np.ndarray, base: int, scale: float) -> Box:
-    """A stored box in pixels of the resized picture."""
-    x, y, w, h = box
-    return Box((x - base) * scale, (y - base) * scale, w * scale, h * scale)
 
 
 def as_jpeg(image: np.ndarray) -> bytes:

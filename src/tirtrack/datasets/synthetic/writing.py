@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tirtrack.cache import cache_folder
+from tirtrack.datasets.anno_layout import BASE
+from tirtrack.datasets.sequence import stored_from_boxes
 from tirtrack.datasets.synthetic.facts import SEQUENCE_ATTRIBUTES, SequenceFacts, gather_facts
 from tirtrack.datasets.synthetic.plan import ScenePlan, draw_plan
 from tirtrack.datasets.synthetic.render import RenderedFrame, render_frames
@@ -256,7 +258,7 @@ def _save_rgb(folder: Path, number: int, frame: RenderedFrame) -> None:
 def _save_facts(root: Path, name: str, facts: SequenceFacts, boxes: NDArray[np.float64]) -> None:
     """Annotation, attributes and all other facts of one sequence."""
     texts = {
-        f"{name}.txt": "".join(f"{_row(box)}\n" for box in boxes),
+        f"{name}.txt": "".join(f"{_row(row)}\n" for row in stored_from_boxes(boxes, BASE)),
         f"att/{name}.txt": ",".join(str(facts.attributes[key]) for key in SEQUENCE_ATTRIBUTES),
         f"{FACTS_FOLDER}/{name}.json": json.dumps(facts.as_json(), allow_nan=False),
     }
@@ -266,15 +268,15 @@ def _save_facts(root: Path, name: str, facts: SequenceFacts, boxes: NDArray[np.f
         path.write_text(text, encoding="utf-8")
 
 
-def _row(box: NDArray[np.float64]) -> str:
-    """A box as the layout stores it: base 1, one decimal.
+def _row(stored: NDArray[np.float64]) -> str:
+    """A stored box as the layout writes it, with one decimal.
 
-    >>> _row(np.array([0.0, 9.25, 3.5, 4.0]))
+    >>> _row(np.array([1.0, 10.25, 3.5, 4.0]))
     '1.0,10.2,3.5,4.0'
     """
-    if np.isnan(box).any():
+    if np.isnan(stored).any():
         return "NaN,NaN,NaN,NaN"
-    return ",".join(f"{value:.1f}" for value in (box[0] + 1, box[1] + 1, box[2], box[3]))
+    return ",".join(f"{value:.1f}" for value in stored)
 
 
 def _describe(root: Path, amount: WorldSize, seed: int, settings: WorldSettings) -> None:
