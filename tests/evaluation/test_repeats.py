@@ -13,11 +13,12 @@ from tracked_worlds import Drifter, Keeper, walk, write_lsotb
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.repeats import spreads
+from tirtrack.evaluation.repeats import paired_differences, spreads
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.scoring import read_runs, score_runs
 from tirtrack.report.build import build_report
 from tirtrack.report.results import read_result
+from tirtrack.report.verdict import sequence_differences
 
 
 @pytest.fixture
@@ -59,6 +60,24 @@ def test_runs_are_the_same_in_workers_and_go_on_only_as_themselves(world, tmp_pa
         evaluate([Drifter("drifts")], world, tmp_path / "a", runs=3, resume=True)
 
 
+def test_differences_are_of_means_over_runs_on_sequences_that_all_runs_have():
+    own = [{"x": 0.5, "y": 0.25, "z": 1.0}, {"x": 1.0, "y": 0.75, "only": 1.0}]
+    other = [{"y": 0.0, "x": 0.25}, {"x": 0.75, "y": 0.5, "z": 0.0}, {"x": 0.5, "y": 0.25}]
+    assert paired_differences(own, other) == {"x": 0.25, "y": 0.25}
+    assert list(paired_differences(own, other)) == ["x", "y"]
+    assert paired_differences([{"x": 1.0}], [{"y": 1.0}]) == {}
+
+
+def test_a_score_that_the_file_does_not_know_leaves_its_sequence_out(world, tmp_path):
+    out = tmp_path / "out"
+    evaluate([Keeper("still"), Drifter("drifts")], world, out)
+    result, _ = read_result(out)
+    unknown = result.trackers[1].sequences[0]
+    unknown.values["success"] = None
+    read = sequence_differences(result, "drifts", "still", "success")
+    assert set(read) == {one.name for one in world.sequences} - {unknown.name}
+
+
 def test_no_run_at_all_is_refused(world, tmp_path):
     with pytest.raises(RequestError, match="0 runs are none; give --runs 1 or more"):
         evaluate([Keeper()], world, tmp_path / "out", runs=0)
@@ -90,3 +109,21 @@ def test_a_deviation_is_over_the_sequences_that_all_runs_have(world, tmp_path):
     runs = [replace(one, facts={"run_of": "still"}) for one in read_runs([out], world)]
     (spread,) = spreads(score_runs(runs, world, get("lsotb-tir"), missing="skip").trackers)
     assert spread.deviations["success"] == pytest.approx(0.0, abs=1e-12)
+
+
+class FailsLate(Drifter):
+    """Gets through the short sequences alone with the first of its seeds."""
+
+    def load(self, seed):
+        return Keeper(fail_at=12).load(seed) if seed == 0 else super().load(seed)
+
+
+def test_the_page_reads_the_differences_that_were_tested(world, tmp_path):
+    out = tmp_path / "out"
+    compared = evaluate([Keeper("still"), FailsLate("late")], world, out, runs=3, missing="skip")
+    result, _ = read_result(out)
+    assert {one.difference.n for one in compared.differences} == {4}
+    for one in compared.differences:
+        read = sequence_differences(result, one.a, one.b, one.score)
+        assert len(read) == one.difference.n
+        assert np.mean(list(read.values())) == pytest.approx(one.difference.mean, abs=1e-12)

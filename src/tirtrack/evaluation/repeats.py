@@ -103,11 +103,26 @@ def spreads(trackers: Sequence[TrackerScores]) -> tuple[Spread, ...]:
     return tuple(found)
 
 
-def means_by_sequence(runs: Sequence[TrackerScores]) -> dict[str, dict[str, float]]:
-    """Scores of every sequence that all runs have, averaged over the runs."""
-    rows = [{s.name: s.values for s in one.scores.sequences} for one in runs]
+def paired_differences(
+    a: Sequence[Mapping[str, float]], b: Sequence[Mapping[str, float]]
+) -> dict[str, float]:
+    """Tracker ``a`` minus tracker ``b`` on every sequence that all runs of both have.
+
+    Args:
+        a: a score by sequence, for each run of the tracker; its mean over the runs counts.
+        b: the same of the other one.
+
+    >>> paired_differences([{"s": 0.5, "t": 0.5}, {"s": 0.75}], [{"s": 0.5}])
+    {'s': 0.125}
+    """
+    own, other = _means(a), _means(b)
+    return {name: value - other[name] for name, value in own.items() if name in other}
+
+
+def _means(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of the sequences that all runs have."""
     return {
-        name: {score: sum(row[name][score] for row in rows) / len(rows) for score in values}
-        for name, values in rows[0].items()
-        if all(name in row for row in rows)
+        name: sum(run[name] for run in runs) / len(runs)
+        for name in runs[0]
+        if all(name in run for run in runs)
     }

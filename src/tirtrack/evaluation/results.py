@@ -88,6 +88,10 @@ class Scores:
     values: Mapping[str, float]
     visible_values: Mapping[str, float] = field(default_factory=dict)
 
+    def by_sequence(self, score: str) -> dict[str, float]:
+        """One score of every sequence."""
+        return {one.name: one.values[score] for one in self.sequences}
+
 
 def write_track(folder: Path, sequence: str, track: Track) -> None:
     """Write a run as the files of one sequence below a tracker's ``folder``; whole or not at all.

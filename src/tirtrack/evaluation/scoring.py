@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from tirtrack.errors import DatasetError
 from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
 from tirtrack.evaluation.protocols import EvaluationProtocol, LengthMode
-from tirtrack.evaluation.repeats import means_by_sequence, runs_by_tracker
+from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker
 from tirtrack.evaluation.results import Scores, Track, find_results, read_track
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
@@ -271,19 +272,22 @@ def _speed(tracks: Sequence[Track]) -> Speed | None:
 def _differences(
     trackers: Sequence[TrackerScores], score_names: Sequence[str], *, seed: int, resamples: int
 ) -> tuple[ScoreDifference, ...]:
+    @cache  # one matrix for all pairs and scores
+    def indices(n: int) -> np.ndarray:
+        return bootstrap_indices(n, np.random.default_rng(seed), resamples=resamples)
+
     found = []
     repeats = list(runs_by_tracker(trackers).items())
     for later, (a, runs_a) in enumerate(repeats):
         for b, runs_b in repeats[:later]:
-            own, other = means_by_sequence(runs_a), means_by_sequence(runs_b)
-            both = [name for name in other if name in own]
-            if not both:
-                continue
-            rng = np.random.default_rng(seed)  # anew: one index matrix for all pairs and scores
-            indices = bootstrap_indices(len(both), rng, resamples=resamples)
             for score in score_names:
-                values = np.array([own[name][score] - other[name][score] for name in both])
-                found.append(ScoreDifference(a, b, score, paired_bootstrap(values, indices)))
+                own, other = (
+                    [one.scores.by_sequence(score) for one in runs] for runs in (runs_a, runs_b)
+                )
+                values = np.array(list(paired_differences(own, other).values()))
+                if len(values):
+                    difference = paired_bootstrap(values, indices(len(values)))
+                    found.append(ScoreDifference(a, b, score, difference))
     return tuple(found)
 
 

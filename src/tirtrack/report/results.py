@@ -63,6 +63,11 @@ class TrackerResult(_Part):
         """The row of that sequence, if there is one."""
         return next((row for row in self.sequences if row.name == name), None)
 
+    def by_sequence(self, score: str) -> dict[str, float]:
+        """One score of every sequence where it is known."""
+        known = ((row.name, row.values.get(score)) for row in self.sequences)
+        return {name: value for name, value in known if value is not None}
+
 
 class Difference(_Part):
     """A paired bootstrap over sequences of ``a - b`` in one score."""

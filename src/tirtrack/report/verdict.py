@@ -10,11 +10,12 @@ sequences as independent) stands in :attr:`Verdict.cautions`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tirtrack.report.results import SCORES, Difference, EvaluationResult, TrackerResult
+from tirtrack.evaluation.repeats import paired_differences
+from tirtrack.report.results import SCORES, Difference, EvaluationResult
 
 # With five paired values an exact two-sided sign test cannot go below 2 / 2**5 = 0.06; with six it
 # reaches 0.03. Below that a bootstrap interval that leaves zero out shows nothing.
@@ -138,22 +139,8 @@ def _sentence(d: Difference, outcome: Outcome) -> str:
 
 def sequence_differences(result: EvaluationResult, a: str, b: str, score: str) -> dict[str, float]:
     """``a - b`` of every sequence that both have, in all their runs; means over runs."""
-    left, right = (_means(result.runs_of(name), score) for name in (a, b))
-    return {name: value - right[name] for name, value in left.items() if name in right}
-
-
-def _means(runs: Sequence[TrackerResult], score: str) -> dict[str, float]:
-    """The score of every sequence that all runs have."""
-    found: dict[str, list[float]] = {}
-    for one in runs:
-        for row in one.sequences:
-            if (value := row.values.get(score)) is not None:
-                found.setdefault(row.name, []).append(value)
-    return {
-        name: sum(values) / len(values)
-        for name, values in found.items()
-        if len(values) == len(runs)
-    }
+    own, other = ([one.by_sequence(score) for one in result.runs_of(name)] for name in (a, b))
+    return paired_differences(own, other)
 
 
 def _cautions(result: EvaluationResult, d: Difference, outcome: Outcome) -> tuple[str, ...]:
