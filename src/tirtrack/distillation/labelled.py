@@ -196,8 +196,7 @@ def collect(stills: Sequence[LabelledStill], sequences: Sequence[LabelledSequenc
             pictures.append(StillItem(still.name, still, big))
     videos = []
     for sequence in sequences:
-        # Annotation is stored in the base of its data set; crops are cut in ours, from 0.
-        boxes = sequence.annotation - np.array([sequence.base, sequence.base, 0.0, 0.0])
+        boxes = sequence.boxes
         visible = _usable(boxes)
         if visible.any():
             videos.append(VideoItem(sequence.name, sequence, boxes, visible))

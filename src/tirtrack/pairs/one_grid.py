@@ -1,0 +1,91 @@
+"""From two images as stored to a pair on one grid, that of RGB.
+
+Both modalities must show the same field of view; where the two grids differ in size and not in
+aspect ratio, TIR is resampled.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tirtrack.errors import PairsError
+from tirtrack.pairs.source import Pair
+from tirtrack.pairs.takes import Take
+
+ASPECT_TOLERANCE_PX = 2.0
+MAX_COLOUR = 0.04
+
+
+def fitted(take: Take, position: int, rgb: np.ndarray, tir: np.ndarray) -> Pair:
+    """The pair of two images as stored, both on the RGB grid."""
+    where = take.where(position)
+    rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
+    tir = onto_rgb_grid(rgb, stored, where)
+    stored_wh = None if tir is stored else (stored.shape[1], stored.shape[0])
+    key = f"{take.name}/{take.stem(position)}"
+    return Pair(key, take.name, position, rgb, tir, stored_wh)
+
+
+def as_rgb(image: np.ndarray, where: str) -> np.ndarray:
+    """``[H,W,3]`` uint8 of an RGB image that may be stored as grey."""
+    if image.dtype != np.uint8:
+        raise PairsError(f"RGB is {image.dtype}", where, "save RGB with 8 bits a channel")
+    return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image[:, :, :3]
+
+
+def as_tir(image: np.ndarray, where: str) -> np.ndarray:
+    """``[H,W]``: the channels of a grey picture that was stored in colour are averaged.
+
+    Raises:
+        PairsError: the channels differ: a palette was painted over the picture.
+    """
+    if image.ndim == 2:
+        return image
+    apart = np.abs(image[::4, ::4, 0].astype(np.float32) - image[::4, ::4, 2]).mean()
+    if apart > MAX_COLOUR * np.iinfo(image.dtype).max:
+        raise PairsError(
+            f"TIR is coloured by a palette (red and blue differ by {apart:.0f} on average)",
+            where,
+            "export TIR as grey, white-hot",
+        )
+    mean = image[:, :, :3].mean(axis=2, dtype=np.float32)
+    if np.issubdtype(image.dtype, np.integer):
+        mean = np.rint(mean)
+    grey: np.ndarray = mean.astype(image.dtype)
+    return grey
+
+
+def fits(shape_rgb: tuple[int, ...], shape_tir: tuple[int, ...]) -> bool:
+    """Whether two grids show one field of view: equal aspect ratio, to two pixels."""
+    scaled = shape_tir[1] * shape_rgb[0] / shape_tir[0]
+    return abs(scaled - shape_rgb[1]) <= ASPECT_TOLERANCE_PX
+
+
+def onto_rgb_grid(rgb: np.ndarray, tir: np.ndarray, where: str) -> np.ndarray:
+    """TIR ``[H',W']`` on the grid of RGB ``[H,W,3]``; unchanged where the sizes are equal.
+
+    Raises:
+        PairsError: the aspect ratios differ.
+    """
+    if tir.shape == rgb.shape[:2]:
+        return tir
+    if not fits(rgb.shape, tir.shape):
+        raise PairsError(
+            f"RGB is {rgb.shape[1]}x{rgb.shape[0]} and TIR {tir.shape[1]}x{tir.shape[0]}: they "
+            "cannot show the same field of view",
+            where,
+            "register the pair first (both cut to the common field of view, on one grid)",
+        )
+    return resample(tir, rgb.shape[0], rgb.shape[1])
+
+
+def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """``[H,W]`` resized with the same depth: linear, with averaging where it gets smaller."""
+    from PIL import Image
+
+    plane = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
+    resized = np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR))
+    if np.issubdtype(image.dtype, np.integer):
+        resized = np.rint(resized)
+    whole: np.ndarray = resized.astype(image.dtype)
+    return whole
