@@ -21,7 +21,7 @@ demo: $(VENV)/.installed ## the whole story on the embedded world; ends with the
 	@$(BIN)/tirtrack demo
 
 test: $(VENV)/.installed-test ## the test suite
-	$(PYTEST) -n $(JOBS)
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS)
 
 test-slow: $(VENV)/.installed-test ## what takes longer: endurance, long goldens, experiments in small
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m slow --timeout 2400
