@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from benchmarks.roi_pooling import plain_roi_pool
 from tirtrack.networks import roi_pooling
 from tirtrack.networks.roi_pooling import precise_roi_pool
-
-BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "roi_pooling.py"
-
-
-@pytest.fixture(scope="module")
-def plain():
-    """The form of the benchmark: the equation as it stands, with automatic gradients."""
-    spec = importlib.util.spec_from_file_location("benchmark_of_roi_pooling", BENCHMARK)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.plain_roi_pool
 
 
 def draw_rois(count, generator, *, images=2):
@@ -71,9 +58,9 @@ def test_every_golden_case(pieces):
 
 
 @pytest.mark.parametrize("size_hw", [(1, 1), (5, 5), (2, 3)])
-def test_it_is_the_plain_form(plain, features, rois, size_hw):
+def test_it_is_the_plain_form(features, rois, size_hw):
     ours = slopes(precise_roi_pool, features, rois, size_hw)
-    for mine, theirs in zip(ours, slopes(plain, features, rois, size_hw), strict=True):
+    for mine, theirs in zip(ours, slopes(plain_roi_pool, features, rois, size_hw), strict=True):
         assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
 
 

@@ -9,8 +9,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.special import expit
 
 from tirtrack.networks.registry import build
 from tirtrack.trackers import atom_presets, dimp_presets
@@ -132,54 +130,6 @@ def golden_frame(scene, t):
         v = v + (h32(x, y, seed + 5000 + t + 1000000 * c) & 7) - 3
         planes.append(v.clip(0, 255).astype(np.uint8))
     return np.stack(planes if scene["colour"] else planes * 3, axis=-1)
-
-
-def smooth_noise(rng, shape, sigma):
-    field = gaussian_filter(rng.normal(size=shape), sigma, mode="wrap")
-    return field / field.std()
-
-
-class BlobScene:
-    """Smooth noise, and a bright textured blob before it, all of it drawn."""
-
-    def __init__(self, rng, height, width):
-        field = smooth_noise(rng, (height, width), rng.uniform(4, 14))
-        self.background = 90 + rng.uniform(8, 20) * field
-        self.w, self.h = rng.uniform(20, 48, 2)
-        self.grain = rng.uniform(3, 6)
-        self.skin = smooth_noise(rng, (64, 64), self.grain)
-        self.contrast, self.ripple = rng.uniform(45, 80), rng.uniform(8, 20)
-
-    def other_skin(self, rng):
-        """A skin of the same kind whose correlation with the first is below 0.3."""
-        while True:
-            skin = smooth_noise(rng, (64, 64), self.grain)
-            if abs(np.corrcoef(skin.ravel(), self.skin.ravel())[0, 1]) < 0.3:
-                return skin
-
-    def frame(self, center_xy, rng, skin=None):
-        """``[H,W]`` uint8 with the blob at a place, or without it, and new sensor noise."""
-        frame = self.background.copy()
-        if center_xy is not None:
-            self._draw(frame, center_xy, self.skin if skin is None else skin)
-        frame += rng.normal(0, 2, frame.shape)
-        return frame.clip(0, 255).astype(np.uint8)
-
-    def _draw(self, frame, center_xy, skin):
-        (x, y), (height, width) = center_xy, frame.shape
-        rows = slice(*np.clip([int(y - self.h), int(y + self.h)], 0, height))
-        columns = slice(*np.clip([int(x - self.w), int(x + self.w)], 0, width))
-        row, column = np.mgrid[rows, columns]
-        u, v = (column + 0.5 - x) / self.w, (row + 0.5 - y) / self.h
-        inside = expit(40 * (0.25 - u**2 - v**2))
-        levels = map_coordinates(skin, [(v + 0.5) * 63, (u + 0.5) * 63], order=1, mode="wrap")
-        part = frame[rows, columns]
-        part += inside * (self.contrast + self.ripple * levels + 90 - part)
-
-
-@pytest.fixture(scope="session")
-def blob_scene():
-    return BlobScene
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.rendered_clips import BlobScene
 from tirtrack.boxes import Box
 from tirtrack.networks.registry import build
 from tirtrack.trackers import atom_presets, dimp_presets
@@ -51,10 +52,10 @@ def tracker(name, device):
 
 
 @pytest.fixture(scope="module")
-def clip(blob_scene):
+def clip():
     """A textured target on a circle over a textured ground, and its first box."""
     rng = np.random.default_rng(11)
-    scene = blob_scene(rng, 120, 160)
+    scene = BlobScene(rng, 120, 160)
     angles = np.linspace(0, 4 * np.pi, STEPS + 1)
     centers = np.stack([80 + 35 * np.cos(angles), 60 + 22 * np.sin(angles)], axis=1)
     frames = [scene.frame(center, rng) for center in centers]
