@@ -520,6 +520,7 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     assert numbers["with_box"] == other.with_box.student
     assert numbers["score"] == other.like_teacher["score"].student
     assert set(numbers) == {"with_teacher", "with_box", "centre", *other.like_teacher}
+    assert not any(taught.answer.test_features for taught in onlooker._taught)
 
 
 def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):
@@ -542,8 +543,11 @@ def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):
         assert (10 * parts[0][name] + 30 * parts[1][name]) / 40 == pytest.approx(value, abs=1e-6)
 
 
+@pytest.mark.parametrize("batch_norm", ["train", "adapt"])
 @pytest.mark.parametrize("name", ["nanotrack-v3", "dimp-lite"])
-def test_looks_during_the_training_are_logged_and_change_nothing(tiny, tmp_path, monkeypatch, name):
+def test_looks_during_the_training_are_logged_and_change_nothing(
+    tiny, tmp_path, monkeypatch, name, batch_norm
+):
     monkeypatch.setattr(stages.Pool, "check", all_passed(stages.Pool.check))
     recipe = "mixed" if name == "nanotrack-v3" else "dimp_lite_distill"
     students, logs = [], []
@@ -553,7 +557,7 @@ def test_looks_during_the_training_are_logged_and_change_nothing(tiny, tmp_path,
             recipe,
             network=network,
             training__steps=4,
-            training__batch_norm="adapt",
+            training__batch_norm=batch_norm,
             held_back__share=0.5,
             held_back__look_every=every,
         )

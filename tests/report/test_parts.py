@@ -134,26 +134,38 @@ def test_a_run_that_was_stopped_shows_how_far_it_came(tmp_path):
     assert len(section.curves) == 1
 
 
-def test_looks_at_held_back_pairs_are_a_second_picture_that_ends_with_the_summary(tmp_path):
+def test_looks_at_held_back_pairs_are_pictures_that_end_with_the_summary(tmp_path):
     looks = {0: 0.8, 2: 0.81}
     lines = [
         {"step": k + 1, "loss": 1.0, "terms": {}}
-        | ({"held_back": {"with_teacher": looks[k], "centre": 1.0}} if k in looks else {})
+        | (
+            {"held_back": {"with_teacher": looks[k], "centre": 1.0 - looks[k]}}
+            if k in looks
+            else {}
+        )
         for k in range(4)
     ]
     (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
-    assert len(distillation_section(tmp_path).curves) == 2
+    assert len(distillation_section(tmp_path).curves) == 3
     signal = {"baseline": 0.8, "student": 0.85, "difference": 0.05, "low": 0.0, "high": 0.1}
     summary = {
         "recipe": "mixed",
         "steps": 4,
-        "held_back": {"samples": 20, "scenes": 3, "with_teacher": signal},
+        "held_back": {
+            "samples": 20,
+            "scenes": 3,
+            "with_teacher": signal,
+            "centre": signal | {"student": 0.125},
+        },
     }
     (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
-    picture = distillation_section(tmp_path).curves[1]
-    assert picture.alt == (
-        "Agreement on held-back pairs from step 0 to 4: overlap with the teacher's box "
-        "0.800 to 0.850"
+    _, likeness, distance = distillation_section(tmp_path).curves
+    assert likeness.alt == (
+        "Held-back pairs from step 0 to 4: overlap with the teacher's box 0.800 to 0.850"
+    )
+    assert distance.alt == (
+        "Held-back pairs from step 0 to 4: distance of the centre, cells (less is better) "
+        "0.200 to 0.125"
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -179,7 +179,8 @@ class Onlooker:
         batch = self._batch(draws)
         given = answer(baseline, batch, Direction.RGB_TO_RGB)
         centre = self_check(given, batch).distance_cells
-        return _Taught(given, _boxes(given, batch), _array(centre))
+        light = replace(given, test_features=[])  # would fill a device with features until the end
+        return _Taught(light, _boxes(given, batch), _array(centre))
 
     @torch.no_grad()
     def _measured(self, network: TwoBranchNetwork) -> dict[str, np.ndarray]:
@@ -205,8 +206,8 @@ class Onlooker:
 
 @dataclass(frozen=True)
 class _Taught:
-    """What the teacher says of some samples on RGB: its answer, its boxes ``[S,4]`` in the test
-    patch, the distance ``[S]`` of its best cell from the pseudo-box in cells.
+    """What the teacher says of some samples on RGB: its answer without features, its boxes
+    ``[S,4]`` in the test patch, the distance ``[S]`` of its best cell from the pseudo-box in cells.
     """
 
     answer: Answer

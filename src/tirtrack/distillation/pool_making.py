@@ -1,4 +1,7 @@
-"""From drawn samples to a pool: every patch cut and seen once, or read from the cache."""
+"""From drawn samples to a pool: every patch cut and seen once, or read from the cache.
+
+Read :func:`build_pool` first. What a pool is asked stands in ``pool``; nothing here draws.
+"""
 
 from __future__ import annotations
 

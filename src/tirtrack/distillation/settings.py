@@ -239,7 +239,7 @@ class Training(Settings):
 
 
 class HeldOut(Settings):
-    """What is looked at and not trained on."""
+    """What a training is judged by and does not train on."""
 
     share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         default=0.2, description="of the recordings, whole ones; of the last frames where only one"
@@ -248,7 +248,9 @@ class HeldOut(Settings):
 
 
 class HeldBack(HeldOut):
-    """What diagnostics of a distillation look at and training does not."""
+    """The same of a distillation, which has no labels: what is looked at in the end and on the way
+    there.
+    """
 
     look_every: Count = Field(
         default=50,

@@ -120,7 +120,9 @@ def paired_differences(
 
 
 def _means(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of the sequences that all runs have."""
+    """Of the sequences that all runs have; none without a run."""
+    if not runs:
+        return {}
     return {
         name: sum(run[name] for run in runs) / len(runs)
         for name in runs[0]

@@ -142,21 +142,24 @@ def loss_plot(
     return _picture(figure, f"Loss by step, {ends}")
 
 
-def held_back_plot(steps: Sequence[int], numbers: Mapping[str, Sequence[float]]) -> Picture:
+def held_back_plot(
+    steps: Sequence[int], numbers: Mapping[str, Sequence[float]], *, y_label: str
+) -> Picture:
     """What held-back pairs say of the student while it is trained, one line a number.
 
     Args:
         steps: done before each look.
-        numbers: by what they are, in each look; 1 is full agreement.
+        numbers: by what they are, in each look.
+        y_label: what all of them are.
     """
-    figure, axes = _axes("Held-back pairs", "step", "agreement with the teacher")
+    figure, axes = _axes("Held-back pairs", "steps done", y_label)
     for k, (name, values) in enumerate(numbers.items()):
         colour = TRACKER_COLOURS[k % len(TRACKER_COLOURS)]
         axes.plot(steps, values, "o-", color=colour, linewidth=2.0, markersize=4.0, label=name)
     axes.set_xlim(0, max(steps[-1], 1))
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=9)
     ends = "; ".join(f"{name} {one[0]:.3f} to {one[-1]:.3f}" for name, one in numbers.items())
-    return _picture(figure, f"Agreement on held-back pairs from step 0 to {steps[-1]}: {ends}")
+    return _picture(figure, f"Held-back pairs from step {steps[0]} to {steps[-1]}: {ends}")
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:

@@ -99,6 +99,10 @@ _LIKE_TEACHER = {
     "modulation": "cosine with the teacher's modulation",
     "energy": "rank correlation with the teacher's energies",
 }
+_DRAWN = {
+    "agreement with the teacher": {"with_teacher": _SIGNALS["with_teacher"], **_LIKE_TEACHER},
+    "cells": {"centre": _SIGNALS["centre"]},
+}
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,7 @@ def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
 
 
 def held_back_curves(rows: Sequence[LossRow], summary: Summary | None) -> tuple[Picture, ...]:
-    """What held-back pairs said during the training as a picture, with the last word of the
+    """What held-back pairs said during the training as pictures, with the last word of the
     summary; none when there are fewer than two looks.
     """
     looks = [(row.step - 1, row.held_back) for row in rows if row.held_back]
@@ -193,12 +197,19 @@ def held_back_curves(rows: Sequence[LossRow], summary: Summary | None) -> tuple[
         last = {key: getattr(summary.held_back, key) for key in _SIGNALS}
         last |= summary.held_back.like_teacher
         looks.append((summary.steps, {key: one.student for key, one in last.items() if one}))
-    labels = {"with_teacher": _SIGNALS["with_teacher"], **_LIKE_TEACHER}
-    shown = [key for key in labels if all(key in found for _, found in looks)]
-    if len(looks) < 2 or not shown:
+    if len(looks) < 2:
         return ()
-    numbers = {labels[key]: [found[key] for _, found in looks] for key in shown}
-    return (held_back_plot([step for step, _ in looks], numbers),)
+    steps = [step for step, _ in looks]
+    pictures = []
+    for y_label, labels in _DRAWN.items():
+        numbers = {
+            label: [found[key] for _, found in looks]
+            for key, label in labels.items()
+            if all(key in found for _, found in looks)
+        }
+        if numbers:
+            pictures.append(held_back_plot(steps, numbers, y_label=y_label))
+    return tuple(pictures)
 
 
 def _labels(names: Sequence[str]) -> list[str]:

@@ -1,4 +1,8 @@
-"""What a tracker that learns online has said of its target, and what the next flag means for it."""
+"""What a tracker that learns online has said of its target, and what the next flag means for it.
+
+Read :meth:`Known.judged`. Nothing here knows of frames or networks; how a flag comes about stands
+in ``localisation``.
+"""
 
 from __future__ import annotations
 

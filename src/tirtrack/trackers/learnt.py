@@ -1,4 +1,7 @@
-"""What a tracker that learns online keeps of its target, and how it is saved."""
+"""What a tracker that learns online keeps of its target, and how it is saved.
+
+Plain tensors and the sample memory; how they are learnt stands in ``dimp`` and ``atom``.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """What the trackers that learn their target online have in common: the shell around their steps.
 
 :class:`OnlineTracker` takes frames in, looks after bad ones, asks a family's steps and says what
-came of them; ``dimp.py`` and ``atom.py`` hold the steps. Everything that changes from frame to
-frame is a :class:`~tirtrack.trackers.place.Place`, a filter and a sample memory.
+came of them; ``dimp.py`` and ``atom.py`` hold the steps. What changes from frame to frame has a
+file each: where the target is (``place``), how it moves (``motion``), what was learnt of it
+(``learnt``) and what was said of it (``known``); ``first_frame`` makes the first samples.
 """
 
 from __future__ import annotations
