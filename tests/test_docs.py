@@ -78,7 +78,7 @@ class Typed:
 
 
 def blocks(page: Path) -> list[Block]:
-    found = re.findall(r"^```([\w{}-]*)\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+    found = re.findall(r"^```([\w{}-]*)[^\n]*\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
     return [Block(language, text) for language, text in found]
 
 

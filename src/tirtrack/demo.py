@@ -163,7 +163,7 @@ def run_demo(
             notes=NOTES,
             evaluations=(section,),
             pairs=pairs_section([folder / FOLDER, run.folder]),
-            distillation=distillation_section(run.folder),
+            distillations=(distillation_section(run.folder),),
         )
     made = provenance(
         [section.result],

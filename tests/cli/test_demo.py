@@ -104,7 +104,7 @@ def test_the_page_tells_the_whole_story(ran):
         "Loss by step",
         "Wall-clock time by stage",
         "tracking and scoring the test sequences",
-        "recipe, resolved",
+        "recipe of distilled.run, resolved",
         "boxes of annotation and start and distilled",
         "visible only",
         "says nothing about your camera",

@@ -112,6 +112,7 @@ def test_json_is_one_document_in_both_cases(clip, weights, capsys):
         (["night.mp4", "--box", "1,2,nan,4"], 2, "has a number that is not finite"),
         (["night.mp4", "--box", "900,2,3,4"], 2, "lies 100% outside the frame of 128x96"),
         (["night.mp4", "--box", "1,2,3,4", "--pick", "1"], 2, "--box and --pick both name"),
+        (["night.mp4", "--pick", "1", "--pick", "2"], 2, "--pick was given 2 times; for several"),
         (["night.mp4", "--pick", "99"], 2, "no proposal has the number 99; give 1 to"),
         (["night.mp4", "--start", "12"], 2, "night.mp4: there is no frame 12"),
         (["empty"], 2, "empty: no images in the folder"),

@@ -12,9 +12,10 @@ from PIL import Image
 
 from tirtrack.distillation import stages
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
-from tirtrack.distillation.folder import inherited_calibration, run_folder
+from tirtrack.distillation.folder import inherited_calibration
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.run import distill
+from tirtrack.distillation.run_files import run_folder
 from tirtrack.errors import (
     PairsError,
     RecipeError,

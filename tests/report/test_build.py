@@ -154,6 +154,44 @@ def test_the_command_of_a_distillation_stands_in_the_card_of_the_evaluated_weigh
     assert made_with(tracker) == ("tirtrack distill" if is_the_evaluated_one else "")
 
 
+@pytest.mark.parametrize(
+    ("kind", "sections"), [("distill", 1), ("train", 0), ("another file since", 0)]
+)
+def test_a_distillation_is_shown_where_its_run_folder_lies_beside_the_evaluated_weights(
+    evaluation, tmp_path, kind, sections
+):
+    file = tmp_path / "mine.safetensors"
+    file.write_bytes(b"mine")
+    run = tmp_path / "mine.run"
+    run.mkdir()
+    (run / "log.jsonl").touch()
+    (run / "summary.json").write_text(json.dumps({"recipe": "mixed"}), encoding="utf-8")
+    if kind != "train":
+        (run / "manifest.json").write_text("{}", encoding="utf-8")
+    stored = json.loads((evaluation / "result.json").read_text(encoding="utf-8"))
+    digest = "ab" * 32 if kind == "another file since" else sha256(file)
+    stored["trackers"][1] |= {"weights": str(file), "sha256": digest}
+    (evaluation / "result.json").write_text(json.dumps(stored), encoding="utf-8")
+    content = report_content([evaluation])
+    assert [one.name for one in content.distillations] == ["mine.run"][:sections]
+
+
+def test_every_distillation_has_its_part_under_its_name(evaluation, tmp_path):
+    for name in ("a.run", "b.run"):
+        (evaluation / name).mkdir()
+        (evaluation / name / "log.jsonl").touch()
+        summary = {"recipe": name, "verdict": f"verdict of {name}"}
+        (evaluation / name / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+        (evaluation / name / "recipe.yaml").write_text(f"name: {name}", encoding="utf-8")
+    text = page_of(build_report([evaluation], tmp_path / "report.html")).text
+    for name in ("a.run", "b.run"):
+        assert f"Distillation: {name}" in text
+        assert f"verdict of {name}" in text
+        assert f"recipe of {name}, resolved" in text
+    numbers = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert [one["facts"]["recipe"] for one in numbers["distillations"]] == ["a.run", "b.run"]
+
+
 def test_no_weights_no_command_and_a_file_that_is_no_weights_neither(tmp_path):
     (tmp_path / "x").write_bytes(b"x")
     digest = sha256(tmp_path / "x")

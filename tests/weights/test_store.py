@@ -257,6 +257,11 @@ def test_unknown_name_names_the_near_one(two_shipped):
         store.find("nano-tri")
 
 
+def test_name_of_a_network_without_weights_says_where_to_get_some(two_shipped):
+    with pytest.raises(WeightsError, match=r'"dimp18" is a network, .*train --network dimp18'):
+        store.find("dimp18")
+
+
 def test_missing_file_is_called_a_file(two_shipped):
     for missing in ("night.safetensors", "folder/nano-tir"):
         with pytest.raises(WeightsError, match=f"{missing}: no such file"):

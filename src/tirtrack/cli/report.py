@@ -39,7 +39,8 @@ def command(
     """One HTML page from evaluation folders, with the same numbers as JSON beside it.
 
     The page holds everything in itself: plots, tables, film strips (where the frames are at
-    hand), loss curves (where a run folder of distill lies in DIR), and what was run.
+    hand), curves of distillations (where their run folders lie beside the evaluated weights or in
+    DIR), and what was run.
     """
     from tirtrack.datasets import open_dataset
     from tirtrack.evaluation.result_json import RESULT_NAME

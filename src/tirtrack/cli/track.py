@@ -40,7 +40,7 @@ def command(
         ),
     ] = None,
     pick: Annotated[
-        int | None,
+        list[int] | None,
         typer.Option(metavar="N", help="Begin with proposal N, as numbered in the picture."),
     ] = None,
     weights: Annotated[str, typer.Option(help="A shipped name, or a file.")] = _WEIGHTS,
@@ -77,8 +77,12 @@ def command(
     from tirtrack.errors import RequestError
     from tirtrack.tracking import source_name
 
-    if box and pick is not None:
+    if box and pick:
         raise RequestError("--box and --pick both name the target", fix="give one of them")
+    if pick and len(pick) > 1:
+        raise RequestError(
+            f"--pick was given {len(pick)} times", fix="for several targets give --box NAME=X,Y,W,H"
+        )
     if policy not in (None, "latest", "all"):
         raise RequestError(f'no policy is called "{policy}"', fix="known are all, latest")
     given = _parse_boxes(box) if box else None
@@ -87,7 +91,7 @@ def command(
         from tirtrack.tracking import first_frame
 
         seen = first_frame(source, start=start)
-        if pick is None:
+        if not pick:
             again = _same_again(
                 source, start=start or None, end=end, weights=weights, preset=preset, out=out,
                 no_video=no_video, no_redetect=no_redetect, policy=policy,
@@ -95,7 +99,7 @@ def command(
             )  # fmt: skip
             _show_first(seen, folder, again, force=force, as_json=as_json)
             return
-        given = seen.pick(pick)
+        given = seen.pick(pick[0])
     run = _track(
         source, given, weights=weights, out=folder, preset=preset, start=start, end=end,
         video=not no_video, force=force, redetect=not no_redetect, policy=policy,
@@ -225,7 +229,8 @@ def _print_summary(run: TrackRun) -> None:
     summary = run.summary
     counts = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items())
     speed = summary["tracker_frames_per_s"]
-    targets = f", {len(summary['boxes'])} targets" if "boxes" in summary else ""
+    count = len(summary.get("boxes", ()))
+    targets = f", {count} target{'' if count == 1 else 's'}" if "boxes" in summary else ""
     print(f"{summary['frames']} frames{targets}: {counts}; {rate(speed)} frames/s in the tracker")
     if summary["live"]:
         live = summary["live"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import yaml
 
 from tirtrack.distillation.recipe import dump_recipe
-from tirtrack.distillation.run_files import RECIPE
+from tirtrack.distillation.run_files import RECIPE, run_folder
 from tirtrack.distillation.settings import Recipe
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import new_file, new_folder, write_json, write_text
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from tirtrack.weights.card import Calibration, Card, PeakCalibration
 
 SUFFIX = ".safetensors"
-
-
-def run_folder(out: Path) -> Path:
-    """The folder beside a weights file: ``NAME.run`` for ``NAME.safetensors``."""
-    return Path(out).with_suffix(".run")
 
 
 # --- before anything is written ------------------------------------------------------------------

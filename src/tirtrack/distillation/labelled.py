@@ -215,21 +215,28 @@ def _usable(boxes: np.ndarray) -> np.ndarray:
 
 
 def hold_out(labelled: Labelled, share: float) -> tuple[Labelled, Labelled]:
-    """Train and held-out items, whole pictures and sequences; the seed has no say in it."""
+    """Train and held-out items, whole pictures and sequences; the seed has no say in it.
 
-    def is_held(name: str) -> bool:
-        digest = hashlib.sha256(name.encode()).digest()
-        return int.from_bytes(digest[:8], "big") < share * 2**64
+    Every item is drawn by a hash of its name. Where none of a few is, the one with the smallest
+    hash is held out; the only item of all is trained on.
+    """
 
-    kept = Labelled(
-        tuple(item for item in labelled.stills if not is_held(item.name)),
-        tuple(item for item in labelled.videos if not is_held(item.name)),
-    )
-    held = Labelled(
-        tuple(item for item in labelled.stills if is_held(item.name)),
-        tuple(item for item in labelled.videos if is_held(item.name)),
-    )
-    return (kept, held) if len(kept) else (labelled, Labelled((), ()))
+    def draw(name: str) -> int:
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+    names = [item.name for item in labelled.stills] + [item.name for item in labelled.videos]
+    limit = share * 2**64
+    if share > 0 and len(names) > 1:
+        limit = max(limit, min(map(draw, names)) + 1)
+
+    def part(*, held: bool) -> Labelled:
+        return Labelled(
+            tuple(item for item in labelled.stills if (draw(item.name) < limit) is held),
+            tuple(item for item in labelled.videos if (draw(item.name) < limit) is held),
+        )
+
+    kept = part(held=False)
+    return (kept, part(held=True)) if len(kept) else (labelled, Labelled((), ()))
 
 
 # --- samples -------------------------------------------------------------------------------------

@@ -426,9 +426,7 @@ def _fault(
     shown = json.dumps(first["input"], default=str)
     value = f", got {shown[:60]}" if path and len(shown) < 200 else ""
     head = f"{dotted}: " if dotted else ""
-    return RecipeError(
-        f"{head}{message}{value}", place, "tirtrack.distillation.settings lists every setting"
-    )
+    return RecipeError(f"{head}{message}{value}", place, "docs/recipes.md lists every setting")
 
 
 def _known(model: type[BaseModel], path: Sequence[str]) -> list[str]:

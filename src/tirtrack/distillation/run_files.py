@@ -1,6 +1,13 @@
-"""What lies in a run folder, by name; ``tirtrack distill`` and ``train`` write it."""
+"""Where the run folder of ``tirtrack distill`` and ``train`` is, and what lies in it, by name."""
+
+from pathlib import Path
 
 SUMMARY = "summary.json"
 RECIPE = "recipe.yaml"
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
+
+
+def run_folder(out: Path) -> Path:
+    """The folder beside a weights file: ``NAME.run`` for ``NAME.safetensors``."""
+    return Path(out).with_suffix(".run")

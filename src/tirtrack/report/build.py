@@ -11,6 +11,7 @@ from typing import Any
 
 from tirtrack import files
 from tirtrack.datasets import LabelledDataset, open_dataset
+from tirtrack.distillation.run_files import run_folder
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256
@@ -35,6 +36,7 @@ from tirtrack.report.results import (
 )
 from tirtrack.report.training import (
     distillation_section,
+    is_distillation,
     read_summary,
     resolved_recipe,
     run_folders,
@@ -91,8 +93,9 @@ def report_content(
     """What evaluation folders have to say; what is not at hand is left out.
 
     Args:
-        folders: each holds a ``result.json`` of ``tirtrack evaluate`` or ``score``; one that also
-            holds a run folder of ``tirtrack distill`` brings its curves.
+        folders: each holds a ``result.json`` of ``tirtrack evaluate`` or ``score``. Run folders of
+            ``tirtrack distill`` bring their curves where they lie in one of these, or beside
+            weights that were evaluated and are still the same.
         dataset: frames and annotation for the film strips of the folders that it fits; by default
             the one that a folder names, where it is still at hand.
         reference: the tracker that the others are compared with, the first by default.
@@ -113,19 +116,30 @@ def report_content(
             dataset.name,
             f"give the data set of the evaluation ({sections[0].result.dataset})",
         )
-    runs = [found for folder in folders for found in run_folders(folder)]
+    results = [section.result for section in sections]
+    runs = distillations(folders, results)
     return ReportContent(
         title=title or _title(sections),
         evaluations=tuple(sections),
         pairs=pairs_section([*(folder / FOLDER for folder in folders), *runs[:1]]),
-        distillation=distillation_section(runs[0]) if len(runs) == 1 else None,
+        distillations=tuple(map(distillation_section, runs)),
         provenance=provenance(
-            [section.result for section in sections],
+            results,
             distilled=[found.command for run in runs if (found := read_summary(run))],
             command=command,
-            settings=resolved_recipe(runs[0]) if len(runs) == 1 else {},
+            settings={title: text for run in runs for title, text in resolved_recipe(run).items()},
         ),
     )
+
+
+def distillations(folders: Sequence[Path], results: Sequence[EvaluationResult]) -> list[Path]:
+    """The run folders of ``tirtrack distill`` inside the folders, and beside evaluated weights."""
+    inside = [found for folder in folders for found in run_folders(folder)]
+    weights = [
+        file for one in results for run in one.first_runs if (file := evaluated_weights(run))
+    ]
+    beside = [run for file in weights if is_distillation(run := run_folder(file))]
+    return list({run.resolve(): run for run in [*inside, *beside]}.values())
 
 
 def evaluation_section(
@@ -215,8 +229,8 @@ def provenance(
         one.command if isinstance(one.command, str) else " ".join(one.command) for one in results
     ]
     lines = [
-        *distilled,
         *(made_with(one) for result in results for one in result.first_runs),
+        *distilled,
         *evaluated,
         command,
     ]
@@ -235,19 +249,23 @@ def provenance(
 
 
 def made_with(tracker: TrackerResult) -> str:
-    """The command that distilled a tracker's weights, from their card; empty if it is not known.
-
-    Read only where the file is at hand and still the one that was evaluated.
-    """
+    """The command that made a tracker's weights, from their card; empty if it is not known."""
     from tirtrack.weights import store
 
-    file = Path(tracker.weights)
+    file = evaluated_weights(tracker)
     try:
-        if not file.is_file() or sha256(file) != tracker.sha256:
-            return ""
-        return store.card_of(file).made_with.get("command", "")
+        return "" if file is None else store.card_of(file).made_with.get("command", "")
     except (OSError, TirtrackError):
         return ""
+
+
+def evaluated_weights(tracker: TrackerResult) -> Path | None:
+    """The file of a tracker's weights, where it is at hand and still the one that was evaluated."""
+    file = Path(tracker.weights)
+    try:
+        return file if file.is_file() and sha256(file) == tracker.sha256 else None
+    except OSError:
+        return None
 
 
 def machine() -> str:
@@ -282,7 +300,7 @@ def as_json(content: ReportContent) -> dict[str, Any]:
         ],
         "evaluations": [section.result.model_dump(mode="json") for section in content.evaluations],
         "pairs": _section_as_json(content.pairs),
-        "distillation": _section_as_json(content.distillation),
+        "distillations": [_section_as_json(one) for one in content.distillations],
         "provenance": asdict(content.provenance),
     }
 

@@ -155,8 +155,9 @@ class PairsSection:
 
 @dataclass(frozen=True)
 class DistillationSection:
-    """The training run: facts, loss curves, and what its own label-free signal says."""
+    """A training run: its name, facts, curves, and what its own label-free signal says."""
 
+    name: str
     facts: Mapping[str, str]
     curves: tuple[Picture, ...] = ()
     agreement: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -196,5 +197,5 @@ class ReportContent:
     notes: tuple[str, ...] = ()
     evaluations: tuple[EvaluationSection, ...] = ()
     pairs: PairsSection | None = None
-    distillation: DistillationSection | None = None
+    distillations: tuple[DistillationSection, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)

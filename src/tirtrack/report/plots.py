@@ -135,6 +135,7 @@ def loss_plot(
                 axes, np.asarray(steps), points, TRACKER_COLOURS[k % len(TRACKER_COLOURS)], name
             )
     axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(bottom=0.0)
     columns = 1 if max(map(len, terms), default=0) > _LONG_LABEL else 2
     figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
@@ -155,8 +156,19 @@ def held_back_plot(
     figure, axes = _axes("Held-back pairs", "steps done", y_label)
     for k, (name, values) in enumerate(numbers.items()):
         colour = TRACKER_COLOURS[k % len(TRACKER_COLOURS)]
-        axes.plot(steps, values, "o-", color=colour, linewidth=2.0, markersize=4.0, label=name)
+        axes.plot(
+            steps,
+            values,
+            "o-",
+            color=colour,
+            linewidth=2.0,
+            markersize=4.0,
+            label=name,
+            clip_on=False,
+            zorder=3,
+        )
     axes.set_xlim(0, max(steps[-1], 1))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=9)
     ends = "; ".join(f"{name} {one[0]:.3f} to {one[-1]:.3f}" for name, one in numbers.items())
     return _picture(figure, f"Held-back pairs from step {steps[0]} to {steps[-1]}: {ends}")

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from tirtrack.distillation.run_files import LOG, RECIPE, SUMMARY
 from tirtrack.errors import DatasetError
+from tirtrack.pairs.inspection_folder import MANIFEST_NAME
 from tirtrack.report.content import DistillationSection, Picture
 from tirtrack.report.plots import held_back_plot, loss_plot
 from tirtrack.report.stored import STORED, read_stored
@@ -122,10 +123,16 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(log.parent for log in folder.glob(f"*/{LOG}"))
 
 
+def is_distillation(folder: Path) -> bool:
+    """Whether a folder is the run folder of ``tirtrack distill``, not of ``train``."""
+    return (folder / LOG).is_file() and (folder / MANIFEST_NAME).is_file()
+
+
 def resolved_recipe(run: Path) -> dict[str, str]:
     """The recipe that the run left, under a title for the page; empty without one."""
     file = run / RECIPE
-    return {"recipe, resolved": file.read_text(encoding="utf-8")} if file.is_file() else {}
+    title = f"recipe of {run.name}, resolved"
+    return {title: file.read_text(encoding="utf-8")} if file.is_file() else {}
 
 
 def read_summary(run: Path) -> Summary | None:
@@ -224,7 +231,7 @@ def distillation_section(run: Path) -> DistillationSection:
     curves = loss_curves(rows) + held_back_curves(rows, summary)
     if summary is None:
         done = str(rows[-1].step) if rows else "none"
-        return DistillationSection({"steps": f"{done}; the run has not ended"}, curves)
+        return DistillationSection(run.name, {"steps": f"{done}; the run has not ended"}, curves)
     facts = {
         "recipe": summary.recipe,
         "steps": str(summary.steps),
@@ -235,6 +242,7 @@ def distillation_section(run: Path) -> DistillationSection:
         "time": ", ".join(f"{stage} {spent:.0f} s" for stage, spent in summary.seconds.items()),
     }
     return DistillationSection(
+        name=run.name,
         facts={label: text for label, text in facts.items() if text},
         curves=curves,
         agreement=_agreement(summary.held_back),

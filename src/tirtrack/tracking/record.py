@@ -199,8 +199,9 @@ class _Painter:
         worst = max(rows, key=lambda row: list(COLOURS).index(row.status))
         clock = "" if worst.time_s is None else f"   {worst.time_s:.2f} s"
         why = f" ({worst.reason})" if worst.reason else ""
-        who = f" {worst.target}" if worst.target else ""
-        caption = f"frame {worst.index}{clock}  {who} {worst.status}{why}"
+        agree = len(rows) > 1 and all(row.status == worst.status for row in rows)
+        who = f" all {len(rows)}" if agree else f" {worst.target}" if worst.target else ""
+        caption = f"frame {worst.index}{clock}  {who} {worst.status}{'' if agree else why}"
         return draw_caption(shown, caption, COLOURS[worst.status])
 
     def _display(self, image: np.ndarray) -> np.ndarray:

@@ -68,9 +68,18 @@ def find(name_or_path: str | Path) -> Path:
         return known[str(name_or_path)]
     if path.suffix == SUFFIX or len(path.parts) > 1:
         raise WeightsError("no such file", path, "give the path of a .safetensors file")
+    from tirtrack.networks import registry
+
+    name = str(name_or_path)
+    if name in registry.names():
+        raise WeightsError(
+            f'"{name}" is a network, and no weights of it are shipped',
+            fix="give a file: of a published checkpoint by tirtrack weights import, or your own by "
+            f"tirtrack train --network {name}",
+        )
     raise WeightsError(
-        f'no weights are called "{name_or_path}" and no such file exists',
-        fix=did_you_mean(str(name_or_path), known) if known else "give a .safetensors file",
+        f'no weights are called "{name}" and no such file exists',
+        fix=did_you_mean(name, known) if known else "give a .safetensors file",
     )
 
 
