@@ -394,6 +394,13 @@ def test_existing_file_is_kept_without_force():
     assert same(tiny("dimp18"))
 
 
+def test_a_whole_model_in_place_of_its_state_dict_says_what_to_save():
+    torch.save(torch.nn.Conv2d(1, 1, 1), FILE)
+    with pytest.raises(WeightsError, match=r"torch\.nn\..*save model\.state_dict\(\) instead"):
+        imported()
+    assert not OUT.exists()
+
+
 def test_bad_checkpoint_leaves_the_old_file_with_force():
     FILE.write_bytes(b"<html>")
     OUT.parent.mkdir()

@@ -82,6 +82,7 @@ def kind_of(head: bytes) -> str:
         (head[257:262] == b"ustar", *_TAR),
         (head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")), *_PACKED),
         (head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5, *_PLAIN_PICKLE),
+        (head[:1] == b"\x08" and head[2:3] == b"\x12", *_ONNX),
     ]
     for fits, what, fix in others:
         if fits:
@@ -89,6 +90,7 @@ def kind_of(head: bytes) -> str:
     raise WeightsError("is no checkpoint: neither torch nor safetensors writes such", fix=DAMAGED)
 
 
+_ONNX = ("looks like an ONNX graph", "give the checkpoint that it was exported from (.pth)")
 _WEB_PAGE = ("is a web page, so the download failed", "open the address in a browser and try again")
 _POINTER = ("is a pointer to a large file, not the file", "fetch it with git lfs pull")
 _TAR = ("is a tar archive, as torch 0.1 saved them", "save it again with a newer torch")

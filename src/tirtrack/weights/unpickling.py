@@ -25,6 +25,7 @@ _MAX_NESTING = 1000
 _MAX_AXES = 8
 
 DAMAGED = "get another copy"
+WHOLE_MODEL = "a whole model was pickled, which could run code; save model.state_dict() instead"
 UNTRUSTED = "it was not opened any further, as it could run code; do not trust where it came from"
 
 ELEMENT_BYTES = {
@@ -214,8 +215,10 @@ class Machine:
     def _name(self, module: Any, name: Any) -> None:
         full = f"{module}.{name}"
         if full not in _KNOWN:
+            is_model = full.startswith("torch.nn.")
             raise WeightsError(
-                f"it names {shown(full)}, which no checkpoint that we know needs", fix=UNTRUSTED
+                f"it names {shown(full)}, which no checkpoint that we know needs",
+                fix=WHOLE_MODEL if is_model else UNTRUSTED,
             )
         self._push(Named(full))
 
