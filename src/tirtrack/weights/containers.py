@@ -82,7 +82,7 @@ def kind_of(head: bytes) -> str:
         (head[257:262] == b"ustar", *_TAR),
         (head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf")), *_PACKED),
         (head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5, *_PLAIN_PICKLE),
-        (head[:1] == b"\x08" and head[2:3] == b"\x12", *_ONNX),
+        (head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x3a"), *_ONNX),
     ]
     for fits, what, fix in others:
         if fits:
