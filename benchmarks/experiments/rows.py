@@ -178,6 +178,7 @@ LITE_ROWS = [
     _lite(
         "distill, all pairs, batch norm frozen",
         "dimp_lite_distill",
+        seeds=3,
         pairs=EVERYTHING,
         training__batch_norm="frozen",
     ),
