@@ -22,11 +22,12 @@ from tirtrack.errors import FrameError, RequestError, StorageError, WeightsError
 from tirtrack.media import VideoWriter, count_frames, frames, frames_and_faults
 from tirtrack.networks import registry
 from tirtrack.overlay import draw_boxes
+from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.redetection import with_redetection
 from tirtrack.trackers.siamese import SiameseTracker
 from tirtrack.tracking import Ending, TrackStoppedError, first_frame, live, source_name, track
-from tirtrack.tracking.record import mot_text
+from tirtrack.tracking.record import TrackedFrame, caption, mot_text
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
 
@@ -508,6 +509,35 @@ def test_real_video_is_tracked_with_published_weights(shared, tmp_path):
 # --- several targets, frames that are left out ----------------------------------------------------
 
 TWO = {"van": BOX, "hut": Box(80, 20, 24, 20)}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        pytest.param([("", "tracking", "")], "frame 7   tracking", id="one"),
+        pytest.param(
+            [("a", "tracking", ""), ("b", "tracking", "")], "frame 7   all 2 tracking", id="alike"
+        ),
+        pytest.param(
+            [("a", "tracking", ""), ("b", "lost", "low score")],
+            "frame 7   b lost (low score)",
+            id="the worst",
+        ),
+        pytest.param(
+            [("a", "lost", "out of view"), ("b", "lost", "low score")],
+            "frame 7   a lost (out of view)",
+            id="of other reasons",
+        ),
+    ],
+)
+def test_caption_names_the_target_that_fares_worst_or_all(statuses, said):
+    rows = [
+        TrackedFrame(7, None, Box(1, 2, 3, 4), 0.5, Status(status), True, Reason(why), name)
+        for name, status, why in statuses
+    ]
+    text, status = caption(rows)
+    assert " ".join(text.split()) == " ".join(said.split())
+    assert status == max((row.status for row in rows), key=list(Status).index)
 
 
 def test_several_targets_have_a_row_each_in_every_frame_and_mot_text(tmp_path, weights):

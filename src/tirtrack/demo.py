@@ -27,7 +27,7 @@ from tirtrack.report.build import PAGE_NAME, evaluation_section, provenance, wri
 from tirtrack.report.content import ReportContent
 from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.results import EVALUATION_FOLDER
-from tirtrack.report.training import distillation_section, resolved_recipe
+from tirtrack.report.training import distillation_section, resolved_recipes
 from tirtrack.weights import store
 
 PROTOCOL = "lsotb-tir"
@@ -170,6 +170,6 @@ def run_demo(
         command=command,
         seed=settings.seed,
         stages=times.seconds,
-        settings=resolved_recipe(run.folder),
+        settings=resolved_recipes({run.folder.name: run.folder}),
     )
     return write_report(replace(parts, provenance=made), folder / PAGE_NAME)

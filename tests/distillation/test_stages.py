@@ -496,16 +496,19 @@ def test_a_student_that_is_the_baseline_differs_by_nothing(tiny, tmp_path):
     assert "nothing can be said" in summary.verdict
 
 
-def test_agreement_counts_what_the_teacher_passed(tiny):
-    recipe = tiny.recipe_of("mixed")
-    source, network = tiny.TinyPairs(), tiny.network_of()
+def held_back_pool(tiny, recipe, network, count):
+    source = tiny.TinyPairs()
     found = ways.propose_all(source, ways.proposer("saliency"), 0)
     samples = draw_samples(
-        source, range(len(source)), found, recipe, rules=CropRules.of(network), count=12, seed=0
+        source, range(len(source)), found, recipe, rules=CropRules.of(network), count=count, seed=0
     )
-    pool = build_pool(
-        source, samples, recipe, levels=lambda f: f, seed=0, engine=TorchFeatures(network)
-    )
+    engine = TorchFeatures(network)
+    return build_pool(source, samples, recipe, levels=lambda f: f, seed=0, engine=engine)
+
+
+def test_agreement_counts_what_the_teacher_passed(tiny):
+    recipe, network = tiny.recipe_of("mixed"), tiny.network_of()
+    pool = held_back_pool(tiny, recipe, network, 12)
     pool.check(network, recipe, device=None)
     pool.checks.passed[:] = [True] * 5 + [False] * 7
     onlooker = Onlooker(network, pool)
@@ -524,14 +527,8 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
 
 
 def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):
-    recipe = tiny.recipe_of("mixed")
-    source, network = tiny.TinyPairs(), tiny.network_of()
-    found = ways.propose_all(source, ways.proposer("saliency"), 0)
-    samples = draw_samples(
-        source, range(len(source)), found, recipe, rules=CropRules.of(network), count=40, seed=0
-    )
-    engine = TorchFeatures(network)
-    pool = build_pool(source, samples, recipe, levels=lambda f: f, seed=0, engine=engine)
+    recipe, network = tiny.recipe_of("mixed"), tiny.network_of()
+    pool = held_back_pool(tiny, recipe, network, 40)
     whole = Onlooker(network, pool).numbers(tiny.network_of(seed=3))
     parts = []
     for passed in (slice(0, 10), slice(10, 40)):

@@ -26,6 +26,7 @@ def page(made, tmp_path) -> Path:
     folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation")
     run = folder / "distilled.run"
     run.mkdir()
+    (run / "manifest.json").touch()
     rows = [{"step": k, "loss": 1 / (k + 1), "terms": {"a": 0.5, "b": 0.2}} for k in range(40)]
     (run / "log.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     long_word = "tirtrack evaluate " + "a_very_long_path_without_a_break_" * 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -131,6 +132,7 @@ def test_a_page_says_every_command_it_rests_on_in_their_order(evaluation, tmp_pa
     run = evaluation / "distilled.run"
     run.mkdir()
     (run / "log.jsonl").touch()
+    (run / "manifest.json").touch()
     summary = {"recipe": "mixed", "command": "tirtrack distill pairs"}
     (run / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     content = report_content([evaluation], command="tirtrack report evaluation")
@@ -180,6 +182,7 @@ def test_every_distillation_has_its_part_under_its_name(evaluation, tmp_path):
     for name in ("a.run", "b.run"):
         (evaluation / name).mkdir()
         (evaluation / name / "log.jsonl").touch()
+        (evaluation / name / "manifest.json").touch()
         summary = {"recipe": name, "verdict": f"verdict of {name}"}
         (evaluation / name / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
         (evaluation / name / "recipe.yaml").write_text(f"name: {name}", encoding="utf-8")
@@ -190,6 +193,20 @@ def test_every_distillation_has_its_part_under_its_name(evaluation, tmp_path):
         assert f"recipe of {name}, resolved" in text
     numbers = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert [one["facts"]["recipe"] for one in numbers["distillations"]] == ["a.run", "b.run"]
+
+
+def test_distillations_of_one_name_keep_their_recipes_under_their_paths(evaluation, tmp_path):
+    other = shutil.copytree(evaluation, tmp_path / "other")
+    for folder in (evaluation, other):
+        run = folder / "mine.run"
+        run.mkdir()
+        for file in ("log.jsonl", "manifest.json"):
+            (run / file).touch()
+        (run / "recipe.yaml").write_text(f"name: {folder.name}", encoding="utf-8")
+    content = report_content([evaluation, other])
+    runs = [evaluation / "mine.run", other / "mine.run"]
+    assert [one.name for one in content.distillations] == [str(run) for run in runs]
+    assert len(content.provenance.settings) == 2
 
 
 def test_no_weights_no_command_and_a_file_that_is_no_weights_neither(tmp_path):
@@ -203,6 +220,7 @@ def test_agreement_and_success_on_one_page_are_told_apart(evaluation, tmp_path):
     run = evaluation / "distilled.run"
     run.mkdir()
     (run / "log.jsonl").touch()
+    (run / "manifest.json").touch()
     signal = {"baseline": 0.8, "student": 0.8, "difference": 0.0, "low": -0.1, "high": 0.1}
     held_back = {"samples": 4, "scenes": 1, "with_teacher": signal}
     summary = {"recipe": "mixed", "held_back": held_back}

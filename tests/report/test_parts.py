@@ -173,6 +173,9 @@ def test_run_folders_are_found_inside_and_as_themselves(tmp_path):
     for name in ("b.run", "a.run"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "log.jsonl").touch()
+        (tmp_path / name / "manifest.json").touch()
+    (tmp_path / "c.run").mkdir()  # of train, which leaves no manifest
+    (tmp_path / "c.run" / "log.jsonl").touch()
     assert [run.name for run in run_folders(tmp_path)] == ["a.run", "b.run"]
     assert run_folders(tmp_path / "a.run") == [tmp_path / "a.run"]
     assert run_folders(tmp_path / "nowhere") == []

@@ -217,26 +217,24 @@ def _usable(boxes: np.ndarray) -> np.ndarray:
 def hold_out(labelled: Labelled, share: float) -> tuple[Labelled, Labelled]:
     """Train and held-out items, whole pictures and sequences; the seed has no say in it.
 
-    Every item is drawn by a hash of its name. Where none of a few is, the one with the smallest
-    hash is held out; the only item of all is trained on.
+    Every item is drawn by a hash of its name. Of a few, at least one is held out and one trained
+    on, whatever the draw says; the only item of all is trained on.
     """
 
     def draw(name: str) -> int:
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
-    names = [item.name for item in labelled.stills] + [item.name for item in labelled.videos]
-    limit = share * 2**64
-    if share > 0 and len(names) > 1:
-        limit = max(limit, min(map(draw, names)) + 1)
+    names = {item.name for item in labelled.stills} | {item.name for item in labelled.videos}
+    count = max(sum(draw(name) < share * 2**64 for name in names), 1 if share > 0 else 0)
+    held = set(sorted(names, key=draw)[: min(count, len(names) - 1)])
 
-    def part(*, held: bool) -> Labelled:
+    def part(*, is_held: bool) -> Labelled:
         return Labelled(
-            tuple(item for item in labelled.stills if (draw(item.name) < limit) is held),
-            tuple(item for item in labelled.videos if (draw(item.name) < limit) is held),
+            tuple(item for item in labelled.stills if (item.name in held) is is_held),
+            tuple(item for item in labelled.videos if (item.name in held) is is_held),
         )
 
-    kept = part(held=False)
-    return (kept, part(held=True)) if len(kept) else (labelled, Labelled((), ()))
+    return part(is_held=False), part(is_held=True)
 
 
 # --- samples -------------------------------------------------------------------------------------

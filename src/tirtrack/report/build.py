@@ -38,7 +38,7 @@ from tirtrack.report.training import (
     distillation_section,
     is_distillation,
     read_summary,
-    resolved_recipe,
+    resolved_recipes,
     run_folders,
 )
 from tirtrack.report.verdict import only_tracker, verdict
@@ -121,25 +121,31 @@ def report_content(
     return ReportContent(
         title=title or _title(sections),
         evaluations=tuple(sections),
-        pairs=pairs_section([*(folder / FOLDER for folder in folders), *runs[:1]]),
-        distillations=tuple(map(distillation_section, runs)),
+        pairs=pairs_section([*(folder / FOLDER for folder in folders), *list(runs.values())[:1]]),
+        distillations=tuple(
+            replace(distillation_section(run), name=name) for name, run in runs.items()
+        ),
         provenance=provenance(
             results,
-            distilled=[found.command for run in runs if (found := read_summary(run))],
+            distilled=[found.command for run in runs.values() if (found := read_summary(run))],
             command=command,
-            settings={title: text for run in runs for title, text in resolved_recipe(run).items()},
+            settings=resolved_recipes(runs),
         ),
     )
 
 
-def distillations(folders: Sequence[Path], results: Sequence[EvaluationResult]) -> list[Path]:
-    """The run folders of ``tirtrack distill`` inside the folders, and beside evaluated weights."""
+def distillations(folders: Sequence[Path], results: Sequence[EvaluationResult]) -> dict[str, Path]:
+    """The run folders of ``tirtrack distill`` inside the folders, and beside evaluated weights;
+    called by their names, or by their paths where two have one name.
+    """
     inside = [found for folder in folders for found in run_folders(folder)]
     weights = [
         file for one in results for run in one.first_runs if (file := evaluated_weights(run))
     ]
     beside = [run for file in weights if is_distillation(run := run_folder(file))]
-    return list({run.resolve(): run for run in [*inside, *beside]}.values())
+    runs = list({run.resolve(): run for run in [*inside, *beside]}.values())
+    names = [run.name for run in runs]
+    return {run.name if names.count(run.name) == 1 else str(run): run for run in runs}
 
 
 def evaluation_section(

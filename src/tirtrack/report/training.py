@@ -118,9 +118,9 @@ class LossRow:
 
 def run_folders(folder: Path) -> list[Path]:
     """The run folders of ``tirtrack distill`` in a folder (or itself, if it is one)."""
-    if (folder / LOG).is_file():
+    if is_distillation(folder):
         return [folder]
-    return sorted(log.parent for log in folder.glob(f"*/{LOG}"))
+    return sorted(log.parent for log in folder.glob(f"*/{LOG}") if is_distillation(log.parent))
 
 
 def is_distillation(folder: Path) -> bool:
@@ -128,11 +128,17 @@ def is_distillation(folder: Path) -> bool:
     return (folder / LOG).is_file() and (folder / MANIFEST_NAME).is_file()
 
 
-def resolved_recipe(run: Path) -> dict[str, str]:
-    """The recipe that the run left, under a title for the page; empty without one."""
-    file = run / RECIPE
-    title = f"recipe of {run.name}, resolved"
-    return {title: file.read_text(encoding="utf-8")} if file.is_file() else {}
+def resolved_recipes(runs: Mapping[str, Path]) -> dict[str, str]:
+    """The recipes that runs left, under titles for the page; those without one are passed over.
+
+    Args:
+        runs: run folders by the names that the page has for them.
+    """
+    return {
+        f"recipe of {name}, resolved": file.read_text(encoding="utf-8")
+        for name, run in runs.items()
+        if (file := run / RECIPE).is_file()
+    }
 
 
 def read_summary(run: Path) -> Summary | None:

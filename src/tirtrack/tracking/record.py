@@ -196,18 +196,29 @@ class _Painter:
         shown = enlarge(self._shown, self._zoom)
         boxes = [(row.box, COLOURS[row.status], _label(row)) for row in rows]
         shown = draw_boxes(shown, boxes, zoom=self._zoom)
-        worst = max(rows, key=lambda row: list(COLOURS).index(row.status))
-        clock = "" if worst.time_s is None else f"   {worst.time_s:.2f} s"
-        why = f" ({worst.reason})" if worst.reason else ""
-        agree = len(rows) > 1 and all(row.status == worst.status for row in rows)
-        who = f" all {len(rows)}" if agree else f" {worst.target}" if worst.target else ""
-        caption = f"frame {worst.index}{clock}  {who} {worst.status}{'' if agree else why}"
-        return draw_caption(shown, caption, COLOURS[worst.status])
+        text, status = caption(rows)
+        return draw_caption(shown, text, COLOURS[status])
 
     def _display(self, image: np.ndarray) -> np.ndarray:
         if image.ndim == 2 and image.dtype != np.uint8:
             image = np.round(self._levels(image)).astype(np.uint8)
         return to_display(image)
+
+
+def caption(rows: Sequence[TrackedFrame]) -> tuple[str, Status]:
+    """What stands below a frame, and the status that gives its colour: that of the target which
+    fares worst, or of all where all fare alike.
+
+    Args:
+        rows: of one frame, one a target.
+    """
+    worst = max(rows, key=lambda row: list(COLOURS).index(row.status))
+    clock = "" if worst.time_s is None else f"   {worst.time_s:.2f} s"
+    why = f" ({worst.reason})" if worst.reason else ""
+    who = f" {worst.target}" if worst.target else ""
+    if len(rows) > 1 and len({(row.status, row.reason) for row in rows}) == 1:
+        who = f" all {len(rows)}"
+    return f"frame {worst.index}{clock}  {who} {worst.status}{why}", worst.status
 
 
 def _label(row: TrackedFrame) -> str:
