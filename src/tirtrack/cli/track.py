@@ -123,6 +123,7 @@ def command(
                 no_video=no_video, no_redetect=no_redetect, policy=policy,
                 device=None if device == "cpu" else device, force=force, json=as_json, **asked,
             )  # fmt: skip
+            print(f"tirtrack: {source_name(source)}: {seen.source_line}", file=sys.stderr)
             _show_first(seen, folder, again, force=force, as_json=as_json)
             return
         given = seen.pick(pick[0])
@@ -219,7 +220,12 @@ def _show_first(seen: FirstFrame, folder: Path, again: str, *, force: bool, as_j
             {"number": number, "box": list(row), "score": round(score, 4)}
             for number, (row, score) in enumerate(zip(rows, seen.scores, strict=True), start=1)
         ]
-        document = {"picture": str(picture), "frame": seen.index, "proposals": proposals}
+        document = {
+            "source_line": seen.source_line,
+            "picture": str(picture),
+            "frame": seen.index,
+            "proposals": proposals,
+        }
         print_json(document)
     else:
         print(_TABLE.format("N", "x", "y", "w", "h", "score"))

@@ -18,6 +18,7 @@ work runs, rows lie in ``boxes.partial.csv``, so that even a kill leaves them. B
 from __future__ import annotations
 
 import glob
+import logging
 import math
 import time
 from collections import Counter
@@ -55,6 +56,8 @@ from tirtrack.tracking.record import (
     mot_text,
 )
 from tirtrack.versions import versions
+
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 SUMMARY_NAME = "summary.json"
@@ -153,6 +156,7 @@ def track(
     """
     check_range(start, end)
     info = probe(source, options)
+    _log.info("%s: %s", source_name(source), info.description)
     for one in [box] if isinstance(box, Box) else box.values():
         check_first_box(one, info.width, info.height)
     tracker, identity = _load(
@@ -403,6 +407,7 @@ def _finish(
         "command": command,
         "ending": str(ending),
         "failure": None if failure is None else str(failure),
+        "source_line": info.description,
         "frame_size": [info.width, info.height],
         "fps": info.fps,
         "frames": frames_done,
