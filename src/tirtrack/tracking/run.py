@@ -156,7 +156,6 @@ def track(
     """
     check_range(start, end)
     info = probe(source, options)
-    _log.info("%s: %s", source_name(source), info.description)
     for one in [box] if isinstance(box, Box) else box.values():
         check_first_box(one, info.width, info.height)
     tracker, identity = _load(
@@ -168,6 +167,7 @@ def track(
         targets, rows = _begin(tracker, first, box)
         session = _Session(targets, tracker_s=time.perf_counter() - began_s)
         folder = None if out is None else _result_folder(Path(out), force=force)
+        _log.info("%s: %s", source_name(source), info.description)
         is_several = isinstance(box, Mapping)
         recorder = Recorder(folder, info, first, video=video, is_several=is_several)
         total = _expected(info, start, end)
