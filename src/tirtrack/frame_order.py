@@ -8,6 +8,7 @@ that are counted otherwise than by tens (hexadecimal) are refused until the user
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -124,10 +125,17 @@ def _rival(natural: list[Path]) -> Order | None:
                 return "time"
         except TypeError:
             return None
-    is_padded = len({len(stem) for stem in stems}) == 1
-    if is_padded and sorted(natural, key=_name_key) != natural:
+    if _are_hexadecimal(stems) and sorted(natural, key=_name_key) != natural:
         return "name"
     return None
+
+
+def _are_hexadecimal(stems: Sequence[str]) -> bool:
+    """Whether what differs between names of equal length is a number with the digits a to f."""
+    begin = len(os.path.commonprefix(list(stems)))  # noqa: RUF071  letter by letter
+    counts = [stem[begin:] for stem in stems]
+    is_padded = len({len(count) for count in counts}) == 1
+    return is_padded and all(re.fullmatch(r"[0-9a-fA-F]+", count) for count in counts)
 
 
 def _have_fractions(stems: Sequence[str]) -> bool:

@@ -22,6 +22,7 @@ from tirtrack.cli.options import (
     Force,
     NoData,
     Order,
+    Picture,
     PixelFormat,
     Preset,
     Size,
@@ -80,6 +81,7 @@ def command(
     order: Order = None,
     channel: Channel = None,
     byte_order: ByteOrder = None,
+    picture: Picture = None,
     no_data: NoData = None,
     size: Size = None,
     pixel_format: PixelFormat = None,
@@ -107,8 +109,8 @@ def command(
     if policy not in (None, "latest", "all"):
         raise RequestError(f'no policy is called "{policy}"', fix="known are all, latest")
     asked: dict[str, Any] = {
-        "order": order, "channel": channel, "byte_order": byte_order, "no_data": no_data,
-        "size": size, "pixel_format": pixel_format,
+        "order": order, "channel": channel, "byte_order": byte_order, "picture": picture,
+        "no_data": no_data, "size": size, "pixel_format": pixel_format,
     }  # fmt: skip
     options = read_options(**asked)
     given = _parse_boxes(box) if box else None

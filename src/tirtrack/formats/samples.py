@@ -16,7 +16,8 @@ from tirtrack.read_options import ByteOrder, ReadOptions
 __all__ = ["check_byte_order", "common_dtype", "in_byte_order", "is_swapped", "pick_samples"]
 
 _MAX_SAMPLES = 4
-_SMOOTHER = 2.0  # times, for the other byte order to be the right one
+_MIN_WRAPS = 0.0002  # share of neighbours
+_MORE_WRAPS = 20.0  # times as many as in the other byte order
 
 
 def in_byte_order(pixels: np.ndarray, declared: ByteOrder, options: ReadOptions) -> np.ndarray:
@@ -41,30 +42,34 @@ def check_byte_order(image: np.ndarray, options: ReadOptions, where: object) -> 
         where: names the frame.
 
     Raises:
-        FrameError: the swapped picture is far smoother than the stored one.
+        FrameError: the counts make sense only with their bytes swapped.
     """
     if image.dtype == np.uint16 and options.byte_order is None and is_swapped(image):
-        stored, swapped = _roughness(image), _roughness(image.byteswap())
         raise FrameError(
-            "the 16-bit counts look as if their two bytes were swapped (neighbouring pixels differ "
-            f"by {stored:.2f} standard deviations, swapped by {swapped:.2f})",
+            "the 16-bit counts look as if their two bytes were swapped (neighbours often differ by "
+            "half of all counts, and by few of them with their bytes swapped)",
             where,
             "give --byte-order little or --byte-order big",
         )
 
 
 def is_swapped(counts: np.ndarray) -> bool:
-    """Whether uint16 counts ``[H,W]`` or ``[H,W,3]`` are far smoother with their bytes swapped."""
-    return _roughness(counts) > _SMOOTHER * _roughness(counts.byteswap())
+    """Whether uint16 counts ``[H,W]`` or ``[H,W,3]`` make sense only with their bytes swapped.
+
+    Where counts pass a multiple of 256, their low byte wraps. Read as the high byte, it makes
+    neighbours differ by half of all counts that are nearly equal. Counts without a wrap cannot be
+    told apart, and need not be: they differ by a factor.
+    """
+    if np.ptp(counts & 0xFF) == 0:  # 8 bits, scaled: nothing can wrap
+        return False
+    swapped = counts.byteswap()
+    return _wraps(counts, swapped) > max(_MIN_WRAPS, _MORE_WRAPS * _wraps(swapped, counts))
 
 
-def _roughness(image: np.ndarray) -> float:
-    """Mean step between neighbours in a row, in standard deviations; 0 without contrast."""
-    values = image.astype(np.float32)
-    deviation = float(values.std())
-    if deviation == 0.0 or values.shape[1] < 2:
-        return 0.0
-    return float(np.abs(np.diff(values, axis=1)).mean()) / deviation
+def _wraps(counts: np.ndarray, swapped: np.ndarray) -> float:
+    """Share of neighbours in a row that are far apart, and near each other when swapped."""
+    steps, near = (np.abs(np.diff(one.astype(np.int32), axis=1)) for one in (counts, swapped))
+    return float(((steps > 0x8000) & (near < 0x100)).mean()) if steps.size else 0.0
 
 
 def pick_samples(

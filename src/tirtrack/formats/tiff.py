@@ -13,6 +13,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -63,13 +64,7 @@ def opened_tiff(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
             raise
         except Exception as error:  # whatever its parser stumbles over
             raise damaged_file("TIFF", error, path) from error
-        yield _with_unused(file, unused)
-
-
-def _with_unused(file: FrameFile, unused: tuple[str, ...]) -> FrameFile:
-    from dataclasses import replace
-
-    return replace(file, unused=(*file.unused, *unused))
+        yield replace(file, unused=(*file.unused, *unused))
 
 
 def _tifffile() -> ModuleType:
@@ -118,11 +113,12 @@ def _pages(opened: Any, pages: list[Any], path: Path, options: ReadOptions) -> F
     places, layout = _of_channel(axes, len(kept), path, options)
     declared = _byte_order(opened)
     one = len(pages) == 1
+    page_options = replace(options, channel=None) if len(places) < len(kept) else options
 
     def decode(index: int) -> np.ndarray:
         page = kept[places[index]]
         where = path if one else f"{path}, page {page.index}"
-        return _decoded(lambda: _page_pixels(page, where), page, declared, options, where)
+        return _decoded(lambda: _page_pixels(page, where), page, declared, page_options, where)
 
     return FrameFile(
         kind="TIFF",
@@ -313,7 +309,7 @@ def _planes(opened: Any, page: Any, path: Path, options: ReadOptions) -> FrameFi
     places, channel = _of_channel(_axes(opened), promised, path, options)
     places = [place for place in places if place < present]
     declared = _byte_order(opened)
-    plane_options = _without_channel(options) if channel else options
+    plane_options = replace(options, channel=None) if channel else options
 
     def decode(index: int) -> np.ndarray:
         where = f"{path}, plane {places[index]}"
@@ -331,12 +327,6 @@ def _planes(opened: Any, page: Any, path: Path, options: ReadOptions) -> FrameFi
         no_data=_no_data(page),
         fault=None if present == promised else _ends_early(present, promised, path),
     )
-
-
-def _without_channel(options: ReadOptions) -> ReadOptions:
-    from dataclasses import replace
-
-    return replace(options, channel=None)
 
 
 def _promised(opened: Any, page: Any) -> int:
