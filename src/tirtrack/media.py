@@ -205,7 +205,9 @@ def _open(source: Source, options: ReadOptions) -> _Reader:
         return _ImageFiles([Path(path) for path in source], "list", options, "in the order given")
     text = str(source)
     if isinstance(source, str) and "://" in text:
-        return _Video(VideoFile(text), text.split("?")[0].rstrip("/").split("/")[-1], options)
+        return _Video(
+            VideoFile(text, options), text.split("?")[0].rstrip("/").split("/")[-1], options
+        )
     path = Path(source)
     if path.is_dir():
         return _folder(path, options)
@@ -234,7 +236,7 @@ def _open_file(path: Path, options: ReadOptions) -> _Reader:
         raise FrameError("no such file or folder", path, "check the path")
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
-        return _Video(VideoFile(path), path.name, options)
+        return _Video(VideoFile(path, options), path.name, options)
     if suffix not in IMAGE_KINDS:
         with path.open("rb") as opened:
             head = opened.read(16)
@@ -505,10 +507,10 @@ class _Video:
         first = next(_only_good(self.read(0, 1)), None)
         if first is None:
             raise FrameError("no frame could be decoded", self._video.location)
+        coded, unused = self._video.kind_of_stream() if self._video.path else ("", ())
+        frames_promised = counted(promised, "frame") if promised else "an unknown number of frames"
         line = source_line(
-            f"video of {counted(promised, 'frame') if promised else 'an unknown number of frames'}",
-            first.image,
-            fps=fps,
+            f"video of {frames_promised}", first.image, fps=fps, layout=coded, unused=unused
         )
         return _info_of(
             first.image,

@@ -60,23 +60,49 @@ def test_number_types_keep_their_values(tmp_path, stored, read):
     assert_array_equal(found, array)
 
 
-def test_frames_on_the_last_axis_are_refused_until_the_size_is_named(tmp_path):
-    array = RNG.integers(0, 255, (120, 160, 50), dtype=np.uint8)
+@pytest.mark.parametrize(
+    "shape",
+    [(120, 160, 50), (120, 160, 400), (480, 640, 1000), (512, 640, 8), (640, 512, 20)],
+    ids=["short", "long", "very long", "bands", "turned"],
+)
+def test_frames_on_the_last_axis_are_refused_with_what_to_do(tmp_path, shape):
+    first, second, last = shape
+    array = np.zeros(shape, np.uint8)
     np.save(tmp_path / "a.npy", array)
     message = error_of(tmp_path / "a.npy")
-    assert "may be 120 frames of 50x160 or 50 frames of 160x120" in message
-    assert "give --size 50x160 if it is the first, or save it as [T,H,W]" in message
-    assert stacked(tmp_path / "a.npy", size_wh=(50, 160)).shape == (120, 160, 50)
-    assert "np.moveaxis" in error_of(tmp_path / "a.npy", size_wh=(160, 120))
-    np.save(tmp_path / "b.npy", np.moveaxis(array, -1, 0))
-    assert stacked(tmp_path / "b.npy").shape == (50, 120, 160)
+    assert (
+        f"may be {first} frames of {last}x{second} or {last} frames of {second}x{first}" in message
+    )
+    np.save(tmp_path / "b.npy", array[..., None])
+    assert (probe(tmp_path / "b.npy").width, probe(tmp_path / "b.npy").height) == (last, second)
+    np.save(tmp_path / "c.npy", np.moveaxis(array, -1, 0))
+    assert (probe(tmp_path / "c.npy").width, probe(tmp_path / "c.npy").height) == (second, first)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (50, 120, 160),
+        (300, 256, 320),
+        (640, 480, 640),
+        (9, 640, 480),
+        (2000, 160, 120),
+        (5, 60, 60),
+    ],
+    ids=str,
+)
+def test_usual_stacks_are_not_doubted(tmp_path, shape):
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+    assert (probe(tmp_path / "a.npy").height, probe(tmp_path / "a.npy").width) == shape[1:]
 
 
 def test_samples_of_a_pixel_are_chosen_by_channel(tmp_path):
     bands = np.moveaxis(STACK, 0, -1)
-    np.save(tmp_path / "a.npy", bands[None])
-    assert "neither a frame [H,W] nor a stack" in error_of(tmp_path / "a.npy")
-    assert_array_equal(stacked(tmp_path / "a.npy", channel=4)[0], STACK[4])
+    np.save(tmp_path / "a.npy", bands)
+    np.save(tmp_path / "b.npy", bands[None])
+    assert "neither a frame [H,W] nor a stack" in error_of(tmp_path / "b.npy")
+    for name in ("a.npy", "b.npy"):
+        assert_array_equal(stacked(tmp_path / name, channel=4), STACK[4:])
 
 
 class Evil:

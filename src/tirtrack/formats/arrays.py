@@ -32,6 +32,11 @@ __all__ = ["NPY_MAGIC", "opened_npy", "opened_npz"]
 NPY_MAGIC = b"\x93NUMPY"
 _SAMPLES = (1, 3, 4)
 _NUMBERS = "buif"
+_SENSORS_WH = frozenset({
+    (80, 60), (160, 120), (206, 156), (240, 180), (256, 192), (320, 240), (320, 256), (336, 256),
+    (384, 288), (464, 348), (640, 480), (640, 512), (720, 576), (1024, 768), (1280, 1024),
+})  # fmt: skip
+"""Usual sizes of thermal sensors."""
 _ARRAY_ERRORS = (ValueError, OSError, EOFError, SyntaxError, KeyError, zipfile.BadZipFile,
                  NotImplementedError, RuntimeError)  # fmt: skip
 
@@ -164,33 +169,29 @@ def _stacked(shape: tuple[int, ...], options: ReadOptions, path: Path) -> tuple[
         )
     if 0 in stack:
         raise FrameError(f"the array {list(shape)} is empty", path, "save it again")
-    if len(shape) == 3 and len(stack) == 3 and options.size_wh is None:
+    if len(stack) == 3 and len(shape) == 3:
         _check_axes(stack, path)
-    if len(stack) == 3 and options.size_wh not in (None, (stack[2], stack[1])):
-        raise FrameError(
-            f"the frames of an array {list(shape)} are {stack[2]}x{stack[1]}",
-            path,
-            "save the stack as [T,H,W]: np.save(FILE, np.moveaxis(stack, -1, 0))",
-        )
     check_pixels(stack[2], stack[1], path)
     return stack
 
 
 def _ends_in_samples(shape: tuple[int, ...], options: ReadOptions) -> bool:
-    return shape[-1] in _SAMPLES or (options.channel is not None and len(shape) == 4)
+    return shape[-1] in _SAMPLES or options.channel is not None
 
 
 def _check_axes(stack: tuple[int, ...], path: Path) -> None:
     """Refuse a stack that looks more like ``[H,W,T]`` than like ``[T,H,W]``."""
     first, second, last = stack
-    is_portrait = last < second
-    if is_portrait and first <= second <= 2 * first:
+    is_sensor = (second, first) in _SENSORS_WH and (last, second) not in _SENSORS_WH
+    is_turned = last < second and first <= second <= 2 * first
+    if is_sensor or is_turned or 4 * last < second:
         raise FrameError(
             f"an array {list(stack)} may be {first} frames of {last}x{second} or {last} frames of "
             f"{second}x{first}",
             path,
-            f"give --size {last}x{second} if it is the first, or save it as [T,H,W]: "
-            "np.save(FILE, np.moveaxis(stack, -1, 0))",
+            "save the first as [T,H,W,1], np.save(FILE, stack[..., None]), and the second as "
+            "[T,H,W], np.save(FILE, np.moveaxis(stack, -1, 0)); or choose one of the last axis "
+            f"with --channel 0 to {last - 1}",
         )
 
 

@@ -83,7 +83,7 @@ FOREIGN = (
     ForeignFormat(
         "raw frames without a header",
         "pipe them in: tirtrack track - --size WxH --pixel-format gray16le < FILE",
-        (".raw", ".bin", ".dat", ".y16", ".gray16", ".yuv", ".nuc"),
+        (".dat", ".gray16"),
     ),
     ForeignFormat("a ZIP archive", "unpack it", (".zip",), (b"PK\x03\x04",)),
     ForeignFormat("a PDF", "export its picture as PNG", (".pdf",), (b"%PDF",)),
