@@ -7,6 +7,7 @@ left out and named.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import struct
@@ -109,7 +110,8 @@ def _check_pages(path: Path) -> None:
 
 def _pages(opened: Any, pages: list[Any], path: Path, options: ReadOptions) -> FrameFile:
     kept, others = _of_one_kind(pages, path)
-    axes = _axes(opened) if len(kept) == len(pages) == len(opened.pages) else {}
+    is_stack = 1 < len(kept) == len(pages) == len(opened.pages)
+    axes = _axes(opened) if is_stack else {}
     places, layout = _of_channel(axes, len(kept), path, options)
     declared = _byte_order(opened)
     one = len(pages) == 1
@@ -331,13 +333,18 @@ def _planes(opened: Any, page: Any, path: Path, options: ReadOptions) -> FrameFi
 
 def _promised(opened: Any, page: Any) -> int:
     """How many images the file's description names; 1 where it names none."""
-    said = (opened.imagej_metadata or {}).get("images", 1) if opened.is_imagej else 1
     try:
-        shape = opened.series[0].shape
-        planes = int(math.prod(shape)) // max(int(math.prod(page.shape)), 1)
+        if opened.is_imagej:
+            return int(opened.imagej_metadata.get("images", 1))
+        if opened.is_shaped:  # as tifffile describes what it writes
+            shape = json.loads(page.description)["shape"]
+        elif opened.is_ome:
+            shape = opened.series[0].shape
+        else:
+            return 1
+        return int(math.prod(shape)) // max(int(math.prod(page.shape)), 1)
     except Exception:  # noqa: BLE001  damaged descriptions only lose their meaning
-        planes = 1
-    return max(int(said) if isinstance(said, int) else 1, planes)
+        return 1
 
 
 def _plane(path: Path, at: int, page: Any, opened: Any) -> np.ndarray:
