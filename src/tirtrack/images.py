@@ -7,7 +7,7 @@ reader in ``formats``; what cannot be read is named (``formats.foreign``). Begin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -31,9 +31,11 @@ __all__ = [
     "MAX_PIXELS",
     "PICTURE_SUFFIXES",
     "check_pixels",
-    "image_header",
+    "frame_files",
     "image_kind",
     "opened_image",
+    "pixel_header",
+    "read_frame",
     "read_image",
 ]
 
@@ -76,9 +78,15 @@ def read_image(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray
         FrameError: the file is missing, empty, truncated, damaged, of another format than its
             name says, larger than 100 million pixels, or holds several frames.
     """
+    picture = options.picture or "palette"
+    return read_frame(path, replace(options, picture=picture))
+
+
+def read_frame(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray:
+    """One file as a source of frames reads it: :func:`read_image`, but of a radiometric JPEG the
+    counts, unless ``options.picture`` names another part.
+    """
     path = Path(path)
-    if options.picture is None:
-        options = replace(options, picture="palette")
     with opened_image(path, options) as file:
         if file.count > 1:
             held = "pages" if file.kind == "TIFF" else "frames"
@@ -118,6 +126,15 @@ def _opened(path: Path, kind: str, options: ReadOptions) -> AbstractContextManag
             f"is no radiometric JPEG, so it has no {options.picture} part", path, "drop --picture"
         )
     return opened_raster(path, kind, options)
+
+
+def frame_files(paths: Iterable[Path]) -> list[Path]:
+    """Those files of a folder that can be its frames, in no new order.
+
+    Ordinary pictures, where there are any: an array or an animation beside them is something else.
+    """
+    known = [path for path in paths if path.suffix.lower() in IMAGE_KINDS and path.is_file()]
+    return [path for path in known if path.suffix.lower() in PICTURE_SUFFIXES] or known
 
 
 def image_kind(path: Path) -> str:
@@ -168,7 +185,7 @@ def _kind_of(head: bytes, path: Path) -> str | None:
     return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
 
 
-def image_header(path: Path, options: ReadOptions) -> str | None:
+def pixel_header(path: Path, options: ReadOptions = AS_STORED) -> str | None:
     """Size, colour and depth of a file's frames without decoding, in words; ``None`` if damaged."""
     try:
         with opened_image(path, options) as file:

@@ -38,8 +38,10 @@ from tirtrack.frame_order import ORDER_RULES, in_order
 from tirtrack.images import (
     IMAGE_KINDS,
     PICTURE_SUFFIXES,
-    image_header,
+    frame_files,
     opened_image,
+    pixel_header,
+    read_frame,
     read_image,
 )
 from tirtrack.read_options import AS_STORED, ReadOptions
@@ -56,6 +58,7 @@ __all__ = [
     "frames",
     "frames_and_faults",
     "probe",
+    "read_frame",
     "read_image",
     "source_files",
 ]
@@ -256,9 +259,7 @@ def _images_of_folder(folder: Path, options: ReadOptions) -> tuple[list[Path], t
         entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise FrameError(f"the folder could not be read ({error.strerror})", folder) from error
-    known = [path for path in entries if path.suffix.lower() in IMAGE_KINDS and path.is_file()]
-    pictures = [path for path in known if path.suffix.lower() in PICTURE_SUFFIXES]
-    found = pictures or known
+    found = frame_files(entries)
     if not found:
         raise FrameError("no images in the folder", folder, _where_else(entries))
     _check_one_kind(found, folder)
@@ -272,8 +273,15 @@ def _images_of_folder(folder: Path, options: ReadOptions) -> tuple[list[Path], t
                 folder,
                 "keep one of each pair",
             )
-    others = sum(path.is_file() for path in entries) - len(found)
-    return found, (f"{others} other file{'' if others == 1 else 's'}",) if others else ()
+    return found, _others(entries, found)
+
+
+def _others(entries: Sequence[Path], found: Sequence[Path]) -> tuple[str, ...]:
+    """What of a folder is no frame, in words."""
+    folders = sum(path.is_dir() for path in entries)
+    files = len(entries) - folders - len(found)
+    words = [(files, "other file"), (folders, "folder")]
+    return tuple(counted(count, thing) for count, thing in words if count)
 
 
 def _check_one_kind(found: Sequence[Path], folder: Path) -> None:
@@ -409,7 +417,7 @@ class _ImageFiles:
     def _check_headers(self) -> None:
         first: str | None = None
         for path in self._paths:
-            header = image_header(path, self._options)
+            header = pixel_header(path, self._options)
             first = first or header
             if header is not None and header != first:
                 raise FrameError(

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from tirtrack.errors import FrameError
-from tirtrack.media import ReadOptions, frames, probe, read_image
+from tirtrack.media import ReadOptions, frames, probe, read_frame, read_image
 
 SHOWN = np.zeros((48, 64, 3), np.uint8)
 COUNTS = (
@@ -86,6 +86,7 @@ def test_single_image_is_the_picture_that_viewers_show_unless_a_part_is_named(tm
     path.write_bytes(with_flir(jpeg(), fff({1: RAW})))
     assert_array_equal(read_image(path), SHOWN)
     assert_array_equal(read_image(path, ReadOptions(picture="counts")), COUNTS)
+    assert_array_equal(read_frame(path), COUNTS)
 
 
 def test_real_flir_jpegs_give_their_counts(shared):
