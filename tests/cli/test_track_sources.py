@@ -35,6 +35,10 @@ def counts(index: int) -> np.ndarray:
     return image.astype(np.uint16)
 
 
+def levels(index: int) -> np.ndarray:
+    return ((counts(index).astype(float) - 29000) / 5).clip(0, 255).astype(np.uint8)
+
+
 def save_times(folder: Path) -> Path:
     for index, name in enumerate(["1.25", "1.5", "10.0"]):
         tifffile.imwrite(folder / f"{name}.tif", counts(index))
@@ -42,7 +46,7 @@ def save_times(folder: Path) -> Path:
 
 
 def save_alpha(folder: Path) -> Path:
-    grey = (counts(0) >> 8).astype(np.uint8)
+    grey = levels(0)
     pixels = np.dstack([np.zeros_like(grey)] * 3 + [grey])
     Image.fromarray(pixels).save(folder / "a.png")
     return folder / "a.png"
@@ -116,8 +120,7 @@ def test_palette_with_a_logo_is_said_to_be_one_before_anything_is_proposed(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    levels = ((counts(0).astype(float) - 29000) / 5).clip(0, 255).astype(np.uint8)
-    image = (matplotlib.colormaps["inferno"](levels)[..., :3] * 255).astype(np.uint8)
+    image = (matplotlib.colormaps["inferno"](levels(0))[..., :3] * 255).astype(np.uint8)
     image[80:92, 4:40] = 255
     Image.fromarray(image).save("shown.jpg", quality=92)
     assert run(["track", "shown.jpg"]) == 0

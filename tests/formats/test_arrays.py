@@ -158,6 +158,8 @@ def test_archive_gives_its_one_array_of_frames_and_names_the_others(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", frames=STACK, times=np.arange(5.0))
     assert_array_equal(stacked(tmp_path / "a.npz"), STACK)
     assert probe(tmp_path / "a.npz").description.endswith("not used: the array times")
+    np.savez(tmp_path / "column_order.npz", np.asfortranarray(STACK))
+    assert_array_equal(stacked(tmp_path / "column_order.npz"), STACK)
     np.savez(tmp_path / "b.npz", rgb=STACK, tir=STACK)
     assert "holds 2 arrays that can be frames (rgb, tir)" in error_of(tmp_path / "b.npz")
     (tmp_path / "c.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-60])
