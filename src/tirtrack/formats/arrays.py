@@ -8,7 +8,9 @@ holds the samples of a pixel. Shapes that fit two readings are refused.
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +39,8 @@ _SENSORS_WH = frozenset({
     (384, 288), (464, 348), (640, 480), (640, 512), (720, 576), (1024, 768), (1280, 1024),
 })  # fmt: skip
 """Usual sizes of thermal sensors."""
-_ARRAY_ERRORS = (ValueError, OSError, EOFError, SyntaxError, KeyError, zipfile.BadZipFile,
-                 NotImplementedError, RuntimeError)  # fmt: skip
+_ARCHIVE_ERRORS = (ValueError, OSError, EOFError, KeyError, OverflowError, RuntimeError,
+                   NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)  # fmt: skip
 
 
 @contextmanager
@@ -89,7 +91,7 @@ def opened_npz(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
             array = _member(archive, pictures[0], *arrays[pictures[0]], path)
     except FrameError:
         raise
-    except _ARRAY_ERRORS as error:
+    except _ARCHIVE_ERRORS as error:
         raise damaged_file("archive", error, path) from error
     stack = _stacked(array.shape, options, path)
     others = tuple(f"the array {Path(name).stem}" for name in arrays if name != pictures[0])
@@ -135,7 +137,7 @@ def _header(opened: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dt
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, is_fortran, dtype = read(opened)
-    except _ARRAY_ERRORS as error:
+    except Exception as error:  # numpy's parser fails in many ways, one for each kind of damage
         raise damaged_file("array", _first_line(error), path) from error
     return shape, is_fortran, dtype
 

@@ -29,6 +29,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 _MAGIC = b"CPTV"
 _VERSIONS = (1, 2)
 _MAX_BIT_WIDTH = 32
+_MAX_PIXELS = 2_000_000  # of a frame; the largest of its cameras has 20 thousand
 _MAX_BYTES = 4_000_000_000  # of a whole recording, unpacked
 _GZIP_ERRORS = (OSError, EOFError, zlib.error, struct.error, IndexError, KeyError)
 _NUMBERS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
@@ -155,6 +156,8 @@ def _size_wh(header: dict[str, bytes], path: Path) -> tuple[int, int]:
     except (KeyError, struct.error) as error:
         raise damaged_file("recording", f"its header lacks {error}", path) from error
     check_pixels(width, height, path)
+    if width * height > _MAX_PIXELS:
+        raise FrameError(f"frames of {width}x{height} are of no CPTV camera", path, "copy it again")
     return width, height
 
 
