@@ -44,7 +44,7 @@ from tirtrack.images import (
     read_frame,
     read_image,
 )
-from tirtrack.read_options import AS_STORED, ReadOptions
+from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
 from tirtrack.source_line import counted, source_line
 from tirtrack.video import VIDEO_SUFFIXES, VideoFile, VideoWriter
 
@@ -331,9 +331,9 @@ class _Uniform:
     options: ReadOptions
     first: np.ndarray | None = None
 
-    def check(self, image: np.ndarray, where: object) -> None:
+    def check(self, image: np.ndarray, where: object, declared: ByteOrder = "little") -> None:
         if self.first is None:
-            check_byte_order(image, self.options, where)
+            check_byte_order(image, declared, self.options, where)
             self.first = image
         elif (image.shape, image.dtype) != (self.first.shape, self.first.dtype):
             raise FrameError(
@@ -396,7 +396,7 @@ class _ImageFiles:
         first = self._paths[0]
         with opened_image(first, self._options) as file:
             image = _only_frame(file, first)
-        _Uniform(self._options).check(image, first)
+        _Uniform(self._options).check(image, first, file.byte_order)
         self._check_headers()
         order = f" {self._rule} ({first.name} to {self._paths[-1].name})" if self._rule else ""
         return _info_of(
@@ -435,7 +435,7 @@ class _ImageFiles:
             except FrameError as error:
                 yield BadFrame(index, None, path.name, error)
                 continue
-            uniform.check(image, path)
+            uniform.check(image, path, file.byte_order)
             yield Frame(image, index, None, path.name)
 
 
@@ -462,7 +462,7 @@ class _FramesOfFile:
     def info(self) -> SourceInfo:
         with opened_image(self._path, self._options) as file:
             first = file.decode(0)
-            _Uniform(self._options).check(first, f"{self._path}, frame 0")
+            _Uniform(self._options).check(first, f"{self._path}, frame 0", file.byte_order)
         return _info_of(
             first,
             self._path.stem,
@@ -489,7 +489,7 @@ class _FramesOfFile:
                 except FrameError as error:
                     yield BadFrame(index, time_s, name, error)
                     continue
-                uniform.check(image, f"{self._path}, frame {index}")
+                uniform.check(image, f"{self._path}, frame {index}", file.byte_order)
                 yield Frame(image, index, time_s, name)
             if file.fault is not None and (end is None or end > file.count):
                 raise file.fault

@@ -112,13 +112,13 @@ def test_cut_recording_keeps_the_frames_before(tmp_path, shared):
         (gzip.compress(header()), "the recording has no frame"),
         (gzip.compress(header(compression=7)), "CPTV of compression 7"),
         (gzip.compress(header(width=60000, height=60000)), "over the limit of 100 million pixels"),
-        (gzip.compress(header(width=2000, height=2000)), "frames of 2000x2000 are of no CPTV camera"),
+        (gzip.compress(header(width=2000, height=2000)), "2000x2000 are of no CPTV camera"),
         (gzip.compress(header() + b"F\x02" + field("w", b"\x09")
                        + field("f", b"\xff\xff\xff\xff")), "a frame of 4294967295 bytes"),
         (gzip.compress(header() + b"Z"), "an unknown section"),
     ],
-    ids=["3 bytes", "gzip", "version", "no fields", "no frame", "compression", "bomb", "large", "frame size",
-         "section"],
+    ids=["3 bytes", "gzip", "version", "no fields", "no frame", "compression", "bomb", "large",
+         "frame size", "section"],
 )  # fmt: skip
 def test_damage_is_named(tmp_path, content, message):
     (tmp_path / "a.cptv").write_bytes(content)

@@ -229,6 +229,7 @@ def _frames_of(
         count=count,
         header=in_words(width, height, 1 if options.channel is not None else samples, shown),
         decode=decode,
+        byte_order=declared,
         layout=f"{stack.dtype.name} {list(stack.shape)}",
         unused=unused,
         fault=fault,

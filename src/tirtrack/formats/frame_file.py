@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tirtrack.errors import FrameError
+from tirtrack.read_options import ByteOrder
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "FrameFile", "check_pixels", "damaged_file", "in_words"]
 
@@ -24,6 +25,7 @@ class FrameFile:
         count: frames that can be decoded.
         header: size, colour and depth of the frames in words, as :func:`in_words` gives them.
         decode: frame by 0-based index, ``[H,W]`` or ``[H,W,3]``; raises ``FrameError``.
+        byte_order: of samples longer than a byte, as the file or its format declares it.
         layout: what has to be said of the frames' place in the file; empty if nothing.
         unused: parts of the file that are no frames, in words.
         no_data: value of pixels without measurement, as the file declares it.
@@ -36,6 +38,7 @@ class FrameFile:
     count: int
     header: str
     decode: Callable[[int], np.ndarray]
+    byte_order: ByteOrder = "big"
     layout: str = ""
     unused: tuple[str, ...] = ()
     no_data: float | None = None

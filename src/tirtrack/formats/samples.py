@@ -33,11 +33,14 @@ def in_byte_order(pixels: np.ndarray, declared: ByteOrder, options: ReadOptions)
     return pixels.byteswap()
 
 
-def check_byte_order(image: np.ndarray, options: ReadOptions, where: object) -> None:
+def check_byte_order(
+    image: np.ndarray, declared: ByteOrder, options: ReadOptions, where: object
+) -> None:
     """Refuse 16-bit counts that are smooth only with their bytes swapped.
 
     Args:
         image: ``[H,W]`` or ``[H,W,3]``; other types than uint16 pass.
+        declared: byte order in which it was read.
         options: a byte order that was given is not questioned.
         where: names the frame.
 
@@ -45,11 +48,12 @@ def check_byte_order(image: np.ndarray, options: ReadOptions, where: object) -> 
         FrameError: the counts make sense only with their bytes swapped.
     """
     if image.dtype == np.uint16 and options.byte_order is None and is_swapped(image):
+        other = "big" if declared == "little" else "little"
         raise FrameError(
             "the 16-bit counts look as if their two bytes were swapped (neighbours often differ by "
             "half of all counts, and by few of them with their bytes swapped)",
             where,
-            "give --byte-order little or --byte-order big",
+            f"give --byte-order {other} to swap them, or --byte-order {declared} to keep them",
         )
 
 
