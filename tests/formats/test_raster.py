@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from tirtrack.errors import FrameError
-from tirtrack.media import count_frames, frames, probe, read_image
+from tirtrack.media import ReadOptions, count_frames, frames, probe, read_image
 
 RNG = np.random.default_rng(5)
 COUNTS = RNG.integers(2600, 3200, (48, 64), dtype=np.uint16)
@@ -43,6 +43,26 @@ def test_pictures_of_an_animation_are_frames(tmp_path, name, images):
     assert "10 frames/s" in line
     with pytest.raises(FrameError, match="holds 5 frames; give the file itself as the source"):
         read_image(path)
+
+
+def test_still_picture_of_an_animated_png_is_no_frame(tmp_path):
+    still, *moving = [Image.fromarray(image) for image in COLOUR]
+    still.save(tmp_path / "a.png", save_all=True, append_images=moving, default_image=True)
+    found = list(frames(tmp_path / "a.png"))
+    assert_array_equal(np.stack([frame.image for frame in found]), np.stack(COLOUR[1:]))
+    assert "not used: the still picture" in probe(tmp_path / "a.png").description
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.png"])
+def test_alpha_of_an_animation_that_varies_is_refused_until_the_channel_is_named(tmp_path, name):
+    alpha = [RNG.integers(1, 256, (48, 64), dtype=np.uint8) for _ in range(3)]
+    images = [np.dstack([GREY[2]] * 3 + [one]) for one in alpha]
+    how = {"exact": True} if name == "a.webp" else {"blend": 0}
+    animate(tmp_path / name, images, **LOSSLESS[name], **how)
+    with pytest.raises(FrameError, match="give --channel 3 for it"):
+        probe(tmp_path / name)
+    found = frames(tmp_path / name, options=ReadOptions(channel=3))
+    assert_array_equal(np.stack([frame.image for frame in found]), np.stack(alpha))
 
 
 def test_start_and_end_of_an_animation_keep_the_index(tmp_path):

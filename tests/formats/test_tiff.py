@@ -149,6 +149,16 @@ def test_sub_images_of_pages_are_named(tmp_path):
     assert probe(path).description.endswith("not used: 2 sub-images of pages")
 
 
+def test_bytes_that_no_page_names_are_named(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0], photometric="minisblack", metadata=None)
+    with path.open("ab") as opened:
+        opened.write(STACK[1:].tobytes())
+    left = STACK[1:].nbytes
+    line = probe(path).description
+    assert line.endswith(f"not used: {left} bytes behind the page, room for 7 more")
+
+
 def test_camera_raw_is_named(tmp_path):
     path = tmp_path / "raw.tif"
     tifffile.imwrite(path, STACK[0], photometric="minisblack")

@@ -71,7 +71,8 @@ def opened_raster(path: Path, kind: str, options: ReadOptions) -> Iterator[Frame
         opened = (
             _as_mpo(opened, content) if inside > 1 and path.suffix.lower() == ".mpo" else opened
         )
-        count = int(getattr(opened, "n_frames", 1))
+        still = int(bool(getattr(opened, "default_image", False)))  # shown where nothing moves
+        count = int(getattr(opened, "n_frames", 1)) - still
         exif = opened.getexif().get(_EXIF_ORIENTATION, 1)
     except FrameError:
         raise
@@ -82,15 +83,15 @@ def opened_raster(path: Path, kind: str, options: ReadOptions) -> Iterator[Frame
         raise FrameError(
             "an animated PNG of 16 bits", path, "save its frames as PNG files or pages of a TIFF"
         )
-    unused = _unused(opened, count, inside)
+    unused = _unused(opened, count, inside, still)
     is_grey = _GREY_MODES.__contains__(opened.mode) or options.channel is not None
-    animation = _Animation(opened)
+    animation = _Animation(opened, options, still)
 
     def decode(index: int) -> np.ndarray:
         where = path if count == 1 else f"{path}, picture {index}"
         try:
-            if count > 1:
-                return pick_samples(animation.picture(index, where), options, where)
+            if count > 1 or still:
+                return animation.picture(index, where)
             opened.load()
             if kind == "JP2" or is_deep:
                 return _deep(content, kind, opened, options, where)
@@ -101,7 +102,7 @@ def opened_raster(path: Path, kind: str, options: ReadOptions) -> Iterator[Frame
             raise damaged_file("image", error, where) from error
 
     turned = (height, width) if exif >= 5 else (width, height)
-    samples = 1 if is_grey or (count > 1 and animation.is_grey(path)) else 3
+    samples = 1 if is_grey or ((count > 1 or still) and animation.is_grey(path)) else 3
     yield FrameFile(
         kind=kind,
         count=count,
@@ -117,8 +118,8 @@ def _is_deep(content: bytes, kind: str, mode: str) -> bool:
     return (kind == "PNG" and content[24] == 16) or (kind == "JP2" and mode.startswith("I"))
 
 
-def _unused(opened: Any, count: int, inside: int) -> tuple[str, ...]:
-    words = []
+def _unused(opened: Any, count: int, inside: int, still: int) -> tuple[str, ...]:
+    words = ["the still picture"] if still else []
     if opened.mode in _ALPHA_MODES:
         words.append("the alpha channel")
     if inside > 1 and count == 1:
@@ -168,21 +169,27 @@ def _deep(
 class _Animation:
     """The pictures of a file that holds several, by index."""
 
-    def __init__(self, opened: Any) -> None:
+    def __init__(self, opened: Any, options: ReadOptions, still: int) -> None:
         self._opened = opened
+        self._options = options
+        self._still = still  # pictures before the first one of the animation
         self._grey: bool | None = None
 
     def picture(self, index: int, where: object) -> np.ndarray:
         """``[H,W]`` or ``[H,W,3]``, composed of those before as the format demands."""
-        self._opened.seek(index)
+        self._opened.seek(index + self._still)
         width, height = self._opened.size
         check_pixels(width, height, where)
         self._opened.load()
-        pixels = np.array(self._opened.convert("RGB"))
-        is_flat = bool((pixels == pixels[..., :1]).all())
+        has_alpha = self._opened.mode in _ALPHA_MODES and self._opened.format != "GIF"
+        pixels = np.array(self._opened.convert("RGBA" if has_alpha else "RGB"))
+        picked = pick_samples(pixels, self._options, where)
+        is_flat = picked.ndim == 2 or bool((picked == picked[..., :1]).all())
         if self._grey is None:
             self._grey = is_flat if index == 0 else self.is_grey(where)
-        return np.ascontiguousarray(pixels[..., 0]) if self._grey and is_flat else pixels
+        if picked.ndim == 2 or not (self._grey and is_flat):
+            return picked
+        return np.ascontiguousarray(picked[..., 0])
 
     def is_grey(self, where: object) -> bool:
         """Whether the channels of the first picture are equal."""

@@ -61,6 +61,8 @@ def opened_tiff(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
             found = _planes(opened, whole[0], path, options) if len(whole) == 1 else None
             file = found or _pages(opened, whole, path, options)
             unused = _unused(pages, whole)
+            if found is None and len(pages) == 1 and not unused:
+                unused += _bytes_behind(pages[0], path.stat().st_size)
         except FrameError:
             raise
         except Exception as error:  # whatever its parser stumbles over
@@ -340,7 +342,7 @@ def _promised(opened: Any, page: Any) -> int:
             return int(opened.imagej_metadata.get("images", 1))
         if opened.is_shaped:  # as tifffile describes what it writes
             shape = json.loads(page.description)["shape"]
-        elif opened.is_ome:
+        elif opened.is_ome or opened.is_stk:
             shape = opened.series[0].shape
         else:
             return 1
@@ -367,6 +369,15 @@ def _ends_early(present: int, promised: int, path: Path) -> FrameError:
 
 
 # what is not used --------------------------------------------------------------------------------
+
+
+def _bytes_behind(page: Any, file_bytes: int) -> tuple[str, ...]:
+    """What lies behind the pixels of the only page, if further frames would fit into it."""
+    if page.compression != 1 or not page.is_contiguous or not page.nbytes:
+        return ()
+    left = file_bytes - int(page.dataoffsets[0]) - int(page.nbytes)
+    room = left // int(page.nbytes)
+    return (f"{left} bytes behind the page, room for {room} more",) if room > 0 else ()
 
 
 def _unused(pages: list[Any], whole: list[Any]) -> tuple[str, ...]:
