@@ -24,7 +24,7 @@ import glob
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,6 +100,10 @@ class SourceInfo:
         name: short, for file names and messages.
         expected_frames: how many frames the container or folder promises, for progress only:
             :func:`count_frames` knows. ``None`` where nothing is promised (a stream).
+        no_data: value of pixels that hold no measurement, as the user names it or the file
+            declares it; ``None`` where nobody says so.
+        description: the source in one line: frames, size, depth, channels, rate, order of names,
+            and what of it is not used.
     """
 
     width: int
@@ -110,6 +114,8 @@ class SourceInfo:
     fps: float | None
     name: str
     expected_frames: int | None
+    no_data: float | None = None
+    description: str = ""
 
 
 def frames(
@@ -159,7 +165,8 @@ def probe(source: Source, options: ReadOptions = AS_STORED) -> SourceInfo:
         FrameError: it cannot be opened, its first frame is damaged, or images differ in size or
             depth (names the first odd one).
     """
-    return _open(source, options).info()
+    info = _open(source, options).info()
+    return info if options.no_data is None else replace(info, no_data=options.no_data)
 
 
 def count_frames(source: Source, options: ReadOptions = AS_STORED) -> int:
