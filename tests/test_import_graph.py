@@ -25,6 +25,7 @@ GROUND = {
     "progress",
     "read_options",
     "thermal",
+    "valid_pixels",
     "versions",
     "video",
     "workers",
