@@ -261,7 +261,7 @@ def gain_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | 
     return gain, offset
 
 
-def to_display(frame: np.ndarray) -> np.ndarray:
+def to_display(frame: np.ndarray, no_data: float | None = None) -> np.ndarray:
     """A picture of any frame for people: ``[H,W,3]`` uint8 RGB.
 
     8-bit frames keep their values. Others are spread between their own 1st and 99th percentile
@@ -269,11 +269,15 @@ def to_display(frame: np.ndarray) -> np.ndarray:
 
     Args:
         frame: ``[H,W]``, ``[H,W,1]``, ``[H,W,3]`` or ``[H,W,4]``, uint8, uint16 or float.
+        no_data: value of pixels that hold no measurement.
     """
     if frame.ndim == 3:
         frame = frame[..., 0] if frame.shape[2] in (1, 2) else frame[..., :3]
     if frame.dtype != np.uint8:
-        flat = ThermalNormaliser(Percentile())(frame.reshape(len(frame), -1))
+        valid = valid_mask(frame, no_data)
+        if valid is not None and frame.ndim == 3:
+            valid = valid.repeat(frame.shape[2], axis=1)
+        flat = ThermalNormaliser(Percentile()).levels(frame.reshape(len(frame), -1), valid)
         frame = np.round(flat).astype(np.uint8).reshape(frame.shape)
     return np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame.copy()
 

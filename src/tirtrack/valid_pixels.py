@@ -62,13 +62,10 @@ def valid_mask(frame: np.ndarray, no_data: float | None = None) -> np.ndarray | 
         return _inverse(named)
     masked = _either(named, _no_numbers(frame))
     planes = [frame] if frame.ndim == 2 else [frame[..., k] for k in range(frame.shape[2])]
-    found: np.ndarray | None = None
-    for number, plane in enumerate(planes):
-        one = _unmeasured(plane, masked)
-        if one is None:
-            found = None
-            break
-        found = one if number == 0 or found is None else found & one
+    found: np.ndarray | None = _unmeasured(planes[0], masked)
+    for plane in planes[1:]:
+        other = None if found is None else _unmeasured(plane, masked)
+        found = None if found is None or other is None else found & other
     return _inverse(_either(masked, found))
 
 
@@ -88,6 +85,35 @@ def filled(frame: np.ndarray, valid: np.ndarray) -> np.ndarray:
     mean = measured.mean(axis=0, dtype=np.float64)
     level = np.asarray(np.rint(mean) if frame.dtype.kind == "u" else mean).astype(frame.dtype)
     return np.where(valid if frame.ndim == 2 else valid[..., None], frame, level)
+
+
+def extended(frame: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """The frame with the nearest measured pixel in place of each other one, so that no edge lies
+    between them; 0 where nothing was measured.
+
+    Args:
+        frame: ``[H,W]`` or ``[H,W,C]``; only read.
+        valid: ``[H,W]``.
+    """
+    from scipy import ndimage
+
+    if not valid.any():
+        return np.zeros_like(frame)
+    rows, columns = ndimage.distance_transform_edt(
+        ~valid, return_distances=False, return_indices=True
+    )
+    return np.asarray(frame[rows, columns])
+
+
+def as_nan(frame: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """The frame as floats that hold every value exactly, NaN where it is no measurement.
+
+    Args:
+        frame: ``[H,W]``, uint16 or float; only read.
+        valid: ``[H,W]``.
+    """
+    kind = np.float64 if frame.dtype == np.float64 else np.float32
+    return np.where(valid, frame.astype(kind), kind(np.nan))
 
 
 def masked_value(frame: np.ndarray, valid: np.ndarray) -> float | None:
@@ -128,19 +154,19 @@ def share_text(share: float) -> str:
 def _either(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
     if one is None or other is None:
         return one if other is None else other
-    return one | other
+    return np.asarray(one | other)
 
 
 def _inverse(masked: np.ndarray | None) -> np.ndarray | None:
-    return None if masked is None or not masked.any() else ~masked
+    return None if masked is None or not masked.any() else np.asarray(~masked)
 
 
 def _equal(frame: np.ndarray, value: float) -> np.ndarray | None:
     """Where all channels have a value, as exactly as the frame can hold it."""
     if not math.isfinite(value) or abs(value) > LARGEST:
         return None  # masked without being named
-    equal: np.ndarray = frame == value
-    return equal if frame.ndim == 2 else equal.all(axis=2)
+    equal = np.asarray(frame == value)
+    return equal if frame.ndim == 2 else np.asarray(equal.all(axis=2))
 
 
 def _no_numbers(frame: np.ndarray) -> np.ndarray | None:
@@ -148,8 +174,8 @@ def _no_numbers(frame: np.ndarray) -> np.ndarray | None:
     if frame.dtype.kind != "f" or (frame.min() >= -LARGEST and frame.max() <= LARGEST):
         return None
     with np.errstate(invalid="ignore"):
-        no_number: np.ndarray = ~(np.abs(frame) <= LARGEST)
-    return no_number if frame.ndim == 2 else no_number.any(axis=2)
+        no_number = np.asarray(~(np.abs(frame) <= LARGEST))
+    return no_number if frame.ndim == 2 else np.asarray(no_number.any(axis=2))
 
 
 # --- what is found by looking ---------------------------------------------------------------------
@@ -200,7 +226,7 @@ def _fill(plane: np.ndarray, value: float, masked: np.ndarray | None) -> np.ndar
     near = _grown(at, BLEND_PX)
     if not is_sentinel and not _is_border_fill(at, near, between):
         return None
-    return at | (near & between)
+    return np.asarray(at | (near & between))
 
 
 def _may_fill(plane: np.ndarray, value: float) -> bool:
@@ -295,7 +321,7 @@ def _dead_lines(plane: np.ndarray) -> np.ndarray | None:
     rows, columns = _dead_rows(plane), _dead_rows(plane.T)
     if not rows.any() and not columns.any():
         return None
-    return rows[:, None] | columns[None, :]
+    return np.asarray(rows[:, None] | columns[None, :])
 
 
 def _dead_rows(plane: np.ndarray) -> np.ndarray:

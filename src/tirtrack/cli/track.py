@@ -241,6 +241,11 @@ def _show_run(run: TrackRun, *, as_json: bool) -> None:
         print_json(run.summary)
     else:
         _print_summary(run)
+    if masked := run.summary["masked"]:
+        print(
+            f"tirtrack: frame {masked['frame']}: {masked['note']} and are left out",
+            file=sys.stderr,
+        )
     if run.summary["damaged"]:
         print(f"tirtrack: {_damaged_frames(run.summary)}", file=sys.stderr)
     if run.ending is Ending.INTERRUPTED:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tirtrack.boxes import Box
 from tirtrack.errors import FrameError, RequestError
-from tirtrack.media import BadFrame, Frame, Source, frames_and_faults
+from tirtrack.media import BadFrame, Frame, Source, frames_and_faults, probe
 from tirtrack.overlay import enlarge, grid_step, with_grid, zoom_for
 from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.thermal import to_display
@@ -69,11 +69,12 @@ def first_frame(
     check_range(start, None)
     found = frames_and_faults(source, start=start, end=start + _LOOK_AHEAD + 1, options=options)
     first = take_first(found, source, start)
-    found_boxes = salient_boxes(first.image, _later(found, start), count=count)
+    no_data = probe(source, options).no_data
+    found_boxes = salient_boxes(first.image, _later(found, start), count=count, no_data=no_data)
     boxes = tuple(box for box, _ in found_boxes)
     height, width = first.image.shape[:2]
     zoom = zoom_for(width, height)
-    shown = enlarge(to_display(first.image), zoom)
+    shown = enlarge(to_display(first.image, no_data), zoom)
     return FirstFrame(
         index=first.index,
         boxes=boxes,
