@@ -21,7 +21,7 @@ LARGEST = 1e15  # no sensor counts so far; squares of it still fit float32
 
 # Customary fill values, wherever they lie in a frame of floats.
 SENTINELS = (
-    -999.0, -9999.0, -99999.0, -999999.0, -32767.0, -32768.0, -273.15, -459.67,
+    -999.0, -9999.0, -10000.0, -99999.0, -999999.0, -32767.0, -32768.0, -273.15, -459.67,
     9999.0, 99999.0, 999999.0,
 )  # fmt: skip
 # Values that fill the border of frames of counts, some of them negative ones that wrapped round.
@@ -37,8 +37,9 @@ BLEND_PX = 2  # reach of an interpolation
 MAX_BLURRED = 0.1  # share of the pixels beyond that reach that still lie between fill and scene
 MAX_TELEMETRY_ROWS = 4
 MAX_DEAD_LINES = 3  # side by side
+MAX_ALIKE = 0.1  # share of a living line that has the value of the dead one beside it
 _SCENE_SAMPLES = 2048
-_PROBES = 8  # pixels of a line that are looked at first
+_SHORTEST_LINE = 8  # pixels; shorter ones may be constant by chance
 _MOST_FILLS = 4
 
 
@@ -319,26 +320,34 @@ def _telemetry_rows(rows: np.ndarray, scene: tuple[float, float]) -> int:
 def _dead_lines(plane: np.ndarray) -> np.ndarray | None:
     """Rows and columns of one value all along, between others that are not."""
     rows, columns = _dead_rows(plane), _dead_rows(plane.T)
-    if not rows.any() and not columns.any():
+    if rows is None and columns is None:
         return None
-    return np.asarray(rows[:, None] | columns[None, :])
+    dead = np.zeros(plane.shape, bool)
+    if rows is not None:
+        dead[rows] = True
+    if columns is not None:
+        dead[:, columns] = True
+    return dead
 
 
-def _dead_rows(plane: np.ndarray) -> np.ndarray:
+def _dead_rows(plane: np.ndarray) -> np.ndarray | None:
     """``[H]``: up to three constant rows whose neighbours vary, and seldom have their value."""
-    dead = np.zeros(len(plane), bool)
-    step = max(1, plane.shape[1] // _PROBES)
-    probes = plane[:, step // 2 :: step]
-    looked_at = np.flatnonzero((probes == probes[:, :1]).all(axis=1))
-    if not looked_at.size or plane.shape[1] < _PROBES:
-        return dead
-    constant = np.zeros(len(plane), bool)
-    constant[looked_at] = (plane[looked_at] == plane[looked_at, :1]).all(axis=1)
+    height, width = plane.shape
+    if width < _SHORTEST_LINE:
+        return None
+    perhaps = np.flatnonzero(plane[:, width // 3] == plane[:, 2 * width // 3])
+    if perhaps.size:
+        perhaps = perhaps[(plane[perhaps] == plane[perhaps, :1]).all(axis=1)]
+    if not perhaps.size:
+        return None
+    constant = np.zeros(height, bool)
+    constant[perhaps] = True
+    dead = np.zeros(height, bool)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], constant, [False]]).astype(np.int8)))
     for start, stop in edges.reshape(-1, 2):
-        neighbours = [row for row in (start - 1, stop) if 0 <= row < len(plane)]
+        neighbours = [row for row in (start - 1, stop) if 0 <= row < height]
         longest = MAX_DEAD_LINES if len(neighbours) == 2 else 1
         alike = [float((plane[row] == plane[start, 0]).mean()) for row in neighbours]
-        if stop - start <= longest and alike and max(alike) < 0.1:
+        if stop - start <= longest and alike and max(alike) < MAX_ALIKE:
             dead[start:stop] = True
-    return dead
+    return dead if dead.any() else None

@@ -138,12 +138,20 @@ def _correlation(fixed: np.ndarray, template: np.ndarray) -> np.ndarray:
 
 
 def _measured_at(valid: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask ``[H,W]`` at another size: 1.0 where all that a gradient looks at is measured."""
+    """The mask ``[H,W]`` at another size: 1.0 where all that a gradient looks at is measured.
+
+    Where both modalities were warped alike, RGB has its cut where the mask ends; so no shift may
+    bring measured TIR onto the outline of a large part of it.
+    """
+    scale = max(1.0, valid.shape[0] / shape[0])
+    reach = math.ceil(3 * _SIGMA * scale)
+    large = ndimage.binary_opening(~valid, iterations=reach, border_value=0)
+    inner = ndimage.minimum_filter(valid, 2 * reach + 1, mode="nearest")
+    far = 2 * (reach + math.ceil(MAX_SHIFT * scale)) + 1
+    inner &= ~ndimage.maximum_filter(large, far, mode="nearest")
     rows, columns = (
         (np.arange(size) * length) // size for size, length in zip(shape, valid.shape, strict=True)
     )
-    reach = math.ceil(3 * _SIGMA * max(1.0, valid.shape[0] / shape[0]))
-    inner = ndimage.minimum_filter(valid, 2 * reach + 1, mode="nearest")
     return np.asarray(inner[rows][:, columns], np.float64)
 
 
