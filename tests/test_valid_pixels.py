@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from tirtrack.valid_pixels import filled, masked_note, share_text, valid_mask
+from tirtrack.valid_pixels import filled, marked, masked_note, share_text, valid_mask
 
 SHAPE = (120, 160)
 LEFT = np.s_[:, :20]
@@ -251,3 +251,19 @@ def test_telemetry_has_no_value_in_common():
         "2 % of the pixels hold no measurement (telemetry or dead lines)"
     )
     assert share_text(0.00002) == "under 0.1 %"
+
+
+@pytest.mark.parametrize("name", ["0 of 14-bit counts", "-9999 island", "dead column"])
+def test_marked_pixels_are_found_without_a_value(name):
+    case = MASKED[name]
+    frame = marked(case.frame, None)
+    assert_array_equal(np.isnan(frame), case.is_masked())
+    assert_array_equal(frame[~case.is_masked()], case.frame[~case.is_masked()])
+    assert_array_equal(~valid_mask(frame), case.is_masked())
+
+
+def test_8_bits_are_filled_with_what_lies_nearest_by_a_named_value_only():
+    frame = with_value(counts(60, 200).astype(np.uint8), 0)
+    assert marked(frame, None) is frame
+    assert marked(frame, 0).dtype == np.uint8
+    assert_array_equal(marked(frame, 0)[:, :20], np.repeat(frame[:, 20:21], 20, axis=1))

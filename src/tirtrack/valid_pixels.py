@@ -106,13 +106,20 @@ def extended(frame: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return np.asarray(frame[rows, columns])
 
 
-def as_nan(frame: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """The frame as floats that hold every value exactly, NaN where it is no measurement.
+def marked(frame: np.ndarray, no_data: float | None) -> np.ndarray:
+    """The frame so that :func:`valid_mask` finds its mask without being told a value, also after
+    resampling: floats with NaN in the pixels that are no measurement. 8 bits and colour, which have
+    no such mark, get the nearest measured pixel there. Unchanged if all pixels are measurements.
 
     Args:
-        frame: ``[H,W]``, uint16 or float; only read.
-        valid: ``[H,W]``.
+        frame: ``[H,W]`` or ``[H,W,C]``; only read.
+        no_data: as for :func:`valid_mask`.
     """
+    valid = valid_mask(frame, no_data)
+    if valid is None:
+        return frame
+    if frame.ndim == 3 or frame.dtype == np.uint8:
+        return extended(frame, valid)
     kind = np.float64 if frame.dtype == np.float64 else np.float32
     return np.where(valid, frame.astype(kind), kind(np.nan))
 

@@ -14,12 +14,12 @@ from scipy import ndimage
 from tirtrack.boxes import Box
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.inspect import inspect_pairs
-from tirtrack.pairs.one_grid import without_fill
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
 from tirtrack.pairs.proposals.rules import FOUND_LIMITS, Reason, Screen
 from tirtrack.pairs.source import Pair
 from tirtrack.thermal import ThermalNormaliser, normaliser
+from tirtrack.valid_pixels import marked
 
 SHAPE = (96, 128)
 
@@ -71,17 +71,8 @@ def test_grey_levels_of_a_pair_are_those_of_its_measured_pixels():
     frame = counts()
     frame[:, :20] = 0
     levels = ThermalNormaliser(normaliser("percentile"))
-    assert_array_equal(levels(without_fill(frame, None)), levels(frame))
+    assert_array_equal(levels(marked(frame, None)), levels(frame))
     assert levels(frame)[:, 20:].std() > 30
-
-
-def test_8_bits_are_filled_by_a_named_value_only():
-    frame = np.random.default_rng(0).integers(60, 90, SHAPE, dtype=np.uint8)
-    frame[:, :20] = 0
-    assert without_fill(frame, None) is frame
-    filled = without_fill(frame, 0.0)
-    assert filled.dtype == np.uint8
-    assert_array_equal(filled[:, :20], np.repeat(frame[:, 20:21], 20, axis=1))
 
 
 @pytest.mark.parametrize("way", ["saliency", "centre", "random"])
@@ -101,7 +92,7 @@ def test_inspection_says_once_a_recording_what_was_masked(way, tmp_path):
 
 
 def test_boxes_that_are_mostly_masked_are_refused_whoever_proposed_them():
-    tir = without_fill(np.where(np.arange(128) < 40, 0, counts()).astype(np.uint16), None)
+    tir = marked(np.where(np.arange(128) < 40, 0, counts()).astype(np.uint16), None)
     pair = Pair("a/0", "a", 0, np.zeros((*SHAPE, 3), np.uint8), tir)
     boxes = [Box(10, 20, 20, 20), Box(32, 20, 20, 20), Box(70, 20, 20, 20)]
     found = Screen(pair, FOUND_LIMITS).sort(

@@ -13,7 +13,8 @@ import numpy as np
 
 from tirtrack.errors import PairsError
 from tirtrack.files import sha256
-from tirtrack.pairs.one_grid import declared_no_data, fitted
+from tirtrack.media import declared_no_data
+from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile
 from tirtrack.pairs.takes import LAYOUT, Take, find_takes, open_take
 
@@ -50,7 +51,7 @@ class FolderPairs:
         self.licence = licence
         depths = _each(lambda take: (take, _first_readable(take).tir_depth), takes, misfits)
         self._takes = tuple(take for take, _ in depths)
-        self._no_data = {take.name: declared_no_data(take) for take in self._takes}
+        self._no_data = {take.name: declared_no_data(take.files()[-1]) for take in self._takes}
         self._starts = np.cumsum([0, *(len(take) for take in self._takes)])
         self._tir_depths = {take.name: depth for take, depth in depths}
         self._open = 0

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tirtrack import media
-from tirtrack.errors import FrameError, PairsError
-from tirtrack.images import IMAGE_KINDS
+from tirtrack.errors import PairsError
 from tirtrack.pairs.source import Pair
 from tirtrack.pairs.takes import Take
-from tirtrack.valid_pixels import as_nan, extended, valid_mask
+from tirtrack.valid_pixels import marked
 
 ASPECT_TOLERANCE_PX = 2.0
 MAX_COLOUR = 0.04
@@ -37,7 +35,7 @@ def fitted(
     """
     where = take.where(position)
     rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
-    measured = without_fill(stored, no_data)
+    measured = marked(stored, no_data)
     tir = onto_rgb_grid(rgb, measured, where)
     return Pair(
         key=f"{take.name}/{take.stem(position)}",
@@ -48,30 +46,6 @@ def fitted(
         tir_stored_wh=None if tir is measured else (stored.shape[1], stored.shape[0]),
         tir_stored_dtype=None if tir.dtype == stored.dtype else str(stored.dtype),
     )
-
-
-def declared_no_data(take: Take) -> float | None:
-    """The value that the TIR images of a recording declare for pixels without a measurement, by
-    one of them; only TIFF can.
-    """
-    path = take.files()[-1]
-    if IMAGE_KINDS.get(path.suffix.lower()) != "TIFF":
-        return None
-    try:
-        return media.probe(path).no_data
-    except FrameError:  # it is told of where the pair is read
-        return None
-
-
-def without_fill(tir: np.ndarray, no_data: float | None) -> np.ndarray:
-    """TIR ``[H,W]`` with NaN in pixels that are no measurement, before they are blended with
-    others; of 8 bits, which have no NaN, with the nearest measured pixel. Unchanged if there are
-    none.
-    """
-    valid = valid_mask(tir, no_data)
-    if valid is None:
-        return tir
-    return extended(tir, valid) if tir.dtype == np.uint8 else as_nan(tir, valid)
 
 
 def as_rgb(image: np.ndarray, where: str) -> np.ndarray:

@@ -49,7 +49,9 @@ class GreyLevels:
             valid: what :meth:`valid` says of it; ``None``: all pixels are measurements.
         """
         levels = self._normalise(picture, valid)
-        return stretch_levels(levels, valid) if self._stretch else levels
+        if self._stretch:
+            levels = stretch_levels(levels, valid)
+        return levels if valid is None else filled(levels, valid)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the normaliser, ``None`` if no frame has needed it."""
@@ -73,8 +75,7 @@ class GreyLevels:
         if picture.ndim == 2:
             return normaliser.levels(picture, valid)
         if picture.dtype == np.uint8:
-            levels = 255 - picture if normaliser.settings.invert else picture
-            return levels if valid is None else filled(levels, valid)
+            return 255 - picture if normaliser.settings.invert else picture
         first = picture[..., 0]
         if (picture == first[..., None]).all():
             return np.broadcast_to(normaliser.levels(first, valid)[..., None], picture.shape)
