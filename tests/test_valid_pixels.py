@@ -9,7 +9,14 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from tirtrack.valid_pixels import filled, marked, masked_note, share_text, valid_mask
+from tirtrack.valid_pixels import (
+    doubtful_value,
+    filled,
+    marked,
+    masked_note,
+    share_text,
+    valid_mask,
+)
 
 SHAPE = (120, 160)
 LEFT = np.s_[:, :20]
@@ -267,3 +274,28 @@ def test_8_bits_are_filled_with_what_lies_nearest_by_a_named_value_only():
     assert marked(frame, None) is frame
     assert marked(frame, 0).dtype == np.uint8
     assert_array_equal(marked(frame, 0)[:, :20], np.repeat(frame[:, 20:21], 20, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("sky of -40 Celsius", -40.0), ("sky far below the scene", 3000.0),
+     ("saturated at 14 bits", 16383.0), ("scene that reaches down to 0", 0.0)],
+)  # fmt: skip
+def test_what_can_be_either_is_named_with_its_value(name, value):
+    frame = MEASURED[name]
+    found, share = doubtful_value(frame, valid_mask(frame))
+    assert found == value
+    assert share == pytest.approx((frame == value).mean())
+
+
+@pytest.mark.parametrize(
+    "name", ["no special pixel, celsius", "8 bit with a black border", "one dead pixel", "constant"]
+)
+def test_frames_without_a_region_of_one_value_are_in_no_doubt(name):
+    assert doubtful_value(MEASURED[name], None) is None
+
+
+def test_neither_masked_pixels_nor_coarsely_rounded_noise_are_in_doubt():
+    frame = MASKED["0 of 14-bit counts"].frame
+    assert doubtful_value(frame, valid_mask(frame)) is None
+    assert doubtful_value(np.random.default_rng(0).integers(60, 70, SHAPE) / 10, None) is None

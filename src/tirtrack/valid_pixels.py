@@ -32,6 +32,7 @@ MIN_GAP_COUNTS = 256.0  # between a fill value and the scene
 MIN_GAP_FLOAT = 150.0  # kelvin, if the frame holds temperatures
 MIN_SCENE_SHARE = 0.25  # of the pixels, beside those of a fill value; a black frame is no fill
 MIN_RING_SHARE = 0.01  # of the outermost pixels that a border fill covers
+MIN_DOUBTFUL_SHARE = 0.02  # of the frame, and of its outermost pixels
 OUTSIDE = 0.25  # of the scene's range; beyond that, next to a fill, a pixel is a blend with it
 BLEND_PX = 2  # reach of an interpolation
 MAX_BLURRED = 0.1  # share of the pixels beyond that reach that still lie between fill and scene
@@ -129,7 +130,7 @@ def masked_value(frame: np.ndarray, valid: np.ndarray) -> float | None:
     ``None`` if they have no value in common, as telemetry has none.
     """
     values = frame[~valid].astype(np.float64).ravel()
-    finite = values[np.isfinite(values) & (np.abs(values) <= LARGEST)]
+    finite = values[np.isfinite(values)]
     if 2 * finite.size < values.size:
         return math.nan
     found, counts = np.unique(finite, return_counts=True)
@@ -146,6 +147,36 @@ def masked_note(frame: np.ndarray, valid: np.ndarray) -> str:
     value = masked_value(frame, valid)
     of = "telemetry or dead lines" if value is None else f"value {value:g}"
     return f"{share_text(1.0 - float(valid.mean()))} of the pixels hold no measurement ({of})"
+
+
+def doubtful_value(frame: np.ndarray, valid: np.ndarray | None) -> tuple[float, float] | None:
+    """A value that may be a fill or a clipped measurement, which only the user can know: the lowest
+    or highest one, of many pixels at the border; with its share of the frame.
+
+    Args:
+        frame: ``[H,W]``, as stored; 8 bits and colour are never in doubt.
+        valid: its mask, whose pixels are in no doubt either.
+
+    >>> celsius = np.arange(300.0).reshape(15, 20)
+    >>> celsius[:5] = -40.0
+    >>> value, share = doubtful_value(celsius, None)
+    >>> value, round(share, 2)
+    (-40.0, 0.33)
+    """
+    if frame.ndim == 3 or frame.dtype == np.uint8:
+        return None
+    measured = frame if valid is None else frame[valid]
+    if not measured.size:
+        return None
+    for value in (measured.min(), measured.max()):
+        at = frame == value
+        share = float(at.mean())
+        if not MIN_DOUBTFUL_SHARE <= share < 1.0 or _ring(at).mean() < MIN_DOUBTFUL_SHARE:
+            continue
+        inner = ~_grown(~at, 1)  # few of noise that is coarsely rounded
+        if 2 * inner.sum() >= at.sum():
+            return float(value), share
+    return None
 
 
 def share_text(share: float) -> str:
@@ -264,11 +295,15 @@ def _scene(plane: np.ndarray, masked: np.ndarray | None) -> tuple[float, float] 
 
 def _is_border_fill(at: np.ndarray, near: np.ndarray, between: np.ndarray) -> bool:
     """Whether a value reaches the border of the frame, and ends in a sharp cut."""
-    ring = np.concatenate([at[0], at[-1], at[1:-1, 0], at[1:-1, -1]])
-    if ring.mean() < MIN_RING_SHARE:
+    if _ring(at).mean() < MIN_RING_SHARE:
         return False
     beyond = _grown(near, BLEND_PX) & ~near
     return not beyond.any() or float(between[beyond].mean()) <= MAX_BLURRED
+
+
+def _ring(plane: np.ndarray) -> np.ndarray:
+    """The outermost pixels, in no order."""
+    return np.concatenate([plane[0], plane[-1], plane[1:-1, 0], plane[1:-1, -1]])
 
 
 def _grown(mask: np.ndarray, px: int) -> np.ndarray:

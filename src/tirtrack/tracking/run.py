@@ -56,7 +56,7 @@ from tirtrack.tracking.record import (
     TrackedFrame,
     mot_text,
 )
-from tirtrack.valid_pixels import masked_note, valid_mask
+from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
 from tirtrack.versions import versions
 
 FORMAT = 1
@@ -174,6 +174,7 @@ def track(
             raise _with_better_start(error, source, first, info, options) from error
         session = _Session(targets, tracker_s=time.perf_counter() - began_s)
         session.note_masked(first, info.no_data)
+        doubtful = doubtful_value(first.image, valid_mask(first.image, info.no_data))
         folder = None if out is None else _result_folder(Path(out), force=force)
         is_several = isinstance(box, Mapping)
         recorder = Recorder(folder, info, first, video=video, is_several=is_several)
@@ -191,7 +192,7 @@ def track(
     failure = failure or session.failure
     request = {**identity, **_as_plain(box), **_given(options), "start": start, "end": end}
     run = _finish(source, info, request, recorder, session, Ending.FAILED if failure else ending,
-                  options=options, failure=failure, command=command,
+                  options=options, failure=failure, command=command, doubtful=doubtful,
                   live=found.statistics)  # fmt: skip
     if session.interrupt is not None:
         raise session.interrupt
@@ -443,6 +444,7 @@ def _finish(
     options: ReadOptions,
     failure: TirtrackError | None,
     command: str,
+    doubtful: tuple[float, float] | None,
     live: LiveStatistics | None,
 ) -> TrackRun:
     """The run as a value; its summary is written where a folder is."""
@@ -470,6 +472,7 @@ def _finish(
             for fault in recorder.faults[:_DAMAGED_SHOWN]
         ],
         "masked": session.masked,
+        "doubtful_value": doubtful and {"value": doubtful[0], "share": round(doubtful[1], 4)},
         "tracker_frames_per_s": float(f"{speed:.3g}") if math.isfinite(speed) else None,
         "live": None if live is None else live.summary(),
         "files": _written(recorder),
