@@ -35,7 +35,7 @@ MIN_RING_SHARE = 0.01  # of the outermost pixels that a border fill covers
 MIN_DOUBTFUL_SHARE = 0.02  # of the frame, and of its outermost pixels
 OUTSIDE = 0.25  # of the scene's range; beyond that, next to a fill, a pixel is a blend with it
 BLEND_PX = 2  # reach of an interpolation
-MAX_BLURRED = 0.1  # share of the pixels beyond that reach that still lie between fill and scene
+MAX_BLURRED = 0.4  # share of the pixels beyond that reach that still lie between fill and scene
 MAX_TELEMETRY_ROWS = 4
 MAX_DEAD_LINES = 3  # side by side
 MAX_ALIKE = 0.1  # share of a living line that has the value of the dead one beside it
@@ -265,7 +265,7 @@ def _fill(plane: np.ndarray, value: float, masked: np.ndarray | None) -> np.ndar
     near = _grown(at, BLEND_PX)
     if not is_sentinel and not _is_border_fill(at, near, between):
         return None
-    return np.asarray(at | (near & between))
+    return _with_blends(at, near & between, between)
 
 
 def _may_fill(plane: np.ndarray, value: float) -> bool:
@@ -299,6 +299,22 @@ def _is_border_fill(at: np.ndarray, near: np.ndarray, between: np.ndarray) -> bo
         return False
     beyond = _grown(near, BLEND_PX) & ~near
     return not beyond.any() or float(between[beyond].mean()) <= MAX_BLURRED
+
+
+def _with_blends(at: np.ndarray, near: np.ndarray, between: np.ndarray) -> np.ndarray:
+    """A fill with the pixels that were blended with it: those beside it, and those along the border
+    of the frame where the rest of it lies outside.
+    """
+    from scipy import ndimage
+
+    blends = at | near
+    for side in (np.s_[:BLEND_PX], np.s_[-BLEND_PX:], np.s_[:, :BLEND_PX], np.s_[:, -BLEND_PX:]):
+        blends[side] |= between[side]
+    labels, _ = ndimage.label(blends, structure=np.ones((3, 3)))
+    of_fill = np.zeros(labels.max() + 1, bool)
+    of_fill[labels[at]] = True
+    of_fill[0] = False
+    return np.asarray(of_fill[labels])
 
 
 def _ring(plane: np.ndarray) -> np.ndarray:
