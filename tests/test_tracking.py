@@ -722,3 +722,25 @@ def test_a_single_bad_image_is_not_sent_to_a_later_frame(tmp_path):
         track(source, TARGET)
     with pytest.raises(FrameError, match="no other follows; check --no-data"):
         track(source, TARGET, options=ReadOptions(no_data=0.0))
+
+
+GDAL_NODATA = 42113  # TIFF tag: the value, as text
+
+
+@pytest.mark.parametrize(
+    ("value", "depth"), [("3", np.uint8), ("7301", np.uint16), ("-500.5", np.float32)], ids=str
+)
+def test_the_value_that_a_geotiff_declares_is_left_out(value, depth, tmp_path):
+    """It lies in an island, where nothing else could tell it."""
+    frames = (celsius_frames(filler=18) * (4 if depth == np.uint8 else 100)).astype(depth)
+    frames[:, 60:80, 100:130] = float(value)
+    paths = [tmp_path / f"{k}.tif" for k in range(len(frames))]
+    for path, frame in zip(paths, frames, strict=True):
+        tag = (GDAL_NODATA, "s", 0, value, True)
+        tifffile.imwrite(path, frame, photometric="minisblack", extratags=[tag])
+    declared = track(tmp_path, TARGET)
+    assert declared.summary["masked"]["note"].endswith(f"(value {float(value):g})")
+    assert declared.summary["overrides"] == {"no_data": float(value)}
+    plain = written(tmp_path.parent / f"{tmp_path.name}.tif", frames)
+    named = track(plain, TARGET, options=ReadOptions(no_data=float(value)))
+    assert_array_equal(boxes_of(declared), boxes_of(named))

@@ -1,85 +1,140 @@
-"""Image files at full bit depth, upright, RGB order; damage is found and named.
+"""Files of frames by their content: which format they are, and how to open or refuse them.
 
-Pillow reads everything of 8 bits and grey PNG of 16, imagecodecs colour PNG of 16 bits, tifffile
-TIFF. This module knows single files; ``media`` makes sources of frames out of them.
+This module knows single files; ``media`` makes sources of frames out of them. Every format has its
+reader in ``formats``; what cannot be read is named (``formats.foreign``). Begin with
+:func:`opened_image`.
 """
 
 from __future__ import annotations
 
-import io
-import logging
-import struct
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
 from tirtrack.errors import FrameError
+from tirtrack.formats.arrays import NPY_MAGIC, opened_npy, opened_npz
+from tirtrack.formats.cptv import GZIP_MAGIC, opened_cptv
+from tirtrack.formats.foreign import refusal
+from tirtrack.formats.frame_file import MAX_PIXELS, FrameFile, check_pixels
+from tirtrack.formats.netpbm import MAGIC as NETPBM_MAGIC
+from tirtrack.formats.netpbm import opened_netpbm
+from tirtrack.formats.radiometric import opened_radiometric, radiometric_maker
+from tirtrack.formats.raster import opened_raster
+from tirtrack.formats.tiff import opened_tiff
+from tirtrack.read_options import AS_STORED, ReadOptions
 
 __all__ = [
     "IMAGE_KINDS",
     "MAX_PIXELS",
+    "PICTURE_SUFFIXES",
     "check_pixels",
+    "frame_files",
     "image_kind",
-    "opened_tiff",
+    "opened_image",
     "pixel_header",
+    "read_frame",
     "read_image",
-    "tiff_page",
 ]
 
-MAX_PIXELS = 100_000_000
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+"""Endings of ordinary pictures; a folder that holds such is read as a folder of them alone."""
+
 IMAGE_KINDS = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP",
-    ".tif": "TIFF", ".tiff": "TIFF",
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".mpo": "JPEG", ".png": "PNG", ".apng": "PNG", ".bmp": "BMP",
+    ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".webp": "WEBP", ".jp2": "JP2", ".j2k": "JP2",
+    ".jpx": "JP2", ".pgm": "PNM", ".ppm": "PNM", ".pbm": "PNM", ".pnm": "PNM", ".npy": "NPY",
+    ".npz": "NPZ", ".cptv": "CPTV",
 }  # fmt: skip
+"""Endings of files that can be read, and their format."""
+
 _MAGIC = (
     (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"BM", "BMP"),
     (b"II*\x00", "TIFF"), (b"MM\x00*", "TIFF"), (b"II+\x00", "TIFF"), (b"MM\x00+", "TIFF"),
+    (b"GIF87a", "GIF"), (b"GIF89a", "GIF"), (b"\0\0\0\x0cjP  \r\n", "JP2"),
+    (b"\xffO\xffQ", "JP2"), (NPY_MAGIC, "NPY"), (GZIP_MAGIC, "CPTV"),
 )  # fmt: skip
-_PNG_END = b"IEND\xaeB`\x82"
-_EXIF_ORIENTATION = 0x0112
-_MAX_TIFF_TAGS = 4096
-_MAX_TIFF_BYTES = 8 * MAX_PIXELS
-# Image.open would warn of large pictures by Python's global filters; these classes leave the limit
-# to check_pixels, and read nothing but the header until load()
-_RASTER_FILES: dict[str, Callable[[Any], ImageFile.ImageFile]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "BMP": BmpImageFile,
-}
-_RASTER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+_ZIP_MAGIC = b"PK\x03\x04"
+_READABLE = "JPEG, PNG, BMP, TIFF, GIF, WebP, JPEG 2000, PGM, PPM, NPY, NPZ, CPTV"
+_USUAL_SUFFIX = {"JPEG": "jpg", "TIFF": "tiff", "PNM": "pgm"}
 
 
-def read_image(path: str | Path) -> np.ndarray:
+def read_image(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray:
     """One image file at full bit depth, upright, RGB order.
 
+    Of a radiometric JPEG this is the picture that viewers show, unless ``options.picture`` names
+    another part.
+
     Args:
-        path: JPEG, PNG, BMP or TIFF with one page.
+        path: a file of one frame.
+        options: what the file does not say of itself.
 
     Returns:
-        ``[H,W]`` or ``[H,W,3]``, see the table of this module.
+        ``[H,W]`` or ``[H,W,3]``, see the table of ``media``.
 
     Raises:
         FrameError: the file is missing, empty, truncated, damaged, of another format than its
-            name says, larger than 100 million pixels, or holds several pages.
+            name says, larger than 100 million pixels, or holds several frames.
+    """
+    picture = options.picture or "palette"
+    return read_frame(path, replace(options, picture=picture))
+
+
+def read_frame(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray:
+    """One file as a source of frames reads it: :func:`read_image`, but of a radiometric JPEG the
+    counts, unless ``options.picture`` names another part.
     """
     path = Path(path)
+    with opened_image(path, options) as file:
+        if file.count > 1:
+            held = "pages" if file.kind == "TIFF" else "frames"
+            raise FrameError(
+                f"holds {file.count} {held}", path, "give the file itself as the source"
+            )
+        return file.decode(0)
+
+
+@contextmanager
+def opened_image(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
+    """A file of frames, opened by its content.
+
+    Raises:
+        FrameError: as :func:`read_image`, but that several frames are welcome.
+    """
     kind = image_kind(path)
-    if kind == "TIFF":
-        with opened_tiff(path) as pages:
-            if len(pages) > 1:
-                raise FrameError(
-                    f"holds {len(pages)} pages", path, "give the file itself as the source"
-                )
-            return tiff_page(pages[0], path)
-    return _raster(path, kind)
+    with _opened(path, kind, options) as file:
+        if file.count < 1:
+            raise file.fault or FrameError("holds no frame", path, "copy it again or remove it")
+        yield file
+
+
+def _opened(path: Path, kind: str, options: ReadOptions) -> AbstractContextManager[FrameFile]:
+    simple = {
+        "TIFF": opened_tiff, "PNM": opened_netpbm, "NPY": opened_npy, "NPZ": opened_npz,
+        "CPTV": opened_cptv,
+    }  # fmt: skip
+    if kind in simple:
+        return simple[kind](path, options)
+    if kind == "JPEG" and options.picture != "palette":
+        maker = radiometric_maker(path)
+        if maker is not None:
+            return opened_radiometric(path, maker, options)
+    if options.picture in ("counts", "visible"):
+        raise FrameError(
+            f"is no radiometric JPEG, so it has no {options.picture} part", path, "drop --picture"
+        )
+    return opened_raster(path, kind, options)
+
+
+def frame_files(paths: Iterable[Path]) -> list[Path]:
+    """Those files of a folder that can be its frames, in no new order.
+
+    Ordinary pictures, where there are any: an array or an animation beside them is something else.
+    """
+    known = [path for path in paths if path.suffix.lower() in IMAGE_KINDS and path.is_file()]
+    return [path for path in known if path.suffix.lower() in PICTURE_SUFFIXES] or known
 
 
 def image_kind(path: Path) -> str:
@@ -88,6 +143,26 @@ def image_kind(path: Path) -> str:
     Raises:
         FrameError: missing, empty, not an image, or of another format than its name says.
     """
+    head = _head(path)
+    kind = _kind_of(head, path)
+    if kind is None:
+        raise refusal(path, head) or FrameError(
+            f"not an image that can be read (begins with bytes {head[:8].hex(' ')})",
+            path,
+            f"give one of {_READABLE}",
+        )
+    named = IMAGE_KINDS.get(path.suffix.lower())
+    if named != kind:
+        suffix = _USUAL_SUFFIX.get(kind, kind.lower())
+        raise FrameError(
+            f"holds a {kind}, its name says {named or path.suffix or 'nothing'}",
+            path,
+            f"rename it to {path.stem}.{suffix}",
+        )
+    return kind
+
+
+def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as opened:
             head = opened.read(16)
@@ -97,222 +172,23 @@ def image_kind(path: Path) -> str:
         raise FrameError(f"could not be read ({error.strerror})", path) from error
     if not head:
         raise FrameError("the file is empty (0 bytes)", path, "copy it again or remove it")
-    kind = next((name for magic, name in _MAGIC if head.startswith(magic)), None)
-    if kind is None:
-        raise FrameError(
-            f"not an image that can be read (begins with bytes {head[:8].hex(' ')})",
-            path,
-            f"give one of {', '.join(sorted(set(IMAGE_KINDS.values())))}",
-        )
-    named = IMAGE_KINDS.get(path.suffix.lower())
-    if named != kind:
-        raise FrameError(
-            f"holds a {kind}, its name says {named or path.suffix or 'nothing'}",
-            path,
-            f"rename it to {path.stem}.{kind.lower().replace('jpeg', 'jpg')}",
-        )
-    return kind
+    return head
 
 
-def check_pixels(width: int, height: int, where: object) -> None:
-    """Refuse a picture before anything of its size is allocated.
-
-    Raises:
-        FrameError: it has more than ``MAX_PIXELS`` pixels.
-    """
-    if width * height > MAX_PIXELS:
-        raise FrameError(
-            f"{width}x{height} is over the limit of {MAX_PIXELS / 1e6:.0f} million pixels",
-            where,
-            "give smaller frames",
-        )
+def _kind_of(head: bytes, path: Path) -> str | None:
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[:2] in NETPBM_MAGIC and head[2:3] in b" \t\r\n#":
+        return "PNM"
+    if head.startswith(_ZIP_MAGIC) and path.suffix.lower() == ".npz":
+        return "NPZ"
+    return next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
 
 
-def _raster(path: Path, kind: str) -> np.ndarray:
-    """JPEG, PNG, BMP."""
-    content = path.read_bytes()
-    if kind == "PNG" and _PNG_END not in content:
-        raise FrameError("the image is truncated (no end mark)", path, "copy it again or remove it")
+def pixel_header(path: Path, options: ReadOptions = AS_STORED) -> str | None:
+    """Size, colour and depth of a file's frames without decoding, in words; ``None`` if damaged."""
     try:
-        opened = _RASTER_FILES[kind](io.BytesIO(content))
-    except _RASTER_ERRORS as error:
-        raise _damaged("image", error, path) from error
-    check_pixels(opened.width, opened.height, path)
-    try:
-        opened.load()
-        image = ImageOps.exif_transpose(opened)
-    except _RASTER_ERRORS as error:
-        raise _damaged("image", error, path) from error
-    if kind == "PNG" and content[24] == 16:
-        return _deep_png(content, image, path)
-    return _pillow_array(image)
-
-
-def _damaged(what: str, error: Exception, where: object) -> FrameError:
-    return FrameError(
-        f"the {what} is damaged or truncated ({error})", where, "copy it again or remove it"
-    )
-
-
-def _deep_png(content: bytes, image: Image.Image, path: Path) -> np.ndarray:
-    """A 16-bit PNG that Pillow has checked; of colour it keeps only 8 bits, so decode anew."""
-    if image.mode.startswith("I"):
-        return np.asarray(image).astype(np.uint16)
-    import imagecodecs
-
-    try:
-        pixels = np.asarray(imagecodecs.png_decode(content))
-    except (imagecodecs.PngError, ValueError) as error:
-        raise _damaged("image", error, path) from error
-    return _without_alpha(pixels)
-
-
-def _without_alpha(pixels: np.ndarray) -> np.ndarray:
-    """``[H,W]`` or ``[H,W,3]`` from any number of channels."""
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.shape[2] in (1, 2):
-        return np.ascontiguousarray(pixels[..., 0])
-    return np.ascontiguousarray(pixels[..., :3])
-
-
-def _pillow_array(image: Image.Image) -> np.ndarray:
-    if image.mode in ("1", "LA", "La"):
-        image = image.convert("L")
-    elif image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")
-    return np.array(image)
-
-
-@contextmanager
-def opened_tiff(path: Path) -> Iterator[list[Any]]:
-    """The full-size pages of a TIFF, at least one; reduced copies (thumbnails) are left out.
-
-    Raises:
-        FrameError: its directory is damaged.
-    """
-    tifffile = _tifffile()
-    with ExitStack() as stack:
-        try:
-            _check_pages(path)
-            opened = stack.enter_context(tifffile.TiffFile(path))
-            pages = [page for page in opened.pages if not page.aspage().is_reduced]
-        except Exception as error:  # whatever its parser stumbles over
-            raise _damaged("TIFF", error, path) from error
-        if not pages:
-            raise _damaged("TIFF", ValueError("no page"), path)
-        yield pages
-
-
-def _tifffile() -> ModuleType:
-    """tifffile, whose remarks on damaged files go to the log of who keeps one, not to stderr."""
-    import tifffile
-
-    if not tifffile.logger().handlers:
-        tifffile.logger().addHandler(logging.NullHandler())
-    return tifffile
-
-
-def _check_pages(path: Path) -> None:
-    """Follow the chain of pages by their sizes alone; its reader would follow a circle for ever.
-
-    Raises:
-        ValueError: the chain leads in a circle, out of the file, or through a page of absurd size.
-        struct.error: the file ends within a page.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as opened:
-        head = opened.read(16)
-        order = "<" if head[:2] == b"II" else ">"
-        big = head[2:4] in (b"+\0", b"\0+")
-        count_form, tag_bytes, next_form = ("Q", 20, "Q") if big else ("H", 12, "I")
-
-        def number(form: str, at: int) -> int:
-            opened.seek(at)
-            return int(struct.unpack(order + form, opened.read(struct.calcsize(form)))[0])
-
-        seen: set[int] = set()
-        at = number(next_form, 8 if big else 4)
-        while at:
-            tags = number(count_form, at)
-            if at in seen or at >= size or not 0 < tags <= _MAX_TIFF_TAGS:
-                raise ValueError(f"the chain of pages is broken after page {len(seen)}")
-            seen.add(at)
-            at = number(next_form, at + struct.calcsize(count_form) + tags * tag_bytes)
-
-
-def tiff_page(page: Any, where: object) -> np.ndarray:
-    """One page of a TIFF, ``[H,W]`` or ``[H,W,3]``; of colour tables 8 bits are kept.
-
-    Raises:
-        FrameError: it is damaged, too large, or no picture; ``where`` names it.
-    """
-    try:
-        return _tiff_pixels(page.aspage(), where)
+        with opened_image(path, options) as file:
+            return file.header
     except FrameError:
-        raise
-    except Exception as error:  # a damaged tag can break its reader anywhere, each in its own way
-        raise _damaged("TIFF", error, where) from error
-
-
-def _tiff_pixels(page: Any, where: object) -> np.ndarray:
-    import tifffile
-
-    check_pixels(int(page.imagewidth), int(page.imagelength), where)
-    if page.is_tiled:
-        check_pixels(int(page.tilewidth) * int(page.tiledepth), int(page.tilelength), where)
-    if int(page.nbytes) > _MAX_TIFF_BYTES:
-        raise FrameError(f"{page.nbytes} bytes of pixels are too many", where)
-    pixels = np.asarray(page.asarray())
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        pixels = (np.moveaxis(page.colormap, 0, -1)[pixels] >> 8).astype(np.uint8)
-    if pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-        pixels = np.moveaxis(pixels, 0, -1)
-    if pixels.ndim not in (2, 3):
-        raise FrameError(f"pages must be pictures, got an array {list(pixels.shape)}", where)
-    pixels = _common_dtype(_without_alpha(pixels))
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
-        pixels = np.iinfo(pixels.dtype).max - pixels
-    return pixels
-
-
-def _common_dtype(pixels: np.ndarray) -> np.ndarray:
-    """One of the four types of the table, without losing a value."""
-    if pixels.dtype == np.bool_:
-        return pixels.astype(np.uint8) * np.uint8(255)
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
-        return pixels.astype(pixels.dtype.newbyteorder("="))
-    return pixels.astype(np.float32 if pixels.dtype.itemsize <= 2 else _float_of(pixels))
-
-
-def _float_of(pixels: np.ndarray) -> type[np.floating[Any]]:
-    return np.float32 if pixels.dtype.kind == "f" and pixels.dtype.itemsize == 4 else np.float64
-
-
-def pixel_header(path: Path) -> str | None:
-    """Size and kind of pixels without decoding, in words; ``None`` if damaged."""
-    try:
-        kind = image_kind(path)
-        if kind == "TIFF":
-            with opened_tiff(path) as pages:
-                page = pages[0].aspage()
-                depth = f"{page.dtype}"
-                channels = "colour" if page.samplesperpixel >= 3 else "grey"
-                return f"{page.imagewidth}x{page.imagelength} {channels} {depth}"
-        return _raster_header(path, kind)
-    except _RASTER_ERRORS:  # of which FrameError is one
         return None
-
-
-def _raster_header(path: Path, kind: str) -> str:
-    with path.open("rb") as opened:
-        image = _RASTER_FILES[kind](opened)
-        width, height = image.size
-        if image.getexif().get(_EXIF_ORIENTATION, 1) >= 5:
-            width, height = height, width
-        grey = image.mode in ("1", "L", "LA", "I", "I;16", "I;16B")
-    depth = 8
-    if kind == "PNG":
-        with path.open("rb") as opened:
-            depth = 16 if opened.read(25)[24] == 16 else 8
-    return f"{width}x{height} {'grey' if grey else 'colour'} uint{depth}"

@@ -21,8 +21,8 @@ Rotation tags of videos and EXIF orientation of images are honoured: what comes 
 from __future__ import annotations
 
 import glob
-import itertools
-import re
+import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,15 +31,21 @@ from typing import Any, Protocol
 import numpy as np
 
 from tirtrack.errors import FrameError
+from tirtrack.formats.foreign import foreign_format, refusal
+from tirtrack.formats.frame_file import FrameFile, in_words
+from tirtrack.formats.samples import check_byte_order
+from tirtrack.frame_order import ORDER_RULES, in_order
 from tirtrack.images import (
     IMAGE_KINDS,
-    image_kind,
-    opened_tiff,
+    PICTURE_SUFFIXES,
+    frame_files,
+    opened_image,
     pixel_header,
+    read_frame,
     read_image,
-    tiff_page,
 )
-from tirtrack.read_options import AS_STORED, ReadOptions
+from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
+from tirtrack.source_line import counted, source_line
 from tirtrack.video import VIDEO_SUFFIXES, VideoFile, VideoWriter
 
 __all__ = [
@@ -53,11 +59,13 @@ __all__ = [
     "frames",
     "frames_and_faults",
     "probe",
+    "read_frame",
     "read_image",
     "source_files",
 ]
 
 Source = str | Path | Sequence[str | Path]
+_CONTAINERS = frozenset({"TIFF", "NumPy array", "CPTV"})  # whose frames have a place in the file
 
 
 @dataclass(frozen=True)
@@ -142,8 +150,7 @@ def frames(
             when a frame is damaged, has another size or depth than the first, or the video ends
             early.
     """
-    found = _open(source, options)
-    return _only_good(found.read(start, end))
+    return _only_good(_open(source, options).read(start, end))
 
 
 def frames_and_faults(
@@ -199,70 +206,96 @@ class _Reader(Protocol):
 def _open(source: Source, options: ReadOptions) -> _Reader:
     """The reader that fits; everything that needs no decoding is checked here."""
     if not isinstance(source, str | Path):
-        return _ImageFiles([Path(path) for path in source], "list")
+        return _ImageFiles([Path(path) for path in source], "list", options, "in the order given")
     text = str(source)
     if isinstance(source, str) and "://" in text:
-        return _Video(VideoFile(text), text.split("?")[0].rstrip("/").split("/")[-1])
+        return _Video(
+            VideoFile(text, options), text.split("?")[0].rstrip("/").split("/")[-1], options
+        )
     path = Path(source)
     if path.is_dir():
-        return _ImageFiles(_images_of_folder(path), path.resolve().name)
+        return _folder(path, options)
     if not path.exists() and glob.has_magic(text):
-        matches = sorted((Path(match) for match in glob.glob(text)), key=_natural)  # noqa: PTH207
+        matches = [Path(match) for match in glob.glob(text)]  # noqa: PTH207
         if not matches:
             raise FrameError("no file matches", text, "check the pattern, and quote it")
         if len(matches) > 1:
-            return _ImageFiles(matches, path.parent.resolve().name)
+            ordered = in_order(matches, options.order, text)
+            return _ImageFiles(ordered, path.parent.resolve().name, options, _rule(options))
         path = matches[0]
-    return _open_file(path)
+    return _open_file(path, options)
 
 
-def _open_file(path: Path) -> _Reader:
+def _folder(path: Path, options: ReadOptions) -> _ImageFiles:
+    found, unused = _images_of_folder(path, options)
+    return _ImageFiles(found, path.resolve().name, options, _rule(options), unused)
+
+
+def _rule(options: ReadOptions) -> str:
+    return ORDER_RULES[options.order or "natural"]
+
+
+def _open_file(path: Path, options: ReadOptions) -> _Reader:
     if not path.exists():
         raise FrameError("no such file or folder", path, "check the path")
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
-        return _Video(VideoFile(path), path.name)
+        return _Video(VideoFile(path, options), path.name, options)
     if suffix not in IMAGE_KINDS:
         with path.open("rb") as opened:
-            head = opened.read(8)
-        raise FrameError(
-            f"neither a video nor an image by its name (begins with bytes {head.hex(' ')})",
+            head = opened.read(16)
+        raise refusal(path, head) or FrameError(
+            f"neither a video nor an image by its name (begins with bytes {head[:8].hex(' ')})",
             path,
             "give a video, an image, a folder of frames or a multi-page TIFF",
         )
-    if image_kind(path) == "TIFF":
-        return _Pages(path)
-    return _ImageFiles([path], path.stem)
+    with opened_image(path, options) as file:
+        is_single = file.count == 1 and file.fault is None and file.kind not in _CONTAINERS
+    return _ImageFiles([path], path.stem, options) if is_single else _FramesOfFile(path, options)
 
 
-def _natural(path: Path) -> tuple[Any, ...]:
-    """Sorts ``2.png`` before ``10.png``, and never depends on the order of a folder."""
-    parts = re.split(r"([0-9]+)", path.stem)
-    numbers = [int(part) if place % 2 else part for place, part in enumerate(parts)]
-    return (*numbers, "", path.name) if len(parts) % 2 == 0 else (*numbers, 0, path.name)
-
-
-def _images_of_folder(folder: Path) -> list[Path]:
+def _images_of_folder(folder: Path, options: ReadOptions) -> tuple[list[Path], tuple[str, ...]]:
+    """The frames of a folder in order, and the other files in it in words."""
     try:
-        entries = list(folder.iterdir())
+        entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise FrameError(f"the folder could not be read ({error.strerror})", folder) from error
-    found = [
-        path
-        for path in entries
-        if path.suffix.lower() in IMAGE_KINDS and not path.name.startswith(".") and path.is_file()
-    ]
+    found = frame_files(entries)
     if not found:
         raise FrameError("no images in the folder", folder, _where_else(entries))
-    found.sort(key=_natural)
-    for before, after in itertools.pairwise(found):
-        if before.stem == after.stem:
+    _check_one_kind(found, folder)
+    found = in_order(found, options.order, folder)
+    by_stem: dict[str, Path] = {}
+    for path in found:
+        before = by_stem.setdefault(path.stem, path)
+        if before != path:
             raise FrameError(
-                f"{before.name} and {after.name} are the same frame twice",
+                f"{before.name} and {path.name} are the same frame twice",
                 folder,
                 "keep one of each pair",
             )
-    return found
+    return found, _others(entries, found)
+
+
+def _others(entries: Sequence[Path], found: Sequence[Path]) -> tuple[str, ...]:
+    """What of a folder is no frame, in words."""
+    folders = sum(path.is_dir() for path in entries)
+    files = len(entries) - folders - len(found)
+    words = [(files, "other file"), (folders, "folder")]
+    return tuple(counted(count, thing) for count, thing in words if count)
+
+
+def _check_one_kind(found: Sequence[Path], folder: Path) -> None:
+    """Refuse arrays beside pictures of another format: only one of them is the frames."""
+    kinds = Counter(IMAGE_KINDS[path.suffix.lower()] for path in found)
+    if len(kinds) > 1 and not PICTURE_SUFFIXES.issuperset(path.suffix.lower() for path in found):
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        suffix = found[0].suffix
+        raise FrameError(
+            f"the folder holds files of several formats ({counts})",
+            folder,
+            f"say which are the frames, such as {shlex.quote(f'{folder}/*{suffix}')}",
+        )
 
 
 def _where_else(entries: Sequence[Path]) -> str:
@@ -272,7 +305,15 @@ def _where_else(entries: Sequence[Path]) -> str:
     for folder in sorted(path for path in entries if path.is_dir()):
         if any(path.suffix.lower() in IMAGE_KINDS for path in folder.iterdir()):
             return f"did you mean {folder}?"
-    return f"give a folder of {', '.join(sorted(IMAGE_KINDS))} files, or a video"
+    for path in sorted(entries):
+        foreign = foreign_format(b"", path.suffix)
+        if foreign is not None and path.is_file():
+            return f"{path.name} is {foreign.name}: {foreign.fix}"
+    others = sorted(IMAGE_KINDS.keys() - PICTURE_SUFFIXES)
+    return (
+        f"give a folder of {', '.join(sorted(PICTURE_SUFFIXES))} files (or {', '.join(others)}), "
+        "or a video"
+    )
 
 
 def _only_good(found: Iterator[Frame | BadFrame]) -> Iterator[Frame]:
@@ -284,12 +325,16 @@ def _only_good(found: Iterator[Frame | BadFrame]) -> Iterator[Frame]:
 
 @dataclass
 class _Uniform:
-    """Raises at the first image whose size or depth is not that of the first."""
+    """Raises at the first image whose size or depth is not that of the first, or whose bytes are
+    swapped.
+    """
 
+    options: ReadOptions
     first: np.ndarray | None = None
 
-    def check(self, image: np.ndarray, where: object) -> None:
+    def check(self, image: np.ndarray, where: object, declared: ByteOrder = "little") -> None:
         if self.first is None:
+            check_byte_order(image, declared, self.options, where)
             self.first = image
         elif (image.shape, image.dtype) != (self.first.shape, self.first.dtype):
             raise FrameError(
@@ -300,9 +345,8 @@ class _Uniform:
 
 
 def _describe(image: np.ndarray) -> str:
-    return (
-        f"{image.shape[1]}x{image.shape[0]} {'grey' if image.ndim == 2 else 'colour'} {image.dtype}"
-    )
+    samples = 1 if image.ndim == 2 else image.shape[2]
+    return in_words(image.shape[1], image.shape[0], samples, image.dtype)
 
 
 def _info_of(image: np.ndarray, name: str, **more: Any) -> SourceInfo:
@@ -317,9 +361,24 @@ def _info_of(image: np.ndarray, name: str, **more: Any) -> SourceInfo:
 
 
 class _ImageFiles:
-    """Image files, one a frame."""
+    """Image files, one a frame.
 
-    def __init__(self, paths: list[Path], name: str) -> None:
+    Args:
+        paths: in order.
+        name: of the source.
+        options: what the files do not say of themselves.
+        rule: how they were put in order, in words; empty for one file.
+        unused: what of the folder is not read.
+    """
+
+    def __init__(
+        self,
+        paths: list[Path],
+        name: str,
+        options: ReadOptions,
+        rule: str = "",
+        unused: tuple[str, ...] = (),
+    ) -> None:
         if not paths:
             raise FrameError("the list of frames is empty", fix="give at least one image file")
         for path in paths:
@@ -327,21 +386,39 @@ class _ImageFiles:
                 raise FrameError("no such file", path, "check the path")
         self._paths = paths
         self._name = name
+        self._options = options
+        self._rule = rule
+        self._unused = unused
 
     def files(self) -> list[Path]:
         return list(self._paths)
 
     def info(self) -> SourceInfo:
-        image = read_image(self._paths[0])
+        first = self._paths[0]
+        with opened_image(first, self._options) as file:
+            image = _only_frame(file, first)
+        _Uniform(self._options).check(image, first, file.byte_order)
         self._check_headers()
+        order = f" {self._rule} ({first.name} to {self._paths[-1].name})" if self._rule else ""
         return _info_of(
-            image, self._name, is_video=False, fps=None, expected_frames=len(self._paths)
+            image,
+            self._name,
+            is_video=False,
+            fps=None,
+            expected_frames=len(self._paths),
+            no_data=file.no_data,
+            description=source_line(
+                f"{counted(len(self._paths), f'{file.kind} file')}{order}",
+                image,
+                layout=file.layout,
+                unused=(*file.unused, *self._unused),
+            ),
         )
 
     def _check_headers(self) -> None:
         first: str | None = None
         for path in self._paths:
-            header = pixel_header(path)
+            header = pixel_header(path, self._options)
             first = first or header
             if header is not None and header != first:
                 raise FrameError(
@@ -351,53 +428,85 @@ class _ImageFiles:
                 )
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
-        uniform = _Uniform()
+        uniform = _Uniform(self._options)
         for index, path in list(enumerate(self._paths))[start:end]:
             try:
-                image = read_image(path)
+                with opened_image(path, self._options) as file:
+                    image = _only_frame(file, path)
             except FrameError as error:
                 yield BadFrame(index, None, path.name, error)
                 continue
-            uniform.check(image, path)
+            uniform.check(image, path, file.byte_order)
             yield Frame(image, index, None, path.name)
 
 
-class _Pages:
-    """A TIFF, one page a frame."""
+def _only_frame(file: FrameFile, path: Path) -> np.ndarray:
+    if file.count > 1:
+        raise FrameError(
+            f"holds {file.count} frames, one of several files must hold one",
+            path,
+            "give the file alone as the source",
+        )
+    return file.decode(0)
 
-    def __init__(self, path: Path) -> None:
+
+class _FramesOfFile:
+    """A file of several frames: pages, planes, pictures of an animation, an array."""
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
+        self._options = options
 
     def files(self) -> list[Path]:
         return [self._path]
 
     def info(self) -> SourceInfo:
-        with opened_tiff(self._path) as pages:
-            first = tiff_page(pages[0], f"{self._path}, page 0")
-            count = len(pages)
-        return _info_of(first, self._path.stem, is_video=False, fps=None, expected_frames=count)
+        with opened_image(self._path, self._options) as file:
+            first = file.decode(0)
+            _Uniform(self._options).check(first, f"{self._path}, frame 0", file.byte_order)
+        return _info_of(
+            first,
+            self._path.stem,
+            is_video=file.times_s is not None,
+            fps=file.fps,
+            expected_frames=file.count,
+            no_data=file.no_data,
+            description=source_line(
+                f"{file.kind} file of {counted(file.count, 'frame')}",
+                first,
+                fps=file.fps,
+                layout=file.layout,
+                unused=file.unused,
+            ),
+        )
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
-        uniform = _Uniform()
-        with opened_tiff(self._path) as pages:
-            for index, page in list(enumerate(pages))[start:end]:
-                name = f"{self._path.name}#{index}"
-                where = f"{self._path}, page {index}"
+        uniform = _Uniform(self._options)
+        with opened_image(self._path, self._options) as file:
+            for index in range(file.count)[start:end]:
+                name, time_s = f"{self._path.name}#{index}", _time_of(file, index)
                 try:
-                    image = tiff_page(page, where)
+                    image = file.decode(index)
                 except FrameError as error:
-                    yield BadFrame(index, None, name, error)
+                    yield BadFrame(index, time_s, name, error)
                     continue
-                uniform.check(image, where)
-                yield Frame(image, index, None, name)
+                uniform.check(image, f"{self._path}, frame {index}", file.byte_order)
+                yield Frame(image, index, time_s, name)
+            if file.fault is not None and (end is None or end > file.count):
+                raise file.fault
+
+
+def _time_of(file: FrameFile, index: int) -> float | None:
+    return None if file.times_s is None else file.times_s[index]
 
 
 class _Video:
     """A video file or stream."""
 
-    def __init__(self, video: VideoFile, name: str) -> None:
+    def __init__(self, video: VideoFile, name: str, options: ReadOptions) -> None:
         self._video = video
         self._name = name
+        self._options = options
 
     def files(self) -> list[Path]:
         return [] if self._video.path is None else [self._video.path]
@@ -407,11 +516,22 @@ class _Video:
         first = next(_only_good(self.read(0, 1)), None)
         if first is None:
             raise FrameError("no frame could be decoded", self._video.location)
-        name = Path(self._name).stem
-        return _info_of(first.image, name, is_video=True, fps=fps, expected_frames=promised)
+        coded, unused = self._video.kind_of_stream() if self._video.path else ("", ())
+        frames_promised = counted(promised, "frame") if promised else "an unknown number of frames"
+        line = source_line(
+            f"video of {frames_promised}", first.image, fps=fps, layout=coded, unused=unused
+        )
+        return _info_of(
+            first.image,
+            Path(self._name).stem,
+            is_video=True,
+            fps=fps,
+            expected_frames=promised,
+            description=line,
+        )
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
-        uniform = _Uniform()
+        uniform = _Uniform(self._options)
         index = -1
         for index, picture in enumerate(self._video.pictures(skip=start)):
             if end is not None and index >= end:

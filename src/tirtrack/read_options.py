@@ -13,6 +13,7 @@ __all__ = ["AS_STORED", "ReadOptions"]
 
 Order = Literal["natural", "name", "time"]
 ByteOrder = Literal["little", "big"]
+Part = Literal["counts", "visible", "palette"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class ReadOptions:
             (``natural``), by their names as text (``name``), or by names that are times (``time``).
         channel: 0-based sample of each pixel that holds the picture.
         byte_order: byte order of 16-bit samples whose file names the wrong one or none.
+        picture: part of a radiometric JPEG: the ``counts``, the ``visible`` picture, or the
+            ``palette`` picture that viewers show. ``None``: the counts for a source of frames, the
+            palette picture for a single image.
         no_data: value of pixels that hold no measurement, in stored counts or levels.
         size_wh: width and height of raw frames, pixels.
         pixel_format: pixel format of raw frames, such as ``gray16le``.
@@ -32,6 +36,7 @@ class ReadOptions:
     order: Order | None = None
     channel: int | None = None
     byte_order: ByteOrder | None = None
+    picture: Part | None = None
     no_data: float | None = None
     size_wh: tuple[int, int] | None = None
     pixel_format: str | None = None

@@ -8,6 +8,7 @@ place among the pictures. ``media`` makes sources of frames out of this; begin w
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ import numpy as np
 
 from tirtrack.errors import FrameError
 from tirtrack.files import atomic_path
+from tirtrack.formats.samples import in_byte_order, pick_samples
 from tirtrack.images import check_pixels
+from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
 
 __all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter", "upright_pixels"]
 
@@ -31,6 +34,7 @@ VIDEO_SUFFIXES = frozenset({
     ".265",
 })  # fmt: skip
 _CLOCK_HZ = 90_000
+_PACKED_COLOURS = ("rgb555", "rgb565", "bgr555", "bgr565", "rgb444", "bgr444")
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,14 @@ class VideoFile:
 
     Args:
         location: the path, or an address with ``://``.
+        options: what it does not say of itself.
 
     Raises:
         FrameError: the file is empty.
     """
 
-    def __init__(self, location: str | Path) -> None:
+    def __init__(self, location: str | Path, options: ReadOptions = AS_STORED) -> None:
+        self._options = options
         self.path = None if isinstance(location, str) and "://" in location else Path(location)
         self.location = str(location)
         if self.path is not None and self.path.stat().st_size == 0:
@@ -95,7 +101,10 @@ class VideoFile:
                 bad = [one for one in bad if not _is_before(one, item.time)]
                 yield from sorted(ready, key=lambda one: one.time_s or 0.0)
                 index += len(ready) + 1
-                yield Picture(upright_pixels(item) if index > skip else None, item.time)
+                pixels = (
+                    upright_pixels(item, self._options, self.location) if index > skip else None
+                )
+                yield Picture(pixels, item.time)
             if ending.is_early():
                 raise FrameError(
                     f"the video ends early ({ending})",
@@ -136,7 +145,18 @@ class VideoFile:
         stream = streams[0]
         check_pixels(stream.codec_context.width, stream.codec_context.height, self.location)
         stream.codec_context.options = {"err_detect": "explode"}
+        set_sample_format(stream, self._options, self.location)
         return stream
+
+    def kind_of_stream(self) -> tuple[str, tuple[str, ...]]:
+        """Codec and pixel format in words, and the streams of the file that are not read."""
+        with self._opened() as container:
+            stream = self._stream(container)
+            others = Counter(one.type for one in container.streams if one != stream)
+            context = stream.codec_context
+            unused = tuple(f"{count} {kind} stream{'' if count == 1 else 's'}"
+                           for kind, count in sorted(others.items()))  # fmt: skip
+            return f"{context.name}, {context.pix_fmt}", unused
 
 
 def _decoded(container: Any, stream: Any, ending: _Ending) -> Iterator[av.VideoFrame | Picture]:
@@ -219,12 +239,57 @@ def _short(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error).split(";")[0].split(":")[0].lower()
 
 
-def upright_pixels(frame: av.VideoFrame) -> np.ndarray:
-    """A decoded picture, upright: ``[H,W]`` for grey formats, else ``[H,W,3]`` uint8 RGB."""
-    kind = frame.format.name
-    pixels = _grey_plane(frame) if kind.startswith("gray") else frame.to_ndarray(format="rgb24")
+def upright_pixels(
+    frame: av.VideoFrame, options: ReadOptions = AS_STORED, where: object = None
+) -> np.ndarray:
+    """A decoded picture, upright: ``[H,W]`` for grey formats, else ``[H,W,3]`` uint8 RGB.
+
+    Raises:
+        FrameError: its alpha channel is not constant, or it has no such channel as the user names.
+    """
+    pixels = _samples(frame, options, where)
     turns = round(frame.rotation / 90) % 4  # counter-clockwise, as numpy counts
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+def _samples(frame: av.VideoFrame, options: ReadOptions, where: object) -> np.ndarray:
+    kind = frame.format.name
+    if kind.startswith("gray"):
+        declared: ByteOrder = "big" if kind.endswith("be") else "little"
+        samples = in_byte_order(_grey_plane(frame), declared, options)
+        return pick_samples(samples, options, where)
+    if any(one.is_alpha for one in frame.format.components):
+        picked = pick_samples(frame.to_ndarray(format="rgba"), options, where)
+        return picked if options.channel is not None else frame.to_ndarray(format="rgb24")
+    pixels: np.ndarray = frame.to_ndarray(format="rgb24")
+    return pixels if options.channel is None else pick_samples(pixels, options, where)
+
+
+def set_sample_format(stream: Any, options: ReadOptions, location: object) -> None:
+    """Let raw samples be what the user says; refuse those whose format FFmpeg can only guess.
+
+    A container that says "16 bits a pixel" of raw frames leaves open whether they are grey counts
+    or packed colours; FFmpeg takes them for colours.
+
+    Raises:
+        FrameError: the format is a guess and the user names none, or names one for coded frames.
+    """
+    context = stream.codec_context
+    if options.pixel_format is not None:
+        if context.name != "rawvideo":
+            raise FrameError(
+                f"its frames are coded ({context.name}), so they have no pixel format to name",
+                location,
+                "drop --pixel-format",
+            )
+        context.pix_fmt = options.pixel_format
+    elif context.name == "rawvideo" and str(context.pix_fmt).startswith(_PACKED_COLOURS):
+        raise FrameError(
+            "its raw frames have 16 bits a pixel: grey counts, or packed colours "
+            f"({context.pix_fmt}), as FFmpeg guesses",
+            location,
+            f"give --pixel-format gray16le or --pixel-format {context.pix_fmt}",
+        )
 
 
 def _grey_plane(frame: av.VideoFrame) -> np.ndarray:

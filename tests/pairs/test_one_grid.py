@@ -100,3 +100,19 @@ def test_boxes_that_are_mostly_masked_are_refused_whoever_proposed_them():
     )
     assert [one.box for one in found.kept] == boxes[1:]
     assert [(one.box, one.reason) for one in found.rejected] == [(boxes[0], Reason.NO_MEASUREMENT)]
+
+
+GDAL_NODATA = 42113  # TIFF tag: the value, as text
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
+def test_the_value_that_the_files_declare_is_left_out_of_pairs(depth, tmp_path):
+    frame = counts() if depth != np.uint8 else ((counts() - 6000) // 10).astype(np.uint8)
+    frame = frame.astype(depth)
+    frame[20:30, 90:110] = 77
+    tag = (GDAL_NODATA, "s", 0, "77", True)
+    tir = open_pairs(write_pairs(tmp_path / "a", [frame], extratags=[tag]))[0].tir
+    island = tir[20:30, 90:110]
+    assert np.isnan(island).all() if depth != np.uint8 else (island != 77).all()
+    plain = open_pairs(write_pairs(tmp_path / "b", [frame]))[0].tir
+    assert (plain[20:30, 90:110] == 77).all()

@@ -313,7 +313,8 @@ class _StderrLines(logging.Handler):
     """Log records as plain lines on the stderr of the moment (a live line moves out of the way)."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(f"tirtrack: {record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        kind = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
+        print(f"tirtrack: {kind}{record.getMessage()}", file=sys.stderr)
 
 
 @contextmanager
@@ -324,15 +325,17 @@ def _quiet_channels() -> Iterator[None]:
         if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
             print(f"tirtrack: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
-    handler = _StderrLines(logging.WARNING)
+    handler = _StderrLines(logging.INFO)
     logger = logging.getLogger("tirtrack")
-    propagates = logger.propagate
+    propagates, level = logger.propagate, logger.level
     with warnings.catch_warnings():
         warnings.showwarning = one_line
         logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
         logger.propagate = False
         try:
             yield
         finally:
             logger.removeHandler(handler)
+            logger.setLevel(level)
             logger.propagate = propagates

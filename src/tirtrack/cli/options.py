@@ -58,6 +58,14 @@ ByteOrder = Annotated[
         metavar="little|big", help="Byte order of 16-bit samples, if the file's is wrong."
     ),
 ]
+Picture = Annotated[
+    str | None,
+    typer.Option(
+        metavar="counts|visible|palette",
+        help="Part of a radiometric JPEG: the counts (default), the visible picture inside, or the "
+        "palette picture that viewers show.",
+    ),
+]
 NoData = Annotated[
     float | None,
     typer.Option(metavar="VALUE", help="Value of pixels that hold no measurement."),
@@ -82,6 +90,7 @@ def read_options(
     order: str | None = None,
     channel: int | None = None,
     byte_order: str | None = None,
+    picture: str | None = None,
     no_data: float | None = None,
     size: str | None = None,
     pixel_format: str | None = None,
@@ -97,6 +106,7 @@ def read_options(
         order=_one_of("--order", order, ("natural", "name", "time")),
         channel=channel,
         byte_order=_one_of("--byte-order", byte_order, ("little", "big")),
+        picture=_one_of("--picture", picture, ("counts", "visible", "palette")),
         no_data=no_data,
         size_wh=None if size is None else _size_wh(size),
         pixel_format=pixel_format,
@@ -107,8 +117,12 @@ def _one_of(option: str, value: str | None, known: tuple[str, ...]) -> Any:
     from tirtrack.errors import RequestError
 
     if value is not None and value not in known:
-        raise RequestError(f'{option} "{value}" is unknown', fix=f"give {' or '.join(known)}")
+        raise RequestError(f'{option} "{value}" is unknown', fix=f"give {_or(known)}")
     return value
+
+
+def _or(known: tuple[str, ...]) -> str:
+    return f"{', '.join(known[:-1])} or {known[-1]}"
 
 
 def _size_wh(text: str) -> tuple[int, int]:

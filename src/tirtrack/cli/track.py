@@ -22,6 +22,7 @@ from tirtrack.cli.options import (
     Force,
     NoData,
     Order,
+    Picture,
     PixelFormat,
     Preset,
     Size,
@@ -80,6 +81,7 @@ def command(
     order: Order = None,
     channel: Channel = None,
     byte_order: ByteOrder = None,
+    picture: Picture = None,
     no_data: NoData = None,
     size: Size = None,
     pixel_format: PixelFormat = None,
@@ -107,8 +109,8 @@ def command(
     if policy not in (None, "latest", "all"):
         raise RequestError(f'no policy is called "{policy}"', fix="known are all, latest")
     asked: dict[str, Any] = {
-        "order": order, "channel": channel, "byte_order": byte_order, "no_data": no_data,
-        "size": size, "pixel_format": pixel_format,
+        "order": order, "channel": channel, "byte_order": byte_order, "picture": picture,
+        "no_data": no_data, "size": size, "pixel_format": pixel_format,
     }  # fmt: skip
     options = read_options(**asked)
     given = _parse_boxes(box) if box else None
@@ -123,6 +125,7 @@ def command(
                 no_video=no_video, no_redetect=no_redetect, policy=policy,
                 device=None if device == "cpu" else device, force=force, json=as_json, **asked,
             )  # fmt: skip
+            print(f"tirtrack: {source_name(source)}: {seen.source_line}", file=sys.stderr)
             _show_first(seen, folder, again, force=force, as_json=as_json)
             return
         given = seen.pick(pick[0])
@@ -219,7 +222,12 @@ def _show_first(seen: FirstFrame, folder: Path, again: str, *, force: bool, as_j
             {"number": number, "box": list(row), "score": round(score, 4)}
             for number, (row, score) in enumerate(zip(rows, seen.scores, strict=True), start=1)
         ]
-        document = {"picture": str(picture), "frame": seen.index, "proposals": proposals}
+        document = {
+            "source_line": seen.source_line,
+            "picture": str(picture),
+            "frame": seen.index,
+            "proposals": proposals,
+        }
         print_json(document)
     else:
         print(_TABLE.format("N", "x", "y", "w", "h", "score"))

@@ -26,6 +26,7 @@ class FirstFrame:
         index: of the frame in the source.
         boxes: what stands out in it, best first; number 1 is the first.
         scores: of the boxes; they rank inside this frame and mean nothing else.
+        source_line: the source in one line.
         picture: ``[H,W,3]`` uint8: the frame, enlarged if small, with a pixel grid, its
             coordinates, and the numbered boxes.
     """
@@ -33,6 +34,7 @@ class FirstFrame:
     index: int
     boxes: tuple[Box, ...]
     scores: tuple[float, ...]
+    source_line: str
     picture: np.ndarray = field(repr=False)
 
     def pick(self, number: int) -> Box:
@@ -67,18 +69,21 @@ def first_frame(
     from tirtrack.pairs.proposals.saliency import salient_boxes
 
     check_range(start, None)
+    info = probe(source, options)
     found = frames_and_faults(source, start=start, end=start + _LOOK_AHEAD + 1, options=options)
     first = take_first(found, source, start)
-    no_data = probe(source, options).no_data
-    found_boxes = salient_boxes(first.image, _later(found, start), count=count, no_data=no_data)
+    found_boxes = salient_boxes(
+        first.image, _later(found, start), count=count, no_data=info.no_data
+    )
     boxes = tuple(box for box, _ in found_boxes)
     height, width = first.image.shape[:2]
     zoom = zoom_for(width, height)
-    shown = enlarge(to_display(first.image, no_data), zoom)
+    shown = enlarge(to_display(first.image, info.no_data), zoom)
     return FirstFrame(
         index=first.index,
         boxes=boxes,
         scores=tuple(score for _, score in found_boxes),
+        source_line=info.description,
         picture=with_grid(shown, grid_step(width, height), zoom=zoom, boxes=boxes),
     )
 

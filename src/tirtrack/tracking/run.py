@@ -18,6 +18,7 @@ work runs, rows lie in ``boxes.partial.csv``, so that even a kill leaves them. B
 from __future__ import annotations
 
 import glob
+import logging
 import math
 import time
 from collections import Counter
@@ -58,6 +59,8 @@ from tirtrack.tracking.record import (
 )
 from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
 from tirtrack.versions import versions
+
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 SUMMARY_NAME = "summary.json"
@@ -176,6 +179,7 @@ def track(
         session.note_masked(first, info.no_data)
         doubtful = doubtful_value(first.image, valid_mask(first.image, info.no_data))
         folder = None if out is None else _result_folder(Path(out), force=force)
+        _log.info("%s: %s", source_name(source), info.description)
         is_several = isinstance(box, Mapping)
         recorder = Recorder(folder, info, first, video=video, is_several=is_several)
         total = _expected(info, start, end)
@@ -461,6 +465,7 @@ def _finish(
         "command": command,
         "ending": str(ending),
         "failure": None if failure is None else str(failure),
+        "source_line": info.description,
         "frame_size": [info.width, info.height],
         "fps": info.fps,
         "frames": frames_done,

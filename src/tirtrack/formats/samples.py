@@ -1,0 +1,156 @@
+"""Which samples of a stored pixel are the picture, and in which byte order.
+
+Pure functions on decoded arrays. What cannot be known from the file is refused here, with the
+option that decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tirtrack.errors import FrameError
+from tirtrack.read_options import ByteOrder, ReadOptions
+
+__all__ = ["check_byte_order", "common_dtype", "in_byte_order", "is_swapped", "pick_samples"]
+
+_MAX_SAMPLES = 4
+_MIN_WRAPS = 0.0002  # share of neighbours
+_MORE_WRAPS = 20.0  # times as many as in the other byte order
+
+
+def in_byte_order(pixels: np.ndarray, declared: ByteOrder, options: ReadOptions) -> np.ndarray:
+    """Pixels whose bytes are swapped where the user names another order than the file.
+
+    Args:
+        pixels: any shape, native order, decoded as the file declares it.
+        declared: byte order that the file or its format declares.
+        options: what the user says.
+    """
+    if options.byte_order in (None, declared) or pixels.dtype.itemsize == 1:
+        return pixels
+    return pixels.byteswap()
+
+
+def check_byte_order(
+    image: np.ndarray, declared: ByteOrder, options: ReadOptions, where: object
+) -> None:
+    """Refuse 16-bit counts that are smooth only with their bytes swapped.
+
+    Args:
+        image: ``[H,W]`` or ``[H,W,3]``; other types than uint16 pass.
+        declared: byte order in which it was read.
+        options: a byte order that was given is not questioned.
+        where: names the frame.
+
+    Raises:
+        FrameError: the counts make sense only with their bytes swapped.
+    """
+    if image.dtype == np.uint16 and options.byte_order is None and is_swapped(image):
+        other = "big" if declared == "little" else "little"
+        raise FrameError(
+            "the 16-bit counts look as if their two bytes were swapped (neighbours often differ by "
+            "half of all counts, and by few of them with their bytes swapped)",
+            where,
+            f"give --byte-order {other} to swap them, or --byte-order {declared} to keep them",
+        )
+
+
+def is_swapped(counts: np.ndarray) -> bool:
+    """Whether uint16 counts ``[H,W]`` or ``[H,W,3]`` make sense only with their bytes swapped.
+
+    Where counts pass a multiple of 256, their low byte wraps. Read as the high byte, it makes
+    neighbours differ by half of all counts that are nearly equal. Counts without a wrap cannot be
+    told apart, and need not be: they differ by a factor.
+    """
+    if np.ptp(counts & 0xFF) == 0:  # 8 bits, scaled: nothing can wrap
+        return False
+    swapped = counts.byteswap()
+    return _wraps(counts, swapped) > max(_MIN_WRAPS, _MORE_WRAPS * _wraps(swapped, counts))
+
+
+def _wraps(counts: np.ndarray, swapped: np.ndarray) -> float:
+    """Share of neighbours in a row that are far apart, and near each other when swapped."""
+    steps, near = (np.abs(np.diff(one.astype(np.int32), axis=1)) for one in (counts, swapped))
+    return float(((steps > 0x8000) & (near < 0x100)).mean()) if steps.size else 0.0
+
+
+def pick_samples(
+    pixels: np.ndarray, options: ReadOptions, where: object, *, is_colour: bool = True
+) -> np.ndarray:
+    """``[H,W]`` or ``[H,W,3]`` of ``[H,W]`` or ``[H,W,samples]``.
+
+    Args:
+        pixels: as stored.
+        options: names the sample, where the file leaves open which one is the picture.
+        where: names the frame.
+        is_colour: three samples and more are RGB and perhaps alpha; else they are bands.
+
+    Raises:
+        FrameError: no such sample, more than four of them, an alpha channel that is not constant,
+            or bands that differ.
+    """
+    if options.channel is not None:
+        return _named_sample(pixels, options.channel, where)
+    if pixels.ndim == 2:
+        return pixels
+    count = pixels.shape[2]
+    if count > _MAX_SAMPLES:
+        raise FrameError(
+            f"every pixel has {count} samples: channels, or frames that were stored as bands",
+            where,
+            f"choose one with --channel 0 to {count - 1}, or save each frame as a page of its own",
+        )
+    if not is_colour and count > 1 and _differ(pixels):
+        raise FrameError(
+            f"every pixel has {count} samples that are not said to be colours",
+            where,
+            f"choose one with --channel 0 to {count - 1}, or save each frame as a page of its own",
+        )
+    if count in (2, 4) and is_colour and _varies(pixels[..., -1]):
+        low, high = pixels[..., -1].min(), pixels[..., -1].max()
+        raise FrameError(
+            f"the alpha channel is not constant ({low} to {high}), so it may be the picture",
+            where,
+            f"give --channel {count - 1} for it, or --channel 0 for the first one",
+        )
+    kept = pixels[..., 0] if count < 3 else pixels[..., :3]
+    return np.ascontiguousarray(kept)
+
+
+def _named_sample(pixels: np.ndarray, channel: int, where: object) -> np.ndarray:
+    count = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if channel >= count:
+        raise FrameError(
+            f"every pixel has {count} sample{'' if count == 1 else 's'}, there is no {channel}",
+            where,
+            f"give --channel 0{'' if count == 1 else f' to {count - 1}'}",
+        )
+    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[..., channel])
+
+
+def _varies(plane: np.ndarray) -> bool:
+    return bool((plane != plane.flat[0]).any())
+
+
+def _differ(pixels: np.ndarray) -> bool:
+    """Whether a band beyond the first holds something of its own."""
+    first = pixels[..., 0]
+    return any(
+        _varies(band) and not np.array_equal(band, first)
+        for band in np.moveaxis(pixels[..., 1:], -1, 0)
+    )
+
+
+def common_dtype(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as uint8, uint16, float32 or float64, without losing a value."""
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
+        return pixels.astype(pixels.dtype.newbyteorder("="))
+    return pixels.astype(np.float32 if pixels.dtype.itemsize <= 2 else _float_of(pixels))
+
+
+def _float_of(pixels: np.ndarray) -> type[np.floating[Any]]:
+    return np.float32 if pixels.dtype.kind == "f" and pixels.dtype.itemsize == 4 else np.float64

@@ -1,0 +1,144 @@
+"""In which order the files of a folder are frames.
+
+Three rules: by the numbers in the names (``natural``, the default), by the names as text
+(``name``), by names that are times or signed numbers (``time``). Where the default may be wrong, it
+is not taken silently: names with fractions of varying length (1.5, 1.25) and names of equal length
+that are counted otherwise than by tens (hexadecimal) are refused until the user decides.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tirtrack.errors import FrameError
+from tirtrack.read_options import Order
+
+__all__ = ["ORDER_RULES", "in_order", "natural_key"]
+
+ORDER_RULES: dict[Order, str] = {
+    "natural": "in the order of the numbers in their names",
+    "name": "in the order of their names as text",
+    "time": "in the order of the times in their names",
+}
+"""What a rule is called in a sentence."""
+
+_FRACTION = r"(?<![0-9.,])[0-9]+[.,][0-9]+(?![.,]?[0-9])"
+_WHOLE_OR_FRACTION = re.compile(f"({_FRACTION}|[0-9]+)")
+_SIGNED = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_TWELVE_HOURS = re.compile(
+    r"(?<![0-9])(1[0-2]|0?[1-9])((?:[-_.:h ]?[0-5][0-9]){1,2})[-_ ]?([ap])\.?m(?![a-z])",
+    re.IGNORECASE,
+)
+
+
+def natural_key(path: Path) -> tuple[Any, ...]:
+    """Sorts ``2.png`` before ``10.png``, and never depends on the order of a folder."""
+    parts = re.split(r"([0-9]+)", path.stem)
+    numbers = [int(part) if place % 2 else part for place, part in enumerate(parts)]
+    return (*numbers, "", path.name) if len(parts) % 2 == 0 else (*numbers, 0, path.name)
+
+
+def _name_key(path: Path) -> tuple[Any, ...]:
+    return path.stem, path.name
+
+
+def _time_key(path: Path) -> tuple[Any, ...]:
+    """As the natural key, but a fraction is a fraction, a sign a sign, and pm is after noon.
+
+    >>> sorted([Path("10.0.png"), Path("1.5.png"), Path("1.25.png")], key=_time_key)[0].name
+    '1.25.png'
+    """
+    if _SIGNED.fullmatch(path.stem):
+        return "", Decimal(path.stem.replace(",", ".")), path.name
+    parts = _WHOLE_OR_FRACTION.split(_TWELVE_HOURS.sub(_of_24_hours, path.stem))
+    key = [
+        Decimal(part.replace(",", ".")) if place % 2 else part for place, part in enumerate(parts)
+    ]
+    return (*key, path.name)
+
+
+def _of_24_hours(found: re.Match[str]) -> str:
+    hour = int(found[1]) % 12 + (12 if found[3].lower() == "p" else 0)
+    return f"{hour}{found[2]}"
+
+
+_KEYS: dict[Order, Callable[[Path], tuple[Any, ...]]] = {
+    "natural": natural_key,
+    "name": _name_key,
+    "time": _time_key,
+}
+
+
+def in_order(paths: Sequence[Path], order: Order | None, where: object) -> list[Path]:
+    """The files in the order that the user names, or by the numbers in their names.
+
+    Args:
+        paths: files of one source, in any order.
+        order: the rule; ``None``: natural, where no other rule has a claim.
+        where: names the source in messages.
+
+    Raises:
+        FrameError: the names do not fit the rule, or two rules give them another order and either
+            may be meant.
+    """
+    if order is not None:
+        return _sorted(paths, order, where)
+    found = _sorted(paths, "natural", where)
+    rival = _rival(found)
+    if rival is not None:
+        other = _sorted(paths, rival, where)
+        place = next(k for k, path in enumerate(found) if path != other[k])
+        raise FrameError(
+            f"the order of the frames is not clear: by the numbers in their names "
+            f"{found[place].name} is frame {place}, {_CLAIMS[rival]} {other[place].name}",
+            where,
+            f"give --order natural or --order {rival}",
+        )
+    return found
+
+
+_CLAIMS: dict[Order, str] = {"time": "as times", "name": "by the names as text"}
+
+
+def _sorted(paths: Sequence[Path], order: Order, where: object) -> list[Path]:
+    try:
+        return sorted(paths, key=_KEYS[order])
+    except TypeError as error:  # keys of different build
+        raise FrameError(
+            f"the names do not all have the same form ({paths[0].name}, {paths[-1].name})",
+            where,
+            "give --order name, or rename the files",
+        ) from error
+
+
+def _rival(natural: list[Path]) -> Order | None:
+    """The rule that has as good a claim as the natural one and gives another order."""
+    stems = [path.stem for path in natural]
+    if any(_TWELVE_HOURS.search(stem) for stem in stems) or _have_fractions(stems):
+        try:
+            if sorted(natural, key=_time_key) != natural:
+                return "time"
+        except TypeError:
+            return None
+    if _are_hexadecimal(stems) and sorted(natural, key=_name_key) != natural:
+        return "name"
+    return None
+
+
+def _are_hexadecimal(stems: Sequence[str]) -> bool:
+    """Whether what differs between names of equal length is a number with the digits a to f."""
+    begin = len(os.path.commonprefix(list(stems)))  # noqa: RUF071  letter by letter
+    counts = [stem[begin:] for stem in stems]
+    is_padded = len({len(count) for count in counts}) == 1
+    return is_padded and all(re.fullmatch(r"[0-9a-fA-F]+", count) for count in counts)
+
+
+def _have_fractions(stems: Sequence[str]) -> bool:
+    return all(_SIGNED.fullmatch(stem) for stem in stems) or any(
+        re.search(_FRACTION, stem) for stem in stems
+    )

@@ -1,0 +1,128 @@
+"""CPTV: bit for bit, with times; damage named; sizes that lie cost nothing."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from tirtrack.errors import FrameError
+from tirtrack.media import count_frames, frames, probe, read_image
+
+RNG = np.random.default_rng(5)
+STACK = RNG.integers(2600, 3200, (4, 6, 8), dtype=np.uint16)
+
+
+def field(code: str, content: bytes) -> bytes:
+    return struct.pack("<Bc", len(content), code.encode()) + content
+
+
+def header(*, width=8, height=6, compression=1) -> bytes:
+    fields = [
+        field("T", struct.pack("<Q", 1)),
+        field("X", struct.pack("<I", width)),
+        field("Y", struct.pack("<I", height)),
+        field("C", struct.pack("<B", compression)),
+        field("D", b"possum"),
+    ]
+    return b"CPTV\x02H" + bytes([len(fields)]) + b"".join(fields)
+
+
+def packed(difference: np.ndarray, bits: int) -> bytes:
+    """A difference ``[H,W]`` along the path that turns at every row's end, ``bits`` a sample."""
+    path = difference.astype(np.int64).copy()
+    path[1::2] = path[1::2, ::-1]
+    steps = np.diff(path.ravel())
+    text = "".join(format(int(step) % (1 << bits), f"0{bits}b") for step in steps)
+    text += "0" * (-len(text) % 8)
+    tail = bytes(int(text[k : k + 8], 2) for k in range(0, len(text), 8))
+    return struct.pack("<i", path.flat[0]) + tail
+
+
+def frame(content: bytes, bits: int, time_ms: int, *, is_background=False) -> bytes:
+    fields = [
+        field("t", struct.pack("<I", time_ms)),
+        field("w", struct.pack("<B", bits)),
+        field("f", struct.pack("<I", len(content))),
+    ]
+    fields += [field("g", b"\x01")] if is_background else []
+    return b"F" + bytes([len(fields)]) + b"".join(fields) + content
+
+
+def recording(stack=STACK, *, bits=13, background=False) -> bytes:
+    body, before = header(), np.zeros((6, 8), np.int64)
+    for index, image in enumerate(stack):
+        content = packed(image.astype(np.int64) - before, bits)
+        body += frame(content, bits, 5000 + 111 * index, is_background=background and index == 0)
+        before = image.astype(np.int64)
+    return body
+
+
+@pytest.mark.parametrize("bits", [11, 12, 13, 16, 17, 24])
+def test_frames_of_every_bit_width_come_back(tmp_path, bits):
+    (tmp_path / "a.cptv").write_bytes(gzip.compress(recording(bits=bits)))
+    found = list(frames(tmp_path / "a.cptv"))
+    assert_array_equal([one.image for one in found], STACK)
+    assert found[0].image.dtype == np.uint16
+    assert_allclose([one.time_s for one in found], [0.0, 0.111, 0.222, 0.333])
+    info = probe(tmp_path / "a.cptv")
+    assert (info.is_video, info.expected_frames) == (True, 4)
+    assert info.fps == pytest.approx(9.009, abs=1e-3)
+    assert [one.index for one in frames(tmp_path / "a.cptv", start=2)] == [2, 3]
+    assert_array_equal(next(frames(tmp_path / "a.cptv", start=2)).image, STACK[2])
+
+
+def test_background_is_no_frame_and_is_named(tmp_path):
+    (tmp_path / "a.cptv").write_bytes(gzip.compress(recording(background=True)))
+    assert_array_equal([one.image for one in frames(tmp_path / "a.cptv")], STACK[1:])
+    assert probe(tmp_path / "a.cptv").description.endswith("not used: the background frame")
+
+
+def test_real_recording_holds_the_frame_that_was_taken_from_it(shared):
+    path = shared / "data/pairs/odd/lepton_v2.cptv"
+    assert count_frames(path) == 100
+    expected = read_image(shared / "data/pairs/odd/raw16_lepton.png")
+    assert_array_equal(next(frames(path, start=40)).image, expected)
+    assert probe(path).description == (
+        "CPTV file of 100 frames, 160x120, 16 bit, 1 channel, 9.001 frames/s"
+    )
+
+
+def test_cut_recording_keeps_the_frames_before(tmp_path, shared):
+    content = (shared / "data/pairs/odd/lepton_v2.cptv").read_bytes()
+    (tmp_path / "a.cptv").write_bytes(content[: len(content) // 2])
+    count = probe(tmp_path / "a.cptv").expected_frames
+    assert 30 < count < 70
+    found = frames(tmp_path / "a.cptv")
+    assert len([next(found) for _ in range(count)]) == count
+    with pytest.raises(FrameError, match=f"frame {count}: the recording ends early"):
+        next(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x1f\x8b\x08", "the recording is damaged or truncated"),
+        (gzip.compress(b"no recording"), "a gzip file that holds no CPTV recording"),
+        (gzip.compress(b"CPTV\x03H\0"), "CPTV of version 3; versions 1 and 2 can be read"),
+        (gzip.compress(b"CPTV\x02H\0"), "its header lacks"),
+        (gzip.compress(header()), "the recording has no frame"),
+        (gzip.compress(header(compression=7)), "CPTV of compression 7"),
+        (gzip.compress(header(width=60000, height=60000)), "over the limit of 100 million pixels"),
+        (gzip.compress(header(width=2000, height=2000)), "2000x2000 are of no CPTV camera"),
+        (gzip.compress(header() + b"F\x02" + field("w", b"\x09")
+                       + field("f", b"\xff\xff\xff\xff")), "a frame of 4294967295 bytes"),
+        (gzip.compress(header() + b"Z"), "an unknown section"),
+    ],
+    ids=["3 bytes", "gzip", "version", "no fields", "no frame", "compression", "bomb", "large",
+         "frame size", "section"],
+)  # fmt: skip
+def test_damage_is_named(tmp_path, content, message):
+    (tmp_path / "a.cptv").write_bytes(content)
+    with pytest.raises(FrameError) as caught:
+        list(frames(tmp_path / "a.cptv"))
+    assert str(tmp_path / "a.cptv") in str(caught.value)
+    assert message in str(caught.value)

@@ -1,0 +1,75 @@
+"""The order of a folder's frames: three rules, and what is refused where they disagree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tirtrack.errors import FrameError
+from tirtrack.frame_order import in_order
+from tirtrack.media import ReadOptions, frames, probe
+
+
+def names(given: list[str], order=None) -> list[str]:
+    paths = [Path(f"{name}.png") for name in sorted(given, key=hash)]
+    return [path.stem for path in in_order(paths, order, "night")]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["frame_1", "frame_2", "frame_10"],
+        ["000", "001", "010"],
+        ["1_9", "1_10", "2_1"],
+        ["1.25", "1.50", "10.00"],
+        ["20240501_093005.250", "20240501_093005.500"],
+        ["2024-5-1_9-30-5", "2024-5-1_10-0-0"],
+        ["v1.2_f9", "v1.2_f10"],
+        ["00a", "00b", "00c"],
+        ["left", "right"],
+    ],
+    ids=lambda given: given[-1],
+)
+def test_names_on_whose_order_the_rules_agree_are_taken_as_they_are(given):
+    assert names(given) == given
+
+
+@pytest.mark.parametrize(
+    ("natural", "other", "rule"),
+    [
+        (["1.5", "1.25", "10.0"], ["1.25", "1.5", "10.0"], "time"),
+        (["t_1.5s", "t_1.25s"], ["t_1.25s", "t_1.5s"], "time"),
+        (["0,9", "0,10"], ["0,10", "0,9"], "time"),
+        (["0", "1", "-1", "-2"], ["-2", "-1", "0", "1"], "time"),
+        (["1e-3", "2", "5e-1"], ["1e-3", "5e-1", "2"], "time"),
+        (["01-00-00pm", "11-59-59am"], ["11-59-59am", "01-00-00pm"], "time"),
+        (["1716.9", "1716.25"], ["1716.25", "1716.9"], "time"),
+        (["00a", "009", "010"], ["009", "00a", "010"], "name"),
+    ],
+    ids=lambda given: given[0] if isinstance(given, list) else "",
+)
+def test_names_on_whose_order_two_rules_disagree_are_refused_until_one_is_named(
+    natural, other, rule
+):
+    with pytest.raises(FrameError) as caught:
+        names(natural)
+    message = str(caught.value)
+    assert message.startswith("night: the order of the frames is not clear")
+    assert message.endswith(f"give --order natural or --order {rule}")
+    assert names(natural, "natural") == natural
+    assert names(natural, rule) == other
+
+
+def test_folder_and_glob_go_by_the_rule_that_is_named(tmp_path):
+    for level, name in enumerate(["1.25", "1.5", "10.0"]):
+        Image.fromarray(np.full((6, 8), level, np.uint8)).save(tmp_path / f"{name}.png")
+    for source in (tmp_path, str(tmp_path / "*.png")):
+        with pytest.raises(FrameError, match="--order natural or --order time"):
+            probe(source)
+        found = frames(source, options=ReadOptions(order="time"))
+        assert [int(frame.image[0, 0]) for frame in found] == [0, 1, 2]
+        line = probe(source, ReadOptions(order="time")).description
+        assert "3 PNG files in the order of the times in their names (1.25.png to 10.0.png)" in line

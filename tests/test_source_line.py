@@ -1,0 +1,74 @@
+"""What a source says of itself before work begins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from tirtrack.media import ReadOptions, VideoWriter, probe
+from tirtrack.source_line import looks_painted
+
+COUNTS = np.random.default_rng(5).integers(2600, 3200, (48, 64), dtype=np.uint16)
+
+
+def test_folder_says_count_format_order_and_the_files_that_are_left(tmp_path):
+    for k in range(3):
+        tifffile.imwrite(tmp_path / f"{k}.tif", COUNTS)
+    (tmp_path / "notes.txt").write_text("no frame")
+    np.save(tmp_path / "times.npy", np.arange(3))
+    assert probe(tmp_path).description == (
+        "3 TIFF files in the order of the numbers in their names (0.tif to 2.tif), 64x48, 16 bit, "
+        "1 channel; not used: 2 other files"
+    )
+
+
+def test_video_says_its_rate(tmp_path):
+    with VideoWriter(tmp_path / "a.mp4", 12.5) as video:
+        for _ in range(10):
+            video.write(np.zeros((48, 64), np.uint8))
+    assert probe(tmp_path / "a.mp4").description.startswith(
+        "video of 10 frames, 64x48, 8 bit, 3 channels, 12.5 frames/s"
+    )
+
+
+def test_alpha_that_is_the_same_everywhere_is_named_as_not_used(tmp_path):
+    Image.fromarray(np.full((6, 8, 4), 200, np.uint8)).save(tmp_path / "a.png")
+    assert probe(tmp_path / "a.png").description.endswith("; not used: the alpha channel")
+
+
+def test_value_without_measurement_is_the_users_or_the_files(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", COUNTS, extratags=[(42113, 2, 0, "-9999", True)])
+    assert probe(tmp_path / "a.tif").no_data == -9999.0
+    assert probe(tmp_path / "a.tif", ReadOptions(no_data=0.0)).no_data == 0.0
+    tifffile.imwrite(tmp_path / "b.tif", COUNTS, extratags=[(42113, 2, 0, "nan", True)])
+    tifffile.imwrite(tmp_path / "c.tif", COUNTS)
+    assert probe(tmp_path / "b.tif").no_data is None
+    assert probe(tmp_path / "c.tif").no_data is None
+    Image.fromarray(COUNTS.astype(np.uint8)).save(tmp_path / "d.png", transparency=7)
+    assert probe(tmp_path / "d.png").no_data == 7.0
+
+
+def painted(image: np.ndarray, name: str) -> np.ndarray:
+    import matplotlib
+
+    return (matplotlib.colormaps[name](image)[..., :3] * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["inferno", "jet", "hot", "turbo", "viridis", "rainbow"])
+def test_palette_picture_is_said_to_be_one(tmp_path, name):
+    ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
+    image = painted(ramp, name)
+    image[40:46, 2:20] = 255  # a logo
+    Image.fromarray(image).save(tmp_path / "a.jpg", quality=90)
+    assert (
+        "colours like a palette painted over thermal grey" in probe(tmp_path / "a.jpg").description
+    )
+
+
+def test_photograph_and_grey_frame_are_not_called_palettes(shared):
+    for scene in sorted((shared / "data/pairs/vifb/rgb").iterdir())[:6]:
+        assert "palette" not in probe(scene).description
+    assert not looks_painted(COUNTS)
+    assert not looks_painted(np.stack([COUNTS] * 3, axis=2))
