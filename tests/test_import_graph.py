@@ -28,6 +28,7 @@ GROUND = {
     "read_options",
     "source_line",
     "thermal",
+    "valid_pixels",
     "versions",
     "video",
     "workers",

@@ -72,11 +72,13 @@ def first_frame(
     info = probe(source, options)
     found = frames_and_faults(source, start=start, end=start + _LOOK_AHEAD + 1, options=options)
     first = take_first(found, source, start)
-    found_boxes = salient_boxes(first.image, _later(found, start), count=count)
+    found_boxes = salient_boxes(
+        first.image, _later(found, start), count=count, no_data=info.no_data
+    )
     boxes = tuple(box for box, _ in found_boxes)
     height, width = first.image.shape[:2]
     zoom = zoom_for(width, height)
-    shown = enlarge(to_display(first.image), zoom)
+    shown = enlarge(to_display(first.image, info.no_data), zoom)
     return FirstFrame(
         index=first.index,
         boxes=boxes,
