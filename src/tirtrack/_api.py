@@ -124,4 +124,5 @@ def score(
 
     opened = open_dataset(dataset, with_frames=False)
     runs = scoring.read_runs([Path(one) for one in results], opened)
-    return scoring.score_runs(runs, opened, protocols.get(protocol or opened.protocol), seed=seed)
+    rules = protocols.get(opened.protocol if protocol is None else protocol)
+    return scoring.score_runs(runs, opened, rules, seed=seed)

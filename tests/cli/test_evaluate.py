@@ -54,7 +54,7 @@ def test_command_writes_results_and_prints_a_table(
     printed = capsys.readouterr()
     assert "0.952" in printed.out
     assert "result.json" in printed.err
-    assert (out / "results" / "one" / "a.txt").read_text() == "6,6,10,10\n" * 4
+    assert (out / "results" / "one" / "a.txt").read_text() == "5,5,10,10\n" * 4
     stored = json.loads((out / "result.json").read_text())
     assert [one["preset"] for one in stored["trackers"]] == [None, "published"]
     assert stored["command"].startswith("tirtrack evaluate one one@published ")

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tirtrack.cli.options import rate
+from tirtrack.datasets.sequence import LabelledDataset
 from tirtrack.evaluation.repeats import Spread, spreads
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
 from tirtrack.evaluation.statistics import Difference
@@ -34,6 +35,7 @@ def print_comparison(comparison: Comparison) -> None:
     if comparison.differences:
         console.print(_differences(comparison))
     console.print(footnote(comparison), markup=False, soft_wrap=True)
+    console.print(coordinates(comparison.dataset), markup=False, soft_wrap=True)
 
 
 def _scores(comparison: Comparison) -> Table:
@@ -120,3 +122,11 @@ def footnote(comparison: Comparison) -> str:
         f"{len(comparison.missing)} runs missing",
     ]
     return "; ".join(parts)
+
+
+def coordinates(dataset: LabelledDataset) -> str:
+    """From what the coordinates count, and how the annotation was read, in one line."""
+    layout = f" (layout {dataset.layout})" if dataset.layout else ""
+    base = f"coordinates of annotation and results count from {dataset.file_base}{layout}"
+    read_as = "".join(f"; {remark}" for remark in dataset.remarks)
+    return base + read_as

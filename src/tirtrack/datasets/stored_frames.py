@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,11 @@ class StoredFrames:
     """Opens the frames of a folder of images or of a video, at full bit depth."""
 
     source: Path
+    every: int = 1
 
     def __call__(self) -> Iterator[np.ndarray]:
-        """The frames from the first on, each ``[H,W]`` or ``[H,W,3]`` RGB."""
-        return (frame.image for frame in frames(self.source))
+        """The frames from the first on, each ``[H,W]`` or ``[H,W,3]`` RGB; one in ``every``."""
+        return (frame.image for frame in islice(frames(self.source), 0, None, self.every))
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ def count_images(folder: Path) -> int:
         return sum(is_image(entry.name) for entry in entries)
 
 
+def count_frames(source: Path) -> int:
+    """How many frames a folder of images or a video has; a video is decoded for it."""
+    return count_images(source) if source.is_dir() else sum(1 for _ in frames(source))
+
+
 def is_image(name: str) -> bool:
     """Whether a file name is that of a visible image file."""
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
@@ -70,6 +77,17 @@ def frame_source(folder: Path) -> Path | None:
     """
     if count_images(folder / IMAGE_FOLDER):
         return folder / IMAGE_FOLDER
+    if (video := only_video(folder)) is not None:
+        return video
+    return folder if count_images(folder) else None
+
+
+def only_video(folder: Path) -> Path | None:
+    """The video in a folder, if there is one.
+
+    Raises:
+        DatasetError: there are several.
+    """
     if not folder.is_dir():
         return None
     videos = sorted(
@@ -80,9 +98,7 @@ def frame_source(folder: Path) -> Path | None:
     if len(videos) > 1:
         names = ", ".join(path.name for path in videos[:3])
         raise DatasetError(f"has {len(videos)} videos ({names})", folder, "leave one there")
-    if videos:
-        return videos[0]
-    return folder if count_images(folder) else None
+    return videos[0] if videos else None
 
 
 def check_count(source: Path, rows: int, *, annotation: Path) -> None:

@@ -1,7 +1,8 @@
 """``result.json``: a comparison as a file, with all that is needed to make it again.
 
 Numbers that are unknown are ``null``. ``values`` follow the protocol; ``visible_values`` count
-frames with a valid annotation alone. ``differences`` are ``a`` minus ``b`` by the paired bootstrap
+frames with a valid annotation alone. ``base`` is that of the coordinates in annotation and result
+files. ``differences`` are ``a`` minus ``b`` by the paired bootstrap
 over sequences.
 """
 
@@ -18,13 +19,14 @@ import numpy as np
 
 from tirtrack.datasets.sequence import LabelledDataset
 from tirtrack.evaluation.repeats import spreads
-from tirtrack.evaluation.results import Scores
+from tirtrack.evaluation.results import RESULT_NAME, Scores
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
 from tirtrack.files import fingerprint
 from tirtrack.versions import versions
 
+__all__ = ["FORMAT", "RESULT_NAME", "annotation_sha256", "comparison_json"]
+
 FORMAT = 1
-RESULT_NAME = "result.json"
 
 
 def annotation_sha256(dataset: LabelledDataset) -> str:
@@ -58,6 +60,9 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
         "format": FORMAT,
         **identity,
         "fingerprint": fingerprint({**identity, "trackers": facts}),
+        "base": dataset.file_base,
+        "layout": dataset.layout,
+        "read_as": list(dataset.remarks),
         "dataset_path": None if dataset.root is None else str(dataset.root),
         "sequences": len(dataset.sequences),
         "frames": sum(map(len, dataset.sequences)),

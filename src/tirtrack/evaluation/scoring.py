@@ -14,13 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
 from tirtrack.evaluation.protocols import EvaluationProtocol, LengthMode
 from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker
-from tirtrack.evaluation.results import Scores, Track, find_results, read_track
+from tirtrack.evaluation.result_files import read_run
+from tirtrack.evaluation.results import Scores, Track, find_results
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
     Difference,
@@ -291,23 +293,34 @@ def _differences(
     return tuple(found)
 
 
-def read_runs(paths: Sequence[Path], dataset: LabelledDataset) -> list[Runs]:
+def read_runs(
+    paths: Sequence[Path], dataset: LabelledDataset, *, columns: Columns | None = None
+) -> list[Runs]:
     """The runs in result folders, for the sequences of a data set.
 
     Where two folders hold a tracker of one name, each gets its folder's name in front.
 
+    Args:
+        paths: folders of results.
+        dataset: the sequences.
+        columns: of the result files, where they do not say them.
+
     Raises:
         DatasetError: a folder holds no result, a file is damaged, or two names are still the same.
     """
-    names = [sequence.name for sequence in dataset.sequences]
-    found = [(Path(path), find_results(path, names)) for path in paths]
+    by_name = {sequence.name: sequence for sequence in dataset.sequences}
+    found = [(Path(path), find_results(path, by_name)) for path in paths]
     every = [tracker for _, by_tracker in found for tracker in by_tracker]
     runs = []
     for path, by_tracker in found:
         for tracker, files in by_tracker.items():
             shared = every.count(tracker) > 1
             name = f"{path.resolve().name}/{tracker}" if shared else tracker
-            runs.append(Runs(name, {seq: read_track(file) for seq, file in files.items()}))
+            tracks = {
+                sequence: read_run(file, by_name[sequence], columns=columns)
+                for sequence, file in files.items()
+            }
+            runs.append(Runs(name, tracks))
     for one in runs:
         if [other.name for other in runs].count(one.name) > 1:
             raise DatasetError(

@@ -1,0 +1,153 @@
+"""Boxes from JSON: ``{"exist": [...], "gt_rect": [...]}`` of Anti-UAV, ``{"res": [...]}`` of its
+results, plain lists, and COCO files of videos.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tirtrack.datasets.columns import POLYGONS, extents
+from tirtrack.datasets.target_boxes import TargetBoxes, says_absent
+from tirtrack.errors import DatasetError
+
+_BOX_KEYS = ("gt_rect", "res", "boxes", "bbox", "gt")
+_PRESENT_KEYS = ("exist", "exists")
+_EXPECTED = 'expected {"exist": [...], "gt_rect": [[x,y,w,h], ...]} or COCO videos'
+
+
+def targets_of(content: Any, path: Path) -> list[TargetBoxes]:
+    """Every target of a JSON document.
+
+    Raises:
+        DatasetError: it is of none of these forms; names file and row.
+    """
+    if isinstance(content, list):
+        return [_rows(content, path)]
+    if "annotations" in content and "videos" in content:
+        return _coco(content, path)
+    key = next((key for key in _BOX_KEYS if isinstance(content.get(key), list)), None)
+    if key is None:
+        raise DatasetError("holds no list of boxes", path, _EXPECTED)
+    target = _rows(content[key], path)
+    flags = next((content[key] for key in _PRESENT_KEYS if key in content), None)
+    if flags is None:
+        return [target]
+    if not isinstance(flags, list) or len(flags) != len(target):
+        count = len(flags) if isinstance(flags, list) else "no list of"
+        raise DatasetError(
+            f"has {len(target)} boxes and {count} flags", path, "one of each for every frame"
+        )
+    present = np.array([bool(flag) for flag in flags])
+    return [TargetBoxes(target.boxes, target.absent | ~present, target.form)]
+
+
+def _rows(rows: Sequence[Any], path: Path) -> TargetBoxes:
+    boxes, absent, form = np.full((len(rows), 4), np.nan), np.ones(len(rows), dtype=bool), ""
+    for index, row in enumerate(rows):
+        values = _values(row, f"{path}, row {index + 1}")
+        if values is None:
+            continue
+        boxes[index] = (values if values.shape[1] == 4 else extents(values))[0]
+        absent[index] = says_absent(values)[0]
+        form = form if values.shape[1] == 4 else POLYGONS
+    return TargetBoxes(boxes, absent, form)
+
+
+def _values(row: Any, where: str) -> np.ndarray | None:
+    """``[1,n]`` numbers of a row; ``None`` for an empty one (``[]``, ``[0]``, ``null``)."""
+    listed = row if isinstance(row, list) else [row]
+    if len(listed) <= 1:
+        return None
+    try:
+        values = np.array([[math.nan if one is None else float(one) for one in listed]])
+    except (TypeError, ValueError) as error:
+        raise DatasetError("a value is not a number", where, "expected [x,y,w,h]") from error
+    if len(listed) != 4 and (len(listed) < 8 or len(listed) % 2):
+        raise DatasetError(f"has {len(listed)} numbers, expected 4", where, "correct the file")
+    return values
+
+
+def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:
+    """A target for every instance of every video, in their order."""
+    try:
+        lengths = _lengths(content)
+        found: dict[tuple[str, str], dict[int, list[float]]] = {}
+        frame_of = _frames(content.get("images", ()))
+        for one in content["annotations"]:
+            for video, instance, frame, box in _instances(one, frame_of):
+                place = found.setdefault((video, instance), {})
+                if frame in place:
+                    raise DatasetError(
+                        f"a second box for target {instance} in frame {frame}", path, "leave one"
+                    )
+                place[frame] = box
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(
+            f"an entry is missing or of the wrong kind ({type(error).__name__}: {error})",
+            path,
+            "expected COCO videos, images and annotations",
+        ) from error
+    names = {str(video["id"]): _stem(video) for video in content["videos"]}
+    return [
+        _target(places, lengths.get(video, 0), video=names.get(video, video), target=instance)
+        for (video, instance), places in found.items()
+    ]
+
+
+def _target(
+    places: Mapping[int, list[float]], length: int, *, video: str, target: str
+) -> TargetBoxes:
+    rows = max(length, max(places) + 1)
+    boxes, absent = np.full((rows, 4), np.nan), np.ones(rows, dtype=bool)
+    for frame, box in places.items():
+        boxes[frame] = box
+    filled = sorted(places)
+    absent[filled] = says_absent(boxes[filled])
+    return TargetBoxes(boxes, absent, target=target, video=video, may_follow=math.inf)
+
+
+def _lengths(content: Mapping[str, Any]) -> dict[str, int]:
+    lengths = {str(video["id"]): int(video.get("length", 0)) for video in content["videos"]}
+    for video, frame in _frames(content.get("images", ())).values():
+        lengths[video] = max(lengths.get(video, 0), frame + 1)
+    return lengths
+
+
+def _frames(images: Sequence[Mapping[str, Any]]) -> dict[Any, tuple[str, int]]:
+    """Video and frame, from 0, of every image by its id; some files count frames from 1."""
+    stored = {
+        image["id"]: (str(image["video_id"]), int(image.get("frame_id", image.get("frame_index"))))
+        for image in images
+    }
+    first: dict[str, int] = {}
+    for video, frame in stored.values():
+        first[video] = min(first.get(video, 1), frame)
+    return {key: (video, frame - first[video]) for key, (video, frame) in stored.items()}
+
+
+def _instances(
+    one: Mapping[str, Any], frame_of: Mapping[Any, tuple[str, int]]
+) -> list[tuple[str, str, int, list[float]]]:
+    """Video, instance, frame and box of an annotation: one image, or a whole track."""
+    instance = str(one.get("instance_id", one.get("track_id", one.get("id", ""))))
+    if "bboxes" in one:
+        video = str(one["video_id"])
+        return [(video, instance, f, _box(box)) for f, box in enumerate(one["bboxes"]) if box]
+    video, frame = frame_of[one["image_id"]]
+    return [(video, instance, frame, _box(one["bbox"]))]
+
+
+def _box(values: Sequence[Any]) -> list[float]:
+    x, y, w, h = (float(value) for value in values)
+    return [x, y, w, h]
+
+
+def _stem(video: Mapping[str, Any]) -> str:
+    return Path(str(video.get("name", video.get("file_name", video["id"])))).stem
