@@ -11,23 +11,23 @@ import numpy as np
 from tirtrack.datasets.row_text import number, read_text
 from tirtrack.errors import DatasetError
 
-# name -> the value that means absent
-_NAMES = {
-    "absence.label": 1,  # GOT-10k
-    "cover.label": 0,  # GOT-10k: nothing of the target is visible
-    "out_of_view.txt": 1,  # LaSOT
-    "full_occlusion.txt": 1,  # LaSOT
-    "absent.txt": 1,
-    "absent.label": 1,
-    "absent_label.txt": 1,
-    "exist.txt": 0,
-    "exist.label": 0,
+# stem -> the value that means absent
+_STEMS = {
+    "absence": 1,  # GOT-10k
+    "cover": 0,  # GOT-10k: nothing of the target is visible
+    "out_of_view": 1,  # LaSOT
+    "full_occlusion": 1,  # LaSOT
+    "absent": 1,
+    "absent_label": 1,
+    "exist": 0,
 }
+_SUFFIXES = (".txt", ".label")
 
 
 def absence_files(folder: Path) -> tuple[Path, ...]:
     """The files of flags in a sequence's folder."""
-    return tuple(folder / name for name in _NAMES if (folder / name).is_file())
+    names = [stem + suffix for stem in _STEMS for suffix in _SUFFIXES]
+    return tuple(folder / name for name in names if (folder / name).is_file())
 
 
 def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
@@ -44,5 +44,5 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
             raise DatasetError(
                 f"has {len(flags)} flags, the annotation has {rows} rows", path, "one for each row"
             )
-        absent |= flags == _NAMES.get(path.name, 1)
+        absent |= flags == _STEMS.get(path.stem, 1)
     return absent

@@ -51,7 +51,7 @@ class AnnotationFile:
         path: the file.
         base: of its coordinates.
         columns: of its rows, where neither their number nor a header says it.
-        columns_given: whether the user named the columns, so that nothing is doubted.
+        video: the video that is asked for, of a file that holds several.
         absence: files of flags that belong to it.
         sparse: whether it may have one row for ten frames.
     """
@@ -59,7 +59,7 @@ class AnnotationFile:
     path: Path
     base: int = BASE
     columns: Columns | None = None
-    columns_given: bool = False
+    video: str = ""
     absence: tuple[Path, ...] = ()
     sparse: bool = False
 
@@ -69,7 +69,7 @@ class AnnotationFile:
             self.path,
             self.base if reading.base is None else reading.base,
             reading.columns or self.columns,
-            reading.columns is not None or self.columns is not None,
+            self.video,
             self.absence,
             self.sparse,
         )
@@ -99,7 +99,9 @@ def labelled_sequences(
     Raises:
         DatasetError: a row is neither a box nor absent, or the frames do not fit.
     """
-    targets = read_targets(file.path, file.columns)
+    targets = [
+        one for one in read_targets(file.path, file.columns) if file.video in ("", one.video)
+    ]
     frames = _frame_count(source, targets, sparse=file.sparse)
     sequences = []
     for target in (target.fitted(frames) for target in targets):
@@ -108,7 +110,7 @@ def labelled_sequences(
         every = _frames_a_row(len(target), frames) if file.sparse else 1
         if with_frames and source is not None and every == 1:
             check_count(source, len(target), annotation=file.path)
-        if source is not None and not file.columns_given and not target.form:
+        if source is not None and not target.named and not target.form:
             _check_no_corners(target, absent, source, file.path)
         name = _name(facts.name, target) if len(targets) > 1 else facts.name
         sequences.append(
@@ -210,10 +212,10 @@ def _check_no_corners(target: TargetBoxes, absent: np.ndarray, source: Path, pat
     limit = np.array([width, height]) + BASE
     leaves = (boxes[:, :2] + boxes[:, 2:] > limit).any(axis=1)
     fits = (boxes[:, 2:] <= limit).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    if leaves.mean() > 0.5 and fits.all():
+    if leaves.mean() > 0.5 and fits.mean() > 0.5:
         raise DatasetError(
-            f"{leaves.sum()} of {len(boxes)} boxes leave the {width}x{height} frame as x,y,w,h and "
-            "none does as x1,y1,x2,y2",
+            f"{leaves.sum()} of {len(boxes)} boxes leave the {width}x{height} frame as x,y,w,h, "
+            f"{(~fits).sum()} as x1,y1,x2,y2",
             path,
             f"say which they are with --columns {','.join(CORNERS)} or --columns x,y,w,h, or name "
             "the columns in a first line of the file",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.datasets.columns import POLYGONS, extents
-from tirtrack.datasets.target_boxes import TargetBoxes, says_absent
+from tirtrack.datasets.target_boxes import MOST_FRAMES, TargetBoxes, plain_id, says_absent
 from tirtrack.errors import DatasetError
 
 _BOX_KEYS = ("gt_rect", "res", "boxes", "bbox", "gt")
@@ -28,6 +28,8 @@ def targets_of(content: Any, path: Path) -> list[TargetBoxes]:
     """
     if isinstance(content, list):
         return [_rows(content, path)]
+    if not isinstance(content, dict):
+        raise DatasetError("holds no list of boxes", path, _EXPECTED)
     if "annotations" in content and "videos" in content:
         return _coco(content, path)
     key = next((key for key in _BOX_KEYS if isinstance(content.get(key), list)), None)
@@ -42,7 +44,7 @@ def targets_of(content: Any, path: Path) -> list[TargetBoxes]:
         raise DatasetError(
             f"has {len(target)} boxes and {count} flags", path, "one of each for every frame"
         )
-    present = np.array([bool(flag) for flag in flags])
+    present = np.array([_flag(flag, f"{path}, flag {i + 1}") for i, flag in enumerate(flags)])
     return [TargetBoxes(target.boxes, target.absent | ~present, target.form)]
 
 
@@ -58,6 +60,13 @@ def _rows(rows: Sequence[Any], path: Path) -> TargetBoxes:
     return TargetBoxes(boxes, absent, form)
 
 
+def _flag(value: Any, where: str) -> bool:
+    try:
+        return float(value) != 0
+    except (TypeError, ValueError) as error:
+        raise DatasetError("is not 0 or 1", where, "correct the file") from error
+
+
 def _values(row: Any, where: str) -> np.ndarray | None:
     """``[1,n]`` numbers of a row; ``None`` for an empty one (``[]``, ``[0]``, ``null``)."""
     listed = row if isinstance(row, list) else [row]
@@ -67,7 +76,7 @@ def _values(row: Any, where: str) -> np.ndarray | None:
         values = np.array([[math.nan if one is None else float(one) for one in listed]])
     except (TypeError, ValueError) as error:
         raise DatasetError("a value is not a number", where, "expected [x,y,w,h]") from error
-    if len(listed) != 4 and (len(listed) < 8 or len(listed) % 2):
+    if len(listed) not in (4, 8):
         raise DatasetError(f"has {len(listed)} numbers, expected 4", where, "correct the file")
     return values
 
@@ -81,6 +90,8 @@ def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:
         for one in content["annotations"]:
             for video, instance, frame, box in _instances(one, frame_of):
                 place = found.setdefault((video, instance), {})
+                if not 0 <= frame <= MOST_FRAMES:
+                    raise DatasetError(f"frame {frame} of target {instance}", path, "correct it")
                 if frame in place:
                     raise DatasetError(
                         f"a second box for target {instance} in frame {frame}", path, "leave one"
@@ -96,7 +107,12 @@ def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:
         ) from error
     names = {str(video["id"]): _stem(video) for video in content["videos"]}
     return [
-        _target(places, lengths.get(video, 0), video=names.get(video, video), target=instance)
+        _target(
+            places,
+            lengths.get(video, 0),
+            video=plain_id(names.get(video, video)),
+            target=plain_id(instance),
+        )
         for (video, instance), places in found.items()
     ]
 
@@ -104,13 +120,9 @@ def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:
 def _target(
     places: Mapping[int, list[float]], length: int, *, video: str, target: str
 ) -> TargetBoxes:
-    rows = max(length, max(places) + 1)
-    boxes, absent = np.full((rows, 4), np.nan), np.ones(rows, dtype=bool)
-    for frame, box in places.items():
-        boxes[frame] = box
-    filled = sorted(places)
-    absent[filled] = says_absent(boxes[filled])
-    return TargetBoxes(boxes, absent, target=target, video=video, may_follow=math.inf)
+    boxes = np.array(list(places.values()))
+    found = TargetBoxes(boxes, says_absent(boxes), target=target, video=video, may_follow=math.inf)
+    return found.placed(np.array(list(places)), max(length, max(places) + 1))
 
 
 def _lengths(content: Mapping[str, Any]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from tirtrack.datasets.columns import (
     form_of,
 )
 from tirtrack.datasets.row_text import is_number, number, words_of
-from tirtrack.datasets.target_boxes import TargetBoxes, says_absent
+from tirtrack.datasets.target_boxes import MOST_FRAMES, TargetBoxes, plain_id, says_absent
 from tirtrack.errors import DatasetError
 
 NAME_COLUMNS = "name the columns in a first line or with --columns, such as x,y,w,h,-"
@@ -42,14 +43,19 @@ class BoxTable:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
+        lines = list(enumerate(text.splitlines(), start=1))
+        comments = [(line, raw.strip()) for line, raw in lines if _COMMENT.match(raw.strip())]
+        is_comment = {line for line, _ in comments}
         rows = [
             (line, words_of(_COMMENT.split(raw)[0]))
-            for line, raw in enumerate(text.splitlines(), start=1)
-            if not _COMMENT.match(raw.strip())
+            for line, raw in lines
+            if line not in is_comment
         ]
         self.header = _header(rows)
         if self.header:
             del rows[next(index for index, (_, words) in enumerate(rows) if words)]
+        else:
+            self.header = _header_in_comments(comments, rows)
         used = max((index for index, (_, words) in enumerate(rows) if words), default=-1) + 1
         self.rows, self.blank_end = rows[:used], len(rows) - used
         self.full = [(line, words) for line, words in self.rows if len(words) > 1]
@@ -62,7 +68,7 @@ class BoxTable:
         columns = columns or (self.header if form_of(self.header) is not None else None)
         if columns is not None:
             self._check_width(len(columns))
-            return self._by_name(columns)
+            return [replace(one, named=True) for one in self._by_name(columns)]
         self._check_numbers()
         widths = {len(words) for _, words in self.full}
         if widths == {4, 8}:
@@ -105,8 +111,8 @@ class BoxTable:
         """Polygons, some of which are written as boxes."""
         rows = [np.array([[float(word) for word in words]]) for _, words in self.full]
         boxes = [row if row.shape[1] == 4 else extents(row) for row in rows]
-        absent = np.concatenate([says_absent(row) for row in rows])
-        return [self._spread(np.concatenate(boxes), absent, POLYGONS)]
+        absent = [says_absent(row) for row in rows]
+        return [self._spread(TargetBoxes(np.concatenate(boxes), np.concatenate(absent), POLYGONS))]
 
     def _by_count(self, width: int) -> list[TargetBoxes]:
         if width == 4:
@@ -117,8 +123,8 @@ class BoxTable:
         polygons = width == 8 and (_parallelograms(values) or values[:, 0].min() > 1)
         if width >= 6 and not polygons and _looks_like_mot(values):
             return self._by_name((*MOT, *[UNUSED] * width)[:width])
-        if width >= 8 and width % 2 == 0:
-            return [self._spread(extents(values), says_absent(values), POLYGONS)]
+        if width == 8:
+            return [self._spread(TargetBoxes(extents(values), says_absent(values), POLYGONS))]
         raise DatasetError(
             f"has {width} columns, expected 4 (x,y,w,h) or 8 (corner polygons)",
             self._where(self.full[0][0]),
@@ -135,11 +141,22 @@ class BoxTable:
         absent = says_absent(np.stack([values[name] for name in needed], axis=1))
         absent |= values.get("present", np.ones(len(absent))) == 0
         absent |= values.get("absent", np.zeros(len(absent))) == 1
-        boxes, form = boxes_of(values), form_of(columns)
-        if "frame" in values:
-            ids = [words[columns.index("id")] for _, words in self.full] if "id" in columns else []
-            return self._numbered(values, boxes, absent, ids, form or "")
-        return [self._spread(boxes, absent, form or "")]
+        rows = TargetBoxes(boxes_of(values), absent, form_of(columns) or "")
+        if "frame" not in values:
+            return [self._spread(rows)]
+        counted = values.get("considered", np.ones(len(rows))) != 0
+        return self._numbered(
+            rows,
+            self._frame_numbers(values["frame"]),
+            self._ids(columns),
+            counted if counted.any() else ~counted,
+        )
+
+    def _ids(self, columns: Columns) -> np.ndarray:
+        """``[n]`` the target of each full row; empty texts where the file has no ids."""
+        if "id" not in columns:
+            return np.full(len(self.full), "")
+        return np.array([plain_id(words[columns.index("id")]) for _, words in self.full])
 
     def _column(self, index: int, name: str) -> np.ndarray:
         expected = f"a number as {name} in column {index + 1}"
@@ -147,77 +164,53 @@ class BoxTable:
             [number(words[index], self._where(line), expected) for line, words in self.full]
         )
 
-    def _spread(self, boxes: np.ndarray, absent: np.ndarray, form: str) -> TargetBoxes:
+    def _spread(self, boxes: TargetBoxes) -> TargetBoxes:
         """Boxes of the full rows among the rows that hold none."""
-        full = np.array([len(words) > 1 for _, words in self.rows])
-        every = np.full((len(full), 4), np.nan)
-        every[full] = boxes
-        gone = np.ones(len(full), dtype=bool)
-        gone[full] = absent
-        return TargetBoxes(
-            every,
-            gone,
-            form,
+        full = np.flatnonzero([len(words) > 1 for _, words in self.rows])
+        return replace(
+            boxes.placed(full, len(self.rows)),
             may_follow=self.blank_end,
             lines=tuple(line for line, _ in self.rows),
             separators=tuple(i for i, (_, words) in enumerate(self.rows) if not words),
         )
 
     def _numbered(
-        self,
-        values: dict[str, np.ndarray],
-        boxes: np.ndarray,
-        absent: np.ndarray,
-        ids: Sequence[str],
-        form: str,
+        self, boxes: TargetBoxes, frames: np.ndarray, ids: np.ndarray, counted: np.ndarray
     ) -> list[TargetBoxes]:
-        """A target for every id, its boxes put to the frames that the rows name."""
-        frames = self._frame_numbers(values["frame"])
-        counted = values.get("considered", np.ones(len(boxes))) != 0
-        counted = counted if counted.any() else ~counted
-        names = np.array(ids) if ids else np.full(len(boxes), "")
+        """A target for every id, the boxes that count at the frames that their rows name."""
         return [
-            self._one(str(name), frames, boxes, absent, (names == name) & counted, form)
-            for name in dict.fromkeys(names[counted].tolist())
+            self._target(boxes, frames, np.flatnonzero((ids == name) & counted), str(name))
+            for name in dict.fromkeys(ids[counted].tolist())
         ]
 
     def _frame_numbers(self, stored: np.ndarray) -> np.ndarray:
-        broken = (stored < 0) | (stored != np.floor(stored)) | ~np.isfinite(stored)
+        broken = ~((stored >= 0) & (stored <= MOST_FRAMES) & (stored == np.floor(stored)))
         if broken.any():
             line = self.full[int(broken.argmax())][0]
             raise DatasetError(
-                f"the frame number {stored[broken][0]:g} is no whole number from 0 on",
+                f"frame {stored[broken][0]:g} is no whole number from 0 to {MOST_FRAMES}",
                 self._where(line),
                 NAME_COLUMNS,
             )
         return np.asarray(stored - (0 if (stored == 0).any() else 1), dtype=int)
 
-    def _one(
-        self,
-        name: str,
-        frames: np.ndarray,
-        boxes: np.ndarray,
-        absent: np.ndarray,
-        mine: np.ndarray,
-        form: str,
+    def _target(
+        self, boxes: TargetBoxes, frames: np.ndarray, rows: np.ndarray, name: str
     ) -> TargetBoxes:
-        length = int(frames.max()) + 1
-        rows = np.flatnonzero(mine)
-        numbers, first = np.unique(frames[rows], return_index=True)
-        if len(numbers) < len(rows):
+        _, first = np.unique(frames[rows], return_index=True)
+        if len(first) < len(rows):
             again = np.setdiff1d(np.arange(len(rows)), first)[0]
             raise DatasetError(
                 f"a second box for target {name or '(without id)'} in one frame",
                 self._where(self.full[rows[again]][0]),
                 "leave one row for each frame and target",
             )
-        every, gone = np.full((length, 4), np.nan), np.ones(length, dtype=bool)
-        every[frames[rows]], gone[frames[rows]] = boxes[rows], absent[rows]
+        length = int(frames.max()) + 1
         lines = np.zeros(length, dtype=int)
         lines[frames[rows]] = [self.full[row][0] for row in rows]
-        return TargetBoxes(
-            every, gone, form, name, may_follow=math.inf, lines=tuple(lines.tolist())
-        )
+        mine = replace(boxes, boxes=boxes.boxes[rows], absent=boxes.absent[rows], target=name)
+        placed = mine.placed(frames[rows], length)
+        return replace(placed, may_follow=math.inf, lines=tuple(lines.tolist()))
 
 
 def _header(rows: Sequence[tuple[int, list[str]]]) -> Columns:
@@ -226,6 +219,18 @@ def _header(rows: Sequence[tuple[int, list[str]]]) -> Columns:
     plain = [word.strip("\"'") for word in words]
     is_header = len(plain) > 1 and not any(is_number(word) for word in plain) and all(plain)
     return tuple(canonical(word) for word in plain) if is_header else ()
+
+
+def _header_in_comments(
+    comments: Sequence[tuple[int, str]], rows: Sequence[tuple[int, list[str]]]
+) -> Columns:
+    """The columns that a comment above the rows names, as ``numpy.savetxt`` writes them."""
+    first, width = next(((line, len(words)) for line, words in rows if words), (0, 0))
+    for line, text in comments:
+        names = _header([(line, words_of(text.lstrip("#%/ ")))])
+        if line < first and len(names) == width and form_of(names) is not None:
+            return names
+    return ()
 
 
 def _counts_up(column: np.ndarray) -> bool:

@@ -66,7 +66,7 @@ def _json(text: str, path: Path) -> Any:
         return None
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if start == "[":
             return None
         raise DatasetError(f"is not JSON ({error})", path, "correct the file") from error

@@ -14,16 +14,16 @@ from tirtrack.errors import RequestError
 
 Columns = tuple[str, ...]
 
-XYWH: Columns = ("x", "y", "w", "h")
+XYWH: Columns = ("x1", "y1", "w", "h")
 CORNERS: Columns = ("x1", "y1", "x2", "y2")
-MOT: Columns = ("frame", "id", "x", "y", "w", "h", "considered")
+MOT: Columns = ("frame", "id", *XYWH, "considered")
 UNUSED = "-"
 POLYGONS = "corner polygons read as their extent"
 
 # names as files write them, in lower case without marks, to ours
 _SPELLINGS = {
-    "x1": ("x1", "x0", "xmin", "xtl", "left", "bbleft", "topleftx"),
-    "y1": ("y1", "y0", "ymin", "ytl", "top", "bbtop", "toplefty"),
+    "x1": ("x", "x1", "x0", "xmin", "xtl", "left", "bbleft", "topleftx"),
+    "y1": ("y", "y1", "y0", "ymin", "ytl", "top", "bbtop", "toplefty"),
     "x2": ("x2", "xmax", "xbr", "right", "bottomrightx"),
     "y2": ("y2", "ymax", "ybr", "bottom", "bottomrighty"),
     "w": ("w", "width", "bbwidth"),
@@ -32,7 +32,7 @@ _SPELLINGS = {
     "cy": ("cy", "yc", "ycenter", "ycentre", "centery", "centrey"),
     "frame": ("frame", "frameid", "frameindex", "frameno", "framenumber"),
     "id": ("id", "trackid", "targetid", "objectid", "instanceid"),
-    "considered": ("considered", "conf", "confidence"),
+    "considered": ("considered",),
     "present": ("present", "exist", "exists", "visible"),
     "absent": ("absent", "absence", "outofview", "fullocclusion"),
 }
@@ -40,8 +40,7 @@ FLAGS = ("frame", "considered", "present", "absent")
 _OURS = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
 _POINTS = (("x1", "y1"), ("x2", "y2"), ("x3", "y3"), ("x4", "y4"))
 _FORMS = (
-    (frozenset({*"xywh"}), ""),
-    (frozenset({"x1", "y1", "w", "h"}), ""),
+    (frozenset(XYWH), ""),
     (frozenset(name for point in _POINTS for name in point), POLYGONS),
     (frozenset(CORNERS), "corners x1,y1,x2,y2 read as boxes"),
     (frozenset({"cx", "cy", "w", "h"}), "centres and sizes read as boxes"),
@@ -99,9 +98,8 @@ def boxes_of(values: Mapping[str, np.ndarray]) -> np.ndarray:
     if {"cx", "cy"} <= set(values):
         size = np.stack([values["w"], values["h"]], axis=1)
         return np.hstack([np.stack([values["cx"], values["cy"]], axis=1) - size / 2, size])
-    if {"w", "h"} <= set(values):
-        x, y = values.get("x", values.get("x1")), values.get("y", values.get("y1"))
-        return np.stack([np.asarray(x), np.asarray(y), values["w"], values["h"]], axis=1)
+    if set(XYWH) <= set(values):
+        return np.stack([values[name] for name in XYWH], axis=1)
     points = [point for point in _POINTS if set(point) <= set(values)]
     return extents(np.stack([values[name] for point in points for name in point], axis=1))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tirtrack.datasets.annotation import (
@@ -18,6 +19,7 @@ from tirtrack.datasets.annotation import (
     labelled_sequences,
     remarks_of,
 )
+from tirtrack.datasets.box_text import read_targets
 from tirtrack.datasets.folders import PROTOCOL
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.stored_frames import frame_source
@@ -51,16 +53,19 @@ def open_given(
             f"write {SEQUENCE} where the names differ",
         )
     sequences: list[LabelledSequence] = []
-    for name, path in files.items():
-        file = AnnotationFile(path, _ASSUMED_BASE).read_as(reading)
-        source = None if frames is None else _source(frames, name)
-        sequences += labelled_sequences(
-            SequenceFacts(name), file, source, with_frames=frames is not None
-        )
+    for stem, path in files.items():
+        for video in _videos(path, reading):
+            name = video or stem
+            file = AnnotationFile(path, _ASSUMED_BASE, video=video).read_as(reading)
+            source = None if frames is None else _source(frames, name)
+            sequences += labelled_sequences(
+                SequenceFacts(name), file, source, with_frames=frames is not None
+            )
+    _check_names(sequences)
     remarks = remarks_of(sequences)
     if reading.base is None:
         remarks = (f"base {_ASSUMED_BASE} is assumed, --base 0 or 1 decides", *remarks)
-    name = re.sub(r"[^\w.-]+", "-", Path(annotation.replace(SEQUENCE, "")).stem).strip("-.")
+    name = re.sub(r"[^\w.-]+", "-", Path(annotation.replace(SEQUENCE, "")).stem).strip("-_.")
     return LabelledDataset(
         name or Path(annotation).resolve().parent.name, tuple(sequences), PROTOCOL, remarks=remarks
     )
@@ -91,6 +96,17 @@ def _files(annotation: str) -> dict[str, Path]:
             "no file fits", annotation, f"{SEQUENCE} stands for the name of one sequence"
         )
     return found
+
+
+def _videos(path: Path, reading: Reading) -> list[str]:
+    """The videos of a file; one without a name where it names none."""
+    return list(dict.fromkeys(one.video for one in read_targets(path, reading.columns)))
+
+
+def _check_names(sequences: Sequence[LabelledSequence]) -> None:
+    names = [sequence.name for sequence in sequences]
+    if again := next((name for name in names if names.count(name) > 1), None):
+        raise DatasetError(f'two sequences are called "{again}"', fix="rename one of them")
 
 
 def _source(frames: str, sequence: str) -> Path:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
+
+MOST_FRAMES = 10_000_000
+"""A frame number beyond this is a fault of the file, not a reason to make so many rows."""
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,7 @@ class TargetBoxes:
         boxes: ``[T,4]`` float64 xywh in the file's base; NaN where a row holds no box.
         absent: ``[T]`` bool, rows that say in any spelling that there is no target.
         form: how the file spells boxes, in words; empty for x,y,w,h.
+        named: whether header or caller name the columns, so that nothing is doubted.
         target: its id, where the file has ids.
         video: the video it is in, where the file holds several.
         may_follow: frames without a target that may follow the last row: empty lines at the end,
@@ -27,6 +32,7 @@ class TargetBoxes:
     boxes: np.ndarray
     absent: np.ndarray
     form: str = ""
+    named: bool = False
     target: str = ""
     video: str = ""
     may_follow: float = 0
@@ -35,6 +41,12 @@ class TargetBoxes:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def placed(self, rows: np.ndarray, length: int) -> TargetBoxes:
+        """These boxes at the given rows of ``length``, the others without a target."""
+        boxes, absent = np.full((length, 4), np.nan), np.ones(length, dtype=bool)
+        boxes[rows], absent[rows] = self.boxes, self.absent
+        return replace(self, boxes=boxes, absent=absent)
 
     def fitted(self, frames: int | None) -> TargetBoxes:
         """The same boxes for so many frames, as far as the file leaves that open."""
@@ -59,3 +71,13 @@ class TargetBoxes:
 def says_absent(values: np.ndarray) -> np.ndarray:
     """``[T]`` bool: rows ``[T,n]`` that are all NaN, or all 0 or -1."""
     return np.asarray(np.isnan(values).all(axis=1) | np.isin(values, (0, -1)).all(axis=1))
+
+
+def plain_id(text: str) -> str:
+    """An id as a part of a file name.
+
+    >>> plain_id("3.0"), plain_id("car/1")
+    ('3', 'car-1')
+    """
+    whole = re.fullmatch(r"(-?\d+)\.0*", text)
+    return whole[1] if whole else re.sub(r"[^\w.-]+", "-", text)

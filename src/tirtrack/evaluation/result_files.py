@@ -78,7 +78,7 @@ def _columns(path: Path, sequence: LabelledSequence) -> Columns | None:
     if sequence.form != form_of(CORNERS):
         return None
     (target, *others) = read_targets(path)
-    if target.form or others or len(target) == 0:
+    if target.named or target.form or others or len(target) == 0:
         return None
     offset = np.array([sequence.shift, sequence.shift, 0.0, 0.0])
     annotation = sequence.annotation[first_valid_row(sequence.annotation) or 0 :] - offset
