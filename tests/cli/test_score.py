@@ -101,6 +101,12 @@ def test_short_result_is_an_error_unless_padded(world: Path, results: Path, caps
     [
         (["--protocol", "lsotb"], 'unknown protocol "lsotb"; did you mean'),
         (["--missing", "ignore"], "'ignore' is not one of"),
+        (["--protocol", ""], 'unknown protocol ""; known are lsotb-tir, lsotb-tir-119, ptb-tir'),
+        (["--columns", ""], 'the columns "" make no box'),
+        (["--columns", "x,y,w"], 'the columns "x,y,w" make no box'),
+        (["--result-columns", "a,b"], 'the columns "a,b" make no box'),
+        (["--annotation", "x.txt"], "--dataset and --annotation exclude each other"),
+        (["--frames", "x"], "--frames needs --annotation"),
     ],
 )
 def test_wrong_option_is_one_sentence(
@@ -122,3 +128,43 @@ def test_trackers_of_one_name_get_their_folder_in_front(
     assert run(["score", str(results), str(again), "--dataset", str(world), "--json"]) == 0
     stored = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in stored["trackers"]] == ["results/off", "again/off"]
+
+
+def test_empty_names_are_refused(world: Path, results: Path, capsys) -> None:
+    assert run(["score", "", "--dataset", str(world)]) == 2
+    assert "an empty name of a result folder" in capsys.readouterr().err
+    assert run(["score", str(results), "--dataset", ""]) == 2
+    assert "the data set's name is empty" in capsys.readouterr().err
+    assert run(["score", str(results)]) == 2
+    assert "no labelled data; give --dataset, or --annotation FILE" in capsys.readouterr().err
+
+
+def test_named_annotation_needs_no_frames_and_no_data_set(
+    world: Path, results: Path, capsys
+) -> None:
+    files = str(world / "anno" / "{sequence}.txt")
+    assert run(["score", str(results), "--annotation", files, "--base", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "0.952" in printed
+    assert "coordinates of annotation and results count from 1\n" in printed
+    assert run(["score", str(results), "--annotation", files]) == 0
+    assert "count from 0; base 0 is assumed, --base 0 or 1 decides" in capsys.readouterr().out
+
+
+def test_results_in_a_linked_folder_are_scored(
+    world: Path, results: Path, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "exact").symlink_to(results / "exact")
+    assert run(["score", str(tmp_path / "links"), "--dataset", str(world)]) == 0
+    assert "exact" in capsys.readouterr().out
+
+
+def test_base_is_said_in_table_and_json(world: Path, results: Path, capsys) -> None:
+    line = ["score", str(results), "--dataset", str(world)]
+    assert run(line) == 0
+    said = "coordinates of annotation and results count from 1 (layout lsotb-tir)"
+    assert said in capsys.readouterr().out
+    assert run([*line, "--json"]) == 0
+    stored = json.loads(capsys.readouterr().out)
+    assert (stored["base"], stored["layout"], stored["read_as"]) == (1, "lsotb-tir", [])

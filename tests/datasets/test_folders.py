@@ -128,13 +128,16 @@ def test_given_base_overrules_the_layout(sequence: Path, base: int | None, x: in
 
 
 def test_every_target_of_a_file_is_a_sequence(sequence: Path) -> None:
-    rows = ["1,1,4,5,10,6,1", "2,1,4,5,10,6,1", "2,8,4,5,9,6,1", "4,8,4,5,9,6,1"]
+    rows = ["1,1,4,5,10,6,1", "2,1,4,5,10,6,1", "2,8,4,5,9,6,1", "4,8,4,5,9,6,1", "1,2,3,4,5,6,0"]
     (sequence / "groundtruth.txt").write_text("\n".join(rows))
     dataset = open_dataset(sequence)
     assert [one.name for one in dataset.sequences] == ["seq.1", "seq.8"]
     gone = [np.isnan(one.annotation[:, 0]).tolist() for one in dataset.sequences]
     assert gone == [[False, False, True, True], [True, False, True, False]]
-    assert dataset.remarks == ("one of several targets of its file (2 of 2 sequences)",)
+    assert dataset.remarks == (
+        "rows marked 0 left out (2 of 2 sequences)",
+        "one of several targets of its file (2 of 2 sequences)",
+    )
 
 
 def test_sparse_rows_belong_to_every_tenth_frame(tmp_path: Path) -> None:
@@ -164,9 +167,7 @@ def test_visible_video_is_never_taken_for_the_thermal_one(tmp_path: Path) -> Non
 def test_two_layouts_in_one_folder_are_refused(sequence: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "infrared.txt").write_text(ROW)
-    with pytest.raises(
-        DatasetError, match=r"several layouts \(RGBT234 or LasHeR, groundtruth\.txt\)"
-    ):
+    with pytest.raises(DatasetError, match=r"layouts \(RGBT234 or LasHeR, groundtruth\.txt\)"):
         open_dataset(tmp_path)
 
 

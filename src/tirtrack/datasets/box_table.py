@@ -145,12 +145,12 @@ class BoxTable:
         if "frame" not in values:
             return [self._spread(rows)]
         counted = values.get("considered", np.ones(len(rows))) != 0
-        return self._numbered(
-            rows,
-            self._frame_numbers(values["frame"]),
-            self._ids(columns),
-            counted if counted.any() else ~counted,
-        )
+        if not counted.any():
+            counted = ~counted
+        if not counted.all():
+            rows = replace(rows, form="rows marked 0 left out")
+        frames = self._frame_numbers(values["frame"])
+        return self._numbered(rows, frames, self._ids(columns), counted)
 
     def _ids(self, columns: Columns) -> np.ndarray:
         """``[n]`` the target of each full row; empty texts where the file has no ids."""
