@@ -120,11 +120,19 @@ def test_given_columns_overrule_the_number_of_columns(write) -> None:
     [
         pytest.param(
             "1.5,2,3,4,5\n", "row 1: has 5 columns, expected 4 (x,y,w,h) or 8 (corner polygons); "
-            "name the columns in a first line or with --columns", id="five",
+            "name the columns, such as x,y,w,h,-, in a first line or with --columns", id="five",
         ),
         pytest.param(
             "1,-1,5,6,7,8,0.9,-1,-1,-1\n1,-1,5,6,7,8,0.9,-1,-1,-1\n",
             "row 1: has 10 columns, expected 4", id="detections_twice_in_a_frame",
+        ),
+        pytest.param(
+            "10,20,30,40,10,20,30,40\n11,20,30,40,11,21,30,40\n",
+            "row 1: has 8 columns, expected 4", id="two_boxes_side_by_side",
+        ),
+        pytest.param(
+            "10,20,30,40,1,1\n11,20,30,40,1,1\n", "row 1: has 6 columns, expected 4",
+            id="box_and_two_flags",
         ),
         pytest.param("x,y,w,h\n1,2,3,4\n1,2,3\n", "row 3: has 3 columns, expected 4", id="short"),
         pytest.param("1,2,3,4\n5\n", "row 2: has 1 column, expected 4", id="lone_number"),

@@ -171,6 +171,18 @@ def test_two_layouts_in_one_folder_are_refused(sequence: Path, tmp_path: Path) -
         open_dataset(tmp_path)
 
 
+def test_scoring_passes_over_frames_that_it_cannot_tell_apart(tmp_path: Path) -> None:
+    for layout, file in (("a", "groundtruth.txt"), ("b", "groundtruth_rect.txt")):
+        folder = tmp_path / layout / "seq"
+        folder.mkdir(parents=True)
+        (folder / file).write_text(ROW)
+        for name in ("one.mp4", "two.mp4"):
+            (folder / name).touch()
+        assert len(open_dataset(tmp_path / layout, with_frames=False).sequences) == 1
+        with pytest.raises(DatasetError, match="has 2 videos"):
+            open_dataset(tmp_path / layout)
+
+
 def test_linked_sequence_keeps_the_name_of_its_link(sequence: Path, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "mine").symlink_to(sequence)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tirtrack.datasets import Reading
+from tirtrack.datasets import Reading, open_dataset
 from tirtrack.datasets.given import open_given
 from tirtrack.errors import DatasetError, RequestError
 
@@ -67,6 +67,26 @@ def test_videos_of_a_coco_file_are_sequences(tmp_path: Path) -> None:
     dataset = open_given(str(tmp_path / "all.json"), str(tmp_path / "{sequence}"))
     assert [(one.name, len(one)) for one in dataset.sequences] == [("one", 2), ("two", 2)]
     assert [one.boxes[0, 0] for one in dataset.sequences] == [1, 2]
+
+
+@pytest.mark.parametrize("place", ["", "images"])
+def test_folder_with_a_coco_file_is_a_data_set(tmp_path: Path, place: str) -> None:
+    content = {
+        "videos": [{"id": 1, "name": "one"}],
+        "images": [{"id": f, "video_id": 1, "frame_id": f} for f in (0, 1, 2)],
+        "annotations": [{"image_id": f, "instance_id": 3, "bbox": [0, 2, 3, 4]} for f in (0, 2)],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="no frames of one; expected one/"):
+        open_dataset(tmp_path)
+    images(tmp_path / place / "one", 3)
+    dataset = open_dataset(tmp_path)
+    (found,) = dataset.sequences
+    assert (dataset.layout, dataset.remarks, found.file_base) == ("COCO videos", (), 0)
+    assert np.isnan(found.boxes[:, 0]).tolist() == [False, True, False]
+    (tmp_path / "again.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=r"has 2 COCO files \(again\.json, labels\.json\)"):
+        open_dataset(tmp_path)
 
 
 @pytest.mark.parametrize(

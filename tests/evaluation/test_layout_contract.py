@@ -42,6 +42,19 @@ def anti_uav(boxes: np.ndarray) -> str:
     return json.dumps({"exist": [int(bool(row)) for row in listed], "gt_rect": listed})
 
 
+def coco(boxes: np.ndarray) -> str:
+    frames = range(len(boxes))
+    return json.dumps(
+        {
+            "videos": [{"id": 1, "name": "seq"}],
+            "images": [{"id": f, "video_id": 1, "frame_id": f} for f in frames],
+            "annotations": [
+                {"image_id": f, "instance_id": 1, "bbox": boxes[f].tolist()} for f in frames
+            ],
+        }
+    )
+
+
 def mot(boxes: np.ndarray) -> str:
     return "".join(
         f"{frame},7,{x:g},{y:g},{w:g},{h:g},1,1,1\n"
@@ -69,10 +82,6 @@ class World:
         return file
 
 
-def sparse(boxes: np.ndarray) -> str:
-    return rows(boxes, " ")
-
-
 WORLDS = [
     World("anno", "anno/seq.txt", "seq/img", base=1),
     World("rect", "seq/groundtruth_rect.txt", "seq/img", base=1),
@@ -85,10 +94,12 @@ WORLDS = [
     World("rgbt234_lasher", "seq/infrared.txt", "seq/infrared", base=1),
     World("rgbt210", "seq/init.txt", "seq/infrared", lambda b: rows(b, "\t"), base=1),
     World("gtot", "seq/groundTruth_i.txt", "seq/i", lambda b: rows(corners(b), " "), base=1),
-    World("vtuav_every_frame", "test_ST/seq/ir.txt", "test_ST/seq/ir", sparse),
-    World("vtuav_every_tenth", "test_ST/seq/ir.txt", "test_ST/seq/ir", sparse, frames_a_row=10),
+    World("vtuav_every_frame", "test_ST/seq/ir.txt", "test_ST/seq/ir", lambda b: rows(b, " ")),
+    World("vtuav_every_tenth", "test_ST/seq/ir.txt", "test_ST/seq/ir", frames_a_row=10),
     World("anti_uav", "seq/infrared.json", "seq/infrared", anti_uav),
     World("anti_uav_410", "seq/IR_label.json", "seq/", anti_uav),
+    World("coco", "labels.json", "images/seq", coco),
+    World("header", "seq/groundtruth.txt", "seq/img", lambda b: "x,y,w,h\n" + rows(b)),
     World("mot", "seq/gt/gt.txt", "seq/img1", mot, base=1),
 ]
 

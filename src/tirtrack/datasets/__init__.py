@@ -34,7 +34,7 @@ def open_dataset(
         DatasetError: there is no such folder, it has none of these layouts, or a sequence is
             damaged; names the file.
     """
-    from tirtrack.datasets import anno_layout, folders
+    from tirtrack.datasets import anno_layout, folders, given
     from tirtrack.datasets.layouts import expected_layouts
     from tirtrack.datasets.lsotb_tir import LSOTB_TIR
     from tirtrack.datasets.ptb_tir import PTB_TIR
@@ -46,10 +46,13 @@ def open_dataset(
         return anno_layout.open_benchmark(root, benchmark, with_frames=with_frames, reading=reading)
     if any(folders.sequence_folders(root)):
         return folders.open_folders(root, with_frames=with_frames, reading=reading)
+    if (coco := given.coco_file(root)) is not None:
+        return given.open_coco(coco, with_frames=with_frames, reading=reading)
     raise DatasetError(
         "no labelled sequence",
         root,
-        f"expected anno/SEQUENCE.txt, SEQUENCE/groundtruth_rect.txt, {expected_layouts()}; "
+        f"expected anno/SEQUENCE.txt, SEQUENCE/groundtruth_rect.txt, {expected_layouts()} "
+        "or a COCO file of videos; "
         "or name the files with --annotation and --frames",
     )
 

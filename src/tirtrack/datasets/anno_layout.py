@@ -115,7 +115,7 @@ def open_benchmark(
             _subset(name, benchmark.subset),
             _attributes(root, name, benchmark.attribute_names),
         )
-        source = places.of(name) if with_frames else places.at_hand(name)
+        source = places.of(name) if with_frames else places.if_plain(name)
         sequences += labelled_sequences(facts, file, source, with_frames=with_frames)
     return LabelledDataset(
         root.resolve().name,
@@ -164,6 +164,13 @@ class _Places:
             if folder.resolve().name == sequence and (source := frame_source(folder)) is not None:
                 return source
         return None
+
+    def if_plain(self, sequence: str) -> Path | None:
+        """The frames where they should lie, if they do and can be told from others."""
+        try:
+            return self.at_hand(sequence)
+        except DatasetError:
+            return None
 
     def of(self, sequence: str) -> Path:
         if (source := self.at_hand(sequence)) is not None:

@@ -208,7 +208,10 @@ def _check_no_corners(target: TargetBoxes, absent: np.ndarray, source: Path, pat
     boxes = target.boxes[~absent]
     if len(boxes) == 0 or np.mean((boxes[:, 2:] > boxes[:, :2]).all(axis=1)) <= 0.5:
         return
-    height, width = next(StoredFrames(source)()).shape[:2]
+    frame = next(StoredFrames(source)(), None)
+    if frame is None:
+        return
+    height, width = frame.shape[:2]
     limit = np.array([width, height]) + BASE
     leaves = (boxes[:, :2] + boxes[:, 2:] > limit).any(axis=1)
     fits = (boxes[:, 2:] <= limit).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)

@@ -32,10 +32,15 @@ from tirtrack.datasets.row_text import is_number, number, words_of
 from tirtrack.datasets.target_boxes import MOST_FRAMES, TargetBoxes, plain_id, says_absent
 from tirtrack.errors import DatasetError
 
-NAME_COLUMNS = "name the columns in a first line or with --columns, such as x,y,w,h,-"
+NAME_COLUMNS = (
+    "name the columns, such as x,y,w,h,-, in a first line or with --columns (--result-columns for "
+    "results)"
+)
 _COMMENT = re.compile(r"#|%|//")
 _CODES = ("0", "1", "2", "-1", "nan")  # rows of one word in files of VOT: no box
 _PARALLEL_PX = 2.0
+_MOT_WIDTH = 9  # so many columns are MOT even where no row is of the first frame
+_DEGENERATE = 0.2  # of the diagonal
 
 
 class BoxTable:
@@ -120,10 +125,9 @@ class BoxTable:
         values = self._numbers()
         if width == 5 and _counts_up(values[:, 0]):
             return self._by_name(("frame", *XYWH))
-        polygons = width == 8 and (_parallelograms(values) or values[:, 0].min() > 1)
-        if width >= 6 and not polygons and _looks_like_mot(values):
+        if width >= 6 and _looks_like_mot(values) and not (width == 8 and _parallelograms(values)):
             return self._by_name((*MOT, *[UNUSED] * width)[:width])
-        if width == 8:
+        if width == 8 and not _degenerate(values):
             return [self._spread(TargetBoxes(extents(values), says_absent(values), POLYGONS))]
         raise DatasetError(
             f"has {width} columns, expected 4 (x,y,w,h) or 8 (corner polygons)",
@@ -238,11 +242,13 @@ def _counts_up(column: np.ndarray) -> bool:
 
 
 def _looks_like_mot(values: np.ndarray) -> bool:
-    """Whether rows begin with frame and id, each pair of them once."""
-    keys = values[:, :2]
-    if not np.isfinite(keys).all() or (keys[:, 0] < 0).any() or (keys != np.floor(keys)).any():
+    """Whether rows begin with frame and id, each pair of them once, and a box follows."""
+    keys, sizes = values[:, :2], values[:, 4:6]
+    whole = np.isfinite(keys).all() and (keys == np.floor(keys)).all() and (keys[:, 0] >= 0).all()
+    if not whole or not ((sizes > 0).all(axis=1) | says_absent(values[:, 2:6])).all():
         return False
-    return len(np.unique(keys, axis=0)) == len(keys)
+    begins = keys[:, 0].min() <= 1 or values.shape[1] >= _MOT_WIDTH
+    return bool(begins and len(np.unique(keys, axis=0)) == len(keys))
 
 
 def _parallelograms(values: np.ndarray) -> bool:
@@ -250,3 +256,10 @@ def _parallelograms(values: np.ndarray) -> bool:
     corners = values.reshape(-1, 4, 2)
     gap = np.abs(corners[:, 0] + corners[:, 2] - corners[:, 1] - corners[:, 3]).max(axis=1)
     return bool(np.mean(~(gap > _PARALLEL_PX)) > 0.5)
+
+
+def _degenerate(values: np.ndarray) -> bool:
+    """Whether opposite corners of most rows ``[T,8]`` coincide: two boxes side by side."""
+    gap = np.linalg.norm(values[:, :2] - values[:, 4:6], axis=1)
+    diagonal = np.linalg.norm(extents(values)[:, 2:], axis=1)
+    return bool(np.mean(gap < _DEGENERATE * diagonal) > 0.5)

@@ -105,7 +105,7 @@ def _sequences(
         absence=absence_files(folder),
         sparse=layout.sparse,
     ).read_as(reading)
-    source = _source(facts.name, folder, layout, required=with_frames)
+    source = _source(facts.name, folder, layout) if with_frames else _at_hand(folder, layout)
     found = labelled_sequences(facts, file, source, with_frames=with_frames)
     rows = len(found[0])
     if facts.notes.get("frames", str(rows)) != str(rows):
@@ -117,14 +117,26 @@ def _sequences(
     return found
 
 
-def _source(name: str, folder: Path, layout: Layout, *, required: bool) -> Path | None:
-    """The thermal frames of a sequence; ``None`` where they are not at hand."""
+def _find(folder: Path, layout: Layout) -> Path | None:
     for place in layout.frames:
         found = only_video(folder) if place == ONLY_VIDEO else folder / place
         if found is not None and (found.is_file() or count_images(found)):
             return found
-    if not required:
+    return None
+
+
+def _at_hand(folder: Path, layout: Layout) -> Path | None:
+    """The thermal frames, where they are there and can be told from others."""
+    try:
+        return _find(folder, layout)
+    except DatasetError:
         return None
+
+
+def _source(name: str, folder: Path, layout: Layout) -> Path:
+    """The thermal frames of a sequence."""
+    if (found := _find(folder, layout)) is not None:
+        return found
     places = [place for place in layout.frames if place not in (ITSELF, ONLY_VIDEO)]
     video = ", or video.mp4" if ONLY_VIDEO in layout.frames else ""
     expected = places[0] if places[0].endswith(".mp4") else f"{places[0]}/ with images{video}"

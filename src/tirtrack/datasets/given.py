@@ -8,8 +8,10 @@ holds several.
 from __future__ import annotations
 
 import glob
+import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tirtrack.datasets.annotation import (
@@ -27,6 +29,8 @@ from tirtrack.errors import DatasetError, RequestError
 
 SEQUENCE = "{sequence}"
 _ASSUMED_BASE = 0
+_FOLDERS = ("", "images/", "img/", "frames/", "videos/", "data/", "JPEGImages/")
+_COCO_PLACES = tuple(f"{folder}{SEQUENCE}{end}" for folder in _FOLDERS for end in ("", ".mp4"))
 
 
 def open_given(
@@ -69,6 +73,57 @@ def open_given(
     return LabelledDataset(
         name or Path(annotation).resolve().parent.name, tuple(sequences), PROTOCOL, remarks=remarks
     )
+
+
+def coco_file(root: Path) -> Path | None:
+    """The COCO file of videos in a folder; ``None`` without one.
+
+    Raises:
+        DatasetError: there are several.
+    """
+    found = [path for path in sorted(root.glob("*.json")) if _is_coco(path)]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise DatasetError(f"has {len(found)} COCO files ({names})", root, "give --annotation FILE")
+    return found[0] if found else None
+
+
+def open_coco(
+    file: Path, *, with_frames: bool = True, reading: Reading | None = None
+) -> LabelledDataset:
+    """The videos of a COCO file, with their frames in one of the usual places beside it.
+
+    Args:
+        file: the COCO file.
+        with_frames: whether frames must be there.
+        reading: overrules base 0.
+
+    Raises:
+        DatasetError: the frames are nowhere, or the file is damaged.
+    """
+    reading = Reading(base=0 if reading is None or reading.base is None else reading.base)
+    root = file.parent
+    frames = _coco_frames(root, _videos(file, reading)[0]) if with_frames else None
+    opened = open_given(str(file), frames, reading=reading)
+    return replace(opened, name=root.resolve().name, root=root, layout="COCO videos")
+
+
+def _coco_frames(root: Path, video: str) -> str:
+    for place in _COCO_PLACES:
+        path = root / place.replace(SEQUENCE, video)
+        if path.is_file() or frame_source(path) is not None:
+            return str(root / place)
+    raise DatasetError(
+        f"no frames of {video}", root, f"expected {video}/, images/{video}/ or {video}.mp4"
+    )
+
+
+def _is_coco(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"videos", "annotations"} <= set(content)
 
 
 def _files(annotation: str) -> dict[str, Path]:
