@@ -128,7 +128,7 @@ def test_given_columns_overrule_the_number_of_columns(write) -> None:
         ),
         pytest.param(
             "10,20,30,40,10,20,30,40\n11,20,30,40,11,21,30,40\n",
-            "row 1: has 8 columns, expected 4", id="two_boxes_side_by_side",
+            "row 1: eight numbers that are no corners but two boxes", id="two_boxes_side_by_side",
         ),
         pytest.param(
             "10,20,30,40,1,1\n11,20,30,40,1,1\n", "row 1: has 6 columns, expected 4",

@@ -135,7 +135,7 @@ def test_every_target_of_a_file_is_a_sequence(sequence: Path) -> None:
     gone = [np.isnan(one.annotation[:, 0]).tolist() for one in dataset.sequences]
     assert gone == [[False, False, True, True], [True, False, True, False]]
     assert dataset.remarks == (
-        "rows marked 0 left out (2 of 2 sequences)",
+        "rows of frame,id,x,y,w,h (MOT), those marked 0 left out (2 of 2 sequences)",
         "one of several targets of its file (2 of 2 sequences)",
     )
 

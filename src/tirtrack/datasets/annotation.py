@@ -112,7 +112,8 @@ def labelled_sequences(
             check_count(source, len(target), annotation=file.path)
         if source is not None and not target.named and not target.form:
             _check_no_corners(target, absent, source, file.path)
-        name = _name(facts.name, target) if len(targets) > 1 else facts.name
+        several = len(targets) > 1
+        name = f"{facts.name}.{target.target}" if several else facts.name
         sequences.append(
             LabelledSequence(
                 name=name,
@@ -126,14 +127,11 @@ def labelled_sequences(
                 form=target.form,
                 every=every,
                 open_all=StoredFrames(source) if source is not None and every > 1 else None,
-                of_several=len(targets) > 1,
+                target=target.target if several else "",
+                group=facts.name if several else "",
             )
         )
     return sequences
-
-
-def _name(sequence: str, target: TargetBoxes) -> str:
-    return ".".join(filter(None, (target.video or sequence, target.target)))
 
 
 def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
@@ -152,7 +150,7 @@ def _thinned(sequence: LabelledSequence) -> str:
 
 
 def _split(sequence: LabelledSequence) -> str:
-    return "one of several targets of its file" if sequence.of_several else ""
+    return "one of several targets of its file" if sequence.group else ""
 
 
 def _frame_count(
@@ -184,6 +182,13 @@ def _check(target: TargetBoxes, absent: np.ndarray, path: Path) -> None:
     """Refuse rows that are neither a box nor plainly absent."""
     if len(target) == 0:
         raise DatasetError("has no row", path, "expected one box a frame")
+    boxes = target.boxes[~absent]
+    if len(boxes) and (boxes >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= 1).all():
+        raise DatasetError(
+            "all coordinates lie between 0 and 1, so they are shares of the frame",
+            path,
+            "multiply them by its width and height",
+        )
     broken = ~absent & ~np.isfinite(target.boxes).all(axis=1)
     if broken.any():
         raise DatasetError(

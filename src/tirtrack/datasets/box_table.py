@@ -127,13 +127,25 @@ class BoxTable:
             return self._by_name(("frame", *XYWH))
         if width >= 6 and _looks_like_mot(values) and not (width == 8 and _parallelograms(values)):
             return self._by_name((*MOT, *[UNUSED] * width)[:width])
-        if width == 8 and not _degenerate(values):
+        if width == 8:
+            self._check_corners(values)
             return [self._spread(TargetBoxes(extents(values), says_absent(values), POLYGONS))]
         raise DatasetError(
             f"has {width} columns, expected 4 (x,y,w,h) or 8 (corner polygons)",
             self._where(self.full[0][0]),
             NAME_COLUMNS,
         )
+
+    def _check_corners(self, values: np.ndarray) -> None:
+        """Refuse two boxes side by side: opposite corners of most rows ``[T,8]`` would coincide."""
+        gap = np.linalg.norm(values[:, :2] - values[:, 4:6], axis=1)
+        diagonal = np.linalg.norm(extents(values)[:, 2:], axis=1)
+        if np.mean(gap < _DEGENERATE * diagonal) > 0.5:
+            raise DatasetError(
+                "eight numbers that are no corners but two boxes side by side",
+                self._where(self.full[0][0]),
+                NAME_COLUMNS,
+            )
 
     def _by_name(self, columns: Columns) -> list[TargetBoxes]:
         needed = box_columns(columns)
@@ -151,8 +163,9 @@ class BoxTable:
         counted = values.get("considered", np.ones(len(rows))) != 0
         if not counted.any():
             counted = ~counted
-        if not counted.all():
-            rows = replace(rows, form="rows marked 0 left out")
+        if "id" in columns and not rows.form:
+            left_out = "" if counted.all() else ", those marked 0 left out"
+            rows = replace(rows, form=f"rows of frame,id,x,y,w,h (MOT){left_out}")
         frames = self._frame_numbers(values["frame"])
         return self._numbered(rows, frames, self._ids(columns), counted)
 
@@ -256,10 +269,3 @@ def _parallelograms(values: np.ndarray) -> bool:
     corners = values.reshape(-1, 4, 2)
     gap = np.abs(corners[:, 0] + corners[:, 2] - corners[:, 1] - corners[:, 3]).max(axis=1)
     return bool(np.mean(~(gap > _PARALLEL_PX)) > 0.5)
-
-
-def _degenerate(values: np.ndarray) -> bool:
-    """Whether opposite corners of most rows ``[T,8]`` coincide: two boxes side by side."""
-    gap = np.linalg.norm(values[:, :2] - values[:, 4:6], axis=1)
-    diagonal = np.linalg.norm(extents(values)[:, 2:], axis=1)
-    return bool(np.mean(gap < _DEGENERATE * diagonal) > 0.5)

@@ -57,7 +57,8 @@ class LabelledSequence:
         form: how the file spells boxes, in words; empty for x,y,w,h.
         every: frames from one row of the annotation to the next.
         open_all: opens the frames between annotated ones too, where there are any.
-        of_several: whether the file holds other targets as well.
+        target: its id in a file that holds several targets.
+        group: what these would be called without their ids.
     """
 
     name: str
@@ -71,7 +72,8 @@ class LabelledSequence:
     form: str = ""
     every: int = 1
     open_all: Callable[[], Iterator[np.ndarray]] | None = None
-    of_several: bool = False
+    target: str = ""
+    group: str = ""
 
     def __len__(self) -> int:
         return len(self.annotation)

@@ -41,7 +41,9 @@ def read_run(path: Path, sequence: LabelledSequence, *, columns: Columns | None 
     if columns is None and base is None and path.suffix != ".mat":
         columns = _columns(path, sequence)
     shift = sequence.base - (sequence.file_base if base is None else base)
-    track = read_track(path, shift=shift, columns=columns, frames=len(sequence))
+    track = read_track(
+        path, shift=shift, columns=columns, frames=len(sequence), target=sequence.target
+    )
     return _aligned(track, sequence)
 
 

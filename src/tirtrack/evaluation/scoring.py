@@ -308,7 +308,7 @@ def read_runs(
     Raises:
         DatasetError: a folder holds no result, a file is damaged, or two names are still the same.
     """
-    by_name = {sequence.name: sequence for sequence in dataset.sequences}
+    by_name = _sequences_by_file(dataset)
     found = [(Path(path), find_results(path, by_name)) for path in paths]
     every = [tracker for _, by_tracker in found for tracker in by_tracker]
     runs = []
@@ -317,8 +317,9 @@ def read_runs(
             shared = every.count(tracker) > 1
             name = f"{path.resolve().name}/{tracker}" if shared else tracker
             tracks = {
-                sequence: read_run(file, by_name[sequence], columns=columns)
-                for sequence, file in files.items()
+                sequence.name: read_run(file, sequence, columns=columns)
+                for stem, file in files.items()
+                for sequence in by_name[stem]
             }
             runs.append(Runs(name, tracks))
     for one in runs:
@@ -327,3 +328,11 @@ def read_runs(
                 f'two trackers are called "{one.name}"', fix="rename one of the result folders"
             )
     return runs
+
+
+def _sequences_by_file(dataset: LabelledDataset) -> dict[str, list[LabelledSequence]]:
+    """What a result file may be named after: a sequence, or all targets of one annotation file."""
+    grouped: dict[str, list[LabelledSequence]] = {}
+    for sequence in dataset.sequences:
+        grouped.setdefault(sequence.group or sequence.name, []).append(sequence)
+    return {**grouped, **{sequence.name: [sequence] for sequence in dataset.sequences}}
