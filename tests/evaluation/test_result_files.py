@@ -122,6 +122,21 @@ def test_our_own_results_beside_annotation_of_corners_are_xywh(tmp_path: Path) -
     assert run.tracks["seq"].boxes[1].tolist() == [50, 10, 12, 9]
 
 
+MOT = "1,1,20,10,12,9\n1,2,5,5,6,6\n2,1,21,10,12,9\n2,2,6,5,6,6\n"
+
+
+def test_results_of_all_targets_may_lie_in_one_file(tmp_path: Path) -> None:
+    dataset = world(tmp_path / "data", MOT + "4,1,22,10,12,9\n4,2,7,5,6,6\n")
+    result(tmp_path / "x", MOT + "3,2,6,5,6,6\n4,1,22,10,12,9\n4,2,7,5,6,6\n")
+    (run,) = read_runs([tmp_path / "x"], dataset)
+    assert list(run.tracks) == ["seq.1", "seq.2"]
+    assert run.tracks["seq.2"].boxes[[0, 2]].tolist() == [[6, 6, 6, 6], [7, 6, 6, 6]]
+    assert np.isnan(run.tracks["seq.1"].boxes[2]).all()
+    evaluate([Keeper()], dataset, tmp_path / "out", resamples=20)
+    (run,) = read_runs([tmp_path / "out"], dataset)
+    assert run.tracks["seq.2"].boxes[3].tolist() == [6, 6, 6, 6]
+
+
 @pytest.mark.parametrize("rows", [4, 40, 31])
 def test_runs_over_all_frames_are_thinned_to_annotated_ones(tmp_path: Path, rows: int) -> None:
     write_images(tmp_path / "data" / "seq" / "ir", 31)

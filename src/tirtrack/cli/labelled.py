@@ -64,9 +64,8 @@ def open_labelled(
         RequestError: neither a data set nor annotation is named, or both, or frames are missing.
         DatasetError: they cannot be read.
     """
-    from tirtrack.datasets import Reading, open_dataset
+    from tirtrack.datasets import Reading, open_dataset, open_given
     from tirtrack.datasets.columns import parse_columns
-    from tirtrack.datasets.given import open_given
 
     reading = Reading(None if columns is None else parse_columns(columns), base)
     if annotation is None:

@@ -1,6 +1,6 @@
 """Labelled data: sequences for tests, stills for RGB training, and the embedded synthetic world.
 
-:func:`open_dataset` finds out which layout a folder has; each layout stands in a file of its own.
+:func:`open_dataset` finds out which layout a folder has, :func:`open_given` takes named files.
 """
 
 from __future__ import annotations
@@ -8,10 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from tirtrack.datasets.annotation import Reading
+from tirtrack.datasets.given import coco_file, open_coco, open_given
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, did_you_mean
 
-__all__ = ["NAMED", "LabelledDataset", "LabelledSequence", "Reading", "open_dataset"]
+__all__ = [
+    "NAMED",
+    "LabelledDataset",
+    "LabelledSequence",
+    "Reading",
+    "open_dataset",
+    "open_given",
+]
 
 # Data sets that need no files: parts of the world that the demo renders into the cache.
 NAMED = {"synthetic-test": "test", "synthetic-validation": "validation"}
@@ -34,7 +42,7 @@ def open_dataset(
         DatasetError: there is no such folder, it has none of these layouts, or a sequence is
             damaged; names the file.
     """
-    from tirtrack.datasets import anno_layout, folders, given
+    from tirtrack.datasets import anno_layout, folders
     from tirtrack.datasets.layouts import expected_layouts
     from tirtrack.datasets.lsotb_tir import LSOTB_TIR
     from tirtrack.datasets.ptb_tir import PTB_TIR
@@ -46,8 +54,8 @@ def open_dataset(
         return anno_layout.open_benchmark(root, benchmark, with_frames=with_frames, reading=reading)
     if any(folders.sequence_folders(root)):
         return folders.open_folders(root, with_frames=with_frames, reading=reading)
-    if (coco := given.coco_file(root)) is not None:
-        return given.open_coco(coco, with_frames=with_frames, reading=reading)
+    if (coco := coco_file(root)) is not None:
+        return open_coco(coco, with_frames=with_frames, reading=reading)
     raise DatasetError(
         "no labelled sequence",
         root,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,14 +65,8 @@ class AnnotationFile:
 
     def read_as(self, reading: Reading) -> AnnotationFile:
         """The same file, overruled."""
-        return AnnotationFile(
-            self.path,
-            self.base if reading.base is None else reading.base,
-            reading.columns or self.columns,
-            self.video,
-            self.absence,
-            self.sparse,
-        )
+        base = self.base if reading.base is None else reading.base
+        return replace(self, base=base, columns=reading.columns or self.columns)
 
 
 @dataclass(frozen=True)
@@ -104,7 +98,7 @@ def labelled_sequences(
     ]
     frames = _frame_count(source, targets, sparse=file.sparse)
     sequences = []
-    for target in (target.fitted(frames) for target in targets):
+    for target in (one.fitted(frames) for one in targets):
         absent = target.absent | absent_by_files(file.absence, len(target))
         _check(target, absent, file.path)
         every = _frames_a_row(len(target), frames) if file.sparse else 1
@@ -112,26 +106,39 @@ def labelled_sequences(
             check_count(source, len(target), annotation=file.path)
         if source is not None and not target.named and not target.form:
             _check_no_corners(target, absent, source, file.path)
-        several = len(targets) > 1
-        name = f"{facts.name}.{target.target}" if several else facts.name
-        sequences.append(
-            LabelledSequence(
-                name=name,
-                annotation=counted_from_1(target.boxes, absent, file.base),
-                base=BASE,
-                open_frames=NoFrames(name) if source is None else StoredFrames(source, every),
-                subset=facts.subset,
-                attributes=facts.attributes,
-                notes=facts.notes,
-                shift=BASE - file.base,
-                form=target.form,
-                every=every,
-                open_all=StoredFrames(source) if source is not None and every > 1 else None,
-                target=target.target if several else "",
-                group=facts.name if several else "",
-            )
-        )
-    return sequences
+        sequence = _sequence(facts, file, target, absent)
+        sequences.append(_with_frames(sequence, source, every))
+    if len(sequences) == 1:
+        return sequences
+    return [
+        replace(one, name=f"{facts.name}.{target.target}", target=target.target, group=facts.name)
+        for one, target in zip(sequences, targets, strict=True)
+    ]
+
+
+def _sequence(
+    facts: SequenceFacts, file: AnnotationFile, target: TargetBoxes, absent: np.ndarray
+) -> LabelledSequence:
+    return LabelledSequence(
+        name=facts.name,
+        annotation=counted_from_1(target.boxes, absent, file.base),
+        base=BASE,
+        open_frames=NoFrames(facts.name),
+        subset=facts.subset,
+        attributes=facts.attributes,
+        notes=facts.notes,
+        shift=BASE - file.base,
+        form=target.form,
+    )
+
+
+def _with_frames(sequence: LabelledSequence, source: Path | None, every: int) -> LabelledSequence:
+    if source is None:
+        return replace(sequence, every=every)
+    open_all = StoredFrames(source) if every > 1 else None
+    return replace(
+        sequence, open_frames=StoredFrames(source, every), every=every, open_all=open_all
+    )
 
 
 def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
@@ -146,7 +153,7 @@ def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
 
 
 def _thinned(sequence: LabelledSequence) -> str:
-    return f"one annotated frame in {sequence.every}" if sequence.every > 1 else ""
+    return f"one annotated frame in {sequence.every}" if sequence.open_all else ""
 
 
 def _split(sequence: LabelledSequence) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import glob
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,7 +64,6 @@ def open_given(
             sequences += labelled_sequences(
                 SequenceFacts(name), file, source, with_frames=frames is not None
             )
-    _check_names(sequences)
     remarks = remarks_of(sequences)
     if reading.base is None:
         remarks = (f"base {_ASSUMED_BASE} is assumed, --base 0 or 1 decides", *remarks)
@@ -156,12 +154,6 @@ def _files(annotation: str) -> dict[str, Path]:
 def _videos(path: Path, reading: Reading) -> list[str]:
     """The videos of a file; one without a name where it names none."""
     return list(dict.fromkeys(one.video for one in read_targets(path, reading.columns)))
-
-
-def _check_names(sequences: Sequence[LabelledSequence]) -> None:
-    names = [sequence.name for sequence in sequences]
-    if again := next((name for name in names if names.count(name) > 1), None):
-        raise DatasetError(f'two sequences are called "{again}"', fix="rename one of them")
 
 
 def _source(frames: str, sequence: str) -> Path:

@@ -9,12 +9,15 @@ nowhere else.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tirtrack.errors import DatasetError
 
 
 def boxes_from_stored(stored: NDArray[np.float64], base: int) -> NDArray[np.float64]:
@@ -100,6 +103,9 @@ class LabelledDataset:
         root: the folder it was read from, if any.
         layout: what its folders look like, by name.
         remarks: what a reader must know of how the annotation was read.
+
+    Raises:
+        DatasetError: two sequences have one name.
     """
 
     name: str
@@ -108,6 +114,12 @@ class LabelledDataset:
     root: Path | None = None
     layout: str = ""
     remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        counts = Counter(sequence.name for sequence in self.sequences)
+        again = [name for name, count in counts.items() if count > 1]
+        if again:
+            raise DatasetError(f'two sequences are called "{again[0]}"', self.root or self.name)
 
     @property
     def file_base(self) -> int:
