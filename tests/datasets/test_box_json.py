@@ -84,6 +84,7 @@ def test_coco_tracks_of_a_video_are_targets(write) -> None:
         ({"exist": ["yes"], "gt_rect": [BOX]}, "flag 1: is not 0 or 1"),
         ({"res": [BOX, [1, 2]]}, "row 2: has 2 numbers, expected 4"),
         ({"res": [["a", 2, 3, 4]]}, "row 1: a value is not a number"),
+        (coco(annotations=[]), "has no annotation"),
         (coco(annotations=[{"image_id": 99, "bbox": BOX}]), "an entry is missing"),
         (coco(annotations=[{"image_id": 11, "bbox": [1, 2]}]), "an entry is missing"),
         (

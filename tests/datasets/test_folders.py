@@ -11,6 +11,7 @@ from PIL import Image
 
 from tirtrack.datasets import Reading, open_dataset
 from tirtrack.errors import DatasetError
+from tirtrack.media import VideoWriter
 
 ROW = "4,5,10,6\n"
 SIZE_WH = (40, 30)
@@ -153,6 +154,32 @@ def test_sparse_rows_belong_to_every_tenth_frame(tmp_path: Path) -> None:
         "base 0 is assumed, --base 0 or 1 decides",
         "one annotated frame in 10 (1 of 1 sequences)",
     )
+
+
+def video(path: Path, count: int, level: int = 60) -> None:
+    with VideoWriter(path, 25.0) as writer:
+        for _ in range(count):
+            writer.write(np.full((32, 48), level, dtype=np.uint8))
+
+
+def test_thermal_video_of_a_pair_is_read(tmp_path: Path) -> None:
+    (tmp_path / "seq").mkdir()
+    for name, level in (("visible", 200), ("infrared", 60)):
+        video(tmp_path / "seq" / f"{name}.mp4", 3, level)
+        content = {"exist": [1, 0, 1], "gt_rect": [[level / 10, 2, 3, 4], [], [1, 2, 3, 4]]}
+        (tmp_path / "seq" / f"{name}.json").write_text(json.dumps(content))
+    (found,) = open_dataset(tmp_path).sequences
+    assert found.boxes[0].tolist() == [6, 2, 3, 4]
+    assert [int(frame.mean().round(-1)) for frame in found.open_frames()] == [60, 60, 60]
+
+
+def test_frames_of_a_video_after_the_last_numbered_row_are_absent(tmp_path: Path) -> None:
+    (tmp_path / "seq").mkdir()
+    video(tmp_path / "seq" / "night.mp4", 5)
+    (tmp_path / "seq" / "groundtruth.txt").write_text("1,7,4,5,10,6\n3,7,4,5,10,6\n")
+    (found,) = open_dataset(tmp_path).sequences
+    gone = np.isnan(found.annotation[:, 0]).tolist()
+    assert gone == [False, True, False, True, True]
 
 
 def test_visible_video_is_never_taken_for_the_thermal_one(tmp_path: Path) -> None:

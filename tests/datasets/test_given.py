@@ -56,6 +56,16 @@ def test_name_may_stand_twice(tmp_path: Path) -> None:
     assert [one.name for one in dataset.sequences] == ["a"]
 
 
+def test_flags_count_for_the_only_annotation_of_their_folder(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "gt.txt").write_text(ROW * 2)
+    (tmp_path / "a" / "absence.label").write_text("0\n1\n")
+    dataset = open_given(str(tmp_path / "{sequence}" / "gt.txt"))
+    gone = [np.isnan(one.boxes[:, 0]).tolist() for one in dataset.sequences]
+    assert gone == [[False, True], [False, False]]
+
+
 def test_videos_of_a_coco_file_are_sequences(tmp_path: Path) -> None:
     videos = [{"id": 1, "name": "one.mp4"}, {"id": 2, "name": "two"}]
     shots = [{"id": v * 10 + f, "video_id": v, "frame_id": f} for v in (1, 2) for f in (0, 1)]
@@ -65,6 +75,8 @@ def test_videos_of_a_coco_file_are_sequences(tmp_path: Path) -> None:
     for name in ("one", "two"):
         images(tmp_path / name, 2)
     dataset = open_given(str(tmp_path / "all.json"), str(tmp_path / "{sequence}"))
+    with pytest.raises(RequestError, match="2 videos are annotated"):
+        open_given(str(tmp_path / "all.json"), str(tmp_path / "one"))
     assert [(one.name, len(one)) for one in dataset.sequences] == [("one", 2), ("two", 2)]
     assert [one.boxes[0, 0] for one in dataset.sequences] == [1, 2]
 
@@ -96,7 +108,7 @@ def test_folder_with_a_coco_file_is_a_data_set(tmp_path: Path, place: str) -> No
         ("a.txt", "", RequestError, "--frames: an empty path"),
         ("none.txt", None, DatasetError, r"none\.txt: no such file"),
         ("{sequence}.json", None, DatasetError, "no file fits"),
-        ("{sequence}.txt", "f", RequestError, "--frames: 2 annotation files and one place"),
+        ("{sequence}.txt", "f", RequestError, "--frames: 2 videos are annotated, and one"),
         ("a.txt", "f", DatasetError, "f: no frames of a; expected a folder of images or a video"),
     ],
 )

@@ -105,6 +105,8 @@ def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:
             path,
             "expected COCO videos, images and annotations",
         ) from error
+    if not found:
+        raise DatasetError("has no annotation", path, "expected boxes of COCO videos")
     names = {str(video["id"]): _stem(video) for video in content["videos"]}
     return [
         _target(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import glob
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from tirtrack.datasets.absence import absence_files
 from tirtrack.datasets.annotation import (
     AnnotationFile,
     Reading,
@@ -48,22 +50,19 @@ def open_given(
         DatasetError: no file fits, frames are missing, or a file is damaged.
     """
     reading = reading or Reading()
-    files = _files(annotation)
+    files = _annotation_files(annotation, reading)
     if frames is not None and SEQUENCE not in frames and len(files) > 1:
         raise RequestError(
-            f"{len(files)} annotation files and one place of frames",
+            f"{len(files)} videos are annotated, and one place of frames is named",
             "--frames",
             f"write {SEQUENCE} where the names differ",
         )
     sequences: list[LabelledSequence] = []
-    for stem, path in files.items():
-        for video in _videos(path, reading):
-            name = video or stem
-            file = AnnotationFile(path, _ASSUMED_BASE, video=video).read_as(reading)
-            source = None if frames is None else _source(frames, name)
-            sequences += labelled_sequences(
-                SequenceFacts(name), file, source, with_frames=frames is not None
-            )
+    for name, file in files:
+        source = None if frames is None else _source(frames, name)
+        sequences += labelled_sequences(
+            SequenceFacts(name), file, source, with_frames=frames is not None
+        )
     remarks = remarks_of(sequences)
     if reading.base is None:
         remarks = (f"base {_ASSUMED_BASE} is assumed, --base 0 or 1 decides", *remarks)
@@ -149,6 +148,25 @@ def _files(annotation: str) -> dict[str, Path]:
             "no file fits", annotation, f"{SEQUENCE} stands for the name of one sequence"
         )
     return found
+
+
+def _annotation_files(annotation: str, reading: Reading) -> list[tuple[str, AnnotationFile]]:
+    """Every video that is annotated, by name."""
+    files = _files(annotation)
+    folders = Counter(path.parent for path in files.values())
+    return [
+        (
+            video or stem,
+            AnnotationFile(
+                path,
+                _ASSUMED_BASE,
+                video=video,
+                absence=absence_files(path.parent) if folders[path.parent] == 1 else (),
+            ).read_as(reading),
+        )
+        for stem, path in files.items()
+        for video in _videos(path, reading)
+    ]
 
 
 def _videos(path: Path, reading: Reading) -> list[str]:
