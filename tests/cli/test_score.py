@@ -151,6 +151,23 @@ def test_named_annotation_needs_no_frames_and_no_data_set(
     assert "count from 0; base 0 is assumed, --base 0 or 1 decides" in capsys.readouterr().out
 
 
+def test_results_of_another_base_are_noticed_and_mended(world: Path, results: Path, capsys) -> None:
+    for file in (results / "off").iterdir():
+        np.savetxt(file, TRUTH - np.array([1, 1, 0, 0]), "%d", delimiter=",")
+    line = ["score", str(results / "off"), "--dataset", str(world), "--json"]
+    assert run(line) == 0
+    printed = capsys.readouterr()
+    assert (
+        "off: the first boxes of 2 of 2 sequences are the annotated ones moved by 1 px, as if "
+        "results counted from 0 and annotation from 1; if so, give --result-base 0"
+    ) in " ".join(printed.err.split())
+    assert json.loads(printed.out)["trackers"][0]["values"]["success"] < 20 / 21
+    assert run([*line, "--result-base", "0"]) == 0
+    printed = capsys.readouterr()
+    assert "moved" not in printed.err
+    assert json.loads(printed.out)["trackers"][0]["values"]["success"] == 20 / 21
+
+
 def test_results_in_a_linked_folder_are_scored(
     world: Path, results: Path, tmp_path: Path, capsys
 ) -> None:

@@ -53,6 +53,12 @@ def command(
         str | None,
         typer.Option(metavar="NAMES", help="Columns of results in text; told by their number."),
     ] = None,
+    result_base: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=1, help="Whether results count pixels from 0 or 1; as the annotation."
+        ),
+    ] = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(help="How to score; repeat for several side by side."),
@@ -86,7 +92,8 @@ def command(
     )
     rules = asked or [protocols.get(opened.protocol)]
     written_as = None if result_columns is None else parse_columns(result_columns)
-    runs = read_runs([_folder(text) for text in results], opened, columns=written_as)
+    folders = [_folder(text) for text in results]
+    runs = read_runs(folders, opened, columns=written_as, base=result_base)
     comparisons = [
         score_runs(runs, opened, one, length=length.value, missing=missing.value, seed=seed)
         for one in rules

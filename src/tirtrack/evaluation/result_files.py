@@ -24,23 +24,32 @@ from tirtrack.identity import IDENTITY_NAME
 
 _BASE_WITHOUT_ENTRY = 1
 _FIRST_BOX_PX = 1.0
+_SAME_PX = 1e-6
 
 
-def read_run(path: Path, sequence: LabelledSequence, *, columns: Columns | None = None) -> Track:
+def read_run(
+    path: Path,
+    sequence: LabelledSequence,
+    *,
+    columns: Columns | None = None,
+    base: int | None = None,
+) -> Track:
     """The run of a sequence in a result file, in the base of the annotation in memory.
 
     Args:
         path: the file.
         sequence: what was tracked.
         columns: of the file, where it does not say them.
+        base: of the file, where neither it nor the annotation says it.
 
     Raises:
         DatasetError: the file is damaged, or its columns fit two readings.
     """
-    base = written_base(path)
-    if columns is None and base is None and path.suffix != ".mat":
+    written = written_base(path)
+    if columns is None and written is None and path.suffix != ".mat":
         columns = _columns(path, sequence)
-    shift = sequence.base - (sequence.file_base if base is None else base)
+    known = [one for one in (base, written, sequence.file_base) if one is not None]
+    shift = sequence.base - known[0]
     track = read_track(
         path, shift=shift, columns=columns, frames=len(sequence), target=sequence.target
     )
@@ -73,6 +82,16 @@ def _stored(path: Path) -> dict[str, Any] | None:
         raise DatasetError(
             "is damaged", path, "restore it, or score the files without it"
         ) from error
+
+
+def seems_moved(track: Track, sequence: LabelledSequence) -> int:
+    """By how many pixels the first box lies off the annotated one, if by 1 on both axes; else 0."""
+    start = first_valid_row(sequence.annotation)
+    if start is None or len(track.boxes) == 0:
+        return 0
+    off = track.boxes[0] - sequence.annotation[start]
+    steps = (step for step in (-1, 1) if np.allclose(off, [step, step, 0, 0], atol=_SAME_PX))
+    return next(steps, 0)
 
 
 def _columns(path: Path, sequence: LabelledSequence) -> Columns | None:

@@ -6,6 +6,7 @@ all that ``result.json`` holds; :mod:`tirtrack.evaluation.result_json` writes it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -21,7 +22,7 @@ from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
 from tirtrack.evaluation.protocols import EvaluationProtocol, LengthMode
 from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker
-from tirtrack.evaluation.result_files import read_run
+from tirtrack.evaluation.result_files import read_run, seems_moved
 from tirtrack.evaluation.results import Scores, Track, find_results
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
@@ -32,6 +33,7 @@ from tirtrack.evaluation.statistics import (
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,11 @@ def _differences(
 
 
 def read_runs(
-    paths: Sequence[Path], dataset: LabelledDataset, *, columns: Columns | None = None
+    paths: Sequence[Path],
+    dataset: LabelledDataset,
+    *,
+    columns: Columns | None = None,
+    base: int | None = None,
 ) -> list[Runs]:
     """The runs in result folders, for the sequences of a data set.
 
@@ -304,6 +310,7 @@ def read_runs(
         paths: folders of results.
         dataset: the sequences.
         columns: of the result files, where they do not say them.
+        base: of the result files; that of the annotation file, or of the run that wrote them.
 
     Raises:
         DatasetError: a folder holds no result, a file is damaged, or two names are still the same.
@@ -317,10 +324,11 @@ def read_runs(
             shared = every.count(tracker) > 1
             name = f"{path.resolve().name}/{tracker}" if shared else tracker
             tracks = {
-                sequence.name: read_run(file, sequence, columns=columns)
+                sequence.name: read_run(file, sequence, columns=columns, base=base)
                 for stem, file in files.items()
                 for sequence in by_name[stem]
             }
+            _warn_of_another_base(name, tracks, dataset)
             runs.append(Runs(name, tracks))
     for one in runs:
         if [other.name for other in runs].count(one.name) > 1:
@@ -328,6 +336,19 @@ def read_runs(
                 f'two trackers are called "{one.name}"', fix="rename one of the result folders"
             )
     return runs
+
+
+def _warn_of_another_base(name: str, tracks: Mapping[str, Track], dataset: LabelledDataset) -> None:
+    """Say so where most first boxes are the annotated ones moved by a pixel."""
+    moved = [seems_moved(tracks[one.name], one) for one in dataset.sequences if one.name in tracks]
+    other = 1 - dataset.file_base
+    count = moved.count(other - dataset.file_base)
+    if 2 * count > len(moved):
+        _logger.warning(
+            "%s: the first boxes of %d of %d sequences are the annotated ones moved by 1 px, "
+            "as if results counted from %d and annotation from %d; if so, give --result-base %d",
+            *(name, count, len(moved), other, dataset.file_base, other),
+        )
 
 
 def _sequences_by_file(dataset: LabelledDataset) -> dict[str, list[LabelledSequence]]:
