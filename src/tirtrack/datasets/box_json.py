@@ -142,8 +142,8 @@ def _frames(images: Sequence[Mapping[str, Any]]) -> dict[Any, tuple[str, int]]:
     }
     first: dict[str, int] = {}
     for video, frame in stored.values():
-        first[video] = min(first.get(video, 1), frame)
-    return {key: (video, frame - first[video]) for key, (video, frame) in stored.items()}
+        first[video] = min(first.get(video, frame), frame)
+    return {key: (video, frame - (first[video] == 1)) for key, (video, frame) in stored.items()}
 
 
 def _instances(

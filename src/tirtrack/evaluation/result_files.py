@@ -23,6 +23,7 @@ from tirtrack.evaluation.results import RESULT_NAME, Track, read_track
 from tirtrack.identity import IDENTITY_NAME
 
 _BASE_WITHOUT_ENTRY = 1
+_FOLDERS_ABOVE = 3  # RUN/results/TRACKER/SEQUENCE.txt
 _FIRST_BOX_PX = 1.0
 _SAME_PX = 1e-6
 
@@ -63,14 +64,18 @@ def written_base(path: Path) -> int | None:
         DatasetError: a file of the run is damaged.
     """
     for place in dict.fromkeys((path, path.resolve())):
-        for folder in list(place.parents)[:3]:
-            stored = [_stored(folder / name) for name in (RESULT_NAME, IDENTITY_NAME)]
-            for content in stored:
-                if content is not None and content.get("base") is not None:
-                    return int(content["base"])
-            if stored[1] is not None:
-                return _BASE_WITHOUT_ENTRY
+        for folder in list(place.parents)[:_FOLDERS_ABOVE]:
+            if (base := _base_of_run(folder)) is not None:
+                return base
     return None
+
+
+def _base_of_run(folder: Path) -> int | None:
+    for name in (IDENTITY_NAME, RESULT_NAME):  # the first is small, and there from the beginning
+        content = _stored(folder / name)
+        if content is not None and content.get("base") is not None:
+            return int(content["base"])
+    return _BASE_WITHOUT_ENTRY if (folder / IDENTITY_NAME).is_file() else None
 
 
 def _stored(path: Path) -> dict[str, Any] | None:
