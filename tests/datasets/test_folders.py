@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tirtrack.datasets import Reading, open_dataset
+from tirtrack.datasets import AnnotationOptions, open_dataset
 from tirtrack.errors import DatasetError
 from tirtrack.media import VideoWriter
 
@@ -111,7 +111,7 @@ def test_named_columns_decide_what_four_numbers_are(
     sequence: Path, columns: tuple[str, ...] | None, header: str, size: list[int]
 ) -> None:
     (sequence / "groundtruth.txt").write_text(header + CORNER_ROWS)
-    dataset = open_dataset(sequence, reading=Reading(columns=columns))
+    dataset = open_dataset(sequence, options=AnnotationOptions(columns=columns))
     assert dataset.sequences[0].annotation[0, 2:].tolist() == size
     said = "corners x1,y1,x2,y2 read as boxes (1 of 1 sequences)"
     assert dataset.remarks == ((said,) if size == [8, 8] else ())
@@ -124,7 +124,7 @@ def test_large_boxes_near_the_corner_are_no_corners(sequence: Path) -> None:
 
 @pytest.mark.parametrize(("base", "x"), [(None, 5), (0, 5), (1, 4)])
 def test_given_base_overrules_the_layout(sequence: Path, base: int | None, x: int) -> None:
-    (found,) = open_dataset(sequence, reading=Reading(base=base)).sequences
+    (found,) = open_dataset(sequence, options=AnnotationOptions(base=base)).sequences
     assert (found.annotation[0, 0], found.file_base) == (x, base or 0)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tirtrack.datasets import Reading, open_dataset
+from tirtrack.datasets import AnnotationOptions, open_dataset
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.result_json import comparison_json
 from tirtrack.evaluation.results import Track, write_track
@@ -17,7 +17,7 @@ from tirtrack.report.build import evaluation_section
 
 def films(root: Path, base: int) -> list[bytes]:
     """The pictures of one world whose files are said to count from ``base``."""
-    opened = open_dataset(root / "data", reading=Reading(base=base))
+    opened = open_dataset(root / "data", options=AnnotationOptions(base=base))
     (sequence,) = opened.sequences
     out = root / f"out{base}"
     boxes = np.nan_to_num(sequence.annotation, nan=20.0) + np.array([2.0, 1.0, 0.0, 0.0])

@@ -64,18 +64,18 @@ def open_labelled(
         RequestError: neither a data set nor annotation is named, or both, or frames are missing.
         DatasetError: they cannot be read.
     """
-    from tirtrack.datasets import Reading, open_dataset, open_given
+    from tirtrack.datasets import AnnotationOptions, open_dataset, open_named_files
     from tirtrack.datasets.columns import parse_columns
 
-    reading = Reading(None if columns is None else parse_columns(columns), base)
+    options = AnnotationOptions(None if columns is None else parse_columns(columns), base)
     if annotation is None:
         if frames is not None:
             raise RequestError("--frames needs --annotation", fix="name the file of the boxes")
         if dataset is None:
             raise RequestError("no labelled data", fix="give --dataset, or --annotation FILE")
-        return open_dataset(dataset, with_frames=with_frames, reading=reading)
+        return open_dataset(dataset, with_frames=with_frames, options=options)
     if dataset is not None:
         raise RequestError("--dataset and --annotation exclude each other", fix="give one of them")
     if with_frames and frames is None:
         raise RequestError("--annotation needs --frames", fix="name the folder or video of frames")
-    return open_given(annotation, frames, reading=reading)
+    return open_named_files(annotation, frames, options=options)

@@ -1,24 +1,25 @@
 """Labelled data: sequences for tests, stills for RGB training, and the embedded synthetic world.
 
-:func:`open_dataset` finds out which layout a folder has, :func:`open_given` takes named files.
+:func:`open_dataset` finds out which layout a folder has; :func:`open_named_files` takes files that
+are named.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tirtrack.datasets.annotation import Reading
-from tirtrack.datasets.given import coco_file, open_coco, open_given
+from tirtrack.datasets.annotation import BY_LAYOUT, AnnotationOptions
+from tirtrack.datasets.named_files import coco_file, open_coco, open_named_files
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, did_you_mean
 
 __all__ = [
     "NAMED",
+    "AnnotationOptions",
     "LabelledDataset",
     "LabelledSequence",
-    "Reading",
     "open_dataset",
-    "open_given",
+    "open_named_files",
 ]
 
 # Data sets that need no files: parts of the world that the demo renders into the cache.
@@ -26,7 +27,7 @@ NAMED = {"synthetic-test": "test", "synthetic-validation": "validation"}
 
 
 def open_dataset(
-    name_or_dir: str | Path, *, with_frames: bool = True, reading: Reading | None = None
+    name_or_dir: str | Path, *, with_frames: bool = True, options: AnnotationOptions = BY_LAYOUT
 ) -> LabelledDataset:
     """The labelled sequences of a folder, whatever its layout.
 
@@ -36,7 +37,7 @@ def open_dataset(
             :data:`tirtrack.datasets.layouts.LAYOUTS` (``SET/SEQUENCE/groundtruth.txt``), or one
             sequence of either.
         with_frames: whether frames must be there; scoring needs the annotation alone.
-        reading: overrules what the layout says of columns and base.
+        options: overrules what the layout says of columns and base.
 
     Raises:
         DatasetError: there is no such folder, it has none of these layouts, or a sequence is
@@ -51,11 +52,11 @@ def open_dataset(
     files = anno_layout.annotation_files(root)
     if files:
         benchmark = PTB_TIR if _is_ptb(root, list(files)) else LSOTB_TIR
-        return anno_layout.open_benchmark(root, benchmark, with_frames=with_frames, reading=reading)
+        return anno_layout.open_benchmark(root, benchmark, with_frames=with_frames, options=options)
     if any(folders.sequence_folders(root)):
-        return folders.open_folders(root, with_frames=with_frames, reading=reading)
+        return folders.open_folders(root, with_frames=with_frames, options=options)
     if (coco := coco_file(root)) is not None:
-        return open_coco(coco, with_frames=with_frames, reading=reading)
+        return open_coco(coco, with_frames=with_frames, options=options)
     raise DatasetError(
         "no labelled sequence",
         root,

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from tirtrack.datasets.absence import absence_files
 from tirtrack.datasets.annotation import (
+    BY_LAYOUT,
     AnnotationFile,
-    Reading,
+    AnnotationOptions,
     SequenceFacts,
     labelled_sequences,
     remarks_of,
@@ -88,7 +89,11 @@ def read_attributes(path: Path) -> list[int]:
 
 
 def open_benchmark(
-    root: Path, benchmark: Benchmark, *, with_frames: bool = True, reading: Reading | None = None
+    root: Path,
+    benchmark: Benchmark,
+    *,
+    with_frames: bool = True,
+    options: AnnotationOptions = BY_LAYOUT,
 ) -> LabelledDataset:
     """The sequences of a root folder in this layout.
 
@@ -96,7 +101,7 @@ def open_benchmark(
         root: the folder of the data set.
         benchmark: what is particular to it.
         with_frames: whether frames must be there.
-        reading: overrules what the layout says of columns and base.
+        options: overrules what the layout says of columns and base.
 
     Raises:
         DatasetError: there is no annotation, or a sequence is not as the layout demands.
@@ -109,7 +114,7 @@ def open_benchmark(
     places = _Places(root)
     sequences: list[LabelledSequence] = []
     for name, path in files.items():
-        file = AnnotationFile(path, absence=_absence(root, name)).read_as(reading or Reading())
+        file = AnnotationFile(path, absence=_absence(root, name)).with_options(options)
         facts = SequenceFacts(
             name,
             _subset(name, benchmark.subset),

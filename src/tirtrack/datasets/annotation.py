@@ -31,8 +31,8 @@ _WRITE_ABSENT = "write nan,nan,nan,nan where the target is absent"
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How files of boxes are read where the layout is overruled; ``None``: as the layout says.
+class AnnotationOptions:
+    """What the user says of annotation files; ``None``: as their layout says.
 
     Attributes:
         columns: names of the columns of text files.
@@ -41,6 +41,9 @@ class Reading:
 
     columns: Columns | None = None
     base: int | None = None
+
+
+BY_LAYOUT = AnnotationOptions()
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ class AnnotationFile:
     absence: tuple[Path, ...] = ()
     sparse: bool = False
 
-    def read_as(self, reading: Reading) -> AnnotationFile:
+    def with_options(self, options: AnnotationOptions) -> AnnotationFile:
         """The same file, overruled."""
-        base = self.base if reading.base is None else reading.base
-        return replace(self, base=base, columns=reading.columns or self.columns)
+        base = self.base if options.base is None else options.base
+        return replace(self, base=base, columns=options.columns or self.columns)
 
 
 @dataclass(frozen=True)

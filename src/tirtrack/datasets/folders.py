@@ -13,8 +13,9 @@ from pathlib import Path
 
 from tirtrack.datasets.absence import absence_files
 from tirtrack.datasets.annotation import (
+    BY_LAYOUT,
     AnnotationFile,
-    Reading,
+    AnnotationOptions,
     SequenceFacts,
     labelled_sequences,
     remarks_of,
@@ -43,7 +44,7 @@ def sequence_folders(root: Path) -> Iterator[tuple[str, Path, Layout]]:
 
 
 def open_folders(
-    root: Path, *, with_frames: bool = True, reading: Reading | None = None
+    root: Path, *, with_frames: bool = True, options: AnnotationOptions = BY_LAYOUT
 ) -> LabelledDataset:
     """The sequences at or below ``root``.
 
@@ -52,13 +53,12 @@ def open_folders(
     Args:
         root: the folder of the data set.
         with_frames: whether frames must be there.
-        reading: overrules the layout.
+        options: overrules the layout.
 
     Raises:
         DatasetError: there is no sequence, two layouts are mixed, or one is not as its layout
             demands; names the file.
     """
-    reading = reading or Reading()
     folders = list(sequence_folders(root))
     layout = _only_layout(root, [layout for _, _, layout in folders])
     names = [root.resolve().name if folder == root else folder.name for _, folder, _ in folders]
@@ -70,9 +70,9 @@ def open_folders(
             subset=subset,
             notes=_notes(folder / ATTRIBUTES),
         )
-        sequences += _sequences(facts, folder, of_folder, with_frames=with_frames, reading=reading)
+        sequences += _sequences(facts, folder, of_folder, with_frames=with_frames, options=options)
     remarks = remarks_of(sequences)
-    if layout.assumed_base and reading.base is None:
+    if layout.assumed_base and options.base is None:
         remarks = (f"base {layout.base} is assumed, --base 0 or 1 decides", *remarks)
     return LabelledDataset(
         root.resolve().name, tuple(sequences), PROTOCOL, root, layout.name, remarks
@@ -96,7 +96,7 @@ def _sequences(
     layout: Layout,
     *,
     with_frames: bool,
-    reading: Reading,
+    options: AnnotationOptions,
 ) -> list[LabelledSequence]:
     file = AnnotationFile(
         folder / layout.annotation,
@@ -104,7 +104,7 @@ def _sequences(
         layout.columns,
         absence=absence_files(folder),
         sparse=layout.sparse,
-    ).read_as(reading)
+    ).with_options(options)
     source = _source(facts.name, folder, layout) if with_frames else _at_hand(folder, layout)
     found = labelled_sequences(facts, file, source, with_frames=with_frames)
     rows = len(found[0])

@@ -73,7 +73,7 @@ def written_base(path: Path) -> int | None:
 def _base_of_run(folder: Path) -> int | None:
     for name in (IDENTITY_NAME, RESULT_NAME):  # the first is small, and there from the beginning
         content = _stored(folder / name)
-        if content is not None and content.get("base") is not None:
+        if content is not None and content.get("base") in (0, 1):
             return int(content["base"])
     return _BASE_WITHOUT_ENTRY if (folder / IDENTITY_NAME).is_file() else None
 

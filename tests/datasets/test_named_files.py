@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tirtrack.datasets import Reading, open_dataset
-from tirtrack.datasets.given import open_given
+from tirtrack.datasets import AnnotationOptions, open_dataset
+from tirtrack.datasets.named_files import open_named_files
 from tirtrack.errors import DatasetError, RequestError
 
 ROW = "4,5,10,6\n"
@@ -25,7 +25,7 @@ def images(folder: Path, count: int) -> Path:
 
 def test_one_file_and_one_folder_are_a_sequence(tmp_path: Path) -> None:
     (tmp_path / "dog.txt").write_text(ROW * 3)
-    dataset = open_given(str(tmp_path / "dog.txt"), str(images(tmp_path / "frames", 3)))
+    dataset = open_named_files(str(tmp_path / "dog.txt"), str(images(tmp_path / "frames", 3)))
     (found,) = dataset.sequences
     assert (dataset.name, found.name, found.file_base) == ("dog", "dog", 0)
     assert found.boxes[0].tolist() == [4, 5, 10, 6]
@@ -38,10 +38,10 @@ def test_names_stand_in_both_paths(tmp_path: Path) -> None:
         images(tmp_path / "cam" / name / "thermal", 2)
         (tmp_path / f"{name}_boxes.csv").write_text(ROW * 2)
     (tmp_path / "boxes.csv").write_text("other")
-    dataset = open_given(
+    dataset = open_named_files(
         str(tmp_path / "{sequence}_boxes.csv"),
         str(tmp_path / "cam" / "{sequence}" / "thermal"),
-        reading=Reading(base=1),
+        options=AnnotationOptions(base=1),
     )
     assert [one.name for one in dataset.sequences] == ["a", "b"]
     assert dataset.sequences[0].boxes[0].tolist() == [3, 4, 10, 6]
@@ -52,7 +52,7 @@ def test_name_may_stand_twice(tmp_path: Path) -> None:
     for folder, file in (("a", "a"), ("b", "x")):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"{file}.txt").write_text(ROW)
-    dataset = open_given(str(tmp_path / "{sequence}" / "{sequence}.txt"))
+    dataset = open_named_files(str(tmp_path / "{sequence}" / "{sequence}.txt"))
     assert [one.name for one in dataset.sequences] == ["a"]
 
 
@@ -61,7 +61,7 @@ def test_flags_count_for_the_only_annotation_of_their_folder(tmp_path: Path) -> 
         (tmp_path / name).mkdir()
         (tmp_path / name / "gt.txt").write_text(ROW * 2)
     (tmp_path / "a" / "absence.label").write_text("0\n1\n")
-    dataset = open_given(str(tmp_path / "{sequence}" / "gt.txt"))
+    dataset = open_named_files(str(tmp_path / "{sequence}" / "gt.txt"))
     gone = [np.isnan(one.boxes[:, 0]).tolist() for one in dataset.sequences]
     assert gone == [[False, True], [False, False]]
 
@@ -74,9 +74,9 @@ def test_videos_of_a_coco_file_are_sequences(tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text(json.dumps(content))
     for name in ("one", "two"):
         images(tmp_path / name, 2)
-    dataset = open_given(str(tmp_path / "all.json"), str(tmp_path / "{sequence}"))
+    dataset = open_named_files(str(tmp_path / "all.json"), str(tmp_path / "{sequence}"))
     with pytest.raises(RequestError, match="2 videos are annotated"):
-        open_given(str(tmp_path / "all.json"), str(tmp_path / "one"))
+        open_named_files(str(tmp_path / "all.json"), str(tmp_path / "one"))
     assert [(one.name, len(one)) for one in dataset.sequences] == [("one", 2), ("two", 2)]
     assert [one.boxes[0, 0] for one in dataset.sequences] == [1, 2]
 
@@ -124,4 +124,4 @@ def test_what_is_not_there_is_named(
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_text(ROW)
     with pytest.raises(kind, match=message):
-        open_given(annotation, frames)
+        open_named_files(annotation, frames)

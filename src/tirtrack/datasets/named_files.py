@@ -16,8 +16,9 @@ from pathlib import Path
 
 from tirtrack.datasets.absence import absence_files
 from tirtrack.datasets.annotation import (
+    BY_LAYOUT,
     AnnotationFile,
-    Reading,
+    AnnotationOptions,
     SequenceFacts,
     labelled_sequences,
     remarks_of,
@@ -34,8 +35,8 @@ _FOLDERS = ("", "images/", "img/", "frames/", "videos/", "data/", "JPEGImages/")
 _COCO_PLACES = tuple(f"{folder}{SEQUENCE}{end}" for folder in _FOLDERS for end in ("", ".mp4"))
 
 
-def open_given(
-    annotation: str, frames: str | None = None, *, reading: Reading | None = None
+def open_named_files(
+    annotation: str, frames: str | None = None, *, options: AnnotationOptions = BY_LAYOUT
 ) -> LabelledDataset:
     """The sequences of annotation files.
 
@@ -43,14 +44,13 @@ def open_given(
         annotation: path of a file, with or without ``{sequence}``.
         frames: path of a folder of images or of a video, with ``{sequence}`` where there are
             several; ``None`` where the annotation alone is asked for.
-        reading: columns and base of the files; base 0 is assumed.
+        options: columns and base of the files; base 0 is assumed.
 
     Raises:
         RequestError: a path is empty, or ``{sequence}`` stands in one of two paths only.
         DatasetError: no file fits, frames are missing, or a file is damaged.
     """
-    reading = reading or Reading()
-    files = _annotation_files(annotation, reading)
+    files = _annotation_files(annotation, options)
     if frames is not None and SEQUENCE not in frames and len(files) > 1:
         raise RequestError(
             f"{len(files)} videos are annotated, and one place of frames is named",
@@ -64,7 +64,7 @@ def open_given(
             SequenceFacts(name), file, source, with_frames=frames is not None
         )
     remarks = remarks_of(sequences)
-    if reading.base is None:
+    if options.base is None:
         remarks = (f"base {_ASSUMED_BASE} is assumed, --base 0 or 1 decides", *remarks)
     name = re.sub(r"[^\w.-]+", "-", Path(annotation.replace(SEQUENCE, "")).stem).strip("-_.")
     return LabelledDataset(
@@ -86,22 +86,22 @@ def coco_file(root: Path) -> Path | None:
 
 
 def open_coco(
-    file: Path, *, with_frames: bool = True, reading: Reading | None = None
+    file: Path, *, with_frames: bool = True, options: AnnotationOptions = BY_LAYOUT
 ) -> LabelledDataset:
     """The videos of a COCO file, with their frames in one of the usual places beside it.
 
     Args:
         file: the COCO file.
         with_frames: whether frames must be there.
-        reading: overrules base 0.
+        options: overrules base 0.
 
     Raises:
         DatasetError: the frames are nowhere, or the file is damaged.
     """
-    reading = Reading(base=0 if reading is None or reading.base is None else reading.base)
+    options = AnnotationOptions(options.columns, options.base or 0)
     root = file.parent
-    frames = _coco_frames(root, _videos(file, reading)[0]) if with_frames else None
-    opened = open_given(str(file), frames, reading=reading)
+    frames = _coco_frames(root, _videos(file, options)[0]) if with_frames else None
+    opened = open_named_files(str(file), frames, options=options)
     return replace(opened, name=root.resolve().name, root=root, layout="COCO videos")
 
 
@@ -150,7 +150,9 @@ def _files(annotation: str) -> dict[str, Path]:
     return found
 
 
-def _annotation_files(annotation: str, reading: Reading) -> list[tuple[str, AnnotationFile]]:
+def _annotation_files(
+    annotation: str, options: AnnotationOptions
+) -> list[tuple[str, AnnotationFile]]:
     """Every video that is annotated, by name."""
     files = _files(annotation)
     folders = Counter(path.parent for path in files.values())
@@ -162,16 +164,16 @@ def _annotation_files(annotation: str, reading: Reading) -> list[tuple[str, Anno
                 _ASSUMED_BASE,
                 video=video,
                 absence=absence_files(path.parent) if folders[path.parent] == 1 else (),
-            ).read_as(reading),
+            ).with_options(options),
         )
         for stem, path in files.items()
-        for video in _videos(path, reading)
+        for video in _videos(path, options)
     ]
 
 
-def _videos(path: Path, reading: Reading) -> list[str]:
+def _videos(path: Path, options: AnnotationOptions) -> list[str]:
     """The videos of a file; one without a name where it names none."""
-    return list(dict.fromkeys(one.video for one in read_targets(path, reading.columns)))
+    return list(dict.fromkeys(one.video for one in read_targets(path, options.columns)))
 
 
 def _source(frames: str, sequence: str) -> Path:
