@@ -85,18 +85,8 @@ def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:
     """A target for every instance of every video, in their order."""
     try:
         lengths = _lengths(content)
-        found: dict[tuple[str, str], dict[int, list[float]]] = {}
-        frame_of = _frames(content.get("images", ()))
-        for one in content["annotations"]:
-            for video, instance, frame, box in _instances(one, frame_of):
-                place = found.setdefault((video, instance), {})
-                if not 0 <= frame <= MOST_FRAMES:
-                    raise DatasetError(f"frame {frame} of target {instance}", path, "correct it")
-                if frame in place:
-                    raise DatasetError(
-                        f"a second box for target {instance} in frame {frame}", path, "leave one"
-                    )
-                place[frame] = box
+        names = {str(video["id"]): _stem(video) for video in content["videos"]}
+        found = _coco_boxes(content, path)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, DatasetError):
             raise
@@ -107,7 +97,6 @@ def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:
         ) from error
     if not found:
         raise DatasetError("has no annotation", path, "expected boxes of COCO videos")
-    names = {str(video["id"]): _stem(video) for video in content["videos"]}
     return [
         _target(
             places,
@@ -117,6 +106,31 @@ def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:
         )
         for (video, instance), places in found.items()
     ]
+
+
+def _coco_boxes(
+    content: Mapping[str, Any], path: Path
+) -> dict[tuple[str, str], dict[int, list[float]]]:
+    """Boxes by frame of every video and instance."""
+    found: dict[tuple[str, str], dict[int, list[float]]] = {}
+    frame_of = _frames(content.get("images", ()))
+    for one in content["annotations"]:
+        for video, instance, frame, box in _instances(one, frame_of):
+            places = found.setdefault((video, instance), {})
+            if not 0 <= frame <= MOST_FRAMES:
+                raise DatasetError(
+                    f"frame {frame} of target {instance} is no number from 0 to {MOST_FRAMES}",
+                    path,
+                    "correct the file",
+                )
+            if frame in places:
+                raise DatasetError(
+                    f"a second box for target {instance} in frame {frame}",
+                    path,
+                    "leave one box for each frame and target",
+                )
+            places[frame] = box
+    return found
 
 
 def _target(
