@@ -85,6 +85,7 @@ def test_coco_tracks_of_a_video_are_targets(write) -> None:
         ({"res": [BOX, [1, 2]]}, "row 2: has 2 numbers, expected 4"),
         ({"res": [["a", 2, 3, 4]]}, "row 1: a value is not a number"),
         (coco(annotations=[]), "has no annotation"),
+        (coco(videos=[{"id": 1, "name": "a", "length": 10**12}]), "a video of more than 10000000"),
         (coco(annotations=[{"image_id": 99, "bbox": BOX}]), "an entry is missing"),
         (coco(annotations=[{"image_id": 11, "bbox": [1, 2]}]), "an entry is missing"),
         (

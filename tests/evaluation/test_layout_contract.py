@@ -141,6 +141,7 @@ def test_results_are_written_in_the_base_of_the_annotation(world: World, tmp_pat
     x = world.base
     assert first == f"{x},{x},12,9"
     assert len(others) == len(BOXES) - 1
+    assert float(others[0].split(",")[0]) == pytest.approx(x + 0.3 * world.frames_a_row)
     stored = json.loads((tmp_path / "out" / "result.json").read_text())
     assert stored["base"] == world.base
     again = score_runs(

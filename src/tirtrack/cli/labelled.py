@@ -24,7 +24,8 @@ AnnotationFiles = Annotated[
     typer.Option(
         "--annotation",
         metavar="FILE",
-        help="Boxes in any other layout, in place of --dataset; {sequence} stands for a name.",
+        help="Boxes in any other layout, in place of --dataset; {sequence} stands for the "
+        "name of a sequence.",
     ),
 ]
 FrameFiles = Annotated[
@@ -32,7 +33,7 @@ FrameFiles = Annotated[
     typer.Option(
         "--frames",
         metavar="FOLDER|VIDEO",
-        help="Frames for --annotation; {sequence} stands for a name.",
+        help="Frames for --annotation; {sequence} stands for the name of a sequence.",
     ),
 ]
 ColumnNames = Annotated[
@@ -40,12 +41,17 @@ ColumnNames = Annotated[
     typer.Option(
         "--columns",
         metavar="NAMES",
-        help="Columns of annotation in text: x,y,w,h or x1,y1,x2,y2 or frame,id,x,y,w,h,-.",
+        help="Columns of annotation in text, such as x1,y1,x2,y2 or frame,id,x,y,w,h,- (default: "
+        "by the first line, or by their number).",
     ),
 ]
 Base = Annotated[
     int | None,
-    typer.Option(min=0, max=1, help="Whether annotation counts pixels from 0 or 1; the layout's."),
+    typer.Option(
+        min=0,
+        max=1,
+        help="Whether annotation counts pixels from 0 or from 1 (default: as the layout says).",
+    ),
 ]
 
 

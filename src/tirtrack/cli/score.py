@@ -51,12 +51,18 @@ def command(
     base: Base = None,
     result_columns: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Columns of results in text; told by their number."),
+        typer.Option(
+            metavar="NAMES",
+            help="Columns of results in text (default: by the first line, or by their number).",
+        ),
     ] = None,
     result_base: Annotated[
         int | None,
         typer.Option(
-            min=0, max=1, help="Whether results count pixels from 0 or 1; as the annotation."
+            min=0,
+            max=1,
+            help="Whether results count pixels from 0 or from 1 (default: as the run that wrote "
+            "them says, or as the annotation).",
         ),
     ] = None,
     protocol: Annotated[

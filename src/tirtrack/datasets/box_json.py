@@ -95,6 +95,8 @@ def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:
             path,
             "expected COCO videos, images and annotations",
         ) from error
+    if max(lengths.values(), default=0) > MOST_FRAMES:
+        raise DatasetError(f"a video of more than {MOST_FRAMES} frames", path, "correct the file")
     if not found:
         raise DatasetError("has no annotation", path, "expected boxes of COCO videos")
     return [
