@@ -117,6 +117,21 @@ def test_named_columns_decide_what_four_numbers_are(
     assert dataset.remarks == ((said,) if size == [8, 8] else ())
 
 
+@pytest.mark.parametrize("columns", [None, ("x1", "y1", "x2", "y2")])
+def test_corners_in_json_are_noticed_and_read_by_name(
+    tmp_path: Path, columns: tuple[str, ...] | None
+) -> None:
+    images(tmp_path / "seq" / "infrared", 2)
+    content = {"exist": [1, 1], "gt_rect": [[30, 20, 38, 28], [29, 20, 37, 28]]}
+    (tmp_path / "seq" / "infrared.json").write_text(json.dumps(content))
+    if columns is None:
+        with pytest.raises(DatasetError, match="2 of 2 boxes leave the 40x30 frame"):
+            open_dataset(tmp_path)
+        return
+    dataset = open_dataset(tmp_path, options=AnnotationOptions(columns=columns))
+    assert dataset.sequences[0].boxes[0].tolist() == [30, 20, 8, 8]
+
+
 def test_large_boxes_near_the_corner_are_no_corners(sequence: Path) -> None:
     (sequence / "groundtruth.txt").write_text("2,2,30,20\n" * 4)
     assert open_dataset(sequence).sequences[0].annotation[0].tolist() == [3, 3, 30, 20]
@@ -214,6 +229,11 @@ def test_linked_sequence_keeps_the_name_of_its_link(sequence: Path, tmp_path: Pa
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "mine").symlink_to(sequence)
     assert [one.name for one in open_dataset(tmp_path / "set").sequences] == ["mine"]
+
+
+def test_file_in_place_of_a_folder_is_named(sequence: Path) -> None:
+    with pytest.raises(DatasetError, match="is a file, not a folder; give the folder of the data"):
+        open_dataset(sequence / "groundtruth.txt")
 
 
 def test_empty_name_is_refused() -> None:

@@ -77,6 +77,12 @@ def _find(name_or_dir: str) -> Path:
     root = Path(name_or_dir)
     if root.is_dir():
         return root
+    if root.is_file():
+        raise DatasetError(
+            "is a file, not a folder",
+            root,
+            "give the folder of the data set, or --annotation FILE --frames FOLDER|VIDEO",
+        )
     if name_or_dir in NAMED:
         return cached_world("demo") / NAMED[name_or_dir]
     raise DatasetError(

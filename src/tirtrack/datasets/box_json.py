@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tirtrack.datasets.columns import POLYGONS, extents
+from tirtrack.datasets.columns import POLYGONS, XYWH, Columns, boxes_of, extents, form_of
 from tirtrack.datasets.target_boxes import MOST_FRAMES, TargetBoxes, plain_id, says_absent
 from tirtrack.errors import DatasetError
 
@@ -20,14 +21,19 @@ _PRESENT_KEYS = ("exist", "exists")
 _EXPECTED = 'expected {"exist": [...], "gt_rect": [[x,y,w,h], ...]} or COCO videos'
 
 
-def targets_of(content: Any, path: Path) -> list[TargetBoxes]:
+def targets_of(content: Any, path: Path, columns: Columns | None = None) -> list[TargetBoxes]:
     """Every target of a JSON document.
+
+    Args:
+        content: the document.
+        path: where it lies.
+        columns: what the four numbers of a row are, where they are not x,y,w,h.
 
     Raises:
         DatasetError: it is of none of these forms; names file and row.
     """
     if isinstance(content, list):
-        return [_rows(content, path)]
+        return [_rows(content, path, columns)]
     if not isinstance(content, dict):
         raise DatasetError("holds no list of boxes", path, _EXPECTED)
     if "annotations" in content and "videos" in content:
@@ -35,7 +41,7 @@ def targets_of(content: Any, path: Path) -> list[TargetBoxes]:
     key = next((key for key in _BOX_KEYS if isinstance(content.get(key), list)), None)
     if key is None:
         raise DatasetError("holds no list of boxes", path, _EXPECTED)
-    target = _rows(content[key], path)
+    target = _rows(content[key], path, columns)
     flags = next((content[key] for key in _PRESENT_KEYS if key in content), None)
     if flags is None:
         return [target]
@@ -45,19 +51,23 @@ def targets_of(content: Any, path: Path) -> list[TargetBoxes]:
             f"has {len(target)} boxes and {count} flags", path, "one of each for every frame"
         )
     present = np.array([_flag(flag, f"{path}, flag {i + 1}") for i, flag in enumerate(flags)])
-    return [TargetBoxes(target.boxes, target.absent | ~present, target.form)]
+    return [replace(target, absent=target.absent | ~present)]
 
 
-def _rows(rows: Sequence[Any], path: Path) -> TargetBoxes:
-    boxes, absent, form = np.full((len(rows), 4), np.nan), np.ones(len(rows), dtype=bool), ""
+def _rows(rows: Sequence[Any], path: Path, columns: Columns | None) -> TargetBoxes:
+    boxes, absent = np.full((len(rows), 4), np.nan), np.ones(len(rows), dtype=bool)
+    names = columns if columns is not None and len(columns) == len(XYWH) else XYWH
+    form = form_of(names) or ""
     for index, row in enumerate(rows):
         values = _values(row, f"{path}, row {index + 1}")
         if values is None:
             continue
-        boxes[index] = (values if values.shape[1] == 4 else extents(values))[0]
         absent[index] = says_absent(values)[0]
-        form = form if values.shape[1] == 4 else POLYGONS
-    return TargetBoxes(boxes, absent, form)
+        if values.shape[1] == len(names):
+            boxes[index] = boxes_of(dict(zip(names, values.T, strict=True)))[0]
+        else:
+            boxes[index], form = extents(values)[0], POLYGONS
+    return TargetBoxes(boxes, absent, form, named=columns is not None)
 
 
 def _flag(value: Any, where: str) -> bool:

@@ -24,7 +24,7 @@ def read_targets(path: Path, columns: Columns | None = None) -> list[TargetBoxes
 
     Args:
         path: text or JSON.
-        columns: what the columns of a text file are, where the file does not say or errs.
+        columns: what the numbers of a row are, where the file does not say or errs.
 
     Raises:
         DatasetError: the file cannot be read, or a row is not as the others or not understood;
@@ -34,7 +34,7 @@ def read_targets(path: Path, columns: Columns | None = None) -> list[TargetBoxes
     content = _json(text, path)
     if content is None:
         return BoxTable(path, text).targets(columns)
-    return box_json.targets_of(content, path)
+    return box_json.targets_of(content, path, columns)
 
 
 def read_boxes(
