@@ -23,6 +23,7 @@ GROUND = {
     "media",
     "overlay",
     "progress",
+    "read_options",
     "thermal",
     "versions",
     "video",

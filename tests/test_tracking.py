@@ -289,7 +289,7 @@ def test_stop_ends_between_two_frames_with_everything_complete(tmp_path, weights
 def test_a_stream_that_stalls_can_be_stopped(tmp_path, weights, monkeypatch, seen):
     clip, free, is_stopped = write_clip(tmp_path / "a.avi"), threading.Event(), threading.Event()
 
-    def stalls(source, *, start, end):
+    def stalls(source, *, start, end, options):
         yield from frames_and_faults(source, start=start, end=seen or 1) if seen else ()
         is_stopped.set()
         free.wait(5)

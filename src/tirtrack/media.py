@@ -39,11 +39,13 @@ from tirtrack.images import (
     read_image,
     tiff_page,
 )
+from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.video import VIDEO_SUFFIXES, VideoFile, VideoWriter
 
 __all__ = [
     "BadFrame",
     "Frame",
+    "ReadOptions",
     "SourceInfo",
     "VideoWriter",
     "count_frames",
@@ -110,7 +112,13 @@ class SourceInfo:
     expected_frames: int | None
 
 
-def frames(source: Source, *, start: int = 0, end: int | None = None) -> Iterator[Frame]:
+def frames(
+    source: Source,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    options: ReadOptions = AS_STORED,
+) -> Iterator[Frame]:
     """The frames of a source in order; the first damaged one raises, after those before it came.
 
     Args:
@@ -120,51 +128,56 @@ def frames(source: Source, *, start: int = 0, end: int | None = None) -> Iterato
         start: index of the first frame that is handed out.
         end: index after the last one; ``None`` for all. A video that ends too early is only
             noticed when read to its end.
+        options: what the source does not say of itself.
 
     Raises:
         FrameError: at once when the source cannot be opened; while reading, with file and frame,
             when a frame is damaged, has another size or depth than the first, or the video ends
             early.
     """
-    found = _open(source)
+    found = _open(source, options)
     return _only_good(found.read(start, end))
 
 
 def frames_and_faults(
-    source: Source, *, start: int = 0, end: int | None = None
+    source: Source,
+    *,
+    start: int = 0,
+    end: int | None = None,
+    options: ReadOptions = AS_STORED,
 ) -> Iterator[Frame | BadFrame]:
     """As :func:`frames`, but a damaged frame is handed out as :class:`BadFrame` and reading goes
     on. A change of size or depth and an early end still raise.
     """
-    return _open(source).read(start, end)
+    return _open(source, options).read(start, end)
 
 
-def probe(source: Source) -> SourceInfo:
+def probe(source: Source, options: ReadOptions = AS_STORED) -> SourceInfo:
     """Size, type and rate of a source; its first frame is decoded, of images all headers are read.
 
     Raises:
         FrameError: it cannot be opened, its first frame is damaged, or images differ in size or
             depth (names the first odd one).
     """
-    return _open(source).info()
+    return _open(source, options).info()
 
 
-def count_frames(source: Source) -> int:
+def count_frames(source: Source, options: ReadOptions = AS_STORED) -> int:
     """How many frames can be decoded; found by decoding them, never from a header.
 
     Raises:
         FrameError: as :func:`frames`.
     """
-    return sum(1 for _ in frames(source))
+    return sum(1 for _ in frames(source, options=options))
 
 
-def source_files(source: Source) -> list[Path]:
+def source_files(source: Source, options: ReadOptions = AS_STORED) -> list[Path]:
     """The files behind a source, in order; empty for a stream address.
 
     Raises:
         FrameError: the source cannot be found.
     """
-    return _open(source).files()
+    return _open(source, options).files()
 
 
 class _Reader(Protocol):
@@ -175,7 +188,7 @@ class _Reader(Protocol):
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]: ...
 
 
-def _open(source: Source) -> _Reader:
+def _open(source: Source, options: ReadOptions) -> _Reader:
     """The reader that fits; everything that needs no decoding is checked here."""
     if not isinstance(source, str | Path):
         return _ImageFiles([Path(path) for path in source], "list")

@@ -10,9 +10,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from tirtrack.read_options import ReadOptions
 
 Seed = Annotated[int, typer.Option(min=0, help="Of every draw.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]
@@ -29,12 +32,84 @@ Changes = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; often."),
 ]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
+Order = Annotated[
+    str | None,
+    typer.Option(
+        metavar="natural|name|time",
+        help="Order of a folder's frames: by the numbers in their names, by the names as text, or "
+        "by names that are times.",
+    ),
+]
+Channel = Annotated[
+    int | None,
+    typer.Option(min=0, help="Sample of each pixel that holds the picture, counted from 0."),
+]
+ByteOrder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="little|big", help="Byte order of 16-bit samples, if the file's is wrong."
+    ),
+]
+NoData = Annotated[
+    float | None,
+    typer.Option(metavar="VALUE", help="Value of pixels that hold no measurement."),
+]
+Size = Annotated[
+    str | None, typer.Option(metavar="WxH", help="Width and height of raw frames, in pixels.")
+]
+PixelFormat = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Pixel format of raw frames, such as gray16le or rgb24."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")]
 
 
 def command_line() -> str:
     """The line as it was typed, for the files that a command leaves."""
     return shlex.join(["tirtrack", *sys.argv[1:]])
+
+
+def read_options(
+    *,
+    order: str | None = None,
+    channel: int | None = None,
+    byte_order: str | None = None,
+    no_data: float | None = None,
+    size: str | None = None,
+    pixel_format: str | None = None,
+) -> ReadOptions:
+    """The reading options of a command line.
+
+    Raises:
+        RequestError: one of them has no such value.
+    """
+    from tirtrack.read_options import ReadOptions
+
+    return ReadOptions(
+        order=_one_of("--order", order, ("natural", "name", "time")),
+        channel=channel,
+        byte_order=_one_of("--byte-order", byte_order, ("little", "big")),
+        no_data=no_data,
+        size_wh=None if size is None else _size_wh(size),
+        pixel_format=pixel_format,
+    )
+
+
+def _one_of(option: str, value: str | None, known: tuple[str, ...]) -> Any:
+    from tirtrack.errors import RequestError
+
+    if value is not None and value not in known:
+        raise RequestError(f'{option} "{value}" is unknown', fix=f"give {' or '.join(known)}")
+    return value
+
+
+def _size_wh(text: str) -> tuple[int, int]:
+    from tirtrack.errors import RequestError
+
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise RequestError(f'--size "{text}" is no size', fix="write it as WxH, such as 640x512")
+    return int(width), int(height)
 
 
 def rate(frames_per_s: float) -> str:

@@ -14,7 +14,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tirtrack.cli.options import AsJson, Device, Force, Preset, command_line, print_json, rate
+from tirtrack.cli.options import (
+    AsJson,
+    ByteOrder,
+    Channel,
+    Device,
+    Force,
+    NoData,
+    Order,
+    PixelFormat,
+    Preset,
+    Size,
+    command_line,
+    print_json,
+    rate,
+    read_options,
+)
 
 if TYPE_CHECKING:
     from tirtrack.boxes import Box
@@ -62,6 +77,12 @@ def command(
     device: Device = "cpu",
     start: Annotated[int, typer.Option(help="Index of the first frame, counted from 0.")] = 0,
     end: Annotated[int | None, typer.Option(help="Index after the last frame.")] = None,
+    order: Order = None,
+    channel: Channel = None,
+    byte_order: ByteOrder = None,
+    no_data: NoData = None,
+    size: Size = None,
+    pixel_format: PixelFormat = None,
     no_video: Annotated[
         bool, typer.Option("--no-video", help="Write boxes only, no annotated video.")
     ] = False,
@@ -85,17 +106,22 @@ def command(
         )
     if policy not in (None, "latest", "all"):
         raise RequestError(f'no policy is called "{policy}"', fix="known are all, latest")
+    asked: dict[str, Any] = {
+        "order": order, "channel": channel, "byte_order": byte_order, "no_data": no_data,
+        "size": size, "pixel_format": pixel_format,
+    }  # fmt: skip
+    options = read_options(**asked)
     given = _parse_boxes(box) if box else None
     folder = out or Path("runs") / f"track-{source_name(source)}"
     if given is None:
         from tirtrack.tracking import first_frame
 
-        seen = first_frame(source, start=start)
+        seen = first_frame(source, start=start, options=options)
         if not pick:
             again = _same_again(
                 source, start=start or None, end=end, weights=weights, preset=preset, out=out,
                 no_video=no_video, no_redetect=no_redetect, policy=policy,
-                device=None if device == "cpu" else device, force=force, json=as_json,
+                device=None if device == "cpu" else device, force=force, json=as_json, **asked,
             )  # fmt: skip
             _show_first(seen, folder, again, force=force, as_json=as_json)
             return
@@ -103,7 +129,7 @@ def command(
     run = _track(
         source, given, weights=weights, out=folder, preset=preset, start=start, end=end,
         video=not no_video, force=force, redetect=not no_redetect, policy=policy,
-        device=device,
+        device=device, options=options,
     )  # fmt: skip
     _show_run(run, as_json=as_json)
 

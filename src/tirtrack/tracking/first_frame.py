@@ -12,6 +12,7 @@ from tirtrack.boxes import Box
 from tirtrack.errors import FrameError, RequestError
 from tirtrack.media import BadFrame, Frame, Source, frames_and_faults
 from tirtrack.overlay import enlarge, grid_step, with_grid, zoom_for
+from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.thermal import to_display
 
 _LOOK_AHEAD, _LOOK_EVERY = 40, 10  # frames, for what moves
@@ -46,7 +47,9 @@ class FirstFrame:
         return self.boxes[number - 1]
 
 
-def first_frame(source: Source, *, start: int = 0, count: int = 9) -> FirstFrame:
+def first_frame(
+    source: Source, *, start: int = 0, count: int = 9, options: ReadOptions = AS_STORED
+) -> FirstFrame:
     """Frame ``start`` with proposals (``saliency``), the same ones at every call.
 
     What moves is found with the help of four later frames.
@@ -55,6 +58,7 @@ def first_frame(source: Source, *, start: int = 0, count: int = 9) -> FirstFrame
         source: as for :func:`tirtrack.media.frames`.
         start: index of the frame.
         count: at most so many proposals.
+        options: what the source does not say of itself.
 
     Raises:
         FrameError: the source cannot be opened, or the frame is damaged.
@@ -63,7 +67,7 @@ def first_frame(source: Source, *, start: int = 0, count: int = 9) -> FirstFrame
     from tirtrack.pairs.proposals.saliency import salient_boxes
 
     check_range(start, None)
-    found = frames_and_faults(source, start=start, end=start + _LOOK_AHEAD + 1)
+    found = frames_and_faults(source, start=start, end=start + _LOOK_AHEAD + 1, options=options)
     first = take_first(found, source, start)
     found_boxes = salient_boxes(first.image, _later(found, start), count=count)
     boxes = tuple(box for box, _ in found_boxes)

@@ -21,6 +21,7 @@ import numpy as np
 
 from tirtrack.errors import FrameError, RunError
 from tirtrack.media import BadFrame, Frame, Source, frames_and_faults
+from tirtrack.read_options import AS_STORED, ReadOptions
 
 Policy = Literal["latest", "all"]
 POLICIES: tuple[Policy, ...] = ("latest", "all")
@@ -252,6 +253,7 @@ class SourceFrames:
             thread.
         start: index of the first frame.
         end: index after the last one.
+        options: what the source does not say of itself.
         stop: asked while a live source has no frame; ``True`` ends the frames.
 
     Attributes:
@@ -265,11 +267,12 @@ class SourceFrames:
         *,
         start: int = 0,
         end: int | None = None,
+        options: ReadOptions = AS_STORED,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         is_stream = isinstance(source, str) and "://" in source
         self.skipped = 0
-        self._open = partial(frames_and_faults, source, start=start, end=end)
+        self._open = partial(frames_and_faults, source, start=start, end=end, options=options)
         self._live: LiveFrames | None = None
         if is_stream or policy == "latest":
             self._live = LiveFrames(

@@ -22,7 +22,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -40,6 +40,7 @@ from tirtrack.media import (
     source_files,
 )
 from tirtrack.progress import Progress, silent
+from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.trackers.base import Reason, SharingTracker, Status, Tracker, TrackState
 from tirtrack.trackers.multi import MultiTracker
 from tirtrack.tracking.first_frame import check_range, take_first
@@ -110,6 +111,7 @@ def track(
     policy: Policy | None = None,
     start: int = 0,
     end: int | None = None,
+    options: ReadOptions = AS_STORED,
     video: bool = True,
     force: bool = False,
     command: str = "",
@@ -133,6 +135,7 @@ def track(
             every one; ``None``: ``latest`` for the address of a stream, ``all`` for anything else.
         start: index of the frame that ``box`` belongs to.
         end: index after the last frame; ``None`` for all.
+        options: what the source does not say of itself.
         video: write the annotated video too.
         force: replace the results of an earlier run in ``out``.
         command: the command line, for the summary.
@@ -149,13 +152,13 @@ def track(
         KeyboardInterrupt: interrupted; results so far are written.
     """
     check_range(start, end)
-    info = probe(source)
+    info = probe(source, options)
     for one in [box] if isinstance(box, Box) else box.values():
         check_first_box(one, info.width, info.height)
     tracker, identity = _load(
         weights, preset, engine, overrides, seed, redetect=redetect, device=device
     )
-    with SourceFrames(source, policy, start=start, end=end, stop=stop) as found:
+    with SourceFrames(source, policy, start=start, end=end, options=options, stop=stop) as found:
         first = _first_of(found, source, start, stop)
         began_s = time.perf_counter()
         targets, rows = _begin(tracker, first, box)
@@ -173,9 +176,10 @@ def track(
         except StorageError as error:
             failure = error
     failure = failure or session.failure
-    request = {**identity, **_as_plain(box), "start": start, "end": end}
+    request = {**identity, **_as_plain(box), **_given(options), "start": start, "end": end}
     run = _finish(source, info, request, recorder, session, Ending.FAILED if failure else ending,
-                  failure=failure, command=command, live=found.statistics)  # fmt: skip
+                  options=options, failure=failure, command=command,
+                  live=found.statistics)  # fmt: skip
     if session.interrupt is not None:
         raise session.interrupt
     if failure is not None:
@@ -212,6 +216,11 @@ def _as_plain(box: Box | Mapping[str, Box]) -> dict[str, Any]:
     if isinstance(box, Box):
         return {"box": list(box.array())}
     return {"boxes": {name: list(one.array()) for name, one in box.items()}}
+
+
+def _given(options: ReadOptions) -> dict[str, Any]:
+    """The reading options that were given, as plain values; what was left open is not named."""
+    return {name: value for name, value in asdict(options).items() if value is not None}
 
 
 def source_name(source: Source) -> str:
@@ -375,6 +384,7 @@ def _finish(
     session: _Session,
     ending: Ending,
     *,
+    options: ReadOptions,
     failure: TirtrackError | None,
     command: str,
     live: LiveStatistics | None,
@@ -387,7 +397,7 @@ def _finish(
     out = recorder.folder
     summary = {
         "format": FORMAT,
-        **_fingerprinted({"source_sha256": _source_hash(source), **request}),
+        **_fingerprinted({"source_sha256": _source_hash(source, options), **request}),
         "source": str(source) if isinstance(source, str | Path) else [str(one) for one in source],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
@@ -424,9 +434,9 @@ def _fingerprinted(identity: dict[str, Any]) -> dict[str, Any]:
     return {"fingerprint": fingerprint(whole), **whole}
 
 
-def _source_hash(source: Source) -> str | None:
+def _source_hash(source: Source, options: ReadOptions) -> str | None:
     """SHA-256 of the file; of several, of their hashes in order; ``None`` for a stream."""
-    paths = source_files(source)
+    paths = source_files(source, options)
     if len(paths) <= 1:
         return sha256(paths[0]) if paths else None
     return fingerprint([sha256(path) if path.is_file() else None for path in paths])

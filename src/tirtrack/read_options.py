@@ -1,0 +1,40 @@
+"""What a user says of a source that does not say it of itself.
+
+Everything is ``None`` until somebody decides it; a reader that needs a decision and has none
+refuses and names the field. This module reads nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["AS_STORED", "ReadOptions"]
+
+Order = Literal["natural", "name", "time"]
+ByteOrder = Literal["little", "big"]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a source where it leaves that open.
+
+    Attributes:
+        order: order of the frames of a folder or glob: by the numbers in their names
+            (``natural``), by their names as text (``name``), or by names that are times (``time``).
+        channel: 0-based sample of each pixel that holds the picture.
+        byte_order: byte order of 16-bit samples whose file names the wrong one or none.
+        no_data: value of pixels that hold no measurement, in stored counts or levels.
+        size_wh: width and height of raw frames, pixels.
+        pixel_format: pixel format of raw frames, such as ``gray16le``.
+    """
+
+    order: Order | None = None
+    channel: int | None = None
+    byte_order: ByteOrder | None = None
+    no_data: float | None = None
+    size_wh: tuple[int, int] | None = None
+    pixel_format: str | None = None
+
+
+AS_STORED = ReadOptions()
