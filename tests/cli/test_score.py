@@ -165,6 +165,7 @@ def test_results_of_another_base_are_noticed_and_mended(world: Path, results: Pa
     assert run([*line, "--result-base", "0"]) == 0
     printed = capsys.readouterr()
     assert "moved" not in printed.err
+    assert json.loads(printed.out)["trackers"][0]["base"] == 0
     assert json.loads(printed.out)["trackers"][0]["values"]["success"] == 20 / 21
 
 
@@ -185,3 +186,17 @@ def test_base_is_said_in_table_and_json(world: Path, results: Path, capsys) -> N
     assert run([*line, "--json"]) == 0
     stored = json.loads(capsys.readouterr().out)
     assert (stored["base"], stored["layout"], stored["read_as"]) == (1, "lsotb-tir", [])
+
+
+def test_folder_of_an_older_version_is_said_to_count_from_1(tmp_path: Path, capsys) -> None:
+    (tmp_path / "world" / "seq").mkdir(parents=True)
+    np.savetxt(tmp_path / "world" / "seq" / "groundtruth.txt", TRUTH, "%d", delimiter=",")
+    folder = tmp_path / "old" / "results" / "mine"
+    folder.mkdir(parents=True)
+    (tmp_path / "old" / "identity.json").write_text("{}")
+    np.savetxt(folder / "seq.txt", TRUTH + np.array([1, 1, 0, 0]), "%d", delimiter=",")
+    assert run(["score", str(tmp_path / "old"), "--dataset", str(tmp_path / "world")]) == 0
+    printed = capsys.readouterr()
+    assert "0.952" in printed.out
+    assert "count from 0 (layout groundtruth.txt); those of mine from 1\n" in printed.out
+    assert "moved" not in printed.err

@@ -41,6 +41,7 @@ def sequence(tmp_path: Path) -> Path:
         ("full_occlusion.txt", "0,1,0,1\n"),
         ("absent.txt", "0 1 0 1"),
         ("exist.txt", "1\n0\n1\n0\n"),
+        ("out_of_view.tag", "0\n1\n0\n1\n"),
     ],
 )
 def test_flags_beside_the_boxes_say_absent(sequence: Path, name: str, flags: str) -> None:

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from tirtrack.cli.options import rate
-from tirtrack.datasets.sequence import LabelledDataset
 from tirtrack.evaluation.repeats import Spread, spreads
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
 from tirtrack.evaluation.statistics import Difference
@@ -35,7 +34,7 @@ def print_comparison(comparison: Comparison) -> None:
     if comparison.differences:
         console.print(_differences(comparison))
     console.print(footnote(comparison), markup=False, soft_wrap=True)
-    console.print(coordinates(comparison.dataset), markup=False, soft_wrap=True)
+    console.print(coordinates(comparison), markup=False, soft_wrap=True)
 
 
 def _scores(comparison: Comparison) -> Table:
@@ -124,9 +123,14 @@ def footnote(comparison: Comparison) -> str:
     return "; ".join(parts)
 
 
-def coordinates(dataset: LabelledDataset) -> str:
+def coordinates(comparison: Comparison) -> str:
     """From what the coordinates count, and how the annotation was read, in one line."""
+    dataset = comparison.dataset
     layout = f" (layout {dataset.layout})" if dataset.layout else ""
+    others = [
+        f"those of {one.runs.name} from {base}"
+        for one in comparison.trackers
+        if (base := one.runs.facts.get("base", dataset.file_base)) != dataset.file_base
+    ]
     base = f"coordinates of annotation and results count from {dataset.file_base}{layout}"
-    read_as = "".join(f"; {remark}" for remark in dataset.remarks)
-    return base + read_as
+    return "; ".join([base, *others, *dataset.remarks])

@@ -21,7 +21,7 @@ _STEMS = {
     "absent_label": 1,
     "exist": 0,
 }
-_SUFFIXES = (".txt", ".label")
+_SUFFIXES = (".txt", ".label", ".tag")
 
 
 def absence_files(folder: Path) -> tuple[Path, ...]:

@@ -49,12 +49,21 @@ def read_run(
     written = written_base(path)
     if columns is None and written is None and path.suffix != ".mat":
         columns = _columns(path, sequence)
-    known = [one for one in (base, written, sequence.file_base) if one is not None]
-    shift = sequence.base - known[0]
+    shift = sequence.base - base_of_result(path, sequence, base=base)
     track = read_track(
         path, shift=shift, columns=columns, frames=len(sequence), target=sequence.target
     )
     return _aligned(track, sequence)
+
+
+def base_of_result(path: Path, sequence: LabelledSequence, *, base: int | None = None) -> int:
+    """The base of a result file: the given one, that of its run, or that of the annotation file.
+
+    Raises:
+        DatasetError: a file of the run is damaged.
+    """
+    known = (base, written_base(path), sequence.file_base)
+    return next(one for one in known if one is not None)
 
 
 def written_base(path: Path) -> int | None:

@@ -1,9 +1,9 @@
 """``result.json``: a comparison as a file, with all that is needed to make it again.
 
 Numbers that are unknown are ``null``. ``values`` follow the protocol; ``visible_values`` count
-frames with a valid annotation alone. ``base`` is that of the coordinates in annotation and result
-files. ``differences`` are ``a`` minus ``b`` by the paired bootstrap
-over sequences.
+frames with a valid annotation alone. ``base`` is that of the coordinates in the annotation files,
+and for each tracker in its result files. ``differences`` are ``a`` minus ``b`` by the paired
+bootstrap over sequences.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
     """
     dataset = comparison.dataset
     subset_of = {sequence.name: sequence.subset for sequence in dataset.sequences}
-    trackers = [_tracker(one, subset_of) for one in comparison.trackers]
+    trackers = [_tracker(one, subset_of, dataset.file_base) for one in comparison.trackers]
     identity = {
         "protocol": comparison.protocol,
         "dataset": dataset.name,
@@ -94,9 +94,10 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
     }
 
 
-def _tracker(one: TrackerScores, subset_of: Mapping[str, str]) -> dict[str, Any]:
+def _tracker(one: TrackerScores, subset_of: Mapping[str, str], file_base: int) -> dict[str, Any]:
     return {
         "name": one.runs.name,
+        "base": one.runs.facts.get("base", file_base),
         "weights": str(one.runs.facts.get("weights", "")),
         "sha256": str(one.runs.facts.get("sha256", "")),
         "preset": one.runs.facts.get("preset"),

@@ -22,7 +22,7 @@ from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
 from tirtrack.evaluation.protocols import EvaluationProtocol, LengthMode
 from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker
-from tirtrack.evaluation.result_files import read_run, seems_moved
+from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import Scores, Track, find_results
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
@@ -43,7 +43,8 @@ class Runs:
     Attributes:
         name: of the tracker, unique in a comparison.
         tracks: by sequence.
-        facts: what is known of it: ``weights``, ``sha256``, ``preset``, ``overrides``.
+        facts: what is known of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
+            its files where they were read.
     """
 
     name: str
@@ -329,7 +330,9 @@ def read_runs(
                 for sequence in by_name[stem]
             }
             _warn_of_another_base(name, tracks, dataset)
-            runs.append(Runs(name, tracks))
+            stem, file = next(iter(files.items()))
+            counted_from = base_of_result(file, by_name[stem][0], base=base)
+            runs.append(Runs(name, tracks, {"base": counted_from}))
     for one in runs:
         if [other.name for other in runs].count(one.name) > 1:
             raise DatasetError(
