@@ -178,6 +178,14 @@ def video(path: Path, count: int, level: int = 60) -> None:
             writer.write(np.full((32, 48), level, dtype=np.uint8))
 
 
+def test_layouts_whose_numbers_mean_the_same_may_be_mixed(sequence: Path, tmp_path: Path) -> None:
+    images(tmp_path / "vot" / "ir", 1)
+    (tmp_path / "vot" / "groundtruth.txt").write_text("1,2,4,2,4,6,1,6\n")
+    dataset = open_dataset(tmp_path)
+    assert dataset.layout == "groundtruth.txt and VOT-RGBT"
+    assert dataset.remarks == ("corner polygons read as their extent (1 of 2 sequences)",)
+
+
 def test_thermal_video_of_a_pair_is_read(tmp_path: Path) -> None:
     (tmp_path / "seq").mkdir()
     for name, level in (("visible", 200), ("infrared", 60)):

@@ -60,7 +60,8 @@ def open_folders(
             demands; names the file.
     """
     folders = list(sequence_folders(root))
-    layout = _only_layout(root, [layout for _, _, layout in folders])
+    layouts = list(dict.fromkeys(layout for _, _, layout in folders))
+    _check_alike(root, layouts)
     names = [root.resolve().name if folder == root else folder.name for _, folder, _ in folders]
     shared = Counter(names)
     sequences: list[LabelledSequence] = []
@@ -72,22 +73,21 @@ def open_folders(
         )
         sequences += _sequences(facts, folder, of_folder, with_frames=with_frames, options=options)
     remarks = remarks_of(sequences)
-    if layout.assumed_base and options.base is None:
-        remarks = (f"base {layout.base} is assumed, --base 0 or 1 decides", *remarks)
-    return LabelledDataset(
-        root.resolve().name, tuple(sequences), PROTOCOL, root, layout.name, remarks
-    )
+    if layouts[0].assumed_base and options.base is None:
+        remarks = (f"base {layouts[0].base} is assumed, --base 0 or 1 decides", *remarks)
+    layout = " and ".join(dict.fromkeys(one.name for one in layouts))
+    return LabelledDataset(root.resolve().name, tuple(sequences), PROTOCOL, root, layout, remarks)
 
 
-def _only_layout(root: Path, layouts: list[Layout]) -> Layout:
+def _check_alike(root: Path, layouts: list[Layout]) -> None:
+    """Refuse layouts whose numbers mean different things."""
     if not layouts:
         raise DatasetError("no labelled sequence in it or in folders below", root)
-    names = list(dict.fromkeys(layout.name for layout in layouts))
-    if len(names) > 1:
+    if len({(one.base, one.columns, one.sparse) for one in layouts}) > 1:
+        names = ", ".join(dict.fromkeys(one.name for one in layouts))
         raise DatasetError(
-            f"has sequences of several layouts ({', '.join(names)})", root, "give one folder a time"
+            f"has sequences of several layouts ({names})", root, "give the folder of one of them"
         )
-    return layouts[0]
 
 
 def _sequences(
