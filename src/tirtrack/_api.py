@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tirtrack.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from tirtrack.datasets import LabelledDataset
     from tirtrack.evaluation.scoring import Comparison
     from tirtrack.trackers.base import Tracker
 
@@ -54,7 +55,7 @@ def load(
 
 def evaluate(
     trackers: Sequence[str | Path],
-    dataset: str | Path,
+    dataset: str | Path | LabelledDataset,
     out: str | Path,
     *,
     protocol: str | None = None,
@@ -69,7 +70,8 @@ def evaluate(
 
     Args:
         trackers: names or files of weights; ``NAME@PRESET`` for another preset.
-        dataset: the folder of a labelled data set.
+        dataset: the folder of a labelled data set, or one that is open already
+            (:func:`tirtrack.datasets.open_named_files` for any other layout).
         out: a new folder.
         protocol: its id; the data set's own by default.
         preset: of all trackers that name none.
@@ -83,13 +85,12 @@ def evaluate(
         RequestError: something that was asked for is unknown; nothing was written.
         RunError: a run failed; what was finished is kept.
     """
-    from tirtrack.datasets import open_dataset
     from tirtrack.evaluation import runner
 
     specs = [runner.TrackerSpec.of(str(one), preset=preset) for one in trackers]
     return runner.evaluate(
         specs,
-        open_dataset(dataset),
+        _opened(dataset),
         Path(out),
         protocol=protocol,
         workers=workers,
@@ -102,7 +103,7 @@ def evaluate(
 
 def score(
     results: Sequence[str | Path],
-    dataset: str | Path,
+    dataset: str | Path | LabelledDataset,
     *,
     protocol: str | None = None,
     seed: int = 0,
@@ -111,7 +112,7 @@ def score(
 
     Args:
         results: folders of ``TRACKER/SEQUENCE.txt``.
-        dataset: the folder of the annotation; frames are not needed.
+        dataset: the folder of the annotation, or one that is open already; frames are not needed.
         protocol: its id; the data set's own by default.
         seed: of the bootstrap.
 
@@ -119,9 +120,17 @@ def score(
         DatasetError: a result is missing, damaged, or of another length.
         RequestError: the protocol is unknown.
     """
-    from tirtrack.datasets import open_dataset
     from tirtrack.evaluation import protocols, scoring
 
-    opened = open_dataset(dataset, with_frames=False)
+    opened = _opened(dataset, with_frames=False)
     runs = scoring.read_runs([Path(one) for one in results], opened)
-    return scoring.score_runs(runs, opened, protocols.get(protocol or opened.protocol), seed=seed)
+    rules = protocols.get(opened.protocol if protocol is None else protocol)
+    return scoring.score_runs(runs, opened, rules, seed=seed)
+
+
+def _opened(dataset: str | Path | LabelledDataset, *, with_frames: bool = True) -> LabelledDataset:
+    from tirtrack.datasets import LabelledDataset, open_dataset
+
+    if isinstance(dataset, LabelledDataset):
+        return dataset
+    return open_dataset(dataset, with_frames=with_frames)

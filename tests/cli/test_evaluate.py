@@ -54,7 +54,7 @@ def test_command_writes_results_and_prints_a_table(
     printed = capsys.readouterr()
     assert "0.952" in printed.out
     assert "result.json" in printed.err
-    assert (out / "results" / "one" / "a.txt").read_text() == "6,6,10,10\n" * 4
+    assert (out / "results" / "one" / "a.txt").read_text() == "5,5,10,10\n" * 4
     stored = json.loads((out / "result.json").read_text())
     assert [one["preset"] for one in stored["trackers"]] == [None, "published"]
     assert stored["command"].startswith("tirtrack evaluate one one@published ")
@@ -96,7 +96,14 @@ def test_failed_sequence_ends_with_1_and_keeps_the_rest(
     assert (out / "results" / "one" / "a.txt").is_file()
 
 
-@pytest.mark.parametrize("option", [["--protocol", "otb"], ["--workers", "0"]])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(["--protocol", "otb"], ["--workers", "0"], ["--protocol", ""], ["--preset", ""]),
+        *(["--dataset", ""], ["--columns", "x"], ["--base", "2"], ["--frames", "x"]),
+    ],
+    ids=" ".join,
+)
 def test_wrong_request_writes_nothing(
     world: Path, tmp_path: Path, option: list[str], capsys
 ) -> None:
@@ -104,3 +111,38 @@ def test_wrong_request_writes_nothing(
     assert run(["evaluate", "one", "--dataset", str(world), "--out", str(out), *option]) == 2
     assert not out.exists()
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_named_files_are_evaluated(world: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "boxes.txt").write_text("# x1,y1,x2,y2\n" + "6,6,16,16\n" * 4)
+    out = tmp_path / "out"
+    named = ["--annotation", str(tmp_path / "boxes.txt"), "--frames", str(world / "a" / "img")]
+    assert run(["evaluate", "one", *named, "--base", "1", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "boxes, lsotb-tir: 1 sequences, 4 frames" in printed
+    assert "count from 1; corners x1,y1,x2,y2 read as boxes (1 of 1 sequences)" in printed
+    assert (out / "results" / "one" / "boxes.txt").read_text() == "6,6,10,10\n" * 4
+    assert run(["score", str(out), "--annotation", str(tmp_path / "boxes.txt"), "--base", "1"]) == 0
+    assert "0.952" in capsys.readouterr().out
+
+
+def test_annotation_without_frames_is_refused(tmp_path: Path, capsys) -> None:
+    assert run(["evaluate", "one", "--annotation", "a.txt", "--out", str(tmp_path / "out")]) == 2
+    assert "--annotation needs --frames" in capsys.readouterr().err
+
+
+def test_tracker_with_an_empty_preset_is_refused(world: Path, tmp_path: Path, capsys) -> None:
+    line = ["evaluate", "one@", "--dataset", str(world), "--out", str(tmp_path / "out")]
+    assert run(line) == 2
+    assert 'unknown preset ""; name one' in capsys.readouterr().err
+
+
+def test_stopped_run_of_another_base_is_not_resumed(world: Path, tmp_path: Path, capsys) -> None:
+    line = ["evaluate", "one", "--dataset", str(world), "--out", str(tmp_path / "out")]
+    assert run(line) == 0
+    identity = tmp_path / "out" / "identity.json"
+    stored = json.loads(identity.read_text())
+    del stored["base"]
+    identity.write_text(json.dumps(stored))
+    assert run([*line, "--resume"]) == 2
+    assert "another base (was None, now 0)" in capsys.readouterr().err

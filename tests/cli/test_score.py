@@ -101,6 +101,12 @@ def test_short_result_is_an_error_unless_padded(world: Path, results: Path, caps
     [
         (["--protocol", "lsotb"], 'unknown protocol "lsotb"; did you mean'),
         (["--missing", "ignore"], "'ignore' is not one of"),
+        (["--protocol", ""], 'unknown protocol ""; known are lsotb-tir, lsotb-tir-119, ptb-tir'),
+        (["--columns", ""], 'the columns "" make no box'),
+        (["--columns", "x,y,w"], 'the columns "x,y,w" make no box'),
+        (["--result-columns", "a,b"], 'the columns "a,b" make no box'),
+        (["--annotation", "x.txt"], "--dataset and --annotation exclude each other"),
+        (["--frames", "x"], "--frames needs --annotation"),
     ],
 )
 def test_wrong_option_is_one_sentence(
@@ -122,3 +128,75 @@ def test_trackers_of_one_name_get_their_folder_in_front(
     assert run(["score", str(results), str(again), "--dataset", str(world), "--json"]) == 0
     stored = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in stored["trackers"]] == ["results/off", "again/off"]
+
+
+def test_empty_names_are_refused(world: Path, results: Path, capsys) -> None:
+    assert run(["score", "", "--dataset", str(world)]) == 2
+    assert "an empty name of a result folder" in capsys.readouterr().err
+    assert run(["score", str(results), "--dataset", ""]) == 2
+    assert "the data set's name is empty" in capsys.readouterr().err
+    assert run(["score", str(results)]) == 2
+    assert "no labelled data; give --dataset, or --annotation FILE" in capsys.readouterr().err
+
+
+def test_named_annotation_needs_no_frames_and_no_data_set(
+    world: Path, results: Path, capsys
+) -> None:
+    files = str(world / "anno" / "{sequence}.txt")
+    assert run(["score", str(results), "--annotation", files, "--base", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "0.952" in printed
+    assert "coordinates of annotation and results count from 1\n" in printed
+    assert run(["score", str(results), "--annotation", files]) == 0
+    assert "count from 0; base 0 is assumed, --base 0 or 1 decides" in capsys.readouterr().out
+
+
+def test_results_of_another_base_are_noticed_and_mended(world: Path, results: Path, capsys) -> None:
+    for file in (results / "off").iterdir():
+        np.savetxt(file, TRUTH - np.array([1, 1, 0, 0]), "%d", delimiter=",")
+    line = ["score", str(results / "off"), "--dataset", str(world), "--json"]
+    assert run(line) == 0
+    printed = capsys.readouterr()
+    assert (
+        "off: the first boxes of 2 of 2 sequences are the annotated ones moved by 1 px, as if "
+        "results counted from 0 and annotation from 1; if so, give --result-base 0"
+    ) in " ".join(printed.err.split())
+    assert json.loads(printed.out)["trackers"][0]["values"]["success"] < 20 / 21
+    assert run([*line, "--result-base", "0"]) == 0
+    printed = capsys.readouterr()
+    assert "moved" not in printed.err
+    assert json.loads(printed.out)["trackers"][0]["base"] == 0
+    assert json.loads(printed.out)["trackers"][0]["values"]["success"] == 20 / 21
+
+
+def test_results_in_a_linked_folder_are_scored(
+    world: Path, results: Path, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "exact").symlink_to(results / "exact")
+    assert run(["score", str(tmp_path / "links"), "--dataset", str(world)]) == 0
+    assert "exact" in capsys.readouterr().out
+
+
+def test_base_is_said_in_table_and_json(world: Path, results: Path, capsys) -> None:
+    line = ["score", str(results), "--dataset", str(world)]
+    assert run(line) == 0
+    said = "coordinates of annotation and results count from 1 (layout lsotb-tir)"
+    assert said in capsys.readouterr().out
+    assert run([*line, "--json"]) == 0
+    stored = json.loads(capsys.readouterr().out)
+    assert (stored["base"], stored["layout"], stored["read_as"]) == (1, "lsotb-tir", [])
+
+
+def test_folder_of_an_older_version_is_said_to_count_from_1(tmp_path: Path, capsys) -> None:
+    (tmp_path / "world" / "seq").mkdir(parents=True)
+    np.savetxt(tmp_path / "world" / "seq" / "groundtruth.txt", TRUTH, "%d", delimiter=",")
+    folder = tmp_path / "old" / "results" / "mine"
+    folder.mkdir(parents=True)
+    (tmp_path / "old" / "identity.json").write_text("{}")
+    np.savetxt(folder / "seq.txt", TRUTH + np.array([1, 1, 0, 0]), "%d", delimiter=",")
+    assert run(["score", str(tmp_path / "old"), "--dataset", str(tmp_path / "world")]) == 0
+    printed = capsys.readouterr()
+    assert "0.952" in printed.out
+    assert "count from 0 (layout groundtruth.txt); those of mine from 1\n" in printed.out
+    assert "moved" not in printed.err

@@ -8,9 +8,16 @@ from typing import Annotated
 
 import typer
 
+from tirtrack.cli.labelled import (
+    AnnotationFiles,
+    Base,
+    ColumnNames,
+    Dataset,
+    FrameFiles,
+    open_labelled,
+)
 from tirtrack.cli.options import (
     AsJson,
-    Dataset,
     Force,
     Preset,
     Resume,
@@ -28,7 +35,11 @@ def command(
             metavar="TRACKER...", help="Weights by name or file; NAME@PRESET for another preset."
         ),
     ],
-    dataset: Dataset,
+    dataset: Dataset = None,
+    annotation: AnnotationFiles = None,
+    frames: FrameFiles = None,
+    columns: ColumnNames = None,
+    base: Base = None,
     protocol: Annotated[
         str | None,
         typer.Option(help="How to score: lsotb-tir, lsotb-tir-119, ptb-tir; the data set's own."),
@@ -50,12 +61,14 @@ def command(
     """Run trackers over a labelled data set and score them."""
     from tirtrack.cli.live import progress
     from tirtrack.cli.score_table import print_comparison
-    from tirtrack.datasets import open_dataset
+    from tirtrack.evaluation import protocols
     from tirtrack.evaluation.result_json import RESULT_NAME
     from tirtrack.evaluation.runner import TrackerSpec, evaluate
 
     specs = [TrackerSpec.of(text, preset=preset) for text in trackers]
-    opened = open_dataset(dataset)
+    if protocol is not None:
+        protocols.get(protocol)
+    opened = open_labelled(dataset, annotation, frames=frames, columns=columns, base=base)
     folder = out or Path("runs") / f"evaluate-{opened.name}"
     with progress() as live:
         comparison = evaluate(

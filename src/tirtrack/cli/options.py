@@ -21,14 +21,6 @@ Seed = Annotated[int, typer.Option(min=0, help="Of every draw.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else, on stdout.")]
 Workers = Annotated[int, typer.Option(help="Processes, one thread each; the result is the same.")]
-Dataset = Annotated[
-    Path,
-    typer.Option(
-        "--dataset",
-        "-d",
-        help="Folder of labelled sequences, or synthetic-test, synthetic-validation.",
-    ),
-]
 Preset = Annotated[
     str | None,
     typer.Option(help="Settings of the tracker, such as default or published; the weights' own."),

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from tirtrack.cli.options import AsJson, Dataset, Force, Seed, command_line, print_json
+from tirtrack.cli.labelled import (
+    AnnotationFiles,
+    Base,
+    ColumnNames,
+    Dataset,
+    FrameFiles,
+    open_labelled,
+)
+from tirtrack.cli.options import AsJson, Force, Seed, command_line, print_json
+from tirtrack.errors import RequestError
 
 
 class Length(StrEnum):
@@ -29,13 +38,33 @@ class Missing(StrEnum):
 
 def command(
     results: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             metavar="RESULTS...",
             help="Folders of SEQUENCE.txt or SEQUENCE_TRACKER.mat, at any depth.",
         ),
     ],
-    dataset: Dataset,
+    dataset: Dataset = None,
+    annotation: AnnotationFiles = None,
+    frames: FrameFiles = None,
+    columns: ColumnNames = None,
+    base: Base = None,
+    result_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns of results in text (default: by the first line, or by their number).",
+        ),
+    ] = None,
+    result_base: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Whether results count pixels from 0 or from 1 (default: as the run that wrote "
+            "them says, or as the annotation).",
+        ),
+    ] = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(help="How to score; repeat for several side by side."),
@@ -57,15 +86,20 @@ def command(
     With --json one document is printed, or a list of them for several protocols.
     """
     from tirtrack.cli.score_table import print_comparison
-    from tirtrack.datasets import open_dataset
+    from tirtrack.datasets.columns import parse_columns
     from tirtrack.evaluation import protocols
     from tirtrack.evaluation.result_json import RESULT_NAME, comparison_json
     from tirtrack.evaluation.scoring import read_runs, score_runs
     from tirtrack.files import new_folder, write_json
 
-    opened = open_dataset(dataset, with_frames=False)
-    rules = [protocols.get(name) for name in protocol or [opened.protocol]]
-    runs = read_runs(results, opened)
+    asked = [protocols.get(name) for name in protocol or ()]
+    opened = open_labelled(
+        dataset, annotation, frames=frames, columns=columns, base=base, with_frames=False
+    )
+    rules = asked or [protocols.get(opened.protocol)]
+    written_as = None if result_columns is None else parse_columns(result_columns)
+    folders = [_folder(text) for text in results]
+    runs = read_runs(folders, opened, columns=written_as, base=result_base)
     comparisons = [
         score_runs(runs, opened, one, length=length.value, missing=missing.value, seed=seed)
         for one in rules
@@ -81,3 +115,10 @@ def command(
         return
     for one in comparisons:
         print_comparison(one)
+
+
+def _folder(text: str) -> Path:
+    """The folder that an argument names; an empty one would be the current folder."""
+    if not text:
+        raise RequestError("an empty name of a result folder", fix="give a folder of result files")
+    return Path(text)

@@ -34,6 +34,7 @@ def print_comparison(comparison: Comparison) -> None:
     if comparison.differences:
         console.print(_differences(comparison))
     console.print(footnote(comparison), markup=False, soft_wrap=True)
+    console.print(coordinates(comparison), markup=False, soft_wrap=True)
 
 
 def _scores(comparison: Comparison) -> Table:
@@ -120,3 +121,16 @@ def footnote(comparison: Comparison) -> str:
         f"{len(comparison.missing)} runs missing",
     ]
     return "; ".join(parts)
+
+
+def coordinates(comparison: Comparison) -> str:
+    """From what the coordinates count, and how the annotation was read, in one line."""
+    dataset = comparison.dataset
+    layout = f" (layout {dataset.layout})" if dataset.layout else ""
+    others = [
+        f"those of {one.runs.name} from {base}"
+        for one in comparison.trackers
+        if (base := one.runs.facts.get("base", dataset.file_base)) != dataset.file_base
+    ]
+    base = f"coordinates of annotation and results count from {dataset.file_base}{layout}"
+    return "; ".join([base, *others, *dataset.remarks])

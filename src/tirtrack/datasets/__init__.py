@@ -1,35 +1,50 @@
 """Labelled data: sequences for tests, stills for RGB training, and the embedded synthetic world.
 
-:func:`open_dataset` finds out which layout a folder has; each layout stands in a file of its own.
+:func:`open_dataset` finds out which layout a folder has; :func:`open_named_files` takes files that
+are named.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from tirtrack.datasets.annotation import BY_LAYOUT, AnnotationOptions
+from tirtrack.datasets.named_files import coco_file, open_coco, open_named_files
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, did_you_mean
 
-__all__ = ["NAMED", "LabelledDataset", "LabelledSequence", "open_dataset"]
+__all__ = [
+    "NAMED",
+    "AnnotationOptions",
+    "LabelledDataset",
+    "LabelledSequence",
+    "open_dataset",
+    "open_named_files",
+]
 
 # Data sets that need no files: parts of the world that the demo renders into the cache.
 NAMED = {"synthetic-test": "test", "synthetic-validation": "validation"}
 
 
-def open_dataset(name_or_dir: str | Path, *, with_frames: bool = True) -> LabelledDataset:
+def open_dataset(
+    name_or_dir: str | Path, *, with_frames: bool = True, options: AnnotationOptions = BY_LAYOUT
+) -> LabelledDataset:
     """The labelled sequences of a folder, whatever its layout.
 
     Args:
         name_or_dir: one of ``NAMED``, or a folder in the layout of LSOTB-TIR or PTB-TIR
-            (``anno/SEQUENCE.txt``, or ``SEQUENCE/groundtruth_rect.txt``), of ``tir_video``
-            (``SET/SEQUENCE/groundtruth.txt``), or one sequence of either.
+            (``anno/SEQUENCE.txt``, or ``SEQUENCE/groundtruth_rect.txt``), of one of
+            :data:`tirtrack.datasets.layouts.LAYOUTS` (``SET/SEQUENCE/groundtruth.txt``), or one
+            sequence of either.
         with_frames: whether frames must be there; scoring needs the annotation alone.
+        options: overrules what the layout says of columns and base.
 
     Raises:
         DatasetError: there is no such folder, it has none of these layouts, or a sequence is
             damaged; names the file.
     """
-    from tirtrack.datasets import anno_layout, tir_video
+    from tirtrack.datasets import anno_layout, folders
+    from tirtrack.datasets.layouts import expected_layouts
     from tirtrack.datasets.lsotb_tir import LSOTB_TIR
     from tirtrack.datasets.ptb_tir import PTB_TIR
 
@@ -37,13 +52,17 @@ def open_dataset(name_or_dir: str | Path, *, with_frames: bool = True) -> Labell
     files = anno_layout.annotation_files(root)
     if files:
         benchmark = PTB_TIR if _is_ptb(root, list(files)) else LSOTB_TIR
-        return anno_layout.open_benchmark(root, benchmark, with_frames=with_frames)
-    if any(tir_video.sequence_folders(root)):
-        return tir_video.open_tir_video(root, with_frames=with_frames)
+        return anno_layout.open_benchmark(root, benchmark, with_frames=with_frames, options=options)
+    if any(folders.sequence_folders(root)):
+        return folders.open_folders(root, with_frames=with_frames, options=options)
+    if (coco := coco_file(root)) is not None:
+        return open_coco(coco, with_frames=with_frames, options=options)
     raise DatasetError(
         "no labelled sequence",
         root,
-        "expected anno/SEQUENCE.txt, SEQUENCE/groundtruth_rect.txt or SEQUENCE/groundtruth.txt",
+        f"expected anno/SEQUENCE.txt, SEQUENCE/groundtruth_rect.txt, {expected_layouts()} "
+        "or a COCO file of videos; "
+        "or name the files with --annotation and --frames",
     )
 
 
@@ -51,9 +70,19 @@ def _find(name_or_dir: str) -> Path:
     """The folder; a named data set is rendered when it is first asked for."""
     from tirtrack.datasets.synthetic import cached_world
 
+    if not name_or_dir:
+        raise DatasetError(
+            "the data set's name is empty", fix=f"give a folder, or {' or '.join(NAMED)}"
+        )
     root = Path(name_or_dir)
     if root.is_dir():
         return root
+    if root.is_file():
+        raise DatasetError(
+            "is a file, not a folder",
+            root,
+            "give the folder of the data set, or --annotation FILE --frames FOLDER|VIDEO",
+        )
     if name_or_dir in NAMED:
         return cached_world("demo") / NAMED[name_or_dir]
     raise DatasetError(

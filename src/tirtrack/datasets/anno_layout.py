@@ -3,35 +3,35 @@
 Accepted: boxes in ``anno/SEQUENCE.txt`` with attributes in ``anno/att/SEQUENCE.txt``, or
 ``SEQUENCE/groundtruth_rect.txt``; frames in ``SEQUENCE/img``, ``SEQUENCE``, or in a folder of that
 name anywhere below the root; any image type and number of digits. Annotation is kept as stored
-(base 1 by declaration); a NaN row or ``0,0,0,0`` means absent. Not tried on the real archives,
-which were not at hand.
+(base 1 by declaration). Not tried on the real archives, which were not at hand.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tirtrack.datasets.box_text import check_annotation, read_boxes
-from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
-from tirtrack.datasets.stored_frames import (
-    IMAGE_FOLDER,
-    NoFrames,
-    StoredFrames,
-    check_count,
-    frame_source,
-    is_image,
+from tirtrack.datasets.absence import absence_files
+from tirtrack.datasets.annotation import (
+    BY_LAYOUT,
+    AnnotationFile,
+    AnnotationOptions,
+    SequenceFacts,
+    labelled_sequences,
+    remarks_of,
 )
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.stored_frames import IMAGE_FOLDER, frame_source, is_image
+from tirtrack.datasets.walking import walk
 from tirtrack.errors import DatasetError
 
 ANNOTATION_FOLDERS = ("anno", "tiranno")
 ATTRIBUTE_FOLDER = "att"
+ABSENCE_FOLDER = "absent"
 RECT_FILE = "groundtruth_rect.txt"
-BASE = 1
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,19 @@ def read_attributes(path: Path) -> list[int]:
 
 
 def open_benchmark(
-    root: Path, benchmark: Benchmark, *, with_frames: bool = True
+    root: Path,
+    benchmark: Benchmark,
+    *,
+    with_frames: bool = True,
+    options: AnnotationOptions = BY_LAYOUT,
 ) -> LabelledDataset:
     """The sequences of a root folder in this layout.
+
+    Args:
+        root: the folder of the data set.
+        benchmark: what is particular to it.
+        with_frames: whether frames must be there.
+        options: overrules what the layout says of columns and base.
 
     Raises:
         DatasetError: there is no annotation, or a sequence is not as the layout demands.
@@ -102,25 +112,32 @@ def open_benchmark(
             "no annotation", root, f"expected anno/SEQUENCE.txt or SEQUENCE/{RECT_FILE}"
         )
     places = _Places(root)
-    sequences = []
+    sequences: list[LabelledSequence] = []
     for name, path in files.items():
-        annotation = read_boxes(path)
-        check_annotation(annotation, path, zeros_mean_absent=True)
-        frames: StoredFrames | NoFrames = NoFrames(name)
-        if with_frames:
-            frames = StoredFrames(places.of(name))
-            check_count(frames.source, len(annotation), annotation=path)
-        sequences.append(
-            LabelledSequence(
-                name=name,
-                annotation=annotation,
-                base=BASE,
-                open_frames=frames,
-                subset=_subset(name, benchmark.subset),
-                attributes=_attributes(root, name, benchmark.attribute_names),
-            )
+        file = AnnotationFile(path, absence=_absence(root, name)).with_options(options)
+        facts = SequenceFacts(
+            name,
+            _subset(name, benchmark.subset),
+            _attributes(root, name, benchmark.attribute_names),
         )
-    return LabelledDataset(root.resolve().name, tuple(sequences), benchmark.protocol, root)
+        source = places.of(name) if with_frames else places.if_plain(name)
+        sequences += labelled_sequences(facts, file, source, with_frames=with_frames)
+    return LabelledDataset(
+        root.resolve().name,
+        tuple(sequences),
+        benchmark.protocol,
+        root,
+        benchmark.protocol,
+        remarks_of(sequences),
+    )
+
+
+def _absence(root: Path, sequence: str) -> tuple[Path, ...]:
+    """Files of flags beside the boxes of a sequence: LaSOT's toolkit keeps them in a folder."""
+    folder = annotation_folder(root)
+    path = None if folder is None else folder / ABSENCE_FOLDER / f"{sequence}.txt"
+    beside = absence_files(root / sequence) or absence_files(root)
+    return (path, *beside) if path is not None and path.is_file() else beside
 
 
 def _subset(name: str, pattern: re.Pattern[str] | None) -> str:
@@ -146,10 +163,23 @@ class _Places:
 
     root: Path
 
-    def of(self, sequence: str) -> Path:
+    def at_hand(self, sequence: str) -> Path | None:
+        """The frames where they should lie, if they do."""
         for folder in (self.root / sequence, self.root):
             if folder.resolve().name == sequence and (source := frame_source(folder)) is not None:
                 return source
+        return None
+
+    def if_plain(self, sequence: str) -> Path | None:
+        """The frames where they should lie, if they do and can be told from others."""
+        try:
+            return self.at_hand(sequence)
+        except DatasetError:
+            return None
+
+    def of(self, sequence: str) -> Path:
+        if (source := self.at_hand(sequence)) is not None:
+            return source
         found = self._elsewhere.get(sequence, [])
         if len(found) == 1:
             return found[0]
@@ -167,10 +197,8 @@ class _Places:
     def _elsewhere(self) -> dict[str, list[Path]]:
         """Sequence name to folders of images below the root: the folder, or the one around it."""
         found: dict[str, list[Path]] = {}
-        for folder, subfolders, files in os.walk(self.root):
-            subfolders.sort()
+        for path, files in walk(self.root):
             if any(is_image(name) for name in files):
-                path = Path(folder)
                 name = path.parent.name if path.name == IMAGE_FOLDER else path.name
                 found.setdefault(name, []).append(path)
         return found

@@ -1,21 +1,80 @@
-"""Boxes as text, one row a frame: the files of annotations and of results.
+"""Boxes as files: those of annotation and of results, text or JSON.
 
-Read as the benchmarks' many tools write them: comma, tab, blank and mixtures, any line end,
-separators at the end of a row, ``NaN`` in any case. Written so that reading gives the same float64
-back, bit for bit.
+Written so that reading gives the same float64 back, bit for bit.
 """
 
 from __future__ import annotations
 
-import re
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tirtrack.datasets import box_json
+from tirtrack.datasets.box_table import BoxTable
+from tirtrack.datasets.columns import Columns
+from tirtrack.datasets.row_text import number, read_text, words_of
+from tirtrack.datasets.target_boxes import TargetBoxes
 from tirtrack.errors import DatasetError
 
-_SEPARATOR = re.compile(r"\s*,\s*|\s+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)", re.I)
+
+def read_targets(path: Path, columns: Columns | None = None) -> list[TargetBoxes]:
+    """Every target of a file; one without boxes for a file without rows.
+
+    Args:
+        path: text or JSON.
+        columns: what the numbers of a row are, where the file does not say or errs.
+
+    Raises:
+        DatasetError: the file cannot be read, or a row is not as the others or not understood;
+            names file and row.
+    """
+    text = read_text(path)
+    content = _json(text, path)
+    if content is None:
+        return BoxTable(path, text).targets(columns)
+    return box_json.targets_of(content, path, columns)
+
+
+def read_boxes(
+    path: Path, columns: Columns | None = None, *, frames: int | None = None, target: str = ""
+) -> np.ndarray:
+    """``[T,4]`` boxes xywh of one target of a file, as stored; a row without a box is NaN.
+
+    Args:
+        path: as in :func:`read_targets`.
+        columns: as in :func:`read_targets`.
+        frames: how many there should be, where the file leaves that open.
+        target: id of the target that is asked for, where there are several.
+
+    Raises:
+        DatasetError: as :func:`read_targets`, or there are several targets.
+    """
+    targets = read_targets(path, columns)
+    if len(targets) > 1:
+        targets = [one for one in targets if one.target == target] or targets
+    if len(targets) > 1:
+        names = ", ".join(filter(None, (one.target or one.video for one in targets[:3])))
+        raise DatasetError(
+            f"holds {len(targets)} targets ({names}), expected one", path, "give each its own file"
+        )
+    return targets[0].fitted(frames).boxes
+
+
+def _json(text: str, path: Path) -> Any:
+    """The content of a JSON document; ``None`` for a table of text."""
+    start = text.lstrip()[:1]
+    if start not in ("{", "["):
+        return None
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if start == "[":
+            return None
+        raise DatasetError(f"is not JSON ({error})", path, "correct the file") from error
+    rows_of_text = isinstance(content, list) and not any(isinstance(r, list) for r in content)
+    return None if rows_of_text else content
 
 
 def read_rows(path: Path, *, columns: int) -> np.ndarray:
@@ -25,38 +84,15 @@ def read_rows(path: Path, *, columns: int) -> np.ndarray:
         DatasetError: the file cannot be read, or a row has another number of columns or something
             that is not a number; names file and row.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(
-            f"could not be read ({error.strerror})", path, "check the path"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            "is not a text file", path, "expected one row of numbers a frame"
-        ) from error
-    lines = text.rstrip().splitlines()
-    rows = [_row(line, path, number, columns) for number, line in enumerate(lines, start=1)]
+    rows = []
+    for line, text in enumerate(read_text(path).rstrip().splitlines(), start=1):
+        where = f"{path}, row {line}"
+        rows.append([number(word, where, f"{columns} numbers") for word in words_of(text)])
+        if len(rows[-1]) != columns:
+            raise DatasetError(
+                f"has {len(rows[-1])} columns, expected {columns}", where, "correct the file"
+            )
     return np.array(rows, dtype=np.float64).reshape(-1, columns)
-
-
-def _row(line: str, path: Path, number: int, columns: int) -> list[float]:
-    words = _SEPARATOR.split(re.sub(r"\s*,?\s*$", "", line).strip())
-    where = f"{path}, row {number}"
-    for word in words:
-        if not _NUMBER.fullmatch(word):
-            shown = "an empty value" if not word else f'"{word[:20]}"'
-            raise DatasetError(f"{shown} is not a number", where, f"expected {columns} numbers")
-    if len(words) != columns:
-        raise DatasetError(
-            f"has {len(words)} columns, expected {columns}", where, "correct the file"
-        )
-    return [float(word) for word in words]
-
-
-def read_boxes(path: Path) -> np.ndarray:
-    """``[T,4]`` boxes xywh as stored; errors as in :func:`read_rows`."""
-    return read_rows(path, columns=4)
 
 
 def boxes_text(boxes: np.ndarray) -> str:
@@ -77,37 +113,3 @@ def short_number(value: float) -> str:
     ('12', '0.1')
     """
     return repr(float(value)).removesuffix(".0")
-
-
-def check_annotation(
-    annotation: np.ndarray, path: Path, *, zeros_mean_absent: bool = False
-) -> None:
-    """Refuse rows of ``annotation [T,4]`` that are neither a box nor plainly absent.
-
-    A row is a box with area, or all NaN (absent); all zero is absent too in data sets that write it
-    so.
-
-    Raises:
-        DatasetError: there is no row, or a row is neither; names file and row.
-    """
-    if len(annotation) == 0:
-        raise DatasetError("has no row", path, "expected one box a frame")
-    finite = np.isfinite(annotation)
-    absent = np.isnan(annotation).all(axis=1)
-    if zeros_mean_absent:
-        absent |= (annotation == 0).all(axis=1)
-    broken = ~absent & ~finite.all(axis=1)
-    if broken.any():
-        raise DatasetError(
-            "the box has a number that is not finite",
-            f"{path}, row {int(broken.argmax()) + 1}",
-            "write nan,nan,nan,nan where the target is absent",
-        )
-    flat = ~absent & ~(annotation[:, 2:] > 0).all(axis=1)
-    if flat.any():
-        row = int(flat.argmax())
-        raise DatasetError(
-            f"the box {','.join(map(short_number, annotation[row].tolist()))} has no area",
-            f"{path}, row {row + 1}",
-            "write nan,nan,nan,nan where the target is absent",
-        )

@@ -1,20 +1,23 @@
-"""A labelled sequence: frames, and the annotation exactly as its data set stores it.
+"""A labelled sequence: frames, and the annotation by which they are scored.
 
-A data set carries its *base*: 1 where the toolkits nominally count pixels from 1 (LSOTB-TIR,
-PTB-TIR, and by our declaration ``tir_video`` and the synthetic world), 0 elsewhere. Annotation and
-results are scored as stored; everybody else asks for :attr:`LabelledSequence.boxes`. What differs
-between stored boxes and :class:`tirtrack.boxes.Box` stands in :func:`boxes_from_stored` and
-:func:`stored_from_boxes`, and nowhere else.
+Annotation in memory counts pixels from 1, as the protocols do: a file that counts from 0 is moved
+by :attr:`LabelledSequence.shift` on reading, and so are the results that belong to it. Everybody
+who does not score asks for :attr:`LabelledSequence.boxes`. What differs between stored boxes and
+:class:`tirtrack.boxes.Box` stands in :func:`boxes_from_stored` and :func:`stored_from_boxes`, and
+nowhere else.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tirtrack.errors import DatasetError
 
 
 def boxes_from_stored(stored: NDArray[np.float64], base: int) -> NDArray[np.float64]:
@@ -53,6 +56,12 @@ class LabelledSequence:
         subset: the part of the data set it belongs to (``m3svd``), empty when there is one only.
         attributes: published attributes (0 or 1), by name.
         notes: other facts, such as how the boxes were made.
+        shift: what reading added to ``x`` and ``y`` of the file, 0 or 1; result files lack it too.
+        form: how the file spells boxes, in words; empty for x,y,w,h.
+        every: frames from one row of the annotation to the next.
+        open_all: opens the frames between annotated ones too, where there are any.
+        target: its id in a file that holds several targets.
+        group: what these would be called without their ids.
     """
 
     name: str
@@ -62,6 +71,12 @@ class LabelledSequence:
     subset: str = ""
     attributes: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    shift: int = 0
+    form: str = ""
+    every: int = 1
+    open_all: Callable[[], Iterator[np.ndarray]] | None = None
+    target: str = ""
+    group: str = ""
 
     def __len__(self) -> int:
         return len(self.annotation)
@@ -70,6 +85,11 @@ class LabelledSequence:
     def boxes(self) -> np.ndarray:
         """``[T,4]`` the annotation counted as we do, 0-based; a row that is absent stays so."""
         return boxes_from_stored(self.annotation, self.base)
+
+    @property
+    def file_base(self) -> int:
+        """The base of the numbers in its annotation file, and of result files."""
+        return self.base - self.shift
 
 
 @dataclass(frozen=True)
@@ -81,9 +101,27 @@ class LabelledDataset:
         sequences: in a stable order, with unique names.
         protocol: the id of the protocol that is its own.
         root: the folder it was read from, if any.
+        layout: what its folders look like, by name.
+        remarks: what a reader must know of how the annotation was read.
+
+    Raises:
+        DatasetError: two sequences have one name.
     """
 
     name: str
     sequences: tuple[LabelledSequence, ...]
     protocol: str
     root: Path | None = None
+    layout: str = ""
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        counts = Counter(sequence.name for sequence in self.sequences)
+        again = [name for name, count in counts.items() if count > 1]
+        if again:
+            raise DatasetError(f'two sequences are called "{again[0]}"', self.root or self.name)
+
+    @property
+    def file_base(self) -> int:
+        """The base of the numbers in annotation and result files."""
+        return self.sequences[0].file_base

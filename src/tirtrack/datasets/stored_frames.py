@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +30,15 @@ class StoredFrames:
     """
 
     source: Path
+    every: int = 1
 
     def __call__(self) -> Iterator[np.ndarray]:
-        """The frames from the first on, each ``[H,W]`` or ``[H,W,3]`` RGB."""
-        images = (frame.image for frame in frames(self.source))
+        """The frames from the first on, each ``[H,W]`` or ``[H,W,3]`` RGB; one in ``every``."""
+        read = islice(frames(self.source), 0, None, self.every)
         no_data = declared_no_data(source_files(self.source)[0])
-        return images if no_data is None else (_marked(image, no_data) for image in images)
+        if no_data is None:
+            return (frame.image for frame in read)
+        return (_marked(frame.image, no_data) for frame in read)
 
 
 def _marked(image: np.ndarray, no_data: float) -> np.ndarray:
@@ -70,6 +74,11 @@ def count_images(folder: Path) -> int:
         return sum(is_image(entry.name) for entry in entries)
 
 
+def count_frames(source: Path) -> int:
+    """How many frames a folder of images or a video has; a video is decoded for it."""
+    return count_images(source) if source.is_dir() else sum(1 for _ in frames(source))
+
+
 def is_image(name: str) -> bool:
     """Whether a file name is that of a visible image file."""
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
@@ -83,6 +92,17 @@ def frame_source(folder: Path) -> Path | None:
     """
     if count_images(folder / IMAGE_FOLDER):
         return folder / IMAGE_FOLDER
+    if (video := only_video(folder)) is not None:
+        return video
+    return folder if count_images(folder) else None
+
+
+def only_video(folder: Path) -> Path | None:
+    """The video in a folder, if there is one.
+
+    Raises:
+        DatasetError: there are several.
+    """
     if not folder.is_dir():
         return None
     videos = sorted(
@@ -93,9 +113,7 @@ def frame_source(folder: Path) -> Path | None:
     if len(videos) > 1:
         names = ", ".join(path.name for path in videos[:3])
         raise DatasetError(f"has {len(videos)} videos ({names})", folder, "leave one there")
-    if videos:
-        return videos[0]
-    return folder if count_images(folder) else None
+    return videos[0] if videos else None
 
 
 def check_count(source: Path, rows: int, *, annotation: Path) -> None:

@@ -1,8 +1,9 @@
 """``result.json``: a comparison as a file, with all that is needed to make it again.
 
 Numbers that are unknown are ``null``. ``values`` follow the protocol; ``visible_values`` count
-frames with a valid annotation alone. ``differences`` are ``a`` minus ``b`` by the paired bootstrap
-over sequences.
+frames with a valid annotation alone. ``base`` is that of the coordinates in the annotation files,
+and for each tracker in its result files. ``differences`` are ``a`` minus ``b`` by the paired
+bootstrap over sequences.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import numpy as np
 
 from tirtrack.datasets.sequence import LabelledDataset
 from tirtrack.evaluation.repeats import spreads
-from tirtrack.evaluation.results import Scores
+from tirtrack.evaluation.results import RESULT_NAME, Scores
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
 from tirtrack.files import fingerprint
 from tirtrack.versions import versions
 
+__all__ = ["FORMAT", "RESULT_NAME", "annotation_sha256", "comparison_json"]
+
 FORMAT = 1
-RESULT_NAME = "result.json"
 
 
 def annotation_sha256(dataset: LabelledDataset) -> str:
@@ -45,7 +47,7 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
     """
     dataset = comparison.dataset
     subset_of = {sequence.name: sequence.subset for sequence in dataset.sequences}
-    trackers = [_tracker(one, subset_of) for one in comparison.trackers]
+    trackers = [_tracker(one, subset_of, dataset.file_base) for one in comparison.trackers]
     identity = {
         "protocol": comparison.protocol,
         "dataset": dataset.name,
@@ -58,6 +60,9 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
         "format": FORMAT,
         **identity,
         "fingerprint": fingerprint({**identity, "trackers": facts}),
+        "base": dataset.file_base,
+        "layout": dataset.layout,
+        "read_as": list(dataset.remarks),
         "dataset_path": None if dataset.root is None else str(dataset.root),
         "sequences": len(dataset.sequences),
         "frames": sum(map(len, dataset.sequences)),
@@ -89,9 +94,10 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
     }
 
 
-def _tracker(one: TrackerScores, subset_of: Mapping[str, str]) -> dict[str, Any]:
+def _tracker(one: TrackerScores, subset_of: Mapping[str, str], file_base: int) -> dict[str, Any]:
     return {
         "name": one.runs.name,
+        "base": one.runs.facts.get("base", file_base),
         "weights": str(one.runs.facts.get("weights", "")),
         "sha256": str(one.runs.facts.get("sha256", "")),
         "preset": one.runs.facts.get("preset"),

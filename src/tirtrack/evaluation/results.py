@@ -1,12 +1,12 @@
 """What a tracker did on a sequence, as a value and as files; and what protocols say of it.
 
 A result folder holds, for each tracker, ``TRACKER/SEQUENCE.txt``: one row a frame, ``x,y,w,h`` in
-the base of the data set, comma separated, each number in the shortest form that reads back equal;
+the base of the annotation file, comma separated, each number as short as reads back equal;
 beside it ``SEQUENCE.csv`` with score and status of every frame, and ``SEQUENCE_time.txt`` with its
 seconds. Times stand apart because they are the only part that differs from run to run. Where a
 tracker was lost the box is the one it gave: its last trusted one.
 
-Read are these, text files of any of the field's tools, and the ``.mat`` files of the LSOTB-TIR and
+Read are these, files in any form that annotation has, and the ``.mat`` files of the LSOTB-TIR and
 PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``; one pass).
 """
 
@@ -24,10 +24,15 @@ from typing import Any
 import numpy as np
 
 from tirtrack.datasets.box_text import boxes_text, read_boxes, read_rows, short_number
+from tirtrack.datasets.columns import Columns
+from tirtrack.datasets.walking import walk
 from tirtrack.errors import DatasetError
 from tirtrack.files import write_text
 
 RESULTS_FOLDER = "results"
+RESULT_NAME = "result.json"
+_BOX_SUFFIXES = (".txt", ".json")
+_DECIMALS = 9  # of boxes moved to another base
 _CSV_COLUMNS = ["frame", "score", "status"]
 
 
@@ -36,8 +41,8 @@ class Track:
     """One run over one sequence.
 
     Attributes:
-        boxes: ``[T,4]`` float64 xywh in the base of the data set; row 0 is the first annotated box
-            exactly.
+        boxes: ``[T,4]`` float64 xywh in the base of the annotation in memory; row 0 is the first
+            annotated box exactly.
         scores: ``[T]`` in [0, 1]; row 0 is 1. NaN where a result file has none.
         statuses: ``[T]`` of ``tracking``, ``uncertain``, ``lost``; empty text where unknown.
         seconds: ``[T]`` spent in ``init`` (row 0) and ``update``. NaN where unknown.
@@ -53,6 +58,10 @@ class Track:
         """A track of which only the boxes ``[T,4]`` are known."""
         unknown = np.full(len(boxes), np.nan)
         return cls(boxes, unknown, np.full(len(boxes), ""), unknown)
+
+    def rows(self, kept: slice) -> Track:
+        """Some of its frames."""
+        return Track(self.boxes[kept], self.scores[kept], self.statuses[kept], self.seconds[kept])
 
 
 @dataclass(frozen=True)
@@ -93,10 +102,16 @@ class Scores:
         return {one.name: one.values[score] for one in self.sequences}
 
 
-def write_track(folder: Path, sequence: str, track: Track) -> None:
+def write_track(folder: Path, sequence: str, track: Track, *, shift: int = 0) -> None:
     """Write a run as the files of one sequence below a tracker's ``folder``; whole or not at all.
 
     The box file comes last: where it is, the others are.
+
+    Args:
+        folder: of the tracker.
+        sequence: its name.
+        track: the run.
+        shift: what reading adds to ``x`` and ``y``, so that is left out of the file.
     """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -106,20 +121,43 @@ def write_track(folder: Path, sequence: str, track: Track) -> None:
     seconds = "".join(f"{value:.6f}\n" for value in track.seconds)
     write_text(folder / f"{sequence}_time.txt", seconds)
     write_text(folder / f"{sequence}.csv", table.getvalue())
-    write_text(folder / f"{sequence}.txt", boxes_text(track.boxes))
+    write_text(folder / f"{sequence}.txt", boxes_text(_unshifted(track.boxes, shift)))
 
 
-def read_track(path: Path) -> Track:
+def _unshifted(boxes: np.ndarray, shift: int) -> np.ndarray:
+    """Boxes that the shift turns into exactly these, in short decimals where there are such."""
+    offset = np.array([shift, shift, 0.0, 0.0])
+    exact = boxes - offset
+    short = exact.round(_DECIMALS)
+    return np.asarray(np.where(short + offset == boxes, short, exact))
+
+
+def read_track(
+    path: Path,
+    *,
+    shift: int = 0,
+    columns: Columns | None = None,
+    frames: int | None = None,
+    target: str = "",
+) -> Track:
     """A run from its box file (text or ``.mat``), with scores and times where they stand beside it.
+
+    Args:
+        path: the box file.
+        shift: added to ``x`` and ``y``.
+        columns: of a text file, where it does not say them.
+        frames: how many there should be, where the file leaves that open.
+        target: id of the target that is asked for, where the file holds several.
 
     Raises:
         DatasetError: a file is damaged, or those of one run have different lengths; names file and
             row.
     """
     path = Path(path)
+    offset = np.array([shift, shift, 0.0, 0.0])
     if path.suffix == ".mat":
-        return Track.of_boxes(_read_mat(path))
-    track = Track.of_boxes(read_boxes(path))
+        return Track.of_boxes(_read_mat(path) + offset)
+    track = Track.of_boxes(read_boxes(path, columns, frames=frames, target=target) + offset)
     scores, statuses = _read_csv(path.with_suffix(".csv"))
     times = path.with_name(f"{path.stem}_time.txt")
     seconds = read_rows(times, columns=1)[:, 0] if times.is_file() else track.seconds
@@ -194,7 +232,7 @@ def _boxes_of_struct(run: Mapping[str, Any], path: Path) -> np.ndarray:
 
 
 def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Path]]:
-    """The result files at or below a folder: tracker name to sequence name to file.
+    """The result files at or below a folder, linked ones included, by tracker and sequence.
 
     A folder with files named after the sequences is one tracker, called as the folder is relative
     to ``path`` (or as ``path`` itself); ``SEQUENCE_TRACKER.mat`` belongs to ``TRACKER``. The folder
@@ -209,14 +247,13 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
     root = path / RESULTS_FOLDER if (path / RESULTS_FOLDER).is_dir() else path
     names = set(sequences)
     found: dict[str, dict[str, Path]] = {}
-    for folder, subfolders, files in os.walk(root):
-        subfolders.sort()
-        relative = Path(folder).relative_to(root)
+    for folder, files in walk(root):
+        relative = folder.relative_to(root)
         tracker = str(relative) if relative.parts else path.resolve().name
-        for file in sorted(files):
+        for file in files:
             owner = _owner(file, tracker, names)
             if owner is not None:
-                found.setdefault(owner[0], {})[owner[1]] = Path(folder) / file
+                found.setdefault(owner[0], {})[owner[1]] = folder / file
     if not found:
         raise DatasetError(
             "no result file is named after a sequence of the data set",
@@ -229,7 +266,7 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
 def _owner(file: str, tracker: str, names: set[str]) -> tuple[str, str] | None:
     """Tracker and sequence of a file name; ``None`` for files of neither form."""
     stem, suffix = os.path.splitext(file)  # noqa: PTH122 - a name, not a path
-    if suffix == ".txt" and stem in names:
+    if suffix in _BOX_SUFFIXES and stem in names:
         return tracker, stem
     if suffix != ".mat":
         return None

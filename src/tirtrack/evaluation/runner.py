@@ -1,8 +1,8 @@
 """Runs trackers over labelled sequences and scores what they did.
 
 A tracker is used through its two methods alone. It gets the first annotated box as we count, its
-boxes are written as the data set stores them, and the first row of a result is the first annotated
-row itself. Where a tracker says ``lost``, the box that it measured counts.
+boxes are written in the base of the annotation file, and the first row of a result is the first
+annotated row itself. Where a tracker says ``lost``, the box that it measured counts.
 
 A sequence that fails does not stop the others. Runs are independent of each other, so one worker
 and eight write the same boxes and scores, byte for byte; only times differ.
@@ -29,8 +29,9 @@ from tirtrack.errors import DatasetError, FrameError, RequestError, RunError, St
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.repeats import repeated
+from tirtrack.evaluation.result_files import read_run
 from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256, comparison_json
-from tirtrack.evaluation.results import RESULTS_FOLDER, Track, read_track, write_track
+from tirtrack.evaluation.results import RESULTS_FOLDER, Track, write_track
 from tirtrack.evaluation.scoring import (
     Comparison,
     Missing,
@@ -103,9 +104,14 @@ class TrackerSpec:
     def of(cls, text: str, *, preset: str | None = None) -> TrackerSpec:
         """From ``WEIGHTS`` or ``WEIGHTS@PRESET``; named after the weights' stem and the preset.
 
+        Raises:
+            RequestError: the preset is empty.
+
         >>> TrackerSpec.of("runs/a/mine.safetensors@published").name
         'mine@published'
         """
+        if preset == "" or text.endswith("@"):
+            raise RequestError('unknown preset ""', fix="name one, such as default or published")
         weights, at, own = text.rpartition("@")
         if not at or "/" in own:
             weights, own = text, ""
@@ -177,6 +183,8 @@ def run(
             track.scores[row], track.statuses[row] = 1.0, Status.TRACKING
             continue
         state = loaded.update(frame)
+        if row is None:
+            continue
         track.seconds[row] = time.perf_counter() - began
         track.boxes[row] = stored_from_boxes(_measured(state).array(), sequence.base)
         track.scores[row], track.statuses[row] = state.score, state.status
@@ -206,10 +214,13 @@ def _measured(state: TrackState) -> Box:
     return box if isinstance(box, Box) else state.box
 
 
-def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Rows of the result and their frames; as many as the annotation has."""
+def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int | None, np.ndarray]]:
+    """Rows of the result and their frames, as many as the annotation has; frames between annotated
+    ones have no row.
+    """
     count = 0
-    for index, frame in enumerate(sequence.open_frames()):
+    for frame_index, frame in enumerate((sequence.open_all or sequence.open_frames)()):
+        index, between = divmod(frame_index, sequence.every if sequence.open_all else 1)
         if index >= len(sequence):
             raise DatasetError(
                 f"more frames than the {len(sequence)} annotated rows",
@@ -218,7 +229,7 @@ def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int, np.nd
             )
         count = index + 1
         if index >= start:
-            yield index - start, frame
+            yield None if between else index - start, frame
     if count < len(sequence):
         raise DatasetError(
             f"the frames end after {count}, {len(sequence)} rows are annotated",
@@ -274,7 +285,7 @@ def evaluate(
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
-    rules = protocols.get(protocol or dataset.protocol)
+    rules = protocols.get(dataset.protocol if protocol is None else protocol)
     dataset = included(dataset, rules)
     first_runs = trackers
     trackers = repeated(trackers, runs)
@@ -371,6 +382,7 @@ def _identity(
     return {
         "trackers": {name: fingerprint(known) for name, known in facts.items()},
         "annotation": annotation_sha256(dataset),
+        "base": dataset.file_base,
         "seed": seed,
         "versions": versions(),
     }
@@ -419,7 +431,7 @@ class _Outcome:
 
 
 def _kept(job: _Job) -> _Outcome:
-    return _Outcome(job.source.name, job.sequence.name, read_track(job.box_file))
+    return _Outcome(job.source.name, job.sequence.name, read_run(job.box_file, job.sequence))
 
 
 def _attempt(
@@ -427,7 +439,7 @@ def _attempt(
 ) -> _Outcome:
     try:
         track = run(tracker, job.sequence, advance=advance)
-        write_track(job.folder, job.sequence.name, track)
+        write_track(job.folder, job.sequence.name, track, shift=job.sequence.shift)
     except StorageError:
         raise  # a full disk is not the fault of one sequence
     except _FAILURES as error:

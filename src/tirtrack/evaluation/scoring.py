@@ -6,6 +6,7 @@ all that ``result.json`` holds; :mod:`tirtrack.evaluation.result_json` writes it
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,13 +15,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
 from tirtrack.evaluation.protocols import EvaluationProtocol, LengthMode
 from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker
-from tirtrack.evaluation.results import Scores, Track, find_results, read_track
+from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
+from tirtrack.evaluation.results import Scores, Track, find_results
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
     Difference,
@@ -30,6 +33,7 @@ from tirtrack.evaluation.statistics import (
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Runs:
     Attributes:
         name: of the tracker, unique in a comparison.
         tracks: by sequence.
-        facts: what is known of it: ``weights``, ``sha256``, ``preset``, ``overrides``.
+        facts: what is known of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
+            its files where they were read.
     """
 
     name: str
@@ -291,26 +296,67 @@ def _differences(
     return tuple(found)
 
 
-def read_runs(paths: Sequence[Path], dataset: LabelledDataset) -> list[Runs]:
+def read_runs(
+    paths: Sequence[Path],
+    dataset: LabelledDataset,
+    *,
+    columns: Columns | None = None,
+    base: int | None = None,
+) -> list[Runs]:
     """The runs in result folders, for the sequences of a data set.
 
     Where two folders hold a tracker of one name, each gets its folder's name in front.
 
+    Args:
+        paths: folders of results.
+        dataset: the sequences.
+        columns: of the result files, where they do not say them.
+        base: of the result files; that of the annotation file, or of the run that wrote them.
+
     Raises:
         DatasetError: a folder holds no result, a file is damaged, or two names are still the same.
     """
-    names = [sequence.name for sequence in dataset.sequences]
-    found = [(Path(path), find_results(path, names)) for path in paths]
+    by_name = _sequences_by_file(dataset)
+    found = [(Path(path), find_results(path, by_name)) for path in paths]
     every = [tracker for _, by_tracker in found for tracker in by_tracker]
     runs = []
     for path, by_tracker in found:
         for tracker, files in by_tracker.items():
             shared = every.count(tracker) > 1
             name = f"{path.resolve().name}/{tracker}" if shared else tracker
-            runs.append(Runs(name, {seq: read_track(file) for seq, file in files.items()}))
+            tracks = {
+                sequence.name: read_run(file, sequence, columns=columns, base=base)
+                for stem, file in files.items()
+                for sequence in by_name[stem]
+            }
+            _warn_of_another_base(name, tracks, dataset)
+            stem, file = next(iter(files.items()))
+            counted_from = base_of_result(file, by_name[stem][0], base=base)
+            runs.append(Runs(name, tracks, {"base": counted_from}))
     for one in runs:
         if [other.name for other in runs].count(one.name) > 1:
             raise DatasetError(
                 f'two trackers are called "{one.name}"', fix="rename one of the result folders"
             )
     return runs
+
+
+def _warn_of_another_base(name: str, tracks: Mapping[str, Track], dataset: LabelledDataset) -> None:
+    """Say so where most first boxes are the annotated ones moved by a pixel."""
+    moved = [seems_moved(tracks[one.name], one) for one in dataset.sequences if one.name in tracks]
+    other = 1 - dataset.file_base
+    count = moved.count(other - dataset.file_base)
+    if 2 * count > len(moved):
+        _logger.warning(
+            "%s: the first boxes of %d of %d sequences are the annotated ones moved by 1 px, "
+            "as if results counted from %d and annotation from %d; if so, give --result-base %d",
+            *(name, count, len(moved), other, dataset.file_base, other),
+        )
+
+
+def _sequences_by_file(dataset: LabelledDataset) -> dict[str, list[LabelledSequence]]:
+    """What a result file may be named after: a sequence, or all targets of one annotation file."""
+    grouped: dict[str, list[LabelledSequence]] = {}
+    for sequence in dataset.sequences:
+        grouped.setdefault(sequence.group or sequence.name, []).append(sequence)
+    return {**grouped, **{sequence.name: [sequence] for sequence in dataset.sequences}}

@@ -57,7 +57,7 @@ def film_strips(
         sequence = by_name[row.name]
         boxes = {
             one.name: boxes_from_stored(
-                read_boxes(result_file(folder, one.name, row.name)), sequence.base
+                read_boxes(result_file(folder, one.name, row.name)), section.result.base
             )
             for one, cell in zip(section.trackers, row.trackers, strict=True)
             if cell is not None

@@ -125,11 +125,12 @@ class MissingRun(_Part):
 
 
 class EvaluationResult(_Part):
-    """What ``result.json`` of one evaluation holds."""
+    """What ``result.json`` of one evaluation holds; without an entry the base is 1."""
 
     format: Literal[1] = 1
     protocol: str
     dataset: str
+    base: int = 1
     dataset_path: str | None = None
     annotation_sha256: str | None = None
     created: str = ""

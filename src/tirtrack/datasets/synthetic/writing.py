@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tirtrack.cache import cache_folder
-from tirtrack.datasets.anno_layout import BASE
+from tirtrack.datasets.annotation import BASE
 from tirtrack.datasets.sequence import stored_from_boxes
 from tirtrack.datasets.synthetic.facts import SEQUENCE_ATTRIBUTES, SequenceFacts, gather_facts
 from tirtrack.datasets.synthetic.plan import ScenePlan, draw_plan

@@ -1,0 +1,87 @@
+"""Options that say where labelled sequences are and how their annotation is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tirtrack.errors import RequestError
+
+if TYPE_CHECKING:
+    from tirtrack.datasets import LabelledDataset
+
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        "-d",
+        help="Folder of labelled sequences, or synthetic-test, synthetic-validation.",
+    ),
+]
+AnnotationFiles = Annotated[
+    str | None,
+    typer.Option(
+        "--annotation",
+        metavar="FILE",
+        help="Boxes in any other layout, in place of --dataset; {sequence} stands for the "
+        "name of a sequence.",
+    ),
+]
+FrameFiles = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        metavar="FOLDER|VIDEO",
+        help="Frames for --annotation; {sequence} stands for the name of a sequence.",
+    ),
+]
+ColumnNames = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="NAMES",
+        help="Columns of annotation in text, such as x1,y1,x2,y2 or frame,id,x,y,w,h,- (default: "
+        "by the first line, or by their number).",
+    ),
+]
+Base = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Whether annotation counts pixels from 0 or from 1 (default: as the layout says).",
+    ),
+]
+
+
+def open_labelled(
+    dataset: str | None,
+    annotation: str | None,
+    *,
+    frames: str | None = None,
+    columns: str | None = None,
+    base: int | None = None,
+    with_frames: bool = True,
+) -> LabelledDataset:
+    """The labelled sequences that the options name.
+
+    Raises:
+        RequestError: neither a data set nor annotation is named, or both, or frames are missing.
+        DatasetError: they cannot be read.
+    """
+    from tirtrack.datasets import AnnotationOptions, open_dataset, open_named_files
+    from tirtrack.datasets.columns import parse_columns
+
+    options = AnnotationOptions(None if columns is None else parse_columns(columns), base)
+    if annotation is None:
+        if frames is not None:
+            raise RequestError("--frames needs --annotation", fix="name the file of the boxes")
+        if dataset is None:
+            raise RequestError("no labelled data", fix="give --dataset, or --annotation FILE")
+        return open_dataset(dataset, with_frames=with_frames, options=options)
+    if dataset is not None:
+        raise RequestError("--dataset and --annotation exclude each other", fix="give one of them")
+    if with_frames and frames is None:
+        raise RequestError("--annotation needs --frames", fix="name the folder or video of frames")
+    return open_named_files(annotation, frames, options=options)

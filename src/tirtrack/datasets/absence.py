@@ -1,0 +1,48 @@
+"""Files that say in which frames a target is absent, beside the boxes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from tirtrack.datasets.row_text import number, read_text
+from tirtrack.errors import DatasetError
+
+# stem -> the value that means absent
+_STEMS = {
+    "absence": 1,  # GOT-10k
+    "cover": 0,  # GOT-10k: nothing of the target is visible
+    "out_of_view": 1,  # LaSOT
+    "full_occlusion": 1,  # LaSOT
+    "absent": 1,
+    "absent_label": 1,
+    "exist": 0,
+}
+_SUFFIXES = (".txt", ".label", ".tag")
+
+
+def absence_files(folder: Path) -> tuple[Path, ...]:
+    """The files of flags in a sequence's folder."""
+    names = [stem + suffix for stem in _STEMS for suffix in _SUFFIXES]
+    return tuple(folder / name for name in names if (folder / name).is_file())
+
+
+def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
+    """``[rows]`` bool: where any of the files says that the target is absent.
+
+    Raises:
+        DatasetError: a file has another number of flags, or something that is no number.
+    """
+    absent = np.zeros(rows, dtype=bool)
+    for path in files:
+        words = re.split(r"[\s,;]+", read_text(path).strip().strip(",;"))
+        flags = np.array([number(word, str(path), "flags of 0 or 1") for word in words])
+        if len(flags) != rows:
+            raise DatasetError(
+                f"has {len(flags)} flags, the annotation has {rows} rows", path, "one for each row"
+            )
+        absent |= flags == _STEMS.get(path.stem, 1)
+    return absent

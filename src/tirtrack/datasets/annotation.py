@@ -1,0 +1,240 @@
+"""From a file of boxes to a labelled sequence: what is absent, what is broken, and the base.
+
+Protocols take a box at 0 for invalid, so annotation that its file counts from 0 is moved to base 1
+on reading; :attr:`LabelledSequence.shift` says so, and results are moved alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from tirtrack.datasets.absence import absent_by_files
+from tirtrack.datasets.box_text import read_targets, short_number
+from tirtrack.datasets.columns import CORNERS, Columns
+from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.datasets.stored_frames import NoFrames, StoredFrames, check_count, count_frames
+from tirtrack.datasets.target_boxes import TargetBoxes
+from tirtrack.errors import DatasetError
+
+BASE = 1
+"""Of all annotation in memory."""
+
+SPARSE_EVERY = 10
+"""VTUAV has one row for ten frames."""
+
+_WRITE_ABSENT = "write nan,nan,nan,nan where the target is absent"
+
+
+@dataclass(frozen=True)
+class AnnotationOptions:
+    """What the user says of annotation files; ``None``: as their layout says.
+
+    Attributes:
+        columns: names of the columns of text files.
+        base: 0 or 1, the base of their coordinates.
+    """
+
+    columns: Columns | None = None
+    base: int | None = None
+
+
+BY_LAYOUT = AnnotationOptions()
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """A file of boxes, and what is known of it.
+
+    Attributes:
+        path: the file.
+        base: of its coordinates.
+        columns: of its rows, where neither their number nor a header says it.
+        video: the video that is asked for, of a file that holds several.
+        absence: files of flags that belong to it.
+        sparse: whether it may have one row for ten frames.
+    """
+
+    path: Path
+    base: int = BASE
+    columns: Columns | None = None
+    video: str = ""
+    absence: tuple[Path, ...] = ()
+    sparse: bool = False
+
+    def with_options(self, options: AnnotationOptions) -> AnnotationFile:
+        """The same file, overruled."""
+        base = self.base if options.base is None else options.base
+        return replace(self, base=base, columns=options.columns or self.columns)
+
+
+@dataclass(frozen=True)
+class SequenceFacts:
+    """What a sequence is called and what else is known of it."""
+
+    name: str
+    subset: str = ""
+    attributes: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def labelled_sequences(
+    facts: SequenceFacts, file: AnnotationFile, source: Path | None, *, with_frames: bool = True
+) -> list[LabelledSequence]:
+    """The sequence that an annotation file describes; one for every target where it has several.
+
+    Args:
+        facts: its name, to which a target's id is added where there are several.
+        file: the annotation.
+        source: a folder of images or a video; ``None`` where there are no frames.
+        with_frames: whether frames must be there and fit the annotation.
+
+    Raises:
+        DatasetError: a row is neither a box nor absent, or the frames do not fit.
+    """
+    targets = [
+        one for one in read_targets(file.path, file.columns) if file.video in ("", one.video)
+    ]
+    frames = _frame_count(source, targets, sparse=file.sparse)
+    sequences = []
+    for target in (one.fitted(frames) for one in targets):
+        absent = target.absent | absent_by_files(file.absence, len(target))
+        _check(target, absent, file.path)
+        every = _frames_a_row(len(target), frames) if file.sparse else 1
+        if with_frames and source is not None and every == 1:
+            check_count(source, len(target), annotation=file.path)
+        if source is not None and not target.named and not target.form:
+            _check_no_corners(target, absent, source, file.path)
+        sequence = _sequence(facts, file, target, absent)
+        sequences.append(_with_frames(sequence, source, every))
+    if len(sequences) == 1:
+        return sequences
+    return [
+        replace(one, name=f"{facts.name}.{target.target}", target=target.target, group=facts.name)
+        for one, target in zip(sequences, targets, strict=True)
+    ]
+
+
+def _sequence(
+    facts: SequenceFacts, file: AnnotationFile, target: TargetBoxes, absent: np.ndarray
+) -> LabelledSequence:
+    return LabelledSequence(
+        name=facts.name,
+        annotation=counted_from_1(target.boxes, absent, file.base),
+        base=BASE,
+        open_frames=NoFrames(facts.name),
+        subset=facts.subset,
+        attributes=facts.attributes,
+        notes=facts.notes,
+        shift=BASE - file.base,
+        form=target.form,
+    )
+
+
+def _with_frames(sequence: LabelledSequence, source: Path | None, every: int) -> LabelledSequence:
+    if source is None:
+        return replace(sequence, every=every)
+    open_all = StoredFrames(source) if every > 1 else None
+    return replace(
+        sequence, open_frames=StoredFrames(source, every), every=every, open_all=open_all
+    )
+
+
+def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
+    """What a reader must know of how annotation was read, each once."""
+    said = [
+        remark
+        for one in sequences
+        for remark in filter(None, (one.form, _thinned(one), _split(one)))
+    ]
+    total = len(sequences)
+    return tuple(f"{one} ({said.count(one)} of {total} sequences)" for one in dict.fromkeys(said))
+
+
+def _thinned(sequence: LabelledSequence) -> str:
+    return f"one annotated frame in {sequence.every}" if sequence.open_all else ""
+
+
+def _split(sequence: LabelledSequence) -> str:
+    return "one of several targets of its file" if sequence.group else ""
+
+
+def _frame_count(
+    source: Path | None, targets: Iterable[TargetBoxes], *, sparse: bool
+) -> int | None:
+    """How many frames there are; a video is counted only where the annotation leaves it open."""
+    if source is None:
+        return None
+    is_open = sparse or any(one.may_follow or one.separators for one in targets)
+    return count_frames(source) if is_open or source.is_dir() else None
+
+
+def _frames_a_row(rows: int, frames: int | None) -> int:
+    dense = frames is not None and math.ceil(frames / SPARSE_EVERY) != rows
+    return 1 if dense or frames == rows else SPARSE_EVERY
+
+
+def counted_from_1(boxes: np.ndarray, absent: np.ndarray, base: int) -> np.ndarray:
+    """``[T,4]`` annotation in base 1; absent rows are NaN, but for ``0,0,0,0`` stored in base 1.
+
+    These stay because the official toolkits score them as they are.
+    """
+    kept = (boxes == 0).all(axis=1) & (base == BASE)
+    offset = np.array([BASE - base, BASE - base, 0, 0], dtype=np.float64)
+    return np.where((absent & ~kept)[:, None], np.nan, boxes + offset)
+
+
+def _check(target: TargetBoxes, absent: np.ndarray, path: Path) -> None:
+    """Refuse rows that are neither a box nor plainly absent."""
+    if len(target) == 0:
+        raise DatasetError("has no row", path, "expected one box a frame")
+    boxes = target.boxes[~absent]
+    if len(boxes) and (boxes >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= 1).all():
+        raise DatasetError(
+            "all coordinates lie between 0 and 1, so they are shares of the frame",
+            path,
+            "multiply them by its width and height",
+        )
+    broken = ~absent & ~np.isfinite(target.boxes).all(axis=1)
+    if broken.any():
+        raise DatasetError(
+            "the box has a number that is not finite", _row(target, broken, path), _WRITE_ABSENT
+        )
+    flat = ~absent & ~(target.boxes[:, 2:] > 0).all(axis=1)
+    if flat.any():
+        box = ",".join(map(short_number, target.boxes[int(flat.argmax())].tolist()))
+        raise DatasetError(f"the box {box} has no area", _row(target, flat, path), _WRITE_ABSENT)
+
+
+def _row(target: TargetBoxes, which: np.ndarray, path: Path) -> str:
+    index = int(which.argmax())
+    return f"{path}, row {target.lines[index] if target.lines else index + 1}"
+
+
+def _check_no_corners(target: TargetBoxes, absent: np.ndarray, source: Path, path: Path) -> None:
+    """Refuse boxes that leave the frame as x,y,w,h and fit it as x1,y1,x2,y2.
+
+    Frames are opened only where the third and fourth number exceed the first two in most rows.
+    """
+    boxes = target.boxes[~absent]
+    if len(boxes) == 0 or np.mean((boxes[:, 2:] > boxes[:, :2]).all(axis=1)) <= 0.5:
+        return
+    frame = next(StoredFrames(source)(), None)
+    if frame is None:
+        return
+    height, width = frame.shape[:2]
+    limit = np.array([width, height]) + BASE
+    leaves = (boxes[:, :2] + boxes[:, 2:] > limit).any(axis=1)
+    fits = (boxes[:, 2:] <= limit).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    if leaves.mean() > 0.5 and fits.mean() > 0.5:
+        raise DatasetError(
+            f"{leaves.sum()} of {len(boxes)} boxes leave the {width}x{height} frame as x,y,w,h, "
+            f"{(~fits).sum()} as x1,y1,x2,y2",
+            path,
+            f"say which they are with --columns {','.join(CORNERS)} or --columns x,y,w,h, or name "
+            "the columns in a first line of the file",
+        )

@@ -1,0 +1,155 @@
+"""Reader of data sets in which every sequence is a folder of its own, by the table of layouts.
+
+Sequences may lie directly below the root, in sets below it, or be the root itself. Beside the
+annotation may lie files of absence flags and ``attributes.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tirtrack.datasets.absence import absence_files
+from tirtrack.datasets.annotation import (
+    BY_LAYOUT,
+    AnnotationFile,
+    AnnotationOptions,
+    SequenceFacts,
+    labelled_sequences,
+    remarks_of,
+)
+from tirtrack.datasets.layouts import ITSELF, ONLY_VIDEO, Layout, layout_of
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.stored_frames import count_images, only_video
+from tirtrack.errors import DatasetError
+
+ATTRIBUTES = "attributes.json"
+PROTOCOL = "lsotb-tir"
+
+
+def sequence_folders(root: Path) -> Iterator[tuple[str, Path, Layout]]:
+    """The set (empty text where there is none), folder and layout of each sequence, by name."""
+    if (layout := layout_of(root)) is not None:
+        yield "", root, layout
+        return
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if (layout := layout_of(folder)) is not None:
+            yield "", folder, layout
+            continue
+        for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+            if (layout := layout_of(inner)) is not None:
+                yield folder.name, inner, layout
+
+
+def open_folders(
+    root: Path, *, with_frames: bool = True, options: AnnotationOptions = BY_LAYOUT
+) -> LabelledDataset:
+    """The sequences at or below ``root``.
+
+    Names that two sets share get their set in front (``SET.SEQUENCE``).
+
+    Args:
+        root: the folder of the data set.
+        with_frames: whether frames must be there.
+        options: overrules the layout.
+
+    Raises:
+        DatasetError: there is no sequence, two layouts are mixed, or one is not as its layout
+            demands; names the file.
+    """
+    folders = list(sequence_folders(root))
+    layouts = list(dict.fromkeys(layout for _, _, layout in folders))
+    _check_alike(root, layouts)
+    names = [root.resolve().name if folder == root else folder.name for _, folder, _ in folders]
+    shared = Counter(names)
+    sequences: list[LabelledSequence] = []
+    for name, (subset, folder, of_folder) in zip(names, folders, strict=True):
+        facts = SequenceFacts(
+            name=f"{subset}.{name}" if shared[name] > 1 else name,
+            subset=subset,
+            notes=_notes(folder / ATTRIBUTES),
+        )
+        sequences += _sequences(facts, folder, of_folder, with_frames=with_frames, options=options)
+    remarks = remarks_of(sequences)
+    if layouts[0].assumed_base and options.base is None:
+        remarks = (f"base {layouts[0].base} is assumed, --base 0 or 1 decides", *remarks)
+    layout = " and ".join(dict.fromkeys(one.name for one in layouts))
+    return LabelledDataset(root.resolve().name, tuple(sequences), PROTOCOL, root, layout, remarks)
+
+
+def _check_alike(root: Path, layouts: list[Layout]) -> None:
+    """Refuse layouts whose numbers mean different things."""
+    if not layouts:
+        raise DatasetError("no labelled sequence in it or in folders below", root)
+    if len({(one.base, one.columns, one.sparse) for one in layouts}) > 1:
+        names = ", ".join(dict.fromkeys(one.name for one in layouts))
+        raise DatasetError(
+            f"has sequences of several layouts ({names})", root, "give the folder of one of them"
+        )
+
+
+def _sequences(
+    facts: SequenceFacts,
+    folder: Path,
+    layout: Layout,
+    *,
+    with_frames: bool,
+    options: AnnotationOptions,
+) -> list[LabelledSequence]:
+    file = AnnotationFile(
+        folder / layout.annotation,
+        layout.base,
+        layout.columns,
+        absence=absence_files(folder),
+        sparse=layout.sparse,
+    ).with_options(options)
+    source = _source(facts.name, folder, layout) if with_frames else _at_hand(folder, layout)
+    found = labelled_sequences(facts, file, source, with_frames=with_frames)
+    rows = len(found[0])
+    if facts.notes.get("frames", str(rows)) != str(rows):
+        raise DatasetError(
+            f"says {facts.notes['frames']} frames, {layout.annotation} has {rows} rows",
+            folder / ATTRIBUTES,
+            "one row a frame: correct one of the two",
+        )
+    return found
+
+
+def _find(folder: Path, layout: Layout) -> Path | None:
+    for place in layout.frames:
+        found = only_video(folder) if place == ONLY_VIDEO else folder / place
+        if found is not None and (found.is_file() or count_images(found)):
+            return found
+    return None
+
+
+def _at_hand(folder: Path, layout: Layout) -> Path | None:
+    """The thermal frames, where they are there and can be told from others."""
+    try:
+        return _find(folder, layout)
+    except DatasetError:
+        return None
+
+
+def _source(name: str, folder: Path, layout: Layout) -> Path:
+    """The thermal frames of a sequence."""
+    if (found := _find(folder, layout)) is not None:
+        return found
+    places = [place for place in layout.frames if place not in (ITSELF, ONLY_VIDEO)]
+    video = ", or video.mp4" if ONLY_VIDEO in layout.frames else ""
+    expected = places[0] if places[0].endswith(".mp4") else f"{places[0]}/ with images{video}"
+    raise DatasetError(f"no frames of {name}", folder, f"expected {expected}")
+
+
+def _notes(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise DatasetError("is not JSON", path, "correct it or remove it") from error
+    if not isinstance(content, dict):
+        raise DatasetError("is not a JSON object", path, "correct it or remove it")
+    return {str(key): str(value) for key, value in content.items()}

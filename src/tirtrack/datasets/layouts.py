@@ -1,0 +1,72 @@
+"""Layouts in which every sequence is a folder: which file holds the boxes, and where frames lie.
+
+A layout is a row of ``LAYOUTS``; the first whose files are there wins. Not tried on real archives,
+which were not at hand; the facts are those of public evaluation toolkits and data set pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tirtrack.datasets.columns import CORNERS, Columns
+from tirtrack.datasets.stored_frames import IMAGE_FOLDER
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One layout.
+
+    Attributes:
+        name: for output.
+        annotation: path of the annotation below a sequence's folder.
+        frames: places of the thermal frames below it, folders or videos, in order of preference;
+            ``ITSELF`` are images in the folder itself, ``ONLY_VIDEO`` its only video.
+        base: of the annotation's coordinates.
+        assumed_base: whether no source says the base.
+        columns: of the annotation, where it is not x,y,w,h.
+        needs: a folder that must be there, to tell layouts with equal annotation apart.
+        sparse: whether it may have one row for ten frames.
+    """
+
+    name: str
+    annotation: str
+    frames: tuple[str, ...]
+    base: int
+    assumed_base: bool = False
+    columns: Columns | None = None
+    needs: str = ""
+    sparse: bool = False
+
+    def fits(self, folder: Path) -> bool:
+        """Whether a folder is a sequence of this layout."""
+        return (folder / self.annotation).is_file() and (folder / self.needs).is_dir()
+
+
+ITSELF, ONLY_VIDEO = ".", "*"
+_UAV_FRAMES = ("infrared.mp4", "infrared", "IR.mp4", "IR", ITSELF)
+_PLAIN_FRAMES = (IMAGE_FOLDER, "infrared", "ir", "tir", "thermal", ONLY_VIDEO, ITSELF, "color")
+
+LAYOUTS = (
+    Layout("GTOT", "groundTruth_i.txt", ("i",), base=1, columns=CORNERS),
+    Layout("RGBT234 or LasHeR", "infrared.txt", ("infrared",), base=1),
+    Layout("RGBT210", "init.txt", ("infrared",), base=1, needs="infrared"),
+    Layout("VTUAV", "ir.txt", ("ir",), base=0, assumed_base=True, sparse=True),
+    Layout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0),
+    Layout("Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0),
+    Layout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir"),
+    Layout("MOTChallenge", "gt/gt.txt", ("img1",), base=1),
+    Layout("groundtruth.txt", "groundtruth.txt", _PLAIN_FRAMES, base=0),
+)
+
+
+def layout_of(folder: Path) -> Layout | None:
+    """The layout of a sequence's folder; ``None`` where it is none."""
+    return next((layout for layout in LAYOUTS if layout.fits(folder)), None)
+
+
+def expected_layouts() -> str:
+    """What a data set may look like, for messages."""
+    files: Sequence[str] = [f"SEQUENCE/{layout.annotation}" for layout in LAYOUTS]
+    return ", ".join(dict.fromkeys(files))

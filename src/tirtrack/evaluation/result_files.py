@@ -1,0 +1,141 @@
+"""A result file as the run of a sequence: in which base, with which columns, from which frame on.
+
+Folders that ``tirtrack evaluate`` wrote say their base in ``result.json`` and ``identity.json``;
+such without that entry are in base 1. Files of others are taken to be in the base of the annotation
+file, and in its form.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tirtrack.datasets.box_text import read_boxes, read_targets
+from tirtrack.datasets.columns import CORNERS, XYWH, Columns, form_of
+from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.errors import DatasetError
+from tirtrack.evaluation.overlap import first_valid_row
+from tirtrack.evaluation.results import RESULT_NAME, Track, read_track
+from tirtrack.identity import IDENTITY_NAME
+
+_BASE_WITHOUT_ENTRY = 1
+_FOLDERS_ABOVE = 3  # RUN/results/TRACKER/SEQUENCE.txt
+_FIRST_BOX_PX = 1.0
+_SAME_PX = 1e-6
+
+
+def read_run(
+    path: Path,
+    sequence: LabelledSequence,
+    *,
+    columns: Columns | None = None,
+    base: int | None = None,
+) -> Track:
+    """The run of a sequence in a result file, in the base of the annotation in memory.
+
+    Args:
+        path: the file.
+        sequence: what was tracked.
+        columns: of the file, where it does not say them.
+        base: of the file, where neither it nor the annotation says it.
+
+    Raises:
+        DatasetError: the file is damaged, or its columns fit two readings.
+    """
+    written = written_base(path)
+    if columns is None and written is None and path.suffix != ".mat":
+        columns = _columns(path, sequence)
+    shift = sequence.base - base_of_result(path, sequence, base=base)
+    track = read_track(
+        path, shift=shift, columns=columns, frames=len(sequence), target=sequence.target
+    )
+    return _aligned(track, sequence)
+
+
+def base_of_result(path: Path, sequence: LabelledSequence, *, base: int | None = None) -> int:
+    """The base of a result file: the given one, that of its run, or that of the annotation file.
+
+    Raises:
+        DatasetError: a file of the run is damaged.
+    """
+    known = (base, written_base(path), sequence.file_base)
+    return next(one for one in known if one is not None)
+
+
+def written_base(path: Path) -> int | None:
+    """The base of a result file by the run that it belongs to; ``None`` where that is unknown.
+
+    Raises:
+        DatasetError: a file of the run is damaged.
+    """
+    for place in dict.fromkeys((path, path.resolve())):
+        for folder in list(place.parents)[:_FOLDERS_ABOVE]:
+            if (base := _base_of_run(folder)) is not None:
+                return base
+    return None
+
+
+def _base_of_run(folder: Path) -> int | None:
+    for name in (IDENTITY_NAME, RESULT_NAME):  # the first is small, and there from the beginning
+        content = _stored(folder / name)
+        if content is not None and content.get("base") in (0, 1):
+            return int(content["base"])
+    return _BASE_WITHOUT_ENTRY if (folder / IDENTITY_NAME).is_file() else None
+
+
+def _stored(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DatasetError(
+            "is damaged", path, "restore it, or score the files without it"
+        ) from error
+
+
+def seems_moved(track: Track, sequence: LabelledSequence) -> int:
+    """By how many pixels the first box lies off the annotated one, if by 1 on both axes; else 0."""
+    start = first_valid_row(sequence.annotation)
+    if start is None or len(track.boxes) == 0:
+        return 0
+    off = track.boxes[0] - sequence.annotation[start]
+    steps = (step for step in (-1, 1) if np.allclose(off, [step, step, 0, 0], atol=_SAME_PX))
+    return next(steps, 0)
+
+
+def _columns(path: Path, sequence: LabelledSequence) -> Columns | None:
+    """Four columns beside annotation of corners: by the first box, which every tracker is given."""
+    if sequence.form != form_of(CORNERS):
+        return None
+    (target, *others) = read_targets(path)
+    if target.named or target.form or others or len(target) == 0:
+        return None
+    offset = np.array([sequence.shift, sequence.shift, 0.0, 0.0])
+    annotation = sequence.annotation[first_valid_row(sequence.annotation) or 0 :] - offset
+    rows = min(len(annotation), len(target))
+    far = {
+        columns: np.abs(read_boxes(path, columns)[-rows:] - annotation[:rows]).max(axis=1)
+        for columns in (XYWH, CORNERS)
+    }
+    best = min(far, key=lambda columns: (far[columns][0], np.nanmedian(far[columns])))
+    if far[best][0] <= _FIRST_BOX_PX:
+        return best
+    raise DatasetError(
+        "the first row is the first annotated box neither as x,y,w,h nor as x1,y1,x2,y2",
+        path,
+        "say which they are with --result-columns",
+    )
+
+
+def _aligned(track: Track, sequence: LabelledSequence) -> Track:
+    """The rows of a run that belong to annotated rows from the first valid one on."""
+    rows, found = len(sequence), len(track.boxes)
+    if sequence.every > 1 and found > rows and math.ceil(found / sequence.every) == rows:
+        track = track.rows(slice(None, None, sequence.every))
+    start = first_valid_row(sequence.annotation)
+    return track.rows(slice(start, None)) if start and len(track.boxes) == rows else track

@@ -1,0 +1,41 @@
+"""Film strips: boxes stand where they were in the frame, whatever the files count from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tirtrack.datasets import AnnotationOptions, open_dataset
+from tirtrack.evaluation.protocols import get
+from tirtrack.evaluation.result_json import comparison_json
+from tirtrack.evaluation.results import Track, write_track
+from tirtrack.evaluation.scoring import read_runs, score_runs
+from tirtrack.files import write_json
+from tirtrack.report.build import evaluation_section
+
+
+def films(root: Path, base: int) -> list[bytes]:
+    """The pictures of one world whose files are said to count from ``base``."""
+    opened = open_dataset(root / "data", options=AnnotationOptions(base=base))
+    (sequence,) = opened.sequences
+    out = root / f"out{base}"
+    boxes = np.nan_to_num(sequence.annotation, nan=20.0) + np.array([2.0, 1.0, 0.0, 0.0])
+    for name in ("first", "second"):
+        write_track(
+            out / "results" / name, sequence.name, Track.of_boxes(boxes), shift=sequence.shift
+        )
+    runs = read_runs([out], opened)
+    write_json(out / "result.json", comparison_json(score_runs(runs, opened, get("lsotb-tir"))))
+    section = evaluation_section(out, dataset=opened)
+    return [picture.content for film in section.films for picture in film.frames]
+
+
+def test_boxes_are_drawn_at_the_same_pixels_whatever_files_count_from(made, tmp_path: Path) -> None:
+    file = next(made.dataset(tmp_path / "data", ("a",), frames=6).rglob("groundtruth.txt"))
+    of_base_0 = films(tmp_path, 0)
+    rows = [line.split(",") for line in file.read_text().split()]
+    moved = [[str(float(x) + 1), str(float(y) + 1), w, h] for x, y, w, h in rows]
+    file.write_text("\n".join(",".join(row) for row in moved))
+    assert of_base_0
+    assert films(tmp_path, 1) == of_base_0
