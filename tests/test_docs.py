@@ -124,6 +124,12 @@ def write_checkpoints(folder: Path) -> None:
     torch.save({"epoch": 35, "state_dict": dict(shipped)}, folder / "nanotrackv3.pth")
     stripped = registry.build("superdimp50-tiny").state_dict()
     torch.save({"net": stripped}, folder / "stripped.pth")
+    wrapped = {f"model.{key}": value for key, value in shipped.items()}
+    beside = {"criterion.weight": torch.ones(3)}
+    lightning = {"state_dict": {**wrapped, **beside}, "pytorch-lightning_version": "2.4.0"}
+    torch.save(lightning, folder / "lightning.ckpt")
+    averaged = store.read(store.find("nano-tir")).state
+    torch.save({"state_dict": dict(shipped), "model_ema": averaged}, folder / "averaged.pth")
     torch.save({"net": Evil()}, folder / "evil.pth")
     (folder / "notfound.pth").write_text("<!DOCTYPE html><title>404</title>", encoding="utf-8")
 
