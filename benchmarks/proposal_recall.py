@@ -183,7 +183,9 @@ def print_fit(folders: list[Path], every: int) -> None:
 
 def main() -> None:
     """Parse, measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.proposal_recall", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("folders", nargs="+", type=Path, help="labelled sequences, any layout")
     parser.add_argument("--every", type=int, default=EVERY_FRAMES)
     parser.add_argument("--fit", action="store_true", help="fit the weights of the ranking")
@@ -222,7 +224,13 @@ def main() -> None:
         }
         write_json(
             arguments.out,
-            {"every": arguments.every, "count": COUNT, "versions": versions, "results": results},
+            {
+                "command": parser.prog,
+                "every": arguments.every,
+                "count": COUNT,
+                "versions": versions,
+                "results": results,
+            },
         )
 
 
