@@ -28,6 +28,7 @@ from pydantic_core import PydanticUndefined
 
 from tirtrack.cli import app as application
 from tirtrack.datasets.synthetic import cached_world
+from tirtrack.datasets.synthetic.settings import SIZES
 from tirtrack.distillation import settings
 from tirtrack.distillation.recipe import load_recipe, recipe_names
 from tirtrack.media import VideoWriter, read_image
@@ -289,6 +290,17 @@ def test_every_option_that_a_page_names_exists(page):
     spans = [span for span in re.findall(r"`([^`]+)`", prose(page)) if span.startswith(OURS)]
     named_here = {option for span in spans for option in re.findall(r"--[a-z][a-z-]*", span)}
     assert named_here <= known
+
+
+def test_the_page_of_the_world_lists_every_size():
+    rows = table("The sizes of a world:", DOCS / "synthetic_world.md")
+    assert rows == {
+        name: [
+            f"{size.recordings} x {size.pairs_each}, {size.spacing_frames} ticks apart",
+            *map(str, (size.validation, size.test, size.frames)),
+        ]
+        for name, size in SIZES.items()
+    }
 
 
 # --- recipes -------------------------------------------------------------------------------------
