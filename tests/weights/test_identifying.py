@@ -80,6 +80,7 @@ def test_network_is_found_in_the_entry_of_any_trainer(entry):
 PREFIXES = [
     *("module.", "model.", "net.backbone_net.", "_orig_mod.", "student.", "module.model."),
     *("_orig_mod.module.", "a.b.c.d.e.f.", "backbone.", "features.", "0."),
+    *("student_", "my-net/", "model::"),
 ]
 
 

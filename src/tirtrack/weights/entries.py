@@ -7,6 +7,7 @@ this is seen through by names alone; which place is the network's is told by its
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped
 """Parts of names that come from torch: of training on several devices, of compiling. No network of
 ours has such a part."""
 _MAX_PREFIX = 8  # parts of a name
+_SEPARATORS = "_/:-"
 _SHARE = 0.25  # of the largest place, from which on another may be meant to hold the network
 _MOST_LIKELY = 32
 
@@ -118,4 +120,18 @@ def _by_prefix(names: Mapping[str, str]) -> dict[str, dict[str, str]]:
         parts = key.split(".")
         for depth in range(1, min(len(parts), _MAX_PREFIX + 1)):
             found.setdefault(".".join(parts[:depth]) + ".", {})[".".join(parts[depth:])] = name
+    for prefix in _otherwise_separated(names):
+        found[prefix] = {key.removeprefix(prefix): name for key, name in names.items()}
     return found
+
+
+def _otherwise_separated(names: Collection[str]) -> list[str]:
+    """Prefixes that all names share and that end in another sign than a point.
+
+    >>> _otherwise_separated(["my_net/a.b", "my_net/a.c"])
+    ['my_', 'my_net/']
+    """
+    first, last = min(names, default=""), max(names, default="")  # all others lie between
+    shared = itertools.takewhile(lambda two: two[0] == two[1], zip(first, last, strict=False))
+    ends = [end for end, (sign, _) in enumerate(shared, 1) if sign in _SEPARATORS]
+    return [first[:end] for end in ends[:_MAX_PREFIX]]
