@@ -442,6 +442,21 @@ def test_the_page_of_a_tracker_lists_every_setting_with_its_values(page, columns
     assert not rows
 
 
+@pytest.mark.parametrize(
+    ("page", "networks", "said"),
+    [
+        ("siamese.md", ["nanotrack-v1", "nanotrack-v2", "nanotrack-v3"], "{}, {}, {} million"),
+        ("siamese.md", ["fear-xs"], "{} million"),
+        ("experiments.md", ["dimp-lite"], "{:,} weights"),
+    ],
+    ids=["nanotrack", "fear", "dimp-lite"],
+)
+def test_pages_count_the_parameters_of_networks(page, networks, said):
+    counts = [sum(one.numel() for one in registry.build(name).parameters()) for name in networks]
+    shown = counts if "weights" in said else [f"{count / 1e6:.2f}" for count in counts]
+    assert said.format(*shown) in (DOCS / page).read_text("utf-8")
+
+
 def test_the_page_of_atom_lists_all_that_is_its_own():
     published = atom_presets.preset("published")
     rows = table("## Parameters", DOCS / "atom.md")

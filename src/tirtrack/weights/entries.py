@@ -26,7 +26,7 @@ class Place:
 
     Attributes:
         entry: keys that lead to their dict, joined by points; empty for the file's own.
-        prefix: that their names share beyond their names in a network; ends in a point.
+        prefix: that their names share beyond their names in a network, with the sign at its end.
         names: name in a network -> name in the entry.
         around: every name of the entry.
     """
