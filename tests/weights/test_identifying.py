@@ -8,6 +8,7 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import published
@@ -186,6 +187,7 @@ def test_checkpoint_of_lightning_is_read_with_all_that_it_keeps(monkeypatch):
             seen=defaultdict(list, {"a": [1]}),
             mean=np.arange(3.0),
             dtype=torch.float32,
+            kind=Any,
         ),
     }
     torch.save(content, FILE)

@@ -106,6 +106,29 @@ def test_the_plain_file_around_which_they_are_built_is_read(container):
     assert struct.unpack_from("<4f", wrapped, place["start"]) == (1, 2, 3, 4)
 
 
+KINDS = sorted(unpickling._CLASSES | unpickling._DICTS)
+
+
+def named(name: str) -> bytes:
+    module, _, kind = name.rpartition(".")
+    return f"c{module}\n{kind}\n".encode()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_object_of_a_class_that_trainers_leave_is_passed_over(name):
+    made = named(name) + b")\x81}(" + hostile.text("a") + hostile.text("b") + b"ub"
+    wrapped = hostile.zipped(hostile.checkpoint(hostile.text("x"), made), NUMBERS)
+    index = containers.index_of(io.BytesIO(wrapped), len(wrapped), containers.ZIP)
+    assert [*index["entries"]] == ["net"]
+
+
+@pytest.mark.parametrize("name", [*KINDS, *sorted(unpickling._TYPES)])
+def test_what_is_only_named_cannot_be_called(name):
+    called = named(name) + b"(" + hostile.text("x") + b"tR"
+    said = refusal(hostile.zipped(hostile.checkpoint(hostile.text("x"), called), NUMBERS))
+    assert f"it calls {name}, which is no function here" in said
+
+
 def test_part_of_a_storage_begins_where_old_files_say():
     part = b"(" + hostile.text("1") + hostile.number(3) + hostile.number(5) + b"t"
     stored = hostile.storage(numel=hostile.number(8), view=part)

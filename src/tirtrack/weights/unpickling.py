@@ -366,7 +366,18 @@ _CLASSES = {
         "settings.Settings",
         "local.EnvironmentSettings",
     )
-} | {"argparse.Namespace"}
+} | {
+    "argparse.Namespace",
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "omegaconf.base.ContainerMetadata",
+    "omegaconf.base.Metadata",
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    *(
+        f"omegaconf.nodes.{kind}Node"
+        for kind in ("Any", "Boolean", "Bytes", "Enum", "Float", "Integer", "Path", "String")
+    ),
+}
 _DICTS = {
     "pytorch_lightning.utilities.parsing.AttributeDict",
     "lightning.pytorch.utilities.parsing.AttributeDict",
@@ -406,10 +417,11 @@ _TYPES = {
     *(
         f"{module}.{name}"
         for module in ("builtins", "__builtin__")
-        for name in ("object", "dict", "list", "tuple", "int", "float", "str", "bool")
+        for name in ("object", "dict", "list", "tuple", "int", "long", "float", "str", "bool")
     ),
     *(f"torch.{name}" for name in ("float16", "bfloat16", "float32", "float64", "int64")),
     "numpy.ndarray",
+    "typing.Any",
 }
 """Types that are only named: as the base of an object, the default of a dict, a setting."""
 _KNOWN = {*_CLASSES, *_DICTS, *_STORAGES, *_CALLS, *_TYPES}
