@@ -54,7 +54,7 @@ def named(page: Path) -> str:
 
 @dataclass(frozen=True)
 class Block:
-    """A paragraph, list, table or fenced block, the files that its mark names, and its language."""
+    """A paragraph, list, table or fenced block, and the files that its mark names."""
 
     text: str
     marks: tuple[str, ...]
