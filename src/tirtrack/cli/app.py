@@ -352,12 +352,13 @@ def _quiet_channels() -> Iterator[None]:
     handler = _StderrLines(logging.WARNING)
     logger = logging.getLogger("tirtrack")
     propagates = logger.propagate
-    with closing(handler), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.showwarning = one_line
         logger.addHandler(handler)
         logger.propagate = False
         try:
-            yield
+            with closing(handler):
+                yield
         finally:
             logger.removeHandler(handler)
             logger.propagate = propagates
