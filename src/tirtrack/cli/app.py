@@ -333,7 +333,8 @@ class _StderrLines(logging.Handler):
         """Say how many warnings were not shown."""
         for first, *others in self._texts.values():
             if others:
-                print(f"tirtrack: warning: {len(others)} more like: {first}", file=sys.stderr)
+                said = {"msg": f"{len(others)} more like: {first}", "levelno": logging.WARNING}
+                self.emit(logging.makeLogRecord({**said, "levelname": "WARNING"}))
         self._texts.clear()
         super().close()
 
