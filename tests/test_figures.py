@@ -1,7 +1,7 @@
 """The figures on the pages are those of a file that a command wrote.
 
-``<!-- figures: NAME -->`` above a paragraph, list, table or fenced block says that its numbers
-stand in ``docs/figures/NAME.json``; each must be there, at the precision that the page prints. What
+``<!-- figures: NAME -->`` above a paragraph, table, fenced block or part of a list says that the
+numbers from there to the next blank line or mark stand in ``docs/figures/NAME.json``; each must be there, at the precision that the page prints. What
 holds decimal numbers and no such mark must say why: ``<!-- no figures: REASON -->``. Small whole
 numbers, code spans and versions of software are left alone.
 """
@@ -34,7 +34,7 @@ MEASURED = [page for page in PAGES if page.name not in DEFINITIONS]
 MARK = re.compile(r"<!-- figures: ([\w, ]+) -->\n")
 NO_MARK = re.compile(r"<!-- no figures: [^>]+ -->\n")
 BLOCK = re.compile(
-    r"(?:^<!--[^\n]*-->\n)?(?:^```.*?^```$|(?:^(?!```)[^\n]*\S[^\n]*\n?)+)", re.M | re.S
+    r"(?:^<!--[^\n]*-->\n)?(?:^```.*?^```$|(?:^(?!```|<!--)[^\n]*\S[^\n]*\n?)+)", re.M | re.S
 )
 NUMBER = re.compile(r"(?<![\w.+\-/])([+-]?)(\d[\d,]*(?:\.\d+)?)(?![\w/]|\.\d|-\w)(\s*%|\s[a-z]+)?")
 DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
