@@ -1,9 +1,10 @@
 """The figures on the pages are those of a file that a command wrote.
 
 ``<!-- figures: NAME -->`` above a paragraph, table, fenced block or part of a list says that the
-numbers from there to the next blank line or mark stand in ``docs/figures/NAME.json``; each must be there, at the precision that the page prints. What
-holds decimal numbers and no such mark must say why: ``<!-- no figures: REASON -->``. Small whole
-numbers, code spans and versions of software are left alone.
+numbers from there to the next blank line or mark stand in ``docs/figures/NAME.json``; each must be
+there, at the precision that the page prints. What holds decimal numbers and no such mark must say
+why: ``<!-- no figures: REASON -->``. Small whole numbers, code spans and versions of software are
+left alone.
 """
 
 from __future__ import annotations
