@@ -1,7 +1,7 @@
 """How often a proposed box is the annotated target: recall at IoU 0.5, the best of ten boxes.
 
     python -m benchmarks.proposal_recall ../shared/data/rgb/video_train
-    python -m benchmarks.proposal_recall WORLD/validation --out recall.json
+    python -m benchmarks.proposal_recall WORLD/validation WORLD/validation_rgb --every 30
     python -m benchmarks.proposal_recall FOLDER... --fit
 
 A frame counts as found if one of the boxes proposed in it has IoU >= 0.5 with the annotation; every
@@ -183,7 +183,9 @@ def print_fit(folders: list[Path], every: int) -> None:
 
 def main() -> None:
     """Parse, measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.proposal_recall", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("folders", nargs="+", type=Path, help="labelled sequences, any layout")
     parser.add_argument("--every", type=int, default=EVERY_FRAMES)
     parser.add_argument("--fit", action="store_true", help="fit the weights of the ranking")
@@ -211,7 +213,8 @@ def main() -> None:
             f"{mean['without_motion']:.3f}, {quartiles[1]:.0f} ms a frame "
             f"({quartiles[0]:.0f} to {quartiles[2]:.0f})"
         )
-        results.append({"folder": folder.name, **mean, "ms_a_frame": quartiles, "sequences": rows})
+        counted = {"folder": folder.name, "sequence_count": len(rows)}
+        results.append({**counted, **mean, "ms_a_frame": quartiles, "sequences": rows})
     if arguments.out:
         versions = {
             "python": platform.python_version(),
@@ -222,7 +225,13 @@ def main() -> None:
         }
         write_json(
             arguments.out,
-            {"every": arguments.every, "count": COUNT, "versions": versions, "results": results},
+            {
+                "command": parser.prog,
+                "every": arguments.every,
+                "count": COUNT,
+                "versions": versions,
+                "results": results,
+            },
         )
 
 

@@ -1,6 +1,6 @@
 """What frames that are left out cost a tracker, and what it helps to tell it of them.
 
-    python -m benchmarks.skipped_frames [WEIGHTS]
+    python -m benchmarks.skipped_frames [WEIGHTS] [--out docs/figures/skipped_frames.json]
 
 On ``rgb/video_train``, which may be tuned on, a tracker sees every n-th of the first 300 frames.
 Printed is the mean success (overlap of the boxes in the frames that it saw, mean of the sequences)
@@ -18,8 +18,10 @@ from benchmarks.shipped_weights import ROOT
 from tirtrack.boxes import Box, iou
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.files import write_json
 from tirtrack.trackers.base import Tracker
 from tirtrack.trackers.loading import load_tracker
+from tirtrack.versions import versions
 
 STEPS = (1, 3, 6, 10, 20)
 LAST = 300
@@ -50,16 +52,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.skipped_frames")
     parser.add_argument("weights", nargs="?", default="nano-rgb")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
     given = parser.parse_args()
     sequences = open_dataset(given.shared / "data" / "rgb" / "video_train").sequences
     tracker = load_tracker(given.weights)
+    rows = []
     print("every n-th   told   not told")
     for step in STEPS:
         told, untold = (
-            np.mean([mean_overlap(tracker, one, step, is_told=is_told) for one in sequences])
+            float(np.mean([mean_overlap(tracker, one, step, is_told=is_told) for one in sequences]))
             for is_told in (True, False)
         )
-        print(f"{step:>10}  {told:.3f}  {untold:.3f}")
+        print(f"{step:>10}  {told:.3f}  {untold:.3f}", flush=True)
+        rows.append({"every": step, "told": told, "not_told": untold})
+    if given.out:
+        facts = {"command": parser.prog, "weights": given.weights, "versions": versions()}
+        write_json(given.out, {**facts, "rows": rows})
 
 
 if __name__ == "__main__":

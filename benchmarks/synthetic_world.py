@@ -200,7 +200,10 @@ def _summary(row: Sequence[PairStatistics]) -> dict[str, Any]:
 
 def main() -> None:
     """Print a table, write JSON when asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.synthetic_world",
+        description=__doc__.splitlines()[0] if __doc__ else None,
+    )
     parser.add_argument("what", choices=("speed", "statistics", "gap"))
     parser.add_argument("--pairs", type=Path, help="folder of real pairs (shared/data/pairs)")
     parser.add_argument("--tracker", default="nano-rgb", help="for gap: weights by name or file")
@@ -220,8 +223,8 @@ def main() -> None:
         machine = {"python": platform.python_version(), "numpy": np.__version__,
                    "scipy": scipy.__version__, "pillow": PIL.__version__,
                    "processor": platform.processor() or platform.machine()}  # fmt: skip
-        write_json(asked.out, {"what": asked.what, "seed": WORLD_SEED, "machine": machine,
-                               "result": result})  # fmt: skip
+        facts = {"command": f"{parser.prog} {asked.what}", "seed": WORLD_SEED, "machine": machine}
+        write_json(asked.out, {**facts, "result": result})
 
 
 def _shown(values: Any) -> str:

@@ -42,6 +42,7 @@ WARM_UP = 30
 BUSY = 1.2  # time by the clock over processor time: above, the machine was not ours
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "weights" / "nanotrack"
 DEFAULT_WEIGHTS = "nano-rgb"
+COMMAND = "python -m benchmarks.track_speed"
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Row:
 
 def main() -> None:
     """Time, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
     parser.add_argument("weights", nargs="?")
     parser.add_argument("--opencv-weights", type=Path, default=SHARED)
     parser.add_argument("--rounds", type=int, default=20)
@@ -137,7 +138,9 @@ def _time_targets(counts: list[int], arguments: argparse.Namespace) -> None:
         )
     if arguments.out is not None:
         versions = _versions(with_opencv=False)
-        write_json(arguments.out, {"threads": 1, "rows": found, "versions": versions})
+        write_json(
+            arguments.out, {"command": COMMAND, "threads": 1, "rows": found, "versions": versions}
+        )
 
 
 def _several(weights: str, frames: list[np.ndarray], count: int, *, batched: bool) -> Row:
@@ -169,6 +172,7 @@ def _report(
         print(f"OpenCV's TrackerNano is left out: {reason}")
     if arguments.out is not None:
         content = {
+            "command": COMMAND,
             "frame": [HEIGHT, WIDTH],
             "threads": 1,
             "rounds": arguments.rounds,

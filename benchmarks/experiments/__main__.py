@@ -3,7 +3,8 @@
     python -m benchmarks.experiments --shared ../shared --out runs/experiments
 
 What is finished is kept: a second call goes on where the first one stopped. The table and the
-scores of every sequence are written to ``OUT/table.md`` and ``OUT/table.json``.
+scores of every sequence are written to ``OUT/table.md`` and ``OUT/table.json``, and with
+``--figures docs/figures/experiments.json`` to where the checks of the pages look for it.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ def run(options: argparse.Namespace) -> None:
     )  # fmt: skip
     scored = [table.score_row(row, models_of(row), sequences, options.out) for row in rows]
     content: dict[str, Any] = {
-        "command": "python -m benchmarks.experiments",
+        "command": f"python -m benchmarks.experiments --study {options.study}",
+        "study": options.study,
         "versions": versions(),
         "protocol": table.PROTOCOL,
         "sequences": len(sequences),
@@ -103,7 +105,8 @@ def run(options: argparse.Namespace) -> None:
         "best_control": table.against_best_control(scored, study),
         "rows": table.table_json(scored, sequences, study),
     }  # fmt: skip
-    write_json(options.out / "table.json", content)
+    for path in filter(None, (options.out / "table.json", options.figures)):
+        write_json(path, content)
     page = table.markdown(content["rows"], content["best_control"], study.ours)
     write_text(options.out / "table.md", page)
     print(page)
@@ -123,6 +126,7 @@ def main() -> int:
         "--only", nargs="*", default=[], help="rows by name, beside the baseline and ours"
     )
     parser.add_argument("--against", help="compare every row with this one, not with ours")
+    parser.add_argument("--figures", type=Path, help="write the table there as well")
     parser.add_argument("--skip-everything", action="store_true", help="leave out all-pairs rows")
     options = parser.parse_args()
     options.baseline = options.baseline or STUDIES[options.study].start

@@ -326,3 +326,40 @@ def test_every_command_loads_and_explains_itself(name, capsys):
     assert application.run([name, "--help"]) == 0
     shown = capsys.readouterr().out
     assert f"tirtrack {name}" in shown
+
+
+# --- warnings ------------------------------------------------------------------------------------
+
+
+def warned(monkeypatch, capsys, *records: tuple[object, ...]) -> list[str]:
+    """What a command says that logs these warnings: text and arguments of each."""
+
+    def fail() -> None:
+        for text, *arguments in records:
+            logging.getLogger("tirtrack.trackers").warning(text, *arguments)
+
+    code, _, said = run_with(monkeypatch, fail, capsys=capsys)
+    assert code == 0
+    return said.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("records", "lines"),
+    [
+        pytest.param([("coloured",)] * 9, ["coloured"], id="the same text"),
+        pytest.param(
+            [("only %d px", 3), ("only %d px", 4), ("only %d px", 3), ("only %d px", 5)],
+            ["only 3 px", "2 more like: only 3 px"],
+            id="one cause, several values",
+        ),
+        pytest.param([("coloured",), ("only %d px", 3)], ["coloured", "only 3 px"], id="two"),
+    ],
+)
+def test_a_warning_is_said_once_for_each_cause(monkeypatch, capsys, records, lines):
+    said = warned(monkeypatch, capsys, *records)
+    assert said == [f"tirtrack: warning: {line}" for line in lines]
+
+
+def test_the_next_command_warns_anew(monkeypatch, capsys):
+    first, second = (warned(monkeypatch, capsys, ("coloured",)) for _ in range(2))
+    assert first == second == ["tirtrack: warning: coloured"]

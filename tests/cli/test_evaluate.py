@@ -14,6 +14,7 @@ from tirtrack.boxes import Box
 from tirtrack.cli.app import run
 from tirtrack.evaluation.runner import TrackerSpec
 from tirtrack.trackers.base import Status, TrackState
+from tirtrack.trackers.frame_gate import COLOURED_WARNING, first_gate, warned_of_colour
 
 
 class Keeper:
@@ -58,6 +59,25 @@ def test_command_writes_results_and_prints_a_table(
     stored = json.loads((out / "result.json").read_text())
     assert [one["preset"] for one in stored["trackers"]] == [None, "published"]
     assert stored["command"].startswith("tirtrack evaluate one one@published ")
+
+
+def test_what_every_sequence_has_is_warned_of_once(
+    world: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Warner(Keeper):
+        def init(self, frame: np.ndarray, box: Box) -> TrackState:
+            first_gate(frame, Box(5, 5, 3, 4), is_checked=False)
+            warned_of_colour(np.stack([frame, frame + 90, frame], axis=2))
+            return super().init(frame, box)
+
+    monkeypatch.setattr(TrackerSpec, "load", lambda self, seed: Warner())
+    line = ["evaluate", "one", "two", "--dataset", str(world), "--out", str(tmp_path / "out")]
+    assert run(line) == 0
+    said = [text for text in capsys.readouterr().err.splitlines() if "warning" in text]
+    assert said == [
+        "tirtrack: warning: the first box is only 3x4 px",
+        f"tirtrack: warning: {COLOURED_WARNING}",
+    ]
 
 
 def test_json_is_the_result_file(world: Path, tmp_path: Path, capsys) -> None:

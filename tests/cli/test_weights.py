@@ -150,6 +150,27 @@ def test_import_as_json_is_the_card(checkpoint, capsys):
     assert document["sha256"] == sha256(Path("v2.safetensors"))
 
 
+def test_import_says_what_it_saw_through_and_what_it_left(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    state = registry.build("nanotrack-v2-tiny", seed=3).state_dict()
+    other = registry.build("nanotrack-v2-tiny", seed=4).state_dict()
+    student = {f"student.{key}": value for key, value in state.items()}
+    torch.save({"model": student, "ema": other}, "two.pth")
+    words = ["weights", "import", "two.pth", "--out", "two.safetensors"]
+    assert run(words) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("; say which one with --entry model.student or --entry ema\n")
+    assert run([*words, "--entry", "model"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "two.safetensors: nanotrack-v2-tiny, rgb, licence unknown",
+        'read from: model, names without "student."',
+        f"note: not read: ema, {len(other)} tensors",
+    ]
+    assert run([*words, "--entry", "ema", "--force", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["read_from"] == document["made_with"]["entry"] == "ema"
+
+
 def test_a_hostile_file_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.save({"net": Hostile()}, "evil.pth")

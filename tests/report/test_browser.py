@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import sys
@@ -38,6 +39,37 @@ def test_the_page_is_whole_and_readable(page):
     assert browser.check(page) == (
         f"browser: {3 + 3 * 6 + 1} pictures drawn, whole at 400 and 1400 px"
     )
+
+
+A4_PX = {"landscape": 1047, "portrait": 703}  # between the margins, at 96 px an inch
+
+
+def several(made, folder: Path, count: int) -> Path:
+    """An evaluation folder of many trackers with long names, in two sets."""
+    content = made.result()
+    other = content["trackers"][1]
+    for k in range(count - 2):
+        one = {**copy.deepcopy(other), "name": f"a_long_name_of_a_tracker_{k}@k_stretch"}
+        content["trackers"].append(one)
+        content["differences"] += [{**row, "a": one["name"]} for row in content["differences"][:4]]
+    for one in content["trackers"]:
+        for k, row in enumerate(one["sequences"]):
+            row["subset"] = ("drone_dataset", "m3svd")[k % 2]
+    return made.write(folder, content)
+
+
+@needs_chromium
+@pytest.mark.parametrize("count", [2, 5, 9, 15])
+def test_nothing_is_cut_in_print_however_many_trackers(made, tmp_path, count):
+    """The rules for print, applied to a page as wide as the paper; the wide table lies across."""
+    built = build_report([several(made, tmp_path / "data", count)], tmp_path / "report.html")
+    text = built.read_text(encoding="utf-8").replace("@media print {", "@media all {")
+    across = tmp_path / "across.html"
+    across.write_text(text, encoding="utf-8")
+    assert browser.look(across, A4_PX["landscape"]).overflow == 0
+    upright = tmp_path / "upright.html"
+    upright.write_text(text.replace("</style>", ".wide { display: none; }</style>"), "utf-8")
+    assert browser.look(upright, A4_PX["portrait"]).overflow == 0
 
 
 @needs_chromium

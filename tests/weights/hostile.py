@@ -311,7 +311,7 @@ def _bombs() -> dict[str, Hostile]:
             b"\x80\x02]q\x01h\x01a.", "its pickle holds no dict", {}
         ),
         "a network that holds itself": Hostile(
-            b"\x80\x02}q\x01(" + text("net") + b"h\x01u.", "its entry net is no tensor", {}
+            b"\x80\x02}q\x01(" + text("net") + b"h\x01u.", "it holds no state dict, only net", {}
         ),
         "nested a million deep": Hostile(b"\x80\x02" + b"(" * 1_000_000 + b".", "nested too deep"),
         "a hundred thousand lists that wait": Hostile(

@@ -368,10 +368,13 @@ def test_tensor_that_no_network_can_use_is_named(value, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"net": {}}, "holds no state dict: neither net nor state_dict, but nothing"),
-        ({"model": {"a": 1}, "epoch": 3}, "neither net nor state_dict, but model, epoch"),
-        ({"net": {"a": torch.zeros(2), "b": None}}, "its entry b is no tensor"),
-        ({"net": {3: torch.zeros(2)}}, "its tensors have no usable names"),
+        ({}, "holds no state dict, only nothing"),
+        ({"net": {}}, "holds no state dict, only net"),
+        ({"model": {"a": 1}, "epoch": 3}, "holds no state dict, only model, epoch"),
+        ({"net": {"a.b": torch.zeros(2), "a.c": None}}, "its tensors are those of no known"),
+        ({"net": {3: torch.zeros(2)}}, "holds no state dict, only net"),
+        ({"net": {"a" * 301: torch.zeros(2)}}, "its tensors have no usable names"),
+        ({"optimizer": {"w.a": torch.zeros(2)}}, "holds no state dict, only optimizer"),
         ([torch.zeros(2)], "its pickle holds no dict"),
     ],
 )

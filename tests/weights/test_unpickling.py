@@ -101,9 +101,33 @@ def test_the_plain_file_around_which_they_are_built_is_read(container):
     index = containers.index_of(
         io.BytesIO(wrapped), len(wrapped), containers.kind_of(wrapped[:512])
     )
-    place = index["tensors"]["w"]
+    place = index["entries"]["net"]["w"]
     assert (place["dtype"], place["shape"], place["strides"]) == ("Float", (2, 2), (2, 1))
     assert struct.unpack_from("<4f", wrapped, place["start"]) == (1, 2, 3, 4)
+
+
+KINDS = sorted(unpickling._CLASSES | unpickling._DICTS)
+
+
+def named(name: str) -> bytes:
+    module, _, kind = name.rpartition(".")
+    return f"c{module}\n{kind}\n".encode()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_object_of_a_class_that_trainers_leave_is_passed_over(name):
+    made = named(name) + b")\x81}(" + hostile.text("a") + hostile.text("b") + b"ub"
+    wrapped = hostile.zipped(hostile.checkpoint(hostile.text("x"), made), NUMBERS)
+    index = containers.index_of(io.BytesIO(wrapped), len(wrapped), containers.ZIP)
+    assert [*index["entries"]] == ["net"]
+
+
+@pytest.mark.parametrize("name", [*KINDS, *sorted(unpickling._TYPES)])
+def test_what_is_only_named_cannot_be_called(name):
+    called = named(name) + b"(" + hostile.text("x") + b"tR"
+    wrapped = hostile.zipped(hostile.checkpoint(hostile.text("x"), called), NUMBERS)
+    with pytest.raises(WeightsError, match=f"it calls {name}, which is no function here"):
+        containers.index_of(io.BytesIO(wrapped), len(wrapped), containers.ZIP)
 
 
 def test_part_of_a_storage_begins_where_old_files_say():
@@ -112,7 +136,7 @@ def test_part_of_a_storage_begins_where_old_files_say():
     net = b"}" + hostile.text("w") + hostile.tensor(stored, offset=1) + b"s"
     wrapped = hostile.legacy(hostile.checkpoint(net=net), {"0": struct.pack("<8f", *range(8))})
     index = containers.index_of(io.BytesIO(wrapped), len(wrapped), containers.LEGACY)
-    assert struct.unpack_from("<4f", wrapped, index["tensors"]["w"]["start"]) == (4, 5, 6, 7)
+    assert struct.unpack_from("<4f", wrapped, index["entries"]["net"]["w"]["start"]) == (4, 5, 6, 7)
 
 
 @pytest.mark.parametrize("container", hostile.CONTAINERS)
@@ -194,6 +218,20 @@ def test_pickle_without_an_end_is_counted(monkeypatch):
         unpickling.Machine(10_000).run(unpickling.Reader(io.BytesIO(pickled)))
 
 
+def test_dicts_that_hold_one_another_are_counted(monkeypatch):
+    """Each of five levels holds the next ten times; a walk over all would not end soon."""
+    monkeypatch.setattr(containers, "_MAX_NODES", 1000)
+    level = b"}" + hostile.text("w") + hostile.tensor() + b"s"
+    for depth in range(1, 5):
+        kept = b"q" + bytes([depth])
+        again = b"h" + bytes([depth])
+        level = b"](" + level + kept + again * 9 + b"e"
+    root = b"\x80\x02}" + hostile.text("net") + level + b"s."
+    wrapped = hostile.zipped(root, NUMBERS)
+    with pytest.raises(WeightsError, match="it holds more than 1000 dicts"):
+        containers.index_of(io.BytesIO(wrapped), len(wrapped), containers.ZIP)
+
+
 def test_pickle_is_read_no_further_than_its_limit():
     pickled = b"\x80\x02]" + b"Na" * 1000 + b"."
     with pytest.raises(WeightsError, match="its pickle is damaged"):
@@ -267,7 +305,7 @@ def test_the_process_cannot_write_files():
 
 
 def test_an_answer_that_is_none_is_one_sentence(monkeypatch):
-    for answer in ("", "{}", "[]", json.dumps({"index": {"tensors": {"w": {"start": -1}}}})):
+    for answer in ("", "{}", "[]", json.dumps({"index": {"entries": {"": {"w": {"start": -1}}}}})):
         monkeypatch.setattr(importing, "_CHILD", f"print({answer!r})")
         assert "what it holds could not be listed" in refusal(hostile.zipped(hostile.checkpoint()))
 

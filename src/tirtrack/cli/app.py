@@ -19,7 +19,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Annotated, Any, TextIO
@@ -310,7 +310,33 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 class _StderrLines(logging.Handler):
-    """Log records as plain lines on the stderr of the moment (a live line moves out of the way)."""
+    """Log records as plain lines on the stderr of the moment (a live line moves out of the way).
+
+    A warning is shown once for each cause; closing says of how many others there were.
+    """
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._texts: dict[str, list[str]] = {}  # cause -> what was said of it, first to last
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is shown."""
+        if record.levelno < logging.WARNING:
+            return True
+        texts = self._texts.setdefault(getattr(record, "cause", str(record.msg)), [])
+        if record.getMessage() not in texts:
+            texts.append(record.getMessage())
+            return len(texts) == 1
+        return False
+
+    def close(self) -> None:
+        """Say how many warnings were not shown."""
+        for first, *others in self._texts.values():
+            if others:
+                said = {"msg": f"{len(others)} more like: {first}", "levelno": logging.WARNING}
+                self.emit(logging.makeLogRecord({**said, "levelname": "WARNING"}))
+        self._texts.clear()
+        super().close()
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
@@ -334,7 +360,8 @@ def _quiet_channels() -> Iterator[None]:
         logger.setLevel(logging.INFO)
         logger.propagate = False
         try:
-            yield
+            with closing(handler):
+                yield
         finally:
             logger.removeHandler(handler)
             logger.setLevel(level)

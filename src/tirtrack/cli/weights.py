@@ -77,6 +77,10 @@ def import_weights(
     network: Annotated[
         str | None, typer.Option(help="Which network it is, where the file does not say.")
     ] = None,
+    entry: Annotated[
+        str | None,
+        typer.Option(help="Key or prefix at which it lies, where the file holds several."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the weights; the stem of --out.")] = None,
     licence: Annotated[str | None, typer.Option(help="Of the weights; goes into the card.")] = None,
     modality: Annotated[str, typer.Option(help="That it was trained for: rgb or tir.")] = "rgb",
@@ -94,6 +98,7 @@ def import_weights(
         file,
         out,
         network=network,
+        entry=entry,
         name=name,
         licence=licence,
         modality=modality,
@@ -102,9 +107,11 @@ def import_weights(
     )
     one = as_document(made.path)
     if as_json:
-        print_json({**one, "notes": made.notes})
+        print_json({**one, "read_from": made.read_from, "notes": made.notes})
         return
     print(f"{made.path}: {one['architecture']}, {one['modality']}, licence {one['licence']}")
+    if made.read_from:
+        print(f"read from: {made.read_from}")
     for note in made.notes:
         print(f"note: {note}")
 

@@ -427,7 +427,7 @@ class _Outcome:
     tracker: str
     sequence: str
     result: Track | str
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()  # cause and text of each
 
 
 def _kept(job: _Job) -> _Outcome:
@@ -473,14 +473,14 @@ def _run_here(
 
 # in a worker process: the trackers it has loaded, and what was logged since the last outcome
 _loaded_here: dict[str, OnlineTracker] = {}
-_remarks_here: list[str] = []
+_remarks_here: list[tuple[str, str]] = []
 
 
 class _Remarks(logging.Handler):
     """Keeps warnings for the parent, which alone has somewhere to show them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _remarks_here.append(record.getMessage())
+        _remarks_here.append((str(record.msg), record.getMessage()))
 
 
 def _begin_worker() -> None:
@@ -515,8 +515,9 @@ def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> l
             for future in as_completed(futures):
                 index = index_of[future]
                 outcomes[index] = future.result()
-                for remark in outcomes[index].remarks:
-                    _logger.warning("%s: %s", jobs[index].sequence.name, remark)
+                for cause, remark in outcomes[index].remarks:
+                    about = {"cause": cause}
+                    _logger.warning("%s: %s", jobs[index].sequence.name, remark, extra=about)
                 done += len(jobs[index].sequence)
                 note = f"{jobs[index].source.name}, {jobs[index].sequence.name}"
                 progress(_STAGE, done, total, note)

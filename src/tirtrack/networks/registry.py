@@ -222,17 +222,46 @@ def architectures_of(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     Raises:
         WeightsError: none has; it names the nearest, and the first five keys that differ.
     """
-    known = _all_shapes()
-    given = {key: tuple(shape) for key, shape in shapes.items() if is_stored(key)}
-    fitting = [name for name, wanted in known.items() if wanted == given]
+    fitting = fitting_architectures(shapes)
     if fitting:
         return fitting
+    known, given = _all_shapes(), _stored(shapes)
     nearest = min(known, key=lambda name: len(_differing(given, known[name])))
     raise WeightsError(
         f"its tensors are those of no known network; nearest is {nearest}: "
         f"{_difference(given, known[nearest])}",
         fix=f"give weights of {', '.join([*names(), *backbone_names()])}",
     )
+
+
+def fitting_architectures(shapes: _Shapes) -> list[str]:
+    """As :func:`architectures_of`; empty where none has exactly these tensors."""
+    given = _stored(shapes)
+    return [name for name, wanted in _all_shapes().items() if wanted == given]
+
+
+def distance(shapes: _Shapes, name: str | None = None) -> int:
+    """How many tensors are missing, not known or of another shape.
+
+    Args:
+        shapes: key to shape; counters of batch norm may be among them.
+        name: network or backbone to compare with; the nearest by default.
+
+    Raises:
+        WeightsError: nothing has this name.
+    """
+    given = _stored(shapes)
+    known = [*_all_shapes().values()] if name is None else [shapes_of(name)]
+    return min(len(_differing(given, wanted)) for wanted in known)
+
+
+def is_backbone(name: str) -> bool:
+    """Whether a name is that of a backbone alone, not of a network that tracks."""
+    return name in _BACKBONES
+
+
+def _stored(shapes: _Shapes) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(shape) for key, shape in shapes.items() if is_stored(key)}
 
 
 def check_fits(name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -242,8 +271,7 @@ def check_fits(name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
         WeightsError: nothing has this name, or the tensors differ: it names the first five keys,
             and the network that they do fit.
     """
-    wanted = shapes_of(name)
-    given = {key: tuple(shape) for key, shape in shapes.items() if is_stored(key)}
+    wanted, given = shapes_of(name), _stored(shapes)
     if given == wanted:
         return
     fitting = [other for other, theirs in _all_shapes().items() if theirs == given]

@@ -47,6 +47,9 @@ _MAX_TENSORS = 20_000
 _MAX_NAME = 300
 _MAX_VALUES = 1000  # in a constructor record, lists counted with what they hold
 _MAX_DEPTH = 10
+_MAX_ENTRY_DEPTH = 4  # keys that lead to a state dict: Lightning within a callback has three
+_MAX_NODES = 1_000_000  # dicts and lists; a log can be long
+_OPTIMISER = "optim"
 _MAX_SPREAD = 4  # elements that a tensor reaches over for each of its own; views are dense
 
 
@@ -110,8 +113,9 @@ def index_of(file: IO[bytes], size: int, kind: str) -> dict[str, Any]:
         kind: :data:`ZIP` or :data:`LEGACY`.
 
     Returns:
-        ``tensors``: name to ``dtype``, ``shape``, ``strides`` (in elements) and ``start`` (byte of
-        the file); ``epoch``, ``net_type`` and ``constructor``, each ``None`` where absent.
+        ``entries``: for each dict of tensors, by the keys that lead to it (empty for the file's
+        own), name to ``dtype``, ``shape``, ``strides`` (in elements) and ``start`` (byte of the
+        file); ``epoch``, ``net_type`` and ``constructor``, each ``None`` where absent.
 
     Raises:
         WeightsError: the file is damaged, or holds what no checkpoint needs.
@@ -119,15 +123,19 @@ def index_of(file: IO[bytes], size: int, kind: str) -> dict[str, Any]:
     machine = Machine(size)
     read = _read_zip if kind == ZIP else _read_legacy
     root, stretches = read(file, size, machine)
-    state = _state_of(root)
-    for key in sorted({tensor.storage.key for tensor in state.values()}):
+    entries = _entries_of(root)
+    stored = {tensor.storage.key for entry in entries.values() for tensor in entry.values()}
+    for key in sorted(stored):
         _check_sum(file, stretches[key], f"storage {key}")
     record = root.get("constructor")
     epoch, net_type = root.get("epoch"), root.get("net_type")
     return {
-        "tensors": {
-            name: _place(name, tensor, stretches[tensor.storage.key])
-            for name, tensor in state.items()
+        "entries": {
+            path: {
+                name: _place(name, tensor, stretches[tensor.storage.key])
+                for name, tensor in entry.items()
+            }
+            for path, entry in entries.items()
         },
         "epoch": epoch if is_count(epoch) and epoch < 1 << 31 else None,
         "net_type": shown(net_type) if type(net_type) is str else None,
@@ -150,24 +158,54 @@ def _place(name: str, tensor: StoredTensor, stretch: Stretch) -> dict[str, Any]:
     }
 
 
-def _state_of(root: Any) -> dict[str, StoredTensor]:
-    """The tensors by name: the entry that trackers keep them in, or the whole file."""
+def _entries_of(root: Any) -> dict[str, dict[str, StoredTensor]]:
+    """Every dict of named tensors, by the keys that lead to it, joined by points.
+
+    What an optimiser keeps is left out: it has the names of the network and is none.
+    """
     if type(root) is not dict:
         raise WeightsError("its pickle holds no dict", fix="give a checkpoint with a state dict")
-    named = [root[key] for key in ("net", "state_dict") if type(root.get(key)) is dict]
-    state = named[0] if named else root
-    wrong = [key for key, value in state.items() if not isinstance(value, StoredTensor)]
-    if not state or wrong:
-        seen = ", ".join(shown(str(key)) for key in [*state][:5]) or "nothing"
-        what = (
-            f"its entry {shown(str(wrong[0]))} is no tensor"
-            if named and wrong
-            else (f"it holds no state dict: neither net nor state_dict, but {seen}")
+    found: dict[str, dict[str, StoredTensor]] = {}
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), root)]
+    for path, node in waiting:  # grows while it is walked
+        if tensors := _named_tensors(node):
+            found.setdefault(".".join(path), tensors)
+        if len(path) < _MAX_ENTRY_DEPTH:
+            waiting += [((*path, key), value) for key, value in _inner(node)]
+        if len(waiting) > _MAX_NODES:  # a dict can be held many times, by itself too
+            raise WeightsError(f"it holds more than {_MAX_NODES} dicts", fix=UNTRUSTED)
+    if not found:
+        seen_keys = ", ".join(shown(str(key)) for key in [*root][:5]) or "nothing"
+        raise WeightsError(
+            f"it holds no state dict, only {seen_keys}",
+            fix="give a checkpoint with the network's tensors by name",
         )
-        raise WeightsError(what, fix="give a checkpoint with the network's tensors by name")
-    if len(state) > _MAX_TENSORS or any(type(k) is not str or len(k) > _MAX_NAME for k in state):
+    if sum(map(len, found.values())) > _MAX_TENSORS:
+        raise WeightsError(f"it holds more than {_MAX_TENSORS} tensors", fix=DAMAGED)
+    return found
+
+
+def _named_tensors(node: Any) -> dict[str, StoredTensor]:
+    if type(node) is not dict:
+        return {}
+    tensors = {
+        key: value
+        for key, value in node.items()
+        if type(key) is str and isinstance(value, StoredTensor)
+    }
+    if any(len(name) > _MAX_NAME for name in tensors):
         raise WeightsError("its tensors have no usable names", fix=DAMAGED)
-    return state
+    return tensors
+
+
+def _inner(node: Any) -> list[tuple[str, Any]]:
+    """The dicts and lists that a dict or list holds, by key or position."""
+    listed = enumerate(node) if type(node) is list else node.items()
+    return [
+        (shown(str(key)), value)
+        for key, value in listed
+        if type(value) in (dict, list) and not str(key).lower().startswith(_OPTIMISER)
+    ]
 
 
 def _constructor(record: StandIn) -> dict[str, Any]:

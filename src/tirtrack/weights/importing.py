@@ -2,8 +2,8 @@
 
 A checkpoint is a pickle, and unpickling runs what the file says. So a child process without rights
 looks at it (``containers.py``, ``unpickling.py``) and says where the numbers of each tensor lie.
-Here the network is named by the tensors' names and shapes and by the constructor record, every
-tensor is checked against it, and only then are numbers read: plain ones, from known places.
+The network is then named by the tensors' names and shapes and by the constructor record
+(``identifying.py``), and only then are numbers read: plain ones, from known places.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -24,8 +24,9 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 from tirtrack import files
 from tirtrack.errors import RequestError, WeightsError, did_you_mean
 from tirtrack.versions import versions
-from tirtrack.weights import constructors, containers, store
+from tirtrack.weights import containers, store
 from tirtrack.weights.card import Card, StartedFrom
+from tirtrack.weights.identifying import Source, identify
 from tirtrack.weights.unpickling import DAMAGED, UNTRUSTED, shown
 
 if TYPE_CHECKING:
@@ -58,11 +59,14 @@ class Imported:
     Attributes:
         path: of the weights file.
         card: that stands in it.
+        read_from: place in the file at which the network was found; empty where published files
+            keep theirs.
         notes: what its user should know, a sentence each.
     """
 
     path: Path
     card: Card
+    read_from: str
     notes: tuple[str, ...]
 
 
@@ -84,33 +88,10 @@ class Index(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tensors: dict[str, StoredTensor]
+    entries: dict[str, dict[str, StoredTensor]]
     epoch: int | None
     net_type: str | None
     constructor: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file with named tensors, none of which are read yet.
-
-    Attributes:
-        container: how they are stored.
-        shapes: of every tensor, by its name in the file.
-        read: one tensor by that name, as it is stored.
-        constructor: the record of how the network was made.
-        licence: of the weights, as the file says; empty where it does not.
-        url: where they came from, as the file says.
-        said: what else the file says of itself, for the card.
-    """
-
-    container: str
-    shapes: dict[str, tuple[int, ...]]
-    read: Callable[[str], Tensor]
-    constructor: dict[str, Any] | None = None
-    licence: str = ""
-    url: str = ""
-    said: dict[str, str] = field(default_factory=dict)
 
 
 def import_checkpoint(
@@ -118,6 +99,7 @@ def import_checkpoint(
     out: Path,
     *,
     network: str | None = None,
+    entry: str | None = None,
     name: str | None = None,
     licence: str | None = None,
     modality: str = "rgb",
@@ -131,6 +113,7 @@ def import_checkpoint(
         file: a checkpoint as torch saved it, or a safetensors file without a card.
         out: the weights file to write.
         network: which one it is, where the file leaves that open.
+        entry: key or prefix at which it lies, where the file holds several.
         name: of the weights; by default the stem of ``out``.
         licence: of the weights; by default what the file says, else unknown.
         modality: that the network was trained for: rgb or tir.
@@ -154,25 +137,32 @@ def import_checkpoint(
     try:
         with _opened(file) as opened:
             source = _source(opened, file, limits)
-            names = _names_in_network(source.shapes)
-            shapes = {key: source.shapes[name] for key, name in names.items()}
-            architecture, notes = _architecture(shapes, source.constructor, network)
-            state = {key: _numbers(key, source.read(name)) for key, name in names.items()}
+            found = identify(source, network, entry)
+            state = {
+                key: _numbers(key, source.read(found.entry, name))
+                for key, name in found.names.items()
+            }
     except WeightsError as error:
         raise WeightsError(error.what, error.where or file, error.fix) from error
     licence = licence or source.licence or "unknown"
     origin = StartedFrom(name=file.name, sha256=files.sha256(file), licence=licence, url=source.url)
     card = Card(
         name=name or out.stem,
-        architecture=architecture,
+        architecture=found.architecture,
         modality="tir" if modality == "tir" else "rgb",
         licence=licence,
         summary=f"imported from {file.name}",
         started_from=[origin],
-        made_with={**versions(), "command": command, "container": source.container, **source.said},
+        made_with={
+            **versions(),
+            "command": command,
+            "container": source.container,
+            **({"entry": found.read_from} if found.read_from else {}),
+            **source.said,
+        },
     )
     store.write_state(out, state, card)
-    return Imported(out, card, notes)
+    return Imported(out, card, found.read_from, found.notes)
 
 
 def _check_known(network: str) -> None:
@@ -228,8 +218,11 @@ def _source(opened: IO[bytes], file: Path, limits: Limits) -> Source:
     }
     return Source(
         f"torch, {kind}",
-        shapes={key: tensor.shape for key, tensor in index.tensors.items()},
-        read=lambda key: _read(opened, index.tensors[key]),
+        shapes={
+            entry: {key: tensor.shape for key, tensor in tensors.items()}
+            for entry, tensors in index.entries.items()
+        },
+        read=lambda entry, key: _read(opened, index.entries[entry][key]),
         constructor=record,
         said={key: text for key, text in said.items() if text},
     )
@@ -325,85 +318,18 @@ def _safetensors(file: Path) -> Source:
         if store.CARD_KEY in metadata:
             raise WeightsError("is a weights file of tirtrack already", fix="use it as it is")
 
-    def read(key: str) -> Tensor:
+    def read(_: str, key: str) -> Tensor:
         with store.open_tensors(file, "pt") as again:
             tensor: Tensor = again.get_tensor(key)
             return tensor
 
     return Source(
         containers.SAFETENSORS,
-        shapes,
+        {"": shapes},
         read,
         licence=shown(metadata.get("license", "")),
         url=shown(metadata.get("source", ""), 300),
     )
-
-
-# --- which network it is -------------------------------------------------------------------------
-
-
-def _names_in_network(names: Iterable[str]) -> dict[str, str]:
-    """Key in a network of ours -> name in the file, for every tensor that a network stores."""
-    from tirtrack.networks.registry import is_stored
-
-    listed = [*names]
-    wrapped = all(name.startswith(_WRAPPER) for name in listed)
-    keys = {name.removeprefix(_WRAPPER) if wrapped else name: name for name in listed}
-    unused = tuple(
-        beside for prefix, beside in _BESIDE.items() if any(key.startswith(prefix) for key in keys)
-    )
-    return {
-        key: name for key, name in keys.items() if is_stored(key) and not key.startswith(unused)
-    }
-
-
-_WRAPPER = "module."  # of networks that were trained on several devices
-_BESIDE = {"ban_head.": "neck.", "features.": "classifier."}
-"""Prefix of a network's keys -> prefix of what published files hold beside it and it does not use:
-the neck of NanoTrack, which is never run, and the classifier behind the features of MobileNetV2."""
-
-
-def _architecture(
-    shapes: Mapping[str, tuple[int, ...]], record: Mapping[str, Any] | None, asked: str | None
-) -> tuple[str, tuple[str, ...]]:
-    """The network that tensors, record and user agree on, and what is to be said of it."""
-    from tirtrack.networks import registry
-
-    if asked is not None:
-        registry.check_fits(asked, shapes)
-    fitting = registry.architectures_of(shapes)
-    origin = constructors.Origin(tuple(fitting), ()) if record is None else _origin(record, fitting)
-    if asked is None:
-        agreed = origin.networks
-    else:
-        agreed = tuple(name for name in origin.networks if name == asked)
-    if not agreed:
-        raise WeightsError(
-            f"its record says {_either(origin.networks)}, not {asked}", fix="leave out --network"
-        )
-    if len(agreed) > 1:
-        raise WeightsError(
-            f"its tensors fit {_either(agreed)}, and nothing in it says which it is",
-            fix=f"give --network {agreed[0]} or --network {agreed[1]}",
-        )
-    return agreed[0], origin.notes
-
-
-def _origin(record: Mapping[str, Any], fitting: Sequence[str]) -> constructors.Origin:
-    """What the record says, of the networks that the tensors fit."""
-    origin = constructors.origin_of(record)
-    both = tuple(name for name in fitting if name.removesuffix("-tiny") in origin.networks)
-    if not both:
-        raise WeightsError(
-            f"its record says {_either(origin.networks)}, its tensors are those of "
-            f"{_either(fitting)}",
-            fix=DAMAGED,
-        )
-    return constructors.Origin(both, origin.notes)
-
-
-def _either(names: Sequence[str]) -> str:
-    return " or ".join(names)
 
 
 # --- what is written -----------------------------------------------------------------------------

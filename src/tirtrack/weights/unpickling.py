@@ -233,9 +233,10 @@ class Machine:
 
     def _new(self) -> None:
         arguments, made = self._pop(), self._pop()
-        if not isinstance(made, Named) or made.name not in _CLASSES or arguments != ():
+        known = isinstance(made, Named) and made.name in _CLASSES | _DICTS
+        if not known or arguments != ():
             raise WeightsError("it makes an object that no checkpoint needs", fix=UNTRUSTED)
-        self._push(StandIn(made.name))
+        self._push({} if made.name in _DICTS else StandIn(made.name))
 
     def _fill(self) -> None:
         state = self._pop()
@@ -314,6 +315,11 @@ def _dictionary(name: str, arguments: tuple[Any, ...]) -> dict[Any, Any]:
     return {_key(key): value for key, value in pairs}
 
 
+def _defaults(name: str, arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    """A dict that is filled afterwards; what it would make for a missing key does not matter."""
+    return {}
+
+
 def _size(name: str, arguments: tuple[Any, ...]) -> tuple[int, ...]:
     if len(arguments) != 1 or type(arguments[0]) is not tuple:
         _damaged("has a size that cannot be read")
@@ -360,7 +366,27 @@ _CLASSES = {
         "settings.Settings",
         "local.EnvironmentSettings",
     )
+} | {
+    "argparse.Namespace",
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "omegaconf.base.ContainerMetadata",
+    "omegaconf.base.Metadata",
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    *(
+        f"omegaconf.nodes.{kind}Node"
+        for kind in ("Any", "Boolean", "Bytes", "Enum", "Float", "Integer", "Path", "String")
+    ),
 }
+_DICTS = {
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "yacs.config.CfgNode",
+    "easydict.EasyDict",
+}
+"""Dicts with a class of their own, in which trainers keep settings."""
 _STORAGES = {f"torch.{element}Storage": element for element in ELEMENT_BYTES}
 _CALLS: dict[str, Callable[[str, tuple[Any, ...]], Any]] = {
     "collections.OrderedDict": _dictionary,
@@ -377,8 +403,28 @@ _CALLS: dict[str, Callable[[str, tuple[Any, ...]], Any]] = {
     "copy_reg._reconstructor": _reconstructed,
     "builtins.set": _inert,
     "__builtin__.set": _inert,
+    "collections.Counter": _inert,
+    "collections.defaultdict": _defaults,
+    "numpy.core.multiarray._reconstruct": _inert,
+    "numpy._core.multiarray._reconstruct": _inert,
+    **{
+        f"{module}.{name}": _inert
+        for module in ("pathlib", "pathlib._local")
+        for name in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+    },
 }
-_KNOWN = {*_CLASSES, *_STORAGES, *_CALLS, "builtins.object", "__builtin__.object"}
+_TYPES = {
+    *(
+        f"{module}.{name}"
+        for module in ("builtins", "__builtin__")
+        for name in ("object", "dict", "list", "tuple", "int", "long", "float", "str", "bool")
+    ),
+    *(f"torch.{name}" for name in ("float16", "bfloat16", "float32", "float64", "int64")),
+    "numpy.ndarray",
+    "typing.Any",
+}
+"""Types that are only named: as the base of an object, the default of a dict, a setting."""
+_KNOWN = {*_CLASSES, *_DICTS, *_STORAGES, *_CALLS, *_TYPES}
 
 _LITERALS = {
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
