@@ -15,7 +15,7 @@ from tirtrack.errors import PairsError
 from tirtrack.files import sha256
 from tirtrack.pairs import CombinedPairs, PairSource, open_pairs
 from tirtrack.pairs.one_grid import onto_rgb_grid, resample
-from tirtrack.pairs.takes import natural_key
+from tirtrack.pairs.stems import natural_key
 
 OPENED: list[str] = []
 

@@ -11,11 +11,12 @@ from scipy import ndimage
 
 from tirtrack.boxes import Box
 from tirtrack.pairs import open_pairs
-from tirtrack.pairs.contact_sheet import COLOURS, contact_sheet, scaled, spread
+from tirtrack.pairs.contact_sheet import COLOURS, contact_sheet, scaled
 from tirtrack.pairs.inspect import inspect_pairs, proposal_rates
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
 from tirtrack.pairs.proposals.rules import Reason
+from tirtrack.pairs.spreading import spread
 
 BOX = Box(20, 20, 30, 30)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tirtrack.errors import PairsError
+from tirtrack.pairs.colour import refuse_swapped
 from tirtrack.pairs.source import Pair
 from tirtrack.pairs.takes import Take
 
@@ -19,11 +20,13 @@ MAX_COLOUR = 0.04
 def fitted(take: Take, position: int, rgb: np.ndarray, tir: np.ndarray) -> Pair:
     """The pair of two images as stored, both on the RGB grid."""
     where = take.where(position)
+    tir_colour = take.tir_colour(position, tir)
+    refuse_swapped(rgb, tir, where)
     rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
     tir = onto_rgb_grid(rgb, stored, where)
     stored_wh = None if tir is stored else (stored.shape[1], stored.shape[0])
     key = f"{take.name}/{take.stem(position)}"
-    return Pair(key, take.name, position, rgb, tir, stored_wh)
+    return Pair(key, take.name, position, rgb, tir, stored_wh, tir_colour)
 
 
 def as_rgb(image: np.ndarray, where: str) -> np.ndarray:
