@@ -66,7 +66,7 @@ class Pairing:
                 raise RequestError(
                     f'"{name}" is no name', f"--{modality}", "name a folder, a video or a suffix"
                 )
-        if self.rgb is not None and self.rgb == self.tir:
+        if self.rgb is not None and self.name_of("rgb") == self.name_of("tir"):
             raise RequestError(
                 f'RGB and TIR are both "{self.rgb}"', "--rgb and --tir", "name two cameras"
             )

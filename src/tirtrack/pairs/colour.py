@@ -8,7 +8,7 @@ from tirtrack.errors import PairsError
 
 MAX_PALETTE = 0.04
 GREY = 0.008
-SWAP = "exchange the two, or say so with --rgb and --tir (here the names of the other camera)"
+SWAP = "exchange the two, or name them the other way round with --rgb NAME --tir NAME"
 
 
 def colour(image: np.ndarray) -> float:

@@ -30,7 +30,7 @@ SIDE = 240
 LAG_SIDE = 128
 SAME_DETAIL = 0.65
 SAME_OUTLINES = 0.92
-TIR_COLOUR = 0.015
+TIR_COLOUR = 0.01
 FLAT = 0.25
 _DETAIL_SIGMA = 1.5
 _NAMED = 3
@@ -194,10 +194,12 @@ def _lag(small: Sequence[Sequence[np.ndarray]]) -> Lag | None:
 
 
 def _fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """``[H,W]`` float32, resized where stills have several sizes."""
+    """``[H,W]`` float32 in another size."""
     if image.shape == (height, width):
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    whole: np.ndarray = np.asarray(resized)
+    return whole
 
 
 def likeness(pair: Pair) -> Likeness:
@@ -223,14 +225,14 @@ def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
     if factor > 1:
         picture = picture.reduce(factor)
     scale = min(side / max(picture.size), 1.0)
-    size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
-    grey: np.ndarray = np.asarray(picture.resize(size, Image.Resampling.BILINEAR), np.float32)
-    return grey
+    height, width = (max(round(side * scale), 1) for side in (picture.height, picture.width))
+    return _fitted(np.asarray(picture, np.float32), height, width)
 
 
 def _detail(image: np.ndarray) -> np.ndarray:
     fine: np.ndarray = image - ndimage.gaussian_filter(image, _DETAIL_SIGMA)
-    return fine - fine.mean()
+    fine -= fine.mean()
+    return fine
 
 
 def _contrast(image: np.ndarray) -> float:

@@ -96,7 +96,8 @@ def matched_stems(
         if found is not None:
             return found
         if pairing.match == Match.NAME or not stamped or set(rgb) & set(tir):
-            raise _unmatched(rgb, tir, where, offer_time=stamped)
+            keys = [_parts(rgb, "rgb", pairing)[0], _parts(tir, "tir", pairing)[0]]
+            raise _unmatched(min((rgb, tir), keys, key=_alone), where, offer_time=stamped)
     if not stamped:
         raise _no_time_stamp(rgb, tir, pairing, where)
     rgb_s, tir_s = ([time for time in side if time is not None] for side in times)
@@ -211,9 +212,13 @@ def _no_time_stamp(
     )
 
 
-def _unmatched(
-    rgb: Sequence[str], tir: Sequence[str], where: Path, *, offer_time: bool
-) -> PairsError:
+def _alone(sides: Sequence[Sequence[str]]) -> int:
+    """How many stems one camera has and the other lacks."""
+    return len(set(sides[0]) ^ set(sides[1]))
+
+
+def _unmatched(sides: Sequence[Sequence[str]], where: Path, *, offer_time: bool) -> PairsError:
+    rgb, tir = sides
     alone = sorted(set(rgb) ^ set(tir), key=natural_key)
     first = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
     time = ", match them by time with --match time" if offer_time else ""
