@@ -28,11 +28,13 @@ MIN_TESTED = 2
 MAX_TESTED = 8
 SIDE = 240
 LAG_SIDE = 128
-SAME_DETAIL = 0.65
-SAME_OUTLINES = 0.92
+SAME_DETAIL = 0.8
+SAME_LEVELS = 0.25
 TIR_COLOUR = 0.01
 FLAT = 0.25
 _DETAIL_SIGMA = 1.5
+_TILES = 4
+_MIN_DETAIL = 0.4
 _NAMED = 3
 
 
@@ -41,7 +43,10 @@ class Likeness:
     """What the two pictures of a pair have in common.
 
     Attributes:
-        detail: correlation of their finest structure, 0 to 1 (a negative counts as well).
+        detail: correlation of their finest structure at the best shift, 0 to 1 (a negative counts
+            as well), median over tiles of the picture.
+        difference: root mean square difference of their grey levels, or of one inverted, over
+            the deviation of RGB.
         outlines: correlation of their outlines at the best shift.
         contrast_rgb: strength of the outlines of RGB, grey levels a pixel.
         contrast_tir: the same of TIR.
@@ -50,6 +55,7 @@ class Likeness:
     """
 
     detail: float
+    difference: float
     outlines: float
     contrast_rgb: float
     contrast_tir: float
@@ -59,7 +65,7 @@ class Likeness:
     @property
     def same_picture(self) -> bool:
         """Whether one is a copy of the other: RGB and TIR never share their finest structure."""
-        return self.detail > SAME_DETAIL or self.outlines > SAME_OUTLINES
+        return self.detail > SAME_DETAIL or self.difference < SAME_LEVELS
 
     @property
     def unrelated(self) -> bool:
@@ -205,9 +211,11 @@ def _fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def likeness(pair: Pair) -> Likeness:
     """What the two pictures of a pair have in common, on pictures 240 px long."""
     rgb, tir = thumbnail(pair.rgb, SIDE), thumbnail(pair.tir, SIDE)
+    offset = measure_offset(rgb, tir)
     return Likeness(
-        abs(_correlation(_detail(rgb), _detail(tir))),
-        measure_offset(rgb, tir).peak,
+        _shared_detail(*_overlapping(rgb, tir, round(offset.dx), round(offset.dy))),
+        _difference(rgb, tir),
+        offset.peak,
         _contrast(rgb),
         _contrast(tir),
         colour(pair.rgb),
@@ -229,10 +237,40 @@ def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
     return _fitted(np.asarray(picture, np.float32), height, width)
 
 
-def _detail(image: np.ndarray) -> np.ndarray:
-    fine: np.ndarray = image - ndimage.gaussian_filter(image, _DETAIL_SIGMA)
-    fine -= fine.mean()
-    return fine
+def _overlapping(
+    rgb: np.ndarray, tir: np.ndarray, dx: int, dy: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What both show when TIR is moved by ``dx``, ``dy``."""
+    height, width = rgb.shape
+    return (
+        rgb[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)],
+        tir[max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)],
+    )
+
+
+def _shared_detail(rgb: np.ndarray, tir: np.ndarray) -> float:
+    """Median over tiles: one thing that stands out in both fills few of them."""
+    found = [
+        abs(_correlation(a, b))
+        for a, b in zip(_tiles(rgb), _tiles(tir), strict=True)
+        if max(a.std(), b.std()) > _MIN_DETAIL
+    ]
+    return float(np.median(found)) if found else 0.0
+
+
+def _tiles(image: np.ndarray) -> list[np.ndarray]:
+    fine = image - ndimage.gaussian_filter(image, _DETAIL_SIGMA)
+    return [
+        tile for rows in np.array_split(fine, _TILES) for tile in np.array_split(rows, _TILES, 1)
+    ]
+
+
+def _difference(rgb: np.ndarray, tir: np.ndarray) -> float:
+    """Root mean square of the difference over the deviation of RGB; of flat pictures infinite."""
+    deviation = float(rgb.std())
+    if deviation < _MIN_DETAIL:
+        return float("inf")
+    return min(float(np.sqrt(((one - tir) ** 2).mean())) for one in (rgb, 255 - rgb)) / deviation
 
 
 def _contrast(image: np.ndarray) -> float:
@@ -240,7 +278,8 @@ def _contrast(image: np.ndarray) -> float:
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two pictures without mean; 0 where one is constant."""
+    """Of two pictures; 0 where one is constant."""
+    a, b = a - a.mean(), b - b.mean()
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float((a * b).sum() / size) if size > 1e-3 else 0.0
 

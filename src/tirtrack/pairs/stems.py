@@ -123,19 +123,20 @@ def frames_by_time(
         where: the folder, for messages.
 
     Raises:
-        PairsError: fewer than half of the frames of the slower camera have a partner, and the gap
-            was not given; or none has.
+        PairsError: no frame has a partner, or fewer than half of the shorter side have one and
+            the user did not ask for time.
     """
     gap_s = default_gap_s(rgb_s, tir_s) if pairing.max_gap_s is None else pairing.max_gap_s
     places = matched_by_time(rgb_s, tir_s, gap_s)
     fewest = min(len(rgb_s), len(tir_s))
-    if not places or (pairing.max_gap_s is None and len(places) < MIN_MATCHED * fewest):
+    if not places or (not pairing.by_time and len(places) < MIN_MATCHED * fewest):
         raise PairsError(
             f"by time only {len(places)} of {len(rgb_s)} RGB and {len(tir_s)} TIR frames have a "
             f"partner within {gap_s:.3g} s (the nearest two lie {smallest_gap_s(rgb_s, tir_s):.3g} "
             "s apart)",
             where,
-            "check that both clocks agree, or allow more with --max-gap SECONDS",
+            "check that both clocks agree, or say what to take with --match time and --max-gap "
+            "SECONDS",
         )
     left_out = [len(times) - len(places) for times in (rgb_s, tir_s)]
     said = (
