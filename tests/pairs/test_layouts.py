@@ -73,6 +73,9 @@ def _names(pattern: str) -> list[str]:
             "-L is RGB and -R is TIR",
             id="given suffix",
         ),
+        pytest.param(
+            "cam1/{}_V.png", "cam2/{}_T.png", Pairing("cam1", "cam2"), '"_V" of RGB', id="both"
+        ),
         pytest.param("x/{}.png", "tir/{}.png", Pairing(rgb="x"), "x/ is RGB", id="one is given"),
     ],
 )
@@ -197,6 +200,12 @@ def test_numbered_stills_of_several_sizes_are_no_video(tmp_path):
     assert not open_pairs(folder).recordings()["a"].is_video
 
 
+def test_an_empty_text_is_no_folder():
+    for given in ("", [""], ["somewhere", ""]):
+        with pytest.raises(PairsError, match="no folder of pairs was given"):
+            open_pairs(given)
+
+
 def _video(path: Path, levels: list[int], rate: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with VideoWriter(path, rate) as writer:
@@ -270,6 +279,18 @@ def test_videos_are_matched_by_time_where_asked(tmp_path):
         "matched by time within 0.025 s, 15 of 20 RGB and 0 of 5 TIR frames left out"
     )
     assert not recording.warnings
+
+
+def test_pairs_of_one_video_matched_otherwise_are_other_pairs(tmp_path):
+    from tirtrack.pairs.source import content_identity
+
+    for name in ("rgb", "tir"):
+        _video(tmp_path / "a" / f"{name}.mp4", [20, 60, 100, 140], 10)
+    identities = []
+    for lag in (0, 1, -1):
+        source = open_pairs(tmp_path / "a", pairing=Pairing(lag_frames=lag))
+        identities.append(str(content_identity(source, source.manifest())))
+    assert len(set(identities)) == 3
 
 
 OPENED: list[str] = []

@@ -36,6 +36,7 @@ _DETAIL_SIGMA = 1.5
 _TILES = 4
 _MIN_DETAIL = 0.4
 _NAMED = 3
+_SAME_LAG_FRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -335,7 +336,7 @@ def _same_picture(doubtful: Sequence[RecordingDoubts]) -> str:
     names = named([f"{one.name} ({one.same_picture} of {one.compared})" for one in doubtful])
     return (
         f"RGB and TIR are the same picture in pairs that were compared: {names}; a copy teaches "
-        "nothing about TIR, so put the thermal frames there"
+        "nothing about TIR, so put the thermal frames in its place"
     )
 
 
@@ -356,10 +357,10 @@ def _lagging(doubtful: Sequence[RecordingDoubts]) -> str:
     names = named([f"{one.name} {_lag_text(one)}" for one in doubtful])
     frames = [one.lag.frames for one in doubtful if one.lag is not None]
     usual = int(np.median(frames))
-    return (
-        f"frames of a pair are not of one instant: {names}; shift TIR by that much, such as with "
-        f"--lag {usual}"
-    )
+    fix = f"take TIR that much {'later' if usual > 0 else 'earlier'} with --lag {usual}"
+    if max(frames) - min(frames) > _SAME_LAG_FRAMES:
+        fix = "give recordings of one lag on their own, with --lag FRAMES"
+    return f"frames of a pair are not of one instant: {names}; {fix}"
 
 
 def _lag_text(one: RecordingDoubts) -> str:

@@ -346,5 +346,9 @@ def _images_by_stem(folder: Path) -> dict[str, Path]:
             )
         images[path.stem] = path
     if not images:
-        raise PairsError("holds no image", folder, f"supported: {' '.join(sorted(IMAGE_KINDS))}")
+        inside = _beside(folder)
+        fix = f"supported: {' '.join(sorted(IMAGE_KINDS))}"
+        if inside:
+            fix += f"; frames are not looked for in folders of it{inside}"
+        raise PairsError("holds no image", folder, fix)
     return images

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tirtrack.errors import PairsError
-from tirtrack.pairs.cameras import Match, Pairing, camera_stem, without_common_ends
+from tirtrack.pairs.cameras import (
+    CameraStem,
+    Match,
+    Pairing,
+    camera_stem,
+    without_common_ends,
+)
 from tirtrack.pairs.timestamps import (
     default_gap_s,
     interval_s,
@@ -183,7 +189,7 @@ def _in_order(rgb: Mapping[str, int], tir: Mapping[str, int], said: str) -> Matc
 
 def _parts(stems: Sequence[str], modality: str, pairing: Pairing) -> tuple[list[str], list[str]]:
     """The stems without the camera, and what was left out of them."""
-    found = [camera_stem(stem, modality, pairing) for stem in stems]
+    found = [_taken_apart(stem, modality, pairing) for stem in stems]
     keys = [stem if one is None else one.key for stem, one in zip(stems, found, strict=True)]
     return keys, sorted({one.part for one in found if one is not None})
 
@@ -192,8 +198,13 @@ def _said(parts: Sequence[tuple[list[str], list[str]]]) -> list[str]:
     return [" or ".join(f'"{part}"' for part in left_out) or "anything" for _, left_out in parts]
 
 
+def _taken_apart(stem: str, modality: str, pairing: Pairing) -> CameraStem | None:
+    """By the name that the user gave; where that names a folder, by the usual spellings."""
+    return camera_stem(stem, modality, pairing) or camera_stem(stem, modality, Pairing())
+
+
 def _key(stem: str, modality: str, pairing: Pairing) -> str:
-    found = camera_stem(stem, modality, pairing)
+    found = _taken_apart(stem, modality, pairing)
     return stem if found is None else found.key
 
 
