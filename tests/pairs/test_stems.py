@@ -18,6 +18,13 @@ def test_equal_stems_say_nothing():
     assert (found.places, found.keys, found.said) == (((1, 0), (0, 1)), ("f9", "f10"), "")
 
 
+def test_equal_time_stamps_are_in_the_order_of_time():
+    stems = ["12.9", "12.15", "13.0"]
+    found = matched_stems(stems, stems, Pairing(), HERE)
+    assert found.keys == ("12.15", "12.9", "13.0")
+    assert found.interval_s == pytest.approx(0.425)
+
+
 @pytest.mark.parametrize(
     ("rgb", "tir", "keys", "said"),
     [

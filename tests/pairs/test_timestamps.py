@@ -31,6 +31,8 @@ NOON = datetime(2024, 1, 1, 12, 0, 0, tzinfo=UTC).timestamp()
         pytest.param("000017", None, id="a number of a frame"),
         pytest.param("20241301_120000", None, id="month 13"),
         pytest.param("DJI_0001", None, id="a counter"),
+        pytest.param("0000000017", None, id="a number of ten digits"),
+        pytest.param("DJI_20240101120000_0001", None, id="a date and a counter"),
         pytest.param("scene", None, id="no digit"),
     ],
 )

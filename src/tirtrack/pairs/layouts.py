@@ -319,9 +319,10 @@ def _matched_images(
 
 
 def _neighbours_in_time(matched: MatchedFrames) -> bool:
-    if matched.interval_s is not None and len(matched.keys) > 2:
-        return matched.interval_s <= MAX_VIDEO_INTERVAL_S
-    return counts_up(matched.keys)
+    if counts_up(matched.keys):
+        return True
+    step = matched.interval_s
+    return step is not None and len(matched.keys) > 2 and step <= MAX_VIDEO_INTERVAL_S
 
 
 def _of_one_size(files: Sequence[Path]) -> bool:

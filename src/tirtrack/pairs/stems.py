@@ -183,8 +183,14 @@ def _places(keys: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def _in_order(rgb: Mapping[str, int], tir: Mapping[str, int], said: str) -> MatchedFrames:
-    keys = sorted(rgb, key=natural_key)
-    return MatchedFrames(tuple((rgb[key], tir[key]) for key in keys), tuple(keys), said)
+    """Pairs in the order of their time, where all keys say it, else in that of their numbers."""
+    times = {key: time for key in rgb if (time := seconds_of(key)) is not None}
+    stamped = len(times) == len(rgb)
+    keys = sorted(rgb, key=times.__getitem__ if stamped else natural_key)
+    places = tuple((rgb[key], tir[key]) for key in keys)
+    return MatchedFrames(
+        places, tuple(keys), said, interval_s(list(times.values())) if stamped else None
+    )
 
 
 def _parts(stems: Sequence[str], modality: str, pairing: Pairing) -> tuple[list[str], list[str]]:

@@ -10,9 +10,10 @@ import numpy as np
 
 FALLBACK_GAP_S = 0.05
 _DATE = re.compile(
-    r"(\d{4})-?(\d\d)-?(\d\d)[T_ -]?(\d\d)[-:_.]?(\d\d)[-:_.]?(\d\d)(?:[-_.,]?(\d{1,9}))?Z?"
+    r"(\d{4})-?(\d\d)-?(\d\d)[T_ -]?(\d\d)[-:_.]?(\d\d)[-:_.]?(\d\d)"
+    r"(?:[.,](\d{1,9})|[-_]?(\d{9}|\d{6}|\d{3}))?Z?"
 )
-_EPOCH = re.compile(r"(\d{10})(?:\.(\d{1,9})|_(\d{9}|\d{6}|\d{3}))?")
+_EPOCH = re.compile(r"([1-4]\d{9})(?:\.(\d{1,9})|_(\d{9}|\d{6}|\d{3}))?")
 _EPOCH_UNITS = {13: 1e-3, 16: 1e-6, 19: 1e-9}
 _SECONDS = re.compile(r"\d+\.\d+")
 
@@ -32,20 +33,20 @@ def seconds_of(name: str) -> float | None:
         return moment
     if match := _EPOCH.fullmatch(text):
         return float(f"{match[1]}.{match[2] or match[3] or 0}")
-    if text.isdigit() and len(text) in _EPOCH_UNITS:
+    if text.isdigit() and text[0] in "1234" and len(text) in _EPOCH_UNITS:
         return int(text) * _EPOCH_UNITS[len(text)]
     return float(text) if _SECONDS.fullmatch(text) else None
 
 
 def _moment(match: re.Match[str]) -> float | None:
-    *parts, decimals = match.groups()
+    *parts, decimals, digits = match.groups()
     try:
         moment = datetime(*(int(part) for part in parts), tzinfo=UTC)  # type: ignore[misc, arg-type]
     except ValueError:
         return None
     if not 1990 <= moment.year < 2100:
         return None
-    return moment.timestamp() + float(f"0.{decimals or 0}")
+    return moment.timestamp() + float(f"0.{decimals or digits or 0}")
 
 
 def interval_s(times_s: Sequence[float]) -> float | None:
