@@ -76,6 +76,13 @@ def _names(pattern: str) -> list[str]:
         pytest.param(
             "cam1/{}_V.png", "cam2/{}_T.png", Pairing("cam1", "cam2"), '"_V" of RGB', id="both"
         ),
+        pytest.param(
+            "rgb/{}_a.png", "tir/{}_b.png", Pairing("_a", "_b"), '"_a" of RGB', id="given in two"
+        ),
+        pytest.param(
+            "RGB/{}.png", "thermal_8_bit/{}.png", LOOK, "thermal_8_bit/ is TIR", id="flir adas"
+        ),
+        pytest.param("RGB images/{}.png", "IR images/{}.png", LOOK, "IR images/ is", id="words"),
         pytest.param("x/{}.png", "tir/{}.png", Pairing(rgb="x"), "x/ is RGB", id="one is given"),
     ],
 )
@@ -98,10 +105,18 @@ def test_recordings_below_a_folder_may_be_laid_out_differently(tmp_path):
     assert list(source.recordings()) == ["r/a", "r/b", "r/c"]
 
 
+def test_recordings_side_by_side_are_told_by_what_their_folders_share(tmp_path):
+    for take in ("yard", "gate"):
+        _rig(tmp_path / "r", _names(take + "_rgb/{}.png"), _names(take + "_tir/{}.png"))
+    source = open_pairs(tmp_path / "r")
+    assert list(source.recordings()) == ["r/gate", "r/yard"]
+    assert _numbers(source) == [(0, 0), (1, 1), (2, 2)] * 2
+
+
 def test_files_that_name_no_camera_are_counted(tmp_path):
     folder = _rig(tmp_path / "a", [*_names("{}_V.png"), "map.png"], _names("{}_T.png"))
     (recording,) = open_pairs(folder).recordings().values()
-    assert "1 files that name no camera are not used (map.png)" in recording.assumed
+    assert "without 1 file that names no camera (map.png)" in recording.assumed
 
 
 @pytest.mark.parametrize(

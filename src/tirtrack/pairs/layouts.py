@@ -5,24 +5,24 @@ Layouts::
     SEQ/rgb/STEM.jpg  SEQ/tir/STEM.png      images, matched by their stems or by time
     SEQ/rgb.mp4       SEQ/tir.mp4           two videos, frame k is one instant
     SEQ/STEM_V.jpg    SEQ/STEM_T.jpg        both cameras in one folder, images or videos
+    A_rgb/  A_tir/  B_rgb/  B_tir/          recordings side by side
     FOLDER/.../SEQ                          any number of these, up to four levels down
 
 ``visible`` and ``infrared``, ``VIS`` and ``IR`` and the other spellings of ``cameras`` count as
-``rgb`` and ``tir`` do; what is called otherwise is named by the user. Two candidates for a camera
-are an error. Only images and videos of the two cameras are ever opened: a label file that lies
-beside them, or among them, is not.
+``rgb`` and ``tir`` do, as words of a folder's name too (``thermal_8_bit``); what is called
+otherwise is named by the user. Two candidates for a camera are an error. Only images and videos of
+the two cameras are ever opened: a label file that lies beside them, or among them, is not.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tirtrack.errors import PairsError
 from tirtrack.images import IMAGE_KINDS, pixel_header
-from tirtrack.pairs.cameras import MODALITIES, CameraStem, Pairing, camera_stem, named
+from tirtrack.pairs.cameras import MODALITIES, Pairing, camera_stem, named
+from tirtrack.pairs.mixed_files import Named, frame_files, mixed_files
 from tirtrack.pairs.spreading import spread
 from tirtrack.pairs.stems import MatchedFrames, counts_up, matched_stems, natural_key
 from tirtrack.pairs.takes import ImageTake, Take, VideoTake
@@ -34,7 +34,6 @@ LAYOUT = (
     "put images with equal stems into rgb/ and tir/, or two videos rgb.mp4 and tir.mp4, or name "
     "the two cameras with --rgb NAME --tir NAME"
 )
-_OWN = frozenset(MODALITIES)
 _LISTED = 8
 _HEADERS = 16
 
@@ -64,26 +63,38 @@ def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
     """
     sides = _sides(folder, pairing)
     if not any(sides.values()):
-        return _takes_in_one_folder(folder, name, pairing)
-    chosen = {modality: _only(folder, modality, found) for modality, found in sides.items()}
-    rgb, tir = (chosen[modality] for modality in MODALITIES)
+        return _takes_of_mixed_files(folder, name, pairing)
+    if several := _several(sides):
+        return [
+            take
+            for key, pair in several.items()
+            for take in _takes_of_two(pair, f"{name}/{key}", pairing, folder)
+        ]
+    rgb, tir = (_only(folder, modality, sides[modality]) for modality in MODALITIES)
+    return _takes_of_two((rgb, tir), name, pairing, folder)
+
+
+def _takes_of_two(
+    sides: tuple[Path, Path], name: str, pairing: Pairing, folder: Path
+) -> list[Take]:
+    """The recording, or recordings, of two folders or videos."""
+    rgb, tir = sides
     if rgb.is_dir() != tir.is_dir():
         raise PairsError(
             "one modality is a folder of images, the other a video",
             folder,
             "give both as images or both as videos",
         )
-    assumed = "" if (_bare(rgb), _bare(tir)) == MODALITIES else (
-        f"{_shown(rgb)} is RGB, {_shown(tir)} is TIR"
-    )  # fmt: skip
+    usual = (_bare(rgb), _bare(tir)) == MODALITIES
+    assumed = "" if usual else f"{_shown(rgb)} is RGB, {_shown(tir)} is TIR"
     if not rgb.is_dir():
         return [VideoTake(name, rgb, tir, pairing, assumed=assumed)]
-    images = [_files(one, IMAGE_KINDS) for one in (rgb, tir)]
-    if not any(images):
-        videos = [_files(one, VIDEO_SUFFIXES) for one in (rgb, tir)]
-        if all(videos):
-            return _video_takes(name, (videos[0], videos[1]), pairing, folder, assumed)
-    return [_image_take(name, (rgb, tir), pairing, folder, assumed)]
+    videos = [frame_files(one, VIDEO_SUFFIXES) for one in sides]
+    if all(videos) and not any(frame_files(one, IMAGE_KINDS) for one in sides):
+        named_videos = [[(file.stem, file) for file in side] for side in videos]
+        return _video_takes(name, named_videos, pairing, folder, assumed)
+    images = [list(_images_by_stem(one).items()) for one in sides]
+    return [_image_take(name, images, pairing, folder, assumed)]
 
 
 # --- which folders and files are the cameras' ----------------------------------------------------
@@ -91,35 +102,72 @@ def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
 
 def _holds_recording(folder: Path, pairing: Pairing) -> bool:
     sides = _sides(folder, pairing)
-    return any(sides.values()) or _one_folder(folder, pairing) is not None
+    return any(sides.values()) or mixed_files(folder, pairing) is not None
 
 
 def _sides(folder: Path, pairing: Pairing) -> dict[str, list[Path]]:
     """The folders and videos that may be each camera; none at all where a spelling that may mean
     something else (``vis``, ``t``) stands alone.
     """
-    children = sorted(folder.iterdir())
     inside = [
         path
-        for path in children
+        for path in sorted(folder.iterdir())
         if path.is_dir() or (path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     ]
-    found = {modality: named(inside, modality, pairing) for modality in MODALITIES}
-    sides = {
-        modality: [path for path in paths if _is_sure(path, modality, pairing) or _has_frames(path)]
-        for modality, paths in found.items()
-    }
+    sides = {modality: _candidates(inside, modality, pairing) for modality in MODALITIES}
     sure = any(_is_sure(path, one, pairing) for one, paths in sides.items() for path in paths)
     return sides if sure or all(sides.values()) else {modality: [] for modality in MODALITIES}
 
 
+def _candidates(inside: Sequence[Path], modality: str, pairing: Pairing) -> list[Path]:
+    """Those that are called like the camera; else folders with such a word in their names, or,
+    where the user gave a part of file names, those called as usual whose files have it.
+    """
+    if found := named(inside, modality, pairing):
+        return [one for one in found if _is_sure(one, modality, pairing) or _has_frames(one)]
+    folders = [path for path in inside if path.is_dir() and _has_frames(path)]
+    if pairing.name_of(modality) is None:
+        return [path for path in folders if _word(path, modality)]
+    return [
+        path for path in named(folders, modality, Pairing()) if _all_carry(path, modality, pairing)
+    ]
+
+
+def _word(folder: Path, modality: str) -> bool:
+    """Whether a word of more than one letter in a folder's name is a spelling of the camera."""
+    found = camera_stem(folder.name, modality, Pairing())
+    return found is not None and sum(letter.isalpha() for letter in found.part) > 1
+
+
+def _all_carry(folder: Path, modality: str, pairing: Pairing) -> bool:
+    """Whether the name that the user gave stands in the names of all frames of a folder."""
+    frames = frame_files(folder, {*IMAGE_KINDS, *VIDEO_SUFFIXES})
+    return all(camera_stem(frame.stem, modality, pairing) for frame in frames)
+
+
 def _is_sure(path: Path, modality: str, pairing: Pairing) -> bool:
-    return pairing.name_of(modality) is not None or _bare(path).casefold() in _OWN
+    return pairing.name_of(modality) is not None or _bare(path).casefold() in MODALITIES
 
 
 def _has_frames(path: Path) -> bool:
     kinds = {*IMAGE_KINDS, *VIDEO_SUFFIXES}
     return path.is_file() or any(one.suffix.lower() in kinds for one in path.iterdir())
+
+
+def _several(sides: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, Path]]:
+    """Folders of several recordings side by side (``yard_rgb`` and ``yard_tir``), by what the two
+    of a recording share; empty where there is one of each, or they do not share it.
+    """
+    keyed = []
+    for modality in MODALITIES:
+        stems = [camera_stem(path.name, modality, Pairing()) for path in sides[modality]]
+        keyed.append(
+            {stem.key: path for stem, path in zip(stems, sides[modality], strict=True) if stem}
+        )
+    rgb, tir = keyed
+    if len(rgb) < 2 or rgb.keys() != tir.keys() or len(rgb) != len(sides["rgb"]):
+        return {}
+    return {key: (rgb[key], tir[key]) for key in rgb}
 
 
 def _only(folder: Path, modality: str, found: Sequence[Path]) -> Path:
@@ -162,157 +210,47 @@ def _shown(path: Path) -> str:
     return f"{path.name}/" if path.is_dir() else path.name
 
 
-def _files(folder: Path, kinds: Iterable[str]) -> list[Path]:
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in kinds and not path.name.startswith(".")
-    ]
+# --- recordings of matched files -----------------------------------------------------------------
 
 
-# --- both cameras in one folder ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _OneFolder:
-    """Files of one folder by camera, what names the cameras in them, and files of neither."""
-
-    rgb: list[Path]
-    tir: list[Path]
-    parts: Mapping[str, Sequence[str]]
-    others: list[Path]
-
-
-def _one_folder(folder: Path, pairing: Pairing) -> _OneFolder | None:
-    """The files of a folder by camera; ``None`` where no file of one has a partner."""
-    for kinds in (IMAGE_KINDS, VIDEO_SUFFIXES):
-        found = _by_camera(_files(folder, kinds), pairing)
-        if found is not None:
-            return found
-    return None
-
-
-def _by_camera(files: Sequence[Path], pairing: Pairing) -> _OneFolder | None:
-    sides: dict[str, list[Path]] = {modality: [] for modality in MODALITIES}
-    parts: dict[str, Counter[str]] = {modality: Counter() for modality in MODALITIES}
-    keys: dict[str, set[str]] = {modality: set() for modality in MODALITIES}
-    others = []
-    for file in files:
-        found = {one: camera_stem(file.stem, one, pairing) for one in MODALITIES}
-        modality = _nearest_end(file.stem, found)
-        stem = None if modality is None else found[modality]
-        if modality is None or stem is None:
-            others.append(file)
-            continue
-        sides[modality].append(file)
-        parts[modality][stem.part] += 1
-        keys[modality].add(stem.key)
-    if sides["rgb"] and not sides["tir"]:  # as FLIR names them: X.jpg beside X_visible.jpg
-        partners = [file for file in others if file.stem in keys["rgb"]]
-        sides["tir"], keys["tir"] = partners, {file.stem for file in partners}
-        others = [file for file in others if file not in partners]
-    stamped = all(sides.values()) and pairing.by_time
-    if not keys["rgb"] & keys["tir"] and not stamped and not _all_stamped(keys):
-        return None
-    shown = {modality: sorted(counts) for modality, counts in parts.items()}
-    return _OneFolder(sides["rgb"], sides["tir"], shown, others)
-
-
-def _all_stamped(keys: Mapping[str, set[str]]) -> bool:
-    from tirtrack.pairs.timestamps import seconds_of
-
-    return all(side and all(seconds_of(key) is not None for key in side) for side in keys.values())
-
-
-def _nearest_end(stem: str, found: Mapping[str, CameraStem | None]) -> str | None:
-    """The camera that a stem names: the later one where both spellings occur in it."""
-    places = {
-        modality: stem.casefold().rfind(one.part.casefold())
-        for modality, one in found.items()
-        if one is not None
-    }
-    return max(places, key=lambda modality: places[modality], default=None)
-
-
-def _takes_in_one_folder(folder: Path, name: str, pairing: Pairing) -> list[Take]:
-    found = _one_folder(folder, pairing)
+def _takes_of_mixed_files(folder: Path, name: str, pairing: Pairing) -> list[Take]:
+    """The recordings of a folder in which the files of both cameras lie."""
+    found = mixed_files(folder, pairing)
     if found is None:
         raise no_takes(folder)
-    _check_one_each(found, pairing, folder)
-    assumed = " and ".join(
-        f"{' or '.join(found.parts[one]) or 'the rest'} is {one.upper()}" for one in MODALITIES
-    )
-    if found.others:
-        first = ", ".join(path.name for path in found.others[:3])
-        more = ", ..." if len(found.others) > 3 else ""
-        assumed += f", {len(found.others)} files that name no camera are not used ({first}{more})"
-    if found.rgb[0].suffix.lower() in VIDEO_SUFFIXES:
-        return _video_takes(name, (found.rgb, found.tir), pairing, folder, assumed)
-    return [_matched_images(name, (found.rgb, found.tir), pairing, folder, assumed)]
-
-
-def _check_one_each(found: _OneFolder, pairing: Pairing, folder: Path) -> None:
-    """Refuse two files of one camera for one instant, such as ``_W`` and ``_V``."""
-    for modality, files in (("rgb", found.rgb), ("tir", found.tir)):
-        first: dict[str, Path] = {}
-        for file in files:
-            stem = camera_stem(file.stem, modality, pairing)
-            key = file.stem if stem is None else stem.key
-            if key in first:
-                part = "NAME" if stem is None else stem.part
-                raise PairsError(
-                    f"{first[key].name} and {file.name} may both be {modality.upper()}",
-                    folder,
-                    f"say which with --{modality}, such as --{modality} {part}",
-                )
-            first[key] = file
+    found.check_one_each(folder)
+    files = [found.files[modality] for modality in MODALITIES]
+    if files[0][0][1].suffix.lower() in VIDEO_SUFFIXES:
+        return _video_takes(name, files, pairing, folder, found.said)
+    return [_image_take(name, files, pairing, folder, found.said)]
 
 
 def _video_takes(
-    name: str,
-    videos: tuple[Sequence[Path], Sequence[Path]],
-    pairing: Pairing,
-    folder: Path,
-    assumed: str,
+    name: str, videos: Sequence[Named], pairing: Pairing, folder: Path, assumed: str
 ) -> list[Take]:
     """A recording of every two videos that share their name but for the camera."""
-    stems = [[file.stem for file in side] for side in videos]
+    rgb, tir = videos
     by_name = Pairing(pairing.rgb, pairing.tir)
-    matched = matched_stems(stems[0], stems[1], by_name, folder)
+    matched = matched_stems([key for key, _ in rgb], [key for key, _ in tir], by_name, folder)
     return [
-        VideoTake(f"{name}/{key}", videos[0][rgb], videos[1][tir], pairing, assumed=assumed)
-        for (rgb, tir), key in zip(matched.places, matched.keys, strict=True)
+        VideoTake(f"{name}/{key}", rgb[a][1], tir[b][1], pairing, assumed=assumed)
+        for (a, b), key in zip(matched.places, matched.keys, strict=True)
     ]
 
 
-# --- images --------------------------------------------------------------------------------------
-
-
 def _image_take(
-    name: str, folders: tuple[Path, Path], pairing: Pairing, where: Path, assumed: str
+    name: str, images: Sequence[Named], pairing: Pairing, where: Path, assumed: str
 ) -> ImageTake:
-    rgb, tir = (_images_by_stem(one) for one in folders)
-    return _matched_images(name, (list(rgb.values()), list(tir.values())), pairing, where, assumed)
-
-
-def _matched_images(
-    name: str,
-    files: tuple[Sequence[Path], Sequence[Path]],
-    pairing: Pairing,
-    where: Path,
-    assumed: str,
-) -> ImageTake:
-    stems = [[file.stem for file in side] for side in files]
-    matched = matched_stems(stems[0], stems[1], pairing, where)
+    rgb, tir = images
+    matched = matched_stems([key for key, _ in rgb], [key for key, _ in tir], pairing, where)
     matched = matched.shifted(pairing.lag_frames, where)
-    rgb = tuple(files[0][place] for place, _ in matched.places)
-    tir = tuple(files[1][place] for _, place in matched.places)
+    files_rgb = tuple(rgb[place][1] for place, _ in matched.places)
     return ImageTake(
         name,
-        rgb,
-        tir,
+        files_rgb,
+        tuple(tir[place][1] for _, place in matched.places),
         matched.keys,
-        _neighbours_in_time(matched) and _of_one_size(rgb),
+        _neighbours_in_time(matched) and _of_one_size(files_rgb),
         ", ".join(filter(None, (assumed, matched.said))),
         1 / matched.interval_s if matched.interval_s else None,
     )
@@ -338,7 +276,7 @@ def _of_one_size(files: Sequence[Path]) -> bool:
 
 def _images_by_stem(folder: Path) -> dict[str, Path]:
     images: dict[str, Path] = {}
-    for path in _files(folder, IMAGE_KINDS):
+    for path in frame_files(folder, IMAGE_KINDS):
         if path.stem in images:
             raise PairsError(
                 f"two images have the stem {path.stem} ({images[path.stem].name}, {path.name})",
