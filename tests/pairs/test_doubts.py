@@ -61,6 +61,27 @@ def test_a_copy_of_rgb_is_no_tir(real, copy):
     assert not likeness(pair).same_picture
 
 
+def test_of_smooth_pictures_the_grey_levels_decide(shared):
+    """Recompression leaves nothing of their finest structure."""
+    source = open_pairs(shared / "cases" / "equal_counts_other_rates")
+    pair = source[0]
+    assert not likeness(pair).same_picture
+    copy = likeness(replace(pair, tir=_recompressed(pair.rgb)))
+    assert copy.same_picture
+    assert copy.detail < 0.6
+    assert likeness(replace(pair, tir=255 - _recompressed(pair.rgb))).same_picture
+
+
+def test_one_thing_that_stands_out_in_both_makes_no_copy():
+    rng = np.random.default_rng(0)
+    rgb, tir = (rng.integers(40, 80, (96, 128), dtype=np.uint8) for _ in range(2))
+    for picture in (rgb, tir):
+        picture[30:50, 40:64] = 220
+    pair = Pair("a/0", "a", 0, np.repeat(rgb[:, :, None], 3, axis=2), tir)
+    assert likeness(pair).outlines > 0.7
+    assert not likeness(pair).same_picture
+
+
 def _write(folder: Path, pairs: list[tuple[np.ndarray, np.ndarray]]) -> Path:
     for name in ("rgb", "tir"):
         (folder / name).mkdir(parents=True)

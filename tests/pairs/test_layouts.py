@@ -139,6 +139,10 @@ def test_files_that_name_no_camera_are_counted(tmp_path):
             "no pairs found", "there are other/, visible/", id="an unknown name beside a known one",
         ),
         pytest.param(
+            ["take_v/0.png", "shot_t/0.png"], LOOK,
+            "no pairs found", "there are shot_t/, take_v/", id="single letters in names of folders",
+        ),
+        pytest.param(
             ["rgb/0.png", "warm/0.png"], LOOK,
             "holds rgb and no tir", "--tir NAME (there are rgb/, warm/)", id="one camera alone",
         ),

@@ -165,7 +165,8 @@ def _several(sides: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, Path]
             {stem.key: path for stem, path in zip(stems, sides[modality], strict=True) if stem}
         )
     rgb, tir = keyed
-    if len(rgb) < 2 or rgb.keys() != tir.keys() or len(rgb) != len(sides["rgb"]):
+    one_each = all(len(rgb) == len(sides[modality]) for modality in MODALITIES)
+    if len(rgb) < 2 or rgb.keys() != tir.keys() or not one_each:
         return {}
     return {key: (rgb[key], tir[key]) for key in rgb}
 
