@@ -287,7 +287,9 @@ def test_time_stamps_of_videos_that_drift_apart_are_doubted(tmp_path):
 def test_videos_are_matched_by_time_where_asked(tmp_path):
     _video(tmp_path / "a" / "rgb.mp4", list(range(20, 220, 10)), 20)
     _video(tmp_path / "a" / "tir.mp4", list(range(20, 220, 40)), 5)
-    with pytest.raises(PairsError, match=r"20 frames, tir.mp4 5; pair them by time with --match"):
+    with pytest.raises(
+        PairsError, match=r"20 frames \(20 a second\), tir.mp4 5 \(5 a second\); pair"
+    ):
         open_pairs(tmp_path / "a")
     source = open_pairs(tmp_path / "a", pairing=Pairing(match="time"))
     assert [source[k].key for k in range(5)] == [f"a/{4 * k:06d}" for k in range(5)]

@@ -20,6 +20,7 @@ from tirtrack.pairs.stems import MatchedFrames, frames_by_time
 from tirtrack.pairs.video import VideoFrames
 
 MAX_RATE_RATIO = 1.01
+MIN_DRIFT = 0.1
 MAX_DRIFT = 1.0
 
 
@@ -179,7 +180,8 @@ class VideoTake:
         count, path_rgb, path_tir = len(self._rgb), self._rgb.path, self._tir.path
         if count != len(self._tir):
             raise PairsError(
-                f"{path_rgb.name} has {count} frames, {path_tir.name} {len(self._tir)}",
+                f"{path_rgb.name} has {count} frames{_rate(self._rgb)}, {path_tir.name} "
+                f"{len(self._tir)}{_rate(self._tir)}",
                 path_rgb.parent,
                 "pair them by time with --match time, or cut both to the same instants, so that "
                 "frame k of one belongs to frame k of the other",
@@ -229,7 +231,7 @@ def clocks_differ(rgb: VideoFrames, tir: VideoFrames) -> str | None:
         return None
     step = min(step_rgb, step_tir)
     apart = np.abs(np.subtract(rgb.times_s, tir.times_s))
-    if max(step_rgb, step_tir) > MAX_RATE_RATIO * step:
+    if max(step_rgb, step_tir) > MAX_RATE_RATIO * step and apart.max() > MIN_DRIFT * step:
         said = f"{_pace(rgb)}, {_pace(tir)}"
     elif apart.max() > MAX_DRIFT * step:
         said = (
@@ -243,6 +245,10 @@ def clocks_differ(rgb: VideoFrames, tir: VideoFrames) -> str | None:
         f"{said}: frame k of one is not the instant of frame k of the other; pair them by time "
         "with --match time, or export both at one rate"
     )
+
+
+def _rate(video: VideoFrames) -> str:
+    return f" ({1 / video.interval_s:.3g} a second)" if video.interval_s else ""
 
 
 def _pace(video: VideoFrames) -> str:
