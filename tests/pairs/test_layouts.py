@@ -113,6 +113,22 @@ def test_recordings_side_by_side_are_told_by_what_their_folders_share(tmp_path):
     assert _numbers(source) == [(0, 0), (1, 1), (2, 2)] * 2
 
 
+@pytest.mark.parametrize("cameras", [("rgb", "tir"), ("visible", "infrared")], ids=str)
+def test_recordings_may_lie_below_the_cameras(tmp_path, cameras):
+    for take in ("day", "night"):
+        _rig(
+            tmp_path / "r",
+            _names(f"{cameras[0]}/{take}/{{}}.png"),
+            _names(f"{cameras[1]}/{take}/{{}}.png"),
+        )
+    source = open_pairs(tmp_path / "r")
+    assert list(source.recordings()) == ["r/day", "r/night"]
+    assert _numbers(source) == [(0, 0), (1, 1), (2, 2)] * 2
+    _write(tmp_path / "r" / cameras[1] / "dawn" / "0.png", 100)
+    with pytest.raises(PairsError, match=r"1 folders are in one of .* only \(dawn\)"):
+        open_pairs(tmp_path / "r")
+
+
 def test_files_that_name_no_camera_are_counted(tmp_path):
     folder = _rig(tmp_path / "a", [*_names("{}_V.png"), "map.png"], _names("{}_T.png"))
     (recording,) = open_pairs(folder).recordings().values()

@@ -6,6 +6,7 @@ Layouts::
     SEQ/rgb.mp4       SEQ/tir.mp4           two videos, frame k is one instant
     SEQ/STEM_V.jpg    SEQ/STEM_T.jpg        both cameras in one folder, images or videos
     A_rgb/  A_tir/  B_rgb/  B_tir/          recordings side by side
+    rgb/SEQ/STEM.jpg  tir/SEQ/STEM.png      recordings below the cameras
     FOLDER/.../SEQ                          any number of these, up to four levels down
 
 ``visible`` and ``infrared``, ``VIS`` and ``IR`` and the other spellings of ``cameras`` count as
@@ -89,6 +90,29 @@ def _takes_of_two(
     assumed = "" if usual else f"{_shown(rgb)} is RGB, {_shown(tir)} is TIR"
     if not rgb.is_dir():
         return [VideoTake(name, rgb, tir, pairing, assumed=assumed)]
+    below = [_folders_with_frames(one) for one in sides]
+    if not all(below) or any(map(_has_frames, sides)):
+        return _takes_of_folders(sides, name, pairing, folder, assumed)
+    if alone := sorted(below[0].keys() ^ below[1].keys()):
+        raise PairsError(
+            f"{len(alone)} folders are in one of {_shown(rgb)} and {_shown(tir)} only "
+            f"({', '.join(alone[:_LISTED])})",
+            folder,
+            "give both cameras a folder for each recording, or remove those without a partner",
+        )
+    return [
+        take
+        for key in sorted(below[0], key=natural_key)
+        for take in _takes_of_folders(
+            (below[0][key], below[1][key]), f"{name}/{key}", pairing, folder / key, assumed
+        )
+    ]
+
+
+def _takes_of_folders(
+    sides: tuple[Path, Path], name: str, pairing: Pairing, folder: Path, assumed: str
+) -> list[Take]:
+    """The recording of two folders of images, or the recordings of two folders of videos."""
     videos = [frame_files(one, VIDEO_SUFFIXES) for one in sides]
     if all(videos) and not any(frame_files(one, IMAGE_KINDS) for one in sides):
         named_videos = [[(file.stem, file) for file in side] for side in videos]
@@ -124,7 +148,7 @@ def _candidates(inside: Sequence[Path], modality: str, pairing: Pairing) -> list
     where the user gave a part of file names, those called as usual whose files have it.
     """
     if found := named(inside, modality, pairing):
-        return [one for one in found if _is_sure(one, modality, pairing) or _has_frames(one)]
+        return [one for one in found if _is_sure(one, modality, pairing) or _may_be_camera(one)]
     folders = [path for path in inside if path.is_dir() and _has_frames(path)]
     if pairing.name_of(modality) is None:
         return [path for path in folders if _word(path, modality)]
@@ -152,6 +176,19 @@ def _is_sure(path: Path, modality: str, pairing: Pairing) -> bool:
 def _has_frames(path: Path) -> bool:
     kinds = {*IMAGE_KINDS, *VIDEO_SUFFIXES}
     return path.is_file() or any(one.suffix.lower() in kinds for one in path.iterdir())
+
+
+def _may_be_camera(path: Path) -> bool:
+    """Whether frames lie in it, or in folders of it that are no recordings of both cameras."""
+    if _has_frames(path):
+        return True
+    return bool(_folders_with_frames(path)) and not _holds_recording(path, Pairing())
+
+
+def _folders_with_frames(folder: Path) -> dict[str, Path]:
+    return {
+        path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and _has_frames(path)
+    }
 
 
 def _several(sides: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, Path]]:
