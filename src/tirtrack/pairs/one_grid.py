@@ -9,12 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from tirtrack.errors import PairsError
-from tirtrack.pairs.colour import refuse_swapped
+from tirtrack.pairs.colour import MAX_PALETTE, refuse_swapped
 from tirtrack.pairs.source import Pair
 from tirtrack.pairs.takes import Take
 
 ASPECT_TOLERANCE_PX = 2.0
-MAX_COLOUR = 0.04
 
 
 def fitted(take: Take, position: int, rgb: np.ndarray, tir: np.ndarray) -> Pair:
@@ -45,7 +44,7 @@ def as_tir(image: np.ndarray, where: str) -> np.ndarray:
     if image.ndim == 2:
         return image
     apart = np.abs(image[::4, ::4, 0].astype(np.float32) - image[::4, ::4, 2]).mean()
-    if apart > MAX_COLOUR * np.iinfo(image.dtype).max:
+    if apart > MAX_PALETTE * np.iinfo(image.dtype).max:
         raise PairsError(
             f"TIR is coloured by a palette (red and blue differ by {apart:.0f} on average)",
             where,
