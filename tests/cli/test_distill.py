@@ -110,3 +110,18 @@ def test_train_refuses_what_it_cannot_read(tmp_path, capsys):
     wrong = ["train", str(tmp_path), "--licence", "coco", "--out", str(tmp_path / "a.safetensors")]
     assert run(wrong) == 2
     assert "write NAME=LICENCE" in capsys.readouterr().err
+
+
+def test_a_recording_is_held_back_by_its_name(world, tmp_path, capsys):
+    out = tmp_path / "a.safetensors"
+    assert run(line(world, out, *SMALL, "--hold-back", "pairs/tak1")) == 2
+    assert 'no recording is called "pairs/tak1"; did you mean "pairs/take1"' in (
+        capsys.readouterr().err
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert run(line(world, out, *SMALL, "--hold-back", "pairs/take1", "--json")) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["split"] == "whole recordings, as named: pairs/take1"
+    again = line(world, out, *SMALL, "--resume")
+    assert run(again) == 2
+    assert "held-back pairs" in capsys.readouterr().err

@@ -195,3 +195,95 @@ def test_an_existing_folder_is_kept_without_force(tmp_path, recording, capsys):
     assert run(["pairs", "inspect", str(recording), "--out", str(out), "--force"]) == 2
     assert "was not made by tirtrack" in capsys.readouterr().err
     assert (out / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize("words", [[""], ["rig", ""], ["  "]], ids=["alone", "second", "blanks"])
+@pytest.mark.parametrize("command", [["pairs", "inspect"], ["distill"]], ids=["inspect", "distill"])
+def test_an_empty_folder_is_not_the_current_one(
+    tmp_path, recording, capsys, monkeypatch, command, words
+):
+    monkeypatch.chdir(tmp_path)
+    assert run([*command, *words, "--out", "out.safetensors"]) == 2
+    assert "an empty text names no folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["rig"]
+
+
+def test_the_current_folder_is_a_dot(tmp_path, recording, monkeypatch):
+    monkeypatch.chdir(recording)
+    assert run(["pairs", "inspect", ".", "--out", str(tmp_path / "out")]) == 0
+
+
+def test_names_of_the_cameras_are_given_and_said(tmp_path, recording, capsys):
+    (recording / "rgb").rename(recording / "day")
+    (recording / "tir").rename(recording / "night")
+    out = tmp_path / "out"
+    assert run(["pairs", "inspect", str(recording), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "--rgb NAME --tir NAME (there are day/, night/)" in said
+    words = ["pairs", "inspect", str(recording), "--out", str(out), "--rgb", "day"]
+    assert run([*words, "--tir", "night"]) == 0
+    assert "  assumed: rig: day/ is RGB, night/ is TIR" in capsys.readouterr().out
+    found = json.loads((out / "inspection.json").read_text())
+    assert found["assumed"] == ["rig: day/ is RGB, night/ is TIR"]
+    assert found["recordings"][0]["assumed"] == "day/ is RGB, night/ is TIR"
+
+
+def test_distill_takes_what_inspect_takes(tmp_path, recording, capsys):
+    (recording / "rgb").rename(recording / "day")
+    (recording / "tir").rename(recording / "night")
+    settings = ("pool=4", "training.steps=1", "training.batch=2", "teacher.require=false",
+                "held_back.samples=0")  # fmt: skip
+    changes = [word for setting in settings for word in ("--set", setting)]
+    out = str(tmp_path / "student.safetensors")
+    words = ["distill", str(recording), "--baseline", "nano-rgb", "--out", out, *changes]
+    assert run(words) == 2
+    assert "--rgb NAME" in capsys.readouterr().err
+    assert run([*words, "--rgb", "day", "--tir", "night", "--lag", "-1"]) == 0
+    said = "rig: day/ is RGB, night/ is TIR, TIR taken -1 frames later"
+    assert f"assumed: {said}" in capsys.readouterr().err
+    summary = json.loads((tmp_path / "student.run" / "summary.json").read_text())
+    assert summary["assumed"] == [said]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param(["--rgb", ""], '--rgb: "" is no name', id="empty name"),
+        pytest.param(["--match", "tim"], 'did you mean "time"?', id="unknown match"),
+        pytest.param(["--max-gap", "-1"], "must be above 0 seconds, got -1", id="negative gap"),
+        pytest.param(["--match", "time"], '"0" is no time stamp', id="no stamps"),
+        pytest.param(["--lag", "4"], "a lag of 4 frames leaves nothing of 4 pairs", id="long lag"),
+    ],
+)
+def test_wrong_pairing_ends_with_2_and_writes_nothing(tmp_path, recording, capsys, words, message):
+    assert run(["pairs", "inspect", str(recording), "--out", str(tmp_path / "out"), *words]) == 2
+    printed = capsys.readouterr().err.strip()
+    assert message in printed
+    assert "\n" not in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_videos_of_different_rates_are_warned_of_and_paired_by_time(shared, tmp_path, capsys):
+    case = str(shared / "cases" / "equal_counts_other_rates")
+    out = tmp_path / "out"
+    assert run(["pairs", "inspect", case, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "rgb.mp4 has 30 frames/s (0.33 s in all), tir.mp4 has 9 frames/s (1.1 s" in printed
+    assert "frame k of one is not the instant of frame k of the other" in printed
+    found = json.loads((out / "inspection.json").read_text())
+    assert len(found["recordings"][0]["doubts"]["clocks"]) == 1
+    assert run(["pairs", "inspect", case, "--out", str(out), "--force", "--match", "time"]) == 0
+    printed = capsys.readouterr().out
+    assert "rec: 3 video" in printed
+    assert "matched by time within 0.0167 s, 7 of 10 RGB and 7 of 10 TIR frames left out" in printed
+    assert "frames/s" not in printed
+
+
+def test_pairs_that_disagree_show_their_common_and_their_usual_offset():
+    from tirtrack.cli.pairs import _offset
+    from tirtrack.pairs.registration import OffsetSummary
+
+    apart = OffsetSummary(9, 9, dx=0.8, dy=-1.6, median_length=4.4, share_within_2px=0.1)
+    assert _offset(apart) == "1.8 px (+0.8, -1.6) in the median, 4.4 px in a typical pair"
+    common = OffsetSummary(9, 9, dx=3.0, dy=-4.0, median_length=5.0, share_within_2px=0.0)
+    assert _offset(common) == "5.0 px (+3.0, -4.0)"

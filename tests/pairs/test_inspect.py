@@ -11,11 +11,12 @@ from scipy import ndimage
 
 from tirtrack.boxes import Box
 from tirtrack.pairs import open_pairs
-from tirtrack.pairs.contact_sheet import COLOURS, contact_sheet, scaled, spread
+from tirtrack.pairs.contact_sheet import COLOURS, contact_sheet, scaled
 from tirtrack.pairs.inspect import inspect_pairs, proposal_rates
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
 from tirtrack.pairs.proposals.rules import Reason
+from tirtrack.pairs.spreading import spread
 
 BOX = Box(20, 20, 30, 30)
 
@@ -66,6 +67,21 @@ def test_an_offset_above_four_pixels_is_warned_of_with_its_direction(tmp_path, w
     near = inspect_pairs(open_pairs(tmp_path / "near"), proposer("centre"))
     assert near.offset.dx == pytest.approx(3, abs=0.6)
     assert not any("apart" in line for line in near.warnings)
+
+
+def test_pairs_that_lie_apart_in_all_directions_get_another_advice(tmp_path, write_images):
+    noise = ndimage.gaussian_filter(np.random.default_rng(0).random((130, 170)), 3)
+    scene = np.clip(noise * 1500 - 600, 0, 255).astype(np.uint8)
+    stems = [str(k) for k in range(4)]
+    folder = write_images(tmp_path / "a", stems)
+    for stem, (dx, dy) in zip(stems, ((7, 0), (-7, 0), (0, 7), (0, -7)), strict=True):
+        Image.fromarray(scene[12:108, 12:140]).convert("RGB").save(folder / "rgb" / f"{stem}.png")
+        moved = scene[12 + dy : 108 + dy, 12 + dx : 140 + dx]
+        Image.fromarray(moved).save(folder / "tir" / f"{stem}.png")
+    found = inspect_pairs(open_pairs(folder), proposer("centre"))
+    (said,) = [line for line in found.warnings if "apart" in line]
+    assert "the modalities of a typical pair lie 7.0 px apart" in said
+    assert "no single shift repairs that" in said
 
 
 def test_resampled_tir_is_said(tmp_path, write_images):

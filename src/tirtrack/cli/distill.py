@@ -14,8 +14,15 @@ from tirtrack.cli.options import (
     Changes,
     Device,
     Force,
+    HeldBackFolders,
+    Lag,
+    MatchBy,
+    MaxGap,
+    PairFolders,
     Resume,
+    RgbName,
     Seed,
+    TirName,
     command_line,
     print_file,
 )
@@ -23,12 +30,7 @@ from tirtrack.errors import RequestError
 
 
 def command(
-    pairs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PAIRS...", help="Folders of recordings, each with rgb/ and tir/ (or videos)."
-        ),
-    ],
+    pairs: PairFolders,
     baseline: Baseline = "nano-rgb",
     out: Annotated[
         Path | None,
@@ -39,10 +41,19 @@ def command(
         typer.Option("--recipe", help="A recipe's name or YAML file."),
     ] = None,
     set_: Changes = None,
-    held_back: Annotated[
-        list[Path] | None,
-        typer.Option(help="Folders for the diagnostics (default: a share of PAIRS)."),
+    held_back: HeldBackFolders = None,
+    hold_back: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Recording of PAIRS for the diagnostics, by its name; may be repeated.",
+        ),
     ] = None,
+    rgb: RgbName = None,
+    tir: TirName = None,
+    match: MatchBy = None,
+    max_gap: MaxGap = None,
+    lag: Lag = 0,
     licence: Annotated[str, typer.Option(help="Of the pairs; goes into the card.")] = "not stated",
     seed: Seed = 0,
     device: Device = "cpu",
@@ -59,6 +70,7 @@ def command(
     """
     from tirtrack.cli.live import progress
     from tirtrack.distillation.run import distill, recipe_for
+    from tirtrack.pairs import Pairing
 
     recipe = recipe or recipe_for(baseline)
     file = out or Path("runs") / f"distill-{Path(recipe).stem}.safetensors"
@@ -70,6 +82,8 @@ def command(
             recipe=recipe,
             changes=changes_of(set_ or []),
             held_back=held_back or None,
+            hold_back=hold_back or (),
+            pairing=Pairing(rgb, tir, match, max_gap, lag),
             licence=licence,
             seed=seed,
             device=device,
@@ -108,6 +122,8 @@ def report_run(weights: Path, folder: Path, summary: Any, *, as_json: bool) -> N
     if summary is None:
         print("was finished before; nothing to do", file=sys.stderr)
     else:
+        for assumed in getattr(summary, "assumed", ()):
+            print(f"assumed: {assumed}", file=sys.stderr)
         for sentence in (*getattr(summary, "warnings", ()), summary.verdict):
             print(sentence, file=sys.stderr)
     print(f"run folder: {folder}", file=sys.stderr)

@@ -72,6 +72,61 @@ PixelFormat = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")]
 
 
+def _folder(text: str) -> Path:
+    """A folder as typed; nothing at all is no folder, though ``Path("")`` is the current one."""
+    if not text.strip():
+        raise typer.BadParameter('an empty text names no folder ("." is the current one)')
+    return Path(text)
+
+
+PairFolders = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH...",
+        parser=_folder,
+        help="SEQ with rgb/ and tir/, or rgb.mp4 and tir.mp4, or a folder of such.",
+    ),
+]
+HeldBackFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        parser=_folder,
+        metavar="PATH",
+        help="Folders for the diagnostics (default: a share of PAIRS).",
+    ),
+]
+RgbName = Annotated[
+    str | None,
+    typer.Option(
+        "--rgb",
+        metavar="NAME",
+        help="The RGB camera's folder or video, or what stands for it in file names (_V).",
+    ),
+]
+TirName = Annotated[
+    str | None, typer.Option("--tir", metavar="NAME", help="The same for the TIR camera (_T).")
+]
+MatchBy = Annotated[
+    str | None,
+    typer.Option(
+        "--match",
+        metavar="name|time",
+        help="How frames are matched (default: by name, or by time where names say it).",
+    ),
+]
+MaxGap = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Longest time between the frames of a pair matched by time (default: half a frame).",
+    ),
+]
+Lag = Annotated[
+    int,
+    typer.Option(metavar="FRAMES", help="Frames that TIR comes late; negative: early."),
+]
+
+
 def command_line() -> str:
     """The line as it was typed, for the files that a command leaves."""
     return shlex.join(["tirtrack", *sys.argv[1:]])

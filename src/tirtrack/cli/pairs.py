@@ -10,10 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tirtrack.cli.options import AsJson, Force, Seed, print_json
+from tirtrack.cli.options import (
+    AsJson,
+    Force,
+    Lag,
+    MatchBy,
+    MaxGap,
+    PairFolders,
+    RgbName,
+    Seed,
+    TirName,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from tirtrack.pairs.inspect import Inspection, RecordingFacts
+    from tirtrack.pairs.registration import OffsetSummary
 
 app = typer.Typer(help="Look at unlabelled RGB-TIR pairs before distilling.", add_completion=False)
 
@@ -36,13 +48,7 @@ def _group() -> None:
 
 @app.command("inspect")
 def inspect(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PATH...",
-            help="SEQ with rgb/ and tir/ or rgb.mp4 and tir.mp4, or a folder of such.",
-        ),
-    ],
+    paths: PairFolders,
     way: Annotated[Way, typer.Option(help="How to propose boxes.")] = Way.SALIENCY,
     boxes: Annotated[
         Path | None, typer.Option(help="For detector: a .csv table or a folder of text files.")
@@ -54,6 +60,11 @@ def inspect(
         int, typer.Option(min=1, help="Pairs that get an offset and boxes, spread evenly.")
     ] = 60,
     tiles: Annotated[int, typer.Option(min=1, help="Pairs on the contact sheet.")] = 8,
+    rgb: RgbName = None,
+    tir: TirName = None,
+    match: MatchBy = None,
+    max_gap: MaxGap = None,
+    lag: Lag = 0,
     seed: Seed = 0,
     licence: Annotated[
         str, typer.Option(help="Under which you hold the files; goes into the manifest.")
@@ -72,7 +83,7 @@ def inspect(
     from tirtrack.cli.live import progress
     from tirtrack.errors import PairsError
     from tirtrack.files import new_folder
-    from tirtrack.pairs import open_pairs
+    from tirtrack.pairs import Pairing, open_pairs
     from tirtrack.pairs.inspect import inspect_pairs
     from tirtrack.pairs.inspection_folder import SHEET_NAME, write_inspection
     from tirtrack.pairs.proposals import proposer
@@ -81,7 +92,8 @@ def inspect(
     given = {name: value for name, value in options.items() if value is not None}
     proposes = proposer(way.value, **given)
     misfits: list[PairsError] = []
-    source = open_pairs(paths, licence=licence, misfits=misfits)
+    pairing = Pairing(rgb, tir, match, max_gap, lag)
+    source = open_pairs(paths, licence=licence, pairing=pairing, misfits=misfits)
     folder = new_folder(out or Path("runs") / f"pairs-{paths[0].resolve().name}", force=force)
     with progress() as live:
         found = inspect_pairs(
@@ -102,6 +114,7 @@ def report_lines(found: Inspection) -> list[str]:
     """The findings as text."""
     lines = [f"{found.name}: {found.pairs} pairs in {_count(len(found.recordings), 'recording')}"]
     lines += [f"  {_recording_line(facts)}" for facts in found.recordings]
+    lines += [f"  assumed: {assumed}" for assumed in found.assumed[:_LISTED]]
     lines += ["", *_proposal_lines(found)]
     if found.warnings:
         lines += ["", *(f"warning: {warning}" for warning in found.warnings)]
@@ -131,14 +144,18 @@ def _recording_line(facts: RecordingFacts) -> str:
     if offset.tested:
         measured = f"offset not measurable in any of {offset.tested}"
     if offset.usable:
-        measured = (
-            f"offset {offset.median_length:.1f} px ({offset.dx:+.1f}, {offset.dy:+.1f}), "
-            f"{offset.usable} of {offset.tested} usable"
-        )
+        measured = f"offset {_offset(offset)}, {offset.usable} of {offset.tested} usable"
     return (
         f"{facts.name}: {facts.pairs} {kind}, {_listed(facts.sizes)}, TIR "
         f"{_listed(facts.tir_depths)}; {measured}"
     )
+
+
+def _offset(offset: OffsetSummary) -> str:
+    """The median vector with its length; the usual distance too, where pairs do not agree."""
+    shift, typical = f"{offset.shift:.1f}", f"{offset.median_length:.1f}"
+    vector = f"{shift} px ({offset.dx:+.1f}, {offset.dy:+.1f})"
+    return vector if shift == typical else f"{vector} in the median, {typical} px in a typical pair"
 
 
 def _listed(counts: Any) -> str:

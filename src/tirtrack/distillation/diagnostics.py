@@ -7,7 +7,7 @@ not follow the true gain, so the sentences here never promise one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,13 +22,16 @@ from tirtrack.distillation.pair_batch import PairBatch
 from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction
+from tirtrack.errors import PairsError, did_you_mean
 from tirtrack.networks.two_branch import Energies, TwoBranchNetwork
-from tirtrack.pairs.source import PairSource
+from tirtrack.pairs.source import PairSource, Recording, named
 
 HELD_BACK_SEED = 7919  # held-back samples are the same whatever the seed of the training
 RESAMPLING_SEED = 0  # of the intervals, which are the same too
 RESAMPLES = 2000
 MAX_OVERSHOOT = 1.5
+MAX_HELD_SHARE = 0.4
+MAX_NAMED = 6
 MIN_SAMPLES = 20
 MIN_SCENES = 3
 
@@ -47,14 +50,24 @@ class Split:
     how: str
 
 
-def hold_back(source: PairSource, share: float) -> Split:
+def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Split:
     """Whole recordings held back, about ``share`` of the pairs; the seed has no say in it.
 
     Recordings are taken in the order of a hash of their names, so that adding one seldom moves
     others. Of a single recording the last frames are held back.
+
+    Args:
+        source: the pairs.
+        share: about how much of them.
+        names: recordings to hold back in place of that choice.
+
+    Raises:
+        PairsError: there is no recording of a name, or none is left to train on.
     """
     recordings = source.recordings()
     everything = [index for recording in recordings.values() for index in recording.indices]
+    if names:
+        return _split(recordings, _checked(names, recordings), "whole recordings, as named")
     if share == 0:
         return Split(tuple(everything), (), "nothing is held back")
     if len(recordings) == 1:
@@ -71,11 +84,58 @@ def hold_back(source: PairSource, share: float) -> Split:
             count += size
     if not held:
         held = [min(recordings, key=lambda name: (len(recordings[name].indices), name))]
+    return _split(recordings, held, "whole recordings")
+
+
+def _split(recordings: Mapping[str, Recording], held: Sequence[str], how: str) -> Split:
+    everything = [index for recording in recordings.values() for index in recording.indices]
     apart = {index for name in held for index in recordings[name].indices}
     return Split(
         tuple(index for index in everything if index not in apart),
         tuple(sorted(apart)),
-        f"whole recordings: {', '.join(sorted(held))}",
+        f"{how}: {', '.join(sorted(held))}",
+    )
+
+
+def _checked(names: Sequence[str], recordings: Mapping[str, Recording]) -> list[str]:
+    """The names, once each."""
+    for name in names:
+        if name not in recordings:
+            raise PairsError(
+                f'no recording is called "{name}"',
+                "--hold-back",
+                did_you_mean(name, recordings, most=3),
+            )
+    chosen = list(dict.fromkeys(names))
+    if len(chosen) == len(recordings):
+        raise PairsError(
+            f"all {len(chosen)} recordings are held back, so none is left to train on",
+            "--hold-back",
+            "name fewer of them",
+        )
+    return chosen
+
+
+def uneven_split(source: PairSource, split: Split, share: float) -> str | None:
+    """A sentence where recordings are so unequal that the choice by share held back more of them
+    than it left to train on, or far more pairs than the share.
+    """
+    recordings = source.recordings()
+    apart = set(split.held_back)
+    held = [name for name, one in recordings.items() if apart.issuperset(one.indices)]
+    kept = [name for name in recordings if name not in held]
+    total = len(split.train) + len(split.held_back)
+    largest = max(recordings.values(), key=lambda one: len(one.indices))
+    part = len(largest.indices) / total
+    many = len(split.held_back) > MAX_HELD_SHARE * total
+    if not held or part <= MAX_OVERSHOOT * share or (len(held) <= len(kept) and not many):
+        return None
+    return (
+        f"recordings are unequal: {largest.name} has {part:.0%} of all pairs, and one above "
+        f"{MAX_OVERSHOOT * share:.0%} is held back only where no other fits; so {len(held)} of "
+        f"{len(recordings)} recordings ({len(split.held_back)} of {total} pairs) are held back: "
+        f"{named(held, MAX_NAMED)}; trained on are {named(kept, MAX_NAMED)}; choose others with "
+        "--hold-back NAME"
     )
 
 

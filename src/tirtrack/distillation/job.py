@@ -22,9 +22,10 @@ from tirtrack.distillation.pool_making import proposal_rule
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.recipe import kinds_of
 from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.errors import RecipeError
+from tirtrack.errors import RecipeError, RequestError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
+from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.proposals.base import Proposer
 from tirtrack.pairs.source import Manifest, PairSource, content_identity
 from tirtrack.progress import Progress
@@ -43,6 +44,7 @@ class Sources:
         split: indices in both.
         manifest: of ``train``; making it reads every file, so it is made once.
         held_back_manifest: of ``held_back``.
+        named: recordings that the user held back by name.
     """
 
     train: PairSource
@@ -50,28 +52,53 @@ class Sources:
     split: Split
     manifest: Manifest
     held_back_manifest: Manifest
+    named: tuple[str, ...] = ()
 
     @classmethod
     def open(
-        cls, pairs: Pairs, held_back: Pairs | None, recipe: CrossModalRecipe, licence: str
+        cls,
+        pairs: Pairs,
+        held_back: Pairs | None,
+        recipe: CrossModalRecipe,
+        licence: str,
+        *,
+        pairing: Pairing = Pairing(),  # noqa: B008 - frozen
+        named: Sequence[str] = (),
     ) -> Sources:
         """Open and split.
 
+        Args:
+            pairs: the pairs to train on.
+            held_back: other pairs for the diagnostics; ``None``: a share of ``pairs``.
+            recipe: has that share.
+            licence: licence of the pairs.
+            pairing: what names the cameras in folders and how frames are matched.
+            named: recordings of ``pairs`` to hold back in place of a share.
+
         Raises:
-            PairsError: a folder cannot be used.
+            PairsError: a folder cannot be used, or there is no recording of a name.
+            RequestError: pairs for the diagnostics were given in two ways.
         """
-        train = _opened(pairs, licence)
+        if named and held_back is not None:
+            raise RequestError(
+                "pairs for the diagnostics were given twice, as folders and as recordings",
+                "--held-back and --hold-back",
+                "give one of them",
+            )
+        train = _opened(pairs, licence, pairing)
         if held_back is None:
-            split = hold_back(train, recipe.held_back.share)
+            split = hold_back(train, recipe.held_back.share, named)
             manifest = train.manifest()
-            return cls(train, train, split, manifest, manifest)
-        other = _opened(held_back, licence)
+            return cls(train, train, split, manifest, manifest, tuple(named))
+        other = _opened(held_back, licence, pairing)
         split = Split(tuple(range(len(train))), tuple(range(len(other))), f"given: {other.name}")
         return cls(train, other, split, train.manifest(), other.manifest())
 
     def identity(self) -> dict[str, str]:
         """Hashes of the pairs, wherever they lie; held-back ones only where they were given."""
         held_back = "of the pairs"
+        if self.named:
+            held_back = f"of the pairs: {', '.join(sorted(set(self.named)))}"
         if self.held_back is not self.train:
             held_back = _hashed(self.held_back, self.held_back_manifest)
         return {"pairs": _hashed(self.train, self.manifest), "held-back pairs": held_back}
@@ -81,10 +108,12 @@ def _hashed(source: PairSource, manifest: Manifest) -> str:
     return fingerprint({**content_identity(source, manifest), "licence": manifest.licence})
 
 
-def _opened(pairs: Pairs, licence: str) -> PairSource:
+def _opened(pairs: Pairs, licence: str, pairing: Pairing) -> PairSource:
     from tirtrack.pairs import open_pairs
 
-    return pairs if isinstance(pairs, PairSource) else open_pairs(pairs, licence=licence)
+    if isinstance(pairs, PairSource):
+        return pairs
+    return open_pairs(pairs, licence=licence, pairing=pairing)
 
 
 @dataclass

@@ -7,7 +7,7 @@ gets its name last, so a file with that name is a finished run.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from tirtrack.distillation.stages import distil_network
 from tirtrack.distillation.summary import Summary
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
+from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
 from tirtrack.pairs.source import Manifest
 from tirtrack.progress import Progress, silent
@@ -70,6 +71,8 @@ def distill(
     recipe: str | Path | CrossModalRecipe | None = None,
     changes: Mapping[str, Any] | None = None,
     held_back: Pairs | None = None,
+    hold_back: Sequence[str] = (),
+    pairing: Pairing = Pairing(),  # noqa: B008 - frozen
     licence: str = "not stated",
     seed: int = 0,
     device: str = "cpu",
@@ -89,6 +92,8 @@ def distill(
             cell and ``distill`` for those that rate proposals.
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.
         held_back: pairs for the diagnostics; without them a share of ``pairs`` is held back.
+        hold_back: names of recordings of ``pairs`` to hold back in place of that share.
+        pairing: what names the two cameras and how frames are matched, where ``pairs`` are folders.
         licence: of the pairs; goes into manifest and card.
         seed: of every draw.
         device: torch device of the training.
@@ -124,7 +129,7 @@ def distill(
             settings = recipe_of_kind(
                 CrossModalRecipe, name, changes, kinds=kinds | {FOREIGN_TEACHER}
             )
-    sources = Sources.open(pairs, held_back, settings, licence)
+    sources = Sources.open(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
     job = Job(settings, seed=seed, device=trained_on, progress=progress)
     job.teacher, job.own_limits = teacher, own_limits
     job.check(network)

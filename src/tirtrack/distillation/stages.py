@@ -32,6 +32,7 @@ from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.frozen_backbone import FeatureEngine, as_patches, frozen_copy
 from tirtrack.distillation.job import Job, Sources, can_match
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
+from tirtrack.distillation.pair_warnings import warn_of_doubts, warn_of_split
 from tirtrack.distillation.pool import CHUNK, Checks, Pool
 from tirtrack.distillation.pool_making import build_pool, proposal_rule
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
@@ -46,7 +47,7 @@ from tirtrack.errors import PairsError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import ProposalSet
-from tirtrack.pairs.source import Manifest, PairSource
+from tirtrack.pairs.source import Manifest, PairSource, assumptions
 from tirtrack.valid_pixels import share_text
 
 
@@ -89,6 +90,9 @@ def distil_network(
         else:
             check_by_foreigner(teacher, pool, sources.train, job)
         _warn_of_rates(pass_rates(pool), job)
+    with clock.stage("pairs"):
+        warn_of_split(sources, job)
+        warn_of_doubts(sources, pool, job)
     with clock.stage("held back"):
         onlooker = onlooker_of_held_back(baseline, sources, found=found, job=job, engine=engine)
     with clock.stage("training"):
@@ -106,7 +110,9 @@ def distil_network(
             re_estimate(student, sources.train, pool, job)
     with clock.stage("held back"):
         agreed = None if onlooker is None else onlooker.agreement(student)
-    return student.cpu(), _summary(found, pool, agreed, job, identity=identity)
+    summary = _summary(found, pool, agreed, job, identity=identity)
+    assumed = assumptions(sources.train.recordings().values())
+    return student.cpu(), replace(summary, assumed=assumed)
 
 
 # --- proposals -----------------------------------------------------------------------------------

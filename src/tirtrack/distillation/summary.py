@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tirtrack.distillation.diagnostics import Agreement
 from tirtrack.distillation.pool import Pool
@@ -67,6 +67,7 @@ class Summary:
         fingerprint: of all that the run depends on, as in ``identity.json``.
         versions: of Python and packages.
         command: the line that does the same; empty without one.
+        assumed: what was assumed of names and times of the pairs, one sentence for each way.
     """
 
     recipe: str
@@ -84,6 +85,7 @@ class Summary:
     fingerprint: str
     versions: dict[str, str]
     command: str
+    assumed: list[str] = field(default_factory=list)
 
 
 def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:

@@ -1,5 +1,6 @@
 """Unlabelled RGB-TIR pairs, and the ways to propose boxes in them."""
 
+from tirtrack.pairs.cameras import Match, Pairing
 from tirtrack.pairs.folder import CombinedPairs, FolderPairs, open_pairs
 from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile
 
@@ -7,8 +8,10 @@ __all__ = [
     "CombinedPairs",
     "FolderPairs",
     "Manifest",
+    "Match",
     "Pair",
     "PairSource",
+    "Pairing",
     "Recording",
     "SourceFile",
     "open_pairs",

@@ -16,6 +16,7 @@ from tirtrack.boxes import Box
 from tirtrack.overlay import draw_boxes
 from tirtrack.pairs.proposals.base import FoundIn, ProposalSet
 from tirtrack.pairs.source import Pair, PairSource
+from tirtrack.pairs.spreading import spread
 from tirtrack.thermal import to_display
 
 COLOURS = {FoundIn.BOTH: "#3ddc84", FoundIn.RGB: "#ffb000", FoundIn.TIR: "#35c8ff"}
@@ -72,16 +73,6 @@ def contact_sheet(
             sheet.paste(tile, (_GAP_PX + column * (tile.width + _GAP_PX), top))
         top += row_height + _GAP_PX
     return np.array(sheet)
-
-
-def spread(indices: Sequence[int], count: int) -> list[int]:
-    """At most ``count`` of them, evenly spread, the first and the last among them.
-
-    >>> spread(range(100), 3), spread([4, 7], 5)
-    ([0, 50, 99], [4, 7])
-    """
-    places = np.rint(np.linspace(0, len(indices) - 1, min(count, len(indices)))).astype(int)
-    return [indices[place] for place in places]
 
 
 def _tiles(usable: Sequence[int], proposals: Mapping[int, ProposalSet], count: int) -> list[int]:

@@ -1,11 +1,12 @@
-"""Pairs from folders: images with equal stems, or two videos; one recording, many, or a list.
+"""Pairs from folders: images or videos of two cameras; one recording, many, or a list.
 
-How a recording may lie stands in ``takes``, how its two images become a pair in ``one_grid``.
+How recordings may lie stands in ``layouts``, how two images become a pair in ``one_grid``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,9 +15,11 @@ import numpy as np
 from tirtrack.errors import PairsError
 from tirtrack.files import sha256
 from tirtrack.media import declared_no_data
+from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.layouts import find_takes, no_takes, open_takes
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile
-from tirtrack.pairs.takes import LAYOUT, Take, find_takes, open_take
+from tirtrack.pairs.takes import Take
 
 _Given = TypeVar("_Given")
 _Opened = TypeVar("_Opened")
@@ -88,7 +91,13 @@ class FolderPairs:
         """The recordings by name, in the order of their paths."""
         return {
             take.name: Recording(
-                take.name, range(int(start), int(start) + len(take)), take.is_video
+                take.name,
+                range(int(start), int(start) + len(take)),
+                take.is_video,
+                take.assumed,
+                take.matched,
+                take.frames_per_s,
+                take.warnings,
             )
             for take, start in zip(self._takes, self._starts[:-1], strict=True)
         }
@@ -157,7 +166,7 @@ class CombinedPairs:
         for source, start in zip(self._sources, self._starts[:-1], strict=True):
             for name, recording in source.recordings().items():
                 indices = [int(start) + index for index in recording.indices]
-                shifted[name] = Recording(name, indices, recording.is_video)
+                shifted[name] = replace(recording, indices=indices)
         return shifted
 
     def manifest(self) -> Manifest:
@@ -172,14 +181,16 @@ def open_pairs(
     source: str | Path | Sequence[str | Path],
     *,
     licence: str = "not stated",
+    pairing: Pairing = Pairing(),  # noqa: B008 - frozen
     misfits: list[PairsError] | None = None,
 ) -> PairSource:
     """The pairs in a folder, or in several.
 
     Args:
-        source: a recording (``SEQ/{rgb,tir}``, or ``SEQ/rgb.*`` and ``SEQ/tir.*``), a folder of
-            recordings, or a list of either.
+        source: a recording (``SEQ/{rgb,tir}``, ``SEQ/rgb.*`` and ``SEQ/tir.*``, or both cameras in
+            ``SEQ``), a folder of recordings, or a list of either.
         licence: under which the files are held; goes into the manifest.
+        pairing: what names the two cameras and how frames are matched, where looking is not enough.
         misfits: a list that takes what is wrong with a recording that cannot be used, which is then
             left out; without it the first such recording is an error.
 
@@ -188,11 +199,12 @@ def open_pairs(
             lengths do not match, no pair can be read, or the modalities of the first that can do
             not fit each other); with ``misfits`` only if none can.
     """
-    folders = [Path(source)] if isinstance(source, str | Path) else [Path(one) for one in source]
-    if not folders:
-        raise PairsError("no folder of pairs was given", fix=LAYOUT)
+    given = [source] if isinstance(source, str | Path) else list(source)
+    if not given or "" in given:
+        raise PairsError("no folder of pairs was given", fix='name one ("." is the current one)')
+    folders = [Path(one) for one in given]
     opened = [
-        _open_folder(folder, licence, name, misfits)
+        _open_folder(folder, licence, name, pairing=pairing, misfits=misfits)
         for folder, name in zip(folders, _distinct_names(folders), strict=True)
     ]
     if misfits and not any(len(one) for one in opened):
@@ -235,16 +247,19 @@ def _distinct_names(folders: Sequence[Path]) -> list[str]:
 
 
 def _open_folder(
-    folder: Path, licence: str, name: str, misfits: list[PairsError] | None
+    folder: Path, licence: str, name: str, *, pairing: Pairing, misfits: list[PairsError] | None
 ) -> FolderPairs:
     if folder.is_file():
         raise PairsError("is a file", folder, "give the folder that holds rgb and tir")
     if not folder.is_dir():
         raise PairsError("there is no such folder", folder, "check the path")
-    places = find_takes(folder)
+    places = find_takes(folder, pairing)
     if not places:
-        raise PairsError("no pairs found in this folder or below", folder, LAYOUT)
-    takes = _each(lambda place: open_take(place, _name_of(place, folder, name)), places, misfits)
+        raise no_takes(folder)
+    opened = _each(
+        lambda place: open_takes(place, _name_of(place, folder, name), pairing), places, misfits
+    )
+    takes = [take for several in opened for take in several]
     return FolderPairs(name, takes, licence=licence, misfits=misfits)
 
 

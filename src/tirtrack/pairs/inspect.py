@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.errors import PairsError
-from tirtrack.pairs.contact_sheet import spread
+from tirtrack.pairs.doubts import RecordingDoubts, look_for_doubts, sentences
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.proposals.random import Random
 from tirtrack.pairs.proposals.registry import Neighbours, is_fallback, with_fallback
@@ -25,12 +25,14 @@ from tirtrack.pairs.registration import (
     measure_offset,
     summarise,
 )
-from tirtrack.pairs.source import Pair, PairSource, Recording
+from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions
+from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
 from tirtrack.valid_pixels import share_text, valid_mask
 
 SAMPLED_PAIRS = 60
 MIN_USABLE_SHARE = 0.5
+COMMON_SHIFT = 0.7
 MIN_PAIRS = 20
 
 
@@ -48,6 +50,8 @@ class RecordingFacts:
         tir_masked_pairs: how many have TIR pixels that hold no measurement.
         tir_masked_share: share of such pixels in them, on average.
         offset: between the modalities, pixels of the frame.
+        assumed: what was assumed about names and time; empty where nothing was.
+        doubts: what was measured on whether its pairs are pairs.
     """
 
     name: str
@@ -59,6 +63,8 @@ class RecordingFacts:
     tir_masked_pairs: int
     tir_masked_share: float
     offset: OffsetSummary
+    assumed: str
+    doubts: RecordingDoubts
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ class Inspection:
         offset: between the modalities, over all sampled pairs.
         rates: of the proposals in the sampled pairs.
         warnings: what the user should change or know, one sentence each.
+        assumed: what was assumed about names and time, one sentence for each way.
         proposals: of the sampled pairs, by index; for the contact sheet.
     """
 
@@ -120,6 +127,7 @@ class Inspection:
     offset: OffsetSummary
     rates: ProposalRates
     warnings: Sequence[str]
+    assumed: Sequence[str]
     proposals: Mapping[int, ProposalSet] = field(repr=False)
 
     def document(self) -> dict[str, Any]:
@@ -134,6 +142,7 @@ class Inspection:
             "unusable_recordings": list(self.misfits),
             "offset": asdict(self.offset),
             "proposals": {**asdict(self.rates), "accepted": round(self.rates.accepted, 4)},
+            "assumed": list(self.assumed),
             "warnings": list(self.warnings),
         }
 
@@ -190,7 +199,8 @@ def inspect_pairs(
             done += 1
             progress("reading pairs", done, len(source))
     damaged = [damage for tally in tallies for damage in tally.damaged]
-    facts = [tally.facts() for tally in tallies]
+    doubts = look_for_doubts(source, progress=progress)
+    facts = [tally.facts(doubt) for tally, doubt in zip(tallies, doubts, strict=True)]
     offset = summarise([offset for tally in tallies for offset in tally.offsets])
     rates = proposal_rates(list(proposals.values()), way.name)
     return Inspection(
@@ -202,6 +212,7 @@ def inspect_pairs(
         offset=offset,
         rates=rates,
         warnings=_warnings(len(source), damaged, facts, rates, misfits=len(misfits)),
+        assumed=assumptions(source.recordings().values()),
         proposals=proposals,
     )
 
@@ -234,7 +245,7 @@ class _Tally:
             self._resampled_from = "{}x{}".format(*pair.tir_stored_wh)
         return pair
 
-    def facts(self) -> RecordingFacts:
+    def facts(self, doubts: RecordingDoubts) -> RecordingFacts:
         """The recording's entry."""
         return RecordingFacts(
             name=self._recording.name,
@@ -246,6 +257,8 @@ class _Tally:
             tir_masked_pairs=len(self._masked),
             tir_masked_share=round(float(np.mean(self._masked)), 4) if self._masked else 0.0,
             offset=summarise(self.offsets),
+            assumed=self._recording.assumed,
+            doubts=doubts,
         )
 
 
@@ -268,14 +281,10 @@ def _warnings(
         found.append(
             f"{len(damaged)} of {pairs} pairs cannot be used; repair or remove them (listed below)"
         )
+    found += sentences([one.doubts for one in facts])
     for one in facts:
         if one.offset.too_large:
-            found.append(
-                f"{one.name}: the modalities lie {one.offset.median_length:.1f} px apart (RGB = "
-                f"TIR {one.offset.dx:+.1f} right, {one.offset.dy:+.1f} down), more than "
-                f"{WARN_OFFSET_PX:g}; register the pairs first, or boxes of one will miss the "
-                "object in the other"
-            )
+            found.append(f"{one.name}: {_too_far_apart(one.offset)}")
         if one.tir_resampled_from:
             found.append(
                 f"{one.name}: TIR was resampled from {one.tir_resampled_from} onto the RGB grid"
@@ -287,7 +296,8 @@ def _warnings(
             )
     total = sum(one.offset.tested for one in facts)
     usable = sum(one.offset.usable for one in facts)
-    if total and usable < MIN_USABLE_SHARE * total:
+    unrelated = any(one.doubts.shows_nothing_in_common for one in facts)
+    if total and usable < MIN_USABLE_SHARE * total and not unrelated:
         found.append(
             f"only {usable} of {total} pairs share enough outlines to measure their offset; look "
             "at the contact sheet whether they show the same scene"
@@ -302,3 +312,20 @@ def _warnings(
             "boxes stand there"
         )
     return found
+
+
+def _too_far_apart(offset: OffsetSummary) -> str:
+    """Whether one shift would repair it: the median vector is as long as the usual distance."""
+    where = f"{offset.dx:+.1f} right, {offset.dy:+.1f} down"
+    miss = "or boxes of one will miss the object in the other"
+    if offset.shift >= COMMON_SHIFT * offset.median_length:
+        return (
+            f"the modalities lie {offset.median_length:.1f} px apart (RGB = TIR {where}), more "
+            f"than {WARN_OFFSET_PX:g}; register the pairs first, {miss}"
+        )
+    return (
+        f"the modalities of a typical pair lie {offset.median_length:.1f} px apart, more than "
+        f"{WARN_OFFSET_PX:g}, and each pair in its own direction (their median is {where}, "
+        f"{offset.shift:.1f} px): no single shift repairs that; check scale, rotation, parallax "
+        f"and time, and register the pairs first, {miss}"
+    )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from tirtrack.errors import PairsError
+from tirtrack.pairs.colour import MAX_PALETTE, refuse_swapped
 from tirtrack.pairs.source import Pair
 from tirtrack.pairs.takes import Take
 from tirtrack.valid_pixels import marked
 
 ASPECT_TOLERANCE_PX = 2.0
-MAX_COLOUR = 0.04
 
 
 def fitted(
@@ -34,6 +34,8 @@ def fitted(
         no_data: value of TIR pixels that hold no measurement.
     """
     where = take.where(position)
+    tir_colour = take.tir_colour(position, tir)
+    refuse_swapped(rgb, tir, where)
     rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
     measured = marked(stored, no_data)
     tir = onto_rgb_grid(rgb, measured, where)
@@ -45,6 +47,7 @@ def fitted(
         tir=tir,
         tir_stored_wh=None if tir is measured else (stored.shape[1], stored.shape[0]),
         tir_stored_dtype=None if tir.dtype == stored.dtype else str(stored.dtype),
+        tir_colour=tir_colour,
     )
 
 
@@ -64,7 +67,7 @@ def as_tir(image: np.ndarray, where: str) -> np.ndarray:
     if image.ndim == 2:
         return image
     apart = np.abs(image[::4, ::4, 0].astype(np.float32) - image[::4, ::4, 2]).mean()
-    if apart > MAX_COLOUR * np.iinfo(image.dtype).max:
+    if apart > MAX_PALETTE * np.iinfo(image.dtype).max:
         raise PairsError(
             f"TIR is coloured by a palette (red and blue differ by {apart:.0f} on average)",
             where,

@@ -73,6 +73,11 @@ class OffsetSummary:
     share_within_2px: float
 
     @property
+    def shift(self) -> float:
+        """Length of the median vector: what all pairs have in common, pixels."""
+        return float(np.hypot(self.dx, self.dy))
+
+    @property
     def too_large(self) -> bool:
         """Whether the typical distance is above 4 pixels."""
         return self.median_length > WARN_OFFSET_PX

@@ -7,7 +7,7 @@ this one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -28,6 +28,7 @@ class Pair:
             without a measurement is one of floats, NaN in those pixels.
         tir_stored_wh: width and height of TIR as stored, where it was resampled onto the RGB grid.
         tir_stored_dtype: type of the samples as stored, where it is not that of ``tir``.
+        tir_colour: mean difference of the colour channels of TIR as stored, share of the range.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Pair:
     tir: np.ndarray
     tir_stored_wh: tuple[int, int] | None = None
     tir_stored_dtype: str | None = None
+    tir_colour: float = 0.0
 
     @property
     def tir_depth(self) -> str:
@@ -53,11 +55,20 @@ class Recording:
         indices: of its pairs in the source, in order of time.
         is_video: whether neighbours are neighbours in time (motion may be used) or unrelated
             stills.
+        assumed: what was assumed about names and time, a phrase; empty where nothing was.
+        matched: how frames of two videos were matched, where frame k does not simply belong to
+            frame k; part of what the recording is.
+        frames_per_s: pairs a second, where it is known.
+        warnings: what makes it doubtful that the frames belong together, one sentence each.
     """
 
     name: str
     indices: Sequence[int]
     is_video: bool
+    assumed: str = ""
+    matched: str = ""
+    frames_per_s: float | None = None
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,25 @@ class PairSource(Protocol):
         """Files, hashes, licence."""
 
 
+def assumptions(recordings: Iterable[Recording]) -> list[str]:
+    """What was assumed about names and time, a sentence for each way, with the recordings."""
+    by_way: dict[str, list[str]] = {}
+    for recording in recordings:
+        if recording.assumed:
+            by_way.setdefault(recording.assumed, []).append(recording.name)
+    return [f"{named(names)}: {way}" for way, names in by_way.items()]
+
+
+def named(names: Sequence[str], most: int = 3) -> str:
+    """Some names, and how many more there are.
+
+    >>> named(["a", "b"]), named(["a", "b", "c", "d", "e"])
+    ('a, b', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
 def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
     """What the pairs of a source are, wherever they lie, as JSON values: names and content of the
     files, and the recordings.
@@ -110,6 +140,7 @@ def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
         "files": [(Path(file.path).name, file.sha256) for file in manifest.files],
         "recordings": [
             (recording.name, list(recording.indices), recording.is_video)
+            + ((recording.matched,) if recording.matched else ())
             for recording in source.recordings().values()
         ],
     }

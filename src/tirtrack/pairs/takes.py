@@ -1,19 +1,12 @@
-"""Recordings of a rig as they lie on the disk.
+"""One recording of a rig: images or two videos, as pairs of frames as stored.
 
-Layouts, found by looking and never by asking::
-
-    SEQ/rgb/STEM.jpg  SEQ/tir/STEM.png      images with equal stems
-    SEQ/rgb.mp4       SEQ/tir.mp4           two videos of equal length, frame k is one instant
-    FOLDER/.../SEQ                          any number of either, up to four levels down
-
-Only images and videos called or below ``rgb`` and ``tir`` are ever opened: a label file that lies
-beside them, or among them, is not.
+How recordings lie on the disk stands in ``layouts``, which frame belongs to which in ``stems``.
+Only the images and videos named here are ever opened.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,13 +15,14 @@ import numpy as np
 
 from tirtrack import media
 from tirtrack.errors import FrameError, PairsError
-from tirtrack.images import IMAGE_KINDS
+from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.colour import colour
+from tirtrack.pairs.stems import MatchedFrames, frames_by_time
 from tirtrack.pairs.video import VideoFrames
-from tirtrack.video import VIDEO_SUFFIXES
 
-MODALITIES = ("rgb", "tir")
-MAX_DEPTH = 4
-LAYOUT = "put images with equal stems into rgb/ and tir/, or two videos rgb.mp4 and tir.mp4"
+MAX_RATE_RATIO = 1.01
+MIN_DRIFT = 0.1
+MAX_DRIFT = 1.0
 
 
 class Take(Protocol):
@@ -36,11 +30,29 @@ class Take(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the recording."""
+        """Name of the recording."""
 
     @property
     def is_video(self) -> bool:
         """Whether neighbours are neighbours in time."""
+
+    @property
+    def assumed(self) -> str:
+        """What was assumed about names and time, a phrase; empty for ``rgb``, ``tir`` and equal
+        stems.
+        """
+
+    @property
+    def matched(self) -> str:
+        """How frames of two videos were matched, where frame k does not belong to frame k."""
+
+    @property
+    def frames_per_s(self) -> float | None:
+        """Pairs a second, where it is known."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes it doubtful that frames belong together, one sentence each."""
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -50,6 +62,9 @@ class Take(Protocol):
 
     def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """RGB and TIR as stored."""
+
+    def tir_colour(self, position: int, tir: np.ndarray) -> float:
+        """How coloured TIR is as stored: mean difference of its channels, share of the range."""
 
     def where(self, position: int) -> str:
         """The files of a pair, for messages."""
@@ -63,31 +78,51 @@ class Take(Protocol):
 
 @dataclass(frozen=True)
 class ImageTake:
-    """Images with equal stems.
+    """Images of two cameras, matched.
 
     Attributes:
-        name: of the recording.
-        files_rgb: in the order of their numbers.
+        name: name of the recording.
+        files_rgb: in order.
         files_tir: the partner of each.
-        is_video: the stems count up without a gap.
+        keys: what names each pair.
+        is_video: whether neighbours are neighbours in time.
+        assumed: what was assumed about names and time.
+        frames_per_s: pairs a second, where names say the time.
     """
 
     name: str
     files_rgb: tuple[Path, ...]
     files_tir: tuple[Path, ...]
+    keys: tuple[str, ...]
     is_video: bool
+    assumed: str = ""
+    frames_per_s: float | None = None
+
+    @property
+    def matched(self) -> str:
+        """Empty: which files belong together says all."""
+        return ""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """None: images alone say nothing of their time."""
+        return ()
 
     def __len__(self) -> int:
         return len(self.files_rgb)
 
     def stem(self, position: int) -> str:
         """What names the pair inside the recording."""
-        return self.files_rgb[position].stem
+        return self.keys[position]
 
     def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """RGB and TIR as stored."""
         rgb, tir = self.files_rgb[position], self.files_tir[position]
         return _read_image(rgb), _read_image(tir, media.read_frame)
+
+    def tir_colour(self, position: int, tir: np.ndarray) -> float:
+        """Of the picture itself."""
+        return colour(tir)
 
     def where(self, position: int) -> str:
         """The files of a pair, for messages."""
@@ -102,36 +137,84 @@ class ImageTake:
 
 
 class VideoTake:
-    """Two videos of equal length; frame k of both is one instant."""
+    """Two videos: frame k of both is one instant, unless frames are matched by their times.
+
+    Args:
+        name: name of the recording.
+        path_rgb: the RGB video.
+        path_tir: the TIR video.
+        pairing: what the user said.
+        assumed: what was assumed about names.
+
+    Raises:
+        PairsError: a file is no video, or the videos do not match.
+    """
 
     is_video = True
 
-    def __init__(self, name: str, path_rgb: Path, path_tir: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        path_rgb: Path,
+        path_tir: Path,
+        pairing: Pairing = Pairing(),  # noqa: B008 - frozen
+        *,
+        assumed: str = "",
+    ) -> None:
         self.name = name
         self._rgb = VideoFrames(path_rgb, grey=False)
         self._tir = VideoFrames(path_tir, grey=True)
-        if len(self._rgb) != len(self._tir):
+        matched = self._by_time(pairing) if pairing.by_time else self._by_number()
+        matched = matched.shifted(pairing.lag_frames, path_rgb.parent)
+        self._places = matched.places
+        self.matched = matched.said
+        self.assumed = ", ".join(filter(None, (assumed, matched.said)))
+        self.frames_per_s = 1 / matched.interval_s if matched.interval_s else None
+        doubt = None if pairing.by_time else clocks_differ(self._rgb, self._tir)
+        self.warnings = () if doubt is None else (doubt,)
+
+    def _by_time(self, pairing: Pairing) -> MatchedFrames:
+        times = self._rgb.times_s
+        keys = [f"{place:06d}" for place in range(len(times))]
+        return frames_by_time(times, self._tir.times_s, keys, pairing, self._rgb.path.parent)
+
+    def _by_number(self) -> MatchedFrames:
+        count, path_rgb, path_tir = len(self._rgb), self._rgb.path, self._tir.path
+        if count != len(self._tir):
             raise PairsError(
-                f"{path_rgb.name} has {len(self._rgb)} frames, {path_tir.name} {len(self._tir)}",
+                f"{path_rgb.name} has {count} frames{_rate(self._rgb)}, {path_tir.name} "
+                f"{len(self._tir)}{_rate(self._tir)}",
                 path_rgb.parent,
-                "cut both to the same instants, so that frame k of one belongs to frame k of the "
-                "other",
+                "pair them by time with --match time, or cut both to the same instants, so that "
+                "frame k of one belongs to frame k of the other",
             )
+        return MatchedFrames(
+            tuple((place, place) for place in range(count)),
+            tuple(f"{place:06d}" for place in range(count)),
+            interval_s=self._rgb.interval_s,
+        )
 
     def __len__(self) -> int:
-        return len(self._rgb)
+        return len(self._places)
 
     def stem(self, position: int) -> str:
-        """The frame number, counted from 0, six digits."""
-        return f"{position:06d}"
+        """The number of the RGB frame, counted from 0, six digits."""
+        return f"{self._places[position][0]:06d}"
 
     def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """RGB and TIR, 8 bit."""
-        return self._rgb[position], self._tir[position]
+        place_rgb, place_tir = self._places[position]
+        return self._rgb[place_rgb], self._tir[place_tir]
+
+    def tir_colour(self, position: int, tir: np.ndarray) -> float:
+        """Of the frame as stored, whose colour planes may have been left out on reading."""
+        return max(colour(tir), self._tir.chroma(self._places[position][1]))
 
     def where(self, position: int) -> str:
         """The files of a pair, for messages."""
-        return f"{self._rgb.path} and {self._tir.path}, frame {position}"
+        place_rgb, place_tir = self._places[position]
+        number = f"{place_rgb}" if place_rgb == place_tir else f"{place_rgb} and {place_tir}"
+        return f"{self._rgb.path} and {self._tir.path}, frame {number}"
 
     def close(self) -> None:
         """Let go of both files and of the frames that were kept."""
@@ -143,123 +226,38 @@ class VideoTake:
         return [self._rgb.path, self._tir.path]
 
 
-def find_takes(folder: Path, depth: int = MAX_DEPTH) -> list[Path]:
-    """The folders at or below ``folder`` that hold a modality, in natural order."""
-    if any(_holds(folder, modality) for modality in MODALITIES):
-        return [folder]
-    if depth == 0:
-        return []
-    below = sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_key)
-    return [take for path in below for take in find_takes(path, depth - 1)]
-
-
-def _holds(folder: Path, modality: str) -> bool:
-    return (folder / modality).is_dir() or bool(_videos(folder, modality))
-
-
-def _videos(folder: Path, modality: str) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.glob(f"{modality}.*")
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+def clocks_differ(rgb: VideoFrames, tir: VideoFrames) -> str | None:
+    """A sentence where two videos run at different rates, or their time stamps drift apart."""
+    step_rgb, step_tir = rgb.interval_s, tir.interval_s
+    if step_rgb is None or step_tir is None:
+        return None
+    step = min(step_rgb, step_tir)
+    apart = np.abs(np.subtract(rgb.times_s, tir.times_s))
+    if max(step_rgb, step_tir) > MAX_RATE_RATIO * step and apart.max() > MIN_DRIFT * step:
+        said = f"{_pace(rgb)}, {_pace(tir)}"
+    elif apart.max() > MAX_DRIFT * step:
+        said = (
+            f"the time stamps of {rgb.path.name} and {tir.path.name} lie up to {apart.max():.2g} s "
+            f"({apart.max() / step:.1f} frames) apart, from frame "
+            f"{int(np.argmax(apart > MAX_DRIFT * step))} on"
+        )
+    else:
+        return None
+    return (
+        f"{said}: frame k of one is not the instant of frame k of the other; pair them by time "
+        "with --match time, or export both at one rate"
     )
 
 
-def open_take(folder: Path, name: str) -> Take:
-    """The recording in a folder of :func:`find_takes`.
-
-    Args:
-        folder: holds at least one of both modalities.
-        name: of the recording.
-
-    Raises:
-        PairsError: a modality is missing or there twice, both do not fit, or a file is damaged.
-    """
-    present = [modality for modality in MODALITIES if _holds(folder, modality)]
-    if len(present) == 1:
-        missing = "tir" if present == ["rgb"] else "rgb"
-        raise PairsError(f"holds {present[0]} and no {missing}", folder, LAYOUT)
-    videos = [_videos(folder, modality) for modality in MODALITIES]
-    folders = [(folder / modality).is_dir() for modality in MODALITIES]
-    for modality, found, is_folder in zip(MODALITIES, videos, folders, strict=True):
-        if len(found) + is_folder > 1:
-            raise PairsError(
-                f"holds {modality} more than once", folder, "keep one folder or one video of each"
-            )
-    if all(folders):
-        return _image_take(folder, name)
-    if any(folders):
-        raise PairsError(
-            "one modality is a folder of images, the other a video",
-            folder,
-            "give both as images or both as videos",
-        )
-    return VideoTake(name, videos[0][0], videos[1][0])
+def _rate(video: VideoFrames) -> str:
+    return f" ({1 / video.interval_s:.3g} a second)" if video.interval_s else ""
 
 
-def _image_take(folder: Path, name: str) -> ImageTake:
-    rgb, tir = (_images_by_stem(folder / modality) for modality in MODALITIES)
-    alone = sorted(rgb.keys() ^ tir.keys(), key=natural_key)
-    if alone:
-        first = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
-        raise PairsError(
-            f"rgb has {len(rgb)} images, tir {len(tir)}, and {len(alone)} stems are in one of them "
-            f"only ({first})",
-            folder,
-            "give both images of a pair the same stem, or remove those without a partner",
-        )
-    stems = sorted(rgb, key=natural_key)
-    return ImageTake(
-        name,
-        tuple(rgb[stem] for stem in stems),
-        tuple(tir[stem] for stem in stems),
-        counts_up(stems),
+def _pace(video: VideoFrames) -> str:
+    return (
+        f"{video.path.name} has {1 / (video.interval_s or 1):.3g} frames/s "
+        f"({video.duration_s:.2g} s in all)"
     )
-
-
-def _images_by_stem(folder: Path) -> dict[str, Path]:
-    images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_KINDS or path.name.startswith("."):
-            continue
-        if path.stem in images:
-            raise PairsError(
-                f"two images have the stem {path.stem} ({images[path.stem].name}, {path.name})",
-                folder,
-                "keep one of them",
-            )
-        images[path.stem] = path
-    if not images:
-        raise PairsError("holds no image", folder, f"supported: {' '.join(sorted(IMAGE_KINDS))}")
-    return images
-
-
-def natural_key(name: str | Path) -> list[tuple[int, int, str]]:
-    """Sorts ``frame2`` before ``frame10``.
-
-    >>> sorted(["f10", "f2", "f1"], key=natural_key)
-    ['f1', 'f2', 'f10']
-    """
-    text = name.name if isinstance(name, Path) else name
-    return [
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
-        for part in re.split(r"(\d+)", text)
-        if part
-    ]
-
-
-def counts_up(stems: Sequence[str]) -> bool:
-    """Whether stems are frames of a video: at least three, one prefix, numbers without a gap.
-
-    >>> counts_up(["000001", "000002", "000003"]), counts_up(["190001", "190002", "200002"])
-    (True, False)
-    """
-    matches = [re.fullmatch(r"(.*?)(\d+)", stem) for stem in stems]
-    parts = [(match[1], int(match[2])) for match in matches if match]
-    if len(parts) != len(stems) or len(stems) < 3 or len({prefix for prefix, _ in parts}) > 1:
-        return False
-    numbers = [number for _, number in parts]
-    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def _read_image(path: Path, read: Callable[[Path], np.ndarray] = media.read_image) -> np.ndarray:

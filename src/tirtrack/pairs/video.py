@@ -12,6 +12,7 @@ from __future__ import annotations
 import bisect
 from collections import OrderedDict
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -51,7 +52,8 @@ class VideoFrames:
         self._container: av.container.InputContainer | None = None
         self._decoded: Iterator[tuple[int, av.VideoFrame]] | None = None
         self._next = 0
-        self._times, self._keys = _index(self.path)
+        self._times, self._keys, self._time_base = _index(self.path)
+        self._chroma: dict[int, float] = {}
         self._index_of = {time: index for index, time in enumerate(self._times)}
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -59,6 +61,27 @@ class VideoFrames:
 
     def __len__(self) -> int:
         return len(self._times)
+
+    @property
+    def times_s(self) -> list[float]:
+        """When each frame is shown, in seconds after the first."""
+        return [float((time - self._times[0]) * self._time_base) for time in self._times]
+
+    @property
+    def interval_s(self) -> float | None:
+        """The mean time between frames, seconds; ``None`` of a single frame, or without a clock."""
+        return self.times_s[-1] / (len(self) - 1) if self._times[-1] > self._times[0] else None
+
+    @property
+    def duration_s(self) -> float:
+        """From the first frame to the end of the last, seconds."""
+        return self.times_s[-1] + (self.interval_s or 0.0)
+
+    def chroma(self, index: int) -> float:
+        """How coloured a frame is whose colour was left out on reading, share of the range; 0
+        before it was read.
+        """
+        return self._chroma.get(index, 0.0)
 
     def __getitem__(self, index: int) -> np.ndarray:
         """One frame, uint8, to be read and not changed.
@@ -90,7 +113,7 @@ class VideoFrames:
             for position, frame in self._decoded or ():
                 self._next = position + 1
                 if position > index - _KEPT_BEFORE_FRAMES:
-                    self._keep(position, self._image(frame))
+                    self._keep(position, self._image(frame, position))
                 if position >= index:
                     break
         except (av.FFmpegError, ValueError) as error:
@@ -106,10 +129,14 @@ class VideoFrames:
                 f"frame {index} of {len(self)} is missing in the stream", self.path, _NOT_READABLE
             )
 
-    def _image(self, frame: av.VideoFrame) -> np.ndarray:
+    def _image(self, frame: av.VideoFrame, index: int) -> np.ndarray:
         if frame.is_corrupt:
             raise ValueError("parts of it are missing")
-        if not self._grey or frame.format.name.startswith("gray") or _is_coloured(frame):
+        if not self._grey or frame.format.name.startswith("gray"):
+            return upright_pixels(frame)
+        blue, red = _chroma(frame)
+        self._chroma[index] = max(blue, red) / 255
+        if blue > MAX_CHROMA:
             return upright_pixels(frame)
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="gray"), turns))
@@ -137,14 +164,18 @@ class VideoFrames:
             self._cached_bytes -= oldest.nbytes
 
 
-def _is_coloured(frame: av.VideoFrame) -> bool:
-    """Whether the colour planes of a YUV frame of 8 bits carry more than noise."""
+def _chroma(frame: av.VideoFrame) -> tuple[float, float]:
+    """Mean distance of the blue and the red plane of a YUV frame of 8 bits from grey, levels."""
     if frame.format.name not in ("yuv420p", "yuvj420p", "yuv422p", "yuv444p"):
-        return False
-    plane = frame.planes[1]
+        return 0.0, 0.0
+    blue, red = (_from_grey(frame.planes[number]) for number in (1, 2))
+    return blue, red
+
+
+def _from_grey(plane: av.video.plane.VideoPlane) -> float:
     rows: np.ndarray = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
     colour = rows[: plane.height : 2, : plane.width : 2].astype(np.float32)
-    return float(np.abs(colour - 128.0).mean()) > MAX_CHROMA
+    return float(np.abs(colour - 128.0).mean())
 
 
 def _reopen(path: Path, grey: bool, cache_bytes: int) -> VideoFrames:  # noqa: FBT001
@@ -166,10 +197,13 @@ def _stream(container: av.container.InputContainer, path: Path) -> av.VideoStrea
     return streams[0]
 
 
-def _index(path: Path) -> tuple[list[int], list[int]]:
-    """Time stamps of all frames in order, and the numbers of those that are key frames."""
+def _index(path: Path) -> tuple[list[int], list[int], Fraction]:
+    """Time stamps of all frames in order, the numbers of those that are key frames, and the unit
+    of the stamps in seconds.
+    """
     try:
         with _opened(path) as container:
+            time_base = _stream(container, path).time_base or Fraction(0)
             packets = {
                 packet.pts if packet.pts is not None else packet.dts: packet.is_keyframe
                 for packet in container.demux(_stream(container, path))
@@ -184,4 +218,5 @@ def _index(path: Path) -> tuple[list[int], list[int]]:
     times = sorted(time for time in packets if time is not None)
     if not times:
         raise PairsError("holds no frame", path, _NOT_READABLE)
-    return times, sorted({0, *(index for index, time in enumerate(times) if packets[time])})
+    keys = sorted({0, *(index for index, time in enumerate(times) if packets[time])})
+    return times, keys, time_base

@@ -1,0 +1,213 @@
+"""How a rig names its two cameras: in folders, in videos, and in parts of file names.
+
+A closed table of spellings stands here, and what a user can say where the table does not know.
+Nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from tirtrack.errors import RequestError, did_you_mean
+
+MODALITIES = ("rgb", "tir")
+SPELLINGS = {
+    "rgb": frozenset({
+        "rgb", "visible", "vis", "vi", "v", "visual", "color", "colour", "optical", "opt", "eo",
+        "co", "w", "wide", "z", "zoom",
+    }),
+    "tir": frozenset({
+        "tir", "ir", "infrared", "thermal", "therm", "th", "t", "lwir", "mwir", "fir", "i", "inf",
+    }),
+}  # fmt: skip
+_SEPARATORS = "_-. "
+_PIECES = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
+
+
+class Match(StrEnum):
+    """By what the frames of two cameras are matched."""
+
+    NAME = "name"
+    TIME = "time"
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What a user says of the two cameras where the files alone do not tell.
+
+    Attributes:
+        rgb: name of the RGB camera's folder or video, or the part of its file names that stands
+            for it (``_V``); ``None``: the usual spellings.
+        tir: the same for the TIR camera.
+        match: ``name`` or ``time``; ``None``: by name, and by time where all names are time stamps.
+        max_gap_s: the longest time between the frames of a pair that are matched by time, in
+            seconds; ``None``: half a frame interval of the faster camera.
+        lag_frames: how many frames TIR comes late: RGB frame k belongs to TIR frame k + lag.
+
+    Raises:
+        RequestError: a name is empty, both names are equal, or the gap is not positive or given
+            with ``match=name``.
+    """
+
+    rgb: str | None = None
+    tir: str | None = None
+    match: Match | str | None = None
+    max_gap_s: float | None = None
+    lag_frames: int = 0
+
+    def __post_init__(self) -> None:
+        for modality in MODALITIES:
+            name = self.name_of(modality)
+            if name is not None and not name.strip(_SEPARATORS):
+                raise RequestError(
+                    f'"{name}" is no name', f"--{modality}", "name a folder, a video or a suffix"
+                )
+        if self.rgb is not None and self.name_of("rgb") == self.name_of("tir"):
+            raise RequestError(
+                f'RGB and TIR are both "{self.rgb}"', "--rgb and --tir", "name two cameras"
+            )
+        if self.match is not None and self.match not in list(Match):
+            raise RequestError(
+                f'no way to match frames is called "{self.match}"',
+                "--match",
+                did_you_mean(self.match, list(Match)),
+            )
+        if self.max_gap_s is not None and not 0 < self.max_gap_s < float("inf"):
+            raise RequestError(
+                f"the gap must be above 0 seconds, got {self.max_gap_s:g}",
+                "--max-gap",
+                "give seconds, such as 0.02",
+            )
+        if self.max_gap_s is not None and self.match == Match.NAME:
+            raise RequestError(
+                "a gap in time says nothing where frames are matched by name",
+                "--max-gap",
+                "give --match time, or leave it out",
+            )
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the user asked for time: a gap alone says so too."""
+        return self.match == Match.TIME or self.max_gap_s is not None
+
+    def name_of(self, modality: str) -> str | None:
+        """The name that the user gave, without the blanks around it."""
+        name = self.rgb if modality == "rgb" else self.tir
+        return None if name is None else name.strip()
+
+
+def named(paths: Iterable[Path], modality: str, pairing: Pairing) -> list[Path]:
+    """The folders or videos that are called like a camera.
+
+    A name that the user gave counts as written first, then in any case, then without the suffix of
+    a video, so that ``rgb.mp4`` tells a video from the folder ``rgb``.
+    """
+    paths = list(paths)
+    wanted = pairing.name_of(modality)
+    if wanted is None:
+        return [path for path in paths if _bare(path).casefold() in SPELLINGS[modality]]
+    folded = wanted.casefold()
+    ways = (
+        [path for path in paths if path.name == wanted],
+        [path for path in paths if path.name.casefold() == folded],
+        [path for path in paths if _bare(path).casefold() == folded],
+    )
+    return next((found for found in ways if found), [])
+
+
+def _bare(path: Path) -> str:
+    return path.name if path.is_dir() else path.stem
+
+
+@dataclass(frozen=True)
+class CameraStem:
+    """A stem taken apart.
+
+    Attributes:
+        part: what stands for the camera in it, as written, such as ``_V``.
+        key: the rest, which both cameras share.
+    """
+
+    part: str
+    key: str
+
+
+def camera_stem(stem: str, modality: str, pairing: Pairing) -> CameraStem | None:
+    """The stem without what names the camera; ``None`` where nothing in it does.
+
+    A spelling is a whole word: the last of the stem counts before the first, and that before those
+    between. One letter counts only at an end.
+
+    >>> camera_stem("DJI_20240101_0001_V", "rgb", Pairing())
+    CameraStem(part='_V', key='DJI_20240101_0001')
+    >>> camera_stem("00001i", "tir", Pairing()), camera_stem("20240101T0900", "tir", Pairing())
+    (CameraStem(part='i', key='00001'), None)
+    """
+    wanted = pairing.name_of(modality)
+    if wanted is not None:
+        return _without_given(stem, wanted)
+    pieces = _PIECES.findall(stem)
+    words = [place for place, piece in enumerate(pieces) if piece[0].isalpha()]
+    ends = [place for place in (len(pieces) - 1, 0) if place in words]
+    inner = [place for place in words if place not in ends and len(pieces[place]) > 1]
+    for place in (*ends, *inner):
+        if pieces[place].casefold() in SPELLINGS[modality]:
+            return _without(pieces, place)
+    return None
+
+
+def _without(pieces: Sequence[str], place: int) -> CameraStem:
+    """The pieces without a word and one of the separators beside it."""
+    before, after = list(pieces[:place]), list(pieces[place + 1 :])
+    part = pieces[place]
+    if before and _separates(before[-1]):
+        part = before.pop() + part
+    elif after and _separates(after[0]):
+        part += after.pop(0)
+    return CameraStem(part, "".join((*before, *after)))
+
+
+def _separates(piece: str) -> bool:
+    return all(letter in _SEPARATORS for letter in piece)
+
+
+def _without_given(stem: str, wanted: str) -> CameraStem | None:
+    """The stem without the user's suffix or prefix, in any case."""
+    folded, size = stem.casefold(), len(wanted)
+    for written in (wanted.casefold(), wanted.casefold().strip(_SEPARATORS)):
+        size = len(written)
+        if folded.endswith(written):
+            return _trimmed(stem[-size:], stem[:-size], at_end=True)
+        if folded.startswith(written):
+            return _trimmed(stem[:size], stem[size:], at_end=False)
+    return None
+
+
+def _trimmed(part: str, key: str, *, at_end: bool) -> CameraStem:
+    bare = key.rstrip(_SEPARATORS) if at_end else key.lstrip(_SEPARATORS)
+    between = key[len(bare) :] if at_end else key[: len(key) - len(bare)]
+    return CameraStem(between + part if at_end else part + between, bare)
+
+
+def without_common_ends(stems: Sequence[str]) -> tuple[list[str], str]:
+    """Stems without what all of them begin and end with, digits kept, and what was left out.
+
+    >>> without_common_ends(["left_098", "left_101"])
+    (['098', '101'], 'left_')
+    """
+    head = re.sub(r"\d+$", "", _common_prefix(stems))
+    tails = [stem[len(head) :] for stem in stems]
+    tail = re.sub(r"^\d+", "", _common_prefix([one[::-1] for one in tails])[::-1])
+    keys = [one[: len(one) - len(tail)] for one in tails]
+    return keys, f"{head}...{tail}" if tail else head
+
+
+def _common_prefix(texts: Sequence[str]) -> str:
+    first, last = min(texts), max(texts)
+    equal = next((k for k, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]),
+                 min(len(first), len(last)))  # fmt: skip
+    return first[:equal]

@@ -1,0 +1,53 @@
+"""How coloured a picture is, and two cameras that are swapped."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tirtrack.errors import PairsError
+
+MAX_PALETTE = 0.04
+GREY = 0.008
+SWAP = "exchange the two, or name them the other way round with --rgb NAME --tir NAME"
+
+
+def colour(image: np.ndarray) -> float:
+    """Mean difference between the channels of ``[H,W,3]``, share of the range; 0 of ``[H,W]``."""
+    if image.ndim == 2:
+        return 0.0
+    sampled = image[::4, ::4, :3].astype(np.float32)
+    apart = (sampled.max(axis=2) - sampled.min(axis=2)).mean()
+    return float(apart / _whole_range(image))
+
+
+def red_from_blue(image: np.ndarray) -> float:
+    """Mean difference of red and blue of ``[H,W,3]``, share of the range."""
+    apart = np.abs(image[::4, ::4, 0].astype(np.float32) - image[::4, ::4, 2]).mean()
+    return float(apart / _whole_range(image))
+
+
+def _whole_range(image: np.ndarray) -> float:
+    return np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1.0
+
+
+def refuse_swapped(rgb: np.ndarray, tir: np.ndarray, where: str) -> None:
+    """Refuse a colour picture in place of TIR beside a grey one in place of RGB.
+
+    Args:
+        rgb: ``[H,W]`` or ``[H,W,3]`` as stored.
+        tir: the same of the TIR camera.
+        where: the files, for the message.
+
+    Raises:
+        PairsError: they look swapped.
+    """
+    if tir.ndim == 2 or colour(rgb) > GREY:
+        return
+    is_deep = rgb.dtype != np.uint8 and tir.dtype == np.uint8
+    if red_from_blue(tir) > MAX_PALETTE or (is_deep and colour(tir) > GREY):
+        depth = f" of {rgb.dtype}" if is_deep else ""
+        raise PairsError(
+            f"TIR is in colour and RGB is grey{depth}: the cameras look swapped",
+            where,
+            f"{SWAP}; if TIR is painted with a palette, export it as grey, white-hot",
+        )

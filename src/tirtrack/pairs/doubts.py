@@ -1,0 +1,391 @@
+"""Pairs that may be no pairs: the same picture twice, swapped cameras, RGB that shows nothing,
+frames that are not of one instant.
+
+Each is measured on a few pairs of a recording, on small pictures, so that a distillation can afford
+it as well as an inspection. Sentences name the recordings; nothing here stops anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from tirtrack.errors import PairsError
+from tirtrack.pairs.colour import GREY, SWAP, colour
+from tirtrack.pairs.lag import MIN_FRAMES, Lag, measure_lag
+from tirtrack.pairs.proposals.rules import grey_levels
+from tirtrack.pairs.registration import USABLE_PEAK, measure_offset
+from tirtrack.pairs.source import Pair, PairSource, Recording, named
+from tirtrack.pairs.spreading import spread
+from tirtrack.progress import Progress, silent
+
+MIN_TESTED = 2
+MAX_TESTED = 8
+SIDE = 240
+LAG_SIDE = 128
+SAME_DETAIL = 0.8
+SAME_LEVELS = 0.35
+TIR_COLOUR = 0.01
+FLAT = 0.25
+_DETAIL_SIGMA = 1.5
+_TILES = 4
+_MIN_DETAIL = 0.4
+_NAMED = 3
+_SAME_LAG_FRAMES = 2
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """What the two pictures of a pair have in common.
+
+    Attributes:
+        detail: correlation of their finest structure at the best shift, 0 to 1 (a negative counts
+            as well), median over tiles of the picture.
+        difference: root mean square difference of their grey levels, or of one inverted, over
+            the deviation of RGB.
+        outlines: correlation of their outlines at the best shift.
+        contrast_rgb: strength of the outlines of RGB, grey levels a pixel.
+        contrast_tir: the same of TIR.
+        colour_rgb: mean difference of the colour channels, share of the range.
+        colour_tir: the same of TIR as stored.
+    """
+
+    detail: float
+    difference: float
+    outlines: float
+    contrast_rgb: float
+    contrast_tir: float
+    colour_rgb: float
+    colour_tir: float
+
+    @property
+    def same_picture(self) -> bool:
+        """Whether one is a copy of the other: RGB and TIR never share their finest structure."""
+        return self.detail > SAME_DETAIL or self.difference < SAME_LEVELS
+
+    @property
+    def unrelated(self) -> bool:
+        """Whether they have no outlines in common."""
+        return self.outlines <= USABLE_PEAK
+
+
+@dataclass(frozen=True)
+class RecordingDoubts:
+    """What speaks against a recording.
+
+    Attributes:
+        name: name of the recording.
+        compared: pairs whose pictures were compared.
+        same_picture: how many of them show one picture twice.
+        swapped: TIR is in colour and RGB is grey.
+        unrelated: how many of them have no outlines in common.
+        flat_rgb: their RGB has far weaker outlines than their TIR.
+        lag: of TIR, if there is one.
+        lag_s: the same in seconds, where the rate is known.
+        clocks: what the files say against it, sentences.
+    """
+
+    name: str
+    compared: int
+    same_picture: int
+    swapped: bool
+    unrelated: int
+    flat_rgb: bool
+    lag: Lag | None
+    lag_s: float | None
+    clocks: Sequence[str]
+
+    @property
+    def shows_nothing_in_common(self) -> bool:
+        """Whether most of its pairs have no outlines in common."""
+        return self.compared >= MIN_TESTED and 2 * self.unrelated > self.compared
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many pairs are read for it.
+
+    Attributes:
+        compared: pairs whose pictures are compared, in all; at least 2 of each recording.
+        frames: consecutive pairs in which a lag is looked for, in all.
+        least_frames: of a recording; where ``frames`` does not reach for all recordings, the lag is
+            looked for in some, evenly spread.
+        most_frames: of a recording.
+        recordings: at most so many of them, evenly spread; ``None``: all.
+    """
+
+    compared: int
+    frames: int
+    recordings: int | None = None
+    least_frames: int = 24
+    most_frames: int = 100
+
+
+THOROUGH = Effort(compared=120, frames=2000)
+QUICK = Effort(compared=48, frames=160, recordings=100)
+
+
+def look_for_doubts(
+    source: PairSource, effort: Effort = THOROUGH, *, progress: Progress = silent
+) -> list[RecordingDoubts]:
+    """What speaks against each recording of a source.
+
+    Args:
+        source: the pairs.
+        effort: how many pairs are read.
+        progress: told after every recording.
+    """
+    everything = list(source.recordings().values())
+    recordings = spread(everything, effort.recordings or len(everything))
+    long = [one for one in recordings if len(one.indices) >= MIN_FRAMES]
+    frames = min(max(effort.frames // max(len(long), 1), effort.least_frames), effort.most_frames)
+    timed = {one.name for one in spread(long, max(effort.frames // frames, 1))}
+    compared = min(max(effort.compared // max(len(recordings), 1), MIN_TESTED), MAX_TESTED)
+    found = []
+    for done, recording in enumerate(recordings, start=1):
+        count = frames if recording.name in timed else 0
+        found.append(_doubts(source, recording, frames=count, compared=compared))
+        progress("comparing RGB and TIR", done, len(recordings))
+    return found
+
+
+def _doubts(
+    source: PairSource, recording: Recording, *, frames: int, compared: int
+) -> RecordingDoubts:
+    window = _window(recording.indices, frames)
+    chosen = spread(window or list(recording.indices), compared)
+    likenesses, small = [], []
+    for index in window or chosen:
+        try:
+            pair = source[index]
+        except PairsError:  # counted and named by whoever reads all pairs
+            continue
+        if index in chosen:
+            likenesses.append(likeness(pair))
+        if window:
+            small.append([thumbnail(image, LAG_SIDE) for image in (pair.rgb, pair.tir)])
+    lag = _lag(small)
+    return RecordingDoubts(
+        recording.name,
+        len(likenesses),
+        sum(one.same_picture for one in likenesses),
+        _are_swapped(likenesses),
+        sum(one.unrelated and not one.same_picture for one in likenesses),
+        _rgb_is_flat(likenesses),
+        lag,
+        lag.frames / recording.frames_per_s if lag and recording.frames_per_s else None,
+        recording.warnings,
+    )
+
+
+def _window(indices: Sequence[int], count: int) -> list[int]:
+    """``count`` neighbours from the middle."""
+    first = max(len(indices) - count, 0) // 2
+    return list(indices[first : first + count])
+
+
+def _lag(small: Sequence[Sequence[np.ndarray]]) -> Lag | None:
+    if len(small) < MIN_FRAMES:
+        return None
+    height, width = small[0][0].shape
+    rgb, tir = (
+        np.stack([_fitted(frames[modality], height, width) for frames in small])
+        for modality in (0, 1)
+    )
+    return measure_lag(rgb, tir)
+
+
+def _fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """``[H,W]`` float32 in another size."""
+    if image.shape == (height, width):
+        return image
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+    whole: np.ndarray = np.asarray(resized)
+    return whole
+
+
+def likeness(pair: Pair) -> Likeness:
+    """What the two pictures of a pair have in common, on pictures 240 px long."""
+    rgb, tir = thumbnail(pair.rgb, SIDE), thumbnail(pair.tir, SIDE)
+    offset = measure_offset(rgb, tir)
+    return Likeness(
+        _shared_detail(*_overlapping(rgb, tir, round(offset.dx), round(offset.dy))),
+        _difference(rgb, tir),
+        offset.peak,
+        _contrast(rgb),
+        _contrast(tir),
+        colour(pair.rgb),
+        pair.tir_colour,
+    )
+
+
+def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
+    """``[H,W]`` or ``[H,W,3]`` as grey levels float32 ``[h,w]``, at most ``side`` px long."""
+    if image.dtype == np.uint8:
+        picture = Image.fromarray(image).convert("L")
+    else:
+        picture = Image.fromarray(grey_levels(image))
+    factor = max(picture.size) // side
+    if factor > 1:
+        picture = picture.reduce(factor)
+    scale = min(side / max(picture.size), 1.0)
+    height, width = (max(round(side * scale), 1) for side in (picture.height, picture.width))
+    return _fitted(np.asarray(picture, np.float32), height, width)
+
+
+def _overlapping(
+    rgb: np.ndarray, tir: np.ndarray, dx: int, dy: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What both show when TIR is moved by ``dx``, ``dy``."""
+    height, width = rgb.shape
+    return (
+        rgb[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)],
+        tir[max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)],
+    )
+
+
+def _shared_detail(rgb: np.ndarray, tir: np.ndarray) -> float:
+    """Median over tiles: one thing that stands out in both fills few of them."""
+    found = [
+        abs(_correlation(a, b))
+        for a, b in zip(_tiles(rgb), _tiles(tir), strict=True)
+        if max(a.std(), b.std()) > _MIN_DETAIL
+    ]
+    return float(np.median(found)) if found else 0.0
+
+
+def _tiles(image: np.ndarray) -> list[np.ndarray]:
+    fine = image - ndimage.gaussian_filter(image, _DETAIL_SIGMA)
+    return [
+        tile for rows in np.array_split(fine, _TILES) for tile in np.array_split(rows, _TILES, 1)
+    ]
+
+
+def _difference(rgb: np.ndarray, tir: np.ndarray) -> float:
+    """Root mean square of the difference over the deviation of RGB; of flat pictures infinite."""
+    deviation = float(rgb.std())
+    if deviation < _MIN_DETAIL:
+        return float("inf")
+    return min(float(np.sqrt(((one - tir) ** 2).mean())) for one in (rgb, 255 - rgb)) / deviation
+
+
+def _contrast(image: np.ndarray) -> float:
+    return float(np.percentile(ndimage.gaussian_gradient_magnitude(image, 1.0), 90))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two pictures; 0 where one is constant."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float((a * b).sum() / size) if size > 1e-3 else 0.0
+
+
+def _are_swapped(likenesses: Sequence[Likeness]) -> bool:
+    return bool(likenesses) and (
+        _median(likenesses, "colour_tir") > TIR_COLOUR and _median(likenesses, "colour_rgb") < GREY
+    )
+
+
+def _rgb_is_flat(likenesses: Sequence[Likeness]) -> bool:
+    return bool(likenesses) and (
+        _median(likenesses, "contrast_rgb") < FLAT * _median(likenesses, "contrast_tir")
+    )
+
+
+def _median(likenesses: Sequence[Likeness], name: str) -> float:
+    return float(np.median([getattr(one, name) for one in likenesses]))
+
+
+# --- sentences -----------------------------------------------------------------------------------
+
+
+def sentences(
+    found: Sequence[RecordingDoubts], remarks: Mapping[str, str] | None = None
+) -> list[str]:
+    """What the user should know, one sentence for each kind of doubt, the worst first.
+
+    Args:
+        found: the recordings.
+        remarks: what else is known of recordings whose modalities have nothing in common, by name.
+    """
+    more = remarks or {}
+    return [
+        *_each_kind(found, lambda one: bool(one.same_picture), _same_picture),
+        *_each_kind(found, lambda one: one.swapped, _swapped),
+        *_clocks(found),
+        *_each_kind(found, lambda one: one.lag is not None, _lagging),
+        *_each_kind(found, lambda one: one.shows_nothing_in_common, partial(_unrelated, more)),
+    ]
+
+
+def _each_kind(
+    found: Sequence[RecordingDoubts],
+    is_doubtful: Callable[[RecordingDoubts], bool],
+    say: Callable[[Sequence[RecordingDoubts]], str],
+) -> list[str]:
+    doubtful = [one for one in found if is_doubtful(one)]
+    return [say(doubtful)] if doubtful else []
+
+
+def _same_picture(doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} ({one.same_picture} of {one.compared})" for one in doubtful])
+    return (
+        f"RGB and TIR are the same picture in pairs that were compared: {names}; a copy teaches "
+        "nothing about TIR, so put the thermal frames in its place"
+    )
+
+
+def _swapped(doubtful: Sequence[RecordingDoubts]) -> str:
+    return (
+        f"TIR is in colour and RGB is grey: {named([one.name for one in doubtful])}; the cameras "
+        f"look swapped, {SWAP}"
+    )
+
+
+def _clocks(found: Sequence[RecordingDoubts]) -> list[str]:
+    said = [f"{one.name}: {clock}" for one in found for clock in one.clocks]
+    more = len(said) - _NAMED
+    return [*said[:_NAMED], *([f"the same in {more} more recordings"] if more > 0 else [])]
+
+
+def _lagging(doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} {_lag_text(one)}" for one in doubtful])
+    frames = [one.lag.frames for one in doubtful if one.lag is not None]
+    usual = int(np.median(frames))
+    fix = f"take TIR that much {'later' if usual > 0 else 'earlier'} with --lag {usual}"
+    if max(frames) - min(frames) > _SAME_LAG_FRAMES:
+        fix = "give recordings of one lag on their own, with --lag FRAMES"
+    return f"frames of a pair are not of one instant: {names}; {fix}"
+
+
+def _lag_text(one: RecordingDoubts) -> str:
+    if one.lag is None:
+        return ""
+    late = "late" if one.lag.frames > 0 else "early"
+    count = abs(one.lag.frames)
+    seconds = "" if one.lag_s is None else f" ({abs(one.lag_s):.2g} s)"
+    unit = " px" if one.lag.measure == "residual" else ""
+    return (
+        f"(TIR is {count} {'frame' if count == 1 else 'frames'}{seconds} {late}: without the lag "
+        f"the {one.lag.measure} is {one.lag.after:.2g}{unit}, not {one.lag.before:.2g})"
+    )
+
+
+def _unrelated(remarks: Mapping[str, str], doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} ({_without_outlines(one, remarks)})" for one in doubtful])
+    return (
+        f"RGB and TIR share no outlines in most of the pairs compared: {names}; look whether RGB "
+        "shows more than smoke, fog or darkness, and both the same scene; leave such recordings "
+        "out, for the teacher cannot judge what RGB does not show"
+    )
+
+
+def _without_outlines(one: RecordingDoubts, remarks: Mapping[str, str]) -> str:
+    counted = f"{one.unrelated} of {one.compared}"
+    flat = "RGB nearly without contrast" if one.flat_rgb else ""
+    return ", ".join(filter(None, (counted, flat, remarks.get(one.name))))

@@ -1,0 +1,142 @@
+"""How many frames TIR comes late, seen from what changes and from outlines.
+
+Two frames of one instant show the same outlines, and what moves changes both at the same places. So
+outlines and frame differences of RGB are compared with those of TIR at every lag, on small
+pictures, and a lag counts where it explains much more than none does. A camera and a scene that
+both stand still show no lag, and then there is none to lose by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from tirtrack.pairs.registration import Offset, measure_offset
+
+MAX_LAG_FRAMES = 25
+MIN_FRAMES = 8
+GAIN = 2.0
+GAIN_OF_CHANGES = 1.5
+MIN_CORRELATION = 0.2
+MIN_RESIDUAL_PX = 2.0
+_MIN_SHARED = 5
+_MIN_SHARE = 0.3
+_NEARLY = 0.97
+_COMPARED = 6
+_SIGMA = 1.0
+
+
+@dataclass(frozen=True)
+class Lag:
+    """A lag that explains the frames much better than none.
+
+    Attributes:
+        frames: TIR frame ``k + frames`` belongs to RGB frame ``k``; negative: TIR comes early.
+        before: without removing it.
+        after: with TIR taken that much later.
+        measure: what ``before`` and ``after`` are: ``correlation`` of changes or outlines, or the
+            ``residual`` between the modalities, pixels of the pictures that were compared.
+    """
+
+    frames: int
+    before: float
+    after: float
+    measure: str
+
+
+def measure_lag(rgb: np.ndarray, tir: np.ndarray) -> Lag | None:
+    """The lag of TIR in consecutive frames, if it halves the residual between the modalities,
+    doubles the correlation of their outlines, or raises that of their changes by half.
+
+    Args:
+        rgb: ``[T,H,W]`` grey levels, small.
+        tir: the same, of the pairs' other halves.
+
+    Returns:
+        ``None`` where no lag up to 25 frames does so, and of fewer than 8 frames.
+
+    >>> scene = ndimage.gaussian_filter(np.random.default_rng(0).random((48, 160)), 2) * 255
+    >>> pan = np.stack([scene[:, 2 * k : 2 * k + 64] for k in range(40)])
+    >>> measure_lag(pan[5:], pan[:-5]).frames, measure_lag(pan, pan)
+    (5, None)
+    """
+    if rgb.shape != tir.shape:
+        raise ValueError(f"shapes must be equal, got {list(rgb.shape)} and {list(tir.shape)}")
+    if len(rgb) < MIN_FRAMES:
+        return None
+    found = []
+    changes = _by_lag(_changes(rgb), _changes(tir))
+    outlines = _by_lag(_outlines(rgb), _outlines(tir))
+    for curve, gain in ((changes, GAIN_OF_CHANGES), (outlines, GAIN)):
+        frames = _best(curve)
+        if frames and curve[frames] >= max(MIN_CORRELATION, gain * curve[0]):
+            found.append(Lag(frames, curve[0], curve[frames], "correlation"))
+    if found:
+        return max(found, key=lambda lag: lag.after - lag.before)
+    return _by_residual(rgb, tir, _best(outlines))
+
+
+def _by_residual(rgb: np.ndarray, tir: np.ndarray, frames: int) -> Lag | None:
+    """The lag, if it halves the median residual."""
+    if frames == 0:
+        return None
+    before, after = _offsets(rgb, tir, 0), _offsets(rgb, tir, frames)
+    if not before or not after:
+        return None
+    residuals = [float(np.median([one.length for one in side])) for side in (before, after)]
+    peaks = [float(np.median([one.peak for one in side])) for side in (before, after)]
+    if residuals[0] < MIN_RESIDUAL_PX or residuals[0] < GAIN * residuals[1] or peaks[1] < peaks[0]:
+        return None
+    return Lag(frames, residuals[0], residuals[1], "residual")
+
+
+def _offsets(rgb: np.ndarray, tir: np.ndarray, frames: int) -> list[Offset]:
+    """Offsets of some pairs with TIR taken ``frames`` later, those that can be trusted."""
+    first, last = max(-frames, 0), len(rgb) - max(frames, 0)
+    places = np.linspace(first, last - 1, _COMPARED).astype(int)
+    offsets = [measure_offset(rgb[place], tir[place + frames]) for place in places]
+    return [offset for offset in offsets if offset.usable]
+
+
+def _changes(frames: np.ndarray) -> np.ndarray:
+    return np.abs(np.diff(frames, axis=0))
+
+
+def _outlines(frames: np.ndarray) -> np.ndarray:
+    return np.stack([ndimage.gaussian_gradient_magnitude(frame, _SIGMA) for frame in frames])
+
+
+def _by_lag(rgb: np.ndarray, tir: np.ndarray) -> Mapping[int, float]:
+    """Mean correlation of ``[T,H,W]`` by lag, for lags at which enough frames meet."""
+    table = _unit(rgb) @ _unit(tir).T
+    fewest = max(_MIN_SHARED, _MIN_SHARE * len(table))
+    reach = min(MAX_LAG_FRAMES, int(len(table) - fewest))
+    return {lag: float(np.diagonal(table, lag).mean()) for lag in range(-reach, reach + 1)}
+
+
+def _unit(frames: np.ndarray) -> np.ndarray:
+    """``[T,H*W]`` without mean, of length 1; 0 where constant."""
+    rows = frames.reshape(len(frames), -1).astype(np.float64)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 1e-6)
+    return unit
+
+
+def _best(curve: Mapping[int, float]) -> int:
+    """The lag of the highest peak; of peaks nearly as high (what moves may repeat itself) the
+    nearest to none.
+    """
+    if not curve:
+        return 0
+    enough = _NEARLY * max(curve.values())
+    peaks = [lag for lag, value in curve.items() if value >= enough and _is_peak(curve, lag)]
+    return min(peaks, key=abs, default=0)
+
+
+def _is_peak(curve: Mapping[int, float], lag: int) -> bool:
+    around: Sequence[float] = [curve[one] for one in (lag - 1, lag + 1) if one in curve]
+    return all(curve[lag] >= value for value in around)

@@ -1,0 +1,119 @@
+"""One folder in which the files of both cameras lie, told apart by a part of their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tirtrack.errors import PairsError
+from tirtrack.images import IMAGE_KINDS
+from tirtrack.pairs.cameras import MODALITIES, CameraStem, Pairing, camera_stem
+from tirtrack.pairs.timestamps import seconds_of
+from tirtrack.video import VIDEO_SUFFIXES
+
+Named = Sequence[tuple[str, Path]]
+"""Files, each with what names its pair."""
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class MixedFiles:
+    """The files of a folder by camera.
+
+    Attributes:
+        files: by modality.
+        parts: what names the camera in each of them, by file; none where the rest of a name does.
+        others: files that name no camera.
+    """
+
+    files: Mapping[str, Named]
+    parts: Mapping[Path, str]
+    others: Sequence[Path]
+
+    @property
+    def said(self) -> str:
+        """Which part of the names was taken for which camera, and which files are not used."""
+        sides = []
+        for modality in MODALITIES:
+            parts = sorted({self.parts.get(file, "the rest") for _, file in self.files[modality]})
+            sides.append(f"{' or '.join(parts)} is {modality.upper()}")
+        if not self.others:
+            return " and ".join(sides)
+        first = ", ".join(path.name for path in self.others[:_LISTED])
+        more = ", ..." if len(self.others) > _LISTED else ""
+        count = len(self.others)
+        noun = "file that names" if count == 1 else "files that name"
+        return f"{' and '.join(sides)}, without {count} {noun} no camera ({first}{more})"
+
+    def check_one_each(self, folder: Path) -> None:
+        """Refuse two files of one camera for one instant, such as ``_W`` and ``_V``.
+
+        Raises:
+            PairsError: names both, and the option that decides.
+        """
+        for modality, files in self.files.items():
+            first: dict[str, Path] = {}
+            for key, file in files:
+                if key in first:
+                    raise PairsError(
+                        f"{first[key].name} and {file.name} may both be {modality.upper()}",
+                        folder,
+                        f"say which with --{modality}, such as --{modality} "
+                        f"{self.parts.get(file, file.stem)}",
+                    )
+                first[key] = file
+
+
+def frame_files(folder: Path, kinds: Iterable[str]) -> list[Path]:
+    """The files of a folder with one of the suffixes, by name."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in kinds and not path.name.startswith(".")
+    ]
+
+
+def mixed_files(folder: Path, pairing: Pairing) -> MixedFiles | None:
+    """The files of a folder by camera, images before videos; ``None`` where no file of one camera
+    has a partner of the other.
+    """
+    for kinds in (IMAGE_KINDS, VIDEO_SUFFIXES):
+        found = _by_camera(frame_files(folder, kinds), pairing)
+        keys = [{key for key, _ in found.files[modality]} for modality in MODALITIES]
+        if all(keys) and (keys[0] & keys[1] or all(map(_are_stamps, keys))):
+            return found
+    return None
+
+
+def _are_stamps(keys: Iterable[str]) -> bool:
+    return all(seconds_of(key) is not None for key in keys)
+
+
+def _by_camera(files: Sequence[Path], pairing: Pairing) -> MixedFiles:
+    sides: dict[str, list[tuple[str, Path]]] = {modality: [] for modality in MODALITIES}
+    parts, others = {}, []
+    for file in files:
+        found = {one: camera_stem(file.stem, one, pairing) for one in MODALITIES}
+        modality = _nearest_end(file.stem, found)
+        stem = None if modality is None else found[modality]
+        if modality is None or stem is None:
+            others.append(file)
+        else:
+            sides[modality].append((stem.key, file))
+            parts[file] = stem.part
+    if sides["rgb"] and not sides["tir"]:  # as FLIR names them: X.jpg beside X_visible.jpg
+        keys = {key for key, _ in sides["rgb"]}
+        sides["tir"] = [(file.stem, file) for file in others if file.stem in keys]
+        others = [file for file in others if file.stem not in keys]
+    return MixedFiles(sides, parts, others)
+
+
+def _nearest_end(stem: str, found: Mapping[str, CameraStem | None]) -> str | None:
+    """The camera that a stem names: the later one where both spellings occur in it."""
+    places = {
+        modality: stem.casefold().rfind(one.part.casefold())
+        for modality, one in found.items()
+        if one is not None
+    }
+    return max(places, key=lambda modality: places[modality], default=None)

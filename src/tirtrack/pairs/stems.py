@@ -1,0 +1,277 @@
+"""Which frame of one camera belongs to which of the other: by their names, or by their time.
+
+Nothing is dropped in silence: names without a partner are an error, and frames that are left out
+because of a gap in time are counted in what is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tirtrack.errors import PairsError
+from tirtrack.pairs.cameras import (
+    CameraStem,
+    Match,
+    Pairing,
+    camera_stem,
+    without_common_ends,
+)
+from tirtrack.pairs.timestamps import (
+    default_gap_s,
+    interval_s,
+    matched_by_time,
+    seconds_of,
+    smallest_gap_s,
+)
+
+MIN_MATCHED = 0.5
+
+
+@dataclass(frozen=True)
+class MatchedFrames:
+    """The frames of two cameras that belong together, in order.
+
+    Attributes:
+        places: of the RGB and the TIR frame of every pair among those that were given.
+        keys: what names each pair.
+        said: what was assumed, a phrase; empty where names are equal.
+        interval_s: time between neighbours, where it is known.
+    """
+
+    places: tuple[tuple[int, int], ...]
+    keys: tuple[str, ...]
+    said: str = ""
+    interval_s: float | None = None
+
+    def shifted(self, lag_frames: int, where: Path) -> MatchedFrames:
+        """The same frames with TIR taken ``lag_frames`` later.
+
+        Raises:
+            PairsError: nothing is left.
+        """
+        if lag_frames == 0:
+            return self
+        kept = len(self.places) - abs(lag_frames)
+        if kept < 1:
+            raise PairsError(
+                f"a lag of {lag_frames} frames leaves nothing of {len(self.places)} pairs",
+                where,
+                "give a smaller --lag",
+            )
+        begin_rgb, begin_tir = max(-lag_frames, 0), max(lag_frames, 0)
+        places = tuple(
+            (self.places[begin_rgb + k][0], self.places[begin_tir + k][1]) for k in range(kept)
+        )
+        said = f"TIR taken {lag_frames:+d} frames later"
+        return MatchedFrames(
+            places,
+            self.keys[begin_rgb : begin_rgb + kept],
+            f"{self.said}, {said}" if self.said else said,
+            self.interval_s,
+        )
+
+
+def matched_stems(
+    rgb: Sequence[str], tir: Sequence[str], pairing: Pairing, where: Path
+) -> MatchedFrames:
+    """The stems of two cameras as pairs.
+
+    Equal stems are tried first, then stems without what names the camera in them (``_V`` and
+    ``_T``), then without what all stems of a camera begin and end with; stems that are time stamps
+    are matched by time where names do not match.
+
+    Args:
+        rgb: unique stems of the RGB camera.
+        tir: those of the TIR camera.
+        pairing: what the user said.
+        where: the folder, for messages.
+
+    Raises:
+        PairsError: stems have no partner, or are no time stamps where time was asked for.
+    """
+    times = [
+        [seconds_of(_key(stem, modality, pairing)) for stem in stems]
+        for modality, stems in (("rgb", rgb), ("tir", tir))
+    ]
+    stamped = all(time is not None for side in times for time in side)
+    if not pairing.by_time:
+        found = _by_name(rgb, tir, pairing, stamped=stamped)
+        if found is not None:
+            return found
+        if pairing.match == Match.NAME or not stamped or set(rgb) & set(tir):
+            keys = [_parts(rgb, "rgb", pairing)[0], _parts(tir, "tir", pairing)[0]]
+            raise _unmatched(min((rgb, tir), keys, key=_alone), where, offer_time=stamped)
+    if not stamped:
+        raise _no_time_stamp(rgb, tir, pairing, where)
+    rgb_s, tir_s = ([time for time in side if time is not None] for side in times)
+    return frames_by_time(
+        rgb_s, tir_s, [_key(stem, "rgb", pairing) for stem in rgb], pairing, where
+    )
+
+
+def frames_by_time(
+    rgb_s: Sequence[float],
+    tir_s: Sequence[float],
+    keys: Sequence[str],
+    pairing: Pairing,
+    where: Path,
+) -> MatchedFrames:
+    """Frames matched by their times.
+
+    Args:
+        rgb_s: times of the RGB frames, seconds.
+        tir_s: those of the TIR frames, by the same clock.
+        keys: names of the RGB frames.
+        pairing: has the gap, if the user gave one.
+        where: the folder, for messages.
+
+    Raises:
+        PairsError: no frame has a partner, or fewer than half of the shorter side have one and
+            the user did not ask for time.
+    """
+    gap_s = default_gap_s(rgb_s, tir_s) if pairing.max_gap_s is None else pairing.max_gap_s
+    places = matched_by_time(rgb_s, tir_s, gap_s)
+    fewest = min(len(rgb_s), len(tir_s))
+    if not places or (not pairing.by_time and len(places) < MIN_MATCHED * fewest):
+        raise PairsError(
+            f"by time only {len(places)} of {len(rgb_s)} RGB and {len(tir_s)} TIR frames have a "
+            f"partner within {gap_s:.3g} s (the nearest two lie {smallest_gap_s(rgb_s, tir_s):.3g} "
+            "s apart)",
+            where,
+            "check that both clocks agree, or say what to take with --match time and --max-gap "
+            "SECONDS",
+        )
+    left_out = [len(times) - len(places) for times in (rgb_s, tir_s)]
+    said = (
+        f"matched by time within {gap_s:.3g} s, {left_out[0]} of {len(rgb_s)} RGB and "
+        f"{left_out[1]} of {len(tir_s)} TIR frames left out"
+    )
+    step = interval_s([rgb_s[place] for place, _ in places])
+    return MatchedFrames(tuple(places), tuple(keys[place] for place, _ in places), said, step)
+
+
+def _by_name(
+    rgb: Sequence[str], tir: Sequence[str], pairing: Pairing, *, stamped: bool
+) -> MatchedFrames | None:
+    """Matched by name, if every stem has a partner in one way or the other."""
+    if set(rgb) == set(tir):
+        return _in_order(dict(_places(rgb)), dict(_places(tir)), "")
+    parts = [_parts(rgb, "rgb", pairing), _parts(tir, "tir", pairing)]
+    sides = [dict(_places(keys)) for keys, _ in parts]
+    if sides[0].keys() == sides[1].keys() and len(sides[0]) == len(rgb) == len(tir):
+        said = "names matched without {} of RGB and {} of TIR".format(*_said(parts))
+        return _in_order(sides[0], sides[1], said)
+    return None if stamped else _by_common_ends(rgb, tir)
+
+
+def _by_common_ends(rgb: Sequence[str], tir: Sequence[str]) -> MatchedFrames | None:
+    if len(rgb) != len(tir) or len(rgb) < 2:
+        return None
+    (keys_rgb, end_rgb), (keys_tir, end_tir) = without_common_ends(rgb), without_common_ends(tir)
+    sides = [dict(_places(keys)) for keys in (keys_rgb, keys_tir)]
+    if sides[0].keys() != sides[1].keys() or len(sides[0]) != len(rgb) or "" in sides[0]:
+        return None
+    said = f'names matched without "{end_rgb}" of RGB and "{end_tir}" of TIR'
+    return _in_order(sides[0], sides[1], said)
+
+
+def _places(keys: Sequence[str]) -> list[tuple[str, int]]:
+    return [(key, place) for place, key in enumerate(keys)]
+
+
+def _in_order(rgb: Mapping[str, int], tir: Mapping[str, int], said: str) -> MatchedFrames:
+    """Pairs in the order of their time, where all keys say it, else in that of their numbers."""
+    times = {key: time for key in rgb if (time := seconds_of(key)) is not None}
+    stamped = len(times) == len(rgb)
+    keys = sorted(rgb, key=times.__getitem__ if stamped else natural_key)
+    places = tuple((rgb[key], tir[key]) for key in keys)
+    return MatchedFrames(
+        places, tuple(keys), said, interval_s(list(times.values())) if stamped else None
+    )
+
+
+def _parts(stems: Sequence[str], modality: str, pairing: Pairing) -> tuple[list[str], list[str]]:
+    """The stems without the camera, and what was left out of them."""
+    found = [_taken_apart(stem, modality, pairing) for stem in stems]
+    keys = [stem if one is None else one.key for stem, one in zip(stems, found, strict=True)]
+    return keys, sorted({one.part for one in found if one is not None})
+
+
+def _said(parts: Sequence[tuple[list[str], list[str]]]) -> list[str]:
+    return [" or ".join(f'"{part}"' for part in left_out) or "anything" for _, left_out in parts]
+
+
+def _taken_apart(stem: str, modality: str, pairing: Pairing) -> CameraStem | None:
+    """By the name that the user gave; where that names a folder, by the usual spellings."""
+    return camera_stem(stem, modality, pairing) or camera_stem(stem, modality, Pairing())
+
+
+def _key(stem: str, modality: str, pairing: Pairing) -> str:
+    found = _taken_apart(stem, modality, pairing)
+    return stem if found is None else found.key
+
+
+def _no_time_stamp(
+    rgb: Sequence[str], tir: Sequence[str], pairing: Pairing, where: Path
+) -> PairsError:
+    odd = next(
+        stem
+        for modality, stems in (("rgb", rgb), ("tir", tir))
+        for stem in stems
+        if seconds_of(_key(stem, modality, pairing)) is None
+    )
+    return PairsError(
+        f'"{odd}" is no time stamp',
+        where,
+        "name frames by date and time, by seconds with decimals or since 1970, or match by name",
+    )
+
+
+def _alone(sides: Sequence[Sequence[str]]) -> int:
+    """How many stems one camera has and the other lacks."""
+    return len(set(sides[0]) ^ set(sides[1]))
+
+
+def _unmatched(sides: Sequence[Sequence[str]], where: Path, *, offer_time: bool) -> PairsError:
+    rgb, tir = sides
+    alone = sorted(set(rgb) ^ set(tir), key=natural_key)
+    first = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
+    time = ", match them by time with --match time" if offer_time else ""
+    return PairsError(
+        f"rgb has {len(rgb)} images, tir {len(tir)}, and {len(alone)} stems are in one of them "
+        f"only ({first})",
+        where,
+        "give both images of a pair the same stem (but for what names the camera, such as _V and "
+        f"_T, or what --rgb and --tir say){time}, or remove those without a partner",
+    )
+
+
+def natural_key(name: str | Path) -> list[tuple[int, int, str]]:
+    """Sorts ``frame2`` before ``frame10``.
+
+    >>> sorted(["f10", "f2", "f1"], key=natural_key)
+    ['f1', 'f2', 'f10']
+    """
+    text = name.name if isinstance(name, Path) else name
+    return [
+        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        for part in re.split(r"(\d+)", text)
+        if part
+    ]
+
+
+def counts_up(stems: Sequence[str]) -> bool:
+    """Whether stems are frames of a video: at least three, one prefix, numbers without a gap.
+
+    >>> counts_up(["000001", "000002", "000003"]), counts_up(["190001", "190002", "200002"])
+    (True, False)
+    """
+    matches = [re.fullmatch(r"(.*?)(\d+)", stem) for stem in stems]
+    parts = [(match[1], int(match[2])) for match in matches if match]
+    if len(parts) != len(stems) or len(stems) < 3 or len({prefix for prefix, _ in parts}) > 1:
+        return False
+    numbers = [number for _, number in parts]
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))

@@ -1,0 +1,76 @@
+"""What a distillation says against its pairs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def run(tiny, tmp_path):
+    """Distils a source with all samples of the teacher counted; gives the warnings."""
+
+    def warnings_of(source, **changes):
+        recipe = tiny.recipe_of("mixed", **changes)
+        _, summary = tiny.run_tiny(recipe, tmp_path / "run", source=source)
+        return summary
+
+    return warnings_of
+
+
+def _changed(tiny, change, recordings=3):
+    """Tiny pairs of which ``change`` makes other pairs."""
+
+    class Changed(tiny.TinyPairs):
+        def __getitem__(self, index):
+            return change(super().__getitem__(index))
+
+    return Changed(recordings=recordings, frames=3)
+
+
+def test_good_pairs_are_not_warned_of(tiny, run):
+    summary = run(_changed(tiny, lambda pair: pair))
+    assert not [one for one in summary.warnings if "compared" in one or "look swapped" in one]
+    assert summary.assumed == []
+
+
+def test_a_copy_in_place_of_tir_is_in_the_summary(tiny, run):
+    copied = _changed(tiny, lambda pair: replace(pair, tir=pair.rgb[:, :, 1].copy()))
+    warnings = run(copied).warnings
+    assert any(one.startswith("RGB and TIR are the same picture") for one in warnings)
+
+
+def test_of_a_blind_recording_the_samples_that_the_teacher_passed_are_said(tiny, run):
+    """Whichever recordings are held back, those trained on carry the teacher's count."""
+
+    def blind(pair):
+        rng = np.random.default_rng(pair.position)
+        return replace(pair, rgb=rng.integers(90, 96, pair.rgb.shape, np.uint8))
+
+    summary = run(_changed(tiny, blind))
+    (said,) = [one for one in summary.warnings if one.startswith("RGB and TIR share no outlines")]
+    counts = re.findall(r"RGB nearly without contrast, the teacher passed (\d+) of (\d+)", said)
+    passed, asked = (sum(int(one[side]) for one in counts) for side in (0, 1))
+    assert asked == sum(rate.samples for rate in summary.pass_rates) == 12
+    assert passed == sum(rate.passed for rate in summary.pass_rates)
+    assert 2 * passed != asked, "the test would not tell passed from not passed"
+
+
+def test_unequal_recordings_are_in_the_summary(tiny, run):
+    summary = run(tiny.TinyPairs(recordings=2, frames=3))
+    (said,) = [one for one in summary.warnings if one.startswith("recordings are unequal")]
+    assert "1 of 2 recordings (3 of 6 pairs) are held back: take" in said
+
+
+def test_what_was_assumed_is_in_the_summary(tiny, run):
+    class Assuming(tiny.TinyPairs):
+        def recordings(self):
+            return {
+                name: replace(one, assumed="visible/ is RGB, infrared/ is TIR")
+                for name, one in super().recordings().items()
+            }
+
+    assert run(Assuming()).assumed == ["take0, take1, take2: visible/ is RGB, infrared/ is TIR"]

@@ -1,0 +1,110 @@
+"""Which stems belong together, what is assumed, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tirtrack.errors import PairsError
+from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.stems import matched_stems
+
+HERE = Path("rig")
+
+
+def test_equal_stems_say_nothing():
+    found = matched_stems(["f10", "f9"], ["f9", "f10"], Pairing(), HERE)
+    assert (found.places, found.keys, found.said) == (((1, 0), (0, 1)), ("f9", "f10"), "")
+
+
+def test_equal_time_stamps_are_in_the_order_of_time():
+    stems = ["12.9", "12.15", "13.0"]
+    found = matched_stems(stems, stems, Pairing(), HERE)
+    assert found.keys == ("12.15", "12.9", "13.0")
+    assert found.interval_s == pytest.approx(0.425)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "tir", "keys", "said"),
+    [
+        pytest.param(["1_V", "2_V"], ["2_T", "1_T"], ("1", "2"), '"_V" of RGB and "_T"', id="_V"),
+        pytest.param(["1v", "2v"], ["1i", "2i"], ("1", "2"), '"v" of RGB and "i"', id="gtot"),
+        pytest.param(
+            ["A_visible", "B_visible"], ["A", "B"], ("A", "B"), '"_visible" of RGB and', id="flir"
+        ),
+        pytest.param(
+            ["left_1", "left_2"], ["right_1", "right_2"], ("1", "2"), '"left_" of RGB', id="ends"
+        ),
+    ],
+)
+def test_what_names_the_camera_does_not_count(rgb, tir, keys, said):
+    found = matched_stems(rgb, tir, Pairing(), HERE)
+    assert found.keys == keys
+    assert said in found.said
+
+
+def test_time_stamps_are_matched_within_half_a_frame_and_what_is_left_out_is_counted():
+    rgb = [f"17000000{k:02d}.000" for k in range(10)]
+    tir = [f"17000000{k:02d}.200" for k in range(3, 9)] + ["1700000030.000"]
+    found = matched_stems(rgb, tir, Pairing(), HERE)
+    assert found.keys == tuple(rgb[3:9])
+    assert found.said == (
+        "matched by time within 0.5 s, 4 of 10 RGB and 1 of 7 TIR frames left out"
+    )
+    assert found.interval_s == pytest.approx(1.0)
+    near = matched_stems(rgb, tir, Pairing(max_gap_s=0.3), HERE)
+    assert "within 0.3 s" in near.said
+
+
+@pytest.mark.parametrize(
+    ("rgb", "tir", "pairing", "message"),
+    [
+        pytest.param(
+            ["1", "2", "3"], ["1", "2"], Pairing(), "rgb has 3 images, tir 2, and 1 stems", id="one"
+        ),
+        pytest.param(
+            ["1700000000.0", "1700000001.0"],
+            ["1700000000.0", "1700000001.5"],
+            Pairing(),
+            "match them by time with --match time",
+            id="stamps of which some are equal",
+        ),
+        pytest.param(
+            ["1700000000.0", "1700000001.0"],
+            ["1800000000.0", "1800000001.0"],
+            Pairing(),
+            r"only 0 of 2 RGB and 2 TIR .*the nearest two lie 1e\+08 s apart",
+            id="other clocks",
+        ),
+        pytest.param(
+            ["1", "2"], ["1", "2"], Pairing(match="time"), '"1" is no time stamp', id="no"
+        ),
+        pytest.param(
+            ["20240101_120000", "20240101_120001"],
+            ["20240102_120000", "20240102_120001"],
+            Pairing(match="name"),
+            "4 stems are in one of them only",
+            id="days apart are never matched by their ends",
+        ),
+    ],
+)
+def test_stems_without_a_partner_are_refused_with_a_way_out(rgb, tir, pairing, message):
+    with pytest.raises(PairsError, match=message) as caught:
+        matched_stems(rgb, tir, pairing, HERE)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(("lag", "places"), [(2, [(0, 2), (1, 3)]), (-1, [(1, 0), (2, 1), (3, 2)])])
+def test_a_lag_moves_tir_against_rgb(lag, places):
+    stems = ["0", "1", "2", "3"]
+    found = matched_stems(stems, stems, Pairing(), HERE).shifted(lag, HERE)
+    assert list(found.places) == places
+    assert found.keys == tuple(stems[a] for a, _ in places)
+    assert f"{lag:+d} frames later" in found.said
+
+
+def test_a_lag_longer_than_the_recording_is_refused():
+    found = matched_stems(["0", "1"], ["0", "1"], Pairing(), HERE)
+    with pytest.raises(PairsError, match="a lag of 2 frames leaves nothing of 2 pairs"):
+        found.shifted(2, HERE)
