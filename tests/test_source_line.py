@@ -56,9 +56,10 @@ def painted(image: np.ndarray, name: str) -> np.ndarray:
     return (matplotlib.colormaps[name](image)[..., :3] * 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ["inferno", "jet", "hot", "turbo", "viridis", "rainbow"])
+@pytest.mark.parametrize("name", ["inferno", "jet", "hot", "turbo", "viridis", "copper"])
 def test_palette_picture_is_said_to_be_one(tmp_path, name):
     ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
+    assert looks_painted(painted(ramp // 4 + 60, name))  # a dim scene
     image = painted(ramp, name)
     image[40:46, 2:20] = 255  # a logo
     Image.fromarray(image).save(tmp_path / "a.jpg", quality=90)

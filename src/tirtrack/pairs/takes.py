@@ -6,7 +6,6 @@ Only the images and videos named here are ever opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -117,8 +116,7 @@ class ImageTake:
 
     def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """RGB and TIR as stored."""
-        rgb, tir = self.files_rgb[position], self.files_tir[position]
-        return _read_image(rgb), _read_image(tir, media.read_frame)
+        return _read_image(self.files_rgb[position]), _read_tir(self.files_tir[position])
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
         """Of the picture itself."""
@@ -260,8 +258,16 @@ def _pace(video: VideoFrames) -> str:
     )
 
 
-def _read_image(path: Path, read: Callable[[Path], np.ndarray] = media.read_image) -> np.ndarray:
+def _read_image(path: Path) -> np.ndarray:
     try:
-        return read(path)
+        return media.read_image(path)
+    except FrameError as error:
+        raise PairsError(error.what, path, "replace or remove the pair") from error
+
+
+def _read_tir(path: Path) -> np.ndarray:
+    """As a source of frames reads it: of a radiometric JPEG the counts."""
+    try:
+        return media.read_frame(path)
     except FrameError as error:
         raise PairsError(error.what, path, "replace or remove the pair") from error
