@@ -11,6 +11,7 @@ import tirtrack
 
 ROOT = Path(tirtrack.__file__).parent
 GROUND = {
+    "addresses",
     "devices",
     "boxes",
     "cache",
@@ -20,6 +21,8 @@ GROUND = {
     "identity",
     "images",
     "inference",
+    "inputs",
+    "live",
     "media",
     "overlay",
     "progress",
@@ -32,7 +35,9 @@ GROUND = {
 """Modules that every part may use; they use only each other."""
 
 ALLOWED = {
-    "networks": GROUND - {"media", "images", "inference", "video", "overlay", "thermal", "cache"},
+    "networks": GROUND
+    - {"addresses", "cache", "images", "inference", "inputs", "live", "media", "overlay", "thermal"}
+    - {"video"},
     "weights": GROUND | {"networks"},
     "trackers": GROUND | {"networks", "weights"},
     "pairs": GROUND,

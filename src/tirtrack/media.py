@@ -25,6 +25,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +40,8 @@ from tirtrack.images import (
     read_image,
     tiff_page,
 )
+from tirtrack.inputs import RAW_SUFFIXES, file_input, refuse_raw_options, stream_input
+from tirtrack.live import LiveFrames
 from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.video import VIDEO_SUFFIXES, VideoFile, VideoWriter
 
@@ -135,8 +138,7 @@ def frames(
             when a frame is damaged, has another size or depth than the first, or the video ends
             early.
     """
-    found = _open(source, options)
-    return _only_good(found.read(start, end))
+    return _only_good(frames_and_faults(source, start=start, end=end, options=options))
 
 
 def frames_and_faults(
@@ -149,7 +151,10 @@ def frames_and_faults(
     """As :func:`frames`, but a damaged frame is handed out as :class:`BadFrame` and reading goes
     on. A change of size or depth and an early end still raise.
     """
-    return _open(source, options).read(start, end)
+    stream = stream_of(source, options)
+    if stream is None:
+        return _open(source, options).read(start, end)
+    return _within_limits(stream, start, end)
 
 
 def probe(source: Source, options: ReadOptions = AS_STORED) -> SourceInfo:
@@ -159,7 +164,12 @@ def probe(source: Source, options: ReadOptions = AS_STORED) -> SourceInfo:
         FrameError: it cannot be opened, its first frame is damaged, or images differ in size or
             depth (names the first odd one).
     """
-    return _open(source, options).info()
+    stream = stream_of(source, options)
+    if stream is None:
+        return _open(source, options).info()
+    for _ in _only_good(_within_limits(stream, 0, 1)):
+        pass
+    return stream.info()
 
 
 def count_frames(source: Source, options: ReadOptions = AS_STORED) -> int:
@@ -180,6 +190,26 @@ def source_files(source: Source, options: ReadOptions = AS_STORED) -> list[Path]
     return _open(source, options).files()
 
 
+def stream_of(source: Source, options: ReadOptions = AS_STORED) -> _Video | None:
+    """The reader of a source that may fall silent, ``None`` for files and folders.
+
+    It blocks where it is read, so read it in a thread of its own (``live``).
+
+    Raises:
+        FrameError: it cannot be asked for so; nothing is opened yet.
+    """
+    given = stream_input(source, options)
+    return None if given is None else _Video(VideoFile(given), given.name)
+
+
+def _within_limits(stream: _Video, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
+    """Frames of a stream; whoever waits for them can be interrupted, and does so for a minute."""
+    read = partial(stream.read, start, end)
+    with LiveFrames(read, name=stream.location, policy="all") as live:
+        for one in live:
+            yield one.item
+
+
 class _Reader(Protocol):
     def info(self) -> SourceInfo: ...
 
@@ -192,10 +222,13 @@ def _open(source: Source, options: ReadOptions) -> _Reader:
     """The reader that fits; everything that needs no decoding is checked here."""
     if not isinstance(source, str | Path):
         return _ImageFiles([Path(path) for path in source], "list")
+    stream = stream_of(source, options)
+    if stream is not None:
+        return stream
     text = str(source)
-    if isinstance(source, str) and "://" in text:
-        return _Video(VideoFile(text), text.split("?")[0].rstrip("/").split("/")[-1])
     path = Path(source)
+    if path.suffix.lower() not in RAW_SUFFIXES:
+        refuse_raw_options(options, text)
     if path.is_dir():
         return _ImageFiles(_images_of_folder(path), path.resolve().name)
     if not path.exists() and glob.has_magic(text):
@@ -205,15 +238,15 @@ def _open(source: Source, options: ReadOptions) -> _Reader:
         if len(matches) > 1:
             return _ImageFiles(matches, path.parent.resolve().name)
         path = matches[0]
-    return _open_file(path)
+    return _open_file(path, options)
 
 
-def _open_file(path: Path) -> _Reader:
+def _open_file(path: Path, options: ReadOptions) -> _Reader:
     if not path.exists():
         raise FrameError("no such file or folder", path, "check the path")
     suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
-        return _Video(VideoFile(path), path.name)
+    if suffix in VIDEO_SUFFIXES | RAW_SUFFIXES:
+        return _Video(VideoFile(file_input(path, options)), path.name)
     if suffix not in IMAGE_KINDS:
         with path.open("rb") as opened:
             head = opened.read(8)
@@ -388,19 +421,28 @@ class _Video:
     """A video file or stream."""
 
     def __init__(self, video: VideoFile, name: str) -> None:
+        self.location = video.location
         self._video = video
         self._name = name
+        self._first: np.ndarray | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the end of what was read last is a break."""
+        return self._video.is_live
 
     def files(self) -> list[Path]:
         return [] if self._video.path is None else [self._video.path]
 
     def info(self) -> SourceInfo:
-        fps, promised = self._video.rate()
-        first = next(_only_good(self.read(0, 1)), None)
-        if first is None:
+        """Reads the first frame, unless frames were read already."""
+        if self._first is None:
+            next(_only_good(self.read(0, 1)), None)
+        if self._first is None:
             raise FrameError("no frame could be decoded", self._video.location)
+        fps, promised = self._video.rate()
         name = Path(self._name).stem
-        return _info_of(first.image, name, is_video=True, fps=fps, expected_frames=promised)
+        return _info_of(self._first, name, is_video=True, fps=fps, expected_frames=promised)
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
         uniform = _Uniform()
@@ -416,6 +458,8 @@ class _Video:
                 yield BadFrame(index, picture.time_s, name, error)
                 continue
             uniform.check(picture.image, where)
+            if self._first is None:
+                self._first = picture.image
             yield Frame(picture.image, index, picture.time_s, name)
         if index < 0:
             raise FrameError("no frame could be decoded", self._video.location)

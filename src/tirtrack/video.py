@@ -8,7 +8,8 @@ place among the pictures. ``media`` makes sources of frames out of this; begin w
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,11 +18,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import av
+import av.logging
 import numpy as np
 
 from tirtrack.errors import FrameError
 from tirtrack.files import atomic_path
 from tirtrack.images import check_pixels
+from tirtrack.inputs import Input, file_input
 
 __all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter", "upright_pixels"]
 
@@ -30,7 +33,19 @@ VIDEO_SUFFIXES = frozenset({
     ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".mjpg", ".mjpeg", ".y4m", ".h264", ".264", ".hevc",
     ".265",
 })  # fmt: skip
+OPEN_WITHIN_S, READ_WITHIN_S = 70.0, 20.0  # over a network
 _CLOCK_HZ = 90_000
+# Containers of a playlist: their size is that of the list.
+_PLAYLISTS = frozenset({"hls", "dash"})
+# Raw samples that FFmpeg has a decoder for and does not know by this name.
+_RAW_CODES = {
+    "Y16": "gray16le", "Y16[160]": "gray16be", "Y1[0][16]": "gray16le", "Y14": "gray14le",
+    "Y12": "gray12le", "Y10": "gray10le", "BGR3": "bgr24", "RGB3": "rgb24",
+}  # fmt: skip
+_DUMPED = re.compile(
+    r"Video: (?P<codec>[\w-]+)(?: \([^)]*\))*?(?: \((?P<code>.{4,}?) / 0x[0-9A-F]+\))?,"
+    r"(?:.*?, (?P<width>[0-9]+)x(?P<height>[0-9]+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -50,30 +65,45 @@ class Picture:
 
 
 class VideoFile:
-    """A video file, or a stream address such as ``rtsp://...``.
+    """A video file, a stream, a camera, or raw frames.
 
     Args:
-        location: the path, or an address with ``://``.
+        source: the path of a file, or what is to be opened.
+
+    Attributes:
+        path: of a file, ``None`` for anything else.
+        location: for messages.
+        is_live: whether the end of what was opened last is a break: a camera, or an address whose
+            container and server promise no end.
 
     Raises:
         FrameError: the file is empty.
     """
 
-    def __init__(self, location: str | Path) -> None:
-        self.path = None if isinstance(location, str) and "://" in location else Path(location)
-        self.location = str(location)
-        if self.path is not None and self.path.stat().st_size == 0:
-            raise FrameError("the file is empty (0 bytes)", self.path, "copy it again or remove it")
+    def __init__(self, source: str | Path | Input) -> None:
+        self._input = source if isinstance(source, Input) else file_input(Path(source))
+        self.path = self._input.path
+        self.location = self._input.location
+        self.is_live = self._input.is_camera
+        self._rate: tuple[float | None, int | None] | None = None
 
     def rate(self) -> tuple[float | None, int | None]:
         """Mean frames per second, and how many frames the container promises (for progress)."""
-        with self._opened() as container:
-            stream = self._stream(container)
-            rate = stream.average_rate or stream.guessed_rate
-            promised = stream.frames
-            if not promised and container.duration and rate:
-                promised = round(container.duration / 1e6 * float(rate))
-            return float(rate) if rate else None, promised or None
+        if self._rate is None:
+            with self._opened() as container:
+                self._note(container, self._stream(container))
+        return self._rate or (None, None)
+
+    def _note(self, container: Any, stream: Any) -> None:
+        """Keep what an open container says of its rate and its end."""
+        rate = stream.average_rate or stream.guessed_rate
+        promised = stream.frames
+        if not promised and container.duration and rate:
+            promised = round(container.duration / 1e6 * float(rate))
+        fps = float(rate) if rate and not self._input.is_raw else None
+        self._rate = fps, promised or None
+        if self._input.is_address:
+            self.is_live = not _has_end(container, stream)
 
     def pictures(self, *, skip: int = 0) -> Iterator[Picture]:
         """All pictures in order of presentation; the first ``skip`` come without pixels.
@@ -84,10 +114,11 @@ class VideoFile:
         """
         with self._opened() as container:
             stream = self._stream(container)
+            self._note(container, stream)
             ending = _Ending(container, stream)
             bad: list[Picture] = []
             index = 0
-            for item in _decoded(container, stream, ending):
+            for item in _decoded(container, stream, ending, self._decoder(container, stream)):
                 if isinstance(item, Picture):
                     bad.append(item)
                     continue
@@ -95,29 +126,36 @@ class VideoFile:
                 bad = [one for one in bad if not _is_before(one, item.time)]
                 yield from sorted(ready, key=lambda one: one.time_s or 0.0)
                 index += len(ready) + 1
-                yield Picture(upright_pixels(item) if index > skip else None, item.time)
+                pixels = upright_pixels(item) if index > skip else None
+                yield Picture(pixels, None if self._input.is_raw else item.time)
             if ending.is_early():
                 raise FrameError(
                     f"the video ends early ({ending})",
                     f"{self.location}, frame {index}",
-                    "copy the video again; the frames before are good",
+                    "the frames before are good"
+                    if self.path is None
+                    else "copy the video again; the frames before are good",
                 )
             yield from bad
 
     def _opened(self) -> AbstractContextManager[Any]:
+        given = self._input
+        limits = (OPEN_WITHIN_S, READ_WITHIN_S) if given.is_address else None
         try:
-            if self.path is None:
-                return av.open(self.location)
-            # a local file may be a playlist in disguise: it reaches no network
-            return av.open(str(self.path.resolve()), options={"protocol_whitelist": "file"})
-        except (av.FFmpegError, OSError) as error:
+            return av.open(
+                given.target, format=given.format or None, options=given.options, timeout=limits
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
             raise FrameError(
-                f"the video cannot be opened ({_short(error)})",
-                self.location,
-                "check the address, and that the camera is on"
-                if self.path is None
-                else "it may be truncated or of another format; copy it again",
+                f"the video cannot be opened ({_short(error)})", self.location, self._to_open()
             ) from error
+
+    def _to_open(self) -> str:
+        if self._input.is_camera:
+            return "check that no other program uses it, and that it has this size and pixel format"
+        if self.path is None:
+            return "check the address, and that the camera is on"
+        return "it may be truncated or of another format; copy it again"
 
     def _stream(self, container: Any) -> Any:
         streams = [
@@ -134,12 +172,63 @@ class VideoFile:
                 "give a video or a folder of frames",
             )
         stream = streams[0]
-        check_pixels(stream.codec_context.width, stream.codec_context.height, self.location)
-        stream.codec_context.options = {"err_detect": "explode"}
+        if stream.codec_context is not None:
+            check_pixels(stream.codec_context.width, stream.codec_context.height, self.location)
+            stream.codec_context.options = {"err_detect": "explode"}
         return stream
 
+    def _decoder(self, container: Any, stream: Any) -> Callable[[Any], list[av.VideoFrame]]:
+        """What makes frames of a packet; raw samples need no decoder of their own."""
+        if _has_decoder(stream.codec_context):
+            return _decode
+        name, width, height = _coding(container, stream)
+        pixel_format = _RAW_CODES.get(name)
+        if pixel_format is None or not width * height:
+            raise FrameError(
+                f"the video's codec ({name or 'without a name'}) is not known here",
+                self.location,
+                "with the program that made it, export FFV1 with pixel format gray16le, or TIFF",
+            )
+        check_pixels(width, height, self.location)
+        context: Any = av.CodecContext.create("rawvideo", "r")
+        context.width, context.height, context.pix_fmt = width, height, pixel_format
+        return context.decode  # type: ignore[no-any-return]
 
-def _decoded(container: Any, stream: Any, ending: _Ending) -> Iterator[av.VideoFrame | Picture]:
+
+def _has_decoder(context: Any) -> bool:
+    return context is not None and (context.name != "rawvideo" or context.pix_fmt is not None)
+
+
+def _decode(packet: Any) -> list[av.VideoFrame]:
+    return packet.decode()  # type: ignore[no-any-return]
+
+
+def _has_end(container: Any, stream: Any) -> bool:
+    """Whether an address leads to something of a known length, by container or server."""
+    if stream.duration or container.duration:
+        return True
+    return container.format.name not in _PLAYLISTS and container.size > 0
+
+
+def _coding(container: Any, stream: Any) -> tuple[str, int, int]:
+    """FourCC (or name), width and height of a stream without a decoder, as FFmpeg describes it."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)  # what it describes is a log
+    try:
+        lines = container.dumps_format().splitlines()
+    finally:
+        av.logging.set_level(before)
+    for line in lines:
+        found = _DUMPED.search(line) if f"#0:{stream.index}" in line else None
+        if found is not None:
+            name = found["code"] or found["codec"].replace("none", "")
+            return name.strip(), int(found["width"] or 0), int(found["height"] or 0)
+    return "", 0, 0
+
+
+def _decoded(
+    container: Any, stream: Any, ending: _Ending, decode: Callable[[Any], list[av.VideoFrame]]
+) -> Iterator[av.VideoFrame | Picture]:
     """What comes of each packet, in the decoder's order; a packet that fails yields its fault."""
     packets = container.demux(stream)
     while True:
@@ -147,11 +236,14 @@ def _decoded(container: Any, stream: Any, ending: _Ending) -> Iterator[av.VideoF
             packet = next(packets)
         except StopIteration:
             return
+        except av.error.ExitError:
+            ending.broken = f"nothing came for {READ_WITHIN_S:g} s"
+            return
         except (av.FFmpegError, OSError) as error:
             ending.broken = _short(error)
             return
         try:
-            pictures = packet.decode()
+            pictures = decode(packet)
         except av.FFmpegError as error:
             time_s = None if packet.pts is None else float(packet.pts * packet.time_base)
             if packet.is_corrupt:  # read in part only; an early end, unless good ones follow

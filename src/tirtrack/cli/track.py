@@ -136,7 +136,9 @@ def command(
 
 def _same_again(source: str, **options: Any) -> str:
     """The command line with every option that was given; ``None`` and ``False`` were not."""
-    words = ["tirtrack", "track", source]
+    from tirtrack.addresses import without_secrets
+
+    words = ["tirtrack", "track", without_secrets(source)]
     for name, value in options.items():
         option = "--" + name.replace("_", "-")
         if value is True:
