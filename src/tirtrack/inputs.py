@@ -63,6 +63,11 @@ class Input:
     is_address: bool = False
 
     @property
+    def comes_once(self) -> bool:
+        """Whether what was read of it is gone: stdin, a named pipe."""
+        return self.path is None and not self.is_address and not self.is_camera
+
+    @property
     def is_raw(self) -> bool:
         """Whether its frames have neither header nor time."""
         return self.format == "rawvideo"

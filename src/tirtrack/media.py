@@ -442,7 +442,8 @@ class _Video:
             raise FrameError("no frame could be decoded", self._video.location)
         fps, promised = self._video.rate()
         name = Path(self._name).stem
-        return _info_of(self._first, name, is_video=True, fps=fps, expected_frames=promised)
+        is_video = self._video.has_times
+        return _info_of(self._first, name, is_video=is_video, fps=fps, expected_frames=promised)
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
         uniform = _Uniform()

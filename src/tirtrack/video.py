@@ -35,6 +35,7 @@ VIDEO_SUFFIXES = frozenset({
 })  # fmt: skip
 OPEN_WITHIN_S, READ_WITHIN_S = 70.0, 20.0  # over a network
 _CLOCK_HZ = 90_000
+_TICK_S = 1e-3
 # Containers of a playlist: their size is that of the list.
 _PLAYLISTS = frozenset({"hls", "dash"})
 # Raw samples that FFmpeg has a decoder for and does not know by this name.
@@ -75,6 +76,7 @@ class VideoFile:
         location: for messages.
         is_live: whether the end of what was opened last is a break: a camera, or an address whose
             container and server promise no end.
+        has_times: whether its pictures have a time.
 
     Raises:
         FrameError: the file is empty.
@@ -85,6 +87,7 @@ class VideoFile:
         self.path = self._input.path
         self.location = self._input.location
         self.is_live = self._input.is_camera
+        self.has_times = not self._input.is_raw
         self._rate: tuple[float | None, int | None] | None = None
 
     def rate(self) -> tuple[float | None, int | None]:
@@ -129,8 +132,9 @@ class VideoFile:
                 pixels = upright_pixels(item) if index > skip else None
                 yield Picture(pixels, None if self._input.is_raw else item.time)
             if ending.is_early():
+                told = ending.broken if self._input.is_raw and ending.broken else ending
                 raise FrameError(
-                    f"the video ends early ({ending})",
+                    f"the video ends early ({told})",
                     f"{self.location}, frame {index}",
                     "the frames before are good"
                     if self.path is None
@@ -230,18 +234,7 @@ def _decoded(
     container: Any, stream: Any, ending: _Ending, decode: Callable[[Any], list[av.VideoFrame]]
 ) -> Iterator[av.VideoFrame | Picture]:
     """What comes of each packet, in the decoder's order; a packet that fails yields its fault."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.error.ExitError:
-            ending.broken = f"nothing came for {READ_WITHIN_S:g} s"
-            return
-        except (av.FFmpegError, OSError) as error:
-            ending.broken = _short(error)
-            return
+    for packet in _packets(container, stream, ending):
         try:
             pictures = decode(packet)
         except av.FFmpegError as error:
@@ -256,6 +249,27 @@ def _decoded(
                 yield Picture(None, frame.time, "the frame is damaged (parts of it are missing)")
             else:
                 yield frame
+
+
+def _packets(container: Any, stream: Any, ending: _Ending) -> Iterator[Any]:
+    """The packets, and an empty one at the end, which makes the decoder give what it holds back."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            yield next(packets)
+            continue
+        except StopIteration:
+            return
+        except av.error.ExitError:
+            reason = f"nothing came for {READ_WITHIN_S:g} s"
+        except (av.FFmpegError, OSError) as error:
+            reason = _short(error)
+        last: Any = av.Packet()
+        last.stream, last.time_base = stream, stream.time_base
+        yield last
+        if not ending.is_reached():
+            ending.broken = reason
+        return
 
 
 def _is_before(bad: Picture, time_s: float | None) -> bool:
@@ -304,6 +318,10 @@ class _Ending:
         if self.broken or self.promised_end_s is None or self._newest_s is None:
             return bool(self.broken)
         return self.last_end_s < self.promised_end_s - self._longest_gap_s
+
+    def is_reached(self) -> bool:
+        """Whether nothing of what was promised is missing."""
+        return self.promised_end_s is not None and self.last_end_s > self.promised_end_s - _TICK_S
 
 
 def _short(error: BaseException) -> str:

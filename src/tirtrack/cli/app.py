@@ -332,15 +332,16 @@ def _quiet_channels() -> Iterator[None]:
 
     handler = _StderrLines(logging.INFO)
     logger = logging.getLogger("tirtrack")
-    propagates, level = logger.propagate, logger.level
+    waiting = logging.getLogger("tirtrack.live")
+    propagates, level = logger.propagate, waiting.level
     with warnings.catch_warnings():
         warnings.showwarning = one_line
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        waiting.setLevel(logging.INFO)  # that a source is waited for
         logger.propagate = False
         try:
             yield
         finally:
             logger.removeHandler(handler)
-            logger.setLevel(level)
+            waiting.setLevel(level)
             logger.propagate = propagates

@@ -5,6 +5,7 @@ This module knows nothing of trackers. Begin with :class:`SourceFrames`.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,8 @@ from tirtrack.media import (
     stream_of,
 )
 from tirtrack.read_options import AS_STORED, ReadOptions
+
+_COMPARED = 5  # pictures, to know a clip that is sent once more
 
 
 class SourceFrames:
@@ -61,6 +64,8 @@ class SourceFrames:
         self.skipped = 0
         self._source = source
         self._start, self._end = start, end
+        self._beginning: list[int] = []
+        self._is_over = False
         self._is_stopped = stop
         self._probe = partial(probe, source, options)
         self._open = partial(frames_and_faults, source, start=start, end=end, options=options)
@@ -69,7 +74,7 @@ class SourceFrames:
         if stream is not None:
             self._live = LiveFrames(
                 self._read_stream, name=stream.location, policy=policy,
-                is_live=lambda: stream.is_live, stop=stop,
+                is_live=lambda: stream.is_live and not self._is_over, stop=stop,
             )  # fmt: skip
         elif policy == "latest":
             self._live = LiveFrames(self._open, stop=stop)
@@ -139,12 +144,40 @@ class SourceFrames:
 
     def _read_stream(self) -> Iterator[Frame | BadFrame]:
         """From the first whole picture on, since a live stream may be joined within one."""
-        if self._stream is None:
-            return iter(())
-        stream, start, self._start = self._stream, self._start, 0
-        return dropwhile(
+        stream, start = self._stream, self._start
+        if stream is None:
+            return
+        self._start = 0  # of what is opened again
+        found = dropwhile(
             lambda item: stream.is_live and isinstance(item, BadFrame), stream.read(start, None)
         )
+        if len(set(self._beginning)) > 1:
+            yield from self._unless_again(found)
+        elif start == 0:
+            yield from self._with_beginning(found)
+        else:
+            yield from found
+
+    def _with_beginning(self, found: Iterator[Frame | BadFrame]) -> Iterator[Frame | BadFrame]:
+        """The frames; what the first of them show is kept."""
+        self._beginning = []
+        for item in found:
+            if len(self._beginning) < _COMPARED:
+                self._beginning.append(_picture_hash(item))
+            yield item
+
+    def _unless_again(self, found: Iterator[Frame | BadFrame]) -> Iterator[Frame | BadFrame]:
+        """The frames; none where they begin as the source did at first, which then is a clip."""
+        same: list[Frame | BadFrame] = []
+        for item in found:
+            same.append(item)
+            if _picture_hash(item) != self._beginning[len(same) - 1]:
+                break
+            if len(same) == len(self._beginning):
+                self._is_over = True
+                return
+        yield from same
+        yield from found
 
     def _noted(self, live: LiveFrames[Frame | BadFrame]) -> Iterator[Frame | BadFrame]:
         """The frames up to the end; those after a break are numbered on."""
@@ -157,3 +190,7 @@ class SourceFrames:
                 return
             self.skipped = one.skipped
             yield replace(one.item, index=last)
+
+
+def _picture_hash(item: Frame | BadFrame) -> int:
+    return zlib.crc32(item.image.tobytes()) if isinstance(item, Frame) else 0
