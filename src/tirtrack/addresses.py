@@ -6,13 +6,15 @@ Whatever is printed or written passes :func:`without_secrets`. This module opens
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-__all__ = ["address_name", "is_address", "without_secrets"]
+__all__ = ["address_name", "address_stem", "is_address", "without_secrets"]
 
 _LOGIN = "user:***@"
 _HIDDEN = "***"
 _BEGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/+")
-_IN_TEXT = re.compile(_BEGIN.pattern + r"(?:[^\s/]*@)?[^\s'\"<>]*")
+_LOGIN_WITH_BLANKS = re.compile(rf"^({_BEGIN.pattern})[^/?#]*\s[^/?#]*@")
+_IN_TEXT = re.compile(_BEGIN.pattern + r"(?:\S*@)?[^\s'\"<>]*")
 _HOST_AND_PORT = re.compile(r"(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 # A login without the scheme before it, as in a mistyped address.
 _BARE_LOGIN = re.compile(r"(?<![\w/:@.*])[^\s:/@'\"=]+:[^\s/'\"]+@(?=[\w\[])")
@@ -49,8 +51,23 @@ def address_name(address: str) -> str:
     >>> address_name("udp://@239.0.0.1:5000")
     '239.0.0.1:5000'
     """
-    place = re.split(r"[?#]", _safe(address).split("://", 1)[-1].removeprefix(_LOGIN))[0]
-    return place.rstrip("/").rsplit("/", 1)[-1] or "stream"
+    return _place(address).rsplit("/", 1)[-1] or "stream"
+
+
+def address_stem(address: str) -> str:
+    """As :func:`address_name`, for the names of files: without a suffix of the path.
+
+    >>> address_stem("http://camera.local:80/a.mp4"), address_stem("http://camera.local:80")
+    ('a', 'camera.local-80')
+    """
+    name = address_name(address)
+    return (Path(name).stem if "/" in _place(address) else name).replace(":", "-")
+
+
+def _place(address: str) -> str:
+    """Host and path, without what is secret."""
+    place = re.split(r"[?#]", _safe(address).split("://", 1)[-1])[0]
+    return place.removeprefix(_LOGIN).removeprefix("@").rstrip("/")
 
 
 def without_secrets(text: str) -> str:
@@ -64,8 +81,7 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("see rtsp://10.0.0.1/user=bob_password=pw_channel=1.sdp")
     'see rtsp://10.0.0.1/user=***_password=***_channel=1.sdp'
     """
-    if _BEGIN.match(text):
-        text = _without_login(text)
+    text = _LOGIN_WITH_BLANKS.sub(rf"\1{_LOGIN}", text)
     return _BARE_LOGIN.sub(_LOGIN, _IN_TEXT.sub(lambda found: _safe(found.group()), text))
 
 
@@ -79,21 +95,18 @@ def _safe(address: str) -> str:
 
 
 def _without_login(address: str) -> str:
-    """A login may hold every sign, ``@``, ``:`` and ``/`` too, so it goes on to the last ``@``
-    before the path; farther where what stands before the path is no host.
+    """A login may hold every sign, ``@``, ``:`` and ``/`` too, so it is taken to go on to the last
+    ``@``; without one before the path, only where no host stands there.
     """
     begin = _BEGIN.match(address)
-    if begin is None:
+    if begin is None or begin.group().endswith("///"):  # a path and no host
         return address
-    scheme, rest = address[: begin.end()], address[begin.end() :]
+    scheme, rest = begin.group(), address[begin.end() :]
     before_path = re.split(r"[/?#]", rest)[0]
-    if before_path.startswith("@"):  # the usual form of a multicast group
+    is_open = "@" not in rest or not before_path or before_path.startswith("@")
+    if is_open or _HOST_AND_PORT.fullmatch(before_path):
         return address
-    if "@" in before_path:
-        return scheme + _LOGIN + rest[before_path.rindex("@") + 1 :]
-    if ":" in before_path and "@" in rest and not _HOST_AND_PORT.fullmatch(before_path):
-        return scheme + _LOGIN + rest[rest.rindex("@") + 1 :]
-    return address
+    return scheme + _LOGIN + rest[rest.rindex("@") + 1 :]
 
 
 def _item(found: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import av.video.format
 
-from tirtrack.addresses import address_name, is_address, without_secrets
+from tirtrack.addresses import address_name, address_stem, is_address, without_secrets
 from tirtrack.errors import FrameError, did_you_mean
 from tirtrack.images import check_pixels
 from tirtrack.read_options import AS_STORED, ReadOptions
@@ -105,7 +105,7 @@ def stream_name(source: str | Path) -> str | None:
     """A short name for results of a stream that is no file; ``None`` for anything else."""
     text = str(source)
     if is_address(source):
-        return Path(address_name(text)).stem.replace(":", "-")
+        return address_stem(text)
     if text == STDIN:
         return "stdin"
     camera = _camera(text)
@@ -163,19 +163,13 @@ def _camera_input(number: str, options: ReadOptions) -> Input:
             f"camera {number} cannot be read: this PyAV has no cameras of {sys.platform}",
             fix="give the address of a stream, or raw frames on stdin (-)",
         )
-    if demuxer == "v4l2" and not Path(target).exists():
-        known = sorted(str(path) for path in Path("/dev").glob("video[0-9]*"))
-        raise FrameError(
-            f"there is no camera {number} ({target})",
-            fix=f"known are {', '.join(known)}" if known else "connect one",
-        )
     asked = {}
     if options.size_wh is not None:
         asked["video_size"] = "{}x{}".format(*options.size_wh)
     if options.pixel_format is not None:
         key = "input_format" if demuxer == "v4l2" else "pixel_format"
         asked[key] = _known_format(options.pixel_format, f"camera {number}")
-    return Input(target, f"camera {number}", f"camera-{number}", None, demuxer, asked)
+    return Input(target, f"camera {number} ({target})", f"camera-{number}", None, demuxer, asked)
 
 
 def _special_file_input(path: Path, options: ReadOptions) -> Input | None:

@@ -75,7 +75,7 @@ class VideoFile:
         path: of a file, ``None`` for anything else.
         location: for messages.
         is_live: whether the end of what was opened last is a break: a camera, or an address whose
-            container and server promise no end.
+            container and server promise no end; ``False`` until it is opened.
         has_times: whether its pictures have a time.
 
     Raises:
@@ -86,7 +86,7 @@ class VideoFile:
         self._input = source if isinstance(source, Input) else file_input(Path(source))
         self.path = self._input.path
         self.location = self._input.location
-        self.is_live = self._input.is_camera
+        self.is_live = False
         self.has_times = not self._input.is_raw
         self._rate: tuple[float | None, int | None] | None = None
 
@@ -105,8 +105,9 @@ class VideoFile:
             promised = round(container.duration / 1e6 * float(rate))
         fps = float(rate) if rate and not self._input.is_raw else None
         self._rate = fps, promised or None
-        if self._input.is_address:
-            self.is_live = not _has_end(container, stream)
+        self.is_live = self._input.is_camera or (
+            self._input.is_address and not _has_end(container, stream)
+        )
 
     def pictures(self, *, skip: int = 0) -> Iterator[Picture]:
         """All pictures in order of presentation; the first ``skip`` come without pixels.
@@ -156,7 +157,9 @@ class VideoFile:
 
     def _to_open(self) -> str:
         if self._input.is_camera:
-            return "check that no other program uses it, and that it has this size and pixel format"
+            known = ", ".join(sorted(str(path) for path in Path("/dev").glob("video[0-9]*")))
+            there = f"; this machine has {known}" if known else ""
+            return f"check that it is connected, free, and has this size and pixel format{there}"
         if self.path is None:
             return "check the address, and that the camera is on"
         return "it may be truncated or of another format; copy it again"
