@@ -186,28 +186,42 @@ class VideoFile:
 
     def _decoder(self, container: Any, stream: Any) -> Callable[[Any], list[av.VideoFrame]]:
         """What makes frames of a packet; raw samples need no decoder of their own."""
-        if _has_decoder(stream.codec_context):
+        context = stream.codec_context
+        if context is not None and context.name != "rawvideo":
+            return _decode
+        if context is not None and context.pix_fmt is not None:
+            self._check_raw_size(context.width, context.height)
             return _decode
         name, width, height = _coding(container, stream)
-        pixel_format = _RAW_CODES.get(name)
-        if pixel_format is None or not width * height:
+        if name not in _RAW_CODES:
             raise FrameError(
                 f"the video's codec ({name or 'without a name'}) is not known here",
                 self.location,
                 "with the program that made it, export FFV1 with pixel format gray16le, or TIFF",
             )
+        self._check_raw_size(width, height)
+        return _raw_decoder(width, height, _RAW_CODES[name])
+
+    def _check_raw_size(self, width: int, height: int) -> None:
+        if not width * height:
+            raise FrameError(
+                "the video does not say the size of its frames",
+                self.location,
+                "export it again with the program that made it, or as TIFF",
+            )
         check_pixels(width, height, self.location)
-        context: Any = av.CodecContext.create("rawvideo", "r")
-        context.width, context.height, context.pix_fmt = width, height, pixel_format
-        return context.decode  # type: ignore[no-any-return]
-
-
-def _has_decoder(context: Any) -> bool:
-    return context is not None and (context.name != "rawvideo" or context.pix_fmt is not None)
 
 
 def _decode(packet: Any) -> list[av.VideoFrame]:
     return packet.decode()  # type: ignore[no-any-return]
+
+
+def _raw_decoder(
+    width: int, height: int, pixel_format: str
+) -> Callable[[Any], list[av.VideoFrame]]:
+    context: Any = av.CodecContext.create("rawvideo", "r")
+    context.width, context.height, context.pix_fmt = width, height, pixel_format
+    return context.decode  # type: ignore[no-any-return]
 
 
 def _has_end(container: Any, stream: Any) -> bool:

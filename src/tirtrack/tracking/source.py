@@ -64,6 +64,7 @@ class SourceFrames:
         self.skipped = 0
         self._source = source
         self._start, self._end = start, end
+        self._skip = start  # of what is opened next
         self._beginning: list[int] = []
         self._is_over = False
         self._is_stopped = stop
@@ -144,16 +145,16 @@ class SourceFrames:
 
     def _read_stream(self) -> Iterator[Frame | BadFrame]:
         """From the first whole picture on, since a live stream may be joined within one."""
-        stream, start = self._stream, self._start
+        stream, skip = self._stream, self._skip
         if stream is None:
             return
-        self._start = 0  # of what is opened again
+        self._skip = 0
         found = dropwhile(
-            lambda item: stream.is_live and isinstance(item, BadFrame), stream.read(start, None)
+            lambda item: stream.is_live and isinstance(item, BadFrame), stream.read(skip, None)
         )
         if len(set(self._beginning)) > 1:
             yield from self._unless_again(found)
-        elif start == 0:
+        elif skip == 0:
             yield from self._with_beginning(found)
         else:
             yield from found
