@@ -168,3 +168,35 @@ def test_where_cameras_cannot_be_read_it_says_what_can(monkeypatch):
     monkeypatch.setattr(av, "formats_available", {"rawvideo"})
     with pytest.raises(FrameError, match="camera 0 cannot be read: this PyAV has no cameras of"):
         stream_input("camera:0")
+
+
+# other machines ---------------------------------------------------------------------------------
+
+MOUNTS = """\
+/dev/sda1 / ext4 rw 0 0
+rig:/takes /mnt/rig nfs4 rw 0 0
+/dev/sdb1 /mnt/rig/local ext4 rw 0 0
+bob@rig:/ /mnt/my\\040rig fuse.sshfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/mnt/rig/a.mp4", True),
+        ("/mnt/rig", True),
+        ("/mnt/my rig/take/img", True),
+        ("/mnt/rig/local/a.mp4", False),
+        ("/mnt/rig2/a.mp4", False),
+        ("/home/a.mp4", False),
+        ("rtsp://cam/mnt/rig", False),
+    ],
+)
+def test_files_of_another_machine_are_known_without_touching_them(
+    tmp_path, monkeypatch, path, expected
+):
+    (tmp_path / "mounts").write_text(MOUNTS)
+    monkeypatch.setattr(inputs, "_MOUNTS", tmp_path / "mounts")
+    assert inputs.is_on_network(path) is expected
+    monkeypatch.setattr(inputs, "_MOUNTS", tmp_path / "gone")
+    assert not inputs.is_on_network(path)

@@ -13,9 +13,10 @@ import av
 import numpy as np
 import pytest
 
-from tirtrack import live, video
+from tirtrack import inputs, live, video
 from tirtrack.errors import FrameError, RequestError, RunError
 from tirtrack.media import count_frames, frames, probe
+from tirtrack.tracking import source_name
 from tirtrack.tracking.source import SourceFrames
 
 COUNT = 12
@@ -230,6 +231,37 @@ def test_waiting_is_told_once_and_again(tmp_path, serve, monkeypatch, caplog):
     assert 2 <= len(caplog.messages) <= 5
     assert caplog.messages[0].startswith("waiting for rtsp://user:***@127.0.0.1:")
     assert caplog.messages[0].endswith("(0 s of 0.5 s)")
+
+
+# files on another machine -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_network(tmp_path, monkeypatch):
+    (tmp_path / "mounts").write_text(f"rig:/ {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr(inputs, "_MOUNTS", tmp_path / "mounts")
+
+
+def test_a_file_on_another_machine_is_no_stream(tmp_path, on_network):
+    write_clip(tmp_path / "a.avi")
+    with SourceFrames(tmp_path / "a.avi") as found:
+        assert found.info() == probe(tmp_path / "a.avi")
+        assert [item.index for item in found] == list(range(COUNT))
+        assert found.statistics is None
+    assert source_name(tmp_path / "a.avi") == "a"
+
+
+@pytest.mark.parametrize("what", ["info", "first"])
+def test_a_machine_that_does_not_answer_can_be_left(tmp_path, monkeypatch, on_network, what):
+    write_clip(tmp_path / "a.avi")
+    free, asked = threading.Event(), iter([*[False] * 2, *[True] * 999])
+    monkeypatch.setattr(av, "open", lambda *given, **more: free.wait(30))
+    with (
+        SourceFrames(tmp_path / "a.avi", stop=lambda: next(asked)) as found,
+        pytest.raises(KeyboardInterrupt, match="before the first frame"),
+    ):
+        getattr(found, what)()
+    free.set()
 
 
 # named pipes ------------------------------------------------------------------------------------

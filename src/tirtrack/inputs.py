@@ -26,6 +26,7 @@ __all__ = [
     "RAW_SUFFIXES",
     "Input",
     "file_input",
+    "is_on_network",
     "refuse_raw_options",
     "stream_input",
     "stream_name",
@@ -37,6 +38,8 @@ _CAMERA = re.compile(r"camera:([0-9]+)|([0-9]+)")
 _DEVICE_FILE = re.compile(r"/dev/video[0-9]+")
 # The demuxers of cameras by the system, and what a number is called there.
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+_MOUNTS = Path("/proc/self/mounts")
+_NETWORK_KINDS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "afs"})
 _RAW_FIX = "give --size WxH and --pixel-format NAME, such as --size 640x512 --pixel-format gray16le"
 
 
@@ -98,7 +101,30 @@ def stream_input(source: object, options: ReadOptions = AS_STORED) -> Input | No
     camera = _camera(text)
     if camera is not None:
         return _camera_input(camera, options)
-    return _special_file_input(Path(text), options)
+    return None if is_on_network(source) else _special_file_input(Path(text), options)
+
+
+def is_on_network(source: object) -> bool:
+    """Whether a path lies on another machine, whose answer may fail to come; it is not touched.
+
+    Known on Linux alone, from the table of what is mounted.
+    """
+    if not isinstance(source, str | Path) or is_address(source):
+        return False
+    path = os.path.abspath(source)  # noqa: PTH100 - Path.resolve would touch it
+    try:
+        rows = [line.split() for line in _MOUNTS.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError):
+        return False
+    # the mount that lies deepest above the path
+    above = [(row[1], row[2]) for row in rows if len(row) > 2 and _is_below(path, row[1])]
+    kind = max(above, default=("", ""), key=lambda mount: len(mount[0]))[1]
+    return kind.startswith("fuse.") or kind in _NETWORK_KINDS
+
+
+def _is_below(path: str, place: str) -> bool:
+    place = place.replace("\\040", " ")  # how the table writes a blank
+    return path == place or path.startswith(place.rstrip("/") + "/")
 
 
 def stream_name(source: str | Path) -> str | None:

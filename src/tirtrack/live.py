@@ -325,3 +325,20 @@ class LiveFrames(Generic[Item]):
             self._has_begun = True
             if self._is_live():
                 self._mailbox.follow(self._policy_now())
+
+
+def waited_for(
+    call: Callable[[], Item], name: str, stop: Callable[[], bool] = lambda: False
+) -> Item | None:
+    """What a call gives that may block; ``None`` where the waiting for it was stopped.
+
+    Args:
+        call: made in a thread of its own.
+        name: what is waited for, in messages.
+        stop: asked meanwhile; ``True`` ends the waiting.
+
+    Raises:
+        FrameError: the call did, or did not come back.
+    """
+    with LiveFrames(lambda: iter([call()]), name=name, stop=stop) as live:
+        return live.peek()

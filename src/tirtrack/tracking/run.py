@@ -32,7 +32,7 @@ from tirtrack.addresses import without_secrets
 from tirtrack.boxes import Box, check_first_box
 from tirtrack.errors import FrameError, RequestError, RunError, StorageError, TirtrackError
 from tirtrack.files import fingerprint, new_folder, sha256, write_json, write_text
-from tirtrack.inputs import stream_name
+from tirtrack.inputs import is_on_network, stream_name
 from tirtrack.live import LiveStatistics, Policy
 from tirtrack.media import (
     BadFrame,
@@ -227,6 +227,8 @@ def source_name(source: Source) -> str:
     if (name := stream_name(text)) is not None:
         return name
     path = Path(text)
+    if is_on_network(path):  # which may not answer
+        return path.stem
     while glob.has_magic(path.name) and not path.exists():
         path = path.parent
     path = path.resolve()

@@ -16,7 +16,8 @@ from typing import Self
 
 from tirtrack.addresses import without_secrets
 from tirtrack.errors import RequestError
-from tirtrack.live import LiveFrames, LiveStatistics, Policy
+from tirtrack.inputs import is_on_network
+from tirtrack.live import LiveFrames, LiveStatistics, Policy, waited_for
 from tirtrack.media import (
     BadFrame,
     Frame,
@@ -28,6 +29,7 @@ from tirtrack.media import (
 )
 from tirtrack.read_options import AS_STORED, ReadOptions
 
+_INTERRUPTED = "interrupted before the first frame"
 _COMPARED = 5  # pictures, to know a clip that is sent once more
 
 
@@ -63,12 +65,14 @@ class SourceFrames:
     ) -> None:
         self.skipped = 0
         self._source = source
+        self._policy = policy
         self._start, self._end = start, end
         self._skip = start  # of what is opened next
         self._beginning: list[int] = []
         self._is_over = False
         self._is_stopped = stop
-        self._probe = partial(probe, source, options)
+        self._options = options
+        self._is_remote = is_on_network(source)
         self._open = partial(frames_and_faults, source, start=start, end=end, options=options)
         self._stream = stream = stream_of(source, options)
         self._live: LiveFrames[Frame | BadFrame] | None = None
@@ -77,14 +81,15 @@ class SourceFrames:
                 self._read_stream, name=stream.location, policy=policy,
                 is_live=lambda: stream.is_live and not self._is_over, stop=stop,
             )  # fmt: skip
-        elif policy == "latest":
-            self._live = LiveFrames(self._open, stop=stop)
+        elif policy == "latest" or self._is_remote:
+            self._live = LiveFrames(self._open, name=str(source), policy=policy or "all", stop=stop)
         self._found: Iterator[Frame | BadFrame] = iter(())
 
     @property
     def statistics(self) -> LiveStatistics | None:
-        """Of the live reader, if there is one."""
-        return None if self._live is None else self._live.statistics
+        """Of the live reader, if there is one; a file on another machine is not live."""
+        is_live = self._stream is not None or self._policy == "latest"
+        return self._live.statistics if is_live and self._live is not None else None
 
     def __enter__(self) -> Self:
         if self._live is None:
@@ -109,10 +114,16 @@ class SourceFrames:
             FrameError: it cannot be opened or sends nothing, or its first frame is damaged.
             KeyboardInterrupt: stopped meanwhile.
         """
-        if self._stream is None or self._live is None:
-            return self._probe()
-        self._checked(self._live.peek())
-        return self._stream.info()
+        if self._stream is not None and self._live is not None:
+            self._checked(self._live.peek())
+            return self._stream.info()
+        if not self._is_remote:
+            return probe(self._source, self._options)
+        read = partial(probe, self._source, self._options)
+        info = waited_for(read, str(self._source), self._is_stopped)
+        if info is None:
+            raise KeyboardInterrupt(_INTERRUPTED)
+        return info
 
     def first(self) -> Frame:
         """The next frame, in which everything begins.
@@ -136,7 +147,7 @@ class SourceFrames:
         if item is not None:
             return item
         if self._is_stopped():
-            raise KeyboardInterrupt("interrupted before the first frame")
+            raise KeyboardInterrupt(_INTERRUPTED)
         raise RequestError(
             f"there is no frame {self._start}",
             without_secrets(str(self._source)) if isinstance(self._source, str | Path) else None,
