@@ -27,6 +27,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from tirtrack.addresses import without_secrets
 from tirtrack.errors import RequestError, RunError, TirtrackError, did_you_mean
 
 DEBUG = "--debug"
@@ -188,18 +189,21 @@ def _let_go(stream: TextIO | None) -> None:
 
 def _report_error(sentence: TirtrackError, error: Exception, *, debug: bool, as_json: bool) -> int:
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    said = {
+        key: None if text is None else without_secrets(text)
+        for key, text in (
+            ("what", sentence.what),
+            ("where", sentence.where),
+            ("fix", sentence.fix),
+            ("message", str(sentence)),
+        )
+    }
     if as_json:
-        document = {
-            "what": sentence.what,
-            "where": sentence.where,
-            "fix": sentence.fix,
-            "message": str(sentence),
-            "exit_code": sentence.exit_code,
-        }
+        document = {**said, "exit_code": sentence.exit_code}
         print(json.dumps({"error": document}, ensure_ascii=False))
-    if str(sentence):
-        print(f"tirtrack: {sentence}", file=sys.stderr)
+    if said["message"]:
+        print(f"tirtrack: {said['message']}", file=sys.stderr)
     return sentence.exit_code
 
 
@@ -314,7 +318,7 @@ class _StderrLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
-        print(f"tirtrack: {kind}{record.getMessage()}", file=sys.stderr)
+        print(f"tirtrack: {kind}{without_secrets(record.getMessage())}", file=sys.stderr)
 
 
 @contextmanager
@@ -323,7 +327,8 @@ def _quiet_channels() -> Iterator[None]:
 
     def one_line(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
         if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
-            print(f"tirtrack: warning: {' '.join(str(message).split())}", file=sys.stderr)
+            line = without_secrets(" ".join(str(message).split()))
+            print(f"tirtrack: warning: {line}", file=sys.stderr)
 
     handler = _StderrLines(logging.INFO)
     logger = logging.getLogger("tirtrack")

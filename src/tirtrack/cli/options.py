@@ -81,8 +81,10 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with a stopped run
 
 
 def command_line() -> str:
-    """The line as it was typed, for the files that a command leaves."""
-    return shlex.join(["tirtrack", *sys.argv[1:]])
+    """The line as it was typed, without what addresses hide, for the files of a command."""
+    from tirtrack.addresses import without_secrets
+
+    return shlex.join(["tirtrack", *map(without_secrets, sys.argv[1:])])
 
 
 def read_options(
