@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from tirtrack.errors import FrameError
-from tirtrack.formats.frame_file import FrameFile, check_pixels, damaged_file, in_words
+from tirtrack.formats.frame_file import FrameFile, check_size, damaged_file, in_words
 from tirtrack.read_options import ReadOptions
 
 __all__ = ["GZIP_MAGIC", "opened_cptv"]
@@ -155,7 +155,7 @@ def _size_wh(header: dict[str, bytes], path: Path) -> tuple[int, int]:
             raise FrameError(f"CPTV of compression {_number(header, 'C')}", path, "1 can be read")
     except (KeyError, struct.error) as error:
         raise damaged_file("recording", f"its header lacks {error}", path) from error
-    check_pixels(width, height, path)
+    check_size(width, height, path)
     if width * height > _MAX_PIXELS:
         raise FrameError(f"frames of {width}x{height} are of no CPTV camera", path, "copy it again")
     return width, height

@@ -10,7 +10,15 @@ import numpy as np
 from tirtrack.errors import FrameError
 from tirtrack.read_options import ByteOrder
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "FrameFile", "check_pixels", "damaged_file", "in_words"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "FrameFile",
+    "check_pixels",
+    "check_size",
+    "damaged_file",
+    "in_words",
+]
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 8 * MAX_PIXELS
@@ -51,7 +59,7 @@ def check_pixels(width: int, height: int, where: object) -> None:
     """Refuse a picture before anything of its size is allocated.
 
     Raises:
-        FrameError: it has no pixels, or more than ``MAX_PIXELS``.
+        FrameError: it has more than ``MAX_PIXELS`` pixels.
     """
     if width * height > MAX_PIXELS:
         raise FrameError(
@@ -59,7 +67,16 @@ def check_pixels(width: int, height: int, where: object) -> None:
             where,
             "give smaller frames",
         )
-    if width <= 0 or height <= 0:
+
+
+def check_size(width: int, height: int, where: object) -> None:
+    """As :func:`check_pixels`, and there must be a pixel.
+
+    Raises:
+        FrameError: it has none, or too many.
+    """
+    check_pixels(width, height, where)
+    if width * height == 0:
         raise FrameError(f"the picture has no pixels ({width}x{height})", where, "remove it")
 
 

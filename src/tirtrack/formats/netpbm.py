@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tirtrack.errors import FrameError
-from tirtrack.formats.frame_file import FrameFile, check_pixels, damaged_file, in_words
+from tirtrack.formats.frame_file import FrameFile, check_size, damaged_file, in_words
 from tirtrack.formats.samples import in_byte_order, pick_samples
 from tirtrack.read_options import ReadOptions
 
@@ -106,7 +106,7 @@ def _header(content: bytes, at: int, where: object) -> _Image:
         numbers.append(int(found[1]))
         at = found.end(1)
     width, height, *rest = numbers
-    check_pixels(width, height, where)
+    check_size(width, height, where)
     max_value = rest[0] if rest else 1
     if not 0 < max_value <= _MAX_VALUE:
         raise damaged_file("image", f"its largest value is said to be {max_value}", where)

@@ -24,7 +24,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from tirtrack.errors import FrameError
-from tirtrack.formats.frame_file import FrameFile, check_pixels, damaged_file, in_words
+from tirtrack.formats.frame_file import FrameFile, check_size, damaged_file, in_words
 from tirtrack.formats.raster import RASTER_ERRORS
 from tirtrack.formats.samples import in_byte_order, is_swapped, pick_samples
 from tirtrack.read_options import ByteOrder, ReadOptions
@@ -163,7 +163,7 @@ def _flir(path: Path, options: ReadOptions) -> FrameFile:
         )
     sizes = {kind: _size_wh(record, path) for kind, record in records.items()}
     width, height = sizes[wanted]
-    check_pixels(width, height, path)
+    check_size(width, height, path)
     others = [f"the {'visible picture' if kind == _VISIBLE else 'counts'} {size[0]}x{size[1]}"
               for kind, size in sizes.items() if kind != wanted]  # fmt: skip
     is_raw = wanted == _COUNTS
@@ -244,7 +244,7 @@ def _decoded(picture: bytes, path: Path) -> np.ndarray:
     """A PNG or JPEG that lies in a record."""
     try:
         opened = _opened(picture)
-        check_pixels(*opened.size, path)
+        check_size(*opened.size, path)
         opened.load()
         return np.asarray(opened if opened.mode.startswith(("I", "L")) else opened.convert("RGB"))
     except FrameError:
