@@ -142,6 +142,41 @@ def test_a_live_source_is_opened_again_with_growing_pauses(monkeypatch):
     assert frames.statistics.breaks == 7
 
 
+def test_a_live_source_that_comes_back_with_an_end_has_ended(monkeypatch):
+    opened = []
+
+    def source():
+        opened.append(len(opened))
+        yield from map(frame, range(3))
+
+    frames = LiveFrames(source, policy="all", is_live=lambda: len(opened) < 2)
+    monkeypatch.setattr(frames._stop, "wait", lambda seconds: False)
+    with frames:
+        assert [one.item.index for one in frames] == [0, 1, 2]
+    assert len(opened) == 2
+
+
+def test_the_first_frame_of_a_clip_waits_to_be_taken():
+    with LiveFrames(lambda: map(frame, range(50))) as frames:
+        assert frames.peek().index == 0
+        assert next(iter(frames)).item.index == 0
+
+
+def test_the_first_frame_of_a_live_source_is_the_newest():
+    sent, free = threading.Event(), threading.Event()
+
+    def source():
+        yield from map(frame, range(50))
+        sent.set()
+        free.wait(5)
+
+    with LiveFrames(source, is_live=lambda: True) as frames:
+        assert sent.wait(5)
+        assert next(iter(frames)).item.index == 49
+        assert frames.statistics.skipped == 0  # nothing was tracked before
+        free.set()
+
+
 def test_a_live_source_that_does_not_come_back_is_given_up(monkeypatch):
     now = iter(range(0, 10_000, 7))
 

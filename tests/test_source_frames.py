@@ -38,10 +38,17 @@ def write_clip(path: Path, count: int = COUNT, *, seed: int = 0, **options: str)
 
 
 @pytest.fixture(autouse=True)
-def _quick_returns(monkeypatch):
+def _quick_returns(tmp_path, monkeypatch):
+    """Short pauses; at the end, readers that were left behind are let go."""
     monkeypatch.setattr(live, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(live, "ASK_EVERY_S", 0.01)
     monkeypatch.setattr(live, "STOP_WITHIN_S", 0.05)
+    yield
+    for pipe in tmp_path.glob("pipe*"):
+        os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+    for thread in threading.enumerate():
+        if thread.name == "tirtrack-reader":
+            thread.join(10)
 
 
 def indices(source, policy="all", **more) -> list[int]:
@@ -123,9 +130,36 @@ def test_a_live_stream_comes_back_and_is_numbered_on(tmp_path, serve, http):
     assert found.statistics.breaks >= 2
 
 
+def test_fragments_that_are_sent_without_a_length_are_live(tmp_path, serve, http):
+    takes = [
+        write_clip(tmp_path / f"{seed}.mp4", seed=seed, movflags="frag_keyframe+empty_moov")
+        for seed in range(2)
+    ]
+
+    def answer(connection, number):
+        http(takes[number % 2], chunked=True)(connection, number)
+
+    with SourceFrames(f"http://127.0.0.1:{serve(answer)}/live", "all", end=COUNT + 3) as found:
+        assert len(list(found)) == COUNT + 3
+    assert found.statistics.breaks == 1
+
+
 def test_a_live_stream_may_be_cut_at_an_end(tmp_path, serve, http):
     port = serve(http(write_clip(tmp_path / "a.ts")))
     assert indices(f"http://127.0.0.1:{port}/live", start=3, end=7) == [3, 4, 5, 6]
+
+
+def test_a_start_counts_once_whatever_breaks(tmp_path, serve, http):
+    takes = [write_clip(tmp_path / f"{seed}.ts", seed=seed) for seed in range(9)]
+
+    def answer(connection, number):
+        http(takes[number])(connection, number)
+
+    found = indices(f"http://127.0.0.1:{serve(answer)}/live", start=8, end=20)
+    assert found == list(range(8, 20))
+    with SourceFrames(f"http://127.0.0.1:{serve(answer)}/live", "all", start=8, end=20) as again:
+        assert len(list(again)) == 12
+        assert again.statistics.breaks == 1
 
 
 def test_a_live_stream_that_never_was_there_is_a_wrong_request_at_once(serve):
@@ -199,13 +233,15 @@ def test_a_silent_source_is_given_up_by_whoever_reads_it(
     tmp_path, serve, monkeypatch, kind, reader
 ):
     monkeypatch.setattr(live, "GIVE_UP_AFTER_S", 0.3)
+    monkeypatch.setattr(video, "OPEN_WITHIN_S", 1.0)
     with pytest.raises(FrameError, match=r"nothing came for 0\.3 s; check that it is on") as caught:
         reader(addresses(serve, tmp_path)[kind])
     assert "pw" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_waiting_for_a_silent_source_can_be_stopped(tmp_path, serve, kind):
+def test_waiting_for_a_silent_source_can_be_stopped(tmp_path, serve, monkeypatch, kind):
+    monkeypatch.setattr(video, "OPEN_WITHIN_S", 1.0)
     asked = threading.Event()
 
     def stop():

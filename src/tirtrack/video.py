@@ -40,8 +40,8 @@ OPEN_WITHIN_S, READ_WITHIN_S = 70.0, 20.0  # over a network
 _CLOCK_HZ = 90_000
 _PACKED_COLOURS = ("rgb555", "rgb565", "bgr555", "bgr565", "rgb444", "bgr444")
 _TICK_S = 1e-3
-# Containers of a playlist: their size is that of the list.
-_PLAYLISTS = frozenset({"hls", "dash"})
+# Where the size is that of a list or a description.
+_PLAYLISTS = frozenset({"hls", "dash", "sdp", "rtsp"})
 # Raw samples that FFmpeg has a decoder for and does not know by this name.
 _RAW_CODES = {
     "Y16": "gray16le", "Y16[160]": "gray16be", "Y1[0][16]": "gray16le", "Y14": "gray14le",
@@ -105,15 +105,15 @@ class VideoFile:
 
     def _note(self, container: Any, stream: Any) -> None:
         """Keep what an open container says of its rate and its end."""
+        self.is_live = self._input.is_camera or (
+            self._input.is_address and not _has_end(container, stream)
+        )
         rate = stream.average_rate or stream.guessed_rate
         promised = stream.frames
         if not promised and container.duration and rate:
             promised = round(container.duration / 1e6 * float(rate))
-        fps = float(rate) if rate and not self._input.is_raw else None
-        self._rate = fps, promised or None
-        self.is_live = self._input.is_camera or (
-            self._input.is_address and not _has_end(container, stream)
-        )
+        fps = float(rate) if rate and self.has_times else None
+        self._rate = fps, None if self.is_live else promised or None
 
     def pictures(self, *, skip: int = 0) -> Iterator[Picture]:
         """All pictures in order of presentation; the first ``skip`` come without pixels.
@@ -247,9 +247,12 @@ def _raw_decoder(
 
 def _has_end(container: Any, stream: Any) -> bool:
     """Whether an address leads to something of a known length, by container or server."""
-    if stream.duration or container.duration:
+    name = container.format.name
+    if name not in _PLAYLISTS and container.size > 0:
         return True
-    return container.format.name not in _PLAYLISTS and container.size > 0
+    if "mp4" in name.split(","):  # of fragments the duration is that of those so far
+        return bool(stream.frames)
+    return bool(stream.duration or container.duration)
 
 
 def _coding(container: Any, stream: Any) -> tuple[str, int, int]:
