@@ -157,3 +157,18 @@ def test_source_that_ends_early_keeps_its_frames_and_ends_with_1(
     assert run(["track", "stack.npy", *BOX, *weights]) == 1
     assert "frame 2: the array ends early (2 of 4 frames are whole)" in capsys.readouterr().err
     assert len(Path("runs/track-stack/boxes.csv").read_text().splitlines()) == 3
+
+
+def test_part_of_a_radiometric_jpeg_is_chosen_by_picture(
+    tmp_path, monkeypatch, weights, shared, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    source = str(shared / "data/pairs/odd/flir_radiometric_e40.jpg")
+    for more, size in (([], [160, 120]), (["--picture", "palette"], [320, 240])):
+        assert run(["track", source, *BOX, *weights, *more, "--force", "--out", "a"]) == 0
+        assert json.loads(Path("a/summary.json").read_text())["frame_size"] == size
+    capsys.readouterr()
+    assert run(["track", source, *BOX, *weights, "--picture", "raw"]) == 2
+    assert capsys.readouterr().err == (
+        'tirtrack: --picture "raw" is unknown; give counts, visible or palette\n'
+    )

@@ -268,6 +268,30 @@ def test_sixteen_bits_of_tir_arrive_unchanged(tmp_path, write_images):
     assert np.array_equal(open_pairs(folder)[0].tir, counts)
 
 
+@pytest.mark.parametrize("suffix", [".pgm", ".npy"])
+def test_tir_of_array_and_pgm_files_arrives_unchanged(tmp_path, write_images, suffix):
+    folder = write_images(tmp_path / "a", ["x", "y"])
+    counts = np.random.default_rng(5).integers(2600, 3200, (96, 128), dtype=np.uint16)
+    for path in sorted((folder / "tir").iterdir()):
+        path.unlink()
+        if suffix == ".npy":
+            np.save(path.with_suffix(suffix), counts)
+        else:
+            head = b"P5 128 96 65535\n"
+            path.with_suffix(suffix).write_bytes(head + counts.astype(">u2").tobytes())
+    np.testing.assert_array_equal(open_pairs(folder)[1].tir, counts)
+
+
+def test_tir_of_a_radiometric_jpeg_is_its_counts(tmp_path, shared):
+    for modality in ("rgb", "tir"):
+        (tmp_path / "a" / modality).mkdir(parents=True)
+    content = (shared / "data/pairs/odd/flir_radiometric_e40.jpg").read_bytes()
+    (tmp_path / "a/tir/x.jpg").write_bytes(content)
+    Image.fromarray(np.zeros((120, 160, 3), np.uint8)).save(tmp_path / "a/rgb/x.png")
+    tir = open_pairs(tmp_path / "a")[0].tir
+    assert (tir.shape, tir.dtype) == ((120, 160), np.uint16)
+
+
 def test_a_palette_over_tir_is_refused_and_grey_in_three_channels_is_not(tmp_path, write_images):
     folder = write_images(tmp_path / "a", ["1", "2"])
     grey = np.asarray(Image.open(folder / "tir" / "1.png"))

@@ -64,67 +64,99 @@ def opened_raster(path: Path, kind: str, options: ReadOptions) -> Iterator[Frame
         wide, high = _webp_size(content, path)
         check_pixels(wide, high, path)
     try:
-        opened = _FILES[kind](io.BytesIO(content))
-        width, height = opened.size
-        check_pixels(width, height, path)
-        inside = _pictures_of_jpeg(content) if kind == "JPEG" else 1
-        opened = (
-            _as_mpo(opened, content) if inside > 1 and path.suffix.lower() == ".mpo" else opened
-        )
-        still = int(bool(getattr(opened, "default_image", False)))  # shown where nothing moves
-        count = int(getattr(opened, "n_frames", 1)) - still
-        exif = opened.getexif().get(_EXIF_ORIENTATION, 1)
+        raster = _Raster(path, kind, content, options)
+        file = raster.file()
     except FrameError:
         raise
     except RASTER_ERRORS as error:
         raise damaged_file("image", error, path) from error
-    is_deep = _is_deep(content, kind, opened.mode)
-    if is_deep and count > 1:
-        raise FrameError(
-            "an animated PNG of 16 bits", path, "save its frames as PNG files or pages of a TIFF"
-        )
-    unused = _unused(opened, count, inside, still)
-    is_grey = _GREY_MODES.__contains__(opened.mode) or options.channel is not None
-    animation = _Animation(opened, options, still)
+    yield file
 
-    def decode(index: int) -> np.ndarray:
-        where = path if count == 1 else f"{path}, picture {index}"
+
+class _Raster:
+    """A file that Pillow has opened: its header was read, its pixels were not."""
+
+    def __init__(self, path: Path, kind: str, content: bytes, options: ReadOptions) -> None:
+        self._path = path
+        self._kind = kind
+        self._content = content
+        self._options = options
+        self._opened: Any = _FILES[kind](io.BytesIO(content))
+        width, height = self._opened.size
+        check_pixels(width, height, path)
+        self._inside = _pictures_of_jpeg(content) if kind == "JPEG" else 1
+        if self._inside > 1 and path.suffix.lower() == ".mpo":
+            self._opened = _as_mpo(self._opened, content)
+        # what an animated PNG shows where nothing moves
+        self._still = int(bool(getattr(self._opened, "default_image", False)))
+        self._count = int(getattr(self._opened, "n_frames", 1)) - self._still
+        self._is_deep = _is_deep(content, kind, self._opened.mode)
+        self._animation = _Animation(self._opened, options, self._still)
+
+    def file(self) -> FrameFile:
+        """The frames."""
+        if self._is_deep and self._count > 1:
+            raise FrameError(
+                "an animated PNG of 16 bits",
+                self._path,
+                "save its frames as PNG files or pages of a TIFF",
+            )
+        return FrameFile(
+            kind=self._kind,
+            count=self._count,
+            header=self._header(),
+            decode=self._decode,
+            unused=self._unused(),
+            no_data=_transparent_grey(self._opened),
+            fps=_rate(self._opened) if self._count > 1 else None,
+        )
+
+    @property
+    def _is_animated(self) -> bool:
+        return self._count > 1 or self._still > 0
+
+    def _header(self) -> str:
+        width, height = self._opened.size
+        if self._opened.getexif().get(_EXIF_ORIENTATION, 1) >= 5:
+            width, height = height, width
+        is_grey = (
+            self._opened.mode in _GREY_MODES
+            or self._options.channel is not None
+            or (self._is_animated and self._animation.is_grey(self._path))
+        )
+        depth = "uint16" if self._is_deep else "uint8"
+        return in_words(width, height, 1 if is_grey else 3, depth)
+
+    def _unused(self) -> tuple[str, ...]:
+        words = ["the still picture"] if self._still else []
+        if self._opened.mode in _ALPHA_MODES:
+            words.append("the alpha channel")
+        behind = self._inside - 1
+        if behind and self._count == 1:
+            words.append(f"{behind} more picture{'' if behind == 1 else 's'} behind the first")
+        return tuple(words)
+
+    def _decode(self, index: int) -> np.ndarray:
+        where = self._path if self._count == 1 else f"{self._path}, picture {index}"
         try:
-            if count > 1 or still:
-                return animation.picture(index, where)
-            opened.load()
-            if kind == "JP2" or is_deep:
-                return _deep(content, kind, opened, options, where)
-            return pick_samples(_pillow_pixels(ImageOps.exif_transpose(opened)), options, where)
+            return self._pixels(index, where)
         except FrameError:
             raise
         except RASTER_ERRORS as error:
             raise damaged_file("image", error, where) from error
 
-    turned = (height, width) if exif >= 5 else (width, height)
-    samples = 1 if is_grey or ((count > 1 or still) and animation.is_grey(path)) else 3
-    yield FrameFile(
-        kind=kind,
-        count=count,
-        header=in_words(*turned, samples, "uint16" if is_deep else "uint8"),
-        decode=decode,
-        unused=unused,
-        no_data=_transparent_grey(opened),
-        fps=_rate(opened) if count > 1 else None,
-    )
+    def _pixels(self, index: int, where: object) -> np.ndarray:
+        if self._is_animated:
+            return self._animation.picture(index, where)
+        self._opened.load()
+        if self._kind == "JP2" or self._is_deep:
+            return _deep(self._content, self._kind, self._opened, self._options, where)
+        upright = ImageOps.exif_transpose(self._opened)
+        return pick_samples(_pillow_pixels(upright), self._options, where)
 
 
 def _is_deep(content: bytes, kind: str, mode: str) -> bool:
     return (kind == "PNG" and content[24] == 16) or (kind == "JP2" and mode.startswith("I"))
-
-
-def _unused(opened: Any, count: int, inside: int, still: int) -> tuple[str, ...]:
-    words = ["the still picture"] if still else []
-    if opened.mode in _ALPHA_MODES:
-        words.append("the alpha channel")
-    if inside > 1 and count == 1:
-        words.append(f"{inside - 1} more picture{'' if inside == 2 else 's'} behind the first")
-    return tuple(words)
 
 
 def _transparent_grey(opened: Any) -> float | None:

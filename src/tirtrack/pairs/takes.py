@@ -13,7 +13,7 @@ beside them, or among them, is not.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -86,8 +86,7 @@ class ImageTake:
 
     def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """RGB and TIR as stored."""
-        rgb, tir = self.files_rgb[position], self.files_tir[position]
-        return _read_image(rgb), _read_image(tir, media.read_frame)
+        return _read_image(self.files_rgb[position]), _read_tir(self.files_tir[position])
 
     def where(self, position: int) -> str:
         """The files of a pair, for messages."""
@@ -262,8 +261,16 @@ def counts_up(stems: Sequence[str]) -> bool:
     return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
-def _read_image(path: Path, read: Callable[[Path], np.ndarray] = media.read_image) -> np.ndarray:
+def _read_image(path: Path) -> np.ndarray:
     try:
-        return read(path)
+        return media.read_image(path)
+    except FrameError as error:
+        raise PairsError(error.what, path, "replace or remove the pair") from error
+
+
+def _read_tir(path: Path) -> np.ndarray:
+    """As a source of frames reads it: of a radiometric JPEG the counts."""
+    try:
+        return media.read_frame(path)
     except FrameError as error:
         raise PairsError(error.what, path, "replace or remove the pair") from error
