@@ -155,7 +155,7 @@ def test_no_password_reaches_a_file_or_a_message(tmp_path, serve, http, weights)
 def test_no_password_reaches_an_error(tmp_path, monkeypatch, serve, http, capsys, more, box):
     monkeypatch.chdir(tmp_path)
     port = serve(http(b"this is no video"))
-    address = f"http://admin:Secret1@127.0.0.1:{port}/clip.mkv?token=Secret2"
+    address = f"http://admin:my 'Secret1@127.0.0.1:{port}/clip.mkv?token=Secret2"
     assert run(["track", address, *box, *more]) == 2
     printed = capsys.readouterr()
     assert "Secret" not in printed.out + printed.err
