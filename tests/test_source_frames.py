@@ -149,6 +149,16 @@ def test_a_live_stream_may_be_cut_at_an_end(tmp_path, serve, http):
     assert indices(f"http://127.0.0.1:{port}/live", start=3, end=7) == [3, 4, 5, 6]
 
 
+def test_a_live_stream_of_an_unknown_codec_is_refused_at_once(tmp_path, serve, http):
+    content = write_clip(tmp_path / "a.mkv", live="1")
+    content = content.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/XYZ")
+    with (
+        SourceFrames(f"http://127.0.0.1:{serve(http(content))}/live") as found,
+        pytest.raises(FrameError, match="is not known here"),
+    ):
+        found.info()
+
+
 def test_a_start_counts_once_whatever_breaks(tmp_path, serve, http):
     takes = [write_clip(tmp_path / f"{seed}.ts", seed=seed) for seed in range(9)]
 

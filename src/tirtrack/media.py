@@ -140,8 +140,9 @@ def frames(
 
     Args:
         source: a video, an image, a multi-page TIFF, a folder of images (natural order of the
-            numbers in their names), a glob, a list of image files (order kept), or a stream
-            address (``rtsp://...``).
+            numbers in their names), a glob, a list of image files (order kept), or what goes on by
+            itself: the address of a stream (``rtsp://...``), ``camera:0``, a named pipe, ``-`` for
+            raw frames on stdin. Waiting for it can be interrupted, and ends after a minute.
         start: index of the first frame that is handed out.
         end: index after the last one; ``None`` for all. A video that ends too early is only
             noticed when read to its end.

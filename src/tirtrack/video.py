@@ -124,11 +124,12 @@ class VideoFile:
         """
         with self._opened() as container:
             stream = self._stream(container)
+            decode = self._decoder(container, stream)
             self._note(container, stream)
             ending = _Ending(container, stream)
             bad: list[Picture] = []
             index = 0
-            for item in _decoded(container, stream, ending, self._decoder(container, stream)):
+            for item in _decoded(container, stream, ending, decode):
                 if isinstance(item, Picture):
                     bad.append(item)
                     continue
@@ -139,17 +140,19 @@ class VideoFile:
                 pixels = (
                     upright_pixels(item, self._options, self.location) if index > skip else None
                 )
-                yield Picture(pixels, None if self._input.is_raw else item.time)
+                yield Picture(pixels, item.time if self.has_times else None)
             if ending.is_early():
-                told = ending.broken if self._input.is_raw and ending.broken else ending
-                raise FrameError(
-                    f"the video ends early ({told})",
-                    f"{self.location}, frame {index}",
-                    "the frames before are good"
-                    if self.path is None
-                    else "copy the video again; the frames before are good",
-                )
+                raise self._early(ending, index)
             yield from bad
+
+    def _early(self, ending: _Ending, index: int) -> FrameError:
+        told = str(ending) if self.has_times else ending.broken or str(ending)
+        again = "" if self.path is None else "copy the video again; "
+        return FrameError(
+            f"the video ends early ({told})",
+            f"{self.location}, frame {index}",
+            f"{again}the frames before are good",
+        )
 
     def _opened(self) -> AbstractContextManager[Any]:
         given = self._input

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import av
@@ -154,7 +155,7 @@ def test_no_password_reaches_a_file_or_a_message(tmp_path, serve, http, weights)
 def test_no_password_reaches_an_error(tmp_path, monkeypatch, serve, http, capsys, more, box):
     monkeypatch.chdir(tmp_path)
     port = serve(http(b"this is no video"))
-    address = f"http://admin:Secret1@127.0.0.1:{port}/clip.mkv?token=Secret2"
+    address = f"http://admin:my 'Secret1@127.0.0.1:{port}/clip.mkv?token=Secret2"
     assert run(["track", address, *box, *more]) == 2
     printed = capsys.readouterr()
     assert "Secret" not in printed.out + printed.err
@@ -179,47 +180,69 @@ def test_a_mistyped_option_says_no_password(capsys):
     assert "Secret" not in capsys.readouterr().err
 
 
-def piped(words: str, content: bytes, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-c", "from tirtrack.cli import main; main()", *shlex.split(words)],
-        cwd=cwd, input=content, capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def as_stdin() -> Generator[Callable[[bytes], None]]:
+    """Puts bytes on stdin of this process, for the time of a test."""
+    before = os.dup(0)
+
+    def put(content: bytes) -> None:
+        reading, writing = os.pipe()
+        os.write(writing, content)
+        os.close(writing)
+        os.dup2(reading, 0)
+        os.close(reading)
+
+    yield put
+    os.dup2(before, 0)
+    os.close(before)
 
 
 @pytest.mark.parametrize(
     ("cut", "code", "frames"), [(0, 0, COUNT), (100, 1, COUNT - 1)], ids=["whole", "cut off"]
 )
-def test_raw_frames_on_stdin_are_tracked_every_one(tmp_path, weights, cut, code, frames):
+def test_raw_frames_on_stdin_are_tracked_every_one(
+    tmp_path, monkeypatch, as_stdin, weights, capsys, cut, code, frames
+):
+    monkeypatch.chdir(tmp_path)
     content = pictures().astype("<u2").tobytes()
+    as_stdin(content[: len(content) - cut])
     words = f"track - {RAW} --box 20,20,10,10 --weights {weights} --no-video"
-    done = piped(words, content[: len(content) - cut], tmp_path)
-    assert done.returncode == code, done.stderr
-    summary = json.loads((tmp_path / "runs/track-stdin/summary.json").read_text())
+    assert run(shlex.split(words)) == code
+    summary = json.loads(Path("runs/track-stdin/summary.json").read_text())
     assert (summary["frames"], summary["frame_size"]) == (frames, [64, 48])
     assert (summary["size_wh"], summary["pixel_format"]) == ([64, 48], "gray16le")
     if cut:
-        assert b"stdin, frame 7: the video ends early (the last frame is cut off)" in done.stderr
+        said = "stdin, frame 7: the video ends early (the last frame is cut off)"
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("track -", b"stdin: raw frames do not say their size and pixel format; give --size WxH"),
-        (f"track - {RAW} --pick 1", b"-: --pick looks at frames before they are tracked, and the"),
-        (f"track - {RAW}", b"stdin: no frame could be decoded"),
+        ("track -", "stdin: raw frames do not say their size and pixel format; give --size WxH"),
+        (f"track - {RAW} --pick 1", "-: --pick looks at frames before they are tracked, and the"),
+        (f"track - {RAW}", "stdin: no frame could be decoded"),
     ],
     ids=["options", "pick", "nothing"],
 )
-def test_stdin_that_cannot_be_used_is_a_wrong_request(tmp_path, words, message):
-    done = piped(words, b"", tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith(b"tirtrack: " + message)
-    assert done.stderr.count(b"\n") == 1
+def test_stdin_that_cannot_be_used_is_a_wrong_request(
+    tmp_path, monkeypatch, as_stdin, capsys, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    as_stdin(b"")
+    assert run(shlex.split(words)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("tirtrack: " + message)
+    assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_first_frame_of_stdin_is_shown_and_only_a_box_offered(tmp_path):
-    done = piped(f"track - {RAW}", pictures().astype("<u2").tobytes(), tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert b"--pick" not in done.stderr
-    assert b"  tirtrack track - --size 64x48 --pixel-format gray16le --box X,Y,W,H" in done.stderr
+def test_a_first_frame_of_stdin_is_shown_and_only_a_box_offered(
+    tmp_path, monkeypatch, as_stdin, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    as_stdin(pictures().astype("<u2").tobytes())
+    assert run(shlex.split(f"track - {RAW}")) == 0
+    said = capsys.readouterr().err
+    assert "--pick" not in said
+    assert "  tirtrack track - --size 64x48 --pixel-format gray16le --box X,Y,W,H" in said

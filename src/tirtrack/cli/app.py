@@ -21,13 +21,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tirtrack.addresses import without_secrets
+from tirtrack.addresses import is_address, without_secrets
 from tirtrack.errors import RequestError, RunError, TirtrackError, did_you_mean
 
 DEBUG = "--debug"
@@ -169,7 +170,9 @@ def _ended_by(error: Exception, words: Sequence[str], *, debug: bool, as_json: b
     if isinstance(error, ReaderGoneError):
         return RunError.exit_code
     try:
-        return _report_error(_sentence(error, words), error, debug=debug, as_json=as_json)
+        sentence = _sentence(error, words)
+        safe = partial(_without_secrets, words)
+        return _report_error(sentence, error, safe, debug=debug, as_json=as_json)
     except BrokenPipeError:
         return _sentence(error, words).exit_code
 
@@ -187,11 +190,25 @@ def _let_go(stream: TextIO | None) -> None:
             os.close(nowhere)
 
 
-def _report_error(sentence: TirtrackError, error: Exception, *, debug: bool, as_json: bool) -> int:
+def _without_secrets(words: Sequence[str], text: str) -> str:
+    """A text without what its addresses hide; those of the command line are known whole."""
+    for word in words:
+        text = text.replace(word, without_secrets(word)) if is_address(word) else text
+    return without_secrets(text)
+
+
+def _report_error(
+    sentence: TirtrackError,
+    error: Exception,
+    safe: Callable[[str], str],
+    *,
+    debug: bool,
+    as_json: bool,
+) -> int:
     if debug:
-        print(without_secrets("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+        print(safe("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     said = {
-        key: None if text is None else without_secrets(text)
+        key: None if text is None else safe(text)
         for key, text in (
             ("what", sentence.what),
             ("where", sentence.where),
