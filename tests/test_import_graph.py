@@ -31,6 +31,7 @@ GROUND = {
     "read_options",
     "source_line",
     "thermal",
+    "valid_pixels",
     "versions",
     "video",
     "workers",

@@ -23,6 +23,7 @@ from tirtrack.errors import FrameError, RequestError, StorageError, WeightsError
 from tirtrack.media import VideoWriter, count_frames, frames, frames_and_faults
 from tirtrack.networks import registry
 from tirtrack.overlay import draw_boxes
+from tirtrack.read_options import ReadOptions
 from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.redetection import with_redetection
@@ -611,3 +612,137 @@ def test_all_frames_of_a_file_are_taken_without_a_live_reader(tmp_path, weights)
     clip = write_clip(tmp_path / "a.avi", 5)
     run = follow(clip, weights, tmp_path / "out", video=False)
     assert (run.summary["live"], len(run.rows)) == (None, 5)
+
+
+# pixels that are no measurement -----------------------------------------------------------------
+
+TARGET = Box(24, 30, 24, 20)
+STEP_XY = np.array([4.0, 1.3])  # of the target of the two cases, pixels a frame
+HOLES = np.s_[:12]
+
+
+def celsius_frames(count: int = 6, *, filler: float = np.nan) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    ground = 18 + np.cumsum(rng.normal(0, 0.05, (96, 160)), axis=1).astype(np.float32)
+    frames = np.stack([ground + rng.normal(0, 0.05, ground.shape) for _ in range(count)])
+    for k, frame in enumerate(frames):
+        frame[30:50, 24 + 3 * k : 48 + 3 * k] += 9
+        frame[34:40, 30 + 3 * k : 36 + 3 * k] += 5
+        frame[HOLES] = filler
+    return frames.astype(np.float32)
+
+
+def written(path: Path, frames: np.ndarray) -> Path:
+    tifffile.imwrite(path, frames, photometric="minisblack")
+    return path
+
+
+def boxes_of(run) -> np.ndarray:
+    return np.array([row.box.array() for row in run.rows])
+
+
+@pytest.mark.parametrize(
+    ("case", "value"), [("nan_region", "nan"), ("nodata_value", "-10000")], ids=lambda one: one
+)
+def test_target_beside_pixels_without_measurement_is_followed(case, value, shared):
+    run = track(shared / "cases" / case / "celsius.tif", TARGET)
+    assert {row.status for row in run.rows} == {Status.TRACKING}
+    expected = np.array([24, 30]) + np.arange(5)[:, None] * STEP_XY
+    assert np.abs(boxes_of(run)[:, :2] - expected).max() < 3
+    assert run.summary["masked"] == {
+        "frame": 0,
+        "share": 0.1042,
+        "note": f"10 % of the pixels hold no measurement (value {value})",
+    }
+
+
+@pytest.mark.parametrize("filler", [np.inf, -9999.0, -32768.0, np.finfo(np.float32).min])
+def test_what_stands_in_masked_pixels_changes_no_box(filler, tmp_path):
+    nan, other = (
+        track(written(tmp_path / f"{k}.tif", celsius_frames(filler=value)), TARGET)
+        for k, value in enumerate((np.nan, filler))
+    )
+    assert_array_equal(boxes_of(nan), boxes_of(other))
+    assert {row.status for row in nan.rows} == {Status.TRACKING}
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_named_value_is_left_out_of_frames_of_any_depth(depth, tmp_path):
+    frames = (celsius_frames(filler=0) * 4).astype(depth)
+    runs = []
+    for filler in (3, 201):  # both may well be measurements
+        frames[:, 60:80, 100:130] = filler
+        source = written(tmp_path / f"{filler}.tif", frames)
+        runs.append(track(source, TARGET, options=ReadOptions(no_data=filler)))
+    assert_array_equal(boxes_of(runs[0]), boxes_of(runs[1]))
+    assert runs[0].summary["overrides"] == {"no_data": 3}
+    assert runs[0].summary["masked"]["note"].endswith("(value 3)")
+    plain = track(source, TARGET)
+    assert plain.summary["masked"] is None
+    assert plain.summary["overrides"] == {}
+
+
+def test_pixels_that_are_masked_later_are_said_with_their_frame(tmp_path):
+    frames = celsius_frames(count=24)
+    frames[:15, :12] = frames[:15, 12:24]
+    run = track(written(tmp_path / "clip.tif", frames), TARGET)
+    assert run.summary["masked"]["frame"] == 19
+
+
+def test_a_frame_without_measurement_is_named_as_such(tmp_path):
+    frames = celsius_frames()
+    frames[3] = np.nan
+    run = track(written(tmp_path / "clip.tif", frames), TARGET)
+    assert run.rows[3].reason is Reason.NO_MEASUREMENT
+    assert run.rows[5].status is Status.TRACKING
+
+
+@pytest.mark.parametrize(
+    ("good", "said"),
+    [
+        (range(4, 6), "begin at frame 4: --start 4, with the box there"),
+        ((), "nor do the 5 frames after it show more; give a source that shows a scene"),
+    ],
+    ids=["a later frame shows the scene", "none does"],
+)
+def test_the_advice_after_a_bad_first_frame_can_be_followed(good, said, tmp_path):
+    frames = celsius_frames()
+    for k in set(range(6)) - set(good):
+        frames[k] = np.nan
+    with pytest.raises(FrameError) as caught:
+        track(written(tmp_path / "clip.tif", frames), TARGET, out=tmp_path / "out")
+    assert str(caught.value) == (
+        "the first frame is a bad frame: no measurement (100 % of its pixels hold no measurement); "
+        + said
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_single_bad_image_is_not_sent_to_a_later_frame(tmp_path):
+    source = written(tmp_path / "one.tif", celsius_frames(count=1)[0] * 0)
+    with pytest.raises(FrameError, match=r"black.*; no other follows; give a source that"):
+        track(source, TARGET)
+    with pytest.raises(FrameError, match="no other follows; check --no-data"):
+        track(source, TARGET, options=ReadOptions(no_data=0.0))
+
+
+GDAL_NODATA = 42113  # TIFF tag: the value, as text
+
+
+@pytest.mark.parametrize(
+    ("value", "depth"), [("3", np.uint8), ("7301", np.uint16), ("-500.5", np.float32)], ids=str
+)
+def test_the_value_that_a_geotiff_declares_is_left_out(value, depth, tmp_path):
+    """It lies in an island, where nothing else could tell it."""
+    frames = (celsius_frames(filler=18) * (4 if depth == np.uint8 else 100)).astype(depth)
+    frames[:, 60:80, 100:130] = float(value)
+    paths = [tmp_path / f"{k}.tif" for k in range(len(frames))]
+    for path, frame in zip(paths, frames, strict=True):
+        tag = (GDAL_NODATA, "s", 0, value, True)
+        tifffile.imwrite(path, frame, photometric="minisblack", extratags=[tag])
+    declared = track(tmp_path, TARGET)
+    assert declared.summary["masked"]["note"].endswith(f"(value {float(value):g})")
+    assert declared.summary["overrides"] == {"no_data": float(value)}
+    plain = written(tmp_path.parent / f"{tmp_path.name}.tif", frames)
+    named = track(plain, TARGET, options=ReadOptions(no_data=float(value)))
+    assert_array_equal(boxes_of(declared), boxes_of(named))

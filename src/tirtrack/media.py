@@ -58,6 +58,7 @@ __all__ = [
     "SourceInfo",
     "VideoWriter",
     "count_frames",
+    "declared_no_data",
     "frames",
     "frames_and_faults",
     "probe",
@@ -592,3 +593,15 @@ class _Video:
             yield Frame(picture.image, index, picture.time_s, name)
         if index < 0:
             raise FrameError("no frame could be decoded", self._video.location)
+
+
+def declared_no_data(path: Path) -> float | None:
+    """The value that an image file declares for pixels without a measurement; ``None`` if it
+    declares none, is no image that could, or is damaged, which is told of where it is read.
+    """
+    if IMAGE_KINDS.get(path.suffix.lower()) not in ("TIFF", "PNG"):
+        return None
+    try:
+        return probe(path).no_data
+    except FrameError:
+        return None

@@ -10,8 +10,10 @@ float32 grey levels 0..255 by one of three named settings:
   (AGC, flat-field correction) is not smoothed but followed at once.
 
 Counts ``a * x + b`` with ``a > 0`` give the same levels from ``percentile`` and ``adaptive``. A
-frame without contrast or without finite pixels leaves the state alone. This module knows frames
-of one modality and nothing else; begin with :class:`ThermalNormaliser`.
+frame without contrast or without measured pixels leaves the state alone. Pixels that are no
+measurement (:func:`tirtrack.valid_pixels.valid_mask`) take no part and become the mean level of the
+others. This module knows frames of one modality and nothing else; begin with
+:class:`ThermalNormaliser`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tirtrack.errors import RecipeError, did_you_mean
+from tirtrack.valid_pixels import filled, valid_mask
 
 __all__ = [
     "Adaptive",
@@ -32,8 +35,10 @@ __all__ = [
     "ThermalNormaliser",
     "normaliser",
     "to_display",
+    "valid_mask",
 ]
 
+MIN_VALID_SHARE = 0.1  # of the pixels; a frame with fewer shows too little to judge its range
 MAX_SAMPLES = 16_384
 QUANTILES = np.array([0.02, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.98])
 # A change between two frames counts as one of gain and offset when an affine map leaves at most
@@ -47,6 +52,9 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     invert: bool = Field(default=False, description="for black-hot frames: 255 minus the level")
+    no_data: float | None = Field(
+        default=None, description="value of pixels that hold no measurement, as stored"
+    )
 
 
 class Fixed(_Settings):
@@ -154,8 +162,20 @@ class ThermalNormaliser:
 
         Returns:
             ``[H,W]``. uint8 for uint8, the frame itself (``invert``: a new one). Else float32 in
-            [0, 255]; pixels that are not finite are 0; 0 everywhere while nothing with contrast
-            has been seen.
+            [0, 255]; 0 everywhere while nothing with contrast has been seen. Pixels that are no
+            measurement have the mean level of the others, in a new array.
+
+        Raises:
+            ValueError: not two axes, or of another type.
+        """
+        return self.levels(frame, valid_mask(frame, self.settings.no_data))
+
+    def levels(self, frame: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+        """Grey levels of the next frame, where its mask is known already.
+
+        Args:
+            frame: as above.
+            valid: ``[H,W]``, of :func:`tirtrack.valid_pixels.valid_mask`; ``None``: all pixels.
 
         Raises:
             ValueError: not two axes, or of another type.
@@ -166,11 +186,13 @@ class ThermalNormaliser:
                 f"{list(frame.shape)} {frame.dtype}"
             )
         if frame.dtype == np.uint8:
-            return 255 - frame if self.settings.invert else frame
-        limits = self._limits(frame)
+            levels = 255 - frame if self.settings.invert else frame
+            return levels if valid is None else filled(levels, valid)
+        limits = self._limits(frame, valid)
         if limits is None:
             return np.zeros(frame.shape, np.float32)
-        return _levels(frame, *limits, invert=self.settings.invert)
+        levels = _levels(frame, *limits, invert=self.settings.invert)
+        return levels if valid is None else filled(levels, valid)
 
     def state_dict(self) -> dict[str, Any]:
         """What later frames depend on, as plain values."""
@@ -185,12 +207,12 @@ class ThermalNormaliser:
         self._range = None if limits is None else (float(limits[0]), float(limits[1]))
         self._quantiles = None if quantiles is None else np.array(quantiles, dtype=np.float64)
 
-    def _limits(self, frame: np.ndarray) -> tuple[float, float] | None:
+    def _limits(self, frame: np.ndarray, valid: np.ndarray | None) -> tuple[float, float] | None:
         """The counts of levels 0 and 255 for this frame; moves the state on."""
         settings = self.settings
         if isinstance(settings, Fixed):
             return settings.low_counts, settings.high_counts
-        samples = _samples(frame)
+        samples = _samples(frame, valid)
         seen = _percentile_range(samples, settings)
         if isinstance(settings, Adaptive):
             if seen is not None:
@@ -239,7 +261,7 @@ def gain_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | 
     return gain, offset
 
 
-def to_display(frame: np.ndarray) -> np.ndarray:
+def to_display(frame: np.ndarray, no_data: float | None = None) -> np.ndarray:
     """A picture of any frame for people: ``[H,W,3]`` uint8 RGB.
 
     8-bit frames keep their values. Others are spread between their own 1st and 99th percentile
@@ -247,23 +269,28 @@ def to_display(frame: np.ndarray) -> np.ndarray:
 
     Args:
         frame: ``[H,W]``, ``[H,W,1]``, ``[H,W,3]`` or ``[H,W,4]``, uint8, uint16 or float.
+        no_data: value of pixels that hold no measurement.
     """
     if frame.ndim == 3:
         frame = frame[..., 0] if frame.shape[2] in (1, 2) else frame[..., :3]
     if frame.dtype != np.uint8:
-        flat = ThermalNormaliser(Percentile())(frame.reshape(len(frame), -1))
+        valid = valid_mask(frame, no_data)
+        if valid is not None and frame.ndim == 3:
+            valid = valid.repeat(frame.shape[2], axis=1)
+        flat = ThermalNormaliser(Percentile()).levels(frame.reshape(len(frame), -1), valid)
         frame = np.round(flat).astype(np.uint8).reshape(frame.shape)
     return np.repeat(frame[..., None], 3, axis=2) if frame.ndim == 2 else frame.copy()
 
 
-def _samples(frame: np.ndarray) -> np.ndarray:
-    """``[n]`` float64 finite pixels on an even grid of at most ``MAX_SAMPLES``, sorted; none of a
-    frame of which less than half is finite.
+def _samples(frame: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
+    """``[n]`` float64 measured pixels on an even grid of at most ``MAX_SAMPLES``, sorted; none of a
+    frame that hardly has any.
     """
     step = max(1, math.ceil(math.sqrt(frame.size / MAX_SAMPLES)))
-    grid = frame[::step, ::step].astype(np.float64).ravel()
-    samples = np.sort(grid[np.isfinite(grid)])
-    return samples if 2 * samples.size >= grid.size else samples[:0]
+    grid = frame[::step, ::step]
+    measured = grid if valid is None else grid[valid[::step, ::step]]
+    samples = np.sort(measured.astype(np.float64).ravel())
+    return samples if samples.size >= MIN_VALID_SHARE * grid.size else samples[:0]
 
 
 def _quantiles(samples: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -304,7 +331,7 @@ def _is_another_scene(quantiles: np.ndarray, kept: tuple[float, float]) -> bool:
 
 
 def _levels(frame: np.ndarray, low: float, high: float, *, invert: bool) -> np.ndarray:
-    """``[H,W]`` float32 in [0, 255] of finite ``low < high``; 0 where not finite."""
+    """``[H,W]`` float32 in [0, 255] of finite ``low < high``; what is not finite stays so."""
     exact = np.dtype(np.float64 if frame.dtype == np.float64 else np.float32)
     levels: np.ndarray = frame.astype(exact)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -313,6 +340,4 @@ def _levels(frame: np.ndarray, low: float, high: float, *, invert: bool) -> np.n
     np.clip(levels, 0.0, 255.0, out=levels)
     if invert:
         np.subtract(255.0, levels, out=levels)
-    if frame.dtype != np.uint16:
-        levels[~np.isfinite(frame)] = 0.0
     return levels.astype(np.float32, copy=False)

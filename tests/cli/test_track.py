@@ -284,3 +284,55 @@ def test_a_live_run_says_what_it_left_out(clip, weights, capsys):
     assert run(["track", str(clip), *box, *live]) == 0
     assert "frames left out" in capsys.readouterr().out
     assert json.loads(Path("live/summary.json").read_text())["redetect"] is False
+
+
+def celsius_clip(path: Path, border: float) -> Path:
+    frames = np.stack([scene(k) for k in range(4)]).astype(np.float32) / 10
+    frames[:, :, :12] = border
+    tifffile.imwrite(path, frames, photometric="minisblack")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("border", "options", "said"),
+    [
+        (
+            np.nan,
+            [],
+            ["frame 0: 9 % of the pixels hold no measurement (value nan) and are left out"],
+        ),
+        (
+            -40.0,
+            [],
+            [
+                "9 % of the pixels of the first frame, at its border, are exactly -40; if they "
+                "hold no measurement, give --no-data -40"
+            ],
+        ),
+        (
+            -40.0,
+            ["--no-data", "-40"],
+            ["frame 0: 9 % of the pixels hold no measurement (value -40) and are left out"],
+        ),
+    ],
+    ids=["masked", "cannot be known", "named"],
+)
+def test_pixels_without_measurement_are_told_of_once_on_stderr(
+    clip, weights, capsys, border, options, said
+):
+    source = celsius_clip(Path("celsius.tif"), border)
+    asked = ["track", str(source), "--box", "30,40,16,12", "--weights", str(weights), *options]
+    assert run([*asked, "--json", "--no-video"]) == 0
+    printed = capsys.readouterr()
+    json.loads(printed.out)
+    lines = [line for line in printed.err.splitlines() if line.startswith("tirtrack: ")]
+    assert lines == [f"tirtrack: {sentence}" for sentence in said]
+
+
+def test_of_8_bits_nothing_is_masked_and_nothing_doubted(clip, weights, capsys):
+    with VideoWriter("black_border.mp4", 10) as video:
+        for k in range(4):
+            video.write(np.where(np.arange(128) < 12, np.uint8(0), scene(k)))
+    asked = ["track", "black_border.mp4", "--box", "30,40,16,12", "--weights", str(weights)]
+    assert run([*asked, "--no-video"]) == 0
+    assert "measurement" not in capsys.readouterr().err

@@ -280,6 +280,33 @@ def test_the_same_seed_gives_the_same_student(tiny, tmp_path, dtype):
     assert any(not torch.equal(value, students[2][key]) for key, value in students[0].items())
 
 
+@pytest.mark.parametrize("filler", [0, 65535])
+def test_a_warp_that_leaves_a_fill_at_the_border_changes_no_student_by_its_value(
+    tiny, tmp_path, monkeypatch, filler
+):
+    class Warped(tiny.TinyPairs):
+        def __init__(self, value):
+            super().__init__(dtype="uint16")
+            self.value = value
+
+        def __getitem__(self, index):
+            pair = super().__getitem__(index)
+            beyond = np.add(*np.mgrid[:96, :128]) < 40
+            return replace(pair, tir=np.where(beyond, pair.tir.dtype.type(self.value), pair.tir))
+
+    students, warnings = [], []
+    for value in (filler, 55537):
+        monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / f"cache{value}"))
+        student, summary = tiny.run_tiny(
+            tiny.recipe_of("mixed"), tmp_path / str(value), source=Warped(value)
+        )
+        students.append(student.state_dict())
+        warnings.append(summary.warnings)
+    assert all(torch.equal(value, students[1][key]) for key, value in students[0].items())
+    said = [text for text in warnings[0] if "no measurement" in text]
+    assert said == ["7 % of the TIR pixels hold no measurement in 6 of 6 pairs; they are left out"]
+
+
 def test_a_trained_backbone_keeps_no_features(tiny, tmp_path):
     recipe = tiny.recipe_of(
         "published", training__components={"backbone": 0.3, "target_filter": 1.0}

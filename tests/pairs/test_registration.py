@@ -78,3 +78,29 @@ def test_real_pairs_agree_with_the_published_measurement(shared, name, usable, l
     assert low <= summary.median_length <= high
     if name == "vtuav":
         assert (summary.dx, summary.dy) == pytest.approx((2, 2), abs=0.8)
+
+
+@pytest.mark.parametrize("dx", [-6, 0, 5])
+@pytest.mark.parametrize("degrees", [7.0, 25.0])
+def test_the_outline_of_pixels_without_measurement_does_not_hold_the_offset(dx, degrees):
+    scene = ndimage.gaussian_filter(np.random.default_rng(4).random((260, 320)), 3) * 9000
+    rgb = np.repeat(scene[30:-30, 30:-30, None] / 20, 3, axis=2).clip(0, 255).astype(np.uint8)
+    ones = ndimage.rotate(np.ones(rgb.shape[:2]), degrees, reshape=False, order=0, cval=0) > 0
+    tir = np.where(ones, scene[30:-30, 30 + dx : dx - 30] / 8 + 7000, 0).astype(np.uint16)
+    rgb[~ones] = 0  # both were warped alike, so the outlines lie on each other
+    offset = measure_offset(rgb, tir)
+    assert (offset.dx, offset.dy) == pytest.approx((dx, 0), abs=0.6)
+    assert offset.usable
+
+
+def test_what_is_not_measured_at_all_has_no_offset():
+    assert not measure_offset(_scene(1), np.full((140, 180), np.nan)).usable
+
+
+@pytest.mark.parametrize("filler", [0, 65535, 55537])
+def test_the_value_of_the_pixels_without_measurement_does_not_matter(filler):
+    tir = (7000 + _scene(2)).astype(np.uint16)
+    tir[:, :30] = filler
+    holed = tir.astype(np.float32)
+    holed[:, :30] = np.nan
+    assert measure_offset(_scene(2), tir) == measure_offset(_scene(2), holed)

@@ -282,3 +282,29 @@ def test_a_search_of_any_family_gives_valid_states(any_tracker):
         state = tracker.update(frame)
         assert state.box.is_finite()
         assert 0 <= state.score <= 1
+
+
+@pytest.mark.parametrize("is_searching", [False, True], ids=["followed", "searched for"])
+def test_what_stands_in_pixels_without_measurement_changes_no_state(any_tracker, is_searching):
+    """A band of fill lies beside the target, within its search region."""
+    rng = np.random.default_rng(6)
+    frames = [rng.integers(7000, 7400, (96, 128)).astype(np.float32) for _ in range(8)]
+    for k, frame in enumerate(frames):
+        frame[40:54, 50 + k : 70 + k] += rng.integers(0, 900, (14, 20))
+    runs = []
+    for filler in (np.nan, -9999.0, np.inf, 0.0):
+        tracker = any_tracker()
+        if getattr(tracker.settings, "crop", "") == "integer":
+            pytest.skip("takes 8 bits alone, which only a named value masks")
+        if is_searching:
+            tracker = RedetectingTracker(tracker)
+        holed = [np.where(np.arange(128) < 42, np.float32(filler), frame) for frame in frames]
+        states = [tracker.init(holed[0], FIRST)]
+        if is_searching:
+            tracker._search = _Search(FIRST, tracker._tiles())
+        states += [tracker.update(frame) for frame in holed[1:]]
+        runs.append([(*state.box.array(), state.score, state.status) for state in states])
+        assert {state.reason for state in states}.isdisjoint(
+            {Reason.NO_MEASUREMENT, Reason.DAMAGED_FRAME, Reason.FROZEN_FRAME}
+        )
+    assert runs[1:] == runs[:1] * 3

@@ -6,6 +6,7 @@ import pytest
 from tirtrack.errors import FrameError
 from tirtrack.trackers.base import Reason
 from tirtrack.trackers.frame_gate import FrameGate, as_picture
+from tirtrack.valid_pixels import valid_mask
 
 
 def noise(seed=0, shape=(48, 64), dtype=np.uint8, low=0, high=256):
@@ -23,7 +24,7 @@ BAD = {
     "blue of 16 bit": (coloured(0, 0, 60000, np.uint16), Reason.CONSTANT_FRAME),
     "blue of floats": (coloured(0, 0, 0.7, np.float32), Reason.CONSTANT_FRAME),
     "black in colour": (coloured(0, 3, 9, levels_noise=4), Reason.BLACK_FRAME),
-    "a channel of NaN": (coloured(90, 80, np.nan, np.float32), Reason.DAMAGED_FRAME),
+    "a channel of NaN": (coloured(90, 80, np.nan, np.float32), Reason.NO_MEASUREMENT),
     "black": (np.zeros((48, 64), np.uint8), Reason.BLACK_FRAME),
     "black with noise": (noise(low=0, high=4), Reason.BLACK_FRAME),
     "saturated": (np.full((48, 64), 255, np.uint8), Reason.CONSTANT_FRAME),
@@ -31,16 +32,27 @@ BAD = {
     "black counts": (np.zeros((48, 64), np.uint16), Reason.BLACK_FRAME),
     "constant counts": (np.full((48, 64), 7123, np.uint16), Reason.CONSTANT_FRAME),
     "constant kelvin": (np.full((48, 64), 293.15, np.float32), Reason.CONSTANT_FRAME),
-    "NaN": (np.full((48, 64), np.nan, np.float32), Reason.DAMAGED_FRAME),
-    "a torn stripe": (np.where(np.arange(64) > 60, np.nan, noise() + 290.0), Reason.DAMAGED_FRAME),
-    "infinite": (np.full((48, 64), np.inf, np.float32), Reason.DAMAGED_FRAME),
+    "NaN": (np.full((48, 64), np.nan, np.float32), Reason.NO_MEASUREMENT),
+    "NaN but for a stripe": (
+        np.where(np.arange(64) > 60, noise() + 290.0, np.nan),
+        Reason.NO_MEASUREMENT,
+    ),
+    "constant beside NaN": (
+        np.where(np.arange(64) > 40, np.nan, np.full((48, 64), 290.0)),
+        Reason.CONSTANT_FRAME,
+    ),
+    "black beside a fill": (
+        np.where(np.arange(64) > 40, -9999.0, np.zeros((48, 64))),
+        Reason.BLACK_FRAME,
+    ),
+    "infinite": (np.full((48, 64), np.inf, np.float32), Reason.NO_MEASUREMENT),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_frames_that_say_nothing_are_named(name):
     frame, reason = BAD[name]
-    assert FrameGate().check(frame) is reason
+    assert FrameGate().check(frame, valid=valid_mask(frame)) is reason
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -58,11 +70,14 @@ def test_one_living_channel_is_enough(dtype, channel):
     assert FrameGate().check(frame) is Reason.NONE
 
 
-def test_a_few_dead_pixels_are_no_damage_and_do_not_hide_a_repeated_frame():
-    frame = noise().astype(np.float32)
-    frame[3, 5:9] = [np.nan, np.nan, np.inf, -np.inf]
-    gate = FrameGate()
-    assert [gate.check(frame), gate.check(frame)] == [Reason.NONE, Reason.FROZEN_FRAME]
+@pytest.mark.parametrize("columns", [4, 40], ids=["dead pixels", "a stripe"])
+def test_pixels_without_measurement_are_no_fault_and_do_not_hide_a_repeated_frame(columns):
+    gate, said = FrameGate(), []
+    for filler in (np.nan, np.nan, np.inf):  # the same picture, whatever stands in its holes
+        frame = noise().astype(np.float32)
+        frame[3:40, 5 : 5 + columns] = filler
+        said.append(gate.check(frame, valid=valid_mask(frame)))
+    assert said == [Reason.NONE, Reason.FROZEN_FRAME, Reason.FROZEN_FRAME]
 
 
 def test_one_small_thing_in_an_empty_sky_is_no_constant_frame():
@@ -178,4 +193,4 @@ def test_numbers_that_no_arithmetic_is_safe_with_are_not_finite(dtype):
     assert np.isnan(picture[[3, 5], [4, 6]]).all()
     assert np.isnan(picture).sum() == 2
     assert frame[3, 4] == np.finfo(dtype).max
-    assert FrameGate().check(picture) is Reason.NONE
+    assert FrameGate().check(picture, valid=valid_mask(picture)) is Reason.NONE

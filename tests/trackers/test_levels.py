@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.thermal import normaliser
 from tirtrack.trackers.levels import GreyLevels, stretch_levels
@@ -64,3 +64,33 @@ def test_stretch_spreads_from_the_first_to_the_last_percentile_and_clips():
     assert_array_equal(stretched[0, [0, 1, 99, 100]], [0.0, 0.0, 255.0, 255.0])
     assert stretched[0, 50] == pytest.approx(127.5)
     assert_array_equal(stretch_levels(np.full((4, 5), 9, np.uint8)), 9.0)
+
+
+HOLE = np.s_[:, :12]
+
+
+@pytest.mark.parametrize("stretch", [False, True])
+@pytest.mark.parametrize("channels", [None, 1, 3], ids=["grey", "equal channels", "colour"])
+def test_levels_are_those_of_the_measured_pixels(channels, stretch):
+    grey = counts(3, shape=(40, 60))
+    frame = grey if channels is None else np.stack([grey, grey, grey], axis=2)
+    if channels == 3:
+        frame[..., 1] += 40
+    holed = frame.copy()
+    holed[HOLE] = 0
+    levels = GreyLevels(normaliser("percentile"), stretch=stretch)
+    out = levels(holed, levels.valid(holed))
+    alone = levels(frame[:, 12:])
+    assert np.abs(out[:, 12:] - alone).max() < 4  # other samples of the same scene
+    assert np.ptp(out[HOLE], axis=(0, 1)).max() == 0
+    assert_allclose(out[0, 0], out[:, 12:].mean(axis=(0, 1)), atol=1e-3)
+
+
+def test_8_bits_have_the_mean_where_a_value_is_named():
+    frame = np.random.default_rng(0).integers(10, 200, (40, 60, 3), dtype=np.uint8)
+    frame[HOLE] = 255
+    levels = GreyLevels(normaliser("adaptive", no_data=255), stretch=False)
+    out = levels(frame, levels.valid(frame))
+    assert out.dtype == np.uint8
+    assert_array_equal(out[0, 0], np.rint(frame[:, 12:].mean(axis=(0, 1))))
+    assert_array_equal(out[:, 12:], frame[:, 12:])

@@ -291,7 +291,7 @@ def test_one_repeated_frame_in_a_recording_costs_one_doubt(bright_tracker, brigh
     [
         (np.zeros((60, 80), np.uint8), "first frame is a bad frame: black; begin at a later"),
         (np.full((60, 80), 90, np.uint8), "first frame is a bad frame: constant"),
-        (np.full((60, 80), np.nan), "first frame is a bad frame: damaged"),
+        (np.full((60, 80), np.nan), "bad frame: no measurement .100 % of its pixels"),
         (np.zeros((60, 80), np.int16), "a frame of int16 cannot be used"),
     ],
 )

@@ -270,6 +270,8 @@ def _show_run(run: TrackRun, *, as_json: bool) -> None:
         print_json(run.summary)
     else:
         _print_summary(run)
+    for sentence in _unmeasured(run.summary):
+        print(f"tirtrack: {sentence}", file=sys.stderr)
     if run.summary["damaged"]:
         print(f"tirtrack: {_damaged_frames(run.summary)}", file=sys.stderr)
     if run.ending is Ending.INTERRUPTED:
@@ -278,6 +280,20 @@ def _show_run(run: TrackRun, *, as_json: bool) -> None:
         )
     if run.summary["damaged"]:
         raise typer.Exit(1)
+
+
+def _unmeasured(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What was masked, and what only the user can know to be no measurement."""
+    from tirtrack.valid_pixels import share_text
+
+    if masked := summary["masked"]:
+        yield f"frame {masked['frame']}: {masked['note']} and are left out"
+    if doubtful := summary["doubtful_value"]:
+        value = f"{doubtful['value']:.9g}"
+        yield (
+            f"{share_text(doubtful['share'])} of the pixels of the first frame, at its border, are "
+            f"exactly {value}; if they hold no measurement, give --no-data {value}"
+        )
 
 
 def _print_summary(run: TrackRun) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from tirtrack.errors import DatasetError
-from tirtrack.media import frames
+from tirtrack.media import declared_no_data, frames, source_files
+from tirtrack.valid_pixels import marked
 
 IMAGE_FOLDER = "img"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -23,13 +24,25 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".avi", ".mkv", ".mov", ".webm"})
 
 @dataclass(frozen=True)
 class StoredFrames:
-    """Opens the frames of a folder of images or of a video, at full bit depth."""
+    """Opens the frames of a folder of images or of a video, at full bit depth. Where its files
+    declare a value for pixels without a measurement, these are marked.
+    """
 
     source: Path
 
     def __call__(self) -> Iterator[np.ndarray]:
         """The frames from the first on, each ``[H,W]`` or ``[H,W,3]`` RGB."""
-        return (frame.image for frame in frames(self.source))
+        images = (frame.image for frame in frames(self.source))
+        no_data = declared_no_data(source_files(self.source)[0])
+        return images if no_data is None else (_marked(image, no_data) for image in images)
+
+
+def _marked(image: np.ndarray, no_data: float) -> np.ndarray:
+    """See :func:`marked`; frames of counts become floats all alike, whether or not they hold such
+    pixels.
+    """
+    found = marked(image, no_data)
+    return found.astype(np.float32) if found.dtype == np.uint16 else found
 
 
 @dataclass(frozen=True)

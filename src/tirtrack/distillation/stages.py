@@ -47,6 +47,7 @@ from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.source import Manifest, PairSource
+from tirtrack.valid_pixels import share_text
 
 
 def distil_network(
@@ -154,6 +155,7 @@ def propose(sources: Sources, job: Job) -> Found:
             else []
         )
     _warn_of_harvest(found, held, job)
+    _warn_of_masked([*found, *held], job)
     return Found(replace(whole, train=train, held_back=held_back), found, held)
 
 
@@ -174,6 +176,15 @@ def _warn_of_harvest(
                 f"in {found.fallback_pairs} of {found.pairs} {kind}pairs {way} found nothing; the "
                 f"random boxes that stand in {use} (boxes.fallback)"
             )
+
+
+def _warn_of_masked(found: Sequence[ProposalSet], job: Job) -> None:
+    shares = [one.masked for one in found if one.masked]
+    if shares:
+        job.warn(
+            f"{share_text(float(np.mean(shares)))} of the TIR pixels hold no measurement in "
+            f"{len(shares)} of {len(found)} pairs; they are left out"
+        )
 
 
 def leave_contact_sheet(

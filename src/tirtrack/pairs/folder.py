@@ -13,6 +13,7 @@ import numpy as np
 
 from tirtrack.errors import PairsError
 from tirtrack.files import sha256
+from tirtrack.media import declared_no_data
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile
 from tirtrack.pairs.takes import LAYOUT, Take, find_takes, open_take
@@ -48,10 +49,11 @@ class FolderPairs:
     ) -> None:
         self.name = name
         self.licence = licence
-        depths = _each(lambda take: (take, _first_readable(take).tir.dtype), takes, misfits)
+        depths = _each(lambda take: (take, _first_readable(take).tir_depth), takes, misfits)
         self._takes = tuple(take for take, _ in depths)
+        self._no_data = {take.name: declared_no_data(take.files()[-1]) for take in self._takes}
         self._starts = np.cumsum([0, *(len(take) for take in self._takes)])
-        self._tir_dtypes = {take.name: dtype for take, dtype in depths}
+        self._tir_depths = {take.name: depth for take, depth in depths}
         self._open = 0
 
     def __len__(self) -> int:
@@ -72,11 +74,11 @@ class FolderPairs:
             self._takes[self._open].close()
             self._open = number
         take, position = self._takes[number], index - int(self._starts[number])
-        pair = fitted(take, position, *take.read(position))
-        if pair.tir.dtype != self._tir_dtypes[take.name]:
+        pair = fitted(take, position, *take.read(position), self._no_data[take.name])
+        if pair.tir_depth != self._tir_depths[take.name]:
             raise PairsError(
-                f"TIR is {pair.tir.dtype}, the first of its recording "
-                f"{self._tir_dtypes[take.name]}",
+                f"TIR is {pair.tir_depth}, the first of its recording "
+                f"{self._tir_depths[take.name]}",
                 take.where(position),
                 "keep one bit depth in a recording: split the folder, or convert the odd files",
             )

@@ -27,6 +27,7 @@ from tirtrack.pairs.registration import (
 )
 from tirtrack.pairs.source import Pair, PairSource, Recording
 from tirtrack.progress import Progress, silent
+from tirtrack.valid_pixels import share_text, valid_mask
 
 SAMPLED_PAIRS = 60
 MIN_USABLE_SHARE = 0.5
@@ -44,6 +45,8 @@ class RecordingFacts:
         sizes: ``WIDTHxHEIGHT`` of the common grid, with how many pairs have it.
         tir_depths: type of the TIR samples, with how many pairs have it.
         tir_resampled_from: size of TIR as stored where it was brought onto the RGB grid.
+        tir_masked_pairs: how many have TIR pixels that hold no measurement.
+        tir_masked_share: share of such pixels in them, on average.
         offset: between the modalities, pixels of the frame.
     """
 
@@ -53,6 +56,8 @@ class RecordingFacts:
     sizes: Mapping[str, int]
     tir_depths: Mapping[str, int]
     tir_resampled_from: str | None
+    tir_masked_pairs: int
+    tir_masked_share: float
     offset: OffsetSummary
 
 
@@ -209,6 +214,7 @@ class _Tally:
         self._sizes: Counter[str] = Counter()
         self._depths: Counter[str] = Counter()
         self._resampled_from: str | None = None
+        self._masked: list[float] = []
         self.offsets: list[Offset] = []
         self.damaged: list[Damage] = []
 
@@ -221,7 +227,9 @@ class _Tally:
             return None
         height, width = pair.rgb.shape[:2]
         self._sizes[f"{width}x{height}"] += 1
-        self._depths[str(pair.tir.dtype)] += 1
+        self._depths[pair.tir_depth] += 1
+        if (valid := valid_mask(pair.tir)) is not None:
+            self._masked.append(1.0 - float(valid.mean()))
         if pair.tir_stored_wh is not None:
             self._resampled_from = "{}x{}".format(*pair.tir_stored_wh)
         return pair
@@ -235,6 +243,8 @@ class _Tally:
             sizes=dict(self._sizes.most_common()),
             tir_depths=dict(self._depths.most_common()),
             tir_resampled_from=self._resampled_from,
+            tir_masked_pairs=len(self._masked),
+            tir_masked_share=round(float(np.mean(self._masked)), 4) if self._masked else 0.0,
             offset=summarise(self.offsets),
         )
 
@@ -269,6 +279,11 @@ def _warnings(
         if one.tir_resampled_from:
             found.append(
                 f"{one.name}: TIR was resampled from {one.tir_resampled_from} onto the RGB grid"
+            )
+        if one.tir_masked_pairs:
+            found.append(
+                f"{one.name}: {share_text(one.tir_masked_share)} of the TIR pixels hold no "
+                f"measurement, in {one.tir_masked_pairs} of {one.pairs} pairs; they are left out"
             )
     total = sum(one.offset.tested for one in facts)
     usable = sum(one.offset.usable for one in facts)

@@ -11,19 +11,41 @@ import numpy as np
 from tirtrack.errors import PairsError
 from tirtrack.pairs.source import Pair
 from tirtrack.pairs.takes import Take
+from tirtrack.valid_pixels import marked
 
 ASPECT_TOLERANCE_PX = 2.0
 MAX_COLOUR = 0.04
 
 
-def fitted(take: Take, position: int, rgb: np.ndarray, tir: np.ndarray) -> Pair:
-    """The pair of two images as stored, both on the RGB grid."""
+def fitted(
+    take: Take,
+    position: int,
+    rgb: np.ndarray,
+    tir: np.ndarray,
+    no_data: float | None = None,
+) -> Pair:
+    """The pair of two images as stored, both on the RGB grid.
+
+    Args:
+        take: their recording.
+        position: their place in it.
+        rgb: as stored.
+        tir: as stored.
+        no_data: value of TIR pixels that hold no measurement.
+    """
     where = take.where(position)
     rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
-    tir = onto_rgb_grid(rgb, stored, where)
-    stored_wh = None if tir is stored else (stored.shape[1], stored.shape[0])
-    key = f"{take.name}/{take.stem(position)}"
-    return Pair(key, take.name, position, rgb, tir, stored_wh)
+    measured = marked(stored, no_data)
+    tir = onto_rgb_grid(rgb, measured, where)
+    return Pair(
+        key=f"{take.name}/{take.stem(position)}",
+        recording=take.name,
+        position=position,
+        rgb=rgb,
+        tir=tir,
+        tir_stored_wh=None if tir is measured else (stored.shape[1], stored.shape[0]),
+        tir_stored_dtype=None if tir.dtype == stored.dtype else str(stored.dtype),
+    )
 
 
 def as_rgb(image: np.ndarray, where: str) -> np.ndarray:

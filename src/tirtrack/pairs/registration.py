@@ -2,12 +2,14 @@
 
 Brightness means different things in RGB and TIR, outlines are shared. So the gradient magnitudes
 are compared, at every shift of up to 12 pixels at a long side of at most 480, and the best
-normalised correlation wins. Scale, rotation and parallax are not measured: parallax shows as
+normalised correlation wins. Pixels that are no measurement, and the outline of where they lie, take
+no part. Scale, rotation and parallax are not measured: parallax shows as
 disagreement between pairs.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,11 +17,13 @@ import numpy as np
 from scipy import ndimage, signal
 
 from tirtrack.pairs.proposals.rules import grey_levels
+from tirtrack.valid_pixels import valid_mask
 
 LONG_SIDE = 480
 MAX_SHIFT = 12
 USABLE_PEAK = 0.15
 WARN_OFFSET_PX = 4.0
+MIN_MEASURED = 0.1  # share of the pixels
 _SIGMA = 1.0
 
 
@@ -92,19 +96,25 @@ def measure_offset(rgb: np.ndarray, tir: np.ndarray) -> Offset:
     if rgb.shape[:2] != tir.shape[:2]:
         raise ValueError(f"sizes must be equal, got {list(rgb.shape)} and {list(tir.shape)}")
     scale = min(1.0, LONG_SIDE / max(tir.shape))
-    fixed, moving = _gradient(rgb, scale), _gradient(tir, scale)
+    valid = valid_mask(tir)
+    fixed, moving = _gradient(rgb, scale), _gradient(tir, scale, valid)
     reach = min(MAX_SHIFT, (min(fixed.shape) - 8) // 2)
     if reach < 1:
         return Offset(0.0, 0.0, 0.0)
-    correlation = _correlation(fixed, moving[reach:-reach, reach:-reach])
+    inside = (slice(reach, -reach), slice(reach, -reach))
+    if valid is None:
+        correlation = _correlation(fixed, moving[inside])
+    else:
+        weights = _measured_at(valid, moving.shape)
+        correlation = _masked_correlation(fixed, moving[inside], weights[inside])
     row, column = np.unravel_index(int(correlation.argmax()), correlation.shape)
     dy = row - reach + _vertex(correlation[:, column], int(row))
     dx = column - reach + _vertex(correlation[row], int(column))
     return Offset(float(dx / scale), float(dy / scale), float(correlation[row, column]))
 
 
-def _gradient(image: np.ndarray, scale: float) -> np.ndarray:
-    levels = grey_levels(image)
+def _gradient(image: np.ndarray, scale: float, valid: np.ndarray | None = None) -> np.ndarray:
+    levels = grey_levels(image, valid)
     grey = levels if levels.ndim == 2 else levels.mean(axis=2)
     if scale < 1.0:
         grey = ndimage.zoom(ndimage.gaussian_filter(grey, 0.4 / scale), scale, order=1)
@@ -125,6 +135,42 @@ def _correlation(fixed: np.ndarray, template: np.ndarray) -> np.ndarray:
     flat = np.zeros_like(product)
     correlation: np.ndarray = np.divide(product, scale, out=flat, where=scale > floor)
     return correlation
+
+
+def _measured_at(valid: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask ``[H,W]`` at another size: 1.0 where all that a gradient looks at is measured.
+
+    Where both modalities were warped alike, RGB has its cut where the mask ends; so no shift may
+    bring measured TIR onto the outline of a large part of it.
+    """
+    scale = max(1.0, valid.shape[0] / shape[0])
+    reach = math.ceil(3 * _SIGMA * scale)
+    large = ndimage.binary_opening(~valid, iterations=reach, border_value=0)
+    inner = ndimage.minimum_filter(valid, 2 * reach + 1, mode="nearest")
+    far = 2 * (reach + math.ceil(MAX_SHIFT * scale)) + 1
+    inner &= ~ndimage.maximum_filter(large, far, mode="nearest")
+    rows, columns = (
+        (np.arange(size) * length) // size for size, length in zip(shape, valid.shape, strict=True)
+    )
+    return np.asarray(inner[rows][:, columns], np.float64)
+
+
+def _masked_correlation(fixed: np.ndarray, template: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """As :func:`_correlation`, of the template's pixels with weight 1 alone; 0 where there are few
+    of them.
+    """
+    count = float(weights.sum())
+    if count < MIN_MEASURED * weights.size:
+        return np.zeros([a - b + 1 for a, b in zip(fixed.shape, weights.shape, strict=True)])
+    unit = (template - (template * weights).sum() / count) * weights
+    product, total, squares = (
+        signal.fftconvolve(values, kernel[::-1, ::-1], mode="valid")
+        for values, kernel in ((fixed, unit), (fixed, weights), (fixed**2, weights))
+    )
+    spread = np.sqrt(np.maximum(squares - total**2 / count, 0.0))
+    scale = np.sqrt((unit**2).sum()) * spread
+    flat = np.zeros_like(product)
+    return np.asarray(np.divide(product, scale, out=flat, where=scale > 1e-6 * count))
 
 
 def _window_sums(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -24,8 +24,10 @@ class Pair:
         recording: the recording that it belongs to; hold-out splits go by whole recordings.
         position: place in the recording, 0-based.
         rgb: ``[H,W,3]`` uint8, RGB order.
-        tir: ``[H',W']`` as stored: uint8, uint16 or float.
+        tir: ``[H',W']`` as stored: uint8, uint16 or float. A frame of counts that has pixels
+            without a measurement is one of floats, NaN in those pixels.
         tir_stored_wh: width and height of TIR as stored, where it was resampled onto the RGB grid.
+        tir_stored_dtype: type of the samples as stored, where it is not that of ``tir``.
     """
 
     key: str
@@ -34,6 +36,12 @@ class Pair:
     rgb: np.ndarray
     tir: np.ndarray
     tir_stored_wh: tuple[int, int] | None = None
+    tir_stored_dtype: str | None = None
+
+    @property
+    def tir_depth(self) -> str:
+        """Type of the TIR samples as stored."""
+        return self.tir_stored_dtype or str(self.tir.dtype)
 
 
 @dataclass(frozen=True)

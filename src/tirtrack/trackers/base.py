@@ -40,6 +40,7 @@ class Reason(StrEnum):
     CONSTANT_FRAME = "bad frame: constant"
     FROZEN_FRAME = "bad frame: frozen"
     DAMAGED_FRAME = "bad frame: damaged"
+    NO_MEASUREMENT = "bad frame: no measurement"
     NOT_FINITE = "not finite"
     FAILED = "failed"
     RE_DETECTED = "re-detected"
@@ -190,6 +191,14 @@ class SeekingTracker(SharingTracker, Protocol):
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """Take note of a frame without tracking in it: why it shows nothing, or ``Reason.NONE`` and
         its grey levels for :meth:`sight`.
+        """
+
+    def picture(self, frame: np.ndarray) -> np.ndarray:
+        """The frame as ``[H,W]`` or ``[H,W,3]``, with the mean in place of pixels that are no
+        measurement.
+
+        Raises:
+            FrameError: it is no picture.
         """
 
     def sight(

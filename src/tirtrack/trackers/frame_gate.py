@@ -16,20 +16,21 @@ import numpy as np
 
 from tirtrack.boxes import Box, check_first_box
 from tirtrack.errors import FrameError, StreamChangedError
+from tirtrack.thermal import MIN_VALID_SHARE
 from tirtrack.trackers.base import Reason
+from tirtrack.valid_pixels import LARGEST, share_text
 
 logger = logging.getLogger(__name__)
 
 CONSTANT_RANGE = 5  # levels or counts; a living sensor's noise alone spans more over a whole frame
 BLACK_BELOW = 16  # levels or counts
 SMALL_SIDE = 4.0  # pixels; below it a first box is worth a warning
-DAMAGED_SHARE = 0.01  # of pixels that are not finite; fewer are dead pixels of a living sensor
 COLOURED_SHARE = 0.05  # mean spread of the channels, of the brightest value
 COLOURED_WARNING = (
     "the frames are coloured, the weights are for thermal frames in grey: switch off the camera's "
     "palette, or give its raw output"
 )
-LARGEST = np.float64(1e15)  # no sensor counts so far; squares of it still fit float32
+BEGIN_LATER = "begin at a later frame"
 _SAMPLE_STEP = 16  # rows looked at first: nearly every frame is cleared by them
 _KINDS = "uint8, uint16 or float"
 
@@ -57,7 +58,7 @@ def as_picture(frame: np.ndarray) -> np.ndarray:
         raise FrameError(f"a frame of shape {list(picture.shape)} has no pixels")
     if picture.dtype not in (np.uint8, np.uint16) and picture.dtype.kind != "f":
         raise FrameError(f"a frame of {picture.dtype} cannot be used", fix=f"give {_KINDS}")
-    if picture.dtype.kind == "f" and (too_large := np.abs(picture) > LARGEST).any():
+    if picture.dtype.kind == "f" and (too_large := np.abs(picture) > np.float64(LARGEST)).any():
         return np.where(too_large, picture.dtype.type(np.nan), picture)
     return picture
 
@@ -104,7 +105,9 @@ class FrameGate:
         self._last: _Seen | None = None
         self._other: tuple[str, list[int]] | None = None  # number type and shape of a misfit
 
-    def check(self, picture: np.ndarray, region: Region = WHOLE) -> Reason:
+    def check(
+        self, picture: np.ndarray, region: Region = WHOLE, *, valid: np.ndarray | None = None
+    ) -> Reason:
         """``Reason.NONE`` for a frame that can be used.
 
         Args:
@@ -113,17 +116,22 @@ class FrameGate:
             region: rows and columns where the next frame will be compared with this one pixel by
                 pixel; elsewhere every 16th row is enough. A noiseless picture in which only things
                 far from the target move may be called repeated: it says nothing of the target.
+            valid: ``[H,W]``, the pixels that are measurements, which alone are looked at; ``None``:
+                all of them.
 
         Raises:
             StreamChangedError: a second good frame in a row has the same other size, channels or
                 number type. A single one is damaged.
         """
-        last, fault = self._last, _content_fault(picture)
+        last, fault = self._last, _content_fault(picture, valid)
+        if valid is not None:
+            blank = valid if picture.ndim == 2 else valid[..., None]
+            picture = np.where(blank, picture, picture.dtype.type(0))
         if last is not None and not last.fits(picture):
             self._note_misfit(picture, last, fault)
             return Reason.DAMAGED_FRAME
         self._other = None
-        if fault is Reason.DAMAGED_FRAME:
+        if fault is Reason.NO_MEASUREMENT:
             return fault
         repeated = last is not None and last.is_of(picture)
         if not repeated:
@@ -168,11 +176,14 @@ class FrameGate:
         self._last = _Seen(shape, sample, (rows, columns), inside)
 
 
-def first_gate(picture: np.ndarray, box: Box, *, is_checked: bool) -> FrameGate:
+def first_gate(
+    picture: np.ndarray, valid: np.ndarray | None, box: Box, *, is_checked: bool
+) -> FrameGate:
     """The gate of a new stream, after its first frame; a very small first box is warned of.
 
     Args:
         picture: ``[H,W]`` or ``[H,W,3]``.
+        valid: ``[H,W]``, the pixels that are measurements; ``None``: all of them.
         box: of the target in it.
         is_checked: whether a first frame that says nothing is refused.
 
@@ -183,10 +194,16 @@ def first_gate(picture: np.ndarray, box: Box, *, is_checked: bool) -> FrameGate:
     if min(box.w, box.h) < SMALL_SIDE:
         logger.warning("the first box is only %gx%g px", box.w, box.h)
     gate = FrameGate()
-    fault = gate.check(picture) if is_checked else Reason.NONE
+    fault = gate.check(picture, valid=valid) if is_checked else Reason.NONE
     if fault is not Reason.NONE:
-        raise FrameError(f"the first frame is a {fault}", fix="begin at a later frame")
+        raise FrameError(f"the first frame is a {fault}{_share_masked(valid)}", fix=BEGIN_LATER)
     return gate
+
+
+def _share_masked(valid: np.ndarray | None) -> str:
+    if valid is None:
+        return ""
+    return f" ({share_text(1.0 - float(valid.mean()))} of its pixels hold no measurement)"
 
 
 def warned_of_colour(picture: np.ndarray) -> bool:
@@ -197,18 +214,17 @@ def warned_of_colour(picture: np.ndarray) -> bool:
     return False
 
 
-def _content_fault(picture: np.ndarray) -> Reason:
+def _content_fault(picture: np.ndarray, valid: np.ndarray | None) -> Reason:
     whole_numbers = picture.dtype.kind == "u"
     channels = _channels(picture)
-    if whole_numbers and any(np.ptp(one[::_SAMPLE_STEP]) >= CONSTANT_RANGE for one in channels):
+    if valid is not None:
+        if valid.mean() < MIN_VALID_SHARE:
+            return Reason.NO_MEASUREMENT
+        channels = [one[valid] for one in channels]
+    elif whole_numbers and any(np.ptp(one[::_SAMPLE_STEP]) >= CONSTANT_RANGE for one in channels):
         return Reason.NONE
-    ends = [(float(one.min()), float(one.max())) for one in channels]
-    if not np.isfinite(ends).all():
-        finite = [one[np.isfinite(one)] for one in channels]
-        if sum(one.size for one in finite) < (1 - DAMAGED_SHARE) * picture.size:
-            return Reason.DAMAGED_FRAME
-        ends = [(float(one.min()), float(one.max())) for one in finite]
     # The range is that of a channel: a blue "no signal" picture is constant too.
+    ends = [(float(one.min()), float(one.max())) for one in channels]
     for low, high in ends:
         # Float frames have no known unit: only truly constant ones count.
         span = CONSTANT_RANGE if whole_numbers else abs(high) * 1e-6

@@ -1,6 +1,7 @@
 """From frames as they come to grey levels 0..255: what a network of 8-bit pictures can be shown.
 
-8-bit frames stay as they are. Frames of more bits pass the thermal normaliser, which remembers its
+8-bit frames stay as they are. Pixels that are no measurement become the mean level of the others.
+Frames of more bits pass the thermal normaliser, which remembers its
 range from frame to frame; a colour frame of more bits is mapped by one common curve, and one whose
 channels are equal is treated as the grey frame that it is.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tirtrack.valid_pixels import filled, valid_mask
 
 if TYPE_CHECKING:
     from tirtrack.thermal import NormaliserSettings, ThermalNormaliser
@@ -34,10 +37,21 @@ class GreyLevels:
         """Forget the stream; the next frame is a first one."""
         self._normaliser = None
 
-    def __call__(self, picture: np.ndarray) -> np.ndarray:
-        """Grey levels ``[H,W]`` or ``[H,W,3]``, uint8 or float32, of a picture of that shape."""
-        levels = self._normalise(picture)
-        return stretch_levels(levels) if self._stretch else levels
+    def valid(self, picture: np.ndarray) -> np.ndarray | None:
+        """Which pixels of a picture are measurements; see :func:`tirtrack.thermal.valid_mask`."""
+        return valid_mask(picture, None if self._settings is None else self._settings.no_data)
+
+    def __call__(self, picture: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+        """Grey levels ``[H,W]`` or ``[H,W,3]``, uint8 or float32, of a picture of that shape.
+
+        Args:
+            picture: the next one of the stream.
+            valid: what :meth:`valid` says of it; ``None``: all pixels are measurements.
+        """
+        levels = self._normalise(picture, valid)
+        if self._stretch:
+            levels = stretch_levels(levels, valid)
+        return levels if valid is None else filled(levels, valid)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the normaliser, ``None`` if no frame has needed it."""
@@ -56,25 +70,30 @@ class GreyLevels:
             self._normaliser = ThermalNormaliser(self._settings or normaliser("adaptive"))
         return self._normaliser
 
-    def _normalise(self, picture: np.ndarray) -> np.ndarray:
+    def _normalise(self, picture: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
         normaliser = self._made()
         if picture.ndim == 2:
-            return normaliser(picture)
+            return normaliser.levels(picture, valid)
         if picture.dtype == np.uint8:
             return 255 - picture if normaliser.settings.invert else picture
         first = picture[..., 0]
         if (picture == first[..., None]).all():
-            return np.broadcast_to(normaliser(first)[..., None], picture.shape)
-        flat = normaliser(picture.reshape(len(picture), -1))  # one curve for all channels
-        return flat.reshape(picture.shape)
+            return np.broadcast_to(normaliser.levels(first, valid)[..., None], picture.shape)
+        flat = picture.reshape(len(picture), -1)  # one curve for all channels
+        flat_valid = None if valid is None else valid.repeat(picture.shape[2], axis=1)
+        return normaliser.levels(flat, flat_valid).reshape(picture.shape)
 
 
-def stretch_levels(levels: np.ndarray) -> np.ndarray:
+def stretch_levels(levels: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """Levels of any shape, their 1st to 99th percentile spread to 0..255; float32, clipped.
 
     A frame without contrast stays as it is.
+
+    Args:
+        levels: ``[H,W]`` or ``[H,W,3]``.
+        valid: ``[H,W]``, the pixels that the percentiles are taken of; ``None``: all.
     """
-    low, high = np.percentile(levels, STRETCH_PERCENTILES)
+    low, high = np.percentile(levels if valid is None else levels[valid], STRETCH_PERCENTILES)
     if high <= low:
         return levels.astype(np.float32)
     spread = (levels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))

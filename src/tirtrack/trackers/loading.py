@@ -42,7 +42,7 @@ class _Parts:
         """What the tracker was told, with the calibration that it uses."""
         told = {
             **self.settings.model_dump(mode="json"),
-            "normaliser": self.levels.model_dump(mode="json"),
+            "normaliser": self.levels.model_dump(mode="json", exclude_none=True),
             "calibration": calibration.model_dump(mode="json"),
         }
         return Origin(self.card.name, sha256(self.path), told, self.seed)
@@ -74,7 +74,8 @@ def load_tracker(
             ``atom_presets``; ``None`` takes the card's.
         engine: ``onnx`` or ``torch``; ``None`` takes the family's own, see :func:`engine_of`.
         overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
-            ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``).
+            ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``), ``no_data`` the
+            value of pixels that hold no measurement.
         threads: of the ``onnx`` engine; one gives the same bits on every machine of a kind.
         seed: of what a tracker draws; the Siamese family draws nothing.
         device: where torch runs the network, such as ``cuda``; the ``onnx`` engine runs on the CPU
@@ -89,7 +90,8 @@ def load_tracker(
     card = store.card_of(path)
     chosen = engine_of(card.architecture, engine, device=device)
     changes = dict(overrides or {})
-    levels = normaliser(str(changes.pop("normaliser", card.normaliser)))
+    no_data = changes.pop("no_data", None)
+    levels = normaliser(str(changes.pop("normaliser", card.normaliser)), no_data=no_data)
     family = _family_of(card.architecture)
     settings = with_overrides(family.preset(preset or card.preset, card.architecture), changes)
     return family.make(_Parts(path, card, settings, levels, chosen, threads, seed, device))

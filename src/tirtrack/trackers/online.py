@@ -55,6 +55,7 @@ from tirtrack.trackers.place import (
 )
 from tirtrack.trackers.shared_work import Climb
 from tirtrack.trackers.steps import Steps, alone
+from tirtrack.valid_pixels import filled
 
 if TYPE_CHECKING:
     from tirtrack.thermal import NormaliserSettings
@@ -176,12 +177,13 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             RunError: the network gave numbers that are not finite.
         """
         picture = as_picture(frame)
-        gate = first_gate(picture, box, is_checked=self.settings.frame_gate)
+        valid = self._levels.valid(picture)
+        gate = first_gate(picture, valid, box, is_checked=self.settings.frame_gate)
         if self._warns_of_colour:
             self._warns_of_colour = not warned_of_colour(picture)
         self._levels.reset()
         self._draws.begin_frame(0)
-        levels = self._levels(picture)
+        levels = self._levels(picture, valid)
         center_yx, size_hw = center_and_size(box)
         sample_hw, scale = self._first_scale(size_hw, np.array(levels.shape[:2], dtype=float))
         place = Place(center_yx, size_hw, scale)
@@ -216,13 +218,13 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             FrameError: the frame cannot be used, and the frame gate is off.
         """
         place, learnt = self._started()
-        fault, picture = self._inspect(frame)
+        fault, levels = self._inspect(frame)
         self._frame += 1
         self._draws.begin_frame(self._frame)
         if fault is not Reason.NONE:
             self._asked = Asked(fault, place)
             return None
-        levels, place = self._levels(picture), self._ahead(place)
+        place = self._ahead(place)
         samples = self._cut(levels, place, learnt)
         self._asked = Asked(fault, place, samples, levels if self._motion.skipped else None)
         return np.stack([sample.patch.numpy() for sample in samples])
@@ -262,10 +264,16 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
 
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
-        fault, picture = self._inspect(frame)
+        inspected = self._inspect(frame)
         self._frame, self._motion = self._frame + 1, STANDING
         self._draws.begin_frame(self._frame)
-        return fault, picture if fault is not Reason.NONE else self._levels(picture)
+        return inspected
+
+    def picture(self, frame: np.ndarray) -> np.ndarray:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.picture`."""
+        picture = as_picture(frame)
+        valid = self._levels.valid(picture)
+        return picture if valid is None else filled(picture, valid)
 
     @torch.no_grad()
     def sight(
@@ -488,21 +496,24 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         return self._place, self._learnt
 
     def _inspect(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
-        """Why a frame says nothing, or its picture."""
+        """Why a frame says nothing, or its grey levels."""
         try:
             picture = as_picture(frame)
         except FrameError:
             if not self.settings.frame_gate:
                 raise
             return Reason.DAMAGED_FRAME, np.empty(0)
+        valid = self._levels.valid(picture)
         if self.settings.frame_gate:
-            return self._gate.check(picture, self._search_region()), picture
-        if picture.shape != self._shape:
+            fault = self._gate.check(picture, self._search_region(), valid=valid)
+            if fault is not Reason.NONE:
+                return fault, picture
+        elif picture.shape != self._shape:
             raise FrameError(
                 f"a frame of {list(picture.shape)} follows frames of {list(self._shape)}",
                 fix="begin anew where the size of the frames changes",
             )
-        return Reason.NONE, picture
+        return Reason.NONE, self._levels(picture, valid)
 
     def _search_region(self) -> Region:
         """Rows and columns of the frame that this frame's search patch shows."""

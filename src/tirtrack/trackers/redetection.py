@@ -31,7 +31,6 @@ from tirtrack.trackers.base import (
     Tracker,
     TrackState,
 )
-from tirtrack.trackers.frame_gate import as_picture
 from tirtrack.trackers.steps import Steps, alone
 
 _STATE_FORMAT = 1
@@ -155,7 +154,7 @@ class RedetectingTracker:
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
         """See :meth:`tirtrack.trackers.base.Tracker.init`."""
         state = self.tracker.init(frame, box)
-        picture = as_picture(frame)
+        picture = self.tracker.picture(frame)
         self._appearance = Appearance.of(picture, box)
         self._usual = _Usual((box.w, box.h))
         self._frame_wh = (picture.shape[1], picture.shape[0])
@@ -200,6 +199,10 @@ class RedetectingTracker:
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
         return self.tracker.watch(frame)
+
+    def picture(self, frame: np.ndarray) -> np.ndarray:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.picture`."""
+        return self.tracker.picture(frame)
 
     def sight(
         self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
@@ -280,7 +283,7 @@ class RedetectingTracker:
         if state.status is Status.LOST:
             self._search = _Search(state.box, self._tiles())
         elif state.status is Status.TRACKING and state.measured:
-            self._usual.follow(as_picture(frame), state.box, self._known())
+            self._usual.follow(self.tracker.picture(frame), state.box, self._known())
         return state
 
     def _searched(self, frame: np.ndarray, search: _Search) -> TrackState:
@@ -289,7 +292,7 @@ class RedetectingTracker:
         fault, levels = self.tracker.watch(frame)
         if fault is not Reason.NONE:
             return _lost(search.last, 0.0, fault)
-        picture = as_picture(frame)
+        picture = self.tracker.picture(frame)
         sightings = [(one, self._likeness(picture, one)) for one in self._looks(levels, search)]
         believed = [(one, alike) for one, alike in sightings if self._is_alike(one, alike)]
         best = max(believed, key=lambda pair: pair[0].score * pair[1], default=None)

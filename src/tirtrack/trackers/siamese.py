@@ -33,6 +33,7 @@ from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_geometry import SearchPatch, box_at, geometry_of
 from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame, localise
 from tirtrack.trackers.steps import Steps, without_work
+from tirtrack.valid_pixels import filled
 from tirtrack.weights.card import Calibration
 
 if TYPE_CHECKING:
@@ -145,12 +146,13 @@ class SiameseTracker:
             FrameError: the frame or the box cannot be used.
         """
         picture = self._picture(frame)
-        gate = first_gate(picture, box, is_checked=self.settings.frame_gate)
+        valid = self._levels.valid(picture)
+        gate = first_gate(picture, valid, box, is_checked=self.settings.frame_gate)
         if self._warns_of_colour:
             self._warns_of_colour = not warned_of_colour(picture)
         self._gate = gate
         self._levels.reset()
-        grey = self._levels(picture)
+        grey = self._levels(picture, valid)
         fill = mean_fill(grey)
         center_xy, size_wh = self.geometry.begin(box, (picture.shape[1], picture.shape[0]))
         patch = self.geometry.template(grey, center_xy, size_wh, fill)
@@ -184,11 +186,10 @@ class SiameseTracker:
             FrameError: the frame cannot be used, and the frame gate is off.
         """
         model, target = self._started()
-        fault, picture = self._inspect(frame, model)
+        fault, grey = self._inspect(frame, model)
         if fault is not Reason.NONE:
             self._request = _Request(fault)
             return None
-        grey = self._levels(picture)
         center_xy = target.motion.ahead(target.center_xy, target.size_wh, model.frame_wh)
         seen = self.geometry.search(grey, center_xy, target.size_wh, model.fill)
         self._request = _Request(fault, seen, grey if target.motion.skipped else None)
@@ -222,9 +223,14 @@ class SiameseTracker:
     def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
         model, target = self._started()
-        fault, picture = self._inspect(frame, model)
         self._target = replace(target, frame=target.frame + 1, motion=STANDING)
-        return fault, picture if fault is not Reason.NONE else self._levels(picture)
+        return self._inspect(frame, model)
+
+    def picture(self, frame: np.ndarray) -> np.ndarray:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.picture`."""
+        picture = as_picture(frame)
+        valid = self._levels.valid(picture)
+        return picture if valid is None else filled(picture, valid)
 
     def sight(
         self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
@@ -394,22 +400,26 @@ class SiameseTracker:
         return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
     def _inspect(self, frame: np.ndarray, model: _Model) -> tuple[Reason, np.ndarray]:
+        """Why a frame says nothing, or its grey levels."""
         try:
             picture = self._picture(frame)
         except FrameError:
             if not self.settings.frame_gate:
                 raise
             return Reason.DAMAGED_FRAME, np.empty(0)
+        valid = self._levels.valid(picture)
         if self.settings.frame_gate:
             _, target = self._started()
             region = self.geometry.region(target.center_xy, target.size_wh, model.frame_wh)
-            return self._gate.check(picture, region), picture
-        if picture.shape != model.shape:
+            fault = self._gate.check(picture, region, valid=valid)
+            if fault is not Reason.NONE:
+                return fault, picture
+        elif picture.shape != model.shape:
             raise FrameError(
                 f"a frame of {list(picture.shape)} follows frames of {list(model.shape)}",
                 fix="begin anew where the size of the frames changes",
             )
-        return Reason.NONE, picture
+        return Reason.NONE, self._levels(picture, valid)
 
     def _accept(self, moved: _Target, located: Localisation, side: float) -> TrackState:
         """Decide how far a measurement is believed, keep what follows, and say it."""

@@ -74,11 +74,11 @@ def first_frame(
         info = found.info()
         first = found.first()
         later = _later(found, start)
-    found_boxes = salient_boxes(first.image, later, count=count)
+    found_boxes = salient_boxes(first.image, later, count=count, no_data=info.no_data)
     boxes = tuple(box for box, _ in found_boxes)
     height, width = first.image.shape[:2]
     zoom = zoom_for(width, height)
-    shown = enlarge(to_display(first.image), zoom)
+    shown = enlarge(to_display(first.image, info.no_data), zoom)
     return FirstFrame(
         index=first.index,
         boxes=boxes,

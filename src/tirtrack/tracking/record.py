@@ -79,7 +79,7 @@ class Recorder:
         self.frames = 0
         self.faults: list[BadFrame] = []
         self.folder = folder
-        self._painter = _Painter(first.image)
+        self._painter = _Painter(first.image, info.no_data)
         self._stack = ExitStack()
         self._csv: _RowFile | None = (
             None if folder is None else _RowFile(folder, is_several=is_several)
@@ -184,10 +184,11 @@ class _RowFile:
 class _Painter:
     """Draws what the tracker said onto the frames of one source; small ones enlarged."""
 
-    def __init__(self, first: np.ndarray) -> None:
+    def __init__(self, first: np.ndarray, no_data: float | None) -> None:
         self._zoom = zoom_for(first.shape[1], first.shape[0])
-        self._levels = ThermalNormaliser(normaliser("adaptive"))
-        self._shown = to_display(first)
+        self._no_data = no_data
+        self._levels = ThermalNormaliser(normaliser("adaptive", no_data=no_data))
+        self._shown = to_display(first, no_data)
 
     def __call__(self, image: np.ndarray | None, rows: Sequence[TrackedFrame]) -> np.ndarray:
         """``[H,W,3]`` uint8; a damaged frame (``None``) shows the last good one."""
@@ -202,7 +203,7 @@ class _Painter:
     def _display(self, image: np.ndarray) -> np.ndarray:
         if image.ndim == 2 and image.dtype != np.uint8:
             image = np.round(self._levels(image)).astype(np.uint8)
-        return to_display(image)
+        return to_display(image, self._no_data)
 
 
 def caption(rows: Sequence[TrackedFrame]) -> tuple[str, Status]:

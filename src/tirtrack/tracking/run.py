@@ -40,11 +40,13 @@ from tirtrack.media import (
     Frame,
     Source,
     SourceInfo,
+    frames_and_faults,
     source_files,
 )
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.trackers.base import Reason, SharingTracker, Status, Tracker, TrackState
+from tirtrack.trackers.frame_gate import BEGIN_LATER, FrameGate, as_picture
 from tirtrack.trackers.multi import MultiTracker
 from tirtrack.tracking.first_frame import check_range
 from tirtrack.tracking.record import (
@@ -57,6 +59,7 @@ from tirtrack.tracking.record import (
     mot_text,
 )
 from tirtrack.tracking.source import SourceFrames
+from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
 from tirtrack.versions import versions
 
 _log = logging.getLogger(__name__)
@@ -65,6 +68,8 @@ FORMAT = 1
 SUMMARY_NAME = "summary.json"
 _TELL_EVERY_FRAMES = 10
 _DAMAGED_SHOWN = 10
+_SEARCHED_FRAMES = 250  # for one to begin at
+_MASK_EVERY_FRAMES = 10  # looked at for pixels without measurement, until there are some
 _STAGE = "track"
 # Names that say nothing: the folder above names the recording.
 _GENERIC = frozenset({"img", "imgs", "images", "frames", "video", "tir", "ir", "thermal", "rgb"})
@@ -161,13 +166,20 @@ def track(
         info = found.info()
         for one in [box] if isinstance(box, Box) else box.values():
             check_first_box(one, info.width, info.height)
+        if info.no_data is not None:
+            overrides = {**(overrides or {}), "no_data": info.no_data}
         tracker, identity = _load(
             weights, preset, engine, overrides, seed, redetect=redetect, device=device
         )
         first = found.first()
         began_s = time.perf_counter()
-        targets, rows = _begin(tracker, first, box)
+        try:
+            targets, rows = _begin(tracker, first, box)
+        except FrameError as error:
+            raise _with_better_start(error, source, first, info, options) from error
         session = _Session(targets, tracker_s=time.perf_counter() - began_s)
+        session.note_masked(first, info.no_data)
+        doubtful = doubtful_value(first.image, valid_mask(first.image, info.no_data))
         folder = None if out is None else _result_folder(Path(out), force=force)
         _log.info("%s: %s", source_name(source), info.description)
         is_several = isinstance(box, Mapping)
@@ -178,13 +190,15 @@ def track(
         try:
             with recorder:
                 recorder.add(first, rows)
-                ending = session.follow(found, recorder, total, stop=stop, progress=progress)
+                ending = session.follow(
+                    found, recorder, total, no_data=info.no_data, stop=stop, progress=progress
+                )
         except StorageError as error:
             failure = error
     failure = failure or session.failure
     request = {**identity, **_as_plain(box), **_given(options), "start": start, "end": end}
     run = _finish(source, info, request, recorder, session, Ending.FAILED if failure else ending,
-                  options=options, failure=failure, command=command,
+                  options=options, failure=failure, command=command, doubtful=doubtful,
                   live=found.statistics)  # fmt: skip
     if session.interrupt is not None:
         raise session.interrupt
@@ -206,6 +220,33 @@ def _begin(
     targets = MultiTracker(tracker)
     states = {name: targets.add(name, one, first.image) for name, one in box.items()}
     return targets, [_row(first, state, name) for name, state in states.items() if state]
+
+
+def _with_better_start(
+    error: FrameError, source: Source, first: Frame, info: SourceInfo, options: ReadOptions
+) -> FrameError:
+    """The error of a first frame that shows nothing, with the index of the next one that does."""
+    if error.fix != BEGIN_LATER or not source_files(source, options):
+        return error
+    until = first.index + 1 + _SEARCHED_FRAMES
+    later = frames_and_faults(source, start=first.index + 1, end=until, options=options)
+    searched = 0
+    try:
+        for item in later:
+            searched += 1
+            if isinstance(item, Frame) and _shows_something(item, info.no_data):
+                fix = f"begin at frame {item.index}: --start {item.index}, with the box there"
+                return FrameError(error.what, error.where, fix)
+    except FrameError:  # what breaks the source off is told when it is read
+        pass
+    others = f"nor do the {searched} frames after it show more" if searched else "no other follows"
+    check = "give a source that shows a scene" if info.no_data is None else "check --no-data"
+    return FrameError(error.what, error.where, f"{others}; {check}")
+
+
+def _shows_something(frame: Frame, no_data: float | None) -> bool:
+    valid = valid_mask(frame.image, no_data)
+    return FrameGate().check(as_picture(frame.image), valid=valid) is Reason.NONE
 
 
 def _as_plain(box: Box | Mapping[str, Box]) -> dict[str, Any]:
@@ -299,7 +340,20 @@ class _Session:
         self.tracker_s = tracker_s
         self.failure: TirtrackError | None = None
         self.interrupt: KeyboardInterrupt | None = None
+        self.masked: dict[str, Any] | None = None
         self._tracker = tracker
+
+    def note_masked(self, frame: Frame, no_data: float | None) -> None:
+        """Keep what was masked of a frame, if it is the first of which something was."""
+        if self.masked is not None:
+            return
+        valid = valid_mask(frame.image, no_data)
+        if valid is not None:
+            self.masked = {
+                "frame": frame.index,
+                "share": round(1.0 - float(valid.mean()), 4),
+                "note": masked_note(frame.image, valid),
+            }
 
     def follow(
         self,
@@ -307,6 +361,7 @@ class _Session:
         recorder: Recorder,
         total: int,
         *,
+        no_data: float | None,
         stop: Callable[[], bool],
         progress: Progress,
     ) -> Ending:
@@ -315,6 +370,8 @@ class _Session:
             for item in found:
                 recorder.add(item, self._next(item, recorder.last, found.skipped))
                 done = recorder.frames
+                if done % _MASK_EVERY_FRAMES == 0 and isinstance(item, Frame):
+                    self.note_masked(item, no_data)
                 if done % _TELL_EVERY_FRAMES == 0:
                     progress(_STAGE, done, max(total, done) if total else 0)
                 if stop():
@@ -385,6 +442,7 @@ def _finish(
     options: ReadOptions,
     failure: TirtrackError | None,
     command: str,
+    doubtful: tuple[float, float] | None,
     live: LiveStatistics | None,
 ) -> TrackRun:
     """The run as a value; its summary is written where a folder is."""
@@ -414,6 +472,8 @@ def _finish(
             {"frame": fault.index, "reason": str(fault.error)}
             for fault in recorder.faults[:_DAMAGED_SHOWN]
         ],
+        "masked": session.masked,
+        "doubtful_value": doubtful and {"value": doubtful[0], "share": round(doubtful[1], 4)},
         "tracker_frames_per_s": float(f"{speed:.3g}") if math.isfinite(speed) else None,
         "live": None if live is None else live.summary(),
         "files": _written(recorder),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from tirtrack.boxes import Box, iou, iou_matrix
 from tirtrack.datasets import open_dataset
@@ -15,6 +16,7 @@ from tirtrack.pairs.proposals.motion import motion_plane, shifted, translation
 from tirtrack.pairs.proposals.planes import extent_sums, halve, highest, integral, lowest
 from tirtrack.pairs.proposals.saliency import MEASURES, working_planes
 from tirtrack.pairs.source import Pair
+from tirtrack.valid_pixels import valid_mask
 
 
 def _ground(seed: int = 0, height: int = 200, width: int = 260) -> np.ndarray:
@@ -187,3 +189,55 @@ def test_real_targets_are_among_the_ten_boxes(shared):
             found = salient_boxes(frames[position], near)
             hits.append(_best(found, Box.of(target)) >= 0.5)
     assert np.mean(hits) >= 0.5
+
+
+def _turned(counts: np.ndarray, degrees: float = 12.0) -> np.ndarray:
+    """As a warp leaves it: zeros where the frame does not reach."""
+    turned = ndimage.rotate(counts.astype(float), degrees, reshape=False, order=1, cval=0.0)
+    return np.rint(turned).astype(np.uint16)
+
+
+HOLED = {
+    "warp": lambda counts: _turned(counts),
+    "NaN stripe": lambda counts: np.where(np.arange(len(counts))[:, None] < 25, np.nan, counts),
+    "NaN islands": lambda counts: np.where(
+        (np.hypot(*(np.mgrid[:200, :260] - [[[30]], [[220]]])) < 18)
+        | (np.hypot(*(np.mgrid[:200, :260] - [[[160]], [[60]]])) < 15),
+        np.nan,
+        counts,
+    ),
+    "65535 at the right": lambda counts: np.where(
+        np.arange(counts.shape[1]) >= 230, 65535, counts
+    ).astype(np.uint16),
+}
+
+
+@pytest.mark.parametrize("name", HOLED)
+def test_no_box_lies_where_pixels_without_measurement_end(name):
+    target = Box(118, 90, 30, 22)
+    counts = 6900 + 4 * _ground(3) + 150 * np.sin(np.mgrid[:200, :260][1] / 40)
+    counts[90:112, 118:148] += 900
+    counts = counts.astype(np.uint16)
+    near = [HOLED[name](np.roll(counts, k, axis=1)) for k in (-4, 4)]
+    image = HOLED[name](counts)
+    for neighbours in ((), near):
+        found = salient_boxes(image, neighbours, count=3)
+        place = target if name != "warp" else Box(112, 85, 42, 32)
+        assert _best(found[:1], place) > 0.5
+        valid = valid_mask(image)
+        rim = ndimage.binary_dilation(~valid, iterations=2) & valid
+        for box, score in found:
+            inside = rim[int(box.y) : int(box.y + box.h), int(box.x) : int(box.x + box.w)]
+            assert score < 0.35 or inside.mean() < 0.05, (box, score)
+
+
+def test_a_frame_without_any_measurement_has_no_proposals():
+    assert salient_boxes(np.full((90, 120), np.nan, np.float32)) == []
+    assert salient_boxes(np.full((90, 120), 7, np.uint8), no_data=7) == []
+
+
+def test_a_named_value_of_8_bits_is_no_object():
+    frame = _with_object(Box(100, 80, 40, 30), 255)
+    assert salient_boxes(frame)
+    found = salient_boxes(frame, no_data=255)
+    assert _best(found, Box(100, 80, 40, 30)) < 0.3

@@ -57,11 +57,13 @@ class ProposalSet:
         kept: best first.
         rejected: with reasons.
         fault: why the pair could not be read; then the two others are empty.
+        masked: share of the TIR pixels that hold no measurement.
     """
 
     kept: Sequence[Proposal]
     rejected: Sequence[Rejection]
     fault: str | None = None
+    masked: float = 0.0
 
 
 class Proposer(Protocol):

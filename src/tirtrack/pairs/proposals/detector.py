@@ -16,6 +16,7 @@ from tirtrack.pairs.proposals.box_files import BoxFiles, Format, Found
 from tirtrack.pairs.proposals.merge import Candidate, Merged, balance, merge
 from tirtrack.pairs.proposals.rules import Limits, Reason, Screen, geometry_fault, grey_levels
 from tirtrack.pairs.source import Pair
+from tirtrack.valid_pixels import valid_mask
 
 if TYPE_CHECKING:
     from tirtrack.pairs.proposals.yolox import Yolox
@@ -80,7 +81,7 @@ class Detector:
     def _find(self, pair: Pair) -> Found:
         if isinstance(self._finder, BoxFiles):
             return self._finder(pair.key)
-        levels = grey_levels(pair.tir).astype(np.uint8)
+        levels = grey_levels(pair.tir, valid_mask(pair.tir)).astype(np.uint8)
         return Found(tuple(self._finder(pair.rgb)), tuple(self._finder(levels)))
 
     def propose(

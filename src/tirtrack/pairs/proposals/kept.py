@@ -24,7 +24,7 @@ from tirtrack.pairs.proposals.registry import propose_all
 from tirtrack.pairs.source import Manifest, PairSource, content_identity
 from tirtrack.progress import Progress, silent
 
-FORMAT = 3
+FORMAT = 4
 _log = logging.getLogger(__name__)
 
 
@@ -108,6 +108,7 @@ def proposals_from_json(text: str) -> list[ProposalSet]:
             ),
             rejected=tuple(Rejection(Box(**one["box"]), one["reason"]) for one in item["rejected"]),
             fault=item["fault"],
+            masked=float(item["masked"]),
         )
         for item in json.loads(text)
     ]

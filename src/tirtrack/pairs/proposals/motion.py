@@ -17,15 +17,23 @@ from tirtrack.pairs.proposals.planes import Plane, halve, highest, lowest
 MAX_SHIFT_SHARE = 0.25
 
 
-def motion_plane(plane: Plane, neighbours: Sequence[Plane]) -> Plane:
+def motion_plane(
+    plane: Plane, neighbours: Sequence[Plane], valid: Sequence[np.ndarray | None] = ()
+) -> Plane:
     """``[H,W]`` grey levels by which the frame leaves the middle of its neighbours; 0 where it does
     not.
 
     Args:
         plane: ``[H,W]`` brightness.
         neighbours: at least one, same size.
+        valid: ``[H,W]`` of each neighbour, its pixels that are measurements: where one has none, it
+            says nothing of motion. ``None``, or none at all: all pixels.
     """
-    aligned = [shifted(other, *translation(plane, other)) for other in neighbours]
+    moves = [translation(plane, other) for other in neighbours]
+    aligned = [shifted(other, *move) for other, move in zip(neighbours, moves, strict=True)]
+    for k, mask in enumerate(valid):
+        if mask is not None:
+            aligned[k] = np.where(shifted(mask, *moves[k]), aligned[k], plane)
     low = np.sort([lowest(other) for other in aligned], axis=0)
     high = np.sort([highest(other) for other in aligned], axis=0)
     count = len(aligned)
@@ -66,7 +74,7 @@ def _signed(shift: float, length: int) -> float:
     return shift - length if shift > length / 2 else shift
 
 
-def shifted(plane: Plane, dx: int, dy: int) -> Plane:
+def shifted(plane: np.ndarray, dx: int, dy: int) -> np.ndarray:
     """``[H,W]`` moved right by ``dx`` and down by ``dy``; borders repeat."""
     rows = np.clip(np.arange(plane.shape[0]) - dy, 0, plane.shape[0] - 1)
     columns = np.clip(np.arange(plane.shape[1]) - dx, 0, plane.shape[1] - 1)

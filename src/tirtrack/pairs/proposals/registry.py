@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
@@ -18,6 +19,7 @@ from tirtrack.pairs.proposals.random import Random, RandomSettings
 from tirtrack.pairs.proposals.saliency import Saliency, SaliencySettings
 from tirtrack.pairs.source import Pair, PairSource, Recording
 from tirtrack.progress import Progress, silent
+from tirtrack.valid_pixels import valid_mask
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +130,9 @@ def _propose_one(
         return ProposalSet((), (), fault=str(error))
     rng = np.random.default_rng([seed, 0, index])
     found = way.propose(pair, Neighbours(reader, recording, position), rng)
-    return with_fallback(pair, found, Random(), rng)
+    valid = valid_mask(pair.tir)
+    masked = 0.0 if valid is None else 1.0 - float(valid.mean())
+    return replace(with_fallback(pair, found, Random(), rng), masked=masked)
 
 
 def with_fallback(

@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from tirtrack.boxes import Box
 from tirtrack.pairs.proposals.base import Proposal, ProposalSet, Rejection
 from tirtrack.pairs.source import Pair
+from tirtrack.valid_pixels import extended, valid_mask
 
 RAW_SPAN_COUNTS = 64.0
+MAX_MASKED = 0.5  # share of a box without a measurement in TIR
 
 
 class Reason(StrEnum):
@@ -28,6 +30,7 @@ class Reason(StrEnum):
     CENTRE_OUTSIDE = "centre outside the frame"
     MOSTLY_OUTSIDE = "mostly outside the frame"
     CONSTANT = "constant in both modalities"
+    NO_MEASUREMENT = "no measurement in TIR"
     LOW_SCORE = "low score"
     DUPLICATE = "duplicate"
     OVER_QUOTA = "more than the quota"
@@ -55,20 +58,28 @@ class Limits(BaseModel):
 FOUND_LIMITS = Limits(min_std=0.0)
 
 
-def grey_levels(image: np.ndarray) -> np.ndarray:
+def grey_levels(image: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
     """A frame ``[H,W]`` or ``[H,W,3]`` as float32 grey levels, 0 to 255, whatever its depth.
 
     8 bits stay as they are. Raw counts are stretched between their 1st and 99th percentile, but
     never finer than 64 counts (about 2.5 K) over the whole range, so that sensor noise on a uniform
     scene stays small.
+
+    Args:
+        image: the frame.
+        valid: ``[H,W]``, the pixels that are measurements; the others get the levels of the nearest
+            ones. ``None``: all that are finite.
     """
-    if image.dtype == np.uint8:
-        return image.astype(np.float32)
     counts = image.astype(np.float32)
-    sampled = counts[::4, ::4]
-    known = sampled[np.isfinite(sampled)]
+    if valid is not None:
+        counts = extended(counts, valid)
+    if image.dtype == np.uint8:
+        return counts
+    known = image[::4, ::4].astype(np.float32)
+    known = known[np.isfinite(known) if valid is None else valid[::4, ::4]]
     low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 1.0)
     whole = np.issubdtype(image.dtype, np.integer) or high - low > RAW_SPAN_COUNTS
+    whole = whole or (valid is not None and bool((known == np.rint(known)).all()))
     span = max(float(high - low), RAW_SPAN_COUNTS if whole else 1e-6)
     return np.clip((np.nan_to_num(counts) - low) * (255.0 / span), 0.0, 255.0)
 
@@ -77,12 +88,22 @@ def region_std(levels: np.ndarray, box: Box) -> float:
     """Standard deviation of ``[H,W]`` or ``[H,W,3]`` inside the box (the largest of the channels);
     0 where no whole pixel lies in it.
     """
-    height, width = levels.shape[:2]
+    inside = _region(levels, box)
+    return float(inside.std(axis=(0, 1)).max()) if inside.size else 0.0
+
+
+def masked_share(valid: np.ndarray, box: Box) -> float:
+    """Share of the whole pixels in the box that are no measurement; 0 where none lies in it."""
+    inside = _region(valid, box)
+    return 1.0 - float(inside.mean()) if inside.size else 0.0
+
+
+def _region(plane: np.ndarray, box: Box) -> np.ndarray:
+    """The whole pixels of ``[H,W,...]`` that lie in the box, rounded and cut at the border."""
+    height, width = plane.shape[:2]
     x1, y1 = max(round(box.x), 0), max(round(box.y), 0)
     x2, y2 = min(round(box.x + box.w), width), min(round(box.y + box.h), height)
-    if x2 <= x1 or y2 <= y1:
-        return 0.0
-    return float(levels[y1:y2, x1:x2].std(axis=(0, 1)).max())
+    return plane[y1 : max(y2, y1), x1 : max(x2, x1)]
 
 
 def geometry_fault(box: Box, width: int, height: int, limits: Limits) -> Reason | None:
@@ -106,7 +127,8 @@ class Screen:
 
     def __init__(self, pair: Pair, limits: Limits) -> None:
         self._limits = limits
-        self._levels = grey_levels(pair.rgb), grey_levels(pair.tir)
+        self._valid = valid_mask(pair.tir)
+        self._levels = grey_levels(pair.rgb), grey_levels(pair.tir, self._valid)
         self._height, self._width = pair.rgb.shape[:2]
 
     def fault(self, box: Box) -> Reason | None:
@@ -114,6 +136,8 @@ class Screen:
         wrong = geometry_fault(box, self._width, self._height, self._limits)
         if wrong is not None:
             return wrong
+        if self._valid is not None and masked_share(self._valid, box) > MAX_MASKED:
+            return Reason.NO_MEASUREMENT
         most = max(region_std(levels, box) for levels in self._levels)
         return Reason.CONSTANT if most < 255 * self._limits.min_std else None
 

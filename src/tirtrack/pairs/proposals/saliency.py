@@ -41,6 +41,7 @@ from tirtrack.pairs.proposals.planes import (
 )
 from tirtrack.pairs.proposals.rules import FOUND_LIMITS, Limits, Screen, grey_levels
 from tirtrack.pairs.source import Pair
+from tirtrack.valid_pixels import valid_mask
 
 # Grey levels, pixels and ratios below are those of the working image: halved until its long side
 # is at most this.
@@ -62,6 +63,7 @@ RING = 0.35
 CLEAR_CONTRAST = 8.0
 MEASURED = 600
 FLAT_LEVELS = 0.3
+MAX_MASKED_SHARE = 0.2
 
 # Names of the measures, in the order of their columns, and the weights of the ranking.
 MEASURES = {
@@ -133,14 +135,19 @@ def salient_boxes(
     *,
     count: int = 10,
     max_iou: float = 0.4,
+    no_data: float | None = None,
 ) -> list[tuple[Box, float]]:
     """What stands out in one frame, best first.
+
+    Pixels that are no measurement look like the nearest ones that are; where they end counts as the
+    border of the frame, and a box may hold few of them.
 
     Args:
         image: ``[H,W]`` or ``[H,W,3]`` RGB, any depth.
         neighbours: frames of the same video near in time, same size and depth, for motion.
         count: at most so many boxes.
         max_iou: two of them overlap at most so much.
+        no_data: value of pixels that hold no measurement.
 
     Returns:
         Boxes inside the frame with scores in [0, 1], which rank inside one frame and mean nothing
@@ -151,15 +158,19 @@ def salient_boxes(
     >>> salient_boxes(frame)[0][0]
     Box(x=70.0, y=40.0, w=30.0, h=20.0)
     """
-    planes, factor = working_planes(image)
+    valid = valid_mask(image, no_data)
+    planes, factor = working_planes(image, valid)
     if max(float(plane.std()) for plane in planes) < FLAT_LEVELS:
         return []
-    near = [brightness(other) for other in neighbours if other.shape == image.shape]
-    motion = motion_plane(planes[0], near) if near else None
+    motion = _motion(planes[0], [o for o in neighbours if o.shape == image.shape], no_data)
     boxes, fill = candidates(planes, motion)
+    masked = None if valid is None else _working_mask(valid, planes[0].shape, factor)
+    if masked is not None:
+        kept = _mean_in(masked, boxes) <= MAX_MASKED_SHARE
+        boxes, fill = boxes[kept], fill[kept]
     if not len(boxes):
         return []
-    logits = measures(planes, motion, boxes, fill) @ np.array(list(MEASURES.values()))
+    logits = measures(planes, motion, boxes, fill, masked) @ np.array(list(MEASURES.values()))
     best = np.argsort(-logits, kind="stable")[:MEASURED]
     chosen = best[suppress_overlapping(boxes[best], logits[best], max_iou, count=count)]
     height, width = image.shape[:2]
@@ -172,11 +183,38 @@ def salient_boxes(
     return found
 
 
-def working_planes(image: np.ndarray) -> tuple[list[Plane], int]:
+def _motion(plane: Plane, neighbours: Sequence[np.ndarray], no_data: float | None) -> Plane | None:
+    """What moves, ``None`` without neighbours."""
+    if not neighbours:
+        return None
+    masks = [valid_mask(other, no_data) for other in neighbours]
+    near = [brightness(other, mask) for other, mask in zip(neighbours, masks, strict=True)]
+    if all(mask is None for mask in masks):
+        return motion_plane(plane, near)
+    small = [
+        None if mask is None else _working_mask(mask, plane.shape, len(mask) // len(plane)) == 0
+        for mask in masks
+    ]
+    return motion_plane(plane, near, small)
+
+
+def _working_mask(valid: np.ndarray, shape_hw: tuple[int, ...], factor: int) -> Plane:
+    """``[h,w]`` at the working size: 1 where a pixel holds one that is no measurement, else 0."""
+    height, width = shape_hw
+    blocks = valid[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    return np.asarray(~blocks.all(axis=(1, 3)), np.float32)
+
+
+def _mean_in(plane: Plane, boxes: np.ndarray) -> np.ndarray:
+    sums, counts = extent_sums(integral(plane), boxes)
+    return np.asarray(sums / counts)
+
+
+def working_planes(image: np.ndarray, valid: np.ndarray | None = None) -> tuple[list[Plane], int]:
     """Brightness ``[h,w]``, and for colour two opponents, at the working size; and the factor back
-    to the frame, ``[H,W]`` or ``[H,W,3]``.
+    to the frame, ``[H,W]`` or ``[H,W,3]``. ``valid``: as for :func:`grey_levels`.
     """
-    levels, factor = _working(image)
+    levels, factor = _working(image, valid)
     if levels.ndim == 2:
         return [levels], factor
     red, green, blue = (levels[..., channel] for channel in range(3))
@@ -184,17 +222,17 @@ def working_planes(image: np.ndarray) -> tuple[list[Plane], int]:
     return [(red + green + blue) * np.float32(1 / 3), *opponents], factor
 
 
-def brightness(image: np.ndarray) -> Plane:
+def brightness(image: np.ndarray, valid: np.ndarray | None = None) -> Plane:
     """The first of :func:`working_planes`."""
-    levels, _ = _working(image)
+    levels, _ = _working(image, valid)
     if levels.ndim == 2:
         return levels
     mean: Plane = (levels[..., 0] + levels[..., 1] + levels[..., 2]) * np.float32(1 / 3)
     return mean
 
 
-def _working(image: np.ndarray) -> tuple[Plane, int]:
-    levels, factor = grey_levels(image), 1
+def _working(image: np.ndarray, valid: np.ndarray | None) -> tuple[Plane, int]:
+    levels, factor = grey_levels(image, valid), 1
     while max(levels.shape[:2]) > WORKING_SIDE:
         levels, factor = halve(levels), 2 * factor
     return levels, factor
@@ -307,10 +345,15 @@ def peak_silhouettes(plane: Plane) -> np.ndarray:
 
 
 def measures(
-    planes: Sequence[Plane], motion: Plane | None, boxes: np.ndarray, fill: np.ndarray
+    planes: Sequence[Plane],
+    motion: Plane | None,
+    boxes: np.ndarray,
+    fill: np.ndarray,
+    masked: Plane | None = None,
 ) -> np.ndarray:
     """``[n, len(MEASURES)]``: what each box ``[n,4]`` holds, against a ring of about a third of its
-    size around it. Without motion its two measures are 0.
+    size around it. Without motion its two measures are 0. A box that touches what is masked
+    ``[h,w]`` is one at the border.
     """
     height, width = planes[0].shape
     margin = np.maximum(RING * np.sqrt(boxes[:, 2] * boxes[:, 3]), 2.0)[:, None]
@@ -330,6 +373,8 @@ def measures(
     size = np.log(np.sqrt(boxes[:, 2] * boxes[:, 3] / (width * height)))
     right, bottom = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
     at_border = (boxes[:, :2].min(axis=1) <= 1) | (right >= width - 1) | (bottom >= height - 1)
+    if masked is not None:
+        at_border |= _mean_in(masked, grown) > 0
     columns = {
         "mean_contrast": np.log1p(_contrast(difference, spread_ring)),
         "contrast": np.log(_contrast(difference + spread_in, spread_ring) + 0.1),

@@ -1,0 +1,87 @@
+"""Boxes of frames without special pixels are those of the tracker before any pixel was masked.
+
+``unchanged_boxes.json`` holds the boxes of commit 73b72a7: ``nano-tir`` with its
+default preset and re-detection, every tenth frame and the last, rounded to 0.01 px;
+:func:`tracked` made them. Engines may
+differ between kinds of machines in their last bits, hence the tolerance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import tirtrack
+from tirtrack.boxes import Box
+from tirtrack.datasets.synthetic import render_sequence
+
+EVERY_FRAMES = 10
+TOLERANCE_PX = 0.02
+COUNTS = ("cptv/hedgehog_v1", "cptv/mammal_v2")
+EIGHT_BIT = ("cptv/hedgehog_2", "ltir/birds", "drone_dataset/IR_BIRD_009")
+WORLD = {
+    "8 bit a": (7, 1, 1),
+    "8 bit b": (7, 1, 2),
+    "counts a": (7, 1, 0),
+    "counts b": (7, 1, 4),
+    "counts c": (7, 1, 9),
+}
+WORLD_FRAMES = 30
+
+
+def tracked(images: Iterable[np.ndarray], first: Box) -> list[list[float]]:
+    """Boxes of every tenth frame and the last, rounded."""
+    tracker = tirtrack.load("nano-tir")
+    kept = []
+    for index, image in enumerate(images):
+        state = tracker.update(image) if index else tracker.init(image, first)
+        if index % EVERY_FRAMES == 0:
+            kept.append(state.box)
+    return [[round(float(value), 2) for value in box.array()] for box in [*kept, state.box]]
+
+
+def frames_of(folder: Path) -> Iterator[np.ndarray]:
+    source = folder / "img" if (folder / "img").is_dir() else folder / "video.mp4"
+    return (frame.image for frame in tirtrack.frames(source))
+
+
+def first_box(folder: Path) -> Box:
+    row = (folder / "groundtruth.txt").read_text(encoding="utf-8").splitlines()[0]
+    return Box.of([float(value) for value in row.split(",")])
+
+
+@pytest.fixture(scope="module")
+def unchanged() -> dict[str, list[list[float]]]:
+    return json.loads(Path(__file__).with_name("unchanged_boxes.json").read_text(encoding="utf-8"))
+
+
+def check(name: str, folder: Path, unchanged: dict) -> None:
+    found = tracked(frames_of(folder), first_box(folder))
+    assert_allclose(found, unchanged[name], rtol=0, atol=TOLERANCE_PX, err_msg=name)
+
+
+@pytest.mark.parametrize("name", [*COUNTS, *EIGHT_BIT])
+def test_boxes_of_a_recording_are_the_same_as_before(name, shared, unchanged):
+    check(name, shared / "data" / "tir_video" / name, unchanged)
+
+
+@pytest.mark.slow
+def test_boxes_of_all_recordings_are_the_same_as_before(shared, unchanged):
+    root = shared / "data" / "tir_video"
+    names = [path.parent.relative_to(root).as_posix() for path in root.glob("*/*/groundtruth.txt")]
+    assert len(names) == 50
+    for name in sorted(names):
+        check(name, root / name, unchanged)
+
+
+@pytest.mark.parametrize("name", WORLD)
+def test_boxes_of_the_synthetic_world_are_the_same_as_before(name, unchanged):
+    sequence = render_sequence(WORLD[name], WORLD_FRAMES, rgb=False)
+    assert (sequence.tir.dtype == np.uint16) == name.startswith("counts")
+    found = tracked(sequence.tir, Box.of(sequence.facts.boxes_tir[0]))
+    assert_allclose(found, unchanged[f"world {name}"], rtol=0, atol=TOLERANCE_PX)
