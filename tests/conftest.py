@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import socket
+import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -69,3 +73,85 @@ def pytest_runtest_makereport(
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests never read or fill the user's cache."""
     os.environ["TIRTRACK_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "tirtrack-cache")
+
+
+@pytest.fixture
+def serve() -> Generator[Callable[..., int]]:
+    """Starts a server on loopback and gives its port: ``serve(answer)`` calls
+    ``answer(connection, number)`` for every connection in a thread of its own; without an answer it
+    says nothing. Whoever is connected stays so to the end of the test.
+    """
+    servers: list[socket.socket] = []
+    held: list[socket.socket] = []
+
+    def start(
+        answer: Callable[[socket.socket, int], None] = lambda connection, number: None,
+    ) -> int:
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def accept() -> None:
+            for number in itertools.count():
+                try:
+                    connection = server.accept()[0]
+                except OSError:
+                    return
+                held.append(connection)
+                threading.Thread(
+                    target=_answered, args=(answer, connection, number), daemon=True
+                ).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        return int(server.getsockname()[1])
+
+    yield start
+    for one in (*servers, *held):
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
+
+
+def _answered(
+    answer: Callable[[socket.socket, int], None], connection: socket.socket, number: int
+) -> None:
+    with contextlib.suppress(OSError):  # whoever asked may leave
+        answer(connection, number)
+
+
+@pytest.fixture(scope="session")
+def http() -> Callable[..., Callable[[socket.socket, int], None]]:
+    """Answers for ``serve``: ``http(content, ...)`` sends it as the body to everybody.
+
+    ``sized`` tells the length, ``chunked`` sends it in pieces, ``most`` cuts it off after so many
+    bytes, and ``once`` refuses everybody but the first.
+    """
+
+    def answer(
+        content: bytes,
+        *,
+        sized: bool = False,
+        chunked: bool = False,
+        most: int | None = None,
+        once: bool = False,
+    ) -> Callable[[socket.socket, int], None]:
+        head = "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+        head += f"Content-Length: {len(content)}\r\n" if sized else ""
+        head += "Transfer-Encoding: chunked\r\n" if chunked else ""
+        body = content[:most]
+        if chunked:
+            pieces = [body[at : at + 4000] for at in range(0, len(body), 4000)]
+            body = b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in (*pieces, b""))
+
+        def send(connection: socket.socket, number: int) -> None:
+            connection.recv(65536)
+            refused = once and number > 0
+            connection.sendall(
+                b"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n"
+                if refused
+                else f"{head}\r\n".encode() + body
+            )
+            connection.shutdown(socket.SHUT_WR)
+
+        return send
+
+    return answer

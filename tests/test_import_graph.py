@@ -11,6 +11,7 @@ import tirtrack
 
 ROOT = Path(tirtrack.__file__).parent
 GROUND = {
+    "addresses",
     "devices",
     "boxes",
     "cache",
@@ -22,6 +23,8 @@ GROUND = {
     "identity",
     "images",
     "inference",
+    "inputs",
+    "live",
     "media",
     "overlay",
     "progress",
@@ -36,7 +39,9 @@ GROUND = {
 """Modules that every part may use; they use only each other."""
 
 ALLOWED = {
-    "networks": GROUND - {"media", "images", "inference", "video", "overlay", "thermal", "cache"},
+    "networks": GROUND
+    - {"addresses", "cache", "images", "inference", "inputs", "live", "media", "overlay", "thermal"}
+    - {"video"},
     "weights": GROUND | {"networks"},
     "trackers": GROUND | {"networks", "weights"},
     "pairs": GROUND,

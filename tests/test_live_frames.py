@@ -11,10 +11,10 @@ import threading
 import numpy as np
 import pytest
 
+from tirtrack import live
 from tirtrack.errors import FrameError, RunError
+from tirtrack.live import LiveFrames, LiveStatistics, Mailbox
 from tirtrack.media import Frame
-from tirtrack.tracking import live
-from tirtrack.tracking.live import LiveFrames, LiveStatistics, Mailbox
 
 IMAGE = np.zeros((8, 8), np.uint8)
 
@@ -128,7 +128,7 @@ def test_a_live_source_is_opened_again_with_growing_pauses(monkeypatch):
             raise answer
         yield from map(frame, range(answer))
 
-    frames = LiveFrames(source, policy="all", reopen=True)
+    frames = LiveFrames(source, policy="all", is_live=lambda: True)
 
     def waited(seconds):
         waits.append(seconds)
@@ -142,6 +142,41 @@ def test_a_live_source_is_opened_again_with_growing_pauses(monkeypatch):
     assert frames.statistics.breaks == 7
 
 
+def test_a_live_source_that_comes_back_with_an_end_has_ended(monkeypatch):
+    opened = []
+
+    def source():
+        opened.append(len(opened))
+        yield from map(frame, range(3))
+
+    frames = LiveFrames(source, policy="all", is_live=lambda: len(opened) < 2)
+    monkeypatch.setattr(frames._stop, "wait", lambda seconds: False)
+    with frames:
+        assert [one.item.index for one in frames] == [0, 1, 2]
+    assert len(opened) == 2
+
+
+def test_the_first_frame_of_a_clip_waits_to_be_taken():
+    with LiveFrames(lambda: map(frame, range(50))) as frames:
+        assert frames.peek().index == 0
+        assert next(iter(frames)).item.index == 0
+
+
+def test_the_first_frame_of_a_live_source_is_the_newest():
+    sent, free = threading.Event(), threading.Event()
+
+    def source():
+        yield from map(frame, range(50))
+        sent.set()
+        free.wait(5)
+
+    with LiveFrames(source, is_live=lambda: True) as frames:
+        assert sent.wait(5)
+        assert next(iter(frames)).item.index == 49
+        assert frames.statistics.skipped == 0  # nothing was tracked before
+        free.set()
+
+
 def test_a_live_source_that_does_not_come_back_is_given_up(monkeypatch):
     now = iter(range(0, 10_000, 7))
 
@@ -149,7 +184,7 @@ def test_a_live_source_that_does_not_come_back_is_given_up(monkeypatch):
         raise FrameError("no route", "rtsp://cam")
         yield
 
-    frames = LiveFrames(source, reopen=True, clock=lambda: next(now))
+    frames = LiveFrames(source, is_live=lambda: True, clock=lambda: next(now))
     monkeypatch.setattr(frames._stop, "wait", lambda seconds: False)
     with frames, pytest.raises(RunError, match=r"not come back for 60 s \(rtsp://cam: no route\)"):
         list(frames)
@@ -201,7 +236,7 @@ def test_whoever_waits_for_a_stalled_source_can_stop(monkeypatch):
         is_pressed.set()
         free.wait(5)
 
-    with LiveFrames(source, reopen=True, stop=is_pressed.is_set) as frames:
+    with LiveFrames(source, is_live=lambda: True, stop=is_pressed.is_set) as frames:
         assert [one.item.index for one in frames] == [0]
         assert frames._thread.is_alive()
     free.set()

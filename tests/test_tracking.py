@@ -17,6 +17,7 @@ import tifffile
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from tirtrack import live
 from tirtrack.boxes import Box
 from tirtrack.errors import FrameError, RequestError, StorageError, WeightsError
 from tirtrack.media import VideoWriter, count_frames, frames, frames_and_faults
@@ -27,7 +28,8 @@ from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.redetection import with_redetection
 from tirtrack.trackers.siamese import SiameseTracker
-from tirtrack.tracking import Ending, TrackStoppedError, first_frame, live, source_name, track
+from tirtrack.tracking import Ending, TrackStoppedError, first_frame, source_name, track
+from tirtrack.tracking import source as source_module
 from tirtrack.tracking.record import TrackedFrame, caption, mot_text
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
@@ -295,7 +297,7 @@ def test_a_stream_that_stalls_can_be_stopped(tmp_path, weights, monkeypatch, see
         is_stopped.set()
         free.wait(5)
 
-    monkeypatch.setattr(live, "frames_and_faults", stalls)
+    monkeypatch.setattr(source_module, "frames_and_faults", stalls)
     monkeypatch.setattr(live, "STOP_WITHIN_S", 0.01)
     settings = {"policy": "latest", "stop": is_stopped.is_set, "video": False}
     if seen:

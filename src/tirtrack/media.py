@@ -25,6 +25,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +45,8 @@ from tirtrack.images import (
     read_frame,
     read_image,
 )
+from tirtrack.inputs import RAW_SUFFIXES, file_input, refuse_raw_options, stream_input
+from tirtrack.live import LiveFrames
 from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
 from tirtrack.source_line import counted, source_line
 from tirtrack.video import VIDEO_SUFFIXES, VideoFile, VideoWriter
@@ -138,8 +141,9 @@ def frames(
 
     Args:
         source: a video, an image, a multi-page TIFF, a folder of images (natural order of the
-            numbers in their names), a glob, a list of image files (order kept), or a stream
-            address (``rtsp://...``).
+            numbers in their names), a glob, a list of image files (order kept), or what goes on by
+            itself: the address of a stream (``rtsp://...``), ``camera:0``, a named pipe, ``-`` for
+            raw frames on stdin. Waiting for it can be interrupted, and ends after a minute.
         start: index of the first frame that is handed out.
         end: index after the last one; ``None`` for all. A video that ends too early is only
             noticed when read to its end.
@@ -150,7 +154,7 @@ def frames(
             when a frame is damaged, has another size or depth than the first, or the video ends
             early.
     """
-    return _only_good(_open(source, options).read(start, end))
+    return _only_good(frames_and_faults(source, start=start, end=end, options=options))
 
 
 def frames_and_faults(
@@ -163,7 +167,10 @@ def frames_and_faults(
     """As :func:`frames`, but a damaged frame is handed out as :class:`BadFrame` and reading goes
     on. A change of size or depth and an early end still raise.
     """
-    return _open(source, options).read(start, end)
+    stream = stream_of(source, options)
+    if stream is None:
+        return _open(source, options).read(start, end)
+    return _within_limits(stream, start, end)
 
 
 def probe(source: Source, options: ReadOptions = AS_STORED) -> SourceInfo:
@@ -173,8 +180,13 @@ def probe(source: Source, options: ReadOptions = AS_STORED) -> SourceInfo:
         FrameError: it cannot be opened, its first frame is damaged, or images differ in size or
             depth (names the first odd one).
     """
-    info = _open(source, options).info()
-    return info if options.no_data is None else replace(info, no_data=options.no_data)
+    stream = stream_of(source, options)
+    if stream is None:
+        info = _open(source, options).info()
+        return info if options.no_data is None else replace(info, no_data=options.no_data)
+    for _ in _only_good(_within_limits(stream, 0, 1)):
+        pass
+    return stream.info()
 
 
 def count_frames(source: Source, options: ReadOptions = AS_STORED) -> int:
@@ -195,6 +207,26 @@ def source_files(source: Source, options: ReadOptions = AS_STORED) -> list[Path]
     return _open(source, options).files()
 
 
+def stream_of(source: Source, options: ReadOptions = AS_STORED) -> _Video | None:
+    """The reader of a source that may fall silent, ``None`` for files and folders.
+
+    It blocks where it is read, so read it in a thread of its own (``live``).
+
+    Raises:
+        FrameError: it cannot be asked for so; nothing is opened yet.
+    """
+    given = stream_input(source, options)
+    return None if given is None else _Video(VideoFile(given, options), given.name, options)
+
+
+def _within_limits(stream: _Video, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
+    """Frames of a stream; whoever waits for them can be interrupted, and does so for a minute."""
+    read = partial(stream.read, start, end)
+    with LiveFrames(read, name=stream.location, policy="all") as live:
+        for one in live:
+            yield one.item
+
+
 class _Reader(Protocol):
     def info(self) -> SourceInfo: ...
 
@@ -207,12 +239,13 @@ def _open(source: Source, options: ReadOptions) -> _Reader:
     """The reader that fits; everything that needs no decoding is checked here."""
     if not isinstance(source, str | Path):
         return _ImageFiles([Path(path) for path in source], "list", options, "in the order given")
+    stream = stream_of(source, options)
+    if stream is not None:
+        return stream
     text = str(source)
-    if isinstance(source, str) and "://" in text:
-        return _Video(
-            VideoFile(text, options), text.split("?")[0].rstrip("/").split("/")[-1], options
-        )
     path = Path(source)
+    if path.suffix.lower() not in RAW_SUFFIXES | VIDEO_SUFFIXES:
+        refuse_raw_options(options, text)
     if path.is_dir():
         return _folder(path, options)
     if not path.exists() and glob.has_magic(text):
@@ -239,8 +272,8 @@ def _open_file(path: Path, options: ReadOptions) -> _Reader:
     if not path.exists():
         raise FrameError("no such file or folder", path, "check the path")
     suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
-        return _Video(VideoFile(path, options), path.name, options)
+    if suffix in VIDEO_SUFFIXES | RAW_SUFFIXES:
+        return _Video(VideoFile(file_input(path, options), options), path.name, options)
     if suffix not in IMAGE_KINDS:
         with path.open("rb") as opened:
             head = opened.read(16)
@@ -504,29 +537,40 @@ class _Video:
     """A video file or stream."""
 
     def __init__(self, video: VideoFile, name: str, options: ReadOptions) -> None:
+        self.location = video.location
         self._video = video
         self._name = name
         self._options = options
+        self._first: np.ndarray | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the end of what was read last is a break."""
+        return self._video.is_live
 
     def files(self) -> list[Path]:
         return [] if self._video.path is None else [self._video.path]
 
     def info(self) -> SourceInfo:
-        fps, promised = self._video.rate()
-        first = next(_only_good(self.read(0, 1)), None)
-        if first is None:
+        """Reads the first frame, unless frames were read already."""
+        if self._first is None:
+            next(_only_good(self.read(0, 1)), None)
+        if self._first is None:
             raise FrameError("no frame could be decoded", self._video.location)
+        fps, promised = self._video.rate()
+        kind = "stream" if self._video.path is None else "video"
+        frames_promised = f" of {counted(promised, 'frame')}" if promised else ""
         coded, unused = self._video.kind_of_stream() if self._video.path else ("", ())
-        frames_promised = counted(promised, "frame") if promised else "an unknown number of frames"
         line = source_line(
-            f"video of {frames_promised}", first.image, fps=fps, layout=coded, unused=unused
+            f"{kind}{frames_promised}", self._first, fps=fps, layout=coded, unused=unused
         )
         return _info_of(
-            first.image,
+            self._first,
             Path(self._name).stem,
-            is_video=True,
+            is_video=self._video.has_times,
             fps=fps,
             expected_frames=promised,
+            no_data=self._options.no_data,
             description=line,
         )
 
@@ -544,6 +588,8 @@ class _Video:
                 yield BadFrame(index, picture.time_s, name, error)
                 continue
             uniform.check(picture.image, where)
+            if self._first is None:
+                self._first = picture.image
             yield Frame(picture.image, index, picture.time_s, name)
         if index < 0:
             raise FrameError("no frame could be decoded", self._video.location)

@@ -8,8 +8,9 @@ place among the pictures. ``media`` makes sources of frames out of this; begin w
 from __future__ import annotations
 
 import errno
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,12 +19,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import av
+import av.logging
 import numpy as np
 
 from tirtrack.errors import FrameError
 from tirtrack.files import atomic_path
 from tirtrack.formats.samples import in_byte_order, pick_samples
 from tirtrack.images import check_pixels
+from tirtrack.inputs import Input, file_input
 from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
 
 __all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter", "upright_pixels"]
@@ -33,8 +36,21 @@ VIDEO_SUFFIXES = frozenset({
     ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".mjpg", ".mjpeg", ".y4m", ".h264", ".264", ".hevc",
     ".265",
 })  # fmt: skip
+OPEN_WITHIN_S, READ_WITHIN_S = 70.0, 20.0  # over a network
 _CLOCK_HZ = 90_000
 _PACKED_COLOURS = ("rgb555", "rgb565", "bgr555", "bgr565", "rgb444", "bgr444")
+_TICK_S = 1e-3
+# Where the size is that of a list or a description.
+_PLAYLISTS = frozenset({"hls", "dash", "sdp", "rtsp"})
+# Raw samples that FFmpeg has a decoder for and does not know by this name.
+_RAW_CODES = {
+    "Y16": "gray16le", "Y16[160]": "gray16be", "Y1[0][16]": "gray16le", "Y14": "gray14le",
+    "Y12": "gray12le", "Y10": "gray10le", "BGR3": "bgr24", "RGB3": "rgb24",
+}  # fmt: skip
+_DUMPED = re.compile(
+    r"Video: (?P<codec>[\w-]+)(?: \([^)]*\))*?(?: \((?P<code>.{4,}?) / 0x[0-9A-F]+\))?,"
+    r"(?:.*?, (?P<width>[0-9]+)x(?P<height>[0-9]+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -54,32 +70,50 @@ class Picture:
 
 
 class VideoFile:
-    """A video file, or a stream address such as ``rtsp://...``.
+    """A video file, a stream, a camera, or raw frames.
 
     Args:
-        location: the path, or an address with ``://``.
+        source: the path of a file, or what is to be opened.
         options: what it does not say of itself.
+
+    Attributes:
+        path: of a file, ``None`` for anything else.
+        location: for messages.
+        is_live: whether the end of what was opened last is a break: a camera, or an address whose
+            container and server promise no end; ``False`` until it is opened.
+        has_times: whether its pictures have a time.
 
     Raises:
         FrameError: the file is empty.
     """
 
-    def __init__(self, location: str | Path, options: ReadOptions = AS_STORED) -> None:
+    def __init__(self, source: str | Path | Input, options: ReadOptions = AS_STORED) -> None:
         self._options = options
-        self.path = None if isinstance(location, str) and "://" in location else Path(location)
-        self.location = str(location)
-        if self.path is not None and self.path.stat().st_size == 0:
-            raise FrameError("the file is empty (0 bytes)", self.path, "copy it again or remove it")
+        self._input = source if isinstance(source, Input) else file_input(Path(source), options)
+        self.path = self._input.path
+        self.location = self._input.location
+        self.is_live = False
+        self.has_times = not self._input.is_raw
+        self._rate: tuple[float | None, int | None] | None = None
 
     def rate(self) -> tuple[float | None, int | None]:
         """Mean frames per second, and how many frames the container promises (for progress)."""
-        with self._opened() as container:
-            stream = self._stream(container)
-            rate = stream.average_rate or stream.guessed_rate
-            promised = stream.frames
-            if not promised and container.duration and rate:
-                promised = round(container.duration / 1e6 * float(rate))
-            return float(rate) if rate else None, promised or None
+        if self._rate is None:
+            with self._opened() as container:
+                self._note(container, self._stream(container))
+        return self._rate or (None, None)
+
+    def _note(self, container: Any, stream: Any) -> None:
+        """Keep what an open container says of its rate and its end."""
+        self.is_live = self._input.is_camera or (
+            self._input.is_address and not _has_end(container, stream)
+        )
+        rate = stream.average_rate or stream.guessed_rate
+        promised = stream.frames
+        if not promised and container.duration and rate:
+            promised = round(container.duration / 1e6 * float(rate))
+        fps = float(rate) if rate and self.has_times else None
+        self._rate = fps, None if self.is_live else promised or None
 
     def pictures(self, *, skip: int = 0) -> Iterator[Picture]:
         """All pictures in order of presentation; the first ``skip`` come without pixels.
@@ -90,10 +124,12 @@ class VideoFile:
         """
         with self._opened() as container:
             stream = self._stream(container)
+            decode = self._decoder(container, stream)
+            self._note(container, stream)
             ending = _Ending(container, stream)
             bad: list[Picture] = []
             index = 0
-            for item in _decoded(container, stream, ending):
+            for item in _decoded(container, stream, ending, decode):
                 if isinstance(item, Picture):
                     bad.append(item)
                     continue
@@ -104,29 +140,40 @@ class VideoFile:
                 pixels = (
                     upright_pixels(item, self._options, self.location) if index > skip else None
                 )
-                yield Picture(pixels, item.time)
+                yield Picture(pixels, item.time if self.has_times else None)
             if ending.is_early():
-                raise FrameError(
-                    f"the video ends early ({ending})",
-                    f"{self.location}, frame {index}",
-                    "copy the video again; the frames before are good",
-                )
+                raise self._early(ending, index)
             yield from bad
 
+    def _early(self, ending: _Ending, index: int) -> FrameError:
+        told = str(ending) if self.has_times else ending.broken or str(ending)
+        again = "" if self.path is None else "copy the video again; "
+        return FrameError(
+            f"the video ends early ({told})",
+            f"{self.location}, frame {index}",
+            f"{again}the frames before are good",
+        )
+
     def _opened(self) -> AbstractContextManager[Any]:
+        given = self._input
+        limits = (OPEN_WITHIN_S, READ_WITHIN_S) if given.is_address else None
         try:
-            if self.path is None:
-                return av.open(self.location)
-            # a local file may be a playlist in disguise: it reaches no network
-            return av.open(str(self.path.resolve()), options={"protocol_whitelist": "file"})
-        except (av.FFmpegError, OSError) as error:
+            return av.open(
+                given.target, format=given.format or None, options=given.options, timeout=limits
+            )
+        except (av.FFmpegError, OSError, ValueError) as error:
             raise FrameError(
-                f"the video cannot be opened ({_short(error)})",
-                self.location,
-                "check the address, and that the camera is on"
-                if self.path is None
-                else "it may be truncated or of another format; copy it again",
+                f"the video cannot be opened ({_short(error)})", self.location, self._to_open()
             ) from error
+
+    def _to_open(self) -> str:
+        if self._input.is_camera:
+            known = ", ".join(sorted(str(path) for path in Path("/dev").glob("video[0-9]*")))
+            there = f"; this machine has {known}" if known else ""
+            return f"check that it is connected, free, and has this size and pixel format{there}"
+        if self.path is None:
+            return "check the address, and that the camera is on"
+        return "it may be truncated or of another format; copy it again"
 
     def _stream(self, container: Any) -> Any:
         streams = [
@@ -143,9 +190,11 @@ class VideoFile:
                 "give a video or a folder of frames",
             )
         stream = streams[0]
-        check_pixels(stream.codec_context.width, stream.codec_context.height, self.location)
-        stream.codec_context.options = {"err_detect": "explode"}
-        set_sample_format(stream, self._options, self.location)
+        if stream.codec_context is not None:
+            check_pixels(stream.codec_context.width, stream.codec_context.height, self.location)
+            stream.codec_context.options = {"err_detect": "explode"}
+            if not (self._input.is_raw or self._input.is_camera):
+                set_sample_format(stream, self._options, self.location)
         return stream
 
     def kind_of_stream(self) -> tuple[str, tuple[str, ...]]:
@@ -153,25 +202,85 @@ class VideoFile:
         with self._opened() as container:
             stream = self._stream(container)
             others = Counter(one.type for one in container.streams if one != stream)
-            context = stream.codec_context
             unused = tuple(f"{count} {kind} stream{'' if count == 1 else 's'}"
                            for kind, count in sorted(others.items()))  # fmt: skip
-            return f"{context.name}, {context.pix_fmt}", unused
+            context = stream.codec_context
+            words = () if context is None else (context.name, context.pix_fmt)
+            return ", ".join(word for word in words if word), unused
+
+    def _decoder(self, container: Any, stream: Any) -> Callable[[Any], list[av.VideoFrame]]:
+        """What makes frames of a packet; raw samples need no decoder of their own."""
+        context = stream.codec_context
+        if context is not None and context.name != "rawvideo":
+            return _decode
+        if context is not None and context.pix_fmt is not None:
+            self._check_raw_size(context.width, context.height)
+            return _decode
+        name, width, height = _coding(container, stream)
+        if name not in _RAW_CODES:
+            raise FrameError(
+                f"the video's codec ({name or 'without a name'}) is not known here",
+                self.location,
+                "with the program that made it, export FFV1 with pixel format gray16le, or TIFF",
+            )
+        self._check_raw_size(width, height)
+        return _raw_decoder(width, height, _RAW_CODES[name])
+
+    def _check_raw_size(self, width: int, height: int) -> None:
+        if not width * height:
+            raise FrameError(
+                "the video does not say the size of its frames",
+                self.location,
+                "export it again with the program that made it, or as TIFF",
+            )
+        check_pixels(width, height, self.location)
 
 
-def _decoded(container: Any, stream: Any, ending: _Ending) -> Iterator[av.VideoFrame | Picture]:
+def _decode(packet: Any) -> list[av.VideoFrame]:
+    return packet.decode()  # type: ignore[no-any-return]
+
+
+def _raw_decoder(
+    width: int, height: int, pixel_format: str
+) -> Callable[[Any], list[av.VideoFrame]]:
+    context: Any = av.CodecContext.create("rawvideo", "r")
+    context.width, context.height, context.pix_fmt = width, height, pixel_format
+    return context.decode  # type: ignore[no-any-return]
+
+
+def _has_end(container: Any, stream: Any) -> bool:
+    """Whether an address leads to something of a known length, by container or server."""
+    name = container.format.name
+    if name not in _PLAYLISTS and container.size > 0:
+        return True
+    if "mp4" in name.split(","):  # of fragments the duration is that of those so far
+        return bool(stream.frames)
+    return bool(stream.duration or container.duration)
+
+
+def _coding(container: Any, stream: Any) -> tuple[str, int, int]:
+    """FourCC (or name), width and height of a stream without a decoder, as FFmpeg describes it."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)  # what it describes is a log
+    try:
+        lines = container.dumps_format().splitlines()
+    finally:
+        av.logging.set_level(before)
+    for line in lines:
+        found = _DUMPED.search(line) if f"#0:{stream.index}" in line else None
+        if found is not None:
+            name = found["code"] or found["codec"].replace("none", "")
+            return name.strip(), int(found["width"] or 0), int(found["height"] or 0)
+    return "", 0, 0
+
+
+def _decoded(
+    container: Any, stream: Any, ending: _Ending, decode: Callable[[Any], list[av.VideoFrame]]
+) -> Iterator[av.VideoFrame | Picture]:
     """What comes of each packet, in the decoder's order; a packet that fails yields its fault."""
-    packets = container.demux(stream)
-    while True:
+    for packet in _packets(container, stream, ending):
         try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (av.FFmpegError, OSError) as error:
-            ending.broken = _short(error)
-            return
-        try:
-            pictures = packet.decode()
+            pictures = decode(packet)
         except av.FFmpegError as error:
             time_s = None if packet.pts is None else float(packet.pts * packet.time_base)
             if packet.is_corrupt:  # read in part only; an early end, unless good ones follow
@@ -184,6 +293,27 @@ def _decoded(container: Any, stream: Any, ending: _Ending) -> Iterator[av.VideoF
                 yield Picture(None, frame.time, "the frame is damaged (parts of it are missing)")
             else:
                 yield frame
+
+
+def _packets(container: Any, stream: Any, ending: _Ending) -> Iterator[Any]:
+    """The packets, and an empty one at the end, which makes the decoder give what it holds back."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            yield next(packets)
+            continue
+        except StopIteration:
+            return
+        except av.error.ExitError:
+            reason = f"nothing came for {READ_WITHIN_S:g} s"
+        except (av.FFmpegError, OSError) as error:
+            reason = _short(error)
+        last: Any = av.Packet()
+        last.stream, last.time_base = stream, stream.time_base
+        yield last
+        if not ending.is_reached():
+            ending.broken = reason
+        return
 
 
 def _is_before(bad: Picture, time_s: float | None) -> bool:
@@ -232,6 +362,10 @@ class _Ending:
         if self.broken or self.promised_end_s is None or self._newest_s is None:
             return bool(self.broken)
         return self.last_end_s < self.promised_end_s - self._longest_gap_s
+
+    def is_reached(self) -> bool:
+        """Whether nothing of what was promised is missing."""
+        return self.promised_end_s is not None and self.last_end_s > self.promised_end_s - _TICK_S
 
 
 def _short(error: BaseException) -> str:

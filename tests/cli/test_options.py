@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tirtrack.cli import app as application
+from tirtrack.cli.options import command_line
 
 SHARED = ("--seed", "--force", "--json", "--workers", "--dataset", "--preset", "--recipe",
           "--baseline", "--set", "--device", "--resume")  # fmt: skip
@@ -28,3 +31,9 @@ def test_an_option_means_the_same_in_every_command(option):
     said = explanations(option)
     assert len(said) > 1
     assert len(set(said.values())) == 1, said
+
+
+def test_the_command_that_is_kept_says_no_password(monkeypatch):
+    words = ["tirtrack", "track", "rtsp://bob:p w@cam/a?token=x", "--out", "my run"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert command_line() == "tirtrack track 'rtsp://user:***@cam/a?token=***' --out 'my run'"

@@ -21,12 +21,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from tirtrack.addresses import is_address, without_secrets
 from tirtrack.errors import RequestError, RunError, TirtrackError, did_you_mean
 
 DEBUG = "--debug"
@@ -168,7 +170,9 @@ def _ended_by(error: Exception, words: Sequence[str], *, debug: bool, as_json: b
     if isinstance(error, ReaderGoneError):
         return RunError.exit_code
     try:
-        return _report_error(_sentence(error, words), error, debug=debug, as_json=as_json)
+        sentence = _sentence(error, words)
+        safe = partial(_without_secrets, words)
+        return _report_error(sentence, error, safe, debug=debug, as_json=as_json)
     except BrokenPipeError:
         return _sentence(error, words).exit_code
 
@@ -186,20 +190,37 @@ def _let_go(stream: TextIO | None) -> None:
             os.close(nowhere)
 
 
-def _report_error(sentence: TirtrackError, error: Exception, *, debug: bool, as_json: bool) -> int:
+def _without_secrets(words: Sequence[str], text: str) -> str:
+    """A text without what its addresses hide; those of the command line are known whole."""
+    for word in words:
+        text = text.replace(word, without_secrets(word)) if is_address(word) else text
+    return without_secrets(text)
+
+
+def _report_error(
+    sentence: TirtrackError,
+    error: Exception,
+    safe: Callable[[str], str],
+    *,
+    debug: bool,
+    as_json: bool,
+) -> int:
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        print(safe("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    said = {
+        key: None if text is None else safe(text)
+        for key, text in (
+            ("what", sentence.what),
+            ("where", sentence.where),
+            ("fix", sentence.fix),
+            ("message", str(sentence)),
+        )
+    }
     if as_json:
-        document = {
-            "what": sentence.what,
-            "where": sentence.where,
-            "fix": sentence.fix,
-            "message": str(sentence),
-            "exit_code": sentence.exit_code,
-        }
+        document = {**said, "exit_code": sentence.exit_code}
         print(json.dumps({"error": document}, ensure_ascii=False))
-    if str(sentence):
-        print(f"tirtrack: {sentence}", file=sys.stderr)
+    if said["message"]:
+        print(f"tirtrack: {said['message']}", file=sys.stderr)
     return sentence.exit_code
 
 
@@ -340,7 +361,7 @@ class _StderrLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = f"{record.levelname.lower()}: " if record.levelno > logging.INFO else ""
-        print(f"tirtrack: {kind}{record.getMessage()}", file=sys.stderr)
+        print(f"tirtrack: {kind}{without_secrets(record.getMessage())}", file=sys.stderr)
 
 
 @contextmanager
@@ -349,7 +370,8 @@ def _quiet_channels() -> Iterator[None]:
 
     def one_line(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
         if not issubclass(category, DeprecationWarning | PendingDeprecationWarning):
-            print(f"tirtrack: warning: {' '.join(str(message).split())}", file=sys.stderr)
+            line = without_secrets(" ".join(str(message).split()))
+            print(f"tirtrack: warning: {line}", file=sys.stderr)
 
     handler = _StderrLines(logging.INFO)
     logger = logging.getLogger("tirtrack")

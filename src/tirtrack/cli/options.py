@@ -128,8 +128,10 @@ Lag = Annotated[
 
 
 def command_line() -> str:
-    """The line as it was typed, for the files that a command leaves."""
-    return shlex.join(["tirtrack", *sys.argv[1:]])
+    """The line as it was typed, without what addresses hide, for the files of a command."""
+    from tirtrack.addresses import without_secrets
+
+    return shlex.join(["tirtrack", *map(without_secrets, sys.argv[1:])])
 
 
 def read_options(

@@ -34,9 +34,14 @@ from tirtrack.cli.options import (
 
 if TYPE_CHECKING:
     from tirtrack.boxes import Box
+    from tirtrack.read_options import ReadOptions
     from tirtrack.tracking import FirstFrame, TrackRun
 
 _WEIGHTS = "nano-tir"
+_WAYS = (
+    " --pick N          for a numbered box, or",
+    " --box X,Y,W,H     for one of your own, in the pixels of the grid",
+)
 _TABLE = "{:>3}  {:>7}  {:>7}  {:>7}  {:>7}  {:>6}"
 
 
@@ -44,7 +49,8 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            help="Video, folder of images, quoted glob, image, multi-page TIFF, or stream address."
+            help="Video, folder of images, quoted glob, image, multi-page TIFF, address of a "
+            "stream, camera by its number, or - (raw frames on stdin)."
         ),
     ],
     box: Annotated[
@@ -72,7 +78,7 @@ def command(
         typer.Option(
             metavar="latest|all",
             help="latest: leave out frames that come while the tracker is busy (default for "
-            "streams); all: take every frame (default for files).",
+            "live streams and cameras); all: take every frame (default for what has an end).",
         ),
     ] = None,
     device: Device = "cpu",
@@ -113,6 +119,13 @@ def command(
         "no_data": no_data, "size": size, "pixel_format": pixel_format,
     }  # fmt: skip
     options = read_options(**asked)
+    once = _comes_once(source, options)
+    if pick and once:
+        raise RequestError(
+            "--pick looks at frames before they are tracked, and these come only once",
+            source,
+            "look without --pick, then give --box X,Y,W,H",
+        )
     given = _parse_boxes(box) if box else None
     folder = out or Path("runs") / f"track-{source_name(source)}"
     if given is None:
@@ -126,7 +139,8 @@ def command(
                 device=None if device == "cpu" else device, force=force, json=as_json, **asked,
             )  # fmt: skip
             print(f"tirtrack: {source_name(source)}: {seen.source_line}", file=sys.stderr)
-            _show_first(seen, folder, again, force=force, as_json=as_json)
+            ways = _WAYS[1:] if once else _WAYS
+            _show_first(seen, folder, [again + way for way in ways], force=force, as_json=as_json)
             return
         given = seen.pick(pick[0])
     run = _track(
@@ -137,9 +151,18 @@ def command(
     _show_run(run, as_json=as_json)
 
 
+def _comes_once(source: str, options: ReadOptions) -> bool:
+    from tirtrack.inputs import stream_input
+
+    given = stream_input(source, options)
+    return given is not None and given.comes_once
+
+
 def _same_again(source: str, **options: Any) -> str:
     """The command line with every option that was given; ``None`` and ``False`` were not."""
-    words = ["tirtrack", "track", source]
+    from tirtrack.addresses import without_secrets
+
+    words = ["tirtrack", "track", without_secrets(source)]
     for name, value in options.items():
         option = "--" + name.replace("_", "-")
         if value is True:
@@ -207,7 +230,9 @@ def _first_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _show_first(seen: FirstFrame, folder: Path, again: str, *, force: bool, as_json: bool) -> None:
+def _show_first(
+    seen: FirstFrame, folder: Path, ways: list[str], *, force: bool, as_json: bool
+) -> None:
     """Write the picture beside the folder that results would go to, and say how to go on."""
     from PIL import Image
 
@@ -234,12 +259,8 @@ def _show_first(seen: FirstFrame, folder: Path, again: str, *, force: bool, as_j
         for number, (row, score) in enumerate(zip(rows, seen.scores, strict=True), start=1):
             print(_TABLE.format(number, *(f"{value:.1f}" for value in row), f"{score:.2f}"))
         print(picture)
-    print(
-        f"tirtrack: nothing is tracked yet: look at {picture}, then go on with\n"
-        f"  {again} --pick N          for a numbered box, or\n"
-        f"  {again} --box X,Y,W,H     for one of your own, in the pixels of the grid",
-        file=sys.stderr,
-    )
+    told = f"tirtrack: nothing is tracked yet: look at {picture}, then go on with"
+    print("\n".join([told, *(f"  {way}" for way in ways)]), file=sys.stderr)
 
 
 def _show_run(run: TrackRun, *, as_json: bool) -> None:

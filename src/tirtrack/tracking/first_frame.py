@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from tirtrack.boxes import Box
-from tirtrack.errors import FrameError, RequestError
-from tirtrack.media import BadFrame, Frame, Source, frames_and_faults, probe
+from tirtrack.errors import FrameError, RequestError, RunError
+from tirtrack.media import BadFrame, Frame, Source
 from tirtrack.overlay import enlarge, grid_step, with_grid, zoom_for
 from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.thermal import to_display
+from tirtrack.tracking.source import SourceFrames
 
 _LOOK_AHEAD, _LOOK_EVERY = 40, 10  # frames, for what moves
 
@@ -69,12 +69,12 @@ def first_frame(
     from tirtrack.pairs.proposals.saliency import salient_boxes
 
     check_range(start, None)
-    info = probe(source, options)
-    found = frames_and_faults(source, start=start, end=start + _LOOK_AHEAD + 1, options=options)
-    first = take_first(found, source, start)
-    found_boxes = salient_boxes(
-        first.image, _later(found, start), count=count, no_data=info.no_data
-    )
+    until = start + _LOOK_AHEAD + 1
+    with SourceFrames(source, "all", start=start, end=until, options=options) as found:
+        info = found.info()
+        first = found.first()
+        later = _later(found, start)
+    found_boxes = salient_boxes(first.image, later, count=count, no_data=info.no_data)
     boxes = tuple(box for box, _ in found_boxes)
     height, width = first.image.shape[:2]
     zoom = zoom_for(width, height)
@@ -98,7 +98,10 @@ def _later(found: Iterator[Frame | BadFrame], start: int) -> list[np.ndarray]:
                 newest = item.image
                 if (item.index - start) % _LOOK_EVERY == 0:
                     later.append(newest)
-    except FrameError:  # the frames up to a break serve as well; tracking will tell of it
+    except (
+        FrameError,
+        RunError,
+    ):  # tracking will tell of the break
         pass
     return later or ([] if newest is None else [newest])
 
@@ -115,22 +118,3 @@ def check_range(start: int, end: int | None) -> None:
             f"frames {start} to {until} are no range",
             fix="--start counts from 0, --end is the index after the last frame",
         )
-
-
-def take_first(found: Iterator[Frame | BadFrame], source: Source, start: int) -> Frame:
-    """The next frame, in which everything begins.
-
-    Raises:
-        RequestError: there is none.
-        FrameError: it is damaged.
-    """
-    item = next(found, None)
-    if item is None:
-        raise RequestError(
-            f"there is no frame {start}",
-            source if isinstance(source, str | Path) else None,
-            "frames are counted from 0; give a smaller --start",
-        )
-    if isinstance(item, BadFrame):
-        raise item.error
-    return item

@@ -29,16 +29,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tirtrack.addresses import without_secrets
 from tirtrack.boxes import Box, check_first_box
 from tirtrack.errors import FrameError, RequestError, RunError, StorageError, TirtrackError
 from tirtrack.files import fingerprint, new_folder, sha256, write_json, write_text
+from tirtrack.inputs import is_on_network, stream_name
+from tirtrack.live import LiveStatistics, Policy
 from tirtrack.media import (
     BadFrame,
     Frame,
     Source,
     SourceInfo,
     frames_and_faults,
-    probe,
     source_files,
 )
 from tirtrack.progress import Progress, silent
@@ -46,8 +48,7 @@ from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.trackers.base import Reason, SharingTracker, Status, Tracker, TrackState
 from tirtrack.trackers.frame_gate import BEGIN_LATER, FrameGate, as_picture
 from tirtrack.trackers.multi import MultiTracker
-from tirtrack.tracking.first_frame import check_range, take_first
-from tirtrack.tracking.live import LiveStatistics, Policy, SourceFrames
+from tirtrack.tracking.first_frame import check_range
 from tirtrack.tracking.record import (
     BOXES_NAME,
     PARTIAL_NAME,
@@ -57,6 +58,7 @@ from tirtrack.tracking.record import (
     TrackedFrame,
     mot_text,
 )
+from tirtrack.tracking.source import SourceFrames
 from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
 from tirtrack.versions import versions
 
@@ -160,16 +162,16 @@ def track(
         KeyboardInterrupt: interrupted; results so far are written.
     """
     check_range(start, end)
-    info = probe(source, options)
-    for one in [box] if isinstance(box, Box) else box.values():
-        check_first_box(one, info.width, info.height)
-    if info.no_data is not None:
-        overrides = {**(overrides or {}), "no_data": info.no_data}
-    tracker, identity = _load(
-        weights, preset, engine, overrides, seed, redetect=redetect, device=device
-    )
     with SourceFrames(source, policy, start=start, end=end, options=options, stop=stop) as found:
-        first = _first_of(found, source, start, stop)
+        info = found.info()
+        for one in [box] if isinstance(box, Box) else box.values():
+            check_first_box(one, info.width, info.height)
+        if info.no_data is not None:
+            overrides = {**(overrides or {}), "no_data": info.no_data}
+        tracker, identity = _load(
+            weights, preset, engine, overrides, seed, redetect=redetect, device=device
+        )
+        first = found.first()
         began_s = time.perf_counter()
         try:
             targets, rows = _begin(tracker, first, box)
@@ -203,16 +205,6 @@ def track(
     if failure is not None:
         raise _stopped(failure, run) from failure
     return run
-
-
-def _first_of(found: SourceFrames, source: Source, start: int, stop: Callable[[], bool]) -> Frame:
-    """See :func:`take_first`; where an interrupt is why there is no frame, it is said as such."""
-    try:
-        return take_first(found, source, start)
-    except RequestError:
-        if stop():
-            raise KeyboardInterrupt("interrupted before the first frame") from None
-        raise
 
 
 def _begin(
@@ -277,9 +269,11 @@ def source_name(source: Source) -> str:
     if not isinstance(source, str | Path):
         return source_name(Path(source[0]).parent) if source else "list"
     text = str(source)
-    if "://" in text:
-        return Path(text.split("?")[0]).stem.replace(":", "-") or "stream"
+    if (name := stream_name(text)) is not None:
+        return name
     path = Path(text)
+    if is_on_network(path):  # which may not answer
+        return path.stem
     while glob.has_magic(path.name) and not path.exists():
         path = path.parent
     path = path.resolve()
@@ -460,11 +454,13 @@ def _finish(
     summary = {
         "format": FORMAT,
         **_fingerprinted({"source_sha256": _source_hash(source, options), **request}),
-        "source": str(source) if isinstance(source, str | Path) else [str(one) for one in source],
+        "source": without_secrets(str(source))
+        if isinstance(source, str | Path)
+        else [str(one) for one in source],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
+        "command": without_secrets(command),
         "ending": str(ending),
-        "failure": None if failure is None else str(failure),
+        "failure": None if failure is None else without_secrets(str(failure)),
         "source_line": info.description,
         "frame_size": [info.width, info.height],
         "fps": info.fps,

@@ -1,40 +1,44 @@
-"""Frames of a source that does not wait: read in a thread of its own, never piled up.
+"""Frames of a source that may block or does not wait: read in a thread of its own, which is left
+behind where it blocks for good.
 
 With the policy ``latest`` only the newest frame is kept, so that what is handed out is never older
 than one frame of the camera and one of the tracker; how many were left out is said with each. With
 ``all`` every frame is handed out and the reader waits. A live source that breaks off is opened
-again. This module knows nothing of trackers. Begin with :class:`SourceFrames`.
+again; one that says nothing is told of, and given up. This module opens nothing and knows nothing
+of trackers. Begin with :class:`LiveFrames`.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Literal, Self
+from typing import Generic, Literal, Self, TypeVar
 
 import numpy as np
 
 from tirtrack.errors import FrameError, RunError
-from tirtrack.media import BadFrame, Frame, Source, frames_and_faults
-from tirtrack.read_options import AS_STORED, ReadOptions
 
+Item = TypeVar("Item")
 Policy = Literal["latest", "all"]
 POLICIES: tuple[Policy, ...] = ("latest", "all")
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0  # before a source is opened again, doubled each time
 GIVE_UP_AFTER_S = 60.0  # without a frame
-STOP_WITHIN_S = 0.9
-ASK_EVERY_S = 0.2  # whether to stop, while no frame comes
+TELL_AFTER_S, TELL_EVERY_S = 1.0, 10.0  # of waiting
+STOP_WITHIN_S = 0.2
+ASK_EVERY_S = 0.1  # whether to stop, while no frame comes
 _LATENCIES_KEPT = 4096
 _TICK_S = 1e-6
+_SILENT = "it sends nothing"
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class LiveFrame:
+class LiveFrame(Generic[Item]):
     """One frame that was handed out.
 
     Attributes:
@@ -43,7 +47,7 @@ class LiveFrame:
         skipped: frames that were left out since the one before.
     """
 
-    item: Frame | BadFrame
+    item: Item
     captured_s: float
     skipped: int
 
@@ -82,7 +86,7 @@ class LiveStatistics:
         }
 
 
-class Mailbox:
+class Mailbox(Generic[Item]):
     """Where the reader leaves frames and the tracker takes them; the policy is applied here.
 
     Args:
@@ -95,14 +99,14 @@ class Mailbox:
             raise ValueError(f"policy must be in {POLICIES}, length 1 or more: {policy}, {length}")
         self._policy = policy
         self._length = length
-        self._waiting: deque[tuple[Frame | BadFrame, float]] = deque()
+        self._waiting: deque[tuple[Item, float]] = deque()
         self._changed = threading.Condition()
         self._skipped = 0
         self._last_s = -np.inf
         self._is_closed = False
         self._failure: FrameError | RunError | None = None
 
-    def put(self, item: Frame | BadFrame, captured_s: float) -> bool:
+    def put(self, item: Item, captured_s: float) -> bool:
         """Leave a frame; ``False`` when nobody will take it any more."""
         with self._changed:
             while self._policy == "all" and len(self._waiting) >= self._length:
@@ -119,7 +123,13 @@ class Mailbox:
             self._changed.notify_all()
             return True
 
-    def take(self, stop: Callable[[], bool] = lambda: False) -> LiveFrame | None:
+    def follow(self, policy: Policy) -> None:
+        """Go on by another policy."""
+        with self._changed:
+            self._policy = policy
+            self._changed.notify_all()
+
+    def take(self, stop: Callable[[], bool] = lambda: False) -> LiveFrame[Item] | None:
         """The next frame, as soon as there is one; ``None`` after the last.
 
         Args:
@@ -130,16 +140,28 @@ class Mailbox:
             RunError: the source did not come back.
         """
         with self._changed:
-            while not self._waiting:
-                if self._failure is not None:
-                    raise self._failure
-                if self._is_closed or stop():
-                    return None
-                self._changed.wait(ASK_EVERY_S)
+            self._wait(stop)
+            if not self._waiting:
+                return None
             item, captured_s = self._waiting.popleft()
             skipped, self._skipped = self._skipped, 0
             self._changed.notify_all()
             return LiveFrame(item, captured_s, skipped)
+
+    def peek(self, stop: Callable[[], bool] = lambda: False) -> Item | None:
+        """As :meth:`take`, but the frame stays there."""
+        with self._changed:
+            self._wait(stop)
+            return self._waiting[0][0] if self._waiting else None
+
+    def _wait(self, stop: Callable[[], bool]) -> None:
+        """Wait for a frame, or for what says that none comes."""
+        while not self._waiting:
+            if self._failure is not None:
+                raise self._failure
+            if self._is_closed or stop():
+                return
+            self._changed.wait(ASK_EVERY_S)
 
     def close(self, failure: FrameError | RunError | None = None) -> None:
         """No frame comes any more; whoever waits is told."""
@@ -149,37 +171,45 @@ class Mailbox:
             self._changed.notify_all()
 
 
-class LiveFrames:
+class LiveFrames(Generic[Item]):
     """The frames of a source while it goes on; to be used in a ``with`` block and iterated once.
+
+    The first frame is kept until it is taken, unless the source is live.
 
     Args:
         open_source: opens the source and yields its frames; called again after a break.
-        policy: ``latest`` or ``all``.
+        name: of the source, in messages.
+        policy: ``latest`` or ``all``; ``None``: ``latest`` where the source is live.
         length: frames that can wait; with ``latest`` more than one only adds latency.
-        reopen: the source is live, so its end is a break and it is opened again.
+        is_live: whether the end of what was opened last is a break, so that it is opened again.
         clock: seconds that only grow.
-        give_up_after_s: without a frame, of a source that broke off.
+        give_up_after_s: without a frame; ``None`` for a minute.
         stop: asked while no frame comes; ``True`` ends the frames.
     """
 
     def __init__(
         self,
-        open_source: Callable[[], Iterator[Frame | BadFrame]],
+        open_source: Callable[[], Iterator[Item]],
         *,
-        policy: Policy = "latest",
+        name: str = "the source",
+        policy: Policy | None = "latest",
         length: int = 1,
-        reopen: bool = False,
+        is_live: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
-        give_up_after_s: float = GIVE_UP_AFTER_S,
+        give_up_after_s: float | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.statistics = LiveStatistics()
         self._open_source = open_source
-        self._reopen = reopen
+        self._name = name
+        self._policy = policy
+        self._is_live = is_live
         self._clock = clock
-        self._give_up_after_s = give_up_after_s
+        self._give_up_after_s = GIVE_UP_AFTER_S if give_up_after_s is None else give_up_after_s
         self._is_unwanted = stop
-        self._mailbox = Mailbox(policy, length=length)
+        self._has_begun = False
+        self._why_nothing = _SILENT
+        self._mailbox: Mailbox[Item] = Mailbox("all", length=length)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="tirtrack-reader", daemon=True)
 
@@ -198,18 +228,62 @@ class LiveFrames:
         self._mailbox.close()
         self._thread.join(STOP_WITHIN_S)
 
-    def __iter__(self) -> Iterator[LiveFrame]:
+    def peek(self) -> Item | None:
+        """The next frame, which is waited for and not taken; ``None`` where none comes.
+
+        Raises:
+            FrameError: as for the frames themselves.
+            RunError: as for the frames themselves.
+        """
+        return self._mailbox.peek(self._patience())
+
+    def __iter__(self) -> Iterator[LiveFrame[Item]]:
         """Each frame as it comes; asking for the next one says that the last one is answered.
 
         Raises:
-            FrameError: the source could not be opened, or broke off and is not live.
+            FrameError: the source could not be opened, sent nothing, or broke off and is not live.
             RunError: a live source did not come back.
         """
-        while (live := self._mailbox.take(self._is_unwanted)) is not None:
+        while (live := self._mailbox.take(self._patience())) is not None:
+            captured_s = live.captured_s
+            if self.statistics.delivered:
+                self.statistics.skipped += live.skipped
+            else:  # it waited for whoever asks, not for the answer to another
+                captured_s = self._clock()
+                self._mailbox.follow(self._policy_now())
             self.statistics.delivered += 1
-            self.statistics.skipped += live.skipped
             yield live
-            self.statistics.latencies_s.append(self._clock() - live.captured_s)
+            self.statistics.latencies_s.append(self._clock() - captured_s)
+
+    def _policy_now(self) -> Policy:
+        return self._policy or ("latest" if self._is_live() else "all")
+
+    def _patience(self) -> Callable[[], bool]:
+        """What is asked while no frame comes: tells of it, and ends the waiting at the limit."""
+        began_s = self._clock()
+        tell_after_s = TELL_AFTER_S
+
+        def is_over() -> bool:
+            nonlocal tell_after_s
+            waited_s = self._clock() - began_s
+            if waited_s >= self._give_up_after_s:
+                raise self._gone()
+            if waited_s >= tell_after_s:
+                for_s = f"({waited_s:.0f} s of {self._give_up_after_s:g} s)"
+                _logger.info("waiting for %s ... %s", self._name, for_s)
+                tell_after_s = waited_s + TELL_EVERY_S
+            return self._is_unwanted()
+
+        return is_over
+
+    def _gone(self) -> FrameError | RunError:
+        """What is said of a source that sends nothing more, or never sent anything."""
+        for_s = f"{self._give_up_after_s:g} s"
+        if self._has_begun or self._why_nothing != _SILENT:
+            return RunError(f"the stream did not come back for {for_s} ({self._why_nothing})")
+        return FrameError(
+            f"nothing came for {for_s}", self._name, "check that it is on and sends pictures"
+        )
 
     def _read(self) -> None:
         """The thread: all frames into the mailbox, until the end, a failure or the stop."""
@@ -226,93 +300,45 @@ class LiveFrames:
             failure: FrameError | None = None
             try:
                 for item in self._open_source():
+                    if self.statistics.breaks and not self._is_live():
+                        return None  # what came back has an end: this is it once more
                     if self._stop.is_set() or not self._mailbox.put(item, self._clock()):
                         return None
                     wait_s, seen_s = FIRST_WAIT_S, self._clock()
+                    self._begin()
             except FrameError as error:
                 failure = error
-            if not self._reopen:
+            if not self._is_live():
                 return self._mailbox.close(failure)
+            self._why_nothing = "it ended" if failure is None else str(failure)
             if self._clock() - seen_s >= self._give_up_after_s:
-                why = "it ended" if failure is None else str(failure)
-                for_s = f"{self._give_up_after_s:g} s"
-                gone = RunError(f"the stream did not come back for {for_s} ({why})")
-                return self._mailbox.close(gone)
+                return self._mailbox.close(self._gone())
             self.statistics.breaks += 1
             if self._stop.wait(wait_s):
                 return None
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
+    def _begin(self) -> None:
+        """A frame came. The first of a live source may be dropped for a newer one, no other."""
+        self._why_nothing = _SILENT
+        if not self._has_begun:
+            self._has_begun = True
+            if self._is_live():
+                self._mailbox.follow(self._policy_now())
 
-class SourceFrames:
-    """The frames of a source for one run: read where they are asked for, or by a live reader.
+
+def waited_for(
+    call: Callable[[], Item], name: str, stop: Callable[[], bool] = lambda: False
+) -> Item | None:
+    """What a call gives that may block; ``None`` where the waiting for it was stopped.
 
     Args:
-        source: as for :func:`tirtrack.media.frames`.
-        policy: ``None``: ``latest`` for a stream address, and for anything else ``all`` without a
-            thread.
-        start: index of the first frame.
-        end: index after the last one.
-        options: what the source does not say of itself.
-        stop: asked while a live source has no frame; ``True`` ends the frames.
+        call: made in a thread of its own.
+        name: what is waited for, in messages.
+        stop: asked meanwhile; ``True`` ends the waiting.
 
-    Attributes:
-        skipped: frames that were left out before the one that was handed out last.
+    Raises:
+        FrameError: the call did, or did not come back.
     """
-
-    def __init__(
-        self,
-        source: Source,
-        policy: Policy | None,
-        *,
-        start: int = 0,
-        end: int | None = None,
-        options: ReadOptions = AS_STORED,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        is_stream = isinstance(source, str) and "://" in source
-        self.skipped = 0
-        self._open = partial(frames_and_faults, source, start=start, end=end, options=options)
-        self._live: LiveFrames | None = None
-        if is_stream or policy == "latest":
-            self._live = LiveFrames(
-                self._open, policy=policy or "latest", reopen=is_stream, stop=stop
-            )
-        self._found: Iterator[Frame | BadFrame] = iter(())
-
-    @property
-    def statistics(self) -> LiveStatistics | None:
-        """Of the live reader, if there is one."""
-        return None if self._live is None else self._live.statistics
-
-    def __enter__(self) -> Self:
-        if self._live is None:
-            self._found = self._open()
-        else:
-            self._found = self._noted(self._live.__enter__())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.__exit__(kind, error, trace)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Frame | BadFrame:
-        return next(self._found)
-
-    def _noted(self, live: LiveFrames) -> Iterator[Frame | BadFrame]:
-        """The frames; those after a break are numbered on."""
-        last, first = -1, 0
-        for one in live:
-            if first + one.item.index <= last:
-                first = last + 1
-            last = first + one.item.index
-            self.skipped = one.skipped
-            yield replace(one.item, index=last)
+    with LiveFrames(lambda: iter([call()]), name=name, stop=stop) as live:
+        return live.peek()
