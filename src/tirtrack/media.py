@@ -1,16 +1,17 @@
-"""Frames in and out: image files, folders, globs, multi-page TIFF, video files and streams.
+"""Frames in and out: image files, files of several, folders, globs, video files and streams.
 
 Everything is read at full bit depth and handed out as it was stored; making 16-bit counts
 presentable is the business of ``thermal``. Damage is found and named (file and frame), never
-papered over. This module knows nothing of boxes or trackers. Begin with :func:`frames`.
+papered over; what cannot be known is refused with the option that decides. This module knows
+nothing of boxes or trackers. Begin with :func:`frames`.
 
 What an array looks like:
 
 =====================================  ===========================================================
 source                                 image
 =====================================  ===========================================================
-grey image (8 or 16 bit, float TIFF)   ``[H,W]`` uint8, uint16, float32 or float64
-colour, palette or alpha image         ``[H,W,3]`` RGB (alpha is dropped), uint8 or uint16
+grey image (8 or 16 bit, float)        ``[H,W]`` uint8, uint16, float32 or float64
+colour or palette image                ``[H,W,3]`` RGB, uint8 or uint16; constant alpha is dropped
 video with pixel format ``gray*``      ``[H,W]`` uint8 or uint16, sample values unscaled
 any other video                        ``[H,W,3]`` uint8 RGB, also where only Y carries a picture
 =====================================  ===========================================================
@@ -140,19 +141,20 @@ def frames(
     """The frames of a source in order; the first damaged one raises, after those before it came.
 
     Args:
-        source: a video, an image, a multi-page TIFF, a folder of images (natural order of the
-            numbers in their names), a glob, a list of image files (order kept), or what goes on by
-            itself: the address of a stream (``rtsp://...``), ``camera:0``, a named pipe, ``-`` for
-            raw frames on stdin. Waiting for it can be interrupted, and ends after a minute.
+        source: a video, an image, a file of several (TIFF, NPY, CPTV, GIF, ...), a folder of images
+            (natural order of the numbers in their names, see ``frame_order``), a glob, a list of
+            image files (order kept), or what goes on by itself: the address of a stream
+            (``rtsp://...``), ``camera:0``, a named pipe, ``-`` for raw frames on stdin. Waiting for
+            it can be interrupted, and ends after a minute.
         start: index of the first frame that is handed out.
         end: index after the last one; ``None`` for all. A video that ends too early is only
             noticed when read to its end.
         options: what the source does not say of itself.
 
     Raises:
-        FrameError: at once when the source cannot be opened; while reading, with file and frame,
-            when a frame is damaged, has another size or depth than the first, or the video ends
-            early.
+        FrameError: at once when the source cannot be opened or leaves open what it is; while
+            reading, with file and frame, when a frame is damaged, has another size or depth than
+            the first, or the source ends early.
     """
     return _only_good(frames_and_faults(source, start=start, end=end, options=options))
 

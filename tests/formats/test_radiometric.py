@@ -221,7 +221,18 @@ def test_radiometric_jpeg_of_another_maker_is_named_with_its_program(tmp_path, m
     assert probe(tmp_path / "a.jpg", ReadOptions(picture="palette")).channels == 3
 
 
-@pytest.mark.parametrize("make", ["Canon", "DJI", "FLIR Systems AB", "Apple"])
+def test_picture_of_a_maker_of_many_cameras_is_thermal_if_it_says_so(tmp_path):
+    content = jpeg(make="Autel Robotics")
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert probe(tmp_path / "a.jpg").channels == 3
+    note = b"http://ns.adobe.com/xap/1.0/\0 ImageSource=InfraredCamera"
+    segment = b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note
+    (tmp_path / "b.jpg").write_bytes(content[:2] + segment + content[2:])
+    with pytest.raises(FrameError, match="Autel, whose counts cannot be read; export it with"):
+        probe(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize("make", ["Canon", "DJI", "FLIR Systems AB", "Apple", "HIKVISION"])
 def test_jpeg_without_more_inside_is_a_plain_picture(tmp_path, make):
     (tmp_path / "a.jpg").write_bytes(jpeg(make=make))
     assert_array_equal(next(frames(tmp_path / "a.jpg")).image, SHOWN)

@@ -41,13 +41,19 @@ _EXIF_MAKE, _EXIF_MODEL = 0x010F, 0x0110
 _APP1, _APP3 = 0xE1, 0xE3
 _THERMAL_MAKERS = {
     "fluke": "SmartView or Fluke Connect", "testo": "testo IRSoft", "infiray": "InfiRay's program",
-    "guide": "Guide's ThermoTools", "hikmicro": "HIKMICRO Analyzer",
-    "hikvision": "HIKMICRO Analyzer",
-    "infratec": "IRBIS", "optris": "PIX Connect", "workswell": "Workswell CorePlayer",
-    "seek thermal": "Seek's program", "topdon": "TOPDON's program", "jenoptik": "VarioAnalyze",
-    "avio": "InfReC Analyzer", "autel": "Autel's thermal tool", "yuneec": "Yuneec's program",
-    "uni-t": "UNI-T's program", "bosch": "Bosch GTC Transfer", "dahua": "Dahua's program",
+    "guide infrared": "Guide's ThermoTools", "guide sensmart": "Guide's ThermoTools",
+    "hikmicro": "HIKMICRO Analyzer", "infratec": "IRBIS", "optris": "PIX Connect",
+    "workswell": "Workswell CorePlayer", "seek thermal": "Seek's program",
+    "topdon": "TOPDON's program", "avio": "InfReC Analyzer",
 }  # fmt: skip
+"""Who makes thermal cameras and hardly anything else, and what exports their counts."""
+
+_OTHER_MAKERS = {
+    "autel": "Autel's thermal tool", "yuneec": "Yuneec's program",
+    "hikvision": "HIKMICRO Analyzer", "dahua": "Dahua's program", "bosch": "Bosch GTC Transfer",
+    "uni-t": "UNI-T's program", "jenoptik": "VarioAnalyze",
+}  # fmt: skip
+"""Who makes other cameras too: a picture of theirs is thermal if it says so."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ def radiometric_maker(path: Path) -> str | None:
     if segments.make.startswith("dji"):
         is_named = path.stem.upper().endswith(("_R", "_T"))
         return "DJI" if segments.app3_bytes or segments.says_infrared or is_named else None
-    return next((maker for maker in _THERMAL_MAKERS if maker in segments.make), None)
+    makers = [*_THERMAL_MAKERS, *(_OTHER_MAKERS if segments.says_infrared else ())]
+    return next((maker for maker in makers if maker in segments.make), None)
 
 
 @contextmanager
@@ -92,7 +99,7 @@ def opened_radiometric(path: Path, maker: str, options: ReadOptions) -> Iterator
     elif maker == "DJI" and options.picture != "visible":
         yield _dji(path)
     else:
-        tool = _THERMAL_MAKERS.get(maker, "the program of its maker")
+        tool = (_THERMAL_MAKERS | _OTHER_MAKERS).get(maker, "the program of its maker")
         raise FrameError(
             f"a radiometric JPEG of {maker.capitalize()}, whose counts cannot be read",
             path,
