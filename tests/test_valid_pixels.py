@@ -99,6 +99,7 @@ MASKED = {
     "-9999 among counts as floats": Case(with_value(celsius(6700, 8000), -9999.0), LEFT),
     "-32768 of int16": Case(with_value(celsius(1200, 3100), -32768.0), LEFT),
     "a fill below absolute zero": Case(with_value(celsius(), -1000.0), LEFT),
+    "-9999 in all but a tenth": Case(with_value(celsius(), -9999.0, np.s_[12:]), np.s_[12:]),
     "0 K as celsius": Case(with_value(celsius(), -273.15), LEFT),
     "0 K": Case(with_value(celsius(285, 304), 0.0), LEFT),
     "float64": Case(with_value(scene(12, 31), -9999.0), LEFT),

@@ -31,6 +31,7 @@ BELOW_ALL_TEMPERATURES = -273.0  # in Celsius, the unit in which numbers are low
 MIN_GAP_COUNTS = 256.0  # between a fill value and the scene
 MIN_GAP_FLOAT = 150.0  # kelvin, if the frame holds temperatures
 MIN_SCENE_SHARE = 0.25  # of the pixels, beside those of a fill value; a black frame is no fill
+MIN_SCENE_SHARE_SENTINEL = 0.01  # beside a sentinel, which is in no doubt
 MIN_RING_SHARE = 0.01  # of the outermost pixels that a border fill covers
 MIN_DOUBTFUL_SHARE = 0.02  # of the frame, and of its outermost pixels
 OUTSIDE = 0.25  # of the scene's range; beyond that, next to a fill, a pixel is a blend with it
@@ -253,7 +254,8 @@ def _fill(plane: np.ndarray, value: float, masked: np.ndarray | None) -> np.ndar
     if not is_sentinel and not _may_fill(plane, value):
         return None
     at = plane == plane.dtype.type(value)
-    scene = _scene(plane, at if masked is None else at | masked)
+    least = MIN_SCENE_SHARE_SENTINEL if is_sentinel else MIN_SCENE_SHARE
+    scene = _scene(plane, at if masked is None else at | masked, least)
     if scene is None:
         return None
     low, high = scene
@@ -280,13 +282,15 @@ def _least_gap(plane: np.ndarray, value: float) -> float:
     return MIN_GAP_FLOAT if value in FLOAT_FILLS else 0.0
 
 
-def _scene(plane: np.ndarray, masked: np.ndarray | None) -> tuple[float, float] | None:
-    """2nd and 98th percentile of what is not masked; ``None`` where that is too little."""
+def _scene(
+    plane: np.ndarray, masked: np.ndarray | None, least: float = MIN_SCENE_SHARE
+) -> tuple[float, float] | None:
+    """2nd and 98th percentile of what is not masked; ``None`` if its share is below ``least``."""
     step = max(1, math.isqrt(plane.size // _SCENE_SAMPLES))
     samples = plane[step // 2 :: step, step // 2 :: step]
     if masked is not None:
         kept = samples[~masked[step // 2 :: step, step // 2 :: step]]
-        if kept.size < max(MIN_SCENE_SHARE * samples.size, 1):
+        if kept.size < max(least * samples.size, 1):
             return None
         samples = kept
     low, high = np.percentile(samples, [2, 98])
