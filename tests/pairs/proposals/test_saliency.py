@@ -241,3 +241,13 @@ def test_a_named_value_of_8_bits_is_no_object():
     assert salient_boxes(frame)
     found = salient_boxes(frame, no_data=255)
     assert _best(found, Box(100, 80, 40, 30)) < 0.3
+
+
+def test_a_neighbour_without_measurement_says_nothing_of_motion_there():
+    plane = _ground().astype(np.float32)
+    other = plane.copy()
+    other[60:90, 100:140] = 250
+    valid = np.ones(plane.shape, bool)
+    valid[60:90, 100:140] = False
+    assert motion_plane(plane, [other])[70:80, 110:130].min() > 50
+    assert motion_plane(plane, [other], [valid]).max() == 0

@@ -317,3 +317,14 @@ def test_neighbours_are_inside_distinct_and_never_the_pair_itself(length, data):
     assert len(set(places)) == len(places) <= 4
     assert all(0 <= place < length for place in places)
     assert places or length == 1
+
+
+def test_levels_of_pixels_without_measurement_are_those_of_the_nearest():
+    frame = np.linspace(7000, 9000, 120).reshape(10, 12)
+    valid = np.ones(frame.shape, bool)
+    valid[:, :3] = False
+    levels = grey_levels(np.where(valid, frame, -9999.0), valid)
+    assert np.array_equal(levels[:, :3], np.repeat(levels[:, 3:4], 3, axis=1))
+    assert np.ptp(levels[:, 3:]) > 200
+    whole = grey_levels(np.where(valid, np.rint(frame / 100), np.nan), valid)  # counts as floats
+    assert np.ptp(whole) < 100  # no finer than 64 counts over the range
