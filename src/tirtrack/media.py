@@ -562,7 +562,7 @@ class _Video:
         fps, promised = self._video.rate()
         kind = "stream" if self._video.path is None else "video"
         frames_promised = f" of {counted(promised, 'frame')}" if promised else ""
-        coded, unused = self._video.kind_of_stream() if self._video.path else ("", ())
+        coded, unused = self._video.kind_of_stream()
         line = source_line(
             f"{kind}{frames_promised}", self._first, fps=fps, layout=coded, unused=unused
         )

@@ -95,6 +95,8 @@ class VideoFile:
         self.is_live = False
         self.has_times = not self._input.is_raw
         self._rate: tuple[float | None, int | None] | None = None
+        self._raw_format = ""
+        self._kind: tuple[str, tuple[str, ...]] = ("", ())
 
     def rate(self) -> tuple[float | None, int | None]:
         """Mean frames per second, and how many frames the container promises (for progress)."""
@@ -114,6 +116,9 @@ class VideoFile:
             promised = round(container.duration / 1e6 * float(rate))
         fps = float(rate) if rate and self.has_times else None
         self._rate = fps, None if self.is_live else promised or None
+        context = stream.codec_context
+        coded = f"{context.name}, {context.pix_fmt}" if context else f"raw, {self._raw_format}"
+        self._kind = coded, _other_streams(container, stream)
 
     def pictures(self, *, skip: int = 0) -> Iterator[Picture]:
         """All pictures in order of presentation; the first ``skip`` come without pixels.
@@ -198,15 +203,10 @@ class VideoFile:
         return stream
 
     def kind_of_stream(self) -> tuple[str, tuple[str, ...]]:
-        """Codec and pixel format in words, and the streams of the file that are not read."""
-        with self._opened() as container:
-            stream = self._stream(container)
-            others = Counter(one.type for one in container.streams if one != stream)
-            unused = tuple(f"{count} {kind} stream{'' if count == 1 else 's'}"
-                           for kind, count in sorted(others.items()))  # fmt: skip
-            context = stream.codec_context
-            words = () if context is None else (context.name, context.pix_fmt)
-            return ", ".join(word for word in words if word), unused
+        """Codec and pixel format in words, and the streams of it that are not read; known once it
+        was opened.
+        """
+        return self._kind
 
     def _decoder(self, container: Any, stream: Any) -> Callable[[Any], list[av.VideoFrame]]:
         """What makes frames of a packet; raw samples need no decoder of their own."""
@@ -224,7 +224,8 @@ class VideoFile:
                 "with the program that made it, export FFV1 with pixel format gray16le, or TIFF",
             )
         self._check_raw_size(width, height)
-        return _raw_decoder(width, height, _RAW_CODES[name])
+        self._raw_format = _RAW_CODES[name]
+        return _raw_decoder(width, height, self._raw_format)
 
     def _check_raw_size(self, width: int, height: int) -> None:
         if not width * height:
@@ -234,6 +235,12 @@ class VideoFile:
                 "export it again with the program that made it, or as TIFF",
             )
         check_pixels(width, height, self.location)
+
+
+def _other_streams(container: Any, stream: Any) -> tuple[str, ...]:
+    others = Counter(one.type for one in container.streams if one != stream)
+    counted = sorted(others.items())
+    return tuple(f"{count} {kind} stream{'' if count == 1 else 's'}" for kind, count in counted)
 
 
 def _decode(packet: Any) -> list[av.VideoFrame]:

@@ -330,6 +330,9 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+_TOLD = ("tirtrack.live", "tirtrack.tracking")  # what a source is, and that it is waited for
+
+
 class _StderrLines(logging.Handler):
     """Log records as plain lines on the stderr of the moment (a live line moves out of the way).
 
@@ -375,16 +378,19 @@ def _quiet_channels() -> Iterator[None]:
 
     handler = _StderrLines(logging.INFO)
     logger = logging.getLogger("tirtrack")
-    propagates, level = logger.propagate, logger.level
+    told = [logging.getLogger(name) for name in _TOLD]
+    propagates, levels = logger.propagate, [one.level for one in told]
     with warnings.catch_warnings():
         warnings.showwarning = one_line
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        for one in told:
+            one.setLevel(logging.INFO)
         logger.propagate = False
         try:
             with closing(handler):
                 yield
         finally:
             logger.removeHandler(handler)
-            logger.setLevel(level)
+            for one, level in zip(told, levels, strict=True):
+                one.setLevel(level)
             logger.propagate = propagates

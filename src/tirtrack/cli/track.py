@@ -129,6 +129,7 @@ def command(
     given = _parse_boxes(box) if box else None
     folder = out or Path("runs") / f"track-{source_name(source)}"
     if given is None:
+        from tirtrack.files import new_file
         from tirtrack.tracking import first_frame
 
         seen = first_frame(source, start=start, options=options)
@@ -138,9 +139,10 @@ def command(
                 no_video=no_video, no_redetect=no_redetect, policy=policy,
                 device=None if device == "cpu" else device, force=force, json=as_json, **asked,
             )  # fmt: skip
+            sheet = new_file(folder.parent / f"{folder.name}-first-frame.png", force=force)
             print(f"tirtrack: {source_name(source)}: {seen.source_line}", file=sys.stderr)
             ways = _WAYS[1:] if once else _WAYS
-            _show_first(seen, folder, [again + way for way in ways], force=force, as_json=as_json)
+            _show_first(seen, sheet, [again + way for way in ways], as_json=as_json)
             return
         given = seen.pick(pick[0])
     run = _track(
@@ -230,15 +232,12 @@ def _first_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _show_first(
-    seen: FirstFrame, folder: Path, ways: list[str], *, force: bool, as_json: bool
-) -> None:
-    """Write the picture beside the folder that results would go to, and say how to go on."""
+def _show_first(seen: FirstFrame, picture: Path, ways: list[str], *, as_json: bool) -> None:
+    """Write the picture, and say how to go on."""
     from PIL import Image
 
-    from tirtrack.files import atomic_path, new_file
+    from tirtrack.files import atomic_path
 
-    picture = new_file(folder.parent / f"{folder.name}-first-frame.png", force=force)
     with atomic_path(picture) as partial:
         Image.fromarray(seen.picture).save(partial)
     rows = [(box.x, box.y, box.w, box.h) for box in seen.boxes]

@@ -21,9 +21,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tirtrack.errors import PairsError
-from tirtrack.images import IMAGE_KINDS, pixel_header
+from tirtrack.images import IMAGE_KINDS, frame_files, pixel_header
 from tirtrack.pairs.cameras import MODALITIES, Pairing, camera_stem, named
-from tirtrack.pairs.mixed_files import Named, frame_files, mixed_files
+from tirtrack.pairs.mixed_files import Named, files_of_kinds, mixed_files
 from tirtrack.pairs.spreading import spread
 from tirtrack.pairs.stems import MatchedFrames, counts_up, matched_stems, natural_key
 from tirtrack.pairs.takes import ImageTake, Take, VideoTake
@@ -113,8 +113,8 @@ def _takes_of_folders(
     sides: tuple[Path, Path], name: str, pairing: Pairing, folder: Path, assumed: str
 ) -> list[Take]:
     """The recording of two folders of images, or the recordings of two folders of videos."""
-    videos = [frame_files(one, VIDEO_SUFFIXES) for one in sides]
-    if all(videos) and not any(frame_files(one, IMAGE_KINDS) for one in sides):
+    videos = [files_of_kinds(one, VIDEO_SUFFIXES) for one in sides]
+    if all(videos) and not any(files_of_kinds(one, IMAGE_KINDS) for one in sides):
         named_videos = [[(file.stem, file) for file in side] for side in videos]
         return _video_takes(name, named_videos, pairing, folder, assumed)
     images = [list(_images_by_stem(one).items()) for one in sides]
@@ -165,7 +165,7 @@ def _word(folder: Path, modality: str) -> bool:
 
 def _all_carry(folder: Path, modality: str, pairing: Pairing) -> bool:
     """Whether the name that the user gave stands in the names of all frames of a folder."""
-    frames = frame_files(folder, {*IMAGE_KINDS, *VIDEO_SUFFIXES})
+    frames = files_of_kinds(folder, {*IMAGE_KINDS, *VIDEO_SUFFIXES})
     return all(camera_stem(frame.stem, modality, pairing) for frame in frames)
 
 
@@ -314,7 +314,7 @@ def _of_one_size(files: Sequence[Path]) -> bool:
 
 def _images_by_stem(folder: Path) -> dict[str, Path]:
     images: dict[str, Path] = {}
-    for path in frame_files(folder, IMAGE_KINDS):
+    for path in frame_files(files_of_kinds(folder, IMAGE_KINDS)):
         if path.stem in images:
             raise PairsError(
                 f"two images have the stem {path.stem} ({images[path.stem].name}, {path.name})",

@@ -65,7 +65,7 @@ class MixedFiles:
                 first[key] = file
 
 
-def frame_files(folder: Path, kinds: Iterable[str]) -> list[Path]:
+def files_of_kinds(folder: Path, kinds: Iterable[str]) -> list[Path]:
     """The files of a folder with one of the suffixes, by name."""
     return [
         path
@@ -79,7 +79,7 @@ def mixed_files(folder: Path, pairing: Pairing) -> MixedFiles | None:
     has a partner of the other.
     """
     for kinds in (IMAGE_KINDS, VIDEO_SUFFIXES):
-        found = _by_camera(frame_files(folder, kinds), pairing)
+        found = _by_camera(files_of_kinds(folder, kinds), pairing)
         keys = [{key for key, _ in found.files[modality]} for modality in MODALITIES]
         if all(keys) and (keys[0] & keys[1] or all(map(_are_stamps, keys))):
             return found
