@@ -325,7 +325,7 @@ def test_pixels_without_measurement_are_told_of_once_on_stderr(
     assert run([*asked, "--json", "--no-video"]) == 0
     printed = capsys.readouterr()
     json.loads(printed.out)
-    lines = [line for line in printed.err.splitlines() if line.startswith("tirtrack: ")]
+    lines = [line for line in printed.err.splitlines() if "of the pixels" in line]
     assert lines == [f"tirtrack: {sentence}" for sentence in said]
 
 
