@@ -66,7 +66,7 @@ def test_what_every_sequence_has_is_warned_of_once(
 ) -> None:
     class Warner(Keeper):
         def init(self, frame: np.ndarray, box: Box) -> TrackState:
-            first_gate(frame, Box(5, 5, 3, 4), is_checked=False)
+            first_gate(frame, None, Box(5, 5, 3, 4), is_checked=False)
             warned_of_colour(np.stack([frame, frame + 90, frame], axis=2))
             return super().init(frame, box)
 
