@@ -390,3 +390,12 @@ def test_pixels_without_measurement_that_come_later_are_told_of(clip, weights, c
     asked = ["track", "later.tif", "--box", "30,40,16,12", "--weights", str(weights)]
     assert run([*asked, "--no-video"]) == 0
     assert "frame 3: 9 % of the pixels hold no measurement" in capsys.readouterr().err
+
+
+def test_without_proposals_none_is_offered(clip, weights, capsys):
+    nothing = np.full((3, 96, 128), np.nan, np.float32)
+    tifffile.imwrite("nothing.tif", nothing, photometric="minisblack")
+    assert run(["track", "nothing.tif"]) == 0
+    told = capsys.readouterr().err
+    assert "--box X,Y,W,H" in told
+    assert "--pick" not in told

@@ -188,9 +188,10 @@ def test_signed_counts_with_named_byte_order_are_swapped_before_they_are_floats(
 def test_array_with_its_frames_on_the_last_axis_is_refused_unless_it_names_its_axes(tmp_path):
     stack = np.arange(48 * 64 * 9, dtype=np.uint16).reshape(48, 64, 9)
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, stack)
-    with pytest.raises(FrameError, match="may be 48 frames of 9x64 or 9 frames of 64x48") as caught:
-        probe(path)
+    for is_one_page in (False, True):
+        tifffile.imwrite(path, stack, photometric="minisblack", truncate=is_one_page)
+        with pytest.raises(FrameError, match="48 frames of 9x64 or 9 frames of 64x48") as caught:
+            probe(path)
     assert "metadata={'axes': 'TYX'}" in str(caught.value)
     tifffile.imwrite(path, stack, metadata={"axes": "TYX"})
     assert count_frames(path) == 48

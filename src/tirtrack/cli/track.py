@@ -141,7 +141,7 @@ def command(
             )  # fmt: skip
             sheet = new_file(folder.parent / f"{folder.name}-first-frame.png", force=force)
             print(f"tirtrack: {source_name(source)}: {seen.source_line}", file=sys.stderr)
-            ways = _WAYS[1:] if once else _WAYS
+            ways = _WAYS[1:] if once or not seen.boxes else _WAYS
             _show_first(seen, sheet, [again + way for way in ways], as_json=as_json)
             return
         given = seen.pick(pick[0])

@@ -220,7 +220,7 @@ def _frames_of(
     stored: tuple[int, ...],
     unused: tuple[str, ...] = (),
 ) -> FrameFile:
-    """An array ``[T,H,W]`` or ``[T,H,W,samples]`` of a file as frames; ``stored``: its shape there."""
+    """Frames of an array ``[T,H,W]`` or ``[T,H,W,samples]``; ``stored``: its shape in the file."""
     count, height, width = stack.shape[:3]
     samples = stack.shape[3] if stack.ndim == 4 else 1
     declared: ByteOrder = "big" if stack.dtype.str[0] == ">" else "little"

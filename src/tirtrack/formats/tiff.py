@@ -114,12 +114,12 @@ def _check_pages(path: Path) -> None:
 
 def _check_shape(opened: Any, pages: list[Any], path: Path) -> None:
     """Refuse an array that was saved by its shape alone with its frames on the last axis."""
-    if not opened.is_shaped or len(pages) == 1 or '"axes"' in pages[0].description:
-        return
     first = pages[0]
-    if first.samplesperpixel == 1:
-        stack = (len(pages), int(first.imagelength), int(first.imagewidth))
-        check_axes(stack, path, _AXES_FIX)
+    if not opened.is_shaped or '"axes"' in first.description or first.samplesperpixel > 1:
+        return
+    count = len(pages) if len(pages) > 1 else _promised(opened, first)
+    if count > 1:
+        check_axes((count, int(first.imagelength), int(first.imagewidth)), path, _AXES_FIX)
 
 
 # frames as pages -------------------------------------------------------------------------------
