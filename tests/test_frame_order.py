@@ -48,6 +48,7 @@ def test_names_on_whose_order_the_rules_agree_are_taken_as_they_are(given):
         (["01-00-00pm", "11-59-59am"], ["11-59-59am", "01-00-00pm"], "time"),
         (["1716.9", "1716.25"], ["1716.25", "1716.9"], "time"),
         (["00a", "009", "010"], ["009", "00a", "010"], "name"),
+        (["00a_t", "009_t", "010_t"], ["009_t", "00a_t", "010_t"], "name"),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else "",
 )

@@ -686,7 +686,7 @@ def test_pixels_that_are_masked_later_are_said_with_their_frame(tmp_path):
     frames = celsius_frames(count=24)
     frames[:15, :12] = frames[:15, 12:24]
     run = track(written(tmp_path / "clip.tif", frames), TARGET)
-    assert run.summary["masked"]["frame"] == 19
+    assert run.summary["masked"]["frame"] == 15
 
 
 def test_a_frame_without_measurement_is_named_as_such(tmp_path):

@@ -98,6 +98,8 @@ MASKED = {
     "-9999 among kelvin": Case(with_value(celsius(285, 304), -9999.0, ISLAND), ISLAND),
     "-9999 among counts as floats": Case(with_value(celsius(6700, 8000), -9999.0), LEFT),
     "-32768 of int16": Case(with_value(celsius(1200, 3100), -32768.0), LEFT),
+    "the largest of 32 bits": Case(with_value(scene(7000, 7400), 4294967295.0), LEFT),
+    "the lowest of int32, island": Case(with_value(scene(7000, 7400), -(2.0**31), ISLAND), ISLAND),
     "a fill below absolute zero": Case(with_value(celsius(), -1000.0), LEFT),
     "-9999 in all but a tenth": Case(with_value(celsius(), -9999.0, np.s_[12:]), np.s_[12:]),
     "0 K as celsius": Case(with_value(celsius(), -273.15), LEFT),

@@ -158,6 +158,7 @@ def test_a_last_raw_frame_that_is_cut_off_is_said(tmp_path):
     (tmp_path / "night.raw").write_bytes(COUNTS.tobytes()[:-100])
     options = ReadOptions(size_wh=(64, 48), pixel_format="gray16le")
     kept = []
-    with pytest.raises(FrameError, match=r"frame 5: .*last frame is cut off"):
+    said = r"frame 5: .*last frame is cut off\); check --size and --pixel-format, or copy"
+    with pytest.raises(FrameError, match=said):
         kept.extend(frames(tmp_path / "night.raw", options=options))
     assert len(kept) == 5

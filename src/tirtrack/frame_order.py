@@ -132,10 +132,17 @@ def _rival(natural: list[Path]) -> Order | None:
 
 def _are_hexadecimal(stems: Sequence[str]) -> bool:
     """Whether what differs between names of equal length is a number with the digits a to f."""
-    begin = len(os.path.commonprefix(list(stems)))  # noqa: RUF071  letter by letter
-    counts = [stem[begin:] for stem in stems]
+    begin = _common_length(stems)
+    rests = [stem[begin:] for stem in stems]
+    end = _common_length([rest[::-1] for rest in rests])
+    counts = [rest[: len(rest) - end] for rest in rests]
     is_padded = len({len(count) for count in counts}) == 1
     return is_padded and all(re.fullmatch(r"[0-9a-fA-F]+", count) for count in counts)
+
+
+def _common_length(texts: Sequence[str]) -> int:
+    """How many letters all texts begin with."""
+    return len(os.path.commonprefix(list(texts)))  # noqa: RUF071  letter by letter
 
 
 def _have_fractions(stems: Sequence[str]) -> bool:

@@ -6,8 +6,11 @@ refuses and names the field. This module reads nothing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from tirtrack.errors import RequestError
 
 __all__ = ["AS_STORED", "ReadOptions"]
 
@@ -31,6 +34,9 @@ class ReadOptions:
         no_data: value of pixels that hold no measurement, in stored counts or levels.
         size_wh: width and height of raw frames, pixels.
         pixel_format: pixel format of raw frames, such as ``gray16le``.
+
+    Raises:
+        RequestError: ``no_data`` is not finite.
     """
 
     order: Order | None = None
@@ -40,6 +46,14 @@ class ReadOptions:
     no_data: float | None = None
     size_wh: tuple[int, int] | None = None
     pixel_format: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a no-data value that needs no naming and equals nothing."""
+        if self.no_data is not None and not math.isfinite(self.no_data):
+            raise RequestError(
+                f"--no-data {self.no_data:g} names pixels that never count as measurements",
+                fix="drop --no-data",
+            )
 
 
 AS_STORED = ReadOptions()

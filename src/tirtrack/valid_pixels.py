@@ -22,7 +22,7 @@ LARGEST = 1e15  # no sensor counts so far; squares of it still fit float32
 # Customary fill values, wherever they lie in a frame of floats.
 SENTINELS = (
     -999.0, -9999.0, -10000.0, -99999.0, -999999.0, -32767.0, -32768.0, -273.15, -459.67,
-    9999.0, 99999.0, 999999.0,
+    9999.0, 99999.0, 999999.0, -2147483648.0, 2147483647.0, 4294967295.0,
 )  # fmt: skip
 # Values that fill the border of frames of counts, some of them negative ones that wrapped round.
 COUNT_FILLS = (0, 65535, 32768, 55537)

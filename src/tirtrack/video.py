@@ -152,7 +152,8 @@ class VideoFile:
 
     def _early(self, ending: _Ending, index: int) -> FrameError:
         told = str(ending) if self.has_times else ending.broken or str(ending)
-        again = "" if self.path is None else "copy the video again; "
+        cure = "check --size and --pixel-format, or " if self._input.is_raw else ""
+        again = "" if self.path is None else f"{cure}copy the video again; "
         return FrameError(
             f"the video ends early ({told})",
             f"{self.location}, frame {index}",

@@ -314,8 +314,21 @@ def celsius_clip(path: Path, border: float) -> Path:
             ["--no-data", "-40"],
             ["frame 0: 9 % of the pixels hold no measurement (value -40) and are left out"],
         ),
+        (
+            1234567936.0,
+            [],
+            [
+                "9 % of the pixels of the first frame, at its border, are exactly 1234567936; if "
+                "they hold no measurement, give --no-data 1234567936"
+            ],
+        ),
+        (
+            1234567936.0,
+            ["--no-data", "1234567936"],
+            ["frame 0: 9 % of the pixels hold no measurement (value 1.23457e+09) and are left out"],
+        ),
     ],
-    ids=["masked", "cannot be known", "named"],
+    ids=["masked", "cannot be known", "named", "many digits", "as the advice names it"],
 )
 def test_pixels_without_measurement_are_told_of_once_on_stderr(
     clip, weights, capsys, border, options, said
@@ -336,3 +349,53 @@ def test_of_8_bits_nothing_is_masked_and_nothing_doubted(clip, weights, capsys):
     asked = ["track", "black_border.mp4", "--box", "30,40,16,12", "--weights", str(weights)]
     assert run([*asked, "--no-video"]) == 0
     assert "measurement" not in capsys.readouterr().err
+
+
+def test_value_that_no_pixel_has_is_told_of(clip, weights, capsys):
+    source = celsius_clip(Path("celsius.tif"), np.nan)
+    black = celsius_clip(Path("zero.tif"), 20.0)
+    asked = ["--box", "30,40,16,12", "--weights", str(weights), "--no-video", "--no-data", "300"]
+    assert run(["track", str(black), *asked]) == 0
+    assert "no pixel has the value 300 that --no-data names" in capsys.readouterr().err
+    assert run(["track", str(source), *asked]) == 0
+    assert "--no-data names" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_value_that_is_no_number_is_refused_before_anything_is_written(
+    clip, weights, capsys, value
+):
+    source = celsius_clip(Path("celsius.tif"), np.nan)
+    asked = ["track", str(source), "--box", "30,40,16,12", "--weights", str(weights)]
+    assert run([*asked, "--no-data", value]) == 2
+    assert f"--no-data {value} names pixels that never count" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_first_box_without_measured_pixels_is_refused(clip, weights, capsys):
+    source = celsius_clip(Path("celsius.tif"), np.nan)
+    asked = ["track", str(source), "--weights", str(weights), "--no-video"]
+    for box in ("0,40,12,12", "a=0,40,12,12"):
+        assert run([*asked, "--box", box]) == 2
+        assert capsys.readouterr().err.startswith(
+            "tirtrack: 100 % of the pixels in the first box 0,40,12,12 hold no measurement; give"
+        )
+    assert run([*asked, "--box", "4,40,16,12"]) == 0
+
+
+def test_pixels_without_measurement_that_come_later_are_told_of(clip, weights, capsys):
+    frames = np.stack([scene(k) for k in range(6)]).astype(np.float32) / 10
+    frames[3:5, :, :12] = np.nan
+    tifffile.imwrite("later.tif", frames, photometric="minisblack")
+    asked = ["track", "later.tif", "--box", "30,40,16,12", "--weights", str(weights)]
+    assert run([*asked, "--no-video"]) == 0
+    assert "frame 3: 9 % of the pixels hold no measurement" in capsys.readouterr().err
+
+
+def test_without_proposals_none_is_offered(clip, weights, capsys):
+    nothing = np.full((3, 96, 128), np.nan, np.float32)
+    tifffile.imwrite("nothing.tif", nothing, photometric="minisblack")
+    assert run(["track", "nothing.tif"]) == 0
+    told = capsys.readouterr().err
+    assert "--box X,Y,W,H" in told
+    assert "--pick" not in told

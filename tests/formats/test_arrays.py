@@ -188,3 +188,10 @@ def test_case_of_a_saved_stack_is_read(shared):
     assert_array_equal(stacked(path), np.load(path))
     with pytest.raises(FrameError, match="holds 4 frames"):
         read_image(path)
+
+
+def test_source_line_has_the_shape_that_is_stored(tmp_path):
+    np.save(tmp_path / "a.npy", STACK[0])
+    assert probe(tmp_path / "a.npy").description.endswith(" [12, 16]")
+    np.save(tmp_path / "b.npy", np.stack([STACK[0]] * 3, 2))
+    assert probe(tmp_path / "b.npy").description.endswith(" [12, 16, 3]")

@@ -146,3 +146,10 @@ def test_animated_png_of_16_bits_is_refused_and_not_cut_to_8(tmp_path):
     if buffer.getvalue()[24] == 16:
         with pytest.raises(FrameError, match="an animated PNG of 16 bits"):
             list(frames(tmp_path / "a.png"))
+
+
+def test_alpha_channel_that_is_read_is_not_called_unused(tmp_path):
+    pixels = np.zeros((6, 8, 4), np.uint8)
+    pixels[..., 3] = np.arange(8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert "not used" not in probe(tmp_path / "a.png", ReadOptions(channel=3)).description

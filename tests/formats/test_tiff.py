@@ -10,7 +10,14 @@ import tifffile
 from numpy.testing import assert_array_equal
 
 from tirtrack.errors import FrameError
-from tirtrack.media import ReadOptions, frames, frames_and_faults, probe
+from tirtrack.media import (
+    ReadOptions,
+    count_frames,
+    frames,
+    frames_and_faults,
+    probe,
+    read_image,
+)
 
 RNG = np.random.default_rng(5)
 STACK = RNG.integers(29000, 29250, (8, 12, 16), dtype=np.uint16)
@@ -176,3 +183,27 @@ def test_signed_counts_with_named_byte_order_are_swapped_before_they_are_floats(
     tifffile.imwrite(tmp_path / "a.tif", signed.byteswap())
     found = stacked(tmp_path / "a.tif", byte_order="big")
     assert_array_equal(found[0], signed.astype(np.float32))
+
+
+def test_array_with_its_frames_on_the_last_axis_is_refused_unless_it_names_its_axes(tmp_path):
+    stack = np.arange(48 * 64 * 9, dtype=np.uint16).reshape(48, 64, 9)
+    path = tmp_path / "a.tif"
+    for is_one_page in (False, True):
+        tifffile.imwrite(path, stack, photometric="minisblack", truncate=is_one_page)
+        with pytest.raises(FrameError, match="48 frames of 9x64 or 9 frames of 64x48") as caught:
+            probe(path)
+    assert "metadata={'axes': 'TYX'}" in str(caught.value)
+    tifffile.imwrite(path, stack, metadata={"axes": "TYX"})
+    assert count_frames(path) == 48
+    tifffile.imwrite(path, np.moveaxis(stack, -1, 0))
+    assert count_frames(path) == 9
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_few_frames_that_became_planes_of_colour_are_refused(tmp_path, count):
+    stack = np.arange(count * 48 * 64, dtype=np.uint16).reshape(count, 48, 64)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stack, photometric="rgb", planarconfig="separate")
+    with pytest.raises(FrameError, match=f"choose one with --channel 0 to {count - 1}"):
+        probe(path)
+    assert_array_equal(read_image(path, ReadOptions(channel=1)), stack[1])

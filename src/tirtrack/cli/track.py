@@ -141,7 +141,7 @@ def command(
             )  # fmt: skip
             sheet = new_file(folder.parent / f"{folder.name}-first-frame.png", force=force)
             print(f"tirtrack: {source_name(source)}: {seen.source_line}", file=sys.stderr)
-            ways = _WAYS[1:] if once else _WAYS
+            ways = _WAYS[1:] if once or not seen.boxes else _WAYS
             _show_first(seen, sheet, [again + way for way in ways], as_json=as_json)
             return
         given = seen.pick(pick[0])
@@ -287,8 +287,10 @@ def _unmeasured(summary: Mapping[str, Any]) -> Iterator[str]:
 
     if masked := summary["masked"]:
         yield f"frame {masked['frame']}: {masked['note']} and are left out"
+    elif (named := summary.get("no_data")) is not None:
+        yield f"no pixel has the value {named:.15g} that --no-data names"
     if doubtful := summary["doubtful_value"]:
-        value = f"{doubtful['value']:.9g}"
+        value = repr(doubtful["value"]).removesuffix(".0")  # exact, to be given back
         yield (
             f"{share_text(doubtful['share'])} of the pixels of the first frame, at its border, are "
             f"exactly {value}; if they hold no measurement, give --no-data {value}"

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from tirtrack.errors import DatasetError
+from tirtrack.images import IMAGE_KINDS, PICTURE_SUFFIXES
 from tirtrack.media import declared_no_data, frames, source_files
 from tirtrack.valid_pixels import marked
 
 IMAGE_FOLDER = "img"
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".avi", ".mkv", ".mov", ".webm"})
 
 
@@ -67,11 +67,13 @@ class NoFrames:
 
 
 def count_images(folder: Path) -> int:
-    """How many images lie directly in a folder; 0 where there is none."""
+    """How many images lie directly in a folder, as its reader takes them; 0 where there is none."""
     if not folder.is_dir():
         return 0
     with os.scandir(folder) as entries:
-        return sum(is_image(entry.name) for entry in entries)
+        names = [Path(entry.name) for entry in entries if is_image(entry.name)]
+    pictures = sum(name.suffix.lower() in PICTURE_SUFFIXES for name in names)
+    return pictures or len(names)
 
 
 def count_frames(source: Path) -> int:
@@ -81,7 +83,7 @@ def count_frames(source: Path) -> int:
 
 def is_image(name: str) -> bool:
     """Whether a file name is that of a visible image file."""
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_KINDS
 
 
 def frame_source(folder: Path) -> Path | None:

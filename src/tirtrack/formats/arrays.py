@@ -29,7 +29,7 @@ from tirtrack.formats.frame_file import (
 from tirtrack.formats.samples import common_dtype, in_byte_order, pick_samples
 from tirtrack.read_options import ByteOrder, ReadOptions
 
-__all__ = ["NPY_MAGIC", "opened_npy", "opened_npz"]
+__all__ = ["NPY_MAGIC", "check_axes", "opened_npy", "opened_npz"]
 
 NPY_MAGIC = b"\x93NUMPY"
 _SAMPLES = (1, 3, 4)
@@ -39,6 +39,11 @@ _SENSORS_WH = frozenset({
     (384, 288), (464, 348), (640, 480), (640, 512), (720, 576), (1024, 768), (1280, 1024),
 })  # fmt: skip
 """Usual sizes of thermal sensors."""
+_AXES_FIX = (
+    "save the first as [T,H,W,1], np.save(FILE, stack[..., None]), and the second as [T,H,W], "
+    "np.save(FILE, np.moveaxis(stack, -1, 0)); or choose one of the last axis with --channel 0 to "
+    "{last}"
+)
 _ARCHIVE_ERRORS = (ValueError, OSError, EOFError, KeyError, OverflowError, RuntimeError,
                    NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile)  # fmt: skip
 
@@ -62,7 +67,7 @@ def opened_npy(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
     stored = shape if present == stack[0] else (present, *shape[1:])
     order: Any = "F" if is_fortran else "C"
     array = np.memmap(path, dtype, "r", begin, stored, order)
-    yield _frames_of(array.reshape(present, *stack[1:]), stack[0], path, options)
+    yield _frames_of(array.reshape(present, *stack[1:]), stack[0], path, options, stored=shape)
 
 
 def _whole_frames(stack: tuple[int, ...], room: int, is_fortran: bool) -> int:  # noqa: FBT001
@@ -95,7 +100,9 @@ def opened_npz(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
         raise damaged_file("archive", error, path) from error
     stack = _stacked(array.shape, options, path)
     others = tuple(f"the array {Path(name).stem}" for name in arrays if name != pictures[0])
-    yield _frames_of(array.reshape(stack), stack[0], path, options, unused=others)
+    yield _frames_of(
+        array.reshape(stack), stack[0], path, options, stored=array.shape, unused=others
+    )
 
 
 def _member_header(
@@ -172,7 +179,7 @@ def _stacked(shape: tuple[int, ...], options: ReadOptions, path: Path) -> tuple[
     if 0 in stack:
         raise FrameError(f"the array {list(shape)} is empty", path, "save it again")
     if len(stack) == 3 and len(shape) == 3:
-        _check_axes(stack, path)
+        check_axes(stack, path, _AXES_FIX.format(last=stack[2] - 1))
     check_pixels(stack[2], stack[1], path)
     return stack
 
@@ -181,8 +188,17 @@ def _ends_in_samples(shape: tuple[int, ...], options: ReadOptions) -> bool:
     return shape[-1] in _SAMPLES or options.channel is not None
 
 
-def _check_axes(stack: tuple[int, ...], path: Path) -> None:
-    """Refuse a stack that looks more like ``[H,W,T]`` than like ``[T,H,W]``."""
+def check_axes(stack: tuple[int, ...], path: Path, fix: str) -> None:
+    """Refuse a stack that looks more like ``[H,W,T]`` than like ``[T,H,W]``.
+
+    Args:
+        stack: its shape, as ``[T,H,W]``.
+        path: the file.
+        fix: how to save both.
+
+    Raises:
+        FrameError: its axes are in doubt.
+    """
     first, second, last = stack
     is_sensor = (second, first) in _SENSORS_WH and (last, second) not in _SENSORS_WH
     is_turned = last < second and first <= second <= 2 * first
@@ -191,9 +207,7 @@ def _check_axes(stack: tuple[int, ...], path: Path) -> None:
             f"an array {list(stack)} may be {first} frames of {last}x{second} or {last} frames of "
             f"{second}x{first}",
             path,
-            "save the first as [T,H,W,1], np.save(FILE, stack[..., None]), and the second as "
-            "[T,H,W], np.save(FILE, np.moveaxis(stack, -1, 0)); or choose one of the last axis "
-            f"with --channel 0 to {last - 1}",
+            fix,
         )
 
 
@@ -203,9 +217,10 @@ def _frames_of(
     path: Path,
     options: ReadOptions,
     *,
+    stored: tuple[int, ...],
     unused: tuple[str, ...] = (),
 ) -> FrameFile:
-    """An array ``[T,H,W]`` or ``[T,H,W,samples]`` as frames."""
+    """Frames of an array ``[T,H,W]`` or ``[T,H,W,samples]``; ``stored``: its shape in the file."""
     count, height, width = stack.shape[:3]
     samples = stack.shape[3] if stack.ndim == 4 else 1
     declared: ByteOrder = "big" if stack.dtype.str[0] == ">" else "little"
@@ -230,7 +245,7 @@ def _frames_of(
         header=in_words(width, height, 1 if options.channel is not None else samples, shown),
         decode=decode,
         byte_order=declared,
-        layout=f"{stack.dtype.name} {list(stack.shape)}",
+        layout=f"{stack.dtype.name} {list(stored)}",
         unused=unused,
         fault=fault,
     )

@@ -129,7 +129,7 @@ class _Raster:
 
     def _unused(self) -> tuple[str, ...]:
         words = ["the still picture"] if self._still else []
-        if self._opened.mode in _ALPHA_MODES:
+        if self._opened.mode in _ALPHA_MODES and self._options.channel is None:
             words.append("the alpha channel")
         behind = self._inside - 1
         if behind and self._count == 1:

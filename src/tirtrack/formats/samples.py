@@ -104,7 +104,7 @@ def pick_samples(
         )
     if not is_colour and count > 1 and _differ(pixels):
         raise FrameError(
-            f"every pixel has {count} samples that are not said to be colours",
+            f"every pixel has {count} samples: colours, or frames that were stored as bands",
             where,
             f"choose one with --channel 0 to {count - 1}, or save each frame as a page of its own",
         )

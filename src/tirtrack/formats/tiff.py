@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.errors import FrameError
+from tirtrack.formats.arrays import check_axes
 from tirtrack.formats.frame_file import (
     MAX_BYTES,
     FrameFile,
@@ -38,6 +39,9 @@ _MAX_TAGS = 4096
 _GDAL_NODATA = 42113
 _SUB_IFDS = 330
 _MOSAIC = 32803  # photometric interpretation of a colour filter array: a camera's raw picture
+_AXES_FIX = (
+    "save the first with metadata={'axes': 'TYX'}, and the second as np.moveaxis(stack, -1, 0)"
+)
 _PLANE_AXES = frozenset("YXS")
 
 
@@ -58,6 +62,7 @@ def opened_tiff(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
             whole = [page for page in pages if not page.is_reduced]
             if not whole:
                 raise ValueError("no page")
+            _check_shape(opened, whole, path)
             found = _planes(opened, whole[0], path, options) if len(whole) == 1 else None
             file = found or _pages(opened, whole, path, options)
             unused = _unused(pages, whole)
@@ -105,6 +110,16 @@ def _check_pages(path: Path) -> None:
                 raise ValueError(f"the chain of pages is broken after page {len(seen)}")
             seen.add(at)
             at = number(next_form, at + struct.calcsize(count_form) + tags * tag_bytes)
+
+
+def _check_shape(opened: Any, pages: list[Any], path: Path) -> None:
+    """Refuse an array that was saved by its shape alone with its frames on the last axis."""
+    first = pages[0]
+    if not opened.is_shaped or '"axes"' in first.description or first.samplesperpixel > 1:
+        return
+    count = len(pages) if len(pages) > 1 else _promised(opened, first)
+    if count > 1:
+        check_axes((count, int(first.imagelength), int(first.imagewidth)), path, _AXES_FIX)
 
 
 # frames as pages -------------------------------------------------------------------------------
@@ -224,9 +239,14 @@ def _decoded(
 
 
 def _is_colour(page: Any) -> bool:
-    """Whether samples beyond the first are colours or declared alpha, not bands."""
+    """Whether samples beyond the first are colours or declared alpha, not bands.
+
+    tifffile calls an array of three or four frames a picture in colour, stored by planes.
+    """
     import tifffile
 
+    if page.is_shaped and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
+        return False
     grey = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.MINISWHITE)
     has_alpha = any(int(extra) for extra in page.extrasamples or ())
     return has_alpha or page.photometric not in grey

@@ -9,6 +9,7 @@ A stream that has changed for good is an error.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,7 +198,26 @@ def first_gate(
     fault = gate.check(picture, valid=valid) if is_checked else Reason.NONE
     if fault is not Reason.NONE:
         raise FrameError(f"the first frame is a {fault}{_share_masked(valid)}", fix=BEGIN_LATER)
+    if is_checked and valid is not None:
+        _check_measured(box, valid)
     return gate
+
+
+def _check_measured(box: Box, valid: np.ndarray) -> None:
+    """Refuse a first box that shows next to nothing of its target."""
+    left, top = math.floor(max(box.x, 0)), math.floor(max(box.y, 0))
+    inside = valid[top : math.ceil(box.y + box.h), left : math.ceil(box.x + box.w)]
+    share = float(inside.mean())
+    if share < MIN_VALID_SHARE:
+        raise FrameError(
+            f"{share_text(1.0 - share)} of the pixels in the first box {_in_short(box)} hold no "
+            "measurement",
+            fix="give a box on what was measured, or begin at a later frame with --start",
+        )
+
+
+def _in_short(box: Box) -> str:
+    return ",".join(f"{side:g}" for side in box.array())
 
 
 def _share_masked(valid: np.ndarray | None) -> str:

@@ -69,7 +69,6 @@ SUMMARY_NAME = "summary.json"
 _TELL_EVERY_FRAMES = 10
 _DAMAGED_SHOWN = 10
 _SEARCHED_FRAMES = 250  # for one to begin at
-_MASK_EVERY_FRAMES = 10  # looked at for pixels without measurement, until there are some
 _STAGE = "track"
 # Names that say nothing: the folder above names the recording.
 _GENERIC = frozenset({"img", "imgs", "images", "frames", "video", "tir", "ir", "thermal", "rgb"})
@@ -369,9 +368,9 @@ class _Session:
         try:
             for item in found:
                 recorder.add(item, self._next(item, recorder.last, found.skipped))
-                done = recorder.frames
-                if done % _MASK_EVERY_FRAMES == 0 and isinstance(item, Frame):
+                if isinstance(item, Frame):
                     self.note_masked(item, no_data)
+                done = recorder.frames
                 if done % _TELL_EVERY_FRAMES == 0:
                     progress(_STAGE, done, max(total, done) if total else 0)
                 if stop():
