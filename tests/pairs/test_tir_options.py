@@ -15,6 +15,7 @@ from tirtrack.errors import PairsError, RequestError
 from tirtrack.pairs import Pairing, open_pairs
 from tirtrack.pairs.inspect import inspect_pairs
 from tirtrack.pairs.proposals import proposer
+from tirtrack.pairs.proposals.registry import propose_all
 from tirtrack.pairs.proposals.rules import Limits, Reason, Screen
 from tirtrack.pairs.source import content_identity
 from tirtrack.pairs.video import VideoFrames
@@ -82,6 +83,11 @@ def test_box_on_filled_pixels_is_rejected_and_their_share_is_told(warped_pairs):
     assert facts.tir_masked_pairs == 1
     assert facts.tir_masked_share == pytest.approx(BORDER / 128, abs=1e-4)
     assert facts.tir_depths == {"uint8": 2}
+
+
+def test_proposals_know_the_share_of_filled_pixels(warped_pairs):
+    found = propose_all(opened(warped_pairs, no_data=0), proposer("random"), 0)
+    assert [one.masked for one in found] == [BORDER / 128, 0.0]
 
 
 def test_named_value_of_counts_is_marked(tmp_path, write_images):
