@@ -40,7 +40,8 @@ def test_sizes_and_depths_are_those_of_the_files(tmp_path, write_images):
         counts = np.asarray(Image.open(path))[::2, ::2].astype(np.uint16) + 7000
         Image.fromarray(counts).save(path)
     assert pairs_line(open_pairs(folder)) == (
-        "2 pairs in 1 recording, stills matched by name, RGB 128x96 8 bit, TIR 64x48 16 bit"
+        "2 pairs in 1 recording, stills (sizes of the first pair) matched by name, "
+        "RGB 128x96 8 bit, TIR 64x48 16 bit"
     )
 
 
@@ -48,13 +49,15 @@ def test_other_recordings_are_named_only_where_they_differ(tmp_path, write_image
     write_images(tmp_path / "in" / "a", ["1", "2"])
     write_images(tmp_path / "in" / "b", ["7", "9"])
     same = pairs_line(open_pairs(tmp_path / "in"))
-    assert same.startswith("4 pairs in 2 recordings, stills matched by name, RGB")
+    assert same.startswith(
+        "4 pairs in 2 recordings, stills (sizes of the first pair) matched by name, "
+    )
     assert "differ" not in same
     (tmp_path / "in" / "c").mkdir()
     write_videos(tmp_path / "in" / "c", 4, 4)
     assert pairs_line(open_pairs(tmp_path / "in")) == (
-        "8 pairs in 3 recordings, stills matched by name (others differ), RGB 128x96 8 bit, "
-        "TIR 128x96 8 bit"
+        "8 pairs in 3 recordings, stills (sizes of the first pair) matched by name "
+        "(others differ), RGB 128x96 8 bit, TIR 128x96 8 bit"
     )
 
 

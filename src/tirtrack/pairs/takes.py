@@ -115,7 +115,7 @@ class ImageTake:
     @property
     def layout(self) -> str:
         """Frames of a video or stills, and how they are matched."""
-        kind = "images of a video" if self.is_video else "stills"
+        kind = "images of a video" if self.is_video else "stills (sizes of the first pair)"
         return f"{kind} matched by {self.matched_by}"
 
     @property
