@@ -125,3 +125,17 @@ def test_a_recording_is_held_back_by_its_name(world, tmp_path, capsys):
     again = line(world, out, *SMALL, "--resume")
     assert run(again) == 2
     assert "held-back pairs" in capsys.readouterr().err
+
+
+def test_options_of_tir_are_said_kept_and_part_of_the_run(world, tmp_path, capsys):
+    out = tmp_path / "a.safetensors"
+    assert run(line(world, out, *SMALL, "--no-data", "0")) == 0
+    source_line = json.loads((tmp_path / "a.run" / "summary.json").read_text())["source_line"]
+    assert source_line == (
+        "9 pairs in 3 recordings, images of a video matched by name, RGB 120x90 8 bit, "
+        "TIR 120x90 8 bit, TIR read with --no-data 0"
+    )
+    assert capsys.readouterr().err.splitlines()[0] == f"tirtrack: pairs: {source_line}"
+    assert run(line(world, out, *SMALL, "--resume")) == 2
+    assert "identity.json: the run was begun with another pairs" in capsys.readouterr().err
+    assert run(line(world, out, *SMALL, "--resume", "--no-data", "0")) == 0

@@ -287,3 +287,30 @@ def test_pairs_that_disagree_show_their_common_and_their_usual_offset():
     assert _offset(apart) == "1.8 px (+0.8, -1.6) in the median, 4.4 px in a typical pair"
     common = OffsetSummary(9, 9, dx=3.0, dy=-4.0, median_length=5.0, share_within_2px=0.0)
     assert _offset(common) == "5.0 px (+3.0, -4.0)"
+
+
+def test_source_is_said_in_one_line_before_work_and_kept(tmp_path, recording, capsys):
+    out = tmp_path / "out"
+    assert run(["pairs", "inspect", str(recording), "--no-data", "0", "--out", str(out)]) == 0
+    line = json.loads((out / "inspection.json").read_text())["source_line"]
+    assert line == (
+        "4 pairs in 1 recording, images of a video matched by name, RGB 128x96 8 bit, "
+        "TIR 128x96 8 bit, TIR read with --no-data 0"
+    )
+    assert capsys.readouterr().err.splitlines()[0] == f"tirtrack: rig: {line}"
+
+
+def test_inspect_reads_tir_as_asked_for(tmp_path, recording, capsys):
+    for path in (recording / "tir").iterdir():
+        levels = np.array(Image.open(path))
+        levels[:, :32] = 0
+        Image.fromarray(np.dstack([levels // 2] * 3 + [levels])).save(path)
+    out = ["--out", str(tmp_path / "out")]
+    assert run(["pairs", "inspect", str(recording), *out]) == 2
+    said = capsys.readouterr().err
+    assert "give --channel 3 for it" in said
+    assert said.count("\n") == 1
+    assert run(["pairs", "inspect", str(recording), *out, "--channel", "3", "--no-data", "0"]) == 0
+    assert "25 % of the TIR pixels hold no measurement, in 4 of 4 pairs" in capsys.readouterr().out
+    assert run(["pairs", "inspect", str(recording), "--byte-order", "middle"]) == 2
+    assert '--byte-order "middle" is unknown; give little or big' in capsys.readouterr().err

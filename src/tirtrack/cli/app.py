@@ -330,7 +330,8 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-_TOLD = ("tirtrack.live", "tirtrack.tracking")  # what a source is, and that it is waited for
+# what a source is, and that it is waited for
+_TOLD = ("tirtrack.live", "tirtrack.tracking", "tirtrack.distillation.run")
 
 
 class _StderrLines(logging.Handler):

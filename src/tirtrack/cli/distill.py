@@ -11,20 +11,25 @@ import typer
 from tirtrack.cli.options import (
     AsJson,
     Baseline,
+    ByteOrder,
     Changes,
+    Channel,
     Device,
     Force,
     HeldBackFolders,
     Lag,
     MatchBy,
     MaxGap,
+    NoData,
     PairFolders,
+    Picture,
     Resume,
     RgbName,
     Seed,
     TirName,
     command_line,
     print_file,
+    read_options,
 )
 from tirtrack.errors import RequestError
 
@@ -54,6 +59,10 @@ def command(
     match: MatchBy = None,
     max_gap: MaxGap = None,
     lag: Lag = 0,
+    no_data: NoData = None,
+    channel: Channel = None,
+    byte_order: ByteOrder = None,
+    picture: Picture = None,
     licence: Annotated[str, typer.Option(help="Of the pairs; goes into the card.")] = "not stated",
     seed: Seed = 0,
     device: Device = "cpu",
@@ -73,6 +82,9 @@ def command(
     from tirtrack.pairs import Pairing
 
     recipe = recipe or recipe_for(baseline)
+    tir_options = read_options(
+        no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
+    )
     file = out or Path("runs") / f"distill-{Path(recipe).stem}.safetensors"
     with progress() as live:
         run = distill(
@@ -83,7 +95,7 @@ def command(
             changes=changes_of(set_ or []),
             held_back=held_back or None,
             hold_back=hold_back or (),
-            pairing=Pairing(rgb, tir, match, max_gap, lag),
+            pairing=Pairing(rgb, tir, match, max_gap, lag, tir_options),
             licence=licence,
             seed=seed,
             device=device,

@@ -12,15 +12,20 @@ import typer
 
 from tirtrack.cli.options import (
     AsJson,
+    ByteOrder,
+    Channel,
     Force,
     Lag,
     MatchBy,
     MaxGap,
+    NoData,
     PairFolders,
+    Picture,
     RgbName,
     Seed,
     TirName,
     print_json,
+    read_options,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +70,10 @@ def inspect(
     match: MatchBy = None,
     max_gap: MaxGap = None,
     lag: Lag = 0,
+    no_data: NoData = None,
+    channel: Channel = None,
+    byte_order: ByteOrder = None,
+    picture: Picture = None,
     seed: Seed = 0,
     licence: Annotated[
         str, typer.Option(help="Under which you hold the files; goes into the manifest.")
@@ -83,7 +92,7 @@ def inspect(
     from tirtrack.cli.live import progress
     from tirtrack.errors import PairsError
     from tirtrack.files import new_folder
-    from tirtrack.pairs import Pairing, open_pairs
+    from tirtrack.pairs import Pairing, open_pairs, pairs_line
     from tirtrack.pairs.inspect import inspect_pairs
     from tirtrack.pairs.inspection_folder import SHEET_NAME, write_inspection
     from tirtrack.pairs.proposals import proposer
@@ -92,9 +101,13 @@ def inspect(
     given = {name: value for name, value in options.items() if value is not None}
     proposes = proposer(way.value, **given)
     misfits: list[PairsError] = []
-    pairing = Pairing(rgb, tir, match, max_gap, lag)
+    tir_options = read_options(
+        no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
+    )
+    pairing = Pairing(rgb, tir, match, max_gap, lag, tir_options)
     source = open_pairs(paths, licence=licence, pairing=pairing, misfits=misfits)
     folder = new_folder(out or Path("runs") / f"pairs-{paths[0].resolve().name}", force=force)
+    print(f"tirtrack: {source.name}: {pairs_line(source)}", file=sys.stderr)
     with progress() as live:
         found = inspect_pairs(
             source, proposes, seed=seed, sampled=pairs, misfits=misfits, progress=live

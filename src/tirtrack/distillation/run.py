@@ -7,6 +7,7 @@ gets its name last, so a file with that name is a finished run.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -39,13 +40,16 @@ from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
-from tirtrack.pairs.source import Manifest
+from tirtrack.pairs.source import Manifest, pairs_line
 from tirtrack.progress import Progress, silent
 from tirtrack.versions import versions
 
 if TYPE_CHECKING:
     from tirtrack.weights.card import Card
     from tirtrack.weights.store import Weights
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,8 @@ def distill(
     }
     if begin_run(file, settings, identity, force=force, resume=resume):
         return DistillationRun(file, folder, None)
+    source_line = pairs_line(sources.train)
+    _log.info("%s: %s", sources.train.name, source_line)
     if not (folder / MANIFEST_NAME).is_file():
         write_manifest(folder, sources.manifest, proposals=job.way.identity())
     engine = None if job.trains_backbone else feature_engine(network, trained_on)
@@ -150,7 +156,13 @@ def distill(
         student, summary = distil_network(
             network, sources, job, folder, identity=identity, engine=engine, resume=resume
         )
-    summary = replace(summary, weights=file.name, versions=versions(), command=command)
+    summary = replace(
+        summary,
+        weights=file.name,
+        versions=versions(),
+        command=command,
+        source_line=source_line,
+    )
     card = _card(file.stem, weights, sources.manifest, settings, summary)
     write_json(folder / SUMMARY, asdict(summary))
     store.write(file, student, card)

@@ -68,6 +68,7 @@ class Summary:
         versions: of Python and packages.
         command: the line that does the same; empty without one.
         assumed: what was assumed of names and times of the pairs, one sentence for each way.
+        source_line: what the pairs are, in one line.
     """
 
     recipe: str
@@ -86,6 +87,7 @@ class Summary:
     versions: dict[str, str]
     command: str
     assumed: list[str] = field(default_factory=list)
+    source_line: str = ""
 
 
 def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:

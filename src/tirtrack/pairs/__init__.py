@@ -2,7 +2,7 @@
 
 from tirtrack.pairs.cameras import Match, Pairing
 from tirtrack.pairs.folder import CombinedPairs, FolderPairs, open_pairs
-from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile
+from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile, pairs_line
 
 __all__ = [
     "CombinedPairs",
@@ -15,4 +15,5 @@ __all__ = [
     "Recording",
     "SourceFile",
     "open_pairs",
+    "pairs_line",
 ]

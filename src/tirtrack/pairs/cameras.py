@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
 from tirtrack.errors import RequestError, did_you_mean
+from tirtrack.read_options import AS_STORED, ReadOptions
 
 MODALITIES = ("rgb", "tir")
 SPELLINGS = {
@@ -25,6 +26,7 @@ SPELLINGS = {
     }),
 }  # fmt: skip
 _SEPARATORS = "_-. "
+_OF_TIR = ("no_data", "channel", "byte_order", "picture")
 _PIECES = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 
 
@@ -47,10 +49,12 @@ class Pairing:
         max_gap_s: the longest time between the frames of a pair that are matched by time, in
             seconds; ``None``: half a frame interval of the faster camera.
         lag_frames: how many frames TIR comes late: RGB frame k belongs to TIR frame k + lag.
+        tir_options: how to read TIR frames where they do not say it: value without measurement,
+            sample of each pixel, byte order, part of a radiometric JPEG.
 
     Raises:
-        RequestError: a name is empty, both names are equal, or the gap is not positive or given
-            with ``match=name``.
+        RequestError: a name is empty, both names are equal, the gap is not positive or given
+            with ``match=name``, or a reading option has no meaning for pairs.
     """
 
     rgb: str | None = None
@@ -58,6 +62,7 @@ class Pairing:
     match: Match | str | None = None
     max_gap_s: float | None = None
     lag_frames: int = 0
+    tir_options: ReadOptions = AS_STORED
 
     def __post_init__(self) -> None:
         for modality in MODALITIES:
@@ -88,6 +93,13 @@ class Pairing:
                 "--max-gap",
                 "give --match time, or leave it out",
             )
+        for field in fields(ReadOptions):
+            if field.name not in _OF_TIR and getattr(self.tir_options, field.name) is not None:
+                raise RequestError(
+                    f'the reading option "{field.name}" has no meaning for pairs',
+                    "tir_options",
+                    f"known are {', '.join(_OF_TIR)}",
+                )
 
     @property
     def by_time(self) -> bool:
@@ -98,6 +110,20 @@ class Pairing:
         """The name that the user gave, without the blanks around it."""
         name = self.rgb if modality == "rgb" else self.tir
         return None if name is None else name.strip()
+
+
+def as_typed(options: ReadOptions) -> str:
+    """The options for TIR that were given, as on a command line; empty without any.
+
+    >>> as_typed(ReadOptions(no_data=0.0, byte_order="big"))
+    '--no-data 0 --byte-order big'
+    """
+    given = {name: getattr(options, name) for name in _OF_TIR}
+    return " ".join(
+        f"--{name.replace('_', '-')} {f'{value:.15g}' if name == 'no_data' else value}"
+        for name, value in given.items()
+        if value is not None
+    )
 
 
 def named(paths: Iterable[Path], modality: str, pairing: Pairing) -> list[Path]:

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tirtrack.errors import PairsError
 from tirtrack.files import sha256
 from tirtrack.media import declared_no_data
-from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.cameras import Pairing, as_typed
 from tirtrack.pairs.layouts import find_takes, no_takes, open_takes
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile
-from tirtrack.pairs.takes import Take
+from tirtrack.pairs.takes import Take, names_option
 
 _Given = TypeVar("_Given")
 _Opened = TypeVar("_Opened")
@@ -52,11 +52,12 @@ class FolderPairs:
     ) -> None:
         self.name = name
         self.licence = licence
-        depths = _each(lambda take: (take, _first_readable(take).tir_depth), takes, misfits)
-        self._takes = tuple(take for take, _ in depths)
-        self._no_data = {take.name: declared_no_data(take.files()[-1]) for take in self._takes}
+        opened = _each(lambda take: (take, _first_readable(take)), takes, misfits)
+        self._takes = tuple(take for take, _ in opened)
+        self._no_data = {take.name: _no_data(take) for take in self._takes}
         self._starts = np.cumsum([0, *(len(take) for take in self._takes)])
-        self._tir_depths = {take.name: depth for take, depth in depths}
+        self._tir_depths = {take.name: first.tir_depth for take, first in opened}
+        self._descriptions = {take.name: _description(take, first) for take, first in opened}
         self._open = 0
 
     def __len__(self) -> int:
@@ -98,6 +99,8 @@ class FolderPairs:
                 take.matched,
                 take.frames_per_s,
                 take.warnings,
+                self._descriptions[take.name],
+                as_typed(take.tir_options),
             )
             for take, start in zip(self._takes, self._starts[:-1], strict=True)
         }
@@ -118,6 +121,8 @@ def _first_readable(take: Take) -> Pair:
         try:
             images = take.read(position)
         except PairsError as error:
+            if names_option(error):
+                raise
             first = first or error
         else:
             take.close()
@@ -128,6 +133,32 @@ def _first_readable(take: Take) -> Pair:
         take.name,
         "copy or export the recording again, or remove it",
     ) from first
+
+
+def _no_data(take: Take) -> float | None:
+    """The value of TIR pixels without a measurement: as the user named it, else as declared."""
+    given = take.tir_options.no_data
+    return declared_no_data(take.files()[-1]) if given is None else given
+
+
+def _description(take: Take, first: Pair) -> tuple[str, ...]:
+    """Layout, RGB, TIR and rate, a phrase each."""
+    tir_wh = first.tir_stored_wh or first.tir.shape[::-1]
+    rate = f"{take.frames_per_s:.4g} pairs/s" if take.frames_per_s else ""
+    return (
+        take.layout,
+        f"RGB {_grid(first.rgb.shape[1::-1])} 8 bit",
+        f"TIR {_grid(tir_wh)} {_bits(np.dtype(first.tir_depth))}",
+        rate,
+    )
+
+
+def _grid(size_wh: Sequence[int]) -> str:
+    return f"{size_wh[0]}x{size_wh[1]}"
+
+
+def _bits(dtype: np.dtype[Any]) -> str:
+    return f"{8 * dtype.itemsize} bit{' float' if dtype.kind == 'f' else ''}"
 
 
 class CombinedPairs:

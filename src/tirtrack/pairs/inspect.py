@@ -25,10 +25,10 @@ from tirtrack.pairs.registration import (
     measure_offset,
     summarise,
 )
-from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions
+from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions, pairs_line
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
-from tirtrack.valid_pixels import share_text, valid_mask
+from tirtrack.valid_pixels import share_text
 
 SAMPLED_PAIRS = 60
 MIN_USABLE_SHARE = 0.5
@@ -108,6 +108,7 @@ class Inspection:
 
     Attributes:
         name: of the source.
+        source_line: what the source is, in one line.
         pairs: in all, damaged ones counted.
         recordings: one entry each.
         damaged: all pairs that cannot be used.
@@ -120,6 +121,7 @@ class Inspection:
     """
 
     name: str
+    source_line: str
     pairs: int
     recordings: Sequence[RecordingFacts]
     damaged: Sequence[Damage]
@@ -135,6 +137,7 @@ class Inspection:
         return {
             "format": 1,
             "name": self.name,
+            "source_line": self.source_line,
             "pairs": self.pairs,
             "usable_pairs": self.pairs - len(self.damaged),
             "recordings": [asdict(facts) for facts in self.recordings],
@@ -205,6 +208,7 @@ def inspect_pairs(
     rates = proposal_rates(list(proposals.values()), way.name)
     return Inspection(
         name=source.name,
+        source_line=pairs_line(source),
         pairs=len(source),
         recordings=facts,
         damaged=damaged,
@@ -239,7 +243,7 @@ class _Tally:
         height, width = pair.rgb.shape[:2]
         self._sizes[f"{width}x{height}"] += 1
         self._depths[pair.tir_depth] += 1
-        if (valid := valid_mask(pair.tir)) is not None:
+        if (valid := pair.tir_valid) is not None:
             self._masked.append(1.0 - float(valid.mean()))
         if pair.tir_stored_wh is not None:
             self._resampled_from = "{}x{}".format(*pair.tir_stored_wh)

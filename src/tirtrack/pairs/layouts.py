@@ -291,6 +291,8 @@ def _image_take(
         _neighbours_in_time(matched) and _of_one_size(files_rgb),
         ", ".join(filter(None, (assumed, matched.said))),
         1 / matched.interval_s if matched.interval_s else None,
+        matched_by="time" if matched.by_time else "name",
+        tir_options=pairing.tir_options,
     )
 
 

@@ -12,9 +12,10 @@ from tirtrack.errors import PairsError
 from tirtrack.pairs.colour import MAX_PALETTE, refuse_swapped
 from tirtrack.pairs.source import Pair
 from tirtrack.pairs.takes import Take
-from tirtrack.valid_pixels import marked
+from tirtrack.valid_pixels import marked, valid_mask
 
 ASPECT_TOLERANCE_PX = 2.0
+_WHOLLY = 0.999  # share of measured pixels in one that was resampled
 
 
 def fitted(
@@ -48,7 +49,18 @@ def fitted(
         tir_stored_wh=None if tir is measured else (stored.shape[1], stored.shape[0]),
         tir_stored_dtype=None if tir.dtype == stored.dtype else str(stored.dtype),
         tir_colour=tir_colour,
+        tir_filled=_filled(stored, no_data, tir.shape),
     )
+
+
+def _filled(stored: np.ndarray, no_data: float | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Pixels of 8 bits that hold no measurement, on the grid of the pair; ``None`` without any."""
+    valid = valid_mask(stored, no_data) if stored.dtype == np.uint8 else None
+    if valid is None:
+        return None
+    if valid.shape != shape:
+        valid = resample(valid.astype(np.float32), *shape) > _WHOLLY
+    return np.asarray(~valid)
 
 
 def as_rgb(image: np.ndarray, where: str) -> np.ndarray:

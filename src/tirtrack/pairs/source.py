@@ -14,6 +14,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from tirtrack.source_line import counted
+from tirtrack.valid_pixels import valid_mask
+
+_ASSUMED = 3  # ways in the line of a source
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -29,6 +34,8 @@ class Pair:
         tir_stored_wh: width and height of TIR as stored, where it was resampled onto the RGB grid.
         tir_stored_dtype: type of the samples as stored, where it is not that of ``tir``.
         tir_colour: mean difference of the colour channels of TIR as stored, share of the range.
+        tir_filled: ``[H',W']`` bool, pixels of 8 bits without a measurement: no level can mark
+            them, so they hold that of the nearest measured pixel.
     """
 
     key: str
@@ -39,6 +46,12 @@ class Pair:
     tir_stored_wh: tuple[int, int] | None = None
     tir_stored_dtype: str | None = None
     tir_colour: float = 0.0
+    tir_filled: np.ndarray | None = None
+
+    @property
+    def tir_valid(self) -> np.ndarray | None:
+        """Which TIR pixels are measurements: ``[H',W']`` bool, or ``None`` if all of them are."""
+        return valid_mask(self.tir) if self.tir_filled is None else ~self.tir_filled
 
     @property
     def tir_depth(self) -> str:
@@ -60,6 +73,9 @@ class Recording:
             frame k; part of what the recording is.
         frames_per_s: pairs a second, where it is known.
         warnings: what makes it doubtful that the frames belong together, one sentence each.
+        description: layout, RGB, TIR and rate, a phrase each, such as ``RGB 640x512 8 bit``; empty
+            where nothing is known.
+        read_as: options with which TIR is read, as typed; part of what the recording is.
     """
 
     name: str
@@ -69,6 +85,8 @@ class Recording:
     matched: str = ""
     frames_per_s: float | None = None
     warnings: Sequence[str] = ()
+    description: Sequence[str] = ()
+    read_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +140,21 @@ def assumptions(recordings: Iterable[Recording]) -> list[str]:
     return [f"{named(names)}: {way}" for way, names in by_way.items()]
 
 
+def pairs_line(source: PairSource) -> str:
+    """A source in one line: how many pairs, what the first recording is and in what others differ,
+    what was assumed.
+    """
+    recordings = list(source.recordings().values())
+    parts = [f"{counted(len(source), 'pair')} in {counted(len(recordings), 'recording')}"]
+    for phrases in zip(*(one.description for one in recordings), strict=False):
+        others = "" if len(set(phrases)) == 1 else " (others differ)"
+        parts += [f"{phrases[0]}{others}"] if phrases[0] else []
+    read_as = sorted({one.read_as for one in recordings if one.read_as})
+    parts += [f"TIR read with {one}" for one in read_as]
+    assumed = assumptions(recordings)
+    return "; ".join([", ".join(parts), *(f"assumed: {one}" for one in assumed[:_ASSUMED])])
+
+
 def named(names: Sequence[str], most: int = 3) -> str:
     """Some names, and how many more there are.
 
@@ -141,6 +174,7 @@ def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
         "recordings": [
             (recording.name, list(recording.indices), recording.is_video)
             + ((recording.matched,) if recording.matched else ())
+            + (({"read as": recording.read_as},) if recording.read_as else ())
             for recording in source.recordings().values()
         ],
     }

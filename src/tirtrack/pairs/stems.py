@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tirtrack.errors import PairsError
@@ -39,12 +39,14 @@ class MatchedFrames:
         keys: what names each pair.
         said: what was assumed, a phrase; empty where names are equal.
         interval_s: time between neighbours, where it is known.
+        by_time: whether times and not names say what belongs together.
     """
 
     places: tuple[tuple[int, int], ...]
     keys: tuple[str, ...]
     said: str = ""
     interval_s: float | None = None
+    by_time: bool = False
 
     def shifted(self, lag_frames: int, where: Path) -> MatchedFrames:
         """The same frames with TIR taken ``lag_frames`` later.
@@ -66,11 +68,11 @@ class MatchedFrames:
             (self.places[begin_rgb + k][0], self.places[begin_tir + k][1]) for k in range(kept)
         )
         said = f"TIR taken {lag_frames:+d} frames later"
-        return MatchedFrames(
-            places,
-            self.keys[begin_rgb : begin_rgb + kept],
-            f"{self.said}, {said}" if self.said else said,
-            self.interval_s,
+        return replace(
+            self,
+            places=places,
+            keys=self.keys[begin_rgb : begin_rgb + kept],
+            said=f"{self.said}, {said}" if self.said else said,
         )
 
 
@@ -150,7 +152,8 @@ def frames_by_time(
         f"{left_out[1]} of {len(tir_s)} TIR frames left out"
     )
     step = interval_s([rgb_s[place] for place, _ in places])
-    return MatchedFrames(tuple(places), tuple(keys[place] for place, _ in places), said, step)
+    kept = tuple(keys[place] for place, _ in places)
+    return MatchedFrames(tuple(places), kept, said, step, by_time=True)
 
 
 def _by_name(

@@ -13,11 +13,14 @@ from typing import Protocol
 import numpy as np
 
 from tirtrack import media
-from tirtrack.errors import FrameError, PairsError
+from tirtrack.errors import FrameError, PairsError, TirtrackError
+from tirtrack.formats.samples import check_byte_order
+from tirtrack.images import opened_image
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.colour import colour
 from tirtrack.pairs.stems import MatchedFrames, frames_by_time
 from tirtrack.pairs.video import VideoFrames
+from tirtrack.read_options import AS_STORED, ReadOptions
 
 MAX_RATE_RATIO = 1.01
 MIN_DRIFT = 0.1
@@ -48,6 +51,14 @@ class Take(Protocol):
     @property
     def frames_per_s(self) -> float | None:
         """Pairs a second, where it is known."""
+
+    @property
+    def layout(self) -> str:
+        """What its files are and how its frames are matched, a phrase."""
+
+    @property
+    def tir_options(self) -> ReadOptions:
+        """How TIR frames are read where they do not say it."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -87,6 +98,8 @@ class ImageTake:
         is_video: whether neighbours are neighbours in time.
         assumed: what was assumed about names and time.
         frames_per_s: pairs a second, where names say the time.
+        matched_by: ``name`` or ``time``.
+        tir_options: how TIR files are read where they do not say it.
     """
 
     name: str
@@ -96,6 +109,14 @@ class ImageTake:
     is_video: bool
     assumed: str = ""
     frames_per_s: float | None = None
+    matched_by: str = "name"
+    tir_options: ReadOptions = AS_STORED
+
+    @property
+    def layout(self) -> str:
+        """Frames of a video or stills, and how they are matched."""
+        kind = "images of a video" if self.is_video else "stills (sizes of the first pair)"
+        return f"{kind} matched by {self.matched_by}"
 
     @property
     def matched(self) -> str:
@@ -116,7 +137,8 @@ class ImageTake:
 
     def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """RGB and TIR as stored."""
-        return _read_image(self.files_rgb[position]), _read_tir(self.files_tir[position])
+        tir = _read_tir(self.files_tir[position], self.tir_options, is_first=position == 0)
+        return _read_image(self.files_rgb[position]), tir
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
         """Of the picture itself."""
@@ -160,12 +182,14 @@ class VideoTake:
         assumed: str = "",
     ) -> None:
         self.name = name
+        self.tir_options = pairing.tir_options
         self._rgb = VideoFrames(path_rgb, grey=False)
-        self._tir = VideoFrames(path_tir, grey=True)
+        self._tir = VideoFrames(path_tir, grey=True, options=pairing.tir_options)
         matched = self._by_time(pairing) if pairing.by_time else self._by_number()
         matched = matched.shifted(pairing.lag_frames, path_rgb.parent)
         self._places = matched.places
         self.matched = matched.said
+        self.layout = f"videos matched by {'time' if matched.by_time else 'frame number'}"
         self.assumed = ", ".join(filter(None, (assumed, matched.said)))
         self.frames_per_s = 1 / matched.interval_s if matched.interval_s else None
         doubt = None if pairing.by_time else clocks_differ(self._rgb, self._tir)
@@ -200,7 +224,7 @@ class VideoTake:
         return f"{self._places[position][0]:06d}"
 
     def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """RGB and TIR, 8 bit."""
+        """RGB and TIR as stored."""
         place_rgb, place_tir = self._places[position]
         return self._rgb[place_rgb], self._tir[place_tir]
 
@@ -265,9 +289,21 @@ def _read_image(path: Path) -> np.ndarray:
         raise PairsError(error.what, path, "replace or remove the pair") from error
 
 
-def _read_tir(path: Path) -> np.ndarray:
-    """As a source of frames reads it: of a radiometric JPEG the counts."""
+def _read_tir(path: Path, options: ReadOptions, *, is_first: bool) -> np.ndarray:
+    """As a source of frames reads it: of a radiometric JPEG the counts; bytes that look swapped
+    are refused in the first one.
+    """
     try:
-        return media.read_frame(path)
+        image = media.read_frame(path, options)
+        if is_first:
+            with opened_image(path, options) as file:
+                check_byte_order(image, file.byte_order, options, path)
     except FrameError as error:
-        raise PairsError(error.what, path, "replace or remove the pair") from error
+        fix = error.fix if names_option(error) else "replace or remove the pair"
+        raise PairsError(error.what, path, fix) from error
+    return image
+
+
+def names_option(error: TirtrackError) -> bool:
+    """Whether an error asks for an option of the command line, so no file is damaged."""
+    return "--" in (error.fix or "")

@@ -20,6 +20,7 @@ import numpy as np
 
 from tirtrack.errors import FrameError, PairsError
 from tirtrack.images import check_pixels
+from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.video import upright_pixels
 
 # Of 1920x1080 in colour the 41 frames from the first to the last neighbour of a pair: pairs that
@@ -38,15 +39,24 @@ class VideoFrames:
         grey: ``[H,W]`` frames (the luma alone, full range) instead of ``[H,W,3]`` RGB; frames that
             carry colour stay RGB.
         cache_bytes: how much of what was decoded is kept.
+        options: which sample of a pixel is the picture, and in which byte order.
 
     Raises:
         PairsError: the file is no video, or holds no frame.
     """
 
-    def __init__(self, path: Path, *, grey: bool, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        grey: bool,
+        cache_bytes: int = CACHE_BYTES,
+        options: ReadOptions = AS_STORED,
+    ) -> None:
         self.path = Path(path)
         self._grey = grey
         self._cache_bytes = cache_bytes
+        self._options = options
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._cached_bytes = 0
         self._container: av.container.InputContainer | None = None
@@ -57,7 +67,7 @@ class VideoFrames:
         self._index_of = {time: index for index, time in enumerate(self._times)}
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (self.path, self._grey, self._cache_bytes)
+        return _reopen, (self.path, self._grey, self._cache_bytes, self._options)
 
     def __len__(self) -> int:
         return len(self._times)
@@ -116,6 +126,9 @@ class VideoFrames:
                     self._keep(position, self._image(frame, position))
                 if position >= index:
                     break
+        except FrameError as error:  # of a picture that was decoded
+            self._decoded = None
+            raise PairsError(error.what, error.where, error.fix) from error
         except (av.FFmpegError, ValueError) as error:
             self._decoded = None
             raise PairsError(
@@ -132,8 +145,9 @@ class VideoFrames:
     def _image(self, frame: av.VideoFrame, index: int) -> np.ndarray:
         if frame.is_corrupt:
             raise ValueError("parts of it are missing")
-        if not self._grey or frame.format.name.startswith("gray"):
-            return upright_pixels(frame)
+        chosen = self._options.channel is not None
+        if not self._grey or chosen or frame.format.name.startswith("gray"):
+            return upright_pixels(frame, self._options, f"{self.path}, frame {index}")
         blue, red = _chroma(frame)
         self._chroma[index] = max(blue, red) / 255
         if blue > MAX_CHROMA:
@@ -178,8 +192,13 @@ def _from_grey(plane: av.video.plane.VideoPlane) -> float:
     return float(np.abs(colour - 128.0).mean())
 
 
-def _reopen(path: Path, grey: bool, cache_bytes: int) -> VideoFrames:  # noqa: FBT001
-    return VideoFrames(path, grey=grey, cache_bytes=cache_bytes)
+def _reopen(
+    path: Path,
+    grey: bool,  # noqa: FBT001
+    cache_bytes: int,
+    options: ReadOptions,
+) -> VideoFrames:
+    return VideoFrames(path, grey=grey, cache_bytes=cache_bytes, options=options)
 
 
 def _opened(path: Path) -> av.container.InputContainer:

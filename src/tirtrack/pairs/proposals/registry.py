@@ -19,7 +19,6 @@ from tirtrack.pairs.proposals.random import Random, RandomSettings
 from tirtrack.pairs.proposals.saliency import Saliency, SaliencySettings
 from tirtrack.pairs.source import Pair, PairSource, Recording
 from tirtrack.progress import Progress, silent
-from tirtrack.valid_pixels import valid_mask
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +129,7 @@ def _propose_one(
         return ProposalSet((), (), fault=str(error))
     rng = np.random.default_rng([seed, 0, index])
     found = way.propose(pair, Neighbours(reader, recording, position), rng)
-    valid = valid_mask(pair.tir)
+    valid = pair.tir_valid
     masked = 0.0 if valid is None else 1.0 - float(valid.mean())
     return replace(with_fallback(pair, found, Random(), rng), masked=masked)
 

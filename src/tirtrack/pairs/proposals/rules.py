@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tirtrack.boxes import Box
 from tirtrack.pairs.proposals.base import Proposal, ProposalSet, Rejection
 from tirtrack.pairs.source import Pair
-from tirtrack.valid_pixels import extended, valid_mask
+from tirtrack.valid_pixels import extended
 
 RAW_SPAN_COUNTS = 64.0
 MAX_MASKED = 0.5  # share of a box without a measurement in TIR
@@ -127,7 +127,7 @@ class Screen:
 
     def __init__(self, pair: Pair, limits: Limits) -> None:
         self._limits = limits
-        self._valid = valid_mask(pair.tir)
+        self._valid = pair.tir_valid
         self._levels = grey_levels(pair.rgb), grey_levels(pair.tir, self._valid)
         self._height, self._width = pair.rgb.shape[:2]
 
