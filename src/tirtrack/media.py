@@ -245,6 +245,8 @@ def _open(source: Source, options: ReadOptions) -> _Reader:
     if stream is not None:
         return stream
     text = str(source)
+    if not text.strip():
+        raise FrameError("an empty text names no source", fix='give a path ("." is this folder)')
     path = Path(source)
     if path.suffix.lower() not in RAW_SUFFIXES | VIDEO_SUFFIXES:
         refuse_raw_options(options, text)

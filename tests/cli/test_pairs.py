@@ -204,7 +204,7 @@ def test_an_empty_folder_is_not_the_current_one(
 ):
     monkeypatch.chdir(tmp_path)
     assert run([*command, *words, "--out", "out.safetensors"]) == 2
-    assert "an empty text names no folder" in capsys.readouterr().err
+    assert "an empty text names no folder or file" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["rig"]
 
 

@@ -200,3 +200,13 @@ def test_folder_of_an_older_version_is_said_to_count_from_1(tmp_path: Path, caps
     assert "0.952" in printed.out
     assert "count from 0 (layout groundtruth.txt); those of mine from 1\n" in printed.out
     assert "moved" not in printed.err
+
+
+def test_boxes_at_pixel_zero_of_a_layout_from_one_propose_base_0(tmp_path, capsys):
+    for file in (tmp_path / "set" / "anno" / "s1.txt", tmp_path / "results" / "T" / "s1.txt"):
+        file.parent.mkdir(parents=True)
+        file.write_text("5,0,20,10\n6,0,20,10\n")
+    words = ["score", str(tmp_path / "results"), "--dataset", str(tmp_path / "set")]
+    assert run(words) == 2
+    assert "give --base 0 if it counts from 0" in capsys.readouterr().err
+    assert run([*words, "--base", "0"]) == 0

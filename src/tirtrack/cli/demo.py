@@ -15,6 +15,7 @@ from tirtrack.cli.options import (
     Seed,
     Workers,
     command_line,
+    named_path,
     print_file,
 )
 
@@ -22,7 +23,9 @@ from tirtrack.cli.options import (
 def command(
     out: Annotated[
         Path | None,
-        typer.Option(help="New folder (default: runs/demo-NNN)."),
+        typer.Option(
+            parser=named_path, metavar="PATH", help="New folder (default: runs/demo-NNN)."
+        ),
     ] = None,
     seed: Seed = 0,
     baseline: Baseline = "nano-rgb",

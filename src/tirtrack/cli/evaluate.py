@@ -24,6 +24,7 @@ from tirtrack.cli.options import (
     Seed,
     Workers,
     command_line,
+    named_path,
     print_file,
 )
 
@@ -52,7 +53,9 @@ def command(
     ] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(help="New folder; runs/evaluate-DATASET by default."),
+        typer.Option(
+            parser=named_path, metavar="PATH", help="New folder; runs/evaluate-DATASET by default."
+        ),
     ] = None,
     force: Force = False,
     resume: Resume = False,

@@ -72,10 +72,12 @@ PixelFormat = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")]
 
 
-def _folder(text: str) -> Path:
-    """A folder as typed; nothing at all is no folder, though ``Path("")`` is the current one."""
+def named_path(text: str) -> Path:
+    """A path as typed; nothing at all is no path, though ``Path("")`` is the current folder."""
     if not text.strip():
-        raise typer.BadParameter('an empty text names no folder ("." is the current one)')
+        raise typer.BadParameter(
+            'an empty text names no folder or file ("." is the current folder)'
+        )
     return Path(text)
 
 
@@ -83,14 +85,14 @@ PairFolders = Annotated[
     list[Path],
     typer.Argument(
         metavar="PATH...",
-        parser=_folder,
+        parser=named_path,
         help="SEQ with rgb/ and tir/, or rgb.mp4 and tir.mp4, or a folder of such.",
     ),
 ]
 HeldBackFolders = Annotated[
     list[Path] | None,
     typer.Option(
-        parser=_folder,
+        parser=named_path,
         metavar="PATH",
         help="Folders for the diagnostics (default: a share of PAIRS).",
     ),

@@ -8,14 +8,16 @@ from typing import Annotated
 
 import typer
 
-from tirtrack.cli.options import AsJson, Force, print_json
+from tirtrack.cli.options import AsJson, Force, named_path, print_json
 
 
 def command(
     folders: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DIR...", help="Folders that evaluate or score wrote; or one of a demo."
+            parser=named_path,
+            metavar="DIR...",
+            help="Folders that evaluate or score wrote; or one of a demo.",
         ),
     ],
     dataset: Annotated[
@@ -31,7 +33,11 @@ def command(
     title: Annotated[str, typer.Option(help="The title of the page.")] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="The HTML file to write (default: runs/report-NNN/report.html)."),
+        typer.Option(
+            parser=named_path,
+            metavar="PATH",
+            help="The HTML file to write (default: runs/report-NNN/report.html).",
+        ),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

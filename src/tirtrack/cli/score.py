@@ -16,7 +16,7 @@ from tirtrack.cli.labelled import (
     FrameFiles,
     open_labelled,
 )
-from tirtrack.cli.options import AsJson, Force, Seed, command_line, print_json
+from tirtrack.cli.options import AsJson, Force, Seed, command_line, named_path, print_json
 from tirtrack.errors import RequestError
 
 
@@ -76,7 +76,11 @@ def command(
     seed: Seed = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="Also write result.json into this new folder (one per protocol)."),
+        typer.Option(
+            parser=named_path,
+            metavar="PATH",
+            help="Also write result.json into this new folder (one per protocol).",
+        ),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

@@ -27,6 +27,7 @@ from tirtrack.cli.options import (
     Preset,
     Size,
     command_line,
+    named_path,
     print_json,
     rate,
     read_options,
@@ -67,7 +68,10 @@ def command(
     ] = None,
     weights: Annotated[str, typer.Option(help="A shipped name, or a file.")] = _WEIGHTS,
     out: Annotated[
-        Path | None, typer.Option(help="New folder; runs/track-NAME by default.")
+        Path | None,
+        typer.Option(
+            parser=named_path, metavar="PATH", help="New folder; runs/track-NAME by default."
+        ),
     ] = None,
     preset: Preset = None,
     no_redetect: Annotated[

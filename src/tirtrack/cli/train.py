@@ -16,6 +16,7 @@ from tirtrack.cli.options import (
     Resume,
     Seed,
     command_line,
+    named_path,
 )
 from tirtrack.errors import RequestError
 
@@ -24,6 +25,7 @@ def command(
     data: Annotated[
         list[Path],
         typer.Argument(
+            parser=named_path,
             metavar="DATA...",
             help="Folders of labelled stills (instances.json) or of labelled sequences.",
         ),
@@ -41,7 +43,11 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The weights file to write (default: runs/train-RECIPE.safetensors)."),
+        typer.Option(
+            parser=named_path,
+            metavar="PATH",
+            help="The weights file to write (default: runs/train-RECIPE.safetensors).",
+        ),
     ] = None,
     recipe: RecipeName = "baseline",
     set_: Changes = None,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tirtrack.cli.options import AsJson, Force, command_line, print_json
+from tirtrack.cli.options import AsJson, Force, command_line, named_path, print_json
 
 app = typer.Typer(
     help="List weights, show a card, import a checkpoint of others.", add_completion=False
@@ -69,11 +69,17 @@ def import_weights(
     file: Annotated[
         Path,
         typer.Argument(
+            parser=named_path,
             metavar="FILE",
             help="A checkpoint that torch saved, or a safetensors file without card.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The weights file to write (.safetensors).")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=named_path, metavar="PATH", help="The weights file to write (.safetensors)."
+        ),
+    ],
     network: Annotated[
         str | None, typer.Option(help="Which network it is, where the file does not say.")
     ] = None,

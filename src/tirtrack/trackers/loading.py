@@ -93,7 +93,8 @@ def load_tracker(
     no_data = changes.pop("no_data", None)
     levels = normaliser(str(changes.pop("normaliser", card.normaliser)), no_data=no_data)
     family = _family_of(card.architecture)
-    settings = with_overrides(family.preset(preset or card.preset, card.architecture), changes)
+    wanted = card.preset if preset is None else preset
+    settings = with_overrides(family.preset(wanted, card.architecture), changes)
     return family.make(_Parts(path, card, settings, levels, chosen, threads, seed, device))
 
 

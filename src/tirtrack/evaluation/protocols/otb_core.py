@@ -159,7 +159,11 @@ class OtbProtocol:
         """
         start = first_valid_row(annotation)
         if start is None:
-            raise DatasetError("no frame has a valid annotated box", name, "leave the sequence out")
+            at_zero = bool(((annotation[:, 2:] > 0).all(1) & (annotation[:, :2] <= 0).any(1)).any())
+            fix = "give --base 0 if it counts from 0, or " if at_zero else ""
+            raise DatasetError(
+                "no frame has a valid annotated box", name, f"{fix}leave the sequence out"
+            )
         annotation = annotation[start:]
         measures = measure_frames(
             with_length(boxes, len(annotation), length=length, where=name), annotation
