@@ -316,6 +316,13 @@ def test_what_can_be_either_is_named_with_its_value(name, value):
     assert share == pytest.approx((frame == value).mean())
 
 
+@pytest.mark.parametrize("value", [0, 65535])
+def test_an_end_of_the_range_of_counts_is_named_inside_the_frame_too(value):
+    frame = counts(7000, 8000)
+    frame[20:40, 30:60] = value
+    assert doubtful_value(frame, valid_mask(frame)) == (value, pytest.approx(600 / frame.size))
+
+
 @pytest.mark.parametrize(
     "name", ["no special pixel, celsius", "8 bit with a black border", "one dead pixel", "constant"]
 )

@@ -152,7 +152,8 @@ def masked_note(frame: np.ndarray, valid: np.ndarray) -> str:
 
 def doubtful_value(frame: np.ndarray, valid: np.ndarray | None) -> tuple[float, float] | None:
     """A value that may be a fill or a clipped measurement, which only the user can know: the lowest
-    or highest one, of many pixels at the border; with its share of the frame.
+    or highest one, of many pixels at the border, or anywhere if it is an end of the range of
+    counts; with its share of the frame.
 
     Args:
         frame: ``[H,W]``, as stored; 8 bits and colour are never in doubt.
@@ -172,7 +173,10 @@ def doubtful_value(frame: np.ndarray, valid: np.ndarray | None) -> tuple[float, 
     for value in (measured.min(), measured.max()):
         at = frame == value
         share = float(at.mean())
-        if not MIN_DOUBTFUL_SHARE <= share < 1.0 or _ring(at).mean() < MIN_DOUBTFUL_SHARE:
+        if not MIN_DOUBTFUL_SHARE <= share < 1.0:
+            continue
+        is_end = frame.dtype == np.uint16 and value in (0, np.iinfo(np.uint16).max)
+        if not is_end and _ring(at).mean() < MIN_DOUBTFUL_SHARE:
             continue
         inner = ~_grown(~at, 1)  # few of noise that is coarsely rounded
         if 2 * inner.sum() >= at.sum():

@@ -314,3 +314,8 @@ def test_inspect_reads_tir_as_asked_for(tmp_path, recording, capsys):
     assert "25 % of the TIR pixels hold no measurement, in 4 of 4 pairs" in capsys.readouterr().out
     assert run(["pairs", "inspect", str(recording), "--byte-order", "middle"]) == 2
     assert '--byte-order "middle" is unknown; give little or big' in capsys.readouterr().err
+
+
+def test_an_empty_out_is_no_folder(recording, capsys):
+    assert run(["pairs", "inspect", str(recording), "--out", ""]) == 2
+    assert "an empty text names no folder or file" in capsys.readouterr().err

@@ -305,7 +305,7 @@ def celsius_clip(path: Path, border: float) -> Path:
             -40.0,
             [],
             [
-                "9 % of the pixels of the first frame, at its border, are exactly -40; if they "
+                "9 % of the pixels of the first frame are exactly -40; if they "
                 "hold no measurement, give --no-data -40"
             ],
         ),
@@ -318,7 +318,7 @@ def celsius_clip(path: Path, border: float) -> Path:
             1234567936.0,
             [],
             [
-                "9 % of the pixels of the first frame, at its border, are exactly 1234567936; if "
+                "9 % of the pixels of the first frame are exactly 1234567936; if "
                 "they hold no measurement, give --no-data 1234567936"
             ],
         ),

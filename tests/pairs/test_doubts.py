@@ -14,6 +14,7 @@ from scipy import ndimage
 from tirtrack.errors import PairsError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.doubts import QUICK, THOROUGH, likeness, look_for_doubts, sentences
+from tirtrack.pairs.lag import Lag
 from tirtrack.pairs.source import Pair
 
 
@@ -127,6 +128,13 @@ def test_a_lag_of_videos_is_said_in_seconds_too(tmp_path, real):
     assert "--lag -5" in said
 
 
+def test_a_lag_is_not_taken_for_modalities_without_common_outlines(tmp_path, real):
+    folder = _write(tmp_path / "a", [(_smoke(one.rgb.shape, 0, 0.0), one.tir) for one in real[:3]])
+    (found,) = look_for_doubts(open_pairs(folder))
+    assert found.shows_nothing_in_common
+    assert not replace(found, lag=Lag(7, 0.2, 0.6, "correlation")).shows_nothing_in_common
+
+
 def _smoke(shape: tuple[int, ...], number: int, noise: float) -> np.ndarray:
     rng = np.random.default_rng(number)
     cloud = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=shape[:2]), 30)
@@ -176,6 +184,17 @@ def test_swapped_cameras_are_refused_where_colour_is_strong_and_said_where_it_is
         open_pairs(strong)
     (said,) = _said(_write(tmp_path / "weak", [(grey(one), pale(one)) for one in real[:3]]))
     assert said.startswith("TIR is in colour and RGB is grey: weak; the cameras look swapped")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_the_colour_picture_of_rgb_in_place_of_tir_is_said_to_be_that(tmp_path, real, suffix):
+    for name in ("rgb", "tir"):
+        (tmp_path / name).mkdir()
+        for index, pair in enumerate(real[:2]):
+            kind = suffix if name == "tir" else "png"
+            Image.fromarray(pair.rgb).save(tmp_path / name / f"{index}.{kind}")
+    with pytest.raises(PairsError, match="RGB and TIR are the same colour picture"):
+        open_pairs(tmp_path)
 
 
 def test_swapped_16_bit_cameras_are_told_from_a_palette(tmp_path, real):

@@ -28,6 +28,7 @@ from tirtrack.cli.options import (
     Seed,
     TirName,
     command_line,
+    named_path,
     print_file,
     read_options,
 )
@@ -39,7 +40,11 @@ def command(
     baseline: Baseline = "nano-rgb",
     out: Annotated[
         Path | None,
-        typer.Option(help="The weights file to write (default: runs/distill-RECIPE.safetensors)."),
+        typer.Option(
+            parser=named_path,
+            metavar="PATH",
+            help="The weights file to write (default: runs/distill-RECIPE.safetensors).",
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
@@ -81,7 +86,7 @@ def command(
     from tirtrack.distillation.run import distill, recipe_for
     from tirtrack.pairs import Pairing
 
-    recipe = recipe or recipe_for(baseline)
+    recipe = recipe_for(baseline) if recipe is None else recipe
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )

@@ -24,6 +24,7 @@ from tirtrack.cli.options import (
     RgbName,
     Seed,
     TirName,
+    named_path,
     print_json,
     read_options,
 )
@@ -79,7 +80,10 @@ def inspect(
         str, typer.Option(help="Under which you hold the files; goes into the manifest.")
     ] = "not stated",
     out: Annotated[
-        Path | None, typer.Option(help="New folder; runs/pairs-NAME by default.")
+        Path | None,
+        typer.Option(
+            parser=named_path, metavar="PATH", help="New folder; runs/pairs-NAME by default."
+        ),
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

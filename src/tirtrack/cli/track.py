@@ -296,7 +296,7 @@ def _unmeasured(summary: Mapping[str, Any]) -> Iterator[str]:
     if doubtful := summary["doubtful_value"]:
         value = repr(doubtful["value"]).removesuffix(".0")  # exact, to be given back
         yield (
-            f"{share_text(doubtful['share'])} of the pixels of the first frame, at its border, are "
+            f"{share_text(doubtful['share'])} of the pixels of the first frame are "
             f"exactly {value}; if they hold no measurement, give --no-data {value}"
         )
 

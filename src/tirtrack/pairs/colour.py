@@ -1,4 +1,4 @@
-"""How coloured a picture is, and two cameras that are swapped."""
+"""How coloured a picture is; cameras that are swapped, and one picture in place of both."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from tirtrack.errors import PairsError
 
 MAX_PALETTE = 0.04
 GREY = 0.008
+MAX_COPY = 0.02
 SWAP = "exchange the two, or name them the other way round with --rgb NAME --tir NAME"
 
 
@@ -28,6 +29,26 @@ def red_from_blue(image: np.ndarray) -> float:
 
 def _whole_range(image: np.ndarray) -> float:
     return np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1.0
+
+
+def refuse_copy(rgb: np.ndarray, tir: np.ndarray, where: str) -> None:
+    """Refuse the picture of RGB, in colour, in place of TIR; grey copies are only warned of.
+
+    Args:
+        rgb: ``[H,W,3]`` as stored.
+        tir: of the TIR camera, as stored.
+        where: the files, for the message.
+
+    Raises:
+        PairsError: they are one picture.
+    """
+    if tir.shape != rgb.shape or tir.dtype != rgb.dtype or red_from_blue(tir) <= MAX_PALETTE:
+        return
+    apart = np.abs(rgb[::4, ::4].astype(np.float32) - tir[::4, ::4]).mean()
+    if apart < MAX_COPY * _whole_range(tir):
+        raise PairsError(
+            "RGB and TIR are the same colour picture", where, "put the thermal frames there"
+        )
 
 
 def refuse_swapped(rgb: np.ndarray, tir: np.ndarray, where: str) -> None:

@@ -102,8 +102,9 @@ class RecordingDoubts:
 
     @property
     def shows_nothing_in_common(self) -> bool:
-        """Whether most of its pairs have no outlines in common."""
-        return self.compared >= MIN_TESTED and 2 * self.unrelated > self.compared
+        """Whether most of its pairs have no outlines in common, and no lag is the reason."""
+        is_most = self.compared >= MIN_TESTED and 2 * self.unrelated > self.compared
+        return is_most and self.lag is None
 
 
 @dataclass(frozen=True)

@@ -287,7 +287,7 @@ def _warnings(
         )
     found += sentences([one.doubts for one in facts])
     for one in facts:
-        if one.offset.too_large:
+        if one.offset.too_large and one.doubts.lag is None:
             found.append(f"{one.name}: {_too_far_apart(one.offset)}")
         if one.tir_resampled_from:
             found.append(

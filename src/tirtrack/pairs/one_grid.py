@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tirtrack.errors import PairsError
-from tirtrack.pairs.colour import MAX_PALETTE, refuse_swapped
+from tirtrack.pairs.colour import MAX_PALETTE, refuse_copy, refuse_swapped
 from tirtrack.pairs.source import Pair
 from tirtrack.pairs.takes import Take
 from tirtrack.valid_pixels import marked, valid_mask
@@ -37,6 +37,7 @@ def fitted(
     where = take.where(position)
     tir_colour = take.tir_colour(position, tir)
     refuse_swapped(rgb, tir, where)
+    refuse_copy(rgb, tir, where)
     rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
     measured = marked(stored, no_data)
     tir = onto_rgb_grid(rgb, measured, where)
