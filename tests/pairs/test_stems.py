@@ -34,6 +34,12 @@ def test_equal_time_stamps_are_in_the_order_of_time():
             ["A_visible", "B_visible"], ["A", "B"], ("A", "B"), '"_visible" of RGB and', id="flir"
         ),
         pytest.param(
+            ["9", "10"], ["0009", "0010"], ("9", "10"), "without leading zeros", id="padding"
+        ),
+        pytest.param(
+            ["rgb_9", "rgb_10"], ["ir009", "ir010"], ("9", "10"), "leading zeros", id="both"
+        ),
+        pytest.param(
             ["left_1", "left_2"], ["right_1", "right_2"], ("1", "2"), '"left_" of RGB', id="ends"
         ),
     ],

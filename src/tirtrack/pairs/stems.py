@@ -174,11 +174,26 @@ def _by_common_ends(rgb: Sequence[str], tir: Sequence[str]) -> MatchedFrames | N
     if len(rgb) != len(tir) or len(rgb) < 2:
         return None
     (keys_rgb, end_rgb), (keys_tir, end_tir) = without_common_ends(rgb), without_common_ends(tir)
-    sides = [dict(_places(keys)) for keys in (keys_rgb, keys_tir)]
+    said = f'names matched without "{end_rgb}" of RGB and "{end_tir}" of TIR'
+    if found := _matched_keys(keys_rgb, keys_tir, said):
+        return found
+    return _matched_keys(
+        [_without_padding(key) for key in keys_rgb],
+        [_without_padding(key) for key in keys_tir],
+        "numbers matched without leading zeros",
+    )
+
+
+def _matched_keys(rgb: Sequence[str], tir: Sequence[str], said: str) -> MatchedFrames | None:
+    """Matched by keys, if those of both cameras are the same and none is empty or there twice."""
+    sides = [dict(_places(keys)) for keys in (rgb, tir)]
     if sides[0].keys() != sides[1].keys() or len(sides[0]) != len(rgb) or "" in sides[0]:
         return None
-    said = f'names matched without "{end_rgb}" of RGB and "{end_tir}" of TIR'
     return _in_order(sides[0], sides[1], said)
+
+
+def _without_padding(key: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", key)
 
 
 def _places(keys: Sequence[str]) -> list[tuple[str, int]]:
