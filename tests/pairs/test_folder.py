@@ -224,9 +224,9 @@ def test_the_same_stem_twice_is_refused(tmp_path, write_images):
 def test_a_palette_over_a_tir_video_is_refused_at_its_first_frame(tmp_path):
     from tirtrack.video import VideoWriter
 
-    for name in ("rgb", "tir"):
+    for name, colour in (("rgb", [90, 140, 60]), ("tir", [250, 120, 20])):
         with VideoWriter(tmp_path / f"{name}.mp4", 25) as writer:
-            writer.write(np.full((48, 64, 3), [250, 120, 20], np.uint8))
+            writer.write(np.full((48, 64, 3), colour, np.uint8))
     with pytest.raises(PairsError, match=r"tir\.mp4, frame 0: TIR is coloured by a palette"):
         open_pairs(tmp_path)
 
