@@ -141,16 +141,17 @@ def test_colour_is_rgb_and_alpha_and_palette_become_three_channels(tmp_path):
     assert_array_equal(read_image(tmp_path / "grey.png"), NOISE)
 
 
-def test_exif_orientation_is_honoured(tmp_path):
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+def test_exif_orientation_is_honoured(tmp_path, kind):
     upright = np.zeros((20, 40), np.uint8)
     upright[:5, :10] = 255
     exif = Image.Exif()
     exif[0x0112] = 6  # stored turned left: to be turned right for viewing
-    Image.fromarray(np.rot90(upright, 1)).save(tmp_path / "a.jpg", exif=exif, quality=95)
-    read = read_image(tmp_path / "a.jpg")
+    Image.fromarray(np.rot90(upright, 1)).save(tmp_path / f"a.{kind}", exif=exif, quality=95)
+    read = read_image(tmp_path / f"a.{kind}")
     assert read.shape == (20, 40)
     assert read[2, 5] > 200 > 50 > read[15, 30]
-    Image.fromarray(upright).save(tmp_path / "b.jpg", quality=95)
+    Image.fromarray(upright).save(tmp_path / f"b.{kind}", quality=95)
     assert probe(tmp_path).width == 40
 
 

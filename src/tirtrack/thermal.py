@@ -289,7 +289,7 @@ def _samples(frame: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
     step = max(1, math.ceil(math.sqrt(frame.size / MAX_SAMPLES)))
     grid = frame[::step, ::step]
     measured = grid if valid is None else grid[valid[::step, ::step]]
-    samples = np.sort(measured.astype(np.float64).ravel())
+    samples = np.sort(measured, axis=None).astype(np.float64)  # counts sort faster than floats
     return samples if samples.size >= MIN_VALID_SHARE * grid.size else samples[:0]
 
 

@@ -33,6 +33,7 @@ __all__ = ["RASTER_ERRORS", "opened_raster"]
 
 _PNG_END = b"IEND\xaeB`\x82"
 _EXIF_ORIENTATION = 0x0112
+_PNG_EXIF = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")  # where a PNG holds its EXIF
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B"})
 _ALPHA_MODES = frozenset({"LA", "RGBA", "PA"})
 # Image.open would warn of large pictures by Python's global filters; these classes leave the limit
@@ -117,7 +118,7 @@ class _Raster:
 
     def _header(self) -> str:
         width, height = self._opened.size
-        if self._opened.getexif().get(_EXIF_ORIENTATION, 1) >= 5:
+        if self._has_exif() and self._opened.getexif().get(_EXIF_ORIENTATION, 1) >= 5:
             width, height = height, width
         is_grey = (
             self._opened.mode in _GREY_MODES
@@ -126,6 +127,10 @@ class _Raster:
         )
         depth = "uint16" if self._is_deep else "uint8"
         return in_words(width, height, 1 if is_grey else 3, depth)
+
+    def _has_exif(self) -> bool:
+        """Whether it may say how it is turned. Pillow decodes all of a PNG to tell."""
+        return self._kind != "PNG" or any(mark in self._content for mark in _PNG_EXIF)
 
     def _unused(self) -> tuple[str, ...]:
         words = ["the still picture"] if self._still else []
