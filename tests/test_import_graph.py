@@ -31,6 +31,7 @@ GROUND = {
     "read_options",
     "source_line",
     "thermal",
+    "unused_files",
     "valid_pixels",
     "versions",
     "video",

@@ -9,6 +9,7 @@ does not come from this module.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -80,6 +81,13 @@ class StorageError(RunError):
 
 class TrainingError(RunError):
     """Training met a non-finite loss or ran out of usable samples."""
+
+
+def names_option(error: TirtrackError) -> bool:
+    """Whether an error asks for an option of the command line or refuses one, so that no file is
+    damaged.
+    """
+    return re.search(r"(?<!\S)--[a-z]", f"{error.what} {error.fix}") is not None
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:

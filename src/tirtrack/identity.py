@@ -38,8 +38,8 @@ def first_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | Non
     >>> first_change({"seed": 0, "pairs": "a1"}, {"pairs": "a1", "seed": 4})
     'seed (was 0, now 4)'
     """
-    for name, value in now.items():
-        if changed := differences(before.get(name), value):
+    for name in dict.fromkeys((*now, *before)):
+        if changed := differences(before.get(name), now.get(name)):
             return f"{name} ({changed})"
     return None
 

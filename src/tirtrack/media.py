@@ -49,7 +49,7 @@ from tirtrack.images import (
 from tirtrack.inputs import RAW_SUFFIXES, file_input, refuse_raw_options, stream_input
 from tirtrack.live import LiveFrames
 from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
-from tirtrack.source_line import counted, source_line
+from tirtrack.source_line import counted, source_line, with_palette
 from tirtrack.video import VIDEO_SUFFIXES, VideoFile, VideoWriter
 
 __all__ = [
@@ -117,6 +117,10 @@ class SourceInfo:
             declares it; ``None`` where nobody says so.
         description: the source in one line: frames, size, depth, channels, rate, order of names,
             and what of it is not used.
+        kind: what it is, without numbers: ``PNG files``, ``TIFF file``, ``video``, ``stream``.
+        order: rule by which files are frames, in words; empty for one file.
+        layout: what else has to be said of the frames, such as the codec or a palette.
+        unused: parts of the file itself that are not read, in words.
     """
 
     width: int
@@ -129,6 +133,10 @@ class SourceInfo:
     expected_frames: int | None
     no_data: float | None = None
     description: str = ""
+    kind: str = ""
+    order: str = ""
+    layout: str = ""
+    unused: tuple[str, ...] = ()
 
 
 def frames(
@@ -175,8 +183,15 @@ def frames_and_faults(
     return _within_limits(stream, start, end)
 
 
-def probe(source: Source, options: ReadOptions = AS_STORED) -> SourceInfo:
+def probe(
+    source: Source, options: ReadOptions = AS_STORED, *, first_only: bool = False
+) -> SourceInfo:
     """Size, type and rate of a source; its first frame is decoded, of images all headers are read.
+
+    Args:
+        source: as for :func:`frames`.
+        options: what the source does not say of itself.
+        first_only: of several files open the first alone.
 
     Raises:
         FrameError: it cannot be opened, its first frame is damaged, or images differ in size or
@@ -184,7 +199,7 @@ def probe(source: Source, options: ReadOptions = AS_STORED) -> SourceInfo:
     """
     stream = stream_of(source, options)
     if stream is None:
-        info = _open(source, options).info()
+        info = _open(source, options).info(first_only=first_only)
         return info if options.no_data is None else replace(info, no_data=options.no_data)
     for _ in _only_good(_within_limits(stream, 0, 1)):
         pass
@@ -230,7 +245,7 @@ def _within_limits(stream: _Video, start: int, end: int | None) -> Iterator[Fram
 
 
 class _Reader(Protocol):
-    def info(self) -> SourceInfo: ...
+    def info(self, *, first_only: bool = False) -> SourceInfo: ...
 
     def files(self) -> list[Path]: ...
 
@@ -430,13 +445,15 @@ class _ImageFiles:
     def files(self) -> list[Path]:
         return list(self._paths)
 
-    def info(self) -> SourceInfo:
+    def info(self, *, first_only: bool = False) -> SourceInfo:
         first = self._paths[0]
         with opened_image(first, self._options) as file:
             image = _only_frame(file, first)
         _Uniform(self._options).check(image, first, file.byte_order)
-        self._check_headers()
+        if not first_only:
+            self._check_headers()
         order = f" {self._rule} ({first.name} to {self._paths[-1].name})" if self._rule else ""
+        layout = with_palette(file.layout, image)
         return _info_of(
             image,
             self._name,
@@ -447,9 +464,13 @@ class _ImageFiles:
             description=source_line(
                 f"{counted(len(self._paths), f'{file.kind} file')}{order}",
                 image,
-                layout=file.layout,
+                layout=layout,
                 unused=(*file.unused, *self._unused),
             ),
+            kind=f"{file.kind} {'files' if self._rule else 'file'}",
+            order=self._rule,
+            layout=layout,
+            unused=file.unused,
         )
 
     def _check_headers(self) -> None:
@@ -497,10 +518,11 @@ class _FramesOfFile:
     def files(self) -> list[Path]:
         return [self._path]
 
-    def info(self) -> SourceInfo:
+    def info(self, *, first_only: bool = False) -> SourceInfo:
         with opened_image(self._path, self._options) as file:
             first = file.decode(0)
             _Uniform(self._options).check(first, f"{self._path}, frame 0", file.byte_order)
+        layout = with_palette(file.layout, first)
         return _info_of(
             first,
             self._path.stem,
@@ -512,9 +534,12 @@ class _FramesOfFile:
                 f"{file.kind} file of {counted(file.count, 'frame')}",
                 first,
                 fps=file.fps,
-                layout=file.layout,
+                layout=layout,
                 unused=file.unused,
             ),
+            kind=f"{file.kind} file",
+            layout=layout,
+            unused=file.unused,
         )
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
@@ -555,7 +580,7 @@ class _Video:
     def files(self) -> list[Path]:
         return [] if self._video.path is None else [self._video.path]
 
-    def info(self) -> SourceInfo:
+    def info(self, *, first_only: bool = False) -> SourceInfo:
         """Reads the first frame, unless frames were read already."""
         if self._first is None:
             next(_only_good(self.read(0, 1)), None)
@@ -565,8 +590,9 @@ class _Video:
         kind = "stream" if self._video.path is None else "video"
         frames_promised = f" of {counted(promised, 'frame')}" if promised else ""
         coded, unused = self._video.kind_of_stream()
+        layout = with_palette(coded, self._first)
         line = source_line(
-            f"{kind}{frames_promised}", self._first, fps=fps, layout=coded, unused=unused
+            f"{kind}{frames_promised}", self._first, fps=fps, layout=layout, unused=unused
         )
         return _info_of(
             self._first,
@@ -576,6 +602,9 @@ class _Video:
             expected_frames=promised,
             no_data=self._options.no_data,
             description=line,
+            kind=kind,
+            layout=layout,
+            unused=unused,
         )
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
@@ -599,13 +628,13 @@ class _Video:
             raise FrameError("no frame could be decoded", self._video.location)
 
 
-def declared_no_data(path: Path) -> float | None:
+def declared_no_data(path: Path, options: ReadOptions = AS_STORED) -> float | None:
     """The value that an image file declares for pixels without a measurement; ``None`` if it
     declares none, is no image that could, or is damaged, which is told of where it is read.
     """
     if IMAGE_KINDS.get(path.suffix.lower()) not in ("TIFF", "PNG"):
         return None
     try:
-        return probe(path).no_data
+        return probe(path, options).no_data
     except FrameError:
         return None

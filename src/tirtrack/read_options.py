@@ -12,7 +12,7 @@ from typing import Literal
 
 from tirtrack.errors import RequestError
 
-__all__ = ["AS_STORED", "ReadOptions"]
+__all__ = ["AS_STORED", "ReadOptions", "as_typed"]
 
 Order = Literal["natural", "name", "time"]
 ByteOrder = Literal["little", "big"]
@@ -57,3 +57,22 @@ class ReadOptions:
 
 
 AS_STORED = ReadOptions()
+
+
+def as_typed(options: ReadOptions) -> str:
+    """The options that were given, as on a command line; empty without any.
+
+    >>> as_typed(ReadOptions(no_data=0.0, byte_order="big", size_wh=(640, 512)))
+    '--no-data 0 --byte-order big --size 640x512'
+    """
+    size = None if options.size_wh is None else "{}x{}".format(*options.size_wh)
+    given = {
+        "--no-data": None if options.no_data is None else f"{options.no_data:.15g}",
+        "--channel": options.channel,
+        "--byte-order": options.byte_order,
+        "--picture": options.picture,
+        "--order": options.order,
+        "--size": size,
+        "--pixel-format": options.pixel_format,
+    }
+    return " ".join(f"{name} {value}" for name, value in given.items() if value is not None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-__all__ = ["counted", "looks_painted", "source_line"]
+__all__ = ["bits", "counted", "looks_painted", "source_line", "with_palette"]
 
 _VIVID, _COLOURED = 0.35, 0.2  # mean spread of the channels, share of the range
 _ON_CURVE = 0.1  # of the spread: how far colours lie from the mean colour of their brightness
@@ -25,7 +27,9 @@ def looks_painted(image: np.ndarray) -> bool:
     if image.ndim == 2 or image.dtype.kind != "u":
         return False
     pixels = image[::2, ::2].reshape(-1, 3).astype(np.float32) / np.iinfo(image.dtype).max
-    spread = float((pixels.max(axis=1) - pixels.min(axis=1)).mean())
+    brightest = np.maximum(np.maximum(pixels[:, 0], pixels[:, 1]), pixels[:, 2])
+    darkest = np.minimum(np.minimum(pixels[:, 0], pixels[:, 1]), pixels[:, 2])
+    spread = float((brightest - darkest).mean())
     if spread > _VIVID:
         return True
     return spread > _COLOURED and _off_curve(pixels) < _ON_CURVE * spread
@@ -50,6 +54,20 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
+def bits(dtype: np.dtype[Any]) -> str:
+    """Depth of samples, in words.
+
+    >>> bits(np.dtype("uint16")), bits(np.dtype("float32"))
+    ('16 bit', '32 bit float')
+    """
+    return f"{8 * dtype.itemsize} bit{' float' if dtype.kind == 'f' else ''}"
+
+
+def with_palette(layout: str, image: np.ndarray) -> str:
+    """How frames lie in their file, and that their colours are those of a palette if they are."""
+    return ", ".join(filter(None, (layout, _PALETTE if looks_painted(image) else "")))
+
+
 def source_line(
     what: str,
     image: np.ndarray,
@@ -64,18 +82,17 @@ def source_line(
         what: kind and number of its frames, and their order.
         image: ``[H,W]`` or ``[H,W,3]``, its first frame.
         fps: frames per second, where known.
-        layout: how the frames lie in the file, where that has to be said.
+        layout: what else has to be said of the frames, as :func:`with_palette` gives it.
         unused: parts of the source that are not read.
 
     >>> source_line("TIFF file of 8 frames", np.zeros((96, 128), np.uint16), unused=("1 page",))
     'TIFF file of 8 frames, 128x96, 16 bit, 1 channel; not used: 1 page'
     """
     channels = 1 if image.ndim == 2 else image.shape[2]
-    bits = f"{8 * image.dtype.itemsize} bit{' float' if image.dtype.kind == 'f' else ''}"
-    parts = [what, f"{image.shape[1]}x{image.shape[0]}", bits, counted(channels, "channel")]
+    size = f"{image.shape[1]}x{image.shape[0]}"
+    parts = [what, size, bits(image.dtype), counted(channels, "channel")]
     if fps:
         parts.append(f"{fps:.4g} frames/s")
     parts += [layout] if layout else []
-    parts += [_PALETTE] if looks_painted(image) else []
     left_out = f"; not used: {', '.join(unused)}" if unused else ""
     return ", ".join(parts) + left_out

@@ -166,3 +166,69 @@ def test_stopped_run_of_another_base_is_not_resumed(world: Path, tmp_path: Path,
     identity.write_text(json.dumps(stored))
     assert run([*line, "--resume"]) == 2
     assert "another base (was None, now 0)" in capsys.readouterr().err
+
+
+def test_data_set_is_described_before_work_and_in_the_result(
+    world: Path, tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "out"
+    assert run(["evaluate", "one", "two", "--dataset", str(world), "--out", str(out)]) == 0
+    said = capsys.readouterr().err.splitlines()
+    line = (
+        "2 sequences, 8 annotated frames, layout groundtruth.txt, coordinates count from 0; "
+        "PNG files of 40x30, 8 bit, 1 channel; files in the order of the numbers in their names"
+    )
+    assert said[0] == f"tirtrack: world: {line}"
+    assert not [text for text in said[1:] if text.startswith("tirtrack:")]
+    stored = json.loads((out / "result.json").read_text())
+    assert stored["source_line"] == line
+    assert stored["sources"]["b"].startswith("4 PNG files in the order of the numbers")
+    assert set(stored["read_options"].values()) == {None}
+    assert "way of reading frames" not in json.loads((out / "identity.json").read_text())
+
+
+@pytest.mark.parametrize("broken", ["a", "b"])
+def test_frames_that_need_an_option_are_refused_before_anything_is_written(
+    world: Path, tmp_path: Path, broken: str, capsys
+) -> None:
+    rng = np.random.default_rng(5)
+    for path in (world / broken / "img").iterdir():
+        Image.fromarray(rng.integers(0, 255, (30, 40, 4), dtype=np.uint8)).save(path)
+    out = tmp_path / "out"
+    line = ["evaluate", "one", "--dataset", str(world / broken), "--out", str(out)]
+    assert run(line) == 2
+    assert not out.exists()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "000000.png: the alpha channel is not constant" in said
+    assert "give --channel 3 for it" in said
+    assert run([*line, "--channel", "3"]) == 0
+    assert "; read with --channel 3" in capsys.readouterr().err
+
+
+def test_evaluation_is_gone_on_with_only_with_its_reading_options(
+    world: Path, tmp_path: Path, capsys
+) -> None:
+    line = ["evaluate", "one", "--dataset", str(world), "--out", str(tmp_path / "out")]
+    assert run([*line, "--order", "name"]) == 0
+    assert run([*line, "--resume"]) == 2
+    assert "another way of reading frames (was --order name, now None)" in capsys.readouterr().err
+    assert run([*line, "--resume", "--order", "name"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        pytest.param(["--order", "date"], "give natural, name or time", id="order"),
+        pytest.param(["--byte-order", "middle"], "give little or big", id="byte order"),
+        pytest.param(["--no-data", "nan"], "drop --no-data", id="no data"),
+        pytest.param(["--channel", "1"], "give --channel 0", id="channel"),
+        pytest.param(["--size", "4x4"], "--size and --pixel-format are for raw frames", id="size"),
+    ],
+)
+def test_reading_option_that_does_not_fit_writes_nothing(
+    world: Path, tmp_path: Path, option: list[str], says: str, capsys
+) -> None:
+    out = tmp_path / "out"
+    assert run(["evaluate", "one", "--dataset", str(world), "--out", str(out), *option]) == 2
+    assert not out.exists()
+    assert says in capsys.readouterr().err

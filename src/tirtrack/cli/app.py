@@ -331,7 +331,10 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 
 
 # what a source is, and that it is waited for
-_TOLD = ("tirtrack.live", "tirtrack.tracking", "tirtrack.distillation.run")
+_TOLD = (
+    "tirtrack.live", "tirtrack.tracking", "tirtrack.distillation.run",
+    "tirtrack.distillation.supervised", "tirtrack.evaluation.runner",
+)  # fmt: skip
 
 
 class _StderrLines(logging.Handler):

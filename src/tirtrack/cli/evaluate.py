@@ -18,14 +18,22 @@ from tirtrack.cli.labelled import (
 )
 from tirtrack.cli.options import (
     AsJson,
+    ByteOrder,
+    Channel,
     Force,
+    NoData,
+    Order,
+    Picture,
+    PixelFormat,
     Preset,
     Resume,
     Seed,
+    Size,
     Workers,
     command_line,
     named_path,
     print_file,
+    read_options,
 )
 
 
@@ -41,6 +49,13 @@ def command(
     frames: FrameFiles = None,
     columns: ColumnNames = None,
     base: Base = None,
+    order: Order = None,
+    channel: Channel = None,
+    byte_order: ByteOrder = None,
+    picture: Picture = None,
+    no_data: NoData = None,
+    size: Size = None,
+    pixel_format: PixelFormat = None,
     protocol: Annotated[
         str | None,
         typer.Option(help="How to score: lsotb-tir, lsotb-tir-119, ptb-tir; the data set's own."),
@@ -71,7 +86,13 @@ def command(
     specs = [TrackerSpec.of(text, preset=preset) for text in trackers]
     if protocol is not None:
         protocols.get(protocol)
-    opened = open_labelled(dataset, annotation, frames=frames, columns=columns, base=base)
+    reading = read_options(
+        order=order, channel=channel, byte_order=byte_order, picture=picture, no_data=no_data,
+        size=size, pixel_format=pixel_format,
+    )  # fmt: skip
+    opened = open_labelled(
+        dataset, annotation, frames=frames, columns=columns, base=base, reading=reading
+    )
     folder = out or Path("runs") / f"evaluate-{opened.name}"
     with progress() as live:
         comparison = evaluate(

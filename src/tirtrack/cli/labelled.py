@@ -10,6 +10,7 @@ from tirtrack.errors import RequestError
 
 if TYPE_CHECKING:
     from tirtrack.datasets import LabelledDataset
+    from tirtrack.read_options import ReadOptions
 
 Dataset = Annotated[
     str | None,
@@ -62,6 +63,7 @@ def open_labelled(
     frames: str | None = None,
     columns: str | None = None,
     base: int | None = None,
+    reading: ReadOptions | None = None,
     with_frames: bool = True,
 ) -> LabelledDataset:
     """The labelled sequences that the options name.
@@ -72,8 +74,10 @@ def open_labelled(
     """
     from tirtrack.datasets import AnnotationOptions, open_dataset, open_named_files
     from tirtrack.datasets.columns import parse_columns
+    from tirtrack.read_options import AS_STORED
 
-    options = AnnotationOptions(None if columns is None else parse_columns(columns), base)
+    named = None if columns is None else parse_columns(columns)
+    options = AnnotationOptions(named, base, reading or AS_STORED)
     if annotation is None:
         if frames is not None:
             raise RequestError("--frames needs --annotation", fix="name the file of the boxes")

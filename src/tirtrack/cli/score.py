@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -91,6 +92,7 @@ def command(
     """
     from tirtrack.cli.score_table import print_comparison
     from tirtrack.datasets.columns import parse_columns
+    from tirtrack.datasets.dataset_line import annotation_line
     from tirtrack.evaluation import protocols
     from tirtrack.evaluation.result_json import RESULT_NAME, comparison_json
     from tirtrack.evaluation.scoring import read_runs, score_runs
@@ -100,6 +102,7 @@ def command(
     opened = open_labelled(
         dataset, annotation, frames=frames, columns=columns, base=base, with_frames=False
     )
+    print(f"tirtrack: {opened.name}: {annotation_line(opened)}", file=sys.stderr)
     rules = asked or [protocols.get(opened.protocol)]
     written_as = None if result_columns is None else parse_columns(result_columns)
     folders = [_folder(text) for text in results]

@@ -119,6 +119,7 @@ def open_benchmark(
             name,
             _subset(name, benchmark.subset),
             _attributes(root, name, benchmark.attribute_names),
+            files=tuple(filter(None, (attribute_file(root, name),))),
         )
         source = places.of(name) if with_frames else places.if_plain(name)
         sequences += labelled_sequences(facts, file, source, with_frames=with_frames)

@@ -19,7 +19,8 @@ from tirtrack.datasets.columns import CORNERS, Columns
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stored_frames import NoFrames, StoredFrames, check_count, count_frames
 from tirtrack.datasets.target_boxes import TargetBoxes
-from tirtrack.errors import DatasetError
+from tirtrack.errors import DatasetError, FrameError, names_option
+from tirtrack.read_options import AS_STORED, ReadOptions
 
 BASE = 1
 """Of all annotation in memory."""
@@ -32,15 +33,17 @@ _WRITE_ABSENT = "write nan,nan,nan,nan where the target is absent"
 
 @dataclass(frozen=True)
 class AnnotationOptions:
-    """What the user says of annotation files; ``None``: as their layout says.
+    """What the user says of annotation files and their frames; ``None``: as their layout says.
 
     Attributes:
         columns: names of the columns of text files.
         base: 0 or 1, the base of their coordinates.
+        frames: how to read the frames where they do not say it.
     """
 
     columns: Columns | None = None
     base: int | None = None
+    frames: ReadOptions = AS_STORED
 
 
 BY_LAYOUT = AnnotationOptions()
@@ -57,6 +60,7 @@ class AnnotationFile:
         video: the video that is asked for, of a file that holds several.
         absence: files of flags that belong to it.
         sparse: whether it may have one row for ten frames.
+        frames: how the frames that belong to it are read.
     """
 
     path: Path
@@ -65,21 +69,24 @@ class AnnotationFile:
     video: str = ""
     absence: tuple[Path, ...] = ()
     sparse: bool = False
+    frames: ReadOptions = AS_STORED
 
     def with_options(self, options: AnnotationOptions) -> AnnotationFile:
         """The same file, overruled."""
         base = self.base if options.base is None else options.base
-        return replace(self, base=base, columns=options.columns or self.columns)
+        columns = options.columns or self.columns
+        return replace(self, base=base, columns=columns, frames=options.frames)
 
 
 @dataclass(frozen=True)
 class SequenceFacts:
-    """What a sequence is called and what else is known of it."""
+    """What a sequence is called and what else is known of it, from files beside its annotation."""
 
     name: str
     subset: str = ""
     attributes: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
 
 
 def labelled_sequences(
@@ -99,7 +106,7 @@ def labelled_sequences(
     targets = [
         one for one in read_targets(file.path, file.columns) if file.video in ("", one.video)
     ]
-    frames = _frame_count(source, targets, sparse=file.sparse)
+    frames = _frame_count(source, targets, file)
     sequences = []
     for target in (one.fitted(frames) for one in targets):
         absent = target.absent | absent_by_files(file.absence, len(target))
@@ -107,10 +114,12 @@ def labelled_sequences(
         every = _frames_a_row(len(target), frames) if file.sparse else 1
         if with_frames and source is not None and every == 1:
             check_count(source, len(target), annotation=file.path)
-        if source is not None and not target.named and not target.form:
-            _check_no_corners(target, absent, source, file.path)
+        is_open = not target.named and not target.form and _may_be_corners(target, absent)
+        if source is not None and is_open:
+            frame = _first_frame(source, file.frames, with_frames=with_frames)
+            _check_no_corners(target.boxes[~absent], frame, file.path)
         sequence = _sequence(facts, file, target, absent)
-        sequences.append(_with_frames(sequence, source, every))
+        sequences.append(_with_frames(sequence, source, every, file.frames))
     if len(sequences) == 1:
         return sequences
     return [
@@ -132,16 +141,18 @@ def _sequence(
         notes=facts.notes,
         shift=BASE - file.base,
         form=target.form,
+        files=(file.path, *file.absence, *facts.files),
     )
 
 
-def _with_frames(sequence: LabelledSequence, source: Path | None, every: int) -> LabelledSequence:
+def _with_frames(
+    sequence: LabelledSequence, source: Path | None, every: int, options: ReadOptions
+) -> LabelledSequence:
     if source is None:
         return replace(sequence, every=every)
-    open_all = StoredFrames(source) if every > 1 else None
-    return replace(
-        sequence, open_frames=StoredFrames(source, every), every=every, open_all=open_all
-    )
+    frames = StoredFrames(source, every, options)
+    open_all = replace(frames, every=1) if every > 1 else None
+    return replace(sequence, open_frames=frames, every=every, open_all=open_all)
 
 
 def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
@@ -164,13 +175,13 @@ def _split(sequence: LabelledSequence) -> str:
 
 
 def _frame_count(
-    source: Path | None, targets: Iterable[TargetBoxes], *, sparse: bool
+    source: Path | None, targets: Iterable[TargetBoxes], file: AnnotationFile
 ) -> int | None:
     """How many frames there are; a video is counted only where the annotation leaves it open."""
     if source is None:
         return None
-    is_open = sparse or any(one.may_follow or one.separators for one in targets)
-    return count_frames(source) if is_open or source.is_dir() else None
+    is_open = file.sparse or any(one.may_follow or one.separators for one in targets)
+    return count_frames(source, file.frames) if is_open or source.is_dir() else None
 
 
 def _frames_a_row(rows: int, frames: int | None) -> int:
@@ -215,15 +226,24 @@ def _row(target: TargetBoxes, which: np.ndarray, path: Path) -> str:
     return f"{path}, row {target.lines[index] if target.lines else index + 1}"
 
 
-def _check_no_corners(target: TargetBoxes, absent: np.ndarray, source: Path, path: Path) -> None:
-    """Refuse boxes that leave the frame as x,y,w,h and fit it as x1,y1,x2,y2.
-
-    Frames are opened only where the third and fourth number exceed the first two in most rows.
-    """
+def _may_be_corners(target: TargetBoxes, absent: np.ndarray) -> bool:
+    """Whether the third and fourth number exceed the first two in most rows."""
     boxes = target.boxes[~absent]
-    if len(boxes) == 0 or np.mean((boxes[:, 2:] > boxes[:, :2]).all(axis=1)) <= 0.5:
-        return
-    frame = next(StoredFrames(source)(), None)
+    return len(boxes) > 0 and bool(np.mean((boxes[:, 2:] > boxes[:, :2]).all(axis=1)) > 0.5)
+
+
+def _first_frame(source: Path, options: ReadOptions, *, with_frames: bool) -> np.ndarray | None:
+    """The first frame, if it can be read; what needs an option is refused where frames matter."""
+    try:
+        return next(StoredFrames(source, options=options)(), None)
+    except FrameError as error:
+        if with_frames and names_option(error):
+            raise
+        return None
+
+
+def _check_no_corners(boxes: np.ndarray, frame: np.ndarray | None, path: Path) -> None:
+    """Refuse boxes ``[n,4]`` that leave the frame as x,y,w,h and fit it as x1,y1,x2,y2."""
     if frame is None:
         return
     height, width = frame.shape[:2]

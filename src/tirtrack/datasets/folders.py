@@ -70,6 +70,7 @@ def open_folders(
             name=f"{subset}.{name}" if shared[name] > 1 else name,
             subset=subset,
             notes=_notes(folder / ATTRIBUTES),
+            files=(folder / ATTRIBUTES,),
         )
         sequences += _sequences(facts, folder, of_folder, with_frames=with_frames, options=options)
     remarks = remarks_of(sequences)

@@ -98,7 +98,7 @@ def open_coco(
     Raises:
         DatasetError: the frames are nowhere, or the file is damaged.
     """
-    options = AnnotationOptions(options.columns, options.base or 0)
+    options = replace(options, base=options.base or 0)
     root = file.parent
     frames = _coco_frames(root, _videos(file, options)[0]) if with_frames else None
     opened = open_named_files(str(file), frames, options=options)

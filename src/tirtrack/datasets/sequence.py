@@ -62,6 +62,7 @@ class LabelledSequence:
         open_all: opens the frames between annotated ones too, where there are any.
         target: its id in a file that holds several targets.
         group: what these would be called without their ids.
+        files: its annotation, and what else was read of it beside its frames.
     """
 
     name: str
@@ -77,6 +78,7 @@ class LabelledSequence:
     open_all: Callable[[], Iterator[np.ndarray]] | None = None
     target: str = ""
     group: str = ""
+    files: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.annotation)

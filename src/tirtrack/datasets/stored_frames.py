@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError
 from tirtrack.images import IMAGE_KINDS, PICTURE_SUFFIXES
 from tirtrack.media import declared_no_data, frames, source_files
+from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.valid_pixels import marked
 
 IMAGE_FOLDER = "img"
@@ -26,19 +28,27 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".avi", ".mkv", ".mov", ".webm"})
 @dataclass(frozen=True)
 class StoredFrames:
     """Opens the frames of a folder of images or of a video, at full bit depth. Where its files
-    declare a value for pixels without a measurement, these are marked.
+    declare a value for pixels without a measurement, or the user names one, these are marked.
     """
 
     source: Path
     every: int = 1
+    options: ReadOptions = AS_STORED
 
     def __call__(self) -> Iterator[np.ndarray]:
         """The frames from the first on, each ``[H,W]`` or ``[H,W,3]`` RGB; one in ``every``."""
-        read = islice(frames(self.source), 0, None, self.every)
-        no_data = declared_no_data(source_files(self.source)[0])
+        read = islice(frames(self.source, options=self.options), 0, None, self.every)
+        no_data = self.options.no_data
+        if no_data is None:
+            first = source_files(self.source, self.options)[0]
+            no_data = declared_no_data(first, self.options)
         if no_data is None:
             return (frame.image for frame in read)
         return (_marked(frame.image, no_data) for frame in read)
+
+    def files(self) -> list[Path]:
+        """The video, or the images in no particular order."""
+        return image_files(self.source) if self.source.is_dir() else [self.source]
 
 
 def _marked(image: np.ndarray, no_data: float) -> np.ndarray:
@@ -47,6 +57,26 @@ def _marked(image: np.ndarray, no_data: float) -> np.ndarray:
     """
     found = marked(image, no_data)
     return found.astype(np.float32) if found.dtype == np.uint16 else found
+
+
+def read_options(dataset: LabelledDataset) -> ReadOptions:
+    """The options with which the frames of a data set are read."""
+    opened = [one.open_frames for one in dataset.sequences]
+    return next((one.options for one in opened if isinstance(one, StoredFrames)), AS_STORED)
+
+
+def read_with(dataset: LabelledDataset, options: ReadOptions) -> LabelledDataset:
+    """The same data set with its frames read in another way."""
+    return replace(dataset, sequences=tuple(_read_with(one, options) for one in dataset.sequences))
+
+
+def _read_with(sequence: LabelledSequence, options: ReadOptions) -> LabelledSequence:
+    opened, all_frames = sequence.open_frames, sequence.open_all
+    if isinstance(opened, StoredFrames):
+        opened = replace(opened, options=options)
+    if isinstance(all_frames, StoredFrames):
+        all_frames = replace(all_frames, options=options)
+    return replace(sequence, open_frames=opened, open_all=all_frames)
 
 
 @dataclass(frozen=True)
@@ -66,19 +96,25 @@ class NoFrames:
         )
 
 
+def image_files(folder: Path) -> list[Path]:
+    """The images directly in a folder, as its reader takes them, in no particular order."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        images = [Path(entry.path) for entry in entries if is_image(entry.name)]
+    return [path for path in images if path.suffix.lower() in PICTURE_SUFFIXES] or images
+
+
 def count_images(folder: Path) -> int:
     """How many images lie directly in a folder, as its reader takes them; 0 where there is none."""
-    if not folder.is_dir():
-        return 0
-    with os.scandir(folder) as entries:
-        names = [Path(entry.name) for entry in entries if is_image(entry.name)]
-    pictures = sum(name.suffix.lower() in PICTURE_SUFFIXES for name in names)
-    return pictures or len(names)
+    return len(image_files(folder))
 
 
-def count_frames(source: Path) -> int:
+def count_frames(source: Path, options: ReadOptions = AS_STORED) -> int:
     """How many frames a folder of images or a video has; a video is decoded for it."""
-    return count_images(source) if source.is_dir() else sum(1 for _ in frames(source))
+    if source.is_dir():
+        return count_images(source)
+    return sum(1 for _ in frames(source, options=options))
 
 
 def is_image(name: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.datasets.sequence import LabelledDataset
+from tirtrack.datasets.stored_frames import read_options
 from tirtrack.evaluation.repeats import spreads
 from tirtrack.evaluation.results import RESULT_NAME, Scores
 from tirtrack.evaluation.scoring import Comparison, TrackerScores
@@ -63,6 +64,9 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
         "base": dataset.file_base,
         "layout": dataset.layout,
         "read_as": list(dataset.remarks),
+        "source_line": comparison.description.line,
+        "sources": dict(comparison.description.sources),
+        "read_options": asdict(read_options(dataset)),
         "dataset_path": None if dataset.root is None else str(dataset.root),
         "sequences": len(dataset.sequences),
         "frames": sum(map(len, dataset.sequences)),

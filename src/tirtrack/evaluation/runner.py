@@ -24,7 +24,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from tirtrack.boxes import Box, check_first_box
+from tirtrack.datasets.dataset_line import described
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence, stored_from_boxes
+from tirtrack.datasets.stored_frames import read_options
 from tirtrack.errors import DatasetError, FrameError, RequestError, RunError, StorageError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.overlap import first_valid_row
@@ -45,6 +47,7 @@ from tirtrack.evaluation.statistics import RESAMPLES
 from tirtrack.files import fingerprint, new_folder, remove_partials, sha256, write_json
 from tirtrack.identity import IDENTITY_NAME, check_same_identity
 from tirtrack.progress import Progress, silent
+from tirtrack.read_options import as_typed
 from tirtrack.trackers.base import Status, Tracker, TrackState
 from tirtrack.versions import versions
 from tirtrack.workers import working
@@ -291,10 +294,12 @@ def evaluate(
     trackers = repeated(trackers, runs)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
+    description = described(dataset)
     for sequence in dataset.sequences:
-        _check_first_box(sequence)
+        _check_first_box(sequence, description.sizes_wh.get(sequence.name))
     loaded = {source.name: source.load(seed) for source in first_runs}
     out = _begun_folder(Path(out), _identity(facts, dataset, seed), force=force, resume=resume)
+    _logger.info("%s: %s", dataset.name, description.line)
     jobs = [_Job(source, s, out, seed) for source in trackers for s in dataset.sequences]
     finished = [_kept(job) for job in jobs if job.box_file.is_file()]
     todo = [job for job in jobs if not job.box_file.is_file()]
@@ -321,6 +326,7 @@ def evaluate(
         seed=seed,
         resamples=resamples,
     )
+    comparison = replace(comparison, description=description)
     write_json(out / RESULT_NAME, comparison_json(comparison, command=command))
     if comparison.missing and missing == "error":
         what, _, _ = missing_sentence(comparison.missing, len(jobs))
@@ -343,18 +349,16 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
         raise RequestError(f"{workers} workers", fix="give 1 or more")
 
 
-def _check_first_box(sequence: LabelledSequence) -> None:
+def _check_first_box(sequence: LabelledSequence, size_wh: tuple[int, int] | None) -> None:
     """Refuse a first box that no tracker can begin with, by the size of the sequence's frames.
 
     A frame that cannot be read is left to the run, which tells of it.
     """
     start, box = _first_box(sequence)
-    try:
-        height, width = next(sequence.open_frames()).shape[:2]
-    except (StopIteration, *_FAILURES):
+    if size_wh is None:
         return
     try:
-        check_first_box(box, width, height)
+        check_first_box(box, *size_wh)
     except FrameError as error:
         raise DatasetError(
             error.what,
@@ -379,10 +383,12 @@ def _identity(
     facts: Mapping[str, Mapping[str, Any]], dataset: LabelledDataset, seed: int
 ) -> dict[str, Any]:
     """What the boxes depend on."""
+    given = as_typed(read_options(dataset))
     return {
         "trackers": {name: fingerprint(known) for name, known in facts.items()},
         "annotation": annotation_sha256(dataset),
         "base": dataset.file_base,
+        **({"way of reading frames": given} if given else {}),
         "seed": seed,
         "versions": versions(),
     }

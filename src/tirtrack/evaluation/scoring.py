@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tirtrack.datasets.columns import Columns
+from tirtrack.datasets.dataset_line import DatasetDescription
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.calibration import ScoreQuality, score_quality
@@ -117,6 +118,7 @@ class Comparison:
         absent_frames: frames whose annotation the protocol takes for invalid (Q1).
         missing: runs that are not there.
         seed: of the resamples.
+        description: what the data set is, in one line and sequence by sequence.
     """
 
     protocol: str
@@ -126,6 +128,7 @@ class Comparison:
     absent_frames: int
     missing: tuple[Missing, ...]
     seed: int
+    description: DatasetDescription = DatasetDescription()  # noqa: RUF009 - frozen
 
 
 def included(dataset: LabelledDataset, protocol: EvaluationProtocol) -> LabelledDataset:

@@ -112,20 +112,6 @@ class Pairing:
         return None if name is None else name.strip()
 
 
-def as_typed(options: ReadOptions) -> str:
-    """The options for TIR that were given, as on a command line; empty without any.
-
-    >>> as_typed(ReadOptions(no_data=0.0, byte_order="big"))
-    '--no-data 0 --byte-order big'
-    """
-    given = {name: getattr(options, name) for name in _OF_TIR}
-    return " ".join(
-        f"--{name.replace('_', '-')} {f'{value:.15g}' if name == 'no_data' else value}"
-        for name, value in given.items()
-        if value is not None
-    )
-
-
 def named(paths: Iterable[Path], modality: str, pairing: Pairing) -> list[Path]:
     """The folders or videos that are called like a camera.
 

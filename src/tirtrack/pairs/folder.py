@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from tirtrack.errors import PairsError
+from tirtrack.errors import PairsError, names_option
 from tirtrack.files import sha256
 from tirtrack.media import declared_no_data
-from tirtrack.pairs.cameras import Pairing, as_typed
+from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.layouts import find_takes, no_takes, open_takes
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile
-from tirtrack.pairs.takes import Take, names_option
+from tirtrack.pairs.takes import Take
+from tirtrack.read_options import as_typed
+from tirtrack.source_line import bits
 
 _Given = TypeVar("_Given")
 _Opened = TypeVar("_Opened")
@@ -148,17 +150,13 @@ def _description(take: Take, first: Pair) -> tuple[str, ...]:
     return (
         take.layout,
         f"RGB {_grid(first.rgb.shape[1::-1])} 8 bit",
-        f"TIR {_grid(tir_wh)} {_bits(np.dtype(first.tir_depth))}",
+        f"TIR {_grid(tir_wh)} {bits(np.dtype(first.tir_depth))}",
         rate,
     )
 
 
 def _grid(size_wh: Sequence[int]) -> str:
     return f"{size_wh[0]}x{size_wh[1]}"
-
-
-def _bits(dtype: np.dtype[Any]) -> str:
-    return f"{8 * dtype.itemsize} bit{' float' if dtype.kind == 'f' else ''}"
 
 
 class CombinedPairs:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from tirtrack import media
-from tirtrack.errors import FrameError, PairsError, TirtrackError
+from tirtrack.errors import FrameError, PairsError, names_option
 from tirtrack.formats.samples import check_byte_order
 from tirtrack.images import opened_image
 from tirtrack.pairs.cameras import Pairing
@@ -302,8 +302,3 @@ def _read_tir(path: Path, options: ReadOptions, *, is_first: bool) -> np.ndarray
         fix = error.fix if names_option(error) else "replace or remove the pair"
         raise PairsError(error.what, path, fix) from error
     return image
-
-
-def names_option(error: TirtrackError) -> bool:
-    """Whether an error asks for an option of the command line, so no file is damaged."""
-    return "--" in (error.fix or "")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tirtrack import files
-from tirtrack.datasets import LabelledDataset, open_dataset
+from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset
+from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_files import run_folder
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation import protocols
@@ -169,6 +170,7 @@ def evaluation_section(
     left_out = _why_no_films(section, evaluation_folder(folder), dataset)
     if dataset is None or left_out:
         return replace(section, films_missing=left_out)
+    dataset = read_with(dataset, result.read_options)
     return replace(section, films=film_strips(section, evaluation_folder(folder), dataset))
 
 
@@ -200,7 +202,9 @@ def dataset_of(folder: Path) -> LabelledDataset | None:
     if not result.dataset_path or not Path(result.dataset_path).is_dir():
         return None
     try:
-        return included(open_dataset(result.dataset_path), protocols.get(result.protocol))
+        options = AnnotationOptions(frames=result.read_options)
+        opened = open_dataset(result.dataset_path, options=options)
+        return included(opened, protocols.get(result.protocol))
     except TirtrackError:
         return None
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.result_json import RESULT_NAME
+from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.report.stored import STORED
 
 EVALUATION_FOLDER = "evaluation"
@@ -132,6 +133,7 @@ class EvaluationResult(_Part):
     dataset: str
     base: int = 1
     dataset_path: str | None = None
+    read_options: ReadOptions = AS_STORED
     annotation_sha256: str | None = None
     created: str = ""
     command: str | list[str] = ""

@@ -1,0 +1,165 @@
+"""What the frames of a labelled data set are, in one line that is said before work begins.
+
+Of every sequence the first frame is looked at; what cannot be known of it is refused with the
+option that decides. Begin with :func:`described`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.stored_frames import StoredFrames, read_options
+from tirtrack.errors import FrameError, names_option
+from tirtrack.media import SourceInfo, probe
+from tirtrack.read_options import as_typed
+from tirtrack.source_line import bits, counted
+from tirtrack.unused_files import unused_in_words, unused_names
+
+_LISTED = 3
+# what a decoder or a disk may raise; slips of the programmer (TypeError, ...) go through
+_FAILURES = (OSError, ValueError, RuntimeError, LookupError, StopIteration)
+
+
+@dataclass(frozen=True)
+class DatasetDescription:
+    """What a data set is.
+
+    Attributes:
+        line: everything in one line.
+        sources: the frames of every sequence in one line each, by its name.
+        sizes_wh: width and height of the first frame of those sequences where it can be read.
+    """
+
+    line: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    sizes_wh: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def described(dataset: LabelledDataset) -> DatasetDescription:
+    """A data set by its annotation and the first frame of every sequence.
+
+    A first frame that is damaged is said to be so; what reads it later tells why.
+
+    Raises:
+        FrameError: frames cannot be read without an option; names it.
+    """
+    infos, faults = {}, {}
+    known: dict[StoredFrames, SourceInfo] = {}
+    for sequence in dataset.sequences:
+        try:
+            infos[sequence.name] = _info(sequence, known)
+        except _FAILURES as error:
+            if isinstance(error, FrameError) and names_option(error):
+                raise
+            faults[sequence.name] = f"the first frame cannot be read ({error})"
+    parts = [annotation_line(dataset), *_kinds(list(infos.values())), *_how_read(dataset, infos)]
+    if faults:
+        parts.append(f"the first frame of {_named(list(faults))} cannot be read")
+    if unused := _unused(dataset, infos.values()):
+        parts.append(f"not used: {', '.join(unused)}")
+    said = {name: info.description for name, info in infos.items()} | faults
+    return DatasetDescription(
+        "; ".join(parts),
+        {one.name: said[one.name] for one in dataset.sequences},
+        {name: (info.width, info.height) for name, info in infos.items()},
+    )
+
+
+def annotation_line(dataset: LabelledDataset) -> str:
+    """How many sequences and annotated frames there are, their layout, base, and what was assumed
+    of them.
+    """
+    rows = sum(map(len, dataset.sequences))
+    layout = f", layout {dataset.layout}" if dataset.layout else ""
+    found = f"{counted(len(dataset.sequences), 'sequence')}, {counted(rows, 'annotated frame')}"
+    base = f"coordinates count from {dataset.file_base}"
+    return "; ".join([f"{found}{layout}, {base}", *dataset.remarks])
+
+
+def _info(sequence: LabelledSequence, known: dict[StoredFrames, SourceInfo]) -> SourceInfo:
+    """What its frames are; those of several targets are looked at once, and those that are no files
+    are known by the first alone.
+    """
+    frames = sequence.open_frames
+    if isinstance(frames, StoredFrames):
+        if frames not in known:
+            known[frames] = probe(frames.source, frames.options, first_only=True)
+        return known[frames]
+    image = next(frames())
+    return SourceInfo(
+        image.shape[1], image.shape[0], 1 if image.ndim == 2 else image.shape[2], str(image.dtype),
+        is_video=False, fps=None, name=sequence.name, expected_frames=None, kind="frames",
+    )  # fmt: skip
+
+
+def _kinds(infos: Sequence[SourceInfo]) -> list[str]:
+    """The kinds of frames, those of most sequences first."""
+    groups: dict[tuple[str, int, str, str], list[SourceInfo]] = {}
+    for info in infos:
+        groups.setdefault((info.kind, info.channels, info.dtype, info.layout), []).append(info)
+    if len(groups) == 1:
+        return [_kind(infos)]
+    ranked = sorted(groups.values(), key=len, reverse=True)
+    return [f"{len(group)} of them as {_kind(group)}" for group in ranked]
+
+
+def _kind(infos: Sequence[SourceInfo]) -> str:
+    """What sources of one kind are, with their sizes and rates."""
+    first = infos[0]
+    sizes = sorted({(info.width * info.height, f"{info.width}x{info.height}") for info in infos})
+    rates = sorted({info.fps for info in infos if info.fps})
+    phrases = [
+        f"{first.kind} of {_range([size for _, size in sizes])}",
+        bits(np.dtype(first.dtype)),
+        counted(first.channels, "channel"),
+        f"{_range([f'{rate:.4g}' for rate in rates])} frames/s" if rates else "",
+        first.layout,
+    ]
+    return ", ".join(filter(None, phrases))
+
+
+def _range(ordered: Sequence[str]) -> str:
+    """Some texts, or the first and last of many."""
+    texts = list(dict.fromkeys(ordered))
+    if len(texts) <= _LISTED:
+        return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+    return f"{texts[0]} to {texts[-1]} ({len(texts)} different)"
+
+
+def _how_read(dataset: LabelledDataset, infos: Mapping[str, SourceInfo]) -> list[str]:
+    """The order of the files and the options that were given."""
+    orders = [
+        f"files {rule}" for rule in dict.fromkeys(one.order for one in infos.values()) if rule
+    ]
+    given = as_typed(read_options(dataset))
+    return [*orders, *([f"read with {given}"] if given else [])]
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{', '.join(names[:_LISTED])}{more}"
+
+
+def _unused(dataset: LabelledDataset, infos: Iterable[SourceInfo]) -> list[str]:
+    """What of the files, and which files in the folder of the data set, are not read."""
+    parts = Counter(part for info in infos for part in info.unused)
+    total = len(dataset.sequences)
+    said = [f"{part} ({count} of {total} sequences)" for part, count in parts.items()]
+    names = _files_left(dataset)
+    return [*said, *([unused_in_words(names)] if names else [])]
+
+
+def _files_left(dataset: LabelledDataset) -> list[str]:
+    """What lies in the folder of the data set, or else in those of the frames, and is not read."""
+    stored = dict.fromkeys(one.open_frames for one in dataset.sequences)
+    frames = [one for one in stored if isinstance(one, StoredFrames)]
+    used = [file for one in dataset.sequences for file in one.files]
+    used += [file for one in frames for file in one.files()]
+    folders = {one.source for one in frames if one.source.is_dir()}
+    roots = sorted(folders) if dataset.root is None else [dataset.root]
+    return [name for root in roots for name in unused_names(root, used)]
