@@ -37,9 +37,10 @@ from tirtrack.boxes import Box
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import stored_from_boxes
 from tirtrack.distillation.labelled import hold_out
+from tirtrack.distillation.labelled_folders import open_labelled
 from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
 from tirtrack.distillation.settings import Modality
-from tirtrack.distillation.supervised import compare_held_out, open_labelled
+from tirtrack.distillation.supervised import compare_held_out
 from tirtrack.evaluation import protocols
 from tirtrack.files import write_json, write_text
 from tirtrack.pairs.folder import open_pairs

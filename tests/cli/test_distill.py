@@ -112,6 +112,35 @@ def test_train_refuses_what_it_cannot_read(tmp_path, capsys):
     assert "write NAME=LICENCE" in capsys.readouterr().err
 
 
+def test_train_says_what_it_learns_from_and_takes_reading_options(tmp_path, capsys):
+    rng = np.random.default_rng(5)
+    for name in ("a", "b"):
+        (tmp_path / "films" / name / "img").mkdir(parents=True)
+        for k in range(4):
+            image = rng.integers(0, 255, (60, 80, 4), dtype=np.uint8)
+            Image.fromarray(image).save(tmp_path / "films" / name / "img" / f"{k}.png")
+        (tmp_path / "films" / name / "groundtruth.txt").write_text("5,5,20,20\n" * 4)
+    out = tmp_path / "a.safetensors"
+    few = ["--set", "training.steps=1", "--set", "training.batch=2", "--set", "pool=2"]
+    command = ["train", str(tmp_path / "films"), "--network", "nanotrack-v3", "--out", str(out)]
+    command += [*few, "--set", "held_out.samples=2"]
+    assert run(command) == 2
+    assert "give --channel 3 for it" in capsys.readouterr().err
+    assert not out.with_suffix(".run").exists()
+    assert run([*command, "--channel", "3"]) == 0
+    line = (
+        "films: 2 sequences, 8 annotated frames, layout groundtruth.txt, coordinates count from 0; "
+        "PNG files of 80x60, 8 bit, 1 channel; files in the order of the numbers in their names; "
+        "read with --channel 3"
+    )
+    assert capsys.readouterr().err.splitlines()[0] == f"tirtrack: {line}"
+    summary = json.loads((tmp_path / "a.run" / "summary.json").read_text())
+    assert summary["source_lines"] == [line]
+    assert run([*command, "--channel", "0", "--resume"]) == 2
+    said = capsys.readouterr().err
+    assert "another way of reading frames (was --channel 3, now --channel 0)" in said
+
+
 def test_a_recording_is_held_back_by_its_name(world, tmp_path, capsys):
     out = tmp_path / "a.safetensors"
     assert run(line(world, out, *SMALL, "--hold-back", "pairs/tak1")) == 2

@@ -25,10 +25,11 @@ from tirtrack.distillation.labelled import (
     hold_out,
     plan_labelled,
 )
+from tirtrack.distillation.labelled_folders import open_labelled
 from tirtrack.distillation.one_step import one_step_iou
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.supervised import open_labelled, train
+from tirtrack.distillation.supervised import train
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.two_branch import Energies, EnergyKind, Response, ScoreKind
 from tirtrack.weights import store

@@ -92,3 +92,46 @@ def test_images_matched_by_time_say_so(tmp_path, write_images):
 
 def test_source_without_files_says_its_counts():
     assert pairs_line(InMemory()) == "2 pairs in 1 recording"
+
+
+def test_everything_in_the_folder_that_is_not_used_is_counted(tmp_path, write_images):
+    folder = write_images(tmp_path / "in" / "a", ["1", "2"])
+    write_images(tmp_path / "in" / "b", ["1", "2"])
+    (folder / "rgb" / "Thumbs.db").write_text("")
+    (folder / "rgb" / "labels").mkdir()
+    np.save(folder / "tir" / "times.npy", np.arange(2))
+    (folder / "calibration.json").write_text("{}")
+    (tmp_path / "in" / "notes").mkdir()
+    (tmp_path / "in" / "notes" / "x.txt").write_text("")
+    assert pairs_line(open_pairs(tmp_path / "in")).endswith(
+        "; not used: 3 files and 2 folders (Thumbs.db, calibration.json, labels/, ...)"
+    )
+    both = pairs_line(open_pairs([tmp_path / "in" / "a", tmp_path / "in" / "b"]))
+    assert both.endswith(
+        "; not used: 3 files and 1 folder (Thumbs.db, calibration.json, labels/, ...)"
+    )
+
+
+def test_pictures_that_have_no_partner_in_time_are_counted(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", [f"{1700000000 + k / 10:.1f}" for k in range(6)])
+    (folder / "tir" / "1700000000.2.png").rename(folder / "tir" / "1700000009.0.png")
+    line = pairs_line(open_pairs(folder, pairing=Pairing(match="time")))
+    assert "5 pairs in 1 recording" in line
+    assert line.endswith("; not used: 2 files (1700000000.2.png, 1700000009.0.png)")
+
+
+def test_camera_that_was_not_named_is_not_used(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1", "2"])
+    write_images(tmp_path / "b", ["1", "2"])
+    (tmp_path / "b" / "rgb").rename(folder / "wide")
+    line = pairs_line(open_pairs(folder, pairing=Pairing(rgb="rgb", tir="tir")))
+    assert line.endswith("; not used: 1 folder (wide/)")
+
+
+def test_assumptions_that_are_not_listed_are_counted(tmp_path, write_images):
+    for name, rgb in (("a", "vis"), ("b", "visible"), ("c", "color"), ("d", "eo"), ("e", "co")):
+        folder = write_images(tmp_path / "in" / name, ["1", "2"])
+        (folder / "rgb").rename(folder / rgb)
+    line = pairs_line(open_pairs(tmp_path / "in"))
+    assert line.count("assumed: ") == 3
+    assert line.endswith("; and 2 more assumptions (in the JSON that is written)")

@@ -139,8 +139,6 @@ def report_run(weights: Path, folder: Path, summary: Any, *, as_json: bool) -> N
     if summary is None:
         print("was finished before; nothing to do", file=sys.stderr)
     else:
-        for assumed in getattr(summary, "assumed", ()):
-            print(f"assumed: {assumed}", file=sys.stderr)
         for sentence in (*getattr(summary, "warnings", ()), summary.verdict):
             print(sentence, file=sys.stderr)
     print(f"run folder: {folder}", file=sys.stderr)

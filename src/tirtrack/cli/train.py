@@ -9,14 +9,20 @@ import typer
 
 from tirtrack.cli.options import (
     AsJson,
+    ByteOrder,
     Changes,
+    Channel,
     Device,
     Force,
+    Order,
+    Picture,
+    PixelFormat,
     RecipeName,
     Resume,
     Seed,
     command_line,
     named_path,
+    read_options,
 )
 from tirtrack.errors import RequestError
 
@@ -54,6 +60,11 @@ def command(
     still_sources: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only stills of these sources.")
     ] = None,
+    order: Order = None,
+    channel: Channel = None,
+    byte_order: ByteOrder = None,
+    picture: Picture = None,
+    pixel_format: PixelFormat = None,
     licence: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=LICENCE", help="Of a source or sequence; goes into the card."),
@@ -73,6 +84,10 @@ def command(
     from tirtrack.cli.live import progress
     from tirtrack.distillation.supervised import train
 
+    options = read_options(
+        order=order, channel=channel, byte_order=byte_order, picture=picture,
+        pixel_format=pixel_format,
+    )  # fmt: skip
     file = out or Path("runs") / f"train-{Path(recipe).stem}.safetensors"
     with progress() as live:
         run = train(
@@ -83,6 +98,7 @@ def command(
             recipe=recipe,
             changes=changes_of(set_ or []),
             still_sources=still_sources.split(",") if still_sources else None,
+            options=options,
             licences=_licences(licence or []),
             seed=seed,
             device=device,

@@ -32,12 +32,12 @@ class DatasetDescription:
     Attributes:
         line: everything in one line.
         sources: the frames of every sequence in one line each, by its name.
-        sizes_wh: width and height of the first frame of those sequences where it can be read.
+        infos: more of those sequences whose first frame can be read.
     """
 
     line: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
-    sizes_wh: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    infos: Mapping[str, SourceInfo] = field(default_factory=dict)
 
 
 def described(dataset: LabelledDataset) -> DatasetDescription:
@@ -66,7 +66,7 @@ def described(dataset: LabelledDataset) -> DatasetDescription:
     return DatasetDescription(
         "; ".join(parts),
         {one.name: said[one.name] for one in dataset.sequences},
-        {name: (info.width, info.height) for name, info in infos.items()},
+        infos,
     )
 
 
@@ -114,17 +114,21 @@ def _kind(infos: Sequence[SourceInfo]) -> str:
     sizes = sorted({(info.width * info.height, f"{info.width}x{info.height}") for info in infos})
     rates = sorted({info.fps for info in infos if info.fps})
     phrases = [
-        f"{first.kind} of {_range([size for _, size in sizes])}",
+        f"{first.kind} of {in_range([size for _, size in sizes])}",
         bits(np.dtype(first.dtype)),
         counted(first.channels, "channel"),
-        f"{_range([f'{rate:.4g}' for rate in rates])} frames/s" if rates else "",
+        f"{in_range([f'{rate:.4g}' for rate in rates])} frames/s" if rates else "",
         first.layout,
     ]
     return ", ".join(filter(None, phrases))
 
 
-def _range(ordered: Sequence[str]) -> str:
-    """Some texts, or the first and last of many."""
+def in_range(ordered: Sequence[str]) -> str:
+    """Some texts, or the first and last of many.
+
+    >>> in_range(["64x48", "80x60"]), in_range(["8", "12.5", "25", "30"])
+    ('64x48 and 80x60', '8 to 30 (4 different)')
+    """
     texts = list(dict.fromkeys(ordered))
     if len(texts) <= _LISTED:
         return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.errors import DatasetError, did_you_mean
+from tirtrack.read_options import AS_STORED, ReadOptions
 
 INDEX = "instances.json"
 IMAGES = "images"
@@ -30,6 +31,7 @@ class LabelledStill:
         size_wh: width and height by the index, pixels.
         boxes: ``[n,4]`` float64 xywh, 0-based pixels; n may be 0.
         source: the collection it came from, empty where the index does not say.
+        options: how the file is read where it does not say it.
     """
 
     name: str
@@ -37,6 +39,7 @@ class LabelledStill:
     size_wh: tuple[int, int]
     boxes: np.ndarray
     source: str = ""
+    options: ReadOptions = AS_STORED
 
     def image(self) -> np.ndarray:
         """The pixels, ``[H,W,3]`` RGB or ``[H,W]``, read now.
@@ -47,7 +50,7 @@ class LabelledStill:
         """
         from tirtrack.media import read_image
 
-        image = read_image(self.path)
+        image = read_image(self.path, self.options)
         height, width = image.shape[:2]
         if (width, height) != self.size_wh:
             raise DatasetError(
@@ -91,8 +94,12 @@ class LabelledStills:
         return replace(self, stills=tuple(s for s in self.stills if s.source in wanted))
 
 
-def open_stills(folder: Path) -> LabelledStills:
+def open_stills(folder: Path, options: ReadOptions = AS_STORED) -> LabelledStills:
     """The stills of a folder; boxes of crowds are left out.
+
+    Args:
+        folder: holds the index and its pictures.
+        options: how the pictures are read where they do not say it.
 
     Raises:
         DatasetError: no index, an index that is damaged, an image that is missing or lies outside
@@ -120,6 +127,7 @@ def open_stills(folder: Path) -> LabelledStills:
         ) from error
     if not stills:
         raise DatasetError("lists no image", index, "give a folder with labelled images")
+    stills = tuple(replace(still, options=options) for still in stills)
     return LabelledStills(folder.resolve().name, stills)
 
 

@@ -25,6 +25,7 @@ from tirtrack.distillation.augmentation import apply_look, draw_look
 from tirtrack.distillation.batches import Stream as PairStream
 from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.errors import DatasetError
+from tirtrack.source_line import counted
 
 MIN_SIDE = 4.0  # pixels; smaller labels say too little about where their box ends
 MIN_FRAMES = 20  # of a video for causal samples, as published
@@ -154,10 +155,13 @@ def _causal(
 
 @dataclass(frozen=True)
 class Labelled:
-    """What is trained on, or held out: stills and videos with usable boxes."""
+    """What is trained on, or held out: stills and videos with usable boxes; what the folders are
+    that they came from, in one line each.
+    """
 
     stills: tuple[StillItem, ...]
     videos: tuple[VideoItem, ...]
+    source_lines: tuple[str, ...] = ()
 
     @property
     def items(self) -> tuple[StillItem | VideoItem, ...]:
@@ -180,7 +184,11 @@ class Labelled:
                 f"({MIN_FRAMES} frames)",
                 fix="set sampling: interval, or give stills or longer videos",
             )
-        return Labelled(self.stills, videos)
+        short = len(self.videos) - len(videos)
+        lines = [f"{counted(short, 'sequence')} too short for causal samples not used"] * (
+            short > 0
+        )
+        return Labelled(self.stills, videos, (*self.source_lines, *lines))
 
 
 def collect(stills: Sequence[LabelledStill], sequences: Sequence[LabelledSequence]) -> Labelled:
@@ -191,13 +199,13 @@ def collect(stills: Sequence[LabelledStill], sequences: Sequence[LabelledSequenc
     """
     pictures = []
     for still in stills:
-        big = still.boxes[_usable(still.boxes)]
+        big = still.boxes[is_usable(still.boxes)]
         if len(big):
             pictures.append(StillItem(still.name, still, big))
     videos = []
     for sequence in sequences:
         boxes = sequence.boxes
-        visible = _usable(boxes)
+        visible = is_usable(boxes)
         if visible.any():
             videos.append(VideoItem(sequence.name, sequence, boxes, visible))
     if not pictures and not videos:
@@ -208,7 +216,8 @@ def collect(stills: Sequence[LabelledStill], sequences: Sequence[LabelledSequenc
     return Labelled(tuple(pictures), tuple(videos))
 
 
-def _usable(boxes: np.ndarray) -> np.ndarray:
+def is_usable(boxes: np.ndarray) -> np.ndarray:
+    """Which boxes ``[T,4]`` can be learnt from: present, and not too small."""
     with np.errstate(invalid="ignore"):
         big = boxes[:, 2:].min(axis=1) >= MIN_SIDE
     return np.asarray(np.isfinite(boxes).all(axis=1) & big)

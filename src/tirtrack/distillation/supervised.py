@@ -8,9 +8,10 @@ the start weights, the start weights are kept, and the summary says so.
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,29 +36,30 @@ from tirtrack.distillation.labelled import (
     Labelled,
     LabelledDraw,
     LabelledPool,
-    collect,
     cut_labelled,
     draw_labelled,
     hold_out,
     plan_labelled,
 )
+from tirtrack.distillation.labelled_folders import open_labelled
 from tirtrack.distillation.one_step import labelled_answer, one_step_iou
 from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
 from tirtrack.distillation.recipe import kinds_of, recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
 from tirtrack.distillation.shelf import Shelf
-from tirtrack.errors import DatasetError, RequestError, WeightsError
+from tirtrack.errors import RequestError, WeightsError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
+from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
 from tirtrack.versions import versions
 
 if TYPE_CHECKING:
-    from tirtrack.datasets.sequence import LabelledSequence
-    from tirtrack.datasets.stills import LabelledStill
     from tirtrack.weights.card import Card
     from tirtrack.weights.store import Weights
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What is said of a supervised run; ``summary.json`` holds the same."""
+    """What is said of a supervised run; ``summary.json`` holds the same. ``source_lines`` say what
+    each folder of data is.
+    """
 
     recipe: str
     seed: int
@@ -97,6 +101,7 @@ class TrainingSummary:
     fingerprint: str
     versions: dict[str, str]
     command: str
+    source_lines: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,7 @@ def train(
     recipe: str | Path | SupervisedRecipe = "baseline",
     changes: Mapping[str, Any] | None = None,
     still_sources: Sequence[str] | None = None,
+    options: ReadOptions = AS_STORED,
     licences: Mapping[str, str] | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -136,6 +142,7 @@ def train(
         recipe: name, file, or a recipe of kind supervised.
         changes: further settings by dotted name.
         still_sources: sources of the stills that may be used; all by default.
+        options: how to read frames and pictures where they do not say it.
         licences: of the data, by folder name or source; goes into the card.
         seed: of every draw.
         device: torch device.
@@ -159,7 +166,7 @@ def train(
     found = None if initial is None else store.find(initial)
     folder = check_out(file, found, force=force, resume=resume)
     start = None if found is None else store.read(found)
-    opened = open_labelled(data, still_sources)
+    opened = open_labelled(data, still_sources, options)
     architecture = network or _architecture(start)
     is_continued = start is not None and start.card.architecture == architecture
     before = begin_network(architecture, start, seed)
@@ -174,9 +181,12 @@ def train(
         "start weights": "none" if start is None else start.sha256,
         "network": architecture,
         "seed": str(seed),
+        **({"way of reading frames": given} if (given := as_typed(options)) else {}),
     }
     if begin_run(file, settings, identity, force=force, resume=resume):
         return TrainingRun(file, folder, None)
+    for line in opened.source_lines:
+        _log.info(line)
     began = time.perf_counter()
     with begun():
         trained = train_network(
@@ -200,6 +210,7 @@ def train(
         fingerprint=fingerprint(identity),
         versions=versions(),
         command=command,
+        source_lines=list(opened.source_lines),
     )
     card = _card(file.stem, architecture, start, opened, settings, summary, licences or {})
     write_json(folder / SUMMARY, asdict(summary))
@@ -272,33 +283,6 @@ def _backbone(network: TwoBranchNetwork) -> nn.Module:
     """As one module; some networks (FEAR) have it in parts."""
     parts = network.modules_of("backbone")
     return parts[0] if len(parts) == 1 else nn.ModuleList(parts)
-
-
-def open_labelled(
-    data: str | Path | Sequence[str | Path], still_sources: Sequence[str] | None = None
-) -> Labelled:
-    """Stills and sequences of some folders.
-
-    Raises:
-        DatasetError: a folder is missing or of no known layout, or holds no usable box.
-    """
-    from tirtrack.datasets import open_dataset
-    from tirtrack.datasets.stills import INDEX, open_stills
-
-    folders = [Path(data)] if isinstance(data, str | Path) else [Path(one) for one in data]
-    if not folders:
-        raise RequestError("no labelled data was given", fix="give at least one folder")
-    stills: list[LabelledStill] = []
-    sequences: list[LabelledSequence] = []
-    for folder in folders:
-        if not folder.is_dir():
-            raise DatasetError("there is no such folder", folder, "check the path")
-        if (folder / INDEX).is_file():
-            opened = open_stills(folder)
-            stills += (opened if still_sources is None else opened.only(still_sources)).stills
-        else:
-            sequences += open_dataset(folder).sequences
-    return collect(stills, sequences)
 
 
 # --- training ------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ from tirtrack.evaluation.scoring import (
 from tirtrack.evaluation.statistics import RESAMPLES
 from tirtrack.files import fingerprint, new_folder, remove_partials, sha256, write_json
 from tirtrack.identity import IDENTITY_NAME, check_same_identity
+from tirtrack.media import SourceInfo
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
 from tirtrack.trackers.base import Status, Tracker, TrackState
@@ -296,7 +297,7 @@ def evaluate(
     facts = {source.name: source.facts() for source in trackers}
     description = described(dataset)
     for sequence in dataset.sequences:
-        _check_first_box(sequence, description.sizes_wh.get(sequence.name))
+        _check_first_box(sequence, description.infos.get(sequence.name))
     loaded = {source.name: source.load(seed) for source in first_runs}
     out = _begun_folder(Path(out), _identity(facts, dataset, seed), force=force, resume=resume)
     _logger.info("%s: %s", dataset.name, description.line)
@@ -349,16 +350,16 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
         raise RequestError(f"{workers} workers", fix="give 1 or more")
 
 
-def _check_first_box(sequence: LabelledSequence, size_wh: tuple[int, int] | None) -> None:
+def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> None:
     """Refuse a first box that no tracker can begin with, by the size of the sequence's frames.
 
     A frame that cannot be read is left to the run, which tells of it.
     """
     start, box = _first_box(sequence)
-    if size_wh is None:
+    if info is None:
         return
     try:
-        check_first_box(box, *size_wh)
+        check_first_box(box, info.width, info.height)
     except FrameError as error:
         raise DatasetError(
             error.what,

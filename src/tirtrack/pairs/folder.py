@@ -18,10 +18,11 @@ from tirtrack.media import declared_no_data
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.layouts import find_takes, no_takes, open_takes
 from tirtrack.pairs.one_grid import fitted
-from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile
+from tirtrack.pairs.source import FilePairs, Manifest, Pair, PairSource, Recording, SourceFile
 from tirtrack.pairs.takes import Take
 from tirtrack.read_options import as_typed
 from tirtrack.source_line import bits
+from tirtrack.unused_files import unused_names
 
 _Given = TypeVar("_Given")
 _Opened = TypeVar("_Opened")
@@ -38,6 +39,7 @@ class FolderPairs:
         takes: its recordings, unique names.
         licence: under which the user holds the files; goes into the manifest.
         misfits: as for :func:`open_pairs`.
+        folder: where all of them lie, to know what else lies there.
 
     Raises:
         PairsError: no pair of a recording can be read, or the modalities of the first that can do
@@ -51,8 +53,10 @@ class FolderPairs:
         *,
         licence: str = "not stated",
         misfits: list[PairsError] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.name = name
+        self._folder = folder
         self.licence = licence
         opened = _each(lambda take: (take, _first_readable(take)), takes, misfits)
         self._takes = tuple(take for take, _ in opened)
@@ -115,6 +119,11 @@ class FolderPairs:
             for path in take.files()
         ]
         return Manifest(self.name, self.licence, files)
+
+    def unused(self) -> list[str]:
+        """Names of files and folders beside the frames that nothing reads."""
+        used = [path for take in self._takes for path in take.files()]
+        return [] if self._folder is None else unused_names(self._folder, used)
 
 
 def _first_readable(take: Take) -> Pair:
@@ -205,6 +214,11 @@ class CombinedPairs:
         files = [file for part in parts for file in part.files]
         return Manifest(self.name, "; ".join(licences), files)
 
+    def unused(self) -> list[str]:
+        """What no source uses in its folder."""
+        stored = [source for source in self._sources if isinstance(source, FilePairs)]
+        return [name for source in stored for name in source.unused()]
+
 
 def open_pairs(
     source: str | Path | Sequence[str | Path],
@@ -289,7 +303,7 @@ def _open_folder(
         lambda place: open_takes(place, _name_of(place, folder, name), pairing), places, misfits
     )
     takes = [take for several in opened for take in several]
-    return FolderPairs(name, takes, licence=licence, misfits=misfits)
+    return FolderPairs(name, takes, licence=licence, misfits=misfits, folder=folder)
 
 
 def _name_of(place: Path, folder: Path, name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from tirtrack.source_line import counted
+from tirtrack.unused_files import unused_in_words
 from tirtrack.valid_pixels import valid_mask
 
 _ASSUMED = 3  # ways in the line of a source
@@ -131,6 +132,14 @@ class PairSource(Protocol):
         """Files, hashes, licence."""
 
 
+@runtime_checkable
+class FilePairs(Protocol):
+    """Pairs that lie in folders, where other things may lie too."""
+
+    def unused(self) -> Sequence[str]:
+        """Names of files and folders beside the frames that nothing reads."""
+
+
 def assumptions(recordings: Iterable[Recording]) -> list[str]:
     """What was assumed about names and time, a sentence for each way, with the recordings."""
     by_way: dict[str, list[str]] = {}
@@ -142,7 +151,7 @@ def assumptions(recordings: Iterable[Recording]) -> list[str]:
 
 def pairs_line(source: PairSource) -> str:
     """A source in one line: how many pairs, what the first recording is and in what others differ,
-    what was assumed.
+    what was assumed, what lies there and is not used.
     """
     recordings = list(source.recordings().values())
     parts = [f"{counted(len(source), 'pair')} in {counted(len(recordings), 'recording')}"]
@@ -151,8 +160,15 @@ def pairs_line(source: PairSource) -> str:
         parts += [f"{phrases[0]}{others}"] if phrases[0] else []
     read_as = sorted({one.read_as for one in recordings if one.read_as})
     parts += [f"TIR read with {one}" for one in read_as]
-    assumed = assumptions(recordings)
-    return "; ".join([", ".join(parts), *(f"assumed: {one}" for one in assumed[:_ASSUMED])])
+    assumed = [f"assumed: {one}" for one in assumptions(recordings)]
+    more = len(assumed) - _ASSUMED
+    if more > 0:
+        assumed[_ASSUMED:] = [
+            f"and {counted(more, 'more assumption')} (in the JSON that is written)"
+        ]
+    unused = source.unused() if isinstance(source, FilePairs) else ()
+    left = [f"not used: {unused_in_words(unused)}"] if unused else []
+    return "; ".join([", ".join(parts), *assumed, *left])
 
 
 def named(names: Sequence[str], most: int = 3) -> str:

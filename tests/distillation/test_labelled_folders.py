@@ -1,0 +1,92 @@
+"""The folders of a supervised training say what they are, and what of them is not learnt from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tirtrack.distillation.labelled_folders import open_labelled
+from tirtrack.errors import DatasetError, FrameError
+from tirtrack.read_options import ReadOptions
+
+COLOUR = np.random.default_rng(2).integers(90, 120, (30, 40, 3), dtype=np.uint8)
+MOVING = np.random.default_rng(2).integers(0, 255, (30, 40, 4), dtype=np.uint8)
+
+
+def stills(folder: Path, image: np.ndarray = COLOUR, side: float = 10.0) -> Path:
+    (folder / "images").mkdir(parents=True)
+    images, annotations = [], []
+    for k in range(3):
+        Image.fromarray(image).save(folder / "images" / f"{k}.png")
+        source = "kangaroo" if k else "coco"
+        images.append(
+            {"id": k, "file_name": f"{k}.png", "width": 40, "height": 30, "source": source}
+        )
+        annotations.append({"image_id": k, "bbox": [5, 5, 10, 10 if k else side]})
+    content = {"images": images, "annotations": annotations}
+    (folder / "instances.json").write_text(json.dumps(content))
+    return folder
+
+
+def sequence(folder: Path, image: np.ndarray = COLOUR, side: int = 10) -> Path:
+    (folder / "img").mkdir(parents=True)
+    for k in range(3):
+        Image.fromarray(image).save(folder / "img" / f"{k}.png")
+    (folder / "groundtruth.txt").write_text(f"5,5,10,{side}\n" * 3)
+    return folder
+
+
+def test_stills_and_sequences_have_a_line_each(tmp_path):
+    sequence(tmp_path / "films" / "a")
+    found = open_labelled([stills(tmp_path / "stills"), tmp_path / "films"])
+    assert found.source_lines == (
+        "stills: 3 stills with 3 boxes; PNG files of 40x30 by instances.json",
+        "films: 1 sequence, 3 annotated frames, layout groundtruth.txt, coordinates count from 0; "
+        "PNG files of 40x30, 8 bit, 3 channels; files in the order of the numbers in their names",
+    )
+
+
+def test_stills_that_are_left_out_are_counted(tmp_path):
+    folder = stills(tmp_path / "stills", side=3.0)
+    Image.fromarray(COLOUR).save(folder / "images" / "9.png")
+    (folder / "readme.txt").write_text("")
+    lines = [open_labelled(folder, *more).source_lines[0] for more in ((), (["kangaroo"],))]
+    assert [line.split("not used: ")[1] for line in lines] == [
+        "1 without a box of at least 4 px, 2 files (9.png, readme.txt)",
+        "1 of other sources, 2 files (9.png, readme.txt)",
+    ]
+
+
+def test_sequence_without_usable_box_is_counted(tmp_path):
+    sequence(tmp_path / "a")
+    sequence(tmp_path / "b", side=3)
+    (line,) = open_labelled(tmp_path).source_lines
+    assert line.endswith("; not used: 1 sequence without a box of at least 4 px")
+
+
+@pytest.mark.parametrize("make", [stills, sequence])
+def test_pictures_that_need_an_option_are_refused_until_it_is_given(tmp_path, make):
+    make(tmp_path / "a", MOVING)
+    with pytest.raises(FrameError, match="give --channel 3 for it"):
+        open_labelled(tmp_path / "a")
+    found = open_labelled(tmp_path / "a", None, ReadOptions(channel=1))
+    assert "; read with --channel 1" in found.source_lines[0]
+    _, picture = next(found.items[0].frames({0}))
+    np.testing.assert_array_equal(picture[..., 0], MOVING[..., 1])
+
+
+def test_deep_frames_are_refused_before_the_training(tmp_path):
+    sequence(tmp_path / "a", COLOUR[..., 0].astype(np.uint16) + 3000)
+    with pytest.raises(
+        DatasetError, match="a: labelled RGB must have 8 bits a channel, got uint16"
+    ):
+        open_labelled(tmp_path / "a")
+
+
+def test_damaged_still_is_left_to_the_training(tmp_path):
+    (stills(tmp_path / "a") / "images" / "0.png").write_bytes(b"no picture")
+    assert len(open_labelled(tmp_path / "a")) == 3
