@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tirtrack.cli.app import run
 
@@ -210,3 +211,40 @@ def test_boxes_at_pixel_zero_of_a_layout_from_one_propose_base_0(tmp_path, capsy
     assert run(words) == 2
     assert "give --base 0 if it counts from 0" in capsys.readouterr().err
     assert run([*words, "--base", "0"]) == 0
+
+
+def test_annotation_and_result_folders_say_what_they_hold(
+    world: Path, results: Path, tmp_path: Path, capsys
+) -> None:
+    (results / "exact" / "cat_D_01.txt").write_text("1,2,3,4\n")
+    (results / "exact" / "cat_D_001.csv").write_text(
+        "frame,score,status\n" + "".join(f"{k},1,tracking\n" for k in range(6))
+    )
+    (results / "exact" / "cat_D_001_time.txt").write_text("0.1\n" * 6)
+    out = tmp_path / "out"
+    assert run(["score", str(results), "--dataset", str(world), "--out", str(out)]) == 0
+    line = (
+        "2 sequences, 12 annotated frames, layout lsotb-tir, coordinates count from 1; frames are "
+        "not read"
+    )
+    assert capsys.readouterr().err.splitlines() == [
+        f"tirtrack: world: {line}",
+        f"tirtrack: {results}: 4 result files of 2 trackers; not used: 1 file (cat_D_01.txt)",
+    ]
+    assert json.loads((out / "result.json").read_text())["source_line"] == line
+
+
+def test_frames_that_would_need_an_option_do_not_stop_score(
+    world: Path, results: Path, capsys
+) -> None:
+    for name in ("cat_D_001", "dog_S_001"):
+        for k in (1.5, 1.25, 2.0, 3.0, 4.0, 5.0):
+            path = world / name / "img" / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.zeros((90, 90), np.uint8)).save(path)
+        np.savetxt(
+            world / "anno" / f"{name}.txt", TRUTH + np.array([0, 0, 10, 0]), "%d", delimiter=","
+        )
+    assert run(["score", str(results), "--dataset", str(world)]) == 0
+    assert run(["evaluate", "nano-tir", "--dataset", str(world)]) == 2
+    assert "give --order natural or --order time" in capsys.readouterr().err

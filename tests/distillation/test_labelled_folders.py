@@ -44,7 +44,8 @@ def test_stills_and_sequences_have_a_line_each(tmp_path):
     sequence(tmp_path / "films" / "a")
     found = open_labelled([stills(tmp_path / "stills"), tmp_path / "films"])
     assert found.source_lines == (
-        "stills: 3 stills with 3 boxes; PNG files of 40x30 by instances.json",
+        "stills: 3 stills with 3 boxes; PNG files of 40x30 by instances.json, the first 8 bit, "
+        "3 channels",
         "films: 1 sequence, 3 annotated frames, layout groundtruth.txt, coordinates count from 0; "
         "PNG files of 40x30, 8 bit, 3 channels; files in the order of the numbers in their names",
     )
@@ -79,11 +80,10 @@ def test_pictures_that_need_an_option_are_refused_until_it_is_given(tmp_path, ma
     np.testing.assert_array_equal(picture[..., 0], MOVING[..., 1])
 
 
-def test_deep_frames_are_refused_before_the_training(tmp_path):
-    sequence(tmp_path / "a", COLOUR[..., 0].astype(np.uint16) + 3000)
-    with pytest.raises(
-        DatasetError, match="a: labelled RGB must have 8 bits a channel, got uint16"
-    ):
+@pytest.mark.parametrize("make", [stills, sequence])
+def test_deep_frames_are_refused_before_the_training(tmp_path, make):
+    make(tmp_path / "a", COLOUR[..., 0].astype(np.uint16) + 3000)
+    with pytest.raises(DatasetError, match=r"labelled RGB must have 8 bits .*, got uint16"):
         open_labelled(tmp_path / "a")
 
 

@@ -334,6 +334,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 _TOLD = (
     "tirtrack.live", "tirtrack.tracking", "tirtrack.distillation.run",
     "tirtrack.distillation.supervised", "tirtrack.evaluation.runner",
+    "tirtrack.evaluation.scoring",
 )  # fmt: skip
 
 

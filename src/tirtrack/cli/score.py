@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -92,7 +93,7 @@ def command(
     """
     from tirtrack.cli.score_table import print_comparison
     from tirtrack.datasets.columns import parse_columns
-    from tirtrack.datasets.dataset_line import annotation_line
+    from tirtrack.datasets.dataset_line import DatasetDescription, annotation_line
     from tirtrack.evaluation import protocols
     from tirtrack.evaluation.result_json import RESULT_NAME, comparison_json
     from tirtrack.evaluation.scoring import read_runs, score_runs
@@ -102,13 +103,17 @@ def command(
     opened = open_labelled(
         dataset, annotation, frames=frames, columns=columns, base=base, with_frames=False
     )
-    print(f"tirtrack: {opened.name}: {annotation_line(opened)}", file=sys.stderr)
+    description = DatasetDescription(f"{annotation_line(opened)}; frames are not read")
+    print(f"tirtrack: {opened.name}: {description.line}", file=sys.stderr)
     rules = asked or [protocols.get(opened.protocol)]
     written_as = None if result_columns is None else parse_columns(result_columns)
     folders = [_folder(text) for text in results]
     runs = read_runs(folders, opened, columns=written_as, base=result_base)
     comparisons = [
-        score_runs(runs, opened, one, length=length.value, missing=missing.value, seed=seed)
+        replace(
+            score_runs(runs, opened, one, length=length.value, missing=missing.value, seed=seed),
+            description=description,
+        )
         for one in rules
     ]
     documents = [comparison_json(one, command=command_line()) for one in comparisons]

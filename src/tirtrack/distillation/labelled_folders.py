@@ -13,7 +13,7 @@ from tirtrack.distillation.labelled import MIN_SIDE, Labelled, collect, is_usabl
 from tirtrack.errors import DatasetError, FrameError, RequestError, names_option
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
-from tirtrack.source_line import counted
+from tirtrack.source_line import bits, counted
 from tirtrack.unused_files import unused_in_words, unused_names
 
 _NO_BOX = f"without a box of at least {MIN_SIDE:g} px"
@@ -59,12 +59,7 @@ def _sequences(folder: Path, options: ReadOptions) -> tuple[Sequence[LabelledSeq
     opened = open_dataset(folder, options=AnnotationOptions(frames=options))
     description = described(opened)
     for name, info in description.infos.items():
-        if info.dtype != "uint8":
-            raise DatasetError(
-                f"labelled RGB must have 8 bits a channel, got {info.dtype}",
-                f"{folder}, {name}",
-                "convert the frames to 8 bits, or leave the sequence out",
-            )
+        _check_depth(info.dtype, f"{folder}, {name}")
     left = [one.name for one in opened.sequences if not is_usable(one.boxes).any()]
     without = f"; not used: {counted(len(left), 'sequence')} {_NO_BOX}" if left else ""
     return opened.sequences, description.line + without
@@ -75,14 +70,16 @@ def _stills(
 ) -> tuple[Sequence[LabelledStill], str]:
     every = open_stills(folder, options)
     chosen = (every if sources is None else every.only(sources)).stills
-    _check_first(chosen[0])
+    depth = _depth(chosen[0])
     kinds = sorted({IMAGE_KINDS.get(one.path.suffix.lower(), "other") for one in chosen})
     sizes = sorted({one.size_wh for one in chosen}, key=lambda size: size[0] * size[1])
     without = sum(not is_usable(one.boxes).any() for one in chosen)
     given = as_typed(options)
+    boxes = sum(len(one.boxes) for one in chosen)
     parts = [
-        f"{counted(len(chosen), 'still')} with {sum(len(one.boxes) for one in chosen)} boxes",
-        f"{' and '.join(kinds)} files of {in_range([f'{w}x{h}' for w, h in sizes])} by {INDEX}",
+        f"{counted(len(chosen), 'still')} with {boxes} box{'' if boxes == 1 else 'es'}",
+        f"{' and '.join(kinds)} files of {in_range([f'{w}x{h}' for w, h in sizes])} by {INDEX}"
+        f"{depth}",
         f"read with {given}" if given else "",
     ]
     names = unused_names(folder, [folder / INDEX, *(one.path for one in every.stills)])
@@ -95,12 +92,25 @@ def _stills(
     return chosen, "; ".join(filter(None, [*parts, f"not used: {left}" if left else ""]))
 
 
-def _check_first(still: LabelledStill) -> None:
-    """Refuse what cannot be read without an option; other damage is told of when it is met."""
+def _depth(still: LabelledStill) -> str:
+    """Depth and channels of a still, in words; empty if it is damaged, which is told of later."""
     try:
-        still.image()
+        image = still.image()
     except FrameError as error:
         if names_option(error):
             raise
+        return ""
     except DatasetError:
-        return
+        return ""
+    _check_depth(image.dtype, still.path)
+    channels = counted(1 if image.ndim == 2 else image.shape[2], "channel")
+    return f", the first {bits(image.dtype)}, {channels}"
+
+
+def _check_depth(dtype: object, where: object) -> None:
+    if str(dtype) != "uint8":
+        raise DatasetError(
+            f"labelled RGB must have 8 bits a channel, got {dtype}",
+            where,
+            "convert the frames to 8 bits, or leave them out",
+        )

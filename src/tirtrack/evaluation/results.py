@@ -28,6 +28,8 @@ from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.walking import walk
 from tirtrack.errors import DatasetError
 from tirtrack.files import write_text
+from tirtrack.source_line import counted
+from tirtrack.unused_files import unused_in_words, unused_names
 
 RESULTS_FOLDER = "results"
 RESULT_NAME = "result.json"
@@ -159,7 +161,7 @@ def read_track(
         return Track.of_boxes(_read_mat(path) + offset)
     track = Track.of_boxes(read_boxes(path, columns, frames=frames, target=target) + offset)
     scores, statuses = _read_csv(path.with_suffix(".csv"))
-    times = path.with_name(f"{path.stem}_time.txt")
+    times = _time_file(path)
     seconds = read_rows(times, columns=1)[:, 0] if times.is_file() else track.seconds
     scores = track.scores if scores is None else scores
     statuses = track.statuses if statuses is None else statuses
@@ -244,7 +246,7 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
     path = Path(path)
     if not path.is_dir():
         raise DatasetError("no such folder", path, "give a folder of result files")
-    root = path / RESULTS_FOLDER if (path / RESULTS_FOLDER).is_dir() else path
+    root = _results_root(path)
     names = set(sequences)
     found: dict[str, dict[str, Path]] = {}
     for folder, files in walk(root):
@@ -261,6 +263,28 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
             f"expected files such as {min(names, default='SEQUENCE')}.txt",
         )
     return found
+
+
+def results_line(path: Path, found: Mapping[str, Mapping[str, Path]]) -> str:
+    """How many result files of how many trackers a folder holds, and what of it is not read.
+
+    Args:
+        path: the folder.
+        found: its result files by tracker and sequence, as :func:`find_results` gives them.
+    """
+    files = [file for by_sequence in found.values() for file in by_sequence.values()]
+    used = [one for file in files for one in (file, file.with_suffix(".csv"), _time_file(file))]
+    left = unused_names(_results_root(path), used)
+    said = f"{counted(len(files), 'result file')} of {counted(len(found), 'tracker')}"
+    return f"{said}; not used: {unused_in_words(left)}" if left else said
+
+
+def _results_root(path: Path) -> Path:
+    return path / RESULTS_FOLDER if (path / RESULTS_FOLDER).is_dir() else path
+
+
+def _time_file(file: Path) -> Path:
+    return file.with_name(f"{file.stem}_time.txt")
 
 
 def _owner(file: str, tracker: str, names: set[str]) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
 from tirtrack.evaluation.protocols import EvaluationProtocol, LengthMode
 from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
-from tirtrack.evaluation.results import Scores, Track, find_results
+from tirtrack.evaluation.results import Scores, Track, find_results, results_line
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
     Difference,
@@ -321,6 +321,8 @@ def read_runs(
     """
     by_name = _sequences_by_file(dataset)
     found = [(Path(path), find_results(path, by_name)) for path in paths]
+    for path, by_tracker in found:
+        _logger.info("%s: %s", path, results_line(path, by_tracker))
     every = [tracker for _, by_tracker in found for tracker in by_tracker]
     runs = []
     for path, by_tracker in found:
