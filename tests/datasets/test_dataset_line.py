@@ -129,6 +129,13 @@ def test_damaged_first_frame_is_said_and_left_to_the_run(tmp_path):
     assert found.sources["b"].startswith("the first frame cannot be read (")
 
 
+def test_data_set_of_which_no_first_frame_can_be_read_is_refused(tmp_path):
+    for name in ("a", "b"):
+        (sequence(tmp_path / name) / "img" / "1.png").write_bytes(b"no image")
+    with pytest.raises(FrameError, match="not an image that can be read"):
+        line(tmp_path)
+
+
 def test_each_sequence_has_its_own_line(tmp_path):
     for name in ("a", "b"):
         sequence(tmp_path / name)

@@ -46,28 +46,37 @@ def described(dataset: LabelledDataset) -> DatasetDescription:
     A first frame that is damaged is said to be so; what reads it later tells why.
 
     Raises:
-        FrameError: frames cannot be read without an option; names it.
+        FrameError: frames cannot be read without an option, or not the first one of any sequence.
     """
-    infos, faults = {}, {}
+    infos: dict[str, SourceInfo] = {}
+    errors: dict[str, Exception] = {}
     known: dict[StoredFrames, SourceInfo] = {}
     for sequence in dataset.sequences:
         try:
             infos[sequence.name] = _info(sequence, known)
         except _FAILURES as error:
-            if isinstance(error, FrameError) and names_option(error):
-                raise
-            faults[sequence.name] = f"the first frame cannot be read ({error})"
+            errors[sequence.name] = error
+    _check_readable(list(errors.values()), is_any=bool(infos))
     parts = [annotation_line(dataset), *_kinds(list(infos.values())), *_how_read(dataset, infos)]
-    if faults:
-        parts.append(f"the first frame of {_named(list(faults))} cannot be read")
+    if errors:
+        parts.append(f"the first frame of {_named(list(errors))} cannot be read")
     if unused := _unused(dataset, infos.values()):
         parts.append(f"not used: {', '.join(unused)}")
-    said = {name: info.description for name, info in infos.items()} | faults
+    said = {name: info.description for name, info in infos.items()}
+    said |= {name: f"the first frame cannot be read ({error})" for name, error in errors.items()}
     return DatasetDescription(
         "; ".join(parts),
         {one.name: said[one.name] for one in dataset.sequences},
         infos,
     )
+
+
+def _check_readable(errors: Sequence[Exception], *, is_any: bool) -> None:
+    """Refuse what an option decides, and what cannot be read at all."""
+    refused = [error for error in errors if isinstance(error, FrameError)]
+    asking = [error for error in refused if names_option(error)]
+    if asking or (refused and not is_any):
+        raise (asking or refused)[0]
 
 
 def annotation_line(dataset: LabelledDataset) -> str:
