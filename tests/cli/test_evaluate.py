@@ -195,14 +195,14 @@ def test_frames_that_need_an_option_are_refused_before_anything_is_written(
     for path in (world / broken / "img").iterdir():
         Image.fromarray(rng.integers(0, 255, (30, 40, 4), dtype=np.uint8)).save(path)
     out = tmp_path / "out"
-    line = ["evaluate", "one", "--dataset", str(world / broken), "--out", str(out)]
+    line = ["evaluate", "one", "--dataset", str(world), "--out", str(out)]
     assert run(line) == 2
     assert not out.exists()
     (said,) = capsys.readouterr().err.splitlines()
-    assert "000000.png: the alpha channel is not constant" in said
-    assert "give --channel 3 for it" in said
-    assert run([*line, "--channel", "3"]) == 0
-    assert "; read with --channel 3" in capsys.readouterr().err
+    assert f"{broken}/img/000000.png: the alpha channel is not constant" in said
+    assert "give --channel 3 for it, or --channel 0 for the first one" in said
+    assert run([*line, "--channel", "0"]) == 0
+    assert "; read with --channel 0" in capsys.readouterr().err
 
 
 def test_evaluation_is_gone_on_with_only_with_its_reading_options(

@@ -179,6 +179,18 @@ def test_swapped_bytes_are_refused_until_an_option_decides(tmp_path):
     assert next(found.open_frames()).max() == ramp.max()
 
 
+def test_value_without_measurement_is_replaced_in_frames_of_8_bits(tmp_path):
+    levels = GREY.clip(100, 200)
+    levels[10:14, 10:14] = 77
+    sequence(tmp_path / "a", levels, names=("1.bmp", "2.bmp", "3.bmp"))
+    options = AnnotationOptions(frames=ReadOptions(no_data=77.0))
+    for found, least in (
+        (open_dataset(tmp_path), 77),
+        (open_dataset(tmp_path, options=options), 100),
+    ):
+        assert {int(frame.min()) for frame in found.sequences[0].open_frames()} == {least}
+
+
 def test_value_without_measurement_is_marked_in_every_frame(tmp_path):
     counts = GREY.astype(np.uint16) + 3000
     counts[10:14, 10:14] = 77

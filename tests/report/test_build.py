@@ -7,7 +7,9 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import DatasetError, RequestError
@@ -301,6 +303,33 @@ def test_a_folder_without_a_result_is_one_sentence(tmp_path):
         read_result(tmp_path)
     with pytest.raises(DatasetError, match="no such file or folder"):
         read_result(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["as found", "named"])
+def test_film_strips_read_frames_as_the_evaluation_did(made, tmp_path, is_named):
+    folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation")
+    for path in (tmp_path / "data").rglob("*.png"):
+        grey = np.asarray(Image.open(path))
+        Image.fromarray(np.dstack([0 * grey] * 3 + [grey])).save(path)
+    content = json.loads((folder / "result.json").read_text())
+    content["read_options"] = {"channel": 3, "order": None}
+    (folder / "result.json").write_text(json.dumps(content))
+    dataset = open_dataset(tmp_path / "data") if is_named else dataset_of(folder)
+    section = evaluation_section(folder, dataset=dataset)
+    assert section.films_missing == ""
+    assert len(section.films) == 3
+
+
+def test_data_set_is_opened_as_the_evaluation_did(made, tmp_path):
+    folder = made.evaluated(tmp_path / "data", tmp_path / "evaluation")
+    for path in (tmp_path / "data").rglob("*.png"):
+        grey = np.asarray(Image.open(path))
+        Image.fromarray(np.dstack([0 * grey] * 3 + [grey])).save(path)
+    for path in (tmp_path / "data").rglob("groundtruth.txt"):
+        path.write_text("2,3,10,10\n" * 12)  # may be corners: the first frame is looked at
+    content = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**content, "read_options": {"channel": 3}}))
+    assert dataset_of(folder) is not None
 
 
 def test_film_strips_show_the_largest_gain_and_the_largest_loss(made, tmp_path):
