@@ -192,6 +192,7 @@ def test_frames_that_need_an_option_are_refused_before_anything_is_written(
     world: Path, tmp_path: Path, broken: str, capsys
 ) -> None:
     rng = np.random.default_rng(5)
+    (world / broken / "groundtruth.txt").write_text("20,12,10,10\n" * 4)  # surely x,y,w,h
     for path in (world / broken / "img").iterdir():
         Image.fromarray(rng.integers(0, 255, (30, 40, 4), dtype=np.uint8)).save(path)
     out = tmp_path / "out"

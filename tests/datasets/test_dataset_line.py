@@ -27,7 +27,7 @@ def images(folder: Path, names=("1.png", "2.png", "3.png"), image: np.ndarray = 
 
 def sequence(folder: Path, image: np.ndarray = GREY, **more) -> Path:
     images(folder / "img", image=image, **more)
-    (folder / "groundtruth.txt").write_text("5,5,10,10\n" * 3)
+    (folder / "groundtruth.txt").write_text("20,12,10,10\n" * 3)
     return folder
 
 
@@ -36,7 +36,7 @@ def film(folder: Path, fps: float) -> None:
     with VideoWriter(folder / "video.mp4", fps) as video:
         for _ in range(3):
             video.write(np.zeros((48, 64), np.uint8))
-    (folder / "groundtruth.txt").write_text("5,5,10,10\n" * 3)
+    (folder / "groundtruth.txt").write_text("20,12,10,10\n" * 3)
 
 
 def line(root: Path, **reading) -> str:
@@ -87,7 +87,7 @@ def test_what_lies_there_and_is_not_read_is_counted(tmp_path):
 
 def test_files_beside_images_in_the_sequence_itself_count_but_not_its_annotation(tmp_path):
     images(tmp_path / "a")
-    (tmp_path / "a" / "groundtruth.txt").write_text("5,5,10,10\n" * 3)
+    (tmp_path / "a" / "groundtruth.txt").write_text("20,12,10,10\n" * 3)
     assert "not used" not in line(tmp_path)
     np.save(tmp_path / "a" / "times.npy", np.arange(3))
     assert line(tmp_path).endswith("; not used: 1 file (times.npy)")
@@ -110,7 +110,7 @@ def test_annotation_beside_the_frames_counts_as_used_in_every_layout(tmp_path):
 
 def test_named_files_say_what_lies_beside_their_frames(tmp_path):
     (images(tmp_path / "f") / "notes.txt").write_text("")
-    (tmp_path / "boxes.txt").write_text("5,5,10,10\n" * 3)
+    (tmp_path / "boxes.txt").write_text("20,12,10,10\n" * 3)
     (tmp_path / "more.txt").write_text("")
     opened = open_named_files(str(tmp_path / "boxes.txt"), str(tmp_path / "f"))
     assert described(opened).line == (

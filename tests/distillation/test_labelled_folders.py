@@ -36,7 +36,7 @@ def sequence(folder: Path, image: np.ndarray = COLOUR, side: int = 10) -> Path:
     (folder / "img").mkdir(parents=True)
     for k in range(3):
         Image.fromarray(image).save(folder / "img" / f"{k}.png")
-    (folder / "groundtruth.txt").write_text(f"5,5,10,{side}\n" * 3)
+    (folder / "groundtruth.txt").write_text(f"20,12,10,{side}\n" * 3)
     return folder
 
 
