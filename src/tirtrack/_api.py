@@ -72,7 +72,8 @@ def evaluate(
     Args:
         trackers: names or files of weights; ``NAME@PRESET`` for another preset.
         dataset: the folder of a labelled data set, or one that is open already
-            (:func:`tirtrack.datasets.open_named_files` for any other layout).
+            (:func:`tirtrack.datasets.open_named_files` for any other layout;
+            ``AnnotationOptions(frames=...)`` where frames do not say how to read them).
         out: a new folder.
         protocol: its id; the data set's own by default.
         preset: of all trackers that name none.

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tirtrack.distillation.labelled_folders import open_labelled
+from tirtrack.distillation.recipe import load_recipe
 from tirtrack.errors import DatasetError, FrameError
 from tirtrack.read_options import ReadOptions
 
@@ -85,6 +86,17 @@ def test_deep_frames_are_refused_before_the_training(tmp_path, make):
     make(tmp_path / "a", COLOUR[..., 0].astype(np.uint16) + 3000)
     with pytest.raises(DatasetError, match=r"labelled RGB must have 8 bits .*, got uint16"):
         open_labelled(tmp_path / "a")
+
+
+def test_sequences_too_short_for_the_sampling_are_counted(tmp_path):
+    sequence(tmp_path / "films" / "a")
+    found = open_labelled([stills(tmp_path / "stills"), tmp_path / "films"])
+    causal = load_recipe("baseline", changes={"sampling": "causal"})
+    assert found.serving(causal).source_lines == (
+        *found.source_lines,
+        "not used: 1 sequence too short for causal samples",
+    )
+    assert found.serving(load_recipe("baseline")).source_lines == found.source_lines
 
 
 def test_damaged_still_is_left_to_the_training(tmp_path):

@@ -287,6 +287,8 @@ def test_held_back_pairs_may_be_given(tiny, pairs, baseline, tmp_path):
     )  # fmt: skip
     assert done.summary.harvest.pairs == 4
     assert done.summary.split == "given: take2"
+    assert done.summary.source_line.startswith("4 pairs in 2 recordings, ")
+    assert done.summary.held_back_line.startswith("2 pairs in 1 recording, ")
 
 
 REFUSED = {

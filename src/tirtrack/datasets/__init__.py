@@ -1,7 +1,7 @@
 """Labelled data: sequences for tests, stills for RGB training, and the embedded synthetic world.
 
 :func:`open_dataset` finds out which layout a folder has; :func:`open_named_files` takes files that
-are named.
+are named; :func:`described` says what was found.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tirtrack.datasets.annotation import BY_LAYOUT, AnnotationOptions
+from tirtrack.datasets.dataset_line import DatasetDescription, described
 from tirtrack.datasets.named_files import coco_file, open_coco, open_named_files
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, did_you_mean
@@ -16,8 +17,10 @@ from tirtrack.errors import DatasetError, did_you_mean
 __all__ = [
     "NAMED",
     "AnnotationOptions",
+    "DatasetDescription",
     "LabelledDataset",
     "LabelledSequence",
+    "described",
     "open_dataset",
     "open_named_files",
 ]
@@ -37,7 +40,7 @@ def open_dataset(
             :data:`tirtrack.datasets.layouts.LAYOUTS` (``SET/SEQUENCE/groundtruth.txt``), or one
             sequence of either.
         with_frames: whether frames must be there; scoring needs the annotation alone.
-        options: overrules what the layout says of columns and base.
+        options: overrules what the layout says of columns and base, and says how frames are read.
 
     Raises:
         DatasetError: there is no such folder, it has none of these layouts, or a sequence is

@@ -185,10 +185,9 @@ class Labelled:
                 fix="set sampling: interval, or give stills or longer videos",
             )
         short = len(self.videos) - len(videos)
-        lines = [f"{counted(short, 'sequence')} too short for causal samples not used"] * (
-            short > 0
-        )
-        return Labelled(self.stills, videos, (*self.source_lines, *lines))
+        line = f"not used: {counted(short, 'sequence')} too short for causal samples"
+        said = (*self.source_lines, line) if short else self.source_lines
+        return Labelled(self.stills, videos, said)
 
 
 def collect(stills: Sequence[LabelledStill], sequences: Sequence[LabelledSequence]) -> Labelled:

@@ -149,6 +149,10 @@ def distill(
         return DistillationRun(file, folder, None)
     source_line = pairs_line(sources.train)
     _log.info("%s: %s", sources.train.name, source_line)
+    held_back_line = ""
+    if sources.held_back is not sources.train:
+        held_back_line = pairs_line(sources.held_back)
+        _log.info("held back, %s: %s", sources.held_back.name, held_back_line)
     if not (folder / MANIFEST_NAME).is_file():
         write_manifest(folder, sources.manifest, proposals=job.way.identity())
     engine = None if job.trains_backbone else feature_engine(network, trained_on)
@@ -162,6 +166,7 @@ def distill(
         versions=versions(),
         command=command,
         source_line=source_line,
+        held_back_line=held_back_line,
     )
     card = _card(file.stem, weights, sources.manifest, settings, summary)
     write_json(folder / SUMMARY, asdict(summary))

@@ -69,6 +69,7 @@ class Summary:
         command: the line that does the same; empty without one.
         assumed: what was assumed of names and times of the pairs, one sentence for each way.
         source_line: what the pairs are, in one line.
+        held_back_line: the same of pairs that were given to be held back; empty without any.
     """
 
     recipe: str
@@ -88,6 +89,7 @@ class Summary:
     command: str
     assumed: list[str] = field(default_factory=list)
     source_line: str = ""
+    held_back_line: str = ""
 
 
 def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:

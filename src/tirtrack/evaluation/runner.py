@@ -299,8 +299,10 @@ def evaluate(
     for sequence in dataset.sequences:
         _check_first_box(sequence, description.infos.get(sequence.name))
     loaded = {source.name: source.load(seed) for source in first_runs}
-    out = _begun_folder(Path(out), _identity(facts, dataset, seed), force=force, resume=resume)
+    identity = _identity(facts, dataset, seed)
+    out = _begun_folder(Path(out), identity, force=force, resume=resume)
     _logger.info("%s: %s", dataset.name, description.line)
+    write_json(out / IDENTITY_NAME, identity)
     jobs = [_Job(source, s, out, seed) for source in trackers for s in dataset.sequences]
     finished = [_kept(job) for job in jobs if job.box_file.is_file()]
     todo = [job for job in jobs if not job.box_file.is_file()]
@@ -406,7 +408,6 @@ def _begun_folder(out: Path, identity: Mapping[str, Any], *, force: bool, resume
         fix = "choose another --out, go on with --resume, or give --force to replace it"
         raise RequestError("exists already", out, fix)
     new_folder(out, force=force)
-    write_json(path, identity)
     return out
 
 
