@@ -30,6 +30,9 @@ ORDER_RULES: dict[Order, str] = {
 _FRACTION = r"(?<![0-9.,])[0-9]+[.,][0-9]+(?![.,]?[0-9])"
 _WHOLE_OR_FRACTION = re.compile(f"({_FRACTION}|[0-9]+)")
 _SIGNED = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_SIGN_INSIDE = re.compile(  # of the last number, between what all names share
+    r"(?P<head>.*?[^0-9.,+\u2212-]|)(?P<sign>[+\u2212-]?)(?P<size>[0-9]+(?:[.,][0-9]+)?)(?P<tail>[^0-9]*)"
+)
 _TWELVE_HOURS = re.compile(
     r"(?<![0-9])(1[0-2]|0?[1-9])((?:[-_.:h ]?[0-5][0-9]){1,2})[-_ ]?([ap])\.?m(?![a-z])",
     re.IGNORECASE,
@@ -45,6 +48,27 @@ def natural_key(path: Path) -> tuple[Any, ...]:
 
 def _name_key(path: Path) -> tuple[Any, ...]:
     return path.stem, path.name
+
+
+def _signed_numbers(stems: Sequence[str]) -> dict[str, Decimal]:
+    """The number of each name where all names differ in a number alone that some give with a minus
+    and others without one; empty where a hyphen may only separate.
+
+    >>> _signed_numbers(["t-3", "t+0"]), _signed_numbers(["t-3", "t-4"])
+    ({'t-3': Decimal('-3'), 't+0': Decimal('0')}, {})
+    """
+    found = [_SIGN_INSIDE.fullmatch(stem) for stem in stems]
+    parts = [one for one in found if one is not None]
+    around = {(one["head"].rstrip("_ "), one["tail"]) for one in parts}
+    signs = {one["sign"].replace("\u2212", "-") for one in parts}
+    if len(parts) < len(found) or len(around) > 1 or "-" not in signs or len(signs) == 1:
+        return {}
+    return {one.string: _signed(one["sign"], one["size"]) for one in parts}
+
+
+def _signed(sign: str, size: str) -> Decimal:
+    number = Decimal(size.replace(",", "."))
+    return -number if sign in ("-", "\u2212") else number
 
 
 def _time_key(path: Path) -> tuple[Any, ...]:
@@ -106,7 +130,10 @@ _CLAIMS: dict[Order, str] = {"time": "as times", "name": "by the names as text"}
 
 
 def _sorted(paths: Sequence[Path], order: Order, where: object) -> list[Path]:
+    signed = _signed_numbers([path.stem for path in paths]) if order == "time" else {}
     try:
+        if signed:
+            return sorted(paths, key=lambda path: (signed[path.stem], path.name))
         return sorted(paths, key=_KEYS[order])
     except TypeError as error:  # keys of different build
         raise FrameError(
@@ -119,11 +146,12 @@ def _sorted(paths: Sequence[Path], order: Order, where: object) -> list[Path]:
 def _rival(natural: list[Path]) -> Order | None:
     """The rule that has as good a claim as the natural one and gives another order."""
     stems = [path.stem for path in natural]
-    if any(_TWELVE_HOURS.search(stem) for stem in stems) or _have_fractions(stems):
+    may_be_times = any(_TWELVE_HOURS.search(stem) for stem in stems) or _have_fractions(stems)
+    if may_be_times or _signed_numbers(stems):
         try:
-            if sorted(natural, key=_time_key) != natural:
+            if _sorted(natural, "time", "") != natural:
                 return "time"
-        except TypeError:
+        except FrameError:
             return None
     if _are_hexadecimal(stems) and sorted(natural, key=_name_key) != natural:
         return "name"
