@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from scipy import ndimage
 
 from tirtrack.valid_pixels import (
+    LARGEST,
     doubtful_value,
     filled,
     marked,
@@ -334,3 +335,15 @@ def test_neither_masked_pixels_nor_coarsely_rounded_noise_are_in_doubt():
     frame = MASKED["0 of 14-bit counts"].frame
     assert doubtful_value(frame, valid_mask(frame)) is None
     assert doubtful_value(np.random.default_rng(0).integers(60, 70, SHAPE) / 10, None) is None
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_where_every_pixel_is_a_measurement_only_what_is_no_number_is_masked(name):
+    frame = MASKED[name].frame
+    with np.errstate(invalid="ignore"):
+        numbers = np.isfinite(frame) & (np.abs(frame.astype(np.float64)) <= LARGEST)
+    valid = valid_mask(frame, "none")
+    if numbers.all():
+        assert valid is None
+    else:
+        np.testing.assert_array_equal(valid, numbers)

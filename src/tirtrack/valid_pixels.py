@@ -17,6 +17,8 @@ import math
 
 import numpy as np
 
+from tirtrack.read_options import NoData
+
 LARGEST = 1e15  # no sensor counts so far; squares of it still fit float32
 
 # Customary fill values, wherever they lie in a frame of floats.
@@ -45,13 +47,14 @@ _SHORTEST_LINE = 8  # pixels; shorter ones may be constant by chance
 _MOST_FILLS = 4
 
 
-def valid_mask(frame: np.ndarray, no_data: float | None = None) -> np.ndarray | None:
+def valid_mask(frame: np.ndarray, no_data: NoData | None = None) -> np.ndarray | None:
     """Which pixels are measurements: ``[H,W]`` bool, or ``None`` if all of them are.
 
     Args:
         frame: ``[H,W]`` or ``[H,W,C]``, uint8, uint16 or float.
         no_data: a value that marks pixels without a measurement, as the file declares it or the
-            user names it; in colour all channels have it.
+            user names it; in colour all channels have it. ``none``: every number is a measurement,
+            so that nothing is masked but NaN, infinities and what is beyond any sensor.
 
     >>> celsius = np.full((4, 5), 21.0)
     >>> celsius[0] = np.nan
@@ -60,6 +63,8 @@ def valid_mask(frame: np.ndarray, no_data: float | None = None) -> np.ndarray | 
     """
     if frame.dtype == np.float16:  # cannot hold all that it is compared with
         frame = frame.astype(np.float32)
+    if no_data == "none":
+        return _inverse(_no_numbers(frame))
     named = None if no_data is None else _equal(frame, no_data)
     if frame.dtype == np.uint8:
         return _inverse(named)

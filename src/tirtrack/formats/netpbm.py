@@ -77,6 +77,7 @@ def opened_netpbm(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
         count=len(images),
         header=in_words(first.width, first.height, first.samples, dtype),
         decode=decode,
+        byte_order="big" if first.max_value > 255 else None,
     )
 
 

@@ -144,7 +144,7 @@ def _pages(opened: Any, pages: list[Any], path: Path, options: ReadOptions) -> F
         count=len(places),
         header=_page_header(kept[0], options),
         decode=decode,
-        byte_order=declared,
+        byte_order=declared if _has_bytes_to_swap(kept[0]) else None,
         layout=layout,
         unused=others,
         no_data=_no_data(kept[0]),
@@ -265,6 +265,14 @@ def _byte_order(opened: Any) -> ByteOrder:
     return "big" if opened.byteorder == ">" else "little"
 
 
+def _has_bytes_to_swap(page: Any) -> bool:
+    """Whether its samples are longer than a byte; of colour tables 8 bits are kept."""
+    import tifffile
+
+    is_table = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+    return page.dtype is not None and page.dtype.itemsize > 1 and not is_table
+
+
 def _no_data(page: Any) -> float | None:
     """The value that GDAL's tag declares, as the pixels store it; NaN needs no declaration."""
     tag = page.tags.get(_GDAL_NODATA)
@@ -348,7 +356,7 @@ def _planes(opened: Any, page: Any, path: Path, options: ReadOptions) -> FrameFi
         count=len(places),
         header=_page_header(page, options),
         decode=decode,
-        byte_order=declared,
+        byte_order=declared if _has_bytes_to_swap(page) else None,
         layout=", ".join(filter(None, [f"{promised} planes behind one page", channel])),
         no_data=_no_data(page),
         fault=None if present == promised else _ends_early(present, promised, path),
