@@ -27,6 +27,13 @@ def test_an_address_is_opened_whole_and_shown_without_its_login():
     assert "pw" not in VideoFile(given).location
 
 
+def test_a_protocol_is_known_in_any_case_and_an_unknown_one_is_named():
+    assert stream_input("RTSP://cam/Live?Token=A").target == "rtsp://cam/Live?Token=A"
+    with pytest.raises(FrameError, match="foo is not spoken by this PyAV; give rtsp, http") as told:
+        probe("foo://bob:pw@cam/live")
+    assert "pw" not in str(told.value)
+
+
 def test_files_folders_and_lists_are_no_streams(tmp_path):
     (tmp_path / "0").mkdir()
     (tmp_path / "a.mp4").write_bytes(b"x")

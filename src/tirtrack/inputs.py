@@ -111,7 +111,9 @@ def stream_input(source: object, options: ReadOptions = AS_STORED) -> Input | No
     if is_address(source):
         location = without_secrets(text)
         refuse_options(options, ("size_wh", "pixel_format"), location)
-        return Input(text, location, address_name(text), is_address=True)
+        scheme, mark, rest = text.partition("://")
+        target = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows them in small letters alone
+        return Input(target, location, address_name(text), is_address=True)
     if text == STDIN:
         return _stdin_input(options)
     camera = _camera(text)

@@ -405,6 +405,16 @@ def _info_of(image: np.ndarray, name: str, **more: Any) -> SourceInfo:
     )
 
 
+def _as_read(layout: str, options: ReadOptions, declared: ByteOrder | None) -> str:
+    """How the frames lie in the file, with what was chosen of them."""
+    parts = [layout] if layout else []
+    if options.channel is not None and "channel" not in layout:
+        parts.append(f"channel {options.channel} of every pixel")
+    if options.byte_order not in (None, declared):
+        parts.append("bytes swapped")
+    return ", ".join(parts)
+
+
 class _ImageFiles:
     """Image files, one a frame.
 
@@ -455,7 +465,7 @@ class _ImageFiles:
             description=source_line(
                 f"{counted(len(self._paths), f'{file.kind} file')}{order}",
                 image,
-                layout=file.layout,
+                layout=_as_read(file.layout, self._options, file.byte_order),
                 unused=(*file.unused, *self._unused),
             ),
         )
@@ -520,7 +530,7 @@ class _FramesOfFile:
                 f"{file.kind} file of {counted(file.count, 'frame')}",
                 first,
                 fps=file.fps,
-                layout=file.layout,
+                layout=_as_read(file.layout, self._options, file.byte_order),
                 unused=file.unused,
             ),
         )
@@ -573,6 +583,7 @@ class _Video:
         kind = "stream" if self._video.path is None else "video"
         frames_promised = f" of {counted(promised, 'frame')}" if promised else ""
         coded, unused = self._video.kind_of_stream()
+        coded = _as_read(coded, self._options, self._video.byte_order)
         line = source_line(
             f"{kind}{frames_promised}", self._first, fps=fps, layout=coded, unused=unused
         )

@@ -178,9 +178,12 @@ class VideoFile:
                 given.target, format=given.format or None, options=given.options, timeout=limits
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise FrameError(
-                f"the video cannot be opened ({_short(error)})", self.location, self._to_open()
-            ) from error
+            scheme = given.target.partition("://")[0]
+            if isinstance(error, av.error.ProtocolNotFoundError):
+                what, fix = f"{scheme} is not spoken by this PyAV", "give rtsp, http, udp or a file"
+            else:
+                what, fix = f"the video cannot be opened ({_short(error)})", self._to_open()
+            raise FrameError(what, self.location, fix) from error
 
     def _to_open(self) -> str:
         if self._input.is_camera:
