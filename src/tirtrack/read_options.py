@@ -25,7 +25,7 @@ _FLAGS = {"size_wh": "--size"}  # where the option is not called like the field
 _MEANT_FOR = {
     "order": "the images of a folder or a pattern",
     "picture": "radiometric JPEGs",
-    "byte_order": "samples of more than one byte",
+    "byte_order": "samples that a file stores as two bytes or more",
     "size_wh": "raw frames and cameras",
     "pixel_format": "raw frames and cameras",
 }
