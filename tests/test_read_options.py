@@ -61,6 +61,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
             video.write(levels(index))
     return {
         "folder": root / "folder", "list": [root / "folder/0.png", root / "folder/1.png"],
+        "pattern of one": str(root / "folder/0*.png"),
         "glob": str(root / "folder/*.png"), "image": root / "folder/0.png", "jpeg": root / "0.jpg",
         "npy": root / "stack.npy", "counts": root / "counts.npy", "tiff": root / "bytes.tif",
         "pgm": root / "a.pgm", "video": root / "a.mp4", "raw": root / "a.raw",
@@ -98,6 +99,7 @@ def test_an_option_that_says_nothing_of_a_source_is_refused(sources, kind, optio
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
+        ("pattern of one", {"order": "name"}),
         ("folder", {"order": "name"}), ("glob", {"order": "time"}), ("counts", BYTES),
         ("counts", {"byte_order": "little"}), ("image", {"channel": 0}), ("video", {"channel": 0}),
         ("image", {"no_data": 3}), ("video", {"no_data": "none"}),

@@ -263,7 +263,7 @@ def _open(source: Source, options: ReadOptions) -> _Reader:
         if len(matches) > 1:
             ordered = in_order(matches, options.order, text)
             return _ImageFiles(ordered, path.parent.resolve().name, options, _rule(options))
-        path = matches[0]
+        path, options = matches[0], replace(options, order=None)
     return _open_file(path, options)
 
 

@@ -53,7 +53,7 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     invert: bool = Field(default=False, description="for black-hot frames: 255 minus the level")
-    no_data: NoData | None = Field(
+    no_data: Annotated[float, Field(allow_inf_nan=False)] | Literal["none"] | None = Field(
         default=None,
         description="value of pixels that hold no measurement, as stored; none: every number is a"
         " measurement",
