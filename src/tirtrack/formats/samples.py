@@ -68,14 +68,17 @@ def check_byte_order(
         refuse_options(options, ["byte_order"], where)
     elif options.byte_order is None and (is_first or may_be_swapped(image)) and is_swapped(image):
         other = "big" if declared == "little" else "little"
-        swap = f"give --byte-order {other} to swap them"
+        cure = (
+            f"give --byte-order {other} to swap them, or"
+            if is_first
+            else ("save all frames alike, or give")
+        )
         raise FrameError(
             "the 16-bit counts look as if their two bytes were swapped (neighbours often differ by "
             "half of all counts, and by few of them with their bytes swapped)"
             + ("" if is_first else "; those before do not"),
             where,
-            f"{swap if is_first else 'save all frames alike'}, or --byte-order {declared} to keep "
-            "them",
+            f"{cure} --byte-order {declared} to keep them",
         )
 
 
