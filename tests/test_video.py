@@ -178,6 +178,7 @@ def test_the_pace_of_a_clock_is_no_frame_rate(tmp_path):
     info = probe(tmp_path / "a.mkv")
     assert info.fps == pytest.approx(25, rel=0.05)
     assert info.expected_frames == pytest.approx(len(COUNTS), abs=1)
+    assert info.description.startswith(f"video of about {info.expected_frames} frames")
 
 
 @pytest.mark.parametrize(

@@ -581,7 +581,8 @@ class _Video:
             raise FrameError("no frame could be decoded", self._video.location)
         fps, promised = self._video.rate()
         kind = "stream" if self._video.path is None else "video"
-        frames_promised = f" of {counted(promised, 'frame')}" if promised else ""
+        about = "" if self._video.is_counted else "about "
+        frames_promised = f" of {about}{counted(promised, 'frame')}" if promised else ""
         coded, unused = self._video.kind_of_stream()
         coded = _as_read(coded, self._options, self._video.byte_order)
         line = source_line(

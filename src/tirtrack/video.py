@@ -34,7 +34,7 @@ __all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter", "upright_pix
 VIDEO_SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
     ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".mjpg", ".mjpeg", ".y4m", ".h264", ".264", ".hevc",
-    ".265",
+    ".265", ".nut", ".mxf", ".ivf", ".m2v",
 })  # fmt: skip
 OPEN_WITHIN_S, READ_WITHIN_S = 70.0, 20.0  # over a network
 _CLOCK_HZ = 90_000
@@ -86,6 +86,7 @@ class VideoFile:
         has_times: whether its pictures have a time.
         byte_order: of samples longer than a byte, as its pixel format declares it; ``None`` for
             others, and until a picture was decoded.
+        is_counted: whether its container counts its frames; else they follow from its duration.
 
     Raises:
         FrameError: the file is empty.
@@ -99,6 +100,7 @@ class VideoFile:
         self.is_live = False
         self.has_times = not self._input.is_raw
         self.byte_order: ByteOrder | None = None
+        self.is_counted = False
         self._rate: tuple[float | None, int | None] | None = None
         self._raw_format = ""
         self._kind: tuple[str, tuple[str, ...]] = ("", ())
@@ -117,6 +119,7 @@ class VideoFile:
         )
         rate = _plausible_rate(stream)
         promised = stream.frames
+        self.is_counted = bool(promised)
         if not promised and container.duration and rate:
             promised = round(container.duration / 1e6 * float(rate))
         fps = float(rate) if rate and self.has_times else None
