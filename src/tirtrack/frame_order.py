@@ -2,9 +2,9 @@
 
 Three rules: by the numbers in the names (``natural``, the default), by the names as text
 (``name``), by names that are times, dates or signed numbers (``time``). Where the default may be
-wrong, it is not taken silently: names with fractions of varying length (1.5, 1.25), with signs, with
-dates that end in the year, and names of equal length that are counted otherwise than by tens
-(hexadecimal) are refused until the user decides.
+wrong, it is not taken silently: names with fractions of varying length (1.5, 1.25), with signs, or
+with dates that end in the year, and names of equal length that are counted otherwise than by tens
+(hexadecimal), are refused until the user decides.
 """
 
 from __future__ import annotations
