@@ -88,10 +88,8 @@ def _time_key(path: Path, *, is_month_first: bool = False) -> tuple[Any, ...]:
     """
     if _SIGNED.fullmatch(path.stem):
         return "", Decimal(path.stem.replace(",", ".")), path.name
-    year_first = (
-        r"\g<year>-\g<first>-\g<second>" if is_month_first else (r"\g<year>-\g<second>-\g<first>")
-    )
-    stem = _YEAR_LAST.sub(year_first, _TWELVE_HOURS.sub(_of_24_hours, path.stem))
+    month_and_day = r"\g<first>-\g<second>" if is_month_first else r"\g<second>-\g<first>"
+    stem = _YEAR_LAST.sub(rf"\g<year>-{month_and_day}", _TWELVE_HOURS.sub(_of_24_hours, path.stem))
     parts = _WHOLE_OR_FRACTION.split(stem)
     key = [
         Decimal(part.replace(",", ".")) if place % 2 else part for place, part in enumerate(parts)
