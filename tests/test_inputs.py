@@ -27,6 +27,13 @@ def test_an_address_is_opened_whole_and_shown_without_its_login():
     assert "pw" not in VideoFile(given).location
 
 
+def test_a_protocol_is_known_in_any_case_and_an_unknown_one_is_named():
+    assert stream_input("RTSP://cam/Live?Token=A").target == "rtsp://cam/Live?Token=A"
+    with pytest.raises(FrameError, match="foo is not spoken by this PyAV; give rtsp, http") as told:
+        probe("foo://bob:pw@cam/live")
+    assert "pw" not in str(told.value)
+
+
 def test_files_folders_and_lists_are_no_streams(tmp_path):
     (tmp_path / "0").mkdir()
     (tmp_path / "a.mp4").write_bytes(b"x")
@@ -50,8 +57,8 @@ def test_a_named_pipe_is_a_stream_and_raw_where_it_is_said(tmp_path):
         (ReadOptions(size_wh=(64, 48)), "raw frames do not say their pixel format; give"),
         (ReadOptions(pixel_format="gray"), "raw frames do not say their size; give"),
         (
-            ReadOptions(size_wh=(64, 48), pixel_format="gray16"),
-            'no pixel format is called "gray16"; did you mean "gray16le"?',
+            ReadOptions(size_wh=(64, 48), pixel_format="gray17"),
+            'no pixel format is called "gray17"; did you mean "gray',
         ),
         (ReadOptions(size_wh=(64, 48), pixel_format="cuda"), 'no pixel format is called "cuda"'),
         (
@@ -71,10 +78,35 @@ def test_raw_frames_need_a_size_and_a_pixel_format(tmp_path, monkeypatch, source
     assert caught.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("y16", "gray16le"), ("Y16", "gray16le"), ("gray16", "gray16le"), ("Grey16", "gray16le"),
+        ("mono16", "gray16le"), ("uint16", "gray16le"), ("16 bit little endian", "gray16le"),
+        ("16UC1", "gray16le"), ("I;16", "gray16le"), ("<u2", "gray16le"), ("Y16 -BE", "gray16be"),
+        ("16-bit big-endian", "gray16be"), ("mono14", "gray14le"), ("Y12", "gray12le"),
+        ("Mono8", "gray"), ("8 bit", "gray"), ("RGB", "rgb24"), ("YUYV", "yuyv422"),
+        ("gray16be", "gray16be"), ("ya16le", "ya16le"), ("rgb8", "rgb8"),
+    ],
+)  # fmt: skip
+def test_a_pixel_format_is_known_by_what_cameras_and_programs_call_it(name, known):
+    assert inputs.known_format(name, "stdin") == known
+
+
+def test_an_unknown_pixel_format_names_a_near_one_or_the_usual_ones():
+    with pytest.raises(FrameError, match=r'called "grya16le"; did you mean "gray16le"\?'):
+        inputs.known_format("grya16le", "stdin")
+    with pytest.raises(FrameError, match='called "int16"; usual ones are gray, gray16le'):
+        inputs.known_format("int16", "stdin")
+
+
 def test_options_of_raw_frames_are_refused_where_they_would_do_nothing(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"x")
     for source in (tmp_path / "a.mp4", tmp_path, "rtsp://cam/a"):
-        with pytest.raises(FrameError, match="are for raw frames and cameras, and this is neither"):
+        with pytest.raises(
+            FrameError,
+            match="--size has no meaning for this source: it is for raw frames and cameras; leave",
+        ):
             probe(source, RAW)
 
 

@@ -50,6 +50,32 @@ def test_value_without_measurement_is_the_users_or_the_files(tmp_path):
     assert probe(tmp_path / "d.png").no_data == 7.0
 
 
+@pytest.mark.parametrize(
+    ("name", "save", "options", "said"),
+    [
+        ("a.tif", lambda path: tifffile.imwrite(path, COUNTS.astype(np.float16)), {},
+         "32 bit float, 1 channel, stored as float16"),
+        ("a.tif", lambda path: tifffile.imwrite(path, COUNTS.astype(np.int16)), {},
+         "32 bit float, 1 channel, stored as int16"),
+        ("a.tif", lambda path: tifffile.imwrite(path, np.stack([COUNTS] * 6).reshape(2, 3, 48, 64),
+                                                imagej=True, metadata={"axes": "TZYX"}), {},
+         "TIFF file of 6 frames, 64x48, 16 bit, 1 channel, along the axes T of 2, Z of 3"),
+        ("a.png", lambda path: Image.fromarray(np.dstack([COUNTS % 250] * 3).astype(np.uint8)
+                                               ).save(path), {"channel": 1},
+         "8 bit, 1 channel, channel 1 of every pixel"),
+        ("a.npy", lambda path: np.save(path, COUNTS), {"byte_order": "big"},
+         "uint16 [48, 64], bytes swapped"),
+        ("a.npy", lambda path: np.save(path, COUNTS), {"byte_order": "little"}, "uint16 [48, 64]"),
+    ],
+    ids=["float16", "int16", "two axes", "channel", "swapped", "as stored"],
+)  # fmt: skip
+def test_how_frames_are_stored_and_what_was_chosen_of_them_is_said(
+    tmp_path, name, save, options, said
+):
+    save(tmp_path / name)
+    assert probe(tmp_path / name, ReadOptions(**options)).description.endswith(said)
+
+
 def painted(image: np.ndarray, name: str) -> np.ndarray:
     import matplotlib
 

@@ -231,3 +231,17 @@ def test_real_lepton_frames_use_the_range_and_do_not_jump(shared):
     means = np.array([frame.mean() for frame in levels])
     assert np.abs(np.diff(means)).max() < 3
     assert levels[20].std() > 25
+
+
+def test_a_hot_border_is_a_measurement_where_every_number_is_said_to_be_one():
+    frame = np.full((96, 128), 7000, np.uint16) + np.arange(128, dtype=np.uint16)
+    frame[40:56, :20] = 65535
+    masked = ThermalNormaliser(normaliser("percentile"))(frame)
+    assert masked[48, 5] == pytest.approx(masked[frame < 60000].mean(), abs=1)
+    assert ThermalNormaliser(normaliser("percentile", no_data="none"))(frame)[48, 5] > 200
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "black"])
+def test_a_value_that_no_pixel_can_have_is_no_value_without_measurement(value):
+    with pytest.raises(RecipeError, match="no_data"):
+        normaliser("adaptive", no_data=value)

@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from scipy import ndimage
 
 from tirtrack.valid_pixels import (
+    LARGEST,
     doubtful_value,
     filled,
     marked,
@@ -110,6 +111,14 @@ MASKED = {
     "65535": Case(with_value(counts(), 65535, np.s_[-15:]), np.s_[-15:]),
     "-9999 as counts": Case(with_value(counts(), 55537), LEFT),
     "most of the frame": Case(with_value(counts(), 0, np.s_[:, :100]), np.s_[:, :100]),
+    "0 K inside, as NaN was replaced": Case(with_value(celsius(285, 304), 0.0, ISLAND), ISLAND),
+    "-1 among counts of floats": Case(with_value(celsius(7000, 7400), -1.0, ISLAND), ISLAND),
+    "Seek 208x156, two columns of counters": Case(
+        telemetry(counts(shape=(208, 156)), np.s_[-2:]).T, np.s_[:, -2:]
+    ),
+    "Boson on its side": Case(
+        telemetry(counts(shape=(258, 320)), np.s_[:2]).T[::-1], np.s_[:, :2]
+    ),
     "dead column": Case(with_value(counts(), 0, np.s_[:, 77]), np.s_[:, 77]),
     "dead column, stuck inside the range": Case(
         with_value(counts(), 7300, np.s_[:, 77]), np.s_[:, 77]
@@ -190,6 +199,9 @@ MEASURED = {
     "sky of 0.0 Celsius": sky(celsius(), 0.0),
     "sky of 230 K": sky(celsius(285, 304), 230.0),
     "saturated, blurred": sky(counts(5000, 9000), 65535, blur=3.0),
+    "saturated inside, floats": with_value(celsius(5000, 9000), 65535.0, ISLAND),
+    "0 Celsius inside": with_value(celsius(12, 31), 0.0, ISLAND),
+    "a cold pole among floats from 0 to 1": with_value(celsius(0.2, 1.0), 0.0, ISLAND),
     "saturated at 14 bits": sky(counts(), 16383),
     "black": np.zeros(SHAPE, np.uint16),
     "constant": np.full(SHAPE, 7000, np.uint16),
@@ -334,3 +346,15 @@ def test_neither_masked_pixels_nor_coarsely_rounded_noise_are_in_doubt():
     frame = MASKED["0 of 14-bit counts"].frame
     assert doubtful_value(frame, valid_mask(frame)) is None
     assert doubtful_value(np.random.default_rng(0).integers(60, 70, SHAPE) / 10, None) is None
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_where_every_pixel_is_a_measurement_only_what_is_no_number_is_masked(name):
+    frame = MASKED[name].frame
+    with np.errstate(invalid="ignore"):
+        numbers = np.isfinite(frame) & (np.abs(frame.astype(np.float64)) <= LARGEST)
+    valid = valid_mask(frame, "none")
+    if numbers.all():
+        assert valid is None
+    else:
+        np.testing.assert_array_equal(valid, numbers)

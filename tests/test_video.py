@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -162,3 +163,37 @@ def test_a_last_raw_frame_that_is_cut_off_is_said(tmp_path):
     with pytest.raises(FrameError, match=said):
         kept.extend(frames(tmp_path / "night.raw", options=options))
     assert len(kept) == 5
+
+
+def test_the_pace_of_a_clock_is_no_frame_rate(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=30000)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16le"
+        stream.codec_context.time_base = Fraction(1, 25)
+        for index, picture in enumerate(COUNTS):
+            frame = av.VideoFrame.from_ndarray(picture, format="gray16le")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    info = probe(tmp_path / "a.mkv")
+    assert info.fps == pytest.approx(25, rel=0.05)
+    assert info.expected_frames == pytest.approx(len(COUNTS), abs=1)
+    assert info.description.startswith(f"video of about {info.expected_frames} frames")
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "values"),
+    [
+        ("gray32le", "<u4", [0, 70000, 4_000_000_000]),
+        ("gray32be", ">u4", [0, 70000, 4_000_000_000]),
+        ("grayf32le", "<f4", [-3.5, 0.25, 1e6]),
+        ("gray16be", ">u2", [0, 7000, 65535]),
+        ("gray", "u1", [0, 7, 255]),
+    ],
+)
+def test_grey_samples_of_every_depth_keep_their_values(tmp_path, kind, dtype, values):
+    expected = np.resize(np.array(values), (48, 64))
+    (tmp_path / "a.raw").write_bytes(expected.astype(dtype).tobytes())
+    options = ReadOptions(size_wh=(64, 48), pixel_format=kind)
+    (found,) = frames(tmp_path / "a.raw", options=options)
+    assert_array_equal(found.image, expected)

@@ -35,7 +35,7 @@ def load(
         preset: online settings; those that the weights name when ``None``.
         engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None`` chooses.
         overrides: settings that differ from the preset; ``no_data`` is the value of pixels that
-            hold no measurement.
+            hold no measurement, or ``none`` where every number is one.
         seed: of what a tracker draws.
         redetect: search the whole frame for a lost target; evaluation never does.
         device: where torch runs the network, such as ``cuda``.

@@ -1,9 +1,10 @@
 """In which order the files of a folder are frames.
 
 Three rules: by the numbers in the names (``natural``, the default), by the names as text
-(``name``), by names that are times or signed numbers (``time``). Where the default may be wrong, it
-is not taken silently: names with fractions of varying length (1.5, 1.25) and names of equal length
-that are counted otherwise than by tens (hexadecimal) are refused until the user decides.
+(``name``), by names that are times, dates or signed numbers (``time``). Where the default may be
+wrong, it is not taken silently: names with fractions of varying length (1.5, 1.25), with signs, or
+with dates that end in the year, and names of equal length that are counted otherwise than by tens
+(hexadecimal), are refused until the user decides.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from tirtrack.errors import FrameError
 from tirtrack.read_options import Order
 
 __all__ = ["ORDER_RULES", "in_order", "natural_key"]
+
+_Key = Callable[[Path], tuple[Any, ...]]
 
 ORDER_RULES: dict[Order, str] = {
     "natural": "in the order of the numbers in their names",
@@ -30,6 +34,13 @@ ORDER_RULES: dict[Order, str] = {
 _FRACTION = r"(?<![0-9.,])[0-9]+[.,][0-9]+(?![.,]?[0-9])"
 _WHOLE_OR_FRACTION = re.compile(f"({_FRACTION}|[0-9]+)")
 _SIGNED = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_SIGN_INSIDE = re.compile(  # of the last number, between what all names share
+    r"(?P<head>.*?[^0-9.,+\u2212-]|)(?P<sign>[+\u2212-]?)(?P<size>[0-9]+(?:[.,][0-9]+)?)(?P<tail>[^0-9]*)"
+)
+_YEAR_LAST = re.compile(
+    r"(?<![0-9])(?P<first>[0-3]?[0-9])(?P<between>[-_.])(?P<second>[0-3]?[0-9])(?P=between)"
+    r"(?P<year>(?:19|20)[0-9]{2})(?![0-9])"
+)
 _TWELVE_HOURS = re.compile(
     r"(?<![0-9])(1[0-2]|0?[1-9])((?:[-_.:h ]?[0-5][0-9]){1,2})[-_ ]?([ap])\.?m(?![a-z])",
     re.IGNORECASE,
@@ -47,19 +58,49 @@ def _name_key(path: Path) -> tuple[Any, ...]:
     return path.stem, path.name
 
 
-def _time_key(path: Path) -> tuple[Any, ...]:
-    """As the natural key, but a fraction is a fraction, a sign a sign, and pm is after noon.
+def _signed_numbers(stems: Sequence[str]) -> dict[str, Decimal]:
+    """The number of each name where all names differ in a number alone that some give with a minus
+    and others without one; empty where a hyphen may only separate.
+
+    >>> _signed_numbers(["t-3", "t+0"]), _signed_numbers(["t-3", "t-4"])
+    ({'t-3': Decimal('-3'), 't+0': Decimal('0')}, {})
+    """
+    found = [_SIGN_INSIDE.fullmatch(stem) for stem in stems]
+    parts = [one for one in found if one is not None]
+    around = {(one["head"].rstrip("_ "), one["tail"]) for one in parts}
+    signs = {one["sign"].replace("\u2212", "-") for one in parts}
+    if len(parts) < len(found) or len(around) > 1 or "-" not in signs or len(signs) == 1:
+        return {}
+    return {one.string: _signed(one["sign"], one["size"]) for one in parts}
+
+
+def _signed(sign: str, size: str) -> Decimal:
+    number = Decimal(size.replace(",", "."))
+    return -number if sign in ("-", "\u2212") else number
+
+
+def _time_key(path: Path, *, is_month_first: bool = False) -> tuple[Any, ...]:
+    """As the natural key, but a fraction is a fraction, a sign a sign, pm is after noon, and of a
+    date the year counts first.
 
     >>> sorted([Path("10.0.png"), Path("1.5.png"), Path("1.25.png")], key=_time_key)[0].name
     '1.25.png'
     """
     if _SIGNED.fullmatch(path.stem):
         return "", Decimal(path.stem.replace(",", ".")), path.name
-    parts = _WHOLE_OR_FRACTION.split(_TWELVE_HOURS.sub(_of_24_hours, path.stem))
+    month_and_day = r"\g<first>-\g<second>" if is_month_first else r"\g<second>-\g<first>"
+    stem = _YEAR_LAST.sub(rf"\g<year>-{month_and_day}", _TWELVE_HOURS.sub(_of_24_hours, path.stem))
+    parts = _WHOLE_OR_FRACTION.split(stem)
     key = [
         Decimal(part.replace(",", ".")) if place % 2 else part for place, part in enumerate(parts)
     ]
     return (*key, path.name)
+
+
+def _is_month_first(stems: Sequence[str]) -> bool:
+    """Whether dates that end in the year begin with the month: their second number is no month."""
+    dates = [found for stem in stems if (found := _YEAR_LAST.search(stem))]
+    return any(int(date["second"]) > 12 for date in dates)
 
 
 def _of_24_hours(found: re.Match[str]) -> str:
@@ -67,11 +108,16 @@ def _of_24_hours(found: re.Match[str]) -> str:
     return f"{hour}{found[2]}"
 
 
-_KEYS: dict[Order, Callable[[Path], tuple[Any, ...]]] = {
-    "natural": natural_key,
-    "name": _name_key,
-    "time": _time_key,
-}
+def _time_keys(paths: Sequence[Path]) -> _Key:
+    """What sorts these names as times; the form of a time is that of all of them."""
+    stems = [path.stem for path in paths]
+    signed = _signed_numbers(stems)
+    if signed:
+        return lambda path: (signed[path.stem], path.name)
+    return partial(_time_key, is_month_first=_is_month_first(stems))
+
+
+_KEYS: dict[Order, _Key] = {"natural": natural_key, "name": _name_key}
 
 
 def in_order(paths: Sequence[Path], order: Order | None, where: object) -> list[Path]:
@@ -107,7 +153,7 @@ _CLAIMS: dict[Order, str] = {"time": "as times", "name": "by the names as text"}
 
 def _sorted(paths: Sequence[Path], order: Order, where: object) -> list[Path]:
     try:
-        return sorted(paths, key=_KEYS[order])
+        return sorted(paths, key=_time_keys(paths) if order == "time" else _KEYS[order])
     except TypeError as error:  # keys of different build
         raise FrameError(
             f"the names do not all have the same form ({paths[0].name}, {paths[-1].name})",
@@ -119,11 +165,13 @@ def _sorted(paths: Sequence[Path], order: Order, where: object) -> list[Path]:
 def _rival(natural: list[Path]) -> Order | None:
     """The rule that has as good a claim as the natural one and gives another order."""
     stems = [path.stem for path in natural]
-    if any(_TWELVE_HOURS.search(stem) for stem in stems) or _have_fractions(stems):
+    clocks = (_TWELVE_HOURS, _YEAR_LAST)
+    has_clock = any(clock.search(stem) for stem in stems for clock in clocks)
+    if has_clock or _have_fractions(stems) or _signed_numbers(stems):
         try:
-            if sorted(natural, key=_time_key) != natural:
+            if _sorted(natural, "time", "") != natural:
                 return "time"
-        except TypeError:
+        except FrameError:
             return None
     if _are_hexadecimal(stems) and sorted(natural, key=_name_key) != natural:
         return "name"

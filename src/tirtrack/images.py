@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from tirtrack.formats.netpbm import opened_netpbm
 from tirtrack.formats.radiometric import opened_radiometric, radiometric_maker
 from tirtrack.formats.raster import opened_raster
 from tirtrack.formats.tiff import opened_tiff
-from tirtrack.read_options import AS_STORED, ReadOptions
+from tirtrack.read_options import AS_STORED, Part, ReadOptions, refuse_options
 
 __all__ = [
     "IMAGE_KINDS",
@@ -78,16 +77,18 @@ def read_image(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray
         FrameError: the file is missing, empty, truncated, damaged, of another format than its
             name says, larger than 100 million pixels, or holds several frames.
     """
-    picture = options.picture or "palette"
-    return read_frame(path, replace(options, picture=picture))
+    return _only_frame(Path(path), options, shown="palette")
 
 
 def read_frame(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray:
     """One file as a source of frames reads it: :func:`read_image`, but of a radiometric JPEG the
     counts, unless ``options.picture`` names another part.
     """
-    path = Path(path)
-    with opened_image(path, options) as file:
+    return _only_frame(Path(path), options, shown="counts")
+
+
+def _only_frame(path: Path, options: ReadOptions, shown: Part) -> np.ndarray:
+    with opened_image(path, options, shown) as file:
         if file.count > 1:
             held = "pages" if file.kind == "TIFF" else "frames"
             raise FrameError(
@@ -97,35 +98,38 @@ def read_frame(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray
 
 
 @contextmanager
-def opened_image(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
+def opened_image(path: Path, options: ReadOptions, shown: Part = "counts") -> Iterator[FrameFile]:
     """A file of frames, opened by its content.
+
+    Args:
+        path: the file.
+        options: what it does not say of itself.
+        shown: part of a radiometric JPEG, where the options name none.
 
     Raises:
         FrameError: as :func:`read_image`, but that several frames are welcome.
     """
     kind = image_kind(path)
-    with _opened(path, kind, options) as file:
+    with _opened(path, kind, options, options.picture or shown) as file:
         if file.count < 1:
             raise file.fault or FrameError("holds no frame", path, "copy it again or remove it")
         yield file
 
 
-def _opened(path: Path, kind: str, options: ReadOptions) -> AbstractContextManager[FrameFile]:
+def _opened(
+    path: Path, kind: str, options: ReadOptions, part: Part
+) -> AbstractContextManager[FrameFile]:
     simple = {
         "TIFF": opened_tiff, "PNM": opened_netpbm, "NPY": opened_npy, "NPZ": opened_npz,
         "CPTV": opened_cptv,
     }  # fmt: skip
-    if kind in simple:
-        return simple[kind](path, options)
-    if kind == "JPEG" and options.picture != "palette":
-        maker = radiometric_maker(path)
-        if maker is not None:
-            return opened_radiometric(path, maker, options)
-    if options.picture in ("counts", "visible"):
-        raise FrameError(
-            f"is no radiometric JPEG, so it has no {options.picture} part", path, "drop --picture"
-        )
-    return opened_raster(path, kind, options)
+    is_asked = options.picture is not None or part != "palette"
+    maker = radiometric_maker(path) if kind == "JPEG" and is_asked else None
+    if maker is None:
+        refuse_options(options, ["picture"], path)
+    elif part != "palette":
+        return opened_radiometric(path, maker, options)
+    return simple[kind](path, options) if kind in simple else opened_raster(path, kind, options)
 
 
 def frame_files(paths: Iterable[Path]) -> list[Path]:

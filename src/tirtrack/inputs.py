@@ -6,28 +6,29 @@ Only what is asked for is checked here; nothing is read. ``video`` reads it. Beg
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import stat
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import av.video.format
 
 from tirtrack.addresses import address_name, address_stem, is_address, without_secrets
-from tirtrack.errors import FrameError, did_you_mean
+from tirtrack.errors import FrameError
 from tirtrack.images import check_pixels
-from tirtrack.read_options import AS_STORED, ReadOptions
+from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
 
 __all__ = [
     "RAW_SUFFIXES",
     "Input",
     "file_input",
     "is_on_network",
-    "refuse_raw_options",
+    "known_format",
     "stream_input",
     "stream_name",
 ]
@@ -38,6 +39,21 @@ _CAMERA = re.compile(r"camera:([0-9]+)|([0-9]+)")
 _DEVICE_FILE = re.compile(r"/dev/video[0-9]+")
 # The demuxers of cameras by the system, and what a number is called there.
 _CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
+# grey samples as cameras, GenICam, NumPy and people call them, without blanks and hyphens
+_GREY = re.compile(
+    r"(?:y|i|l|luma|gr[ae]y(?:scale)?|mono(?:chrome)?|raw|counts|u(?:int)?|thermal)?"
+    r"(?P<bits>8|9|10|12|14|16)(?:bits?)?(?:gr[ae]y(?:scale)?|mono|counts|raw|unsigned|uint|uc1)?"
+    r"(?P<order>le|be|little(?:endian)?|big(?:endian)?|l|b)?"
+)
+_USUAL_FORMATS = {
+    "grey": "gray", "greyscale": "gray", "grayscale": "gray", "mono": "gray", "luma": "gray",
+    "y": "gray", "u1": "gray", "u2": "gray16le", "<u2": "gray16le", ">u2": "gray16be",
+    "rgb": "rgb24", "rgb888": "rgb24", "rgb3": "rgb24", "bgr": "bgr24", "bgr888": "bgr24",
+    "bgr3": "bgr24", "yuyv": "yuyv422", "yuy2": "yuyv422", "uyvy": "uyvy422", "i420": "yuv420p",
+    "iyuv": "yuv420p", "yu12": "yuv420p", "yuv420": "yuv420p", "rgb16": "rgb48le",
+    "float32": "grayf32le", "f32": "grayf32le", "float": "grayf32le",
+}  # fmt: skip
+_NAMED_FORMATS = "gray, gray16le, gray16be, rgb24, bgr24, yuyv422 and yuv420p, as FFmpeg calls them"
 _MOUNTS = Path("/proc/self/mounts")
 _NETWORK_KINDS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "lustre", "afs"})
 _RAW_FIX = "give --size WxH and --pixel-format NAME, such as --size 640x512 --pixel-format gray16le"
@@ -94,8 +110,10 @@ def stream_input(source: object, options: ReadOptions = AS_STORED) -> Input | No
     text = str(source)
     if is_address(source):
         location = without_secrets(text)
-        refuse_raw_options(options, location)
-        return Input(text, location, address_name(text), is_address=True)
+        refuse_options(options, ("size_wh", "pixel_format"), location)
+        scheme, mark, rest = text.partition("://")
+        target = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows them in small letters alone
+        return Input(target, location, address_name(text), is_address=True)
     if text == STDIN:
         return _stdin_input(options)
     camera = _camera(text)
@@ -152,7 +170,7 @@ def file_input(path: Path, options: ReadOptions = AS_STORED) -> Input:
     if path.suffix.lower() in RAW_SUFFIXES:
         raw = _raw_options(options, str(path))
         return Input(target, str(path), path.name, path, "rawvideo", raw | only_files)
-    refuse_raw_options(replace(options, pixel_format=None), str(path))  # raw samples may take one
+    refuse_options(options, ["size_wh"], path)  # raw samples may take a pixel format
     return Input(target, str(path), path.name, path, "", only_files)
 
 
@@ -194,7 +212,7 @@ def _camera_input(number: str, options: ReadOptions) -> Input:
         asked["video_size"] = "{}x{}".format(*options.size_wh)
     if options.pixel_format is not None:
         key = "input_format" if demuxer == "v4l2" else "pixel_format"
-        asked[key] = _known_format(options.pixel_format, f"camera {number}")
+        asked[key] = known_format(options.pixel_format, f"camera {number}")
     return Input(target, f"camera {number} ({target})", f"camera-{number}", None, demuxer, asked)
 
 
@@ -224,27 +242,32 @@ def _raw_options(options: ReadOptions, location: str) -> dict[str, str]:
     check_pixels(*options.size_wh, location)
     return {
         "video_size": "{}x{}".format(*options.size_wh),
-        "pixel_format": _known_format(options.pixel_format, location),
+        "pixel_format": known_format(options.pixel_format, location),
     }
 
 
-def _known_format(name: str, location: str) -> str:
-    names: Collection[str] = av.video.format.names  # type: ignore[attr-defined]
-    known = [one for one in names if av.VideoFormat(one).components]
-    if name not in known:
-        raise FrameError(f'no pixel format is called "{name}"', location, did_you_mean(name, known))
-    return name
-
-
-def refuse_raw_options(options: ReadOptions, location: str) -> None:
-    """Refuse options of raw frames for a source that says both of itself.
+def known_format(name: str, location: object) -> str:
+    """FFmpeg's name of a pixel format, which cameras and programs call otherwise; without a word on
+    their byte order, 16-bit samples are little-endian.
 
     Raises:
-        FrameError: size or pixel format were given.
+        FrameError: no format is called so.
     """
-    if options.size_wh is not None or options.pixel_format is not None:
-        raise FrameError(
-            "--size and --pixel-format are for raw frames and cameras, and this is neither",
-            location,
-            "leave them out",
-        )
+    names: Collection[str] = av.video.format.names  # type: ignore[attr-defined]
+    known = [one for one in names if av.VideoFormat(one).components]
+    folded = re.sub(r"[\s_.;:\[\]()-]+", "", name.lower())
+    found = next((one for one in (name, folded, _usual_format(folded)) if one in known), None)
+    if found is None:
+        near = difflib.get_close_matches(folded, known, n=1, cutoff=0.75)
+        fix = f'did you mean "{near[0]}"?' if near else f"usual ones are {_NAMED_FORMATS}"
+        raise FrameError(f'no pixel format is called "{name}"', location, fix)
+    return found
+
+
+def _usual_format(folded: str) -> str:
+    """What is meant by a name without blanks and hyphens; empty for any other."""
+    grey = _GREY.fullmatch(folded)
+    if grey is None:
+        return _USUAL_FORMATS.get(folded, "")
+    order = "be" if (grey["order"] or "").startswith("b") else "le"
+    return "gray" if grey["bits"] == "8" else f"gray{grey['bits']}{order}"

@@ -46,9 +46,9 @@ from tirtrack.images import (
     read_frame,
     read_image,
 )
-from tirtrack.inputs import RAW_SUFFIXES, file_input, refuse_raw_options, stream_input
+from tirtrack.inputs import RAW_SUFFIXES, file_input, stream_input
 from tirtrack.live import LiveFrames
-from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
+from tirtrack.read_options import AS_STORED, ByteOrder, NoData, ReadOptions, refuse_options
 from tirtrack.source_line import counted, source_line, with_palette
 from tirtrack.video import VIDEO_SUFFIXES, VideoFile, VideoWriter
 
@@ -69,6 +69,7 @@ __all__ = [
 ]
 
 Source = str | Path | Sequence[str | Path]
+_OF_RAW_FRAMES = ("size_wh", "pixel_format")
 _CONTAINERS = frozenset({"TIFF", "NumPy array", "CPTV"})  # whose frames have a place in the file
 
 
@@ -114,7 +115,7 @@ class SourceInfo:
         expected_frames: how many frames the container or folder promises, for progress only:
             :func:`count_frames` knows. ``None`` where nothing is promised (a stream).
         no_data: value of pixels that hold no measurement, as the user names it or the file
-            declares it; ``None`` where nobody says so.
+            declares it, or ``none`` as the user says; ``None`` where nobody says anything.
         description: the source in one line: frames, size, depth, channels, rate, order of names,
             and what of it is not used.
         kind: what it is, without numbers: ``PNG files``, ``TIFF file``, ``video``, ``stream``.
@@ -131,7 +132,7 @@ class SourceInfo:
     fps: float | None
     name: str
     expected_frames: int | None
-    no_data: float | None = None
+    no_data: NoData | None = None
     description: str = ""
     kind: str = ""
     order: str = ""
@@ -233,6 +234,8 @@ def stream_of(source: Source, options: ReadOptions = AS_STORED) -> _Video | None
         FrameError: it cannot be asked for so; nothing is opened yet.
     """
     given = stream_input(source, options)
+    if given is not None:
+        refuse_options(options, ("order", "picture"), given.location)
     return None if given is None else _Video(VideoFile(given, options), given.name, options)
 
 
@@ -255,6 +258,7 @@ class _Reader(Protocol):
 def _open(source: Source, options: ReadOptions) -> _Reader:
     """The reader that fits; everything that needs no decoding is checked here."""
     if not isinstance(source, str | Path):
+        refuse_options(options, ("order", *_OF_RAW_FRAMES), "the list of files")
         return _ImageFiles([Path(path) for path in source], "list", options, "in the order given")
     stream = stream_of(source, options)
     if stream is not None:
@@ -264,7 +268,7 @@ def _open(source: Source, options: ReadOptions) -> _Reader:
         raise FrameError("an empty text names no source", fix='give a path ("." is this folder)')
     path = Path(source)
     if path.suffix.lower() not in RAW_SUFFIXES | VIDEO_SUFFIXES:
-        refuse_raw_options(options, text)
+        refuse_options(options, _OF_RAW_FRAMES, text)
     if path.is_dir():
         return _folder(path, options)
     if not path.exists() and glob.has_magic(text):
@@ -274,7 +278,7 @@ def _open(source: Source, options: ReadOptions) -> _Reader:
         if len(matches) > 1:
             ordered = in_order(matches, options.order, text)
             return _ImageFiles(ordered, path.parent.resolve().name, options, _rule(options))
-        path = matches[0]
+        path, options = matches[0], replace(options, order=None)
     return _open_file(path, options)
 
 
@@ -291,7 +295,9 @@ def _open_file(path: Path, options: ReadOptions) -> _Reader:
     if not path.exists():
         raise FrameError("no such file or folder", path, "check the path")
     suffix = path.suffix.lower()
+    refuse_options(options, ["order"], path)
     if suffix in VIDEO_SUFFIXES | RAW_SUFFIXES:
+        refuse_options(options, ["picture"], path)
         return _Video(VideoFile(file_input(path, options), options), path.name, options)
     if suffix not in IMAGE_KINDS:
         with path.open("rb") as opened:
@@ -384,7 +390,7 @@ class _Uniform:
     options: ReadOptions
     first: np.ndarray | None = None
 
-    def check(self, image: np.ndarray, where: object, declared: ByteOrder = "little") -> None:
+    def check(self, image: np.ndarray, where: object, declared: ByteOrder | None) -> None:
         if self.first is None:
             check_byte_order(image, declared, self.options, where)
             self.first = image
@@ -394,6 +400,8 @@ class _Uniform:
                 where,
                 "give frames of one size and bit depth",
             )
+        else:
+            check_byte_order(image, declared, self.options, where, is_first=False)
 
 
 def _describe(image: np.ndarray) -> str:
@@ -410,6 +418,16 @@ def _info_of(image: np.ndarray, name: str, **more: Any) -> SourceInfo:
         name=name,
         **more,
     )
+
+
+def _as_read(layout: str, options: ReadOptions, declared: ByteOrder | None) -> str:
+    """How the frames lie in the file, with what was chosen of them."""
+    parts = [layout] if layout else []
+    if options.channel is not None and "channel" not in layout:
+        parts.append(f"channel {options.channel} of every pixel")
+    if options.byte_order not in (None, declared):
+        parts.append("bytes swapped")
+    return ", ".join(parts)
 
 
 class _ImageFiles:
@@ -453,7 +471,7 @@ class _ImageFiles:
         if not first_only:
             self._check_headers()
         order = f" {self._rule} ({first.name} to {self._paths[-1].name})" if self._rule else ""
-        layout = with_palette(file.layout, image)
+        layout = with_palette(_as_read(file.layout, self._options, file.byte_order), image)
         return _info_of(
             image,
             self._name,
@@ -522,7 +540,7 @@ class _FramesOfFile:
         with opened_image(self._path, self._options) as file:
             first = file.decode(0)
             _Uniform(self._options).check(first, f"{self._path}, frame 0", file.byte_order)
-        layout = with_palette(file.layout, first)
+        layout = with_palette(_as_read(file.layout, self._options, file.byte_order), first)
         return _info_of(
             first,
             self._path.stem,
@@ -588,8 +606,10 @@ class _Video:
             raise FrameError("no frame could be decoded", self._video.location)
         fps, promised = self._video.rate()
         kind = "stream" if self._video.path is None else "video"
-        frames_promised = f" of {counted(promised, 'frame')}" if promised else ""
+        about = "" if self._video.is_counted else "about "
+        frames_promised = f" of {about}{counted(promised, 'frame')}" if promised else ""
         coded, unused = self._video.kind_of_stream()
+        coded = _as_read(coded, self._options, self._video.byte_order)
         layout = with_palette(coded, self._first)
         line = source_line(
             f"{kind}{frames_promised}", self._first, fps=fps, layout=layout, unused=unused
@@ -620,7 +640,7 @@ class _Video:
                 error = FrameError(picture.fault, where, "copy the video again, or cut it there")
                 yield BadFrame(index, picture.time_s, name, error)
                 continue
-            uniform.check(picture.image, where)
+            uniform.check(picture.image, where, self._video.byte_order)
             if self._first is None:
                 self._first = picture.image
             yield Frame(picture.image, index, picture.time_s, name)
@@ -635,6 +655,7 @@ def declared_no_data(path: Path, options: ReadOptions = AS_STORED) -> float | No
     if IMAGE_KINDS.get(path.suffix.lower()) not in ("TIFF", "PNG"):
         return None
     try:
-        return probe(path, options).no_data
+        with opened_image(path, options) as file:
+            return file.no_data
     except FrameError:
         return None

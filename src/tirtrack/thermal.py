@@ -25,6 +25,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tirtrack.errors import RecipeError, did_you_mean
+from tirtrack.read_options import NoData
 from tirtrack.valid_pixels import filled, valid_mask
 
 __all__ = [
@@ -52,8 +53,10 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     invert: bool = Field(default=False, description="for black-hot frames: 255 minus the level")
-    no_data: float | None = Field(
-        default=None, description="value of pixels that hold no measurement, as stored"
+    no_data: Annotated[float, Field(allow_inf_nan=False)] | Literal["none"] | None = Field(
+        default=None,
+        description="value of pixels that hold no measurement, as stored; none: every number is a"
+        " measurement",
     )
 
 
@@ -261,7 +264,7 @@ def gain_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | 
     return gain, offset
 
 
-def to_display(frame: np.ndarray, no_data: float | None = None) -> np.ndarray:
+def to_display(frame: np.ndarray, no_data: NoData | None = None) -> np.ndarray:
     """A picture of any frame for people: ``[H,W,3]`` uint8 RGB.
 
     8-bit frames keep their values. Others are spread between their own 1st and 99th percentile
@@ -269,7 +272,7 @@ def to_display(frame: np.ndarray, no_data: float | None = None) -> np.ndarray:
 
     Args:
         frame: ``[H,W]``, ``[H,W,1]``, ``[H,W,3]`` or ``[H,W,4]``, uint8, uint16 or float.
-        no_data: value of pixels that hold no measurement.
+        no_data: as for :func:`tirtrack.valid_pixels.valid_mask`.
     """
     if frame.ndim == 3:
         frame = frame[..., 0] if frame.shape[2] in (1, 2) else frame[..., :3]

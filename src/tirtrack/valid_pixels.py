@@ -17,6 +17,8 @@ import math
 
 import numpy as np
 
+from tirtrack.read_options import NoData
+
 LARGEST = 1e15  # no sensor counts so far; squares of it still fit float32
 
 # Customary fill values, wherever they lie in a frame of floats.
@@ -26,7 +28,8 @@ SENTINELS = (
 )  # fmt: skip
 # Values that fill the border of frames of counts, some of them negative ones that wrapped round.
 COUNT_FILLS = (0, 65535, 32768, 55537)
-FLOAT_FILLS = (0.0, -1.0, 32767.0, 65535.0)
+LOW_FILLS = (0.0, -1.0)  # of floats; inside the frame too, where converters put them for NaN
+FLOAT_FILLS = (*LOW_FILLS, 32767.0, 65535.0)
 BELOW_ALL_TEMPERATURES = -273.0  # in Celsius, the unit in which numbers are lowest
 MIN_GAP_COUNTS = 256.0  # between a fill value and the scene
 MIN_GAP_FLOAT = 150.0  # kelvin, if the frame holds temperatures
@@ -45,13 +48,14 @@ _SHORTEST_LINE = 8  # pixels; shorter ones may be constant by chance
 _MOST_FILLS = 4
 
 
-def valid_mask(frame: np.ndarray, no_data: float | None = None) -> np.ndarray | None:
+def valid_mask(frame: np.ndarray, no_data: NoData | None = None) -> np.ndarray | None:
     """Which pixels are measurements: ``[H,W]`` bool, or ``None`` if all of them are.
 
     Args:
         frame: ``[H,W]`` or ``[H,W,C]``, uint8, uint16 or float.
         no_data: a value that marks pixels without a measurement, as the file declares it or the
-            user names it; in colour all channels have it.
+            user names it; in colour all channels have it. ``none``: every number is a measurement,
+            so that nothing is masked but NaN, infinities and what is beyond any sensor.
 
     >>> celsius = np.full((4, 5), 21.0)
     >>> celsius[0] = np.nan
@@ -60,6 +64,8 @@ def valid_mask(frame: np.ndarray, no_data: float | None = None) -> np.ndarray | 
     """
     if frame.dtype == np.float16:  # cannot hold all that it is compared with
         frame = frame.astype(np.float32)
+    if no_data == "none":
+        return _inverse(_no_numbers(frame))
     named = None if no_data is None else _equal(frame, no_data)
     if frame.dtype == np.uint8:
         return _inverse(named)
@@ -227,11 +233,11 @@ def _no_numbers(frame: np.ndarray) -> np.ndarray | None:
 
 def _unmeasured(plane: np.ndarray, masked: np.ndarray | None) -> np.ndarray | None:
     """Fills, telemetry and dead lines of one channel, beside what is masked already."""
-    rows = _telemetry(plane, masked)
-    fills = _fills(plane, _either(masked, rows))
-    if rows is None and fills is not None:  # a fill of half the frame hides what the scene is
-        rows = _telemetry(plane, _either(masked, fills))
-    return _either(_either(rows, fills), _dead_lines(plane))
+    lines = _telemetry(plane, masked)
+    fills = _fills(plane, _either(masked, lines))
+    if lines is None and fills is not None:  # a fill of half the frame hides what the scene is
+        lines = _telemetry(plane, _either(masked, fills))
+    return _either(_either(lines, fills), _dead_lines(plane))
 
 
 def _fills(plane: np.ndarray, masked: np.ndarray | None) -> np.ndarray | None:
@@ -269,7 +275,10 @@ def _fill(plane: np.ndarray, value: float, masked: np.ndarray | None) -> np.ndar
     edge = low - OUTSIDE * (high - low) if value < low else high + OUTSIDE * (high - low)
     between = (plane < edge) if value < low else (plane > edge)
     near = _grown(at, BLEND_PX)
-    if not is_sentinel and not _is_border_fill(at, near, between):
+    is_low_float = plane.dtype.kind == "f" and value in LOW_FILLS
+    if not is_sentinel and not _ends_sharply(near, between):
+        return None
+    if not (is_sentinel or is_low_float) and _ring(at).mean() < MIN_RING_SHARE:
         return None
     return _with_blends(at, near & between, between)
 
@@ -301,10 +310,8 @@ def _scene(
     return float(low), float(high)
 
 
-def _is_border_fill(at: np.ndarray, near: np.ndarray, between: np.ndarray) -> bool:
-    """Whether a value reaches the border of the frame, and ends in a sharp cut."""
-    if _ring(at).mean() < MIN_RING_SHARE:
-        return False
+def _ends_sharply(near: np.ndarray, between: np.ndarray) -> bool:
+    """Whether a fill ends in a cut that no optics would draw."""
     beyond = _grown(near, BLEND_PX) & ~near
     return not beyond.any() or float(between[beyond].mean()) <= MAX_BLURRED
 
@@ -343,23 +350,32 @@ def _grown(mask: np.ndarray, px: int) -> np.ndarray:
 
 
 def _telemetry(plane: np.ndarray, masked: np.ndarray | None) -> np.ndarray | None:
-    """The first or last rows, where numbers that are no picture stand.
+    """The first or last rows where numbers that are no picture stand; or columns, of a camera that
+    is mounted on its side.
 
     Boson writes two rows (640x514, 320x258), Lepton 2 three (80x63), Lepton 3 two, as 160x122 or
     in place of the first or last two of 160x120; so the size does not tell. Their numbers lie
     outside the scene's range and jump from pixel to pixel by more than all of it.
     """
-    if len(plane) < 8 * MAX_TELEMETRY_ROWS:
+    if min(plane.shape) < 8 * MAX_TELEMETRY_ROWS:
         return None
-    outermost = plane[:: len(plane) - 1]
-    sample = plane[MAX_TELEMETRY_ROWS:-MAX_TELEMETRY_ROWS:16, ::8]
+    edge = MAX_TELEMETRY_ROWS
+    sample = plane[edge:-edge:16, edge:-edge:8]
     low, high = float(np.min(sample)), float(np.max(sample))
     room = max(high - low, 1e-6 * abs(high))
-    if masked is None and outermost.min() >= low - room and outermost.max() <= high + room:
-        return None
-    scene = _scene(plane, masked)
-    if scene is None:
-        return None
+    for turned in (plane, plane.T):
+        outermost = turned[:: len(turned) - 1]
+        if masked is None and outermost.min() >= low - room and outermost.max() <= high + room:
+            continue
+        scene = _scene(plane, masked)
+        found = None if scene is None else _outer_telemetry(turned, scene)
+        if found is not None:
+            return found if turned is plane else found.T
+    return None
+
+
+def _outer_telemetry(plane: np.ndarray, scene: tuple[float, float]) -> np.ndarray | None:
+    """``[H,W]``: the first or last rows that are telemetry."""
     found = np.zeros(plane.shape, bool)
     for rows in (slice(None), slice(None, None, -1)):
         count = _telemetry_rows(plane[rows][: 2 * MAX_TELEMETRY_ROWS], scene)

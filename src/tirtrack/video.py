@@ -24,9 +24,9 @@ import numpy as np
 
 from tirtrack.errors import FrameError
 from tirtrack.files import atomic_path
-from tirtrack.formats.samples import in_byte_order, pick_samples
+from tirtrack.formats.samples import common_dtype, in_byte_order, pick_samples
 from tirtrack.images import check_pixels
-from tirtrack.inputs import Input, file_input
+from tirtrack.inputs import Input, file_input, known_format
 from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
 
 __all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter", "upright_pixels"]
@@ -34,12 +34,14 @@ __all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter", "upright_pix
 VIDEO_SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
     ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".mjpg", ".mjpeg", ".y4m", ".h264", ".264", ".hevc",
-    ".265",
+    ".265", ".nut", ".mxf", ".ivf", ".m2v",
 })  # fmt: skip
 OPEN_WITHIN_S, READ_WITHIN_S = 70.0, 20.0  # over a network
 _CLOCK_HZ = 90_000
+_FASTEST_HZ = 1000  # above it a rate is doubted
 _PACKED_COLOURS = ("rgb555", "rgb565", "bgr555", "bgr565", "rgb444", "bgr444")
 _TICK_S = 1e-3
+_NO_MORE_BYTES = "input/output error"  # FFmpeg, of a connection that ends before its length
 # Where the size is that of a list or a description.
 _PLAYLISTS = frozenset({"hls", "dash", "sdp", "rtsp"})
 # Raw samples that FFmpeg has a decoder for and does not know by this name.
@@ -82,6 +84,9 @@ class VideoFile:
         is_live: whether the end of what was opened last is a break: a camera, or an address whose
             container and server promise no end; ``False`` until it is opened.
         has_times: whether its pictures have a time.
+        byte_order: of samples longer than a byte, as its pixel format declares it; ``None`` for
+            others, and until a picture was decoded.
+        is_counted: whether its container counts its frames; else they follow from its duration.
 
     Raises:
         FrameError: the file is empty.
@@ -94,6 +99,8 @@ class VideoFile:
         self.location = self._input.location
         self.is_live = False
         self.has_times = not self._input.is_raw
+        self.byte_order: ByteOrder | None = None
+        self.is_counted = False
         self._rate: tuple[float | None, int | None] | None = None
         self._raw_format = ""
         self._kind: tuple[str, tuple[str, ...]] = ("", ())
@@ -110,8 +117,9 @@ class VideoFile:
         self.is_live = self._input.is_camera or (
             self._input.is_address and not _has_end(container, stream)
         )
-        rate = stream.average_rate or stream.guessed_rate
+        rate = _plausible_rate(stream)
         promised = stream.frames
+        self.is_counted = bool(promised)
         if not promised and container.duration and rate:
             promised = round(container.duration / 1e6 * float(rate))
         fps = float(rate) if rate and self.has_times else None
@@ -142,6 +150,7 @@ class VideoFile:
                 bad = [one for one in bad if not _is_before(one, item.time)]
                 yield from sorted(ready, key=lambda one: one.time_s or 0.0)
                 index += len(ready) + 1
+                self.byte_order = grey_byte_order(item)
                 pixels = (
                     upright_pixels(item, self._options, self.location) if index > skip else None
                 )
@@ -152,8 +161,12 @@ class VideoFile:
 
     def _early(self, ending: _Ending, index: int) -> FrameError:
         told = str(ending) if self.has_times else ending.broken or str(ending)
+        if self._input.is_address:
+            told = told.replace(_NO_MORE_BYTES, "the server sent no more")
         cure = "check --size and --pixel-format, or " if self._input.is_raw else ""
-        again = "" if self.path is None else f"{cure}copy the video again; "
+        again = f"{cure}copy the video again; "
+        if self.path is None:
+            again = "try it again, or download it first; " if self._input.is_address else ""
         return FrameError(
             f"the video ends early ({told})",
             f"{self.location}, frame {index}",
@@ -168,9 +181,12 @@ class VideoFile:
                 given.target, format=given.format or None, options=given.options, timeout=limits
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise FrameError(
-                f"the video cannot be opened ({_short(error)})", self.location, self._to_open()
-            ) from error
+            scheme = given.target.partition("://")[0]
+            if isinstance(error, av.error.ProtocolNotFoundError):
+                what, fix = f"{scheme} is not spoken by this PyAV", "give rtsp, http, udp or a file"
+            else:
+                what, fix = f"the video cannot be opened ({_short(error)})", self._to_open()
+            raise FrameError(what, self.location, fix) from error
 
     def _to_open(self) -> str:
         if self._input.is_camera:
@@ -236,6 +252,14 @@ class VideoFile:
                 "export it again with the program that made it, or as TIFF",
             )
         check_pixels(width, height, self.location)
+
+
+def _plausible_rate(stream: Any) -> Fraction | None:
+    """Frames per second; the mean that a header states may be the pace of its clock instead."""
+    mean: Fraction | None = stream.average_rate
+    guessed: Fraction | None = stream.guessed_rate
+    is_clock = mean and guessed and mean > _FASTEST_HZ and mean > 10 * guessed
+    return guessed if is_clock else mean or guessed
 
 
 def _other_streams(container: Any, stream: Any) -> tuple[str, ...]:
@@ -397,9 +421,8 @@ def upright_pixels(
 def _samples(frame: av.VideoFrame, options: ReadOptions, where: object) -> np.ndarray:
     kind = frame.format.name
     if kind.startswith("gray"):
-        declared: ByteOrder = "big" if kind.endswith("be") else "little"
-        samples = in_byte_order(_grey_plane(frame), declared, options)
-        return pick_samples(samples, options, where)
+        samples = in_byte_order(_grey_plane(frame), grey_byte_order(frame) or "little", options)
+        return common_dtype(pick_samples(samples, options, where))
     if any(one.is_alpha for one in frame.format.components):
         picked = pick_samples(frame.to_ndarray(format="rgba"), options, where)
         return picked if options.channel is not None else frame.to_ndarray(format="rgb24")
@@ -424,7 +447,7 @@ def set_sample_format(stream: Any, options: ReadOptions, location: object) -> No
                 location,
                 "drop --pixel-format",
             )
-        context.pix_fmt = options.pixel_format
+        context.pix_fmt = known_format(options.pixel_format, location)
     elif context.name == "rawvideo" and str(context.pix_fmt).startswith(_PACKED_COLOURS):
         raise FrameError(
             "its raw frames have 16 bits a pixel: grey counts, or packed colours "
@@ -434,11 +457,21 @@ def set_sample_format(stream: Any, options: ReadOptions, location: object) -> No
         )
 
 
+def grey_byte_order(frame: av.VideoFrame) -> ByteOrder | None:
+    """Byte order of the samples of a grey picture; ``None`` where they have one byte or colour."""
+    kind = frame.format.name
+    if not kind.startswith("gray") or kind == "gray":
+        return None
+    return "big" if kind.endswith("be") else "little"
+
+
 def _grey_plane(frame: av.VideoFrame) -> np.ndarray:
     """Samples of a grey picture as stored: no scaling, whatever their range or depth."""
     kind = frame.format.name
     order = ">" if kind.endswith("be") else "<"
-    dtype = np.dtype("u1" if kind == "gray" else f"{order}f4" if "f32" in kind else f"{order}u2")
+    bits = frame.format.components[0].bits
+    size = 1 if bits <= 8 else 2 if bits <= 16 else 4
+    dtype = np.dtype(f"{order}{'f' if kind.startswith('grayf') else 'u'}{size}")
     plane = frame.planes[0]
     samples: np.ndarray = np.frombuffer(memoryview(plane), dtype)
     rows = samples.reshape(-1, plane.line_size // dtype.itemsize)

@@ -361,6 +361,28 @@ def test_value_that_no_pixel_has_is_told_of(clip, weights, capsys):
     assert "--no-data names" not in capsys.readouterr().err
 
 
+def test_saturated_target_at_the_border_is_a_measurement_where_the_user_says_so(
+    clip, weights, capsys
+):
+    counts = [(7000 + 9.0 * scene(k)).astype(np.uint16) for k in range(3)]
+    for one in counts:
+        one[40:56, :20] = 65535
+    np.save("hot.npy", np.stack(counts))
+    asked = ["track", "hot.npy", "--box", "0,40,20,16", "--weights", str(weights), "--no-video"]
+    assert run(asked) == 2
+    assert "--no-data none" in capsys.readouterr().err
+    assert run([*asked, "--no-data", "none"]) == 0
+    said = capsys.readouterr().err
+    assert "measurement" not in said
+    assert "--no-data" not in said
+    summary = json.loads(Path("runs/track-hot/summary.json").read_text())
+    assert (summary["no_data"], summary["masked"], summary["doubtful_value"]) == (
+        "none",
+        None,
+        None,
+    )
+
+
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_value_that_is_no_number_is_refused_before_anything_is_written(
     clip, weights, capsys, value

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from tirtrack.errors import FrameError
-from tirtrack.media import count_frames, frames, probe, read_image
+from tirtrack.media import ReadOptions, count_frames, frames, probe, read_image
 
 RNG = np.random.default_rng(5)
 COUNTS = RNG.integers(2600, 3200, (12, 16), dtype=np.uint16)
@@ -109,3 +109,15 @@ def test_case_of_a_lepton_folder_is_read(shared):
     folder = shared / "cases/pgm_npy_frames/pgm"
     assert count_frames(folder) == 2
     assert (probe(folder).dtype, probe(folder).width) == ("uint16", 128)
+
+
+def test_counts_above_the_largest_value_that_keep_to_it_when_swapped_are_refused(tmp_path):
+    counts = (7424 + np.arange(48 * 64).reshape(48, 64) % 200).astype(np.uint16)  # one high byte
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5 64 48 16383\n" + counts.astype("<u2").tobytes())
+    with pytest.raises(FrameError, match=r"reach 50973, .* give --byte-order little to swap them"):
+        probe(path)
+    assert_array_equal(read_image(path, ReadOptions(byte_order="little")), counts)
+    assert_array_equal(read_image(path, ReadOptions(byte_order="big")), counts.byteswap())
+    path.write_bytes(b"P5 64 48 7000\n" + counts.astype(">u2").tobytes())  # a careless header
+    assert_array_equal(read_image(path), counts)

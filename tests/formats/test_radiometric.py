@@ -137,7 +137,9 @@ def test_folder_of_flir_jpegs_and_one_plain_one_names_it(tmp_path):
 
 def test_part_of_a_plain_jpeg_is_refused(tmp_path):
     (tmp_path / "a.jpg").write_bytes(jpeg())
-    with pytest.raises(FrameError, match="is no radiometric JPEG, so it has no visible part"):
+    with pytest.raises(
+        FrameError, match="--picture has no meaning for this source: it is for radiometric JPEGs"
+    ):
         probe(tmp_path / "a.jpg", ReadOptions(picture="visible"))
 
 

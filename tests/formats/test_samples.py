@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import av
 import imagecodecs
 import numpy as np
 import pytest
@@ -162,3 +163,61 @@ def test_real_counts_are_not_taken_for_swapped_and_swapped_ones_are(shared, tmp_
         assert_array_equal(next(frames(folder / name)).image, counts)
         np.save(tmp_path / "swapped.npy", counts.byteswap())
         assert "swapped" in error_of(tmp_path / "swapped.npy")
+
+
+# bytes that are swapped in the middle of a source ------------------------------------------------
+
+
+def save_pgm(folder, frames_):
+    for k, frame in enumerate(frames_):
+        (folder / f"{k}.pgm").write_bytes(b"P5 64 48 65535\n" + frame.astype(">u2").tobytes())
+    return folder
+
+
+def save_pages(folder, frames_):
+    tifffile.imwrite(folder / "a.tif", np.stack(frames_), photometric="minisblack")
+    return folder / "a.tif"
+
+
+def save_stack(folder, frames_):
+    np.save(folder / "a.npy", np.stack(frames_))
+    return folder / "a.npy"
+
+
+def save_ffv1(folder, frames_):
+    with av.open(str(folder / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16le"
+        for frame in frames_:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray16le")))
+        container.mux(stream.encode(None))
+    return folder / "a.mkv"
+
+
+@pytest.mark.parametrize("save", [save_pgm, save_pages, save_stack, save_ffv1])
+def test_bytes_that_are_swapped_from_a_later_frame_on_end_the_source_there(tmp_path, save):
+    source = save(tmp_path, [SCENE, SCENE + 3, (SCENE + 5).byteswap()])
+    read = frames(source)
+    assert_array_equal(next(read).image, SCENE)
+    assert_array_equal(next(read).image, SCENE + 3)
+    with pytest.raises(FrameError, match=r"swapped .*; those before do not; save all frames alike"):
+        next(read)
+    kept = list(frames(source, options=ReadOptions(byte_order=probe_order(source))))
+    assert_array_equal(kept[2].image, (SCENE + 5).byteswap())
+
+
+def probe_order(source):
+    """The order that its files declare."""
+    return "big" if source.is_dir() else "little"
+
+
+@pytest.mark.parametrize(
+    "later",
+    [SCENE + 9000, SCENE // 100, np.full_like(SCENE, 300), RNG.integers(0, 65535, SCENE.shape),
+     np.where(np.hypot(*(np.mgrid[0:48, 0:64] - 24)) < 9, 65535, SCENE),
+     np.where(np.arange(64) % 2 == 0, 65535, SCENE)],
+    ids=["hotter", "few counts", "constant", "noise", "saturated", "stripes"],
+)  # fmt: skip
+def test_a_later_frame_that_only_looks_strange_is_read(tmp_path, later):
+    frames_ = [SCENE, later.astype(np.uint16)]
+    assert_array_equal(list(frames(save_stack(tmp_path, frames_)))[1].image, frames_[1])

@@ -133,8 +133,38 @@ def test_swapped_counts_are_refused_with_the_option_and_read_with_it(tmp_path, w
     np.testing.assert_array_equal(opened(folder, byte_order="little")[1].tir, counts)
 
 
+def test_a_later_pair_whose_bytes_are_swapped_is_a_damaged_one(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", ["1", "2", "3"])
+    rows = 7000 + 3 * np.add.outer(np.arange(96), np.arange(128))
+    counts = (rows + np.random.default_rng(0).integers(0, 9, rows.shape)).astype(np.uint16)
+    rewrite(folder, lambda _: counts)
+    Image.fromarray(counts.byteswap()).save(folder / "tir/2.png")
+    source = open_pairs(folder)
+    with pytest.raises(PairsError, match=r"2\.png: .*bytes were swapped .*; those before do not"):
+        source[1]
+    np.testing.assert_array_equal(source[2].tir, counts)
+    (damage,) = inspect_pairs(source, proposer("centre")).damaged
+    assert "bytes were swapped" in damage.message
+
+
+def test_options_that_say_nothing_of_the_tir_files_are_refused(
+    tmp_path, write_images, colour_videos
+):
+    images, (videos, _) = write_images(tmp_path / "a", ["1"]), colour_videos
+    for folder in (images, videos):
+        with pytest.raises(RequestError, match="--byte-order has no meaning for this source"):
+            opened(folder, byte_order="big")
+        with pytest.raises(RequestError, match="--picture has no meaning for this source"):
+            opened(folder, picture="palette")
+
+
+def test_pairs_are_masked_by_what_is_found_in_every_frame():
+    with pytest.raises(RequestError, match="--no-data none: of pairs, what is no measurement"):
+        Pairing(tir_options=ReadOptions(no_data="none"))
+
+
 def test_part_that_a_picture_lacks_is_refused(tmp_path, write_images):
-    with pytest.raises(PairsError, match=r"no radiometric JPEG.*drop --picture"):
+    with pytest.raises(PairsError, match=r"it is for radiometric JPEGs; leave --picture out"):
         opened(write_images(tmp_path / "a", ["1"]), picture="visible")
 
 
@@ -191,6 +221,7 @@ def test_channel_that_a_video_lacks_is_refused(colour_videos):
 
 def test_identity_of_a_source_knows_the_options_that_were_given(tmp_path, write_images):
     folder = write_images(tmp_path / "a", ["1", "2"])
+    rewrite(folder, lambda levels: levels.astype(np.uint16))
     plain = open_pairs(folder)
     files = [(file.path.rsplit("/", 1)[1], file.sha256) for file in plain.manifest().files]
     expected = {"files": files, "recordings": [("a", [0, 1], False)]}

@@ -10,7 +10,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -59,8 +59,11 @@ Picture = Annotated[
     ),
 ]
 NoData = Annotated[
-    float | None,
-    typer.Option(metavar="VALUE", help="Value of pixels that hold no measurement."),
+    str | None,
+    typer.Option(
+        metavar="VALUE|none",
+        help="Value of pixels that hold no measurement; none: every pixel is a measurement.",
+    ),
 ]
 Size = Annotated[
     str | None, typer.Option(metavar="WxH", help="Width and height of raw frames, in pixels.")
@@ -142,7 +145,7 @@ def read_options(
     channel: int | None = None,
     byte_order: str | None = None,
     picture: str | None = None,
-    no_data: float | None = None,
+    no_data: str | None = None,
     size: str | None = None,
     pixel_format: str | None = None,
 ) -> ReadOptions:
@@ -154,26 +157,22 @@ def read_options(
     from tirtrack.read_options import ReadOptions
 
     return ReadOptions(
-        order=_one_of("--order", order, ("natural", "name", "time")),
+        order=cast(Any, order),
         channel=channel,
-        byte_order=_one_of("--byte-order", byte_order, ("little", "big")),
-        picture=_one_of("--picture", picture, ("counts", "visible", "palette")),
-        no_data=no_data,
+        byte_order=cast(Any, byte_order),
+        picture=cast(Any, picture),
+        no_data=None if no_data is None else _no_data(no_data),
         size_wh=None if size is None else _size_wh(size),
         pixel_format=pixel_format,
     )
 
 
-def _one_of(option: str, value: str | None, known: tuple[str, ...]) -> Any:
-    from tirtrack.errors import RequestError
-
-    if value is not None and value not in known:
-        raise RequestError(f'{option} "{value}" is unknown', fix=f"give {_or(known)}")
-    return value
-
-
-def _or(known: tuple[str, ...]) -> str:
-    return f"{', '.join(known[:-1])} or {known[-1]}"
+def _no_data(text: str) -> Any:
+    """A number, or the word as it was typed."""
+    try:
+        return float(text)
+    except ValueError:
+        return text.strip().lower()
 
 
 def _size_wh(text: str) -> tuple[int, int]:

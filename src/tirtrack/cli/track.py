@@ -291,7 +291,7 @@ def _unmeasured(summary: Mapping[str, Any]) -> Iterator[str]:
 
     if masked := summary["masked"]:
         yield f"frame {masked['frame']}: {masked['note']} and are left out"
-    elif (named := summary.get("no_data")) is not None:
+    elif isinstance(named := summary.get("no_data"), float):
         yield f"no pixel has the value {named:.15g} that --no-data names"
     if doubtful := summary["doubtful_value"]:
         value = repr(doubtful["value"]).removesuffix(".0")  # exact, to be given back

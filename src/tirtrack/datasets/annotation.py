@@ -19,7 +19,7 @@ from tirtrack.datasets.columns import CORNERS, Columns
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stored_frames import NoFrames, StoredFrames, check_count, count_frames
 from tirtrack.datasets.target_boxes import TargetBoxes
-from tirtrack.errors import DatasetError, FrameError, names_option
+from tirtrack.errors import DatasetError, FrameError, RequestError, names_option
 from tirtrack.read_options import AS_STORED, ReadOptions
 
 BASE = 1
@@ -44,6 +44,14 @@ class AnnotationOptions:
     columns: Columns | None = None
     base: int | None = None
     frames: ReadOptions = AS_STORED
+
+    def __post_init__(self) -> None:
+        if self.frames.no_data == "none":
+            raise RequestError(
+                "trackers mask frames of a data set by their own settings",
+                "--no-data none",
+                "drop it, or track with `tirtrack track`, which takes it",
+            )
 
 
 BY_LAYOUT = AnnotationOptions()

@@ -42,7 +42,7 @@ class StoredFrames:
         if no_data is None:
             first = source_files(self.source, self.options)[0]
             no_data = declared_no_data(first, self.options)
-        if no_data is None:
+        if no_data is None or isinstance(no_data, str):
             return (frame.image for frame in read)
         return (_marked(frame.image, no_data) for frame in read)
 

@@ -185,7 +185,18 @@ def _stacked(shape: tuple[int, ...], options: ReadOptions, path: Path) -> tuple[
 
 
 def _ends_in_samples(shape: tuple[int, ...], options: ReadOptions) -> bool:
-    return shape[-1] in _SAMPLES or options.channel is not None
+    """Whether the last axis holds samples; a channel is asked of one that may be it."""
+    if shape[-1] in _SAMPLES or options.channel is None or len(shape) > 3:
+        return shape[-1] in _SAMPLES or options.channel is not None
+    return _is_in_doubt(shape) or shape[-1] < min(shape[:2])
+
+
+def _is_in_doubt(stack: tuple[int, ...]) -> bool:
+    """Whether ``[T,H,W]`` looks more like ``[H,W,T]``."""
+    first, second, last = stack
+    is_sensor = (second, first) in _SENSORS_WH and (last, second) not in _SENSORS_WH
+    is_turned = last < second and first <= second <= 2 * first
+    return is_sensor or is_turned or 4 * last < second
 
 
 def check_axes(stack: tuple[int, ...], path: Path, fix: str) -> None:
@@ -200,9 +211,7 @@ def check_axes(stack: tuple[int, ...], path: Path, fix: str) -> None:
         FrameError: its axes are in doubt.
     """
     first, second, last = stack
-    is_sensor = (second, first) in _SENSORS_WH and (last, second) not in _SENSORS_WH
-    is_turned = last < second and first <= second <= 2 * first
-    if is_sensor or is_turned or 4 * last < second:
+    if _is_in_doubt(stack):
         raise FrameError(
             f"an array {list(stack)} may be {first} frames of {last}x{second} or {last} frames of "
             f"{second}x{first}",
@@ -244,7 +253,7 @@ def _frames_of(
         count=count,
         header=in_words(width, height, 1 if options.channel is not None else samples, shown),
         decode=decode,
-        byte_order=declared,
+        byte_order=declared if stack.dtype.itemsize > 1 else None,
         layout=f"{stack.dtype.name} {list(stored)}",
         unused=unused,
         fault=fault,

@@ -21,6 +21,7 @@ import numpy as np
 
 from tirtrack.errors import FrameError
 from tirtrack.formats.frame_file import FrameFile, check_size, damaged_file, in_words
+from tirtrack.formats.samples import pick_samples
 from tirtrack.read_options import ReadOptions
 
 __all__ = ["GZIP_MAGIC", "opened_cptv"]
@@ -64,7 +65,7 @@ def opened_cptv(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
         kind="CPTV",
         count=count,
         header=in_words(width, height, 1, "uint16"),
-        decode=stepper.frame,
+        decode=lambda index: pick_samples(stepper.frame(index), options, path),
         unused=("the background frame",) if background else (),
         fps=fps,
         times_s=tuple((time_ms - times_ms[0]) / 1000 for time_ms in times_ms) if fps else None,

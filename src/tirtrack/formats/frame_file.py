@@ -33,7 +33,8 @@ class FrameFile:
         count: frames that can be decoded.
         header: size, colour and depth of the frames in words, as :func:`in_words` gives them.
         decode: frame by 0-based index, ``[H,W]`` or ``[H,W,3]``; raises ``FrameError``.
-        byte_order: of samples longer than a byte, as the file or its format declares it.
+        byte_order: of samples longer than a byte, as the file or its format declares it; ``None``
+            where nothing can be swapped.
         layout: what has to be said of the frames' place in the file; empty if nothing.
         unused: parts of the file that are no frames, in words.
         no_data: value of pixels without measurement, as the file declares it.
@@ -46,7 +47,7 @@ class FrameFile:
     count: int
     header: str
     decode: Callable[[int], np.ndarray]
-    byte_order: ByteOrder = "big"
+    byte_order: ByteOrder | None = None
     layout: str = ""
     unused: tuple[str, ...] = ()
     no_data: float | None = None

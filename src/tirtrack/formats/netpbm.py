@@ -70,6 +70,8 @@ def opened_netpbm(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
     def decode(index: int) -> np.ndarray:
         where = path if len(images) == 1 else f"{path}, image {index}"
         pixels = _pixels(content, images[index], where)
+        if options.byte_order is None:
+            _check_largest(pixels, images[index].max_value, where)
         return pick_samples(in_byte_order(pixels, "big", options), options, where)
 
     yield FrameFile(
@@ -77,6 +79,7 @@ def opened_netpbm(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
         count=len(images),
         header=in_words(first.width, first.height, first.samples, dtype),
         decode=decode,
+        byte_order="big" if first.max_value > 255 else None,
     )
 
 
@@ -126,6 +129,17 @@ def _pixels(content: bytes, image: _Image, where: object) -> np.ndarray:
         flat = np.frombuffer(raster, image.dtype)
     pixels = flat.reshape(shape).astype(image.dtype.newbyteorder("="))
     return (1 - pixels) * np.uint8(255) if image.kind == 1 else pixels
+
+
+def _check_largest(pixels: np.ndarray, max_value: int, where: object) -> None:
+    """Refuse counts that keep to the largest value of the header only with their bytes swapped."""
+    if pixels.dtype == np.uint16 and pixels.max() > max_value >= pixels.byteswap().max():
+        raise FrameError(
+            f"its samples reach {pixels.max()}, the largest value is said to be {max_value}, and "
+            "with their two bytes swapped they keep to it",
+            where,
+            "give --byte-order little to swap them, or --byte-order big to keep them",
+        )
 
 
 def _bitmap(raster: bytes, image: _Image) -> np.ndarray:

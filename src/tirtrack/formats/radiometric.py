@@ -97,7 +97,7 @@ def opened_radiometric(path: Path, maker: str, options: ReadOptions) -> Iterator
     if maker == "FLIR":
         yield _flir(path, options)
     elif maker == "DJI" and options.picture != "visible":
-        yield _dji(path)
+        yield _dji(path, options)
     else:
         tool = (_THERMAL_MAKERS | _OTHER_MAKERS).get(maker, "the program of its maker")
         raise FrameError(
@@ -179,7 +179,8 @@ def _flir(path: Path, options: ReadOptions) -> FrameFile:
         del index
         picture = records[wanted][_HEADER_BYTES:]
         if is_raw:
-            return _flir_counts(picture, records[wanted], options, path)
+            counts = _flir_counts(picture, records[wanted], options, path)
+            return pick_samples(counts, options, path)
         return pick_samples(_decoded(picture, path), options, path)
 
     return FrameFile(
@@ -187,6 +188,7 @@ def _flir(path: Path, options: ReadOptions) -> FrameFile:
         count=1,
         header=in_words(width, height, 1 if is_raw else 3, "uint16" if is_raw else "uint8"),
         decode=decode,
+        byte_order="big" if is_raw else None,
         layout="the raw 16-bit counts" if is_raw else "the visible picture",
         unused=(*others, "the palette picture"),
     )
@@ -268,7 +270,7 @@ def _opened(picture: bytes) -> ImageFile.ImageFile:
 # DJI ---------------------------------------------------------------------------------------------
 
 
-def _dji(path: Path) -> FrameFile:
+def _dji(path: Path, options: ReadOptions) -> FrameFile:
     tool = shutil.which(_DJI_TOOL)
     if tool is None:
         raise FrameError(
@@ -283,7 +285,7 @@ def _dji(path: Path) -> FrameFile:
         kind="DJI radiometric JPEG",
         count=1,
         header=in_words(width, height, 1, "float32"),
-        decode=lambda _: celsius,
+        decode=lambda _: pick_samples(celsius, options, path),
         layout=f"temperatures in Celsius by {_DJI_TOOL}",
         unused=("the palette picture",),
     )

@@ -107,6 +107,7 @@ class _Raster:
             count=self._count,
             header=self._header(),
             decode=self._decode,
+            byte_order="big" if self._is_deep else None,
             unused=self._unused(),
             no_data=_transparent_grey(self._opened),
             fps=_rate(self._opened) if self._count > 1 else None,

@@ -11,13 +11,23 @@ from typing import Any
 import numpy as np
 
 from tirtrack.errors import FrameError
-from tirtrack.read_options import ByteOrder, ReadOptions
+from tirtrack.read_options import ByteOrder, ReadOptions, refuse_options
 
-__all__ = ["check_byte_order", "common_dtype", "in_byte_order", "is_swapped", "pick_samples"]
+__all__ = [
+    "check_byte_order",
+    "common_dtype",
+    "in_byte_order",
+    "is_swapped",
+    "may_be_swapped",
+    "pick_samples",
+]
 
 _MAX_SAMPLES = 4
+_LEAST_WRAPS = 3  # by chance, in small frames of noise
 _MIN_WRAPS = 0.0002  # share of neighbours
 _MORE_WRAPS = 20.0  # times as many as in the other byte order
+_FAR = 0x8000  # counts apart, of neighbours between which the low byte wraps when read as the high
+_ROWS = 8  # of a frame, looked at before all of it is
 
 
 def in_byte_order(pixels: np.ndarray, declared: ByteOrder, options: ReadOptions) -> np.ndarray:
@@ -34,46 +44,77 @@ def in_byte_order(pixels: np.ndarray, declared: ByteOrder, options: ReadOptions)
 
 
 def check_byte_order(
-    image: np.ndarray, declared: ByteOrder, options: ReadOptions, where: object
+    image: np.ndarray,
+    declared: ByteOrder | None,
+    options: ReadOptions,
+    where: object,
+    *,
+    is_first: bool = True,
 ) -> None:
     """Refuse 16-bit counts that are smooth only with their bytes swapped.
 
     Args:
         image: ``[H,W]`` or ``[H,W,3]``; other types than uint16 pass.
-        declared: byte order in which it was read.
+        declared: byte order in which it was read; ``None`` where nothing can be swapped.
         options: a byte order that was given is not questioned.
         where: names the frame.
+        is_first: of its source; of others a few rows are looked at before all are.
 
     Raises:
-        FrameError: the counts make sense only with their bytes swapped.
+        FrameError: the counts make sense only with their bytes swapped, or an order was given for
+            samples that have none.
     """
-    if image.dtype == np.uint16 and options.byte_order is None and is_swapped(image):
+    if declared is None:
+        refuse_options(options, ["byte_order"], where)
+    elif options.byte_order is None and (is_first or may_be_swapped(image)) and is_swapped(image):
         other = "big" if declared == "little" else "little"
+        cure = (
+            f"give --byte-order {other} to swap them, or"
+            if is_first
+            else ("save all frames alike, or give")
+        )
         raise FrameError(
             "the 16-bit counts look as if their two bytes were swapped (neighbours often differ by "
-            "half of all counts, and by few of them with their bytes swapped)",
+            "half of all counts, and by few of them with their bytes swapped)"
+            + ("" if is_first else "; those before do not"),
             where,
-            f"give --byte-order {other} to swap them, or --byte-order {declared} to keep them",
+            f"{cure} --byte-order {declared} to keep them",
         )
 
 
+def may_be_swapped(image: np.ndarray) -> bool:
+    """Whether a few rows of counts ``[H,W]`` or ``[H,W,3]`` look as if their bytes were swapped; at
+    once of most frames, whose counts span less than half of all.
+    """
+    if image.dtype != np.uint16:
+        return False
+    rows = image[len(image) // (2 * _ROWS) :: max(1, len(image) // _ROWS)]
+    is_wide = int(rows.max()) - int(rows.min()) > _FAR
+    return is_wide and _wraps(rows, rows.byteswap()) > 0
+
+
 def is_swapped(counts: np.ndarray) -> bool:
-    """Whether uint16 counts ``[H,W]`` or ``[H,W,3]`` make sense only with their bytes swapped.
+    """Whether uint16 counts ``[H,W]`` or ``[H,W,3]`` make sense only with their bytes swapped; no
+    other type does.
 
     Where counts pass a multiple of 256, their low byte wraps. Read as the high byte, it makes
     neighbours differ by half of all counts that are nearly equal. Counts without a wrap cannot be
     told apart, and need not be: they differ by a factor.
     """
-    if np.ptp(counts & 0xFF) == 0:  # 8 bits, scaled: nothing can wrap
+    if counts.dtype != np.uint16 or np.ptp(counts & 0xFF) == 0:  # 8 bits, scaled: nothing can wrap
         return False
     swapped = counts.byteswap()
-    return _wraps(counts, swapped) > max(_MIN_WRAPS, _MORE_WRAPS * _wraps(swapped, counts))
+    least = max(_LEAST_WRAPS, _MIN_WRAPS * counts.size, _MORE_WRAPS * _wraps(swapped, counts))
+    return _wraps(counts, swapped) > least
 
 
-def _wraps(counts: np.ndarray, swapped: np.ndarray) -> float:
-    """Share of neighbours in a row that are far apart, and near each other when swapped."""
+def _wraps(counts: np.ndarray, swapped: np.ndarray) -> int:
+    """How many neighbours in a row are far apart, and near each other when swapped; those at an end
+    of the range may be saturated and do not count.
+    """
     steps, near = (np.abs(np.diff(one.astype(np.int32), axis=1)) for one in (counts, swapped))
-    return float(((steps > 0x8000) & (near < 0x100)).mean()) if steps.size else 0.0
+    is_inside = (counts != 0) & (counts != np.iinfo(np.uint16).max)
+    return int(((steps > _FAR) & (near < 0x100) & is_inside[:, 1:] & is_inside[:, :-1]).sum())
 
 
 def pick_samples(

@@ -144,8 +144,8 @@ def _pages(opened: Any, pages: list[Any], path: Path, options: ReadOptions) -> F
         count=len(places),
         header=_page_header(kept[0], options),
         decode=decode,
-        byte_order=declared,
-        layout=layout,
+        byte_order=declared if _has_bytes_to_swap(kept[0]) else None,
+        layout=", ".join(filter(None, [_stored_as(kept[0]), layout])),
         unused=others,
         no_data=_no_data(kept[0]),
     )
@@ -188,6 +188,13 @@ def _page_header(page: Any, options: ReadOptions) -> str:
     samples = 1 if options.channel is not None else page.samplesperpixel
     dtype = common_dtype(np.zeros(1, page.dtype)).dtype if page.dtype is not None else page.dtype
     return in_words(page.imagewidth, page.imagelength, samples, dtype)
+
+
+def _stored_as(page: Any) -> str:
+    """The number type of a page, where its frames get a wider one."""
+    if page.dtype is None or common_dtype(np.zeros(1, page.dtype)).dtype == page.dtype:
+        return ""
+    return f"stored as {page.dtype.name}"
 
 
 def _page_pixels(page: Any, where: object) -> np.ndarray:
@@ -265,6 +272,14 @@ def _byte_order(opened: Any) -> ByteOrder:
     return "big" if opened.byteorder == ">" else "little"
 
 
+def _has_bytes_to_swap(page: Any) -> bool:
+    """Whether its samples are longer than a byte; of colour tables 8 bits are kept."""
+    import tifffile
+
+    is_table = page.photometric == tifffile.PHOTOMETRIC.PALETTE
+    return page.dtype is not None and page.dtype.itemsize > 1 and not is_table
+
+
 def _no_data(page: Any) -> float | None:
     """The value that GDAL's tag declares, as the pixels store it; NaN needs no declaration."""
     tag = page.tags.get(_GDAL_NODATA)
@@ -297,8 +312,11 @@ def _of_channel(
 ) -> tuple[list[int], str]:
     """Which planes are frames, and what to say of it."""
     everything = list(range(count))
-    if "C" not in axes or math.prod(axes.values()) != count:
+    if math.prod(axes.values()) != count:
         return everything, ""
+    if "C" not in axes:
+        lengths = ", ".join(f"{axis} of {size}" for axis, size in axes.items())
+        return everything, f"along the axes {lengths}" if len(axes) > 1 else ""
     if len(axes) == 1 and options.channel is None:
         return everything, "frames along the axis that the file calls channels"
     channels = axes["C"]
@@ -332,9 +350,9 @@ def _planes(opened: Any, page: Any, path: Path, options: ReadOptions) -> FrameFi
     begin, nbytes = int(page.dataoffsets[0]), int(page.nbytes)
     present = min((path.stat().st_size - begin) // nbytes, promised)
     places, channel = _of_channel(_axes(opened), promised, path, options)
+    plane_options = replace(options, channel=None) if len(places) < promised else options
     places = [place for place in places if place < present]
     declared = _byte_order(opened)
-    plane_options = replace(options, channel=None) if channel else options
 
     def decode(index: int) -> np.ndarray:
         where = f"{path}, plane {places[index]}"
@@ -348,8 +366,10 @@ def _planes(opened: Any, page: Any, path: Path, options: ReadOptions) -> FrameFi
         count=len(places),
         header=_page_header(page, options),
         decode=decode,
-        byte_order=declared,
-        layout=", ".join(filter(None, [f"{promised} planes behind one page", channel])),
+        byte_order=declared if _has_bytes_to_swap(page) else None,
+        layout=", ".join(
+            filter(None, [_stored_as(page), f"{promised} planes behind one page", channel])
+        ),
         no_data=_no_data(page),
         fault=None if present == promised else _ends_early(present, promised, path),
     )

@@ -93,6 +93,12 @@ class Pairing:
                 "--max-gap",
                 "give --match time, or leave it out",
             )
+        if self.tir_options.no_data == "none":
+            raise RequestError(
+                "of pairs, what is no measurement is found in every frame",
+                "--no-data none",
+                "name a value, or leave it out",
+            )
         for field in fields(ReadOptions):
             if field.name not in _OF_TIR and getattr(self.tir_options, field.name) is not None:
                 raise RequestError(

@@ -149,7 +149,7 @@ def _first_readable(take: Take) -> Pair:
 def _no_data(take: Take) -> float | None:
     """The value of TIR pixels without a measurement: as the user named it, else as declared."""
     given = take.tir_options.no_data
-    return declared_no_data(take.files()[-1]) if given is None else given
+    return given if isinstance(given, float) else declared_no_data(take.files()[-1])
 
 
 def _description(take: Take, first: Pair) -> tuple[str, ...]:

@@ -14,13 +14,13 @@ import numpy as np
 
 from tirtrack import media
 from tirtrack.errors import FrameError, PairsError, names_option
-from tirtrack.formats.samples import check_byte_order
+from tirtrack.formats.samples import check_byte_order, may_be_swapped
 from tirtrack.images import opened_image
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.colour import colour
 from tirtrack.pairs.stems import MatchedFrames, frames_by_time
 from tirtrack.pairs.video import VideoFrames
-from tirtrack.read_options import AS_STORED, ReadOptions
+from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
 
 MAX_RATE_RATIO = 1.01
 MIN_DRIFT = 0.1
@@ -183,6 +183,7 @@ class VideoTake:
     ) -> None:
         self.name = name
         self.tir_options = pairing.tir_options
+        refuse_options(pairing.tir_options, ["picture"], path_tir)
         self._rgb = VideoFrames(path_rgb, grey=False)
         self._tir = VideoFrames(path_tir, grey=True, options=pairing.tir_options)
         matched = self._by_time(pairing) if pairing.by_time else self._by_number()
@@ -291,13 +292,13 @@ def _read_image(path: Path) -> np.ndarray:
 
 def _read_tir(path: Path, options: ReadOptions, *, is_first: bool) -> np.ndarray:
     """As a source of frames reads it: of a radiometric JPEG the counts; bytes that look swapped
-    are refused in the first one.
+    are refused.
     """
     try:
         image = media.read_frame(path, options)
-        if is_first:
+        if is_first or may_be_swapped(image):
             with opened_image(path, options) as file:
-                check_byte_order(image, file.byte_order, options, path)
+                check_byte_order(image, file.byte_order, options, path, is_first=is_first)
     except FrameError as error:
         fix = error.fix if names_option(error) else "replace or remove the pair"
         raise PairsError(error.what, path, fix) from error

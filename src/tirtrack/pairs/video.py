@@ -19,9 +19,10 @@ import av
 import numpy as np
 
 from tirtrack.errors import FrameError, PairsError
+from tirtrack.formats.samples import check_byte_order
 from tirtrack.images import check_pixels
-from tirtrack.read_options import AS_STORED, ReadOptions
-from tirtrack.video import upright_pixels
+from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
+from tirtrack.video import grey_byte_order, upright_pixels
 
 # Of 1920x1080 in colour the 41 frames from the first to the last neighbour of a pair: pairs that
 # lie apart are proposed in without decoding anything twice.
@@ -145,9 +146,14 @@ class VideoFrames:
     def _image(self, frame: av.VideoFrame, index: int) -> np.ndarray:
         if frame.is_corrupt:
             raise ValueError("parts of it are missing")
+        where = f"{self.path}, frame {index}"
         chosen = self._options.channel is not None
         if not self._grey or chosen or frame.format.name.startswith("gray"):
-            return upright_pixels(frame, self._options, f"{self.path}, frame {index}")
+            image = upright_pixels(frame, self._options, where)
+            order = grey_byte_order(frame)
+            check_byte_order(image, order, self._options, where, is_first=index == 0)
+            return image
+        refuse_options(self._options, ["byte_order"], where)
         blue, red = _chroma(frame)
         self._chroma[index] = max(blue, red) / 255
         if blue > MAX_CHROMA:

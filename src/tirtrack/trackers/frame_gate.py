@@ -212,7 +212,8 @@ def _check_measured(box: Box, valid: np.ndarray) -> None:
         raise FrameError(
             f"{share_text(1.0 - share)} of the pixels in the first box {_in_short(box)} hold no "
             "measurement",
-            fix="give a box on what was measured, or begin at a later frame with --start",
+            fix="give a box on what was measured, begin at a later frame with --start, or, if all "
+            "of it was measured, give --no-data none",
         )
 
 

@@ -75,7 +75,7 @@ def load_tracker(
         engine: ``onnx`` or ``torch``; ``None`` takes the family's own, see :func:`engine_of`.
         overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
             ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``), ``no_data`` the
-            value of pixels that hold no measurement.
+            value of pixels that hold no measurement, or ``none`` where every number is one.
         threads: of the ``onnx`` engine; one gives the same bits on every machine of a kind.
         seed: of what a tracker draws; the Siamese family draws nothing.
         device: where torch runs the network, such as ``cuda``; the ``onnx`` engine runs on the CPU

@@ -19,6 +19,7 @@ from tirtrack.boxes import Box
 from tirtrack.errors import StorageError
 from tirtrack.media import BadFrame, Frame, SourceInfo, VideoWriter
 from tirtrack.overlay import draw_boxes, draw_caption, enlarge, zoom_for
+from tirtrack.read_options import NoData
 from tirtrack.thermal import ThermalNormaliser, normaliser, to_display
 from tirtrack.trackers.base import Reason, Status
 
@@ -184,7 +185,7 @@ class _RowFile:
 class _Painter:
     """Draws what the tracker said onto the frames of one source; small ones enlarged."""
 
-    def __init__(self, first: np.ndarray, no_data: float | None) -> None:
+    def __init__(self, first: np.ndarray, no_data: NoData | None) -> None:
         self._zoom = zoom_for(first.shape[1], first.shape[0])
         self._no_data = no_data
         self._levels = ThermalNormaliser(normaliser("adaptive", no_data=no_data))

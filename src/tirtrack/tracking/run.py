@@ -44,7 +44,7 @@ from tirtrack.media import (
     source_files,
 )
 from tirtrack.progress import Progress, silent
-from tirtrack.read_options import AS_STORED, ReadOptions
+from tirtrack.read_options import AS_STORED, NoData, ReadOptions
 from tirtrack.trackers.base import Reason, SharingTracker, Status, Tracker, TrackState
 from tirtrack.trackers.frame_gate import BEGIN_LATER, FrameGate, as_picture
 from tirtrack.trackers.multi import MultiTracker
@@ -178,7 +178,7 @@ def track(
             raise _with_better_start(error, source, first, info, options) from error
         session = _Session(targets, tracker_s=time.perf_counter() - began_s)
         session.note_masked(first, info.no_data)
-        doubtful = doubtful_value(first.image, valid_mask(first.image, info.no_data))
+        doubtful = _doubtful(first, info.no_data)
         folder = None if out is None else _result_folder(Path(out), force=force)
         _log.info("%s: %s", source_name(source), info.description)
         is_several = isinstance(box, Mapping)
@@ -243,7 +243,14 @@ def _with_better_start(
     return FrameError(error.what, error.where, f"{others}; {check}")
 
 
-def _shows_something(frame: Frame, no_data: float | None) -> bool:
+def _doubtful(frame: Frame, no_data: NoData | None) -> tuple[float, float] | None:
+    """See :func:`doubtful_value`; nothing is in doubt where the user says that all is measured."""
+    if no_data == "none":
+        return None
+    return doubtful_value(frame.image, valid_mask(frame.image, no_data))
+
+
+def _shows_something(frame: Frame, no_data: NoData | None) -> bool:
     valid = valid_mask(frame.image, no_data)
     return FrameGate().check(as_picture(frame.image), valid=valid) is Reason.NONE
 
@@ -342,7 +349,7 @@ class _Session:
         self.masked: dict[str, Any] | None = None
         self._tracker = tracker
 
-    def note_masked(self, frame: Frame, no_data: float | None) -> None:
+    def note_masked(self, frame: Frame, no_data: NoData | None) -> None:
         """Keep what was masked of a frame, if it is the first of which something was."""
         if self.masked is not None:
             return
@@ -360,7 +367,7 @@ class _Session:
         recorder: Recorder,
         total: int,
         *,
-        no_data: float | None,
+        no_data: NoData | None,
         stop: Callable[[], bool],
         progress: Progress,
     ) -> Ending:

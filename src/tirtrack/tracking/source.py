@@ -87,9 +87,13 @@ class SourceFrames:
 
     @property
     def statistics(self) -> LiveStatistics | None:
-        """Of the live reader, if there is one; a file on another machine is not live."""
-        is_live = self._stream is not None or self._policy == "latest"
-        return self._live.statistics if is_live and self._live is not None else None
+        """Of the live reader, where frames are or could have been left out; what has an end, and is
+        read to it, is not live.
+        """
+        is_live = self._stream is not None and self._stream.is_live
+        return (
+            self._live.statistics if self._live and (is_live or self._policy == "latest") else None
+        )
 
     def __enter__(self) -> Self:
         if self._live is None:

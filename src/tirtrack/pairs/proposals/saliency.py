@@ -41,6 +41,7 @@ from tirtrack.pairs.proposals.planes import (
 )
 from tirtrack.pairs.proposals.rules import FOUND_LIMITS, Limits, Screen, grey_levels
 from tirtrack.pairs.source import Pair
+from tirtrack.read_options import NoData
 from tirtrack.valid_pixels import valid_mask
 
 # Grey levels, pixels and ratios below are those of the working image: halved until its long side
@@ -135,7 +136,7 @@ def salient_boxes(
     *,
     count: int = 10,
     max_iou: float = 0.4,
-    no_data: float | None = None,
+    no_data: NoData | None = None,
 ) -> list[tuple[Box, float]]:
     """What stands out in one frame, best first.
 
@@ -147,7 +148,7 @@ def salient_boxes(
         neighbours: frames of the same video near in time, same size and depth, for motion.
         count: at most so many boxes.
         max_iou: two of them overlap at most so much.
-        no_data: value of pixels that hold no measurement.
+        no_data: as for :func:`tirtrack.valid_pixels.valid_mask`.
 
     Returns:
         Boxes inside the frame with scores in [0, 1], which rank inside one frame and mean nothing
@@ -183,7 +184,7 @@ def salient_boxes(
     return found
 
 
-def _motion(plane: Plane, neighbours: Sequence[np.ndarray], no_data: float | None) -> Plane | None:
+def _motion(plane: Plane, neighbours: Sequence[np.ndarray], no_data: NoData | None) -> Plane | None:
     """What moves, ``None`` without neighbours."""
     if not neighbours:
         return None
