@@ -40,6 +40,9 @@ OPEN_WITHIN_S, READ_WITHIN_S = 70.0, 20.0  # over a network
 _CLOCK_HZ = 90_000
 _PACKED_COLOURS = ("rgb555", "rgb565", "bgr555", "bgr565", "rgb444", "bgr444")
 _TICK_S = 1e-3
+# Chosen so that the same frames give the same file. With B-frames and AVX-512, the macroblock tree
+# of x264 differs from run to run; with another number of threads, x264 takes other decisions.
+_ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "4"}
 # Where the size is that of a list or a description.
 _PLAYLISTS = frozenset({"hls", "dash", "sdp", "rtsp"})
 # Raw samples that FFmpeg has a decoder for and does not know by this name.
@@ -503,8 +506,7 @@ class VideoWriter:
     def _begin(self, shape_hw: tuple[int, int]) -> None:
         self._shape_hw = shape_hw
         rate = Fraction(self._fps).limit_denominator(1001)
-        options = {"preset": "veryfast", "crf": "20"}
-        self._stream = self._container.add_stream("libx264", rate=rate, options=options)
+        self._stream = self._container.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
         self._stream.height, self._stream.width = (side + side % 2 for side in shape_hw)
         self._stream.pix_fmt = "yuv420p"
         context = self._stream.codec_context
