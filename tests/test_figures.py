@@ -22,6 +22,7 @@ from benchmarks import proposal_recall
 from benchmarks.experiments import table
 from benchmarks.experiments.rows import STUDIES
 from tirtrack.datasets.synthetic import cached_world
+from tirtrack.weights import store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -300,6 +301,13 @@ def test_recall_on_the_page_is_what_the_command_gives(tmp_path, monkeypatch):
         assert one["sequence_count"] == other["sequence_count"]
         for key in ("recall", "without_motion"):
             assert one[key] == pytest.approx(other[key], abs=0.02), one["folder"]
+
+
+def test_agreement_on_the_page_is_that_of_the_shipped_card():
+    page = (DOCS / "experiments.md").read_text("utf-8")
+    quoted = re.search(r"overlap of (\S+)\s+before distillation, and at (\S+) after it", page)
+    said = "overlap with the teacher {} before, {} after".format(*quoted.groups())
+    assert said in store.read(store.find("nano-tir")).card.summary
 
 
 def test_the_table_of_the_first_page_is_of_the_same_file():
