@@ -36,7 +36,7 @@ def main() -> None:
         interval = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
         print(f"{one['a']} minus {one['b']}, {one['score']}: {interval}")
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    print(f"{torch.get_num_threads()} threads, {peak_gb:.2f} GB of memory at most")
+    print(f"threads: {torch.get_num_threads()}; memory at most: {peak_gb:.2f} GB")
     if options.out:
         facts = {"command": parser.prog, "threads": torch.get_num_threads(), "memory_gb": peak_gb}
         write_json(options.out, {**facts, **figures})

@@ -43,6 +43,9 @@ DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
 INTERVAL = re.compile(r"([+-]?\d+\.\d+) \[([+-]?\d+\.\d+), ([+-]?\d+\.\d+)\]")
 COUNTS = {"sequences": "sequence_count", "samples": "samples"}
 """Unit of a count -> its key, where a file has it."""
+TRANSCRIBED = {"experiments", "recipe_choice", "dimp_lite", "dimp_lite_all", "dimp_lite_notes"}
+TRANSCRIBED |= {"track_speed", "synthetic_speed"}
+"""Copies of a page, as yet: their command trains for hours, or needs a quiet machine."""
 SMALL = 12  # whole numbers up to here are words: "two of the 12"
 SOFTWARE = re.compile(r"\b(?:Python|torch|numpy|version)(?: before)? \d[\d.]*\w*")
 
@@ -240,6 +243,13 @@ def test_every_file_of_figures_is_used_and_names_its_command():
     for name in used:
         command = document(name)["command"]
         assert re.match(r"(python -m benchmarks\.|make |tirtrack )", command), name
+
+
+def test_no_other_file_is_a_copy_of_its_page():
+    transcribed = {
+        path.stem for path in FIGURES.glob("*.json") if "transcribed" in path.read_text()
+    }
+    assert transcribed <= TRANSCRIBED
 
 
 @pytest.mark.parametrize(
