@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import proposal_recall
+from benchmarks.compared import comparison_figures
 from benchmarks.experiments import table
 from benchmarks.experiments.rows import STUDIES
 from tirtrack.datasets.synthetic import cached_world
@@ -318,6 +319,18 @@ def test_agreement_on_the_page_is_that_of_the_shipped_card():
     quoted = re.search(r"overlap of (\S+)\s+before distillation, and at (\S+) after it", page)
     said = "overlap with the teacher {} before, {} after".format(*quoted.groups())
     assert said in store.read(store.find("nano-tir")).card.summary
+
+
+def test_figures_of_a_comparison_leave_single_sequences_out(tmp_path):
+    tracker = {"name": "one", "sha256": "ab", "values": {"success": 0.5}, "sequences": [{"a": 1}]}
+    result = {"seed": 0, "protocol": "lsotb-tir", "versions": {}, "frames": 7, "sequences": 2}
+    result |= {"trackers": [tracker], "differences": [{"mean": 0.1}], "dataset_path": "/here"}
+    (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    assert comparison_figures(tmp_path) == {
+        **{"seed": 0, "protocol": "lsotb-tir", "versions": {}, "frames": 7, "sequence_count": 2},
+        **{"sha256": {"one": "ab"}, "values": {"one": {"success": 0.5}}},
+        "differences": [{"mean": 0.1}],
+    }
 
 
 def test_the_table_of_the_first_page_is_of_the_same_file():
