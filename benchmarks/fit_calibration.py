@@ -11,7 +11,8 @@ Trackers that learn online have one number a frame, the raw peak, and no patches
 threshold of ``lost`` belongs to the preset and is only reported, for every candidate.
 
 First the sequences are tracked with the calibration in use, the curve and the thresholds are
-fitted; then they are tracked again with the new numbers, and the figures are of that second run.
+fitted; then they are tracked again with the new numbers. ``figures_before`` are of the first run,
+``figures`` of the second.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ def calibrate(
         "seed": seed,
         "calibration": tracker.calibration.model_dump(),
         "status_as_fitted": asdict(status),
+        "figures_before": _figures(first),
         "figures": _figures(_track_all(tracker, sequences, frames, seed)),
     }
 

@@ -8,7 +8,7 @@ Stages; ``calibrate`` and ``ship`` follow each of the other two, and take what l
               (M3SVD, the synthetic world): ``nano-tir``.
 ``calibrate`` the score is fitted, for each in its modality, on the validation split of the study
               world, on sequences in which every target leaves, and on ``rgb/video_train``:
-              ``OUT/NAME.calibration.json``.
+              ``OUT/NAME.calibration.json``, and all reports with ``--figures FILE``.
 ``ship``      with their calibration to ``weights/shipped``.
 """
 
@@ -23,6 +23,7 @@ from benchmarks.experiments import data
 from benchmarks.experiments.rows import SHIPPABLE, STUDIES
 from tirtrack.datasets.synthetic import WorldSettings, WorldSize, cached_world, write_world
 from tirtrack.files import write_json
+from tirtrack.versions import versions
 from tirtrack.weights import store
 from tirtrack.weights.card import Calibration, Card, TrainingSource
 
@@ -113,8 +114,9 @@ def _made(out: Path) -> list[str]:
     return [name for name in SPLITS if (out / f"{name}.safetensors").is_file()]
 
 
-def calibrate(shared: Path, out: Path, world: Path) -> None:
+def calibrate(shared: Path, out: Path, world: Path, figures: Path | None) -> None:
     """Fit the score of what was made."""
+    reports = {}
     absences = out / "absences"
     if not absences.is_dir():
         write_world(
@@ -123,13 +125,16 @@ def calibrate(shared: Path, out: Path, world: Path) -> None:
     videos = shared / "data" / "rgb" / "video_train"
     for name in _made(out):
         split = SPLITS[name]
-        report = fit_calibration.calibrate(
+        reports[name] = fit_calibration.calibrate(
             out / f"{name}.safetensors",
             [world / split, absences / split, videos],
             fitted_on=FITTED_ON,
             frames=CALIBRATION_FRAMES,
         )
-        write_json(out / f"{name}.calibration.json", report)
+        write_json(out / f"{name}.calibration.json", reports[name])
+    if figures:
+        command = "python -m benchmarks.shipped_weights --stage calibrate"
+        write_json(figures, {"command": command, "versions": versions(), **reports})
 
 
 def ship(out: Path, table: Path | None) -> None:
@@ -174,6 +179,7 @@ def main() -> None:
     parser.add_argument("--world", type=Path)
     parser.add_argument("--recipe", default="mixed")
     parser.add_argument("--table", type=Path, help="of the experiments: scores for the cards")
+    parser.add_argument("--figures", type=Path, help="calibrate: write the reports there as well")
     options = parser.parse_args()
     if options.stage == "baseline":
         make_baseline(options.shared, options.out)
@@ -184,7 +190,7 @@ def main() -> None:
         if options.stage == "student":
             make_student(options.shared, options.out, world, options.recipe)
         else:
-            calibrate(options.shared, options.out, world)
+            calibrate(options.shared, options.out, world, options.figures)
 
 
 if __name__ == "__main__":

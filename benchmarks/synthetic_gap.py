@@ -90,7 +90,7 @@ def run_tracks(tracker: Tracker, filmed: Filmed) -> Tracks:
 
 
 def gap_row(tracks: Sequence[Tracks]) -> dict[str, Any]:
-    """Mean agreement ``[RGB-TIR, RGB-grey]`` at some moments, and the share that has parted."""
+    """Mean agreement ``[RGB-TIR, RGB-grey]`` at some moments, the gap, and the share parted."""
     row: dict[str, Any] = {"tracks": len(tracks)}
     for moment in MOMENTS:
         long = [one for one in tracks if len(one.rgb) > moment]
@@ -101,6 +101,7 @@ def gap_row(tracks: Sequence[Tracks]) -> dict[str, Any]:
             for name in ("tir", "grey")
         )
         row[f"t={moment}"] = [float(heat.mean()), float(grey.mean())]
+        row[f"gap, t={moment}"] = float(grey.mean() - heat.mean())
         row[f"parted, t={moment}"] = [float((part < PARTED_IOU).mean()) for part in (heat, grey)]
     return row
 

@@ -206,7 +206,9 @@ def main() -> None:
     )
     parser.add_argument("what", choices=("speed", "statistics", "gap"))
     parser.add_argument("--pairs", type=Path, help="folder of real pairs (shared/data/pairs)")
-    parser.add_argument("--tracker", default="nano-rgb", help="for gap: weights by name or file")
+    parser.add_argument(
+        "--tracker", nargs="+", default=["nano-rgb"], help="for gap: weights by name or file"
+    )
     parser.add_argument("--count", type=int, default=40, help="sequences or pairs")
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--out", type=Path)
@@ -216,7 +218,10 @@ def main() -> None:
     elif asked.what == "statistics":
         result = measure_statistics(asked.pairs, asked.count)
     else:
-        result = gap_rows(asked.tracker, asked.pairs, sequences=asked.count, frames=asked.frames)
+        result = {
+            Path(name).stem: gap_rows(name, asked.pairs, sequences=asked.count, frames=asked.frames)
+            for name in asked.tracker
+        }
     for name, values in result.items():
         print(f"{name}: {_shown(values)}")
     if asked.out is not None:

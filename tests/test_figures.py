@@ -14,14 +14,17 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from benchmarks import proposal_recall
+from benchmarks.compared import comparison_figures
 from benchmarks.experiments import table
 from benchmarks.experiments.rows import STUDIES
 from tirtrack.datasets.synthetic import cached_world
+from tirtrack.weights import store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -42,6 +45,9 @@ DECIMAL = re.compile(r"(?<![\w.])\d+\.\d+(?![\w.])")
 INTERVAL = re.compile(r"([+-]?\d+\.\d+) \[([+-]?\d+\.\d+), ([+-]?\d+\.\d+)\]")
 COUNTS = {"sequences": "sequence_count", "samples": "samples"}
 """Unit of a count -> its key, where a file has it."""
+TRANSCRIBED = {"experiments", "recipe_choice", "dimp_lite", "dimp_lite_all", "dimp_lite_notes"}
+TRANSCRIBED |= {"track_speed", "synthetic_speed"}
+"""Copies of a page, as yet: their command trains for hours, or needs a quiet machine."""
 SMALL = 12  # whole numbers up to here are words: "two of the 12"
 SOFTWARE = re.compile(r"\b(?:Python|torch|numpy|version)(?: before)? \d[\d.]*\w*")
 
@@ -238,7 +244,16 @@ def test_every_file_of_figures_is_used_and_names_its_command():
     assert used == {path.stem for path in FIGURES.glob("*.json")}
     for name in used:
         command = document(name)["command"]
-        assert re.match(r"(python -m benchmarks\.|make |tirtrack )", command), name
+        found = re.match(r"(?:python -m (benchmarks\.\w+)|make |tirtrack )", command)
+        assert found, name
+        assert found[1] is None or find_spec(found[1]), name
+
+
+def test_no_other_file_is_a_copy_of_its_page():
+    transcribed = {
+        path.stem for path in FIGURES.glob("*.json") if "transcribed" in path.read_text()
+    }
+    assert transcribed <= TRANSCRIBED
 
 
 @pytest.mark.parametrize(
@@ -300,6 +315,25 @@ def test_recall_on_the_page_is_what_the_command_gives(tmp_path, monkeypatch):
         assert one["sequence_count"] == other["sequence_count"]
         for key in ("recall", "without_motion"):
             assert one[key] == pytest.approx(other[key], abs=0.02), one["folder"]
+
+
+def test_agreement_on_the_page_is_that_of_the_shipped_card():
+    page = (DOCS / "experiments.md").read_text("utf-8")
+    quoted = re.search(r"overlap of (\S+)\s+before distillation, and at (\S+) after it", page)
+    said = "overlap with the teacher {} before, {} after".format(*quoted.groups())
+    assert said in store.read(store.find("nano-tir")).card.summary
+
+
+def test_figures_of_a_comparison_leave_single_sequences_out(tmp_path):
+    tracker = {"name": "one", "sha256": "ab", "values": {"success": 0.5}, "sequences": [{"a": 1}]}
+    result = {"seed": 0, "protocol": "lsotb-tir", "versions": {}, "frames": 7, "sequences": 2}
+    result |= {"trackers": [tracker], "differences": [{"mean": 0.1}], "dataset_path": "/here"}
+    (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    assert comparison_figures(tmp_path) == {
+        **{"seed": 0, "protocol": "lsotb-tir", "versions": {}, "frames": 7, "sequence_count": 2},
+        **{"sha256": {"one": "ab"}, "values": {"one": {"success": 0.5}}},
+        "differences": [{"mean": 0.1}],
+    }
 
 
 def test_the_table_of_the_first_page_is_of_the_same_file():

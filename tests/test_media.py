@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -20,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from tirtrack.errors import FrameError
 from tirtrack.media import (
@@ -669,6 +671,39 @@ def test_grey_frames_and_given_times_are_written(tmp_path):
             video.write(np.full((16, 16), 40 * k, np.uint8), time_s)
     found = list(frames(tmp_path / "a.mp4"))
     assert_allclose([frame.time_s for frame in found], [0, 0.1, 0.5, 0.6, 1.0], atol=1e-3)
+
+
+def moving_scene(count=12, shape=(256, 320)) -> list[np.ndarray]:
+    """Smooth ground that pans behind sensor noise, which an encoder likes to code both ways."""
+    rng = np.random.default_rng(0)
+    ground = gaussian_filter(rng.normal(0, 1, (shape[0], shape[1] + 4 * count)), 6)
+    ground = 128 + 40 * ground / ground.std()
+    parts = [ground[:, 4 * k : 4 * k + shape[1]] + rng.normal(0, 2, shape) for k in range(count)]
+    return [np.rint(part.clip(0, 255)).astype(np.uint8) for part in parts]
+
+
+def bytes_of_video(path: Path, images: list[np.ndarray]) -> bytes:
+    with VideoWriter(path, 25) as video:
+        for image in images:
+            video.write(image)
+    return path.read_bytes()
+
+
+def test_same_frames_give_the_same_file_in_every_run(tmp_path):
+    images = moving_scene()
+    contents = {bytes_of_video(tmp_path / f"{run}.mp4", images) for run in range(6)}
+    assert len(contents) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no choice of cores here")
+def test_same_frames_give_the_same_file_with_any_number_of_cores(tmp_path):
+    images, cores = moving_scene(), os.sched_getaffinity(0)
+    content = bytes_of_video(tmp_path / "all.mp4", images)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        assert bytes_of_video(tmp_path / "one.mp4", images) == content
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def test_error_in_the_block_leaves_the_old_file_and_no_half_one(tmp_path):

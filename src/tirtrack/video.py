@@ -42,6 +42,9 @@ _FASTEST_HZ = 1000  # above it a rate is doubted
 _PACKED_COLOURS = ("rgb555", "rgb565", "bgr555", "bgr565", "rgb444", "bgr444")
 _TICK_S = 1e-3
 _NO_MORE_BYTES = "input/output error"  # FFmpeg, of a connection that ends before its length
+# Chosen so that the same frames give the same file. With B-frames and AVX-512, the macroblock tree
+# of x264 differs from run to run; with another number of threads, x264 takes other decisions.
+_ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "4"}
 # Where the size is that of a list or a description.
 _PLAYLISTS = frozenset({"hls", "dash", "sdp", "rtsp"})
 # Raw samples that FFmpeg has a decoder for and does not know by this name.
@@ -536,8 +539,7 @@ class VideoWriter:
     def _begin(self, shape_hw: tuple[int, int]) -> None:
         self._shape_hw = shape_hw
         rate = Fraction(self._fps).limit_denominator(1001)
-        options = {"preset": "veryfast", "crf": "20"}
-        self._stream = self._container.add_stream("libx264", rate=rate, options=options)
+        self._stream = self._container.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
         self._stream.height, self._stream.width = (side + side % 2 for side in shape_hw)
         self._stream.pix_fmt = "yuv420p"
         context = self._stream.codec_context

@@ -1,0 +1,46 @@
+"""What the demo gains and what it costs: ``python -m benchmarks.demo``.
+
+    python -m benchmarks.demo --out docs/figures/demo.json
+
+Runs what ``tirtrack demo`` runs. The last digits of a training depend on the number of threads of
+torch, so that number stands in the file; ``OMP_NUM_THREADS=1`` sets it to one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.compared import comparison_figures
+from tirtrack.cli.live import progress
+from tirtrack.demo import DemoSettings, run_demo
+from tirtrack.files import write_json
+from tirtrack.report.results import EVALUATION_FOLDER
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, progress() as live:
+        run_demo(Path(folder), DemoSettings(workers=2), progress=live)
+        figures = comparison_figures(Path(folder) / EVALUATION_FOLDER)
+    for name, values in figures["values"].items():
+        print(f"{name:12} success {values['success']:.3f}")
+    for one in figures["differences"]:
+        interval = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
+        print(f"{one['a']} minus {one['b']}, {one['score']}: {interval}")
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(f"threads: {torch.get_num_threads()}; memory at most: {peak_gb:.2f} GB")
+    if options.out:
+        facts = {"command": parser.prog, "threads": torch.get_num_threads(), "memory_gb": peak_gb}
+        write_json(options.out, {**facts, **figures})
+
+
+if __name__ == "__main__":
+    main()
