@@ -41,6 +41,7 @@ def sequence(tmp_path: Path) -> Path:
         ("full_occlusion.txt", "0,1,0,1\n"),
         ("absent.txt", "0 1 0 1"),
         ("exist.txt", "1\n0\n1\n0\n"),
+        ("absent.txt", "False\nTrue\nfalse\ntrue\n"),
         ("out_of_view.tag", "0\n1\n0\n1\n"),
     ],
 )
@@ -62,6 +63,7 @@ def test_either_of_two_files_of_flags_counts(sequence: Path) -> None:
     [
         ("0,1,0", r"absence\.label: has 3 flags, the annotation has 4 rows"),
         ("0,1,0,no", r'absence\.label: "no" is not a number'),
+        ("0,1,0,NA", r'absence\.label: "NA" is no flag'),
     ],
 )
 def test_flags_that_do_not_fit_are_named(sequence: Path, flags: str, message: str) -> None:
