@@ -213,8 +213,32 @@ def test_visible_video_is_never_taken_for_the_thermal_one(tmp_path: Path) -> Non
     (tmp_path / "seq" / "visible.mp4").touch()
     content = {"exist": [1], "gt_rect": [[1, 2, 3, 4]]}
     (tmp_path / "seq" / "infrared.json").write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=r"no frames of seq; expected infrared\.mp4"):
+    message = (
+        r"no frames of seq; expected .* called infrared, ir, tir, thermal, lwir "
+        r"\(there are visible\.mp4\); rename it, or name the files with --annotation and --frames"
+    )
+    with pytest.raises(DatasetError, match=message):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("annotation", ["IR_label.json", "infrared.json", "infrared.txt", "ir.txt"])
+@pytest.mark.parametrize("place", ["thermal", "TIR", "Infrared", "IR", "ir.avi", "Thermal.MP4"])
+def test_thermal_frames_lie_under_any_usual_name(
+    tmp_path: Path, annotation: str, place: str
+) -> None:
+    rows = [[4, 5, 10, 6]] * 3
+    text = "\n".join(",".join(map(str, row)) for row in rows)
+    content = json.dumps({"exist": [1, 1, 1], "gt_rect": rows})
+    for name, level in (("visible", 200), (place, 60)):
+        if "." in place:
+            (tmp_path / "seq").mkdir(exist_ok=True)
+            video(tmp_path / "seq" / (name if "." in name else f"{name}.mp4"), 3, level)
+        else:
+            images(tmp_path / "seq" / name, 3)
+    (tmp_path / "seq" / annotation).write_text(content if ".json" in annotation else text)
+    (found,) = open_dataset(tmp_path).sequences
+    assert sum(1 for _ in found.open_frames()) == 3
+    assert f"{place}'" in repr(found.open_frames)
 
 
 def test_two_layouts_in_one_folder_are_refused(sequence: Path, tmp_path: Path) -> None:

@@ -101,7 +101,9 @@ def command(
         dataset, annotation, frames=frames, columns=columns, base=base, with_frames=False
     )
     rules = asked or [protocols.get(opened.protocol)]
-    written_as = None if result_columns is None else parse_columns(result_columns)
+    written_as = (
+        None if result_columns is None else parse_columns(result_columns, "--result-columns")
+    )
     folders = [_folder(text) for text in results]
     runs = read_runs(folders, opened, columns=written_as, base=result_base)
     comparisons = [
