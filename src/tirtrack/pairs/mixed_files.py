@@ -9,7 +9,7 @@ from pathlib import Path
 from tirtrack.errors import PairsError
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.pairs.cameras import MODALITIES, CameraStem, Pairing, camera_stem
-from tirtrack.pairs.timestamps import seconds_of
+from tirtrack.pairs.timestamps import stamps_of, ticks_of
 from tirtrack.video import VIDEO_SUFFIXES
 
 Named = Sequence[tuple[str, Path]]
@@ -81,13 +81,13 @@ def mixed_files(folder: Path, pairing: Pairing) -> MixedFiles | None:
     for kinds in (IMAGE_KINDS, VIDEO_SUFFIXES):
         found = _by_camera(files_of_kinds(folder, kinds), pairing)
         keys = [{key for key, _ in found.files[modality]} for modality in MODALITIES]
-        if all(keys) and (keys[0] & keys[1] or all(map(_are_stamps, keys))):
+        if all(keys) and (keys[0] & keys[1] or _are_times([*keys[0]], [*keys[1]])):
             return found
     return None
 
 
-def _are_stamps(keys: Iterable[str]) -> bool:
-    return all(seconds_of(key) is not None for key in keys)
+def _are_times(rgb: Sequence[str], tir: Sequence[str]) -> bool:
+    return stamps_of(rgb, tir) is not None or ticks_of(rgb, tir) is not None
 
 
 def _by_camera(files: Sequence[Path], pairing: Pairing) -> MixedFiles:
