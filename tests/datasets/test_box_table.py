@@ -170,6 +170,10 @@ def test_given_columns_overrule_the_number_of_columns(write) -> None:
             id="frame_twice",
         ),
         pytest.param(
+            "1.png,1,2,3,4\n2.png,1,2,3,4\n", 'row 1: "1.png" is not a number; expected 5 numbers; '
+            "or name the columns, such as x,y,w,h,-", id="file_names",
+        ),
+        pytest.param(
             "x,y,w,h\n1,2,wide,4\n", 'row 2: "wide" is not a number; expected a number as w in '
             "column 3", id="word_in_a_named_column",
         ),

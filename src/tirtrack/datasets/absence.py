@@ -21,7 +21,7 @@ _STEMS = {
     "absent_label": 1,
     "exist": 0,
 }
-_SUFFIXES = (".txt", ".label", ".tag")
+_SUFFIXES = (".txt", ".label", ".tag", ".json", ".csv")
 
 
 def absence_files(folder: Path) -> tuple[Path, ...]:
@@ -38,7 +38,7 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
     """
     absent = np.zeros(rows, dtype=bool)
     for path in files:
-        words = re.split(r"[\s,;]+", read_text(path).strip().strip(",;"))
+        words = _words(path)
         flags = np.array([flag(word, str(path), "flags of 0 or 1") for word in words])
         if len(flags) != rows:
             raise DatasetError(
@@ -49,3 +49,14 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
             raise DatasetError(f'"{missing}" is no flag', path, "expected flags of 0 or 1")
         absent |= flags == _STEMS.get(path.stem, 1)
     return absent
+
+
+def _words(path: Path) -> list[str]:
+    """The flags of a file: separated in any way, as a JSON list, or as one under any key; a name of
+    the column may stand above them.
+    """
+    text = read_text(path)
+    if path.suffix == ".json":
+        text = re.sub(r"[\[\]{}]|\"[^\"]*\"\s*:", " ", text)
+    words = re.split(r"[\s,;]+", text.strip().strip(",;").strip())
+    return words[1:] if words[0].lower() in _STEMS else words

@@ -107,7 +107,9 @@ class BoxTable:
     def _check_numbers(self) -> None:
         for line, words in self.full:
             for word in words:
-                number(word, self._where(line), f"{len(self.full[0][1])} numbers")
+                number(
+                    word, self._where(line), f"{len(self.full[0][1])} numbers; or {NAME_COLUMNS}"
+                )
 
     def _numbers(self) -> np.ndarray:
         return np.array([_values(words) for _, words in self.full])
