@@ -15,6 +15,7 @@ from tirtrack.video import VIDEO_SUFFIXES
 Named = Sequence[tuple[str, Path]]
 """Files, each with what names its pair."""
 _LISTED = 3
+_LETTERS = ("r", "t", "i")
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,20 @@ def _by_camera(files: Sequence[Path], pairing: Pairing) -> MixedFiles:
         else:
             sides[modality].append((stem.key, file))
             parts[file] = stem.part
-    if sides["rgb"] and not sides["tir"]:  # as FLIR names them: X.jpg beside X_visible.jpg
-        keys = {key for key, _ in sides["rgb"]}
-        sides["tir"] = [(file.stem, file) for file in others if file.stem in keys]
-        others = [file for file in others if file.stem not in keys]
+    named = [modality for modality in MODALITIES if sides[modality]]
+    if len(named) == 1:  # X.jpg beside X_visible.jpg, as FLIR names them, or beside X_ir.jpg
+        plain = next(modality for modality in MODALITIES if modality not in named)
+        sure = [key for key, file in sides[named[0]] if _is_word(parts[file])]
+        sides[plain] = [(file.stem, file) for file in others if file.stem in sure]
+        others = [file for file in others if file.stem not in sure]
     return MixedFiles(sides, parts, others)
+
+
+def _is_word(part: str) -> bool:
+    """Whether what names the camera names nothing else, as single letters may: ``_R`` also stands
+    for radiometric and right.
+    """
+    return "".join(filter(str.isalpha, part)).casefold() not in _LETTERS
 
 
 def _nearest_end(stem: str, found: Mapping[str, CameraStem | None]) -> str | None:
