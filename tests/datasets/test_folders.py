@@ -150,6 +150,25 @@ def test_given_base_overrules_the_layout(sequence: Path, base: int | None, x: in
     assert (found.annotation[0, 0], found.file_base) == (x, base or 0)
 
 
+@pytest.mark.parametrize(
+    ("rows", "base", "said"),
+    [
+        pytest.param("0,3,9,9\n4,5,9,9\n", None, True, id="cut_at_0"),
+        pytest.param("4,3,9,9\n4,0,9,9\n", None, True, id="on_the_other_axis"),
+        pytest.param("0,3,9,9\n4,5,9,9\n", 0, False, id="base_is_given"),
+        pytest.param("0,3,9,9\n-4,5,9,9\n", None, False, id="leaves_the_frame"),
+        pytest.param("1,3,9,9\n0,0,0,0\n", None, False, id="absent"),
+    ],
+)
+def test_boxes_at_pixel_0_of_a_layout_that_counts_from_1_are_said(
+    tmp_path: Path, rows: str, base: int | None, said: bool
+) -> None:
+    images(tmp_path / "seq" / "infrared", 2)
+    (tmp_path / "seq" / "infrared.txt").write_text(rows)
+    remarks = open_dataset(tmp_path, options=AnnotationOptions(base=base)).remarks
+    assert any("--base 0 if the file counts from 0" in one for one in remarks) == said
+
+
 def test_every_target_of_a_file_is_a_sequence(sequence: Path) -> None:
     rows = ["1,1,4,5,10,6,1", "2,1,4,5,10,6,1", "2,8,4,5,9,6,1", "4,8,4,5,9,6,1", "1,2,3,4,5,6,0"]
     (sequence / "groundtruth.txt").write_text("\n".join(rows))
