@@ -170,6 +170,13 @@ def test_given_columns_overrule_the_number_of_columns(write) -> None:
             id="frame_twice",
         ),
         pytest.param(
+            "1,2,3,4\n1,,3,4\n", "row 2: an empty value is not a number", id="one_value_left_out"
+        ),
+        pytest.param(
+            "frame,x,y,w,h\n1,1,2,3,4\n2,1,,,4\n", "row 3: an empty value is not a number",
+            id="two_values_left_out",
+        ),
+        pytest.param(
             "1.png,1,2,3,4\n2.png,1,2,3,4\n", 'row 1: "1.png" is not a number; expected 5 numbers; '
             "or name the columns, such as x,y,w,h,-", id="file_names",
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,11 +111,21 @@ class BoxTable:
                     word, self._where(line), f"{len(self.full[0][1])} numbers; or {NAME_COLUMNS}"
                 )
 
+    def _check_gaps(self, places: Collection[int]) -> None:
+        """Refuse rows in which some and not all of the numbers of a box are left out."""
+        for line, words in self.full:
+            numbers = [word for place, word in enumerate(words) if place in places]
+            if "" in numbers and not all(map(is_missing, numbers)):
+                raise DatasetError(
+                    "an empty value is not a number", self._where(line), "correct the file"
+                )
+
     def _numbers(self) -> np.ndarray:
         return np.array([_values(words) for _, words in self.full])
 
     def _four_or_eight(self) -> list[TargetBoxes]:
         """Polygons, some of which are written as boxes."""
+        self._check_gaps(range(8))
         rows = [np.array([_values(words)]) for _, words in self.full]
         boxes = [row if row.shape[1] == 4 else extents(row) for row in rows]
         absent = [says_absent(row) for row in rows]
@@ -130,6 +140,7 @@ class BoxTable:
         if width >= 6 and _looks_like_mot(values) and not (width == 8 and _parallelograms(values)):
             return self._by_name((*MOT, *[UNUSED] * width)[:width])
         if width == 8:
+            self._check_gaps(range(8))
             self._check_corners(values)
             return [self._spread(TargetBoxes(extents(values), says_absent(values), POLYGONS))]
         raise DatasetError(
@@ -151,6 +162,7 @@ class BoxTable:
 
     def _by_name(self, columns: Columns) -> list[TargetBoxes]:
         needed = box_columns(columns)
+        self._check_gaps([columns.index(name) for name in needed])
         values = {
             name: self._column(columns.index(name), name)
             for name in (*needed, *FLAGS)
