@@ -35,6 +35,8 @@ def write(tmp_path: Path):
         pytest.param({"res": [BOX, None, BOX]}, id="results_with_null"),
         pytest.param([BOX, [-1, -1, -1, -1], BOX], id="plain_list"),
         pytest.param('{"res": [[10,20,30,40], [NaN,NaN,NaN,NaN], [10,20,30,40]]}', id="nan"),
+        pytest.param([BOX, ["NA", "None", "n/a", None], BOX], id="words"),
+        pytest.param({"res": [BOX, "none", BOX]}, id="lone_word"),
         pytest.param([[10, 20, 40, 20, 40, 60, 10, 60], [], BOX], id="polygon_and_box"),
     ],
 )

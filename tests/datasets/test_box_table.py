@@ -29,6 +29,9 @@ def write(tmp_path: Path):
         pytest.param("x,y,w,h\n10,20,30,40\n11,21,30,40\n", id="header"),
         pytest.param('"x","y","width","height"\n10,20,30,40\n11,21,30,40\n', id="quoted_header"),
         pytest.param("a b c d\n10 20 30 40\n11 21 30 40\n", id="header_of_unknown_names"),
+        pytest.param(",x,y,w,h\n0,10,20,30,40\n1,11,21,30,40\n", id="pandas_index"),
+        pytest.param('"10","20","30","40"\n"11","21","30","40"\n', id="quoted"),
+        pytest.param("10,20,30,40,\n11,21,30,40,\n", id="separator_at_the_end"),
         pytest.param("# made by hand\n10,20,30,40\n% x\n11,21,30,40 // far\n", id="comments"),
         pytest.param("# x1,y1,x2,y2\n10,20,40,60\n11,21,41,61\n", id="savetxt_header"),
         pytest.param("left,top,right,bottom\n10,20,40,60\n11,21,41,61\n", id="corners_by_name"),
@@ -61,12 +64,27 @@ def test_every_form_gives_the_same_boxes(write, text: str) -> None:
     "row",
     [
         *("0,0,0,0", "-1,-1,-1,-1", "nan,nan,nan,nan", "NaN NaN NaN NaN", "0", "nan", "[]", ""),
-        *("0,0,-1,-1", "  "),
+        *("0,0,-1,-1", "  ", "NA,NA,NA,NA", "na na na na", "None,None,None,None", "none", "NULL"),
+        *(
+            "null;null;null;null",
+            "N/A,N/A,N/A,N/A",
+            "n/a",
+            "#N/A,#N/A,#N/A,#N/A",
+            "<NA>,<NA>,<NA>,<NA>",
+        ),
+        *(",,,", ", , ,", ";;;", "(None, None, None, None)", '"NA","NA","NA","NA"', "nil"),
+        *("-nan,-nan,-nan,-nan", "-nan(ind) -nan(ind) -nan(ind) -nan(ind)", "NA,nan,,None"),
+        "-1.#IND,-1.#IND,1.#QNAN,1.#QNAN000",
     ],
 )
 def test_every_spelling_of_absence_is_seen(write, row: str) -> None:
     (target,) = read_targets(write(f"10,20,30,40\n{row}\n11,21,30,40\n"))
     assert target.absent.tolist() == [False, True, False]
+
+
+def test_rows_without_values_are_no_header(write) -> None:
+    (target,) = read_targets(write("NA,NA,NA,NA\n10,20,30,40\n,,,\n"))
+    assert target.absent.tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +93,11 @@ def test_every_spelling_of_absence_is_seen(write, row: str) -> None:
         pytest.param("0,0,0,0,0,0,0,0\n10,20,40,20,40,60,10,60\n", [True, False], id="polygon"),
         pytest.param("x,y,w,h,exist\n10,20,30,40,1\n10,20,30,40,0\n", [False, True], id="exist"),
         pytest.param("x,y,w,h,absent\n10,20,30,40,1\n10,20,30,40,0\n", [True, False], id="absent"),
+        pytest.param(
+            "x,y,w,h,visible\n10,20,30,40,True\n1,2,3,4,false\n", [False, True], id="bool"
+        ),
+        pytest.param("frame,x,y,w,h\n1,10,20,30,40\n2,,,,\n", [False, True], id="pandas"),
+        pytest.param("1,7,10,20,30,40\n2,7,NA,NA,NA,NA\n", [False, True], id="mot_na"),
         pytest.param("1,7,10,20,30,40\n4,7,10,20,30,40\n", [False, True, True, False], id="gap"),
     ],
 )
@@ -145,6 +168,17 @@ def test_given_columns_overrule_the_number_of_columns(write) -> None:
         pytest.param(
             "frame,x,y,w,h\n1,1,2,3,4\n1,1,2,3,4\n", "row 3: a second box for target (without id)",
             id="frame_twice",
+        ),
+        pytest.param(
+            "1,2,3,4\n1,,3,4\n", "row 2: an empty value is not a number", id="one_value_left_out"
+        ),
+        pytest.param(
+            "frame,x,y,w,h\n1,1,2,3,4\n2,1,,,4\n", "row 3: an empty value is not a number",
+            id="two_values_left_out",
+        ),
+        pytest.param(
+            "1.png,1,2,3,4\n2.png,1,2,3,4\n", 'row 1: "1.png" is not a number; expected 5 numbers; '
+            "or name the columns, such as x,y,w,h,-", id="file_names",
         ),
         pytest.param(
             "x,y,w,h\n1,2,wide,4\n", 'row 2: "wide" is not a number; expected a number as w in '

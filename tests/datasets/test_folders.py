@@ -41,6 +41,11 @@ def sequence(tmp_path: Path) -> Path:
         ("full_occlusion.txt", "0,1,0,1\n"),
         ("absent.txt", "0 1 0 1"),
         ("exist.txt", "1\n0\n1\n0\n"),
+        ("exist.json", "[1, 0, 1, 0]"),
+        ("exist.json", '{"exist": [1, 0, 1, 0]}'),
+        ("absent.json", "[false, true, false, true]\n"),
+        ("absence.csv", "absence\n0\n1\n0\n1\n"),
+        ("absent.txt", "False\nTrue\nfalse\ntrue\n"),
         ("out_of_view.tag", "0\n1\n0\n1\n"),
     ],
 )
@@ -62,6 +67,7 @@ def test_either_of_two_files_of_flags_counts(sequence: Path) -> None:
     [
         ("0,1,0", r"absence\.label: has 3 flags, the annotation has 4 rows"),
         ("0,1,0,no", r'absence\.label: "no" is not a number'),
+        ("0,1,0,NA", r'absence\.label: "NA" is no flag'),
     ],
 )
 def test_flags_that_do_not_fit_are_named(sequence: Path, flags: str, message: str) -> None:
@@ -144,6 +150,25 @@ def test_given_base_overrules_the_layout(sequence: Path, base: int | None, x: in
     assert (found.annotation[0, 0], found.file_base) == (x, base or 0)
 
 
+@pytest.mark.parametrize(
+    ("rows", "base", "said"),
+    [
+        pytest.param("0,3,9,9\n4,5,9,9\n", None, True, id="cut_at_0"),
+        pytest.param("4,3,9,9\n4,0,9,9\n", None, True, id="on_the_other_axis"),
+        pytest.param("0,3,9,9\n4,5,9,9\n", 0, False, id="base_is_given"),
+        pytest.param("0,3,9,9\n-4,5,9,9\n", None, False, id="leaves_the_frame"),
+        pytest.param("1,3,9,9\n0,0,0,0\n", None, False, id="absent"),
+    ],
+)
+def test_boxes_at_pixel_0_of_a_layout_that_counts_from_1_are_said(
+    tmp_path: Path, rows: str, base: int | None, said: bool
+) -> None:
+    images(tmp_path / "seq" / "infrared", 2)
+    (tmp_path / "seq" / "infrared.txt").write_text(rows)
+    remarks = open_dataset(tmp_path, options=AnnotationOptions(base=base)).remarks
+    assert any("--base 0 if the file counts from 0" in one for one in remarks) == said
+
+
 def test_every_target_of_a_file_is_a_sequence(sequence: Path) -> None:
     rows = ["1,1,4,5,10,6,1", "2,1,4,5,10,6,1", "2,8,4,5,9,6,1", "4,8,4,5,9,6,1", "1,2,3,4,5,6,0"]
     (sequence / "groundtruth.txt").write_text("\n".join(rows))
@@ -211,8 +236,32 @@ def test_visible_video_is_never_taken_for_the_thermal_one(tmp_path: Path) -> Non
     (tmp_path / "seq" / "visible.mp4").touch()
     content = {"exist": [1], "gt_rect": [[1, 2, 3, 4]]}
     (tmp_path / "seq" / "infrared.json").write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match=r"no frames of seq; expected infrared\.mp4"):
+    message = (
+        r"no frames of seq; expected .* called infrared, ir, tir, thermal, lwir "
+        r"\(there are visible\.mp4\); rename it, or name the files with --annotation and --frames"
+    )
+    with pytest.raises(DatasetError, match=message):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("annotation", ["IR_label.json", "infrared.json", "infrared.txt", "ir.txt"])
+@pytest.mark.parametrize("place", ["thermal", "TIR", "Infrared", "IR", "ir.avi", "Thermal.MP4"])
+def test_thermal_frames_lie_under_any_usual_name(
+    tmp_path: Path, annotation: str, place: str
+) -> None:
+    rows = [[4, 5, 10, 6]] * 3
+    text = "\n".join(",".join(map(str, row)) for row in rows)
+    content = json.dumps({"exist": [1, 1, 1], "gt_rect": rows})
+    for name, level in (("visible", 200), (place, 60)):
+        if "." in place:
+            (tmp_path / "seq").mkdir(exist_ok=True)
+            video(tmp_path / "seq" / (name if "." in name else f"{name}.mp4"), 3, level)
+        else:
+            images(tmp_path / "seq" / name, 3)
+    (tmp_path / "seq" / annotation).write_text(content if ".json" in annotation else text)
+    (found,) = open_dataset(tmp_path).sequences
+    assert sum(1 for _ in found.open_frames()) == 3
+    assert f"{place}'" in repr(found.open_frames)
 
 
 def test_two_layouts_in_one_folder_are_refused(sequence: Path, tmp_path: Path) -> None:

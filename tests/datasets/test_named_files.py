@@ -81,14 +81,16 @@ def test_videos_of_a_coco_file_are_sequences(tmp_path: Path) -> None:
     assert [one.boxes[0, 0] for one in dataset.sequences] == [1, 2]
 
 
+@pytest.mark.parametrize("beside", ["", "annotations"])
 @pytest.mark.parametrize("place", ["", "images"])
-def test_folder_with_a_coco_file_is_a_data_set(tmp_path: Path, place: str) -> None:
+def test_folder_with_a_coco_file_is_a_data_set(tmp_path: Path, place: str, beside: str) -> None:
     content = {
         "videos": [{"id": 1, "name": "one"}],
         "images": [{"id": f, "video_id": 1, "frame_id": f} for f in (0, 1, 2)],
         "annotations": [{"image_id": f, "instance_id": 3, "bbox": [0, 2, 3, 4]} for f in (0, 2)],
     }
-    (tmp_path / "labels.json").write_text(json.dumps(content))
+    (tmp_path / beside).mkdir(exist_ok=True)
+    (tmp_path / beside / "labels.json").write_text(json.dumps(content))
     with pytest.raises(DatasetError, match="no frames of one; expected one/"):
         open_dataset(tmp_path)
     images(tmp_path / place / "one", 3)

@@ -179,7 +179,7 @@ def test_annotation_alone_needs_no_frames(tmp_path: Path) -> None:
         ([*ROWS[:2], "3,4,5"], 3, "groundtruth.txt, row 3: has 3 columns, expected 4"),
         ([*ROWS[:2], "a,4,5,6"], 3, 'groundtruth.txt, row 3: "a" is not a number'),
         ([], 3, "groundtruth.txt: has no row"),
-        (ROWS, 0, "a: no frames of a; expected img/ with images, or video.mp4"),
+        (ROWS, 0, "a: no frames of a; expected a folder of images or a video called img, infr"),
     ],
 )
 def test_damaged_sequence_is_named(

@@ -6,6 +6,7 @@ Boxes lie at pixel 0 wherever the layout counts from 0.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,35 @@ def test_annotation_as_result_scores_best(world: World, tmp_path: Path) -> None:
     }  # fmt: skip
     if world.text is not anti_uav:  # an absent frame is always a miss of success
         assert scores.values["success"] == BEST
+
+
+TABLES = [one for one in WORLDS if one.text not in (anti_uav, coco, mot)]
+LONE = {"lone nan": "nan", "lone None": "None", "empty": ""}
+SPELLINGS = ["nan", "0", "-1", "NA", "None", "null", "N/A", *LONE]
+ABSENT_ROWS = [
+    *(pytest.param(one, ABSENT, id=f"{one}_inside") for one in SPELLINGS),
+    *(pytest.param(one, 0, id=f"{one}_first") for one in ("nan", "0", "lone None")),
+    *(pytest.param(one, len(BOXES) - 1, id=f"{one}_last") for one in ("nan", "0", "lone None")),
+]
+
+
+@pytest.mark.parametrize(("spelling", "row"), ABSENT_ROWS)
+@pytest.mark.parametrize("table", TABLES, ids=lambda world: world.name)
+def test_annotation_with_absent_rows_as_result_scores_best(
+    table: World, spelling: str, row: int, tmp_path: Path
+) -> None:
+    file = table.write(tmp_path / "data")
+    lines = file.read_text().splitlines()
+    place = row + len(lines) - len(BOXES)
+    lines[place] = LONE.get(spelling, re.sub(r"[^,\s]+", spelling, lines[place]))
+    file.write_text("\n".join(lines) + "\n")
+    result = tmp_path / "results" / "copy" / "seq.txt"
+    result.parent.mkdir(parents=True)
+    result.write_bytes(file.read_bytes())
+    dataset = open_dataset(tmp_path / "data", with_frames=False)
+    scored = score_runs(read_runs([tmp_path / "results"], dataset), dataset, get("lsotb-tir"))
+    scores = scored.trackers[0].scores.visible_values
+    assert (scores["success"], scores["precision"], scores["op50"]) == (BEST, 1.0, 1.0)
 
 
 def test_boxes_are_the_same_pixels_in_every_layout(world: World, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tracked_worlds import Keeper, write_images
 
-from tirtrack.datasets import LabelledDataset, open_dataset
+from tirtrack.datasets import LabelledDataset, open_dataset, open_named_files
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.result_files import read_run, written_base
@@ -135,6 +135,30 @@ def test_results_of_all_targets_may_lie_in_one_file(tmp_path: Path) -> None:
     evaluate([Keeper()], dataset, tmp_path / "out", resamples=20)
     (run,) = read_runs([tmp_path / "out"], dataset)
     assert run.tracks["seq.2"].boxes[3].tolist() == [6, 6, 6, 6]
+
+
+@pytest.mark.parametrize("instances", [(3,), (3, 4)], ids=["one_target", "two_targets"])
+def test_results_of_all_videos_may_lie_in_one_file(
+    tmp_path: Path, instances: tuple[int, ...]
+) -> None:
+    """Instances are numbered anew in every video."""
+    every = [(v, f, i) for v in (1, 2) for f in range(3) for i in instances]
+    content = {
+        "videos": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
+        "images": [{"id": v * 9 + f, "video_id": v, "frame_id": f} for v, f, _ in every],
+        "annotations": [
+            {"image_id": v * 9 + f, "instance_id": i, "bbox": [f, v * 5, 20, 9 + i]}
+            for v, f, i in every
+        ],
+    }
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for name in ("labels.json", "copy/a.json", "copy/b.json"):
+        (tmp_path / name).write_text(json.dumps(content))
+    dataset = open_named_files(str(tmp_path / "labels.json"))
+    scored = score_runs(read_runs([folder], dataset), dataset, get("lsotb-tir"))
+    assert scored.trackers[0].scores.values["success"] == 20 / 21
+    assert len(scored.trackers[0].scores.sequences) == 2 * len(instances)
 
 
 @pytest.mark.parametrize("rows", [4, 40, 31])

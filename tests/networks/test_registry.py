@@ -131,3 +131,8 @@ def test_drawing_anew_gives_a_trained_network_its_initial_optimiser():
     network.draw_weights(torch.Generator().manual_seed(3))
     again = network.state_dict()
     assert all(torch.equal(value, again[key]) for key, value in fresh.state_dict().items())
+
+
+def test_tensors_without_a_known_name_have_no_nearest_network() -> None:
+    with pytest.raises(WeightsError, match=r"none has a tensor of these names \(a\.b, c\.d\)"):
+        registry.architectures_of({"a.b": (3,), "c.d": (3, 3)})

@@ -186,13 +186,25 @@ def test_swapped_cameras_are_refused_where_colour_is_strong_and_said_where_it_is
     assert said.startswith("TIR is in colour and RGB is grey: weak; the cameras look swapped")
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_the_colour_picture_of_rgb_in_place_of_tir_is_said_to_be_that(tmp_path, real, suffix):
+@pytest.mark.parametrize("size", [(512, 384), (256, 192), (640, 480), (1024, 768), (300, 300)])
+@pytest.mark.parametrize(
+    ("quality", "step"),
+    [(None, 1), (75, 1), (10, 1), (None, -1)],
+    ids=["png", "jpg", "poor_jpg", "red_for_blue"],
+)
+def test_the_colour_picture_of_rgb_in_place_of_tir_is_said_to_be_that(
+    tmp_path, real, size, quality, step
+):
     for name in ("rgb", "tir"):
         (tmp_path / name).mkdir()
         for index, pair in enumerate(real[:2]):
-            kind = suffix if name == "tir" else "png"
-            Image.fromarray(pair.rgb).save(tmp_path / name / f"{index}.{kind}")
+            picture = Image.fromarray(pair.rgb)
+            if name == "tir":
+                picture = Image.fromarray(np.asarray(picture.resize(size))[:, :, ::step])
+            kind, more = "png", {}
+            if name == "tir" and quality is not None:
+                kind, more = "jpg", {"quality": quality}
+            picture.save(tmp_path / name / f"{index}.{kind}", **more)
     with pytest.raises(PairsError, match="RGB and TIR are the same colour picture"):
         open_pairs(tmp_path)
 

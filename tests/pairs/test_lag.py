@@ -44,7 +44,7 @@ def _late(frames: tuple[np.ndarray, np.ndarray], lag: int) -> tuple[np.ndarray, 
     return (rgb[lag:], tir[:-lag]) if lag > 0 else (rgb[:lag], tir[-lag:]) if lag else frames
 
 
-@pytest.mark.parametrize("lag", [3, 7, -5, 15, 25, -25])
+@pytest.mark.parametrize("lag", [2, 3, 7, -5, 15, 25, -25])
 @pytest.mark.parametrize("world", [_passing, lambda count: _pan(count, 2.0)], ids=["still", "pan"])
 def test_the_lag_comes_out_with_its_sign(world, lag):
     found = measure_lag(*_late(world(90), lag))
@@ -63,6 +63,14 @@ def test_nothing_that_changes_shows_no_lag():
     rng = np.random.default_rng(0)
     assert measure_lag(still + rng.normal(0, 2, still.shape), still[::-1]) is None
     assert measure_lag(np.zeros((30, 48, 64)), np.zeros((30, 48, 64))) is None
+
+
+def test_half_a_frame_is_no_lag():
+    """Cameras that are triggered together still differ by as much."""
+    rgb, tir = _passing(90)
+    between = (tir[:-1] + tir[1:]) / 2
+    assert measure_lag(rgb[:-1], between) is None
+    assert measure_lag(rgb[1:], between) is None
 
 
 def test_unrelated_frames_have_no_lag():
@@ -91,3 +99,16 @@ def test_real_frames_have_no_lag_until_they_get_one(shared, name):
         found = measure_lag(*_late((rgb, tir), 6))
         assert found is not None
         assert found.frames == pytest.approx(6, abs=1)
+
+
+@pytest.mark.parametrize("lag", [2, 3])
+@pytest.mark.parametrize("name", ["0111_1716", "0111_1753", "0115_1831", "0115_1834"])
+def test_two_and_three_frames_are_noticed_in_real_frames(shared, name, lag):
+    source = open_pairs(shared / "data" / "pairs" / "m3svd" / name)
+    rgb, tir = (
+        np.stack([thumbnail(getattr(pair, one), LAG_SIDE) for pair in source])
+        for one in ("rgb", "tir")
+    )
+    found = measure_lag(*_late((rgb, tir), lag))
+    assert found is not None
+    assert found.frames == pytest.approx(lag, abs=1)

@@ -59,6 +59,8 @@ def _names(pattern: str) -> list[str]:
         ),
         pytest.param("rgb_{}.png", "tir_{}.png", LOOK, "rgb_ is RGB", id="prefix in one"),
         pytest.param("F{}_visible.png", "F{}.png", LOOK, "the rest is TIR", id="flir"),
+        pytest.param("F{}.png", "F{}_ir.png", LOOK, "the rest is RGB", id="thermal beside"),
+        pytest.param("F{}_R.png", "F{}_T.png", LOOK, "_R is RGB and _T is TIR", id="r and t"),
         pytest.param(
             "cam1/{}.png",
             "cam2/{}.png",

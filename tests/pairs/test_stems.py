@@ -63,6 +63,55 @@ def test_time_stamps_are_matched_within_half_a_frame_and_what_is_left_out_is_cou
     assert "within 0.3 s" in near.said
 
 
+TICKS = "numbers taken for "
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "late", "unit_s", "said"),
+    [
+        pytest.param(1693526400123, 33, 7, 1e-3, "", id="milliseconds_since_1970"),
+        pytest.param(1693526400123456789, 33333333, 9 * 10**6, 1e-9, "", id="nanoseconds_since"),
+        pytest.param(4512333, 33, 9, 1e-3, f"{TICKS}milliseconds, ", id="milliseconds"),
+        pytest.param(45123, 111, 40, 1e-3, f"{TICKS}milliseconds, ", id="few_digits"),
+        pytest.param(4512333000, 33333, 9001, 1e-6, f"{TICKS}microseconds, ", id="ten_digits"),
+        pytest.param(81234567, 16667, 3000, 1e-6, f"{TICKS}microseconds, ", id="microseconds"),
+        pytest.param(
+            4512333000111, 33333333, 9 * 10**6, 1e-9, f"{TICKS}nanoseconds, ", id="nanoseconds"
+        ),
+    ],
+)
+@pytest.mark.parametrize("part", ["{}", "{}_V", "cam{}"])
+def test_whole_numbers_are_matched_by_time(first, step, late, unit_s, said, part):
+    rgb = [part.format(first + k * step + k % 2) for k in range(12)]
+    tir = [part.replace("V", "T").format(first + k * step + late) for k in range(0, 12, 3)]
+    found = matched_stems(rgb, tir, Pairing(), HERE)
+    assert found.places == ((0, 0), (3, 1), (6, 2), (9, 3))
+    assert found.said.startswith(f"{said}matched by time within ")
+    assert "8 of 12 RGB and 0 of 4 TIR frames left out" in found.said
+    assert found.interval_s == pytest.approx(3 * step * unit_s, rel=0.02)
+    wide = matched_stems(rgb, tir, Pairing(max_gap_s=1.01 * late * unit_s), HERE)
+    assert wide.places == found.places
+    with pytest.raises(PairsError, match="by time only 0 of 12 RGB and 4 TIR frames"):
+        matched_stems(rgb, tir, Pairing(max_gap_s=0.4 * late * unit_s), HERE)
+
+
+@pytest.mark.parametrize("step", [1, 4, 2000])
+def test_numbers_that_are_no_times_of_a_camera_are_refused(step):
+    rgb, tir = ([str(40000 + late + k * step) for k in range(0, 6)] for late in (0, 40001))
+    with pytest.raises(PairsError, match="12 stems are in one of them only") as caught:
+        matched_stems(rgb, tir, Pairing(), HERE)
+    assert "--match time" not in str(caught.value)
+
+
+def test_uneven_numbers_are_times_only_where_the_user_says_so():
+    rgb = ["40000", "40007", "40301", "40309", "41200"]
+    tir = ["40002", "40009", "40303", "40311", "41202"]
+    with pytest.raises(PairsError, match="match them by time with --match time"):
+        matched_stems(rgb, tir, Pairing(), HERE)
+    found = matched_stems(rgb, tir, Pairing(match="time", max_gap_s=0.003), HERE)
+    assert found.places == ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4))
+
+
 @pytest.mark.parametrize(
     ("rgb", "tir", "pairing", "message"),
     [

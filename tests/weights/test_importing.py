@@ -368,7 +368,7 @@ def test_tensor_that_no_network_can_use_is_named(value, said):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({}, "holds no state dict, only nothing"),
+        ({}, "it is an empty dict"),
         ({"net": {}}, "holds no state dict, only net"),
         ({"model": {"a": 1}, "epoch": 3}, "holds no state dict, only model, epoch"),
         ({"net": {"a.b": torch.zeros(2), "a.c": None}}, "its tensors are those of no known"),

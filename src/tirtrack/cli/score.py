@@ -106,7 +106,9 @@ def command(
     description = DatasetDescription(f"{annotation_line(opened)}; frames are not read")
     print(f"tirtrack: {opened.name}: {description.line}", file=sys.stderr)
     rules = asked or [protocols.get(opened.protocol)]
-    written_as = None if result_columns is None else parse_columns(result_columns)
+    written_as = (
+        None if result_columns is None else parse_columns(result_columns, "--result-columns")
+    )
     folders = [_folder(text) for text in results]
     runs = read_runs(folders, opened, columns=written_as, base=result_base)
     comparisons = [

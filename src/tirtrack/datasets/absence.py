@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tirtrack.datasets.row_text import number, read_text
+from tirtrack.datasets.row_text import flag, read_text
 from tirtrack.errors import DatasetError
 
 # stem -> the value that means absent
@@ -21,7 +21,7 @@ _STEMS = {
     "absent_label": 1,
     "exist": 0,
 }
-_SUFFIXES = (".txt", ".label", ".tag")
+_SUFFIXES = (".txt", ".label", ".tag", ".json", ".csv")
 
 
 def absence_files(folder: Path) -> tuple[Path, ...]:
@@ -34,15 +34,29 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
     """``[rows]`` bool: where any of the files says that the target is absent.
 
     Raises:
-        DatasetError: a file has another number of flags, or something that is no number.
+        DatasetError: a file has another number of flags, or something that is no flag.
     """
     absent = np.zeros(rows, dtype=bool)
     for path in files:
-        words = re.split(r"[\s,;]+", read_text(path).strip().strip(",;"))
-        flags = np.array([number(word, str(path), "flags of 0 or 1") for word in words])
+        words = _words(path)
+        flags = np.array([flag(word, str(path), "flags of 0 or 1") for word in words])
         if len(flags) != rows:
             raise DatasetError(
                 f"has {len(flags)} flags, the annotation has {rows} rows", path, "one for each row"
             )
+        if np.isnan(flags).any():
+            missing = words[int(np.isnan(flags).argmax())]
+            raise DatasetError(f'"{missing}" is no flag', path, "expected flags of 0 or 1")
         absent |= flags == _STEMS.get(path.stem, 1)
     return absent
+
+
+def _words(path: Path) -> list[str]:
+    """The flags of a file: separated in any way, as a JSON list, or as one under any key; a name of
+    the column may stand above them.
+    """
+    text = read_text(path)
+    if path.suffix == ".json":
+        text = re.sub(r"[\[\]{}]|\"[^\"]*\"\s*:", " ", text)
+    words = re.split(r"[\s,;]+", text.strip().strip(",;").strip())
+    return words[1:] if words[0].lower() in _STEMS else words

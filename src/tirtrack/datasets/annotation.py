@@ -168,7 +168,7 @@ def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
     said = [
         remark
         for one in sequences
-        for remark in filter(None, (one.form, _thinned(one), _split(one)))
+        for remark in filter(None, (one.form, _thinned(one), _split(one), _at_pixel_0(one)))
     ]
     total = len(sequences)
     return tuple(f"{one} ({said.count(one)} of {total} sequences)" for one in dict.fromkeys(said))
@@ -180,6 +180,15 @@ def _thinned(sequence: LabelledSequence) -> str:
 
 def _split(sequence: LabelledSequence) -> str:
     return "one of several targets of its file" if sequence.group else ""
+
+
+def _at_pixel_0(sequence: LabelledSequence) -> str:
+    """Boxes that touch 0 and never lie below were cut at a border that counts from 0."""
+    annotation = sequence.annotation
+    corners = annotation[(annotation[:, 2:] > 0).all(axis=1), :2]
+    if sequence.file_base == 0 or corners.min(initial=BASE) != 0:
+        return ""
+    return "boxes at pixel 0 are taken for invalid in base 1, --base 0 if the file counts from 0"
 
 
 def _frame_count(

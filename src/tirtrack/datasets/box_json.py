@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.datasets.columns import POLYGONS, XYWH, Columns, boxes_of, extents, form_of
+from tirtrack.datasets.row_text import is_missing
 from tirtrack.datasets.target_boxes import MOST_FRAMES, TargetBoxes, plain_id, says_absent
 from tirtrack.errors import DatasetError
 
@@ -83,12 +84,17 @@ def _values(row: Any, where: str) -> np.ndarray | None:
     if len(listed) <= 1:
         return None
     try:
-        values = np.array([[math.nan if one is None else float(one) for one in listed]])
+        values = np.array([[_value(one) for one in listed]])
     except (TypeError, ValueError) as error:
         raise DatasetError("a value is not a number", where, "expected [x,y,w,h]") from error
     if len(listed) not in (4, 8):
         raise DatasetError(f"has {len(listed)} numbers, expected 4", where, "correct the file")
     return values
+
+
+def _value(value: Any) -> float:
+    is_nothing = value is None or (isinstance(value, str) and is_missing(value))
+    return math.nan if is_nothing else float(value)
 
 
 def _coco(content: Mapping[str, Any], path: Path) -> list[TargetBoxes]:

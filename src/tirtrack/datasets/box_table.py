@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from tirtrack.datasets.columns import (
     extents,
     form_of,
 )
-from tirtrack.datasets.row_text import is_number, number, words_of
+from tirtrack.datasets.row_text import flag, is_missing, is_number, number, words_of
 from tirtrack.datasets.target_boxes import MOST_FRAMES, TargetBoxes, plain_id, says_absent
 from tirtrack.errors import DatasetError
 
@@ -36,8 +36,8 @@ NAME_COLUMNS = (
     "name the columns, such as x,y,w,h,-, in a first line or with --columns (--result-columns for "
     "results)"
 )
-_COMMENT = re.compile(r"#|%|//")
-_CODES = ("0", "1", "2", "-1", "nan")  # rows of one word in files of VOT: no box
+_COMMENT = re.compile(r"#(?!(n/a|qnan|snan|ind)0*\b)|%|//", re.I)
+_CODES = ("0", "1", "2", "-1")  # rows of one word in files of VOT: no box
 _PARALLEL_PX = 2.0
 _MOT_WIDTH = 9  # so many columns are MOT even where no row is of the first frame
 _DEGENERATE = 0.2  # of the diagonal
@@ -91,7 +91,7 @@ class BoxTable:
             if words[0][:1] == "m" and words[0][1:].isdigit():
                 raise DatasetError("is a mask", self._where(line), "boxes or polygons are read")
             number(words[0], self._where(line), "4 numbers")
-            if not self.full or words[0].lower() not in _CODES:
+            if not self.full or not (words[0] in _CODES or is_missing(words[0])):
                 expected = len(self.full[0][1]) if self.full else 4
                 raise self._wrong_width(line, 1, expected)
 
@@ -107,14 +107,26 @@ class BoxTable:
     def _check_numbers(self) -> None:
         for line, words in self.full:
             for word in words:
-                number(word, self._where(line), f"{len(self.full[0][1])} numbers")
+                number(
+                    word, self._where(line), f"{len(self.full[0][1])} numbers; or {NAME_COLUMNS}"
+                )
+
+    def _check_gaps(self, places: Collection[int]) -> None:
+        """Refuse rows in which some and not all of the numbers of a box are left out."""
+        for line, words in self.full:
+            numbers = [word for place, word in enumerate(words) if place in places]
+            if "" in numbers and not all(map(is_missing, numbers)):
+                raise DatasetError(
+                    "an empty value is not a number", self._where(line), "correct the file"
+                )
 
     def _numbers(self) -> np.ndarray:
-        return np.array([[float(word) for word in words] for _, words in self.full])
+        return np.array([_values(words) for _, words in self.full])
 
     def _four_or_eight(self) -> list[TargetBoxes]:
         """Polygons, some of which are written as boxes."""
-        rows = [np.array([[float(word) for word in words]]) for _, words in self.full]
+        self._check_gaps(range(8))
+        rows = [np.array([_values(words)]) for _, words in self.full]
         boxes = [row if row.shape[1] == 4 else extents(row) for row in rows]
         absent = [says_absent(row) for row in rows]
         return [self._spread(TargetBoxes(np.concatenate(boxes), np.concatenate(absent), POLYGONS))]
@@ -128,6 +140,7 @@ class BoxTable:
         if width >= 6 and _looks_like_mot(values) and not (width == 8 and _parallelograms(values)):
             return self._by_name((*MOT, *[UNUSED] * width)[:width])
         if width == 8:
+            self._check_gaps(range(8))
             self._check_corners(values)
             return [self._spread(TargetBoxes(extents(values), says_absent(values), POLYGONS))]
         raise DatasetError(
@@ -149,6 +162,7 @@ class BoxTable:
 
     def _by_name(self, columns: Columns) -> list[TargetBoxes]:
         needed = box_columns(columns)
+        self._check_gaps([columns.index(name) for name in needed])
         values = {
             name: self._column(columns.index(name), name)
             for name in (*needed, *FLAGS)
@@ -177,8 +191,9 @@ class BoxTable:
 
     def _column(self, index: int, name: str) -> np.ndarray:
         expected = f"a number as {name} in column {index + 1}"
+        read = flag if name in ("present", "absent") else number
         return np.array(
-            [number(words[index], self._where(line), expected) for line, words in self.full]
+            [read(words[index], self._where(line), expected) for line, words in self.full]
         )
 
     def _spread(self, boxes: TargetBoxes) -> TargetBoxes:
@@ -233,9 +248,9 @@ class BoxTable:
 def _header(rows: Sequence[tuple[int, list[str]]]) -> Columns:
     """The names in a first row of words alone; empty where the first row is data."""
     words = next((words for _, words in rows if words), [])
-    plain = [word.strip("\"'") for word in words]
-    is_header = len(plain) > 1 and not any(is_number(word) for word in plain) and all(plain)
-    return tuple(canonical(word) for word in plain) if is_header else ()
+    named = [word for word in words if word]
+    is_header = len(words) > 1 and bool(named) and not any(map(is_number, named))
+    return tuple(canonical(word) for word in words) if is_header else ()
 
 
 def _header_in_comments(
@@ -248,6 +263,10 @@ def _header_in_comments(
         if line < first and len(names) == width and form_of(names) is not None:
             return names
     return ()
+
+
+def _values(words: Sequence[str]) -> list[float]:
+    return [math.nan if is_missing(word) else float(word) for word in words]
 
 
 def _counts_up(column: np.ndarray) -> bool:

@@ -38,7 +38,12 @@ def read_targets(path: Path, columns: Columns | None = None) -> list[TargetBoxes
 
 
 def read_boxes(
-    path: Path, columns: Columns | None = None, *, frames: int | None = None, target: str = ""
+    path: Path,
+    columns: Columns | None = None,
+    *,
+    frames: int | None = None,
+    video: str = "",
+    target: str = "",
 ) -> np.ndarray:
     """``[T,4]`` boxes xywh of one target of a file, as stored; a row without a box is NaN.
 
@@ -46,12 +51,15 @@ def read_boxes(
         path: as in :func:`read_targets`.
         columns: as in :func:`read_targets`.
         frames: how many there should be, where the file leaves that open.
+        video: name of the video that is asked for, where there are several.
         target: id of the target that is asked for, where there are several.
 
     Raises:
         DatasetError: as :func:`read_targets`, or there are several targets.
     """
     targets = read_targets(path, columns)
+    if len(targets) > 1:
+        targets = [one for one in targets if one.video == video] or targets
     if len(targets) > 1:
         targets = [one for one in targets if one.target == target] or targets
     if len(targets) > 1:

@@ -70,11 +70,15 @@ def form_of(columns: Sequence[str]) -> str | None:
     return next((form for needed, form in _FORMS if needed <= names), None)
 
 
-def parse_columns(text: str) -> Columns:
+def parse_columns(text: str, option: str = "--columns") -> Columns:
     """The columns that an option names.
 
     >>> parse_columns("x1,y1,x2,y2,-")
     ('x1', 'y1', 'x2', 'y2', '-')
+
+    Args:
+        text: names, separated by commas.
+        option: name of the option, for messages.
 
     Raises:
         RequestError: the names make no box.
@@ -83,7 +87,7 @@ def parse_columns(text: str) -> Columns:
     if form_of(columns) is None:
         raise RequestError(
             f'the columns "{text}" make no box',
-            "--columns",
+            option,
             "name x,y,w,h or x1,y1,x2,y2 among them, and - for a column that is not used",
         )
     return columns

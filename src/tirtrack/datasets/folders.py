@@ -22,11 +22,12 @@ from tirtrack.datasets.annotation import (
 )
 from tirtrack.datasets.layouts import ITSELF, ONLY_VIDEO, Layout, layout_of
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
-from tirtrack.datasets.stored_frames import count_images, only_video
+from tirtrack.datasets.stored_frames import VIDEO_SUFFIXES, count_images, only_video
 from tirtrack.errors import DatasetError
 
 ATTRIBUTES = "attributes.json"
 PROTOCOL = "lsotb-tir"
+_LISTED = 6
 
 
 def sequence_folders(root: Path) -> Iterator[tuple[str, Path, Layout]]:
@@ -119,11 +120,25 @@ def _sequences(
 
 
 def _find(folder: Path, layout: Layout) -> Path | None:
+    inside = sorted(folder.iterdir(), key=lambda path: (not path.is_dir(), path.name))
     for place in layout.frames:
-        found = only_video(folder) if place == ONLY_VIDEO else folder / place
-        if found is not None and (found.is_file() or count_images(found)):
+        if place == ONLY_VIDEO:
+            found = only_video(folder)
+        elif place == ITSELF:
+            found = folder if count_images(folder) else None
+        else:
+            found = next((path for path in inside if _holds_frames(path, place)), None)
+        if found is not None:
             return found
     return None
+
+
+def _holds_frames(path: Path, called: str) -> bool:
+    """Whether a folder or video has that name, in any case, and frames."""
+    if path.is_dir():
+        return path.name.casefold() == called.casefold() and count_images(path) > 0
+    is_video = path.suffix.lower() in VIDEO_SUFFIXES
+    return is_video and called.casefold() in (path.name.casefold(), path.stem.casefold())
 
 
 def _at_hand(folder: Path, layout: Layout) -> Path | None:
@@ -139,9 +154,24 @@ def _source(name: str, folder: Path, layout: Layout) -> Path:
     if (found := _find(folder, layout)) is not None:
         return found
     places = [place for place in layout.frames if place not in (ITSELF, ONLY_VIDEO)]
-    video = ", or video.mp4" if ONLY_VIDEO in layout.frames else ""
-    expected = places[0] if places[0].endswith(".mp4") else f"{places[0]}/ with images{video}"
-    raise DatasetError(f"no frames of {name}", folder, f"expected {expected}")
+    names = ", ".join(place for place in places if "." not in place)
+    raise DatasetError(
+        f"no frames of {name}",
+        folder,
+        f"expected a folder of images or a video called {names}{_beside(folder)}; rename it, or "
+        "name the files with --annotation and --frames",
+    )
+
+
+def _beside(folder: Path) -> str:
+    """The folders and videos that are there, for whoever has to name one."""
+    names = [
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in sorted(folder.iterdir())
+        if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES
+    ]
+    more = ", ..." if len(names) > _LISTED else ""
+    return f" (there are {', '.join(names[:_LISTED])}{more})" if names else ""
 
 
 def _notes(path: Path) -> dict[str, str]:

@@ -21,8 +21,9 @@ class Layout:
     Attributes:
         name: for output.
         annotation: path of the annotation below a sequence's folder.
-        frames: places of the thermal frames below it, folders or videos, in order of preference;
-            ``ITSELF`` are images in the folder itself, ``ONLY_VIDEO`` its only video.
+        frames: places of the thermal frames below it, in order of preference: names of folders or
+            videos, in any case; ``ITSELF`` are images in the folder itself, ``ONLY_VIDEO`` its
+            only video.
         base: of the annotation's coordinates.
         assumed_base: whether no source says the base.
         columns: of the annotation, where it is not x,y,w,h.
@@ -45,14 +46,15 @@ class Layout:
 
 
 ITSELF, ONLY_VIDEO = ".", "*"
-_UAV_FRAMES = ("infrared.mp4", "infrared", "IR.mp4", "IR", ITSELF)
-_PLAIN_FRAMES = (IMAGE_FOLDER, "infrared", "ir", "tir", "thermal", ONLY_VIDEO, ITSELF, "color")
+_THERMAL = ("infrared", "ir", "tir", "thermal", "lwir")
+_UAV_FRAMES = ("infrared.mp4", "ir.mp4", *_THERMAL, ITSELF)
+_PLAIN_FRAMES = (IMAGE_FOLDER, *_THERMAL, ONLY_VIDEO, ITSELF, "color")
 
 LAYOUTS = (
-    Layout("GTOT", "groundTruth_i.txt", ("i",), base=1, columns=CORNERS),
-    Layout("RGBT234 or LasHeR", "infrared.txt", ("infrared",), base=1),
-    Layout("RGBT210", "init.txt", ("infrared",), base=1, needs="infrared"),
-    Layout("VTUAV", "ir.txt", ("ir",), base=0, assumed_base=True, sparse=True),
+    Layout("GTOT", "groundTruth_i.txt", ("i", *_THERMAL), base=1, columns=CORNERS),
+    Layout("RGBT234 or LasHeR", "infrared.txt", _THERMAL, base=1),
+    Layout("RGBT210", "init.txt", _THERMAL, base=1, needs="infrared"),
+    Layout("VTUAV", "ir.txt", ("ir", *_THERMAL), base=0, assumed_base=True, sparse=True),
     Layout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0),
     Layout("Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0),
     Layout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir"),

@@ -31,6 +31,7 @@ from tirtrack.errors import DatasetError, RequestError
 
 SEQUENCE = "{sequence}"
 _ASSUMED_BASE = 0
+_ANNOTATION_FOLDER = "annotations"
 _FOLDERS = ("", "images/", "img/", "frames/", "videos/", "data/", "JPEGImages/")
 _COCO_PLACES = tuple(f"{folder}{SEQUENCE}{end}" for folder in _FOLDERS for end in ("", ".mp4"))
 
@@ -73,12 +74,13 @@ def open_named_files(
 
 
 def coco_file(root: Path) -> Path | None:
-    """The COCO file of videos in a folder; ``None`` without one.
+    """The COCO file of videos in a folder or in its ``annotations/``; ``None`` without one.
 
     Raises:
         DatasetError: there are several.
     """
-    found = [path for path in sorted(root.glob("*.json")) if _is_coco(path)]
+    folders = (root, root / _ANNOTATION_FOLDER)
+    found = [path for one in folders for path in sorted(one.glob("*.json")) if _is_coco(path)]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise DatasetError(f"has {len(found)} COCO files ({names})", root, "give --annotation FILE")
@@ -88,7 +90,8 @@ def coco_file(root: Path) -> Path | None:
 def open_coco(
     file: Path, *, with_frames: bool = True, options: AnnotationOptions = BY_LAYOUT
 ) -> LabelledDataset:
-    """The videos of a COCO file, with their frames in one of the usual places beside it.
+    """The videos of a COCO file, with their frames in one of the usual places beside it, or beside
+    the ``annotations/`` that it lies in.
 
     Args:
         file: the COCO file.
@@ -99,7 +102,7 @@ def open_coco(
         DatasetError: the frames are nowhere, or the file is damaged.
     """
     options = replace(options, base=options.base or 0)
-    root = file.parent
+    root = file.parent.parent if file.parent.name == _ANNOTATION_FOLDER else file.parent
     frames = _coco_frames(root, _videos(file, options)[0]) if with_frames else None
     opened = open_named_files(str(file), frames, options=options)
     return replace(opened, name=root.resolve().name, root=root, layout="COCO videos")

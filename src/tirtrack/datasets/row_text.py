@@ -1,19 +1,26 @@
 """A row of numbers in a text file, as the benchmarks' many tools write it.
 
 Comma, tab, blank, semicolon and mixtures, any line end, separators at the end of a row, brackets,
-``NaN`` in any case.
+quotes; a missing value is ``NaN``, ``NA``, ``None``, ``null`` and their like in any case, or
+nothing between two separators.
 """
 
 from __future__ import annotations
 
 import codecs
+import math
 import re
 from pathlib import Path
 
 from tirtrack.errors import DatasetError
 
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)", re.I)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|inf(inity)?)", re.I)
+_MISSING = re.compile(
+    r"[+-]?nan(\(\w*\)?)?|[+-]?1\.#(qnan|snan|ind)0*|#?n/a|na|<na>|none|null|nil|", re.I
+)
+
+_FLAGS = {"true": 1.0, "false": 0.0}
 
 
 def read_text(path: Path) -> str:
@@ -43,25 +50,48 @@ def words_of(line: str) -> list[str]:
     >>> words_of(" 1, 2\t30 ,"), words_of("1,5;2;3"), words_of("[]")
     (['1', '2', '30'], ['1.5', '2', '3'], [])
     """
-    bare = line.strip().strip("[]()").strip()
-    if ";" in bare:
-        return [word.strip().replace(",", ".") for word in bare.rstrip("; ").split(";")]
-    bare = re.sub(r"\s*,?\s*$", "", bare)
-    return _SEPARATOR.split(bare) if bare else []
+    bare = re.sub("[\"']", "", line).strip().strip("[]()")
+    sign = ";" if ";" in bare else ","
+    bare = re.sub(rf"(?<![{sign}\s])\s*{sign}$", "", bare.strip())
+    if not bare:
+        return []
+    if sign == ";":
+        return [word.strip().replace(",", ".") for word in bare.split(";")]
+    return _SEPARATOR.split(bare)
+
+
+def is_missing(word: str) -> bool:
+    """Whether a word says that a value is missing.
+
+    >>> is_missing("NaN"), is_missing("n/a"), is_missing("None"), is_missing(""), is_missing("0")
+    (True, True, True, True, False)
+    """
+    return _MISSING.fullmatch(word) is not None
 
 
 def is_number(word: str) -> bool:
-    """Whether a word is a number as files write them, ``nan`` and ``inf`` included."""
-    return _NUMBER.fullmatch(word) is not None
+    """Whether a word is a number as files write them, infinite and missing ones included."""
+    return _NUMBER.fullmatch(word) is not None or is_missing(word)
 
 
 def number(word: str, where: str, expected: str) -> float:
-    """The number that a word is.
+    """The number that a word is; NaN for a missing one.
 
     Raises:
         DatasetError: it is none.
     """
+    if is_missing(word):
+        return math.nan
     if is_number(word):
         return float(word)
-    shown = "an empty value" if not word else f'"{word[:20]}"'
-    raise DatasetError(f"{shown} is not a number", where, f"expected {expected}")
+    raise DatasetError(f'"{word[:20]}" is not a number', where, f"expected {expected}")
+
+
+def flag(word: str, where: str, expected: str) -> float:
+    """The number that a flag is: 1 and 0 may be written as ``true`` and ``false``.
+
+    Raises:
+        DatasetError: it is none.
+    """
+    known = _FLAGS.get(word.lower())
+    return number(word, where, expected) if known is None else known

@@ -51,7 +51,12 @@ def read_run(
         columns = _columns(path, sequence)
     shift = sequence.base - base_of_result(path, sequence, base=base)
     track = read_track(
-        path, shift=shift, columns=columns, frames=len(sequence), target=sequence.target
+        path,
+        shift=shift,
+        columns=columns,
+        frames=len(sequence),
+        video=sequence.group or sequence.name,
+        target=sequence.target,
     )
     return _aligned(track, sequence)
 

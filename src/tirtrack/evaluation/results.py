@@ -140,6 +140,7 @@ def read_track(
     shift: int = 0,
     columns: Columns | None = None,
     frames: int | None = None,
+    video: str = "",
     target: str = "",
 ) -> Track:
     """A run from its box file (text or ``.mat``), with scores and times where they stand beside it.
@@ -149,6 +150,7 @@ def read_track(
         shift: added to ``x`` and ``y``.
         columns: of a text file, where it does not say them.
         frames: how many there should be, where the file leaves that open.
+        video: name of the video that is asked for, where the file holds several.
         target: id of the target that is asked for, where the file holds several.
 
     Raises:
@@ -159,7 +161,8 @@ def read_track(
     offset = np.array([shift, shift, 0.0, 0.0])
     if path.suffix == ".mat":
         return Track.of_boxes(_read_mat(path) + offset)
-    track = Track.of_boxes(read_boxes(path, columns, frames=frames, target=target) + offset)
+    boxes = read_boxes(path, columns, frames=frames, video=video, target=target)
+    track = Track.of_boxes(boxes + offset)
     scores, statuses = _read_csv(path.with_suffix(".csv"))
     times = _time_file(path)
     seconds = read_rows(times, columns=1)[:, 0] if times.is_file() else track.seconds

@@ -220,16 +220,20 @@ def architectures_of(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
         shapes: key to shape; counters of batch norm may be among them.
 
     Raises:
-        WeightsError: none has; it names the nearest, and the first five keys that differ.
+        WeightsError: none has; it names the nearest, and the first five keys that differ, or the
+            first keys where no network has any of them.
     """
     fitting = fitting_architectures(shapes)
     if fitting:
         return fitting
     known, given = _all_shapes(), _stored(shapes)
     nearest = min(known, key=lambda name: len(_differing(given, known[name])))
+    if any(given.keys() & wanted.keys() for wanted in known.values()):
+        compared = f"nearest is {nearest}: {_difference(given, known[nearest])}"
+    else:
+        compared = f"none has a tensor of these names ({', '.join(sorted(given)[:5])})"
     raise WeightsError(
-        f"its tensors are those of no known network; nearest is {nearest}: "
-        f"{_difference(given, known[nearest])}",
+        f"its tensors are those of no known network; {compared}",
         fix=f"give weights of {', '.join([*names(), *backbone_names()])}",
     )
 

@@ -19,7 +19,7 @@ MODALITIES = ("rgb", "tir")
 SPELLINGS = {
     "rgb": frozenset({
         "rgb", "visible", "vis", "vi", "v", "visual", "color", "colour", "optical", "opt", "eo",
-        "co", "w", "wide", "z", "zoom",
+        "co", "w", "wide", "z", "zoom", "r",
     }),
     "tir": frozenset({
         "tir", "ir", "infrared", "thermal", "therm", "th", "t", "lwir", "mwir", "fir", "i", "inf",

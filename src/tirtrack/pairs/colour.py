@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 from tirtrack.errors import PairsError
 
 MAX_PALETTE = 0.04
 GREY = 0.008
 MAX_COPY = 0.02
+_SMALL = 32
 SWAP = "exchange the two, or name them the other way round with --rgb NAME --tir NAME"
 
 
@@ -32,23 +34,32 @@ def _whole_range(image: np.ndarray) -> float:
 
 
 def refuse_copy(rgb: np.ndarray, tir: np.ndarray, where: str) -> None:
-    """Refuse the picture of RGB, in colour, in place of TIR; grey copies are only warned of.
+    """Refuse the picture of RGB, in colour, in place of TIR, whatever its size and compression;
+    grey copies are only warned of.
 
     Args:
-        rgb: ``[H,W,3]`` as stored.
+        rgb: ``[H,W]`` or ``[H,W,3]`` as stored.
         tir: of the TIR camera, as stored.
         where: the files, for the message.
 
     Raises:
         PairsError: they are one picture.
     """
-    if tir.shape != rgb.shape or tir.dtype != rgb.dtype or red_from_blue(tir) <= MAX_PALETTE:
+    if rgb.ndim == 2 or tir.ndim == 2 or red_from_blue(tir) <= MAX_PALETTE:
         return
-    apart = np.abs(rgb[::4, ::4].astype(np.float32) - tir[::4, ::4]).mean()
-    if apart < MAX_COPY * _whole_range(tir):
+    small_rgb, small_tir = _small(rgb), _small(tir)
+    orders = (small_tir, small_tir[:, :, ::-1])  # red and blue may have been exchanged
+    if min(float(np.abs(small_rgb - one).mean()) for one in orders) < MAX_COPY:
         raise PairsError(
             "RGB and TIR are the same colour picture", where, "put the thermal frames there"
         )
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    """``[32,32,3]`` means of ``[H,W,3]``, share of the range."""
+    planes = [Image.fromarray(image[:, :, one].astype(np.float32)) for one in range(3)]
+    small = [plane.resize((_SMALL, _SMALL), Image.Resampling.BOX) for plane in planes]
+    return np.stack([np.asarray(plane) for plane in small], axis=2) / _whole_range(image)
 
 
 def refuse_swapped(rgb: np.ndarray, tir: np.ndarray, where: str) -> None:

@@ -2,8 +2,11 @@
 
 Two frames of one instant show the same outlines, and what moves changes both at the same places. So
 outlines and frame differences of RGB are compared with those of TIR at every lag, on small
-pictures, and a lag counts where it explains much more than none does. A camera and a scene that
-both stand still show no lag, and then there is none to lose by.
+pictures, and a lag counts where it explains much more than none does. What changes resembles itself
+a few frames later, so of its correlation only the excess over that of unrelated instants is
+compared. A lag of one frame is less than what cameras differ by that are triggered together, and is
+not told from it. A camera and a scene that both stand still show no lag, and then there is none to
+lose by.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ MIN_FRAMES = 8
 GAIN = 2.0
 GAIN_OF_CHANGES = 1.5
 MIN_CORRELATION = 0.2
+MIN_EXCESS = 0.15
 MIN_RESIDUAL_PX = 2.0
 _MIN_SHARED = 5
 _MIN_SHARE = 0.3
@@ -49,7 +53,8 @@ class Lag:
 
 def measure_lag(rgb: np.ndarray, tir: np.ndarray) -> Lag | None:
     """The lag of TIR in consecutive frames, if it halves the residual between the modalities,
-    doubles the correlation of their outlines, or raises that of their changes by half.
+    doubles the correlation of their outlines, or raises that of their changes by half, counted from
+    the correlation of unrelated instants.
 
     Args:
         rgb: ``[T,H,W]`` grey levels, small.
@@ -67,16 +72,30 @@ def measure_lag(rgb: np.ndarray, tir: np.ndarray) -> Lag | None:
         raise ValueError(f"shapes must be equal, got {list(rgb.shape)} and {list(tir.shape)}")
     if len(rgb) < MIN_FRAMES:
         return None
-    found = []
     changes = _by_lag(_changes(rgb), _changes(tir))
     outlines = _by_lag(_outlines(rgb), _outlines(tir))
-    for curve, gain in ((changes, GAIN_OF_CHANGES), (outlines, GAIN)):
-        frames = _best(curve)
-        if frames and curve[frames] >= max(MIN_CORRELATION, gain * curve[0]):
-            found.append(Lag(frames, curve[0], curve[frames], "correlation"))
+    found = [
+        Lag(frames, curve[0], curve[frames], "correlation")
+        for curve, explains in ((changes, _explains_changes), (outlines, _explains_outlines))
+        if (frames := _best(curve)) and explains(curve, frames)
+    ]
     if found:
         return max(found, key=lambda lag: lag.after - lag.before)
     return _by_residual(rgb, tir, _best(outlines))
+
+
+def _explains_changes(curve: Mapping[int, float], frames: int) -> bool:
+    """Whether a lag raises the correlation by half, or its excess over the usual one."""
+    usual = float(np.median(list(curve.values())))
+    excess, without = curve[frames] - usual, curve[0] - usual
+    if curve[frames] < MIN_CORRELATION:
+        return False
+    by_excess = excess >= max(MIN_EXCESS, GAIN_OF_CHANGES * without)
+    return (by_excess and abs(frames) > 1) or curve[frames] >= GAIN_OF_CHANGES * curve[0]
+
+
+def _explains_outlines(curve: Mapping[int, float], frames: int) -> bool:
+    return curve[frames] >= max(MIN_CORRELATION, GAIN * curve[0])
 
 
 def _by_residual(rgb: np.ndarray, tir: np.ndarray, frames: int) -> Lag | None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from tirtrack.errors import PairsError
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.pairs.cameras import MODALITIES, CameraStem, Pairing, camera_stem
-from tirtrack.pairs.timestamps import seconds_of
+from tirtrack.pairs.timestamps import stamps_of, ticks_of
 from tirtrack.video import VIDEO_SUFFIXES
 
 Named = Sequence[tuple[str, Path]]
 """Files, each with what names its pair."""
 _LISTED = 3
+_LETTERS = ("r", "t", "i")
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,13 @@ def mixed_files(folder: Path, pairing: Pairing) -> MixedFiles | None:
     for kinds in (IMAGE_KINDS, VIDEO_SUFFIXES):
         found = _by_camera(files_of_kinds(folder, kinds), pairing)
         keys = [{key for key, _ in found.files[modality]} for modality in MODALITIES]
-        if all(keys) and (keys[0] & keys[1] or all(map(_are_stamps, keys))):
+        if all(keys) and (keys[0] & keys[1] or _are_times([*keys[0]], [*keys[1]])):
             return found
     return None
 
 
-def _are_stamps(keys: Iterable[str]) -> bool:
-    return all(seconds_of(key) is not None for key in keys)
+def _are_times(rgb: Sequence[str], tir: Sequence[str]) -> bool:
+    return stamps_of(rgb, tir) is not None or ticks_of(rgb, tir) is not None
 
 
 def _by_camera(files: Sequence[Path], pairing: Pairing) -> MixedFiles:
@@ -102,11 +103,20 @@ def _by_camera(files: Sequence[Path], pairing: Pairing) -> MixedFiles:
         else:
             sides[modality].append((stem.key, file))
             parts[file] = stem.part
-    if sides["rgb"] and not sides["tir"]:  # as FLIR names them: X.jpg beside X_visible.jpg
-        keys = {key for key, _ in sides["rgb"]}
-        sides["tir"] = [(file.stem, file) for file in others if file.stem in keys]
-        others = [file for file in others if file.stem not in keys]
+    named = [modality for modality in MODALITIES if sides[modality]]
+    if len(named) == 1:  # X.jpg beside X_visible.jpg, as FLIR names them, or beside X_ir.jpg
+        plain = next(modality for modality in MODALITIES if modality not in named)
+        sure = [key for key, file in sides[named[0]] if _is_word(parts[file])]
+        sides[plain] = [(file.stem, file) for file in others if file.stem in sure]
+        others = [file for file in others if file.stem not in sure]
     return MixedFiles(sides, parts, others)
+
+
+def _is_word(part: str) -> bool:
+    """Whether what names the camera names nothing else, as single letters may: ``_R`` also stands
+    for radiometric and right.
+    """
+    return "".join(filter(str.isalpha, part)).casefold() not in _LETTERS
 
 
 def _nearest_end(stem: str, found: Mapping[str, CameraStem | None]) -> str | None:

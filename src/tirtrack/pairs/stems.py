@@ -25,6 +25,8 @@ from tirtrack.pairs.timestamps import (
     matched_by_time,
     seconds_of,
     smallest_gap_s,
+    stamps_of,
+    ticks_of,
 )
 
 MIN_MATCHED = 0.5
@@ -82,8 +84,9 @@ def matched_stems(
     """The stems of two cameras as pairs.
 
     Equal stems are tried first, then stems without what names the camera in them (``_V`` and
-    ``_T``), then without what all stems of a camera begin and end with; stems that are time stamps
-    are matched by time where names do not match.
+    ``_T``), then without what all stems of a camera begin and end with; stems that are time stamps,
+    or numbers that count up as evenly as those of frames, are matched by time where names do not
+    match.
 
     Args:
         rgb: unique stems of the RGB camera.
@@ -94,24 +97,28 @@ def matched_stems(
     Raises:
         PairsError: stems have no partner, or are no time stamps where time was asked for.
     """
-    times = [
-        [seconds_of(_key(stem, modality, pairing)) for stem in stems]
+    keys = [
+        [_key(stem, modality, pairing) for stem in stems]
         for modality, stems in (("rgb", rgb), ("tir", tir))
     ]
-    stamped = all(time is not None for side in times for time in side)
+    stamps, ticks = stamps_of(*keys), ticks_of(*keys)
+    times = stamps or ticks
     if not pairing.by_time:
-        found = _by_name(rgb, tir, pairing, stamped=stamped)
+        found = _by_name(rgb, tir, pairing, stamped=stamps is not None)
         if found is not None:
             return found
-        if pairing.match == Match.NAME or not stamped or set(rgb) & set(tir):
-            keys = [_parts(rgb, "rgb", pairing)[0], _parts(tir, "tir", pairing)[0]]
-            raise _unmatched(min((rgb, tir), keys, key=_alone), where, offer_time=stamped)
-    if not stamped:
+        surely = stamps is not None or (ticks is not None and ticks.is_regular)
+        if pairing.match == Match.NAME or not surely or set(rgb) & set(tir):
+            parts = [_parts(rgb, "rgb", pairing)[0], _parts(tir, "tir", pairing)[0]]
+            offer = times is not None
+            raise _unmatched(min((rgb, tir), parts, key=_alone), where, offer_time=offer)
+    if times is None:
         raise _no_time_stamp(rgb, tir, pairing, where)
-    rgb_s, tir_s = ([time for time in side if time is not None] for side in times)
-    return frames_by_time(
-        rgb_s, tir_s, [_key(stem, "rgb", pairing) for stem in rgb], pairing, where
-    )
+    rgb_s, tir_s = times.times_s
+    matched = frames_by_time(rgb_s, tir_s, keys[0], pairing, where)
+    if not times.unit:
+        return matched
+    return replace(matched, said=f"numbers taken for {times.unit}, {matched.said}")
 
 
 def frames_by_time(
@@ -202,13 +209,11 @@ def _places(keys: Sequence[str]) -> list[tuple[str, int]]:
 
 def _in_order(rgb: Mapping[str, int], tir: Mapping[str, int], said: str) -> MatchedFrames:
     """Pairs in the order of their time, where all keys say it, else in that of their numbers."""
-    times = {key: time for key in rgb if (time := seconds_of(key)) is not None}
-    stamped = len(times) == len(rgb)
-    keys = sorted(rgb, key=times.__getitem__ if stamped else natural_key)
+    stamps = stamps_of([*rgb])
+    times = {} if stamps is None else dict(zip(rgb, stamps.times_s[0], strict=True))
+    keys = sorted(rgb, key=times.__getitem__ if times else natural_key)
     places = tuple((rgb[key], tir[key]) for key in keys)
-    return MatchedFrames(
-        places, tuple(keys), said, interval_s(list(times.values())) if stamped else None
-    )
+    return MatchedFrames(places, tuple(keys), said, interval_s([*times.values()]))
 
 
 def _parts(stems: Sequence[str], modality: str, pairing: Pairing) -> tuple[list[str], list[str]]:
@@ -244,7 +249,8 @@ def _no_time_stamp(
     return PairsError(
         f'"{odd}" is no time stamp',
         where,
-        "name frames by date and time, by seconds with decimals or since 1970, or match by name",
+        "name frames by date and time, by seconds with decimals or since 1970, or by whole milli-, "
+        "micro- or nanoseconds at 1 to 200 frames a second, or match by name",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,11 +12,34 @@ import numpy as np
 FALLBACK_GAP_S = 0.05
 _DATE = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)[T_ -]?(\d\d)[-:_.]?(\d\d)[-:_.]?(\d\d)"
-    r"(?:[.,](\d{1,9})|[-_]?(\d{9}|\d{6}|\d{3}))?Z?"
+    r"(?:[.,](\d{1,9})|[-_ ]?(\d{9}|\d{6}|\d{3}))?Z?"
 )
-_EPOCH = re.compile(r"([1-4]\d{9})(?:\.(\d{1,9})|_(\d{9}|\d{6}|\d{3}))?")
+_EPOCH = re.compile(r"([1-4]\d{9})(?:\.(\d{1,9})|[-_](\d{9}|\d{6}|\d{3}))?")
 _EPOCH_UNITS = {13: 1e-3, 16: 1e-6, 19: 1e-9}
 _SECONDS = re.compile(r"\d+\.\d+")
+_TICKS = re.compile(r"[1-9]\d{4,}")
+_UNITS_S = {"milliseconds": 1e-3, "microseconds": 1e-6, "nanoseconds": 1e-9}
+_FRAME_S = (0.005, 1.0)
+_SLOW_S = 1000.0
+_REGULAR = 0.7
+
+
+@dataclass(frozen=True)
+class CameraTimes:
+    """The times that the frame names of one or more cameras say.
+
+    Attributes:
+        times_s: seconds by one clock, for each camera.
+        unit: what plain numbers were taken for; empty where names are time stamps.
+    """
+
+    times_s: tuple[list[float], ...]
+    unit: str = ""
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether most frames of each camera follow each other at about one interval."""
+        return all(_share_of_usual_steps(side) >= _REGULAR for side in self.times_s)
 
 
 def seconds_of(name: str) -> float | None:
@@ -36,6 +60,47 @@ def seconds_of(name: str) -> float | None:
     if text.isdigit() and text[0] in "1234" and len(text) in _EPOCH_UNITS:
         return int(text) * _EPOCH_UNITS[len(text)]
     return float(text) if _SECONDS.fullmatch(text) else None
+
+
+def stamps_of(*cameras: Sequence[str]) -> CameraTimes | None:
+    """The times of frames whose names are all time stamps; else ``None``.
+
+    Numbers that would be hours apart as seconds since 1970 count something else, such as the
+    microseconds since a camera was switched on.
+
+    >>> stamps_of(["4512333000", "4512366333"])
+    CameraTimes(times_s=([4512.333, 4512.366333],), unit='microseconds')
+    """
+    read = [[seconds_of(name) for name in names] for names in cameras]
+    times = tuple([one for one in side if one is not None] for side in read)
+    if [len(side) for side in times] != [len(side) for side in read]:
+        return None
+    is_slow = all((interval_s(side) or 0) > _SLOW_S for side in times)
+    return (ticks_of(*cameras) if is_slow else None) or CameraTimes(times)
+
+
+def ticks_of(*cameras: Sequence[str]) -> CameraTimes | None:
+    """The times of frames whose names are whole numbers, taken for the unit by which every camera
+    has 1 to 200 frames a second; ``None`` where there is none, or a name is no such number.
+
+    >>> ticks_of(["4512333", "4512366"], ["cam4512340", "cam4512373"]).unit
+    'milliseconds'
+    """
+    texts = [[re.sub(r"^\D+", "", name) for name in names] for names in cameras]
+    if not all(_TICKS.fullmatch(text) for side in texts for text in side):
+        return None
+    numbers = [[int(text) for text in side] for side in texts]
+    for unit, second in _UNITS_S.items():
+        steps = [(interval_s(side) or 0) * second for side in numbers]
+        if all(_FRAME_S[0] <= step <= _FRAME_S[1] for step in steps):
+            return CameraTimes(tuple([one * second for one in side] for side in numbers), unit)
+    return None
+
+
+def _share_of_usual_steps(times_s: Sequence[float]) -> float:
+    """How many steps between neighbours are half to one and a half of the usual one."""
+    steps = np.diff(np.sort(np.asarray(times_s)))
+    return float(np.mean(np.abs(steps / np.median(steps) - 1) <= 0.5)) if len(steps) else 0.0
 
 
 def _moment(match: re.Match[str]) -> float | None:

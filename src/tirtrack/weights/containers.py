@@ -175,9 +175,9 @@ def _entries_of(root: Any) -> dict[str, dict[str, StoredTensor]]:
         if len(waiting) > _MAX_NODES:  # a dict can be held many times, by itself too
             raise WeightsError(f"it holds more than {_MAX_NODES} dicts", fix=UNTRUSTED)
     if not found:
-        seen_keys = ", ".join(shown(str(key)) for key in [*root][:5]) or "nothing"
+        seen_keys = ", ".join(shown(str(key)) for key in [*root][:5])
         raise WeightsError(
-            f"it holds no state dict, only {seen_keys}",
+            f"it holds no state dict, only {seen_keys}" if seen_keys else "it is an empty dict",
             fix="give a checkpoint with the network's tensors by name",
         )
     if sum(map(len, found.values())) > _MAX_TENSORS:
