@@ -223,7 +223,7 @@ def test_evaluation_is_gone_on_with_only_with_its_reading_options(
         pytest.param(["--byte-order", "middle"], "give little or big", id="byte order"),
         pytest.param(["--no-data", "nan"], "drop --no-data", id="no data"),
         pytest.param(["--channel", "1"], "give --channel 0", id="channel"),
-        pytest.param(["--size", "4x4"], "--size and --pixel-format are for raw frames", id="size"),
+        pytest.param(["--size", "4x4"], "--size has no meaning for this source", id="size"),
     ],
 )
 def test_reading_option_that_does_not_fit_writes_nothing(
