@@ -21,7 +21,7 @@ import pytest
 from benchmarks import proposal_recall
 from benchmarks.experiments import table
 from benchmarks.experiments.rows import STUDIES
-from tirtrack.datasets.synthetic import cached_world
+from tirtrack.synthetic import cached_world
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tirtrack.datasets import open_dataset
-from tirtrack.datasets.synthetic import cached_world, world_size
 from tirtrack.distillation.recipe import CrossModalRecipe, recipe_of_kind
 from tirtrack.distillation.run import distill
 from tirtrack.errors import RequestError
@@ -28,6 +27,7 @@ from tirtrack.report.content import ReportContent
 from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.results import EVALUATION_FOLDER
 from tirtrack.report.training import distillation_section, resolved_recipes
+from tirtrack.synthetic import cached_world, world_size
 from tirtrack.weights import store
 
 PROTOCOL = "lsotb-tir"

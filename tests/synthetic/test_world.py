@@ -11,7 +11,9 @@ import pytest
 
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.lsotb_tir import LSOTB_TIR
-from tirtrack.datasets.synthetic import (
+from tirtrack.errors import RequestError, RunError, StorageError
+from tirtrack.images import read_image
+from tirtrack.synthetic import (
     FRAME_ATTRIBUTES,
     SEQUENCE_ATTRIBUTES,
     WorldSettings,
@@ -24,10 +26,8 @@ from tirtrack.datasets.synthetic import (
     write_world,
     writing,
 )
-from tirtrack.datasets.synthetic.backdrop import make_paints
-from tirtrack.datasets.synthetic.settings import SPLIT_CODES
-from tirtrack.errors import RequestError, RunError, StorageError
-from tirtrack.images import read_image
+from tirtrack.synthetic.backdrop import make_paints
+from tirtrack.synthetic.settings import SPLIT_CODES
 
 TINY = WorldSize(recordings=2, pairs_each=2, spacing_frames=5, validation=2, test=2, frames=3)
 
