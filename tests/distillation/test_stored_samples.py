@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -350,6 +349,8 @@ def first_samples(
         data = [root / "stills", root / "videos"]
         run, set_ = partial(tirtrack.train, data, initial="nano-rgb"), SUPERVISED
     with pytest.MonkeyPatch.context() as patch:
+        # Proposals and features of an older state of the source are not to be found.
+        patch.setenv("TIRTRACK_CACHE", str(root / "cache"))
         patch.setattr(store, "network_of", lambda _weights: network)
         watch_samples(patch, notes.told)
         with pytest.raises(EnoughError):
@@ -372,7 +373,6 @@ def main() -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["TIRTRACK_CACHE"] = str(Path(folder) / "cache")
         write_data(Path(folder))
         found = {
             size: {
