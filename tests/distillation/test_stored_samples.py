@@ -324,7 +324,7 @@ CASES = {
     "mixed": Case("mixed"),
     "published": Case("published"),
     "distill": Case("distill"),
-    "distill, energies": Case("distill", has_energies=True),
+    "distill, energies": Case("distill_dimp", has_energies=True),
     "baseline": Case("baseline", is_supervised=True),
     "dimp_lite": Case("dimp_lite", has_energies=True, is_supervised=True),
 }
