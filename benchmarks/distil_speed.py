@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 import tirtrack
-from tirtrack.datasets.synthetic import cached_world
 from tirtrack.files import write_json
+from tirtrack.synthetic import cached_world
 from tirtrack.versions import versions
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import tirtrack
 from tirtrack.cache import cache_entries
-from tirtrack.datasets.synthetic import cached_world
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.files import write_json
+from tirtrack.synthetic import cached_world
 from tirtrack.versions import versions
 
 RECIPE = "mixed"

@@ -18,9 +18,9 @@ from benchmarks.experiments.table import PROTOCOL
 from benchmarks.shipped_weights import ROOT
 from tirtrack.cli.live import progress
 from tirtrack.datasets import open_dataset
-from tirtrack.datasets.synthetic import cached_world
 from tirtrack.evaluation.runner import TrackerSpec, evaluate
 from tirtrack.files import write_json
+from tirtrack.synthetic import cached_world
 
 BASELINE = "nano-rgb"
 RECIPES = ("mixed", "published", "distill", "e_RR", "h2")

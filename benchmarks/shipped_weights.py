@@ -21,8 +21,8 @@ from pathlib import Path
 from benchmarks import fit_calibration
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import SHIPPABLE, STUDIES
-from tirtrack.datasets.synthetic import WorldSettings, WorldSize, cached_world, write_world
 from tirtrack.files import write_json
+from tirtrack.synthetic import WorldSettings, WorldSize, cached_world, write_world
 from tirtrack.versions import versions
 from tirtrack.weights import store
 from tirtrack.weights.card import Calibration, Card, TrainingSource

@@ -16,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from tirtrack.boxes import Box, iou
-from tirtrack.datasets.synthetic import (
+from tirtrack.pairs import PairSource, open_pairs
+from tirtrack.pairs.proposals.base import FoundIn
+from tirtrack.pairs.proposals.registry import neighbour_positions, proposer
+from tirtrack.pairs.source import Pair
+from tirtrack.synthetic import (
     FRAME_ATTRIBUTES,
     SyntheticSequence,
     draw_plan,
     render_plan,
 )
-from tirtrack.datasets.synthetic.settings import SPLIT_CODES
-from tirtrack.pairs import PairSource, open_pairs
-from tirtrack.pairs.proposals.base import FoundIn
-from tirtrack.pairs.proposals.registry import neighbour_positions, proposer
-from tirtrack.pairs.source import Pair
+from tirtrack.synthetic.settings import SPLIT_CODES
 from tirtrack.trackers.base import Tracker
 from tirtrack.trackers.loading import load_tracker
 

@@ -16,16 +16,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tirtrack.datasets.synthetic import (
+from tirtrack.files import atomic_path
+from tirtrack.synthetic import (
     SyntheticSequence,
     WorldSettings,
     draw_plan,
     render_plan,
 )
-from tirtrack.datasets.synthetic.materials import DAYLIGHTS, draw_light
-from tirtrack.datasets.synthetic.plan import Prop, ScenePlan
-from tirtrack.datasets.synthetic.shapes import KINDS
-from tirtrack.files import atomic_path
+from tirtrack.synthetic.materials import DAYLIGHTS, draw_light
+from tirtrack.synthetic.plan import Prop, ScenePlan
+from tirtrack.synthetic.shapes import KINDS
 from tirtrack.thermal import to_display
 
 SEED = 5

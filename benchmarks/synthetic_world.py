@@ -28,11 +28,11 @@ from PIL import Image
 from scipy import ndimage
 
 from benchmarks.synthetic_gap import gap_rows
-from tirtrack.datasets.synthetic import WorldSize, draw_plan, render_frames, write_world
-from tirtrack.datasets.synthetic.backdrop import build_stage
-from tirtrack.datasets.synthetic.settings import SPLIT_CODES
 from tirtrack.files import write_json
 from tirtrack.pairs import Pair, open_pairs
+from tirtrack.synthetic import WorldSize, draw_plan, render_frames, write_world
+from tirtrack.synthetic.backdrop import build_stage
+from tirtrack.synthetic.settings import SPLIT_CODES
 from tirtrack.thermal import to_display
 
 WORLD_SEED = 0

@@ -27,12 +27,12 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tirtrack.cli import app as application
-from tirtrack.datasets.synthetic import cached_world
-from tirtrack.datasets.synthetic.settings import SIZES
 from tirtrack.distillation import settings
 from tirtrack.distillation.recipe import load_recipe, recipe_names
 from tirtrack.media import VideoWriter, read_image
 from tirtrack.networks import registry
+from tirtrack.synthetic import cached_world
+from tirtrack.synthetic.settings import SIZES
 from tirtrack.thermal import ThermalNormaliser, normaliser
 from tirtrack.trackers import atom_presets, dimp_presets
 from tirtrack.trackers.presets import preset, preset_names, with_overrides

@@ -23,7 +23,7 @@ from benchmarks import proposal_recall
 from benchmarks.compared import comparison_figures
 from benchmarks.experiments import table
 from benchmarks.experiments.rows import STUDIES
-from tirtrack.datasets.synthetic import cached_world
+from tirtrack.synthetic import cached_world
 from tirtrack.weights import store
 
 REPOSITORY = Path(__file__).resolve().parent.parent

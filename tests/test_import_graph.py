@@ -46,7 +46,8 @@ ALLOWED = {
     "weights": GROUND | {"networks"},
     "trackers": GROUND | {"networks", "weights"},
     "pairs": GROUND,
-    "datasets": GROUND,
+    "synthetic": GROUND,
+    "datasets": GROUND | {"synthetic"},
     "distillation": GROUND | {"networks", "weights", "pairs", "datasets"},
     "evaluation": GROUND | {"datasets", "trackers", "weights"},
     "report": GROUND
@@ -55,7 +56,7 @@ ALLOWED = {
     | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
 }
 ALLOWED["tracking"] = GROUND | {"evaluation", "pairs", "trackers", "weights"}
-ALLOWED["demo"] = ALLOWED["_api"] | {"report"}
+ALLOWED["demo"] = ALLOWED["_api"] | {"report", "synthetic"}
 ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking", "_api"}
 
 

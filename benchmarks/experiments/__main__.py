@@ -133,7 +133,7 @@ def main() -> int:
     try:
         data.check_shared(options.shared)
         if options.world is None:
-            from tirtrack.datasets.synthetic import cached_world
+            from tirtrack.synthetic import cached_world
 
             options.world = cached_world("study")
         run(options)

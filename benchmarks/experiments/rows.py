@@ -57,7 +57,16 @@ ROWS = [
     _trained("distill"),
     *(
         _trained(name, is_control=True)
-        for name in ("e_RR", "h1", "h2", "h2_rgbbox", "i_fake", "f", "f_grey", "g_bn")
+        for name in (
+            "control_rgb_only",
+            "control_self_training",
+            "control_tir_only",
+            "control_tir_with_rgb_boxes",
+            "control_fake_tir",
+            "control_labelled_rgb",
+            "control_labelled_grey",
+            "control_bn_statistics",
+        )
     ),
     Row("k_floor 10", preset="floor10"),
     Row("k_floor 5", preset="k_floor"),

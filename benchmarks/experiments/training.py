@@ -9,8 +9,7 @@ import torch
 import tirtrack
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import Row
-from tirtrack.distillation.recipe import SupervisedRecipe, kinds_of, load_recipe
-from tirtrack.weights import store
+from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
 
 
 def models_of(row: Row) -> list[str]:
@@ -26,8 +25,7 @@ def train_row(row: Row, seed: int, options: argparse.Namespace) -> str:
     if out.is_file():
         return model
     torch.set_num_threads(1)
-    kinds = kinds_of(store.network_of(store.read(store.find(options.baseline))))
-    recipe = load_recipe(row.recipe, changes=row.changes, kinds=kinds)
+    recipe = load_recipe(row.recipe, changes=row.changes)
     if isinstance(recipe, SupervisedRecipe):
         stills = options.shared / "data" / "rgb" / "stills"
         tirtrack.train(

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tirtrack.datasets import open_dataset
-from tirtrack.datasets.synthetic import cached_world, world_size
-from tirtrack.distillation.recipe import CrossModalRecipe, recipe_of_kind
+from tirtrack.distillation.recipe import CrossModalRecipe, check_network, recipe_of_kind
 from tirtrack.distillation.run import distill
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.runner import TrackerSpec, evaluate
@@ -28,6 +27,7 @@ from tirtrack.report.content import ReportContent
 from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.results import EVALUATION_FOLDER
 from tirtrack.report.training import distillation_section, resolved_recipes
+from tirtrack.synthetic import cached_world, world_size
 from tirtrack.weights import store
 
 PROTOCOL = "lsotb-tir"
@@ -38,8 +38,8 @@ NOTES = (
     "The world on this page is synthetic: it shows that the whole chain works, and how its result "
     "is read. It says nothing about your camera; run the same commands on your own pairs.",
     "A gain over the untouched baseline can come from any further training: only the controls "
-    "(same pairs and boxes without RGB, or without TIR; recipes e_RR, h2 and others) say what it "
-    "is due to.",
+    "(same pairs and boxes without RGB, or without TIR; recipes control_rgb_only, "
+    "control_tir_only and others) say what it is due to.",
     "The boxes of the pairs were proposed, never read: distillation cannot see an annotation.",
     "Subsets of the sequences say how the camera moves: S fixed, H in the hand, V panning, D "
     "following.",
@@ -69,14 +69,15 @@ class DemoSettings:
 
         Raises:
             WeightsError: the baseline is unknown or damaged.
-            RecipeError: the recipe is unknown or damaged, or no distillation.
+            RecipeError: the recipe is unknown or damaged, no distillation, or for another kind of
+                network.
             RequestError: there is no such world, or no worker.
         """
         world_size(self.world)
         if self.workers < 1:
             raise RequestError(f"{self.workers} workers cannot work", fix="give 1 or more")
-        store.read(store.find(self.baseline))
-        recipe_of_kind(CrossModalRecipe, self.recipe)
+        network = store.network_of(store.read(store.find(self.baseline)))
+        check_network(recipe_of_kind(CrossModalRecipe, self.recipe), network)
 
 
 class StageTimes:

@@ -189,6 +189,6 @@ def demo_run(inputs):
 
 
 def test_recipe_that_distils_nothing_is_refused_before_anything_is_written():
-    settings = demo.DemoSettings(baseline="nano-rgb", recipe="f", world="small")
+    settings = demo.DemoSettings(baseline="nano-rgb", recipe="control_labelled_rgb", world="small")
     with pytest.raises(RecipeError, match="nothing is distilled by it"):
         settings.check()

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tirtrack import datasets
-from tirtrack.datasets import synthetic
+from tirtrack import datasets, synthetic
 from tirtrack.errors import DatasetError
 
 

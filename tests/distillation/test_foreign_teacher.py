@@ -8,7 +8,7 @@ from torch import nn
 from tirtrack.boxes import Box, iou
 from tirtrack.crops import boxes_to_frame, cut_patch, mean_fill, stretched_crop
 from tirtrack.distillation.foreign_teacher import check_can_teach, judge_boxes, one_step_box
-from tirtrack.distillation.settings import Teacher
+from tirtrack.distillation.settings import BoxCheck
 from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
 from tirtrack.weights import store
@@ -81,7 +81,7 @@ def test_published_teachers_find_a_thing_in_another_frame_and_pass_its_box(share
     box, moved = Box(80.0, 60.0, 36.0, 36.0), Box(95.0, 70.0, 36.0, 36.0)
     found = one_step_box(network, first, box, test_frame=second)
     assert float(iou(found.box.array(), moved.array())) > 0.6
-    limits = Teacher(min_probability=0.9)
+    limits = BoxCheck(min_probability=0.9)
     (thing, empty) = judge_boxes(
         network, first, [box, Box(20.0, 100.0, 30.0, 30.0)], limits, rng=np.random.default_rng(0)
     )

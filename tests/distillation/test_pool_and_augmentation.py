@@ -58,17 +58,21 @@ def test_kept_features_are_those_of_the_patches(tiny):
 
 
 def test_only_views_that_somebody_looks_at_are_kept(tiny):
-    h2 = {key.modality for key in wanted_views(tiny.recipe_of("h2"), one_scene=False)}
+    h2 = {key.modality for key in wanted_views(tiny.recipe_of("control_tir_only"), one_scene=False)}
     assert h2 == {TIR}
-    e_rr = wanted_views(tiny.recipe_of("e_RR", boxes__found_in=["both"]), one_scene=False)
+    e_rr = wanted_views(
+        tiny.recipe_of("control_rgb_only", boxes__found_in=["both"]), one_scene=False
+    )
     assert {key.modality for key in e_rr} == {RGB}
-    fake = wanted_views(tiny.recipe_of("i_fake", boxes__found_in=["both"]), one_scene=False)
+    fake = wanted_views(
+        tiny.recipe_of("control_fake_tir", boxes__found_in=["both"]), one_scene=False
+    )
     assert ViewKey("test", RGB, augmented=True) in fake
     assert ViewKey("test", RGB) in fake
 
 
 def test_the_student_sees_augmented_crops_and_the_teacher_plain_ones(tiny):
-    recipe = tiny.recipe_of("i_fake", negatives=0.0)
+    recipe = tiny.recipe_of("control_fake_tir", negatives=0.0)
     pool, _ = pool_of(tiny, recipe, engine=None)
     batch = pool.batch([Draw(Direction.RGB_TO_RGB, i, i) for i in range(4)])
     seen, plain = batch.test.rgb.patches, batch.for_teacher.test.rgb.patches

@@ -20,8 +20,18 @@ from tirtrack.trackers.presets import preset_names
 
 def test_every_control_of_the_feasibility_study_is_a_recipe_or_a_preset():
     wanted = {
-        *("mixed", "published", "distill", "e_RR", "g_bn", "h1", "h2", "h2_rgbbox", "i_fake"),
-        *("f", "f_grey"),
+        *(
+            "mixed",
+            "published",
+            "distill",
+            "control_rgb_only",
+            "control_bn_statistics",
+            "control_self_training",
+            "control_tir_only",
+            "control_tir_with_rgb_boxes",
+            "control_fake_tir",
+        ),
+        *("control_labelled_rgb", "control_labelled_grey"),
     }
     assert wanted <= set(recipe_names())
     assert {"k_floor", "k_stretch", "k_rate_low", "k_rate_high"} <= set(preset_names())
@@ -62,17 +72,20 @@ def test_mixed_is_what_the_specification_says():
 
 
 def test_controls_say_what_they_exclude():
-    assert set(load_recipe("e_RR").directions) == {Direction.RGB_TO_RGB}
-    h2 = load_recipe("h2")
+    assert set(load_recipe("control_rgb_only").directions) == {Direction.RGB_TO_RGB}
+    h2 = load_recipe("control_tir_only")
     assert h2.proposals.modalities == [Modality.TIR]
     assert (set(h2.directions), h2.teacher.modality) == ({Direction.TIR_TO_TIR}, Modality.TIR)
-    assert load_recipe("h1").teacher.modality is Modality.TIR
-    assert not load_recipe("h1").augmentation.tir.is_identity
-    g_bn = load_recipe("g_bn").training
+    assert load_recipe("control_self_training").teacher.modality is Modality.TIR
+    assert not load_recipe("control_self_training").augmentation.tir.is_identity
+    g_bn = load_recipe("control_bn_statistics").training
     assert (g_bn.steps, g_bn.batch_norm) == (0, "re_estimate")
-    assert isinstance(load_recipe("f"), SupervisedRecipe)
-    assert load_recipe("f_grey").augmentation.grey == 1.0
-    assert load_recipe("f_grey").training == load_recipe("f").training
+    assert isinstance(load_recipe("control_labelled_rgb"), SupervisedRecipe)
+    assert load_recipe("control_labelled_grey").augmentation.grey == 1.0
+    assert (
+        load_recipe("control_labelled_grey").training
+        == load_recipe("control_labelled_rgb").training
+    )
 
 
 FAULTS = {
@@ -152,11 +165,12 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
 
 def test_a_recipe_is_its_difference_to_another(tmp_path):
     (tmp_path / "mine.yaml").write_text(
-        "based_on: h1\ntraining: {steps: 7, rate: 3e-5}\ndirections: {rgb_to_tir: 1}\n",
+        "based_on: control_self_training\n"
+        "training: {steps: 7, rate: 3e-5}\ndirections: {rgb_to_tir: 1}\n",
         encoding="utf-8",
     )
     (tmp_path / "more.yaml").write_text("based_on: mine.yaml\npool: 5\n", encoding="utf-8")
-    more, h1 = load_recipe(tmp_path / "more.yaml"), load_recipe("h1")
+    more, h1 = load_recipe(tmp_path / "more.yaml"), load_recipe("control_self_training")
     assert (more.name, more.summary, more.pool) == ("more", "", 5)
     assert (more.training.steps, more.training.rate) == (7, 3e-5)
     assert more.training.batch == h1.training.batch

@@ -13,6 +13,7 @@ from PIL import Image
 from tirtrack.distillation import stages
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
 from tirtrack.distillation.folder import inherited_calibration
+from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.run import distill
 from tirtrack.distillation.run_files import run_folder
@@ -95,37 +96,43 @@ def test_a_run_leaves_weights_and_everything_about_them(tiny, pairs, baseline, t
         assert sheet.width > 400
 
 
-def test_a_teacher_of_another_family_brings_its_own_limits(tiny, pairs, tmp_path):
+def test_a_teacher_of_another_family_is_trusted_by_limits_of_its_own(
+    tiny, pairs, tmp_path, monkeypatch
+):
     files = {}
     for name in ("prdimp18-tiny", "fear-xs-tiny"):
         files[name] = tmp_path / f"{name}.safetensors"
         card = Card(name=name, architecture=name, modality="rgb", licence="Apache-2.0")
         store.write(files[name], registry.build(name, seed=1).eval(), card)
-    taught = {"teacher.weights": str(files["fear-xs-tiny"]), "training.batch": 4}
-    limits = {}
-    for out, changes in (
-        ("alone", {"training.batch": 4}),
-        ("taught", taught),
-        ("asked", {**taught, "teacher.min_probability": 0.5}),
-    ):
-        done = run(
-            tiny, pairs, files["prdimp18-tiny"], tmp_path / f"{out}.safetensors",
-            recipe="published", changes=changes,
-        )  # fmt: skip
-        teacher = load_recipe(done.folder / "recipe.yaml").teacher
-        limits[out] = (teacher.min_iou, teacher.min_probability)
-    assert limits == {"alone": (0.0, 0.25), "taught": (0.5, 0.998), "asked": (0.5, 0.5)}
+    asked = []
+    monkeypatch.setattr(
+        stages, "judge_boxes",
+        lambda network, frame, boxes, limits, rng: asked.append(limits)
+        or judge_boxes(network, frame, boxes, limits, rng=rng),
+    )  # fmt: skip
+    done = run(
+        tiny, pairs, files["prdimp18-tiny"], tmp_path / "taught.safetensors",
+        recipe="published_dimp",
+        changes={
+            "teacher.weights": str(files["fear-xs-tiny"]),
+            "teacher.box_check.min_iou": 0.4,
+            "training.batch": 4,
+        },
+    )  # fmt: skip
+    assert {(limits.min_iou, limits.min_probability) for limits in asked} == {(0.4, 0.998)}
+    teacher = load_recipe(done.folder / "recipe.yaml").teacher
+    assert (teacher.min_iou, teacher.min_probability) == (0.0, 0.25)
 
 
 @pytest.mark.parametrize(
-    ("architecture", "alike"),
+    ("architecture", "recipe", "alike"),
     [
-        ("prdimp18-tiny", {"score", "modulation", "energy"}),
-        ("atom18-tiny", {"modulation", "energy"}),
+        ("prdimp18-tiny", "distill_dimp", {"score", "modulation", "energy"}),
+        ("atom18-tiny", "distill_atom", {"modulation", "energy"}),
     ],
 )
 def test_the_papers_own_family_is_distilled_from_file_to_file(
-    tiny, pairs, tmp_path, architecture, alike
+    tiny, pairs, tmp_path, architecture, recipe, alike
 ):
     start = tmp_path / "start.safetensors"
     card = Card(name="start", architecture=architecture, modality="rgb", licence="Apache-2.0")
@@ -138,7 +145,7 @@ def test_the_papers_own_family_is_distilled_from_file_to_file(
     done = run(
         tiny, pairs, start, tmp_path / "night.safetensors", recipe=None, changes=believing
     )  # fmt: skip
-    assert (done.summary.recipe, done.summary.steps) == ("distill", 2)
+    assert (done.summary.recipe, done.summary.steps) == (recipe, 2)
     assert set(done.summary.held_back.like_teacher) == alike
     student, before = store.read(done.weights), store.read(start)
     assert (student.card.architecture, student.card.modality) == (architecture, "tir")
@@ -295,7 +302,7 @@ REFUSED = {
     "no pairs": (dict(pairs="nowhere"), PairsError, "there is no such folder"),
     "no weights": (dict(baseline="nano-none"), WeightsError, "nano-none"),
     "no recipe": (dict(recipe="mixt"), RecipeError, 'did you mean "mixed"'),
-    "supervised": (dict(recipe="f"), RecipeError, "give it to `tirtrack train`"),
+    "supervised": (dict(recipe="control_labelled_rgb"), RecipeError, "give it to `tirtrack train`"),
     "way": (dict(changes={"proposals.way": "saliencey"}), RequestError, 'did you mean "saliency"'),
     "option": (dict(changes={"proposals.options": {"cout": 3}}), RequestError, "no option"),
     "normaliser": (dict(changes={"normaliser": "adaptative"}), RecipeError, "adaptive"),

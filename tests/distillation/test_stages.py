@@ -38,13 +38,14 @@ from tirtrack.pairs.proposals import registry as ways
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.weights import store
 
+NETWORKS = {"siamese": "nanotrack-v3", "dimp": "dimp-lite", "atom": "atom18"}
 CROSS_MODAL = [n for n in recipe_names() if isinstance(load_recipe(n), CrossModalRecipe)]
 
 
 @pytest.mark.parametrize("name", CROSS_MODAL)
 def test_every_shipped_recipe_runs(tiny, tmp_path, name):
-    network = tiny.network_of("dimp-lite" if name.startswith("dimp_lite") else "nanotrack-v3")
-    changes = {"training.steps": 0} if name == "g_bn" else {}
+    network = tiny.network_of(NETWORKS[load_recipe(name).network])
+    changes = {"training.steps": 0} if name.startswith("control_bn_statistics") else {}
     if network.energy_kind is not None:
         changes["training.batch"] = 8
     recipe = tiny.recipe_of(name, network=network, **changes)
@@ -56,10 +57,14 @@ def test_every_shipped_recipe_runs(tiny, tmp_path, name):
     changed = {
         key for key, value in student.state_dict().items() if not torch.equal(value, before[key])
     }
-    if name == "g_bn":
+    if name.startswith("control_bn_statistics"):
         assert changed
         assert all("running" in key or "num_batches" in key for key in changed)
-    elif name not in ("distill", "h1", "i_fake"):  # these learn only from samples that pass
+    elif name not in (
+        "distill",
+        "control_self_training",
+        "control_fake_tir",
+    ):  # these learn only from samples that pass
         assert changed
         assert not any("backbone" in key or "feature_extractor" in key[:18] for key in changed)
         assert network.energy_kind is not None or not any("running" in key for key in changed)
@@ -323,7 +328,7 @@ def test_h2_never_reads_an_rgb_pixel(tiny, tmp_path):
             pair = super().__getitem__(index)
             return replace(pair, rgb=np.full_like(pair.rgb, 255 * (index % 2)))
 
-    recipe = tiny.recipe_of("h2", held_back__samples=0)
+    recipe = tiny.recipe_of("control_tir_only", held_back__samples=0)
     one, _ = tiny.run_tiny(recipe, tmp_path / "a")
     other, _ = tiny.run_tiny(recipe, tmp_path / "b", source=NoRgb())
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
@@ -336,7 +341,10 @@ def test_e_rr_trains_on_no_thermal_pixel(tiny, tmp_path):
             return replace(pair, tir=np.full_like(pair.tir, 255 * (index % 2)))
 
     recipe = tiny.recipe_of(
-        "e_RR", held_back__samples=0, proposals__modalities=["rgb"], boxes__found_in=["rgb"]
+        "control_rgb_only",
+        held_back__samples=0,
+        proposals__modalities=["rgb"],
+        boxes__found_in=["rgb"],
     )
     one, _ = tiny.run_tiny(recipe, tmp_path / "a")
     other, _ = tiny.run_tiny(recipe, tmp_path / "b", source=NoTir())
@@ -447,9 +455,7 @@ def test_whole_recordings_are_held_back_and_the_choice_is_stable(tiny):
 
 
 def test_on_held_back_pairs_the_baseline_is_as_strict_as_where_it_teaches(tiny):
-    kinds = frozenset({"energies", "hinge"})
-    job = tiny.job_of(load_recipe("published", kinds=kinds | {"foreign_teacher"}))
-    job.own_limits = load_recipe("published", kinds=kinds).teacher
+    job = tiny.job_of(load_recipe("published_dimp"))
     alone = stages._look_alone(job).teacher
     assert (alone.max_distance_cells, alone.min_probability) == (2.0, 0.25)
     assert (alone.modality, alone.require, alone.tir_boxes_on_tir) == ("rgb", True, False)

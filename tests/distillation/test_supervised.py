@@ -152,7 +152,7 @@ def test_every_sample_is_used_once_an_epoch_and_negatives_show_another_item(fold
 
 def test_fake_tir_is_grey(folder):
     data = open_labelled(folder)
-    for name, is_grey in (("f", False), ("f_grey", True)):
+    for name, is_grey in (("control_labelled_rgb", False), ("control_labelled_grey", True)):
         recipe = recipe_of(name)
         pool = cut_labelled([draw_labelled(data, recipe, 0, seed=0)], recipe, seed=0)
         assert bool(np.ptp(pool.test[0], axis=-1).max() <= 1) is is_grey
@@ -453,7 +453,7 @@ def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, m
         supervised, "one_step_iou", lambda network, pool: np.full(len(pool.samples), 0.5)
     )
     again = train(
-        folder, tmp_path / "b.safetensors", initial=first.weights, recipe="f",
+        folder, tmp_path / "b.safetensors", initial=first.weights, recipe="control_labelled_rgb",
         changes={**SMALL, "keep": "if_better"}, licences={"coco": "CC-BY-4.0"},
     )  # fmt: skip
     assert again.summary.kept == "start"

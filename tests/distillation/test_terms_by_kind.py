@@ -18,7 +18,7 @@ from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.labels import gaussian_label, symmetric_centres
 from tirtrack.distillation.pair_batch import Branch, DrawnProposals, PairBatch, View
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
-from tirtrack.distillation.recipe import default_recipe, kinds_of, load_recipe
+from tirtrack.distillation.recipe import check_network, default_recipe, load_recipe, network_kind
 from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction, Estimator, Teacher, Term
 from tirtrack.errors import RecipeError
@@ -119,7 +119,7 @@ GRADIENTS = {
 def test_gradients_reach_the_student_in_the_right_parts_and_never_the_teacher(networks):
     student, teacher = networks
     batch = patch_batch(student)
-    recipe = load_recipe("distill", kinds=kinds_of(student))
+    recipe = load_recipe(default_recipe(student))
     for name in terms_for(student)[:-1]:
         student.zero_grad(set_to_none=True)
         trained_groups(student, recipe.training)
@@ -136,7 +136,7 @@ def test_gradients_reach_the_student_in_the_right_parts_and_never_the_teacher(ne
 
 def test_the_whole_loss_reaches_every_component_that_is_trained(networks):
     student, _ = networks
-    recipe = load_recipe("mixed", kinds=kinds_of(student))
+    recipe = load_recipe(f"mixed_{network_kind(student)}")
     groups = trained_groups(student, recipe.training)
     loss = step_loss(student, None, [(TIR_TIR, patch_batch(student))], recipe.terms)
     loss.total.backward()
@@ -293,7 +293,7 @@ def test_energy_is_matched_over_the_same_proposals():
 
 def test_the_teacher_is_trusted_by_the_kind_of_its_scores():
     test = boxes_at((48, 48), (60, 40), (48, 48))
-    limits = load_recipe("mixed", kinds=frozenset({"energies", "hinge", "iou"})).teacher
+    limits = load_recipe("mixed_dimp").teacher
     scores = torch.zeros(1, 3, 7, 7).double()
     scores[0, 0, 3, 3] = 0.3  # on the target
     scores[0, 1, 3, 3] = 0.9  # 12 px and 8 px away from it: within two cells
@@ -320,7 +320,7 @@ def test_a_teacher_without_scores_is_trusted_by_its_best_proposal():
     energies[..., 1] = 1.0
     given = made_up([], None, energies, EnergyKind.IOU)
     check = self_check(given, batch_of(replace(test, proposals=proposals)))
-    limits = load_recipe("mixed", kinds=frozenset({"energies", "no_scores", "iou"})).teacher
+    limits = load_recipe("mixed_atom").teacher
     assert check.passed(limits).tolist() == [True, False]
     assert check.overlap[0] == 1.0
 
@@ -328,23 +328,38 @@ def test_a_teacher_without_scores_is_trusted_by_its_best_proposal():
 # --- recipes by kind -----------------------------------------------------------------------------
 
 
-def test_recipes_say_by_kind_what_differs(networks):
+def test_recipes_of_the_dimp_family_say_what_differs(networks):
     student, _ = networks
-    kinds = kinds_of(student)
-    assert default_recipe(student) == "distill"
-    distill = load_recipe("distill", kinds=kinds)
-    names = [term.name for term in distill.terms]
-    assert names == terms_for(student)[:-1]
+    assert default_recipe(student) == f"distill_{network_kind(student)}"
+    terms = [term.name for term in load_recipe(default_recipe(student)).terms]
+    assert terms == terms_for(student)[:-1]
+    distill = load_recipe("distill_dimp")
     assert list(distill.directions) == [TIR_TIR]
-    published = load_recipe("published", kinds=kinds)
+    published = load_recipe("published_dimp")
     assert published.training.rate == 1e-7
     assert published.training.clip_norm is None
     assert published.teacher.require is False
     assert [term.name for term in published.terms] == ["cross_supervision"]
-    assert load_recipe("g_bn", kinds=kinds).training.batch_norm == "re_estimate"
+    assert load_recipe("control_bn_statistics_dimp").training.batch_norm == "re_estimate"
     siamese = load_recipe("distill")
     assert [term.name for term in siamese.terms] == ["score", "boxes"]
     assert siamese.teacher == Teacher()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "architecture", "choice"),
+    [
+        ("mixed", "dimp18", "choose mixed_dimp, or"),
+        ("distill_dimp", "nanotrack-v3", "choose distill, or"),
+        ("published_distill_dimp", "atom18", "choose published_distill_atom, or"),
+        ("mixed_no_filter", "dimp18", "choose distill_dimp, or"),
+        ("control_tir_only", "atom18", "choose distill_atom, or"),
+    ],
+)
+def test_a_recipe_for_another_kind_of_network_names_the_right_one(recipe, architecture, choice):
+    network = registry.build(architecture, tiny=True)
+    with pytest.raises(RecipeError, match=f'recipe "{recipe}" is for .*{choice}'):
+        check_network(load_recipe(recipe), network)
 
 
 def test_matching_terms_count_where_the_student_sees_tir():
@@ -352,16 +367,3 @@ def test_matching_terms_count_where_the_student_sees_tir():
     assert not serves(Term(name="modulation"), Direction.RGB_TO_TIR)
     assert serves(Term(name="energy"), Direction.RGB_TO_TIR)
     assert not serves(Term(name="energy"), Direction.TIR_TO_RGB)
-
-
-def test_a_wrong_kind_names_the_near_ones(tmp_path):
-    wrong = tmp_path / "mine.yaml"
-    wrong.write_text("based_on: mixed\nby_kind:\n  hinges: {pool: 3}\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match=r'line 3: no kind is called "hinges"; .*"hinge"'):
-        load_recipe(wrong)
-    wrong.write_text("based_on: mixed\nby_kind: [hinge]\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match="line 2: by_kind must hold settings by kind"):
-        load_recipe(wrong)
-    wrong.write_text("based_on: mixed\nby_kind: {hinge: {poool: 3}}\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match='unknown key "poool"'):
-        load_recipe(wrong, kinds=frozenset({"hinge"}))

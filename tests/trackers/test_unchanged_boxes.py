@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose
 
 import tirtrack
 from tirtrack.boxes import Box
-from tirtrack.datasets.synthetic import render_sequence
+from tirtrack.synthetic import render_sequence
 
 EVERY_FRAMES = 10
 TOLERANCE_PX = 0.02

@@ -80,7 +80,7 @@ def command(
     Nobody has to draw a box: boxes are proposed, a frozen teacher checks them on RGB, and the
     student learns to find the same things on TIR. The RGB weights stay as they are. The run folder
     beside the result holds recipe, log, pass rates and what held-back pairs say. Without --recipe
-    it is mixed for Siamese trackers, distill for the DiMP family.
+    it is mixed for Siamese trackers, distill_dimp for the DiMP family, distill_atom for ATOM.
     """
     from tirtrack.cli.live import progress
     from tirtrack.distillation.run import distill, recipe_for

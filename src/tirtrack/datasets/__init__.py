@@ -71,7 +71,7 @@ def open_dataset(
 
 def _find(name_or_dir: str) -> Path:
     """The folder; a named data set is rendered when it is first asked for."""
-    from tirtrack.datasets.synthetic import cached_world
+    from tirtrack.synthetic import cached_world
 
     if not name_or_dir:
         raise DatasetError(

@@ -24,7 +24,7 @@ from tirtrack.crops import (
     siamese_crop,
     stretched_crop,
 )
-from tirtrack.distillation.settings import Teacher
+from tirtrack.distillation.settings import BoxCheck
 from tirtrack.errors import RecipeError
 from tirtrack.networks.two_branch import DenseBoxes, ScoreKind, TwoBranchNetwork
 
@@ -114,7 +114,7 @@ def judge_boxes(
     network: TwoBranchNetwork,
     frame: np.ndarray,
     boxes: Sequence[Box],
-    limits: Teacher,
+    limits: BoxCheck,
     *,
     rng: np.random.Generator,
     shift: float = 0.5,

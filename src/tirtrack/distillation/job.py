@@ -20,7 +20,7 @@ from tirtrack.distillation.frozen_backbone import backbone_hash
 from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.pool_making import proposal_rule
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
-from tirtrack.distillation.recipe import kinds_of
+from tirtrack.distillation.recipe import check_network
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RecipeError, RequestError
 from tirtrack.files import fingerprint
@@ -147,7 +147,6 @@ class Job:
         self.clock = _Clock()
         self.warnings: list[str] = []
         self.teacher: TwoBranchNetwork | None = None  # None: the baseline itself
-        self.own_limits = recipe.teacher  # when the baseline itself is asked
         self._normaliser = normaliser(recipe.normaliser)
         self.way: Proposer = OneEyed(
             proposer(recipe.proposals.way, **recipe.proposals.options),
@@ -170,8 +169,9 @@ class Job:
         """Refuse terms and components that the network cannot serve, before any work.
 
         Raises:
-            RecipeError: names the term or component.
+            RecipeError: names the term or component, or a recipe for this kind of network.
         """
+        check_network(self.recipe, network)
         check_components(network, self.recipe.training)
         if "bn1_train" in self.recipe.as_published and not backbone_norms(network):
             raise RecipeError(
@@ -198,7 +198,10 @@ class Job:
 
 def can_match(teacher: TwoBranchNetwork, student: TwoBranchNetwork) -> bool:
     """Whether a teacher's maps are of the same crops, features and kinds as the student's."""
-    same_kinds = kinds_of(teacher) == kinds_of(student)
+    same_kinds = (teacher.score_kind, teacher.energy_kind) == (
+        student.score_kind,
+        student.energy_kind,
+    )
     if not same_kinds or CropRules.of(teacher) != CropRules.of(student):
         return False
     return teacher is student or backbone_hash(teacher) == backbone_hash(student)

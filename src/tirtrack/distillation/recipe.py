@@ -18,7 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
+from tirtrack.distillation.settings import (
+    CrossModalRecipe,
+    NetworkKind,
+    Recipe,
+    SupervisedRecipe,
+)
 from tirtrack.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
@@ -28,10 +33,11 @@ __all__ = [
     "CrossModalRecipe",
     "Recipe",
     "SupervisedRecipe",
+    "check_network",
     "default_recipe",
     "dump_recipe",
-    "kinds_of",
     "load_recipe",
+    "network_kind",
     "parse_value",
     "recipe_names",
     "recipe_of_kind",
@@ -40,12 +46,16 @@ __all__ = [
 MAX_BYTES = 100_000
 MAX_DEPTH = 20
 BASED_ON = "based_on"
-BY_KIND = "by_kind"
-FOREIGN_TEACHER = "foreign_teacher"
-KINDS = (
-    *("energies", "no_scores", "margin", "hinge", "density", "iou", "log_density"),
-    FOREIGN_TEACHER,
-)
+_DEFAULTS: dict[NetworkKind, str] = {
+    "siamese": "mixed",
+    "dimp": "distill_dimp",
+    "atom": "distill_atom",
+}
+_NETWORKS: dict[NetworkKind, str] = {
+    "siamese": "Siamese networks",
+    "dimp": "networks of the DiMP family",
+    "atom": "ATOM",
+}
 _KINDS: dict[str, type[BaseModel]] = {
     "cross_modal": CrossModalRecipe,
     "supervised": SupervisedRecipe,
@@ -62,8 +72,8 @@ def recipe_names(kind: str | None = None) -> list[str]:
 
     >>> "mixed" in recipe_names()
     True
-    >>> [name for name in recipe_names("supervised") if name < "d" or name[0] == "f"]
-    ['atom', 'atom_gmm_sampl', 'atom_prob_ml', 'baseline', 'f', 'f_grey']
+    >>> recipe_names("supervised")[:4]
+    ['atom', 'atom_gmm_sampl', 'atom_prob_ml', 'baseline']
     """
     folder = resources.files("tirtrack.distillation") / "recipes"
     names = sorted(
@@ -72,33 +82,49 @@ def recipe_names(kind: str | None = None) -> list[str]:
     return [name for name in names if kind is None or load_recipe(name).kind == kind]
 
 
-def kinds_of(network: TwoBranchNetwork) -> frozenset[str]:
-    """What ``by_kind`` in a recipe may say of a network: whether it rates proposals (``energies``)
-    and has no scores (``no_scores``), and the kinds of its scores and energies.
+def network_kind(network: TwoBranchNetwork) -> NetworkKind:
+    """Which recipes fit a network: ``siamese`` gives a box at every cell, ``dimp`` rates proposals
+    and has a score map, ``atom`` rates proposals alone.
     """
-    kinds = {"no_scores" if network.score_kind is None else str(network.score_kind)}
-    if network.energy_kind is not None:
-        kinds |= {"energies", str(network.energy_kind)}
-    return frozenset(kinds)
+    if network.energy_kind is None:
+        return "siamese"
+    return "atom" if network.score_kind is None else "dimp"
 
 
 def default_recipe(network: TwoBranchNetwork) -> str:
-    """The recipe of ``distill`` where none is named, by kinds."""
-    return "mixed" if network.energy_kind is None else "distill"
+    """The recipe of ``distill`` where none is named."""
+    return _DEFAULTS[network_kind(network)]
+
+
+def check_network(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> None:
+    """Refuse a recipe for another kind of network.
+
+    Raises:
+        RecipeError: names the same recipe for this kind, or the default if there is none.
+    """
+    kind = network_kind(network)
+    if recipe.network == kind:
+        return
+    stem = recipe.name.removesuffix(f"_{recipe.network}")
+    same = stem if kind == "siamese" else f"{stem}_{kind}"
+    known = same in recipe_names("cross_modal")
+    raise RecipeError(
+        f'recipe "{recipe.name}" is for {_NETWORKS[recipe.network]}, the baseline is of the kind '
+        f"{kind}",
+        fix=f"choose {same if known else _DEFAULTS[kind]}, or write one based on it",
+    )
 
 
 def load_recipe(
     name: str | Path,
     *,
     changes: Mapping[str, Any] | None = None,
-    kinds: frozenset[str] = frozenset(),
 ) -> Recipe:
     """A recipe by name, or from a file, complete.
 
     Args:
         name: one of :func:`recipe_names`, or the path of a YAML file.
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.
-        kinds: of the network that it is for (:func:`kinds_of`).
 
     Raises:
         RecipeError: no such recipe or file, a key or value that a recipe does not know.
@@ -107,7 +133,7 @@ def load_recipe(
     16
     """
     document = _read(_find(name))
-    merged, kind = _resolved(document, [document.where], kinds)
+    merged, kind = _resolved(document, [document.where])
     return _changed(kind, merged, document, changes or {})
 
 
@@ -115,8 +141,6 @@ def recipe_of_kind(
     kind: type[_Kind],
     recipe: str | Path | Recipe,
     changes: Mapping[str, Any] | None = None,
-    *,
-    kinds: frozenset[str] = frozenset(),
 ) -> _Kind:
     """The recipe that ``distill`` or ``train`` was given, complete and of the kind that it takes.
 
@@ -124,12 +148,11 @@ def recipe_of_kind(
         kind: that of the verb.
         recipe: name, file, or a recipe.
         changes: further settings by dotted name.
-        kinds: of the network that it is for (:func:`kinds_of`).
 
     Raises:
         RecipeError: it is unknown or damaged, or of another kind.
     """
-    given = recipe if isinstance(recipe, BaseModel) else load_recipe(recipe, kinds=kinds)
+    given = recipe if isinstance(recipe, BaseModel) else load_recipe(recipe)
     if not isinstance(given, kind):
         name = next(name for name, model in _KINDS.items() if model is kind)
         choice = recipe_names(name)
@@ -141,7 +164,7 @@ def recipe_of_kind(
     if not changes:
         return given
     if not isinstance(recipe, BaseModel):
-        return load_recipe(recipe, changes=changes, kinds=kinds)  # type: ignore[return-value]
+        return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
     document = _Document(given.name, given.model_dump(mode="json"), {})
     return _changed(kind, document.content, document, changes)  # type: ignore[return-value]
 
@@ -257,15 +280,13 @@ def _lines(
 # --- based_on ------------------------------------------------------------------------------------
 
 
-def _resolved(
-    document: _Document, chain: list[str], kinds: frozenset[str]
-) -> tuple[dict[str, Any], type[BaseModel]]:
-    """The content over what it is based on, then what it says by kind; and the kind of recipe."""
-    own = {key: value for key, value in document.content.items() if key not in (BASED_ON, BY_KIND)}
+def _resolved(document: _Document, chain: list[str]) -> tuple[dict[str, Any], type[BaseModel]]:
+    """The content over what it is based on, and the kind of recipe."""
+    own = {key: value for key, value in document.content.items() if key != BASED_ON}
     base = document.content.get(BASED_ON)
     if base is None:
         model = _kind(own, document)
-        return _of_kinds(model, _merged(model, _defaults(model), own), document, kinds), model
+        return _merged(model, _defaults(model), own), model
     if not isinstance(base, str):
         raise RecipeError(f"{BASED_ON} must be a name", document.place([BASED_ON]), "write a name")
     try:
@@ -278,14 +299,14 @@ def _resolved(
             document.place([BASED_ON]),
             "break the circle",
         )
-    inherited, kind = _resolved(parent, [*chain, parent.where], kinds)
+    inherited, kind = _resolved(parent, [*chain, parent.where])
     if own.get("kind", inherited.get("kind")) != inherited.get("kind"):
         raise RecipeError(
             f"is of kind {own['kind']} and based on another kind", document.place(["kind"]),
             f"drop {BASED_ON} or kind",
         )  # fmt: skip
     inherited = {key: value for key, value in inherited.items() if key not in ("name", "summary")}
-    return _of_kinds(kind, _merged(kind, inherited, own), document, kinds), kind
+    return _merged(kind, inherited, own), kind
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
@@ -294,30 +315,6 @@ def _defaults(model: type[BaseModel]) -> dict[str, Any]:
     """
     kind = next(name for name, one in _KINDS.items() if one is model)
     return model(kind=kind).model_dump(mode="json", exclude={"name", "summary"})
-
-
-def _of_kinds(
-    model: type[BaseModel], content: dict[str, Any], document: _Document, kinds: frozenset[str]
-) -> dict[str, Any]:
-    """The content with what the document says for networks of some kinds, in the order of
-    ``KINDS``.
-    """
-    by_kind = document.content.get(BY_KIND, {})
-    if not isinstance(by_kind, dict) or not all(isinstance(one, dict) for one in by_kind.values()):
-        raise RecipeError(
-            f"{BY_KIND} must hold settings by kind", document.place([BY_KIND]), "indent them"
-        )
-    for name in by_kind:
-        if name not in KINDS:
-            raise RecipeError(
-                f'no kind is called "{name}"',
-                document.place([BY_KIND, name]),
-                did_you_mean(str(name), KINDS),
-            )
-    for name in KINDS:
-        if name in by_kind and name in kinds:
-            content = _merged(model, content, by_kind[name])
-    return content
 
 
 def _beside(base: str, where: str) -> str | Path:
@@ -440,11 +437,7 @@ def _known(model: type[BaseModel], path: Sequence[str]) -> list[str]:
             continue
         kinds = [field.annotation, *get_args(field.annotation)]
         inner = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
-    return (
-        []
-        if inner is None
-        else [*inner.model_fields, *([BASED_ON, BY_KIND] if inner is model else [])]
-    )
+    return [] if inner is None else [*inner.model_fields, *([BASED_ON] if inner is model else [])]
 
 
 def _choices(fault: Any) -> list[str]:

@@ -25,11 +25,9 @@ from tirtrack.distillation.folder import (
     made_with,
 )
 from tirtrack.distillation.frozen_backbone import FeatureEngine, OneTap, TorchFeatures
-from tirtrack.distillation.job import Job, Pairs, Sources, can_match
+from tirtrack.distillation.job import Job, Pairs, Sources
 from tirtrack.distillation.recipe import (
-    FOREIGN_TEACHER,
     default_recipe,
-    kinds_of,
     recipe_of_kind,
 )
 from tirtrack.distillation.run_files import SUMMARY
@@ -91,9 +89,8 @@ def distill(
         pairs: folder, folders, or an opened source.
         baseline: name or file of the RGB weights; never changed.
         out: the weights file to write, ``NAME.safetensors``; the run folder stands beside it.
-        recipe: name, file, or a recipe, which is complete (settings by kind count for names and
-            files); left out, ``mixed`` for networks that give a box at every
-            cell and ``distill`` for those that rate proposals.
+        recipe: name, file, or a recipe; left out, ``mixed`` for Siamese networks,
+            ``distill_dimp`` for the DiMP family and ``distill_atom`` for ATOM.
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.
         held_back: pairs for the diagnostics; without them a share of ``pairs`` is held back.
         hold_back: names of recordings of ``pairs`` to hold back in place of that share.
@@ -115,27 +112,21 @@ def distill(
     """
     from tirtrack.weights import store
 
-    recipe_of_kind(CrossModalRecipe, recipe or "mixed", changes)  # its faults come first
+    given = None if recipe is None else recipe_of_kind(CrossModalRecipe, recipe, changes)
     check_seed(seed)
     file, trained_on = Path(out), checked_device(device)
     found = store.find(baseline)
     folder = check_out(file, found, force=force, resume=resume)
     weights = store.read(found)
     network = store.network_of(weights)
-    name, kinds = recipe or default_recipe(network), kinds_of(network)
-    settings = recipe_of_kind(CrossModalRecipe, name, changes, kinds=kinds)
-    own_limits, taught_by, teacher = settings.teacher, None, None
+    settings = given or recipe_of_kind(CrossModalRecipe, default_recipe(network), changes)
+    taught_by, teacher = None, None
     if settings.teacher.weights is not None:
         taught_by = store.read(store.find(settings.teacher.weights))
         teacher = store.network_of(taught_by)
-        if not can_match(teacher, network):
-            own_limits = recipe_of_kind(CrossModalRecipe, "mixed", kinds=kinds).teacher
-            settings = recipe_of_kind(
-                CrossModalRecipe, name, changes, kinds=kinds | {FOREIGN_TEACHER}
-            )
     sources = Sources.open(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
     job = Job(settings, seed=seed, device=trained_on, progress=progress)
-    job.teacher, job.own_limits = teacher, own_limits
+    job.teacher = teacher
     job.check(network)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),

@@ -240,7 +240,7 @@ def training_pool(
 
 def check_by_foreigner(teacher: TwoBranchNetwork, pool: Pool, source: PairSource, job: Job) -> None:
     """The check of every sample by a teacher of another family, who sees the RGB frames."""
-    strict, count = job.recipe.teacher, len(pool)
+    strict, count = job.recipe.teacher.box_check, len(pool)
     overlap, confidence = np.zeros(count), np.zeros(count)
     passed = np.zeros(count, dtype=bool)
     opened: tuple[int, np.ndarray] | None = None
@@ -443,7 +443,7 @@ def _look_alone(job: Job) -> CrossModalRecipe:
             "boxes": recipe.boxes.model_copy(
                 update={"only_where_found": False, "by_source": False}
             ),
-            "teacher": job.own_limits.model_copy(update=on_rgb),
+            "teacher": recipe.teacher.model_copy(update=on_rgb),
             "as_published": [one for one in recipe.as_published if one == "first_box"],
         }
     )

@@ -44,7 +44,7 @@ from tirtrack.distillation.labelled import (
 from tirtrack.distillation.labelled_folders import open_labelled
 from tirtrack.distillation.one_step import labelled_answer, one_step_iou
 from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
-from tirtrack.distillation.recipe import kinds_of, recipe_of_kind
+from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
 from tirtrack.distillation.shelf import Shelf
@@ -160,7 +160,7 @@ def train(
     """
     from tirtrack.weights import store
 
-    recipe_of_kind(SupervisedRecipe, recipe, changes)  # its faults come first
+    settings = recipe_of_kind(SupervisedRecipe, recipe, changes)  # its faults come first
     check_seed(seed)
     file, trained_on = Path(out), checked_device(device)
     found = None if initial is None else store.find(initial)
@@ -170,7 +170,6 @@ def train(
     architecture = network or _architecture(start)
     is_continued = start is not None and start.card.architecture == architecture
     before = begin_network(architecture, start, seed)
-    settings = recipe_of_kind(SupervisedRecipe, recipe, changes, kinds=kinds_of(before))
     check_components(before, settings.training)
     _proposal_rule(settings, before)
     opened = opened.serving(settings)

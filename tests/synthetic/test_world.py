@@ -11,7 +11,9 @@ import pytest
 
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.lsotb_tir import LSOTB_TIR
-from tirtrack.datasets.synthetic import (
+from tirtrack.errors import RequestError, RunError, StorageError
+from tirtrack.images import read_image
+from tirtrack.synthetic import (
     FRAME_ATTRIBUTES,
     SEQUENCE_ATTRIBUTES,
     WorldSettings,
@@ -24,10 +26,8 @@ from tirtrack.datasets.synthetic import (
     write_world,
     writing,
 )
-from tirtrack.datasets.synthetic.backdrop import make_paints
-from tirtrack.datasets.synthetic.settings import SPLIT_CODES
-from tirtrack.errors import RequestError, RunError, StorageError
-from tirtrack.images import read_image
+from tirtrack.synthetic.backdrop import make_paints
+from tirtrack.synthetic.settings import SPLIT_CODES
 
 TINY = WorldSize(recordings=2, pairs_each=2, spacing_frames=5, validation=2, test=2, frames=3)
 
@@ -41,9 +41,37 @@ def digests(root: Path) -> dict[str, str]:
     }
 
 
+def outline(root: Path) -> dict[str, str | list[float]]:
+    """Every annotation as its text, every picture as the means of 4 by 4 parts of it."""
+    texts = {path: path.read_text("utf-8") for path in sorted(root.rglob("anno/*.txt"))}
+    pictures = {
+        path: part_means(read_image(path))
+        for path in sorted(root.rglob("*"))
+        if path.suffix in (".png", ".jpg")
+    }
+    return {path.relative_to(root).as_posix(): kept for path, kept in {**texts, **pictures}.items()}
+
+
+def part_means(picture: np.ndarray) -> list[float]:
+    parts = [part for row in np.array_split(picture, 4) for part in np.array_split(row, 4, axis=1)]
+    return [round(float(part.mean()), 2) for part in parts]
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_world(tmp_path_factory.mktemp("world") / "w", size=TINY, seed=3)
+
+
+def test_the_world_is_the_one_on_which_all_figures_were_measured(world: Path):
+    """``stored_world.json`` is what 73b72a7 wrote. Raise ``writing.FORMAT`` to change it."""
+    stored = json.loads((Path(__file__).parent / "stored_world.json").read_text("utf-8"))
+    found = outline(world)
+    assert found.keys() == stored.keys()
+    for name, kept in stored.items():
+        if isinstance(kept, str):
+            assert found[name] == kept, name
+        else:  # processors may round a pixel otherwise
+            np.testing.assert_allclose(found[name], kept, atol=0.05, err_msg=name)
 
 
 def test_two_processes_write_the_bytes_that_one_writes(world: Path, tmp_path: Path):

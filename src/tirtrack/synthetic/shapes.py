@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tirtrack.datasets.synthetic.settings import Kind
+from tirtrack.synthetic.settings import Kind
 
 Points = NDArray[np.float64]
 

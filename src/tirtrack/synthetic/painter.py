@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from tirtrack.datasets.synthetic.actors import Actor
-from tirtrack.datasets.synthetic.backdrop import Layer, Stage
-from tirtrack.datasets.synthetic.materials import encoded
-from tirtrack.datasets.synthetic.outlines import NO_BOX, Outline, raster, whole_extent
-from tirtrack.datasets.synthetic.outlines import pooled as pooled_over
-from tirtrack.datasets.synthetic.plan import ScenePlan
-from tirtrack.datasets.synthetic.shapes import SHAPES, Part, Points
-from tirtrack.datasets.synthetic.textures import stream
+from tirtrack.synthetic.actors import Actor
+from tirtrack.synthetic.backdrop import Layer, Stage
+from tirtrack.synthetic.materials import encoded
+from tirtrack.synthetic.outlines import NO_BOX, Outline, raster, whole_extent
+from tirtrack.synthetic.outlines import pooled as pooled_over
+from tirtrack.synthetic.plan import ScenePlan
+from tirtrack.synthetic.shapes import SHAPES, Part, Points
+from tirtrack.synthetic.textures import stream
 
 Array = NDArray[np.float32]
 _TILE = 48

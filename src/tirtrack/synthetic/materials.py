@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tirtrack.datasets.synthetic.settings import WorldSettings
-from tirtrack.datasets.synthetic.textures import stream
+from tirtrack.synthetic.settings import WorldSettings
+from tirtrack.synthetic.textures import stream
 
 Colour = tuple[float, float, float]
 DAYLIGHTS = ("sun", "overcast", "dusk", "night", "dark")

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from tirtrack.datasets.synthetic import materials as stuff
-from tirtrack.datasets.synthetic.easel import Easel, Paints
-from tirtrack.datasets.synthetic.ground import paint_ground
-from tirtrack.datasets.synthetic.materials import Light, encoded, varied
-from tirtrack.datasets.synthetic.plan import Prop, ScenePlan
-from tirtrack.datasets.synthetic.props import Art, paint_prop
-from tirtrack.datasets.synthetic.textures import Textures, resized, stream
+from tirtrack.synthetic import materials as stuff
+from tirtrack.synthetic.easel import Easel, Paints
+from tirtrack.synthetic.ground import paint_ground
+from tirtrack.synthetic.materials import Light, encoded, varied
+from tirtrack.synthetic.plan import Prop, ScenePlan
+from tirtrack.synthetic.props import Art, paint_prop
+from tirtrack.synthetic.textures import Textures, resized, stream
 
 Array = NDArray[np.float32]
 _LAMP_GRID = 4

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tirtrack.datasets.synthetic.shapes import Part, Points
+from tirtrack.synthetic.shapes import Part, Points
 
 Array = NDArray[np.float32]
 NO_BOX = np.full(4, np.nan)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tirtrack.datasets.synthetic import WorldSettings, draw_plan, render_plan, render_sequence
-from tirtrack.datasets.synthetic.actors import Look, Surface
-from tirtrack.datasets.synthetic.cameras import Agc, AgcSettings, to_counts
-from tirtrack.datasets.synthetic.materials import Climate, Material
-from tirtrack.datasets.synthetic.plan import Prop, ScenePlan
+from tirtrack.synthetic import WorldSettings, draw_plan, render_plan, render_sequence
+from tirtrack.synthetic.actors import Look, Surface
+from tirtrack.synthetic.cameras import Agc, AgcSettings, to_counts
+from tirtrack.synthetic.materials import Climate, Material
+from tirtrack.synthetic.plan import Prop, ScenePlan
 
 COUNTS = WorldSettings(sixteen_bit_share=1.0, distractor_share=0.0, occluder_share=0.0)
 STILL = COUNTS.model_copy(update={"camera_weights": (1.0, 0.0, 0.0, 0.0)})
@@ -148,7 +148,7 @@ def test_black_hot_is_white_hot_inverted():
 
 
 def test_textures_of_one_material_follow_each_other_by_the_given_correlation():
-    from tirtrack.datasets.synthetic.backdrop import make_paints
+    from tirtrack.synthetic.backdrop import make_paints
 
     paints = make_paints(plain(8))
     light, heat = (bank.patch(400, 600, 0) for bank in (paints.light, paints.heat))

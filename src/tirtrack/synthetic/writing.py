@@ -21,21 +21,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tirtrack.cache import cache_folder
-from tirtrack.datasets.annotation import BASE
-from tirtrack.datasets.sequence import stored_from_boxes
-from tirtrack.datasets.synthetic.facts import SEQUENCE_ATTRIBUTES, SequenceFacts, gather_facts
-from tirtrack.datasets.synthetic.plan import ScenePlan, draw_plan
-from tirtrack.datasets.synthetic.render import RenderedFrame, render_frames
-from tirtrack.datasets.synthetic.settings import (
+from tirtrack.errors import RequestError, RunError, StorageError
+from tirtrack.files import fingerprint, new_folder
+from tirtrack.progress import Progress, silent
+from tirtrack.synthetic.facts import SEQUENCE_ATTRIBUTES, SequenceFacts, gather_facts
+from tirtrack.synthetic.plan import ScenePlan, draw_plan
+from tirtrack.synthetic.render import RenderedFrame, render_frames
+from tirtrack.synthetic.settings import (
     SPLIT_CODES,
     Split,
     WorldSettings,
     WorldSize,
     world_size,
 )
-from tirtrack.errors import RequestError, RunError, StorageError
-from tirtrack.files import fingerprint, new_folder
-from tirtrack.progress import Progress, silent
 from tirtrack.workers import working
 
 FORMAT = 2
@@ -43,6 +41,7 @@ FORMAT = 2
 
 FACTS_FOLDER = "facts"
 WORLD_FILE = "world.json"
+_FIRST_PIXEL = np.array([1.0, 1.0, 0.0, 0.0])  # LSOTB-TIR counts pixels from 1
 _SCENARIOS = {"pan": "V", "follow": "D", "static": "S", "hand": "H"}
 _ATTEMPTS = 20
 _STARTS_INSIDE = 0.98
@@ -258,7 +257,7 @@ def _save_rgb(folder: Path, number: int, frame: RenderedFrame) -> None:
 def _save_facts(root: Path, name: str, facts: SequenceFacts, boxes: NDArray[np.float64]) -> None:
     """Annotation, attributes and all other facts of one sequence."""
     texts = {
-        f"{name}.txt": "".join(f"{_row(row)}\n" for row in stored_from_boxes(boxes, BASE)),
+        f"{name}.txt": "".join(f"{_row(row)}\n" for row in boxes + _FIRST_PIXEL),
         f"att/{name}.txt": ",".join(str(facts.attributes[key]) for key in SEQUENCE_ATTRIBUTES),
         f"{FACTS_FOLDER}/{name}.json": json.dumps(facts.as_json(), allow_nan=False),
     }

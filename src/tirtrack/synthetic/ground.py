@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tirtrack.datasets.synthetic import materials as stuff
-from tirtrack.datasets.synthetic.easel import Easel, Paints
-from tirtrack.datasets.synthetic.materials import Material, varied
-from tirtrack.datasets.synthetic.plan import FOCAL_PX, ScenePlan
-from tirtrack.datasets.synthetic.textures import stream
+from tirtrack.synthetic import materials as stuff
+from tirtrack.synthetic.easel import Easel, Paints
+from tirtrack.synthetic.materials import Material, varied
+from tirtrack.synthetic.plan import FOCAL_PX, ScenePlan
+from tirtrack.synthetic.textures import stream
 
 Array = NDArray[np.float32]
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tirtrack.datasets.synthetic.backdrop import build_stage
-from tirtrack.datasets.synthetic.cameras import Agc, RgbCamera, TirCamera, draw_agc
-from tirtrack.datasets.synthetic.facts import SequenceFacts, gather_facts
-from tirtrack.datasets.synthetic.painter import Painter, Puppets, Sighting
-from tirtrack.datasets.synthetic.plan import ScenePlan, draw_plan
-from tirtrack.datasets.synthetic.settings import Kind, WorldSettings
+from tirtrack.synthetic.backdrop import build_stage
+from tirtrack.synthetic.cameras import Agc, RgbCamera, TirCamera, draw_agc
+from tirtrack.synthetic.facts import SequenceFacts, gather_facts
+from tirtrack.synthetic.painter import Painter, Puppets, Sighting
+from tirtrack.synthetic.plan import ScenePlan, draw_plan
+from tirtrack.synthetic.settings import Kind, WorldSettings
 
 _TIR_SHUTTER_SHARE = 0.25
 

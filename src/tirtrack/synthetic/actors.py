@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tirtrack.datasets.synthetic.materials import BLACK, Climate, Colour
-from tirtrack.datasets.synthetic.motion import Track
-from tirtrack.datasets.synthetic.settings import Kind
-from tirtrack.datasets.synthetic.shapes import Body
+from tirtrack.synthetic.materials import BLACK, Climate, Colour
+from tirtrack.synthetic.motion import Track
+from tirtrack.synthetic.settings import Kind
+from tirtrack.synthetic.shapes import Body
 
 Array = NDArray[np.float32]
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tirtrack.datasets.synthetic.actors import Actor, alike, draw_look
-from tirtrack.datasets.synthetic.materials import (
+from tirtrack.synthetic.actors import Actor, alike, draw_look
+from tirtrack.synthetic.materials import (
     DAYLIGHTS,
     Climate,
     Light,
     draw_climate,
     draw_light,
 )
-from tirtrack.datasets.synthetic.motion import (
+from tirtrack.synthetic.motion import (
     CameraPath,
     CameraRoom,
     Track,
@@ -30,9 +30,9 @@ from tirtrack.datasets.synthetic.motion import (
     stroll,
     wander,
 )
-from tirtrack.datasets.synthetic.settings import Kind, Range, WorldSettings
-from tirtrack.datasets.synthetic.shapes import KINDS, Body
-from tirtrack.datasets.synthetic.textures import stream
+from tirtrack.synthetic.settings import Kind, Range, WorldSettings
+from tirtrack.synthetic.shapes import KINDS, Body
+from tirtrack.synthetic.textures import stream
 
 FOCAL_PX = 330.0
 SNOW_KELVIN = 272.0

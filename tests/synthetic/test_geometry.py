@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tirtrack.datasets.synthetic import WorldSettings, draw_plan, render_plan, render_sequence
-from tirtrack.datasets.synthetic.actors import Look
-from tirtrack.datasets.synthetic.motion import excursion, folded, stroll
-from tirtrack.datasets.synthetic.outlines import pooled, raster, whole_extent
-from tirtrack.datasets.synthetic.painter import views
-from tirtrack.datasets.synthetic.plan import ScenePlan
-from tirtrack.datasets.synthetic.shapes import KINDS, SHAPES, Body, Part
+from tirtrack.synthetic import WorldSettings, draw_plan, render_plan, render_sequence
+from tirtrack.synthetic.actors import Look
+from tirtrack.synthetic.motion import excursion, folded, stroll
+from tirtrack.synthetic.outlines import pooled, raster, whole_extent
+from tirtrack.synthetic.painter import views
+from tirtrack.synthetic.plan import ScenePlan
+from tirtrack.synthetic.shapes import KINDS, SHAPES, Body, Part
 
 ALONE = WorldSettings(
     sixteen_bit_share=1.0,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tirtrack.datasets.synthetic.painter import Sighting
-from tirtrack.datasets.synthetic.plan import ScenePlan
-from tirtrack.datasets.synthetic.shapes import KINDS
+from tirtrack.synthetic.painter import Sighting
+from tirtrack.synthetic.plan import ScenePlan
+from tirtrack.synthetic.shapes import KINDS
 
 Boxes = NDArray[np.float64]
 Flags = NDArray[np.bool_]

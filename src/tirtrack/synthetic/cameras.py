@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tirtrack.datasets.synthetic.settings import WorldSettings
-from tirtrack.datasets.synthetic.textures import resized, stream
+from tirtrack.synthetic.settings import WorldSettings
+from tirtrack.synthetic.textures import resized, stream
 
 Array = NDArray[np.float32]
 

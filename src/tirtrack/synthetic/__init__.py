@@ -5,20 +5,20 @@ difficulty stands in ``settings`` and is fixed; ``writing`` makes the folders th
 reads like any other data.
 """
 
-from tirtrack.datasets.synthetic.facts import (
+from tirtrack.synthetic.facts import (
     FRAME_ATTRIBUTES,
     SEQUENCE_ATTRIBUTES,
     SequenceFacts,
 )
-from tirtrack.datasets.synthetic.plan import ScenePlan, draw_plan
-from tirtrack.datasets.synthetic.render import (
+from tirtrack.synthetic.plan import ScenePlan, draw_plan
+from tirtrack.synthetic.render import (
     RenderedFrame,
     SyntheticSequence,
     render_frames,
     render_plan,
     render_sequence,
 )
-from tirtrack.datasets.synthetic.settings import (
+from tirtrack.synthetic.settings import (
     DIFFICULTIES,
     SIZES,
     WorldSettings,
@@ -26,7 +26,7 @@ from tirtrack.datasets.synthetic.settings import (
     difficulty,
     world_size,
 )
-from tirtrack.datasets.synthetic.writing import cached_world, write_world
+from tirtrack.synthetic.writing import cached_world, write_world
 
 __all__ = [
     "DIFFICULTIES",

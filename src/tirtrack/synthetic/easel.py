@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tirtrack.datasets.synthetic.materials import Climate, Material
-from tirtrack.datasets.synthetic.shapes import Points
-from tirtrack.datasets.synthetic.textures import Textures
+from tirtrack.synthetic.materials import Climate, Material
+from tirtrack.synthetic.shapes import Points
+from tirtrack.synthetic.textures import Textures
 
 Array = NDArray[np.float32]
 

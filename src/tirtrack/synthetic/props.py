@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tirtrack.datasets.synthetic import materials as stuff
-from tirtrack.datasets.synthetic.actors import draw_look
-from tirtrack.datasets.synthetic.easel import Easel, Paints
-from tirtrack.datasets.synthetic.materials import Material, varied
-from tirtrack.datasets.synthetic.plan import WIDTH_OF
-from tirtrack.datasets.synthetic.shapes import Body, vehicle
+from tirtrack.synthetic import materials as stuff
+from tirtrack.synthetic.actors import draw_look
+from tirtrack.synthetic.easel import Easel, Paints
+from tirtrack.synthetic.materials import Material, varied
+from tirtrack.synthetic.plan import WIDTH_OF
+from tirtrack.synthetic.shapes import Body, vehicle
 
 Array = NDArray[np.float32]
 
