@@ -536,7 +536,7 @@ def test_a_picture_that_turns_out_to_be_damaged_is_a_failed_run(folder, tmp_path
 
 
 def test_wrong_requests_are_refused(folder, tmp_path):
-    with pytest.raises(RecipeError, match=r"or choose .*, f, f_grey, "):
+    with pytest.raises(RecipeError, match=r"or choose .*, control_labelled_grey, control_labelled_rgb, "):
         train(folder, tmp_path / "a.safetensors", recipe="mixed")
     with pytest.raises(RequestError, match='no device "gpu"'):
         train(folder, tmp_path / "a.safetensors", device="gpu")

@@ -316,7 +316,7 @@ def train(
 
 
 def re_estimate(student: TwoBranchNetwork, source: PairSource, pool: Pool, job: Job) -> None:
-    """Statistics of batch norm anew on TIR crops: cumulative means, no gradient (g_bn)."""
+    """Statistics of batch norm anew on TIR crops: cumulative means, no gradient."""
     training = job.recipe.training
     modules = (
         [student]
