@@ -44,8 +44,8 @@ from tirtrack.distillation.supervised import compare_held_out
 from tirtrack.evaluation import protocols
 from tirtrack.files import write_json, write_text
 from tirtrack.pairs.folder import open_pairs
-from tirtrack.pairs.proposals.one_eyed import OneEyed
 from tirtrack.pairs.proposals.registry import proposer
+from tirtrack.pairs.proposals.single_modality import SingleModality
 from tirtrack.pairs.proposals.tracklet import agreed_tracklet
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.weights import store
@@ -138,7 +138,7 @@ def make_pseudo(shared: Path, out: Path) -> dict[str, Any]:
         load_tracker(shared / data.V3),
         load_tracker(shared / "data" / "weights" / "fear" / "fear_xs.safetensors"),
     )
-    way = OneEyed(proposer("saliency"), [Modality.RGB])
+    way = SingleModality(proposer("saliency"), [Modality.RGB])
     counts = {}
     for name in PSEUDO_VIDEOS:
         source = open_pairs(shared / "data" / "pairs" / name, licence="MIT")

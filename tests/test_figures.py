@@ -343,7 +343,8 @@ def test_the_table_of_the_first_page_is_of_the_same_file():
         "v3 untouched": "| NanoTrack V3 as published | ",
         "nano-rgb (baseline)": "| `nano-rgb`, our RGB baseline | ",
         "mixed": "| recipe `mixed` (`nano-tir` is its first seed), three seeds | ",
-        "control_fake_tir": "| the best control (`control_fake_tir`, which sees no real thermal pixel), three seeds | ",
+        "control_fake_tir": "| the best control (`control_fake_tir`, which sees no real thermal "
+        "pixel), three seeds | ",
     }.items():
         figure, difference = f"{rows[name]['primary']:.3f}", rows[name]["against_baseline"]
         interval = (

@@ -1,4 +1,4 @@
-"""A run is gone on with only as itself; what differs is named, with both values."""
+"""A stopped run resumes only with identical inputs; what differs is named, with both values."""
 
 from __future__ import annotations
 

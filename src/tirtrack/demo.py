@@ -53,7 +53,7 @@ class DemoSettings:
     Attributes:
         baseline: name or file of the RGB tracker that is distilled.
         recipe: name or file.
-        seed: of every draw.
+        seed: seed of all random draws.
         world: how much of the embedded world: ``small``, ``demo`` or ``study``.
         workers: processes that render the world and track; the result does not depend on it.
     """
@@ -75,7 +75,7 @@ class DemoSettings:
         """
         world_size(self.world)
         if self.workers < 1:
-            raise RequestError(f"{self.workers} workers cannot work", fix="give 1 or more")
+            raise RequestError(f"workers must be at least 1, got {self.workers}", "--workers")
         network = store.network_of(store.read(store.find(self.baseline)))
         check_network(recipe_of_kind(CrossModalRecipe, self.recipe), network)
 

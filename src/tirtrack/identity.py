@@ -1,4 +1,4 @@
-"""What a run depends on, as a file in its folder: a run is gone on with only as itself."""
+"""What a run depends on, as a file in its folder: a stopped run resumes only with identical inputs."""
 
 from __future__ import annotations
 

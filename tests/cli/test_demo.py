@@ -146,7 +146,7 @@ def test_the_report_command_makes_the_page_again_from_the_folder(ran, tmp_path, 
         (("--recipe", "mixd"), 'did you mean "mixed"?'),
         (("--baseline", "nano-rgbb"), 'no weights are called "nano-rgbb"'),
         (("--world", "smal"), 'did you mean "small"?'),
-        (("--workers", "0"), "0 workers cannot work; give 1 or more"),
+        (("--workers", "0"), "workers must be at least 1, got 0"),
     ],
     ids=["recipe", "baseline", "world", "workers"],
 )

@@ -11,7 +11,6 @@ from numpy.testing import assert_array_equal
 
 from tirtrack.boxes import Box
 from tirtrack.crops import CropRule, boxes_to_patch
-from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.batches import (
     Stock,
     ViewKey,
@@ -24,6 +23,7 @@ from tirtrack.distillation.batches import (
     stock_of,
     usable_proposals,
 )
+from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.pair_batch import PairBatch
 from tirtrack.distillation.settings import Direction, Modality
 from tirtrack.errors import PairsError, TrainingError
@@ -135,7 +135,7 @@ def test_the_target_stays_inside_the_test_patch_and_near_the_middle_of_the_templ
     recipe = tiny.recipe_of("mixed")
     for number in range(300):
         aims = draw_aims(BOX, SIAMESE, recipe, number=number, seed=3)
-        reference, test = (aim.crop(FRAME_HW) for aim in aims)
+        reference, test = (spec.crop(FRAME_HW) for spec in aims)
         for crop, limit in ((reference, 4.0), (test, 64.0)):
             x, y, w, h = boxes_to_patch(BOX.array(), crop)
             away = np.abs([x + w / 2 - crop.patch_side / 2, y + h / 2 - crop.patch_side / 2])

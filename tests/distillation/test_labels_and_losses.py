@@ -188,9 +188,11 @@ def test_matching_losses_are_exactly_zero_for_equal_inputs():
     maps = torch.randn(3, 50, generator=generator) * 5
     assert losses.divergence(maps, maps.clone()).tolist() == [0.0] * 3
     vectors = torch.randn(3, 7, 1, 1, generator=generator)
-    assert losses.turned_away(vectors, vectors.clone()).tolist() == [0.0] * 3
-    assert losses.turned_away(vectors, -2 * vectors).tolist() == pytest.approx([2.0] * 3)
-    assert losses.turned_away(vectors, 3 * vectors).tolist() == pytest.approx([0.0] * 3, abs=1e-6)
+    assert losses.cosine_distance(vectors, vectors.clone()).tolist() == [0.0] * 3
+    assert losses.cosine_distance(vectors, -2 * vectors).tolist() == pytest.approx([2.0] * 3)
+    assert losses.cosine_distance(vectors, 3 * vectors).tolist() == pytest.approx(
+        [0.0] * 3, abs=1e-6
+    )
 
 
 def test_a_zero_filter_is_left_out():

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tirtrack.boxes import Box
-from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.answers import answer
-from tirtrack.distillation.augmentation import Look, apply_look, draw_look
+from tirtrack.distillation.augmentation import PhotometricJitter, apply_jitter, draw_jitter
 from tirtrack.distillation.batches import Draw, ViewKey, draw_samples
+from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import TorchFeatures, as_patches
 from tirtrack.distillation.pool import wanted_views
 from tirtrack.distillation.pool_making import KEPT_POOLS, _cache_file, build_pool
@@ -199,45 +199,51 @@ def ramp() -> np.ndarray:
 
 
 def test_no_augmentation_changes_nothing():
-    look = draw_look(Photometric(), np.random.default_rng(0))
-    assert look == Look()
+    look = draw_jitter(Photometric(), np.random.default_rng(0))
+    assert look == PhotometricJitter()
     np.testing.assert_allclose(
-        apply_look(ramp(), look, np.random.default_rng(0)), ramp(), atol=1e-3
+        apply_jitter(ramp(), look, np.random.default_rng(0)), ramp(), atol=1e-3
     )
 
 
 def test_each_change_does_what_its_name_says():
     rng = np.random.default_rng(0)
     colour = np.stack([ramp(), 255 - ramp(), ramp() / 2], axis=2)
-    grey = apply_look(colour, Look(is_grey=True), rng)
+    grey = apply_jitter(colour, PhotometricJitter(is_grey=True), rng)
     assert np.ptp(grey, axis=2).max() < 1e-3
     np.testing.assert_allclose(grey[..., 0], colour @ [0.299, 0.587, 0.114], atol=1e-2)
     np.testing.assert_allclose(
-        apply_look(ramp(), Look(is_inverted=True), rng), 255 - ramp(), atol=1e-3
+        apply_jitter(ramp(), PhotometricJitter(is_inverted=True), rng), 255 - ramp(), atol=1e-3
     )
     np.testing.assert_allclose(
-        apply_look(ramp(), Look(gain=0.5, offset=10), rng), ramp() / 2 + 10, atol=1e-3
+        apply_jitter(ramp(), PhotometricJitter(gain=0.5, offset=10), rng),
+        ramp() / 2 + 10,
+        atol=1e-3,
     )
-    darker = apply_look(ramp(), Look(gamma=2.0), rng)
+    darker = apply_jitter(ramp(), PhotometricJitter(gamma=2.0), rng)
     np.testing.assert_allclose(darker, 255 * (ramp() / 255) ** 2, atol=1e-2)
     spike = np.zeros((64, 64), np.float32)
     spike[32, 32] = 255
-    assert apply_look(spike, Look(blur_sigma=2.0), rng).max() < 20
-    noisy = apply_look(np.full((64, 64), 128.0, np.float32), Look(noise_sigma=8.0), rng)
+    assert apply_jitter(spike, PhotometricJitter(blur_sigma=2.0), rng).max() < 20
+    noisy = apply_jitter(
+        np.full((64, 64), 128.0, np.float32), PhotometricJitter(noise_sigma=8.0), rng
+    )
     assert noisy.std() == pytest.approx(8.0, rel=0.1)
 
 
 def test_levels_stay_in_range_and_the_patch_is_not_changed():
     patch = ramp()
     before = patch.copy()
-    out = apply_look(patch, Look(gain=3.0, offset=-40, noise_sigma=30), np.random.default_rng(1))
+    out = apply_jitter(
+        patch, PhotometricJitter(gain=3.0, offset=-40, noise_sigma=30), np.random.default_rng(1)
+    )
     assert out.min() >= 0
     assert out.max() <= 255
     np.testing.assert_array_equal(patch, before)
 
 
 def test_turning_one_change_on_does_not_shift_the_others():
-    plain = draw_look(Photometric(gain=0.3), np.random.default_rng(5))
-    more = draw_look(Photometric(gain=0.3, invert=1.0, blur=1.0), np.random.default_rng(5))
+    plain = draw_jitter(Photometric(gain=0.3), np.random.default_rng(5))
+    more = draw_jitter(Photometric(gain=0.3, invert=1.0, blur=1.0), np.random.default_rng(5))
     assert plain.gain == more.gain
     assert (plain.is_inverted, more.is_inverted) == (False, True)

@@ -12,13 +12,13 @@ from PIL import Image
 
 from tirtrack.boxes import Box
 from tirtrack.distillation import stages
-from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batches import Draw, draw_samples
+from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.diagnostics import (
     Agreement,
     Difference,
-    Onlooker,
+    Validator,
     hold_back,
     interval,
     likeness,
@@ -544,31 +544,31 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     pool = held_back_pool(tiny, recipe, network, 12)
     pool.check(network, recipe, device=None)
     pool.checks.passed[:] = [True] * 5 + [False] * 7
-    onlooker = Onlooker(network, pool)
-    same = onlooker.agreement(network)
+    validator = Validator(network, pool)
+    same = validator.agreement(network)
     assert same.samples == 5
     for part in (same.with_teacher, same.with_box, same.centre):
         assert (part.difference, part.low, part.high) == (0.0, 0.0, 0.0)
-    other = onlooker.agreement(tiny.network_of(seed=3))
+    other = validator.agreement(tiny.network_of(seed=3))
     assert other.with_box.student != other.with_box.baseline
     assert other.with_box.baseline == same.with_box.baseline
-    numbers = onlooker.numbers(tiny.network_of(seed=3))
+    numbers = validator.numbers(tiny.network_of(seed=3))
     assert numbers["with_box"] == other.with_box.student
     assert numbers["score"] == other.like_teacher["score"].student
     assert set(numbers) == {"with_teacher", "with_box", "centre", *other.like_teacher}
-    assert not any(taught.answer.test_features for taught in onlooker._taught)
+    assert not any(taught.answer.test_features for taught in validator._taught)
 
 
 def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):
     recipe, network = tiny.recipe_of("mixed"), tiny.network_of()
     pool = held_back_pool(tiny, recipe, network, 40)
-    whole = Onlooker(network, pool).numbers(tiny.network_of(seed=3))
+    whole = Validator(network, pool).numbers(tiny.network_of(seed=3))
     parts = []
     for passed in (slice(0, 10), slice(10, 40)):
         pool.check(network, recipe, device=None)
         pool.checks.passed[:] = False
         pool.checks.passed[passed] = True
-        parts.append(Onlooker(network, pool).numbers(tiny.network_of(seed=3)))
+        parts.append(Validator(network, pool).numbers(tiny.network_of(seed=3)))
     for name, value in whole.items():
         assert (10 * parts[0][name] + 30 * parts[1][name]) / 40 == pytest.approx(value, abs=1e-6)
 

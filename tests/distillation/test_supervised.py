@@ -16,7 +16,7 @@ from tirtrack.crops import CropRule, boxes_to_frame, boxes_to_patch
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
 from tirtrack.distillation import labelled, supervised
-from tirtrack.distillation.aims import CropRules
+from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.engine import read_checkpoint, read_log
 from tirtrack.distillation.labelled import (
     LabelledPool,
@@ -128,7 +128,7 @@ def test_each_patch_shows_its_own_frame_where_its_box_says():
     pool = cut_labelled(samples, recipe, seed=1)
     for place, sample in enumerate(samples):
         shot = sample.tests[0]
-        frame, crop = shot.frame, shot.aim.crop(FRAME_HW)
+        frame, crop = shot.frame, shot.spec.crop(FRAME_HW)
         expected = boxes_to_patch(np.array([40.0 + frame, 30, 20, 24]), crop)
         np.testing.assert_allclose(pool.test_boxes[place, 0], expected, rtol=1e-5)
         red = pool.test[0][place, 0, ..., 0] > 150
@@ -210,7 +210,7 @@ def test_one_step_iou_is_that_of_the_best_cell():
     recipe = recipe_of()
     sample = draw_labelled(data, recipe, 0, seed=0)
     zeros = [[np.zeros((1, 1, side, side, 3), np.uint8)] for side in (127, 255)]
-    box = boxes_to_patch(sample.tests[0].box.array(), sample.tests[0].aim.crop(FRAME_HW))
+    box = boxes_to_patch(sample.tests[0].box.array(), sample.tests[0].spec.crop(FRAME_HW))
     boxes = box.astype(np.float32)[None, None]
     pool = LabelledPool((sample,), *zeros, boxes, boxes)
     assert one_step_iou(Perfect(boxes[0, 0]), pool)[0] == pytest.approx(1.0, abs=1e-6)
@@ -327,7 +327,7 @@ def test_flips_of_a_sample_are_rolled_together_unless_asked_for(clips):
     for name, recipe in (("together", together), ("apart", apart)):
         samples = [draw_labelled(clips, recipe, number, seed=0) for number in range(60)]
         flips = [
-            [shot.aim.is_mirrored for shot in (*sample.references, *sample.tests)]
+            [shot.spec.is_mirrored for shot in (*sample.references, *sample.tests)]
             for sample in samples
         ]
         kinds[name] = {len(set(row)) for row in flips}
@@ -342,7 +342,7 @@ def test_jitter_follows_the_crop_rule(clips):
     for number in range(400):
         sample = labelled.draw_labelled(clips, recipe, number, rules=area, seed=0)
         for shot in sample.tests:
-            box, around = shot.box, shot.aim.box
+            box, around = shot.box, shot.spec.box
             away = np.abs(np.array(box.center_xy) - around.center_xy)
             ratios.append(away.max() / np.sqrt(around.w * around.h))
             sizes.append(np.log(around.w / box.w))
@@ -350,7 +350,7 @@ def test_jitter_follows_the_crop_rule(clips):
     assert np.std(sizes) == pytest.approx(0.5, abs=0.05)
     still = load_recipe("atom")
     shot = labelled.draw_labelled(clips, still, 3, rules=area, seed=0).references[0]
-    assert shot.aim.box == shot.box
+    assert shot.spec.box == shot.box
 
 
 LITE = {**FEW, "pools": 2, "training.steps": 5, "pool": 4, "training.batch": 2}
@@ -536,7 +536,9 @@ def test_a_picture_that_turns_out_to_be_damaged_is_a_failed_run(folder, tmp_path
 
 
 def test_wrong_requests_are_refused(folder, tmp_path):
-    with pytest.raises(RecipeError, match=r"or choose .*, control_labelled_grey, control_labelled_rgb, "):
+    with pytest.raises(
+        RecipeError, match=r"or choose .*, control_labelled_grey, control_labelled_rgb, "
+    ):
         train(folder, tmp_path / "a.safetensors", recipe="mixed")
     with pytest.raises(RequestError, match='no device "gpu"'):
         train(folder, tmp_path / "a.safetensors", device="gpu")

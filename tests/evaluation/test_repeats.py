@@ -79,7 +79,7 @@ def test_a_score_that_the_file_does_not_know_leaves_its_sequence_out(world, tmp_
 
 
 def test_no_run_at_all_is_refused(world, tmp_path):
-    with pytest.raises(RequestError, match="0 runs are none; give --runs 1 or more"):
+    with pytest.raises(RequestError, match="runs must be at least 1, got 0"):
         evaluate([Keeper()], world, tmp_path / "out", runs=0)
     assert not (tmp_path / "out").exists()
 

@@ -396,7 +396,7 @@ def test_progress_counts_frames_to_the_end(world: LabelledDataset, tmp_path: Pat
         ([], 1, "no tracker to evaluate"),
         ([Keeper(), Keeper()], 1, 'two trackers are called "keeper"'),
         ([Keeper("../up")], 1, '"../up" is no name for a folder'),
-        ([Keeper()], 0, "0 workers"),
+        ([Keeper()], 0, "workers must be at least 1, got 0"),
     ],
 )
 def test_wrong_request_writes_nothing(

@@ -51,7 +51,7 @@ class BrightThingEngine:
         grey = _grey(patch)
         return np.array([grey[44:83, 44:83].mean(), grey.mean()], dtype=np.float32).reshape(2, 1, 1)
 
-    def look(self, patches):
+    def features(self, patches):
         return patches
 
     def compare(self, template, features):

@@ -11,8 +11,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.boxes import Box
 from tirtrack.errors import FrameError
-from tirtrack.trackers.base import Reason, SeekingTracker, SharingTracker, Sighting, Status, Tracker
-from tirtrack.trackers.motion import STANDING, Motion
+from tirtrack.trackers.base import (
+    Candidate,
+    Reason,
+    SeekingTracker,
+    SharingTracker,
+    Status,
+    Tracker,
+)
+from tirtrack.trackers.motion import NO_MOTION, Motion
 from tirtrack.trackers.redetection import RedetectingTracker, _Search
 
 FIRST = Box(50.0, 40.0, 20.0, 14.0)
@@ -103,7 +110,7 @@ def test_a_network_pass_of_several_frames_gives_the_boxes_of_one_by_one(any_trac
     for frame in frames[1:]:
         expected = alone.update(frame)
         stacked = np.concatenate([shared.request(frame), other.request(frame)])
-        features = shared.engine.look(stacked)
+        features = shared.engine.features(stacked)
         state = shared.answer(features[:1])
         other.answer(features[1:])
         assert_allclose(state.box.array(), expected.box.array(), atol=0.05)
@@ -171,7 +178,7 @@ def test_the_velocity_is_learnt_from_the_measured_boxes(any_tracker):
         state = tracker.update(frame)
         known = known.left_out(1)
         if Status.LOST in (was, state.status):
-            known = STANDING
+            known = NO_MOTION
         elif state.status is Status.TRACKING:
             known = known.followed(trusted, state.box.center_xy)
         else:
@@ -181,8 +188,8 @@ def test_the_velocity_is_learnt_from_the_measured_boxes(any_tracker):
     if Status.LOST not in (was, state.status) and state.status is Status.TRACKING:
         assert np.abs(found).max() > 0.01
     if isinstance(tracker, SeekingTracker):
-        tracker.resume(Sighting(FIRST, 1.0))
-        assert Motion.of(saved_motion(tracker.state_dict())) == STANDING
+        tracker.resume(Candidate(FIRST, 1.0))
+        assert Motion.of(saved_motion(tracker.state_dict())) == NO_MOTION
 
 
 def test_nothing_left_in_a_tracker_holds_a_gradient(any_tracker):
@@ -242,14 +249,14 @@ def test_a_look_elsewhere_finds_what_following_finds_and_keeps_nothing(any_track
         one.init(frames[0], FIRST)
         one.update(frames[1])
     assert isinstance(tracker, SeekingTracker)
-    fault, levels = tracker.watch(frames[2])
+    fault, levels = tracker.observe(frames[2])
     before = tracker.state_dict()
-    seen = tracker.sight(levels, FIRST.center_xy, (FIRST.w, FIRST.h))
-    elsewhere = tracker.sight(levels, (20.0, 70.0), (30.0, 30.0))
+    seen = tracker.probe(levels, FIRST.center_xy, (FIRST.w, FIRST.h))
+    elsewhere = tracker.probe(levels, (20.0, 70.0), (30.0, 30.0))
     assert fault is Reason.NONE
-    for sighting in (seen, elsewhere):
-        assert sighting.box.is_finite()
-        assert 0 <= sighting.score <= 1
+    for candidate in (seen, elsewhere):
+        assert candidate.box.is_finite()
+        assert 0 <= candidate.score <= 1
     assert seen.box != elsewhere.box
     after = tracker.state_dict()
     for state in (before, after):
@@ -263,13 +270,13 @@ def test_a_tracker_goes_on_from_where_it_is_told(any_tracker):
     tracker = any_tracker()
     tracker.init(frames[0], FIRST)
     there = Box(80.0, 60.0, 24.0, 20.0)
-    state = tracker.resume(Sighting(there, 0.9))
+    state = tracker.resume(Candidate(there, 0.9))
     assert (state.box, state.reason) == (there, Reason.RE_DETECTED)
     assert tracker.search_side((24.0, 20.0)) > 0
     after = tracker.update(frames[1])
     assert np.hypot(*np.subtract(after.box.center_xy, there.center_xy)) < 60
     with pytest.raises(FrameError, match="outside the frame"):
-        tracker.resume(Sighting(Box(900.0, 4.0, 10.0, 10.0), 0.9))
+        tracker.resume(Candidate(Box(900.0, 4.0, 10.0, 10.0), 0.9))
 
 
 def test_a_search_of_any_family_gives_valid_states(any_tracker):

@@ -11,14 +11,14 @@ from numpy.testing import assert_allclose
 from tirtrack.boxes import Box, iou
 from tirtrack.trackers.base import Status
 from tirtrack.trackers.loading import load_tracker
-from tirtrack.trackers.motion import STANDING, Motion
+from tirtrack.trackers.motion import NO_MOTION, Motion
 
 steady = st.floats(-5, 5)
 
 
 @given(steady, steady)
 def test_a_steady_target_gives_its_velocity_whatever_was_skipped(across, down):
-    motion, at = STANDING, np.zeros(2)
+    motion, at = NO_MOTION, np.zeros(2)
     for skipped in [0, 3, 0, 1] * 10:
         now = at + (skipped + 1) * np.array([across, down])
         motion, at = motion.left_out(skipped).followed(at, now), now

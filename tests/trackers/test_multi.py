@@ -73,9 +73,9 @@ class Counting:
         self.passes.append(1)
         return self._engine.search(template, patch)
 
-    def look(self, patches):
+    def features(self, patches):
         self.passes.append(len(patches))
-        return self._engine.look(patches)
+        return self._engine.features(patches)
 
 
 def of_four(prototype, frames, *, batched):
@@ -196,10 +196,10 @@ def test_what_goes_wrong_in_one_stays_there(prototype, frames, alone, batched, c
 
 def test_a_failed_pass_of_all_is_repeated_one_by_one(prototype, frames, alone, caplog):
     class Small(Counting):
-        def look(self, patches):
+        def features(self, patches):
             if len(patches) > 1:
                 raise MemoryError("too many at once")
-            return super().look(patches)
+            return super().features(patches)
 
     own = prototype.twin("own")
     own.engine = Small(prototype.engine)

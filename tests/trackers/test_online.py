@@ -10,10 +10,10 @@ from tirtrack.errors import FrameError, RecipeError, RunError
 from tirtrack.networks import registry
 from tirtrack.trackers import atom_presets, dimp_presets
 from tirtrack.trackers.atom import AtomTracker
-from tirtrack.trackers.base import Reason, Sighting, Status
+from tirtrack.trackers.base import Candidate, Reason, Status
 from tirtrack.trackers.dimp import DimpTracker
 from tirtrack.trackers.localisation import Flag, Localisation
-from tirtrack.trackers.online import Followed
+from tirtrack.trackers.online import FrameResult
 from tirtrack.trackers.online_engine import OnlineEngine
 from tirtrack.trackers.peak_score import family_peak_calibration
 from tirtrack.trackers.place import box_at
@@ -133,7 +133,7 @@ def test_targets_looked_up_together_are_where_they_are_alone(make, frames, name)
     engine = both[0].engine
     for frame in frames[1:3]:
         patches = [tracker.request(frame) for tracker in both]
-        features = engine.look(np.concatenate(patches))
+        features = engine.features(np.concatenate(patches))
         found = [one.answer(features[k : k + 1]) for k, one in enumerate(both)]
         assert len(features) == 2
         assert all(np.isfinite(state.box.array()).all() for state in found)
@@ -175,8 +175,8 @@ class BrokenEngine(OnlineEngine):
 
     broken = False
 
-    def look(self, patches):
-        features = super().look(patches)
+    def features(self, patches):
+        features = super().features(patches)
         if self.broken:
             features.classification[..., 0, 0] = torch.nan
         return features
@@ -206,7 +206,7 @@ def test_numbers_that_are_not_finite_are_an_error_as_published_and_survived_when
 def said(tracker, flag):
     """What the tracker says when its steps come to a flag."""
     located = Localisation(np.zeros(2), 0, flag, np.full((3, 3), 0.3))
-    return tracker._say(Followed(tracker._place, located, 0.3, {}))
+    return tracker._say(FrameResult(tracker._place, located, 0.3, {}))
 
 
 @pytest.mark.parametrize("flag", list(Flag))
@@ -319,20 +319,20 @@ def gap(make, frames, moved, monkeypatch):
         levels = tracker._levels(moved)
         size = FIRST.w, FIRST.h
         places = [FIRST.center_xy, *[(x, y) for x in (30.0, 80.0, 130.0) for y in (25.0, 95.0)]]
-        scores = [tracker.sight(levels, place, size).score for place in places]
+        scores = [tracker.probe(levels, place, size).score for place in places]
         best = int(np.argmax(scores))
         assert best, "another texture is needed"
         low, high = (raw_peak(score, tracker.calibration) for score in (scores[0], scores[best]))
         between = {"target_not_found_threshold": low + share * (high - low)}
         tracker.settings = tracker.settings.model_copy(update=between)
         there = Box(places[best][0] - 5, places[best][1] - 5, 10.0, 10.0)
-        sight, wide = tracker.sight, []
+        sight, wide = tracker.probe, []
 
         def led(levels, center_xy, size_wh):
             wide.append(size_wh)
-            return Sighting(there, 0.1) if seen is None else seen(sight, there)
+            return Candidate(there, 0.1) if seen is None else seen(sight, there)
 
-        monkeypatch.setattr(tracker, "sight", led)
+        monkeypatch.setattr(tracker, "probe", led)
         return tracker, there, wide
 
     return begin
@@ -359,7 +359,7 @@ def test_a_target_that_a_gap_moved_away_is_measured_where_a_wider_region_shows_i
 
 
 def test_a_target_that_no_region_shows_after_a_gap_is_sought_where_it_was(gap, frames):
-    for seen in (lambda sight, there: None, lambda sight, there: Sighting(FIRST, 0.1)):
+    for seen in (lambda sight, there: None, lambda sight, there: Candidate(FIRST, 0.1)):
         tracker, _, wide = gap("dimp18", seen=seen, share=10.0)
         state = tracker.state_dict()
         state["motion"]["velocity_xy"] = (10.0, 0.0)

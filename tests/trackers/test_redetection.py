@@ -18,7 +18,7 @@ import tirtrack
 from benchmarks.lost_and_found import RETURN_LIMITS, beyond, returns
 from benchmarks.rendered_clips import ReturnClip
 from tirtrack.boxes import Box, iou
-from tirtrack.trackers.base import Reason, Sighting, Status
+from tirtrack.trackers.base import Candidate, Reason, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.multi import MultiTracker
 from tirtrack.trackers.redetection import RedetectingTracker, RedetectionSettings
@@ -65,15 +65,15 @@ def wide(bright_frame, box, t=0):
 def looks_of(tracker, frame):
     """Places that the tracker looked at in a frame, and its state."""
     inner, places = tracker.tracker, []
-    sight = type(inner).sight
+    sight = type(inner).probe
 
     def noted(levels, center_xy, size_wh):
         places.append(center_xy)
         return sight(inner, levels, center_xy, size_wh)
 
-    inner.sight = noted
+    inner.probe = noted
     state = tracker.update(frame)
-    del inner.sight
+    del inner.probe
     return places, state
 
 
@@ -135,7 +135,7 @@ def test_a_low_score_or_another_texture_is_not_believed(searching, bright_frame)
 )
 def test_a_place_where_no_target_can_begin_is_not_believed(searching, bright_frame, box):
     tracker = searching()
-    tracker.tracker.sight = lambda levels, center_xy, size_wh: Sighting(box, 1.0)
+    tracker.tracker.probe = lambda levels, center_xy, size_wh: Candidate(box, 1.0)
     tracker._usual.likeness = -1.0
     for t in range(30, 34):
         state = tracker.update(wide(bright_frame, None, t))
@@ -206,7 +206,7 @@ def test_until_a_loss_the_states_are_those_of_the_plain_tracker(bright_tracker, 
             assert wrapped.update(frame) == expected
         else:
             request = wrapped.request(frame)
-            seen = None if request is None else wrapped.engine.look(request)
+            seen = None if request is None else wrapped.engine.features(request)
             assert wrapped.answer(seen) == expected
 
 

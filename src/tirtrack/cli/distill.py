@@ -124,7 +124,7 @@ def changes_of(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise RequestError(f'"{text}" sets nothing', "--set", "write it as KEY=VALUE")
+            raise RequestError(f'expected KEY=VALUE, got "{text}"', "--set")
         changes[key] = parse_value(value)
     return changes
 

@@ -29,7 +29,7 @@ RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe's name or YA
 Baseline = Annotated[str, typer.Option(help="The RGB tracker to distil: a name or a file.")]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; often."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe setting; may be repeated."),
 ]
 Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
 Order = Annotated[

@@ -1,7 +1,7 @@
 """Changes of grey levels, for robustness and for fake TIR made of RGB.
 
-A :class:`Look` is drawn once a sample and applied to all of its patches, so that reference and test
-patch seem to come from one camera; only noise differs from pixel to pixel.
+A :class:`PhotometricJitter` is drawn once a sample and applied to all of its patches, so that
+reference and test patch seem to come from one camera; only noise differs from pixel to pixel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Look:
+class PhotometricJitter:
     """What is done to the patches of one sample; the defaults change nothing."""
 
     is_grey: bool = False
@@ -31,10 +31,13 @@ class Look:
     noise_sigma: float = 0.0
 
 
-def draw_look(settings: Photometric, rng: np.random.Generator) -> Look:
-    """A look; nine numbers are drawn whatever the settings, so that one does not shift others."""
+def draw_jitter(settings: Photometric, rng: np.random.Generator) -> PhotometricJitter:
+    """A random photometric change.
+
+    Always draws nine numbers, so no setting shifts another's draw.
+    """
     u = rng.random(9)
-    return Look(
+    return PhotometricJitter(
         is_grey=bool(u[0] < settings.grey),
         is_inverted=bool(u[1] < settings.invert),
         gamma=float(2.0 ** (settings.gamma * (2 * u[2] - 1))),
@@ -49,28 +52,30 @@ def draw_look(settings: Photometric, rng: np.random.Generator) -> Look:
     )
 
 
-def apply_look(patch: np.ndarray, look: Look, rng: np.random.Generator) -> np.ndarray:
-    """A patch ``[D,D]`` or ``[D,D,3]``, grey levels 0..255, as the look shows it: float32, in
+def apply_jitter(
+    patch: np.ndarray, jitter: PhotometricJitter, rng: np.random.Generator
+) -> np.ndarray:
+    """A patch ``[D,D]`` or ``[D,D,3]``, grey levels 0..255, as the jitter shows it: float32, in
     0..255, the same shape.
 
     Args:
         patch: only read.
-        look: from :func:`draw_look`.
+        jitter: from :func:`draw_jitter`.
         rng: for the noise alone.
     """
     levels = patch.astype(np.float32) / 255
-    if look.is_grey and levels.ndim == 3:
+    if jitter.is_grey and levels.ndim == 3:
         levels = np.repeat((levels @ GREY_WEIGHTS)[:, :, None], 3, axis=2)
-    if look.gamma != 1.0:
-        levels = levels**look.gamma
-    if look.is_inverted:
+    if jitter.gamma != 1.0:
+        levels = levels**jitter.gamma
+    if jitter.is_inverted:
         levels = 1 - levels
-    levels = levels * look.gain + look.offset / 255
-    if look.blur_sigma:
-        sigma = (look.blur_sigma, look.blur_sigma, 0.0)[: levels.ndim]
+    levels = levels * jitter.gain + jitter.offset / 255
+    if jitter.blur_sigma:
+        sigma = (jitter.blur_sigma, jitter.blur_sigma, 0.0)[: levels.ndim]
         levels = gaussian_filter(levels, sigma, mode="nearest")
-    if look.noise_sigma:
+    if jitter.noise_sigma:
         shape = levels.shape[:2] + (1,) * (levels.ndim - 2)  # one noise for all channels
         noise = rng.standard_normal(shape, dtype=np.float32)
-        levels = levels + noise * (look.noise_sigma / 255)
+        levels = levels + noise * (jitter.noise_sigma / 255)
     return (levels * 255).clip(0, 255).astype(np.float32)

@@ -16,8 +16,14 @@ import numpy as np
 
 from tirtrack.boxes import Box
 from tirtrack.crops import Crop, CropRule, boxes_to_patch, cut_patch
-from tirtrack.distillation.aims import Aim, CropRules, aim_reference, aim_test, fill_of
-from tirtrack.distillation.augmentation import apply_look, draw_look
+from tirtrack.distillation.augmentation import apply_jitter, draw_jitter
+from tirtrack.distillation.crop_specs import (
+    CropRules,
+    CropSpec,
+    fill_of,
+    jittered_reference_crop,
+    jittered_test_crop,
+)
 from tirtrack.distillation.settings import Boxes, CrossModalRecipe, Direction, Modality
 from tirtrack.errors import PairsError, TrainingError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -68,8 +74,8 @@ class Sample:
     found_in: FoundIn
     quality: float
     way: str
-    reference: Aim
-    test: Aim
+    reference: CropSpec
+    test: CropSpec
     number: int
 
     def box_in(self, crop: Crop) -> np.ndarray:
@@ -190,7 +196,7 @@ def places_of(source: PairSource) -> dict[int, Place]:
 
 def draw_aims(
     box: Box, rules: CropRules, recipe: CrossModalRecipe, *, number: int, seed: int
-) -> tuple[Aim, Aim]:
+) -> tuple[CropSpec, CropSpec]:
     """Reference and test patch of a sample, each jittered by itself, mirrored together."""
     reference_rng, test_rng, flip_rng = (
         np.random.default_rng([seed, stream, number])
@@ -200,10 +206,12 @@ def draw_aims(
     if recipe.flip_together:
         test_mirrored = is_mirrored
     return (
-        aim_reference(
+        jittered_reference_crop(
             box, rules.reference, recipe.jitter, reference_rng, is_mirrored=bool(is_mirrored)
         ),
-        aim_test(box, rules.test, recipe.jitter, test_rng, is_mirrored=bool(test_mirrored)),
+        jittered_test_crop(
+            box, rules.test, recipe.jitter, test_rng, is_mirrored=bool(test_mirrored)
+        ),
     )
 
 
@@ -326,7 +334,7 @@ def _cut(
         "away": away_crop(sample, frames.shape_hw, seed),
     }
     looks = {
-        modality: draw_look(
+        modality: draw_jitter(
             recipe.augmentation.rgb if modality is Modality.RGB else recipe.augmentation.tir,
             np.random.default_rng([seed, Stream.LOOK, sample.number]),
         )
@@ -341,7 +349,7 @@ def _cut(
         patch = cut_patch(frames.images[key.modality], crop, frames.fill(key.modality, rule))
         if key.augmented:
             rng = np.random.default_rng([seed, Stream.NOISE, sample.number, number])
-            patch = apply_look(patch, looks[key.modality], rng)
+            patch = apply_jitter(patch, looks[key.modality], rng)
         patches[key] = np.rint(patch).clip(0, 255).astype(np.uint8)
     boxes = {
         branch: sample.box_in(crop)

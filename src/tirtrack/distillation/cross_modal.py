@@ -94,7 +94,7 @@ def _margin_match(student: Answer, teacher: Answer, batch: PairBatch, temperatur
     )
     trusted = per_cell(batch.trusted, wanted)
     confident = wanted > 0  # p > 0.5, whatever the temperature
-    halves = losses.halves(divergence, confident & trusted, divergence, ~confident & trusted)
+    halves = losses.balanced_mean(divergence, confident & trusted, divergence, ~confident & trusted)
     return temperature**2 * halves
 
 
@@ -105,7 +105,7 @@ def boxes(student: Answer, teacher: Answer | None, batch: PairBatch, settings: T
     margins = margins_of(teacher, "boxes")
     confident = (margins > 0) & per_cell(batch.trusted, margins)
     if settings.form == "smooth_l1":
-        sides, goal = (losses.distances(d, student.centres) / student.stride for d in (own, wanted))
+        sides, goal = (losses.ltrb(d, student.centres) / student.stride for d in (own, wanted))
         errors = F.smooth_l1_loss(sides, goal, reduction="none", beta=1.0).mean(-1)
         return losses.masked_mean(errors, confident)
     return losses.masked_mean(1 - losses.overlap(own, wanted), confident)
@@ -156,7 +156,7 @@ def modulation(student: Answer, teacher: Answer | None, batch: PairBatch, _: Ter
         raise not_served("modulation", "no modulation")
     pairs = zip(student.target.modulation, wanted, strict=True)
     return torch.stack(
-        [losses.masked_mean(losses.turned_away(s, t), batch.accepted) for s, t in pairs]
+        [losses.masked_mean(losses.cosine_distance(s, t), batch.accepted) for s, t in pairs]
     ).mean()
 
 

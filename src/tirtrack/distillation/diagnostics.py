@@ -17,7 +17,7 @@ from torch import Tensor
 from tirtrack.boxes import iou
 from tirtrack.distillation.answers import Answer, answer
 from tirtrack.distillation.batches import Draw
-from tirtrack.distillation.losses import turned_away
+from tirtrack.distillation.losses import cosine_distance
 from tirtrack.distillation.pair_batch import PairBatch
 from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.self_check import best_boxes, self_check
@@ -178,7 +178,7 @@ class Agreement:
     like_teacher: dict[str, Difference] = field(default_factory=dict)
 
 
-class Onlooker:
+class Validator:
     """The samples of a held-back pool that the teacher passes, and what baseline and teacher make
     of them: asked once, for any number of looks at the student.
 
@@ -235,12 +235,12 @@ class Onlooker:
         )
 
     @torch.no_grad()
-    def _ask_teacher(self, baseline: TwoBranchNetwork, draws: Sequence[Draw]) -> _Taught:
+    def _ask_teacher(self, baseline: TwoBranchNetwork, draws: Sequence[Draw]) -> _TeacherAnswer:
         batch = self._batch(draws)
         given = answer(baseline, batch, Direction.RGB_TO_RGB)
         centre = self_check(given, batch).distance_cells
         light = replace(given, test_features=[])  # would fill a device with features until the end
-        return _Taught(light, _boxes(given, batch), _array(centre))
+        return _TeacherAnswer(light, _boxes(given, batch), _array(centre))
 
     @torch.no_grad()
     def _measured(self, network: TwoBranchNetwork) -> dict[str, np.ndarray]:
@@ -265,7 +265,7 @@ class Onlooker:
 
 
 @dataclass(frozen=True)
-class _Taught:
+class _TeacherAnswer:
     """What the teacher says of some samples on RGB: its answer without features, its boxes
     ``[S,4]`` in the test patch, the distance ``[S]`` of its best cell from the pseudo-box in cells.
     """
@@ -283,7 +283,7 @@ def likeness(given: Answer, teacher: Answer) -> dict[str, Tensor]:
         found["score"] = _correlation(*maps)
     if given.target.modulation:
         pairs = zip(given.target.modulation, teacher.target.modulation, strict=True)
-        found["modulation"] = torch.stack([1 - turned_away(a, b) for a, b in pairs]).mean(dim=0)
+        found["modulation"] = torch.stack([1 - cosine_distance(a, b) for a, b in pairs]).mean(dim=0)
     boxes, theirs = given.response.boxes, teacher.response.boxes
     if isinstance(boxes, Energies) and isinstance(theirs, Energies):
         ranks = (one.values[0].argsort(dim=1).argsort(dim=1).double() for one in (boxes, theirs))

@@ -104,7 +104,7 @@ def begin_run(
 
 
 @contextmanager
-def begun() -> Iterator[None]:
+def as_run_errors() -> Iterator[None]:
     """Work after the run folder was begun: what is found wrong now is no wrong request any more.
 
     Raises:
@@ -132,7 +132,7 @@ def _check_same_run(path: Path, identity: Mapping[str, str], *, is_finished: boo
         check_same_identity(path, identity)
     elif is_finished:
         raise RequestError(
-            "is missing, so nothing says which run the finished weights are of",
+            "is missing, so the run that made these weights is unknown",
             path,
             "choose another --out, or begin anew with --force",
         )

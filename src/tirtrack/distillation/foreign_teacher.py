@@ -43,7 +43,7 @@ class OneStep:
 
 
 @dataclass(frozen=True)
-class Judged:
+class TeacherCheck:
     """A proposed box and what the teacher found in its place.
 
     Attributes:
@@ -67,7 +67,7 @@ def check_can_teach(network: TwoBranchNetwork, name: str) -> None:
     """
     if network.score_kind is not ScoreKind.MARGIN or network.energy_kind is not None:
         raise RecipeError(
-            f"{name} gives no box by one look, so it cannot be a teacher of another family",
+            f"{name} has no dense box head, so it cannot teach another family",
             fix="name weights of fear-xs or nanotrack",
         )
 
@@ -118,7 +118,7 @@ def judge_boxes(
     *,
     rng: np.random.Generator,
     shift: float = 0.5,
-) -> list[Judged]:
+) -> list[TeacherCheck]:
     """What a teacher of another family says of the boxes that were proposed in a frame.
 
     Each is sought around a place that is off by up to ``shift`` of its sides, so that to answer
@@ -142,7 +142,7 @@ def judge_boxes(
         found = one_step_box(network, frame, box, around=around)
         overlap = float(iou(found.box.array(), box.array()))
         sure = found.confidence > limits.min_probability
-        judged.append(Judged(box, found, overlap, sure and overlap > limits.min_iou))
+        judged.append(TeacherCheck(box, found, overlap, sure and overlap > limits.min_iou))
     return judged
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tirtrack.distillation.aims import CropRules
+from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.cross_modal import needs_teacher, step_loss
 from tirtrack.distillation.diagnostics import Split, hold_back
 from tirtrack.distillation.engine import backbone_norms, check_components
@@ -136,8 +136,8 @@ class Job:
     def __init__(
         self, recipe: CrossModalRecipe, *, seed: int, device: torch.device, progress: Progress
     ) -> None:
-        from tirtrack.pairs.proposals.one_eyed import OneEyed
         from tirtrack.pairs.proposals.registry import proposer
+        from tirtrack.pairs.proposals.single_modality import SingleModality
         from tirtrack.thermal import normaliser
 
         self.recipe = recipe
@@ -148,7 +148,7 @@ class Job:
         self.warnings: list[str] = []
         self.teacher: TwoBranchNetwork | None = None  # None: the baseline itself
         self._normaliser = normaliser(recipe.normaliser)
-        self.way: Proposer = OneEyed(
+        self.way: Proposer = SingleModality(
             proposer(recipe.proposals.way, **recipe.proposals.options),
             recipe.proposals.modalities,
         )

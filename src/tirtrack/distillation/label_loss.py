@@ -85,7 +85,9 @@ def _dense_label_loss(
     )
     labels = cell_labels(boxes_patch, present, student.centres)
     positive, negative = labels == POSITIVE, labels == NEGATIVE
-    classification = losses.halves(F.softplus(-margins), positive, F.softplus(margins), negative)
+    classification = losses.balanced_mean(
+        F.softplus(-margins), positive, F.softplus(margins), negative
+    )
     overlap = losses.overlap(dense, boxes_patch[:, :, None, None].to(dense.dtype))
     return classification, losses.masked_mean(1 - overlap, positive)
 

@@ -20,9 +20,15 @@ from tirtrack.boxes import Box
 from tirtrack.crops import CropRule, boxes_to_patch, cut_patch
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
-from tirtrack.distillation.aims import Aim, CropRules, aim_reference, aim_test, fill_of
-from tirtrack.distillation.augmentation import apply_look, draw_look
+from tirtrack.distillation.augmentation import apply_jitter, draw_jitter
 from tirtrack.distillation.batches import Stream as PairStream
+from tirtrack.distillation.crop_specs import (
+    CropRules,
+    CropSpec,
+    fill_of,
+    jittered_reference_crop,
+    jittered_test_crop,
+)
 from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.errors import DatasetError
 from tirtrack.source_line import counted
@@ -254,7 +260,7 @@ class Shot:
 
     frame: int
     box: Box
-    aim: Aim
+    spec: CropSpec
 
 
 @dataclass(frozen=True)
@@ -295,15 +301,17 @@ def draw_labelled(
     references, tests = [], []
     for place, (frame, box) in enumerate(shown.references):
         jitter_rng = _jitter_rng(PairStream.REFERENCE_JITTER, number, place, seed)
-        aim = aim_reference(
+        spec = jittered_reference_crop(
             box, rules.reference, recipe.jitter, jitter_rng, is_mirrored=mirrored[place]
         )
-        references.append(Shot(frame, box, aim))
+        references.append(Shot(frame, box, spec))
     for place, (frame, box) in enumerate(shown.tests):
         jitter_rng = _jitter_rng(PairStream.TEST_JITTER, number, place, seed)
         is_mirrored = mirrored[recipe.references + place]
-        aim = aim_test(box, rules.test, recipe.jitter, jitter_rng, is_mirrored=is_mirrored)
-        tests.append(Shot(frame, box, aim))
+        spec = jittered_test_crop(
+            box, rules.test, recipe.jitter, jitter_rng, is_mirrored=is_mirrored
+        )
+        tests.append(Shot(frame, box, spec))
     first, then = references[0].frame, tests[0].frame
     return LabelledSample(
         f"{item.name}@{first}+{then - first}#{number}",
@@ -366,10 +374,10 @@ def cut_labelled(
             for at, branch, place, image, shot in wanted:
                 if at != index:
                     continue
-                rule = shot.aim.rule
+                rule = shot.spec.rule
                 if rule not in fills:
                     fills[rule] = fill_of(rule, frame)
-                crop = shot.aim.crop((frame.shape[0], frame.shape[1]))
+                crop = shot.spec.crop((frame.shape[0], frame.shape[1]))
                 boxes[branch][place, image] = boxes_to_patch(shot.box.array(), crop)
                 patches[branch][place, image] = _looked(
                     cut_patch(frame, crop, fills[rule]),
@@ -382,7 +390,7 @@ def cut_labelled(
 
 
 def _blank(rows: Sequence[Sequence[Shot]]) -> np.ndarray:
-    side = rows[0][0].aim.rule.patch_side
+    side = rows[0][0].spec.rule.patch_side
     return np.zeros((len(rows), len(rows[0]), side, side, 3), dtype=np.uint8)
 
 
@@ -391,8 +399,10 @@ def _looked(
 ) -> np.ndarray:
     if not recipe.augmentation.is_identity:
         rng = np.random.default_rng([seed, Stream.LOOK, number])
-        look = draw_look(recipe.augmentation, rng)
-        patch = apply_look(patch, look, np.random.default_rng([seed, Stream.NOISE, number, *which]))
+        jitter = draw_jitter(recipe.augmentation, rng)
+        patch = apply_jitter(
+            patch, jitter, np.random.default_rng([seed, Stream.NOISE, number, *which])
+        )
     return np.asarray(np.rint(patch).clip(0, 255).astype(np.uint8))
 
 

@@ -26,7 +26,7 @@ def masked_mean(values: Tensor, where: Tensor) -> Tensor:
     return values[where].sum() / where.sum().clamp(min=1)
 
 
-def halves(a: Tensor, where_a: Tensor, b: Tensor, where_b: Tensor) -> Tensor:
+def balanced_mean(a: Tensor, where_a: Tensor, b: Tensor, where_b: Tensor) -> Tensor:
     """Half the mean of one over its mask, half that of the other."""
     return 0.5 * masked_mean(a, where_a) + 0.5 * masked_mean(b, where_b)
 
@@ -109,7 +109,7 @@ def _area(size_wh: Tensor) -> Tensor:
     return size_wh[..., 0] * size_wh[..., 1]
 
 
-def distances(dense: Tensor, centres: Tensor) -> Tensor:
+def ltrb(dense: Tensor, centres: Tensor) -> Tensor:
     """Left, top, right, bottom of ``[M,S,n,n,4]`` boxes, from their cells ``[2,n,n]``."""
     corners = xywh_to_xyxy(dense)
     cells = centres.movedim(0, -1).to(dense.dtype)  # [n,n,2]
@@ -136,7 +136,7 @@ def relative_distance(own: Sequence[Tensor], wanted: Sequence[Tensor], where: Te
     return masked_mean(distance / energy.clamp(min=_SMALLEST_NORM), (energy > 0) & where)
 
 
-def turned_away(own: Tensor, wanted: Tensor) -> Tensor:
+def cosine_distance(own: Tensor, wanted: Tensor) -> Tensor:
     """``[S]`` of vectors ``[S,C,1,1]``: 1 - cosine; exactly 0 for equal ones."""
     a, b = (F.normalize(vector.flatten(1), dim=1) for vector in (own, wanted))
     return 0.5 * (a - b).square().sum(dim=1)

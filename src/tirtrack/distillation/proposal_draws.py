@@ -22,7 +22,7 @@ from tirtrack.networks.two_branch import EnergyKind
 
 MIN_OVERLAP = 0.1
 MAX_TRIES = 100
-CALMED = 0.9  # a try that missed is followed by a smaller one
+SPREAD_DECAY = 0.9  # a try that missed is followed by a smaller one
 OVERLAP_SIGMAS = (0.01, 0.05, 0.1, 0.2, 0.3)  # parts of the geometric mean of the box's sides
 NARROWEST = (0.15, 0.5)  # a side that came out too small is this part of the box's
 _COUNTS = {"overlap": 8, "mixture": 128}
@@ -166,7 +166,7 @@ def _overlapping(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         found[2:] = _not_too_small(found[2:], box[2:], rng)
         if iou(found[None], box[None])[0] > MIN_OVERLAP:
             return np.asarray(found)
-        spread *= CALMED
+        spread *= SPREAD_DECAY
     return np.asarray(box, dtype=np.float64).copy()
 
 

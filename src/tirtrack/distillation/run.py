@@ -17,8 +17,8 @@ import torch
 
 from tirtrack.devices import checked_device
 from tirtrack.distillation.folder import (
+    as_run_errors,
     begin_run,
-    begun,
     check_out,
     check_seed,
     inherited_calibration,
@@ -96,7 +96,7 @@ def distill(
         hold_back: names of recordings of ``pairs`` to hold back in place of that share.
         pairing: what names the two cameras and how frames are matched, where ``pairs`` are folders.
         licence: of the pairs; goes into manifest and card.
-        seed: of every draw.
+        seed: seed of all random draws.
         device: torch device of the training.
         resume: go on with a run that was stopped; without a checkpoint it begins.
         force: replace an existing result.
@@ -147,7 +147,7 @@ def distill(
     if not (folder / MANIFEST_NAME).is_file():
         write_manifest(folder, sources.manifest, proposals=job.way.identity())
     engine = None if job.trains_backbone else feature_engine(network, trained_on)
-    with begun():
+    with as_run_errors():
         student, summary = distil_network(
             network, sources, job, folder, identity=identity, engine=engine, resume=resume
         )

@@ -265,14 +265,13 @@ class HeldOut(Settings):
 
 
 class HeldBack(HeldOut):
-    """The same of a distillation, which has no labels: what is looked at in the end and on the way
-    there.
+    """The same of a distillation, which has no labels: the student is validated at the end and on
+    the way there.
     """
 
-    look_every: Count = Field(
+    validate_every: Count = Field(
         default=50,
-        description="steps from one look at the student during the training to the next; 0: only "
-        "after it",
+        description="validate the student every N steps; 0: only at the end",
     )
 
 

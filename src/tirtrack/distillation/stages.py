@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tirtrack.distillation.aims import CropRules
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batches import (
     Cut,
@@ -25,8 +24,9 @@ from tirtrack.distillation.batches import (
     draw_samples,
     plan_step,
 )
+from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.cross_modal import step_loss
-from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Onlooker, Split, verdict
+from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Split, Validator, verdict
 from tirtrack.distillation.engine import Probe, Step, backbone_norms, batch_norms, train_steps
 from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.frozen_backbone import FeatureEngine, as_patches, frozen_copy
@@ -94,7 +94,7 @@ def distil_network(
         warn_of_split(sources, job)
         warn_of_doubts(sources, pool, job)
     with clock.stage("held back"):
-        onlooker = onlooker_of_held_back(baseline, sources, found=found, job=job, engine=engine)
+        validator = validator_of_held_back(baseline, sources, found=found, job=job, engine=engine)
     with clock.stage("training"):
         train(
             student,
@@ -104,12 +104,12 @@ def distil_network(
             folder=folder,
             identity=identity,
             resume=resume,
-            onlooker=onlooker,
+            validator=validator,
         )
         if job.recipe.training.batch_norm in ("adapt", "re_estimate"):
             re_estimate(student, sources.train, pool, job)
     with clock.stage("held back"):
-        agreed = None if onlooker is None else onlooker.agreement(student)
+        agreed = None if validator is None else validator.agreement(student)
     summary = _summary(found, pool, agreed, job, identity=identity)
     assumed = assumptions(sources.train.recordings().values())
     return student.cpu(), replace(summary, assumed=assumed)
@@ -276,13 +276,13 @@ def train(
     folder: Path,
     identity: Mapping[str, str],
     resume: bool,
-    onlooker: Onlooker | None,
+    validator: Validator | None,
 ) -> None:
     """Train the student on a checked pool, in place."""
     recipe = job.recipe
-    probe, every = None, recipe.held_back.look_every
-    if onlooker is not None and every:
-        probe = Probe(every, lambda: onlooker.numbers(student))
+    probe, every = None, recipe.held_back.validate_every
+    if validator is not None and every:
+        probe = Probe(every, lambda: validator.numbers(student))
     stock = pool.stock(recipe)
     moving = "bn1_train" in recipe.as_published
 
@@ -383,15 +383,15 @@ def _tir_batch(
 # --- what is held back ---------------------------------------------------------------------------
 
 
-def onlooker_of_held_back(
+def validator_of_held_back(
     baseline: TwoBranchNetwork,
     sources: Sources,
     *,
     found: Found,
     job: Job,
     engine: FeatureEngine | None,
-) -> Onlooker | None:
-    """Who looks at students on the held-back pairs; ``None`` where there is nothing to look at.
+) -> Validator | None:
+    """Validates students on the held-back pairs; ``None`` if there are none.
 
     The samples are the same for every seed of the training, and counted where the baseline finds
     the box on RGB. Kept features serve all networks, unless the student's backbone will change.
@@ -426,7 +426,7 @@ def onlooker_of_held_back(
         progress=job.progress,
     )
     pool.check(baseline, recipe, device=job.device)
-    return Onlooker(baseline, pool, device=job.device)
+    return Validator(baseline, pool, device=job.device)
 
 
 def _look_alone(job: Job) -> CrossModalRecipe:

@@ -19,12 +19,12 @@ import torch
 from torch import nn
 
 from tirtrack.devices import checked_device
-from tirtrack.distillation.aims import CropRules
+from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
 from tirtrack.distillation.engine import Step, check_components, train_steps
 from tirtrack.distillation.folder import (
+    as_run_errors,
     begin_run,
-    begun,
     check_out,
     check_seed,
     inherited_calibration,
@@ -43,11 +43,11 @@ from tirtrack.distillation.labelled import (
 )
 from tirtrack.distillation.labelled_folders import open_labelled
 from tirtrack.distillation.one_step import labelled_answer, one_step_iou
+from tirtrack.distillation.pool_cache import PoolCache
 from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
-from tirtrack.distillation.shelf import Shelf
 from tirtrack.errors import RequestError, WeightsError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -144,7 +144,7 @@ def train(
         still_sources: sources of the stills that may be used; all by default.
         options: how to read frames and pictures where they do not say it.
         licences: of the data, by folder name or source; goes into the card.
-        seed: of every draw.
+        seed: seed of all random draws.
         device: torch device.
         resume: go on with a run that was stopped; without a checkpoint it begins.
         force: replace an existing result.
@@ -187,7 +187,7 @@ def train(
     for line in opened.source_lines:
         _log.info(line)
     began = time.perf_counter()
-    with begun():
+    with as_run_errors():
         trained = train_network(
             before, kept, settings, folder, identity=identity, seed=seed,
             device=trained_on, resume=resume, progress=progress,
@@ -304,7 +304,7 @@ def train_network(
     batch = recipe.training.batch
     steps_each = max(recipe.pool // batch, 1)
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
-    shelf = Shelf(
+    pool_cache = PoolCache(
         labelled,
         recipe,
         CropRules.of(network),
@@ -317,7 +317,7 @@ def train_network(
 
     def loss_of(step: int) -> Step:
         epoch, inside = divmod(step, steps_each)
-        pool = shelf.pool(epoch)
+        pool = pool_cache.pool(epoch)
         draws = plan_labelled(pool, recipe, epoch=epoch, step=inside, seed=seed)
         return _labelled_step(student, pool, draws, rule=rule, seed=[seed, step], device=device)
 

@@ -62,7 +62,7 @@ def repeated(sources: Sequence[TrackerSource], runs: int) -> list[TrackerSource]
         RequestError: fewer than one run.
     """
     if runs < 1:
-        raise RequestError(f"{runs} runs are none", fix="give --runs 1 or more")
+        raise RequestError(f"runs must be at least 1, got {runs}", "--runs")
     if runs == 1:
         return list(sources)
     return [Repeat(source, number) for source in sources for number in range(1, runs + 1)]

@@ -349,7 +349,7 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
         if not name or name.startswith(".") or Path(name).name != name:
             raise RequestError(f'"{name}" is no name for a folder', fix="use letters and digits")
     if workers < 1:
-        raise RequestError(f"{workers} workers", fix="give 1 or more")
+        raise RequestError(f"workers must be at least 1, got {workers}")
 
 
 def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> None:

@@ -18,8 +18,8 @@ from tirtrack.media import declared_no_data
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.layouts import find_takes, no_takes, open_takes
 from tirtrack.pairs.one_grid import fitted
+from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.source import FilePairs, Manifest, Pair, PairSource, Recording, SourceFile
-from tirtrack.pairs.takes import Take
 from tirtrack.read_options import as_typed
 from tirtrack.source_line import bits
 from tirtrack.unused_files import unused_names

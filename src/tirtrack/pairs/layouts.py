@@ -24,9 +24,9 @@ from tirtrack.errors import PairsError
 from tirtrack.images import IMAGE_KINDS, frame_files, pixel_header
 from tirtrack.pairs.cameras import MODALITIES, Pairing, camera_stem, named
 from tirtrack.pairs.mixed_files import Named, files_of_kinds, mixed_files
+from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
 from tirtrack.pairs.spreading import spread
 from tirtrack.pairs.stems import MatchedFrames, counts_up, matched_stems, natural_key
-from tirtrack.pairs.takes import ImageTake, Take, VideoTake
 from tirtrack.video import VIDEO_SUFFIXES
 
 MAX_DEPTH = 4

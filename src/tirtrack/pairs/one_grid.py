@@ -10,8 +10,8 @@ import numpy as np
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.colour import MAX_PALETTE, refuse_copy, refuse_swapped
+from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.source import Pair
-from tirtrack.pairs.takes import Take
 from tirtrack.valid_pixels import marked, valid_mask
 
 ASPECT_TOLERANCE_PX = 2.0

@@ -94,7 +94,7 @@ def write_world(
     amount = world_size(size) if isinstance(size, str) else size
     settings = settings or WorldSettings()
     if workers < 1:
-        raise RequestError(f"{workers} workers cannot work", fix="give 1 or more")
+        raise RequestError(f"workers must be at least 1, got {workers}")
     root = Path(root)
     if root.exists() and (root.is_file() or any(root.iterdir())):
         raise RequestError("exists already", root, "choose another folder")

@@ -28,7 +28,7 @@ from tirtrack.trackers.atom_classifier import (
 )
 from tirtrack.trackers.atom_presets import AtomTrackerSettings
 from tirtrack.trackers.gauss_newton import CgSettings, CgState, gauss_newton
-from tirtrack.trackers.learnt import Learnt
+from tirtrack.trackers.learnt_state import LearntState
 from tirtrack.trackers.localisation import (
     Flag,
     Localisation,
@@ -37,7 +37,7 @@ from tirtrack.trackers.localisation import (
     origin_clipped_hann,
     origin_hann,
 )
-from tirtrack.trackers.online import Asked, Followed, OnlineTracker, check_finite
+from tirtrack.trackers.online import FrameRequest, FrameResult, OnlineTracker, check_finite
 from tirtrack.trackers.online_engine import Features
 from tirtrack.trackers.patch_extraction import (
     Sample,
@@ -77,14 +77,14 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
     def _first_place(self, place: Place) -> Place:
         return replace(place, refined_yx=place.center_yx)
 
-    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> Learnt:
+    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> LearntState:
         """Samples and labels, joint optimisation, memory, modulation."""
         settings = self.settings
         seen = SampleFrame(np.round(place.center_yx), place.scale, layout.sample_hw)
         first = self._first.samples(
             levels, seen, center_yx=place.center_yx, global_shift_yx=np.zeros(2)
         )
-        features = self.engine.look(first.patches.numpy())
+        features = self.engine.features(first.patches.numpy())
         samples, transforms = self._first.with_dropout(features.classification, first.transforms)
         check_finite(samples)
         labels = torch.stack(
@@ -102,7 +102,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         modulation = self._first.modulation(first, features, box)
         if settings.iounet_not_use_reference:
             modulation = [torch.full_like(v, float(v.norm()) / v.numel()) for v in modulation]
-        learnt = Learnt(layout, modulation, filter_, memory, {"projection": projection})
+        learnt = LearntState(layout, modulation, filter_, memory, {"projection": projection})
         self._directions = CgState()
         alone = settings.post_init_cg_iter
         self._improve(learnt, alone if settings.update_projection_matrix else settings.init_cg_iter)
@@ -150,7 +150,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         phi = activation(self.settings.projection_activation)
         return phi(projected(samples, projection))
 
-    def _cut(self, levels: np.ndarray, place: Place, learnt: Learnt) -> list[Sample]:
+    def _cut(self, levels: np.ndarray, place: Place, learnt: LearntState) -> list[Sample]:
         return sample_patches(
             levels,
             place.center_yx,
@@ -162,7 +162,9 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             generation=self.settings.patch_generation,
         )
 
-    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Steps[Followed]:
+    def _follow(
+        self, asked: FrameRequest, features: Features, learnt: LearntState
+    ) -> Steps[FrameResult]:
         """One frame: localise, move, refine, learn."""
         place = asked.place
         settings = self.settings
@@ -187,11 +189,11 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         diagnostics |= self._learn(learnt, compressed[k], place, seen, located)
         if settings.use_iou_net and located.flag is not Flag.NOT_FOUND:
             place = at_refined(place)
-        return Followed(place, located, float(located.scores.max()), diagnostics)
+        return FrameResult(place, located, float(located.scores.max()), diagnostics)
 
     def _learn(
         self,
-        learnt: Learnt,
+        learnt: LearntState,
         sample: Tensor,
         place: Place,
         seen: SampleFrame,
@@ -213,7 +215,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         self._improve(learnt, iterations)
         return {"slot": slot, "iterations": [iterations] if iterations else []}
 
-    def _localised(self, raw: Tensor, place: Place, learnt: Learnt) -> Localisation:
+    def _localised(self, raw: Tensor, place: Place, learnt: LearntState) -> Localisation:
         settings = self.settings
         factor = settings.score_upsample_factor
         rows, columns = (factor * int(side) for side in learnt.layout.sample_hw)
@@ -252,7 +254,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         center = center + 0.5 * np.mod(kernel + 1, 2)
         return self.engine.tensor(gaussian_label(cells, sigma.repeat(2), center)[None])
 
-    def _improve(self, learnt: Learnt, iterations: int) -> None:
+    def _improve(self, learnt: LearntState, iterations: int) -> None:
         """Conjugate gradients on the filter alone, from all samples of the memory."""
         settings, memory = self.settings, learnt.memory
         if iterations == 0 or memory is None:

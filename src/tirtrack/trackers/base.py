@@ -85,7 +85,7 @@ class TrackState:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Candidate:
     """What a tracker sees at a place that it was asked to look at.
 
     Attributes:
@@ -143,14 +143,14 @@ class Tracker(Protocol):
 class Engine(Protocol):
     """Runs what does not depend on the target: the backbone."""
 
-    def look(self, patches: Any) -> Any:
+    def features(self, patches: Any) -> Any:
         """Features of patches that are stacked along axis 0, in the same order along axis 0."""
 
 
 @runtime_checkable
 class SharingTracker(Tracker, Protocol):
     """A tracker whose network pass can be shared: ``update(frame)`` is
-    ``answer(engine.look(request(frame)))``, to the rounding of the network.
+    ``answer(engine.features(request(frame)))``, to the rounding of the network.
     """
 
     @property
@@ -188,9 +188,9 @@ class SharingTracker(Tracker, Protocol):
 class SeekingTracker(SharingTracker, Protocol):
     """A tracker that can be told where to look, and where to go on: what re-detection needs."""
 
-    def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
+    def observe(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """Take note of a frame without tracking in it: why it shows nothing, or ``Reason.NONE`` and
-        its grey levels for :meth:`sight`.
+        its grey levels for :meth:`probe`.
         """
 
     def picture(self, frame: np.ndarray) -> np.ndarray:
@@ -201,13 +201,13 @@ class SeekingTracker(SharingTracker, Protocol):
             FrameError: it is no picture.
         """
 
-    def sight(
+    def probe(
         self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
-    ) -> Sighting | None:
+    ) -> Candidate | None:
         """What the target model sees in the search region around a place; nothing is kept.
 
         Args:
-            levels: from :meth:`watch`.
+            levels: from :meth:`observe`.
             center_xy: of the search region, frame pixels.
             size_wh: of a target for which the search region is cut, frame pixels.
 
@@ -218,7 +218,7 @@ class SeekingTracker(SharingTracker, Protocol):
     def search_side(self, size_wh: tuple[float, float]) -> float:
         """Side of the search region for a target of this size, frame pixels."""
 
-    def resume(self, sighting: Sighting) -> TrackState:
+    def resume(self, candidate: Candidate) -> TrackState:
         """Go on from a place that is believed, with the target model as it is.
 
         Raises:

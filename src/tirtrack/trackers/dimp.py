@@ -19,7 +19,7 @@ from tirtrack.networks.filter_optimisers import PrdimpOptimiser
 from tirtrack.networks.two_branch import ScoreKind
 from tirtrack.trackers.dimp_presets import DimpTrackerSettings
 from tirtrack.trackers.first_frame import FirstSamples, shifted
-from tirtrack.trackers.learnt import Learnt
+from tirtrack.trackers.learnt_state import LearntState
 from tirtrack.trackers.localisation import (
     Flag,
     Localisation,
@@ -29,7 +29,7 @@ from tirtrack.trackers.localisation import (
     prepared,
     thresholds_of,
 )
-from tirtrack.trackers.online import Asked, Followed, OnlineTracker, check_finite
+from tirtrack.trackers.online import FrameRequest, FrameResult, OnlineTracker, check_finite
 from tirtrack.trackers.online_engine import Features
 from tirtrack.trackers.patch_extraction import (
     Sample,
@@ -64,10 +64,10 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         area = np.prod(size_hw * self.settings.search_area_scale)
         return sides, float(np.sqrt(area / np.prod(sides)))
 
-    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> Learnt:
+    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> LearntState:
         """Samples, filter, memory, modulation."""
         first = self._samples_of_first(levels, place, layout)
-        features = self.engine.look(first.patches.numpy())
+        features = self.engine.features(first.patches.numpy())
         check_finite(features.classification)
         clf_features, transforms = self._first.with_dropout(
             features.classification, first.transforms
@@ -90,7 +90,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         filter_ = run.filters[-1]
         check_finite(filter_)
         modulation = self._first.modulation(first, features, box)
-        return Learnt(layout, modulation, filter_, memory)
+        return LearntState(layout, modulation, filter_, memory)
 
     def _samples_of_first(self, levels: np.ndarray, place: Place, layout: Layout) -> FirstSamples:
         """Samples around the rounded centre; only ``inside`` shrinks and shifts them."""
@@ -107,7 +107,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         seen = SampleFrame(center, scale, layout.sample_hw)
         return self._first.samples(levels, seen, center_yx=center, global_shift_yx=shift)
 
-    def _cut(self, levels: np.ndarray, place: Place, learnt: Learnt) -> list[Sample]:
+    def _cut(self, levels: np.ndarray, place: Place, learnt: LearntState) -> list[Sample]:
         """The centre moves by half a cell where cells and filter differ in parity."""
         sides = learnt.layout.sample_hw
         cells = np.array(self._feature_hw(learnt))
@@ -123,7 +123,9 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             generation=self.settings.patch_generation,
         )
 
-    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Steps[Followed]:
+    def _follow(
+        self, asked: FrameRequest, features: Features, learnt: LearntState
+    ) -> Steps[FrameResult]:
         """One frame: localise, move, refine, learn."""
         place = asked.place
         side = learnt.layout.sample_hw
@@ -156,10 +158,10 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             diagnostics |= yield from self._learn(learnt, learnt.memory, sample, box, located)
         if settings.use_iou_net and located.flag is not Flag.NOT_FOUND:
             place = at_refined(place)
-        return Followed(place, located, self._peak(raw, located), diagnostics)
+        return FrameResult(place, located, self._peak(raw, located), diagnostics)
 
     def _localised(
-        self, raw: Tensor, seen: list[SampleFrame], place: Place, learnt: Learnt
+        self, raw: Tensor, seen: list[SampleFrame], place: Place, learnt: LearntState
     ) -> Localisation:
         """The decision table on the prepared maps."""
         settings, optimiser = self.settings, self.engine.network.optimiser
@@ -186,7 +188,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
 
     def _learn(
         self,
-        learnt: Learnt,
+        learnt: LearntState,
         memory: SampleMemory,
         sample: Tensor,
         box: Tensor,
@@ -238,10 +240,10 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         chosen = raw[located.scale_index].flatten().softmax(dim=0)
         return float(chosen.max())
 
-    def _feature_hw(self, learnt: Learnt) -> tuple[int, int]:
+    def _feature_hw(self, learnt: LearntState) -> tuple[int, int]:
         stride = self.engine.network.stride
         height, width = (-(-int(side) // stride) for side in learnt.layout.sample_hw)
         return height, width
 
-    def _kernel_hw(self, learnt: Learnt) -> np.ndarray:
+    def _kernel_hw(self, learnt: LearntState) -> np.ndarray:
         return np.array(learnt.filter.shape[-2:])

@@ -55,7 +55,7 @@ class SiameseEngine(Protocol):
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
         """The maps of a search patch, for a template ``[C,8,8]``, in one call."""
 
-    def look(self, patches: np.ndarray) -> np.ndarray:
+    def features(self, patches: np.ndarray) -> np.ndarray:
         """Features ``[B,C,16,16]`` of search patches ``[B,D,D,3]`` or ``[B,D,D]``."""
 
     def compare(self, template: np.ndarray, features: np.ndarray) -> Maps:
@@ -79,7 +79,7 @@ class OnnxEngine:
 
     def template(self, patch: np.ndarray) -> np.ndarray:
         """See :meth:`SiameseEngine.template`."""
-        return np.asarray(self.look(patch[None])[0])
+        return np.asarray(self.features(patch[None])[0])
 
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
         """See :meth:`SiameseEngine.search`."""
@@ -87,7 +87,7 @@ class OnnxEngine:
         logits, ltrb = run.run(None, {"template": template[None], "patch": as_levels(patch)})
         return Maps(logits[0], ltrb[0])
 
-    def look(self, patches: np.ndarray) -> np.ndarray:
+    def features(self, patches: np.ndarray) -> np.ndarray:
         """See :meth:`SiameseEngine.look`."""
         (features,) = self._features.run(None, {"patches": as_levels(_coloured(patches))})
         return np.asarray(features)
@@ -116,13 +116,13 @@ class TorchEngine:
 
     def template(self, patch: np.ndarray) -> np.ndarray:
         """See :meth:`SiameseEngine.template`."""
-        return np.asarray(self.look(patch[None])[0])
+        return np.asarray(self.features(patch[None])[0])
 
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
         """See :meth:`SiameseEngine.search`."""
-        return self.compare(template, self.look(patch[None])[0])
+        return self.compare(template, self.features(patch[None])[0])
 
-    def look(self, patches: np.ndarray) -> np.ndarray:
+    def features(self, patches: np.ndarray) -> np.ndarray:
         """See :meth:`SiameseEngine.look`."""
         import torch
 

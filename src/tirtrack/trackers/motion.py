@@ -15,15 +15,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from tirtrack.trackers.base import XY, Sighting
+from tirtrack.trackers.base import XY, Candidate
 
 NEWEST_SHARE = 0.3  # of the newest velocity in the mean
 FARTHEST_FRAMES = 10  # no velocity is believed for longer
 WIDER_PER_FRAME = 0.15
 WIDEST = 2.0
 
-Sight = Callable[[np.ndarray, XY, XY], Sighting | None]
-"""As :meth:`tirtrack.trackers.base.SeekingTracker.sight`."""
+Probe = Callable[[np.ndarray, XY, XY], Candidate | None]
+"""As :meth:`tirtrack.trackers.base.SeekingTracker.probe`."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Motion:
         )
 
     def seen_more_widely(
-        self, sight: Sight, levels: np.ndarray, center_xy: XY, size_wh: XY
+        self, sight: Probe, levels: np.ndarray, center_xy: XY, size_wh: XY
     ) -> XY | None:
         """Where a target may be that the usual search region did not show, to be looked at again.
 
@@ -112,7 +112,7 @@ class Motion:
         return (x, y) if is_new else None
 
 
-STANDING = Motion()
+NO_MOTION = Motion()
 """Nothing is known of the target's motion."""
 
 

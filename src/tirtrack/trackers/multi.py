@@ -19,11 +19,11 @@ import numpy as np
 from tirtrack.boxes import Box, check_sides
 from tirtrack.errors import RequestError, StreamChangedError, did_you_mean
 from tirtrack.trackers.base import (
+    Candidate,
     Origin,
     Reason,
     SeekingTracker,
     SharingTracker,
-    Sighting,
     Status,
     TrackState,
 )
@@ -166,7 +166,7 @@ class MultiTracker:
             return None
         if not isinstance(known.tracker, SeekingTracker):
             raise RequestError("this tracker cannot keep its template", fix="reset without it")
-        state = known.tracker.resume(Sighting(box, 1.0))
+        state = known.tracker.resume(Candidate(box, 1.0))
         known.box, known.failure = box, ""
         return state
 
@@ -300,7 +300,7 @@ class MultiTracker:
 def _answering(
     tracker: SharingTracker, patches: np.ndarray, features: Any | None
 ) -> Steps[TrackState]:
-    features = tracker.engine.look(patches) if features is None else features
+    features = tracker.engine.features(patches) if features is None else features
     return (yield from tracker.answering(features))
 
 
@@ -318,7 +318,7 @@ def _looked(group: list[tuple[_Target, np.ndarray]]) -> list[Any]:
     counts = [len(patches) for _, patches in group]
     ends = np.cumsum(counts)
     try:
-        features = engine.look(np.concatenate([patches for _, patches in group]))
+        features = engine.features(np.concatenate([patches for _, patches in group]))
     except Exception:
         logger.exception("the network pass of %d targets failed; each gets its own", len(group))
         return [None] * len(group)

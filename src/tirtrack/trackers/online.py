@@ -19,7 +19,8 @@ from torch import Tensor
 
 from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.errors import FrameError, RunError
-from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
+from tirtrack.trackers.base import Candidate, Origin, Reason, Status, TrackState
+from tirtrack.trackers.belief import Belief
 from tirtrack.trackers.box_refinement import AscentRule, from_sample, mean_of_best, proposals
 from tirtrack.trackers.draws import Draws, KeyedDraws, SequentialDraws
 from tirtrack.trackers.first_frame import FirstFrame
@@ -30,11 +31,10 @@ from tirtrack.trackers.frame_gate import (
     first_gate,
     warned_of_colour,
 )
-from tirtrack.trackers.known import Known
-from tirtrack.trackers.learnt import Learnt
+from tirtrack.trackers.learnt_state import LearntState
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.localisation import Flag, Localisation, highest
-from tirtrack.trackers.motion import STANDING, Motion
+from tirtrack.trackers.motion import NO_MOTION, Motion
 from tirtrack.trackers.online_engine import Features, Network, OnlineEngine
 from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import (
@@ -68,7 +68,7 @@ Settings = TypeVar("Settings", bound=OnlineSettings)
 
 
 @dataclass(frozen=True)
-class Followed:
+class FrameResult:
     """What a family's steps made of a frame.
 
     Attributes:
@@ -85,7 +85,7 @@ class Followed:
 
 
 @dataclass(frozen=True)
-class Asked:
+class FrameRequest:
     """What a frame is asked: its samples, around which place, or why there are none; and its grey
     levels where frames were left out before it.
     """
@@ -147,11 +147,11 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._gate = FrameGate()
         self._shape: tuple[int, ...] = ()
         self._frame = 0
-        self._motion = STANDING
-        self._asked: Asked | None = None
-        self._known: Known | None = None
+        self._motion = NO_MOTION
+        self._asked: FrameRequest | None = None
+        self._known: Belief | None = None
         self._place: Place | None = None
-        self._learnt: Learnt | None = None
+        self._learnt: LearntState | None = None
 
     def twin(self, target: str, *, phase: int = 0) -> Self:
         """See :meth:`tirtrack.trackers.base.SharingTracker.twin`."""
@@ -191,8 +191,8 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._learnt = self._learn_first(levels, place, layout)
         self._place = self._first_place(place)
         self._gate, self._shape = gate, picture.shape
-        self._frame, self._motion = 0, STANDING
-        self._asked, self._known = None, Known(box)
+        self._frame, self._motion = 0, NO_MOTION
+        self._asked, self._known = None, Belief(box)
         return TrackState(box=box, measured=True, score=1.0, status=Status.TRACKING)
 
     def update(self, frame: np.ndarray) -> TrackState:
@@ -206,7 +206,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
                 ones.
         """
         patches = self.request(frame)
-        return self.answer(None if patches is None else self.engine.look(patches))
+        return self.answer(None if patches is None else self.engine.features(patches))
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:
         """The search patches ``[S,3,h,w]`` or ``[S,1,h,w]``, one for each scale factor; ``None``
@@ -222,11 +222,11 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._frame += 1
         self._draws.begin_frame(self._frame)
         if fault is not Reason.NONE:
-            self._asked = Asked(fault, place)
+            self._asked = FrameRequest(fault, place)
             return None
         place = self._ahead(place)
         samples = self._cut(levels, place, learnt)
-        self._asked = Asked(fault, place, samples, levels if self._motion.skipped else None)
+        self._asked = FrameRequest(fault, place, samples, levels if self._motion.skipped else None)
         return np.stack([sample.patch.numpy() for sample in samples])
 
     def answer(self, features: Features | None) -> TrackState:
@@ -262,10 +262,10 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._place = followed.place
         return self._say(followed)
 
-    def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
+    def observe(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
         inspected = self._inspect(frame)
-        self._frame, self._motion = self._frame + 1, STANDING
+        self._frame, self._motion = self._frame + 1, NO_MOTION
         self._draws.begin_frame(self._frame)
         return inspected
 
@@ -276,10 +276,10 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         return picture if valid is None else filled(picture, valid)
 
     @torch.no_grad()
-    def sight(
+    def probe(
         self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
-    ) -> Sighting | None:
-        """See :meth:`tirtrack.trackers.base.SeekingTracker.sight`: the steps of a frame at another
+    ) -> Candidate | None:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.probe`: the steps of a frame at another
         place, without learning.
         """
         _, learnt = self._started()
@@ -287,20 +287,20 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         if followed is None:
             return None
         found = kept_in_frame(followed.place, learnt.layout, self.settings.min_side)
-        return Sighting(box_at(found), score_of_peak(followed.peak, self.calibration))
+        return Candidate(box_at(found), score_of_peak(followed.peak, self.calibration))
 
     def search_side(self, size_wh: tuple[float, float]) -> float:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.search_side`; the longer side."""
         _, learnt = self._started()
         return scale_of(np.array(size_wh), learnt.layout) * float(learnt.layout.sample_hw.max())
 
-    def resume(self, sighting: Sighting) -> TrackState:
+    def resume(self, candidate: Candidate) -> TrackState:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.resume`."""
         _, learnt = self._started()
-        box, score = sighting.box, sighting.score
+        box, score = candidate.box, candidate.score
         check_first_box(box, self._shape[1], self._shape[0])
-        self._place, self._motion, self._asked = self._place_of(box, learnt), STANDING, None
-        self._known = Known(box, Status.TRACKING, score)
+        self._place, self._motion, self._asked = self._place_of(box, learnt), NO_MOTION, None
+        self._known = Belief(box, Status.TRACKING, score)
         return TrackState(
             box=box, measured=True, score=score, status=Status.TRACKING, reason=Reason.RE_DETECTED
         )
@@ -311,7 +311,9 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         ahead_xy = self._motion.ahead(box.center_xy, (box.w, box.h), self._shape[1::-1])
         return shifted_by(place, (np.array(ahead_xy) - box.center_xy)[::-1])
 
-    def _after_gap(self, levels: np.ndarray, missed: Followed, learnt: Learnt) -> Followed:
+    def _after_gap(
+        self, levels: np.ndarray, missed: FrameResult, learnt: LearntState
+    ) -> FrameResult:
         """The same frame around the place where a wider region shows the target that the usual one
         did not; what was known of it where none does. Nothing is learnt of such a frame.
         """
@@ -319,7 +321,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             return missed
         box = box_at(missed.place)
         looked_at = box_at(self._ahead(missed.place)).center_xy
-        seen = self._motion.seen_more_widely(self.sight, levels, looked_at, (box.w, box.h))
+        seen = self._motion.seen_more_widely(self.probe, levels, looked_at, (box.w, box.h))
         if seen is None:
             return missed
         place = shifted_by(missed.place, (np.array(seen) - box.center_xy)[::-1])
@@ -328,17 +330,17 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             return missed
         return again
 
-    def _look(self, levels: np.ndarray, place: Place, learnt: Learnt) -> Followed | None:
+    def _look(self, levels: np.ndarray, place: Place, learnt: LearntState) -> FrameResult | None:
         """The steps of a frame at any place, without learning; ``None``: numbers are not finite."""
         samples = self._cut(levels, place, learnt)
-        features = self.engine.look(np.stack([sample.patch.numpy() for sample in samples]))
-        asked = Asked(Reason.NONE, place, samples)
+        features = self.engine.features(np.stack([sample.patch.numpy() for sample in samples]))
+        asked = FrameRequest(Reason.NONE, place, samples)
         try:
             return alone(self._follow(asked, features, replace(learnt, memory=None)))
         except RunError:
             return None
 
-    def _place_of(self, box: Box, learnt: Learnt) -> Place:
+    def _place_of(self, box: Box, learnt: LearntState) -> Place:
         center_yx, size_hw = center_and_size(box)
         return Place(center_yx, size_hw, scale_of(size_hw, learnt.layout))
 
@@ -385,7 +387,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             )
         place = state["place"]
         refined = place["refined_yx"]
-        self._learnt = Learnt.from_state_dict(
+        self._learnt = LearntState.from_state_dict(
             state["learnt"],
             self.engine.tensor,
             minimum=self.settings.init_samples_minimum_weight,
@@ -398,7 +400,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             float(place["scale"]),
             None if refined is None else np.array(refined),
         )
-        self._known = Known.of(state["known"])
+        self._known = Belief.of(state["known"])
         self._shape = tuple(int(length) for length in state["shape"])
         self._frame = int(state["frame"])
         self._motion = Motion.of(state.get("motion"))
@@ -420,15 +422,17 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         """Sides ``[2]`` of a sample, and frame pixels a sample pixel."""
 
     @abstractmethod
-    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> Learnt:
+    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> LearntState:
         """Everything that the first frame gives."""
 
     @abstractmethod
-    def _cut(self, levels: np.ndarray, place: Place, learnt: Learnt) -> list[Sample]:
+    def _cut(self, levels: np.ndarray, place: Place, learnt: LearntState) -> list[Sample]:
         """The samples of a later frame, one for each scale factor."""
 
     @abstractmethod
-    def _follow(self, asked: Asked, features: Features, learnt: Learnt) -> Steps[Followed]:
+    def _follow(
+        self, asked: FrameRequest, features: Features, learnt: LearntState
+    ) -> Steps[FrameResult]:
         """One frame. Changes ``learnt`` only where all numbers are finite.
 
         Raises:
@@ -443,7 +447,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         place: Place,
         features: Features,
         sample: SampleFrame,
-        learnt: Learnt,
+        learnt: LearntState,
         flag: Flag,
         *,
         undo: bool,
@@ -490,7 +494,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             place = kept_in_frame(place, learnt.layout, settings.min_side)
         return place, diagnostics
 
-    def _started(self) -> tuple[Place, Learnt]:
+    def _started(self) -> tuple[Place, LearntState]:
         if self._place is None or self._learnt is None:
             raise RuntimeError("call init(frame, box) first")
         return self._place, self._learnt
@@ -527,7 +531,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         )
         return rows, columns
 
-    def _say(self, followed: Followed) -> TrackState:
+    def _say(self, followed: FrameResult) -> TrackState:
         """What the frame's flag means to the user (status, reason, box)."""
         known, located = self._known_state(), followed.located
         score, box = score_of_peak(followed.peak, self.calibration), box_at(followed.place)
@@ -549,12 +553,12 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
             return self._say_unmeasured(known.trusted, status, reason, score, diagnostics)
         trusts = status is Status.TRACKING or not self.settings.safe
         if known.status is Status.LOST:
-            self._motion = STANDING
+            self._motion = NO_MOTION
         elif trusts:
             self._motion = self._motion.followed(known.trusted.center_xy, box.center_xy)
         else:
             self._motion = self._motion.doubted()
-        self._known = Known(box if trusts else known.trusted, status, score)
+        self._known = Belief(box if trusts else known.trusted, status, score)
         return TrackState(
             box=box,
             measured=True,
@@ -582,7 +586,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self, box: Box, status: Status, reason: Reason, score: float, diagnostics: dict[str, Any]
     ) -> TrackState:
         """A box that was not measured in this frame."""
-        self._motion = STANDING if status is Status.LOST else self._motion.waited()
+        self._motion = NO_MOTION if status is Status.LOST else self._motion.waited()
         self._known = replace(self._known_state(), status=status, score=score)
         return TrackState(
             box=self._reported(box),
@@ -597,7 +601,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         """A box that was not measured, as it is said."""
         return with_centre_inside(box, *self._shape[1::-1]) if self.settings.safe else box
 
-    def _known_state(self) -> Known:
+    def _known_state(self) -> Belief:
         if self._known is None:
             raise RuntimeError("call init(frame, box) first")
         return self._known

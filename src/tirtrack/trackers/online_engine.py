@@ -70,7 +70,7 @@ class OnlineEngine(Generic[Network]):
         return torch.from_numpy(np.array(values)).to(self.device, self.dtype)
 
     @torch.no_grad()
-    def look(self, patches: np.ndarray) -> Features:
+    def features(self, patches: np.ndarray) -> Features:
         """Features of patches ``[B,3,D,D]`` or ``[B,1,D,D]``, grey levels 0..255."""
         levels = torch.from_numpy(patches).to(self.device, self.dtype)
         levels = levels.expand(-1, 3, -1, -1)

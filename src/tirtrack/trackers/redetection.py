@@ -22,11 +22,11 @@ from tirtrack.boxes import Box, check_first_box, iou, touches_border
 from tirtrack.errors import FrameError
 from tirtrack.trackers.appearance import Appearance
 from tirtrack.trackers.base import (
+    Candidate,
     Engine,
     Origin,
     Reason,
     SeekingTracker,
-    Sighting,
     Status,
     Tracker,
     TrackState,
@@ -196,27 +196,27 @@ class RedetectingTracker:
         if self._search is not None:
             self._search.frames += frames
 
-    def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
+    def observe(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
-        return self.tracker.watch(frame)
+        return self.tracker.observe(frame)
 
     def picture(self, frame: np.ndarray) -> np.ndarray:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.picture`."""
         return self.tracker.picture(frame)
 
-    def sight(
+    def probe(
         self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
-    ) -> Sighting | None:
-        """See :meth:`tirtrack.trackers.base.SeekingTracker.sight`."""
-        return self.tracker.sight(levels, center_xy, size_wh)
+    ) -> Candidate | None:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.probe`."""
+        return self.tracker.probe(levels, center_xy, size_wh)
 
     def search_side(self, size_wh: tuple[float, float]) -> float:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.search_side`."""
         return self.tracker.search_side(size_wh)
 
-    def resume(self, sighting: Sighting) -> TrackState:
+    def resume(self, candidate: Candidate) -> TrackState:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.resume`; ends a search."""
-        state = self.tracker.resume(sighting)
+        state = self.tracker.resume(candidate)
         self._search = self._found = None
         return state
 
@@ -289,7 +289,7 @@ class RedetectingTracker:
     def _searched(self, frame: np.ndarray, search: _Search) -> TrackState:
         """The state after a frame of the search."""
         search.frames += 1
-        fault, levels = self.tracker.watch(frame)
+        fault, levels = self.tracker.observe(frame)
         if fault is not Reason.NONE:
             return _lost(search.last, 0.0, fault)
         picture = self.tracker.picture(frame)
@@ -306,19 +306,19 @@ class RedetectingTracker:
         reason = Reason.OUT_OF_VIEW if at_border else Reason.LOW_SCORE
         return _lost(search.last, min(score, self.redetection.score_above), reason)
 
-    def _likeness(self, picture: np.ndarray, sighting: Sighting) -> float:
-        if sighting.score < self.redetection.score_above:
+    def _likeness(self, picture: np.ndarray, candidate: Candidate) -> float:
+        if candidate.score < self.redetection.score_above:
             return 0.0
-        return self._known().likeness(picture, sighting.box)
+        return self._known().likeness(picture, candidate.box)
 
-    def _is_alike(self, sighting: Sighting, likeness: float) -> bool:
+    def _is_alike(self, candidate: Candidate, likeness: float) -> bool:
         usual = 1.0 if self._usual.likeness is None else self._usual.likeness
         return (
-            sighting.score >= self.redetection.score_above
+            candidate.score >= self.redetection.score_above
             and likeness >= self.redetection.likeness_above * usual
         )
 
-    def _looks(self, levels: np.ndarray, search: _Search) -> Iterator[Sighting]:
+    def _looks(self, levels: np.ndarray, search: _Search) -> Iterator[Candidate]:
         """What is seen at the candidate, or else the last place, and at the next tiles."""
         places = [(search.last.center_xy, self._usual.size_wh)]
         if search.candidate is not None:
@@ -327,7 +327,7 @@ class RedetectingTracker:
             (cx, cy), (w, h) = search.tiles.centres_xy[k], search.tiles.sizes_wh[k]
             places.append(((float(cx), float(cy)), (float(w), float(h))))
         for center_xy, size_wh in places:
-            seen = self.tracker.sight(levels, center_xy, size_wh)
+            seen = self.tracker.probe(levels, center_xy, size_wh)
             if seen is not None:
                 yield seen
 
@@ -367,10 +367,10 @@ def with_redetection(tracker: Tracker) -> Tracker:
     return RedetectingTracker(tracker)
 
 
-def _can_begin(sighting: Sighting, frame_wh: tuple[int, int]) -> bool:
+def _can_begin(candidate: Candidate, frame_wh: tuple[int, int]) -> bool:
     """Whether a target can be there: a place in the corner may lie outside by a rounding."""
     try:
-        check_first_box(sighting.box, *frame_wh)
+        check_first_box(candidate.box, *frame_wh)
     except FrameError:
         return False
     return True

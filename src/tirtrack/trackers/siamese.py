@@ -18,7 +18,7 @@ import numpy as np
 from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.crops import mean_fill
 from tirtrack.errors import FrameError, RunError
-from tirtrack.trackers.base import Origin, Reason, Sighting, Status, TrackState
+from tirtrack.trackers.base import Candidate, Origin, Reason, Status, TrackState
 from tirtrack.trackers.calibration import (
     USUAL_RATE,
     Belief,
@@ -28,7 +28,7 @@ from tirtrack.trackers.calibration import (
 )
 from tirtrack.trackers.frame_gate import FrameGate, as_picture, first_gate, warned_of_colour
 from tirtrack.trackers.levels import GreyLevels
-from tirtrack.trackers.motion import STANDING, Motion
+from tirtrack.trackers.motion import NO_MOTION, Motion
 from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_geometry import SearchPatch, box_at, geometry_of
 from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame, localise
@@ -72,7 +72,7 @@ class _Target:
     belief: Belief
     usual_entropy: float | None = None
     frame: int = 0
-    motion: Motion = STANDING
+    motion: Motion = NO_MOTION
 
 
 @dataclass(frozen=True)
@@ -220,10 +220,10 @@ class SiameseTracker:
             motion=target.motion.left_out(frames),
         )
 
-    def watch(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
+    def observe(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
         model, target = self._started()
-        self._target = replace(target, frame=target.frame + 1, motion=STANDING)
+        self._target = replace(target, frame=target.frame + 1, motion=NO_MOTION)
         return self._inspect(frame, model)
 
     def picture(self, frame: np.ndarray) -> np.ndarray:
@@ -232,10 +232,10 @@ class SiameseTracker:
         valid = self._levels.valid(picture)
         return picture if valid is None else filled(picture, valid)
 
-    def sight(
+    def probe(
         self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
-    ) -> Sighting | None:
-        """See :meth:`tirtrack.trackers.base.SeekingTracker.sight`: no place in the patch is
+    ) -> Candidate | None:
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.probe`: no place in the patch is
         preferred, and the size is the measured one.
         """
         model, target = self._started()
@@ -251,17 +251,17 @@ class SiameseTracker:
             frame_wh=model.frame_wh,
             min_side=self.settings.min_side,
         )
-        return Sighting(box_at(center_xy, size_wh), self._score(located))
+        return Candidate(box_at(center_xy, size_wh), self._score(located))
 
     def search_side(self, size_wh: tuple[float, float]) -> float:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.search_side`."""
         crop = self.geometry.crop_around((0.0, 0.0), size_wh)
         return min(crop.side, crop.height)
 
-    def resume(self, sighting: Sighting) -> TrackState:
+    def resume(self, candidate: Candidate) -> TrackState:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.resume`."""
         model, target = self._started()
-        box = sighting.box
+        box = candidate.box
         check_first_box(box, *model.frame_wh)
         self._request = None
         center_xy, size_wh = self.geometry.begin(box, model.frame_wh)
@@ -271,12 +271,12 @@ class SiameseTracker:
             size_wh=size_wh,
             box=box,
             trusted=box,
-            score=sighting.score,
+            score=candidate.score,
             belief=Belief(),
-            motion=STANDING,
+            motion=NO_MOTION,
         )
         return TrackState(
-            box=box, measured=True, score=sighting.score, status=Status.TRACKING,
+            box=box, measured=True, score=candidate.score, status=Status.TRACKING,
             reason=Reason.RE_DETECTED,
         )  # fmt: skip
 
@@ -377,7 +377,7 @@ class SiameseTracker:
         if is_lost or self._score(located) >= self.calibration.uncertain_below:
             return seen, located
         center_xy = target.motion.seen_more_widely(
-            self.sight, levels, seen.origin_xy, target.size_wh
+            self.probe, levels, seen.origin_xy, target.size_wh
         )
         if center_xy is None:
             return seen, located
@@ -450,7 +450,7 @@ class SiameseTracker:
         if belief.status is Status.TRACKING:
             motion = moved.motion.followed(moved.trusted.center_xy, moved.box.center_xy)
             is_new = was is Status.LOST
-            moved = replace(moved, trusted=moved.box, motion=STANDING if is_new else motion)
+            moved = replace(moved, trusted=moved.box, motion=NO_MOTION if is_new else motion)
         else:
             moved = replace(moved, motion=moved.motion.doubted())
             reason = self._cause(moved, located)
@@ -504,7 +504,7 @@ class SiameseTracker:
                 trusted.center_xy, (trusted.w, trusted.h), frame_wh=model.frame_wh, min_side=0.0
             )
             target = replace(target, center_xy=center_xy, size_wh=(trusted.w, trusted.h))
-        target = replace(target, box=trusted, motion=STANDING)
+        target = replace(target, box=trusted, motion=NO_MOTION)
         self._target = target
         box = with_centre_inside(trusted, *model.frame_wh)
         return TrackState(

@@ -12,8 +12,8 @@ from tirtrack.pairs.proposals.base import FoundIn
 from tirtrack.pairs.proposals.merge import (
     AGREED_IOU,
     DUPLICATE_IOU,
-    Candidate,
     Merged,
+    ScoredBox,
     balance,
     boxes_of,
     match,
@@ -22,12 +22,12 @@ from tirtrack.pairs.proposals.merge import (
 from tirtrack.pairs.proposals.rules import Reason
 
 BOX = st.builds(Box, st.integers(0, 60), st.integers(0, 60), st.integers(4, 40), st.integers(4, 40))
-CANDIDATES = st.lists(st.builds(Candidate, BOX, st.floats(0, 1)), max_size=8)
+CANDIDATES = st.lists(st.builds(ScoredBox, BOX, st.floats(0, 1)), max_size=8)
 
 
 def test_agreed_boxes_take_the_tir_box_and_full_quality():
-    rgb = [Candidate(Box(10, 10, 20, 20), 0.9, "person"), Candidate(Box(70, 70, 9, 9), 0.3)]
-    tir = [Candidate(Box(12, 10, 20, 20), 0.4, "class 3"), Candidate(Box(40, 60, 9, 9), 0.8)]
+    rgb = [ScoredBox(Box(10, 10, 20, 20), 0.9, "person"), ScoredBox(Box(70, 70, 9, 9), 0.3)]
+    tir = [ScoredBox(Box(12, 10, 20, 20), 0.4, "class 3"), ScoredBox(Box(40, 60, 9, 9), 0.8)]
     merged = merge(rgb, tir, "detector")
     both, first, second = merged.proposals
     assert (both.box, both.found_in, both.quality) == (tir[0].box, FoundIn.BOTH, 1.0)
@@ -43,14 +43,14 @@ def test_agreed_boxes_take_the_tir_box_and_full_quality():
 def test_agreement_begins_at_half_overlap(shift, agreed):
     """Two squares of side 20, one moved by 20/3: IoU is exactly a half."""
     merged = merge(
-        [Candidate(Box(0, 0, 20, 20), 0.5)], [Candidate(Box(shift, 0, 20, 20), 0.5)], "x"
+        [ScoredBox(Box(0, 0, 20, 20), 0.5)], [ScoredBox(Box(shift, 0, 20, 20), 0.5)], "x"
     )
     assert (merged.proposals[0].found_in is FoundIn.BOTH) is agreed
 
 
 def test_each_box_agrees_with_one_other_and_the_best_overlap_wins():
-    rgb = [Candidate(Box(3, 0, 20, 20), 0.9), Candidate(Box(1, 0, 20, 20), 0.1)]
-    merged = merge(rgb, [Candidate(Box(0, 0, 20, 20), 0.5)], "x")
+    rgb = [ScoredBox(Box(3, 0, 20, 20), 0.9), ScoredBox(Box(1, 0, 20, 20), 0.1)]
+    merged = merge(rgb, [ScoredBox(Box(0, 0, 20, 20), 0.5)], "x")
     both = [one for one in merged.proposals if one.found_in is FoundIn.BOTH]
     assert len(both) == 1
     assert both[0].score == 0.5
@@ -58,7 +58,7 @@ def test_each_box_agrees_with_one_other_and_the_best_overlap_wins():
 
 
 def test_repeats_of_one_modality_are_duplicates():
-    rgb = [Candidate(Box(0, 0, 20, 20), 0.9), Candidate(Box(1, 0, 20, 20), 0.8)]
+    rgb = [ScoredBox(Box(0, 0, 20, 20), 0.9), ScoredBox(Box(1, 0, 20, 20), 0.8)]
     merged = merge(rgb, [], "x")
     assert [one.box for one in merged.proposals] == [rgb[0].box]
     assert [(one.box, one.reason) for one in merged.rejected] == [(rgb[1].box, Reason.DUPLICATE)]
@@ -95,7 +95,7 @@ def _detected(labels: str) -> Merged:
     """``p`` a person, ``o`` another; scores fall along the string."""
     names = {"p": "person", "o": "car"}
     rgb = [
-        Candidate(Box(30.0 * k, 0, 20, 20), 0.9 - 0.05 * k, names[one])
+        ScoredBox(Box(30.0 * k, 0, 20, 20), 0.9 - 0.05 * k, names[one])
         for k, one in enumerate(labels)
     ]
     return merge(rgb, [], "detector")

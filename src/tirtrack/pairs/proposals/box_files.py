@@ -24,7 +24,7 @@ from typing import Any, Literal
 from tirtrack.boxes import Box
 from tirtrack.errors import PairsError
 from tirtrack.files import fingerprint, sha256
-from tirtrack.pairs.proposals.merge import PERSON, Candidate
+from tirtrack.pairs.proposals.merge import PERSON, ScoredBox
 
 Format = Literal["fairmot", "yolo", "csv"]
 FAIRMOT_TIR = {"tcar": "car", "tperson": PERSON}
@@ -35,8 +35,8 @@ CSV_COLUMNS = ("key", "modality", "x", "y", "w", "h", "score", "label")
 class Found:
     """What was found in each modality of one pair."""
 
-    rgb: tuple[Candidate, ...] = ()
-    tir: tuple[Candidate, ...] = ()
+    rgb: tuple[ScoredBox, ...] = ()
+    tir: tuple[ScoredBox, ...] = ()
 
 
 class BoxFiles:
@@ -73,15 +73,15 @@ class BoxFiles:
         return Found(
             tuple(found for found in lines if found.label not in FAIRMOT_TIR),
             tuple(
-                Candidate(found.box, found.score, FAIRMOT_TIR[found.label])
+                ScoredBox(found.box, found.score, FAIRMOT_TIR[found.label])
                 for found in lines
                 if found.label in FAIRMOT_TIR
             ),
         )
 
     def _read(
-        self, key: str, modality: str, parse: Callable[[list[str]], Candidate]
-    ) -> list[Candidate]:
+        self, key: str, modality: str, parse: Callable[[list[str]], ScoredBox]
+    ) -> list[ScoredBox]:
         recording, _, stem = key.rpartition("/")
         folders = [self.path / recording, self.path / Path(recording).name, self.path]
         for folder in folders:
@@ -109,7 +109,7 @@ def _format_of(path: Path) -> Format:
     return "yolo" if split else "fairmot"
 
 
-def _parse_lines(path: Path, parse: Callable[[list[str]], Candidate]) -> list[Candidate]:
+def _parse_lines(path: Path, parse: Callable[[list[str]], ScoredBox]) -> list[ScoredBox]:
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         fields = line.replace(",", " ").split()
@@ -126,21 +126,21 @@ def _parse_lines(path: Path, parse: Callable[[list[str]], Candidate]) -> list[Ca
     return found
 
 
-def fairmot_line(fields: list[str]) -> Candidate:
+def fairmot_line(fields: list[str]) -> ScoredBox:
     """``x1 y1 x2 y2 confidence label``; the label stays as written."""
     x1, y1, x2, y2, score = (float(field) for field in fields[:5])
-    return Candidate(Box(x1, y1, x2 - x1, y2 - y1), score, fields[5])
+    return ScoredBox(Box(x1, y1, x2 - x1, y2 - y1), score, fields[5])
 
 
-def yolo_line(fields: list[str]) -> Candidate:
+def yolo_line(fields: list[str]) -> ScoredBox:
     """``class confidence x1 y1 x2 y2``."""
     kind, score, x1, y1, x2, y2 = (float(field) for field in fields[:6])
     label = PERSON if kind == 0 else f"class {kind:g}"
-    return Candidate(Box(x1, y1, x2 - x1, y2 - y1), score, label)
+    return ScoredBox(Box(x1, y1, x2 - x1, y2 - y1), score, label)
 
 
 def _read_csv(path: Path) -> dict[str, Found]:
-    rows: dict[str, dict[str, list[Candidate]]] = {}
+    rows: dict[str, dict[str, list[ScoredBox]]] = {}
     with path.open(newline="", encoding="utf-8") as opened:
         reader = csv.DictReader(opened)
         missing = set(CSV_COLUMNS) - set(reader.fieldnames or ())
@@ -154,7 +154,7 @@ def _read_csv(path: Path) -> dict[str, Found]:
             try:
                 box = Box(*(float(row[name]) for name in ("x", "y", "w", "h")))
                 found = rows.setdefault(row["key"], {"rgb": [], "tir": []})[row["modality"]]
-                found.append(Candidate(box, float(row["score"]), row["label"] or ""))
+                found.append(ScoredBox(box, float(row["score"]), row["label"] or ""))
             except (ValueError, KeyError, TypeError) as error:
                 raise PairsError(
                     f"line {reader.line_num} is no box",

@@ -13,7 +13,7 @@ from tirtrack.boxes import Box, clip_boxes
 from tirtrack.errors import RequestError
 from tirtrack.pairs.proposals.base import ProposalSet, Rejection
 from tirtrack.pairs.proposals.box_files import BoxFiles, Format, Found
-from tirtrack.pairs.proposals.merge import Candidate, Merged, balance, merge
+from tirtrack.pairs.proposals.merge import Merged, ScoredBox, balance, merge
 from tirtrack.pairs.proposals.rules import Limits, Reason, Screen, geometry_fault, grey_levels
 from tirtrack.pairs.source import Pair
 from tirtrack.valid_pixels import valid_mask
@@ -100,9 +100,9 @@ class Detector:
         return Screen(pair, self.settings.limits).sort(chosen.proposals, refused)
 
     def _usable(
-        self, found: Sequence[Candidate], width: int, height: int
-    ) -> tuple[list[Candidate], list[Rejection]]:
-        usable: list[Candidate] = []
+        self, found: Sequence[ScoredBox], width: int, height: int
+    ) -> tuple[list[ScoredBox], list[Rejection]]:
+        usable: list[ScoredBox] = []
         refused: list[Rejection] = []
         for candidate in found:
             reason: Reason | None = Reason.LOW_SCORE
@@ -112,5 +112,5 @@ class Detector:
                 refused.append(Rejection(candidate.box, reason))
                 continue
             clipped = Box.of(clip_boxes(candidate.box.array(), width, height))
-            usable.append(Candidate(clipped, candidate.score, candidate.label))
+            usable.append(ScoredBox(clipped, candidate.score, candidate.label))
         return usable, refused

@@ -25,7 +25,7 @@ MAX_OTHERS = 2
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ScoredBox:
     """A box of one modality: score in [0, 1], and a class name where there is one."""
 
     box: Box
@@ -42,7 +42,7 @@ class Merged:
     rejected: tuple[Rejection, ...]
 
 
-def boxes_of(candidates: Sequence[Candidate] | Sequence[Proposal]) -> np.ndarray:
+def boxes_of(candidates: Sequence[ScoredBox] | Sequence[Proposal]) -> np.ndarray:
     """``[n,4]`` float64 xywh."""
     return np.array([candidate.box.array() for candidate in candidates]).reshape(-1, 4)
 
@@ -62,7 +62,7 @@ def match(boxes_a: np.ndarray, boxes_b: np.ndarray, min_iou: float) -> list[tupl
     return pairs
 
 
-def merge(rgb: Sequence[Candidate], tir: Sequence[Candidate], way: str) -> Merged:
+def merge(rgb: Sequence[ScoredBox], tir: Sequence[ScoredBox], way: str) -> Merged:
     """The boxes of both modalities as proposals.
 
     Agreed boxes take the TIR box, the better of the two scores, and the class of the more certain

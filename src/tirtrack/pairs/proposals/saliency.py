@@ -29,7 +29,7 @@ from scipy import ndimage
 
 from tirtrack.boxes import Box, suppress_overlapping
 from tirtrack.pairs.proposals.base import ProposalSet
-from tirtrack.pairs.proposals.merge import Candidate, merge
+from tirtrack.pairs.proposals.merge import ScoredBox, merge
 from tirtrack.pairs.proposals.motion import motion_plane
 from tirtrack.pairs.proposals.planes import (
     Plane,
@@ -123,11 +123,11 @@ class Saliency:
         merged = merge(rgb, tir, self.name)
         return Screen(pair, self.settings.limits).sort(merged.proposals, merged.rejected)
 
-    def _find(self, image: np.ndarray, neighbours: list[np.ndarray]) -> list[Candidate]:
+    def _find(self, image: np.ndarray, neighbours: list[np.ndarray]) -> list[ScoredBox]:
         found = salient_boxes(
             image, neighbours, count=self.settings.count, max_iou=self.settings.max_iou
         )
-        return [Candidate(box, score) for box, score in found]
+        return [ScoredBox(box, score) for box, score in found]
 
 
 def salient_boxes(

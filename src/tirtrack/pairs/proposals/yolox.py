@@ -16,7 +16,7 @@ from tirtrack.boxes import Box, clip_boxes, cxcywh_to_xywh, suppress_overlapping
 from tirtrack.errors import WeightsError
 from tirtrack.files import sha256
 from tirtrack.inference import onnxruntime
-from tirtrack.pairs.proposals.merge import PERSON, Candidate
+from tirtrack.pairs.proposals.merge import PERSON, ScoredBox
 
 STRIDES = (8, 16, 32)
 FILL = 114.0
@@ -63,7 +63,7 @@ class Yolox:
         """The hash of the file."""
         return {"format": "onnx", "content": sha256(self.path)}
 
-    def __call__(self, image: np.ndarray) -> list[Candidate]:
+    def __call__(self, image: np.ndarray) -> list[ScoredBox]:
         """Boxes in an 8-bit image ``[H,W,3]`` RGB or ``[H,W]``, best first, overlaps suppressed
         over all classes together.
         """
@@ -79,7 +79,7 @@ class Yolox:
         height, width = image.shape[:2]
         return self._boxes(cells[0].astype(np.float64), ratio, width, height)
 
-    def _boxes(self, cells: np.ndarray, ratio: float, width: int, height: int) -> list[Candidate]:
+    def _boxes(self, cells: np.ndarray, ratio: float, width: int, height: int) -> list[ScoredBox]:
         kinds = cells[:, 5:].argmax(axis=1)
         scores = cells[:, 4] * cells[:, 5:].max(axis=1)
         likely = scores >= self._min_score
@@ -87,7 +87,7 @@ class Yolox:
         scores, kinds = scores[likely], kinds[likely]
         is_coco = cells.shape[1] == 5 + COCO_CLASSES
         return [
-            Candidate(
+            ScoredBox(
                 Box.of(boxes[index]),
                 float(scores[index]),
                 PERSON if is_coco and kinds[index] == 0 else f"class {kinds[index]}",

@@ -12,7 +12,7 @@ from tirtrack.pairs.proposals.base import FoundIn, ProposalSet, Proposer
 from tirtrack.pairs.source import Pair
 
 
-class OneEyed:
+class SingleModality:
     """A proposer to which unseen modalities are blank, in the pair and in its neighbours.
 
     Args:

@@ -32,7 +32,7 @@ class CropRules:
 
 
 @dataclass(frozen=True)
-class Aim:
+class CropSpec:
     """What a patch shall show; with the size of the frame it becomes a crop.
 
     Attributes:
@@ -74,16 +74,16 @@ def fill_of(rule: CropRule, image: np.ndarray) -> np.ndarray | None:
     return mean_fill(image) if rule.border == "mean" else None
 
 
-def aim_reference(
+def jittered_reference_crop(
     box: Box, rule: CropRule, jitter: Jitter, rng: np.random.Generator, *, is_mirrored: bool = False
-) -> Aim:
+) -> CropSpec:
     """A reference patch around a box, jittered."""
     return _aim(box, rule, (jitter.reference, jitter.reference_box), rng, is_mirrored=is_mirrored)
 
 
-def aim_test(
+def jittered_test_crop(
     box: Box, rule: CropRule, jitter: Jitter, rng: np.random.Generator, *, is_mirrored: bool = False
-) -> Aim:
+) -> CropSpec:
     """A test patch around a box, jittered."""
     return _aim(box, rule, (jitter.test, jitter.test_box), rng, is_mirrored=is_mirrored)
 
@@ -95,13 +95,15 @@ def _aim(
     rng: np.random.Generator,
     *,
     is_mirrored: bool,
-) -> Aim:
+) -> CropSpec:
     of_patch, of_box = jitter
     if rule.area_factor is not None and not rule.stretched:
-        return Aim(rule, _jittered(box, of_box, rule.area_factor, rng), is_mirrored=is_mirrored)
+        return CropSpec(
+            rule, _jittered(box, of_box, rule.area_factor, rng), is_mirrored=is_mirrored
+        )
     u = rng.uniform(-1, 1, size=3)
     shift = (float(of_patch.shift * u[0]), float(of_patch.shift * u[1]))
-    return Aim(rule, box, shift, float(np.exp(of_patch.scale * u[2])), is_mirrored)
+    return CropSpec(rule, box, shift, float(np.exp(of_patch.scale * u[2])), is_mirrored)
 
 
 def _jittered(box: Box, jitter: BoxJitter, area_factor: float, rng: np.random.Generator) -> Box:

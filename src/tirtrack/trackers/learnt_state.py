@@ -17,7 +17,7 @@ from tirtrack.trackers.sample_memory import SampleMemory
 
 
 @dataclass
-class Learnt:
+class LearntState:
     """What is kept of the target; tensors of the network's type, on its device, without a graph.
 
     Attributes:

@@ -9,7 +9,7 @@ import pytest
 
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, ProposalSet
-from tirtrack.pairs.proposals.one_eyed import OneEyed
+from tirtrack.pairs.proposals.single_modality import SingleModality
 from tirtrack.pairs.source import Pair
 
 
@@ -43,7 +43,7 @@ class Remembering:
 def test_the_unseen_modality_is_blank_in_the_pair_and_in_its_neighbours(seen, blank):
     pairs = [_seen(position) for position in range(3)]
     way = Remembering()
-    OneEyed(way, [seen]).propose(pairs[1], [pairs[0], pairs[2]], np.random.default_rng(0))
+    SingleModality(way, [seen]).propose(pairs[1], [pairs[0], pairs[2]], np.random.default_rng(0))
     for shown, pair in zip(way.shown, [pairs[1], pairs[0], pairs[2]], strict=True):
         assert np.array_equal(getattr(shown, seen), getattr(pair, seen))
         assert getattr(shown, blank).shape == getattr(pair, blank).shape
@@ -54,7 +54,7 @@ def test_the_unseen_modality_is_blank_in_the_pair_and_in_its_neighbours(seen, bl
 def test_boxes_do_not_depend_on_the_unseen_modality_anywhere(seen, blank):
     pairs = [_seen(position) for position in range(3)]
     other = [replace(pair, **{blank: 255 - getattr(pair, blank)}) for pair in pairs]
-    way = OneEyed(proposer("saliency"), [seen])
+    way = SingleModality(proposer("saliency"), [seen])
     one, two = (
         way.propose(take[1], [take[0], take[2]], np.random.default_rng(0))
         for take in (pairs, other)
@@ -65,14 +65,18 @@ def test_boxes_do_not_depend_on_the_unseen_modality_anywhere(seen, blank):
 
 def test_with_both_eyes_open_nothing_is_changed():
     pair, way = _seen(0), Remembering()
-    both = OneEyed(proposer("saliency"), ["rgb", "tir"]).propose(pair, [], np.random.default_rng(0))
+    both = SingleModality(proposer("saliency"), ["rgb", "tir"]).propose(
+        pair, [], np.random.default_rng(0)
+    )
     assert FoundIn.BOTH in {box.found_in for box in both.kept}
-    OneEyed(way, ["rgb", "tir"]).propose(pair, [], np.random.default_rng(0))
+    SingleModality(way, ["rgb", "tir"]).propose(pair, [], np.random.default_rng(0))
     assert way.shown[0] is pair
 
 
 def test_what_is_blank_is_part_of_the_identity():
     way = Remembering()
-    identities = [OneEyed(way, eyes).identity() for eyes in (["rgb"], ["tir"], ["tir", "rgb"])]
+    identities = [
+        SingleModality(way, eyes).identity() for eyes in (["rgb"], ["tir"], ["tir", "rgb"])
+    ]
     assert [one["blind"] for one in identities] == [["tir"], ["rgb"], []]
     assert all(one["way"] == "remembering" for one in identities)

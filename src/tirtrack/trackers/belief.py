@@ -1,6 +1,6 @@
 """What a tracker that learns online has said of its target, and what the next flag means for it.
 
-Read :meth:`Known.judged`. Nothing here knows of frames or networks; how a flag comes about stands
+Read :meth:`Belief.judged`. Nothing here knows of frames or networks; how a flag comes about stands
 in ``localisation``.
 """
 
@@ -15,7 +15,7 @@ from tirtrack.trackers.localisation import Flag, Localisation
 
 
 @dataclass(frozen=True)
-class Known:
+class Belief:
     """What was said last: the status, the box of the last trusted frame, the score; and in how many
     frames in a row the target was not found.
     """

@@ -5,12 +5,12 @@ import pytest
 
 from tirtrack.boxes import Box
 from tirtrack.trackers.base import Reason, Status
-from tirtrack.trackers.known import Known
+from tirtrack.trackers.belief import Belief
 from tirtrack.trackers.localisation import Flag, Localisation
 
 BOX = Box(3.0, 4.0, 5.0, 6.0)
-FOLLOWED = Known(BOX)
-LOST = Known(BOX, Status.LOST, 0.1, 3)
+FOLLOWED = Belief(BOX)
+LOST = Belief(BOX, Status.LOST, 0.1, 3)
 
 
 def judged(known, flag, *, has_second=False, at_border=False, lost_after_frames=3):
@@ -53,11 +53,11 @@ def test_a_flag_becomes_status_and_reason(known, flag, has_second, status, reaso
     ("missing", "status"), [(0, Status.UNCERTAIN), (1, Status.UNCERTAIN), (2, Status.LOST)]
 )
 def test_a_target_is_lost_in_the_third_frame_in_a_row_without_it(missing, status):
-    assert judged(Known(BOX, missing=missing), Flag.NOT_FOUND)[0] is status
+    assert judged(Belief(BOX, missing=missing), Flag.NOT_FOUND)[0] is status
 
 
 def test_a_lost_target_stays_lost_however_few_frames_it_was_missing():
-    assert judged(Known(BOX, Status.LOST), Flag.NOT_FOUND)[0] is Status.LOST
+    assert judged(Belief(BOX, Status.LOST), Flag.NOT_FOUND)[0] is Status.LOST
 
 
 def test_as_published_a_target_is_lost_at_once():
@@ -69,4 +69,4 @@ def test_a_target_that_goes_missing_at_the_border_is_out_of_view():
 
 
 def test_what_was_said_goes_through_a_saved_state():
-    assert Known.of(LOST.state_dict()) == LOST
+    assert Belief.of(LOST.state_dict()) == LOST

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tirtrack.cache import cache_folder
-from tirtrack.distillation.aims import CropRules
+from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import FeatureEngine, for_keeping
 from tirtrack.distillation.labelled import (
     Labelled,
@@ -36,7 +36,7 @@ _SAMPLED_BY = (
 )  # fmt: skip
 
 
-class Shelf:
+class PoolCache:
     """Pools by number.
 
     Args:
