@@ -46,8 +46,7 @@ INTERVAL = re.compile(r"([+-]?\d+\.\d+) \[([+-]?\d+\.\d+), ([+-]?\d+\.\d+)\]")
 COUNTS = {"sequences": "sequence_count", "samples": "samples"}
 """Unit of a count -> its key, where a file has it."""
 TRANSCRIBED = {"experiments", "recipe_choice", "dimp_lite", "dimp_lite_all", "dimp_lite_notes"}
-TRANSCRIBED |= {"track_speed", "synthetic_speed"}
-"""Copies of a page, as yet: their command trains for hours, or needs a quiet machine."""
+"""Copies of a page, as yet: their command trains for hours."""
 SMALL = 12  # whole numbers up to here are words: "two of the 12"
 SOFTWARE = re.compile(r"\b(?:Python|torch|numpy|version)(?: before)? \d[\d.]*\w*")
 

@@ -1,4 +1,7 @@
-"""What a run depends on, as a file in its folder: a stopped run resumes only with identical inputs."""
+"""What a run depends on, as a file in its folder.
+
+A stopped run resumes only with identical inputs.
+"""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_json_is_the_summary(world, tmp_path, capsys):
     ("more", "says"),
     [
         (["--recipe", "mixt"], 'no recipe is called "mixt"; did you mean "mixed"?'),
-        (["--set", "pool"], '--set: "pool" sets nothing; write it as KEY=VALUE'),
+        (["--set", "pool"], '--set: expected KEY=VALUE, got "pool"'),
         (["--set", "pol=3"], 'unknown key "pol"; did you mean "pool"?'),
         (["--set", "pool=[3"], "is not plain YAML"),
         (["--baseline", "nano-nothing"], "nano-nothing"),

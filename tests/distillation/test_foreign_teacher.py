@@ -56,7 +56,7 @@ def test_the_best_cell_of_the_map_is_the_answer_in_frame_pixels(frame):
 def test_a_network_that_only_rates_proposals_cannot_teach_another_family():
     network = nn.Module()
     network.score_kind, network.energy_kind = None, None
-    with pytest.raises(RecipeError, match=r"atom18 gives no box by one look.*; name weights of"):
+    with pytest.raises(RecipeError, match=r"atom18 has no dense box head.*; name weights of"):
         check_can_teach(network, "atom18")
     check_can_teach(registry.build("fear-xs", tiny=True), "fear-xs")
 

@@ -220,14 +220,14 @@ def test_a_teacher_of_another_family_checks_boxes_and_matches_nothing(tiny, tmp_
     matching = tiny.recipe_of("distill", network=network, training__batch=8)
     with pytest.raises(RecipeError, match='"filter" matches the maps of the teacher'):
         tiny.run_tiny(matching, tmp_path / "c", network=network, teacher=other)
-    with pytest.raises(RecipeError, match="gives no box by one look"):
+    with pytest.raises(RecipeError, match="has no dense box head"):
         tiny.run_tiny(recipe, tmp_path / "d", network=network, teacher=tiny.network_of("prdimp18"))
 
 
 def test_another_teacher_on_the_same_backbone_may_be_matched(tiny, tmp_path):
     network, teacher = tiny.network_of("dimp18"), tiny.network_of("dimp18", seed=8)
     recipe = tiny.recipe_of("distill", network=network, training__batch=8)
-    with pytest.raises(RecipeError, match="gives no box by one look"):
+    with pytest.raises(RecipeError, match="has no dense box head"):
         tiny.run_tiny(recipe, tmp_path / "a", network=network, teacher=teacher)
     teacher.feature_extractor.load_state_dict(network.feature_extractor.state_dict())
     tiny.run_tiny(recipe, tmp_path / "b", network=network, teacher=teacher)
