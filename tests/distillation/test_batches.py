@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 from tirtrack.boxes import Box
 from tirtrack.crops import CropRule, boxes_to_patch
+from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.batches import (
     Stock,
     ViewKey,
@@ -24,7 +25,6 @@ from tirtrack.distillation.batches import (
     usable_proposals,
 )
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.pair_batch import PairBatch
 from tirtrack.distillation.settings import Direction, Modality
 from tirtrack.errors import PairsError, TrainingError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -48,7 +48,7 @@ def samples_of(tiny, recipe, *, count=40, seed=0, kinds=tuple(FoundIn), source=N
 
 
 def test_a_batch_has_no_field_for_an_annotation():
-    names = set(PairBatch.__dataclass_fields__)
+    names = set(Batch.__dataclass_fields__)
     assert names == {"reference", "test", "quality", "present", "accepted", "keys", "plain"}
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tirtrack.distillation.answers import Answer, answer, teacher_answer
+from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.cross_modal import (
     TERMS,
     boxes,
@@ -23,7 +24,6 @@ from tirtrack.distillation.cross_modal import (
 )
 from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.labels import cell_labels
-from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.self_check import SelfCheck, self_check
 from tirtrack.distillation.settings import Direction, Modality, Teacher, Term
 from tirtrack.errors import RecipeError
@@ -79,12 +79,12 @@ def answer_of(outputs: list[tuple[Tensor, Tensor]]) -> Answer:
     return Answer(TargetModel([]), response, [], centres, STRIDE, 255)
 
 
-def batch_of(boxes_patch: Tensor) -> PairBatch:
+def batch_of(boxes_patch: Tensor) -> Batch:
     count = boxes_patch.shape[1]
     branch = Branch(boxes_patch, None, None)
     yes = torch.ones(count, dtype=torch.bool)
     keys = tuple(f"pair/{index}" for index in range(count))
-    return PairBatch(branch, branch, torch.ones(count), yes, yes, keys)
+    return Batch(branch, branch, torch.ones(count), yes, yes, keys)
 
 
 @pytest.mark.parametrize("cells", [15, 16])
@@ -126,7 +126,7 @@ TERM_NAMES = sorted(set(TERMS) - {"energy", "modulation"})  # test_terms_by_kind
 RESPONSE_TERMS = [name for name in TERM_NAMES if name != "cross_supervision"]
 
 
-def patch_batch(seed: int = 0, samples: int = 3) -> PairBatch:
+def patch_batch(seed: int = 0, samples: int = 3) -> Batch:
     generator = torch.Generator().manual_seed(seed)
 
     def view(side: int) -> View:
@@ -138,16 +138,16 @@ def patch_batch(seed: int = 0, samples: int = 3) -> PairBatch:
     yes = torch.ones(samples, dtype=torch.bool)
     present = torch.tensor([True] * (samples - 1) + [False])
     keys = tuple(f"s{k}" for k in range(samples))
-    return PairBatch(reference, test, torch.ones(samples), present, yes, keys)
+    return Batch(reference, test, torch.ones(samples), present, yes, keys)
 
 
-def swapped(batch: PairBatch) -> PairBatch:
+def swapped(batch: Batch) -> Batch:
     reference = replace(batch.reference, rgb=batch.reference.tir, tir=batch.reference.rgb)
     test = replace(batch.test, rgb=batch.test.tir, tir=batch.test.rgb)
     return replace(batch, reference=reference, test=test)
 
 
-def tir_made_rgb(batch: PairBatch) -> PairBatch:
+def tir_made_rgb(batch: Batch) -> Batch:
     return replace(
         batch,
         reference=replace(batch.reference, tir=batch.reference.rgb),

@@ -13,6 +13,7 @@ from PIL import Image
 from tirtrack.boxes import Box
 from tirtrack.distillation import stages
 from tirtrack.distillation.answers import answer
+from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.batches import Draw, draw_samples
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.diagnostics import (
@@ -27,7 +28,6 @@ from tirtrack.distillation.diagnostics import (
 from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.frozen_backbone import TorchFeatures
 from tirtrack.distillation.job import Sources
-from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
@@ -255,7 +255,7 @@ def test_likeness_is_one_for_the_teacher_itself_and_of_what_a_network_gives(tiny
         assert all((other[part] < 0.999).all() for part in parts)
 
 
-def blank_batch(network, samples: int = 3) -> PairBatch:
+def blank_batch(network, samples: int = 3) -> Batch:
     """Noise patches of the network's sizes."""
     generator = torch.Generator().manual_seed(0)
     branches = []
@@ -269,7 +269,7 @@ def blank_batch(network, samples: int = 3) -> PairBatch:
         rated = None if rule is None else draw_for_batch(box.numpy(), generators, rule)
         branches.append(Branch(box, view, view, rated))
     yes = torch.ones(samples, dtype=torch.bool)
-    return PairBatch(*branches, torch.ones(samples), yes, yes, ("a", "b", "c")[:samples])
+    return Batch(*branches, torch.ones(samples), yes, yes, ("a", "b", "c")[:samples])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])

@@ -68,10 +68,10 @@ Told = Callable[[list[list[Origin]], list[list[Origin]]], None]
 
 def watch_samples(patch: pytest.MonkeyPatch, told: Told) -> None:
     """Have ``told`` called with the samples of every training batch before a network sees it."""
-    from tirtrack.distillation import supervised
+    from tirtrack.distillation.labelled import LabelledPool
     from tirtrack.distillation.pool import Pool
 
-    pair_batch, labelled_answer = Pool.batch, supervised.labelled_answer
+    pair_batch, labelled_batch = Pool.batch, LabelledPool.batch
 
     def of_pair(pool, branch, row, *, beside=False):
         sample, box_patch = pool.samples[row], pool.boxes_patch[branch][row]
@@ -92,20 +92,29 @@ def watch_samples(patch: pytest.MonkeyPatch, told: Told) -> None:
             )
         return pair_batch(pool, draws, **rest)
 
-    def answer(network, pool, rows, tests, **rest):
+    def of_labels(pool, draws, **rest):
         if torch.is_grad_enabled():
             samples = pool.samples
             told(
                 [
-                    of_shots(samples[r], samples[r].references, pool.reference_boxes[r])
-                    for r in rows
+                    of_shots(
+                        samples[draw.reference],
+                        samples[draw.reference].references,
+                        pool.reference_boxes[draw.reference],
+                    )
+                    for draw in draws
                 ],
-                [of_shots(samples[r], samples[r].tests, pool.test_boxes[r]) for r in tests],
+                [
+                    of_shots(
+                        samples[draw.test], samples[draw.test].tests, pool.test_boxes[draw.test]
+                    )
+                    for draw in draws
+                ],
             )
-        return labelled_answer(network, pool, rows, tests, **rest)
+        return labelled_batch(pool, draws, **rest)
 
     patch.setattr(Pool, "batch", batch)
-    patch.setattr(supervised, "labelled_answer", answer)
+    patch.setattr(LabelledPool, "batch", of_labels)
 
 
 # --- a network that notes what it is given --------------------------------------------------------

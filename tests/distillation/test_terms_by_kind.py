@@ -12,11 +12,11 @@ from torch import Tensor
 
 from tirtrack.boxes import iou
 from tirtrack.distillation.answers import Answer, answer, teacher_answer
+from tirtrack.distillation.batch import Batch, Branch, DrawnProposals, View
 from tirtrack.distillation.cross_modal import TERMS, serves, step_loss
 from tirtrack.distillation.engine import trained_groups
 from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.labels import gaussian_label, symmetric_centres
-from tirtrack.distillation.pair_batch import Branch, DrawnProposals, PairBatch, View
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import check_network, default_recipe, load_recipe, network_kind
 from tirtrack.distillation.self_check import best_boxes, self_check
@@ -36,7 +36,7 @@ def networks(request):
     return tuple(registry.build(request.param, tiny=True, seed=seed).eval() for seed in (1, 2))
 
 
-def patch_batch(network, samples: int = 3) -> PairBatch:
+def patch_batch(network, samples: int = 3) -> Batch:
     generator = torch.Generator().manual_seed(0)
     side = network.test_side
 
@@ -52,10 +52,10 @@ def patch_batch(network, samples: int = 3) -> PairBatch:
     test = Branch(place, view(), view(), proposals)
     yes = torch.ones(samples, dtype=torch.bool)
     keys = tuple(f"s{k}" for k in range(samples))
-    return PairBatch(reference, test, torch.ones(samples), yes, yes, keys)
+    return Batch(reference, test, torch.ones(samples), yes, yes, keys)
 
 
-def tir_made_rgb(batch: PairBatch) -> PairBatch:
+def tir_made_rgb(batch: Batch) -> Batch:
     return replace(
         batch,
         reference=replace(batch.reference, tir=batch.reference.rgb),
@@ -63,7 +63,7 @@ def tir_made_rgb(batch: PairBatch) -> PairBatch:
     )
 
 
-def swapped(batch: PairBatch) -> PairBatch:
+def swapped(batch: Batch) -> Batch:
     return replace(
         batch,
         reference=replace(batch.reference, rgb=batch.reference.tir, tir=batch.reference.rgb),
@@ -99,7 +99,7 @@ def test_swapping_the_modalities_swaps_the_losses_of_the_two_directions(networks
     student, _ = networks
     batch, terms = patch_batch(student), [Term(name="cross_supervision")]
 
-    def loss(direction: Direction, seen: PairBatch) -> Tensor:
+    def loss(direction: Direction, seen: Batch) -> Tensor:
         return step_loss(student, None, [(direction, seen)], terms).total
 
     forth, back = loss(Direction.RGB_TO_TIR, batch), loss(Direction.TIR_TO_RGB, batch)
@@ -245,10 +245,10 @@ def two_answers(kind, energy):
     return one(), one()
 
 
-def batch_of(test: Branch, **changes) -> PairBatch:
+def batch_of(test: Branch, **changes) -> Batch:
     count = test.boxes_patch.shape[1]
     yes = torch.ones(count, dtype=torch.bool)
-    batch = PairBatch(test, test, torch.ones(count), yes, yes, ("a", "b")[:count])
+    batch = Batch(test, test, torch.ones(count), yes, yes, ("a", "b")[:count])
     return replace(batch, **changes)
 
 

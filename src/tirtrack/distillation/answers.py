@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tirtrack.distillation.batch import Batch, Branch, DrawnProposals
 from tirtrack.distillation.labels import symmetric_centres
-from tirtrack.distillation.pair_batch import Branch, DrawnProposals, PairBatch
 from tirtrack.distillation.settings import Direction, Modality
 from tirtrack.errors import RecipeError
 from tirtrack.networks.two_branch import (
@@ -49,35 +49,12 @@ class Answer:
     sigma_cells: float | None = None
 
 
-def answer(network: TwoBranchNetwork, batch: PairBatch, direction: Direction) -> Answer:
+def answer(network: TwoBranchNetwork, batch: Batch, direction: Direction) -> Answer:
     """The network's answer when its branches see the modalities that the direction names."""
-    return answer_from(
-        network,
-        batch.reference.view(direction.reference).seen_by(network),
-        batch.reference.boxes_patch,
-        batch.test.view(direction.test).seen_by(network),
-        proposals=batch.test.proposals,
-    )
-
-
-def answer_from(
-    network: TwoBranchNetwork,
-    reference: list[Tensor],
-    boxes_patch: Tensor,
-    test: list[Tensor],
-    *,
-    proposals: DrawnProposals | None = None,
-) -> Answer:
-    """The network's answer from backbone features of both branches.
-
-    Args:
-        network: student or teacher.
-        reference: list of ``[N,S,C,H,W]``.
-        boxes_patch: ``[N,S,4]`` xywh, reference patch pixels.
-        test: list of ``[M,S,C,H,W]``.
-        proposals: what the box estimator rates; ``None`` for dense boxes.
-    """
-    target = network.reference_from(reference, boxes_patch)
+    reference = batch.reference.view(direction.reference).seen_by(network)
+    target = network.reference_from(reference, batch.reference.boxes_patch)
+    test = batch.test.view(direction.test).seen_by(network)
+    proposals = batch.test.proposals
     rated = None if proposals is None else proposals.boxes_patch
     response = network.respond_from(target, test, rated)
     cells = response.scores[-1].shape[-1] if response.scores else 1
@@ -96,7 +73,7 @@ def answer_from(
 
 @torch.no_grad()  # the teacher is a constant of the loss: no gradient ever reaches it
 def teacher_answer(
-    teacher: TwoBranchNetwork, batch: PairBatch, modality: Modality = Modality.RGB
+    teacher: TwoBranchNetwork, batch: Batch, modality: Modality = Modality.RGB
 ) -> Answer:
     """The frozen teacher's answer, one modality on both branches, crops without augmentation."""
     return answer(teacher, batch.for_teacher, Direction(f"{modality}_to_{modality}"))

@@ -38,8 +38,8 @@ from tirtrack.distillation.answers import (
     rated_by,
     teacher_answer,
 )
+from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.label_loss import gaussian_map, label_loss
-from tirtrack.distillation.pair_batch import PairBatch
 from tirtrack.distillation.settings import Direction, Modality, Term
 from tirtrack.errors import RecipeError
 from tirtrack.networks.two_branch import EnergyKind, ScoreKind, TwoBranchNetwork
@@ -47,7 +47,7 @@ from tirtrack.networks.two_branch import EnergyKind, ScoreKind, TwoBranchNetwork
 # --- Terms: (student, teacher, batch, settings) -> loss ------------------------------------------
 
 
-def cross_supervision(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:
+def cross_supervision(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
     """The student must find the pseudo-box; the published loss when crossed. The teacher is not
     looked at.
     """
@@ -55,7 +55,7 @@ def cross_supervision(student: Answer, teacher: Answer | None, batch: PairBatch,
     return classification + box
 
 
-def score(student: Answer, teacher: Answer | None, batch: PairBatch, settings: Term) -> Tensor:
+def score(student: Answer, teacher: Answer | None, batch: Batch, settings: Term) -> Tensor:
     """The student's score maps must be the teacher's, on trusted samples.
 
     Margins: KL divergence in every cell, half the weight on the cells that the teacher takes for
@@ -87,7 +87,7 @@ def score(student: Answer, teacher: Answer | None, batch: PairBatch, settings: T
     ).mean()
 
 
-def _margin_match(student: Answer, teacher: Answer, batch: PairBatch, temperature: float) -> Tensor:
+def _margin_match(student: Answer, teacher: Answer, batch: Batch, temperature: float) -> Tensor:
     wanted = margins_of(teacher, "score")
     divergence = losses.binary_divergence(
         wanted / temperature, margins_of(student, "score") / temperature
@@ -98,7 +98,7 @@ def _margin_match(student: Answer, teacher: Answer, batch: PairBatch, temperatur
     return temperature**2 * halves
 
 
-def boxes(student: Answer, teacher: Answer | None, batch: PairBatch, settings: Term) -> Tensor:
+def boxes(student: Answer, teacher: Answer | None, batch: Batch, settings: Term) -> Tensor:
     """The student's dense boxes must be the teacher's where the teacher is confident."""
     teacher = needed(teacher, "boxes")
     own, wanted = dense_of(student, "boxes"), dense_of(teacher, "boxes")
@@ -111,7 +111,7 @@ def boxes(student: Answer, teacher: Answer | None, batch: PairBatch, settings: T
     return losses.masked_mean(1 - losses.overlap(own, wanted), confident)
 
 
-def energy(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:
+def energy(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
     """The student must rate the same proposals as the teacher does, on trusted samples.
 
     Energies ``log_density``: KL divergence of the two distributions that the energies, less the
@@ -130,7 +130,7 @@ def energy(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -
     return losses.masked_mean(errors, per_image(batch.trusted, errors))
 
 
-def filter_(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:
+def filter_(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
     """The student's filters must be the teacher's: relative squared distance, mean over iterates
     and over samples that the teacher passed. A Siamese filter has no gradient while the backbone is
     frozen.
@@ -141,13 +141,13 @@ def filter_(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) 
     return losses.relative_distance(student.target.filters, filters, batch.accepted)
 
 
-def filter_search(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:
+def filter_search(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
     """:func:`filter_` for the features of the test patches."""
     features = needed(teacher, "filter_search").test_features
     return losses.relative_distance(student.test_features, features, batch.accepted)
 
 
-def modulation(student: Answer, teacher: Answer | None, batch: PairBatch, _: Term) -> Tensor:
+def modulation(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
     """The student's modulation must point where the teacher's does: 1 - cosine, mean over vectors
     and over samples that the teacher passed.
     """
@@ -160,7 +160,7 @@ def modulation(student: Answer, teacher: Answer | None, batch: PairBatch, _: Ter
     ).mean()
 
 
-TermFunction = Callable[[Answer, Answer | None, PairBatch, Term], Tensor]
+TermFunction = Callable[[Answer, Answer | None, Batch, Term], Tensor]
 
 TERMS: Mapping[str, TermFunction] = {
     "cross_supervision": cross_supervision,
@@ -209,7 +209,7 @@ class StepLoss:
 def step_loss(
     student: TwoBranchNetwork,
     teacher: TwoBranchNetwork | None,
-    groups: Sequence[tuple[Direction, PairBatch]],
+    groups: Sequence[tuple[Direction, Batch]],
     terms: Sequence[Term],
     *,
     teacher_modality: Modality = Modality.RGB,

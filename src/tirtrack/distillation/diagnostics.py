@@ -16,9 +16,9 @@ from torch import Tensor
 
 from tirtrack.boxes import iou
 from tirtrack.distillation.answers import Answer, answer
+from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.batches import Draw
 from tirtrack.distillation.losses import cosine_distance
-from tirtrack.distillation.pair_batch import PairBatch
 from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction
@@ -260,7 +260,7 @@ class Validator:
                 rows.setdefault(name, []).append(values)
         return {name: np.concatenate(parts) for name, parts in rows.items()}
 
-    def _batch(self, draws: Sequence[Draw]) -> PairBatch:
+    def _batch(self, draws: Sequence[Draw]) -> Batch:
         return self._pool.batch(draws, device=self._device).for_teacher
 
 
@@ -303,7 +303,7 @@ def _array(values: Tensor) -> np.ndarray:
     return np.asarray(values.double().cpu())
 
 
-def _boxes(given: Answer, batch: PairBatch) -> np.ndarray:
+def _boxes(given: Answer, batch: Batch) -> np.ndarray:
     """``[S,4]`` float64 xywh, test patch pixels: what the answer takes for the target."""
     return _array(best_boxes(given, batch.test))
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.cross_modal import needs_teacher, step_loss
 from tirtrack.distillation.diagnostics import Split, hold_back
 from tirtrack.distillation.engine import backbone_norms, check_components
 from tirtrack.distillation.foreign_teacher import check_can_teach
 from tirtrack.distillation.frozen_backbone import backbone_hash
-from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.pool_making import proposal_rule
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.recipe import check_network
@@ -234,7 +234,7 @@ def _check_batch(network: TwoBranchNetwork, recipe: CrossModalRecipe) -> None:
         )
 
 
-def _blank_batch(network: TwoBranchNetwork, rule: DrawRule | None) -> PairBatch:
+def _blank_batch(network: TwoBranchNetwork, rule: DrawRule | None) -> Batch:
     """One black sample of the network's sizes, to see what kinds of answers it gives."""
     branches = []
     for side in (network.reference_side, network.test_side):
@@ -245,4 +245,4 @@ def _blank_batch(network: TwoBranchNetwork, rule: DrawRule | None) -> PairBatch:
             proposals = draw_for_batch(box.numpy(), [np.random.default_rng(0)], rule)
         branches.append(Branch(box, view, view, proposals))
     yes = torch.ones(1, dtype=torch.bool)
-    return PairBatch(branches[0], branches[1], torch.ones(1), yes, yes, ("blank",))
+    return Batch(branches[0], branches[1], torch.ones(1), yes, yes, ("blank",))

@@ -23,6 +23,7 @@ from tirtrack.distillation.answers import (
     rated_by,
     sigma_of,
 )
+from tirtrack.distillation.batch import Branch, DrawnProposals
 from tirtrack.distillation.labels import (
     NEGATIVE,
     POSITIVE,
@@ -30,7 +31,6 @@ from tirtrack.distillation.labels import (
     gaussian_label,
     label_density,
 )
-from tirtrack.distillation.pair_batch import Branch, DrawnProposals
 from tirtrack.networks.two_branch import EnergyKind, ScoreKind
 
 

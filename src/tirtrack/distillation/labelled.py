@@ -15,12 +15,16 @@ from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from tirtrack.boxes import Box
 from tirtrack.crops import CropRule, boxes_to_patch, cut_patch
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
 from tirtrack.distillation.augmentation import apply_jitter, draw_jitter
+from tirtrack.distillation.batch import Batch, Branch, View
+from tirtrack.distillation.batches import Draw
 from tirtrack.distillation.batches import Stream as PairStream
 from tirtrack.distillation.crop_specs import (
     CropRules,
@@ -29,7 +33,9 @@ from tirtrack.distillation.crop_specs import (
     jittered_reference_crop,
     jittered_test_crop,
 )
-from tirtrack.distillation.settings import SupervisedRecipe
+from tirtrack.distillation.frozen_backbone import as_features, as_patches
+from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
+from tirtrack.distillation.settings import Direction, SupervisedRecipe
 from tirtrack.errors import DatasetError
 from tirtrack.source_line import counted
 
@@ -347,6 +353,58 @@ class LabelledPool:
     test_boxes: np.ndarray
     are_features: bool = False
 
+    def batch(
+        self,
+        draws: Sequence[Draw],
+        *,
+        rule: DrawRule | None,
+        seed: Sequence[int],
+        device: torch.device,
+    ) -> Batch:
+        """The samples of a step as the method takes them, RGB alone.
+
+        Args:
+            draws: which samples.
+            rule: how proposals are drawn; ``None`` for networks that rate none.
+            seed: numbers that the streams of the proposals begin with.
+            device: device of the tensors.
+        """
+        rows, tests = [draw.reference for draw in draws], [draw.test for draw in draws]
+        boxes = self.test_boxes[tests].swapaxes(0, 1)  # [M,S,4]
+        proposals = None
+        if rule is not None:
+            generators = [
+                np.random.default_rng([*seed, Stream.PROPOSALS, self.samples[row].number])
+                for row in tests
+            ]
+            proposals = draw_for_batch(boxes, generators, rule).to(device)
+        reference_boxes = self.reference_boxes[rows].swapaxes(0, 1)
+        everywhere = torch.ones(len(draws), dtype=torch.bool, device=device)
+        return Batch(
+            Branch(
+                _tensor(reference_boxes, device), self._view(self.reference, rows, device), None
+            ),
+            Branch(_tensor(boxes, device), self._view(self.test, tests, device), None, proposals),
+            quality=everywhere.float(),
+            present=torch.tensor([draw.is_positive for draw in draws], device=device),
+            accepted=everywhere,
+            keys=tuple(self.samples[row].key for row in rows),
+        )
+
+    def _view(self, stored: Sequence[np.ndarray], rows: list[int], device: torch.device) -> View:
+        """Rows of ``[n,N,...]`` as ``[N,S,...]``."""
+        chosen = [np.asarray(tap[rows]) for tap in stored]
+        if self.are_features:
+            return View(features=[as_features(tap, device).transpose(0, 1) for tap in chosen])
+        (patches,) = chosen
+        flat = as_patches(patches.reshape(-1, *patches.shape[2:]))  # [S*N,3,D,D]
+        apart = flat.view(*patches.shape[:2], *flat.shape[1:])
+        return View(patches=apart.transpose(0, 1).to(device))
+
+
+def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+
 
 def cut_labelled(
     samples: Sequence[LabelledSample], recipe: SupervisedRecipe, *, seed: int
@@ -406,17 +464,9 @@ def _looked(
     return np.asarray(np.rint(patch).clip(0, 255).astype(np.uint8))
 
 
-@dataclass(frozen=True)
-class LabelledDraw:
-    """Rows of a pool that make one place of a step; different rows are a negative pair."""
-
-    reference: int
-    test: int
-
-
 def plan_labelled(
     pool: LabelledPool, recipe: SupervisedRecipe, *, epoch: int, step: int, seed: int
-) -> list[LabelledDraw]:
+) -> list[Draw]:
     """The rows of step ``step`` of an epoch: each row once an epoch, in an order of its own."""
     batch, count = recipe.training.batch, len(pool.samples)
     order = np.random.default_rng([seed, Stream.ORDER, epoch]).permutation(count)
@@ -428,7 +478,7 @@ def plan_labelled(
             other = int(rng.integers(count))
             if pool.samples[other].item is not pool.samples[row].item:
                 test = other
-        draws.append(LabelledDraw(int(row), int(test)))
+        draws.append(Draw(Direction.RGB_TO_RGB, int(row), int(test)))
     return draws
 
 

@@ -12,85 +12,19 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tirtrack.boxes import iou
-from tirtrack.distillation.answers import Answer, answer_from
-from tirtrack.distillation.frozen_backbone import as_features, as_patches
+from tirtrack.distillation.answers import Answer, answer
+from tirtrack.distillation.batch import Branch
+from tirtrack.distillation.batches import Draw
 from tirtrack.distillation.labelled import LabelledPool, Stream
-from tirtrack.distillation.pair_batch import Branch
 from tirtrack.distillation.pool import CHUNK
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch, draw_rule
 from tirtrack.distillation.self_check import best_boxes
-from tirtrack.distillation.settings import Estimator
+from tirtrack.distillation.settings import Direction, Estimator
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
 _LOOKED_AT = Estimator(sampling="mixture", count=64)
-
-
-def labelled_answer(
-    network: TwoBranchNetwork,
-    pool: LabelledPool,
-    rows: Sequence[int],
-    tests: Sequence[int],
-    *,
-    rule: DrawRule | None,
-    seed: Sequence[int],
-    device: torch.device,
-) -> tuple[Answer, Branch]:
-    """The network's answer to rows of a pool, and the boxes and proposals that it is of.
-
-    Args:
-        network: student, or what is measured.
-        pool: patches or features.
-        rows: of the reference branch, one a sample.
-        tests: of the test branch.
-        rule: how proposals are drawn; ``None`` for networks that rate none.
-        seed: of the proposals.
-        device: of the network.
-    """
-    boxes = pool.test_boxes[list(tests)].swapaxes(0, 1)  # [M,S,4]
-    proposals = None
-    if rule is not None:
-        generators = [
-            np.random.default_rng([*seed, Stream.PROPOSALS, pool.samples[row].number])
-            for row in tests
-        ]
-        proposals = draw_for_batch(boxes, generators, rule).to(device)
-    reference_boxes = pool.reference_boxes[list(rows)].swapaxes(0, 1)
-    given = answer_from(
-        network,
-        _features(network, pool.reference, rows, device, are_features=pool.are_features),
-        _tensor(reference_boxes, device),
-        _features(network, pool.test, tests, device, are_features=pool.are_features),
-        proposals=proposals,
-    )
-    return given, Branch(_tensor(boxes, device), None, None, proposals)
-
-
-def _tensor(values: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
-
-def _features(
-    network: TwoBranchNetwork,
-    stored: Sequence[np.ndarray],
-    rows: Sequence[int],
-    device: torch.device,
-    *,
-    are_features: bool,
-) -> list[Tensor]:
-    """``[N,S,C,H,W]`` a tap, of rows of ``[n,N,...]``."""
-    chosen = [np.asarray(tap[list(rows)]) for tap in stored]
-    if are_features:
-        return [as_features(tap, device).transpose(0, 1) for tap in chosen]
-    (patches,) = chosen
-    flat = as_patches(patches.reshape(-1, *patches.shape[2:]))  # [S*N,3,D,D]
-    apart = flat.view(*patches.shape[:2], *flat.shape[1:])
-    return network.features(apart.transpose(0, 1).to(device))
-
-
-# --- the measure ---------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -103,7 +37,9 @@ def one_step_iou(network: TwoBranchNetwork, pool: LabelledPool) -> np.ndarray:
     parts = []
     for begin in range(0, len(pool.samples), CHUNK):
         rows = list(range(begin, min(begin + CHUNK, len(pool.samples))))
-        given, test = labelled_answer(network, pool, rows, rows, rule=rule, seed=[0], device=device)
+        draws = [Draw(Direction.RGB_TO_RGB, row, row) for row in rows]
+        batch = pool.batch(draws, rule=rule, seed=[0], device=device)
+        given, test = answer(network, batch, Direction.RGB_TO_RGB), batch.test
         if rule is not None:
             given, test = _looked_again(network, given, test, pool, rows=rows, rule=rule)
         found = best_boxes(given, test)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from tirtrack.distillation.answers import teacher_answer
+from tirtrack.distillation.batch import Batch, Branch, DrawnProposals, View
 from tirtrack.distillation.batches import Draw, Sample, Stock, Stream, ViewKey, stock_of
 from tirtrack.distillation.frozen_backbone import as_features, as_patches
-from tirtrack.distillation.pair_batch import Branch, DrawnProposals, PairBatch, View
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.self_check import SelfCheck, self_check
 from tirtrack.distillation.settings import CrossModalRecipe, Direction, Modality
@@ -104,7 +104,7 @@ class Pool:
 
     def batch(
         self, draws: Sequence[Draw], *, device: torch.device | None = None, visit: int = 0
-    ) -> PairBatch:
+    ) -> Batch:
         """The samples of a step, one direction or several, as the method takes them.
 
         Args:
@@ -133,8 +133,8 @@ class Pool:
         *,
         device: torch.device | None,
         augmented: bool,
-        plain: PairBatch | None,
-    ) -> PairBatch:
+        plain: Batch | None,
+    ) -> Batch:
         references = [draw.reference for draw in draws]
         accepted = np.ones(len(self)) if self.checks is None else self.checks.passed
         quality = np.array([self.samples[place].quality for place in references])
@@ -148,7 +148,7 @@ class Pool:
             )
             for name, places in (("reference", references), ("test", tests))
         ]
-        return PairBatch(
+        return Batch(
             reference=branches[0],
             test=branches[1],
             quality=torch.from_numpy(quality).float().to(device),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from tirtrack.boxes import iou
-from tirtrack.distillation.pair_batch import DrawnProposals
+from tirtrack.distillation.batch import DrawnProposals
 from tirtrack.distillation.settings import BoxLoss, Estimator
 from tirtrack.errors import RecipeError
 from tirtrack.networks.two_branch import EnergyKind

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tirtrack.distillation import losses
 from tirtrack.distillation.answers import Answer, dense_of, rated_by
-from tirtrack.distillation.pair_batch import Branch, PairBatch
+from tirtrack.distillation.batch import Batch, Branch
 from tirtrack.distillation.settings import Teacher
 from tirtrack.networks.two_branch import DenseBoxes, ScoreKind
 
@@ -40,7 +40,7 @@ class SelfCheck:
         )
 
 
-def self_check(teacher: Answer, batch: PairBatch) -> SelfCheck:
+def self_check(teacher: Answer, batch: Batch) -> SelfCheck:
     """Does the teacher itself find the pseudo-box? Of M test images the first."""
     return check_against(teacher, batch.for_teacher.test)
 

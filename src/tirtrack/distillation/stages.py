@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from tirtrack.distillation.answers import answer
+from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.batches import (
     Cut,
     Sample,
@@ -31,7 +32,6 @@ from tirtrack.distillation.engine import Probe, Step, backbone_norms, batch_norm
 from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.frozen_backbone import FeatureEngine, as_patches, frozen_copy
 from tirtrack.distillation.job import Job, Sources, can_match
-from tirtrack.distillation.pair_batch import Branch, PairBatch, View
 from tirtrack.distillation.pair_warnings import warn_of_doubts, warn_of_split
 from tirtrack.distillation.pool import CHUNK, Checks, Pool
 from tirtrack.distillation.pool_making import build_pool, proposal_rule
@@ -341,7 +341,7 @@ def re_estimate(student: TwoBranchNetwork, source: PairSource, pool: Pool, job: 
 
 def _tir_batches(
     student: TwoBranchNetwork, source: PairSource, samples: Sequence[Sample], job: Job
-) -> Iterator[PairBatch]:
+) -> Iterator[Batch]:
     """Plain TIR patches of both branches, a few samples at a time."""
     keys = [ViewKey("reference", Modality.TIR), ViewKey("test", Modality.TIR)]
     recipe = job.recipe
@@ -359,7 +359,7 @@ def _tir_batches(
 
 def _tir_batch(
     cut: Sequence[Cut], samples: Sequence[Sample], rule: DrawRule | None, job: Job
-) -> PairBatch:
+) -> Batch:
     branches = []
     for name in ("reference", "test"):
         patches = np.stack([one.patches[ViewKey(name, Modality.TIR)] for one in cut])
@@ -377,7 +377,7 @@ def _tir_batch(
         )
     yes = torch.ones(len(cut), dtype=torch.bool)
     keys = tuple(sample.key for sample in samples)
-    return PairBatch(branches[0], branches[1], torch.ones(len(cut)), yes, yes, keys)
+    return Batch(branches[0], branches[1], torch.ones(len(cut)), yes, yes, keys)
 
 
 # --- what is held back ---------------------------------------------------------------------------

@@ -19,6 +19,8 @@ import torch
 from torch import nn
 
 from tirtrack.devices import checked_device
+from tirtrack.distillation.answers import answer
+from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
 from tirtrack.distillation.engine import Step, check_components, train_steps
@@ -34,20 +36,18 @@ from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.labelled import (
     Labelled,
-    LabelledDraw,
-    LabelledPool,
     cut_labelled,
     draw_labelled,
     hold_out,
     plan_labelled,
 )
 from tirtrack.distillation.labelled_folders import open_labelled
-from tirtrack.distillation.one_step import labelled_answer, one_step_iou
+from tirtrack.distillation.one_step import one_step_iou
 from tirtrack.distillation.pool_cache import PoolCache
 from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
-from tirtrack.distillation.settings import Keep, Photometric, SupervisedRecipe
+from tirtrack.distillation.settings import Direction, Keep, Photometric, SupervisedRecipe
 from tirtrack.errors import RequestError, WeightsError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -319,7 +319,8 @@ def train_network(
         epoch, inside = divmod(step, steps_each)
         pool = pool_cache.pool(epoch)
         draws = plan_labelled(pool, recipe, epoch=epoch, step=inside, seed=seed)
-        return _labelled_step(student, pool, draws, rule=rule, seed=[seed, step], device=device)
+        batch = pool.batch(draws, rule=rule, seed=[seed, step], device=device)
+        return _labelled_step(student, batch)
 
     train_steps(
         student,
@@ -333,21 +334,11 @@ def train_network(
     return student.cpu()
 
 
-def _labelled_step(
-    student: TwoBranchNetwork,
-    pool: LabelledPool,
-    draws: Sequence[LabelledDraw],
-    *,
-    rule: DrawRule | None,
-    seed: Sequence[int],
-    device: torch.device,
-) -> Step:
-    rows, tests = [draw.reference for draw in draws], [draw.test for draw in draws]
-    given, test = labelled_answer(student, pool, rows, tests, rule=rule, seed=seed, device=device)
-    present = torch.tensor([draw.reference == draw.test for draw in draws], device=device)
-    classification, box = label_loss(given, test, present)
+def _labelled_step(student: TwoBranchNetwork, batch: Batch) -> Step:
+    given = answer(student, batch, Direction.RGB_TO_RGB)
+    classification, box = label_loss(given, batch.test, batch.present)
     parts = {"classification": classification.detach(), "box": box.detach()}
-    return Step(classification + box, parts, [pool.samples[row].key for row in rows])
+    return Step(classification + box, parts, list(batch.keys))
 
 
 # --- selection -----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Training samples in the form that the method takes: both modalities, cut by the same crops.
 
-There is no field that could hold an annotation: boxes are pseudo-boxes, found by the way of
-proposing that the recipe names.
+A batch does not know where its boxes come from: of pairs they are pseudo-boxes, since nothing that
+``distill`` reaches can open an annotation; of labelled RGB they are annotations.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class PairBatch:
+class Batch:
     """``S`` samples of a step.
 
     Attributes:
@@ -107,13 +107,13 @@ class PairBatch:
     present: Tensor
     accepted: Tensor
     keys: tuple[str, ...]
-    plain: PairBatch | None = None
+    plain: Batch | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
-    def for_teacher(self) -> PairBatch:
+    def for_teacher(self) -> Batch:
         """What the teacher sees."""
         return self if self.plain is None else self.plain
 
