@@ -628,7 +628,7 @@ def difference(low: float, high: float) -> Difference:
     ("low", "high", "samples", "says"),
     [
         (0.01, 0.03, 100, "agrees with the teacher more than the baseline"),
-        (-0.01, 0.03, 100, "the student is not better than the baseline"),
+        (-0.01, 0.03, 100, "held-back pairs show no improvement"),
         (0.01, 0.03, 5, "too few held-back samples"),
         (-0.18, 0.03, 5, "too few held-back samples"),
         (-0.18, -0.15, 5, "on the few held-back pairs the student agrees less"),

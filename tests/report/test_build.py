@@ -228,7 +228,7 @@ def test_agreement_and_success_on_one_page_are_told_apart(evaluation, tmp_path):
     summary = {"recipe": "mixed", "held_back": held_back}
     (run / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     text = page_of(build_report([evaluation], tmp_path / "report.html")).text
-    assert "are different questions; where both are answered, the labelled one counts." in text
+    assert "may disagree; the labels decide." in text
 
 
 def test_the_reference_is_the_readers_choice(evaluation, tmp_path):

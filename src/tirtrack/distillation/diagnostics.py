@@ -358,6 +358,6 @@ def verdict(found: Agreement | None) -> str:
             f"{numbers}; this does not prove better tracking, test it on labelled TIR"
         )
     return (
-        "the student is not better than the baseline by agreement on held-back pairs: "
-        f"{numbers}; do not call it an improvement unless labelled TIR says so"
+        f"held-back pairs show no improvement: {numbers}; do not call it one unless labelled TIR "
+        "says so"
     )
