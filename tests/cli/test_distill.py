@@ -130,8 +130,8 @@ def test_train_says_what_it_learns_from_and_takes_reading_options(tmp_path, caps
     assert run([*command, "--channel", "3"]) == 0
     line = (
         "films: 2 sequences, 8 annotated frames, layout groundtruth.txt, coordinates count from 0; "
-        "PNG files of 80x60, 8 bit, 1 channel; files in the order of the numbers in their names; "
-        "read with --channel 3"
+        "PNG files of 80x60, 8 bit, 1 channel, channel 3 of every pixel; files in the order of the "
+        "numbers in their names; read with --channel 3"
     )
     assert capsys.readouterr().err.splitlines()[0] == f"tirtrack: {line}"
     summary = json.loads((tmp_path / "a.run" / "summary.json").read_text())

@@ -589,7 +589,7 @@ def test_looks_during_the_training_are_logged_and_change_nothing(
             training__steps=4,
             training__batch_norm=batch_norm,
             held_back__share=0.5,
-            held_back__look_every=every,
+            held_back__validate_every=every,
         )
         folder = tmp_path / str(every)
         students.append(tiny.run_tiny(settings, folder, network=network)[0])
