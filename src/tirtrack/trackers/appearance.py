@@ -1,7 +1,7 @@
-"""How alike what lies in a box is to what lay in the first one: correlation of their texture.
+"""Similarity of the content of a box to that of the first one: correlation of their texture.
 
-A network says that something looks like such a thing; this says that it is the same one, as far as
-its skin can be told. Gain and offset of a camera do not matter.
+A network recognises the kind of thing; this tells, as far as texture can, whether it is the same
+one. Gain and offset of a camera have no effect.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy as np
 
 from tirtrack.boxes import Box
 
-_SIDE = 32  # samples a side of a box
+_SIDE = 32  # samples per side of a box
 _MARGIN = 6  # samples around it, for a box that is off
 _SCALES = (0.87, 1.0, 1.15)  # for a box that is too large or too small
-_ROUNDING = 1e-9  # spread of a flat box, of its level
-_FINE = 64  # pixels a side above which a box is shrunk by block means before it is sampled
+_ROUNDING = 1e-9  # spread of a flat box, relative to its level
+_FINE = 64  # pixels per side above which a box is shrunk by block means before it is sampled
 
 
 class Appearance:
-    """What lay in the first box.
+    """The content of the first box.
 
     Args:
-        samples: ``[32,32]`` of it.
+        samples: samples of the box, ``[32,32]``.
     """
 
     def __init__(self, samples: np.ndarray) -> None:
@@ -37,12 +37,12 @@ class Appearance:
 
     @classmethod
     def of(cls, picture: np.ndarray, box: Box) -> Appearance:
-        """What lies in a box of a picture ``[H,W]`` or ``[H,W,3]`` of any number type."""
+        """The content of a box in a picture ``[H,W]`` or ``[H,W,3]`` of any number type."""
         return cls(_samples(picture, box, scale=1.0, margin=0))
 
     def likeness(self, picture: np.ndarray, box: Box) -> float:
-        """Largest correlation in [-1, 1] of what lies in or near a box with the first: the box may
-        be off by a fifth of its size, or a seventh too large or too small. 0 without any texture.
+        """Largest correlation in [-1, 1] with the first box, in or near a box: it may be off by a
+        fifth of its size, or a seventh too large or too small. 0 without any texture.
         """
         return max(self._correlation(picture, box, scale) for scale in _SCALES)
 
@@ -62,15 +62,15 @@ class Appearance:
 
 
 def _inside() -> np.ndarray:
-    """Weights ``[32,32]``, sum 1, of the ellipse in a box: its corners show what is behind."""
+    """Weights ``[32,32]``, sum 1, of the ellipse in a box: its corners show the background."""
     places = (np.arange(_SIDE) + 0.5) / _SIDE * 2 - 1
     inside = (places[:, None] ** 2 + places[None, :] ** 2 < 0.9).astype(np.float64)
     return np.asarray(inside / inside.sum())
 
 
 def _samples(picture: np.ndarray, box: Box, *, scale: float, margin: int) -> np.ndarray:
-    """``[32+2m,32+2m]`` float64, grey, of the scaled box with ``margin`` samples around it. Pixels
-    outside the picture are those of its border, those that are not finite are 0.
+    """Grey samples ``[32+2m,32+2m]`` float64 of the scaled box with ``margin`` samples around it.
+    Pixels outside the picture repeat its border; non-finite ones are 0.
     """
     spread = scale * (1 + 2 * margin / _SIDE)
     count = _SIDE + 2 * margin
@@ -95,7 +95,7 @@ def _block(length: float) -> int:
 
 
 def _limits(places: np.ndarray, length: int, block: int) -> tuple[int, int]:
-    """First pixel and the one after the last that the places need, at least one block."""
+    """The first pixel that the places need and the one after the last, at least one block."""
     first = int(np.clip(places[0] - 2 * block, 0, max(length - block, 0)))
     last = int(np.clip(places[-1] + 2 * block, first + block, max(length, first + block)))
     return first, min(last, length)
@@ -109,7 +109,9 @@ def _shrunk(grey: np.ndarray, block: tuple[int, int]) -> np.ndarray:
 
 
 def _linear(grey: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Rows at continuous places (a pixel covers ``[i, i+1)``), linear, the border repeated."""
+    """Rows at continuous places (a pixel covers ``[i, i+1)``), interpolated linearly, with the
+    border repeated.
+    """
     steps = (places - 0.5).clip(0, len(grey) - 1)
     low = np.floor(steps).astype(np.int64)
     share = (steps - low)[:, None]

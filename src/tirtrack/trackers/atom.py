@@ -1,9 +1,9 @@
-"""The online loop of ATOM: a filter and a projection learnt in the first frame by Gauss-Newton, the
-filter alone later, and a box refined on the estimator's score.
+"""The online loop of ATOM: a filter and a projection learnt in the first frame by Gauss-Newton,
+later updates of the filter only, and a box refined on the estimator's score.
 
-Read :meth:`AtomTracker._follow` first: one frame, step by step. What the classifier minimises
-stands in ``atom_classifier``, how in ``gauss_newton``. Danelljan et al., "ATOM: Accurate tracking
-by overlap maximization", CVPR 2019, sections 3.2 and 3.3.
+Read :meth:`AtomTracker._follow` first: one frame, step by step. The classifier's loss is in
+``atom_classifier``, its minimisation in ``gauss_newton``. Danelljan et al., "ATOM: Accurate
+tracking by overlap maximization", CVPR 2019, sections 3.2 and 3.3.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ from tirtrack.trackers.steps import Steps
 
 
 class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
-    """Tracks one target by a classifier learnt online alone and a box estimator.
+    """Tracks one target with a classifier, learnt only online, and a box estimator.
 
     Implements :class:`tirtrack.trackers.base.Tracker`.
     """
 
     _fills_by_weight = True
-    _directions = CgState()  # of the online optimiser, where the settings do not forget them
+    _directions = CgState()  # search directions of the online optimiser, kept if settings say so
 
     def _first_scale(self, size_hw: np.ndarray, frame_hw: np.ndarray) -> tuple[np.ndarray, float]:
-        """Sizes: the area of a sample within bounds, its sides whole cells."""
+        """Sides of a sample, whole cells with an area within bounds, and the scale."""
         settings, stride = self.settings, self.engine.network.stride
         searched = size_hw * settings.search_area_scale
         area = float(np.prod(searched))
@@ -78,7 +78,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         return replace(place, refined_yx=place.center_yx)
 
     def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> LearntState:
-        """Samples and labels, joint optimisation, memory, modulation."""
+        """Makes samples and labels, optimises jointly, makes memory and modulation."""
         settings = self.settings
         seen = SampleFrame(np.round(place.center_yx), place.scale, layout.sample_hw)
         first = self._first.samples(
@@ -109,7 +109,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         return learnt
 
     def _jointly_learnt(self, samples: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Filter and projection of the first frame, from random ones."""
+        """Filter and projection of the first frame, optimised from random ones."""
         settings = self.settings
         filter_, projection = self._initial(samples)
         if not settings.update_projection_matrix:
@@ -127,7 +127,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             ),
             (filter_, projection),
             iterations=[settings.init_cg_iter // settings.init_gn_iter] * settings.init_gn_iter,
-            settings=CgSettings(),  # as published, whatever the settings of later frames are
+            settings=CgSettings(),  # as published, whatever the settings for later frames are
             preconditioner=lambda v: (v[0] / settings.filter_reg, v[1] / settings.projection_reg),
         )
         check_finite(*run.point)
@@ -174,7 +174,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         located = self._localised(raw, place, learnt)
         k = located.scale_index
         factor = settings.scale_factors[k]
-        # Labels and boxes count from the rounded centre, the patch was cut at the truncated one.
+        # Labels and boxes count from the rounded centre; the patch was cut at the truncated one.
         seen = SampleFrame(np.round(place.center_yx), place.scale * factor, learnt.layout.sample_hw)
         diagnostics: dict[str, Any] = {}
         if located.flag is not Flag.NOT_FOUND:
@@ -199,8 +199,8 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         seen: SampleFrame,
         located: Localisation,
     ) -> dict[str, Any]:
-        """The sample into the memory where the flag allows, the filter improved when it is time:
-        on schedule even after frames without the target, as published.
+        """Stores the sample if the flag allows, and improves the filter when it is time: on
+        schedule even after frames without the target, as published.
         """
         settings, is_hard = self.settings, located.flag is Flag.HARD_NEGATIVE
         slot = None
@@ -245,7 +245,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         *,
         shift_yx: tuple[int, int] = (0, 0),
     ) -> Tensor:
-        """The desired map ``[1,H,W]`` of a sample, shifted by so many of its pixels."""
+        """The desired score map ``[1,H,W]`` of a sample, shifted by ``shift_yx`` sample pixels."""
         kernel = np.array(self.settings.kernel_size)
         cells = layout.sample_hw // self.engine.network.stride
         per_pixel = cells / layout.sample_hw
@@ -255,7 +255,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         return self.engine.tensor(gaussian_label(cells, sigma.repeat(2), center)[None])
 
     def _improve(self, learnt: LearntState, iterations: int) -> None:
-        """Conjugate gradients on the filter alone, from all samples of the memory."""
+        """Improves the filter by conjugate gradients, on all samples of the memory."""
         settings, memory = self.settings, learnt.memory
         if iterations == 0 or memory is None:
             return
@@ -276,7 +276,7 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         (learnt.filter,), self._directions = run.point, run.state
 
     def _family_state(self) -> dict[str, Any]:
-        """The directions of the online optimiser."""
+        """The search directions of the online optimiser."""
         known = self._directions
         parts = {"direction": known.direction, "residual": known.residual}
         arrays = {key: [p.cpu().numpy() for p in part] for key, part in parts.items() if part}

@@ -1,7 +1,7 @@
 """ATOM's classifier as least squares: residuals, activations, labels, features.
 
 ``psi(phi(P x) * f)``: features ``x`` compressed by a projection ``P``, filtered by ``f``. Both are
-learnt in the first frame, the filter alone later.
+learnt in the first frame; later frames update the filter only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def normalised(features: Tensor) -> Tensor:
 
 
 def activation(kind: Activation) -> Callable[[Tensor], Tensor]:
-    """The activation of a name; ``("mlu", a)`` is ``x`` above 0 and ``a (exp(x/a) - 1)`` below."""
+    """The activation by name; ``("mlu", a)`` is ``x`` above 0 and ``a (exp(x/a) - 1)`` below."""
     if isinstance(kind, tuple):
         return lambda x: functional.elu(functional.leaky_relu(x, 1 / kind[1]), kind[1])
     if kind == "none":
@@ -36,13 +36,13 @@ def activation(kind: Activation) -> Callable[[Tensor], Tensor]:
 
 
 def filtered(samples: Tensor, filter_: Tensor) -> Tensor:
-    """Scores ``[B,1,H,W]`` of ``samples [B,C,H,W]`` by a filter ``[1,C,k,k]``, of equal size."""
+    """Scores ``[B,1,H,W]`` of ``samples [B,C,H,W]`` under a filter ``[1,C,k,k]``, the same size."""
     height, width = samples.shape[-2:]
     return apply_filter(samples, filter_)[..., :height, :width]
 
 
 def projected(features: Tensor, projection: Tensor) -> Tensor:
-    """Features ``[B,C,H,W]`` through a projection ``[C',C,1,1]``: ``[B,C',H,W]``."""
+    """Features ``[B,C,H,W]`` projected by ``[C',C,1,1]``: ``[B,C',H,W]``."""
     flat = projection[:, :, 0, 0] @ features.flatten(2)
     return flat.reshape(len(features), -1, *features.shape[-2:])
 
@@ -60,13 +60,13 @@ def joint_residuals(
     """Residuals of (filter, projection) on the samples of the first frame.
 
     Args:
-        features: ``[n,C,H,W]``.
-        labels: ``[n,1,H,W]``.
-        weights: ``[n]``.
+        features: features of the samples, ``[n,C,H,W]``.
+        labels: desired score maps, ``[n,1,H,W]``.
+        weights: weights of the samples, ``[n]``.
         filter_reg: regularisation of the filter.
-        projection_reg: of the projection.
-        projection_activation: of the compressed features.
-        response_activation: of the scores.
+        projection_reg: regularisation of the projection.
+        projection_activation: activation of the compressed features.
+        response_activation: activation of the scores.
     """
     phi, psi = activation(projection_activation), activation(response_activation)
     roots = weights.sqrt()[:, None, None, None]

@@ -1,4 +1,4 @@
-"""What ATOM can be set to, and the published parameter sets as presets."""
+"""The settings of ATOM, and the published parameter sets as presets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Activation = Literal["none", "relu", "elu"] | tuple[Literal["mlu"], float]
 
 
 class AtomTrackerSettings(OnlineSettings):
-    """Everything that the online loop of ATOM can be told."""
+    """All settings of ATOM's online loop."""
 
     # the search region
     max_image_sample_size: int = Field(ge=256, description="area of a sample at most, pixels")
@@ -96,7 +96,7 @@ _DEFAULT: dict[str, Any] = {
     "iounet_not_use_reference": False,
 }
 
-# name of a published set -> (the set that it changes, what it changes)
+# name of a published set -> (base set, changed values)
 _SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "default_vot": (
         "default",

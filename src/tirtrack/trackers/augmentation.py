@@ -1,7 +1,7 @@
 """The samples of the first frame: one patch, transformed.
 
 The list of transforms fixes the order of the random numbers and of the memory's slots. Boxes are
-only shifted: a flipped, turned or rescaled sample keeps the size and the place of its box.
+only shifted: a flipped, rotated or rescaled sample keeps the size and place of its box.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch.nn import functional
 from tirtrack.trackers.online_settings import Augmentation
 
 Uniforms = Callable[[tuple[int, ...]], Tensor]
-"""Draws uniforms in [0, 1) of a shape."""
+"""Draws uniform numbers in [0, 1), in the given shape."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The patch as it is; its shift may move it."""
+    """The unchanged patch; only its shift may move it."""
 
     def __call__(self, patch: Tensor) -> Tensor:
         """The same ``[C,h,w]``."""
@@ -70,12 +70,12 @@ class Scale:
 
 @dataclass(frozen=True)
 class Rotate:
-    """Turned by an angle in degrees, bilinear at exact coordinates, the border repeated."""
+    """Rotated by an angle in degrees, bilinear at exact coordinates, with the border repeated."""
 
     angle_deg: float
 
     def __call__(self, patch: Tensor) -> Tensor:
-        """``[C,h,w]`` turned."""
+        """``[C,h,w]`` rotated."""
         height, width = patch.shape[-2:]
         center_x, center_y = (height - 1) / 2, (width - 1) / 2  # as published: square patches
         cos, sin = math.cos(math.radians(self.angle_deg)), math.sin(math.radians(self.angle_deg))
@@ -95,14 +95,14 @@ Transform = Identity | Flip | Blur | Scale | Rotate
 
 @dataclass(frozen=True)
 class Shifted:
-    """A transform and the shift (rows, columns) of what it gives, whole pixels."""
+    """A transform and the shift (rows, columns) of its result, in whole pixels."""
 
     transform: Transform
     shift_yx: tuple[int, int]
 
     @property
     def keeps_shape(self) -> bool:
-        """Whether the box of the sample is still right but for its place."""
+        """Whether the box of the sample keeps its size and angle; its place may change."""
         return not isinstance(self.transform, Scale | Rotate)
 
     def __call__(self, patch: Tensor, sides_hw: tuple[int, int] | None) -> Tensor:
@@ -113,7 +113,7 @@ class Shifted:
 
 
 def cropped(patch: Tensor, sides_hw: tuple[int, int] | None, shift_yx: tuple[int, int]) -> Tensor:
-    """The middle of ``patch [C,h,w]``, moved down and right by a shift, its border repeated."""
+    """The middle of ``patch [C,h,w]``, shifted down and right, with the border repeated."""
     for axis, shift in zip((-2, -1), shift_yx, strict=True):
         length = patch.shape[axis]
         pad = 0.0 if sides_hw is None else (sides_hw[axis] - length) / 2
@@ -131,15 +131,15 @@ def first_frame_transforms(
     random_shift_factor: float,
     uniforms: Uniforms,
 ) -> list[Shifted]:
-    """The transforms of the first frame, the identity first; draws two uniforms for every random
-    shift, in order.
+    """The transforms of the first frame, the identity first; draws two uniform numbers for every
+    random shift, in order.
 
     Args:
-        augmentation: which; ``None`` leaves the identity alone.
-        side_hw: ``[2]`` sides of a sample.
-        global_shift_yx: ``[2]`` that every sample is moved by.
-        random_shift_factor: range of the random shifts over the sides.
-        uniforms: draws.
+        augmentation: settings of the transforms; ``None``: the identity only.
+        side_hw: sides of a sample, ``[2]``.
+        global_shift_yx: shift of every sample, ``[2]``.
+        random_shift_factor: range of the random shifts, as a share of the sides.
+        uniforms: function that draws uniform numbers.
     """
 
     def fixed(shift: np.ndarray) -> tuple[int, int]:
@@ -170,7 +170,7 @@ def first_frame_transforms(
 
 
 def expanded_sides(side_hw: np.ndarray, factor: float | None) -> np.ndarray:
-    """Sides ``[2]`` of the patch that is transformed before its middle is kept."""
+    """Sides ``[2]`` of the patch that is transformed; only the middle of the result is kept."""
     if factor is None or factor == 1:
         return side_hw
     sides = np.trunc(factor * side_hw)
@@ -181,9 +181,9 @@ def with_dropout(features: Tensor, kept: Tensor, share: float) -> Tensor:
     """Copies of ``features [C,H,W]`` with whole channels at 0, ``[n,C,H,W]``.
 
     Args:
-        features: of one sample.
+        features: features of one sample, ``[C,H,W]``.
         kept: ``[n,C]``, 1 for the channels that stay, which are divided by ``1 - share``.
-        share: of the channels that are dropped on average.
+        share: average share of dropped channels.
     """
     return features * (kept.to(features) / (1 - share))[:, :, None, None]
 

@@ -1,8 +1,8 @@
-"""What every tracker promises.
+"""The interface of every tracker.
 
 Two methods: ``init(frame, box)`` once, ``update(frame)`` for each later frame. Everything else
-that a tracker knows of itself stands in the :class:`TrackState` that ``update`` returns. A
-:class:`SharingTracker` can be asked in two halves, so that several targets share one network pass.
+that a tracker reports is in the :class:`TrackState` that ``update`` returns. A
+:class:`SharingTracker` splits ``update`` in two, so that several targets share one network pass.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tirtrack.boxes import Box
 from tirtrack.trackers.steps import Steps
 
 XY = tuple[float, float]
-"""Across and down: a place or a size, frame pixels where nothing else is said."""
+"""Horizontal and vertical: a position or a size, in frame pixels unless stated otherwise."""
 
 
 class Status(StrEnum):
-    """What the tracker believes of the target."""
+    """The tracker's belief about the target."""
 
     TRACKING = "tracking"
     UNCERTAIN = "uncertain"
@@ -48,13 +48,13 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Origin:
-    """What a tracker was made from: a saved state fits only trackers of one origin.
+    """Weights, settings and seed of a tracker: a saved state fits only trackers of one origin.
 
     Attributes:
-        weights: their name.
-        weights_sha256: of the file.
-        settings: everything that the tracker was told, as plain values.
-        seed: of what it draws.
+        weights: name of the weights.
+        weights_sha256: SHA-256 hash of the weights file.
+        settings: all settings of the tracker, as plain values.
+        seed: seed of all random draws.
     """
 
     weights: str
@@ -65,14 +65,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class TrackState:
-    """One frame's answer.
+    """The result for one frame.
 
     Attributes:
-        box: where the target is, frame pixels; the last trusted box when ``measured`` is false.
+        box: box of the target, frame pixels; the last trusted box when ``measured`` is false.
         measured: whether the box was measured in this frame.
-        score: in [0, 1]; how much the tracker believes that the target is at the box.
+        score: the tracker's belief, in [0, 1], that the target is at the box.
         status: tracking, uncertain or lost.
-        reason: why, when not plainly tracking.
+        reason: reason of a status that is not plainly tracking.
         diagnostics: numbers of the family (peak, cell, crop side, ...), for tests and reports.
     """
 
@@ -86,11 +86,11 @@ class TrackState:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a tracker sees at a place that it was asked to look at.
+    """The best box around a probed position.
 
     Attributes:
-        box: where the target would be, frame pixels.
-        score: in [0, 1]; how much the target model believes in it.
+        box: possible box of the target, frame pixels.
+        score: score of the target model, in [0, 1].
     """
 
     box: Box
@@ -107,7 +107,7 @@ class Tracker(Protocol):
 
     @property
     def origin(self) -> Origin | None:
-        """What it was made from; ``None`` if it was put together by hand."""
+        """Origin of the tracker; ``None`` if it was not made by ``tirtrack.load``."""
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
         """Begin with a known box.
@@ -126,22 +126,22 @@ class Tracker(Protocol):
         """
 
     def skip(self, frames: int) -> None:
-        """Say that so many frames were left out before the next one: the target is sought where
-        its mean velocity leads, and in a wider region where it is not there.
+        """Report that so many frames were skipped before the next one: the target is sought where
+        its mean velocity leads and, if it is not there, in a wider region.
 
         Raises:
             RuntimeError: called before ``init``.
         """
 
     def state_dict(self) -> dict[str, Any]:
-        """All that ``update`` depends on, as plain values and arrays."""
+        """Everything that ``update`` depends on, as plain values and arrays."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Resume from a saved state."""
 
 
 class Engine(Protocol):
-    """Runs what does not depend on the target: the backbone."""
+    """Runs the part of the network that does not depend on the target: the backbone."""
 
     def features(self, patches: Any) -> Any:
         """Features of patches that are stacked along axis 0, in the same order along axis 0."""
@@ -149,67 +149,66 @@ class Engine(Protocol):
 
 @runtime_checkable
 class SharingTracker(Tracker, Protocol):
-    """A tracker whose network pass can be shared: ``update(frame)`` is
-    ``answer(engine.features(request(frame)))``, to the rounding of the network.
+    """A tracker whose network pass can be shared: ``update(frame)`` equals
+    ``answer(engine.features(request(frame)))``, up to the network's rounding.
     """
 
     @property
     def engine(self) -> Engine:
-        """What looks at patches; trackers of one engine object can be looked up together."""
+        """Makes features of patches; trackers with the same engine object can share a pass."""
 
     def twin(self, target: str, *, phase: int = 0) -> Self:
         """A new tracker with the same engine and settings, for another target, before ``init``.
 
         Args:
-            target: its name, which with the seed keys what the tracker draws.
-            phase: of the schedule by which it learns, frames.
+            target: name of the target; together with the seed it keys the random draws.
+            phase: phase of the tracker's learning schedule, frames.
         """
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:
-        """The patches of a frame that the engine has to look at, stacked along axis 0; ``None``
-        when there is nothing to see. Must be followed by :meth:`answer`.
+        """The patches of a frame for the engine, stacked along axis 0; ``None`` if the frame has
+        nothing to show. Must be followed by :meth:`answer`.
 
         Raises:
             RuntimeError: called before ``init``.
         """
 
     def answer(self, features: Any | None) -> TrackState:
-        """Where the target is, by the features of what was requested.
+        """The target's state, from the features of the requested patches.
 
         Raises:
             RuntimeError: nothing was requested.
         """
 
     def answering(self, features: Any | None) -> Steps[TrackState]:
-        """The same in steps, which hand out the work that several targets can do together."""
+        """The same in steps, which yield the work that several targets can share."""
 
 
 @runtime_checkable
 class SeekingTracker(SharingTracker, Protocol):
-    """A tracker that can be told where to look, and where to go on: what re-detection needs."""
+    """A tracker that can probe and resume at a given place, as re-detection needs."""
 
     def observe(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
-        """Take note of a frame without tracking in it: why it shows nothing, or ``Reason.NONE`` and
-        its grey levels for :meth:`probe`.
+        """Observe a frame without tracking in it: the reason why it shows nothing, or
+        ``Reason.NONE``, and its grey levels for :meth:`probe`.
         """
 
     def picture(self, frame: np.ndarray) -> np.ndarray:
-        """The frame as ``[H,W]`` or ``[H,W,3]``, with the mean in place of pixels that are no
-        measurement.
+        """The frame as ``[H,W]`` or ``[H,W,3]``; pixels that are no measurement become the mean.
 
         Raises:
-            FrameError: it is no picture.
+            FrameError: the frame is not an image.
         """
 
     def probe(
         self, levels: np.ndarray, center_xy: tuple[float, float], size_wh: tuple[float, float]
     ) -> Candidate | None:
-        """What the target model sees in the search region around a place; nothing is kept.
+        """The target model's best candidate in the search region around a place; no state changes.
 
         Args:
-            levels: from :meth:`observe`.
-            center_xy: of the search region, frame pixels.
-            size_wh: of a target for which the search region is cut, frame pixels.
+            levels: grey levels from :meth:`observe`.
+            center_xy: centre of the search region, frame pixels.
+            size_wh: size of the target for which the search region is cut, frame pixels.
 
         Returns:
             The best place in it; ``None`` if the network gave numbers that are not finite.
@@ -219,8 +218,8 @@ class SeekingTracker(SharingTracker, Protocol):
         """Side of the search region for a target of this size, frame pixels."""
 
     def resume(self, candidate: Candidate) -> TrackState:
-        """Go on from a place that is believed, with the target model as it is.
+        """Resume tracking at a trusted candidate, with the target model unchanged.
 
         Raises:
-            FrameError: no target can be there.
+            FrameError: the candidate's box cannot hold a target.
         """

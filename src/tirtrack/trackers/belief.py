@@ -1,7 +1,7 @@
-"""What a tracker that learns online has said of its target, and what the next flag means for it.
+"""What a tracker that learns online has reported of its target, and how the next flag changes it.
 
-Read :meth:`Belief.judged`. Nothing here knows of frames or networks; how a flag comes about stands
-in ``localisation``.
+Read :meth:`Belief.judged`. Nothing here depends on frames or networks; ``localisation`` makes the
+flags.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tirtrack.trackers.localisation import Flag, Localisation
 
 @dataclass(frozen=True)
 class Belief:
-    """What was said last: the status, the box of the last trusted frame, the score; and in how many
-    frames in a row the target was not found.
+    """The last report: status, box of the last trusted frame, score; and the number of frames in a
+    row in which the target was not found.
     """
 
     trusted: Box
@@ -26,7 +26,7 @@ class Belief:
     missing: int = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What was said, as plain values."""
+        """The belief as plain values."""
         return {
             "trusted": list(self.trusted.array()),
             "status": str(self.status),
@@ -36,7 +36,7 @@ class Belief:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> Self:
-        """What was said, from :meth:`state_dict`."""
+        """The belief from :meth:`state_dict`."""
         return cls(
             Box.of(state["trusted"]),
             Status(state["status"]),
@@ -47,12 +47,12 @@ class Belief:
     def judged(
         self, located: Localisation, *, at_border: bool, lost_after_frames: int
     ) -> tuple[Status, Reason]:
-        """What the flag of the next frame means to the user.
+        """Status and reason to report for the next frame, by its flag.
 
         Args:
-            located: in that frame.
+            located: localisation in that frame.
             at_border: whether the trusted box touches the border of the frame.
-            lost_after_frames: frames in a row without the target, from which on it is lost.
+            lost_after_frames: number of frames in a row without the target after which it is lost.
         """
         was_lost = self.status is Status.LOST
         if located.flag is Flag.NOT_FOUND:

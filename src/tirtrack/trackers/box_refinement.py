@@ -1,7 +1,7 @@
 """From a last box to a refined one: proposals, ascent on the box estimator's score, their mean.
 
-Boxes are xywh, pixels of the sample. The two families differ in the ascent alone: DiMP's step
-length decays with every step, ATOM's box by box where a step made the score worse, and that step is
+Boxes are xywh, sample pixels. The two families differ only in the ascent: DiMP's step length decays
+with every step; ATOM's decays for each box whose score got worse in a step, and that step is
 undone.
 """
 
@@ -22,7 +22,7 @@ Energies = Callable[[Tensor], Tensor]
 """Boxes ``[...,P,4]`` to scores ``[...,P]``; differentiable."""
 
 StepLength = float | tuple[float, float]
-_WORST = -99999999.0  # what ATOM compares the first score with
+_WORST = -99999999.0  # ATOM compares the first score with it
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Ascent:
 
 
 def proposals(box: Tensor, uniforms: Tensor, *, jitter_pos: float, jitter_size: float) -> Tensor:
-    """A box ``[4]`` and jittered ones, together ``[1+n,4]``.
+    """A box ``[4]`` and its jittered copies, together ``[1+n,4]``.
 
     Args:
-        box: the last one.
-        uniforms: ``[n,4]`` in [0, 1).
+        box: last box.
+        uniforms: uniform random numbers ``[n,4]`` in [0, 1).
         jitter_pos: range of the centres over ``sqrt(w*h)``.
-        jitter_size: the same of the sides, which never fall under a third of the smaller one.
+        jitter_size: the same for the sides, which are at least a third of the smaller one.
     """
     corner, size = box[:2], box[2:]
     side = size.prod().sqrt()
@@ -52,15 +52,15 @@ def proposals(box: Tensor, uniforms: Tensor, *, jitter_pos: float, jitter_size: 
 
 @dataclass(frozen=True)
 class AscentRule:
-    """How boxes climb.
+    """Settings of the gradient ascent.
 
     Attributes:
-        space: ``default`` steps in corners and sides, scaled by the sides; ``relative`` in centres
-            over the first box's sides and in log sides.
-        step_length: one number, or (position, size).
+        space: ``default``: steps in corners and sides, scaled by the sides; ``relative``: in
+            centres over the first box's sides and in log sides.
+        step_length: step length, one number or (position, size).
         decay: factor on the step length, see ``undo``.
-        iterations: at least 1.
-        undo: ATOM's rule, box by box; otherwise the step length decays with every step.
+        iterations: number of steps, at least 1.
+        undo: whether to use ATOM's rule, box by box; else the step length decays with every step.
     """
 
     space: str
@@ -71,7 +71,7 @@ class AscentRule:
 
     @classmethod
     def of(cls, settings: OnlineSettings, *, undo: bool) -> Self:
-        """That of a tracker."""
+        """The rule in a tracker's settings."""
         return cls(
             settings.box_refinement_space,
             settings.box_refinement_step_length,
@@ -86,9 +86,9 @@ def ascend(energies: Energies, boxes: Tensor, rule: AscentRule) -> Ascent:
     alone.
 
     Args:
-        energies: the score.
-        boxes: where it begins.
-        rule: of the steps.
+        energies: function that scores boxes.
+        boxes: boxes to start from.
+        rule: settings of the ascent.
     """
     length = rule.step_length
     steps = (length, length) if not isinstance(length, tuple) else length
@@ -119,7 +119,7 @@ def ascend(energies: Energies, boxes: Tensor, rule: AscentRule) -> Ascent:
 
 
 def mean_of_best(ascent: Ascent, *, maximal_aspect_ratio: float, count: int) -> Tensor | None:
-    """The mean ``[4]`` of the best boxes that are not too thin; ``None`` when all are."""
+    """The mean ``[4]`` of the best boxes that are not too thin; ``None`` if all are too thin."""
     corners, sizes = ascent.boxes[:, :2], ascent.boxes[:, 2:].clamp(min=1)
     aspect = sizes[:, 0] / sizes[:, 1]
     kept = (aspect < maximal_aspect_ratio) & (aspect > 1 / maximal_aspect_ratio)
@@ -133,7 +133,7 @@ def mean_of_best(ascent: Ascent, *, maximal_aspect_ratio: float, count: int) -> 
 def from_sample(box: Tensor, sample: SampleFrame) -> tuple[np.ndarray, np.ndarray]:
     """Centre ``[2]`` and size ``[2]`` in the frame, row first, of a box ``[4]`` of a sample.
 
-    As published this is not the inverse of ``box_in_sample``: a box that stays moves by half a
+    As published, this is not the inverse of ``box_in_sample``: an unchanged box moves by half a
     sample pixel.
     """
     x, y, width, height = (float(value) for value in box)

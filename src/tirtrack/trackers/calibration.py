@@ -1,9 +1,9 @@
-"""A score in [0, 1] that says whether the target is there, and the status that follows from it.
+"""A score in [0, 1] for the presence of the target, and the status that follows from it.
 
-The published score of the Siamese family stays above 0.9 after the target has gone. What does
-change is the shape of the map: its entropy rises above what is usual for this target, and the logit
+The published score of the Siamese family stays above 0.9 after the target has disappeared. The
+shape of the map does change: its entropy rises above the usual value for this target, and the logit
 margin at the best cell falls. The score is the product of two logistic curves of these two. Their
-numbers are fitted by ``calibration_fit`` and kept in the card of the weights.
+numbers are fitted by ``calibration_fit`` and stored in the card of the weights.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from tirtrack.errors import WeightsError, did_you_mean
 from tirtrack.trackers.base import Status
 from tirtrack.weights.card import Calibration
 
-USUAL_RATE = 0.03  # a trusted frame: how fast the usual entropy follows
+USUAL_RATE = 0.03  # update rate of the usual entropy, per trusted frame
 
 _FITTED_ON = (
     "synthetic world (validation: study, seed 0; 30 sequences with absence, seed 500), "
     "rgb/video_train"
 )
 
-# For weights whose card has none: benchmarks/fit_calibration.py on the published weights, RGB half
-# of both worlds and 12 videos, 66 sequences of at most 150 frames.
+# For weights whose card has no calibration: benchmarks/fit_calibration.py on the published weights,
+# RGB half of both worlds and 12 videos, 66 sequences of at most 150 frames.
 _FAMILY: dict[str, Calibration] = {
     "fear-xs": Calibration(
         rise_centre=0.99,
@@ -69,10 +69,10 @@ _FAMILY: dict[str, Calibration] = {
 
 
 def family_calibration(architecture: str) -> Calibration:
-    """The numbers for weights whose card brings none.
+    """The calibration for weights whose card has none.
 
     Raises:
-        WeightsError: there are none for this architecture.
+        WeightsError: there is no calibration for this architecture.
     """
     if architecture not in _FAMILY:
         raise WeightsError(
@@ -84,7 +84,7 @@ def family_calibration(architecture: str) -> Calibration:
 
 @dataclass(frozen=True)
 class Belief:
-    """What the tracker believes of its target, and for how many frames it has doubted it."""
+    """The tracker's belief about its target, and the number of doubtful frames in a row."""
 
     status: Status = Status.TRACKING
     doubtful_frames: int = 0
@@ -94,7 +94,7 @@ def score_of(rise: float, margin: float, calibration: Calibration) -> float:
     """The score of a map: near 1 for one high peak as sharp as usual, near 0 for a flat or low map.
 
     Args:
-        rise: of the map's entropy above the usual one of this target, nats.
+        rise: rise of the map's entropy above the usual value for this target, nats.
         margin: logit(target) - logit(background) at the best cell.
         calibration: numbers of both curves.
     """
@@ -104,7 +104,7 @@ def score_of(rise: float, margin: float, calibration: Calibration) -> float:
 
 
 def is_high_but_ambiguous(margin: float, calibration: Calibration) -> bool:
-    """Whether the best cell looks like the target, so that a low score comes from other cells."""
+    """Whether the best cell resembles the target, so that a low score comes from other cells."""
     return margin >= calibration.margin_centre
 
 

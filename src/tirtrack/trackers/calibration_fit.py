@@ -1,8 +1,8 @@
-"""Fits the numbers of ``calibration``, and says how well they tell that a target has gone.
+"""Fits the numbers of ``calibration`` and measures how well they detect an absent target.
 
-:func:`fit_score` on (rise of the entropy, margin) of frames where the box is good and of patches
-where the target is absent, then :func:`fit_status` on whole sequences.
-``benchmarks/fit_calibration.py`` gathers both and prints the numbers.
+:func:`fit_score` uses (rise of the entropy, margin) of frames with a good box and of patches
+without the target; :func:`fit_status` then uses whole sequences.
+``benchmarks/fit_calibration.py`` collects both and prints the numbers.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tirtrack.trackers.base import Status
 from tirtrack.trackers.calibration import Belief, next_belief
 from tirtrack.weights.card import Calibration
 
-MIN_RISE_SCALE = 0.15  # nats; classes that part cleanly would else be fitted by a step
+MIN_RISE_SCALE = 0.15  # nats; without it, separable classes would be fitted by a step
 MIN_MARGIN_SCALE = 0.5  # logits
 MAX_FALSE_LOST = 0.02  # share of visible frames
-LOST_WITHIN_FRAMES = 10  # after the target has gone
+LOST_WITHIN_FRAMES = 10  # frames after the target disappeared
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,20 @@ class ScoreCurve:
 
 
 def fit_score(rise: np.ndarray, margin: np.ndarray, present: np.ndarray) -> ScoreCurve:
-    """The curve with the least logarithmic loss, the two classes weighing the same.
+    """The curve with the least logarithmic loss; both classes have the same total weight.
 
-    The scales have a floor, so that samples that part cleanly give a slope and not a step.
+    The scales have a lower bound, so that separable samples give a slope and not a step.
 
     Args:
-        rise: ``[n]`` of the entropy above the usual one, nats.
-        margin: ``[n]``, logits.
-        present: ``[n]`` bool: the target is at the best cell, or it is not in the patch at all.
-            Boxes that are neither good nor on an absent target are left out by the caller.
+        rise: ``[n]`` rises of the entropy above its usual value, nats.
+        margin: ``[n]`` margins, logits.
+        present: ``[n]`` bool: true: the target is at the best cell; false: it is not in the patch.
+            The caller leaves out frames that are neither.
 
     Raises:
         ValueError: one of the two classes has no sample.
     """
-    from scipy.optimize import minimize  # a third of a second that no tracker should wait for
+    from scipy.optimize import minimize  # here: the import takes 0.3 s, and trackers don't need it
 
     present = np.asarray(present, dtype=bool)
     if present.all() or not present.any():
@@ -73,14 +73,14 @@ def fit_score(rise: np.ndarray, margin: np.ndarray, present: np.ndarray) -> Scor
 
 @dataclass(frozen=True)
 class StatusFit:
-    """Thresholds, and what they do on the sequences that they were fitted on.
+    """Thresholds, and their error rates on the sequences that they were fitted on.
 
     Attributes:
-        uncertain_below: score.
-        lost_below: score.
-        lost_after_frames: frames in a row.
-        detected: share of disappearances that were called lost within 10 frames; NaN if the
-            sequences have none.
+        uncertain_below: score below which the status is uncertain.
+        lost_below: score below which a frame counts towards lost.
+        lost_after_frames: number of such frames in a row after which the status is lost.
+        detected: share of disappearances that were called lost within ten frames; NaN if there are
+            none.
         false_lost: share of frames with the box on the target that were called lost.
     """
 
@@ -96,16 +96,16 @@ def fit_status(
     visible: Sequence[np.ndarray],
     on_target: Sequence[np.ndarray],
 ) -> StatusFit:
-    """Thresholds for ``lost``: the most disappearances found, at no more than 2 % false alarms.
+    """Thresholds for ``lost``: most disappearances detected, with at most 2 % false alarms.
 
-    Every combination of a small grid is played through :func:`next_belief`. Ties go to fewer
+    Every combination of a small grid is run through :func:`next_belief`. Ties go to fewer
     false alarms, then to the lower threshold and the longer wait.
 
     Args:
-        scores: one ``[T]`` per sequence, tracked frames in order.
-        visible: one bool ``[T]`` per sequence.
+        scores: one ``[T]`` per sequence: scores of the tracked frames, in order.
+        visible: one bool ``[T]`` per sequence: the target is visible.
         on_target: one bool ``[T]`` per sequence: visible, and the best cell is at the target. A
-            tracker that has drifted away from a visible target is lost, and may say so.
+            tracker that has drifted away from a visible target is rightly called lost.
     """
     grid = product((0.3, 0.4, 0.5), (0.1, 0.2, 0.3, 0.4, 0.5), range(3, 9))
     tried = [
@@ -123,7 +123,7 @@ def fit_status(
 
 
 def disappearances(visible: np.ndarray) -> list[int]:
-    """Frames at which the target goes and stays away for at least ten frames.
+    """Frames at which the target disappears for at least ten frames.
 
     >>> disappearances(np.array([True] * 3 + [False] * 12 + [True]))
     [3]
@@ -138,11 +138,11 @@ def disappearances(visible: np.ndarray) -> list[int]:
 
 @dataclass(frozen=True)
 class LostShares:
-    """The two figures that the thresholds are fitted for.
+    """The two figures that the fit of the thresholds optimises.
 
     Attributes:
-        detected: share of disappearances called lost within ten frames; NaN if there is none.
-        false: share of the frames that count, of those where the target could be seen, called
+        detected: share of disappearances called lost within ten frames; NaN if there are none.
+        false: share of the counted frames, in all of which the target is visible, that were called
             lost. The ten frames after an absence do not count.
     """
 
@@ -156,10 +156,10 @@ def lost_shares(
     """How often ``lost`` was right, and how often it was wrong.
 
     Args:
-        lost: one bool ``[T]`` per sequence: status is lost.
-        visible: one bool ``[T]`` per sequence.
+        lost: one bool ``[T]`` per sequence: the status is lost.
+        visible: one bool ``[T]`` per sequence: the target is visible.
         counted: one bool ``[T]`` per sequence: frames in which ``lost`` would be wrong; ``visible``
-            itself, or those of them where the tracker is on its target.
+            itself, or only its frames where the tracker is on its target.
     """
     found: list[bool] = []
     false, total = 0, 0

@@ -1,7 +1,7 @@
-"""The online loop of DiMP, PrDiMP and SuperDiMP: a filter predicted in the first frame, improved
-with every few frames, and a box refined on the estimator's score.
+"""The online loop of DiMP, PrDiMP and SuperDiMP: a filter predicted in the first frame and improved
+every few frames, and a box refined on the estimator's score.
 
-Read :meth:`DimpTracker._follow` first: one frame, step by step. What the steps do stands in
+Read :meth:`DimpTracker._follow` first: one frame, step by step. The steps themselves are in
 ``patch_extraction``, ``localisation``, ``box_refinement`` and ``sample_memory``. Bhat et al.,
 "Learning discriminative model prediction for tracking", ICCV 2019, section 3.7; Danelljan et al.,
 "Probabilistic regression for visual tracking", CVPR 2020.
@@ -43,11 +43,11 @@ from tirtrack.trackers.sample_memory import SampleMemory
 from tirtrack.trackers.shared_work import Improvement
 from tirtrack.trackers.steps import Steps
 
-_ASPECT_STRIDE = 32  # sides of samples of the frame's aspect ratio are multiples of it
+_ASPECT_STRIDE = 32  # samples with the frame's aspect ratio have sides that are multiples of it
 
 
 class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
-    """Tracks one target by a filter learnt online and a box estimator.
+    """Tracks one target with a filter learnt online and a box estimator.
 
     Implements :class:`tirtrack.trackers.base.Tracker`.
     """
@@ -65,7 +65,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         return sides, float(np.sqrt(area / np.prod(sides)))
 
     def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> LearntState:
-        """Samples, filter, memory, modulation."""
+        """Takes the first samples; makes filter, memory and modulation."""
         first = self._samples_of_first(levels, place, layout)
         features = self.engine.features(first.patches.numpy())
         check_finite(features.classification)
@@ -108,7 +108,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         return self._first.samples(levels, seen, center_yx=center, global_shift_yx=shift)
 
     def _cut(self, levels: np.ndarray, place: Place, learnt: LearntState) -> list[Sample]:
-        """The centre moves by half a cell where cells and filter differ in parity."""
+        """Samples; the centre moves by half a cell where cells and filter differ in parity."""
         sides = learnt.layout.sample_hw
         cells = np.array(self._feature_hw(learnt))
         parity = np.mod(cells + self._kernel_hw(learnt), 2)
@@ -163,7 +163,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
     def _localised(
         self, raw: Tensor, seen: list[SampleFrame], place: Place, learnt: LearntState
     ) -> Localisation:
-        """The decision table on the prepared maps."""
+        """Applies the decision table to the prepared score maps."""
         settings, optimiser = self.settings, self.engine.network.optimiser
         softmax_reg = optimiser.softmax_reg if isinstance(optimiser, PrdimpOptimiser) else None
         scores = prepared(
@@ -194,7 +194,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         box: Tensor,
         located: Localisation,
     ) -> Steps[dict[str, Any]]:
-        """The sample into the memory, the filter improved when it is time."""
+        """Stores the sample in the memory and improves the filter when it is time."""
         settings, frame = self.settings, self._frame + 1  # the published count begins at 1
         is_hard = located.flag is Flag.HARD_NEGATIVE
         rate = settings.hard_negative_learning_rate if is_hard else None
@@ -233,7 +233,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         return clipped_hann(sides, np.trunc(sides * effective / self.settings.search_area_scale))
 
     def _peak(self, raw: Tensor, located: Localisation) -> float:
-        """What the score is made of: the map's maximum, of densities as a probability."""
+        """The value behind the score: the map's maximum; for densities, as a probability."""
         is_density = self.engine.network.score_kind is ScoreKind.DENSITY
         if not is_density or self.settings.score_preprocess == "softmax":
             return float(located.scores.max())

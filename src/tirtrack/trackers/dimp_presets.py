@@ -1,8 +1,8 @@
-"""What DiMP, PrDiMP and SuperDiMP can be set to, and the published parameter sets as presets.
+"""Settings of DiMP, PrDiMP and SuperDiMP, and the published parameter sets as presets.
 
-A set is its difference from another one, so a value is written once. ``published`` and
-``published_vot18`` mean the set of the network at hand; ``default`` is the published one with our
-safety.
+A set is stored as its difference from another one, so each value is written once. ``published`` and
+``published_vot18`` mean the set of the given network; ``default`` is the published one plus our
+safety settings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tirtrack.trackers.online_settings import Augmentation, BorderMode, OnlineSe
 
 
 class DimpTrackerSettings(OnlineSettings):
-    """Everything that the online loop of the DiMP family can be told."""
+    """All settings of the DiMP family's online loop."""
 
     # the search region
     image_sample_size: int = Field(ge=16, description="side of a sample, pixels")
@@ -79,7 +79,7 @@ _VOT19_AUGMENTATION = AUGMENTATION.model_copy(
     }
 )
 
-# What all published sets of both families share.
+# Values that all published sets of both families share.
 COMMON: dict[str, Any] = {
     "patch_generation": "real",
     "use_augmentation": True,
@@ -155,7 +155,7 @@ _WIDE: dict[str, Any] = {
     "patch_max_scale_change": 1.5,
 }
 
-# name of a published set -> (the set that it changes, what it changes)
+# name of a published set -> (base set, changed values)
 _SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "dimp50": ("dimp18", {}),
     "prdimp18": (
@@ -219,8 +219,8 @@ _SETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-# Ours: the numbers of dimp18, for smaller samples and log-density boxes; half the published steps
-# of refinement, each twice as long (measured: benchmarks/dimp_lite.py, stage steps).
+# Ours: the values of dimp18, for smaller samples and log-density boxes; half as many refinement
+# steps as published, each twice as long (measured: benchmarks/dimp_lite.py, stage steps).
 _SHORT_REFINEMENT: dict[str, Any] = {
     "box_refinement_space": "relative",
     "box_refinement_iter": 5,
@@ -228,8 +228,8 @@ _SHORT_REFINEMENT: dict[str, Any] = {
 }
 _OURS = {"dimp-lite": ("dimp18", {**_SHORT_REFINEMENT, "image_sample_size": 256})}
 
-# What the preset ``default`` of both families adds to the published set of the network.
-# Three frames: on rendered clips a target that walks over the border is not found in one or two.
+# Values that the preset ``default`` of both families adds to the network's published set.
+# Three frames: on rendered clips, a target crossing the border is not found in one or two frames.
 SAFETY: dict[str, Any] = {
     "safe": True,
     "min_side": 2.0,
@@ -257,7 +257,7 @@ _TINY, _TINY_SAMPLE = "-tiny", 96  # networks with few channels, for tests
 
 
 def networks() -> list[str]:
-    """The networks that a preset is made for.
+    """The networks that have presets.
 
     >>> networks()[:2]
     ['dimp18', 'dimp50']
@@ -287,7 +287,7 @@ def preset_names(architecture: str) -> list[str]:
     """The presets of a network, the published ones first.
 
     Raises:
-        RecipeError: no preset is made for this network.
+        RecipeError: this network has no presets.
 
     >>> preset_names("prdimp50")
     ['published', 'published_vot18', 'default']

@@ -1,8 +1,8 @@
 """The one source of a tracker's random numbers.
 
-As published a tracker reads one stream from its first frame on; otherwise every frame of every
-target has a stream of its own, so that what one target does shifts nobody else's numbers. Drawn on
-the CPU in float32, in the published order, whatever the device and type of the network.
+As published, a tracker reads one stream from its first frame on; otherwise every frame of every
+target has a stream of its own, so no target shifts another's numbers. Numbers are drawn on the CPU
+in float32, in the published order, whatever the device and type of the network.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor
 
 
 class Draws(Protocol):
-    """Where random numbers come from."""
+    """A source of random numbers."""
 
     def begin_frame(self, frame: int) -> None:
-        """The numbers that follow belong to this frame; 0 is the first."""
+        """Start the numbers of this frame; 0 is the first."""
 
     def uniforms(self, shape: tuple[int, ...]) -> Tensor:
         """Uniforms in [0, 1)."""
@@ -31,17 +31,17 @@ class Draws(Protocol):
         """Standard normal numbers."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the stream stands."""
+        """The position in the stream."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Resume from a saved position."""
 
 
 class SequentialDraws:
     """One stream from the first frame on, as published.
 
     Args:
-        seed: where it begins, at every first frame.
+        seed: seed of the stream, set at every first frame.
     """
 
     def __init__(self, seed: int) -> None:
@@ -49,7 +49,7 @@ class SequentialDraws:
         self._generator = torch.Generator().manual_seed(seed)
 
     def begin_frame(self, frame: int) -> None:
-        """Begin anew at the first frame."""
+        """Restart the stream at the first frame."""
         if frame == 0:
             self._generator.manual_seed(self._seed)
 
@@ -70,7 +70,7 @@ class SequentialDraws:
         return {"generator": self._generator.get_state().numpy().copy()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Resume from a saved state."""
         self._generator.set_state(torch.from_numpy(np.array(state["generator"])))
 
 
@@ -78,7 +78,7 @@ class KeyedDraws(SequentialDraws):
     """A stream of its own for every frame of every target.
 
     Args:
-        seed: of the run.
+        seed: seed of the run.
         target: name of the target.
     """
 
@@ -87,6 +87,6 @@ class KeyedDraws(SequentialDraws):
         self._target = zlib.crc32(target.encode())
 
     def begin_frame(self, frame: int) -> None:
-        """Begin the frame's own stream."""
+        """Start the frame's own stream."""
         key = np.random.SeedSequence([self._seed, self._target, frame])
         self._generator.manual_seed(int(key.generate_state(1, np.uint64)[0] >> np.uint64(1)))

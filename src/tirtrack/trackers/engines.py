@@ -1,6 +1,6 @@
-"""What runs the network of a Siamese tracker: ONNX Runtime, or torch. Both give the same numbers.
+"""Engines that run a Siamese tracker's network: ONNX Runtime, or torch. Both give the same numbers.
 
-An engine has no state but the network: the tracker keeps the template and hands it back with every
+An engine has no state but the network: the tracker keeps the template and passes it with every
 frame.
 """
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Maps:
-    """What the network says of a search patch.
+    """Output of the network for a search patch.
 
     Attributes:
-        logits: ``[2,n,n]`` float32; channel 1 is the target, 0 the background.
+        logits: logits ``[2,n,n]`` float32; channel 1 is the target, 0 the background.
         ltrb: ``[4,n,n]`` float32, distances of left, top, right and bottom side from the cell,
             patch pixels, positive.
     """
@@ -44,7 +44,7 @@ class Maps:
 @runtime_checkable
 class SiameseEngine(Protocol):
     """Runs the two branches. Patches are RGB ``[D,D,3]`` or grey ``[D,D]``, grey levels 0..255, of
-    any number type; a grey patch is seen as three equal channels.
+    any number type; a grey patch stands for three equal channels.
     """
 
     cells: int
@@ -66,8 +66,8 @@ class OnnxEngine:
     """ONNX Runtime on the CPU: the fast one.
 
     Args:
-        graphs: of the weights.
-        threads: of one network call; one by default (see :func:`tirtrack.weights.graphs.session`).
+        graphs: ONNX graphs of the weights.
+        threads: threads of one network call (see :func:`tirtrack.weights.graphs.session`).
     """
 
     def __init__(self, graphs: Graphs, *, threads: int = 1) -> None:
@@ -88,7 +88,7 @@ class OnnxEngine:
         return Maps(logits[0], ltrb[0])
 
     def features(self, patches: np.ndarray) -> np.ndarray:
-        """See :meth:`SiameseEngine.look`."""
+        """See :meth:`SiameseEngine.features`."""
         (features,) = self._features.run(None, {"patches": as_levels(_coloured(patches))})
         return np.asarray(features)
 
@@ -104,10 +104,10 @@ class OnnxEngine:
 
 
 class TorchEngine:
-    """The torch module itself, under ``no_grad``, on the device it lies on.
+    """The torch module itself, under ``no_grad``, on its own device.
 
     Args:
-        network: used as it is, in eval mode; not copied.
+        network: network in eval mode; used as it is, not copied.
     """
 
     def __init__(self, network: SiameseNetwork) -> None:
@@ -123,7 +123,7 @@ class TorchEngine:
         return self.compare(template, self.features(patch[None])[0])
 
     def features(self, patches: np.ndarray) -> np.ndarray:
-        """See :meth:`SiameseEngine.look`."""
+        """See :meth:`SiameseEngine.features`."""
         import torch
 
         levels = torch.from_numpy(as_levels(_coloured(patches))).permute(0, 3, 1, 2)
@@ -155,10 +155,10 @@ def open_engine(
     """The engine of a weights file.
 
     Args:
-        path: of the weights.
-        kind: ``onnx`` makes and caches graphs at first use; ``torch`` needs none.
-        threads: of ONNX Runtime; torch has one count for the whole process, which is left alone.
-        device: where torch runs; ONNX Runtime runs on the CPU alone.
+        path: path of the weights.
+        kind: engine; ``onnx`` makes and caches graphs at first use; ``torch`` needs none.
+        threads: threads of ONNX Runtime; torch's count, one for the whole process, is unchanged.
+        device: device for torch; ONNX Runtime runs on the CPU only.
 
     Raises:
         RequestError: there is no such device, or the engine does not run there.
@@ -176,7 +176,7 @@ def open_engine(
 
 
 def _coloured(patches: np.ndarray) -> np.ndarray:
-    """``[B,D,D,3]`` of the same or of grey patches ``[B,D,D]``, as a view."""
+    """Patches ``[B,D,D,3]`` unchanged, or grey patches ``[B,D,D]`` as a view of that shape."""
     return (
         patches if patches.ndim == 4 else np.broadcast_to(patches[..., None], (*patches.shape, 3))
     )

@@ -1,8 +1,8 @@
-"""The first frame of a tracker that learns online: one patch seen in many ways, the modulation of
-the box estimator.
+"""The first frame of a tracker that learns online: augmented samples of one patch, and the
+modulation of the box estimator.
 
-Bhat et al., "Unveiling the power of deep tracking", ECCV 2018, began to learn from augmented copies
-of the first frame; which ones stands in ``augmentation``.
+Bhat et al., "Unveiling the power of deep tracking", ECCV 2018, introduced learning from augmented
+copies of the first frame; ``augmentation`` lists them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class FirstSamples:
     """The first frame as samples.
 
     Attributes:
-        patches: ``[n,C,h,w]``.
-        transforms: one a sample.
-        seen: where the untransformed sample lies.
+        patches: patches of the samples, ``[n,C,h,w]``.
+        transforms: transforms, one per sample.
+        seen: position of the untransformed sample in the frame.
     """
 
     patches: Tensor
@@ -44,12 +44,12 @@ class FirstSamples:
 
 @dataclass(frozen=True)
 class FirstFrame(Generic[Network]):
-    """Makes of the first frame what is learnt from.
+    """Makes training samples and the modulation from the first frame.
 
     Attributes:
-        engine: runs the network.
-        settings: of the tracker.
-        draws: its random numbers.
+        engine: engine that runs the network.
+        settings: settings of the tracker.
+        draws: random numbers of the tracker.
     """
 
     engine: OnlineEngine[Network]
@@ -64,7 +64,7 @@ class FirstFrame(Generic[Network]):
         center_yx: np.ndarray,
         global_shift_yx: np.ndarray,
     ) -> FirstSamples:
-        """Samples of the first frame: one patch, every transform of it."""
+        """Samples of the first frame: every transform of one patch."""
         settings = self.settings
         expanded = expanded_sides(seen.side_hw, settings.augmentation_expansion_factor)
         whole = sample_patch(
@@ -89,9 +89,7 @@ class FirstFrame(Generic[Network]):
     def with_dropout(
         self, clf_features: Tensor, transforms: list[Shifted]
     ) -> tuple[Tensor, list[Shifted]]:
-        """Samples and transforms with copies of the first sample's features, channels left
-        out.
-        """
+        """Samples and transforms, plus copies of the first sample's features with dropout."""
         dropout = self.settings.augmentation.dropout
         if dropout is None or not self.settings.use_augmentation:
             return clf_features, transforms
@@ -102,8 +100,8 @@ class FirstFrame(Generic[Network]):
         return torch.cat([clf_features, copies]), transforms + again
 
     def modulation(self, first: FirstSamples, features: Features, box: np.ndarray) -> list[Tensor]:
-        """Modulation of the box estimator: from the first sample, or the mean
-        over all up to the first that changes the target's shape.
+        """Modulation of the box estimator: from the first sample, or the mean over all samples
+        before the first one that changes the target's shape.
         """
         if not self.settings.use_iou_net:
             return []
@@ -119,6 +117,6 @@ class FirstFrame(Generic[Network]):
 
 
 def shifted(box: np.ndarray, transform: Shifted) -> np.ndarray:
-    """A box ``[4]`` xywh of a sample, where the transform's shift moves it."""
+    """A box ``[4]`` xywh of a sample, moved by the transform's shift."""
     down, right = transform.shift_yx
     return np.asarray(box + np.array([right, down, 0, 0]))

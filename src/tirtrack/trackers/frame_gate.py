@@ -1,9 +1,8 @@
-"""The gate before a tracker: frames that carry no news must not change its state.
+"""The gate before a tracker: frames without new information must not change its state.
 
 A closed shutter gives black or constant frames, a camera that recalibrates repeats its last one, a
-torn stream gives frames of another size or with numbers that are not finite. The gate names them;
-what to do then is the tracker's decision.
-A stream that has changed for good is an error.
+damaged stream gives frames of another size or with non-finite numbers. The gate names the fault;
+the tracker decides what to do. A permanent change of the stream is an error.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ from tirtrack.valid_pixels import LARGEST, share_text
 
 logger = logging.getLogger(__name__)
 
-CONSTANT_RANGE = 5  # levels or counts; a living sensor's noise alone spans more over a whole frame
+CONSTANT_RANGE = 5  # levels or counts; a working sensor's noise alone spans more in a whole frame
 BLACK_BELOW = 16  # levels or counts
-SMALL_SIDE = 4.0  # pixels; below it a first box is worth a warning
-COLOURED_SHARE = 0.05  # mean spread of the channels, of the brightest value
+SMALL_SIDE = 4.0  # pixels; a smaller first box gives a warning
+COLOURED_SHARE = 0.05  # mean spread of the channels over the brightest value
 COLOURED_WARNING = (
     "the frames are coloured, the weights are for thermal frames in grey: switch off the camera's "
     "palette, or give its raw output"
 )
 BEGIN_LATER = "begin at a later frame"
-_SAMPLE_STEP = 16  # rows looked at first: nearly every frame is cleared by them
+_SAMPLE_STEP = 16  # every 16th row is checked first, which is enough for nearly every frame
 _KINDS = "uint8, uint16 or float"
 
 
 def as_picture(frame: np.ndarray) -> np.ndarray:
     """A frame in one of two forms, as a view where possible: ``[H,W]`` or ``[H,W,3]``.
 
-    One channel loses its axis, a fourth channel (alpha) is left out. Numbers beyond 1e15,
-    with which no arithmetic is safe, become NaN.
+    A single channel loses its axis, a fourth channel (alpha) is dropped. Numbers beyond 1e15,
+    too large for safe arithmetic, become NaN.
 
     Raises:
         FrameError: another shape, no pixels, or another number type.
@@ -65,7 +64,7 @@ def as_picture(frame: np.ndarray) -> np.ndarray:
 
 
 def is_coloured(picture: np.ndarray) -> bool:
-    """Whether the channels of a frame differ by more than what compression does."""
+    """Whether the channels of a frame differ by more than compression explains."""
     if picture.ndim == 2:
         return False
     spread = picture.max(axis=2).astype(np.float64) - picture.min(axis=2)
@@ -78,7 +77,7 @@ WHOLE: Region = (slice(None), slice(None))
 
 @dataclass(frozen=True)
 class _Seen:
-    """What is kept of the last frame: enough to know it again, far less than all of it."""
+    """The kept part of the last frame: enough to recognise it, far less than all of it."""
 
     shape: tuple[int, ...]
     sample: np.ndarray  # every 16th row
@@ -93,18 +92,18 @@ class _Seen:
         return self.shape == picture.shape and self.sample.dtype == picture.dtype
 
     def is_of(self, picture: np.ndarray) -> bool:
-        nan = picture.dtype.kind == "f"  # a dead pixel is equal to itself
+        nan = picture.dtype.kind == "f"  # a dead pixel (NaN) counts as equal to itself
         if not np.array_equal(self.sample, picture[::_SAMPLE_STEP], equal_nan=nan):
             return False
         return np.array_equal(self.inside, picture[self.region], equal_nan=nan)
 
 
 class FrameGate:
-    """Says of each frame of a stream whether it can be used, and if not, why."""
+    """Decides for each frame of a stream whether it can be used, and if not, why."""
 
     def __init__(self) -> None:
         self._last: _Seen | None = None
-        self._other: tuple[str, list[int]] | None = None  # number type and shape of a misfit
+        self._other: tuple[str, list[int]] | None = None  # number type, shape of a differing frame
 
     def check(
         self, picture: np.ndarray, region: Region = WHOLE, *, valid: np.ndarray | None = None
@@ -112,17 +111,17 @@ class FrameGate:
         """``Reason.NONE`` for a frame that can be used.
 
         Args:
-            picture: ``[H,W]`` or ``[H,W,3]``; compared with the frame before, so every frame of
-                the stream must come here in order.
+            picture: frame ``[H,W]`` or ``[H,W,3]``; compared with the previous frame, so every
+                frame of the stream must be passed, in order.
             region: rows and columns where the next frame will be compared with this one pixel by
-                pixel; elsewhere every 16th row is enough. A noiseless picture in which only things
-                far from the target move may be called repeated: it says nothing of the target.
-            valid: ``[H,W]``, the pixels that are measurements, which alone are looked at; ``None``:
-                all of them.
+                pixel; elsewhere only every 16th row. A noiseless frame in which only things far
+                from the target move may count as repeated: it has no news of the target.
+            valid: mask ``[H,W]`` of the pixels that are measurements; others are ignored; ``None``:
+                all are.
 
         Raises:
-            StreamChangedError: a second good frame in a row has the same other size, channels or
-                number type. A single one is damaged.
+            StreamChangedError: two good frames in a row have the same new size, channels or
+                number type. A single one counts as damaged.
         """
         last, fault = self._last, _content_fault(picture, valid)
         if valid is not None:
@@ -153,7 +152,7 @@ class FrameGate:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """What is kept of the last frame, ``{}`` before the first."""
+        """The kept part of the last frame, ``{}`` before the first."""
         if self._last is None:
             return {}
         return {
@@ -165,7 +164,7 @@ class FrameGate:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on after a saved frame."""
+        """Resume after a saved frame."""
         if not state:
             self._last = self._other = None
             return
@@ -180,13 +179,13 @@ class FrameGate:
 def first_gate(
     picture: np.ndarray, valid: np.ndarray | None, box: Box, *, is_checked: bool
 ) -> FrameGate:
-    """The gate of a new stream, after its first frame; a very small first box is warned of.
+    """The gate of a new stream, after its first frame; warns of a very small first box.
 
     Args:
-        picture: ``[H,W]`` or ``[H,W,3]``.
-        valid: ``[H,W]``, the pixels that are measurements; ``None``: all of them.
-        box: of the target in it.
-        is_checked: whether a first frame that says nothing is refused.
+        picture: first frame ``[H,W]`` or ``[H,W,3]``.
+        valid: mask ``[H,W]`` of the pixels that are measurements; ``None``: all are.
+        box: box of the target in it.
+        is_checked: whether a first frame without information is refused.
 
     Raises:
         FrameError: the frame or the box cannot be used.
@@ -204,7 +203,7 @@ def first_gate(
 
 
 def _check_measured(box: Box, valid: np.ndarray) -> None:
-    """Refuse a first box that shows next to nothing of its target."""
+    """Refuse a first box in which almost nothing was measured."""
     left, top = math.floor(max(box.x, 0)), math.floor(max(box.y, 0))
     inside = valid[top : math.ceil(box.y + box.h), left : math.ceil(box.x + box.w)]
     share = float(inside.mean())
@@ -228,7 +227,7 @@ def _share_masked(valid: np.ndarray | None) -> str:
 
 
 def warned_of_colour(picture: np.ndarray) -> bool:
-    """Whether a picture for a thermal tracker is coloured, which is then warned of."""
+    """Whether a frame for a thermal tracker is coloured; if so, warns."""
     if is_coloured(picture):
         logger.warning(COLOURED_WARNING)
         return True
@@ -244,7 +243,7 @@ def _content_fault(picture: np.ndarray, valid: np.ndarray | None) -> Reason:
         channels = [one[valid] for one in channels]
     elif whole_numbers and any(np.ptp(one[::_SAMPLE_STEP]) >= CONSTANT_RANGE for one in channels):
         return Reason.NONE
-    # The range is that of a channel: a blue "no signal" picture is constant too.
+    # The range is taken per channel: a blue "no signal" picture is constant too.
     ends = [(float(one.min()), float(one.max())) for one in channels]
     for low, high in ends:
         # Float frames have no known unit: only truly constant ones count.

@@ -1,8 +1,8 @@
 """Gauss-Newton with conjugate gradients on any sum of squared residuals (ATOM's optimiser).
 
-A point is a tuple of tensors, the residuals another; the inner product of two tuples is one number,
-the sum over their parts. Products with the Jacobian come from automatic differentiation, linearised
-once for every outer iteration.
+A point is a tuple of tensors, and so are the residuals; the inner product of two tuples is the sum
+over their parts, a number. Products with the Jacobian come from automatic differentiation,
+linearised once per outer iteration.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Map = Callable[[Vector], Vector]
 
 @dataclass(frozen=True)
 class CgSettings:
-    """How directions are made.
+    """How search directions are computed.
 
     Attributes:
-        fletcher_reeves: that formula; otherwise Polak-Ribiere.
-        forget_factor: of the direction that an earlier run left; 0 begins every run anew.
+        fletcher_reeves: use the Fletcher-Reeves formula; otherwise Polak-Ribiere.
+        forget_factor: forgetting factor of the previous run's direction; 0: every run starts anew.
     """
 
     fletcher_reeves: bool = True
@@ -33,7 +33,7 @@ class CgSettings:
 
 @dataclass(frozen=True)
 class CgState:
-    """What a run of conjugate gradients leaves to the next: direction, ``rho``, residual."""
+    """State of conjugate gradients passed to the next run: direction, ``rho``, residual."""
 
     direction: Vector | None = None
     rho: float = 1.0
@@ -42,12 +42,12 @@ class CgState:
 
 @dataclass(frozen=True)
 class CgRun:
-    """What a run of conjugate gradients gives.
+    """Result of a run of conjugate gradients.
 
     Attributes:
         solution: the step; zeros for a gradient of exactly zero.
-        state: for the next run.
-        inner_products: in order of evaluation, for tests.
+        state: state for the next run.
+        inner_products: inner products in order of evaluation, for tests.
     """
 
     solution: Vector
@@ -57,14 +57,14 @@ class CgRun:
 
 @dataclass(frozen=True)
 class GaussNewtonRun:
-    """What Gauss-Newton gives.
+    """Result of Gauss-Newton.
 
     Attributes:
-        point: after the last iteration.
-        losses: sums of squared residuals at the start and after every outer iteration, where they
-            were asked for.
-        state: for the next run.
-        inner_products: of every outer iteration.
+        point: point after the last iteration.
+        losses: sums of squared residuals at the start and after every outer iteration, if
+            requested; else empty.
+        state: state for the next run.
+        inner_products: inner products, one list per outer iteration.
     """
 
     point: Vector
@@ -87,15 +87,15 @@ def conjugate_gradients(
     state: CgState | None = None,
     preconditioner: Map | None = None,
 ) -> CgRun:
-    """Approximately ``x`` with ``apply(x) = right_side``, beginning at 0.
+    """Solves ``apply(x) = right_side`` approximately, starting at 0.
 
     Args:
-        apply: symmetric and positive.
-        right_side: ``b``.
-        iterations: how many.
-        settings: of the directions.
-        state: what an earlier run left.
-        preconditioner: applied to the residual.
+        apply: linear map, symmetric and positive.
+        right_side: right side ``b``.
+        iterations: number of iterations.
+        settings: settings of the search directions.
+        state: state of an earlier run.
+        preconditioner: map applied to the residual.
     """
     state = _begun(state or CgState(), settings)
     solution = tuple(torch.zeros_like(part) for part in right_side)
@@ -136,16 +136,16 @@ def gauss_newton(
     preconditioner: Map | None = None,
     with_losses: bool = False,
 ) -> GaussNewtonRun:
-    """Steps towards the least sum of squared residuals.
+    """Minimises the sum of squared residuals.
 
     Args:
-        residuals: of a point.
-        point: where to begin.
-        iterations: of the conjugate gradients in every outer iteration.
-        settings: of the conjugate gradients.
-        state: what an earlier run left.
-        preconditioner: of the conjugate gradients.
-        with_losses: evaluate the losses, one more pass each.
+        residuals: function that maps a point to its residuals.
+        point: start point.
+        iterations: number of conjugate gradient iterations in each outer iteration.
+        settings: settings of the conjugate gradients.
+        state: state of an earlier run.
+        preconditioner: preconditioner of the conjugate gradients.
+        with_losses: whether to evaluate the losses, at one extra pass each.
     """
     losses = [_loss(residuals, point)] if with_losses else []
     state, products = state or CgState(), []
@@ -171,7 +171,7 @@ def linearised(residuals: Residuals, point: Vector) -> tuple[Vector, Map, Map]:
     with torch.enable_grad():
         point = tuple(part.detach().requires_grad_() for part in point)
         values = residuals(point)
-        # The transpose is linear in what it is applied to: its derivative is the Jacobian.
+        # The transposed product is linear in its argument: its derivative is the Jacobian.
         dummies = tuple(torch.zeros_like(part).requires_grad_() for part in values)
         pulled = torch.autograd.grad(values, point, dummies, create_graph=True)
 

@@ -1,6 +1,6 @@
-"""What a tracker that learns online keeps of its target, and how it is saved.
+"""The learnt state of a tracker that learns online, and how it is saved.
 
-Plain tensors and the sample memory; how they are learnt stands in ``dimp`` and ``atom``.
+Plain tensors and the sample memory; ``dimp`` and ``atom`` learn them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tirtrack.trackers.sample_memory import SampleMemory
 
 @dataclass
 class LearntState:
-    """What is kept of the target; tensors of the network's type, on its device, without a graph.
+    """The target model and its memory; tensors of the network's type, on its device, without graph.
 
     Attributes:
-        layout: fixed by the first frame.
-        modulation: of the box estimator, from the first frame.
-        filter: of the classifier, ``[1,C,k,k]``.
-        memory: of the samples; ``None`` where nothing is learnt later.
-        extra: more tensors of the family.
+        layout: sizes fixed by the first frame.
+        modulation: modulation of the box estimator, from the first frame.
+        filter: filter of the classifier, ``[1,C,k,k]``.
+        memory: sample memory; ``None`` if nothing is learnt after the first frame.
+        extra: further tensors of the family.
     """
 
     layout: Layout
@@ -35,7 +35,7 @@ class LearntState:
     extra: dict[str, Tensor] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:
-        """What is kept, as plain values and arrays."""
+        """The learnt state as plain values and arrays."""
         return {
             "layout": vars(self.layout) | {"scale_bounds": list(self.layout.scale_bounds)},
             "modulation": [_array(vector) for vector in self.modulation],
@@ -53,13 +53,13 @@ class LearntState:
         minimum: float | None,
         fills_by_weight: bool,
     ) -> Self:
-        """What was kept.
+        """The learnt state from a saved one.
 
         Args:
-            state: of :meth:`state_dict`.
-            tensor: makes one of the network's type, on its device.
+            state: result of :meth:`state_dict`.
+            tensor: function that makes a tensor of the network's type, on its device.
             minimum: see :class:`~tirtrack.trackers.sample_memory.SampleMemory`.
-            fills_by_weight: the same.
+            fills_by_weight: see :class:`~tirtrack.trackers.sample_memory.SampleMemory`.
         """
         layout = state["layout"]
         low, high = layout["scale_bounds"]

@@ -1,9 +1,9 @@
-"""From frames as they come to grey levels 0..255: what a network of 8-bit pictures can be shown.
+"""From raw frames to grey levels 0..255, the input of networks for 8-bit images.
 
 8-bit frames stay as they are. Pixels that are no measurement become the mean level of the others.
-Frames of more bits pass the thermal normaliser, which remembers its
-range from frame to frame; a colour frame of more bits is mapped by one common curve, and one whose
-channels are equal is treated as the grey frame that it is.
+Frames of more bits pass the thermal normaliser, which keeps its range from frame to frame; a colour
+frame of more bits is mapped by one curve for all channels, and treated as grey if its channels are
+equal.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ STRETCH_PERCENTILES = (1.0, 99.0)
 
 
 class GreyLevels:
-    """Makes grey levels of the frames of one stream, in order.
+    """Converts the frames of one stream, in order, to grey levels.
 
     Args:
-        settings: of the normaliser; ``None`` means ``adaptive``.
-        stretch: then spread each frame from its 1st to its 99th percentile.
+        settings: settings of the normaliser; ``None``: ``adaptive``.
+        stretch: whether to stretch each frame afterwards from its 1st to its 99th percentile.
     """
 
     def __init__(self, settings: NormaliserSettings | None, *, stretch: bool) -> None:
@@ -34,19 +34,19 @@ class GreyLevels:
         self._normaliser: ThermalNormaliser | None = None
 
     def reset(self) -> None:
-        """Forget the stream; the next frame is a first one."""
+        """Forget the stream; the next frame counts as the first."""
         self._normaliser = None
 
     def valid(self, picture: np.ndarray) -> np.ndarray | None:
-        """Which pixels of a picture are measurements; see :func:`tirtrack.thermal.valid_mask`."""
+        """Mask of the pixels that are measurements; see :func:`tirtrack.thermal.valid_mask`."""
         return valid_mask(picture, None if self._settings is None else self._settings.no_data)
 
     def __call__(self, picture: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
         """Grey levels ``[H,W]`` or ``[H,W,3]``, uint8 or float32, of a picture of that shape.
 
         Args:
-            picture: the next one of the stream.
-            valid: what :meth:`valid` says of it; ``None``: all pixels are measurements.
+            picture: next frame of the stream.
+            valid: mask from :meth:`valid`; ``None``: all pixels are measurements.
         """
         levels = self._normalise(picture, valid)
         if self._stretch:
@@ -58,7 +58,7 @@ class GreyLevels:
         return {"normaliser": None if self._normaliser is None else self._normaliser.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Resume from a saved state."""
         self.reset()
         if state["normaliser"] is not None:
             self._made().load_state_dict(state["normaliser"])
@@ -90,8 +90,8 @@ def stretch_levels(levels: np.ndarray, valid: np.ndarray | None = None) -> np.nd
     A frame without contrast stays as it is.
 
     Args:
-        levels: ``[H,W]`` or ``[H,W,3]``.
-        valid: ``[H,W]``, the pixels that the percentiles are taken of; ``None``: all.
+        levels: grey levels ``[H,W]`` or ``[H,W,3]``.
+        valid: mask ``[H,W]`` of the pixels that the percentiles are taken from; ``None``: all.
     """
     low, high = np.percentile(levels if valid is None else levels[valid], STRETCH_PERCENTILES)
     if high <= low:

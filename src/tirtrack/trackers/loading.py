@@ -1,4 +1,4 @@
-"""From a name to a tracker that can begin: weights, engine, preset, calibration, normaliser."""
+"""From a name to a tracker ready for ``init``: weights, engine, preset, calibration, normaliser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Numbers = TypeVar("Numbers", Calibration, PeakCalibration)
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a tracker is put together from."""
+    """The parts of a tracker."""
 
     path: Path
     card: Card
@@ -39,7 +39,7 @@ class _Parts:
     device: str
 
     def origin(self, calibration: BaseModel) -> Origin:
-        """What the tracker was told, with the calibration that it uses."""
+        """The origin of the tracker, including its calibration."""
         told = {
             **self.settings.model_dump(mode="json"),
             "normaliser": self.levels.model_dump(mode="json", exclude_none=True),
@@ -50,7 +50,7 @@ class _Parts:
 
 @dataclass(frozen=True)
 class _Family:
-    """How a family of trackers is loaded: its presets by (name, architecture), its tracker."""
+    """How to load a family of trackers: its presets by (name, architecture), its tracker."""
 
     preset: Callable[[str, str], BaseModel]
     make: Callable[[_Parts], Tracker]
@@ -69,17 +69,16 @@ def load_tracker(
     """A tracker, ready for ``init(frame, box)``.
 
     Args:
-        name_or_path: shipped weights, or a weights file.
-        preset: of the network's family, see ``preset_names`` of ``presets``, ``dimp_presets`` and
-            ``atom_presets``; ``None`` takes the card's.
-        engine: ``onnx`` or ``torch``; ``None`` takes the family's own, see :func:`engine_of`.
+        name_or_path: name of shipped weights, or path of a weights file.
+        preset: preset of the network's family, see ``preset_names`` of ``presets``,
+            ``dimp_presets`` and ``atom_presets``; ``None``: the card's.
+        engine: ``onnx`` or ``torch``; ``None``: the family's own, see :func:`engine_of`.
         overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
             ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``), ``no_data`` the
-            value of pixels that hold no measurement, or ``none`` where every number is one.
-        threads: of the ``onnx`` engine; one gives the same bits on every machine of a kind.
-        seed: of what a tracker draws; the Siamese family draws nothing.
-        device: where torch runs the network, such as ``cuda``; the ``onnx`` engine runs on the CPU
-            alone.
+            value of pixels that hold no measurement, or ``none`` if every pixel holds one.
+        threads: threads of the ``onnx`` engine; one gives identical bits on machines of one kind.
+        seed: seed of all random draws; the Siamese family draws nothing.
+        device: device for torch, such as ``cuda``; the ``onnx`` engine runs on the CPU only.
 
     Raises:
         WeightsError: the weights are unknown or damaged.
@@ -99,10 +98,10 @@ def load_tracker(
 
 
 def engine_of(architecture: str, engine: str | None = None, *, device: str = "cpu") -> str:
-    """What runs a network: the engine that is named, else that of its family.
+    """The engine that runs a network: the named one, else that of its family.
 
-    The Siamese family runs by ``onnx`` on the CPU, by ``torch`` elsewhere; trackers that learn
-    online run by ``torch`` alone.
+    The Siamese family runs on ``onnx`` on the CPU, on ``torch`` elsewhere; trackers that learn
+    online run on ``torch`` only.
 
     Raises:
         RecipeError: no engine has this name, or it cannot run this family.
@@ -173,7 +172,7 @@ def _fitting(parts: _Parts, kind: type[Numbers]) -> Numbers | None:
     """The calibration of the card, if it has one.
 
     Raises:
-        WeightsError: it is one of another family.
+        WeightsError: the calibration is one of another family.
     """
     known = parts.card.calibration
     if known is None or isinstance(known, kind):
@@ -188,7 +187,7 @@ def _fitting(parts: _Parts, kind: type[Numbers]) -> Numbers | None:
 _SIAMESE = _Family(presets.preset, _siamese)
 _DIMP = _Family(dimp_presets.preset, _dimp)
 _ATOM = _Family(atom_presets.preset, _atom)
-# architecture -> how it tracks; every other one is Siamese
+# architecture -> family; every other one is Siamese
 _FAMILIES = {**dict.fromkeys(dimp_presets.networks(), _DIMP), "atom18": _ATOM}
 
 

@@ -1,7 +1,7 @@
 """From a score map to a displacement and a flag: the decision table of DiMP and ATOM.
 
-Score maps are arrays of float64 whose rows are first; positions on them are in cells. The table is
-one; the two families differ in how a map is prepared and in what a cell means.
+Score maps are float64 arrays, rows first; positions on them are in cells. Both families use the
+same table; they differ in how a map is prepared and in what a cell means.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ScorePreprocess = Literal["none", "exp", "softmax"]
 
 
 class Flag(StrEnum):
-    """What the table says of a frame; ``none`` where it was not asked, which counts as normal."""
+    """The table's result for a frame; ``none``, if the table was not used, counts as normal."""
 
     NORMAL = "normal"
     HARD_NEGATIVE = "hard_negative"
@@ -31,7 +31,7 @@ class Flag(StrEnum):
 
 @dataclass(frozen=True)
 class Peak:
-    """A maximum of a map and where it is, ``[2]`` row and column."""
+    """A maximum of a map and its position, ``[2]`` row and column."""
 
     value: float
     cells: np.ndarray
@@ -39,13 +39,13 @@ class Peak:
 
 @dataclass(frozen=True)
 class Localisation:
-    """What a frame's score maps say.
+    """Result of localisation on a frame's score maps.
 
     Attributes:
-        translation_yx: ``[2]`` from the centre of the sample, frame pixels.
-        scale_index: of the sample that it was found in.
-        flag: what may be done with it.
-        scores: ``[h,w]`` the map to report and to learn from.
+        translation_yx: translation from the centre of the sample, ``[2]``, frame pixels.
+        scale_index: index of the sample in which the target was found.
+        flag: flag of the decision table, which decides how the result may be used.
+        scores: score map to report and to learn from, ``[h,w]``.
         has_second: a second peak decided the flag.
     """
 
@@ -58,12 +58,12 @@ class Localisation:
 
 @dataclass(frozen=True)
 class Grid:
-    """What the cells of a map mean.
+    """Geometry of a map's cells.
 
     Attributes:
-        center_cells: ``[2]`` where the displacement is 0.
-        neighborhood_cells: ``[2]`` sides of the region around a peak that belongs to it.
-        last_cells: ``[2]`` displacement at which the target was last.
+        center_cells: cell of zero displacement, ``[2]``.
+        neighborhood_cells: sides of the region around a peak that belongs to it, ``[2]``.
+        last_cells: last displacement of the target, ``[2]``.
     """
 
     center_cells: np.ndarray
@@ -73,7 +73,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The numbers of the table; rows 2 and 3 exist in DiMP only."""
+    """The thresholds of the table; rows 2 and 3 exist in DiMP only."""
 
     not_found: float
     distractor: float
@@ -86,7 +86,7 @@ class Thresholds:
 def thresholds_of(
     settings: OnlineSettings, *, uncertain: float | None = None, hard_sample: float | None = None
 ) -> Thresholds:
-    """The numbers of the table from settings; ``None`` leaves out a row."""
+    """The thresholds of the table from settings; ``None`` leaves out a row."""
     return Thresholds(
         not_found=settings.target_not_found_threshold,
         distractor=settings.distractor_threshold,
@@ -98,7 +98,7 @@ def thresholds_of(
 
 
 def highest(scores: np.ndarray) -> Peak:
-    """The maximum of ``scores [h,w]``; of equal ones that of the smallest column, then row.
+    """The maximum of ``scores [h,w]``; ties go to the smallest column, then row.
 
     >>> highest(np.array([[0.0, 1.0], [1.0, 0.0]])).cells
     array([1, 0])
@@ -108,7 +108,7 @@ def highest(scores: np.ndarray) -> Peak:
 
 
 def best_scale(scores: np.ndarray) -> int:
-    """The first of the maps ``[S,h,w]`` that has the largest maximum."""
+    """Index of the first of the maps ``[S,h,w]`` with the largest maximum."""
     return int(scores.max(axis=(1, 2)).argmax())
 
 
@@ -118,10 +118,10 @@ def judge(
     """The decision table: displacement ``[2]`` in cells, flag, and whether a second peak decided.
 
     Args:
-        peak: the first one, perhaps of the windowed map.
-        scores: ``[h,w]``, not windowed.
-        grid: what the cells mean.
-        thresholds: of the rows.
+        peak: first peak, perhaps of the windowed map.
+        scores: score map ``[h,w]``, not windowed.
+        grid: geometry of the cells.
+        thresholds: thresholds of the rows.
     """
     first = peak.cells - grid.center_cells
     if peak.value < thresholds.not_found:
@@ -169,13 +169,13 @@ def localise_dimp(
     """Localisation of DiMP.
 
     Args:
-        scores: ``[S,h,w]`` prepared maps, one for each scale.
-        samples: where each was seen.
-        place: where the target was last.
-        settings: of the table.
-        thresholds: of the table.
-        kernel_side: of the filter; an even one gives maps that are a cell larger.
-        window: ``[h,w]`` for the first peak, or none.
+        scores: prepared maps ``[S,h,w]``, one for each scale.
+        samples: position and scale of each sample.
+        place: last place of the target.
+        settings: settings of the table.
+        thresholds: thresholds of the table.
+        kernel_side: side of the filter; an even one gives maps that are a cell larger.
+        window: window ``[h,w]`` for the first peak, or none.
     """
     seen = scores
     if settings.advanced_localization and window is not None:
@@ -211,11 +211,11 @@ def localise_atom(
     """Localisation of ATOM.
 
     Args:
-        scores: ``[S,h,w]`` fine maps whose zero displacement is at index (0, 0).
-        place: where the target was last.
-        sample_hw: ``[2]`` sides of a sample.
-        settings: of the table, and the scale factors.
-        window: ``[h,w]``, its middle at index (0, 0), or none.
+        scores: fine maps ``[S,h,w]`` whose zero displacement is at index (0, 0).
+        place: last place of the target.
+        sample_hw: sides of a sample, ``[2]``.
+        settings: settings of the table, and the scale factors.
+        window: window ``[h,w]``, its middle at index (0, 0), or none.
     """
     shape = np.array(scores.shape[1:])
     seen = scores if window is None else scores * window
@@ -252,13 +252,13 @@ def prepared(
     softmax_reg: float | None = None,
     filter_side: int = 1,
 ) -> np.ndarray:
-    """Score maps ``[S,h,w]`` as DiMP's localisation reads them.
+    """Score maps ``[S,h,w]`` prepared for DiMP's localisation.
 
     Args:
-        scores: raw.
+        scores: raw score maps.
         preprocess: none, exponential, or softmax over the positions of each map.
-        softmax_reg: one more logit in the softmax, dropped afterwards.
-        filter_side: odd; sums over so many cells in both directions.
+        softmax_reg: extra logit in the softmax, dropped afterwards.
+        filter_side: number of cells to sum over in both directions, odd.
     """
     if preprocess == "exp":
         scores = np.exp(scores)
@@ -288,13 +288,13 @@ def fine_scores(
 ) -> np.ndarray:
     """ATOM's maps ``[S,h,w]`` on a finer grid ``[S,*grid_hw]`` by Fourier interpolation.
 
-    The zero displacement comes to lie at index (0, 0).
+    Zero displacement is at index (0, 0).
     """
     height, width = scores.shape[1:]
     half_h, half_w = height // 2, width // 2
     spectrum = np.fft.rfft2(scores) / (height * width)
     rows, columns = np.arange(-half_h, half_h + 1), np.arange(half_w + 1)
-    # An even map's row of the Nyquist frequency stands at both ends, whole.
+    # The Nyquist row of an even map appears at both ends, unhalved.
     spectrum = spectrum[:, rows % height]
     shift_h, shift_w = (
         np.pi * (1 - (kernel % 2) / side)
@@ -322,7 +322,7 @@ def origin_hann(shape: np.ndarray) -> np.ndarray:
 
 
 def clipped_hann(shape: np.ndarray, effective: np.ndarray) -> np.ndarray:
-    """A window ``[h,w]`` whose inner ``effective [2]`` cells are Hann, and which is flat around."""
+    """A window ``[h,w]`` that is Hann on its inner ``effective [2]`` cells and flat around them."""
     effective = effective + np.mod(effective - shape, 2)
     (top, left) = ((shape - effective) // 2).astype(int)
     return np.pad(centered_hann(effective), ((top, top), (left, left)), mode="edge")

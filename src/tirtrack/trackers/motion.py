@@ -1,9 +1,9 @@
-"""Where to seek a target after frames that were left out.
+"""Where to seek a target after skipped frames.
 
-The target is likelier where its mean velocity leads, which is asked for where that is farther than
-its own size; and if it is not there, in a wider region. What is seen in that one only says where
-the search region of usual width lies, in which the target is measured: networks that learnt one
-scale call a smaller target too large, which with a gap before every frame grows without end.
+The target is most likely where its mean velocity leads, which is used if that is farther than its
+own size; if it is not there, a wider region is searched. That region only places the search region
+of usual width, in which the target is measured: networks trained at one scale measure a smaller
+target too large, so with a gap before every frame the size would grow without bound.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 
 from tirtrack.trackers.base import XY, Candidate
 
-NEWEST_SHARE = 0.3  # of the newest velocity in the mean
-FARTHEST_FRAMES = 10  # no velocity is believed for longer
+NEWEST_SHARE = 0.3  # share of the newest velocity in the mean
+FARTHEST_FRAMES = 10  # frames for which a velocity is trusted at most
 WIDER_PER_FRAME = 0.15
 WIDEST = 2.0
 
 Probe = Callable[[np.ndarray, XY, XY], Candidate | None]
-"""As :meth:`tirtrack.trackers.base.SeekingTracker.probe`."""
+"""A function like :meth:`tirtrack.trackers.base.SeekingTracker.probe`."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Motion:
     """Mean velocity of a target's centre.
 
     Attributes:
-        velocity_xy: frame pixels a frame.
-        unseen: frames that went by since the last in which the target was measured.
-        skipped: those of them that the tracker was not given.
+        velocity_xy: velocity, frame pixels per frame.
+        unseen: number of frames since the last one in which the target was measured.
+        skipped: number of those frames that the tracker was not given.
 
     >>> Motion().left_out(1).followed((0.0, 0.0), (4.0, 2.0))
     Motion(velocity_xy=(0.6, 0.3), unseen=0, skipped=0)
@@ -45,28 +45,28 @@ class Motion:
 
     @classmethod
     def of(cls, saved: dict[str, Any] | None) -> Self:
-        """As ``dataclasses.asdict`` gave it; of a state that has none, a target that stands."""
+        """From the values of ``dataclasses.asdict``; ``None``: a target that does not move."""
         if saved is None:
             return cls()
         across, down = saved["velocity_xy"]
         return cls((float(across), float(down)), int(saved["unseen"]), int(saved["skipped"]))
 
     def left_out(self, frames: int) -> Self:
-        """After frames that the tracker was not given."""
+        """The motion after frames that the tracker was not given."""
         return replace(self, unseen=self.unseen + frames, skipped=self.skipped + frames)
 
     def waited(self) -> Self:
-        """After a frame in which the target was not measured."""
+        """The motion after a frame in which the target was not measured."""
         return replace(self, unseen=self.unseen + 1)
 
     def doubted(self) -> Self:
-        """After a frame in which the target was measured, but not for sure: the gap is over, and
-        the velocity is as it was.
+        """The motion after a frame in which the target was measured without certainty: the gap is
+        over, and the velocity stays the same.
         """
         return replace(self, unseen=self.unseen + 1, skipped=0)
 
     def followed(self, before: XY, now: XY) -> Self:
-        """After a frame in which the target was measured, by its last centre and the new one."""
+        """The motion after a measurement of the target, from its last and its new centre."""
         across, down = (
             (1 - NEWEST_SHARE) * speed + NEWEST_SHARE * (new - old) / (self.unseen + 1)
             for speed, old, new in zip(self.velocity_xy, before, now, strict=True)
@@ -74,10 +74,10 @@ class Motion:
         return type(self)((across, down))
 
     def ahead(self, center_xy: XY, size_wh: XY, frame_wh: Sequence[int]) -> XY:
-        """The centre in the frame to come.
+        """The predicted centre in the next frame.
 
-        As it is where no frame was left out, or where the way is shorter than the target: that far
-        every search region reaches. Else at most ten frames on, and not out of the frame.
+        The same centre if no frame was skipped, or if the distance is less than the target's size,
+        which every search region covers. Else at most ten frames ahead, and inside the frame.
         """
         frames = min(self.unseen + 1, FARTHEST_FRAMES)
         across, down = (frames * speed for speed in self.velocity_xy)
@@ -91,17 +91,17 @@ class Motion:
     def seen_more_widely(
         self, sight: Probe, levels: np.ndarray, center_xy: XY, size_wh: XY
     ) -> XY | None:
-        """Where a target may be that the usual search region did not show, to be looked at again.
+        """Where a target may be that the usual search region did not show; to be searched again.
 
         Args:
-            sight: how the tracker looks at any place.
-            levels: the frame, ``[H,W]`` or ``[H,W,3]``, as ``sight`` takes it.
-            center_xy: of the usual search region, frame pixels.
-            size_wh: of the target.
+            sight: the tracker's ``probe``.
+            levels: grey levels of the frame, ``[H,W]`` or ``[H,W,3]``, for ``sight``.
+            center_xy: centre of the usual search region, frame pixels.
+            size_wh: size of the target, frame pixels.
 
         Returns:
-            A centre; ``None`` if it is less than half the target away from the one that was
-            looked at, or the network gave numbers that are not finite.
+            A centre; ``None`` if it is less than half the target away from ``center_xy``, or the
+            network gave numbers that are not finite.
         """
         wider = widening(self.skipped)
         seen = sight(levels, center_xy, (wider * size_wh[0], wider * size_wh[1]))
@@ -113,11 +113,11 @@ class Motion:
 
 
 NO_MOTION = Motion()
-"""Nothing is known of the target's motion."""
+"""Motion of a target of which nothing is known."""
 
 
 def widening(skipped: int) -> float:
-    """Factor on the side of a search region after frames that were left out.
+    """Factor on the side of a search region after skipped frames.
 
     >>> widening(0), widening(100)
     (1.0, 2.0)

@@ -1,9 +1,9 @@
-"""Several targets in one stream of frames: each has a tracker of its own, and nothing else.
+"""Several targets in one stream of frames, each with a tracker of its own.
 
-Targets share the weights and, where they can, the work: the pass of the backbone over their search
+Targets share the weights and, where possible, the work: the backbone's pass over their search
 regions, the refinement of boxes, the improvement of filters.
-They share no state: no target's boxes depend on which others there are (unless they take turns to
-learn), and what goes wrong in one stays there.
+They share no state: no target's boxes depend on the other targets (unless they take turns to
+learn), and an error in one does not affect the others.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _STATE_FORMAT = 1
 
 @dataclass
 class _Target:
-    """One target: its tracker, a first box that waits for its frame, what it failed of."""
+    """One target: its tracker, its last box or a first box waiting for its frame, its failure."""
 
     tracker: SharingTracker
     box: Box
@@ -48,22 +48,22 @@ class _Target:
     failure: str = ""
 
     def attempt(self, step: Callable[[], Answer]) -> Answer | None:
-        """The result of a step; ``None`` after an error, which is this target's alone.
+        """The result of a step; ``None`` after an error, which affects this target only.
 
         Raises:
-            StreamChangedError: which concerns all of them.
+            StreamChangedError: the stream changed, which affects all targets.
         """
         try:
             return step()
         except StreamChangedError:
             raise
-        except Exception as error:  # whatever it is, the other targets go on
+        except Exception as error:  # whatever it is, the other targets continue
             logger.exception("a target failed and is tracked no further")
             self.failure = str(error) or type(error).__name__
             return None
 
     def failed(self) -> TrackState:
-        """What is said of it after an error: lost at its last box, with the message."""
+        """The state to report after an error: lost at its last box, with the message."""
         return TrackState(
             box=self.box, measured=False, score=0.0, status=Status.LOST, reason=Reason.FAILED,
             diagnostics={"failure": self.failure},
@@ -71,14 +71,14 @@ class _Target:
 
 
 class MultiTracker:
-    """Tracks any number of targets; each can come and go at any frame.
+    """Tracks any number of targets, which can be added and removed at any frame.
 
     Args:
-        prototype: a tracker, not begun, as ``tirtrack.load`` gives it; every target gets a twin.
-        batched: do the work of all targets together. Boxes then differ from those of trackers of
-            their own by rounding (under 0.05 px); without, they are the same bits.
-        staggered: let targets that learn on a schedule take turns, so that one frame does not
-            learn of all of them. Boxes then depend on which other targets there are.
+        prototype: tracker of ``tirtrack.load``, before ``init``; every target gets a twin.
+        batched: do the work of all targets together. Boxes then differ from those of separate
+            trackers by rounding (under 0.05 px); otherwise they are bit-identical.
+        staggered: let targets that learn on a schedule take turns, so that not all of them learn
+            in the same frame. Boxes then depend on the other targets.
 
     >>> import tirtrack
     >>> tracker = tirtrack.MultiTracker(tirtrack.load("nano-tir"))
@@ -104,18 +104,18 @@ class MultiTracker:
         return tuple(self._targets)
 
     def add(self, target: TargetId, box: Box, frame: np.ndarray | None = None) -> TrackState | None:
-        """Take up a target.
+        """Add a target.
 
         Args:
-            target: its name; with the seed it keys what is drawn for it.
-            box: where it is.
-            frame: in which it is there; ``None``: in the frame of the next ``update``.
+            target: name of the target; together with the seed it keys the random draws.
+            box: box of the target.
+            frame: frame of the box; ``None``: the frame of the next ``update``.
 
         Returns:
-            Its state in ``frame``; ``None`` without one.
+            The target's state in ``frame``; ``None`` without a frame.
 
         Raises:
-            RequestError: a target of this name is there already.
+            RequestError: there is already a target of this name.
             FrameError: the frame or the box cannot be used; nothing was added.
         """
         if target in self._targets:
@@ -125,10 +125,10 @@ class MultiTracker:
         return self._begin(target, box, frame)
 
     def remove(self, target: TargetId) -> None:
-        """Let a target go.
+        """Remove a target.
 
         Raises:
-            RequestError: there is none of this name.
+            RequestError: there is no target of this name.
         """
         self._known(target)
         del self._targets[target]
@@ -141,21 +141,21 @@ class MultiTracker:
         *,
         keep_template: bool = False,
     ) -> TrackState | None:
-        """Begin anew with a target, under the same name; a failed one too.
+        """Restart a target, also a failed one, under the same name.
 
         Args:
-            target: its name.
-            box: where it is.
-            frame: in which it is there; ``None``: in the frame of the next ``update``.
-            keep_template: keep the target model and only move it to ``box``, at once, without a
-                look at a frame.
+            target: name of the target.
+            box: box of the target.
+            frame: frame of the box; ``None``: the frame of the next ``update``.
+            keep_template: keep the target model and only move it to ``box``, at once, without
+                using a frame.
 
         Returns:
-            Its state; ``None`` where it waits for the next frame.
+            The target's state; ``None`` if it waits for the next frame.
 
         Raises:
             RequestError: there is no target of this name.
-            FrameError: the frame or the box cannot be used; the target is as it was.
+            FrameError: the frame or the box cannot be used; the target is unchanged.
         """
         known = self._known(target)
         if not keep_template:
@@ -171,7 +171,7 @@ class MultiTracker:
         return state
 
     def skip(self, frames: int) -> None:
-        """Say that so many frames were left out before the next one."""
+        """Report that so many frames were skipped before the next one."""
         for target in self._targets.values():
             if not (target.is_waiting or target.failure):
                 target.tracker.skip(frames)
@@ -203,7 +203,7 @@ class MultiTracker:
         return answers
 
     def state_dict(self) -> dict[str, Any]:
-        """All targets with all that their next states depend on."""
+        """All targets, with everything that their next states depend on."""
         return {
             "format": _STATE_FORMAT,
             "frames": self._frames,
@@ -224,7 +224,7 @@ class MultiTracker:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from saved targets; those that were here are forgotten.
+        """Resume from saved targets; the current ones are dropped.
 
         Raises:
             ValueError: the state has another format.
@@ -276,7 +276,7 @@ class MultiTracker:
     def _together(
         self, targets: Iterable[_Target], frame: np.ndarray
     ) -> dict[int, TrackState | None]:
-        """States by ``id`` of the target: patches that can be stacked are looked at in one pass."""
+        """States by ``id`` of the target: patches that can be stacked share one network pass."""
         states: dict[int, TrackState | None] = {}
         groups: dict[Any, list[tuple[_Target, np.ndarray]]] = {}
         for target in targets:
@@ -312,7 +312,7 @@ def _unless_failed(state: TrackState | Exception) -> TrackState:
 
 def _looked(group: list[tuple[_Target, np.ndarray]]) -> list[Any]:
     """Features of each target's patches, from one call of their engine; ``None`` for all if it
-    failed, so that each is looked at alone and only what is at fault fails.
+    failed, so that each target runs alone and only the faulty one fails.
     """
     engine = group[0][0].tracker.engine
     counts = [len(patches) for _, patches in group]

@@ -1,9 +1,9 @@
-"""What the trackers that learn their target online have in common: the shell around their steps.
+"""The common part of the trackers that learn online: the shell around their steps.
 
-:class:`OnlineTracker` takes frames in, looks after bad ones, asks a family's steps and says what
-came of them; ``dimp.py`` and ``atom.py`` hold the steps. What changes from frame to frame has a
-file each: where the target is (``place``), how it moves (``motion``), what was learnt of it
-(``learnt``) and what was said of it (``known``); ``first_frame`` makes the first samples.
+:class:`OnlineTracker` takes frames, handles bad ones, runs a family's steps and reports the result;
+``dimp.py`` and ``atom.py`` hold the steps. Each part of the changing state has its own file: the
+target's place (``place``), its motion (``motion``), its learnt model (``learnt_state``) and the
+last report (``belief``); ``first_frame`` makes the first samples.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ Settings = TypeVar("Settings", bound=OnlineSettings)
 
 @dataclass(frozen=True)
 class FrameResult:
-    """What a family's steps made of a frame.
+    """Result of a family's steps for a frame.
 
     Attributes:
-        place: where the target is now.
-        located: what the score map said.
+        place: current place of the target.
+        located: localisation on the score map.
         peak: raw peak, for the score.
         diagnostics: numbers for tests and reports.
     """
@@ -86,8 +86,8 @@ class FrameResult:
 
 @dataclass(frozen=True)
 class FrameRequest:
-    """What a frame is asked: its samples, around which place, or why there are none; and its grey
-    levels where frames were left out before it.
+    """The samples of a frame and their place, or the reason why there are none; and its grey levels
+    if frames were skipped before it.
     """
 
     fault: Reason
@@ -97,21 +97,22 @@ class FrameRequest:
 
 
 class OnlineTracker(ABC, Generic[Settings, Network]):
-    """A tracker that learns a filter in the first frame and goes on learning.
+    """A tracker that learns a filter in the first frame and keeps improving it.
 
-    A family says by ``_fills_by_weight`` how its sample memory fills.
+    ``_fills_by_weight`` of a family tells how its sample memory fills.
 
     Args:
-        engine: runs the network.
-        settings: see ``dimp_presets`` and ``atom_presets``.
-        calibration: of the score, from the card of the weights.
-        normaliser: how frames of more than 8 bits become grey levels; ``None`` means ``adaptive``.
-        modality: that the weights are for; coloured frames for ``tir`` are worth a warning.
-        origin: what the tracker is made from, for saved states.
-        seed: of what it draws.
-        target: name of the target, which keys what is drawn where the settings say so.
-        phase: of the schedule by which the filter is improved, frames.
-        draws: another source of random numbers than the settings', for tests.
+        engine: engine that runs the network.
+        settings: settings of the loop; see ``dimp_presets`` and ``atom_presets``.
+        calibration: calibration of the score, from the card of the weights.
+        normaliser: settings that map frames of more than 8 bits to grey levels; ``None``:
+            ``adaptive``.
+        modality: modality that the weights are for; for ``tir``, coloured frames give a warning.
+        origin: origin of the tracker, for saved states.
+        seed: seed of all random draws.
+        target: name of the target, which keys the random draws if the settings say so.
+        phase: phase of the schedule on which the filter is improved, frames.
+        draws: source of random numbers that replaces the settings' own, for tests.
     """
 
     _fills_by_weight: ClassVar[bool]
@@ -169,7 +170,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
 
     @torch.no_grad()
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
-        """Begin with a known box; anything known before is forgotten.
+        """Begin with a known box; all earlier state is dropped.
 
         Raises:
             FrameError: the frame or the box cannot be used.
@@ -230,7 +231,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         return np.stack([sample.patch.numpy() for sample in samples])
 
     def answer(self, features: Features | None) -> TrackState:
-        """Where the target is, by the features of the search patches.
+        """The target's state, from the features of the search patches.
 
         Raises:
             RuntimeError: nothing was requested.
@@ -263,7 +264,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         return self._say(followed)
 
     def observe(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
-        """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.observe`."""
         inspected = self._inspect(frame)
         self._frame, self._motion = self._frame + 1, NO_MOTION
         self._draws.begin_frame(self._frame)
@@ -306,7 +307,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         )
 
     def _ahead(self, place: Place) -> Place:
-        """Where the target is sought, which differs only after frames that were left out."""
+        """The place to search, which differs from the last one only after skipped frames."""
         box = box_at(place)
         ahead_xy = self._motion.ahead(box.center_xy, (box.w, box.h), self._shape[1::-1])
         return shifted_by(place, (np.array(ahead_xy) - box.center_xy)[::-1])
@@ -314,8 +315,8 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
     def _after_gap(
         self, levels: np.ndarray, missed: FrameResult, learnt: LearntState
     ) -> FrameResult:
-        """The same frame around the place where a wider region shows the target that the usual one
-        did not; what was known of it where none does. Nothing is learnt of such a frame.
+        """The result of the same frame around the place where a wider region shows the target; the
+        missed result if none does. Nothing is learnt from such a frame.
         """
         if self._known_state().status is Status.LOST:
             return missed
@@ -354,7 +355,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._motion = self._motion.left_out(frames)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that ``update`` depends on, as plain values and arrays.
+        """Everything that ``update`` depends on, as plain values and arrays.
 
         Raises:
             RuntimeError: called before ``init``.
@@ -376,7 +377,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state, with the same weights and settings.
+        """Resume from a saved state, with the same weights and settings.
 
         Raises:
             ValueError: the state has another format.
@@ -411,19 +412,19 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         self._levels.load_state_dict(state["levels"])
 
     def _family_state(self) -> dict[str, Any]:
-        """What a family keeps besides."""
+        """Further state of a family."""
         return {}
 
     def _load_family_state(self, state: dict[str, Any]) -> None:
-        """Go on from it."""
+        """Resume from the family's saved state."""
 
     @abstractmethod
     def _first_scale(self, size_hw: np.ndarray, frame_hw: np.ndarray) -> tuple[np.ndarray, float]:
-        """Sides ``[2]`` of a sample, and frame pixels a sample pixel."""
+        """Sides ``[2]`` of a sample, and frame pixels per sample pixel."""
 
     @abstractmethod
     def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> LearntState:
-        """Everything that the first frame gives."""
+        """The state learnt from the first frame."""
 
     @abstractmethod
     def _cut(self, levels: np.ndarray, place: Place, learnt: LearntState) -> list[Sample]:
@@ -433,10 +434,10 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
     def _follow(
         self, asked: FrameRequest, features: Features, learnt: LearntState
     ) -> Steps[FrameResult]:
-        """One frame. Changes ``learnt`` only where all numbers are finite.
+        """Follow the target in one frame. Changes ``learnt`` only if all numbers are finite.
 
         Raises:
-            RunError: they are not.
+            RunError: a number is not finite.
         """
 
     def _first_place(self, place: Place) -> Place:
@@ -456,13 +457,13 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         """The place after box refinement in one sample, and its diagnostics.
 
         Args:
-            place: where the classifier put the target.
-            features: ``[1,...]`` of the sample.
-            sample: where it lies.
-            learnt: of the target.
-            flag: of the frame; the search region may not follow the size of an uncertain one.
-            undo: ATOM's ascent.
-            learns_here: the filter is learnt at the refined centre, not at the classifier's.
+            place: place of the target by the classifier.
+            features: features of the sample, ``[1,...]``.
+            sample: position and scale of the sample.
+            learnt: learnt state of the target.
+            flag: flag of the frame; the search region may not follow the size of an uncertain one.
+            undo: whether to use ATOM's ascent.
+            learns_here: whether the filter learns at the refined centre, not at the classifier's.
         """
         settings, estimator = self.settings, self.engine.network.box_estimator
         test = estimator.test_features(features.taps())
@@ -500,7 +501,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         return self._place, self._learnt
 
     def _inspect(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
-        """Why a frame says nothing, or its grey levels."""
+        """The reason why a frame has nothing to show, and its grey levels."""
         try:
             picture = as_picture(frame)
         except FrameError:
@@ -532,7 +533,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         return rows, columns
 
     def _say(self, followed: FrameResult) -> TrackState:
-        """What the frame's flag means to the user (status, reason, box)."""
+        """The state to report for the frame's flag: status, reason, box."""
         known, located = self._known_state(), followed.located
         score, box = score_of_peak(followed.peak, self.calibration), box_at(followed.place)
         diagnostics = {
@@ -569,7 +570,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         )
 
     def _repeat(self, fault: Reason) -> TrackState:
-        """The answer to a frame that says nothing: the same box, with less belief."""
+        """The result for a frame with nothing to show: the same box, with a lower score."""
         known = self._known_state()
         score = known.score if fault is Reason.FROZEN_FRAME else 0.0
         if known.status is Status.LOST:
@@ -578,14 +579,14 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         return self._say_unmeasured(box, Status.UNCERTAIN, fault, score, {})
 
     def _say_lost(self, reason: Reason, score: float, diagnostics: dict[str, Any]) -> TrackState:
-        """The last trusted box, not measured; go on searching."""
+        """Report the last trusted box as not measured; the search continues."""
         trusted = self._known_state().trusted
         return self._say_unmeasured(trusted, Status.LOST, reason, score, diagnostics)
 
     def _say_unmeasured(
         self, box: Box, status: Status, reason: Reason, score: float, diagnostics: dict[str, Any]
     ) -> TrackState:
-        """A box that was not measured in this frame."""
+        """Report a box that was not measured in this frame."""
         self._motion = NO_MOTION if status is Status.LOST else self._motion.waited()
         self._known = replace(self._known_state(), status=status, score=score)
         return TrackState(
@@ -598,7 +599,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
         )
 
     def _reported(self, box: Box) -> Box:
-        """A box that was not measured, as it is said."""
+        """A box that was not measured, in the form to report."""
         return with_centre_inside(box, *self._shape[1::-1]) if self.settings.safe else box
 
     def _known_state(self) -> Belief:
@@ -612,10 +613,10 @@ def _centred(center_xy: tuple[float, float], size_wh: tuple[float, float]) -> Bo
 
 
 def check_finite(*tensors: Tensor) -> None:
-    """Refuse numbers that are not finite.
+    """Refuse non-finite numbers.
 
     Raises:
-        RunError: there is one.
+        RunError: a number is not finite.
     """
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
         raise RunError(

@@ -1,7 +1,7 @@
 """The part of a DiMP or ATOM network that does not depend on the target: backbone and features.
 
-Two trackers with the same engine share one pass over their patches. The network itself stays
-reachable for what each target does alone.
+Trackers with the same engine share one pass over their patches. The network itself stays
+accessible for the work that each target does alone.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Network = TypeVar("Network", Dimp, Atom)
 
 @dataclass(frozen=True)
 class Features:
-    """What an engine makes of patches, in their order along axis 0.
+    """Features of patches, in the order of the patches along axis 0.
 
     Attributes:
-        fine: ``[B,C,H,W]`` of the backbone at stride 8.
-        coarse: ``[B,C,H,W]`` of the backbone at stride 16.
-        classification: ``[B,C,H,W]`` what a filter is applied to.
+        fine: backbone features at stride 8, ``[B,C,H,W]``.
+        coarse: backbone features at stride 16, ``[B,C,H,W]``.
+        classification: features that a filter is applied to, ``[B,C,H,W]``.
     """
 
     fine: Tensor
@@ -41,7 +41,7 @@ class Features:
         return Features(self.fine[part], self.coarse[part], self.classification[part])
 
     def taps(self, part: slice = slice(None)) -> list[Tensor]:
-        """The two feature maps of the box estimator, of some patches."""
+        """The two feature maps that the box estimator takes, for some patches."""
         return [self.fine[part], self.coarse[part]]
 
 
@@ -49,7 +49,7 @@ class OnlineEngine(Generic[Network]):
     """Runs a network's backbone and head under ``no_grad``, in its type and on its device.
 
     Args:
-        network: in evaluation mode; never changed.
+        network: network in evaluation mode; never changed.
     """
 
     def __init__(self, network: Network) -> None:
@@ -57,16 +57,16 @@ class OnlineEngine(Generic[Network]):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the network, hence of patches, filters and boxes."""
+        """Number type of the network, and so of patches, filters and boxes."""
         return next(self.network.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return next(self.network.parameters()).device
 
     def tensor(self, values: np.ndarray) -> Tensor:
-        """Numbers in the network's type, on its device."""
+        """Values in the network's type, on its device."""
         return torch.from_numpy(np.array(values)).to(self.device, self.dtype)
 
     @torch.no_grad()

@@ -1,7 +1,7 @@
-"""What the trackers that learn their target online (DiMP and ATOM) can be set to, where they agree.
+"""Settings that the trackers with online learning (DiMP and ATOM) share.
 
-The names are the published parameter names wherever these are spelt correctly; the dead keys of the
-published parameter files are not there.
+The names are the published parameter names, with spelling corrected; unused keys of the published
+parameter files are left out.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Closed(BaseModel):
 
 
 class Augmentation(Closed):
-    """The samples that the first frame is turned into, in the order of the fields; the identity
-    always comes first.
+    """The augmented samples of the first frame, in the order of the fields; the identity always
+    comes first.
     """
 
     shift: tuple[tuple[int, int], ...] = Field(
@@ -43,7 +43,7 @@ class Augmentation(Closed):
 
 
 class OnlineSettings(Closed):
-    """What both families can be told."""
+    """Settings of both families."""
 
     # the search region
     search_area_scale: float = Field(

@@ -1,9 +1,9 @@
-"""From a frame to the patches that a DiMP or ATOM network sees, to the last rounding.
+"""From a frame to the patches that a DiMP or ATOM network sees, with the published rounding.
 
-Mirrors the published formulas, so vectors are row first (``yx``, ``hw``) and a centre counts in
-pixel indices. The window is rounded to whole pixels and resized; what comes back beside the patch
-says where it lies. Two generations differ in that rounding: ``real`` divides as torch >= 1.5 does,
-``floor`` as torch <= 1.4 did, whose windows are half a pixel smaller where a side is even.
+Follows the published formulas, so vectors are row first (``yx``, ``hw``) and a centre is in pixel
+indices. The window is rounded to whole pixels and resized; its position is returned with the patch.
+Two generations differ in that rounding: ``real`` divides as torch >= 1.5 does, ``floor`` as
+torch <= 1.4 did, whose windows are half a pixel smaller if a side is even.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from tirtrack.trackers.online_settings import BorderMode, PatchGeneration
 
-# A window that is shrunk to a side of the frame has that side, to the rounding of two divisions;
-# which way these round must not decide about a whole pixel.
+# A window shrunk to a side of the frame has that side only up to the rounding of two divisions,
+# which must not change it by a whole pixel.
 _ROUNDING = 1e-9
 
 
@@ -28,9 +28,9 @@ class Sample:
     """A patch and its window.
 
     Attributes:
-        patch: ``[C,h,w]``, levels as in the picture.
-        window_tlbr: ``[4]`` top, left, bottom, right in pixels of the frame, ends exclusive, not
-            rounded.
+        patch: patch ``[C,h,w]``, levels as in the picture.
+        window_tlbr: top, left, bottom, right of the window, ``[4]``, frame pixels, ends exclusive,
+            not rounded.
     """
 
     patch: Tensor
@@ -39,12 +39,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleFrame:
-    """Where the pixels of a sample lie in the frame.
+    """Position and scale of a sample in the frame.
 
     Attributes:
-        center_yx: ``[2]`` of the sample, frame pixels.
-        scale: frame pixels a sample pixel.
-        side_hw: ``[2]`` sides of the sample, sample pixels.
+        center_yx: centre of the sample, ``[2]``, frame pixels.
+        scale: frame pixels per sample pixel.
+        side_hw: sides of the sample, ``[2]``, sample pixels.
     """
 
     center_yx: np.ndarray
@@ -67,17 +67,17 @@ def sample_patch(
     """The window of ``side_hw`` around a centre, resized to ``patch_hw``.
 
     Args:
-        picture: ``[H,W]`` or ``[H,W,C]``.
-        center_yx: ``[2]`` pixel indices; cut to whole ones.
-        side_hw: ``[2]`` sides of the window, pixels of the frame.
-        patch_hw: ``[2]`` sides of the patch; ``None`` leaves the window as it is.
-        dtype: of the patch.
+        picture: frame ``[H,W]`` or ``[H,W,C]``.
+        center_yx: centre of the window, ``[2]``, pixel indices; truncated to whole ones.
+        side_hw: sides of the window, ``[2]``, frame pixels.
+        patch_hw: sides of the patch, ``[2]``; ``None``: the window is not resized.
+        dtype: number type of the patch.
         border_mode: ``replicate`` repeats the border outside the frame; ``inside`` and
-            ``inside_major`` shrink the window until it fits in both directions, or in one, and push
+            ``inside_major`` shrink the window until it fits in both directions, or in one, and move
             it inside.
-        max_scale_change: by how much it may shrink.
-        generation: see the module.
-        is_mask: fill with 0 and resize by the nearest pixel.
+        max_scale_change: largest factor by which the window may shrink.
+        generation: rounding of the window; see the module.
+        is_mask: whether to fill with 0 and resize by the nearest pixel.
     """
     center = np.trunc(center_yx)
     side = np.asarray(side_hw, dtype=np.float64)
@@ -110,7 +110,7 @@ def sample_patches(
     max_scale_change: float | None,
     generation: PatchGeneration,
 ) -> list[Sample]:
-    """One patch of ``side_hw`` for each scale, frame pixels a patch pixel."""
+    """One patch of ``side_hw`` for each scale, in frame pixels per patch pixel."""
     return [
         sample_patch(
             picture,
@@ -127,7 +127,7 @@ def sample_patches(
 
 
 def sample_frame(window_tlbr: np.ndarray, side_hw: np.ndarray) -> SampleFrame:
-    """Where a sample lies whose window was cut at ``window_tlbr [4]``."""
+    """Position and scale of the sample of a window ``window_tlbr [4]``."""
     top_left, bottom_right = window_tlbr[:2], window_tlbr[2:]
     return SampleFrame(
         center_yx=0.5 * (top_left + bottom_right - 1),
@@ -167,7 +167,7 @@ def _window(
 def _pushed_inside(
     top_left: np.ndarray, bottom_right: np.ndarray, shape: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Moved inside the picture; a window larger than it is centred on it."""
+    """A window moved inside the picture; one that is larger is centred on it."""
     shift = _beyond(-top_left) - _beyond(bottom_right - shape)
     top_left, bottom_right = top_left + shift, bottom_right + shift
     outside = np.floor((_beyond(-top_left) + _beyond(bottom_right - shape)) / 2)
@@ -190,7 +190,7 @@ def _taken(
 ) -> np.ndarray:
     """The pixels ``[C,h,w]`` of a window of the picture decimated by ``step`` from ``offset``.
 
-    Its ends are cut toward 0, so a window that begins left of or above the picture is a pixel
+    Its ends are truncated toward 0, so a window that begins left of or above the picture is a pixel
     smaller.
     """
     rows, columns = (

@@ -1,7 +1,7 @@
 """The score in [0, 1] of the trackers that learn online: a logistic curve of the raw peak.
 
-What a peak is worth depends on what the filter was trained to give: DiMP's and SuperDiMP's maps are
-about 1 on the target, PrDiMP's are densities, ATOM's labels are Gaussians of height 1.
+The meaning of a peak depends on the filter's training: DiMP's and SuperDiMP's maps are about 1 on
+the target, PrDiMP's are densities, ATOM's labels are Gaussians of height 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tirtrack.weights.card import PeakCalibration
 
 _NOT_FITTED = "nothing: half at the published threshold of target not found"
 
-# For weights whose card brings none, by the kind of their scores; none: ATOM, learnt online alone.
+# For weights whose card has none, by the kind of their scores; none: ATOM, learnt only online.
 _FAMILY: dict[ScoreKind | None, PeakCalibration] = {
     ScoreKind.HINGE: PeakCalibration(peak_centre=0.25, peak_scale=0.08, fitted_on=_NOT_FITTED),
     ScoreKind.DENSITY: PeakCalibration(peak_centre=0.04, peak_scale=0.013, fitted_on=_NOT_FITTED),
@@ -21,7 +21,7 @@ _FAMILY: dict[ScoreKind | None, PeakCalibration] = {
 
 
 def family_peak_calibration(kind: ScoreKind | None) -> PeakCalibration:
-    """The numbers for weights whose card brings none."""
+    """The calibration for weights whose card has none."""
     return _FAMILY[kind]
 
 

@@ -1,7 +1,7 @@
-"""Where an online tracker believes its target, and how that may move: geometry without a picture.
+"""The place of an online tracker's target, and how it may move: pure geometry, without images.
 
-Vectors are row first (``yx``, ``hw``) and centres count in pixel indices, ``y + (h-1)/2``, half a
-pixel less than the centre of a :class:`~tirtrack.boxes.Box`: converted here and nowhere else.
+Vectors are row first (``yx``, ``hw``) and centres are in pixel indices, ``y + (h-1)/2``, half a
+pixel less than the centre of a :class:`~tirtrack.boxes.Box`: converted only here.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy as np
 
 from tirtrack.boxes import Box
 
-INSIDE_RATIO = 0.2  # of the target that must stay in the frame, counted from its centre
+INSIDE_RATIO = 0.2  # share of the target that must stay in the frame, counted from its centre
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the first frame fixes for the whole run.
+    """Values that the first frame fixes for the whole run.
 
     Attributes:
-        frame_hw: ``[2]`` of the first frame.
-        sample_hw: ``[2]`` sides of a sample, sample pixels.
-        base_hw: ``[2]`` sides of the target in the first sample, sample pixels.
-        scale_bounds: of ``Place.scale`` where no box estimator sizes the box.
+        frame_hw: sides of the first frame, ``[2]``, pixels.
+        sample_hw: sides of a sample, ``[2]``, sample pixels.
+        base_hw: sides of the target in the first sample, ``[2]``, sample pixels.
+        scale_bounds: bounds of ``Place.scale`` if no box estimator sets the size of the box.
     """
 
     frame_hw: np.ndarray
@@ -34,13 +34,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Place:
-    """What changes from frame to frame.
+    """Position, size and scale of the target, which change from frame to frame.
 
     Attributes:
-        center_yx: ``[2]`` of the target, pixel indices.
-        size_hw: ``[2]`` of the target, frame pixels.
-        scale: frame pixels a sample pixel.
-        refined_yx: ``[2]`` last centre from the box estimator; ``None`` before the first.
+        center_yx: centre of the target, ``[2]``, pixel indices.
+        size_hw: size of the target, ``[2]``, frame pixels.
+        scale: frame pixels per sample pixel.
+        refined_yx: last centre from the box estimator, ``[2]``; ``None`` before the first.
     """
 
     center_yx: np.ndarray
@@ -50,7 +50,7 @@ class Place:
 
 
 def layout_of(place: Place, frame_hw: np.ndarray, sample_hw: np.ndarray) -> Layout:
-    """What the first place fixes."""
+    """The layout that the first place fixes."""
     base_hw = place.size_hw / place.scale
     bounds = float((10 / base_hw).max()), float((frame_hw / base_hw).min())
     return Layout(frame_hw, sample_hw, base_hw, bounds)
@@ -84,8 +84,8 @@ def moved(
     *,
     scale: float | None = None,
 ) -> Place:
-    """The target at a new centre that lies in the frame or not far out of it, and at a new scale
-    where one is given; the published ``update_state``.
+    """The target at a new centre, kept in the frame or close to it, and at a new scale if one is
+    given; the published ``update_state``.
     """
     if scale is not None:
         scale = float(np.clip(scale, *layout.scale_bounds))
@@ -96,7 +96,7 @@ def moved(
 
 
 def shifted_by(place: Place, offset_yx: np.ndarray) -> Place:
-    """The whole place moved, the last refined centre with it."""
+    """The place moved by an offset, including the last refined centre."""
     refined = None if place.refined_yx is None else place.refined_yx + offset_yx
     return replace(place, center_yx=place.center_yx + offset_yx, refined_yx=refined)
 
@@ -107,9 +107,10 @@ def at_refined(place: Place) -> Place:
 
 
 def kept_in_frame(place: Place, layout: Layout, min_side: float) -> Place:
-    """Centre into the frame; sides at most the frame's and at least ``min_side``, which wins.
+    """Moves the centre into the frame; limits sides to the frame's and to at least ``min_side``,
+    which takes precedence.
 
-    The published trackers do not bound what the box estimator gives.
+    The published trackers do not bound the box estimator's result.
     """
     size = np.maximum(np.minimum(place.size_hw, layout.frame_hw), min_side)
     center = np.clip(place.center_yx, -0.5, layout.frame_hw - 0.5)
@@ -123,5 +124,5 @@ def kept_in_frame(place: Place, layout: Layout, min_side: float) -> Place:
 
 
 def scale_of(size_hw: np.ndarray, layout: Layout) -> float:
-    """Frame pixels a sample pixel, for a target of this size."""
+    """Frame pixels per sample pixel, for a target of this size."""
     return float(np.sqrt(np.prod(size_hw) / np.prod(layout.base_hw)))

@@ -1,7 +1,7 @@
-"""What a tracker of the Siamese family can be set to, and the presets.
+"""Settings of the Siamese trackers, and their presets.
 
 Settings are complete and closed: an unknown key is an error that names the nearest one. A preset is
-its difference from another preset, so a value is written once.
+stored as its difference from another preset, so each value is written once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class SiameseSettings(BaseModel):
-    """Everything that the online loop of the Siamese family can be told."""
+    """All settings of the Siamese family's online loop."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -57,7 +57,7 @@ class SiameseSettings(BaseModel):
 
 
 # The shipped configurations of the published code, by version: HonglinChu/SiamTrackers 248663f and
-# PinataFarms/FEARTracker 0a3bd03 (whose size rate is squared by its loop).
+# PinataFarms/FEARTracker 0a3bd03 (whose loop squares the size rate).
 _PUBLISHED_CONSTANTS: dict[str, dict[str, float]] = {
     "nanotrack-v1": {"penalty_k": 0.148, "window_influence": 0.462, "size_rate": 0.390},
     "nanotrack-v2": {"penalty_k": 0.150, "window_influence": 0.490, "size_rate": 0.385},
@@ -77,7 +77,7 @@ _PUBLISHED: dict[str, Any] = {
     "colour_order": "rgb",
 }
 
-# name -> (the preset that it changes, what it changes)
+# name -> (base preset, changed values)
 _CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "default": (
         "published",
@@ -90,15 +90,15 @@ _CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "floor10": ("default", {"min_side": 10.0}),
-    # Controls: what the start weights reach by a constant of the tracker alone.
+    # Controls: gain of the start weights by a tracker constant alone.
     "k_floor": ("default", {"min_side": 5.0}),
     "k_rate_low": ("default", {"size_rate": 0.25}),
     "k_rate_high": ("default", {"size_rate": 0.45}),
     "k_stretch": ("default", {"stretch": True}),
 }
 
-# network -> preset -> what it changes besides. The probability of FEAR stays near 1 without a
-# target, so that the size of what it follows grows until the region is all frame and border.
+# network -> preset -> further changes. FEAR's probability stays near 1 without a target, so the
+# size of what it follows grows until the region covers the whole frame and its border.
 _OF_NETWORK: dict[str, dict[str, dict[str, Any]]] = {
     "fear-xs": {
         "published": {"patches": "stretched", "centre": "continuous", "min_side": 3.0},
@@ -165,7 +165,7 @@ def with_overrides(settings: Settings, overrides: Mapping[str, Any]) -> Settings
 
 
 def _changes(name: str, own: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What a preset changes of the published one of NanoTrack, with what the network changes."""
+    """A preset's changes to NanoTrack's published preset, including those of the network."""
     if name == "published":
         return own.get(name, {})
     base, changes = _CHANGES[name]

@@ -1,10 +1,10 @@
-"""Finding a target again after it was lost, for any tracker.
+"""Re-detection of a lost target, for any tracker.
 
-While the target is followed, the tracker works as it does alone. Once it is lost the tracker stands
-still, and every frame is searched by a few looks of its own target model: one around the last
+While the target is followed, the tracker works as it does alone. Once it is lost, the tracker stops
+updating, and every frame is searched with a few probes of its own target model: one around the last
 place, the others at tiles of the frame, first within a reach that grows with the time since the
-loss, then everywhere, at few scales. A look that scores high and whose texture is that of the first
-box makes a candidate; only one that is seen again in the next frame is believed. Nothing is learnt
+loss, then everywhere, at a few scales. A probe with a high score and the texture of the first box
+gives a candidate, which is accepted only if the next frame confirms it. Nothing is learnt
 meanwhile.
 """
 
@@ -37,7 +37,7 @@ _STATE_FORMAT = 1
 
 
 class RedetectionSettings(BaseModel):
-    """What the search for a lost target can be told."""
+    """Settings of the search for a lost target."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -64,8 +64,8 @@ class RedetectionSettings(BaseModel):
 
 @dataclass(frozen=True)
 class _Tiles:
-    """Places to look at: ``centres_xy [T,2]``, and ``sizes_wh [T,2]`` of the targets for which a
-    look there is cut.
+    """Tiles to probe: ``centres_xy [T,2]``, and ``sizes_wh [T,2]`` of the targets for which the
+    search regions there are cut.
     """
 
     centres_xy: np.ndarray
@@ -74,17 +74,17 @@ class _Tiles:
 
 @dataclass
 class _Usual:
-    """What is usual for the target while it is followed; likeness is unknown before the first."""
+    """Usual values of the followed target; likeness is unknown before its first measurement."""
 
     size_wh: tuple[float, float]
     likeness: float | None = None
     frames: int = 0
 
     RATE = 0.2
-    EVERY_FRAMES = 8  # likeness is measured, once there is some
+    EVERY_FRAMES = 8  # interval between measurements of likeness, after three frames
 
     def follow(self, picture: np.ndarray, box: Box, appearance: Appearance) -> None:
-        """One frame in which the target was followed."""
+        """Update from a frame in which the target was followed."""
         self.frames += 1
         height, width = picture.shape[:2]
         if min(box.x, box.y) > 0 and box.x + box.w < width and box.y + box.h < height:
@@ -98,11 +98,11 @@ class _Usual:
 
 @dataclass
 class _Search:
-    """A search that goes on: for how long, what was looked at when, who is to be seen again."""
+    """A search in progress: its length, when each tile was probed, the candidate to confirm."""
 
     last: Box
     tiles: _Tiles
-    looked_at: np.ndarray = field(init=False)  # [T] frame of the last look, -1 before the first
+    looked_at: np.ndarray = field(init=False)  # [T] frame of the last probe, -1 before the first
     frames: int = 0
     candidate: Box | None = None
 
@@ -117,8 +117,8 @@ class RedetectingTracker:
     those of the tracker inside, bit for bit.
 
     Args:
-        tracker: follows the target, and looks where it is told to.
-        settings: of the search.
+        tracker: tracker that follows the target and probes given places.
+        settings: settings of the search.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class RedetectingTracker:
 
     @property
     def origin(self) -> Origin | None:
-        """Of the tracker inside, with the settings of the search."""
+        """Origin of the tracker inside, plus the settings of the search."""
         inner = self.tracker.origin
         if inner is None:
             return None
@@ -144,7 +144,7 @@ class RedetectingTracker:
 
     @property
     def engine(self) -> Engine:
-        """Of the tracker inside."""
+        """Engine of the tracker inside."""
         return self.tracker.engine
 
     def twin(self, target: str, *, phase: int = 0) -> RedetectingTracker:
@@ -168,7 +168,7 @@ class RedetectingTracker:
         return self._followed(frame, self.tracker.update(frame))
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.request`; a search looks for itself, and
+        """See :meth:`tirtrack.trackers.base.SharingTracker.request`; a search probes by itself and
         requests nothing.
         """
         if self._search is not None:
@@ -197,7 +197,7 @@ class RedetectingTracker:
             self._search.frames += frames
 
     def observe(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
-        """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.observe`."""
         return self.tracker.observe(frame)
 
     def picture(self, frame: np.ndarray) -> np.ndarray:
@@ -221,7 +221,7 @@ class RedetectingTracker:
         return state
 
     def state_dict(self) -> dict[str, Any]:
-        """All that ``update`` depends on, as plain values and arrays.
+        """Everything that ``update`` depends on, as plain values and arrays.
 
         Raises:
             RuntimeError: called before ``init``.
@@ -249,7 +249,7 @@ class RedetectingTracker:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state, with the same weights and settings.
+        """Resume from a saved state, with the same weights and settings.
 
         Raises:
             ValueError: the state has another format.
@@ -279,7 +279,7 @@ class RedetectingTracker:
         return self._appearance
 
     def _followed(self, frame: np.ndarray, state: TrackState) -> TrackState:
-        """Learn what is usual from a state of the tracker inside, or begin to search."""
+        """Update the usual values from a state of the tracker inside, or begin a search."""
         if state.status is Status.LOST:
             self._search = _Search(state.box, self._tiles())
         elif state.status is Status.TRACKING and state.measured:
@@ -319,7 +319,7 @@ class RedetectingTracker:
         )
 
     def _looks(self, levels: np.ndarray, search: _Search) -> Iterator[Candidate]:
-        """What is seen at the candidate, or else the last place, and at the next tiles."""
+        """Probes of the candidate's place, or else the last one, and of the next tiles."""
         places = [(search.last.center_xy, self._usual.size_wh)]
         if search.candidate is not None:
             places = [(search.candidate.center_xy, (search.candidate.w, search.candidate.h))]
@@ -332,8 +332,8 @@ class RedetectingTracker:
                 yield seen
 
     def _next_tiles(self, search: _Search) -> np.ndarray:
-        """Numbers of the tiles for this frame: of those in reach the ones that were not looked at
-        for the longest time, near ones first.
+        """Indices of the tiles for this frame: those in reach that were not probed for the longest
+        time, near ones first.
         """
         distances = np.hypot(*(search.tiles.centres_xy - search.last.center_xy).T)
         half = self.tracker.search_side(self._usual.size_wh) / 2
@@ -344,7 +344,7 @@ class RedetectingTracker:
         return chosen
 
     def _tiles(self) -> _Tiles:
-        """Tiles of all scales for a target of the usual size, each scale over the whole frame."""
+        """Tiles of all scales for a target of usual size; each scale covers the whole frame."""
         centres, sizes = [], []
         for scale in self.redetection.scales:
             size_wh = (self._usual.size_wh[0] * scale, self._usual.size_wh[1] * scale)
@@ -361,14 +361,14 @@ class RedetectingTracker:
 
 
 def with_redetection(tracker: Tracker) -> Tracker:
-    """The tracker with a search for lost targets, if it can be told where to look."""
+    """The tracker with a search for lost targets, if it can probe given places."""
     if not isinstance(tracker, SeekingTracker):
         return tracker
     return RedetectingTracker(tracker)
 
 
 def _can_begin(candidate: Candidate, frame_wh: tuple[int, int]) -> bool:
-    """Whether a target can be there: a place in the corner may lie outside by a rounding."""
+    """Whether a target can be there: rounding may put a place in the corner outside the frame."""
     try:
         check_first_box(candidate.box, *frame_wh)
     except FrameError:

@@ -1,7 +1,8 @@
-"""The samples that a filter is learnt from, with weights: allocated once, replaced one by one.
+"""The weighted samples that a filter learns from: allocated once, replaced one by one.
 
-The weight rule is the published one: every new sample takes a share of the rest, the samples of the
-first frame keep a minimum together, and the lightest other sample makes room.
+The weight rule is the published one: every new sample takes a share of the others' weight, the
+samples of the first frame together keep a minimum, and the other sample with the lowest weight is
+replaced.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ class Weights:
     """Weights of the samples.
 
     Attributes:
-        values: ``[M]`` float64, 0 for free slots.
-        stored: how many samples were ever stored; it may exceed ``M``.
-        first: how many of them came from the first frame.
-        last_slot: where the last sample went; ``None`` before the first update.
+        values: weights ``[M]`` float64, 0 for free slots.
+        stored: number of samples ever stored; it may exceed ``M``.
+        first: number of samples from the first frame.
+        last_slot: slot of the last sample; ``None`` before the first update.
     """
 
     values: np.ndarray
@@ -54,16 +55,16 @@ def first_weights(size: int, first: int, minimum: float | None) -> Weights:
 def next_weights(
     weights: Weights, rate: float, *, minimum: float | None, fills_by_weight: bool
 ) -> Weights:
-    """The weights after one more sample; it belongs into slot ``last_slot``.
+    """The weights after one more sample, which goes into slot ``last_slot``.
 
-    As published their sum is a little more than 1 where the minimum was enforced.
+    As published, their sum is slightly above 1 if the minimum was enforced.
 
     Args:
-        weights: so far.
+        weights: current weights.
         rate: share of the new sample.
-        minimum: share that the samples of the first frame keep together; none or 0: no such share.
-        fills_by_weight: always take the lightest slot (ATOM), not the free ones first (DiMP): they
-            weigh nothing, but so may others.
+        minimum: total share that the samples of the first frame keep; none or 0: no such share.
+        fills_by_weight: always use the slot with the lowest weight (ATOM), not the free ones first
+            (DiMP); these have weight 0, but others may have it too.
     """
     values = weights.values.copy()
     protected = weights.first if minimum else 0
@@ -88,17 +89,17 @@ def next_weights(
 
 
 class SampleMemory:
-    """Samples and what belongs to each, in memory that is allocated once.
+    """Samples and their labels, in memory that is allocated once.
 
     Args:
-        samples: ``[n,...]`` of the first frame, on the device and of the type that is kept.
-        labels: ``[n,...]`` what belongs to each: a box, or a label map.
-        size: how many samples are kept.
-        minimum: see :func:`next_weights`.
-        fills_by_weight: see :func:`next_weights`.
+        samples: samples of the first frame, ``[n,...]``; the memory keeps their device and type.
+        labels: label of each sample, ``[n,...]``: a box, or a label map.
+        size: number of samples that fit.
+        minimum: minimum share of the first frame, see :func:`next_weights`.
+        fills_by_weight: order in which slots are used, see :func:`next_weights`.
 
     Raises:
-        RecipeError: it is too small for the samples of the first frame.
+        RecipeError: ``size`` is too small for the samples of the first frame.
     """
 
     def __init__(
@@ -118,20 +119,20 @@ class SampleMemory:
 
     @property
     def samples(self) -> Tensor:
-        """``[m,...]`` the samples that are stored, a view."""
+        """The stored samples ``[m,...]``, a view."""
         return self._samples[: self._filled]
 
     @property
     def labels(self) -> Tensor:
-        """``[m,...]`` what belongs to them, a view."""
+        """Their labels ``[m,...]``, a view."""
         return self._labels[: self._filled]
 
     def sample_weights(self) -> Tensor:
-        """``[m]`` their weights, on the device of the samples."""
+        """Their weights ``[m]``, on the device of the samples."""
         return torch.from_numpy(self.weights.values[: self._filled]).to(self._samples)
 
     def store(self, sample: Tensor, label: Tensor, rate: float) -> None:
-        """Put a sample ``[...]`` and its label in the place of the lightest."""
+        """Store a sample ``[...]`` and its label in the slot with the lowest weight."""
         self.weights = next_weights(
             self.weights, rate, minimum=self._minimum, fills_by_weight=self._fills_by_weight
         )
@@ -140,7 +141,7 @@ class SampleMemory:
         self._labels[slot] = label
 
     def state_dict(self) -> dict[str, Any]:
-        """What is stored, as arrays."""
+        """Samples, labels and weights as arrays."""
         return {
             "samples": self.samples.cpu().numpy().copy(),
             "labels": self.labels.cpu().numpy().copy(),
@@ -159,7 +160,7 @@ class SampleMemory:
         minimum: float | None,
         fills_by_weight: bool,
     ) -> SampleMemory:
-        """A memory as it was saved, on the device and of the type of ``like``."""
+        """A saved memory, on the device and of the type of ``like``."""
         samples, labels = (
             torch.from_numpy(np.array(state[key])).to(like) for key in ("samples", "labels")
         )

@@ -1,4 +1,4 @@
-"""The pieces of work that DiMP and ATOM hand out; see :mod:`tirtrack.trackers.steps`."""
+"""The shareable work of DiMP and ATOM; see :mod:`tirtrack.trackers.steps`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tirtrack.trackers.box_refinement import Ascent, AscentRule, ascend
 
 @dataclass(frozen=True, eq=False)
 class Climb:
-    """Boxes that climb the energy of the box estimator; done: their :class:`Ascent`.
+    """Boxes to refine by gradient ascent on the box estimator's energy; result: :class:`Ascent`.
 
     Attributes:
-        estimator: of the network.
-        modulation: of the target, two ``[1,C,1,1]``.
-        test_features: of the sample, two ``[1,C,H,W]``.
-        boxes: ``[P,4]`` xywh, sample pixels.
-        rule: of the ascent.
+        estimator: box estimator of the network.
+        modulation: modulation of the target, two ``[1,C,1,1]``.
+        test_features: features of the sample, two ``[1,C,H,W]``.
+        boxes: boxes ``[P,4]`` xywh, sample pixels.
+        rule: rule of the ascent.
     """
 
     estimator: BoxEstimator
@@ -54,15 +54,15 @@ class Climb:
 
 @dataclass(frozen=True, eq=False)
 class Improvement:
-    """A filter to be improved on the sample memory; done: the filter ``[1,C,k,k]``.
+    """A filter to improve on the sample memory; result: the filter ``[1,C,k,k]``.
 
     Attributes:
-        optimiser: of the network.
-        filter: ``[1,C,k,k]``.
-        samples: ``[N,C,H,W]``.
-        boxes: ``[N,4]`` xywh, sample pixels.
-        weights: ``[N]``.
-        iterations: of the optimiser.
+        optimiser: filter optimiser of the network.
+        filter: filter to start from, ``[1,C,k,k]``.
+        samples: features of the samples, ``[N,C,H,W]``.
+        boxes: boxes of the samples, ``[N,4]`` xywh, sample pixels.
+        weights: weights of the samples, ``[N]``.
+        iterations: number of iterations of the optimiser.
     """
 
     optimiser: SteepestDescent
@@ -94,5 +94,5 @@ class Improvement:
 
 
 def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Side by side along a new axis; nothing is copied of a single one."""
+    """Stacks along a new axis; a single tensor is not copied."""
     return tensors[0].unsqueeze(dim) if len(tensors) == 1 else torch.stack(list(tensors), dim)

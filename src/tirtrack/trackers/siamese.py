@@ -1,9 +1,9 @@
-"""The online loop of the Siamese family: a fixed template, sought around the last place.
+"""The online loop of the Siamese family: a fixed template, sought around the last position.
 
-One class, two ways to run it: preset ``published`` is the published loop to the last rounding
-(bit for bit); preset ``default`` cuts continuous patches, keeps small targets small, says how sure
-it is, and survives bad frames. The tracker keeps state and orders the steps; what the steps do
-stands in ``siamese_geometry``, ``siamese_localisation``, ``calibration`` and ``frame_gate``.
+One class, two ways to run it: preset ``published`` is the published loop, bit for bit; preset
+``default`` cuts patches at subpixel positions, keeps small targets small, gives a calibrated score,
+and survives bad frames. The tracker keeps state and orders the steps; the steps themselves are in
+``siamese_geometry``, ``siamese_localisation``, ``calibration`` and ``frame_gate``.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _STATE_FORMAT = 3
 
 @dataclass(frozen=True)
 class _Model:
-    """What the first frame gave, kept for the whole run."""
+    """Results of the first frame, kept for the whole run."""
 
     template: np.ndarray
     fill: np.ndarray
@@ -60,8 +60,8 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Target:
-    """What changes from frame to frame. ``center_xy`` and ``size_wh`` say where to search next;
-    ``usual_entropy`` of the maps is unknown before the first of them.
+    """The state that changes from frame to frame. ``center_xy`` and ``size_wh`` place the next
+    search region; ``usual_entropy`` is unknown before the first score map.
     """
 
     center_xy: tuple[float, float]
@@ -77,8 +77,8 @@ class _Target:
 
 @dataclass(frozen=True)
 class _Request:
-    """What a frame is asked: its search patch, or why there is none; and its grey levels where
-    frames were left out before it.
+    """The search patch of a frame, or the reason why there is none; and its grey levels if frames
+    were skipped before it.
     """
 
     fault: Reason
@@ -89,16 +89,17 @@ class _Request:
 class SiameseTracker:
     """Tracks one target by comparing each frame with the template of the first.
 
-    Implements :class:`tirtrack.trackers.base.SeekingTracker`. Nothing is drawn at random: the same
-    frames and box give the same boxes, bit for bit.
+    Implements :class:`tirtrack.trackers.base.SeekingTracker`. Nothing is random: the same frames
+    and box give the same boxes, bit for bit.
 
     Args:
-        engine: runs the network.
-        settings: see ``presets``.
+        engine: engine that runs the network.
+        settings: settings of the loop; see ``presets``.
         calibration: numbers of the score and the status, from the card of the weights.
-        normaliser: how frames of more than 8 bits become grey levels; ``None`` means ``adaptive``.
-        modality: that the weights are for; coloured frames for ``tir`` are worth a warning.
-        origin: what the tracker is made from, for saved states.
+        normaliser: settings that map frames of more than 8 bits to grey levels; ``None``:
+            ``adaptive``.
+        modality: modality that the weights are for; for ``tir``, coloured frames give a warning.
+        origin: origin of the tracker, for saved states.
     """
 
     def __init__(
@@ -127,8 +128,8 @@ class SiameseTracker:
         self._request: _Request | None = None
 
     def twin(self, target: str, *, phase: int = 0) -> SiameseTracker:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.twin`; nothing is drawn and nothing
-        learnt, so neither argument matters.
+        """See :meth:`tirtrack.trackers.base.SharingTracker.twin`; nothing is drawn or learnt, so
+        neither argument has an effect.
         """
         return SiameseTracker(
             self.engine,
@@ -140,7 +141,7 @@ class SiameseTracker:
         )
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
-        """Begin with a known box; anything known before is forgotten.
+        """Begin with a known box; all earlier state is dropped.
 
         Raises:
             FrameError: the frame or the box cannot be used.
@@ -196,7 +197,7 @@ class SiameseTracker:
         return seen.patch[None]
 
     def answer(self, features: np.ndarray | None) -> TrackState:
-        """Where the target is, by the features ``[1,C,16,16]`` of the search patch.
+        """The target's state, from the features ``[1,C,16,16]`` of the search patch.
 
         Raises:
             RuntimeError: nothing was requested.
@@ -221,7 +222,7 @@ class SiameseTracker:
         )
 
     def observe(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
-        """See :meth:`tirtrack.trackers.base.SeekingTracker.watch`."""
+        """See :meth:`tirtrack.trackers.base.SeekingTracker.observe`."""
         model, target = self._started()
         self._target = replace(target, frame=target.frame + 1, motion=NO_MOTION)
         return self._inspect(frame, model)
@@ -281,7 +282,7 @@ class SiameseTracker:
         )  # fmt: skip
 
     def state_dict(self) -> dict[str, Any]:
-        """All that ``update`` depends on, as plain values and arrays.
+        """Everything that ``update`` depends on, as plain values and arrays.
 
         Raises:
             RuntimeError: called before ``init``.
@@ -304,7 +305,7 @@ class SiameseTracker:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state, with the same weights and settings.
+        """Resume from a saved state, with the same weights and settings.
 
         Raises:
             ValueError: the state has another format.
@@ -342,7 +343,7 @@ class SiameseTracker:
         return self._request
 
     def _decide(self, maps: Maps | None) -> TrackState:
-        """The state after a request, by the maps of its patch; ``None`` if there was none."""
+        """The state after a request, from the maps of its patch; ``None``: there was no patch."""
         asked, (model, target) = self._asked(), self._started()
         self._request = None
         target = replace(target, frame=target.frame + 1)
@@ -361,7 +362,7 @@ class SiameseTracker:
         return self._accept(moved, located, seen.side)
 
     def _score(self, located: Localisation) -> float:
-        """Score of the best cell, by what is usual for the target."""
+        """Score of the best cell, relative to the usual entropy of this target."""
         usual = self._started()[1].usual_entropy
         rise = 0.0 if usual is None else located.entropy - usual
         return score_of(rise, located.margin, self.calibration)
@@ -369,8 +370,8 @@ class SiameseTracker:
     def _after_gap(
         self, levels: np.ndarray, seen: SearchPatch, located: Localisation
     ) -> tuple[SearchPatch, Localisation]:
-        """The best cell after frames that were left out: of another search patch, where this one
-        hardly shows the target and a wider region does.
+        """The best cell after skipped frames: from a wider search patch if it shows the target and
+        this one hardly does.
         """
         model, target = self._started()
         is_lost = target.belief.status is Status.LOST
@@ -400,7 +401,7 @@ class SiameseTracker:
         return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
     def _inspect(self, frame: np.ndarray, model: _Model) -> tuple[Reason, np.ndarray]:
-        """Why a frame says nothing, or its grey levels."""
+        """The reason why a frame has nothing to show, and its grey levels."""
         try:
             picture = self._picture(frame)
         except FrameError:
@@ -422,7 +423,7 @@ class SiameseTracker:
         return Reason.NONE, self._levels(picture, valid)
 
     def _accept(self, moved: _Target, located: Localisation, side: float) -> TrackState:
-        """Decide how far a measurement is believed, keep what follows, and say it."""
+        """Decide how far to trust a measurement, store the new state, and report it."""
         diagnostics = {**vars(located), "side": side, "measured_box": moved.box}
         if self.settings.score == "published":
             before = self._started()[1].box
@@ -473,9 +474,9 @@ class SiameseTracker:
         return Reason.LOW_SCORE
 
     def _repeat(self, target: _Target, model: _Model, fault: Reason) -> TrackState:
-        """The answer to a frame that says nothing: the same box, and a doubt more."""
+        """The result for a frame with nothing to show: the same box, one more doubtful frame."""
         belief = next_belief(target.belief, 0.0, self.calibration)
-        # The same picture again speaks neither for nor against the box.
+        # A repeated frame is no evidence for or against the box.
         score = 0.0
         if fault is Reason.FROZEN_FRAME:
             score = min(target.score, self.calibration.uncertain_below)
@@ -496,7 +497,7 @@ class SiameseTracker:
         return self._say_lost(replace(target, score=0.0, belief=belief), Reason.NOT_FINITE, {})
 
     def _say_lost(self, target: _Target, reason: Reason, diagnostics: dict[str, Any]) -> TrackState:
-        """The last trusted box, not measured; go on searching."""
+        """Report the last trusted box as not measured; the search continues."""
         model, _ = self._started()
         trusted = target.trusted
         if self.settings.when_lost == "stay":

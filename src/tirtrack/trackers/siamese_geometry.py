@@ -1,8 +1,8 @@
-"""Where a Siamese tracker cuts its patches, and where a measured box puts the target.
+"""Where a Siamese tracker cuts its patches, and how a measured box moves the target.
 
-The families differ in nothing else online: NanoTrack shows a square of context, FEAR a rectangle
-with the shape of the target, stretched to a square. The tracker keeps a centre and a size; a
-geometry turns them into patches and a localisation back into them. Pure functions of arrays.
+This is the only online difference of the families: NanoTrack cuts a square with context, FEAR a
+rectangle with the target's shape, stretched to a square. The tracker keeps a centre and a size; a
+geometry turns them into patches, and a localisation back into them. Pure functions of arrays.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from tirtrack.trackers.presets import SiameseSettings
 from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame
 
 FEAR_TEMPLATE_SIDE, FEAR_SEARCH_SIDE = 128, 256
-FEAR_TEMPLATE_MARGIN, FEAR_SEARCH_MARGIN = 0.2, 2.0  # on every side, of the target's own sides
+FEAR_TEMPLATE_MARGIN, FEAR_SEARCH_MARGIN = 0.2, 2.0  # on every side, over the target's sides
 
 
 @dataclass(frozen=True)
 class SearchPatch:
-    """What the network sees of a frame, and how its numbers become frame pixels.
+    """The patch of a frame that the network sees, and how its numbers become frame pixels.
 
     Attributes:
-        patch: ``[D,D,3]`` in RGB order or ``[D,D]``, grey levels.
-        side: of the crop, frame pixels; of a rectangle its width.
-        origin_xy: the place in the frame from which measured offsets count.
-        scale_xy: patch pixels in one frame pixel, across and down.
-        size_patch_wh: the last size of the target in this patch.
+        patch: grey levels ``[D,D,3]`` in RGB order or ``[D,D]``.
+        side: side of the crop, frame pixels; for a rectangle, its width.
+        origin_xy: point in the frame from which measured offsets count, frame pixels.
+        scale_xy: patch pixels per frame pixel, horizontal and vertical.
+        size_patch_wh: last size of the target, patch pixels.
     """
 
     patch: np.ndarray
@@ -54,7 +54,7 @@ class SearchPatch:
 
 class Geometry(ABC):
     """The patches of one family, under the settings of a tracker. ``center_xy`` and ``size_wh`` of
-    a target are what the geometry itself gave, in frame pixels.
+    a target come from the geometry itself, in frame pixels.
     """
 
     def __init__(self, settings: SiameseSettings) -> None:
@@ -78,10 +78,10 @@ class Geometry(ABC):
 
     @abstractmethod
     def crop_around(self, center_xy: XY, size_wh: XY) -> Crop:
-        """What a search patch shows, up to rounding."""
+        """The crop of a search patch, up to rounding."""
 
     def measured(self, located: Localisation, seen: SearchPatch) -> tuple[XY, XY]:
-        """Centre and size at the best cell, frame pixels, nothing smoothed or limited."""
+        """Centre and size at the best cell, frame pixels, neither smoothed nor limited."""
         (dx, dy), (w, h) = located.offset_patch_xy, located.size_patch_wh
         (x, y), (across, down) = seen.origin_xy, seen.scale_xy
         return (x + dx / across, y + dy / down), (w / across, h / down)
@@ -89,13 +89,13 @@ class Geometry(ABC):
     def moved(
         self, located: Localisation, seen: SearchPatch, size_wh: XY, frame_wh: tuple[int, int]
     ) -> tuple[XY, XY]:
-        """The next centre and size: the full step, and part of the change of size."""
+        """The next centre and size: the full displacement, and part of the change of size."""
         center_xy, measured_wh = self.measured(located, seen)
         size = blended(size_wh, measured_wh, self.size_rate(located))
         return limit_to_frame(center_xy, size, frame_wh=frame_wh, min_side=self.settings.min_side)
 
     def size_rate(self, located: Localisation) -> float:
-        """How far the size follows the measured one, in [0, 1]; less where the cell is doubtful."""
+        """How far the size follows the measured one, in [0, 1]; less for a doubtful cell."""
         return located.penalty * located.probability * self.settings.size_rate
 
     def region(self, center_xy: XY, size_wh: XY, frame_wh: tuple[int, int]) -> Region:
@@ -115,13 +115,13 @@ class Geometry(ABC):
 
 
 class ContextGeometry(Geometry):
-    """NanoTrack: squares of the target and half its size around it, and twice that."""
+    """NanoTrack: a square of the target with half its size around it, and one of twice the side."""
 
     def begin(self, box: Box, frame_wh: tuple[int, int]) -> tuple[XY, XY]:
-        """See :class:`Geometry`; a published centre counts in pixel indices."""
+        """See :class:`Geometry`; a published centre is in pixel indices."""
         if self.settings.centre == "continuous":
             return box.center_xy, (box.w, box.h)
-        # A centre counted in pixel indices is half a pixel less than ours.
+        # A centre in pixel indices is half a pixel less than ours.
         return (box.x + (box.w - 1) / 2, box.y + (box.h - 1) / 2), (box.w, box.h)
 
     def template(
@@ -133,8 +133,8 @@ class ContextGeometry(Geometry):
     def search(
         self, levels: np.ndarray, center_xy: XY, size_wh: XY, fill: np.ndarray
     ) -> SearchPatch:
-        """See :class:`Geometry`; 255 px. Offsets count from the centre that was asked for, not
-        from that of the rounded crop, as published.
+        """See :class:`Geometry`; 255 px. Offsets count from the requested centre, not from that of
+        the rounded crop, as published.
         """
         patch, side = self._cut(levels, center_xy, size_wh, fill, side=SEARCH_SIDE)
         scale = TEMPLATE_SIDE / float(context_side(np.array(size_wh)))
@@ -166,11 +166,11 @@ class ContextGeometry(Geometry):
 class StretchedGeometry(Geometry):
     """FEAR: 1.4 and 5 times the target's own width and height, each stretched to a square.
 
-    With ``crop = "integer"`` rectangles and boxes are of whole pixels, as published.
+    With ``crop = "integer"``, rectangles and boxes have whole pixels, as published.
     """
 
     def begin(self, box: Box, frame_wh: tuple[int, int]) -> tuple[XY, XY]:
-        """See :class:`Geometry`; the published loop cuts the box to the frame and to integers."""
+        """See :class:`Geometry`; the published loop clips the box to the frame and to integers."""
         if self.settings.crop == "integer":
             box = whole_box(box, frame_wh, self.settings.min_side)
         return box.center_xy, (box.w, box.h)
@@ -216,11 +216,11 @@ class StretchedGeometry(Geometry):
         return box.center_xy, (box.w, box.h)
 
     def size_rate(self, located: Localisation) -> float:
-        """See :class:`Geometry`; the square stands in the published code."""
+        """See :class:`Geometry`; squared as in the published code."""
         return super().size_rate(located) ** 2
 
     def _crop(self, center_xy: XY, size_wh: XY, patch_side: int, *, margin: float) -> Crop:
-        """The crop, of whole pixels (cut toward zero) where the settings ask for it."""
+        """The crop, in whole pixels (truncated toward zero) if the settings say so."""
         box = box_at(center_xy, size_wh)
         if self.settings.crop != "integer":
             return stretched_crop(box, patch_side, area_factor=1.0 + margin + margin)
@@ -242,8 +242,8 @@ def geometry_of(settings: SiameseSettings) -> Geometry:
 
 
 def whole_box(box: Box, frame_wh: tuple[int, int], min_side: float) -> Box:
-    """A box whose corner was moved into the frame, then cut off at its other end, then cut toward
-    zero to integers; with sides of at least ``min_side``, moved back inside where they stand out.
+    """A box whose corner is moved into the frame, its other end clipped, and its numbers truncated
+    toward zero; with sides of at least ``min_side``, moved back inside if they stick out.
 
     >>> whole_box(Box(-3.0, 7.6, 10.9, 50.0), (100, 40), 3.0)
     Box(x=0.0, y=7.0, w=10.0, h=32.0)

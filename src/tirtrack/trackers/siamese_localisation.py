@@ -1,7 +1,7 @@
-"""From the two maps of a Siamese network to one place and size.
+"""From the two maps of a Siamese network to one position and size.
 
-Pure functions of arrays; the tracker orders them and keeps what comes out. Places on the map are
-counted from the patch centre, in patch pixels. ``n`` is the number of cells a side.
+Pure functions of arrays; the tracker calls them in order and keeps the results. Positions on the
+map count from the patch centre, in patch pixels. ``n`` is the number of cells per side.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ STRIDE = 16
 
 @dataclass(frozen=True)
 class Localisation:
-    """The best cell of a frame and what was measured there.
+    """The best cell of a frame and the measurements there.
 
     Attributes:
         cell: row and column of the best cell.
         probability: softmax probability of the target at the cell, in [0, 1].
-        peak: penalised and windowed score at the cell, which picked it.
-        lead: ``peak`` minus the second best of the map.
+        peak: penalised and windowed score at the cell, the highest of the map.
+        lead: ``peak`` minus the second highest score of the map.
         margin: logit(target) - logit(background) at the cell.
-        entropy: of the probabilities of all cells, normalised to sum 1; nats.
-        offset_patch_xy: measured centre, from the patch centre.
-        size_patch_wh: measured size.
-        penalty: for the change of size and aspect, in (0, 1].
+        entropy: entropy of the probabilities of all cells, normalised to sum 1; nats.
+        offset_patch_xy: measured centre, from the patch centre, patch pixels.
+        size_patch_wh: measured size, patch pixels.
+        penalty: penalty for the change of size and aspect, in (0, 1].
     """
 
     cell: tuple[int, int]
@@ -45,7 +45,7 @@ class Localisation:
 
 
 def target_probability(logits: np.ndarray) -> np.ndarray:
-    """Softmax over (background, target), ``[2,n,n]`` to ``[n,n]`` float32: the target's share."""
+    """The target's share ``[n,n]`` float32 of the softmax over (background, target) ``[2,n,n]``."""
     shifted = logits - logits.max(axis=0)
     powers = np.exp(shifted)
     return np.asarray(powers[1] / (powers[0] + powers[1]))
@@ -54,7 +54,7 @@ def target_probability(logits: np.ndarray) -> np.ndarray:
 def decode_boxes(ltrb: np.ndarray) -> np.ndarray:
     """Distances ``[4,n,n]`` of the four sides as boxes ``[4,n,n]`` cxcywh, from the patch centre.
 
-    Float32, by way of the corners, as the published code does it.
+    Float32, computed through the corners as in the published code.
     """
     gx, gy = _cell_centres(ltrb.shape[-1])
     x1, y1, x2, y2 = gx - ltrb[0], gy - ltrb[1], gx + ltrb[2], gy + ltrb[3]
@@ -65,11 +65,11 @@ def decode_boxes(ltrb: np.ndarray) -> np.ndarray:
 def change_penalty(
     sizes_wh: np.ndarray, size_wh: tuple[float, float], strength: float
 ) -> np.ndarray:
-    """How much each measured size departs from the last one: 1 for none, toward 0 for more.
+    """Penalty for the change from the last size: 1 for no change, toward 0 for more.
 
     Args:
-        sizes_wh: ``[2,...]`` measured widths and heights.
-        size_wh: the last size, in the same unit.
+        sizes_wh: measured widths and heights, ``[2,...]``.
+        size_wh: last size, in the same unit.
         strength: ``penalty_k`` of the settings.
 
     Returns:
@@ -83,7 +83,7 @@ def change_penalty(
 
 
 def windowed(probability: np.ndarray, penalty: np.ndarray, window_influence: float) -> np.ndarray:
-    """What picks the cell: penalised probability ``[n,n]``, mixed with the cosine window."""
+    """The score that picks the cell: penalised probability ``[n,n]``, mixed with the window."""
     window = cosine_window(len(probability))
     mixed = penalty * probability * (1 - window_influence) + window * window_influence
     return np.asarray(mixed)
@@ -111,13 +111,13 @@ def localise(
     *,
     settings: SiameseSettings,
 ) -> Localisation | None:
-    """The best cell of a frame, or ``None`` when a map holds a number that is not finite.
+    """The best cell of a frame, or ``None`` if a map holds a number that is not finite.
 
     Args:
-        logits: ``[2,n,n]`` (background, target).
-        ltrb: ``[4,n,n]`` distances of the sides, patch pixels, above 0.
+        logits: logits ``[2,n,n]`` (background, target).
+        ltrb: distances of the sides ``[4,n,n]``, patch pixels, above 0.
         size_patch_wh: last size of the target, in pixels of this patch.
-        settings: penalty and window.
+        settings: settings of penalty and window.
     """
     if not (np.isfinite(logits).all() and np.isfinite(ltrb).all() and (ltrb > 0).all()):
         return None
@@ -150,7 +150,9 @@ def limit_to_frame(
     frame_wh: tuple[int, int],
     min_side: float,
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Centre into the frame; sides at most the frame's and at least ``min_side``, which wins."""
+    """Moves the centre into the frame and limits the sides to the frame's and to at least
+    ``min_side``, which takes precedence.
+    """
     cx, cy = (
         min(max(centre, 0.0), float(limit))
         for centre, limit in zip(center_xy, frame_wh, strict=True)

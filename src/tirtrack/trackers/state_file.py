@@ -1,8 +1,8 @@
-"""The state of a running tracker as a file: to go on later, in another process or elsewhere.
+"""The state of a running tracker as a file: to resume later, in another process or elsewhere.
 
 One safetensors file: arrays as they are, and in its metadata, under ``tirtrack_state``, JSON with
-all other values, the format version, and what the tracker was made from. A state goes on only in a
-tracker of the same weights and settings; nothing but numbers and text is ever read.
+all other values, the format version, and what the tracker was made from. A state loads only into a
+tracker with the same weights and settings; only numbers and text are ever read.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from tirtrack.trackers.base import Origin
 
 FORMAT = 1
 _KEY = "tirtrack_state"
-_ARRAY = "array:"  # stands before the name of an array in the place of its value
-_SAMPLES = "/memory/samples"  # of a sample memory, which gives them back in its own type
+_ARRAY = "array:"  # prefix of the array's name, which replaces its value in the JSON
+_SAMPLES = "/memory/samples"  # array of a sample memory, which converts it back to its own type
 _HALF_MAX = float(np.finfo(np.float16).max)
 _DAMAGED = "the file is damaged; save the state again"
 
@@ -31,27 +31,27 @@ class Stateful(Protocol):
 
     @property
     def origin(self) -> Origin | None:
-        """What it was made from."""
+        """Weights, settings and seed that the tracker was made from."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that its next answer depends on."""
+        """Everything that the next result depends on."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Resume from a saved state."""
 
 
 def save_state(tracker: Stateful, path: str | Path, *, half: bool = False) -> None:
-    """Write the state of a tracker; a file that is there is replaced.
+    """Write the state of a tracker; an existing file is replaced.
 
     Args:
-        tracker: from ``tirtrack.load``, or a ``tirtrack.MultiTracker`` of it, after ``init``.
-        path: of the file, by convention ``.safetensors``.
-        half: keep the sample memory of trackers that learn (DiMP, ATOM) in half precision: half as
-            large, and what follows is no longer the same to the bit.
+        tracker: tracker of ``tirtrack.load``, or a ``tirtrack.MultiTracker`` of it, after ``init``.
+        path: path of the file, by convention ``.safetensors``.
+        half: save the sample memory of trackers that learn (DiMP, ATOM) in half precision: half
+            the size, but later results are no longer bit-identical.
 
     Raises:
-        RuntimeError: the tracker has not begun.
-        ValueError: it was put together by hand, so that nothing can say what would fit it.
+        RuntimeError: ``init`` has not been called.
+        ValueError: the tracker was not made by ``tirtrack.load``, so its origin is unknown.
         StorageError: the file could not be written.
     """
     from safetensors.numpy import save
@@ -74,17 +74,17 @@ def save_state(tracker: Stateful, path: str | Path, *, half: bool = False) -> No
 
 
 def load_state(tracker: Stateful, path: str | Path) -> None:
-    """Go on from a saved state; the next ``update`` takes the frame after the last one before it.
+    """Resume from a saved state; the next ``update`` takes the frame after the last one tracked.
 
     Args:
-        tracker: of the weights, settings and seed that the state was saved with.
-        path: of the file.
+        tracker: tracker with the weights, settings and seed that the state was saved with.
+        path: path of the file.
 
     Raises:
         RequestError: there is no such file, it is damaged or of another version, or the settings
-            are others.
-        WeightsError: the weights are others.
-        ValueError: the tracker was put together by hand.
+            differ.
+        WeightsError: the weights differ.
+        ValueError: the tracker was not made by ``tirtrack.load``.
     """
     path = Path(path)
     document, arrays = _read(path)
@@ -102,7 +102,7 @@ def _origin_of(tracker: Stateful) -> Origin:
 
 
 def _without_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """The value with the name of each array in its place; arrays go into ``arrays``."""
+    """The value with every array replaced by its name; arrays go into ``arrays``."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -118,7 +118,7 @@ def _without_arrays(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any
 
 
 def _halved(name: str, array: np.ndarray) -> np.ndarray:
-    """Samples in half precision, unless a number is too large for it; all else as it is."""
+    """Samples in half precision, unless a number is too large for it; other arrays unchanged."""
     is_small = name.endswith(_SAMPLES) and np.abs(array).max(initial=0.0) <= _HALF_MAX
     return array.astype(np.float16) if is_small else array
 
@@ -151,7 +151,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _check_fit(document: dict[str, Any], tracker: Stateful, path: Path) -> None:
-    """Refuse a state of another version, tracker, weights or settings; both values are named."""
+    """Refuse a state of another version, tracker, weights or settings; errors name both values."""
     if document.get("format_version") != FORMAT:
         raise RequestError(
             f"is a state of format {document.get('format_version')!r}, this is format {FORMAT}",

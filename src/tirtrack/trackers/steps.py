@@ -1,10 +1,10 @@
-"""The way to a frame's answer in steps, so that several targets can take the dear ones together.
+"""A frame's result computed in steps, so that several targets can share the expensive ones.
 
-A tracker that learns needs its network for what depends on its own target: to let boxes climb the
-energy of the box estimator, to improve its filter. There it hands out a piece of work and waits
-for the result. The pieces of one target are done alone, those of several targets together where
-they are of one kind. On a GPU this is one pass instead of many; on a processor core it saves
-little. Begin with :func:`alone` and :func:`together`.
+A tracker that learns needs its network for work on its own target: refining boxes on the box
+estimator's energy, improving its filter. It yields such a piece of work and waits for the result.
+The pieces of a single target are done one by one, those of several targets together if they are of
+one kind. On a GPU this is one pass instead of many; on a CPU core it saves little. Begin with
+:func:`alone` and :func:`together`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class Work(Protocol):
 
 
 Steps = Generator[Work, Any, Answer]
-"""The way to an answer: yields work, is sent its result, returns the answer."""
+"""A computation in steps: yields work, is sent its result, returns the answer."""
 
 
 def without_work(answer: Callable[[], Answer]) -> Steps[Answer]:
-    """Steps that hand out nothing."""
+    """Steps that yield no work."""
     yield from ()
     return answer()
 
 
 def alone(steps: Steps[Answer]) -> Answer:
-    """The answer, every piece of work done at once and by itself."""
+    """The answer, with every piece of work done immediately and by itself."""
     try:
         work = next(steps)
         while True:
@@ -51,9 +51,9 @@ def alone(steps: Steps[Answer]) -> Answer:
 
 
 def together(all_steps: Sequence[Steps[Answer]]) -> list[Answer | Exception]:
-    """The answer of each, or what it failed of; work of equal kind is done together.
+    """The answer of each, or its exception; work of equal kind is done together.
 
-    Shared work that fails is done again piece by piece, so that only what is at fault fails.
+    Shared work that fails is repeated piece by piece, so that only the faulty piece fails.
     """
     answers: list[Answer | Exception | None] = [None] * len(all_steps)
     waiting: list[tuple[int, Work]] = []
@@ -63,7 +63,7 @@ def together(all_steps: Sequence[Steps[Answer]]) -> list[Answer | Exception]:
             waiting.append((number, resume()))
         except StopIteration as end:
             answers[number] = end.value
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others continue
             answers[number] = error
 
     for number, steps in enumerate(all_steps):
@@ -82,10 +82,10 @@ def together(all_steps: Sequence[Steps[Answer]]) -> list[Answer | Exception]:
 
 
 def _done(works: Sequence[Work]) -> list[Any]:
-    """The result of each piece, or the exception that it ends in."""
+    """The result of each piece, or the exception that it raised."""
     try:
         return type(works[0]).done(works)
-    except Exception as error:  # noqa: BLE001 - it is handed to the target that it belongs to
+    except Exception as error:  # noqa: BLE001 - passed to the target that it belongs to
         if len(works) == 1:
             return [error]
         return [_done([work])[0] for work in works]
