@@ -1,4 +1,4 @@
-"""Tracking one target through a source of frames; what stands behind ``tirtrack track``."""
+"""Tracking one target through a source of frames; the library side of ``tirtrack track``."""
 
 from tirtrack.tracking.first_frame import FirstFrame, first_frame
 from tirtrack.tracking.record import TrackedFrame

@@ -1,4 +1,4 @@
-"""A picture of the frame in which tracking begins, with what stands out in it, to choose from."""
+"""A picture of the start frame with proposals for the first box, to choose from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.thermal import to_display
 from tirtrack.tracking.source import SourceFrames
 
-_LOOK_AHEAD, _LOOK_EVERY = 40, 10  # frames, for what moves
+_LOOK_AHEAD, _LOOK_EVERY = 40, 10  # frames, to find moving objects
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class FirstFrame:
     """A frame in which to choose the first box.
 
     Attributes:
-        index: of the frame in the source.
-        boxes: what stands out in it, best first; number 1 is the first.
-        scores: of the boxes; they rank inside this frame and mean nothing else.
-        source_line: the source in one line.
-        picture: ``[H,W,3]`` uint8: the frame, enlarged if small, with a pixel grid, its
+        index: index of the frame in the source.
+        boxes: salient boxes, best first; number 1 is the first.
+        scores: scores of the boxes; comparable only inside this frame.
+        source_line: description of the source in one line.
+        picture: picture ``[H,W,3]`` uint8: the frame, enlarged if small, with a pixel grid, its
             coordinates, and the numbered boxes.
     """
 
@@ -38,7 +38,7 @@ class FirstFrame:
     picture: np.ndarray = field(repr=False)
 
     def pick(self, number: int) -> Box:
-        """The box of that number, counted from 1.
+        """The box with this number, counted from 1.
 
         Raises:
             RequestError: there is no such number.
@@ -52,15 +52,15 @@ class FirstFrame:
 def first_frame(
     source: Source, *, start: int = 0, count: int = 9, options: ReadOptions = AS_STORED
 ) -> FirstFrame:
-    """Frame ``start`` with proposals (``saliency``), the same ones at every call.
+    """Frame ``start`` with proposals (``saliency``), the same at every call.
 
-    What moves is found with the help of four later frames.
+    Moving objects are found with the help of four later frames.
 
     Args:
-        source: as for :func:`tirtrack.media.frames`.
+        source: source of frames, as for :func:`tirtrack.media.frames`.
         start: index of the frame.
-        count: at most so many proposals.
-        options: what the source does not say of itself.
+        count: largest number of proposals.
+        options: properties that the source does not state itself.
 
     Raises:
         FrameError: the source cannot be opened, or the frame is damaged.
@@ -89,7 +89,7 @@ def first_frame(
 
 
 def _later(found: Iterator[Frame | BadFrame], start: int) -> list[np.ndarray]:
-    """Every tenth frame of those that follow; at least the last one, if there is any."""
+    """Every tenth of the following frames; at least the last one, if there is any."""
     later: list[np.ndarray] = []
     newest: np.ndarray | None = None
     try:
@@ -101,13 +101,13 @@ def _later(found: Iterator[Frame | BadFrame], start: int) -> list[np.ndarray]:
     except (
         FrameError,
         RunError,
-    ):  # tracking will tell of the break
+    ):  # tracking will report the break
         pass
     return later or ([] if newest is None else [newest])
 
 
 def check_range(start: int, end: int | None) -> None:
-    """Refuse a range of frames that holds none.
+    """Refuse an empty range of frames.
 
     Raises:
         RequestError: ``start`` is negative, or ``end`` is not after it.

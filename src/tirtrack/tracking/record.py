@@ -1,6 +1,6 @@
-"""The rows of a run, and how they become ``boxes.csv`` and ``track.mp4``.
+"""The rows of a run, and the writing of ``boxes.csv`` and ``track.mp4``.
 
-This module writes what it is given and draws nothing else; ``run`` decides what a row says.
+This module only writes and draws the rows; ``run`` makes them.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ COLOURS = {
     Status.UNCERTAIN: "#ffb000",
     Status.LOST: "#ff5a5f",
 }
-IMAGE_FPS = 25.0  # of the annotated video where the frames have no times
+IMAGE_FPS = 25.0  # frame rate of the annotated video if the frames have no times
 _FLUSH_EVERY_FRAMES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedFrame:
-    """One row: a frame of the source and what the tracker said of it.
+    """One row: a frame of the source and the tracker's result for it.
 
     Attributes:
-        index: of the frame in the source, 0-based.
+        index: index of the frame in the source, 0-based.
         time_s: presentation time, ``None`` for images.
-        box: where the target is, frame pixels; the last one where not measured.
-        score: in [0, 1]; 0 for a damaged frame.
+        box: box of the target, frame pixels; the last one if not measured.
+        score: score in [0, 1]; 0 for a damaged frame.
         status: tracking, uncertain or lost.
         measured: whether the box was measured in this frame.
-        reason: why, when not plainly tracking.
-        target: its name, empty where there is but one.
+        reason: reason of a status that is not plainly tracking.
+        target: name of the target, empty if there is only one.
     """
 
     index: int
@@ -62,8 +62,8 @@ class TrackedFrame:
 
 
 class Recorder:
-    """Keeps the rows, and writes them and the video as they come; a column more for several
-    targets.
+    """Keeps the rows, and writes them and the video as they come; with several targets, rows have
+    an extra column.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Recorder:
         return self
 
     def add(self, item: Frame | BadFrame, rows: Sequence[TrackedFrame]) -> None:
-        """One frame is done: a row for each target."""
+        """Add a finished frame: a row for each target."""
         if isinstance(item, BadFrame):
             self.faults.append(item)
         if self._video is not None:
@@ -120,7 +120,7 @@ class Recorder:
 
 
 class _RowFile:
-    """``boxes.csv``, under another name until its last row is written."""
+    """``boxes.csv``, under a temporary name until its last row is written."""
 
     def __init__(self, folder: Path, *, is_several: bool) -> None:
         self._is_several = is_several
@@ -161,9 +161,9 @@ class _RowFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Complete to the last row even if something else failed; under no final name if a row did.
+        """Finish the file even if something else failed; no final name if a row was not written.
 
-        A file whose flush failed drops what it held, and then closes without a word.
+        A file whose flush failed drops its buffer and then closes without an error.
         """
         if self._file is None:
             return
@@ -183,7 +183,7 @@ class _RowFile:
 
 
 class _Painter:
-    """Draws what the tracker said onto the frames of one source; small ones enlarged."""
+    """Draws the tracker's results onto the frames of one source; small ones are enlarged."""
 
     def __init__(self, first: np.ndarray, no_data: NoData | None) -> None:
         self._zoom = zoom_for(first.shape[1], first.shape[0])
@@ -192,7 +192,7 @@ class _Painter:
         self._shown = to_display(first, no_data)
 
     def __call__(self, image: np.ndarray | None, rows: Sequence[TrackedFrame]) -> np.ndarray:
-        """``[H,W,3]`` uint8; a damaged frame (``None``) shows the last good one."""
+        """Picture ``[H,W,3]`` uint8; a damaged frame (``None``) shows the last good one."""
         if image is not None:
             self._shown = self._display(image)
         shown = enlarge(self._shown, self._zoom)
@@ -208,11 +208,11 @@ class _Painter:
 
 
 def caption(rows: Sequence[TrackedFrame]) -> tuple[str, Status]:
-    """What stands below a frame, and the status that gives its colour: that of the target which
-    fares worst, or of all where all fare alike.
+    """The text below a frame, and the status that sets its colour: that of the target with the
+    worst status, or of all if they are equal.
 
     Args:
-        rows: of one frame, one a target.
+        rows: rows of one frame, one per target.
     """
     worst = max(rows, key=lambda row: list(COLOURS).index(row.status))
     clock = "" if worst.time_s is None else f"   {worst.time_s:.2f} s"
@@ -231,7 +231,7 @@ def _label(row: TrackedFrame) -> str:
 def mot_text(rows: Iterable[TrackedFrame]) -> str:
     """Measured boxes as MOT text, ``frame,id,x,y,w,h,score,-1,-1,-1``, frames counted from 1.
 
-    Targets whose names are all numbers keep them, others are numbered from 1 as they come.
+    Targets keep their names if all are numbers, else they are numbered from 1 as they come.
     """
     rows = list(rows)
     names = list(dict.fromkeys(row.target for row in rows))

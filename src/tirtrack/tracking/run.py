@@ -1,18 +1,18 @@
-"""Track one target through a source of frames, and leave boxes, a video and a summary.
+"""Track one target through a source of frames, and write boxes, a video and a summary.
 
-What stands behind ``tirtrack track``. A folder is written with
+The library side of ``tirtrack track``. The output folder holds
 
-* ``boxes.csv``: one row a frame, ``frame,time_s,x,y,w,h,score,status,measured,reason``; boxes in
+* ``boxes.csv``: one row per frame, ``frame,time_s,x,y,w,h,score,status,measured,reason``; boxes in
   pixels of the frame, 0-based; ``time_s`` as the video stores it, empty for images;
 * ``track.mp4``: the frames with the boxes drawn;
 * ``tracks.txt``: with several targets, which give ``boxes.csv`` a first column ``target``, the
   measured boxes as MOT text;
-* ``summary.json``: counts, speed, how it ended, and what went in, with a fingerprint.
+* ``summary.json``: counts, speed, how the run ended, and its inputs, with a fingerprint.
 
-A damaged frame keeps its row: the tracker does not see it, the last box is repeated and flagged.
-Where the source breaks off, or the user interrupts, everything up to that frame is there. While the
-work runs, rows lie in ``boxes.partial.csv``, so that even a kill leaves them. Begin with
-:func:`track`; :func:`tirtrack.tracking.first_frame` helps to find the first box.
+A damaged frame keeps its row: the tracker does not see it; the last box is repeated and flagged.
+If the source breaks off, or the user interrupts, everything up to that frame is written. During the
+run, rows are in ``boxes.partial.csv``, so they survive even a kill. Begin with :func:`track`;
+:func:`tirtrack.tracking.first_frame` helps to find the first box.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ FORMAT = 1
 SUMMARY_NAME = "summary.json"
 _TELL_EVERY_FRAMES = 10
 _DAMAGED_SHOWN = 10
-_SEARCHED_FRAMES = 250  # for one to begin at
+_SEARCHED_FRAMES = 250  # frames to search for a better start frame
 _STAGE = "track"
-# Names that say nothing: the folder above names the recording.
+# Generic names: the parent folder names the recording.
 _GENERIC = frozenset({"img", "imgs", "images", "frames", "video", "tir", "ir", "thermal", "rgb"})
 
 
 class Ending(StrEnum):
-    """How a run came to its end."""
+    """How a run ended."""
 
     COMPLETE = "complete"
     INTERRUPTED = "interrupted"
@@ -84,13 +84,13 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class TrackRun:
-    """What a run gave.
+    """Result of a run.
 
     Attributes:
-        rows: one a frame and target, in order.
-        ending: ``complete``, or why there is less than was asked for.
-        summary: what stands in ``summary.json``.
-        out: the folder that was written, ``None`` if none was asked for.
+        rows: one row per frame and target, in order.
+        ending: ``complete``, or the reason why the run is shorter than requested.
+        summary: content of ``summary.json``.
+        out: output folder, ``None`` if none was requested.
     """
 
     rows: tuple[TrackedFrame, ...]
@@ -100,7 +100,7 @@ class TrackRun:
 
 
 class TrackStoppedError(RunError):
-    """The source broke off or the tracker failed in mid-stream; ``run`` holds what came before."""
+    """The source broke off or the tracker failed in mid-stream; ``run`` has the results so far."""
 
     run: TrackRun | None = None
 
@@ -130,33 +130,33 @@ def track(
     """Follow the target of a first box, or several, to the end of the source.
 
     Args:
-        source: as for :func:`tirtrack.media.frames`.
-        box: the target in frame ``start``, pixels; several by their names.
-        weights: a shipped name or a file.
-        out: folder to write; ``None`` writes nothing.
-        preset: online settings; those that the weights name when ``None``.
+        source: source of frames, as for :func:`tirtrack.media.frames`.
+        box: box of the target in frame ``start``, pixels; several boxes by the targets' names.
+        weights: name of shipped weights, or path of a weights file.
+        out: output folder; ``None``: nothing is written.
+        preset: preset of online settings; ``None``: the one that the weights name.
         engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None`` chooses.
         overrides: settings that differ from the preset.
-        seed: of what a tracker draws.
-        redetect: search the whole frame for a lost target.
-        device: where torch runs the network, such as ``cuda``.
-        policy: ``latest`` leaves out frames that come while the tracker is busy, ``all`` takes
-            every one; ``None``: ``latest`` for the address of a stream, ``all`` for anything else.
+        seed: seed of all random draws.
+        redetect: whether to search the whole frame for a lost target.
+        device: device for torch, such as ``cuda``.
+        policy: ``latest`` skips frames that come while the tracker is busy, ``all`` takes every
+            one; ``None``: ``latest`` for the address of a stream, ``all`` for anything else.
         start: index of the frame that ``box`` belongs to.
-        end: index after the last frame; ``None`` for all.
-        options: what the source does not say of itself.
-        video: write the annotated video too.
-        force: replace the results of an earlier run in ``out``.
-        command: the command line, for the summary.
-        stop: asked after every frame, and while a live source has none; ``True`` ends the run
-            there, in good order.
-        progress: told of frames.
+        end: index after the last frame; ``None``: all frames.
+        options: properties that the source does not state itself.
+        video: whether to write the annotated video too.
+        force: whether to replace the results of an earlier run in ``out``.
+        command: command line, for the summary.
+        stop: callback, called after every frame and while a live source has none; ``True`` ends the
+            run there, in good order.
+        progress: callback that is told of every frame.
 
     Raises:
         RequestError: the source, box, weights, preset, range or folder cannot be used (its
-            children say which); nothing was started or written.
+            subclasses say which); nothing was started or written.
         TrackStoppedError: the source broke off (early end, another frame size) or the tracker
-            failed; results so far are written, and in ``run`` of the error.
+            failed; results so far are written, and are in the error's ``run``.
         StorageError: the results could not be written.
         KeyboardInterrupt: interrupted; results so far are written.
     """
@@ -209,7 +209,7 @@ def track(
 def _begin(
     tracker: Tracker, first: Frame, box: Box | Mapping[str, Box]
 ) -> tuple[Tracker | MultiTracker, list[TrackedFrame]]:
-    """What follows the targets, and their rows of the first frame."""
+    """The tracker of the targets, and their rows for the first frame."""
     if isinstance(box, Box):
         return tracker, [_row(first, tracker.init(first.image, box))]
     if not box:
@@ -224,7 +224,7 @@ def _begin(
 def _with_better_start(
     error: FrameError, source: Source, first: Frame, info: SourceInfo, options: ReadOptions
 ) -> FrameError:
-    """The error of a first frame that shows nothing, with the index of the next one that does."""
+    """The error for a first frame that shows nothing, with the index of the next usable one."""
     if error.fix != BEGIN_LATER or not source_files(source, options):
         return error
     until = first.index + 1 + _SEARCHED_FRAMES
@@ -236,7 +236,7 @@ def _with_better_start(
             if isinstance(item, Frame) and _shows_something(item, info.no_data):
                 fix = f"begin at frame {item.index}: --start {item.index}, with the box there"
                 return FrameError(error.what, error.where, fix)
-    except FrameError:  # what breaks the source off is told when it is read
+    except FrameError:  # a break of the source is reported when it is read
         pass
     others = f"nor do the {searched} frames after it show more" if searched else "no other follows"
     check = "give a source that shows a scene" if info.no_data is None else "check --no-data"
@@ -244,7 +244,7 @@ def _with_better_start(
 
 
 def _doubtful(frame: Frame, no_data: NoData | None) -> tuple[float, float] | None:
-    """See :func:`doubtful_value`; nothing is in doubt where the user says that all is measured."""
+    """See :func:`doubtful_value`; none if the user states that every pixel is measured."""
     if no_data == "none":
         return None
     return doubtful_value(frame.image, valid_mask(frame.image, no_data))
@@ -262,12 +262,12 @@ def _as_plain(box: Box | Mapping[str, Box]) -> dict[str, Any]:
 
 
 def _given(options: ReadOptions) -> dict[str, Any]:
-    """The reading options that were given, as plain values; what was left open is not named."""
+    """The reading options that were given, as plain values; options left open are omitted."""
     return {name: value for name, value in asdict(options).items() if value is not None}
 
 
 def source_name(source: Source) -> str:
-    """A short name for results of a source: its stem, or the folder above one that says nothing.
+    """A short name for a source's results: its stem, or the parent folder if the stem is generic.
 
     >>> source_name("night/clip_7.mp4"), source_name("rig/take 3/tir"), source_name("a/img/*.png")
     ('clip_7', 'take 3', 'a')
@@ -297,7 +297,7 @@ def _load(
     redetect: bool,
     device: str,
 ) -> tuple[Tracker, dict[str, Any]]:
-    """The tracker, and what says which one it is."""
+    """The tracker, and the values that identify it."""
     from tirtrack.trackers.loading import engine_of, load_tracker
     from tirtrack.trackers.redetection import with_redetection
     from tirtrack.weights import store
@@ -321,7 +321,7 @@ def _load(
 
 
 def _expected(info: SourceInfo, start: int, end: int | None) -> int:
-    """Frames to come, by the header; 0 where nothing is known."""
+    """Number of frames to come, by the header; 0 if unknown."""
     known = info.expected_frames
     if known is None:
         return 0 if end is None else end - start
@@ -329,7 +329,7 @@ def _expected(info: SourceInfo, start: int, end: int | None) -> int:
 
 
 def _result_folder(out: Path, *, force: bool) -> Path:
-    """The folder, made. With ``force`` only files of an earlier run are replaced."""
+    """Makes the output folder. With ``force``, only files of an earlier run are replaced."""
     if not force or not out.exists():
         return new_folder(out)
     if not out.is_dir():
@@ -340,7 +340,7 @@ def _result_folder(out: Path, *, force: bool) -> Path:
 
 
 class _Session:
-    """A tracker on its way through the frames, and what stopped it."""
+    """A tracker running through the frames, and what stopped it."""
 
     def __init__(self, tracker: Tracker | MultiTracker, *, tracker_s: float) -> None:
         self.tracker_s = tracker_s
@@ -350,7 +350,7 @@ class _Session:
         self._tracker = tracker
 
     def note_masked(self, frame: Frame, no_data: NoData | None) -> None:
-        """Keep what was masked of a frame, if it is the first of which something was."""
+        """Keep what was masked in a frame, if it is the first with masked pixels."""
         if self.masked is not None:
             return
         valid = valid_mask(frame.image, no_data)
@@ -371,7 +371,7 @@ class _Session:
         stop: Callable[[], bool],
         progress: Progress,
     ) -> Ending:
-        """All later frames. Never raises for what the source, tracker or user does."""
+        """Tracks all later frames. Never raises for what the source, tracker or user does."""
         try:
             for item in found:
                 recorder.add(item, self._next(item, recorder.last, found.skipped))
@@ -411,7 +411,7 @@ class _Session:
 
 
 def _not_seen(item: BadFrame, last: TrackedFrame) -> TrackedFrame:
-    """The row of a damaged frame, which no tracker sees."""
+    """The row of a damaged frame, which the tracker does not see."""
     lost = last.status is Status.LOST
     return replace(
         last,
@@ -451,7 +451,7 @@ def _finish(
     doubtful: tuple[float, float] | None,
     live: LiveStatistics | None,
 ) -> TrackRun:
-    """The run as a value; its summary is written where a folder is."""
+    """The run as a value; its summary is written if there is an output folder."""
     counts = Counter(row.status for row in recorder.rows)
     frames_done = recorder.frames
     good = frames_done - len(recorder.faults)
@@ -502,7 +502,7 @@ def _fingerprinted(identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def _source_hash(source: Source, options: ReadOptions) -> str | None:
-    """SHA-256 of the file; of several, of their hashes in order; ``None`` for a stream."""
+    """SHA-256 of the file; for several files, of their hashes in order; ``None`` for a stream."""
     paths = source_files(source, options)
     if len(paths) <= 1:
         return sha256(paths[0]) if paths else None
@@ -517,7 +517,7 @@ def _written(recorder: Recorder) -> dict[str, str]:
 
 
 def _stopped(failure: TirtrackError, run: TrackRun) -> TirtrackError:
-    """The failure as an error of the run, with where the frames before it are."""
+    """The failure as an error of the run, which says where the earlier results are."""
     if isinstance(failure, StorageError):
         return failure
     place = "" if run.out is None else f" and are in {run.out}"

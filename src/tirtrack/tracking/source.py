@@ -1,6 +1,6 @@
-"""The frames of a source for one run, whether it is a file or goes on by itself.
+"""The frames of a source for one run, whether it is a file or live.
 
-This module knows nothing of trackers. Begin with :class:`SourceFrames`.
+This module does not depend on trackers. Begin with :class:`SourceFrames`.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from tirtrack.media import (
 from tirtrack.read_options import AS_STORED, ReadOptions
 
 _INTERRUPTED = "interrupted before the first frame"
-_COMPARED = 5  # pictures, to know a clip that is sent once more
+_COMPARED = 5  # frames to compare, to recognise a clip that is sent again
 
 
 class SourceFrames:
-    """The frames of a source for one run: read where they are asked for, or by a live reader.
+    """The frames of a source for one run: read on demand, or by a live reader.
 
-    A stream is opened once for everything, since it may come only once.
+    A stream is opened only once, since it may not be sent again.
 
     Args:
-        source: as for :func:`tirtrack.media.frames`.
-        policy: ``None``: ``latest`` for a live stream, and for anything else ``all``.
+        source: source of frames, as for :func:`tirtrack.media.frames`.
+        policy: ``latest`` or ``all``; ``None``: ``latest`` for a live stream, ``all`` otherwise.
         start: index of the first frame.
         end: index after the last one.
-        options: what the source does not say of itself.
-        stop: asked while a live source has no frame; ``True`` ends the frames.
+        options: properties that the source does not state itself.
+        stop: callback, called while a live source has no frame; ``True`` ends the frames.
 
     Attributes:
-        skipped: frames that were left out before the one that was handed out last.
+        skipped: number of frames skipped before the last returned one.
 
     Raises:
-        FrameError: the source is a stream that cannot be asked for so.
+        FrameError: the source is a stream that cannot be read with these arguments.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class SourceFrames:
         self._source = source
         self._policy = policy
         self._start, self._end = start, end
-        self._skip = start  # of what is opened next
+        self._skip = start  # frames to skip in the reader that is opened next
         self._beginning: list[int] = []
         self._is_over = False
         self._is_stopped = stop
@@ -87,8 +87,8 @@ class SourceFrames:
 
     @property
     def statistics(self) -> LiveStatistics | None:
-        """Of the live reader, where frames are or could have been left out; what has an end, and is
-        read to it, is not live.
+        """Statistics of the live reader, if frames were or could have been skipped; a source that
+        has an end and is read to it is not live.
         """
         is_live = self._stream is not None and self._stream.is_live
         return (
@@ -112,11 +112,11 @@ class SourceFrames:
             self._live.__exit__(kind, error, trace)
 
     def info(self) -> SourceInfo:
-        """What the source says of itself; the first frame of a stream is waited for, and stays.
+        """Properties of the source; waits for the first frame of a stream, which is not consumed.
 
         Raises:
             FrameError: it cannot be opened or sends nothing, or its first frame is damaged.
-            KeyboardInterrupt: stopped meanwhile.
+            KeyboardInterrupt: stopped while waiting.
         """
         if self._stream is not None and self._live is not None:
             self._checked(self._live.peek())
@@ -130,12 +130,12 @@ class SourceFrames:
         return info
 
     def first(self) -> Frame:
-        """The next frame, in which everything begins.
+        """The next frame, in which the run begins.
 
         Raises:
-            RequestError: there is none.
-            FrameError: it is damaged.
-            KeyboardInterrupt: stopped before it came.
+            RequestError: there is no frame.
+            FrameError: the frame is damaged.
+            KeyboardInterrupt: stopped before the frame came.
         """
         return self._checked(next(self._found, None))
 
@@ -159,7 +159,7 @@ class SourceFrames:
         )
 
     def _read_stream(self) -> Iterator[Frame | BadFrame]:
-        """From the first whole picture on, since a live stream may be joined within one."""
+        """Frames from the first whole one on, since a live stream may be joined in mid-frame."""
         stream, skip = self._stream, self._skip
         if stream is None:
             return
@@ -175,7 +175,7 @@ class SourceFrames:
             yield from found
 
     def _with_beginning(self, found: Iterator[Frame | BadFrame]) -> Iterator[Frame | BadFrame]:
-        """The frames; what the first of them show is kept."""
+        """The frames; hashes of the first ones are kept."""
         self._beginning = []
         for item in found:
             if len(self._beginning) < _COMPARED:
@@ -183,7 +183,7 @@ class SourceFrames:
             yield item
 
     def _unless_again(self, found: Iterator[Frame | BadFrame]) -> Iterator[Frame | BadFrame]:
-        """The frames; none where they begin as the source did at first, which then is a clip."""
+        """The frames; none if they begin like the source did at first, which then is a clip."""
         same: list[Frame | BadFrame] = []
         for item in found:
             same.append(item)
@@ -196,7 +196,7 @@ class SourceFrames:
         yield from found
 
     def _noted(self, live: LiveFrames[Frame | BadFrame]) -> Iterator[Frame | BadFrame]:
-        """The frames up to the end; those after a break are numbered on."""
+        """The frames up to the end; numbering continues after a break."""
         last, first = -1, 0
         for one in live:
             if first + one.item.index <= last:
