@@ -57,7 +57,7 @@ class Blur:
 
 @dataclass(frozen=True)
 class Scale:
-    """Made smaller by a factor; the new sides keep the parity of the old ones."""
+    """Shrunk by a factor; the new sides keep the parity of the old ones."""
 
     factor: float
 
@@ -178,7 +178,7 @@ def expanded_sides(side_hw: np.ndarray, factor: float | None) -> np.ndarray:
 
 
 def with_dropout(features: Tensor, kept: Tensor, share: float) -> Tensor:
-    """Copies of ``features [C,H,W]`` with whole channels at 0, ``[n,C,H,W]``.
+    """Copies ``[n,C,H,W]`` of ``features [C,H,W]`` with whole channels set to 0.
 
     Args:
         features: features of one sample, ``[C,H,W]``.

@@ -121,7 +121,7 @@ class Tracker(Protocol):
 
         Raises:
             RuntimeError: called before ``init``.
-            StreamChangedError: a second frame in a row has the same other size or number type.
+            StreamChangedError: two frames in a row have the same new size or number type.
             FrameError: the frame cannot be used, and the settings have no frame gate.
         """
 
@@ -194,7 +194,7 @@ class SeekingTracker(SharingTracker, Protocol):
         """
 
     def picture(self, frame: np.ndarray) -> np.ndarray:
-        """The frame as ``[H,W]`` or ``[H,W,3]``; pixels that are no measurement become the mean.
+        """The frame as ``[H,W]`` or ``[H,W,3]``; pixels without a measurement become the mean.
 
         Raises:
             FrameError: the frame is not an image.

@@ -39,7 +39,7 @@ def proposals(box: Tensor, uniforms: Tensor, *, jitter_pos: float, jitter_size: 
     Args:
         box: last box.
         uniforms: uniform random numbers ``[n,4]`` in [0, 1).
-        jitter_pos: range of the centres over ``sqrt(w*h)``.
+        jitter_pos: range of the centres, as a share of ``sqrt(w*h)``.
         jitter_size: the same for the sides, which are at least a third of the smaller one.
     """
     corner, size = box[:2], box[2:]
@@ -82,8 +82,8 @@ class AscentRule:
 
 
 def ascend(energies: Energies, boxes: Tensor, rule: AscentRule) -> Ascent:
-    """Gradient ascent of all boxes ``[...,P,4]`` at once, on the gradient with respect to them
-    alone.
+    """Gradient ascent of all boxes ``[...,P,4]`` at once, with the gradient taken only with respect
+    to the boxes.
 
     Args:
         energies: function that scores boxes.

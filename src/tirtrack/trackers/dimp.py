@@ -224,7 +224,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         return {"slot": slot, "iterations": [iterations] if iterations else []}
 
     def _window(self, shape: tuple[int, ...]) -> np.ndarray | None:
-        """The Hann window of the first peak, if the settings want one."""
+        """The Hann window of the first peak, if the settings ask for one."""
         if not self.settings.window_output:
             return None
         sides, effective = np.array(shape), self.settings.effective_search_area

@@ -75,7 +75,7 @@ class SequentialDraws:
 
 
 class KeyedDraws(SequentialDraws):
-    """A stream of its own for every frame of every target.
+    """A separate stream for every frame of every target.
 
     Args:
         seed: seed of the run.

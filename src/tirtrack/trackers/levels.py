@@ -1,6 +1,6 @@
 """From raw frames to grey levels 0..255, the input of networks for 8-bit images.
 
-8-bit frames stay as they are. Pixels that are no measurement become the mean level of the others.
+8-bit frames stay as they are. Pixels without a measurement become the mean level of the others.
 Frames of more bits pass the thermal normaliser, which keeps its range from frame to frame; a colour
 frame of more bits is mapped by one curve for all channels, and treated as grey if its channels are
 equal.

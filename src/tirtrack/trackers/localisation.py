@@ -148,7 +148,7 @@ def judge(
 
 
 def without_neighborhood(scores: np.ndarray, cells: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """The map ``[h,w]`` with 0 in the region of these sides ``[2]`` around a cell."""
+    """The map ``[h,w]`` with 0 in a region of the given sides ``[2]`` around a cell."""
     low = np.maximum(np.round(cells - sides / 2), 0).astype(int)
     high = np.minimum(np.round(cells + sides / 2 + 1), scores.shape).astype(int)
     masked = scores.copy()

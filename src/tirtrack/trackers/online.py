@@ -201,7 +201,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
 
         Raises:
             RuntimeError: called before ``init``.
-            StreamChangedError: a second frame in a row has the same other size or number type.
+            StreamChangedError: two frames in a row have the same new size or number type.
             FrameError: the frame cannot be used, and the frame gate is off.
             RunError: the network gave numbers that are not finite, and the settings are published
                 ones.
@@ -215,7 +215,7 @@ class OnlineTracker(ABC, Generic[Settings, Network]):
 
         Raises:
             RuntimeError: called before ``init``.
-            StreamChangedError: a second frame in a row has the same other size or number type.
+            StreamChangedError: two frames in a row have the same new size or number type.
             FrameError: the frame cannot be used, and the frame gate is off.
         """
         place, learnt = self._started()

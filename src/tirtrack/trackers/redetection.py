@@ -114,7 +114,7 @@ class RedetectingTracker:
     """A tracker that searches the whole frame for its target once it is lost.
 
     Implements :class:`tirtrack.trackers.base.SeekingTracker`; until the first loss the states are
-    those of the tracker inside, bit for bit.
+    those of the wrapped tracker, bit for bit.
 
     Args:
         tracker: tracker that follows the target and probes given places.
@@ -135,7 +135,7 @@ class RedetectingTracker:
 
     @property
     def origin(self) -> Origin | None:
-        """Origin of the tracker inside, plus the settings of the search."""
+        """Origin of the wrapped tracker, plus the settings of the search."""
         inner = self.tracker.origin
         if inner is None:
             return None
@@ -144,7 +144,7 @@ class RedetectingTracker:
 
     @property
     def engine(self) -> Engine:
-        """Engine of the tracker inside."""
+        """Engine of the wrapped tracker."""
         return self.tracker.engine
 
     def twin(self, target: str, *, phase: int = 0) -> RedetectingTracker:
@@ -279,7 +279,7 @@ class RedetectingTracker:
         return self._appearance
 
     def _followed(self, frame: np.ndarray, state: TrackState) -> TrackState:
-        """Update the usual values from a state of the tracker inside, or begin a search."""
+        """Update the usual values from a state of the wrapped tracker, or begin a search."""
         if state.status is Status.LOST:
             self._search = _Search(state.box, self._tiles())
         elif state.status is Status.TRACKING and state.measured:

@@ -167,7 +167,7 @@ class SiameseTracker:
 
         Raises:
             RuntimeError: called before ``init``.
-            StreamChangedError: a second frame in a row has the same other size or number type.
+            StreamChangedError: two frames in a row have the same new size or number type.
             FrameError: the frame cannot be used, and the frame gate is off.
             RunError: the network gave numbers that are not finite, and the score is the published
                 one.
@@ -183,7 +183,7 @@ class SiameseTracker:
 
         Raises:
             RuntimeError: called before ``init``.
-            StreamChangedError: a second frame in a row has the same other size or number type.
+            StreamChangedError: two frames in a row have the same new size or number type.
             FrameError: the frame cannot be used, and the frame gate is off.
         """
         model, target = self._started()

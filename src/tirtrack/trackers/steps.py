@@ -21,11 +21,11 @@ class Work(Protocol):
 
     @property
     def kind(self) -> Hashable:
-        """Pieces of equal kind can be done together."""
+        """Key of the kind of work; pieces with equal keys can be done together."""
 
     @classmethod
     def done(cls, works: Sequence[Self]) -> list[Any]:
-        """The result of each piece; all are of one kind."""
+        """The result of each piece; all pieces are of one kind."""
 
 
 Steps = Generator[Work, Any, Answer]

@@ -135,7 +135,7 @@ def track(
         weights: name of shipped weights, or path of a weights file.
         out: output folder; ``None``: nothing is written.
         preset: preset of online settings; ``None``: the one that the weights name.
-        engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None`` chooses.
+        engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None``: automatic.
         overrides: settings that differ from the preset.
         seed: seed of all random draws.
         redetect: whether to search the whole frame for a lost target.
