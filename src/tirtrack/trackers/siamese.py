@@ -370,8 +370,8 @@ class SiameseTracker:
     def _after_gap(
         self, levels: np.ndarray, seen: SearchPatch, located: Localisation
     ) -> tuple[SearchPatch, Localisation]:
-        """The best cell after skipped frames: from a wider search patch if it shows the target and
-        this one hardly does.
+        """The best cell after skipped frames: from a search patch at the place where a wider region
+        shows the target, if this patch hardly does.
         """
         model, target = self._started()
         is_lost = target.belief.status is Status.LOST
