@@ -79,7 +79,7 @@ def teacher_answer(
     return answer(teacher, batch.for_teacher, Direction(f"{modality}_to_{modality}"))
 
 
-# --- what a term asks of an answer ---------------------------------------------------------------
+# --- parts of an answer, for terms ---------------------------------------------------------------
 
 
 def needed(teacher: Answer | None, term: str) -> Answer:

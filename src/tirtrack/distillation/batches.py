@@ -83,7 +83,7 @@ class Sample:
         return boxes_to_patch(self.box.array(), crop).astype(np.float32)
 
 
-# --- which samples -------------------------------------------------------------------------------
+# --- samples -------------------------------------------------------------------------------------
 
 
 def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> bool:
@@ -359,7 +359,7 @@ def _cut(
     return Cut(place, patches, boxes)
 
 
-# --- which step ----------------------------------------------------------------------------------
+# --- steps ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ class _Loop:
         self._groups = trained_groups(network, settings)
         self._optimiser = _optimiser(self._groups, settings)
         self._done = 0
-        self._is_whole = True  # weights and optimiser both stand after step `_done`
+        self._is_whole = True  # weights and optimiser are both in the state after step `_done`
 
     def begin(self, *, resume: bool) -> int:
         """The first step to run; reads the checkpoint and cuts the log to its steps."""
@@ -228,7 +228,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content  # type: ignore[no-any-return]
 
 
-# --- what is trained -----------------------------------------------------------------------------
+# --- trained components --------------------------------------------------------------------------
 
 
 def check_components(network: TwoBranchNetwork, settings: Training) -> None:

@@ -61,7 +61,7 @@ def check_seed(seed: int) -> None:
         raise RequestError(f"the seed is {seed}", fix="give 0 or more")
 
 
-# --- begun, or gone on with ----------------------------------------------------------------------
+# --- started, or resumed -------------------------------------------------------------------------
 
 
 def begin_run(
@@ -138,7 +138,7 @@ def _check_same_run(path: Path, identity: Mapping[str, str], *, is_finished: boo
         )
 
 
-# --- what goes into the card ---------------------------------------------------------------------
+# --- for the card --------------------------------------------------------------------------------
 
 
 class RunSummary(Protocol):

@@ -448,7 +448,7 @@ def parse_value(text: str) -> Any:
     """The value of a text, read as in a recipe file.
 
     Raises:
-        RecipeError: it is not plain YAML.
+        RecipeError: the text is not plain YAML.
 
     >>> parse_value("1e-4"), parse_value("[both, tir]")
     (0.0001, ['both', 'tir'])

@@ -88,7 +88,7 @@ def distill(
     Args:
         pairs: folder, folders, or an opened source.
         baseline: name or file of the RGB weights; never changed.
-        out: the weights file to write, ``NAME.safetensors``; the run folder stands beside it.
+        out: the weights file to write, ``NAME.safetensors``; the run folder is beside it.
         recipe: name, file, or a recipe; by default ``mixed`` for Siamese networks,
             ``distill_dimp`` for the DiMP family and ``distill_atom`` for ATOM.
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.

@@ -380,7 +380,7 @@ def _tir_batch(
     return Batch(branches[0], branches[1], torch.ones(len(cut)), yes, yes, keys)
 
 
-# --- what is held back ---------------------------------------------------------------------------
+# --- held-back pairs -----------------------------------------------------------------------------
 
 
 def validator_of_held_back(

@@ -135,7 +135,7 @@ def train(
 
     Args:
         data: folders of labelled stills (with ``instances.json``) or of labelled sequences.
-        out: the weights file to write, ``NAME.safetensors``; the run folder stands beside it.
+        out: the weights file to write, ``NAME.safetensors``; the run folder is beside it.
         network: architecture; by default that of the start weights, or ``nanotrack-v3``.
         initial: name or file of the start weights; never changed. From a backbone's file, and from
             weights of another architecture, only the backbone is used.
