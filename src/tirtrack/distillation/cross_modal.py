@@ -58,9 +58,9 @@ def cross_supervision(student: Answer, teacher: Answer | None, batch: Batch, _: 
 def score(student: Answer, teacher: Answer | None, batch: Batch, settings: Term) -> Tensor:
     """Match the student's score maps to the teacher's, on trusted samples.
 
-    Margins: KL divergence in every cell, times temperature squared; cells that the teacher scores
-    as target have half of the weight. Hinge: squared difference in cells where the label or one of
-    the two scores is above the threshold. Density: KL divergence of the two maps.
+    Margins: KL(teacher || student) in every cell at temperature tau, times tau^2; cells that the
+    teacher scores as target have half of the weight. Hinge: squared difference in cells where the
+    label or one of the two scores is above the threshold. Density: KL(teacher || student).
     """
     teacher = needed(teacher, "score")
     kind = student.response.score_kind
@@ -99,7 +99,9 @@ def _margin_match(student: Answer, teacher: Answer, batch: Batch, temperature: f
 
 
 def boxes(student: Answer, teacher: Answer | None, batch: Batch, settings: Term) -> Tensor:
-    """Match the student's dense boxes to the teacher's in cells where the teacher is confident."""
+    """Match the student's dense boxes to the teacher's in cells where the teacher is confident:
+    1 - IoU, or smooth L1 of the distances to the four sides in cells. Only trusted samples count.
+    """
     teacher = needed(teacher, "boxes")
     own, wanted = dense_of(student, "boxes"), dense_of(teacher, "boxes")
     margins = margins_of(teacher, "boxes")
@@ -114,7 +116,7 @@ def boxes(student: Answer, teacher: Answer | None, batch: Batch, settings: Term)
 def energy(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
     """Match the student's energies of the same proposals to the teacher's, on trusted samples.
 
-    ``log_density``: KL divergence of two distributions over the proposals, each the softmax of
+    ``log_density``: KL(teacher || student) of distributions over the proposals, each the softmax of
     energy minus log density of the draw. ``iou``: mean squared difference of the energies.
     """
     own, proposals = rated_by(student, batch.test, "energy")

@@ -44,7 +44,7 @@ class Weights:
     box: float
 
 
-# Published weights (training.md 5), by the kinds of scores and energies; ATOM has no scores.
+# Published weights (docs/method.md), by the kinds of scores and energies; ATOM has no scores.
 WEIGHTS: Mapping[tuple[ScoreKind | None, EnergyKind], Weights] = {
     (ScoreKind.HINGE, EnergyKind.IOU): Weights(100.0, 400.0, 100.0, 1.0),
     (ScoreKind.HINGE, EnergyKind.LOG_DENSITY): Weights(100.0, 400.0, 100.0, 0.01),

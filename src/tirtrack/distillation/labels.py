@@ -28,7 +28,7 @@ def cell_labels(boxes_patch: Tensor, present: Tensor, centres: Tensor) -> Tensor
 
     Args:
         boxes_patch: ``[M,S,4]`` xywh boxes of the target, patch pixels.
-        present: ``[S]`` bool; without the target every cell is negative (5.2).
+        present: ``[S]`` bool; without the target every cell is negative.
         centres: ``[2,n,n]`` float64 (x, y) centres of the cells, patch pixels.
 
     Returns:
