@@ -58,9 +58,9 @@ def cross_supervision(student: Answer, teacher: Answer | None, batch: Batch, _: 
 def score(student: Answer, teacher: Answer | None, batch: Batch, settings: Term) -> Tensor:
     """Match the student's score maps to the teacher's, on trusted samples.
 
-    Margins: KL(teacher || student) in every cell at temperature tau, times tau^2; cells that the
-    teacher scores as target have half of the weight. Hinge: squared difference in cells where the
-    label or one of the two scores is above the threshold. Density: KL(teacher || student).
+    Margins: ``KL(teacher || student)`` in every cell at temperature tau, times tau^2; cells that
+    the teacher scores as target have half of the weight. Hinge: squared difference in cells where
+    the label or one of the two scores is above the threshold. Density: ``KL(teacher || student)``.
     """
     teacher = needed(teacher, "score")
     kind = student.response.score_kind
@@ -116,8 +116,8 @@ def boxes(student: Answer, teacher: Answer | None, batch: Batch, settings: Term)
 def energy(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
     """Match the student's energies of the same proposals to the teacher's, on trusted samples.
 
-    ``log_density``: KL(teacher || student) of distributions over the proposals, each the softmax of
-    energy minus log density of the draw. ``iou``: mean squared difference of the energies.
+    ``log_density``: ``KL(teacher || student)`` of distributions over the proposals, each the
+    softmax of energy minus log density of the draw. ``iou``: mean squared difference of energies.
     """
     own, proposals = rated_by(student, batch.test, "energy")
     wanted, _theirs = rated_by(needed(teacher, "energy"), batch.for_teacher.test, "energy")

@@ -52,13 +52,13 @@ def grid_cross_entropy(scores: Tensor, density: Tensor) -> Tensor:
 
 
 def divergence(wanted: Tensor, given: Tensor) -> Tensor:
-    """KL(softmax(wanted) || softmax(given)), logits ``[...,n]`` to ``[...]``; 0 if equal."""
+    """``KL(softmax(wanted) || softmax(given))``, logits ``[...,n]`` to ``[...]``; 0 if equal."""
     log_p, log_q = wanted.log_softmax(-1), given.log_softmax(-1)
     return (log_p.exp() * (log_p - log_q)).sum(-1)
 
 
 def binary_divergence(wanted: Tensor, given: Tensor) -> Tensor:
-    """KL(wanted || given) per cell, of the Bernoulli distributions with these logits."""
+    """``KL(wanted || given)`` per cell, of the Bernoulli distributions with these logits."""
     p = wanted.sigmoid()
     return p * (F.logsigmoid(wanted) - F.logsigmoid(given)) + (1 - p) * (
         F.logsigmoid(-wanted) - F.logsigmoid(-given)
@@ -69,8 +69,8 @@ def binary_divergence(wanted: Tensor, given: Tensor) -> Tensor:
 
 
 def proposal_divergence(energies: Tensor, drawn: Tensor, wanted: Tensor) -> Tensor:
-    """KL(wanted || exp(energy)) by importance sampling, ``[...,P]`` to ``[...]``. The entropy of
-    the wanted density is left out, so the value may be negative.
+    """``KL(wanted || exp(energy))`` by importance sampling, ``[...,P]`` to ``[...]``. The
+    entropy of the wanted density is left out, so the value may be negative.
 
     Args:
         energies: energies of the proposals.
