@@ -13,7 +13,7 @@ All equations with their constants: docs/method.md; ``losses`` holds them one by
 desired score maps. A term chooses its formula by the *kind* of a response (scores: margin, hinge,
 density; boxes: dense, or energies of proposals), never by the family of the network; a kind for
 which it has no formula raises :class:`~tirtrack.errors.RecipeError`. Read from top to bottom;
-files, optimisers and recipes are unknown here.
+nothing here depends on files, optimisers or recipes.
 """
 
 from __future__ import annotations

@@ -128,8 +128,8 @@ class Estimator(Settings):
 class BoxCheck(Settings):
     """When a teacher that can only give a box of its own accepts a proposed box.
 
-    On 71 frames of labelled RGB, NanoTrack and FEAR-XS have a confidence above 0.998 in at least
-    99 % with the right template, and in none with the template of another object
+    On 71 frames of labelled RGB, NanoTrack and FEAR-XS have a confidence above 0.998 for right
+    boxes in at least 99 %, and with the template of another object in none
     (``python -m benchmarks.foreign_teacher``).
     """
 

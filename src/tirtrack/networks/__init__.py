@@ -1,1 +1,1 @@
-"""Networks in plain torch; files, frames and trackers are unknown here."""
+"""Networks in plain torch, independent of files, frames and trackers."""
