@@ -1,1 +1,1 @@
-"""The method, and the training that surrounds it."""
+"""Cross-modal distillation: the method, and the training around it."""

@@ -1,6 +1,6 @@
-"""What a network answers to a batch, and what a term may ask of an answer.
+"""The answer of a network to a batch, and the parts of it that a term can ask for.
 
-A term that an answer cannot serve, because the network gives another kind of scores or boxes, is a
+A term that needs another kind of scores or boxes than the network gives raises
 :class:`~tirtrack.errors.RecipeError`.
 """
 
@@ -31,13 +31,13 @@ class Answer:
     """Both branches' outputs for a batch.
 
     Attributes:
-        target: what the reference branch made of the reference patches.
-        response: what the test branch answers with it.
+        target: target model that the reference branch made.
+        response: response of the test branch with this target model.
         test_features: backbone features of the test patches, list of ``[M,S,C,H,W]``.
         centres: ``[2,n,n]`` float64 (x, y) of the cells of the score map, test patch pixels.
-        stride: patch pixels a cell.
-        test_side: of the test patches.
-        sigma_cells: of the Gaussian that the score map shall be; ``None`` where it shall not.
+        stride: patch pixels per cell.
+        test_side: side of the test patches, pixels.
+        sigma_cells: sigma of the Gaussian labels, cells; ``None`` if labels are not Gaussian.
     """
 
     target: TargetModel
@@ -50,7 +50,7 @@ class Answer:
 
 
 def answer(network: TwoBranchNetwork, batch: Batch, direction: Direction) -> Answer:
-    """The network's answer when its branches see the modalities that the direction names."""
+    """The network's answer; the direction says which modality each branch sees."""
     reference = batch.reference.view(direction.reference).seen_by(network)
     target = network.reference_from(reference, batch.reference.boxes_patch)
     test = batch.test.view(direction.test).seen_by(network)
@@ -75,22 +75,22 @@ def answer(network: TwoBranchNetwork, batch: Batch, direction: Direction) -> Ans
 def teacher_answer(
     teacher: TwoBranchNetwork, batch: Batch, modality: Modality = Modality.RGB
 ) -> Answer:
-    """The frozen teacher's answer, one modality on both branches, crops without augmentation."""
+    """The frozen teacher's answer: one modality on both branches, crops without augmentation."""
     return answer(teacher, batch.for_teacher, Direction(f"{modality}_to_{modality}"))
 
 
-# --- what a term asks of an answer ---------------------------------------------------------------
+# --- parts of an answer, for terms ---------------------------------------------------------------
 
 
 def needed(teacher: Answer | None, term: str) -> Answer:
-    """The teacher's answer, which the term cannot do without."""
+    """The teacher's answer, which the term requires."""
     if teacher is None:
         raise ValueError(f"the term {term} compares with a teacher, got none")
     return teacher
 
 
 def not_served(term: str, what: str) -> RecipeError:
-    """The error for a term and what the network has in place of what the term needs."""
+    """The error for a term without a formula for ``what`` the network gives."""
     return RecipeError(
         f'term "{term}" has no formula for this network, which has {what}',
         "terms",
@@ -99,7 +99,7 @@ def not_served(term: str, what: str) -> RecipeError:
 
 
 def margins_of(given: Answer, term: str) -> Tensor:
-    """``[M,S,n,n]`` logit(target) - logit(background)."""
+    """Margins ``[M,S,n,n]``: logit(target) - logit(background)."""
     if given.response.score_kind is not ScoreKind.MARGIN:
         raise not_served(term, f"scores of kind {given.response.score_kind}")
     (margins,) = given.response.scores
@@ -107,14 +107,14 @@ def margins_of(given: Answer, term: str) -> Tensor:
 
 
 def dense_of(given: Answer, term: str) -> Tensor:
-    """``[M,S,n,n,4]`` xywh, test patch pixels."""
+    """Dense boxes ``[M,S,n,n,4]`` xywh, test patch pixels."""
     if not isinstance(given.response.boxes, DenseBoxes):
         raise not_served(term, "no box at every cell but rates proposals")
     return given.response.boxes.boxes_patch.movedim(2, -1)
 
 
 def rated_by(given: Answer, test: Branch, term: str) -> tuple[Energies, DrawnProposals]:
-    """Energies ``[M,S,P]`` and the proposals that they rate."""
+    """Energies ``[M,S,P]``, and the proposals that were rated."""
     if not isinstance(given.response.boxes, Energies):
         raise not_served(term, "a box at every cell and rates no proposals")
     if test.proposals is None:
@@ -123,17 +123,17 @@ def rated_by(given: Answer, test: Branch, term: str) -> tuple[Energies, DrawnPro
 
 
 def sigma_of(given: Answer) -> float:
-    """Of the Gaussian that its score map shall be, cells."""
+    """Sigma of the Gaussian label of the score map, cells."""
     if given.sigma_cells is None:
         raise ValueError("a label of hinge or density scores needs a sigma, got None")
     return given.sigma_cells
 
 
 def per_cell(samples: Tensor, like: Tensor) -> Tensor:
-    """``[S]`` bool as ``[M,S,n,n]``."""
+    """``[S]`` bool expanded to ``[M,S,n,n]``."""
     return samples[None, :, None, None].expand_as(like)
 
 
 def per_image(samples: Tensor, like: Tensor) -> Tensor:
-    """``[S]`` bool as ``[M,S]``."""
+    """``[S]`` bool expanded to ``[M,S]``."""
     return samples[None].expand(like.shape[:2])

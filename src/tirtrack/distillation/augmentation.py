@@ -1,7 +1,7 @@
-"""Changes of grey levels, for robustness and for fake TIR made of RGB.
+"""Photometric changes, for robustness and to make fake TIR from RGB.
 
-A :class:`PhotometricJitter` is drawn once a sample and applied to all of its patches, so that
-reference and test patch seem to come from one camera; only noise differs from pixel to pixel.
+A :class:`PhotometricJitter` is drawn once per sample and applied to all of its patches, so that
+reference and test patch seem to come from one camera; only the noise is drawn for each patch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True)
 class PhotometricJitter:
-    """What is done to the patches of one sample; the defaults change nothing."""
+    """The photometric change of one sample's patches; the defaults change nothing."""
 
     is_grey: bool = False
     is_inverted: bool = False
@@ -55,13 +55,12 @@ def draw_jitter(settings: Photometric, rng: np.random.Generator) -> PhotometricJ
 def apply_jitter(
     patch: np.ndarray, jitter: PhotometricJitter, rng: np.random.Generator
 ) -> np.ndarray:
-    """A patch ``[D,D]`` or ``[D,D,3]``, grey levels 0..255, as the jitter shows it: float32, in
-    0..255, the same shape.
+    """The patch with the jitter applied: float32, in 0..255, the same shape.
 
     Args:
-        patch: only read.
-        jitter: from :func:`draw_jitter`.
-        rng: for the noise alone.
+        patch: ``[D,D]`` or ``[D,D,3]``, grey levels 0..255; not changed.
+        jitter: photometric change, from :func:`draw_jitter`.
+        rng: generator of the noise.
     """
     levels = patch.astype(np.float32) / 255
     if jitter.is_grey and levels.ndim == 3:
@@ -75,7 +74,7 @@ def apply_jitter(
         sigma = (jitter.blur_sigma, jitter.blur_sigma, 0.0)[: levels.ndim]
         levels = gaussian_filter(levels, sigma, mode="nearest")
     if jitter.noise_sigma:
-        shape = levels.shape[:2] + (1,) * (levels.ndim - 2)  # one noise for all channels
+        shape = levels.shape[:2] + (1,) * (levels.ndim - 2)  # the same noise in all channels
         noise = rng.standard_normal(shape, dtype=np.float32)
         levels = levels + noise * (jitter.noise_sigma / 255)
     return (levels * 255).clip(0, 255).astype(np.float32)

@@ -1,7 +1,7 @@
 """Training samples in the form that the method takes: both modalities, cut by the same crops.
 
-A batch does not know where its boxes come from: of pairs they are pseudo-boxes, since nothing that
-``distill`` reaches can open an annotation; of labelled RGB they are annotations.
+A batch does not know where its boxes come from. Boxes of pairs are pseudo-boxes, since nothing that
+``distill`` reaches can open an annotation; boxes of labelled RGB are annotations.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 
 @dataclass(frozen=True)
 class View:
-    """What one branch sees in one modality: patches, or a frozen backbone's features of them.
+    """Input of one branch in one modality: patches, or a frozen backbone's features of them.
 
     Attributes:
         patches: ``[N,S,3,D,D]`` float32 RGB order in [0, 1], or ``None``.
-        features: list of ``[N,S,C,H,W]``, or ``None``; they come first where both are there.
+        features: list of ``[N,S,C,H,W]``, or ``None``; used instead of patches if both are given.
     """
 
     patches: Tensor | None = None
     features: list[Tensor] | None = None
 
     def seen_by(self, network: TwoBranchNetwork) -> list[Tensor]:
-        """The backbone's features ``[N,S,C,H,W]``: those that were kept, or computed now."""
+        """Backbone features, list of ``[N,S,C,H,W]``: the stored ones, or computed now."""
         if self.features is not None:
             return self.features
         if self.patches is None:
@@ -42,9 +42,9 @@ class DrawnProposals:
 
     Attributes:
         boxes_patch: ``[M,S,P,4]`` float32 xywh, test patch pixels.
-        drawn: ``[M,S,P]`` density with which each was drawn; NaN where the way gives none.
-        wanted: ``[M,S,P]`` density that it should have; the same.
-        loss: what their energies shall be compared with.
+        drawn: ``[M,S,P]`` density with which each was drawn; NaN if drawn by overlap.
+        wanted: ``[M,S,P]`` density that each should have; NaN if drawn by overlap.
+        loss: loss of their energies.
     """
 
     boxes_patch: Tensor
@@ -53,7 +53,7 @@ class DrawnProposals:
     loss: BoxLoss
 
     def to(self, device: torch.device | None) -> DrawnProposals:
-        """The same on another device."""
+        """A copy on another device."""
         return DrawnProposals(
             self.boxes_patch.to(device), self.drawn.to(device), self.wanted.to(device), self.loss
         )
@@ -64,10 +64,10 @@ class Branch:
     """One branch's images of ``S`` samples.
 
     Attributes:
-        boxes_patch: ``[N,S,4]`` float32 xywh, the pseudo-box in pixels of the patch.
-        rgb: the crops of the RGB frames; ``None`` where no direction needs them.
-        tir: the same crops of the TIR frames.
-        proposals: of the test branch, for networks that rate proposals; else ``None``.
+        boxes_patch: ``[N,S,4]`` float32 xywh, boxes of the target, patch pixels.
+        rgb: crops of the RGB frames; ``None`` if no direction needs them.
+        tir: the same crops of the TIR frames; ``None`` if no direction needs them.
+        proposals: proposals on the test branch, for networks that rate them; else ``None``.
     """
 
     boxes_patch: Tensor
@@ -76,10 +76,10 @@ class Branch:
     proposals: DrawnProposals | None = None
 
     def view(self, modality: Modality) -> View:
-        """What this branch sees in a modality.
+        """The view of this branch in a modality.
 
         Raises:
-            ValueError: it was not cut.
+            ValueError: the batch holds no such view.
         """
         view = self.rgb if modality is Modality.RGB else self.tir
         if view is None:
@@ -92,13 +92,13 @@ class Batch:
     """``S`` samples of a step.
 
     Attributes:
-        reference: with the target at the middle (up to jitter).
-        test: where the target is sought.
-        quality: ``[S]`` of the pseudo-boxes.
+        reference: reference branch, with the target at the centre (up to jitter).
+        test: test branch, in which the target is sought.
+        quality: ``[S]`` qualities of the boxes.
         present: ``[S]`` bool; false where the test patch does not show the target (negative pair).
         accepted: ``[S]`` bool; whether the teacher found the target.
-        keys: one a sample, for messages.
-        plain: the same crops without augmentation, for the teacher; ``None`` when there was none.
+        keys: names of the samples, for messages.
+        plain: same crops without augmentation, for the teacher; ``None`` if nothing is augmented.
     """
 
     reference: Branch
@@ -114,7 +114,7 @@ class Batch:
 
     @property
     def for_teacher(self) -> Batch:
-        """What the teacher sees."""
+        """The batch without augmentation, for the teacher."""
         return self if self.plain is None else self.plain
 
     @property

@@ -1,9 +1,9 @@
 """From pairs and proposals to samples and batches.
 
-Three steps, each a pure function of a seed and a position, so that nothing has to be remembered for
-a run to be resumed: :func:`draw_samples` chooses pairs, pseudo-boxes and jitter without reading a
-pixel; :func:`cut_views` cuts both modalities by the same rectangles; :func:`plan_step` says which
-samples make a step, in which direction, and which of them without the target.
+Three steps, each a pure function of a seed and a position, so that a resumed run needs no stored
+state: :func:`draw_samples` chooses pairs, pseudo-boxes and jitter without reading a pixel;
+:func:`cut_views` cuts both modalities by the same rectangles; :func:`plan_step` chooses the samples
+of a step, their directions, and which of them are without the target.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.source import Pair, PairSource
 
 Levels = Callable[[np.ndarray], np.ndarray]
-"""A TIR frame as stored to grey levels 0..255 ``[H,W]``."""
+"""Maps a stored TIR frame to grey levels 0..255 ``[H,W]``."""
 
 
 class Stream(IntEnum):
-    """One random stream a purpose: ``default_rng([seed, purpose, ...])``."""
+    """One random stream per purpose: ``default_rng([seed, purpose, ...])``."""
 
     PAIRS = 1
     BOX = 2
@@ -55,16 +55,16 @@ class Sample:
     """A pseudo-box of a pair, and where both patches are cut; no pixels.
 
     Attributes:
-        key: unique in its pool; says recording and frame.
-        pair: index in the source.
-        scene: samples of different scenes never show the same object.
-        box: frame pixels.
-        found_in: in which modality.
-        quality: of the box.
-        way: who proposed it.
-        reference: a patch with the box at its middle, up to jitter.
-        test: a patch in which the box is sought.
-        number: its place in the pool; its random streams hang on it.
+        key: name that is unique in the pool, with recording and frame.
+        pair: index of the pair in the source.
+        scene: name of the scene; samples of different scenes never show the same object.
+        box: pseudo-box, frame pixels.
+        found_in: modality in which the box was found.
+        quality: quality of the box.
+        way: name of the proposer.
+        reference: reference patch, with the box at its centre up to jitter.
+        test: test patch, in which the box is sought.
+        number: position in the pool, which seeds the random streams of the sample.
     """
 
     key: str
@@ -79,16 +79,16 @@ class Sample:
     number: int
 
     def box_in(self, crop: Crop) -> np.ndarray:
-        """``[4]`` float32 xywh, pixels of a patch."""
+        """The box ``[4]`` float32 xywh, in the pixels of a patch."""
         return boxes_to_patch(self.box.array(), crop).astype(np.float32)
 
 
-# --- which samples -------------------------------------------------------------------------------
+# --- samples -------------------------------------------------------------------------------------
 
 
 def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> bool:
-    """Whether a box may be used in a direction: one of a single modality only where that modality
-    is seen, or teaches.
+    """Whether a box may be used in a direction. By default a box found in one modality needs a
+    branch that sees that modality; ``by_source`` asks for the reference branch.
     """
     if found_in is FoundIn.BOTH:
         return True
@@ -123,16 +123,16 @@ def draw_samples(
     count: int,
     seed: int,
 ) -> list[Sample]:
-    """``count`` samples: the pair uniform, the box by quality, jitter of its own for each branch.
+    """``count`` samples: the pair drawn uniformly, the box by quality, the jitter per branch.
 
     Args:
-        source: for the names of recordings; no pixel is read.
-        indices: the pairs that may be drawn.
-        proposals: of these pairs, in the same order.
-        recipe: boxes and jitter.
-        rules: how the network's patches are cut.
-        count: how many.
-        seed: of the draws.
+        source: pairs; only the names of recordings are read, no pixels.
+        indices: indices of the pairs that may be drawn.
+        proposals: proposals of these pairs, in the same order.
+        recipe: recipe with the settings of boxes and jitter.
+        rules: crop rules of the network.
+        count: number of samples.
+        seed: seed of all random draws.
 
     Raises:
         PairsError: no pair has a box that the recipe can use.
@@ -176,8 +176,8 @@ def draw_samples(
 
 @dataclass(frozen=True)
 class Place:
-    """Where a pair comes from: its name, and the name of what it may share objects with (its
-    video, or itself if it is a still).
+    """The name of a pair, and of its scene: pairs of one scene may show the same object. The scene
+    is the recording of a video, or the pair itself if it is a still.
     """
 
     name: str
@@ -185,7 +185,7 @@ class Place:
 
 
 def places_of(source: PairSource) -> dict[int, Place]:
-    """The place of every pair, by its index in the source."""
+    """Names of every pair and its scene, by its index in the source."""
     return {
         index: Place(name, recording.name if recording.is_video else name)
         for recording in source.recordings().values()
@@ -197,7 +197,7 @@ def places_of(source: PairSource) -> dict[int, Place]:
 def draw_aims(
     box: Box, rules: CropRules, recipe: CrossModalRecipe, *, number: int, seed: int
 ) -> tuple[CropSpec, CropSpec]:
-    """Reference and test patch of a sample, each jittered by itself, mirrored together."""
+    """Crops of a sample's reference and test patch: jitter for each, mirroring as in the recipe."""
     reference_rng, test_rng, flip_rng = (
         np.random.default_rng([seed, stream, number])
         for stream in (Stream.REFERENCE_JITTER, Stream.TEST_JITTER, Stream.FLIP)
@@ -216,9 +216,9 @@ def draw_aims(
 
 
 def away_crop(sample: Sample, shape_hw: tuple[int, int], seed: int) -> Crop | None:
-    """A test crop of the same frame in which the box is not; ``None`` where the frame is too small.
+    """A test crop of the same frame without the box; ``None`` if the frame is too small.
 
-    The patch lies beside the box in one of eight directions, its centre inside the frame.
+    The crop lies beside the box in one of eight directions, with its centre inside the frame.
     """
     rng = np.random.default_rng([seed, Stream.AWAY, sample.number])
     test, (cx, cy) = sample.test.crop(shape_hw), sample.box.center_xy
@@ -238,8 +238,8 @@ def away_crop(sample: Sample, shape_hw: tuple[int, int], seed: int) -> Crop | No
 
 @dataclass(frozen=True, order=True)
 class ViewKey:
-    """Which patch of a sample: ``reference``, ``test`` or ``away``; the modality; and whether
-    augmented.
+    """Key of a patch of a sample: ``reference``, ``test`` or ``away``, the modality, and whether it
+    is augmented.
     """
 
     branch: str
@@ -249,10 +249,10 @@ class ViewKey:
 
 @dataclass(frozen=True)
 class Cut:
-    """What was cut for a sample.
+    """The patches of a sample.
 
     Attributes:
-        place: of the sample, in the order that was given.
+        place: position of the sample in the given order.
         patches: RGB ``[D,D,3]``, TIR ``[D,D]`` (on a canvas ``[D,D,3]``), uint8; an ``away``
             patch that does not fit into the frame is left out.
         boxes_patch: ``[4]`` float32 xywh of the box in the ``reference`` and the ``test`` patch.
@@ -286,10 +286,10 @@ def cut_views(
 
 
 class _Frames:
-    """The frames of one pair as grey levels; only those that are wanted.
+    """The frames of one pair as grey levels; only the modalities that are needed.
 
-    On a canvas, as published, each has the other modality at its right, and crops may show both.
-    (Published boxes of the right half, which begin in TIR, have it at their left.)
+    On a canvas, as published, each frame has the other modality at its right, and crops may show
+    both. (Published boxes of the right half, which begin in TIR, have it at their left.)
     """
 
     def __init__(
@@ -313,7 +313,7 @@ class _Frames:
         self.shape_hw = (height, 2 * width if is_canvas else width)
 
     def fill(self, modality: Modality, rule: CropRule) -> np.ndarray | None:
-        """What lies outside the frame; a mean is taken once."""
+        """Fill value outside the frame; each mean is computed once."""
         if (modality, rule) not in self._fills:
             self._fills[modality, rule] = fill_of(rule, self.images[modality])
         return self._fills[modality, rule]
@@ -359,18 +359,18 @@ def _cut(
     return Cut(place, patches, boxes)
 
 
-# --- which step ----------------------------------------------------------------------------------
+# --- steps ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One place of a step.
+    """One training example of a step.
 
     Attributes:
-        direction: which modality each branch of the student sees.
-        reference: the sample whose reference patch is used.
-        test: the sample whose test patch is used; another scene in a negative pair.
-        away: the test patch is the sample's own frame beside the box.
+        direction: direction, with the modality that each branch of the student sees.
+        reference: row of the sample whose reference patch is used.
+        test: row of the sample whose test patch is used; another scene in a negative pair.
+        away: whether the test patch is cut beside the box in the same frame.
     """
 
     direction: Direction
@@ -380,18 +380,18 @@ class Draw:
 
     @property
     def is_positive(self) -> bool:
-        """Whether the test patch is the target's own."""
+        """Whether the test patch shows the target of the reference patch."""
         return self.reference == self.test and not self.away
 
 
 @dataclass(frozen=True)
 class Stock:
-    """What a step may draw from.
+    """The samples that a step may draw.
 
     Attributes:
-        scenes: of every sample of the pool.
-        serving: for each direction the samples that may be used in it.
-        has_away: ``[n]`` bool; whether there is a patch of the frame beside the box.
+        scenes: scene of every sample of the pool.
+        serving: rows of the samples that may be used, by direction.
+        has_away: ``[n]`` bool; whether the frame has room for a patch beside the box.
     """
 
     scenes: Sequence[str]
@@ -408,16 +408,16 @@ def stock_of(
     has_away: np.ndarray,
     recipe: CrossModalRecipe,
 ) -> Stock:
-    """The samples that the teacher left, by direction.
+    """The samples that may be used, by direction.
 
     Args:
-        samples: of the pool.
-        usable: ``[n]`` bool; whether the teacher left it.
+        samples: samples of the pool.
+        usable: ``[n]`` bool; whether the teacher's check lets the sample be used.
         has_away: ``[n]`` bool, as in :class:`Stock`.
-        recipe: directions, and which boxes serve them.
+        recipe: recipe with the directions, and which boxes serve them.
 
     Raises:
-        TrainingError: a direction has none.
+        TrainingError: a direction has no sample.
     """
     serving = {}
     for direction in recipe.directions:
@@ -435,9 +435,9 @@ def stock_of(
 
 
 def plan_step(stock: Stock, recipe: CrossModalRecipe, *, seed: int, step: int) -> list[Draw]:
-    """Which samples make a step; a pure function of seed, step and position.
+    """The samples of a step; each is a pure function of seed, step and position.
 
-    Directions get their shares of every step (systematic sampling: exact up to one sample).
+    Every direction gets its share of every step (systematic sampling: exact up to one sample).
     """
     directions = sorted(recipe.directions)
     shares = np.array([recipe.directions[direction] for direction in directions])

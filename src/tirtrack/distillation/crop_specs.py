@@ -1,7 +1,7 @@
-"""Where patches are cut: what is drawn before a frame is seen, and the crop once its size is known.
+"""Where patches are cut: specs drawn before the frame is read, crops once its size is known.
 
-A network says by its :class:`~tirtrack.crops.CropRule` how patches are cut; the rule decides which
-of the recipe's two kinds of jitter counts, and nothing else looks at the family.
+The :class:`~tirtrack.crops.CropRule` of a network says how its patches are cut. The rule decides
+which of the recipe's two kinds of jitter applies; nothing else depends on the family.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tirtrack.crops import Crop, CropRule, mean_fill, siamese_crop, stretched_cr
 from tirtrack.distillation.settings import BoxJitter, BranchJitter, Jitter
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
-CENTRE_LESS = 0.5  # published centre jitter of a test crop: its area factor less this
+CENTRE_LESS = 0.5  # published centre jitter of a test crop: its area factor minus this
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,21 @@ class CropRules:
 
     @classmethod
     def of(cls, network: TwoBranchNetwork) -> CropRules:
-        """Those of a network."""
+        """The crop rules of a network."""
         return cls(network.reference_crop, network.test_crop)
 
 
 @dataclass(frozen=True)
 class CropSpec:
-    """What a patch shall show; with the size of the frame it becomes a crop.
+    """Specification of a crop; the size of the frame completes it.
 
     Attributes:
-        rule: how the network wants it.
-        box: at the patch's middle, frame pixels.
-        shift_patch_xy: where the box's centre shall stand from the middle, patch pixels (rules
-            whose crops keep to the box alone).
+        rule: crop rule of the network.
+        box: box at the centre of the patch, frame pixels.
+        shift_patch_xy: offset of the box's centre from the patch's centre, patch pixels (only for
+            rules whose crops depend on the box alone).
         scale: factor on the side of the crop (the same rules).
-        is_mirrored: left and right exchanged.
+        is_mirrored: whether left and right are exchanged.
     """
 
     rule: CropRule
@@ -51,7 +51,7 @@ class CropSpec:
     is_mirrored: bool = False
 
     def crop(self, frame_hw: tuple[int, int]) -> Crop:
-        """The crop in a frame of this height and width."""
+        """The crop in a frame with this height and width."""
         return replace(self._plain(frame_hw), is_mirrored=self.is_mirrored)
 
     def _plain(self, frame_hw: tuple[int, int]) -> Crop:
@@ -70,7 +70,7 @@ class CropSpec:
 
 
 def fill_of(rule: CropRule, image: np.ndarray) -> np.ndarray | None:
-    """What lies outside a frame: its mean, or ``None`` for its border pixels."""
+    """Fill value outside a frame: its mean, or ``None`` to repeat its border pixels."""
     return mean_fill(image) if rule.border == "mean" else None
 
 

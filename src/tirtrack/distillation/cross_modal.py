@@ -1,19 +1,19 @@
 """Cross-modal distillation: the method, from top to bottom.
 
 A tracker's network has two branches: the *reference* branch makes a target model from a patch with
-the target at its middle, the *test* branch seeks the target in a larger patch. An RGB-TIR pair
+the target at its centre, the *test* branch finds the target in a larger patch. An RGB-TIR pair
 gives both patches in both modalities, cut by the same rectangles. A :class:`Direction` says which
 modality each branch of the student sees; the teacher is a frozen copy that sees RGB on both
-branches. What the student answers is compared with a pseudo-box (:func:`cross_supervision`) or with
-what the teacher answers (:func:`score`, :func:`boxes`, :func:`filter_`, :func:`filter_search`,
-:func:`modulation`, :func:`energy`); the sum of these terms, weighted, is the loss of a step
+branches. The student's output is compared with a pseudo-box (:func:`cross_supervision`) or with
+the teacher's output (:func:`score`, :func:`boxes`, :func:`filter_`, :func:`filter_search`,
+:func:`modulation`, :func:`energy`); the weighted sum of these terms is the loss of a step
 (:func:`step_loss`).
 
-Formulas and their numbers: docs/method.md; ``losses`` holds them one by one, ``labels`` what a box
-makes of the cells. Terms look at the *kind* of a response (scores: margin, hinge, density; boxes:
-dense, or energies of proposals) and never at the family of the network; a kind that a term has no
-formula for is a :class:`~tirtrack.errors.RecipeError`. Read from top to bottom; nothing here knows
-of files, optimisers or recipes.
+All equations with their constants: docs/method.md; ``losses`` holds them one by one, ``labels`` the
+desired score maps. A term chooses its formula by the *kind* of a response (scores: margin, hinge,
+density; boxes: dense, or energies of proposals), never by the family of the network; a kind for
+which it has no formula raises :class:`~tirtrack.errors.RecipeError`. Read from top to bottom;
+nothing here depends on files, optimisers or recipes.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ from tirtrack.networks.two_branch import EnergyKind, ScoreKind, TwoBranchNetwork
 
 
 def cross_supervision(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
-    """The student must find the pseudo-box; the published loss when crossed. The teacher is not
-    looked at.
+    """Hard labels: the student must find the pseudo-box. In crossed directions this is the
+    published loss. The teacher is not used.
     """
     classification, box = label_loss(student, batch.test, batch.present)
     return classification + box
 
 
 def score(student: Answer, teacher: Answer | None, batch: Batch, settings: Term) -> Tensor:
-    """The student's score maps must be the teacher's, on trusted samples.
+    """Match the student's score maps to the teacher's, on trusted samples.
 
-    Margins: KL divergence in every cell, half the weight on the cells that the teacher takes for
-    target, times temperature squared. Hinge: squared difference where the label or one of both
-    scores is above the threshold. Density: KL divergence of the two maps.
+    Margins: ``KL(teacher || student)`` in every cell at temperature tau, times tau^2; cells that
+    the teacher scores as target have half of the weight. Hinge: squared difference in cells where
+    the label or one of the two scores is above the threshold. Density: ``KL(teacher || student)``.
     """
     teacher = needed(teacher, "score")
     kind = student.response.score_kind
@@ -99,7 +99,9 @@ def _margin_match(student: Answer, teacher: Answer, batch: Batch, temperature: f
 
 
 def boxes(student: Answer, teacher: Answer | None, batch: Batch, settings: Term) -> Tensor:
-    """The student's dense boxes must be the teacher's where the teacher is confident."""
+    """Match the student's dense boxes to the teacher's in cells where the teacher is confident:
+    1 - IoU, or smooth L1 of the distances to the four sides in cells. Only trusted samples count.
+    """
     teacher = needed(teacher, "boxes")
     own, wanted = dense_of(student, "boxes"), dense_of(teacher, "boxes")
     margins = margins_of(teacher, "boxes")
@@ -112,10 +114,10 @@ def boxes(student: Answer, teacher: Answer | None, batch: Batch, settings: Term)
 
 
 def energy(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
-    """The student must rate the same proposals as the teacher does, on trusted samples.
+    """Match the student's energies of the same proposals to the teacher's, on trusted samples.
 
-    Energies ``log_density``: KL divergence of the two distributions that the energies, less the
-    log density of the draw, make over the proposals. ``iou``: mean squared difference.
+    ``log_density``: ``KL(teacher || student)`` of distributions over the proposals, each the
+    softmax of energy minus log density of the draw. ``iou``: mean squared difference of energies.
     """
     own, proposals = rated_by(student, batch.test, "energy")
     wanted, _theirs = rated_by(needed(teacher, "energy"), batch.for_teacher.test, "energy")
@@ -131,9 +133,9 @@ def energy(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Te
 
 
 def filter_(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
-    """The student's filters must be the teacher's: relative squared distance, mean over iterates
-    and over samples that the teacher passed. A Siamese filter has no gradient while the backbone is
-    frozen.
+    """Match the student's filters to the teacher's: relative squared distance, mean over iterates
+    and over samples that the teacher accepted. A Siamese filter has no gradient while the backbone
+    is frozen.
     """
     filters = needed(teacher, "filter").target.filters
     if not filters:
@@ -148,8 +150,8 @@ def filter_search(student: Answer, teacher: Answer | None, batch: Batch, _: Term
 
 
 def modulation(student: Answer, teacher: Answer | None, batch: Batch, _: Term) -> Tensor:
-    """The student's modulation must point where the teacher's does: 1 - cosine, mean over vectors
-    and over samples that the teacher passed.
+    """Match the direction of the student's modulation to the teacher's: 1 - cosine, mean over
+    vectors and over samples that the teacher accepted.
     """
     wanted = needed(teacher, "modulation").target.modulation
     if not wanted:
@@ -176,15 +178,15 @@ _MATCHES_TEST = frozenset({"score", "boxes", "energy", "filter_search"})
 
 
 def needs_teacher(term: Term) -> bool:
-    """Whether the term compares with a teacher."""
+    """Whether the term compares the student with a teacher."""
     return term.name in _MATCHES_REFERENCE | _MATCHES_TEST
 
 
 def serves(term: Term, direction: Direction) -> bool:
     """Whether a term counts in a direction.
 
-    In crossed directions a term that matches the teacher counts only where the branch that it
-    looks at sees TIR: on RGB there is nothing to learn from an RGB teacher.
+    In crossed directions a term that matches the teacher counts only if its branch sees TIR: on
+    RGB there is nothing to learn from an RGB teacher.
     """
     if term.directions is not None and direction not in term.directions:
         return False
@@ -200,7 +202,7 @@ def serves(term: Term, direction: Direction) -> bool:
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of a step, and each part by name (``direction/term``, before its weights)."""
+    """The loss of a step, and its parts by name (``direction/term``), each before weighting."""
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -214,14 +216,14 @@ def step_loss(
     *,
     teacher_modality: Modality = Modality.RGB,
 ) -> StepLoss:
-    """Sum over directions and terms, each direction weighted by its part of the samples.
+    """Weighted sum over directions and terms; a direction's weight is its share of the samples.
 
     Args:
-        student: the network that is trained.
-        teacher: the frozen one; may be ``None`` where no term needs it.
-        groups: the samples of the step, by direction.
-        terms: what the recipe asks for.
-        teacher_modality: what the teacher sees, on both branches.
+        student: network that is trained.
+        teacher: frozen network; may be ``None`` if no term needs it.
+        groups: samples of the step, by direction.
+        terms: terms of the recipe.
+        teacher_modality: modality that the teacher sees, on both branches.
 
     Raises:
         RecipeError: a term has no formula for the kind of this network's responses.

@@ -1,6 +1,6 @@
-"""What can be said of a student without labels: does it, on TIR, see what the teacher sees on RGB?
+"""Diagnostics of a student without labels: does it find on TIR what the teacher finds on RGB?
 
-Looked at on recordings that training did not see. It is a signal and no proof: over 58 runs it did
+Measured on recordings that were not trained on. It is a signal, not a proof: over 58 runs it did
 not follow the true gain, so the sentences here never promise one.
 """
 
@@ -26,8 +26,8 @@ from tirtrack.errors import PairsError, did_you_mean
 from tirtrack.networks.two_branch import Energies, TwoBranchNetwork
 from tirtrack.pairs.source import PairSource, Recording, named
 
-HELD_BACK_SEED = 7919  # held-back samples are the same whatever the seed of the training
-RESAMPLING_SEED = 0  # of the intervals, which are the same too
+HELD_BACK_SEED = 7919  # held-back samples are the same for every training seed
+RESAMPLING_SEED = 0  # seed of the bootstrap intervals, for the same reason
 RESAMPLES = 2000
 MAX_OVERSHOOT = 1.5
 MAX_HELD_SHARE = 0.4
@@ -36,13 +36,13 @@ MIN_SAMPLES = 20
 MIN_SCENES = 3
 
 
-# --- which pairs are held back -------------------------------------------------------------------
+# --- held-back pairs -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of the pairs that are trained on and of those that are not, and how they were
-    chosen, in words.
+    """Indices of the pairs that are trained on and of those held back, and how they were chosen, in
+    words.
     """
 
     train: tuple[int, ...]
@@ -51,18 +51,18 @@ class Split:
 
 
 def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Split:
-    """Whole recordings held back, about ``share`` of the pairs; the seed has no say in it.
+    """Hold back whole recordings, about ``share`` of the pairs; the split depends on no seed.
 
     Recordings are taken in the order of a hash of their names, so that adding one seldom moves
     others. Of a single recording the last frames are held back.
 
     Args:
-        source: the pairs.
-        share: about how much of them.
-        names: recordings to hold back in place of that choice.
+        source: pairs to split.
+        share: approximate share of the pairs to hold back.
+        names: recordings to hold back instead of that choice.
 
     Raises:
-        PairsError: there is no recording of a name, or none is left to train on.
+        PairsError: no recording has one of the names, or none is left to train on.
     """
     recordings = source.recordings()
     everything = [index for recording in recordings.values() for index in recording.indices]
@@ -98,7 +98,7 @@ def _split(recordings: Mapping[str, Recording], held: Sequence[str], how: str) -
 
 
 def _checked(names: Sequence[str], recordings: Mapping[str, Recording]) -> list[str]:
-    """The names, once each."""
+    """The names without repeats; an unknown name is an error."""
     for name in names:
         if name not in recordings:
             raise PairsError(
@@ -117,8 +117,8 @@ def _checked(names: Sequence[str], recordings: Mapping[str, Recording]) -> list[
 
 
 def uneven_split(source: PairSource, split: Split, share: float) -> str | None:
-    """A sentence where recordings are so unequal that the choice by share held back more of them
-    than it left to train on, or far more pairs than the share.
+    """A warning if recordings are so unequal in length that the split holds back more of them than
+    it leaves to train on, or far more pairs than the share; else ``None``.
     """
     recordings = source.recordings()
     apart = set(split.held_back)
@@ -144,7 +144,7 @@ def uneven_split(source: PairSource, split: Split, share: float) -> str | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """Student minus baseline, mean over samples with a 95 % interval over scenes."""
+    """Student minus baseline: mean over samples, with a 95 % interval over scenes."""
 
     baseline: float
     student: float
@@ -155,18 +155,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Baseline and student on held-back pairs, one step, template and search both TIR.
+    """Baseline and student on held-back pairs: one step, both branches see TIR.
 
     Attributes:
-        samples: how many samples the teacher passed and are counted.
-        scenes: from how many scenes.
-        with_teacher: IoU of their box on TIR with the teacher's box on RGB.
-        with_box: IoU of their box with the pseudo-box.
-        centre: distance of their best cell from the pseudo-box, cells (less is better).
-        teacher_centre: the same distance of the teacher on RGB.
-        like_teacher: how alike their answers on TIR and the teacher's on RGB are, where the network
-            gives them: correlation of the last ``score`` map, cosine of the ``modulation``, rank
-            correlation of the ``energy`` of the proposals.
+        samples: number of samples that passed the teacher's check; only these count.
+        scenes: number of scenes of these samples.
+        with_teacher: IoU of the network's box on TIR with the teacher's box on RGB.
+        with_box: IoU of the network's box with the pseudo-box.
+        centre: distance of the best cell from the pseudo-box's centre, cells (less is better).
+        teacher_centre: the same distance for the teacher on RGB.
+        like_teacher: similarity of the network's answer on TIR to the teacher's on RGB, for what
+            the network gives: correlation of the last ``score`` map, cosine of the ``modulation``,
+            rank correlation of the ``energy`` of the proposals.
     """
 
     samples: int
@@ -179,13 +179,14 @@ class Agreement:
 
 
 class Validator:
-    """The samples of a held-back pool that the teacher passes, and what baseline and teacher make
-    of them: asked once, for any number of looks at the student.
+    """Validates students on the samples of a held-back pool that pass the teacher's check.
+
+    Baseline and teacher are evaluated once, for any number of validations.
 
     Args:
-        baseline: before the training; on RGB it is the teacher.
-        pool: with views of both modalities and with checks.
-        device: of all networks.
+        baseline: network before the training; on RGB it is the teacher.
+        pool: held-back pool, with views of both modalities and with checks.
+        device: device of all networks.
     """
 
     def __init__(
@@ -203,19 +204,19 @@ class Validator:
         self._before = self._measured(baseline)
 
     def numbers(self, student: TwoBranchNetwork) -> dict[str, float]:
-        """Means over the samples, by the names of :class:`Agreement`, those of ``like_teacher``
-        among them; none where the teacher passed no sample.
+        """Means over the samples, by the names of :class:`Agreement` and of its ``like_teacher``;
+        empty if no sample passed the teacher's check.
 
         Args:
-            student: in eval mode.
+            student: network to validate, in eval mode.
         """
         return {name: float(values.mean()) for name, values in self._measured(student).items()}
 
     def agreement(self, student: TwoBranchNetwork) -> Agreement | None:
-        """The student beside the baseline; ``None`` where the teacher passed no sample.
+        """Student compared with baseline; ``None`` if no sample passed the teacher's check.
 
         Args:
-            student: in eval mode.
+            student: network to validate, in eval mode.
         """
         if not self._chunks:
             return None
@@ -239,12 +240,12 @@ class Validator:
         batch = self._batch(draws)
         given = answer(baseline, batch, Direction.RGB_TO_RGB)
         centre = self_check(given, batch).distance_cells
-        light = replace(given, test_features=[])  # would fill a device with features until the end
+        light = replace(given, test_features=[])  # features would fill the device
         return _TeacherAnswer(light, _boxes(given, batch), _array(centre))
 
     @torch.no_grad()
     def _measured(self, network: TwoBranchNetwork) -> dict[str, np.ndarray]:
-        """``[n]`` of each number."""
+        """Values ``[n]`` of the samples, by name."""
         rows: dict[str, list[np.ndarray]] = {}
         for draws, teacher in zip(self._chunks, self._taught, strict=True):
             batch = self._batch(draws)
@@ -266,8 +267,8 @@ class Validator:
 
 @dataclass(frozen=True)
 class _TeacherAnswer:
-    """What the teacher says of some samples on RGB: its answer without features, its boxes
-    ``[S,4]`` in the test patch, the distance ``[S]`` of its best cell from the pseudo-box in cells.
+    """The teacher's answer on RGB for some samples, without features; its boxes ``[S,4]`` in the
+    test patch; the distance ``[S]`` of its best cell from the pseudo-box's centre, in cells.
     """
 
     answer: Answer
@@ -276,7 +277,7 @@ class _TeacherAnswer:
 
 
 def likeness(given: Answer, teacher: Answer) -> dict[str, Tensor]:
-    """``[S]`` of each kind of answer that both give: see :class:`Agreement`."""
+    """Similarities ``[S]``, by kind of answer that both give: see :class:`Agreement`."""
     found = {}
     if given.response.scores:
         maps = (one.response.scores[-1][0].flatten(1) for one in (given, teacher))
@@ -292,7 +293,7 @@ def likeness(given: Answer, teacher: Answer) -> dict[str, Tensor]:
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """``[S]`` of ``[S,n]``; 0 where one of both is constant."""
+    """Correlations ``[S]`` of rows ``[S,n]``; 0 where one of the two rows is constant."""
     a, b = (one.double() - one.double().mean(dim=1, keepdim=True) for one in (a, b))
     lengths = torch.linalg.vector_norm(a, dim=1) * torch.linalg.vector_norm(b, dim=1)
     found: Tensor = (a * b).sum(dim=1) / lengths.clamp(min=1e-12)
@@ -304,7 +305,7 @@ def _array(values: Tensor) -> np.ndarray:
 
 
 def _boxes(given: Answer, batch: Batch) -> np.ndarray:
-    """``[S,4]`` float64 xywh, test patch pixels: what the answer takes for the target."""
+    """Boxes ``[S,4]`` float64 xywh that the answer gives for the target, test patch pixels."""
     return _array(best_boxes(given, batch.test))
 
 
@@ -320,8 +321,8 @@ def _difference(baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]
 
 
 def interval(values: np.ndarray, groups: Sequence[str], *, seed: int) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean ``[n]``, whole groups drawn with replacement; single values
-    where there are fewer than three groups, which says less than it seems to.
+    """95 % bootstrap interval of the mean of values ``[n]``, by drawing whole groups with
+    replacement. With fewer than three groups single values are drawn: the interval is optimistic.
     """
     if len(set(groups)) < MIN_SCENES:
         groups = [str(place) for place in range(len(values))]
@@ -335,7 +336,7 @@ def interval(values: np.ndarray, groups: Sequence[str], *, seed: int) -> tuple[f
 
 
 def verdict(found: Agreement | None) -> str:
-    """What the agreement allows to say, in one sentence."""
+    """The conclusion that the agreement allows, in one sentence."""
     if found is None:
         return "nothing can be said: the teacher found the target in no held-back sample"
     with_teacher = found.with_teacher

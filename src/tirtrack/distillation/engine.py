@@ -1,9 +1,9 @@
 """The training loop: steps, rates, checkpoints, the log; the same for every kind of training.
 
-A step is a pure function of its number: the caller's ``loss_of(step)`` draws what it needs from
-streams that hang on the number, so a checkpoint holds weights, optimiser and step and nothing else,
-and a run that was killed goes on to the same weights, bit for bit. Nothing global is touched: no
-seed, no thread count, no signal handler.
+A step is a pure function of its number: the caller's ``loss_of(step)`` draws from random streams
+seeded by the number. So a checkpoint holds only weights, optimiser and step, and a killed run
+resumes to the same weights, bit for bit. Nothing global is touched: no seed, no thread count, no
+signal handler.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Step:
     """The loss of one step.
 
     Attributes:
-        total: the number that is minimised.
-        parts: its parts by name, for the log.
-        keys: the samples that went in, for messages.
+        total: loss that is minimised.
+        parts: parts of the loss by name, for the log.
+        keys: names of the samples in the step, for messages.
     """
 
     total: Tensor
@@ -48,8 +48,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Probe:
-    """What else is logged of the network: ``numbers()``, asked before the first step and then every
-    so many steps, with the network in eval mode. It may change nothing.
+    """Further numbers for the log: ``numbers()`` is called before the first step and then every
+    ``every`` steps, with the network in eval mode. It must not change anything.
     """
 
     every: int
@@ -80,22 +80,22 @@ def train_steps(
     """Train a network in place, from its weights or from the folder's checkpoint.
 
     Args:
-        network: only the components that the settings name change.
-        loss_of: the loss of a step, by its number.
-        settings: what is trained, and how.
-        folder: holds the log and the checkpoint.
-        identity: what the run depends on (recipe, data, baseline, seed); a checkpoint of another
-            identity is not continued.
-        resume: go on from the checkpoint, where there is one.
-        progress: told of every step, with the loss.
-        probe: what else is written to the log.
+        network: network to train; only the components that the settings name change.
+        loss_of: function that gives the loss of a step by its number.
+        settings: training settings.
+        folder: folder of the log and the checkpoint.
+        identity: fingerprints of recipe, data, baseline and seed; a checkpoint with another
+            identity is refused.
+        resume: continue from the checkpoint, if there is one.
+        progress: callback that is told of every step, with the loss.
+        probe: further numbers for the log.
 
     Raises:
         RecipeError: the network lacks a component.
         RequestError: the checkpoint belongs to another run.
         TrainingError: a loss or gradient is not finite; names the samples.
         StorageError: the checkpoint or the log could not be written; the older one is intact.
-        KeyboardInterrupt: passed on, after the checkpoint.
+        KeyboardInterrupt: raised again after the checkpoint was written.
     """
     loop = _Loop(network, settings, folder, identity, probe)
     first = loop.begin(resume=resume)
@@ -132,10 +132,10 @@ class _Loop:
         self._groups = trained_groups(network, settings)
         self._optimiser = _optimiser(self._groups, settings)
         self._done = 0
-        self._is_whole = True  # weights and optimiser are both those after step `_done`
+        self._is_whole = True  # weights and optimiser are both in the state after step `_done`
 
     def begin(self, *, resume: bool) -> int:
-        """The first step to do; reads the checkpoint and cuts the log to it."""
+        """The first step to run; reads the checkpoint and cuts the log to its steps."""
         self._folder.mkdir(parents=True, exist_ok=True)
         set_batch_norm(self._network, self._settings)
         path = self._folder / CHECKPOINT
@@ -145,13 +145,13 @@ class _Loop:
         return self._done
 
     def advance(self, step: int, loss_of: Callable[[int], Step]) -> float:
-        """One step: a look where it is due, loss, gradients, update, a line in the log."""
+        """One step: probe if due, loss, gradients, update, a line in the log."""
         seen = self._seen_before(step)
         began = time.perf_counter()
         rate = rate_at(step, self._settings)
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group["rate_share"]
-        # Batch norm that learns changes the weights in the forward pass already.
+        # Batch norm that learns changes its statistics already in the forward pass.
         self._is_whole = self._settings.batch_norm in ("frozen", "re_estimate")
         found = loss_of(step)
         _check_finite(found.total, step, found, "loss")
@@ -188,7 +188,7 @@ class _Loop:
         return seen
 
     def save(self) -> None:
-        """Write the checkpoint; not in the middle of an update (the older one then stays)."""
+        """Write the checkpoint, unless an update is half done (then the older checkpoint stays)."""
         if not self._is_whole:
             return
         content = {
@@ -212,10 +212,10 @@ class _Loop:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content; nothing in it is run.
+    """The content of a checkpoint; no code in it is run.
 
     Raises:
-        RequestError: it cannot be read.
+        RequestError: the file cannot be read as a checkpoint.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -228,14 +228,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content  # type: ignore[no-any-return]
 
 
-# --- what is trained -----------------------------------------------------------------------------
+# --- trained components --------------------------------------------------------------------------
 
 
 def check_components(network: TwoBranchNetwork, settings: Training) -> None:
     """Refuse a component that the network does not have.
 
     Raises:
-        RecipeError: names the nearest one.
+        RecipeError: no component has this name; the message names the nearest one.
     """
     parts = network.component_names()
     known = list(dict.fromkeys(name for part in parts for name in (part.split(".")[0], part)))
@@ -249,8 +249,8 @@ def check_components(network: TwoBranchNetwork, settings: Training) -> None:
 
 
 def trained_parts(network: TwoBranchNetwork, settings: Training) -> dict[str, float]:
-    """The network's components that are trained and their parts of the rate; where a whole and a
-    part of it are named, the part counts.
+    """The components to train, with their factors of the learning rate. If both a component and a
+    part of it are named, the part's factor applies to the part.
     """
     check_components(network, settings)
     shares = {}
@@ -262,7 +262,7 @@ def trained_parts(network: TwoBranchNetwork, settings: Training) -> dict[str, fl
 
 
 def trained_groups(network: TwoBranchNetwork, settings: Training) -> list[dict[str, Any]]:
-    """Parameter groups of the trained components; everything else loses its gradient."""
+    """Parameter groups of the trained components; all other parameters are frozen."""
     parts = trained_parts(network, settings)
     network.requires_grad_(requires_grad=False)
     components = network.components()
@@ -279,7 +279,7 @@ def trained_groups(network: TwoBranchNetwork, settings: Training) -> list[dict[s
 
 
 def set_batch_norm(network: TwoBranchNetwork, settings: Training) -> None:
-    """Everything in eval mode; batch norm of trained components learns where the recipe says so."""
+    """Eval mode everywhere, except batch norm of trained components if the recipe trains it."""
     network.eval()
     if settings.batch_norm in ("train", "adapt"):
         for name in trained_parts(network, settings):
@@ -297,7 +297,7 @@ def batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def backbone_norms(network: TwoBranchNetwork) -> list[nn.BatchNorm2d]:
-    """The batch norms of the backbone, the first one first."""
+    """The batch norms of the backbone, in order."""
     return [norm for part in network.modules_of("backbone") for norm in batch_norms(part)]
 
 
@@ -333,7 +333,7 @@ def _append(path: Path, line: str) -> None:
 
 
 def _cut_log(path: Path, steps: int) -> None:
-    """Keep the lines of the steps that the checkpoint has seen."""
+    """Keep only the lines of the steps up to the checkpoint."""
     if not path.is_file():
         return
     lines = path.read_text(encoding="utf-8").splitlines()[:steps]
@@ -341,7 +341,7 @@ def _cut_log(path: Path, steps: int) -> None:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The log of a run, one mapping a step; empty where no step was done."""
+    """The log of a run, one mapping per step; empty if no step was run."""
     path = folder / LOG
     if not path.is_file():
         return []

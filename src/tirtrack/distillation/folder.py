@@ -1,7 +1,7 @@
-"""The run folder beside a weights file: begun anew, or gone on with when it is of the same run.
+"""The run folder beside a weights file: created, or resumed if it belongs to the same run.
 
-Both verbs, ``distill`` and ``train``, begin here. ``NAME.safetensors`` gets its name last and loses
-it first, so a file with that name is a finished run; ``identity.json`` says which.
+Both commands, ``distill`` and ``train``, begin here. ``NAME.safetensors`` is written last and
+removed first, so it exists only for a finished run; ``identity.json`` says which run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_out(file: Path, baseline: Path | None, *, force: bool, resume: bool) -
     """The run folder, after checking that the result may be written.
 
     Raises:
-        RequestError: the name is none for weights or of the baseline, or something is there.
+        RequestError: not a weights name, the baseline itself, or the result exists already.
     """
     if file.suffix != SUFFIX:
         raise RequestError(f'"{file.name}" is no name for weights', fix=f"end --out with {SUFFIX}")
@@ -55,35 +55,35 @@ def check_seed(seed: int) -> None:
     """Refuse a seed that no generator takes.
 
     Raises:
-        RequestError: it is negative.
+        RequestError: the seed is negative.
     """
     if seed < 0:
         raise RequestError(f"the seed is {seed}", fix="give 0 or more")
 
 
-# --- begun, or gone on with ----------------------------------------------------------------------
+# --- started, or resumed -------------------------------------------------------------------------
 
 
 def begin_run(
     file: Path, recipe: Recipe, identity: Mapping[str, str], *, force: bool, resume: bool
 ) -> bool:
-    """Make the run folder, or go on with it when it is of the same run.
+    """Make the run folder, or resume it if it belongs to the same run.
 
-    Call it after all checks. With ``force`` the old weights go first: while another run is under
-    way there is no file that looks like its result.
+    Call it after all checks. With ``force`` the old weights are removed first, so that during the
+    new run no file looks like its result.
 
     Args:
-        file: the weights to write.
-        recipe: complete; left in the folder.
-        identity: what the run depends on, by name; left in the folder.
-        force: replace what is there.
-        resume: go on with what is there.
+        file: weights file to write.
+        recipe: complete recipe; written to the folder.
+        identity: fingerprints of all inputs of the run, by name; written to the folder.
+        force: replace an existing run.
+        resume: continue an existing run.
 
     Returns:
-        Whether the run had been finished; then nothing is left to do.
+        Whether the run was finished before; then nothing is left to do.
 
     Raises:
-        RequestError: what is there was begun with another recipe or identity; nothing was changed.
+        RequestError: the existing run has another recipe or identity; nothing was changed.
     """
     folder = run_folder(file)
     if resume and (file.exists() or folder.is_dir()):
@@ -105,10 +105,10 @@ def begin_run(
 
 @contextmanager
 def as_run_errors() -> Iterator[None]:
-    """Work after the run folder was begun: what is found wrong now is no wrong request any more.
+    """Context for work in a run folder: here a fault is a failed run, not a wrong request.
 
     Raises:
-        RunError: in place of a ``RequestError``, with the same sentence.
+        RunError: replaces a ``RequestError``, with the same sentence.
     """
     try:
         yield
@@ -138,35 +138,35 @@ def _check_same_run(path: Path, identity: Mapping[str, str], *, is_finished: boo
         )
 
 
-# --- what goes into the card ---------------------------------------------------------------------
+# --- for the card --------------------------------------------------------------------------------
 
 
 class RunSummary(Protocol):
-    """What the summaries of both verbs say of how a result was made."""
+    """How a result was made: the part that the summaries of both commands share."""
 
     @property
     def recipe(self) -> str:
-        """Its name."""
+        """Name of the recipe."""
 
     @property
     def seed(self) -> int:
-        """Of every draw."""
+        """Seed of all random draws."""
 
     @property
     def fingerprint(self) -> str:
-        """Of all that the run depends on."""
+        """Fingerprint of all inputs of the run."""
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Of tirtrack and what it stands on."""
+        """Versions of tirtrack and its dependencies."""
 
     @property
     def command(self) -> str:
-        """That was typed, or empty."""
+        """Command line as typed, or empty."""
 
 
 def made_with(summary: RunSummary) -> dict[str, str]:
-    """What a card says of a run, from the summary of either kind: versions, command, seed, ..."""
+    """Entries of a card about a run, from its summary: versions, command, seed, ..."""
     return {
         **summary.versions,
         **({"command": summary.command} if summary.command else {}),
@@ -177,7 +177,7 @@ def made_with(summary: RunSummary) -> dict[str, str]:
 
 
 def inherited_calibration(card: Card) -> Calibration | PeakCalibration | None:
-    """The calibration of start weights for weights trained from them, saying where it is from."""
+    """The calibration of start weights, with its origin noted, for weights trained from them."""
     known = card.calibration
     if known is None:
         return None

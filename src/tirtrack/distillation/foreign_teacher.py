@@ -1,8 +1,8 @@
 """A teacher of another family: it gives a box in the frame and a confidence, never a map.
 
-Its crops and maps are not the student's, so nothing of it can be matched cell by cell. What it
-says of a proposed box in RGB is a filter (does it find the same box?) or a pseudo-box (its own
-replaces the proposed one).
+Its crops and maps differ from the student's, so nothing can be matched cell by cell. It can check a
+proposed box in RGB (does it find the same box?), or give a pseudo-box (its own box replaces the
+proposed one).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from tirtrack.networks.two_branch import DenseBoxes, ScoreKind, TwoBranchNetwork
 
 @dataclass(frozen=True)
 class OneStep:
-    """Where a network finds the target of one frame in another, by one look.
+    """Where a network finds the target of one frame in another, in one forward pass.
 
     Attributes:
-        box: frame pixels.
+        box: box of the target, frame pixels.
         confidence: probability at the best cell, in [0, 1].
     """
 
@@ -47,10 +47,10 @@ class TeacherCheck:
     """A proposed box and what the teacher found in its place.
 
     Attributes:
-        box: as proposed, frame pixels.
-        found: by the teacher.
-        overlap: IoU of the two.
-        passed: whether the teacher finds the proposed box, and is sure.
+        box: proposed box, frame pixels.
+        found: box and confidence of the teacher.
+        overlap: IoU of the two boxes.
+        passed: whether the teacher finds the proposed box with enough confidence.
     """
 
     box: Box
@@ -60,10 +60,10 @@ class TeacherCheck:
 
 
 def check_can_teach(network: TwoBranchNetwork, name: str) -> None:
-    """Refuse a network that has no box of its own at every cell.
+    """Refuse a network without dense boxes.
 
     Raises:
-        RecipeError: it rates proposals only; no teacher of another family can be made of it.
+        RecipeError: the network only rates proposals, so it cannot teach another family.
     """
     if network.score_kind is not ScoreKind.MARGIN or network.energy_kind is not None:
         raise RecipeError(
@@ -81,18 +81,18 @@ def one_step_box(
     around: Box | None = None,
     test_frame: np.ndarray | None = None,
 ) -> OneStep:
-    """The target of a box, sought around a place by one look: no window, no smoothing.
+    """Find the target of a box in one forward pass: no window, no smoothing.
 
     Args:
-        network: of the Siamese family, in eval mode.
+        network: network of the Siamese family, in eval mode.
         frame: ``[H,W,3]`` RGB or ``[H,W]``, grey levels 0..255, with the target at ``box``.
-        box: frame pixels.
-        around: a box whose centre and size say where and how large to seek; ``box`` itself if
-            ``None``, which a network answers too easily: move it.
-        test_frame: where to seek; ``frame`` itself if ``None``.
+        box: box of the target, frame pixels.
+        around: box that sets centre and size of the search region; ``box`` itself if ``None``,
+            which is too easy for a network, so give a shifted one.
+        test_frame: frame in which the target is sought; ``frame`` itself if ``None``.
 
     Raises:
-        ValueError: the network cuts its patches by a rule that a single box does not fix.
+        ValueError: the network's crop rule needs more than a single box.
     """
     test_frame = frame if test_frame is None else test_frame
     reference = _crop(network.reference_crop, box)
@@ -119,21 +119,21 @@ def judge_boxes(
     rng: np.random.Generator,
     shift: float = 0.5,
 ) -> list[TeacherCheck]:
-    """What a teacher of another family says of the boxes that were proposed in a frame.
+    """Checks of the boxes proposed in a frame by a teacher of another family.
 
-    Each is sought around a place that is off by up to ``shift`` of its sides, so that to answer
-    with the middle of the patch is no answer. How sure is sure depends on the family: on 71 frames
-    of ``rgb/video_train`` FEAR-XS finds right boxes above 0.998 in 99 %, by the template of another
-    object in 0 % (above 0.98 in 52 %); NanoTrack V2 and V3 above 0.998 in 100 % and 0 %
-    (``python -m benchmarks.foreign_teacher``).
+    The search region of each box is shifted by up to ``shift`` of the box's sides, so that the
+    centre of the patch is not the answer. The right threshold depends on the family: on 71 frames
+    of ``rgb/video_train`` FEAR-XS finds right boxes with a confidence above 0.998 in 99 %, and
+    reaches it with the template of another object in 0 % (above 0.98 in 52 %); NanoTrack V2 and V3
+    in 100 % and 0 % (``python -m benchmarks.foreign_teacher``).
 
     Args:
-        network: of the Siamese family, in eval mode.
+        network: network of the Siamese family, in eval mode.
         frame: ``[H,W,3]`` RGB, grey levels 0..255.
-        boxes: proposed, frame pixels.
-        limits: ``min_iou`` and ``min_probability`` count.
-        rng: of the shifts, two draws a box.
-        shift: share of width and height.
+        boxes: proposed boxes, frame pixels.
+        limits: thresholds ``min_iou`` and ``min_probability``.
+        rng: generator of the shifts, two draws per box.
+        shift: largest shift, as a share of width and height.
     """
     judged = []
     for box in boxes:
@@ -155,7 +155,7 @@ def _crop(rule: CropRule, box: Box) -> Crop:
 
 
 def _patch(frame: np.ndarray, crop: Crop) -> Tensor:
-    """``[1,1,3,D,D]`` in [0, 1]."""
+    """Patch ``[1,1,3,D,D]`` in [0, 1]."""
     patch = torch.from_numpy(cut_patch(frame, crop, mean_fill(frame))) / 255.0
     three = patch.expand(3, -1, -1) if patch.ndim == 2 else patch.permute(2, 0, 1)
     return three[None, None]

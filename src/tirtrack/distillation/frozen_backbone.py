@@ -1,6 +1,6 @@
-"""A frozen backbone as a function of plain arrays, and how its features are kept.
+"""A frozen backbone as a function of plain arrays, and how its features are stored.
 
-Patches are kept as uint8, features as float32, or as float16 where they are large.
+Patches are stored as uint8, features as float32, or as float16 if they are large.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 if TYPE_CHECKING:
     from tirtrack.weights.graphs import OnnxBackbone
 
-HALVED_ABOVE = 128 * 1024  # bytes of a patch's features in float32; more are kept in float16
+HALVED_ABOVE = 128 * 1024  # bytes of a patch's float32 features; larger ones are stored as float16
 
 
 class FeatureEngine(Protocol):
     """A frozen backbone as a function of plain arrays."""
 
     def features(self, patches: np.ndarray) -> list[np.ndarray]:
-        """Patches ``[B,D,D,3]`` RGB or ``[B,D,D]`` grey, uint8, to float32 ``[B,C,H,W]``, one array
-        a tap.
+        """Features ``[B,C,H,W]`` float32, one array per tap, of patches ``[B,D,D,3]`` RGB or
+        ``[B,D,D]`` grey, uint8.
         """
 
 
 class TorchFeatures:
-    """The backbone by torch: for networks without a graph, and to compare with."""
+    """The backbone run by torch: for networks without a graph, and as a reference for graphs."""
 
     def __init__(self, network: TwoBranchNetwork, device: torch.device | None = None) -> None:
         self._network = network.to(device) if device is not None else network
@@ -40,19 +40,19 @@ class TorchFeatures:
 
     @torch.no_grad()
     def features(self, patches: np.ndarray) -> list[np.ndarray]:
-        """Patches ``[B,D,D,3]`` or ``[B,D,D]`` uint8 to float32 ``[B,C,H,W]``, one array a tap."""
+        """As in :class:`FeatureEngine`."""
         taps = self._network.features(as_patches(patches)[None].to(self._device))
         return [np.asarray(tap[0].cpu()) for tap in taps]
 
 
 class OneTap:
-    """An engine that gives one array, for a backbone with one tap."""
+    """Wraps a backbone graph with a single output as an engine with one tap."""
 
     def __init__(self, engine: OnnxBackbone) -> None:
         self._engine = engine
 
     def features(self, patches: np.ndarray) -> list[np.ndarray]:
-        """Patches as for any engine, to one ``[B,C,H,W]``."""
+        """As in :class:`FeatureEngine`, with one ``[B,C,H,W]``."""
         return [self._engine.features(patches)]
 
 
@@ -65,13 +65,13 @@ def as_patches(stored: np.ndarray) -> Tensor:
 
 
 def as_features(stored: np.ndarray, device: torch.device | None) -> Tensor:
-    """Stored features of either precision as a float32 tensor on a device."""
+    """Stored features, float16 or float32, as a float32 tensor on a device."""
     return torch.from_numpy(stored).to(device).float()
 
 
 def for_keeping(taps: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Features ``[B,C,H,W]`` float32 in the precision that they are kept in: half of it where they
-    are large. What would overflow is cut.
+    """Features ``[B,C,H,W]`` float32 in the precision of the cache: float16 if they are large, with
+    values clipped to its range.
     """
     if sum(tap[0].nbytes for tap in taps) <= HALVED_ABOVE:
         return list(taps)
@@ -80,7 +80,7 @@ def for_keeping(taps: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def frozen_copy(network: TwoBranchNetwork) -> TwoBranchNetwork:
-    """A copy in eval mode without gradients: the teacher."""
+    """A copy in eval mode and without gradients: the teacher."""
     return copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
 
 

@@ -1,4 +1,4 @@
-"""What the stages of a distillation work on: the pairs, and a recipe with all that it needs."""
+"""Inputs of the stages of a distillation: the pairs, and a recipe with all that it needs."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from tirtrack.pairs.source import Manifest, PairSource, content_identity
 from tirtrack.progress import Progress
 
 Pairs = str | Path | Sequence[str | Path] | PairSource
-"""A folder of pairs, several, or an opened source."""
+"""A folder of pairs, several folders, or an opened source."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The pairs, and which of them are trained on.
+    """The pairs to train on, and the pairs that are held back.
 
     Attributes:
-        train: the pairs that are trained on.
-        held_back: the same source, or another one.
-        split: indices in both.
-        manifest: of ``train``; making it reads every file, so it is made once.
-        held_back_manifest: of ``held_back``.
+        train: source of the pairs to train on.
+        held_back: source of the held-back pairs; may be the same source.
+        split: indices of the pairs in both sources.
+        manifest: manifest of ``train``; making it reads every file, so it is made once.
+        held_back_manifest: manifest of ``held_back``.
         named: recordings that the user held back by name.
     """
 
@@ -65,18 +65,18 @@ class Sources:
         pairing: Pairing = Pairing(),  # noqa: B008 - frozen
         named: Sequence[str] = (),
     ) -> Sources:
-        """Open and split.
+        """Open the pairs and split them.
 
         Args:
-            pairs: the pairs to train on.
+            pairs: pairs to train on.
             held_back: other pairs for the diagnostics; ``None``: a share of ``pairs``.
-            recipe: has that share.
+            recipe: recipe with that share.
             licence: licence of the pairs.
-            pairing: what names the cameras in folders and how frames are matched.
-            named: recordings of ``pairs`` to hold back in place of a share.
+            pairing: names of the cameras in folders, and how frames are matched.
+            named: recordings of ``pairs`` to hold back instead of a share.
 
         Raises:
-            PairsError: a folder cannot be used, or there is no recording of a name.
+            PairsError: a folder cannot be used, or no recording has one of the names.
             RequestError: pairs for the diagnostics were given in two ways.
         """
         if named and held_back is not None:
@@ -95,7 +95,7 @@ class Sources:
         return cls(train, other, split, train.manifest(), other.manifest())
 
     def identity(self) -> dict[str, str]:
-        """Hashes of the pairs, wherever they lie; held-back ones only where they were given."""
+        """Hashes of the pairs, whatever their path; of held-back pairs only if they were given."""
         held_back = "of the pairs"
         if self.named:
             held_back = f"of the pairs: {', '.join(sorted(set(self.named)))}"
@@ -118,7 +118,7 @@ def _opened(pairs: Pairs, licence: str, pairing: Pairing) -> PairSource:
 
 @dataclass
 class _Clock:
-    """Seconds by stage."""
+    """Seconds spent, by stage."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -131,7 +131,7 @@ class _Clock:
 
 
 class Job:
-    """A recipe with what it needs made ready: proposer, normaliser, device."""
+    """A recipe, ready to run: with proposer, normaliser and device."""
 
     def __init__(
         self, recipe: CrossModalRecipe, *, seed: int, device: torch.device, progress: Progress
@@ -146,7 +146,7 @@ class Job:
         self.progress = progress
         self.clock = _Clock()
         self.warnings: list[str] = []
-        self.teacher: TwoBranchNetwork | None = None  # None: the baseline itself
+        self.teacher: TwoBranchNetwork | None = None  # None: the baseline is the teacher
         self._normaliser = normaliser(recipe.normaliser)
         self.way: Proposer = SingleModality(
             proposer(recipe.proposals.way, **recipe.proposals.options),
@@ -155,18 +155,18 @@ class Job:
 
     @property
     def trains_backbone(self) -> bool:
-        """Whether features cannot be kept."""
+        """Whether the backbone is trained, so that its features cannot be cached."""
         recipe = self.recipe
         return "backbone" in recipe.training.components or "bn1_train" in recipe.as_published
 
     def levels(self, frame: np.ndarray) -> np.ndarray:
-        """TIR ``[H,W]`` as stored to grey levels; every frame for itself, in whatever order."""
+        """Grey levels of a stored TIR frame ``[H,W]``; each frame by itself, so in any order."""
         from tirtrack.thermal import ThermalNormaliser
 
         return ThermalNormaliser(self._normaliser)(frame)
 
     def check(self, network: TwoBranchNetwork) -> None:
-        """Refuse terms and components that the network cannot serve, before any work.
+        """Refuse terms and components that the network does not support, before any work.
 
         Raises:
             RecipeError: names the term or component, or a recipe for this kind of network.
@@ -197,7 +197,7 @@ class Job:
 
 
 def can_match(teacher: TwoBranchNetwork, student: TwoBranchNetwork) -> bool:
-    """Whether a teacher's maps are of the same crops, features and kinds as the student's."""
+    """Whether a teacher has the same crops, features and kinds of maps as the student."""
     same_kinds = (teacher.score_kind, teacher.energy_kind) == (
         student.score_kind,
         student.energy_kind,
@@ -219,8 +219,8 @@ def _check_foreigner(teacher: TwoBranchNetwork, recipe: CrossModalRecipe) -> Non
 
 
 def _check_batch(network: TwoBranchNetwork, recipe: CrossModalRecipe) -> None:
-    """Refuse batches with a direction of a single sample, where batch norm takes its statistics
-    from modulation vectors.
+    """Refuse batches that give a direction a single sample if batch norm takes its statistics from
+    modulation vectors.
     """
     training, shares = recipe.training, recipe.directions.values()
     fewest = int(training.batch * min(shares) / sum(shares))
@@ -235,7 +235,7 @@ def _check_batch(network: TwoBranchNetwork, recipe: CrossModalRecipe) -> None:
 
 
 def _blank_batch(network: TwoBranchNetwork, rule: DrawRule | None) -> Batch:
-    """One black sample of the network's sizes, to see what kinds of answers it gives."""
+    """One black sample of the network's sizes, to find the kinds of its answers."""
     branches = []
     for side in (network.reference_side, network.test_side):
         view = View(patches=torch.zeros(1, 1, 3, side, side))

@@ -1,4 +1,4 @@
-"""A box as the label of an answer: the classification and the box part of supervision, by kinds.
+"""Loss of an answer against a box: a classification part and a box part, by kind of answer.
 
 The box may be a pseudo-box (``cross_modal.cross_supervision``) or an annotation (``supervised``).
 """
@@ -36,7 +36,7 @@ from tirtrack.networks.two_branch import EnergyKind, ScoreKind
 
 @dataclass(frozen=True)
 class Weights:
-    """Of the iterates' score maps (first, mean of the middle ones, last) and of the boxes."""
+    """Weights of the iterates' score maps (first, mean of the middle, last) and of the boxes."""
 
     first: float
     middle: float
@@ -44,7 +44,7 @@ class Weights:
     box: float
 
 
-# As published (training.md 5), by the kinds of scores and energies; ATOM has no scores.
+# Published weights (docs/method.md), by the kinds of scores and energies; ATOM has no scores.
 WEIGHTS: Mapping[tuple[ScoreKind | None, EnergyKind], Weights] = {
     (ScoreKind.HINGE, EnergyKind.IOU): Weights(100.0, 400.0, 100.0, 1.0),
     (ScoreKind.HINGE, EnergyKind.LOG_DENSITY): Weights(100.0, 400.0, 100.0, 0.01),
@@ -58,9 +58,9 @@ def label_loss(student: Answer, test: Branch, present: Tensor) -> tuple[Tensor, 
     """Classification and box part of :func:`cross_supervision`, each times its published weight.
 
     Args:
-        student: the answer.
-        test: where the target is in the test patches, and the proposals that were rated.
-        present: ``[S]`` bool; whether it is there at all.
+        student: answer of the student.
+        test: boxes of the target in the test patches, and the proposals that were rated.
+        present: ``[S]`` bool; whether the test patch shows the target.
     """
     if student.response.score_kind is ScoreKind.MARGIN:
         return _dense_label_loss(student, test.boxes_patch, present)
@@ -76,8 +76,8 @@ def label_loss(student: Answer, test: Branch, present: Tensor) -> tuple[Tensor, 
 def _dense_label_loss(
     student: Answer, boxes_patch: Tensor, present: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Half the mean of -log p over positive cells, half the mean of -log(1 - p) over negative ones;
-    mean of 1 - IoU over positive cells.
+    """Classification: half the mean of -log p over positive cells plus half the mean of
+    -log(1 - p) over negative cells. Box: mean of 1 - IoU over positive cells.
     """
     margins, dense = (
         margins_of(student, "cross_supervision"),
@@ -95,7 +95,7 @@ def _dense_label_loss(
 def _iterates_loss(
     student: Answer, boxes_patch: Tensor, present: Tensor, weights: Weights
 ) -> Tensor:
-    """Every iterate's score map against the label: a Gaussian (hinge) or a density."""
+    """Weighted errors of all iterates' score maps against a Gaussian (hinge) or a density."""
     if not student.response.scores:
         return boxes_patch.new_zeros(())
     label = gaussian_map(student, boxes_patch, present)
@@ -111,7 +111,7 @@ def _iterates_loss(
 
 
 def gaussian_map(given: Answer, boxes_patch: Tensor, present: Tensor) -> Tensor:
-    """``[M,S,n,n]`` what the score maps shall be; nothing where there is no target."""
+    """Desired score maps ``[M,S,n,n]``: a Gaussian at the target, zero if there is no target."""
     label = gaussian_label(
         boxes_patch,
         given.centres.shape[-1],
@@ -123,7 +123,7 @@ def gaussian_map(given: Answer, boxes_patch: Tensor, present: Tensor) -> Tensor:
 
 
 def _box_errors(values: Tensor, proposals: DrawnProposals, boxes_patch: Tensor) -> Tensor:
-    """``[M,S]`` of energies ``[M,S,P]``."""
+    """Errors ``[M,S]`` of energies ``[M,S,P]``, by the loss of the proposals."""
     drawn, wanted = proposals.drawn.to(values.dtype), proposals.wanted.to(values.dtype)
     if proposals.loss == "kl":
         return losses.proposal_divergence(values, drawn, wanted)

@@ -1,9 +1,9 @@
 """Samples for supervised training: labelled stills with synthetic motion, and labelled videos.
 
-The only file of distillation that opens annotation. A still gives reference and test patches of one
-picture, moved by the jitter; a video gives them from frames at most ``max_gap`` apart. Sample ``n``
-is a pure function of the seed and ``n``; samples are cut a pool at a time, so that every picture
-and video is read once a pool, in order.
+The only file of distillation that opens annotations. From a still, reference and test patches show
+one picture, shifted by the jitter; from a video, frames at most ``max_gap`` apart. Sample ``n`` is
+a pure function of the seed and ``n``; samples are cut one pool at a time, so that every picture and
+video is read once per pool, in order.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from tirtrack.distillation.settings import Direction, SupervisedRecipe
 from tirtrack.errors import DatasetError
 from tirtrack.source_line import counted
 
-MIN_SIDE = 4.0  # pixels; smaller labels say too little about where their box ends
-MIN_FRAMES = 20  # of a video for causal samples, as published
-WIDER = 5  # frames by which a causal sample's gap grows when it finds no frame
+MIN_SIDE = 4.0  # pixels; in smaller labels the sides of the box are too uncertain
+MIN_FRAMES = 20  # shortest video for causal samples, as published
+WIDER = 5  # frames by which the gap of a causal sample grows if it finds no frame
 
 
 class Stream(IntEnum):
-    """Random streams of supervised training; apart from those of ``batches``."""
+    """Random streams of supervised training, distinct from those of ``batches``."""
 
     ITEM = 101
     FRAMES = 102
@@ -59,7 +59,7 @@ class Stream(IntEnum):
 
 @dataclass(frozen=True)
 class Shown:
-    """Frames and boxes of a sample, for each branch."""
+    """Frame indices and boxes of a sample, for each branch."""
 
     references: list[tuple[int, Box]]
     tests: list[tuple[int, Box]]
@@ -70,25 +70,25 @@ class Item(Protocol):
 
     @property
     def name(self) -> str:
-        """Unique in its data set."""
+        """Name that is unique in the data set."""
 
     def draw(self, recipe: SupervisedRecipe, rng: np.random.Generator) -> Shown:
-        """Frames and boxes of both branches."""
+        """Draw frame indices and boxes for both branches."""
 
     def frames(self, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Those frames, ``[H,W,3]`` RGB uint8, in order."""
+        """The wanted frames with their indices, ``[H,W,3]`` RGB uint8, in order."""
 
 
 @dataclass(frozen=True)
 class StillItem:
-    """One picture; a sample takes one of its boxes for all patches."""
+    """One picture; a sample uses one of its boxes for all patches."""
 
     name: str
     still: LabelledStill
     boxes: np.ndarray
 
     def draw(self, recipe: SupervisedRecipe, rng: np.random.Generator) -> Shown:
-        """The same frame and box every time."""
+        """The same frame and box for all patches."""
         box = Box.of(self.boxes[int(rng.integers(len(self.boxes)))])
         return Shown([(0, box)] * recipe.references, [(0, box)] * recipe.tests)
 
@@ -99,7 +99,7 @@ class StillItem:
 
 @dataclass(frozen=True)
 class VideoItem:
-    """One sequence; ``boxes [T,4]`` are 0-based, ``visible [T]`` says which can be used."""
+    """One sequence; ``boxes [T,4]`` are 0-based, ``visible [T]`` marks those that can be used."""
 
     name: str
     sequence: LabelledSequence
@@ -107,8 +107,8 @@ class VideoItem:
     visible: np.ndarray
 
     def draw(self, recipe: SupervisedRecipe, rng: np.random.Generator) -> Shown:
-        """Frames with the target: ``interval``, at most ``max_gap`` from the first reference, in
-        either order; ``causal``, all references before all tests.
+        """Draw frames with the target: ``interval``, at most ``max_gap`` from the first reference,
+        in either order; ``causal``, all references before all tests.
         """
         frames = np.flatnonzero(self.visible)
         draw = _causal if recipe.sampling == "causal" else _interval
@@ -119,14 +119,14 @@ class VideoItem:
         )
 
     def serves(self, recipe: SupervisedRecipe) -> bool:
-        """Whether it is long enough for the recipe's way of sampling."""
+        """Whether the sequence is long enough for the recipe's sampling."""
         if recipe.sampling == "interval":
             return True
         least = 2 * (recipe.references + recipe.tests)
         return len(self.visible) >= MIN_FRAMES and int(self.visible.sum()) > least
 
     def frames(self, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Read from the first to the last wanted frame."""
+        """The wanted frames; reading stops after the last one."""
         last = max(wanted)
         for index, frame in enumerate(self.sequence.open_frames()):
             if index in wanted:
@@ -148,8 +148,8 @@ def _interval(
 def _causal(
     frames: np.ndarray, length: int, recipe: SupervisedRecipe, rng: np.random.Generator
 ) -> tuple[list[int], list[int]]:
-    """As published: a base frame, the other references before it, the tests after it, with
-    replacement; where there are none, another base frame and a wider gap.
+    """As published: a base frame, the other references before it, the tests after it, drawn with
+    replacement; if there are none, another base frame and a wider gap.
     """
     gap = recipe.max_gap
     while True:
@@ -167,8 +167,8 @@ def _causal(
 
 @dataclass(frozen=True)
 class Labelled:
-    """What is trained on, or held out: stills and videos with usable boxes; what the folders are
-    that they came from, in one line each.
+    """Stills and videos with usable boxes, to train on or held out; and one line about each folder
+    that they came from.
     """
 
     stills: tuple[StillItem, ...]
@@ -177,17 +177,17 @@ class Labelled:
 
     @property
     def items(self) -> tuple[StillItem | VideoItem, ...]:
-        """Both kinds, stills first."""
+        """Stills and videos, stills first."""
         return (*self.stills, *self.videos)
 
     def __len__(self) -> int:
         return len(self.stills) + len(self.videos)
 
     def serving(self, recipe: SupervisedRecipe) -> Labelled:
-        """What is long enough for the recipe's way of sampling.
+        """The items that are long enough for the recipe's sampling.
 
         Raises:
-            DatasetError: nothing is.
+            DatasetError: no item is long enough.
         """
         videos = tuple(video for video in self.videos if video.serves(recipe))
         if len(self) and not videos and not self.stills:
@@ -203,10 +203,10 @@ class Labelled:
 
 
 def collect(stills: Sequence[LabelledStill], sequences: Sequence[LabelledSequence]) -> Labelled:
-    """The items with at least one box that can be learnt from.
+    """The items with at least one usable box.
 
     Raises:
-        DatasetError: there is none.
+        DatasetError: there is no such item.
     """
     pictures = []
     for still in stills:
@@ -228,17 +228,17 @@ def collect(stills: Sequence[LabelledStill], sequences: Sequence[LabelledSequenc
 
 
 def is_usable(boxes: np.ndarray) -> np.ndarray:
-    """Which boxes ``[T,4]`` can be learnt from: present, and not too small."""
+    """``[T]`` bool: which boxes ``[T,4]`` can be trained on: present and not too small."""
     with np.errstate(invalid="ignore"):
         big = boxes[:, 2:].min(axis=1) >= MIN_SIDE
     return np.asarray(np.isfinite(boxes).all(axis=1) & big)
 
 
 def hold_out(labelled: Labelled, share: float) -> tuple[Labelled, Labelled]:
-    """Train and held-out items, whole pictures and sequences; the seed has no say in it.
+    """Items to train on and held-out items; the split depends on no seed.
 
-    Every item is drawn by a hash of its name. Of a few, at least one is held out and one trained
-    on, whatever the draw says; the only item of all is trained on.
+    Whole pictures and sequences are held out, by a hash of their names. With a share above 0 and
+    two or more items, at least one is held out and one trained on; a single item is trained on.
     """
 
     def draw(name: str) -> int:
@@ -262,7 +262,7 @@ def hold_out(labelled: Labelled, share: float) -> tuple[Labelled, Labelled]:
 
 @dataclass(frozen=True)
 class Shot:
-    """One patch of a sample: its frame, the target's box there, and where it is cut."""
+    """One patch of a sample: its frame, the target's box in it, and where it is cut."""
 
     frame: int
     box: Box
@@ -271,14 +271,14 @@ class Shot:
 
 @dataclass(frozen=True)
 class LabelledSample:
-    """One sample: where it is cut from, no pixels.
+    """One sample: where its patches are cut; no pixels.
 
     Attributes:
-        key: for messages.
-        item: the picture or sequence.
+        key: name of the sample, for messages.
+        item: picture or sequence.
         references: patches of the reference branch.
         tests: patches of the test branch.
-        number: its random streams hang on it.
+        number: number that seeds the random streams of the sample.
     """
 
     key: str
@@ -291,7 +291,7 @@ class LabelledSample:
 def draw_labelled(
     labelled: Labelled, recipe: SupervisedRecipe, number: int, *, rules: CropRules, seed: int
 ) -> LabelledSample:
-    """Sample ``number``: still or video by share, the item uniform, then frames, box and jitter."""
+    """Sample ``number``: still or video by share, a uniform item, then frames, box and jitter."""
     rng = np.random.default_rng([seed, Stream.ITEM, number])
     from_still = rng.random() < recipe.stills
     items: Sequence[Item] = labelled.stills if from_still else labelled.videos
@@ -329,21 +329,21 @@ def draw_labelled(
 
 
 def _jitter_rng(stream: int, number: int, place: int, seed: int) -> np.random.Generator:
-    """The stream of a patch's jitter; every patch of a branch after the first has its own."""
+    """Random stream of the jitter of one patch of a branch."""
     return np.random.default_rng([seed, stream, number, *([place] if place else [])])
 
 
 @dataclass(frozen=True)
 class LabelledPool:
-    """Samples with their patches or with a frozen backbone's features of them.
+    """Samples with their patches, or with a frozen backbone's features of these.
 
     Attributes:
-        samples: n of them.
-        reference: patches ``[n,N,D,D,3]`` uint8 alone, or features ``[n,N,C,H,W]``, one a tap.
-        test: the same of the test branch, ``[n,M,...]``.
+        samples: the n samples.
+        reference: one array of patches ``[n,N,D,D,3]`` uint8, or features ``[n,N,C,H,W]`` per tap.
+        test: the same for the test branch, ``[n,M,...]``.
         reference_boxes: ``[n,N,4]`` float32 xywh, patch pixels.
         test_boxes: ``[n,M,4]`` float32 xywh, patch pixels.
-        are_features: whether a backbone has seen them.
+        are_features: whether ``reference`` and ``test`` hold features.
     """
 
     samples: tuple[LabelledSample, ...]
@@ -361,12 +361,12 @@ class LabelledPool:
         seed: Sequence[int],
         device: torch.device,
     ) -> Batch:
-        """The samples of a step as the method takes them, RGB alone.
+        """The batch of a step, RGB only.
 
         Args:
-            draws: which samples.
-            rule: how proposals are drawn; ``None`` for networks that rate none.
-            seed: numbers that the streams of the proposals begin with.
+            draws: samples of the step.
+            rule: rule that draws proposals; ``None`` for networks that rate none.
+            seed: first numbers of the seeds of the proposals' streams.
             device: device of the tensors.
         """
         rows, tests = [draw.reference for draw in draws], [draw.test for draw in draws]
@@ -392,7 +392,7 @@ class LabelledPool:
         )
 
     def _view(self, stored: Sequence[np.ndarray], rows: list[int], device: torch.device) -> View:
-        """Rows of ``[n,N,...]`` as ``[N,S,...]``."""
+        """S rows of ``[n,N,...]`` as ``[N,S,...]``."""
         chosen = [np.asarray(tap[rows]) for tap in stored]
         if self.are_features:
             return View(features=[as_features(tap, device).transpose(0, 1) for tap in chosen])
@@ -467,7 +467,7 @@ def _looked(
 def plan_labelled(
     pool: LabelledPool, recipe: SupervisedRecipe, *, epoch: int, step: int, seed: int
 ) -> list[Draw]:
-    """The rows of step ``step`` of an epoch: each row once an epoch, in an order of its own."""
+    """The samples of a step of an epoch; every epoch takes each row once, in its own order."""
     batch, count = recipe.training.batch, len(pool.samples)
     order = np.random.default_rng([seed, Stream.ORDER, epoch]).permutation(count)
     draws = []
@@ -483,7 +483,7 @@ def plan_labelled(
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:
-    """``[H,W,3]`` of a grey or colour picture, 8 bit."""
+    """A grey or colour picture of 8 bits as ``[H,W,3]``."""
     if image.dtype != np.uint8:
         raise DatasetError(
             f"labelled RGB must have 8 bits a channel, got {image.dtype}",

@@ -1,4 +1,4 @@
-"""The folders that a supervised training learns from: opened, and said in one line each."""
+"""Opens the folders of a supervised training, and describes each in one line."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def open_labelled(
     """Stills and sequences of some folders.
 
     Args:
-        data: folders with ``instances.json``, or of labelled sequences.
+        data: folders with ``instances.json``, or folders of labelled sequences.
         still_sources: sources of the stills that may be used; all by default.
-        options: how to read frames and pictures where they do not say it.
+        options: read options for frames and pictures that do not state their format.
 
     Raises:
-        DatasetError: a folder is missing or of no known layout, holds no usable box, or frames
-            that have not 8 bits.
-        FrameError: frames cannot be read without an option; names it.
+        DatasetError: a folder is missing, has no known layout or no usable box, or its frames do
+            not have 8 bits.
+        FrameError: frames cannot be read without an option; the message names it.
     """
     folders = [Path(data)] if isinstance(data, str | Path) else [Path(one) for one in data]
     if not folders:
@@ -93,7 +93,7 @@ def _stills(
 
 
 def _depth(still: LabelledStill) -> str:
-    """Depth and channels of a still, in words; empty if it is damaged, which is told of later."""
+    """Depth and channels of a still, in words; empty if it is damaged (reported later)."""
     try:
         image = still.image()
     except FrameError as error:

@@ -1,8 +1,8 @@
-"""What score maps and energies should be where a box is; the box may be a pseudo-box or a label.
+"""Desired score maps for a box, which may be a pseudo-box or an annotation.
 
 Cells of Siamese networks are target, background or ignored (:func:`cell_labels`); score maps of
 the DiMP family are compared with a Gaussian (:func:`gaussian_label`) or, in PrDiMP, with a density
-(:func:`label_density`). What a box estimator is taught with stands in ``proposal_draws``.
+(:func:`label_density`). Training proposals for box estimators: ``proposal_draws``.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from torch import Tensor
 from tirtrack.networks import filter_labels
 
 POSITIVE, IGNORED, NEGATIVE = 1, -1, 0
-INNER, OUTER = 0.25, 0.5  # semi-axes of the two ellipses, parts of the box's sides
-MIN_SEMI_AXIS = 8.0  # patch pixels: half a cell, so that small targets keep a positive
-LEAST_MASS = 0.01  # a density with less of it on the map is replaced by the uniform one
+INNER, OUTER = 0.25, 0.5  # semi-axes of the two ellipses, as fractions of the box's sides
+MIN_SEMI_AXIS = 8.0  # patch pixels: half a cell, so that small targets keep a positive cell
+LEAST_MASS = 0.01  # with less of its mass on the map, a density is replaced by a uniform one
 
 
 def cell_labels(boxes_patch: Tensor, present: Tensor, centres: Tensor) -> Tensor:
-    """Which cells shall say target, which background.
+    """Label of every cell: target (positive), background (negative) or ignored.
 
-    With E(q) = ((gx-tx)/max(q tw, 8))^2 + ((gy-ty)/max(q th, 8))^2 a cell is positive where
-    E(1/4) <= 1 and always where it is the nearest one, negative where E(1/2) > 1, else ignored.
+    With E(q) = ((gx-tx)/max(q tw, 8))^2 + ((gy-ty)/max(q th, 8))^2 a cell is positive if
+    E(1/4) <= 1 or if it is the nearest cell, else negative if E(1/2) > 1, else ignored.
 
     Args:
-        boxes_patch: ``[M,S,4]`` xywh.
-        present: ``[S]`` bool; without the target every cell is negative (5.2).
-        centres: ``[2,n,n]`` float64 (x, y).
+        boxes_patch: ``[M,S,4]`` xywh boxes of the target, patch pixels.
+        present: ``[S]`` bool; without the target every cell is negative.
+        centres: ``[2,n,n]`` float64 (x, y) centres of the cells, patch pixels.
 
     Returns:
         ``[M,S,n,n]`` int8: 1, 0, or -1 for ignored.
@@ -55,8 +55,8 @@ def symmetric_centres(
 ) -> Tensor:
     """Centres of the cells of a filter's score map: ``[2,n,n]`` float64 (x, y), patch pixels.
 
-    The map of a filter of even side has a cell more than its features, and its middle is always
-    the middle of the patch.
+    The map of a filter of even side has one cell more per side than the features. The centre of
+    the map is always the centre of the patch.
     """
     steps = torch.arange(cells, dtype=torch.float64, device=device) - (cells - 1) / 2
     y, x = torch.meshgrid(*[steps * stride + patch_side / 2] * 2, indexing="ij")
@@ -66,14 +66,14 @@ def symmetric_centres(
 def gaussian_label(
     boxes_patch: Tensor, cells: int, *, stride: int, patch_side: int, sigma_cells: float
 ) -> Tensor:
-    """``[M,S,n,n]`` float64 Gaussian, 1 at the centres of boxes ``[M,S,4]`` xywh patch pixels.
+    """Gaussian labels ``[M,S,n,n]`` float64, with the value 1 at the centres of the boxes.
 
     Args:
-        boxes_patch: where the target is.
-        cells: n; their places are those of :func:`symmetric_centres`.
-        stride: patch pixels a cell.
-        patch_side: of the test patch.
-        sigma_cells: of the Gaussian.
+        boxes_patch: ``[M,S,4]`` xywh boxes of the target, patch pixels.
+        cells: cells per side, n; centres as in :func:`symmetric_centres`.
+        stride: patch pixels per cell.
+        patch_side: side of the test patch, pixels.
+        sigma_cells: sigma of the Gaussian, cells.
     """
     middle_xy = boxes_patch[..., :2].double() + boxes_patch[..., 2:].double() / 2
     centres_yx = (middle_xy.flip(-1) - patch_side / 2) / stride + (cells - 1) / 2
@@ -81,8 +81,8 @@ def gaussian_label(
 
 
 def label_density(label: Tensor, sigma_cells: float) -> Tensor:
-    """A Gaussian label ``[...,n,n]`` as a density over the cells: its sum is 1, and where hardly
-    any of it lies on the map it is uniform.
+    """A Gaussian label ``[...,n,n]`` as a density over the cells, with sum 1; uniform if hardly
+    any of its mass lies on the map.
     """
     density = label / (2 * math.pi * sigma_cells**2)
     mass = density.sum(dim=(-2, -1), keepdim=True)

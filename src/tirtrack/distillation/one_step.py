@@ -1,8 +1,8 @@
-"""One step of localisation against labels: what a tracker would say of one frame, no roll-out.
+"""One step of localisation against labels: the box that a tracker would give for a single frame.
 
-Networks with a box at every cell answer with that at their best cell. Networks that rate proposals
-look twice: the peak of the last score map gives the centre (ATOM has none: the label's), the size
-is that of the reference, and of the proposals drawn around both the best-rated one is the answer.
+Networks with dense boxes give the box at their best cell. Networks that rate proposals run twice:
+the peak of the last score map gives the centre (ATOM has no scores: the label's centre), the
+reference box gives the size; of the proposals drawn around this box the best-rated one is taken.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _LOOKED_AT = Estimator(sampling="mixture", count=64)
 
 @torch.no_grad()
 def one_step_iou(network: TwoBranchNetwork, pool: LabelledPool) -> np.ndarray:
-    """``[n]`` IoU of the one-step answer with the label, for every sample of a pool of patches, of
-    several test images the first.
+    """IoU ``[n]`` of the one-step box with the label, for every sample of a pool of patches. Only
+    the first test image of a sample is used.
     """
     device = torch.device("cpu")
     rule = None if network.energy_kind is None else draw_rule(_LOOKED_AT, network.energy_kind)
@@ -56,7 +56,7 @@ def _looked_again(
     rows: Sequence[int],
     rule: DrawRule,
 ) -> tuple[Answer, Branch]:
-    """The answer for proposals around the peak, of the reference's size."""
+    """Answer for proposals around a box at the peak with the size of the reference box."""
     start = np.stack([_start_box(given, pool, place, row) for place, row in enumerate(rows)])
     generators = [
         np.random.default_rng([1, Stream.PROPOSALS, pool.samples[row].number]) for row in rows
@@ -68,7 +68,7 @@ def _looked_again(
 
 
 def _start_box(given: Answer, pool: LabelledPool, place: int, row: int) -> np.ndarray:
-    """``[4]`` xywh, test patch pixels: the reference's size at the peak."""
+    """Box ``[4]`` xywh at the peak with the size of the reference box, test patch pixels."""
     sample, label = pool.samples[row], pool.test_boxes[row, 0].astype(np.float64)
     in_frame, reference = sample.tests[0].box, sample.references[0].box
     size = np.array([reference.w, reference.h]) * label[2:] / np.array([in_frame.w, in_frame.h])

@@ -1,4 +1,4 @@
-"""What a distillation says against its pairs: a lopsided split, and pairs that may be no pairs."""
+"""Warnings about the pairs of a distillation: an uneven split, and doubtful pairs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tirtrack.pairs.source import PairSource
 
 
 def warn_of_split(sources: Sources, job: Job) -> None:
-    """Say where the choice of held-back recordings leaves few to train on."""
+    """Warn if the choice of held-back recordings leaves few to train on."""
     if sources.held_back is not sources.train or sources.named:
         return
     if said := uneven_split(sources.train, sources.split, job.recipe.held_back.share):
@@ -21,12 +21,12 @@ def warn_of_split(sources: Sources, job: Job) -> None:
 
 
 def warn_of_doubts(sources: Sources, pool: Pool, job: Job) -> None:
-    """Say which recordings may be no pairs, and what the teacher passed where RGB shows nothing.
+    """Warn of recordings that may not be pairs, with the teacher's pass counts for them.
 
     Args:
-        sources: the pairs; held-back ones are looked at too.
-        pool: checked by the teacher.
-        job: takes the warnings.
+        sources: pairs to check, held-back ones included.
+        pool: pool with the teacher's checks.
+        job: job that collects the warnings.
     """
     found = look_for_doubts(sources.train, QUICK, progress=job.progress)
     for said in sentences(found, _passed(found, sources.train, pool)):
@@ -37,7 +37,7 @@ def warn_of_doubts(sources: Sources, pool: Pool, job: Job) -> None:
 
 
 def _passed(found: Sequence[RecordingDoubts], source: PairSource, pool: Pool) -> dict[str, str]:
-    """How many samples the teacher passed of recordings whose modalities have nothing in common."""
+    """Pass counts of the recordings whose modalities have nothing in common, in words."""
     if pool.checks is None:
         return {}
     recordings = source.recordings()

@@ -1,7 +1,7 @@
-"""A fixed pool of samples, seen once by what is frozen and kept.
+"""A fixed pool of samples, with features that the frozen backbone computes once.
 
-While the backbone is frozen its features of every patch are computed one time, by the fast engine,
-and training runs the small heads alone. When the backbone is trained, the patches are kept instead.
+While the backbone is frozen, the features of every patch are computed once, by the fast engine, and
+training runs only the small heads. If the backbone is trained, the patches are stored instead.
 Student and teacher have the same frozen backbone, so they share the features of plain crops.
 """
 
@@ -26,13 +26,13 @@ from tirtrack.pairs.proposals.base import FoundIn
 CHUNK = 32
 
 Kept = Mapping[ViewKey, Sequence[np.ndarray]]
-"""Per view the features of all samples, one array ``[n,C,H,W]`` a tap of the backbone; or, alone,
-their patches.
+"""By view: the features of all samples, one array ``[n,C,H,W]`` per tap of the backbone; or one
+array of their patches.
 """
 
 
 def wanted_views(recipe: CrossModalRecipe, *, one_scene: bool) -> list[ViewKey]:
-    """The patches that student and teacher look at under a recipe; no others are ever cut."""
+    """The views that student and teacher need under a recipe; no others are cut."""
     keys = set()
     for direction in recipe.directions:
         keys.add(ViewKey("reference", direction.reference, _augmented(recipe, direction.reference)))
@@ -45,7 +45,7 @@ def wanted_views(recipe: CrossModalRecipe, *, one_scene: bool) -> list[ViewKey]:
 
 
 def _teacher_modalities(recipe: CrossModalRecipe) -> set[Modality]:
-    """What the teacher looks at: TIR too where boxes that were found in TIR are checked on it."""
+    """Modalities of the teacher: also TIR, if boxes that were found in TIR are checked on it."""
     teacher = recipe.teacher
     seen = {teacher.modality}
     if teacher.tir_boxes_on_tir and FoundIn.TIR in recipe.boxes.found_in:
@@ -69,14 +69,14 @@ class Checks:
 
 
 class Pool:
-    """Samples with what was kept of them.
+    """Samples with their stored patches or features.
 
     Attributes:
-        samples: in the order of their numbers.
-        has_away: ``[n]`` bool; whether there is a patch of the frame beside the box.
+        samples: samples in the order of their numbers.
+        has_away: ``[n]`` bool; whether the frame has room for a patch beside the box.
         boxes_patch: ``[n,4]`` float32 xywh in the ``reference`` and the ``test`` patch.
-        proposals: how a box estimator's proposals are drawn; ``None`` where there is none.
-        checks: what the teacher said of them, by :meth:`check`; ``None`` before.
+        proposals: rule that draws a box estimator's proposals; ``None`` if it has none.
+        checks: checks of the samples by the teacher; ``None`` before :meth:`check`.
     """
 
     def __init__(
@@ -105,12 +105,12 @@ class Pool:
     def batch(
         self, draws: Sequence[Draw], *, device: torch.device | None = None, visit: int = 0
     ) -> Batch:
-        """The samples of a step, one direction or several, as the method takes them.
+        """The batch of a step, in one direction or several.
 
         Args:
-            draws: which samples, and how.
-            device: of the tensors.
-            visit: proposals are drawn anew for every visit of a sample.
+            draws: samples of the step, with direction and test patch.
+            device: device of the tensors.
+            visit: number that seeds the proposals, so that they differ from visit to visit.
         """
         tests = [self.samples[draw.test].number for draw in draws]
         proposals = None
@@ -175,7 +175,7 @@ class Pool:
         augmented: bool,
         device: torch.device | None,
     ) -> View | None:
-        """Augmented where it was augmented and asked for, else as it is; ``None``: not kept."""
+        """The augmented view if stored and wanted, else the plain one; ``None`` if not stored."""
         keys = [ViewKey(branch, modality, augmented), ViewKey(branch, modality)]
         key = next((key for key in keys if key in self._kept), None)
         if key is None:
@@ -195,9 +195,9 @@ class Pool:
     def check(
         self, teacher: TwoBranchNetwork, recipe: CrossModalRecipe, *, device: torch.device | None
     ) -> Checks:
-        """The teacher's self-check of every sample, kept in :attr:`checks`.
+        """The teacher's self-check of every sample, stored in :attr:`checks`.
 
-        A box found in TIR alone is checked on TIR where the recipe says so.
+        A box found in TIR alone is checked on TIR if the recipe says so.
         """
         limits = recipe.teacher
         parts = []
@@ -221,19 +221,19 @@ class Pool:
         return self.checks
 
     def _is_visible(self, place: int) -> bool:
-        """Whether the centre of a sample's box lies in its test patch; else the sample is a
-        negative one. With the jitter of our recipes all boxes inside their frame do.
+        """Whether the centre of a sample's box lies in its test patch; if not, the sample is a
+        negative. With the jitter of our recipes this holds for all boxes inside their frame.
         """
         x, y, w, h = self.boxes_patch["test"][place]
         side = self.samples[place].test.rule.patch_side
         return bool(0 <= x + w / 2 <= side and 0 <= y + h / 2 <= side)
 
     def centres_outside(self) -> int:
-        """How many samples have the centre of their box outside their test patch."""
+        """Number of samples with the centre of their box outside their test patch."""
         return sum(not self._is_visible(place) for place in range(len(self)))
 
     def stock(self, recipe: CrossModalRecipe) -> Stock:
-        """What steps may draw from: all samples, or those that the teacher passed."""
+        """The samples that steps may draw: all, or those that passed the teacher's check."""
         usable = np.ones(len(self), dtype=bool)
         if recipe.teacher.require and self.checks is not None:
             usable = self.checks.passed

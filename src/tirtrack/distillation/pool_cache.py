@@ -1,8 +1,8 @@
-"""Pools of labelled samples one after the other; with a frozen backbone its features are kept.
+"""Pools of labelled samples, one after the other; features of a frozen backbone are cached.
 
-Where a recipe goes through the same ``pools`` again and again and the backbone is frozen, every
-patch is seen by it once: features lie in the cache, in half precision where they are large, and
-are read back a few rows at a time. Otherwise a pool lives until the next one.
+If a recipe repeats the same ``pools`` and the backbone is frozen, the features of every patch are
+computed once and cached on disk, in half precision if they are large, and read back a few rows at
+a time. Otherwise a pool is kept until the next one is needed.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class PoolCache:
     """Pools by number.
 
     Args:
-        labelled: what is drawn from.
-        recipe: how.
-        rules: how the network's patches are cut.
-        size: samples a pool.
-        seed: of the draws.
-        engine: a frozen backbone whose features are kept; ``None`` where patches are wanted.
-        key: names all that the features depend on beside recipe and seed (data, backbone).
+        labelled: labelled pictures and videos to draw samples from.
+        recipe: recipe of the samples.
+        rules: crop rules of the network.
+        size: samples per pool.
+        seed: seed of all random draws.
+        engine: frozen backbone whose features are cached; ``None`` to keep patches.
+        key: identity of all other inputs of the features, beside recipe and seed (data, backbone).
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class PoolCache:
         self._folder = cache_folder("pools") / f"labelled-{name}"
 
     def pool(self, number: int) -> LabelledPool:
-        """A pool by its number; after ``recipe.pools`` the first one comes again."""
+        """A pool by its number; after ``recipe.pools`` pools they repeat from the first."""
         if self._recipe.pools is not None:
             number %= self._recipe.pools
         if self._open is None or self._open[0] != number:
-            self._open = None  # one at a time
+            self._open = None  # free it before the next one is made
             self._open = number, self._made(number)
         return self._open[1]
 
@@ -97,7 +97,7 @@ class PoolCache:
 
 
 def seen_by(engine: FeatureEngine, patches: np.ndarray) -> list[np.ndarray]:
-    """Features ``[n,N,C,H,W]``, one array a tap, of patches ``[n,N,D,D,3]``."""
+    """Features ``[n,N,C,H,W]``, one array per tap, of patches ``[n,N,D,D,3]``."""
     flat = patches.reshape(-1, *patches.shape[2:])
     chunks = [
         for_keeping(engine.features(flat[begin : begin + CHUNK]))
@@ -108,7 +108,7 @@ def seen_by(engine: FeatureEngine, patches: np.ndarray) -> list[np.ndarray]:
 
 
 def _store(folder: Path, pool: LabelledPool, engine: FeatureEngine) -> None:
-    """Features, then the boxes: a folder with boxes is whole.
+    """Write features, then boxes: a folder with boxes is complete.
 
     Raises:
         StorageError: the disk is full.
@@ -142,7 +142,7 @@ def _load(folder: Path, samples: Sequence[LabelledSample]) -> LabelledPool:
 
 
 def _keep_newest(folder: Path) -> None:
-    """Make room: of other shelves only the newest stay."""
+    """Make room: delete all but the newest of the other caches."""
     others = [other for other in folder.parent.glob("labelled-*") if other != folder]
     others.sort(key=lambda other: other.stat().st_mtime)
     for old in others[: -(KEPT_SHELVES - 1)]:

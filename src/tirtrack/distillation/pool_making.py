@@ -1,6 +1,6 @@
-"""From drawn samples to a pool: every patch cut and seen once, or read from the cache.
+"""From drawn samples to a pool: patches are cut and features computed once, or read from a cache.
 
-Read :func:`build_pool` first. What a pool is asked stands in ``pool``; nothing here draws.
+Read :func:`build_pool` first. The pool itself is in ``pool``; nothing here draws samples.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FORMAT = 2
 
 
 def proposal_rule(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> DrawRule | None:
-    """How proposals are drawn for a network; ``None`` where it rates none."""
+    """The rule that draws proposals for a network; ``None`` if it rates none."""
     kind = network.energy_kind
     return None if kind is None else draw_rule(recipe.estimator, kind)
 
@@ -49,20 +49,20 @@ def build_pool(
     stage: str = "features",
     progress: Progress = silent,
 ) -> Pool:
-    """Cut, and see by the frozen backbone, every patch that the recipe needs.
+    """Cut every patch that the recipe needs, and compute its features with the frozen backbone.
 
     Args:
-        source: the pairs.
-        samples: from :func:`~tirtrack.distillation.batches.draw_samples`.
-        recipe: which views.
-        levels: TIR as stored to grey levels.
-        seed: of augmentation.
-        engine: the frozen backbone; ``None`` keeps the patches (it is trained).
-        proposals: how a box estimator's proposals are drawn; ``None`` where there is none.
-        cache_key: names everything else that the features depend on (pixels, backbone); with it
-            features are read from the cache, or left there.
-        stage: under which name progress is told of the samples.
-        progress: told of the samples.
+        source: pairs to cut from.
+        samples: samples from :func:`~tirtrack.distillation.batches.draw_samples`.
+        recipe: recipe that decides which views are needed.
+        levels: function from stored TIR frames to grey levels.
+        seed: seed of the augmentation.
+        engine: frozen backbone; ``None`` if it is trained, then patches are stored.
+        proposals: rule that draws a box estimator's proposals; ``None`` if it has none.
+        cache_key: identity of all other inputs of the features (pixels, backbone); if given,
+            features are read from the cache or written to it.
+        stage: name of the stage in progress reports.
+        progress: callback that is told of every sample.
     """
     one_scene = len({sample.scene for sample in samples}) == 1
     keys = wanted_views(recipe, one_scene=one_scene)
@@ -94,7 +94,7 @@ def build_pool(
 def _for_recipe(
     boxes_patch: Mapping[str, np.ndarray], recipe: CrossModalRecipe
 ) -> Mapping[str, np.ndarray]:
-    """Both branches' boxes; as published, the reference branch is given that of the test patch."""
+    """Boxes of both branches; with ``shared_box`` (published) both get that of the test patch."""
     if "shared_box" in recipe.as_published:
         return {**boxes_patch, "reference": boxes_patch["test"]}
     return boxes_patch
@@ -102,7 +102,7 @@ def _for_recipe(
 
 @dataclass(frozen=True)
 class _Content:
-    """What a pool is made of, apart from its samples."""
+    """The content of a pool, apart from its samples."""
 
     kept: dict[ViewKey, list[np.ndarray]]
     has_away: np.ndarray
@@ -117,7 +117,7 @@ def _made(
     engine: FeatureEngine | None,
     told: Callable[[int], None],
 ) -> _Content:
-    """See every patch, a chunk of each view at a time."""
+    """The content from cut patches; features are computed one chunk of a view at a time."""
     kept: dict[ViewKey, list[np.ndarray]] = {}
     has_away = np.zeros(count, dtype=bool)
     boxes = {name: np.zeros((count, 4), dtype=np.float32) for name in ("reference", "test")}
@@ -144,7 +144,7 @@ def _keep(
     count: int,
     engine: FeatureEngine | None,
 ) -> None:
-    """Put features (or the patches themselves) of some samples into their rows."""
+    """Store features (or the patches themselves) of some samples in their rows."""
     if not patches:
         return
     rows = [place for place, _ in patches]
@@ -181,7 +181,7 @@ def _name(key: ViewKey) -> str:
 
 
 def _store(path: Path, content: _Content) -> None:
-    """Leave features in the cache, and only the newest few files; a full disk does no harm."""
+    """Write features to the cache, which keeps only the newest files; a full disk does no harm."""
     arrays = {
         f"{_name(key)}-{tap}": array
         for key, taps in content.kept.items()
@@ -192,19 +192,19 @@ def _store(path: Path, content: _Content) -> None:
         with atomic_path(path) as partial:
             np.savez(partial, has_away=content.has_away, **arrays)  # type: ignore[arg-type]
     except StorageError:
-        return  # a cache: the run goes on without it
+        return  # only a cache: the run continues without it
     files = sorted(_pools(path.parent), key=lambda file: file.stat().st_mtime)
     for old in files[:-KEPT_POOLS]:
         old.unlink(missing_ok=True)
 
 
 def _pools(folder: Path) -> list[Path]:
-    """Whole files alone: a name that begins with a dot is being written by another process."""
+    """Complete files only: one with a leading dot is still being written by another process."""
     return [file for file in folder.glob("*.npz") if not file.name.startswith(".")]
 
 
 def _load(path: Path, count: int, keys: Sequence[ViewKey]) -> _Content | None:
-    """What is in the cache; ``None`` where there is nothing, or it is damaged (it is made anew)."""
+    """Content from the cache; ``None`` if there is none or it is damaged (then it is made anew)."""
     if not path.is_file():
         return None
     try:

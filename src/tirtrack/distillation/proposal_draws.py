@@ -1,9 +1,9 @@
-"""Proposals that teach a box estimator: boxes around a box, with the densities of their draw.
+"""Training proposals of a box estimator: boxes around a box, with the densities of their draw.
 
-Two ways, both published: boxes of a smallest overlap (ATOM, DiMP), and a mixture of normals in the
+Two published ways: boxes with a minimum overlap (ATOM, DiMP), and a mixture of normals in the
 relative coordinates ``(cx / w, cy / h, log w, log h)`` (PrDiMP, SuperDiMP), which gives each
 proposal the density with which it was drawn and the one that it should have. Pure functions of a
-generator; one box at a time, so that a sample's proposals hang on nothing but the sample.
+generator, for one box at a time, so that a sample's proposals depend on that sample alone.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tirtrack.networks.two_branch import EnergyKind
 
 MIN_OVERLAP = 0.1
 MAX_TRIES = 100
-SPREAD_DECAY = 0.9  # a try that missed is followed by a smaller one
-OVERLAP_SIGMAS = (0.01, 0.05, 0.1, 0.2, 0.3)  # parts of the geometric mean of the box's sides
-NARROWEST = (0.15, 0.5)  # a side that came out too small is this part of the box's
+SPREAD_DECAY = 0.9  # factor on the spread after each try with too little overlap
+OVERLAP_SIGMAS = (0.01, 0.05, 0.1, 0.2, 0.3)  # fractions of sqrt(w*h) of the box
+NARROWEST = (0.15, 0.5)  # a too small side is replaced by this part of the box's
 _COUNTS = {"overlap": 8, "mixture": 128}
 
 
@@ -34,10 +34,10 @@ class DrawRule:
 
     Attributes:
         loss: ``mse`` to 2 IoU - 1, ``kl`` to a density around the box, ``ml`` of the box itself.
-        is_mixture: drawn by the mixture; else by overlap.
-        count: proposals a box; with ``ml`` the box itself comes on top, first.
-        sigmas: of the mixture's parts, (centre, size).
-        box_sigma: of the wanted density, (centre, size).
+        is_mixture: whether proposals are drawn from the mixture; else by overlap.
+        count: proposals per box; with ``ml`` the box itself is added in front.
+        sigmas: sigmas of the mixture's parts, (centre, size).
+        box_sigma: sigma of the wanted density, (centre, size).
     """
 
     loss: BoxLoss
@@ -48,10 +48,10 @@ class DrawRule:
 
 
 def draw_rule(settings: Estimator, kind: EnergyKind) -> DrawRule:
-    """The rule of a recipe for energies of a kind; what the recipe leaves open is as published.
+    """The rule of a recipe for energies of a kind; settings left out have their published values.
 
     Raises:
-        RecipeError: densities are asked for of proposals that have none.
+        RecipeError: the loss needs densities, but proposals by overlap have none.
     """
     loss: BoxLoss = settings.loss or ("mse" if kind is EnergyKind.IOU else "kl")
     sampling = settings.sampling or ("overlap" if kind is EnergyKind.IOU else "mixture")
@@ -74,7 +74,7 @@ def draw_rule(settings: Estimator, kind: EnergyKind) -> DrawRule:
 def draw_for_batch(
     boxes_patch: np.ndarray, generators: Sequence[np.random.Generator], rule: DrawRule
 ) -> DrawnProposals:
-    """Proposals around boxes ``[M,S,4]`` xywh patch pixels, one generator a sample (S)."""
+    """Proposals around boxes ``[M,S,4]`` xywh, patch pixels, with one generator per sample (S)."""
     drawn = [
         [draw_proposals(box, rule, rng) for box, rng in zip(row, generators, strict=True)]
         for row in boxes_patch
@@ -91,10 +91,10 @@ def draw_for_batch(
 def draw_proposals(
     box: np.ndarray, rule: DrawRule, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Proposals ``[P,4]`` around a box ``[4]`` xywh, their densities ``[P]`` by draw and wanted.
+    """Proposals ``[P,4]`` around a box ``[4]`` xywh, and their drawn and wanted densities ``[P]``.
 
-    Proposals by overlap have no densities: NaN. With ``ml`` the box itself stands first, its draw
-    marked by a density of -1.
+    Densities of proposals by overlap are NaN. With ``ml`` the box itself comes first, marked by a
+    drawn density of -1.
     """
     if not rule.is_mixture:
         boxes = overlap_proposals(box, rule.count, rng)
@@ -120,12 +120,12 @@ def mixture_proposals(
     sigmas: Sequence[tuple[float, float]],
     box_sigma: tuple[float, float],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes ``[P,4]`` of a mixture around a box ``[4]``, drawn and wanted densities ``[P]``.
+    """Boxes ``[P,4]`` from a mixture around a box, and their drawn and wanted densities ``[P]``.
 
     Args:
-        box: xywh, both sides above 0.
-        count: P.
-        rng: of the draw.
+        box: box ``[4]`` xywh, both sides above 0.
+        count: number of proposals, P.
+        rng: generator of the draw.
         sigmas: (centre, size) of each part, all parts equally likely.
         box_sigma: (centre, size) of the wanted density around the box.
     """
@@ -139,20 +139,20 @@ def mixture_proposals(
 
 
 def mixture_density(away: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """``[P]`` at ``[P,4]`` from the mean, of a mixture of normals with sigmas ``[K,4]``."""
+    """Density ``[P]`` of a mixture of normals with sigmas ``[K,4]``, at ``[P,4]`` from the mean."""
     return np.asarray(np.mean([normal_density(away, sigma) for sigma in spread], axis=0))
 
 
 def normal_density(away: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """``[P]`` at ``[P,4]`` from the mean, of a normal with sigma ``[4]``."""
+    """Density ``[P]`` of a normal with sigma ``[4]``, at ``[P,4]`` from the mean."""
     each = np.exp(-0.5 * (away / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
     return np.asarray(each.prod(axis=-1))
 
 
 def overlap_proposals(box: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Whole-numbered boxes ``[P,4]`` near a box ``[4]`` xywh, of a smallest overlap with it.
+    """Integer boxes ``[P,4]`` near a box ``[4]`` xywh, with a minimum overlap with it.
 
-    Each draws its own spread; where after many tries none overlaps enough, the box itself stands.
+    Each draws its own spread; if after many tries none overlaps enough, the box itself is used.
     """
     return np.stack([_overlapping(box, rng) for _ in range(count)])
 
@@ -171,5 +171,5 @@ def _overlapping(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _not_too_small(size: np.ndarray, box_size: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Sides of a pixel and less are replaced by a part of the box's sides."""
+    """Replace sides of at most one pixel by a random fraction of the box's sides."""
     return np.where(size <= 1, box_size * rng.uniform(*NARROWEST, size=2), size)

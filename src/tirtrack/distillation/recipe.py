@@ -1,8 +1,8 @@
-"""Recipes: experiments as files. A recipe says only its difference to the one it is based on.
+"""Recipes: experiments as files. A recipe states only its difference to the one it is based on.
 
-A file is YAML that :class:`~tirtrack.distillation.settings.Recipe` must accept: strict, complete
-defaults, no unknown key. Every fault names the file and the line. Nothing in a file can run code
-or bring names of its own.
+A file is YAML that :class:`~tirtrack.distillation.settings.Recipe` must accept: strict types,
+complete defaults, no unknown key. Every error names the file and the line. Nothing in a file can
+run code or define new names.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def recipe_names(kind: str | None = None) -> list[str]:
 
 
 def network_kind(network: TwoBranchNetwork) -> NetworkKind:
-    """Which recipes fit a network: ``siamese`` gives a box at every cell, ``dimp`` rates proposals
-    and has a score map, ``atom`` rates proposals alone.
+    """The kind of recipes that fit a network: ``siamese`` has dense boxes, ``dimp`` rates proposals
+    and has score maps, ``atom`` only rates proposals.
     """
     if network.energy_kind is None:
         return "siamese"
@@ -92,7 +92,7 @@ def network_kind(network: TwoBranchNetwork) -> NetworkKind:
 
 
 def default_recipe(network: TwoBranchNetwork) -> str:
-    """The recipe of ``distill`` where none is named."""
+    """The recipe that ``distill`` uses for a network if none is named."""
     return _DEFAULTS[network_kind(network)]
 
 
@@ -100,7 +100,7 @@ def check_network(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> None:
     """Refuse a recipe for another kind of network.
 
     Raises:
-        RecipeError: names the same recipe for this kind, or the default if there is none.
+        RecipeError: names the recipe's variant for this kind, or the default if there is none.
     """
     kind = network_kind(network)
     if recipe.network == kind:
@@ -127,7 +127,7 @@ def load_recipe(
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.
 
     Raises:
-        RecipeError: no such recipe or file, a key or value that a recipe does not know.
+        RecipeError: no such recipe or file, or an unknown key or value.
 
     >>> load_recipe("mixed").training.batch
     16
@@ -142,15 +142,15 @@ def recipe_of_kind(
     recipe: str | Path | Recipe,
     changes: Mapping[str, Any] | None = None,
 ) -> _Kind:
-    """The recipe that ``distill`` or ``train`` was given, complete and of the kind that it takes.
+    """The recipe given to ``distill`` or ``train``, complete and of the command's kind.
 
     Args:
-        kind: that of the verb.
+        kind: kind of recipe that the command takes.
         recipe: name, file, or a recipe.
         changes: further settings by dotted name.
 
     Raises:
-        RecipeError: it is unknown or damaged, or of another kind.
+        RecipeError: the recipe is unknown, damaged, or of another kind.
     """
     given = recipe if isinstance(recipe, BaseModel) else load_recipe(recipe)
     if not isinstance(given, kind):
@@ -178,7 +178,7 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and ``1e-4`` is a number (YAML 1.1 wants ``1.0e-4``)."""
+    """A safe loader that reads ``1e-4`` as a number (YAML 1.1 requires ``1.0e-4``)."""
 
 
 _Loader.add_implicit_resolver(
@@ -190,14 +190,14 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class _Document:
-    """A file's content and the line of every key, by its path."""
+    """The content of a file, and the line of every key by its path."""
 
     where: str
     content: dict[str, Any]
     lines: dict[tuple[str, ...], int]
 
     def place(self, path: Sequence[object]) -> str:
-        """``file, line n`` of the nearest enclosing key that stands in this file."""
+        """``file, line n`` of the nearest enclosing key that is in this file."""
         keys = tuple(str(part) for part in path)
         for length in range(len(keys), 0, -1):
             if keys[:length] in self.lines:
@@ -255,9 +255,9 @@ def _yaml_fault(error: yaml.YAMLError, where: str) -> tuple[str, str, str]:
 def _lines(
     node: yaml.Node, path: tuple[str, ...], where: str, met: set[int]
 ) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Every key's path and line; refuses what would be read in a surprising way."""
+    """Path and line of every key; refuses repeated keys, anchors and deep nesting."""
     line = node.start_mark.line + 1
-    if len(path) > MAX_DEPTH or id(node) in met:  # aliases could make a small file endless
+    if len(path) > MAX_DEPTH or id(node) in met:  # aliases can expand a small file without end
         raise RecipeError(
             "is nested too deeply, or uses anchors", f"{where}, line {line}", "write it out"
         )
@@ -281,7 +281,7 @@ def _lines(
 
 
 def _resolved(document: _Document, chain: list[str]) -> tuple[dict[str, Any], type[BaseModel]]:
-    """The content over what it is based on, and the kind of recipe."""
+    """The content merged over the recipe that it is based on, and the kind of recipe."""
     own = {key: value for key, value in document.content.items() if key != BASED_ON}
     base = document.content.get(BASED_ON)
     if base is None:
@@ -310,15 +310,15 @@ def _resolved(document: _Document, chain: list[str]) -> tuple[dict[str, Any], ty
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
-    """What a recipe has that says nothing; written out, as the same settings (a jitter, a part held
-    back) have other defaults in one place than in another.
+    """The settings of an empty recipe, written out: the same settings class (jitter, held-out part)
+    has different defaults in different fields.
     """
     kind = next(name for name, one in _KINDS.items() if one is model)
     return model(kind=kind).model_dump(mode="json", exclude={"name", "summary"})
 
 
 def _beside(base: str, where: str) -> str | Path:
-    """A base that is a path stands beside the recipe that names it."""
+    """A base recipe given by path is relative to the recipe that names it."""
     return Path(where).parent / base if base.endswith((".yaml", ".yml")) else base
 
 
@@ -334,8 +334,8 @@ def _kind(content: Mapping[str, Any], document: _Document) -> type[BaseModel]:
 
 
 def _merged(model: type[BaseModel], base: Mapping[str, Any], change: Any) -> Any:
-    """``change`` over ``base``: settings merge field by field, everything else (lists, open
-    mappings such as ``directions``) is replaced whole.
+    """``change`` merged over ``base``: settings field by field, everything else (lists, open
+    mappings such as ``directions``) as a whole.
     """
     if not isinstance(change, dict) or not isinstance(base, dict):
         return change
@@ -349,7 +349,7 @@ def _merged(model: type[BaseModel], base: Mapping[str, Any], change: Any) -> Any
 
 
 def _model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """The settings that a field holds, if it holds settings."""
+    """The settings class of a field, or ``None`` if it holds something else."""
     field = model.model_fields.get(key)
     kind = None if field is None else field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
@@ -372,7 +372,7 @@ def _changed(
     document: _Document,
     changes: Mapping[str, Any],
 ) -> Recipe:
-    """The recipe that a document's content makes with some settings changed."""
+    """The recipe of a document's content with some settings changed."""
     for key, value in changes.items():
         content = _merged(model, content, _nested(key, value))
     return _validated(model, content, document, changes)
@@ -398,7 +398,7 @@ def _fault(
     document: _Document,
     changes: Mapping[str, Any],
 ) -> RecipeError:
-    """The first fault that pydantic found, in our words."""
+    """The first fault that pydantic found, as our error."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"] if part != "[key]"]
     changed = any(
@@ -433,7 +433,7 @@ def _known(model: type[BaseModel], path: Sequence[str]) -> list[str]:
         if inner is None:
             return []
         field = inner.model_fields.get(part)
-        if field is None:  # the index of a list: the model was found one step before
+        if field is None:  # the index of a list, whose model was found one step before
             continue
         kinds = [field.annotation, *get_args(field.annotation)]
         inner = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), None)
@@ -445,10 +445,10 @@ def _choices(fault: Any) -> list[str]:
 
 
 def parse_value(text: str) -> Any:
-    """A value as it would stand in a recipe file.
+    """The value of a text, read as in a recipe file.
 
     Raises:
-        RecipeError: it is not plain YAML.
+        RecipeError: the text is not plain YAML.
 
     >>> parse_value("1e-4"), parse_value("[both, tir]")
     (0.0001, ['both', 'tir'])

@@ -1,7 +1,7 @@
 """``distill``: unlabelled pairs and an RGB tracker in, a TIR tracker and a run folder out.
 
-Everything that can be checked is checked before the first stage (``stages.py``); the weights file
-gets its name last, so a file with that name is a finished run.
+Everything that can be checked is checked before the first stage (``stages.py``). The weights file
+is written last, so it exists only for a finished run.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class DistillationRun:
     """A finished distillation.
 
     Attributes:
-        weights: the student's file.
-        folder: with recipe, log, manifest, summary, checkpoint and contact sheet.
-        summary: as in ``summary.json``; ``None`` when the run had been finished before.
+        weights: weights file of the student.
+        folder: folder with recipe, log, manifest, summary, checkpoint and contact sheet.
+        summary: summary as in ``summary.json``; ``None`` if the run was finished before.
     """
 
     weights: Path
@@ -88,25 +88,25 @@ def distill(
     Args:
         pairs: folder, folders, or an opened source.
         baseline: name or file of the RGB weights; never changed.
-        out: the weights file to write, ``NAME.safetensors``; the run folder stands beside it.
-        recipe: name, file, or a recipe; left out, ``mixed`` for Siamese networks,
+        out: the weights file to write, ``NAME.safetensors``; the run folder is beside it.
+        recipe: name, file, or a recipe; by default ``mixed`` for Siamese networks,
             ``distill_dimp`` for the DiMP family and ``distill_atom`` for ATOM.
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.
         held_back: pairs for the diagnostics; without them a share of ``pairs`` is held back.
-        hold_back: names of recordings of ``pairs`` to hold back in place of that share.
-        pairing: what names the two cameras and how frames are matched, where ``pairs`` are folders.
-        licence: of the pairs; goes into manifest and card.
+        hold_back: names of recordings of ``pairs`` to hold back instead of that share.
+        pairing: names of the two cameras and how frames are matched, if ``pairs`` are folders.
+        licence: licence of the pairs, for manifest and card.
         seed: seed of all random draws.
         device: torch device of the training.
-        resume: go on with a run that was stopped; without a checkpoint it begins.
+        resume: resume a stopped run; without a checkpoint the run starts.
         force: replace an existing result.
         command: the command line, for the card.
-        progress: told of every stage.
+        progress: callback that is told of every stage.
 
     Raises:
-        RequestError: something that was asked for does not exist or does not fit; nothing was
-            written (its children name the subject).
-        RunError: the pairs turned out to be damaged, or to hold no usable box.
+        RequestError: something in the request does not exist or does not fit; nothing was written
+            (subclasses name the subject).
+        RunError: the pairs are damaged, or hold no usable box.
         TrainingError: no usable sample is left, or a loss is not finite.
         StorageError: a file could not be written.
     """
@@ -166,7 +166,7 @@ def distill(
 
 
 def recipe_for(baseline: str | Path) -> str:
-    """The recipe of a baseline for which none is named.
+    """The default recipe of a baseline.
 
     Raises:
         WeightsError: there are no such weights.
@@ -178,7 +178,7 @@ def recipe_for(baseline: str | Path) -> str:
 
 
 def feature_engine(network: TwoBranchNetwork, device: torch.device) -> FeatureEngine:
-    """The frozen backbone: the fast graph where there is one, else torch."""
+    """The frozen backbone: the fast graph if there is one, else torch."""
     from tirtrack.networks.siamese import SiameseNetwork
     from tirtrack.weights.graphs import OnnxBackbone, graphs_of_network
 
@@ -190,7 +190,7 @@ def feature_engine(network: TwoBranchNetwork, device: torch.device) -> FeatureEn
 def _card(
     name: str, baseline: Weights, manifest: Manifest, recipe: CrossModalRecipe, summary: Summary
 ) -> Card:
-    """The student's card: where it came from, what it was trained on, what is known of it."""
+    """The student's card: its origin, its training data, its scores."""
     from tirtrack.weights.card import Card, StartedFrom, TrainingSource
 
     card = baseline.card

@@ -1,4 +1,4 @@
-"""Where the run folder of ``tirtrack distill`` and ``train`` is, and what lies in it, by name."""
+"""The run folder of ``tirtrack distill`` and ``train``, and the names of its files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""When the teacher is trusted: does it itself find the box that a way of proposing gave?"""
+"""When the teacher is trusted: does it find the pseudo-box itself?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tirtrack.distillation.batch import Batch, Branch
 from tirtrack.distillation.settings import Teacher
 from tirtrack.networks.two_branch import DenseBoxes, ScoreKind
 
-NEAR_CELLS = 2.0  # of a density, the mass that counts as at the target
+NEAR_CELLS = 2.0  # probability mass of a density within this distance counts as at the target
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class SelfCheck:
 
     Attributes:
         distance_cells: Chebyshev distance of the best cell from the box's centre; 0 without scores.
-        overlap: with the pseudo-box, of the box at that cell, or of the best-rated proposal.
-        probability: that the target is there: of a margin its logistic, of a hinge score the score
-            itself, of a density its mass near the box's centre; 1 without scores.
+        overlap: IoU with the pseudo-box of the box at that cell, or of the best-rated proposal.
+        probability: probability of the target there: logistic of a margin, a hinge score itself,
+            or the mass of a density near the box's centre; 1 without scores.
     """
 
     distance_cells: Tensor
@@ -32,7 +32,7 @@ class SelfCheck:
     probability: Tensor
 
     def passed(self, limits: Teacher, *, min_iou: float | None = None) -> Tensor:
-        """``[S]`` bool: near, alike and sure."""
+        """``[S]`` bool: distance, overlap and probability are all within the limits."""
         return (
             (self.distance_cells <= limits.max_distance_cells)
             & (self.overlap > (limits.min_iou if min_iou is None else min_iou))
@@ -41,12 +41,12 @@ class SelfCheck:
 
 
 def self_check(teacher: Answer, batch: Batch) -> SelfCheck:
-    """Does the teacher itself find the pseudo-box? Of M test images the first."""
+    """Check whether the teacher finds the pseudo-box, in the first of M test images."""
     return check_against(teacher, batch.for_teacher.test)
 
 
 def check_against(given: Answer, test: Branch) -> SelfCheck:
-    """Any answer against the boxes of the test branch, of M test images the first."""
+    """Check any answer against the boxes of the test branch, in the first of M test images."""
     found = best_boxes(given, test)
     box = test.boxes_patch[0].to(found.dtype)
     overlap = losses.overlap(found, box)
@@ -66,8 +66,8 @@ def check_against(given: Answer, test: Branch) -> SelfCheck:
 
 
 def best_boxes(given: Answer, test: Branch) -> Tensor:
-    """``[S,4]`` xywh test patch pixels: the box at the best cell, or the best-rated proposal; of M
-    test images the first.
+    """Boxes ``[S,4]`` xywh, test patch pixels: at the best cell, or the best-rated proposal, in the
+    first of M test images.
     """
     if isinstance(given.response.boxes, DenseBoxes):
         best = given.response.scores[-1][0].flatten(1).argmax(dim=1)

@@ -1,7 +1,7 @@
-"""What a recipe may say: every number of an experiment, typed, closed and complete.
+"""Settings of recipes: every number of an experiment, typed, closed and complete.
 
 Models only; :mod:`tirtrack.distillation.recipe` reads files. The defaults written here are those of
-the recipe ``mixed`` and stand nowhere else: a recipe file says only its difference.
+the recipe ``mixed`` and are written nowhere else: a recipe file states only its difference.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Settings(BaseModel):
 
 
 class Proposals(Settings):
-    """Which way of proposing boxes, and its own options."""
+    """Which proposer is used, and its options."""
 
     way: str = "saliency"
     options: dict[str, Option] = {}
@@ -91,7 +91,7 @@ class Boxes(Settings):
 
 
 class Term(Settings):
-    """One part of the loss (``cross_modal.TERMS``)."""
+    """One term of the loss (``cross_modal.TERMS``)."""
 
     name: Literal[
         "cross_supervision", "score", "boxes", "filter", "filter_search", "modulation", "energy"
@@ -105,9 +105,9 @@ class Term(Settings):
 
 
 class Estimator(Settings):
-    """What a box estimator is taught with: proposals around the box, for networks that rate them.
+    """Training proposals of a box estimator: boxes around the box, for networks that rate them.
 
-    What is left out is as published for the kind of the network's energies: overlap and ``mse``,
+    Settings left out are as published for the kind of the network's energies: overlap and ``mse``,
     or a mixture and ``kl``.
     """
 
@@ -126,10 +126,10 @@ class Estimator(Settings):
 
 
 class BoxCheck(Settings):
-    """When a teacher trusts a proposed box, if it can only answer with a box of its own.
+    """When a teacher that can only give a box of its own accepts a proposed box.
 
-    On 71 frames of labelled RGB, NanoTrack and FEAR-XS say more than 0.998 of right boxes in 99 %
-    and more, and of the template of another object in none
+    On 71 frames of labelled RGB, NanoTrack and FEAR-XS have a confidence above 0.998 for right
+    boxes in at least 99 %, and with the template of another object in none
     (``python -m benchmarks.foreign_teacher``).
     """
 
@@ -139,7 +139,7 @@ class BoxCheck(Settings):
 
 
 class Teacher(Settings):
-    """The frozen teacher: who it is, what it sees, and when it is trusted."""
+    """The frozen teacher: its weights, its modality, and when it is trusted."""
 
     weights: str | None = Field(
         default=None,
@@ -170,8 +170,8 @@ class BranchJitter(Settings):
 
 
 class BoxJitter(Settings):
-    """Centre shift in parts of the target's size, uniform over ``centre`` in all; each side times
-    ``exp(N * scale)``.
+    """Centre shift as a fraction of the target's size, uniform over a range of width ``centre``;
+    each side times ``exp(N * scale)``.
     """
 
     centre: NotNegative | None = Field(
@@ -181,8 +181,8 @@ class BoxJitter(Settings):
 
 
 class Jitter(Settings):
-    """Of both branches: the first two where crops keep the target's context (Siamese), the others
-    where they are cut by its area (DiMP, ATOM).
+    """Jitter of both branches: the first two for crops with the target's context (Siamese), the
+    others for crops by the target's area (DiMP, ATOM).
     """
 
     reference: BranchJitter = BranchJitter(shift=4.0, scale=0.05)
@@ -192,7 +192,7 @@ class Jitter(Settings):
 
 
 class Photometric(Settings):
-    """What is done to grey levels, one draw a sample; nothing by default."""
+    """Photometric changes, drawn once per sample; none by default."""
 
     grey: Share = Field(default=0.0, description="share made grey")
     invert: Share = Field(default=0.0, description="share turned from white-hot to black-hot")
@@ -209,14 +209,14 @@ class Photometric(Settings):
 
     @property
     def is_identity(self) -> bool:
-        """Whether nothing can change."""
+        """Whether these settings change nothing."""
         return not any(
             (self.grey, self.invert, self.gamma, self.gain, self.offset, self.blur, self.noise)
         )
 
 
 class Augmentation(Settings):
-    """Of what the student sees; the teacher sees the crops as they are."""
+    """Augmentation of the student's patches; the teacher sees plain crops."""
 
     rgb: Photometric = Photometric()
     tir: Photometric = Photometric()
@@ -256,7 +256,7 @@ class Training(Settings):
 
 
 class HeldOut(Settings):
-    """What a training is judged by and does not train on."""
+    """Data that is held out to judge a training."""
 
     share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         default=0.2, description="of the recordings, whole ones; of the last frames where only one"
@@ -265,8 +265,8 @@ class HeldOut(Settings):
 
 
 class HeldBack(HeldOut):
-    """The same of a distillation, which has no labels: the student is validated at the end and on
-    the way there.
+    """Held-back pairs of a distillation, which has no labels: the student is validated on them at
+    the end and during the training.
     """
 
     validate_every: Count = Field(
@@ -328,7 +328,7 @@ class CrossModalRecipe(_Recipe):
 
 
 class SupervisedRecipe(_Recipe):
-    """Training or continuing an RGB baseline on labelled RGB (``supervised.py``)."""
+    """Training of an RGB baseline on labelled RGB, new or continued (``supervised.py``)."""
 
     kind: Literal["supervised"]
     augmentation: Photometric = Photometric()

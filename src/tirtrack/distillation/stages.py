@@ -1,7 +1,7 @@
 """The stages from pairs to a trained student, for any two-branch network; no weights files here.
 
-Read :func:`distil_network` first: it is the order of the stages. Below it stand those that have no
-file of their own.
+Read :func:`distil_network` first: it is the order of the stages. The stages without a file of their
+own follow below it.
 """
 
 from __future__ import annotations
@@ -61,19 +61,19 @@ def distil_network(
     engine: FeatureEngine | None,
     resume: bool = False,
 ) -> tuple[TwoBranchNetwork, Summary]:
-    """The stages from pairs to a trained student; ``network`` itself stays as it is.
+    """The stages from pairs to a trained student; ``network`` itself is not changed.
 
     Args:
-        network: the baseline, and the teacher.
-        sources: pairs to train on and held back.
-        job: recipe, seed, device, progress.
-        folder: of the run.
-        identity: what the run depends on.
-        engine: of the frozen backbone; ``None`` when it is trained.
-        resume: go on from the folder's checkpoint.
+        network: baseline, which is also the teacher unless the job has another one.
+        sources: pairs to train on, and held-back pairs.
+        job: recipe, seed, device and progress.
+        folder: run folder.
+        identity: fingerprints of all inputs of the run.
+        engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
+        resume: continue from the folder's checkpoint.
 
     Returns:
-        The student in eval mode on the CPU, and what there is to say of it.
+        The student in eval mode on the CPU, and the summary.
     """
     clock = job.clock
     baseline = frozen_copy(network).to(job.device)
@@ -119,7 +119,7 @@ def distil_network(
 
 
 def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
-    """At most ``count`` of the pairs, drawn: more pairs than samples would be looked at in vain."""
+    """At most ``count`` of the pairs, drawn at random: more pairs than samples are no use."""
     if len(indices) <= count:
         return tuple(indices)
     rng = np.random.default_rng([seed, Stream.PAIRS])
@@ -128,7 +128,7 @@ def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Found:
-    """The pairs that are looked at, and the boxes of those to train on and of those held back."""
+    """The pairs that are used, and the proposals of those to train on and of those held back."""
 
     split: Split
     train: list[ProposalSet]
@@ -136,7 +136,7 @@ class Found:
 
 
 def propose(sources: Sources, job: Job) -> Found:
-    """Boxes in at most as many pairs as there will be samples."""
+    """Propose boxes in at most as many pairs as there will be samples."""
     from tirtrack.pairs.proposals.kept import kept_proposals
 
     recipe, whole = job.recipe, sources.split
@@ -196,7 +196,7 @@ def _warn_of_masked(found: Sequence[ProposalSet], job: Job) -> None:
 def leave_contact_sheet(
     folder: Path, source: PairSource, indices: Sequence[int], proposals: Sequence[ProposalSet]
 ) -> None:
-    """A picture of what was proposed and rejected in some of the pairs."""
+    """Write a picture of proposed and rejected boxes in some of the pairs."""
     from tirtrack.pairs.inspection_folder import write_contact_sheet
 
     write_contact_sheet(folder, source, dict(zip(indices, proposals, strict=True)))
@@ -214,7 +214,7 @@ def training_pool(
     identity: Mapping[str, str],
     engine: FeatureEngine | None,
 ) -> Pool:
-    """The samples to train on, seen by what is frozen."""
+    """The pool to train on, with features if the backbone is frozen."""
     recipe, seed = job.recipe, job.seed
     samples = draw_samples(
         sources.train,
@@ -239,7 +239,7 @@ def training_pool(
 
 
 def check_by_foreigner(teacher: TwoBranchNetwork, pool: Pool, source: PairSource, job: Job) -> None:
-    """The check of every sample by a teacher of another family, who sees the RGB frames."""
+    """Check every sample with a teacher of another family, which sees the RGB frames."""
     strict, count = job.recipe.teacher.box_check, len(pool)
     overlap, confidence = np.zeros(count), np.zeros(count)
     passed = np.zeros(count, dtype=bool)
@@ -287,7 +287,7 @@ def train(
     moving = "bn1_train" in recipe.as_published
 
     def loss_of(step: int) -> Step:
-        if moving:  # the first batch norm, which the published list of frozen layers forgets
+        if moving:  # the first batch norm, missing in the published list of frozen layers
             backbone_norms(student)[0].train()
         draws = plan_step(stock, recipe, seed=job.seed, step=step)
         groups = [
@@ -316,7 +316,7 @@ def train(
 
 
 def re_estimate(student: TwoBranchNetwork, source: PairSource, pool: Pool, job: Job) -> None:
-    """Statistics of batch norm anew on TIR crops: cumulative means, no gradient."""
+    """Re-estimate batch norm statistics on TIR crops: cumulative means, no gradient."""
     training = job.recipe.training
     modules = (
         [student]
@@ -380,7 +380,7 @@ def _tir_batch(
     return Batch(branches[0], branches[1], torch.ones(len(cut)), yes, yes, keys)
 
 
-# --- what is held back ---------------------------------------------------------------------------
+# --- held-back pairs -----------------------------------------------------------------------------
 
 
 def validator_of_held_back(
@@ -393,8 +393,8 @@ def validator_of_held_back(
 ) -> Validator | None:
     """Validates students on the held-back pairs; ``None`` if there are none.
 
-    The samples are the same for every seed of the training, and counted where the baseline finds
-    the box on RGB. Kept features serve all networks, unless the student's backbone will change.
+    The samples are the same for every training seed; those count in which the baseline finds the
+    box on RGB. Stored features serve all networks, unless the student's backbone will change.
     """
     count = job.recipe.held_back.samples
     if not found.split.held_back or not count:
@@ -430,8 +430,8 @@ def validator_of_held_back(
 
 
 def _look_alone(job: Job) -> CrossModalRecipe:
-    """The same boxes as in training, both modalities, plain crops of separate frames, every box
-    looked at; the baseline sees RGB and is as strict as where it is the teacher.
+    """The recipe of validation samples: boxes as in training, both modalities, plain crops without
+    a canvas, every box used; the baseline checks on RGB, as strictly as a teacher.
     """
     recipe = job.recipe
     on_rgb = {"weights": None, "modality": Modality.RGB, "require": True, "tir_boxes_on_tir": False}
@@ -457,7 +457,7 @@ def _summary(
     *,
     identity: Mapping[str, str],
 ) -> Summary:
-    """What there is to say, but for the name of the weights and what made them."""
+    """The summary, without the name of the weights, versions and command."""
     recipe = job.recipe
     usable = int(pool.checks.passed.sum()) if pool.checks and recipe.teacher.require else len(pool)
     return Summary(

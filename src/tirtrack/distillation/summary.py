@@ -1,4 +1,4 @@
-"""What is said of a distillation when it is over: counts, pass rates, agreement, a verdict."""
+"""The summary of a finished distillation: counts, pass rates, agreement, verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tirtrack.pairs.proposals.registry import is_fallback
 
 @dataclass(frozen=True)
 class PassRate:
-    """How many samples the teacher passed, by way of proposing and by modality of the box."""
+    """Number of samples that passed the teacher's check, by proposer and by modality of the box."""
 
     way: str
     found_in: str
@@ -23,20 +23,20 @@ class PassRate:
 
     @property
     def rate(self) -> float:
-        """Share that passed."""
+        """Share of samples that passed."""
         return self.passed / self.samples
 
 
 @dataclass(frozen=True)
 class Harvest:
-    """What the proposals yielded.
+    """The yield of the proposers.
 
     Attributes:
-        pairs: looked at.
-        boxes: kept, by the modality in which they were found.
-        rejected: by reason.
-        fallback_pairs: pairs in which the way found nothing, so that random boxes stand there.
-        unreadable_pairs: left out.
+        pairs: number of pairs that were searched.
+        boxes: number of boxes kept, by the modality in which they were found.
+        rejected: number of boxes rejected, by reason.
+        fallback_pairs: pairs in which the proposer found nothing, so that random boxes are used.
+        unreadable_pairs: pairs that could not be read and were left out.
     """
 
     pairs: int
@@ -48,28 +48,28 @@ class Harvest:
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything that is said of a distillation; ``summary.json`` holds the same.
+    """Summary of a distillation; ``summary.json`` holds the same.
 
     Attributes:
-        recipe: its name.
-        seed: of all draws.
-        split: how pairs were held back.
-        harvest: boxes of the pairs that were trained on.
-        pass_rates: of the teacher's self-check, pool of training.
-        samples: in the pool, how many of them could be used, and in how many the box's centre
-            lies outside the test patch.
-        steps: done in all.
-        held_back: agreement, ``None`` where nothing was held back or nothing passed.
-        verdict: one sentence.
-        warnings: one sentence each.
-        seconds: by stage.
-        weights: file name; empty without one.
-        fingerprint: of all that the run depends on, as in ``identity.json``.
-        versions: of Python and packages.
-        command: the line that does the same; empty without one.
-        assumed: what was assumed of names and times of the pairs, one sentence for each way.
-        source_line: what the pairs are, in one line.
-        held_back_line: the same of pairs that were given to be held back; empty without any.
+        recipe: name of the recipe.
+        seed: seed of all random draws.
+        split: how pairs were held back, in words.
+        harvest: yield of the proposers in the pairs that were trained on.
+        pass_rates: pass rates of the teacher's check in the training pool.
+        samples: samples in the pool, how many of them could be used, and in how many the box's
+            centre lies outside the test patch.
+        steps: number of training steps.
+        held_back: agreement on held-back pairs; ``None`` if there are none or none passed.
+        verdict: conclusion in one sentence.
+        warnings: warnings, one sentence each.
+        seconds: duration of every stage.
+        weights: file name of the weights; empty without one.
+        fingerprint: fingerprint of all inputs of the run, as in ``identity.json``.
+        versions: versions of Python and packages.
+        command: command line of the run; empty without one.
+        assumed: assumptions about names and times of the pairs, one sentence for each.
+        source_line: description of the pairs in one line.
+        held_back_line: the same for pairs given to be held back; empty without any.
     """
 
     recipe: str
@@ -93,7 +93,7 @@ class Summary:
 
 
 def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:
-    """Counts of what was proposed and rejected."""
+    """Counts of proposed and rejected boxes."""
     kept = [box for found in proposals for box in found.kept]
     return Harvest(
         pairs=len(proposals),
@@ -109,7 +109,7 @@ def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:
 
 
 def pass_rates(pool: Pool) -> list[PassRate]:
-    """The teacher's self-check by way and modality."""
+    """Pass rates of the teacher's self-check by proposer and modality."""
     if pool.checks is None:
         return []
     asked: Counter[tuple[str, str]] = Counter()

@@ -1,8 +1,8 @@
-"""``train``: an RGB baseline from labelled RGB, begun anew or continued.
+"""``train``: an RGB baseline from labelled RGB, from scratch or continued.
 
-The loss is that of ``cross_supervision`` with the annotation in place of the pseudo-box. A share of
-the pictures and sequences is held out; where one-step localisation there is not better than with
-the start weights, the start weights are kept, and the summary says so.
+The loss is that of ``cross_supervision`` with the annotation instead of the pseudo-box. A share of
+the pictures and sequences is held out. If one-step localisation there is not better than with the
+start weights, the start weights are kept, and the summary says so.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ class HeldOut:
     """One-step localisation on held-out labels: mean IoU of the best cell's box.
 
     Attributes:
-        samples: how many.
-        items: from how many pictures and sequences.
-        before: of the start weights.
-        after: of the trained ones.
-        low: 95 % interval of the difference, over items.
-        high: its upper end.
+        samples: number of samples.
+        items: number of pictures and sequences that they come from.
+        before: mean IoU of the start weights.
+        after: mean IoU of the trained weights.
+        low: lower end of the 95 % interval of the difference, over items.
+        high: upper end of that interval.
     """
 
     samples: int
@@ -85,8 +85,8 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What is said of a supervised run; ``summary.json`` holds the same. ``source_lines`` say what
-    each folder of data is.
+    """Summary of a supervised run; ``summary.json`` holds the same. ``source_lines`` describe the
+    folders of data, one line each.
     """
 
     recipe: str
@@ -106,7 +106,7 @@ class TrainingSummary:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A finished training: weights, run folder, and the summary (``None``: finished before)."""
+    """A finished training: weights, run folder, and summary (``None`` if finished before)."""
 
     weights: Path
     folder: Path
@@ -135,32 +135,32 @@ def train(
 
     Args:
         data: folders of labelled stills (with ``instances.json``) or of labelled sequences.
-        out: the weights file to write, ``NAME.safetensors``; the run folder stands beside it.
-        network: architecture; left out, that of the start weights, or ``nanotrack-v3``.
-        initial: name or file of the start weights; never changed. Of a backbone's file, and of
-            weights of another architecture, only the backbone is taken.
+        out: the weights file to write, ``NAME.safetensors``; the run folder is beside it.
+        network: architecture; by default that of the start weights, or ``nanotrack-v3``.
+        initial: name or file of the start weights; never changed. From a backbone's file, and from
+            weights of another architecture, only the backbone is used.
         recipe: name, file, or a recipe of kind supervised.
         changes: further settings by dotted name.
         still_sources: sources of the stills that may be used; all by default.
-        options: how to read frames and pictures where they do not say it.
-        licences: of the data, by folder name or source; goes into the card.
+        options: read options for frames and pictures that do not state their format.
+        licences: licences of the data by folder name or source, for the card.
         seed: seed of all random draws.
         device: torch device.
-        resume: go on with a run that was stopped; without a checkpoint it begins.
+        resume: resume a stopped run; without a checkpoint the run starts.
         force: replace an existing result.
         command: the command line, for the card.
-        progress: told of every stage.
+        progress: callback that is told of every stage.
 
     Raises:
-        RequestError: something that was asked for does not exist or does not fit; nothing was
+        RequestError: something in the request does not exist or does not fit; nothing was
             written.
-        RunError: a picture turned out to be damaged.
+        RunError: a picture is damaged.
         TrainingError: a loss is not finite; names the samples.
         StorageError: a file could not be written.
     """
     from tirtrack.weights import store
 
-    settings = recipe_of_kind(SupervisedRecipe, recipe, changes)  # its faults come first
+    settings = recipe_of_kind(SupervisedRecipe, recipe, changes)  # its errors come first
     check_seed(seed)
     file, trained_on = Path(out), checked_device(device)
     found = None if initial is None else store.find(initial)
@@ -226,7 +226,7 @@ DEFAULT_NETWORK = "nanotrack-v3"
 
 
 def _architecture(start: Weights | None) -> str:
-    """Of start weights; a backbone alone does not say which network it is for."""
+    """Architecture of the start weights; those of a backbone alone do not determine one."""
     from tirtrack.networks import registry
 
     if start is None:
@@ -241,11 +241,11 @@ def _architecture(start: Weights | None) -> str:
 
 
 def begin_network(architecture: str, start: Weights | None, seed: int) -> TwoBranchNetwork:
-    """The network that training begins with: the start weights, or random weights, with the
-    backbone of the start weights where these are of another architecture.
+    """The network that training begins with: with the start weights, or with random weights and,
+    if start weights of another architecture are given, their backbone.
 
     Raises:
-        WeightsError: the network is unknown, or the backbone of the start weights is not its own.
+        WeightsError: the network is unknown, or the backbone of the start weights does not fit it.
     """
     from tirtrack.networks import registry
     from tirtrack.weights import store
@@ -279,7 +279,7 @@ def _take_backbone(network: TwoBranchNetwork, architecture: str, start: Weights)
 
 
 def _backbone(network: TwoBranchNetwork) -> nn.Module:
-    """As one module; some networks (FEAR) have it in parts."""
+    """The backbone as one module; some networks (FEAR) have it in parts."""
     parts = network.modules_of("backbone")
     return parts[0] if len(parts) == 1 else nn.ModuleList(parts)
 
@@ -299,7 +299,7 @@ def train_network(
     resume: bool = False,
     progress: Progress = silent,
 ) -> TwoBranchNetwork:
-    """A trained copy of a network, in eval mode on the CPU; the network itself stays as it is."""
+    """A trained copy of a network, in eval mode on the CPU; the network itself is not changed."""
     student = copy.deepcopy(network).to(device)
     batch = recipe.training.batch
     steps_each = max(recipe.pool // batch, 1)
@@ -352,7 +352,7 @@ def compare_held_out(
     *,
     progress: Progress = silent,
 ) -> HeldOut | None:
-    """Both networks on the same held-out samples, plain crops; ``None`` where nothing is held out.
+    """Both networks on the same held-out samples, plain crops; ``None`` if nothing is held out.
 
     The metric is the IoU with the annotation after one step of localisation (``one_step``).
     """
@@ -379,7 +379,7 @@ def compare_held_out(
 
 
 def keeps_trained(found: HeldOut | None, keep: Keep) -> bool:
-    """Whether the trained weights are the result, by the recipe's rule and the held-out samples."""
+    """Whether the trained weights are kept, by the recipe's rule and the held-out samples."""
     if found is None or keep == "always":
         return True
     return found.after > found.before if keep == "if_better" else found.high >= 0
@@ -417,7 +417,7 @@ def _card(
     summary: TrainingSummary,
     licences: Mapping[str, str],
 ) -> Card:
-    """The card of the baseline: start weights, data by source with licences, what was measured."""
+    """The card of the baseline: start weights, data by source with licences, scores."""
     from tirtrack.weights.card import Card, StartedFrom, TrainingSource
 
     started = []

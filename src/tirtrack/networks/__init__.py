@@ -1,1 +1,1 @@
-"""Networks in plain torch; they know nothing of files, frames or trackers."""
+"""Networks in plain torch, independent of files, frames and trackers."""

@@ -1,7 +1,7 @@
-"""Activations of scores with a bend that is a map of its own, each beside its derivative.
+"""Activations of score maps; those of filter optimisers are returned with their derivatives.
 
-In all of them ``slope`` is what the negative side keeps: 1 leaves the scores as they are (target),
-0 cuts them off below zero (background), so that a hinge loss is one subtraction away.
+``slope`` is a map of its own, the slope of the negative side: 1 leaves the scores unchanged
+(target), 0 cuts them off below zero (background), so that a hinge loss is one subtraction away.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from torch import Tensor
 
 
 def leaky(scores: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores, multiplied by ``slope`` where negative; and the derivative by the scores.
+    """Scores, multiplied by ``slope`` where negative; and the derivative of this activation.
 
-    At zero the derivative is the mean of both sides, as the published code has it.
+    At zero the derivative is the mean of both sides, as in the published code.
     """
     falling, rising = (1 - slope) / 2, (1 + slope) / 2
     return falling * scores.abs() + rising * scores, falling * scores.sign() + rising
@@ -28,26 +28,26 @@ def bent(scores: Tensor, slope: Tensor, *, bend: float) -> tuple[Tensor, Tensor]
 
 
 def hinge(scores: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores where the mask is 1, their positive part where it is 0; and the derivative, which at
-    zero is that of the negative side.
+    """Scores where the mask is 1, their positive part where it is 0; and the derivative, at zero
+    that of the negative side.
     """
     return torch.where(scores > 0, scores, mask * scores), mask + (1 - mask) * (scores > 0)
 
 
 def mlu(scores: Tensor, lowest: float) -> Tensor:
-    """Scores, the negative ones bent so that they never fall to ``-lowest``: the activation of
+    """Scores with negative values bounded: they stay above ``-lowest``. This is the activation of
     ATOM's responses.
     """
     return F.elu(F.leaky_relu(scores, 1 / lowest), lowest)
 
 
 def log_normaliser(scores: Tensor, dim: int, *, constant: float | None = None) -> Tensor:
-    """Logarithm of the sum of exponentials along ``dim``, which stays with length 1.
+    """Logarithm of the sum of exponentials along ``dim``, which is kept with length 1.
 
     Args:
-        scores: any shape.
-        dim: the axis.
-        constant: one more logit that takes part in the sum.
+        scores: scores of any shape.
+        dim: axis of the sum.
+        constant: one further logit in the sum.
     """
     log_sum = scores.logsumexp(dim, keepdim=True)
     return log_sum if constant is None else log_sum.logaddexp(log_sum.new_tensor(constant))

@@ -1,8 +1,8 @@
 """ATOM-18: a backbone and the box estimator; its classifier is learnt online, for every target.
 
-The published training moves the box estimator alone, on a backbone that keeps its ImageNet weights
+The published training changes only the box estimator, on a backbone with fixed ImageNet weights
 (Danelljan et al., "ATOM: Accurate tracking by overlap maximization", CVPR 2019). So the network has
-no score map and a target model without filters.
+no score map, and its target model has no filters.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Atom(TwoBranchNetwork):
     """A ResNet and an IoU-Net; energies are ``2 IoU - 1``.
 
     Args:
-        backbone: with the stages ``layer2`` and ``layer3``.
-        crop: of both branches.
+        backbone: backbone with the stages ``layer2`` and ``layer3``.
+        crop: crop rule of both branches.
         width: channels in the box estimator.
     """
 
@@ -57,11 +57,11 @@ class Atom(TwoBranchNetwork):
 
     @property
     def box_estimator(self) -> BoxEstimator:
-        """The IoU-Net, for trackers that ask it step by step."""
+        """The IoU-Net, for trackers that call its parts one by one."""
         return self.bb_regressor
 
     def normalise(self, patches: Tensor) -> Tensor:
-        """Patches ``[...,3,D,D]`` with the mean and scale of ImageNet taken out."""
+        """Patches ``[...,3,D,D]`` normalised by mean and scale of ImageNet."""
         return imagenet_normalised(patches)
 
     def features(self, patches: Tensor) -> list[Tensor]:
@@ -81,7 +81,7 @@ class Atom(TwoBranchNetwork):
     def respond_from(
         self, target: TargetModel, features: list[Tensor], proposals: Tensor | None = None
     ) -> Response:
-        """Energies of the proposals ``[M,S,P,4]``; without proposals there is nothing to say.
+        """Energies of the proposals ``[M,S,P,4]``; an empty response without proposals.
 
         Raises:
             ValueError: target and features are of different sequences.
@@ -115,12 +115,12 @@ class Atom(TwoBranchNetwork):
         return self.bb_regressor.modules_of(component.removeprefix("box_estimator."))
 
     def published_frozen(self) -> list[nn.Module]:
-        """The backbone; the published code lets its batch statistics move, here they stay."""
+        """The backbone, with its batch norm statistics, which the published code updates."""
         return [self.feature_extractor]
 
     @torch.no_grad()
     def draw_weights(self, generator: torch.Generator) -> None:
-        """Published initial values, but for the backbone's, which come from ImageNet."""
+        """Published initial values, except for the backbone: the published one is from ImageNet."""
         draw_fan_out(self.feature_extractor, generator)
         self.bb_regressor.draw_weights(generator)
 

@@ -1,9 +1,9 @@
-"""Backbones that give features at named stages: ResNet-18/50, MobileNetV2, the NanoTrack V3 one.
+"""Backbones with features at named stages: ResNet-18/50, MobileNetV2, that of NanoTrack V3.
 
-A backbone is a chain of stages. Asked for the outputs of some, it runs as far as the last of them
-and no further: the end of a ResNet (``layer4``, ``fc``), which published checkpoints hold and no
-tracker needs, costs nothing. Modules carry the names of the published checkpoints, so that their
-keys are the keys of the files. Read :class:`TappedBackbone` first.
+A backbone is a chain of stages, which runs only up to the last stage whose output is wanted: the
+end of a ResNet (``layer4``, ``fc``), which published checkpoints hold and no tracker needs, costs
+nothing. Modules have the names of the published checkpoints, so their keys are the keys of the
+files. Read :class:`TappedBackbone` first.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from tirtrack.networks import nanotrack
 
 
 class TappedBackbone(nn.Module, ABC):
-    """A chain of stages whose outputs can be asked for by name.
+    """A chain of stages with outputs by name.
 
     Attributes:
-        channels: stage to channels of its output.
-        strides: stage to patch pixels a cell of its output.
+        channels: channels of the output of every stage.
+        strides: stride of the output of every stage, patch pixels per cell.
     """
 
     channels: dict[str, int]
@@ -31,10 +31,10 @@ class TappedBackbone(nn.Module, ABC):
 
     @abstractmethod
     def stages(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """Stage to what it does with the output of the stage before, in order."""
+        """The stages in order, each a function of the output of the stage before."""
 
     def forward(self, patches: Tensor, taps: Iterable[str]) -> dict[str, Tensor]:
-        """The outputs of the named stages, in order; what lies behind the last of them is not run.
+        """The outputs of the named stages, in order; stages after the last of them are not run.
 
         Args:
             patches: ``[B,3,D,D]``, normalised.
@@ -50,9 +50,9 @@ class TappedBackbone(nn.Module, ABC):
         if wanted - stages.keys():
             raise ValueError(f"no stage {sorted(wanted - stages.keys())}, there are {[*stages]}")
         if patches.device.type == "cpu" and not torch.is_grad_enabled():
-            # The layout of all that follows, up to twice as fast. Not in training: in this layout
-            # the backward pass of a strided 1x1 convolution of 8 channels ends the process (torch
-            # 2.13 with AVX-512, two threads).
+            # This layout is up to twice as fast for all later layers. Not in training: with it the
+            # backward pass of a strided 1x1 convolution of 8 channels ends the process (torch 2.13
+            # with AVX-512, two threads).
             patches = patches.contiguous(memory_format=torch.channels_last)
         outputs: dict[str, Tensor] = {}
         for name, stage in stages.items():
@@ -65,7 +65,7 @@ class TappedBackbone(nn.Module, ABC):
 
 
 class ResNet(TappedBackbone):
-    """The ImageNet residual network; its 3x3 convolutions carry the strides.
+    """The ImageNet residual network; its 3x3 convolutions have the strides.
 
     Stages are ``conv1`` (with batch norm and ReLU, before the pool), ``layer1`` to ``layer4`` and
     ``fc``, as in He et al., "Deep residual learning for image recognition" (CVPR 2016).
@@ -74,7 +74,7 @@ class ResNet(TappedBackbone):
         block: :class:`BasicBlock` or :class:`Bottleneck`.
         depths: blocks of the four layers.
         width: channels of ``conv1``; each layer has twice the width of the one before.
-        classes: of ``fc``.
+        classes: outputs of ``fc``.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class ResNet(TappedBackbone):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut; the ReLU stands behind the sum."""
+    """Two 3x3 convolutions and a shortcut; the ReLU follows the sum."""
 
     EXPANSION = 1
 
@@ -137,7 +137,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride) and 1x1 convolution, four times as wide at its end."""
+    """1x1, 3x3 (with the stride) and 1x1 convolution, with four times the width at the output."""
 
     EXPANSION = 4
 
@@ -163,10 +163,10 @@ class Bottleneck(nn.Module):
 
 
 class SequentialBackbone(TappedBackbone):
-    """A chain ``features.0``, ``features.1``, ...; stages have these names.
+    """A chain of links ``features.0``, ``features.1``, ..., which are the stages.
 
     Args:
-        features: the chain; every link ends with a batch norm, save for an activation.
+        features: links of the chain; each ends with a batch norm, or with one and an activation.
     """
 
     def __init__(self, features: nn.Sequential) -> None:
@@ -187,7 +187,7 @@ class SequentialBackbone(TappedBackbone):
 
 
 class InvertedResidual(nn.Module):
-    """Widen (where asked to), depthwise 3x3 convolution, narrow; plus the input where shapes allow.
+    """Expansion (optional), depthwise 3x3 convolution, projection; plus the input if shapes allow.
 
     Sandler et al., "MobileNetV2" (CVPR 2018), table 1.
     """
@@ -218,11 +218,11 @@ def resnet50(*, tiny: bool = False) -> ResNet:
 
 
 def mobilenet_v2(*, tiny: bool = False, links: int | None = None) -> SequentialBackbone:
-    """The features of MobileNetV2, without its classifier; they want what ResNets want.
+    """The features of MobileNetV2, without its classifier; normalised as for ResNets.
 
     Args:
-        tiny: the same parts with few channels.
-        links: how many of the 19 links of the chain there shall be; ``None``: all.
+        tiny: whether the same parts have few channels.
+        links: number of links of the chain, of 19; ``None``: all.
     """
     share = 8 if tiny else 1
     widths = [32 // share]
@@ -236,19 +236,19 @@ def mobilenet_v2(*, tiny: bool = False, links: int | None = None) -> SequentialB
 
 
 def nanotrack_v3(*, tiny: bool = False) -> SequentialBackbone:
-    """The backbone of NanoTrack V3; it wants BGR levels of 0..255."""
+    """The backbone of NanoTrack V3; its input is BGR grey levels 0..255."""
     chain = nanotrack.nanotrack_v3(tiny=tiny).get_submodule("backbone.features")
     return SequentialBackbone(nn.Sequential(*chain.children()))
 
 
 def imagenet_normalised(patches: Tensor) -> Tensor:
-    """Patches ``[...,3,D,D]``, RGB in [0, 1], with the mean and scale of ImageNet taken out."""
+    """Patches ``[...,3,D,D]``, RGB in [0, 1], normalised by mean and scale of ImageNet."""
     mean = patches.new_tensor(_IMAGENET_MEAN)[:, None, None]
     return (patches - mean) / patches.new_tensor(_IMAGENET_STD)[:, None, None]
 
 
 def bgr_levels(patches: Tensor) -> Tensor:
-    """Patches ``[...,3,D,D]``, RGB in [0, 1], as BGR grey levels 0..255: the NanoTrack backbone."""
+    """Patches ``[...,3,D,D]``, RGB in [0, 1], as BGR levels 0..255 for the NanoTrack backbone."""
     return patches.flip(-3) * 255.0
 
 
@@ -257,8 +257,8 @@ def draw_fan_out(module: nn.Module, generator: torch.Generator) -> None:
     ``2 / fan_out``, batch norm neutral, all biases of convolutions zero, linear layers uniform.
 
     Args:
-        module: its parameters are set in place, whatever they required.
-        generator: of the values; on the CPU.
+        module: module whose parameters are set in place, frozen or not.
+        generator: generator of the values, on the CPU.
     """
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
@@ -271,7 +271,7 @@ def draw_fan_out(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.uniform_(part.weight, -bound, bound, generator)
             nn.init.uniform_(part.bias, -bound, bound, generator)
         elif isinstance(part, nn.BatchNorm2d):
-            part.reset_parameters()  # constants, nothing is drawn
+            part.reset_parameters()  # constants, no random draw
 
 
 def _layer(
@@ -300,12 +300,12 @@ def _conv6(
     return [convolution, nn.BatchNorm2d(outside), nn.ReLU6(inplace=True)]
 
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of red, green, blue
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)  # red, green, blue
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _TINY_RESNET = {"width": 4, "classes": 10}
 
-# Expansion, channels, blocks, stride of the first of them: MobileNetV2, table 2.
+# Expansion, channels, blocks, stride of the first block: MobileNetV2, table 2.
 _MOBILENET_V2 = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),

@@ -1,13 +1,13 @@
-"""IoU-Net: how well does a box fit the target? One energy a proposal, smooth in the box.
+"""IoU-Net: how well does a box fit the target? One energy per proposal, smooth in the box.
 
-The reference branch looks at the target once and makes two *modulation vectors*, weights of the
-channels of the two feature maps. The test branch makes features that know nothing of the target;
-weighted by the modulation, pooled over a proposal and read by two linear layers they give the
-proposal's energy (Danelljan et al., "ATOM", CVPR 2019, section 3.1). What the energy means was
-decided in training: an overlap, ``2 IoU - 1``, or the logarithm of a density.
+The reference branch makes two *modulation vectors* of the target once, weights of the channels of
+the two feature maps. The test branch makes features that do not depend on the target; weighted by
+the modulation, pooled over a proposal and passed through two linear layers, they give the
+proposal's energy (Danelljan et al., "ATOM", CVPR 2019, section 3.1). The training decides what the
+energy means: an overlap, ``2 IoU - 1``, or the logarithm of a density.
 
-Layer names are those of the published checkpoints; 3 and 4 in them speak of the two feature maps,
-``layer2`` at stride 8 and ``layer3`` at stride 16.
+Layer names are those of the published checkpoints; the numbers 3 and 4 in them mean the two feature
+maps, ``layer2`` at stride 8 and ``layer3`` at stride 16.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from tirtrack.networks.roi_pooling import precise_roi_pool
 
-STRIDES = (8, 16)  # patch pixels a cell of the two feature maps
-REFERENCE_BINS = (3, 1)  # bins a side in which the two maps are pooled
+STRIDES = (8, 16)  # patch pixels per cell of the two feature maps
+REFERENCE_BINS = (3, 1)  # bins per side of the pooling of the two maps
 TEST_BINS = (5, 3)
 
 
@@ -28,10 +28,10 @@ class BoxEstimator(nn.Module):
     """Modulation from reference features, energies from test features.
 
     Args:
-        channels: of the two backbone feature maps, at strides 8 and 16.
-        input_dim: of the modulated features of either map.
-        inter_dim: of what the linear layers make of either.
-        width: channels inside, in most places; published 256.
+        channels: channels of the two backbone feature maps, at strides 8 and 16.
+        input_dim: channels of the modulated features of either map.
+        inter_dim: outputs of the linear layer of either map.
+        width: channels of most inner layers; published 256.
     """
 
     REFERENCE = ("conv3_1r", "fc3_1r", "conv4_1r", "fc34_3r", "fc34_4r")
@@ -60,13 +60,13 @@ class BoxEstimator(nn.Module):
         self.iou_predictor = nn.Linear(sum(inter_dim), 1)
 
     def modulation(self, features: list[Tensor], boxes: Tensor) -> list[Tensor]:
-        """What is kept of the target.
+        """The modulation vectors of the target.
 
-        In training mode its batch norms see one value a channel and sequence, so that there must
-        be two sequences or more.
+        In training mode the batch norms here get one value per channel and sequence, so at least
+        two sequences are needed.
 
         Args:
-            features: of the reference patches, ``[S,C,H,W]`` at strides 8 and 16.
+            features: features of the reference patches, ``[S,C,H,W]`` at strides 8 and 16.
             boxes: ``[S,4]`` xywh, patch pixels.
 
         Returns:
@@ -76,7 +76,7 @@ class BoxEstimator(nn.Module):
         return [self.fc34_3r(joint), self.fc34_4r(joint)]
 
     def pooled_reference(self, features: list[Tensor], boxes: Tensor) -> list[Tensor]:
-        """The target as either feature map shows it: two ``[S,width,1,1]``."""
+        """Features of the target, pooled from either map: two ``[S,width,1,1]``."""
         rois = rois_of(boxes[:, None])
         roi3, roi4 = (
             _pool(layer(maps), rois, bins, stride)
@@ -90,11 +90,11 @@ class BoxEstimator(nn.Module):
         """Features of test patches before modulation: two ``[B,C,H,W]``, strides 8 and 16.
 
         Args:
-            features: of the backbone, ``[B,C,H,W]`` at strides 8 and 16.
+            features: backbone features, ``[B,C,H,W]`` at strides 8 and 16.
         """
         fine, coarse = features
         maps = [self.conv3_2t(self.conv3_1t(fine)), self.conv4_2t(self.conv4_1t(coarse))]
-        # As pooling gathers them: made once here, not in every step of a refinement.
+        # The layout that pooling needs: made once here, not in every step of a refinement.
         return [one.contiguous(memory_format=torch.channels_last) for one in maps]
 
     def energies(
@@ -103,12 +103,12 @@ class BoxEstimator(nn.Module):
         """The energy of every proposal.
 
         Args:
-            modulation: from :meth:`modulation`, two ``[B,C,1,1]``.
-            test_features: from :meth:`test_features`, two ``[B,C,H,W]``.
+            modulation: vectors from :meth:`modulation`, two ``[B,C,1,1]``.
+            test_features: features from :meth:`test_features`, two ``[B,C,H,W]``.
             proposals: ``[B,P,4]`` xywh, patch pixels.
 
         Returns:
-            ``[B,P]``, differentiable by everything given.
+            ``[B,P]``, differentiable in all arguments.
         """
         rois = rois_of(proposals)
         count = proposals.shape[1]
@@ -143,7 +143,7 @@ class BoxEstimator(nn.Module):
 
         Args:
             modulation: two ``[S,C,1,1]``.
-            features: of the backbone, ``[M,S,C,H,W]`` at strides 8 and 16.
+            features: backbone features, ``[M,S,C,H,W]`` at strides 8 and 16.
             proposals: ``[M,S,P,4]`` xywh, patch pixels.
 
         Returns:
@@ -183,7 +183,7 @@ class LinearBlock(nn.Module):
         self.bn = nn.BatchNorm2d(outside)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Flattened as (channel, row, column)."""
+        """Inputs are flattened in the order (channel, row, column)."""
         flat: Tensor = self.linear(pooled.flatten(1))
         return self.bn(flat[:, :, None, None]).flatten(1).relu()  # type: ignore[no-any-return]
 

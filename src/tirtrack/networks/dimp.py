@@ -1,13 +1,13 @@
 """DiMP and its descendants: a filter predicted from reference images, and the box estimator.
 
-From ``layer3`` of the backbone a head makes classification features. On the reference images an
+A head makes classification features from ``layer3`` of the backbone. On the reference images an
 initialiser pools the first filter from them and an optimiser improves it by steepest descent; on
-the test images every iterate gives a score map. Beside it stands the box estimator
-(``box_estimator.py``) on ``layer2`` and ``layer3``. The networks differ in the values of one set of
-arguments, :class:`DimpSettings`; the table of all is at the end.
+the test images every iterate gives a score map. The box estimator (``box_estimator.py``) uses
+``layer2`` and ``layer3``. The networks differ only in their :class:`DimpSettings`; the table of all
+is at the end.
 
 Bhat et al., "Learning discriminative model prediction for tracking" (ICCV 2019); Danelljan et al.,
-"Probabilistic regression for visual tracking" (CVPR 2020). Modules carry the names of the published
+"Probabilistic regression for visual tracking" (CVPR 2020). Modules have the names of the published
 checkpoints. Read :class:`Dimp` first.
 """
 
@@ -54,32 +54,32 @@ from tirtrack.networks.two_branch import (
     split_images,
 )
 
-STRIDE = 16  # of layer3, of score maps
-LABEL_SIGMA = 0.25  # of the target's side, as a label sees it
+STRIDE = 16  # patch pixels per cell of layer3 and of score maps
+LABEL_SIGMA = 0.25  # sigma of labels, as a fraction of the target's side
 _CROP = CropRule(288, 5.0, "replicate")
 
 
 @dataclass(frozen=True)
 class DimpSettings:
-    """All in which networks of this family differ; names of the published constructors where they
-    have one.
+    """All differences between networks of this family, with the names of the published constructors
+    if they have one.
 
     Attributes:
-        optimiser: made with the width of its label, in cells.
-        backbone: made with ``tiny``.
+        optimiser: function that makes the optimiser for a label sigma in cells.
+        backbone: function that makes the backbone; takes ``tiny``.
         taps: stages of the backbone at stride 8 and 16.
-        normalise: patches as the backbone wants them.
-        crop: of both branches.
-        filter_size: cells a side.
+        normalise: function that normalises patches for the backbone.
+        crop: crop rule of both branches.
+        filter_size: cells per side of the filter.
         clf_feat_blocks: residual blocks of the head before its last convolution.
         out_feature_dim: channels of classification features and filter.
-        init_initializer: what new weights of the initialiser are; ``zero`` gives a zero filter.
+        init_initializer: kind of new weights of the initialiser; ``zero`` gives a zero filter.
         iou_input_dim: channels of the modulated features of the box estimator.
-        iou_inter_dim: what its linear layers make of them.
-        iou_width: channels inside it.
-        score_kind: what the scores were trained to be.
-        energy_kind: what the energies were trained to be.
-        frozen_backbone_layers: what the published training keeps as it is.
+        iou_inter_dim: outputs of its linear layers.
+        iou_width: channels of its inner layers.
+        score_kind: kind of the scores.
+        energy_kind: kind of the energies.
+        frozen_backbone_layers: layers that the published training keeps frozen.
     """
 
     optimiser: Callable[[float], SteepestDescent]
@@ -100,7 +100,7 @@ class DimpSettings:
 
     @property
     def label_sigma_cells(self) -> float:
-        """Of the training label: a quarter of the target's side, in cells."""
+        """Sigma of the training label: a quarter of the target's side, in cells."""
         if self.crop.area_factor is None:
             raise ValueError("crop must have an area factor, got None")
         return LABEL_SIGMA / self.crop.area_factor * self.crop.patch_side / STRIDE
@@ -122,10 +122,11 @@ class Dimp(TwoBranchNetwork):
     """A backbone, a target filter learnt from the reference images, and a box estimator.
 
     The target model holds the first filter and all iterates of the optimiser, and two modulation
-    vectors from the first reference image. Scores come for every iterate, energies for proposals.
+    vectors from the first reference image. Every iterate gives a score map, every proposal an
+    energy.
 
     Args:
-        settings: which network of the family.
+        settings: settings of one network of the family.
     """
 
     stride = STRIDE
@@ -149,16 +150,16 @@ class Dimp(TwoBranchNetwork):
 
     @property
     def box_estimator(self) -> BoxEstimator:
-        """The IoU-Net, for trackers that ask it step by step."""
+        """The IoU-Net, for trackers that call its parts one by one."""
         return self.bb_regressor
 
     @property
     def optimiser(self) -> SteepestDescent:
-        """What improves a filter: ``optimiser(filters, classification features, boxes)``."""
+        """The filter optimiser: ``optimiser(filters, classification features, boxes)``."""
         return self.classifier.filter_optimizer
 
     def normalise(self, patches: Tensor) -> Tensor:
-        """Patches ``[...,3,D,D]`` as the backbone wants them."""
+        """Patches ``[...,3,D,D]`` normalised for the backbone."""
         return self.settings.normalise(patches)
 
     def features(self, patches: Tensor) -> list[Tensor]:
@@ -173,8 +174,8 @@ class Dimp(TwoBranchNetwork):
         return [split_images(outputs[tap], patches.shape[:2]) for tap in taps]
 
     def classification_features(self, layer3: Tensor) -> Tensor:
-        """What filters are applied to: ``[B,C,H,W]`` of the backbone to ``[B,C',H,W]``, each image
-        of one norm.
+        """Features that filters are applied to: ``[B,C',H,W]`` from ``[B,C,H,W]`` of the backbone,
+        with the same norm for each image.
         """
         return self.classifier.feature_extractor(layer3)  # type: ignore[no-any-return]
 
@@ -190,7 +191,7 @@ class Dimp(TwoBranchNetwork):
         """All iterates of the filter, from all reference images; modulation from the first.
 
         Args:
-            features: from :meth:`features`, ``[N,S,C,H,W]``.
+            features: features from :meth:`features`, ``[N,S,C,H,W]``.
             boxes_patch: ``[N,S,4]`` xywh, patch pixels.
         """
         clf_features = self._classification_features(features)
@@ -256,13 +257,13 @@ class Dimp(TwoBranchNetwork):
 
     @torch.no_grad()
     def draw_weights(self, generator: torch.Generator) -> None:
-        """Published initial values, but for the backbone's, which come from ImageNet."""
+        """Published initial values, except for the backbone: the published one is from ImageNet."""
         draw_fan_out(self.feature_extractor, generator)
         if self.settings.normalise is bgr_levels:
             next(self.feature_extractor.parameters()).div_(128.0)  # levels of 0..255
         draw_fan_out(self.classifier.feature_extractor, generator)
         self.classifier.filter_initializer.draw_weights(generator)
-        initial = self.settings.optimiser(self.settings.label_sigma_cells)  # nothing is drawn
+        initial = self.settings.optimiser(self.settings.label_sigma_cells)  # no random draw
         self.optimiser.load_state_dict(initial.state_dict())
         self.bb_regressor.draw_weights(generator)
 
@@ -271,8 +272,8 @@ class Classifier(nn.Module):
     """The parts of the target filter, under their published names.
 
     Args:
-        settings: which network of the family.
-        channels: of the backbone features at stride 16.
+        settings: settings of one network of the family.
+        channels: channels of the backbone features at stride 16.
     """
 
     PARTS: ClassVar = {
@@ -343,7 +344,7 @@ PRDIMP18 = replace(
     energy_kind=EnergyKind.LOG_DENSITY,
 )
 PRDIMP50 = replace(PRDIMP18, backbone=resnet50, clf_feat_blocks=0, out_feature_dim=512)
-# Small enough for two cores; which backbone it stands on was measured (docs/experiments.md).
+# Small enough for two cores; the backbone was chosen by measurement (docs/experiments.md).
 DIMP_LITE = replace(
     DIMP18,
     backbone=nanotrack_v3,

@@ -1,8 +1,8 @@
 """FEAR-XS: a Siamese network of another family, 1.35 million parameters (PinataFarms, MIT).
 
 An FBNet-like backbone without batch norm (it was folded into the convolutions), and a head that
-puts the correlation with the template beside the encoded search features. It wants its patches
-stretched so that every target is square. Its convolutions are numbered as in the published file,
+joins the encoded search features with their correlation with the template. Patches must be
+stretched so that every target is square. The convolutions are numbered as in the published file,
 ``conv00`` to ``conv66``, in the order in which the constructor makes them.
 """
 
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from tirtrack.crops import CropRule
 from tirtrack.networks.siamese import TEMPLATE_MAPS, SiameseNetwork, correlate_cells
 
-# ImageNet, RGB order, of levels in [0, 1].
+# ImageNet statistics, RGB order, for levels in [0, 1].
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class FearBlock:
-    """One block: inner width (0: no widening), kernel side, output width, stride."""
+    """One block: inner width (0: no expansion), kernel side, output width, stride."""
 
     hidden: int
     kernel: int
@@ -33,12 +33,12 @@ class FearBlock:
 
 
 class Fear(SiameseNetwork):
-    """The network; see :class:`SiameseNetwork` for what comes in and out.
+    """FEAR; see :class:`SiameseNetwork` for inputs and outputs.
 
     Args:
         stem: channels of the first convolution.
-        blocks: of the backbone.
-        width: of its features, and of the head.
+        blocks: blocks of the backbone.
+        width: channels of the backbone features and of the head.
     """
 
     reference_crop = CropRule(128, area_factor=1.4, stretched=True)
@@ -70,7 +70,7 @@ class Fear(SiameseNetwork):
         )
 
     def from_levels(self, levels: Tensor) -> Tensor:
-        """RGB grey levels ``[...,3,D,D]`` less the mean, over the deviation, of ImageNet."""
+        """RGB levels ``[...,3,D,D]`` normalised by mean and deviation of ImageNet."""
         mean, std = (levels.new_tensor(values)[:, None, None] for values in (MEAN, STD))
         return (levels / 255.0 - mean) / std
 
@@ -81,7 +81,7 @@ class Fear(SiameseNetwork):
             out = features
             for name in names[:-1]:
                 out = self._run(name, out).relu()
-            out = self._run(names[-1], out)  # no activation behind a block
+            out = self._run(names[-1], out)  # no activation after a block
             features = features + out if is_residual else out
         return self._run(self._neck, features)
 
@@ -94,8 +94,8 @@ class Fear(SiameseNetwork):
         return torch.cat([torch.zeros_like(logit), logit], dim=1), log_ltrb.exp()
 
     def draw_weights(self, generator: torch.Generator) -> None:
-        """As every network, smaller: most convolutions have no activation behind them, and the
-        correlation multiplies what has grown.
+        """As for every network, but times 0.75: most convolutions have no activation after them,
+        and the correlation multiplies features that have grown.
         """
         super().draw_weights(generator)
         with torch.no_grad():
@@ -105,7 +105,7 @@ class Fear(SiameseNetwork):
     def _joined(
         self, template: Tensor, search: Tensor, encoder: list[str], joiner: list[str]
     ) -> Tensor:
-        """Search features as one side of the head encodes them, with their correlation."""
+        """Search features encoded by one side of the head, joined with their correlation."""
         encoded = self._pair(encoder, search).relu()
         maps = correlate_cells(template, encoded)
         return self._pair(joiner, torch.cat([encoded, maps], dim=1)).relu()
@@ -116,7 +116,7 @@ class Fear(SiameseNetwork):
         return self._pair(pairs[-1], features)
 
     def _pair(self, names: list[str], features: Tensor) -> Tensor:
-        """A depthwise and a 1x1 convolution, nothing between them."""
+        """A depthwise and a 1x1 convolution, without activation between them."""
         depthwise, pointwise = names
         return self._run(pointwise, self._run(depthwise, features))
 
@@ -152,7 +152,7 @@ class Fear(SiameseNetwork):
         groups: int = 1,
         bias: bool = True,
     ) -> str:
-        """The next convolution under its number; its name."""
+        """Add the next convolution under its number; returns its name."""
         name = f"conv{self._count:02d}"
         self._count += 1
         made = nn.Conv2d(channels, out, side, stride, side // 2, groups=groups, bias=bias)

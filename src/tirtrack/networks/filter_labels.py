@@ -1,4 +1,4 @@
-"""What a score map should look like around a box: distances, Gaussian labels, label densities.
+"""Desired score maps around a box: distances, Gaussian labels, label densities.
 
 Positions are in score cells and (y, x) order, as in the published formulas.
 """
@@ -18,8 +18,8 @@ def centres_yx(
 
     Args:
         boxes_patch: ``[...,4]`` xywh, patch pixels.
-        kernel_hw: sides of the filter; an odd one has its cells half a cell further.
-        feat_stride: patch pixels a cell.
+        kernel_hw: sides of the filter; an odd side shifts the cells by half a cell.
+        feat_stride: patch pixels per cell.
 
     Returns:
         ``[...,2]``, (y, x).
@@ -30,7 +30,7 @@ def centres_yx(
 
 
 def offsets_yx(centres: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """How far the cells lie from a centre ``[...,2]``: ``[...,H',1]`` and ``[...,1,W']`` cells."""
+    """Offsets of the cells from a centre ``[...,2]``: ``[...,H',1]`` and ``[...,1,W']``, cells."""
     rows, columns = (torch.arange(n, dtype=centres.dtype, device=centres.device) for n in size_hw)
     y = rows - centres[..., :1]
     x = columns - centres[..., 1:]
@@ -42,13 +42,13 @@ def radial(
 ) -> Tensor:
     """Functions of the distance from a centre, each given by a table and linear between its knots.
 
-    Knot k stands at the distance ``k * displacement``; beyond the last one its value goes on.
+    Knot k is at the distance ``k * displacement``; beyond the last knot its value is constant.
 
     Args:
         tables: ``[B,K]``, K functions at B knots.
         centres: ``[...,2]`` (y, x), cells.
         size_hw: rows and columns of the score map.
-        displacement: distance of knots, cells.
+        displacement: distance between knots, cells.
 
     Returns:
         ``[...,K,H',W']``.
@@ -73,13 +73,13 @@ def radial(
 def distance_map(
     centres: Tensor, size_hw: tuple[int, int], *, bins: int, displacement: float
 ) -> Tensor:
-    """Which bin of distance each cell belongs to, shared linearly between two neighbours.
+    """The distance bin of each cell, shared linearly between two neighbouring bins.
 
     Args:
         centres: ``[...,2]`` (y, x), cells.
-        size_hw: rows and columns.
-        bins: the last one takes everything beyond.
-        displacement: distance of bins, cells.
+        size_hw: rows and columns of the score map.
+        bins: number of bins; the last one includes everything beyond it.
+        displacement: distance between bins, cells.
 
     Returns:
         ``[...,bins,H',W']``; sums to one over the bins.
@@ -104,16 +104,16 @@ def label_density(
     shrink: float = 0.0,
     threshold: float = 0.0,
 ) -> Tensor:
-    """Desired probability of each cell: a Gaussian density, perhaps mixed with a uniform one.
+    """Desired probability of each cell: a Gaussian density, optionally mixed with a uniform one.
 
     Args:
         centres: ``[...,2]`` (y, x), cells.
-        size_hw: rows and columns.
-        sigma: of the Gaussian, cells; 0 puts everything on the nearest cell.
+        size_hw: rows and columns of the score map.
+        sigma: sigma of the Gaussian, cells; 0 puts everything on the nearest cell.
         normalize: make the Gaussian sum to one over the map.
         uni_weight: share of the uniform density.
-        shrink: share of the whole that is taken away.
-        threshold: densities up to here become zero, before anything else.
+        shrink: share of the whole density that is removed.
+        threshold: densities up to this value become zero, before all other steps.
 
     Returns:
         ``[...,H',W']``.

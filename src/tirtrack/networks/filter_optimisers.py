@@ -1,9 +1,9 @@
 """Steepest descent on the target filter: the optimisers of DiMP, PrDiMP and their variants.
 
-All of them walk down the gradient of an objective with the step that is best for its quadratic
-model, so a few iterations are enough. Everything is differentiable: in training the loss of the
+All of them follow the gradient of an objective with the optimal step of its quadratic model, so a
+few iterations are enough. Everything is differentiable: in training the gradient of the loss on the
 test images flows back through the iterations into features, first filter and the few parameters.
-:class:`SteepestDescent` is the walk; an *objective* says what is wanted of the scores.
+:class:`SteepestDescent` is the iteration; an *objective* compares scores with the desired ones.
 Features ``[N,S,C,H,W]``, filters ``[S,C,k,k]``, scores ``[N,S,H',W']``.
 
 Equations: Bhat et al., ICCV 2019 (DiMP), section 3.3; Danelljan et al., CVPR 2020 (PrDiMP).
@@ -33,16 +33,16 @@ from tirtrack.networks.target_filter import (
 SMALLEST_CURVATURE = 1e-8
 
 Activation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Scores and the slope of their negative side, to the activated scores and their derivative."""
+"""Maps scores and the slope of their negative side to activated scores and their derivative."""
 
 
 @dataclass(frozen=True)
 class OptimiserRun:
-    """What an optimiser did.
+    """Result of an optimiser.
 
     Attributes:
         filters: ``K + 1`` iterates ``[S,C,k,k]``, the first filter included.
-        losses: the objective at each of them, scalars; empty where they were not asked for.
+        losses: objective at each iterate, scalars; empty if not requested.
     """
 
     filters: list[Tensor]
@@ -54,11 +54,11 @@ class Linearised:
     """An objective at given scores.
 
     Attributes:
-        loss: scalar, sum over all scores.
+        loss: objective, a scalar: sum over all scores.
         slope: ``[N,S,H',W']``, derivative of the objective (of half of it, if it is a sum of
-            squares) by the scores.
-        curvature: a change of the scores ``[N,S,H',W']`` to its quadratic form in each sequence
-            ``[S]``.
+            squares) with respect to the scores.
+        curvature: function that gives the quadratic form ``[S]`` of a change of the scores
+            ``[N,S,H',W']`` in each sequence.
     """
 
     loss: Tensor
@@ -71,13 +71,13 @@ Objective = Callable[[Tensor], Linearised]
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """``|weights * (h(scores) - labels)|^2``, in the quadratic model of Gauss and Newton.
+    """``|weights * (h(scores) - labels)|^2``, with its Gauss-Newton quadratic model.
 
     Attributes:
-        labels: ``[N,S,H',W']``.
+        labels: ``[N,S,H',W']``, desired scores.
         mask: ``[N,S,H',W']``, slope of ``h`` below zero: 1 near the target, 0 far from it.
-        weights: ``[N,S,H',W']`` or ``[N,S,1,1]``, of the residuals (not of their squares).
-        activation: ``h``.
+        weights: ``[N,S,H',W']`` or ``[N,S,1,1]``, weights of the residuals (not of their squares).
+        activation: activation ``h``.
     """
 
     labels: Tensor
@@ -99,12 +99,12 @@ class LeastSquares:
 
 @dataclass(frozen=True)
 class Divergence:
-    """Cross entropy of a label density and the softmax of the scores, in Newton's quadratic model.
+    """Cross entropy of a label density and the softmax of the scores, with its Newton model.
 
     Attributes:
-        density: ``[N,S,H',W']``.
-        weights: ``[N,S,1,1]``, of the images.
-        softmax_reg: one more, constant logit; ``None`` for none.
+        density: ``[N,S,H',W']``, label density.
+        weights: ``[N,S,1,1]``, weights of the images.
+        softmax_reg: one further, constant logit; ``None`` for none.
     """
 
     density: Tensor
@@ -130,13 +130,13 @@ class Divergence:
 
 
 class Walk(TypedDict, total=False):
-    """Settings that every optimiser takes beside its own.
+    """Settings that every optimiser takes in addition to its own.
 
     Attributes:
-        optim_iter: iterations, unless a call asks for another number.
-        feat_stride: patch pixels a cell.
-        alpha_eps: added to the curvature, in parts of the squared gradient; shortens the steps.
-        detach_length: no gradient flows back over more iterations than this; 0: over none.
+        optim_iter: number of iterations, unless a call sets another.
+        feat_stride: patch pixels per cell.
+        alpha_eps: multiple of the squared gradient added to the curvature; shortens the steps.
+        detach_length: largest number of iterations that a gradient flows back through; 0: none.
     """
 
     optim_iter: int
@@ -146,7 +146,7 @@ class Walk(TypedDict, total=False):
 
 
 class SteepestDescent(nn.Module, ABC):
-    """The walk that all optimisers share; see :class:`Walk` for its settings."""
+    """The iteration that all optimisers share; see :class:`Walk` for its settings."""
 
     def __init__(
         self,
@@ -164,17 +164,17 @@ class SteepestDescent(nn.Module, ABC):
 
     @abstractmethod
     def objective(self, centres: Tensor, size_hw: tuple[int, int], shares: Tensor) -> Objective:
-        """What is wanted of the scores.
+        """The objective of the scores.
 
         Args:
-            centres: ``[N,S,2]`` (y, x), of the targets on the score map, cells.
+            centres: ``[N,S,2]`` (y, x), centres of the targets on the score map, cells.
             size_hw: rows and columns of the score map.
             shares: ``[N,S,1,1]``, weights of the images.
         """
 
     def learn(self, *, step: float, reg: float, lowest_reg: float) -> None:
-        """Make a step length and a regularisation that training changes, with these initial values;
-        the latter, and its lower bound, are to be squared.
+        """Make a trainable step length and regularisation with these initial values. The
+        regularisation and its lower bound are given before squaring.
         """
         self.log_step_length = nn.Parameter(torch.tensor([math.log(step)]))
         self.filter_reg = nn.Parameter(torch.tensor([reg]))
@@ -185,7 +185,7 @@ class SteepestDescent(nn.Module, ABC):
         return self.filter_reg.square().clamp(min=self.lowest_reg**2)
 
     def step(self) -> Tensor | float:
-        """Factor of the step that is best for the quadratic model, ``[1]``."""
+        """Factor on the optimal step of the quadratic model, ``[1]``."""
         return self.log_step_length.exp()
 
     def forward(
@@ -201,13 +201,13 @@ class SteepestDescent(nn.Module, ABC):
         """Improve the filter of each sequence on its own images.
 
         Args:
-            filters: ``[S,C,k,k]``, the first ones.
+            filters: ``[S,C,k,k]``, first filters.
             features: ``[N,S,C,H,W]``, or ``[N,C,H,W]`` of one sequence.
             boxes_patch: ``[N,S,4]`` or ``[N,4]``, xywh, patch pixels.
-            iterations: instead of ``optim_iter``.
-            sample_weights: one an image, ``[N,S]``, or ``[N]`` of one sequence; 1 / N each where
-                not given.
-            with_losses: without them one application of the filter is saved.
+            iterations: number of iterations instead of ``optim_iter``.
+            sample_weights: weights of the images, ``[N,S]``, or ``[N]`` of one sequence; by default
+                1 / N each.
+            with_losses: compute the losses; without them one application of the filter is saved.
 
         Raises:
             ValueError: shapes do not fit, a box is not finite, or a weight is negative.
@@ -243,7 +243,7 @@ class SteepestDescent(nn.Module, ABC):
         return run
 
     def _best_step(self, now: Linearised, filters: Tensor, features: Tensor) -> Tensor:
-        """Along the gradient to the lowest point of the quadratic model, times :meth:`step`."""
+        """Step along the gradient to the minimum of the quadratic model, times :meth:`step`."""
         regularisation = self.regularisation()
         gradient = filter_adjoint(features, now.slope, _kernel(filters))
         gradient = gradient + regularisation * filters
@@ -254,7 +254,7 @@ class SteepestDescent(nn.Module, ABC):
         return length[:, None, None, None] * gradient
 
     def loss(self, now: Linearised, filters: Tensor) -> Tensor:
-        """The objective with its regularisation, a sequence: a scalar."""
+        """The objective with its regularisation, mean over sequences: a scalar."""
         total = now.loss + self.regularisation()[0] * filters.square().sum()
         return total / filters.shape[0]
 
@@ -264,11 +264,11 @@ class DimpOptimiser(SteepestDescent):
 
     Args:
         optim_init_step: initial factor of the step.
-        optim_init_reg: initial regularisation, to be squared.
-        min_filter_reg: its lower bound, to be squared.
-        init_gauss_sigma: of the initial label, cells; 0: one on the centre alone.
-        num_dist_bins: distances at which the functions have a value.
-        bin_displacement: from one to the next, cells.
+        optim_init_reg: initial regularisation, before squaring.
+        min_filter_reg: lower bound of the regularisation, before squaring.
+        init_gauss_sigma: sigma of the initial label, cells; 0: one at the centre only.
+        num_dist_bins: number of distances at which the functions have a value.
+        bin_displacement: difference between these distances, cells.
         mask_init_factor: steepness of the initial mask.
         target_mask_act: ``sigmoid``, or ``linear`` for none.
         score_act: ``relu``, or ``bentpar`` with a smooth bend.
@@ -320,10 +320,10 @@ class DimpOptimiser(SteepestDescent):
 
 
 class DistanceFunction(nn.Module):
-    """A table over distances, kept as the published files keep it: ``weight [1,B,1,1]``.
+    """A table over distances, in the shape of the published files: ``weight [1,B,1,1]``.
 
     Args:
-        values: ``[B]``, initial.
+        values: ``[B]``, initial values.
     """
 
     def __init__(self, values: Tensor) -> None:
@@ -336,14 +336,14 @@ class PrdimpOptimiser(SteepestDescent):
 
     Args:
         optim_init_step: initial factor of the step.
-        optim_init_reg: initial regularisation, to be squared.
-        optim_min_reg: its lower bound, to be squared.
-        gauss_sigma: of the label density, cells; 0: all on one cell.
+        optim_init_reg: initial regularisation, before squaring.
+        optim_min_reg: lower bound of the regularisation, before squaring.
+        gauss_sigma: sigma of the label density, cells; 0: all on one cell.
         normalize_label: make the Gaussian sum to one.
         init_uni_weight: share of a uniform density; ``None`` for none.
-        label_shrink: share of the density that is taken away.
-        softmax_reg: one more, constant logit; ``None`` for none.
-        label_threshold: densities up to here are zero.
+        label_shrink: share of the density that is removed.
+        softmax_reg: one further, constant logit; ``None`` for none.
+        label_threshold: densities up to this value become zero.
         walk: see :class:`Walk`.
     """
 
@@ -379,15 +379,15 @@ class PrdimpOptimiser(SteepestDescent):
 
 
 class HingeL2Optimiser(SteepestDescent):
-    """Least squares against a Gaussian, cut off below zero where the Gaussian is small: DiMP
-    without learnt maps.
+    """Least squares against a Gaussian, with negative scores cut off where the Gaussian is small:
+    DiMP without learnt maps.
 
     Args:
         optim_init_step: initial factor of the step.
-        optim_init_reg: initial regularisation, to be squared.
-        min_filter_reg: its lower bound, to be squared.
-        gauss_sigma: of the label, cells.
-        hinge_threshold: labels up to here are background.
+        optim_init_reg: initial regularisation, before squaring.
+        min_filter_reg: lower bound of the regularisation, before squaring.
+        gauss_sigma: sigma of the label, cells.
+        hinge_threshold: labels up to this value are background.
         walk: see :class:`Walk`.
     """
 
@@ -414,15 +414,15 @@ class HingeL2Optimiser(SteepestDescent):
 
 
 class HingeResidualOptimiser(SteepestDescent):
-    """The one of ``superdimp_simple``: full steps, nothing learnt but the regularisation.
+    """The optimiser of ``superdimp_simple``: full steps; only the regularisation is learnt.
 
-    Its loss is the mean square of all residuals, those of the regularisation among them.
+    Its loss is the mean square of all residuals, including those of the regularisation.
 
     Args:
-        optim_init_reg: initial regularisation, to be squared; it has no lower bound.
-        label_sigma_cells: of the Gaussian label where a call gives none.
-        hinge_threshold: labels up to here are background.
-        activation_leak: what background scores below zero keep.
+        optim_init_reg: initial regularisation, before squaring; it has no lower bound.
+        label_sigma_cells: sigma of the Gaussian label, cells.
+        hinge_threshold: labels up to this value are background.
+        activation_leak: slope of negative background scores.
         score_act: ``relu``, or ``bentpar`` with a smooth bend.
         act_param: width of the bend.
         walk: see :class:`Walk`.
@@ -459,7 +459,7 @@ class HingeResidualOptimiser(SteepestDescent):
         return filter_reg.square()
 
     def step(self) -> float:
-        """The whole one."""
+        """The full step."""
         return 1.0
 
     def loss(self, now: Linearised, filters: Tensor) -> Tensor:
@@ -474,7 +474,7 @@ def _kernel(filters: Tensor) -> tuple[int, int]:
 
 
 def _checked_boxes(boxes_patch: Tensor, features: Tensor) -> Tensor:
-    """``[N,S,4]`` in the type of the features."""
+    """Boxes ``[N,S,4]`` in the dtype of the features, after checks."""
     shape = torch.Size([*features.shape[:2], 4])
     if boxes_patch.numel() != shape.numel() or boxes_patch.shape[-1] != 4:
         raise ValueError(f"boxes must be {list(shape)}, got {list(boxes_patch.shape)}")
@@ -507,7 +507,7 @@ def _activation(score_act: str, act_param: float | None) -> Activation:
 
 
 def _label(distances: Tensor, sigma: float) -> Tensor:
-    """Gaussian that ends at zero; one at distance 0 alone where sigma is 0."""
+    """Gaussian shifted to end at zero; with sigma 0 it is one at distance 0, else zero."""
     if sigma == 0:
         return (distances == 0).to(distances.dtype)
     gaussian = (-distances.square() / (2 * sigma**2)).exp()

@@ -1,8 +1,8 @@
 """NanoTrack V1, V2 and V3: about half a million parameters, real time on one CPU core.
 
-The modules carry the names of the published checkpoints (HonglinChu/SiamTrackers, Apache-2.0), so
+The modules have the names of the published checkpoints (HonglinChu/SiamTrackers, Apache-2.0), so
 that their ``state_dict`` keys are the keys of the files. Read :mod:`~tirtrack.networks.siamese`
-first; here stand the heads, then the parts, then the tables.
+first; this file has the heads, then the parts, then the tables.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class NanoTrack(SiameseNetwork):
     """A MobileNetV3-like backbone, and the head of one of three versions.
 
     Args:
-        backbone: patches ``[B,3,D,D]``, normalised, to features ``[B,C,H,W]``.
-        head: template and search features to logits and distances.
-        cells: cells a side of the score map, ``n``: 16 for V1 and V2, 15 for V3.
+        backbone: module from normalised patches ``[B,3,D,D]`` to features ``[B,C,H,W]``.
+        head: module from template and search features to logits and distances.
+        cells: cells per side of the score map, ``n``: 16 for V1 and V2, 15 for V3.
     """
 
     reference_crop = CropRule(TEMPLATE_SIDE)
@@ -40,7 +40,7 @@ class NanoTrack(SiameseNetwork):
         self.cells = cells
 
     def from_levels(self, levels: Tensor) -> Tensor:
-        """RGB grey levels ``[...,3,D,D]`` as BGR; no mean, no scale."""
+        """RGB levels ``[...,3,D,D]`` as BGR, without mean and scale."""
         return levels.flip(-3)
 
     def head(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +49,7 @@ class NanoTrack(SiameseNetwork):
         return logits, ltrb
 
     def draw_weights(self, generator: torch.Generator) -> None:
-        """As every network, with a first layer that takes levels of 0..255."""
+        """As for every network, with the first layer scaled for levels of 0..255."""
         super().draw_weights(generator)
         with torch.no_grad():
             next(self.parameters()).div_(128.0)
@@ -64,7 +64,7 @@ class NanoTrack(SiameseNetwork):
 
 
 class HeadV1(nn.Module):
-    """The head of V1: one correlation of the raw features, then a tower for each side."""
+    """The head of V1: one correlation of the raw features, then a tower each for class and box."""
 
     CLASS_SIDE = ("corr_pw", "cls_tower", "cls_logits")
     BOX_SIDE = ("bbox_tower", "bbox_pred")
@@ -85,7 +85,7 @@ class HeadV1(nn.Module):
 
 
 class HeadV2(nn.Module):
-    """The head of V2: pixel-wise correlation, then a tower, for each side by itself."""
+    """The head of V2: for class and box separately, pixel-wise correlation, then a tower."""
 
     CLASS_SIDE = ("corr_pw_cls", "cls_pw_tower", "cls_pred")
     BOX_SIDE = ("corr_pw_reg", "bbox_pw_tower", "bbox_pred")
@@ -107,7 +107,7 @@ class HeadV2(nn.Module):
 
 
 class HeadV3(nn.Module):
-    """The head of V3: pixel-wise and depthwise correlation joined, then a tower, for each side."""
+    """The head of V3: as V2, with pixel-wise and depthwise correlation joined before the tower."""
 
     CLASS_SIDE = ("corr_pw_cls", "corr_dw_cls", "down_cls", "cls_tower", "cls_logits")
     BOX_SIDE = ("corr_pw_reg", "corr_dw_reg", "down_reg", "bbox_tower", "bbox_pred")
@@ -138,7 +138,7 @@ class PixelwiseCorrelation(nn.Module):
     """Each of the 64 template cells as a 1x1 filter: ``[B,C,8,8]``, ``[B,C,16,16]`` to 64 maps.
 
     Args:
-        channels: of the features, which are projected first; ``None``: as they are (V1).
+        channels: channels of the features, which are projected first; ``None``: not projected (V1).
         shrink: end with a 2x2 convolution that makes 15x15 cells of 16x16 (V3).
     """
 
@@ -178,7 +178,7 @@ class DepthwiseCorrelation(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Every map weighted in (0, 1) by what the means of all maps say."""
+    """Weights every map by a factor in (0, 1), computed from the means of all maps."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -229,8 +229,8 @@ class Block:
 
 
 class InvertedResidual(nn.Module):
-    """Widen (unless the width stays), depthwise convolution, squeeze, narrow; plus the input where
-    shapes allow.
+    """Expansion (unless the width stays), depthwise convolution, squeeze, projection; plus the
+    input if shapes allow.
     """
 
     def __init__(self, width: int, block: Block) -> None:
@@ -262,7 +262,7 @@ class InvertedResidual(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Every channel weighted in [0, 1] by what the means of all channels say."""
+    """Weights every channel by a factor in [0, 1], computed from the means of all channels."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -284,7 +284,7 @@ def _projection(channels: int) -> nn.Sequential:
 
 
 def _shrink(maps: int) -> nn.Sequential:
-    """16x16 to 15x15 cells, so that the middle cell stands on the middle of the patch."""
+    """16x16 to 15x15 cells, so that the middle cell is at the centre of the patch."""
     return nn.Sequential(
         nn.Conv2d(maps, maps, 2, groups=maps, bias=False),
         nn.BatchNorm2d(maps),
@@ -314,7 +314,7 @@ def _tower_v3(width: int) -> nn.Sequential:
             nn.BatchNorm2d(width),
             nn.ReLU6(),
             nn.Conv2d(width, width, 1, bias=False),
-            nn.BatchNorm2d(width),  # no activation behind it
+            nn.BatchNorm2d(width),  # no activation after it
         ]
     return nn.Sequential(*layers)
 

@@ -1,6 +1,6 @@
-"""The networks that can be asked for by name. A new one is a line in ``_CONSTRUCTORS``.
+"""The networks by name. A new network is one line in ``_CONSTRUCTORS``.
 
-Files name an architecture by these names and never bring code of their own.
+Files name an architecture by these names and never contain code.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _BACKBONES: dict[str, Callable[[], backbones.TappedBackbone]] = {
     "resnet18": backbones.resnet18,
     "resnet50": backbones.resnet50,
 }
-_NEAR = 4  # names that a wrong one is answered with
-_TINY = "-tiny"  # the same parts with few channels, for tests; files may name it, lists do not
+_NEAR = 4  # similar names listed in the error for an unknown name
+_TINY = "-tiny"  # same parts, few channels, for tests; allowed in files, not listed
 
 
 def names() -> list[str]:
@@ -58,9 +58,9 @@ def build(name: str, *, tiny: bool = False, seed: int = 0) -> TwoBranchNetwork:
     """A network with random weights, in training mode; the same seed gives the same weights.
 
     Args:
-        name: one of :func:`names`; with ``-tiny`` behind it the same as ``tiny``.
+        name: one of :func:`names`; the suffix ``-tiny`` is the same as ``tiny``.
         tiny: few channels, the same parts: for tests.
-        seed: of the weights; the global generator of torch is neither read nor changed.
+        seed: seed of the weights; the global generator of torch is neither read nor changed.
 
     Raises:
         WeightsError: no network has this name.
@@ -81,17 +81,17 @@ def _constructed(name: str, *, tiny: bool = False) -> TwoBranchNetwork:
         raise WeightsError(
             f'no network is called "{name}"', fix=did_you_mean(plain, names(), most=_NEAR)
         )
-    with torch.random.fork_rng(devices=[]):  # the modules of torch draw as they are made
+    with torch.random.fork_rng(devices=[]):  # torch modules draw random weights when they are made
         return _CONSTRUCTORS[plain](tiny=tiny or plain != name)
 
 
 def stored_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """Key to shape of everything that a weights file of this network holds.
+    """Shapes of all tensors in a weights file of this network, by key.
 
     Raises:
         WeightsError: no network has this name.
     """
-    with torch.device("meta"):  # shapes alone: nothing is allocated or drawn
+    with torch.device("meta"):  # shapes only: nothing is allocated or drawn
         return _shapes(_constructed(name))
 
 
@@ -101,7 +101,7 @@ def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def backbone_names() -> list[str]:
-    """Backbones to train from that come in files of their own, in order.
+    """Backbones with weights files of their own, to start a training from, in order.
 
     >>> backbone_names()
     ['mobilenet-v2', 'resnet18', 'resnet50']
@@ -110,7 +110,7 @@ def backbone_names() -> list[str]:
 
 
 def backbone_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """Key to shape of everything that a file of this backbone holds; see :func:`build_backbone`.
+    """Shapes of all tensors in a file of this backbone, by key; see :func:`build_backbone`.
 
     Raises:
         WeightsError: no backbone has this name.
@@ -141,14 +141,14 @@ def _constructed_backbone(name: str) -> backbones.TappedBackbone:
 
 
 def is_stored(key: str) -> bool:
-    """Whether weights files have this key: all but the counters of batch norm, which nothing reads
-    and published files leave out.
+    """Whether weights files have this key: all except the counters of batch norm, which nothing
+    reads and which published files leave out.
     """
     return not key.endswith("num_batches_tracked")
 
 
 def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
-    """Key to shape of everything that a file of this network or backbone holds.
+    """Shapes of all tensors in a file of this network or backbone, by key.
 
     Raises:
         WeightsError: no network and no backbone has this name.
@@ -165,14 +165,14 @@ def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """What a network wants to see.
+    """The input of a network.
 
     Attributes:
-        reference_side: of a patch, pixels; ``None`` for a backbone, which takes any.
-        test_side: of a patch, pixels; ``None`` for a backbone.
-        channels: their order, RGB or BGR.
-        black: what it takes for black, one number a channel.
-        white: what it takes for white.
+        reference_side: side of a reference patch, pixels; ``None`` for a backbone, which takes any.
+        test_side: side of a test patch, pixels; ``None`` for a backbone.
+        channels: order of the channels, RGB or BGR.
+        black: input value of black, one number per channel.
+        white: input value of white, one number per channel.
     """
 
     reference_side: int | None
@@ -183,7 +183,7 @@ class NetworkInput:
 
 
 def input_of(name: str) -> NetworkInput:
-    """The input of a network or backbone, found by showing it black, white and red.
+    """The input of a network or backbone, found by normalising black, white and red patches.
 
     Raises:
         WeightsError: no network and no backbone has this name.
@@ -217,11 +217,11 @@ def architectures_of(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     ``superdimp50``).
 
     Args:
-        shapes: key to shape; counters of batch norm may be among them.
+        shapes: shapes of tensors by key; may include counters of batch norm.
 
     Raises:
-        WeightsError: none has; it names the nearest, and the first five keys that differ, or the
-            first keys where no network has any of them.
+        WeightsError: none has; the message names the nearest one and the first five keys that
+            differ, or the first given keys if no network has any of them.
     """
     fitting = fitting_architectures(shapes)
     if fitting:
@@ -239,20 +239,20 @@ def architectures_of(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
 
 
 def fitting_architectures(shapes: _Shapes) -> list[str]:
-    """As :func:`architectures_of`; empty where none has exactly these tensors."""
+    """As :func:`architectures_of`, but empty if none has exactly these tensors."""
     given = _stored(shapes)
     return [name for name, wanted in _all_shapes().items() if wanted == given]
 
 
 def distance(shapes: _Shapes, name: str | None = None) -> int:
-    """How many tensors are missing, not known or of another shape.
+    """Number of tensors that are missing, unknown or of another shape.
 
     Args:
-        shapes: key to shape; counters of batch norm may be among them.
+        shapes: shapes of tensors by key; may include counters of batch norm.
         name: network or backbone to compare with; the nearest by default.
 
     Raises:
-        WeightsError: nothing has this name.
+        WeightsError: no network and no backbone has this name.
     """
     given = _stored(shapes)
     known = [*_all_shapes().values()] if name is None else [shapes_of(name)]
@@ -260,7 +260,7 @@ def distance(shapes: _Shapes, name: str | None = None) -> int:
 
 
 def is_backbone(name: str) -> bool:
-    """Whether a name is that of a backbone alone, not of a network that tracks."""
+    """Whether a name is that of a backbone, not of a network that tracks."""
     return name in _BACKBONES
 
 
@@ -269,11 +269,11 @@ def _stored(shapes: _Shapes) -> dict[str, tuple[int, ...]]:
 
 
 def check_fits(name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuses tensors that are not those of a network or backbone.
+    """Refuse tensors that are not those of a network or backbone.
 
     Raises:
-        WeightsError: nothing has this name, or the tensors differ: it names the first five keys,
-            and the network that they do fit.
+        WeightsError: the name is unknown, or the tensors differ; the message has the first five
+            keys that differ, and the network that the tensors do fit.
     """
     wanted, given = shapes_of(name), _stored(shapes)
     if given == wanted:
@@ -292,7 +292,7 @@ def _differing(given: _Shapes, wanted: _Shapes) -> list[str]:
 
 
 def _difference(given: _Shapes, wanted: _Shapes) -> str:
-    """What is missing, not known, or of another shape: how many, and the first five of each."""
+    """Missing, unknown and differently shaped tensors: their number, and the first five of each."""
     reshaped = {key for key in given.keys() & wanted.keys() if given[key] != wanted[key]}
     parts = {
         "missing": sorted(wanted.keys() - given.keys()),

@@ -1,13 +1,13 @@
 """Exact precise RoI pooling: the mean of the interpolated feature map over every bin of a box.
 
 Features are samples at integer coordinates, interpolated bilinearly and falling to zero within one
-cell outside the map. The mean of that surface over a rectangle is a closed form, separable in rows
+cell outside the map. The mean of that surface over a rectangle has a closed form, separable in rows
 and columns and smooth in the box: no sampling points, and exact gradients to features and boxes
 (Jiang et al., "Acquisition of localization confidence", ECCV 2018, section 3.3).
 
-Only the cells that a box touches carry weight, so a window of them is gathered for every box, of
-one shape for all. The weights are made in float64 whatever the features are: a bin of a thousandth
-of a cell is then as exact as a large one.
+Only the cells that a box touches have weight, so a window of them is gathered for every box, with
+the same shape for all. Weights are computed in float64 whatever the dtype of the features: a bin of
+a thousandth of a cell is then as exact as a large one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-GATHERED_ELEMENTS = 2**26  # of the windows made at a time; bounds the memory of many boxes
+GATHERED_ELEMENTS = 2**26  # elements of the windows made at a time; bounds the memory
 GATHERED_ELEMENTS_CPU = 2**18  # stays in the cache of one core; faster than more (measured)
 
 
@@ -32,13 +32,13 @@ def precise_roi_pool(
     without area gives zero and takes no gradient. Second derivatives are not provided.
 
     Args:
-        features: ``[B,C,H,W]``; a copy is saved where they lie channels-last in memory.
+        features: ``[B,C,H,W]``; channels-last memory format saves a copy.
         rois: ``[R,5]``: image index, then x0, y0, x1, y1 in pixels of that image.
         size_hw: bins in y and in x.
-        scale: cells a pixel, 1 / stride.
+        scale: cells per pixel, 1 / stride.
 
     Returns:
-        ``[R,C,ph,pw]`` in the type of the features.
+        ``[R,C,ph,pw]`` in the dtype of the features.
 
     Raises:
         ValueError: shapes do not fit, a box is not finite, or an image index is out of range.
@@ -58,7 +58,7 @@ def precise_roi_pool(
 
 @dataclass(frozen=True)
 class _Axis:
-    """How much each cell of a window weighs in each bin, along rows or along columns.
+    """Weights of the cells of a window in each bin, along rows or along columns.
 
     ``n`` bins, ``k`` cells of the window; all float64.
 
@@ -66,7 +66,7 @@ class _Axis:
         first: ``[R]`` int64, first cell of the window.
         weights: ``[R,n,k]``, mean of the cell's hat ``max(0, 1 - |t|)`` over the bin.
         hats: ``[R,n+1,k]``, the hat at the edges of the bins.
-        per_cell: ``[R,1]``, 1 / length of a bin in cells; 0, as the weights, where it has none.
+        per_cell: ``[R,1]``, 1 / length of a bin in cells; 0, like the weights, if it has no length.
     """
 
     first: Tensor
@@ -92,7 +92,7 @@ class _Axis:
         return cls(first, integral * per_cell[:, :, None], 1 - distance, per_cell)
 
     def slopes(self, slope_weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Derivatives ``[R]`` by ``low`` and ``high`` (cells), from those by ``weights``."""
+        """Gradients ``[R]`` of ``low`` and ``high`` (cells), from the gradient of ``weights``."""
         upward = (slope_weights * (self.hats[:, 1:] - self.weights)).sum(-1) * self.per_cell
         downward = (slope_weights * (self.weights - self.hats[:, :-1])).sum(-1) * self.per_cell
         bins = upward.shape[1]
@@ -103,7 +103,7 @@ class _Axis:
 
 
 def _window(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, int]:
-    """First cell ``[R]`` and number of cells, for all boxes the same, of windows that hold every
+    """First cell ``[R]``, and number of cells (the same for all boxes), of windows that hold every
     cell of the map that a box touches.
     """
     first = low.floor().clamp(0, cells - 1)
@@ -113,9 +113,9 @@ def _window(low: Tensor, high: Tensor, cells: int) -> tuple[Tensor, int]:
 
 
 class _PreciseRoiPool(torch.autograd.Function):
-    """Windows, gathered channels-last, contracted along rows to strips, then along columns.
+    """Gathers windows channels-last and contracts them along rows to strips, then along columns.
 
-    Backward gathers again: that is cheaper than to keep megabytes that leave the cache.
+    Backward gathers again: that is cheaper than keeping megabytes that do not fit the CPU cache.
     """
 
     @staticmethod
@@ -145,7 +145,7 @@ class _PreciseRoiPool(torch.autograd.Function):
 
 
 def _by_features(ctx: Any, slope: Tensor) -> Tensor:
-    """``[B,C,H,W]``: every bin gives back by the weights with which it took."""
+    """Gradient ``[B,C,H,W]`` of the features: every bin distributes it by its weights."""
     images, channels, height, width = ctx.features_shape
     flat = slope.new_zeros(images * height * width, channels)
     for part in ctx.parts:
@@ -155,7 +155,7 @@ def _by_features(ctx: Any, slope: Tensor) -> Tensor:
 
 
 def _by_rois(ctx: Any, slope: Tensor) -> Tensor:
-    """``[R,5]``: the mean along an edge against the mean of the bin, over all channels."""
+    """Gradient ``[R,5]`` of the boxes: mean along an edge minus mean of the bin, all channels."""
     (flat,) = ctx.saved_tensors
     by_rows, by_columns = zip(*(part.by_weights(flat, slope) for part in ctx.parts), strict=True)
     y0, y1 = ctx.rows.slopes(torch.cat(by_rows).double())
@@ -166,13 +166,13 @@ def _by_rois(ctx: Any, slope: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Part:
-    """Some of the boxes, ``r``, and their weights in the type of the features.
+    """``r`` of the boxes, and their weights in the dtype of the features.
 
     Attributes:
-        boxes: which of all boxes they are.
-        cells: ``[r,kh*kw]``, places of the window's cells among the cells of all images.
-        rows: ``[r,ph,kh]``, weights.
-        columns: ``[r,pw,kw]``, weights.
+        boxes: slice of these boxes among all boxes.
+        cells: ``[r,kh*kw]``, indices of the window's cells among the cells of all images.
+        rows: ``[r,ph,kh]``, weights along rows.
+        columns: ``[r,pw,kw]``, weights along columns.
     """
 
     boxes: slice
@@ -181,16 +181,16 @@ class _Part:
     columns: Tensor
 
     def pool(self, flat: Tensor) -> Tensor:
-        """Pooled ``[r,ph,pw,C]`` of features ``[B*H*W,C]``."""
+        """Pooled features ``[r,ph,pw,C]`` from ``[B*H*W,C]``."""
         return self.columns[:, None] @ self._strips(self._window(flat))
 
     def by_window(self, slope: Tensor) -> Tensor:
-        """Derivatives by the windows ``[r,kh,kw*C]``, from those by the result ``[R,C,ph,pw]``."""
+        """Gradient ``[r,kh,kw*C]`` of the windows, from that of the result ``[R,C,ph,pw]``."""
         by_strips = self._by_strips(self._of(slope))
         return self.rows.transpose(1, 2).bmm(by_strips.flatten(2))
 
     def by_weights(self, flat: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Derivatives by the weights of rows ``[r,ph,kh]`` and columns ``[r,pw,kw]``."""
+        """Gradients of the weights of rows ``[r,ph,kh]`` and columns ``[r,pw,kw]``."""
         slope = self._of(slope)
         window = self._window(flat)
         by_columns = (self._strips(window) @ slope.transpose(2, 3)).sum(1)  # [r,kw,pw]
@@ -198,22 +198,22 @@ class _Part:
         return by_rows.transpose(1, 2), by_columns.transpose(1, 2)
 
     def _window(self, flat: Tensor) -> Tensor:
-        """``[r,kh,kw*C]``."""
+        """Windows ``[r,kh,kw*C]``."""
         window = flat.index_select(0, self.cells.flatten())
         return window.view(*self.rows.shape[::2], self.columns.shape[2] * flat.shape[1])
 
     def _strips(self, window: Tensor) -> Tensor:
-        """Windows with the rows of each bin joined: ``[r,ph,kw,C]``."""
+        """Strips ``[r,ph,kw,C]``: windows with the rows of each bin contracted."""
         strips = self.rows.bmm(window)
         width = self.columns.shape[2]
         return strips.view(*strips.shape[:2], width, strips.shape[2] // width)
 
     def _by_strips(self, slope: Tensor) -> Tensor:
-        """Derivatives by the strips, from those by the pooled: ``[r,ph,kw,C]``."""
+        """Gradient ``[r,ph,kw,C]`` of the strips, from that of the pooled features."""
         return self.columns.transpose(1, 2)[:, None] @ slope
 
     def _of(self, slope: Tensor) -> Tensor:
-        """``[r,ph,pw,C]`` of ``[R,C,ph,pw]``."""
+        """Rows of this part, ``[r,ph,pw,C]``, from ``[R,C,ph,pw]``."""
         return slope[self.boxes].permute(0, 2, 3, 1).contiguous()
 
 

@@ -1,9 +1,8 @@
-"""What the networks of the Siamese family have in common: the template is the target model.
+"""Common parts of the Siamese networks: the template is the target model.
 
-Both branches run the same backbone. Its features of the template *are* what is kept of the target;
-a head compares them with the features of the search patch and says, for every cell of a map, how
-much more it looks like target than like background, and how far the four sides of the box are
-away. Nothing of the target is learnt online.
+Both branches run the same backbone. Its features of the template *are* the target model; a head
+compares them with the features of the search patch and gives, for every cell of a map, logits of
+target and background, and the distances to the four sides of the box. Nothing is learnt online.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from tirtrack.networks.two_branch import (
     split_images,
 )
 
-TEMPLATE_CELLS = 8  # a template patch gives 8x8 cells
-TEMPLATE_MAPS = TEMPLATE_CELLS**2  # pixel-wise correlation: one map for each template cell
+TEMPLATE_CELLS = 8  # a template patch has 8x8 cells
+TEMPLATE_MAPS = TEMPLATE_CELLS**2  # pixel-wise correlation: one map per template cell
 
 
 class SiameseNetwork(TwoBranchNetwork):
@@ -37,8 +36,8 @@ class SiameseNetwork(TwoBranchNetwork):
     are dense.
 
     Attributes:
-        cells: cells a side of the score map, ``n``.
-        backbone: normalised patches ``[B,3,D,D]`` to features ``[B,C,H,W]``.
+        cells: cells per side of the score map, ``n``.
+        backbone: module from normalised patches ``[B,3,D,D]`` to features ``[B,C,H,W]``.
     """
 
     stride = 16
@@ -52,11 +51,11 @@ class SiameseNetwork(TwoBranchNetwork):
 
     @abstractmethod
     def head(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        """The head on plain features.
+        """Logits and distances from template and search features.
 
         Args:
-            template: ``[B,C,8,8]``.
-            search: ``[B,C,16,16]``.
+            template: ``[B,C,8,8]`` template features.
+            search: ``[B,C,16,16]`` search features.
 
         Returns:
             Logits ``[B,2,n,n]``, channel 1 is the target; distances ``[B,4,n,n]`` of left, top,
@@ -64,7 +63,7 @@ class SiameseNetwork(TwoBranchNetwork):
         """
 
     def normalise(self, patches: Tensor) -> Tensor:
-        """``[...,3,D,D]`` RGB in [0, 1] as the first layer wants them; 8-bit levels are exact."""
+        """Patches ``[...,3,D,D]``, RGB in [0, 1], normalised; 8-bit levels are exact."""
         return self.from_levels(patches * 255.0)
 
     def features(self, patches: Tensor) -> list[Tensor]:
@@ -78,10 +77,10 @@ class SiameseNetwork(TwoBranchNetwork):
         return [split_images(flat, patches.shape[:2])]
 
     def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
-        """Template features ``[1,S,C,8,8]`` are the target model.
+        """The target model: template features ``[1,S,C,8,8]``.
 
         Args:
-            features: from :meth:`features`.
+            features: features from :meth:`features`.
             boxes_patch: unused; the template is cut around the target by a fixed rule, so the
                 patch itself says where and how large the target is.
 

@@ -1,12 +1,12 @@
 """The target filter of the DiMP family: its features, how it is applied, and the first one.
 
-Each sequence has a filter of its own, ``[C,k,k]``; correlated with features of an image it gives
-the score map. :class:`FilterInitialiser` makes the first filter from the reference images;
+Each sequence has its own filter, ``[C,k,k]``; its correlation with the features of an image is the
+score map. :class:`FilterInitialiser` makes the first filter from the reference images;
 ``filter_optimisers.py`` improves it. Equations: Bhat et al., "Learning discriminative model
 prediction for tracking", ICCV 2019.
 
-Cell ``(i, j)`` of the score map of an even filter lies at pixel ``(16 i, 16 j)`` of the patch; that
-of an odd filter where the feature cell lies, at ``16 i + 8``.
+Cell ``(i, j)`` of the score map of an even filter is at pixel ``(16 i, 16 j)`` of the patch. For an
+odd filter it is at the feature cell: ``(16 i + 8, 16 j + 8)``.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from tirtrack.networks.roi_pooling import precise_roi_pool
 def apply_filter(
     features: Tensor, filters: Tensor, *, dilation_factors: dict[int, int] | None = None
 ) -> Tensor:
-    """Score maps: the features of every image, zero outside, correlated with its sequence's filter.
+    """Score maps: features of every image, padded by zeros, correlated with its sequence's filter.
 
-    Each tap of the filter meets all features in one matrix product, and the maps of the taps are
-    shifted and added; with one filter a sequence that is several times faster than a convolution.
+    One matrix product applies all taps of the filter to all features, then the maps of the taps are
+    shifted and added. With one filter per sequence this is several times faster than a convolution.
 
     Args:
         features: ``[N,S,C,H,W]``, or ``[N,C,H,W]`` of one sequence.
-        filters: ``[S,C,kh,kw]``, or ``[S,F,C/g,kh,kw]``: F filters a sequence, in g groups, each of
-            which sees C/g channels.
-        dilation_factors: dilation to the number of successive filters that have it; odd filters
-            only.
+        filters: ``[S,C,kh,kw]``, or ``[S,F,C/g,kh,kw]``: F filters per sequence, in g groups with
+            C/g channels each.
+        dilation_factors: number of successive filters for each dilation; odd filters only.
 
     Returns:
         ``[N,S,H',W']`` or ``[N,S,F,H',W']``; a map of an even filter is one cell larger than the
@@ -75,7 +74,7 @@ def _apply(features: Tensor, filters: Tensor, *, dilation: int) -> Tensor:
 
 
 def filter_adjoint(features: Tensor, residuals: Tensor, kernel_hw: tuple[int, int]) -> Tensor:
-    """The transpose of :func:`apply_filter`: derivative of ``<scores, residuals>`` by the filter.
+    """The transpose of :func:`apply_filter`: gradient of ``<scores, residuals>`` for the filter.
 
     Args:
         features: ``[N,S,C,H,W]``, or ``[N,C,H,W]`` of one sequence.
@@ -113,7 +112,7 @@ def score_shape(features: Tensor, kernel_hw: tuple[int, int]) -> tuple[int, int]
 
 
 def with_sequences(features: Tensor) -> Tensor:
-    """``[N,C,H,W]`` of one sequence as ``[N,1,C,H,W]``; five axes stay as they are.
+    """``[N,C,H,W]`` of one sequence as ``[N,1,C,H,W]``; five axes are not changed.
 
     Raises:
         ValueError: neither four nor five axes.
@@ -141,12 +140,12 @@ def _check_fit(features: Tensor, filters: Tensor) -> None:
 
 
 class InstanceL2Norm(nn.Module):
-    """Each image of the features scaled to one root mean square, over channels and cells.
+    """Scales the features of each image to the same root mean square over channels and cells.
 
     Args:
-        size_average: scale to ``scale`` a value; without it the whole image has norm ``scale``.
-        eps: added to the sum of squares, so that zero stays zero.
-        scale: of the result.
+        size_average: whether ``scale`` is the root mean square; otherwise it is the norm.
+        eps: constant added to the sum of squares, so that zero features stay zero.
+        scale: root mean square or norm of the result.
     """
 
     def __init__(self, *, size_average: bool = True, eps: float = 1e-5, scale: float = 1.0) -> None:
@@ -166,12 +165,12 @@ class FilterInitialiser(nn.Module):
     """The first filter: convolved reference features, pooled over the target, mean over images.
 
     Args:
-        feature_dim: channels.
-        filter_size: cells a side.
-        feature_stride: patch pixels a cell.
+        feature_dim: channels of the features.
+        filter_size: cells per side of the filter.
+        feature_stride: patch pixels per cell.
         init_filter_norm: divide by the number of elements of the filter.
-        pool_square: pool over the square that has the box's centre and area.
-        init_initializer: what :meth:`draw_weights` makes; ``zero`` gives a zero filter (PrDiMP).
+        pool_square: pool over the square with the box's centre and area.
+        init_initializer: kind of new weights; ``zero`` gives a zero filter (PrDiMP).
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The one contract between networks and distillation: a reference branch and a test branch.
 
-Every family extends :class:`TwoBranchNetwork`; ``distillation`` knows nothing else of a network
-and dispatches on the kinds that a :class:`Response` names, never on a family.
+Every family extends :class:`TwoBranchNetwork`; ``distillation`` uses nothing else of a network and
+dispatches on the kinds that a :class:`Response` names, never on a family.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tirtrack.crops import CropRule
 
 
 class ScoreKind(StrEnum):
-    """What the numbers of a score map are."""
+    """Meaning of the values of a score map."""
 
     MARGIN = "margin"  # logit(target) - logit(background): Siamese
     HINGE = "hinge"  # DiMP, SuperDiMP
@@ -26,7 +26,7 @@ class ScoreKind(StrEnum):
 
 
 class EnergyKind(StrEnum):
-    """What the numbers of a box estimator are."""
+    """Meaning of the energies of a box estimator."""
 
     IOU = "iou"  # 2 IoU - 1
     LOG_DENSITY = "log_density"
@@ -37,8 +37,8 @@ class TargetModel:
     """All that is kept of the target.
 
     Attributes:
-        filters: list of ``[S,C,k,k]``; one entry an optimiser iterate (DiMP), one in all
-            (Siamese), none (ATOM).
+        filters: list of ``[S,C,k,k]``; one per optimiser iterate (DiMP), a single one (Siamese),
+            none (ATOM).
         modulation: list of ``[S,C,1,1]``; empty for the Siamese family.
     """
 
@@ -55,7 +55,7 @@ class DenseBoxes:
 
 @dataclass(frozen=True)
 class Energies:
-    """One value a proposal: ``[M,S,P]``."""
+    """One value per proposal: ``[M,S,P]``."""
 
     values: Tensor
     kind: EnergyKind
@@ -63,13 +63,13 @@ class Energies:
 
 @dataclass(frozen=True)
 class Response:
-    """What the test branch answers.
+    """Output of the test branch.
 
     Attributes:
         scores: list of ``[M,S,H',W']``, one per filter of the target model.
-        score_kind: what the scores are; ``None`` when there are none.
-        boxes: dense boxes, or energies of the proposals; ``None`` when no proposals were given to
-            an energy model.
+        score_kind: kind of the scores; ``None`` if there are none.
+        boxes: dense boxes, or energies of the proposals; ``None`` if a network that rates
+            proposals was given none.
     """
 
     scores: list[Tensor]
@@ -78,20 +78,20 @@ class Response:
 
 
 class TwoBranchNetwork(nn.Module, ABC):
-    """A tracker's network, as distillation sees it.
+    """A tracker's network, as distillation uses it.
 
     Patches are float32, RGB order, in [0, 1]; ``normalise`` applies the network's own channel
     order, mean and scale. ``features`` is the only part that sees pixels: while the backbone is
     frozen, they can be computed once.
 
     Attributes:
-        stride: patch pixels a cell of the score map.
-        reference_crop: how a reference patch is cut around the target.
-        test_crop: how a test patch is cut around the last place of the target.
-        score_kind: what its scores are; ``None`` when it has none.
-        energy_kind: what its energies are; ``None`` when it has dense boxes.
-        label_sigma_cells: of the Gaussian that a score map shall be, in cells; ``None`` where
-            labels are not Gaussian.
+        stride: patch pixels per cell of the score map.
+        reference_crop: crop rule of reference patches, around the target.
+        test_crop: crop rule of test patches, around the last position of the target.
+        score_kind: kind of the scores; ``None`` if there are none.
+        energy_kind: kind of the energies; ``None`` if it has dense boxes.
+        label_sigma_cells: sigma of the Gaussian labels of score maps, cells; ``None`` if labels
+            are not Gaussian.
     """
 
     stride: int
@@ -113,11 +113,11 @@ class TwoBranchNetwork(nn.Module, ABC):
 
     @abstractmethod
     def normalise(self, patches: Tensor) -> Tensor:
-        """Patches ``[...,3,D,D]`` as the first layer wants them."""
+        """Patches ``[...,3,D,D]`` normalised for the first layer."""
 
     @abstractmethod
     def features(self, patches: Tensor) -> list[Tensor]:
-        """What the backbone makes of patches ``[N,S,3,D,D]``: list of ``[N,S,C,H,W]``."""
+        """Backbone features of patches ``[N,S,3,D,D]``: list of ``[N,S,C,H,W]``."""
 
     @abstractmethod
     def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
@@ -133,7 +133,7 @@ class TwoBranchNetwork(nn.Module, ABC):
     def component_names(self) -> list[str]:
         """The components that together hold every parameter once: ``backbone``,
         ``target_filter``, ``box_estimator``, ``adapters``, or parts of one after a dot
-        (``target_filter.head``) where these are trained at rates of their own.
+        (``target_filter.head``) if these are trained at their own rates.
         """
 
     @abstractmethod
@@ -146,8 +146,8 @@ class TwoBranchNetwork(nn.Module, ABC):
         """
 
     def published_frozen(self) -> list[nn.Module]:
-        """The modules that the published training of this network keeps as they are, batch norms
-        with them. What a training freezes is its own to decide.
+        """The modules that the published training of this network keeps frozen, with their batch
+        norms. Which modules a training freezes is decided there.
         """
         return []
 
@@ -165,14 +165,14 @@ class TwoBranchNetwork(nn.Module, ABC):
         """Scores and boxes for patches ``[M,S,3,D,D]``.
 
         Args:
-            target: from :meth:`reference`.
-            patches: ``[M,S,3,D,D]``.
+            target: target model from :meth:`reference`.
+            patches: ``[M,S,3,D,D]`` test patches.
             proposals: ``[M,S,P,4]`` xywh patch pixels; ``None`` for dense boxes.
         """
         return self.respond_from(target, self.features(patches), proposals)
 
     def components(self) -> dict[str, list[nn.Parameter]]:
-        """What can be trained, by the names of :meth:`component_names`."""
+        """Trainable parameters, by the names of :meth:`component_names`."""
         return {
             name: [p for module in self.modules_of(name) for p in module.parameters()]
             for name in self.component_names()
@@ -180,12 +180,12 @@ class TwoBranchNetwork(nn.Module, ABC):
 
     @torch.no_grad()
     def draw_weights(self, generator: torch.Generator) -> None:
-        """Random weights: normal of variance ``2 / fan_in``, zero biases, so that activations keep
-        their size. Families with published initial values override it.
+        """Random weights: normal with variance ``2 / fan_in``, zero biases, so that activations
+        keep their scale. Families with published initial values override this.
         """
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.reset_parameters()  # constants, nothing is drawn
+                module.reset_parameters()  # constants, no random draw
             elif isinstance(module, nn.Conv2d | nn.Linear):
                 fan_in = module.weight[0].numel()
                 module.weight.normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
@@ -194,7 +194,7 @@ class TwoBranchNetwork(nn.Module, ABC):
 
 
 def check_patches(patches: Tensor) -> None:
-    """Refuses what is not ``[N,S,3,D,D]``.
+    """Refuse patches that are not ``[N,S,3,D,D]``.
 
     Raises:
         ValueError: the patches have another shape.
@@ -204,7 +204,7 @@ def check_patches(patches: Tensor) -> None:
 
 
 def check_sequences(of_target: Tensor, features: Tensor) -> None:
-    """Refuses a target model ``[S,...]`` of other sequences than the features ``[M,S,...]``.
+    """Refuse a target model ``[S,...]`` and features ``[M,S,...]`` that differ in S.
 
     Raises:
         ValueError: they differ in S.
@@ -226,7 +226,7 @@ def cell_centres(
 ) -> Tensor:
     """Centres of the cells of a square score map: ``[2,cells,cells]``, (x, y), patch pixels.
 
-    Cell (i, j) stands at ``patch_side / 2 + stride * (j - cells // 2)`` in x.
+    Cell (i, j) is at ``patch_side / 2 + stride * (j - cells // 2)`` in x.
     """
     steps = (
         torch.arange(cells, dtype=torch.float32, device=device) - cells // 2
