@@ -44,7 +44,7 @@ class Runs:
     Attributes:
         name: name of the tracker, unique in a comparison.
         tracks: tracks by sequence.
-        facts: what is known of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
+        facts: known facts of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
             its files where they were read.
     """
 

@@ -30,7 +30,7 @@ class Picture:
     Attributes:
         content: the encoded file.
         kind: kind of the file, such as ``png``.
-        alt: what it shows, for readers who cannot see it.
+        alt: description for readers who cannot see it.
         width, height: size in CSS pixels; the page may draw it smaller.
         caption: a line below, or empty.
     """

@@ -45,7 +45,7 @@ class Actor:
     """Something that moves.
 
     Attributes:
-        kind: what it is.
+        kind: kind of the actor.
         body: its proportions.
         look: its surfaces.
         feet: ``[T,2]`` the point of the ground below it, world pixels.
