@@ -37,7 +37,7 @@ class Weights:
     """A weights file, read and checked.
 
     Attributes:
-        card: what the file says of itself, or what its keys imply when it has no card.
+        card: card of the file, or the one that its keys imply when it has none.
         state: key to float32 tensor, complete for ``card.architecture``.
         sha256: SHA-256 of the file.
         path: path of the file.
