@@ -113,7 +113,7 @@ def write_track(folder: Path, sequence: str, track: Track, *, shift: int = 0) ->
         folder: folder of the tracker.
         sequence: name of the sequence.
         track: the run.
-        shift: offset that reading adds to ``x`` and ``y``; it is subtracted in the file.
+        shift: offset that reading adds to ``x`` and ``y``; it is subtracted before writing.
     """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -269,7 +269,7 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
 
 
 def results_line(path: Path, found: Mapping[str, Mapping[str, Path]]) -> str:
-    """One line: the numbers of result files and trackers in a folder, and what is not used of it.
+    """One line: counts of result files and trackers in a folder, and what in it is not used.
 
     Args:
         path: the folder.

@@ -210,9 +210,9 @@ def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
 def _measured(state: TrackState) -> Box:
     """The box that was measured in this frame, also while the tracker says lost.
 
-    A benchmark rates where the tracker finds the target. The last trusted box, which a lost tracker
-    reports, would rate the threshold of its score instead, and weights with differently fitted
-    scores could not be compared.
+    A benchmark measures where the tracker finds the target. The last trusted box, which a lost
+    tracker reports, would measure the threshold of its score instead, and weights with differently
+    fitted scores could not be compared.
     """
     box = state.diagnostics.get("measured_box", state.box)
     return box if isinstance(box, Box) else state.box
@@ -272,7 +272,7 @@ def evaluate(
         out: a new or empty folder.
         protocol: id of the protocol; the data set's own by default.
         workers: number of processes; 1 runs in this process.
-        progress: callback that is told of every finished frame.
+        progress: callback that is told of progress, in frames.
         seed: seed of trackers and of the bootstrap.
         runs: number of runs of each tracker, with this seed and those that follow; see
             :mod:`tirtrack.evaluation.repeats`.

@@ -63,7 +63,7 @@ def pooled(values: Array, fineness: int) -> Array:
 
 
 def whole_extent(corners: list[Points]) -> tuple[NDArray[np.float64], int]:
-    """Extent of all parts, also outside the frame: ``[4]`` xywh; and sub-pixels per pixel."""
+    """Extent of all parts, in the frame or not: ``[4]`` xywh to a sub-pixel; sub-pixels a pixel."""
     everything = np.concatenate(corners)
     low, high = everything.min(axis=0), everything.max(axis=0)
     fineness = 4 if high[1] - low[1] < _SMALL_PX else 2

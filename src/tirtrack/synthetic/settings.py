@@ -37,7 +37,7 @@ class WorldSettings(_Frozen):
         daylight_weights: relative frequency of sun, overcast, dusk, night with lamps, dark night.
         air_kelvin: air temperature.
         clear_sky_kelvin: apparent temperature of a clear sky at the zenith.
-        texture_correlation: correlation of one material's two textures (dark is warm).
+        texture_correlation: correlation of reflectance and temperature in textures (dark is warm).
         distractor_share: sequences with others of the target's kind.
         distractor_kelvin: spread of their temperatures about the target's.
         occluder_share: sequences in which something stands in front of the target's way.
