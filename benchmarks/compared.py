@@ -11,7 +11,7 @@ from tirtrack.evaluation.result_json import RESULT_NAME
 
 
 def comparison_figures(folder: Path) -> dict[str, Any]:
-    """What pages quote of the evaluation in a folder.
+    """The figures that pages quote from an evaluation.
 
     Args:
         folder: folder that ``tirtrack evaluate`` wrote.

@@ -3,7 +3,7 @@
     python -m benchmarks.demo --out docs/figures/demo.json
 
 Runs what ``tirtrack demo`` runs. The last digits of a training depend on the number of threads of
-torch, so that number stands in the file; ``OMP_NUM_THREADS=1`` sets it to one.
+torch, so that number is in the file; ``OMP_NUM_THREADS=1`` sets it to one.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def speed(weights: Path | str) -> dict[str, dict[str, float]]:
 
 PSEUDO_VIDEOS = ("m3svd_video/0111_1716", "m3svd_video/0113_1714")  # 1230_1202 is held back
 KEY_EVERY, TRACKLET_FRAMES, BOXES_A_KEY = 12, 24, 4
-MIN_TRAVEL = 0.25  # of the box's side; before static cameras what stays is mostly background
+MIN_TRAVEL = 0.25  # of the box's side; with static cameras what stays is mostly background
 
 
 def make_pseudo(shared: Path, out: Path) -> dict[str, Any]:
@@ -185,11 +185,11 @@ PSEUDO_LICENCE = "MIT"
 
 
 def make_baseline(shared: Path, out: Path, which: str) -> Path:
-    """Train the head on the frozen backbone of NanoTrack V3; the file.
+    """Train the head on the frozen backbone of NanoTrack V3; returns the file.
 
     Args:
-        shared: where the data lies.
-        out: with ``pseudo/`` where that stage has run.
+        shared: folder of the shared data.
+        out: output folder, with ``pseudo/`` if that stage has run.
         which: ``rgb`` (may be shipped), ``plain`` (the same without pseudo-boxes) or ``all``
             (research only).
     """

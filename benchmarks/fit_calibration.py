@@ -3,16 +3,16 @@
     python -m benchmarks.fit_calibration WEIGHTS FOLDER... [--out calibration.json]
 
 A folder is anything that ``tirtrack.datasets.open_dataset`` reads. Present: tracked frames with
-overlap of at least 0.5, of the reported or the measured box. Absent: frames whose annotation says
-so, and patches cut from visible frames at a random place where the target is wholly outside, one in
-five frames. Frames of a box that is neither (drift) are left out of the fit and reported.
+overlap of at least 0.5, of the reported or the measured box. Absent: frames annotated as absent,
+and patches cut from visible frames at a random place that the target does not touch, one in five
+frames. Frames that are neither (drift) are left out of the fit and reported.
 
-Trackers that learn online have one number a frame, the raw peak, and no patches elsewhere; their
+Trackers that learn online have one number per frame, the raw peak, and no patches elsewhere; their
 threshold of ``lost`` belongs to the preset and is only reported, for every candidate.
 
-First the sequences are tracked with the calibration in use, the curve and the thresholds are
-fitted; then they are tracked again with the new numbers. ``figures_before`` are of the first run,
-``figures`` of the second.
+The sequences are tracked with the calibration in use, the curve and the thresholds are fitted, and
+the sequences are tracked again with the new numbers. ``figures_before`` are those of the first run,
+``figures`` those of the second.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def calibrate(
     frames: int = 300,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The calibration of weights, and what it does on the sequences that it was fitted on."""
+    """The calibration of weights, and its figures on the sequences that it was fitted on."""
     tracker = load_tracker(weights)
     sequences = [item for folder in folders for item in open_dataset(folder).sequences]
     if isinstance(tracker, OnlineTracker):
@@ -196,14 +196,14 @@ def _peaks_of(tracker: OnlineTracker, sequence: LabelledSequence, frames: int) -
         state = tracker.update(frame)
         visible = bool(np.isfinite(boxes[index]).all())
         overlap = _overlap(state, boxes[index]) if visible else np.nan
-        if "max_score" in state.diagnostics:  # a frame that says nothing has none
+        if "max_score" in state.diagnostics:  # a frame without information has none
             rows.append((state.diagnostics["max_score"], visible, overlap))
     peak, seen, overlaps = np.array(rows, dtype=np.float64).reshape(-1, 3).T
     return Peaks(peak, seen.astype(bool), overlaps)
 
 
 def _fit_peak(good: np.ndarray, gone: np.ndarray) -> tuple[float, float]:
-    """Centre and scale with the least logarithmic loss, both classes weighing the same."""
+    """Centre and scale with the least logarithmic loss, both classes weighted equally."""
     from scipy.optimize import minimize
 
     def loss(values: np.ndarray) -> float:
@@ -267,7 +267,7 @@ def _track(
 
 
 def _overlap(state: TrackState, box: np.ndarray) -> float:
-    """With the box reported or the one measured, whichever is better: a lost tracker reports an
+    """Overlap of the reported or the measured box, whichever is larger: a lost tracker reports an
     old one.
     """
     measured = state.diagnostics.get("measured_box", state.box)
@@ -337,7 +337,7 @@ def _calibration(curve: ScoreCurve, status: StatusFit, fitted_on: str) -> Calibr
 
 
 def _figures(tracked: list[Tracked]) -> dict[str, float | int | None]:
-    """What the thresholds are fitted for, and how the score parts the kinds of frames."""
+    """Figures that the thresholds are fitted for, and how the score separates kinds of frames."""
     score = np.concatenate([item.score for item in tracked])
     visible = np.concatenate([item.visible for item in tracked])
     overlap = np.concatenate([item.overlap for item in tracked])

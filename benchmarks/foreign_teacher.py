@@ -3,8 +3,8 @@
     python -m benchmarks.foreign_teacher
 
 On labelled RGB that may be tuned on (``rgb/video_train``): each box is sought around a place that
-is off by up to half its sides, by its own template (right) and by that of another frame's target
-(wrong). Printed is the share of either that lies on the annotated box (IoU over 0.5) with more
+is off by up to half its sides, with its own template (right) and with that of another frame's
+target (wrong). Printed is the share of each that lies on the annotated box (IoU over 0.5) with more
 than the given probability.
 """
 

@@ -1,10 +1,10 @@
-"""Whether a tracker says ``lost`` when its target has gone, and finds it where it comes back.
+"""Whether a tracker reports ``lost`` when its target has gone, and finds it when it returns.
 
     python -m benchmarks.lost_and_found WEIGHTS... [--preset NAME] [--out FILE.json]
 
 ``WEIGHTS`` are names or files of any family, ``NAME@PRESET`` for another preset. Two rows for each:
-without re-detection, as evaluation runs it, and with it, as users have it. The first columns are of
-the twenty clips of absence (:func:`benchmarks.rendered_clips.absence_clip`):
+without re-detection, as evaluation runs it, and with it, as users have it. The first columns belong
+to the twenty clips of absence (:func:`benchmarks.rendered_clips.absence_clip`):
 
 ``called``        of the disappearances, the share that was called lost within ten frames
 ``false before``  of the visible frames up to the disappearance, the share that was called lost
@@ -12,7 +12,7 @@ the twenty clips of absence (:func:`benchmarks.rendered_clips.absence_clip`):
 ``ROC area``      of the score, for visible against absent, over all frames but the first
 ``again``         clips in whose last five frames, long after the return, it is not lost
 
-the others of the ten clips of return (:class:`benchmarks.rendered_clips.ReturnClip`), where only
+the others to the ten clips of return (:class:`benchmarks.rendered_clips.ReturnClip`), where only
 re-detection can help:
 
 ``found``         followed again, IoU over 0.5, by the tenth frame that shows it whole
@@ -21,8 +21,8 @@ re-detection can help:
                   tracker was not lost in the last frame before the return
 
 A figure beyond its limit is marked with ``*``. Without re-detection the limit of false alarms
-stands on those before the disappearance: afterwards a tracker may rightly be lost beside a target
-that has come back. With it all visible frames count.
+counts those before the disappearance: afterwards a tracker may rightly be lost although the target
+has come back. With it all visible frames count.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ from tirtrack.versions import versions
 WITHIN_FRAMES = 10
 LAST_FRAMES = 5
 FOUND_ABOVE_IOU = 0.5
-SEED = 0  # of what trackers draw
+SEED = 0  # of trackers' random draws
 
 # --- the figures ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Absences:
-    """What was said on the clips of absence; the head of this module explains the figures."""
+    """Figures of the clips of absence; the head of this module explains them."""
 
     called: float
     false_before: float
@@ -79,7 +79,7 @@ class Absences:
 
 @dataclass(frozen=True)
 class Returns:
-    """What was done on the clips of return; the head of this module explains the figures."""
+    """Figures of the clips of return; the head of this module explains them."""
 
     found: int
     taken: int
@@ -102,7 +102,7 @@ def absences(tracker: Tracker) -> Absences:
 def counted_absences(
     lost: Sequence[np.ndarray], scores: Sequence[np.ndarray], visible: Sequence[np.ndarray]
 ) -> Absences:
-    """The figures of what was said, one array ``[T-1]`` a clip: all its frames but the first."""
+    """The figures of a tracker's outputs, one array ``[T-1]`` per clip, without the first frame."""
     is_before = np.arange(1, ABSENCE_FRAMES) < GONE.start
     before = lost_shares(lost, visible, [seen & is_before for seen in visible])
     area = roc_auc(np.concatenate(scores), np.concatenate(visible))
@@ -152,7 +152,7 @@ def _is_followed(state: TrackState) -> bool:
 
 @dataclass(frozen=True)
 class Column:
-    """How a figure is written, and whether its limit is the most or the least that it may be."""
+    """How a figure is written, and whether its limit is an upper or a lower bound."""
 
     heading: str
     form: str
@@ -189,7 +189,7 @@ Figures = dict[str, float]
 
 
 def beyond(figures: Figures, limits: Mapping[str, float]) -> Figures:
-    """Those of the figures that are not within their limits; every limit must have its figure."""
+    """The figures that are not within their limits; every limit must have its figure."""
     return {
         key: figures[key]
         for key, limit in limits.items()
@@ -229,7 +229,7 @@ def main() -> int:
     options = parser.parse_args()
     specs = [TrackerSpec.of(text, preset=options.preset) for text in options.weights]
     try:
-        # All are loaded before the first is measured: a wrong name among them starts nothing.
+        # All are loaded before the first is measured: one wrong name and nothing starts.
         facts = [{"name": spec.name, **spec.facts()} for spec in specs]
         rows = printed_rows(facts, [spec.load(SEED) for spec in specs])
         if options.out is not None:

@@ -5,10 +5,10 @@
     python -m benchmarks.proposal_recall FOLDER... --fit
 
 A frame counts as found if one of the boxes proposed in it has IoU >= 0.5 with the annotation; every
-tenth frame is looked at; a sequence's share is averaged over sequences, and sequences over the
+tenth frame is measured; a sequence's share is averaged over sequences, and sequences over the
 folder. Annotated targets are not all that stands out, so 1 is out of reach. ``--fit`` fits the
-weights of the ranking anew (logistic regression, a folder counts as much as another) and says what
-they are worth on sequences left out. Only data that may be tuned on
+weights of the ranking anew (logistic regression, all folders weighted equally) and reports their
+recall on sequences left out. Only data that may be tuned on
 belongs here: never ``tir_video`` or ``rgb/video_test``.
 """
 
@@ -86,7 +86,7 @@ def recall(sequence: LabelledSequence, every: int, *, motion: bool) -> tuple[flo
 
 
 def measured(sample: Sample) -> Measured:
-    """What the ranking sees of a frame."""
+    """All candidates of a frame, measured."""
     planes, factor = saliency.working_planes(sample.image)
     near = [saliency.brightness(other) for other in sample.neighbours]
     motion = motion_plane(planes[0], near) if near else None
@@ -121,7 +121,7 @@ def fit(sequences: Sequence[list[Measured]], share: Sequence[float]) -> np.ndarr
 
 
 def plain_frames(count: int = 40) -> list[list[Measured]]:
-    """One uniform rectangle on a noisy ground: what must never be missed."""
+    """One uniform rectangle on a noisy background, which must never be missed."""
     frames = []
     for seed in range(count):
         rng = np.random.default_rng(seed)

@@ -1,7 +1,7 @@
 """Rendered clips in which the one target goes: smooth noise, a bright textured blob, sensor noise.
 
-A clip is its seed: the same frames bit for bit wherever it is rendered. Nothing here knows of a
-tracker; :mod:`benchmarks.lost_and_found` counts on the clips, the tests of trackers use both.
+A seed determines its clip: the same frames bit for bit wherever it is rendered. No tracker is used
+here; :mod:`benchmarks.lost_and_found` measures on the clips, and tests of trackers use both.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Point = tuple[float, float] | np.ndarray  # x, y
 
 
 class BlobScene:
-    """Smooth noise, and a bright textured blob before it, all of it drawn."""
+    """Smooth noise, and a bright textured blob in front of it, all drawn at random."""
 
     def __init__(self, rng: np.random.Generator, height: int, width: int) -> None:
         field = _smooth_noise(rng, (height, width), rng.uniform(4, 14))
@@ -106,10 +106,10 @@ class ReturnClip:
     another thing of the same shape, size and temperature with a skin drawn anew.
 
     Attributes:
-        scene: with the target's own skin.
-        centres: ``[T,2]`` of the blob in every frame, there or not.
-        other: the skin of the other thing.
-        seed: of the clip.
+        scene: scene with the target's own skin.
+        centres: ``[T,2]`` centre of the blob in every frame, visible or not.
+        other: skin of the other thing.
+        seed: seed of the clip.
     """
 
     scene: BlobScene

@@ -41,7 +41,7 @@ Pool = Callable[[Tensor, Tensor, tuple[int, int], float], Tensor]
 def plain_roi_pool(
     features: Tensor, rois: Tensor, size_hw: tuple[int, int], scale: float
 ) -> Tensor:
-    """:func:`precise_roi_pool` written down as its equation stands: sums over all cells."""
+    """:func:`precise_roi_pool` written as its equation: sums over all cells."""
     corners = rois[:, 1:] * scale
     x0, y0, x1, y1 = corners.unbind(1)
     rows = _bin_weights(y0, y1, size_hw[0], features.shape[2])

@@ -1,11 +1,11 @@
-"""Whether the score of a tracker tells right boxes from wrong ones, by sets of labelled TIR.
+"""Whether the score of a tracker tells right boxes from wrong ones, on sets of labelled TIR.
 
     python -m benchmarks.score_quality --out docs/figures/score_quality.json
 
 Every sequence of a set is evaluated as ``tirtrack evaluate`` does. A box is right above an overlap
 of 0.5. Printed are the area under the ROC curve (the chance that a right frame scores above a wrong
 one) and the expected calibration error. The sets of the shared data are for tests: nothing is
-fitted here. Boxes of ``drone_dataset`` are too large for an overlap to mean anything.
+fitted here. Boxes of ``drone_dataset`` are too large for a meaningful overlap.
 """
 
 from __future__ import annotations

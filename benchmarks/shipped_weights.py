@@ -1,6 +1,6 @@
 """Makes the weights that are shipped: ``python -m benchmarks.shipped_weights --stage baseline``.
 
-Stages; ``calibrate`` and ``ship`` follow each of the other two, and take what lies under ``--out``:
+Stages; ``calibrate`` and ``ship`` follow each of the other two, and use what is under ``--out``:
 
 ``baseline``  NanoTrack V3, given its card, trained on by us on the labelled RGB that may go into
               shipped weights (COCO, VOC and raccoon stills, the CC0 drone videos): ``nano-rgb``.
@@ -153,7 +153,7 @@ def ship(out: Path, table: Path | None) -> None:
 
 
 def _scores(name: str, table: Path) -> dict[str, float]:
-    """The primary figure of the experiments: of this seed, and the mean of all."""
+    """The primary figure of the experiments: that of this seed, and the mean of all seeds."""
     study = STUDIES["nano"]
     wanted = {"nano-rgb": study.baseline, "nano-tir": study.ours}[name]
     rows = json.loads(table.read_text(encoding="utf-8"))["rows"]

@@ -1,4 +1,4 @@
-"""What frames that are left out cost a tracker, and what it helps to tell it of them.
+"""What skipped frames cost a tracker, and how much it helps to tell it of them.
 
     python -m benchmarks.skipped_frames [WEIGHTS] [--out docs/figures/skipped_frames.json]
 
@@ -30,7 +30,7 @@ LAST = 300
 def mean_overlap(
     tracker: Tracker, sequence: LabelledSequence, step: int, *, is_told: bool
 ) -> float:
-    """Over the annotated frames that the tracker saw, without the first."""
+    """Mean over the annotated frames that the tracker saw, without the first."""
     boxes = sequence.boxes
     overlaps = []
     for index, frame in enumerate(sequence.open_frames()):

@@ -3,17 +3,18 @@
     python -m benchmarks.structure [--source src/tirtrack] [--out structure.json]
 
 Sizes are counted with ``ast``. A class or file name *means several things* where there are several
-of it. A function is *called once* where it stands outside of classes and all of the source names it
-at one call and nowhere else: it could stand there.
+of it. A function is *called once* where it lies outside of classes and the whole source names it
+at one call and nowhere else: it could be written there.
 
 The way of a pair is measured, not read: the function of ``tirtrack distill`` runs for one step on a
 few small pairs, traced with ``sys.setprofile``. On the way are the calls that are open when boxes
-are proposed, when a patch is cut and, once there is one, when a network is asked for features, a
-target model or a response, and when a formula of the loss is called; and the functions that make
-what these calls take, where it is a type of ``pairs`` or ``distillation`` and no setting. Counted
-are the files of these functions, how often one changes to another in the order of the calls
-(visits), and the types of the package among their arguments and results. Names are functions and
-types. Nothing is held back. With ``--way`` every function of the way is printed with its types.
+are proposed, when a patch is cut, when a network is asked for features, a target model or a
+response (after the first patch), and when a formula of the loss is called; and the functions that
+make the arguments of these calls, if those are types of ``pairs`` or ``distillation`` and not
+settings. Counted are the files of these functions, how often one changes to another in the order of
+the calls (visits), and the types of the package among their arguments and results. Names are
+functions and types. No pairs are held back. With ``--way`` every function of the way is printed
+with its types.
 """
 
 from __future__ import annotations
@@ -102,10 +103,10 @@ class Call:
     """A call that was open at some time.
 
     Attributes:
-        code: of the function.
-        file: below the package.
+        code: code of the function.
+        file: file below the package.
         taken: types of the package among its arguments.
-        given: those among its results.
+        given: types of the package among its results.
         is_on_way: whether proposals, a patch, a network or a formula were reached inside of it.
     """
 
@@ -118,7 +119,7 @@ class Call:
 
 @dataclass
 class Trace:
-    """What ``sys.setprofile`` tells, kept for the package's own files alone."""
+    """What ``sys.setprofile`` reports, kept for the package's own files only."""
 
     root: str
     begin: str
@@ -209,7 +210,7 @@ def write_pairs(root: Path) -> None:
 
 
 def traced(work: Callable[[], Any], root: Path) -> Trace:
-    """What happens in a call of the command."""
+    """The trace of a call of the command."""
     trace = Trace(str(root), str(Path("cli", "distill.py")))
     before = sys.getprofile()
     sys.setprofile(trace)

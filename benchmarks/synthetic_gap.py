@@ -1,7 +1,7 @@
-"""How far a tracker's answers part between the two halves of the same pairs, without any label.
+"""How far a tracker's outputs differ between the two halves of the same pairs, without labels.
 
 The same weights begin at the same box and track the RGB frames, the RGB frames turned grey, and the
-TIR frames; what is compared are the tracks with each other. The grey column is the disagreement
+TIR frames; the tracks are compared with each other. The grey column is the disagreement
 that has nothing to do with heat. On the world, where annotation exists, the share of frames in
 which the target is lost is counted by attribute too.
 """
@@ -157,7 +157,7 @@ class _Losses:
                 counts[side] += (chosen.sum(), (lost & chosen).sum())
 
     def rows(self) -> dict[str, list[float]]:
-        """Share of lost frames ``[RGB, TIR, frames]`` by attribute, of those that were met."""
+        """Share of lost frames ``[RGB, TIR, frames]`` by attribute, of those that occurred."""
         return {
             name: [float(counts[0, 1] / counts[0, 0]), float(counts[1, 1] / counts[1, 0]),
                    float(counts[1, 0])]
@@ -194,10 +194,10 @@ def gap_rows(name: str, pairs: Path | None, *, sequences: int, frames: int) -> d
     """The gap on the world (by day, by night, losses by attribute) and on real paired videos.
 
     Args:
-        name: of the tracker's weights, or a file.
+        name: name of the tracker's weights, or a file.
         pairs: folder of real pairs; None leaves them out.
-        sequences: of the world.
-        frames: of each.
+        sequences: number of sequences of the world.
+        frames: number of frames of each sequence.
     """
     tracker = load_tracker(name)
     groups: dict[str, list[Tracks]] = {"world": [], "world, day": [], "world, night": []}

@@ -5,7 +5,7 @@
     python -m benchmarks.synthetic_world gap --tracker nano-rgb --pairs ../shared/data/pairs
 
 ``--out FILE`` writes the numbers as JSON. Nothing here is tuned on; the world's constants were
-fixed before any of these figures was looked at for a method.
+fixed before any of these figures was used to judge a method.
 """
 
 from __future__ import annotations
@@ -89,13 +89,13 @@ class PairStatistics:
     """One pair of frames, both with a long side of 320 pixels.
 
     Attributes:
-        gradient_correlation: of the gradient magnitudes of both modalities.
+        gradient_correlation: correlation of the gradient magnitudes of both modalities.
         tir_only_edges: share of TIR's edges without an RGB edge within 2 px.
-        rgb_only_edges: the other way round.
-        tir_slope: of the power spectrum of TIR over frequency, log-log.
+        rgb_only_edges: share of RGB's edges without a TIR edge within 2 px.
+        tir_slope: slope of the power spectrum of TIR over frequency, log-log.
         rgb_slope: the same for grey RGB.
-        tir_entropy_bits: of the histogram of TIR's 256 grey levels.
-        tir_deviation: of TIR's grey levels.
+        tir_entropy_bits: entropy of the histogram of TIR's 256 grey levels.
+        tir_deviation: standard deviation of TIR's grey levels.
     """
 
     gradient_correlation: float

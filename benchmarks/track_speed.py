@@ -4,14 +4,14 @@
     python -m benchmarks.track_speed [WEIGHTS] --targets 1,2,4,8 [--out speed.json]
 
 Both follow the same moving target on the same 640x480 frames, a batch of frames each in turn, so
-that whatever else the machine does meets both alike. A frame's time is all of ``update``; frames
+that other load on the machine affects both alike. A frame's time is all of ``update``; frames
 are made beforehand. The ratio is that of the medians; the spread is the middle half of the frames.
-Processor time stands beside the time by the clock: where other work holds the cores only the former
-says something, and the page says that it was so.
+Processor time is given beside the time by the clock: when other work holds the cores only the
+former is meaningful, and the page says so.
 OpenCV's row needs ``opencv-contrib-python-headless`` (extra ``compare``) and the published
 ``nanotrack_v2_{backbone,head}.onnx``; it is left out, with the reason, where one is missing.
 With ``--targets`` several targets are followed at once instead, with a shared pass of the backbone
-and with one each, and the time a target is printed.
+and with one each, and the time per target is printed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WIDTH, HEIGHT = 640, 480
 TARGET = 60
 FRAMES = 64
 WARM_UP = 30
-BUSY = 1.2  # time by the clock over processor time: above, the machine was not ours
+BUSY = 1.2  # time by the clock over processor time: above, the machine was shared
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "weights" / "nanotrack"
 DEFAULT_WEIGHTS = "nano-rgb"
 COMMAND = "python -m benchmarks.track_speed"

@@ -32,12 +32,12 @@ def primary_groups() -> list[str]:
 
 
 def group_of(sequence: LabelledSequence) -> str:
-    """The set that a test sequence counts in; a subset that nobody planned for is a KeyError."""
+    """The set that a test sequence counts in; an unknown subset is a KeyError."""
     return {**PRIMARY_SETS, RGB_SET: RGB_SET}[sequence.subset]
 
 
 def check_shared(shared: Path) -> None:
-    """Refuse to begin without the data, and say what is lacking.
+    """Refuse to begin without the data, and say what is missing.
 
     Raises:
         RequestError: a folder is missing.

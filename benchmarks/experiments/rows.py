@@ -1,8 +1,8 @@
-"""What the table compares: every row a recipe or a tracker preset, all on the same code.
+"""What the table compares: each row is a recipe or a tracker preset, all with the same code.
 
 The rows and the primary figure were fixed before any test sequence was tracked with a model that we
-trained. A first table had three seeds of ``mixed`` and one of every other trained row; the others
-got theirs afterwards, all alike.
+trained. A first table had three seeds of ``mixed`` and one of every other trained row; the other
+rows got further seeds afterwards, all alike.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class Row:
     """One row of the table.
 
     Attributes:
-        name: of the row.
-        recipe: trained by this recipe from the baseline; ``None``: nothing is trained.
-        pairs: which pairs it is trained on.
+        name: name of the row.
+        recipe: recipe that trains it from the baseline; ``None``: nothing is trained.
+        pairs: pairs that it is trained on.
         weights: start weights where nothing is trained: ``v3`` or ``baseline``.
         preset: settings of the tracker.
         is_control: whether it is one of the controls that a gain must beat.
-        seeds: how many runs are averaged.
-        changes: settings of the recipe that are other than it says, by dotted name.
+        seeds: number of runs that are averaged.
+        changes: overridden settings of the recipe, by dotted name.
         sees_rgb: whether the RGB test is tracked.
     """
 
@@ -82,10 +82,10 @@ class Study:
     """A table: its rows, and the two that every other is compared with.
 
     Attributes:
-        rows: all.
+        rows: all rows.
         start: weights that all trained rows begin with, by name or file.
-        baseline: the row of these.
-        ours: the row that we would choose.
+        baseline: row of these weights.
+        ours: row that we would choose.
     """
 
     rows: Sequence[Row]
@@ -110,7 +110,7 @@ def _lite(
     pairs: str = SHIPPABLE,
     **changes: Any,
 ) -> Row:
-    changes = {"training__batch_norm": "adapt", **changes}  # as the study was fixed beforehand
+    changes = {"training__batch_norm": "adapt", **changes}  # as fixed before the study
     dotted = {key.replace("__", "."): value for key, value in changes.items()}
     return Row(
         name,

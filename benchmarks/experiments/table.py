@@ -1,4 +1,4 @@
-"""From tracks to the table: scores a sequence, the primary figure, intervals, and a page."""
+"""From tracks to the table: scores per sequence, the primary figure, intervals, and a page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tirtrack.evaluation.statistics import Difference, Sets
 PROTOCOL = "lsotb-tir"
 PRIMARY = "norm_precision"  # its score is the area from 0 to 0.5
 SCORES = ("norm_precision", "precision", "success")
-TIGHT_SETS = ("m3svd", "cptv", "ltir+ptb")  # where success means something
+TIGHT_SETS = ("m3svd", "cptv", "ltir+ptb")  # where success is meaningful
 RESAMPLES_SEED = 0
 Values = Mapping[str, Mapping[str, np.ndarray]]
 """score -> set -> ``[seeds,n]``."""
@@ -28,7 +28,7 @@ Values = Mapping[str, Mapping[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Scored:
-    """A row with its scores a sequence."""
+    """A row with its scores per sequence."""
 
     row: Row
     values: Values
@@ -133,7 +133,7 @@ def against_best_control(scored: Sequence[Scored], study: Study) -> dict[str, An
     ``None`` without a control.
 
     Choosing the best of several controls after the fact favours the controls a little: a gain that
-    survives it is one.
+    survives it is real.
     """
     controls = [one for one in scored if one.row.is_control]
     if not controls:

@@ -36,7 +36,7 @@ def track_file(out: Path, model: str, sequence: LabelledSequence) -> Path:
 def identity(spec: TrackerSpec) -> str:
     """A hash of all that the measured boxes of a model depend on: its numbers, settings, versions.
 
-    Its card is not among them: the calibration says what is believed, not where a target is sought.
+    Its card is not among them: the calibration sets score and status, not where a target is sought.
     """
     tracker = spec.load(0)
     numbers = weights_hash(store.network_of(store.read(store.find(spec.weights))))
@@ -45,7 +45,7 @@ def identity(spec: TrackerSpec) -> str:
 
 
 def weights_hash(network: TwoBranchNetwork) -> str:
-    """Of a Siamese network by its graphs, of any other by its tensors."""
+    """Hash of a Siamese network's graphs, or of any other network's tensors."""
     if isinstance(network, SiameseNetwork):
         return graphs_of_network(network).weights_hash
     digest = hashlib.sha256()
@@ -56,7 +56,7 @@ def weights_hash(network: TwoBranchNetwork) -> str:
 
 
 def drop_stale(out: Path, spec: TrackerSpec) -> None:
-    """Remove the tracks of a model that was other than it is now."""
+    """Remove the tracks of a model that has changed since."""
     folder = out / "tracks" / spec.name
     stamp, now = folder / "identity.txt", identity(spec)
     if folder.is_dir() and (not stamp.is_file() or stamp.read_text(encoding="utf-8") != now):

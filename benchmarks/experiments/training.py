@@ -13,13 +13,13 @@ from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
 
 
 def models_of(row: Row) -> list[str]:
-    """One name a seed."""
+    """One name per seed."""
     stem = row.name.replace(" ", "_").replace(",", "").replace("(", "").replace(")", "")
     return [stem] if row.recipe is None else [f"{stem}-{seed}" for seed in range(row.seeds)]
 
 
 def train_row(row: Row, seed: int, options: argparse.Namespace) -> str:
-    """Train one row with one seed, unless its weights are there."""
+    """Train one row with one seed, unless its weights exist."""
     model = models_of(row)[seed]
     out = options.out / "models" / f"{model}.safetensors"
     if out.is_file():

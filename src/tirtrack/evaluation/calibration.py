@@ -20,7 +20,7 @@ class ScoreQuality:
         calibration_error: expected calibration error over ten bins of equal width; ``None``
             without a frame.
         frames: frames counted.
-        correct: those whose box was right.
+        correct: counted frames whose box was right.
     """
 
     roc_auc: float | None

@@ -1,4 +1,4 @@
-"""Per-frame measures of the OTB family: overlap, centre error, and the error by the target's size.
+"""Per-frame measures of the OTB family: overlap, centre error, normalised centre error.
 
 Geometry "inclusive pixels", written in the order of operations of the official
 toolkits, so that thresholds fall on the same side to the last bit. As in MATLAB, a NaN operand of
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def valid_rows(annotation: np.ndarray) -> np.ndarray:
-    """``[T]`` bool: which rows ``[T,4]`` the OTB family takes for a target.
+    """``[T]`` bool: the rows ``[T,4]`` that are valid in the OTB family.
 
     All four numbers must be positive; so a box that touches ``x = 0`` or ``y = 0`` as stored is
     not valid, nor is a NaN row.
@@ -21,7 +21,7 @@ def valid_rows(annotation: np.ndarray) -> np.ndarray:
 
 
 def first_valid_row(annotation: np.ndarray) -> int | None:
-    """The row of ``annotation [T,4]`` where a sequence starts; ``None`` without a valid row."""
+    """The row of ``annotation [T,4]`` where a sequence starts; ``None`` if no row is valid."""
     valid = valid_rows(annotation)
     return int(valid.argmax()) if valid.any() else None
 
@@ -38,7 +38,7 @@ def _extent(
 def overlap(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
     """Intersection over union row by row: ``[T,4]`` and ``[T,4]`` xywh to ``[T]``.
 
-    Nothing keeps it finite: no area on both sides gives NaN.
+    Not always finite: two boxes without area give NaN.
 
     >>> overlap(np.array([[1.0, 1, 2, 2]]), np.array([[2.0, 1, 2, 2]])).round(4)
     array([0.3333])
@@ -66,7 +66,7 @@ def center_error(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
 def norm_center_error(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
     """Distance of the centres in sizes of the annotated box, ``[T]``.
 
-    The centres are divided first and subtracted after, as the official code does.
+    The centres are divided before they are subtracted, as in the official code.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         size_wh = annotation[:, 2:]

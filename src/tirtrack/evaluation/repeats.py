@@ -1,7 +1,7 @@
-"""A tracker run several times with other seeds: how much of a score is what was drawn.
+"""A tracker run several times with different seeds: how much of a score is chance.
 
-The first run of a tracker bears its name, the others ``NAME.run2`` and so on, so that each has
-results of its own. Differences between trackers are of their means over runs.
+The first run has the tracker's name, the others ``NAME.run2`` and so on, so that each has its own
+results. Differences between trackers are differences of their means over runs.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Repeat:
     """One of several runs of a tracker.
 
     Attributes:
-        source: makes the tracker.
-        number: of the run, from 1; the seed is larger by it less 1.
+        source: source that makes the tracker.
+        number: number of the run, from 1; its seed is the given one plus ``number - 1``.
     """
 
     source: TrackerSource
@@ -33,7 +33,7 @@ class Repeat:
 
     @property
     def name(self) -> str:
-        """What its results are called."""
+        """Name of its results."""
         return self.source.name if self.number == 1 else f"{self.source.name}.run{self.number}"
 
     def load(self, seed: int) -> OnlineTracker:
@@ -41,13 +41,13 @@ class Repeat:
         return self.source.load(seed + self.number - 1)
 
     def facts(self) -> dict[str, Any]:
-        """Those of the tracker, and which of its runs this is."""
+        """Facts of the tracker, and the number of this run."""
         return {**self.source.facts(), "run": self.number, "run_of": self.source.name}
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A tracker over its runs; ``deviations`` are those of a sample (n - 1)."""
+    """A tracker over its runs; ``deviations`` are sample standard deviations (n - 1)."""
 
     tracker: str
     runs: int
@@ -69,7 +69,7 @@ def repeated(sources: Sequence[TrackerSource], runs: int) -> list[TrackerSource]
 
 
 def runs_by_tracker(trackers: Sequence[TrackerScores]) -> dict[str, list[TrackerScores]]:
-    """The runs of each tracker, in order; without repeats one each."""
+    """The runs of each tracker, in order; one each without repeats."""
     found: dict[str, list[TrackerScores]] = {}
     for one in trackers:
         found.setdefault(str(one.runs.facts.get("run_of", one.runs.name)), []).append(one)
@@ -109,8 +109,8 @@ def paired_differences(
     """Tracker ``a`` minus tracker ``b`` on every sequence that all runs of both have.
 
     Args:
-        a: a score by sequence, for each run of the tracker; its mean over the runs counts.
-        b: the same of the other one.
+        a: scores by sequence, one mapping per run of the tracker; the mean over runs counts.
+        b: the same for the other tracker.
 
     >>> paired_differences([{"s": 0.5, "t": 0.5}, {"s": 0.75}], [{"s": 0.5}])
     {'s': 0.125}
@@ -120,7 +120,7 @@ def paired_differences(
 
 
 def _means(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of the sequences that all runs have; none without a run."""
+    """Mean of each sequence that all runs have; empty without a run."""
     if not runs:
         return {}
     return {

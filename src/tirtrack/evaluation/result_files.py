@@ -1,8 +1,8 @@
-"""A result file as the run of a sequence: in which base, with which columns, from which frame on.
+"""Reads a result file as the run of a sequence: its base, its columns, its first frame.
 
-Folders that ``tirtrack evaluate`` wrote say their base in ``result.json`` and ``identity.json``;
-such without that entry are in base 1. Files of others are taken to be in the base of the annotation
-file, and in its form.
+Folders that ``tirtrack evaluate`` wrote give their base in ``result.json`` and ``identity.json``;
+without that entry it is 1. Other files are assumed to have the base and the form of the annotation
+file.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def read_run(
 
     Args:
         path: the file.
-        sequence: what was tracked.
-        columns: of the file, where it does not say them.
-        base: of the file, where neither it nor the annotation says it.
+        sequence: sequence that was tracked.
+        columns: columns of the file, where it does not say them.
+        base: base of the file, where neither it nor the annotation says it.
 
     Raises:
-        DatasetError: the file is damaged, or its columns fit two readings.
+        DatasetError: the file is damaged, or its columns are ambiguous.
     """
     written = written_base(path)
     if columns is None and written is None and path.suffix != ".mat":
@@ -104,7 +104,7 @@ def _stored(path: Path) -> dict[str, Any] | None:
 
 
 def seems_moved(track: Track, sequence: LabelledSequence) -> int:
-    """By how many pixels the first box lies off the annotated one, if by 1 on both axes; else 0."""
+    """1 or -1 if the first box is the annotated one moved by that on both axes, pixels; else 0."""
     start = first_valid_row(sequence.annotation)
     if start is None or len(track.boxes) == 0:
         return 0
@@ -114,7 +114,7 @@ def seems_moved(track: Track, sequence: LabelledSequence) -> int:
 
 
 def _columns(path: Path, sequence: LabelledSequence) -> Columns | None:
-    """Four columns beside annotation of corners: by the first box, which every tracker is given."""
+    """Columns of a four-column file beside corner annotation: decided by the given first box."""
     if sequence.form != form_of(CORNERS):
         return None
     (target, *others) = read_targets(path)

@@ -1,8 +1,8 @@
-"""``result.json``: a comparison as a file, with all that is needed to make it again.
+"""``result.json``: a comparison as a file, with all that is needed to reproduce it.
 
-Numbers that are unknown are ``null``. ``values`` follow the protocol; ``visible_values`` count
-frames with a valid annotation alone. ``base`` is that of the coordinates in the annotation files,
-and for each tracker in its result files. ``differences`` are ``a`` minus ``b`` by the paired
+Unknown numbers are ``null``. ``values`` follow the protocol; ``visible_values`` count only frames
+with a valid annotation. ``base`` is the coordinate base of the annotation files and, for each
+tracker, of its result files. ``differences`` are ``a`` minus ``b`` by the paired
 bootstrap over sequences.
 """
 
@@ -43,8 +43,8 @@ def comparison_json(comparison: Comparison, *, command: str = "") -> dict[str, A
     """A comparison as JSON values.
 
     Args:
-        comparison: what was scored.
-        command: the command line that makes it again.
+        comparison: comparison to write.
+        command: command line that reproduces it.
     """
     dataset = comparison.dataset
     subset_of = {sequence.name: sequence.subset for sequence in dataset.sequences}

@@ -1,13 +1,13 @@
-"""What a tracker did on a sequence, as a value and as files; and what protocols say of it.
+"""A tracker's run over a sequence, as a value and as files; and its scores under a protocol.
 
 A result folder holds, for each tracker, ``TRACKER/SEQUENCE.txt``: one row a frame, ``x,y,w,h`` in
-the base of the annotation file, comma separated, each number as short as reads back equal;
+the base of the annotation file, comma separated, each number in its shortest exact form;
 beside it ``SEQUENCE.csv`` with score and status of every frame, and ``SEQUENCE_time.txt`` with its
-seconds. Times stand apart because they are the only part that differs from run to run. Where a
-tracker was lost the box is the one it gave: its last trusted one.
+seconds. Times have a file of their own because only they differ from run to run. Where a
+tracker was lost, the box is the one that it measured if it reports one, else its last trusted one.
 
-Read are these, files in any form that annotation has, and the ``.mat`` files of the LSOTB-TIR and
-PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``; one pass).
+These files can be read, and also files in any form that annotation has, and the ``.mat`` files of
+the LSOTB-TIR and PTB-TIR toolkits (``SEQUENCE_TRACKER.mat``; one pass).
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Track:
     Attributes:
         boxes: ``[T,4]`` float64 xywh in the base of the annotation in memory; row 0 is the first
             annotated box exactly.
-        scores: ``[T]`` in [0, 1]; row 0 is 1. NaN where a result file has none.
-        statuses: ``[T]`` of ``tracking``, ``uncertain``, ``lost``; empty text where unknown.
-        seconds: ``[T]`` spent in ``init`` (row 0) and ``update``. NaN where unknown.
+        scores: ``[T]`` scores in [0, 1]; row 0 is 1. NaN where a result file has none.
+        statuses: ``[T]`` ``tracking``, ``uncertain`` or ``lost``; empty text where unknown.
+        seconds: ``[T]`` time spent in ``init`` (row 0) and ``update``. NaN where unknown.
     """
 
     boxes: np.ndarray
@@ -68,14 +68,14 @@ class Track:
 
 @dataclass(frozen=True)
 class SequenceScores:
-    """What a protocol says of one run over one sequence.
+    """Scores of one run over one sequence under a protocol.
 
     Attributes:
         name: the sequence.
         frames: annotated rows, absent ones included.
         visible_frames: rows whose annotation is valid by the protocol.
-        curves: per curve (``success``, ``precision``, ``norm_precision``) its points, in [0, 1].
-        values: per score (``success``, ``precision``, ``norm_precision``, ``op50``) its number.
+        curves: points of each curve (``success``, ``precision``, ``norm_precision``), in [0, 1].
+        values: value of each score (``success``, ``precision``, ``norm_precision``, ``op50``).
         visible_values: the same scores over visible frames only.
         repaired_rows: result rows that the protocol replaced by the row before.
     """
@@ -107,13 +107,13 @@ class Scores:
 def write_track(folder: Path, sequence: str, track: Track, *, shift: int = 0) -> None:
     """Write a run as the files of one sequence below a tracker's ``folder``; whole or not at all.
 
-    The box file comes last: where it is, the others are.
+    The box file is written last: if it exists, the others do.
 
     Args:
-        folder: of the tracker.
-        sequence: its name.
+        folder: folder of the tracker.
+        sequence: name of the sequence.
         track: the run.
-        shift: what reading adds to ``x`` and ``y``, so that is left out of the file.
+        shift: offset that reading adds to ``x`` and ``y``; it is subtracted before writing.
     """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
@@ -127,7 +127,7 @@ def write_track(folder: Path, sequence: str, track: Track, *, shift: int = 0) ->
 
 
 def _unshifted(boxes: np.ndarray, shift: int) -> np.ndarray:
-    """Boxes that the shift turns into exactly these, in short decimals where there are such."""
+    """Boxes that become exactly these when shifted, in short decimals where possible."""
     offset = np.array([shift, shift, 0.0, 0.0])
     exact = boxes - offset
     short = exact.round(_DECIMALS)
@@ -143,15 +143,15 @@ def read_track(
     video: str = "",
     target: str = "",
 ) -> Track:
-    """A run from its box file (text or ``.mat``), with scores and times where they stand beside it.
+    """A run from its box file (text or ``.mat``), with scores and times if they lie beside it.
 
     Args:
         path: the box file.
-        shift: added to ``x`` and ``y``.
-        columns: of a text file, where it does not say them.
-        frames: how many there should be, where the file leaves that open.
-        video: name of the video that is asked for, where the file holds several.
-        target: id of the target that is asked for, where the file holds several.
+        shift: offset added to ``x`` and ``y``.
+        columns: columns of a text file, where it does not say them.
+        frames: expected number of frames, where the file leaves that open.
+        video: name of the wanted video, where the file holds several.
+        target: id of the wanted target, where the file holds several.
 
     Raises:
         DatasetError: a file is damaged, or those of one run have different lengths; names file and
@@ -179,14 +179,14 @@ def read_track(
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Scores and statuses ``[T]``; ``None`` without such a file."""
+    """Scores and statuses ``[T]``; ``None`` if there is no such file."""
     if not path.is_file():
         return None, None
     with path.open(encoding="utf-8", newline="") as opened:
         reader = csv.reader(opened)
         rows = list(reader)
     if not rows or rows[0] != _CSV_COLUMNS:
-        return None, None  # another tool's table; the boxes stand in the text file
+        return None, None  # another tool's table; the boxes are in the text file
     try:
         scores = np.array([float(row[1]) for row in rows[1:]], dtype=np.float64)
         statuses = np.array([row[2] for row in rows[1:]], dtype=np.str_)
@@ -239,8 +239,8 @@ def _boxes_of_struct(run: Mapping[str, Any], path: Path) -> np.ndarray:
 def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Path]]:
     """The result files at or below a folder, linked ones included, by tracker and sequence.
 
-    A folder with files named after the sequences is one tracker, called as the folder is relative
-    to ``path`` (or as ``path`` itself); ``SEQUENCE_TRACKER.mat`` belongs to ``TRACKER``. The folder
+    A folder with files named after the sequences is one tracker, named by its path relative to
+    ``path`` (or by ``path`` itself); ``SEQUENCE_TRACKER.mat`` belongs to ``TRACKER``. A folder
     that ``tirtrack evaluate`` wrote is read from its ``results``.
 
     Raises:
@@ -269,7 +269,7 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
 
 
 def results_line(path: Path, found: Mapping[str, Mapping[str, Path]]) -> str:
-    """How many result files of how many trackers a folder holds, and what of it is not read.
+    """One line: counts of result files and trackers in a folder, and what in it is not used.
 
     Args:
         path: the folder.

@@ -1,6 +1,6 @@
-"""Runs trackers over labelled sequences and scores what they did.
+"""Runs trackers over labelled sequences and scores the results.
 
-A tracker is used through its two methods alone. It gets the first annotated box as we count, its
+Only the two methods of a tracker are used. It gets the first annotated box in 0-based pixels, its
 boxes are written in the base of the annotation file, and the first row of a result is the first
 annotated row itself. Where a tracker says ``lost``, the box that it measured counts.
 
@@ -57,7 +57,7 @@ _logger = logging.getLogger(__name__)
 _STAGE = "evaluate"
 _TELL_EVERY = 50  # frames
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-# what a tracker, a decoder or a disk may raise; slips of the programmer (TypeError, ...) go through
+# what a tracker, a decoder or a disk may raise; programming errors (TypeError, ...) pass
 _FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
 
 
@@ -77,13 +77,13 @@ class TrackerSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What results and tables call it; a plain folder name."""
+        """Name in results and tables; a plain folder name."""
 
     def load(self, seed: int) -> OnlineTracker:
         """A tracker; one is loaded per process and begins anew at each ``init``."""
 
     def facts(self) -> dict[str, Any]:
-        """What stands in ``result.json`` about it: ``weights``, ``sha256``, ``preset``, ..."""
+        """What ``result.json`` says of it: ``weights``, ``sha256``, ``preset``, ..."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class TrackerSpec:
     """A tracker by its weights.
 
     Attributes:
-        name: what results and tables call it; a plain folder name.
+        name: name in results and tables; a plain folder name.
         weights: name of shipped weights, or a file.
-        preset: of the online loop; the one that the weights name when ``None``.
+        preset: preset of the online loop; the one that the weights name when ``None``.
         overrides: settings that differ from the preset.
-        engine: ``onnx`` or ``torch``; the one of the family when ``None``.
+        engine: ``onnx`` or ``torch``; the default of the family when ``None``.
     """
 
     name: str
@@ -165,13 +165,13 @@ def run(
     """One pass over a sequence, from its first frame with a valid annotated box.
 
     Args:
-        tracker: one that is loaded, or how to load it.
+        tracker: loaded tracker, or its source.
         sequence: frames and annotation; only the first valid box is used.
-        seed: for loading.
-        advance: called with the number of frames done so far.
+        seed: seed for loading.
+        advance: callback that gets the number of frames done so far.
 
     Raises:
-        DatasetError: no box to begin with, or not as many frames as annotated rows.
+        DatasetError: no valid box to begin with, or frames and annotated rows differ in number.
         FrameError: a frame is damaged, or the tracker cannot begin with the first box.
     """
     loaded = tracker if isinstance(tracker, OnlineTracker) else tracker.load(seed)
@@ -208,11 +208,11 @@ def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
 
 
 def _measured(state: TrackState) -> Box:
-    """The box as this frame gave it, also while the tracker says lost.
+    """The box that was measured in this frame, also while the tracker says lost.
 
-    A benchmark asks where the tracker looked. The last trusted box, which a lost tracker reports to
-    its user, would score the threshold of its score instead, and weights whose score is fitted
-    differently could not be compared.
+    A benchmark measures where the tracker finds the target. The last trusted box, which a lost
+    tracker reports, would measure the threshold of its score instead, and weights with differently
+    fitted scores could not be compared.
     """
     box = state.diagnostics.get("measured_box", state.box)
     return box if isinstance(box, Box) else state.box
@@ -263,29 +263,29 @@ def evaluate(
     Writes ``out/identity.json`` (what the runs depend on), ``out/results/TRACKER/SEQUENCE.txt``
     (and beside it score, status and times) as each run ends, and ``out/result.json`` last. With
     several workers each is a process of one thread (a script must then guard its main part with
-    ``if __name__ == "__main__"``). Where every run failed there is nothing to score and no
+    ``if __name__ == "__main__"``). If every run fails, there is nothing to score and no
     ``result.json``; the folder stays, for ``resume``.
 
     Args:
-        trackers: in the order of tables; differences are of each to those before it.
-        dataset: where to run them.
+        trackers: trackers in the order of tables; each is compared with those before it.
+        dataset: data set to run them on.
         out: a new or empty folder.
-        protocol: its id; the data set's own by default.
-        workers: processes; 1 runs here.
-        progress: told in frames.
-        seed: of trackers and of the bootstrap.
-        runs: of each tracker, with this seed and those that follow; see
+        protocol: id of the protocol; the data set's own by default.
+        workers: number of processes; 1 runs in this process.
+        progress: callback that is told of progress, in frames.
+        seed: seed of trackers and of the bootstrap.
+        runs: number of runs of each tracker, with this seed and those that follow; see
             :mod:`tirtrack.evaluation.repeats`.
         force: replace what is at ``out``.
-        resume: go on with what is there: finished runs are kept, failed ones tried again.
-        missing: what to do at the end when some runs failed: ``error`` writes everything and
+        resume: continue what is there: finished runs are kept, failed ones tried again.
+        missing: reaction at the end if some runs failed: ``error`` writes everything and
             raises, ``skip`` returns; both list them in ``result.json``.
-        resamples: of the bootstrap.
+        resamples: number of bootstrap resamples.
         command: the command line, for ``result.json``.
 
     Raises:
-        RequestError: something that was asked for is unknown, a first box does not lie in its
-            frame, or the runs that are there depend on something else; nothing was written.
+        RequestError: something requested is unknown, a first box does not lie in its frame, or
+            existing runs depend on other inputs; nothing was written.
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
@@ -355,7 +355,7 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
 def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> None:
     """Refuse a first box that no tracker can begin with, by the size of the sequence's frames.
 
-    A frame that cannot be read is left to the run, which tells of it.
+    A frame that cannot be read is left to the run, which reports it.
     """
     start, box = _first_box(sequence)
     if info is None:
@@ -398,7 +398,7 @@ def _identity(
 
 
 def _begun_folder(out: Path, identity: Mapping[str, Any], *, force: bool, resume: bool) -> Path:
-    """The folder: new, or that of a run with this identity to go on with."""
+    """The folder: new, or that of a run with this identity, which is resumed."""
     path = out / IDENTITY_NAME
     if resume and path.is_file():
         check_same_identity(path, identity)
@@ -424,13 +424,13 @@ class _Job:
 
     @property
     def box_file(self) -> Path:
-        """Written last: where it is, the run is whole."""
+        """Written last: if it exists, the run is complete."""
         return self.folder / f"{self.sequence.name}.txt"
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """A finished job: its track, or why there is none; and what a worker had to say."""
+    """A finished job: its track, or why there is none; and the warnings of a worker."""
 
     tracker: str
     sequence: str
@@ -485,14 +485,14 @@ _remarks_here: list[tuple[str, str]] = []
 
 
 class _Remarks(logging.Handler):
-    """Keeps warnings for the parent, which alone has somewhere to show them."""
+    """Keeps warnings for the parent, the only process that can show them."""
 
     def emit(self, record: logging.LogRecord) -> None:
         _remarks_here.append((str(record.msg), record.getMessage()))
 
 
 def _begin_worker() -> None:
-    """In a worker: one thread; leave the showing of warnings to the parent."""
+    """In a worker: use one thread, and leave warnings to the parent."""
     logging.getLogger("tirtrack").addHandler(_Remarks(logging.WARNING))
     logging.getLogger("tirtrack").propagate = False
     for name in _THREADS:
@@ -514,7 +514,7 @@ def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> l
     total = sum(len(job.sequence) for job in jobs)
     done = 0
     outcomes: dict[int, _Outcome] = {}
-    # the longest first, so that no worker begins a long one when the others are done
+    # the longest first, so that no worker starts a long one when the others are done
     order = sorted(range(len(jobs)), key=lambda index: -len(jobs[index].sequence))
     ordered = [jobs[index] for index in order]
     with working(_attempt_in_worker, ordered, workers, begin=_begin_worker) as futures:

@@ -42,9 +42,9 @@ class Runs:
     """One tracker's runs.
 
     Attributes:
-        name: of the tracker, unique in a comparison.
-        tracks: by sequence.
-        facts: what is known of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
+        name: name of the tracker, unique in a comparison.
+        tracks: tracks by sequence.
+        facts: known facts of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
             its files where they were read.
     """
 
@@ -55,7 +55,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Missing:
-    """A run that was asked for and is not there."""
+    """A requested run without a result."""
 
     tracker: str
     sequence: str
@@ -67,7 +67,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Speed:
-    """Frames per second, by three rules that differ.
+    """Frames per second, averaged in three different ways.
 
     Attributes:
         total: all frames over all seconds.
@@ -84,7 +84,7 @@ class Speed:
 class TrackerScores:
     """One tracker in a comparison; ``quality`` and ``speed`` are ``None`` where files lack them.
 
-    ``subsets`` holds the averages over each subset, empty where there is one only.
+    ``subsets`` holds the averages over each subset, empty if there is only one.
     """
 
     runs: Runs
@@ -111,14 +111,14 @@ class Comparison:
     """Several trackers on one data set under one protocol.
 
     Attributes:
-        protocol: its id.
-        dataset: what was scored, reduced to the sequences that the protocol includes.
-        trackers: in the order given; those without any run are left out.
-        differences: of each tracker to each one before it, score by score.
+        protocol: id of the protocol.
+        dataset: data set that was scored, reduced to the sequences that the protocol includes.
+        trackers: trackers in the given order; those without any run are left out.
+        differences: differences of each tracker minus each one before it, score by score.
         absent_frames: frames whose annotation the protocol takes for invalid (Q1).
-        missing: runs that are not there.
-        seed: of the resamples.
-        description: what the data set is, in one line and sequence by sequence.
+        missing: requested runs without a result.
+        seed: seed of the resamples.
+        description: description of the data set, in one line and sequence by sequence.
     """
 
     protocol: str
@@ -132,7 +132,7 @@ class Comparison:
 
 
 def included(dataset: LabelledDataset, protocol: EvaluationProtocol) -> LabelledDataset:
-    """The data set with the sequences of the protocol alone.
+    """The data set reduced to the sequences of the protocol.
 
     Raises:
         DatasetError: none is left.
@@ -157,15 +157,15 @@ def score_runs(
     """Score and compare trackers.
 
     Args:
-        runs: by tracker; empty tracks count as missing.
-        dataset: the annotation.
-        protocol: how to score.
-        length: what to do with results of another length than the annotation.
+        runs: runs of each tracker; empty tracks count as missing.
+        dataset: data set with the annotation.
+        protocol: protocol to score by.
+        length: treatment of results of another length than the annotation.
         missing: ``error`` refuses when a run is missing; ``skip`` averages over what is there and
             lists the rest.
-        reasons: why runs are missing, by tracker and sequence, where that is known.
-        seed: of the bootstrap.
-        resamples: of the bootstrap.
+        reasons: reasons for missing runs, by tracker and sequence, where known.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap resamples.
 
     Raises:
         DatasetError: a run is missing, has the wrong length, or nothing is left to score.
@@ -193,7 +193,7 @@ def score_runs(
 
 
 def missing_sentence(missing: Sequence[Missing], asked: int) -> tuple[str, None, str]:
-    """What, where and fix of the error that tells of missing runs."""
+    """What, where and fix of the error that reports missing runs."""
     first = ", ".join(str(one) for one in missing[:_LISTED])
     more = "" if len(missing) <= _LISTED else f" and {len(missing) - _LISTED} more"
     return (
@@ -308,13 +308,13 @@ def read_runs(
 ) -> list[Runs]:
     """The runs in result folders, for the sequences of a data set.
 
-    Where two folders hold a tracker of one name, each gets its folder's name in front.
+    If two folders hold a tracker of the same name, both are prefixed with their folder's name.
 
     Args:
         paths: folders of results.
         dataset: the sequences.
-        columns: of the result files, where they do not say them.
-        base: of the result files; that of the annotation file, or of the run that wrote them.
+        columns: columns of the result files, where they do not say them.
+        base: base of the result files; by default that of their run, else of the annotation file.
 
     Raises:
         DatasetError: a folder holds no result, a file is damaged, or two names are still the same.
@@ -347,7 +347,7 @@ def read_runs(
 
 
 def _warn_of_another_base(name: str, tracks: Mapping[str, Track], dataset: LabelledDataset) -> None:
-    """Say so where most first boxes are the annotated ones moved by a pixel."""
+    """Warn if most first boxes are the annotated ones moved by a pixel."""
     moved = [seems_moved(tracks[one.name], one) for one in dataset.sequences if one.name in tracks]
     other = 1 - dataset.file_base
     count = moved.count(other - dataset.file_base)
@@ -360,7 +360,7 @@ def _warn_of_another_base(name: str, tracks: Mapping[str, Track], dataset: Label
 
 
 def _sequences_by_file(dataset: LabelledDataset) -> dict[str, list[LabelledSequence]]:
-    """What a result file may be named after: a sequence, or all targets of one annotation file."""
+    """Names that a result file may have: a sequence, or all targets of one annotation file."""
     grouped: dict[str, list[LabelledSequence]] = {}
     for sequence in dataset.sequences:
         grouped.setdefault(sequence.group or sequence.name, []).append(sequence)

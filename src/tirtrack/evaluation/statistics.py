@@ -3,8 +3,8 @@
 The unit of analysis is the sequence. ``values`` are per-sequence scores ``[n]``;
 ``differences`` are ``a - b`` for the same sequences. Resamples are index matrices ``[B,n]`` made
 once and used for every tracker and score, so intervals of one report belong together. Where sets
-are drawn apart (:func:`stratified_indices`, :class:`Sets`), a sequence only ever replaces one of
-its own set.
+are resampled separately (:func:`stratified_indices`, :class:`Sets`), a sequence only replaces one
+of its own set.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class Difference:
     """A paired comparison ``a - b``.
 
     Attributes:
-        mean: of the differences; of the set means where sets are drawn apart.
-        low: end of the percentile bootstrap interval (95 %).
-        high: the other end.
+        mean: mean of the differences; of the set means where sets are resampled separately.
+        low: lower end of the percentile bootstrap interval (95 %).
+        high: upper end of the interval.
         p: two-sided bootstrap p of a mean difference of 0.
-        median: of the differences.
+        median: median of the differences.
         wins: sequences where ``a`` is better.
         ties: sequences where both are exactly equal.
         losses: sequences where ``b`` is better.
-        n: sequences.
-        resamples: bootstrap resamples.
+        n: number of sequences.
+        resamples: number of bootstrap resamples.
     """
 
     mean: float
@@ -151,8 +151,8 @@ class Sets:
     set in the order of names, so two trackers and all scores share them.
 
     Attributes:
-        sizes: sequences of each set, by name.
-        indices: ``[B,size]`` of each set.
+        sizes: number of sequences of each set, by name.
+        indices: ``[B,size]`` resamples of each set, by name.
     """
 
     sizes: Mapping[str, int]
@@ -180,8 +180,8 @@ class Sets:
         """The figure of ``a - b``; seeds are averaged in a sequence before anything else.
 
         Args:
-            a: per set ``[n]`` or ``[seeds,n]``.
-            b: the same sets and sequences; the number of seeds may differ.
+            a: scores of each set, ``[n]`` or ``[seeds,n]``.
+            b: scores of the same sets and sequences; the number of seeds may differ.
         """
         averaged_a, averaged_b = self._averaged(a), self._averaged(b)
         by_set = {name: averaged_a[name] - averaged_b[name] for name in averaged_a}
@@ -234,7 +234,7 @@ def sign_flip_p(
 
 
 def sign_flip_p_of(differences: np.ndarray, signs: np.ndarray, *, exact: bool = False) -> float:
-    """The same for given ``signs [B,n]`` of -1 and 1; ``exact`` when they are all there are."""
+    """The same for given ``signs [B,n]`` of -1 and 1; ``exact`` when they are all possible ones."""
     extreme = _extreme(np.asarray(differences, dtype=np.float64), signs)
     return extreme / len(signs) if exact else (1 + extreme) / (len(signs) + 1)
 
@@ -272,7 +272,7 @@ def wilcoxon(differences: np.ndarray) -> Wilcoxon:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """P values adjusted for how many there are, under the same names.
+    """P values adjusted for their number, under the same names.
 
     >>> holm({"a": 0.01, "b": 0.04})
     {'a': 0.02, 'b': 0.04}
@@ -287,7 +287,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def rank_stability(values: np.ndarray, indices: np.ndarray) -> RankStability:
-    """How firm a ranking is.
+    """How stable a ranking is.
 
     Args:
         values: ``[trackers,n]`` per-sequence scores.

@@ -1,6 +1,6 @@
 """The HTML page of an evaluation or a demo: figures, tables, film strips, and what was run.
 
-Used by nobody in the package but ``cli`` and ``demo``.
+Within the package only ``cli`` and ``demo`` use it.
 """
 
 from __future__ import annotations

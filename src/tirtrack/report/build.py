@@ -1,4 +1,4 @@
-"""From folders to a page: read what is there, leave out what is not, write page and numbers."""
+"""From folders to a page: reads what exists, leaves out the rest, writes page and numbers."""
 
 from __future__ import annotations
 
@@ -62,19 +62,19 @@ def build_report(
     """One page from evaluation folders, with ``result.json`` of the same numbers beside it.
 
     Args:
-        folders: as in :func:`report_content`.
+        folders: evaluation folders, as in :func:`report_content`.
         out: the HTML file to write.
-        dataset: as there.
+        dataset: data set of the film strips, as there.
         reference: the tracker that the others are compared with, the first by default.
-        title: of the page.
-        command: the line that makes the page again.
+        title: title of the page.
+        command: command line that makes the page again.
         force: replace an existing page.
 
     Returns:
         The page's path.
 
     Raises:
-        DatasetError: a folder holds no result, or the data set is another one.
+        DatasetError: a folder holds no result, or ``dataset`` fits none of them.
         RequestError: the page exists, or the reference is not among the trackers.
     """
     content = report_content(
@@ -91,17 +91,17 @@ def report_content(
     title: str = "",
     command: str = "",
 ) -> ReportContent:
-    """What evaluation folders have to say; what is not at hand is left out.
+    """The content of a page about evaluation folders; what is missing is left out.
 
     Args:
-        folders: each holds a ``result.json`` of ``tirtrack evaluate`` or ``score``. Run folders of
-            ``tirtrack distill`` bring their curves where they lie in one of these, or beside
-            weights that were evaluated and are still the same.
+        folders: evaluation folders, each with a ``result.json`` of ``tirtrack evaluate`` or
+            ``score``. Run folders of ``tirtrack distill`` add their curves if they lie in one of
+            these, or beside evaluated weights that are unchanged.
         dataset: frames and annotation for the film strips of the folders that it fits; by default
-            the one that a folder names, where it is still at hand.
+            the one that a folder names, if it still exists.
         reference: the tracker that the others are compared with, the first by default.
-        title: of the page.
-        command: the line that makes the page again.
+        title: title of the page.
+        command: command line that makes the page again.
 
     Raises:
         DatasetError: a folder holds no result, or ``dataset`` fits none of them.
@@ -224,13 +224,13 @@ def provenance(
     stages: Mapping[str, float] | None = None,
     settings: Mapping[str, str] | None = None,
 ) -> Provenance:
-    """What was run, from the results themselves; versions of this process where they say none.
+    """What was run, from the results themselves; versions of this process where they name none.
 
     Args:
         results: every evaluation of the page.
-        distilled: commands of distillations, as far as no weights file that is at hand says them.
-        command: the last line, which makes the page.
-        seed: of everything; by default the one that the results share.
+        distilled: commands of distillations that no weights file at hand records.
+        command: last command line, which makes the page.
+        seed: seed of everything; by default the one that the results share.
         stages: seconds by stage.
         settings: title to text.
     """
@@ -270,7 +270,7 @@ def made_with(tracker: TrackerResult) -> str:
 
 
 def evaluated_weights(tracker: TrackerResult) -> Path | None:
-    """The file of a tracker's weights, where it is at hand and still the one that was evaluated."""
+    """The file of a tracker's weights, if it exists and is unchanged since the evaluation."""
     file = Path(tracker.weights)
     try:
         return file if file.is_file() and sha256(file) == tracker.sha256 else None

@@ -1,6 +1,6 @@
 """What a page says, as values: the page is written from these and from nothing else.
 
-A part that was not at hand is ``None`` or empty and is then left out of the page, with a sentence
+A part that is missing is ``None`` or empty and is then left out of the page, with a sentence
 where a reader would look for it.
 """
 
@@ -19,19 +19,19 @@ TRACKER_COLOURS = ("#e0570b", "#1e88e5", "#8e44ad", "#c2185b", "#00897b", "#6d4c
 
 
 def colours_of(names: tuple[str, ...]) -> dict[str, str]:
-    """One colour a tracker, the same in plots, tables and film strips."""
+    """One colour per tracker, the same in plots, tables and film strips."""
     return {name: TRACKER_COLOURS[k % len(TRACKER_COLOURS)] for k, name in enumerate(names)}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that the page carries in itself.
+    """A picture that is embedded in the page.
 
     Attributes:
         content: the encoded file.
-        kind: of the file.
-        alt: what it shows, for those who do not see it.
-        width, height: in CSS pixels; the page may draw it smaller.
+        kind: kind of the file, such as ``png``.
+        alt: description for readers who cannot see it.
+        width, height: size in CSS pixels; the page may draw it smaller.
         caption: a line below, or empty.
     """
 
@@ -44,7 +44,7 @@ class Picture:
 
     @property
     def data_uri(self) -> str:
-        """The picture as an address that holds it."""
+        """The picture as a data URI."""
         return f"data:image/{self.kind};base64,{base64.b64encode(self.content).decode('ascii')}"
 
 
@@ -76,9 +76,9 @@ class EvaluationSection:
     Attributes:
         result: its numbers.
         reference: the tracker that the others are compared with.
-        verdicts: one for each other tracker, or one that says that there is none.
+        verdicts: one verdict for each other tracker, or one that says that there is none.
         plots: success, precision, normalised precision, as far as the protocol has them.
-        films: film strips; empty with ``films_missing`` saying why.
+        films: film strips; if empty, ``films_missing`` says why.
     """
 
     result: EvaluationResult
@@ -97,7 +97,7 @@ class EvaluationSection:
 
     @property
     def colours(self) -> dict[str, str]:
-        """By name of the tracker."""
+        """Colours by name of the tracker."""
         return colours_of(tuple(one.name for one in self.trackers))
 
     @property
@@ -141,7 +141,7 @@ class PairsSection:
     Attributes:
         facts: label to text, in the order of the page.
         rejections: reason to count.
-        counted_over: which pairs the rejections were counted in.
+        counted_over: pairs in which the rejections were counted.
         sheets: contact sheets.
         cautions: short sentences, such as a large offset between the modalities.
     """
@@ -170,11 +170,11 @@ class Provenance:
     """What was run, so that it can be run again.
 
     Attributes:
-        command: the lines that make the same page, in their order.
-        seed: of everything that draws.
+        command: command lines that make the same page, in order.
+        seed: seed of all random draws.
         versions: package to version.
         stages: seconds by stage, in order.
-        machine: one line.
+        machine: description of the machine, one line.
         weights: name to SHA-256.
         settings: title to text (YAML, JSON), complete.
     """

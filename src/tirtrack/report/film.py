@@ -1,7 +1,7 @@
 """Film strips: a few frames of a few sequences, with the annotation and every tracker's box.
 
-Which sequences are shown is decided by a rule and said beside them, the losses as readily as the
-gains: largest gain, largest loss, and the middle of all.
+A rule, stated beside them, chooses the sequences and treats losses like gains: largest gain,
+largest loss, and the middle of all.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def chosen(rows: Sequence[SequenceRow], whose: str) -> list[tuple[SequenceRow, s
 
     Args:
         rows: all sequences.
-        whose: success or difference is in the rows, in words.
+        whose: words that say whose success or difference is in the rows.
     """
     compared = any(row.difference is not None for row in rows)
     known = [(row, _value(row, compared=compared)) for row in rows]
@@ -163,7 +163,7 @@ def _picture(
     width, height = (max(round(side * scale), 1) for side in (shown.shape[1], shown.shape[0]))
     resized = np.asarray(Image.fromarray(shown).resize((width, height), Image.Resampling.BICUBIC))
     for depth, (_, box, colour) in enumerate(drawn):
-        if box is not None:  # what lies below is wider, so that equal boxes do not hide each other
+        if box is not None:  # lower boxes are wider, so that equal boxes do not hide each other
             mark = (Box.of(box * scale), colour, "")
             resized = draw_boxes(resized, [mark], line=LINE * (len(drawn) - depth))
     here = " and ".join(name for name, box, _ in drawn if box is not None) or "no"

@@ -29,7 +29,7 @@ class _Part(BaseModel):
 
 
 class Offset(_Part):
-    """How far the modalities lie apart, in pixels, over the pairs that could be measured."""
+    """Offset between the modalities, in pixels, over the pairs in which it could be measured."""
 
     tested: int = 0
     usable: int = 0
@@ -47,7 +47,7 @@ class RecordingFacts(_Part):
 
 
 class Rates(_Part):
-    """What the proposals yield in the pairs that were looked at."""
+    """What the proposals yield in the inspected pairs."""
 
     way: str
     pairs: int = 0
@@ -71,10 +71,10 @@ def pairs_section(folders: Iterable[Path]) -> PairsSection | None:
     """The part of the page about pairs, from the first inspection and the first run at hand.
 
     Args:
-        folders: of an inspection, of a run, or both; those without either are passed over.
+        folders: folders of an inspection or a run; others are skipped.
 
     Returns:
-        ``None`` where there is neither.
+        ``None`` if there is neither.
 
     Raises:
         DatasetError: a file is damaged.
@@ -112,7 +112,7 @@ def read_inspection(folder: Path) -> InspectionFile | None:
 def _rejections(
     inspection: InspectionFile | None, summary: Summary | None
 ) -> tuple[str, dict[str, int]]:
-    """Reasons with their counts, most frequent first, and over what they were counted."""
+    """The pairs that were counted, in words, and reasons with their counts, most frequent first."""
     if summary is not None and summary.harvest.pairs:
         over, counts = f"{summary.harvest.pairs} pairs trained on", summary.harvest.rejected
     elif inspection is not None and inspection.proposals is not None:

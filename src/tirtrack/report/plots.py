@@ -1,4 +1,4 @@
-"""Curves as pictures that the page carries in itself.
+"""Curves as pictures that are embedded in the page.
 
 Figures are made without ``pyplot``, so nothing of matplotlib's global state is touched, and
 without dates, so that the same numbers give the same bytes.
@@ -119,12 +119,12 @@ def legend_label(name: str, score: float | None) -> str:
 def loss_plot(
     steps: Sequence[int], losses: Sequence[float], terms: Mapping[str, Sequence[float | None]]
 ) -> Picture:
-    """The loss by step: faint as logged, strong as a running mean, one line a term.
+    """The loss by step: faint as logged, strong as a running mean, one line per term.
 
     Args:
         steps: the step of each row of the log.
         losses: the loss of each row.
-        terms: by name of the term, its value in each row, ``None`` where it was not drawn.
+        terms: values of each term by its name, one per row, ``None`` where it was not drawn.
     """
     figure, axes = _axes("Loss", "step", "loss")
     _smoothed(axes, np.asarray(steps), np.asarray(losses, dtype=np.float64), INK, "loss")
@@ -146,12 +146,12 @@ def loss_plot(
 def held_back_plot(
     steps: Sequence[int], numbers: Mapping[str, Sequence[float]], *, y_label: str
 ) -> Picture:
-    """What held-back pairs say of the student while it is trained, one line a number.
+    """Validation of the student on held-back pairs during training, one line per number.
 
     Args:
-        steps: done before each look.
-        numbers: by what they are, in each look.
-        y_label: what all of them are.
+        steps: training steps before each validation.
+        numbers: values of each number by its label, one per validation.
+        y_label: label of the y axis.
     """
     figure, axes = _axes("Held-back pairs", "steps done", y_label)
     for k, (name, values) in enumerate(numbers.items()):
@@ -178,8 +178,8 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
     """Mean of the last ``width`` finite values at each place; NaN before the first.
 
     Args:
-        values: ``[n]``, NaN where there is none.
-        width: at least 1.
+        values: values ``[n]``, NaN where there is none.
+        width: number of values to average, at least 1.
     """
     known = np.isfinite(values)
     sums = np.cumsum(np.where(known, values, 0.0))

@@ -18,7 +18,7 @@ from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.report.stored import STORED
 
 EVALUATION_FOLDER = "evaluation"
-"""In the folder of a demo."""
+"""Name of the evaluation's folder inside a demo's folder."""
 
 SCORES = {
     "success": "success",
@@ -89,7 +89,7 @@ class Difference(_Part):
     resamples: int | None = None
 
     def turned(self) -> Difference:
-        """The same difference seen from the other side, ``b - a``."""
+        """The same difference in reverse, ``b - a``."""
         return self.model_copy(
             update={
                 "a": self.b,
@@ -114,7 +114,7 @@ class RepeatedRuns(_Part):
 
 
 class MissingRun(_Part):
-    """A run that was asked for and is not there."""
+    """A requested run without a result."""
 
     tracker: str
     sequence: str

@@ -10,19 +10,19 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tirtrack.errors import DatasetError
 
 STORED = ConfigDict(extra="ignore", frozen=True)
-"""Of every part of such a file: what the page does not show is passed over."""
+"""Configuration of every part of such a file: what the page does not show is ignored."""
 
 Content = TypeVar("Content", bound=BaseModel)
 
 
 def read_stored(file: Path, kind: type[Content], *, called: str, fix: str) -> Content | None:
-    """The content of a file; ``None`` without one.
+    """The content of a file; ``None`` if there is no file.
 
     Args:
-        file: JSON.
-        kind: what it should hold.
-        called: that, in words.
-        fix: what to do when it does not.
+        file: JSON file.
+        kind: expected type of its content.
+        called: name of the content in messages.
+        fix: remedy named in the message of an error.
 
     Raises:
         DatasetError: it is damaged.

@@ -1,7 +1,6 @@
 """The run folder of a distillation as a part of the page: facts, loss curves, held-back signal.
 
-Read with tolerance for what is missing (a run that was stopped has no summary yet) and none for
-what is damaged.
+Missing parts are tolerated (a run that was stopped has no summary yet); damaged ones are errors.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ _DRAWN = {
 
 @dataclass(frozen=True)
 class LossRow:
-    """One line of the log; ``held_back`` where the student was looked at before the step."""
+    """One line of the log; ``held_back`` if the student was validated before the step."""
 
     step: int
     loss: float
@@ -129,10 +128,10 @@ def is_distillation(folder: Path) -> bool:
 
 
 def resolved_recipes(runs: Mapping[str, Path]) -> dict[str, str]:
-    """The recipes that runs left, under titles for the page; those without one are passed over.
+    """The recipes that runs left, by their titles on the page; runs without one are skipped.
 
     Args:
-        runs: run folders by the names that the page has for them.
+        runs: run folders by their names on the page.
     """
     return {
         f"recipe of {name}, resolved": file.read_text(encoding="utf-8")
@@ -142,7 +141,7 @@ def resolved_recipes(runs: Mapping[str, Path]) -> dict[str, str]:
 
 
 def read_summary(run: Path) -> Summary | None:
-    """What the run says of itself; ``None`` before its end.
+    """The summary of a run; ``None`` before its end.
 
     Raises:
         DatasetError: the file is damaged.
@@ -153,7 +152,7 @@ def read_summary(run: Path) -> Summary | None:
 def read_log(run: Path) -> list[LossRow]:
     """The rows of the loss log.
 
-    A last line that a kill cut short is passed over; any other damage is an error.
+    A last line that was cut short when the run was killed is ignored; any other damage is an error.
 
     Raises:
         DatasetError: the log cannot be read; names the line.
@@ -202,8 +201,8 @@ def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
 
 
 def held_back_curves(rows: Sequence[LossRow], summary: Summary | None) -> tuple[Picture, ...]:
-    """What held-back pairs said during the training as pictures, with the last word of the
-    summary; none when there are fewer than two looks.
+    """Validation on held-back pairs during training as pictures, with the final values of the
+    summary; none when there are fewer than two validations.
     """
     looks = [(row.step - 1, row.held_back) for row in rows if row.held_back]
     if summary is not None and summary.held_back is not None:
@@ -226,7 +225,7 @@ def held_back_curves(rows: Sequence[LossRow], summary: Summary | None) -> tuple[
 
 
 def _labels(names: Sequence[str]) -> list[str]:
-    """Terms for a legend: ``DIRECTION/TERM``, or the direction where there is but one term."""
+    """Terms for a legend: ``DIRECTION/TERM``, or the direction where there is only one term."""
     parts = [name.partition("/") for name in names]
     return [one[0] for one in parts] if len({one[2] for one in parts}) == 1 else list(names)
 

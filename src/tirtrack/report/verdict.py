@@ -1,10 +1,10 @@
 """One honest sentence from a paired interval.
 
-The sentence says "better" or "worse" only when the interval leaves zero out and enough sequences
-stand behind it; otherwise it says that this data can show no difference, which is not the same as
-"no difference", or that so few sequences cannot decide. What a reader
-should hold against it (few sequences, one sequence that makes the mean, intervals that treat
-sequences as independent) stands in :attr:`Verdict.cautions`.
+The sentence says "better" or "worse" only when the interval excludes zero and there are enough
+sequences; otherwise it says that this data can show no difference, which is not the same as
+"no difference", or that so few sequences cannot decide. Reasons for
+caution (few sequences, one sequence that makes the mean, intervals that treat sequences as
+independent) are in :attr:`Verdict.cautions`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tirtrack.evaluation.repeats import paired_differences
 from tirtrack.report.results import SCORES, Difference, EvaluationResult
 
 # With five paired values an exact two-sided sign test cannot go below 2 / 2**5 = 0.06; with six it
-# reaches 0.03. Below that a bootstrap interval that leaves zero out shows nothing.
+# reaches 0.03. With fewer, a bootstrap interval that excludes zero shows nothing.
 FEWEST_SEQUENCES = 6
 FEW_SEQUENCES = 10
 RESTS_ON_ONE = 0.5
 
 
 class Outcome(StrEnum):
-    """What interval and number of sequences allow to say."""
+    """The statement that interval and number of sequences support."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -36,10 +36,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The sentence, what it rests on, and what speaks against leaning on it.
+    """The sentence, the outcome that it states, and reasons for caution.
 
     Attributes:
-        outcome: better and worse are of the tracker in question against the reference.
+        outcome: outcome of the tracker in question against the reference.
         sentence: one sentence for the top of the page.
         cautions: short sentences, each with its number.
     """
@@ -75,7 +75,7 @@ def only_tracker(result: EvaluationResult) -> Verdict:
 
 
 def outcome_of(difference: Difference) -> Outcome:
-    """Better or worse only when the interval leaves zero out, of enough sequences.
+    """Better or worse only when the interval excludes zero, over enough sequences.
 
     A bound that is exactly zero belongs to the interval.
     """
@@ -105,7 +105,7 @@ def signed(value: float | None) -> str:
 
 
 def _bounds(difference: Difference) -> str:
-    """Both ends; one that rounds to zero keeps its sign, which tells whether zero is left out."""
+    """Both ends; one that rounds to zero keeps its sign, which tells whether zero is excluded."""
     ends = (difference.low, difference.high)
     return f"[{', '.join('0.000' if end == 0 else f'{end:+.3f}' for end in ends)}]"
 
@@ -171,7 +171,7 @@ def _leaning(rows: Mapping[str, float], mean: float) -> list[str]:
 
 
 def _other_side(result: EvaluationResult, d: Difference, outcome: Outcome) -> list[str]:
-    """Scores that do not say the same."""
+    """Scores that do not agree with the outcome."""
     others = [result.difference(d.a, d.b, score) for score in ("precision", "norm_precision")]
     apart = [
         f"{SCORES[other.score]} {interval(other)}"

@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Surface:
-    """One surface: reflectance, apparent temperature, light of its own (by night)."""
+    """One surface: reflectance, apparent temperature, emitted light (by night)."""
 
     reflectance: Colour
     apparent_kelvin: float
@@ -30,7 +30,7 @@ class Look:
     """All surfaces of an individual, and how strong their textures are.
 
     Attributes:
-        surfaces: by the names that the shape of its kind uses.
+        surfaces: surfaces by the names that the shape of its kind uses.
         grain_light: relative deviation of reflectance.
         grain_kelvin: deviation of temperature.
     """
@@ -45,7 +45,7 @@ class Actor:
     """Something that moves.
 
     Attributes:
-        kind: what it is.
+        kind: kind of the actor.
         body: its proportions.
         look: its surfaces.
         feet: ``[T,2]`` the point of the ground below it, world pixels.
@@ -53,7 +53,7 @@ class Actor:
         px_per_m: ``[T]`` its scale at zoom 1.
         heading: ``[T]`` +1 to the right, -1 to the left.
         facing: ``[T]`` 1 from the side, 0 from the front.
-        phase: ``[T]`` of its gait, radians.
+        phase: ``[T]`` phase of its gait, radians.
         stride: ``[T]`` 0 standing, 1 walking.
     """
 
@@ -70,7 +70,7 @@ class Actor:
 
 
 def _dye(rng: np.random.Generator) -> Colour:
-    """A colour of clothes or car paint: often grey and dark, now and then strong."""
+    """A colour of clothes or car paint: often grey and dark, sometimes strong."""
     brightness = float(np.exp(rng.uniform(np.log(0.025), np.log(0.65))))
     strong = rng.random() < 0.4
     tint = rng.uniform(0.15, 1.0, 3) if strong else rng.normal(1.0, 0.08, 3)

@@ -1,4 +1,4 @@
-"""The scene without anybody in it: two painted layers, their light, and what stands in front.
+"""The scene without actors: two painted layers, their light, and the props in front.
 
 A far layer (sky, skyline) and a near one (ground and what stands on it) shift against each other
 when the camera moves sideways. Both are painted once, as radiance of both modalities, and are only
@@ -33,8 +33,8 @@ class Layer:
     Attributes:
         rgb: three planes, grey levels 0 to 255.
         kelvin: one plane, apparent temperature.
-        light_cover: opaqueness to light; None where it is 1 everywhere.
-        heat_cover: opaqueness to heat; None where it is 1 everywhere.
+        light_cover: opacity to light; None where it is 1 everywhere.
+        heat_cover: opacity to heat; None where it is 1 everywhere.
         left: world column of its first pixel.
         top: world row of its first pixel.
         foot_y: world row on which it stands (what it hides lies beyond).
@@ -51,7 +51,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LightMap:
-    """What falls on things that stand somewhere: lamps ``[3,h,w]`` at a quarter, sun ``[H,W]``."""
+    """Light that falls on the scene: lamps ``[3,h,w]`` at a quarter of the size, sun ``[H,W]``."""
 
     lamps: Array
     sun: Array
@@ -147,7 +147,7 @@ def _finished(easel: Easel, rgb: Array, *, covers: bool) -> Layer:
 
 
 def _standing(prop: Prop, art: Art, light_map: LightMap) -> Layer:
-    """A prop in front: lit by what falls on its foot."""
+    """A prop in front, lit by the light at its foot."""
     illumination, _ = light_map.at(prop.x, prop.y)
     easel = art.easel
     rgb = easel.reflectance * illumination[:, None, None] + easel.glow
@@ -230,7 +230,7 @@ def _cast(shade: Array, art: Art, prop: Prop, light: Light) -> None:
     cover = Image.fromarray((255 * art.easel.light_cover).astype(np.uint8))
     left, top = prop.x - art.foot_xy[0], prop.y - art.foot_xy[1]
     # (X, Y) on the ground <- (u, v) of the picture: X = u + sx * h, Y = foot + rise * h,
-    # where h = foot - v; solved for (u, v), which is what a transform asks for.
+    # where h = foot - v; solved for (u, v), as the transform needs it.
     slope = shadow_x / rise
     coefficients = (
         1.0, -slope, slope * prop.y - left,
@@ -281,7 +281,7 @@ def _lit(easel: Easel, light_map: LightMap, *, sunny: bool) -> Array:
 
 
 def _equalise(far: Easel, near: Easel, plan: ScenePlan) -> None:
-    """Give the background the target's temperature on a stretch of its way; light is untouched."""
+    """Give the background the target's temperature on a stretch of its path; light is unchanged."""
     if plan.crossover_x is None:
         return
     middle, half = plan.crossover_x

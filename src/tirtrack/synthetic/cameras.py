@@ -36,9 +36,9 @@ class RgbCamera:
     """Exposure that drifts a little, noise, and shading of the lens.
 
     Args:
-        seed: of the sequence.
+        seed: seed of the sequence.
         settings: ranges of its constants.
-        is_night: noise is strong by night.
+        is_night: whether it is night, when noise is strong.
     """
 
     def __init__(self, seed: Sequence[int], settings: WorldSettings, *, is_night: bool) -> None:
@@ -74,7 +74,7 @@ class TirCamera:
     """Optics, halo, and the noise of a microbolometer.
 
     Args:
-        seed: of the sequence.
+        seed: seed of the sequence.
         settings: ranges of its constants.
     """
 
@@ -120,7 +120,7 @@ class TirCamera:
         return pattern
 
     def _ring(self, seen: Array) -> Array:
-        """What the halo takes away: a share of the warm excess of the neighbourhood."""
+        """What the halo subtracts: a share of the neighbourhood's warm excess."""
         height, width = seen.shape
         quarter = seen.reshape(height // 4, 4, width // 4, 4).mean(axis=(1, 3))
         excess = np.maximum(quarter - np.median(quarter), 0)
@@ -184,7 +184,7 @@ def draw_agc(seed: Sequence[int], settings: WorldSettings) -> AgcSettings | None
 
 
 class Agc:
-    """Automatic gain over the whole frame: a hot thing that enters changes everybody's grey.
+    """Automatic gain over the whole frame: a hot object that enters changes the grey of all others.
 
     Attributes:
         jump: change of the grey level of the frame's median, from the last frame to this.

@@ -1,4 +1,4 @@
-"""Painting with materials: every stroke leaves reflectance and temperature in one outline."""
+"""Painting with materials: every stroke sets reflectance and temperature in one outline."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Easel:
 
     Attributes:
         reflectance: ``[3,H,W]``.
-        glow: ``[3,H,W]`` light of its own.
+        glow: ``[3,H,W]`` emitted light.
         kelvin: ``[H,W]`` apparent temperature.
-        light_cover: ``[H,W]`` 0 to 1, opaque to visible light.
-        heat_cover: ``[H,W]`` 0 to 1, opaque to heat.
+        light_cover: ``[H,W]`` opacity to visible light, 0 to 1.
+        heat_cover: ``[H,W]`` opacity to heat, 0 to 1.
     """
 
     def __init__(self, height: int, width: int, paints: Paints) -> None:
@@ -60,7 +60,7 @@ class Easel:
         self.heat_cover = np.zeros((height, width), np.float32)
 
     def fill(self, mask: Array, material: Material) -> None:
-        """Put a material where ``mask [H,W]`` is above 0, in that strength."""
+        """Put a material where ``mask [H,W]`` is above 0, with that strength."""
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not len(rows):
             return
@@ -104,7 +104,7 @@ class Easel:
         self.polygon(corners, material)
 
     def paste(self, other: Easel, left: int, top: int) -> None:
-        """Lay another picture on this one; what falls outside is lost."""
+        """Lay another picture on this one; what falls outside is clipped."""
         y0, x0 = max(top, 0), max(left, 0)
         y1 = min(top + other.shape[0], self.shape[0])
         x1 = min(left + other.shape[1], self.shape[1])

@@ -26,7 +26,7 @@ SEQUENCE_ATTRIBUTES = (
     "low_resolution", "aspect_ratio_variation", "vehicle_mounted", "drone_mounted",
     "surveillance", "hand_held",
 )  # fmt: skip
-"""In the order of the attribute files of LSOTB-TIR."""
+"""Names in the order of the attribute files of LSOTB-TIR."""
 
 CROSSOVER_KELVIN = 1.0
 OCCLUDED_SHARE = 0.2
@@ -43,11 +43,11 @@ class SequenceFacts:
     """What is known of a sequence of T frames; boxes are xywh, 0-based, NaN rows where absent.
 
     Attributes:
-        boxes_tir: ``[T,4]`` in TIR pixels, inside the frame, occluders ignored.
-        boxes_rgb: ``[T,4]`` in RGB pixels; None when RGB was not rendered.
+        boxes_tir: ``[T,4]`` boxes in TIR pixels, inside the frame, occluders ignored.
+        boxes_rgb: ``[T,4]`` boxes in RGB pixels; None when RGB was not rendered.
         extents_tir: ``[T,4]`` the whole silhouette, also outside the frame.
-        visible_tir: ``[T,4]`` what nothing hides.
-        absent: ``[T]`` nothing of the silhouette is in the TIR frame.
+        visible_tir: ``[T,4]`` extent of the part that is not hidden.
+        absent: ``[T]`` whether the whole silhouette is outside the TIR frame.
         occluded_tir: ``[T]`` hidden share in TIR.
         occluded_rgb: ``[T]`` hidden share in RGB; None when RGB was not rendered.
         difference_kelvin: ``[T]`` target minus background in TIR.
@@ -55,10 +55,10 @@ class SequenceFacts:
         attributes: 0 or 1 by the names of ``SEQUENCE_ATTRIBUTES``.
         tir_from_rgb: ``[3,3]`` the rig's similarity, without parallax.
         parallax: further shift along x of the near layer, pixels.
-        delay_ticks: of the TIR camera.
-        kind: of the target.
-        daylight: of the scene.
-        seed: of the sequence.
+        delay_ticks: delay of the TIR camera, ticks.
+        kind: kind of the target.
+        daylight: daylight of the scene.
+        seed: seed of the sequence.
     """
 
     boxes_tir: Boxes
@@ -79,7 +79,7 @@ class SequenceFacts:
     seed: tuple[int, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as JSON can hold it; NaN becomes None."""
+        """All facts as JSON values; NaN becomes None."""
         plain: dict[str, Any] = {}
         for name, value in vars(self).items():
             plain[name] = _plain(value)
@@ -201,11 +201,11 @@ def _sequence_attributes(
 
 
 def _share(flags: Sequence[bool] | Flags) -> float:
-    """Share of set flags; 0 of none."""
+    """Share of set flags; 0 if there are none."""
     return float(np.mean(flags)) if len(flags) else 0.0
 
 
 def _outside_half_to_double(values: NDArray[np.float64]) -> bool:
-    """Whether a value ever leaves half to double the first one."""
+    """Whether a value is ever below half or above double the first one."""
     ratio = values / values[0] if len(values) else values
     return bool(((ratio > 2) | (ratio < 0.5)).any())

@@ -1,4 +1,4 @@
-"""The plane that everybody walks on: patches, roads, marks that only one modality sees."""
+"""The ground plane: patches, roads, marks that only one modality sees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Ground:
     """The easel, and where each of its pixels lies on the plane.
 
     Attributes:
-        across: ``[H,W]`` along x, pixels as seen at the row where the scale is known.
+        across: ``[H,W]`` position along x, in pixels of the row where the scale is known.
         away: ``[H]`` distance, in the same pixels.
         depth: ``[H]`` scale relative to that row.
         cover: ``[H,W]`` 1 below the horizon.
@@ -39,7 +39,7 @@ class _Ground:
         self._near = np.clip(1.4 * self.depth, 0.35, 1.0)[:, None].astype(np.float32)
 
     def texture(self, *, heat: bool, grain: int) -> Array:
-        """Noise that lies on the plane, calmer in the distance."""
+        """Noise on the plane, weaker in the distance."""
         bank = self.paints.heat if heat else self.paints.light
         lying = bank.on_ground(self.across, self.away, grain)
         fine = bank.patch(*self.easel.shape, 0)
@@ -56,7 +56,7 @@ class _Ground:
     def spot(
         self, x: float, y: float, half_width: float, half_height: float
     ) -> tuple[tuple[slice, slice], Array]:
-        """A soft ellipse on the ground: the part of the picture that it lies in, its strength."""
+        """A soft ellipse on the ground: the slices of the picture around it, its strength."""
         height, width = self.easel.shape
         top, bottom = max(int(y - half_height), 0), min(int(y + half_height) + 1, height)
         left, right = max(int(x - half_width), 0), min(int(x + half_width) + 1, width)
@@ -102,7 +102,7 @@ def _road(ground: _Ground, rng: np.random.Generator) -> None:
 
 
 def _path(ground: _Ground, rng: np.random.Generator) -> None:
-    """A way into the distance, straight on the plane, or none."""
+    """A path into the distance, straight on the plane, or none."""
     if rng.random() < 0.35:
         return
     ppm = ground.plan.perspective.px_per_m
@@ -122,7 +122,7 @@ def _path(ground: _Ground, rng: np.random.Generator) -> None:
 
 
 def _marks_of_heat(ground: _Ground, rng: np.random.Generator) -> None:
-    """Warm and cold places that nobody sees: where a car stood, a drain, moist soil."""
+    """Warm and cold places that RGB does not show: where a car stood, a drain, moist soil."""
     height, width = ground.easel.shape
     for _ in range(int(rng.integers(2, 7))):
         y = float(rng.uniform(0.3, 1.0) * height)
@@ -133,7 +133,7 @@ def _marks_of_heat(ground: _Ground, rng: np.random.Generator) -> None:
 
 
 def _marks_of_light(ground: _Ground, rng: np.random.Generator) -> None:
-    """Stains, paint and leaves of the temperature of the ground."""
+    """Stains, paint and leaves at the temperature of the ground."""
     height, width = ground.easel.shape
     for _ in range(int(rng.integers(3, 10))):
         y = float(rng.uniform(0.3, 1.0) * height)

@@ -1,6 +1,6 @@
 """What things are made of, in visible light and in heat: two measurements of one surface.
 
-Radiance in 8-14 um is linearised about 300 K, so that it may be counted in kelvin: *apparent
+Radiance in 8-14 um is linearised about 300 K, so that it can be given in kelvin: *apparent
 temperature* is ``emissivity * T + (1 - emissivity) * T_environment``.
 """
 
@@ -27,12 +27,12 @@ class Material:
     Attributes:
         reflectance: red, green, blue, 0 to 1.
         grain_light: relative deviation of the reflectance texture.
-        kelvin: above air, without sun.
-        heating_kelvin: what full sun of some hours adds.
+        kelvin: temperature above air, without sun.
+        heating_kelvin: warming by some hours of full sun.
         grain_kelvin: deviation of the temperature texture.
         grain: index of the texture's grain.
-        emissivity: in 8-14 um.
-        glow: visible light that it gives off (lamps, lit windows, by night only).
+        emissivity: emissivity in 8-14 um.
+        glow: visible light that it emits (lamps, lit windows, by night only).
     """
 
     reflectance: Colour
@@ -52,7 +52,7 @@ class Climate:
     Attributes:
         air_kelvin: air temperature.
         sky_kelvin: apparent temperature of the sky overhead.
-        sun_heat: 0 to 1, how much the sun of the last hours has warmed what it shone on.
+        sun_heat: warming of sunlit surfaces by the sun of the last hours, 0 to 1.
     """
 
     air_kelvin: float
@@ -71,10 +71,10 @@ class Light:
 
     Attributes:
         daylight: one of ``DAYLIGHTS``.
-        ambient: from the whole sky.
-        sun: direct; casts shadows.
-        shadow_xy: where the shadow of a point one pixel up falls, relative to its foot, pixels.
-        lamp: of one street lamp, near it.
+        ambient: light from the whole sky.
+        sun: direct light; casts shadows.
+        shadow_xy: shadow of a point one pixel up, relative to its foot, pixels.
+        lamp: light of one street lamp, near it.
         exposure: factor of the camera.
     """
 
@@ -132,7 +132,7 @@ def encoded(radiance: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def varied(material: Material, rng: np.random.Generator) -> Material:
-    """The same stuff, another piece of it: brightness, tint and temperature differ a little."""
+    """Another piece of the same material: brightness, tint and temperature differ a little."""
     factor = rng.uniform(0.75, 1.3)
     tint = rng.normal(1.0, 0.05, 3)
     red, green, blue = (

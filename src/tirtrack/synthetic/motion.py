@@ -16,12 +16,12 @@ Track = NDArray[np.float64]
 
 
 def smoothed(values: Track, ticks: float) -> Track:
-    """``[T]`` or ``[T,2]`` smoothed along time; beyond the ends the last value goes on."""
+    """``[T]`` or ``[T,2]`` smoothed along time; beyond the ends the end values are repeated."""
     return np.asarray(ndimage.gaussian_filter1d(values, ticks, axis=0, mode="nearest"))
 
 
 def folded(values: Track, low: float, high: float) -> Track:
-    """Values that turn round at the ends of ``[low, high]``, as a ball between two walls."""
+    """Values reflected at the ends of ``[low, high]``, as a ball between two walls."""
     span = max(high - low, 1e-6)
     around = np.mod(values - low, 2 * span)
     return low + np.where(around > span, 2 * span - around, around)
@@ -69,7 +69,7 @@ class CameraPath:
         mode: ``static``, ``hand``, ``pan`` or ``follow``.
         center_xy: ``[T,2]`` centre of the view, world pixels.
         zoom: ``[T]`` at least 1.
-        sway: ``[T]`` how far the camera itself has moved sideways; near things shift by it.
+        sway: ``[T]`` sideways movement of the camera itself; near things shift by it.
     """
 
     mode: str
@@ -89,7 +89,7 @@ class CameraRoom:
 def camera_path(
     rng: np.random.Generator, mode: str, room: CameraRoom, *, target: Track, zoom: float
 ) -> CameraPath:
-    """A camera's path, given where the target goes (``[T,2]``, which only ``follow`` looks at)."""
+    """A camera's path, given where the target goes (``[T,2]``, which only ``follow`` uses)."""
     ticks = len(target)
     shift = np.zeros((ticks, 2))
     if mode == "pan":

@@ -23,9 +23,9 @@ class Outline:
     Attributes:
         left: first column of its window, pixels.
         top: first row of its window.
-        names: of surfaces; index k shows ``names[k - 1]``.
-        index: ``[h*f, w*f]`` 0 outside the silhouette, else which surface.
-        fineness: sub-pixels f a pixel and axis.
+        names: names of surfaces; index k shows ``names[k - 1]``.
+        index: ``[h*f, w*f]`` 0 outside the silhouette, else the number of the surface.
+        fineness: sub-pixels f per pixel and axis.
     """
 
     left: int
@@ -41,11 +41,11 @@ class Outline:
 
     @property
     def box(self) -> NDArray[np.float64]:
-        """``[4]`` extent inside the frame, to a sub-pixel; NaN without any."""
+        """``[4]`` extent inside the frame, to a sub-pixel; NaN if empty."""
         return self.extent_of(self.index > 0)
 
     def extent_of(self, cells: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """``[4]`` xywh of the set sub-pixels ``[h*f, w*f]``; NaN without any."""
+        """``[4]`` xywh of the set sub-pixels ``[h*f, w*f]``; NaN if there are none."""
         rows, columns = np.flatnonzero(cells.any(axis=1)), np.flatnonzero(cells.any(axis=0))
         if not len(rows):
             return NO_BOX
@@ -56,14 +56,14 @@ class Outline:
 
 def pooled(values: Array, fineness: int) -> Array:
     """Mean over the sub-pixels of each pixel: ``[...,h*f,w*f]`` to ``[...,h,w]``."""
-    for _ in range(fineness.bit_length() - 1):  # halve; sums of strided views beat a reduction
+    for _ in range(fineness.bit_length() - 1):  # halve; faster than one reduction
         values = values[..., 0::2, :] + values[..., 1::2, :]
         values = values[..., 0::2] + values[..., 1::2]
     return values * np.float32(1 / (fineness * fineness))
 
 
 def whole_extent(corners: list[Points]) -> tuple[NDArray[np.float64], int]:
-    """All parts, also outside the frame: ``[4]`` xywh to a sub-pixel, and sub-pixels a pixel."""
+    """Extent of all parts, in the frame or not: ``[4]`` xywh to a sub-pixel; sub-pixels a pixel."""
     everything = np.concatenate(corners)
     low, high = everything.min(axis=0), everything.max(axis=0)
     fineness = 4 if high[1] - low[1] < _SMALL_PX else 2
@@ -72,7 +72,7 @@ def whole_extent(corners: list[Points]) -> tuple[NDArray[np.float64], int]:
 
 
 def raster(parts: list[Part], corners: list[Points], height: int, width: int) -> Outline | None:
-    """Draw parts over each other on a frame's grid; ``corners`` are theirs in pixels.
+    """Draw parts over each other on a frame's grid; ``corners`` are their corners in pixels.
 
     Returns:
         The outline, or None when no part of it falls in the frame.
@@ -85,7 +85,7 @@ def raster(parts: list[Part], corners: list[Points], height: int, width: int) ->
     image = Image.new("L", ((right - left) * fineness, (bottom - top) * fineness))
     draw, names = ImageDraw.Draw(image), dict[str, int]()
     for part, points in zip(parts, corners, strict=True):
-        # a vertex fills the sub-pixel that it lies in: floor, so that negative ones do so too
+        # a vertex fills its sub-pixel: floor, so that negative ones do so too
         cells = np.floor(points * fineness) - np.array([left, top]) * fineness
         draw.polygon(cells.ravel().tolist(), fill=names.setdefault(part.surface, len(names) + 1))
     index = np.asarray(image)

@@ -1,4 +1,4 @@
-"""Draws one modality of a plan: layers are resampled, actors and what stands in front drawn on top.
+"""Draws one modality of a plan: resampled layers, with actors and props drawn on top.
 
 The same outline is drawn in both modalities, each on its own pixel grid. The box of the target is
 the extent of the outline as it was drawn, so it is exact by construction.
@@ -25,7 +25,7 @@ from tirtrack.synthetic.textures import stream
 Array = NDArray[np.float32]
 _TILE = 48
 _LIGHT_PER_GRAIN = 0.45
-"""A relative change of reflectance is about 0.45 of it in grey levels (gamma 2.2)."""
+"""Relative change of grey levels for a relative change of reflectance (gamma 2.2)."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Sighting:
 
     Attributes:
         box: ``[4]`` extent of the silhouette inside the frame, 0-based; NaN when absent.
-        extent: ``[4]`` of the whole silhouette, also outside the frame.
-        visible: ``[4]`` extent of what nothing hides; NaN when nothing shows.
-        occluded: share of the silhouette inside the frame that something hides; 1 when absent.
+        extent: ``[4]`` extent of the whole silhouette, also outside the frame.
+        visible: ``[4]`` extent of the part that is not hidden; NaN when all is hidden.
+        occluded: hidden share of the silhouette inside the frame; 1 when absent.
         difference: target minus what is behind it, means over the silhouette: kelvin in TIR, grey
             levels in RGB; NaN when absent.
         clutter: deviation of what is behind it, same unit; NaN when absent.
-        distractor_near: whether another of its kind is within its size of the target.
+        distractor_near: whether another of its kind is nearer to the target than the target's size.
     """
 
     box: NDArray[np.float64]
@@ -97,7 +97,7 @@ class _Showing:
         self.clear = np.ones_like(coverage)
 
     def hide(self, left: int, top: int, cover: Array) -> None:
-        """Something of ``cover [h,w]`` was drawn in front, its corner at (left, top)."""
+        """Note something drawn in front: ``cover [h,w]`` with its corner at (left, top)."""
         own = self.outline
         y0, x0 = max(top, own.top), max(left, own.left)
         y1 = min(top + cover.shape[0], own.top + self.clear.shape[0])
@@ -111,7 +111,7 @@ class _Showing:
         return float(1 - (self.clear * self.coverage).sum() / self.coverage.sum())
 
     def visible(self) -> NDArray[np.float64]:
-        """Extent of what shows."""
+        """Extent of the part that is not hidden."""
         fine = self.outline.fineness
         clear = np.repeat(np.repeat(self.clear > 0.5, fine, axis=0), fine, axis=1)
         return self.outline.extent_of((self.outline.index > 0) & clear)
@@ -135,7 +135,7 @@ def _resampled(plane: Image.Image, view: View, width: int, rows: int) -> Array:
 
 
 class Puppets:
-    """The parts of actors at a tick, kept for the other modality, which asks for the same."""
+    """The parts of actors at a tick, kept because the other modality needs the same."""
 
     _KEPT = 64
 
@@ -160,9 +160,9 @@ class Painter:
     Args:
         plan: the sequence.
         stage: its painted scene.
-        tir: which modality.
-        shutter_share: exposure time as a share of a frame's.
-        puppets: shared by the modalities of one plan.
+        tir: whether TIR is drawn, not RGB.
+        shutter_share: exposure time as a share of the frame interval.
+        puppets: parts of actors, shared by the modalities of one plan.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class Painter:
         return frame, self._sighting(showing, poses)
 
     def _order(self, tick: int) -> list[int]:
-        """Who is drawn when, far ones first: the index of an actor, or ``-1 - k`` of a prop."""
+        """Order of drawing, far ones first: the index of an actor, or ``-1 - k`` for prop ``k``."""
         actors = [
             (float(actor.feet[tick, 1]) + (1e4 if actor.lift[tick] > 0 else 0.0), index)
             for index, actor in enumerate(self._plan.actors)
@@ -361,7 +361,7 @@ def _gap(box: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _actor_tiles(plan: ScenePlan, *, tir: bool) -> list[Image.Image]:
-    """One texture ``[48,48]`` an actor; temperature follows reflectance a little."""
+    """One texture ``[48,48]`` per actor; temperature follows reflectance a little."""
     rho = np.float32(plan.settings.texture_correlation)
     tiles = []
     for index in range(len(plan.actors)):

@@ -37,18 +37,18 @@ from tirtrack.synthetic.textures import stream
 FOCAL_PX = 330.0
 SNOW_KELVIN = 272.0
 SHORTEST_EXCURSION = 60
-"""Ticks; in a shorter sequence nobody could leave and return at an ordinary pace."""
+"""In ticks; in a shorter sequence no target could leave and return at a usual pace."""
 _CAMERA_MODES = ("static", "hand", "pan", "follow")
 
 
 @dataclass(frozen=True)
 class Perspective:
-    """A camera of some height over a plane.
+    """A camera at some height above a plane.
 
     Attributes:
         horizon_y: world row where the ground ends; may lie far above the frame.
         ref_y: row of the ground where the scale is known.
-        px_per_m: scale there.
+        px_per_m: scale in that row.
         camera_m: height of the camera.
     """
 
@@ -58,7 +58,7 @@ class Perspective:
     camera_m: float
 
     def scale(self, y: Track | float) -> Track:
-        """Pixels a metre for something that stands at row ``y``."""
+        """Pixels per metre for something that stands at row ``y``."""
         depth = (np.asarray(y, dtype=np.float64) - self.horizon_y) / (self.ref_y - self.horizon_y)
         return self.px_per_m * np.maximum(depth, 0.02)
 
@@ -78,10 +78,10 @@ class Rig:
     """How TIR lies on RGB: ``x_tir = scale * (x_rgb - c) + c + shift`` about the frame's middle.
 
     Attributes:
-        scale: of TIR relative to RGB.
-        shift_xy: pixels.
+        scale: scale of TIR relative to RGB.
+        shift_xy: shift of TIR against RGB, pixels.
         parallax: further shift along x of things in the near layer, pixels.
-        delay_ticks: by which the TIR camera is late.
+        delay_ticks: delay of the TIR camera, ticks.
     """
 
     scale: float
@@ -92,7 +92,7 @@ class Rig:
 
 @dataclass(frozen=True)
 class Canvas:
-    """Size of the painted layers, and the most that the view moves about their middle."""
+    """Size of the painted layers, and the largest shift of the view from their middle."""
 
     width: int
     height: int
@@ -109,20 +109,20 @@ class ScenePlan:
     """One sequence, complete but for its pixels; ``actors[0]`` is the target.
 
     Attributes:
-        seed: of all its streams.
+        seed: seed of all its random streams.
         settings: the difficulty.
         light: visible light.
         climate: heat.
-        perspective: of the ground.
-        canvas: of the painted layers.
-        camera: where it looks, tick by tick.
-        actors: all that moves.
+        perspective: perspective of the ground.
+        canvas: size of the painted layers, and room of the view.
+        camera: path of the camera's view, tick by tick.
+        actors: everything that moves.
         backdrop: props that nothing walks behind.
-        occluders: props in front of somebody's way.
+        occluders: props in front of an actor's path.
         crossover_x: middle and half width of a stretch where background and target have one
-            temperature, world pixels; None without.
-        snow: whether it lies on the ground; drawn by the air's temperature, then fixed.
-        rig: TIR against RGB.
+            temperature, world pixels; None if there is no such stretch.
+        snow: whether snow lies on the ground; drawn by the air's temperature, then fixed.
+        rig: geometry and delay of TIR relative to RGB.
         ticks: the moments that are rendered.
     """
 
@@ -176,7 +176,7 @@ def _perspective(
 
 @dataclass(frozen=True)
 class _Stage:
-    """What drawing an actor needs to know of the rest."""
+    """What drawing an actor needs of the rest of the plan."""
 
     settings: WorldSettings
     canvas: Canvas
@@ -195,7 +195,7 @@ class _Stage:
         return min(low, lens.ref_y - 2), max(high, lens.ref_y + 2)
 
     def columns(self, width_px: float) -> Range:
-        """World columns in which a thing of this width walks up and down."""
+        """World columns between which a thing of this width walks."""
         half = self.settings.width / 2 - 0.55 * width_px - 3
         if self.mode in ("pan", "follow"):
             half += 0.8 * self.canvas.reach_xy[0]
@@ -203,7 +203,7 @@ class _Stage:
 
 
 def _headings(kind: Kind, x: Track, inside: Range) -> Track:
-    """Where it looks; a vehicle does not turn on the spot, it reverses, unless out of sight."""
+    """Heading ``[T]``; a vehicle in view does not turn on the spot, it reverses."""
     velocity = smoothed(np.gradient(x), 3.0)
     heading = np.empty(len(x))
     moving = np.flatnonzero(np.abs(velocity) > 0.05)
@@ -217,7 +217,7 @@ def _headings(kind: Kind, x: Track, inside: Range) -> Track:
 
 
 def _gait(actor_kind: Kind, feet: Track, scale: Track, start: float) -> tuple[Track, Track]:
-    """Phase and stride ``[T]`` from the way covered."""
+    """Phase and stride ``[T]`` from the distance covered."""
     step = np.hypot(np.gradient(feet[:, 0]), 2.5 * np.gradient(feet[:, 1])) / scale
     facts = KINDS[actor_kind]
     if facts.flies or actor_kind == "blob":
@@ -231,7 +231,7 @@ def _gait(actor_kind: Kind, feet: Track, scale: Track, start: float) -> tuple[Tr
 def _actor(
     rng: np.random.Generator, kind: Kind, feet: Track, stage: _Stage, *, climate: Climate, px: float
 ) -> Actor:
-    """An individual on a given way; ``px`` is its height where the perspective is known."""
+    """An individual on a given path; ``px`` is its height where the perspective is known."""
     facts = KINDS[kind]
     body = Body(
         float(rng.uniform(*facts.height_m)), float(rng.uniform(0.85, 1.2)),
@@ -256,7 +256,7 @@ def _actor(
 
 
 def _pace(rng: np.random.Generator, kind: Kind, px_per_m: float, rate_hz: float) -> float:
-    """Pixels a tick."""
+    """A random speed, pixels per tick."""
     return min(float(rng.uniform(*KINDS[kind].speed)) * px_per_m / rate_hz, 9.0)
 
 
@@ -266,7 +266,7 @@ def _width_px(kind: Kind, height_px: float) -> float:
 
 
 def _way(rng: np.random.Generator, kind: Kind, stage: _Stage, px: float, *, leaves: bool) -> Track:
-    """``[T,2]`` of feet, beginning where the whole silhouette is in view."""
+    """Path ``[T,2]`` of the feet, beginning where the whole silhouette is in view."""
     width = _width_px(kind, px)
     rows, columns = stage.rows, stage.columns(width)
     own_scale = px / KINDS[kind].height_m[1]
@@ -289,7 +289,7 @@ def _way(rng: np.random.Generator, kind: Kind, stage: _Stage, px: float, *, leav
 
 
 def _distractor_way(rng: np.random.Generator, target: Track, stage: _Stage, width: float) -> Track:
-    """Beside the target, towards and past it, or on its own; never over it at the start."""
+    """A path beside the target, towards and past it, or its own; never over it at the start."""
     manner = int(rng.integers(3))
     side = float(rng.choice([-1.0, 1.0]))
     if manner == 0:
@@ -315,7 +315,7 @@ def _distractor_way(rng: np.random.Generator, target: Track, stage: _Stage, widt
 def _extras(
     seed: Sequence[int], target: Actor, stage: _Stage, climate: Climate, *, px: float
 ) -> list[Actor]:
-    """Distractors of the target's kind, and now and then somebody of another."""
+    """Distractors of the target's kind, and sometimes passers-by of another."""
     rng, settings = stream(seed, "distractors"), stage.settings
     actors = []
     if rng.random() < settings.distractor_share:
@@ -354,7 +354,7 @@ WIDTH_OF = {
 
 
 def _occluders(seed: Sequence[int], target: Actor, stage: _Stage, px: float) -> list[Prop]:
-    """Props on the target's way ahead, a little nearer to the camera than it."""
+    """Props on the target's path, a little nearer to the camera than the target."""
     rng, settings = stream(seed, "occluders"), stage.settings
     if KINDS[target.kind].flies or rng.random() > settings.occluder_share:
         return []
@@ -374,7 +374,7 @@ def _occluders(seed: Sequence[int], target: Actor, stage: _Stage, px: float) -> 
 
 
 def _backdrop(seed: Sequence[int], stage: _Stage) -> list[Prop]:
-    """Props beyond everybody's way, from the horizon on, far ones first."""
+    """Props behind all paths, from the horizon on, far ones first."""
     rng, lens, canvas = stream(seed, "backdrop"), stage.perspective, stage.canvas
     nearest = stage.rows[0] - 2
     farthest = max(lens.horizon_y + 0.06 * (lens.ref_y - lens.horizon_y), -30.0)
@@ -422,10 +422,10 @@ def draw_plan(
 
     Args:
         seed: whole numbers; the same seed gives the same plan.
-        frames: how many.
+        frames: number of frames.
         spacing: ticks between them; a tick is a frame of the cameras' own rate.
         settings: the difficulty, ``standard`` if None.
-        kind: of the target; drawn if None.
+        kind: kind of the target; drawn if None.
         daylight: one of ``materials.DAYLIGHTS``; drawn if None.
     """
     settings = settings or WorldSettings()

@@ -28,7 +28,7 @@ class RenderedFrame:
         tir: ``[H,W]`` uint8, or uint16 counts.
         in_rgb: the target in RGB; None when only TIR was asked for.
         in_tir: the target in TIR.
-        agc_jump: change of grey of the TIR frame's median by its gain, since the last frame.
+        agc_jump: change of the grey of the TIR frame's median by its gain, since the last frame.
     """
 
     rgb: NDArray[np.uint8] | None
@@ -43,7 +43,7 @@ class SyntheticSequence:
     """A whole sequence in memory.
 
     Attributes:
-        plan: what was drawn.
+        plan: plan of the sequence.
         rgb: ``[T,H,W,3]`` uint8; None when only TIR was asked for.
         tir: ``[T,H,W]`` uint8 or uint16.
         facts: boxes, absence, occlusion, attributes, the rig.
@@ -112,10 +112,10 @@ def render_sequence(
 
     Args:
         seed: whole numbers, such as (world, split, index).
-        frames: how many.
+        frames: number of frames.
         spacing: ticks of the cameras' clock from one frame to the next.
         settings: the difficulty, ``standard`` if None.
-        kind: of the target; drawn if None.
+        kind: kind of the target; drawn if None.
         daylight: ``sun``, ``overcast``, ``dusk``, ``night`` or ``dark``; drawn if None.
         rgb: whether RGB is rendered too.
 

@@ -25,19 +25,19 @@ class _Frozen(BaseModel):
 
 
 class WorldSettings(_Frozen):
-    """One difficulty. Ranges are drawn from once a sequence; shares are probabilities.
+    """One difficulty. Ranges are drawn from once per sequence; shares are probabilities.
 
     Attributes:
-        width: of both frames, pixels.
-        height: of both frames, pixels.
-        frame_rate_hz: of both cameras.
-        kind_weights: how often each kind of target is drawn.
-        target_height: of the silhouette at its usual distance, pixels, drawn log-uniformly.
+        width: width of both frames, pixels.
+        height: height of both frames, pixels.
+        frame_rate_hz: frame rate of both cameras.
+        kind_weights: relative frequency of each kind of target.
+        target_height: height of the silhouette at its usual distance, pixels, drawn log-uniformly.
         flyer_height: the same for birds and drones.
-        daylight_weights: sun, overcast, dusk, night with lamps, dark night.
+        daylight_weights: relative frequency of sun, overcast, dusk, night with lamps, dark night.
         air_kelvin: air temperature.
         clear_sky_kelvin: apparent temperature of a clear sky at the zenith.
-        texture_correlation: of reflectance and temperature textures of one material (dark is warm).
+        texture_correlation: correlation of reflectance and temperature in textures (dark is warm).
         distractor_share: sequences with others of the target's kind.
         distractor_kelvin: spread of their temperatures about the target's.
         occluder_share: sequences in which something stands in front of the target's way.
@@ -45,7 +45,7 @@ class WorldSettings(_Frozen):
         crossover_share: sequences with a stretch where the background has the target's temperature.
         zoom_share: sequences with a slow zoom, by at most ``zoom_most``.
         zoom_most: largest zoom.
-        camera_weights: camera that stands, is held by hand, pans, follows the target.
+        camera_weights: relative frequency of a static, hand-held, panning, following camera.
         netd_kelvin: noise of a TIR pixel.
         pattern_kelvin: fixed pattern and column noise of the TIR camera.
         psf_sigma: blur of the TIR optics, pixels.
@@ -53,10 +53,10 @@ class WorldSettings(_Frozen):
         halo_px: reach of the ring.
         dead_pixels: largest number of dead TIR pixels.
         sixteen_bit_share: sequences whose TIR is stored as counts.
-        plateau_share: of the 8-bit ones, those with plateau equalisation, not percentiles.
-        black_hot_share: of the 8-bit ones, those with inverted polarity.
+        plateau_share: 8-bit sequences with plateau equalisation, not percentiles.
+        black_hot_share: 8-bit sequences with inverted polarity.
         agc_memory: share of the last gain that is kept from frame to frame.
-        rgb_noise_day: standard deviation, grey levels.
+        rgb_noise_day: standard deviation of RGB noise by day, grey levels.
         rgb_noise_night: the same by night.
         rig_scale: size of TIR relative to RGB.
         rig_shift: largest shift of TIR against RGB, pixels.
@@ -119,7 +119,7 @@ def difficulty(name: str) -> WorldSettings:
     """A difficulty by its name.
 
     Raises:
-        RequestError: there is none of that name.
+        RequestError: the name is unknown.
     """
     if name not in DIFFICULTIES:
         raise RequestError(
@@ -135,7 +135,7 @@ class WorldSize(_Frozen):
     Attributes:
         recordings: unlabelled recordings of both modalities.
         pairs_each: frame pairs in each of them.
-        spacing_frames: frames of time from one pair to the next.
+        spacing_frames: frame intervals from one pair to the next.
         validation: labelled sequences in both modalities.
         test: labelled TIR sequences.
         frames: length of the labelled sequences.
@@ -166,7 +166,7 @@ def world_size(name: str) -> WorldSize:
     """A size by its name.
 
     Raises:
-        RequestError: there is none of that name.
+        RequestError: the name is unknown.
     """
     if name not in SIZES:
         raise RequestError(

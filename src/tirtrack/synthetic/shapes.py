@@ -36,10 +36,10 @@ class Body:
     """What stays the same about one individual.
 
     Attributes:
-        height_m: of the whole silhouette.
+        height_m: height of the whole silhouette, metres.
         build: width relative to the usual one.
-        variant: which of the kind's forms, a number that the shape reads.
-        facing: 1 seen from the side, 0 from the front.
+        variant: number of the form within the kind, read by the shape.
+        facing: 1 from the side, 0 from the front.
     """
 
     height_m: float
@@ -98,7 +98,7 @@ def _arm(shoulder: Points, phase: float, stride: float, body: Body) -> tuple[Par
 
 
 def person(body: Body, phase: float, stride: float) -> list[Part]:
-    """Somebody who walks: two legs and two arms in counter-swing; ``stride`` 0 is standing."""
+    """A walking person: two legs and two arms in counter-swing; ``stride`` 0 is standing."""
     spread, depth = 0.085 * (1 - body.facing) * body.build, 0.0
     hips = np.array([0.0, 0.90]), np.array([0.0, 0.90])
     shoulders = np.array([0.01, 1.39]), np.array([0.01, 1.39])
@@ -244,7 +244,7 @@ def drone(body: Body, phase: float, stride: float) -> list[Part]:
 
 
 def blob(body: Body, phase: float, stride: float) -> list[Part]:
-    """A smooth thing of no kind, whose outline breathes; two more of its surfaces lie on it."""
+    """A smooth object of no kind whose outline changes; two more of its surfaces lie on it."""
     del stride
     rng = np.random.default_rng(body.variant)
     turn = np.linspace(0, 2 * math.pi, 40, endpoint=False)
@@ -274,7 +274,7 @@ SHAPES: dict[Kind, Callable[[Body, float, float], list[Part]]] = {
 
 @dataclass(frozen=True)
 class KindFacts:
-    """Sizes and speeds of a kind: metres, metres a second, metres a full cycle of its gait."""
+    """Sizes and speeds of a kind: metres, metres per second, metres per full cycle of its gait."""
 
     height_m: tuple[float, float]
     width_m: float

@@ -13,7 +13,7 @@ from scipy import ndimage
 Array = NDArray[np.float32]
 
 GRAINS = (1.0, 3.0, 9.0, 27.0)
-"""Sizes of the specks of the noise, pixels."""
+"""Grain sizes of the noise, pixels."""
 
 _SHAPE = (512, 768)
 

@@ -1,7 +1,7 @@
-"""A world as a folder: unlabelled pairs, validation and test sequences, whole or not there.
+"""A world as a folder: unlabelled pairs, validation and test sequences; whole or not at all.
 
-Every sequence is an item of its own with a seed of its own, so one process and many write the same
-bytes. Below ``pairs`` nothing says where anything is.
+Every sequence has its own seed, so one process and many write the same bytes. ``pairs`` holds no
+annotation of any kind.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tirtrack.synthetic.settings import (
 from tirtrack.workers import working
 
 FORMAT = 2
-"""Of the folder, and of the renderer: raised whenever the same seed gives other bytes."""
+"""Version of folder and renderer: raised whenever the same seed gives other bytes."""
 
 FACTS_FOLDER = "facts"
 WORLD_FILE = "world.json"
@@ -79,15 +79,15 @@ def write_world(
 
     Args:
         root: the folder.
-        size: ``small``, ``demo``, ``study``, or any other amount.
-        seed: of the world; splits never share a stream.
+        size: ``small``, ``demo``, ``study``, or any other ``WorldSize``.
+        seed: seed of the world; splits never share a random stream.
         settings: the difficulty, ``standard`` if None.
-        workers: processes; the bytes do not depend on it. More than one starts processes anew, so a
-            script that asks for them needs the usual ``if __name__ == "__main__"``.
-        progress: told of every finished sequence.
+        workers: number of processes; the bytes do not depend on it. New processes import the
+            calling script, so with more than one it needs ``if __name__ == "__main__"``.
+        progress: callback that is told of every finished sequence.
 
     Raises:
-        RequestError: the folder exists and holds something, or the size is unknown.
+        RequestError: the folder exists and is not empty, or the size is unknown.
         StorageError: something could not be written.
         RunError: a worker died.
     """
@@ -123,9 +123,9 @@ def cached_world(
 
     Args:
         size: ``small``, ``demo`` or ``study``.
-        seed: of the world.
-        workers: processes, as in :func:`write_world`.
-        progress: told of every finished sequence; not called when the world is there already.
+        seed: seed of the world.
+        workers: number of processes, as in :func:`write_world`.
+        progress: callback that is told of every finished sequence; unused for a cached world.
 
     Raises:
         RequestError: the size is unknown.
@@ -220,7 +220,7 @@ def _write_labelled(item: _Item) -> None:
 
 
 def _with_clear_start(item: _Item, *, rgb: bool) -> tuple[ScenePlan, Iterator[RenderedFrame]]:
-    """The first of a few attempts whose first frame shows the target whole and free."""
+    """The first of a few attempts whose first frame shows the target whole and unhidden."""
     for attempt in range(_ATTEMPTS):
         plan = draw_plan(_seed(item, attempt), item.frames, settings=item.settings)
         frames = render_frames(plan, rgb=rgb)
@@ -279,7 +279,7 @@ def _row(stored: NDArray[np.float64]) -> str:
 
 
 def _describe(root: Path, amount: WorldSize, seed: int, settings: WorldSettings) -> None:
-    """What this world is; holds no box."""
+    """Write what this world is; no box is in it."""
     content = {
         "format": FORMAT,
         "seed": seed,

@@ -65,7 +65,7 @@ class PeakCalibration(_Part):
 
 
 class Card(_Part):
-    """What stands in the metadata of a weights file."""
+    """The metadata of a weights file."""
 
     format_version: Literal[1] = 1
     name: str

@@ -71,7 +71,7 @@ _SIMPLE = {
 
 @dataclass(frozen=True)
 class Constructor:
-    """A function of the published code: defaults of its arguments, and what it makes of ours."""
+    """A function of the published code: defaults of its arguments, and our networks it makes."""
 
     defaults: Mapping[str, Any]
     networks: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ _USED: dict[str, Mapping[str, Any]] = {
     },
     "atom18": {},
 }
-"""What the settings files of the published code set, where it is not the default."""
+"""Arguments that the settings files of the published code set to other than the default."""
 
 _ONLY_IN_TRAINING = {
     "backbone_pretrained",
@@ -143,7 +143,7 @@ _ONLY_IN_TRAINING = {
 
 @dataclass(frozen=True)
 class Origin:
-    """What a record says: the networks it can be of, and what a user should know of it."""
+    """What a record says: the networks it can describe, and notes for the user."""
 
     networks: tuple[str, ...]
     notes: tuple[str, ...]
@@ -152,8 +152,8 @@ class Origin:
 def origin_of(record: Mapping[str, Any]) -> Origin:
     """Which of our networks a constructor record describes.
 
-    Where a function makes several, those stay whose settings of training are the record's, as only
-    these tell ``dimp50`` from ``superdimp50``.
+    If a function makes several, those with the training settings of the record remain, as only
+    these distinguish ``dimp50`` from ``superdimp50``.
 
     Args:
         record: ``fun_name`` and ``kwds``, of any type: it comes from a file.

@@ -1,8 +1,8 @@
 """The two containers that torch has saved checkpoints in, read without torch.
 
-Both hold a pickle and, beside it, the plain numbers of every tensor. Read is the pickle alone, in a
-child process that has no rights worth having (:func:`main`); what comes back is an index: where in
-the file the numbers of each tensor lie. So nothing of the file's size is ever allocated here.
+Both hold a pickle and, beside it, the plain numbers of every tensor. Only the pickle is read, in a
+child process with almost no rights (:func:`main`), which returns an index: where in the file the
+numbers of each tensor lie. So nothing as large as the file is ever allocated here.
 
 The child uses the standard library alone and imports nothing once the file is open.
 """
@@ -45,12 +45,12 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, lengths of name and extr
 _CHUNK = 1 << 20
 _MAX_TENSORS = 20_000
 _MAX_NAME = 300
-_MAX_VALUES = 1000  # in a constructor record, lists counted with what they hold
+_MAX_VALUES = 1000  # in a constructor record, lists counted with their items
 _MAX_DEPTH = 10
 _MAX_ENTRY_DEPTH = 4  # keys that lead to a state dict: Lightning within a callback has three
 _MAX_NODES = 1_000_000  # dicts and lists; a log can be long
 _OPTIMISER = "optim"
-_MAX_SPREAD = 4  # elements that a tensor reaches over for each of its own; views are dense
+_MAX_SPREAD = 4  # elements that a tensor spans per element of its own; views are dense
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ _PLAIN_PICKLE = (
 
 
 def index_of(file: IO[bytes], size: int, kind: str) -> dict[str, Any]:
-    """What a checkpoint holds, as JSON can carry it.
+    """The content of a checkpoint, as JSON values.
 
     Args:
-        file: open at any position.
-        size: bytes of the file.
+        file: open file, at any position.
+        size: size of the file in bytes.
         kind: :data:`ZIP` or :data:`LEGACY`.
 
     Returns:
@@ -147,7 +147,7 @@ def _place(name: str, tensor: StoredTensor, stretch: Stretch) -> dict[str, Any]:
     element = tensor.storage.kind
     steps = zip(tensor.shape, tensor.strides, strict=True)
     spread = 1 + sum((side - 1) * stride for side, stride in steps)
-    if spread > _MAX_SPREAD * max(math.prod(tensor.shape), 1):  # reading it would cost the file
+    if spread > _MAX_SPREAD * max(math.prod(tensor.shape), 1):  # it spans too much of the file
         raise WeightsError(f"its tensor {shown(name)} is spread over its storage", fix=UNTRUSTED)
     skipped = (tensor.storage.start + tensor.offset) * ELEMENT_BYTES[element]
     return {
@@ -161,7 +161,7 @@ def _place(name: str, tensor: StoredTensor, stretch: Stretch) -> dict[str, Any]:
 def _entries_of(root: Any) -> dict[str, dict[str, StoredTensor]]:
     """Every dict of named tensors, by the keys that lead to it, joined by points.
 
-    What an optimiser keeps is left out: it has the names of the network and is none.
+    The state of an optimiser is left out: it has the names of a network but is none.
     """
     if type(root) is not dict:
         raise WeightsError("its pickle holds no dict", fix="give a checkpoint with a state dict")
@@ -218,7 +218,7 @@ def _constructor(record: StandIn) -> dict[str, Any]:
 
 
 class _Budget:
-    """Turns values into plain ones until there were too many: a file can nest without an end."""
+    """Turns values into plain ones up to a limit, as a file can nest without end."""
 
     def __init__(self) -> None:
         self._left = _MAX_VALUES
@@ -326,7 +326,7 @@ def _stored_in(entries: dict[str, Stretch], name: str, wanted: int) -> Stretch:
 
 
 def _entries(file: IO[bytes]) -> dict[str, Stretch]:
-    """Every entry by name, none of which touch."""
+    """Every entry by name; no two overlap."""
     try:
         with zipfile.ZipFile(file) as archive:
             listed, end = archive.infolist(), archive.start_dir
@@ -363,7 +363,7 @@ def _check_entry(entry: zipfile.ZipInfo, before: Iterable[str]) -> None:
 
 
 def _first_byte(file: IO[bytes], entry: zipfile.ZipInfo) -> int:
-    """Where the numbers of an entry begin, by its own header, which must name it too."""
+    """Where the numbers of an entry begin, by its own header, which must have the same name."""
     file.seek(max(entry.header_offset, 0))
     header = file.read(_LOCAL_HEADER.size)
     if entry.header_offset < 0 or len(header) < _LOCAL_HEADER.size:
@@ -400,8 +400,8 @@ def _check_sum(file: IO[bytes], stretch: Stretch, what: str) -> None:
 def main(kind: str, memory_bytes: int, cpu_s: int) -> None:
     """Print the index of the checkpoint on stdin, or why there is none, as JSON; the child process.
 
-    It gives up writing files, memory and time first, then everything that Python can be watched
-    doing: importing, opening, running, connecting.
+    It first gives up writing files and limits memory and time, then refuses everything that Python
+    audits: importing, opening, running, connecting.
     """
     _limit(memory_bytes, cpu_s)
     with os.fdopen(0, "rb") as file:
@@ -421,7 +421,7 @@ def main(kind: str, memory_bytes: int, cpu_s: int) -> None:
 
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    """Nothing that Python reports to an audit hook happens while a checkpoint is read."""
+    """Refuse what Python reports to an audit hook while a checkpoint is read."""
     raise RuntimeError(f"refused: {event}")
 
 

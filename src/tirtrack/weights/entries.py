@@ -2,7 +2,7 @@
 
 Trainers put a network into something before they save it: an entry of a dict, a module that holds
 it beside losses and copies, a wrapper for several devices or for the mean of the weights. All of
-this is seen through by names alone; which place is the network's is told by its tensors.
+these are recognised by names alone; the tensors tell which place is the network's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped
 ours has such a part."""
 _MAX_PREFIX = 8  # parts of a name
 _SEPARATORS = "_/:-"
-_SHARE = 0.25  # of the largest place, from which on another may be meant to hold the network
+_SHARE = 0.25  # of the largest place; others of at least this size may be meant too
 _MOST_LIKELY = 32
 
 
@@ -26,7 +26,7 @@ class Place:
 
     Attributes:
         entry: keys that lead to their dict, joined by points; empty for the file's own.
-        prefix: that their names share beyond their names in a network, with the sign at its end.
+        prefix: prefix in front of their names in a network, with the separator at its end.
         names: name in a network -> name in the entry.
         around: every name of the entry.
     """
@@ -47,16 +47,16 @@ class Place:
 
     @property
     def beside(self) -> list[str]:
-        """Names of the entry that do not lie here, in order."""
+        """Names of the entry that are not in this place, in order."""
         return sorted({*self.around} - {*self.names.values()})
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing lies beside it but what a wrapper counts, which belongs to no module."""
+        """Whether nothing lies beside it but counters of a wrapper, which belong to no module."""
         return not any(map(_is_of_a_module, self.beside))
 
     def is_called(self, asked: str) -> bool:
-        """Whether a user can mean this place: its path, or keys of it that follow one another."""
+        """Whether a user's text names this place: its path, or consecutive keys of it."""
         return asked == self.path or f".{asked}." in f".{self.path}."
 
 
@@ -70,13 +70,13 @@ def places_of(entries: Mapping[str, Iterable[str]]) -> list[Place]:
 
 
 def likely(places: Iterable[Place]) -> list[Place]:
-    """The largest places: where a network that fits nothing was meant."""
+    """The largest places, where the network probably lies if none fits."""
     ordered = sorted(places, key=lambda place: -len(place.names))[:_MOST_LIKELY]
     return [place for place in ordered if len(place.names) >= _SHARE * len(ordered[0].names)]
 
 
 def taken_off(place: Place) -> list[str]:
-    """What names had in front, or between, beyond those in a network; empty where nothing.
+    """Parts before or inside the names that a network's names lack; empty if there are none.
 
     >>> taken_off(Place("", "model.", {"a.b": "model._orig_mod.a.b"}))
     ['model._orig_mod.']
@@ -96,7 +96,7 @@ def _in_entry(entry: str, names: list[str]) -> list[Place]:
 
 
 def _is_of_a_module(name: str) -> bool:
-    """Whether a tensor has a module's name in front; every one of a network of ours has.
+    """Whether a tensor's name begins with a module's; true of all tensors of our networks.
 
     >>> _is_of_a_module("n_averaged")
     False
@@ -105,7 +105,7 @@ def _is_of_a_module(name: str) -> bool:
 
 
 def _unwrapped(names: Iterable[str]) -> dict[str, str]:
-    """Name without parts of torch -> name; the names themselves where two would meet."""
+    """Name without parts of torch -> name; the names themselves if two would collide."""
     listed = [*names]
     plain = {
         ".".join(part for part in name.split(".") if part not in _WRAPPERS): name for name in listed
@@ -126,7 +126,7 @@ def _by_prefix(names: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _otherwise_separated(names: Collection[str]) -> list[str]:
-    """Prefixes that all names share and that end in another sign than a point.
+    """Prefixes that all names share and that end in a character other than a point.
 
     >>> _otherwise_separated(["my_net/a.b", "my_net/a.c"])
     ['my_', 'my_net/']

@@ -6,7 +6,7 @@ a network here. Finding cached graphs needs no torch, so that a command starts i
 second.
 
 Patches go in as they are cut, ``[...,D,D,3]`` RGB or ``[D,D]`` grey, float32 grey levels 0..255;
-channel order and layout are turned inside the graph, where that costs nothing that can be measured.
+channel order and layout are changed inside the graph, at no measurable cost.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Graphs:
         search_grey: the same for a grey patch ``[D,D]``.
         head: ``template [1,C,8,8]``, ``features [1,C,16,16]`` to ``logits``, ``ltrb``: what remains
             of a search when many targets share the pass of the backbone.
-        cells: cells a side of the score map.
-        weights_hash: of the weights they were made from.
+        cells: cells per side of the score map.
+        weights_hash: hash of the weights they were made from.
     """
 
     features: bytes
@@ -118,8 +118,8 @@ class OnnxBackbone:
     """Backbone features of many patches, for frozen backbones.
 
     Args:
-        graphs: of the weights.
-        threads: for one batch.
+        graphs: graphs of the weights.
+        threads: number of threads for one batch.
     """
 
     def __init__(self, graphs: Graphs, *, threads: int = 1) -> None:
@@ -129,7 +129,7 @@ class OnnxBackbone:
         """Patches ``[B,D,D,3]`` RGB or ``[B,D,D]`` grey, levels 0..255, to ``[B,C,H,W]`` float32.
 
         Raises:
-            ValueError: the patches have another shape, or there is none.
+            ValueError: the patches have another shape, or there are none.
         """
         if patches.ndim == 3:
             patches = np.broadcast_to(patches[..., None], (*patches.shape, 3))
@@ -143,7 +143,7 @@ class OnnxBackbone:
 
 
 def session(graph: bytes, *, threads: int) -> onnxruntime.InferenceSession:
-    """A session of its own thread pool, all of ONNX Runtime's optimisations on.
+    """A session with its own thread pool and all of ONNX Runtime's optimisations.
 
     One thread is the default everywhere above: the networks are so small that a second one saves
     little, work on many sequences has a process for each, and the thread count can change the last
@@ -162,7 +162,7 @@ def as_levels(patch: np.ndarray) -> np.ndarray:
 
 
 def _hash(state: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of all names, shapes and numbers; a card does not count, so it may change freely."""
+    """SHA-256 of all names, shapes and numbers; without the card, which may change freely."""
     digest = hashlib.sha256()
     for key in sorted(state):
         array = np.ascontiguousarray(state[key], dtype="<f4")
@@ -176,7 +176,7 @@ def _folder(weights_hash: str) -> Path:
 
 
 def _cached(weights_hash: str) -> Graphs | None:
-    """The graphs from the cache; ``None`` when they are not there, not whole, or not the ones that
+    """The graphs from the cache; ``None`` when they are missing, incomplete, or not the ones that
     were written.
     """
     folder = _folder(weights_hash)
@@ -199,7 +199,7 @@ def _keep(graphs: Graphs) -> None:
         "cells": graphs.cells,
         "sha256": {name: _sha256(graph) for name, graph in parts.items()},
     }
-    files.write_json(folder / _MANIFEST, manifest)  # last: without it nothing counts
+    files.write_json(folder / _MANIFEST, manifest)  # last: graphs without it are ignored
 
 
 def _sha256(content: bytes) -> str:
@@ -226,7 +226,7 @@ def _make(network: SiameseNetwork, weights_hash: str, where: Path | None) -> Gra
 
 
 def _views(network: SiameseNetwork) -> dict[str, nn.Module]:
-    """The network as each graph shows it."""
+    """The part of the network that each graph computes."""
     from torch import nn
 
     class View(nn.Module):
@@ -278,8 +278,8 @@ def _export(view: nn.Module, example: dict[str, np.ndarray], *, free_batch: bool
 
     axes = {0: "batch", 1: "height", 2: "width"}
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        # The TorchScript exporter is called old; the new one needs a further package and 20 times
-        # as long for the same graph. Its tracer warns of Python numbers, which are constants here.
+        # The TorchScript exporter is deprecated; the new one needs another package and is 20 times
+        # slower for the same graph. Its tracer warns of Python numbers, which are constants here.
         warnings.simplefilter("ignore")
         written = Path(folder) / "graph.onnx"
         torch.onnx.export(
@@ -310,7 +310,7 @@ def _compare(
     example: dict[str, np.ndarray],
     where: Path | None,
 ) -> None:
-    """Refuse a graph that does not answer as the torch module does."""
+    """Refuse a graph whose outputs differ from the torch module's."""
     right = _run_torch(view, example)
     given = session(graph, threads=1).run(None, {k: as_levels(v) for k, v in example.items()})
     for ours, theirs in zip(given, right, strict=True):

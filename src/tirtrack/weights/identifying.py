@@ -18,7 +18,7 @@ _BESIDE = {"ban_head.": "neck.", "features.": "classifier."}
 """Prefix of a network's keys -> prefix of what published files hold beside it and it does not use:
 the neck of NanoTrack, which is never run, and the classifier behind the features of MobileNetV2."""
 _PUBLISHED = ("net", "state_dict")
-"""Places at which the published trackers keep their network; nothing needs to be said of them."""
+"""Places at which the published trackers keep their network; they need no note."""
 _SHOWN = 3  # names in a note
 
 
@@ -27,13 +27,13 @@ class Source:
     """A file with named tensors, none of which are read yet.
 
     Attributes:
-        container: how they are stored.
-        shapes: of every tensor, by the path of its entry and its name there.
-        read: one tensor by these two, as it is stored.
-        constructor: the record of how the network was made.
-        licence: of the weights, as the file says; empty where it does not.
-        url: where they came from, as the file says.
-        said: what else the file says of itself, for the card.
+        container: kind of container that stores them.
+        shapes: shape of every tensor, by the path of its entry and its name there.
+        read: function that reads one tensor, by the same two, as it is stored.
+        constructor: record of how the network was made.
+        licence: licence of the weights, as the file says; empty if it does not.
+        url: origin of the weights, as the file says.
+        said: other statements of the file about itself, for the card.
     """
 
     container: str
@@ -53,8 +53,8 @@ class Identified:
         architecture: its name in the registry.
         entry: path of the dict that holds its tensors.
         names: key in the network -> name of a tensor in that dict.
-        read_from: the same place for the user; empty where published trackers keep theirs.
-        notes: what the user should know, a sentence each.
+        read_from: the same place in words for the user; empty for that of published trackers.
+        notes: notes for the user, a sentence each.
     """
 
     architecture: str
@@ -69,12 +69,12 @@ def identify(source: Source, network: str | None = None, entry: str | None = Non
 
     Args:
         source: the file.
-        network: which one it is, where the file leaves that open.
+        network: name of the network, where the file leaves that open.
         entry: key or prefix at which it lies, where the file holds several.
 
     Raises:
-        WeightsError: the file holds none that we have, several with different numbers, or one of
-            several and nothing says which.
+        WeightsError: the file holds no network of ours, several with different numbers, or one
+            that could be several of ours.
     """
     places = _asked_for(source, entry)
     fitting = [place for place in places if _fits(source, place, network, asked=entry is not None)]
@@ -117,7 +117,7 @@ def _shapes(source: Source, place: Place) -> dict[str, tuple[int, ...]]:
 
 
 def _asked_for(source: Source, entry: str | None) -> list[Place]:
-    """Places that a user can mean; all where nothing was said."""
+    """Places that the user's entry can mean; all if none was given."""
     places = places_of(source.shapes)
     if entry is None:
         return places
@@ -143,7 +143,7 @@ def _fits(source: Source, place: Place, network: str | None, *, asked: bool) -> 
 
 
 def _only(source: Source, fitting: Sequence[Place]) -> Place:
-    """The first place, where all hold the same numbers."""
+    """The first place, if all hold the same numbers."""
     first = fitting[0]
     if all(_same_numbers(source, first, other) for other in fitting[1:]):
         return first
@@ -162,7 +162,7 @@ def _same_numbers(source: Source, one: Place, other: Place) -> bool:
 
 
 def _nearest(source: Source, places: Sequence[Place], network: str | None) -> Place:
-    """Where a network was meant, of places that do not fit: one of another network, or the one
+    """The likeliest place of the network if none fits: one of another network, or the one
     with the fewest faults.
     """
     from tirtrack.networks.registry import distance
@@ -182,7 +182,7 @@ def _told(place: Place) -> str:
 
 
 def _left_out(source: Source, place: Place) -> list[str]:
-    """What a file holds of the kind that was read, and was not."""
+    """Notes on tensors of the file that were not read, though they may belong to a network."""
     notes = []
     if not place.is_whole:
         beside = place.beside
@@ -210,7 +210,7 @@ def _more(names: Sequence[str]) -> str:
 def _architecture(
     shapes: Mapping[str, tuple[int, ...]], record: Mapping[str, Any] | None, asked: str | None
 ) -> tuple[str, tuple[str, ...]]:
-    """The network that tensors, record and user agree on, and what is to be said of it."""
+    """The network that tensors, record and user agree on, and notes on it."""
     from tirtrack.networks import registry
 
     if asked is not None:

@@ -1,7 +1,7 @@
-"""Makes weights files of other people's checkpoints.
+"""Makes weights files from other people's checkpoints.
 
 A checkpoint is a pickle, and unpickling runs what the file says. So a child process without rights
-looks at it (``containers.py``, ``unpickling.py``) and says where the numbers of each tensor lie.
+reads it (``containers.py``, ``unpickling.py``) and reports where the numbers of each tensor lie.
 The network is then named by the tensors' names and shapes and by the constructor record
 (``identifying.py``), and only then are numbers read: plain ones, from known places.
 """
@@ -54,14 +54,14 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Imported:
-    """A weights file that was made of a checkpoint.
+    """A weights file that was made from a checkpoint.
 
     Attributes:
-        path: of the weights file.
-        card: that stands in it.
+        path: path of the weights file.
+        card: card of the weights file.
         read_from: place in the file at which the network was found; empty where published files
             keep theirs.
-        notes: what its user should know, a sentence each.
+        notes: notes for its user, a sentence each.
     """
 
     path: Path
@@ -112,19 +112,19 @@ def import_checkpoint(
     Args:
         file: a checkpoint as torch saved it, or a safetensors file without a card.
         out: the weights file to write.
-        network: which one it is, where the file leaves that open.
+        network: name of the network, where the file leaves that open.
         entry: key or prefix at which it lies, where the file holds several.
-        name: of the weights; by default the stem of ``out``.
-        licence: of the weights; by default what the file says, else unknown.
-        modality: that the network was trained for: rgb or tir.
-        command: that was typed; goes into the card.
+        name: name of the weights; by default the stem of ``out``.
+        licence: licence of the weights; by default the one that the file states, else unknown.
+        modality: modality that the network was trained for: rgb or tir.
+        command: command line for the card, as typed.
         force: replace ``out``.
-        limits: of the process that reads the file.
+        limits: limits of the process that reads the file.
 
     Raises:
         WeightsError: the file is no checkpoint, is damaged or could run code, or its tensors are
             not those of a network that we have. Nothing was written.
-        RequestError: ``out`` cannot be written over.
+        RequestError: ``out`` cannot be overwritten.
     """
     file, out = Path(file), Path(out)
     if modality not in _MODALITIES:

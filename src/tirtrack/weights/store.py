@@ -37,10 +37,10 @@ class Weights:
     """A weights file, read and checked.
 
     Attributes:
-        card: what the file says of itself, or what its keys imply when it has no card.
+        card: card of the file, or the one that its keys imply when it has none.
         state: key to float32 tensor, complete for ``card.architecture``.
-        sha256: of the file.
-        path: where it lies.
+        sha256: SHA-256 of the file.
+        path: path of the file.
     """
 
     card: Card
@@ -86,7 +86,7 @@ def find(name_or_path: str | Path) -> Path:
 def card_of(path: Path) -> Card:
     """The card of a file, without reading its tensors.
 
-    A file without a card whose keys fit a network gets one that says so little: its stem as the
+    A file without a card whose keys fit a network gets a minimal one: its stem as the
     name, modality rgb, licence unknown.
 
     Raises:
@@ -179,7 +179,7 @@ def network_of(weights: Weights) -> TwoBranchNetwork:
 
 @contextmanager
 def open_tensors(path: Path, framework: str) -> Iterator[Any]:
-    """The file, open; whatever is wrong with it becomes one sentence."""
+    """The open file; any fault of it becomes an error of one sentence."""
     try:
         with safe_open(path, framework=framework) as opened:
             yield opened
@@ -239,7 +239,7 @@ def _stored_shapes(opened: Any) -> dict[str, tuple[int, ...]]:
 def _check_shapes(path: Path, architecture: str, stored: Mapping[str, tuple[int, ...]]) -> None:
     from tirtrack.networks.registry import check_fits, shapes_of
 
-    shapes_of(architecture)  # an unknown name is its own fault
+    shapes_of(architecture)  # an unknown name is a separate error
     try:
         check_fits(architecture, stored)
     except WeightsError as error:

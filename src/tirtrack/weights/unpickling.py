@@ -1,4 +1,4 @@
-"""What a pickled checkpoint says, found out without running any of it.
+"""Reads a pickled checkpoint without running any of it.
 
 Python's own unpickler imports and calls what a file names. This one is a machine for the few
 instructions that checkpoints are made of, and for the names of one table: a class becomes an empty
@@ -59,7 +59,7 @@ class StandIn:
 
 @dataclass(frozen=True)
 class Storage:
-    """Numbers that tensors share: ``numel`` of them, ``start`` numbers behind those of ``key``."""
+    """Numbers that tensors share: ``numel`` of them, from number ``start`` of ``key`` on."""
 
     kind: str
     key: str
@@ -78,7 +78,7 @@ class StoredTensor:
 
 
 class Reader:
-    """A stretch of a file that gives no more than its limit, and no long argument at all."""
+    """A stretch of a file; no read goes beyond its end, and long arguments are refused."""
 
     def __init__(self, file: IO[bytes], limit: int = MAX_PICKLE) -> None:
         self._file = file
@@ -123,7 +123,7 @@ class Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self, reader: Reader) -> Any:
-        """The value of the pickle that begins here; the reader stands behind it then.
+        """The value of the pickle that begins here; afterwards the reader is behind it.
 
         Raises:
             WeightsError: the pickle is damaged, too large, or holds what no checkpoint needs.
@@ -270,7 +270,7 @@ def is_count(value: Any) -> bool:
 
 
 def shown(text: str, most: int = 80) -> str:
-    """Text of a file, fit for a message: one short line of at most so many signs."""
+    """Text of a file, fit for a message: one short line of at most ``most`` characters."""
     short = text if len(text) <= most else text[: most - 3] + "..."
     return "".join(sign if sign.isprintable() else "?" for sign in short)
 
@@ -296,7 +296,7 @@ def _view(storage: Storage, view: Any) -> Storage:
     return Storage(storage.kind, storage.key, view[2], start=view[1])
 
 
-# --- what stands behind the names that may be called ---------------------------------------------
+# --- replacements of the names that may be called ------------------------------------------------
 
 
 def _inert(name: str, arguments: tuple[Any, ...]) -> StandIn:
@@ -334,7 +334,7 @@ def _reconstructed(name: str, arguments: tuple[Any, ...]) -> StandIn:
 
 
 def _tensor(name: str, arguments: tuple[Any, ...]) -> StoredTensor:
-    """``(storage, offset, shape, strides)``; what follows says nothing of the numbers."""
+    """``(storage, offset, shape, strides)``; further arguments do not concern the numbers."""
     if not 4 <= len(arguments) <= 7 or not isinstance(arguments[0], Storage):
         _damaged("has a tensor without a storage")
     storage, offset, shape, strides = arguments[:4]

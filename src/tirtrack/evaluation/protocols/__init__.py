@@ -1,4 +1,4 @@
-"""Evaluation protocols by name; each stands in one small file beside this one."""
+"""Evaluation protocols by name; each has one small file beside this one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def get(name: str) -> EvaluationProtocol:
     """The protocol of that name.
 
     Raises:
-        RequestError: there is none; the nearest name is given.
+        RequestError: the name is unknown; the message gives the nearest one.
     """
     if name not in _FILES:
         raise RequestError(f'unknown protocol "{name}"', fix=did_you_mean(name, _FILES))

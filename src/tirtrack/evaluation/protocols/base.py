@@ -1,4 +1,4 @@
-"""What every evaluation protocol promises. Pure numpy; knows nothing of files or trackers."""
+"""The interface of every evaluation protocol. Pure numpy, independent of files and trackers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LengthMode = Literal["strict", "truncate", "pad_last", "pad_zero"]
 
 @runtime_checkable
 class EvaluationProtocol(Protocol):
-    """How results are scored and averaged, under a name that stands beside every number."""
+    """How results are scored and averaged, under a name that is given with every number."""
 
     @property
     def name(self) -> str:
@@ -33,10 +33,10 @@ class EvaluationProtocol(Protocol):
         """Scores of one run.
 
         Args:
-            name: the sequence.
-            boxes: ``[T,4]`` xywh as stored in the result file.
-            annotation: ``[T,4]`` xywh as stored in the data set.
-            length: what to do with a result of another length.
+            name: name of the sequence.
+            boxes: boxes ``[T,4]`` xywh, as stored in the result file.
+            annotation: boxes ``[T,4]`` xywh, as stored in the data set.
+            length: treatment of a result of another length.
 
         Raises:
             DatasetError: the lengths differ under ``strict``, or no row is valid.

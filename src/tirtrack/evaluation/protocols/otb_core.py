@@ -1,10 +1,10 @@
 """The core that LSOTB-TIR, PTB-TIR and OTB share: one pass, success and precision plots.
 
 Reproduces the official toolkits with their quirks to the last bit. The
-quirk that hurts most is Q1: a frame whose annotation is not valid (absent, or touching 0) is always
+worst quirk is Q1: a frame whose annotation is not valid (absent, or touching 0) is always
 a miss of the success plot and always a hit of the precision plots, whatever the tracker says.
-Beside the official numbers stand ``visible_values``, the same scores counted over valid frames
-alone and divided by their number.
+``visible_values``, beside the official numbers, are the same scores counted over valid frames only
+and divided by their number.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class FrameMeasures:
 
     Attributes:
         overlap: intersection over union.
-        center_error: pixels.
-        norm_center_error: sizes of the annotated box.
+        center_error: distance of the centres, pixels.
+        norm_center_error: distance of the centres, in sizes of the annotated box.
         valid: whether the annotation is valid, bool.
         repaired_rows: result rows that were replaced by the row before.
     """
@@ -106,8 +106,7 @@ def with_length(
     """A result ``[T,4]`` with as many rows as the annotation.
 
     Raises:
-        DatasetError: another number of rows, and ``length`` does not say how to mend that; or no
-            row at all.
+        DatasetError: another number of rows that ``length`` does not mend, or no row at all.
     """
     if len(boxes) == rows:
         return boxes
@@ -130,7 +129,7 @@ class OtbProtocol:
     """A protocol of the OTB core.
 
     Attributes:
-        name: its id.
+        name: id of the protocol.
         norm_precision: whether it has the normalised-precision plot (area from 0 to 0.5).
         left_out: sequences of the data set that it does not count.
     """
