@@ -1,7 +1,7 @@
 """Labelled data: sequences for tests, stills for RGB training, and the embedded synthetic world.
 
-:func:`open_dataset` finds out which layout a folder has; :func:`open_named_files` takes files that
-are named; :func:`described` says what was found.
+:func:`open_dataset` detects the layout of a folder; :func:`open_named_files` opens files that the
+user names; :func:`described` says what was found.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def open_dataset(
             :data:`tirtrack.datasets.layouts.LAYOUTS` (``SET/SEQUENCE/groundtruth.txt``), or one
             sequence of either.
         with_frames: whether frames must be there; scoring needs the annotation alone.
-        options: overrules what the layout says of columns and base, and says how frames are read.
+        options: options that override the layout's columns and base, and say how frames are read.
 
     Raises:
         DatasetError: there is no such folder, it has none of these layouts, or a sequence is

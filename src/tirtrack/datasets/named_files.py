@@ -96,10 +96,10 @@ def open_coco(
     Args:
         file: the COCO file.
         with_frames: whether frames must be there.
-        options: overrules base 0.
+        options: options that override base 0.
 
     Raises:
-        DatasetError: the frames are nowhere, or the file is damaged.
+        DatasetError: the frames are not found, or the file is damaged.
     """
     options = replace(options, base=options.base or 0)
     root = file.parent.parent if file.parent.name == _ANNOTATION_FOLDER else file.parent
@@ -175,7 +175,7 @@ def _annotation_files(
 
 
 def _videos(path: Path, options: AnnotationOptions) -> list[str]:
-    """The videos of a file; one without a name where it names none."""
+    """The videos of a file; one without a name if it names none."""
     return list(dict.fromkeys(one.video for one in read_targets(path, options.columns)))
 
 
