@@ -17,9 +17,9 @@ class TirtrackError(Exception):
     """One sentence for the user: what is wrong, where, and what to do.
 
     Args:
-        what: the fault, with the value that was seen.
+        what: the fault, with the value that was found.
         where: the file, line, sequence or frame.
-        fix: what the user can do.
+        fix: advice to the user.
 
     >>> str(RequestError("no frames in the folder", where="night/rgb", fix="give a video"))
     'night/rgb: no frames in the folder; give a video'

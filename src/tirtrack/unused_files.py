@@ -17,12 +17,12 @@ _LISTED = 3
 def unused_names(folder: Path, used: Iterable[Path]) -> list[str]:
     """Names of what lies at or below a folder and is neither used nor on the way to what is.
 
-    Of a folder in which nothing is used the name alone is given, with a slash at its end. Hidden
+    A folder in which nothing is used is given by its name alone, with a slash at its end. Hidden
     files and folders do not count.
 
     Args:
-        folder: where to look.
-        used: files that are read; those elsewhere are passed over.
+        folder: folder to search.
+        used: files that are read; those elsewhere are ignored.
     """
     kept = {path.absolute() for path in used}
     opened = _folders_above(kept, folder.absolute())
