@@ -84,7 +84,7 @@ def evaluate(
         progress: callback that is told of finished frames.
 
     Raises:
-        RequestError: something that was asked for is unknown; nothing was written.
+        RequestError: something in the request is unknown; nothing was written.
         RunError: a run failed; what was finished is kept.
     """
     from tirtrack.evaluation import runner

@@ -1,4 +1,4 @@
-"""Patches: square cut-outs of a frame, resized to what a network sees.
+"""Patches: square cut-outs of a frame, resized to a network's input.
 
 One patch is one affine map between frame pixels and patch pixels: a :class:`Crop` says where the
 square lies and how many patch pixels it becomes. :func:`cut_patch` samples it at continuous places,
@@ -479,7 +479,7 @@ def _blend(frame: np.ndarray, rows: _Taps, columns: _Taps, fill: np.ndarray) -> 
 
 @dataclass(frozen=True)
 class _Across:
-    """The columns of a patch, all channels: what is read of a row, and the taps in it.
+    """The columns of a patch, all channels: the columns read from a row, and the taps in them.
 
     ``columns`` names the columns to gather when the crop is so wide that most are skipped;
     ``low``, ``high`` and their weights are ``[D*C]``, the channels of a pixel side by side.

@@ -26,7 +26,7 @@ _MARK = "Made by tirtrack; --force may replace this folder with all that is in i
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path that becomes ``path`` when the block ends without an error.
 
-    The temporary name keeps the suffix, so that writers which look at it (video, images) still
+    The temporary name keeps the suffix, so that writers that depend on it (video, images) still
     work.
 
     Raises:

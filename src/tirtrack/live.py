@@ -172,7 +172,7 @@ class Mailbox(Generic[Item]):
 
 
 class LiveFrames(Generic[Item]):
-    """The frames of a source while it goes on; to be used in a ``with`` block and iterated once.
+    """The frames of a running source; to be used in a ``with`` block and iterated once.
 
     The first frame is kept until it is taken, unless the source is live.
 

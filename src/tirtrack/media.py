@@ -161,7 +161,7 @@ def frames(
         options: reading options, for what the source leaves open.
 
     Raises:
-        FrameError: at once when the source cannot be opened or leaves open what it is; while
+        FrameError: at once when the source cannot be opened or is ambiguous; while
             reading, with file and frame, when a frame is damaged, has another size or depth than
             the first, or the source ends early.
     """

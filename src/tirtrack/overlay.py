@@ -209,7 +209,7 @@ def _label_place(
 ) -> _Corners | None:
     """Corners of a label: above the box, below it or in it, the first place that is free.
 
-    Never outside the picture; ``None`` for a box that is.
+    Never outside the picture; ``None`` if the box is outside.
     """
     x0, y0, x1, y1 = inside
     width, height = block_wh

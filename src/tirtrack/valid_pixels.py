@@ -145,7 +145,7 @@ def masked_value(frame: np.ndarray, valid: np.ndarray) -> float | None:
 
 
 def masked_note(frame: np.ndarray, valid: np.ndarray) -> str:
-    """What was masked of a frame, with its share, as a clause.
+    """The masked pixels of a frame, with their share, as a clause.
 
     >>> counts = np.array([[0, 7000, 7010, 7020]], np.uint16)
     >>> masked_note(counts, counts > 0)
@@ -228,7 +228,7 @@ def _no_numbers(frame: np.ndarray) -> np.ndarray | None:
     return no_number if frame.ndim == 2 else np.asarray(no_number.any(axis=2))
 
 
-# --- what is found by looking ---------------------------------------------------------------------
+# --- what is detected -----------------------------------------------------------------------------
 
 
 def _unmeasured(plane: np.ndarray, masked: np.ndarray | None) -> np.ndarray | None:

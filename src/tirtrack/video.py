@@ -331,7 +331,7 @@ def _decoded(
 
 
 def _packets(container: Any, stream: Any, ending: _Ending) -> Iterator[Any]:
-    """The packets, and an empty one at the end, which makes the decoder give what it holds back."""
+    """The packets, and an empty one at the end, which flushes the decoder."""
     packets = container.demux(stream)
     while True:
         try:
@@ -399,7 +399,7 @@ class _Ending:
         return self.last_end_s < self.promised_end_s - self._longest_gap_s
 
     def is_reached(self) -> bool:
-        """Whether nothing of what was promised is missing."""
+        """Whether everything that was promised has come."""
         return self.promised_end_s is not None and self.last_end_s > self.promised_end_s - _TICK_S
 
 

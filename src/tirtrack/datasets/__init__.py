@@ -39,7 +39,7 @@ def open_dataset(
             (``anno/SEQUENCE.txt``, or ``SEQUENCE/groundtruth_rect.txt``), of one of
             :data:`tirtrack.datasets.layouts.LAYOUTS` (``SET/SEQUENCE/groundtruth.txt``), or one
             sequence of either.
-        with_frames: whether frames must be there; scoring needs the annotation alone.
+        with_frames: whether frames must be there; scoring needs only the annotation.
         options: options that override the layout's columns and base, and say how frames are read.
 
     Raises:
@@ -96,7 +96,7 @@ def _find(name_or_dir: str) -> Path:
 
 
 def _is_ptb(root: Path, sequences: list[str]) -> bool:
-    """PTB-TIR is told from LSOTB-TIR by its ten attributes; without any, by the folder's name."""
+    """PTB-TIR differs from LSOTB-TIR by its ten attributes; without any, by the folder's name."""
     from tirtrack.datasets.anno_layout import attribute_file, read_attributes
     from tirtrack.datasets.ptb_tir import PTB_TIR
 

@@ -3,7 +3,7 @@
 Accepted: boxes in ``anno/SEQUENCE.txt`` with attributes in ``anno/att/SEQUENCE.txt``, or
 ``SEQUENCE/groundtruth_rect.txt``; frames in ``SEQUENCE/img``, ``SEQUENCE``, or in a folder of that
 name anywhere below the root; any image type and number of digits. Annotation is kept as stored
-(base 1 by declaration). Not tried on the real archives, which were not at hand.
+(base 1 by declaration). Not tested on the real archives, which were not available.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Layouts in which every sequence is a folder: which file holds the boxes, and where frames lie.
 
-A layout is a row of ``LAYOUTS``; the first whose files are there wins. Not tried on real archives,
-which were not at hand; the facts are those of public evaluation toolkits and data set pages.
+A layout is a row of ``LAYOUTS``; the first whose files are there wins. Not tested on real archives,
+which were not available; the facts are from public evaluation toolkits and data set pages.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def open_named_files(
     Args:
         annotation: path of a file, with or without ``{sequence}``.
         frames: path of a folder of images or of a video, with ``{sequence}`` where there are
-            several; ``None`` where the annotation alone is asked for.
+            several; ``None`` if only the annotation is needed.
         options: columns and base of the files; base 0 is assumed.
 
     Raises:

@@ -211,7 +211,7 @@ def _fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def likeness(pair: Pair) -> Likeness:
-    """What the two pictures of a pair have in common, on pictures 240 px long."""
+    """What the two pictures of a pair have in common, measured on copies 240 px long."""
     rgb, tir = thumbnail(pair.rgb, SIDE), thumbnail(pair.tir, SIDE)
     offset = measure_offset(rgb, tir)
     return Likeness(

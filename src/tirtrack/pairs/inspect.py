@@ -222,7 +222,7 @@ def inspect_pairs(
 
 
 class _Tally:
-    """What is counted while a recording is read."""
+    """Counts that are kept while a recording is read."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording

@@ -4,9 +4,9 @@ Two frames of one instant show the same outlines, and motion changes both at the
 outlines and frame differences of RGB are compared with those of TIR at every lag, on small
 pictures; a lag is reported if it explains the frames much better than no lag. Frame differences
 resemble those a few frames later, so only the excess of their correlation over that of unrelated
-instants is compared. Cameras that are triggered together may differ by a frame, so a lag of one
-frame is not reported. If camera and scene both stand still, no lag can be measured, and none does
-harm.
+instants is compared. A lag of one frame is below the difference between cameras that are triggered
+together, and cannot be told from it. If camera and scene both stand still, no lag can be measured,
+and none does harm.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class ProposalSet:
 
 
 class Proposer(Protocol):
-    """A way to propose boxes for a pair."""
+    """A proposer of boxes for a pair."""
 
     name: str
 

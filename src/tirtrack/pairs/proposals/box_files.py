@@ -3,10 +3,10 @@
 ========  =====================================  ==============================================
 format    files                                  a line
 ========  =====================================  ==============================================
-fairmot   one text file a pair                   ``x1 y1 x2 y2 confidence label``; the labels
+fairmot   one text file per pair                 ``x1 y1 x2 y2 confidence label``; the labels
                                                  ``tcar`` and ``tperson`` were found in TIR
-yolo      two text files a pair, below ``rgb``   ``class confidence x1 y1 x2 y2``; class 0 is a
-          and ``tir``                            person
+yolo      two text files per pair, below         ``class confidence x1 y1 x2 y2``; class 0 is a
+          ``rgb`` and ``tir``                    person
 csv       one table for all                      columns ``key,modality,x,y,w,h,score,label``
 ========  =====================================  ==============================================
 

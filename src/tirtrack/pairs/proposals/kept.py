@@ -2,7 +2,7 @@
 
 A cached file is named by a hash of everything that the boxes depend on: the content of the frames,
 their names and recordings, the identity of the proposer, the version of this package. A file that
-cannot be read is made again.
+cannot be read is replaced.
 """
 
 from __future__ import annotations
