@@ -91,8 +91,8 @@ def annotation_line(dataset: LabelledDataset) -> str:
 
 
 def _info(sequence: LabelledSequence, known: dict[StoredFrames, SourceInfo]) -> SourceInfo:
-    """What its frames are; those that several targets share are read once, and of those that are
-    not files only the first is known.
+    """What its frames are; those that several targets share are read once, and those that are not
+    files are described by the first alone.
     """
     frames = sequence.open_frames
     if isinstance(frames, StoredFrames):

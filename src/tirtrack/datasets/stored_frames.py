@@ -106,7 +106,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def count_images(folder: Path) -> int:
-    """The number of images directly in a folder, as its reader takes them."""
+    """The number of images directly in a folder, as its reader takes them; 0 if there are none."""
     return len(image_files(folder))
 
 
