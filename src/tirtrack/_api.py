@@ -1,7 +1,7 @@
-"""The verbs of the package that need a line of their own to be easy to call.
+"""The functions of the package that need a wrapper to be easy to call.
 
-The others (``track``, ``distill``, ``train``, ``frames``) are public as they stand in their homes;
-see ``tirtrack/__init__.py``.
+The others (``track``, ``distill``, ``train``, ``frames``) are public as their own modules define
+them; see ``tirtrack/__init__.py``.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def load(
 
     Args:
         weights: a name of ``tirtrack weights list``, or a ``.safetensors`` file.
-        preset: online settings; those that the weights name when ``None``.
+        preset: online settings; ``None``: those that the weights name.
         engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None`` chooses.
         overrides: settings that differ from the preset; ``no_data`` is the value of pixels that
-            hold no measurement, or ``none`` where every number is one.
-        seed: of what a tracker draws.
-        redetect: search the whole frame for a lost target; evaluation never does.
-        device: where torch runs the network, such as ``cuda``.
+            hold no measurement, or ``none`` if every number is a measurement.
+        seed: seed of the tracker's random draws.
+        redetect: whether to search the whole frame for a lost target; evaluation never does.
+        device: device on which torch runs the network, such as ``cuda``.
 
     Raises:
         WeightsError: the weights are unknown or damaged.
@@ -75,16 +75,16 @@ def evaluate(
             (:func:`tirtrack.datasets.open_named_files` for any other layout;
             ``AnnotationOptions(frames=...)`` where frames do not say how to read them).
         out: a new folder.
-        protocol: its id; the data set's own by default.
-        preset: of all trackers that name none.
-        workers: processes of one thread each.
-        seed: of trackers and of the bootstrap.
-        force: replace what is at ``out``.
-        resume: go on with a run that was stopped; finished sequences are kept.
-        progress: told in frames.
+        protocol: id of the protocol; the data set's own by default.
+        preset: online settings of all trackers that name none.
+        workers: number of processes, one thread each.
+        seed: seed of the trackers and of the bootstrap.
+        force: whether to replace what is at ``out``.
+        resume: whether to continue a stopped run; finished sequences are kept.
+        progress: callback that is told of finished frames.
 
     Raises:
-        RequestError: something that was asked for is unknown; nothing was written.
+        RequestError: something in the request is unknown; nothing was written.
         RunError: a run failed; what was finished is kept.
     """
     from tirtrack.evaluation import runner
@@ -110,13 +110,13 @@ def score(
     protocol: str | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """Scores of result files that exist already, and how they compare.
+    """Scores of existing result files, and how they compare.
 
     Args:
         results: folders of ``TRACKER/SEQUENCE.txt``.
         dataset: the folder of the annotation, or one that is open already; frames are not needed.
-        protocol: its id; the data set's own by default.
-        seed: of the bootstrap.
+        protocol: id of the protocol; the data set's own by default.
+        seed: seed of the bootstrap.
 
     Raises:
         DatasetError: a result is missing, damaged, or of another length.

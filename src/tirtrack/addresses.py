@@ -1,4 +1,4 @@
-"""Addresses of streams: what is one, what it is called, and what of it may be said.
+"""Addresses of streams: how they are recognised and named, and which parts may be shown.
 
 Whatever is printed or written passes :func:`without_secrets`. This module opens nothing.
 """
@@ -24,8 +24,8 @@ _SECRET_IN_PATH = re.compile(
 )
 _PARTS = re.compile(r"([^?#]*)([?#]?)(.*)", re.DOTALL)
 _QUERY_ITEM = re.compile(r"([^&;=?#]*)(=?)([^&;?#]*)")
-_AFTER_ADDRESS = ":,.;)]"  # of the sentence around it
-# Keys whose values say how to send and not who asks; the values of all others are left out.
+_AFTER_ADDRESS = ":,.;)]"  # punctuation of the sentence around it
+# Keys whose values describe the transport and not the user; all other values are hidden.
 _PLAIN_KEYS = frozenset({
     "buffer_size", "camera", "channel", "codec", "fifo_size", "fps", "framerate", "height",
     "overrun_nonfatal", "pkt_size", "profile", "quality", "resolution", "size", "stream",
@@ -73,8 +73,8 @@ def _place(address: str) -> str:
 def without_secrets(text: str) -> str:
     """A text whose addresses have lost their user names, passwords and tokens.
 
-    A text that begins as an address is taken for one, blanks in its login and all; in other text an
-    address ends at a blank or a quote. A secret that is a plain part of a path cannot be known.
+    A text that begins like an address is taken for one, even with blanks in its login; in other
+    text an address ends at a blank or a quote. A secret that is a plain part of a path stays.
 
     >>> without_secrets("rtsp://bob:p@ss:w@10.0.0.1/a?channel=1&token=abc: no route")
     'rtsp://user:***@10.0.0.1/a?channel=1&token=***: no route'
@@ -95,8 +95,8 @@ def _safe(address: str) -> str:
 
 
 def _without_login(address: str) -> str:
-    """A login may hold every sign, ``@``, ``:`` and ``/`` too, so it is taken to go on to the last
-    ``@``; without one before the path, only where no host stands there.
+    """A login may contain any character, even ``@``, ``:`` and ``/``, so it extends to the last
+    ``@``; if there is none before the path, only where no host stands there.
     """
     begin = _BEGIN.match(address)
     if begin is None or begin.group().endswith("///"):  # a path and no host

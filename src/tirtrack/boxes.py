@@ -1,8 +1,8 @@
 """Boxes: formats, overlap, clipping. The same functions take numpy arrays and torch tensors.
 
 A box is ``xywh``: top left corner and size, 0-based, continuous (the pixel of column ``j`` covers
-``[j, j+1)``). Any other format says so in its name. Protocols of evaluation have their own
-geometry (``evaluation.overlap``).
+``[j, j+1)``). Any other format says so in its name. Evaluation protocols have their own geometry
+(``evaluation.overlap``).
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def touches_border(box: Box, width: int, height: int) -> bool:
 
 
 def with_centre_inside(box: Box, width: int, height: int) -> Box:
-    """The box itself, moved if its centre is outside the frame; only a first box can be so."""
+    """The box, moved if its centre is outside the frame, which only a first box's can be."""
     cx, cy = box.center_xy
     dx, dy = (
         min(max(center, 0.0), length) - center

@@ -1,4 +1,4 @@
-"""The folder of things that can be made again: rendered worlds, exported graphs, frozen features.
+"""The folder of files that can be made again: rendered worlds, exported graphs, frozen features.
 
 ``TIRTRACK_CACHE`` names it, else the user's cache folder. Deleting it costs time and nothing else.
 """
@@ -32,7 +32,7 @@ def cache_folder(kind: str | None = None) -> Path:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One kind of cached thing: its name, its files, and their size in bytes."""
+    """One kind of cached content: its name, its files, and their size in bytes."""
 
     kind: str
     files: int
@@ -50,7 +50,7 @@ def cache_entries() -> list[CacheEntry]:
 
 
 def clear_cache() -> int:
-    """Delete every kind of thing in the cache; the bytes that were freed.
+    """Delete all kinds of cached content; returns the number of freed bytes.
 
     What else lies in the folder stays: ``TIRTRACK_CACHE`` may name one that holds other things.
     """

@@ -1,4 +1,4 @@
-"""Patches: square cut-outs of a frame, resized to what a network sees.
+"""Patches: square cut-outs of a frame, resized to a network's input.
 
 One patch is one affine map between frame pixels and patch pixels: a :class:`Crop` says where the
 square lies and how many patch pixels it becomes. :func:`cut_patch` samples it at continuous places,
@@ -31,10 +31,10 @@ class Crop:
     Attributes:
         x: left side, frame pixels, continuous.
         y: top side.
-        side: side in frame pixels, above 0; of a rectangle its width.
+        side: side in frame pixels, above 0; for a rectangle its width.
         patch_side: side ``D`` of the patch, in patch pixels.
         aspect: height over width, above 0; 1 for a square.
-        is_mirrored: the patch shows it with left and right exchanged.
+        is_mirrored: whether the patch shows it with left and right exchanged.
     """
 
     x: float
@@ -46,17 +46,17 @@ class Crop:
 
     @property
     def height(self) -> float:
-        """In frame pixels."""
+        """Height in frame pixels."""
         return self.side * self.aspect
 
     @property
     def scale(self) -> float:
-        """Patch pixels in one frame pixel; of a rectangle, across."""
+        """Patch pixels in one frame pixel; for a rectangle, horizontally."""
         return self.patch_side / self.side
 
     @property
     def scale_xy(self) -> tuple[float, float]:
-        """Patch pixels in one frame pixel, across and down."""
+        """Patch pixels in one frame pixel, horizontally and vertically."""
         return self.scale, self.patch_side / self.height
 
 
@@ -68,13 +68,13 @@ class CropRule:
         patch_side: side ``D`` of the patch, pixels.
         area_factor: side of the crop over ``sqrt(w * h)`` of the target; ``None``: the context of
             the Siamese family (:func:`siamese_crop`).
-        border: what lies outside the frame: its ``mean``, or its border pixels repeated. Then
+        border: fill outside the frame: its ``mean``, or its border pixels repeated. Then
             ``centred`` leaves the crop where it is, ``replicate`` first moves it into the frame
             as far as it fits, ``inside`` and ``inside_major`` shrink it before, until it fits
             along both axes or along one (:func:`training_crop`).
-        max_scale_change: how far ``inside`` and ``inside_major`` may shrink; ``None``: no limit.
-        stretched: the crop is ``area_factor`` times the target's own width by ``area_factor``
-            times its own height (:func:`stretched_crop`), so every target is square in the patch.
+        max_scale_change: limit to which ``inside`` and ``inside_major`` may shrink; ``None``: none.
+        stretched: whether the crop is ``area_factor`` times the target's width by ``area_factor``
+            times its height (:func:`stretched_crop`), so every target is square in the patch.
     """
 
     patch_side: int
@@ -112,8 +112,8 @@ def siamese_crop(
     Args:
         box: the target, frame pixels.
         patch_side: side of the patch.
-        shift_patch_xy: where the target's centre stands from the patch centre, patch pixels of
-            the scaled crop.
+        shift_patch_xy: offset of the target's centre from the patch centre, patch pixels of the
+            scaled crop.
         scale: factor on the side of the crop; 2 shows the target at half its size.
     """
     side = float(context_side(np.array([box.w, box.h]))) * patch_side / TEMPLATE_SIDE * scale
@@ -139,9 +139,9 @@ def stretched_crop(
     Args:
         box: the target, frame pixels.
         patch_side: side of the patch.
-        area_factor: 1.4 shows a fifth of its sides on every side of the target.
-        shift_patch_xy: where the target's centre stands from the patch centre, patch pixels of
-            the scaled crop.
+        area_factor: sides of the crop over those of the box; 1.4 adds a fifth on every side.
+        shift_patch_xy: offset of the target's centre from the patch centre, patch pixels of the
+            scaled crop.
         scale: factor on both sides of the crop.
 
     >>> stretched_crop(Box(50.0, 40.0, 10.0, 20.0), 256, area_factor=5.0)
@@ -166,7 +166,7 @@ def training_crop(box: Box, rule: CropRule, frame_hw: tuple[int, int]) -> Crop:
 
     Args:
         box: the jittered target, frame pixels.
-        rule: with an area factor.
+        rule: crop rule with an area factor.
         frame_hw: height and width of the frame.
 
     Raises:
@@ -204,8 +204,8 @@ def _shrunk(side: int, rule: CropRule, frame_hw: tuple[int, int]) -> int:
 
 
 def _moved_inside(start: int, side: int, length: int) -> int:
-    """The start of a crop on one axis, moved into the frame; one that is longer than the frame
-    shows it in its middle.
+    """The start of a crop on one axis, moved into the frame; a crop that is longer than the frame
+    is centred on it.
     """
     start += max(0, -start) + min(0, length - (start + side))
     out = (max(0, -start) + max(0, start + side - length)) // 2
@@ -213,14 +213,14 @@ def _moved_inside(start: int, side: int, length: int) -> int:
 
 
 def boxes_to_patch(boxes: np.ndarray, crop: Crop) -> np.ndarray:
-    """Boxes of the frame as the patch sees them.
+    """Boxes of the frame in patch pixels.
 
     A crop scales and shifts but never rotates, so a box stays a box. Nothing is clipped: a box may
     lie partly or wholly outside the patch.
 
     Args:
         boxes: ``[...,4]`` xywh, frame pixels.
-        crop: where the patch was cut.
+        crop: crop of the patch.
 
     Returns:
         ``[...,4]`` float64, xywh, patch pixels.
@@ -274,14 +274,14 @@ def mean_fill(frame: np.ndarray) -> np.ndarray:
 def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float | None) -> np.ndarray:
     """The patch of a crop, sampled bilinearly at continuous places.
 
-    Patch pixel ``p`` looks at frame position ``crop.x + (p + 0.5) * side / D``; each of the four
+    Patch pixel ``p`` samples frame position ``crop.x + (p + 0.5) * side / D``; each of the four
     neighbours that lies outside the frame is ``fill``, or the nearest border pixel. Time and memory
     are bounded by ``D`` and the width of the frame, however large the crop is.
 
     Args:
         frame: ``[H,W]`` or ``[H,W,C]``, any number type; only read.
-        crop: where to cut; it may lie partly or wholly outside the frame.
-        fill: one number, or one a channel; ``None`` repeats the border pixels.
+        crop: crop to cut; it may lie partly or wholly outside the frame.
+        fill: one number, or one per channel; ``None`` repeats the border pixels.
 
     Returns:
         ``[D,D]`` or ``[D,D,C]`` float32, in the frame's own grey levels, not rounded.
@@ -479,7 +479,7 @@ def _blend(frame: np.ndarray, rows: _Taps, columns: _Taps, fill: np.ndarray) -> 
 
 @dataclass(frozen=True)
 class _Across:
-    """The columns of a patch, all channels: what is read of a row, and the taps in it.
+    """The columns of a patch, all channels: the columns read from a row, and the taps in them.
 
     ``columns`` names the columns to gather when the crop is so wide that most are skipped;
     ``low``, ``high`` and their weights are ``[D*C]``, the channels of a pixel side by side.
@@ -555,7 +555,7 @@ def _resize_published(cut: np.ndarray, patch_side: int) -> np.ndarray:
 
 
 def _taps_published(length: int, patch_side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of one axis, each ``[D]``: the lower index, its weight and the upper one's, of 2048."""
+    """For one axis, each ``[D]``: the lower index, its weight and the upper one's, out of 2048."""
     steps = (np.arange(patch_side) + 0.5) * (length / patch_side) - 0.5
     places = steps.astype(np.float32)
     low = np.floor(places).astype(np.int64)

@@ -1,7 +1,7 @@
-"""The whole story on the embedded world: pairs, proposals, distillation, evaluation, report.
+"""The whole pipeline on the embedded world: pairs, proposals, distillation, evaluation, report.
 
-Has no code path of its own: every stage is the call that a command makes, on ordinary folders. The
-world's boxes are read by the evaluation of its test sequences and by nothing before it.
+Has no code path of its own: every stage is the call that a command makes, on ordinary folders. Only
+the evaluation of the test sequences reads the world's boxes, and nothing before it.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ NOTES = (
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What can be chosen.
+    """The settings of the demo.
 
     Attributes:
         baseline: name or file of the RGB tracker that is distilled.
-        recipe: name or file.
+        recipe: name or file of the recipe.
         seed: seed of all random draws.
-        world: how much of the embedded world: ``small``, ``demo`` or ``study``.
-        workers: processes that render the world and track; the result does not depend on it.
+        world: size of the embedded world: ``small``, ``demo`` or ``study``.
+        workers: number of processes that render and track; the result does not depend on it.
     """
 
     baseline: str = "nano-rgb"
@@ -104,17 +104,17 @@ def run_demo(
     """Run the demo into an empty folder.
 
     Args:
-        folder: gets ``report.html``, ``result.json``, the distilled weights with their run folder,
-            and the evaluation.
-        settings: what was chosen.
-        command: the line that does the same, for the page.
-        progress: told of every stage.
+        folder: folder for ``report.html``, ``result.json``, the distilled weights with their run
+            folder, and the evaluation.
+        settings: settings of the demo.
+        command: command line that does the same, for the page.
+        progress: callback that is told of every stage.
 
     Returns:
         The page's path.
 
     Raises:
-        TirtrackError: of the stage that failed.
+        TirtrackError: the error of the stage that failed.
     """
     settings.check()
     times = StageTimes()

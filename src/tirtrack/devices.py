@@ -1,4 +1,4 @@
-"""Where torch computes, by name: chosen once, at the top."""
+"""The device on which torch computes, by name: chosen once, by the outermost call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tirtrack says when something is wrong.
+"""The errors that tirtrack raises.
 
 One tree, two branches: the request was wrong (exit code 2, nothing was started), or the run failed
 (exit code 1). Every message is built here from three fields, so that all of them read alike. Wrong
@@ -17,9 +17,9 @@ class TirtrackError(Exception):
     """One sentence for the user: what is wrong, where, and what to do.
 
     Args:
-        what: the fault, with the value that was seen.
+        what: the fault, with the value that was found.
         where: the file, line, sequence or frame.
-        fix: what the user can do.
+        fix: advice to the user.
 
     >>> str(RequestError("no frames in the folder", where="night/rgb", fix="give a video"))
     'night/rgb: no frames in the folder; give a video'
@@ -40,13 +40,13 @@ class TirtrackError(Exception):
 
 
 class RequestError(TirtrackError, ValueError):
-    """What was asked for cannot be done; nothing was started or written."""
+    """The request cannot be fulfilled; nothing was started or written."""
 
     exit_code = 2
 
 
 class RunError(TirtrackError, RuntimeError):
-    """The work began and could not be finished, or something that was asked for is missing at its
+    """The work began and could not be finished, or part of the requested result is missing at its
     end.
     """
 
@@ -84,8 +84,8 @@ class TrainingError(RunError):
 
 
 def names_option(error: TirtrackError) -> bool:
-    """Whether an error asks for an option of the command line or refuses one, so that no file is
-    damaged.
+    """Whether an error asks for a command-line option or refuses one, rather than report a damaged
+    file.
     """
     return re.search(r"(?<!\S)--[a-z]", f"{error.what} {error.fix}") is not None
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, the folders that results go to, and hashes.
+"""Files that are written whole or not at all, the folders of results, and hashes.
 
 Everything that tirtrack writes goes through :func:`atomic_path`: written under a temporary name
 beside the final one, flushed, renamed. A kill or a full disk leaves the old file, never half of
@@ -18,7 +18,7 @@ from typing import Any
 
 from tirtrack.errors import RequestError, StorageError
 
-MARKER = ".tirtrack"  # lies in every folder that was made here, and only such are ever replaced
+MARKER = ".tirtrack"  # lies in every folder made here; only such folders are ever replaced
 _MARK = "Made by tirtrack; --force may replace this folder with all that is in it.\n"
 
 
@@ -26,7 +26,7 @@ _MARK = "Made by tirtrack; --force may replace this folder with all that is in i
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path that becomes ``path`` when the block ends without an error.
 
-    The temporary name keeps the suffix, so that writers which look at it (video, images) still
+    The temporary name keeps the suffix, so that writers that depend on it (video, images) still
     work.
 
     Raises:
@@ -109,7 +109,7 @@ def _is_taken(path: Path) -> bool:
 
 
 def _check_replaceable(path: Path) -> None:
-    """Refuse to delete what tirtrack did not make, or where the user stands or lives."""
+    """Refuse to delete what tirtrack did not make, or the working or home folder."""
     other = "choose another --out, or delete it yourself"
     if path.is_symlink() or not path.is_dir():
         raise RequestError("is no folder, so --force does not replace it", path, other)

@@ -1,4 +1,4 @@
-"""In which order the files of a folder are frames.
+"""The order of the files of a folder as frames.
 
 Three rules: by the numbers in the names (``natural``, the default), by the names as text
 (``name``), by names that are times, dates or signed numbers (``time``). Where the default may be
@@ -48,7 +48,7 @@ _TWELVE_HOURS = re.compile(
 
 
 def natural_key(path: Path) -> tuple[Any, ...]:
-    """Sorts ``2.png`` before ``10.png``, and never depends on the order of a folder."""
+    """Sort key that puts ``2.png`` before ``10.png``; never depends on the order of a folder."""
     parts = re.split(r"([0-9]+)", path.stem)
     numbers = [int(part) if place % 2 else part for place, part in enumerate(parts)]
     return (*numbers, "", path.name) if len(parts) % 2 == 0 else (*numbers, 0, path.name)
@@ -59,8 +59,8 @@ def _name_key(path: Path) -> tuple[Any, ...]:
 
 
 def _signed_numbers(stems: Sequence[str]) -> dict[str, Decimal]:
-    """The number of each name where all names differ in a number alone that some give with a minus
-    and others without one; empty where a hyphen may only separate.
+    """The number of each name, if all names differ only in a number that some give with a minus and
+    others without; empty if a hyphen may be a mere separator.
 
     >>> _signed_numbers(["t-3", "t+0"]), _signed_numbers(["t-3", "t-4"])
     ({'t-3': Decimal('-3'), 't+0': Decimal('0')}, {})
@@ -80,8 +80,8 @@ def _signed(sign: str, size: str) -> Decimal:
 
 
 def _time_key(path: Path, *, is_month_first: bool = False) -> tuple[Any, ...]:
-    """As the natural key, but a fraction is a fraction, a sign a sign, pm is after noon, and of a
-    date the year counts first.
+    """As the natural key, but it reads fractions and signs, puts pm after noon, and sorts dates by
+    year first.
 
     >>> sorted([Path("10.0.png"), Path("1.5.png"), Path("1.25.png")], key=_time_key)[0].name
     '1.25.png'
@@ -109,7 +109,7 @@ def _of_24_hours(found: re.Match[str]) -> str:
 
 
 def _time_keys(paths: Sequence[Path]) -> _Key:
-    """What sorts these names as times; the form of a time is that of all of them."""
+    """The key that sorts these names as times, all of which have one form."""
     stems = [path.stem for path in paths]
     signed = _signed_numbers(stems)
     if signed:
@@ -125,8 +125,8 @@ def in_order(paths: Sequence[Path], order: Order | None, where: object) -> list[
 
     Args:
         paths: files of one source, in any order.
-        order: the rule; ``None``: natural, where no other rule has a claim.
-        where: names the source in messages.
+        order: the rule; ``None``: natural, unless another rule may be meant.
+        where: name of the source, for messages.
 
     Raises:
         FrameError: the names do not fit the rule, or two rules give them another order and either
@@ -154,7 +154,7 @@ _CLAIMS: dict[Order, str] = {"time": "as times", "name": "by the names as text"}
 def _sorted(paths: Sequence[Path], order: Order, where: object) -> list[Path]:
     try:
         return sorted(paths, key=_time_keys(paths) if order == "time" else _KEYS[order])
-    except TypeError as error:  # keys of different build
+    except TypeError as error:  # keys of different types
         raise FrameError(
             f"the names do not all have the same form ({paths[0].name}, {paths[-1].name})",
             where,
@@ -163,7 +163,7 @@ def _sorted(paths: Sequence[Path], order: Order, where: object) -> list[Path]:
 
 
 def _rival(natural: list[Path]) -> Order | None:
-    """The rule that has as good a claim as the natural one and gives another order."""
+    """The rule that is as plausible as the natural one and gives another order."""
     stems = [path.stem for path in natural]
     clocks = (_TWELVE_HOURS, _YEAR_LAST)
     has_clock = any(clock.search(stem) for stem in stems for clock in clocks)
@@ -189,7 +189,7 @@ def _are_hexadecimal(stems: Sequence[str]) -> bool:
 
 
 def _common_length(texts: Sequence[str]) -> int:
-    """How many letters all texts begin with."""
+    """Length of the common beginning of all texts."""
     return len(os.path.commonprefix(list(texts)))  # noqa: RUF071  letter by letter
 
 

@@ -18,14 +18,14 @@ _MOST_SHOWN = 3
 
 
 def check_same_identity(path: Path, identity: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run that was begun with another identity.
+    """Refuse to resume a run that was started with another identity.
 
     Args:
-        path: the ``identity.json`` of the run that is there.
-        identity: what the run that is asked for depends on, by name, as JSON values.
+        path: the ``identity.json`` of the existing run.
+        identity: inputs of the requested run, by name, as JSON values.
 
     Raises:
-        RequestError: a value is another one, or the file is damaged.
+        RequestError: a value differs, or the file is damaged.
     """
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
@@ -36,7 +36,7 @@ def check_same_identity(path: Path, identity: Mapping[str, Any]) -> None:
 
 
 def first_change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """The first name whose value was another, with what it was; ``None`` where all are the same.
+    """The first name whose value changed, with both values; ``None`` if all are the same.
 
     >>> first_change({"seed": 0, "pairs": "a1"}, {"pairs": "a1", "seed": 4})
     'seed (was 0, now 4)'

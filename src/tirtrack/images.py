@@ -68,7 +68,7 @@ def read_image(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray
 
     Args:
         path: a file of one frame.
-        options: what the file does not say of itself.
+        options: reading options, for what the file leaves open.
 
     Returns:
         ``[H,W]`` or ``[H,W,3]``, see the table of ``media``.
@@ -81,8 +81,8 @@ def read_image(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray
 
 
 def read_frame(path: str | Path, options: ReadOptions = AS_STORED) -> np.ndarray:
-    """One file as a source of frames reads it: :func:`read_image`, but of a radiometric JPEG the
-    counts, unless ``options.picture`` names another part.
+    """One file, read like one of a source of frames: as :func:`read_image`, but the counts of a
+    radiometric JPEG, unless ``options.picture`` names another part.
     """
     return _only_frame(Path(path), options, shown="counts")
 
@@ -103,11 +103,11 @@ def opened_image(path: Path, options: ReadOptions, shown: Part = "counts") -> It
 
     Args:
         path: the file.
-        options: what it does not say of itself.
-        shown: part of a radiometric JPEG, where the options name none.
+        options: reading options, for what the file leaves open.
+        shown: part of a radiometric JPEG, if the options name none.
 
     Raises:
-        FrameError: as :func:`read_image`, but that several frames are welcome.
+        FrameError: as :func:`read_image`, except that several frames are allowed.
     """
     kind = image_kind(path)
     with _opened(path, kind, options, options.picture or shown) as file:
@@ -133,7 +133,7 @@ def _opened(
 
 
 def frame_files(paths: Iterable[Path]) -> list[Path]:
-    """Those files of a folder that can be its frames, in no new order.
+    """The files of a folder that can be its frames, in the order given.
 
     Ordinary pictures, where there are any: an array or an animation beside them is something else.
     """

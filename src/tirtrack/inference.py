@@ -1,7 +1,7 @@
 """The inference runtime, imported so that it stays on this machine.
 
 onnxruntime reports its use over the network and keeps a database in the user's cache folder, from
-its import on, unless a variable of the environment says no. Everything of ours that runs a graph
+its import on, unless an environment variable forbids it. All code of this package that runs a graph
 imports it here; the environment is left as it was found.
 """
 

@@ -1,6 +1,6 @@
 """What is opened for a source that FFmpeg reads: a file, an address, a camera, raw frames.
 
-Only what is asked for is checked here; nothing is read. ``video`` reads it. Begin with
+Only the request is checked here; nothing is read. ``video`` reads it. Begin with
 :func:`stream_input` and :func:`file_input`.
 """
 
@@ -64,13 +64,13 @@ class Input:
     """What FFmpeg is to open.
 
     Attributes:
-        target: as FFmpeg takes it; may hold a login, so it is never shown.
-        location: the same for messages.
-        name: short, for frames and results.
-        path: of a regular file; ``None`` for what may fall silent.
-        format: the demuxer; empty to find it out.
-        options: of the demuxer.
-        is_address: whether it is reached by a network, so that time limits hold.
+        target: address or path for FFmpeg; may hold a login, so it is never shown.
+        location: the same without secrets, for messages.
+        name: short name, for frames and results.
+        path: path of a regular file; ``None`` for a source that may fall silent.
+        format: name of the demuxer; empty: FFmpeg detects it.
+        options: options of the demuxer.
+        is_address: whether it is reached over a network, so that time limits apply.
     """
 
     target: str
@@ -83,7 +83,7 @@ class Input:
 
     @property
     def comes_once(self) -> bool:
-        """Whether what was read of it is gone: stdin, a named pipe."""
+        """Whether it can be read only once: stdin, a named pipe."""
         return self.path is None and not self.is_address and not self.is_camera
 
     @property
@@ -112,7 +112,7 @@ def stream_input(source: object, options: ReadOptions = AS_STORED) -> Input | No
         location = without_secrets(text)
         refuse_options(options, ("size_wh", "pixel_format"), location)
         scheme, mark, rest = text.partition("://")
-        target = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows them in small letters alone
+        target = f"{scheme.lower()}{mark}{rest}"  # FFmpeg knows schemes in lower case only
         return Input(target, location, address_name(text), is_address=True)
     if text == STDIN:
         return _stdin_input(options)
@@ -123,9 +123,9 @@ def stream_input(source: object, options: ReadOptions = AS_STORED) -> Input | No
 
 
 def is_on_network(source: object) -> bool:
-    """Whether a path lies on another machine, whose answer may fail to come; it is not touched.
+    """Whether a path lies on another machine, which may not answer; the path is not accessed.
 
-    Known on Linux alone, from the table of what is mounted.
+    Known only on Linux, from the table of mounts.
     """
     if not isinstance(source, str | Path) or is_address(source):
         return False
@@ -134,7 +134,7 @@ def is_on_network(source: object) -> bool:
         rows = [line.split() for line in _MOUNTS.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError):
         return False
-    # the mount that lies deepest above the path
+    # the innermost mount above the path
     above = [(row[1], row[2]) for row in rows if len(row) > 2 and _is_below(path, row[1])]
     kind = max(above, default=("", ""), key=lambda mount: len(mount[0]))[1]
     return kind.startswith("fuse.") or kind in _NETWORK_KINDS
@@ -157,14 +157,14 @@ def stream_name(source: str | Path) -> str | None:
 
 
 def file_input(path: Path, options: ReadOptions = AS_STORED) -> Input:
-    """What to open for a regular file; as raw frames where it is named so.
+    """What to open for a regular file; raw frames if its name says so.
 
     Raises:
         FrameError: the file is empty; size or pixel format are missing, unknown, or do not fit.
     """
     if path.stat().st_size == 0:
         raise FrameError("the file is empty (0 bytes)", path, "copy it again or remove it")
-    # a local file may be a playlist in disguise: it reaches no network
+    # a local file may be a disguised playlist: it must not reach the network
     only_files = {"protocol_whitelist": "file"}
     target = str(path.resolve())
     if path.suffix.lower() in RAW_SUFFIXES:
@@ -192,7 +192,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _camera(text: str) -> str | None:
-    """The number of a camera; a file or folder of that name goes first."""
+    """The number of a camera; a file or folder of that name takes precedence."""
     found = _CAMERA.fullmatch(text)
     if found is None:
         return _DEVICE_FILE.fullmatch(text) and text.removeprefix("/dev/video")
@@ -247,11 +247,11 @@ def _raw_options(options: ReadOptions, location: str) -> dict[str, str]:
 
 
 def known_format(name: str, location: object) -> str:
-    """FFmpeg's name of a pixel format, which cameras and programs call otherwise; without a word on
-    their byte order, 16-bit samples are little-endian.
+    """FFmpeg's name of a pixel format, which cameras and programs may name otherwise; samples of
+    16 bits are little-endian unless the name gives their byte order.
 
     Raises:
-        FrameError: no format is called so.
+        FrameError: no format has that name.
     """
     names: Collection[str] = av.video.format.names  # type: ignore[attr-defined]
     known = [one for one in names if av.VideoFormat(one).components]
@@ -265,7 +265,7 @@ def known_format(name: str, location: object) -> str:
 
 
 def _usual_format(folded: str) -> str:
-    """What is meant by a name without blanks and hyphens; empty for any other."""
+    """The format for a usual name without blanks and hyphens; empty for any other."""
     grey = _GREY.fullmatch(folded)
     if grey is None:
         return _USUAL_FORMATS.get(folded, "")

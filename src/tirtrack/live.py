@@ -1,11 +1,11 @@
-"""Frames of a source that may block or does not wait: read in a thread of its own, which is left
-behind where it blocks for good.
+"""Frames of a source that may block or does not wait: read in a thread of its own, which is
+abandoned if it blocks for good.
 
 With the policy ``latest`` only the newest frame is kept, so that what is handed out is never older
-than one frame of the camera and one of the tracker; how many were left out is said with each. With
-``all`` every frame is handed out and the reader waits. A live source that breaks off is opened
-again; one that says nothing is told of, and given up. This module opens nothing and knows nothing
-of trackers. Begin with :class:`LiveFrames`.
+than one frame of the camera and one of the tracker; each frame has the number of frames skipped
+before it. With ``all`` every frame is handed out and the reader waits. A live source that breaks
+off is opened again; a silent one is reported, then given up. This module opens nothing and knows
+nothing of trackers. Begin with :class:`LiveFrames`.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class LiveFrame(Generic[Item]):
 
     Attributes:
         item: the frame, or why there is none.
-        captured_s: when it arrived, by the clock of the reader; strictly increasing.
-        skipped: frames that were left out since the one before.
+        captured_s: arrival time in seconds by the reader's clock; strictly increasing.
+        skipped: number of frames that were skipped since the one before.
     """
 
     item: Item
@@ -54,13 +54,13 @@ class LiveFrame(Generic[Item]):
 
 @dataclass
 class LiveStatistics:
-    """What became of the frames so far.
+    """Counts and latencies of the frames so far.
 
     Attributes:
-        delivered: frames that were handed out.
-        skipped: frames that were left out.
-        breaks: times that the source broke off and was opened again.
-        latencies_s: the last 4096, from arrival to the answer.
+        delivered: number of frames that were handed out.
+        skipped: number of frames that were skipped.
+        breaks: number of times that the source broke off and was opened again.
+        latencies_s: last 4096 latencies, from arrival to answer, in seconds.
     """
 
     delivered: int = 0
@@ -91,7 +91,7 @@ class Mailbox(Generic[Item]):
 
     Args:
         policy: ``latest`` overwrites the oldest frame, ``all`` makes the reader wait.
-        length: frames that can wait.
+        length: number of frames that can wait.
     """
 
     def __init__(self, policy: Policy, *, length: int = 1) -> None:
@@ -107,7 +107,7 @@ class Mailbox(Generic[Item]):
         self._failure: FrameError | RunError | None = None
 
     def put(self, item: Item, captured_s: float) -> bool:
-        """Leave a frame; ``False`` when nobody will take it any more."""
+        """Leave a frame; ``False`` if nobody will take it any more."""
         with self._changed:
             while self._policy == "all" and len(self._waiting) >= self._length:
                 if self._is_closed:
@@ -124,7 +124,7 @@ class Mailbox(Generic[Item]):
             return True
 
     def follow(self, policy: Policy) -> None:
-        """Go on by another policy."""
+        """Switch to another policy."""
         with self._changed:
             self._policy = policy
             self._changed.notify_all()
@@ -133,10 +133,10 @@ class Mailbox(Generic[Item]):
         """The next frame, as soon as there is one; ``None`` after the last.
 
         Args:
-            stop: asked while there is none; ``True`` ends the waiting.
+            stop: callback, asked while there is none; ``True`` ends the wait.
 
         Raises:
-            FrameError: what the reader met at the source, after the frames before it.
+            FrameError: the error of the reader, raised after the frames before it.
             RunError: the source did not come back.
         """
         with self._changed:
@@ -149,13 +149,13 @@ class Mailbox(Generic[Item]):
             return LiveFrame(item, captured_s, skipped)
 
     def peek(self, stop: Callable[[], bool] = lambda: False) -> Item | None:
-        """As :meth:`take`, but the frame stays there."""
+        """As :meth:`take`, but the frame stays in the mailbox."""
         with self._changed:
             self._wait(stop)
             return self._waiting[0][0] if self._waiting else None
 
     def _wait(self, stop: Callable[[], bool]) -> None:
-        """Wait for a frame, or for what says that none comes."""
+        """Wait for a frame, or for the end of the frames."""
         while not self._waiting:
             if self._failure is not None:
                 raise self._failure
@@ -164,7 +164,7 @@ class Mailbox(Generic[Item]):
             self._changed.wait(ASK_EVERY_S)
 
     def close(self, failure: FrameError | RunError | None = None) -> None:
-        """No frame comes any more; whoever waits is told."""
+        """End the frames and wake whatever waits for one."""
         with self._changed:
             self._is_closed = True
             self._failure = self._failure or failure
@@ -172,19 +172,20 @@ class Mailbox(Generic[Item]):
 
 
 class LiveFrames(Generic[Item]):
-    """The frames of a source while it goes on; to be used in a ``with`` block and iterated once.
+    """The frames of a running source; to be used in a ``with`` block and iterated once.
 
     The first frame is kept until it is taken, unless the source is live.
 
     Args:
-        open_source: opens the source and yields its frames; called again after a break.
-        name: of the source, in messages.
-        policy: ``latest`` or ``all``; ``None``: ``latest`` where the source is live.
-        length: frames that can wait; with ``latest`` more than one only adds latency.
-        is_live: whether the end of what was opened last is a break, so that it is opened again.
-        clock: seconds that only grow.
-        give_up_after_s: without a frame; ``None`` for a minute.
-        stop: asked while no frame comes; ``True`` ends the frames.
+        open_source: function that opens the source and yields its frames; called again after a
+            break.
+        name: name of the source, in messages.
+        policy: ``latest`` or ``all``; ``None``: ``latest`` if the source is live.
+        length: number of frames that can wait; with ``latest`` more than one only adds latency.
+        is_live: function that says whether the end of the source is a break, to be opened again.
+        clock: function that gives seconds that never decrease.
+        give_up_after_s: seconds without a frame before giving up; ``None``: a minute.
+        stop: callback, asked while no frame comes; ``True`` ends the frames.
     """
 
     def __init__(
@@ -223,13 +224,13 @@ class LiveFrames(Generic[Item]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop reading, within a second: a source that blocks for longer is left to itself."""
+        """Stop reading, within a second; a source that blocks for longer is abandoned."""
         self._stop.set()
         self._mailbox.close()
         self._thread.join(STOP_WITHIN_S)
 
     def peek(self) -> Item | None:
-        """The next frame, which is waited for and not taken; ``None`` where none comes.
+        """Wait for the next frame without taking it; ``None`` if none comes.
 
         Raises:
             FrameError: as for the frames themselves.
@@ -238,7 +239,7 @@ class LiveFrames(Generic[Item]):
         return self._mailbox.peek(self._patience())
 
     def __iter__(self) -> Iterator[LiveFrame[Item]]:
-        """Each frame as it comes; asking for the next one says that the last one is answered.
+        """Each frame as it comes; asking for the next one marks the last one as answered.
 
         Raises:
             FrameError: the source could not be opened, sent nothing, or broke off and is not live.
@@ -248,7 +249,7 @@ class LiveFrames(Generic[Item]):
             captured_s = live.captured_s
             if self.statistics.delivered:
                 self.statistics.skipped += live.skipped
-            else:  # it waited for whoever asks, not for the answer to another
+            else:  # it waited for the caller, not for the answer to another frame
                 captured_s = self._clock()
                 self._mailbox.follow(self._policy_now())
             self.statistics.delivered += 1
@@ -259,7 +260,7 @@ class LiveFrames(Generic[Item]):
         return self._policy or ("latest" if self._is_live() else "all")
 
     def _patience(self) -> Callable[[], bool]:
-        """What is asked while no frame comes: tells of it, and ends the waiting at the limit."""
+        """A callback for the wait: reports the silence, and ends the wait at the limit."""
         began_s = self._clock()
         tell_after_s = TELL_AFTER_S
 
@@ -277,7 +278,7 @@ class LiveFrames(Generic[Item]):
         return is_over
 
     def _gone(self) -> FrameError | RunError:
-        """What is said of a source that sends nothing more, or never sent anything."""
+        """The error for a source that stopped sending, or never sent anything."""
         for_s = f"{self._give_up_after_s:g} s"
         if self._has_begun or self._why_nothing != _SILENT:
             return RunError(f"the stream did not come back for {for_s} ({self._why_nothing})")
@@ -301,7 +302,7 @@ class LiveFrames(Generic[Item]):
             try:
                 for item in self._open_source():
                     if self.statistics.breaks and not self._is_live():
-                        return None  # what came back has an end: this is it once more
+                        return None  # a reopened source with an end: the same frames again
                     if self._stop.is_set() or not self._mailbox.put(item, self._clock()):
                         return None
                     wait_s, seen_s = FIRST_WAIT_S, self._clock()
@@ -319,7 +320,7 @@ class LiveFrames(Generic[Item]):
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
     def _begin(self) -> None:
-        """A frame came. The first of a live source may be dropped for a newer one, no other."""
+        """Note that a frame came; after the first one of a live source its policy applies."""
         self._why_nothing = _SILENT
         if not self._has_begun:
             self._has_begun = True
@@ -330,15 +331,15 @@ class LiveFrames(Generic[Item]):
 def waited_for(
     call: Callable[[], Item], name: str, stop: Callable[[], bool] = lambda: False
 ) -> Item | None:
-    """What a call gives that may block; ``None`` where the waiting for it was stopped.
+    """The result of a call that may block; ``None`` if the wait for it was stopped.
 
     Args:
-        call: made in a thread of its own.
-        name: what is waited for, in messages.
-        stop: asked meanwhile; ``True`` ends the waiting.
+        call: function to call, in a thread of its own.
+        name: name of the awaited source, in messages.
+        stop: callback, asked meanwhile; ``True`` ends the wait.
 
     Raises:
-        FrameError: the call did, or did not come back.
+        FrameError: the call raised it, or did not return.
     """
     with LiveFrames(lambda: iter([call()]), name=name, stop=stop) as live:
         return live.peek()

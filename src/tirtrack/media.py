@@ -1,9 +1,9 @@
-"""Frames in and out: image files, files of several, folders, globs, video files and streams.
+"""Frames in and out: image files, multi-frame files, folders, globs, video files and streams.
 
-Everything is read at full bit depth and handed out as it was stored; making 16-bit counts
-presentable is the business of ``thermal``. Damage is found and named (file and frame), never
-papered over; what cannot be known is refused with the option that decides. This module knows
-nothing of boxes or trackers. Begin with :func:`frames`.
+Everything is read at full bit depth and handed out as it was stored; ``thermal`` turns 16-bit
+counts into grey levels. Damage is found and named (file and frame), never hidden; if a source
+leaves something open, the error names the option that decides. This module knows nothing of boxes
+or trackers. Begin with :func:`frames`.
 
 What an array looks like:
 
@@ -102,25 +102,25 @@ class BadFrame:
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What a source says of itself before it is read.
+    """What is known about a source before it is read.
 
     Attributes:
-        width: pixels, upright.
-        height: pixels, upright.
-        channels: 1 or 3.
-        dtype: of the images: ``uint8``, ``uint16``, ``float32``, ``float64``.
+        width: width in pixels, upright.
+        height: height in pixels, upright.
+        channels: number of channels, 1 or 3.
+        dtype: number type of the images: ``uint8``, ``uint16``, ``float32``, ``float64``.
         is_video: whether times are known.
         fps: mean rate of a video, ``None`` for images.
-        name: short, for file names and messages.
-        expected_frames: how many frames the container or folder promises, for progress only:
-            :func:`count_frames` knows. ``None`` where nothing is promised (a stream).
+        name: short name, for file names and messages.
+        expected_frames: number of frames that the container or folder promises, for progress only:
+            :func:`count_frames` counts them. ``None`` if nothing is promised (a stream).
         no_data: value of pixels that hold no measurement, as the user names it or the file
-            declares it, or ``none`` as the user says; ``None`` where nobody says anything.
+            declares it, or ``none`` as the user says; ``None`` if neither says anything.
         description: the source in one line: frames, size, depth, channels, rate, order of names,
-            and what of it is not used.
-        kind: what it is, without numbers: ``PNG files``, ``TIFF file``, ``video``, ``stream``.
-        order: rule by which files are frames, in words; empty for one file.
-        layout: what else has to be said of the frames, such as the codec or a palette.
+            and unused parts.
+        kind: kind of source, without numbers: ``PNG files``, ``TIFF file``, ``video``, ``stream``.
+        order: rule of the order of files, in words; empty for one file.
+        layout: further remarks on the frames, such as the codec or a palette.
         unused: parts of the file itself that are not read, in words.
     """
 
@@ -147,21 +147,21 @@ def frames(
     end: int | None = None,
     options: ReadOptions = AS_STORED,
 ) -> Iterator[Frame]:
-    """The frames of a source in order; the first damaged one raises, after those before it came.
+    """The frames of a source in order; a damaged one raises, after all frames before it.
 
     Args:
         source: a video, an image, a file of several (TIFF, NPY, CPTV, GIF, ...), a folder of images
             (natural order of the numbers in their names, see ``frame_order``), a glob, a list of
-            image files (order kept), or what goes on by itself: the address of a stream
-            (``rtsp://...``), ``camera:0``, a named pipe, ``-`` for raw frames on stdin. Waiting for
-            it can be interrupted, and ends after a minute.
+            image files (order kept), or a live source: the address of a stream (``rtsp://...``),
+            ``camera:0``, a named pipe, ``-`` for raw frames on stdin. The wait for it can be
+            interrupted, and ends after a minute.
         start: index of the first frame that is handed out.
         end: index after the last one; ``None`` for all. A video that ends too early is only
             noticed when read to its end.
-        options: what the source does not say of itself.
+        options: reading options, for what the source leaves open.
 
     Raises:
-        FrameError: at once when the source cannot be opened or leaves open what it is; while
+        FrameError: at once when the source cannot be opened or is ambiguous; while
             reading, with file and frame, when a frame is damaged, has another size or depth than
             the first, or the source ends early.
     """
@@ -187,12 +187,12 @@ def frames_and_faults(
 def probe(
     source: Source, options: ReadOptions = AS_STORED, *, first_only: bool = False
 ) -> SourceInfo:
-    """Size, type and rate of a source; its first frame is decoded, of images all headers are read.
+    """Size, type and rate of a source; decodes its first frame, reads the headers of all images.
 
     Args:
-        source: as for :func:`frames`.
-        options: what the source does not say of itself.
-        first_only: of several files open the first alone.
+        source: source, as for :func:`frames`.
+        options: reading options, for what the source leaves open.
+        first_only: whether to open only the first of several files.
 
     Raises:
         FrameError: it cannot be opened, its first frame is damaged, or images differ in size or
@@ -208,7 +208,7 @@ def probe(
 
 
 def count_frames(source: Source, options: ReadOptions = AS_STORED) -> int:
-    """How many frames can be decoded; found by decoding them, never from a header.
+    """The number of frames that can be decoded; found by decoding them, never from a header.
 
     Raises:
         FrameError: as :func:`frames`.
@@ -231,7 +231,7 @@ def stream_of(source: Source, options: ReadOptions = AS_STORED) -> _Video | None
     It blocks where it is read, so read it in a thread of its own (``live``).
 
     Raises:
-        FrameError: it cannot be asked for so; nothing is opened yet.
+        FrameError: the request is invalid; nothing is opened yet.
     """
     given = stream_input(source, options)
     if given is not None:
@@ -240,7 +240,7 @@ def stream_of(source: Source, options: ReadOptions = AS_STORED) -> _Video | None
 
 
 def _within_limits(stream: _Video, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
-    """Frames of a stream; whoever waits for them can be interrupted, and does so for a minute."""
+    """Frames of a stream; the wait for them can be interrupted, and lasts a minute at most."""
     read = partial(stream.read, start, end)
     with LiveFrames(read, name=stream.location, policy="all") as live:
         for one in live:
@@ -256,7 +256,7 @@ class _Reader(Protocol):
 
 
 def _open(source: Source, options: ReadOptions) -> _Reader:
-    """The reader that fits; everything that needs no decoding is checked here."""
+    """The reader of a source; everything that needs no decoding is checked here."""
     if not isinstance(source, str | Path):
         refuse_options(options, ("order", *_OF_RAW_FRAMES), "the list of files")
         return _ImageFiles([Path(path) for path in source], "list", options, "in the order given")
@@ -336,7 +336,7 @@ def _images_of_folder(folder: Path, options: ReadOptions) -> tuple[list[Path], t
 
 
 def _others(entries: Sequence[Path], found: Sequence[Path]) -> tuple[str, ...]:
-    """What of a folder is no frame, in words."""
+    """The files of a folder that are no frames, in words."""
     folders = sum(path.is_dir() for path in entries)
     files = len(entries) - folders - len(found)
     words = [(files, "other file"), (folders, "folder")]
@@ -383,7 +383,7 @@ def _only_good(found: Iterator[Frame | BadFrame]) -> Iterator[Frame]:
 
 @dataclass
 class _Uniform:
-    """Raises at the first image whose size or depth is not that of the first, or whose bytes are
+    """Raises at the first image that differs in size or depth from the first, or whose bytes are
     swapped.
     """
 
@@ -421,7 +421,7 @@ def _info_of(image: np.ndarray, name: str, **more: Any) -> SourceInfo:
 
 
 def _as_read(layout: str, options: ReadOptions, declared: ByteOrder | None) -> str:
-    """How the frames lie in the file, with what was chosen of them."""
+    """The layout of the frames in the file, with the channel and byte order that were chosen."""
     parts = [layout] if layout else []
     if options.channel is not None and "channel" not in layout:
         parts.append(f"channel {options.channel} of every pixel")
@@ -431,14 +431,14 @@ def _as_read(layout: str, options: ReadOptions, declared: ByteOrder | None) -> s
 
 
 class _ImageFiles:
-    """Image files, one a frame.
+    """Image files, one per frame.
 
     Args:
-        paths: in order.
-        name: of the source.
-        options: what the files do not say of themselves.
-        rule: how they were put in order, in words; empty for one file.
-        unused: what of the folder is not read.
+        paths: image files in order.
+        name: name of the source.
+        options: reading options, for what the files leave open.
+        rule: rule of their order, in words; empty for one file.
+        unused: parts of the folder that are not read, in words.
     """
 
     def __init__(
@@ -650,7 +650,7 @@ class _Video:
 
 def declared_no_data(path: Path, options: ReadOptions = AS_STORED) -> float | None:
     """The value that an image file declares for pixels without a measurement; ``None`` if it
-    declares none, is no image that could, or is damaged, which is told of where it is read.
+    declares none, is no image that could, or is damaged, which reading it reports.
     """
     if IMAGE_KINDS.get(path.suffix.lower()) not in ("TIFF", "PNG"):
         return None

@@ -2,7 +2,7 @@
 
 Pictures are ``[H,W,3]`` uint8 RGB; each function returns a new one. Lines lie just *outside* a box,
 so that a small target stays visible, with a dark edge against bright surroundings. Small frames are
-drawn enlarged: ``zoom`` picture pixels a frame pixel, while boxes and coordinates stay those of the
+drawn enlarged: ``zoom`` picture pixels per frame pixel; boxes and coordinates stay those of the
 frame. This module knows nothing of trackers or files.
 """
 
@@ -64,7 +64,7 @@ def draw_boxes(
         image: ``[H,W,3]`` uint8 RGB, already enlarged by ``zoom``.
         boxes: box in frame pixels, colour (``#rrggbb`` or a name), label (may be empty). A box
             that is not finite is left out; what lies outside the picture is cut off.
-        zoom: picture pixels a frame pixel.
+        zoom: picture pixels per frame pixel.
         line: width of the lines, picture pixels.
 
     Raises:
@@ -125,7 +125,7 @@ def with_grid(
     Args:
         image: ``[H,W,3]`` uint8 RGB, already enlarged by ``zoom``.
         step: frame pixels between lines.
-        zoom: picture pixels a frame pixel.
+        zoom: picture pixels per frame pixel.
         boxes: drawn over the grid by :func:`number_boxes`.
 
     Returns:
@@ -209,7 +209,7 @@ def _label_place(
 ) -> _Corners | None:
     """Corners of a label: above the box, below it or in it, the first place that is free.
 
-    Never outside the picture; ``None`` for a box that is.
+    Never outside the picture; ``None`` if the box is outside.
     """
     x0, y0, x1, y1 = inside
     width, height = block_wh

@@ -1,4 +1,4 @@
-"""How long work tells of itself: a callback. The library only calls it; ``cli/`` alone draws."""
+"""Progress of long work, as a callback. The library only calls it; only ``cli/`` draws."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called now and then by long work."""
+    """Callback that long work calls now and then."""
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
         """``done`` of ``total`` items of ``stage`` are finished; ``note`` is a short remark such

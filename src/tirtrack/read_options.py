@@ -1,7 +1,7 @@
-"""What a user says of a source that does not say it of itself.
+"""Reading options: what a user states about a source that leaves it open.
 
-Everything is ``None`` until somebody decides it; a reader that needs a decision and has none
-refuses and names the field. This module reads nothing.
+Everything is ``None`` until the user decides it; a reader that needs a decision and has none raises
+an error that names the field. This module reads nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ReadOptions:
     pixel_format: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that no source could follow."""
+        """Refuse values that no source can use."""
         _check_word("order", self.order, get_args(Order))
         _check_word("byte_order", self.byte_order, get_args(ByteOrder))
         _check_word("picture", self.picture, get_args(Part))
@@ -78,11 +78,11 @@ class ReadOptions:
 
 
 def refuse_options(options: ReadOptions, names: Collection[str], where: object) -> None:
-    """Refuse options that say nothing of a source, instead of leaving them out in silence.
+    """Refuse options that do not apply to a source, instead of silently ignoring them.
 
     Args:
-        options: what the user says.
-        names: fields that the source gives no meaning to.
+        options: reading options of the user.
+        names: fields that do not apply to the source.
         where: the source.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a source is, in one line that is said before work begins."""
+"""A source in one line, which is stated before work begins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PALETTE = "colours like a palette painted over thermal grey, logos and scales b
 
 
 def looks_painted(image: np.ndarray) -> bool:
-    """Whether colours are those of a palette, and hardly ever those of a scene.
+    """Whether colours look like those of a palette rather than those of a scene.
 
     They are as vivid as most palettes, or brightness alone decides the colour. (Of 546 photographs
     of things in daylight 4 in 100 look so, of 173 road scenes none.)
@@ -79,10 +79,10 @@ def source_line(
     """A source in one line.
 
     Args:
-        what: kind and number of its frames, and their order.
+        what: kind, number and order of its frames.
         image: ``[H,W]`` or ``[H,W,3]``, its first frame.
-        fps: frames per second, where known.
-        layout: what else has to be said of the frames, as :func:`with_palette` gives it.
+        fps: frames per second, if known.
+        layout: further remarks on the frames, as :func:`with_palette` gives them.
         unused: parts of the source that are not read.
 
     >>> source_line("TIFF file of 8 frames", np.zeros((96, 128), np.uint16), unused=("1 page",))

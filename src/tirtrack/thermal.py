@@ -112,7 +112,7 @@ def normaliser(name: str, **changes: Any) -> Fixed | Percentile | Adaptive:
     """Settings by name: ``adaptive``, ``percentile``, or ``fixed:LOW:HIGH`` in counts.
 
     Args:
-        name: as above; ``fixed`` alone needs ``low_counts`` and ``high_counts``.
+        name: name of the settings; plain ``fixed`` needs ``low_counts`` and ``high_counts``.
         **changes: fields that differ from the defaults, such as ``invert=True``.
 
     Raises:
@@ -145,7 +145,7 @@ class ThermalNormaliser:
     """Makes grey levels of the frames of one stream, in order.
 
     Args:
-        settings: from :func:`normaliser`.
+        settings: settings from :func:`normaliser`.
 
     >>> levels = ThermalNormaliser(normaliser("fixed:1000:2000"))
     >>> levels(np.array([[1000, 1500, 2000]], dtype=np.uint16))
@@ -177,8 +177,8 @@ class ThermalNormaliser:
         """Grey levels of the next frame, where its mask is known already.
 
         Args:
-            frame: as above.
-            valid: ``[H,W]``, of :func:`tirtrack.valid_pixels.valid_mask`; ``None``: all pixels.
+            frame: ``[H,W]`` uint8, uint16 or float; never changed.
+            valid: ``[H,W]``, from :func:`tirtrack.valid_pixels.valid_mask`; ``None``: all pixels.
 
         Raises:
             ValueError: not two axes, or of another type.
@@ -205,7 +205,7 @@ class ThermalNormaliser:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state."""
+        """Continue from a saved state."""
         limits, quantiles = state["range"], state["quantiles"]
         self._range = None if limits is None else (float(limits[0]), float(limits[1]))
         self._quantiles = None if quantiles is None else np.array(quantiles, dtype=np.float64)
@@ -247,10 +247,10 @@ def gain_change(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | 
 
     Args:
         before: ``[n]`` quantiles ``QUANTILES`` of the last frame, counts.
-        after: those of this frame.
+        after: ``[n]`` the same quantiles of this frame.
 
     Returns:
-        ``None`` when there was no change worth the name, or it was not one of gain and offset.
+        ``None`` if there was no notable change, or it was not one of gain and offset.
     """
     spread = float(np.std(before))
     moved = float(np.sqrt(np.mean((after - before) ** 2)))
@@ -272,7 +272,7 @@ def to_display(frame: np.ndarray, no_data: NoData | None = None) -> np.ndarray:
 
     Args:
         frame: ``[H,W]``, ``[H,W,1]``, ``[H,W,3]`` or ``[H,W,4]``, uint8, uint16 or float.
-        no_data: as for :func:`tirtrack.valid_pixels.valid_mask`.
+        no_data: value without a measurement, as for :func:`tirtrack.valid_pixels.valid_mask`.
     """
     if frame.ndim == 3:
         frame = frame[..., 0] if frame.shape[2] in (1, 2) else frame[..., :3]
@@ -286,8 +286,8 @@ def to_display(frame: np.ndarray, no_data: NoData | None = None) -> np.ndarray:
 
 
 def _samples(frame: np.ndarray, valid: np.ndarray | None) -> np.ndarray:
-    """``[n]`` float64 measured pixels on an even grid of at most ``MAX_SAMPLES``, sorted; none of a
-    frame that hardly has any.
+    """``[n]`` float64 measured pixels on an even grid of at most ``MAX_SAMPLES``, sorted; empty
+    for a frame that has hardly any.
     """
     step = max(1, math.ceil(math.sqrt(frame.size / MAX_SAMPLES)))
     grid = frame[::step, ::step]
@@ -303,7 +303,7 @@ def _quantiles(samples: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 def _percentile_range(samples: np.ndarray, settings: Percentile) -> tuple[float, float] | None:
-    """``None`` without contrast."""
+    """The percentile range of sorted samples; ``None`` without contrast."""
     if samples.size == 0:
         return None
     shares = np.array([settings.low_percentile, settings.high_percentile]) / 100.0

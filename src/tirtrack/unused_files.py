@@ -1,4 +1,4 @@
-"""Which files and folders below a folder are not read, and how that is said."""
+"""Unused files and folders below a folder, and their description in words."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LISTED = 3
 
 
 def unused_names(folder: Path, used: Iterable[Path]) -> list[str]:
-    """Names of what lies at or below a folder and is neither used nor on the way to what is.
+    """Names of files and folders at or below a folder that are unused and hold nothing used.
 
-    Of a folder in which nothing is used the name alone is given, with a slash at its end. Hidden
+    A folder in which nothing is used is given by its name alone, with a slash at its end. Hidden
     files and folders do not count.
 
     Args:
-        folder: where to look.
-        used: files that are read; those elsewhere are passed over.
+        folder: folder to search.
+        used: files that are read; those elsewhere are ignored.
     """
     kept = {path.absolute() for path in used}
     opened = _folders_above(kept, folder.absolute())
@@ -45,7 +45,7 @@ def _folders_above(files: Iterable[Path], folder: Path) -> set[Path]:
 
 
 def unused_in_words(names: Sequence[str]) -> str:
-    """How many files and folders they are, and what the most frequent are called.
+    """The number of files and folders, and the most frequent names.
 
     >>> unused_in_words(["visible/", "init.txt", "visible/", "init.txt", "index.json"])
     '3 files and 2 folders (init.txt 2 times, visible/ 2 times, index.json)'

@@ -115,13 +115,13 @@ def extended(frame: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def marked(frame: np.ndarray, no_data: float | None) -> np.ndarray:
-    """The frame so that :func:`valid_mask` finds its mask without being told a value, also after
+    """The frame, marked so that :func:`valid_mask` finds its mask without a given value, also after
     resampling: floats with NaN in the pixels that are no measurement. 8 bits and colour, which have
     no such mark, get the nearest measured pixel there. Unchanged if all pixels are measurements.
 
     Args:
         frame: ``[H,W]`` or ``[H,W,C]``; only read.
-        no_data: as for :func:`valid_mask`.
+        no_data: value without a measurement, as for :func:`valid_mask`.
     """
     valid = valid_mask(frame, no_data)
     if valid is None:
@@ -145,7 +145,7 @@ def masked_value(frame: np.ndarray, valid: np.ndarray) -> float | None:
 
 
 def masked_note(frame: np.ndarray, valid: np.ndarray) -> str:
-    """What was masked of a frame, with its share, as a clause.
+    """The masked pixels of a frame, with their share, as a clause.
 
     >>> counts = np.array([[0, 7000, 7010, 7020]], np.uint16)
     >>> masked_note(counts, counts > 0)
@@ -163,7 +163,7 @@ def doubtful_value(frame: np.ndarray, valid: np.ndarray | None) -> tuple[float, 
 
     Args:
         frame: ``[H,W]``, as stored; 8 bits and colour are never in doubt.
-        valid: its mask, whose pixels are in no doubt either.
+        valid: mask of the frame; masked pixels are not in doubt either.
 
     >>> celsius = np.arange(300.0).reshape(15, 20)
     >>> celsius[:5] = -40.0
@@ -184,7 +184,7 @@ def doubtful_value(frame: np.ndarray, valid: np.ndarray | None) -> tuple[float, 
         is_end = frame.dtype == np.uint16 and value in (0, np.iinfo(np.uint16).max)
         if not is_end and _ring(at).mean() < MIN_DOUBTFUL_SHARE:
             continue
-        inner = ~_grown(~at, 1)  # few of noise that is coarsely rounded
+        inner = ~_grown(~at, 1)  # few pixels, if it is coarsely rounded noise
         if 2 * inner.sum() >= at.sum():
             return float(value), share
     return None
@@ -228,7 +228,7 @@ def _no_numbers(frame: np.ndarray) -> np.ndarray | None:
     return no_number if frame.ndim == 2 else np.asarray(no_number.any(axis=2))
 
 
-# --- what is found by looking ---------------------------------------------------------------------
+# --- what is detected -----------------------------------------------------------------------------
 
 
 def _unmeasured(plane: np.ndarray, masked: np.ndarray | None) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Versions of what has a say in numbers; every result file carries them as ``versions``."""
+"""Versions of the software that results depend on; every result file has them as ``versions``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PACKAGES = ("tirtrack", "numpy", "torch", "onnxruntime", "av", "pillow")
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on.
+    """Versions of Python and of the packages that results depend on.
 
     >>> list(versions())[:2]
     ['python', 'tirtrack']

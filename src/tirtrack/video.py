@@ -78,17 +78,17 @@ class VideoFile:
     """A video file, a stream, a camera, or raw frames.
 
     Args:
-        source: the path of a file, or what is to be opened.
-        options: what it does not say of itself.
+        source: path of a file, or the input to open.
+        options: reading options, for what the source leaves open.
 
     Attributes:
-        path: of a file, ``None`` for anything else.
-        location: for messages.
+        path: path of a file, ``None`` for anything else.
+        location: address or path, for messages.
         is_live: whether the end of what was opened last is a break: a camera, or an address whose
             container and server promise no end; ``False`` until it is opened.
         has_times: whether its pictures have a time.
-        byte_order: of samples longer than a byte, as its pixel format declares it; ``None`` for
-            others, and until a picture was decoded.
+        byte_order: byte order of samples longer than a byte, as its pixel format declares it;
+            ``None`` for others, and until a picture was decoded.
         is_counted: whether its container counts its frames; else they follow from its duration.
 
     Raises:
@@ -223,13 +223,13 @@ class VideoFile:
         return stream
 
     def kind_of_stream(self) -> tuple[str, tuple[str, ...]]:
-        """Codec and pixel format in words, and the streams of it that are not read; known once it
+        """Codec and pixel format in words, and its unread streams; known once it
         was opened.
         """
         return self._kind
 
     def _decoder(self, container: Any, stream: Any) -> Callable[[Any], list[av.VideoFrame]]:
-        """What makes frames of a packet; raw samples need no decoder of their own."""
+        """The function that decodes a packet into frames; raw samples need no decoder."""
         context = stream.codec_context
         if context is not None and context.name != "rawvideo":
             return _decode
@@ -312,7 +312,7 @@ def _coding(container: Any, stream: Any) -> tuple[str, int, int]:
 def _decoded(
     container: Any, stream: Any, ending: _Ending, decode: Callable[[Any], list[av.VideoFrame]]
 ) -> Iterator[av.VideoFrame | Picture]:
-    """What comes of each packet, in the decoder's order; a packet that fails yields its fault."""
+    """The frames of each packet, in the decoder's order; a packet that fails yields its fault."""
     for packet in _packets(container, stream, ending):
         try:
             pictures = decode(packet)
@@ -331,7 +331,7 @@ def _decoded(
 
 
 def _packets(container: Any, stream: Any, ending: _Ending) -> Iterator[Any]:
-    """The packets, and an empty one at the end, which makes the decoder give what it holds back."""
+    """The packets, and an empty one at the end, which flushes the decoder."""
     packets = container.demux(stream)
     while True:
         try:
@@ -399,7 +399,7 @@ class _Ending:
         return self.last_end_s < self.promised_end_s - self._longest_gap_s
 
     def is_reached(self) -> bool:
-        """Whether nothing of what was promised is missing."""
+        """Whether everything that was promised has come."""
         return self.promised_end_s is not None and self.last_end_s > self.promised_end_s - _TICK_S
 
 
@@ -414,7 +414,7 @@ def upright_pixels(
     """A decoded picture, upright: ``[H,W]`` for grey formats, else ``[H,W,3]`` uint8 RGB.
 
     Raises:
-        FrameError: its alpha channel is not constant, or it has no such channel as the user names.
+        FrameError: its alpha channel is not constant, or it lacks the channel that the user names.
     """
     pixels = _samples(frame, options, where)
     turns = round(frame.rotation / 90) % 4  # counter-clockwise, as numpy counts
@@ -434,7 +434,7 @@ def _samples(frame: av.VideoFrame, options: ReadOptions, where: object) -> np.nd
 
 
 def set_sample_format(stream: Any, options: ReadOptions, location: object) -> None:
-    """Let raw samples be what the user says; refuse those whose format FFmpeg can only guess.
+    """Set the user's format of raw samples; refuse those whose format FFmpeg can only guess.
 
     A container that says "16 bits a pixel" of raw frames leaves open whether they are grey counts
     or packed colours; FFmpeg takes them for colours.
@@ -588,7 +588,7 @@ class VideoWriter:
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """FFmpeg's errors of writing as Python's own."""
+    """Turns FFmpeg's write errors into Python's own."""
     try:
         yield
     except av.FFmpegError as error:

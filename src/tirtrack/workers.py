@@ -1,9 +1,9 @@
 """Worker processes that are gone when their block ends, and when their parent dies.
 
-What Ctrl-C and SIGTERM mean is for the parent alone to say, also where they reach the whole group:
-workers never hear them. The parent kills its workers whatever ends the block, and a worker whose
-parent was killed leaves by itself. So nothing that a worker writes may depend on its being asked
-to stop (:func:`tirtrack.files.atomic_path`).
+Only the parent reacts to Ctrl-C and SIGTERM, even if they reach the whole group: workers never
+receive them. The parent kills its workers whatever ends the block, and a worker whose parent was
+killed exits by itself. So nothing that a worker writes may depend on a request to stop
+(:func:`tirtrack.files.atomic_path`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def working(
     *,
     begin: Callable[[], None] | None = None,
 ) -> Iterator[list[Future[Result]]]:
-    """Results to come of ``function(item)``, in the order of ``items``, from worker processes.
+    """Futures of ``function(item)``, in the order of ``items``, from worker processes.
 
     Args:
-        function: importable by name, as the workers are new processes.
-        items: picklable.
-        workers: processes.
-        begin: called first in each worker.
+        function: function that is importable by name, as the workers are new processes.
+        items: picklable arguments.
+        workers: number of processes.
+        begin: function that is called first in each worker.
     """
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
@@ -58,10 +58,10 @@ def working(
 
 @contextmanager
 def _children_ignore_stops() -> Iterator[None]:
-    """Processes begun in this block never hear Ctrl-C or SIGTERM, not even while they start.
+    """Processes started in this block never receive Ctrl-C or SIGTERM, not even while they start.
 
-    A blocked signal is inherited; one that comes meanwhile reaches this process when the block
-    ends.
+    Blocking of a signal is inherited; a signal that comes meanwhile reaches this process when the
+    block ends.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield

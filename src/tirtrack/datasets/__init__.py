@@ -1,7 +1,7 @@
 """Labelled data: sequences for tests, stills for RGB training, and the embedded synthetic world.
 
-:func:`open_dataset` finds out which layout a folder has; :func:`open_named_files` takes files that
-are named; :func:`described` says what was found.
+:func:`open_dataset` detects the layout of a folder; :func:`open_named_files` opens files that the
+user names; :func:`described` says what was found.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def open_dataset(
             (``anno/SEQUENCE.txt``, or ``SEQUENCE/groundtruth_rect.txt``), of one of
             :data:`tirtrack.datasets.layouts.LAYOUTS` (``SET/SEQUENCE/groundtruth.txt``), or one
             sequence of either.
-        with_frames: whether frames must be there; scoring needs the annotation alone.
-        options: overrules what the layout says of columns and base, and says how frames are read.
+        with_frames: whether frames must be there; scoring needs only the annotation.
+        options: options that override the layout's columns and base, and say how frames are read.
 
     Raises:
         DatasetError: there is no such folder, it has none of these layouts, or a sequence is
@@ -96,7 +96,7 @@ def _find(name_or_dir: str) -> Path:
 
 
 def _is_ptb(root: Path, sequences: list[str]) -> bool:
-    """PTB-TIR is told from LSOTB-TIR by its ten attributes; without any, by the folder's name."""
+    """PTB-TIR differs from LSOTB-TIR by its ten attributes; without any, by the folder's name."""
     from tirtrack.datasets.anno_layout import attribute_file, read_attributes
     from tirtrack.datasets.ptb_tir import PTB_TIR
 

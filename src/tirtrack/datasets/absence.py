@@ -1,4 +1,4 @@
-"""Files that say in which frames a target is absent, beside the boxes."""
+"""Files beside the boxes that mark the frames in which a target is absent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
     """``[rows]`` bool: where any of the files says that the target is absent.
 
     Raises:
-        DatasetError: a file has another number of flags, or something that is no flag.
+        DatasetError: a file has another number of flags, or a value that is no flag.
     """
     absent = np.zeros(rows, dtype=bool)
     for path in files:
@@ -52,8 +52,8 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
 
 
 def _words(path: Path) -> list[str]:
-    """The flags of a file: separated in any way, as a JSON list, or as one under any key; a name of
-    the column may stand above them.
+    """The flags of a file: separated in any way, as a JSON list, or as one under any key; a column
+    name may come first.
     """
     text = read_text(path)
     if path.suffix == ".json":

@@ -3,7 +3,7 @@
 Accepted: boxes in ``anno/SEQUENCE.txt`` with attributes in ``anno/att/SEQUENCE.txt``, or
 ``SEQUENCE/groundtruth_rect.txt``; frames in ``SEQUENCE/img``, ``SEQUENCE``, or in a folder of that
 name anywhere below the root; any image type and number of digits. Annotation is kept as stored
-(base 1 by declaration). Not tried on the real archives, which were not at hand.
+(base 1 by declaration). Not tested on the real archives, which were not available.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Benchmark:
     """What differs between the benchmarks of this layout.
 
     Attributes:
-        protocol: the one that is its own.
-        attribute_names: in the order of the attribute files.
-        subset: first group of this pattern in a sequence's name is its subset.
+        protocol: the benchmark's own protocol.
+        attribute_names: names of the attributes, in the order of the attribute files.
+        subset: pattern whose first group in a sequence's name is its subset.
     """
 
     protocol: str
@@ -58,7 +58,7 @@ def annotation_folder(root: Path) -> Path | None:
 
 
 def annotation_files(root: Path) -> dict[str, Path]:
-    """Sequence names to annotation files, in order of names; empty where the layout is another."""
+    """Sequence names to annotation files, in order of names; empty for another layout."""
     folder = annotation_folder(root)
     if folder is not None:
         return {path.stem: path for path in sorted(folder.glob("*.txt")) if path.is_file()}
@@ -99,12 +99,12 @@ def open_benchmark(
 
     Args:
         root: the folder of the data set.
-        benchmark: what is particular to it.
+        benchmark: facts that are particular to the benchmark.
         with_frames: whether frames must be there.
-        options: overrules what the layout says of columns and base.
+        options: options that override the layout's columns and base.
 
     Raises:
-        DatasetError: there is no annotation, or a sequence is not as the layout demands.
+        DatasetError: there is no annotation, or a sequence does not follow the layout.
     """
     files = annotation_files(root)
     if not files:
@@ -160,19 +160,19 @@ def _attributes(root: Path, sequence: str, names: tuple[str, ...]) -> Mapping[st
 
 @dataclass(frozen=True)
 class _Places:
-    """Where frames lie below a root; the whole tree is walked only when they are not at hand."""
+    """The frames below a root; the whole tree is walked only if they are not where they belong."""
 
     root: Path
 
     def at_hand(self, sequence: str) -> Path | None:
-        """The frames where they should lie, if they do."""
+        """The frames at their usual place, if they are there."""
         for folder in (self.root / sequence, self.root):
             if folder.resolve().name == sequence and (source := frame_source(folder)) is not None:
                 return source
         return None
 
     def if_plain(self, sequence: str) -> Path | None:
-        """The frames where they should lie, if they do and can be told from others."""
+        """The frames at their usual place, if they are there and can be told from others."""
         try:
             return self.at_hand(sequence)
         except DatasetError:

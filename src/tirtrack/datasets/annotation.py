@@ -1,7 +1,7 @@
-"""From a file of boxes to a labelled sequence: what is absent, what is broken, and the base.
+"""Makes labelled sequences from files of boxes: absent rows, damaged rows, and the base.
 
-Protocols take a box at 0 for invalid, so annotation that its file counts from 0 is moved to base 1
-on reading; :attr:`LabelledSequence.shift` says so, and results are moved alike.
+Protocols treat a box at 0 as invalid, so annotation in base 0 is moved to base 1 on reading;
+:attr:`LabelledSequence.shift` records this, and results are moved likewise.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _WRITE_ABSENT = "write nan,nan,nan,nan where the target is absent"
 
 @dataclass(frozen=True)
 class AnnotationOptions:
-    """What the user says of annotation files and their frames; ``None``: as their layout says.
+    """What the user states about annotation files and frames; ``None``: as their layout says.
 
     Attributes:
         columns: names of the columns of text files.
         base: 0 or 1, the base of their coordinates.
-        frames: how to read the frames where they do not say it.
+        frames: options for reading the frames where they leave it open.
     """
 
     columns: Columns | None = None
@@ -59,16 +59,16 @@ BY_LAYOUT = AnnotationOptions()
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """A file of boxes, and what is known of it.
+    """A file of boxes, and what is known about it.
 
     Attributes:
         path: the file.
-        base: of its coordinates.
-        columns: of its rows, where neither their number nor a header says it.
-        video: the video that is asked for, of a file that holds several.
+        base: base of its coordinates.
+        columns: columns of its rows, if neither their number nor a header says it.
+        video: the requested video of a file that holds several.
         absence: files of flags that belong to it.
-        sparse: whether it may have one row for ten frames.
-        frames: how the frames that belong to it are read.
+        sparse: whether it may have one row per ten frames.
+        frames: options for reading the frames that belong to it.
     """
 
     path: Path
@@ -80,7 +80,7 @@ class AnnotationFile:
     frames: ReadOptions = AS_STORED
 
     def with_options(self, options: AnnotationOptions) -> AnnotationFile:
-        """The same file, overruled."""
+        """The same file, with options that override it."""
         base = self.base if options.base is None else options.base
         columns = options.columns or self.columns
         return replace(self, base=base, columns=columns, frames=options.frames)
@@ -88,7 +88,7 @@ class AnnotationFile:
 
 @dataclass(frozen=True)
 class SequenceFacts:
-    """What a sequence is called and what else is known of it, from files beside its annotation."""
+    """A sequence's name and what else is known about it, from files beside its annotation."""
 
     name: str
     subset: str = ""
@@ -100,10 +100,10 @@ class SequenceFacts:
 def labelled_sequences(
     facts: SequenceFacts, file: AnnotationFile, source: Path | None, *, with_frames: bool = True
 ) -> list[LabelledSequence]:
-    """The sequence that an annotation file describes; one for every target where it has several.
+    """The sequences of an annotation file, one for every target.
 
     Args:
-        facts: its name, to which a target's id is added where there are several.
+        facts: name of the sequence, to which a target's id is added if there are several.
         file: the annotation.
         source: a folder of images or a video; ``None`` where there are no frames.
         with_frames: whether frames must be there and fit the annotation.
@@ -164,7 +164,7 @@ def _with_frames(
 
 
 def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
-    """What a reader must know of how annotation was read, each once."""
+    """Remarks on how annotation was read, each once."""
     said = [
         remark
         for one in sequences
@@ -183,7 +183,7 @@ def _split(sequence: LabelledSequence) -> str:
 
 
 def _at_pixel_0(sequence: LabelledSequence) -> str:
-    """Boxes that touch 0 and never lie below were cut at a border that counts from 0."""
+    """A remark if boxes touch 0 and never lie below: they were clipped at a border in base 0."""
     annotation = sequence.annotation
     corners = annotation[(annotation[:, 2:] > 0).all(axis=1), :2]
     if sequence.file_base == 0 or corners.min(initial=BASE) != 0:
@@ -194,7 +194,7 @@ def _at_pixel_0(sequence: LabelledSequence) -> str:
 def _frame_count(
     source: Path | None, targets: Iterable[TargetBoxes], file: AnnotationFile
 ) -> int | None:
-    """How many frames there are; a video is counted only where the annotation leaves it open."""
+    """The number of frames; a video is counted only if the annotation leaves it open."""
     if source is None:
         return None
     is_open = file.sparse or any(one.may_follow or one.separators for one in targets)
@@ -207,7 +207,7 @@ def _frames_a_row(rows: int, frames: int | None) -> int:
 
 
 def counted_from_1(boxes: np.ndarray, absent: np.ndarray, base: int) -> np.ndarray:
-    """``[T,4]`` annotation in base 1; absent rows are NaN, but for ``0,0,0,0`` stored in base 1.
+    """``[T,4]`` annotation in base 1; absent rows are NaN, except ``0,0,0,0`` in base 1.
 
     These stay because the official toolkits score them as they are.
     """
@@ -250,7 +250,7 @@ def _may_be_corners(target: TargetBoxes, absent: np.ndarray) -> bool:
 
 
 def _first_frame(source: Path, options: ReadOptions, *, with_frames: bool) -> np.ndarray | None:
-    """The first frame, if it can be read; what needs an option is refused where frames matter."""
+    """The first frame, if it can be read; raises if it needs an option and frames matter."""
     try:
         return next(StoredFrames(source, options=options)(), None)
     except FrameError as error:

@@ -27,11 +27,11 @@ def targets_of(content: Any, path: Path, columns: Columns | None = None) -> list
 
     Args:
         content: the document.
-        path: where it lies.
-        columns: what the four numbers of a row are, where they are not x,y,w,h.
+        path: path of the document.
+        columns: meaning of the four numbers of a row, if not x,y,w,h.
 
     Raises:
-        DatasetError: it is of none of these forms; names file and row.
+        DatasetError: it has none of these forms; names file and row.
     """
     if isinstance(content, list):
         return [_rows(content, path, columns)]

@@ -1,6 +1,6 @@
-"""Boxes from a table of text: a row a frame, or rows with frame numbers.
+"""Boxes from a table of text: one row per frame, or rows with frame numbers.
 
-Comments (``#``, ``%``, ``//``) are left out. A header that names its columns decides what they are;
+Comments (``#``, ``%``, ``//``) are ignored. A header that names the columns decides their meaning,
 else their number does: 4 are ``x,y,w,h``, 8 a corner polygon, and rows that begin with a frame and
 an id are MOT.
 """
@@ -39,7 +39,7 @@ NAME_COLUMNS = (
 _COMMENT = re.compile(r"#(?!(n/a|qnan|snan|ind)0*\b)|%|//", re.I)
 _CODES = ("0", "1", "2", "-1")  # rows of one word in files of VOT: no box
 _PARALLEL_PX = 2.0
-_MOT_WIDTH = 9  # so many columns are MOT even where no row is of the first frame
+_MOT_WIDTH = 9  # a table with so many columns is MOT even without a row of the first frame
 _DEGENERATE = 0.2  # of the diagonal
 
 
@@ -66,7 +66,7 @@ class BoxTable:
         self.full = [(line, words) for line, words in self.rows if len(words) > 1]
 
     def targets(self, columns: Columns | None) -> list[TargetBoxes]:
-        """The boxes, by the columns that are given, that the header names, or by their number."""
+        """The boxes, by the given columns, by those of the header, or by their number."""
         if not self.rows:
             return [TargetBoxes(np.empty((0, 4)), np.empty(0, dtype=bool))]
         self._check_codes()
@@ -197,7 +197,7 @@ class BoxTable:
         )
 
     def _spread(self, boxes: TargetBoxes) -> TargetBoxes:
-        """Boxes of the full rows among the rows that hold none."""
+        """Puts the boxes of the full rows back among the rows without a box."""
         full = np.flatnonzero([len(words) > 1 for _, words in self.rows])
         return replace(
             boxes.placed(full, len(self.rows)),
@@ -209,7 +209,7 @@ class BoxTable:
     def _numbered(
         self, boxes: TargetBoxes, frames: np.ndarray, ids: np.ndarray, counted: np.ndarray
     ) -> list[TargetBoxes]:
-        """A target for every id, the boxes that count at the frames that their rows name."""
+        """A target for every id, with its counted boxes at the frames that their rows name."""
         return [
             self._target(boxes, frames, np.flatnonzero((ids == name) & counted), str(name))
             for name in dict.fromkeys(ids[counted].tolist())

@@ -1,4 +1,4 @@
-"""Boxes as files: those of annotation and of results, text or JSON.
+"""Files of boxes, of annotation and of results, as text or JSON.
 
 Written so that reading gives the same float64 back, bit for bit.
 """
@@ -23,12 +23,12 @@ def read_targets(path: Path, columns: Columns | None = None) -> list[TargetBoxes
     """Every target of a file; one without boxes for a file without rows.
 
     Args:
-        path: text or JSON.
-        columns: what the numbers of a row are, where the file does not say or errs.
+        path: text or JSON file.
+        columns: meaning of the numbers of a row, if the file does not say it or is wrong.
 
     Raises:
-        DatasetError: the file cannot be read, or a row is not as the others or not understood;
-            names file and row.
+        DatasetError: the file cannot be read, or a row differs from the others or is not
+            understood; names file and row.
     """
     text = read_text(path)
     content = _json(text, path)
@@ -48,11 +48,11 @@ def read_boxes(
     """``[T,4]`` boxes xywh of one target of a file, as stored; a row without a box is NaN.
 
     Args:
-        path: as in :func:`read_targets`.
-        columns: as in :func:`read_targets`.
-        frames: how many there should be, where the file leaves that open.
-        video: name of the video that is asked for, where there are several.
-        target: id of the target that is asked for, where there are several.
+        path: text or JSON file.
+        columns: meaning of the numbers of a row, as for :func:`read_targets`.
+        frames: expected number of frames, if the file leaves it open.
+        video: name of the requested video, if there are several.
+        target: id of the requested target, if there are several.
 
     Raises:
         DatasetError: as :func:`read_targets`, or there are several targets.

@@ -48,7 +48,7 @@ _FORMS = (
 
 
 def canonical(name: str) -> str:
-    """A column's name in our spelling; one that we do not know as it is.
+    """A column's name in our spelling; an unknown name stays as it is.
 
     >>> canonical("bb_left"), canonical(" Width "), canonical("score")
     ('x1', 'w', 'score')
@@ -58,14 +58,14 @@ def canonical(name: str) -> str:
 
 
 def box_columns(columns: Sequence[str]) -> tuple[str, ...]:
-    """Those of the columns that make the box; none where they make none."""
+    """The columns that make the box; empty if they make none."""
     names = set(columns)
     needed = next((needed for needed, _ in _FORMS if needed <= names), frozenset())
     return tuple(name for name in columns if name in needed)
 
 
 def form_of(columns: Sequence[str]) -> str | None:
-    """How columns spell a box, in words; empty for x,y,w,h, ``None`` where they make no box."""
+    """How columns spell a box, in words; empty for x,y,w,h, ``None`` if they make no box."""
     names = set(columns)
     return next((form for needed, form in _FORMS if needed <= names), None)
 

@@ -1,7 +1,7 @@
-"""What the frames of a labelled data set are, in one line that is said before work begins.
+"""The frames of a labelled data set in one line, stated before work begins.
 
-Of every sequence the first frame is looked at; what cannot be known of it is refused with the
-option that decides. Begin with :func:`described`.
+The first frame of every sequence is read; if it leaves something open, the error names the option
+that decides. Begin with :func:`described`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from tirtrack.source_line import bits, counted
 from tirtrack.unused_files import unused_in_words, unused_names
 
 _LISTED = 3
-# what a decoder or a disk may raise; slips of the programmer (TypeError, ...) go through
+# what a decoder or a disk may raise; programming errors (TypeError, ...) pass through
 _FAILURES = (OSError, ValueError, RuntimeError, LookupError, StopIteration)
 
 
 @dataclass(frozen=True)
 class DatasetDescription:
-    """What a data set is.
+    """A data set in words.
 
     Attributes:
         line: everything in one line.
-        sources: the frames of every sequence in one line each, by its name.
-        infos: more of those sequences whose first frame can be read.
+        sources: one line on the frames of each sequence, by its name.
+        infos: details of the sequences whose first frame can be read, by their names.
     """
 
     line: str = ""
@@ -41,12 +41,12 @@ class DatasetDescription:
 
 
 def described(dataset: LabelledDataset) -> DatasetDescription:
-    """A data set by its annotation and the first frame of every sequence.
+    """Describes a data set by its annotation and the first frame of every sequence.
 
-    A first frame that is damaged is said to be so; what reads it later tells why.
+    A damaged first frame is reported as such; what reads it later tells why.
 
     Raises:
-        FrameError: frames cannot be read without an option, or not the first one of any sequence.
+        FrameError: frames cannot be read without an option, or no first frame can be read at all.
     """
     infos: dict[str, SourceInfo] = {}
     errors: dict[str, Exception] = {}
@@ -80,8 +80,8 @@ def _check_readable(errors: Sequence[Exception], *, is_any: bool) -> None:
 
 
 def annotation_line(dataset: LabelledDataset) -> str:
-    """How many sequences and annotated frames there are, their layout, base, and what was assumed
-    of them.
+    """The number of sequences and annotated frames, their layout, base, and what was assumed about
+    them.
     """
     rows = sum(map(len, dataset.sequences))
     layout = f", layout {dataset.layout}" if dataset.layout else ""
@@ -91,8 +91,8 @@ def annotation_line(dataset: LabelledDataset) -> str:
 
 
 def _info(sequence: LabelledSequence, known: dict[StoredFrames, SourceInfo]) -> SourceInfo:
-    """What its frames are; those of several targets are looked at once, and those that are no files
-    are known by the first alone.
+    """What its frames are; those that several targets share are read once, and those that are not
+    files are described by the first alone.
     """
     frames = sequence.open_frames
     if isinstance(frames, StoredFrames):
@@ -107,7 +107,7 @@ def _info(sequence: LabelledSequence, known: dict[StoredFrames, SourceInfo]) -> 
 
 
 def _kinds(infos: Sequence[SourceInfo]) -> list[str]:
-    """The kinds of frames, those of most sequences first."""
+    """The kinds of frames, the most frequent first."""
     groups: dict[tuple[str, int, str, str], list[SourceInfo]] = {}
     for info in infos:
         groups.setdefault((info.kind, info.channels, info.dtype, info.layout), []).append(info)
@@ -118,7 +118,7 @@ def _kinds(infos: Sequence[SourceInfo]) -> list[str]:
 
 
 def _kind(infos: Sequence[SourceInfo]) -> str:
-    """What sources of one kind are, with their sizes and rates."""
+    """The sources of one kind in words, with their sizes and rates."""
     first = infos[0]
     sizes = sorted({(info.width * info.height, f"{info.width}x{info.height}") for info in infos})
     rates = sorted({info.fps for info in infos if info.fps})
@@ -159,7 +159,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _unused(dataset: LabelledDataset, infos: Iterable[SourceInfo]) -> list[str]:
-    """What of the files, and which files in the folder of the data set, are not read."""
+    """Unused parts of the files, and unused files in the folder of the data set."""
     parts = Counter(part for info in infos for part in info.unused)
     total = len(dataset.sequences)
     said = [f"{part} ({count} of {total} sequences)" for part, count in parts.items()]
@@ -168,7 +168,7 @@ def _unused(dataset: LabelledDataset, infos: Iterable[SourceInfo]) -> list[str]:
 
 
 def _files_left(dataset: LabelledDataset) -> list[str]:
-    """What lies in the folder of the data set, or else in those of the frames, and is not read."""
+    """Unused files in the folder of the data set, or else in the folders of the frames."""
     stored = dict.fromkeys(one.open_frames for one in dataset.sequences)
     frames = [one for one in stored if isinstance(one, StoredFrames)]
     used = [file for one in dataset.sequences for file in one.files]

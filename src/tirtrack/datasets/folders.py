@@ -54,11 +54,11 @@ def open_folders(
     Args:
         root: the folder of the data set.
         with_frames: whether frames must be there.
-        options: overrules the layout.
+        options: options that override the layout.
 
     Raises:
-        DatasetError: there is no sequence, two layouts are mixed, or one is not as its layout
-            demands; names the file.
+        DatasetError: there is no sequence, two layouts are mixed, or a sequence does not follow its
+            layout; names the file.
     """
     folders = list(sequence_folders(root))
     layouts = list(dict.fromkeys(layout for _, _, layout in folders))
@@ -142,7 +142,7 @@ def _holds_frames(path: Path, called: str) -> bool:
 
 
 def _at_hand(folder: Path, layout: Layout) -> Path | None:
-    """The thermal frames, where they are there and can be told from others."""
+    """The thermal frames, if they are there and can be told from others."""
     try:
         return _find(folder, layout)
     except DatasetError:
@@ -164,7 +164,7 @@ def _source(name: str, folder: Path, layout: Layout) -> Path:
 
 
 def _beside(folder: Path) -> str:
-    """The folders and videos that are there, for whoever has to name one."""
+    """The folders and videos that are there, for a user who has to name one."""
     names = [
         f"{path.name}/" if path.is_dir() else path.name
         for path in sorted(folder.iterdir())

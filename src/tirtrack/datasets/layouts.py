@@ -1,7 +1,7 @@
 """Layouts in which every sequence is a folder: which file holds the boxes, and where frames lie.
 
-A layout is a row of ``LAYOUTS``; the first whose files are there wins. Not tried on real archives,
-which were not at hand; the facts are those of public evaluation toolkits and data set pages.
+A layout is a row of ``LAYOUTS``; the first whose files are there wins. Not tested on real archives,
+which were not available; the facts are from public evaluation toolkits and data set pages.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ class Layout:
     """One layout.
 
     Attributes:
-        name: for output.
+        name: name for output.
         annotation: path of the annotation below a sequence's folder.
         frames: places of the thermal frames below it, in order of preference: names of folders or
             videos, in any case; ``ITSELF`` are images in the folder itself, ``ONLY_VIDEO`` its
             only video.
-        base: of the annotation's coordinates.
-        assumed_base: whether no source says the base.
-        columns: of the annotation, where it is not x,y,w,h.
+        base: base of the annotation's coordinates.
+        assumed_base: whether the base is assumed because no source states it.
+        columns: columns of the annotation, if not x,y,w,h.
         needs: a folder that must be there, to tell layouts with equal annotation apart.
-        sparse: whether it may have one row for ten frames.
+        sparse: whether the annotation may have one row per ten frames.
     """
 
     name: str
@@ -64,7 +64,7 @@ LAYOUTS = (
 
 
 def layout_of(folder: Path) -> Layout | None:
-    """The layout of a sequence's folder; ``None`` where it is none."""
+    """The layout of a sequence's folder; ``None`` if it has none of them."""
     return next((layout for layout in LAYOUTS if layout.fits(folder)), None)
 
 

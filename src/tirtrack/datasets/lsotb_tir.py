@@ -1,4 +1,4 @@
-"""Reader of LSOTB-TIR (2020: 120 sequences, 16 attributes) and of what is written in its layout."""
+"""Reader of LSOTB-TIR (2020: 120 sequences, 16 attributes) and of data sets in its layout."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def open_named_files(
     Args:
         annotation: path of a file, with or without ``{sequence}``.
         frames: path of a folder of images or of a video, with ``{sequence}`` where there are
-            several; ``None`` where the annotation alone is asked for.
+            several; ``None`` if only the annotation is needed.
         options: columns and base of the files; base 0 is assumed.
 
     Raises:
@@ -96,10 +96,10 @@ def open_coco(
     Args:
         file: the COCO file.
         with_frames: whether frames must be there.
-        options: overrules base 0.
+        options: options that override base 0.
 
     Raises:
-        DatasetError: the frames are nowhere, or the file is damaged.
+        DatasetError: the frames are not found, or the file is damaged.
     """
     options = replace(options, base=options.base or 0)
     root = file.parent.parent if file.parent.name == _ANNOTATION_FOLDER else file.parent
@@ -175,7 +175,7 @@ def _annotation_files(
 
 
 def _videos(path: Path, options: AnnotationOptions) -> list[str]:
-    """The videos of a file; one without a name where it names none."""
+    """The videos of a file; one without a name if it names none."""
     return list(dict.fromkeys(one.video for one in read_targets(path, options.columns)))
 
 

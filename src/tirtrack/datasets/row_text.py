@@ -1,4 +1,4 @@
-"""A row of numbers in a text file, as the benchmarks' many tools write it.
+"""A row of numbers in a text file, as the various tools of the benchmarks write it.
 
 Comma, tab, blank, semicolon and mixtures, any line end, separators at the end of a row, brackets,
 quotes; a missing value is ``NaN``, ``NA``, ``None``, ``null`` and their like in any case, or

@@ -1,10 +1,9 @@
 """A labelled sequence: frames, and the annotation by which they are scored.
 
 Annotation in memory counts pixels from 1, as the protocols do: a file that counts from 0 is moved
-by :attr:`LabelledSequence.shift` on reading, and so are the results that belong to it. Everybody
-who does not score asks for :attr:`LabelledSequence.boxes`. What differs between stored boxes and
-:class:`tirtrack.boxes.Box` stands in :func:`boxes_from_stored` and :func:`stored_from_boxes`, and
-nowhere else.
+by :attr:`LabelledSequence.shift` on reading, and so are the results that belong to it. Code that
+does not score uses :attr:`LabelledSequence.boxes`. Only :func:`boxes_from_stored` and
+:func:`stored_from_boxes` convert between stored boxes and :class:`tirtrack.boxes.Box`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from tirtrack.errors import DatasetError
 
 
 def boxes_from_stored(stored: NDArray[np.float64], base: int) -> NDArray[np.float64]:
-    """``[...,4]`` xywh of a data set with that base, counted as we do, 0-based.
+    """``[...,4]`` xywh of a data set with that base, converted to 0-based.
 
     >>> boxes_from_stored(np.array([1.0, 5.5, 20.0, 30.0]), base=1)
     array([ 0. ,  4.5, 20. , 30. ])
@@ -47,22 +46,22 @@ class LabelledSequence:
     """One sequence of a labelled data set.
 
     Attributes:
-        name: unique in its data set.
+        name: name, unique in its data set.
         annotation: ``[T,4]`` float64 xywh as stored, in the data set's base; a NaN row means
             absent.
-        base: 0 or 1.
-        open_frames: opens the frames from the first on; each ``[H,W]`` or ``[H,W,3]`` RGB, at full
-            bit depth.
+        base: base of ``annotation``, 0 or 1.
+        open_frames: function that opens the frames from the first on; each ``[H,W]`` or
+            ``[H,W,3]`` RGB, at full bit depth.
         subset: the part of the data set it belongs to (``m3svd``), empty when there is one only.
         attributes: published attributes (0 or 1), by name.
         notes: other facts, such as how the boxes were made.
-        shift: what reading added to ``x`` and ``y`` of the file, 0 or 1; result files lack it too.
-        form: how the file spells boxes, in words; empty for x,y,w,h.
-        every: frames from one row of the annotation to the next.
-        open_all: opens the frames between annotated ones too, where there are any.
-        target: its id in a file that holds several targets.
-        group: what these would be called without their ids.
-        files: its annotation, and what else was read of it beside its frames.
+        shift: amount that reading added to ``x`` and ``y``, 0 or 1; result files lack it too.
+        form: the file's spelling of boxes, in words; empty for x,y,w,h.
+        every: number of frames from one row of the annotation to the next.
+        open_all: function that opens the frames between annotated ones too, if there are any.
+        target: id of its target in a file that holds several.
+        group: common name of these targets, without their ids.
+        files: annotation file, and other files read for it besides its frames.
     """
 
     name: str
@@ -85,7 +84,7 @@ class LabelledSequence:
 
     @property
     def boxes(self) -> np.ndarray:
-        """``[T,4]`` the annotation counted as we do, 0-based; a row that is absent stays so."""
+        """``[T,4]`` annotation, 0-based; absent rows stay absent."""
         return boxes_from_stored(self.annotation, self.base)
 
     @property
@@ -96,15 +95,15 @@ class LabelledSequence:
 
 @dataclass(frozen=True)
 class LabelledDataset:
-    """A named set of sequences with the protocol that is its own.
+    """A named set of sequences with its own protocol.
 
     Attributes:
-        name: of the data set, for tables.
-        sequences: in a stable order, with unique names.
-        protocol: the id of the protocol that is its own.
+        name: name of the data set, for tables.
+        sequences: sequences in a stable order, with unique names.
+        protocol: id of its own protocol.
         root: the folder it was read from, if any.
-        layout: what its folders look like, by name.
-        remarks: what a reader must know of how the annotation was read.
+        layout: name of the layout of its folders.
+        remarks: remarks on how the annotation was read.
 
     Raises:
         DatasetError: two sequences have one name.

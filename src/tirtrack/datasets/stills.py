@@ -1,7 +1,7 @@
 """Labelled stills in a COCO file, for the supervised training of an RGB baseline.
 
 A folder with ``instances.json`` and its images under ``images/`` (or beside the file). Categories
-are left aside: every box is just an object. Images are read when asked for.
+are ignored: every box is just an object. Images are read on access.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class LabelledStill:
 
     Attributes:
         name: path below the image folder, unique in the folder.
-        path: of the image file.
-        size_wh: width and height by the index, pixels.
+        path: path of the image file.
+        size_wh: width and height as in the index, pixels.
         boxes: ``[n,4]`` float64 xywh, 0-based pixels; n may be 0.
-        source: the collection it came from, empty where the index does not say.
-        options: how the file is read where it does not say it.
+        source: the collection it came from; empty if the index does not say.
+        options: options for reading the file where it leaves it open.
     """
 
     name: str
@@ -98,8 +98,8 @@ def open_stills(folder: Path, options: ReadOptions = AS_STORED) -> LabelledStill
     """The stills of a folder; boxes of crowds are left out.
 
     Args:
-        folder: holds the index and its pictures.
-        options: how the pictures are read where they do not say it.
+        folder: folder of the index and its images.
+        options: options for reading the images where they leave it open.
 
     Raises:
         DatasetError: no index, an index that is damaged, an image that is missing or lies outside

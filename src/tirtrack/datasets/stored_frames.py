@@ -1,7 +1,7 @@
 """Where the frames of a stored sequence lie, and how they are opened.
 
-What is passed around is a path, not pixels and not an open file, so that a sequence can be sent to
-a worker process.
+Only paths are passed around, neither pixels nor open files, so that a sequence can be sent to a
+worker process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".avi", ".mkv", ".mov", ".webm"})
 @dataclass(frozen=True)
 class StoredFrames:
     """Opens the frames of a folder of images or of a video, at full bit depth. Where its files
-    declare a value for pixels without a measurement, or the user names one, these are marked.
+    declare a value for pixels without a measurement, or the user names one, such pixels are marked.
     """
 
     source: Path
@@ -52,7 +52,7 @@ class StoredFrames:
 
 
 def _marked(image: np.ndarray, no_data: float) -> np.ndarray:
-    """See :func:`marked`; frames of counts become floats all alike, whether or not they hold such
+    """As :func:`marked`, but all frames of counts become floats, whether or not they hold such
     pixels.
     """
     found = marked(image, no_data)
@@ -81,7 +81,7 @@ def _read_with(sequence: LabelledSequence, options: ReadOptions) -> LabelledSequ
 
 @dataclass(frozen=True)
 class NoFrames:
-    """Stands for the frames of a sequence whose annotation alone was asked for."""
+    """Placeholder for the frames of a sequence that was opened for its annotation alone."""
 
     sequence: str
 
@@ -106,12 +106,12 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def count_images(folder: Path) -> int:
-    """How many images lie directly in a folder, as its reader takes them; 0 where there is none."""
+    """The number of images directly in a folder, as its reader takes them; 0 if there are none."""
     return len(image_files(folder))
 
 
 def count_frames(source: Path, options: ReadOptions = AS_STORED) -> int:
-    """How many frames a folder of images or a video has; a video is decoded for it."""
+    """The number of frames of a folder of images or a video; a video is decoded to count them."""
     if source.is_dir():
         return count_images(source)
     return sum(1 for _ in frames(source, options=options))

@@ -1,4 +1,4 @@
-"""The boxes of one target as a file has them, before anything is judged or shifted."""
+"""The boxes of one target as a file has them, before anything is checked or shifted."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class TargetBoxes:
     Attributes:
         boxes: ``[T,4]`` float64 xywh in the file's base; NaN where a row holds no box.
         absent: ``[T]`` bool, rows that say in any spelling that there is no target.
-        form: how the file spells boxes, in words; empty for x,y,w,h.
-        named: whether header or caller name the columns, so that nothing is doubted.
-        target: its id, where the file has ids.
-        video: the video it is in, where the file holds several.
+        form: the file's spelling of boxes, in words; empty for x,y,w,h.
+        named: whether header or caller name the columns, so that they are not questioned.
+        target: id of the target, if the file has ids.
+        video: name of its video, if the file holds several.
         may_follow: frames without a target that may follow the last row: empty lines at the end,
             or any number where rows carry frame numbers.
         lines: line of the file for each row; empty where rows have none.
@@ -49,7 +49,7 @@ class TargetBoxes:
         return replace(self, boxes=boxes, absent=absent)
 
     def fitted(self, frames: int | None) -> TargetBoxes:
-        """The same boxes for so many frames, as far as the file leaves that open."""
+        """The same boxes for a number of frames, as far as the file leaves that open."""
         if frames is None or frames == len(self):
             return self
         if self.separators and frames == len(self) - len(self.separators):

@@ -1,4 +1,4 @@
-"""Folders below a folder, linked ones included, without running in circles."""
+"""Folders below a folder, linked ones included, without endless loops."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """NumPy arrays as frames: NPY and NPZ.
 
-A pickle is never opened, and nothing is allocated before its size was checked. Which axis is
-which follows from the shape: ``[H,W]`` is a frame, ``[T,H,W]`` a stack, a last axis of 1, 3 or 4
-holds the samples of a pixel. Shapes that fit two readings are refused.
+A pickle is never opened, and nothing is allocated before its size is checked. The shape says what
+the axes are: ``[H,W]`` is a frame, ``[T,H,W]`` a stack, a last axis of 1, 3 or 4 holds the samples
+of a pixel. Ambiguous shapes are refused.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def opened_npy(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
     """An array of a file, mapped into memory.
 
     Raises:
-        FrameError: it is damaged, holds objects, or its shape fits no frames or two readings.
+        FrameError: it is damaged, holds objects, or its shape fits no frames or is ambiguous.
     """
     with path.open("rb") as opened:
         shape, is_fortran, dtype = _header(opened, path)
@@ -71,7 +71,7 @@ def opened_npy(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
 
 
 def _whole_frames(stack: tuple[int, ...], room: int, is_fortran: bool) -> int:  # noqa: FBT001
-    """How many frames of a cut array are there whole; in column order none is."""
+    """The number of complete frames in a truncated array; 0 in column order."""
     return 0 if is_fortran else room // math.prod(stack[1:])
 
 
@@ -185,7 +185,7 @@ def _stacked(shape: tuple[int, ...], options: ReadOptions, path: Path) -> tuple[
 
 
 def _ends_in_samples(shape: tuple[int, ...], options: ReadOptions) -> bool:
-    """Whether the last axis holds samples; a channel is asked of one that may be it."""
+    """Whether the last axis holds samples; if a channel is named, any axis that may hold them."""
     if shape[-1] in _SAMPLES or options.channel is None or len(shape) > 3:
         return shape[-1] in _SAMPLES or options.channel is not None
     return _is_in_doubt(shape) or shape[-1] < min(shape[:2])
@@ -203,9 +203,9 @@ def check_axes(stack: tuple[int, ...], path: Path, fix: str) -> None:
     """Refuse a stack that looks more like ``[H,W,T]`` than like ``[T,H,W]``.
 
     Args:
-        stack: its shape, as ``[T,H,W]``.
+        stack: shape of the stack, as ``[T,H,W]``.
         path: the file.
-        fix: how to save both.
+        fix: advice on how to save either kind, for the message.
 
     Raises:
         FrameError: its axes are in doubt.

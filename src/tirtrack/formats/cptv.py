@@ -1,9 +1,9 @@
 """CPTV, the recordings of the Cacophony Project's thermal cameras.
 
 Its published format (go-cptv, ``SPECv2.md`` and ``compress.go``) is small: a gzip stream of one
-header and frames, each of named fields and of samples that are differences to the frame before,
+header and frames, each of named fields and of samples that are differences from the frame before,
 along a path that turns at the end of every row. It is read here and not by the package ``cptv``,
-which believes every size that a file names.
+which trusts every size that a file states.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 _MAGIC = b"CPTV"
 _VERSIONS = (1, 2)
 _MAX_BIT_WIDTH = 32
-_MAX_PIXELS = 2_000_000  # of a frame; the largest of its cameras has 20 thousand
+_MAX_PIXELS = 2_000_000  # per frame; the largest of its cameras has 20 thousand
 _MAX_BYTES = 4_000_000_000  # of a whole recording, unpacked
 _GZIP_ERRORS = (OSError, EOFError, zlib.error, struct.error, IndexError, KeyError)
 _NUMBERS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
@@ -52,7 +52,7 @@ class _Packed:
 
 @contextmanager
 def opened_cptv(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
-    """A recording; every frame is unpacked once to know how many are whole.
+    """A recording; every frame is unpacked once to count the complete ones.
 
     Raises:
         FrameError: it is no CPTV, damaged before its first frame, or its frames are too large.
@@ -74,7 +74,7 @@ def opened_cptv(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
 
 
 def _scan(path: Path) -> tuple[dict[str, bytes], int, list[int], bool, FrameError | None]:
-    """The header, whole frames, their times, whether a background is there, and how it ends."""
+    """Header, number of complete frames, their times, whether a background is there, last error."""
     times_ms: list[int] = []
     background = False
     with gzip.open(path) as opened:
@@ -189,7 +189,7 @@ def _rate(times_ms: list[int]) -> float | None:
 
 
 class _Stepper:
-    """Decodes frames in order; a frame is known by its difference to the one before."""
+    """Decodes frames in order; each is stored as its difference from the one before."""
 
     def __init__(self, path: Path, shape_hw: tuple[int, int]) -> None:
         self._path = path

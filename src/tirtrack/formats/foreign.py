@@ -1,7 +1,7 @@
-"""Files of thermal people that cannot be read, by name, and what exports them.
+"""Thermal file formats that cannot be read, by name, and the tools that export them.
 
-Known by their first bytes or by the ending of their name. Whoever meets such a file is told what it
-is and how to go on, instead of "no image".
+They are recognised by their first bytes or by the ending of their name. The error says what the
+file is and how to convert it, instead of "no image".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ForeignFormat:
 
     Attributes:
         name: the format, and who writes it.
-        fix: what exports or converts it.
+        fix: advice on how to export or convert it.
         suffixes: endings of its files.
         magic: first bytes of its files.
     """
@@ -88,7 +88,7 @@ FOREIGN = (
     ForeignFormat("a ZIP archive", "unpack it", (".zip",), (b"PK\x03\x04",)),
     ForeignFormat("a PDF", "export its picture as PNG", (".pdf",), (b"%PDF",)),
 )  # fmt: skip
-"""What is named and refused; docs/formats.md lists the same."""
+"""The formats that are named and refused; docs/formats.md lists the same."""
 
 _BOX_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
 

@@ -33,14 +33,14 @@ class FrameFile:
         count: frames that can be decoded.
         header: size, colour and depth of the frames in words, as :func:`in_words` gives them.
         decode: frame by 0-based index, ``[H,W]`` or ``[H,W,3]``; raises ``FrameError``.
-        byte_order: of samples longer than a byte, as the file or its format declares it; ``None``
-            where nothing can be swapped.
-        layout: what has to be said of the frames' place in the file; empty if nothing.
+        byte_order: byte order of samples longer than a byte, as the file or its format declares it;
+            ``None`` if nothing can be swapped.
+        layout: remarks on the frames' place in the file; empty if none.
         unused: parts of the file that are no frames, in words.
         no_data: value of pixels without measurement, as the file declares it.
         fps: frames per second, if the file says so.
         times_s: time of each frame, if the file says so.
-        fault: what is raised after the last frame, if the file promises more.
+        fault: error that is raised after the last frame, if the file promises more.
     """
 
     kind: str
@@ -71,7 +71,7 @@ def check_pixels(width: int, height: int, where: object) -> None:
 
 
 def check_size(width: int, height: int, where: object) -> None:
-    """As :func:`check_pixels`, and there must be a pixel.
+    """As :func:`check_pixels`, and refuse a picture without pixels.
 
     Raises:
         FrameError: it has none, or too many.

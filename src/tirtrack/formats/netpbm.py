@@ -1,4 +1,4 @@
-"""PBM, PGM and PPM, plain and raw, one image or several behind each other.
+"""PBM, PGM and PPM, plain and raw, one image or several in a row.
 
 Samples come as stored, never scaled to the full range: a PGM with a maximum of 16383 holds counts.
 The format is described by the Netpbm project (pages ``pgm``, ``ppm``, ``pbm``).

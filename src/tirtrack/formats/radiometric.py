@@ -46,28 +46,28 @@ _THERMAL_MAKERS = {
     "workswell": "Workswell CorePlayer", "seek thermal": "Seek's program",
     "topdon": "TOPDON's program", "avio": "InfReC Analyzer",
 }  # fmt: skip
-"""Who makes thermal cameras and hardly anything else, and what exports their counts."""
+"""Makers of almost only thermal cameras, and what exports their counts."""
 
 _OTHER_MAKERS = {
     "autel": "Autel's thermal tool", "yuneec": "Yuneec's program",
     "hikvision": "HIKMICRO Analyzer", "dahua": "Dahua's program", "bosch": "Bosch GTC Transfer",
     "uni-t": "UNI-T's program", "jenoptik": "VarioAnalyze",
 }  # fmt: skip
-"""Who makes other cameras too: a picture of theirs is thermal if it says so."""
+"""Makers of other cameras too: their pictures are thermal only if they say so."""
 
 
 @dataclass(frozen=True)
 class _Segments:
     """What the application segments of a JPEG hold."""
 
-    flir: bytes  # the file of FLIR's, put together
+    flir: bytes  # FLIR's file, joined from its segments
     app3_bytes: int
     make: str
     says_infrared: bool
 
 
 def radiometric_maker(path: Path) -> str | None:
-    """Who made a JPEG that holds more than its picture: ``FLIR``, ``DJI``, another maker, or none.
+    """The maker of a JPEG that holds more than its picture: ``FLIR``, ``DJI``, another, or none.
 
     Raises:
         FrameError: the segments of FLIR are damaged.
@@ -88,11 +88,11 @@ def opened_radiometric(path: Path, maker: str, options: ReadOptions) -> Iterator
 
     Args:
         path: a JPEG that holds them.
-        maker: as :func:`radiometric_maker` gives it.
-        options: ``picture`` names the part; ``None``: the counts.
+        maker: maker, as :func:`radiometric_maker` gives it.
+        options: reading options, whose ``picture`` names the part; ``None``: the counts.
 
     Raises:
-        FrameError: it holds no such part, the part is damaged, or a tool that it takes is missing.
+        FrameError: it holds no such part, the part is damaged, or a tool that it needs is missing.
     """
     if maker == "FLIR":
         yield _flir(path, options)

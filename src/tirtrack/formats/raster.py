@@ -2,7 +2,7 @@
 
 Pillow reads everything of 8 bits and grey PNG of 16, imagecodecs colour PNG of 16 bits and JPEG
 2000. Pixels come upright, in RGB order; three channels that are equal in the first picture of an
-animation are one.
+animation become one.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _EXIF_ORIENTATION = 0x0112
 _PNG_EXIF = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")  # where a PNG holds its EXIF
 _GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B"})
 _ALPHA_MODES = frozenset({"LA", "RGBA", "PA"})
-# Image.open would warn of large pictures by Python's global filters; these classes leave the limit
-# to check_pixels, and read nothing but the header until load()
+# Image.open would warn of large pictures by Python's global warning filters; these classes leave
+# the limit to check_pixels, and read only the header until load()
 _FILES: dict[str, Callable[[Any], ImageFile.ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -56,7 +56,7 @@ def opened_raster(path: Path, kind: str, options: ReadOptions) -> Iterator[Frame
     """A JPEG, PNG, BMP, GIF, WebP or JPEG 2000 file, by its ``kind``.
 
     Raises:
-        FrameError: it is truncated, or its header is damaged or tells of too many pixels.
+        FrameError: it is truncated, or its header is damaged or declares too many pixels.
     """
     content = path.read_bytes()
     if kind == "PNG" and _PNG_END not in content:
@@ -88,7 +88,7 @@ class _Raster:
         self._inside = _pictures_of_jpeg(content) if kind == "JPEG" else 1
         if self._inside > 1 and path.suffix.lower() == ".mpo":
             self._opened = _as_mpo(self._opened, content)
-        # what an animated PNG shows where nothing moves
+        # the still picture of an animated PNG, for viewers without animation
         self._still = int(bool(getattr(self._opened, "default_image", False)))
         self._count = int(getattr(self._opened, "n_frames", 1)) - self._still
         self._is_deep = _is_deep(content, kind, self._opened.mode)
@@ -130,7 +130,7 @@ class _Raster:
         return in_words(width, height, 1 if is_grey else 3, depth)
 
     def _has_exif(self) -> bool:
-        """Whether it may say how it is turned. Pillow decodes all of a PNG to tell."""
+        """Whether it may state its orientation. Pillow decodes all of a PNG to tell."""
         return self._kind != "PNG" or any(mark in self._content for mark in _PNG_EXIF)
 
     def _unused(self) -> tuple[str, ...]:
@@ -190,7 +190,7 @@ def _pillow_pixels(image: Image.Image) -> np.ndarray:
 def _deep(
     content: bytes, kind: str, opened: Any, options: ReadOptions, where: object
 ) -> np.ndarray:
-    """A picture that Pillow has checked; of colour it keeps only 8 bits, so decode anew."""
+    """A picture that Pillow has checked, decoded anew, as Pillow keeps only 8 bits of colour."""
     import imagecodecs
 
     if kind == "PNG" and opened.mode.startswith("I"):
@@ -234,7 +234,7 @@ class _Animation:
         if self._grey is None:
             try:
                 self._grey = self.picture(0, where).ndim == 2
-            except RASTER_ERRORS:  # of which FrameError is one; reading will tell of it
+            except RASTER_ERRORS:  # they include FrameError; reading reports it
                 self._grey = False
         return self._grey
 

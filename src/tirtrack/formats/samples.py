@@ -1,7 +1,7 @@
 """Which samples of a stored pixel are the picture, and in which byte order.
 
-Pure functions on decoded arrays. What cannot be known from the file is refused here, with the
-option that decides.
+Pure functions on decoded arrays. If the file leaves something open, the error names the option that
+decides.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = [
 ]
 
 _MAX_SAMPLES = 4
-_LEAST_WRAPS = 3  # by chance, in small frames of noise
+_LEAST_WRAPS = 3  # fewer occur by chance in small frames of noise
 _MIN_WRAPS = 0.0002  # share of neighbours
 _MORE_WRAPS = 20.0  # times as many as in the other byte order
-_FAR = 0x8000  # counts apart, of neighbours between which the low byte wraps when read as the high
-_ROWS = 8  # of a frame, looked at before all of it is
+_FAR = 0x8000  # least difference of neighbours whose low byte, read as the high one, wraps
+_ROWS = 8  # rows of a frame that are checked before all of it is
 
 
 def in_byte_order(pixels: np.ndarray, declared: ByteOrder, options: ReadOptions) -> np.ndarray:
@@ -36,7 +36,7 @@ def in_byte_order(pixels: np.ndarray, declared: ByteOrder, options: ReadOptions)
     Args:
         pixels: any shape, native order, decoded as the file declares it.
         declared: byte order that the file or its format declares.
-        options: what the user says.
+        options: reading options of the user.
     """
     if options.byte_order in (None, declared) or pixels.dtype.itemsize == 1:
         return pixels
@@ -56,9 +56,9 @@ def check_byte_order(
     Args:
         image: ``[H,W]`` or ``[H,W,3]``; other types than uint16 pass.
         declared: byte order in which it was read; ``None`` where nothing can be swapped.
-        options: a byte order that was given is not questioned.
-        where: names the frame.
-        is_first: of its source; of others a few rows are looked at before all are.
+        options: reading options; a given byte order is not questioned.
+        where: name of the frame, for the message.
+        is_first: whether it is the first of its source; of others a few rows are checked first.
 
     Raises:
         FrameError: the counts make sense only with their bytes swapped, or an order was given for
@@ -83,8 +83,8 @@ def check_byte_order(
 
 
 def may_be_swapped(image: np.ndarray) -> bool:
-    """Whether a few rows of counts ``[H,W]`` or ``[H,W,3]`` look as if their bytes were swapped; at
-    once of most frames, whose counts span less than half of all.
+    """Whether a few rows of counts ``[H,W]`` or ``[H,W,3]`` look as if their bytes were swapped;
+    fast for most frames, whose counts span less than half of the range.
     """
     if image.dtype != np.uint16:
         return False
@@ -94,12 +94,12 @@ def may_be_swapped(image: np.ndarray) -> bool:
 
 
 def is_swapped(counts: np.ndarray) -> bool:
-    """Whether uint16 counts ``[H,W]`` or ``[H,W,3]`` make sense only with their bytes swapped; no
-    other type does.
+    """Whether uint16 counts ``[H,W]`` or ``[H,W,3]`` make sense only with their bytes swapped;
+    ``False`` for other types.
 
     Where counts pass a multiple of 256, their low byte wraps. Read as the high byte, it makes
-    neighbours differ by half of all counts that are nearly equal. Counts without a wrap cannot be
-    told apart, and need not be: they differ by a factor.
+    nearly equal neighbours differ by half of the range. Without a wrap the two orders cannot be
+    told apart, and need not be: the counts differ by a factor.
     """
     if counts.dtype != np.uint16 or np.ptp(counts & 0xFF) == 0:  # 8 bits, scaled: nothing can wrap
         return False
@@ -123,10 +123,10 @@ def pick_samples(
     """``[H,W]`` or ``[H,W,3]`` of ``[H,W]`` or ``[H,W,samples]``.
 
     Args:
-        pixels: as stored.
-        options: names the sample, where the file leaves open which one is the picture.
-        where: names the frame.
-        is_colour: three samples and more are RGB and perhaps alpha; else they are bands.
+        pixels: pixels as stored.
+        options: reading options; they name the sample if the file leaves the picture open.
+        where: name of the frame, for the message.
+        is_colour: whether three samples and more are RGB and perhaps alpha; else they are bands.
 
     Raises:
         FrameError: no such sample, more than four of them, an alpha channel that is not constant,
@@ -176,7 +176,7 @@ def _varies(plane: np.ndarray) -> bool:
 
 
 def _differ(pixels: np.ndarray) -> bool:
-    """Whether a band beyond the first holds something of its own."""
+    """Whether a band after the first has content of its own."""
     first = pixels[..., 0]
     return any(
         _varies(band) and not np.array_equal(band, first)

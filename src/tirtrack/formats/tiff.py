@@ -1,4 +1,4 @@
-"""TIFF: pages, planes behind one directory, and what of the file is no frame.
+"""TIFF: pages, planes behind one directory, and the parts of the file that are no frames.
 
 tifffile decodes. Beyond it this module knows where frames hide that are not pages: ImageJ writes a
 stack above 4 GB behind a single directory. Thumbnails, copies of other sizes and sub-images are
@@ -70,13 +70,13 @@ def opened_tiff(path: Path, options: ReadOptions) -> Iterator[FrameFile]:
                 unused += _bytes_behind(pages[0], path.stat().st_size)
         except FrameError:
             raise
-        except Exception as error:  # whatever its parser stumbles over
+        except Exception as error:  # its parser can fail in many ways
             raise damaged_file("TIFF", error, path) from error
         yield replace(file, unused=(*file.unused, *unused))
 
 
 def _tifffile() -> ModuleType:
-    """tifffile, whose remarks on damaged files go to the log of who keeps one, not to stderr."""
+    """tifffile, whose remarks on damaged files go to a log if there is one, not to stderr."""
     import tifffile
 
     if not tifffile.logger().handlers:
@@ -85,7 +85,7 @@ def _tifffile() -> ModuleType:
 
 
 def _check_pages(path: Path) -> None:
-    """Follow the chain of pages by their sizes alone; its reader would follow a circle for ever.
+    """Follow the chain of pages by their sizes alone; tifffile would follow a loop forever.
 
     Raises:
         ValueError: the chain leads in a circle, out of the file, or through a page of absurd size.
@@ -198,7 +198,7 @@ def _stored_as(page: Any) -> str:
 
 
 def _page_pixels(page: Any, where: object) -> np.ndarray:
-    """``[H,W]`` or ``[H,W,samples]`` of a page; of colour tables 8 bits are kept."""
+    """``[H,W]`` or ``[H,W,samples]`` of a page; colour tables are reduced to 8 bits."""
     import tifffile
 
     if page.photometric == _MOSAIC:
@@ -273,7 +273,7 @@ def _byte_order(opened: Any) -> ByteOrder:
 
 
 def _has_bytes_to_swap(page: Any) -> bool:
-    """Whether its samples are longer than a byte; of colour tables 8 bits are kept."""
+    """Whether its samples are longer than a byte; colour tables are reduced to 8 bits."""
     import tifffile
 
     is_table = page.photometric == tifffile.PHOTOMETRIC.PALETTE
@@ -310,7 +310,7 @@ def _axes(opened: Any) -> dict[str, int]:
 def _of_channel(
     axes: dict[str, int], count: int, path: Path, options: ReadOptions
 ) -> tuple[list[int], str]:
-    """Which planes are frames, and what to say of it."""
+    """The planes that are frames, and a remark on it."""
     everything = list(range(count))
     if math.prod(axes.values()) != count:
         return everything, ""

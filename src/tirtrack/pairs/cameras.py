@@ -1,7 +1,7 @@
 """How a rig names its two cameras: in folders, in videos, and in parts of file names.
 
-A closed table of spellings stands here, and what a user can say where the table does not know.
-Nothing here reads a file.
+Holds the table of known spellings, and the settings by which a user names cameras that it lacks.
+No file is read here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PIECES = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 
 
 class Match(StrEnum):
-    """By what the frames of two cameras are matched."""
+    """How the frames of two cameras are matched."""
 
     NAME = "name"
     TIME = "time"
@@ -39,18 +39,18 @@ class Match(StrEnum):
 
 @dataclass(frozen=True)
 class Pairing:
-    """What a user says of the two cameras where the files alone do not tell.
+    """What a user states about the two cameras where the files do not tell.
 
     Attributes:
-        rgb: name of the RGB camera's folder or video, or the part of its file names that stands
-            for it (``_V``); ``None``: the usual spellings.
+        rgb: name of the RGB camera's folder or video, or the part of its file names that means it
+            (``_V``); ``None``: the usual spellings.
         tir: the same for the TIR camera.
         match: ``name`` or ``time``; ``None``: by name, and by time where all names are time stamps.
         max_gap_s: the longest time between the frames of a pair that are matched by time, in
             seconds; ``None``: half a frame interval of the faster camera.
-        lag_frames: how many frames TIR comes late: RGB frame k belongs to TIR frame k + lag.
-        tir_options: how to read TIR frames where they do not say it: value without measurement,
-            sample of each pixel, byte order, part of a radiometric JPEG.
+        lag_frames: number of frames by which TIR is late: RGB frame k belongs to TIR frame k + lag.
+        tir_options: options for reading TIR where the files leave it open: value without
+            measurement, sample of each pixel, byte order, part of a radiometric JPEG.
 
     Raises:
         RequestError: a name is empty, both names are equal, the gap is not positive or given
@@ -109,7 +109,7 @@ class Pairing:
 
     @property
     def by_time(self) -> bool:
-        """Whether the user asked for time: a gap alone says so too."""
+        """Whether to match by time; a given gap implies it."""
         return self.match == Match.TIME or self.max_gap_s is not None
 
     def name_of(self, modality: str) -> str | None:
@@ -119,10 +119,10 @@ class Pairing:
 
 
 def named(paths: Iterable[Path], modality: str, pairing: Pairing) -> list[Path]:
-    """The folders or videos that are called like a camera.
+    """The folders or videos that have a camera's name.
 
-    A name that the user gave counts as written first, then in any case, then without the suffix of
-    a video, so that ``rgb.mp4`` tells a video from the folder ``rgb``.
+    A name that the user gave is tried as written, then in any case, then without a video's suffix:
+    so ``rgb.mp4`` means the video and not the folder ``rgb``.
     """
     paths = list(paths)
     wanted = pairing.name_of(modality)
@@ -143,10 +143,10 @@ def _bare(path: Path) -> str:
 
 @dataclass(frozen=True)
 class CameraStem:
-    """A stem taken apart.
+    """A stem split into the camera's part and the rest.
 
     Attributes:
-        part: what stands for the camera in it, as written, such as ``_V``.
+        part: the part that names the camera, as written, such as ``_V``.
         key: the rest, which both cameras share.
     """
 
@@ -155,10 +155,10 @@ class CameraStem:
 
 
 def camera_stem(stem: str, modality: str, pairing: Pairing) -> CameraStem | None:
-    """The stem without what names the camera; ``None`` where nothing in it does.
+    """The stem without the part that names the camera; ``None`` if no part does.
 
-    A spelling is a whole word: the last of the stem counts before the first, and that before those
-    between. One letter counts only at an end.
+    A spelling must be a whole word: the last word is tried first, then the first, then the others.
+    A single letter counts only at an end.
 
     >>> camera_stem("DJI_20240101_0001_V", "rgb", Pairing())
     CameraStem(part='_V', key='DJI_20240101_0001')
@@ -212,7 +212,7 @@ def _trimmed(part: str, key: str, *, at_end: bool) -> CameraStem:
 
 
 def without_common_ends(stems: Sequence[str]) -> tuple[list[str], str]:
-    """Stems without what all of them begin and end with, digits kept, and what was left out.
+    """Stems without their common beginning and end, digits kept; and the removed text.
 
     >>> without_common_ends(["left_098", "left_101"])
     (['098', '101'], 'left_')

@@ -1,4 +1,4 @@
-"""How coloured a picture is; cameras that are swapped, and one picture in place of both."""
+"""Colourfulness of pictures; refuses swapped cameras and one picture given as both modalities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SWAP = "exchange the two, or name them the other way round with --rgb NAME --tir
 
 
 def colour(image: np.ndarray) -> float:
-    """Mean difference between the channels of ``[H,W,3]``, share of the range; 0 of ``[H,W]``."""
+    """Mean difference between the channels of ``[H,W,3]``, share of the range; 0 for ``[H,W]``."""
     if image.ndim == 2:
         return 0.0
     sampled = image[::4, ::4, :3].astype(np.float32)
@@ -34,16 +34,16 @@ def _whole_range(image: np.ndarray) -> float:
 
 
 def refuse_copy(rgb: np.ndarray, tir: np.ndarray, where: str) -> None:
-    """Refuse the picture of RGB, in colour, in place of TIR, whatever its size and compression;
-    grey copies are only warned of.
+    """Refuse a colour copy of the RGB picture in place of TIR, whatever its size and compression;
+    grey copies only cause a warning.
 
     Args:
-        rgb: ``[H,W]`` or ``[H,W,3]`` as stored.
-        tir: of the TIR camera, as stored.
+        rgb: RGB picture ``[H,W]`` or ``[H,W,3]``, as stored.
+        tir: TIR picture, as stored.
         where: the files, for the message.
 
     Raises:
-        PairsError: they are one picture.
+        PairsError: both are the same picture.
     """
     if rgb.ndim == 2 or tir.ndim == 2 or red_from_blue(tir) <= MAX_PALETTE:
         return
@@ -66,8 +66,8 @@ def refuse_swapped(rgb: np.ndarray, tir: np.ndarray, where: str) -> None:
     """Refuse a colour picture in place of TIR beside a grey one in place of RGB.
 
     Args:
-        rgb: ``[H,W]`` or ``[H,W,3]`` as stored.
-        tir: the same of the TIR camera.
+        rgb: RGB picture ``[H,W]`` or ``[H,W,3]``, as stored.
+        tir: TIR picture, the same.
         where: the files, for the message.
 
     Raises:

@@ -1,7 +1,7 @@
-"""A picture of pairs with what was proposed in them, for people to look at before they distil.
+"""A picture of pairs with their proposals, for people to check before they distil.
 
 Each tile shows RGB and TIR of one pair side by side. Boxes found in both modalities are green and
-drawn in both; what one modality found alone is drawn there alone; rejected ones are grey, dashed,
+drawn in both; a box found in one modality is drawn only there; rejected ones are grey, dashed,
 with the reason. Numbers are ranks.
 """
 
@@ -43,11 +43,11 @@ def contact_sheet(
 
     Args:
         source: the pairs.
-        proposals: by index in the source; pairs that could not be read are left out.
-        count: at most so many tiles, spread evenly over ``proposals``; half of them show pairs with
-            a rejected box, where there are so many.
+        proposals: proposals by index in the source; pairs that could not be read are left out.
+        count: largest number of tiles, spread evenly over ``proposals``; half of them show pairs
+            with a rejected box, if there are enough.
         columns: tiles side by side.
-        image_width: of one modality, in pixels of the sheet.
+        image_width: width of one modality's image, in pixels of the sheet.
 
     Returns:
         ``[H,W,3]`` uint8 RGB.
@@ -76,7 +76,7 @@ def contact_sheet(
 
 
 def _tiles(usable: Sequence[int], proposals: Mapping[int, ProposalSet], count: int) -> list[int]:
-    """Which pairs are shown: all reasons are worth a look, also where few boxes are rejected."""
+    """The pairs to show: rejected boxes must appear even where they are few."""
     rejecting = [index for index in usable if proposals[index].rejected]
     most = max(count // 2, count - (len(usable) - len(rejecting)))
     shown = spread(rejecting, most)
@@ -136,7 +136,7 @@ def _with_boxes(
 
 
 def _plate(draw: ImageDraw.ImageDraw, box: Box, text: str, width: int) -> None:
-    """A text above a box (below it at the top of the picture), on a ground of its own."""
+    """A text above a box (below it at the top of the picture), on its own background."""
     left_most = min(box.x, width - _font().getlength(text) - 4)
     place = (max(left_most, 2.0), box.y - 3 if box.y > _CAPTION_PX else box.y + box.h + 3)
     anchor = "lb" if box.y > _CAPTION_PX else "lt"

@@ -1,8 +1,8 @@
-"""Pairs that may be no pairs: the same picture twice, swapped cameras, RGB that shows nothing,
-frames that are not of one instant.
+"""Pairs that may not be real pairs: the same picture twice, swapped cameras, RGB that shows
+nothing, frames of different instants.
 
-Each is measured on a few pairs of a recording, on small pictures, so that a distillation can afford
-it as well as an inspection. Sentences name the recordings; nothing here stops anything.
+Each doubt is measured on small copies of a few pairs of a recording, cheap enough for distillation
+as well as inspection. Sentences name the recordings; nothing here stops a run.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ class Likeness:
     """What the two pictures of a pair have in common.
 
     Attributes:
-        detail: correlation of their finest structure at the best shift, 0 to 1 (a negative counts
-            as well), median over tiles of the picture.
+        detail: absolute correlation of their finest structure at the best shift, 0 to 1, median
+            over tiles of the picture.
         difference: root mean square difference of their grey levels, or of one inverted, over
             the deviation of RGB.
         outlines: correlation of their outlines at the best shift.
-        contrast_rgb: strength of the outlines of RGB, grey levels a pixel.
-        contrast_tir: the same of TIR.
-        colour_rgb: mean difference of the colour channels, share of the range.
-        colour_tir: the same of TIR as stored.
+        contrast_rgb: strength of the outlines of RGB, grey levels per pixel.
+        contrast_tir: the same for TIR.
+        colour_rgb: mean difference of the colour channels of RGB, share of the range.
+        colour_tir: the same for TIR as stored.
     """
 
     detail: float
@@ -76,18 +76,18 @@ class Likeness:
 
 @dataclass(frozen=True)
 class RecordingDoubts:
-    """What speaks against a recording.
+    """The doubts about a recording.
 
     Attributes:
         name: name of the recording.
-        compared: pairs whose pictures were compared.
-        same_picture: how many of them show one picture twice.
-        swapped: TIR is in colour and RGB is grey.
-        unrelated: how many of them have no outlines in common.
-        flat_rgb: their RGB has far weaker outlines than their TIR.
-        lag: of TIR, if there is one.
-        lag_s: the same in seconds, where the rate is known.
-        clocks: what the files say against it, sentences.
+        compared: number of pairs whose pictures were compared.
+        same_picture: number of these that show one picture twice.
+        swapped: whether TIR is in colour and RGB is grey.
+        unrelated: number of compared pairs without common outlines.
+        flat_rgb: whether RGB has far weaker outlines than TIR.
+        lag: lag of TIR, if there is one.
+        lag_s: the lag in seconds, if the rate is known.
+        clocks: doubts that come from the files' clocks, one sentence each.
     """
 
     name: str
@@ -102,22 +102,22 @@ class RecordingDoubts:
 
     @property
     def shows_nothing_in_common(self) -> bool:
-        """Whether most of its pairs have no outlines in common, and no lag is the reason."""
+        """Whether most of its pairs have no outlines in common, without a lag to explain it."""
         is_most = self.compared >= MIN_TESTED and 2 * self.unrelated > self.compared
         return is_most and self.lag is None
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How many pairs are read for it.
+    """How many pairs are read to find doubts.
 
     Attributes:
-        compared: pairs whose pictures are compared, in all; at least 2 of each recording.
-        frames: consecutive pairs in which a lag is looked for, in all.
-        least_frames: of a recording; where ``frames`` does not reach for all recordings, the lag is
-            looked for in some, evenly spread.
-        most_frames: of a recording.
-        recordings: at most so many of them, evenly spread; ``None``: all.
+        compared: total number of pairs whose pictures are compared; at least 2 per recording.
+        frames: total number of consecutive pairs that are searched for a lag.
+        least_frames: smallest number of these per recording; if ``frames`` is too few for all
+            recordings, some of them, evenly spread, are searched.
+        most_frames: largest number of these per recording.
+        recordings: largest number of recordings, evenly spread; ``None``: all.
     """
 
     compared: int
@@ -134,12 +134,12 @@ QUICK = Effort(compared=48, frames=160, recordings=100)
 def look_for_doubts(
     source: PairSource, effort: Effort = THOROUGH, *, progress: Progress = silent
 ) -> list[RecordingDoubts]:
-    """What speaks against each recording of a source.
+    """The doubts about each recording of a source.
 
     Args:
         source: the pairs.
-        effort: how many pairs are read.
-        progress: told after every recording.
+        effort: number of pairs to read.
+        progress: callback that is told of every finished recording.
     """
     everything = list(source.recordings().values())
     recordings = spread(everything, effort.recordings or len(everything))
@@ -164,7 +164,7 @@ def _doubts(
     for index in window or chosen:
         try:
             pair = source[index]
-        except PairsError:  # counted and named by whoever reads all pairs
+        except PairsError:  # counted and named where all pairs are read
             continue
         if index in chosen:
             likenesses.append(likeness(pair))
@@ -185,7 +185,7 @@ def _doubts(
 
 
 def _window(indices: Sequence[int], count: int) -> list[int]:
-    """``count`` neighbours from the middle."""
+    """``count`` consecutive indices from the middle."""
     first = max(len(indices) - count, 0) // 2
     return list(indices[first : first + count])
 
@@ -202,7 +202,7 @@ def _lag(small: Sequence[Sequence[np.ndarray]]) -> Lag | None:
 
 
 def _fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """``[H,W]`` float32 in another size."""
+    """``[H,W]`` float32, resized."""
     if image.shape == (height, width):
         return image
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
@@ -211,7 +211,7 @@ def _fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def likeness(pair: Pair) -> Likeness:
-    """What the two pictures of a pair have in common, on pictures 240 px long."""
+    """What the two pictures of a pair have in common, measured on copies 240 px long."""
     rgb, tir = thumbnail(pair.rgb, SIDE), thumbnail(pair.tir, SIDE)
     offset = measure_offset(rgb, tir)
     return Likeness(
@@ -242,7 +242,7 @@ def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
 def _overlapping(
     rgb: np.ndarray, tir: np.ndarray, dx: int, dy: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What both show when TIR is moved by ``dx``, ``dy``."""
+    """The parts of both that overlap when TIR is moved by ``dx``, ``dy``."""
     height, width = rgb.shape
     return (
         rgb[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)],
@@ -251,7 +251,7 @@ def _overlapping(
 
 
 def _shared_detail(rgb: np.ndarray, tir: np.ndarray) -> float:
-    """Median over tiles: one thing that stands out in both fills few of them."""
+    """Median over tiles, so that one object that stands out in both has little weight."""
     found = [
         abs(_correlation(a, b))
         for a, b in zip(_tiles(rgb), _tiles(tir), strict=True)
@@ -268,7 +268,7 @@ def _tiles(image: np.ndarray) -> list[np.ndarray]:
 
 
 def _difference(rgb: np.ndarray, tir: np.ndarray) -> float:
-    """Root mean square of the difference over the deviation of RGB; of flat pictures infinite."""
+    """Root mean square of the difference over the deviation of RGB; infinite for flat pictures."""
     deviation = float(rgb.std())
     if deviation < _MIN_DETAIL:
         return float("inf")
@@ -280,7 +280,7 @@ def _contrast(image: np.ndarray) -> float:
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two pictures; 0 where one is constant."""
+    """Correlation of two pictures; 0 if one is constant."""
     a, b = a - a.mean(), b - b.mean()
     size = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float((a * b).sum() / size) if size > 1e-3 else 0.0
@@ -311,8 +311,8 @@ def sentences(
     """What the user should know, one sentence for each kind of doubt, the worst first.
 
     Args:
-        found: the recordings.
-        remarks: what else is known of recordings whose modalities have nothing in common, by name.
+        found: doubts about each recording.
+        remarks: further remarks on recordings whose modalities have nothing in common, by name.
     """
     more = remarks or {}
     return [

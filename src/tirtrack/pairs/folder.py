@@ -1,6 +1,6 @@
 """Pairs from folders: images or videos of two cameras; one recording, many, or a list.
 
-How recordings may lie stands in ``layouts``, how two images become a pair in ``one_grid``.
+``layouts`` says how recordings may lie on disk; ``one_grid`` makes a pair of two images.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _Opened = TypeVar("_Opened")
 class FolderPairs:
     """A :class:`~tirtrack.pairs.source.PairSource` over recordings in folders.
 
-    The first pair of a recording that can be read says its bit depth; it is read here. One
-    recording is open at a time: a thousand videos need no more memory or open files than one.
+    The first readable pair of a recording sets its bit depth; it is read here. One recording is
+    open at a time: a thousand videos need no more memory or open files than one.
 
     Args:
-        name: of the source.
-        takes: its recordings, unique names.
-        licence: under which the user holds the files; goes into the manifest.
-        misfits: as for :func:`open_pairs`.
-        folder: where all of them lie, to know what else lies there.
+        name: name of the source.
+        takes: recordings of the source, with unique names.
+        licence: licence under which the user holds the files; goes into the manifest.
+        misfits: list that collects errors, as for :func:`open_pairs`.
+        folder: folder that holds all recordings, to find unused files in it.
 
     Raises:
-        PairsError: no pair of a recording can be read, or the modalities of the first that can do
-            not fit each other; with ``misfits`` such a recording is left out.
+        PairsError: no pair of a recording can be read, or the modalities of the first readable one
+            do not fit each other; with ``misfits`` such a recording is left out.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class FolderPairs:
         return Manifest(self.name, self.licence, files)
 
     def unused(self) -> list[str]:
-        """Names of files and folders beside the frames that nothing reads."""
+        """Names of unused files and folders beside the frames."""
         used = [path for take in self._takes for path in take.files()]
         return [] if self._folder is None else unused_names(self._folder, used)
 
@@ -153,7 +153,7 @@ def _no_data(take: Take) -> float | None:
 
 
 def _description(take: Take, first: Pair) -> tuple[str, ...]:
-    """Layout, RGB, TIR and rate, a phrase each."""
+    """Layout, RGB, TIR and rate, one phrase each."""
     tir_wh = first.tir_stored_wh or first.tir.shape[::-1]
     rate = f"{take.frames_per_s:.4g} pairs/s" if take.frames_per_s else ""
     return (
@@ -199,7 +199,7 @@ class CombinedPairs:
         return self._sources[number][index - int(self._starts[number])]
 
     def recordings(self) -> Mapping[str, Recording]:
-        """All recordings, their indices counted through."""
+        """All recordings, with indices that count through all sources."""
         shifted: dict[str, Recording] = {}
         for source, start in zip(self._sources, self._starts[:-1], strict=True):
             for name, recording in source.recordings().items():
@@ -208,14 +208,14 @@ class CombinedPairs:
         return shifted
 
     def manifest(self) -> Manifest:
-        """The files of all; licences are listed once each."""
+        """The files of all sources; each licence is listed once."""
         parts = [source.manifest() for source in self._sources]
         licences = list(dict.fromkeys(part.licence for part in parts))
         files = [file for part in parts for file in part.files]
         return Manifest(self.name, "; ".join(licences), files)
 
     def unused(self) -> list[str]:
-        """What no source uses in its folder."""
+        """Names of unused files and folders of all sources."""
         stored = [source for source in self._sources if isinstance(source, FilePairs)]
         return [name for source in stored for name in source.unused()]
 
@@ -232,15 +232,15 @@ def open_pairs(
     Args:
         source: a recording (``SEQ/{rgb,tir}``, ``SEQ/rgb.*`` and ``SEQ/tir.*``, or both cameras in
             ``SEQ``), a folder of recordings, or a list of either.
-        licence: under which the files are held; goes into the manifest.
-        pairing: what names the two cameras and how frames are matched, where looking is not enough.
-        misfits: a list that takes what is wrong with a recording that cannot be used, which is then
-            left out; without it the first such recording is an error.
+        licence: licence under which the files are held; goes into the manifest.
+        pairing: names of the two cameras and rule of matching, where the files do not tell.
+        misfits: list that collects the errors of recordings that cannot be used and are left out;
+            without it the first such recording raises.
 
     Raises:
         PairsError: a folder is missing or holds no pairs, or a recording cannot be used (stems or
-            lengths do not match, no pair can be read, or the modalities of the first that can do
-            not fit each other); with ``misfits`` only if none can.
+            lengths do not match, no pair can be read, or the modalities of the first readable one
+            do not fit each other); with ``misfits`` only if none can be used.
     """
     given = [source] if isinstance(source, str | Path) else list(source)
     if not given or "" in given:
@@ -258,7 +258,7 @@ def open_pairs(
 def _each(
     use: Callable[[_Given], _Opened], given: Iterable[_Given], misfits: list[PairsError] | None
 ) -> list[_Opened]:
-    """What ``use`` makes of each; one that it refuses goes to ``misfits``, where that is given."""
+    """The result of ``use`` for each; its errors go to ``misfits``, if that is given."""
     made = []
     for one in given:
         try:
@@ -280,7 +280,7 @@ def _no_recording(misfits: Sequence[PairsError], folders: Sequence[Path]) -> Pai
 
 
 def _distinct_names(folders: Sequence[Path]) -> list[str]:
-    """The last part of each path, with its parent's where two would be called the same."""
+    """The last part of each path, with its parent's where two would be equal."""
     paths = [folder.resolve() for folder in folders]
     last = [path.name for path in paths]
     return [

@@ -1,4 +1,4 @@
-"""What a source of pairs holds, measured before anyone distils from it.
+"""What a source of pairs holds, measured before distillation.
 
 Every pair is read once, so every damaged file is found and named; offset and proposals are measured
 on pairs spread evenly over the source. Nothing here changes a file.
@@ -41,17 +41,17 @@ class RecordingFacts:
     """One recording.
 
     Attributes:
-        name: as in the source.
-        pairs: in all.
-        is_video: neighbours are neighbours in time.
-        sizes: ``WIDTHxHEIGHT`` of the common grid, with how many pairs have it.
-        tir_depths: type of the TIR samples, with how many pairs have it.
-        tir_resampled_from: size of TIR as stored where it was brought onto the RGB grid.
-        tir_masked_pairs: how many have TIR pixels that hold no measurement.
-        tir_masked_share: share of such pixels in them, on average.
-        offset: between the modalities, pixels of the frame.
-        assumed: what was assumed about names and time; empty where nothing was.
-        doubts: what was measured on whether its pairs are pairs.
+        name: name in the source.
+        pairs: number of pairs.
+        is_video: whether neighbours are neighbours in time.
+        sizes: number of pairs by size of the common grid, ``WIDTHxHEIGHT``.
+        tir_depths: number of pairs by type of the TIR samples.
+        tir_resampled_from: size of TIR as stored, if it was resampled onto the RGB grid.
+        tir_masked_pairs: number of pairs with TIR pixels that hold no measurement.
+        tir_masked_share: share of such pixels in these pairs, on average.
+        offset: offset between the modalities, pixels of the frame.
+        assumed: assumptions about names and time; empty if none.
+        doubts: measured doubts that its pairs are real pairs.
     """
 
     name: str
@@ -77,15 +77,15 @@ class Damage:
 
 @dataclass(frozen=True)
 class ProposalRates:
-    """What a way of proposing yields.
+    """How many boxes a proposer yields.
 
     Attributes:
-        way: its name.
-        pairs: looked at.
-        kept: boxes, by the modality in which they were found.
-        rejected: boxes, by reason.
-        fallback_pairs: pairs in which it found nothing usable, so that random boxes stand there.
-        empty_pairs: pairs without any usable box.
+        way: name of the proposer.
+        pairs: number of pairs that were tried.
+        kept: number of kept boxes, by the modality in which they were found.
+        rejected: number of rejected boxes, by reason.
+        fallback_pairs: number of pairs that got random boxes because it found nothing usable.
+        empty_pairs: number of pairs without any usable box.
     """
 
     way: str
@@ -107,17 +107,17 @@ class Inspection:
     """Everything that :func:`inspect_pairs` found.
 
     Attributes:
-        name: of the source.
-        source_line: what the source is, in one line.
-        pairs: in all, damaged ones counted.
-        recordings: one entry each.
+        name: name of the source.
+        source_line: the source in one line.
+        pairs: number of pairs, damaged ones included.
+        recordings: facts of each recording.
         damaged: all pairs that cannot be used.
         misfits: recordings that cannot be used, not counted above, and why.
-        offset: between the modalities, over all sampled pairs.
-        rates: of the proposals in the sampled pairs.
-        warnings: what the user should change or know, one sentence each.
-        assumed: what was assumed about names and time, one sentence for each way.
-        proposals: of the sampled pairs, by index; for the contact sheet.
+        offset: offset between the modalities, over all sampled pairs.
+        rates: counts of the proposals in the sampled pairs.
+        warnings: advice and facts for the user, one sentence each.
+        assumed: assumptions about names and time, one sentence each.
+        proposals: proposals in the sampled pairs, by index; for the contact sheet.
     """
 
     name: str
@@ -133,7 +133,7 @@ class Inspection:
     proposals: Mapping[int, ProposalSet] = field(repr=False)
 
     def document(self) -> dict[str, Any]:
-        """The same for JSON, without the boxes."""
+        """The findings for JSON, without the boxes."""
         return {
             "format": 1,
             "name": self.name,
@@ -174,15 +174,15 @@ def inspect_pairs(
     misfits: Sequence[PairsError] = (),
     progress: Progress = silent,
 ) -> Inspection:
-    """Look at every pair, and closely at some.
+    """Read every pair; measure offset and proposals on some.
 
     Args:
         source: the pairs.
-        way: how to propose boxes.
-        seed: of proposers that draw.
-        sampled: how many pairs get an offset and proposals, spread evenly.
+        way: proposer of boxes.
+        seed: seed of proposers that draw at random.
+        sampled: number of pairs, evenly spread, that get an offset and proposals.
         misfits: recordings that were left out when the source was opened.
-        progress: told after every pair.
+        progress: callback that is told of every finished pair.
     """
     chosen = set(spread(range(len(source)), sampled))
     proposals: dict[int, ProposalSet] = {}
@@ -222,7 +222,7 @@ def inspect_pairs(
 
 
 class _Tally:
-    """What is counted while a recording is read."""
+    """Counts that are kept while a recording is read."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -319,7 +319,7 @@ def _warnings(
 
 
 def _too_far_apart(offset: OffsetSummary) -> str:
-    """Whether one shift would repair it: the median vector is as long as the usual distance."""
+    """The warning; one shift repairs it if the median vector is as long as the usual distance."""
     where = f"{offset.dx:+.1f} right, {offset.dy:+.1f} down"
     miss = "or boxes of one will miss the object in the other"
     if offset.shift >= COMMON_SHIFT * offset.median_length:

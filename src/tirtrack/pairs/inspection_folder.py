@@ -1,7 +1,7 @@
-"""What is left of looking at pairs, as files: contact sheet, findings, manifest.
+"""The files of an inspection of pairs: contact sheet, findings, manifest.
 
-``tirtrack pairs inspect``, the demo and a distillation leave the same files by the same names; the
-report reads them back.
+``tirtrack pairs inspect``, the demo and a distillation write the same files under the same names;
+the report reads them back.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def write_contact_sheet(
     """Write a picture of some pairs, if any can be read.
 
     Args:
-        folder: made if need be.
+        folder: target folder; made if missing.
         source: the pairs.
-        proposals: by index in the source.
-        tiles: pairs on the picture, at most.
+        proposals: proposals by index in the source.
+        tiles: largest number of pairs on the picture.
 
     Raises:
         StorageError: it could not be written.
@@ -62,12 +62,12 @@ def write_contact_sheet(
 def write_manifest(
     folder: Path, manifest: Manifest, *, proposals: Mapping[str, Any] | None = None
 ) -> None:
-    """Write which files went in, with their hashes and licence.
+    """Write the list of source files, with their hashes and licence.
 
     Args:
-        folder: made if need be.
-        manifest: of the source.
-        proposals: the identity of what proposed boxes in it, if any were used.
+        folder: target folder; made if missing.
+        manifest: manifest of the source.
+        proposals: identity of the proposer, if one was used.
 
     Raises:
         StorageError: it could not be written.

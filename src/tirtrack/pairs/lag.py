@@ -1,12 +1,12 @@
-"""How many frames TIR comes late, seen from what changes and from outlines.
+"""How many frames TIR is late, measured from frame differences and outlines.
 
-Two frames of one instant show the same outlines, and what moves changes both at the same places. So
+Two frames of one instant show the same outlines, and motion changes both at the same places. So
 outlines and frame differences of RGB are compared with those of TIR at every lag, on small
-pictures, and a lag counts where it explains much more than none does. What changes resembles itself
-a few frames later, so of its correlation only the excess over that of unrelated instants is
-compared. A lag of one frame is less than what cameras differ by that are triggered together, and is
-not told from it. A camera and a scene that both stand still show no lag, and then there is none to
-lose by.
+pictures; a lag is reported if it explains the frames much better than no lag. Frame differences
+resemble those a few frames later, so only the excess of their correlation over that of unrelated
+instants is compared. A lag of one frame is below the difference between cameras that are triggered
+together, and cannot be told from it. If camera and scene both stand still, no lag can be measured,
+and none does harm.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _SIGMA = 1.0
 
 @dataclass(frozen=True)
 class Lag:
-    """A lag that explains the frames much better than none.
+    """A lag that explains the frames much better than no lag.
 
     Attributes:
         frames: TIR frame ``k + frames`` belongs to RGB frame ``k``; negative: TIR comes early.
-        before: without removing it.
-        after: with TIR taken that much later.
-        measure: what ``before`` and ``after`` are: ``correlation`` of changes or outlines, or the
-            ``residual`` between the modalities, pixels of the pictures that were compared.
+        before: value of the measure without the lag.
+        after: value of the measure with TIR taken that much later.
+        measure: ``correlation`` of frame differences or outlines, or the ``residual`` between the
+            modalities, pixels of the compared pictures.
     """
 
     frames: int
@@ -58,10 +58,10 @@ def measure_lag(rgb: np.ndarray, tir: np.ndarray) -> Lag | None:
 
     Args:
         rgb: ``[T,H,W]`` grey levels, small.
-        tir: the same, of the pairs' other halves.
+        tir: ``[T,H,W]`` grey levels of the same pairs.
 
     Returns:
-        ``None`` where no lag up to 25 frames does so, and of fewer than 8 frames.
+        ``None`` if no lag of up to 25 frames does so, or for fewer than 8 frames.
 
     >>> scene = ndimage.gaussian_filter(np.random.default_rng(0).random((48, 160)), 2) * 255
     >>> pan = np.stack([scene[:, 2 * k : 2 * k + 64] for k in range(40)])
@@ -113,7 +113,7 @@ def _by_residual(rgb: np.ndarray, tir: np.ndarray, frames: int) -> Lag | None:
 
 
 def _offsets(rgb: np.ndarray, tir: np.ndarray, frames: int) -> list[Offset]:
-    """Offsets of some pairs with TIR taken ``frames`` later, those that can be trusted."""
+    """The trusted offsets of some pairs with TIR taken ``frames`` later."""
     first, last = max(-frames, 0), len(rgb) - max(frames, 0)
     places = np.linspace(first, last - 1, _COMPARED).astype(int)
     offsets = [measure_offset(rgb[place], tir[place + frames]) for place in places]
@@ -129,7 +129,7 @@ def _outlines(frames: np.ndarray) -> np.ndarray:
 
 
 def _by_lag(rgb: np.ndarray, tir: np.ndarray) -> Mapping[int, float]:
-    """Mean correlation of ``[T,H,W]`` by lag, for lags at which enough frames meet."""
+    """Mean correlation of ``[T,H,W]`` by lag, for lags at which enough frames overlap."""
     table = _unit(rgb) @ _unit(tir).T
     fewest = max(_MIN_SHARED, _MIN_SHARE * len(table))
     reach = min(MAX_LAG_FRAMES, int(len(table) - fewest))
@@ -137,7 +137,7 @@ def _by_lag(rgb: np.ndarray, tir: np.ndarray) -> Mapping[int, float]:
 
 
 def _unit(frames: np.ndarray) -> np.ndarray:
-    """``[T,H*W]`` without mean, of length 1; 0 where constant."""
+    """``[T,H*W]`` of zero mean and length 1; 0 where constant."""
     rows = frames.reshape(len(frames), -1).astype(np.float64)
     rows = rows - rows.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -146,8 +146,8 @@ def _unit(frames: np.ndarray) -> np.ndarray:
 
 
 def _best(curve: Mapping[int, float]) -> int:
-    """The lag of the highest peak; of peaks nearly as high (what moves may repeat itself) the
-    nearest to none.
+    """The lag of the highest peak; among peaks nearly as high (motion may repeat itself) the one
+    nearest to 0.
     """
     if not curve:
         return 0

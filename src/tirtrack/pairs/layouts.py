@@ -1,4 +1,4 @@
-"""How recordings of a rig lie on the disk, found by looking.
+"""How recordings of a rig lie on disk, detected from the names of files and folders.
 
 Layouts::
 
@@ -9,10 +9,10 @@ Layouts::
     rgb/SEQ/STEM.jpg  tir/SEQ/STEM.png      recordings below the cameras
     FOLDER/.../SEQ                          any number of these, up to four levels down
 
-``visible`` and ``infrared``, ``VIS`` and ``IR`` and the other spellings of ``cameras`` count as
-``rgb`` and ``tir`` do, as words of a folder's name too (``thermal_8_bit``); what is called
-otherwise is named by the user. Two candidates for a camera are an error. Only images and videos of
-the two cameras are ever opened: a label file that lies beside them, or among them, is not.
+``visible`` and ``infrared``, ``VIS`` and ``IR`` and the other spellings of ``cameras`` mean the
+same as ``rgb`` and ``tir``, also as words of a folder's name (``thermal_8_bit``); the user gives
+any other names. Two candidates for a camera are an error. Only images and videos of the two cameras
+are ever opened: a label file beside them, or among them, never is.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _HEADERS = 16
 
 
 def find_takes(folder: Path, pairing: Pairing, depth: int = MAX_DEPTH) -> list[Path]:
-    """The folders at or below ``folder`` that hold recordings of both cameras, or one of them
-    under a name that is surely a camera's, in natural order.
+    """The folders at or below ``folder`` that hold recordings of both cameras, or of one of them
+    under an unambiguous camera name, in natural order.
     """
     if _holds_recording(folder, pairing):
         return [folder]
@@ -55,12 +55,12 @@ def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
     """The recordings in a folder of :func:`find_takes`.
 
     Args:
-        folder: holds at least one of both modalities.
-        name: name of the recording; several videos in one folder add what they share.
-        pairing: what the user said of the cameras.
+        folder: folder that holds at least one recording of both modalities.
+        name: name of the recording; several videos in one folder add their shared name.
+        pairing: settings by which the user names the cameras.
 
     Raises:
-        PairsError: a modality is missing or there twice, both do not match, or a file is damaged.
+        PairsError: a modality is missing or found twice, both do not match, or a file is damaged.
     """
     sides = _sides(folder, pairing)
     if not any(sides.values()):
@@ -130,8 +130,8 @@ def _holds_recording(folder: Path, pairing: Pairing) -> bool:
 
 
 def _sides(folder: Path, pairing: Pairing) -> dict[str, list[Path]]:
-    """The folders and videos that may be each camera; none at all where a spelling that may mean
-    something else (``vis``, ``t``) stands alone.
+    """The folders and videos that may be each camera; none at all if the only one has an ambiguous
+    spelling (``vis``, ``t``).
     """
     inside = [
         path
@@ -144,8 +144,8 @@ def _sides(folder: Path, pairing: Pairing) -> dict[str, list[Path]]:
 
 
 def _candidates(inside: Sequence[Path], modality: str, pairing: Pairing) -> list[Path]:
-    """Those that are called like the camera; else folders with such a word in their names, or,
-    where the user gave a part of file names, those called as usual whose files have it.
+    """Those named like the camera; else folders with such a word in their names, or, if the user
+    gave a part of file names, those with a usual name whose files have that part.
     """
     if found := named(inside, modality, pairing):
         return [one for one in found if _is_sure(one, modality, pairing) or _may_be_camera(one)]
@@ -164,7 +164,7 @@ def _word(folder: Path, modality: str) -> bool:
 
 
 def _all_carry(folder: Path, modality: str, pairing: Pairing) -> bool:
-    """Whether the name that the user gave stands in the names of all frames of a folder."""
+    """Whether the name that the user gave occurs in the names of all frames of a folder."""
     frames = files_of_kinds(folder, {*IMAGE_KINDS, *VIDEO_SUFFIXES})
     return all(camera_stem(frame.stem, modality, pairing) for frame in frames)
 
@@ -179,7 +179,7 @@ def _has_frames(path: Path) -> bool:
 
 
 def _may_be_camera(path: Path) -> bool:
-    """Whether frames lie in it, or in folders of it that are no recordings of both cameras."""
+    """Whether it holds frames, or folders of frames that are no recordings of both cameras."""
     if _has_frames(path):
         return True
     return bool(_folders_with_frames(path)) and not _holds_recording(path, Pairing())
@@ -192,8 +192,8 @@ def _folders_with_frames(folder: Path) -> dict[str, Path]:
 
 
 def _several(sides: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, Path]]:
-    """Folders of several recordings side by side (``yard_rgb`` and ``yard_tir``), by what the two
-    of a recording share; empty where there is one of each, or they do not share it.
+    """Folders of several recordings side by side (``yard_rgb`` and ``yard_tir``), by the part that
+    the two names share; empty if there is one of each, or nothing is shared.
     """
     keyed = []
     for modality in MODALITIES:
@@ -223,7 +223,7 @@ def _only(folder: Path, modality: str, found: Sequence[Path]) -> Path:
 
 
 def _beside(folder: Path) -> str:
-    """The folders and videos in a folder, for whoever has to name the cameras."""
+    """The folders and videos in a folder, for a user who has to name the cameras."""
     names = [
         _shown(path)
         for path in sorted(folder.iterdir(), key=natural_key)
@@ -234,7 +234,7 @@ def _beside(folder: Path) -> str:
 
 
 def no_takes(folder: Path) -> PairsError:
-    """The error for a folder without any recording; says what lies in it."""
+    """The error for a folder without any recording; lists its content."""
     return PairsError(
         "no pairs found in this folder or below", folder, f"{LAYOUT}{_beside(folder)}"
     )
@@ -252,7 +252,7 @@ def _shown(path: Path) -> str:
 
 
 def _takes_of_mixed_files(folder: Path, name: str, pairing: Pairing) -> list[Take]:
-    """The recordings of a folder in which the files of both cameras lie."""
+    """The recordings of a folder that holds the files of both cameras."""
     found = mixed_files(folder, pairing)
     if found is None:
         raise no_takes(folder)
@@ -266,7 +266,7 @@ def _takes_of_mixed_files(folder: Path, name: str, pairing: Pairing) -> list[Tak
 def _video_takes(
     name: str, videos: Sequence[Named], pairing: Pairing, folder: Path, assumed: str
 ) -> list[Take]:
-    """A recording of every two videos that share their name but for the camera."""
+    """One recording for every two videos whose names differ only in the camera."""
     rgb, tir = videos
     by_name = Pairing(pairing.rgb, pairing.tir)
     matched = matched_stems([key for key, _ in rgb], [key for key, _ in tir], by_name, folder)

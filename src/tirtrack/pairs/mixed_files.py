@@ -1,4 +1,4 @@
-"""One folder in which the files of both cameras lie, told apart by a part of their names."""
+"""One folder with the files of both cameras, told apart by a part of their names."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class MixedFiles:
     """The files of a folder by camera.
 
     Attributes:
-        files: by modality.
-        parts: what names the camera in each of them, by file; none where the rest of a name does.
+        files: files by modality.
+        parts: the part of a name that means the camera, by file; no entry if a file has none.
         others: files that name no camera.
     """
 
@@ -51,7 +51,7 @@ class MixedFiles:
         """Refuse two files of one camera for one instant, such as ``_W`` and ``_V``.
 
         Raises:
-            PairsError: names both, and the option that decides.
+            PairsError: there are two; names both, and the option that decides.
         """
         for modality, files in self.files.items():
             first: dict[str, Path] = {}
@@ -113,8 +113,8 @@ def _by_camera(files: Sequence[Path], pairing: Pairing) -> MixedFiles:
 
 
 def _is_word(part: str) -> bool:
-    """Whether what names the camera names nothing else, as single letters may: ``_R`` also stands
-    for radiometric and right.
+    """Whether the camera's part has no other meaning, as single letters may have: ``_R`` also
+    stands for radiometric and right.
     """
     return "".join(filter(str.isalpha, part)).casefold() not in _LETTERS
 

@@ -1,7 +1,7 @@
-"""From two images as stored to a pair on one grid, that of RGB.
+"""Turns two images as stored into a pair on the RGB grid.
 
-Both modalities must show the same field of view; where the two grids differ in size and not in
-aspect ratio, TIR is resampled.
+Both modalities must show the same field of view; if the two grids differ in size but not in aspect
+ratio, TIR is resampled.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tirtrack.pairs.source import Pair
 from tirtrack.valid_pixels import marked, valid_mask
 
 ASPECT_TOLERANCE_PX = 2.0
-_WHOLLY = 0.999  # share of measured pixels in one that was resampled
+_WHOLLY = 0.999  # share of a resampled pixel that must be measured
 
 
 def fitted(
@@ -28,10 +28,10 @@ def fitted(
     """The pair of two images as stored, both on the RGB grid.
 
     Args:
-        take: their recording.
-        position: their place in it.
-        rgb: as stored.
-        tir: as stored.
+        take: recording of the two images.
+        position: place of the pair in the recording, 0-based.
+        rgb: RGB image as stored.
+        tir: TIR image as stored.
         no_data: value of TIR pixels that hold no measurement.
     """
     where = take.where(position)
@@ -55,7 +55,7 @@ def fitted(
 
 
 def _filled(stored: np.ndarray, no_data: float | None, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Pixels of 8 bits that hold no measurement, on the grid of the pair; ``None`` without any."""
+    """Mask of 8-bit pixels without a measurement, on the grid of the pair; ``None`` if none."""
     valid = valid_mask(stored, no_data) if stored.dtype == np.uint8 else None
     if valid is None:
         return None
@@ -94,7 +94,7 @@ def as_tir(image: np.ndarray, where: str) -> np.ndarray:
 
 
 def fits(shape_rgb: tuple[int, ...], shape_tir: tuple[int, ...]) -> bool:
-    """Whether two grids show one field of view: equal aspect ratio, to two pixels."""
+    """Whether two grids show one field of view: equal aspect ratio, within two pixels."""
     scaled = shape_tir[1] * shape_rgb[0] / shape_tir[0]
     return abs(scaled - shape_rgb[1]) <= ASPECT_TOLERANCE_PX
 

@@ -1,6 +1,6 @@
 """One recording of a rig: images or two videos, as pairs of frames as stored.
 
-How recordings lie on the disk stands in ``layouts``, which frame belongs to which in ``stems``.
+``layouts`` says how recordings lie on disk, ``stems`` which frames belong together.
 Only the images and videos named here are ever opened.
 """
 
@@ -50,19 +50,19 @@ class Take(Protocol):
 
     @property
     def frames_per_s(self) -> float | None:
-        """Pairs a second, where it is known."""
+        """Pairs per second, if known."""
 
     @property
     def layout(self) -> str:
-        """What its files are and how its frames are matched, a phrase."""
+        """Kind of its files and matching of its frames, a phrase."""
 
     @property
     def tir_options(self) -> ReadOptions:
-        """How TIR frames are read where they do not say it."""
+        """Options for reading TIR frames where their files leave it open."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes it doubtful that frames belong together, one sentence each."""
+        """Reasons to doubt that frames belong together, one sentence each."""
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -80,7 +80,7 @@ class Take(Protocol):
         """The files of a pair, for messages."""
 
     def close(self) -> None:
-        """Let go of what reading keeps open; it can be read again."""
+        """Close what reading keeps open; reading again reopens it."""
 
     def files(self) -> list[Path]:
         """Every file that can be opened."""
@@ -92,14 +92,14 @@ class ImageTake:
 
     Attributes:
         name: name of the recording.
-        files_rgb: in order.
-        files_tir: the partner of each.
-        keys: what names each pair.
+        files_rgb: RGB files in order.
+        files_tir: TIR file of each pair.
+        keys: name of each pair.
         is_video: whether neighbours are neighbours in time.
-        assumed: what was assumed about names and time.
-        frames_per_s: pairs a second, where names say the time.
+        assumed: assumptions about names and time.
+        frames_per_s: pairs per second, if names are times.
         matched_by: ``name`` or ``time``.
-        tir_options: how TIR files are read where they do not say it.
+        tir_options: options for reading TIR files where they leave it open.
     """
 
     name: str
@@ -120,12 +120,12 @@ class ImageTake:
 
     @property
     def matched(self) -> str:
-        """Empty: which files belong together says all."""
+        """Empty: the lists of files say which belong together."""
         return ""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """None: images alone say nothing of their time."""
+        """None: images alone do not tell their time."""
         return ()
 
     def __len__(self) -> int:
@@ -141,7 +141,7 @@ class ImageTake:
         return _read_image(self.files_rgb[position]), tir
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
-        """Of the picture itself."""
+        """Colour of the picture itself."""
         return colour(tir)
 
     def where(self, position: int) -> str:
@@ -163,8 +163,8 @@ class VideoTake:
         name: name of the recording.
         path_rgb: the RGB video.
         path_tir: the TIR video.
-        pairing: what the user said.
-        assumed: what was assumed about names.
+        pairing: settings by which the user names and matches the cameras.
+        assumed: assumptions about names.
 
     Raises:
         PairsError: a file is no video, or the videos do not match.
@@ -230,7 +230,7 @@ class VideoTake:
         return self._rgb[place_rgb], self._tir[place_tir]
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
-        """Of the frame as stored, whose colour planes may have been left out on reading."""
+        """Colour of the frame as stored, whose colour planes reading may have left out."""
         return max(colour(tir), self._tir.chroma(self._places[position][1]))
 
     def where(self, position: int) -> str:
@@ -240,7 +240,7 @@ class VideoTake:
         return f"{self._rgb.path} and {self._tir.path}, frame {number}"
 
     def close(self) -> None:
-        """Let go of both files and of the frames that were kept."""
+        """Close both files and drop the cached frames."""
         self._rgb.close()
         self._tir.close()
 
@@ -250,7 +250,7 @@ class VideoTake:
 
 
 def clocks_differ(rgb: VideoFrames, tir: VideoFrames) -> str | None:
-    """A sentence where two videos run at different rates, or their time stamps drift apart."""
+    """A sentence if two videos run at different rates, or their time stamps drift apart."""
     step_rgb, step_tir = rgb.interval_s, tir.interval_s
     if step_rgb is None or step_tir is None:
         return None
@@ -291,8 +291,8 @@ def _read_image(path: Path) -> np.ndarray:
 
 
 def _read_tir(path: Path, options: ReadOptions, *, is_first: bool) -> np.ndarray:
-    """As a source of frames reads it: of a radiometric JPEG the counts; bytes that look swapped
-    are refused.
+    """A TIR image, read like one of a source of frames: the counts of a radiometric JPEG; bytes
+    that look swapped are refused.
     """
     try:
         image = media.read_frame(path, options)

@@ -1,10 +1,10 @@
-"""How far the two modalities of a pair lie apart: a translation, measured, and whether to trust it.
+"""The translation between the two modalities of a pair, and whether it can be trusted.
 
 Brightness means different things in RGB and TIR, outlines are shared. So the gradient magnitudes
 are compared, at every shift of up to 12 pixels at a long side of at most 480, and the best
-normalised correlation wins. Pixels that are no measurement, and the outline of where they lie, take
-no part. Scale, rotation and parallax are not measured: parallax shows as
-disagreement between pairs.
+normalised correlation wins. Pixels without a measurement, and the outlines of their regions, are
+ignored. Scale, rotation and parallax are not measured: parallax shows as disagreement between
+pairs.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Offset:
     """Where TIR content lies in RGB: ``x_rgb = x_tir + dx``, in pixels of the frame.
 
     Attributes:
-        dx: to the right.
-        dy: down.
+        dx: shift to the right.
+        dy: shift down.
         peak: correlation at the best shift, -1 to 1.
     """
 
@@ -43,7 +43,7 @@ class Offset:
 
     @property
     def usable(self) -> bool:
-        """Whether the pair has enough structure in common to say so."""
+        """Whether the pair has enough common structure to trust the offset."""
         return self.peak > USABLE_PEAK
 
     @property
@@ -57,12 +57,12 @@ class OffsetSummary:
     """The offsets of several pairs.
 
     Attributes:
-        tested: pairs looked at.
-        usable: pairs whose offset can be trusted.
-        dx: median of the usable ones; 0 where there is none.
-        dy: same.
-        median_length: median of their distances, pixels.
-        share_within_2px: of the usable ones.
+        tested: number of pairs that were measured.
+        usable: number of pairs whose offset can be trusted.
+        dx: median of the usable offsets, pixels to the right; 0 if there are none.
+        dy: median of the usable offsets, pixels down; 0 if there are none.
+        median_length: median of their lengths, pixels.
+        share_within_2px: share of the usable offsets that are at most 2 pixels long.
     """
 
     tested: int
@@ -143,10 +143,10 @@ def _correlation(fixed: np.ndarray, template: np.ndarray) -> np.ndarray:
 
 
 def _measured_at(valid: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask ``[H,W]`` at another size: 1.0 where all that a gradient looks at is measured.
+    """The mask ``[H,W]`` at another size: 1.0 where all pixels that a gradient uses are measured.
 
-    Where both modalities were warped alike, RGB has its cut where the mask ends; so no shift may
-    bring measured TIR onto the outline of a large part of it.
+    Where both modalities were warped alike, RGB is cut off where the mask ends; so no shift may
+    bring measured TIR onto the outline of a large masked region.
     """
     scale = max(1.0, valid.shape[0] / shape[0])
     reach = math.ceil(3 * _SIGMA * scale)
@@ -161,8 +161,8 @@ def _measured_at(valid: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _masked_correlation(fixed: np.ndarray, template: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """As :func:`_correlation`, of the template's pixels with weight 1 alone; 0 where there are few
-    of them.
+    """As :func:`_correlation`, but only over template pixels of weight 1; 0 where there are too
+    few of them.
     """
     count = float(weights.sum())
     if count < MIN_MEASURED * weights.size:

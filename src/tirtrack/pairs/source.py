@@ -18,7 +18,7 @@ from tirtrack.source_line import counted
 from tirtrack.unused_files import unused_in_words
 from tirtrack.valid_pixels import valid_mask
 
-_ASSUMED = 3  # ways in the line of a source
+_ASSUMED = 3  # assumptions in the line of a source
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,17 @@ class Pair:
     """An RGB and a TIR frame of one instant.
 
     Attributes:
-        key: stable and unique in its source, such as ``night/000012``.
-        recording: the recording that it belongs to; hold-out splits go by whole recordings.
+        key: stable name, unique in its source, such as ``night/000012``.
+        recording: name of its recording; hold-out splits keep recordings whole.
         position: place in the recording, 0-based.
         rgb: ``[H,W,3]`` uint8, RGB order.
-        tir: ``[H',W']`` as stored: uint8, uint16 or float. A frame of counts that has pixels
-            without a measurement is one of floats, NaN in those pixels.
+        tir: ``[H',W']`` as stored: uint8, uint16 or float. Counts with pixels that hold no
+            measurement become float, with NaN in those pixels.
         tir_stored_wh: width and height of TIR as stored, where it was resampled onto the RGB grid.
         tir_stored_dtype: type of the samples as stored, where it is not that of ``tir``.
         tir_colour: mean difference of the colour channels of TIR as stored, share of the range.
-        tir_filled: ``[H',W']`` bool, pixels of 8 bits without a measurement: no level can mark
-            them, so they hold that of the nearest measured pixel.
+        tir_filled: ``[H',W']`` bool, 8-bit pixels without a measurement: no level can mark them,
+            so they hold the level of the nearest measured pixel.
     """
 
     key: str
@@ -65,18 +65,18 @@ class Recording:
     """Consecutive pairs of one take.
 
     Attributes:
-        name: unique in the source.
-        indices: of its pairs in the source, in order of time.
+        name: name, unique in the source.
+        indices: indices of its pairs in the source, in order of time.
         is_video: whether neighbours are neighbours in time (motion may be used) or unrelated
             stills.
-        assumed: what was assumed about names and time, a phrase; empty where nothing was.
-        matched: how frames of two videos were matched, where frame k does not simply belong to
-            frame k; part of what the recording is.
-        frames_per_s: pairs a second, where it is known.
-        warnings: what makes it doubtful that the frames belong together, one sentence each.
+        assumed: assumptions about names and time, a phrase; empty if none.
+        matched: rule that matched the frames of two videos, if frame k does not simply belong to
+            frame k; part of the recording's identity.
+        frames_per_s: pairs per second, if known.
+        warnings: reasons to doubt that the frames belong together, one sentence each.
         description: layout, RGB, TIR and rate, a phrase each, such as ``RGB 640x512 8 bit``; empty
             where nothing is known.
-        read_as: options with which TIR is read, as typed; part of what the recording is.
+        read_as: options with which TIR is read, as typed; part of the recording's identity.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that went in: path as given to the source, size, SHA-256."""
+    """One file of a source: path as given to the source, size, SHA-256."""
 
     path: str
     size_bytes: int
@@ -101,7 +101,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Which files and licences went into a source."""
+    """The files and licences of a source."""
 
     name: str
     licence: str
@@ -110,7 +110,7 @@ class Manifest:
 
 @runtime_checkable
 class PairSource(Protocol):
-    """Unlabelled pairs. Random access, cheap to open; pixels are read when asked for."""
+    """Unlabelled pairs. Random access, cheap to open; pixels are read on access."""
 
     name: str
 
@@ -134,14 +134,14 @@ class PairSource(Protocol):
 
 @runtime_checkable
 class FilePairs(Protocol):
-    """Pairs that lie in folders, where other things may lie too."""
+    """Pairs in folders that may also hold other files."""
 
     def unused(self) -> Sequence[str]:
-        """Names of files and folders beside the frames that nothing reads."""
+        """Names of unused files and folders beside the frames."""
 
 
 def assumptions(recordings: Iterable[Recording]) -> list[str]:
-    """What was assumed about names and time, a sentence for each way, with the recordings."""
+    """Assumptions about names and time, one sentence each, with their recordings."""
     by_way: dict[str, list[str]] = {}
     for recording in recordings:
         if recording.assumed:
@@ -150,8 +150,8 @@ def assumptions(recordings: Iterable[Recording]) -> list[str]:
 
 
 def pairs_line(source: PairSource) -> str:
-    """A source in one line: how many pairs, what the first recording is and in what others differ,
-    what was assumed, what lies there and is not used.
+    """A source in one line: number of pairs, the first recording and how others differ from it,
+    assumptions, and unused files.
     """
     recordings = list(source.recordings().values())
     parts = [f"{counted(len(source), 'pair')} in {counted(len(recordings), 'recording')}"]
@@ -182,8 +182,8 @@ def named(names: Sequence[str], most: int = 3) -> str:
 
 
 def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
-    """What the pairs of a source are, wherever they lie, as JSON values: names and content of the
-    files, and the recordings.
+    """The identity of a source's pairs, wherever they lie, as JSON values: names and content of
+    the files, and the recordings.
     """
     return {
         "files": [(Path(file.path).name, file.sha256) for file in manifest.files],

@@ -1,4 +1,4 @@
-"""Some of many, evenly spread."""
+"""An evenly spread selection of many items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _One = TypeVar("_One")
 
 
 def spread(items: Sequence[_One], count: int) -> list[_One]:
-    """At most ``count`` of them, evenly spread, the first and the last among them.
+    """At most ``count`` of the items, evenly spread, including the first and the last.
 
     >>> spread(range(100), 3), spread([4, 7], 5)
     ([0, 50, 99], [4, 7])

@@ -1,7 +1,7 @@
-"""Which frame of one camera belongs to which of the other: by their names, or by their time.
+"""Matches the frames of two cameras, by their names or by their time.
 
-Nothing is dropped in silence: names without a partner are an error, and frames that are left out
-because of a gap in time are counted in what is said.
+Nothing is dropped silently: names without a partner are an error, and the number of frames that are
+left out for a gap in time is stated.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class MatchedFrames:
     """The frames of two cameras that belong together, in order.
 
     Attributes:
-        places: of the RGB and the TIR frame of every pair among those that were given.
-        keys: what names each pair.
-        said: what was assumed, a phrase; empty where names are equal.
-        interval_s: time between neighbours, where it is known.
-        by_time: whether times and not names say what belongs together.
+        places: places of each pair's RGB and TIR frame among those given.
+        keys: name of each pair.
+        said: assumptions, a phrase; empty if names are equal.
+        interval_s: time between neighbours in seconds, if known.
+        by_time: whether frames were matched by time and not by name.
     """
 
     places: tuple[tuple[int, int], ...]
@@ -83,15 +83,15 @@ def matched_stems(
 ) -> MatchedFrames:
     """The stems of two cameras as pairs.
 
-    Equal stems are tried first, then stems without what names the camera in them (``_V`` and
-    ``_T``), then without what all stems of a camera begin and end with; stems that are time stamps,
-    or numbers that count up as evenly as those of frames, are matched by time where names do not
-    match.
+    Equal stems are tried first, then stems without the part that names the camera (``_V`` and
+    ``_T``), then without the common beginning and end of a camera's stems. If names do not match,
+    stems that are time stamps, or numbers that count up as evenly as frames do, are matched by
+    time.
 
     Args:
         rgb: unique stems of the RGB camera.
-        tir: those of the TIR camera.
-        pairing: what the user said.
+        tir: unique stems of the TIR camera.
+        pairing: settings by which the user names and matches the cameras.
         where: the folder, for messages.
 
     Raises:
@@ -132,9 +132,9 @@ def frames_by_time(
 
     Args:
         rgb_s: times of the RGB frames, seconds.
-        tir_s: those of the TIR frames, by the same clock.
+        tir_s: times of the TIR frames, by the same clock.
         keys: names of the RGB frames.
-        pairing: has the gap, if the user gave one.
+        pairing: settings with the largest gap, if the user gave one.
         where: the folder, for messages.
 
     Raises:
@@ -166,7 +166,7 @@ def frames_by_time(
 def _by_name(
     rgb: Sequence[str], tir: Sequence[str], pairing: Pairing, *, stamped: bool
 ) -> MatchedFrames | None:
-    """Matched by name, if every stem has a partner in one way or the other."""
+    """Pairs matched by name, if one of the rules gives every stem a partner."""
     if set(rgb) == set(tir):
         return _in_order(dict(_places(rgb)), dict(_places(tir)), "")
     parts = [_parts(rgb, "rgb", pairing), _parts(tir, "tir", pairing)]
@@ -192,7 +192,7 @@ def _by_common_ends(rgb: Sequence[str], tir: Sequence[str]) -> MatchedFrames | N
 
 
 def _matched_keys(rgb: Sequence[str], tir: Sequence[str], said: str) -> MatchedFrames | None:
-    """Matched by keys, if those of both cameras are the same and none is empty or there twice."""
+    """Pairs matched by key, if both cameras have the same keys and none is empty or repeated."""
     sides = [dict(_places(keys)) for keys in (rgb, tir)]
     if sides[0].keys() != sides[1].keys() or len(sides[0]) != len(rgb) or "" in sides[0]:
         return None
@@ -208,7 +208,7 @@ def _places(keys: Sequence[str]) -> list[tuple[str, int]]:
 
 
 def _in_order(rgb: Mapping[str, int], tir: Mapping[str, int], said: str) -> MatchedFrames:
-    """Pairs in the order of their time, where all keys say it, else in that of their numbers."""
+    """Pairs in order of time if all keys are times, else in order of their numbers."""
     stamps = stamps_of([*rgb])
     times = {} if stamps is None else dict(zip(rgb, stamps.times_s[0], strict=True))
     keys = sorted(rgb, key=times.__getitem__ if times else natural_key)
@@ -217,7 +217,7 @@ def _in_order(rgb: Mapping[str, int], tir: Mapping[str, int], said: str) -> Matc
 
 
 def _parts(stems: Sequence[str], modality: str, pairing: Pairing) -> tuple[list[str], list[str]]:
-    """The stems without the camera, and what was left out of them."""
+    """The stems without the camera's part, and the removed parts."""
     found = [_taken_apart(stem, modality, pairing) for stem in stems]
     keys = [stem if one is None else one.key for stem, one in zip(stems, found, strict=True)]
     return keys, sorted({one.part for one in found if one is not None})
@@ -228,7 +228,7 @@ def _said(parts: Sequence[tuple[list[str], list[str]]]) -> list[str]:
 
 
 def _taken_apart(stem: str, modality: str, pairing: Pairing) -> CameraStem | None:
-    """By the name that the user gave; where that names a folder, by the usual spellings."""
+    """A stem split by the name that the user gave; by the usual spellings if it names a folder."""
     return camera_stem(stem, modality, pairing) or camera_stem(stem, modality, Pairing())
 
 
@@ -274,7 +274,7 @@ def _unmatched(sides: Sequence[Sequence[str]], where: Path, *, offer_time: bool)
 
 
 def natural_key(name: str | Path) -> list[tuple[int, int, str]]:
-    """Sorts ``frame2`` before ``frame10``.
+    """Sort key that puts ``frame2`` before ``frame10``.
 
     >>> sorted(["f10", "f2", "f1"], key=natural_key)
     ['f1', 'f2', 'f10']

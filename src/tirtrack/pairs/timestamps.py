@@ -1,4 +1,4 @@
-"""Names that are time stamps, and the frames of two cameras matched by time."""
+"""Time stamps in names, and matching of two cameras' frames by time."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _REGULAR = 0.7
 
 @dataclass(frozen=True)
 class CameraTimes:
-    """The times that the frame names of one or more cameras say.
+    """The times in the frame names of one or more cameras.
 
     Attributes:
         times_s: seconds by one clock, for each camera.
-        unit: what plain numbers were taken for; empty where names are time stamps.
+        unit: assumed unit of plain numbers; empty if names are time stamps.
     """
 
     times_s: tuple[list[float], ...]
@@ -43,11 +43,11 @@ class CameraTimes:
 
 
 def seconds_of(name: str) -> float | None:
-    """The time in seconds that a name says, ``None`` where it is no time stamp.
+    """The time in seconds that a name states; ``None`` if it is no time stamp.
 
     Dates with a time of day (taken as UTC), seconds since 1970 (also milli-, micro- and
     nanoseconds, by their number of digits) and seconds with decimals. Text before the first digit
-    does not count.
+    is ignored.
 
     >>> seconds_of("cam_1700000000.250"), seconds_of("1700000000250"), seconds_of("000017")
     (1700000000.25, 1700000000.25, None)
@@ -80,8 +80,8 @@ def stamps_of(*cameras: Sequence[str]) -> CameraTimes | None:
 
 
 def ticks_of(*cameras: Sequence[str]) -> CameraTimes | None:
-    """The times of frames whose names are whole numbers, taken for the unit by which every camera
-    has 1 to 200 frames a second; ``None`` where there is none, or a name is no such number.
+    """The times of frames whose names are whole numbers, in the unit that gives every camera 1 to
+    200 frames per second; ``None`` if there is no such unit, or a name is no such number.
 
     >>> ticks_of(["4512333", "4512366"], ["cam4512340", "cam4512373"]).unit
     'milliseconds'
@@ -98,7 +98,7 @@ def ticks_of(*cameras: Sequence[str]) -> CameraTimes | None:
 
 
 def _share_of_usual_steps(times_s: Sequence[float]) -> float:
-    """How many steps between neighbours are half to one and a half of the usual one."""
+    """Share of steps between neighbours that are 0.5 to 1.5 times the median step."""
     steps = np.diff(np.sort(np.asarray(times_s)))
     return float(np.mean(np.abs(steps / np.median(steps) - 1) <= 0.5)) if len(steps) else 0.0
 
@@ -115,7 +115,7 @@ def _moment(match: re.Match[str]) -> float | None:
 
 
 def interval_s(times_s: Sequence[float]) -> float | None:
-    """The usual time between neighbours, seconds; ``None`` of fewer than two."""
+    """The usual time between neighbours, seconds; ``None`` for fewer than two."""
     steps = np.diff(np.sort(np.asarray(times_s)))
     return float(np.median(steps)) if steps.size else None
 
@@ -129,7 +129,7 @@ def default_gap_s(rgb_s: Sequence[float], tir_s: Sequence[float]) -> float:
 def matched_by_time(
     rgb_s: Sequence[float], tir_s: Sequence[float], gap_s: float
 ) -> list[tuple[int, int]]:
-    """Places of the frames that are each other's nearest and at most ``gap_s`` apart, by time.
+    """Places of frames that are each other's nearest and at most ``gap_s`` apart, in order of time.
 
     >>> matched_by_time([0.0, 0.1, 0.2], [0.11, 0.5], 0.05)
     [(1, 0)]
@@ -137,7 +137,7 @@ def matched_by_time(
     if not len(rgb_s) or not len(tir_s):
         return []
     to_tir, to_rgb = _nearest(rgb_s, tir_s), _nearest(tir_s, rgb_s)
-    slack = 1e-6 + 1e-9 * gap_s  # of seconds since 1970 as floats
+    slack = 1e-6 + 1e-9 * gap_s  # rounding of seconds since 1970 as floats
     return [
         (int(place), int(to_tir[place]))
         for place in np.argsort(rgb_s, kind="stable")
@@ -147,13 +147,13 @@ def matched_by_time(
 
 
 def smallest_gap_s(rgb_s: Sequence[float], tir_s: Sequence[float]) -> float:
-    """How near the nearest frames of both cameras lie, seconds."""
+    """Smallest time between frames of the two cameras, seconds."""
     nearest = _nearest(rgb_s, tir_s)
     return float(np.abs(np.asarray(rgb_s) - np.asarray(tir_s)[nearest]).min())
 
 
 def _nearest(times_s: Sequence[float], others_s: Sequence[float]) -> np.ndarray:
-    """For every time the place of the nearest other one."""
+    """The place of the nearest other time, for every time."""
     times, others = np.asarray(times_s), np.asarray(others_s)
     order = np.argsort(others, kind="stable")
     ranked = others[order]

@@ -1,10 +1,10 @@
 """Random access to the frames of one video, with bounded memory.
 
 A first pass reads the packets without decoding them, which gives the true number of frames and the
-key frames. A frame is then decoded from the last key frame before it, or simply further on when
-the decoder already stands there; what was decoded on the way is kept, the most recent
-``cache_bytes`` of it. So going through a recording in order decodes every frame once, jumping
-costs one group of pictures, and an hour of video needs no more memory than a minute.
+key frames. A frame is then decoded from the last key frame before it, or by decoding on if the
+decoder is already there; the frames decoded on the way are cached, the most recent ``cache_bytes``
+of them. So reading a recording in order decodes every frame once, a jump costs one group of
+pictures, and an hour of video needs no more memory than a minute.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tirtrack.images import check_pixels
 from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
 from tirtrack.video import grey_byte_order, upright_pixels
 
-# Of 1920x1080 in colour the 41 frames from the first to the last neighbour of a pair: pairs that
-# lie apart are proposed in without decoding anything twice.
+# Room for the 41 frames of 1920x1080 in colour from the first to the last neighbour of a pair, so
+# that proposals in distant pairs decode nothing twice.
 CACHE_BYTES = 256 * 2**20
 MAX_CHROMA = 8.0
 _KEPT_BEFORE_FRAMES = 32
@@ -39,8 +39,8 @@ class VideoFrames:
         path: any file that the installed PyAV can decode.
         grey: ``[H,W]`` frames (the luma alone, full range) instead of ``[H,W,3]`` RGB; frames that
             carry colour stay RGB.
-        cache_bytes: how much of what was decoded is kept.
-        options: which sample of a pixel is the picture, and in which byte order.
+        cache_bytes: size of the cache of decoded frames, bytes.
+        options: sample of a pixel that is the picture, and its byte order.
 
     Raises:
         PairsError: the file is no video, or holds no frame.
@@ -80,7 +80,7 @@ class VideoFrames:
 
     @property
     def interval_s(self) -> float | None:
-        """The mean time between frames, seconds; ``None`` of a single frame, or without a clock."""
+        """The mean time between frames, seconds; ``None`` for a single frame or without a clock."""
         return self.times_s[-1] / (len(self) - 1) if self._times[-1] > self._times[0] else None
 
     @property
@@ -89,13 +89,13 @@ class VideoFrames:
         return self.times_s[-1] + (self.interval_s or 0.0)
 
     def chroma(self, index: int) -> float:
-        """How coloured a frame is whose colour was left out on reading, share of the range; 0
-        before it was read.
+        """Colourfulness of a frame that is read without its colour, share of the range; 0 before
+        it is read.
         """
         return self._chroma.get(index, 0.0)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """One frame, uint8, to be read and not changed.
+        """One frame, uint8; must not be changed.
 
         Raises:
             PairsError: it cannot be decoded.
@@ -109,7 +109,7 @@ class VideoFrames:
         return self._cache[index]
 
     def close(self) -> None:
-        """Let go of the file and of what was decoded; the next frame opens it again."""
+        """Close the file and drop the decoded frames; the next frame reopens it."""
         if self._container is not None:
             self._container.close()
         self._container = self._decoded = None
@@ -127,7 +127,7 @@ class VideoFrames:
                     self._keep(position, self._image(frame, position))
                 if position >= index:
                     break
-        except FrameError as error:  # of a picture that was decoded
+        except FrameError as error:  # raised for a picture that was decoded
             self._decoded = None
             raise PairsError(error.what, error.where, error.fix) from error
         except (av.FFmpegError, ValueError) as error:
@@ -208,7 +208,7 @@ def _reopen(
 
 
 def _opened(path: Path) -> av.container.InputContainer:
-    # a local file may be a playlist in disguise: it reaches no network
+    # a local file may be a disguised playlist: it must not reach the network
     return av.open(str(path.resolve()), options={"protocol_whitelist": "file"})
 
 

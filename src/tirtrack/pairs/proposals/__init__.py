@@ -1,4 +1,4 @@
-"""Ways to propose boxes without labels, one file a way."""
+"""Proposers of boxes without labels, one per file."""
 
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Proposer, Rejection
 from tirtrack.pairs.proposals.registry import names, propose_all, proposer

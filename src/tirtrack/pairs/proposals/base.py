@@ -1,4 +1,4 @@
-"""What proposes boxes without labels: (rgb, tir) -> boxes with a quality."""
+"""Interface of proposers of boxes without labels: (rgb, tir) -> boxes with a quality."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Proposal:
     """A pseudo-box, in pixels of the common frame of the pair.
 
     Attributes:
-        box: where; for a box found in both modalities, the TIR box.
-        found_in: by which modality.
-        quality: 0 to 1; how likely a draw takes it. 1 agreed by both, 0.5 one modality alone.
-        score: what the proposer thought, for ranking inside a pair; not comparable between
+        box: the box; if found in both modalities, the TIR box.
+        found_in: modality in which it was found.
+        quality: relative chance to be drawn, 0 to 1: 1 if both modalities agree, 0.5 for one alone.
+        score: the proposer's own score, for ranking inside a pair; not comparable between
             proposers.
         way: name of the proposer: centre, random, saliency, detector.
     """
@@ -43,7 +43,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A box that was proposed and not used, and why (a closed list of short reasons)."""
+    """A proposed box that is not used, and why (one of a closed list of short reasons)."""
 
     box: Box
     reason: str
@@ -51,12 +51,12 @@ class Rejection:
 
 @dataclass(frozen=True)
 class ProposalSet:
-    """What one pair yielded.
+    """The proposals of one pair.
 
     Attributes:
-        kept: best first.
-        rejected: with reasons.
-        fault: why the pair could not be read; then the two others are empty.
+        kept: accepted proposals, best first.
+        rejected: rejected boxes with reasons.
+        fault: reason why the pair could not be read; then the two others are empty.
         masked: share of the TIR pixels that hold no measurement.
     """
 
@@ -67,14 +67,14 @@ class ProposalSet:
 
 
 class Proposer(Protocol):
-    """A way to propose boxes for a pair."""
+    """A proposer of boxes for a pair."""
 
     name: str
 
     def identity(self) -> dict[str, Any]:
-        """All that its boxes depend on beside the pair and the stream, as JSON values: name,
-        version of the algorithm (raise it when boxes change), settings with their defaults, SHA-256
-        of what it reads.
+        """All that its boxes depend on besides the pair and the random stream, as JSON values:
+        name, version of the algorithm (raise it when boxes change), settings with their defaults,
+        SHA-256 of the files it reads.
         """
 
     def propose(
@@ -83,7 +83,7 @@ class Proposer(Protocol):
         """Boxes of one pair, best first.
 
         Args:
-            pair: both modalities on one pixel grid.
+            pair: pair with both modalities on one pixel grid.
             neighbours: a few pairs of the same recording near in time (motion), empty for stills.
-            rng: a stream of this pair's own; proposers that do not draw ignore it.
+            rng: random generator of this pair alone; proposers that do not draw ignore it.
         """

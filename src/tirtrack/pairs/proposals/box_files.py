@@ -1,12 +1,12 @@
-"""Boxes that some detector wrote down, read back.
+"""Boxes read from files that a detector wrote.
 
 ========  =====================================  ==============================================
 format    files                                  a line
 ========  =====================================  ==============================================
-fairmot   one text file a pair                   ``x1 y1 x2 y2 confidence label``; the labels
+fairmot   one text file per pair                 ``x1 y1 x2 y2 confidence label``; the labels
                                                  ``tcar`` and ``tperson`` were found in TIR
-yolo      two text files a pair, below ``rgb``   ``class confidence x1 y1 x2 y2``; class 0 is a
-          and ``tir``                            person
+yolo      two text files per pair, below         ``class confidence x1 y1 x2 y2``; class 0 is a
+          ``rgb`` and ``tir``                    person
 csv       one table for all                      columns ``key,modality,x,y,w,h,score,label``
 ========  =====================================  ==============================================
 
@@ -33,7 +33,7 @@ CSV_COLUMNS = ("key", "modality", "x", "y", "w", "h", "score", "label")
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in each modality of one pair."""
+    """The boxes found in each modality of one pair."""
 
     rgb: tuple[ScoredBox, ...] = ()
     tir: tuple[ScoredBox, ...] = ()
@@ -44,7 +44,7 @@ class BoxFiles:
 
     Args:
         path: a ``.csv`` file, or a folder of text files.
-        format: of the text files; by default ``yolo`` where a folder ``rgb`` or ``tir`` lies
+        format: format of the text files; by default ``yolo`` if a folder ``rgb`` or ``tir`` lies
             below, else ``fairmot``.
 
     Raises:
@@ -57,7 +57,7 @@ class BoxFiles:
         self._table = _read_csv(self.path) if self.format == "csv" else {}
 
     def identity(self) -> dict[str, Any]:
-        """The format, and one hash of the table or of all text files with their places."""
+        """The format, and one hash of the table or of all text files with their paths."""
         content = sha256(self.path) if self.path.is_file() else _hash_of_texts(self.path)
         return {"format": self.format, "content": content}
 

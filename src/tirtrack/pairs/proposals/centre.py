@@ -1,4 +1,4 @@
-"""One box in the middle of the frame: the simplest way of the paper."""
+"""One box in the middle of the frame: the paper's simplest proposer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tirtrack.pairs.source import Pair
 
 # The frame on which the paper's code states its sizes.
 NOMINAL_WIDTH, NOMINAL_HEIGHT = 640, 512
-# x, y, w, h of the paper's code, which holds them for y, x, h, w: below the frame.
+# x, y, w, h of the paper's code, which takes them for y, x, h, w; so the box lies below the frame.
 MISREAD = (206.0, 540.0, 100.0, 200.0)
-# Nothing was found: both modalities see the same place, and neither vouches for it.
+# Nothing was detected: both modalities have the same box, and neither confirms it.
 UNSEEN_QUALITY = 0.5
 
 

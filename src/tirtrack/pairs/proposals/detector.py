@@ -27,10 +27,10 @@ class DetectorSettings(BaseModel):
 
     Attributes:
         boxes: a ``.csv`` table or a folder of text files.
-        format: of the text files, found by their layout where it is not given.
+        format: format of the text files; found from their layout if not given.
         model: a YOLOX-type ONNX file; give this or ``boxes``.
-        min_score: boxes below are not used.
-        balance: at most five boxes a pair, two of them no persons.
+        min_score: lowest score of a box that is used.
+        balance: whether to keep at most five boxes per pair, at most two of them not persons.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -71,7 +71,7 @@ class Detector:
         return Yolox(Path(self.settings.model or ""), min_score=self.settings.min_score)
 
     def identity(self) -> dict[str, Any]:
-        """Name, version, settings, and the content of what is read, wherever it lies; see
+        """Name, version, settings, and the content of the files read, wherever they lie; see
         :class:`Proposer`.
         """
         settings = self.settings.model_dump(mode="json", exclude={"boxes", "model", "format"})

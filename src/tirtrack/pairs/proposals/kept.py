@@ -1,8 +1,8 @@
 """Proposals of a source, kept in the cache: recipes on the same pairs share them.
 
-The name of a kept file is a hash of everything that the boxes depend on: the content of the frames,
+A cached file is named by a hash of everything that the boxes depend on: the content of the frames,
 their names and recordings, the identity of the proposer, the version of this package. A file that
-cannot be read is made again.
+cannot be read is replaced.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ def kept_proposals(
     indices: Sequence[int],
     manifest: Manifest | None = None,
 ) -> list[ProposalSet]:
-    """What :func:`~tirtrack.pairs.proposals.registry.propose_all` gives, made once.
+    """The result of :func:`~tirtrack.pairs.proposals.registry.propose_all`, computed once.
 
     Args:
         source: the pairs.
-        way: how to propose.
-        seed: of proposers that draw.
-        progress: told after every pair that is looked at.
-        indices: of the pairs asked for.
-        manifest: of the source, where it is at hand: making it reads every file.
+        way: proposer of boxes.
+        seed: seed of proposers that draw at random.
+        progress: callback that is told of every pair for which boxes are proposed.
+        indices: indices of the requested pairs.
+        manifest: manifest of the source, if at hand: making it reads every file.
 
     Raises:
         PairsError: too many pairs are damaged, or not one box was found in any.
@@ -69,8 +69,8 @@ def kept_or_made(
 
     Args:
         identity: everything that the boxes depend on, as JSON values.
-        count: how many sets there must be.
-        make: proposes; called when nothing fitting is kept.
+        count: required number of sets.
+        make: function that proposes; called if the cache holds no match.
     """
     version = metadata.version("tirtrack")
     name = fingerprint({"format": FORMAT, "tirtrack": version, **identity})

@@ -1,7 +1,7 @@
-"""One list of boxes out of those of two modalities.
+"""Merges the boxes of two modalities into one list.
 
 Boxes are found in each modality by itself. An RGB and a TIR box that overlap by half are *agreed*:
-they become one proposal with the TIR box. What only one modality saw stays with half the quality.
+they become one proposal with the TIR box. A box of one modality alone stays with half the quality.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ScoredBox:
 
 @dataclass(frozen=True)
 class Merged:
-    """Proposals, agreed ones first, then by score; with the class of each; and what fell out."""
+    """Proposals, agreed ones first, then by score; the class of each; and rejected duplicates."""
 
     proposals: tuple[Proposal, ...]
     labels: tuple[str, ...]
@@ -69,8 +69,8 @@ def merge(rgb: Sequence[ScoredBox], tir: Sequence[ScoredBox], way: str) -> Merge
     one. A box of one modality that repeats (IoU over 0.8) one that is kept is a duplicate.
 
     Args:
-        rgb: found in RGB, in pixels of the common frame.
-        tir: found in TIR, in the same pixels.
+        rgb: boxes found in RGB, in pixels of the common frame.
+        tir: boxes found in TIR, in the same pixels.
         way: name of the proposer.
     """
     pairs = match(boxes_of(rgb), boxes_of(tir), AGREED_IOU)
@@ -111,8 +111,8 @@ def _without_duplicates(ranked: Sequence[tuple[Proposal, str]]) -> Merged:
 
 
 def balance(merged: Merged, count: int = MAX_BALANCED, others: int = MAX_OTHERS) -> Merged:
-    """At most ``count`` boxes: up to ``others`` that are no persons, persons for the rest, and
-    whatever kind is left where the other runs out. The order stays.
+    """At most ``count`` boxes: up to ``others`` that are not persons, the rest persons; if one kind
+    runs out, the other fills up. The order is kept.
     """
     indices = range(len(merged.proposals))
     people = [index for index in indices if merged.labels[index] == PERSON]

@@ -1,8 +1,8 @@
-"""What moves in a frame, seen against its neighbours in time.
+"""Motion in a frame, relative to its neighbours in time.
 
 Each neighbour is shifted onto the frame by one translation (phase correlation), which follows a
-camera that pans. A pixel moves by as much as it lies outside what most neighbours show within one
-pixel of its place; that margin forgives what a translation leaves over.
+camera that pans. The motion of a pixel is its distance from the range that most neighbours show
+within one pixel of its place; this margin absorbs what a translation leaves over.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ MAX_SHIFT_SHARE = 0.25
 def motion_plane(
     plane: Plane, neighbours: Sequence[Plane], valid: Sequence[np.ndarray | None] = ()
 ) -> Plane:
-    """``[H,W]`` grey levels by which the frame leaves the middle of its neighbours; 0 where it does
-    not.
+    """``[H,W]``: by how many grey levels the frame lies outside the middle range of its neighbours,
+    else 0.
 
     Args:
         plane: ``[H,W]`` brightness.
-        neighbours: at least one, same size.
-        valid: ``[H,W]`` of each neighbour, its pixels that are measurements: where one has none, it
-            says nothing of motion. ``None``, or none at all: all pixels.
+        neighbours: brightness of the neighbours, at least one, same size.
+        valid: ``[H,W]`` mask of each neighbour's measured pixels; others are ignored. ``None``, or
+            an empty sequence: all pixels.
     """
     moves = [translation(plane, other) for other in neighbours]
     aligned = [shifted(other, *move) for other, move in zip(neighbours, moves, strict=True)]
@@ -43,7 +43,7 @@ def motion_plane(
 
 
 def translation(plane: Plane, other: Plane) -> tuple[int, int]:
-    """Pixels right and down by which ``other`` must move to lie on ``plane``; none where the best
+    """Pixels right and down by which ``other`` must move to lie on ``plane``; (0, 0) if the best
     shift is over a quarter of the frame.
     """
     small, small_other = (plane, other) if min(plane.shape) < 64 else (halve(plane), halve(other))

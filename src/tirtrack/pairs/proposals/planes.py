@@ -1,4 +1,4 @@
-"""Small arithmetic on image planes that the saliency is built from: halving, box means, sums."""
+"""Arithmetic on image planes, used by the saliency: halving, box means, sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes anywhere: the second way of the paper, and what is left when a detector finds nothing."""
+"""Random boxes: the paper's second proposer, and the fallback if a detector finds nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tirtrack.pairs.proposals.centre import NOMINAL_HEIGHT, NOMINAL_WIDTH, UNSEE
 from tirtrack.pairs.proposals.rules import Limits, Screen
 from tirtrack.pairs.source import Pair
 
-# A frame on which this many draws a box fail shows nothing anywhere.
+# If this many draws per box fail, the frame shows nothing anywhere.
 MAX_DRAWS = 20
 
 
@@ -22,9 +22,9 @@ class RandomSettings(BaseModel):
     """How boxes are drawn; lengths in pixels on a frame of 640x512, they scale with the frame.
 
     Attributes:
-        count: boxes a pair.
-        side: width and height.
-        log_uniform: draw sizes instead: side log-uniform in [32, 160], aspect in [1/3, 3].
+        count: number of boxes per pair.
+        side: width and height of the boxes.
+        log_uniform: whether to draw sizes: side log-uniform in [32, 160], aspect in [1/3, 3].
         min_dx: least distance between the left edges of any two boxes. The paper's code has 100;
             that biases the places, so 0 is our default.
     """
@@ -56,7 +56,7 @@ class Random:
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
     ) -> ProposalSet:
-        """Up to ``count`` boxes; fewer where twenty draws a box do not find one that can be used.
+        """Up to ``count`` boxes; fewer if twenty draws per box do not give a usable one.
 
         Draws that are too near another box (``min_dx``) are drawn again and not counted as
         rejected: nothing is wrong with them.
@@ -81,7 +81,7 @@ class Random:
 
 
 def draw_box(width: int, height: int, settings: RandomSettings, rng: np.random.Generator) -> Box:
-    """One box wholly inside a frame; four numbers are drawn whatever the settings."""
+    """One box wholly inside a frame; always draws four numbers, whatever the settings."""
     place_x, place_y, log_size, log_aspect = rng.random(4)
     w = h = settings.side
     if settings.log_uniform:

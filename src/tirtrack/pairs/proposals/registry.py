@@ -1,4 +1,4 @@
-"""Ways to propose boxes by name, and all boxes of a source in one go."""
+"""Proposers by name, and all proposals of a source in one call."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _WAYS: dict[str, tuple[type[BaseModel], Callable[[Any], Proposer]]] = {
     "random": (RandomSettings, Random),
     "saliency": (SaliencySettings, Saliency),
 }
-# Far enough for a person who walks to leave most of the place, near enough for a camera that pans.
+# Far enough that a walking person leaves most of its place, near enough for a panning camera.
 NEIGHBOUR_STEP_FRAMES = 10
 MAX_DAMAGED = 0.01  # share of the pairs that may be unreadable; a single one always may
 _RECENT_PAIRS = 48
 
 
 def names() -> list[str]:
-    """The ways there are.
+    """The names of all proposers.
 
     >>> names()
     ['centre', 'detector', 'random', 'saliency']
@@ -44,7 +44,7 @@ def names() -> list[str]:
 
 
 def proposer(name: str, **options: Any) -> Proposer:
-    """A way to propose boxes.
+    """A proposer by name.
 
     Args:
         name: one of :func:`names`.
@@ -87,20 +87,20 @@ def propose_all(
     *,
     indices: Sequence[int] | None = None,
 ) -> list[ProposalSet]:
-    """The boxes of the pairs asked for, in the order of ``indices``.
+    """The boxes of the requested pairs, in the order of ``indices``.
 
-    No other pair is read, but for neighbours that the way looks at.
+    No other pair is read, except neighbours that the proposer uses.
 
     A pair in which nothing usable was found gets random boxes (their ``way`` says so). A pair that
     cannot be read gets an empty set with its ``fault`` and is logged.
 
     Args:
         source: the pairs.
-        way: how to propose.
-        seed: each pair draws from a stream of its own, so the order of work does not matter, nor
-            what other pairs are asked for.
-        progress: told after every pair.
-        indices: in the source; all of its pairs where none are given.
+        way: proposer of boxes.
+        seed: seed of all random draws; each pair has its own stream, so neither the order of work
+            nor the other requested pairs matter.
+        progress: callback that is told of every finished pair.
+        indices: indices in the source; ``None``: all of its pairs.
 
     Raises:
         PairsError: too many pairs are damaged, or not one box was found in any.
@@ -145,7 +145,7 @@ def with_fallback(
 
 
 def is_fallback(found: ProposalSet, way: str) -> bool:
-    """Whether a pair's boxes are not of the way that was asked for."""
+    """Whether a pair's boxes come from another proposer than the requested one."""
     return bool(found.kept) and found.kept[0].way != way
 
 
@@ -166,7 +166,7 @@ def _check_harvest(name: str, found: Sequence[ProposalSet]) -> None:
 
 
 class _Reader:
-    """The pairs of a source, the most recent ones kept."""
+    """The pairs of a source, the most recent ones cached."""
 
     def __init__(self, source: PairSource) -> None:
         self._source = source
@@ -182,10 +182,10 @@ class _Reader:
 
 
 class Neighbours(Sequence[Pair]):
-    """Pairs near one in time, read when a proposer looks at them; none for stills.
+    """Pairs near a given one in time, read on access; none for stills.
 
-    Where the recording ends, the other side gives further ones. Unreadable ones are passed over:
-    they are reported in their own place.
+    At an end of the recording, more come from the other side. Unreadable ones are skipped: they are
+    reported when their own turn comes.
     """
 
     def __init__(self, source: Any, recording: Recording, position: int) -> None:
@@ -223,7 +223,7 @@ class Neighbours(Sequence[Pair]):
 
 
 def neighbour_positions(position: int, length: int) -> list[int]:
-    """Places of up to four neighbours in a recording, sorted; nearer ones where it is short.
+    """Places of up to four neighbours in a recording, sorted; nearer ones if it is short.
 
     >>> neighbour_positions(50, 100), neighbour_positions(0, 100), neighbour_positions(3, 6)
     ([30, 40, 60, 70], [10, 20, 30, 40], [1, 2, 4, 5])

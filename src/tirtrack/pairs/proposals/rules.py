@@ -1,6 +1,6 @@
-"""Which boxes cannot be used, whoever proposed them, and why.
+"""Rules that reject unusable boxes, whichever proposer they come from.
 
-The rules look at the box and at the pixels of both modalities. They reject when the list is made,
+The rules use the box and the pixels of both modalities. They reject when the list is made,
 never during training, and every rejection has one of the reasons below, so that rates can be
 reported.
 """
@@ -40,12 +40,12 @@ class Limits(BaseModel):
     """What a box must satisfy.
 
     Attributes:
-        min_side: pixels of the frame.
-        min_visible: share of its area inside the frame.
-        min_std: of the grey levels inside it, as a fraction of the full range; a box below this in
-            *both* modalities shows nothing that could be localised. For boxes that nobody found
-            (``centre``, ``random``): a detected object may well be uniform and differ from its
-            surroundings.
+        min_side: smallest width and height, pixels of the frame.
+        min_visible: smallest share of its area inside the frame.
+        min_std: smallest standard deviation of the grey levels inside it, as a fraction of the full
+            range; a box below this in *both* modalities shows nothing that could be localised. For
+            boxes without detection (``centre``, ``random``): a detected object may well be uniform
+            and differ from its surroundings.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -144,7 +144,7 @@ class Screen:
     def sort(
         self, proposals: Iterable[Proposal], rejected: Iterable[Rejection] = ()
     ) -> ProposalSet:
-        """Those that pass, in their order, and all rejections, earlier ones first."""
+        """The boxes that pass, in their order, and all rejections, earlier ones first."""
         kept: list[Proposal] = []
         refused = list(rejected)
         for proposal in proposals:

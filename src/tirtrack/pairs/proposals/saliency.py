@@ -1,4 +1,4 @@
-"""Boxes of what stands out, without any network (the default way).
+"""Boxes of salient regions, without any network (the default proposer).
 
 An object differs from what surrounds it, in brightness or colour over some range of scales, or in
 that it moves while the background stays. The steps, for each modality by itself:
@@ -9,13 +9,13 @@ that it moves while the background stays. The steps, for each modality by itself
    surround's own spread, and the signed difference of brightness;
 3. silhouettes: connected parts of these maps above a ladder of thresholds. Their extents are the
    candidates, some thousands;
-4. measures of every candidate, from what its box holds against a ring around it; a weighted sum of
+4. measures of every candidate, which compare its box with a ring around it; a weighted sum of
    them ranks, overlaps are suppressed, the best ten stay.
 
 The weights of step 4 are the only fitted numbers here: a logistic regression on sequences that may
 be tuned on (12 RGB videos and 60 synthetic sequences), rounded and set by hand where that did not
-cost recall; ``benchmarks/proposal_recall.py`` measures it. What this way cannot find: an object of
-several parts with nothing in common before a busy background, or one that fills half of the frame.
+cost recall; ``benchmarks/proposal_recall.py`` measures it. This proposer cannot find an object of
+several dissimilar parts before a busy background, or one that fills half of the frame.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ class SaliencySettings(BaseModel):
     """How many boxes, and what they must satisfy.
 
     Attributes:
-        count: boxes a modality, before merging; few, because what ranks low is seldom an object.
-        max_iou: two boxes of one modality overlap at most so much.
-        motion: use the neighbours in time where there are any.
+        count: number of boxes per modality, before merging; few, as low ranks are seldom objects.
+        max_iou: largest overlap of two boxes of one modality.
+        motion: whether to use the neighbours in time, if there are any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -116,7 +116,7 @@ class Saliency:
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
     ) -> ProposalSet:
-        """What both modalities show first, then what one alone shows."""
+        """The boxes of both modalities first, then those of one alone."""
         near = list(neighbours) if self.settings.motion else []
         rgb = self._find(pair.rgb, [other.rgb for other in near])
         tir = self._find(pair.tir, [other.tir for other in near])
@@ -138,17 +138,17 @@ def salient_boxes(
     max_iou: float = 0.4,
     no_data: NoData | None = None,
 ) -> list[tuple[Box, float]]:
-    """What stands out in one frame, best first.
+    """The salient boxes of one frame, best first.
 
-    Pixels that are no measurement look like the nearest ones that are; where they end counts as the
-    border of the frame, and a box may hold few of them.
+    Pixels without a measurement take the values of the nearest measured ones; their outline counts
+    as a border of the frame, and a box may hold few of them.
 
     Args:
         image: ``[H,W]`` or ``[H,W,3]`` RGB, any depth.
         neighbours: frames of the same video near in time, same size and depth, for motion.
-        count: at most so many boxes.
-        max_iou: two of them overlap at most so much.
-        no_data: as for :func:`tirtrack.valid_pixels.valid_mask`.
+        count: largest number of boxes.
+        max_iou: largest overlap of two of them.
+        no_data: value without a measurement, as for :func:`tirtrack.valid_pixels.valid_mask`.
 
     Returns:
         Boxes inside the frame with scores in [0, 1], which rank inside one frame and mean nothing
@@ -185,7 +185,7 @@ def salient_boxes(
 
 
 def _motion(plane: Plane, neighbours: Sequence[np.ndarray], no_data: NoData | None) -> Plane | None:
-    """What moves, ``None`` without neighbours."""
+    """The motion plane; ``None`` without neighbours."""
     if not neighbours:
         return None
     masks = [valid_mask(other, no_data) for other in neighbours]
@@ -200,7 +200,7 @@ def _motion(plane: Plane, neighbours: Sequence[np.ndarray], no_data: NoData | No
 
 
 def _working_mask(valid: np.ndarray, shape_hw: tuple[int, ...], factor: int) -> Plane:
-    """``[h,w]`` at the working size: 1 where a pixel holds one that is no measurement, else 0."""
+    """``[h,w]`` at the working size: 1 where a pixel covers one without a measurement, else 0."""
     height, width = shape_hw
     blocks = valid[: height * factor, : width * factor].reshape(height, factor, width, factor)
     return np.asarray(~blocks.all(axis=(1, 3)), np.float32)
@@ -352,9 +352,9 @@ def measures(
     fill: np.ndarray,
     masked: Plane | None = None,
 ) -> np.ndarray:
-    """``[n, len(MEASURES)]``: what each box ``[n,4]`` holds, against a ring of about a third of its
-    size around it. Without motion its two measures are 0. A box that touches what is masked
-    ``[h,w]`` is one at the border.
+    """``[n, len(MEASURES)]``: each box ``[n,4]`` compared with a ring of about a third of its size
+    around it. Without motion its two measures are 0. A box that touches ``masked`` ``[h,w]`` counts
+    as one at the border.
     """
     height, width = planes[0].shape
     margin = np.maximum(RING * np.sqrt(boxes[:, 2] * boxes[:, 3]), 2.0)[:, None]
@@ -395,7 +395,7 @@ def measures(
 
 
 def _contrast(energy: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """In spreads of the ring; what is clear already gains nothing by being clearer."""
+    """Contrast in spreads of the ring, saturated: a clear box gains nothing by more contrast."""
     clear: np.ndarray = np.minimum(np.sqrt(energy / (spread + 9)), CLEAR_CONTRAST)
     return clear
 
@@ -417,10 +417,10 @@ def _differences(
 
 
 def tightness(planes: Sequence[Plane], boxes: np.ndarray, rings: np.ndarray) -> np.ndarray:
-    """``[n]``: how much more the strips just inside a box leave the ring's mean than those just
-    outside do, as a logarithm, averaged over the four sides; a side at the border counts 0.
+    """``[n]``: how much further the strips just inside a box lie from the ring's mean than those
+    just outside, as a logarithm, averaged over the four sides; a side at the border counts 0.
 
-    A tight box has its object up to every side and nothing beyond.
+    In a tight box the object reaches every side and does not pass it.
     """
     energy = np.zeros((2, 4, len(boxes)))
     inside, outside = _strips(boxes)
@@ -456,7 +456,7 @@ def _strips(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _means(plane: Plane, boxes: np.ndarray, rings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means inside the boxes and in what their rings have beyond them."""
+    """Means inside the boxes and in their rings outside the boxes."""
     return _means_of(integral(plane), boxes, rings)
 
 

@@ -1,4 +1,4 @@
-"""A proposer that sees some modalities alone: what experiments with one modality need."""
+"""A proposer limited to some modalities, for experiments with one modality."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tirtrack.pairs.source import Pair
 
 
 class SingleModality:
-    """A proposer to which unseen modalities are blank, in the pair and in its neighbours.
+    """Wraps a proposer and blanks the other modalities, in the pair and in its neighbours.
 
     Args:
         inner: the proposer.
-        modalities: that it sees: ``rgb``, ``tir`` or both.
+        modalities: modalities that it gets: ``rgb``, ``tir`` or both.
     """
 
     def __init__(self, inner: Proposer, modalities: Iterable[str]) -> None:
@@ -27,13 +27,13 @@ class SingleModality:
         self._blind = [one for one in (FoundIn.RGB, FoundIn.TIR) if one not in seen]
 
     def identity(self) -> dict[str, Any]:
-        """Of the inner one, and what is blank to it; see :class:`Proposer`."""
+        """The identity of the inner proposer, and the blanked modalities; see :class:`Proposer`."""
         return {**self._inner.identity(), "blind": [str(one) for one in self._blind]}
 
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
     ) -> ProposalSet:
-        """The boxes of the modalities that are seen; see :class:`Proposer`."""
+        """The boxes of the modalities that are not blanked; see :class:`Proposer`."""
         if not self._blind:
             return self._inner.propose(pair, neighbours, rng)
         seen = [self._blinded(neighbour) for neighbour in neighbours]

@@ -1,8 +1,8 @@
-"""Pseudo-boxes for unlabelled video: a box that two trackers follow alike, there and back.
+"""Pseudo-boxes for unlabelled video: boxes on which two trackers agree, forwards and backwards.
 
-A box is proposed in one frame; two followers of different families carry it through the next
-frames and back again. What they agree on in every frame is kept: each alone drifts now and then,
-both together seldom to the same wrong place.
+A box is proposed in one frame; two trackers of different families follow it through the next
+frames and back again. The track is kept if they agree in every frame: each alone drifts now and
+then, but both seldom drift to the same wrong place.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ MIN_AGREEMENT = 0.6  # IoU
 
 
 class Follower(Protocol):
-    """What follows a box: every tracker of the package does."""
+    """Anything that follows a box; every tracker of the package does."""
 
     def init(self, frame: np.ndarray, box: Box) -> Any:
-        """Begin with a box."""
+        """Start with a box."""
 
     def update(self, frame: np.ndarray) -> Any:
         """The state in the next frame; it has a ``box`` and says whether it was ``measured``."""
@@ -33,9 +33,9 @@ class Tracklet:
     """A box followed through some frames.
 
     Attributes:
-        boxes: one a frame; the first is the proposed one, the others lie midway between both
-            followers.
-        agreement: the smallest IoU that was asked about, in [0, 1].
+        boxes: one box per frame; the first is the proposed one, the others lie midway between
+            both followers.
+        agreement: smallest IoU of all comparisons, in [0, 1].
     """
 
     boxes: tuple[Box, ...]
@@ -51,15 +51,15 @@ def agreed_tracklet(
 ) -> Tracklet | None:
     """A box followed from the first frame to the last, or ``None`` where it cannot be trusted.
 
-    Both followers begin with the box and must agree in every frame. Then both begin anew with the
-    last box and go back: each must meet the boxes of the way there in every frame, so that one who
-    would have taken up another object on the way is found out. Work ends at the first doubt.
+    Both followers start with the box and must agree in every frame. Then both start again from the
+    last box and go back: each must match the forward boxes in every frame, which reveals a switch
+    to another object on the way. Stops at the first disagreement.
 
     Args:
-        frames: in order, at least one; only read.
-        box: in the first frame, frame pixels.
-        followers: of different families; their state is overwritten.
-        min_agreement: smallest IoU.
+        frames: frames in order, at least one; only read.
+        box: box in the first frame, frame pixels.
+        followers: two followers of different families; their state is overwritten.
+        min_agreement: smallest IoU that counts as agreement.
 
     Raises:
         FrameError: a frame or the box cannot be used.
@@ -83,7 +83,7 @@ def _followed(
     expected: Sequence[Box] | None,
     min_agreement: float,
 ) -> Tracklet | None:
-    """One way: both must agree with each other, or each with what is expected."""
+    """One pass: both must agree with each other, or each with the expected boxes."""
     for follower in followers:
         follower.init(frames[0], box)
     boxes, agreement = [box], 1.0

@@ -2,7 +2,7 @@
 
 A file fits if it maps an image ``[1,3,D,D]`` to cells ``[1,n,5+classes]`` over strides 8, 16 and
 32: ``tx, ty, tw, th``, an objectness and class scores that are probabilities already. The image is
-BGR, 0 to 255, top left, the rest 114.
+BGR, 0 to 255, placed at the top left, the rest is 114.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ COCO_CLASSES = 80
 
 
 class Yolox:
-    """A detector.
+    """A detector from an ONNX file.
 
     Args:
         path: the ONNX file.
-        min_score: objectness times the best class score.
+        min_score: lowest objectness times best class score of a box that is kept.
 
     Raises:
         WeightsError: the file is missing, no ONNX, or of another type.
