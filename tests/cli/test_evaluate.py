@@ -222,6 +222,7 @@ def test_evaluation_is_gone_on_with_only_with_its_reading_options(
         pytest.param(["--order", "date"], "give natural, name or time", id="order"),
         pytest.param(["--byte-order", "middle"], "give little or big", id="byte order"),
         pytest.param(["--no-data", "nan"], "drop --no-data", id="no data"),
+        pytest.param(["--no-data", "none"], "mask frames of a data set", id="mask nothing"),
         pytest.param(["--channel", "1"], "give --channel 0", id="channel"),
         pytest.param(["--size", "4x4"], "--size has no meaning for this source", id="size"),
     ],

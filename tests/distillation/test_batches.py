@@ -17,7 +17,7 @@ from tirtrack.distillation.batches import (
     ViewKey,
     away_crop,
     cut_views,
-    draw_aims,
+    draw_crop_specs,
     draw_samples,
     plan_step,
     serves_direction,
@@ -134,7 +134,7 @@ def test_the_target_stays_inside_the_test_patch_and_near_the_middle_of_the_templ
     offsets, sides = [], []
     recipe = tiny.recipe_of("mixed")
     for number in range(300):
-        aims = draw_aims(BOX, SIAMESE, recipe, number=number, seed=3)
+        aims = draw_crop_specs(BOX, SIAMESE, recipe, number=number, seed=3)
         reference, test = (spec.crop(FRAME_HW) for spec in aims)
         for crop, limit in ((reference, 4.0), (test, 64.0)):
             x, y, w, h = boxes_to_patch(BOX.array(), crop)

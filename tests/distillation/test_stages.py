@@ -456,7 +456,7 @@ def test_whole_recordings_are_held_back_and_the_choice_is_stable(tiny):
 
 def test_on_held_back_pairs_the_baseline_is_as_strict_as_where_it_teaches(tiny):
     job = tiny.job_of(load_recipe("published_dimp"))
-    alone = stages._look_alone(job).teacher
+    alone = stages._validation_recipe(job).teacher
     assert (alone.max_distance_cells, alone.min_probability) == (2.0, 0.25)
     assert (alone.modality, alone.require, alone.tir_boxes_on_tir) == ("rgb", True, False)
 

@@ -41,7 +41,7 @@ class Stream(IntEnum):
     REFERENCE_JITTER = 3
     TEST_JITTER = 4
     AWAY = 5
-    LOOK = 6
+    PHOTOMETRIC = 6
     NOISE = 7
     STEP = 8
     DIRECTIONS = 9
@@ -156,7 +156,7 @@ def draw_samples(
         weights = np.array([recipe.boxes.quality[proposal.found_in] for proposal in usable])
         which = int(rng.choice(len(usable), p=weights / weights.sum()))
         proposal = usable[0 if "first_box" in recipe.as_published else which]
-        reference, test = draw_aims(proposal.box, rules, recipe, number=number, seed=seed)
+        reference, test = draw_crop_specs(proposal.box, rules, recipe, number=number, seed=seed)
         samples.append(
             Sample(
                 key=f"{places[index].name}#{number}",
@@ -194,7 +194,7 @@ def places_of(source: PairSource) -> dict[int, Place]:
     }
 
 
-def draw_aims(
+def draw_crop_specs(
     box: Box, rules: CropRules, recipe: CrossModalRecipe, *, number: int, seed: int
 ) -> tuple[CropSpec, CropSpec]:
     """Crops of a sample's reference and test patch: jitter for each, mirroring as in the recipe."""
@@ -336,7 +336,7 @@ def _cut(
     looks = {
         modality: draw_jitter(
             recipe.augmentation.rgb if modality is Modality.RGB else recipe.augmentation.tir,
-            np.random.default_rng([seed, Stream.LOOK, sample.number]),
+            np.random.default_rng([seed, Stream.PHOTOMETRIC, sample.number]),
         )
         for modality in Modality
     }

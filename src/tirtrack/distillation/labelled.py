@@ -49,7 +49,7 @@ class Stream(IntEnum):
 
     ITEM = 101
     FRAMES = 102
-    LOOK = 103
+    PHOTOMETRIC = 103
     NOISE = 104
     ORDER = 105
     NEGATIVE = 106
@@ -437,7 +437,7 @@ def cut_labelled(
                     fills[rule] = fill_of(rule, frame)
                 crop = shot.spec.crop((frame.shape[0], frame.shape[1]))
                 boxes[branch][place, image] = boxes_to_patch(shot.box.array(), crop)
-                patches[branch][place, image] = _looked(
+                patches[branch][place, image] = _augmented(
                     cut_patch(frame, crop, fills[rule]),
                     samples[place].number,
                     [branch, *([image] if image else [])],
@@ -452,11 +452,11 @@ def _blank(rows: Sequence[Sequence[Shot]]) -> np.ndarray:
     return np.zeros((len(rows), len(rows[0]), side, side, 3), dtype=np.uint8)
 
 
-def _looked(
+def _augmented(
     patch: np.ndarray, number: int, which: list[int], recipe: SupervisedRecipe, seed: int
 ) -> np.ndarray:
     if not recipe.augmentation.is_identity:
-        rng = np.random.default_rng([seed, Stream.LOOK, number])
+        rng = np.random.default_rng([seed, Stream.PHOTOMETRIC, number])
         jitter = draw_jitter(recipe.augmentation, rng)
         patch = apply_jitter(
             patch, jitter, np.random.default_rng([seed, Stream.NOISE, number, *which])

@@ -41,13 +41,13 @@ def one_step_iou(network: TwoBranchNetwork, pool: LabelledPool) -> np.ndarray:
         batch = pool.batch(draws, rule=rule, seed=[0], device=device)
         given, test = answer(network, batch, Direction.RGB_TO_RGB), batch.test
         if rule is not None:
-            given, test = _looked_again(network, given, test, pool, rows=rows, rule=rule)
+            given, test = _refined(network, given, test, pool, rows=rows, rule=rule)
         found = best_boxes(given, test)
         parts.append(iou(found.double().numpy(), pool.test_boxes[rows, 0].astype(np.float64)))
     return np.concatenate(parts)
 
 
-def _looked_again(
+def _refined(
     network: TwoBranchNetwork,
     given: Answer,
     test: Branch,

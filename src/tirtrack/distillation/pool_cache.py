@@ -28,7 +28,7 @@ from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.errors import StorageError
 from tirtrack.files import atomic_path, fingerprint
 
-KEPT_SHELVES = 3
+KEPT_POOL_CACHES = 3
 BRANCHES = ("reference", "test")
 _SAMPLED_BY = (
     "augmentation", "jitter", "flip", "flip_together", "references", "tests", "sampling",
@@ -145,5 +145,5 @@ def _keep_newest(folder: Path) -> None:
     """Make room: delete all but the newest of the other caches."""
     others = [other for other in folder.parent.glob("labelled-*") if other != folder]
     others.sort(key=lambda other: other.stat().st_mtime)
-    for old in others[: -(KEPT_SHELVES - 1)]:
+    for old in others[: -(KEPT_POOL_CACHES - 1)]:
         shutil.rmtree(old, ignore_errors=True)

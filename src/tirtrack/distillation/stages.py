@@ -399,7 +399,7 @@ def validator_of_held_back(
     count = job.recipe.held_back.samples
     if not found.split.held_back or not count:
         return None
-    recipe = _look_alone(job)
+    recipe = _validation_recipe(job)
     try:
         samples = draw_samples(
             sources.held_back,
@@ -429,7 +429,7 @@ def validator_of_held_back(
     return Validator(baseline, pool, device=job.device)
 
 
-def _look_alone(job: Job) -> CrossModalRecipe:
+def _validation_recipe(job: Job) -> CrossModalRecipe:
     """The recipe of validation samples: boxes as in training, both modalities, plain crops without
     a canvas, every box used; the baseline checks on RGB, as strictly as a teacher.
     """
