@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tirtrack.distillation import stages
+from tirtrack.distillation import stages, training
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
 from tirtrack.distillation.folder import inherited_calibration
 from tirtrack.distillation.foreign_teacher import judge_boxes
@@ -223,7 +223,7 @@ def test_force_that_is_interrupted_leaves_no_old_weights(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(stages, "train_steps", interrupted)
+        patched.setattr(training, "train_steps", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(tiny, pairs, baseline, out, force=True)
     assert not out.exists()
@@ -263,17 +263,17 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     tiny, pairs, baseline, tmp_path, monkeypatch
 ):
     whole = run(tiny, pairs, baseline, tmp_path / "whole.safetensors")
-    real = stages.step_loss
+    real = training.step_loss
 
     def interrupted(*args, **kwargs):
         if (tmp_path / "part.run" / CHECKPOINT).is_file():
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(stages, "step_loss", interrupted)
+    monkeypatch.setattr(training, "step_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tiny, pairs, baseline, tmp_path / "part.safetensors")
-    monkeypatch.setattr(stages, "step_loss", real)
+    monkeypatch.setattr(training, "step_loss", real)
     assert not (tmp_path / "part.safetensors").exists()
     assert read_checkpoint(tmp_path / "part.run" / CHECKPOINT)["step"] == 1
     with pytest.raises(RequestError, match="exists already; go on with --resume"):

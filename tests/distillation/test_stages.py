@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tirtrack.boxes import Box
-from tirtrack.distillation import stages
+from tirtrack.distillation import stages, training
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.batches import Draw, draw_samples
@@ -20,18 +20,20 @@ from tirtrack.distillation.diagnostics import (
     Agreement,
     Difference,
     Validator,
-    hold_back,
     interval,
     likeness,
     verdict,
 )
 from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.frozen_backbone import TorchFeatures
-from tirtrack.distillation.job import Sources
+from tirtrack.distillation.pair_warnings import harvest_warnings
 from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
+from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.settings import Direction, Estimator
+from tirtrack.distillation.sources import Sources, hold_back
+from tirtrack.distillation.training import Setup
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import registry as ways
@@ -364,14 +366,14 @@ def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path, mon
     source = Noting(frames=4)
     whole = hold_back(source, 0.3)
     sources = Sources(source, source, whole, source.manifest(), source.manifest())
-    found = stages.propose(sources, tiny.job_of(recipe))
+    found = stages.propose(sources, Setup(recipe, tmp_path, {}))
     split = found.split
     assert (len(split.train), len(split.held_back)) == (4, 2)
     assert set(split.train) <= set(whole.train)
     assert sorted(read) == sorted((*split.train, *split.held_back))
     read.clear()
     alone = tiny.recipe_of("published", pool=4, held_back__samples=0, proposals__way="centre")
-    assert stages.propose(sources, tiny.job_of(alone)).train == found.train
+    assert stages.propose(sources, Setup(alone, tmp_path, {})).train == found.train
     assert sorted(read) == sorted(split.train)
     assert len(found.held_back) == 2
     assert all(one.kept for one in (*found.train, *found.held_back))
@@ -391,53 +393,46 @@ def test_a_low_pass_rate_is_a_warning(tiny, tmp_path):
 
 
 def test_unreadable_pairs_and_pairs_without_a_proposal_are_warnings(tiny):
-    job = tiny.job_of(tiny.recipe_of("mixed"))
     box = Box(4.0, 4.0, 20.0, 20.0)
     sets = [
         ProposalSet((Proposal(box, FoundIn.BOTH, 1.0, 1.0, way),), ())
         for way in ("saliency", "random", "random")
     ]
-    stages._warn_of_harvest([*sets, ProposalSet((), (), fault="torn")], sets[:1], job)
-    assert [text.split(";")[0] for text in job.warnings] == [
+    torn = ProposalSet((), (), fault="torn")
+    warnings = harvest_warnings([*sets, torn], sets[:1], tiny.recipe_of("mixed"))
+    assert [text.split(";")[0] for text in warnings] == [
         "1 of 4 pairs could not be read and were left out",
         "in 2 of 4 pairs saliency found nothing",
     ]
-    assert "stand in are not used" in job.warnings[1]
+    assert "stand in are not used" in warnings[1]
 
 
 def test_terms_are_checked_before_any_work(tiny):
     recipe = tiny.recipe_of("mixed", terms=[{"name": "modulation"}])
     with pytest.raises(RecipeError, match='term "modulation" has no formula'):
-        tiny.job_of(recipe).check(tiny.network_of())
+        check_recipe(recipe, tiny.network_of())
     recipe = tiny.recipe_of("mixed", training__components={"box_estimater": 1.0})
     with pytest.raises(RecipeError, match='did you mean "box_estimator"'):
-        tiny.job_of(recipe).check(tiny.network_of())
+        check_recipe(recipe, tiny.network_of())
 
 
 def test_the_samples_of_a_step_that_is_not_finite_are_named(tiny, tmp_path, monkeypatch):
-    real = stages.step_loss
+    real = training.step_loss
 
     def broken(*args, **kwargs):
         found = real(*args, **kwargs)
         return replace(found, total=found.total * float("inf"))
 
-    monkeypatch.setattr(stages, "step_loss", broken)
+    monkeypatch.setattr(training, "step_loss", broken)
     with pytest.raises(TrainingError, match=r"samples are .*take\d/\d#\d+"):
         stages_run(tiny, tmp_path)
 
 
 def stages_run(tiny, folder):
     recipe = tiny.recipe_of("mixed")
-    network, source = tiny.network_of(), tiny.TinyPairs()
-    split = hold_back(source, 0.2)
-    return stages.distil_network(
-        network,
-        Sources(source, source, split, source.manifest(), source.manifest()),
-        tiny.job_of(recipe),
-        folder,
-        identity={"recipe": "r", "pairs": "p", "baseline": "b"},
-        engine=None,
-    )
+    setup = Setup(recipe, folder, {"recipe": "r", "pairs": "p", "baseline": "b"})
+    sources = tiny.sources_of(tiny.TinyPairs(), recipe)
+    return stages.distil_network(tiny.network_of(), sources, setup, engine=None)
 
 
 # --- held-back diagnostics -----------------------------------------------------------------------
@@ -455,8 +450,7 @@ def test_whole_recordings_are_held_back_and_the_choice_is_stable(tiny):
 
 
 def test_on_held_back_pairs_the_baseline_is_as_strict_as_where_it_teaches(tiny):
-    job = tiny.job_of(load_recipe("published_dimp"))
-    alone = stages._validation_recipe(job).teacher
+    alone = stages.validation_recipe(load_recipe("published_dimp")).teacher
     assert (alone.max_distance_cells, alone.min_probability) == (2.0, 0.25)
     assert (alone.modality, alone.require, alone.tir_boxes_on_tir) == ("rgb", True, False)
 

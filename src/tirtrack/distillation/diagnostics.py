@@ -6,8 +6,7 @@ not follow the true gain, so the sentences here never promise one.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,121 +21,13 @@ from tirtrack.distillation.losses import cosine_distance
 from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction
-from tirtrack.errors import PairsError, did_you_mean
 from tirtrack.networks.two_branch import Energies, TwoBranchNetwork
-from tirtrack.pairs.source import PairSource, Recording, named
 
 HELD_BACK_SEED = 7919  # held-back samples are the same for every training seed
 RESAMPLING_SEED = 0  # seed of the bootstrap intervals, for the same reason
 RESAMPLES = 2000
-MAX_OVERSHOOT = 1.5
-MAX_HELD_SHARE = 0.4
-MAX_NAMED = 6
 MIN_SAMPLES = 20
 MIN_SCENES = 3
-
-
-# --- held-back pairs -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Split:
-    """Indices of the pairs that are trained on and of those held back, and how they were chosen, in
-    words.
-    """
-
-    train: tuple[int, ...]
-    held_back: tuple[int, ...]
-    how: str
-
-
-def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Split:
-    """Hold back whole recordings, about ``share`` of the pairs; the split depends on no seed.
-
-    Recordings are taken in the order of a hash of their names, so that adding one seldom moves
-    others. Of a single recording the last frames are held back.
-
-    Args:
-        source: pairs to split.
-        share: approximate share of the pairs to hold back.
-        names: recordings to hold back instead of that choice.
-
-    Raises:
-        PairsError: no recording has one of the names, or none is left to train on.
-    """
-    recordings = source.recordings()
-    everything = [index for recording in recordings.values() for index in recording.indices]
-    if names:
-        return _split(recordings, _checked(names, recordings), "whole recordings, as named")
-    if share == 0:
-        return Split(tuple(everything), (), "nothing is held back")
-    if len(recordings) == 1:
-        cut = len(everything) - max(round(share * len(everything)), 1)
-        how = f"the last {len(everything) - cut} pairs of the only recording"
-        return Split(tuple(everything[:cut]), tuple(everything[cut:]), how)
-    wanted = share * len(everything)
-    held: list[str] = []
-    count = 0
-    for name in sorted(recordings, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        size = len(recordings[name].indices)
-        if count < wanted and count + size <= MAX_OVERSHOOT * wanted:
-            held.append(name)
-            count += size
-    if not held:
-        held = [min(recordings, key=lambda name: (len(recordings[name].indices), name))]
-    return _split(recordings, held, "whole recordings")
-
-
-def _split(recordings: Mapping[str, Recording], held: Sequence[str], how: str) -> Split:
-    everything = [index for recording in recordings.values() for index in recording.indices]
-    apart = {index for name in held for index in recordings[name].indices}
-    return Split(
-        tuple(index for index in everything if index not in apart),
-        tuple(sorted(apart)),
-        f"{how}: {', '.join(sorted(held))}",
-    )
-
-
-def _checked(names: Sequence[str], recordings: Mapping[str, Recording]) -> list[str]:
-    """The names without repeats; an unknown name is an error."""
-    for name in names:
-        if name not in recordings:
-            raise PairsError(
-                f'no recording is called "{name}"',
-                "--hold-back",
-                did_you_mean(name, recordings, most=3),
-            )
-    chosen = list(dict.fromkeys(names))
-    if len(chosen) == len(recordings):
-        raise PairsError(
-            f"all {len(chosen)} recordings are held back, so none is left to train on",
-            "--hold-back",
-            "name fewer of them",
-        )
-    return chosen
-
-
-def uneven_split(source: PairSource, split: Split, share: float) -> str | None:
-    """A warning if recordings are so unequal in length that the split holds back more of them than
-    it leaves to train on, or far more pairs than the share; else ``None``.
-    """
-    recordings = source.recordings()
-    apart = set(split.held_back)
-    held = [name for name, one in recordings.items() if apart.issuperset(one.indices)]
-    kept = [name for name in recordings if name not in held]
-    total = len(split.train) + len(split.held_back)
-    largest = max(recordings.values(), key=lambda one: len(one.indices))
-    part = len(largest.indices) / total
-    many = len(split.held_back) > MAX_HELD_SHARE * total
-    if not held or part <= MAX_OVERSHOOT * share or (len(held) <= len(kept) and not many):
-        return None
-    return (
-        f"recordings are unequal: {largest.name} has {part:.0%} of all pairs, and one above "
-        f"{MAX_OVERSHOOT * share:.0%} is held back only where no other fits; so {len(held)} of "
-        f"{len(recordings)} recordings ({len(split.held_back)} of {total} pairs) are held back: "
-        f"{named(held, MAX_NAMED)}; trained on are {named(kept, MAX_NAMED)}; choose others with "
-        "--hold-back NAME"
-    )
 
 
 # --- agreement -----------------------------------------------------------------------------------

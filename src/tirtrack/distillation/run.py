@@ -25,15 +25,17 @@ from tirtrack.distillation.folder import (
     made_with,
 )
 from tirtrack.distillation.frozen_backbone import FeatureEngine, OneTap, TorchFeatures
-from tirtrack.distillation.job import Job, Pairs, Sources
 from tirtrack.distillation.recipe import (
     default_recipe,
     recipe_of_kind,
 )
+from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.distillation.stages import distil_network
+from tirtrack.distillation.sources import Pairs, Sources
+from tirtrack.distillation.stages import distil_network, proposer_of
 from tirtrack.distillation.summary import Summary
+from tirtrack.distillation.training import Setup
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.cameras import Pairing
@@ -125,13 +127,12 @@ def distill(
         taught_by = store.read(store.find(settings.teacher.weights))
         teacher = store.network_of(taught_by)
     sources = Sources.open(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
-    job = Job(settings, seed=seed, device=trained_on, progress=progress)
-    job.teacher = teacher
-    job.check(network)
+    check_recipe(settings, network, teacher)
+    way = proposer_of(settings.proposals)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
         **sources.identity(),
-        "way of proposing": fingerprint(job.way.identity()),
+        "way of proposing": fingerprint(way.identity()),
         "baseline": weights.sha256,
         "seed": str(seed),
         **({"teacher": taught_by.sha256} if taught_by else {}),
@@ -145,12 +146,11 @@ def distill(
         held_back_line = pairs_line(sources.held_back)
         _log.info("held back, %s: %s", sources.held_back.name, held_back_line)
     if not (folder / MANIFEST_NAME).is_file():
-        write_manifest(folder, sources.manifest, proposals=job.way.identity())
-    engine = None if job.trains_backbone else feature_engine(network, trained_on)
+        write_manifest(folder, sources.manifest, proposals=way.identity())
+    engine = None if settings.trains_backbone else feature_engine(network, trained_on)
+    setup = Setup(settings, folder, identity, seed, trained_on, resume, progress)
     with as_run_errors():
-        student, summary = distil_network(
-            network, sources, job, folder, identity=identity, engine=engine, resume=resume
-        )
+        student, summary = distil_network(network, sources, setup, teacher=teacher, engine=engine)
     summary = replace(
         summary,
         weights=file.name,

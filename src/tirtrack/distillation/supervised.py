@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,11 +18,10 @@ import torch
 from torch import nn
 
 from tirtrack.devices import checked_device
-from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
-from tirtrack.distillation.engine import Step, check_components, train_steps
+from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.folder import (
     as_run_errors,
     begin_run,
@@ -33,7 +31,6 @@ from tirtrack.distillation.folder import (
     made_with,
 )
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
-from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.labelled import (
     Labelled,
     cut_labelled,
@@ -48,6 +45,7 @@ from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import Direction, Keep, Photometric, SupervisedRecipe
+from tirtrack.distillation.training import Batches, Setup, timed, train_student
 from tirtrack.errors import RequestError, WeightsError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -186,13 +184,11 @@ def train(
         return TrainingRun(file, folder, None)
     for line in opened.source_lines:
         _log.info(line)
-    began = time.perf_counter()
+    setup = Setup(settings, folder, identity, seed, trained_on, resume, progress)
+    seconds: dict[str, float] = {}
     with as_run_errors():
-        trained = train_network(
-            before, kept, settings, folder, identity=identity, seed=seed,
-            device=trained_on, resume=resume, progress=progress,
-        )  # fmt: skip
-        spent = {"training": round(time.perf_counter() - began, 3)}
+        with timed(seconds, "training"):
+            trained = train_network(before, kept, setup)
         compared = compare_held_out(before, trained, held, settings, progress=progress)
     has_backbone = start is not None or "backbone" in settings.training.components
     is_kept = not is_continued or keeps_trained(compared, settings.keep)
@@ -204,7 +200,7 @@ def train(
         held_out=compared,
         kept="trained" if is_kept else "start",
         verdict=("" if has_backbone else _RANDOM_BACKBONE) + _verdict(compared, is_kept=is_kept),
-        seconds=spent,
+        seconds=seconds,
         weights=file.name,
         fingerprint=fingerprint(identity),
         versions=versions(),
@@ -288,57 +284,40 @@ def _backbone(network: TwoBranchNetwork) -> nn.Module:
 
 
 def train_network(
-    network: TwoBranchNetwork,
-    labelled: Labelled,
-    recipe: SupervisedRecipe,
-    folder: Path,
-    *,
-    identity: Mapping[str, str],
-    seed: int,
-    device: torch.device,
-    resume: bool = False,
-    progress: Progress = silent,
+    network: TwoBranchNetwork, labelled: Labelled, setup: Setup[SupervisedRecipe]
 ) -> TwoBranchNetwork:
     """A trained copy of a network, in eval mode on the CPU; the network itself is not changed."""
-    student = copy.deepcopy(network).to(device)
-    batch = recipe.training.batch
-    steps_each = max(recipe.pool // batch, 1)
+    student = copy.deepcopy(network).to(setup.device)
+    train_student(student, None, batches_of(network, labelled, setup), setup)
+    return student.cpu()
+
+
+def batches_of(
+    network: TwoBranchNetwork, labelled: Labelled, setup: Setup[SupervisedRecipe]
+) -> Batches:
+    """The samples of a step; every epoch has a pool of its own, until the pools repeat."""
+    recipe, seed, device = setup.recipe, setup.seed, setup.device
+    steps_each = max(recipe.pool // recipe.training.batch, 1)
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
     pool_cache = PoolCache(
         labelled,
         recipe,
         CropRules.of(network),
-        size=steps_each * batch,
+        size=steps_each * recipe.training.batch,
         seed=seed,
         engine=TorchFeatures(copy.deepcopy(network).eval(), device) if keeps_features else None,
-        key=f"{identity['data']} {backbone_hash(network)}" if keeps_features else "",
+        key=f"{setup.identity['data']} {backbone_hash(network)}" if keeps_features else "",
     )
     rule = _proposal_rule(recipe, network)
 
-    def loss_of(step: int) -> Step:
+    def batches(step: int) -> list[tuple[Direction, Batch]]:
         epoch, inside = divmod(step, steps_each)
         pool = pool_cache.pool(epoch)
         draws = plan_labelled(pool, recipe, epoch=epoch, step=inside, seed=seed)
         batch = pool.batch(draws, rule=rule, seed=[seed, step], device=device)
-        return _labelled_step(student, batch)
+        return [(Direction.RGB_TO_RGB, batch)]
 
-    train_steps(
-        student,
-        loss_of,
-        recipe.training,
-        folder,
-        identity=identity,
-        resume=resume,
-        progress=progress,
-    )
-    return student.cpu()
-
-
-def _labelled_step(student: TwoBranchNetwork, batch: Batch) -> Step:
-    given = answer(student, batch, Direction.RGB_TO_RGB)
-    classification, box = label_loss(given, batch.test, batch.present)
-    parts = {"classification": classification.detach(), "box": box.detach()}
-    return Step(classification + box, parts, list(batch.keys))
+    return batches
 
 
 # --- selection -----------------------------------------------------------------------------------
