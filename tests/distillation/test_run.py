@@ -12,11 +12,10 @@ from PIL import Image
 
 from tirtrack.distillation import stages, training
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
-from tirtrack.distillation.folder import inherited_calibration
 from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.run import distill
-from tirtrack.distillation.run_files import run_folder
+from tirtrack.distillation.run_folder import inherited_calibration, run_folder
 from tirtrack.errors import (
     PairsError,
     RecipeError,
@@ -294,8 +293,8 @@ def test_held_back_pairs_may_be_given(tiny, pairs, baseline, tmp_path):
     )  # fmt: skip
     assert done.summary.harvest.pairs == 4
     assert done.summary.split == "given: take2"
-    assert done.summary.source_line.startswith("4 pairs in 2 recordings, ")
-    assert done.summary.held_back_line.startswith("2 pairs in 1 recording, ")
+    assert done.summary.source_lines[0].startswith("4 pairs in 2 recordings, ")
+    assert done.summary.source_lines[1].startswith("2 pairs in 1 recording, ")
 
 
 REFUSED = {

@@ -17,8 +17,6 @@ from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.batches import Draw, draw_samples
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.diagnostics import (
-    Agreement,
-    Difference,
     Validator,
     interval,
     likeness,
@@ -33,6 +31,7 @@ from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_n
 from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.settings import Direction, Estimator
 from tirtrack.distillation.sources import Sources, hold_back
+from tirtrack.distillation.summary import Comparison, Difference
 from tirtrack.distillation.training import Setup
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
@@ -539,11 +538,11 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     pool.check(network, recipe, device=None)
     pool.checks.passed[:] = [True] * 5 + [False] * 7
     validator = Validator(network, pool)
-    same = validator.agreement(network)
+    same = validator.comparison(network)
     assert same.samples == 5
     for part in (same.with_teacher, same.with_box, same.centre):
         assert (part.difference, part.low, part.high) == (0.0, 0.0, 0.0)
-    other = validator.agreement(tiny.network_of(seed=3))
+    other = validator.comparison(tiny.network_of(seed=3))
     assert other.with_box.student != other.with_box.baseline
     assert other.with_box.baseline == same.with_box.baseline
     numbers = validator.numbers(tiny.network_of(seed=3))
@@ -615,7 +614,8 @@ def test_the_interval_is_over_scenes(tiny):
 
 
 def difference(low: float, high: float) -> Difference:
-    return Difference(0.8, 0.8 + (low + high) / 2, (low + high) / 2, low, high)
+    middle = (low + high) / 2
+    return Difference(baseline=0.8, student=0.8 + middle, difference=middle, low=low, high=high)
 
 
 @pytest.mark.parametrize(
@@ -630,7 +630,7 @@ def difference(low: float, high: float) -> Difference:
 )
 def test_the_verdict_never_calls_a_doubtful_student_better(low, high, samples, says):
     part = difference(low, high)
-    sentence = verdict(Agreement(samples, 9, part, part, part))
+    sentence = verdict(Comparison(samples=samples, scenes=9, with_teacher=part))
     assert says in sentence
     assert "95 % interval" in sentence
     if "more than" in sentence:

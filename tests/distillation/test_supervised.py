@@ -29,6 +29,7 @@ from tirtrack.distillation.labelled_folders import open_labelled
 from tirtrack.distillation.one_step import one_step_iou
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.summary import Comparison, Difference
 from tirtrack.distillation.supervised import train
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.two_branch import Energies, EnergyKind, Response, ScoreKind
@@ -474,7 +475,10 @@ def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, m
     ],
 )
 def test_the_recipe_says_when_trained_weights_are_kept(before, after, low, high, keeps):
-    found = supervised.HeldOut(100, 20, before, after, low, high)
+    difference = Difference(
+        baseline=before, student=after, difference=after - before, low=low, high=high
+    )
+    found = Comparison(samples=100, scenes=20, with_label=difference)
     rules = ("if_better", "unless_worse", "always")
     assert {rule for rule in rules if supervised.keeps_trained(found, rule)} == keeps
 

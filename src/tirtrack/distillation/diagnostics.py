@@ -7,7 +7,7 @@ not follow the true gain, so the sentences here never promise one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from tirtrack.distillation.losses import cosine_distance
 from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction
+from tirtrack.distillation.summary import Comparison, Difference
 from tirtrack.networks.two_branch import Energies, TwoBranchNetwork
 
 HELD_BACK_SEED = 7919  # held-back samples are the same for every training seed
@@ -31,42 +32,6 @@ MIN_SCENES = 3
 
 
 # --- agreement -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Student minus baseline: mean over samples, with a 95 % interval over scenes."""
-
-    baseline: float
-    student: float
-    difference: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Baseline and student on held-back pairs: one step, both branches see TIR.
-
-    Attributes:
-        samples: number of samples that passed the teacher's check; only these count.
-        scenes: number of scenes of these samples.
-        with_teacher: IoU of the network's box on TIR with the teacher's box on RGB.
-        with_box: IoU of the network's box with the pseudo-box.
-        centre: distance of the best cell from the pseudo-box's centre, cells (less is better).
-        teacher_centre: the same distance for the teacher on RGB.
-        like_teacher: similarity of the network's answer on TIR to the teacher's on RGB, for what
-            the network gives: correlation of the last ``score`` map, cosine of the ``modulation``,
-            rank correlation of the ``energy`` of the proposals.
-    """
-
-    samples: int
-    scenes: int
-    with_teacher: Difference
-    with_box: Difference
-    centre: Difference
-    teacher_centre: float = 0.0
-    like_teacher: dict[str, Difference] = field(default_factory=dict)
 
 
 class Validator:
@@ -95,7 +60,7 @@ class Validator:
         self._before = self._measured(baseline)
 
     def numbers(self, student: TwoBranchNetwork) -> dict[str, float]:
-        """Means over the samples, by the names of :class:`Agreement` and of its ``like_teacher``;
+        """Means over the samples, by the names of :class:`Comparison` and of its ``like_teacher``;
         empty if no sample passed the teacher's check.
 
         Args:
@@ -103,7 +68,7 @@ class Validator:
         """
         return {name: float(values.mean()) for name, values in self._measured(student).items()}
 
-    def agreement(self, student: TwoBranchNetwork) -> Agreement | None:
+    def comparison(self, student: TwoBranchNetwork) -> Comparison | None:
         """Student compared with baseline; ``None`` if no sample passed the teacher's check.
 
         Args:
@@ -113,10 +78,10 @@ class Validator:
             return None
         after = self._measured(student)
         differences = {
-            name: _difference(self._before[name], values, self._scenes)
+            name: difference_of(self._before[name], values, self._scenes)
             for name, values in after.items()
         }
-        return Agreement(
+        return Comparison(
             samples=len(self._scenes),
             scenes=len(set(self._scenes)),
             with_teacher=differences.pop("with_teacher"),
@@ -168,7 +133,7 @@ class _TeacherAnswer:
 
 
 def likeness(given: Answer, teacher: Answer) -> dict[str, Tensor]:
-    """Similarities ``[S]``, by kind of answer that both give: see :class:`Agreement`."""
+    """Similarities ``[S]``, by kind of answer that both give: see :class:`Comparison`."""
     found = {}
     if given.response.scores:
         maps = (one.response.scores[-1][0].flatten(1) for one in (given, teacher))
@@ -200,14 +165,15 @@ def _boxes(given: Answer, batch: Batch) -> np.ndarray:
     return _array(best_boxes(given, batch.test))
 
 
-def _difference(baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]) -> Difference:
+def difference_of(baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]) -> Difference:
+    """Student minus baseline, values ``[n]`` of the same samples; the interval is over scenes."""
     low, high = interval(student - baseline, scenes, seed=RESAMPLING_SEED)
     return Difference(
-        float(baseline.mean()),
-        float(student.mean()),
-        float((student - baseline).mean()),
-        low,
-        high,
+        baseline=float(baseline.mean()),
+        student=float(student.mean()),
+        difference=float((student - baseline).mean()),
+        low=low,
+        high=high,
     )
 
 
@@ -226,9 +192,9 @@ def interval(values: np.ndarray, groups: Sequence[str], *, seed: int) -> tuple[f
     return float(low), float(high)
 
 
-def verdict(found: Agreement | None) -> str:
-    """The conclusion that the agreement allows, in one sentence."""
-    if found is None:
+def verdict(found: Comparison | None) -> str:
+    """The conclusion that the comparison allows, in one sentence."""
+    if found is None or found.with_teacher is None:
         return "nothing can be said: the teacher found the target in no held-back sample"
     with_teacher = found.with_teacher
     scenes = "1 scene" if found.scenes == 1 else f"{found.scenes} scenes"

@@ -26,7 +26,7 @@ from tirtrack.distillation.batches import (
     plan_step,
 )
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Validator, verdict
+from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Validator, verdict
 from tirtrack.distillation.engine import batch_norms
 from tirtrack.distillation.foreign_teacher import can_match, judge_boxes
 from tirtrack.distillation.frozen_backbone import FeatureEngine, as_patches, frozen_copy
@@ -48,10 +48,9 @@ from tirtrack.distillation.settings import (
     Proposals,
 )
 from tirtrack.distillation.sources import Sources, Split
-from tirtrack.distillation.summary import Summary, harvest, pass_rates
+from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
 from tirtrack.distillation.training import Batches, Setup, timed, train_student
 from tirtrack.errors import PairsError
-from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.source import Manifest, PairSource, assumptions
@@ -66,7 +65,7 @@ def distil_network(
     *,
     teacher: TwoBranchNetwork | None = None,
     engine: FeatureEngine | None,
-) -> tuple[TwoBranchNetwork, Summary]:
+) -> tuple[TwoBranchNetwork, RunSummary]:
     """The stages from pairs to a trained student; ``network`` itself is not changed.
 
     Args:
@@ -77,7 +76,7 @@ def distil_network(
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
 
     Returns:
-        The student in eval mode on the CPU, and the summary.
+        The student in eval mode on the CPU, and the summary, without what every run has.
     """
     recipe, device = setup.recipe, setup.device
     seconds: dict[str, float] = {}
@@ -124,13 +123,19 @@ def distil_network(
         if recipe.training.batch_norm in ("adapt", "re_estimate"):
             re_estimate(student, sources.train, pool, setup)
     with timed(seconds, "held back"):
-        agreed = None if validator is None else validator.agreement(student)
-    summary = _summary(found, pool, agreed, setup)
-    return student.cpu(), replace(
-        summary,
+        compared = None if validator is None else validator.comparison(student)
+    return student.cpu(), RunSummary(
+        recipe=recipe.name,
+        steps=recipe.training.steps,
+        held_back=compared,
+        verdict=verdict(compared),
+        split=found.split.how,
+        harvest=harvest(found.train, recipe.proposals.way),
+        pass_rates=rates,
+        samples=_counted(pool, recipe),
+        assumed=assumptions(sources.train.recordings().values()),
         warnings=warnings,
         seconds=seconds,
-        assumed=assumptions(sources.train.recordings().values()),
     )
 
 
@@ -418,24 +423,7 @@ def validation_recipe(recipe: CrossModalRecipe) -> CrossModalRecipe:
     )
 
 
-def _summary(found: Found, pool: Pool, agreed: Agreement | None, setup: PairSetup) -> Summary:
-    """The summary, without the name of the weights, versions and command."""
-    recipe = setup.recipe
+def _counted(pool: Pool, recipe: CrossModalRecipe) -> dict[str, int]:
+    """Numbers of samples, as in :class:`RunSummary`."""
     usable = int(pool.checks.passed.sum()) if pool.checks and recipe.teacher.require else len(pool)
-    return Summary(
-        recipe=recipe.name,
-        seed=setup.seed,
-        split=found.split.how,
-        harvest=harvest(found.train, recipe.proposals.way),
-        pass_rates=pass_rates(pool),
-        samples={"pool": len(pool), "usable": usable, "outside": pool.centres_outside()},
-        steps=recipe.training.steps,
-        held_back=agreed,
-        verdict=verdict(agreed),
-        warnings=[],
-        seconds={},
-        weights="",
-        fingerprint=fingerprint(dict(setup.identity)),
-        versions={},
-        command="",
-    )
+    return {"pool": len(pool), "usable": usable, "outside": pool.centres_outside()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +19,8 @@ from torch import nn
 from tirtrack.devices import checked_device
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
+from tirtrack.distillation.diagnostics import HELD_BACK_SEED, difference_of
 from tirtrack.distillation.engine import check_components
-from tirtrack.distillation.folder import (
-    as_run_errors,
-    begin_run,
-    check_out,
-    check_seed,
-    inherited_calibration,
-    made_with,
-)
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.labelled import (
     Labelled,
@@ -43,72 +34,21 @@ from tirtrack.distillation.one_step import one_step_iou
 from tirtrack.distillation.pool_cache import PoolCache
 from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
-from tirtrack.distillation.run_files import SUMMARY
+from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed, run
 from tirtrack.distillation.settings import Direction, Keep, Photometric, SupervisedRecipe
+from tirtrack.distillation.summary import Comparison, RunSummary
 from tirtrack.distillation.training import Batches, Setup, timed, train_student
 from tirtrack.errors import RequestError, WeightsError
-from tirtrack.files import fingerprint, write_json
+from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
-from tirtrack.versions import versions
 
 if TYPE_CHECKING:
     from tirtrack.weights.card import Card
     from tirtrack.weights.store import Weights
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """One-step localisation on held-out labels: mean IoU of the best cell's box.
-
-    Attributes:
-        samples: number of samples.
-        items: number of pictures and sequences that they come from.
-        before: mean IoU of the start weights.
-        after: mean IoU of the trained weights.
-        low: lower end of the 95 % interval of the difference, over items.
-        high: upper end of that interval.
-    """
-
-    samples: int
-    items: int
-    before: float
-    after: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """Summary of a supervised run; ``summary.json`` holds the same. ``source_lines`` describe the
-    folders of data, one line each.
-    """
-
-    recipe: str
-    seed: int
-    data: dict[str, int]
-    steps: int
-    held_out: HeldOut | None
-    kept: str
-    verdict: str
-    seconds: dict[str, float]
-    weights: str
-    fingerprint: str
-    versions: dict[str, str]
-    command: str
-    source_lines: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """A finished training: weights, run folder, and summary (``None`` if finished before)."""
-
-    weights: Path
-    folder: Path
-    summary: TrainingSummary | None
 
 
 def train(
@@ -128,7 +68,7 @@ def train(
     force: bool = False,
     command: str = "",
     progress: Progress = silent,
-) -> TrainingRun:
+) -> Run:
     """Train or continue an RGB baseline on labelled RGB.
 
     Args:
@@ -180,37 +120,31 @@ def train(
         "seed": str(seed),
         **({"way of reading frames": given} if (given := as_typed(options)) else {}),
     }
-    if begin_run(file, settings, identity, force=force, resume=resume):
-        return TrainingRun(file, folder, None)
-    for line in opened.source_lines:
-        _log.info(line)
     setup = Setup(settings, folder, identity, seed, trained_on, resume, progress)
-    seconds: dict[str, float] = {}
-    with as_run_errors():
+    card = _card(file.stem, architecture, start, opened, settings, licences or {})
+
+    def work() -> Result:
+        for line in opened.source_lines:
+            _log.info(line)
+        seconds: dict[str, float] = {}
         with timed(seconds, "training"):
             trained = train_network(before, kept, setup)
         compared = compare_held_out(before, trained, held, settings, progress=progress)
-    has_backbone = start is not None or "backbone" in settings.training.components
-    is_kept = not is_continued or keeps_trained(compared, settings.keep)
-    summary = TrainingSummary(
-        recipe=settings.name,
-        seed=seed,
-        data={"stills": len(kept.stills), "videos": len(kept.videos), "held out": len(held)},
-        steps=settings.training.steps,
-        held_out=compared,
-        kept="trained" if is_kept else "start",
-        verdict=("" if has_backbone else _RANDOM_BACKBONE) + _verdict(compared, is_kept=is_kept),
-        seconds=seconds,
-        weights=file.name,
-        fingerprint=fingerprint(identity),
-        versions=versions(),
-        command=command,
-        source_lines=list(opened.source_lines),
-    )
-    card = _card(file.stem, architecture, start, opened, settings, summary, licences or {})
-    write_json(folder / SUMMARY, asdict(summary))
-    store.write(file, trained if is_kept else before, card)
-    return TrainingRun(file, folder, summary)
+        is_kept = not is_continued or keeps_trained(compared, settings.keep)
+        has_backbone = start is not None or "backbone" in settings.training.components
+        summary = RunSummary(
+            recipe=settings.name,
+            held_back=compared,
+            verdict=("" if has_backbone else _RANDOM_BACKBONE)
+            + _verdict(compared, is_kept=is_kept),
+            kept="trained" if is_kept else "start",
+            data={"stills": len(kept.stills), "videos": len(kept.videos), "held out": len(held)},
+            seconds=seconds,
+            source_lines=list(opened.source_lines),
+        )
+        return Result(trained if is_kept else before, card, summary)
+
+    return run(file, setup, work, start=start, force=force, command=command)
 
 
 def _proposal_rule(recipe: SupervisedRecipe, network: TwoBranchNetwork) -> DrawRule | None:
@@ -330,7 +264,7 @@ def compare_held_out(
     recipe: SupervisedRecipe,
     *,
     progress: Progress = silent,
-) -> HeldOut | None:
+) -> Comparison | None:
     """Both networks on the same held-out samples, plain crops; ``None`` if nothing is held out.
 
     The metric is the IoU with the annotation after one step of localisation (``one_step``).
@@ -351,17 +285,17 @@ def compare_held_out(
         scores.append(one_step_iou(network, pool))
         progress("held out", done, 2)
     items = [sample.item.name for sample in samples]
-    low, high = interval(scores[1] - scores[0], items, seed=RESAMPLING_SEED)
-    return HeldOut(
-        count, len(set(items)), float(scores[0].mean()), float(scores[1].mean()), low, high
+    return Comparison(
+        samples=count, scenes=len(set(items)), with_label=difference_of(scores[0], scores[1], items)
     )
 
 
-def keeps_trained(found: HeldOut | None, keep: Keep) -> bool:
+def keeps_trained(compared: Comparison | None, keep: Keep) -> bool:
     """Whether the trained weights are kept, by the recipe's rule and the held-out samples."""
-    if found is None or keep == "always":
+    if compared is None or compared.with_label is None or keep == "always":
         return True
-    return found.after > found.before if keep == "if_better" else found.high >= 0
+    found = compared.with_label
+    return found.student > found.baseline if keep == "if_better" else found.high >= 0
 
 
 _RANDOM_BACKBONE = (
@@ -370,12 +304,13 @@ _RANDOM_BACKBONE = (
 )
 
 
-def _verdict(found: HeldOut | None, *, is_kept: bool) -> str:
-    if found is None:
+def _verdict(compared: Comparison | None, *, is_kept: bool) -> str:
+    if compared is None or compared.with_label is None:
         return "nothing was held out, so nothing can be said; the trained weights are kept"
+    found = compared.with_label
     numbers = (
-        f"one-step IoU on {found.samples} held-out samples of {found.items} pictures and "
-        f"sequences: {found.before:.3f} before, {found.after:.3f} after (95 % interval of the "
+        f"one-step IoU on {compared.samples} held-out samples of {compared.scenes} pictures and "
+        f"sequences: {found.baseline:.3f} before, {found.student:.3f} after (95 % interval of the "
         f"difference {found.low:+.3f} to {found.high:+.3f})"
     )
     if not is_kept:
@@ -393,37 +328,19 @@ def _card(
     start: Weights | None,
     labelled: Labelled,
     recipe: SupervisedRecipe,
-    summary: TrainingSummary,
     licences: Mapping[str, str],
 ) -> Card:
-    """The card of the baseline: start weights, data by source with licences, scores."""
-    from tirtrack.weights.card import Card, StartedFrom, TrainingSource
+    """The card of the baseline with its data by source, without what every run adds."""
+    from tirtrack.weights.card import Card, TrainingSource
 
-    started = []
-    if start is not None:
-        card = start.card
-        used = "; ".join(f"{part.name} ({part.licence})" for part in card.training_data)
-        started = [
-            StartedFrom(
-                name=card.name, sha256=start.sha256, licence=card.licence, training_data=used
-            ),
-            *card.started_from,
-        ]
     sources = sorted({item.still.source or "stills" for item in labelled.stills})
     sources += sorted(item.name for item in labelled.videos)
-    scores = {}
-    if summary.held_out is not None:
-        scores = {
-            "held-out one-step IoU": round(summary.held_out.after, 4),
-            "held-out one-step IoU, start": round(summary.held_out.before, 4),
-        }
     return Card(
         name=name,
         architecture=architecture,
         modality="rgb",
         licence="unknown" if start is None else start.card.licence,
-        summary=f"trained on labelled RGB by recipe {recipe.name}; {summary.verdict}",
-        started_from=started,
+        summary=f"trained on labelled RGB by recipe {recipe.name}",
         training_data=[
             TrainingSource(
                 name=source,
@@ -432,11 +349,4 @@ def _card(
             )
             for source in sources
         ],
-        calibration=(
-            inherited_calibration(start.card)
-            if start is not None and start.card.architecture == architecture
-            else None
-        ),
-        scores=scores,
-        made_with=made_with(summary),
     )
