@@ -11,17 +11,11 @@ import torch
 from PIL import Image
 
 from tirtrack.boxes import Box
-from tirtrack.distillation import stages, training
+from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.batches import Draw, draw_samples
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.diagnostics import (
-    Validator,
-    interval,
-    likeness,
-    verdict,
-)
 from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.frozen_backbone import TorchFeatures
 from tirtrack.distillation.pair_warnings import harvest_warnings
@@ -32,7 +26,8 @@ from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.settings import Direction, Estimator
 from tirtrack.distillation.sources import Sources, hold_back
 from tirtrack.distillation.summary import Comparison, Difference
-from tirtrack.distillation.training import Setup
+from tirtrack.distillation.train_student import Setup
+from tirtrack.distillation.validation import Agreement, Validator, interval, likeness, verdict
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import registry as ways
@@ -416,13 +411,13 @@ def test_terms_are_checked_before_any_work(tiny):
 
 
 def test_the_samples_of_a_step_that_is_not_finite_are_named(tiny, tmp_path, monkeypatch):
-    real = training.step_loss
+    real = train_student.step_loss
 
     def broken(*args, **kwargs):
         found = real(*args, **kwargs)
         return replace(found, total=found.total * float("inf"))
 
-    monkeypatch.setattr(training, "step_loss", broken)
+    monkeypatch.setattr(train_student, "step_loss", broken)
     with pytest.raises(TrainingError, match=r"samples are .*take\d/\d#\d+"):
         stages_run(tiny, tmp_path)
 
@@ -537,7 +532,8 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     pool = held_back_pool(tiny, recipe, network, 12)
     pool.check(network, recipe, device=None)
     pool.checks.passed[:] = [True] * 5 + [False] * 7
-    validator = Validator(network, pool)
+    measure = Agreement(network, pool)
+    validator = Validator(network, measure, measure.scenes)
     same = validator.comparison(network)
     assert same.samples == 5
     for part in (same.with_teacher, same.with_box, same.centre):
@@ -549,19 +545,24 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     assert numbers["with_box"] == other.with_box.student
     assert numbers["score"] == other.like_teacher["score"].student
     assert set(numbers) == {"with_teacher", "with_box", "centre", *other.like_teacher}
-    assert not any(taught.answer.test_features for taught in validator._taught)
+    assert not any(taught.answer.test_features for taught in measure._taught)
+
+
+def numbers_of(baseline, pool, student):
+    measure = Agreement(baseline, pool)
+    return Validator(baseline, measure, measure.scenes).numbers(student)
 
 
 def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):
     recipe, network = tiny.recipe_of("mixed"), tiny.network_of()
     pool = held_back_pool(tiny, recipe, network, 40)
-    whole = Validator(network, pool).numbers(tiny.network_of(seed=3))
+    whole = numbers_of(network, pool, tiny.network_of(seed=3))
     parts = []
     for passed in (slice(0, 10), slice(10, 40)):
         pool.check(network, recipe, device=None)
         pool.checks.passed[:] = False
         pool.checks.passed[passed] = True
-        parts.append(Validator(network, pool).numbers(tiny.network_of(seed=3)))
+        parts.append(numbers_of(network, pool, tiny.network_of(seed=3)))
     for name, value in whole.items():
         assert (10 * parts[0][name] + 30 * parts[1][name]) / 40 == pytest.approx(value, abs=1e-6)
 

@@ -15,7 +15,7 @@ from tirtrack.boxes import iou
 from tirtrack.crops import CropRule, boxes_to_frame, boxes_to_patch
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
-from tirtrack.distillation import labelled, supervised, training
+from tirtrack.distillation import labelled, supervised, train_student
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.engine import read_checkpoint, read_log
 from tirtrack.distillation.labelled import (
@@ -29,8 +29,9 @@ from tirtrack.distillation.labelled_folders import open_labelled
 from tirtrack.distillation.one_step import one_step_iou
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.summary import Comparison, Difference
+from tirtrack.distillation.summary import Comparison, Difference, RunSummary
 from tirtrack.distillation.supervised import train
+from tirtrack.distillation.validation import keeps_trained
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.two_branch import Energies, EnergyKind, Response, ScoreKind
 from tirtrack.weights import store
@@ -448,6 +449,8 @@ def test_one_step_iou_of_a_network_that_rates_proposals_is_of_the_best_around_th
 
 def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, monkeypatch):
     first = train(folder, tmp_path / "a.safetensors", recipe="baseline", changes=SMALL)
+    text = (first.folder / "summary.json").read_text(encoding="utf-8")
+    assert RunSummary.model_validate_json(text) == first.summary
     assert first.summary.kept == "trained"  # there was nothing to keep
     monkeypatch.setattr(
         supervised, "one_step_iou", lambda network, pool: np.full(len(pool.samples), 0.5)
@@ -480,22 +483,22 @@ def test_the_recipe_says_when_trained_weights_are_kept(before, after, low, high,
     )
     found = Comparison(samples=100, scenes=20, with_label=difference)
     rules = ("if_better", "unless_worse", "always")
-    assert {rule for rule in rules if supervised.keeps_trained(found, rule)} == keeps
+    assert {rule for rule in rules if keeps_trained(found, rule)} == keeps
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(folder, tmp_path, monkeypatch):
     whole = train(folder, tmp_path / "whole.safetensors", changes=SMALL)
-    real = training.step_loss
+    real = train_student.step_loss
 
     def interrupted(*args, **kwargs):
         if (tmp_path / "part.run" / "checkpoint.pt").is_file():
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(training, "step_loss", interrupted)
+    monkeypatch.setattr(train_student, "step_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(folder, tmp_path / "part.safetensors", changes=SMALL)
-    monkeypatch.setattr(training, "step_loss", real)
+    monkeypatch.setattr(train_student, "step_loss", real)
     assert read_checkpoint(tmp_path / "part.run" / "checkpoint.pt")["step"] == 1
     part = train(folder, tmp_path / "part.safetensors", changes=SMALL, resume=True)
     one, other = store.read(whole.weights).state, store.read(part.weights).state
@@ -521,7 +524,7 @@ def test_a_finished_training_is_returned_for_the_same_request_alone(folder, tmp_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "step_loss", interrupted)
+        patched.setattr(train_student, "step_loss", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(folder, out, changes=SMALL, force=True)
     assert not out.exists()

@@ -11,7 +11,7 @@ from tirtrack.distillation.recipe import load_recipe, network_kind
 from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.sources import Sources, hold_back
 from tirtrack.distillation.stages import distil_network
-from tirtrack.distillation.training import Setup
+from tirtrack.distillation.train_student import Setup
 from tirtrack.networks import registry
 from tirtrack.pairs.source import Manifest, Pair, Recording
 from tirtrack.progress import silent

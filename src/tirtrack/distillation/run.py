@@ -25,7 +25,7 @@ from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed,
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Pairs, Sources
 from tirtrack.distillation.stages import distil_network, proposer_of
-from tirtrack.distillation.training import Setup
+from tirtrack.distillation.train_student import Setup
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.cameras import Pairing
@@ -110,7 +110,9 @@ def distill(
         "seed": str(seed),
         **({"teacher": taught_by.sha256} if taught_by else {}),
     }
-    setup = Setup(settings, folder, identity, seed, trained_on, resume, progress)
+    setup = Setup(
+        settings, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
+    )
 
     def work() -> Result:
         lines = _source_lines(sources)

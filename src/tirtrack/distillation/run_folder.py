@@ -23,7 +23,7 @@ from tirtrack.identity import BEGIN_ANEW, IDENTITY_NAME, check_same_identity, di
 from tirtrack.versions import versions
 
 if TYPE_CHECKING:
-    from tirtrack.distillation.training import AnyRecipe, Setup
+    from tirtrack.distillation.train_student import AnyRecipe, Setup
     from tirtrack.networks.two_branch import TwoBranchNetwork
     from tirtrack.weights.card import Calibration, Card, PeakCalibration
     from tirtrack.weights.store import Weights

@@ -26,7 +26,6 @@ from tirtrack.distillation.batches import (
     plan_step,
 )
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Validator, verdict
 from tirtrack.distillation.engine import batch_norms
 from tirtrack.distillation.foreign_teacher import can_match, judge_boxes
 from tirtrack.distillation.frozen_backbone import FeatureEngine, as_patches, frozen_copy
@@ -49,7 +48,8 @@ from tirtrack.distillation.settings import (
 )
 from tirtrack.distillation.sources import Sources, Split
 from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
-from tirtrack.distillation.training import Batches, Setup, timed, train_student
+from tirtrack.distillation.train_student import Batches, Setup, timed, train_student
+from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
@@ -401,7 +401,8 @@ def validator_on(
         progress=setup.progress,
     )
     pool.check(baseline, recipe, device=setup.device)
-    return Validator(baseline, pool, device=setup.device)
+    measure = Agreement(baseline, pool, device=setup.device)
+    return Validator(baseline, measure, measure.scenes, teacher_centre=measure.teacher_centre)
 
 
 def validation_recipe(recipe: CrossModalRecipe) -> CrossModalRecipe:

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from tirtrack.devices import checked_device
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.diagnostics import HELD_BACK_SEED, difference_of
 from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.labelled import (
@@ -35,9 +35,15 @@ from tirtrack.distillation.pool_cache import PoolCache
 from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed, run
-from tirtrack.distillation.settings import Direction, Keep, Photometric, SupervisedRecipe
+from tirtrack.distillation.settings import Direction, Photometric, SupervisedRecipe
 from tirtrack.distillation.summary import Comparison, RunSummary
-from tirtrack.distillation.training import Batches, Setup, timed, train_student
+from tirtrack.distillation.train_student import Batches, Setup, timed, train_student
+from tirtrack.distillation.validation import (
+    HELD_BACK_SEED,
+    Validator,
+    keeps_trained,
+    verdict_by_labels,
+)
 from tirtrack.errors import RequestError, WeightsError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -120,7 +126,9 @@ def train(
         "seed": str(seed),
         **({"way of reading frames": given} if (given := as_typed(options)) else {}),
     }
-    setup = Setup(settings, folder, identity, seed, trained_on, resume, progress)
+    setup = Setup(
+        settings, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
+    )
     card = _card(file.stem, architecture, start, opened, settings, licences or {})
 
     def work() -> Result:
@@ -136,7 +144,7 @@ def train(
             recipe=settings.name,
             held_back=compared,
             verdict=("" if has_backbone else _RANDOM_BACKBONE)
-            + _verdict(compared, is_kept=is_kept),
+            + verdict_by_labels(compared, is_kept=is_kept),
             kept="trained" if is_kept else "start",
             data={"stills": len(kept.stills), "videos": len(kept.videos), "held out": len(held)},
             seconds=seconds,
@@ -280,46 +288,21 @@ def compare_held_out(
         for number in range(count)
     ]
     pool = cut_labelled(samples, plain, seed=HELD_BACK_SEED)
-    scores = []
-    for done, network in enumerate((before, after), start=1):
-        scores.append(one_step_iou(network, pool))
-        progress("held out", done, 2)
-    items = [sample.item.name for sample in samples]
-    return Comparison(
-        samples=count, scenes=len(set(items)), with_label=difference_of(scores[0], scores[1], items)
-    )
 
+    def measure(network: TwoBranchNetwork) -> dict[str, np.ndarray]:
+        return {"with_label": one_step_iou(network, pool)}
 
-def keeps_trained(compared: Comparison | None, keep: Keep) -> bool:
-    """Whether the trained weights are kept, by the recipe's rule and the held-out samples."""
-    if compared is None or compared.with_label is None or keep == "always":
-        return True
-    found = compared.with_label
-    return found.student > found.baseline if keep == "if_better" else found.high >= 0
+    validator = Validator(before, measure, [sample.item.name for sample in samples])
+    progress("held out", 1, 2)
+    compared = validator.comparison(after)
+    progress("held out", 2, 2)
+    return compared
 
 
 _RANDOM_BACKBONE = (
     "the backbone has random weights, and the recipe does not train it: begin with --initial, or "
     "add it to training.components; "
 )
-
-
-def _verdict(compared: Comparison | None, *, is_kept: bool) -> str:
-    if compared is None or compared.with_label is None:
-        return "nothing was held out, so nothing can be said; the trained weights are kept"
-    found = compared.with_label
-    numbers = (
-        f"one-step IoU on {compared.samples} held-out samples of {compared.scenes} pictures and "
-        f"sequences: {found.baseline:.3f} before, {found.student:.3f} after (95 % interval of the "
-        f"difference {found.low:+.3f} to {found.high:+.3f})"
-    )
-    if not is_kept:
-        return f"training did not help, the start weights are kept; {numbers}"
-    if found.low > 0:
-        return f"the trained weights are better on held-out labels; {numbers}"
-    if found.high < 0:
-        return f"the trained weights are kept, though they are worse; {numbers}"
-    return f"the trained weights are kept, no better and no worse that one can tell; {numbers}"
 
 
 def _card(

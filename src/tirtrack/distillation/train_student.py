@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -17,9 +17,9 @@ import torch
 
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.cross_modal import step_loss
-from tirtrack.distillation.diagnostics import Validator
 from tirtrack.distillation.engine import Probe, Step, backbone_norms, train_steps
 from tirtrack.distillation.settings import CrossModalRecipe, Direction, SupervisedRecipe
+from tirtrack.distillation.validation import Validator
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 
@@ -46,6 +46,7 @@ class Setup(Generic[AnyRecipe]):
     recipe: AnyRecipe
     folder: Path
     identity: Mapping[str, str]
+    _: KW_ONLY
     seed: int = 0
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
     resume: bool = False
