@@ -122,7 +122,7 @@ def test_distillation_from_pairs_never_reaches_labelled_data():
         if more <= reached:
             break
         reached |= more
-    assert {"cross_modal", "batches", "pool", "stages"} <= reached
+    assert {"cross_modal", "clips", "pool", "stages"} <= reached
     for module in sorted(reached):
         source = ROOT / "distillation" / f"{module}.py"
         assert "datasets" not in imported_by(source), source.name

@@ -7,7 +7,7 @@ the recipe ``mixed`` and are written nowhere else: a recipe file states only its
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -330,6 +330,7 @@ class CrossModalRecipe(_Recipe):
 class SupervisedRecipe(_Recipe):
     """Training of an RGB baseline on labelled RGB, new or continued (``supervised.py``)."""
 
+    as_published: ClassVar[list[AsPublished]] = []  # accidents that no supervised recipe repeats
     kind: Literal["supervised"]
     augmentation: Photometric = Photometric()
     estimator: Estimator = Estimator()

@@ -7,7 +7,7 @@ own follow below it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,33 +15,25 @@ import numpy as np
 import torch
 
 from tirtrack.distillation.answers import answer
-from tirtrack.distillation.batch import Batch, Branch, View
-from tirtrack.distillation.batches import (
-    Cut,
-    Sample,
-    Stream,
-    ViewKey,
-    cut_views,
-    draw_samples,
-    plan_step,
-)
+from tirtrack.distillation.clips import Clip, clips_of, read_frames
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.cross_modal import step_loss
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Split, Validator, verdict
 from tirtrack.distillation.engine import Probe, Step, backbone_norms, batch_norms, train_steps
 from tirtrack.distillation.foreign_teacher import judge_boxes
-from tirtrack.distillation.frozen_backbone import FeatureEngine, as_patches, frozen_copy
+from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.job import Job, Sources, can_match
 from tirtrack.distillation.pair_warnings import warn_of_doubts, warn_of_split
 from tirtrack.distillation.pool import CHUNK, Checks, Pool
 from tirtrack.distillation.pool_making import build_pool, proposal_rule
-from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
+from tirtrack.distillation.samples import Sample, Stream, draw_samples
 from tirtrack.distillation.settings import (
     Augmentation,
     CrossModalRecipe,
     Direction,
     Modality,
 )
+from tirtrack.distillation.step_plan import Draw, plan_step
 from tirtrack.distillation.summary import PassRate, Summary, harvest, pass_rates
 from tirtrack.errors import PairsError
 from tirtrack.files import fingerprint
@@ -82,17 +74,18 @@ def distil_network(
     with clock.stage("proposals"):
         found = propose(sources, job)
         leave_contact_sheet(folder, sources.train, found.split.train, found.train)
+    clips = clips_of(sources.train, found.split.train, found.train, job.recipe)
     with clock.stage("features"):
-        pool = training_pool(network, sources, found, job=job, identity=identity, engine=engine)
+        pool = training_pool(network, clips, job, identity=identity, engine=engine)
     with clock.stage("teacher"):
         if can_match(teacher, network):
             pool.check(teacher, job.recipe, device=job.device)
         else:
-            check_by_foreigner(teacher, pool, sources.train, job)
+            check_by_foreigner(teacher, pool, clips, job)
         _warn_of_rates(pass_rates(pool), job)
     with clock.stage("pairs"):
         warn_of_split(sources, job)
-        warn_of_doubts(sources, pool, job)
+        warn_of_doubts(sources, clips, pool, job)
     with clock.stage("held back"):
         validator = validator_of_held_back(baseline, sources, found=found, job=job, engine=engine)
     with clock.stage("training"):
@@ -107,7 +100,7 @@ def distil_network(
             validator=validator,
         )
         if job.recipe.training.batch_norm in ("adapt", "re_estimate"):
-            re_estimate(student, sources.train, pool, job)
+            re_estimate(student, clips, pool, job)
     with clock.stage("held back"):
         agreed = None if validator is None else validator.agreement(student)
     summary = _summary(found, pool, agreed, job, identity=identity)
@@ -207,53 +200,49 @@ def leave_contact_sheet(
 
 def training_pool(
     network: TwoBranchNetwork,
-    sources: Sources,
-    found: Found,
-    *,
+    clips: Sequence[Clip],
     job: Job,
+    *,
     identity: Mapping[str, str],
     engine: FeatureEngine | None,
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
     recipe, seed = job.recipe, job.seed
     samples = draw_samples(
-        sources.train,
-        found.split.train,
-        found.train,
-        recipe,
-        rules=CropRules.of(network),
-        count=recipe.pool,
-        seed=seed,
+        clips, recipe, range(recipe.pool), rules=CropRules.of(network), seed=seed
     )
     return build_pool(
-        sources.train,
+        clips,
         samples,
         recipe,
         levels=job.levels,
         seed=seed,
         engine=engine,
         proposals=proposal_rule(recipe, network),
-        cache_key=None if engine is None else f"{identity['pairs']} {identity['baseline']}",
+        cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
         progress=job.progress,
     )
 
 
-def check_by_foreigner(teacher: TwoBranchNetwork, pool: Pool, source: PairSource, job: Job) -> None:
+def check_by_foreigner(
+    teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], job: Job
+) -> None:
     """Check every sample with a teacher of another family, which sees the RGB frames."""
     strict, count = job.recipe.teacher.box_check, len(pool)
     overlap, confidence = np.zeros(count), np.zeros(count)
     passed = np.zeros(count, dtype=bool)
-    opened: tuple[int, np.ndarray] | None = None
-    for place in sorted(range(count), key=lambda place: pool.samples[place].pair):
-        sample = pool.samples[place]
-        if opened is None or opened[0] != sample.pair:
-            opened = sample.pair, source[sample.pair].rgb
-        least = strict.min_iou_by_way.get(sample.way, strict.min_iou)
-        limits = strict.model_copy(update={"min_iou": least})
-        rng = np.random.default_rng([job.seed, Stream.TEACHER, sample.number])
-        (judged,) = judge_boxes(teacher, opened[1], [sample.box], limits, rng=rng)
-        overlap[place], passed[place] = judged.overlap, judged.passed
-        confidence[place] = judged.found.confidence
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row, sample in enumerate(pool.samples):
+        rows.setdefault((sample.clip, sample.tests[0].frame), []).append(row)
+    for at, rgb, _ in read_frames(clips, rows):
+        for row in rows[at]:
+            sample = pool.samples[row]
+            least = strict.min_iou_by_way.get(sample.way, strict.min_iou)
+            limits = strict.model_copy(update={"min_iou": least})
+            rng = np.random.default_rng([job.seed, Stream.TEACHER, sample.number])
+            (judged,) = judge_boxes(teacher, rgb, [sample.tests[0].box], limits, rng=rng)
+            overlap[row], passed[row] = judged.overlap, judged.passed
+            confidence[row] = judged.found.confidence
     pool.checks = Checks(np.zeros(count), overlap, confidence, passed)
 
 
@@ -315,7 +304,7 @@ def train(
 # --- after the last step -------------------------------------------------------------------------
 
 
-def re_estimate(student: TwoBranchNetwork, source: PairSource, pool: Pool, job: Job) -> None:
+def re_estimate(student: TwoBranchNetwork, clips: Sequence[Clip], pool: Pool, job: Job) -> None:
     """Re-estimate batch norm statistics on TIR crops: cumulative means, no gradient."""
     training = job.recipe.training
     modules = (
@@ -323,6 +312,7 @@ def re_estimate(student: TwoBranchNetwork, source: PairSource, pool: Pool, job: 
         if training.batch_norm == "re_estimate"
         else [module for name in training.components for module in student.modules_of(name)]
     )
+    patches = _tir_pool(student, clips, pool.samples[: training.batch_norm_samples], job)
     norms = [norm for module in modules for norm in batch_norms(module)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -330,54 +320,53 @@ def re_estimate(student: TwoBranchNetwork, source: PairSource, pool: Pool, job: 
         norm.momentum = None  # a cumulative mean
         norm.train()
     with torch.no_grad():
-        for batch in _tir_batches(
-            student, source, pool.samples[: training.batch_norm_samples], job
-        ):
-            answer(student, batch, Direction.TIR_TO_TIR)
+        for rows in _chunks(patches):
+            draws = [Draw(Direction.TIR_TO_TIR, row, row) for row in rows]
+            answer(student, patches.batch(draws, device=job.device), Direction.TIR_TO_TIR)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     student.eval()
 
 
-def _tir_batches(
-    student: TwoBranchNetwork, source: PairSource, samples: Sequence[Sample], job: Job
-) -> Iterator[Batch]:
-    """Plain TIR patches of both branches, a few samples at a time."""
-    keys = [ViewKey("reference", Modality.TIR), ViewKey("test", Modality.TIR)]
-    recipe = job.recipe
-    rule = proposal_rule(recipe, student)
-    cut = cut_views(source, samples, keys, recipe, levels=job.levels, seed=job.seed)
-    waiting: list[Cut] = []
-    for done, sample in enumerate(cut, start=1):
-        waiting.append(sample)
-        left = len(samples) - done
-        if left == 0 or (len(waiting) >= CHUNK and left > 1):  # batch norm needs two samples
-            yield _tir_batch(waiting, [samples[one.place] for one in waiting], rule, job)
-            waiting = []
-        job.progress("batch norm", done, len(samples))
+def _tir_pool(
+    student: TwoBranchNetwork, clips: Sequence[Clip], samples: Sequence[Sample], job: Job
+) -> Pool:
+    """Plain TIR patches of both branches."""
+    recipe = job.recipe.model_copy(
+        update={
+            "directions": {Direction.TIR_TO_TIR: 1.0},
+            "augmentation": Augmentation(),
+            "negatives": 0.0,
+            "teacher": job.recipe.teacher.model_copy(update={"modality": Modality.TIR}),
+            "as_published": [one for one in job.recipe.as_published if one == "canvas"],
+        }
+    )
+    return build_pool(
+        clips,
+        samples,
+        recipe,
+        levels=job.levels,
+        seed=job.seed,
+        proposals=proposal_rule(recipe, student),
+        stage="batch norm",
+        progress=job.progress,
+    )
 
 
-def _tir_batch(
-    cut: Sequence[Cut], samples: Sequence[Sample], rule: DrawRule | None, job: Job
-) -> Batch:
-    branches = []
-    for name in ("reference", "test"):
-        patches = np.stack([one.patches[ViewKey(name, Modality.TIR)] for one in cut])
-        boxes = np.stack([one.boxes_patch[name] for one in cut])[None]
-        generators = [
-            np.random.default_rng([job.seed, Stream.PROPOSALS, sample.number]) for sample in samples
-        ]
-        branches.append(
-            Branch(
-                torch.from_numpy(boxes).to(job.device),
-                None,
-                View(as_patches(patches)[None].to(job.device)),
-                None if rule is None else draw_for_batch(boxes, generators, rule).to(job.device),
-            )
-        )
-    yes = torch.ones(len(cut), dtype=torch.bool)
-    keys = tuple(sample.key for sample in samples)
-    return Batch(branches[0], branches[1], torch.ones(len(cut)), yes, yes, keys)
+def _chunks(pool: Pool) -> list[list[int]]:
+    """The rows of a pool in order of clips and frames, in parts of two or more: batch norm needs
+    two samples.
+    """
+
+    def place(row: int) -> tuple[int, int, int]:
+        sample = pool.samples[row]
+        return sample.clip, sample.tests[0].frame, row
+
+    rows = sorted(range(len(pool)), key=place)
+    chunks = [rows[begin : begin + CHUNK] for begin in range(0, len(rows), CHUNK)]
+    if len(chunks) > 1 and len(chunks[-1]) == 1:
+        chunks[-2:] = [chunks[-2] + chunks[-1]]
+    return chunks
 
 
 # --- held-back pairs -----------------------------------------------------------------------------
@@ -401,21 +390,16 @@ def validator_of_held_back(
         return None
     recipe = _validation_recipe(job)
     try:
-        samples = draw_samples(
-            sources.held_back,
-            found.split.held_back,
-            found.held_back,
-            recipe,
-            rules=CropRules.of(baseline),
-            count=count,
-            seed=HELD_BACK_SEED,
-        )
+        clips = clips_of(sources.held_back, found.split.held_back, found.held_back, recipe)
     except PairsError as error:
         job.warn(f"held-back pairs: {error.what}")
         return None
+    samples = draw_samples(
+        clips, recipe, range(count), rules=CropRules.of(baseline), seed=HELD_BACK_SEED
+    )
     will_change = job.recipe.training.batch_norm == "re_estimate"
     pool = build_pool(
-        sources.held_back,
+        clips,
         samples,
         recipe,
         levels=job.levels,

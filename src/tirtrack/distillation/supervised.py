@@ -8,6 +8,7 @@ start weights, the start weights are kept, and the summary says so.
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from tirtrack.datasets.labelled_clips import open_labelled
 from tirtrack.devices import checked_device
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch
+from tirtrack.distillation.clips import LabelledFootage
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
 from tirtrack.distillation.engine import Step, check_components, train_steps
@@ -34,25 +37,20 @@ from tirtrack.distillation.folder import (
 )
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.label_loss import label_loss
-from tirtrack.distillation.labelled import (
-    Labelled,
-    cut_labelled,
-    draw_labelled,
-    hold_out,
-    plan_labelled,
-)
-from tirtrack.distillation.labelled_folders import open_labelled
-from tirtrack.distillation.one_step import one_step_iou
-from tirtrack.distillation.pool_cache import PoolCache
-from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
+from tirtrack.distillation.one_step import one_step_iou, one_step_rule
+from tirtrack.distillation.pool import Pool
+from tirtrack.distillation.pool_making import Pools, build_pool, proposal_rule
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
+from tirtrack.distillation.samples import draw_labelled, long_enough
 from tirtrack.distillation.settings import Direction, Keep, Photometric, SupervisedRecipe
+from tirtrack.distillation.step_plan import plan_labelled_step
 from tirtrack.errors import RequestError, WeightsError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
+from tirtrack.source_line import counted
 from tirtrack.versions import versions
 
 if TYPE_CHECKING:
@@ -166,17 +164,19 @@ def train(
     found = None if initial is None else store.find(initial)
     folder = check_out(file, found, force=force, resume=resume)
     start = None if found is None else store.read(found)
-    opened = open_labelled(data, still_sources, options)
+    opened, source_lines = open_labelled(data, still_sources, options)
     architecture = network or _architecture(start)
     is_continued = start is not None and start.card.architecture == architecture
     before = begin_network(architecture, start, seed)
     check_components(before, settings.training)
-    _proposal_rule(settings, before)
-    opened = opened.serving(settings)
-    kept, held = hold_out(opened, settings.held_out.share)
+    proposal_rule(settings, before)
+    clips = long_enough(opened, settings)
+    if short := len(opened) - len(clips):
+        source_lines.append(f"not used: {counted(short, 'sequence')} too short for causal samples")
+    kept, held = hold_out(clips, settings.held_out.share)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
-        "data": fingerprint([[item.name, item.boxes.tolist()] for item in opened.items]),
+        "data": fingerprint([[clip.name, clip.boxes.tolist()] for clip in clips]),
         "start weights": "none" if start is None else start.sha256,
         "network": architecture,
         "seed": str(seed),
@@ -184,7 +184,7 @@ def train(
     }
     if begin_run(file, settings, identity, force=force, resume=resume):
         return TrainingRun(file, folder, None)
-    for line in opened.source_lines:
+    for line in source_lines:
         _log.info(line)
     began = time.perf_counter()
     with as_run_errors():
@@ -199,7 +199,11 @@ def train(
     summary = TrainingSummary(
         recipe=settings.name,
         seed=seed,
-        data={"stills": len(kept.stills), "videos": len(kept.videos), "held out": len(held)},
+        data={
+            "stills": sum(not clip.is_video for clip in kept),
+            "videos": sum(clip.is_video for clip in kept),
+            "held out": len(held),
+        },
         steps=settings.training.steps,
         held_out=compared,
         kept="trained" if is_kept else "start",
@@ -209,17 +213,33 @@ def train(
         fingerprint=fingerprint(identity),
         versions=versions(),
         command=command,
-        source_lines=list(opened.source_lines),
+        source_lines=source_lines,
     )
-    card = _card(file.stem, architecture, start, opened, settings, summary, licences or {})
+    card = _card(file.stem, architecture, start, clips, settings, summary, licences or {})
     write_json(folder / SUMMARY, asdict(summary))
     store.write(file, trained if is_kept else before, card)
     return TrainingRun(file, folder, summary)
 
 
-def _proposal_rule(recipe: SupervisedRecipe, network: TwoBranchNetwork) -> DrawRule | None:
-    kind = network.energy_kind
-    return None if kind is None else draw_rule(recipe.estimator, kind)
+def hold_out(
+    clips: Sequence[LabelledFootage], share: float
+) -> tuple[list[LabelledFootage], list[LabelledFootage]]:
+    """Clips to train on and held-out clips; the split depends on no seed.
+
+    Whole clips are held out, by a hash of their names. With a share above 0 and two or more names,
+    at least one is held out and one trained on; a single one is trained on.
+    """
+
+    def draw(name: str) -> int:
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+    names = {clip.name for clip in clips}
+    count = max(sum(draw(name) < share * 2**64 for name in names), 1 if share > 0 else 0)
+    held = set(sorted(names, key=draw)[: min(count, len(names) - 1)])
+    return (
+        [clip for clip in clips if clip.name not in held],
+        [clip for clip in clips if clip.name in held],
+    )
 
 
 DEFAULT_NETWORK = "nanotrack-v3"
@@ -289,7 +309,7 @@ def _backbone(network: TwoBranchNetwork) -> nn.Module:
 
 def train_network(
     network: TwoBranchNetwork,
-    labelled: Labelled,
+    clips: Sequence[LabelledFootage],
     recipe: SupervisedRecipe,
     folder: Path,
     *,
@@ -304,22 +324,29 @@ def train_network(
     batch = recipe.training.batch
     steps_each = max(recipe.pool // batch, 1)
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
-    pool_cache = PoolCache(
-        labelled,
-        recipe,
-        CropRules.of(network),
-        size=steps_each * batch,
-        seed=seed,
-        engine=TorchFeatures(copy.deepcopy(network).eval(), device) if keeps_features else None,
-        key=f"{identity['data']} {backbone_hash(network)}" if keeps_features else "",
-    )
-    rule = _proposal_rule(recipe, network)
+    engine = TorchFeatures(copy.deepcopy(network).eval(), device) if keeps_features else None
+
+    def make(number: int) -> Pool:
+        size = steps_each * batch
+        numbers = range(number * size, (number + 1) * size)
+        rules = CropRules.of(network)
+        return build_pool(
+            clips,
+            draw_labelled(clips, recipe, numbers, rules=rules, seed=seed),
+            recipe,
+            seed=seed,
+            engine=engine,
+            proposals=proposal_rule(recipe, network),
+            cache_key=f"{identity['data']} {backbone_hash(network)}",
+        )
+
+    pools = Pools(make, recipe.pools)
 
     def loss_of(step: int) -> Step:
         epoch, inside = divmod(step, steps_each)
-        pool = pool_cache.pool(epoch)
-        draws = plan_labelled(pool, recipe, epoch=epoch, step=inside, seed=seed)
-        batch = pool.batch(draws, rule=rule, seed=[seed, step], device=device)
+        pool = pools.pool(epoch)
+        draws = plan_labelled_step(pool.samples, recipe, epoch=epoch, step=inside, seed=seed)
+        batch = pool.batch(draws, device=device, visit=step)
         return _labelled_step(student, batch)
 
     train_steps(
@@ -347,7 +374,7 @@ def _labelled_step(student: TwoBranchNetwork, batch: Batch) -> Step:
 def compare_held_out(
     before: TwoBranchNetwork,
     after: TwoBranchNetwork,
-    held: Labelled,
+    held: Sequence[LabelledFootage],
     recipe: SupervisedRecipe,
     *,
     progress: Progress = silent,
@@ -357,21 +384,18 @@ def compare_held_out(
     The metric is the IoU with the annotation after one step of localisation (``one_step``).
     """
     count = recipe.held_out.samples
-    if not len(held) or not count:
+    if not held or not count:
         return None
     plain = recipe.model_copy(update={"augmentation": Photometric(), "references": 1, "tests": 1})
-    held = held.serving(plain)
+    clips = long_enough(held, plain)
     rules = CropRules.of(before)
-    samples = [
-        draw_labelled(held, plain, number, rules=rules, seed=HELD_BACK_SEED)
-        for number in range(count)
-    ]
-    pool = cut_labelled(samples, plain, seed=HELD_BACK_SEED)
+    samples = draw_labelled(clips, plain, range(count), rules=rules, seed=HELD_BACK_SEED)
+    pool = build_pool(clips, samples, plain, seed=HELD_BACK_SEED, proposals=one_step_rule(before))
     scores = []
     for done, network in enumerate((before, after), start=1):
         scores.append(one_step_iou(network, pool))
         progress("held out", done, 2)
-    items = [sample.item.name for sample in samples]
+    items = [sample.scene for sample in samples]
     low, high = interval(scores[1] - scores[0], items, seed=RESAMPLING_SEED)
     return HeldOut(
         count, len(set(items)), float(scores[0].mean()), float(scores[1].mean()), low, high
@@ -412,7 +436,7 @@ def _card(
     name: str,
     architecture: str,
     start: Weights | None,
-    labelled: Labelled,
+    clips: Sequence[LabelledFootage],
     recipe: SupervisedRecipe,
     summary: TrainingSummary,
     licences: Mapping[str, str],
@@ -430,8 +454,8 @@ def _card(
             ),
             *card.started_from,
         ]
-    sources = sorted({item.still.source or "stills" for item in labelled.stills})
-    sources += sorted(item.name for item in labelled.videos)
+    sources = sorted({clip.source for clip in clips if not clip.is_video})
+    sources += sorted(clip.source for clip in clips if clip.is_video)
     scores = {}
     if summary.held_out is not None:
         scores = {
