@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tirtrack.datasets.labelled_clips import open_labelled
+from tirtrack.datasets.labelled_clips import collect, open_labelled
+from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.datasets.stills import LabelledStill
 from tirtrack.errors import DatasetError, FrameError
 from tirtrack.read_options import ReadOptions
 
 COLOUR = np.random.default_rng(2).integers(90, 120, (30, 40, 3), dtype=np.uint8)
+ROWS = np.array([[5.0, 5, 10, 10], [5, 5, 3, 10], [np.nan] * 4])
 MOVING = np.random.default_rng(2).integers(0, 255, (30, 40, 4), dtype=np.uint8)
 
 
@@ -91,3 +94,18 @@ def test_damaged_still_is_left_to_the_training(tmp_path):
     (stills(tmp_path / "a") / "images" / "0.png").write_bytes(b"no picture")
     clips, _ = open_labelled(tmp_path / "a")
     assert len(clips) == 3
+
+
+def test_boxes_that_are_absent_or_too_small_are_nan(tmp_path):
+    (clip,) = collect([], [LabelledSequence("a", ROWS, 0, lambda: iter([]))])
+    assert np.isfinite(clip.boxes[0]).all(axis=1).tolist() == [True, False, False]
+    still = LabelledStill("b.png", tmp_path / "b.png", (40, 30), ROWS[[0, 1, 0]], "coco")
+    (clip,) = collect([still], [])
+    assert clip.boxes.tolist() == [[[5, 5, 10, 10]], [[5, 5, 10, 10]]]
+    assert (clip.is_video, clip.source) == (False, "coco")
+
+
+def test_without_a_usable_box_nothing_can_be_trained_on():
+    tiny_box = LabelledSequence("a", ROWS[1:], 0, lambda: iter([]))
+    with pytest.raises(DatasetError, match="no usable box in 0 pictures and 1 sequences"):
+        collect([], [tiny_box])

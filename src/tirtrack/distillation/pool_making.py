@@ -157,13 +157,7 @@ def cut(
     ``away`` patch that does not fit into the frame is left out.
     """
     wanted = sorted(keys)
-    shots: dict[tuple[int, int], list[tuple[int, str, int, Shot]]] = {}
-    for row, sample in enumerate(samples):
-        branches = {"reference": sample.references, "test": sample.tests, "away": sample.tests[:1]}
-        for branch, shown in branches.items():
-            for image, shot in enumerate(shown):
-                here = shots.setdefault((sample.clip, shot.frame), [])
-                here.append((row, branch, image, shot))
+    shots = _by_frame(samples)
     modalities = {key.modality for key in wanted}
     is_canvas = "canvas" in recipe.as_published
     for at, rgb, tir in read_frames(clips, shots):
@@ -183,6 +177,20 @@ def cut(
                         patch = _augmented(patch, key.modality, sample, recipe, noise, seed=seed)
                     levels_8_bit = np.rint(patch).clip(0, 255).astype(np.uint8)
                     yield Cut(row, image, key, levels_8_bit, box_patch)
+
+
+def _by_frame(
+    samples: Sequence[Sample],
+) -> dict[tuple[int, int], list[tuple[int, str, int, Shot]]]:
+    """Row, branch, place in the branch, and shot of all patches, by clip and frame."""
+    shots: dict[tuple[int, int], list[tuple[int, str, int, Shot]]] = {}
+    for row, sample in enumerate(samples):
+        branches = {"reference": sample.references, "test": sample.tests, "away": sample.tests[:1]}
+        for branch, shown in branches.items():
+            for image, shot in enumerate(shown):
+                here = shots.setdefault((sample.clip, shot.frame), [])
+                here.append((row, branch, image, shot))
+    return shots
 
 
 def _augmented(
