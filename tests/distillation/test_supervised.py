@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tirtrack import verbs
 from tirtrack.boxes import iou
 from tirtrack.crops import CropRule, boxes_to_frame, boxes_to_patch
 from tirtrack.datasets.labelled_clips import collect, open_labelled
@@ -28,9 +29,10 @@ from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import Modality
 from tirtrack.distillation.step_plan import plan_labelled_step
-from tirtrack.distillation.supervised import hold_out, train
+from tirtrack.distillation.supervised import hold_out
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.two_branch import Energies, EnergyKind, Response, ScoreKind
+from tirtrack.verbs import train
 from tirtrack.weights import store
 
 SMALL = {
@@ -266,7 +268,7 @@ FEW = {**SMALL, "training.steps": 2, "training.batch": 3, "pool": 3, "held_out.s
 def clips(monkeypatch):
     """Two videos, long enough for causal samples, in place of a folder."""
     data = collect([], [video(name, frames=24) for name in ("one", "two", "three")])
-    monkeypatch.setattr(supervised, "open_labelled", lambda *_: (data, []))
+    monkeypatch.setattr(verbs, "open_labelled", lambda *_: (data, []))
     return data
 
 

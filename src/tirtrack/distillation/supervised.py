@@ -14,12 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from tirtrack.datasets.labelled_clips import open_labelled
 from tirtrack.devices import checked_device
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch
@@ -40,7 +39,6 @@ from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.pool_making import Pools, build_pool, proposal_rule
-from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.samples import draw_labelled, long_enough
 from tirtrack.distillation.settings import Direction, Keep, Photometric, SupervisedRecipe
@@ -49,7 +47,6 @@ from tirtrack.errors import RequestError, WeightsError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
-from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
 from tirtrack.source_line import counted
 from tirtrack.versions import versions
 
@@ -112,15 +109,14 @@ class TrainingRun:
 
 
 def train(
-    data: str | Path | Sequence[str | Path],
+    clips: Sequence[LabelledFootage],
     out: str | Path,
     *,
     network: str | None = None,
     initial: str | Path | None = None,
-    recipe: str | Path | SupervisedRecipe = "baseline",
-    changes: Mapping[str, Any] | None = None,
-    still_sources: Sequence[str] | None = None,
-    options: ReadOptions = AS_STORED,
+    recipe: SupervisedRecipe,
+    source_lines: Sequence[str] = (),
+    read_as: str = "",
     licences: Mapping[str, str] | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -129,18 +125,17 @@ def train(
     command: str = "",
     progress: Progress = silent,
 ) -> TrainingRun:
-    """Train or continue an RGB baseline on labelled RGB.
+    """Train or continue an RGB baseline on labelled clips; ``tirtrack.train`` opens them.
 
     Args:
-        data: folders of labelled stills (with ``instances.json``) or of labelled sequences.
+        clips: stills and sequences with usable boxes.
         out: the weights file to write, ``NAME.safetensors``; the run folder is beside it.
         network: architecture; by default that of the start weights, or ``nanotrack-v3``.
         initial: name or file of the start weights; never changed. From a backbone's file, and from
             weights of another architecture, only the backbone is used.
-        recipe: name, file, or a recipe of kind supervised.
-        changes: further settings by dotted name.
-        still_sources: sources of the stills that may be used; all by default.
-        options: read options for frames and pictures that do not state their format.
+        recipe: complete recipe.
+        source_lines: descriptions of the folders of data, one line each.
+        read_as: options with which frames are read, as typed; part of the run's identity.
         licences: licences of the data by folder name or source, for the card.
         seed: seed of all random draws.
         device: torch device.
@@ -158,53 +153,51 @@ def train(
     """
     from tirtrack.weights import store
 
-    settings = recipe_of_kind(SupervisedRecipe, recipe, changes)  # its errors come first
     check_seed(seed)
     file, trained_on = Path(out), checked_device(device)
     found = None if initial is None else store.find(initial)
     folder = check_out(file, found, force=force, resume=resume)
     start = None if found is None else store.read(found)
-    opened, source_lines = open_labelled(data, still_sources, options)
     architecture = network or _architecture(start)
     is_continued = start is not None and start.card.architecture == architecture
     before = begin_network(architecture, start, seed)
-    check_components(before, settings.training)
-    proposal_rule(settings, before)
-    clips = long_enough(opened, settings)
-    if short := len(opened) - len(clips):
-        source_lines.append(f"not used: {counted(short, 'sequence')} too short for causal samples")
-    kept, held = hold_out(clips, settings.held_out.share)
+    check_components(before, recipe.training)
+    proposal_rule(recipe, before)
+    usable, lines = long_enough(clips, recipe), list(source_lines)
+    if short := len(clips) - len(usable):
+        lines.append(f"not used: {counted(short, 'sequence')} too short for causal samples")
+    kept, held = hold_out(usable, recipe.held_out.share)
     identity = {
-        "recipe": fingerprint(settings.model_dump(mode="json")),
-        "data": fingerprint([[clip.name, clip.boxes.tolist()] for clip in clips]),
+        "recipe": fingerprint(recipe.model_dump(mode="json")),
+        "data": fingerprint([[clip.name, clip.boxes.tolist()] for clip in usable]),
         "start weights": "none" if start is None else start.sha256,
         "network": architecture,
         "seed": str(seed),
-        **({"way of reading frames": given} if (given := as_typed(options)) else {}),
+        **({"way of reading frames": read_as} if read_as else {}),
     }
-    if begin_run(file, settings, identity, force=force, resume=resume):
+    if begin_run(file, recipe, identity, force=force, resume=resume):
         return TrainingRun(file, folder, None)
-    for line in source_lines:
+    for line in lines:
         _log.info(line)
     began = time.perf_counter()
     with as_run_errors():
         trained = train_network(
-            before, kept, settings, folder, identity=identity, seed=seed,
+            before, kept, recipe, folder, identity=identity, seed=seed,
             device=trained_on, resume=resume, progress=progress,
         )  # fmt: skip
         spent = {"training": round(time.perf_counter() - began, 3)}
-        compared = compare_held_out(before, trained, held, settings, progress=progress)
-    has_backbone = start is not None or "backbone" in settings.training.components
-    is_kept = not is_continued or keeps_trained(compared, settings.keep)
+        compared = compare_held_out(before, trained, held, recipe, progress=progress)
+    has_backbone = start is not None or "backbone" in recipe.training.components
+    is_kept = not is_continued or keeps_trained(compared, recipe.keep)
     summary = TrainingSummary(
-        recipe=settings.name,
+        recipe=recipe.name,
         seed=seed,
         data={
             "stills": sum(not clip.is_video for clip in kept),
             "videos": sum(clip.is_video for clip in kept),
             "held out": len(held),
         },
-        steps=settings.training.steps,
+        steps=recipe.training.steps,
         held_out=compared,
         kept="trained" if is_kept else "start",
         verdict=("" if has_backbone else _RANDOM_BACKBONE) + _verdict(compared, is_kept=is_kept),
@@ -213,9 +206,9 @@ def train(
         fingerprint=fingerprint(identity),
         versions=versions(),
         command=command,
-        source_lines=source_lines,
+        source_lines=lines,
     )
-    card = _card(file.stem, architecture, start, clips, settings, summary, licences or {})
+    card = _card(file.stem, architecture, start, usable, recipe, summary, licences or {})
     write_json(folder / SUMMARY, asdict(summary))
     store.write(file, trained if is_kept else before, card)
     return TrainingRun(file, folder, summary)
