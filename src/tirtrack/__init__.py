@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tirtrack._api import evaluate, load, score
     from tirtrack.boxes import Box
     from tirtrack.distillation.run import distill
-    from tirtrack.distillation.supervised import train
     from tirtrack.errors import (
         DatasetError,
         FrameError,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from tirtrack.trackers.multi import MultiTracker
     from tirtrack.trackers.state_file import load_state, save_state
     from tirtrack.tracking import track
+    from tirtrack.verbs import train
 
     __version__: str
 
@@ -67,7 +67,6 @@ _HOMES = {
     "tirtrack._api": ("evaluate", "load", "score"),
     "tirtrack.boxes": ("Box",),
     "tirtrack.distillation.run": ("distill",),
-    "tirtrack.distillation.supervised": ("train",),
     "tirtrack.errors": (
         "DatasetError",
         "FrameError",
@@ -85,6 +84,7 @@ _HOMES = {
     "tirtrack.trackers.multi": ("MultiTracker",),
     "tirtrack.trackers.state_file": ("load_state", "save_state"),
     "tirtrack.tracking": ("track",),
+    "tirtrack.verbs": ("train",),
 }
 
 

@@ -14,7 +14,7 @@ from tirtrack.boxes import Box
 from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch, Branch, View
-from tirtrack.distillation.batches import Draw, draw_samples
+from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.frozen_backbone import TorchFeatures
@@ -23,8 +23,10 @@ from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
 from tirtrack.distillation.recipe_check import check_recipe
+from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.settings import Direction, Estimator
 from tirtrack.distillation.sources import Sources, hold_back
+from tirtrack.distillation.step_plan import Draw
 from tirtrack.distillation.summary import Comparison, Difference
 from tirtrack.distillation.train_student import Setup
 from tirtrack.distillation.validation import Agreement, Validator, interval, likeness, verdict
@@ -116,6 +118,11 @@ def test_frozen_features_of_two_taps_give_the_students_of_patches(tiny, tmp_path
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
+def drawn_pool(clips, recipe, network, count):
+    samples = draw_samples(clips, recipe, range(count), rules=CropRules.of(network), seed=0)
+    return build_pool(clips, samples, recipe, seed=0, engine=TorchFeatures(network))
+
+
 def test_accidents_of_the_published_code_are_repeated_on_purpose(tiny, tmp_path):
     network = tiny.network_of("dimp18")
     source = tiny.TinyPairs()
@@ -127,17 +134,12 @@ def test_accidents_of_the_published_code_are_repeated_on_purpose(tiny, tmp_path)
 
     def pool_of(accidents):
         recipe = tiny.recipe_of("published", network=network, as_published=accidents)
-        samples = draw_samples(
-            source, range(len(source)), found, recipe,
-            rules=CropRules.of(network), count=12, seed=0,
-        )  # fmt: skip
-        return build_pool(
-            source, samples, recipe, levels=lambda f: f, seed=0, engine=TorchFeatures(network)
-        )
+        clips = clips_of(source, range(len(source)), found, recipe)
+        return drawn_pool(clips, recipe, network, 12)
 
     plain, odd = pool_of([]), pool_of(["shared_box", "first_box"])
-    assert {sample.box for sample in plain.samples} == set(boxes)
-    assert {sample.box for sample in odd.samples} == {boxes[0]}
+    assert {sample.tests[0].box for sample in plain.samples} == set(boxes)
+    assert {sample.tests[0].box for sample in odd.samples} == {boxes[0]}
     np.testing.assert_array_equal(odd.boxes_patch["reference"], odd.boxes_patch["test"])
     assert not np.array_equal(plain.boxes_patch["reference"], plain.boxes_patch["test"])
     recipe = tiny.recipe_of(
@@ -181,16 +183,12 @@ def test_a_sample_whose_target_is_not_in_the_crop_is_a_negative_one(tiny):
         ProposalSet([Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
         for box in (below, inside)
     ]
-    samples = draw_samples(
-        source, [0, 1], found, recipe, rules=CropRules.of(network), count=12, seed=0
-    )
-    pool = build_pool(
-        source, samples, recipe, levels=lambda f: f, seed=0, engine=TorchFeatures(network)
-    )
+    pool = drawn_pool(clips_of(source, [0, 1], found, recipe), recipe, network, 12)
+    boxes = [sample.tests[0].box for sample in pool.samples]
     batch = pool.batch([Draw(Direction.RGB_TO_TIR, place, place) for place in range(12)])
-    assert {sample.box for sample in samples} == {inside, below}
-    assert batch.present.tolist() == [sample.box == inside for sample in samples]
-    assert pool.centres_outside() == sum(sample.box == below for sample in samples)
+    assert set(boxes) == {inside, below}
+    assert batch.present.tolist() == [box == inside for box in boxes]
+    assert pool.centres_outside() == sum(box == below for box in boxes)
 
 
 def test_a_backbone_without_batch_norms_has_none_that_could_learn(tiny, tmp_path):
@@ -520,11 +518,7 @@ def test_a_student_that_is_the_baseline_differs_by_nothing(tiny, tmp_path):
 def held_back_pool(tiny, recipe, network, count):
     source = tiny.TinyPairs()
     found = ways.propose_all(source, ways.proposer("saliency"), 0)
-    samples = draw_samples(
-        source, range(len(source)), found, recipe, rules=CropRules.of(network), count=count, seed=0
-    )
-    engine = TorchFeatures(network)
-    return build_pool(source, samples, recipe, levels=lambda f: f, seed=0, engine=engine)
+    return drawn_pool(clips_of(source, range(len(source)), found, recipe), recipe, network, count)
 
 
 def test_agreement_counts_what_the_teacher_passed(tiny):

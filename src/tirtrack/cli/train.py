@@ -82,7 +82,7 @@ def command(
     """
     from tirtrack.cli.distill import changes_of, report_run
     from tirtrack.cli.live import progress
-    from tirtrack.distillation.supervised import train
+    from tirtrack.verbs import train
 
     options = read_options(
         order=order, channel=channel, byte_order=byte_order, picture=picture,

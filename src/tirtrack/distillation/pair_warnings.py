@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tirtrack.distillation.clips import Clip
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Sources, uneven_split
 from tirtrack.distillation.summary import PassRate, harvest
 from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts, sentences
 from tirtrack.pairs.proposals.base import ProposalSet
-from tirtrack.pairs.source import PairSource
 from tirtrack.progress import Progress
 from tirtrack.valid_pixels import share_text
 
@@ -70,34 +70,35 @@ def split_warnings(sources: Sources, recipe: CrossModalRecipe) -> list[str]:
     return [] if said is None else [said]
 
 
-def doubt_warnings(sources: Sources, pool: Pool, progress: Progress) -> list[str]:
+def doubt_warnings(
+    sources: Sources, clips: Sequence[Clip], pool: Pool, progress: Progress
+) -> list[str]:
     """Warnings of recordings that may not be pairs, with the teacher's pass counts for them.
 
     Args:
         sources: pairs to check, held-back ones included.
+        clips: clips of the pool.
         pool: pool with the teacher's checks.
         progress: callback that is told of every recording.
     """
     found = look_for_doubts(sources.train, QUICK, progress=progress)
-    warnings = list(sentences(found, _passed(found, sources.train, pool)))
+    warnings = list(sentences(found, _passed(found, clips, pool)))
     if sources.held_back is not sources.train:
         doubts = look_for_doubts(sources.held_back, QUICK, progress=progress)
         warnings += [f"held-back pairs: {said}" for said in sentences(doubts)]
     return warnings
 
 
-def _passed(found: Sequence[RecordingDoubts], source: PairSource, pool: Pool) -> dict[str, str]:
+def _passed(found: Sequence[RecordingDoubts], clips: Sequence[Clip], pool: Pool) -> dict[str, str]:
     """Pass counts of the recordings whose modalities have nothing in common, in words."""
     if pool.checks is None:
         return {}
-    recordings = source.recordings()
     remarks = {}
     for name in (one.name for one in found if one.shows_nothing_in_common):
-        inside = set(recordings[name].indices)
         counts = Counter(
             bool(passed)
             for sample, passed in zip(pool.samples, pool.checks.passed, strict=True)
-            if sample.pair in inside
+            if clips[sample.clip].name == name
         )
         if counts.total():
             remarks[name] = f"the teacher passed {counts[True]} of {counts.total()} samples"

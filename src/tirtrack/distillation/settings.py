@@ -339,7 +339,7 @@ class SupervisedRecipe(_Recipe):
 
     terms: ClassVar[list[Term]] = [Term(name="cross_supervision")]
     teacher: ClassVar[Teacher] = Teacher()
-    as_published: ClassVar[list[AsPublished]] = []
+    as_published: ClassVar[list[AsPublished]] = []  # accidents that no supervised recipe repeats
 
     kind: Literal["supervised"]
     augmentation: Photometric = Photometric()

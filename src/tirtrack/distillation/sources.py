@@ -1,4 +1,4 @@
-"""The pairs of a distillation: to train on, and held back for the validation."""
+"""What is trained on, and what is held back for the validation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tirtrack.distillation.clips import LabelledFootage
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import PairsError, RequestError, did_you_mean
 from tirtrack.files import fingerprint
@@ -144,7 +145,7 @@ def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Sp
     wanted = share * len(everything)
     held: list[str] = []
     count = 0
-    for name in sorted(recordings, key=lambda name: hashlib.sha256(name.encode()).digest()):
+    for name in sorted(recordings, key=_draw):
         size = len(recordings[name].indices)
         if count < wanted and count + size <= MAX_OVERSHOOT * wanted:
             held.append(name)
@@ -152,6 +153,28 @@ def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Sp
     if not held:
         held = [min(recordings, key=lambda name: (len(recordings[name].indices), name))]
     return _split(recordings, held, "whole recordings")
+
+
+def hold_out(
+    clips: Sequence[LabelledFootage], share: float
+) -> tuple[list[LabelledFootage], list[LabelledFootage]]:
+    """Labelled clips to train on and held-out ones, by :func:`_draw`; the split depends on no seed.
+
+    With a share above 0 and two or more names, at least one is held out and one trained on; a
+    single one is trained on.
+    """
+    names = sorted({clip.name for clip in clips}, key=_draw)
+    count = max(sum(_draw(name) < share * 2**64 for name in names), 1 if share > 0 else 0)
+    held = set(names[: min(count, len(names) - 1)])
+    return (
+        [clip for clip in clips if clip.name not in held],
+        [clip for clip in clips if clip.name in held],
+    )
+
+
+def _draw(name: str) -> int:
+    """A number below ``2**64`` by which a name is held back: a hash of it."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def _split(recordings: Mapping[str, Recording], held: Sequence[str], how: str) -> Split:

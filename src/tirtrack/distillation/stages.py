@@ -7,28 +7,19 @@ own follow below it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from tirtrack.distillation.answers import answer
-from tirtrack.distillation.batch import Batch, Branch, View
-from tirtrack.distillation.batches import (
-    Cut,
-    Levels,
-    Sample,
-    Stream,
-    ViewKey,
-    cut_views,
-    draw_samples,
-    plan_step,
-)
+from tirtrack.distillation.batch import Batch
+from tirtrack.distillation.clips import Clip, clips_of, read_frames
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.engine import batch_norms
 from tirtrack.distillation.foreign_teacher import can_match, judge_boxes
-from tirtrack.distillation.frozen_backbone import FeatureEngine, as_patches, frozen_copy
+from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.pair_warnings import (
     doubt_warnings,
     harvest_warnings,
@@ -37,8 +28,8 @@ from tirtrack.distillation.pair_warnings import (
     split_warnings,
 )
 from tirtrack.distillation.pool import CHUNK, Checks, Pool
-from tirtrack.distillation.pool_making import build_pool, proposal_rule
-from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
+from tirtrack.distillation.pool_making import Levels, build_pool, proposal_rule
+from tirtrack.distillation.samples import Sample, Stream, draw_samples
 from tirtrack.distillation.settings import (
     Augmentation,
     CrossModalRecipe,
@@ -47,6 +38,7 @@ from tirtrack.distillation.settings import (
     Proposals,
 )
 from tirtrack.distillation.sources import Sources, Split
+from tirtrack.distillation.step_plan import Draw, plan_step
 from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
 from tirtrack.distillation.train_student import Batches, Setup, timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
@@ -86,13 +78,14 @@ def distil_network(
     with timed(seconds, "proposals"):
         found = propose(sources, setup)
         leave_contact_sheet(setup, sources.train, found)
+    clips = clips_of(sources.train, found.split.train, found.train, recipe)
     with timed(seconds, "features"):
-        pool = training_pool(network, sources, found, setup, engine)
+        pool = training_pool(network, clips, setup, engine)
     with timed(seconds, "teacher"):
         if can_match(teaching, network):
             pool.check(teaching, recipe, device=device)
         else:
-            check_by_foreigner(teaching, pool, sources.train, setup)
+            check_by_foreigner(teaching, pool, clips, setup)
         rates = pass_rates(pool)
     with timed(seconds, "pairs"):
         warnings = [
@@ -100,17 +93,15 @@ def distil_network(
             *masked_warnings([*found.train, *found.held_back]),
             *rate_warnings(rates, recipe),
             *split_warnings(sources, recipe),
-            *doubt_warnings(sources, pool, setup.progress),
+            *doubt_warnings(sources, clips, pool, setup.progress),
         ]
     with timed(seconds, "held back"):
-        samples: list[Sample] = []
+        held_back: list[Clip] = []
         try:
-            samples = validation_samples(baseline, sources, found, recipe)
+            held_back = validation_clips(sources, found, recipe)
         except PairsError as error:
             warnings.append(f"held-back pairs: {error.what}")
-        validator = None
-        if samples:
-            validator = validator_on(samples, baseline, sources, setup, engine)
+        validator = validator_on(held_back, baseline, setup, engine) if held_back else None
     with timed(seconds, "training"):
         train_student(
             student,
@@ -121,7 +112,7 @@ def distil_network(
             validate_every=recipe.held_back.validate_every,
         )
         if recipe.training.batch_norm in ("adapt", "re_estimate"):
-            re_estimate(student, sources.train, pool, setup)
+            re_estimate(student, clips, pool, setup)
     with timed(seconds, "held back"):
         compared = None if validator is None else validator.comparison(student)
     return student.cpu(), RunSummary(
@@ -214,54 +205,44 @@ def leave_contact_sheet(setup: PairSetup, source: PairSource, found: Found) -> N
 
 def training_pool(
     network: TwoBranchNetwork,
-    sources: Sources,
-    found: Found,
+    clips: Sequence[Clip],
     setup: PairSetup,
     engine: FeatureEngine | None,
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
-    identity = setup.identity
-    recipe, seed = setup.recipe, setup.seed
-    samples = draw_samples(
-        sources.train,
-        found.split.train,
-        found.train,
-        recipe,
-        rules=CropRules.of(network),
-        count=recipe.pool,
-        seed=seed,
-    )
+    recipe, seed, identity = setup.recipe, setup.seed, setup.identity
     return build_pool(
-        sources.train,
-        samples,
+        clips,
+        draw_samples(clips, recipe, range(recipe.pool), rules=CropRules.of(network), seed=seed),
         recipe,
         levels=levels_of(recipe),
         seed=seed,
         engine=engine,
         proposals=proposal_rule(recipe, network),
-        cache_key=None if engine is None else f"{identity['pairs']} {identity['baseline']}",
+        cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
         progress=setup.progress,
     )
 
 
 def check_by_foreigner(
-    teacher: TwoBranchNetwork, pool: Pool, source: PairSource, setup: PairSetup
+    teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], setup: PairSetup
 ) -> None:
     """Check every sample with a teacher of another family, which sees the RGB frames."""
     strict, count = setup.recipe.teacher.box_check, len(pool)
     overlap, confidence = np.zeros(count), np.zeros(count)
     passed = np.zeros(count, dtype=bool)
-    opened: tuple[int, np.ndarray] | None = None
-    for place in sorted(range(count), key=lambda place: pool.samples[place].pair):
-        sample = pool.samples[place]
-        if opened is None or opened[0] != sample.pair:
-            opened = sample.pair, source[sample.pair].rgb
-        least = strict.min_iou_by_way.get(sample.way, strict.min_iou)
-        limits = strict.model_copy(update={"min_iou": least})
-        rng = np.random.default_rng([setup.seed, Stream.TEACHER, sample.number])
-        (judged,) = judge_boxes(teacher, opened[1], [sample.box], limits, rng=rng)
-        overlap[place], passed[place] = judged.overlap, judged.passed
-        confidence[place] = judged.found.confidence
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row, sample in enumerate(pool.samples):
+        rows.setdefault((sample.clip, sample.tests[0].frame), []).append(row)
+    for at, rgb, _ in read_frames(clips, rows):
+        for row in rows[at]:
+            sample = pool.samples[row]
+            least = strict.min_iou_by_way.get(sample.way, strict.min_iou)
+            limits = strict.model_copy(update={"min_iou": least})
+            rng = np.random.default_rng([setup.seed, Stream.TEACHER, sample.number])
+            (judged,) = judge_boxes(teacher, rgb, [sample.tests[0].box], limits, rng=rng)
+            overlap[row], passed[row] = judged.overlap, judged.passed
+            confidence[row] = judged.found.confidence
     pool.checks = Checks(np.zeros(count), overlap, confidence, passed)
 
 
@@ -284,7 +265,7 @@ def batches_of(pool: Pool, setup: PairSetup) -> Batches:
 
 
 def re_estimate(
-    student: TwoBranchNetwork, source: PairSource, pool: Pool, setup: PairSetup
+    student: TwoBranchNetwork, clips: Sequence[Clip], pool: Pool, setup: PairSetup
 ) -> None:
     """Re-estimate batch norm statistics on TIR crops: cumulative means, no gradient."""
     training = setup.recipe.training
@@ -293,6 +274,7 @@ def re_estimate(
         if training.batch_norm == "re_estimate"
         else [module for name in training.components for module in student.modules_of(name)]
     )
+    patches = _tir_pool(student, clips, pool.samples[: training.batch_norm_samples], setup)
     norms = [norm for module in modules for norm in batch_norms(module)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -300,98 +282,89 @@ def re_estimate(
         norm.momentum = None  # a cumulative mean
         norm.train()
     with torch.no_grad():
-        for batch in _tir_batches(
-            student, source, pool.samples[: training.batch_norm_samples], setup
-        ):
-            answer(student, batch, Direction.TIR_TO_TIR)
+        for rows in _chunks(patches):
+            draws = [Draw(Direction.TIR_TO_TIR, row, row) for row in rows]
+            answer(student, patches.batch(draws, device=setup.device), Direction.TIR_TO_TIR)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     student.eval()
 
 
-def _tir_batches(
-    student: TwoBranchNetwork, source: PairSource, samples: Sequence[Sample], setup: PairSetup
-) -> Iterator[Batch]:
-    """Plain TIR patches of both branches, a few samples at a time."""
-    keys = [ViewKey("reference", Modality.TIR), ViewKey("test", Modality.TIR)]
-    recipe = setup.recipe
-    rule = proposal_rule(recipe, student)
-    cut = cut_views(source, samples, keys, recipe, levels=levels_of(recipe), seed=setup.seed)
-    waiting: list[Cut] = []
-    for done, sample in enumerate(cut, start=1):
-        waiting.append(sample)
-        left = len(samples) - done
-        if left == 0 or (len(waiting) >= CHUNK and left > 1):  # batch norm needs two samples
-            yield _tir_batch(waiting, [samples[one.place] for one in waiting], rule, setup)
-            waiting = []
-        setup.progress("batch norm", done, len(samples))
+def _tir_pool(
+    student: TwoBranchNetwork, clips: Sequence[Clip], samples: Sequence[Sample], setup: PairSetup
+) -> Pool:
+    """Plain TIR patches of both branches."""
+    recipe = setup.recipe.model_copy(
+        update={
+            "directions": {Direction.TIR_TO_TIR: 1.0},
+            "augmentation": Augmentation(),
+            "negatives": 0.0,
+            "teacher": setup.recipe.teacher.model_copy(update={"modality": Modality.TIR}),
+            "as_published": [one for one in setup.recipe.as_published if one == "canvas"],
+        }
+    )
+    return build_pool(
+        clips,
+        samples,
+        recipe,
+        levels=levels_of(recipe),
+        seed=setup.seed,
+        proposals=proposal_rule(recipe, student),
+        stage="batch norm",
+        progress=setup.progress,
+    )
 
 
-def _tir_batch(
-    cut: Sequence[Cut], samples: Sequence[Sample], rule: DrawRule | None, setup: PairSetup
-) -> Batch:
-    branches = []
-    for name in ("reference", "test"):
-        patches = np.stack([one.patches[ViewKey(name, Modality.TIR)] for one in cut])
-        boxes = np.stack([one.boxes_patch[name] for one in cut])[None]
-        generators = [
-            np.random.default_rng([setup.seed, Stream.PROPOSALS, sample.number])
-            for sample in samples
-        ]
-        branches.append(
-            Branch(
-                torch.from_numpy(boxes).to(setup.device),
-                None,
-                View(as_patches(patches)[None].to(setup.device)),
-                None if rule is None else draw_for_batch(boxes, generators, rule).to(setup.device),
-            )
-        )
-    yes = torch.ones(len(cut), dtype=torch.bool)
-    keys = tuple(sample.key for sample in samples)
-    return Batch(branches[0], branches[1], torch.ones(len(cut)), yes, yes, keys)
+def _chunks(pool: Pool) -> list[list[int]]:
+    """The rows of a pool in order of clips and frames, in parts of two or more: batch norm needs
+    two samples.
+    """
+
+    def place(row: int) -> tuple[int, int, int]:
+        sample = pool.samples[row]
+        return sample.clip, sample.tests[0].frame, row
+
+    rows = sorted(range(len(pool)), key=place)
+    chunks = [rows[begin : begin + CHUNK] for begin in range(0, len(rows), CHUNK)]
+    if len(chunks) > 1 and len(chunks[-1]) == 1:
+        chunks[-2:] = [chunks[-2] + chunks[-1]]
+    return chunks
 
 
 # --- held-back pairs -----------------------------------------------------------------------------
 
 
-def validation_samples(
-    baseline: TwoBranchNetwork, sources: Sources, found: Found, recipe: CrossModalRecipe
-) -> list[Sample]:
-    """Samples of the held-back pairs, the same for every training seed; empty if there are none.
+def validation_clips(sources: Sources, found: Found, recipe: CrossModalRecipe) -> list[Clip]:
+    """The held-back clips; empty if nothing is held back.
 
     Raises:
         PairsError: no held-back pair has a box that the recipe can use.
     """
-    count = recipe.held_back.samples
-    if not found.split.held_back or not count:
+    if not found.split.held_back or not recipe.held_back.samples:
         return []
-    return draw_samples(
-        sources.held_back,
-        found.split.held_back,
-        found.held_back,
-        validation_recipe(recipe),
-        rules=CropRules.of(baseline),
-        count=count,
-        seed=HELD_BACK_SEED,
+    return clips_of(
+        sources.held_back, found.split.held_back, found.held_back, validation_recipe(recipe)
     )
 
 
 def validator_on(
-    samples: Sequence[Sample],
+    clips: Sequence[Clip],
     baseline: TwoBranchNetwork,
-    sources: Sources,
     setup: PairSetup,
     engine: FeatureEngine | None,
 ) -> Validator:
-    """Validates students on those of the samples in which the baseline finds the box on RGB.
+    """Validates students on samples of held-back clips, the same for every training seed; those
+    count in which the baseline finds the box on RGB.
 
     Stored features serve all networks, unless the student's backbone will change.
     """
-    recipe = validation_recipe(setup.recipe)
+    recipe, count = validation_recipe(setup.recipe), setup.recipe.held_back.samples
     will_change = recipe.training.batch_norm == "re_estimate"
     pool = build_pool(
-        sources.held_back,
-        samples,
+        clips,
+        draw_samples(
+            clips, recipe, range(count), rules=CropRules.of(baseline), seed=HELD_BACK_SEED
+        ),
         recipe,
         levels=levels_of(recipe),
         seed=HELD_BACK_SEED,

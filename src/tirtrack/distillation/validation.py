@@ -17,11 +17,11 @@ from torch import Tensor
 from tirtrack.boxes import iou
 from tirtrack.distillation.answers import Answer, answer
 from tirtrack.distillation.batch import Batch
-from tirtrack.distillation.batches import Draw
 from tirtrack.distillation.losses import cosine_distance
 from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction, Keep
+from tirtrack.distillation.step_plan import Draw
 from tirtrack.distillation.summary import Comparison, Difference
 from tirtrack.networks.two_branch import Energies, TwoBranchNetwork
 
