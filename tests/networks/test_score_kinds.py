@@ -145,6 +145,13 @@ def test_confidence_is_a_probability_by_kind(kind, expected):
     assert kind.confidence(scores, near).tolist() == pytest.approx([expected])
 
 
+def test_a_trackers_peak_is_the_highest_value_and_of_a_density_the_highest_probability():
+    scores = torch.tensor([[0.0, 2.0], [1.0, 0.0]])
+    probability = math.exp(2) / (math.exp(2) + math.exp(1) + 2)
+    assert Density(16, 256, 0.9).peak(scores, 5.0) == pytest.approx(probability)
+    assert Hinge(16, 256, 0.9).peak(scores, 5.0) == 5.0
+
+
 def test_kinds_are_equal_where_their_numbers_mean_the_same():
     assert Margin(16, 255) == Margin(16, 255) != Focal(16, 255)
     assert Hinge(16, 288, 0.9) != Hinge(16, 288, 0.8)

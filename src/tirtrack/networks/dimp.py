@@ -133,6 +133,7 @@ class Dimp(TwoBranchNetwork):
     """
 
     stride = STRIDE
+    score_kind: Hinge | Density
 
     def __init__(self, settings: DimpSettings) -> None:
         super().__init__()

@@ -30,7 +30,6 @@ class ScoreKind(ABC):
         stride: patch pixels per cell.
         patch_side: side of the test patch, pixels.
         name: name of the kind, for messages.
-        is_log_density: whether a softmax over the cells makes probabilities of the scores.
         peak_centre: raw peak that is worth a score of one half, for weights whose card has no
             calibration.
         peak_scale: scale of the logistic curve around it.
@@ -40,7 +39,6 @@ class ScoreKind(ABC):
     patch_side: int
 
     name: ClassVar[str]
-    is_log_density: ClassVar[bool] = False
     peak_centre: ClassVar[float] = 0.25
     peak_scale: ClassVar[float] = 0.08
 
@@ -97,6 +95,15 @@ class ScoreKind(ABC):
             near: ``[S,n*n]`` bool; cells near the box that the target is expected in.
         """
         return scores.amax(dim=1).sigmoid()
+
+    def peak(self, scores: Tensor, highest: float) -> float:
+        """Raw peak of a tracker: the highest value of the map as the tracker prepared it.
+
+        Args:
+            scores: score map ``[n,n]`` of the network.
+            highest: highest value of the prepared map.
+        """
+        return highest
 
     def sure(self, scores: Tensor) -> Tensor:
         """Cells ``[M,S,n,n]`` bool whose boxes are believed, for dense boxes."""
@@ -213,7 +220,6 @@ class Density(ScoreKind):
     sigma_cells: float
 
     name: ClassVar[str] = "density"
-    is_log_density: ClassVar[bool] = True
     peak_centre: ClassVar[float] = 0.04
     peak_scale: ClassVar[float] = 0.013
 
@@ -242,6 +248,10 @@ class Density(ScoreKind):
     def confidence(self, scores: Tensor, near: Tensor) -> Tensor:
         """Mass of the density in the cells near the box, ``[S]``."""
         return (scores.softmax(dim=1) * near).sum(dim=1)
+
+    def peak(self, scores: Tensor, highest: float) -> float:
+        """Highest probability of a cell of the network's map."""
+        return float(scores.flatten().softmax(dim=0).max())
 
 
 class Focal(ScoreKind):
