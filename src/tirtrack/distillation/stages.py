@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import Clip, clips_of, read_frames
 from tirtrack.distillation.crop_specs import CropRules
+from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.engine import batch_norms
 from tirtrack.distillation.foreign_teacher import can_match, judge_boxes
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
@@ -28,7 +28,8 @@ from tirtrack.distillation.pair_warnings import (
     split_warnings,
 )
 from tirtrack.distillation.pool import CHUNK, Checks, Pool
-from tirtrack.distillation.pool_making import Levels, build_pool, proposal_rule
+from tirtrack.distillation.pool_making import Levels, build_pool
+from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.samples import Sample, Stream, draw_samples
 from tirtrack.distillation.settings import (
     Augmentation,
@@ -218,7 +219,7 @@ def training_pool(
         levels=levels_of(recipe),
         seed=seed,
         engine=engine,
-        proposals=proposal_rule(recipe, network),
+        proposals=draw_rule(recipe.estimator, network.box_kind),
         cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
         progress=setup.progress,
     )
@@ -284,7 +285,7 @@ def re_estimate(
     with torch.no_grad():
         for rows in _chunks(patches):
             draws = [Draw(Direction.TIR_TO_TIR, row, row) for row in rows]
-            answer(student, patches.batch(draws, device=setup.device), Direction.TIR_TO_TIR)
+            respond(student, patches.batch(draws, device=setup.device), Direction.TIR_TO_TIR)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     student.eval()
@@ -309,7 +310,7 @@ def _tir_pool(
         recipe,
         levels=levels_of(recipe),
         seed=setup.seed,
-        proposals=proposal_rule(recipe, student),
+        proposals=draw_rule(recipe.estimator, student.box_kind),
         stage="batch norm",
         progress=setup.progress,
     )
@@ -369,7 +370,7 @@ def validator_on(
         levels=levels_of(recipe),
         seed=HELD_BACK_SEED,
         engine=None if will_change else engine,
-        proposals=proposal_rule(recipe, baseline),
+        proposals=draw_rule(recipe.estimator, baseline.box_kind),
         stage="held back",
         progress=setup.progress,
     )
