@@ -159,7 +159,7 @@ def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Found:
+class ProposedPairs:
     """The pairs that are used, and the proposals of those to train on and of those held back."""
 
     split: Split
@@ -167,7 +167,7 @@ class Found:
     held_back: list[ProposalSet]
 
 
-def propose(sources: Sources, setup: PairSetup) -> Found:
+def propose(sources: Sources, setup: PairSetup) -> ProposedPairs:
     """Propose boxes in at most as many pairs as there will be samples."""
     from tirtrack.pairs.proposals.kept import kept_proposals
 
@@ -190,10 +190,10 @@ def propose(sources: Sources, setup: PairSetup) -> Found:
             if held_back
             else []
         )
-    return Found(replace(whole, train=train, held_back=held_back), found, held)
+    return ProposedPairs(replace(whole, train=train, held_back=held_back), found, held)
 
 
-def leave_contact_sheet(setup: PairSetup, source: PairSource, found: Found) -> None:
+def leave_contact_sheet(setup: PairSetup, source: PairSource, found: ProposedPairs) -> None:
     """Write a picture of proposed and rejected boxes in some of the pairs."""
     from tirtrack.pairs.inspection_folder import write_contact_sheet
 
@@ -335,7 +335,9 @@ def _chunks(pool: Pool) -> list[list[int]]:
 # --- held-back pairs -----------------------------------------------------------------------------
 
 
-def validation_clips(sources: Sources, found: Found, recipe: CrossModalRecipe) -> list[Clip]:
+def validation_clips(
+    sources: Sources, found: ProposedPairs, recipe: CrossModalRecipe
+) -> list[Clip]:
     """The held-back clips; empty if nothing is held back.
 
     Raises:
