@@ -30,8 +30,7 @@ from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import Modality
 from tirtrack.distillation.sources import hold_out
 from tirtrack.distillation.step_plan import plan_labelled_step
-from tirtrack.distillation.summary import Comparison, Difference, RunSummary
-from tirtrack.distillation.validation import keeps_trained
+from tirtrack.distillation.summary import RunSummary
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.response import DenseBoxes, IouEnergies, Response
 from tirtrack.networks.score_kinds import Hinge, Margin
@@ -495,23 +494,6 @@ def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, m
     assert other.card.started_from[0].sha256 == one.sha256
     licences = {part.name: part.licence for part in other.card.training_data}
     assert licences == {"coco": "CC-BY-4.0", "kangaroo": "not stated"}
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "low", "high", "keeps"),
-    [
-        (0.5, 0.6, 0.05, 0.15, {"if_better", "unless_worse", "always"}),
-        (0.5, 0.49, -0.03, 0.01, {"unless_worse", "always"}),
-        (0.5, 0.4, -0.15, -0.05, {"always"}),
-    ],
-)
-def test_the_recipe_says_when_trained_weights_are_kept(before, after, low, high, keeps):
-    difference = Difference(
-        baseline=before, student=after, difference=after - before, low=low, high=high
-    )
-    found = Comparison(samples=100, scenes=20, with_label=difference)
-    rules = ("if_better", "unless_worse", "always")
-    assert {rule for rule in rules if keeps_trained(found, rule)} == keeps
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(folder, tmp_path, monkeypatch):
