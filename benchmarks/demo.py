@@ -18,8 +18,8 @@ import torch
 from benchmarks.compared import comparison_figures
 from tirtrack.cli.live import progress
 from tirtrack.demo import DemoSettings, run_demo
+from tirtrack.evaluation.comparison import EVALUATION_FOLDER, read_result
 from tirtrack.files import write_json
-from tirtrack.report.results import EVALUATION_FOLDER
 
 
 def main() -> None:
@@ -29,9 +29,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, progress() as live:
         run_demo(Path(folder), DemoSettings(workers=2), progress=live)
-        figures = comparison_figures(Path(folder) / EVALUATION_FOLDER)
+        evaluated = Path(folder) / EVALUATION_FOLDER
+        figures, primary = comparison_figures(evaluated), read_result(evaluated).primary
     for name, values in figures["values"].items():
-        print(f"{name:12} success {values['success']:.3f}")
+        print(f"{name:12} {primary.title} {values[primary.id]:.3f}")
     for one in figures["differences"]:
         interval = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
         print(f"{one['a']} minus {one['b']}, {one['score']}: {interval}")

@@ -30,6 +30,7 @@ GROUND = {
     "progress",
     "read_options",
     "source_line",
+    "stored",
     "thermal",
     "unused_files",
     "valid_pixels",
@@ -126,6 +127,31 @@ def test_distillation_from_pairs_never_reaches_labelled_data():
     for module in sorted(reached):
         source = ROOT / "distillation" / f"{module}.py"
         assert "datasets" not in imported_by(source), source.name
+
+
+def in_circles(package: str) -> set[str]:
+    """The modules of a package that import themselves through others, be it for types alone."""
+    modules = {
+        ".".join(source.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): (
+            imports_of(source)
+        )
+        for source in sources(package)
+    }
+    reached = {
+        name: {one for one in modules if one in used or one in {n.rpartition(".")[0] for n in used}}
+        - {name}
+        for name, used in modules.items()
+    }
+    for through in modules:
+        for name in modules:
+            if through in reached[name]:
+                reached[name] |= reached[through]
+    return {name for name in modules if name in reached[name]}
+
+
+@pytest.mark.parametrize("package", ["evaluation", "report"])
+def test_no_module_of_a_package_imports_itself_in_a_circle(package):
+    assert in_circles(package) == set()
 
 
 def test_networks_know_nothing_of_frames_or_trackers():

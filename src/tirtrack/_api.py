@@ -14,7 +14,7 @@ from tirtrack.progress import Progress, silent
 
 if TYPE_CHECKING:
     from tirtrack.datasets import LabelledDataset
-    from tirtrack.evaluation.scoring import Comparison
+    from tirtrack.evaluation.comparison import Comparison
     from tirtrack.trackers.base import Tracker
 
 
@@ -87,9 +87,9 @@ def evaluate(
         RequestError: something in the request is unknown; nothing was written.
         RunError: a run failed; what was finished is kept.
     """
-    from tirtrack.evaluation import runner
+    from tirtrack.evaluation import runner, sources
 
-    specs = [runner.TrackerSpec.of(str(one), preset=preset) for one in trackers]
+    specs = [sources.TrackerSpec.of(str(one), preset=preset) for one in trackers]
     return runner.evaluate(
         specs,
         _opened(dataset),

@@ -16,7 +16,9 @@ from tirtrack.datasets import open_dataset
 from tirtrack.distillation.recipe import CrossModalRecipe, check_network, recipe_of_kind
 from tirtrack.distillation.run import distill
 from tirtrack.errors import RequestError
-from tirtrack.evaluation.runner import TrackerSpec, evaluate
+from tirtrack.evaluation.comparison import EVALUATION_FOLDER
+from tirtrack.evaluation.runner import evaluate
+from tirtrack.evaluation.sources import TrackerSpec
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.inspect import inspect_pairs
 from tirtrack.pairs.inspection_folder import write_inspection
@@ -25,7 +27,6 @@ from tirtrack.progress import Progress, silent
 from tirtrack.report.build import PAGE_NAME, evaluation_section, provenance, write_report
 from tirtrack.report.content import ReportContent
 from tirtrack.report.pairs import FOLDER, pairs_section
-from tirtrack.report.results import EVALUATION_FOLDER
 from tirtrack.report.training import distillation_section, resolved_recipes
 from tirtrack.synthetic import cached_world, world_size
 from tirtrack.weights import store

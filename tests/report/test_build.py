@@ -13,12 +13,12 @@ from PIL import Image
 
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import DatasetError, RequestError
+from tirtrack.evaluation.comparison import TrackerResult, read_result
 from tirtrack.files import sha256
 from tirtrack.report import build_report
 from tirtrack.report.build import dataset_of, evaluation_section, made_with, report_content
 from tirtrack.report.film import chosen, result_file
 from tirtrack.report.plots import loss_plot, running_mean
-from tirtrack.report.results import TrackerResult, read_result
 from tirtrack.report.training import distillation_section, read_log
 from tirtrack.weights import store
 
@@ -403,7 +403,10 @@ def test_with_one_tracker_the_film_shows_best_and_worst(made, tmp_path):
     content = made.result()
     content["trackers"], content["differences"] = content["trackers"][:1], []
     section = evaluation_section(made.write(tmp_path / "e", content))
-    assert [(row.name, why.split(":")[0]) for row, why in chosen(section.rows, "x")] == [
+    assert [
+        (row.name, why.split(":")[0])
+        for row, why in chosen(section.rows, section.result.primary, "x")
+    ] == [
         ("person_03", "best"),
         ("person_00", "middle of all"),
         ("person_02", "worst"),

@@ -45,7 +45,7 @@ def command(
     """
     from tirtrack.cli.live import progress
     from tirtrack.demo import DemoSettings, run_demo
-    from tirtrack.evaluation.result_json import RESULT_NAME
+    from tirtrack.evaluation.comparison import RESULT_NAME
     from tirtrack.files import new_folder, numbered_folder
 
     settings = DemoSettings(

@@ -35,6 +35,7 @@ from tirtrack.cli.options import (
     print_file,
     read_options,
 )
+from tirtrack.evaluation import protocols
 
 
 def command(
@@ -58,7 +59,7 @@ def command(
     pixel_format: PixelFormat = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="How to score: lsotb-tir, lsotb-tir-119, ptb-tir; the data set's own."),
+        typer.Option(help=f"How to score: {', '.join(protocols.names())}; the data set's own."),
     ] = None,
     preset: Preset = None,
     workers: Workers = 1,
@@ -79,9 +80,9 @@ def command(
     """Run trackers over a labelled data set and score them."""
     from tirtrack.cli.live import progress
     from tirtrack.cli.score_table import print_comparison
-    from tirtrack.evaluation import protocols
-    from tirtrack.evaluation.result_json import RESULT_NAME
-    from tirtrack.evaluation.runner import TrackerSpec, evaluate
+    from tirtrack.evaluation.comparison import RESULT_NAME
+    from tirtrack.evaluation.runner import evaluate
+    from tirtrack.evaluation.sources import TrackerSpec
 
     specs = [TrackerSpec.of(text, preset=preset) for text in trackers]
     if protocol is not None:

@@ -49,7 +49,7 @@ def command(
     DIR), and what was run.
     """
     from tirtrack.datasets import open_dataset
-    from tirtrack.evaluation.result_json import RESULT_NAME
+    from tirtrack.evaluation.comparison import RESULT_NAME
     from tirtrack.files import numbered_folder
     from tirtrack.report.build import PAGE_NAME, report_content, write_report
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -93,38 +92,39 @@ def command(
     """
     from tirtrack.cli.score_table import print_comparison
     from tirtrack.datasets.columns import parse_columns
-    from tirtrack.datasets.dataset_line import DatasetDescription, annotation_line
+    from tirtrack.datasets.dataset_line import annotation_line
     from tirtrack.evaluation import protocols
-    from tirtrack.evaluation.result_json import RESULT_NAME, comparison_json
+    from tirtrack.evaluation.comparison import RESULT_NAME
     from tirtrack.evaluation.scoring import read_runs, score_runs
-    from tirtrack.files import new_folder, write_json
+    from tirtrack.files import new_folder
+    from tirtrack.stored import write_stored
 
     asked = [protocols.get(name) for name in protocol or ()]
     opened = open_labelled(
         dataset, annotation, frames=frames, columns=columns, base=base, with_frames=False
     )
-    description = DatasetDescription(f"{annotation_line(opened)}; frames are not read")
-    print(f"tirtrack: {opened.name}: {description.line}", file=sys.stderr)
+    line = f"{annotation_line(opened)}; frames are not read"
+    print(f"tirtrack: {opened.name}: {line}", file=sys.stderr)
     rules = asked or [protocols.get(opened.protocol)]
     written_as = (
         None if result_columns is None else parse_columns(result_columns, "--result-columns")
     )
     folders = [_folder(text) for text in results]
     runs = read_runs(folders, opened, columns=written_as, base=result_base)
+    told = {"source_line": line, "command": command_line()}
     comparisons = [
-        replace(
-            score_runs(runs, opened, one, length=length.value, missing=missing.value, seed=seed),
-            description=description,
-        )
+        score_runs(
+            runs, opened, one, length=length.value, missing=missing.value, seed=seed
+        ).model_copy(update=told)
         for one in rules
     ]
-    documents = [comparison_json(one, command=command_line()) for one in comparisons]
     if out is not None:
         folder = new_folder(out, force=force)
-        for document in documents:
-            part = folder / document["protocol"] if len(documents) > 1 else folder
-            write_json(part / RESULT_NAME, document)
+        for one in comparisons:
+            part = folder / one.protocol if len(comparisons) > 1 else folder
+            write_stored(part / RESULT_NAME, one)
     if as_json:
+        documents = [one.model_dump(mode="json") for one in comparisons]
         print_json(documents[0] if len(documents) == 1 else documents)
         return
     for one in comparisons:

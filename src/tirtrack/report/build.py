@@ -15,8 +15,14 @@ from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_files import run_folder
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation import protocols
-from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256
-from tirtrack.evaluation.scoring import included
+from tirtrack.evaluation.comparison import (
+    RESULT_NAME,
+    Comparison,
+    TrackerResult,
+    evaluation_folder,
+    read_result,
+)
+from tirtrack.evaluation.scoring import annotation_sha256, included
 from tirtrack.files import sha256
 from tirtrack.report.content import (
     DistillationSection,
@@ -29,12 +35,6 @@ from tirtrack.report.film import film_strips, result_file
 from tirtrack.report.page import render
 from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.plots import curve_plots
-from tirtrack.report.results import (
-    EvaluationResult,
-    TrackerResult,
-    evaluation_folder,
-    read_result,
-)
 from tirtrack.report.training import (
     distillation_section,
     is_distillation,
@@ -135,7 +135,7 @@ def report_content(
     )
 
 
-def distillations(folders: Sequence[Path], results: Sequence[EvaluationResult]) -> dict[str, Path]:
+def distillations(folders: Sequence[Path], results: Sequence[Comparison]) -> dict[str, Path]:
     """The run folders of ``tirtrack distill`` inside the folders, and beside evaluated weights;
     called by their names, or by their paths where two have one name.
     """
@@ -158,7 +158,7 @@ def evaluation_section(
         DatasetError: the folder holds no result, or a result file or frame cannot be read.
         RequestError: ``reference`` is not among the trackers.
     """
-    result, _ = read_result(folder)
+    result = read_result(folder)
     names = [one.name for one in result.first_runs]
     chosen = names[0] if reference is None else reference
     if chosen not in names:
@@ -166,7 +166,7 @@ def evaluation_section(
     others = [name for name in names if name != chosen]
     verdicts = tuple(verdict(result, name, chosen) for name in others) or (only_tracker(result),)
     section = EvaluationSection(result, chosen, verdicts, ())
-    section = replace(section, plots=curve_plots(section.trackers, section.colours))
+    section = replace(section, plots=curve_plots(result.scores, section.trackers, section.colours))
     left_out = _why_no_films(section, evaluation_folder(folder), dataset)
     if dataset is None or left_out:
         return replace(section, films_missing=left_out)
@@ -198,7 +198,7 @@ def dataset_of(folder: Path) -> LabelledDataset | None:
     Raises:
         DatasetError: the folder holds no result.
     """
-    result, _ = read_result(folder)
+    result = read_result(folder)
     if not result.dataset_path or not Path(result.dataset_path).is_dir():
         return None
     try:
@@ -216,7 +216,7 @@ def _title(sections: Sequence[EvaluationSection]) -> str:
 
 
 def provenance(
-    results: Sequence[EvaluationResult],
+    results: Sequence[Comparison],
     *,
     distilled: Sequence[str] = (),
     command: str = "",

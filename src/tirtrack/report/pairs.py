@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
-from pydantic import BaseModel
 
 from tirtrack.errors import DatasetError
 from tirtrack.pairs.inspection_folder import INSPECTION_NAME, SHEET_NAME
 from tirtrack.report.content import PairsSection, Picture
-from tirtrack.report.stored import STORED, read_stored
 from tirtrack.report.training import MODALITY, Summary, listed, read_summary
+from tirtrack.stored import Stored, read_stored
 
 FOLDER = "pairs"
 SHEET_WIDTH = 1140
 
 
-class _Part(BaseModel):
-    model_config = STORED
-
-
-class Offset(_Part):
+class Offset(Stored):
     """Offset between the modalities, in pixels, over the pairs in which it could be measured."""
 
     tested: int = 0
@@ -36,35 +31,35 @@ class Offset(_Part):
     median_length: float = 0.0
 
 
-class RecordingFacts(_Part):
+class RecordingFacts(Stored):
     """One recording."""
 
     name: str
     pairs: int
     is_video: bool = False
-    sizes: dict[str, int] = {}
-    tir_depths: dict[str, int] = {}
+    sizes: Mapping[str, int] = {}
+    tir_depths: Mapping[str, int] = {}
 
 
-class Rates(_Part):
+class Rates(Stored):
     """What the proposals yield in the inspected pairs."""
 
     way: str
     pairs: int = 0
-    kept: dict[str, int] = {}
-    rejected: dict[str, int] = {}
+    kept: Mapping[str, int] = {}
+    rejected: Mapping[str, int] = {}
 
 
-class InspectionFile(_Part):
+class InspectionFile(Stored):
     """``inspection.json``, as far as the page shows it."""
 
     name: str
     pairs: int
     usable_pairs: int
-    recordings: list[RecordingFacts] = []
+    recordings: Sequence[RecordingFacts] = ()
     offset: Offset = Offset()
     proposals: Rates | None = None
-    warnings: list[str] = []
+    warnings: Sequence[str] = ()
 
 
 def pairs_section(folders: Iterable[Path]) -> PairsSection | None:

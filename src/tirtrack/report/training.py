@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from tirtrack.distillation.run_files import LOG, RECIPE, SUMMARY
 from tirtrack.errors import DatasetError
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME
 from tirtrack.report.content import DistillationSection, Picture
 from tirtrack.report.plots import held_back_plot, loss_plot
-from tirtrack.report.stored import STORED, read_stored
+from tirtrack.stored import Stored, read_stored
 
 _DAMAGED = "the file is damaged: take the run folder out, or distil again"
 NO_PROOF = (
@@ -27,21 +25,17 @@ NO_PROOF = (
 )
 
 
-class _Part(BaseModel):
-    model_config = STORED
-
-
-class Harvest(_Part):
+class Harvest(Stored):
     """What the proposals yielded."""
 
     pairs: int = 0
-    boxes: dict[str, int] = {}
-    rejected: dict[str, int] = {}
+    boxes: Mapping[str, int] = {}
+    rejected: Mapping[str, int] = {}
     fallback_pairs: int = 0
     unreadable_pairs: int = 0
 
 
-class PassRate(_Part):
+class PassRate(Stored):
     """How many samples the teacher found again."""
 
     way: str
@@ -50,7 +44,7 @@ class PassRate(_Part):
     passed: int
 
 
-class Signal(_Part):
+class Signal(Stored):
     """One label-free number of baseline and student, and their difference."""
 
     baseline: float
@@ -60,7 +54,7 @@ class Signal(_Part):
     high: float
 
 
-class HeldBack(_Part):
+class HeldBack(Stored):
     """Agreement on held-back pairs."""
 
     samples: int
@@ -68,24 +62,24 @@ class HeldBack(_Part):
     with_teacher: Signal | None = None
     with_box: Signal | None = None
     centre: Signal | None = None
-    like_teacher: dict[str, Signal] = {}
+    like_teacher: Mapping[str, Signal] = {}
 
 
-class Summary(_Part):
+class Summary(Stored):
     """``summary.json`` of a distillation, as far as the page shows it."""
 
     recipe: str
     seed: int | None = None
     split: str = ""
     harvest: Harvest = Harvest()
-    pass_rates: list[PassRate] = []
-    samples: dict[str, int] = {}
+    pass_rates: Sequence[PassRate] = ()
+    samples: Mapping[str, int] = {}
     steps: int = 0
     held_back: HeldBack | None = None
     verdict: str = ""
     command: str = ""
-    warnings: list[str] = []
-    seconds: dict[str, float] = {}
+    warnings: Sequence[str] = ()
+    seconds: Mapping[str, float] = {}
 
 
 MODALITY = {"rgb": "RGB", "tir": "TIR", "both": "both modalities"}
