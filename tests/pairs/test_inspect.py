@@ -13,6 +13,7 @@ from tirtrack.boxes import Box
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.contact_sheet import COLOURS, contact_sheet, scaled
 from tirtrack.pairs.inspect import inspect_pairs, proposal_rates
+from tirtrack.pairs.inspection_folder import INSPECTION_NAME, read_inspection, write_inspection
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
 from tirtrack.pairs.proposals.rules import Reason
@@ -40,13 +41,17 @@ def test_every_damaged_pair_is_listed_and_the_others_are_counted(tmp_path, write
     assert "4.png" in found.damaged[1].message
     assert found.recordings[0].sizes == {"128x96": 4}
     assert found.warnings[0].startswith("2 of 6 pairs cannot be used")
-    assert sorted(found.proposals) == [0, 1, 3, 5]
+    assert sorted(found.boxes) == [0, 1, 3, 5]
 
 
-def test_the_document_is_json_and_agrees_with_the_findings(tmp_path, write_images):
+def test_what_is_written_is_what_is_read(tmp_path, write_images):
     source = open_pairs(write_images(tmp_path / "a", ["1", "2", "3"]))
     found = inspect_pairs(source, proposer("random"), seed=3)
-    document = json.loads(json.dumps(found.document(), allow_nan=False))
+    write_inspection(tmp_path, source, found)
+    document = json.loads((tmp_path / INSPECTION_NAME).read_text(encoding="utf-8"))
+    read = read_inspection(tmp_path)
+    assert read is not None
+    assert read.model_dump(mode="json") == found.model_dump(mode="json") == document
     assert (document["pairs"], document["usable_pairs"]) == (3, 3)
     assert document["proposals"]["kept"] == {"both": 15}
     assert document["recordings"][0]["is_video"] is True
@@ -95,7 +100,7 @@ def test_resampled_tir_is_said(tmp_path, write_images):
 def test_only_the_asked_number_of_pairs_gets_boxes(tmp_path, write_images):
     source = open_pairs(write_images(tmp_path / "a", [str(k) for k in range(9)]))
     found = inspect_pairs(source, proposer("centre"), sampled=3)
-    assert sorted(found.proposals) == [0, 4, 8]
+    assert sorted(found.boxes) == [0, 4, 8]
     assert found.offset.tested == 3
 
 
@@ -160,5 +165,5 @@ def test_real_pairs_are_inspected_without_complaint(shared):
     found = inspect_pairs(open_pairs(shared / "data/pairs/llvip"), proposer("saliency"), sampled=3)
     assert not found.damaged
     assert not found.offset.too_large
-    assert found.rates.fallback_pairs == 0
-    assert found.rates.kept["tir"] > 0
+    assert found.proposals.fallback_pairs == 0
+    assert found.proposals.kept["tir"] > 0

@@ -85,7 +85,7 @@ def test_inspection_says_once_a_recording_what_was_masked(way, tmp_path):
     assert said[0].endswith(
         "% of the TIR pixels hold no measurement, in 5 of 5 pairs; they are left out"
     )
-    facts = found.document()["recordings"][0]
+    facts = found.model_dump(mode="json")["recordings"][0]
     assert facts["tir_masked_pairs"] == 5
     assert 0.06 < facts["tir_masked_share"] < 0.08
     assert facts["tir_depths"] == {"uint16": 5}

@@ -30,7 +30,7 @@ from tirtrack.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from tirtrack.pairs.inspect import Inspection, RecordingFacts
+    from tirtrack.pairs.inspection_folder import Inspection, RecordingFacts
     from tirtrack.pairs.registration import OffsetSummary
 
 app = typer.Typer(help="Look at unlabelled RGB-TIR pairs before distilling.", add_completion=False)
@@ -118,12 +118,12 @@ def inspect(
         )
     write_inspection(folder, source, found, tiles=tiles)
     if as_json:
-        print_json(found.document())
+        print_json(found.model_dump(mode="json"))
     else:
         for line in report_lines(found):
             print(line)
     print(f"written: {folder / SHEET_NAME}", file=sys.stderr)
-    if found.damaged or found.misfits:
+    if found.damaged or found.unusable_recordings:
         raise typer.Exit(1)
 
 
@@ -135,7 +135,7 @@ def report_lines(found: Inspection) -> list[str]:
     lines += ["", *_proposal_lines(found)]
     if found.warnings:
         lines += ["", *(f"warning: {warning}" for warning in found.warnings)]
-    lines += _unusable("recordings", found.misfits)
+    lines += _unusable("recordings", found.unusable_recordings)
     lines += _unusable("pairs", [damage.message for damage in found.damaged])
     return lines
 
@@ -181,13 +181,16 @@ def _listed(counts: Any) -> str:
 
 
 def _proposal_lines(found: Inspection) -> list[str]:
-    rates = found.rates
+    rates = found.proposals
+    if rates is None:
+        return []
     kept = sum(rates.kept.values())
     total = kept + sum(rates.rejected.values())
+    share = kept / total if total else 0.0
     by_modality = ", ".join(f"{count} in {name}" for name, count in rates.kept.items())
     lines = [
         f"boxes by {rates.way} in {rates.pairs} pairs: {kept} of {total} kept "
-        f"({rates.accepted:.0%}): {by_modality or 'none'}"
+        f"({share:.0%}): {by_modality or 'none'}"
     ]
     for reason, count in rates.rejected.items():
         lines.append(f"  rejected, {reason}: {count} ({count / total:.1%})")

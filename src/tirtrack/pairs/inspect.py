@@ -7,14 +7,13 @@ on pairs spread evenly over the source. Nothing here changes a file.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.doubts import RecordingDoubts, look_for_doubts, sentences
+from tirtrack.pairs.inspection_folder import Damage, Inspection, ProposalRates, RecordingFacts
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.proposals.random import Random
 from tirtrack.pairs.proposals.registry import Neighbours, is_fallback, with_fallback
@@ -36,125 +35,12 @@ COMMON_SHIFT = 0.7
 MIN_PAIRS = 20
 
 
-@dataclass(frozen=True)
-class RecordingFacts:
-    """One recording.
-
-    Attributes:
-        name: name in the source.
-        pairs: number of pairs.
-        is_video: whether neighbours are neighbours in time.
-        sizes: number of pairs by size of the common grid, ``WIDTHxHEIGHT``.
-        tir_depths: number of pairs by type of the TIR samples.
-        tir_resampled_from: size of TIR as stored, if it was resampled onto the RGB grid.
-        tir_masked_pairs: number of pairs with TIR pixels that hold no measurement.
-        tir_masked_share: share of such pixels in these pairs, on average.
-        offset: offset between the modalities, pixels of the frame.
-        assumed: assumptions about names and time; empty if none.
-        doubts: measured doubts that its pairs are real pairs.
-    """
-
-    name: str
-    pairs: int
-    is_video: bool
-    sizes: Mapping[str, int]
-    tir_depths: Mapping[str, int]
-    tir_resampled_from: str | None
-    tir_masked_pairs: int
-    tir_masked_share: float
-    offset: OffsetSummary
-    assumed: str
-    doubts: RecordingDoubts
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A pair that cannot be used, and why."""
-
-    index: int
-    message: str
-
-
-@dataclass(frozen=True)
-class ProposalRates:
-    """How many boxes a proposer yields.
-
-    Attributes:
-        way: name of the proposer.
-        pairs: number of pairs that were tried.
-        kept: number of kept boxes, by the modality in which they were found.
-        rejected: number of rejected boxes, by reason.
-        fallback_pairs: number of pairs that got random boxes because it found nothing usable.
-        empty_pairs: number of pairs without any usable box.
-    """
-
-    way: str
-    pairs: int
-    kept: Mapping[str, int]
-    rejected: Mapping[str, int]
-    fallback_pairs: int
-    empty_pairs: int
-
-    @property
-    def accepted(self) -> float:
-        """Share of the proposed boxes that were kept; 0 where none was proposed."""
-        kept, rejected = sum(self.kept.values()), sum(self.rejected.values())
-        return kept / (kept + rejected) if kept else 0.0
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """Everything that :func:`inspect_pairs` found.
-
-    Attributes:
-        name: name of the source.
-        source_line: the source in one line.
-        pairs: number of pairs, damaged ones included.
-        recordings: facts of each recording.
-        damaged: all pairs that cannot be used.
-        misfits: recordings that cannot be used, not counted above, and why.
-        offset: offset between the modalities, over all sampled pairs.
-        rates: counts of the proposals in the sampled pairs.
-        warnings: advice and facts for the user, one sentence each.
-        assumed: assumptions about names and time, one sentence each.
-        proposals: proposals in the sampled pairs, by index; for the contact sheet.
-    """
-
-    name: str
-    source_line: str
-    pairs: int
-    recordings: Sequence[RecordingFacts]
-    damaged: Sequence[Damage]
-    misfits: Sequence[str]
-    offset: OffsetSummary
-    rates: ProposalRates
-    warnings: Sequence[str]
-    assumed: Sequence[str]
-    proposals: Mapping[int, ProposalSet] = field(repr=False)
-
-    def document(self) -> dict[str, Any]:
-        """The findings for JSON, without the boxes."""
-        return {
-            "format": 1,
-            "name": self.name,
-            "source_line": self.source_line,
-            "pairs": self.pairs,
-            "usable_pairs": self.pairs - len(self.damaged),
-            "recordings": [asdict(facts) for facts in self.recordings],
-            "damaged": [asdict(damage) for damage in self.damaged],
-            "unusable_recordings": list(self.misfits),
-            "offset": asdict(self.offset),
-            "proposals": {**asdict(self.rates), "accepted": round(self.rates.accepted, 4)},
-            "assumed": list(self.assumed),
-            "warnings": list(self.warnings),
-        }
-
-
 def proposal_rates(found: Sequence[ProposalSet], way: str) -> ProposalRates:
     """Counts over the boxes of some pairs; unreadable pairs are not counted."""
     readable = [one for one in found if one.fault is None]
     kept = Counter(str(box.found_in) for one in readable for box in one.kept)
     rejected = Counter(str(box.reason) for one in readable for box in one.rejected)
+    total = kept.total() + rejected.total()
     return ProposalRates(
         way=way,
         pairs=len(readable),
@@ -162,6 +48,7 @@ def proposal_rates(found: Sequence[ProposalSet], way: str) -> ProposalRates:
         rejected=dict(rejected.most_common()),
         fallback_pairs=sum(is_fallback(one, way) for one in readable),
         empty_pairs=sum(not one.kept for one in readable),
+        accepted=round(kept.total() / total, 4) if total else 0.0,
     )
 
 
@@ -210,14 +97,15 @@ def inspect_pairs(
         name=source.name,
         source_line=pairs_line(source),
         pairs=len(source),
+        usable_pairs=len(source) - len(damaged),
         recordings=facts,
         damaged=damaged,
-        misfits=[str(misfit) for misfit in misfits],
+        unusable_recordings=[str(misfit) for misfit in misfits],
         offset=offset,
-        rates=rates,
-        warnings=_warnings(len(source), damaged, facts, rates, misfits=len(misfits)),
+        proposals=rates,
         assumed=assumptions(source.recordings().values()),
-        proposals=proposals,
+        warnings=_warnings(len(source), damaged, facts, rates, misfits=len(misfits)),
+        boxes=proposals,
     )
 
 
@@ -238,7 +126,7 @@ class _Tally:
         try:
             pair = source[index]
         except PairsError as error:
-            self.damaged.append(Damage(index, str(error)))
+            self.damaged.append(Damage(index=index, message=str(error)))
             return None
         height, width = pair.rgb.shape[:2]
         self._sizes[f"{width}x{height}"] += 1

@@ -8,58 +8,19 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from PIL import Image
 
 from tirtrack.errors import DatasetError
-from tirtrack.pairs.inspection_folder import INSPECTION_NAME, SHEET_NAME
+from tirtrack.pairs.inspection_folder import SHEET_NAME, Inspection, read_inspection
+from tirtrack.pairs.registration import OffsetSummary
 from tirtrack.report.content import PairsSection, Picture
 from tirtrack.report.training import MODALITY, Summary, listed, read_summary
-from tirtrack.stored import Stored, read_stored
 
 FOLDER = "pairs"
 SHEET_WIDTH = 1140
-
-
-class Offset(Stored):
-    """Offset between the modalities, in pixels, over the pairs in which it could be measured."""
-
-    tested: int = 0
-    usable: int = 0
-    median_length: float = 0.0
-
-
-class RecordingFacts(Stored):
-    """One recording."""
-
-    name: str
-    pairs: int
-    is_video: bool = False
-    sizes: Mapping[str, int] = {}
-    tir_depths: Mapping[str, int] = {}
-
-
-class Rates(Stored):
-    """What the proposals yield in the inspected pairs."""
-
-    way: str
-    pairs: int = 0
-    kept: Mapping[str, int] = {}
-    rejected: Mapping[str, int] = {}
-
-
-class InspectionFile(Stored):
-    """``inspection.json``, as far as the page shows it."""
-
-    name: str
-    pairs: int
-    usable_pairs: int
-    recordings: Sequence[RecordingFacts] = ()
-    offset: Offset = Offset()
-    proposals: Rates | None = None
-    warnings: Sequence[str] = ()
 
 
 def pairs_section(folders: Iterable[Path]) -> PairsSection | None:
@@ -90,22 +51,8 @@ def pairs_section(folders: Iterable[Path]) -> PairsSection | None:
     )
 
 
-def read_inspection(folder: Path) -> InspectionFile | None:
-    """The inspection in a folder; ``None`` without one.
-
-    Raises:
-        DatasetError: the file is damaged.
-    """
-    return read_stored(
-        folder / INSPECTION_NAME,
-        InspectionFile,
-        called="inspection of pairs",
-        fix="run tirtrack pairs inspect again",
-    )
-
-
 def _rejections(
-    inspection: InspectionFile | None, summary: Summary | None
+    inspection: Inspection | None, summary: Summary | None
 ) -> tuple[str, dict[str, int]]:
     """The pairs that were counted, in words, and reasons with their counts, most frequent first."""
     if summary is not None and summary.harvest.pairs:
@@ -118,7 +65,7 @@ def _rejections(
     return over, dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _inspected(inspection: InspectionFile | None) -> dict[str, str]:
+def _inspected(inspection: Inspection | None) -> dict[str, str]:
     if inspection is None:
         return {}
     recordings = inspection.recordings
@@ -144,7 +91,7 @@ def _inspected(inspection: InspectionFile | None) -> dict[str, str]:
     return facts
 
 
-def _offset(offset: Offset) -> str:
+def _offset(offset: OffsetSummary) -> str:
     if not offset.usable:
         return f"not measurable in any of {offset.tested} pairs"
     return (
