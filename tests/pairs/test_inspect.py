@@ -54,6 +54,9 @@ def test_what_is_written_is_what_is_read(tmp_path, write_images):
     assert read.model_dump(mode="json") == found.model_dump(mode="json") == document
     assert (document["pairs"], document["usable_pairs"]) == (3, 3)
     assert document["proposals"]["kept"] == {"both": 15}
+    assert list(document["proposals"]) == [
+        "way", "pairs", "kept", "rejected", "fallback_pairs", "empty_pairs", "accepted"
+    ]  # fmt: skip
     assert document["recordings"][0]["is_video"] is True
     assert document["recordings"][0]["tir_depths"] == {"uint8": 3}
 

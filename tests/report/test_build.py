@@ -399,18 +399,21 @@ def test_names_never_lead_out_of_the_folder(tmp_path):
         result_file(tmp_path, "../../etc", "passwd")
 
 
-def test_with_one_tracker_the_film_shows_best_and_worst(made, tmp_path):
+@pytest.mark.parametrize(
+    ("higher_is_better", "names"),
+    [
+        (True, ["person_03", "person_00", "person_02"]),
+        (False, ["person_02", "person_01", "person_03"]),
+    ],
+    ids=["more", "less"],
+)
+def test_with_one_tracker_the_film_shows_best_and_worst(made, tmp_path, higher_is_better, names):
     content = made.result()
     content["trackers"], content["differences"] = content["trackers"][:1], []
     section = evaluation_section(made.write(tmp_path / "e", content))
-    assert [
-        (row.name, why.split(":")[0])
-        for row, why in chosen(section.rows, section.result.primary, "x")
-    ] == [
-        ("person_03", "best"),
-        ("person_00", "middle of all"),
-        ("person_02", "worst"),
-    ]
+    score = section.result.primary.model_copy(update={"higher_is_better": higher_is_better})
+    shown = [(row.name, why.split(":")[0]) for row, why in chosen(section.rows, score, "x")]
+    assert shown == list(zip(names, ("best", "middle of all", "worst"), strict=True))
 
 
 def test_the_loss_log_is_read_and_a_cut_last_line_passed_over(tmp_path):
