@@ -52,12 +52,10 @@ ALLOWED = {
     "evaluation": GROUND | {"datasets", "trackers", "weights"},
     "report": GROUND
     | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
-    "_api": GROUND
-    | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
 }
 ALLOWED["tracking"] = GROUND | {"evaluation", "pairs", "trackers", "weights"}
-ALLOWED["demo"] = ALLOWED["_api"] | {"report", "synthetic"}
-ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking", "_api"}
+ALLOWED["demo"] = ALLOWED["report"] | {"report", "synthetic"}
+ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking"}
 
 
 def parts() -> list[str]:

@@ -19,7 +19,7 @@ from hostile import CANARY, HOSTILE, LEGACY_TRICKS, NO_CHECKPOINTS, NUMBERS, ZIP
 import tirtrack
 from tirtrack.errors import WeightsError
 from tirtrack.weights import containers, importing, unpickling
-from tirtrack.weights.importing import Limits, import_checkpoint
+from tirtrack.weights.importing import Limits, import_weights
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def refusal(content: bytes, limits: Limits = importing.DEFAULT_LIMITS) -> str:
     file.write_bytes(content)
     before = sorted(Path().iterdir())
     with pytest.raises(WeightsError) as caught:
-        import_checkpoint(file, out, limits=limits)
+        import_weights(file, out, limits=limits)
     said = str(caught.value)
     assert said.startswith("model.pth: ")
     assert "\n" not in said
@@ -182,7 +182,7 @@ def test_path_that_is_no_file_is_one_sentence(make, said):
     path = Path("model.pth")
     make(path)
     with pytest.raises(WeightsError, match=said):
-        import_checkpoint(path, Path("out.safetensors"))
+        import_weights(path, Path("out.safetensors"))
 
 
 # --- limits --------------------------------------------------------------------------------------

@@ -334,7 +334,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 _TOLD = (
     "tirtrack.live", "tirtrack.tracking", "tirtrack.distillation.run",
     "tirtrack.distillation.supervised", "tirtrack.evaluation.runner",
-    "tirtrack.evaluation.scoring",
+    "tirtrack.evaluation.scoring", "tirtrack.evaluation.score_files", "tirtrack.pairs.inspect",
 )  # fmt: skip
 
 

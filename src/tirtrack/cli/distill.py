@@ -86,11 +86,10 @@ def command(
     from tirtrack.distillation.run import distill, recipe_for
     from tirtrack.pairs import Pairing
 
-    recipe = recipe_for(baseline) if recipe is None else recipe
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    file = out or Path("runs") / f"distill-{Path(recipe).stem}.safetensors"
+    file = out or Path("runs") / f"distill-{Path(recipe or recipe_for(baseline)).stem}.safetensors"
     with progress() as live:
         run = distill(
             pairs,

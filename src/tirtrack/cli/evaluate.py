@@ -81,9 +81,8 @@ def command(
     from tirtrack.cli.score_table import print_comparison
     from tirtrack.evaluation import protocols
     from tirtrack.evaluation.result_json import RESULT_NAME
-    from tirtrack.evaluation.runner import TrackerSpec, evaluate
+    from tirtrack.evaluation.runner import evaluate
 
-    specs = [TrackerSpec.of(text, preset=preset) for text in trackers]
     if protocol is not None:
         protocols.get(protocol)
     reading = read_options(
@@ -96,10 +95,11 @@ def command(
     folder = out or Path("runs") / f"evaluate-{opened.name}"
     with progress() as live:
         comparison = evaluate(
-            specs,
+            trackers,
             opened,
             folder,
             protocol=protocol,
+            preset=preset,
             workers=workers,
             progress=live,
             seed=seed,

@@ -108,6 +108,7 @@ def command(
     what could be tracked is written.
     """
     from tirtrack.errors import RequestError
+    from tirtrack.live import check_policy
     from tirtrack.tracking import source_name
 
     if box and pick:
@@ -116,12 +117,11 @@ def command(
         raise RequestError(
             f"--pick was given {len(pick)} times", fix="for several targets give --box NAME=X,Y,W,H"
         )
-    if policy not in (None, "latest", "all"):
-        raise RequestError(f'no policy is called "{policy}"', fix="known are all, latest")
     asked: dict[str, Any] = {
         "order": order, "channel": channel, "byte_order": byte_order, "picture": picture,
         "no_data": no_data, "size": size, "pixel_format": pixel_format,
     }  # fmt: skip
+    check_policy(policy)
     options = read_options(**asked)
     once = _comes_once(source, options)
     if pick and once:

@@ -9,24 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from tirtrack.files import atomic_path, write_json
 from tirtrack.pairs.contact_sheet import contact_sheet
-from tirtrack.pairs.inspect import Inspection
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.source import Manifest, PairSource
+
+if TYPE_CHECKING:
+    from tirtrack.pairs.inspect import Inspection
 
 SHEET_NAME = "contact_sheet.png"
 INSPECTION_NAME = "inspection.json"
 MANIFEST_NAME = "manifest.json"
-_TILES = 8
+TILES = 8
 
 
 def write_inspection(
-    folder: Path, source: PairSource, found: Inspection, *, tiles: int = _TILES
+    folder: Path, source: PairSource, found: Inspection, *, tiles: int = TILES
 ) -> None:
     """Write what an inspection found, with a contact sheet of ``tiles`` pairs.
 
@@ -39,7 +41,7 @@ def write_inspection(
 
 
 def write_contact_sheet(
-    folder: Path, source: PairSource, proposals: Mapping[int, ProposalSet], *, tiles: int = _TILES
+    folder: Path, source: PairSource, proposals: Mapping[int, ProposalSet], *, tiles: int = TILES
 ) -> None:
     """Write a picture of some pairs, if any can be read.
 

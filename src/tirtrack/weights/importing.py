@@ -94,9 +94,9 @@ class Index(BaseModel):
     constructor: dict[str, Any] | None
 
 
-def import_checkpoint(
-    file: Path,
-    out: Path,
+def import_weights(
+    file: str | Path,
+    out: str | Path,
     *,
     network: str | None = None,
     entry: str | None = None,
