@@ -31,7 +31,8 @@ def command(
     baseline: Baseline = "nano-rgb",
     recipe: RecipeName = "mixed",
     world: Annotated[
-        str, typer.Option(help="How much of the world: small (a minute), demo, or study.")
+        str,
+        typer.Option(help="Size of the synthetic world: small (takes a minute), demo or study."),
     ] = "demo",
     workers: Workers = 2,
     force: Force = False,

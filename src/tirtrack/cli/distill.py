@@ -56,7 +56,7 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Recording of PAIRS for the diagnostics, by its name; may be repeated.",
+            help="Name of a recording of PAIRS to validate on, not to train on; may be repeated.",
         ),
     ] = None,
     rgb: RgbName = None,
@@ -68,7 +68,9 @@ def command(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
-    licence: Annotated[str, typer.Option(help="Of the pairs; goes into the card.")] = "not stated",
+    licence: Annotated[
+        str, typer.Option(help="Licence of the pairs, for the card.")
+    ] = "not stated",
     seed: Seed = 0,
     device: Device = "cpu",
     resume: Resume = False,
@@ -136,7 +138,7 @@ def report_run(weights: Path, folder: Path, summary: Any, *, as_json: bool) -> N
         print_file(folder / SUMMARY)
         return
     if summary is None:
-        print("was finished before; nothing to do", file=sys.stderr)
+        print("the run is finished already; nothing to do", file=sys.stderr)
     else:
         for sentence in (*getattr(summary, "warnings", ()), summary.verdict):
             print(sentence, file=sys.stderr)

@@ -58,13 +58,15 @@ def command(
     pixel_format: PixelFormat = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="How to score: lsotb-tir, lsotb-tir-119, ptb-tir; the data set's own."),
+        typer.Option(
+            help="Protocol: lsotb-tir, lsotb-tir-119 or ptb-tir (default: the data set's own)."
+        ),
     ] = None,
     preset: Preset = None,
     workers: Workers = 1,
     seed: Seed = 0,
     runs: Annotated[
-        int, typer.Option(min=1, help="Of each tracker, with seeds that follow one another.")
+        int, typer.Option(min=1, help="Number of runs of each tracker, with consecutive seeds.")
     ] = 1,
     out: Annotated[
         Path | None,

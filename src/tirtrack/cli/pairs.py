@@ -63,9 +63,10 @@ def inspect(
         Path | None, typer.Option(help="For detector: a YOLOX-type ONNX file.")
     ] = None,
     pairs: Annotated[
-        int, typer.Option(min=1, help="Pairs that get an offset and boxes, spread evenly.")
+        int,
+        typer.Option(min=1, help="Number of pairs, spread evenly, that get an offset and boxes."),
     ] = 60,
-    tiles: Annotated[int, typer.Option(min=1, help="Pairs on the contact sheet.")] = 8,
+    tiles: Annotated[int, typer.Option(min=1, help="Number of pairs on the contact sheet.")] = 8,
     rgb: RgbName = None,
     tir: TirName = None,
     match: MatchBy = None,
@@ -77,7 +78,7 @@ def inspect(
     picture: Picture = None,
     seed: Seed = 0,
     licence: Annotated[
-        str, typer.Option(help="Under which you hold the files; goes into the manifest.")
+        str, typer.Option(help="Licence under which you hold the files, for the manifest.")
     ] = "not stated",
     out: Annotated[
         Path | None,

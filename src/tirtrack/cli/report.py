@@ -17,7 +17,7 @@ def command(
         typer.Argument(
             parser=named_path,
             metavar="DIR...",
-            help="Folders that evaluate or score wrote; or one of a demo.",
+            help="Folders written by evaluate or score, or by a demo.",
         ),
     ],
     dataset: Annotated[

@@ -52,7 +52,7 @@ def command(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Columns of results in text (default: by the first line, or by their number).",
+            help="Columns of results in text (default: from the first line, or from their number).",
         ),
     ] = None,
     result_base: Annotated[
@@ -66,12 +66,16 @@ def command(
     ] = None,
     protocol: Annotated[
         list[str] | None,
-        typer.Option(help="How to score; repeat for several side by side."),
+        typer.Option(
+            help="Protocol (default: the data set's own); repeat for several side by side."
+        ),
     ] = None,
     length: Annotated[
-        Length, typer.Option(help="Results of another length than the annotation.")
+        Length, typer.Option(help="What to do with results of another length than the annotation.")
     ] = Length.STRICT,
-    missing: Annotated[Missing, typer.Option(help="Sequences without a result.")] = Missing.ERROR,
+    missing: Annotated[
+        Missing, typer.Option(help="What to do with sequences without a result.")
+    ] = Missing.ERROR,
     seed: Seed = 0,
     out: Annotated[
         Path | None,

@@ -62,15 +62,21 @@ def import_file(
         ),
     ],
     network: Annotated[
-        str | None, typer.Option(help="Which network it is, where the file does not say.")
+        str | None, typer.Option(help="Network, if the file does not state it.")
     ] = None,
     entry: Annotated[
         str | None,
-        typer.Option(help="Key or prefix at which it lies, where the file holds several."),
+        typer.Option(help="Key or prefix of the network, if the file holds several."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the weights; the stem of --out.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the weights; goes into the card.")] = None,
-    modality: Annotated[str, typer.Option(help="That it was trained for: rgb or tir.")] = "rgb",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the weights (default: the stem of --out).")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights, for the card.")
+    ] = None,
+    modality: Annotated[
+        str, typer.Option(help="Modality of the training images: rgb or tir.")
+    ] = "rgb",
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
