@@ -29,12 +29,13 @@ GROUND = {
     "overlay",
     "progress",
     "read_options",
+    "readers",
     "source_line",
     "thermal",
-    "unused_files",
     "valid_pixels",
     "versions",
     "video",
+    "video_writer",
     "workers",
 }
 """Modules that every part may use; they use only each other."""
@@ -42,7 +43,7 @@ GROUND = {
 ALLOWED = {
     "networks": GROUND
     - {"addresses", "cache", "images", "inference", "inputs", "live", "media", "overlay", "thermal"}
-    - {"video"},
+    - {"readers", "video", "video_writer"},
     "weights": GROUND | {"networks"},
     "trackers": GROUND | {"networks", "weights"},
     "pairs": GROUND,
