@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.compared import comparison_figures
 from tirtrack.cli.live import progress
-from tirtrack.demo import DemoSettings, run_demo
+from tirtrack.demo import run_demo
 from tirtrack.evaluation.comparison import EVALUATION_FOLDER, read_result
 from tirtrack.files import write_json
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, progress() as live:
-        run_demo(Path(folder), DemoSettings(workers=2), progress=live)
+        run_demo(folder, workers=2, progress=live)
         evaluated = Path(folder) / EVALUATION_FOLDER
         figures, primary = comparison_figures(evaluated), read_result(evaluated).primary
     for name, values in figures["values"].items():

@@ -29,13 +29,14 @@ GROUND = {
     "overlay",
     "progress",
     "read_options",
+    "readers",
     "source_line",
     "stored",
     "thermal",
-    "unused_files",
     "valid_pixels",
     "versions",
     "video",
+    "video_writer",
     "workers",
 }
 """Modules that every part may use; they use only each other."""
@@ -43,7 +44,7 @@ GROUND = {
 ALLOWED = {
     "networks": GROUND
     - {"addresses", "cache", "images", "inference", "inputs", "live", "media", "overlay", "thermal"}
-    - {"video"},
+    - {"readers", "video", "video_writer"},
     "weights": GROUND | {"networks"},
     "trackers": GROUND | {"networks", "weights"},
     "pairs": GROUND,
@@ -53,12 +54,10 @@ ALLOWED = {
     "evaluation": GROUND | {"datasets", "trackers", "weights"},
     "report": GROUND
     | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
-    "_api": GROUND
-    | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
 }
 ALLOWED["tracking"] = GROUND | {"evaluation", "pairs", "trackers", "weights"}
-ALLOWED["demo"] = ALLOWED["_api"] | {"report", "synthetic"}
-ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking", "_api"}
+ALLOWED["demo"] = ALLOWED["report"] | {"report", "synthetic"}
+ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking"}
 
 
 def parts() -> list[str]:

@@ -248,10 +248,10 @@ def test_distill_takes_what_inspect_takes(tmp_path, recording, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        pytest.param(["--rgb", ""], '--rgb: "" is no name', id="empty name"),
+        pytest.param(["--rgb", ""], '--rgb: "" is not a name', id="empty name"),
         pytest.param(["--match", "tim"], 'did you mean "time"?', id="unknown match"),
         pytest.param(["--max-gap", "-1"], "must be above 0 seconds, got -1", id="negative gap"),
-        pytest.param(["--match", "time"], '"0" is no time stamp', id="no stamps"),
+        pytest.param(["--match", "time"], '"0" is not a time stamp', id="no stamps"),
         pytest.param(["--lag", "4"], "a lag of 4 frames leaves nothing of 4 pairs", id="long lag"),
     ],
 )

@@ -297,8 +297,8 @@ def test_stopped_evaluation_keeps_what_is_finished_and_goes_on_from_there(
     if sent is not signal.SIGKILL:
         assert process.returncode == 130
         assert [line for line in said.splitlines() if line.startswith("tirtrack: inter")] == [
-            "tirtrack: interrupted; what was finished is kept: "
-            "the same command with --resume goes on"
+            "tirtrack: interrupted; what was finished is kept; "
+            "run the same command with --resume to continue"
         ]
         assert "Traceback" not in said
     assert not (out / "result.json").exists()

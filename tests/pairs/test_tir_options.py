@@ -159,7 +159,7 @@ def test_options_that_say_nothing_of_the_tir_files_are_refused(
 
 
 def test_pairs_are_masked_by_what_is_found_in_every_frame():
-    with pytest.raises(RequestError, match="--no-data none: of pairs, what is no measurement"):
+    with pytest.raises(RequestError, match="--no-data none: in pairs, what is not a measurement"):
         Pairing(tir_options=ReadOptions(no_data="none"))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.video import VideoFrames
-from tirtrack.video import VideoWriter
+from tirtrack.video_writer import VideoWriter
 
 
 @pytest.fixture(scope="module")

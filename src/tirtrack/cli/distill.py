@@ -56,7 +56,7 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Recording of PAIRS for the diagnostics, by its name; may be repeated.",
+            help="Name of a recording of PAIRS to validate on, not to train on; may be repeated.",
         ),
     ] = None,
     rgb: RgbName = None,
@@ -68,7 +68,9 @@ def command(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
-    licence: Annotated[str, typer.Option(help="Of the pairs; goes into the card.")] = "not stated",
+    licence: Annotated[
+        str, typer.Option(help="Licence of the pairs, for the card.")
+    ] = "not stated",
     seed: Seed = 0,
     device: Device = "cpu",
     resume: Resume = False,
@@ -86,11 +88,10 @@ def command(
     from tirtrack.distillation.run import distill, recipe_for
     from tirtrack.pairs import Pairing
 
-    recipe = recipe_for(baseline) if recipe is None else recipe
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    file = out or Path("runs") / f"distill-{Path(recipe).stem}.safetensors"
+    file = out or Path("runs") / f"distill-{Path(recipe or recipe_for(baseline)).stem}.safetensors"
     with progress() as live:
         run = distill(
             pairs,
@@ -137,7 +138,7 @@ def report_run(weights: Path, folder: Path, summary: Any, *, as_json: bool) -> N
         print_file(folder / SUMMARY)
         return
     if summary is None:
-        print("was finished before; nothing to do", file=sys.stderr)
+        print("the run is finished already; nothing to do", file=sys.stderr)
     else:
         for sentence in (*getattr(summary, "warnings", ()), summary.verdict):
             print(sentence, file=sys.stderr)

@@ -59,13 +59,15 @@ def command(
     pixel_format: PixelFormat = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help=f"How to score: {', '.join(protocols.names())}; the data set's own."),
+        typer.Option(
+            help=f"Protocol: {', '.join(protocols.names())} (default: the data set's own)."
+        ),
     ] = None,
     preset: Preset = None,
     workers: Workers = 1,
     seed: Seed = 0,
     runs: Annotated[
-        int, typer.Option(min=1, help="Of each tracker, with seeds that follow one another.")
+        int, typer.Option(min=1, help="Number of runs of each tracker, with consecutive seeds.")
     ] = 1,
     out: Annotated[
         Path | None,
@@ -82,9 +84,7 @@ def command(
     from tirtrack.cli.score_table import print_comparison
     from tirtrack.evaluation.comparison import RESULT_NAME
     from tirtrack.evaluation.runner import evaluate
-    from tirtrack.evaluation.sources import TrackerSpec
 
-    specs = [TrackerSpec.of(text, preset=preset) for text in trackers]
     if protocol is not None:
         protocols.get(protocol)
     reading = read_options(
@@ -97,10 +97,11 @@ def command(
     folder = out or Path("runs") / f"evaluate-{opened.name}"
     with progress() as live:
         comparison = evaluate(
-            specs,
+            trackers,
             opened,
             folder,
             protocol=protocol,
+            preset=preset,
             workers=workers,
             progress=live,
             seed=seed,

@@ -63,9 +63,10 @@ def inspect(
         Path | None, typer.Option(help="For detector: a YOLOX-type ONNX file.")
     ] = None,
     pairs: Annotated[
-        int, typer.Option(min=1, help="Pairs that get an offset and boxes, spread evenly.")
+        int,
+        typer.Option(min=1, help="Number of pairs, spread evenly, that get an offset and boxes."),
     ] = 60,
-    tiles: Annotated[int, typer.Option(min=1, help="Pairs on the contact sheet.")] = 8,
+    tiles: Annotated[int, typer.Option(min=1, help="Number of pairs on the contact sheet.")] = 8,
     rgb: RgbName = None,
     tir: TirName = None,
     match: MatchBy = None,
@@ -77,7 +78,7 @@ def inspect(
     picture: Picture = None,
     seed: Seed = 0,
     licence: Annotated[
-        str, typer.Option(help="Under which you hold the files; goes into the manifest.")
+        str, typer.Option(help="Licence under which you hold the files, for the manifest.")
     ] = "not stated",
     out: Annotated[
         Path | None,
@@ -94,29 +95,31 @@ def inspect(
     recording cannot be used.
     """
     from tirtrack.cli.live import progress
-    from tirtrack.errors import PairsError
-    from tirtrack.files import new_folder
-    from tirtrack.pairs import Pairing, open_pairs, pairs_line
+    from tirtrack.pairs import Pairing, proposer
     from tirtrack.pairs.inspect import inspect_pairs
-    from tirtrack.pairs.inspection_folder import SHEET_NAME, write_inspection
-    from tirtrack.pairs.proposals import proposer
+    from tirtrack.pairs.inspection_folder import SHEET_NAME
 
     options = {"boxes": boxes, "model": model}
     given = {name: value for name, value in options.items() if value is not None}
     proposes = proposer(way.value, **given)
-    misfits: list[PairsError] = []
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
     pairing = Pairing(rgb, tir, match, max_gap, lag, tir_options)
-    source = open_pairs(paths, licence=licence, pairing=pairing, misfits=misfits)
-    folder = new_folder(out or Path("runs") / f"pairs-{paths[0].resolve().name}", force=force)
-    print(f"tirtrack: {source.name}: {pairs_line(source)}", file=sys.stderr)
+    folder = out or Path("runs") / f"pairs-{paths[0].resolve().name}"
     with progress() as live:
         found = inspect_pairs(
-            source, proposes, seed=seed, sampled=pairs, misfits=misfits, progress=live
+            paths,
+            proposes,
+            pairing=pairing,
+            licence=licence,
+            seed=seed,
+            sampled=pairs,
+            out=folder,
+            tiles=tiles,
+            force=force,
+            progress=live,
         )
-    write_inspection(folder, source, found, tiles=tiles)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:

@@ -28,8 +28,7 @@ from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.walking import walk
 from tirtrack.errors import DatasetError
 from tirtrack.files import write_text
-from tirtrack.source_line import counted
-from tirtrack.unused_files import unused_in_words, unused_names
+from tirtrack.source_line import counted, unused_in_words, unused_names
 
 RESULTS_FOLDER = "results"
 _BOX_SUFFIXES = (".txt", ".json")

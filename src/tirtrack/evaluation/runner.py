@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack.boxes import Box, check_first_box
+from tirtrack.datasets import opened
 from tirtrack.datasets.dataset_line import described
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence, stored_from_boxes
 from tirtrack.datasets.stored_frames import read_options
@@ -41,7 +42,7 @@ from tirtrack.evaluation.scoring import (
     missing_sentence,
     score_runs,
 )
-from tirtrack.evaluation.sources import OnlineTracker, TrackerSource, repeated
+from tirtrack.evaluation.sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
 from tirtrack.evaluation.statistics import RESAMPLES
 from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
 from tirtrack.identity import IDENTITY_NAME, check_same_identity
@@ -149,11 +150,12 @@ def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int | None
 
 
 def evaluate(
-    trackers: Sequence[TrackerSource],
-    dataset: LabelledDataset,
-    out: Path,
+    trackers: Sequence[str | Path | TrackerSource],
+    dataset: str | Path | LabelledDataset,
+    out: str | Path,
     *,
     protocol: str | None = None,
+    preset: str | None = None,
     workers: int = 1,
     progress: Progress = silent,
     seed: int = 0,
@@ -173,10 +175,13 @@ def evaluate(
     ``result.json``; the folder stays, for ``resume``.
 
     Args:
-        trackers: trackers in the order of tables; each is compared with those before it.
-        dataset: data set to run them on.
+        trackers: names or files of weights, ``NAME@PRESET`` for another preset, or sources of
+            trackers; in the order of tables, each is compared with those before it.
+        dataset: name or folder of a labelled data set, or one that is open already
+            (:func:`tirtrack.open_named_files` for files in any other layout).
         out: a new or empty folder.
         protocol: id of the protocol; the data set's own by default.
+        preset: preset of all trackers that name none.
         workers: number of processes; 1 runs in this process.
         progress: callback that is told of progress, in frames.
         seed: seed of trackers and of the bootstrap.
@@ -195,10 +200,11 @@ def evaluate(
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
+    first_runs = [_source(one, preset) for one in trackers]
+    dataset = opened(dataset)
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
     dataset = included(dataset, rules)
-    first_runs = trackers
-    trackers = repeated(trackers, runs)
+    trackers = repeated(first_runs, runs)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     description = described(dataset)
@@ -303,6 +309,12 @@ def _identity(
         "seed": seed,
         "versions": versions(),
     }
+
+
+def _source(tracker: str | Path | TrackerSource, preset: str | None) -> TrackerSource:
+    if isinstance(tracker, str | Path):
+        return TrackerSpec.of(str(tracker), preset=preset)
+    return tracker
 
 
 def _begun_folder(out: Path, identity: Mapping[str, Any], *, force: bool, resume: bool) -> Path:

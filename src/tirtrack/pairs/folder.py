@@ -21,8 +21,7 @@ from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.source import FilePairs, Manifest, Pair, PairSource, Recording, SourceFile
 from tirtrack.read_options import as_typed
-from tirtrack.source_line import bits
-from tirtrack.unused_files import unused_names
+from tirtrack.source_line import bits, unused_names
 
 _Given = TypeVar("_Given")
 _Opened = TypeVar("_Opened")

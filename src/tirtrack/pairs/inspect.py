@@ -1,4 +1,5 @@
-"""What a source of pairs holds, measured before distillation.
+"""What a source of pairs holds, measured before distillation: the library side of ``tirtrack pairs
+inspect``.
 
 Every pair is read once, so every damaged file is found and named; offset and proposals are measured
 on pairs spread evenly over the source. Nothing here changes a file.
@@ -6,14 +7,27 @@ on pairs spread evenly over the source. Nothing here changes a file.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from tirtrack.errors import PairsError
+from tirtrack.files import new_folder
+from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.doubts import RecordingDoubts, look_for_doubts, sentences
-from tirtrack.pairs.inspection_folder import Damage, Inspection, ProposalRates, RecordingFacts
+from tirtrack.pairs.folder import open_pairs
+from tirtrack.pairs.inspection_folder import (
+    TILES,
+    Damage,
+    Inspection,
+    ProposalRates,
+    RecordingFacts,
+    write_inspection,
+)
+from tirtrack.pairs.proposals import registry
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.proposals.random import Random
 from tirtrack.pairs.proposals.registry import Neighbours, is_fallback, with_fallback
@@ -28,6 +42,8 @@ from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions, pair
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
 from tirtrack.valid_pixels import share_text
+
+_log = logging.getLogger(__name__)
 
 SAMPLED_PAIRS = 60
 MIN_USABLE_SHARE = 0.5
@@ -53,24 +69,64 @@ def proposal_rates(found: Sequence[ProposalSet], way: str) -> ProposalRates:
 
 
 def inspect_pairs(
-    source: PairSource,
-    way: Proposer,
+    pairs: str | Path | Sequence[str | Path] | PairSource,
+    proposer: str | Proposer = "saliency",
     *,
+    pairing: Pairing = Pairing(),  # noqa: B008 - frozen
+    licence: str = "not stated",
     seed: int = 0,
     sampled: int = SAMPLED_PAIRS,
-    misfits: Sequence[PairsError] = (),
+    out: str | Path | None = None,
+    tiles: int = TILES,
+    force: bool = False,
     progress: Progress = silent,
 ) -> Inspection:
     """Read every pair; measure offset and proposals on some.
 
     Args:
-        source: the pairs.
-        way: proposer of boxes.
+        pairs: folder, folders, or an opened source. Recordings in folders that cannot be used are
+            listed in the result; an opened source has left them out.
+        proposer: proposer of boxes, or the name of one with its default settings
+            (:func:`tirtrack.pairs.proposer` makes one with others).
+        pairing: names of the two cameras and how frames are matched, if ``pairs`` are folders.
+        licence: licence of the pairs, for the manifest, if ``pairs`` are folders.
         seed: seed of proposers that draw at random.
         sampled: number of pairs, evenly spread, that get an offset and proposals.
-        misfits: recordings that were left out when the source was opened.
+        out: a new folder for the contact sheet, the findings and the manifest; ``None``: nothing
+            is written.
+        tiles: largest number of pairs on the contact sheet.
+        force: replace what is at ``out``.
         progress: callback that is told of every finished pair.
+
+    Raises:
+        PairsError: no recording can be used.
+        RequestError: there is no such proposer, or ``out`` exists; nothing was written.
+        StorageError: a file could not be written.
     """
+    proposes = registry.proposer(proposer) if isinstance(proposer, str) else proposer
+    misfits: list[PairsError] = []
+    if isinstance(pairs, PairSource):
+        source = pairs
+    else:
+        source = open_pairs(pairs, licence=licence, pairing=pairing, misfits=misfits)
+    folder = None if out is None else new_folder(Path(out), force=force)
+    if source is not pairs:
+        _log.info("%s: %s", source.name, pairs_line(source))
+    found = _inspection(source, proposes, seed, sampled, misfits=misfits, progress=progress)
+    if folder is not None:
+        write_inspection(folder, source, found, tiles=tiles)
+    return found
+
+
+def _inspection(
+    source: PairSource,
+    proposer: Proposer,
+    seed: int,
+    sampled: int,
+    *,
+    misfits: Sequence[PairsError],
+    progress: Progress,
+) -> Inspection:
     chosen = set(spread(range(len(source)), sampled))
     proposals: dict[int, ProposalSet] = {}
     tallies: list[_Tally] = []
@@ -84,7 +140,7 @@ def inspect_pairs(
                 tally.offsets.append(measure_offset(pair.rgb, pair.tir))
                 neighbours = Neighbours(source, recording, position)
                 rng = np.random.default_rng([seed, 0, index])
-                found = way.propose(pair, neighbours, rng)
+                found = proposer.propose(pair, neighbours, rng)
                 proposals[index] = with_fallback(pair, found, Random(), rng)
             done += 1
             progress("reading pairs", done, len(source))
@@ -92,7 +148,7 @@ def inspect_pairs(
     doubts = look_for_doubts(source, progress=progress)
     facts = [tally.facts(doubt) for tally, doubt in zip(tallies, doubts, strict=True)]
     offset = summarise([offset for tally in tallies for offset in tally.offsets])
-    rates = proposal_rates(list(proposals.values()), way.name)
+    rates = proposal_rates(list(proposals.values()), proposer.name)
     return Inspection(
         name=source.name,
         source_line=pairs_line(source),

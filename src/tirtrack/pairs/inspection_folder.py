@@ -26,7 +26,7 @@ from tirtrack.stored import Stored, read_stored, write_stored
 SHEET_NAME = "contact_sheet.png"
 INSPECTION_NAME = "inspection.json"
 MANIFEST_NAME = "manifest.json"
-_TILES = 8
+TILES = 8
 
 
 class RecordingFacts(Stored):
@@ -138,7 +138,7 @@ def read_inspection(folder: Path) -> Inspection | None:
 
 
 def write_inspection(
-    folder: Path, source: PairSource, found: Inspection, *, tiles: int = _TILES
+    folder: Path, source: PairSource, found: Inspection, *, tiles: int = TILES
 ) -> None:
     """Write what an inspection found, with a contact sheet of ``tiles`` pairs.
 
@@ -151,7 +151,7 @@ def write_inspection(
 
 
 def write_contact_sheet(
-    folder: Path, source: PairSource, proposals: Mapping[int, ProposalSet], *, tiles: int = _TILES
+    folder: Path, source: PairSource, proposals: Mapping[int, ProposalSet], *, tiles: int = TILES
 ) -> None:
     """Write a picture of some pairs, if any can be read.
 

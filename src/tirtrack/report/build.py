@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tirtrack import files
-from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset
+from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset, opened
 from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_files import run_folder
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
@@ -50,10 +50,10 @@ _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --da
 
 
 def build_report(
-    folders: Sequence[Path],
-    out: Path,
+    folders: Sequence[str | Path],
+    out: str | Path | None = None,
     *,
-    dataset: LabelledDataset | None = None,
+    dataset: str | Path | LabelledDataset | None = None,
     reference: str | None = None,
     title: str = "",
     command: str = "",
@@ -63,8 +63,9 @@ def build_report(
 
     Args:
         folders: evaluation folders, as in :func:`report_content`.
-        out: the HTML file to write.
-        dataset: data set of the film strips, as there.
+        out: the HTML file to write; by default ``report.html`` in a new folder
+            ``runs/report-NNN``.
+        dataset: data set of the film strips, as there, or its name or folder.
         reference: the tracker that the others are compared with, the first by default.
         title: title of the page.
         command: command line that makes the page again.
@@ -78,9 +79,14 @@ def build_report(
         RequestError: the page exists, or the reference is not among the trackers.
     """
     content = report_content(
-        folders, dataset=dataset, reference=reference, title=title, command=command
+        [Path(folder) for folder in folders],
+        dataset=None if dataset is None else opened(dataset),
+        reference=reference,
+        title=title,
+        command=command,
     )
-    return write_report(content, out, force=force)
+    page = files.numbered_folder(Path("runs"), "report") / PAGE_NAME if out is None else Path(out)
+    return write_report(content, page, force=force)
 
 
 def report_content(
@@ -203,8 +209,8 @@ def dataset_of(folder: Path) -> LabelledDataset | None:
         return None
     try:
         options = AnnotationOptions(frames=result.read_options)
-        opened = open_dataset(result.dataset_path, options=options)
-        return included(opened, protocols.get(result.protocol))
+        dataset = open_dataset(result.dataset_path, options=options)
+        return included(dataset, protocols.get(result.protocol))
     except TirtrackError:
         return None
 

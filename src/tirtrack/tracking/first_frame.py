@@ -115,6 +115,6 @@ def check_range(start: int, end: int | None) -> None:
     if start < 0 or (end is not None and end <= start):
         until = "the end" if end is None else str(end)
         raise RequestError(
-            f"frames {start} to {until} are no range",
+            f"frames {start} to {until} are not a range",
             fix="--start counts from 0, --end is the index after the last frame",
         )

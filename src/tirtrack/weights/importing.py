@@ -94,9 +94,9 @@ class Index(BaseModel):
     constructor: dict[str, Any] | None
 
 
-def import_checkpoint(
-    file: Path,
-    out: Path,
+def import_weights(
+    file: str | Path,
+    out: str | Path,
     *,
     network: str | None = None,
     entry: str | None = None,
@@ -251,9 +251,7 @@ def _index(opened: IO[bytes], kind: str, limits: Limits) -> Index:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise WeightsError(
-            f"took more than {limits.wall_s:g} s to be looked at", fix=UNTRUSTED
-        ) from None
+        raise WeightsError(f"took more than {limits.wall_s:g} s to read", fix=UNTRUSTED) from None
     if done.returncode != 0:
         raise WeightsError(_end_of(done, limits), fix=UNTRUSTED)
     return _answer(done.stdout)
@@ -265,7 +263,7 @@ _ISOLATED = ("-I", "-S", "-B")  # no site packages, no variables, no current fol
 def _end_of(done: subprocess.CompletedProcess[bytes], limits: Limits) -> str:
     """Why the child process ended without an answer."""
     if sys.platform != "win32" and -done.returncode == signal.SIGXCPU:
-        return f"took more than {limits.cpu_s} s of computing to be looked at"
+        return f"took more than {limits.cpu_s} s of computing to read"
     last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
     return f"could not be looked at (code {done.returncode}: {shown(last)})"
 

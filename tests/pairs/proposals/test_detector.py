@@ -66,10 +66,10 @@ def test_a_table_holds_the_boxes_of_all_pairs(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("7.txt", "1 2 3\n", 'line 1 "1 2 3" is no box'),
+        ("7.txt", "1 2 3\n", 'line 1 "1 2 3" is not a box'),
         ("7.txt", "a b c d e f\n", "line 1"),
         ("boxes.csv", "x,y\n1,2\n", "lacks the columns"),
-        ("boxes.csv", "key,modality,x,y,w,h,score,label\na,ir,1,2,3,4,1,\n", "line 2 is no box"),
+        ("boxes.csv", "key,modality,x,y,w,h,score,label\na,ir,1,2,3,4,1,\n", "line 2 is not a box"),
         ("boxes.csv", "key,modality,x,y,w,h,score,label\n", "holds no box"),
         ("boxes.bin", "x", "is no .csv table"),
     ],

@@ -196,7 +196,9 @@ def test_raw_counts_are_stretched_but_noise_is_not():
 
 def test_unknown_names_and_options_say_the_nearest():
     assert names() == ["centre", "detector", "random", "saliency"]
-    with pytest.raises(RequestError, match=r'no way "salience".*did you mean "saliency"'):
+    with pytest.raises(
+        RequestError, match=r'no proposer is called "salience".*did you mean "saliency"'
+    ):
         proposer("salience")
     with pytest.raises(RequestError, match=r'no option "cout".*did you mean "count"'):
         proposer("random", cout=3)

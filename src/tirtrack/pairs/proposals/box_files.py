@@ -119,7 +119,7 @@ def _parse_lines(path: Path, parse: Callable[[list[str]], ScoredBox]) -> list[Sc
             found.append(parse(fields))
         except (ValueError, IndexError) as error:
             raise PairsError(
-                f'line {number} "{line[:60]}" is no box of this format',
+                f'line {number} "{line[:60]}" is not a box of this format',
                 path,
                 "yolo: class confidence x1 y1 x2 y2; fairmot: x1 y1 x2 y2 confidence label",
             ) from error
@@ -157,7 +157,7 @@ def _read_csv(path: Path) -> dict[str, Found]:
                 found.append(ScoredBox(box, float(row["score"]), row["label"] or ""))
             except (ValueError, KeyError, TypeError) as error:
                 raise PairsError(
-                    f"line {reader.line_num} is no box",
+                    f"line {reader.line_num} is not a box",
                     path,
                     f"give {','.join(CSV_COLUMNS)} with modality rgb or tir",
                 ) from error
