@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.compared import comparison_figures
-from tirtrack.cli.live import progress
+from tirtrack.cli.progress_line import progress
 from tirtrack.demo import run_demo
 from tirtrack.evaluation.comparison import EVALUATION_FOLDER, read_result
 from tirtrack.files import write_json

@@ -29,7 +29,7 @@ from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.redetection import with_redetection
 from tirtrack.trackers.siamese import SiameseTracker
 from tirtrack.tracking import Ending, TrackStoppedError, first_frame, source_name, track
-from tirtrack.tracking import source as source_module
+from tirtrack.tracking import source_frames as source_module
 from tirtrack.tracking.record import TrackedFrame, caption, mot_text
 from tirtrack.weights import store
 from tirtrack.weights.card import Card

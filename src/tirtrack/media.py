@@ -46,11 +46,11 @@ from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
 from tirtrack.readers import (
     BadFrame,
     Frame,
+    FrameReader,
     FramesOfFile,
     ImageFiles,
-    Reader,
     SourceInfo,
-    VideoFrames,
+    VideoReader,
     only_good,
 )
 from tirtrack.source_line import counted
@@ -166,7 +166,7 @@ def source_files(source: Source, options: ReadOptions = AS_STORED) -> list[Path]
     return _open(source, options).files()
 
 
-def stream_of(source: Source, options: ReadOptions = AS_STORED) -> VideoFrames | None:
+def stream_of(source: Source, options: ReadOptions = AS_STORED) -> VideoReader | None:
     """The reader of a source that may fall silent, ``None`` for files and folders.
 
     It blocks where it is read, so read it in a thread of its own (``live``).
@@ -177,10 +177,10 @@ def stream_of(source: Source, options: ReadOptions = AS_STORED) -> VideoFrames |
     given = stream_input(source, options)
     if given is not None:
         refuse_options(options, ("order", "picture"), given.location)
-    return None if given is None else VideoFrames(VideoFile(given, options), given.name, options)
+    return None if given is None else VideoReader(VideoFile(given, options), given.name, options)
 
 
-def _within_limits(stream: VideoFrames, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
+def _within_limits(stream: VideoReader, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
     """Frames of a stream; the wait for them can be interrupted, and lasts a minute at most."""
     read = partial(stream.read, start, end)
     with LiveFrames(read, name=stream.location, policy="all") as live:
@@ -188,7 +188,7 @@ def _within_limits(stream: VideoFrames, start: int, end: int | None) -> Iterator
             yield one.item
 
 
-def _open(source: Source, options: ReadOptions) -> Reader:
+def _open(source: Source, options: ReadOptions) -> FrameReader:
     """The reader of a source; everything that needs no decoding is checked here."""
     if not isinstance(source, str | Path):
         refuse_options(options, ("order", *_OF_RAW_FRAMES), "the list of files")
@@ -224,14 +224,14 @@ def _rule(options: ReadOptions) -> str:
     return ORDER_RULES[options.order or "natural"]
 
 
-def _open_file(path: Path, options: ReadOptions) -> Reader:
+def _open_file(path: Path, options: ReadOptions) -> FrameReader:
     if not path.exists():
         raise FrameError("no such file or folder", path, "check the path")
     suffix = path.suffix.lower()
     refuse_options(options, ["order"], path)
     if suffix in VIDEO_SUFFIXES | RAW_SUFFIXES:
         refuse_options(options, ["picture"], path)
-        return VideoFrames(VideoFile(file_input(path, options), options), path.name, options)
+        return VideoReader(VideoFile(file_input(path, options), options), path.name, options)
     if suffix not in IMAGE_KINDS:
         with path.open("rb") as opened:
             head = opened.read(16)

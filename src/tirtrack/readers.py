@@ -24,11 +24,11 @@ from tirtrack.video import VideoFile
 __all__ = [
     "BadFrame",
     "Frame",
+    "FrameReader",
     "FramesOfFile",
     "ImageFiles",
-    "Reader",
     "SourceInfo",
-    "VideoFrames",
+    "VideoReader",
     "only_good",
 ]
 
@@ -100,7 +100,7 @@ class SourceInfo:
     unused: tuple[str, ...] = ()
 
 
-class Reader(Protocol):
+class FrameReader(Protocol):
     """A source of frames that is found and checked, but not yet read."""
 
     def info(self) -> SourceInfo:
@@ -201,11 +201,11 @@ class ImageFiles:
         self._unused = unused
 
     def files(self) -> list[Path]:
-        """See :meth:`Reader.files`."""
+        """See :meth:`FrameReader.files`."""
         return list(self._paths)
 
     def info(self) -> SourceInfo:
-        """See :meth:`Reader.info`."""
+        """See :meth:`FrameReader.info`."""
         first = self._paths[0]
         with opened_image(first, self._options) as file:
             image = _only_frame(file, first)
@@ -249,7 +249,7 @@ class ImageFiles:
                 )
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
-        """See :meth:`Reader.read`."""
+        """See :meth:`FrameReader.read`."""
         uniform = _Uniform(self._options)
         for index, path in list(enumerate(self._paths))[start:end]:
             try:
@@ -280,11 +280,11 @@ class FramesOfFile:
         self._options = options
 
     def files(self) -> list[Path]:
-        """See :meth:`Reader.files`."""
+        """See :meth:`FrameReader.files`."""
         return [self._path]
 
     def info(self) -> SourceInfo:
-        """See :meth:`Reader.info`."""
+        """See :meth:`FrameReader.info`."""
         with opened_image(self._path, self._options) as file:
             first = file.decode(0)
             _Uniform(self._options).check(first, f"{self._path}, frame 0", file.byte_order)
@@ -309,7 +309,7 @@ class FramesOfFile:
         )
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
-        """See :meth:`Reader.read`."""
+        """See :meth:`FrameReader.read`."""
         uniform = _Uniform(self._options)
         with opened_image(self._path, self._options) as file:
             for index in range(file.count)[start:end]:
@@ -329,7 +329,7 @@ def _time_of(file: FrameFile, index: int) -> float | None:
     return None if file.times_s is None else file.times_s[index]
 
 
-class VideoFrames:
+class VideoReader:
     """A video file or stream."""
 
     def __init__(self, video: VideoFile, name: str, options: ReadOptions) -> None:
@@ -345,7 +345,7 @@ class VideoFrames:
         return self._video.is_live
 
     def files(self) -> list[Path]:
-        """See :meth:`Reader.files`."""
+        """See :meth:`FrameReader.files`."""
         return [] if self._video.path is None else [self._video.path]
 
     def info(self) -> SourceInfo:
@@ -378,7 +378,7 @@ class VideoFrames:
         )
 
     def read(self, start: int, end: int | None) -> Iterator[Frame | BadFrame]:
-        """See :meth:`Reader.read`."""
+        """See :meth:`FrameReader.read`."""
         uniform = _Uniform(self._options)
         index = -1
         for index, picture in enumerate(self._video.pictures(skip=start)):

@@ -26,7 +26,7 @@ from tirtrack.images import check_pixels
 from tirtrack.inputs import Input, file_input, known_format
 from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
 
-__all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "short_reason", "upright_pixels"]
+__all__ = ["VIDEO_SUFFIXES", "VideoFile", "VideoPicture", "short_reason", "upright_pixels"]
 
 VIDEO_SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
@@ -52,7 +52,7 @@ _DUMPED = re.compile(
 
 
 @dataclass(frozen=True)
-class Picture:
+class VideoPicture:
     """A picture of a video, or the place of one that cannot be decoded.
 
     Attributes:
@@ -124,7 +124,7 @@ class VideoFile:
         coded = f"{context.name}, {context.pix_fmt}" if context else f"raw, {self._raw_format}"
         self._kind = coded, _other_streams(container, stream)
 
-    def pictures(self, *, skip: int = 0) -> Iterator[Picture]:
+    def pictures(self, *, skip: int = 0) -> Iterator[VideoPicture]:
         """All pictures in order of presentation; the first ``skip`` come without pixels.
 
         Raises:
@@ -136,10 +136,10 @@ class VideoFile:
             decode = self._decoder(container, stream)
             self._note(container, stream)
             ending = _Ending(container, stream)
-            bad: list[Picture] = []
+            bad: list[VideoPicture] = []
             index = 0
             for item in _decoded(container, stream, ending, decode):
-                if isinstance(item, Picture):
+                if isinstance(item, VideoPicture):
                     bad.append(item)
                     continue
                 ready = [one for one in bad if _is_before(one, item.time)]
@@ -150,7 +150,7 @@ class VideoFile:
                 pixels = (
                     upright_pixels(item, self._options, self.location) if index > skip else None
                 )
-                yield Picture(pixels, item.time if self.has_times else None)
+                yield VideoPicture(pixels, item.time if self.has_times else None)
             if ending.is_early():
                 raise self._early(ending, index)
             yield from bad
@@ -304,7 +304,7 @@ def _coding(container: Any, stream: Any) -> tuple[str, int, int]:
 
 def _decoded(
     container: Any, stream: Any, ending: _Ending, decode: Callable[[Any], list[av.VideoFrame]]
-) -> Iterator[av.VideoFrame | Picture]:
+) -> Iterator[av.VideoFrame | VideoPicture]:
     """The frames of each packet, in the decoder's order; a packet that fails yields its fault."""
     for packet in _packets(container, stream, ending):
         try:
@@ -313,12 +313,14 @@ def _decoded(
             time_s = None if packet.pts is None else float(packet.pts * packet.time_base)
             if packet.is_corrupt:  # read in part only; an early end, unless good ones follow
                 ending.broken = "the last frame is cut off"
-            yield Picture(None, time_s, f"the frame cannot be decoded ({short_reason(error)})")
+            yield VideoPicture(None, time_s, f"the frame cannot be decoded ({short_reason(error)})")
             continue
         ending.see(packet)
         for frame in pictures:
             if frame.is_corrupt:
-                yield Picture(None, frame.time, "the frame is damaged (parts of it are missing)")
+                yield VideoPicture(
+                    None, frame.time, "the frame is damaged (parts of it are missing)"
+                )
             else:
                 yield frame
 
@@ -344,7 +346,7 @@ def _packets(container: Any, stream: Any, ending: _Ending) -> Iterator[Any]:
         return
 
 
-def _is_before(bad: Picture, time_s: float | None) -> bool:
+def _is_before(bad: VideoPicture, time_s: float | None) -> bool:
     return bad.time_s is None or time_s is None or bad.time_s < time_s
 
 

@@ -16,7 +16,7 @@ from tirtrack.pairs.inspect import inspect_pairs, proposal_rates
 from tirtrack.pairs.inspection_folder import INSPECTION_NAME, read_inspection, write_inspection
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
-from tirtrack.pairs.proposals.rules import Reason
+from tirtrack.pairs.proposals.rules import RejectionReason
 from tirtrack.pairs.spreading import spread
 
 BOX = Box(20, 20, 30, 30)
@@ -109,7 +109,9 @@ def test_only_the_asked_number_of_pairs_gets_boxes(tmp_path, write_images):
 
 def test_rates_count_boxes_reasons_fallbacks_and_leave_out_the_unreadable():
     sets = [
-        ProposalSet((_kept(FoundIn.BOTH), _kept(FoundIn.TIR)), (Rejection(BOX, Reason.TOO_SMALL),)),
+        ProposalSet(
+            (_kept(FoundIn.BOTH), _kept(FoundIn.TIR)), (Rejection(BOX, RejectionReason.TOO_SMALL),)
+        ),
         ProposalSet((_kept(FoundIn.BOTH, "random"),), ()),
         ProposalSet((), ()),
         ProposalSet((), (), fault="damaged"),
@@ -138,7 +140,7 @@ def test_the_sheet_draws_boxes_where_they_were_found(tmp_path, write_images):
 def test_the_sheet_marks_rejections_and_leaves_out_unreadable_pairs(tmp_path, write_images):
     source = open_pairs(write_images(tmp_path / "a", ["1", "2"]))
     plain = {0: ProposalSet((), ()), 1: ProposalSet((), (), fault="damaged")}
-    marked = {**plain, 0: ProposalSet((), (Rejection(BOX, Reason.CONSTANT),))}
+    marked = {**plain, 0: ProposalSet((), (Rejection(BOX, RejectionReason.CONSTANT),))}
     assert contact_sheet(source, plain).shape == contact_sheet(source, marked).shape
     assert not np.array_equal(contact_sheet(source, plain)[60:], contact_sheet(source, marked)[60:])
     with pytest.raises(ValueError, match="no readable pair"):
@@ -152,7 +154,7 @@ def test_the_sheet_takes_sixteen_bits_and_boxes_over_the_border(tmp_path, write_
     odd = [Box(-20, -20, 400, 400), Box(np.nan, 0, 5, 5)]
     found = ProposalSet(
         tuple(Proposal(box, FoundIn.TIR, 0.5, 1.0, "x") for box in odd),
-        tuple(Rejection(box, Reason.NOT_FINITE) for box in odd),
+        tuple(Rejection(box, RejectionReason.NOT_FINITE) for box in odd),
     )
     sheet = contact_sheet(open_pairs(folder), {0: found})
     assert (sheet.ndim, sheet.dtype) == (3, np.uint8)

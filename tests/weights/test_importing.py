@@ -115,7 +115,7 @@ def test_record_and_tensors_of_every_published_network_name_it(name, shared):
     shapes = {key: tuple(one["shape"]) for key, one in keys.items()}
     function, kwds = published.RECORDS[name]
     origin = constructors.origin_of({"fun_name": function, "args": [], "kwds": kwds})
-    assert origin == constructors.Origin((name,), ())
+    assert origin == constructors.ConstructorRecord((name,), ())
     assert name in registry.architectures_of(shapes)
 
 

@@ -19,7 +19,7 @@ from hostile import CANARY, HOSTILE, LEGACY_TRICKS, NO_CHECKPOINTS, NUMBERS, ZIP
 import tirtrack
 from tirtrack.errors import WeightsError
 from tirtrack.weights import containers, importing, unpickling
-from tirtrack.weights.importing import Limits, import_weights
+from tirtrack.weights.importing import ProcessLimits, import_weights
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def canary(tmp_path, monkeypatch):
     assert lived, "the file ran something"
 
 
-def refusal(content: bytes, limits: Limits = importing.DEFAULT_LIMITS) -> str:
+def refusal(content: bytes, limits: ProcessLimits = importing.DEFAULT_LIMITS) -> str:
     """What importing a file with this content ends with: a sentence, and nothing written."""
     file, out = Path("model.pth"), Path("out/model.safetensors")
     file.write_bytes(content)
@@ -196,18 +196,20 @@ def colliding() -> bytes:
 
 
 def test_file_that_costs_time_ends_by_its_share_of_computing():
-    said = refusal(hostile.zipped(colliding()), Limits(cpu_s=1))
+    said = refusal(hostile.zipped(colliding()), ProcessLimits(cpu_s=1))
     assert "took more than 1 s of computing to read" in said
 
 
 def test_file_that_costs_time_ends_by_the_clock():
-    said = refusal(hostile.zipped(colliding()), Limits(wall_s=0.5))
+    said = refusal(hostile.zipped(colliding()), ProcessLimits(wall_s=0.5))
     assert "took more than 0.5 s to read" in said
 
 
 def test_file_that_costs_memory_ends_by_its_share():
     texts = b"".join(hostile.text("x" * 1_000_000) for _ in range(60))
-    said = refusal(hostile.zipped(b"\x80\x02(" + texts + b"l."), Limits(memory_bytes=64 << 20))
+    said = refusal(
+        hostile.zipped(b"\x80\x02(" + texts + b"l."), ProcessLimits(memory_bytes=64 << 20)
+    )
     assert "needs more than 64 MiB of memory" in said
 
 

@@ -44,7 +44,7 @@ def command(
     baseline into a TIR tracker, tracks sequences that were not in the pairs with both, and writes
     report.html and result.json. It only calls what the other commands call.
     """
-    from tirtrack.cli.live import progress
+    from tirtrack.cli.progress_line import progress
     from tirtrack.demo import run_demo
     from tirtrack.evaluation.comparison import RESULT_NAME
 

@@ -84,7 +84,7 @@ def command(
     beside the result holds recipe, log, pass rates and what held-back pairs say. Without --recipe
     it is mixed for Siamese trackers, distill_dimp for the DiMP family, distill_atom for ATOM.
     """
-    from tirtrack.cli.live import progress
+    from tirtrack.cli.progress_line import progress
     from tirtrack.distillation.run import distill, recipe_for
     from tirtrack.pairs import Pairing
 

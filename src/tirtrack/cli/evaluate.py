@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tirtrack.cli.labelled import (
+from tirtrack.cli.dataset_options import (
     AnnotationFiles,
     Base,
     ColumnNames,
@@ -80,7 +80,7 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Run trackers over a labelled data set and score them."""
-    from tirtrack.cli.live import progress
+    from tirtrack.cli.progress_line import progress
     from tirtrack.cli.score_table import print_comparison
     from tirtrack.evaluation.comparison import RESULT_NAME
     from tirtrack.evaluation.runner import evaluate

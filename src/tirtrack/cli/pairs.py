@@ -94,7 +94,7 @@ def inspect(
     Writes a contact sheet, the findings and a manifest of the files. Ends with 1 if a pair or a
     recording cannot be used.
     """
-    from tirtrack.cli.live import progress
+    from tirtrack.cli.progress_line import progress
     from tirtrack.pairs import Pairing, proposer
     from tirtrack.pairs.inspect import inspect_pairs
     from tirtrack.pairs.inspection_folder import SHEET_NAME

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tirtrack.cli.labelled import (
+from tirtrack.cli.dataset_options import (
     AnnotationFiles,
     Base,
     ColumnNames,

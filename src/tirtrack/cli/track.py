@@ -210,7 +210,7 @@ def _parse_box(text: str) -> Box:
 
 
 def _track(source: str, box: Box | dict[str, Box], **settings: Any) -> TrackRun:
-    from tirtrack.cli.live import progress
+    from tirtrack.cli.progress_line import progress
     from tirtrack.tracking import track
 
     with _first_interrupt() as stop, progress() as live:

@@ -84,7 +84,7 @@ def command(
     weights are written, and the summary says so.
     """
     from tirtrack.cli.distill import changes_of, report_run
-    from tirtrack.cli.live import progress
+    from tirtrack.cli.progress_line import progress
     from tirtrack.distillation.supervised import train
 
     options = read_options(

@@ -13,7 +13,7 @@ from tirtrack.media import BadFrame, Frame, Source
 from tirtrack.overlay import enlarge, grid_step, with_grid, zoom_for
 from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.thermal import to_display
-from tirtrack.tracking.source import SourceFrames
+from tirtrack.tracking.source_frames import SourceFrames
 
 _LOOK_AHEAD, _LOOK_EVERY = 40, 10  # frames, to find moving objects
 

@@ -58,7 +58,7 @@ from tirtrack.tracking.record import (
     TrackedFrame,
     mot_text,
 )
-from tirtrack.tracking.source import SourceFrames
+from tirtrack.tracking.source_frames import SourceFrames
 from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
 from tirtrack.versions import versions
 
