@@ -67,7 +67,7 @@ def test_damaged_pairs_are_listed_and_end_with_1(tmp_path, recording, capsys):
     assert "Traceback" not in printed.err
 
 
-def test_a_recording_that_misfits_is_listed_and_the_others_are_looked_at(
+def test_a_recording_that_cannot_be_used_is_listed_and_the_others_are_inspected(
     tmp_path, recording, capsys
 ):
     rig = tmp_path / "world"

@@ -104,15 +104,15 @@ def inspect_pairs(
         StorageError: a file could not be written.
     """
     proposes = registry.proposer(proposer) if isinstance(proposer, str) else proposer
-    misfits: list[PairsError] = []
+    rejected: list[PairsError] = []
     if isinstance(pairs, PairSource):
         source = pairs
     else:
-        source = open_pairs(pairs, licence=licence, pairing=pairing, misfits=misfits)
+        source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
     folder = None if out is None else new_folder(Path(out), force=force)
     if source is not pairs:
         _log.info("%s: %s", source.name, pairs_line(source))
-    found = _inspection(source, proposes, seed, sampled, misfits=misfits, progress=progress)
+    found = _inspection(source, proposes, seed, sampled, rejected=rejected, progress=progress)
     if folder is not None:
         write_inspection(folder, source, found, tiles=tiles)
     return found
@@ -124,7 +124,7 @@ def _inspection(
     seed: int,
     sampled: int,
     *,
-    misfits: Sequence[PairsError],
+    rejected: Sequence[PairsError],
     progress: Progress,
 ) -> Inspection:
     chosen = set(spread(range(len(source)), sampled))
@@ -156,11 +156,11 @@ def _inspection(
         usable_pairs=len(source) - len(damaged),
         recordings=facts,
         damaged=damaged,
-        unusable_recordings=[str(misfit) for misfit in misfits],
+        unusable_recordings=[str(error) for error in rejected],
         offset=offset,
         proposals=rates,
         assumed=assumptions(source.recordings().values()),
-        warnings=_warnings(len(source), damaged, facts, rates, misfits=len(misfits)),
+        warnings=_warnings(len(source), damaged, facts, rates, rejected=len(rejected)),
         boxes=proposals,
     )
 
@@ -216,14 +216,14 @@ def _warnings(
     facts: Sequence[RecordingFacts],
     rates: ProposalRates,
     *,
-    misfits: int,
+    rejected: int,
 ) -> list[str]:
     """What the user should change or know, the worst first."""
     found = []
-    if misfits:
+    if rejected:
         found.append(
-            f"{misfits} of {misfits + len(facts)} recordings cannot be used; repair or remove them "
-            "(listed below)"
+            f"{rejected} of {rejected + len(facts)} recordings cannot be used; repair or remove "
+            "them (listed below)"
         )
     if damaged:
         found.append(
