@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tirtrack.datasets import AnnotationOptions, open_dataset, open_named_files, parse_columns
     from tirtrack.demo import run_demo
     from tirtrack.distillation.run import distill
-    from tirtrack.distillation.supervised import train
     from tirtrack.errors import (
         DatasetError,
         FrameError,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from tirtrack.trackers.state_file import load_state, save_state
     from tirtrack.tracking.first_frame import first_frame
     from tirtrack.tracking.run import track
+    from tirtrack.verbs import train
     from tirtrack.weights.importing import import_weights
     from tirtrack.weights.store import list_weights, weights_info
 
@@ -106,7 +106,6 @@ _HOMES = {
     ),
     "tirtrack.demo": ("run_demo",),
     "tirtrack.distillation.run": ("distill",),
-    "tirtrack.distillation.supervised": ("train",),
     "tirtrack.errors": (
         "DatasetError",
         "FrameError",
@@ -143,6 +142,7 @@ _HOMES = {
         "first_frame",
         "track",
     ),
+    "tirtrack.verbs": ("train",),
     "tirtrack.weights.importing": ("import_weights",),
     "tirtrack.weights.store": (
         "list_weights",

@@ -1,46 +1,131 @@
-"""What is kept of frozen parts, and what augmentation does to patches."""
+"""What is cut and kept of frozen parts, and what augmentation does to patches."""
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 
 from tirtrack.boxes import Box
+from tirtrack.crops import CropRule
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.augmentation import PhotometricJitter, apply_jitter, draw_jitter
-from tirtrack.distillation.batches import Draw, ViewKey, draw_samples
+from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import TorchFeatures, as_patches
-from tirtrack.distillation.pool import wanted_views
-from tirtrack.distillation.pool_making import KEPT_POOLS, _cache_file, build_pool
+from tirtrack.distillation.pool import ViewKey, wanted_views
+from tirtrack.distillation.pool_cache import KEPT_POOLS, pool_folder
+from tirtrack.distillation.pool_making import as_stored, build_pool, cut
+from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.settings import Direction, Modality, Photometric
+from tirtrack.distillation.step_plan import Draw
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 
 RGB, TIR = Modality.RGB, Modality.TIR
 
 
-def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BOTH, source=None):
-    source = source or tiny.TinyPairs()
-    box = Box(46.0, 35.0, 24.0, 20.0)
+BOX = Box(46.0, 35.0, 24.0, 20.0)
+EDGE = Box(104.0, 30.0, 24.0, 20.0)  # of a frame 128 pixels wide
+SIAMESE = CropRules(CropRule(127), CropRule(255))
+
+
+def clips_and_samples(tiny, recipe, source, count, *, rules=SIAMESE, found_in=FoundIn.BOTH):
     proposals = [
-        ProposalSet([Proposal(box, found_in, 1.0, 1.0, "saliency")], []) for _ in range(len(source))
+        ProposalSet([Proposal(BOX, found_in, 1.0, 1.0, "saliency")], []) for _ in range(len(source))
     ]
+    clips = clips_of(source, range(len(source)), proposals, recipe)
+    return clips, draw_samples(clips, recipe, range(count), rules=rules, seed=0)
+
+
+def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BOTH, source=None):
     network = tiny.network_of()
-    samples = draw_samples(
-        source, range(len(source)), proposals, recipe,
-        rules=CropRules.of(network), count=recipe.pool, seed=0,
-    )  # fmt: skip
+    clips, samples = clips_and_samples(
+        tiny,
+        recipe,
+        source or tiny.TinyPairs(),
+        recipe.pool,
+        rules=CropRules.of(network),
+        found_in=found_in,
+    )
     pool = build_pool(
-        source,
+        clips,
         samples,
         recipe,
-        levels=lambda frame: frame,
         seed=0,
         engine=TorchFeatures(network) if engine else None,
         cache_key=cache_key,
     )
     return pool, network
+
+
+def test_crops_of_a_canvas_show_the_other_modality_at_the_right(tiny):
+    """A pair of even frames: RGB (10, 20, 30), TIR 200."""
+
+    class Even(tiny.TinyPairs):
+        def __getitem__(self, index):
+            pair = super().__getitem__(index)
+            rgb = np.full_like(pair.rgb, 1) * np.array([10, 20, 30], dtype=np.uint8)
+            return replace(pair, rgb=rgb, tir=np.full_like(pair.tir, 200))
+
+    recipe = tiny.recipe_of("published", as_published=["canvas"])
+    proposals = [ProposalSet([Proposal(EDGE, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])]
+    clips = clips_of(Even(), [0], proposals, recipe)
+    samples = draw_samples(clips, recipe, range(8), rules=SIAMESE, seed=0)
+    compared = 0
+    keys = [ViewKey("test", modality) for modality in Modality]
+    for one in cut(clips, samples, keys, recipe, levels=as_stored, seed=0):
+        crop = samples[one.row].tests[0].spec.crop((96, 256))
+        pixels = (np.arange(crop.patch_side) + 0.5) * crop.side / crop.patch_side
+        x, rows = crop.x + pixels, (crop.y + pixels > 2) & (crop.y + pixels < 94)
+        halves = (x > 2) & (x < 126), (x > 130) & (x < 254)
+        shows = {Modality.RGB: ((10, 20, 30), 200), Modality.TIR: (200, (10, 20, 30))}
+        for columns, shown in zip(halves, shows[one.key.modality], strict=True):
+            seen = one.patch[rows][:, columns]
+            assert_array_equal(seen, np.broadcast_to(np.array(shown), seen.shape))
+            compared += bool(columns.any())
+    assert compared == 8 * 4
+
+
+def test_both_modalities_are_cut_by_the_same_rectangle(tiny):
+    recipe = tiny.recipe_of("mixed")
+
+    class Equal(tiny.TinyPairs):
+        def __getitem__(self, index):
+            pair = super().__getitem__(index)
+            return replace(pair, rgb=np.repeat(pair.tir[..., None], 3, axis=2))
+
+    source = Equal()
+    clips, samples = clips_and_samples(tiny, recipe, source, 6)
+    keys = [ViewKey(b, m) for b in ("reference", "test") for m in Modality]
+    patches = {
+        (one.row, one.key): one.patch
+        for one in cut(clips, samples, keys, recipe, levels=as_stored, seed=0)
+    }
+    for row in range(6):
+        for branch, side in (("reference", 127), ("test", 255)):
+            rgb = patches[row, ViewKey(branch, Modality.RGB)]
+            assert rgb.shape == (side, side, 3)
+            assert_array_equal(rgb[..., 1], patches[row, ViewKey(branch, Modality.TIR)])
+
+
+def test_frames_are_read_once_a_pair(tiny):
+    read = Counter()
+
+    class Counting(tiny.TinyPairs):
+        def __getitem__(self, index):
+            read[index] += 1
+            return super().__getitem__(index)
+
+    recipe, source = tiny.recipe_of("mixed"), Counting()
+    clips, samples = clips_and_samples(tiny, recipe, source, 40)
+    keys = [ViewKey("test", TIR)]
+    rows = [one.row for one in cut(clips, samples, keys, recipe, levels=as_stored, seed=0)]
+    assert sorted(rows) == list(range(40))
+    assert set(read.values()) == {1}
 
 
 def test_kept_features_are_those_of_the_patches(tiny):
@@ -142,24 +227,25 @@ def test_features_come_back_from_the_cache_and_damage_is_made_anew(tiny, monkeyp
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path))
     recipe = tiny.recipe_of("mixed")
     first, _ = pool_of(tiny, recipe, cache_key="key")
-    (stored,) = (tmp_path / "pools").glob("*.npz")
+    (stored,) = (tmp_path / "pools").iterdir()
 
     class Refusing:
         def features(self, patches):
             raise AssertionError("the cache was not used")
 
-    samples = first.samples
-    again = build_pool(
-        tiny.TinyPairs(), samples, recipe, levels=lambda f: f, seed=0, engine=Refusing(),
-        cache_key="key",
-    )  # fmt: skip
+    clips, samples = clips_and_samples(
+        tiny, recipe, tiny.TinyPairs(), recipe.pool, rules=CropRules.of(tiny.network_of())
+    )
+    again = build_pool(clips, samples, recipe, seed=0, engine=Refusing(), cache_key="key")
     draws = [Draw(Direction.TIR_TO_TIR, i, i) for i in range(3)]
     one, other = (pool.batch(draws).test.tir.features[0] for pool in (first, again))
     assert torch.equal(one, other)
-    stored.write_bytes(stored.read_bytes()[:1000])
-    made_anew, _ = pool_of(tiny, recipe, cache_key="key")
-    assert torch.equal(made_anew.batch(draws).test.tir.features[0], one)
-    assert stored.stat().st_size > 1000
+    for file in sorted(stored.iterdir()):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        made_anew, _ = pool_of(tiny, recipe, cache_key="key")
+        assert torch.equal(made_anew.batch(draws).test.tir.features[0], one)
+        assert file.stat().st_size == len(whole)
 
 
 def test_the_cache_tells_pools_apart_and_does_not_grow(tiny, monkeypatch, tmp_path):
@@ -167,21 +253,19 @@ def test_the_cache_tells_pools_apart_and_does_not_grow(tiny, monkeypatch, tmp_pa
     recipe = tiny.recipe_of("mixed")
     pool, _ = pool_of(tiny, recipe)
     keys = wanted_views(recipe, one_scene=False)
-    files = {
-        _cache_file(key, samples, keys, other, seed)
+    folders = {
+        pool_folder(key, samples, keys, other, seed)
         for key in ("a", "b")
         for samples in (pool.samples, pool.samples[:-1])
         for other in (recipe, tiny.recipe_of("mixed", augmentation__tir={"gain": 0.2}))
         for seed in (0, 1)
     }
-    assert len(files) == 16
-    partial = tmp_path / "pools" / ".another.1.partial.npz"
-    partial.parent.mkdir(exist_ok=True)
-    partial.write_bytes(b"being written by another process")
+    assert len(folders) == 16
     for number in range(KEPT_POOLS + 2):
         pool_of(tiny, recipe, cache_key=f"key {number}")
-    assert partial.is_file()
-    assert len(list((tmp_path / "pools").glob("[!.]*.npz"))) == KEPT_POOLS
+    assert len(list((tmp_path / "pools").iterdir())) == KEPT_POOLS
+    newest = pool_folder(f"key {number}", pool.samples, keys, recipe, 0)
+    assert newest.is_dir()
 
 
 def test_stored_patches_come_back_exactly():

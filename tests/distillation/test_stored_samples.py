@@ -68,53 +68,28 @@ Told = Callable[[list[list[Origin]], list[list[Origin]]], None]
 
 def watch_samples(patch: pytest.MonkeyPatch, told: Told) -> None:
     """Have ``told`` called with the samples of every training batch before a network sees it."""
-    from tirtrack.distillation.labelled import LabelledPool
     from tirtrack.distillation.pool import Pool
 
-    pair_batch, labelled_batch = Pool.batch, LabelledPool.batch
+    real = Pool.batch
 
-    def of_pair(pool, branch, row, *, beside=False):
-        sample, box_patch = pool.samples[row], pool.boxes_patch[branch][row]
-        frame = sample.key.partition("#")[0] + (" beside" if beside else "")
-        return [Origin(frame, sample.box.array(), box_patch)]
-
-    def of_shots(sample, shots, boxes_patch):
+    def origins(pool, branch, row, *, beside=False):
+        sample = pool.samples[row]
+        shots = sample.references if branch == "reference" else sample.tests
+        clip = sample.scene if sample.way == "label" else sample.key.rpartition("/")[0]
         return [
-            Origin(f"{sample.item.name}/{shot.frame}", shot.box.array(), box_patch)
-            for shot, box_patch in zip(shots, boxes_patch, strict=True)
+            Origin(f"{clip}/{shot.frame}" + (" beside" if beside else ""), shot.box.array(), box)
+            for shot, box in zip(shots, pool.boxes_patch[branch][row], strict=True)
         ]
 
     def batch(pool, draws, **rest):
         if "visit" in rest:  # training alone says so, not the teacher's check
             told(
-                [of_pair(pool, "reference", draw.reference) for draw in draws],
-                [of_pair(pool, "test", draw.test, beside=draw.away) for draw in draws],
+                [origins(pool, "reference", draw.reference) for draw in draws],
+                [origins(pool, "test", draw.test, beside=draw.away) for draw in draws],
             )
-        return pair_batch(pool, draws, **rest)
-
-    def of_labels(pool, draws, **rest):
-        if torch.is_grad_enabled():
-            samples = pool.samples
-            told(
-                [
-                    of_shots(
-                        samples[draw.reference],
-                        samples[draw.reference].references,
-                        pool.reference_boxes[draw.reference],
-                    )
-                    for draw in draws
-                ],
-                [
-                    of_shots(
-                        samples[draw.test], samples[draw.test].tests, pool.test_boxes[draw.test]
-                    )
-                    for draw in draws
-                ],
-            )
-        return labelled_batch(pool, draws, **rest)
+        return real(pool, draws, **rest)
 
     patch.setattr(Pool, "batch", batch)
-    patch.setattr(LabelledPool, "batch", of_labels)
 
 
 # --- a network that notes what it is given --------------------------------------------------------

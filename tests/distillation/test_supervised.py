@@ -11,27 +11,30 @@ import pytest
 import torch
 from PIL import Image
 
+from tirtrack import verbs
 from tirtrack.boxes import iou
 from tirtrack.crops import CropRule, boxes_to_frame, boxes_to_patch
+from tirtrack.datasets.labelled_clips import collect, open_labelled
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
-from tirtrack.distillation import labelled, supervised
+from tirtrack.distillation import samples as sampling
+from tirtrack.distillation import supervised, train_student
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.engine import read_checkpoint, read_log
-from tirtrack.distillation.labelled import (
-    LabelledPool,
-    collect,
-    cut_labelled,
-    hold_out,
-    plan_labelled,
-)
-from tirtrack.distillation.labelled_folders import open_labelled
-from tirtrack.distillation.one_step import one_step_iou
+from tirtrack.distillation.one_step import one_step_iou, one_step_rule
+from tirtrack.distillation.pool import Pool, PoolArrays, ViewKey
+from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.supervised import train
+from tirtrack.distillation.samples import long_enough
+from tirtrack.distillation.settings import Modality
+from tirtrack.distillation.sources import hold_out
+from tirtrack.distillation.step_plan import plan_labelled_step
+from tirtrack.distillation.summary import Comparison, Difference, RunSummary
+from tirtrack.distillation.validation import keeps_trained
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.two_branch import Energies, EnergyKind, Response, ScoreKind
+from tirtrack.verbs import train
 from tirtrack.weights import store
 
 SMALL = {
@@ -79,10 +82,12 @@ def folder(tmp_path):
 
 SIAMESE = CropRules(CropRule(127), CropRule(255))
 FRAME_HW = (90, 120)
+TEST = ViewKey("test", Modality.RGB)
 
 
-def draw_labelled(data, recipe, number, *, seed):
-    return labelled.draw_labelled(data, recipe, number, rules=SIAMESE, seed=seed)
+def draw_labelled(clips, recipe, number, *, seed, rules=SIAMESE):
+    (sample,) = sampling.draw_labelled(clips, recipe, [number], rules=rules, seed=seed)
+    return sample
 
 
 def recipe_of(name="baseline", **changes):
@@ -91,8 +96,8 @@ def recipe_of(name="baseline", **changes):
 
 def test_annotation_is_read_in_its_own_base():
     data = collect([], [video(base=1)])
-    np.testing.assert_array_equal(data.videos[0].boxes[0], [40, 30, 20, 24])
-    np.testing.assert_array_equal(collect([], [video(base=0)]).videos[0].boxes[0], [40, 30, 20, 24])
+    np.testing.assert_array_equal(data[0].boxes[0, 0], [40, 30, 20, 24])
+    np.testing.assert_array_equal(collect([], [video(base=0)])[0].boxes[0, 0], [40, 30, 20, 24])
 
 
 def test_absent_and_tiny_boxes_are_never_drawn():
@@ -125,13 +130,14 @@ def test_each_patch_shows_its_own_frame_where_its_box_says():
     data = collect([], [video(frames=12)])
     recipe = recipe_of(stills=0.0, **{"jitter.test": {"shift": 20.0, "scale": 0.1}})
     samples = [draw_labelled(data, recipe, number, seed=1) for number in range(8)]
-    pool = cut_labelled(samples, recipe, seed=1)
+    pool = build_pool(data, samples, recipe, seed=1)
+    (patches,) = pool._kept[TEST]
     for place, sample in enumerate(samples):
         shot = sample.tests[0]
         frame, crop = shot.frame, shot.spec.crop(FRAME_HW)
         expected = boxes_to_patch(np.array([40.0 + frame, 30, 20, 24]), crop)
-        np.testing.assert_allclose(pool.test_boxes[place, 0], expected, rtol=1e-5)
-        red = pool.test[0][place, 0, ..., 0] > 150
+        np.testing.assert_allclose(pool.boxes_patch["test"][place, 0], expected, rtol=1e-5)
+        red = patches[place, 0, ..., 0] > 150
         rows, columns = np.flatnonzero(red.any(1)), np.flatnonzero(red.any(0))
         found = np.array([columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1], float)
         back = boxes_to_frame(found, crop)
@@ -139,31 +145,53 @@ def test_each_patch_shows_its_own_frame_where_its_box_says():
 
 
 def test_every_sample_is_used_once_an_epoch_and_negatives_show_another_item(folder):
-    data = open_labelled(folder)
+    data, _ = open_labelled(folder)
     recipe = recipe_of(negatives=0.5)
     samples = [draw_labelled(data, recipe, number, seed=0) for number in range(8)]
-    pool = cut_labelled(samples, recipe, seed=0)
-    draws = [d for step in (0, 1) for d in plan_labelled(pool, recipe, epoch=0, step=step, seed=0)]
+    draws = [
+        draw
+        for step in (0, 1)
+        for draw in plan_labelled_step(samples, recipe, epoch=0, step=step, seed=0)
+    ]
     assert sorted(draw.reference for draw in draws) == list(range(8))
     negatives = [draw for draw in draws if draw.reference != draw.test]
     assert negatives
-    assert all(samples[d.reference].item is not samples[d.test].item for d in negatives)
+    assert all(samples[d.reference].clip != samples[d.test].clip for d in negatives)
+
+
+def test_sequences_too_short_for_the_sampling_are_counted(folder, tmp_path):
+    sequence = tmp_path / "films" / "a" / "img"
+    sequence.mkdir(parents=True)
+    for index in range(3):
+        Image.fromarray(frame_of(index)).save(sequence / f"{index}.png")
+    (sequence.parent / "groundtruth.txt").write_text("40,30,20,24\n" * 3)
+    out = tmp_path / "run.safetensors"
+    said = {}
+    for how in ("causal", "interval"):
+        changes = {**SMALL, "sampling": how, "training.steps": 0}
+        run = train([folder, tmp_path / "films"], out, changes=changes, force=True)
+        said[how] = run.summary.source_lines
+    assert said["causal"] == [
+        *said["interval"],
+        "not used: 1 sequence too short for causal samples",
+    ]
 
 
 def test_fake_tir_is_grey(folder):
-    data = open_labelled(folder)
+    data, _ = open_labelled(folder)
     for name, is_grey in (("control_labelled_rgb", False), ("control_labelled_grey", True)):
         recipe = recipe_of(name)
-        pool = cut_labelled([draw_labelled(data, recipe, 0, seed=0)], recipe, seed=0)
-        assert bool(np.ptp(pool.test[0], axis=-1).max() <= 1) is is_grey
+        pool = build_pool(data, [draw_labelled(data, recipe, 0, seed=0)], recipe, seed=0)
+        (patches,) = pool._kept[replace(TEST, augmented=is_grey)]
+        assert bool(np.ptp(patches, axis=-1).max() <= 1) is is_grey
 
 
 def test_whole_items_are_held_out(folder):
-    data = open_labelled(folder)
+    data, _ = open_labelled(folder)
     kept, held = hold_out(data, 0.4)
     assert len(kept) + len(held) == len(data) == 12
     assert len(held) > 0
-    names = [{item.name for item in part.items} for part in (kept, held)]
+    names = [{clip.name for clip in part} for part in (kept, held)]
     assert not names[0] & names[1]
     assert hold_out(data, 0.4) == (kept, held)
     # Of few items one is held out and one trained on, whatever the draw says.
@@ -175,7 +203,7 @@ def test_whole_items_are_held_out(folder):
 
 
 def test_only_the_named_sources_are_read(folder):
-    assert len(open_labelled(folder, ["coco"])) == 10
+    assert len(open_labelled(folder, ["coco"])[0]) == 10
     with pytest.raises(DatasetError, match='no source "koko"'):
         open_labelled(folder, ["koko"])
     with pytest.raises(DatasetError, match="there is no such folder"):
@@ -209,10 +237,14 @@ def test_one_step_iou_is_that_of_the_best_cell():
     data = collect([LabelledStill("a", None, (120, 90), np.array([[40.0, 30, 20, 24]]))], [])
     recipe = recipe_of()
     sample = draw_labelled(data, recipe, 0, seed=0)
-    zeros = [[np.zeros((1, 1, side, side, 3), np.uint8)] for side in (127, 255)]
+    zeros = {
+        replace(TEST, branch=branch): [np.zeros((1, 1, side, side, 3), np.uint8)]
+        for branch, side in (("reference", 127), ("test", 255))
+    }
     box = boxes_to_patch(sample.tests[0].box.array(), sample.tests[0].spec.crop(FRAME_HW))
     boxes = box.astype(np.float32)[None, None]
-    pool = LabelledPool((sample,), *zeros, boxes, boxes)
+    arrays = PoolArrays(zeros, {"reference": boxes, "test": boxes}, np.zeros(1, bool))
+    pool = Pool([sample], arrays, are_features=False)
     assert one_step_iou(Perfect(boxes[0, 0]), pool)[0] == pytest.approx(1.0, abs=1e-6)
     half = boxes[0, 0] * [1, 1, 0.5, 1]
     assert one_step_iou(Perfect(half.astype(np.float32)), pool)[0] == pytest.approx(0.5, abs=1e-5)
@@ -238,7 +270,7 @@ FEW = {**SMALL, "training.steps": 2, "training.batch": 3, "pool": 3, "held_out.s
 def clips(monkeypatch):
     """Two videos, long enough for causal samples, in place of a folder."""
     data = collect([], [video(name, frames=24) for name in ("one", "two", "three")])
-    monkeypatch.setattr(supervised, "open_labelled", lambda *_: data)
+    monkeypatch.setattr(verbs, "open_labelled", lambda *_: (data, []))
     return data
 
 
@@ -261,8 +293,7 @@ def test_every_published_training_runs_on_its_network(clips, tmp_path, recipe):
     log = read_log(run.folder)
     assert len(log) == 2
     assert all(np.isfinite(line["loss"]) for line in log)
-    if recipe.startswith("atom"):
-        assert log[0]["terms"]["classification"] == 0.0
+    assert set(log[0]["terms"]) == {"rgb_to_rgb/cross_supervision"}
     if settings.training.keep_published_frozen:
         frozen = [p for module in trained.published_frozen() for p in module.parameters()]
         first = [p for module in start.published_frozen() for p in module.parameters()]
@@ -317,7 +348,7 @@ def test_causal_samples_show_the_reference_before_the_test_frames(clips):
         assert max(tests) - references[0] < 4
     short = collect([], [video("short", frames=9)])
     with pytest.raises(DatasetError, match="none of 1 videos is long enough"):
-        short.serving(recipe)
+        long_enough(short, recipe)
 
 
 def test_flips_of_a_sample_are_rolled_together_unless_asked_for(clips):
@@ -340,7 +371,7 @@ def test_jitter_follows_the_crop_rule(clips):
     recipe = load_recipe("dimp18")
     ratios, sizes = [], []
     for number in range(400):
-        sample = labelled.draw_labelled(clips, recipe, number, rules=area, seed=0)
+        sample = draw_labelled(clips, recipe, number, rules=area, seed=0)
         for shot in sample.tests:
             box, around = shot.box, shot.spec.box
             away = np.abs(np.array(box.center_xy) - around.center_xy)
@@ -349,7 +380,7 @@ def test_jitter_follows_the_crop_rule(clips):
     assert max(ratios) == pytest.approx(2.25, abs=0.02)  # area factor less 0.5, half of it
     assert np.std(sizes) == pytest.approx(0.5, abs=0.05)
     still = load_recipe("atom")
-    shot = labelled.draw_labelled(clips, still, 3, rules=area, seed=0).references[0]
+    shot = draw_labelled(clips, still, 3, rules=area, seed=0).references[0]
     assert shot.spec.box == shot.box
 
 
@@ -417,11 +448,9 @@ def test_one_step_iou_of_a_network_that_rates_proposals_is_of_the_best_around_th
     recipe = load_recipe("dimp18", changes={**FEW, "references": 1, "tests": 1})
     network = supervised.begin_network("dimp18-tiny", None, 0)
     rules = CropRules.of(network)
-    samples = [
-        labelled.draw_labelled(clips, recipe, number, rules=rules, seed=0) for number in range(4)
-    ]
-    pool = cut_labelled(samples, recipe, seed=0)
-    labels = torch.from_numpy(pool.test_boxes[:, 0])
+    samples = [draw_labelled(clips, recipe, n, rules=rules, seed=0) for n in range(4)]
+    pool = build_pool(clips, samples, recipe, seed=0, proposals=one_step_rule(network))
+    labels = torch.from_numpy(pool.boxes_patch["test"][:, 0])
 
     def oracle(target, features, proposals=None):
         """Scores with their peak near the label, energies that know the overlap."""
@@ -448,6 +477,8 @@ def test_one_step_iou_of_a_network_that_rates_proposals_is_of_the_best_around_th
 
 def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, monkeypatch):
     first = train(folder, tmp_path / "a.safetensors", recipe="baseline", changes=SMALL)
+    text = (first.folder / "summary.json").read_text(encoding="utf-8")
+    assert RunSummary.model_validate_json(text) == first.summary
     assert first.summary.kept == "trained"  # there was nothing to keep
     monkeypatch.setattr(
         supervised, "one_step_iou", lambda network, pool: np.full(len(pool.samples), 0.5)
@@ -475,24 +506,27 @@ def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, m
     ],
 )
 def test_the_recipe_says_when_trained_weights_are_kept(before, after, low, high, keeps):
-    found = supervised.HeldOut(100, 20, before, after, low, high)
+    difference = Difference(
+        baseline=before, student=after, difference=after - before, low=low, high=high
+    )
+    found = Comparison(samples=100, scenes=20, with_label=difference)
     rules = ("if_better", "unless_worse", "always")
-    assert {rule for rule in rules if supervised.keeps_trained(found, rule)} == keeps
+    assert {rule for rule in rules if keeps_trained(found, rule)} == keeps
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(folder, tmp_path, monkeypatch):
     whole = train(folder, tmp_path / "whole.safetensors", changes=SMALL)
-    real = supervised._labelled_step
+    real = train_student.step_loss
 
     def interrupted(*args, **kwargs):
         if (tmp_path / "part.run" / "checkpoint.pt").is_file():
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(supervised, "_labelled_step", interrupted)
+    monkeypatch.setattr(train_student, "step_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(folder, tmp_path / "part.safetensors", changes=SMALL)
-    monkeypatch.setattr(supervised, "_labelled_step", real)
+    monkeypatch.setattr(train_student, "step_loss", real)
     assert read_checkpoint(tmp_path / "part.run" / "checkpoint.pt")["step"] == 1
     part = train(folder, tmp_path / "part.safetensors", changes=SMALL, resume=True)
     one, other = store.read(whole.weights).state, store.read(part.weights).state
@@ -518,7 +552,7 @@ def test_a_finished_training_is_returned_for_the_same_request_alone(folder, tmp_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(supervised, "_labelled_step", interrupted)
+        patched.setattr(train_student, "step_loss", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(folder, out, changes=SMALL, force=True)
     assert not out.exists()

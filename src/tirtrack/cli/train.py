@@ -85,7 +85,7 @@ def command(
     """
     from tirtrack.cli.distill import changes_of, report_run
     from tirtrack.cli.progress_line import progress
-    from tirtrack.distillation.supervised import train
+    from tirtrack.verbs import train
 
     options = read_options(
         order=order, channel=channel, byte_order=byte_order, picture=picture,
@@ -110,7 +110,7 @@ def command(
             command=command_line(),
             progress=live,
         )
-    report_run(run.weights, run.folder, run.summary, as_json=as_json)
+    report_run(run, as_json=as_json)
 
 
 def _licences(texts: list[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from tirtrack.distillation.settings import Photometric
+from tirtrack.distillation.settings import Modality, Photometric, Recipe
 
 MIN_SIGMA = 0.3
 # ITU-R BT.601, the weights of every grey conversion that the trackers' data sets went through.
@@ -29,6 +29,14 @@ class PhotometricJitter:
     offset: float = 0.0
     blur_sigma: float = 0.0
     noise_sigma: float = 0.0
+
+
+def photometric_of(recipe: Recipe, modality: Modality) -> Photometric:
+    """The photometric changes that a recipe makes in one modality of the student's patches."""
+    settings = recipe.augmentation
+    if isinstance(settings, Photometric):
+        return settings
+    return settings.rgb if modality is Modality.RGB else settings.tir
 
 
 def draw_jitter(settings: Photometric, rng: np.random.Generator) -> PhotometricJitter:

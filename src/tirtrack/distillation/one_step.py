@@ -16,34 +16,37 @@ import torch
 from tirtrack.boxes import iou
 from tirtrack.distillation.answers import Answer, answer
 from tirtrack.distillation.batch import Branch
-from tirtrack.distillation.batches import Draw
-from tirtrack.distillation.labelled import LabelledPool, Stream
-from tirtrack.distillation.pool import CHUNK
+from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch, draw_rule
+from tirtrack.distillation.samples import Stream
 from tirtrack.distillation.self_check import best_boxes
 from tirtrack.distillation.settings import Direction, Estimator
+from tirtrack.distillation.step_plan import Draw
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
 _LOOKED_AT = Estimator(sampling="mixture", count=64)
 
 
+def one_step_rule(network: TwoBranchNetwork) -> DrawRule | None:
+    """The rule of the proposals that are rated; ``None`` for networks with dense boxes."""
+    return None if network.energy_kind is None else draw_rule(_LOOKED_AT, network.energy_kind)
+
+
 @torch.no_grad()
-def one_step_iou(network: TwoBranchNetwork, pool: LabelledPool) -> np.ndarray:
-    """IoU ``[n]`` of the one-step box with the label, for every sample of a pool of patches. Only
-    the first test image of a sample is used.
+def one_step_iou(network: TwoBranchNetwork, pool: Pool) -> np.ndarray:
+    """IoU ``[n]`` of the one-step box with the label, for every sample of a pool of patches with
+    proposals by :func:`one_step_rule`. Only the first test image of a sample is used.
     """
-    device = torch.device("cpu")
-    rule = None if network.energy_kind is None else draw_rule(_LOOKED_AT, network.energy_kind)
     parts = []
-    for begin in range(0, len(pool.samples), CHUNK):
-        rows = list(range(begin, min(begin + CHUNK, len(pool.samples))))
-        draws = [Draw(Direction.RGB_TO_RGB, row, row) for row in rows]
-        batch = pool.batch(draws, rule=rule, seed=[0], device=device)
+    for begin in range(0, len(pool), CHUNK):
+        rows = list(range(begin, min(begin + CHUNK, len(pool))))
+        batch = pool.batch([Draw(Direction.RGB_TO_RGB, row, row) for row in rows])
         given, test = answer(network, batch, Direction.RGB_TO_RGB), batch.test
-        if rule is not None:
-            given, test = _refined(network, given, test, pool, rows=rows, rule=rule)
+        if pool.proposals is not None:
+            given, test = _refined(network, given, test, pool, rows=rows, rule=pool.proposals)
         found = best_boxes(given, test)
-        parts.append(iou(found.double().numpy(), pool.test_boxes[rows, 0].astype(np.float64)))
+        labels = pool.boxes_patch["test"][rows, 0].astype(np.float64)
+        parts.append(iou(found.double().numpy(), labels))
     return np.concatenate(parts)
 
 
@@ -51,7 +54,7 @@ def _refined(
     network: TwoBranchNetwork,
     given: Answer,
     test: Branch,
-    pool: LabelledPool,
+    pool: Pool,
     *,
     rows: Sequence[int],
     rule: DrawRule,
@@ -59,7 +62,8 @@ def _refined(
     """Answer for proposals around a box at the peak with the size of the reference box."""
     start = np.stack([_start_box(given, pool, place, row) for place, row in enumerate(rows)])
     generators = [
-        np.random.default_rng([1, Stream.PROPOSALS, pool.samples[row].number]) for row in rows
+        np.random.default_rng([1, Stream.LABELLED_PROPOSALS, pool.samples[row].number])
+        for row in rows
     ]
     proposals = draw_for_batch(start[None], generators, rule)
     features = [tap[:1] for tap in given.test_features]
@@ -67,9 +71,9 @@ def _refined(
     return replace(given, response=response), replace(test, proposals=proposals)
 
 
-def _start_box(given: Answer, pool: LabelledPool, place: int, row: int) -> np.ndarray:
+def _start_box(given: Answer, pool: Pool, place: int, row: int) -> np.ndarray:
     """Box ``[4]`` xywh at the peak with the size of the reference box, test patch pixels."""
-    sample, label = pool.samples[row], pool.test_boxes[row, 0].astype(np.float64)
+    sample, label = pool.samples[row], pool.boxes_patch["test"][row, 0].astype(np.float64)
     in_frame, reference = sample.tests[0].box, sample.references[0].box
     size = np.array([reference.w, reference.h]) * label[2:] / np.array([in_frame.w, in_frame.h])
     centre = label[:2] + label[2:] / 2

@@ -14,31 +14,52 @@ import numpy as np
 import torch
 
 from tirtrack.distillation.answers import teacher_answer
+from tirtrack.distillation.augmentation import photometric_of
 from tirtrack.distillation.batch import Batch, Branch, DrawnProposals, View
-from tirtrack.distillation.batches import Draw, Sample, Stock, Stream, ViewKey, stock_of
 from tirtrack.distillation.frozen_backbone import as_features, as_patches
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
+from tirtrack.distillation.samples import OF_PAIRS, Sample, Streams
 from tirtrack.distillation.self_check import SelfCheck, self_check
-from tirtrack.distillation.settings import CrossModalRecipe, Direction, Modality
+from tirtrack.distillation.settings import (
+    CrossModalRecipe,
+    Direction,
+    Modality,
+    Recipe,
+    SupervisedRecipe,
+)
+from tirtrack.distillation.step_plan import Draw, Stock, stock_of
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import FoundIn
 
 CHUNK = 32
 
-Kept = Mapping[ViewKey, Sequence[np.ndarray]]
-"""By view: the features of all samples, one array ``[n,C,H,W]`` per tap of the backbone; or one
-array of their patches.
-"""
+
+@dataclass(frozen=True, order=True)
+class ViewKey:
+    """Key of a patch of a sample: ``reference``, ``test`` or ``away``, the modality, and whether it
+    is augmented.
+    """
+
+    branch: str
+    modality: Modality
+    augmented: bool = False
 
 
-def wanted_views(recipe: CrossModalRecipe, *, one_scene: bool) -> list[ViewKey]:
+def wanted_views(recipe: Recipe, *, one_scene: bool) -> list[ViewKey]:
     """The views that student and teacher need under a recipe; no others are cut."""
+
+    def student(branch: str, modality: Modality) -> ViewKey:
+        is_plain = photometric_of(recipe, modality).is_identity
+        return ViewKey(branch, modality, augmented=not is_plain)
+
+    if isinstance(recipe, SupervisedRecipe):
+        return [student(branch, Modality.RGB) for branch in ("reference", "test")]
     keys = set()
     for direction in recipe.directions:
-        keys.add(ViewKey("reference", direction.reference, _augmented(recipe, direction.reference)))
-        keys.add(ViewKey("test", direction.test, _augmented(recipe, direction.test)))
+        keys.add(student("reference", direction.reference))
+        keys.add(student("test", direction.test))
         if one_scene and recipe.negatives:
-            keys.add(ViewKey("away", direction.test, _augmented(recipe, direction.test)))
+            keys.add(student("away", direction.test))
     for modality in _teacher_modalities(recipe):
         keys |= {ViewKey("reference", modality), ViewKey("test", modality)}
     return sorted(keys)
@@ -53,9 +74,20 @@ def _teacher_modalities(recipe: CrossModalRecipe) -> set[Modality]:
     return seen
 
 
-def _augmented(recipe: CrossModalRecipe, modality: Modality) -> bool:
-    settings = recipe.augmentation
-    return not (settings.rgb if modality is Modality.RGB else settings.tir).is_identity
+@dataclass(frozen=True)
+class PoolArrays:
+    """What was cut for n samples, or what a frozen backbone saw of it.
+
+    Attributes:
+        kept: by view, one array ``[n,N,C,H,W]`` per tap of the backbone for N images of a sample,
+            or one array ``[n,N,D,D(,3)]`` of patches.
+        boxes_patch: ``[n,N,4]`` float32 xywh in the ``reference`` and the ``test`` patches.
+        has_away: ``[n]`` bool; whether the frame has room for a patch beside the box.
+    """
+
+    kept: Mapping[ViewKey, Sequence[np.ndarray]]
+    boxes_patch: Mapping[str, np.ndarray]
+    has_away: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -72,9 +104,9 @@ class Pool:
     """Samples with their stored patches or features.
 
     Attributes:
-        samples: samples in the order of their numbers.
-        has_away: ``[n]`` bool; whether the frame has room for a patch beside the box.
-        boxes_patch: ``[n,4]`` float32 xywh in the ``reference`` and the ``test`` patch.
+        samples: samples, one a row.
+        has_away: as in :class:`PoolArrays`.
+        boxes_patch: as in :class:`PoolArrays`.
         proposals: rule that draws a box estimator's proposals; ``None`` if it has none.
         checks: checks of the samples by the teacher; ``None`` before :meth:`check`.
     """
@@ -82,21 +114,21 @@ class Pool:
     def __init__(
         self,
         samples: Sequence[Sample],
-        kept: Kept,
-        has_away: np.ndarray,
+        arrays: PoolArrays,
         *,
-        boxes_patch: Mapping[str, np.ndarray],
         are_features: bool,
         proposals: DrawRule | None = None,
+        streams: Streams = OF_PAIRS,
         seed: int = 0,
     ) -> None:
         self.samples = tuple(samples)
         self.checks: Checks | None = None
-        self._kept = kept
+        self._kept = arrays.kept
         self._are_features = are_features
-        self.has_away = has_away
-        self.boxes_patch = boxes_patch
+        self.has_away = arrays.has_away
+        self.boxes_patch = arrays.boxes_patch
         self.proposals = proposals
+        self._streams = streams
         self._seed = seed
 
     def __len__(self) -> int:
@@ -115,16 +147,18 @@ class Pool:
         tests = [self.samples[draw.test].number for draw in draws]
         proposals = None
         if self.proposals is not None:
-            boxes = self.boxes_patch["test"][[draw.test for draw in draws]][None]
+            boxes = self.boxes_patch["test"][[draw.test for draw in draws]].swapaxes(0, 1)
             generators = [
-                np.random.default_rng([self._seed, Stream.PROPOSALS, number, visit])
+                np.random.default_rng(self._streams.proposals(self._seed, visit, number))
                 for number in tests
             ]
             proposals = draw_for_batch(boxes, generators, self.proposals).to(device)
-        plain = self._batch(draws, proposals, device=device, augmented=False, plain=None)
-        if any(key.augmented for key in self._kept):
-            return self._batch(draws, proposals, device=device, augmented=True, plain=plain)
-        return plain
+        plain = None
+        if not all(key.augmented for key in self._kept):
+            plain = self._batch(draws, proposals, device=device, augmented=False, plain=None)
+            if not any(key.augmented for key in self._kept):
+                return plain
+        return self._batch(draws, proposals, device=device, augmented=True, plain=plain)
 
     def _batch(
         self,
@@ -141,7 +175,9 @@ class Pool:
         tests = [draw.test for draw in draws]
         branches = [
             Branch(
-                boxes_patch=torch.from_numpy(self.boxes_patch[name][places][None]).to(device),
+                boxes_patch=torch.from_numpy(
+                    np.ascontiguousarray(self.boxes_patch[name][places].swapaxes(0, 1))
+                ).to(device),
                 rgb=self._view(name, Modality.RGB, draws, augmented=augmented, device=device),
                 tir=self._view(name, Modality.TIR, draws, augmented=augmented, device=device),
                 proposals=proposals if name == "test" else None,
@@ -175,13 +211,13 @@ class Pool:
         augmented: bool,
         device: torch.device | None,
     ) -> View | None:
-        """The augmented view if stored and wanted, else the plain one; ``None`` if not stored."""
+        """The view ``[N,S,...]``, augmented if stored and wanted, else plain; ``None`` without."""
         keys = [ViewKey(branch, modality, augmented), ViewKey(branch, modality)]
         key = next((key for key in keys if key in self._kept), None)
         if key is None:
             return None
         rows = [draw.reference if branch == "reference" else draw.test for draw in draws]
-        stored = [tap[rows] for tap in self._kept[key]]
+        stored = [np.asarray(tap[rows]) for tap in self._kept[key]]
         away = ViewKey("away", key.modality, key.augmented)
         if branch == "test" and away in self._kept:
             for row, draw in enumerate(draws):
@@ -189,8 +225,11 @@ class Pool:
                     for into, tap in zip(stored, self._kept[away], strict=True):
                         into[row] = tap[draw.reference]
         if self._are_features:
-            return View(features=[as_features(tap, device)[None] for tap in stored])
-        return View(patches=as_patches(stored[0])[None].to(device))
+            return View(features=[as_features(tap, device).transpose(0, 1) for tap in stored])
+        (patches,) = stored
+        flat = as_patches(patches.reshape(-1, *patches.shape[2:]))  # [S*N,3,D,D]
+        apart = flat.view(*patches.shape[:2], *flat.shape[1:])
+        return View(patches=apart.transpose(0, 1).to(device))
 
     def check(
         self, teacher: TwoBranchNetwork, recipe: CrossModalRecipe, *, device: torch.device | None
@@ -221,12 +260,13 @@ class Pool:
         return self.checks
 
     def _is_visible(self, place: int) -> bool:
-        """Whether the centre of a sample's box lies in its test patch; if not, the sample is a
-        negative. With the jitter of our recipes this holds for all boxes inside their frame.
+        """Whether the centre of a sample's box lies in one of its test patches; if not, the sample
+        is a negative. With the jitter of our recipes this holds for all boxes inside their frame.
         """
-        x, y, w, h = self.boxes_patch["test"][place]
-        side = self.samples[place].test.rule.patch_side
-        return bool(0 <= x + w / 2 <= side and 0 <= y + h / 2 <= side)
+        boxes = self.boxes_patch["test"][place]  # [M,4]
+        centres = boxes[:, :2] + boxes[:, 2:] / 2
+        side = self.samples[place].tests[0].spec.rule.patch_side
+        return bool(((centres >= 0) & (centres <= side)).all(axis=1).any())
 
     def centres_outside(self) -> int:
         """Number of samples with the centre of their box outside their test patch."""

@@ -1,149 +1,109 @@
-"""Pools of labelled samples, one after the other; features of a frozen backbone are cached.
+"""The arrays of pools on disk: features that a frozen backbone computed once.
 
-If a recipe repeats the same ``pools`` and the backbone is frozen, the features of every patch are
-computed once and cached on disk, in half precision if they are large, and read back a few rows at
-a time. Otherwise a pool is kept until the next one is needed.
+A pool is a folder of ``.npy`` files, read a few rows at a time; ``boxes.npz`` is written last, so a
+folder that has it is complete.
 """
 
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from tirtrack.cache import cache_folder
-from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.frozen_backbone import FeatureEngine, for_keeping
-from tirtrack.distillation.labelled import (
-    Labelled,
-    LabelledPool,
-    LabelledSample,
-    cut_labelled,
-    draw_labelled,
-)
-from tirtrack.distillation.pool import CHUNK
-from tirtrack.distillation.settings import SupervisedRecipe
+from tirtrack.distillation.pool import PoolArrays, ViewKey
+from tirtrack.distillation.samples import Sample
+from tirtrack.distillation.settings import Recipe, SupervisedRecipe
 from tirtrack.errors import StorageError
 from tirtrack.files import atomic_path, fingerprint
 
-KEPT_POOL_CACHES = 3
-BRANCHES = ("reference", "test")
-_SAMPLED_BY = (
-    "augmentation", "jitter", "flip", "flip_together", "references", "tests", "sampling",
-    "max_gap", "stills", "pool",
-)  # fmt: skip
+KEPT_POOLS = 4
+_FORMAT = 3
+_BOXES = "boxes.npz"
 
 
-class PoolCache:
-    """Pools by number.
+def pool_folder(
+    cache_key: str, samples: Sequence[Sample], keys: Sequence[ViewKey], recipe: Recipe, seed: int
+) -> Path:
+    """The folder of a pool, named by all that its features depend on.
 
     Args:
-        labelled: labelled pictures and videos to draw samples from.
-        recipe: recipe of the samples.
-        rules: crop rules of the network.
-        size: samples per pool.
-        seed: seed of all random draws.
-        engine: frozen backbone whose features are cached; ``None`` to keep patches.
-        key: identity of all other inputs of the features, beside recipe and seed (data, backbone).
+        cache_key: identity of the pixels, of the way to grey levels, and of the backbone.
+        samples: samples of the pool.
+        keys: views that are cut.
+        recipe: recipe with the augmentation.
+        seed: seed of the augmentation.
     """
-
-    def __init__(
-        self,
-        labelled: Labelled,
-        recipe: SupervisedRecipe,
-        rules: CropRules,
-        *,
-        size: int,
-        seed: int,
-        engine: FeatureEngine | None = None,
-        key: str = "",
-    ) -> None:
-        self._labelled = labelled
-        self._recipe = recipe
-        self._rules = rules
-        self._size = size
-        self._seed = seed
-        self._engine = engine
-        self._open: tuple[int, LabelledPool] | None = None
-        sampled = {name: recipe.model_dump(mode="json")[name] for name in _SAMPLED_BY}
-        name = fingerprint([1, key, sampled, size, seed, repr(rules)])
-        self._folder = cache_folder("pools") / f"labelled-{name}"
-
-    def pool(self, number: int) -> LabelledPool:
-        """A pool by its number; after ``recipe.pools`` pools they repeat from the first."""
-        if self._recipe.pools is not None:
-            number %= self._recipe.pools
-        if self._open is None or self._open[0] != number:
-            self._open = None  # free it before the next one is made
-            self._open = number, self._made(number)
-        return self._open[1]
-
-    def _made(self, number: int) -> LabelledPool:
-        numbers = range(number * self._size, (number + 1) * self._size)
-        samples = [
-            draw_labelled(self._labelled, self._recipe, n, rules=self._rules, seed=self._seed)
-            for n in numbers
-        ]
-        if self._engine is None:
-            return cut_labelled(samples, self._recipe, seed=self._seed)
-        stored = self._folder / f"{number:05d}"
-        if not (stored / "boxes.npz").is_file():
-            _keep_newest(self._folder)
-            cut = cut_labelled(samples, self._recipe, seed=self._seed)
-            _store(stored, cut, self._engine)
-        return _load(stored, samples)
-
-
-def seen_by(engine: FeatureEngine, patches: np.ndarray) -> list[np.ndarray]:
-    """Features ``[n,N,C,H,W]``, one array per tap, of patches ``[n,N,D,D,3]``."""
-    flat = patches.reshape(-1, *patches.shape[2:])
-    chunks = [
-        for_keeping(engine.features(flat[begin : begin + CHUNK]))
-        for begin in range(0, len(flat), CHUNK)
+    content = [
+        _FORMAT,
+        cache_key,
+        [repr(sample) for sample in samples],
+        [repr(key) for key in keys],
+        recipe.augmentation.model_dump(),
+        "canvas" in recipe.as_published,
+        seed,
     ]
-    taps = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
-    return [tap.reshape(*patches.shape[:2], *tap.shape[1:]) for tap in taps]
+    return cache_folder("pools") / fingerprint(content)
 
 
-def _store(folder: Path, pool: LabelledPool, engine: FeatureEngine) -> None:
-    """Write features, then boxes: a folder with boxes is complete.
+def store_arrays(folder: Path, arrays: PoolArrays, recipe: Recipe) -> None:
+    """Write a pool, and delete all but the newest ones.
+
+    Where a training repeats several pools, all of them are kept. A single pool that finds no room
+    stays in memory.
 
     Raises:
-        StorageError: the disk is full.
+        StorageError: one of several pools finds no room.
     """
+    repeated = recipe.pools if isinstance(recipe, SupervisedRecipe) else None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, patches in zip(BRANCHES, (pool.reference, pool.test), strict=True):
-            for tap, features in enumerate(seen_by(engine, patches[0])):
-                np.save(folder / f"{name}-{tap}.npy", features)
-    except OSError as error:
+        for key, taps in arrays.kept.items():
+            for tap, array in enumerate(taps):
+                with atomic_path(folder / f"{_name(key)}-{tap}.npy") as partial:
+                    np.save(partial, array)
+        with atomic_path(folder / _BOXES) as partial:
+            np.savez(partial, has_away=arrays.has_away, **arrays.boxes_patch)  # type: ignore[arg-type]
+    except StorageError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise StorageError(
-            f"features could not be kept ({error.strerror})",
-            folder,
-            "free some space, or set pools: null",
-        ) from error
-    with atomic_path(folder / "boxes.npz") as partial:
-        np.savez(partial, reference=pool.reference_boxes, test=pool.test_boxes)
+        if repeated is not None:
+            raise StorageError(
+                "features could not be kept", folder, "free some space, or set pools: null"
+            ) from error
+        return
+    _keep_newest(folder.parent, max(KEPT_POOLS, repeated or 0))
 
 
-def _load(folder: Path, samples: Sequence[LabelledSample]) -> LabelledPool:
-    with np.load(folder / "boxes.npz", allow_pickle=False) as boxes:
-        reference_boxes, test_boxes = boxes["reference"], boxes["test"]
-    branches = [
-        [np.load(path, mmap_mode="r") for path in sorted(folder.glob(f"{name}-*.npy"))]
-        for name in BRANCHES
-    ]
-    return LabelledPool(
-        tuple(samples), branches[0], branches[1], reference_boxes, test_boxes, are_features=True
-    )
+def load_arrays(folder: Path, count: int, keys: Sequence[ViewKey]) -> PoolArrays | None:
+    """The arrays of a pool of ``count`` samples; ``None`` if they are not there or are damaged."""
+    if not (folder / _BOXES).is_file():
+        return None
+    try:
+        with (folder / _BOXES).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            has_away = stored["has_away"]
+            boxes = {name: stored[name] for name in ("reference", "test")}
+        kept = {key: taps for key in keys if (taps := _taps(folder, key))}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    missing = [key for key in keys if key not in kept and key.branch != "away"]
+    if missing or len(has_away) != count:
+        return None
+    return PoolArrays(kept, boxes, has_away)
 
 
-def _keep_newest(folder: Path) -> None:
-    """Make room: delete all but the newest of the other caches."""
-    others = [other for other in folder.parent.glob("labelled-*") if other != folder]
-    others.sort(key=lambda other: other.stat().st_mtime)
-    for old in others[: -(KEPT_POOL_CACHES - 1)]:
+def _name(key: ViewKey) -> str:
+    return f"{key.branch}-{key.modality}-{'augmented' if key.augmented else 'plain'}"
+
+
+def _taps(folder: Path, key: ViewKey) -> list[np.ndarray]:
+    paths = sorted(folder.glob(f"{_name(key)}-[0-9].npy"))
+    return [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
+
+
+def _keep_newest(folder: Path, count: int) -> None:
+    pools = [one for one in folder.iterdir() if one.is_dir()]
+    for old in sorted(pools, key=lambda one: one.stat().st_mtime)[:-count]:
         shutil.rmtree(old, ignore_errors=True)

@@ -5,45 +5,47 @@ Read :func:`build_pool` first. The pool itself is in ``pool``; nothing here draw
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tirtrack.cache import cache_folder
-from tirtrack.distillation.batches import Cut, Levels, Sample, ViewKey, cut_views
+from tirtrack.crops import Crop, CropRule, boxes_to_patch, cut_patch
+from tirtrack.distillation.augmentation import apply_jitter, draw_jitter, photometric_of
+from tirtrack.distillation.clips import Footage, read_frames
+from tirtrack.distillation.crop_specs import fill_of
 from tirtrack.distillation.frozen_backbone import FeatureEngine, for_keeping
-from tirtrack.distillation.pool import CHUNK, Pool, wanted_views
+from tirtrack.distillation.pool import CHUNK, Pool, PoolArrays, ViewKey, wanted_views
+from tirtrack.distillation.pool_cache import load_arrays, pool_folder, store_arrays
 from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
-from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.errors import StorageError
-from tirtrack.files import atomic_path, fingerprint
+from tirtrack.distillation.samples import Sample, Shot, Stream, away_crop, streams_of
+from tirtrack.distillation.settings import Modality, Recipe
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.pairs.source import PairSource
 from tirtrack.progress import Progress, silent
 
-KEPT_POOLS = 4
-_FORMAT = 2
+Levels = Callable[[np.ndarray], np.ndarray]
+"""Maps a stored TIR frame to grey levels 0..255 ``[H,W]``."""
 
 
-def proposal_rule(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> DrawRule | None:
+def proposal_rule(recipe: Recipe, network: TwoBranchNetwork) -> DrawRule | None:
     """The rule that draws proposals for a network; ``None`` if it rates none."""
     kind = network.energy_kind
     return None if kind is None else draw_rule(recipe.estimator, kind)
 
 
+def as_stored(frame: np.ndarray) -> np.ndarray:
+    """Grey levels of frames that have no others, where no TIR is cut."""
+    return frame
+
+
 def build_pool(
-    source: PairSource,
+    clips: Sequence[Footage],
     samples: Sequence[Sample],
-    recipe: CrossModalRecipe,
+    recipe: Recipe,
     *,
-    levels: Levels,
     seed: int,
-    engine: FeatureEngine | None,
+    levels: Levels = as_stored,
+    engine: FeatureEngine | None = None,
     proposals: DrawRule | None = None,
     cache_key: str | None = None,
     stage: str = "features",
@@ -52,177 +54,243 @@ def build_pool(
     """Cut every patch that the recipe needs, and compute its features with the frozen backbone.
 
     Args:
-        source: pairs to cut from.
-        samples: samples from :func:`~tirtrack.distillation.batches.draw_samples`.
+        clips: clips to cut from.
+        samples: samples of these clips.
         recipe: recipe that decides which views are needed.
-        levels: function from stored TIR frames to grey levels.
         seed: seed of the augmentation.
+        levels: function from stored TIR frames to grey levels.
         engine: frozen backbone; ``None`` if it is trained, then patches are stored.
         proposals: rule that draws a box estimator's proposals; ``None`` if it has none.
         cache_key: identity of all other inputs of the features (pixels, backbone); if given,
             features are read from the cache or written to it.
         stage: name of the stage in progress reports.
         progress: callback that is told of every sample.
+
+    Raises:
+        StorageError: several pools are kept, and the disk is full.
     """
-    one_scene = len({sample.scene for sample in samples}) == 1
-    keys = wanted_views(recipe, one_scene=one_scene)
-    stored = None if cache_key is None else _cache_file(cache_key, samples, keys, recipe, seed)
-    content = None if stored is None else _load(stored, len(samples), keys)
-    if content is not None:
+    keys = wanted_views(recipe, one_scene=len({sample.scene for sample in samples}) == 1)
+    folder = None
+    if cache_key is not None and engine is not None:
+        folder = pool_folder(cache_key, samples, keys, recipe, seed)
+    arrays = None if folder is None else load_arrays(folder, len(samples), keys)
+    if arrays is not None:
         progress(stage, len(samples), len(samples), "from the cache")
     else:
-        content = _made(
-            cut_views(source, samples, keys, recipe, levels=levels, seed=seed),
-            keys,
-            len(samples),
+        arrays = _made(
+            cut(clips, samples, keys, recipe, levels=levels, seed=seed),
+            samples,
             engine=engine,
             told=lambda done: progress(stage, done, len(samples)),
         )
-        if stored is not None and engine is not None:
-            _store(stored, content)
+        if folder is not None:
+            store_arrays(folder, arrays, recipe)
+            arrays = load_arrays(folder, len(samples), keys) or arrays
+    if "shared_box" in recipe.as_published:  # both branches get the box of the test patch
+        boxes = {**arrays.boxes_patch, "reference": arrays.boxes_patch["test"]}
+        arrays = replace(arrays, boxes_patch=boxes)
     return Pool(
         samples,
-        content.kept,
-        content.has_away,
-        boxes_patch=_for_recipe(content.boxes_patch, recipe),
+        arrays,
         are_features=engine is not None,
         proposals=proposals,
+        streams=streams_of(recipe),
         seed=seed,
     )
 
 
-def _for_recipe(
-    boxes_patch: Mapping[str, np.ndarray], recipe: CrossModalRecipe
-) -> Mapping[str, np.ndarray]:
-    """Boxes of both branches; with ``shared_box`` (published) both get that of the test patch."""
-    if "shared_box" in recipe.as_published:
-        return {**boxes_patch, "reference": boxes_patch["test"]}
-    return boxes_patch
+class Pools:
+    """Pools by number, of which one is open at a time.
+
+    Args:
+        make: function that makes the pool with a number.
+        count: number of different pools, after which the first comes again; ``None``: all differ.
+    """
+
+    def __init__(self, make: Callable[[int], Pool], count: int | None) -> None:
+        self._make = make
+        self._count = count
+        self._open: tuple[int, Pool] | None = None
+
+    def pool(self, number: int) -> Pool:
+        """A pool by its number."""
+        if self._count is not None:
+            number %= self._count
+        if self._open is None or self._open[0] != number:
+            self._open = None  # free it before the next one is made
+            self._open = number, self._make(number)
+        return self._open[1]
+
+
+# --- patches -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Content:
-    """The content of a pool, apart from its samples."""
+class Cut:
+    """One patch of a sample.
 
-    kept: dict[ViewKey, list[np.ndarray]]
-    has_away: np.ndarray
-    boxes_patch: dict[str, np.ndarray]
+    Attributes:
+        row: position of the sample in the given order.
+        image: position of the shot in its branch.
+        key: view of the patch.
+        patch: RGB ``[D,D,3]``, TIR ``[D,D]`` (on a canvas ``[D,D,3]``), uint8.
+        box_patch: ``[4]`` float32 xywh of the box in the patch.
+    """
+
+    row: int
+    image: int
+    key: ViewKey
+    patch: np.ndarray
+    box_patch: np.ndarray
+
+
+def cut(
+    clips: Sequence[Footage],
+    samples: Sequence[Sample],
+    keys: Iterable[ViewKey],
+    recipe: Recipe,
+    *,
+    levels: Levels,
+    seed: int,
+) -> Iterator[Cut]:
+    """The patches of all samples, clip by clip and frame by frame: every frame is read once. An
+    ``away`` patch that does not fit into the frame is left out.
+    """
+    wanted = sorted(keys)
+    shots = _by_frame(samples)
+    modalities = {key.modality for key in wanted}
+    is_canvas = "canvas" in recipe.as_published
+    for at, rgb, tir in read_frames(clips, shots):
+        frame = _Frame(rgb, tir, modalities, levels, is_canvas=is_canvas)
+        for row, branch, image, shot in shots[at]:
+            sample, size = samples[row], frame.shape_hw
+            is_away = branch == "away"
+            crop = away_crop(sample, size, seed) if is_away else shot.spec.crop(size)
+            if crop is None:
+                continue
+            box_patch = boxes_to_patch(shot.box.array(), crop).astype(np.float32)
+            for view, key in enumerate(wanted):
+                if key.branch == branch:
+                    patch = frame.patch(key.modality, crop, shot.spec.rule)
+                    if key.augmented:
+                        noise = [view, *([image] if image else [])]
+                        patch = _augmented(patch, key.modality, sample, recipe, noise, seed=seed)
+                    levels_8_bit = np.rint(patch).clip(0, 255).astype(np.uint8)
+                    yield Cut(row, image, key, levels_8_bit, box_patch)
+
+
+def _by_frame(
+    samples: Sequence[Sample],
+) -> dict[tuple[int, int], list[tuple[int, str, int, Shot]]]:
+    """Row, branch, place in the branch, and shot of all patches, by clip and frame."""
+    shots: dict[tuple[int, int], list[tuple[int, str, int, Shot]]] = {}
+    for row, sample in enumerate(samples):
+        branches = {"reference": sample.references, "test": sample.tests, "away": sample.tests[:1]}
+        for branch, shown in branches.items():
+            for image, shot in enumerate(shown):
+                here = shots.setdefault((sample.clip, shot.frame), [])
+                here.append((row, branch, image, shot))
+    return shots
+
+
+def _augmented(
+    patch: np.ndarray,
+    modality: Modality,
+    sample: Sample,
+    recipe: Recipe,
+    noise: list[int],
+    *,
+    seed: int,
+) -> np.ndarray:
+    """The patch with the photometric change of its sample; ``noise`` tells its patches apart."""
+    rng = np.random.default_rng([seed, streams_of(recipe).photometric, sample.number])
+    jitter = draw_jitter(photometric_of(recipe, modality), rng)
+    noise_rng = np.random.default_rng([seed, Stream.NOISE, sample.number, *noise])
+    return apply_jitter(patch, jitter, noise_rng)
+
+
+class _Frame:
+    """A frame as grey levels; only the modalities that are needed.
+
+    On a canvas, as published, each frame has the other modality at its right, and crops may show
+    both. (Published boxes of the right half, which begin in TIR, have it at their left.)
+    """
+
+    def __init__(
+        self,
+        rgb: np.ndarray,
+        tir: np.ndarray | None,
+        modalities: set[Modality],
+        levels: Levels,
+        *,
+        is_canvas: bool,
+    ) -> None:
+        self.images: dict[Modality, np.ndarray] = {}
+        self._fills: dict[tuple[Modality, CropRule], np.ndarray | None] = {}
+        if Modality.RGB in modalities or is_canvas:
+            self.images[Modality.RGB] = rgb
+        if tir is not None and (Modality.TIR in modalities or is_canvas):
+            self.images[Modality.TIR] = levels(tir)
+        if is_canvas:
+            grey = np.repeat(self.images[Modality.TIR][..., None], 3, axis=2)
+            self.images = {
+                Modality.RGB: np.concatenate([rgb, grey], axis=1),
+                Modality.TIR: np.concatenate([grey, rgb], axis=1),
+            }
+        height, width = rgb.shape[:2]
+        self.shape_hw = (height, 2 * width if is_canvas else width)
+
+    def patch(self, modality: Modality, crop: Crop, rule: CropRule) -> np.ndarray:
+        """A patch in one modality; the fill value outside the frame is computed once."""
+        image = self.images[modality]
+        if (modality, rule) not in self._fills:
+            self._fills[modality, rule] = fill_of(rule, image)
+        return cut_patch(image, crop, self._fills[modality, rule])
+
+
+# --- arrays --------------------------------------------------------------------------------------
 
 
 def _made(
-    cut: Iterable[Cut],
-    keys: Sequence[ViewKey],
-    count: int,
+    patches: Iterable[Cut],
+    samples: Sequence[Sample],
     *,
     engine: FeatureEngine | None,
     told: Callable[[int], None],
-) -> _Content:
-    """The content from cut patches; features are computed one chunk of a view at a time."""
-    kept: dict[ViewKey, list[np.ndarray]] = {}
-    has_away = np.zeros(count, dtype=bool)
-    boxes = {name: np.zeros((count, 4), dtype=np.float32) for name in ("reference", "test")}
-    waiting: dict[ViewKey, list[tuple[int, np.ndarray]]] = {key: [] for key in keys}
-    for done, sample in enumerate(cut, start=1):
-        has_away[sample.place] = any(key.branch == "away" for key in sample.patches)
-        for name, box in sample.boxes_patch.items():
-            boxes[name][sample.place] = box
-        for key, patch in sample.patches.items():
-            waiting[key].append((sample.place, patch))
-            if len(waiting[key]) == CHUNK:
-                _keep(kept, key, waiting[key], count, engine)
-                waiting[key] = []
-        told(done)
-    for key, rest in waiting.items():
-        _keep(kept, key, rest, count, engine)
-    return _Content(kept, has_away, boxes)
-
-
-def _keep(
-    kept: dict[ViewKey, list[np.ndarray]],
-    key: ViewKey,
-    patches: Sequence[tuple[int, np.ndarray]],
-    count: int,
-    engine: FeatureEngine | None,
-) -> None:
-    """Store features (or the patches themselves) of some samples in their rows."""
-    if not patches:
-        return
-    rows = [place for place, _ in patches]
-    stack = np.stack([patch for _, patch in patches])
-    taps = [stack] if engine is None else for_keeping(engine.features(stack))
-    if key not in kept:
-        kept[key] = [np.zeros((count, *tap.shape[1:]), dtype=tap.dtype) for tap in taps]
-    for into, tap in zip(kept[key], taps, strict=True):
-        into[rows] = tap
-
-
-def _cache_file(
-    cache_key: str,
-    samples: Sequence[Sample],
-    keys: Sequence[ViewKey],
-    recipe: CrossModalRecipe,
-    seed: int,
-) -> Path:
-    content = [
-        _FORMAT,
-        cache_key,
-        [repr(sample) for sample in samples],
-        [repr(key) for key in keys],
-        recipe.augmentation.model_dump(),
-        recipe.normaliser,
-        "canvas" in recipe.as_published,
-        seed,
-    ]
-    return cache_folder("pools") / f"{fingerprint(content)}.npz"
-
-
-def _name(key: ViewKey) -> str:
-    return f"{key.branch}-{key.modality}-{'augmented' if key.augmented else 'plain'}"
-
-
-def _store(path: Path, content: _Content) -> None:
-    """Write features to the cache, which keeps only the newest files; a full disk does no harm."""
-    arrays = {
-        f"{_name(key)}-{tap}": array
-        for key, taps in content.kept.items()
-        for tap, array in enumerate(taps)
+) -> PoolArrays:
+    """The arrays from cut patches; features are computed one chunk of a view at a time."""
+    count = len(samples)
+    images = {"reference": len(samples[0].references), "test": len(samples[0].tests), "away": 1}
+    boxes = {
+        branch: np.zeros((count, images[branch], 4), dtype=np.float32)
+        for branch in ("reference", "test")
     }
-    arrays |= {f"boxes-{name}": boxes for name, boxes in content.boxes_patch.items()}
-    try:
-        with atomic_path(path) as partial:
-            np.savez(partial, has_away=content.has_away, **arrays)  # type: ignore[arg-type]
-    except StorageError:
-        return  # only a cache: the run continues without it
-    files = sorted(_pools(path.parent), key=lambda file: file.stat().st_mtime)
-    for old in files[:-KEPT_POOLS]:
-        old.unlink(missing_ok=True)
+    has_away = np.zeros(count, dtype=bool)
+    kept: dict[ViewKey, list[np.ndarray]] = {}
+    waiting: dict[ViewKey, list[Cut]] = {}
+    seen: set[int] = set()
 
+    def keep(key: ViewKey) -> None:
+        chunk = waiting.pop(key)
+        stack = np.stack([one.patch for one in chunk])
+        taps = [stack] if engine is None else for_keeping(engine.features(stack))
+        if key not in kept:
+            shape = (count, images[key.branch])
+            kept[key] = [np.zeros((*shape, *tap.shape[1:]), dtype=tap.dtype) for tap in taps]
+        for into, tap in zip(kept[key], taps, strict=True):
+            into[[one.row for one in chunk], [one.image for one in chunk]] = tap
 
-def _pools(folder: Path) -> list[Path]:
-    """Complete files only: one with a leading dot is still being written by another process."""
-    return [file for file in folder.glob("*.npz") if not file.name.startswith(".")]
-
-
-def _load(path: Path, count: int, keys: Sequence[ViewKey]) -> _Content | None:
-    """Content from the cache; ``None`` if there is none or it is damaged (then it is made anew)."""
-    if not path.is_file():
-        return None
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            kept = {key: taps for key in keys if (taps := _taps(stored, key))}
-            has_away = stored["has_away"]
-            boxes = {name: stored[f"boxes-{name}"] for name in ("reference", "test")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        path.unlink(missing_ok=True)
-        return None
-    missing = [key for key in keys if key not in kept and key.branch != "away"]
-    if missing or len(has_away) != count:
-        return None
-    return _Content(kept, has_away, boxes)
-
-
-def _taps(stored: Any, key: ViewKey) -> list[np.ndarray]:
-    names: list[str] = []
-    while f"{_name(key)}-{len(names)}" in stored:
-        names.append(f"{_name(key)}-{len(names)}")
-    return [stored[name] for name in names]
+    for one in patches:
+        if one.key.branch == "away":
+            has_away[one.row] = True
+        else:
+            boxes[one.key.branch][one.row, one.image] = one.box_patch
+        waiting.setdefault(one.key, []).append(one)
+        if len(waiting[one.key]) == CHUNK:
+            keep(one.key)
+        if one.row not in seen:
+            seen.add(one.row)
+            told(len(seen))
+    for key in sorted(waiting):
+        keep(key)
+    return PoolArrays(kept, boxes, has_away)

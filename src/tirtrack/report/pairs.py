@@ -13,11 +13,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from tirtrack.distillation.summary import RunSummary
 from tirtrack.errors import DatasetError
 from tirtrack.pairs.inspection_folder import SHEET_NAME, Inspection, read_inspection
 from tirtrack.pairs.registration import OffsetSummary
 from tirtrack.report.content import PairsSection, Picture
-from tirtrack.report.training import MODALITY, Summary, listed, read_summary
+from tirtrack.report.training import MODALITY, listed, read_summary
 
 FOLDER = "pairs"
 SHEET_WIDTH = 1140
@@ -52,7 +53,7 @@ def pairs_section(folders: Iterable[Path]) -> PairsSection | None:
 
 
 def _rejections(
-    inspection: Inspection | None, summary: Summary | None
+    inspection: Inspection | None, summary: RunSummary | None
 ) -> tuple[str, dict[str, int]]:
     """The pairs that were counted, in words, and reasons with their counts, most frequent first."""
     if summary is not None and summary.harvest.pairs:
@@ -107,7 +108,7 @@ def _most(counts: Mapping[str, int]) -> str:
     return f"{shown} and {more} others" if more > 0 else shown
 
 
-def _harvested(summary: Summary | None) -> dict[str, str]:
+def _harvested(summary: RunSummary | None) -> dict[str, str]:
     if summary is None or not summary.harvest.pairs:
         return {}
     harvest = summary.harvest

@@ -1,29 +1,126 @@
-"""Opens the folders of a supervised training, and describes each in one line."""
+"""Labelled clips to train on: stills and sequences of some folders, and one line about each folder.
+
+A :class:`LabelledClip` is made here alone, so that what trains on unlabelled pairs cannot meet one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from tirtrack.datasets import AnnotationOptions, LabelledSequence, open_dataset
 from tirtrack.datasets.dataset_line import described, in_range
 from tirtrack.datasets.stills import INDEX, LabelledStill, open_stills
-from tirtrack.distillation.labelled import MIN_SIDE, Labelled, collect, is_usable
 from tirtrack.errors import DatasetError, FrameError, RequestError, names_option
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
 from tirtrack.source_line import bits, counted, unused_in_words, unused_names
 
+MIN_SIDE = 4.0  # pixels; in smaller labels the sides of the box are too uncertain
 _NO_BOX = f"without a box of at least {MIN_SIDE:g} px"
+
+
+@dataclass(frozen=True)
+class LabelledClip:
+    """A still with its targets, or a sequence with its one target.
+
+    Attributes:
+        name: name that is unique in its folder.
+        is_video: whether it is a sequence.
+        boxes: ``[K,T,4]`` xywh, 0-based, of K targets in T frames; NaN where a box is absent or too
+            small to train on.
+        open_frames: function that opens the frames from the first on, 8 bits a channel.
+        source: name of the collection that it comes from.
+    """
+
+    name: str
+    is_video: bool
+    boxes: np.ndarray
+    open_frames: Callable[[], Iterator[np.ndarray]]
+    source: str
+
+    def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray, None]]:
+        """The wanted frames in order: index, RGB ``[H,W,3]`` uint8, and no TIR. Reading stops after
+        the last one.
+        """
+        last = max(wanted)
+        for index, frame in enumerate(self.open_frames()):
+            if index in wanted:
+                yield index, _as_rgb(frame), None
+            if index == last:
+                return
+
+
+def collect(
+    stills: Sequence[LabelledStill], sequences: Sequence[LabelledSequence]
+) -> list[LabelledClip]:
+    """The stills, then the sequences, with at least one usable box.
+
+    Raises:
+        DatasetError: there is no such still or sequence.
+    """
+    clips = [_of_still(still) for still in stills]
+    clips += [_of_sequence(sequence) for sequence in sequences]
+    clips = [clip for clip in clips if np.isfinite(clip.boxes).any()]
+    if not clips:
+        raise DatasetError(
+            f"no usable box in {len(stills)} pictures and {len(sequences)} sequences",
+            fix=f"boxes must have sides of at least {MIN_SIDE:g} px",
+        )
+    return clips
+
+
+def _of_still(still: LabelledStill) -> LabelledClip:
+    boxes = still.boxes[is_usable(still.boxes)][:, None]
+    return LabelledClip(
+        name=still.name,
+        is_video=False,
+        boxes=boxes,
+        open_frames=lambda: iter([still.image()]),
+        source=still.source or "stills",
+    )
+
+
+def _of_sequence(sequence: LabelledSequence) -> LabelledClip:
+    boxes = np.where(is_usable(sequence.boxes)[:, None], sequence.boxes, np.nan)
+    return LabelledClip(
+        name=sequence.name,
+        is_video=True,
+        boxes=boxes[None],
+        open_frames=sequence.open_frames,
+        source=sequence.name,
+    )
+
+
+def is_usable(boxes: np.ndarray) -> np.ndarray:
+    """``[T]`` bool: which boxes ``[T,4]`` can be trained on: present and not too small."""
+    with np.errstate(invalid="ignore"):
+        big = boxes[:, 2:].min(axis=1) >= MIN_SIDE
+    return np.asarray(np.isfinite(boxes).all(axis=1) & big)
+
+
+def _as_rgb(image: np.ndarray) -> np.ndarray:
+    """A grey or colour picture of 8 bits as ``[H,W,3]``."""
+    if image.dtype != np.uint8:
+        raise DatasetError(
+            f"labelled RGB must have 8 bits a channel, got {image.dtype}",
+            fix="convert the frames to 8 bits",
+        )
+    return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image[:, :, :3]
+
+
+# --- folders -------------------------------------------------------------------------------------
 
 
 def open_labelled(
     data: str | Path | Sequence[str | Path],
     still_sources: Sequence[str] | None = None,
     options: ReadOptions = AS_STORED,
-) -> Labelled:
-    """Stills and sequences of some folders.
+) -> tuple[list[LabelledClip], list[str]]:
+    """Stills and sequences of some folders, and one line about each folder.
 
     Args:
         data: folders with ``instances.json``, or folders of labelled sequences.
@@ -51,7 +148,7 @@ def open_labelled(
             videos, line = _sequences(folder, options)
             sequences += videos
         lines.append(f"{folder.resolve().name}: {line}")
-    return replace(collect(stills, sequences), source_lines=tuple(lines))
+    return collect(stills, sequences), lines
 
 
 def _sequences(folder: Path, options: ReadOptions) -> tuple[Sequence[LabelledSequence], str]:

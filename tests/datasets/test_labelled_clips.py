@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tirtrack.distillation.labelled_folders import open_labelled
-from tirtrack.distillation.recipe import load_recipe
+from tirtrack.datasets.labelled_clips import collect, open_labelled
+from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.datasets.stills import LabelledStill
 from tirtrack.errors import DatasetError, FrameError
 from tirtrack.read_options import ReadOptions
 
 COLOUR = np.random.default_rng(2).integers(90, 120, (30, 40, 3), dtype=np.uint8)
+ROWS = np.array([[5.0, 5, 10, 10], [5, 5, 3, 10], [np.nan] * 4])
 MOVING = np.random.default_rng(2).integers(0, 255, (30, 40, 4), dtype=np.uint8)
 
 
@@ -43,20 +45,20 @@ def sequence(folder: Path, image: np.ndarray = COLOUR, side: int = 10) -> Path:
 
 def test_stills_and_sequences_have_a_line_each(tmp_path):
     sequence(tmp_path / "films" / "a")
-    found = open_labelled([stills(tmp_path / "stills"), tmp_path / "films"])
-    assert found.source_lines == (
+    _, lines = open_labelled([stills(tmp_path / "stills"), tmp_path / "films"])
+    assert lines == [
         "stills: 3 stills with 3 boxes; PNG files of 40x30 by instances.json, the first 8 bit, "
         "3 channels",
         "films: 1 sequence, 3 annotated frames, layout groundtruth.txt, coordinates count from 0; "
         "PNG files of 40x30, 8 bit, 3 channels; files in the order of the numbers in their names",
-    )
+    ]
 
 
 def test_stills_that_are_left_out_are_counted(tmp_path):
     folder = stills(tmp_path / "stills", side=3.0)
     Image.fromarray(COLOUR).save(folder / "images" / "9.png")
     (folder / "readme.txt").write_text("")
-    lines = [open_labelled(folder, *more).source_lines[0] for more in ((), (["kangaroo"],))]
+    lines = [open_labelled(folder, *more)[1][0] for more in ((), (["kangaroo"],))]
     assert [line.split("not used: ")[1] for line in lines] == [
         "1 without a box of at least 4 px, 2 files (9.png, readme.txt)",
         "1 of other sources, 2 files (9.png, readme.txt)",
@@ -66,7 +68,7 @@ def test_stills_that_are_left_out_are_counted(tmp_path):
 def test_sequence_without_usable_box_is_counted(tmp_path):
     sequence(tmp_path / "a")
     sequence(tmp_path / "b", side=3)
-    (line,) = open_labelled(tmp_path).source_lines
+    _, (line,) = open_labelled(tmp_path)
     assert line.endswith("; not used: 1 sequence without a box of at least 4 px")
 
 
@@ -75,9 +77,9 @@ def test_pictures_that_need_an_option_are_refused_until_it_is_given(tmp_path, ma
     make(tmp_path / "a", MOVING)
     with pytest.raises(FrameError, match="give --channel 3 for it"):
         open_labelled(tmp_path / "a")
-    found = open_labelled(tmp_path / "a", None, ReadOptions(channel=1))
-    assert "; read with --channel 1" in found.source_lines[0]
-    _, picture = next(found.items[0].frames({0}))
+    clips, lines = open_labelled(tmp_path / "a", None, ReadOptions(channel=1))
+    assert "; read with --channel 1" in lines[0]
+    _, picture, _ = next(clips[0].frames({0}))
     np.testing.assert_array_equal(picture[..., 0], MOVING[..., 1])
 
 
@@ -88,17 +90,22 @@ def test_deep_frames_are_refused_before_the_training(tmp_path, make):
         open_labelled(tmp_path / "a")
 
 
-def test_sequences_too_short_for_the_sampling_are_counted(tmp_path):
-    sequence(tmp_path / "films" / "a")
-    found = open_labelled([stills(tmp_path / "stills"), tmp_path / "films"])
-    causal = load_recipe("baseline", changes={"sampling": "causal"})
-    assert found.serving(causal).source_lines == (
-        *found.source_lines,
-        "not used: 1 sequence too short for causal samples",
-    )
-    assert found.serving(load_recipe("baseline")).source_lines == found.source_lines
-
-
 def test_damaged_still_is_left_to_the_training(tmp_path):
     (stills(tmp_path / "a") / "images" / "0.png").write_bytes(b"no picture")
-    assert len(open_labelled(tmp_path / "a")) == 3
+    clips, _ = open_labelled(tmp_path / "a")
+    assert len(clips) == 3
+
+
+def test_boxes_that_are_absent_or_too_small_are_nan(tmp_path):
+    (clip,) = collect([], [LabelledSequence("a", ROWS, 0, lambda: iter([]))])
+    assert np.isfinite(clip.boxes[0]).all(axis=1).tolist() == [True, False, False]
+    still = LabelledStill("b.png", tmp_path / "b.png", (40, 30), ROWS[[0, 1, 0]], "coco")
+    (clip,) = collect([still], [])
+    assert clip.boxes.tolist() == [[[5, 5, 10, 10]], [[5, 5, 10, 10]]]
+    assert (clip.is_video, clip.source) == (False, "coco")
+
+
+def test_without_a_usable_box_nothing_can_be_trained_on():
+    tiny_box = LabelledSequence("a", ROWS[1:], 0, lambda: iter([]))
+    with pytest.raises(DatasetError, match="no usable box in 0 pictures and 1 sequences"):
+        collect([], [tiny_box])

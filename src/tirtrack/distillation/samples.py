@@ -1,0 +1,368 @@
+"""Samples: which clip, frames and boxes are trained on, and where patches are cut; no pixels.
+
+Sample ``n`` is a pure function of the seed and ``n``, so a resumed run needs no stored state.
+:func:`draw_samples` draws from proposed boxes, both branches from one frame; :func:`draw_labelled`
+draws from labels: from a still one frame for all patches, from a video frames at most ``max_gap``
+apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+
+from tirtrack.boxes import Box
+from tirtrack.crops import Crop
+from tirtrack.distillation.clips import Clip, LabelledFootage
+from tirtrack.distillation.crop_specs import (
+    CropRules,
+    CropSpec,
+    jittered_reference_crop,
+    jittered_test_crop,
+)
+from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
+from tirtrack.errors import DatasetError
+from tirtrack.pairs.proposals.base import FoundIn
+
+MIN_FRAMES = 20  # shortest video for causal samples, as published
+WIDER = 5  # frames by which the gap of a causal sample grows if it finds no frame
+
+
+class Stream(IntEnum):
+    """One random stream per purpose: ``default_rng([seed, purpose, ...])``.
+
+    Those from 101 on belong to labels. The numbers decide what every recipe draws.
+    """
+
+    PAIRS = 1
+    BOX = 2
+    REFERENCE_JITTER = 3
+    TEST_JITTER = 4
+    AWAY = 5
+    PHOTOMETRIC = 6
+    NOISE = 7
+    STEP = 8
+    DIRECTIONS = 9
+    FLIP = 10
+    PROPOSALS = 11
+    TEACHER = 12
+    LABELLED_CLIP = 101
+    LABELLED_FRAMES = 102
+    LABELLED_PHOTOMETRIC = 103
+    LABELLED_ORDER = 105
+    LABELLED_NEGATIVE = 106
+    LABELLED_FLIP = 107
+    LABELLED_PROPOSALS = 108
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The streams in which a step of pairs and one of labels differ.
+
+    Attributes:
+        flip: stream of the mirroring of a sample.
+        photometric: stream of the photometric change of a sample.
+        proposals: numbers that seed a sample's proposals, from seed, visit and sample number.
+    """
+
+    flip: Stream
+    photometric: Stream
+    proposals: Callable[[int, int, int], list[int]]
+
+
+OF_PAIRS = Streams(
+    Stream.FLIP, Stream.PHOTOMETRIC, lambda seed, visit, n: [seed, Stream.PROPOSALS, n, visit]
+)
+OF_LABELS = Streams(
+    Stream.LABELLED_FLIP,
+    Stream.LABELLED_PHOTOMETRIC,
+    lambda seed, visit, n: [seed, visit, Stream.LABELLED_PROPOSALS, n],
+)
+
+
+def streams_of(recipe: Recipe) -> Streams:
+    """The streams of a recipe's samples."""
+    return OF_LABELS if isinstance(recipe, SupervisedRecipe) else OF_PAIRS
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One patch of a sample: its frame, the target's box in it, and where it is cut."""
+
+    frame: int
+    box: Box
+    spec: CropSpec
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample: a target, and where the patches of both branches are cut.
+
+    Attributes:
+        key: name that is unique in the pool, with clip and frame.
+        clip: index of the clip.
+        scene: name of the scene; samples of different scenes never show the same object.
+        references: shots of the reference branch, with the box at the centre up to jitter.
+        tests: shots of the test branch, in which the box is sought.
+        number: number of the sample, which seeds its random streams.
+        found_in: modality in which the box was found.
+        quality: quality of the box.
+        way: name of the proposer, or ``label``.
+    """
+
+    key: str
+    clip: int
+    scene: str
+    references: tuple[Shot, ...]
+    tests: tuple[Shot, ...]
+    number: int
+    found_in: FoundIn
+    quality: float
+    way: str
+
+
+# --- proposed boxes ------------------------------------------------------------------------------
+
+
+def draw_samples(
+    clips: Sequence[Clip],
+    recipe: CrossModalRecipe,
+    numbers: Iterable[int],
+    *,
+    rules: CropRules,
+    seed: int,
+) -> list[Sample]:
+    """Samples by number: a frame drawn uniformly, its box by quality, the jitter per branch.
+
+    Args:
+        clips: clips with boxes that the recipe can use.
+        recipe: recipe with the settings of boxes and jitter.
+        numbers: numbers of the samples.
+        rules: crop rules of the network.
+        seed: seed of all random draws.
+    """
+    frames = [(index, frame) for index, clip in enumerate(clips) for frame in clip.boxes]
+    samples = []
+    for number in numbers:
+        rng = np.random.default_rng([seed, Stream.BOX, number])
+        index, frame = frames[int(rng.integers(len(frames)))]
+        clip = clips[index]
+        usable = clip.boxes[frame]
+        weights = np.array([recipe.boxes.quality[proposal.found_in] for proposal in usable])
+        which = int(rng.choice(len(usable), p=weights / weights.sum()))
+        proposal = usable[0 if "first_box" in recipe.as_published else which]
+        place = [(frame, proposal.box)]
+        references, tests = draw_shots(place, place, recipe, rules=rules, number=number, seed=seed)
+        name = f"{clip.name}/{frame}"
+        samples.append(
+            Sample(
+                key=f"{name}#{number}",
+                clip=index,
+                scene=clip.name if clip.is_video else name,
+                references=references,
+                tests=tests,
+                number=number,
+                found_in=proposal.found_in,
+                quality=recipe.boxes.quality[proposal.found_in],
+                way=proposal.way,
+            )
+        )
+    return samples
+
+
+def away_crop(sample: Sample, shape_hw: tuple[int, int], seed: int) -> Crop | None:
+    """A test crop of the same frame without the box; ``None`` if the frame is too small.
+
+    The crop lies beside the box in one of eight directions, with its centre inside the frame.
+    """
+    shot = sample.tests[0]
+    rng = np.random.default_rng([seed, Stream.AWAY, sample.number])
+    test, (cx, cy) = shot.spec.crop(shape_hw), shot.box.center_xy
+    side = test.side
+    reach_x, reach_y = (side + shot.box.w) / 2 + 1, (test.height + shot.box.h) / 2 + 1
+    height, width = shape_hw
+    steps = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+    for i, j in rng.permutation(np.array(steps)):
+        x, y = cx + i * reach_x, cy + j * reach_y
+        if 0 <= x <= width and 0 <= y <= height:
+            return replace(test, x=x - side / 2, y=y - test.height / 2)
+    return None
+
+
+# --- labels --------------------------------------------------------------------------------------
+
+
+def draw_labelled(
+    clips: Sequence[LabelledFootage],
+    recipe: SupervisedRecipe,
+    numbers: Iterable[int],
+    *,
+    rules: CropRules,
+    seed: int,
+) -> list[Sample]:
+    """Samples by number: still or video by share, a uniform clip and target, frames, jitter.
+
+    Args:
+        clips: clips that are long enough for the recipe.
+        recipe: recipe with the settings of frames and jitter.
+        numbers: numbers of the samples.
+        rules: crop rules of the network.
+        seed: seed of all random draws.
+    """
+    stills = [index for index, clip in enumerate(clips) if not clip.is_video]
+    videos = [index for index, clip in enumerate(clips) if clip.is_video]
+    samples = []
+    for number in numbers:
+        rng = np.random.default_rng([seed, Stream.LABELLED_CLIP, number])
+        chosen = stills if rng.random() < recipe.stills else videos
+        chosen = chosen or videos or stills
+        index = chosen[int(rng.integers(len(chosen)))]
+        clip = clips[index]
+        frames_rng = np.random.default_rng([seed, Stream.LABELLED_FRAMES, number])
+        references, tests = draw_shots(
+            *_labelled_places(clip, recipe, frames_rng),
+            recipe,
+            rules=rules,
+            number=number,
+            seed=seed,
+        )
+        first = references[0].frame
+        samples.append(
+            Sample(
+                key=f"{clip.name}@{first}+{tests[0].frame - first}#{number}",
+                clip=index,
+                scene=clip.name,
+                references=references,
+                tests=tests,
+                number=number,
+                found_in=FoundIn.RGB,
+                quality=1.0,
+                way="label",
+            )
+        )
+    return samples
+
+
+def long_enough(
+    clips: Sequence[LabelledFootage], recipe: SupervisedRecipe
+) -> list[LabelledFootage]:
+    """The clips that are long enough for the recipe's sampling.
+
+    Raises:
+        DatasetError: no clip is long enough.
+    """
+    kept = [clip for clip in clips if not clip.is_video or _is_long_enough(clip, recipe)]
+    if clips and not kept:
+        raise DatasetError(
+            f"none of {len(clips)} videos is long enough for causal samples ({MIN_FRAMES} frames)",
+            fix="set sampling: interval, or give stills or longer videos",
+        )
+    return kept
+
+
+def _is_long_enough(clip: LabelledFootage, recipe: SupervisedRecipe) -> bool:
+    if recipe.sampling == "interval":
+        return True
+    usable = _usable(clip.boxes)  # [K,T]
+    least = 2 * (recipe.references + recipe.tests)
+    return usable.shape[1] >= MIN_FRAMES and int(usable.sum(axis=1).min()) > least
+
+
+def _usable(boxes: np.ndarray) -> np.ndarray:
+    """``[...]`` bool of boxes ``[...,4]``."""
+    return np.asarray(np.isfinite(boxes).all(axis=-1))
+
+
+Places = list[tuple[int, Box]]
+"""Frames, and the target's box in each."""
+
+
+def _labelled_places(
+    clip: LabelledFootage, recipe: SupervisedRecipe, rng: np.random.Generator
+) -> tuple[Places, Places]:
+    """Frames with the target for both branches: ``interval``, at most ``max_gap`` from the first
+    reference, in either order; ``causal``, all references before all tests.
+    """
+    boxes = clip.boxes[int(rng.integers(len(clip.boxes)))]
+    frames = np.flatnonzero(_usable(boxes))
+    draw = _causal if recipe.sampling == "causal" and clip.is_video else _interval
+    references, tests = draw(frames, len(boxes), recipe, rng)
+    return (
+        [(frame, Box.of(boxes[frame])) for frame in references],
+        [(frame, Box.of(boxes[frame])) for frame in tests],
+    )
+
+
+def _interval(
+    frames: np.ndarray, length: int, recipe: SupervisedRecipe, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    first = int(frames[rng.integers(len(frames))])
+    near = frames[np.abs(frames - first) <= recipe.max_gap]
+    tests = [int(near[rng.integers(len(near))]) for _ in range(recipe.tests)]
+    others = [int(near[rng.integers(len(near))]) for _ in range(recipe.references - 1)]
+    return [first, *others], tests
+
+
+def _causal(
+    frames: np.ndarray, length: int, recipe: SupervisedRecipe, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """As published: a base frame, the other references before it, the tests after it, drawn with
+    replacement; if there are none, another base frame and a wider gap.
+    """
+    gap = recipe.max_gap
+    while True:
+        inside = frames[(frames >= recipe.references - 1) & (frames < length - recipe.tests)]
+        base = int(inside[rng.integers(len(inside))]) if len(inside) else int(frames[0])
+        before = frames[(frames >= base - gap) & (frames < base)]
+        after = frames[(frames > base) & (frames < base + gap)]
+        if len(after) and (len(before) or recipe.references == 1):
+            others = [int(rng.choice(before)) for _ in range(recipe.references - 1)]
+            return [base, *others], [int(rng.choice(after)) for _ in range(recipe.tests)]
+        if gap > 2 * length:
+            raise DatasetError(f"a video of {len(frames)} usable frames gives no causal sample")
+        gap += WIDER
+
+
+# --- shots ---------------------------------------------------------------------------------------
+
+
+def draw_shots(
+    references: Places,
+    tests: Places,
+    recipe: Recipe,
+    *,
+    rules: CropRules,
+    number: int,
+    seed: int,
+) -> tuple[tuple[Shot, ...], tuple[Shot, ...]]:
+    """Where the patches of a sample are cut: jitter for each, mirroring as in the recipe."""
+    flips = np.random.default_rng([seed, streams_of(recipe).flip, number])
+    mirrored = flips.random(len(references) + len(tests)) < recipe.flip
+    if recipe.flip_together:
+        mirrored[:] = mirrored[0]
+
+    def jitter_rng(stream: Stream, image: int) -> np.random.Generator:
+        return np.random.default_rng([seed, stream, number, *([image] if image else [])])
+
+    def shots(places: Places, are_mirrored: np.ndarray, *, is_test: bool) -> tuple[Shot, ...]:
+        jittered = jittered_test_crop if is_test else jittered_reference_crop
+        rule = rules.test if is_test else rules.reference
+        stream = Stream.TEST_JITTER if is_test else Stream.REFERENCE_JITTER
+        return tuple(
+            Shot(
+                frame,
+                box,
+                jittered(
+                    box, rule, recipe.jitter, jitter_rng(stream, image), is_mirrored=bool(flip)
+                ),
+            )
+            for image, ((frame, box), flip) in enumerate(zip(places, are_mirrored, strict=True))
+        )
+
+    return (
+        shots(references, mirrored[: len(references)], is_test=False),
+        shots(tests, mirrored[len(references) :], is_test=True),
+    )
