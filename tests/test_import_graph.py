@@ -55,10 +55,10 @@ ALLOWED = {
     "_api": GROUND
     | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
 }
-ALLOWED["verbs"] = ALLOWED["distillation"] | {"datasets", "distillation"}
+ALLOWED["verbs"] = ALLOWED["distillation"] | {"datasets", "distillation", "trackers"}
 ALLOWED["tracking"] = GROUND | {"evaluation", "pairs", "trackers", "weights"}
-ALLOWED["demo"] = ALLOWED["_api"] | {"report", "synthetic"}
-ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking", "verbs", "_api"}
+ALLOWED["demo"] = ALLOWED["_api"] | {"report", "synthetic", "verbs"}
+ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking", "_api"}
 
 
 def parts() -> list[str]:

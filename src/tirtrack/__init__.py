@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tirtrack._api import evaluate, load, score
     from tirtrack.boxes import Box
-    from tirtrack.distillation.run import distill
     from tirtrack.errors import (
         DatasetError,
         FrameError,
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from tirtrack.trackers.multi import MultiTracker
     from tirtrack.trackers.state_file import load_state, save_state
     from tirtrack.tracking import track
-    from tirtrack.verbs import train
+    from tirtrack.verbs import distill, train
 
     __version__: str
 
@@ -66,7 +65,6 @@ __all__ = [
 _HOMES = {
     "tirtrack._api": ("evaluate", "load", "score"),
     "tirtrack.boxes": ("Box",),
-    "tirtrack.distillation.run": ("distill",),
     "tirtrack.errors": (
         "DatasetError",
         "FrameError",
@@ -84,7 +82,7 @@ _HOMES = {
     "tirtrack.trackers.multi": ("MultiTracker",),
     "tirtrack.trackers.state_file": ("load_state", "save_state"),
     "tirtrack.tracking": ("track",),
-    "tirtrack.verbs": ("train",),
+    "tirtrack.verbs": ("distill", "train"),
 }
 
 

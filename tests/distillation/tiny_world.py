@@ -82,7 +82,7 @@ def job_of(recipe, *, seed: int = 0, progress=silent) -> Job:
 
 def run_tiny(
     recipe, folder: Path, *, network=None, source=None, seed=0, resume=False, progress=silent,
-    teacher=None,
+    teacher=None, follower=None,
 ):  # fmt: skip
     """A whole distillation of a tiny network: the student, and the summary."""
     network = network_of() if network is None else network
@@ -96,5 +96,6 @@ def run_tiny(
     weights = backbone_hash(network)  # features are kept by it
     identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
     return distil_network(
-        network, sources, job, folder, identity=identity, engine=engine, resume=resume
-    )
+        network, sources, job, folder, identity=identity, engine=engine, resume=resume,
+        follower=follower,
+    )  # fmt: skip

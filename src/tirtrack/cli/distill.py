@@ -83,8 +83,9 @@ def command(
     it is mixed for Siamese trackers, distill_dimp for the DiMP family, distill_atom for ATOM.
     """
     from tirtrack.cli.live import progress
-    from tirtrack.distillation.run import distill, recipe_for
+    from tirtrack.distillation.run import recipe_for
     from tirtrack.pairs import Pairing
+    from tirtrack.verbs import distill
 
     recipe = recipe_for(baseline) if recipe is None else recipe
     tir_options = read_options(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,10 +34,12 @@ from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.stages import distil_network
 from tirtrack.distillation.summary import Summary
+from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint, write_json
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
+from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, pairs_line
 from tirtrack.progress import Progress, silent
 from tirtrack.versions import versions
@@ -82,6 +84,7 @@ def distill(
     force: bool = False,
     command: str = "",
     progress: Progress = silent,
+    follower: Callable[[str | Path], Follower] | None = None,
 ) -> DistillationRun:
     """Distil an RGB tracker into a TIR tracker, from unlabelled pairs.
 
@@ -102,6 +105,8 @@ def distill(
         force: replace an existing result.
         command: the command line, for the card.
         progress: callback that is told of every stage.
+        follower: function that makes a tracker of RGB frames from ``baseline``, for recipes with a
+            ``max_gap``; ``tirtrack.distill`` has one.
 
     Raises:
         RequestError: something in the request does not exist or does not fit; nothing was written
@@ -128,6 +133,12 @@ def distill(
     job = Job(settings, seed=seed, device=trained_on, progress=progress)
     job.teacher = teacher
     job.check(network)
+    if settings.max_gap and follower is None:
+        raise RecipeError(
+            f"max_gap is {settings.max_gap}, and there is no tracker to follow boxes",
+            "max_gap",
+            "give a follower, or max_gap: 0",
+        )
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
         **sources.identity(),
@@ -149,7 +160,14 @@ def distill(
     engine = None if job.trains_backbone else feature_engine(network, trained_on)
     with as_run_errors():
         student, summary = distil_network(
-            network, sources, job, folder, identity=identity, engine=engine, resume=resume
+            network,
+            sources,
+            job,
+            folder,
+            identity=identity,
+            engine=engine,
+            resume=resume,
+            follower=follower(baseline) if follower and settings.max_gap else None,
         )
     summary = replace(
         summary,

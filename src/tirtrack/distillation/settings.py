@@ -305,6 +305,11 @@ class CrossModalRecipe(_Recipe):
     )
     terms: list[Term] = [Term(name="cross_supervision")]
     negatives: Share = Field(default=0.2, description="share of samples without the target")
+    max_gap: Count = Field(
+        default=0,
+        description="frames from reference to test in videos; a tracker follows boxes that are "
+        "seen in RGB there and back. 0: both patches of a sample show one frame",
+    )
     teacher: Teacher = Teacher()
     jitter: Jitter = Jitter()
     flip: Share = Field(default=0.0, description="share of samples whose crops are mirrored")

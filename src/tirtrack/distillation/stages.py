@@ -7,7 +7,7 @@ own follow below it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +39,9 @@ from tirtrack.errors import PairsError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, PairSource, assumptions
+from tirtrack.progress import Progress
 from tirtrack.valid_pixels import share_text
 
 
@@ -52,6 +54,7 @@ def distil_network(
     identity: Mapping[str, str],
     engine: FeatureEngine | None,
     resume: bool = False,
+    follower: Follower | None = None,
 ) -> tuple[TwoBranchNetwork, Summary]:
     """The stages from pairs to a trained student; ``network`` itself is not changed.
 
@@ -63,6 +66,7 @@ def distil_network(
         identity: fingerprints of all inputs of the run.
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
         resume: continue from the folder's checkpoint.
+        follower: tracker of RGB frames, for recipes with a ``max_gap``.
 
     Returns:
         The student in eval mode on the CPU, and the summary.
@@ -76,7 +80,9 @@ def distil_network(
         leave_contact_sheet(folder, sources.train, found.split.train, found.train)
     clips = clips_of(sources.train, found.split.train, found.train, job.recipe)
     with clock.stage("features"):
-        pool = training_pool(network, clips, job, identity=identity, engine=engine)
+        pool = training_pool(
+            network, clips, job, identity=identity, engine=engine, follower=follower
+        )
     with clock.stage("teacher"):
         if can_match(teacher, network):
             pool.check(teacher, job.recipe, device=job.device)
@@ -205,11 +211,17 @@ def training_pool(
     *,
     identity: Mapping[str, str],
     engine: FeatureEngine | None,
+    follower: Follower | None,
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
     recipe, seed = job.recipe, job.seed
     samples = draw_samples(
-        clips, recipe, range(recipe.pool), rules=CropRules.of(network), seed=seed
+        clips,
+        recipe,
+        _told(recipe.pool, job.progress) if follower else range(recipe.pool),
+        rules=CropRules.of(network),
+        seed=seed,
+        follower=follower,
     )
     return build_pool(
         clips,
@@ -222,6 +234,14 @@ def training_pool(
         cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
         progress=job.progress,
     )
+
+
+def _told(count: int, progress: Progress) -> Iterator[int]:
+    """Numbers of samples whose boxes are followed, which takes a while."""
+    for number in range(count):
+        progress("tracks", number, count)
+        yield number
+    progress("tracks", count, count)
 
 
 def check_by_foreigner(
