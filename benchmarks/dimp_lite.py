@@ -39,7 +39,8 @@ from tirtrack.datasets.labelled_clips import open_labelled
 from tirtrack.datasets.sequence import stored_from_boxes
 from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
 from tirtrack.distillation.settings import Modality
-from tirtrack.distillation.supervised import compare_held_out, hold_out
+from tirtrack.distillation.sources import hold_out
+from tirtrack.distillation.supervised import compare_held_out
 from tirtrack.evaluation import protocols
 from tirtrack.files import write_json, write_text
 from tirtrack.pairs.folder import open_pairs
@@ -88,14 +89,15 @@ def choose(shared: Path, out: Path) -> dict[str, Any]:
         store.network_of(store.read(out / f"{name}.safetensors")).eval() for name in CANDIDATES
     )
     found = compare_held_out(ours, other, held, recipe)
-    if found is None:
+    if found is None or found.with_label is None:
         raise RuntimeError("nothing is held out")
+    iou = found.with_label
     timed = {name: speed(out / f"{name}.safetensors") for name in CANDIDATES}
     return {
-        "held_out_one_step_iou": dict(zip(CANDIDATES, (found.before, found.after), strict=True)),
-        "mobilenet_minus_nanotrack": [found.after - found.before, found.low, found.high],
+        "held_out_one_step_iou": dict(zip(CANDIDATES, (iou.baseline, iou.student), strict=True)),
+        "mobilenet_minus_nanotrack": [iou.difference, iou.low, iou.high],
         "samples": found.samples,
-        "items": found.items,
+        "items": found.scenes,
         **timed,
     }
 

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec
 from tirtrack.datasets.labelled_clips import open_labelled
 from tirtrack.distillation import run, supervised
 from tirtrack.distillation.recipe import recipe_of_kind
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
@@ -27,9 +28,9 @@ def _follower(baseline: str | Path) -> Tracker:
     return load_tracker(baseline)
 
 
-def _with_follower(distil: Callable[P, run.DistillationRun]) -> Callable[P, run.DistillationRun]:
+def _with_follower(distil: Callable[P, Run]) -> Callable[P, Run]:
     @wraps(distil)
-    def with_follower(*given: P.args, **named: P.kwargs) -> run.DistillationRun:
+    def with_follower(*given: P.args, **named: P.kwargs) -> Run:
         named.setdefault("follower", _follower)
         return distil(*given, **named)
 
@@ -56,7 +57,7 @@ def train(
     force: bool = False,
     command: str = "",
     progress: Progress = silent,
-) -> supervised.TrainingRun:
+) -> Run:
     """Train or continue an RGB baseline on labelled RGB.
 
     Args:

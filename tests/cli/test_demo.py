@@ -183,9 +183,9 @@ def test_an_interrupt_leaves_no_page(inputs, tmp_path, capsys, monkeypatch):
 
 def demo_run(inputs):
     """A distillation that was over at once."""
-    from tirtrack.distillation.run import DistillationRun
+    from tirtrack.distillation.run_folder import Run
 
-    return DistillationRun(inputs / "start.safetensors", inputs, None)
+    return Run(inputs / "start.safetensors", inputs, None)
 
 
 def test_recipe_that_distils_nothing_is_refused_before_anything_is_written():

@@ -159,7 +159,7 @@ def test_a_recording_is_held_back_by_its_name(world, tmp_path, capsys):
 def test_options_of_tir_are_said_kept_and_part_of_the_run(world, tmp_path, capsys):
     out = tmp_path / "a.safetensors"
     assert run(line(world, out, *SMALL, "--no-data", "0")) == 0
-    source_line = json.loads((tmp_path / "a.run" / "summary.json").read_text())["source_line"]
+    (source_line,) = json.loads((tmp_path / "a.run" / "summary.json").read_text())["source_lines"]
     assert source_line == (
         "9 pairs in 3 recordings, images of a video matched by name, RGB 120x90 8 bit, "
         "TIR 120x90 8 bit, TIR read with --no-data 0"

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 import tirtrack
-from tirtrack.distillation import stages
+from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
-from tirtrack.distillation.folder import inherited_calibration
 from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.run import distill
-from tirtrack.distillation.run_files import run_folder
+from tirtrack.distillation.run_folder import inherited_calibration, run_folder
+from tirtrack.distillation.summary import RunSummary
 from tirtrack.errors import (
     PairsError,
     RecipeError,
@@ -84,7 +84,9 @@ def test_a_run_leaves_weights_and_everything_about_them(tiny, pairs, baseline, t
     assert card.made_with["command"] == "tirtrack distill x"
     assert card.made_with["seed"] == "0"
     assert done.summary.verdict in card.summary
-    stored = json.loads((done.folder / "summary.json").read_text())
+    text = (done.folder / "summary.json").read_text()
+    assert RunSummary.model_validate_json(text) == done.summary
+    stored = json.loads(text)
     assert stored["weights"] == "night.safetensors"
     assert {"proposals", "features", "training"} <= set(stored["seconds"])
     assert stored["harvest"]["pairs"] == 4  # one of three recordings is held back
@@ -235,7 +237,7 @@ def test_force_that_is_interrupted_leaves_no_old_weights(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(stages, "train_steps", interrupted)
+        patched.setattr(train_student, "train_steps", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(tiny, pairs, baseline, out, force=True)
     assert not out.exists()
@@ -275,17 +277,17 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     tiny, pairs, baseline, tmp_path, monkeypatch
 ):
     whole = run(tiny, pairs, baseline, tmp_path / "whole.safetensors")
-    real = stages.step_loss
+    real = train_student.step_loss
 
     def interrupted(*args, **kwargs):
         if (tmp_path / "part.run" / CHECKPOINT).is_file():
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(stages, "step_loss", interrupted)
+    monkeypatch.setattr(train_student, "step_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tiny, pairs, baseline, tmp_path / "part.safetensors")
-    monkeypatch.setattr(stages, "step_loss", real)
+    monkeypatch.setattr(train_student, "step_loss", real)
     assert not (tmp_path / "part.safetensors").exists()
     assert read_checkpoint(tmp_path / "part.run" / CHECKPOINT)["step"] == 1
     with pytest.raises(RequestError, match="exists already; go on with --resume"):
@@ -306,8 +308,8 @@ def test_held_back_pairs_may_be_given(tiny, pairs, baseline, tmp_path):
     )  # fmt: skip
     assert done.summary.harvest.pairs == 4
     assert done.summary.split == "given: take2"
-    assert done.summary.source_line.startswith("4 pairs in 2 recordings, ")
-    assert done.summary.held_back_line.startswith("2 pairs in 1 recording, ")
+    assert done.summary.source_lines[0].startswith("4 pairs in 2 recordings, ")
+    assert done.summary.source_lines[1].startswith("2 pairs in 1 recording, ")
 
 
 REFUSED = {

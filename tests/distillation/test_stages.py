@@ -11,29 +11,25 @@ import torch
 from PIL import Image
 
 from tirtrack.boxes import Box
-from tirtrack.distillation import stages
+from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.diagnostics import (
-    Agreement,
-    Difference,
-    Validator,
-    hold_back,
-    interval,
-    likeness,
-    verdict,
-)
 from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.frozen_backbone import TorchFeatures
-from tirtrack.distillation.job import Sources
+from tirtrack.distillation.pair_warnings import harvest_warnings
 from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
+from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.settings import Direction, Estimator
+from tirtrack.distillation.sources import Sources, hold_back
 from tirtrack.distillation.step_plan import Draw
+from tirtrack.distillation.summary import Comparison, Difference
+from tirtrack.distillation.train_student import Setup
+from tirtrack.distillation.validation import Agreement, Validator, interval, likeness, verdict
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import registry as ways
@@ -362,14 +358,14 @@ def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path, mon
     source = Noting(frames=4)
     whole = hold_back(source, 0.3)
     sources = Sources(source, source, whole, source.manifest(), source.manifest())
-    found = stages.propose(sources, tiny.job_of(recipe))
+    found = stages.propose(sources, Setup(recipe, tmp_path, {}))
     split = found.split
     assert (len(split.train), len(split.held_back)) == (4, 2)
     assert set(split.train) <= set(whole.train)
     assert sorted(read) == sorted((*split.train, *split.held_back))
     read.clear()
     alone = tiny.recipe_of("published", pool=4, held_back__samples=0, proposals__way="centre")
-    assert stages.propose(sources, tiny.job_of(alone)).train == found.train
+    assert stages.propose(sources, Setup(alone, tmp_path, {})).train == found.train
     assert sorted(read) == sorted(split.train)
     assert len(found.held_back) == 2
     assert all(one.kept for one in (*found.train, *found.held_back))
@@ -389,53 +385,46 @@ def test_a_low_pass_rate_is_a_warning(tiny, tmp_path):
 
 
 def test_unreadable_pairs_and_pairs_without_a_proposal_are_warnings(tiny):
-    job = tiny.job_of(tiny.recipe_of("mixed"))
     box = Box(4.0, 4.0, 20.0, 20.0)
     sets = [
         ProposalSet((Proposal(box, FoundIn.BOTH, 1.0, 1.0, way),), ())
         for way in ("saliency", "random", "random")
     ]
-    stages._warn_of_harvest([*sets, ProposalSet((), (), fault="torn")], sets[:1], job)
-    assert [text.split(";")[0] for text in job.warnings] == [
+    torn = ProposalSet((), (), fault="torn")
+    warnings = harvest_warnings([*sets, torn], sets[:1], tiny.recipe_of("mixed"))
+    assert [text.split(";")[0] for text in warnings] == [
         "1 of 4 pairs could not be read and were left out",
         "in 2 of 4 pairs saliency found nothing",
     ]
-    assert "stand in are not used" in job.warnings[1]
+    assert "stand in are not used" in warnings[1]
 
 
 def test_terms_are_checked_before_any_work(tiny):
     recipe = tiny.recipe_of("mixed", terms=[{"name": "modulation"}])
     with pytest.raises(RecipeError, match='term "modulation" has no formula'):
-        tiny.job_of(recipe).check(tiny.network_of())
+        check_recipe(recipe, tiny.network_of())
     recipe = tiny.recipe_of("mixed", training__components={"box_estimater": 1.0})
     with pytest.raises(RecipeError, match='did you mean "box_estimator"'):
-        tiny.job_of(recipe).check(tiny.network_of())
+        check_recipe(recipe, tiny.network_of())
 
 
 def test_the_samples_of_a_step_that_is_not_finite_are_named(tiny, tmp_path, monkeypatch):
-    real = stages.step_loss
+    real = train_student.step_loss
 
     def broken(*args, **kwargs):
         found = real(*args, **kwargs)
         return replace(found, total=found.total * float("inf"))
 
-    monkeypatch.setattr(stages, "step_loss", broken)
+    monkeypatch.setattr(train_student, "step_loss", broken)
     with pytest.raises(TrainingError, match=r"samples are .*take\d/\d#\d+"):
         stages_run(tiny, tmp_path)
 
 
 def stages_run(tiny, folder):
     recipe = tiny.recipe_of("mixed")
-    network, source = tiny.network_of(), tiny.TinyPairs()
-    split = hold_back(source, 0.2)
-    return stages.distil_network(
-        network,
-        Sources(source, source, split, source.manifest(), source.manifest()),
-        tiny.job_of(recipe),
-        folder,
-        identity={"recipe": "r", "pairs": "p", "baseline": "b"},
-        engine=None,
-    )
+    setup = Setup(recipe, folder, {"recipe": "r", "pairs": "p", "baseline": "b"})
+    sources = tiny.sources_of(tiny.TinyPairs(), recipe)
+    return stages.distil_network(tiny.network_of(), sources, setup, engine=None)
 
 
 # --- held-back diagnostics -----------------------------------------------------------------------
@@ -453,8 +442,7 @@ def test_whole_recordings_are_held_back_and_the_choice_is_stable(tiny):
 
 
 def test_on_held_back_pairs_the_baseline_is_as_strict_as_where_it_teaches(tiny):
-    job = tiny.job_of(load_recipe("published_dimp"))
-    alone = stages._validation_recipe(job).teacher
+    alone = stages.validation_recipe(load_recipe("published_dimp")).teacher
     assert (alone.max_distance_cells, alone.min_probability) == (2.0, 0.25)
     assert (alone.modality, alone.require, alone.tir_boxes_on_tir) == ("rgb", True, False)
 
@@ -538,31 +526,37 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     pool = held_back_pool(tiny, recipe, network, 12)
     pool.check(network, recipe, device=None)
     pool.checks.passed[:] = [True] * 5 + [False] * 7
-    validator = Validator(network, pool)
-    same = validator.agreement(network)
+    measure = Agreement(network, pool)
+    validator = Validator(network, measure, measure.scenes)
+    same = validator.comparison(network)
     assert same.samples == 5
     for part in (same.with_teacher, same.with_box, same.centre):
         assert (part.difference, part.low, part.high) == (0.0, 0.0, 0.0)
-    other = validator.agreement(tiny.network_of(seed=3))
+    other = validator.comparison(tiny.network_of(seed=3))
     assert other.with_box.student != other.with_box.baseline
     assert other.with_box.baseline == same.with_box.baseline
     numbers = validator.numbers(tiny.network_of(seed=3))
     assert numbers["with_box"] == other.with_box.student
     assert numbers["score"] == other.like_teacher["score"].student
     assert set(numbers) == {"with_teacher", "with_box", "centre", *other.like_teacher}
-    assert not any(taught.answer.test_features for taught in validator._taught)
+    assert not any(taught.answer.test_features for taught in measure._taught)
+
+
+def numbers_of(baseline, pool, student):
+    measure = Agreement(baseline, pool)
+    return Validator(baseline, measure, measure.scenes).numbers(student)
 
 
 def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):
     recipe, network = tiny.recipe_of("mixed"), tiny.network_of()
     pool = held_back_pool(tiny, recipe, network, 40)
-    whole = Validator(network, pool).numbers(tiny.network_of(seed=3))
+    whole = numbers_of(network, pool, tiny.network_of(seed=3))
     parts = []
     for passed in (slice(0, 10), slice(10, 40)):
         pool.check(network, recipe, device=None)
         pool.checks.passed[:] = False
         pool.checks.passed[passed] = True
-        parts.append(Validator(network, pool).numbers(tiny.network_of(seed=3)))
+        parts.append(numbers_of(network, pool, tiny.network_of(seed=3)))
     for name, value in whole.items():
         assert (10 * parts[0][name] + 30 * parts[1][name]) / 40 == pytest.approx(value, abs=1e-6)
 
@@ -615,7 +609,8 @@ def test_the_interval_is_over_scenes(tiny):
 
 
 def difference(low: float, high: float) -> Difference:
-    return Difference(0.8, 0.8 + (low + high) / 2, (low + high) / 2, low, high)
+    middle = (low + high) / 2
+    return Difference(baseline=0.8, student=0.8 + middle, difference=middle, low=low, high=high)
 
 
 @pytest.mark.parametrize(
@@ -630,7 +625,7 @@ def difference(low: float, high: float) -> Difference:
 )
 def test_the_verdict_never_calls_a_doubtful_student_better(low, high, samples, says):
     part = difference(low, high)
-    sentence = verdict(Agreement(samples, 9, part, part, part))
+    sentence = verdict(Comparison(samples=samples, scenes=9, with_teacher=part))
     assert says in sentence
     assert "95 % interval" in sentence
     if "more than" in sentence:

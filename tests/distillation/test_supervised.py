@@ -18,7 +18,7 @@ from tirtrack.datasets.labelled_clips import collect, open_labelled
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
 from tirtrack.distillation import samples as sampling
-from tirtrack.distillation import supervised
+from tirtrack.distillation import supervised, train_student
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.engine import read_checkpoint, read_log
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
@@ -28,8 +28,10 @@ from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import Modality
+from tirtrack.distillation.sources import hold_out
 from tirtrack.distillation.step_plan import plan_labelled_step
-from tirtrack.distillation.supervised import hold_out
+from tirtrack.distillation.summary import Comparison, Difference, RunSummary
+from tirtrack.distillation.validation import keeps_trained
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.two_branch import Energies, EnergyKind, Response, ScoreKind
 from tirtrack.verbs import train
@@ -291,8 +293,7 @@ def test_every_published_training_runs_on_its_network(clips, tmp_path, recipe):
     log = read_log(run.folder)
     assert len(log) == 2
     assert all(np.isfinite(line["loss"]) for line in log)
-    if recipe.startswith("atom"):
-        assert log[0]["terms"]["classification"] == 0.0
+    assert set(log[0]["terms"]) == {"rgb_to_rgb/cross_supervision"}
     if settings.training.keep_published_frozen:
         frozen = [p for module in trained.published_frozen() for p in module.parameters()]
         first = [p for module in start.published_frozen() for p in module.parameters()]
@@ -476,6 +477,8 @@ def test_one_step_iou_of_a_network_that_rates_proposals_is_of_the_best_around_th
 
 def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, monkeypatch):
     first = train(folder, tmp_path / "a.safetensors", recipe="baseline", changes=SMALL)
+    text = (first.folder / "summary.json").read_text(encoding="utf-8")
+    assert RunSummary.model_validate_json(text) == first.summary
     assert first.summary.kept == "trained"  # there was nothing to keep
     monkeypatch.setattr(
         supervised, "one_step_iou", lambda network, pool: np.full(len(pool.samples), 0.5)
@@ -503,24 +506,27 @@ def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, m
     ],
 )
 def test_the_recipe_says_when_trained_weights_are_kept(before, after, low, high, keeps):
-    found = supervised.HeldOut(100, 20, before, after, low, high)
+    difference = Difference(
+        baseline=before, student=after, difference=after - before, low=low, high=high
+    )
+    found = Comparison(samples=100, scenes=20, with_label=difference)
     rules = ("if_better", "unless_worse", "always")
-    assert {rule for rule in rules if supervised.keeps_trained(found, rule)} == keeps
+    assert {rule for rule in rules if keeps_trained(found, rule)} == keeps
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(folder, tmp_path, monkeypatch):
     whole = train(folder, tmp_path / "whole.safetensors", changes=SMALL)
-    real = supervised._labelled_step
+    real = train_student.step_loss
 
     def interrupted(*args, **kwargs):
         if (tmp_path / "part.run" / "checkpoint.pt").is_file():
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(supervised, "_labelled_step", interrupted)
+    monkeypatch.setattr(train_student, "step_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(folder, tmp_path / "part.safetensors", changes=SMALL)
-    monkeypatch.setattr(supervised, "_labelled_step", real)
+    monkeypatch.setattr(train_student, "step_loss", real)
     assert read_checkpoint(tmp_path / "part.run" / "checkpoint.pt")["step"] == 1
     part = train(folder, tmp_path / "part.safetensors", changes=SMALL, resume=True)
     one, other = store.read(whole.weights).state, store.read(part.weights).state
@@ -546,7 +552,7 @@ def test_a_finished_training_is_returned_for_the_same_request_alone(folder, tmp_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(supervised, "_labelled_step", interrupted)
+        patched.setattr(train_student, "step_loss", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(folder, out, changes=SMALL, force=True)
     assert not out.exists()

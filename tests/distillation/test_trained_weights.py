@@ -129,9 +129,7 @@ def trained(case: Case, root: Path, pairs: object) -> dict:
 
 def _compared(summary: dict) -> list[float]:
     """Baseline and student on the held-back data, and the interval of the difference."""
-    if "held_out" in summary:
-        return [summary["held_out"][name] for name in ("before", "after", "low", "high")]
-    found = summary["held_back"]["with_teacher"]
+    found = summary["held_back"]["with_label"] or summary["held_back"]["with_teacher"]
     return [found[name] for name in ("baseline", "student", "low", "high")]
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from tirtrack.distillation.diagnostics import hold_back
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
-from tirtrack.distillation.job import Job, Sources
 from tirtrack.distillation.recipe import load_recipe, network_kind
+from tirtrack.distillation.recipe_check import check_recipe
+from tirtrack.distillation.sources import Sources, hold_back
 from tirtrack.distillation.stages import distil_network
+from tirtrack.distillation.train_student import Setup
 from tirtrack.networks import registry
 from tirtrack.pairs.source import Manifest, Pair, Recording
 from tirtrack.progress import silent
@@ -76,10 +76,6 @@ def network_of(name: str = "nanotrack-v3", seed: int = 0):
     return registry.build(name, tiny=True, seed=seed).eval()
 
 
-def job_of(recipe, *, seed: int = 0, progress=silent) -> Job:
-    return Job(recipe, seed=seed, device=torch.device("cpu"), progress=progress)
-
-
 def run_tiny(
     recipe, folder: Path, *, network=None, source=None, seed=0, resume=False, progress=silent,
     teacher=None, follower=None,
@@ -87,15 +83,18 @@ def run_tiny(
     """A whole distillation of a tiny network: the student, and the summary."""
     network = network_of() if network is None else network
     source = TinyPairs() if source is None else source
-    split = hold_back(source, recipe.held_back.share)
-    sources = Sources(source, source, split, source.manifest(), source.manifest())
-    job = job_of(recipe, seed=seed, progress=progress)
-    job.teacher = teacher
-    job.check(network)
-    engine = None if job.trains_backbone else TorchFeatures(network)
+    check_recipe(recipe, network, teacher)
+    engine = None if recipe.trains_backbone else TorchFeatures(network)
     weights = backbone_hash(network)  # features are kept by it
     identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
+    setup = Setup(recipe, folder, identity, seed=seed, resume=resume, progress=progress)
     return distil_network(
-        network, sources, job, folder, identity=identity, engine=engine, resume=resume,
+        network, sources_of(source, recipe), setup, teacher=teacher, engine=engine,
         follower=follower,
     )  # fmt: skip
+
+
+def sources_of(source, recipe) -> Sources:
+    """Pairs of which the recipe's share is held back."""
+    split = hold_back(source, recipe.held_back.share)
+    return Sources(source, source, split, source.manifest(), source.manifest())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,9 @@ from tirtrack.cli.options import (
     read_options,
 )
 from tirtrack.errors import RequestError
+
+if TYPE_CHECKING:
+    from tirtrack.distillation.run_folder import Run
 
 
 def command(
@@ -110,7 +113,7 @@ def command(
             command=command_line(),
             progress=live,
         )
-    report_run(run.weights, run.folder, run.summary, as_json=as_json)
+    report_run(run, as_json=as_json)
 
 
 def changes_of(texts: list[str]) -> dict[str, Any]:
@@ -130,17 +133,17 @@ def changes_of(texts: list[str]) -> dict[str, Any]:
     return changes
 
 
-def report_run(weights: Path, folder: Path, summary: Any, *, as_json: bool) -> None:
+def report_run(run: Run, *, as_json: bool) -> None:
     """The end of a training command: path of the weights on stdout, the verdict on stderr."""
-    from tirtrack.distillation.run_files import SUMMARY
+    from tirtrack.distillation.run_folder import SUMMARY
 
     if as_json:
-        print_file(folder / SUMMARY)
+        print_file(run.folder / SUMMARY)
         return
-    if summary is None:
+    if run.summary is None:
         print("was finished before; nothing to do", file=sys.stderr)
     else:
-        for sentence in (*getattr(summary, "warnings", ()), summary.verdict):
+        for sentence in (*run.summary.warnings, run.summary.verdict):
             print(sentence, file=sys.stderr)
-    print(f"run folder: {folder}", file=sys.stderr)
-    print(weights)
+    print(f"run folder: {run.folder}", file=sys.stderr)
+    print(run.weights)

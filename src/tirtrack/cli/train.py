@@ -107,7 +107,7 @@ def command(
             command=command_line(),
             progress=live,
         )
-    report_run(run.weights, run.folder, run.summary, as_json=as_json)
+    report_run(run, as_json=as_json)
 
 
 def _licences(texts: list[str]) -> dict[str, str]:

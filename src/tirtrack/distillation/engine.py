@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tirtrack.distillation.run_files import CHECKPOINT, LOG
+from tirtrack.distillation.run_folder import CHECKPOINT, LOG
 from tirtrack.distillation.settings import Training
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError, did_you_mean
 from tirtrack.files import write_bytes, write_text

@@ -24,9 +24,22 @@ from tirtrack.crops import (
     siamese_crop,
     stretched_crop,
 )
+from tirtrack.distillation.crop_specs import CropRules
+from tirtrack.distillation.frozen_backbone import backbone_hash
 from tirtrack.distillation.settings import BoxCheck
 from tirtrack.errors import RecipeError
 from tirtrack.networks.two_branch import DenseBoxes, ScoreKind, TwoBranchNetwork
+
+
+def can_match(teacher: TwoBranchNetwork, student: TwoBranchNetwork) -> bool:
+    """Whether a teacher has the same crops, features and kinds of maps as the student."""
+    same_kinds = (teacher.score_kind, teacher.energy_kind) == (
+        student.score_kind,
+        student.energy_kind,
+    )
+    if not same_kinds or CropRules.of(teacher) != CropRules.of(student):
+        return False
+    return teacher is student or backbone_hash(teacher) == backbone_hash(student)
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,92 @@
-"""Warnings about the pairs of a distillation: an uneven split, and doubtful pairs."""
+"""Warnings of a distillation about its pairs, one sentence each: boxes, pixels, split, doubts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from tirtrack.distillation.clips import Clip
-from tirtrack.distillation.diagnostics import uneven_split
-from tirtrack.distillation.job import Job, Sources
 from tirtrack.distillation.pool import Pool
+from tirtrack.distillation.settings import CrossModalRecipe
+from tirtrack.distillation.sources import Sources, uneven_split
+from tirtrack.distillation.summary import PassRate, harvest
 from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts, sentences
+from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.progress import Progress
+from tirtrack.valid_pixels import share_text
 
 
-def warn_of_split(sources: Sources, job: Job) -> None:
-    """Warn if the choice of held-back recordings leaves few to train on."""
+def harvest_warnings(
+    trained: Sequence[ProposalSet], held_back: Sequence[ProposalSet], recipe: CrossModalRecipe
+) -> list[str]:
+    """Warnings of pairs that could not be read, and of pairs without a proposal."""
+    way, warnings = recipe.proposals.way, []
+    for kind, proposals in (("", trained), ("held-back ", held_back)):
+        found = harvest(proposals, way)
+        if found.unreadable_pairs:
+            warnings.append(
+                f"{found.unreadable_pairs} of {found.pairs} {kind}pairs could not be read and were "
+                "left out; `tirtrack pairs inspect` names them"
+            )
+        if found.fallback_pairs:
+            use = "are used" if recipe.boxes.fallback else "are not used"
+            warnings.append(
+                f"in {found.fallback_pairs} of {found.pairs} {kind}pairs {way} found nothing; the "
+                f"random boxes that stand in {use} (boxes.fallback)"
+            )
+    return warnings
+
+
+def masked_warnings(found: Sequence[ProposalSet]) -> list[str]:
+    """A warning if TIR pixels hold no measurement."""
+    shares = [one.masked for one in found if one.masked]
+    if not shares:
+        return []
+    return [
+        f"{share_text(float(np.mean(shares)))} of the TIR pixels hold no measurement in "
+        f"{len(shares)} of {len(found)} pairs; they are left out"
+    ]
+
+
+def rate_warnings(rates: Sequence[PassRate], recipe: CrossModalRecipe) -> list[str]:
+    """A warning if the teacher passes few samples."""
+    total = sum(rate.samples for rate in rates)
+    passed = sum(rate.passed for rate in rates)
+    if not total or passed / total >= recipe.teacher.warn_below:
+        return []
+    return [
+        f"the teacher finds only {passed} of {total} boxes again: many proposals are no "
+        "objects, or the pairs are not registered; look at the contact sheet"
+    ]
+
+
+def split_warnings(sources: Sources, recipe: CrossModalRecipe) -> list[str]:
+    """A warning if the choice of held-back recordings leaves few to train on."""
     if sources.held_back is not sources.train or sources.named:
-        return
-    if said := uneven_split(sources.train, sources.split, job.recipe.held_back.share):
-        job.warn(said)
+        return []
+    said = uneven_split(sources.train, sources.split, recipe.held_back.share)
+    return [] if said is None else [said]
 
 
-def warn_of_doubts(sources: Sources, clips: Sequence[Clip], pool: Pool, job: Job) -> None:
-    """Warn of recordings that may not be pairs, with the teacher's pass counts for them.
+def doubt_warnings(
+    sources: Sources, clips: Sequence[Clip], pool: Pool, progress: Progress
+) -> list[str]:
+    """Warnings of recordings that may not be pairs, with the teacher's pass counts for them.
 
     Args:
         sources: pairs to check, held-back ones included.
         clips: clips of the pool.
         pool: pool with the teacher's checks.
-        job: job that collects the warnings.
+        progress: callback that is told of every recording.
     """
-    found = look_for_doubts(sources.train, QUICK, progress=job.progress)
-    for said in sentences(found, _passed(found, clips, pool)):
-        job.warn(said)
+    found = look_for_doubts(sources.train, QUICK, progress=progress)
+    warnings = list(sentences(found, _passed(found, clips, pool)))
     if sources.held_back is not sources.train:
-        for said in sentences(look_for_doubts(sources.held_back, QUICK, progress=job.progress)):
-            job.warn(f"held-back pairs: {said}")
+        doubts = look_for_doubts(sources.held_back, QUICK, progress=progress)
+        warnings += [f"held-back pairs: {said}" for said in sentences(doubts)]
+    return warnings
 
 
 def _passed(found: Sequence[RecordingDoubts], clips: Sequence[Clip], pool: Pool) -> dict[str, str]:

@@ -9,62 +9,37 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from tirtrack.devices import checked_device
-from tirtrack.distillation.folder import (
-    as_run_errors,
-    begin_run,
-    check_out,
-    check_seed,
-    inherited_calibration,
-    made_with,
-)
 from tirtrack.distillation.frozen_backbone import FeatureEngine, OneTap, TorchFeatures
-from tirtrack.distillation.job import Job, Pairs, Sources
 from tirtrack.distillation.recipe import (
     default_recipe,
     recipe_of_kind,
 )
-from tirtrack.distillation.run_files import SUMMARY
+from tirtrack.distillation.recipe_check import check_recipe
+from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed, run
 from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.distillation.stages import distil_network
-from tirtrack.distillation.summary import Summary
+from tirtrack.distillation.sources import Pairs, Sources
+from tirtrack.distillation.stages import distil_network, proposer_of
+from tirtrack.distillation.train_student import Setup
 from tirtrack.errors import RecipeError
-from tirtrack.files import fingerprint, write_json
+from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
 from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, pairs_line
 from tirtrack.progress import Progress, silent
-from tirtrack.versions import versions
 
 if TYPE_CHECKING:
     from tirtrack.weights.card import Card
-    from tirtrack.weights.store import Weights
 
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DistillationRun:
-    """A finished distillation.
-
-    Attributes:
-        weights: weights file of the student.
-        folder: folder with recipe, log, manifest, summary, checkpoint and contact sheet.
-        summary: summary as in ``summary.json``; ``None`` if the run was finished before.
-    """
-
-    weights: Path
-    folder: Path
-    summary: Summary | None
 
 
 def distill(
@@ -85,7 +60,7 @@ def distill(
     command: str = "",
     progress: Progress = silent,
     follower: Callable[[str | Path], Follower] | None = None,
-) -> DistillationRun:
+) -> Run:
     """Distil an RGB tracker into a TIR tracker, from unlabelled pairs.
 
     Args:
@@ -130,57 +105,53 @@ def distill(
         taught_by = store.read(store.find(settings.teacher.weights))
         teacher = store.network_of(taught_by)
     sources = Sources.open(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
-    job = Job(settings, seed=seed, device=trained_on, progress=progress)
-    job.teacher = teacher
-    job.check(network)
+    check_recipe(settings, network, teacher)
     if settings.max_gap and follower is None:
         raise RecipeError(
             f"max_gap is {settings.max_gap}, and there is no tracker to follow boxes",
             "max_gap",
             "give a follower, or max_gap: 0",
         )
+    way = proposer_of(settings.proposals)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
         **sources.identity(),
-        "way of proposing": fingerprint(job.way.identity()),
+        "way of proposing": fingerprint(way.identity()),
         "baseline": weights.sha256,
         "seed": str(seed),
         **({"teacher": taught_by.sha256} if taught_by else {}),
     }
-    if begin_run(file, settings, identity, force=force, resume=resume):
-        return DistillationRun(file, folder, None)
-    source_line = pairs_line(sources.train)
-    _log.info("%s: %s", sources.train.name, source_line)
-    held_back_line = ""
-    if sources.held_back is not sources.train:
-        held_back_line = pairs_line(sources.held_back)
-        _log.info("held back, %s: %s", sources.held_back.name, held_back_line)
-    if not (folder / MANIFEST_NAME).is_file():
-        write_manifest(folder, sources.manifest, proposals=job.way.identity())
-    engine = None if job.trains_backbone else feature_engine(network, trained_on)
-    with as_run_errors():
+    setup = Setup(
+        settings, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
+    )
+
+    def work() -> Result:
+        lines = _source_lines(sources)
+        if not (folder / MANIFEST_NAME).is_file():
+            write_manifest(folder, sources.manifest, proposals=way.identity())
+        engine = None if settings.trains_backbone else feature_engine(network, trained_on)
         student, summary = distil_network(
             network,
             sources,
-            job,
-            folder,
-            identity=identity,
+            setup,
+            teacher=teacher,
             engine=engine,
-            resume=resume,
             follower=follower(baseline) if follower and settings.max_gap else None,
         )
-    summary = replace(
-        summary,
-        weights=file.name,
-        versions=versions(),
-        command=command,
-        source_line=source_line,
-        held_back_line=held_back_line,
-    )
-    card = _card(file.stem, weights, sources.manifest, settings, summary)
-    write_json(folder / SUMMARY, asdict(summary))
-    store.write(file, student, card)
-    return DistillationRun(file, folder, summary)
+        card = _card(file.stem, weights.card, sources.manifest, settings)
+        return Result(student, card, summary.model_copy(update={"source_lines": lines}))
+
+    return run(file, setup, work, start=weights, force=force, command=command)
+
+
+def _source_lines(sources: Sources) -> list[str]:
+    """The pairs in one line, and pairs that were given to be held back; logged as well."""
+    lines = [pairs_line(sources.train)]
+    _log.info("%s: %s", sources.train.name, lines[0])
+    if sources.held_back is not sources.train:
+        lines.append(pairs_line(sources.held_back))
+        _log.info("held back, %s: %s", sources.held_back.name, lines[1])
+    return lines
 
 
 def recipe_for(baseline: str | Path) -> str:
@@ -205,36 +176,18 @@ def feature_engine(network: TwoBranchNetwork, device: torch.device) -> FeatureEn
     return TorchFeatures(copy.deepcopy(network), device)
 
 
-def _card(
-    name: str, baseline: Weights, manifest: Manifest, recipe: CrossModalRecipe, summary: Summary
-) -> Card:
-    """The student's card: its origin, its training data, its scores."""
-    from tirtrack.weights.card import Card, StartedFrom, TrainingSource
+def _card(name: str, baseline: Card, manifest: Manifest, recipe: CrossModalRecipe) -> Card:
+    """The student's card, without what every run adds."""
+    from tirtrack.weights.card import Card, TrainingSource
 
-    card = baseline.card
-    start = StartedFrom(
-        name=card.name,
-        sha256=baseline.sha256,
-        licence=card.licence,
-        training_data="; ".join(f"{part.name} ({part.licence})" for part in card.training_data),
-    )
-    scores = {}
-    if summary.held_back is not None:
-        scores = {
-            "held-back overlap with teacher": round(summary.held_back.with_teacher.student, 4),
-            "held-back overlap with teacher, baseline": round(
-                summary.held_back.with_teacher.baseline, 4
-            ),
-        }
     return Card(
         name=name,
-        architecture=card.architecture,
+        architecture=baseline.architecture,
         modality="tir",
-        licence=card.licence,
-        summary=f"distilled from {card.name} by recipe {recipe.name}; {summary.verdict}",
-        preset=card.preset,
+        licence=baseline.licence,
+        summary=f"distilled from {baseline.name} by recipe {recipe.name}",
+        preset=baseline.preset,
         normaliser=recipe.normaliser,
-        started_from=[start, *card.started_from],
         training_data=[
             TrainingSource(
                 name=manifest.name,
@@ -242,7 +195,4 @@ def _card(
                 role=f"unlabelled RGB-TIR pairs, recipe {recipe.name}",
             )
         ],
-        calibration=inherited_calibration(card),
-        scores=scores,
-        made_with=made_with(summary),
     )

@@ -331,11 +331,21 @@ class CrossModalRecipe(_Recipe):
             raise ValueError("training has steps and no term; give a term or steps: 0")
         return self
 
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether the backbone is trained, so that its features cannot be cached."""
+        return "backbone" in self.training.components or "bn1_train" in self.as_published
+
 
 class SupervisedRecipe(_Recipe):
-    """Training of an RGB baseline on labelled RGB, new or continued (``supervised.py``)."""
+    """Training of an RGB baseline on labelled RGB, new or continued (``supervised.py``): cross
+    supervision by labels in place of pseudo-boxes, without a teacher.
+    """
 
+    terms: ClassVar[list[Term]] = [Term(name="cross_supervision")]
+    teacher: ClassVar[Teacher] = Teacher()
     as_published: ClassVar[list[AsPublished]] = []  # accidents that no supervised recipe repeats
+
     kind: Literal["supervised"]
     augmentation: Photometric = Photometric()
     estimator: Estimator = Estimator()

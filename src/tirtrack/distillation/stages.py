@@ -7,111 +7,147 @@ own follow below it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from tirtrack.distillation.answers import answer
+from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import Clip, clips_of, read_frames
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.cross_modal import step_loss
-from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Split, Validator, verdict
-from tirtrack.distillation.engine import Probe, Step, backbone_norms, batch_norms, train_steps
-from tirtrack.distillation.foreign_teacher import judge_boxes
+from tirtrack.distillation.engine import batch_norms
+from tirtrack.distillation.foreign_teacher import can_match, judge_boxes
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
-from tirtrack.distillation.job import Job, Sources, can_match
-from tirtrack.distillation.pair_warnings import warn_of_doubts, warn_of_split
+from tirtrack.distillation.pair_warnings import (
+    doubt_warnings,
+    harvest_warnings,
+    masked_warnings,
+    rate_warnings,
+    split_warnings,
+)
 from tirtrack.distillation.pool import CHUNK, Checks, Pool
-from tirtrack.distillation.pool_making import build_pool, proposal_rule
+from tirtrack.distillation.pool_making import Levels, build_pool, proposal_rule
 from tirtrack.distillation.samples import Sample, Stream, draw_samples
 from tirtrack.distillation.settings import (
     Augmentation,
     CrossModalRecipe,
     Direction,
     Modality,
+    Proposals,
 )
+from tirtrack.distillation.sources import Sources, Split
 from tirtrack.distillation.step_plan import Draw, plan_step
-from tirtrack.distillation.summary import PassRate, Summary, harvest, pass_rates
+from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
+from tirtrack.distillation.train_student import Batches, Setup, timed, train_student
+from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
-from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, PairSource, assumptions
 from tirtrack.progress import Progress
-from tirtrack.valid_pixels import share_text
+
+PairSetup = Setup[CrossModalRecipe]
 
 
 def distil_network(
     network: TwoBranchNetwork,
     sources: Sources,
-    job: Job,
-    folder: Path,
+    setup: PairSetup,
     *,
-    identity: Mapping[str, str],
+    teacher: TwoBranchNetwork | None = None,
     engine: FeatureEngine | None,
-    resume: bool = False,
     follower: Follower | None = None,
-) -> tuple[TwoBranchNetwork, Summary]:
+) -> tuple[TwoBranchNetwork, RunSummary]:
     """The stages from pairs to a trained student; ``network`` itself is not changed.
 
     Args:
-        network: baseline, which is also the teacher unless the job has another one.
+        network: baseline.
         sources: pairs to train on, and held-back pairs.
-        job: recipe, seed, device and progress.
-        folder: run folder.
-        identity: fingerprints of all inputs of the run.
+        setup: recipe, folder, seed and device.
+        teacher: network that teaches; ``None``: the baseline.
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
-        resume: continue from the folder's checkpoint.
         follower: tracker of RGB frames, for recipes with a ``max_gap``.
 
     Returns:
-        The student in eval mode on the CPU, and the summary.
+        The student in eval mode on the CPU, and the summary, without what every run has.
     """
-    clock = job.clock
-    baseline = frozen_copy(network).to(job.device)
-    teacher = baseline if job.teacher is None else frozen_copy(job.teacher).to(job.device)
-    student = copy.deepcopy(network).to(job.device)
-    with clock.stage("proposals"):
-        found = propose(sources, job)
-        leave_contact_sheet(folder, sources.train, found.split.train, found.train)
-    clips = clips_of(sources.train, found.split.train, found.train, job.recipe)
-    with clock.stage("features"):
-        pool = training_pool(
-            network, clips, job, identity=identity, engine=engine, follower=follower
-        )
-    with clock.stage("teacher"):
-        if can_match(teacher, network):
-            pool.check(teacher, job.recipe, device=job.device)
+    recipe, device = setup.recipe, setup.device
+    seconds: dict[str, float] = {}
+    baseline = frozen_copy(network).to(device)
+    teaching = baseline if teacher is None else frozen_copy(teacher).to(device)
+    student = copy.deepcopy(network).to(device)
+    with timed(seconds, "proposals"):
+        found = propose(sources, setup)
+        leave_contact_sheet(setup, sources.train, found)
+    clips = clips_of(sources.train, found.split.train, found.train, recipe)
+    with timed(seconds, "features"):
+        pool = training_pool(network, clips, setup, engine, follower)
+    with timed(seconds, "teacher"):
+        if can_match(teaching, network):
+            pool.check(teaching, recipe, device=device)
         else:
-            check_by_foreigner(teacher, pool, clips, job)
-        _warn_of_rates(pass_rates(pool), job)
-    with clock.stage("pairs"):
-        warn_of_split(sources, job)
-        warn_of_doubts(sources, clips, pool, job)
-    with clock.stage("held back"):
-        validator = validator_of_held_back(baseline, sources, found=found, job=job, engine=engine)
-    with clock.stage("training"):
-        train(
+            check_by_foreigner(teaching, pool, clips, setup)
+        rates = pass_rates(pool)
+    with timed(seconds, "pairs"):
+        warnings = [
+            *harvest_warnings(found.train, found.held_back, recipe),
+            *masked_warnings([*found.train, *found.held_back]),
+            *rate_warnings(rates, recipe),
+            *split_warnings(sources, recipe),
+            *doubt_warnings(sources, clips, pool, setup.progress),
+        ]
+    with timed(seconds, "held back"):
+        held_back: list[Clip] = []
+        try:
+            held_back = validation_clips(sources, found, recipe)
+        except PairsError as error:
+            warnings.append(f"held-back pairs: {error.what}")
+        validator = validator_on(held_back, baseline, setup, engine) if held_back else None
+    with timed(seconds, "training"):
+        train_student(
             student,
-            teacher,
-            pool,
-            job=job,
-            folder=folder,
-            identity=identity,
-            resume=resume,
+            teaching,
+            batches_of(pool, setup),
+            setup,
             validator=validator,
+            validate_every=recipe.held_back.validate_every,
         )
-        if job.recipe.training.batch_norm in ("adapt", "re_estimate"):
-            re_estimate(student, clips, pool, job)
-    with clock.stage("held back"):
-        agreed = None if validator is None else validator.agreement(student)
-    summary = _summary(found, pool, agreed, job, identity=identity)
-    assumed = assumptions(sources.train.recordings().values())
-    return student.cpu(), replace(summary, assumed=assumed)
+        if recipe.training.batch_norm in ("adapt", "re_estimate"):
+            re_estimate(student, clips, pool, setup)
+    with timed(seconds, "held back"):
+        compared = None if validator is None else validator.comparison(student)
+    return student.cpu(), RunSummary(
+        recipe=recipe.name,
+        steps=recipe.training.steps,
+        held_back=compared,
+        verdict=verdict(compared),
+        split=found.split.how,
+        harvest=harvest(found.train, recipe.proposals.way),
+        pass_rates=rates,
+        samples=_counted(pool, recipe),
+        assumed=assumptions(sources.train.recordings().values()),
+        warnings=warnings,
+        seconds=seconds,
+    )
+
+
+def proposer_of(settings: Proposals) -> Proposer:
+    """The proposer that a recipe names, which sees the modalities that it names."""
+    from tirtrack.pairs.proposals.registry import proposer
+    from tirtrack.pairs.proposals.single_modality import SingleModality
+
+    return SingleModality(proposer(settings.way, **settings.options), settings.modalities)
+
+
+def levels_of(recipe: CrossModalRecipe) -> Levels:
+    """Grey levels of stored TIR frames ``[H,W]``; each frame by itself, so in any order."""
+    from tirtrack.thermal import ThermalNormaliser, normaliser
+
+    chosen = normaliser(recipe.normaliser)
+    return lambda frame: ThermalNormaliser(chosen)(frame)
 
 
 # --- proposals -----------------------------------------------------------------------------------
@@ -134,71 +170,38 @@ class Found:
     held_back: list[ProposalSet]
 
 
-def propose(sources: Sources, job: Job) -> Found:
+def propose(sources: Sources, setup: PairSetup) -> Found:
     """Propose boxes in at most as many pairs as there will be samples."""
     from tirtrack.pairs.proposals.kept import kept_proposals
 
-    recipe, whole = job.recipe, sources.split
-    train = thinned(whole.train, recipe.pool, job.seed)
+    recipe, whole, way = setup.recipe, sources.split, proposer_of(setup.recipe.proposals)
+    train = thinned(whole.train, recipe.pool, setup.seed)
     held_back = thinned(whole.held_back, recipe.held_back.samples, HELD_BACK_SEED)
 
     def boxes_of(
         source: PairSource, manifest: Manifest, indices: Sequence[int], seed: int
     ) -> list[ProposalSet]:
-        return kept_proposals(
-            source, job.way, seed, job.progress, indices=indices, manifest=manifest
-        )
+        return kept_proposals(source, way, seed, setup.progress, indices=indices, manifest=manifest)
 
     if sources.held_back is sources.train:
-        both = boxes_of(sources.train, sources.manifest, (*train, *held_back), job.seed)
+        both = boxes_of(sources.train, sources.manifest, (*train, *held_back), setup.seed)
         found, held = both[: len(train)], both[len(train) :]
     else:
-        found = boxes_of(sources.train, sources.manifest, train, job.seed)
+        found = boxes_of(sources.train, sources.manifest, train, setup.seed)
         held = (
             boxes_of(sources.held_back, sources.held_back_manifest, held_back, HELD_BACK_SEED)
             if held_back
             else []
         )
-    _warn_of_harvest(found, held, job)
-    _warn_of_masked([*found, *held], job)
     return Found(replace(whole, train=train, held_back=held_back), found, held)
 
 
-def _warn_of_harvest(
-    trained: Sequence[ProposalSet], held_back: Sequence[ProposalSet], job: Job
-) -> None:
-    way = job.recipe.proposals.way
-    for kind, proposals in (("", trained), ("held-back ", held_back)):
-        found = harvest(proposals, way)
-        if found.unreadable_pairs:
-            job.warn(
-                f"{found.unreadable_pairs} of {found.pairs} {kind}pairs could not be read and were "
-                "left out; `tirtrack pairs inspect` names them"
-            )
-        if found.fallback_pairs:
-            use = "are used" if job.recipe.boxes.fallback else "are not used"
-            job.warn(
-                f"in {found.fallback_pairs} of {found.pairs} {kind}pairs {way} found nothing; the "
-                f"random boxes that stand in {use} (boxes.fallback)"
-            )
-
-
-def _warn_of_masked(found: Sequence[ProposalSet], job: Job) -> None:
-    shares = [one.masked for one in found if one.masked]
-    if shares:
-        job.warn(
-            f"{share_text(float(np.mean(shares)))} of the TIR pixels hold no measurement in "
-            f"{len(shares)} of {len(found)} pairs; they are left out"
-        )
-
-
-def leave_contact_sheet(
-    folder: Path, source: PairSource, indices: Sequence[int], proposals: Sequence[ProposalSet]
-) -> None:
+def leave_contact_sheet(setup: PairSetup, source: PairSource, found: Found) -> None:
     """Write a picture of proposed and rejected boxes in some of the pairs."""
     from tirtrack.pairs.inspection_folder import write_contact_sheet
 
-    write_contact_sheet(folder, source, dict(zip(indices, proposals, strict=True)))
+    chosen = dict(zip(found.split.train, found.train, strict=True))
+    write_contact_sheet(setup.folder, source, chosen)
 
 
 # --- features and training -----------------------------------------------------------------------
@@ -207,18 +210,16 @@ def leave_contact_sheet(
 def training_pool(
     network: TwoBranchNetwork,
     clips: Sequence[Clip],
-    job: Job,
-    *,
-    identity: Mapping[str, str],
+    setup: PairSetup,
     engine: FeatureEngine | None,
     follower: Follower | None,
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
-    recipe, seed = job.recipe, job.seed
+    recipe, seed, identity = setup.recipe, setup.seed, setup.identity
     samples = draw_samples(
         clips,
         recipe,
-        _told(recipe.pool, job.progress) if follower else range(recipe.pool),
+        _told(recipe.pool, setup.progress) if follower else range(recipe.pool),
         rules=CropRules.of(network),
         seed=seed,
         follower=follower,
@@ -227,12 +228,12 @@ def training_pool(
         clips,
         samples,
         recipe,
-        levels=job.levels,
+        levels=levels_of(recipe),
         seed=seed,
         engine=engine,
         proposals=proposal_rule(recipe, network),
         cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
-        progress=job.progress,
+        progress=setup.progress,
     )
 
 
@@ -245,10 +246,10 @@ def _told(count: int, progress: Progress) -> Iterator[int]:
 
 
 def check_by_foreigner(
-    teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], job: Job
+    teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], setup: PairSetup
 ) -> None:
     """Check every sample with a teacher of another family, which sees the RGB frames."""
-    strict, count = job.recipe.teacher.box_check, len(pool)
+    strict, count = setup.recipe.teacher.box_check, len(pool)
     overlap, confidence = np.zeros(count), np.zeros(count)
     passed = np.zeros(count, dtype=bool)
     rows: dict[tuple[int, int], list[int]] = {}
@@ -259,80 +260,42 @@ def check_by_foreigner(
             sample = pool.samples[row]
             least = strict.min_iou_by_way.get(sample.way, strict.min_iou)
             limits = strict.model_copy(update={"min_iou": least})
-            rng = np.random.default_rng([job.seed, Stream.TEACHER, sample.number])
+            rng = np.random.default_rng([setup.seed, Stream.TEACHER, sample.number])
             (judged,) = judge_boxes(teacher, rgb, [sample.tests[0].box], limits, rng=rng)
             overlap[row], passed[row] = judged.overlap, judged.passed
             confidence[row] = judged.found.confidence
     pool.checks = Checks(np.zeros(count), overlap, confidence, passed)
 
 
-def _warn_of_rates(rates: Sequence[PassRate], job: Job) -> None:
-    total = sum(rate.samples for rate in rates)
-    passed = sum(rate.passed for rate in rates)
-    if total and passed / total < job.recipe.teacher.warn_below:
-        job.warn(
-            f"the teacher finds only {passed} of {total} boxes again: many proposals are no "
-            "objects, or the pairs are not registered; look at the contact sheet"
-        )
+def batches_of(pool: Pool, setup: PairSetup) -> Batches:
+    """The samples of a step, drawn from a checked pool."""
+    recipe, stock = setup.recipe, pool.stock(setup.recipe)
 
-
-def train(
-    student: TwoBranchNetwork,
-    teacher: TwoBranchNetwork,
-    pool: Pool,
-    *,
-    job: Job,
-    folder: Path,
-    identity: Mapping[str, str],
-    resume: bool,
-    validator: Validator | None,
-) -> None:
-    """Train the student on a checked pool, in place."""
-    recipe = job.recipe
-    probe, every = None, recipe.held_back.validate_every
-    if validator is not None and every:
-        probe = Probe(every, lambda: validator.numbers(student))
-    stock = pool.stock(recipe)
-    moving = "bn1_train" in recipe.as_published
-
-    def loss_of(step: int) -> Step:
-        if moving:  # the first batch norm, missing in the published list of frozen layers
-            backbone_norms(student)[0].train()
-        draws = plan_step(stock, recipe, seed=job.seed, step=step)
-        groups = [
-            (direction, pool.batch(chosen, device=job.device, visit=step))
+    def batches(step: int) -> list[tuple[Direction, Batch]]:
+        draws = plan_step(stock, recipe, seed=setup.seed, step=step)
+        return [
+            (direction, pool.batch(chosen, device=setup.device, visit=step))
             for direction in sorted(recipe.directions)
             if (chosen := [draw for draw in draws if draw.direction is direction])
         ]
-        loss = step_loss(
-            student, teacher, groups, recipe.terms, teacher_modality=recipe.teacher.modality
-        )
-        return Step(loss.total, loss.parts, [key for _, batch in groups for key in batch.keys])
 
-    train_steps(
-        student,
-        loss_of,
-        recipe.training,
-        folder,
-        identity=identity,
-        resume=resume,
-        progress=job.progress,
-        probe=probe,
-    )
+    return batches
 
 
 # --- after the last step -------------------------------------------------------------------------
 
 
-def re_estimate(student: TwoBranchNetwork, clips: Sequence[Clip], pool: Pool, job: Job) -> None:
+def re_estimate(
+    student: TwoBranchNetwork, clips: Sequence[Clip], pool: Pool, setup: PairSetup
+) -> None:
     """Re-estimate batch norm statistics on TIR crops: cumulative means, no gradient."""
-    training = job.recipe.training
+    training = setup.recipe.training
     modules = (
         [student]
         if training.batch_norm == "re_estimate"
         else [module for name in training.components for module in student.modules_of(name)]
     )
-    patches = _tir_pool(student, clips, pool.samples[: training.batch_norm_samples], job)
+    patches = _tir_pool(student, clips, pool.samples[: training.batch_norm_samples], setup)
     norms = [norm for module in modules for norm in batch_norms(module)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -342,34 +305,34 @@ def re_estimate(student: TwoBranchNetwork, clips: Sequence[Clip], pool: Pool, jo
     with torch.no_grad():
         for rows in _chunks(patches):
             draws = [Draw(Direction.TIR_TO_TIR, row, row) for row in rows]
-            answer(student, patches.batch(draws, device=job.device), Direction.TIR_TO_TIR)
+            answer(student, patches.batch(draws, device=setup.device), Direction.TIR_TO_TIR)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     student.eval()
 
 
 def _tir_pool(
-    student: TwoBranchNetwork, clips: Sequence[Clip], samples: Sequence[Sample], job: Job
+    student: TwoBranchNetwork, clips: Sequence[Clip], samples: Sequence[Sample], setup: PairSetup
 ) -> Pool:
     """Plain TIR patches of both branches."""
-    recipe = job.recipe.model_copy(
+    recipe = setup.recipe.model_copy(
         update={
             "directions": {Direction.TIR_TO_TIR: 1.0},
             "augmentation": Augmentation(),
             "negatives": 0.0,
-            "teacher": job.recipe.teacher.model_copy(update={"modality": Modality.TIR}),
-            "as_published": [one for one in job.recipe.as_published if one == "canvas"],
+            "teacher": setup.recipe.teacher.model_copy(update={"modality": Modality.TIR}),
+            "as_published": [one for one in setup.recipe.as_published if one == "canvas"],
         }
     )
     return build_pool(
         clips,
         samples,
         recipe,
-        levels=job.levels,
-        seed=job.seed,
+        levels=levels_of(recipe),
+        seed=setup.seed,
         proposals=proposal_rule(recipe, student),
         stage="batch norm",
-        progress=job.progress,
+        progress=setup.progress,
     )
 
 
@@ -392,52 +355,54 @@ def _chunks(pool: Pool) -> list[list[int]]:
 # --- held-back pairs -----------------------------------------------------------------------------
 
 
-def validator_of_held_back(
-    baseline: TwoBranchNetwork,
-    sources: Sources,
-    *,
-    found: Found,
-    job: Job,
-    engine: FeatureEngine | None,
-) -> Validator | None:
-    """Validates students on the held-back pairs; ``None`` if there are none.
+def validation_clips(sources: Sources, found: Found, recipe: CrossModalRecipe) -> list[Clip]:
+    """The held-back clips; empty if nothing is held back.
 
-    The samples are the same for every training seed; those count in which the baseline finds the
-    box on RGB. Stored features serve all networks, unless the student's backbone will change.
+    Raises:
+        PairsError: no held-back pair has a box that the recipe can use.
     """
-    count = job.recipe.held_back.samples
-    if not found.split.held_back or not count:
-        return None
-    recipe = _validation_recipe(job)
-    try:
-        clips = clips_of(sources.held_back, found.split.held_back, found.held_back, recipe)
-    except PairsError as error:
-        job.warn(f"held-back pairs: {error.what}")
-        return None
-    samples = draw_samples(
-        clips, recipe, range(count), rules=CropRules.of(baseline), seed=HELD_BACK_SEED
+    if not found.split.held_back or not recipe.held_back.samples:
+        return []
+    return clips_of(
+        sources.held_back, found.split.held_back, found.held_back, validation_recipe(recipe)
     )
-    will_change = job.recipe.training.batch_norm == "re_estimate"
+
+
+def validator_on(
+    clips: Sequence[Clip],
+    baseline: TwoBranchNetwork,
+    setup: PairSetup,
+    engine: FeatureEngine | None,
+) -> Validator:
+    """Validates students on samples of held-back clips, the same for every training seed; those
+    count in which the baseline finds the box on RGB.
+
+    Stored features serve all networks, unless the student's backbone will change.
+    """
+    recipe, count = validation_recipe(setup.recipe), setup.recipe.held_back.samples
+    will_change = recipe.training.batch_norm == "re_estimate"
     pool = build_pool(
         clips,
-        samples,
+        draw_samples(
+            clips, recipe, range(count), rules=CropRules.of(baseline), seed=HELD_BACK_SEED
+        ),
         recipe,
-        levels=job.levels,
+        levels=levels_of(recipe),
         seed=HELD_BACK_SEED,
         engine=None if will_change else engine,
         proposals=proposal_rule(recipe, baseline),
         stage="held back",
-        progress=job.progress,
+        progress=setup.progress,
     )
-    pool.check(baseline, recipe, device=job.device)
-    return Validator(baseline, pool, device=job.device)
+    pool.check(baseline, recipe, device=setup.device)
+    measure = Agreement(baseline, pool, device=setup.device)
+    return Validator(baseline, measure, measure.scenes, teacher_centre=measure.teacher_centre)
 
 
-def _validation_recipe(job: Job) -> CrossModalRecipe:
+def validation_recipe(recipe: CrossModalRecipe) -> CrossModalRecipe:
     """The recipe of validation samples: boxes as in training, both modalities, plain crops without
     a canvas, every box used; the baseline checks on RGB, as strictly as a teacher.
     """
-    recipe = job.recipe
     on_rgb = {"weights": None, "modality": Modality.RGB, "require": True, "tir_boxes_on_tir": False}
     return recipe.model_copy(
         update={
@@ -453,31 +418,7 @@ def _validation_recipe(job: Job) -> CrossModalRecipe:
     )
 
 
-def _summary(
-    found: Found,
-    pool: Pool,
-    agreed: Agreement | None,
-    job: Job,
-    *,
-    identity: Mapping[str, str],
-) -> Summary:
-    """The summary, without the name of the weights, versions and command."""
-    recipe = job.recipe
+def _counted(pool: Pool, recipe: CrossModalRecipe) -> dict[str, int]:
+    """Numbers of samples, as in :class:`RunSummary`."""
     usable = int(pool.checks.passed.sum()) if pool.checks and recipe.teacher.require else len(pool)
-    return Summary(
-        recipe=recipe.name,
-        seed=job.seed,
-        split=found.split.how,
-        harvest=harvest(found.train, recipe.proposals.way),
-        pass_rates=pass_rates(pool),
-        samples={"pool": len(pool), "usable": usable, "outside": pool.centres_outside()},
-        steps=recipe.training.steps,
-        held_back=agreed,
-        verdict=verdict(agreed),
-        warnings=list(job.warnings),
-        seconds=dict(job.clock.seconds),
-        weights="",
-        fingerprint=fingerprint(dict(identity)),
-        versions={},
-        command="",
-    )
+    return {"pool": len(pool), "usable": usable, "outside": pool.centres_outside()}

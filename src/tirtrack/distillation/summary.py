@@ -1,19 +1,26 @@
-"""The summary of a finished distillation: counts, pass rates, agreement, verdict."""
+"""The summary of a finished run of ``train`` or ``distill``, as ``summary.json`` holds it.
+
+Written and read by one model. What a run does not have is empty or null; unknown keys are ignored.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-from tirtrack.distillation.diagnostics import Agreement
-from tirtrack.distillation.pool import Pool
-from tirtrack.pairs.proposals.base import ProposalSet
-from tirtrack.pairs.proposals.registry import is_fallback
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from tirtrack.distillation.pool import Pool
+    from tirtrack.pairs.proposals.base import ProposalSet
 
 
-@dataclass(frozen=True)
-class PassRate:
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class PassRate(_Part):
     """Number of samples that passed the teacher's check, by proposer and by modality of the box."""
 
     way: str
@@ -27,8 +34,7 @@ class PassRate:
         return self.passed / self.samples
 
 
-@dataclass(frozen=True)
-class Harvest:
+class Harvest(_Part):
     """The yield of the proposers.
 
     Attributes:
@@ -39,70 +45,108 @@ class Harvest:
         unreadable_pairs: pairs that could not be read and were left out.
     """
 
-    pairs: int
-    boxes: dict[str, int]
-    rejected: dict[str, int]
-    fallback_pairs: int
-    unreadable_pairs: int
+    pairs: int = 0
+    boxes: dict[str, int] = {}
+    rejected: dict[str, int] = {}
+    fallback_pairs: int = 0
+    unreadable_pairs: int = 0
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Summary of a distillation; ``summary.json`` holds the same.
+class Difference(_Part):
+    """Student minus baseline: mean over samples, with a 95 % interval over scenes."""
+
+    baseline: float
+    student: float
+    difference: float
+    low: float
+    high: float
+
+
+class Comparison(_Part):
+    """Baseline and student on the held-back data, in one step of localisation.
+
+    Attributes:
+        samples: number of samples; of pairs only those that passed the teacher's check.
+        scenes: number of scenes, or of labelled pictures and sequences, of these samples.
+        with_label: IoU of the network's box with the label; of ``train``. What follows is of
+            ``distill``, where both branches see TIR.
+        with_teacher: IoU of the network's box on TIR with the teacher's box on RGB.
+        with_box: IoU of the network's box with the pseudo-box.
+        centre: distance of the best cell from the pseudo-box's centre, cells (less is better).
+        teacher_centre: the same distance for the teacher on RGB.
+        like_teacher: similarity of the network's answer on TIR to the teacher's on RGB, for what
+            the network gives: correlation of the last ``score`` map, cosine of the ``modulation``,
+            rank correlation of the ``energy`` of the proposals.
+    """
+
+    samples: int
+    scenes: int
+    with_label: Difference | None = None
+    with_teacher: Difference | None = None
+    with_box: Difference | None = None
+    centre: Difference | None = None
+    teacher_centre: float | None = None
+    like_teacher: dict[str, Difference] = {}
+
+
+class RunSummary(_Part):
+    """Summary of a run.
 
     Attributes:
         recipe: name of the recipe.
         seed: seed of all random draws.
-        split: how pairs were held back, in words.
+        steps: number of training steps.
+        held_back: baseline and student on the held-back data; ``None`` if there is none, or if the
+            teacher passed none of it.
+        verdict: conclusion in one sentence.
+        kept: which weights were written; ``start`` if the training did not help (``train``).
+        data: labelled pictures and sequences trained on, and how many are held out (``train``).
+        split: how pairs were held back, in words (this and the next four: ``distill``).
         harvest: yield of the proposers in the pairs that were trained on.
         pass_rates: pass rates of the teacher's check in the training pool.
         samples: samples in the pool, how many of them could be used, and in how many the box's
             centre lies outside the test patch.
-        steps: number of training steps.
-        held_back: agreement on held-back pairs; ``None`` if there are none or none passed.
-        verdict: conclusion in one sentence.
+        assumed: assumptions about names and times of the pairs, one sentence for each.
         warnings: warnings, one sentence each.
         seconds: duration of every stage.
+        source_lines: description of every source of data in one line, held-back ones included.
         weights: file name of the weights; empty without one.
         fingerprint: fingerprint of all inputs of the run, as in ``identity.json``.
         versions: versions of Python and packages.
         command: command line of the run; empty without one.
-        assumed: assumptions about names and times of the pairs, one sentence for each.
-        source_line: description of the pairs in one line.
-        held_back_line: the same for pairs given to be held back; empty without any.
     """
 
     recipe: str
-    seed: int
-    split: str
-    harvest: Harvest
-    pass_rates: list[PassRate]
-    samples: dict[str, int]
-    steps: int
-    held_back: Agreement | None
-    verdict: str
-    warnings: list[str]
-    seconds: dict[str, float]
-    weights: str
-    fingerprint: str
-    versions: dict[str, str]
-    command: str
-    assumed: list[str] = field(default_factory=list)
-    source_line: str = ""
-    held_back_line: str = ""
+    seed: int | None = None
+    steps: int = 0
+    held_back: Comparison | None = None
+    verdict: str = ""
+    kept: Literal["trained", "start"] = "trained"
+    data: dict[str, int] = {}
+    split: str = ""
+    harvest: Harvest = Harvest()
+    pass_rates: list[PassRate] = []
+    samples: dict[str, int] = {}
+    assumed: list[str] = []
+    warnings: list[str] = []
+    seconds: dict[str, float] = {}
+    source_lines: list[str] = []
+    weights: str = ""
+    fingerprint: str = ""
+    versions: dict[str, str] = {}
+    command: str = ""
 
 
 def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:
     """Counts of proposed and rejected boxes."""
+    from tirtrack.pairs.proposals.registry import is_fallback
+
     kept = [box for found in proposals for box in found.kept]
+    rejected = [box for found in proposals for box in found.rejected]
     return Harvest(
         pairs=len(proposals),
         boxes=dict(sorted(Counter(str(box.found_in) for box in kept).items())),
-        rejected=dict(
-            sorted(
-                Counter(str(box.reason) for found in proposals for box in found.rejected).items()
-            )
-        ),
+        rejected=dict(sorted(Counter(str(box.reason) for box in rejected).items())),
         fallback_pairs=sum(is_fallback(found, way) for found in proposals),
         unreadable_pairs=sum(found.fault is not None for found in proposals),
     )
@@ -118,4 +162,7 @@ def pass_rates(pool: Pool) -> list[PassRate]:
         kind = (sample.way, str(sample.found_in))
         asked[kind] += 1
         passed[kind] += bool(ok)
-    return [PassRate(*kind, asked[kind], passed[kind]) for kind in sorted(asked)]
+    return [
+        PassRate(way=way, found_in=found_in, samples=count, passed=passed[way, found_in])
+        for (way, found_in), count in sorted(asked.items())
+    ]

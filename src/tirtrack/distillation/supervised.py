@@ -8,104 +8,48 @@ start weights, the start weights are kept, and the summary says so.
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
 from tirtrack.devices import checked_device
-from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import LabelledFootage
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
-from tirtrack.distillation.engine import Step, check_components, train_steps
-from tirtrack.distillation.folder import (
-    as_run_errors,
-    begin_run,
-    check_out,
-    check_seed,
-    inherited_calibration,
-    made_with,
-)
+from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
-from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.pool_making import Pools, build_pool, proposal_rule
-from tirtrack.distillation.run_files import SUMMARY
+from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed, run
 from tirtrack.distillation.samples import draw_labelled, long_enough
-from tirtrack.distillation.settings import Direction, Keep, Photometric, SupervisedRecipe
+from tirtrack.distillation.settings import Direction, Photometric, SupervisedRecipe
+from tirtrack.distillation.sources import hold_out
 from tirtrack.distillation.step_plan import plan_labelled_step
+from tirtrack.distillation.summary import Comparison, RunSummary
+from tirtrack.distillation.train_student import Batches, Setup, timed, train_student
+from tirtrack.distillation.validation import (
+    HELD_BACK_SEED,
+    Validator,
+    keeps_trained,
+    verdict_by_labels,
+)
 from tirtrack.errors import RequestError, WeightsError
-from tirtrack.files import fingerprint, write_json
+from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 from tirtrack.source_line import counted
-from tirtrack.versions import versions
 
 if TYPE_CHECKING:
     from tirtrack.weights.card import Card
     from tirtrack.weights.store import Weights
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """One-step localisation on held-out labels: mean IoU of the best cell's box.
-
-    Attributes:
-        samples: number of samples.
-        items: number of pictures and sequences that they come from.
-        before: mean IoU of the start weights.
-        after: mean IoU of the trained weights.
-        low: lower end of the 95 % interval of the difference, over items.
-        high: upper end of that interval.
-    """
-
-    samples: int
-    items: int
-    before: float
-    after: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """Summary of a supervised run; ``summary.json`` holds the same. ``source_lines`` describe the
-    folders of data, one line each.
-    """
-
-    recipe: str
-    seed: int
-    data: dict[str, int]
-    steps: int
-    held_out: HeldOut | None
-    kept: str
-    verdict: str
-    seconds: dict[str, float]
-    weights: str
-    fingerprint: str
-    versions: dict[str, str]
-    command: str
-    source_lines: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """A finished training: weights, run folder, and summary (``None`` if finished before)."""
-
-    weights: Path
-    folder: Path
-    summary: TrainingSummary | None
 
 
 def train(
@@ -124,7 +68,7 @@ def train(
     force: bool = False,
     command: str = "",
     progress: Progress = silent,
-) -> TrainingRun:
+) -> Run:
     """Train or continue an RGB baseline on labelled clips; ``tirtrack.train`` opens them.
 
     Args:
@@ -175,64 +119,37 @@ def train(
         "seed": str(seed),
         **({"way of reading frames": read_as} if read_as else {}),
     }
-    if begin_run(file, recipe, identity, force=force, resume=resume):
-        return TrainingRun(file, folder, None)
-    for line in lines:
-        _log.info(line)
-    began = time.perf_counter()
-    with as_run_errors():
-        trained = train_network(
-            before, kept, recipe, folder, identity=identity, seed=seed,
-            device=trained_on, resume=resume, progress=progress,
-        )  # fmt: skip
-        spent = {"training": round(time.perf_counter() - began, 3)}
+    setup = Setup(
+        recipe, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
+    )
+    card = _card(file.stem, architecture, start, usable, recipe, licences or {})
+
+    def work() -> Result:
+        for line in lines:
+            _log.info(line)
+        seconds: dict[str, float] = {}
+        with timed(seconds, "training"):
+            trained = train_network(before, kept, setup)
         compared = compare_held_out(before, trained, held, recipe, progress=progress)
-    has_backbone = start is not None or "backbone" in recipe.training.components
-    is_kept = not is_continued or keeps_trained(compared, recipe.keep)
-    summary = TrainingSummary(
-        recipe=recipe.name,
-        seed=seed,
-        data={
-            "stills": sum(not clip.is_video for clip in kept),
-            "videos": sum(clip.is_video for clip in kept),
-            "held out": len(held),
-        },
-        steps=recipe.training.steps,
-        held_out=compared,
-        kept="trained" if is_kept else "start",
-        verdict=("" if has_backbone else _RANDOM_BACKBONE) + _verdict(compared, is_kept=is_kept),
-        seconds=spent,
-        weights=file.name,
-        fingerprint=fingerprint(identity),
-        versions=versions(),
-        command=command,
-        source_lines=lines,
-    )
-    card = _card(file.stem, architecture, start, usable, recipe, summary, licences or {})
-    write_json(folder / SUMMARY, asdict(summary))
-    store.write(file, trained if is_kept else before, card)
-    return TrainingRun(file, folder, summary)
+        is_kept = not is_continued or keeps_trained(compared, recipe.keep)
+        has_backbone = start is not None or "backbone" in recipe.training.components
+        said = verdict_by_labels(compared, is_kept=is_kept)
+        summary = RunSummary(
+            recipe=recipe.name,
+            held_back=compared,
+            verdict=said if has_backbone else _RANDOM_BACKBONE + said,
+            kept="trained" if is_kept else "start",
+            data={
+                "stills": sum(not clip.is_video for clip in kept),
+                "videos": sum(clip.is_video for clip in kept),
+                "held out": len(held),
+            },
+            seconds=seconds,
+            source_lines=lines,
+        )
+        return Result(trained if is_kept else before, card, summary)
 
-
-def hold_out(
-    clips: Sequence[LabelledFootage], share: float
-) -> tuple[list[LabelledFootage], list[LabelledFootage]]:
-    """Clips to train on and held-out clips; the split depends on no seed.
-
-    Whole clips are held out, by a hash of their names. With a share above 0 and two or more names,
-    at least one is held out and one trained on; a single one is trained on.
-    """
-
-    def draw(name: str) -> int:
-        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-
-    names = {clip.name for clip in clips}
-    count = max(sum(draw(name) < share * 2**64 for name in names), 1 if share > 0 else 0)
-    held = set(sorted(names, key=draw)[: min(count, len(names) - 1)])
-    return (
-        [clip for clip in clips if clip.name not in held],
-        [clip for clip in clips if clip.name in held],
-    )
+    return run(file, setup, work, start=start, force=force, command=command)
 
 
 DEFAULT_NETWORK = "nanotrack-v3"
@@ -303,26 +220,29 @@ def _backbone(network: TwoBranchNetwork) -> nn.Module:
 def train_network(
     network: TwoBranchNetwork,
     clips: Sequence[LabelledFootage],
-    recipe: SupervisedRecipe,
-    folder: Path,
-    *,
-    identity: Mapping[str, str],
-    seed: int,
-    device: torch.device,
-    resume: bool = False,
-    progress: Progress = silent,
+    setup: Setup[SupervisedRecipe],
 ) -> TwoBranchNetwork:
     """A trained copy of a network, in eval mode on the CPU; the network itself is not changed."""
-    student = copy.deepcopy(network).to(device)
-    batch = recipe.training.batch
-    steps_each = max(recipe.pool // batch, 1)
+    student = copy.deepcopy(network).to(setup.device)
+    train_student(student, None, batches_of(network, clips, setup), setup)
+    return student.cpu()
+
+
+def batches_of(
+    network: TwoBranchNetwork,
+    clips: Sequence[LabelledFootage],
+    setup: Setup[SupervisedRecipe],
+) -> Batches:
+    """The samples of a step; every epoch has a pool of its own, until the pools repeat."""
+    recipe, seed, device = setup.recipe, setup.seed, setup.device
+    steps_each = max(recipe.pool // recipe.training.batch, 1)
+    size = steps_each * recipe.training.batch
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
     engine = TorchFeatures(copy.deepcopy(network).eval(), device) if keeps_features else None
+    rules, cache_key = CropRules.of(network), f"{setup.identity['data']} {backbone_hash(network)}"
 
     def make(number: int) -> Pool:
-        size = steps_each * batch
         numbers = range(number * size, (number + 1) * size)
-        rules = CropRules.of(network)
         return build_pool(
             clips,
             draw_labelled(clips, recipe, numbers, rules=rules, seed=seed),
@@ -330,35 +250,18 @@ def train_network(
             seed=seed,
             engine=engine,
             proposals=proposal_rule(recipe, network),
-            cache_key=f"{identity['data']} {backbone_hash(network)}",
+            cache_key=cache_key,
         )
 
     pools = Pools(make, recipe.pools)
 
-    def loss_of(step: int) -> Step:
+    def batches(step: int) -> list[tuple[Direction, Batch]]:
         epoch, inside = divmod(step, steps_each)
         pool = pools.pool(epoch)
         draws = plan_labelled_step(pool.samples, recipe, epoch=epoch, step=inside, seed=seed)
-        batch = pool.batch(draws, device=device, visit=step)
-        return _labelled_step(student, batch)
+        return [(Direction.RGB_TO_RGB, pool.batch(draws, device=device, visit=step))]
 
-    train_steps(
-        student,
-        loss_of,
-        recipe.training,
-        folder,
-        identity=identity,
-        resume=resume,
-        progress=progress,
-    )
-    return student.cpu()
-
-
-def _labelled_step(student: TwoBranchNetwork, batch: Batch) -> Step:
-    given = answer(student, batch, Direction.RGB_TO_RGB)
-    classification, box = label_loss(given, batch.test, batch.present)
-    parts = {"classification": classification.detach(), "box": box.detach()}
-    return Step(classification + box, parts, list(batch.keys))
+    return batches
 
 
 # --- selection -----------------------------------------------------------------------------------
@@ -371,10 +274,10 @@ def compare_held_out(
     recipe: SupervisedRecipe,
     *,
     progress: Progress = silent,
-) -> HeldOut | None:
+) -> Comparison | None:
     """Both networks on the same held-out samples, plain crops; ``None`` if nothing is held out.
 
-    The metric is the IoU with the annotation after one step of localisation (``one_step``).
+    The measure is the IoU with the annotation after one step of localisation (``one_step``).
     """
     count = recipe.held_out.samples
     if not held or not count:
@@ -384,22 +287,15 @@ def compare_held_out(
     rules = CropRules.of(before)
     samples = draw_labelled(clips, plain, range(count), rules=rules, seed=HELD_BACK_SEED)
     pool = build_pool(clips, samples, plain, seed=HELD_BACK_SEED, proposals=one_step_rule(before))
-    scores = []
-    for done, network in enumerate((before, after), start=1):
-        scores.append(one_step_iou(network, pool))
-        progress("held out", done, 2)
-    items = [sample.scene for sample in samples]
-    low, high = interval(scores[1] - scores[0], items, seed=RESAMPLING_SEED)
-    return HeldOut(
-        count, len(set(items)), float(scores[0].mean()), float(scores[1].mean()), low, high
-    )
 
+    def measure(network: TwoBranchNetwork) -> dict[str, np.ndarray]:
+        return {"with_label": one_step_iou(network, pool)}
 
-def keeps_trained(found: HeldOut | None, keep: Keep) -> bool:
-    """Whether the trained weights are kept, by the recipe's rule and the held-out samples."""
-    if found is None or keep == "always":
-        return True
-    return found.after > found.before if keep == "if_better" else found.high >= 0
+    validator = Validator(before, measure, [sample.scene for sample in samples])
+    progress("held out", 1, 2)
+    compared = validator.comparison(after)
+    progress("held out", 2, 2)
+    return compared
 
 
 _RANDOM_BACKBONE = (
@@ -408,60 +304,25 @@ _RANDOM_BACKBONE = (
 )
 
 
-def _verdict(found: HeldOut | None, *, is_kept: bool) -> str:
-    if found is None:
-        return "nothing was held out, so nothing can be said; the trained weights are kept"
-    numbers = (
-        f"one-step IoU on {found.samples} held-out samples of {found.items} pictures and "
-        f"sequences: {found.before:.3f} before, {found.after:.3f} after (95 % interval of the "
-        f"difference {found.low:+.3f} to {found.high:+.3f})"
-    )
-    if not is_kept:
-        return f"training did not help, the start weights are kept; {numbers}"
-    if found.low > 0:
-        return f"the trained weights are better on held-out labels; {numbers}"
-    if found.high < 0:
-        return f"the trained weights are kept, though they are worse; {numbers}"
-    return f"the trained weights are kept, no better and no worse that one can tell; {numbers}"
-
-
 def _card(
     name: str,
     architecture: str,
     start: Weights | None,
     clips: Sequence[LabelledFootage],
     recipe: SupervisedRecipe,
-    summary: TrainingSummary,
     licences: Mapping[str, str],
 ) -> Card:
-    """The card of the baseline: start weights, data by source with licences, scores."""
-    from tirtrack.weights.card import Card, StartedFrom, TrainingSource
+    """The card of the baseline with its data by source, without what every run adds."""
+    from tirtrack.weights.card import Card, TrainingSource
 
-    started = []
-    if start is not None:
-        card = start.card
-        used = "; ".join(f"{part.name} ({part.licence})" for part in card.training_data)
-        started = [
-            StartedFrom(
-                name=card.name, sha256=start.sha256, licence=card.licence, training_data=used
-            ),
-            *card.started_from,
-        ]
     sources = sorted({clip.source for clip in clips if not clip.is_video})
     sources += sorted(clip.source for clip in clips if clip.is_video)
-    scores = {}
-    if summary.held_out is not None:
-        scores = {
-            "held-out one-step IoU": round(summary.held_out.after, 4),
-            "held-out one-step IoU, start": round(summary.held_out.before, 4),
-        }
     return Card(
         name=name,
         architecture=architecture,
         modality="rgb",
         licence="unknown" if start is None else start.card.licence,
-        summary=f"trained on labelled RGB by recipe {recipe.name}; {summary.verdict}",
-        started_from=started,
+        summary=f"trained on labelled RGB by recipe {recipe.name}",
         training_data=[
             TrainingSource(
                 name=source,
@@ -470,11 +331,4 @@ def _card(
             )
             for source in sources
         ],
-        calibration=(
-            inherited_calibration(start.card)
-            if start is not None and start.card.architecture == architecture
-            else None
-        ),
-        scores=scores,
-        made_with=made_with(summary),
     )

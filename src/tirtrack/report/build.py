@@ -12,7 +12,7 @@ from typing import Any
 from tirtrack import files
 from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset
 from tirtrack.datasets.stored_frames import read_with
-from tirtrack.distillation.run_files import run_folder
+from tirtrack.distillation.run_folder import run_folder
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tirtrack.distillation.run_files import LOG, RECIPE, SUMMARY
+from tirtrack.distillation.run_folder import LOG, RECIPE, SUMMARY
 from tirtrack.errors import DatasetError
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME
 from tirtrack.report.content import DistillationSection, Picture

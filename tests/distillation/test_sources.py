@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tirtrack.distillation.diagnostics import hold_back, uneven_split
-from tirtrack.distillation.job import Sources
+from tirtrack.distillation.sources import Sources, hold_back, uneven_split
 from tirtrack.errors import PairsError, RequestError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.source import Recording

@@ -1,29 +1,43 @@
-"""The run folder beside a weights file: created, or resumed if it belongs to the same run.
+"""A run: its folder beside the weights file, begun or resumed, and the result written into it.
 
-Both commands, ``distill`` and ``train``, begin here. ``NAME.safetensors`` is written last and
-removed first, so it exists only for a finished run; ``identity.json`` says which run.
+Both verbs, ``distill`` and ``train``, run here. ``NAME.safetensors`` is written last and removed
+first, so it exists only for a finished run; ``identity.json`` says which run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import yaml
 
 from tirtrack.distillation.recipe import dump_recipe
-from tirtrack.distillation.run_files import RECIPE, run_folder
 from tirtrack.distillation.settings import Recipe
+from tirtrack.distillation.summary import Comparison, RunSummary
 from tirtrack.errors import RequestError, RunError
-from tirtrack.files import new_file, new_folder, write_json, write_text
+from tirtrack.files import fingerprint, new_file, new_folder, write_json, write_text
 from tirtrack.identity import BEGIN_ANEW, IDENTITY_NAME, check_same_identity, differences
+from tirtrack.versions import versions
 
 if TYPE_CHECKING:
+    from tirtrack.distillation.train_student import AnyRecipe, Setup
+    from tirtrack.networks.two_branch import TwoBranchNetwork
     from tirtrack.weights.card import Calibration, Card, PeakCalibration
+    from tirtrack.weights.store import Weights
 
 SUFFIX = ".safetensors"
+SUMMARY = "summary.json"
+RECIPE = "recipe.yaml"
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+
+
+def run_folder(out: Path) -> Path:
+    """The folder beside a weights file: ``NAME.run`` for ``NAME.safetensors``."""
+    return Path(out).with_suffix(".run")
 
 
 # --- before anything is written ------------------------------------------------------------------
@@ -138,42 +152,119 @@ def _check_same_run(path: Path, identity: Mapping[str, str], *, is_finished: boo
         )
 
 
-# --- for the card --------------------------------------------------------------------------------
+# --- run, and finished ---------------------------------------------------------------------------
 
 
-class RunSummary(Protocol):
-    """How a result was made: the part that the summaries of both commands share."""
+@dataclass(frozen=True)
+class Result:
+    """What the work of a run gives: the network to write, on the CPU, its card and the summary,
+    both without what :func:`run` knows of every run.
+    """
 
-    @property
-    def recipe(self) -> str:
-        """Name of the recipe."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of all random draws."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Fingerprint of all inputs of the run."""
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """Versions of tirtrack and its dependencies."""
-
-    @property
-    def command(self) -> str:
-        """Command line as typed, or empty."""
+    network: TwoBranchNetwork
+    card: Card
+    summary: RunSummary
 
 
-def made_with(summary: RunSummary) -> dict[str, str]:
-    """Entries of a card about a run, from its summary: versions, command, seed, ..."""
-    return {
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        weights: weights file of the student.
+        folder: folder with recipe, log, summary and checkpoint; of a distillation also with
+            manifest and contact sheet.
+        summary: summary as in ``summary.json``; ``None`` if the run was finished before.
+    """
+
+    weights: Path
+    folder: Path
+    summary: RunSummary | None
+
+
+def run(
+    file: Path,
+    setup: Setup[AnyRecipe],
+    work: Callable[[], Result],
+    *,
+    start: Weights | None,
+    force: bool,
+    command: str,
+) -> Run:
+    """Do the work of a run in its folder, and write the result: summary, then weights.
+
+    Args:
+        file: weights file to write.
+        setup: recipe, folder, seed, whether to resume.
+        work: work to do, unless the run was finished before.
+        start: weights that the work begins with; ``None``: random ones.
+        force: replace an existing run.
+        command: command line as typed, or empty.
+
+    Raises:
+        RequestError: the existing run has another recipe or identity; nothing was changed.
+        RunError: something in the data turned out to be wrong.
+    """
+    from tirtrack.weights import store
+
+    if begin_run(file, setup.recipe, setup.identity, force=force, resume=setup.resume):
+        return Run(file, setup.folder, None)
+    with as_run_errors():
+        result = work()
+    summary = result.summary.model_copy(
+        update={
+            "recipe": setup.recipe.name,
+            "seed": setup.seed,
+            "steps": setup.recipe.training.steps,
+            "weights": file.name,
+            "fingerprint": fingerprint(dict(setup.identity)),
+            "versions": versions(),
+            "command": command,
+        }
+    )
+    write_json(setup.folder / SUMMARY, summary.model_dump(mode="json"))
+    store.write(file, result.network, _completed(result.card, start, summary))
+    return Run(file, setup.folder, summary)
+
+
+def _completed(card: Card, start: Weights | None, summary: RunSummary) -> Card:
+    """The card with the verdict, the origin of the weights, their scores, and their making."""
+    from tirtrack.weights.card import StartedFrom
+
+    more: dict[str, object] = {"summary": f"{card.summary}; {summary.verdict}"}
+    if start is not None:
+        used = "; ".join(f"{one.name} ({one.licence})" for one in start.card.training_data)
+        origin = StartedFrom(
+            name=start.card.name,
+            sha256=start.sha256,
+            licence=start.card.licence,
+            training_data=used,
+        )
+        more["started_from"] = [origin, *start.card.started_from]
+        if start.card.architecture == card.architecture:
+            more["calibration"] = inherited_calibration(start.card)
+    more["scores"] = _scores(summary.held_back)
+    more["made_with"] = {
         **summary.versions,
         **({"command": summary.command} if summary.command else {}),
         "seed": str(summary.seed),
         "recipe": summary.recipe,
         "fingerprint": summary.fingerprint,
     }
+    return card.model_copy(update=more)
+
+
+def _scores(compared: Comparison | None) -> dict[str, float]:
+    """Scores of the student and of the baseline on the held-back data, by name."""
+    if compared is None:
+        return {}
+    if (found := compared.with_label) is not None:
+        named = ("held-out one-step IoU", "held-out one-step IoU, start")
+    elif (found := compared.with_teacher) is not None:
+        named = ("held-back overlap with teacher", "held-back overlap with teacher, baseline")
+    else:
+        return {}
+    return dict(zip(named, (round(found.student, 4), round(found.baseline, 4)), strict=True))
 
 
 def inherited_calibration(card: Card) -> Calibration | PeakCalibration | None:
