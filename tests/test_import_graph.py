@@ -55,10 +55,10 @@ ALLOWED = {
     "report": GROUND
     | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
 }
-ALLOWED["verbs"] = ALLOWED["distillation"] | {"datasets", "distillation"}
+ALLOWED["verbs"] = ALLOWED["distillation"] | {"datasets", "distillation", "trackers"}
 ALLOWED["tracking"] = GROUND | {"evaluation", "pairs", "trackers", "weights"}
-ALLOWED["demo"] = ALLOWED["report"] | {"report", "synthetic"}
-ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking", "verbs"}
+ALLOWED["demo"] = ALLOWED["report"] | {"report", "synthetic", "verbs"}
+ALLOWED["cli"] = ALLOWED["demo"] | {"demo", "tracking"}
 
 
 def parts() -> list[str]:

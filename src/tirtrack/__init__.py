@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from tirtrack.cache import cache_entries, clear_cache
     from tirtrack.datasets import AnnotationOptions, open_dataset, open_named_files, parse_columns
     from tirtrack.demo import run_demo
-    from tirtrack.distillation.run import distill
     from tirtrack.errors import (
         DatasetError,
         FrameError,
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from tirtrack.trackers.state_file import load_state, save_state
     from tirtrack.tracking.first_frame import first_frame
     from tirtrack.tracking.run import track
-    from tirtrack.verbs import train
+    from tirtrack.verbs import distill, train
     from tirtrack.weights.importing import import_weights
     from tirtrack.weights.store import list_weights, weights_info
 
@@ -94,10 +93,7 @@ __all__ = [
 
 _HOMES = {
     "tirtrack.boxes": ("Box",),
-    "tirtrack.cache": (
-        "cache_entries",
-        "clear_cache",
-    ),
+    "tirtrack.cache": ("cache_entries", "clear_cache"),
     "tirtrack.datasets": (
         "AnnotationOptions",
         "open_dataset",
@@ -105,7 +101,6 @@ _HOMES = {
         "parse_columns",
     ),
     "tirtrack.demo": ("run_demo",),
-    "tirtrack.distillation.run": ("distill",),
     "tirtrack.errors": (
         "DatasetError",
         "FrameError",
@@ -134,20 +129,11 @@ _HOMES = {
     ),
     "tirtrack.trackers.loading": ("load",),
     "tirtrack.trackers.multi": ("MultiTracker",),
-    "tirtrack.trackers.state_file": (
-        "load_state",
-        "save_state",
-    ),
-    "tirtrack.tracking": (
-        "first_frame",
-        "track",
-    ),
-    "tirtrack.verbs": ("train",),
+    "tirtrack.trackers.state_file": ("load_state", "save_state"),
+    "tirtrack.tracking": ("first_frame", "track"),
+    "tirtrack.verbs": ("distill", "train"),
     "tirtrack.weights.importing": ("import_weights",),
-    "tirtrack.weights.store": (
-        "list_weights",
-        "weights_info",
-    ),
+    "tirtrack.weights.store": ("list_weights", "weights_info"),
 }
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from tirtrack.datasets import open_dataset
 from tirtrack.distillation.recipe import CrossModalRecipe, check_network, recipe_of_kind
-from tirtrack.distillation.run import distill
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.comparison import EVALUATION_FOLDER
 from tirtrack.evaluation.runner import evaluate
@@ -28,6 +27,7 @@ from tirtrack.report.content import ReportContent
 from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.training import distillation_section, resolved_recipes
 from tirtrack.synthetic import cached_world, world_size
+from tirtrack.verbs import distill
 from tirtrack.weights import store
 
 PROTOCOL = "lsotb-tir"

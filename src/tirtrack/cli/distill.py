@@ -88,8 +88,9 @@ def command(
     it is mixed for Siamese trackers, distill_dimp for the DiMP family, distill_atom for ATOM.
     """
     from tirtrack.cli.progress_line import progress
-    from tirtrack.distillation.run import distill, recipe_for
+    from tirtrack.distillation.run import recipe_for
     from tirtrack.pairs import Pairing
+    from tirtrack.verbs import distill
 
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture

@@ -332,6 +332,11 @@ class CrossModalRecipe(_Recipe):
     )
     terms: list[Term] = [Term(name="cross_supervision")]
     negatives: Share = Field(default=0.2, description="share of the samples without the target")
+    max_gap: Count = Field(
+        default=0,
+        description="largest gap between reference and test in a video, frames; a tracker follows "
+        "boxes that were found in RGB there and back. 0: both patches show one frame",
+    )
     teacher: Teacher = Teacher()
     jitter: Jitter = Jitter()
     flip: Share = Field(default=0.0, description="share of the samples whose crops are mirrored")
