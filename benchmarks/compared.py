@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tirtrack.evaluation.result_json import RESULT_NAME
+from tirtrack.evaluation.comparison import RESULT_NAME
 
 
 def comparison_figures(folder: Path) -> dict[str, Any]:

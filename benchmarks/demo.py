@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.compared import comparison_figures
-from tirtrack.cli.live import progress
-from tirtrack.demo import DemoSettings, run_demo
+from tirtrack.cli.progress_line import progress
+from tirtrack.demo import run_demo
+from tirtrack.evaluation.comparison import EVALUATION_FOLDER, read_result
 from tirtrack.files import write_json
-from tirtrack.report.results import EVALUATION_FOLDER
 
 
 def main() -> None:
@@ -28,10 +28,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, progress() as live:
-        run_demo(Path(folder), DemoSettings(workers=2), progress=live)
-        figures = comparison_figures(Path(folder) / EVALUATION_FOLDER)
+        run_demo(folder, workers=2, progress=live)
+        evaluated = Path(folder) / EVALUATION_FOLDER
+        figures, primary = comparison_figures(evaluated), read_result(evaluated).primary
     for name, values in figures["values"].items():
-        print(f"{name:12} success {values['success']:.3f}")
+        print(f"{name:12} {primary.title} {values[primary.id]:.3f}")
     for one in figures["differences"]:
         interval = f"{one['mean']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
         print(f"{one['a']} minus {one['b']}, {one['score']}: {interval}")

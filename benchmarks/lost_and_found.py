@@ -51,7 +51,7 @@ from benchmarks.rendered_clips import (
 from tirtrack.boxes import Box, iou
 from tirtrack.errors import TirtrackError
 from tirtrack.evaluation.calibration import roc_auc
-from tirtrack.evaluation.runner import TrackerSpec
+from tirtrack.evaluation.sources import TrackerSpec
 from tirtrack.files import write_json
 from tirtrack.trackers.base import SeekingTracker, SharingTracker, Status, Tracker, TrackState
 from tirtrack.trackers.calibration_fit import lost_shares

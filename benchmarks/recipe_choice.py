@@ -16,9 +16,10 @@ from pathlib import Path
 from benchmarks.compared import comparison_figures
 from benchmarks.experiments.table import PROTOCOL
 from benchmarks.shipped_weights import ROOT
-from tirtrack.cli.live import progress
+from tirtrack.cli.progress_line import progress
 from tirtrack.datasets import open_dataset
-from tirtrack.evaluation.runner import TrackerSpec, evaluate
+from tirtrack.evaluation.runner import evaluate
+from tirtrack.evaluation.sources import TrackerSpec
 from tirtrack.files import write_json
 from tirtrack.synthetic import cached_world
 

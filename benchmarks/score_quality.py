@@ -32,9 +32,9 @@ def quality(weights: str, folder: Path) -> Mapping[str, Any]:
     """Both measures and their frames on one set."""
     with tempfile.TemporaryDirectory() as out:
         (scored,) = tirtrack.evaluate([weights], folder, Path(out) / "run").trackers
-    if scored.quality is None:
+    if scored.score_quality is None:
         raise SystemExit(f"{weights} gives no score on {folder}")
-    return asdict(scored.quality)
+    return asdict(scored.score_quality)
 
 
 def main() -> None:

@@ -78,8 +78,8 @@ def test_force_never_deletes_what_tirtrack_did_not_make(tmp_path: Path) -> None:
     link.symlink_to(made)
     for path, message in (
         (recordings, r"rec: was not made by tirtrack \(no \.tirtrack in it\), so --force does not"),
-        (link, "link: is no folder, so --force does not replace it; choose another --out, or"),
-        (file, "is no folder"),
+        (link, "link: is not a folder, so --force does not replace it; choose another --out, or"),
+        (file, "is not a folder"),
     ):
         with pytest.raises(RequestError, match=message) as caught:
             files.new_folder(path, force=True)

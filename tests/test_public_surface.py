@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,13 @@ def test_every_public_name_is_reachable_and_explained(name):
     assert not (value.__doc__ or "").startswith(f"{name}("), "that is the dataclass's own text"
 
 
-@pytest.mark.parametrize("name", ["load", "track", "distill", "train", "evaluate", "score"])
+VERBS = (
+    "build_report", "distill", "evaluate", "first_frame", "import_weights", "inspect_pairs", "load",
+    "run_demo", "score", "track", "train", "weights_info",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VERBS)
 def test_every_argument_of_a_verb_is_explained_and_typed(name):
     verb = getattr(tirtrack, name)
     signature = inspect.signature(verb)
@@ -36,6 +43,54 @@ def test_every_argument_of_a_verb_is_explained_and_typed(name):
         assert parameter.annotation is not inspect.Parameter.empty
         assert re.search(rf"^\s*(\w+, )*{parameter.name}(, \w+)*: ", verb.__doc__, re.MULTILINE)
     assert signature.return_annotation is not inspect.Signature.empty
+
+
+READING = dict.fromkeys(
+    ("order", "channel", "byte_order", "picture", "no_data", "size", "pixel_format"), "options"
+)
+PAIRING = dict.fromkeys((*READING, "rgb", "tir", "match", "max_gap", "lag"), "pairing")
+DATASET = dict.fromkeys((*READING, "annotation", "frames", "columns", "base"), "dataset")
+COMMANDS = {  # command: function, and the parameters of options that have another name
+    "demo": ("demo:command", "run_demo", {}),
+    "track": (
+        "track:command",
+        "track",
+        {**READING, "pick": "box", "no_redetect": "redetect", "no_video": "video"},
+    ),
+    "pairs inspect": (
+        "pairs:inspect",
+        "inspect_pairs",
+        {
+            **PAIRING,
+            **{"paths": "pairs", "pairs": "sampled"},
+            **dict.fromkeys(("way", "boxes", "model"), "proposer"),
+        },
+    ),
+    "distill": (
+        "distill:command",
+        "distill",
+        {**PAIRING, "set_": "changes"},
+    ),
+    "train": ("train:command", "train", {**READING, "set_": "changes", "licence": "licences"}),
+    "evaluate": ("evaluate:command", "evaluate", DATASET),
+    "score": (
+        "score:command",
+        "score",
+        {**DATASET, "result_columns": "columns", "result_base": "base", "protocol": "protocols"},
+    ),
+    "report": ("report:command", "build_report", {"baseline": "reference"}),
+    "weights info": ("weights:info", "weights_info", {}),
+    "weights import": ("weights:import_file", "import_weights", {}),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_command_can_do_a_call_can_do(command):
+    place, name, renamed = COMMANDS[command]
+    module, _, function = place.partition(":")
+    options = inspect.signature(getattr(import_module(f"tirtrack.cli.{module}"), function))
+    needed = {renamed.get(option, option) for option in options.parameters} - {"as_json"}
+    assert needed <= set(inspect.signature(getattr(tirtrack, name)).parameters)
 
 
 def test_the_names_are_sorted_and_listed_by_dir():

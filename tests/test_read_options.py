@@ -13,7 +13,7 @@ from PIL import Image
 from tirtrack.errors import FrameError, RequestError
 from tirtrack.media import frames, probe
 from tirtrack.read_options import ReadOptions
-from tirtrack.video import VideoWriter
+from tirtrack.video_writer import VideoWriter
 
 
 @pytest.mark.parametrize(

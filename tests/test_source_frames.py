@@ -17,7 +17,7 @@ from tirtrack import inputs, live, video
 from tirtrack.errors import FrameError, RequestError, RunError
 from tirtrack.media import count_frames, frames, probe
 from tirtrack.tracking import source_name
-from tirtrack.tracking.source import SourceFrames
+from tirtrack.tracking.source_frames import SourceFrames
 
 COUNT = 12
 

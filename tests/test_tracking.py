@@ -29,7 +29,7 @@ from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.redetection import with_redetection
 from tirtrack.trackers.siamese import SiameseTracker
 from tirtrack.tracking import Ending, TrackStoppedError, first_frame, source_name, track
-from tirtrack.tracking import source as source_module
+from tirtrack.tracking import source_frames as source_module
 from tirtrack.tracking.record import TrackedFrame, caption, mot_text
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
@@ -337,8 +337,8 @@ def test_keyboard_interrupt_in_the_library_writes_and_goes_on_up(tmp_path, weigh
         ),
         ({"weights": "nano-tri"}, WeightsError, 'no weights are called "nano-tri"'),
         ({"preset": "fast"}, RequestError, '"fast"'),
-        ({"start": 5, "end": 5}, RequestError, "frames 5 to 5 are no range"),
-        ({"start": -1}, RequestError, "frames -1 to the end are no range"),
+        ({"start": 5, "end": 5}, RequestError, "frames 5 to 5 are not a range"),
+        ({"start": -1}, RequestError, "frames -1 to the end are not a range"),
         ({"start": 99}, RequestError, "a.avi: there is no frame 99"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",

@@ -11,7 +11,8 @@ from pathlib import Path
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.evaluation.results import write_track
-from tirtrack.evaluation.runner import TrackerSpec, run
+from tirtrack.evaluation.runner import run
+from tirtrack.evaluation.sources import TrackerSpec
 from tirtrack.files import fingerprint, write_text
 from tirtrack.networks.siamese import SiameseNetwork
 from tirtrack.networks.two_branch import TwoBranchNetwork

@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tirtrack._api import evaluate, load, score
     from tirtrack.boxes import Box
-    from tirtrack.distillation.run import distill
+    from tirtrack.cache import cache_entries, clear_cache
+    from tirtrack.datasets import AnnotationOptions, open_dataset, open_named_files, parse_columns
+    from tirtrack.demo import run_demo
     from tirtrack.errors import (
         DatasetError,
         FrameError,
@@ -25,21 +26,35 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
+    from tirtrack.evaluation.runner import evaluate
+    from tirtrack.evaluation.score_files import score
     from tirtrack.media import frames
+    from tirtrack.pairs.cameras import Pairing
+    from tirtrack.pairs.inspect import inspect_pairs
+    from tirtrack.pairs.proposals import proposer
+    from tirtrack.read_options import ReadOptions
+    from tirtrack.report.build import build_report
     from tirtrack.trackers.base import Reason, Status, Tracker, TrackState
+    from tirtrack.trackers.loading import load
     from tirtrack.trackers.multi import MultiTracker
     from tirtrack.trackers.state_file import load_state, save_state
-    from tirtrack.tracking import track
-    from tirtrack.verbs import train
+    from tirtrack.tracking.first_frame import first_frame
+    from tirtrack.tracking.run import track
+    from tirtrack.verbs import distill, train
+    from tirtrack.weights.importing import import_weights
+    from tirtrack.weights.store import list_weights, weights_info
 
     __version__: str
 
 __all__ = [
+    "AnnotationOptions",
     "Box",
     "DatasetError",
     "FrameError",
     "MultiTracker",
+    "Pairing",
     "PairsError",
+    "ReadOptions",
     "Reason",
     "RecipeError",
     "RequestError",
@@ -52,21 +67,40 @@ __all__ = [
     "TrainingError",
     "WeightsError",
     "__version__",
+    "build_report",
+    "cache_entries",
+    "clear_cache",
     "distill",
     "evaluate",
+    "first_frame",
     "frames",
+    "import_weights",
+    "inspect_pairs",
+    "list_weights",
     "load",
     "load_state",
+    "open_dataset",
+    "open_named_files",
+    "parse_columns",
+    "proposer",
+    "run_demo",
     "save_state",
     "score",
     "track",
     "train",
+    "weights_info",
 ]
 
 _HOMES = {
-    "tirtrack._api": ("evaluate", "load", "score"),
     "tirtrack.boxes": ("Box",),
-    "tirtrack.distillation.run": ("distill",),
+    "tirtrack.cache": ("cache_entries", "clear_cache"),
+    "tirtrack.datasets": (
+        "AnnotationOptions",
+        "open_dataset",
+        "open_named_files",
+        "parse_columns",
+    ),
+    "tirtrack.demo": ("run_demo",),
     "tirtrack.errors": (
         "DatasetError",
         "FrameError",
@@ -79,12 +113,27 @@ _HOMES = {
         "TrainingError",
         "WeightsError",
     ),
+    "tirtrack.evaluation.runner": ("evaluate",),
+    "tirtrack.evaluation.score_files": ("score",),
     "tirtrack.media": ("frames",),
-    "tirtrack.trackers.base": ("Reason", "Status", "TrackState", "Tracker"),
+    "tirtrack.pairs.cameras": ("Pairing",),
+    "tirtrack.pairs.inspect": ("inspect_pairs",),
+    "tirtrack.pairs.proposals": ("proposer",),
+    "tirtrack.read_options": ("ReadOptions",),
+    "tirtrack.report.build": ("build_report",),
+    "tirtrack.trackers.base": (
+        "Reason",
+        "Status",
+        "TrackState",
+        "Tracker",
+    ),
+    "tirtrack.trackers.loading": ("load",),
     "tirtrack.trackers.multi": ("MultiTracker",),
     "tirtrack.trackers.state_file": ("load_state", "save_state"),
-    "tirtrack.tracking": ("track",),
-    "tirtrack.verbs": ("train",),
+    "tirtrack.tracking": ("first_frame", "track"),
+    "tirtrack.verbs": ("distill", "train"),
+    "tirtrack.weights.importing": ("import_weights",),
+    "tirtrack.weights.store": ("list_weights", "weights_info"),
 }
 
 

@@ -9,25 +9,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from tirtrack.datasets import open_dataset
 from tirtrack.distillation.recipe import CrossModalRecipe, check_network, recipe_of_kind
-from tirtrack.distillation.run import distill
 from tirtrack.errors import RequestError
-from tirtrack.evaluation.runner import TrackerSpec, evaluate
+from tirtrack.evaluation.comparison import EVALUATION_FOLDER
+from tirtrack.evaluation.runner import evaluate
+from tirtrack.evaluation.sources import TrackerSpec
+from tirtrack.files import new_folder, numbered_folder
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.inspect import inspect_pairs
-from tirtrack.pairs.inspection_folder import write_inspection
-from tirtrack.pairs.proposals import proposer
 from tirtrack.progress import Progress, silent
 from tirtrack.report.build import PAGE_NAME, evaluation_section, provenance, write_report
 from tirtrack.report.content import ReportContent
 from tirtrack.report.pairs import FOLDER, pairs_section
-from tirtrack.report.results import EVALUATION_FOLDER
 from tirtrack.report.training import distillation_section, resolved_recipes
 from tirtrack.synthetic import cached_world, world_size
+from tirtrack.verbs import distill
 from tirtrack.weights import store
 
 PROTOCOL = "lsotb-tir"
@@ -46,40 +46,6 @@ NOTES = (
 )
 
 
-@dataclass(frozen=True)
-class DemoSettings:
-    """The settings of the demo.
-
-    Attributes:
-        baseline: name or file of the RGB tracker that is distilled.
-        recipe: name or file of the recipe.
-        seed: seed of all random draws.
-        world: size of the embedded world: ``small``, ``demo`` or ``study``.
-        workers: number of processes that render and track; the result does not depend on it.
-    """
-
-    baseline: str = "nano-rgb"
-    recipe: str = "mixed"
-    seed: int = 0
-    world: str = "demo"
-    workers: int = 1
-
-    def check(self) -> None:
-        """Refuse what cannot work, before anything is written.
-
-        Raises:
-            WeightsError: the baseline is unknown or damaged.
-            RecipeError: the recipe is unknown or damaged, no distillation, or for another kind of
-                network.
-            RequestError: there is no such world, or no worker.
-        """
-        world_size(self.world)
-        if self.workers < 1:
-            raise RequestError(f"workers must be at least 1, got {self.workers}", "--workers")
-        network = store.network_of(store.read(store.find(self.baseline)))
-        check_network(recipe_of_kind(CrossModalRecipe, self.recipe), network)
-
-
 class StageTimes:
     """Seconds by stage, in order."""
 
@@ -95,18 +61,28 @@ class StageTimes:
 
 
 def run_demo(
-    folder: Path,
-    settings: DemoSettings,
+    out: str | Path | None = None,
     *,
+    baseline: str = "nano-rgb",
+    recipe: str = "mixed",
+    seed: int = 0,
+    world: str = "demo",
+    workers: int = 1,
+    force: bool = False,
     command: str = "tirtrack demo",
     progress: Progress = silent,
 ) -> Path:
-    """Run the demo into an empty folder.
+    """Make the synthetic world, distil the baseline on its pairs, evaluate, write the page.
 
     Args:
-        folder: folder for ``report.html``, ``result.json``, the distilled weights with their run
-            folder, and the evaluation.
-        settings: settings of the demo.
+        out: a new folder for ``report.html``, ``result.json``, the distilled weights with their
+            run folder, and the evaluation; by default ``runs/demo-NNN``.
+        baseline: name or file of the RGB tracker that is distilled.
+        recipe: name or file of the recipe.
+        seed: seed of all random draws.
+        world: size of the synthetic world: ``small``, ``demo`` or ``study``.
+        workers: number of processes that render and track; the result does not depend on it.
+        force: replace what is at ``out``.
         command: command line that does the same, for the page.
         progress: callback that is told of every stage.
 
@@ -114,51 +90,55 @@ def run_demo(
         The page's path.
 
     Raises:
+        RequestError: the baseline, recipe or world is unknown, damaged or does not fit, or ``out``
+            exists; nothing was written.
         TirtrackError: the error of the stage that failed.
     """
-    settings.check()
+    _check(baseline, recipe, world, workers)
+    folder = (
+        numbered_folder(Path("runs"), "demo") if out is None else new_folder(Path(out), force=force)
+    )
     times = StageTimes()
     with times.stage("synthetic world (or its cache)"):
-        world = cached_world(settings.world, workers=settings.workers, progress=progress)
+        rendered = cached_world(world, workers=workers, progress=progress)
     with times.stage("looking at the pairs"):
-        pairs = open_pairs(world / "pairs", licence=LICENCE)
-        found = inspect_pairs(
+        pairs = open_pairs(rendered / "pairs", licence=LICENCE)
+        inspect_pairs(
             pairs,
-            proposer("saliency"),
-            seed=settings.seed,
+            seed=seed,
             sampled=SAMPLED_PAIRS,
+            out=folder / FOLDER,
             progress=progress,
         )
-        write_inspection(folder / FOLDER, pairs, found)
     with times.stage("distillation"):
         run = distill(
             pairs,
-            settings.baseline,
+            baseline,
             folder / f"{DISTILLED}.safetensors",
-            recipe=settings.recipe,
+            recipe=recipe,
             licence=LICENCE,
-            seed=settings.seed,
+            seed=seed,
             command=command,
             progress=progress,
         )
-    dataset = open_dataset(world / "test")
-    baseline = TrackerSpec.of(settings.baseline)
+    dataset = open_dataset(rendered / "test")
+    before = TrackerSpec.of(baseline)
     evaluated = folder / EVALUATION_FOLDER
     with times.stage("tracking and scoring the test sequences"):
         evaluate(
-            [baseline, TrackerSpec(DISTILLED, str(run.weights))],
+            [before, TrackerSpec(DISTILLED, str(run.weights))],
             dataset,
             evaluated,
             protocol=PROTOCOL,
-            workers=settings.workers,
+            workers=workers,
             progress=progress,
-            seed=settings.seed,
+            seed=seed,
             command=command,
         )
     with times.stage("report"):
-        section = evaluation_section(evaluated, dataset=dataset, reference=baseline.name)
+        section = evaluation_section(evaluated, dataset=dataset, reference=before.name)
         parts = ReportContent(
-            title=f"{baseline.name}, before and after distillation",
+            title=f"{before.name}, before and after distillation",
             lead="Unlabelled RGB-TIR pairs went in, a TIR tracker came out; tested on TIR "
             "sequences that were not in the pairs.",
             notes=NOTES,
@@ -169,8 +149,17 @@ def run_demo(
     made = provenance(
         [section.result],
         command=command,
-        seed=settings.seed,
+        seed=seed,
         stages=times.seconds,
         settings=resolved_recipes({run.folder.name: run.folder}),
     )
     return write_report(replace(parts, provenance=made), folder / PAGE_NAME)
+
+
+def _check(baseline: str, recipe: str, world: str, workers: int) -> None:
+    """Refuse what cannot work, before anything is written."""
+    world_size(world)
+    if workers < 1:
+        raise RequestError(f"workers must be at least 1, got {workers}", "--workers")
+    network = store.network_of(store.read(store.find(baseline)))
+    check_network(recipe_of_kind(CrossModalRecipe, recipe), network)

@@ -112,7 +112,7 @@ def _check_replaceable(path: Path) -> None:
     """Refuse to delete what tirtrack did not make, or the working or home folder."""
     other = "choose another --out, or delete it yourself"
     if path.is_symlink() or not path.is_dir():
-        raise RequestError("is no folder, so --force does not replace it", path, other)
+        raise RequestError("is not a folder, so --force does not replace it", path, other)
     place = path.resolve()
     for name, kept in (("working", Path.cwd), ("home", Path.home)):
         with suppress(RuntimeError):  # a user without a home folder

@@ -204,7 +204,7 @@ def _camera_input(number: str, options: ReadOptions) -> Input:
     target = form.format(number)
     if not demuxer or not any(demuxer in names.split(",") for names in av.formats_available):
         raise FrameError(
-            f"camera {number} cannot be read: this PyAV has no cameras of {sys.platform}",
+            f"camera {number} cannot be read: this build of PyAV has no cameras on {sys.platform}",
             fix="give the address of a stream, or raw frames on stdin (-)",
         )
     asked = {}

@@ -21,11 +21,23 @@ from typing import Generic, Literal, Self, TypeVar
 
 import numpy as np
 
-from tirtrack.errors import FrameError, RunError
+from tirtrack.errors import FrameError, RequestError, RunError, did_you_mean
 
 Item = TypeVar("Item")
 Policy = Literal["latest", "all"]
 POLICIES: tuple[Policy, ...] = ("latest", "all")
+
+
+def check_policy(policy: str | None) -> None:
+    """Refuse an unknown policy.
+
+    Raises:
+        RequestError: no policy has this name.
+    """
+    if policy is not None and policy not in POLICIES:
+        raise RequestError(f'no policy is called "{policy}"', fix=did_you_mean(policy, POLICIES))
+
+
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 8.0  # before a source is opened again, doubled each time
 GIVE_UP_AFTER_S = 60.0  # without a frame
 TELL_AFTER_S, TELL_EVERY_S = 1.0, 10.0  # of waiting

@@ -102,7 +102,7 @@ def _flag(name: str) -> str:
 
 
 def _refused(name: str, value: object, fix: str) -> RequestError:
-    return RequestError(f'{_flag(name)} "{value}" is no value of this option', fix=fix)
+    return RequestError(f'{_flag(name)} "{value}" is not a value of this option', fix=fix)
 
 
 def _check_word(name: str, value: object, known: tuple[str, ...]) -> None:

@@ -52,11 +52,11 @@ MAX_GAIN = 4.0
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    invert: bool = Field(default=False, description="for black-hot frames: 255 minus the level")
+    invert: bool = Field(default=False, description="invert black-hot frames: 255 minus the level")
     no_data: Annotated[float, Field(allow_inf_nan=False)] | Literal["none"] | None = Field(
         default=None,
-        description="value of pixels that hold no measurement, as stored; none: every number is a"
-        " measurement",
+        description="value of pixels that hold no measurement, as stored; none: every pixel is "
+        "a measurement",
     )
 
 
@@ -64,8 +64,8 @@ class Fixed(_Settings):
     """A range of counts, given once."""
 
     kind: Literal["fixed"] = "fixed"
-    low_counts: float = Field(description="the count that becomes level 0")
-    high_counts: float = Field(description="the count that becomes level 255")
+    low_counts: float = Field(description="count that becomes level 0")
+    high_counts: float = Field(description="count that becomes level 255")
 
     def model_post_init(self, _context: Any) -> None:
         """Refuse an empty range."""
@@ -87,8 +87,8 @@ class Percentile(_Settings):
         default=0.2,
         ge=0.0,
         le=2.0,
-        description="room below and above, in ranges between the percentiles, so that a small hot"
-        " target is not cut off",
+        description="margin below and above the percentiles, as a fraction of the range between "
+        "them, so that a small hot target is not clipped",
     )
 
 

@@ -1,21 +1,43 @@
-"""``train`` as users call it: labels are opened here and handed to ``distillation`` as clips.
+"""``distill`` and ``train`` as users call them: what ``distillation`` may not import is added here.
 
-Stands above ``distillation``, which cannot open labels by itself.
+Boxes are followed by a tracker of the baseline; labels are opened and handed down as clips.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from tirtrack.datasets.labelled_clips import open_labelled
-from tirtrack.distillation import supervised
+from tirtrack.distillation import run, supervised
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
+from tirtrack.trackers.base import Tracker
+
+P = ParamSpec("P")
+
+
+def _follower(baseline: str | Path) -> Tracker:
+    from tirtrack.trackers.loading import load_tracker
+
+    return load_tracker(baseline)
+
+
+def _with_follower(distil: Callable[P, Run]) -> Callable[P, Run]:
+    @wraps(distil)
+    def with_follower(*given: P.args, **named: P.kwargs) -> Run:
+        named.setdefault("follower", _follower)
+        return distil(*given, **named)
+
+    return with_follower
+
+
+distill = _with_follower(run.distill)
 
 
 def train(

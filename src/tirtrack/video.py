@@ -1,35 +1,32 @@
-"""Video in and out by PyAV: every picture decoded in order of presentation, upright, with its time.
+"""Reads videos by PyAV: every picture decoded in order of presentation, upright, with its time.
 
 A decoder conceals damage by default; here it is told not to, and what it cannot decode keeps its
 place among the pictures. ``media`` makes sources of frames out of this; begin with
-:class:`VideoFile` and :class:`VideoWriter`.
+:class:`VideoFile`; ``video_writer`` writes.
 """
 
 from __future__ import annotations
 
-import errno
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import av
 import av.logging
 import numpy as np
 
 from tirtrack.errors import FrameError
-from tirtrack.files import atomic_path
 from tirtrack.formats.samples import common_dtype, in_byte_order, pick_samples
 from tirtrack.images import check_pixels
 from tirtrack.inputs import Input, file_input, known_format
 from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions
 
-__all__ = ["VIDEO_SUFFIXES", "Picture", "VideoFile", "VideoWriter", "upright_pixels"]
+__all__ = ["VIDEO_SUFFIXES", "VideoFile", "VideoPicture", "short_reason", "upright_pixels"]
 
 VIDEO_SUFFIXES = frozenset({
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
@@ -37,14 +34,10 @@ VIDEO_SUFFIXES = frozenset({
     ".265", ".nut", ".mxf", ".ivf", ".m2v",
 })  # fmt: skip
 OPEN_WITHIN_S, READ_WITHIN_S = 70.0, 20.0  # over a network
-_CLOCK_HZ = 90_000
 _FASTEST_HZ = 1000  # above it a rate is doubted
 _PACKED_COLOURS = ("rgb555", "rgb565", "bgr555", "bgr565", "rgb444", "bgr444")
 _TICK_S = 1e-3
 _NO_MORE_BYTES = "input/output error"  # FFmpeg, of a connection that ends before its length
-# Chosen so that the same frames give the same file. With B-frames and AVX-512, the macroblock tree
-# of x264 differs from run to run; with another number of threads, x264 takes other decisions.
-_ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "4"}
 # Where the size is that of a list or a description.
 _PLAYLISTS = frozenset({"hls", "dash", "sdp", "rtsp"})
 # Raw samples that FFmpeg has a decoder for and does not know by this name.
@@ -59,7 +52,7 @@ _DUMPED = re.compile(
 
 
 @dataclass(frozen=True)
-class Picture:
+class VideoPicture:
     """A picture of a video, or the place of one that cannot be decoded.
 
     Attributes:
@@ -131,7 +124,7 @@ class VideoFile:
         coded = f"{context.name}, {context.pix_fmt}" if context else f"raw, {self._raw_format}"
         self._kind = coded, _other_streams(container, stream)
 
-    def pictures(self, *, skip: int = 0) -> Iterator[Picture]:
+    def pictures(self, *, skip: int = 0) -> Iterator[VideoPicture]:
         """All pictures in order of presentation; the first ``skip`` come without pixels.
 
         Raises:
@@ -143,10 +136,10 @@ class VideoFile:
             decode = self._decoder(container, stream)
             self._note(container, stream)
             ending = _Ending(container, stream)
-            bad: list[Picture] = []
+            bad: list[VideoPicture] = []
             index = 0
             for item in _decoded(container, stream, ending, decode):
-                if isinstance(item, Picture):
+                if isinstance(item, VideoPicture):
                     bad.append(item)
                     continue
                 ready = [one for one in bad if _is_before(one, item.time)]
@@ -157,7 +150,7 @@ class VideoFile:
                 pixels = (
                     upright_pixels(item, self._options, self.location) if index > skip else None
                 )
-                yield Picture(pixels, item.time if self.has_times else None)
+                yield VideoPicture(pixels, item.time if self.has_times else None)
             if ending.is_early():
                 raise self._early(ending, index)
             yield from bad
@@ -188,7 +181,7 @@ class VideoFile:
             if isinstance(error, av.error.ProtocolNotFoundError):
                 what, fix = f"{scheme} is not spoken by this PyAV", "give rtsp, http, udp or a file"
             else:
-                what, fix = f"the video cannot be opened ({_short(error)})", self._to_open()
+                what, fix = f"the video cannot be opened ({short_reason(error)})", self._to_open()
             raise FrameError(what, self.location, fix) from error
 
     def _to_open(self) -> str:
@@ -311,7 +304,7 @@ def _coding(container: Any, stream: Any) -> tuple[str, int, int]:
 
 def _decoded(
     container: Any, stream: Any, ending: _Ending, decode: Callable[[Any], list[av.VideoFrame]]
-) -> Iterator[av.VideoFrame | Picture]:
+) -> Iterator[av.VideoFrame | VideoPicture]:
     """The frames of each packet, in the decoder's order; a packet that fails yields its fault."""
     for packet in _packets(container, stream, ending):
         try:
@@ -320,12 +313,14 @@ def _decoded(
             time_s = None if packet.pts is None else float(packet.pts * packet.time_base)
             if packet.is_corrupt:  # read in part only; an early end, unless good ones follow
                 ending.broken = "the last frame is cut off"
-            yield Picture(None, time_s, f"the frame cannot be decoded ({_short(error)})")
+            yield VideoPicture(None, time_s, f"the frame cannot be decoded ({short_reason(error)})")
             continue
         ending.see(packet)
         for frame in pictures:
             if frame.is_corrupt:
-                yield Picture(None, frame.time, "the frame is damaged (parts of it are missing)")
+                yield VideoPicture(
+                    None, frame.time, "the frame is damaged (parts of it are missing)"
+                )
             else:
                 yield frame
 
@@ -342,7 +337,7 @@ def _packets(container: Any, stream: Any, ending: _Ending) -> Iterator[Any]:
         except av.error.ExitError:
             reason = f"nothing came for {READ_WITHIN_S:g} s"
         except (av.FFmpegError, OSError) as error:
-            reason = _short(error)
+            reason = short_reason(error)
         last: Any = av.Packet()
         last.stream, last.time_base = stream, stream.time_base
         yield last
@@ -351,7 +346,7 @@ def _packets(container: Any, stream: Any, ending: _Ending) -> Iterator[Any]:
         return
 
 
-def _is_before(bad: Picture, time_s: float | None) -> bool:
+def _is_before(bad: VideoPicture, time_s: float | None) -> bool:
     return bad.time_s is None or time_s is None or bad.time_s < time_s
 
 
@@ -403,7 +398,7 @@ class _Ending:
         return self.promised_end_s is not None and self.last_end_s > self.promised_end_s - _TICK_S
 
 
-def _short(error: BaseException) -> str:
+def short_reason(error: BaseException) -> str:
     """The plain reason of an FFmpeg error, without number and path."""
     return str(getattr(error, "strerror", None) or error).split(";")[0].split(":")[0].lower()
 
@@ -479,132 +474,3 @@ def _grey_plane(frame: av.VideoFrame) -> np.ndarray:
     samples: np.ndarray = np.frombuffer(memoryview(plane), dtype)
     rows = samples.reshape(-1, plane.line_size // dtype.itemsize)
     return rows[: frame.height, : frame.width].astype(dtype.newbyteorder("="))
-
-
-class VideoWriter:
-    """Writes an H.264 video that every browser plays; whole or not at all.
-
-    Frames are ``[H,W]`` or ``[H,W,3]`` RGB uint8, all of one size; odd sizes are padded by
-    repeating the last row or column. Written under a temporary name and renamed at the end of the
-    ``with`` block; an error inside it leaves nothing behind.
-
-    Args:
-        path: ends with ``.mp4``.
-        fps: rate of frames that come without a time.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written.
-        ValueError: no frame was written, or one has another size or type.
-    """
-
-    def __init__(self, path: str | Path, fps: float) -> None:
-        self.path = Path(path)
-        self.frames_written = 0
-        self._fps = fps
-        self._last_pts = -1
-        self._first_time_s: float | None = None
-        self._shape_hw: tuple[int, int] | None = None
-        self._container: Any = None
-        self._stream: Any = None
-        self._atomic = atomic_path(self.path)
-
-    def __enter__(self) -> Self:
-        partial = self._atomic.__enter__()
-        try:
-            with _as_os_error():
-                self._container = av.open(
-                    str(partial), "w", format="mp4", options={"movflags": "+faststart"}
-                )
-        except OSError as error:
-            self._leave(error)
-        return self
-
-    def write(self, image: np.ndarray, time_s: float | None = None) -> None:
-        """Append ``[H,W]`` or ``[H,W,3]`` uint8; ``time_s`` keeps the pace of a varying rate."""
-        if image.dtype != np.uint8 or image.ndim not in (2, 3):
-            raise ValueError(
-                f"frames must be [H,W] or [H,W,3] uint8, got {list(image.shape)} {image.dtype}"
-            )
-        shape_hw = (image.shape[0], image.shape[1])
-        if self._shape_hw is None:
-            self._begin(shape_hw)
-        if shape_hw != self._shape_hw:
-            raise ValueError(f"frames must all be {self._shape_hw} high and wide, got {shape_hw}")
-        frame = _to_yuv(image)
-        frame.pts, frame.time_base = self._next_pts(time_s), Fraction(1, _CLOCK_HZ)
-        with _as_os_error():
-            self._container.mux(self._stream.encode(frame))
-        self.frames_written += 1
-
-    def _begin(self, shape_hw: tuple[int, int]) -> None:
-        self._shape_hw = shape_hw
-        rate = Fraction(self._fps).limit_denominator(1001)
-        self._stream = self._container.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
-        self._stream.height, self._stream.width = (side + side % 2 for side in shape_hw)
-        self._stream.pix_fmt = "yuv420p"
-        context = self._stream.codec_context
-        context.time_base = Fraction(1, _CLOCK_HZ)
-        context.color_range = 1  # limited
-        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
-
-    def _next_pts(self, time_s: float | None) -> int:
-        step = max(round(_CLOCK_HZ / self._fps), 1)
-        pts = self._last_pts + step if self._last_pts >= 0 else 0
-        if time_s is not None:
-            if self._first_time_s is None:
-                self._first_time_s = time_s
-            asked = round((time_s - self._first_time_s) * _CLOCK_HZ)
-            pts = asked if asked > self._last_pts else pts
-        self._last_pts = pts
-        return pts
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None and self.frames_written == 0:
-            error = ValueError("a video needs at least one frame")
-        if error is None:
-            try:
-                with _as_os_error():
-                    self._container.mux(self._stream.encode(None))
-                    self._container.close()
-            except OSError as failure:
-                error = failure
-        if error is not None:
-            self._leave(error)
-        self._atomic.__exit__(None, None, None)
-
-    def _leave(self, error: BaseException) -> None:
-        """Give up: close, delete the partial file, raise what was wrong."""
-        if self._container is not None:
-            with suppress(av.FFmpegError, OSError):
-                self._container.close()
-        self._atomic.__exit__(type(error), error, error.__traceback__)
-        raise error
-
-
-@contextmanager
-def _as_os_error() -> Iterator[None]:
-    """Turns FFmpeg's write errors into Python's own."""
-    try:
-        yield
-    except av.FFmpegError as error:
-        if isinstance(error, OSError):
-            raise
-        raise OSError(getattr(error, "errno", errno.EIO), _short(error)) from error
-
-
-def _to_yuv(image: np.ndarray) -> av.VideoFrame:
-    height, width = image.shape[:2]
-    colour = np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image[:, :, :3]
-    if height % 2 or width % 2:
-        colour = np.pad(colour, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(colour), format="rgb24")
-    return frame.reformat(
-        format="yuv420p",
-        dst_colorspace="ITU709",
-        dst_color_range="MPEG",
-    )

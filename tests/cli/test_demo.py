@@ -188,7 +188,7 @@ def demo_run(inputs):
     return Run(inputs / "start.safetensors", inputs, None)
 
 
-def test_recipe_that_distils_nothing_is_refused_before_anything_is_written():
-    settings = demo.DemoSettings(baseline="nano-rgb", recipe="control_labelled_rgb", world="small")
+def test_recipe_that_distils_nothing_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(RecipeError, match="nothing is distilled by it"):
-        settings.check()
+        demo.run_demo(tmp_path / "out", recipe="control_labelled_rgb", world="small")
+    assert not (tmp_path / "out").exists()

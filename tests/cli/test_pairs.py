@@ -67,7 +67,7 @@ def test_damaged_pairs_are_listed_and_end_with_1(tmp_path, recording, capsys):
     assert "Traceback" not in printed.err
 
 
-def test_a_recording_that_misfits_is_listed_and_the_others_are_looked_at(
+def test_a_recording_that_cannot_be_used_is_listed_and_the_others_are_inspected(
     tmp_path, recording, capsys
 ):
     rig = tmp_path / "world"
@@ -248,10 +248,10 @@ def test_distill_takes_what_inspect_takes(tmp_path, recording, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        pytest.param(["--rgb", ""], '--rgb: "" is no name', id="empty name"),
+        pytest.param(["--rgb", ""], '--rgb: "" is not a name', id="empty name"),
         pytest.param(["--match", "tim"], 'did you mean "time"?', id="unknown match"),
         pytest.param(["--max-gap", "-1"], "must be above 0 seconds, got -1", id="negative gap"),
-        pytest.param(["--match", "time"], '"0" is no time stamp', id="no stamps"),
+        pytest.param(["--match", "time"], '"0" is not a time stamp', id="no stamps"),
         pytest.param(["--lag", "4"], "a lag of 4 frames leaves nothing of 4 pairs", id="long lag"),
     ],
 )

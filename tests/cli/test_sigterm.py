@@ -132,5 +132,6 @@ def test_what_can_be_gone_on_with_says_so(
     assert app.run([command]) == 130
     said = capsys.readouterr().err
     assert said == (
-        "tirtrack: interrupted; what was finished is kept: the same command with --resume goes on\n"
+        "tirtrack: interrupted; what was finished is kept; run the same command with "
+        "--resume to continue\n"
     )

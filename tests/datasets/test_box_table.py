@@ -151,7 +151,7 @@ def test_given_columns_overrule_the_number_of_columns(write) -> None:
         ),
         pytest.param(
             "10,20,30,40,10,20,30,40\n11,20,30,40,11,21,30,40\n",
-            "row 1: eight numbers that are no corners but two boxes", id="two_boxes_side_by_side",
+            "row 1: eight numbers that are not corners but two boxes", id="two_boxes_side_by_side",
         ),
         pytest.param(
             "10,20,30,40,1,1\n11,20,30,40,1,1\n", "row 1: has 6 columns, expected 4",
@@ -162,7 +162,7 @@ def test_given_columns_overrule_the_number_of_columns(write) -> None:
         pytest.param("1,2,3,4\nabc\n", 'row 2: "abc" is not a number', id="lone_word"),
         pytest.param("1,2,3,4\nm0,1,2,3\n", 'row 2: "m0" is not a number', id="mask"),
         pytest.param(
-            "frame,x,y,w,h\n1e12,1,2,3,4\n", "row 2: frame 1e+12 is no whole number from 0 to",
+            "frame,x,y,w,h\n1e12,1,2,3,4\n", "row 2: frame 1e+12 is not a whole number from 0 to",
             id="frame_number",
         ),
         pytest.param(

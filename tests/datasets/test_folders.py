@@ -67,7 +67,7 @@ def test_either_of_two_files_of_flags_counts(sequence: Path) -> None:
     [
         ("0,1,0", r"absence\.label: has 3 flags, the annotation has 4 rows"),
         ("0,1,0,no", r'absence\.label: "no" is not a number'),
-        ("0,1,0,NA", r'absence\.label: "NA" is no flag'),
+        ("0,1,0,NA", r'absence\.label: "NA" is not a flag'),
     ],
 )
 def test_flags_that_do_not_fit_are_named(sequence: Path, flags: str, message: str) -> None:

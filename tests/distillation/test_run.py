@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+import tirtrack
 from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
 from tirtrack.distillation.foreign_teacher import judge_boxes
@@ -96,6 +97,17 @@ def test_a_run_leaves_weights_and_everything_about_them(tiny, pairs, baseline, t
     assert len(read_log(done.folder)) == 2
     with Image.open(done.folder / "contact_sheet.png") as sheet:
         assert sheet.width > 400
+
+
+def test_boxes_are_followed_by_a_tracker_of_the_baseline(tiny, pairs, baseline, tmp_path):
+    changes, told = {**tiny.SMALL, "max_gap": 1}, []
+    with pytest.raises(RecipeError, match="max_gap is 1, and there is no tracker to follow boxes"):
+        run(tiny, pairs, baseline, tmp_path / "a.safetensors", changes=changes)
+    tirtrack.distill(
+        pairs, baseline, tmp_path / "b.safetensors", recipe="mixed", changes=changes,
+        progress=lambda stage, *_: told.append(stage),
+    )  # fmt: skip
+    assert told.count("tracks") == tiny.SMALL["pool"] + 1
 
 
 def test_a_teacher_of_another_family_is_trusted_by_limits_of_its_own(

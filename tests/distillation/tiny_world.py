@@ -81,7 +81,7 @@ def network_of(name: str = "nanotrack-v3", seed: int = 0):
 
 def run_tiny(
     recipe, folder: Path, *, network=None, source=None, seed=0, resume=False, progress=silent,
-    teacher=None,
+    teacher=None, follower=None,
 ):  # fmt: skip
     """A whole distillation of a tiny network: the student, and the summary."""
     network = network_of() if network is None else network
@@ -92,8 +92,9 @@ def run_tiny(
     identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
     setup = Setup(recipe, folder, identity, seed=seed, resume=resume, progress=progress)
     return distil_network(
-        network, sources_of(source, recipe), setup, teacher=teacher, engine=engine
-    )
+        network, sources_of(source, recipe), setup, teacher=teacher, engine=engine,
+        follower=follower,
+    )  # fmt: skip
 
 
 def sources_of(source, recipe) -> Sources:

@@ -117,7 +117,7 @@ def test_annotation_as_result_scores_best(world: World, tmp_path: Path) -> None:
     result.write_bytes(file.read_bytes())
     dataset = open_dataset(tmp_path / "data", with_frames=False)
     scored = score_runs(read_runs([tmp_path / "results"], dataset), dataset, get("lsotb-tir"))
-    scores = scored.trackers[0].scores
+    scores = scored.trackers[0]
     assert scores.visible_values == {
         "success": BEST, "precision": 1.0, "norm_precision": 1.0, "op50": 1.0
     }  # fmt: skip
@@ -150,7 +150,7 @@ def test_annotation_with_absent_rows_as_result_scores_best(
     result.write_bytes(file.read_bytes())
     dataset = open_dataset(tmp_path / "data", with_frames=False)
     scored = score_runs(read_runs([tmp_path / "results"], dataset), dataset, get("lsotb-tir"))
-    scores = scored.trackers[0].scores.visible_values
+    scores = scored.trackers[0].visible_values
     assert (scores["success"], scores["precision"], scores["op50"]) == (BEST, 1.0, 1.0)
 
 
@@ -177,8 +177,8 @@ def test_results_are_written_in_the_base_of_the_annotation(world: World, tmp_pat
     again = score_runs(
         read_runs([tmp_path / "out"], dataset), dataset, get(dataset.protocol), resamples=20
     )
-    assert again.trackers[0].scores.values == comparison.trackers[0].scores.values
-    assert comparison.trackers[0].scores.visible_values["precision"] == 1.0
+    assert again.trackers[0].values == comparison.trackers[0].values
+    assert comparison.trackers[0].visible_values["precision"] == 1.0
 
 
 def test_results_of_an_interrupted_run_keep_their_base(world: World, tmp_path: Path) -> None:

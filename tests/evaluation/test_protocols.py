@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from tirtrack.errors import DatasetError, RequestError
 from tirtrack.evaluation import protocols
+from tirtrack.evaluation.protocols.base import SequenceScores
 from tirtrack.evaluation.protocols.otb_core import (
     NORM_PRECISION_THRESHOLDS,
     PRECISION_THRESHOLDS,
@@ -21,7 +22,6 @@ from tirtrack.evaluation.protocols.otb_core import (
     precision_counts,
     success_counts,
 )
-from tirtrack.evaluation.results import SequenceScores
 
 NAN_CODE = -2147483648
 CURVES = {"success": "overlap", "precision": "error", "norm_precision": "norm_error"}
@@ -62,7 +62,7 @@ def test_synthetic_boxes_give_the_toolkits_counts_and_scores(
         assert np.abs(found - expected).max() == 0, curve
     official = json.loads((folder / "synthetic_scores.json").read_text())[tracker]
     average = protocol.average(scored)
-    for score in set(official) & set(protocol.score_names):
+    for score in set(official) & {one.id for one in protocol.scores}:
         assert average.values[score] == official[score], score
 
 
@@ -83,7 +83,7 @@ def test_official_curves_of_37_trackers_average_to_the_printed_scores(
                 int(stored["lengths"][i]),
                 {c: stored[k][row, i] / stored["lengths"][i] for c, k in CURVES.items()},
                 {},
-                dict.fromkeys(protocol.score_names, 0.0),
+                {one.id: 0.0 for one in protocol.scores},
             )
             for i in kept
         ]
@@ -246,7 +246,8 @@ def test_all_zero_curves_are_left_out_of_the_mean() -> None:
 
 
 def test_ptb_has_no_normalised_precision() -> None:
-    assert protocols.get("ptb-tir").score_names == ("success", "precision", "op50")
+    found = [one.id for one in protocols.get("ptb-tir").scores]
+    assert found == ["success", "precision", "op50"]
 
 
 def test_unknown_protocol_names_the_nearest() -> None:
@@ -261,8 +262,9 @@ def test_every_registered_protocol_keeps_the_contract() -> None:
         assert isinstance(protocol, protocols.EvaluationProtocol)
         assert protocol.name == name
         scored = protocol.score_sequence("s", truth, truth)
-        assert tuple(scored.values) == tuple(scored.visible_values) == protocol.score_names
-        assert protocol.average([scored]).protocol == name
+        defined = [one.id for one in protocol.scores]
+        assert list(scored.values) == list(scored.visible_values) == defined
+        assert list(protocol.average([scored]).values) == defined
 
 
 def some_boxes(rows: int) -> st.SearchStrategy[np.ndarray]:

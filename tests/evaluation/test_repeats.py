@@ -12,12 +12,12 @@ from tracked_worlds import Drifter, Keeper, walk, write_lsotb
 
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import RequestError
+from tirtrack.evaluation.comparison import read_result
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.repeats import paired_differences, spreads
+from tirtrack.evaluation.repeats import paired_differences
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.scoring import read_runs, score_runs
 from tirtrack.report.build import build_report
-from tirtrack.report.results import read_result
 from tirtrack.report.verdict import sequence_differences
 
 
@@ -31,11 +31,11 @@ def test_runs_have_seeds_and_results_of_their_own_and_a_mean(world, tmp_path):
     out = tmp_path / "out"
     compared = evaluate([Keeper("still"), Drifter("drifts")], world, out, seed=2, runs=3)
     names = ["still", "still.run2", "still.run3", "drifts", "drifts.run2", "drifts.run3"]
-    assert [one.runs.name for one in compared.trackers] == names
+    assert [one.name for one in compared.trackers] == names
     for position, seed in ((3, 2), (4, 3), (5, 4)):
         alone = evaluate([Drifter("drifts")], world, tmp_path / f"{seed}", seed=seed)
-        assert compared.trackers[position].scores.values == alone.trackers[0].scores.values
-    success = [one.scores.values["success"] for one in compared.trackers]
+        assert compared.trackers[position].values == alone.trackers[0].values
+    success = [one.values["success"] for one in compared.trackers]
     still, drifts = json.loads((out / "result.json").read_text())["runs"]
     assert (still["tracker"], still["runs"], still["deviations"]["success"]) == ("still", 3, 0.0)
     assert drifts["means"]["success"] == pytest.approx(np.mean(success[3:]))
@@ -43,7 +43,7 @@ def test_runs_have_seeds_and_results_of_their_own_and_a_mean(world, tmp_path):
     assert drifts["deviations"]["success"] > 0.01
     pairs = {(one.a, one.b) for one in compared.differences}
     assert pairs == {("drifts", "still")}
-    difference = next(one for one in compared.differences if one.score == "success").difference
+    difference = next(one for one in compared.differences if one.score == "success")
     assert difference.mean == pytest.approx(np.mean(success[3:]) - success[0])
     page = build_report([out], tmp_path / "page.html").read_text()
     assert "Mean ± standard deviation over runs with other seeds" in page
@@ -55,7 +55,7 @@ def test_runs_are_the_same_in_workers_and_go_on_only_as_themselves(world, tmp_pa
     here = evaluate([Drifter("drifts")], world, tmp_path / "a", runs=2)
     there = evaluate([Drifter("drifts")], world, tmp_path / "b", runs=2, workers=2)
     for one, other in zip(here.trackers, there.trackers, strict=True):
-        assert one.scores.values == other.scores.values
+        assert one.values == other.values
     with pytest.raises(RequestError, match="trackers"):
         evaluate([Drifter("drifts")], world, tmp_path / "a", runs=3, resume=True)
 
@@ -71,7 +71,7 @@ def test_differences_are_of_means_over_runs_on_sequences_that_all_runs_have():
 def test_a_score_that_the_file_does_not_know_leaves_its_sequence_out(world, tmp_path):
     out = tmp_path / "out"
     evaluate([Keeper("still"), Drifter("drifts")], world, out)
-    result, _ = read_result(out)
+    result = read_result(out)
     unknown = result.trackers[1].sequences[0]
     unknown.values["success"] = None
     read = sequence_differences(result, "drifts", "still", "success")
@@ -96,7 +96,7 @@ def test_a_tracker_whose_first_run_failed_is_still_there(world, tmp_path):
     evaluate([Keeper("still"), FailsFirst("fails")], world, out, runs=3, missing="skip")
     page = build_report([out], tmp_path / "page.html").read_text()
     assert "fails against still" in page
-    result, _ = read_result(out)
+    result = read_result(out)
     assert [one.name for one in result.first_runs] == ["still", "fails"]
     assert [(one.tracker, one.runs) for one in result.runs] == [("still", 3), ("fails", 2)]
 
@@ -107,7 +107,7 @@ def test_a_deviation_is_over_the_sequences_that_all_runs_have(world, tmp_path):
     for file in (out / "results" / "still.run2").glob("s0*"):
         file.unlink()
     runs = [replace(one, facts={"run_of": "still"}) for one in read_runs([out], world)]
-    (spread,) = spreads(score_runs(runs, world, get("lsotb-tir"), missing="skip").trackers)
+    (spread,) = score_runs(runs, world, get("lsotb-tir"), missing="skip").runs
     assert spread.deviations["success"] == pytest.approx(0.0, abs=1e-12)
 
 
@@ -121,9 +121,9 @@ class FailsLate(Drifter):
 def test_the_page_reads_the_differences_that_were_tested(world, tmp_path):
     out = tmp_path / "out"
     compared = evaluate([Keeper("still"), FailsLate("late")], world, out, runs=3, missing="skip")
-    result, _ = read_result(out)
-    assert {one.difference.n for one in compared.differences} == {4}
+    result = read_result(out)
+    assert {one.n for one in compared.differences} == {4}
     for one in compared.differences:
         read = sequence_differences(result, one.a, one.b, one.score)
-        assert len(read) == one.difference.n
-        assert np.mean(list(read.values())) == pytest.approx(one.difference.mean, abs=1e-12)
+        assert len(read) == one.n
+        assert np.mean(list(read.values())) == pytest.approx(one.mean, abs=1e-12)

@@ -80,7 +80,7 @@ def test_annotation_that_begins_absent_scores_best_as_a_result(tmp_path: Path) -
     dataset = world(tmp_path / "data", content)
     result(tmp_path / "x", content)
     scored = score_runs(read_runs([tmp_path / "x"], dataset), dataset, get("lsotb-tir"))
-    assert scored.trackers[0].scores.values["success"] == 20 / 21
+    assert scored.trackers[0].values["success"] == 20 / 21
 
 
 def corners(boxes: np.ndarray) -> np.ndarray:
@@ -157,8 +157,8 @@ def test_results_of_all_videos_may_lie_in_one_file(
         (tmp_path / name).write_text(json.dumps(content))
     dataset = open_named_files(str(tmp_path / "labels.json"))
     scored = score_runs(read_runs([folder], dataset), dataset, get("lsotb-tir"))
-    assert scored.trackers[0].scores.values["success"] == 20 / 21
-    assert len(scored.trackers[0].scores.sequences) == 2 * len(instances)
+    assert scored.trackers[0].values["success"] == 20 / 21
+    assert len(scored.trackers[0].sequences) == 2 * len(instances)
 
 
 @pytest.mark.parametrize("rows", [4, 40, 31])

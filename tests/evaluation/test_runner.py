@@ -23,10 +23,12 @@ from tirtrack.boxes import Box
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, RequestError, RunError, StorageError
+from tirtrack.evaluation.comparison import read_result
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.results import Track
-from tirtrack.evaluation.runner import TrackerSpec, evaluate, run
+from tirtrack.evaluation.results import Track, read_track
+from tirtrack.evaluation.runner import evaluate, run
 from tirtrack.evaluation.scoring import Runs, read_runs, score_runs
+from tirtrack.evaluation.sources import TrackerSpec
 
 HERE = str(Path(__file__).parent)
 
@@ -135,7 +137,8 @@ def test_result_json_holds_what_the_report_needs(world: LabelledDataset, tmp_pat
     assert (stored["absent_frames"], stored["frames"], stored["command"]) == (3, 28, "tirtrack x")
     assert len(stored["fingerprint"]) == 16
     tracker = stored["trackers"][0]
-    assert tracker["values"] == dict(comparison.trackers[0].scores.values)
+    assert tracker["values"] == comparison.trackers[0].values
+    assert read_result(tmp_path / "out") == comparison
     assert {name: len(curve) for name, curve in tracker["curves"].items()} == {
         "success": 21,
         "precision": 51,
@@ -155,8 +158,8 @@ def test_absent_frames_change_visible_scores_as_the_protocol_says(
     world: LabelledDataset, tmp_path: Path
 ) -> None:
     comparison = evaluate([Keeper()], world, tmp_path / "out", resamples=20)
-    row = comparison.trackers[0].scores.sequences[1]
-    track = comparison.trackers[0].runs.tracks["b_D_001"]
+    row = comparison.trackers[0].sequences[1]
+    track = read_track(tmp_path / "out" / "results" / "keeper" / "b_D_001.txt")
     visible = np.isfinite(world.sequences[1].annotation[:, 0])
     hits = row.values["precision"] * 12 - 3
     assert row.visible_values["precision"] == pytest.approx(hits / visible.sum())
@@ -169,8 +172,8 @@ def test_written_results_score_the_same_when_read_back(
     made = evaluate([Keeper()], world, tmp_path / "out", resamples=20)
     runs = read_runs([tmp_path / "out"], world)
     again = score_runs(runs, world, get("lsotb-tir"), resamples=20)
-    assert again.trackers[0].scores.values == made.trackers[0].scores.values
-    assert again.trackers[0].quality == made.trackers[0].quality
+    assert again.trackers[0].values == made.trackers[0].values
+    assert again.trackers[0].score_quality == made.trackers[0].score_quality
 
 
 def test_failing_sequence_does_not_stop_the_rest(world: LabelledDataset, tmp_path: Path) -> None:
@@ -196,7 +199,7 @@ def test_missing_skip_returns_and_lists(world: LabelledDataset, tmp_path: Path) 
         "bad on a_V_001 (the filter has a number that is not finite)",
         "bad on b_D_001 (the filter has a number that is not finite)",
     ]
-    assert {one.difference.n for one in found.differences} == {1}
+    assert {one.n for one in found.differences} == {1}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -267,7 +270,7 @@ from unittest.mock import patch
 sys.path.insert(0, sys.argv[1])
 from tracked_worlds import Waiter
 from tirtrack.cli import main
-from tirtrack.evaluation.runner import TrackerSpec
+from tirtrack.evaluation.sources import TrackerSpec
 with patch.object(TrackerSpec, "of", lambda text, preset: Waiter(text)):
     main(sys.argv[2:])
 """
@@ -294,8 +297,8 @@ def test_stopped_evaluation_keeps_what_is_finished_and_goes_on_from_there(
     if sent is not signal.SIGKILL:
         assert process.returncode == 130
         assert [line for line in said.splitlines() if line.startswith("tirtrack: inter")] == [
-            "tirtrack: interrupted; what was finished is kept: "
-            "the same command with --resume goes on"
+            "tirtrack: interrupted; what was finished is kept; "
+            "run the same command with --resume to continue"
         ]
         assert "Traceback" not in said
     assert not (out / "result.json").exists()
@@ -420,7 +423,7 @@ def test_protocol_without_a_sequence_drops_it(tmp_path: Path) -> None:
     world = open_dataset(write_lsotb(tmp_path / "world", names))
     runs = [Runs("x", {s.name: Track.of_boxes(s.annotation) for s in world.sequences})]
     found = score_runs(runs, world, get("lsotb-tir-119"), resamples=20)
-    assert [s.name for s in found.trackers[0].scores.sequences] == ["dog_D_001"]
+    assert [s.name for s in found.trackers[0].sequences] == ["dog_D_001"]
     only_cat = replace(world, sequences=world.sequences[:1])
     with pytest.raises(DatasetError, match="no sequence belongs to lsotb-tir-119"):
         score_runs(runs, only_cat, get("lsotb-tir-119"))
@@ -439,12 +442,13 @@ def test_difference_is_of_the_later_tracker_to_the_earlier_and_repeats(
     found = score_runs(runs, world, get("lsotb-tir"), resamples=100)
     success = found.differences[0]
     assert (success.a, success.b, success.score) == ("exact", "off", "success")
-    assert success.difference.wins == 3
-    assert 0 < success.difference.low <= success.difference.mean
+    assert success.wins == 3
+    assert 0 < success.low <= success.mean
     again = score_runs(runs, world, get("lsotb-tir"), resamples=100)
     assert again.differences == found.differences
     other = score_runs(runs, world, get("lsotb-tir"), resamples=100, seed=1)
-    assert other.differences != found.differences
+    drawn_anew = [one.model_copy(update={"seed": 0}) for one in other.differences]
+    assert drawn_anew != list(found.differences)
 
 
 def test_speed_is_frames_over_seconds_by_three_rules(world: LabelledDataset) -> None:
@@ -472,14 +476,18 @@ def test_score_is_compared_with_the_overlap_of_its_own_frame() -> None:
         get("lsotb-tir"),
         resamples=20,
     ).trackers[0]
-    assert found.quality is not None
-    assert (found.quality.frames, found.quality.correct, found.quality.roc_auc) == (3, 2, 1.0)
+    assert found.score_quality is not None
+    assert (
+        found.score_quality.frames,
+        found.score_quality.correct,
+        found.score_quality.roc_auc,
+    ) == (3, 2, 1.0)
 
 
 def test_result_files_without_scores_have_no_score_quality(world: LabelledDataset) -> None:
     runs = [Runs("x", {s.name: Track.of_boxes(s.annotation) for s in world.sequences})]
     found = score_runs(runs, world, get("lsotb-tir"), resamples=20)
-    assert found.trackers[0].quality is None
+    assert found.trackers[0].score_quality is None
     assert found.trackers[0].speed is None
 
 

@@ -69,8 +69,8 @@ def test_images_behind_each_other_are_frames(tmp_path):
     [
         (pgm(COUNTS, 65535)[:-1], "truncated (383 of 384 bytes)"),
         (plain(COUNTS, 16383)[:-40], "of 192 samples"),
-        (b"P5 16 12", "its header is no header of a PGM"),
-        (b"P5 16 x 255\n", "its header is no header of a PGM"),
+        (b"P5 16 12", "its header is not that of a PGM"),
+        (b"P5 16 x 255\n", "its header is not that of a PGM"),
         (b"P5 16 12 70000\n" + bytes(400), "its largest value is said to be 70000"),
         (b"P5 0 12 255\n", "the picture has no pixels (0x12)"),
         (b"P5 40000 25000 255\n", "40000x25000 is over the limit of 100 million pixels"),

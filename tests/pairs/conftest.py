@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tirtrack.pairs.source import Pair
-from tirtrack.video import VideoWriter
+from tirtrack.video_writer import VideoWriter
 
 
 def scene(position: int, *, height: int = 96, width: int = 128) -> tuple[np.ndarray, np.ndarray]:

@@ -51,8 +51,8 @@ def test_a_given_name_counts_alone(given, stem, expected):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        pytest.param({"rgb": ""}, '--rgb: "" is no name', id="empty name"),
-        pytest.param({"tir": " _ "}, '--tir: "_" is no name', id="separators alone"),
+        pytest.param({"rgb": ""}, '--rgb: "" is not a name', id="empty name"),
+        pytest.param({"tir": " _ "}, '--tir: "_" is not a name', id="separators alone"),
         pytest.param({"rgb": "a", "tir": "a"}, 'RGB and TIR are both "a"', id="one name twice"),
         pytest.param({"match": "tim"}, 'is called "tim"; did you mean "time"', id="unknown match"),
         pytest.param({"max_gap_s": 0.0}, "must be above 0 seconds, got 0", id="no gap"),

@@ -115,7 +115,7 @@ def test_tir_of_a_few_frames_later_is_said_in_frames_and_with_the_way_out(tmp_pa
 
 
 def test_a_lag_of_videos_is_said_in_seconds_too(tmp_path, real):
-    from tirtrack.video import VideoWriter
+    from tirtrack.video_writer import VideoWriter
 
     folder = tmp_path / "late"
     folder.mkdir()
@@ -219,7 +219,7 @@ def test_swapped_16_bit_cameras_are_told_from_a_palette(tmp_path, real):
 
 
 def test_swapped_videos_are_noticed(tmp_path, real):
-    from tirtrack.video import VideoWriter
+    from tirtrack.video_writer import VideoWriter
 
     for name, other in (("rgb", "tir"), ("tir", "rgb")):
         with VideoWriter(tmp_path / f"{name}.mp4", 10) as writer:

@@ -55,7 +55,7 @@ def test_two_videos_are_pairs_frame_by_frame(tmp_path):
 
 
 def _videos(tmp_path: Path) -> Path:
-    from tirtrack.video import VideoWriter
+    from tirtrack.video_writer import VideoWriter
 
     folder = tmp_path / "drive"
     folder.mkdir()
@@ -222,7 +222,7 @@ def test_the_same_stem_twice_is_refused(tmp_path, write_images):
 
 
 def test_a_palette_over_a_tir_video_is_refused_at_its_first_frame(tmp_path):
-    from tirtrack.video import VideoWriter
+    from tirtrack.video_writer import VideoWriter
 
     for name, colour in (("rgb", [90, 140, 60]), ("tir", [250, 120, 20])):
         with VideoWriter(tmp_path / f"{name}.mp4", 25) as writer:

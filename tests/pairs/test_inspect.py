@@ -13,9 +13,10 @@ from tirtrack.boxes import Box
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.contact_sheet import COLOURS, contact_sheet, scaled
 from tirtrack.pairs.inspect import inspect_pairs, proposal_rates
+from tirtrack.pairs.inspection_folder import INSPECTION_NAME, read_inspection, write_inspection
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
-from tirtrack.pairs.proposals.rules import Reason
+from tirtrack.pairs.proposals.rules import RejectionReason
 from tirtrack.pairs.spreading import spread
 
 BOX = Box(20, 20, 30, 30)
@@ -40,15 +41,22 @@ def test_every_damaged_pair_is_listed_and_the_others_are_counted(tmp_path, write
     assert "4.png" in found.damaged[1].message
     assert found.recordings[0].sizes == {"128x96": 4}
     assert found.warnings[0].startswith("2 of 6 pairs cannot be used")
-    assert sorted(found.proposals) == [0, 1, 3, 5]
+    assert sorted(found.boxes) == [0, 1, 3, 5]
 
 
-def test_the_document_is_json_and_agrees_with_the_findings(tmp_path, write_images):
+def test_what_is_written_is_what_is_read(tmp_path, write_images):
     source = open_pairs(write_images(tmp_path / "a", ["1", "2", "3"]))
     found = inspect_pairs(source, proposer("random"), seed=3)
-    document = json.loads(json.dumps(found.document(), allow_nan=False))
+    write_inspection(tmp_path, source, found)
+    document = json.loads((tmp_path / INSPECTION_NAME).read_text(encoding="utf-8"))
+    read = read_inspection(tmp_path)
+    assert read is not None
+    assert read.model_dump(mode="json") == found.model_dump(mode="json") == document
     assert (document["pairs"], document["usable_pairs"]) == (3, 3)
     assert document["proposals"]["kept"] == {"both": 15}
+    assert list(document["proposals"]) == [
+        "way", "pairs", "kept", "rejected", "fallback_pairs", "empty_pairs", "accepted"
+    ]  # fmt: skip
     assert document["recordings"][0]["is_video"] is True
     assert document["recordings"][0]["tir_depths"] == {"uint8": 3}
 
@@ -95,13 +103,15 @@ def test_resampled_tir_is_said(tmp_path, write_images):
 def test_only_the_asked_number_of_pairs_gets_boxes(tmp_path, write_images):
     source = open_pairs(write_images(tmp_path / "a", [str(k) for k in range(9)]))
     found = inspect_pairs(source, proposer("centre"), sampled=3)
-    assert sorted(found.proposals) == [0, 4, 8]
+    assert sorted(found.boxes) == [0, 4, 8]
     assert found.offset.tested == 3
 
 
 def test_rates_count_boxes_reasons_fallbacks_and_leave_out_the_unreadable():
     sets = [
-        ProposalSet((_kept(FoundIn.BOTH), _kept(FoundIn.TIR)), (Rejection(BOX, Reason.TOO_SMALL),)),
+        ProposalSet(
+            (_kept(FoundIn.BOTH), _kept(FoundIn.TIR)), (Rejection(BOX, RejectionReason.TOO_SMALL),)
+        ),
         ProposalSet((_kept(FoundIn.BOTH, "random"),), ()),
         ProposalSet((), ()),
         ProposalSet((), (), fault="damaged"),
@@ -130,7 +140,7 @@ def test_the_sheet_draws_boxes_where_they_were_found(tmp_path, write_images):
 def test_the_sheet_marks_rejections_and_leaves_out_unreadable_pairs(tmp_path, write_images):
     source = open_pairs(write_images(tmp_path / "a", ["1", "2"]))
     plain = {0: ProposalSet((), ()), 1: ProposalSet((), (), fault="damaged")}
-    marked = {**plain, 0: ProposalSet((), (Rejection(BOX, Reason.CONSTANT),))}
+    marked = {**plain, 0: ProposalSet((), (Rejection(BOX, RejectionReason.CONSTANT),))}
     assert contact_sheet(source, plain).shape == contact_sheet(source, marked).shape
     assert not np.array_equal(contact_sheet(source, plain)[60:], contact_sheet(source, marked)[60:])
     with pytest.raises(ValueError, match="no readable pair"):
@@ -144,7 +154,7 @@ def test_the_sheet_takes_sixteen_bits_and_boxes_over_the_border(tmp_path, write_
     odd = [Box(-20, -20, 400, 400), Box(np.nan, 0, 5, 5)]
     found = ProposalSet(
         tuple(Proposal(box, FoundIn.TIR, 0.5, 1.0, "x") for box in odd),
-        tuple(Rejection(box, Reason.NOT_FINITE) for box in odd),
+        tuple(Rejection(box, RejectionReason.NOT_FINITE) for box in odd),
     )
     sheet = contact_sheet(open_pairs(folder), {0: found})
     assert (sheet.ndim, sheet.dtype) == (3, np.uint8)
@@ -160,5 +170,5 @@ def test_real_pairs_are_inspected_without_complaint(shared):
     found = inspect_pairs(open_pairs(shared / "data/pairs/llvip"), proposer("saliency"), sampled=3)
     assert not found.damaged
     assert not found.offset.too_large
-    assert found.rates.fallback_pairs == 0
-    assert found.rates.kept["tir"] > 0
+    assert found.proposals.fallback_pairs == 0
+    assert found.proposals.kept["tir"] > 0

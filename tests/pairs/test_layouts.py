@@ -12,7 +12,7 @@ from PIL import Image
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs import Pairing, open_pairs
-from tirtrack.video import VideoWriter
+from tirtrack.video_writer import VideoWriter
 
 LOOK = Pairing()
 

@@ -16,7 +16,7 @@ from tirtrack.pairs import open_pairs
 from tirtrack.pairs.inspect import inspect_pairs
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
-from tirtrack.pairs.proposals.rules import FOUND_LIMITS, Reason, Screen
+from tirtrack.pairs.proposals.rules import FOUND_LIMITS, RejectionReason, Screen
 from tirtrack.pairs.source import Pair
 from tirtrack.thermal import ThermalNormaliser, normaliser
 from tirtrack.valid_pixels import marked
@@ -85,7 +85,7 @@ def test_inspection_says_once_a_recording_what_was_masked(way, tmp_path):
     assert said[0].endswith(
         "% of the TIR pixels hold no measurement, in 5 of 5 pairs; they are left out"
     )
-    facts = found.document()["recordings"][0]
+    facts = found.model_dump(mode="json")["recordings"][0]
     assert facts["tir_masked_pairs"] == 5
     assert 0.06 < facts["tir_masked_share"] < 0.08
     assert facts["tir_depths"] == {"uint16": 5}
@@ -99,7 +99,9 @@ def test_boxes_that_are_mostly_masked_are_refused_whoever_proposed_them():
         Proposal(box, FoundIn.RGB, 1.0, 1.0, "detector") for box in boxes
     )
     assert [one.box for one in found.kept] == boxes[1:]
-    assert [(one.box, one.reason) for one in found.rejected] == [(boxes[0], Reason.NO_MEASUREMENT)]
+    assert [(one.box, one.reason) for one in found.rejected] == [
+        (boxes[0], RejectionReason.NO_MEASUREMENT)
+    ]
 
 
 GDAL_NODATA = 42113  # TIFF tag: the value, as text

@@ -133,7 +133,7 @@ def test_uneven_numbers_are_times_only_where_the_user_says_so():
             id="other clocks",
         ),
         pytest.param(
-            ["1", "2"], ["1", "2"], Pairing(match="time"), '"1" is no time stamp', id="no"
+            ["1", "2"], ["1", "2"], Pairing(match="time"), '"1" is not a time stamp', id="no"
         ),
         pytest.param(
             ["20240101_120000", "20240101_120001"],

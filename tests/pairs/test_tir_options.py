@@ -16,9 +16,9 @@ from tirtrack.pairs import Pairing, open_pairs
 from tirtrack.pairs.inspect import inspect_pairs
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.registry import propose_all
-from tirtrack.pairs.proposals.rules import Limits, Reason, Screen
+from tirtrack.pairs.proposals.rules import Limits, RejectionReason, Screen
 from tirtrack.pairs.source import content_identity
-from tirtrack.pairs.video import VideoFrames
+from tirtrack.pairs.video_frames import VideoFrames
 from tirtrack.read_options import ReadOptions
 
 BORDER = 12
@@ -78,7 +78,7 @@ def test_mask_of_8_bits_is_brought_onto_the_rgb_grid(warped_pairs):
 
 def test_box_on_filled_pixels_is_rejected_and_their_share_is_told(warped_pairs):
     source = opened(warped_pairs, no_data=0)
-    assert Screen(source[0], Limits()).fault(Box(0, 20, 14, 40)) == Reason.NO_MEASUREMENT
+    assert Screen(source[0], Limits()).fault(Box(0, 20, 14, 40)) == RejectionReason.NO_MEASUREMENT
     facts = inspect_pairs(source, proposer("centre")).recordings[0]
     assert facts.tir_masked_pairs == 1
     assert facts.tir_masked_share == pytest.approx(BORDER / 128, abs=1e-4)
@@ -159,7 +159,7 @@ def test_options_that_say_nothing_of_the_tir_files_are_refused(
 
 
 def test_pairs_are_masked_by_what_is_found_in_every_frame():
-    with pytest.raises(RequestError, match="--no-data none: of pairs, what is no measurement"):
+    with pytest.raises(RequestError, match="--no-data none: in pairs, what is not a measurement"):
         Pairing(tir_options=ReadOptions(no_data="none"))
 
 

@@ -13,12 +13,12 @@ from PIL import Image
 
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import DatasetError, RequestError
+from tirtrack.evaluation.comparison import TrackerResult, read_result
 from tirtrack.files import sha256
 from tirtrack.report import build_report
 from tirtrack.report.build import dataset_of, evaluation_section, made_with, report_content
 from tirtrack.report.film import chosen, result_file
 from tirtrack.report.plots import loss_plot, running_mean
-from tirtrack.report.results import TrackerResult, read_result
 from tirtrack.report.training import distillation_section, read_log
 from tirtrack.weights import store
 
@@ -399,15 +399,21 @@ def test_names_never_lead_out_of_the_folder(tmp_path):
         result_file(tmp_path, "../../etc", "passwd")
 
 
-def test_with_one_tracker_the_film_shows_best_and_worst(made, tmp_path):
+@pytest.mark.parametrize(
+    ("higher_is_better", "names"),
+    [
+        (True, ["person_03", "person_00", "person_02"]),
+        (False, ["person_02", "person_01", "person_03"]),
+    ],
+    ids=["more", "less"],
+)
+def test_with_one_tracker_the_film_shows_best_and_worst(made, tmp_path, higher_is_better, names):
     content = made.result()
     content["trackers"], content["differences"] = content["trackers"][:1], []
     section = evaluation_section(made.write(tmp_path / "e", content))
-    assert [(row.name, why.split(":")[0]) for row, why in chosen(section.rows, "x")] == [
-        ("person_03", "best"),
-        ("person_00", "middle of all"),
-        ("person_02", "worst"),
-    ]
+    score = section.result.primary.model_copy(update={"higher_is_better": higher_is_better})
+    shown = [(row.name, why.split(":")[0]) for row, why in chosen(section.rows, score, "x")]
+    assert shown == list(zip(names, ("best", "middle of all", "worst"), strict=True))
 
 
 def test_the_loss_log_is_read_and_a_cut_last_line_passed_over(tmp_path):

@@ -8,11 +8,10 @@ import numpy as np
 
 from tirtrack.datasets import AnnotationOptions, open_dataset
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.result_json import comparison_json
 from tirtrack.evaluation.results import Track, write_track
 from tirtrack.evaluation.scoring import read_runs, score_runs
-from tirtrack.files import write_json
 from tirtrack.report.build import evaluation_section
+from tirtrack.stored import write_stored
 
 
 def films(root: Path, base: int) -> list[bytes]:
@@ -26,7 +25,7 @@ def films(root: Path, base: int) -> list[bytes]:
             out / "results" / name, sequence.name, Track.of_boxes(boxes), shift=sequence.shift
         )
     runs = read_runs([out], opened)
-    write_json(out / "result.json", comparison_json(score_runs(runs, opened, get("lsotb-tir"))))
+    write_stored(out / "result.json", score_runs(runs, opened, get("lsotb-tir")))
     section = evaluation_section(out, dataset=opened)
     return [picture.content for film in section.films for picture in film.frames]
 

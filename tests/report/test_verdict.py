@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tirtrack.report.results import Difference, EvaluationResult
+from tirtrack.evaluation.comparison import Comparison, ScoreDifference
+from tirtrack.evaluation.protocols.otb_core import SUCCESS
 from tirtrack.report.verdict import (
     FEWEST_SEQUENCES,
     Outcome,
@@ -19,7 +20,9 @@ from tirtrack.report.verdict import (
 
 def difference(low, high, n=6, **more):
     mean = (low + high) / 2
-    return Difference(a="b", b="a", score="success", mean=mean, low=low, high=high, n=n, **more)
+    return ScoreDifference(
+        a="b", b="a", score="success", mean=mean, low=low, high=high, n=n, **more
+    )
 
 
 numbers = st.floats(-1, 1, allow_nan=False)
@@ -28,15 +31,15 @@ numbers = st.floats(-1, 1, allow_nan=False)
 @given(numbers, numbers)
 def test_an_interval_that_holds_zero_never_decides(one, other):
     low, high = sorted((one, other))
-    found = outcome_of(difference(low, high))
+    found = outcome_of(difference(low, high), SUCCESS)
     assert (found is Outcome.OPEN) == (low <= 0 <= high)
 
 
 @given(numbers, numbers)
 def test_better_seen_from_the_other_side_is_worse(one, other):
     low, high = sorted((one, other))
-    there = outcome_of(difference(low, high))
-    back = outcome_of(difference(low, high).turned())
+    there = outcome_of(difference(low, high), SUCCESS)
+    back = outcome_of(difference(low, high).turned(), SUCCESS)
     assert {there, back} in ({Outcome.OPEN}, {Outcome.BETTER, Outcome.WORSE})
 
 
@@ -64,7 +67,7 @@ def test_turning_twice_changes_nothing(one, other):
     ids=["better", "worse", "open", "equal"],
 )
 def test_the_sentence_follows_the_interval(made, baseline, distilled, outcome, words):
-    result = EvaluationResult.model_validate(made.result(baseline, distilled))
+    result = Comparison.model_validate(made.result(baseline, distilled))
     found = verdict(result, "distilled", "nano-rgb")
     assert found.outcome is outcome
     assert found.sentence.startswith(words)
@@ -75,7 +78,7 @@ def test_the_sentence_follows_the_interval(made, baseline, distilled, outcome, w
 @given(numbers, numbers, st.integers(0, FEWEST_SEQUENCES - 1))
 def test_too_few_sequences_never_decide(one, other, n):
     low, high = sorted((one, other))
-    assert outcome_of(difference(low, high, n=n)) is Outcome.TOO_FEW
+    assert outcome_of(difference(low, high, n=n), SUCCESS) is Outcome.TOO_FEW
 
 
 def test_the_fewest_sequences_are_those_where_a_sign_test_can_fall_below_5_percent():
@@ -84,14 +87,14 @@ def test_the_fewest_sequences_are_those_where_a_sign_test_can_fall_below_5_perce
 
 @pytest.mark.parametrize(("n", "is_decided"), [(2, False), (5, False), (6, True)])
 def test_a_clear_loss_is_called_worse_from_six_sequences_on(made, n, is_decided):
-    result = EvaluationResult.model_validate(made.result([0.6] * n, [0.5] * n))
+    result = Comparison.model_validate(made.result([0.6] * n, [0.5] * n))
     found = verdict(result, "distilled", "nano-rgb")
     assert (found.outcome is Outcome.WORSE) == is_decided
     assert found.sentence.endswith("at least 6 are needed.") != is_decided
 
 
 def test_too_few_sequences_are_said_with_the_numbers(made):
-    result = EvaluationResult.model_validate(made.result([0.6] * 2, [0.5] * 2))
+    result = Comparison.model_validate(made.result([0.6] * 2, [0.5] * 2))
     assert verdict(result, "distilled", "nano-rgb").sentence == (
         "2 sequences cannot decide between distilled and nano-rgb, whatever the numbers: -0.100 "
         "success, 95 % interval [-0.100, -0.100]; at least 6 are needed."
@@ -99,7 +102,7 @@ def test_too_few_sequences_are_said_with_the_numbers(made):
 
 
 def test_the_sentence_holds_its_numbers(made):
-    result = EvaluationResult.model_validate(made.result([0.5] * 12, [0.6] * 12))
+    result = Comparison.model_validate(made.result([0.5] * 12, [0.6] * 12))
     assert verdict(result, "distilled", "nano-rgb").sentence == (
         "distilled is better than nano-rgb on this data: +0.100 success, 95 % interval "
         "[+0.100, +0.100] over 12 sequences."
@@ -107,7 +110,7 @@ def test_the_sentence_holds_its_numbers(made):
 
 
 def test_a_mean_that_leans_on_one_sequence_is_said(made):
-    result = EvaluationResult.model_validate(
+    result = Comparison.model_validate(
         made.result([0.5] * 12, [0.51] * 11 + [0.9], sequences=[f"s{k}" for k in range(12)])
     )
     found = verdict(result, "distilled", "nano-rgb")
@@ -118,7 +121,7 @@ def test_a_mean_that_leans_on_one_sequence_is_said(made):
 
 
 def test_few_sequences_are_said(made):
-    found = verdict(EvaluationResult.model_validate(made.result()), "distilled", "nano-rgb")
+    found = verdict(Comparison.model_validate(made.result()), "distilled", "nano-rgb")
     assert found.cautions[0].startswith("4 sequences only")
 
 
@@ -126,14 +129,14 @@ def test_scores_that_disagree_are_said(made):
     content = made.result([0.5] * 12, [0.6] * 12)
     precision = next(d for d in content["differences"] if d["score"] == "precision")
     precision.update(mean=-0.1, low=-0.2, high=-0.05)
-    found = verdict(EvaluationResult.model_validate(content), "distilled", "nano-rgb")
+    found = verdict(Comparison.model_validate(content), "distilled", "nano-rgb")
     assert "Not every score says so: precision -0.100 [-0.200, -0.050]." in found.cautions
 
 
 def test_one_tracker_is_compared_with_nothing(made):
     content = made.result()
     content["trackers"], content["differences"] = content["trackers"][:1], []
-    found = only_tracker(EvaluationResult.model_validate(content))
+    found = only_tracker(Comparison.model_validate(content))
     assert found.outcome is Outcome.NOTHING_TO_COMPARE
     assert found.sentence.startswith("nano-rgb: success 0.550 over 4 sequences")
 
@@ -141,7 +144,7 @@ def test_one_tracker_is_compared_with_nothing(made):
 def test_a_difference_that_is_not_stored_is_not_made_up(made):
     content = made.result()
     content["differences"] = []
-    found = verdict(EvaluationResult.model_validate(content), "distilled", "nano-rgb")
+    found = verdict(Comparison.model_validate(content), "distilled", "nano-rgb")
     assert found.outcome is Outcome.NOTHING_TO_COMPARE
 
 

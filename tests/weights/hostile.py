@@ -442,14 +442,14 @@ NO_CHECKPOINTS: dict[str, tuple[bytes, str]] = {
     "a tar archive": (b"\0" * 257 + b"ustar\x0000" + bytes(300), "is a tar archive"),
     "packed": (b"\x1f\x8b\x08" + bytes(100), "is a packed archive"),
     "a plain pickle": (b"\x80\x04" + call("os", "system", RUN) + b".", "is a plain pickle"),
-    "an old pickle": (f"cos\nsystem\n(S'touch {CANARY}'\ntR.".encode(), "is no checkpoint"),
+    "an old pickle": (f"cos\nsystem\n(S'touch {CANARY}'\ntR.".encode(), "is not a checkpoint"),
     "a graph with its maker": (
         b"\x08\x06\x12\x07pytorch\x1a\x031.9",
         "looks like an ONNX graph; give",
     ),
     "a graph alone": (b"\x08\x07\x3a\xc7\x84H\n&\n\x0fse", "looks like an ONNX graph; give"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is no checkpoint"),
-    "zeros": (bytes(1000), "is no checkpoint"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is not a checkpoint"),
+    "zeros": (bytes(1000), "is not a checkpoint"),
     "safetensors that lie": (
         struct.pack("<Q", 1 << 60) + b'{"w":{"dtype":"F32"}}',
         "is damaged or no safetensors file",

@@ -22,7 +22,7 @@ from tirtrack.errors import WeightsError
 from tirtrack.networks import registry
 from tirtrack.weights import store
 from tirtrack.weights.entries import Place, likely, places_of, taken_off
-from tirtrack.weights.importing import Imported, import_checkpoint
+from tirtrack.weights.importing import Imported, import_weights
 
 FILE, OUT = Path("model.pth"), Path("made.safetensors")
 STATE = published.drawn(registry.shapes_of("nanotrack-v3-tiny"))
@@ -40,7 +40,7 @@ def under(prefix: str, state: dict[str, torch.Tensor] = STATE) -> dict[str, torc
 
 def imported(content: object, **changes) -> Imported:
     torch.save(content, FILE)
-    return import_checkpoint(FILE, OUT, **changes)
+    return import_weights(FILE, OUT, **changes)
 
 
 def fault(content: object, **changes) -> str:
@@ -96,7 +96,7 @@ def test_prefix_that_all_names_share_is_taken_off(prefix):
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_prefix_is_taken_off_in_a_safetensors_file_without_a_card(prefix):
     save_file(under(prefix), "others.safetensors")
-    made = import_checkpoint(Path("others.safetensors"), OUT)
+    made = import_weights(Path("others.safetensors"), OUT)
     assert holds(STATE)
     assert made.read_from == f'names without "{prefix}"'
 
@@ -104,11 +104,11 @@ def test_prefix_is_taken_off_in_a_safetensors_file_without_a_card(prefix):
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 def test_wrapped_file_gives_the_bytes_of_the_unwrapped_one(legacy):
     torch.save(STATE, FILE)
-    import_checkpoint(FILE, OUT)
+    import_weights(FILE, OUT)
     plain = {key: value.numpy().tobytes() for key, value in store.read(OUT).state.items()}
     wrapped = {"ema": {"state_dict": under("module.net.")}}
     torch.save(wrapped, FILE, _use_new_zipfile_serialization=not legacy)
-    import_checkpoint(FILE, OUT, force=True)
+    import_weights(FILE, OUT, force=True)
     again = {key: value.numpy().tobytes() for key, value in store.read(OUT).state.items()}
     assert plain == again
 
@@ -192,7 +192,7 @@ def test_checkpoint_of_lightning_is_read_with_all_that_it_keeps(monkeypatch):
     }
     torch.save(content, FILE)
     monkeypatch.delitem(sys.modules, module.__name__)
-    made = import_checkpoint(FILE, OUT)
+    made = import_weights(FILE, OUT)
     assert holds(STATE)
     assert made.card.made_with["epoch"] == "3"
     assert made.read_from == 'state_dict, names without "model."'

@@ -14,7 +14,7 @@ from tirtrack.errors import RequestError, WeightsError
 from tirtrack.files import sha256
 from tirtrack.networks import registry
 from tirtrack.weights import constructors, store
-from tirtrack.weights.importing import Imported, import_checkpoint
+from tirtrack.weights.importing import Imported, import_weights
 
 NETWORKS = sorted(published.RECORDS)
 
@@ -28,13 +28,13 @@ FILE, OUT = Path("model.pth"), Path("made/model.safetensors")
 
 
 def imported(file: Path = FILE, **changes) -> Imported:
-    return import_checkpoint(file, OUT, **changes)
+    return import_weights(file, OUT, **changes)
 
 
 def fault(file: Path = FILE, **changes) -> str:
     """The sentence that importing ends with; nothing was written."""
     with pytest.raises(RequestError) as caught:
-        import_checkpoint(file, OUT, **changes)
+        import_weights(file, OUT, **changes)
     assert not OUT.parent.exists()
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -115,7 +115,7 @@ def test_record_and_tensors_of_every_published_network_name_it(name, shared):
     shapes = {key: tuple(one["shape"]) for key, one in keys.items()}
     function, kwds = published.RECORDS[name]
     origin = constructors.origin_of({"fun_name": function, "args": [], "kwds": kwds})
-    assert origin == constructors.Origin((name,), ())
+    assert origin == constructors.ConstructorRecord((name,), ())
     assert name in registry.architectures_of(shapes)
 
 
@@ -329,7 +329,7 @@ def test_weights_file_of_ours_needs_no_import():
     written("dimp18")
     imported()
     with pytest.raises(WeightsError, match="is a weights file of tirtrack already; use it as"):
-        import_checkpoint(OUT, Path("again.safetensors"))
+        import_weights(OUT, Path("again.safetensors"))
 
 
 # --- tensors that are not right ------------------------------------------------------------------
@@ -418,7 +418,7 @@ def test_checkpoint_is_never_written_over():
     save_file(tiny("dimp18"), "own.safetensors")
     own = Path("own.safetensors")
     with pytest.raises(RequestError, match="is the checkpoint itself; choose another --out"):
-        import_checkpoint(own, own, force=True)
+        import_weights(own, own, force=True)
 
 
 @pytest.mark.parametrize(
@@ -427,7 +427,7 @@ def test_checkpoint_is_never_written_over():
 def test_weights_file_has_its_suffix(out, said):
     written("dimp18")
     with pytest.raises(RequestError, match=said):
-        import_checkpoint(FILE, Path(out))
+        import_weights(FILE, Path(out))
 
 
 def test_unknown_modality_names_the_near_one():

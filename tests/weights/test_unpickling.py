@@ -19,7 +19,7 @@ from hostile import CANARY, HOSTILE, LEGACY_TRICKS, NO_CHECKPOINTS, NUMBERS, ZIP
 import tirtrack
 from tirtrack.errors import WeightsError
 from tirtrack.weights import containers, importing, unpickling
-from tirtrack.weights.importing import Limits, import_checkpoint
+from tirtrack.weights.importing import ProcessLimits, import_weights
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +35,13 @@ def canary(tmp_path, monkeypatch):
     assert lived, "the file ran something"
 
 
-def refusal(content: bytes, limits: Limits = importing.DEFAULT_LIMITS) -> str:
+def refusal(content: bytes, limits: ProcessLimits = importing.DEFAULT_LIMITS) -> str:
     """What importing a file with this content ends with: a sentence, and nothing written."""
     file, out = Path("model.pth"), Path("out/model.safetensors")
     file.write_bytes(content)
     before = sorted(Path().iterdir())
     with pytest.raises(WeightsError) as caught:
-        import_checkpoint(file, out, limits=limits)
+        import_weights(file, out, limits=limits)
     said = str(caught.value)
     assert said.startswith("model.pth: ")
     assert "\n" not in said
@@ -126,7 +126,7 @@ def test_object_of_a_class_that_trainers_leave_is_passed_over(name):
 def test_what_is_only_named_cannot_be_called(name):
     called = named(name) + b"(" + hostile.text("x") + b"tR"
     wrapped = hostile.zipped(hostile.checkpoint(hostile.text("x"), called), NUMBERS)
-    with pytest.raises(WeightsError, match=f"it calls {name}, which is no function here"):
+    with pytest.raises(WeightsError, match=f"it calls {name}, which is not a known function"):
         containers.index_of(io.BytesIO(wrapped), len(wrapped), containers.ZIP)
 
 
@@ -182,7 +182,7 @@ def test_path_that_is_no_file_is_one_sentence(make, said):
     path = Path("model.pth")
     make(path)
     with pytest.raises(WeightsError, match=said):
-        import_checkpoint(path, Path("out.safetensors"))
+        import_weights(path, Path("out.safetensors"))
 
 
 # --- limits --------------------------------------------------------------------------------------
@@ -196,18 +196,20 @@ def colliding() -> bytes:
 
 
 def test_file_that_costs_time_ends_by_its_share_of_computing():
-    said = refusal(hostile.zipped(colliding()), Limits(cpu_s=1))
-    assert "took more than 1 s of computing to be looked at" in said
+    said = refusal(hostile.zipped(colliding()), ProcessLimits(cpu_s=1))
+    assert "took more than 1 s of computing to read" in said
 
 
 def test_file_that_costs_time_ends_by_the_clock():
-    said = refusal(hostile.zipped(colliding()), Limits(wall_s=0.5))
-    assert "took more than 0.5 s to be looked at" in said
+    said = refusal(hostile.zipped(colliding()), ProcessLimits(wall_s=0.5))
+    assert "took more than 0.5 s to read" in said
 
 
 def test_file_that_costs_memory_ends_by_its_share():
     texts = b"".join(hostile.text("x" * 1_000_000) for _ in range(60))
-    said = refusal(hostile.zipped(b"\x80\x02(" + texts + b"l."), Limits(memory_bytes=64 << 20))
+    said = refusal(
+        hostile.zipped(b"\x80\x02(" + texts + b"l."), ProcessLimits(memory_bytes=64 << 20)
+    )
     assert "needs more than 64 MiB of memory" in said
 
 

@@ -138,7 +138,7 @@ app = typer.Typer(cls=Commands, add_completion=False, invoke_without_command=Tru
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
     debug: Annotated[
         bool, typer.Option(DEBUG, help="Show the traceback of an error (anywhere in the line).")
@@ -250,7 +250,7 @@ def _sentence(error: Exception, words: Sequence[str]) -> TirtrackError:
 
 
 _RESUMABLE = ("distill", "train", "evaluate")
-_GO_ON = "what was finished is kept: the same command with --resume goes on"
+_GO_ON = "what was finished is kept; run the same command with --resume to continue"
 
 
 def _place(error: OSError) -> str | None:
@@ -334,7 +334,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 _TOLD = (
     "tirtrack.live", "tirtrack.tracking", "tirtrack.distillation.run",
     "tirtrack.distillation.supervised", "tirtrack.evaluation.runner",
-    "tirtrack.evaluation.scoring",
+    "tirtrack.evaluation.scoring", "tirtrack.evaluation.score_files", "tirtrack.pairs.inspect",
 )  # fmt: skip
 
 

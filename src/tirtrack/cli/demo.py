@@ -31,7 +31,8 @@ def command(
     baseline: Baseline = "nano-rgb",
     recipe: RecipeName = "mixed",
     world: Annotated[
-        str, typer.Option(help="How much of the world: small (a minute), demo, or study.")
+        str,
+        typer.Option(help="Size of the synthetic world: small (takes a minute), demo or study."),
     ] = "demo",
     workers: Workers = 2,
     force: Force = False,
@@ -43,24 +44,23 @@ def command(
     baseline into a TIR tracker, tracks sequences that were not in the pairs with both, and writes
     report.html and result.json. It only calls what the other commands call.
     """
-    from tirtrack.cli.live import progress
-    from tirtrack.demo import DemoSettings, run_demo
-    from tirtrack.evaluation.result_json import RESULT_NAME
-    from tirtrack.files import new_folder, numbered_folder
+    from tirtrack.cli.progress_line import progress
+    from tirtrack.demo import run_demo
+    from tirtrack.evaluation.comparison import RESULT_NAME
 
-    settings = DemoSettings(
-        baseline=baseline, recipe=recipe, seed=seed, world=world, workers=workers
-    )
-    settings.check()
-    folder = numbered_folder(Path("runs"), "demo") if out is None else new_folder(out, force=force)
     with progress() as live:
         page = run_demo(
-            folder,
-            settings,
+            out,
+            baseline=baseline,
+            recipe=recipe,
+            seed=seed,
+            world=world,
+            workers=workers,
+            force=force,
             command=command_line(),
             progress=live,
         )
     if as_json:
-        print_file(folder / RESULT_NAME)
+        print_file(page.with_name(RESULT_NAME))
     else:
         print(page)

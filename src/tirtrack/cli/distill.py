@@ -59,7 +59,7 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Recording of PAIRS for the diagnostics, by its name; may be repeated.",
+            help="Name of a recording of PAIRS to validate on, not to train on; may be repeated.",
         ),
     ] = None,
     rgb: RgbName = None,
@@ -71,7 +71,9 @@ def command(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
-    licence: Annotated[str, typer.Option(help="Of the pairs; goes into the card.")] = "not stated",
+    licence: Annotated[
+        str, typer.Option(help="Licence of the pairs, for the card.")
+    ] = "not stated",
     seed: Seed = 0,
     device: Device = "cpu",
     resume: Resume = False,
@@ -85,15 +87,15 @@ def command(
     beside the result holds recipe, log, pass rates and what held-back pairs say. Without --recipe
     it is mixed for Siamese trackers, distill_dimp for the DiMP family, distill_atom for ATOM.
     """
-    from tirtrack.cli.live import progress
-    from tirtrack.distillation.run import distill, recipe_for
+    from tirtrack.cli.progress_line import progress
+    from tirtrack.distillation.run import recipe_for
     from tirtrack.pairs import Pairing
+    from tirtrack.verbs import distill
 
-    recipe = recipe_for(baseline) if recipe is None else recipe
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    file = out or Path("runs") / f"distill-{Path(recipe).stem}.safetensors"
+    file = out or Path("runs") / f"distill-{Path(recipe or recipe_for(baseline)).stem}.safetensors"
     with progress() as live:
         run = distill(
             pairs,
@@ -140,7 +142,7 @@ def report_run(run: Run, *, as_json: bool) -> None:
         print_file(run.folder / SUMMARY)
         return
     if run.summary is None:
-        print("was finished before; nothing to do", file=sys.stderr)
+        print("the run is finished already; nothing to do", file=sys.stderr)
     else:
         for sentence in (*run.summary.warnings, run.summary.verdict):
             print(sentence, file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tirtrack.cli.labelled import (
+from tirtrack.cli.dataset_options import (
     AnnotationFiles,
     Base,
     ColumnNames,
@@ -35,6 +35,7 @@ from tirtrack.cli.options import (
     print_file,
     read_options,
 )
+from tirtrack.evaluation import protocols
 
 
 def command(
@@ -58,13 +59,15 @@ def command(
     pixel_format: PixelFormat = None,
     protocol: Annotated[
         str | None,
-        typer.Option(help="How to score: lsotb-tir, lsotb-tir-119, ptb-tir; the data set's own."),
+        typer.Option(
+            help=f"Protocol: {', '.join(protocols.names())} (default: the data set's own)."
+        ),
     ] = None,
     preset: Preset = None,
     workers: Workers = 1,
     seed: Seed = 0,
     runs: Annotated[
-        int, typer.Option(min=1, help="Of each tracker, with seeds that follow one another.")
+        int, typer.Option(min=1, help="Number of runs of each tracker, with consecutive seeds.")
     ] = 1,
     out: Annotated[
         Path | None,
@@ -77,13 +80,11 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Run trackers over a labelled data set and score them."""
-    from tirtrack.cli.live import progress
+    from tirtrack.cli.progress_line import progress
     from tirtrack.cli.score_table import print_comparison
-    from tirtrack.evaluation import protocols
-    from tirtrack.evaluation.result_json import RESULT_NAME
-    from tirtrack.evaluation.runner import TrackerSpec, evaluate
+    from tirtrack.evaluation.comparison import RESULT_NAME
+    from tirtrack.evaluation.runner import evaluate
 
-    specs = [TrackerSpec.of(text, preset=preset) for text in trackers]
     if protocol is not None:
         protocols.get(protocol)
     reading = read_options(
@@ -96,10 +97,11 @@ def command(
     folder = out or Path("runs") / f"evaluate-{opened.name}"
     with progress() as live:
         comparison = evaluate(
-            specs,
+            trackers,
             opened,
             folder,
             protocol=protocol,
+            preset=preset,
             workers=workers,
             progress=live,
             seed=seed,

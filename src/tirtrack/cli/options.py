@@ -17,13 +17,18 @@ import typer
 if TYPE_CHECKING:
     from tirtrack.read_options import ReadOptions
 
-Seed = Annotated[int, typer.Option(min=0, help="Of every draw.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is at --out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, nothing else, on stdout.")]
-Workers = Annotated[int, typer.Option(help="Processes, one thread each; the result is the same.")]
+Workers = Annotated[
+    int,
+    typer.Option(help="Number of processes, one thread each; the result does not depend on it."),
+]
 Preset = Annotated[
     str | None,
-    typer.Option(help="Settings of the tracker, such as default or published; the weights' own."),
+    typer.Option(
+        help="Tracker settings by name, such as default or published (default: the weights' own)."
+    ),
 ]
 RecipeName = Annotated[str, typer.Option("--recipe", help="A recipe's name or YAML file.")]
 Baseline = Annotated[str, typer.Option(help="The RGB tracker to distil: a name or a file.")]
@@ -31,7 +36,7 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe setting; may be repeated."),
 ]
-Device = Annotated[str, typer.Option(help="Where torch computes: cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="Device for torch: cpu or cuda.")]
 Order = Annotated[
     str | None,
     typer.Option(
@@ -42,12 +47,12 @@ Order = Annotated[
 ]
 Channel = Annotated[
     int | None,
-    typer.Option(min=0, help="Sample of each pixel that holds the picture, counted from 0."),
+    typer.Option(min=0, help="Channel that holds the picture, counted from 0."),
 ]
 ByteOrder = Annotated[
     str | None,
     typer.Option(
-        metavar="little|big", help="Byte order of 16-bit samples, if the file's is wrong."
+        metavar="little|big", help="Byte order of 16-bit samples, if the file states it wrongly."
     ),
 ]
 Picture = Annotated[
@@ -72,7 +77,7 @@ PixelFormat = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Pixel format of raw frames, such as gray16le or rgb24."),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume a stopped run.")]
 
 
 def named_path(text: str) -> Path:
@@ -89,7 +94,7 @@ PairFolders = Annotated[
     typer.Argument(
         metavar="PATH...",
         parser=named_path,
-        help="SEQ with rgb/ and tir/, or rgb.mp4 and tir.mp4, or a folder of such.",
+        help="Recording with rgb/ and tir/, or rgb.mp4 and tir.mp4; or a folder of recordings.",
     ),
 ]
 HeldBackFolders = Annotated[
@@ -97,7 +102,7 @@ HeldBackFolders = Annotated[
     typer.Option(
         parser=named_path,
         metavar="PATH",
-        help="Folders for the diagnostics (default: a share of PAIRS).",
+        help="Pairs to validate on (default: a share of PAIRS); may be repeated.",
     ),
 ]
 RgbName = Annotated[
@@ -105,18 +110,19 @@ RgbName = Annotated[
     typer.Option(
         "--rgb",
         metavar="NAME",
-        help="The RGB camera's folder or video, or what stands for it in file names (_V).",
+        help="Folder or video of the RGB camera, or its mark in file names, such as _V.",
     ),
 ]
 TirName = Annotated[
-    str | None, typer.Option("--tir", metavar="NAME", help="The same for the TIR camera (_T).")
+    str | None,
+    typer.Option("--tir", metavar="NAME", help="The same for the TIR camera, such as _T."),
 ]
 MatchBy = Annotated[
     str | None,
     typer.Option(
         "--match",
         metavar="name|time",
-        help="How frames are matched (default: by name, or by time where names say it).",
+        help="How frames are matched (default: by name, or by time if the names are times).",
     ),
 ]
 MaxGap = Annotated[
@@ -128,7 +134,7 @@ MaxGap = Annotated[
 ]
 Lag = Annotated[
     int,
-    typer.Option(metavar="FRAMES", help="Frames that TIR comes late; negative: early."),
+    typer.Option(metavar="FRAMES", help="Number of frames by which TIR is late; negative: early."),
 ]
 
 
@@ -180,7 +186,7 @@ def _size_wh(text: str) -> tuple[int, int]:
 
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise RequestError(f'--size "{text}" is no size', fix="write it as WxH, such as 640x512")
+        raise RequestError(f'--size must be WxH, got "{text}"', fix="write it like 640x512")
     return int(width), int(height)
 
 

@@ -30,7 +30,7 @@ from tirtrack.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from tirtrack.pairs.inspect import Inspection, RecordingFacts
+    from tirtrack.pairs.inspection_folder import Inspection, RecordingFacts
     from tirtrack.pairs.registration import OffsetSummary
 
 app = typer.Typer(help="Look at unlabelled RGB-TIR pairs before distilling.", add_completion=False)
@@ -63,9 +63,10 @@ def inspect(
         Path | None, typer.Option(help="For detector: a YOLOX-type ONNX file.")
     ] = None,
     pairs: Annotated[
-        int, typer.Option(min=1, help="Pairs that get an offset and boxes, spread evenly.")
+        int,
+        typer.Option(min=1, help="Number of pairs, spread evenly, that get an offset and boxes."),
     ] = 60,
-    tiles: Annotated[int, typer.Option(min=1, help="Pairs on the contact sheet.")] = 8,
+    tiles: Annotated[int, typer.Option(min=1, help="Number of pairs on the contact sheet.")] = 8,
     rgb: RgbName = None,
     tir: TirName = None,
     match: MatchBy = None,
@@ -77,7 +78,7 @@ def inspect(
     picture: Picture = None,
     seed: Seed = 0,
     licence: Annotated[
-        str, typer.Option(help="Under which you hold the files; goes into the manifest.")
+        str, typer.Option(help="Licence under which you hold the files, for the manifest.")
     ] = "not stated",
     out: Annotated[
         Path | None,
@@ -93,37 +94,39 @@ def inspect(
     Writes a contact sheet, the findings and a manifest of the files. Ends with 1 if a pair or a
     recording cannot be used.
     """
-    from tirtrack.cli.live import progress
-    from tirtrack.errors import PairsError
-    from tirtrack.files import new_folder
-    from tirtrack.pairs import Pairing, open_pairs, pairs_line
+    from tirtrack.cli.progress_line import progress
+    from tirtrack.pairs import Pairing, proposer
     from tirtrack.pairs.inspect import inspect_pairs
-    from tirtrack.pairs.inspection_folder import SHEET_NAME, write_inspection
-    from tirtrack.pairs.proposals import proposer
+    from tirtrack.pairs.inspection_folder import SHEET_NAME
 
     options = {"boxes": boxes, "model": model}
     given = {name: value for name, value in options.items() if value is not None}
     proposes = proposer(way.value, **given)
-    misfits: list[PairsError] = []
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
     pairing = Pairing(rgb, tir, match, max_gap, lag, tir_options)
-    source = open_pairs(paths, licence=licence, pairing=pairing, misfits=misfits)
-    folder = new_folder(out or Path("runs") / f"pairs-{paths[0].resolve().name}", force=force)
-    print(f"tirtrack: {source.name}: {pairs_line(source)}", file=sys.stderr)
+    folder = out or Path("runs") / f"pairs-{paths[0].resolve().name}"
     with progress() as live:
         found = inspect_pairs(
-            source, proposes, seed=seed, sampled=pairs, misfits=misfits, progress=live
+            paths,
+            proposes,
+            pairing=pairing,
+            licence=licence,
+            seed=seed,
+            sampled=pairs,
+            out=folder,
+            tiles=tiles,
+            force=force,
+            progress=live,
         )
-    write_inspection(folder, source, found, tiles=tiles)
     if as_json:
-        print_json(found.document())
+        print_json(found.model_dump(mode="json"))
     else:
         for line in report_lines(found):
             print(line)
     print(f"written: {folder / SHEET_NAME}", file=sys.stderr)
-    if found.damaged or found.misfits:
+    if found.damaged or found.unusable_recordings:
         raise typer.Exit(1)
 
 
@@ -135,7 +138,7 @@ def report_lines(found: Inspection) -> list[str]:
     lines += ["", *_proposal_lines(found)]
     if found.warnings:
         lines += ["", *(f"warning: {warning}" for warning in found.warnings)]
-    lines += _unusable("recordings", found.misfits)
+    lines += _unusable("recordings", found.unusable_recordings)
     lines += _unusable("pairs", [damage.message for damage in found.damaged])
     return lines
 
@@ -181,13 +184,16 @@ def _listed(counts: Any) -> str:
 
 
 def _proposal_lines(found: Inspection) -> list[str]:
-    rates = found.rates
+    rates = found.proposals
+    if rates is None:
+        return []
     kept = sum(rates.kept.values())
     total = kept + sum(rates.rejected.values())
+    share = kept / total if total else 0.0
     by_modality = ", ".join(f"{count} in {name}" for name, count in rates.kept.items())
     lines = [
         f"boxes by {rates.way} in {rates.pairs} pairs: {kept} of {total} kept "
-        f"({rates.accepted:.0%}): {by_modality or 'none'}"
+        f"({share:.0%}): {by_modality or 'none'}"
     ]
     for reason, count in rates.rejected.items():
         lines.append(f"  rejected, {reason}: {count} ({count / total:.1%})")

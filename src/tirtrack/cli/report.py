@@ -17,7 +17,7 @@ def command(
         typer.Argument(
             parser=named_path,
             metavar="DIR...",
-            help="Folders that evaluate or score wrote; or one of a demo.",
+            help="Folders written by evaluate or score, or by a demo.",
         ),
     ],
     dataset: Annotated[
@@ -48,21 +48,18 @@ def command(
     hand), curves of distillations (where their run folders lie beside the evaluated weights or in
     DIR), and what was run.
     """
-    from tirtrack.datasets import open_dataset
-    from tirtrack.evaluation.result_json import RESULT_NAME
-    from tirtrack.files import numbered_folder
-    from tirtrack.report.build import PAGE_NAME, report_content, write_report
+    from tirtrack.evaluation.comparison import RESULT_NAME
+    from tirtrack.report import build_report
 
-    opened = None if dataset is None else open_dataset(dataset)
-    content = report_content(
+    page = build_report(
         folders,
-        dataset=opened,
+        out,
+        dataset=dataset,
         reference=baseline,
         title=title,
         command=_line(folders, dataset, baseline),
+        force=force,
     )
-    path = out or numbered_folder(Path("runs"), "report") / PAGE_NAME
-    page = write_report(content, path, force=force)
     if as_json:
         print_json({"page": str(page), "numbers": str(page.with_name(RESULT_NAME))})
     else:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tirtrack.cli.labelled import (
+from tirtrack.cli.dataset_options import (
     AnnotationFiles,
     Base,
     ColumnNames,
@@ -19,7 +17,6 @@ from tirtrack.cli.labelled import (
     open_labelled,
 )
 from tirtrack.cli.options import AsJson, Force, Seed, command_line, named_path, print_json
-from tirtrack.errors import RequestError
 
 
 class Length(StrEnum):
@@ -55,7 +52,7 @@ def command(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Columns of results in text (default: by the first line, or by their number).",
+            help="Columns of results in text (default: from the first line, or from their number).",
         ),
     ] = None,
     result_base: Annotated[
@@ -69,12 +66,16 @@ def command(
     ] = None,
     protocol: Annotated[
         list[str] | None,
-        typer.Option(help="How to score; repeat for several side by side."),
+        typer.Option(
+            help="Protocol (default: the data set's own); repeat for several side by side."
+        ),
     ] = None,
     length: Annotated[
-        Length, typer.Option(help="Results of another length than the annotation.")
+        Length, typer.Option(help="What to do with results of another length than the annotation.")
     ] = Length.STRICT,
-    missing: Annotated[Missing, typer.Option(help="Sequences without a result.")] = Missing.ERROR,
+    missing: Annotated[
+        Missing, typer.Option(help="What to do with sequences without a result.")
+    ] = Missing.ERROR,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
@@ -92,47 +93,34 @@ def command(
     With --json one document is printed, or a list of them for several protocols.
     """
     from tirtrack.cli.score_table import print_comparison
-    from tirtrack.datasets.columns import parse_columns
-    from tirtrack.datasets.dataset_line import DatasetDescription, annotation_line
+    from tirtrack.datasets import parse_columns
     from tirtrack.evaluation import protocols
-    from tirtrack.evaluation.result_json import RESULT_NAME, comparison_json
-    from tirtrack.evaluation.scoring import read_runs, score_runs
-    from tirtrack.files import new_folder, write_json
+    from tirtrack.evaluation.score_files import score
 
-    asked = [protocols.get(name) for name in protocol or ()]
+    for name in protocol or ():
+        protocols.get(name)
     opened = open_labelled(
         dataset, annotation, frames=frames, columns=columns, base=base, with_frames=False
     )
-    description = DatasetDescription(f"{annotation_line(opened)}; frames are not read")
-    print(f"tirtrack: {opened.name}: {description.line}", file=sys.stderr)
-    rules = asked or [protocols.get(opened.protocol)]
     written_as = (
         None if result_columns is None else parse_columns(result_columns, "--result-columns")
     )
-    folders = [_folder(text) for text in results]
-    runs = read_runs(folders, opened, columns=written_as, base=result_base)
-    comparisons = [
-        replace(
-            score_runs(runs, opened, one, length=length.value, missing=missing.value, seed=seed),
-            description=description,
-        )
-        for one in rules
-    ]
-    documents = [comparison_json(one, command=command_line()) for one in comparisons]
-    if out is not None:
-        folder = new_folder(out, force=force)
-        for document in documents:
-            part = folder / document["protocol"] if len(documents) > 1 else folder
-            write_json(part / RESULT_NAME, document)
+    comparisons = score(
+        results,
+        opened,
+        protocols=protocol or (),
+        columns=written_as,
+        base=result_base,
+        length=length.value,
+        missing=missing.value,
+        seed=seed,
+        out=out,
+        force=force,
+        command=command_line(),
+    )
     if as_json:
+        documents = [one.model_dump(mode="json") for one in comparisons]
         print_json(documents[0] if len(documents) == 1 else documents)
         return
     for one in comparisons:
         print_comparison(one)
-
-
-def _folder(text: str) -> Path:
-    """The folder that an argument names; an empty one would be the current folder."""
-    if not text:
-        raise RequestError("an empty name of a result folder", fix="give a folder of result files")
-    return Path(text)

@@ -66,7 +66,7 @@ def command(
         list[int] | None,
         typer.Option(metavar="N", help="Begin with proposal N, as numbered in the picture."),
     ] = None,
-    weights: Annotated[str, typer.Option(help="A shipped name, or a file.")] = _WEIGHTS,
+    weights: Annotated[str, typer.Option(help="Weights by name or file.")] = _WEIGHTS,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -75,14 +75,15 @@ def command(
     ] = None,
     preset: Preset = None,
     no_redetect: Annotated[
-        bool, typer.Option("--no-redetect", help="Seek a lost target around its last place only.")
+        bool,
+        typer.Option("--no-redetect", help="Search for a lost target only around its last place."),
     ] = False,
     policy: Annotated[
         str | None,
         typer.Option(
             metavar="latest|all",
-            help="latest: leave out frames that come while the tracker is busy (default for "
-            "live streams and cameras); all: take every frame (default for what has an end).",
+            help="latest: skip frames that come while the tracker is busy (default for live "
+            "streams and cameras); all: take every frame (default otherwise).",
         ),
     ] = None,
     device: Device = "cpu",
@@ -108,6 +109,7 @@ def command(
     what could be tracked is written.
     """
     from tirtrack.errors import RequestError
+    from tirtrack.live import check_policy
     from tirtrack.tracking import source_name
 
     if box and pick:
@@ -116,12 +118,11 @@ def command(
         raise RequestError(
             f"--pick was given {len(pick)} times", fix="for several targets give --box NAME=X,Y,W,H"
         )
-    if policy not in (None, "latest", "all"):
-        raise RequestError(f'no policy is called "{policy}"', fix="known are all, latest")
     asked: dict[str, Any] = {
         "order": order, "channel": channel, "byte_order": byte_order, "picture": picture,
         "no_data": no_data, "size": size, "pixel_format": pixel_format,
     }  # fmt: skip
+    check_policy(policy)
     options = read_options(**asked)
     once = _comes_once(source, options)
     if pick and once:
@@ -209,7 +210,7 @@ def _parse_box(text: str) -> Box:
 
 
 def _track(source: str, box: Box | dict[str, Box], **settings: Any) -> TrackRun:
-    from tirtrack.cli.live import progress
+    from tirtrack.cli.progress_line import progress
     from tirtrack.tracking import track
 
     with _first_interrupt() as stop, progress() as live:

@@ -43,8 +43,8 @@ def command(
     initial: Annotated[
         str | None,
         typer.Option(
-            help="Start weights: a name or a file; random without. Of a backbone, or of weights of "
-            "another architecture, only the backbone is taken."
+            help="Start weights by name or file (default: random). From a backbone, or from "
+            "weights of another architecture, only the backbone is used."
         ),
     ] = None,
     out: Annotated[
@@ -58,7 +58,7 @@ def command(
     recipe: RecipeName = "baseline",
     set_: Changes = None,
     still_sources: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only stills of these sources.")
+        str | None, typer.Option(metavar="A,B", help="Use only the stills of these sources.")
     ] = None,
     order: Order = None,
     channel: Channel = None,
@@ -67,7 +67,10 @@ def command(
     pixel_format: PixelFormat = None,
     licence: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=LICENCE", help="Of a source or sequence; goes into the card."),
+        typer.Option(
+            metavar="NAME=LICENCE",
+            help="Licence of a source or sequence, for the card; may be repeated.",
+        ),
     ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -81,7 +84,7 @@ def command(
     weights are written, and the summary says so.
     """
     from tirtrack.cli.distill import changes_of, report_run
-    from tirtrack.cli.live import progress
+    from tirtrack.cli.progress_line import progress
     from tirtrack.verbs import train
 
     options = read_options(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,28 +14,12 @@ app = typer.Typer(
 )
 
 
-def as_document(path: Path) -> dict[str, Any]:
-    """The card of a weights file with what it implies: input, path and SHA-256."""
-    from tirtrack.files import sha256
-    from tirtrack.networks.registry import input_of
-    from tirtrack.weights import store
-
-    card = store.card_of(path)
-    seen = dataclasses.asdict(input_of(card.architecture))
-    return {
-        **card.model_dump(mode="json"),
-        "input": seen,
-        "path": str(path),
-        "sha256": sha256(path),
-    }
-
-
 @app.command("list")
-def list_weights(as_json: AsJson = False) -> None:
+def show_all(as_json: AsJson = False) -> None:
     """The weights that come with tirtrack, by name."""
-    from tirtrack.weights import store
+    from tirtrack.weights.store import list_weights
 
-    found = [as_document(path) for path in store.shipped()]
+    found = list_weights()
     if as_json:
         print_json(found)
         return
@@ -52,11 +35,9 @@ def info(
     as_json: AsJson = False,
 ) -> None:
     """The card of one weights file: network, modality, licence, training data, scores, SHA-256."""
-    from tirtrack.weights import store
+    from tirtrack.weights.store import weights_info
 
-    read = store.read(store.find(weights))
-    parameters = sum(tensor.numel() for tensor in read.state.values())
-    one = {**as_document(read.path), "parameters": parameters}
+    one = weights_info(weights)
     if as_json:
         print_json(one)
         return
@@ -65,7 +46,7 @@ def info(
 
 
 @app.command("import")
-def import_weights(
+def import_file(
     file: Annotated[
         Path,
         typer.Argument(
@@ -81,15 +62,21 @@ def import_weights(
         ),
     ],
     network: Annotated[
-        str | None, typer.Option(help="Which network it is, where the file does not say.")
+        str | None, typer.Option(help="Network, if the file does not state it.")
     ] = None,
     entry: Annotated[
         str | None,
-        typer.Option(help="Key or prefix at which it lies, where the file holds several."),
+        typer.Option(help="Key or prefix of the network, if the file holds several."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the weights; the stem of --out.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the weights; goes into the card.")] = None,
-    modality: Annotated[str, typer.Option(help="That it was trained for: rgb or tir.")] = "rgb",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the weights (default: the stem of --out).")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights, for the card.")
+    ] = None,
+    modality: Annotated[
+        str, typer.Option(help="Modality of the training images: rgb or tir.")
+    ] = "rgb",
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -98,9 +85,10 @@ def import_weights(
     The file is looked at in a process of its own that may neither write nor import, with limits of
     memory and time. What is not needed for the network is left out.
     """
-    from tirtrack.weights.importing import import_checkpoint
+    from tirtrack.weights.importing import import_weights
+    from tirtrack.weights.store import described
 
-    made = import_checkpoint(
+    made = import_weights(
         file,
         out,
         network=network,
@@ -111,7 +99,7 @@ def import_weights(
         command=command_line(),
         force=force,
     )
-    one = as_document(made.path)
+    one = described(made.path, made.card)
     if as_json:
         print_json({**one, "read_from": made.read_from, "notes": made.notes})
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tirtrack.datasets.annotation import BY_LAYOUT, AnnotationOptions
+from tirtrack.datasets.columns import parse_columns
 from tirtrack.datasets.dataset_line import DatasetDescription, described
 from tirtrack.datasets.named_files import coco_file, open_coco, open_named_files
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
@@ -23,6 +24,8 @@ __all__ = [
     "described",
     "open_dataset",
     "open_named_files",
+    "opened",
+    "parse_columns",
 ]
 
 # Data sets that need no files: parts of the world that the demo renders into the cache.
@@ -67,6 +70,17 @@ def open_dataset(
         "or a COCO file of videos; "
         "or name the files with --annotation and --frames",
     )
+
+
+def opened(dataset: str | Path | LabelledDataset, *, with_frames: bool = True) -> LabelledDataset:
+    """A data set by its name or folder, as by :func:`open_dataset`, or one that is open already.
+
+    Raises:
+        DatasetError: see :func:`open_dataset`.
+    """
+    if isinstance(dataset, LabelledDataset):
+        return dataset
+    return open_dataset(dataset, with_frames=with_frames)
 
 
 def _find(name_or_dir: str) -> Path:

@@ -34,7 +34,7 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
     """``[rows]`` bool: where any of the files says that the target is absent.
 
     Raises:
-        DatasetError: a file has another number of flags, or a value that is no flag.
+        DatasetError: a file has another number of flags, or a value that is not a flag.
     """
     absent = np.zeros(rows, dtype=bool)
     for path in files:
@@ -46,7 +46,7 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
             )
         if np.isnan(flags).any():
             missing = words[int(np.isnan(flags).argmax())]
-            raise DatasetError(f'"{missing}" is no flag', path, "expected flags of 0 or 1")
+            raise DatasetError(f'"{missing}" is not a flag', path, "expected flags of 0 or 1")
         absent |= flags == _STEMS.get(path.stem, 1)
     return absent
 

@@ -19,7 +19,7 @@ from tirtrack.datasets.annotation import (
     BY_LAYOUT,
     AnnotationFile,
     AnnotationOptions,
-    SequenceFacts,
+    SequenceDescription,
     labelled_sequences,
     remarks_of,
 )
@@ -115,7 +115,7 @@ def open_benchmark(
     sequences: list[LabelledSequence] = []
     for name, path in files.items():
         file = AnnotationFile(path, absence=_absence(root, name)).with_options(options)
-        facts = SequenceFacts(
+        facts = SequenceDescription(
             name,
             _subset(name, benchmark.subset),
             _attributes(root, name, benchmark.attribute_names),

@@ -87,7 +87,7 @@ class AnnotationFile:
 
 
 @dataclass(frozen=True)
-class SequenceFacts:
+class SequenceDescription:
     """A sequence's name and what else is known about it, from files beside its annotation."""
 
     name: str
@@ -98,7 +98,11 @@ class SequenceFacts:
 
 
 def labelled_sequences(
-    facts: SequenceFacts, file: AnnotationFile, source: Path | None, *, with_frames: bool = True
+    facts: SequenceDescription,
+    file: AnnotationFile,
+    source: Path | None,
+    *,
+    with_frames: bool = True,
 ) -> list[LabelledSequence]:
     """The sequences of an annotation file, one for every target.
 
@@ -137,7 +141,7 @@ def labelled_sequences(
 
 
 def _sequence(
-    facts: SequenceFacts, file: AnnotationFile, target: TargetBoxes, absent: np.ndarray
+    facts: SequenceDescription, file: AnnotationFile, target: TargetBoxes, absent: np.ndarray
 ) -> LabelledSequence:
     return LabelledSequence(
         name=facts.name,

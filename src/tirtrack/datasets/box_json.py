@@ -137,7 +137,8 @@ def _coco_boxes(
             places = found.setdefault((video, instance), {})
             if not 0 <= frame <= MOST_FRAMES:
                 raise DatasetError(
-                    f"frame {frame} of target {instance} is no number from 0 to {MOST_FRAMES}",
+                    f"frame {frame} of target {instance} is not a whole number from 0 to "
+                    f"{MOST_FRAMES}",
                     path,
                     "correct the file",
                 )

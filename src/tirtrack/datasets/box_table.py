@@ -155,7 +155,7 @@ class BoxTable:
         diagonal = np.linalg.norm(extents(values)[:, 2:], axis=1)
         if np.mean(gap < _DEGENERATE * diagonal) > 0.5:
             raise DatasetError(
-                "eight numbers that are no corners but two boxes side by side",
+                "eight numbers that are not corners but two boxes side by side",
                 self._where(self.full[0][0]),
                 NAME_COLUMNS,
             )
@@ -220,7 +220,7 @@ class BoxTable:
         if broken.any():
             line = self.full[int(broken.argmax())][0]
             raise DatasetError(
-                f"frame {stored[broken][0]:g} is no whole number from 0 to {MOST_FRAMES}",
+                f"frame {stored[broken][0]:g} is not a whole number from 0 to {MOST_FRAMES}",
                 self._where(line),
                 NAME_COLUMNS,
             )

@@ -17,8 +17,7 @@ from tirtrack.datasets.stored_frames import StoredFrames, read_options
 from tirtrack.errors import FrameError, names_option
 from tirtrack.media import SourceInfo, probe
 from tirtrack.read_options import as_typed
-from tirtrack.source_line import bits, counted
-from tirtrack.unused_files import unused_in_words, unused_names
+from tirtrack.source_line import bits, counted, unused_in_words, unused_names
 
 _LISTED = 3
 # what a decoder or a disk may raise; programming errors (TypeError, ...) pass through

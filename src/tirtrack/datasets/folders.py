@@ -16,7 +16,7 @@ from tirtrack.datasets.annotation import (
     BY_LAYOUT,
     AnnotationFile,
     AnnotationOptions,
-    SequenceFacts,
+    SequenceDescription,
     labelled_sequences,
     remarks_of,
 )
@@ -67,7 +67,7 @@ def open_folders(
     shared = Counter(names)
     sequences: list[LabelledSequence] = []
     for name, (subset, folder, of_folder) in zip(names, folders, strict=True):
-        facts = SequenceFacts(
+        facts = SequenceDescription(
             name=f"{subset}.{name}" if shared[name] > 1 else name,
             subset=subset,
             notes=_notes(folder / ATTRIBUTES),
@@ -93,7 +93,7 @@ def _check_alike(root: Path, layouts: list[Layout]) -> None:
 
 
 def _sequences(
-    facts: SequenceFacts,
+    facts: SequenceDescription,
     folder: Path,
     layout: Layout,
     *,

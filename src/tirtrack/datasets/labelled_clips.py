@@ -17,8 +17,7 @@ from tirtrack.datasets.stills import INDEX, LabelledStill, open_stills
 from tirtrack.errors import DatasetError, FrameError, RequestError, names_option
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
-from tirtrack.source_line import bits, counted
-from tirtrack.unused_files import unused_in_words, unused_names
+from tirtrack.source_line import bits, counted, unused_in_words, unused_names
 
 MIN_SIDE = 4.0  # pixels; in smaller labels the sides of the box are too uncertain
 _NO_BOX = f"without a box of at least {MIN_SIDE:g} px"

@@ -19,7 +19,7 @@ from tirtrack.datasets.annotation import (
     BY_LAYOUT,
     AnnotationFile,
     AnnotationOptions,
-    SequenceFacts,
+    SequenceDescription,
     labelled_sequences,
     remarks_of,
 )
@@ -62,7 +62,7 @@ def open_named_files(
     for name, file in files:
         source = None if frames is None else _source(frames, name)
         sequences += labelled_sequences(
-            SequenceFacts(name), file, source, with_frames=frames is not None
+            SequenceDescription(name), file, source, with_frames=frames is not None
         )
     remarks = remarks_of(sequences)
     if options.base is None:

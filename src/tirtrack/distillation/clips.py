@@ -13,9 +13,11 @@ from typing import Protocol
 
 import numpy as np
 
+from tirtrack.boxes import Box
 from tirtrack.distillation.settings import Boxes, CrossModalRecipe, Direction, Modality
-from tirtrack.errors import PairsError
+from tirtrack.errors import FrameError, PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
+from tirtrack.pairs.proposals.tracklet import Follower, agreed_tracklet
 from tirtrack.pairs.source import PairSource
 
 
@@ -139,6 +141,28 @@ def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> b
     if boxes.by_source:
         return modality is direction.reference
     return not boxes.only_where_found or modality in (direction.reference, direction.test)
+
+
+def follow(clip: Clip, frame: int, box: Box, gap: int, follower: Follower) -> tuple[int, Box]:
+    """A frame ``gap`` frames away, and the box there: a follower carries it through the RGB frames,
+    and back as a check. Where that fails, the given frame and box. Frames before the first and
+    after the last one with boxes are never read: they may be held back.
+
+    Args:
+        clip: video.
+        frame: frame of the box.
+        box: box to follow.
+        gap: number of frames, negative for earlier ones.
+        follower: tracker; its state is overwritten.
+    """
+    there = min(max(frame + gap, min(clip.boxes)), max(clip.boxes))
+    between = range(min(frame, there), max(frame, there) + 1)
+    try:
+        frames = [rgb for _, rgb, _ in clip.frames(between)]
+        track = agreed_tracklet(frames[:: 1 if there >= frame else -1], box, [follower])
+    except (FrameError, PairsError):
+        return frame, box
+    return (frame, box) if track is None else (there, track.boxes[-1])
 
 
 def read_frames(

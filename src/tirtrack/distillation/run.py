@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +26,12 @@ from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Pairs, Sources
 from tirtrack.distillation.stages import distil_network, proposer_of
 from tirtrack.distillation.train_student import Setup
+from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
+from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, pairs_line
 from tirtrack.progress import Progress, silent
 
@@ -57,6 +59,7 @@ def distill(
     force: bool = False,
     command: str = "",
     progress: Progress = silent,
+    follower: Callable[[str | Path], Follower] | None = None,
 ) -> Run:
     """Distil an RGB tracker into a TIR tracker, from unlabelled pairs.
 
@@ -77,6 +80,8 @@ def distill(
         force: replace an existing result.
         command: the command line, for the card.
         progress: callback that is told of every stage.
+        follower: function that makes a tracker of RGB frames from ``baseline``, for recipes with a
+            ``max_gap``; ``tirtrack.distill`` has one.
 
     Raises:
         RequestError: something in the request does not exist or does not fit; nothing was written
@@ -101,6 +106,12 @@ def distill(
         teacher = store.network_of(taught_by)
     sources = Sources.open(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
     check_recipe(settings, network, teacher)
+    if settings.max_gap and follower is None:
+        raise RecipeError(
+            f"max_gap is {settings.max_gap}, and there is no tracker to follow boxes",
+            "max_gap",
+            "give a follower, or max_gap: 0",
+        )
     way = proposer_of(settings.proposals)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
@@ -119,7 +130,14 @@ def distill(
         if not (folder / MANIFEST_NAME).is_file():
             write_manifest(folder, sources.manifest, proposals=way.identity())
         engine = None if settings.trains_backbone else feature_engine(network, trained_on)
-        student, summary = distil_network(network, sources, setup, teacher=teacher, engine=engine)
+        student, summary = distil_network(
+            network,
+            sources,
+            setup,
+            teacher=teacher,
+            engine=engine,
+            follower=follower(baseline) if follower and settings.max_gap else None,
+        )
         card = _card(file.stem, weights.card, sources.manifest, settings)
         return Result(student, card, summary.model_copy(update={"source_lines": lines}))
 

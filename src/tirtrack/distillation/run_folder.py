@@ -19,6 +19,7 @@ from tirtrack.distillation.summary import Comparison, RunSummary
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import fingerprint, new_file, new_folder, write_json, write_text
 from tirtrack.identity import BEGIN_ANEW, IDENTITY_NAME, check_same_identity, differences
+from tirtrack.stored import write_stored
 from tirtrack.versions import versions
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def run(
             "command": command,
         }
     )
-    write_json(setup.folder / SUMMARY, summary.model_dump(mode="json"))
+    write_stored(setup.folder / SUMMARY, summary)
     store.write(file, result.network, _completed(result.card, start, summary))
     return Run(file, setup.folder, summary)
 

@@ -1,9 +1,9 @@
 """Samples: which clip, frames and boxes are trained on, and where patches are cut; no pixels.
 
 Sample ``n`` is a pure function of the seed and ``n``, so a resumed run needs no stored state.
-:func:`draw_samples` draws from proposed boxes, both branches from one frame; :func:`draw_labelled`
-draws from labels: from a still one frame for all patches, from a video frames at most ``max_gap``
-apart.
+:func:`draw_samples` draws from proposed boxes, :func:`draw_labelled` from labels. The patches of a
+still show one frame, those of a video frames at most ``max_gap`` apart; a proposed box is known in
+one frame alone, so a tracker has to follow it to the other one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from tirtrack.boxes import Box
 from tirtrack.crops import Crop
-from tirtrack.distillation.clips import Clip, LabelledFootage
+from tirtrack.distillation.clips import Clip, LabelledFootage, follow
 from tirtrack.distillation.crop_specs import (
     CropRules,
     CropSpec,
@@ -25,7 +25,8 @@ from tirtrack.distillation.crop_specs import (
 )
 from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
 from tirtrack.errors import DatasetError
-from tirtrack.pairs.proposals.base import FoundIn
+from tirtrack.pairs.proposals.base import FoundIn, Proposal
+from tirtrack.pairs.proposals.tracklet import Follower
 
 MIN_FRAMES = 20  # shortest video for causal samples, as published
 WIDER = 5  # frames by which the gap of a causal sample grows if it finds no frame
@@ -49,6 +50,7 @@ class Stream(IntEnum):
     FLIP = 10
     PROPOSALS = 11
     TEACHER = 12
+    GAP = 13
     LABELLED_CLIP = 101
     LABELLED_FRAMES = 102
     LABELLED_PHOTOMETRIC = 103
@@ -134,8 +136,12 @@ def draw_samples(
     *,
     rules: CropRules,
     seed: int,
+    follower: Follower | None = None,
 ) -> list[Sample]:
     """Samples by number: a frame drawn uniformly, its box by quality, the jitter per branch.
+
+    With a follower, the test patch shows another frame of the video if the box was found in RGB and
+    is followed there and back; else the same frame.
 
     Args:
         clips: clips with boxes that the recipe can use.
@@ -143,6 +149,7 @@ def draw_samples(
         numbers: numbers of the samples.
         rules: crop rules of the network.
         seed: seed of all random draws.
+        follower: tracker of RGB frames; ``None``: both patches of a sample show one frame.
     """
     frames = [(index, frame) for index, clip in enumerate(clips) for frame in clip.boxes]
     samples = []
@@ -150,16 +157,19 @@ def draw_samples(
         rng = np.random.default_rng([seed, Stream.BOX, number])
         index, frame = frames[int(rng.integers(len(frames)))]
         clip = clips[index]
-        usable = clip.boxes[frame]
-        weights = np.array([recipe.boxes.quality[proposal.found_in] for proposal in usable])
-        which = int(rng.choice(len(usable), p=weights / weights.sum()))
-        proposal = usable[0 if "first_box" in recipe.as_published else which]
-        place = [(frame, proposal.box)]
-        references, tests = draw_shots(place, place, recipe, rules=rules, number=number, seed=seed)
-        name = f"{clip.name}/{frame}"
+        proposal = _drawn(clip.boxes[frame], recipe, rng)
+        here = there = frame, proposal.box
+        if follower is not None and clip.is_video and proposal.found_in is not FoundIn.TIR:
+            gap_rng = np.random.default_rng([seed, Stream.GAP, number])
+            gap = int(gap_rng.integers(-recipe.max_gap, recipe.max_gap + 1))
+            there = follow(clip, frame, proposal.box, gap, follower)
+        references, tests = draw_shots(
+            [here], [there], recipe, rules=rules, number=number, seed=seed
+        )
+        name, apart = f"{clip.name}/{frame}", there[0] - frame
         samples.append(
             Sample(
-                key=f"{name}#{number}",
+                key=f"{name}{f'{apart:+d}' if apart else ''}#{number}",
                 clip=index,
                 scene=clip.name if clip.is_video else name,
                 references=references,
@@ -171,6 +181,15 @@ def draw_samples(
             )
         )
     return samples
+
+
+def _drawn(
+    usable: Sequence[Proposal], recipe: CrossModalRecipe, rng: np.random.Generator
+) -> Proposal:
+    """One of the boxes of a frame, by quality."""
+    weights = np.array([recipe.boxes.quality[proposal.found_in] for proposal in usable])
+    which = int(rng.choice(len(usable), p=weights / weights.sum()))
+    return usable[0 if "first_box" in recipe.as_published else which]
 
 
 def away_crop(sample: Sample, shape_hw: tuple[int, int], seed: int) -> Crop | None:

@@ -66,7 +66,8 @@ class Proposals(Settings):
     way: str = "saliency"
     options: dict[str, Option] = {}
     modalities: Annotated[list[Modality], Field(min_length=1)] = Field(
-        default=list(Modality), description="the proposer sees these; the other one is blank"
+        default=list(Modality),
+        description="modalities that the proposer sees; the other one is blanked",
     )
 
 
@@ -76,16 +77,17 @@ class Boxes(Settings):
     found_in: Annotated[list[FoundIn], Field(min_length=1)] = list(FoundIn)
     quality: dict[FoundIn, NotNegative] = {FoundIn.BOTH: 1.0, FoundIn.TIR: 0.5, FoundIn.RGB: 0.5}
     fallback: bool = Field(
-        default=False, description="use random boxes of pairs in which the way found nothing"
+        default=False, description="use random boxes in pairs in which the proposer found nothing"
     )
     only_where_found: bool = Field(
         default=True,
-        description="a box of one modality alone serves only directions that see this modality",
+        description="use a box that was found in one modality only in directions that see this "
+        "modality",
     )
     by_source: bool = Field(
         default=False,
-        description="a box of one modality alone serves only directions whose reference branch "
-        "sees it, as published for boxes of a detector",
+        description="use a box that was found in one modality only in directions whose "
+        "reference branch sees it, as published for the boxes of a detector",
     )
 
 
@@ -97,10 +99,15 @@ class Term(Settings):
     ]
     weight: Positive = 1.0
     directions: list[Direction] | None = Field(
-        default=None, description="only in these; in all that the term serves when left out"
+        default=None,
+        description="directions in which the term counts; by default all that it can serve",
     )
-    temperature: Positive = Field(default=1.0, description="of the term score")
-    form: Literal["iou", "smooth_l1"] = Field(default="iou", description="of the term boxes")
+    temperature: Positive = Field(
+        default=1.0, description="temperature of the softmax; for the term score only"
+    )
+    form: Literal["iou", "smooth_l1"] = Field(
+        default="iou", description="form of the loss; for the term boxes only"
+    )
 
 
 class Estimator(Settings):
@@ -112,16 +119,22 @@ class Estimator(Settings):
 
     sampling: Literal["overlap", "mixture"] | None = None
     loss: Literal["kl", "ml", "mse"] | None = Field(
-        default=None, description="mse to 2 IoU - 1, kl to a density, ml of the box itself"
+        default=None,
+        description="mse: squared error to 2 IoU - 1; kl: divergence from a density; ml: "
+        "likelihood of the box itself",
     )
     count: AtLeastOne | None = Field(
-        default=None, description="proposals a test patch; 8 by overlap, 128 of a mixture"
+        default=None,
+        description="number of proposals per test patch; by default 8 for overlap, 128 for mixture",
     )
     sigmas: list[Pair] = Field(
         default=[[0.05, 0.05], [0.5, 0.5]],
-        description="of the mixture's parts: centre (parts of the box's sides), log size",
+        description="standard deviations of each part of the mixture: of the centre, over the "
+        "box's sides, and of the log size",
     )
-    box_sigma: Pair = Field(default=[0.05, 0.05], description="of the wanted density")
+    box_sigma: Pair = Field(
+        default=[0.05, 0.05], description="standard deviations of the target density, as in sigmas"
+    )
 
 
 class BoxCheck(Settings):
@@ -142,13 +155,13 @@ class Teacher(Settings):
 
     weights: str | None = Field(
         default=None,
-        description="other weights than the baseline; with another backbone or other crops they "
-        "can only check boxes",
+        description="weights of the teacher, if not the baseline; with another backbone or "
+        "other crops it can only check boxes",
     )
     modality: Modality = Modality.RGB
-    require: bool = Field(default=True, description="samples that the teacher fails are not used")
+    require: bool = Field(default=True, description="drop samples on which the teacher fails")
     tir_boxes_on_tir: bool = Field(
-        default=True, description="a box found in TIR alone is checked on TIR"
+        default=True, description="check a box that was found in TIR alone on TIR"
     )
     max_distance_cells: Positive = 1.5
     min_iou: Share = 0.5
@@ -156,9 +169,11 @@ class Teacher(Settings):
     min_probability: Share = 0.98
     box_check: BoxCheck = Field(
         default=BoxCheck(),
-        description="in place of the four above, if the teacher can only check boxes",
+        description="limits for a teacher that can only check boxes; they replace the four above",
     )
-    warn_below: Share = Field(default=0.5, description="a pass rate under this is a warning")
+    warn_below: Share = Field(
+        default=0.5, description="warn if a smaller share of the samples passes"
+    )
 
 
 class BranchJitter(Settings):
@@ -174,7 +189,9 @@ class BoxJitter(Settings):
     """
 
     centre: NotNegative | None = Field(
-        default=None, description="left out: the crop's area factor less 0.5, as published"
+        default=None,
+        description="width of the range; by default the crop's search area factor minus 0.5, as "
+        "published",
     )
     scale: Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -193,18 +210,20 @@ class Jitter(Settings):
 class Photometric(Settings):
     """Photometric changes, drawn once per sample; none by default."""
 
-    grey: Share = Field(default=0.0, description="share made grey")
-    invert: Share = Field(default=0.0, description="share turned from white-hot to black-hot")
+    grey: Share = Field(default=0.0, description="share of the patches made grey")
+    invert: Share = Field(default=0.0, description="share of the patches with inverted polarity")
     gamma: Annotated[float, Field(ge=0.0, le=3.0)] = Field(
-        default=0.0, description="gamma = 2 ** U(+-this)"
+        default=0.0, description="range of the gamma: 2 ** U(-gamma, gamma)"
     )
-    gain: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(default=0.0, description="1 + U(+-this)")
+    gain: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        default=0.0, description="range of the gain: 1 + U(-gain, gain)"
+    )
     offset: Annotated[float, Field(ge=0.0, le=255.0)] = Field(
-        default=0.0, description="U(+-this) grey levels"
+        default=0.0, description="range of the offset: U(-offset, offset) grey levels"
     )
-    blur: Share = Field(default=0.0, description="share blurred")
-    blur_sigma: Positive = Field(default=2.0, description="largest sigma, patch pixels")
-    noise: NotNegative = Field(default=0.0, description="largest sigma, grey levels")
+    blur: Share = Field(default=0.0, description="share of the patches blurred")
+    blur_sigma: Positive = Field(default=2.0, description="largest sigma of the blur, patch pixels")
+    noise: NotNegative = Field(default=0.0, description="largest sigma of the noise, grey levels")
 
     @property
     def is_identity(self) -> bool:
@@ -226,30 +245,34 @@ class Training(Settings):
 
     components: dict[str, Positive] = Field(
         default={"target_filter": 1.0, "box_estimator": 1.0},
-        description="component, or a part of one after a dot, to its part of the rate; all others "
-        "stay frozen",
+        description="learning rate factor of each trained component, or of a part of one "
+        "(component.part); all others stay frozen",
     )
     keep_published_frozen: bool = Field(
-        default=False, description="what the network's published training keeps as it is, stays so"
+        default=False, description="also freeze what the network's published training freezes"
     )
     batch_norm: Literal["frozen", "adapt", "re_estimate", "train"] = Field(
         default="frozen",
-        description="frozen: published statistics; train: of the batch; adapt: train, then "
-        "re_estimate; re_estimate: anew on TIR crops at the end",
+        description="statistics of batch normalisation. frozen: as published; train: of each "
+        "batch; re_estimate: measured again on TIR crops at the end; adapt: train, "
+        "then re_estimate",
     )
     batch_norm_samples: AtLeastOne = 640
     optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
     rate: Positive = 1.0e-4
     schedule: Literal["cosine", "step"] = Field(
-        default="cosine", description="of the rate after the warm-up: to 0, or down by steps"
+        default="cosine",
+        description="learning rate after the warm-up. cosine: falls to 0; step: falls in steps",
     )
-    decay: Share = Field(default=0.2, description="factor of each step down")
-    decay_every: AtLeastOne = Field(default=15_000, description="optimiser steps from one to next")
-    momentum: Share = Field(default=0.9, description="of sgd")
+    decay: Share = Field(default=0.2, description="factor of each step of the learning rate")
+    decay_every: AtLeastOne = Field(
+        default=15_000, description="optimiser steps between two steps of the learning rate"
+    )
+    momentum: Share = Field(default=0.9, description="momentum of sgd")
     weight_decay: NotNegative = 1.0e-4
     steps: Count = 200
     batch: AtLeastOne = 16
-    warm_up: Count = Field(default=20, description="steps of linear warm-up, then cosine to 0")
+    warm_up: Count = Field(default=20, description="steps of linear warm-up")
     clip_norm: Positive | None = 10.0
     checkpoint_every: AtLeastOne = 25
 
@@ -258,7 +281,9 @@ class HeldOut(Settings):
     """Data that is held out to judge a training."""
 
     share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        default=0.2, description="of the recordings, whole ones; of the last frames where only one"
+        default=0.2,
+        description="share of the recordings, held out whole; of a single recording its last "
+        "frames",
     )
     samples: Count = 200
 
@@ -289,34 +314,41 @@ class CrossModalRecipe(_Recipe):
 
     kind: Literal["cross_modal"] = "cross_modal"
     network: NetworkKind = Field(
-        default="siamese", description="the kind of network that it trains: siamese, dimp or atom"
+        default="siamese", description="family of networks that the recipe trains"
     )
     proposals: Proposals = Proposals()
     boxes: Boxes = Boxes()
-    normaliser: str = Field(default="adaptive", description="of 16-bit TIR, tirtrack.thermal")
+    normaliser: str = Field(
+        default="adaptive", description="normaliser of 16-bit TIR, see tirtrack.thermal"
+    )
     directions: Annotated[dict[Direction, Positive], Field(min_length=1)] = Field(
         default={
             Direction.TIR_TO_TIR: 0.5,
             Direction.RGB_TO_TIR: 0.25,
             Direction.TIR_TO_RGB: 0.25,
         },
-        description="share of the samples; any positive numbers, their sum counts as one",
+        description="share of the samples in each direction; the numbers are normalised to sum 1",
     )
     terms: list[Term] = [Term(name="cross_supervision")]
-    negatives: Share = Field(default=0.2, description="share of samples without the target")
+    negatives: Share = Field(default=0.2, description="share of the samples without the target")
+    max_gap: Count = Field(
+        default=0,
+        description="largest gap between reference and test in a video, frames; a tracker follows "
+        "boxes that were found in RGB there and back. 0: both patches show one frame",
+    )
     teacher: Teacher = Teacher()
     jitter: Jitter = Jitter()
-    flip: Share = Field(default=0.0, description="share of samples whose crops are mirrored")
+    flip: Share = Field(default=0.0, description="share of the samples whose crops are mirrored")
     flip_together: bool = Field(
-        default=True, description="both branches of a sample are mirrored, or none"
+        default=True, description="mirror both branches of a sample, or neither"
     )
     augmentation: Augmentation = Augmentation()
     estimator: Estimator = Estimator()
     as_published: list[AsPublished] = Field(
-        default=[], description="accidents of the published code that are repeated on purpose"
+        default=[], description="accidents of the published code to repeat"
     )
     training: Training = Training()
-    pool: AtLeastOne = Field(default=1000, description="samples drawn once and kept")
+    pool: AtLeastOne = Field(default=1000, description="number of samples, drawn once and reused")
     held_back: HeldBack = HeldBack()
 
     @model_validator(mode="after")
@@ -345,28 +377,35 @@ class SupervisedRecipe(_Recipe):
     estimator: Estimator = Estimator()
     negatives: Share = 0.2
     jitter: Jitter = Jitter()
-    flip: Share = Field(default=0.0, description="share of crops that are mirrored")
-    flip_together: bool = Field(
-        default=True, description="all crops of a sample are mirrored, or none"
-    )
-    references: AtLeastOne = Field(default=1, description="reference images a sample")
-    tests: AtLeastOne = Field(default=1, description="test images a sample")
+    flip: Share = Field(default=0.0, description="share of the crops that are mirrored")
+    flip_together: bool = Field(default=True, description="mirror all crops of a sample, or none")
+    references: AtLeastOne = Field(default=1, description="number of reference images per sample")
+    tests: AtLeastOne = Field(default=1, description="number of test images per sample")
     sampling: Literal["interval", "causal"] = Field(
-        default="interval", description="of videos: either order, or reference before test"
+        default="interval",
+        description="order of the frames of a video. interval: any; causal: references before "
+        "tests",
     )
-    max_gap: AtLeastOne = Field(default=30, description="frames from reference to test, videos")
-    stills: Share = Field(default=0.5, description="share of samples from stills, where both are")
-    pool: AtLeastOne = Field(default=1024, description="samples cut at a time and shuffled")
+    max_gap: AtLeastOne = Field(
+        default=30, description="largest gap between reference and test in a video, frames"
+    )
+    stills: Share = Field(
+        default=0.5, description="share of the samples from stills, if there are stills and videos"
+    )
+    pool: AtLeastOne = Field(
+        default=1024, description="number of samples that are cut and shuffled together"
+    )
     pools: AtLeastOne | None = Field(
         default=None,
-        description="so many different pools, then the first one again; while the backbone is "
-        "frozen their features are kept on disk. Left out: no pool comes twice",
+        description="number of different pools, used in turn; the features of a frozen backbone "
+        "are kept on disk. By default no pool is used twice",
     )
     held_out: HeldOut = HeldOut(share=0.15, samples=400)
     keep: Keep = Field(
         default="if_better",
-        description="when the trained weights replace the start weights: held-out one-step IoU "
-        "is higher; its interval does not lie below 0; always",
+        description="when the trained weights replace the start weights. if_better: the "
+        "held-out one-step IoU rose; unless_worse: the interval of its change is "
+        "not wholly below 0; always",
     )
     training: Training = Training()
 

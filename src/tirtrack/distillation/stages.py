@@ -7,7 +7,7 @@ own follow below it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,7 +46,9 @@ from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validato
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
+from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, PairSource, assumptions
+from tirtrack.progress import Progress
 
 PairSetup = Setup[CrossModalRecipe]
 
@@ -58,6 +60,7 @@ def distil_network(
     *,
     teacher: TwoBranchNetwork | None = None,
     engine: FeatureEngine | None,
+    follower: Follower | None = None,
 ) -> tuple[TwoBranchNetwork, RunSummary]:
     """The stages from pairs to a trained student; ``network`` itself is not changed.
 
@@ -67,6 +70,7 @@ def distil_network(
         setup: recipe, folder, seed and device.
         teacher: network that teaches; ``None``: the baseline.
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
+        follower: tracker of RGB frames, for recipes with a ``max_gap``.
 
     Returns:
         The student in eval mode on the CPU, and the summary, without what every run has.
@@ -81,7 +85,7 @@ def distil_network(
         leave_contact_sheet(setup, sources.train, found)
     clips = clips_of(sources.train, found.split.train, found.train, recipe)
     with timed(seconds, "features"):
-        pool = training_pool(network, clips, setup, engine)
+        pool = training_pool(network, clips, setup, engine, follower)
     with timed(seconds, "teacher"):
         if can_match(teaching, network):
             pool.check(teaching, recipe, device=device)
@@ -209,12 +213,21 @@ def training_pool(
     clips: Sequence[Clip],
     setup: PairSetup,
     engine: FeatureEngine | None,
+    follower: Follower | None,
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
     recipe, seed, identity = setup.recipe, setup.seed, setup.identity
+    samples = draw_samples(
+        clips,
+        recipe,
+        _told(recipe.pool, setup.progress) if follower else range(recipe.pool),
+        rules=CropRules.of(network),
+        seed=seed,
+        follower=follower,
+    )
     return build_pool(
         clips,
-        draw_samples(clips, recipe, range(recipe.pool), rules=CropRules.of(network), seed=seed),
+        samples,
         recipe,
         levels=levels_of(recipe),
         seed=seed,
@@ -223,6 +236,14 @@ def training_pool(
         cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
         progress=setup.progress,
     )
+
+
+def _told(count: int, progress: Progress) -> Iterator[int]:
+    """Numbers of samples whose boxes are followed, which takes a while."""
+    for number in range(count):
+        progress("tracks", number, count)
+        yield number
+    progress("tracks", count, count)
 
 
 def check_by_foreigner(

@@ -6,21 +6,17 @@ Written and read by one model. What a run does not have is empty or null; unknow
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from tirtrack.stored import Stored
 
 if TYPE_CHECKING:
     from tirtrack.distillation.pool import Pool
     from tirtrack.pairs.proposals.base import ProposalSet
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class PassRate(_Part):
+class PassRate(Stored):
     """Number of samples that passed the teacher's check, by proposer and by modality of the box."""
 
     way: str
@@ -34,7 +30,7 @@ class PassRate(_Part):
         return self.passed / self.samples
 
 
-class Harvest(_Part):
+class Harvest(Stored):
     """The yield of the proposers.
 
     Attributes:
@@ -46,13 +42,13 @@ class Harvest(_Part):
     """
 
     pairs: int = 0
-    boxes: dict[str, int] = {}
-    rejected: dict[str, int] = {}
+    boxes: Mapping[str, int] = {}
+    rejected: Mapping[str, int] = {}
     fallback_pairs: int = 0
     unreadable_pairs: int = 0
 
 
-class Difference(_Part):
+class Difference(Stored):
     """Student minus baseline: mean over samples, with a 95 % interval over scenes."""
 
     baseline: float
@@ -62,7 +58,7 @@ class Difference(_Part):
     high: float
 
 
-class Comparison(_Part):
+class Comparison(Stored):
     """Baseline and student on the held-back data, in one step of localisation.
 
     Attributes:
@@ -86,10 +82,10 @@ class Comparison(_Part):
     with_box: Difference | None = None
     centre: Difference | None = None
     teacher_centre: float | None = None
-    like_teacher: dict[str, Difference] = {}
+    like_teacher: Mapping[str, Difference] = {}
 
 
-class RunSummary(_Part):
+class RunSummary(Stored):
     """Summary of a run.
 
     Attributes:
@@ -122,18 +118,18 @@ class RunSummary(_Part):
     held_back: Comparison | None = None
     verdict: str = ""
     kept: Literal["trained", "start"] = "trained"
-    data: dict[str, int] = {}
+    data: Mapping[str, int] = {}
     split: str = ""
     harvest: Harvest = Harvest()
-    pass_rates: list[PassRate] = []
-    samples: dict[str, int] = {}
-    assumed: list[str] = []
-    warnings: list[str] = []
-    seconds: dict[str, float] = {}
-    source_lines: list[str] = []
+    pass_rates: Sequence[PassRate] = ()
+    samples: Mapping[str, int] = {}
+    assumed: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    seconds: Mapping[str, float] = {}
+    source_lines: Sequence[str] = ()
     weights: str = ""
     fingerprint: str = ""
-    versions: dict[str, str] = {}
+    versions: Mapping[str, str] = {}
     command: str = ""
 
 

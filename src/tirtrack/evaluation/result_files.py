@@ -18,8 +18,9 @@ from tirtrack.datasets.box_text import read_boxes, read_targets
 from tirtrack.datasets.columns import CORNERS, XYWH, Columns, form_of
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.errors import DatasetError
+from tirtrack.evaluation.comparison import RESULT_NAME
 from tirtrack.evaluation.overlap import first_valid_row
-from tirtrack.evaluation.results import RESULT_NAME, Track, read_track
+from tirtrack.evaluation.results import Track, read_track
 from tirtrack.identity import IDENTITY_NAME
 
 _BASE_WITHOUT_ENTRY = 1

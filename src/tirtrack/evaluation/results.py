@@ -1,4 +1,4 @@
-"""A tracker's run over a sequence, as a value and as files; and its scores under a protocol.
+"""A tracker's run over a sequence, as a value and as files.
 
 A result folder holds, for each tracker, ``TRACKER/SEQUENCE.txt``: one row a frame, ``x,y,w,h`` in
 the base of the annotation file, comma separated, each number in its shortest exact form;
@@ -17,7 +17,7 @@ import io
 import os
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,9 @@ from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.walking import walk
 from tirtrack.errors import DatasetError
 from tirtrack.files import write_text
-from tirtrack.source_line import counted
-from tirtrack.unused_files import unused_in_words, unused_names
+from tirtrack.source_line import counted, unused_in_words, unused_names
 
 RESULTS_FOLDER = "results"
-RESULT_NAME = "result.json"
 _BOX_SUFFIXES = (".txt", ".json")
 _DECIMALS = 9  # of boxes moved to another base
 _CSV_COLUMNS = ["frame", "score", "status"]
@@ -64,44 +62,6 @@ class Track:
     def rows(self, kept: slice) -> Track:
         """Some of its frames."""
         return Track(self.boxes[kept], self.scores[kept], self.statuses[kept], self.seconds[kept])
-
-
-@dataclass(frozen=True)
-class SequenceScores:
-    """Scores of one run over one sequence under a protocol.
-
-    Attributes:
-        name: the sequence.
-        frames: annotated rows, absent ones included.
-        visible_frames: rows whose annotation is valid by the protocol.
-        curves: points of each curve (``success``, ``precision``, ``norm_precision``), in [0, 1].
-        values: value of each score (``success``, ``precision``, ``norm_precision``, ``op50``).
-        visible_values: the same scores over visible frames only.
-        repaired_rows: result rows that the protocol replaced by the row before.
-    """
-
-    name: str
-    frames: int
-    visible_frames: int
-    curves: Mapping[str, np.ndarray]
-    values: Mapping[str, float]
-    visible_values: Mapping[str, float] = field(default_factory=dict)
-    repaired_rows: int = 0
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A tracker's scores over a data set: the sequences, and how the protocol averages them."""
-
-    protocol: str
-    sequences: tuple[SequenceScores, ...]
-    curves: Mapping[str, np.ndarray]
-    values: Mapping[str, float]
-    visible_values: Mapping[str, float] = field(default_factory=dict)
-
-    def by_sequence(self, score: str) -> dict[str, float]:
-        """One score of every sequence."""
-        return {one.name: one.values[score] for one in self.sequences}
 
 
 def write_track(folder: Path, sequence: str, track: Track, *, shift: int = 0) -> None:

@@ -17,39 +17,40 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from tirtrack.boxes import Box, check_first_box
+from tirtrack.datasets import opened
 from tirtrack.datasets.dataset_line import described
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence, stored_from_boxes
 from tirtrack.datasets.stored_frames import read_options
 from tirtrack.errors import DatasetError, FrameError, RequestError, RunError, StorageError
 from tirtrack.evaluation import protocols
+from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, MissingRun
 from tirtrack.evaluation.overlap import first_valid_row
-from tirtrack.evaluation.repeats import repeated
 from tirtrack.evaluation.result_files import read_run
-from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256, comparison_json
 from tirtrack.evaluation.results import RESULTS_FOLDER, Track, write_track
 from tirtrack.evaluation.scoring import (
-    Comparison,
-    Missing,
     MissingMode,
     Runs,
+    annotation_sha256,
     included,
     missing_sentence,
     score_runs,
 )
+from tirtrack.evaluation.sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
 from tirtrack.evaluation.statistics import RESAMPLES
-from tirtrack.files import fingerprint, new_folder, remove_partials, sha256, write_json
+from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
 from tirtrack.identity import IDENTITY_NAME, check_same_identity
 from tirtrack.media import SourceInfo
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
-from tirtrack.trackers.base import Status, Tracker, TrackState
+from tirtrack.stored import write_stored
+from tirtrack.trackers.base import Status, TrackState
 from tirtrack.versions import versions
 from tirtrack.workers import working
 
@@ -59,100 +60,6 @@ _TELL_EVERY = 50  # frames
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # what a tracker, a decoder or a disk may raise; programming errors (TypeError, ...) pass
 _FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
-
-
-@runtime_checkable
-class OnlineTracker(Protocol):
-    """All that evaluation uses of a :class:`tirtrack.trackers.base.Tracker`: two methods."""
-
-    def init(self, frame: np.ndarray, box: Box) -> TrackState:
-        """Begin with a known box."""
-
-    def update(self, frame: np.ndarray) -> TrackState:
-        """Where the target is in the next frame."""
-
-
-class TrackerSource(Protocol):
-    """Something that makes a tracker, in this process or a worker (so it must be picklable)."""
-
-    @property
-    def name(self) -> str:
-        """Name in results and tables; a plain folder name."""
-
-    def load(self, seed: int) -> OnlineTracker:
-        """A tracker; one is loaded per process and begins anew at each ``init``."""
-
-    def facts(self) -> dict[str, Any]:
-        """What ``result.json`` says of it: ``weights``, ``sha256``, ``preset``, ..."""
-
-
-@dataclass(frozen=True)
-class TrackerSpec:
-    """A tracker by its weights.
-
-    Attributes:
-        name: name in results and tables; a plain folder name.
-        weights: name of shipped weights, or a file.
-        preset: preset of the online loop; the one that the weights name when ``None``.
-        overrides: settings that differ from the preset.
-        engine: ``onnx`` or ``torch``; the default of the family when ``None``.
-    """
-
-    name: str
-    weights: str
-    preset: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    engine: str | None = None
-
-    @classmethod
-    def of(cls, text: str, *, preset: str | None = None) -> TrackerSpec:
-        """From ``WEIGHTS`` or ``WEIGHTS@PRESET``; named after the weights' stem and the preset.
-
-        Raises:
-            RequestError: the preset is empty.
-
-        >>> TrackerSpec.of("runs/a/mine.safetensors@published").name
-        'mine@published'
-        """
-        if preset == "" or text.endswith("@"):
-            raise RequestError('unknown preset ""', fix="name one, such as default or published")
-        weights, at, own = text.rpartition("@")
-        if not at or "/" in own:
-            weights, own = text, ""
-        stem = Path(weights).name.removesuffix(".safetensors")
-        return cls(f"{stem}@{own}" if own else stem, weights, own or preset)
-
-    def load(self, seed: int) -> Tracker:
-        """The tracker.
-
-        Raises:
-            WeightsError: the weights are unknown or damaged.
-            RecipeError: the preset or an override is unknown.
-        """
-        from tirtrack.trackers.loading import load_tracker
-
-        return load_tracker(
-            self.weights,
-            preset=self.preset,
-            engine=self.engine,
-            overrides=dict(self.overrides),
-            seed=seed,
-        )
-
-    def facts(self) -> dict[str, Any]:
-        """Weights with their hash, the preset that is used, overrides and engine."""
-        from tirtrack.trackers.loading import engine_of
-        from tirtrack.weights import store
-
-        path = store.find(self.weights)
-        card = store.card_of(path)
-        return {
-            "weights": self.weights,
-            "sha256": sha256(path),
-            "preset": self.preset or card.preset,
-            "overrides": dict(self.overrides),
-            "engine": engine_of(card.architecture, self.engine),
-        }
 
 
 def run(
@@ -243,11 +150,12 @@ def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int | None
 
 
 def evaluate(
-    trackers: Sequence[TrackerSource],
-    dataset: LabelledDataset,
-    out: Path,
+    trackers: Sequence[str | Path | TrackerSource],
+    dataset: str | Path | LabelledDataset,
+    out: str | Path,
     *,
     protocol: str | None = None,
+    preset: str | None = None,
     workers: int = 1,
     progress: Progress = silent,
     seed: int = 0,
@@ -267,15 +175,18 @@ def evaluate(
     ``result.json``; the folder stays, for ``resume``.
 
     Args:
-        trackers: trackers in the order of tables; each is compared with those before it.
-        dataset: data set to run them on.
+        trackers: names or files of weights, ``NAME@PRESET`` for another preset, or sources of
+            trackers; in the order of tables, each is compared with those before it.
+        dataset: name or folder of a labelled data set, or one that is open already
+            (:func:`tirtrack.open_named_files` for files in any other layout).
         out: a new or empty folder.
         protocol: id of the protocol; the data set's own by default.
+        preset: preset of all trackers that name none.
         workers: number of processes; 1 runs in this process.
         progress: callback that is told of progress, in frames.
         seed: seed of trackers and of the bootstrap.
         runs: number of runs of each tracker, with this seed and those that follow; see
-            :mod:`tirtrack.evaluation.repeats`.
+            :func:`tirtrack.evaluation.sources.repeated`.
         force: replace what is at ``out``.
         resume: continue what is there: finished runs are kept, failed ones tried again.
         missing: reaction at the end if some runs failed: ``error`` writes everything and
@@ -289,10 +200,11 @@ def evaluate(
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
+    first_runs = [_source(one, preset) for one in trackers]
+    dataset = opened(dataset)
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
     dataset = included(dataset, rules)
-    first_runs = trackers
-    trackers = repeated(trackers, runs)
+    trackers = repeated(first_runs, runs)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     description = described(dataset)
@@ -329,8 +241,9 @@ def evaluate(
         seed=seed,
         resamples=resamples,
     )
-    comparison = replace(comparison, description=description)
-    write_json(out / RESULT_NAME, comparison_json(comparison, command=command))
+    told = {"source_line": description.line, "sources": dict(description.sources)}
+    comparison = comparison.model_copy(update={**told, "command": command})
+    write_stored(out / RESULT_NAME, comparison)
     if comparison.missing and missing == "error":
         what, _, _ = missing_sentence(comparison.missing, len(jobs))
         raise RunError(what, out / RESULT_NAME, "the other runs are kept and scored there")
@@ -373,10 +286,11 @@ def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> Non
 def _all_failed(reasons: Mapping[tuple[str, str], str], out: Path) -> RunError:
     """One sentence: the first failure, the count of the others, and what to do."""
     (tracker, sequence), reason = next(iter(reasons.items()))
+    first = MissingRun(tracker=tracker, sequence=sequence, reason=reason)
     others = len(reasons) - 1
     more = "" if not others else f" and {others} other{'s' * (others > 1)}"
     return RunError(
-        f"every run failed: {Missing(tracker, sequence, reason)}{more}",
+        f"every run failed: {first}{more}",
         out,
         "repair it, then the same command with --resume",
     )
@@ -395,6 +309,12 @@ def _identity(
         "seed": seed,
         "versions": versions(),
     }
+
+
+def _source(tracker: str | Path | TrackerSource, preset: str | None) -> TrackerSource:
+    if isinstance(tracker, str | Path):
+        return TrackerSpec.of(str(tracker), preset=preset)
+    return tracker
 
 
 def _begun_folder(out: Path, identity: Mapping[str, Any], *, force: bool, resume: bool) -> Path:

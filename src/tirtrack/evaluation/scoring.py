@@ -1,14 +1,16 @@
 """From runs to a comparison: every tracker under one protocol, and the differences between them.
 
-Serves both ``evaluate`` (runs just made) and ``score`` (runs read from files). A comparison knows
-all that ``result.json`` holds; :mod:`tirtrack.evaluation.result_json` writes it.
+Serves both ``evaluate`` (runs just made) and ``score`` (runs read from files).
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,21 +18,32 @@ from typing import Any, Literal
 import numpy as np
 
 from tirtrack.datasets.columns import Columns
-from tirtrack.datasets.dataset_line import DatasetDescription
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.stored_frames import read_options
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.calibration import ScoreQuality, score_quality
-from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
-from tirtrack.evaluation.protocols import EvaluationProtocol, LengthMode
-from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker
-from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
-from tirtrack.evaluation.results import Scores, Track, find_results, results_line
-from tirtrack.evaluation.statistics import (
-    RESAMPLES,
-    Difference,
-    bootstrap_indices,
-    paired_bootstrap,
+from tirtrack.evaluation.comparison import (
+    Comparison,
+    MissingRun,
+    ScoreDifference,
+    SequenceResult,
+    Speed,
+    SubsetResult,
+    TrackerResult,
 )
+from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
+from tirtrack.evaluation.protocols.base import (
+    EvaluationProtocol,
+    LengthMode,
+    ScoreDescription,
+    SequenceScores,
+)
+from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker, spreads
+from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
+from tirtrack.evaluation.results import Track, find_results, results_line
+from tirtrack.evaluation.statistics import RESAMPLES, bootstrap_indices, paired_bootstrap
+from tirtrack.files import fingerprint
+from tirtrack.versions import versions
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
@@ -51,84 +64,6 @@ class Runs:
     name: str
     tracks: Mapping[str, Track]
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A requested run without a result."""
-
-    tracker: str
-    sequence: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.tracker} on {self.sequence} ({self.reason})"
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Frames per second, averaged in three different ways.
-
-    Attributes:
-        total: all frames over all seconds.
-        sequence: mean over sequences of frames over seconds.
-        frame: mean over frames of one over seconds.
-    """
-
-    total: float
-    sequence: float
-    frame: float
-
-
-@dataclass(frozen=True)
-class TrackerScores:
-    """One tracker in a comparison; ``quality`` and ``speed`` are ``None`` where files lack them.
-
-    ``subsets`` holds the averages over each subset, empty if there is only one.
-    """
-
-    runs: Runs
-    scores: Scores
-    quality: ScoreQuality | None
-    speed: Speed | None
-    subsets: Mapping[str, Scores] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ScoreDifference:
-    """Tracker ``a`` minus tracker ``b`` in one score, over the sequences that both have; where a
-    tracker ran several times, its mean over the runs counts.
-    """
-
-    a: str
-    b: str
-    score: str
-    difference: Difference
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Several trackers on one data set under one protocol.
-
-    Attributes:
-        protocol: id of the protocol.
-        dataset: data set that was scored, reduced to the sequences that the protocol includes.
-        trackers: trackers in the given order; those without any run are left out.
-        differences: differences of each tracker minus each one before it, score by score.
-        absent_frames: frames whose annotation the protocol takes for invalid (Q1).
-        missing: requested runs without a result.
-        seed: seed of the resamples.
-        description: description of the data set, in one line and sequence by sequence.
-    """
-
-    protocol: str
-    dataset: LabelledDataset
-    trackers: tuple[TrackerScores, ...]
-    differences: tuple[ScoreDifference, ...]
-    absent_frames: int
-    missing: tuple[Missing, ...]
-    seed: int
-    description: DatasetDescription = DatasetDescription()  # noqa: RUF009 - frozen
 
 
 def included(dataset: LabelledDataset, protocol: EvaluationProtocol) -> LabelledDataset:
@@ -174,25 +109,61 @@ def score_runs(
     absent = _missing(runs, dataset, reasons or {})
     if absent and missing == "error":
         raise DatasetError(*missing_sentence(absent, len(runs) * len(dataset.sequences)))
-    trackers = tuple(
-        scored
+    scored = {
+        one.name: result
         for one in runs
-        if (scored := _score_tracker(one, dataset, protocol, length=length)) is not None
-    )
-    if not trackers:
+        if (result := _score_tracker(one, dataset, protocol, length=length)) is not None
+    }
+    if not scored:
         raise DatasetError("no run to score", dataset.root or dataset.name)
+    identity: dict[str, Any] = {
+        "protocol": protocol.name,
+        "dataset": dataset.name,
+        "annotation_sha256": annotation_sha256(dataset),
+        "seed": seed,
+        "versions": versions(),
+    }
+    facts = [{"name": one.name, **one.facts} for one in runs if one.name in scored]
+    trackers = tuple(scored.values())
     return Comparison(
-        protocol.name,
-        dataset,
-        trackers,
-        _differences(trackers, protocol.score_names, seed=seed, resamples=resamples),
-        sum(_absent_frames(sequence.annotation) for sequence in dataset.sequences),
-        absent,
-        seed,
+        **identity,
+        **_dataset_facts(dataset),
+        fingerprint=fingerprint({**identity, "trackers": facts}),
+        scores=protocol.scores,
+        absent_rule=protocol.absent_rule,
+        repaired_rows=sum(one.repaired_rows for one in trackers),
+        missing=absent,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        trackers=trackers,
+        runs=spreads(trackers),
+        differences=_differences(trackers, protocol.scores, seed=seed, resamples=resamples),
     )
 
 
-def missing_sentence(missing: Sequence[Missing], asked: int) -> tuple[str, None, str]:
+def _dataset_facts(dataset: LabelledDataset) -> dict[str, Any]:
+    """What a comparison says of its data set, beside its name."""
+    return {
+        "base": dataset.file_base,
+        "layout": dataset.layout,
+        "read_as": dataset.remarks,
+        "read_options": read_options(dataset),
+        "dataset_path": None if dataset.root is None else str(dataset.root),
+        "sequences": len(dataset.sequences),
+        "frames": sum(map(len, dataset.sequences)),
+        "absent_frames": sum(_absent_frames(one.annotation) for one in dataset.sequences),
+    }
+
+
+def annotation_sha256(dataset: LabelledDataset) -> str:
+    """A hash of names and annotation of all sequences."""
+    digest = hashlib.sha256()
+    for sequence in dataset.sequences:
+        digest.update(sequence.name.encode("utf-8") + b"\0")
+        digest.update(np.ascontiguousarray(sequence.annotation, dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def missing_sentence(missing: Sequence[MissingRun], asked: int) -> tuple[str, None, str]:
     """What, where and fix of the error that reports missing runs."""
     first = ", ".join(str(one) for one in missing[:_LISTED])
     more = "" if len(missing) <= _LISTED else f" and {len(missing) - _LISTED} more"
@@ -205,15 +176,15 @@ def missing_sentence(missing: Sequence[Missing], asked: int) -> tuple[str, None,
 
 def _missing(
     runs: Sequence[Runs], dataset: LabelledDataset, reasons: Mapping[tuple[str, str], str]
-) -> tuple[Missing, ...]:
+) -> tuple[MissingRun, ...]:
     found = []
     for one in runs:
         for sequence in dataset.sequences:
             track = one.tracks.get(sequence.name)
             if track is None or len(track.boxes) == 0:
                 reason = "no result file" if track is None else "the result is empty"
-                key = (one.name, sequence.name)
-                found.append(Missing(*key, reasons.get(key, reason)))
+                reason = reasons.get((one.name, sequence.name), reason)
+                found.append(MissingRun(tracker=one.name, sequence=sequence.name, reason=reason))
     return tuple(found)
 
 
@@ -224,7 +195,7 @@ def _absent_frames(annotation: np.ndarray) -> int:
 
 def _score_tracker(
     runs: Runs, dataset: LabelledDataset, protocol: EvaluationProtocol, *, length: LengthMode
-) -> TrackerScores | None:
+) -> TrackerResult | None:
     present = [
         (sequence, runs.tracks[sequence.name])
         for sequence in dataset.sequences
@@ -232,21 +203,66 @@ def _score_tracker(
     ]
     if not present:
         return None
-    sequences = [
+    scored = [
         protocol.score_sequence(s.name, track.boxes, s.annotation, length=length)
         for s, track in present
     ]
-    subset_of = {s.name: s.subset for s, _ in present}
-    subsets = sorted(set(subset_of.values()))
-    return TrackerScores(
-        runs,
-        protocol.average(sequences),
-        _quality(present),
-        _speed([track for _, track in present]),
-        {
-            subset: protocol.average([s for s in sequences if subset_of[s.name] == subset])
-            for subset in (subsets if len(subsets) > 1 else ())
-        },
+    average = protocol.average(scored)
+    speed = _speed([track for _, track in present])
+    facts = runs.facts
+    return TrackerResult(
+        name=runs.name,
+        base=facts.get("base", dataset.file_base),
+        weights=str(facts.get("weights", "")),
+        sha256=str(facts.get("sha256", "")),
+        preset=facts.get("preset"),
+        overrides=facts.get("overrides", {}),
+        run=facts.get("run", 1),
+        run_of=facts.get("run_of", runs.name),
+        values=average.values,
+        visible_values=average.visible_values,
+        curves={name: curve.tolist() for name, curve in average.curves.items()},
+        subsets=_subsets(present, scored, protocol),
+        fps=None if speed is None else speed.total,
+        speed=speed,
+        score_quality=_quality(present),
+        repaired_rows=sum(one.repaired_rows for one in scored),
+        sequences=[
+            _sequence_result(one, sequence.subset, track)
+            for one, (sequence, track) in zip(scored, present, strict=True)
+        ],
+    )
+
+
+def _subsets(
+    present: Sequence[tuple[LabelledSequence, Track]],
+    scored: Sequence[SequenceScores],
+    protocol: EvaluationProtocol,
+) -> dict[str, SubsetResult]:
+    """Averages over each subset; empty if there is only one."""
+    by_subset: dict[str, list[SequenceScores]] = {}
+    for (sequence, _), one in zip(present, scored, strict=True):
+        by_subset.setdefault(sequence.subset, []).append(one)
+    if len(by_subset) < 2:
+        return {}
+    averages = {name: protocol.average(by_subset[name]) for name in sorted(by_subset)}
+    return {
+        name: SubsetResult(values=one.values, visible_values=one.visible_values)
+        for name, one in averages.items()
+    }
+
+
+def _sequence_result(scored: SequenceScores, subset: str, track: Track) -> SequenceResult:
+    total = float(track.seconds.sum())
+    return SequenceResult(
+        name=scored.name,
+        subset=subset,
+        frames=scored.frames,
+        visible_frames=scored.visible_frames,
+        values=scored.values,
+        visible_values=scored.visible_values,
+        repaired_rows=scored.repaired_rows,
+        fps=len(track.seconds) / total if math.isfinite(total) and total > 0 else None,
     )
 
 
@@ -271,14 +287,18 @@ def _speed(tracks: Sequence[Track]) -> Speed | None:
         return None
     pooled = np.concatenate(seconds)
     return Speed(
-        float(len(pooled) / pooled.sum()),
-        float(np.mean([len(s) / s.sum() for s in seconds])),
-        float(np.mean(1 / pooled[pooled > 0])),
+        total=float(len(pooled) / pooled.sum()),
+        sequence=float(np.mean([len(s) / s.sum() for s in seconds])),
+        frame=float(np.mean(1 / pooled[pooled > 0])),
     )
 
 
 def _differences(
-    trackers: Sequence[TrackerScores], score_names: Sequence[str], *, seed: int, resamples: int
+    trackers: Sequence[TrackerResult],
+    scores: Sequence[ScoreDescription],
+    *,
+    seed: int,
+    resamples: int,
 ) -> tuple[ScoreDifference, ...]:
     @cache  # one matrix for all pairs and scores
     def indices(n: int) -> np.ndarray:
@@ -288,14 +308,16 @@ def _differences(
     repeats = list(runs_by_tracker(trackers).items())
     for later, (a, runs_a) in enumerate(repeats):
         for b, runs_b in repeats[:later]:
-            for score in score_names:
+            for score in scores:
                 own, other = (
-                    [one.scores.by_sequence(score) for one in runs] for runs in (runs_a, runs_b)
+                    [one.by_sequence(score.id) for one in runs] for runs in (runs_a, runs_b)
                 )
                 values = np.array(list(paired_differences(own, other).values()))
                 if len(values):
-                    difference = paired_bootstrap(values, indices(len(values)))
-                    found.append(ScoreDifference(a, b, score, difference))
+                    tested = asdict(paired_bootstrap(values, indices(len(values))))
+                    if not score.higher_is_better:
+                        tested |= {"wins": tested["losses"], "losses": tested["wins"]}
+                    found.append(ScoreDifference(a=a, b=b, score=score.id, seed=seed, **tested))
     return tuple(found)
 
 

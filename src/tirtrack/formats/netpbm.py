@@ -105,7 +105,7 @@ def _header(content: bytes, at: int, where: object) -> _Image:
     for _ in range(2 if kind in (1, 4) else 3):
         found = _TOKEN.match(content, at)
         if found is None or not found[1].isdigit() or len(found[1]) > 9:
-            raise damaged_file("image", "its header is no header of a PGM", where)
+            raise damaged_file("image", "its header is not that of a PGM", where)
         numbers.append(int(found[1]))
         at = found.end(1)
     width, height, *rest = numbers

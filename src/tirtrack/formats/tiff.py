@@ -203,7 +203,7 @@ def _page_pixels(page: Any, where: object) -> np.ndarray:
 
     if page.photometric == _MOSAIC:
         raise FrameError(
-            "a camera's raw picture (DNG), whose colour filters are no thermal frame",
+            "a camera's raw picture (DNG), which is not a thermal frame",
             where,
             "export it as TIFF or PNG with the program of its maker",
         )

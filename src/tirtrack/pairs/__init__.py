@@ -2,6 +2,7 @@
 
 from tirtrack.pairs.cameras import Match, Pairing
 from tirtrack.pairs.folder import CombinedPairs, FolderPairs, open_pairs
+from tirtrack.pairs.proposals import Proposer, proposer
 from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile, pairs_line
 
 __all__ = [
@@ -12,8 +13,10 @@ __all__ = [
     "Pair",
     "PairSource",
     "Pairing",
+    "Proposer",
     "Recording",
     "SourceFile",
     "open_pairs",
     "pairs_line",
+    "proposer",
 ]

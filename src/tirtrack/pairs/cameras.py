@@ -69,7 +69,7 @@ class Pairing:
             name = self.name_of(modality)
             if name is not None and not name.strip(_SEPARATORS):
                 raise RequestError(
-                    f'"{name}" is no name', f"--{modality}", "name a folder, a video or a suffix"
+                    f'"{name}" is not a name', f"--{modality}", "name a folder, a video or a suffix"
                 )
         if self.rgb is not None and self.name_of("rgb") == self.name_of("tir"):
             raise RequestError(
@@ -95,7 +95,7 @@ class Pairing:
             )
         if self.tir_options.no_data == "none":
             raise RequestError(
-                "of pairs, what is no measurement is found in every frame",
+                "in pairs, what is not a measurement is found in every frame",
                 "--no-data none",
                 "name a value, or leave it out",
             )

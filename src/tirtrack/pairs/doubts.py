@@ -90,15 +90,15 @@ class RecordingDoubts:
         clocks: doubts that come from the files' clocks, one sentence each.
     """
 
-    name: str
-    compared: int
-    same_picture: int
-    swapped: bool
-    unrelated: int
-    flat_rgb: bool
-    lag: Lag | None
-    lag_s: float | None
-    clocks: Sequence[str]
+    name: str = ""
+    compared: int = 0
+    same_picture: int = 0
+    swapped: bool = False
+    unrelated: int = 0
+    flat_rgb: bool = False
+    lag: Lag | None = None
+    lag_s: float | None = None
+    clocks: Sequence[str] = ()
 
     @property
     def shows_nothing_in_common(self) -> bool:

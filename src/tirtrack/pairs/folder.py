@@ -21,8 +21,7 @@ from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.source import FilePairs, Manifest, Pair, PairSource, Recording, SourceFile
 from tirtrack.read_options import as_typed
-from tirtrack.source_line import bits
-from tirtrack.unused_files import unused_names
+from tirtrack.source_line import bits, unused_names
 
 _Given = TypeVar("_Given")
 _Opened = TypeVar("_Opened")
@@ -38,12 +37,12 @@ class FolderPairs:
         name: name of the source.
         takes: recordings of the source, with unique names.
         licence: licence under which the user holds the files; goes into the manifest.
-        misfits: list that collects errors, as for :func:`open_pairs`.
+        rejected: list that collects errors, as for :func:`open_pairs`.
         folder: folder that holds all recordings, to find unused files in it.
 
     Raises:
         PairsError: no pair of a recording can be read, or the modalities of the first readable one
-            do not fit each other; with ``misfits`` such a recording is left out.
+            do not fit each other; with ``rejected`` such a recording is left out.
     """
 
     def __init__(
@@ -52,13 +51,13 @@ class FolderPairs:
         takes: Sequence[Take],
         *,
         licence: str = "not stated",
-        misfits: list[PairsError] | None = None,
+        rejected: list[PairsError] | None = None,
         folder: Path | None = None,
     ) -> None:
         self.name = name
         self._folder = folder
         self.licence = licence
-        opened = _each(lambda take: (take, _first_readable(take)), takes, misfits)
+        opened = _each(lambda take: (take, _first_readable(take)), takes, rejected)
         self._takes = tuple(take for take, _ in opened)
         self._no_data = {take.name: _no_data(take) for take in self._takes}
         self._starts = np.cumsum([0, *(len(take) for take in self._takes)])
@@ -225,7 +224,7 @@ def open_pairs(
     *,
     licence: str = "not stated",
     pairing: Pairing = Pairing(),  # noqa: B008 - frozen
-    misfits: list[PairsError] | None = None,
+    rejected: list[PairsError] | None = None,
 ) -> PairSource:
     """The pairs in a folder, or in several.
 
@@ -234,47 +233,47 @@ def open_pairs(
             ``SEQ``), a folder of recordings, or a list of either.
         licence: licence under which the files are held; goes into the manifest.
         pairing: names of the two cameras and rule of matching, where the files do not tell.
-        misfits: list that collects the errors of recordings that cannot be used and are left out;
+        rejected: list that collects the errors of recordings that cannot be used and are left out;
             without it the first such recording raises.
 
     Raises:
         PairsError: a folder is missing or holds no pairs, or a recording cannot be used (stems or
             lengths do not match, no pair can be read, or the modalities of the first readable one
-            do not fit each other); with ``misfits`` only if none can be used.
+            do not fit each other); with ``rejected`` only if none can be used.
     """
     given = [source] if isinstance(source, str | Path) else list(source)
     if not given or "" in given:
         raise PairsError("no folder of pairs was given", fix='name one ("." is the current one)')
     folders = [Path(one) for one in given]
     opened = [
-        _open_folder(folder, licence, name, pairing=pairing, misfits=misfits)
+        _open_folder(folder, licence, name, pairing=pairing, rejected=rejected)
         for folder, name in zip(folders, _distinct_names(folders), strict=True)
     ]
-    if misfits and not any(len(one) for one in opened):
-        raise _no_recording(misfits, folders)
+    if rejected and not any(len(one) for one in opened):
+        raise _no_recording(rejected, folders)
     return opened[0] if len(opened) == 1 else CombinedPairs(opened)
 
 
 def _each(
-    use: Callable[[_Given], _Opened], given: Iterable[_Given], misfits: list[PairsError] | None
+    use: Callable[[_Given], _Opened], given: Iterable[_Given], rejected: list[PairsError] | None
 ) -> list[_Opened]:
-    """The result of ``use`` for each; its errors go to ``misfits``, if that is given."""
+    """The result of ``use`` for each; its errors go to ``rejected``, if that is given."""
     made = []
     for one in given:
         try:
             made.append(use(one))
         except PairsError as error:
-            if misfits is None:
+            if rejected is None:
                 raise
-            misfits.append(error)
+            rejected.append(error)
     return made
 
 
-def _no_recording(misfits: Sequence[PairsError], folders: Sequence[Path]) -> PairsError:
-    if len(misfits) == 1:
-        return misfits[0]
+def _no_recording(rejected: Sequence[PairsError], folders: Sequence[Path]) -> PairsError:
+    if len(rejected) == 1:
+        return rejected[0]
     return PairsError(
-        f"not one of {len(misfits)} recordings can be used, first {misfits[0]}",
+        f"not one of {len(rejected)} recordings can be used, first {rejected[0]}",
         ", ".join(str(folder) for folder in folders),
     )
 
@@ -290,7 +289,7 @@ def _distinct_names(folders: Sequence[Path]) -> list[str]:
 
 
 def _open_folder(
-    folder: Path, licence: str, name: str, *, pairing: Pairing, misfits: list[PairsError] | None
+    folder: Path, licence: str, name: str, *, pairing: Pairing, rejected: list[PairsError] | None
 ) -> FolderPairs:
     if folder.is_file():
         raise PairsError("is a file", folder, "give the folder that holds rgb and tir")
@@ -300,10 +299,10 @@ def _open_folder(
     if not places:
         raise no_takes(folder)
     opened = _each(
-        lambda place: open_takes(place, _name_of(place, folder, name), pairing), places, misfits
+        lambda place: open_takes(place, _name_of(place, folder, name), pairing), places, rejected
     )
     takes = [take for several in opened for take in several]
-    return FolderPairs(name, takes, licence=licence, misfits=misfits, folder=folder)
+    return FolderPairs(name, takes, licence=licence, rejected=rejected, folder=folder)
 
 
 def _name_of(place: Path, folder: Path, name: str) -> str:

@@ -1,4 +1,5 @@
-"""What a source of pairs holds, measured before distillation.
+"""What a source of pairs holds, measured before distillation: the library side of ``tirtrack pairs
+inspect``.
 
 Every pair is read once, so every damaged file is found and named; offset and proposals are measured
 on pairs spread evenly over the source. Nothing here changes a file.
@@ -6,15 +7,27 @@ on pairs spread evenly over the source. Nothing here changes a file.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from tirtrack.errors import PairsError
+from tirtrack.files import new_folder
+from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.doubts import RecordingDoubts, look_for_doubts, sentences
+from tirtrack.pairs.folder import open_pairs
+from tirtrack.pairs.inspection_folder import (
+    TILES,
+    Damage,
+    Inspection,
+    ProposalRates,
+    RecordingFacts,
+    write_inspection,
+)
+from tirtrack.pairs.proposals import registry
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.proposals.random import Random
 from tirtrack.pairs.proposals.registry import Neighbours, is_fallback, with_fallback
@@ -30,124 +43,12 @@ from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
 from tirtrack.valid_pixels import share_text
 
+_log = logging.getLogger(__name__)
+
 SAMPLED_PAIRS = 60
 MIN_USABLE_SHARE = 0.5
 COMMON_SHIFT = 0.7
 MIN_PAIRS = 20
-
-
-@dataclass(frozen=True)
-class RecordingFacts:
-    """One recording.
-
-    Attributes:
-        name: name in the source.
-        pairs: number of pairs.
-        is_video: whether neighbours are neighbours in time.
-        sizes: number of pairs by size of the common grid, ``WIDTHxHEIGHT``.
-        tir_depths: number of pairs by type of the TIR samples.
-        tir_resampled_from: size of TIR as stored, if it was resampled onto the RGB grid.
-        tir_masked_pairs: number of pairs with TIR pixels that hold no measurement.
-        tir_masked_share: share of such pixels in these pairs, on average.
-        offset: offset between the modalities, pixels of the frame.
-        assumed: assumptions about names and time; empty if none.
-        doubts: measured doubts that its pairs are real pairs.
-    """
-
-    name: str
-    pairs: int
-    is_video: bool
-    sizes: Mapping[str, int]
-    tir_depths: Mapping[str, int]
-    tir_resampled_from: str | None
-    tir_masked_pairs: int
-    tir_masked_share: float
-    offset: OffsetSummary
-    assumed: str
-    doubts: RecordingDoubts
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A pair that cannot be used, and why."""
-
-    index: int
-    message: str
-
-
-@dataclass(frozen=True)
-class ProposalRates:
-    """How many boxes a proposer yields.
-
-    Attributes:
-        way: name of the proposer.
-        pairs: number of pairs that were tried.
-        kept: number of kept boxes, by the modality in which they were found.
-        rejected: number of rejected boxes, by reason.
-        fallback_pairs: number of pairs that got random boxes because it found nothing usable.
-        empty_pairs: number of pairs without any usable box.
-    """
-
-    way: str
-    pairs: int
-    kept: Mapping[str, int]
-    rejected: Mapping[str, int]
-    fallback_pairs: int
-    empty_pairs: int
-
-    @property
-    def accepted(self) -> float:
-        """Share of the proposed boxes that were kept; 0 where none was proposed."""
-        kept, rejected = sum(self.kept.values()), sum(self.rejected.values())
-        return kept / (kept + rejected) if kept else 0.0
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """Everything that :func:`inspect_pairs` found.
-
-    Attributes:
-        name: name of the source.
-        source_line: the source in one line.
-        pairs: number of pairs, damaged ones included.
-        recordings: facts of each recording.
-        damaged: all pairs that cannot be used.
-        misfits: recordings that cannot be used, not counted above, and why.
-        offset: offset between the modalities, over all sampled pairs.
-        rates: counts of the proposals in the sampled pairs.
-        warnings: advice and facts for the user, one sentence each.
-        assumed: assumptions about names and time, one sentence each.
-        proposals: proposals in the sampled pairs, by index; for the contact sheet.
-    """
-
-    name: str
-    source_line: str
-    pairs: int
-    recordings: Sequence[RecordingFacts]
-    damaged: Sequence[Damage]
-    misfits: Sequence[str]
-    offset: OffsetSummary
-    rates: ProposalRates
-    warnings: Sequence[str]
-    assumed: Sequence[str]
-    proposals: Mapping[int, ProposalSet] = field(repr=False)
-
-    def document(self) -> dict[str, Any]:
-        """The findings for JSON, without the boxes."""
-        return {
-            "format": 1,
-            "name": self.name,
-            "source_line": self.source_line,
-            "pairs": self.pairs,
-            "usable_pairs": self.pairs - len(self.damaged),
-            "recordings": [asdict(facts) for facts in self.recordings],
-            "damaged": [asdict(damage) for damage in self.damaged],
-            "unusable_recordings": list(self.misfits),
-            "offset": asdict(self.offset),
-            "proposals": {**asdict(self.rates), "accepted": round(self.rates.accepted, 4)},
-            "assumed": list(self.assumed),
-            "warnings": list(self.warnings),
-        }
 
 
 def proposal_rates(found: Sequence[ProposalSet], way: str) -> ProposalRates:
@@ -155,6 +56,7 @@ def proposal_rates(found: Sequence[ProposalSet], way: str) -> ProposalRates:
     readable = [one for one in found if one.fault is None]
     kept = Counter(str(box.found_in) for one in readable for box in one.kept)
     rejected = Counter(str(box.reason) for one in readable for box in one.rejected)
+    total = kept.total() + rejected.total()
     return ProposalRates(
         way=way,
         pairs=len(readable),
@@ -162,28 +64,69 @@ def proposal_rates(found: Sequence[ProposalSet], way: str) -> ProposalRates:
         rejected=dict(rejected.most_common()),
         fallback_pairs=sum(is_fallback(one, way) for one in readable),
         empty_pairs=sum(not one.kept for one in readable),
+        accepted=round(kept.total() / total, 4) if total else 0.0,
     )
 
 
 def inspect_pairs(
-    source: PairSource,
-    way: Proposer,
+    pairs: str | Path | Sequence[str | Path] | PairSource,
+    proposer: str | Proposer = "saliency",
     *,
+    pairing: Pairing = Pairing(),  # noqa: B008 - frozen
+    licence: str = "not stated",
     seed: int = 0,
     sampled: int = SAMPLED_PAIRS,
-    misfits: Sequence[PairsError] = (),
+    out: str | Path | None = None,
+    tiles: int = TILES,
+    force: bool = False,
     progress: Progress = silent,
 ) -> Inspection:
     """Read every pair; measure offset and proposals on some.
 
     Args:
-        source: the pairs.
-        way: proposer of boxes.
+        pairs: folder, folders, or an opened source. Recordings in folders that cannot be used are
+            listed in the result; an opened source has left them out.
+        proposer: proposer of boxes, or the name of one with its default settings
+            (:func:`tirtrack.pairs.proposer` makes one with others).
+        pairing: names of the two cameras and how frames are matched, if ``pairs`` are folders.
+        licence: licence of the pairs, for the manifest, if ``pairs`` are folders.
         seed: seed of proposers that draw at random.
         sampled: number of pairs, evenly spread, that get an offset and proposals.
-        misfits: recordings that were left out when the source was opened.
+        out: a new folder for the contact sheet, the findings and the manifest; ``None``: nothing
+            is written.
+        tiles: largest number of pairs on the contact sheet.
+        force: replace what is at ``out``.
         progress: callback that is told of every finished pair.
+
+    Raises:
+        PairsError: no recording can be used.
+        RequestError: there is no such proposer, or ``out`` exists; nothing was written.
+        StorageError: a file could not be written.
     """
+    proposes = registry.proposer(proposer) if isinstance(proposer, str) else proposer
+    rejected: list[PairsError] = []
+    if isinstance(pairs, PairSource):
+        source = pairs
+    else:
+        source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
+    folder = None if out is None else new_folder(Path(out), force=force)
+    if source is not pairs:
+        _log.info("%s: %s", source.name, pairs_line(source))
+    found = _inspection(source, proposes, seed, sampled, rejected=rejected, progress=progress)
+    if folder is not None:
+        write_inspection(folder, source, found, tiles=tiles)
+    return found
+
+
+def _inspection(
+    source: PairSource,
+    proposer: Proposer,
+    seed: int,
+    sampled: int,
+    *,
+    rejected: Sequence[PairsError],
+    progress: Progress,
+) -> Inspection:
     chosen = set(spread(range(len(source)), sampled))
     proposals: dict[int, ProposalSet] = {}
     tallies: list[_Tally] = []
@@ -197,7 +140,7 @@ def inspect_pairs(
                 tally.offsets.append(measure_offset(pair.rgb, pair.tir))
                 neighbours = Neighbours(source, recording, position)
                 rng = np.random.default_rng([seed, 0, index])
-                found = way.propose(pair, neighbours, rng)
+                found = proposer.propose(pair, neighbours, rng)
                 proposals[index] = with_fallback(pair, found, Random(), rng)
             done += 1
             progress("reading pairs", done, len(source))
@@ -205,19 +148,20 @@ def inspect_pairs(
     doubts = look_for_doubts(source, progress=progress)
     facts = [tally.facts(doubt) for tally, doubt in zip(tallies, doubts, strict=True)]
     offset = summarise([offset for tally in tallies for offset in tally.offsets])
-    rates = proposal_rates(list(proposals.values()), way.name)
+    rates = proposal_rates(list(proposals.values()), proposer.name)
     return Inspection(
         name=source.name,
         source_line=pairs_line(source),
         pairs=len(source),
+        usable_pairs=len(source) - len(damaged),
         recordings=facts,
         damaged=damaged,
-        misfits=[str(misfit) for misfit in misfits],
+        unusable_recordings=[str(error) for error in rejected],
         offset=offset,
-        rates=rates,
-        warnings=_warnings(len(source), damaged, facts, rates, misfits=len(misfits)),
+        proposals=rates,
         assumed=assumptions(source.recordings().values()),
-        proposals=proposals,
+        warnings=_warnings(len(source), damaged, facts, rates, rejected=len(rejected)),
+        boxes=proposals,
     )
 
 
@@ -238,7 +182,7 @@ class _Tally:
         try:
             pair = source[index]
         except PairsError as error:
-            self.damaged.append(Damage(index, str(error)))
+            self.damaged.append(Damage(index=index, message=str(error)))
             return None
         height, width = pair.rgb.shape[:2]
         self._sizes[f"{width}x{height}"] += 1
@@ -272,14 +216,14 @@ def _warnings(
     facts: Sequence[RecordingFacts],
     rates: ProposalRates,
     *,
-    misfits: int,
+    rejected: int,
 ) -> list[str]:
     """What the user should change or know, the worst first."""
     found = []
-    if misfits:
+    if rejected:
         found.append(
-            f"{misfits} of {misfits + len(facts)} recordings cannot be used; repair or remove them "
-            "(listed below)"
+            f"{rejected} of {rejected + len(facts)} recordings cannot be used; repair or remove "
+            "them (listed below)"
         )
     if damaged:
         found.append(

@@ -19,7 +19,7 @@ from tirtrack.images import opened_image
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.colour import colour
 from tirtrack.pairs.stems import MatchedFrames, frames_by_time
-from tirtrack.pairs.video import VideoFrames
+from tirtrack.pairs.video_frames import VideoFrames
 from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
 
 MAX_RATE_RATIO = 1.01

@@ -65,12 +65,12 @@ class OffsetSummary:
         share_within_2px: share of the usable offsets that are at most 2 pixels long.
     """
 
-    tested: int
-    usable: int
-    dx: float
-    dy: float
-    median_length: float
-    share_within_2px: float
+    tested: int = 0
+    usable: int = 0
+    dx: float = 0.0
+    dy: float = 0.0
+    median_length: float = 0.0
+    share_within_2px: float = 0.0
 
     @property
     def shift(self) -> float:

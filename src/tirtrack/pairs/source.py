@@ -14,8 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from tirtrack.source_line import counted
-from tirtrack.unused_files import unused_in_words
+from tirtrack.source_line import counted, unused_in_words
 from tirtrack.valid_pixels import valid_mask
 
 _ASSUMED = 3  # assumptions in the line of a source

@@ -247,7 +247,7 @@ def _no_time_stamp(
         if seconds_of(_key(stem, modality, pairing)) is None
     )
     return PairsError(
-        f'"{odd}" is no time stamp',
+        f'"{odd}" is not a time stamp',
         where,
         "name frames by date and time, by seconds with decimals or since 1970, or by whole milli-, "
         "micro- or nanoseconds at 1 to 200 frames a second, or match by name",

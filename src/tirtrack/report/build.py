@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from tirtrack import files
-from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset
+from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset, opened
 from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_folder import run_folder
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation import protocols
-from tirtrack.evaluation.result_json import RESULT_NAME, annotation_sha256
-from tirtrack.evaluation.scoring import included
+from tirtrack.evaluation.comparison import (
+    RESULT_NAME,
+    Comparison,
+    TrackerResult,
+    evaluation_folder,
+    read_result,
+)
+from tirtrack.evaluation.scoring import annotation_sha256, included
 from tirtrack.files import sha256
 from tirtrack.report.content import (
     DistillationSection,
@@ -29,12 +35,6 @@ from tirtrack.report.film import film_strips, result_file
 from tirtrack.report.page import render
 from tirtrack.report.pairs import FOLDER, pairs_section
 from tirtrack.report.plots import curve_plots
-from tirtrack.report.results import (
-    EvaluationResult,
-    TrackerResult,
-    evaluation_folder,
-    read_result,
-)
 from tirtrack.report.training import (
     distillation_section,
     is_distillation,
@@ -50,10 +50,10 @@ _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --da
 
 
 def build_report(
-    folders: Sequence[Path],
-    out: Path,
+    folders: Sequence[str | Path],
+    out: str | Path | None = None,
     *,
-    dataset: LabelledDataset | None = None,
+    dataset: str | Path | LabelledDataset | None = None,
     reference: str | None = None,
     title: str = "",
     command: str = "",
@@ -63,8 +63,9 @@ def build_report(
 
     Args:
         folders: evaluation folders, as in :func:`report_content`.
-        out: the HTML file to write.
-        dataset: data set of the film strips, as there.
+        out: the HTML file to write; by default ``report.html`` in a new folder
+            ``runs/report-NNN``.
+        dataset: data set of the film strips, as there, or its name or folder.
         reference: the tracker that the others are compared with, the first by default.
         title: title of the page.
         command: command line that makes the page again.
@@ -78,9 +79,14 @@ def build_report(
         RequestError: the page exists, or the reference is not among the trackers.
     """
     content = report_content(
-        folders, dataset=dataset, reference=reference, title=title, command=command
+        [Path(folder) for folder in folders],
+        dataset=None if dataset is None else opened(dataset),
+        reference=reference,
+        title=title,
+        command=command,
     )
-    return write_report(content, out, force=force)
+    page = files.numbered_folder(Path("runs"), "report") / PAGE_NAME if out is None else Path(out)
+    return write_report(content, page, force=force)
 
 
 def report_content(
@@ -135,7 +141,7 @@ def report_content(
     )
 
 
-def distillations(folders: Sequence[Path], results: Sequence[EvaluationResult]) -> dict[str, Path]:
+def distillations(folders: Sequence[Path], results: Sequence[Comparison]) -> dict[str, Path]:
     """The run folders of ``tirtrack distill`` inside the folders, and beside evaluated weights;
     called by their names, or by their paths where two have one name.
     """
@@ -158,7 +164,7 @@ def evaluation_section(
         DatasetError: the folder holds no result, or a result file or frame cannot be read.
         RequestError: ``reference`` is not among the trackers.
     """
-    result, _ = read_result(folder)
+    result = read_result(folder)
     names = [one.name for one in result.first_runs]
     chosen = names[0] if reference is None else reference
     if chosen not in names:
@@ -166,7 +172,7 @@ def evaluation_section(
     others = [name for name in names if name != chosen]
     verdicts = tuple(verdict(result, name, chosen) for name in others) or (only_tracker(result),)
     section = EvaluationSection(result, chosen, verdicts, ())
-    section = replace(section, plots=curve_plots(section.trackers, section.colours))
+    section = replace(section, plots=curve_plots(result.scores, section.trackers, section.colours))
     left_out = _why_no_films(section, evaluation_folder(folder), dataset)
     if dataset is None or left_out:
         return replace(section, films_missing=left_out)
@@ -198,13 +204,13 @@ def dataset_of(folder: Path) -> LabelledDataset | None:
     Raises:
         DatasetError: the folder holds no result.
     """
-    result, _ = read_result(folder)
+    result = read_result(folder)
     if not result.dataset_path or not Path(result.dataset_path).is_dir():
         return None
     try:
         options = AnnotationOptions(frames=result.read_options)
-        opened = open_dataset(result.dataset_path, options=options)
-        return included(opened, protocols.get(result.protocol))
+        dataset = open_dataset(result.dataset_path, options=options)
+        return included(dataset, protocols.get(result.protocol))
     except TirtrackError:
         return None
 
@@ -216,7 +222,7 @@ def _title(sections: Sequence[EvaluationSection]) -> str:
 
 
 def provenance(
-    results: Sequence[EvaluationResult],
+    results: Sequence[Comparison],
     *,
     distilled: Sequence[str] = (),
     command: str = "",

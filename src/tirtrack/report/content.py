@@ -11,10 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tirtrack.report.results import Difference, EvaluationResult, SequenceResult, TrackerResult
+from tirtrack.evaluation.comparison import (
+    Comparison,
+    ScoreDifference,
+    SequenceResult,
+    TrackerResult,
+)
+from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.report.verdict import Verdict, sequence_differences
 
 ANNOTATION_COLOUR = "#2eb84c"
+_FULL_BAR = 0.5
 TRACKER_COLOURS = ("#e0570b", "#1e88e5", "#8e44ad", "#c2185b", "#00897b", "#6d4c41")
 
 
@@ -59,7 +66,9 @@ class FilmStrip:
 
 @dataclass(frozen=True)
 class SequenceRow:
-    """A row of the table of sequences: one sequence, each tracker, and the difference."""
+    """A row of the table of sequences: one sequence, each tracker, and the difference in the
+    primary score.
+    """
 
     name: str
     subset: str
@@ -77,11 +86,11 @@ class EvaluationSection:
         result: its numbers.
         reference: the tracker that the others are compared with.
         verdicts: one verdict for each other tracker, or one that says that there is none.
-        plots: success, precision, normalised precision, as far as the protocol has them.
+        plots: curves of the scores that have one.
         films: film strips; if empty, ``films_missing`` says why.
     """
 
-    result: EvaluationResult
+    result: Comparison
     reference: str
     verdicts: tuple[Verdict, ...]
     plots: tuple[Picture, ...]
@@ -101,26 +110,50 @@ class EvaluationSection:
         return colours_of(tuple(one.name for one in self.trackers))
 
     @property
-    def differences(self) -> tuple[Difference, ...]:
+    def differences(self) -> tuple[ScoreDifference, ...]:
         """Each other tracker minus the reference, score by score."""
         turned = (
-            self.result.difference(one.name, self.reference, score)
+            self.result.difference(one.name, self.reference, score.id)
             for one in self.trackers[1:]
-            for score in ("success", "precision", "norm_precision", "op50")
+            for score in self.result.scores
         )
         return tuple(one for one in turned if one is not None)
 
     @property
+    def row_scores(self) -> tuple[ScoreDescription, ...]:
+        """The scores in the table of sequences: no points of other scores' curves, and only
+        scores that the first tracker has.
+        """
+        known = self.trackers[0].values
+        return tuple(
+            one for one in self.result.scores if not one.point_of and known.get(one.id) is not None
+        )
+
+    @property
     def rows(self) -> tuple[SequenceRow, ...]:
         """The sequences, largest gain of the second tracker first."""
-        trackers = self.trackers
+        trackers, score = self.trackers, self.result.primary
         change = (
-            sequence_differences(self.result, trackers[1].name, self.reference, "success")
+            sequence_differences(self.result, trackers[1].name, self.reference, score.id)
             if len(trackers) > 1
             else {}
         )
         rows = [self._row(name, change.get(name)) for name in self.result.sequence_names()]
-        return tuple(sorted(rows, key=_largest_gain_first)) if change else tuple(rows)
+        if not change:
+            return tuple(rows)
+        # sequences without a difference come last
+        return tuple(
+            sorted(rows, key=lambda r: (r.difference is None, -score.gain(r.difference or 0.0)))
+        )
+
+    @property
+    def full_bar(self) -> float:
+        """The difference whose bar fills its half of the cell: 0.5, or the largest one where the
+        primary score has a unit.
+        """
+        if not self.result.primary.unit:
+            return _FULL_BAR
+        return max((abs(row.difference or 0.0) for row in self.rows), default=0.0) or 1.0
 
     def _row(self, name: str, difference: float | None) -> SequenceRow:
         cells = tuple(one.sequence(name) for one in self.trackers)
@@ -128,10 +161,6 @@ class EvaluationSection:
         visible = known.visible_frames
         absent = None if visible is None else known.frames - visible
         return SequenceRow(name, known.subset, known.frames, absent, cells, difference)
-
-
-def _largest_gain_first(row: SequenceRow) -> tuple[bool, float]:
-    return row.difference is None, -(row.difference or 0.0)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from tirtrack.boxes import Box
 from tirtrack.datasets.box_text import read_boxes
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence, boxes_from_stored
 from tirtrack.errors import DatasetError
+from tirtrack.evaluation.comparison import RESULT_NAME
 from tirtrack.evaluation.overlap import first_valid_row
-from tirtrack.evaluation.result_json import RESULT_NAME
+from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.results import RESULTS_FOLDER
 from tirtrack.overlay import draw_boxes
 from tirtrack.report.content import (
@@ -28,7 +29,7 @@ from tirtrack.report.content import (
     Picture,
     SequenceRow,
 )
-from tirtrack.report.verdict import signed
+from tirtrack.report.verdict import named, signed
 from tirtrack.thermal import to_display
 
 FRAMES_A_STRIP = 6
@@ -53,7 +54,7 @@ def film_strips(
     by_name = {sequence.name: sequence for sequence in dataset.sequences}
     strips = []
     whose = " minus ".join(one.name for one in section.trackers[1::-1])
-    for row, why in chosen(section.rows, whose):
+    for row, why in chosen(section.rows, section.result.primary, whose):
         sequence = by_name[row.name]
         boxes = {
             one.name: boxes_from_stored(
@@ -83,18 +84,21 @@ def result_file(folder: Path, tracker: str, sequence: str) -> Path:
     return file
 
 
-def chosen(rows: Sequence[SequenceRow], whose: str) -> list[tuple[SequenceRow, str]]:
-    """Which sequences to show, and why; by difference, else by the success of the only tracker.
+def chosen(
+    rows: Sequence[SequenceRow], score: ScoreDescription, whose: str
+) -> list[tuple[SequenceRow, str]]:
+    """Which sequences to show, and why; by difference, else by the score of the only tracker.
 
     Args:
         rows: all sequences.
-        whose: words that say whose success or difference is in the rows.
+        score: the primary score.
+        whose: words that say whose score or difference is in the rows.
     """
     compared = any(row.difference is not None for row in rows)
-    known = [(row, _value(row, compared=compared)) for row in rows]
+    known = [(row, _value(row, score, compared=compared)) for row in rows]
     ranked = sorted(
         ((row, value) for row, value in known if value is not None),
-        key=lambda pair: (-pair[1], pair[0].name),
+        key=lambda pair: (-score.gain(pair[1]), pair[0].name),
     )
     if not ranked:
         return []
@@ -106,26 +110,26 @@ def chosen(rows: Sequence[SequenceRow], whose: str) -> list[tuple[SequenceRow, s
     shown: dict[str, tuple[SequenceRow, str]] = {}
     for place, word in zip((0, len(ranked) - 1, len(ranked) // 2), words, strict=True):
         row, value = ranked[place]
-        text = _why(word, value, compared=compared)
+        text = _why(word, value, score, compared=compared)
         shown.setdefault(row.name, (row, f"{text}, {whose}"))
     return [shown[row.name] for row, _ in ranked if row.name in shown]
 
 
-def _value(row: SequenceRow, *, compared: bool) -> float | None:
+def _value(row: SequenceRow, score: ScoreDescription, *, compared: bool) -> float | None:
     if compared:
         return row.difference
     first = row.trackers[0]
-    return None if first is None else first.values.get("success")
+    return None if first is None else first.values.get(score.id)
 
 
-def _why(word: str, value: float, *, compared: bool) -> str:
+def _why(word: str, value: float, score: ScoreDescription, *, compared: bool) -> str:
     if not compared:
-        return f"{word}: success {value:.3f}"
-    if word == "largest gain" and value <= 0:
+        return f"{word}: {named(score, f'{value:.3f}')}"
+    if word == "largest gain" and score.gain(value) <= 0:
         word = "nearest to a gain (no sequence gains)"
-    if word == "largest loss" and value >= 0:
+    if word == "largest loss" and score.gain(value) >= 0:
         word = "nearest to a loss (no sequence loses)"
-    return f"{word}: success {signed(value)}"
+    return f"{word}: {named(score, signed(value))}"
 
 
 def _strip(

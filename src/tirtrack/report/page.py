@@ -10,8 +10,8 @@ import math
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tirtrack.evaluation.comparison import ScoreDifference
 from tirtrack.report.content import ANNOTATION_COLOUR, ReportContent
-from tirtrack.report.results import SCORES, Difference
 from tirtrack.report.verdict import FEWEST_SEQUENCES, interval, signed
 
 TEMPLATE = "report.html.j2"
@@ -36,7 +36,6 @@ def render(content: ReportContent) -> str:
     )
     return environment.get_template(TEMPLATE).render(
         content=content,
-        score_names=SCORES,
         annotation_colour=ANNOTATION_COLOUR,
         fewest_sequences=FEWEST_SEQUENCES,
     )
@@ -51,10 +50,10 @@ def three(value: float | None) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def chance(difference: Difference) -> str:
+def chance(difference: ScoreDifference) -> str:
     """The p of a difference; never printed as zero, and a dash for too few sequences.
 
-    >>> of = Difference(a="a", b="b", score="success", mean=0.1, low=0.1, high=0.1, p=0.0002, n=6)
+    >>> of = ScoreDifference(a="a", b="b", score="x", mean=0.1, low=0.1, high=0.1, p=0.0002, n=6)
     >>> chance(of), chance(of.model_copy(update={"n": 5}))
     ('<0.001', '–')
     """
@@ -73,6 +72,6 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
 
 
-def bar_percent(value: float | None) -> float:
-    """Length of the bar of a difference, in percent of half the cell; full at 0.5."""
-    return 0.0 if value is None else round(min(abs(value) / 0.5, 1.0) * 50, 2)
+def bar_percent(value: float | None, full: float) -> float:
+    """Length of the bar of a difference, in percent of half the cell; full at ``full``."""
+    return 0.0 if value is None else round(min(abs(value) / full, 1.0) * 50, 2)

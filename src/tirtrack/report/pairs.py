@@ -12,59 +12,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from PIL import Image
-from pydantic import BaseModel
 
+from tirtrack.distillation.summary import RunSummary
 from tirtrack.errors import DatasetError
-from tirtrack.pairs.inspection_folder import INSPECTION_NAME, SHEET_NAME
+from tirtrack.pairs.inspection_folder import SHEET_NAME, Inspection, read_inspection
+from tirtrack.pairs.registration import OffsetSummary
 from tirtrack.report.content import PairsSection, Picture
-from tirtrack.report.stored import STORED, read_stored
-from tirtrack.report.training import MODALITY, Summary, listed, read_summary
+from tirtrack.report.training import MODALITY, listed, read_summary
 
 FOLDER = "pairs"
 SHEET_WIDTH = 1140
-
-
-class _Part(BaseModel):
-    model_config = STORED
-
-
-class Offset(_Part):
-    """Offset between the modalities, in pixels, over the pairs in which it could be measured."""
-
-    tested: int = 0
-    usable: int = 0
-    median_length: float = 0.0
-
-
-class RecordingFacts(_Part):
-    """One recording."""
-
-    name: str
-    pairs: int
-    is_video: bool = False
-    sizes: dict[str, int] = {}
-    tir_depths: dict[str, int] = {}
-
-
-class Rates(_Part):
-    """What the proposals yield in the inspected pairs."""
-
-    way: str
-    pairs: int = 0
-    kept: dict[str, int] = {}
-    rejected: dict[str, int] = {}
-
-
-class InspectionFile(_Part):
-    """``inspection.json``, as far as the page shows it."""
-
-    name: str
-    pairs: int
-    usable_pairs: int
-    recordings: list[RecordingFacts] = []
-    offset: Offset = Offset()
-    proposals: Rates | None = None
-    warnings: list[str] = []
 
 
 def pairs_section(folders: Iterable[Path]) -> PairsSection | None:
@@ -95,22 +52,8 @@ def pairs_section(folders: Iterable[Path]) -> PairsSection | None:
     )
 
 
-def read_inspection(folder: Path) -> InspectionFile | None:
-    """The inspection in a folder; ``None`` without one.
-
-    Raises:
-        DatasetError: the file is damaged.
-    """
-    return read_stored(
-        folder / INSPECTION_NAME,
-        InspectionFile,
-        called="inspection of pairs",
-        fix="run tirtrack pairs inspect again",
-    )
-
-
 def _rejections(
-    inspection: InspectionFile | None, summary: Summary | None
+    inspection: Inspection | None, summary: RunSummary | None
 ) -> tuple[str, dict[str, int]]:
     """The pairs that were counted, in words, and reasons with their counts, most frequent first."""
     if summary is not None and summary.harvest.pairs:
@@ -123,7 +66,7 @@ def _rejections(
     return over, dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _inspected(inspection: InspectionFile | None) -> dict[str, str]:
+def _inspected(inspection: Inspection | None) -> dict[str, str]:
     if inspection is None:
         return {}
     recordings = inspection.recordings
@@ -149,7 +92,7 @@ def _inspected(inspection: InspectionFile | None) -> dict[str, str]:
     return facts
 
 
-def _offset(offset: Offset) -> str:
+def _offset(offset: OffsetSummary) -> str:
     if not offset.usable:
         return f"not measurable in any of {offset.tested} pairs"
     return (
@@ -165,7 +108,7 @@ def _most(counts: Mapping[str, int]) -> str:
     return f"{shown} and {more} others" if more > 0 else shown
 
 
-def _harvested(summary: Summary | None) -> dict[str, str]:
+def _harvested(summary: RunSummary | None) -> dict[str, str]:
     if summary is None or not summary.harvest.pairs:
         return {}
     harvest = summary.harvest

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -16,8 +15,9 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from tirtrack.evaluation.comparison import TrackerResult
+from tirtrack.evaluation.protocols.base import CurveAxes, ScoreDescription
 from tirtrack.report.content import TRACKER_COLOURS, Picture
-from tirtrack.report.results import TrackerResult
 
 SIZE_INCHES = (4.4, 3.7)
 CSS_PX_PER_INCH = 96
@@ -26,84 +26,52 @@ FAINT = "#d9d9d9"
 _LONG_LABEL = 24
 
 
-@dataclass(frozen=True)
-class CurveKind:
-    """One plot of the protocols: which curve, its axis, and the score in its legend."""
-
-    curve: str
-    score: str
-    title: str
-    x_label: str
-    y_label: str
-    x_end: float
-
-
-CURVES = (
-    CurveKind(
-        "success", "success", "Success", "overlap threshold", "share of frames above it", 1.0
-    ),
-    CurveKind(
-        "precision",
-        "precision",
-        "Precision",
-        "centre error threshold (px)",
-        "share of frames within it",
-        50.0,
-    ),
-    CurveKind(
-        "norm_precision",
-        "norm_precision",
-        "Normalised precision",
-        "centre error threshold (box sizes)",
-        "share of frames within it",
-        0.5,
-    ),
-)
-_LEGEND_SCORE = {
-    "success": "area",
-    "precision": "at 20 px",
-    "norm_precision": "area",
-}
-
-
 def curve_plots(
-    trackers: Sequence[TrackerResult], colours: Mapping[str, str]
+    scores: Sequence[ScoreDescription],
+    trackers: Sequence[TrackerResult],
+    colours: Mapping[str, str],
 ) -> tuple[Picture, ...]:
-    """The plots for which the trackers have curves: success, precision, normalised precision."""
+    """The plots of the scores that have a curve, as far as the trackers have it."""
     plots = []
-    for kind in CURVES:
-        having = [one for one in trackers if len(one.curves.get(kind.curve, [])) > 1]
-        if having:
-            plots.append(_curve_plot(kind, having, colours, dashed=trackers[0].name))
+    for score in scores:
+        having = [one for one in trackers if len(one.curves.get(score.id, [])) > 1]
+        if score.curve is not None and having:
+            plots.append(_curve_plot(score, score.curve, having, colours, dashed=trackers[0].name))
     return tuple(plots)
 
 
 def _curve_plot(
-    kind: CurveKind, trackers: Sequence[TrackerResult], colours: Mapping[str, str], *, dashed: str
+    score: ScoreDescription,
+    curve: CurveAxes,
+    trackers: Sequence[TrackerResult],
+    colours: Mapping[str, str],
+    *,
+    dashed: str,
 ) -> Picture:
-    figure, axes = _axes(kind.title, kind.x_label, kind.y_label)
-    ranked = sorted(trackers, key=lambda one: -(one.values.get(kind.score) or 0.0))
+    title = score.title[0].upper() + score.title[1:]
+    figure, axes = _axes(title, curve.x_label, curve.y_label)
+    ranked = sorted(trackers, key=lambda one: -score.gain(one.values.get(score.id) or 0.0))
     for one in ranked:
-        points = np.asarray(one.curves[kind.curve], dtype=np.float64)
-        label = legend_label(one.name, one.values.get(kind.score))
+        points = np.asarray(one.curves[score.id], dtype=np.float64)
+        label = legend_label(one.name, one.values.get(score.id))
         style = "--" if one.name == dashed else "-"
-        x = np.linspace(0.0, kind.x_end, len(points))
+        x = np.linspace(0.0, curve.x_end, len(points))
         axes.plot(x, points, style, color=colours[one.name], linewidth=2.0, label=label)
-    axes.set_xlim(0.0, kind.x_end)
+    axes.set_xlim(0.0, curve.x_end)
     axes.set_ylim(0.0, 1.0)
-    place = "lower left" if kind.curve == "success" else "lower right"
+    first, *_, last = ranked[0].curves[score.id]
     axes.legend(
-        loc=place,
+        loc="lower left" if first > last else "lower right",
         frameon=True,
         framealpha=0.9,
         edgecolor="none",
         fontsize=10,
-        title=_LEGEND_SCORE[kind.score],
+        title=curve.reading,
         title_fontsize=9,
         alignment="left",
     )
-    numbers = ", ".join(legend_label(one.name, one.values.get(kind.score)) for one in ranked)
-    return _picture(figure, f"{kind.title} plot: {numbers}")
+    numbers = ", ".join(legend_label(one.name, one.values.get(score.id)) for one in ranked)
+    return _picture(figure, f"{title} plot: {numbers}")
 
 
 def legend_label(name: str, score: float | None) -> str:

@@ -11,81 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from tirtrack.distillation.run_folder import LOG, RECIPE, SUMMARY
+from tirtrack.distillation.summary import Comparison, Difference, PassRate, RunSummary
 from tirtrack.errors import DatasetError
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME
 from tirtrack.report.content import DistillationSection, Picture
 from tirtrack.report.plots import held_back_plot, loss_plot
-from tirtrack.report.stored import STORED, read_stored
+from tirtrack.stored import read_stored
 
 _DAMAGED = "the file is damaged: take the run folder out, or distil again"
 NO_PROOF = (
     "A signal without labels says whether the student, on TIR, finds what the teacher finds on "
     "RGB. In earlier work it did not follow the true gain; only labelled TIR decides."
 )
-
-
-class _Part(BaseModel):
-    model_config = STORED
-
-
-class Harvest(_Part):
-    """What the proposals yielded."""
-
-    pairs: int = 0
-    boxes: dict[str, int] = {}
-    rejected: dict[str, int] = {}
-    fallback_pairs: int = 0
-    unreadable_pairs: int = 0
-
-
-class PassRate(_Part):
-    """How many samples the teacher found again."""
-
-    way: str
-    found_in: str
-    samples: int
-    passed: int
-
-
-class Signal(_Part):
-    """One label-free number of baseline and student, and their difference."""
-
-    baseline: float
-    student: float
-    difference: float
-    low: float
-    high: float
-
-
-class HeldBack(_Part):
-    """Agreement on held-back pairs."""
-
-    samples: int
-    scenes: int
-    with_teacher: Signal | None = None
-    with_box: Signal | None = None
-    centre: Signal | None = None
-    like_teacher: dict[str, Signal] = {}
-
-
-class Summary(_Part):
-    """``summary.json`` of a distillation, as far as the page shows it."""
-
-    recipe: str
-    seed: int | None = None
-    split: str = ""
-    harvest: Harvest = Harvest()
-    pass_rates: list[PassRate] = []
-    samples: dict[str, int] = {}
-    steps: int = 0
-    held_back: HeldBack | None = None
-    verdict: str = ""
-    command: str = ""
-    warnings: list[str] = []
-    seconds: dict[str, float] = {}
 
 
 MODALITY = {"rgb": "RGB", "tir": "TIR", "both": "both modalities"}
@@ -140,13 +78,13 @@ def resolved_recipes(runs: Mapping[str, Path]) -> dict[str, str]:
     }
 
 
-def read_summary(run: Path) -> Summary | None:
+def read_summary(run: Path) -> RunSummary | None:
     """The summary of a run; ``None`` before its end.
 
     Raises:
         DatasetError: the file is damaged.
     """
-    return read_stored(run / SUMMARY, Summary, called="summary of a distillation", fix=_DAMAGED)
+    return read_stored(run / SUMMARY, RunSummary, called="summary of a distillation", fix=_DAMAGED)
 
 
 def read_log(run: Path) -> list[LossRow]:
@@ -200,7 +138,7 @@ def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
     return (loss_plot([row.step for row in rows], [row.loss for row in rows], terms),)
 
 
-def held_back_curves(rows: Sequence[LossRow], summary: Summary | None) -> tuple[Picture, ...]:
+def held_back_curves(rows: Sequence[LossRow], summary: RunSummary | None) -> tuple[Picture, ...]:
     """Validation on held-back pairs during training as pictures, with the final values of the
     summary; none when there are fewer than two validations.
     """
@@ -282,17 +220,17 @@ def _modality(name: str) -> str:
     return MODALITY.get(name, name)
 
 
-def _agreement(held_back: HeldBack | None) -> dict[str, dict[str, str]]:
+def _agreement(held_back: Comparison | None) -> dict[str, dict[str, str]]:
     if held_back is None:
         return {}
-    signals: dict[str, Signal | None] = {
+    signals: dict[str, Difference | None] = {
         label: getattr(held_back, key) for key, label in _SIGNALS.items()
     }
     signals |= {label: held_back.like_teacher.get(key) for key, label in _LIKE_TEACHER.items()}
     return {label: _cells(one) for label, one in signals.items() if one is not None}
 
 
-def _cells(one: Signal) -> dict[str, str]:
+def _cells(one: Difference) -> dict[str, str]:
     return {
         "baseline": f"{one.baseline:.3f}",
         "student": f"{one.student:.3f}",

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tirtrack.evaluation.comparison import Comparison, ScoreDifference
+from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.repeats import paired_differences
-from tirtrack.report.results import SCORES, Difference, EvaluationResult
 
 # With five paired values an exact two-sided sign test cannot go below 2 / 2**5 = 0.06; with six it
 # reaches 0.03. With fewer, a bootstrap interval that excludes zero shows nothing.
@@ -49,43 +50,42 @@ class Verdict:
     cautions: tuple[str, ...] = ()
 
 
-def verdict(result: EvaluationResult, tracker: str, reference: str) -> Verdict:
-    """What the evaluation says of ``tracker`` against ``reference``, by success."""
-    found = result.difference(tracker, reference, "success")
+def verdict(result: Comparison, tracker: str, reference: str) -> Verdict:
+    """What the evaluation says of ``tracker`` against ``reference``, by the primary score."""
+    score = result.primary
+    found = result.difference(tracker, reference, score.id)
     if found is None:
         return Verdict(
             Outcome.NOTHING_TO_COMPARE,
             f"The result holds no paired difference between {tracker} and {reference}, so nothing "
             "is said of which is better.",
         )
-    outcome = outcome_of(found)
-    return Verdict(outcome, _sentence(found, outcome), _cautions(result, found, outcome))
+    outcome = outcome_of(found, score)
+    return Verdict(outcome, _sentence(found, score, outcome), _cautions(result, found, outcome))
 
 
-def only_tracker(result: EvaluationResult) -> Verdict:
+def only_tracker(result: Comparison) -> Verdict:
     """The sentence for an evaluation of one tracker: its numbers, and no comparison."""
     one = result.first_runs[0]
-    value = one.values.get("success")
+    value = one.values.get(result.primary.id)
     number = "not measured" if value is None else f"{value:.3f}"
     return Verdict(
         Outcome.NOTHING_TO_COMPARE,
-        f"{one.name}: success {number} over {_count(len(one.sequences))}; with one tracker there "
-        "is nothing to compare.",
+        f"{one.name}: {named(result.primary, number)} over {_count(len(one.sequences))}; with one "
+        "tracker there is nothing to compare.",
     )
 
 
-def outcome_of(difference: Difference) -> Outcome:
+def outcome_of(difference: ScoreDifference, score: ScoreDescription) -> Outcome:
     """Better or worse only when the interval excludes zero, over enough sequences.
 
     A bound that is exactly zero belongs to the interval.
     """
     if difference.n < FEWEST_SEQUENCES:
         return Outcome.TOO_FEW
-    if difference.low > 0:
-        return Outcome.BETTER
-    if difference.high < 0:
-        return Outcome.WORSE
-    return Outcome.OPEN
+    if difference.low <= 0 <= difference.high:
+        return Outcome.OPEN
+    return Outcome.BETTER if score.gain(difference.low) > 0 else Outcome.WORSE
 
 
 def _count(n: int) -> str:
@@ -104,23 +104,33 @@ def signed(value: float | None) -> str:
     return "0.000" if float(text) == 0 else text
 
 
-def _bounds(difference: Difference) -> str:
+def named(score: ScoreDescription, number: str) -> str:
+    """A number with the name of its score and its unit.
+
+    >>> named(ScoreDescription(id="e", title="centre error", unit="px"), "3.200")
+    'centre error 3.200 px'
+    """
+    return f"{score.title} {number} {score.unit}".rstrip()
+
+
+def _bounds(difference: ScoreDifference) -> str:
     """Both ends; one that rounds to zero keeps its sign, which tells whether zero is excluded."""
     ends = (difference.low, difference.high)
     return f"[{', '.join('0.000' if end == 0 else f'{end:+.3f}' for end in ends)}]"
 
 
-def interval(difference: Difference) -> str:
+def interval(difference: ScoreDifference) -> str:
     """Mean and interval with signs, as the page prints them.
 
-    >>> interval(Difference(a="a", b="b", score="success", mean=0.0123, low=-0.01, high=0.03))
+    >>> interval(ScoreDifference(a="a", b="b", score="x", mean=0.0123, low=-0.01, high=0.03))
     '+0.012 [-0.010, +0.030]'
     """
     return f"{signed(difference.mean)} {_bounds(difference)}"
 
 
-def _sentence(d: Difference, outcome: Outcome) -> str:
-    numbers = f"{signed(d.mean)} {SCORES.get(d.score, d.score)}, 95 % interval {_bounds(d)}"
+def _sentence(d: ScoreDifference, score: ScoreDescription, outcome: Outcome) -> str:
+    unit = f" {score.unit}" if score.unit else ""
+    numbers = f"{signed(d.mean)}{unit} {score.title}, 95 % interval {_bounds(d)}"
     over = f"over {_count(d.n)}"
     if outcome is Outcome.TOO_FEW:
         return (
@@ -137,13 +147,13 @@ def _sentence(d: Difference, outcome: Outcome) -> str:
     )
 
 
-def sequence_differences(result: EvaluationResult, a: str, b: str, score: str) -> dict[str, float]:
+def sequence_differences(result: Comparison, a: str, b: str, score: str) -> dict[str, float]:
     """``a - b`` of every sequence that both have, in all their runs; means over runs."""
     own, other = ([one.by_sequence(score) for one in result.runs_of(name)] for name in (a, b))
     return paired_differences(own, other)
 
 
-def _cautions(result: EvaluationResult, d: Difference, outcome: Outcome) -> tuple[str, ...]:
+def _cautions(result: Comparison, d: ScoreDifference, outcome: Outcome) -> tuple[str, ...]:
     cautions = []
     if d.n < FEW_SEQUENCES:
         cautions.append(
@@ -170,12 +180,13 @@ def _leaning(rows: Mapping[str, float], mean: float) -> list[str]:
     ]
 
 
-def _other_side(result: EvaluationResult, d: Difference, outcome: Outcome) -> list[str]:
+def _other_side(result: Comparison, d: ScoreDifference, outcome: Outcome) -> list[str]:
     """Scores that do not agree with the outcome."""
-    others = [result.difference(d.a, d.b, score) for score in ("precision", "norm_precision")]
     apart = [
-        f"{SCORES[other.score]} {interval(other)}"
-        for other in others
-        if other is not None and outcome_of(other) is not outcome
+        named(score, interval(other))
+        for score in result.scores[1:]
+        if not score.point_of
+        and (other := result.difference(d.a, d.b, score.id)) is not None
+        and outcome_of(other, score) is not outcome
     ]
     return [f"Not every score says so: {', '.join(apart)}."] if apart else []

@@ -17,40 +17,60 @@ class AtomTrackerSettings(OnlineSettings):
     """All settings of ATOM's online loop."""
 
     # the search region
-    max_image_sample_size: int = Field(ge=256, description="area of a sample at most, pixels")
-    min_image_sample_size: int = Field(ge=256, description="area of a sample at least, pixels")
+    max_image_sample_size: int = Field(ge=256, description="largest area of a sample, pixels")
+    min_image_sample_size: int = Field(ge=256, description="smallest area of a sample, pixels")
     search_area_shape: Literal["square", "initrect"] = Field(
-        description="initrect: samples have the first box's aspect ratio"
+        description="shape of a sample; initrect: the first box's aspect ratio"
     )
-    feature_size_odd: bool = Field(description="samples have an odd number of cells")
-    score_upsample_factor: int = Field(ge=1, description="cells of the fine grid a sample pixel")
+    feature_size_odd: bool = Field(description="use samples with an odd number of cells")
+    score_upsample_factor: int = Field(
+        ge=1, description="cells of the fine score map per sample pixel"
+    )
 
     # the classifier
     kernel_size: tuple[int, int] = Field(description="sides of the filter, cells")
     compressed_dim: int = Field(ge=1, description="channels after the projection")
-    output_sigma_factor: float = Field(gt=0, description="sigma of the labels over sqrt(w*h)")
-    filter_reg: float = Field(gt=0, description="regularisation of the filter")
-    projection_reg: float = Field(gt=0, description="regularisation of the projection")
-    projection_activation: Activation = Field(description="of the compressed features")
-    response_activation: Activation = Field(description="of the scores")
-    proj_init_method: Literal["randn", "pca"] = Field(description="the projection at the start")
-    filter_init_method: Literal["randn", "zeros"] = Field(description="the filter at the start")
-    update_projection_matrix: bool = Field(
-        description="learn the projection together with the filter, in the first frame"
+    output_sigma_factor: float = Field(
+        gt=0, description="sigma of the label function over sqrt(w*h)"
     )
-    init_cg_iter: int = Field(ge=1, description="conjugate gradients in the first frame, in all")
-    init_gn_iter: int = Field(ge=1, description="outer iterations in the first frame")
-    post_init_cg_iter: int = Field(ge=0, description="more of the filter alone after these")
-    cg_iter: int = Field(ge=0, description="conjugate gradients every train_skipping frames")
-    hard_negative_cg_iter: int = Field(ge=0, description="the same beside a distractor")
-    fletcher_reeves: bool = Field(description="that direction formula in later frames")
+    filter_reg: float = Field(gt=0, description="weight of the regularisation of the filter")
+    projection_reg: float = Field(
+        gt=0, description="weight of the regularisation of the projection"
+    )
+    projection_activation: Activation = Field(description="activation of the compressed features")
+    response_activation: Activation = Field(description="activation of the scores")
+    proj_init_method: Literal["randn", "pca"] = Field(
+        description="how the projection is initialised"
+    )
+    filter_init_method: Literal["randn", "zeros"] = Field(
+        description="how the filter is initialised"
+    )
+    update_projection_matrix: bool = Field(
+        description="learn projection and filter together in the first frame"
+    )
+    init_cg_iter: int = Field(
+        ge=1, description="conjugate gradient iterations in the first frame, in all"
+    )
+    init_gn_iter: int = Field(ge=1, description="Gauss-Newton iterations in the first frame")
+    post_init_cg_iter: int = Field(
+        ge=0, description="further iterations in the first frame, for the filter alone"
+    )
+    cg_iter: int = Field(
+        ge=0, description="conjugate gradient iterations in every train_skipping-th frame"
+    )
+    hard_negative_cg_iter: int = Field(
+        ge=0, description="conjugate gradient iterations beside a distractor"
+    )
+    fletcher_reeves: bool = Field(
+        description="use the Fletcher-Reeves formula after the first frame"
+    )
     cg_forgetting_rate: float | None = Field(
-        ge=0, description="how fast directions of earlier frames are forgotten; none: at once"
+        ge=0, description="forgetting rate of the directions of earlier frames; none: forget all"
     )
 
     # the box
     iounet_not_use_reference: bool = Field(
-        description="replace the modulation by its mean strength: a control"
+        description="replace the modulation by its mean strength, as a control"
     )
 
 

@@ -21,34 +21,40 @@ class DimpTrackerSettings(OnlineSettings):
 
     # the search region
     image_sample_size: int = Field(ge=16, description="side of a sample, pixels")
-    use_image_aspect_ratio: bool = Field(description="samples have the frame's aspect ratio")
+    use_image_aspect_ratio: bool = Field(description="use samples with the frame's aspect ratio")
     border_mode: BorderMode = Field(
-        description="replicate: repeat the border; inside, inside_major: stay in the frame in "
-        "both directions, or in one"
+        description="replicate: repeat the border pixels; inside: keep the crop inside the "
+        "frame in both directions; inside_major: in one direction"
     )
     patch_max_scale_change: float | None = Field(
-        ge=1, description="how far the region shrinks to stay inside"
+        ge=1, description="largest factor by which the crop shrinks to stay inside the frame"
     )
 
     # the classifier
-    use_classifier: bool = Field(description="the score map moves the target")
-    update_classifier: bool = Field(description="keep a sample memory and learn from it")
+    use_classifier: bool = Field(description="move the target by the score map")
+    update_classifier: bool = Field(description="keep a sample memory and update the filter")
     net_opt_iter: int = Field(ge=0, description="optimiser iterations in the first frame")
-    net_opt_update_iter: int = Field(ge=0, description="the same every train_skipping frames")
-    net_opt_hn_iter: int = Field(ge=0, description="the same beside a distractor")
-    net_opt_low_iter: int = Field(ge=0, description="the same when the maximum is low")
-    low_score_opt_threshold: float | None = Field(description="below it the maximum is low")
+    net_opt_update_iter: int = Field(
+        ge=0, description="optimiser iterations in every train_skipping-th frame"
+    )
+    net_opt_hn_iter: int = Field(ge=0, description="optimiser iterations beside a distractor")
+    net_opt_low_iter: int = Field(ge=0, description="optimiser iterations when the peak is low")
+    low_score_opt_threshold: float | None = Field(description="peak below which it counts as low")
     train_sample_interval: int = Field(ge=1, description="frames between two stored samples")
 
     # localisation
-    score_preprocess: ScorePreprocess = Field(description="what is made of the raw scores")
-    score_filter_ksz: int = Field(ge=1, description="side of the sums over cells, odd")
-    uncertain_threshold: float | None = Field(description="a lower maximum: uncertain")
-    hard_sample_threshold: float | None = Field(description="a lower maximum: hard negative")
+    score_preprocess: ScorePreprocess = Field(description="activation of the raw scores")
+    score_filter_ksz: int = Field(
+        ge=1, description="side of the window over which scores are summed, cells, odd"
+    )
+    uncertain_threshold: float | None = Field(description="peak below which the frame is uncertain")
+    hard_sample_threshold: float | None = Field(
+        description="peak below which the frame is a hard negative"
+    )
 
     # the box
     use_iounet_pos_for_learning: bool = Field(
-        description="learn at the refined centre, not at the classifier's"
+        description="learn at the refined centre instead of the score map's"
     )
 
 

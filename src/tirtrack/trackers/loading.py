@@ -17,6 +17,7 @@ from tirtrack.trackers import atom_presets, dimp_presets, presets
 from tirtrack.trackers.base import Origin, Tracker
 from tirtrack.trackers.calibration import family_calibration
 from tirtrack.trackers.presets import with_overrides
+from tirtrack.trackers.redetection import with_redetection
 from tirtrack.weights import store
 from tirtrack.weights.card import Calibration, Card, PeakCalibration
 
@@ -56,8 +57,51 @@ class _Family:
     make: Callable[[_Parts], Tracker]
 
 
+def load(
+    weights: str | Path,
+    *,
+    preset: str | None = None,
+    engine: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    threads: int = 1,
+    seed: int = 0,
+    redetect: bool = True,
+    device: str = "cpu",
+) -> Tracker:
+    """A tracker, ready for ``init(frame, box)`` and then ``update(frame)``.
+
+    Args:
+        weights: name of shipped weights, or path of a weights file.
+        preset: preset of the network's family, such as ``default`` or ``published``; ``None``: the
+            one that the weights name.
+        engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None``: automatic.
+        overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
+            ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``), ``no_data`` the
+            value of pixels that hold no measurement, or ``none`` if every pixel holds one.
+        threads: threads of the ``onnx`` engine; one gives identical bits on machines of one kind.
+        seed: seed of all random draws; the Siamese family draws nothing.
+        redetect: whether to search the whole frame for a lost target; evaluation never does.
+        device: device for torch, such as ``cuda``; the ``onnx`` engine runs on the CPU only.
+
+    Raises:
+        WeightsError: the weights are unknown or damaged.
+        RecipeError: the preset, engine or a setting is unknown or out of bounds.
+        RequestError: this machine has no such device, or the engine does not run there.
+    """
+    tracker = load_tracker(
+        weights,
+        preset=preset,
+        engine=engine,
+        overrides=overrides,
+        threads=threads,
+        seed=seed,
+        device=device,
+    )
+    return with_redetection(tracker) if redetect else tracker
+
+
 def load_tracker(
-    name_or_path: str | Path,
+    weights: str | Path,
     *,
     preset: str | None = None,
     engine: str | None = None,
@@ -66,26 +110,8 @@ def load_tracker(
     seed: int = 0,
     device: str = "cpu",
 ) -> Tracker:
-    """A tracker, ready for ``init(frame, box)``.
-
-    Args:
-        name_or_path: name of shipped weights, or path of a weights file.
-        preset: preset of the network's family, see ``preset_names`` of ``presets``,
-            ``dimp_presets`` and ``atom_presets``; ``None``: the card's.
-        engine: ``onnx`` or ``torch``; ``None``: the family's own, see :func:`engine_of`.
-        overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
-            ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``), ``no_data`` the
-            value of pixels that hold no measurement, or ``none`` if every pixel holds one.
-        threads: threads of the ``onnx`` engine; one gives identical bits on machines of one kind.
-        seed: seed of all random draws; the Siamese family draws nothing.
-        device: device for torch, such as ``cuda``; the ``onnx`` engine runs on the CPU only.
-
-    Raises:
-        WeightsError: the weights are unknown or damaged.
-        RecipeError: the preset, engine or a setting is unknown or out of bounds.
-        RequestError: this machine has no such device, or the engine does not run there.
-    """
-    path = store.find(name_or_path)
+    """The tracker of the weights' family, without re-detection; arguments as for :func:`load`."""
+    path = store.find(weights)
     card = store.card_of(path)
     chosen = engine_of(card.architecture, engine, device=device)
     changes = dict(overrides or {})

@@ -29,7 +29,7 @@ class Augmentation(Closed):
         default=(), description="translations (rows, columns), patch pixels"
     )
     relative_shift: tuple[tuple[float, float], ...] = Field(
-        default=(), description="translations (rows, columns), half sides of the patch"
+        default=(), description="translations (rows, columns), in half sides of the patch"
     )
     flip: bool = Field(default=False, description="mirror the columns")
     blur: tuple[tuple[float, float], ...] = Field(
@@ -38,7 +38,9 @@ class Augmentation(Closed):
     scale: tuple[float, ...] = Field(default=(), description="factors of size")
     rotate: tuple[float, ...] = Field(default=(), description="angles, degrees")
     dropout: tuple[int, float] | None = Field(
-        default=None, description="copies of the first features, share of channels set to 0"
+        default=None,
+        description="number of copies of the first features, and the share of their channels "
+        "that is set to 0",
     )
 
 
@@ -50,92 +52,113 @@ class OnlineSettings(Closed):
         gt=0, description="side of the search region over sqrt(w*h) of the target"
     )
     scale_factors: tuple[float, ...] = Field(
-        min_length=1, description="sizes of the search region that are tried, over the last one"
+        min_length=1,
+        description="sizes of the search region that are tried, relative to the last one",
     )
     patch_generation: PatchGeneration = Field(
         description="rounding of the crop: real as in torch >= 1.5, floor as in torch <= 1.4"
     )
 
     # the first frame
-    use_augmentation: bool = Field(description="off leaves the sample as it is, once")
+    use_augmentation: bool = Field(
+        description="augment the first sample; off: use it once, as it is"
+    )
     augmentation: Augmentation
     augmentation_expansion_factor: float | None = Field(
-        gt=0, description="the patch that is augmented over the patch that is kept"
+        gt=0, description="size of the patch before augmentation over its size afterwards"
     )
     random_shift_factor: float = Field(
         ge=0, description="range of the random shifts over the side of the patch"
     )
 
     # the sample memory
-    sample_memory_size: int = Field(ge=1, description="samples that are kept")
+    sample_memory_size: int = Field(ge=1, description="number of samples in the memory")
     learning_rate: float = Field(gt=0, le=1, description="weight of a new sample")
     hard_negative_learning_rate: float | None = Field(
-        gt=0, le=1, description="the same beside a distractor; none treats it as any other frame"
+        gt=0, le=1, description="weight of a new sample beside a distractor; none: as of any other"
     )
     init_samples_minimum_weight: float | None = Field(
-        ge=0, lt=1, description="the share that the samples of the first frame keep together"
+        ge=0, lt=1, description="smallest total weight of the samples of the first frame"
     )
     train_skipping: int = Field(ge=1, description="frames between two updates of the filter")
 
     # localisation
-    advanced_localization: bool = Field(description="use the decision table; off: the maximum")
-    target_not_found_threshold: float = Field(description="a lower maximum: not found")
+    advanced_localization: bool = Field(
+        description="localise by peaks, thresholds and distractors; off: by the maximum alone"
+    )
+    target_not_found_threshold: float = Field(
+        description="peak below which the target is not found"
+    )
     distractor_threshold: float = Field(
-        description="a second peak above this share of the first is a distractor"
+        description="ratio of second to first peak above which the second is a distractor"
     )
     hard_negative_threshold: float = Field(
-        description="a second peak above this share of the first is a hard negative"
+        description="ratio of second to first peak above which the second is a hard negative"
     )
     target_neighborhood_scale: float = Field(
-        gt=0, description="side of the region around the first peak, of the target, without peaks"
+        gt=0,
+        description="size of the area around the first peak in which no second peak is sought, "
+        "over the size of the target",
     )
     displacement_scale: float = Field(
-        gt=0, description="how far a peak may lie, over half the side of the map"
+        gt=0, description="largest displacement of a peak, over half the side of the score map"
     )
-    window_output: bool = Field(description="weigh the map by a Hann window")
+    window_output: bool = Field(description="multiply the score map by a Hann window")
     perform_hn_without_windowing: bool = Field(
-        description="the window only decides the first peak, not the second"
+        description="use the window for the first peak only, not for the second"
     )
-    use_clipped_window: bool = Field(description="the window is flat outside the effective area")
+    use_clipped_window: bool = Field(
+        description="use a window that is flat outside the effective area"
+    )
     effective_search_area: float | None = Field(
         gt=0, description="side of the effective area over sqrt(w*h), for the clipped window"
     )
 
     # the box
-    use_iou_net: bool = Field(description="refine the box; off: only the scale factors size it")
+    use_iou_net: bool = Field(description="refine the box; off: only scale_factors change its size")
     iounet_augmentation: bool = Field(
-        description="modulate by all samples that keep the target's shape, not by the first alone"
+        description="compute the modulation from all samples that keep the target's shape, not "
+        "from the first alone"
     )
-    num_init_random_boxes: int = Field(ge=0, description="proposals beside the last box")
-    box_jitter_pos: float = Field(ge=0, description="range of their centres over sqrt(w*h)")
-    box_jitter_size: float = Field(ge=0, description="range of their sides over sqrt(w*h)")
+    num_init_random_boxes: int = Field(
+        ge=0, description="number of random proposals beside the last box"
+    )
+    box_jitter_pos: float = Field(
+        ge=0, description="range of the centres of random proposals over sqrt(w*h)"
+    )
+    box_jitter_size: float = Field(
+        ge=0, description="range of the sides of random proposals over sqrt(w*h)"
+    )
     box_refinement_space: Literal["default", "relative"] = Field(
-        description="default: corners and sides; relative: centres over sides, log sides"
+        description="coordinates of the refinement. default: corner and sides; relative: centre "
+        "over sides, log sides"
     )
-    box_refinement_iter: int = Field(ge=1, description="steps up the gradient")
+    box_refinement_iter: int = Field(ge=1, description="gradient steps of the refinement")
     box_refinement_step_length: float | tuple[float, float] = Field(
-        description="one number, or (position, size)"
+        description="step length: one number, or (position, size)"
     )
-    box_refinement_step_decay: float = Field(gt=0, le=1, description="factor on the step length")
-    maximal_aspect_ratio: float = Field(gt=1, description="thinner boxes are rejected")
-    iounet_k: int = Field(ge=1, description="the best boxes, whose mean is taken")
+    box_refinement_step_decay: float = Field(
+        gt=0, le=1, description="factor by which the step length decays"
+    )
+    maximal_aspect_ratio: float = Field(gt=1, description="largest aspect ratio of a proposal")
+    iounet_k: int = Field(ge=1, description="number of best proposals that are averaged")
     update_scale_when_uncertain: bool = Field(
-        description="the search region follows the size of a box that is uncertain"
+        description="let the search region follow the size of an uncertain box"
     )
 
     # ours
     safe: bool = Field(
-        description="keep the centre and the sides within the frame, go back after numbers that "
-        "are not finite; off: as published, and such numbers are an error"
+        description="keep centre and sides inside the frame, and restore the last good state "
+        "after non-finite numbers; off: as published, and such numbers are an error"
     )
-    min_side: float = Field(ge=0, description="smallest width and height, pixels, when safe")
+    min_side: float = Field(ge=0, description="smallest width and height, pixels; only if safe")
     lost_after_frames: int = Field(
-        ge=1, description="frames in a row without the target, from which on it is lost"
+        ge=1, description="consecutive frames without the target until it is lost"
     )
     frame_gate: bool = Field(
-        description="repeat the box on black, constant, frozen and damaged frames"
+        description="repeat the last box on black, constant, frozen and damaged frames"
     )
     draws: Literal["sequential", "keyed"] = Field(
-        description="sequential: one stream of random numbers, as published; keyed: each frame of "
-        "each target its own"
+        description="random numbers. sequential: one stream, as published; keyed: one stream "
+        "for each frame of each target"
     )

@@ -21,39 +21,44 @@ class SiameseSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    penalty_k: float = Field(ge=0, description="how much a change of size or aspect costs")
-    window_influence: float = Field(
-        ge=0, le=1, description="share of the cosine window in the score that picks the cell"
+    penalty_k: float = Field(
+        ge=0, description="weight of the penalty on a change of size or aspect ratio"
     )
-    size_rate: float = Field(ge=0, le=1, description="how fast the size follows the measured one")
+    window_influence: float = Field(
+        ge=0, le=1, description="weight of the cosine window in the score that selects the cell"
+    )
+    size_rate: float = Field(
+        ge=0, le=1, description="rate at which the size follows the measured one"
+    )
     patches: Literal["context", "stretched"] = Field(
-        description="of the network: a square of context (NanoTrack), or a rectangle with the "
-        "shape of the target, stretched to a square (FEAR)"
+        description="shape of the crop. context: a square with context (NanoTrack); stretched: "
+        "a rectangle with the shape of the target, resized to a square (FEAR)"
     )
     crop: Literal["integer", "continuous"] = Field(
-        description="integer: the published crop and resize, uint8 [H,W,3] frames only; with "
-        "stretched patches the published boxes of whole pixels too"
+        description="integer: the published crop and resize, for uint8 [H,W,3] frames only; "
+        "with stretched patches also the published boxes in whole pixels"
     )
     centre: Literal["pixel_index", "continuous"] = Field(
-        description="of context patches; pixel_index: begin at x + (w-1)/2 as published, half a "
-        "pixel off"
+        description="centre of context patches; pixel_index: start at x + (w-1)/2 as published, "
+        "half a pixel off"
     )
     min_side: float = Field(gt=0, description="smallest width and height of the state, pixels")
     score: Literal["published", "calibrated"] = Field(
-        description="published: the softmax at the cell, status always tracking, non-finite maps "
-        "are an error; calibrated: score, status and reason, and going back after such maps"
+        description="published: the softmax at the cell; the status is always tracking, and a "
+        "non-finite map is an error. calibrated: score, status and reason; a "
+        "non-finite map restores the last good state"
     )
     frame_gate: bool = Field(
-        description="repeat the box on black, constant, frozen and damaged frames"
+        description="repeat the last box on black, constant, frozen and damaged frames"
     )
     when_lost: Literal["stay", "follow"] = Field(
-        description="where a lost target is sought: around the last trusted box, or wherever the "
-        "best cell of each frame leads"
+        description="where a lost target is searched for: around the last trusted box, or "
+        "around the best cell of the last frame"
     )
     stretch: bool = Field(
-        description="stretch the grey levels of each frame from its 1st to 99th percentile"
+        description="stretch the grey levels of each frame from its 1st to its 99th percentile"
     )
-    colour_order: Literal["rgb", "bgr"] = Field(description="channels of colour frames")
+    colour_order: Literal["rgb", "bgr"] = Field(description="channel order of colour frames")
 
 
 # The shipped configurations of the published code, by version: HonglinChu/SiamTrackers 248663f and

@@ -42,23 +42,30 @@ class RedetectionSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     tiles_per_frame: int = Field(
-        default=6, ge=1, description="looks at tiles in a frame, beside the one at the last place"
+        default=6, ge=1, description="number of tiles probed per frame, besides the last place"
     )
     scales: tuple[float, ...] = Field(
-        default=(1.0, 1.4), description="sizes of a tile, of the search region of the usual target"
+        default=(1.0, 1.4),
+        description="sizes of the tiles, relative to the search region of the target's usual size",
     )
     tile_step: float = Field(
-        default=0.6, gt=0, le=1, description="from tile to tile, of the side of a tile"
+        default=0.6, gt=0, le=1, description="distance between tiles over the side of a tile"
     )
     growth: float = Field(
-        default=0.25, gt=0, description="of the reach in a frame, of half a search region"
+        default=0.25, gt=0, description="growth of the reach per frame, over half a search region"
     )
-    score_above: float = Field(default=0.5, ge=0, le=1, description="score of a candidate")
+    score_above: float = Field(default=0.5, ge=0, le=1, description="smallest score of a candidate")
     likeness_above: float = Field(
-        default=0.8, ge=0, le=1, description="likeness of a candidate, of the target's usual one"
+        default=0.8,
+        ge=0,
+        le=1,
+        description="smallest likeness of a candidate, relative to the target's usual one",
     )
     overlap_above: float = Field(
-        default=0.2, ge=0, le=1, description="overlap of a candidate with itself a frame later"
+        default=0.2,
+        ge=0,
+        le=1,
+        description="smallest overlap of a candidate with itself one frame later",
     )
 
 

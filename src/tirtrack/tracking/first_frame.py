@@ -13,7 +13,7 @@ from tirtrack.media import BadFrame, Frame, Source
 from tirtrack.overlay import enlarge, grid_step, with_grid, zoom_for
 from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.thermal import to_display
-from tirtrack.tracking.source import SourceFrames
+from tirtrack.tracking.source_frames import SourceFrames
 
 _LOOK_AHEAD, _LOOK_EVERY = 40, 10  # frames, to find moving objects
 
@@ -115,6 +115,6 @@ def check_range(start: int, end: int | None) -> None:
     if start < 0 or (end is not None and end <= start):
         until = "the end" if end is None else str(end)
         raise RequestError(
-            f"frames {start} to {until} are no range",
+            f"frames {start} to {until} are not a range",
             fix="--start counts from 0, --end is the index after the last frame",
         )

@@ -34,7 +34,7 @@ from tirtrack.boxes import Box, check_first_box
 from tirtrack.errors import FrameError, RequestError, RunError, StorageError, TirtrackError
 from tirtrack.files import fingerprint, new_folder, sha256, write_json, write_text
 from tirtrack.inputs import is_on_network, stream_name
-from tirtrack.live import LiveStatistics, Policy
+from tirtrack.live import LiveStatistics, Policy, check_policy
 from tirtrack.media import (
     BadFrame,
     Frame,
@@ -58,7 +58,7 @@ from tirtrack.tracking.record import (
     TrackedFrame,
     mot_text,
 )
-from tirtrack.tracking.source import SourceFrames
+from tirtrack.tracking.source_frames import SourceFrames
 from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
 from tirtrack.versions import versions
 
@@ -161,6 +161,7 @@ def track(
         KeyboardInterrupt: interrupted; results so far are written.
     """
     check_range(start, end)
+    check_policy(policy)
     with SourceFrames(source, policy, start=start, end=end, options=options, stop=stop) as found:
         info = found.info()
         for one in [box] if isinstance(box, Box) else box.values():
@@ -298,14 +299,19 @@ def _load(
     device: str,
 ) -> tuple[Tracker, dict[str, Any]]:
     """The tracker, and the values that identify it."""
-    from tirtrack.trackers.loading import engine_of, load_tracker
-    from tirtrack.trackers.redetection import with_redetection
+    from tirtrack.trackers.loading import engine_of, load
     from tirtrack.weights import store
 
     path = store.find(weights)
     card = store.card_of(path)
-    tracker = load_tracker(
-        path, preset=preset, engine=engine, overrides=overrides, seed=seed, device=device
+    tracker = load(
+        path,
+        preset=preset,
+        engine=engine,
+        overrides=overrides,
+        seed=seed,
+        redetect=redetect,
+        device=device,
     )
     identity = {
         "weights": str(weights),
@@ -317,7 +323,7 @@ def _load(
         "seed": seed,
         "redetect": redetect,
     }
-    return with_redetection(tracker) if redetect else tracker, identity
+    return tracker, identity
 
 
 def _expected(info: SourceInfo, start: int, end: int | None) -> int:

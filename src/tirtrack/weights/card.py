@@ -20,7 +20,7 @@ class TrainingSource(_Part):
 
     name: str
     licence: str
-    role: str = Field(description="what it was used for, in a few words")
+    role: str = Field(description="what the data was used for, in a few words")
 
 
 class StartedFrom(_Part):
@@ -31,7 +31,7 @@ class StartedFrom(_Part):
     licence: str
     url: str = ""
     training_data: str = Field(
-        default="", description="data sets that the start weights were trained on, as published"
+        default="", description="published training data of the start weights"
     )
 
 
@@ -79,8 +79,8 @@ class Card(_Part):
     training_data: list[TrainingSource] = []
     calibration: Calibration | PeakCalibration | None = None
     scores: dict[str, float] = Field(
-        default={}, description="scores, each under the name of its set and protocol"
+        default={}, description="scores by name; a name says data set and protocol"
     )
     made_with: dict[str, str] = Field(
-        default={}, description="versions, seed, fingerprint, command"
+        default={}, description="versions, seed, fingerprint and command of the run"
     )

@@ -142,14 +142,14 @@ _ONLY_IN_TRAINING = {
 
 
 @dataclass(frozen=True)
-class Origin:
+class ConstructorRecord:
     """What a record says: the networks it can describe, and notes for the user."""
 
     networks: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def origin_of(record: Mapping[str, Any]) -> Origin:
+def origin_of(record: Mapping[str, Any]) -> ConstructorRecord:
     """Which of our networks a constructor record describes.
 
     If a function makes several, those with the training settings of the record remain, as only
@@ -181,7 +181,9 @@ def origin_of(record: Mapping[str, Any]) -> Origin:
     fewest = min(map(len, differing.values()))
     networks = tuple(network for network, found in differing.items() if len(found) == fewest)
     _check_computes_the_same(name, networks[0], differing[networks[0]])
-    return Origin(networks, (*_unknown(made, given), *_trained_otherwise(differing[networks[0]])))
+    return ConstructorRecord(
+        networks, (*_unknown(made, given), *_trained_otherwise(differing[networks[0]]))
+    )
 
 
 def _differences(

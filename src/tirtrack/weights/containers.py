@@ -90,7 +90,9 @@ def kind_of(head: bytes) -> str:
     for fits, what, fix in others:
         if fits:
             raise WeightsError(what, fix=fix)
-    raise WeightsError("is no checkpoint: neither torch nor safetensors writes such", fix=DAMAGED)
+    raise WeightsError(
+        "is not a checkpoint: neither torch nor safetensors writes such files", fix=DAMAGED
+    )
 
 
 _ONNX = ("looks like an ONNX graph", "give the checkpoint that it was exported from (.pth)")

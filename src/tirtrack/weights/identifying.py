@@ -216,7 +216,11 @@ def _architecture(
     if asked is not None:
         registry.check_fits(asked, shapes)
     fitting = registry.architectures_of(shapes)
-    origin = constructors.Origin(tuple(fitting), ()) if record is None else _origin(record, fitting)
+    origin = (
+        constructors.ConstructorRecord(tuple(fitting), ())
+        if record is None
+        else _origin(record, fitting)
+    )
     if asked is None:
         agreed = origin.networks
     else:
@@ -233,7 +237,7 @@ def _architecture(
     return agreed[0], origin.notes
 
 
-def _origin(record: Mapping[str, Any], fitting: Sequence[str]) -> constructors.Origin:
+def _origin(record: Mapping[str, Any], fitting: Sequence[str]) -> constructors.ConstructorRecord:
     """What the record says, of the networks that the tensors fit."""
     origin = constructors.origin_of(record)
     both = tuple(name for name in fitting if name.removesuffix("-tiny") in origin.networks)
@@ -243,7 +247,7 @@ def _origin(record: Mapping[str, Any], fitting: Sequence[str]) -> constructors.O
             f"{_either(fitting)}",
             fix=DAMAGED,
         )
-    return constructors.Origin(both, origin.notes)
+    return constructors.ConstructorRecord(both, origin.notes)
 
 
 def _either(names: Sequence[str]) -> str:

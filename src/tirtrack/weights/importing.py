@@ -41,7 +41,7 @@ _CHILD = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProcessLimits:
     """What the process that reads a checkpoint may use."""
 
     memory_bytes: int = 1 << 30
@@ -49,7 +49,7 @@ class Limits:
     wall_s: float = 60.0
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = ProcessLimits()
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Imported:
     notes: tuple[str, ...]
 
 
-class StoredTensor(BaseModel):
+class IndexedTensor(BaseModel):
     """Where a tensor lies: first byte in the file; shape and strides in elements."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,15 +88,15 @@ class Index(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    entries: dict[str, dict[str, StoredTensor]]
+    entries: dict[str, dict[str, IndexedTensor]]
     epoch: int | None
     net_type: str | None
     constructor: dict[str, Any] | None
 
 
-def import_checkpoint(
-    file: Path,
-    out: Path,
+def import_weights(
+    file: str | Path,
+    out: str | Path,
     *,
     network: str | None = None,
     entry: str | None = None,
@@ -105,7 +105,7 @@ def import_checkpoint(
     modality: str = "rgb",
     command: str = "",
     force: bool = False,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: ProcessLimits = DEFAULT_LIMITS,
 ) -> Imported:
     """Write a weights file with the tensors of a published checkpoint.
 
@@ -205,7 +205,7 @@ def _opened(file: Path) -> Iterator[IO[bytes]]:
 # --- what a file holds ---------------------------------------------------------------------------
 
 
-def _source(opened: IO[bytes], file: Path, limits: Limits) -> Source:
+def _source(opened: IO[bytes], file: Path, limits: ProcessLimits) -> Source:
     kind = containers.kind_of(opened.read(512))
     if kind == containers.SAFETENSORS:
         return _safetensors(file)
@@ -236,7 +236,7 @@ def _call_of(record: Mapping[str, Any]) -> str:
     return f"{record.get('fun_module')}.{record.get('fun_name')}({typed})"
 
 
-def _index(opened: IO[bytes], kind: str, limits: Limits) -> Index:
+def _index(opened: IO[bytes], kind: str, limits: ProcessLimits) -> Index:
     """What the child process finds in a checkpoint."""
     words = [str(_PACKAGE_ROOT), kind, str(limits.memory_bytes), str(limits.cpu_s)]
     kept = {key: os.environ[key] for key in ("LD_LIBRARY_PATH", "SYSTEMROOT") if key in os.environ}
@@ -251,9 +251,7 @@ def _index(opened: IO[bytes], kind: str, limits: Limits) -> Index:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise WeightsError(
-            f"took more than {limits.wall_s:g} s to be looked at", fix=UNTRUSTED
-        ) from None
+        raise WeightsError(f"took more than {limits.wall_s:g} s to read", fix=UNTRUSTED) from None
     if done.returncode != 0:
         raise WeightsError(_end_of(done, limits), fix=UNTRUSTED)
     return _answer(done.stdout)
@@ -262,10 +260,10 @@ def _index(opened: IO[bytes], kind: str, limits: Limits) -> Index:
 _ISOLATED = ("-I", "-S", "-B")  # no site packages, no variables, no current folder; nothing written
 
 
-def _end_of(done: subprocess.CompletedProcess[bytes], limits: Limits) -> str:
+def _end_of(done: subprocess.CompletedProcess[bytes], limits: ProcessLimits) -> str:
     """Why the child process ended without an answer."""
     if sys.platform != "win32" and -done.returncode == signal.SIGXCPU:
-        return f"took more than {limits.cpu_s} s of computing to be looked at"
+        return f"took more than {limits.cpu_s} s of computing to read"
     last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"])[-1]
     return f"could not be looked at (code {done.returncode}: {shown(last)})"
 
@@ -280,7 +278,7 @@ def _answer(printed: bytes) -> Index:
         raise WeightsError("what it holds could not be listed", fix=DAMAGED) from error
 
 
-def _read(opened: IO[bytes], tensor: StoredTensor) -> Tensor:
+def _read(opened: IO[bytes], tensor: IndexedTensor) -> Tensor:
     """A tensor from its place in the file; the place comes from the child process."""
     import torch
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,40 @@ def card_of(path: Path) -> Card:
     """
     with open_tensors(path, "numpy") as opened:
         return _card(Path(path), opened)
+
+
+def list_weights() -> list[dict[str, Any]]:
+    """The weights that come with tirtrack, by name: for each its card, the input of its network,
+    the path of the file and its SHA-256, as JSON values.
+    """
+    return [described(path, card_of(path)) for path in shipped()]
+
+
+def weights_info(weights: str | Path) -> dict[str, Any]:
+    """One weights file, read and checked: what :func:`list_weights` says of it, and its number of
+    parameters.
+
+    Args:
+        weights: name of shipped weights, or path of a weights file.
+
+    Raises:
+        WeightsError: there are no such weights, or the file is damaged.
+    """
+    found = read(find(weights))
+    parameters = sum(tensor.numel() for tensor in found.state.values())
+    return {**described(found.path, found.card), "parameters": parameters}
+
+
+def described(path: Path, card: Card) -> dict[str, Any]:
+    """A card with what it implies: the input of its network, path and SHA-256 of the file."""
+    from tirtrack.networks.registry import input_of
+
+    return {
+        **card.model_dump(mode="json"),
+        "input": asdict(input_of(card.architecture)),
+        "path": str(path),
+        "sha256": files.sha256(path),
+    }
 
 
 def read(path: Path) -> Weights:

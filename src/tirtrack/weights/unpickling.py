@@ -228,7 +228,9 @@ class Machine:
             _damaged("calls with something else than arguments")
         name = called.name if isinstance(called, Named) else type(called).__name__
         if not isinstance(called, Named) or name not in _CALLS:
-            raise WeightsError(f"it calls {shown(name)}, which is no function here", fix=UNTRUSTED)
+            raise WeightsError(
+                f"it calls {shown(name)}, which is not a known function", fix=UNTRUSTED
+            )
         self._push(_CALLS[name](name, arguments))
 
     def _new(self) -> None:
@@ -250,7 +252,7 @@ class Machine:
     def _storage(self) -> None:
         identity = self._pop()
         if type(identity) is not tuple or len(identity) not in (5, 6) or identity[0] != "storage":
-            raise WeightsError("it refers to something that is no storage", fix=UNTRUSTED)
+            raise WeightsError("it refers to something that is not a storage", fix=UNTRUSTED)
         _, kind, key, _, numel, *view = identity
         if not isinstance(kind, Named) or kind.name not in _STORAGES:
             _damaged("has a storage without a type")

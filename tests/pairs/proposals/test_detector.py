@@ -13,7 +13,7 @@ from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn
 from tirtrack.pairs.proposals.box_files import BoxFiles
-from tirtrack.pairs.proposals.rules import Reason
+from tirtrack.pairs.proposals.rules import RejectionReason
 from tirtrack.pairs.proposals.yolox import Yolox
 from tirtrack.pairs.source import Pair
 
@@ -66,10 +66,10 @@ def test_a_table_holds_the_boxes_of_all_pairs(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("7.txt", "1 2 3\n", 'line 1 "1 2 3" is no box'),
+        ("7.txt", "1 2 3\n", 'line 1 "1 2 3" is not a box'),
         ("7.txt", "a b c d e f\n", "line 1"),
         ("boxes.csv", "x,y\n1,2\n", "lacks the columns"),
-        ("boxes.csv", "key,modality,x,y,w,h,score,label\na,ir,1,2,3,4,1,\n", "line 2 is no box"),
+        ("boxes.csv", "key,modality,x,y,w,h,score,label\na,ir,1,2,3,4,1,\n", "line 2 is not a box"),
         ("boxes.csv", "key,modality,x,y,w,h,score,label\n", "holds no box"),
         ("boxes.bin", "x", "is no .csv table"),
     ],
@@ -103,11 +103,11 @@ def test_boxes_are_screened_and_merged(tmp_path, busy):
     found = proposer("detector", boxes=path).propose(busy, (), np.random.default_rng(0))
     assert [(one.box, one.found_in) for one in found.kept] == [(Box(12, 10, 40, 40), FoundIn.BOTH)]
     assert [one.reason for one in found.rejected] == [
-        Reason.TOO_SMALL,
-        Reason.LOW_SCORE,
-        Reason.NOT_FINITE,
-        Reason.CENTRE_OUTSIDE,
-        Reason.MOSTLY_OUTSIDE,
+        RejectionReason.TOO_SMALL,
+        RejectionReason.LOW_SCORE,
+        RejectionReason.NOT_FINITE,
+        RejectionReason.CENTRE_OUTSIDE,
+        RejectionReason.MOSTLY_OUTSIDE,
     ]
 
 

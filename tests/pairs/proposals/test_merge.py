@@ -19,7 +19,7 @@ from tirtrack.pairs.proposals.merge import (
     match,
     merge,
 )
-from tirtrack.pairs.proposals.rules import Reason
+from tirtrack.pairs.proposals.rules import RejectionReason
 
 BOX = st.builds(Box, st.integers(0, 60), st.integers(0, 60), st.integers(4, 40), st.integers(4, 40))
 CANDIDATES = st.lists(st.builds(ScoredBox, BOX, st.floats(0, 1)), max_size=8)
@@ -61,7 +61,9 @@ def test_repeats_of_one_modality_are_duplicates():
     rgb = [ScoredBox(Box(0, 0, 20, 20), 0.9), ScoredBox(Box(1, 0, 20, 20), 0.8)]
     merged = merge(rgb, [], "x")
     assert [one.box for one in merged.proposals] == [rgb[0].box]
-    assert [(one.box, one.reason) for one in merged.rejected] == [(rgb[1].box, Reason.DUPLICATE)]
+    assert [(one.box, one.reason) for one in merged.rejected] == [
+        (rgb[1].box, RejectionReason.DUPLICATE)
+    ]
 
 
 @given(CANDIDATES, CANDIDATES)
@@ -118,7 +120,7 @@ def test_classes_are_balanced_to_five(found, kept):
     chosen = balance(_detected(found))
     assert "".join("p" if label == "person" else "o" for label in chosen.labels) == kept
     assert len(chosen.rejected) == len(found) - len(kept)
-    assert all(one.reason == Reason.OVER_QUOTA for one in chosen.rejected)
+    assert all(one.reason == RejectionReason.OVER_QUOTA for one in chosen.rejected)
 
 
 def test_the_quota_holds_for_a_count_below_that_of_the_others():

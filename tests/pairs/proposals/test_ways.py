@@ -20,7 +20,7 @@ from tirtrack.pairs.proposals.random import MAX_DRAWS, RandomSettings, draw_box
 from tirtrack.pairs.proposals.registry import Neighbours, neighbour_positions
 from tirtrack.pairs.proposals.rules import (
     Limits,
-    Reason,
+    RejectionReason,
     Screen,
     geometry_fault,
     grey_levels,
@@ -135,7 +135,7 @@ def test_the_centre_box_as_published_lies_below_the_frame_and_is_kept():
 def test_a_constant_pair_yields_nothing_and_ends(name):
     found = proposer(name).propose(_flat(), (), np.random.default_rng(0))
     assert found.kept == ()
-    assert {one.reason for one in found.rejected} == {Reason.CONSTANT}
+    assert {one.reason for one in found.rejected} == {RejectionReason.CONSTANT}
     assert len(found.rejected) <= MAX_DRAWS * 5
 
 
@@ -149,11 +149,13 @@ def test_texture_in_one_modality_is_enough(name, shown_in):
 @pytest.mark.parametrize(
     ("box", "reason"),
     [
-        pytest.param(Box(np.nan, 0, 9, 9), Reason.NOT_FINITE, id="nan"),
-        pytest.param(Box(10, 10, 3.9, 20), Reason.TOO_SMALL, id="3.9 wide"),
+        pytest.param(Box(np.nan, 0, 9, 9), RejectionReason.NOT_FINITE, id="nan"),
+        pytest.param(Box(10, 10, 3.9, 20), RejectionReason.TOO_SMALL, id="3.9 wide"),
         pytest.param(Box(10, 10, 4, 4), None, id="4 by 4"),
-        pytest.param(Box(-21, 10, 40, 20), Reason.CENTRE_OUTSIDE, id="centre left of the frame"),
-        pytest.param(Box(150, 118, 18, 18), Reason.MOSTLY_OUTSIDE, id="a quarter inside"),
+        pytest.param(
+            Box(-21, 10, 40, 20), RejectionReason.CENTRE_OUTSIDE, id="centre left of the frame"
+        ),
+        pytest.param(Box(150, 118, 18, 18), RejectionReason.MOSTLY_OUTSIDE, id="a quarter inside"),
         pytest.param(Box(150, 50, 20, 20), None, id="exactly half inside"),
         pytest.param(Box(0, 0, 160, 128), None, id="whole frame"),
     ],
@@ -167,7 +169,7 @@ def test_the_screen_keeps_order_and_counts_both_sides():
     proposals = [Proposal(box, FoundIn.BOTH, 1.0, 1.0, "x") for box in boxes]
     found = Screen(_textured(), Limits()).sort(proposals)
     assert [one.box for one in found.kept] == [boxes[0], boxes[2]]
-    assert [one.reason for one in found.rejected] == [Reason.TOO_SMALL]
+    assert [one.reason for one in found.rejected] == [RejectionReason.TOO_SMALL]
 
 
 def test_a_patch_counts_as_constant_below_two_grey_levels():
@@ -196,7 +198,9 @@ def test_raw_counts_are_stretched_but_noise_is_not():
 
 def test_unknown_names_and_options_say_the_nearest():
     assert names() == ["centre", "detector", "random", "saliency"]
-    with pytest.raises(RequestError, match=r'no way "salience".*did you mean "saliency"'):
+    with pytest.raises(
+        RequestError, match=r'no proposer is called "salience".*did you mean "saliency"'
+    ):
         proposer("salience")
     with pytest.raises(RequestError, match=r'no option "cout".*did you mean "count"'):
         proposer("random", cout=3)

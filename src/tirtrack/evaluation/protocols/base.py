@@ -1,15 +1,106 @@
-"""The interface of every evaluation protocol. Pure numpy, independent of files and trackers."""
+"""The interface of every evaluation protocol. Pure numpy, independent of files and trackers.
+
+A protocol also describes its scores, in words and numbers: tables, plots and sentences are made
+from these descriptions, and no other file knows a score by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from tirtrack.evaluation.results import Scores, SequenceScores
+from tirtrack.stored import Stored
 
 LengthMode = Literal["strict", "truncate", "pad_last", "pad_zero"]
+
+
+class CurveAxes(Stored):
+    """The axes of a curve: a share of frames over thresholds from 0.
+
+    Attributes:
+        x_label: label of the thresholds, with their unit.
+        y_label: label of the share of frames.
+        x_end: last threshold.
+        reading: how the score is read from the curve, such as ``area``.
+    """
+
+    x_label: str
+    y_label: str
+    x_end: float
+    reading: str
+
+
+class ScoreDescription(Stored):
+    """A score of a protocol in words.
+
+    Attributes:
+        id: key of the score, and of its curve, in results.
+        title: name in sentences and wide tables.
+        short: name in narrow tables; the title if empty.
+        unit: unit of the number; empty for shares and areas.
+        higher_is_better: direction of the score.
+        curve: axes of its curve; ``None`` without one.
+        point_of: id of the score whose curve it is a point of; such a score is left out where
+            room is short.
+    """
+
+    id: str
+    title: str
+    short: str = ""
+    unit: str = ""
+    higher_is_better: bool = True
+    curve: CurveAxes | None = None
+    point_of: str = ""
+
+    def heading(self, *, short: bool = False) -> str:
+        """The name as a column says it, with the unit, and with the direction if less is better.
+
+        >>> ScoreDescription(id="e", title="error", unit="px", higher_is_better=False).heading()
+        'error (px, less is better)'
+        """
+        name = (self.short if short else "") or self.title
+        notes = [self.unit, "" if self.higher_is_better else "less is better"]
+        said = ", ".join(filter(None, notes))
+        return f"{name} ({said})" if said else name
+
+    def gain(self, difference: float) -> float:
+        """A difference of two values, with a sign that is positive for the better one."""
+        return difference if self.higher_is_better else -difference
+
+
+@dataclass(frozen=True)
+class SequenceScores:
+    """Scores of one run over one sequence under a protocol.
+
+    Attributes:
+        name: the sequence.
+        frames: annotated rows, absent ones included.
+        visible_frames: rows whose annotation is valid by the protocol.
+        curves: points of each curve, in [0, 1], by the id of its score.
+        values: value of each score, by its id.
+        visible_values: the same scores over visible frames only; empty if not defined.
+        repaired_rows: result rows that the protocol replaced by the row before.
+    """
+
+    name: str
+    frames: int
+    visible_frames: int
+    curves: Mapping[str, np.ndarray]
+    values: Mapping[str, float]
+    visible_values: Mapping[str, float] = field(default_factory=dict)
+    repaired_rows: int = 0
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A tracker's scores over a data set or a subset, as the protocol averages them."""
+
+    curves: Mapping[str, np.ndarray]
+    values: Mapping[str, float]
+    visible_values: Mapping[str, float] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -21,8 +112,12 @@ class EvaluationProtocol(Protocol):
         """The id, as in ``lsotb-tir``."""
 
     @property
-    def score_names(self) -> tuple[str, ...]:
-        """The scores it defines, in the order of tables."""
+    def scores(self) -> tuple[ScoreDescription, ...]:
+        """The scores it defines, in the order of tables; the first one decides a comparison."""
+
+    @property
+    def absent_rule(self) -> str:
+        """As what a frame without a valid annotation counts; empty if it does not count."""
 
     def includes(self, sequence: str) -> bool:
         """Whether a sequence of this name is part of the protocol."""

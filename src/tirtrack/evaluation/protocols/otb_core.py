@@ -22,8 +22,13 @@ from tirtrack.evaluation.overlap import (
     overlap,
     valid_rows,
 )
-from tirtrack.evaluation.protocols.base import LengthMode
-from tirtrack.evaluation.results import Scores, SequenceScores
+from tirtrack.evaluation.protocols.base import (
+    CurveAxes,
+    LengthMode,
+    ScoreDescription,
+    Scores,
+    SequenceScores,
+)
 
 SUCCESS_THRESHOLDS = np.arange(21) * 0.05
 PRECISION_THRESHOLDS = np.arange(51.0)
@@ -32,6 +37,38 @@ NORM_PRECISION_THRESHOLDS = np.arange(51) / 100
 _PRECISION_AT = 20  # index of 20 px
 _HALF = 10  # index of overlap 0.50
 _EMPTY_CURVE = 2.2e-16  # Q4: sequences whose curve sums to no more are left out of the mean
+
+SUCCESS = ScoreDescription(
+    id="success",
+    title="success",
+    curve=CurveAxes(
+        x_label="overlap threshold", y_label="share of frames above it", x_end=1.0, reading="area"
+    ),
+)
+PRECISION = ScoreDescription(
+    id="precision",
+    title="precision",
+    curve=CurveAxes(
+        x_label="centre error threshold (px)",
+        y_label="share of frames within it",
+        x_end=50.0,
+        reading="at 20 px",
+    ),
+)
+NORM_PRECISION = ScoreDescription(
+    id="norm_precision",
+    title="normalised precision",
+    short="norm. prec.",
+    curve=CurveAxes(
+        x_label="centre error threshold (box sizes)",
+        y_label="share of frames within it",
+        x_end=0.5,
+        reading="area",
+    ),
+)
+OP50 = ScoreDescription(id="op50", title="overlap > 0.5", point_of="success")
+SCORES = (SUCCESS, PRECISION, NORM_PRECISION, OP50)
+ABSENT_RULE = "as a miss in the success plot and as a hit in the precision plots"  # Q1
 
 
 @dataclass(frozen=True)
@@ -139,10 +176,14 @@ class OtbProtocol:
     left_out: frozenset[str] = frozenset()
 
     @property
-    def score_names(self) -> tuple[str, ...]:
+    def scores(self) -> tuple[ScoreDescription, ...]:
         """The scores it defines, in the order of tables."""
-        norm = ("norm_precision",) if self.norm_precision else ()
-        return ("success", "precision", *norm, "op50")
+        return SCORES if self.norm_precision else (SUCCESS, PRECISION, OP50)
+
+    @property
+    def absent_rule(self) -> str:
+        """As what a frame without a valid annotation counts."""
+        return ABSENT_RULE
 
     def includes(self, sequence: str) -> bool:
         """Whether a sequence of this name is part of the protocol."""
@@ -191,10 +232,10 @@ class OtbProtocol:
             for curve in sequences[0].curves
         }
         visible = {
-            score: float(np.mean([sequence.visible_values[score] for sequence in sequences]))
-            for score in self.score_names
+            score.id: float(np.mean([one.visible_values[score.id] for one in sequences]))
+            for score in self.scores
         }
-        return Scores(self.name, tuple(sequences), curves, self._values(curves), visible)
+        return Scores(curves, self._values(curves), visible)
 
     def _curves(
         self, measures: FrameMeasures, *, visible_only: bool = False

@@ -32,7 +32,7 @@ CSV_COLUMNS = ("key", "modality", "x", "y", "w", "h", "score", "label")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundBoxes:
     """The boxes found in each modality of one pair."""
 
     rgb: tuple[ScoredBox, ...] = ()
@@ -61,16 +61,16 @@ class BoxFiles:
         content = sha256(self.path) if self.path.is_file() else _hash_of_texts(self.path)
         return {"format": self.format, "content": content}
 
-    def __call__(self, key: str) -> Found:
+    def __call__(self, key: str) -> FoundBoxes:
         """The boxes of a pair, ``RECORDING/STEM``."""
         if self.format == "csv":
-            return self._table.get(key, Found())
+            return self._table.get(key, FoundBoxes())
         if self.format == "yolo":
-            return Found(
+            return FoundBoxes(
                 tuple(self._read(key, "rgb", yolo_line)), tuple(self._read(key, "tir", yolo_line))
             )
         lines = list(self._read(key, "", fairmot_line))
-        return Found(
+        return FoundBoxes(
             tuple(found for found in lines if found.label not in FAIRMOT_TIR),
             tuple(
                 ScoredBox(found.box, found.score, FAIRMOT_TIR[found.label])
@@ -119,7 +119,7 @@ def _parse_lines(path: Path, parse: Callable[[list[str]], ScoredBox]) -> list[Sc
             found.append(parse(fields))
         except (ValueError, IndexError) as error:
             raise PairsError(
-                f'line {number} "{line[:60]}" is no box of this format',
+                f'line {number} "{line[:60]}" is not a box of this format',
                 path,
                 "yolo: class confidence x1 y1 x2 y2; fairmot: x1 y1 x2 y2 confidence label",
             ) from error
@@ -139,7 +139,7 @@ def yolo_line(fields: list[str]) -> ScoredBox:
     return ScoredBox(Box(x1, y1, x2 - x1, y2 - y1), score, label)
 
 
-def _read_csv(path: Path) -> dict[str, Found]:
+def _read_csv(path: Path) -> dict[str, FoundBoxes]:
     rows: dict[str, dict[str, list[ScoredBox]]] = {}
     with path.open(newline="", encoding="utf-8") as opened:
         reader = csv.DictReader(opened)
@@ -157,10 +157,12 @@ def _read_csv(path: Path) -> dict[str, Found]:
                 found.append(ScoredBox(box, float(row["score"]), row["label"] or ""))
             except (ValueError, KeyError, TypeError) as error:
                 raise PairsError(
-                    f"line {reader.line_num} is no box",
+                    f"line {reader.line_num} is not a box",
                     path,
                     f"give {','.join(CSV_COLUMNS)} with modality rgb or tir",
                 ) from error
     if not rows:
         raise PairsError("holds no box", path, "give a table with at least one line")
-    return {key: Found(tuple(found["rgb"]), tuple(found["tir"])) for key, found in rows.items()}
+    return {
+        key: FoundBoxes(tuple(found["rgb"]), tuple(found["tir"])) for key, found in rows.items()
+    }

@@ -31,7 +31,7 @@ class CentreSettings(BaseModel):
     limits: Limits = Limits()
     as_published: bool = Field(
         default=False,
-        description="the misread box of the paper's code, whatever the size",
+        description="use the misread box of the paper's code and ignore the size",
     )
 
 

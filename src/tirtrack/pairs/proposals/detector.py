@@ -12,9 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from tirtrack.boxes import Box, clip_boxes
 from tirtrack.errors import RequestError
 from tirtrack.pairs.proposals.base import ProposalSet, Rejection
-from tirtrack.pairs.proposals.box_files import BoxFiles, Format, Found
+from tirtrack.pairs.proposals.box_files import BoxFiles, Format, FoundBoxes
 from tirtrack.pairs.proposals.merge import Merged, ScoredBox, balance, merge
-from tirtrack.pairs.proposals.rules import Limits, Reason, Screen, geometry_fault, grey_levels
+from tirtrack.pairs.proposals.rules import (
+    Limits,
+    RejectionReason,
+    Screen,
+    geometry_fault,
+    grey_levels,
+)
 from tirtrack.pairs.source import Pair
 from tirtrack.valid_pixels import valid_mask
 
@@ -78,11 +84,11 @@ class Detector:
         reads = self._finder.identity()
         return {"way": self.name, "version": 1, "settings": settings, "reads": reads}
 
-    def _find(self, pair: Pair) -> Found:
+    def _find(self, pair: Pair) -> FoundBoxes:
         if isinstance(self._finder, BoxFiles):
             return self._finder(pair.key)
         levels = grey_levels(pair.tir, valid_mask(pair.tir)).astype(np.uint8)
-        return Found(tuple(self._finder(pair.rgb)), tuple(self._finder(levels)))
+        return FoundBoxes(tuple(self._finder(pair.rgb)), tuple(self._finder(levels)))
 
     def propose(
         self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
@@ -105,7 +111,7 @@ class Detector:
         usable: list[ScoredBox] = []
         refused: list[Rejection] = []
         for candidate in found:
-            reason: Reason | None = Reason.LOW_SCORE
+            reason: RejectionReason | None = RejectionReason.LOW_SCORE
             if candidate.score >= self.settings.min_score:
                 reason = geometry_fault(candidate.box, width, height, self.settings.limits)
             if reason is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tirtrack.boxes import Box, iou_matrix
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, Rejection
-from tirtrack.pairs.proposals.rules import Reason
+from tirtrack.pairs.proposals.rules import RejectionReason
 
 AGREED_IOU = 0.5
 DUPLICATE_IOU = 0.8
@@ -103,7 +103,7 @@ def _without_duplicates(ranked: Sequence[tuple[Proposal, str]]) -> Merged:
     for proposal, label in ranked:
         others = boxes_of([other for other, _ in kept])
         if kept and iou_matrix(proposal.box.array()[None], others).max() > DUPLICATE_IOU:
-            rejected.append(Rejection(proposal.box, Reason.DUPLICATE))
+            rejected.append(Rejection(proposal.box, RejectionReason.DUPLICATE))
         else:
             kept.append((proposal, label))
     proposals = tuple(proposal for proposal, _ in kept)
@@ -125,5 +125,7 @@ def balance(merged: Merged, count: int = MAX_BALANCED, others: int = MAX_OTHERS)
         tuple(merged.proposals[index] for index in chosen),
         tuple(merged.labels[index] for index in chosen),
         merged.rejected
-        + tuple(Rejection(merged.proposals[index].box, Reason.OVER_QUOTA) for index in dropped),
+        + tuple(
+            Rejection(merged.proposals[index].box, RejectionReason.OVER_QUOTA) for index in dropped
+        ),
     )

@@ -57,9 +57,7 @@ def proposer(name: str, **options: Any) -> Proposer:
     'random'
     """
     if name not in _WAYS:
-        raise RequestError(
-            f'there is no way "{name}" to propose boxes', fix=did_you_mean(name, _WAYS)
-        )
+        raise RequestError(f'no proposer is called "{name}"', fix=did_you_mean(name, _WAYS))
     model, make = _WAYS[name]
     unknown = sorted(set(options) - set(model.model_fields))
     if unknown:

@@ -22,7 +22,7 @@ RAW_SPAN_COUNTS = 64.0
 MAX_MASKED = 0.5  # share of a box without a measurement in TIR
 
 
-class Reason(StrEnum):
+class RejectionReason(StrEnum):
     """Why a box was not used."""
 
     NOT_FINITE = "not finite"
@@ -106,19 +106,19 @@ def _region(plane: np.ndarray, box: Box) -> np.ndarray:
     return plane[y1 : max(y2, y1), x1 : max(x2, x1)]
 
 
-def geometry_fault(box: Box, width: int, height: int, limits: Limits) -> Reason | None:
+def geometry_fault(box: Box, width: int, height: int, limits: Limits) -> RejectionReason | None:
     """What is wrong with the place and size of a box in a frame, if anything."""
     if not box.is_finite():
-        return Reason.NOT_FINITE
+        return RejectionReason.NOT_FINITE
     if min(box.w, box.h) < limits.min_side:
-        return Reason.TOO_SMALL
+        return RejectionReason.TOO_SMALL
     x, y = box.center_xy
     if not (0 <= x <= width and 0 <= y <= height):
-        return Reason.CENTRE_OUTSIDE
+        return RejectionReason.CENTRE_OUTSIDE
     inside_w = min(box.x + box.w, width) - max(box.x, 0.0)
     inside_h = min(box.y + box.h, height) - max(box.y, 0.0)
     if inside_w * inside_h < limits.min_visible * box.w * box.h:
-        return Reason.MOSTLY_OUTSIDE
+        return RejectionReason.MOSTLY_OUTSIDE
     return None
 
 
@@ -131,15 +131,15 @@ class Screen:
         self._levels = grey_levels(pair.rgb), grey_levels(pair.tir, self._valid)
         self._height, self._width = pair.rgb.shape[:2]
 
-    def fault(self, box: Box) -> Reason | None:
+    def fault(self, box: Box) -> RejectionReason | None:
         """Why the box cannot be used, or ``None``."""
         wrong = geometry_fault(box, self._width, self._height, self._limits)
         if wrong is not None:
             return wrong
         if self._valid is not None and masked_share(self._valid, box) > MAX_MASKED:
-            return Reason.NO_MEASUREMENT
+            return RejectionReason.NO_MEASUREMENT
         most = max(region_std(levels, box) for levels in self._levels)
-        return Reason.CONSTANT if most < 255 * self._limits.min_std else None
+        return RejectionReason.CONSTANT if most < 255 * self._limits.min_std else None
 
     def sort(
         self, proposals: Iterable[Proposal], rejected: Iterable[Rejection] = ()

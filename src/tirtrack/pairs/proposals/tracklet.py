@@ -1,8 +1,8 @@
-"""Pseudo-boxes for unlabelled video: boxes on which two trackers agree, forwards and backwards.
+"""Pseudo-boxes for unlabelled video: boxes on which trackers agree, forwards and backwards.
 
-A box is proposed in one frame; two trackers of different families follow it through the next
-frames and back again. The track is kept if they agree in every frame: each alone drifts now and
-then, but both seldom drift to the same wrong place.
+A box is proposed in one frame; trackers of different families follow it through the next frames and
+back again. The track is kept if they agree in every frame: each alone drifts now and then, but they
+seldom drift to the same wrong place. A single tracker must agree with itself on the way back.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Tracklet:
     """A box followed through some frames.
 
     Attributes:
-        boxes: one box per frame; the first is the proposed one, the others lie midway between
-            both followers.
+        boxes: one box per frame; the first is the proposed one, the others are the mean of those
+            of all followers.
         agreement: smallest IoU of all comparisons, in [0, 1].
     """
 
@@ -45,20 +45,20 @@ class Tracklet:
 def agreed_tracklet(
     frames: Sequence[np.ndarray],
     box: Box,
-    followers: tuple[Follower, Follower],
+    followers: Sequence[Follower],
     *,
     min_agreement: float = MIN_AGREEMENT,
 ) -> Tracklet | None:
     """A box followed from the first frame to the last, or ``None`` where it cannot be trusted.
 
-    Both followers start with the box and must agree in every frame. Then both start again from the
+    All followers start with the box and must agree in every frame. Then all start again from the
     last box and go back: each must match the forward boxes in every frame, which reveals a switch
     to another object on the way. Stops at the first disagreement.
 
     Args:
         frames: frames in order, at least one; only read.
         box: box in the first frame, frame pixels.
-        followers: two followers of different families; their state is overwritten.
+        followers: one follower, or two of different families; their state is overwritten.
         min_agreement: smallest IoU that counts as agreement.
 
     Raises:
@@ -79,11 +79,11 @@ def agreed_tracklet(
 def _followed(
     frames: Sequence[np.ndarray],
     box: Box,
-    followers: tuple[Follower, Follower],
+    followers: Sequence[Follower],
     expected: Sequence[Box] | None,
     min_agreement: float,
 ) -> Tracklet | None:
-    """One pass: both must agree with each other, or each with the expected boxes."""
+    """One pass: followers must agree with each other, or each with the expected boxes."""
     for follower in followers:
         follower.init(frames[0], box)
     boxes, agreement = [box], 1.0

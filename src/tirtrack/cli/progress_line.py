@@ -38,7 +38,7 @@ def as_time(seconds: float) -> str:
 
 
 @dataclass
-class Stage:
+class ShownStage:
     """Where one stage of the work stands, and since when."""
 
     name: str
@@ -79,19 +79,19 @@ class StageClock:
 
     def __init__(
         self,
-        draw: Callable[[Stage, float, bool], None],
+        draw: Callable[[ShownStage, float, bool], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._draw = draw
         self._clock = clock
-        self._stage: Stage | None = None
+        self._stage: ShownStage | None = None
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
         """A :class:`tirtrack.progress.Progress`."""
         now = self._clock()
         if self._stage is None or self._stage.name != stage:
             self.close()
-            self._stage = Stage(stage, now)
+            self._stage = ShownStage(stage, now)
         self._stage.done, self._stage.total, self._stage.note = done, total, note
         self._draw(self._stage, now, False)
 
@@ -109,7 +109,7 @@ class PlainLines:
         self._stream = stream
         self._last_s: float | None = None
 
-    def __call__(self, stage: Stage, now_s: float, over: bool) -> None:
+    def __call__(self, stage: ShownStage, now_s: float, over: bool) -> None:
         """Print a line if it is time for one."""
         if over:
             self._last_s = None
@@ -129,7 +129,7 @@ class LiveLine:
         self._bar = bar
         self._task = bar.add_task("", total=None, visible=False, count="", left="", note="")
 
-    def __call__(self, stage: Stage, now_s: float, over: bool) -> None:
+    def __call__(self, stage: ShownStage, now_s: float, over: bool) -> None:
         """Draw the line anew."""
         if over:
             self._bar.console.print(Text(stage.summary(now_s)))

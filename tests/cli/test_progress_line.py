@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from tirtrack.cli import live
+from tirtrack.cli import progress_line
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
 
 def plain_clock():
     clock, stream = Clock(), io.StringIO()
-    return clock, stream, live.StageClock(live.PlainLines(stream), clock)
+    return clock, stream, progress_line.StageClock(progress_line.PlainLines(stream), clock)
 
 
 def test_a_stage_leaves_one_line_when_it_is_over():
@@ -46,15 +46,15 @@ def test_a_long_stage_speaks_every_ten_seconds_with_the_time_left():
 
 
 def test_no_time_left_is_guessed_before_anything_is_known():
-    stage = live.Stage("x", 0.0, done=0, total=10)
+    stage = progress_line.ShownStage("x", 0.0, done=0, total=10)
     assert stage.time_left_s(50.0) is None
-    assert live.Stage("x", 0.0, done=5, total=0).time_left_s(50.0) is None
-    assert live.Stage("x", 0.0, done=5, total=10).time_left_s(0.5) is None
-    assert live.Stage("x", 0.0, done=5, total=10).time_left_s(5.0) == 5.0
+    assert progress_line.ShownStage("x", 0.0, done=5, total=0).time_left_s(50.0) is None
+    assert progress_line.ShownStage("x", 0.0, done=5, total=10).time_left_s(0.5) is None
+    assert progress_line.ShownStage("x", 0.0, done=5, total=10).time_left_s(5.0) == 5.0
 
 
 def test_times_read_as_a_clock():
-    assert [live.as_time(s) for s in (0.4, 59.6, 61, 3599, 3600, -3)] == [
+    assert [progress_line.as_time(s) for s in (0.4, 59.6, 61, 3599, 3600, -3)] == [
         "0 s",
         "1 min 00 s",
         "1 min 01 s",
@@ -75,7 +75,7 @@ def test_a_terminal_keeps_one_plain_line_of_each_stage(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
-    with live.progress(stream) as progress:
+    with progress_line.progress(stream) as progress:
         progress("world [1]", 1, 2, "[bold]")
         progress("world [1]", 2, 2)
         progress("distil", 1, 0)
@@ -86,6 +86,6 @@ def test_a_terminal_keeps_one_plain_line_of_each_stage(monkeypatch):
 
 def test_off_a_terminal_there_are_no_control_characters():
     stream = io.StringIO()
-    with live.progress(stream) as progress:
+    with progress_line.progress(stream) as progress:
         progress("world", 2, 2)
     assert stream.getvalue() == "world 2/2 in 0 s\n"

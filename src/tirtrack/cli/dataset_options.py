@@ -43,7 +43,7 @@ ColumnNames = Annotated[
         "--columns",
         metavar="NAMES",
         help="Columns of annotation in text, such as x1,y1,x2,y2 or frame,id,x,y,w,h,- (default: "
-        "by the first line, or by their number).",
+        "from the first line, or from their number).",
     ),
 ]
 Base = Annotated[

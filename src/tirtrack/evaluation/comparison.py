@@ -1,0 +1,326 @@
+"""``result.json``: trackers on one data set under one protocol, as a value and as a file.
+
+:class:`Comparison` is what ``evaluate`` and ``score`` return and write, and what a report reads.
+``values`` follow the protocol; ``visible_values`` count only frames with a valid annotation.
+The defaults are what files of older versions mean that lack an entry: base 1, and the scores of
+the OTB core, which were the only ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from tirtrack.errors import DatasetError
+from tirtrack.evaluation.calibration import ScoreQuality
+from tirtrack.evaluation.protocols.base import ScoreDescription
+from tirtrack.evaluation.protocols.otb_core import ABSENT_RULE, SCORES
+from tirtrack.read_options import AS_STORED, ReadOptions
+from tirtrack.stored import Number, Stored
+
+RESULT_NAME = "result.json"
+EVALUATION_FOLDER = "evaluation"
+"""Name of the evaluation's folder inside a demo's folder."""
+
+
+class SequenceResult(Stored):
+    """One tracker on one sequence."""
+
+    name: str
+    subset: str = ""
+    frames: int = 0
+    visible_frames: int | None = None
+    values: Mapping[str, Number] = {}
+    visible_values: Mapping[str, Number] = {}
+    repaired_rows: int = 0
+    fps: float | None = None
+
+
+class SubsetResult(Stored):
+    """One tracker's averages over a subset of the sequences."""
+
+    values: Mapping[str, Number] = {}
+    visible_values: Mapping[str, Number] = {}
+
+
+class Speed(Stored):
+    """Frames per second, averaged in three different ways.
+
+    Attributes:
+        total: all frames over all seconds.
+        sequence: mean over sequences of frames over seconds.
+        frame: mean over frames of one over seconds.
+    """
+
+    total: float
+    sequence: float
+    frame: float
+
+
+class TrackerResult(Stored):
+    """One tracker on a data set: averages, curves, sequences.
+
+    Attributes:
+        name: name of the tracker, or of one of its runs.
+        base: coordinate base of its result files.
+        weights: name or file of its weights.
+        sha256: hash of the weights file.
+        preset: preset of its online loop.
+        overrides: settings that differ from the preset.
+        run: number of this run, from 1.
+        run_of: name of the tracker.
+        values: averages, by id of the score.
+        visible_values: the same over visible frames only.
+        curves: points of each curve, by id of its score.
+        subsets: averages over each subset; empty if there is only one.
+        fps: frames per second, as ``speed.total``; ``None`` where times are unknown.
+        speed: the same, averaged in three ways.
+        score_quality: agreement of its score with its overlap; ``None`` where files hold no score.
+        repaired_rows: result rows that the protocol replaced.
+        sequences: results of each sequence.
+    """
+
+    name: str
+    base: int = 1
+    weights: str = ""
+    sha256: str = ""
+    preset: str | None = None
+    overrides: Mapping[str, Any] = {}
+    run: int = 1
+    run_of: str = ""
+    values: Mapping[str, Number] = {}
+    visible_values: Mapping[str, Number] = {}
+    curves: Mapping[str, list[float]] = {}
+    subsets: Mapping[str, SubsetResult] = {}
+    fps: float | None = None
+    speed: Speed | None = None
+    score_quality: ScoreQuality | None = None
+    repaired_rows: int = 0
+    sequences: tuple[SequenceResult, ...] = ()
+
+    @property
+    def tracker(self) -> str:
+        """Name of the tracker that this is a run of."""
+        return self.run_of or self.name
+
+    def sequence(self, name: str) -> SequenceResult | None:
+        """The row of that sequence, if there is one."""
+        return next((row for row in self.sequences if row.name == name), None)
+
+    def by_sequence(self, score: str) -> dict[str, float]:
+        """One score of every sequence where it is known."""
+        known = ((row.name, row.values.get(score)) for row in self.sequences)
+        return {name: value for name, value in known if value is not None}
+
+
+class ScoreDifference(Stored):
+    """Tracker ``a`` minus tracker ``b`` in one score, by a paired bootstrap over the sequences that
+    both have; where a tracker ran several times, its mean over the runs counts.
+
+    Attributes:
+        a: name of the tracker in question.
+        b: name of the tracker that it is compared with.
+        score: id of the score.
+        mean: mean of the differences.
+        low: lower end of the percentile interval (95 %).
+        high: upper end of the interval.
+        p: two-sided bootstrap p of a mean difference of 0.
+        median: median of the differences.
+        wins: sequences where ``a`` is better.
+        ties: sequences where both are exactly equal.
+        losses: sequences where ``b`` is better.
+        n: number of sequences.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resamples.
+    """
+
+    a: str
+    b: str
+    score: str
+    mean: float
+    low: float
+    high: float
+    p: float | None = None
+    median: float | None = None
+    wins: int | None = None
+    ties: int | None = None
+    losses: int | None = None
+    n: int = 0
+    resamples: int | None = None
+    seed: int | None = None
+
+    def turned(self) -> ScoreDifference:
+        """The same difference in reverse, ``b - a``."""
+        return self.model_copy(
+            update={
+                "a": self.b,
+                "b": self.a,
+                "mean": -self.mean,
+                "low": -self.high,
+                "high": -self.low,
+                "median": None if self.median is None else -self.median,
+                "wins": self.losses,
+                "losses": self.wins,
+            }
+        )
+
+
+class Spread(Stored):
+    """A tracker over runs with other seeds; ``deviations`` are sample ones (n - 1)."""
+
+    tracker: str
+    runs: int
+    means: Mapping[str, Number]
+    deviations: Mapping[str, Number]
+
+
+class MissingRun(Stored):
+    """A requested run without a result."""
+
+    tracker: str
+    sequence: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{self.tracker} on {self.sequence}{reason}"
+
+
+class Comparison(Stored):
+    """Several trackers on one data set under one protocol; ``result.json`` holds the same.
+
+    Attributes:
+        format: version of the file format.
+        protocol: id of the protocol.
+        dataset: name of the data set.
+        annotation_sha256: hash of the annotation.
+        seed: seed of trackers and resamples.
+        versions: versions of Python and packages.
+        fingerprint: hash of all that the numbers depend on.
+        scores: descriptions of the protocol's scores; the first one decides.
+        absent_rule: as what the protocol counts a frame without a valid annotation.
+        base: coordinate base of the annotation files.
+        layout: layout of the data set.
+        read_as: remarks on how the annotation was read.
+        source_line: description of the data set in one line.
+        sources: description of the frames of each sequence.
+        read_options: options that the frames were read with.
+        dataset_path: folder of the data set, if it has one.
+        sequences: number of sequences.
+        frames: number of frames of all sequences.
+        absent_frames: frames whose annotation is not valid.
+        repaired_rows: result rows that the protocol replaced.
+        missing: requested runs without a result.
+        created: time of writing, UTC.
+        command: command line that reproduces it.
+        trackers: results of each tracker and run; those without any are left out.
+        runs: means and deviations of trackers that ran several times.
+        differences: differences of each tracker minus each one before it, score by score.
+    """
+
+    format: Literal[1] = 1
+    protocol: str
+    dataset: str
+    annotation_sha256: str | None = None
+    seed: int | None = None
+    versions: Mapping[str, str] = {}
+    fingerprint: str = ""
+    scores: tuple[ScoreDescription, ...] = Field(SCORES, min_length=1)
+    absent_rule: str = ABSENT_RULE
+    base: int = 1
+    layout: str = ""
+    read_as: tuple[str, ...] = ()
+    source_line: str = ""
+    sources: Mapping[str, str] = {}
+    read_options: ReadOptions = AS_STORED
+    dataset_path: str | None = None
+    sequences: int = 0
+    frames: int = 0
+    absent_frames: int = 0
+    repaired_rows: int = 0
+    missing: tuple[MissingRun, ...] = ()
+    created: str = ""
+    command: str | list[str] = ""
+    trackers: list[TrackerResult] = Field(min_length=1)
+    runs: tuple[Spread, ...] = ()
+    differences: tuple[ScoreDifference, ...] = ()
+
+    @property
+    def primary(self) -> ScoreDescription:
+        """The score that decides."""
+        return self.scores[0]
+
+    def score(self, name: str) -> ScoreDescription:
+        """The description of that score; its id alone where the file describes it not."""
+        known = {one.id: one for one in self.scores}
+        return known.get(name, ScoreDescription(id=name, title=name))
+
+    def difference(self, a: str, b: str, score: str) -> ScoreDifference | None:
+        """``a - b`` in that score, whichever way round it is stored."""
+        for stored in self.differences:
+            if stored.score == score and (stored.a, stored.b) == (a, b):
+                return stored
+            if stored.score == score and (stored.a, stored.b) == (b, a):
+                return stored.turned()
+        return None
+
+    @property
+    def first_runs(self) -> list[TrackerResult]:
+        """Each tracker once, by the first of its runs that is there, under its own name."""
+        first: dict[str, TrackerResult] = {}
+        for one in self.trackers:
+            first.setdefault(one.tracker, one.model_copy(update={"name": one.tracker}))
+        return list(first.values())
+
+    def runs_of(self, name: str) -> list[TrackerResult]:
+        """All runs of the tracker of that name; one as a rule."""
+        return [one for one in self.trackers if one.tracker == name]
+
+    def sequence_names(self) -> list[str]:
+        """Every sequence that any tracker has, in the order of the file; of its first run."""
+        return list(dict.fromkeys(row.name for one in self.first_runs for row in one.sequences))
+
+    @property
+    def scored_frames(self) -> int:
+        """Annotated frames of all sequences that any tracker has, from the first valid one on."""
+        rows = {row.name: row.frames for one in self.first_runs for row in one.sequences}
+        return sum(rows.values())
+
+
+def evaluation_folder(path: Path) -> Path:
+    """The folder that holds the evaluation: ``path``, or its ``evaluation`` (a demo's folder)."""
+    inner = path / EVALUATION_FOLDER
+    return inner if (inner / RESULT_NAME).is_file() else path
+
+
+def read_result(path: Path) -> Comparison:
+    """The result of an evaluation folder, or of the file itself.
+
+    Raises:
+        DatasetError: there is no such file, or it is not a result of an evaluation.
+    """
+    file = evaluation_folder(path) / RESULT_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise DatasetError(
+            f"holds no {RESULT_NAME}" if path.is_dir() else "no such file or folder",
+            path,
+            'give a folder that "tirtrack evaluate" or "tirtrack score" wrote',
+        )
+    try:
+        return Comparison.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DatasetError(
+            f"is not JSON ({error})", file, "run the evaluation again with --force"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DatasetError(
+            f"{where}: {first['msg'].lower()}",
+            file,
+            'this is no result of "tirtrack evaluate" or "tirtrack score"',
+        ) from error
