@@ -270,8 +270,7 @@ def _overlap(state: TrackState, box: np.ndarray) -> float:
     """Overlap of the reported or the measured box, whichever is larger: a lost tracker reports an
     old one.
     """
-    measured = state.diagnostics.get("measured_box", state.box)
-    return max(float(iou(one.array(), box)) for one in (state.box, measured))
+    return max(float(iou(one.array(), box)) for one in (state.box, state.measured_box))
 
 
 def _look_elsewhere(

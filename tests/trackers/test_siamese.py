@@ -141,7 +141,7 @@ def test_what_is_believed_changes_no_measured_box(bright_tracker, bright_frame):
         begin(tracker, bright_frame, frames=12)
         # far enough to leave what is searched around the first box
         states = [tracker.update(bright_frame(walk(13 + t), 50 + t)) for t in range(40)]
-        runs.append([state.diagnostics["measured_box"] for state in states])
+        runs.append([state.measured_box for state in states])
         said.append(states[-1].status)
     assert said == [Status.TRACKING, Status.LOST]
     assert runs[0] == runs[1]

@@ -424,7 +424,7 @@ class SiameseTracker:
 
     def _accept(self, moved: _Target, located: Localisation, side: float) -> TrackState:
         """Decide how far to trust a measurement, store the new state, and report it."""
-        diagnostics = {**vars(located), "side": side, "measured_box": moved.box}
+        diagnostics = {**vars(located), "side": side}
         if self.settings.score == "published":
             before = self._started()[1].box
             motion = moved.motion.followed(before.center_xy, moved.box.center_xy)
@@ -446,7 +446,7 @@ class SiameseTracker:
         moved = replace(moved, score=score, belief=belief, usual_entropy=usual)
         if belief.status is Status.LOST:
             reason = self._cause(moved, located)
-            return self._say_lost(moved, reason, diagnostics)
+            return self._say_lost(moved, reason, diagnostics, measured_box=moved.box)
         reason = Reason.RE_DETECTED if was is Status.LOST else Reason.NONE
         if belief.status is Status.TRACKING:
             motion = moved.motion.followed(moved.trusted.center_xy, moved.box.center_xy)
@@ -496,7 +496,14 @@ class SiameseTracker:
         belief = Belief(Status.LOST, target.belief.doubtful_frames + 1)
         return self._say_lost(replace(target, score=0.0, belief=belief), Reason.NOT_FINITE, {})
 
-    def _say_lost(self, target: _Target, reason: Reason, diagnostics: dict[str, Any]) -> TrackState:
+    def _say_lost(
+        self,
+        target: _Target,
+        reason: Reason,
+        diagnostics: dict[str, Any],
+        *,
+        measured_box: Box | None = None,
+    ) -> TrackState:
         """Report the last trusted box as not measured; the search continues."""
         model, _ = self._started()
         trusted = target.trusted
@@ -515,4 +522,5 @@ class SiameseTracker:
             status=Status.LOST,
             reason=reason,
             diagnostics=diagnostics,
+            measured_box=measured_box or box,
         )
