@@ -23,6 +23,7 @@ class ScoreKind(StrEnum):
     MARGIN = "margin"  # logit(target) - logit(background): Siamese
     HINGE = "hinge"  # DiMP, SuperDiMP
     DENSITY = "density"  # PrDiMP
+    FOCAL = "focal"  # logit of the target's centre: joint encoders
 
 
 class EnergyKind(StrEnum):
@@ -37,9 +38,9 @@ class TargetModel:
     """All that is kept of the target.
 
     Attributes:
-        filters: list of ``[S,C,k,k]``; one per optimiser iterate (DiMP), a single one (Siamese),
-            none (ATOM).
-        modulation: list of ``[S,C,1,1]``; empty for the Siamese family.
+        filters: list of ``[S,C,k,k]``; one per optimiser iterate (DiMP), the template's features
+            (Siamese, joint encoder), none (ATOM).
+        modulation: list of ``[S,C,1,1]``; empty for networks with dense boxes.
     """
 
     filters: list[Tensor]
@@ -81,8 +82,10 @@ class TwoBranchNetwork(nn.Module, ABC):
     """A tracker's network, as distillation uses it.
 
     Patches are float32, RGB order, in [0, 1]; ``normalise`` applies the network's own channel
-    order, mean and scale. ``features`` is the only part that sees pixels: while the backbone is
-    frozen, they can be computed once.
+    order, mean and scale. ``features`` is the only part that sees pixels, and it sees one patch
+    alone: while the backbone is frozen, features can be computed once. Where template and search
+    patch pass the backbone together (a joint encoder), features are the embedded patch only; the
+    joint pass is part of ``respond_from``, and computing features once saves nothing.
 
     Attributes:
         stride: patch pixels per cell of the score map.
