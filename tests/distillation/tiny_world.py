@@ -10,7 +10,7 @@ import torch
 from tirtrack.distillation.diagnostics import hold_back
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.job import Job, Sources
-from tirtrack.distillation.recipe import load_recipe, network_kind
+from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.stages import distil_network
 from tirtrack.networks import registry
 from tirtrack.pairs.source import Manifest, Pair, Recording
@@ -67,7 +67,7 @@ class TinyPairs:
 def recipe_of(name: str, *, network=None, **changes):
     known = dict(SMALL)
     known.update({key.replace("__", "."): value for key, value in changes.items()})
-    kind = "siamese" if network is None else network_kind(network)
+    kind = "siamese" if network is None else network.family
     fits = load_recipe(name).network == kind
     return load_recipe(name if fits else f"{name}_{kind}", changes=known)
 

@@ -281,7 +281,6 @@ class _Recipe(Settings):
     summary: str = ""
 
 
-NetworkKind = Literal["siamese", "dimp", "atom"]
 AsPublished = Literal["shared_box", "first_box", "bn1_train", "canvas"]
 
 
@@ -289,8 +288,8 @@ class CrossModalRecipe(_Recipe):
     """A distillation from unlabelled pairs; the defaults are the recipe ``mixed``."""
 
     kind: Literal["cross_modal"] = "cross_modal"
-    network: NetworkKind = Field(
-        default="siamese", description="the kind of network that it trains: siamese, dimp or atom"
+    network: str = Field(
+        default="siamese", description="family of the networks that it trains, such as dimp"
     )
     proposals: Proposals = Proposals()
     boxes: Boxes = Boxes()

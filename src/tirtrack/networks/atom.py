@@ -43,6 +43,7 @@ class Atom(TwoBranchNetwork):
         width: channels in the box estimator.
     """
 
+    family = "atom"
     stride = 16
     score_kind = None
     energy_kind = EnergyKind.IOU

@@ -129,6 +129,7 @@ class Dimp(TwoBranchNetwork):
         settings: settings of one network of the family.
     """
 
+    family = "dimp"
     stride = STRIDE
 
     def __init__(self, settings: DimpSettings) -> None:

@@ -61,6 +61,7 @@ class JointEncoder(TwoBranchNetwork):
         sizes: sizes of all parts.
     """
 
+    family = "joint"
     stride = CELL_SIDE
     score_kind = ScoreKind.FOCAL
 

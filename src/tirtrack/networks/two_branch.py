@@ -88,6 +88,7 @@ class TwoBranchNetwork(nn.Module, ABC):
     joint pass is part of ``respond_from``, and computing features once saves nothing.
 
     Attributes:
+        family: family of the network, by whose name a recipe says which networks it trains.
         stride: patch pixels per cell of the score map.
         reference_crop: crop rule of reference patches, around the target.
         test_crop: crop rule of test patches, around the last position of the target.
@@ -97,6 +98,7 @@ class TwoBranchNetwork(nn.Module, ABC):
             are not Gaussian.
     """
 
+    family: str
     stride: int
     reference_crop: CropRule
     test_crop: CropRule
