@@ -256,8 +256,8 @@ def _grid(cells: int) -> Tensor:
     return torch.stack([columns, rows])
 
 
-_LITE = Sizes(width=192, blocks=6, heads=3, head_width=64)
-_TINY = Sizes(width=32, blocks=2, heads=2, head_width=32, template_side=64, search_side=128)
+_LITE = Sizes(width=192, blocks=6, heads=3, head_width=128)
+_TINY = Sizes(width=32, blocks=2, heads=2, head_width=64, template_side=64, search_side=128)
 
 
 def joint_lite(*, tiny: bool = False) -> JointEncoder:
