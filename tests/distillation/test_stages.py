@@ -12,10 +12,10 @@ from PIL import Image
 
 from tirtrack.boxes import Box
 from tirtrack.distillation import stages
-from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.batches import Draw, draw_samples
 from tirtrack.distillation.crop_specs import CropRules
+from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.diagnostics import (
     Agreement,
     Difference,
@@ -46,7 +46,7 @@ CROSS_MODAL = [n for n in recipe_names() if isinstance(load_recipe(n), CrossModa
 def test_every_shipped_recipe_runs(tiny, tmp_path, name):
     network = tiny.network_of(NETWORKS[load_recipe(name).network])
     changes = {"training.steps": 0} if name.startswith("control_bn_statistics") else {}
-    if network.energy_kind is not None:
+    if network.box_kind.rates_proposals:
         changes["training.batch"] = 8
     recipe = tiny.recipe_of(name, network=network, **changes)
     before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -67,7 +67,7 @@ def test_every_shipped_recipe_runs(tiny, tmp_path, name):
     ):  # these learn only from samples that pass
         assert changed
         assert not any("backbone" in key or "feature_extractor" in key[:18] for key in changed)
-        assert network.energy_kind is not None or not any("running" in key for key in changed)
+        assert network.box_kind.rates_proposals or not any("running" in key for key in changed)
 
 
 FAMILY = ["dimp18", "prdimp18", "superdimp50", "atom18"]
@@ -246,12 +246,12 @@ def test_likeness_is_one_for_the_teacher_itself_and_of_what_a_network_gives(tiny
     for name, parts in wanted.items():
         network = tiny.network_of(name)
         batch = blank_batch(network)
-        given = answer(network, batch, Direction.TIR_TO_TIR)
+        given = respond(network, batch, Direction.TIR_TO_TIR)
         same = likeness(given, given)
         assert set(same) == parts
         for part in parts:
             np.testing.assert_allclose(same[part].detach(), np.ones(3), atol=1e-6)
-        other = likeness(given, answer(tiny.network_of(name, seed=5), batch, Direction.TIR_TO_TIR))
+        other = likeness(given, respond(tiny.network_of(name, seed=5), batch, Direction.TIR_TO_TIR))
         assert all((other[part] < 0.999).all() for part in parts)
 
 
@@ -262,9 +262,7 @@ def blank_batch(network, samples: int = 3) -> Batch:
     for side in (network.reference_side, network.test_side):
         view = View(torch.rand(1, samples, 3, side, side, generator=generator))
         box = torch.tensor([side / 3, side / 3, side / 4, side / 4]).expand(1, samples, 4)
-        rule = None
-        if network.energy_kind is not None:
-            rule = draw_rule(Estimator(count=16), network.energy_kind)
+        rule = draw_rule(Estimator(count=16), network.box_kind)
         generators = [np.random.default_rng(k) for k in range(samples)]
         rated = None if rule is None else draw_for_batch(box.numpy(), generators, rule)
         branches.append(Branch(box, view, view, rated))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from tirtrack.networks import registry
-from tirtrack.networks.joint_encoder import Attention, Block, JointEncoder
+from tirtrack.networks.joint_encoder import (
+    Attention,
+    Block,
+    JointEncoder,
+    generalised_overlap,
+)
 
 S, CELLS, SIDE = 2, 8, 16
 
@@ -82,7 +89,7 @@ def test_a_box_stands_around_the_centre_that_its_cell_tells(joint, patches):
         tower[-1].weight.zero_()
     joint.offset_tower[-1].bias.copy_(torch.tensor([0.25, 0.75]).logit())
     joint.size_tower[-1].bias.copy_(torch.tensor([0.5, 0.125]).logit())
-    boxes = answer(joint, *patches).boxes.boxes_patch[0, 0]  # [4,n,n]
+    boxes = answer(joint, *patches).boxes[0, 0]  # [4,n,n]
     row, column = 2, 5
     x, y, w, h = boxes[:, row, column].tolist()
     assert (w, h) == pytest.approx((64.0, 16.0))
@@ -92,7 +99,7 @@ def test_a_box_stands_around_the_centre_that_its_cell_tells(joint, patches):
 
 @torch.no_grad()
 def test_the_centre_of_a_box_lies_in_its_cell(joint, patches):
-    boxes = answer(joint, *patches).boxes.boxes_patch[0]  # [S,4,n,n]
+    boxes = answer(joint, *patches).boxes[0]  # [S,4,n,n]
     cells_xy = (boxes[:, :2] + boxes[:, 2:] / 2) / SIDE
     steps = torch.arange(CELLS).expand(CELLS, CELLS)
     assert torch.equal(cells_xy.floor().long(), torch.stack([steps, steps.T]).expand(S, 2, -1, -1))
@@ -131,3 +138,80 @@ def test_the_sizes_of_the_whole_network_are_those_of_the_paper():
     assert (joint.reference_side, joint.test_side) == (128, 256)
     assert (joint.reference_crop.area_factor, joint.test_crop.area_factor) == (2.0, 4.0)
     assert joint.encoder.search_positions.shape[1:] == (16, 16)
+
+
+# --- its kind of boxes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("other", "wanted"),
+    [
+        pytest.param([0.0, 0.0, 2.0, 2.0], 1.0, id="equal"),
+        pytest.param([1.0, 0.0, 2.0, 2.0], 1 / 3, id="half over, and together their hull"),
+        pytest.param([1.0, 1.0, 2.0, 2.0], 1 / 7 - 2 / 9, id="over a corner"),
+        pytest.param([4.0, 0.0, 2.0, 2.0], 0.0 - 4 / 12, id="apart"),
+    ],
+)
+def test_giou_is_the_iou_less_the_empty_share_of_the_hull(other, wanted):
+    box = torch.tensor([0.0, 0.0, 2.0, 2.0], dtype=torch.float64)
+    found = generalised_overlap(box, torch.tensor(other, dtype=torch.float64))
+    assert float(found) == pytest.approx(wanted)
+
+
+@pytest.fixture
+def asked(joint, patches):
+    """A response, boxes of both sequences, and their label."""
+    given = answer(joint, *patches)
+    boxes = torch.tensor([[[40.0, 50.0, 30.0, 20.0], [10.0, 20.0, 32.0, 32.0]]]).double()
+    label = joint.score_kind.label(boxes, torch.tensor([True, True]), given.scores[0])
+    return given, boxes, label
+
+
+@torch.no_grad()
+def test_the_loss_of_boxes_counts_at_the_centres_alone(joint, asked):
+    given, boxes, label = asked
+    right = boxes[..., None, None].expand_as(given.boxes)
+    centres = (label == 1)[:, :, None]
+    exact = replace(given, boxes=torch.where(centres, right, given.boxes))
+    assert float(joint.box_kind.loss(exact, boxes, None, torch.ones(S) > 0, label)) < 1e-12
+    aside = replace(given, boxes=torch.where(centres, given.boxes, right))
+    losses = [
+        joint.box_kind.loss(one, boxes, None, torch.ones(S) > 0, label) for one in (given, aside)
+    ]
+    assert torch.equal(*losses)
+    assert float(losses[0]) > 0.5
+
+
+@torch.no_grad()
+def test_the_loss_of_boxes_is_twice_giou_and_five_times_the_distance_of_the_sides(joint, asked):
+    given, boxes, label = asked
+    moved = replace(given, boxes=(boxes + torch.tensor([3.0, 0.0, 0.0, 0.0]))[..., None, None])
+    moved = replace(moved, boxes=moved.boxes.expand_as(given.boxes))
+    giou = torch.tensor([27 / 33, 29 / 35]).mean()  # in a row, so that the hull is full
+    wanted = 2 * (1 - giou) + 5 * (3 + 3) / 4 / joint.test_side
+    found = joint.box_kind.loss(moved, boxes, None, torch.ones(S) > 0, label)
+    assert float(found) == pytest.approx(float(wanted))
+
+
+def test_a_few_steps_teach_it_where_the_targets_are(draw):
+    network = registry.build("joint-lite", tiny=True, seed=1).train()
+    template, search = draw(1, S, 3, 64, 64), draw(1, S, 3, 128, 128)
+    boxes = torch.tensor([[[40.0, 50.0, 30.0, 20.0], [10.0, 20.0, 32.0, 32.0]]])
+    present = torch.tensor([True, True])
+    search[0, 0, :, 50:70, 40:70] *= 0.2
+    search[0, 1, :, 20:52, 10:42] *= 0.2
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    seen = []
+    for _ in range(40):
+        given = network.respond(network.reference(template, boxes), search)
+        label = network.score_kind.label(boxes, present, given.scores[0])
+        score = network.score_kind.loss(given.scores, label)
+        box = network.box_kind.loss(given, boxes, None, present, label)
+        optimiser.zero_grad()
+        (score + box).backward()
+        optimiser.step()
+        seen.append([score.item(), box.item()])
+    assert seen[-1][0] < 0.3 * seen[0][0]
+    assert seen[-1][1] < 0.7 * seen[0][1]
+    best = given.scores[0][0].flatten(1).argmax(dim=1)
+    assert torch.equal(best, label[0].flatten(1).argmax(dim=1))

@@ -198,10 +198,7 @@ class Job:
 
 def can_match(teacher: TwoBranchNetwork, student: TwoBranchNetwork) -> bool:
     """Whether a teacher has the same crops, features and kinds of maps as the student."""
-    same_kinds = (teacher.score_kind, teacher.energy_kind) == (
-        student.score_kind,
-        student.energy_kind,
-    )
+    same_kinds = (teacher.score_kind, teacher.box_kind) == (student.score_kind, student.box_kind)
     if not same_kinds or CropRules.of(teacher) != CropRules.of(student):
         return False
     return teacher is student or backbone_hash(teacher) == backbone_hash(student)
@@ -225,7 +222,7 @@ def _check_batch(network: TwoBranchNetwork, recipe: CrossModalRecipe) -> None:
     training, shares = recipe.training, recipe.directions.values()
     fewest = int(training.batch * min(shares) / sum(shares))
     learns = training.steps and training.batch_norm in ("adapt", "train")
-    if learns and network.energy_kind is not None and fewest < 2:
+    if learns and network.box_kind.rates_proposals and fewest < 2:
         raise RecipeError(
             f"of a batch of {training.batch} a direction gets {fewest}, and batch norm that is "
             "trained needs 2 samples",

@@ -32,8 +32,7 @@ _FORMAT = 2
 
 def proposal_rule(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> DrawRule | None:
     """The rule that draws proposals for a network; ``None`` if it rates none."""
-    kind = network.energy_kind
-    return None if kind is None else draw_rule(recipe.estimator, kind)
+    return draw_rule(recipe.estimator, network.box_kind)
 
 
 def build_pool(

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.batches import (
     Cut,
@@ -26,7 +25,7 @@ from tirtrack.distillation.batches import (
     plan_step,
 )
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.cross_modal import step_loss
+from tirtrack.distillation.cross_modal import respond, step_loss
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, Agreement, Split, Validator, verdict
 from tirtrack.distillation.engine import Probe, Step, backbone_norms, batch_norms, train_steps
 from tirtrack.distillation.foreign_teacher import judge_boxes
@@ -333,7 +332,7 @@ def re_estimate(student: TwoBranchNetwork, source: PairSource, pool: Pool, job: 
         for batch in _tir_batches(
             student, source, pool.samples[: training.batch_norm_samples], job
         ):
-            answer(student, batch, Direction.TIR_TO_TIR)
+            respond(student, batch, Direction.TIR_TO_TIR)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     student.eval()

@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 from tirtrack.devices import checked_device
-from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.crop_specs import CropRules
+from tirtrack.distillation.cross_modal import label_loss, respond
 from tirtrack.distillation.diagnostics import HELD_BACK_SEED, RESAMPLING_SEED, interval
 from tirtrack.distillation.engine import Step, check_components, train_steps
 from tirtrack.distillation.folder import (
@@ -33,7 +33,6 @@ from tirtrack.distillation.folder import (
     made_with,
 )
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
-from tirtrack.distillation.label_loss import label_loss
 from tirtrack.distillation.labelled import (
     Labelled,
     cut_labelled,
@@ -44,7 +43,7 @@ from tirtrack.distillation.labelled import (
 from tirtrack.distillation.labelled_folders import open_labelled
 from tirtrack.distillation.one_step import one_step_iou
 from tirtrack.distillation.pool_cache import PoolCache
-from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
+from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run_files import SUMMARY
 from tirtrack.distillation.settings import Direction, Keep, Photometric, SupervisedRecipe
@@ -171,7 +170,7 @@ def train(
     is_continued = start is not None and start.card.architecture == architecture
     before = begin_network(architecture, start, seed)
     check_components(before, settings.training)
-    _proposal_rule(settings, before)
+    draw_rule(settings.estimator, before.box_kind)
     opened = opened.serving(settings)
     kept, held = hold_out(opened, settings.held_out.share)
     identity = {
@@ -215,11 +214,6 @@ def train(
     write_json(folder / SUMMARY, asdict(summary))
     store.write(file, trained if is_kept else before, card)
     return TrainingRun(file, folder, summary)
-
-
-def _proposal_rule(recipe: SupervisedRecipe, network: TwoBranchNetwork) -> DrawRule | None:
-    kind = network.energy_kind
-    return None if kind is None else draw_rule(recipe.estimator, kind)
 
 
 DEFAULT_NETWORK = "nanotrack-v3"
@@ -313,7 +307,7 @@ def train_network(
         engine=TorchFeatures(copy.deepcopy(network).eval(), device) if keeps_features else None,
         key=f"{identity['data']} {backbone_hash(network)}" if keeps_features else "",
     )
-    rule = _proposal_rule(recipe, network)
+    rule = draw_rule(recipe.estimator, network.box_kind)
 
     def loss_of(step: int) -> Step:
         epoch, inside = divmod(step, steps_each)
@@ -335,7 +329,7 @@ def train_network(
 
 
 def _labelled_step(student: TwoBranchNetwork, batch: Batch) -> Step:
-    given = answer(student, batch, Direction.RGB_TO_RGB)
+    given = respond(student, batch, Direction.RGB_TO_RGB)
     classification, box = label_loss(given, batch.test, batch.present)
     parts = {"classification": classification.detach(), "box": box.detach()}
     return Step(classification + box, parts, list(batch.keys))

@@ -17,13 +17,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tirtrack.boxes import xywh_to_xyxy
 from tirtrack.crops import CropRule
 from tirtrack.networks.backbones import imagenet_normalised
-from tirtrack.networks.two_branch import (
+from tirtrack.networks.losses import masked_mean, overlap
+from tirtrack.networks.response import (
     DenseBoxes,
+    DrawnProposals,
+    Focal,
     Response,
-    ScoreKind,
     TargetModel,
+)
+from tirtrack.networks.two_branch import (
     TwoBranchNetwork,
     check_patches,
     check_sequences,
@@ -33,6 +38,7 @@ from tirtrack.networks.two_branch import (
 CELL_SIDE = 16  # pixels of a patch along one side of a cell
 TEMPLATE_FACTOR, SEARCH_FACTOR = 2.0, 4.0  # sides of the crops over sqrt(w h) of the target
 MLP_RATIO = 4  # inner over outer width of a transformer's perceptron
+GIOU_WEIGHT, L1_WEIGHT = 2.0, 5.0  # beside the focal loss, as published
 FIRST_PROBABILITY = 0.1  # of every cell of a new network, so that the few targets are not drowned
 
 
@@ -63,12 +69,13 @@ class JointEncoder(TwoBranchNetwork):
 
     family = "joint"
     stride = CELL_SIDE
-    score_kind = ScoreKind.FOCAL
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
         self.reference_crop = CropRule(sizes.template_side, TEMPLATE_FACTOR, "centred")
         self.test_crop = CropRule(sizes.search_side, SEARCH_FACTOR, "centred")
+        self.score_kind = Focal(CELL_SIDE, sizes.search_side)
+        self.box_kind = CentreBoxes(sizes.search_side)
         self.encoder = Encoder(sizes)
         self.centre_tower = _tower(sizes, 1)
         self.offset_tower = _tower(sizes, 2)
@@ -130,9 +137,12 @@ class JointEncoder(TwoBranchNetwork):
         logits, boxes = self.centre_tower(joint)[:, 0], self._boxes(joint)
         shape = search.shape[:2]
         return Response(
-            scores=[split_images(logits, shape)],
-            score_kind=ScoreKind.FOCAL,
-            boxes=DenseBoxes(split_images(boxes, shape)),
+            target,
+            features,
+            [split_images(logits, shape)],
+            split_images(boxes, shape),
+            self.score_kind,
+            self.box_kind,
         )
 
     def _boxes(self, joint: Tensor) -> Tensor:
@@ -172,6 +182,49 @@ class JointEncoder(TwoBranchNetwork):
                 f'no component "{component}" in a joint encoder; it has {", ".join(modules)}'
             )
         return modules[component]
+
+
+@dataclass(frozen=True)
+class CentreBoxes(DenseBoxes):
+    """Dense boxes that are learnt at the target's centre alone, with the published loss.
+
+    Attributes:
+        patch_side: side of the search patch, pixels.
+    """
+
+    patch_side: int
+
+    def loss(
+        self,
+        given: Response,
+        boxes_patch: Tensor,
+        proposals: DrawnProposals | None,
+        present: Tensor,
+        label: Tensor | None,
+    ) -> Tensor:
+        """Mean over centre cells of ``2 (1 - GIoU)``, and 5 times the mean distance of the sides,
+        as a part of the patch.
+        """
+        if given.boxes is None or label is None:
+            raise ValueError("boxes are learnt at the centres of a label, got None")
+        dense = given.boxes.movedim(2, -1)  # [M,S,n,n,4]
+        wanted = boxes_patch[:, :, None, None].to(dense.dtype).expand_as(dense)
+        far = (xywh_to_xyxy(dense) - xywh_to_xyxy(wanted)).abs().mean(dim=-1) / self.patch_side
+        errors = GIOU_WEIGHT * (1 - generalised_overlap(dense, wanted)) + L1_WEIGHT * far
+        return masked_mean(errors, label == 1)
+
+
+def generalised_overlap(a: Tensor, b: Tensor) -> Tensor:
+    """GIoU of boxes ``[...,4]`` xywh of some area: the IoU less the share of their common hull that
+    neither covers. Rezatofighi et al., "Generalized intersection over union", CVPR 2019.
+    """
+    iou = overlap(a, b)
+    union = (a[..., 2:].prod(dim=-1) + b[..., 2:].prod(dim=-1)) / (1 + iou)
+    a_xyxy, b_xyxy = xywh_to_xyxy(a), xywh_to_xyxy(b)
+    left_top = torch.minimum(a_xyxy[..., :2], b_xyxy[..., :2])
+    right_bottom = torch.maximum(a_xyxy[..., 2:], b_xyxy[..., 2:])
+    hull = (right_bottom - left_top).prod(dim=-1)
+    return iou - (hull - union) / hull
 
 
 class Encoder(nn.Module):

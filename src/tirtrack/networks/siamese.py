@@ -13,13 +13,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from tirtrack.networks.response import DenseBoxes, Response, TargetModel, cell_centres
 from tirtrack.networks.two_branch import (
-    DenseBoxes,
-    Response,
-    ScoreKind,
-    TargetModel,
     TwoBranchNetwork,
-    cell_centres,
     check_patches,
     check_sequences,
     split_images,
@@ -42,7 +38,7 @@ class SiameseNetwork(TwoBranchNetwork):
 
     family = "siamese"
     stride = 16
-    score_kind = ScoreKind.MARGIN
+    box_kind = DenseBoxes()
     cells: int
     backbone: Callable[[Tensor], Tensor]
 
@@ -118,9 +114,12 @@ class SiameseNetwork(TwoBranchNetwork):
         margin = logits[:, 1] - logits[:, 0]
         shape = search.shape[:2]
         return Response(
-            scores=[split_images(margin, shape)],
-            score_kind=ScoreKind.MARGIN,
-            boxes=DenseBoxes(split_images(self.boxes_from(ltrb), shape)),
+            target,
+            features,
+            [split_images(margin, shape)],
+            split_images(self.boxes_from(ltrb), shape),
+            self.score_kind,
+            self.box_kind,
         )
 
     def boxes_from(self, ltrb: Tensor) -> Tensor:
