@@ -30,15 +30,8 @@ from tirtrack.distillation.settings import Direction, Modality, Teacher, Term
 from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
 from tirtrack.networks.losses import cell_labels
-from tirtrack.networks.response import (
-    DenseBoxes,
-    Density,
-    IouEnergies,
-    Margin,
-    Response,
-    TargetModel,
-    cell_centres,
-)
+from tirtrack.networks.response import DenseBoxes, IouEnergies, Response, TargetModel
+from tirtrack.networks.score_kinds import Density, Margin
 
 STRIDE = 16
 MARGIN, DENSE = Margin(STRIDE, 255), DenseBoxes()
@@ -62,7 +55,7 @@ def outputs(kept_goldens: Path) -> list[tuple[Tensor, Tensor]]:
 
 
 def centres_of(cells: int) -> Tensor:
-    return cell_centres(cells, STRIDE, 255).double()
+    return MARGIN.centres(cells)
 
 
 def boxes_in_patch(relative_cxcywh: np.ndarray) -> Tensor:
@@ -98,7 +91,7 @@ def test_cell_labels_agree_with_the_stored_maps(labels, cells):
 def test_cross_supervision_agrees_with_the_stored_loss(labels, outputs):
     positions = boxes_in_patch(labels["boxes"][:2])
     classification, box = label_loss(
-        response_of(outputs), Branch(positions, None, None), torch.ones(2, dtype=torch.bool)
+        response_of(outputs), positions, torch.ones(2, dtype=torch.bool)
     )
     assert classification.item() == pytest.approx(float(labels["cross_cls"]), rel=RELATIVE)
     assert box.item() == pytest.approx(float(labels["cross_box"]), rel=RELATIVE)
@@ -227,7 +220,7 @@ def test_a_negative_pair_has_only_background_and_no_box_loss():
     gone = torch.tensor([False])
     assert (cell_labels(place, gone, centres_of(15)) == 0).all()
     student = response_of([(torch.zeros(2, 15, 15), torch.ones(4, 15, 15))])
-    classification, box = label_loss(student, Branch(place, None, None), gone)
+    classification, box = label_loss(student, place, gone)
     assert box.item() == 0.0
     assert classification.item() == pytest.approx(0.5 * np.log(2.0))
 
@@ -322,7 +315,7 @@ def test_the_teacher_is_trusted_when_near_alike_and_sure():
     place = boxes_in_patch(
         np.array([[24.0, 0, 64, 64], [25.0, 0, 90, 90], [0, 0, 20, 20], [0, 0, 64, 64]])
     )
-    check = self_check(given, batch_of(place).test)
+    check = self_check(given, place)
     np.testing.assert_allclose(check.distance_cells, [1.5, 25 / 16, 0, 0])
     np.testing.assert_allclose(check.overlap[2:], [400 / 4096, 1.0])
     assert check.passed(Teacher()).tolist() == [False, False, False, False]

@@ -560,7 +560,7 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     assert numbers["with_box"] == other.with_box.student
     assert numbers["score"] == other.like_teacher["score"].student
     assert set(numbers) == {"with_teacher", "with_box", "centre", *other.like_teacher}
-    assert not any(taught.answer.test_features for taught in validator._taught)
+    assert not any(taught.response.features for taught in validator._taught)
 
 
 def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):

@@ -33,14 +33,8 @@ from torch import Tensor, nn
 
 import tirtrack
 from tirtrack.crops import CropRule
-from tirtrack.networks.response import (
-    DenseBoxes,
-    Hinge,
-    LogDensityEnergies,
-    Margin,
-    Response,
-    TargetModel,
-)
+from tirtrack.networks.response import DenseBoxes, LogDensityEnergies, Response, TargetModel
+from tirtrack.networks.score_kinds import Hinge, Margin
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
 STORED = Path(__file__).with_name("stored_samples.json")

@@ -31,13 +31,8 @@ from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.supervised import train
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
-from tirtrack.networks.response import (
-    DenseBoxes,
-    Hinge,
-    IouEnergies,
-    Margin,
-    Response,
-)
+from tirtrack.networks.response import DenseBoxes, IouEnergies, Response
+from tirtrack.networks.score_kinds import Hinge, Margin
 from tirtrack.weights import store
 
 SMALL = {

@@ -14,7 +14,6 @@ from tirtrack.boxes import iou
 from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.cross_modal import (
     TERMS,
-    best_boxes,
     label_loss,
     respond,
     self_check,
@@ -29,14 +28,13 @@ from tirtrack.distillation.settings import Direction, Estimator, Teacher, Term
 from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
 from tirtrack.networks.response import (
-    Density,
     DrawnProposals,
-    Hinge,
     IouEnergies,
     LogDensityEnergies,
     Response,
     TargetModel,
 )
+from tirtrack.networks.score_kinds import Density, Hinge
 
 NETWORKS = ["dimp18", "prdimp18", "superdimp50", "atom18"]
 WITH_SCORES = NETWORKS[:3]
@@ -163,7 +161,7 @@ def test_atom_is_supervised_by_boxes_alone_and_refuses_what_needs_scores():
     atom = registry.build("atom18", tiny=True).eval()
     batch = patch_batch(atom)
     given = respond(atom, batch, TIR_TIR)
-    classification, box = label_loss(given, batch.test, batch.present)
+    classification, box = label_loss(given, batch.test.boxes_patch, batch.present)
     assert classification.item() == 0.0
     assert box.item() > 0.0
     for name, what in (("score", "no scores"), ("filter", "no filter")):
@@ -184,7 +182,7 @@ def test_samples_without_the_target_or_the_teacher_do_not_count(networks):
             own, theirs = respond(student, none, TIR_TIR), teacher_response(teacher, none)
             assert TERMS[name](own, theirs, none, Term(name=name)).item() == 0.0, (mask, name)
     gone = replace(batch, present=torch.zeros(3, dtype=torch.bool))
-    _, box = label_loss(respond(student, gone, TIR_TIR), gone.test, gone.present)
+    _, box = label_loss(respond(student, gone, TIR_TIR), gone.test.boxes_patch, gone.present)
     assert box.item() == 0.0
 
 
@@ -194,8 +192,9 @@ def test_samples_without_the_target_or_the_teacher_do_not_count(networks):
 HINGE, DENSITY = Hinge(16, 96, 0.5), Density(16, 96, 0.5)
 
 
-def made_up(scores: list[Tensor], kind, energies: Tensor, box_kind) -> Response:
-    return Response(TargetModel([]), [], scores, energies, kind, box_kind)
+def made_up(scores: list[Tensor], kind, energies: Tensor, box_kind, test: Branch) -> Response:
+    rated = test.proposals
+    return Response(TargetModel([]), [], scores, energies, kind, box_kind, rated)
 
 
 def gaussian_of(test: Branch) -> Tensor:
@@ -229,12 +228,14 @@ def test_supervision_has_the_published_weights(network, loss, weights):
     scores = [torch.randn(1, 2, 7, 7, generator=generator).double() for _ in range(6)]
     energies = torch.randn(1, 2, 4, generator=generator).double()
     present = torch.ones(2, dtype=torch.bool)
-    classification, box = label_loss(made_up(scores, kind, energies, energy), test, present)
+    classification, box = label_loss(
+        made_up(scores, kind, energies, energy, test), test.boxes_patch, present
+    )
 
     y = gaussian_of(test)
 
     def one(s: Tensor) -> Tensor:
-        if not kind.is_log_density:
+        if network != "prdimp18":
             background = y < 0.05
             return (torch.where(background, s.relu(), s) - y * ~background).square().mean()
         density = y / y.sum(dim=(-2, -1), keepdim=True)
@@ -256,12 +257,14 @@ def test_supervision_has_the_published_weights(network, loss, weights):
     assert box.item() == pytest.approx(of_box * expected.item(), rel=1e-5)
 
 
-def two_answers(kind, energy):
+def two_answers(kind, energy, test):
     generator = torch.Generator().manual_seed(2)
 
     def one() -> Response:
         scores = [torch.randn(1, 2, 7, 7, generator=generator).double() * 0.3 for _ in range(6)]
-        return made_up(scores, kind, torch.randn(1, 2, 4, generator=generator).double(), energy)
+        return made_up(
+            scores, kind, torch.randn(1, 2, 4, generator=generator).double(), energy, test
+        )
 
     return one(), one()
 
@@ -274,8 +277,8 @@ def batch_of(test: Branch, **changes) -> Batch:
 
 
 def test_score_of_hinge_maps_looks_where_something_is_said():
-    student, teacher = two_answers(HINGE, IouEnergies())
     test = boxes_at((48, 48), (60, 40))
+    student, teacher = two_answers(HINGE, IouEnergies(), test)
     y = gaussian_of(test)
     expected = []
     for s, t in zip(student.scores, teacher.scores, strict=True):
@@ -286,12 +289,10 @@ def test_score_of_hinge_maps_looks_where_something_is_said():
 
 
 def test_score_of_densities_is_the_divergence_of_the_maps():
-    student, teacher = two_answers(DENSITY, LogDensityEnergies())
-    accepted = torch.tensor([True, False])
-    given = TERMS["score"](
-        student, teacher, batch_of(boxes_at((48, 48), (60, 40)), accepted=accepted),
-        Term(name="score"),
-    )  # fmt: skip
+    test = boxes_at((48, 48), (60, 40))
+    student, teacher = two_answers(DENSITY, LogDensityEnergies(), test)
+    batch = batch_of(test, accepted=torch.tensor([True, False]))
+    given = TERMS["score"](student, teacher, batch, Term(name="score"))
     expected = []
     for s, t in zip(student.scores, teacher.scores, strict=True):
         p, q = (x[0, 0].flatten().softmax(0) for x in (t, s))
@@ -301,12 +302,12 @@ def test_score_of_densities_is_the_divergence_of_the_maps():
 
 def test_energy_is_matched_over_the_same_proposals():
     test = boxes_at((48, 48), (60, 40))
-    student, teacher = two_answers(DENSITY, LogDensityEnergies())
+    student, teacher = two_answers(DENSITY, LogDensityEnergies(), test)
     e_s, e_t = (one.boxes for one in (student, teacher))
     p, q = ((e - test.proposals.drawn.double().log()).softmax(2) for e in (e_t, e_s))
     given = TERMS["energy"](student, teacher, batch_of(test), Term(name="energy"))
     assert given.item() == pytest.approx((p * (p / q).log()).sum(2).mean().item(), rel=1e-6)
-    student, teacher = two_answers(HINGE, IouEnergies())
+    student, teacher = two_answers(HINGE, IouEnergies(), test)
     e_s, e_t = (one.boxes for one in (student, teacher))
     given = TERMS["energy"](student, teacher, batch_of(test), Term(name="energy"))
     assert given.item() == pytest.approx((e_s - e_t).square().mean().item(), rel=1e-9)
@@ -321,15 +322,15 @@ def test_the_teacher_is_trusted_by_the_kind_of_its_scores():
     scores[0, 2, 3, 6] = 0.9  # three cells away
     energies = torch.zeros(1, 3, 4).double()
     energies[..., 2] = 1.0
-    check = self_check(made_up([scores], HINGE, energies, IouEnergies()), test)
+    check = self_check(made_up([scores], HINGE, energies, IouEnergies(), test), test.boxes_patch)
     np.testing.assert_allclose(check.distance_cells, [0.0, 0.75, 3.0])
     assert check.probability.tolist() == [0.3, 0.9, 0.9]
     assert check.passed(limits).tolist() == [True, True, False]
-    given = made_up([scores * 9], DENSITY, energies, LogDensityEnergies())
-    mass = self_check(given, test).probability
+    given = made_up([scores * 9], DENSITY, energies, LogDensityEnergies(), test)
+    mass = self_check(given, test.boxes_patch).probability
     near = scores[0, 0].flatten().mul(9).softmax(0).view(7, 7)[1:6, 1:6].sum()
     assert mass[0].item() == pytest.approx(near.item())
-    assert torch.equal(best_boxes(given, test), test.proposals.boxes_patch[0, :, 2])
+    assert torch.equal(given.box_kind.best(given), test.proposals.boxes_patch[0, :, 2])
 
 
 def test_a_teacher_without_scores_is_trusted_by_its_best_proposal():
@@ -339,8 +340,8 @@ def test_a_teacher_without_scores_is_trusted_by_its_best_proposal():
     proposals.boxes_patch[0, 1, 1] = test.boxes_patch[0, 1] + torch.tensor([15.0, 0, 0, 0])
     energies = torch.zeros(1, 2, 4)
     energies[..., 1] = 1.0
-    given = made_up([], None, energies, IouEnergies())
-    check = self_check(given, replace(test, proposals=proposals))
+    given = made_up([], None, energies, IouEnergies(), replace(test, proposals=proposals))
+    check = self_check(given, test.boxes_patch)
     limits = load_recipe("mixed_atom").teacher
     assert check.passed(limits).tolist() == [True, False]
     assert check.overlap[0] == 1.0

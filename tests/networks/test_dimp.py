@@ -10,7 +10,8 @@ from torch.testing import assert_close
 
 from tirtrack.crops import CropRule
 from tirtrack.networks import registry
-from tirtrack.networks.response import Density, Hinge, IouEnergies, LogDensityEnergies
+from tirtrack.networks.response import IouEnergies, LogDensityEnergies
+from tirtrack.networks.score_kinds import Density, Hinge
 
 FAMILY = ["dimp18", "dimp50", "prdimp18", "prdimp50", "superdimp50", "superdimp_simple"]
 SMALL_CROP = CropRule(288, 5.0, "replicate")

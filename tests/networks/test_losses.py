@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tirtrack.networks import losses
-from tirtrack.networks.response import Density, Hinge
+from tirtrack.networks.score_kinds import Density, Hinge
 
 
 @pytest.fixture(scope="module")

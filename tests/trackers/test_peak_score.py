@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tirtrack.networks.response import Density, Hinge
+from tirtrack.networks.score_kinds import Density, Hinge
 from tirtrack.trackers.dimp_presets import preset
 from tirtrack.trackers.peak_score import family_peak_calibration, score_of_peak
 

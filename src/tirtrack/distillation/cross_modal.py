@@ -8,23 +8,23 @@ branches. The student's response is compared with a pseudo-box (:func:`cross_sup
 the teacher's response (:func:`score`, :func:`boxes`, :func:`filter_`, :func:`filter_search`,
 :func:`modulation`); the weighted sum of these terms is the loss of a step (:func:`step_loss`).
 
-In order: the loss of a step, the teacher and when it is trusted, the labels, the terms. What the
-numbers of a network mean, the kinds of its scores and boxes say (``networks/response.py``); the
-formulas stand one by one in ``networks/losses.py``, with their constants in docs/method.md. A term
-that a network cannot serve raises :class:`~tirtrack.errors.RecipeError`. To try another term, write
-its function at the end and name it in :data:`TERMS`. Nothing here depends on files, optimisers or
-recipes.
+In order: the loss of a step, the teacher and when it is trusted, the labels, the terms. A network
+names what its numbers mean, the kinds of its scores and boxes (``networks/score_kinds``,
+``networks/response``), and nothing here asks which they are. The formulas stand one by one in
+``networks/losses``; docs/method.md has all equations with their constants. A term that a network
+cannot serve raises :class:`~tirtrack.errors.RecipeError`. To try another term, write its function
+at the end and name it in :data:`TERMS`. Nothing here depends on files, optimisers or recipes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from tirtrack.distillation.batch import Batch, Branch
+from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.settings import Direction, Modality, Teacher, Term
 from tirtrack.errors import RecipeError
 from tirtrack.networks import losses
@@ -92,7 +92,8 @@ def respond(network: TwoBranchNetwork, batch: Batch, direction: Direction) -> Re
     target = network.reference_from(reference, batch.reference.boxes_patch)
     test = batch.test.view(direction.test).seen_by(network)
     proposals = batch.test.proposals
-    return network.respond_from(target, test, None if proposals is None else proposals.boxes_patch)
+    boxes_patch = None if proposals is None else proposals.boxes_patch
+    return replace(network.respond_from(target, test, boxes_patch), proposals=proposals)
 
 
 def serves(term: Term, direction: Direction) -> bool:
@@ -149,15 +150,15 @@ class SelfCheck:
         )
 
 
-def self_check(given: Response, test: Branch) -> SelfCheck:
+def self_check(given: Response, boxes_patch: Tensor) -> SelfCheck:
     """Check whether a network finds the pseudo-box, in the first of M test images.
 
     Args:
         given: response of the network, of the teacher above all.
-        test: test branch that it saw.
+        boxes_patch: ``[M,S,4]`` xywh pseudo-boxes, test patch pixels.
     """
-    found = best_boxes(given, test)
-    box = test.boxes_patch[0].to(found.dtype)
+    found = given.box_kind.best(given)
+    box = boxes_patch[0].to(found.dtype)
     overlap = losses.overlap(found, box)
     kind = given.score_kind
     if kind is None:
@@ -172,32 +173,24 @@ def self_check(given: Response, test: Branch) -> SelfCheck:
     return SelfCheck(away.gather(1, best)[:, 0], overlap, confidence)
 
 
-def best_boxes(given: Response, test: Branch) -> Tensor:
-    """Boxes ``[S,4]`` xywh, test patch pixels: at the best cell, or the best-rated proposal, in the
-    first of M test images.
-    """
-    return given.box_kind.best(given, test.proposals)
-
-
 # --- The labels ----------------------------------------------------------------------------------
 
 
-def label_loss(student: Response, test: Branch, present: Tensor) -> tuple[Tensor, Tensor]:
+def label_loss(student: Response, boxes_patch: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
     """Classification and box part of the loss against boxes, each times its published weight.
 
     The boxes may be pseudo-boxes (:func:`cross_supervision`) or annotations (``supervised``).
 
     Args:
         student: response of the student.
-        test: boxes of the target in the test patches, and the proposals that were rated.
+        boxes_patch: ``[M,S,4]`` xywh boxes of the target, test patch pixels.
         present: ``[S]`` bool; whether the test patch shows the target.
     """
-    label, classification = None, test.boxes_patch.new_zeros(())
+    label, classification = None, boxes_patch.new_zeros(())
     if student.score_kind is not None:
-        label = student.score_kind.label(test.boxes_patch, present, student.scores[-1])
+        label = student.score_kind.label(boxes_patch, present, student.scores[-1])
         classification = student.score_kind.loss(student.scores, label)
-    box = student.box_kind.loss(student, test.boxes_patch, test.proposals, present, label)
-    return classification, box
+    return classification, student.box_kind.loss(student, label, boxes_patch, present)
 
 
 # --- The terms: (student, teacher, batch, settings) -> loss --------------------------------------
@@ -207,7 +200,7 @@ def cross_supervision(student: Response, teacher: Response | None, batch: Batch,
     """Hard labels: the student must find the pseudo-box. In crossed directions this is the
     published loss. The teacher is not used.
     """
-    classification, box = label_loss(student, batch.test, batch.present)
+    classification, box = label_loss(student, batch.test.boxes_patch, batch.present)
     return classification + box
 
 
@@ -227,7 +220,7 @@ def boxes(student: Response, teacher: Response | None, batch: Batch, settings: T
     kind, wanted = student.box_kind, needed(teacher, settings)
     if settings.name != kind.term:
         raise not_served(settings, kind.says)
-    return kind.match(student, wanted, batch.test.proposals, batch.trusted, settings.form)
+    return kind.match(student, wanted, batch.trusted, settings.form)
 
 
 def filter_(student: Response, teacher: Response | None, batch: Batch, settings: Term) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tirtrack.boxes import iou
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.batches import Draw
-from tirtrack.distillation.cross_modal import best_boxes, respond, self_check
+from tirtrack.distillation.cross_modal import respond, self_check
 from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.settings import Direction
 from tirtrack.errors import PairsError, did_you_mean
@@ -239,9 +239,9 @@ class Validator:
     def _ask_teacher(self, baseline: TwoBranchNetwork, draws: Sequence[Draw]) -> _TeacherAnswer:
         batch = self._batch(draws)
         given = respond(baseline, batch, Direction.RGB_TO_RGB)
-        centre = self_check(given, batch.test).distance_cells
+        centre = self_check(given, batch.test.boxes_patch).distance_cells
         light = replace(given, features=[])  # features would fill the device
-        return _TeacherAnswer(light, _boxes(given, batch), _array(centre))
+        return _TeacherAnswer(light, _boxes(given), _array(centre))
 
     @torch.no_grad()
     def _measured(self, network: TwoBranchNetwork) -> dict[str, np.ndarray]:
@@ -250,9 +250,9 @@ class Validator:
         for draws, teacher in zip(self._chunks, self._taught, strict=True):
             batch = self._batch(draws)
             given = respond(network, batch, Direction.TIR_TO_TIR)
-            check = self_check(given, batch.test)
+            check = self_check(given, batch.test.boxes_patch)
             found = {
-                "with_teacher": iou(_boxes(given, batch), teacher.boxes),
+                "with_teacher": iou(_boxes(given), teacher.boxes),
                 "with_box": _array(check.overlap),
                 "centre": _array(check.distance_cells),
                 **{name: _array(one) for name, one in likeness(given, teacher.response).items()},
@@ -304,9 +304,9 @@ def _array(values: Tensor) -> np.ndarray:
     return np.asarray(values.double().cpu())
 
 
-def _boxes(given: Response, batch: Batch) -> np.ndarray:
+def _boxes(given: Response) -> np.ndarray:
     """Boxes ``[S,4]`` float64 xywh that the answer gives for the target, test patch pixels."""
-    return _array(best_boxes(given, batch.test))
+    return _array(given.box_kind.best(given))
 
 
 def _difference(baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]) -> Difference:

@@ -106,7 +106,7 @@ def one_step_box(
         raise ValueError("a teacher of another family must have scores, got none")
     scores = response.scores[-1][0].flatten(1)
     confidence = response.score_kind.confidence(scores, torch.ones_like(scores, dtype=torch.bool))
-    box_patch = response.box_kind.best(response, None)[0].double().cpu().numpy()
+    box_patch = response.box_kind.best(response)[0].double().cpu().numpy()
     return OneStep(Box.of(boxes_to_frame(box_patch, test)), float(confidence))
 
 

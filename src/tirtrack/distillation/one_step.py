@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from tirtrack.boxes import iou
-from tirtrack.distillation.batch import Branch
 from tirtrack.distillation.batches import Draw
-from tirtrack.distillation.cross_modal import best_boxes, respond
+from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.labelled import LabelledPool, Stream
 from tirtrack.distillation.pool import CHUNK
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch, draw_rule
@@ -39,10 +38,10 @@ def one_step_iou(network: TwoBranchNetwork, pool: LabelledPool) -> np.ndarray:
         rows = list(range(begin, min(begin + CHUNK, len(pool.samples))))
         draws = [Draw(Direction.RGB_TO_RGB, row, row) for row in rows]
         batch = pool.batch(draws, rule=rule, seed=[0], device=device)
-        given, test = respond(network, batch, Direction.RGB_TO_RGB), batch.test
+        given = respond(network, batch, Direction.RGB_TO_RGB)
         if rule is not None:
-            given, test = _refined(network, given, test, pool, rows=rows, rule=rule)
-        found = best_boxes(given, test)
+            given = _refined(network, given, pool, rows=rows, rule=rule)
+        found = given.box_kind.best(given)
         parts.append(iou(found.double().numpy(), pool.test_boxes[rows, 0].astype(np.float64)))
     return np.concatenate(parts)
 
@@ -50,12 +49,11 @@ def one_step_iou(network: TwoBranchNetwork, pool: LabelledPool) -> np.ndarray:
 def _refined(
     network: TwoBranchNetwork,
     given: Response,
-    test: Branch,
     pool: LabelledPool,
     *,
     rows: Sequence[int],
     rule: DrawRule,
-) -> tuple[Response, Branch]:
+) -> Response:
     """Response to proposals around a box at the peak with the size of the reference box."""
     start = np.stack([_start_box(given, pool, place, row) for place, row in enumerate(rows)])
     generators = [
@@ -64,7 +62,7 @@ def _refined(
     proposals = draw_for_batch(start[None], generators, rule)
     features = [tap[:1] for tap in given.features]
     response = network.respond_from(given.target, features, proposals.boxes_patch)
-    return response, replace(test, proposals=proposals)
+    return replace(response, proposals=proposals)
 
 
 def _start_box(given: Response, pool: LabelledPool, place: int, row: int) -> np.ndarray:

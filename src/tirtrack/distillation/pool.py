@@ -206,7 +206,7 @@ class Pool:
             batch = self.batch([Draw(Direction.TIR_TO_TIR, i, i) for i in places], device=device)
             seen = {
                 modality: self_check(
-                    teacher_response(teacher, batch, modality), batch.for_teacher.test
+                    teacher_response(teacher, batch, modality), batch.for_teacher.test.boxes_patch
                 )
                 for modality in sorted(_teacher_modalities(recipe))
             }

@@ -330,7 +330,7 @@ def train_network(
 
 def _labelled_step(student: TwoBranchNetwork, batch: Batch) -> Step:
     given = respond(student, batch, Direction.RGB_TO_RGB)
-    classification, box = label_loss(given, batch.test, batch.present)
+    classification, box = label_loss(given, batch.test.boxes_patch, batch.present)
     parts = {"classification": classification.detach(), "box": box.detach()}
     return Step(classification + box, parts, list(batch.keys))
 

@@ -43,13 +43,12 @@ from tirtrack.networks.filter_optimisers import (
 )
 from tirtrack.networks.response import (
     BoxKind,
-    Density,
-    Hinge,
     IouEnergies,
     LogDensityEnergies,
     Response,
     TargetModel,
 )
+from tirtrack.networks.score_kinds import Density, Hinge
 from tirtrack.networks.target_filter import FilterInitialiser, InstanceL2Norm, apply_filter
 from tirtrack.networks.two_branch import (
     TwoBranchNetwork,
@@ -135,6 +134,7 @@ class Dimp(TwoBranchNetwork):
 
     family = "dimp"
     stride = STRIDE
+    score_kind: Hinge | Density
 
     def __init__(self, settings: DimpSettings) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tirtrack.crops import CropRule
-from tirtrack.networks.response import Margin
+from tirtrack.networks.score_kinds import Margin
 from tirtrack.networks.siamese import TEMPLATE_MAPS, SiameseNetwork, correlate_cells
 
 # ImageNet statistics, RGB order, for levels in [0, 1].

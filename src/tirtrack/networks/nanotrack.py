@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tirtrack.crops import SEARCH_SIDE, TEMPLATE_SIDE, CropRule
-from tirtrack.networks.response import Margin
+from tirtrack.networks.score_kinds import Margin
 from tirtrack.networks.siamese import TEMPLATE_MAPS, SiameseNetwork, correlate_cells
 from tirtrack.networks.two_branch import split_images
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from tirtrack.networks.response import DenseBoxes, Response, TargetModel, cell_centres
+from tirtrack.networks.response import DenseBoxes, Response, TargetModel
+from tirtrack.networks.score_kinds import Margin
 from tirtrack.networks.two_branch import (
     TwoBranchNetwork,
     check_patches,
@@ -38,6 +39,7 @@ class SiameseNetwork(TwoBranchNetwork):
 
     family = "siamese"
     stride = 16
+    score_kind: Margin
     box_kind = DenseBoxes()
     cells: int
     backbone: Callable[[Tensor], Tensor]
@@ -124,7 +126,7 @@ class SiameseNetwork(TwoBranchNetwork):
 
     def boxes_from(self, ltrb: Tensor) -> Tensor:
         """Distances ``[B,4,n,n]`` as boxes ``[B,4,n,n]`` xywh, pixels of the search patch."""
-        centres = cell_centres(self.cells, self.stride, self.test_side, device=ltrb.device)
+        centres = self.score_kind.centres(self.cells, device=ltrb.device)
         left_top, right_bottom = ltrb[:, :2], ltrb[:, 2:]
         return torch.cat([centres.to(ltrb.dtype) - left_top, left_top + right_bottom], dim=1)
 

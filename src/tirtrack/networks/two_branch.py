@@ -1,7 +1,7 @@
 """The one contract between networks and distillation: a reference branch and a test branch.
 
-Every family extends :class:`TwoBranchNetwork`; ``distillation`` uses nothing else of a network, and
-asks the kinds of scores and boxes that it names (``response``) what its numbers mean.
+Every family extends :class:`TwoBranchNetwork`; ``distillation`` uses nothing else of a network. It
+asks the kinds that a network names (``score_kinds``, ``response``) what its numbers mean.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tirtrack.crops import CropRule
-from tirtrack.networks.response import BoxKind, Response, ScoreKind, TargetModel
+from tirtrack.networks.response import BoxKind, Response, TargetModel
+from tirtrack.networks.score_kinds import ScoreKind
 
 
 class TwoBranchNetwork(nn.Module, ABC):

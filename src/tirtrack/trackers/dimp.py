@@ -233,11 +233,10 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
 
     def _peak(self, raw: Tensor, located: Localisation) -> float:
         """The value behind the score: the map's maximum; for densities, as a probability."""
-        kind = self.engine.network.score_kind
-        if kind is None or not kind.is_log_density or self.settings.score_preprocess == "softmax":
-            return float(located.scores.max())
-        chosen = raw[located.scale_index].flatten().softmax(dim=0)
-        return float(chosen.max())
+        highest = float(located.scores.max())
+        if self.settings.score_preprocess == "softmax":
+            return highest
+        return self.engine.network.score_kind.peak(raw[located.scale_index], highest)
 
     def _feature_hw(self, learnt: LearntState) -> tuple[int, int]:
         stride = self.engine.network.stride

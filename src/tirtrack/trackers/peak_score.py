@@ -6,7 +6,7 @@ the target, PrDiMP's are densities, ATOM's labels are Gaussians of height 1.
 
 from __future__ import annotations
 
-from tirtrack.networks.response import Hinge, ScoreKind
+from tirtrack.networks.score_kinds import Hinge, ScoreKind
 from tirtrack.trackers.calibration import logistic
 from tirtrack.weights.card import PeakCalibration
 
