@@ -107,7 +107,7 @@ def test_a_teacher_whose_peak_and_box_are_right_is_trusted(networks, batch):
     boxes = batch.test.boxes_patch
     label = given.score_kind.label(boxes, torch.ones(S) > 0, given.scores[0])
     right = boxes[..., None, None].expand_as(given.boxes)
-    check = self_check(replace(given, scores=[10 * label - 5], boxes=right), batch.test)
+    check = self_check(replace(given, scores=[10 * label - 5], boxes=right), boxes)
     assert check.overlap.tolist() == pytest.approx([1.0] * S)
     assert bool(check.passed(load_recipe("distill_joint").teacher).all())
     wrong = self_check(

@@ -173,11 +173,9 @@ def test_the_loss_of_boxes_counts_at_the_centres_alone(joint, asked):
     right = boxes[..., None, None].expand_as(given.boxes)
     centres = (label == 1)[:, :, None]
     exact = replace(given, boxes=torch.where(centres, right, given.boxes))
-    assert float(joint.box_kind.loss(exact, boxes, None, torch.ones(S) > 0, label)) < 1e-12
+    assert float(joint.box_kind.loss(exact, label, boxes, torch.ones(S) > 0)) < 1e-12
     aside = replace(given, boxes=torch.where(centres, given.boxes, right))
-    losses = [
-        joint.box_kind.loss(one, boxes, None, torch.ones(S) > 0, label) for one in (given, aside)
-    ]
+    losses = [joint.box_kind.loss(one, label, boxes, torch.ones(S) > 0) for one in (given, aside)]
     assert torch.equal(*losses)
     assert float(losses[0]) > 0.5
 
@@ -189,7 +187,7 @@ def test_the_loss_of_boxes_is_twice_giou_and_five_times_the_distance_of_the_side
     moved = replace(moved, boxes=moved.boxes.expand_as(given.boxes))
     giou = torch.tensor([27 / 33, 29 / 35]).mean()  # in a row, so that the hull is full
     wanted = 2 * (1 - giou) + 5 * (3 + 3) / 4 / joint.test_side
-    found = joint.box_kind.loss(moved, boxes, None, torch.ones(S) > 0, label)
+    found = joint.box_kind.loss(moved, label, boxes, torch.ones(S) > 0)
     assert float(found) == pytest.approx(float(wanted))
 
 
@@ -206,7 +204,7 @@ def test_a_few_steps_teach_it_where_the_targets_are(draw):
         given = network.respond(network.reference(template, boxes), search)
         label = network.score_kind.label(boxes, present, given.scores[0])
         score = network.score_kind.loss(given.scores, label)
-        box = network.box_kind.loss(given, boxes, None, present, label)
+        box = network.box_kind.loss(given, label, boxes, present)
         optimiser.zero_grad()
         (score + box).backward()
         optimiser.step()

@@ -21,13 +21,8 @@ from tirtrack.boxes import xywh_to_xyxy
 from tirtrack.crops import CropRule
 from tirtrack.networks.backbones import imagenet_normalised
 from tirtrack.networks.losses import masked_mean, overlap
-from tirtrack.networks.response import (
-    DenseBoxes,
-    DrawnProposals,
-    Focal,
-    Response,
-    TargetModel,
-)
+from tirtrack.networks.response import DenseBoxes, Response, TargetModel
+from tirtrack.networks.score_kinds import Focal
 from tirtrack.networks.two_branch import (
     TwoBranchNetwork,
     check_patches,
@@ -195,12 +190,7 @@ class CentreBoxes(DenseBoxes):
     patch_side: int
 
     def loss(
-        self,
-        given: Response,
-        boxes_patch: Tensor,
-        proposals: DrawnProposals | None,
-        present: Tensor,
-        label: Tensor | None,
+        self, given: Response, label: Tensor | None, boxes_patch: Tensor, present: Tensor
     ) -> Tensor:
         """Mean over centre cells of ``2 (1 - GIoU)``, and 5 times the mean distance of the sides,
         as a part of the patch.
