@@ -110,7 +110,6 @@ def test_a_teacher_whose_peak_and_box_are_right_is_trusted(networks, batch):
     check = self_check(replace(given, scores=[10 * label - 5], boxes=right), boxes)
     assert check.overlap.tolist() == pytest.approx([1.0] * S)
     assert bool(check.passed(load_recipe("distill_joint").teacher).all())
-    wrong = self_check(
-        replace(given, scores=[10 * label.roll(3, dims=-1) - 5], boxes=right), batch.test
-    )
+    aside = 10 * label.roll(3, dims=-1) - 5
+    wrong = self_check(replace(given, scores=[aside], boxes=right), boxes)
     assert not bool(wrong.passed(load_recipe("distill_joint").teacher).any())
