@@ -256,8 +256,7 @@ def try_refinements(shared: Path, weights: Path | str) -> dict[str, dict[str, fl
             began = time.process_time()
             for frame in frames[1:]:
                 state = tracker.update(frame)
-                box = state.diagnostics.get("measured_box", state.box)
-                boxes.append(stored_from_boxes(box.array(), sequence.base))
+                boxes.append(stored_from_boxes(state.measured_box.array(), sequence.base))
             seconds += time.process_time() - began
             scored = protocol.score_sequence(sequence.name, np.array(boxes), annotation)
             success.append(scored.values["success"])

@@ -31,7 +31,7 @@ from tirtrack.datasets import LabelledSequence, open_dataset
 from tirtrack.errors import FrameError
 from tirtrack.evaluation.calibration import roc_auc
 from tirtrack.files import write_text
-from tirtrack.trackers.base import Status, TrackState
+from tirtrack.trackers.base import Status, Tracker, TrackState
 from tirtrack.trackers.calibration_fit import (
     ScoreCurve,
     StatusFit,
@@ -41,7 +41,6 @@ from tirtrack.trackers.calibration_fit import (
     lost_shares,
 )
 from tirtrack.trackers.loading import load_tracker
-from tirtrack.trackers.online import OnlineTracker
 from tirtrack.trackers.presets import with_overrides
 from tirtrack.trackers.siamese import SiameseTracker
 from tirtrack.weights.card import Calibration, PeakCalibration
@@ -100,7 +99,7 @@ def calibrate(
     """The calibration of weights, and its figures on the sequences that it was fitted on."""
     tracker = load_tracker(weights)
     sequences = [item for folder in folders for item in open_dataset(folder).sequences]
-    if isinstance(tracker, OnlineTracker):
+    if not isinstance(tracker, SiameseTracker):
         return {
             "weights": Path(weights).stem,
             "folders": [folder.name for folder in folders],
@@ -143,7 +142,7 @@ class Peaks:
 
 
 def _calibrate_peaks(
-    tracker: OnlineTracker,
+    tracker: Tracker,
     sequences: Sequence[LabelledSequence],
     *,
     frames: int,
@@ -184,7 +183,7 @@ def _calibrate_peaks(
     }
 
 
-def _peaks_of(tracker: OnlineTracker, sequence: LabelledSequence, frames: int) -> Peaks:
+def _peaks_of(tracker: Tracker, sequence: LabelledSequence, frames: int) -> Peaks:
     boxes = sequence.boxes
     rows = []
     for index, frame in enumerate(sequence.open_frames()):
@@ -270,8 +269,7 @@ def _overlap(state: TrackState, box: np.ndarray) -> float:
     """Overlap of the reported or the measured box, whichever is larger: a lost tracker reports an
     old one.
     """
-    measured = state.diagnostics.get("measured_box", state.box)
-    return max(float(iou(one.array(), box)) for one in (state.box, measured))
+    return max(float(iou(one.array(), box)) for one in (state.box, state.measured_box))
 
 
 def _look_elsewhere(
@@ -284,8 +282,8 @@ def _look_elsewhere(
         return []
     saved = tracker.state_dict()
     settings = tracker.settings
-    probe: dict[str, Any] = {**saved, "target": {**saved["target"]}}
-    probe["target"].update(center_xy=place, size_wh=(float(box[2]), float(box[3])))
+    size_wh = (float(box[2]), float(box[3]))
+    probe = {**saved, "place": {**saved["place"], "center_xy": place, "size_wh": size_wh}}
     tracker.settings = with_overrides(settings, {"frame_gate": False})
     tracker.load_state_dict(probe)
     found = tracker.update(frame).diagnostics

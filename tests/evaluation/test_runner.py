@@ -516,7 +516,7 @@ def test_lost_tracker_is_scored_where_it_measured() -> None:
         def update(self, frame):
             state = super().update(frame)
             measured = replace(state.box, x=state.box.x + 5)
-            return replace(state, diagnostics={"measured_box": measured})
+            return replace(state, measured_box=measured)
 
     track = run(Elsewhere(), blank(walk(4, 0)))
     assert track.statuses[1] == "lost"

@@ -158,50 +158,50 @@ def scene(record):
 
 def begun(tracker):
     """What a tracker knows after the first frame, under the names of the record."""
-    place, learnt = tracker._started()
+    place, model = tracker.place, tracker.model
     found = {
         "pos": place.center_yx,
         "target_sz": place.size_hw,
         "target_scale": place.scale,
-        "base_target_sz": learnt.layout.base_hw,
-        "img_sample_sz": learnt.layout.sample_hw,
-        "min_scale_factor": learnt.layout.scale_bounds[0],
-        "max_scale_factor": learnt.layout.scale_bounds[1],
-        "filter_l2": float(learnt.filter.norm()),
-        "filter_sum": float(learnt.filter.sum()),
+        "base_target_sz": model.layout.base_hw,
+        "img_sample_sz": model.layout.sample_hw,
+        "min_scale_factor": model.layout.scale_bounds[0],
+        "max_scale_factor": model.layout.scale_bounds[1],
+        "filter_l2": float(model.filter.norm()),
+        "filter_sum": float(model.filter.sum()),
     }
-    if learnt.modulation and "projection" not in learnt.extra:
-        found["modulation_sums"] = [float(vector.sum()) for vector in learnt.modulation]
-    if learnt.memory is not None:
-        found["num_init"] = learnt.memory.weights.first
-        if "projection" in learnt.extra:
-            found["projection_l2"] = float(learnt.extra["projection"].norm())
+    if model.modulation and model.projection is None:
+        found["modulation_sums"] = [float(vector.sum()) for vector in model.modulation]
+    if model.memory is not None:
+        found["num_init"] = model.memory.weights.first
+        if model.projection is not None:
+            found["projection_l2"] = float(model.projection.norm())
         else:
-            found["target_boxes"] = learnt.memory.labels.double().cpu().numpy()
+            found["target_boxes"] = model.memory.labels.double().cpu().numpy()
     return found
 
 
 def watched(tracker):
     """Where a tracker leaves what its steps made of the last frame."""
-    seen, steps = {}, tracker._follow
+    seen, steps = {}, tracker.locate
 
-    def follow(*given):
-        seen["followed"] = yield from steps(*given)
-        return seen["followed"]
+    def locate(*given):
+        seen["located"] = yield from steps(*given)
+        return seen["located"]
 
-    tracker._follow = follow
+    tracker.locate = locate
     return seen
 
 
-def followed(tracker, state, steps, *, hides_lost):
+def followed(tracker, state, located, *, hides_lost):
     """What a tracker knows after a frame, under the names of the record, in the order of the
     steps: so the first difference is the cause of the others.
     """
-    place, learnt = tracker._started()
+    place, model = tracker.place, tracker.model
     said = state.diagnostics
     found = {
         "max_score": said["max_score"],
-        "score_sum": steps.located.scores.sum(),
+        "score_sum": located.lesson.localisation.scores.sum(),
         "peak": said["peak"],
         "scale_ind": said["scale_index"],
         "flag": None if said["flag"] == "none" else said["flag"],
@@ -214,8 +214,8 @@ def followed(tracker, state, steps, *, hides_lost):
         "box": [-1.0] * 4 if hides_lost and not state.measured else state.box.array(),
         "replace_ind": said["slot"],
     }
-    if learnt.memory is not None:
-        weights = learnt.memory.weights
+    if model.memory is not None:
+        weights = model.memory.weights
         found |= {
             "num_stored": weights.stored,
             "weight_sum": weights.values.sum(),
@@ -224,8 +224,8 @@ def followed(tracker, state, steps, *, hides_lost):
         }
     return found | {
         "iterations": said["iterations"],
-        "filter_l2": float(learnt.filter.norm()),
-        "filter_sum": float(learnt.filter.sum()),
+        "filter_l2": float(model.filter.norm()),
+        "filter_sum": float(model.filter.sum()),
     }
 
 
@@ -260,18 +260,18 @@ def compare(found: dict, golden: dict, tolerance, where: str) -> None:
 RELATIVE = {"score_sum", "filter_l2", "filter_sum", "projection_l2", "modulation_sums"}
 
 
-def compare_dump(tracker, steps, arrays, t, where):
+def compare_dump(tracker, located, arrays, t, where):
     """The arrays that a run stores of a frame, in float32."""
-    learnt = tracker._started()[1]
-    found = {"filter": learnt.filter.numpy(), "scores": steps.located.scores[None]}
-    if learnt.memory is not None:
-        found["weights"] = learnt.memory.weights.values
-    if "proposals" in steps.diagnostics:
-        found["refined_boxes"] = np.array(steps.diagnostics["proposals"])
+    model, localisation = tracker.model, located.lesson.localisation
+    found = {"filter": model.filter.numpy(), "scores": localisation.scores[None]}
+    if model.memory is not None:
+        found["weights"] = model.memory.weights.values
+    if "proposals" in located.diagnostics:
+        found["refined_boxes"] = np.array(located.diagnostics["proposals"])
     for key, value in found.items():
         golden = arrays[f"{key}_{t}"]
         if key == "scores":
-            golden = golden[steps.located.scale_index][None]
+            golden = golden[localisation.scale_index][None]
         limit = 1e-5 if key == "refined_boxes" else 2e-7 * float(np.abs(golden).max())
         worst = float(np.abs(value - golden).max())
         assert worst <= limit, f"{where}, stored {key}: off by {worst:.3g} (limit {limit:.3g})"

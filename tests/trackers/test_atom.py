@@ -74,7 +74,7 @@ def test_every_setting_gives_finite_boxes(make, bright_frame, changes):
 def test_the_control_without_reference_modulates_all_channels_alike(make, bright_frame):
     tracker = make(iounet_not_use_reference=True)
     tracker.init(bright_frame(FIRST.array()), FIRST)
-    for vector in tracker._learnt.modulation:
+    for vector in tracker.model.modulation:
         assert float(vector.max()) == float(vector.min())
 
 

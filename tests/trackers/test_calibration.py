@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tirtrack.boxes import Box
 from tirtrack.errors import WeightsError
 from tirtrack.trackers.base import Status
+from tirtrack.trackers.belief import Belief
 from tirtrack.trackers.calibration import (
-    Belief,
     family_calibration,
+    flag_of,
     is_high_but_ambiguous,
-    next_belief,
+    loss_rule,
     score_of,
 )
 from tirtrack.trackers.calibration_fit import (
@@ -47,9 +49,9 @@ def test_score_is_the_product_of_two_logistics(plain_calibration):
 
 
 def beliefs(scores, calibration):
-    belief, said = Belief(), []
+    belief, said = Belief(Box(0.0, 0.0, 1.0, 1.0)), []
     for score in scores:
-        belief = next_belief(belief, score, calibration)
+        belief = loss_rule(calibration).after(belief, flag_of(score, calibration))
         said.append(str(belief.status)[0])
     return "".join(said)
 

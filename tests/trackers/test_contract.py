@@ -143,10 +143,6 @@ def test_a_skip_survives_saving_and_counts_once(any_tracker):
     assert_array_equal(boxes_of(restored, frames[1:]), boxes_of(whole, frames[1:]))
 
 
-def saved_motion(state):
-    return state["motion"] if "motion" in state else state["target"]["motion"]
-
-
 def test_frames_left_out_are_bridged_with_the_velocity(any_tracker):
     first, frame = colour_frames(2, height=400, width=400)
     tracker = any_tracker()
@@ -154,7 +150,7 @@ def test_frames_left_out_are_bridged_with_the_velocity(any_tracker):
     state = tracker.state_dict()
     asked = []
     for speed, further in ((0.0, 40), (20.0, 0)):
-        saved_motion(state)["velocity_xy"] = (speed, speed)
+        state["motion"]["velocity_xy"] = (speed, speed)
         tracker.load_state_dict(state)
         tracker.skip(1)
         asked.append(tracker.request(np.roll(frame, (-further, -further), axis=(0, 1))))
@@ -169,7 +165,7 @@ def test_the_velocity_is_learnt_from_the_measured_boxes(any_tracker):
         tracker.settings = tracker.settings.model_copy(update=always)
     trusted = tracker.init(frames[0], FIRST).box.center_xy
     state = tracker.update(frames[1])
-    known = Motion.of(saved_motion(tracker.state_dict()))
+    known = Motion.of(tracker.state_dict()["motion"])
     for frame in frames[2:]:
         was = state.status
         if was is Status.TRACKING:
@@ -183,13 +179,13 @@ def test_the_velocity_is_learnt_from_the_measured_boxes(any_tracker):
             known = known.followed(trusted, state.box.center_xy)
         else:
             known = known.waited()
-        found = saved_motion(tracker.state_dict())["velocity_xy"]
+        found = tracker.state_dict()["motion"]["velocity_xy"]
         assert_allclose(found, known.velocity_xy, atol=1e-6)
     if Status.LOST not in (was, state.status) and state.status is Status.TRACKING:
         assert np.abs(found).max() > 0.01
     if isinstance(tracker, SeekingTracker):
         tracker.resume(Candidate(FIRST, 1.0))
-        assert Motion.of(saved_motion(tracker.state_dict())) == NO_MOTION
+        assert Motion.of(tracker.state_dict()["motion"]) == NO_MOTION
 
 
 def test_nothing_left_in_a_tracker_holds_a_gradient(any_tracker):

@@ -42,17 +42,17 @@ def test_dropout_copies_alone_bring_no_box_without_features(make, bright_frame):
     augmentation = Augmentation(flip=True, dropout=(3, 0.2))
     tracker = make(augmentation=augmentation, iounet_augmentation=True)
     tracker.init(bright_frame(FIRST.array()), FIRST)
-    assert tracker._learnt.memory.weights.first == 5
-    assert [vector.shape[0] for vector in tracker._learnt.modulation] == [1, 1]
+    assert tracker.model.memory.weights.first == 5
+    assert [vector.shape[0] for vector in tracker.model.modulation] == [1, 1]
 
 
 def test_without_learning_there_is_no_memory_and_the_filter_stays(make, bright_frame):
     tracker = make(update_classifier=False, target_not_found_threshold=-1e9)
     tracker.init(bright_frame(FIRST.array()), FIRST)
-    filter_ = tracker._learnt.filter
+    filter_ = tracker.model.filter
     tracker.update(bright_frame(FIRST.array(), 1))
-    assert tracker._learnt.memory is None
-    assert tracker._learnt.filter is filter_
+    assert tracker.model.memory is None
+    assert tracker.model.filter is filter_
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tirtrack.trackers.siamese_geometry import (
     geometry_of,
     whole_box,
 )
-from tirtrack.trackers.siamese_localisation import Localisation
+from tirtrack.trackers.siamese_localisation import BestCell
 from tirtrack.weights.graphs import session
 
 DEFAULT, PUBLISHED = (preset(name, "fear-xs") for name in ("default", "published"))
@@ -31,7 +31,7 @@ FRAME_WH = (200, 160)
 
 def located(offset=(0.0, 0.0), size=(51.2, 51.2), *, penalty=0.9, probability=0.8):
     numbers = dict.fromkeys(("peak", "lead", "margin", "entropy"), 0.0)
-    return Localisation(
+    return BestCell(
         cell=(8, 8), probability=probability, offset_patch_xy=offset, size_patch_wh=size,
         penalty=penalty, **numbers,
     )  # fmt: skip
@@ -246,7 +246,7 @@ def test_a_lost_target_is_sought_at_the_size_that_it_had(weights):
     noise = np.random.default_rng(7)
     for _ in range(12):
         tracker.update(floor + noise.integers(0, 3, floor.shape, dtype=np.uint8))
-    assert tracker.state_dict()["target"]["size_wh"] == (last.w, last.h)
+    assert tracker.state_dict()["place"]["size_wh"] == (last.w, last.h)
 
 
 def test_both_engines_track_alike(weights):

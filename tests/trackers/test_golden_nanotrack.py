@@ -125,7 +125,7 @@ def put_back(tracker, box):
     """Set the state to a stored box, centre at x + w/2."""
     state = tracker.state_dict()
     x, y, w, h = box
-    state["target"].update(center_xy=(x + w / 2, y + h / 2), size_wh=(w, h))
+    state["place"].update(center_xy=(x + w / 2, y + h / 2), size_wh=(w, h))
     tracker.load_state_dict(state)
 
 

@@ -129,10 +129,10 @@ def replay(golden_runs, record, arrays, engine, frames, *, dtype, tolerance, dra
     hides_lost = spec.get("override", {}).get("output_not_found_box", False)
     for t, (frame, expected) in enumerate(zip(stream, golden["frames"], strict=False), start=1):
         state = tracker.update(frame)
-        found = golden_runs.followed(tracker, state, seen["followed"], hides_lost=hides_lost)
+        found = golden_runs.followed(tracker, state, seen["located"], hides_lost=hides_lost)
         golden_runs.compare(chosen(found), expected, tolerance, f"{name} {t}")
         if dtype == "float64" and t in spec["dump"] and spec["tracker"] == "dimp":
-            golden_runs.compare_dump(tracker, seen["followed"], arrays, t, f"{name} {t}")
+            golden_runs.compare_dump(tracker, seen["located"], arrays, t, f"{name} {t}")
 
 
 @pytest.mark.parametrize("name", cases("float64"))

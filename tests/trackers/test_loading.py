@@ -73,7 +73,7 @@ def test_grey_and_replicated_frames_give_equal_boxes_to_the_bit_through_the_grap
     for stream in (frames, frames[..., None], np.repeat(frames[..., None], 3, axis=3)):
         tracker = load_tracker(path)
         tracker.init(stream[0], Box(50.0, 40.0, 20.0, 14.0))
-        tracks.append([tracker.update(frame).diagnostics["measured_box"] for frame in stream[1:]])
+        tracks.append([tracker.update(frame).measured_box for frame in stream[1:]])
     assert tracks[0] == tracks[1] == tracks[2]
 
 

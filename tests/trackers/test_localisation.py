@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack.trackers import atom_presets, dimp_presets
+from tirtrack.trackers.belief import Flag
 from tirtrack.trackers.localisation import (
-    Flag,
     Grid,
     Peak,
     Thresholds,
@@ -25,7 +25,7 @@ from tirtrack.trackers.localisation import (
     thresholds_of,
 )
 from tirtrack.trackers.patch_extraction import SampleFrame
-from tirtrack.trackers.place import Place
+from tirtrack.trackers.place import OnlinePlace
 
 SIDE = np.array([288.0, 288.0])
 DIMP = dimp_presets.published_set("dimp18")
@@ -39,7 +39,7 @@ def golden(shared, golden_runs):
 
 def placed(one, scale=1.0):
     position = one.get("pos", [0.0, 0.0])
-    return Place(np.array(position), np.array(one["target_sz"]), scale)
+    return OnlinePlace(np.array(position), np.array(one["target_sz"]), scale)
 
 
 @pytest.mark.parametrize("case", range(129))
@@ -85,7 +85,7 @@ def test_prepared_maps_and_basic_localisation_equal_the_golden_ones(golden, case
     located = localise_dimp(
         scores,
         [SampleFrame(np.zeros(2), scale, SIDE) for scale in one["sample_scales"]],
-        Place(np.zeros(2), np.array([40.0, 60.0]), 1.0),
+        OnlinePlace(np.zeros(2), np.array([40.0, 60.0]), 1.0),
         settings=settings,
         thresholds=thresholds_of(settings),
         kernel_side=4,
@@ -179,7 +179,7 @@ def test_a_lone_peak_is_found_where_it_is(row, column, scale):
     located = localise_dimp(
         scores,
         [sample],
-        Place(np.array([50.0, 60.0]), np.array([40.0, 60.0]), scale),
+        OnlinePlace(np.array([50.0, 60.0]), np.array([40.0, 60.0]), scale),
         settings=DIMP,
         thresholds=thresholds_of(DIMP),
         kernel_side=4,

@@ -11,9 +11,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tirtrack.boxes import Box, iou
 from tirtrack.errors import FrameError, RequestError, StreamChangedError
 from tirtrack.trackers.base import Reason, Status
+from tirtrack.trackers.box_refinement import Climb
+from tirtrack.trackers.dimp import Improvement
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.multi import MultiTracker
-from tirtrack.trackers.shared_work import Climb, Improvement
 from tirtrack.trackers.state_file import load_state, save_state
 
 WIDTH, HEIGHT, FRAMES = 320, 256, 51
@@ -180,7 +181,7 @@ def test_what_goes_wrong_in_one_stays_there(prototype, frames, alone, batched, c
     own.engine = Breaking(prototype.engine)
     tracker = of_four(own, frames, batched=batched)
     own.init(frames[0], place(1, 0))
-    own.engine.broken = own.state_dict()["template"]
+    own.engine.broken = own.state_dict()["model"]["template"]
     for t in range(1, 4):
         states = tracker.update(frames[t])
         assert (states[1].status, states[1].reason) == (Status.LOST, Reason.FAILED)
@@ -241,16 +242,16 @@ def test_reset_keeps_the_template_if_asked(prototype, frames):
     states = tracker.reset(0, place(1, 0), keep_template=True)
     assert (states.box, states.reason) == (place(1, 0), Reason.RE_DETECTED)
     kept = tracker.state_dict()["targets"]
-    assert_array_equal(kept[0]["tracker"]["template"], of_template(prototype, frames, 0))
+    assert_array_equal(kept[0]["tracker"]["model"]["template"], of_template(prototype, frames, 0))
     tracker.reset(0, place(1, 0), frames[0])
     begun = tracker.state_dict()["targets"]
-    assert_array_equal(begun[0]["tracker"]["template"], of_template(prototype, frames, 1))
+    assert_array_equal(begun[0]["tracker"]["model"]["template"], of_template(prototype, frames, 1))
 
 
 def of_template(prototype, frames, k):
     tracker = prototype.twin("template")
     tracker.init(frames[0], place(k, 0))
-    return tracker.state_dict()["template"]
+    return tracker.state_dict()["model"]["template"]
 
 
 def test_names_must_be_new_or_known(prototype):
@@ -293,7 +294,7 @@ def test_skipped_frames_are_told_to_all_that_have_begun(prototype, frames):
     tracker.add("waits", place(0, 5))
     tracker.skip(4)
     saved = tracker.state_dict()["targets"]
-    assert [one["tracker"]["target"]["motion"]["skipped"] for one in saved[:4]] == [4] * 4
+    assert [one["tracker"]["motion"]["skipped"] for one in saved[:4]] == [4] * 4
     assert len(tracker.update(frames[5])) == 5
 
 
@@ -384,7 +385,7 @@ def test_work_that_fails_together_fails_only_where_it_is_at_fault(on_schedule, f
     tracker = on_schedule("dimp18")
     for k in range(2):
         tracker.add(k, place(k, 0), frames[0])
-    done, odd = Climb.done, tracker._targets[1].tracker._learnt.modulation[0]
+    done, odd = Climb.done, tracker._targets[1].tracker.model.modulation[0]
 
     def fails(works):
         if any(work.modulation[0] is odd for work in works):

@@ -11,12 +11,12 @@ from tirtrack.networks import registry
 from tirtrack.trackers import atom_presets, dimp_presets
 from tirtrack.trackers.atom import AtomTracker
 from tirtrack.trackers.base import Candidate, Reason, Status
+from tirtrack.trackers.belief import Flag
 from tirtrack.trackers.dimp import DimpTracker
-from tirtrack.trackers.localisation import Flag, Localisation
-from tirtrack.trackers.online import FrameResult
+from tirtrack.trackers.localisation import Localisation
+from tirtrack.trackers.online import Lesson, located_at
 from tirtrack.trackers.online_engine import OnlineEngine
 from tirtrack.trackers.peak_score import family_peak_calibration
-from tirtrack.trackers.place import box_at
 
 NETWORKS = ("dimp18", "prdimp18", "superdimp50", "superdimp_simple", "atom18")
 FIRST = Box(60.0, 40.0, 30.0, 24.0)
@@ -117,7 +117,7 @@ def test_a_saved_state_goes_on_to_the_bit(make, frames, name, preset):
     other = make(name, preset, **changes)
     other.load_state_dict(half.state_dict())
     assert_array_equal(boxes([other.update(frame) for frame in frames[4:]]), expected)
-    with pytest.raises(ValueError, match="format 1, got 7"):
+    with pytest.raises(ValueError, match="format 4, got 7"):
         other.load_state_dict({"format": 7})
 
 
@@ -160,14 +160,15 @@ def test_grey_and_replicated_and_16_bit_frames_give_the_same_boxes(make, frames,
 def test_nothing_between_frames_hangs_on_a_graph_and_memory_stays_in_place(make, frames, name):
     tracker = make(name, target_not_found_threshold=-1e9, sample_memory_size=31, train_skipping=1)
     track(tracker, frames[:2])
-    where = tracker._learnt.memory.samples.data_ptr()
+    where = tracker.model.memory.samples.data_ptr()
     for t in range(40):
         tracker.update(frames[2 + t % 4])
-    learnt = tracker._learnt
-    tensors = [learnt.filter, *learnt.modulation, *learnt.extra.values(), learnt.memory.samples]
+    model = tracker.model
+    tensors = [tensor for tensor in vars(model).values() if isinstance(tensor, torch.Tensor)]
+    tensors += [*model.modulation, model.memory.samples]
     assert all(tensor.grad_fn is None and not tensor.requires_grad for tensor in tensors)
-    assert learnt.memory.samples.data_ptr() == where
-    assert len(learnt.memory.samples) == 31
+    assert model.memory.samples.data_ptr() == where
+    assert len(model.memory.samples) == 31
 
 
 class BrokenEngine(OnlineEngine):
@@ -190,13 +191,13 @@ def test_numbers_that_are_not_finite_are_an_error_as_published_and_survived_when
     safe, published = make(name, engine=engine), make(name, "published", engine=engine)
     for tracker in (safe, published):
         track(tracker, frames[:2])
-    place, learnt = safe._place, safe._learnt.filter
+    place, learnt = safe._place, safe.model.filter
     engine.broken = True
     state = safe.update(frames[2])
     assert (state.status, state.reason) == (Status.LOST, Reason.NOT_FINITE)
     assert (state.measured, state.score) == (False, 0.0)
     assert safe._place is place
-    assert safe._learnt.filter is learnt
+    assert safe.model.filter is learnt
     with pytest.raises(RunError, match="not finite"):
         published.update(frames[2])
     engine.broken = False
@@ -205,8 +206,10 @@ def test_numbers_that_are_not_finite_are_an_error_as_published_and_survived_when
 
 def said(tracker, flag):
     """What the tracker says when its steps come to a flag."""
-    located = Localisation(np.zeros(2), 0, flag, np.full((3, 3), 0.3))
-    return tracker._say(FrameResult(tracker._place, located, 0.3, {}))
+    found = Localisation(np.zeros(2), 0, flag, np.full((3, 3), 0.3))
+    lesson = Lesson(torch.zeros(1), torch.zeros(4), found)
+    located = located_at(tracker.place, lesson, 0.3, tracker.calibration, {})
+    return tracker._report(located, located.diagnostics)
 
 
 @pytest.mark.parametrize("flag", list(Flag))
@@ -266,12 +269,12 @@ def test_a_target_lost_at_the_border_is_out_of_view(make, frames):
 def test_a_bad_frame_repeats_the_box_and_changes_no_model(make, frames, bad, reason):
     tracker = make()
     track(tracker, frames[:2])
-    place, filter_ = tracker._place, tracker._learnt.filter
+    place, filter_ = tracker._place, tracker.model.filter
     assert tracker.request(bad) is None
     state = tracker.answer(None)
     assert (state.measured, state.reason) == (False, reason)
     assert tracker._place is place
-    assert tracker._learnt.filter is filter_
+    assert tracker.model.filter is filter_
 
 
 def test_published_presets_refuse_a_frame_of_another_size(make, frames):
@@ -351,7 +354,7 @@ def test_a_target_that_a_gap_moved_away_is_measured_where_a_wider_region_shows_i
     assert state.measured
     assert np.abs(np.array(state.box.center_xy) - there.center_xy).max() < 40
     assert_allclose(wide, [(1.6 * FIRST.w, 1.6 * FIRST.h)])
-    filters = [one.state_dict()["learnt"]["filter"] for one in (tracker, before)]
+    filters = [one.state_dict()["model"]["filter"] for one in (tracker, before)]
     if name == "dimp18":
         assert_array_equal(*filters)  # such a frame is not learnt from
     tracker.update(frames[2])
@@ -367,7 +370,7 @@ def test_a_target_that_no_region_shows_after_a_gap_is_sought_where_it_was(gap, f
         tracker.skip(4)
         assert not tracker.update(frames[1]).measured
         assert len(wide) == 1
-        assert box_at(tracker._place).center_xy == pytest.approx(FIRST.center_xy)
+        assert tracker.place.center_xy == pytest.approx(FIRST.center_xy)
 
 
 @pytest.mark.parametrize("name", ["dimp18", "atom18"])

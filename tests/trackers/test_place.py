@@ -9,8 +9,7 @@ from numpy.testing import assert_allclose
 from tirtrack.boxes import Box
 from tirtrack.trackers.place import (
     Layout,
-    Place,
-    box_at,
+    OnlinePlace,
     center_and_size,
     kept_in_frame,
     layout_of,
@@ -25,7 +24,7 @@ sides = st.floats(1.0, 1e4)
 def test_a_move_equals_the_golden_one(shared, golden_runs, case):
     one = golden_runs.pieces(shared, "boxes")[0]["geometry"][case]
     size, frame = np.array(one["target_sz"]), np.array(one["image_sz"], dtype=np.float64)
-    place = Place(np.array(one["pos"]), size, one["sample_scale"])
+    place = OnlinePlace(np.array(one["pos"]), size, one["sample_scale"])
     base = size / one["sample_scale"]
     layout = Layout(frame, np.array(one["img_sample_sz"]), base, tuple(one["scale_bounds"]))
     new = np.array(one["new_pos"])
@@ -39,15 +38,15 @@ def test_a_move_equals_the_golden_one(shared, golden_runs, case):
 @given(numbers, numbers, sides, sides)
 def test_a_box_comes_back_from_its_centre_and_size(x, y, w, h):
     center, size = center_and_size(Box(x, y, w, h))
-    assert_allclose(box_at(Place(center, size, 1.0)).array(), [x, y, w, h], atol=1e-8)
+    assert_allclose(OnlinePlace(center, size, 1.0).box.array(), [x, y, w, h], atol=1e-8)
 
 
 @given(numbers, numbers, sides, sides, st.floats(0.1, 10))
 def test_what_is_kept_in_the_frame_has_its_centre_there_and_sides_in_bounds(y, x, h, w, scale):
-    first = Place(np.array([40.0, 50.0]), np.array([20.0, 30.0]), 0.5)
+    first = OnlinePlace(np.array([40.0, 50.0]), np.array([20.0, 30.0]), 0.5)
     layout = layout_of(first, np.array([90.0, 120.0]), np.array([288.0, 288.0]))
-    place = Place(np.array([y, x]), np.array([h, w]), scale, np.array([y, x]))
-    box = box_at(kept_in_frame(place, layout, 2.0))
+    place = OnlinePlace(np.array([y, x]), np.array([h, w]), scale, np.array([y, x]))
+    box = kept_in_frame(place, layout, 2.0).box
     assert 0 <= box.center_xy[0] <= 120
     assert 0 <= box.center_xy[1] <= 90
     assert 2 <= box.w <= 120
@@ -55,6 +54,6 @@ def test_what_is_kept_in_the_frame_has_its_centre_there_and_sides_in_bounds(y, x
 
 
 def test_what_is_in_the_frame_already_is_not_touched():
-    first = Place(np.array([40.0, 50.0]), np.array([20.0, 30.0]), 0.5)
+    first = OnlinePlace(np.array([40.0, 50.0]), np.array([20.0, 30.0]), 0.5)
     layout = layout_of(first, np.array([90.0, 120.0]), np.array([288.0, 288.0]))
     assert kept_in_frame(first, layout, 2.0) is first

@@ -149,9 +149,9 @@ def test_nothing_is_learnt_while_the_target_is_lost(searching, bright_frame):
         tracker.update(wide(bright_frame, (400, 300, 30, 30), t) if t % 2 else np.zeros((360, 480)))
     after = tracker.state_dict()
     assert after["usual"] == before["usual"]
-    same = {"usual_entropy", "trusted", "box"}
-    target, was = after["tracker"]["target"], before["tracker"]["target"]
-    assert {key: target[key] for key in same} == {key: was[key] for key in same}
+    belief, was = after["tracker"]["belief"], before["tracker"]["belief"]
+    assert (belief["usual_entropy"], belief["trusted"]) == (was["usual_entropy"], was["trusted"])
+    assert after["tracker"]["place"]["box"] == before["tracker"]["place"]["box"]
 
 
 def test_bad_frames_of_a_search_are_named_and_looked_at_by_nobody(searching, bright_frame):

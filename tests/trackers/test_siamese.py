@@ -62,7 +62,7 @@ def test_published_output_of_a_target_at_rest_is_half_a_pixel_left_and_above(
     frame = np.repeat(bright_frame(walk(0))[..., None], 3, axis=2)
     tracker = bright_tracker("published")
     tracker.init(frame, START)
-    target = tracker.state_dict()["target"]
+    target = tracker.state_dict()["place"]
     x, y = target["center_xy"]
     assert (x - 10, y - 10) == (START.x - 0.5, START.y - 0.5)
 
@@ -141,7 +141,7 @@ def test_what_is_believed_changes_no_measured_box(bright_tracker, bright_frame):
         begin(tracker, bright_frame, frames=12)
         # far enough to leave what is searched around the first box
         states = [tracker.update(bright_frame(walk(13 + t), 50 + t)) for t in range(40)]
-        runs.append([state.diagnostics["measured_box"] for state in states])
+        runs.append([state.measured_box for state in states])
         said.append(states[-1].status)
     assert said == [Status.TRACKING, Status.LOST]
     assert runs[0] == runs[1]
@@ -150,15 +150,15 @@ def test_what_is_believed_changes_no_measured_box(bright_tracker, bright_frame):
 def test_a_sharp_map_is_judged_by_what_is_usual_for_its_target(bright_tracker, bright_frame):
     tracker = bright_tracker()
     begin(tracker, bright_frame)
-    usual = tracker.state_dict()["target"]["usual_entropy"]
+    usual = tracker.state_dict()["belief"]["usual_entropy"]
     seen = tracker.update(bright_frame(walk(7), 7)).diagnostics
     gone = tracker.update(bright_frame(None, 8)).diagnostics
     assert seen["entropy_rise"] == pytest.approx(seen["entropy"] - usual)
     assert gone["entropy_rise"] > seen["entropy_rise"] + 0.1
-    kept = tracker.state_dict()["target"]["usual_entropy"]
+    kept = tracker.state_dict()["belief"]["usual_entropy"]
     assert kept != usual  # a trusted frame counts, the absent one does not
     tracker.update(bright_frame(None, 9))
-    assert tracker.state_dict()["target"]["usual_entropy"] == kept
+    assert tracker.state_dict()["belief"]["usual_entropy"] == kept
 
 
 def test_a_lost_target_keeps_the_last_trusted_box_and_size(bright_tracker, bright_frame):

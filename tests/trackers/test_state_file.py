@@ -83,9 +83,9 @@ def test_the_file_is_small_and_says_what_it_is(whole):
     assert path.stat().st_size < 1_000_000
     with safe_open(path, framework="numpy") as opened:
         document = json.loads(opened.metadata()["tirtrack_state"])
-    assert document["format_version"] == 1
+    assert document["format_version"] == 2
     assert document["weights"] == "nano-tir"
-    assert document["state"]["target"]["frame"] == SAVED_AT
+    assert document["state"]["frame"] == SAVED_AT
 
 
 def altered(whole, tmp_path, **changes):
@@ -101,12 +101,12 @@ def altered(whole, tmp_path, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 9}, "is a state of format 9, this is format 1"),
+        ({"format_version": 1}, "is a state of format 1, this is format 2; use the version"),
         ({"tracker": "MultiTracker"}, "is a state of a MultiTracker, this is a SiameseTracker"),
         ({"seed": 5}, "was saved with seed 5, the tracker has 0"),
         ({"settings": {"min_side": 10.0}}, "saved with min_side 10.0, the tracker has 2.0"),
-        ({"state": {"format": 2}}, "holds no state of this tracker .*format 3, got 2"),
-        ({"state": {"format": 3}}, "holds no state of this tracker"),
+        ({"state": {"format": 3}}, "holds no state of this tracker .*format 4, got 3"),
+        ({"state": {"format": 4}}, "holds no state of this tracker"),
     ],
     ids=["version", "kind", "seed", "settings", "inner version", "missing parts"],
 )

@@ -2,7 +2,9 @@
 
 Only the two methods of a tracker are used. It gets the first annotated box in 0-based pixels, its
 boxes are written in the base of the annotation file, and the first row of a result is the first
-annotated row itself. Where a tracker says ``lost``, the box that it measured counts.
+annotated row itself. The box that the tracker measured is scored, also while it says ``lost``: the
+last trusted box, which a lost tracker reports, would measure the threshold of its score instead,
+and weights with differently fitted scores could not be compared.
 
 A sequence that fails does not stop the others. Runs are independent of each other, so one worker
 and eight write the same boxes and scores, byte for byte; only times differ.
@@ -190,7 +192,7 @@ def run(
         if row is None:
             continue
         track.seconds[row] = time.perf_counter() - began
-        track.boxes[row] = stored_from_boxes(_measured(state).array(), sequence.base)
+        track.boxes[row] = stored_from_boxes(state.measured_box.array(), sequence.base)
         track.scores[row], track.statuses[row] = state.score, state.status
         if advance is not None and row % _TELL_EVERY == 0:
             advance(row)
@@ -205,17 +207,6 @@ def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
             "no frame has a valid annotated box", sequence.name, "leave the sequence out"
         )
     return start, Box.of(sequence.boxes[start])
-
-
-def _measured(state: TrackState) -> Box:
-    """The box that was measured in this frame, also while the tracker says lost.
-
-    A benchmark measures where the tracker finds the target. The last trusted box, which a lost
-    tracker reports, would measure the threshold of its score instead, and weights with differently
-    fitted scores could not be compared.
-    """
-    box = state.diagnostics.get("measured_box", state.box)
-    return box if isinstance(box, Box) else state.box
 
 
 def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int | None, np.ndarray]]:

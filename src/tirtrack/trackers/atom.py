@@ -1,21 +1,21 @@
-"""The online loop of ATOM: a filter and a projection learnt in the first frame by Gauss-Newton,
-later updates of the filter only, and a box refined on the estimator's score.
+"""ATOM: a filter and a projection learnt in the first frame by Gauss-Newton, later updates of the
+filter only, and a box refined on the estimator's score.
 
-Read :meth:`AtomTracker._follow` first: one frame, step by step. The classifier's loss is in
-``atom_classifier``, its minimisation in ``gauss_newton``. Danelljan et al., "ATOM: Accurate
-tracking by overlap maximization", CVPR 2019, sections 3.2 and 3.3.
+Read :meth:`AtomTracker.locate` and :meth:`AtomTracker.learn` first: one frame, step by step. The
+classifier's loss is in ``atom_classifier``, its minimisation in ``gauss_newton``. Danelljan et al.,
+"ATOM: Accurate tracking by overlap maximization", CVPR 2019, sections 3.2 and 3.3.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tirtrack.boxes import Box
 from tirtrack.networks.atom import Atom
 from tirtrack.trackers.atom_classifier import (
     activation,
@@ -27,40 +27,165 @@ from tirtrack.trackers.atom_classifier import (
     projected,
 )
 from tirtrack.trackers.atom_presets import AtomTrackerSettings
-from tirtrack.trackers.gauss_newton import CgSettings, CgState, gauss_newton
-from tirtrack.trackers.learnt_state import LearntState
+from tirtrack.trackers.belief import Flag, LossRule
+from tirtrack.trackers.draws import Draws
+from tirtrack.trackers.family import Cut, Located
+from tirtrack.trackers.gauss_newton import CgSettings, gauss_newton
 from tirtrack.trackers.localisation import (
-    Flag,
     Localisation,
     fine_scores,
     localise_atom,
     origin_clipped_hann,
     origin_hann,
 )
-from tirtrack.trackers.online import FrameRequest, FrameResult, OnlineTracker, check_finite
-from tirtrack.trackers.online_engine import Features
-from tirtrack.trackers.patch_extraction import (
-    Sample,
-    SampleFrame,
-    box_in_sample,
-    sample_patches,
+from tirtrack.trackers.online import (
+    Lesson,
+    OnlineModel,
+    OnlineSteps,
+    check_finite,
+    draws_of,
+    located_at,
+    loss_rule,
+    with_patches,
 )
-from tirtrack.trackers.place import Layout, Place, at_refined, moved
+from tirtrack.trackers.online_engine import Features, OnlineEngine
+from tirtrack.trackers.patch_extraction import SampleFrame, box_in_sample, sample_patches
+from tirtrack.trackers.place import (
+    Layout,
+    OnlinePlace,
+    at_refined,
+    center_and_size,
+    kept_in_frame,
+    layout_of,
+    moved,
+)
 from tirtrack.trackers.sample_memory import SampleMemory
+from tirtrack.trackers.shell import TrackerShell
 from tirtrack.trackers.steps import Steps
+from tirtrack.weights.card import PeakCalibration
 
 
-class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
-    """Tracks one target with a classifier, learnt only online, and a box estimator.
+class AtomTracker(TrackerShell[OnlinePlace, OnlineModel]):
+    """Tracks one target with a classifier, learnt only online, and a box estimator."""
 
-    Implements :class:`tirtrack.trackers.base.Tracker`.
-    """
+    engine: OnlineEngine[Atom]
+    settings: AtomTrackerSettings
+    calibration: PeakCalibration
+    _draws: Draws
 
-    _fills_by_weight = True
-    _directions = CgState()  # search directions of the online optimiser, kept if settings say so
+    @property
+    def loss(self) -> LossRule:
+        """See :class:`~tirtrack.trackers.shell.TrackerShell`."""
+        return loss_rule(self.settings)
+
+    @torch.no_grad()
+    def begin(self, levels: np.ndarray, box: Box) -> tuple[OnlinePlace, OnlineModel]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.begin`: makes samples and labels,
+        optimises jointly, makes memory and modulation.
+        """
+        settings = self.settings
+        center_yx, size_hw = center_and_size(box)
+        frame_hw = np.array(levels.shape[:2], dtype=np.float64)
+        sample_hw, scale = self._first_scale(size_hw, frame_hw)
+        place = OnlinePlace(center_yx, size_hw, scale, refined_yx=center_yx)
+        layout = layout_of(place, frame_hw, sample_hw)
+        sample = SampleFrame(np.round(center_yx), scale, sample_hw)
+        first = self._steps.first_samples(
+            levels, sample, center_yx=center_yx, global_shift_yx=np.zeros(2)
+        )
+        features = self.engine.features(first.patches.numpy())
+        samples, transforms = self._steps.with_dropout(features.classification, first.transforms)
+        check_finite(samples)
+        labels = torch.stack(
+            [self._label(place, sample, layout, shift_yx=one.shift_yx) for one in transforms]
+        )
+        filter_, projection = self._jointly_learnt(samples, labels)
+        memory = SampleMemory(
+            self._compressed(samples, projection),
+            labels,
+            size=settings.sample_memory_size,
+            minimum=settings.init_samples_minimum_weight,
+            fills_by_weight=True,
+        )
+        own_box = box_in_sample(center_yx, size_hw, sample)
+        modulation = self._steps.modulation(first, features, own_box)
+        if settings.iounet_not_use_reference:
+            modulation = [torch.full_like(v, float(v.norm()) / v.numel()) for v in modulation]
+        model = OnlineModel(layout, modulation, filter_, memory, projection)
+        alone = settings.post_init_cg_iter
+        self._improve(model, alone if settings.update_projection_matrix else settings.init_cg_iter)
+        return place, model
+
+    def cut(self, levels: np.ndarray, place: OnlinePlace) -> Cut[OnlinePlace]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.cut`."""
+        samples = sample_patches(
+            levels,
+            place.center_yx,
+            [place.scale * factor for factor in self.settings.scale_factors],
+            self.model.layout.sample_hw,
+            dtype=self.engine.dtype,
+            border_mode="replicate",
+            max_scale_change=None,
+            generation=self.settings.patch_generation,
+        )
+        return with_patches(place, samples)
+
+    @torch.no_grad()
+    def locate(
+        self, cut: Cut[OnlinePlace], features: Features | None = None
+    ) -> Steps[Located[OnlinePlace]]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.locate`: localise, move, refine."""
+        place, model, settings = cut.place, self.model, self.settings
+        features = self.engine.features(cut.patches) if features is None else features
+        compressed = self._compressed(features.classification, model.projection)
+        raw = filtered(compressed, model.filter)[:, 0]
+        check_finite(raw)
+        found = self._localised(raw, place)
+        k = found.scale_index
+        factor = settings.scale_factors[k]
+        # Labels and boxes count from the rounded centre; the patch was cut at the truncated one.
+        sample = SampleFrame(
+            np.round(place.center_yx), place.scale * factor, model.layout.sample_hw
+        )
+        diagnostics: dict[str, Any] = {}
+        if found.flag is not Flag.NOT_FOUND:
+            center = sample.center_yx + found.translation_yx
+            if settings.use_iou_net:
+                place = moved(place, center, model.layout)
+                place, diagnostics = yield from self._steps.refined(
+                    place, features[k : k + 1], sample, model, found.flag, undo=True
+                )
+            else:
+                place = moved(place, center, model.layout, scale=place.scale * factor)
+        label = self._label(place, sample, model.layout)
+        if settings.use_iou_net and found.flag is not Flag.NOT_FOUND:
+            place = at_refined(place)
+        peak = float(found.scores.max())
+        lesson = Lesson(compressed[k], label, found)
+        return located_at(place, lesson, peak, self.calibration, diagnostics)
+
+    @torch.no_grad()
+    def learn(self, located: Located[OnlinePlace]) -> dict[str, Any]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.learn`: stores the sample if the flag
+        allows, and improves the filter when it is time: on schedule even after frames without the
+        target, as published.
+        """
+        settings, lesson, memory = self.settings, located.lesson, self.model.memory
+        is_hard, slot = located.flag is Flag.HARD_NEGATIVE, None
+        if memory is not None and located.flag not in (Flag.NOT_FOUND, Flag.UNCERTAIN):
+            rate = settings.hard_negative_learning_rate if is_hard else None
+            memory.store(lesson.sample, lesson.label, rate or settings.learning_rate)
+            slot = memory.weights.last_slot
+        iterations = settings.hard_negative_cg_iter if is_hard else 0
+        if not is_hard and (self._frame - self._phase) % settings.train_skipping == 0:
+            iterations = settings.cg_iter
+        self._improve(self.model, iterations)
+        return {"slot": slot, "iterations": [iterations] if iterations else []}
 
     def _first_scale(self, size_hw: np.ndarray, frame_hw: np.ndarray) -> tuple[np.ndarray, float]:
-        """Sides of a sample, whole cells with an area within bounds, and the scale."""
+        """Sides ``[2]`` of a sample, whole cells with an area within bounds, and frame pixels per
+        sample pixel.
+        """
         settings, stride = self.settings, self.engine.network.stride
         searched = size_hw * settings.search_area_scale
         area = float(np.prod(searched))
@@ -73,40 +198,6 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         odd = np.mod(sides, 2 * stride) if settings.feature_size_odd else 0
         even = np.mod(sides + stride, 2 * stride)
         return sides + stride - (odd if settings.feature_size_odd else even), scale
-
-    def _first_place(self, place: Place) -> Place:
-        return replace(place, refined_yx=place.center_yx)
-
-    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> LearntState:
-        """Makes samples and labels, optimises jointly, makes memory and modulation."""
-        settings = self.settings
-        seen = SampleFrame(np.round(place.center_yx), place.scale, layout.sample_hw)
-        first = self._first.samples(
-            levels, seen, center_yx=place.center_yx, global_shift_yx=np.zeros(2)
-        )
-        features = self.engine.features(first.patches.numpy())
-        samples, transforms = self._first.with_dropout(features.classification, first.transforms)
-        check_finite(samples)
-        labels = torch.stack(
-            [self._label(place, seen, layout, shift_yx=one.shift_yx) for one in transforms]
-        )
-        filter_, projection = self._jointly_learnt(samples, labels)
-        memory = SampleMemory(
-            self._compressed(samples, projection),
-            labels,
-            size=settings.sample_memory_size,
-            minimum=settings.init_samples_minimum_weight,
-            fills_by_weight=self._fills_by_weight,
-        )
-        box = box_in_sample(place.center_yx, place.size_hw, seen)
-        modulation = self._first.modulation(first, features, box)
-        if settings.iounet_not_use_reference:
-            modulation = [torch.full_like(v, float(v.norm()) / v.numel()) for v in modulation]
-        learnt = LearntState(layout, modulation, filter_, memory, {"projection": projection})
-        self._directions = CgState()
-        alone = settings.post_init_cg_iter
-        self._improve(learnt, alone if settings.update_projection_matrix else settings.init_cg_iter)
-        return learnt
 
     def _jointly_learnt(self, samples: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Filter and projection of the first frame, optimised from random ones."""
@@ -146,87 +237,19 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
             return samples.new_zeros(shape), projection
         return self._draws.normals(shape).to(samples) / math.prod(shape), projection
 
-    def _compressed(self, samples: Tensor, projection: Tensor) -> Tensor:
+    def _compressed(self, samples: Tensor, projection: Tensor | None) -> Tensor:
+        if projection is None:
+            raise RuntimeError("the target model of an ATOM has a projection")
         phi = activation(self.settings.projection_activation)
         return phi(projected(samples, projection))
 
-    def _cut(self, levels: np.ndarray, place: Place, learnt: LearntState) -> list[Sample]:
-        return sample_patches(
-            levels,
-            place.center_yx,
-            [place.scale * factor for factor in self.settings.scale_factors],
-            learnt.layout.sample_hw,
-            dtype=self.engine.dtype,
-            border_mode="replicate",
-            max_scale_change=None,
-            generation=self.settings.patch_generation,
-        )
-
-    def _follow(
-        self, asked: FrameRequest, features: Features, learnt: LearntState
-    ) -> Steps[FrameResult]:
-        """One frame: localise, move, refine, learn."""
-        place = asked.place
-        settings = self.settings
-        compressed = self._compressed(features.classification, learnt.extra["projection"])
-        raw = filtered(compressed, learnt.filter)[:, 0]
-        check_finite(raw)
-        located = self._localised(raw, place, learnt)
-        k = located.scale_index
-        factor = settings.scale_factors[k]
-        # Labels and boxes count from the rounded centre; the patch was cut at the truncated one.
-        seen = SampleFrame(np.round(place.center_yx), place.scale * factor, learnt.layout.sample_hw)
-        diagnostics: dict[str, Any] = {}
-        if located.flag is not Flag.NOT_FOUND:
-            center = seen.center_yx + located.translation_yx
-            if settings.use_iou_net:
-                place = moved(place, center, learnt.layout)
-                place, diagnostics = yield from self._refined(
-                    place, features[k : k + 1], seen, learnt, located.flag, undo=True
-                )
-            else:
-                place = moved(place, center, learnt.layout, scale=place.scale * factor)
-        diagnostics |= self._learn(learnt, compressed[k], place, seen, located)
-        if settings.use_iou_net and located.flag is not Flag.NOT_FOUND:
-            place = at_refined(place)
-        return FrameResult(place, located, float(located.scores.max()), diagnostics)
-
-    def _learn(
-        self,
-        learnt: LearntState,
-        sample: Tensor,
-        place: Place,
-        seen: SampleFrame,
-        located: Localisation,
-    ) -> dict[str, Any]:
-        """Stores the sample if the flag allows, and improves the filter when it is time: on
-        schedule even after frames without the target, as published.
-        """
-        settings, is_hard = self.settings, located.flag is Flag.HARD_NEGATIVE
-        slot = None
-        if located.flag not in (Flag.NOT_FOUND, Flag.UNCERTAIN) and learnt.memory is not None:
-            rate = settings.hard_negative_learning_rate if is_hard else None
-            label = self._label(place, seen, learnt.layout)
-            learnt.memory.store(sample, label, rate or settings.learning_rate)
-            slot = learnt.memory.weights.last_slot
-        iterations = settings.hard_negative_cg_iter if is_hard else 0
-        if not is_hard and (self._frame - self._phase) % settings.train_skipping == 0:
-            iterations = settings.cg_iter
-        self._improve(learnt, iterations)
-        return {"slot": slot, "iterations": [iterations] if iterations else []}
-
-    def _localised(self, raw: Tensor, place: Place, learnt: LearntState) -> Localisation:
-        settings = self.settings
-        factor = settings.score_upsample_factor
-        rows, columns = (factor * int(side) for side in learnt.layout.sample_hw)
-        fine = fine_scores(raw.double().cpu().numpy(), (rows, columns), self.settings.kernel_size)
-        return localise_atom(
-            fine,
-            place,
-            learnt.layout.sample_hw,
-            settings=settings,
-            window=self._window(np.array([rows, columns])),
-        )
+    def _localised(self, raw: Tensor, place: OnlinePlace) -> Localisation:
+        """Applies the decision table to the fine score maps."""
+        settings, sample_hw = self.settings, self.model.layout.sample_hw
+        rows, columns = (settings.score_upsample_factor * int(side) for side in sample_hw)
+        fine = fine_scores(raw.double().cpu().numpy(), (rows, columns), settings.kernel_size)
+        window = self._window(np.array([rows, columns]))
+        return localise_atom(fine, place, sample_hw, settings=settings, window=window)
 
     def _window(self, sides: np.ndarray) -> np.ndarray | None:
         if not self.settings.window_output:
@@ -239,8 +262,8 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
 
     def _label(
         self,
-        place: Place,
-        seen: SampleFrame,
+        place: OnlinePlace,
+        sample: SampleFrame,
         layout: Layout,
         *,
         shift_yx: tuple[int, int] = (0, 0),
@@ -250,13 +273,15 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         cells = layout.sample_hw // self.engine.network.stride
         per_pixel = cells / layout.sample_hw
         sigma = np.sqrt(np.prod(per_pixel * layout.base_hw)) * self.settings.output_sigma_factor
-        center = per_pixel * ((place.center_yx - seen.center_yx) / seen.scale + np.array(shift_yx))
+        center = per_pixel * (
+            (place.center_yx - sample.center_yx) / sample.scale + np.array(shift_yx)
+        )
         center = center + 0.5 * np.mod(kernel + 1, 2)
         return self.engine.tensor(gaussian_label(cells, sigma.repeat(2), center)[None])
 
-    def _improve(self, learnt: LearntState, iterations: int) -> None:
+    def _improve(self, model: OnlineModel, iterations: int) -> None:
         """Improves the filter by conjugate gradients, on all samples of the memory."""
-        settings, memory = self.settings, learnt.memory
+        settings, memory = self.settings, model.memory
         if iterations == 0 or memory is None:
             return
         run = gauss_newton(
@@ -267,27 +292,13 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
                 filter_reg=settings.filter_reg,
                 response_activation=settings.response_activation,
             ),
-            (learnt.filter,),
+            (model.filter,),
             iterations=[iterations],
             settings=CgSettings(settings.fletcher_reeves, self._forget_factor()),
-            state=self._directions,
+            state=model.directions,
         )
         check_finite(*run.point)
-        (learnt.filter,), self._directions = run.point, run.state
-
-    def _family_state(self) -> dict[str, Any]:
-        """The search directions of the online optimiser."""
-        known = self._directions
-        parts = {"direction": known.direction, "residual": known.residual}
-        arrays = {key: [p.cpu().numpy() for p in part] for key, part in parts.items() if part}
-        return {"rho": known.rho, **arrays}
-
-    def _load_family_state(self, state: dict[str, Any]) -> None:
-        direction, residual = (
-            tuple(self.engine.tensor(array) for array in state[key]) if key in state else None
-            for key in ("direction", "residual")
-        )
-        self._directions = CgState(direction, float(state["rho"]), residual)
+        (model.filter,), model.directions = run.point, run.state
 
     def _forget_factor(self) -> float:
         settings = self.settings
@@ -295,3 +306,20 @@ class AtomTracker(OnlineTracker[AtomTrackerSettings, Atom]):
         if settings.cg_forgetting_rate is None or max(rates) >= 1:
             return 0.0
         return float((1 - max(rates)) ** settings.cg_forgetting_rate)
+
+    @property
+    def _steps(self) -> OnlineSteps[Atom]:
+        return OnlineSteps(self.engine, self.settings, self._draws)
+
+    def _bounded(self, place: OnlinePlace) -> OnlinePlace:
+        return kept_in_frame(place, self.model.layout, self.settings.min_side)
+
+    def _own_draws(self, seed: int, target: str) -> Draws:
+        return draws_of(self.settings, seed, target)
+
+    def _restored(
+        self, place: dict[str, Any], model: dict[str, Any]
+    ) -> tuple[OnlinePlace, OnlineModel]:
+        return OnlinePlace.from_state_dict(place), OnlineModel.from_state_dict(
+            model, self.engine, self.settings, fills_by_weight=True
+        )

@@ -74,6 +74,8 @@ class TrackState:
         status: tracking, uncertain or lost.
         reason: reason of a status that is not plainly tracking.
         diagnostics: numbers of the family (peak, cell, crop side, ...), for tests and reports.
+        measured_box: best box in this frame, which evaluation scores, also while the status is
+            lost; equals ``box`` unless given.
     """
 
     box: Box
@@ -82,6 +84,11 @@ class TrackState:
     status: Status
     reason: Reason = Reason.NONE
     diagnostics: dict[str, Any] = field(default_factory=dict)
+    measured_box: Box = None  # type: ignore[assignment]  # set below if not given
+
+    def __post_init__(self) -> None:
+        if self.measured_box is None:
+            object.__setattr__(self, "measured_box", self.box)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ undone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tirtrack.networks.box_estimator import BoxEstimator
 from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import SampleFrame
 
@@ -116,6 +117,51 @@ def ascend(energies: Energies, boxes: Tensor, rule: AscentRule) -> Ascent:
             step = step * rule.decay
         points = points + move
     return Ascent(_from_relative(points, unit) if is_relative else points, scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Climb:
+    """Boxes to refine by gradient ascent on the box estimator's energy; result: :class:`Ascent`.
+
+    Attributes:
+        estimator: box estimator of the network.
+        modulation: modulation of the target, two ``[1,C,1,1]``.
+        test_features: features of the sample, two ``[1,C,H,W]``.
+        boxes: boxes ``[P,4]`` xywh, sample pixels.
+        rule: rule of the ascent.
+    """
+
+    estimator: BoxEstimator
+    modulation: Sequence[Tensor]
+    test_features: Sequence[Tensor]
+    boxes: Tensor
+    rule: AscentRule
+
+    @property
+    def kind(self) -> Hashable:
+        """See :class:`~tirtrack.trackers.steps.Work`."""
+        maps = tuple(features.shape for features in self.test_features)
+        return type(self), id(self.estimator), maps, self.boxes.shape, self.rule
+
+    @classmethod
+    def done(cls, works: Sequence[Self]) -> list[Ascent]:
+        """See :class:`~tirtrack.trackers.steps.Work`."""
+        first = works[0]
+        modulation = [
+            stacked(one)[:, 0] for one in zip(*(w.modulation for w in works), strict=True)
+        ]
+        test = [stacked(one)[:, 0] for one in zip(*(w.test_features for w in works), strict=True)]
+        found = ascend(
+            lambda boxes: first.estimator.energies(modulation, test, boxes),
+            stacked([work.boxes for work in works]),
+            first.rule,
+        )
+        return [Ascent(*one) for one in zip(found.boxes, found.scores, strict=True)]
+
+
+def stacked(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Stacks along a new axis; a single tensor is not copied."""
+    return tensors[0].unsqueeze(dim) if len(tensors) == 1 else torch.stack(list(tensors), dim)
 
 
 def mean_of_best(ascent: Ascent, *, maximal_aspect_ratio: float, count: int) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""A score in [0, 1] for the presence of the target, and the status that follows from it.
+"""A score in [0, 1] for the presence of the target, of the Siamese family.
 
 The published score of the Siamese family stays above 0.9 after the target has disappeared. The
 shape of the map does change: its entropy rises above the usual value for this target, and the logit
@@ -9,13 +9,10 @@ numbers are fitted by ``calibration_fit`` and stored in the card of the weights.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from tirtrack.errors import WeightsError, did_you_mean
-from tirtrack.trackers.base import Status
+from tirtrack.trackers.belief import Flag, LossRule
 from tirtrack.weights.card import Calibration
-
-USUAL_RATE = 0.03  # update rate of the usual entropy, per trusted frame
 
 _FITTED_ON = (
     "synthetic world (validation: study, seed 0; 30 sequences with absence, seed 500), "
@@ -82,14 +79,6 @@ def family_calibration(architecture: str) -> Calibration:
     return _FAMILY[architecture]
 
 
-@dataclass(frozen=True)
-class Belief:
-    """The tracker's belief about its target, and the number of doubtful frames in a row."""
-
-    status: Status = Status.TRACKING
-    doubtful_frames: int = 0
-
-
 def score_of(rise: float, margin: float, calibration: Calibration) -> float:
     """The score of a map: near 1 for one high peak as sharp as usual, near 0 for a flat or low map.
 
@@ -103,22 +92,32 @@ def score_of(rise: float, margin: float, calibration: Calibration) -> float:
     )
 
 
-def is_high_but_ambiguous(margin: float, calibration: Calibration) -> bool:
-    """Whether the best cell resembles the target, so that a low score comes from other cells."""
-    return margin >= calibration.margin_centre
+def flag_of(score: float, calibration: Calibration) -> Flag:
+    """What a score says of its map."""
+    if score >= calibration.uncertain_below:
+        return Flag.NORMAL
+    return Flag.NOT_FOUND if score < calibration.lost_below else Flag.UNCERTAIN
 
 
-def next_belief(belief: Belief, score: float, calibration: Calibration) -> Belief:
-    """The belief after one more score.
+def loss_rule(calibration: Calibration, *, safe: bool = True) -> LossRule:
+    """The rule of the Siamese family: a target is lost when its score stays low.
 
     A good score is trusted at once, from any status. A bad one makes the target uncertain, several
     very bad ones in a row make it lost; lost stays lost until a good score.
     """
-    if score >= calibration.uncertain_below:
-        return Belief()
-    doubtful = belief.doubtful_frames + 1 if score < calibration.lost_below else 0
-    lost = belief.status is Status.LOST or doubtful >= calibration.lost_after_frames
-    return Belief(Status.LOST if lost else Status.UNCERTAIN, doubtful)
+    return LossRule(
+        calibration.lost_after_frames,
+        uncertain_below=calibration.uncertain_below,
+        doubt_is_absence=True,
+        measures_missing=True,
+        counts_bad_frames=True,
+        safe=safe,
+    )
+
+
+def is_high_but_ambiguous(margin: float, calibration: Calibration) -> bool:
+    """Whether the best cell resembles the target, so that a low score comes from other cells."""
+    return margin >= calibration.margin_centre
 
 
 def logistic(value: float) -> float:

@@ -13,14 +13,17 @@ from itertools import product
 
 import numpy as np
 
+from tirtrack.boxes import Box
 from tirtrack.trackers.base import Status
-from tirtrack.trackers.calibration import Belief, next_belief
+from tirtrack.trackers.belief import Belief
+from tirtrack.trackers.calibration import flag_of, loss_rule
 from tirtrack.weights.card import Calibration
 
 MIN_RISE_SCALE = 0.15  # nats; without it, separable classes would be fitted by a step
 MIN_MARGIN_SCALE = 0.5  # logits
 MAX_FALSE_LOST = 0.02  # share of visible frames
 LOST_WITHIN_FRAMES = 10  # frames after the target disappeared
+_ANY_BOX = Box(0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def fit_status(
 ) -> StatusFit:
     """Thresholds for ``lost``: most disappearances detected, with at most 2 % false alarms.
 
-    Every combination of a small grid is run through :func:`next_belief`. Ties go to fewer
+    Every combination of a small grid is run through :func:`loss_rule`. Ties go to fewer
     false alarms, then to the lower threshold and the longer wait.
 
     Args:
@@ -189,11 +192,11 @@ def _try_status(
         lost_after_frames=after,
         fitted_on="",
     )
-    lost = []
+    rule, lost = loss_rule(calibration), []
     for sequence in scores:
-        belief, called = Belief(), []
+        belief, called = Belief(_ANY_BOX), []
         for score in sequence:
-            belief = next_belief(belief, float(score), calibration)
+            belief = rule.after(belief, flag_of(float(score), calibration))
             called.append(belief.status is Status.LOST)
         lost.append(np.array(called, dtype=bool))
     shares = lost_shares(lost, visible, on_target)

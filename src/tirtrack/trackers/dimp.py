@@ -1,26 +1,31 @@
-"""The online loop of DiMP, PrDiMP and SuperDiMP: a filter predicted in the first frame and improved
-every few frames, and a box refined on the estimator's score.
+"""DiMP, PrDiMP and SuperDiMP: a filter predicted in the first frame and improved every few frames,
+and a box refined on the estimator's score.
 
-Read :meth:`DimpTracker._follow` first: one frame, step by step. The steps themselves are in
-``patch_extraction``, ``localisation``, ``box_refinement`` and ``sample_memory``. Bhat et al.,
-"Learning discriminative model prediction for tracking", ICCV 2019, section 3.7; Danelljan et al.,
-"Probabilistic regression for visual tracking", CVPR 2020.
+Read :meth:`DimpTracker.locate` and :meth:`DimpTracker.learn` first: one frame, step by step. The
+steps themselves are in ``patch_extraction``, ``localisation``, ``box_refinement`` and
+``sample_memory``. Bhat et al., "Learning discriminative model prediction for tracking", ICCV 2019,
+section 3.7; Danelljan et al., "Probabilistic regression for visual tracking", CVPR 2020.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from tirtrack.boxes import Box
 from tirtrack.networks.dimp import Dimp
-from tirtrack.networks.filter_optimisers import PrdimpOptimiser
+from tirtrack.networks.filter_optimisers import PrdimpOptimiser, SteepestDescent
+from tirtrack.trackers.belief import Flag, LossRule
+from tirtrack.trackers.box_refinement import stacked
 from tirtrack.trackers.dimp_presets import DimpTrackerSettings
-from tirtrack.trackers.first_frame import FirstSamples, shifted
-from tirtrack.trackers.learnt_state import LearntState
+from tirtrack.trackers.draws import Draws
+from tirtrack.trackers.family import Cut, Located
 from tirtrack.trackers.localisation import (
-    Flag,
     Localisation,
     centered_hann,
     clipped_hann,
@@ -28,33 +33,217 @@ from tirtrack.trackers.localisation import (
     prepared,
     thresholds_of,
 )
-from tirtrack.trackers.online import FrameRequest, FrameResult, OnlineTracker, check_finite
-from tirtrack.trackers.online_engine import Features
+from tirtrack.trackers.online import (
+    FirstSamples,
+    Lesson,
+    OnlineModel,
+    OnlineSteps,
+    check_finite,
+    draws_of,
+    located_at,
+    loss_rule,
+    shifted,
+    with_patches,
+)
+from tirtrack.trackers.online_engine import Features, OnlineEngine
 from tirtrack.trackers.patch_extraction import (
-    Sample,
     SampleFrame,
     box_in_sample,
     sample_frame,
     sample_patches,
 )
-from tirtrack.trackers.place import Layout, Place, at_refined, moved
+from tirtrack.trackers.place import (
+    Layout,
+    OnlinePlace,
+    at_refined,
+    center_and_size,
+    kept_in_frame,
+    layout_of,
+    moved,
+)
 from tirtrack.trackers.sample_memory import SampleMemory
-from tirtrack.trackers.shared_work import Improvement
+from tirtrack.trackers.shell import TrackerShell
 from tirtrack.trackers.steps import Steps
+from tirtrack.weights.card import PeakCalibration
 
 _ASPECT_STRIDE = 32  # samples with the frame's aspect ratio have sides that are multiples of it
 
 
-class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
-    """Tracks one target with a filter learnt online and a box estimator.
+@dataclass(frozen=True, eq=False)
+class Improvement:
+    """A filter to improve on the sample memory; result: the filter ``[1,C,k,k]``.
 
-    Implements :class:`tirtrack.trackers.base.Tracker`.
+    Attributes:
+        optimiser: filter optimiser of the network.
+        filter: filter to start from, ``[1,C,k,k]``.
+        samples: features of the samples, ``[N,C,H,W]``.
+        boxes: boxes of the samples, ``[N,4]`` xywh, sample pixels.
+        weights: weights of the samples, ``[N]``.
+        iterations: number of iterations of the optimiser.
     """
 
-    _fills_by_weight = False
+    optimiser: SteepestDescent
+    filter: Tensor
+    samples: Tensor
+    boxes: Tensor
+    weights: Tensor
+    iterations: int
+
+    @property
+    def kind(self) -> Hashable:
+        """See :class:`~tirtrack.trackers.steps.Work`."""
+        shapes = self.filter.shape, self.samples.shape
+        return type(self), id(self.optimiser), shapes, self.iterations
+
+    @classmethod
+    def done(cls, works: Sequence[Self]) -> list[Tensor]:
+        """See :class:`~tirtrack.trackers.steps.Work`."""
+        first = works[0]
+        run = first.optimiser(
+            stacked([work.filter for work in works])[:, 0],
+            stacked([work.samples for work in works], dim=1),
+            stacked([work.boxes for work in works], dim=1),
+            iterations=first.iterations,
+            sample_weights=stacked([work.weights for work in works], dim=1),
+            with_losses=False,
+        )
+        return list(run.filters[-1].split(1))
+
+
+class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
+    """Tracks one target with a filter learnt online and a box estimator."""
+
+    engine: OnlineEngine[Dimp]
+    settings: DimpTrackerSettings
+    calibration: PeakCalibration
+    _draws: Draws
+
+    @property
+    def loss(self) -> LossRule:
+        """See :class:`~tirtrack.trackers.shell.TrackerShell`."""
+        return loss_rule(self.settings)
+
+    @torch.no_grad()
+    def begin(self, levels: np.ndarray, box: Box) -> tuple[OnlinePlace, OnlineModel]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.begin`: takes the first samples; makes
+        filter, memory and modulation.
+        """
+        center_yx, size_hw = center_and_size(box)
+        frame_hw = np.array(levels.shape[:2], dtype=np.float64)
+        sample_hw, scale = self._first_scale(size_hw, frame_hw)
+        place = OnlinePlace(center_yx, size_hw, scale)
+        layout = layout_of(place, frame_hw, sample_hw)
+        first = self._first_samples(levels, place, layout)
+        features = self.engine.features(first.patches.numpy())
+        check_finite(features.classification)
+        clf_features, transforms = self._steps.with_dropout(
+            features.classification, first.transforms
+        )
+        own_box = box_in_sample(place.center_yx, place.size_hw, first.sample)
+        boxes = self.engine.tensor(np.stack([shifted(own_box, one) for one in transforms]))
+        memory = None
+        if self.settings.update_classifier:
+            memory = SampleMemory(
+                clf_features,
+                boxes,
+                size=self.settings.sample_memory_size,
+                minimum=self.settings.init_samples_minimum_weight,
+                fills_by_weight=False,
+            )
+        initial = self.engine.network.initial_filter(clf_features[:, None], boxes[:, None])
+        run = self.engine.network.optimiser(
+            initial, clf_features, boxes, iterations=self.settings.net_opt_iter, with_losses=False
+        )
+        filter_ = run.filters[-1]
+        check_finite(filter_)
+        modulation = self._steps.modulation(first, features, own_box)
+        return place, OnlineModel(layout, modulation, filter_, memory)
+
+    def cut(self, levels: np.ndarray, place: OnlinePlace) -> Cut[OnlinePlace]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.cut`; the centre moves by half a cell
+        where cells and filter differ in parity.
+        """
+        sides = self.model.layout.sample_hw
+        cells = np.array([-(-int(side) // self.engine.network.stride) for side in sides])
+        parity = np.mod(cells + np.array(self.model.filter.shape[-2:]), 2)
+        samples = sample_patches(
+            levels,
+            place.center_yx + parity * place.scale * sides / (2 * cells),
+            [place.scale * factor for factor in self.settings.scale_factors],
+            sides,
+            dtype=self.engine.dtype,
+            border_mode=self.settings.border_mode,
+            max_scale_change=self.settings.patch_max_scale_change,
+            generation=self.settings.patch_generation,
+        )
+        return with_patches(place, samples)
+
+    @torch.no_grad()
+    def locate(
+        self, cut: Cut[OnlinePlace], features: Features | None = None
+    ) -> Steps[Located[OnlinePlace]]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.locate`: localise, move, refine."""
+        place, model, settings = cut.place, self.model, self.settings
+        features = self.engine.features(cut.patches) if features is None else features
+        samples = [sample_frame(one.window_tlbr, model.layout.sample_hw) for one in cut.windows]
+        raw = self.engine.network.scores(model.filter, features.classification[:, None])[:, 0]
+        check_finite(raw)
+        found = self._localised(raw, samples, place)
+        k = found.scale_index
+        diagnostics: dict[str, Any] = {}
+        if found.flag is not Flag.NOT_FOUND:
+            if settings.use_classifier:
+                scale = None if settings.use_iou_net else samples[k].scale
+                center = samples[k].center_yx + found.translation_yx
+                place = moved(place, center, model.layout, scale=scale)
+            if settings.use_iou_net:
+                place, diagnostics = yield from self._steps.refined(
+                    place,
+                    features[k : k + 1],
+                    samples[k],
+                    model,
+                    found.flag,
+                    undo=False,
+                    learns_here=settings.use_iounet_pos_for_learning,
+                )
+        label = self.engine.tensor(box_in_sample(place.center_yx, place.size_hw, samples[k]))
+        if settings.use_iou_net and found.flag is not Flag.NOT_FOUND:
+            place = at_refined(place)
+        lesson = Lesson(features.classification[k], label, found)
+        return located_at(place, lesson, self._peak(raw, found), self.calibration, diagnostics)
+
+    @torch.no_grad()
+    def learn(self, located: Located[OnlinePlace]) -> Steps[dict[str, Any]]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.learn`: stores the sample in the memory
+        and improves the filter when it is time.
+        """
+        lesson, model, settings = located.lesson, self.model, self.settings
+        memory, slot, iterations = model.memory, None, 0
+        if memory is not None and located.flag not in (Flag.NOT_FOUND, Flag.UNCERTAIN):
+            is_hard = located.flag is Flag.HARD_NEGATIVE
+            rate = settings.hard_negative_learning_rate if is_hard else None
+            # The published count of frames begins at 1.
+            if rate is not None or (self._frame + 1) % settings.train_sample_interval == 0:
+                memory.store(lesson.sample, lesson.label, rate or settings.learning_rate)
+                slot = memory.weights.last_slot
+            iterations = self._iterations(lesson.localisation, is_hard=rate is not None)
+            if iterations:
+                improved = yield Improvement(
+                    self.engine.network.optimiser,
+                    model.filter,
+                    memory.samples,
+                    memory.labels,
+                    memory.sample_weights(),
+                    iterations,
+                )
+                check_finite(improved)
+                model.filter = improved
+        return {"slot": slot, "iterations": [iterations] if iterations else []}
 
     def _first_scale(self, size_hw: np.ndarray, frame_hw: np.ndarray) -> tuple[np.ndarray, float]:
-        """A square of ``image_sample_size``, or its area in the frame's aspect ratio."""
+        """Sides ``[2]`` of a sample, and frame pixels per sample pixel: a square of
+        ``image_sample_size``, or its area in the frame's aspect ratio.
+        """
         side = self.settings.image_sample_size
         sides = np.array([side, side], dtype=np.float64)
         if self.settings.use_image_aspect_ratio:
@@ -63,35 +252,9 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         area = np.prod(size_hw * self.settings.search_area_scale)
         return sides, float(np.sqrt(area / np.prod(sides)))
 
-    def _learn_first(self, levels: np.ndarray, place: Place, layout: Layout) -> LearntState:
-        """Takes the first samples; makes filter, memory and modulation."""
-        first = self._samples_of_first(levels, place, layout)
-        features = self.engine.features(first.patches.numpy())
-        check_finite(features.classification)
-        clf_features, transforms = self._first.with_dropout(
-            features.classification, first.transforms
-        )
-        box = box_in_sample(place.center_yx, place.size_hw, first.seen)
-        boxes = self.engine.tensor(np.stack([shifted(box, one) for one in transforms]))
-        memory = None
-        if self.settings.update_classifier:
-            memory = SampleMemory(
-                clf_features,
-                boxes,
-                size=self.settings.sample_memory_size,
-                minimum=self.settings.init_samples_minimum_weight,
-                fills_by_weight=self._fills_by_weight,
-            )
-        initial = self.engine.network.initial_filter(clf_features[:, None], boxes[:, None])
-        run = self.engine.network.optimiser(
-            initial, clf_features, boxes, iterations=self.settings.net_opt_iter, with_losses=False
-        )
-        filter_ = run.filters[-1]
-        check_finite(filter_)
-        modulation = self._first.modulation(first, features, box)
-        return LearntState(layout, modulation, filter_, memory)
-
-    def _samples_of_first(self, levels: np.ndarray, place: Place, layout: Layout) -> FirstSamples:
+    def _first_samples(
+        self, levels: np.ndarray, place: OnlinePlace, layout: Layout
+    ) -> FirstSamples:
         """Samples around the rounded centre; only ``inside`` shrinks and shifts them."""
         scale, shift = place.scale, np.zeros(2)
         if self.settings.border_mode == "inside":
@@ -103,64 +266,11 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             high = np.maximum(place.center_yx + sides / 2 + 1 - layout.frame_hw, 0)
             shift = -(low - high) / scale
         center = np.round(place.center_yx)
-        seen = SampleFrame(center, scale, layout.sample_hw)
-        return self._first.samples(levels, seen, center_yx=center, global_shift_yx=shift)
-
-    def _cut(self, levels: np.ndarray, place: Place, learnt: LearntState) -> list[Sample]:
-        """Samples; the centre moves by half a cell where cells and filter differ in parity."""
-        sides = learnt.layout.sample_hw
-        cells = np.array(self._feature_hw(learnt))
-        parity = np.mod(cells + self._kernel_hw(learnt), 2)
-        return sample_patches(
-            levels,
-            place.center_yx + parity * place.scale * sides / (2 * cells),
-            [place.scale * factor for factor in self.settings.scale_factors],
-            sides,
-            dtype=self.engine.dtype,
-            border_mode=self.settings.border_mode,
-            max_scale_change=self.settings.patch_max_scale_change,
-            generation=self.settings.patch_generation,
-        )
-
-    def _follow(
-        self, asked: FrameRequest, features: Features, learnt: LearntState
-    ) -> Steps[FrameResult]:
-        """One frame: localise, move, refine, learn."""
-        place = asked.place
-        side = learnt.layout.sample_hw
-        seen = [sample_frame(sample.window_tlbr, side) for sample in asked.samples]
-        raw = self.engine.network.scores(learnt.filter, features.classification[:, None])[:, 0]
-        check_finite(raw)
-        located = self._localised(raw, seen, place, learnt)
-        k = located.scale_index
-        best, settings = seen[k], self.settings
-        diagnostics: dict[str, Any] = {"iterations": [], "slot": None}
-        if located.flag is not Flag.NOT_FOUND:
-            center = best.center_yx + located.translation_yx
-            if settings.use_classifier:
-                scale = None if settings.use_iou_net else best.scale
-                place = moved(place, center, learnt.layout, scale=scale)
-            if settings.use_iou_net:
-                place, numbers = yield from self._refined(
-                    place,
-                    features[k : k + 1],
-                    best,
-                    learnt,
-                    located.flag,
-                    undo=False,
-                    learns_here=settings.use_iounet_pos_for_learning,
-                )
-                diagnostics |= numbers
-        if located.flag not in (Flag.NOT_FOUND, Flag.UNCERTAIN) and learnt.memory is not None:
-            box = self.engine.tensor(box_in_sample(place.center_yx, place.size_hw, best))
-            sample = features.classification[k]
-            diagnostics |= yield from self._learn(learnt, learnt.memory, sample, box, located)
-        if settings.use_iou_net and located.flag is not Flag.NOT_FOUND:
-            place = at_refined(place)
-        return FrameResult(place, located, self._peak(raw, located), diagnostics)
+        sample = SampleFrame(center, scale, layout.sample_hw)
+        return self._steps.first_samples(levels, sample, center_yx=center, global_shift_yx=shift)
 
     def _localised(
-        self, raw: Tensor, seen: list[SampleFrame], place: Place, learnt: LearntState
+        self, raw: Tensor, samples: list[SampleFrame], place: OnlinePlace
     ) -> Localisation:
         """Applies the decision table to the prepared score maps."""
         settings, optimiser = self.settings, self.engine.network.optimiser
@@ -173,7 +283,7 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
         )
         return localise_dimp(
             scores,
-            seen,
+            samples,
             place,
             settings=settings,
             thresholds=thresholds_of(
@@ -181,46 +291,19 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
                 uncertain=settings.uncertain_threshold,
                 hard_sample=settings.hard_sample_threshold,
             ),
-            kernel_side=learnt.filter.shape[-1],
+            kernel_side=self.model.filter.shape[-1],
             window=self._window(scores.shape[1:]),
         )
 
-    def _learn(
-        self,
-        learnt: LearntState,
-        memory: SampleMemory,
-        sample: Tensor,
-        box: Tensor,
-        located: Localisation,
-    ) -> Steps[dict[str, Any]]:
-        """Stores the sample in the memory and improves the filter when it is time."""
-        settings, frame = self.settings, self._frame + 1  # the published count begins at 1
-        is_hard = located.flag is Flag.HARD_NEGATIVE
-        rate = settings.hard_negative_learning_rate if is_hard else None
-        slot = None
-        if rate is not None or frame % settings.train_sample_interval == 0:
-            memory.store(sample, box, rate or settings.learning_rate)
-            slot = memory.weights.last_slot
-        low = settings.low_score_opt_threshold
-        iterations = 0
-        if rate is not None:
-            iterations = settings.net_opt_hn_iter
-        elif low is not None and low > located.scores.max():
-            iterations = settings.net_opt_low_iter
-        elif (self._frame - self._phase) % settings.train_skipping == 0:
-            iterations = settings.net_opt_update_iter
-        if iterations:
-            improved = yield Improvement(
-                self.engine.network.optimiser,
-                learnt.filter,
-                memory.samples,
-                memory.labels,
-                memory.sample_weights(),
-                iterations,
-            )
-            check_finite(improved)
-            learnt.filter = improved
-        return {"slot": slot, "iterations": [iterations] if iterations else []}
+    def _iterations(self, found: Localisation, *, is_hard: bool) -> int:
+        """Iterations by which the filter is improved after this frame."""
+        settings, low = self.settings, self.settings.low_score_opt_threshold
+        if is_hard:
+            return settings.net_opt_hn_iter
+        if low is not None and low > found.scores.max():
+            return settings.net_opt_low_iter
+        is_time = (self._frame - self._phase) % settings.train_skipping == 0
+        return settings.net_opt_update_iter if is_time else 0
 
     def _window(self, shape: tuple[int, ...]) -> np.ndarray | None:
         """The Hann window of the first peak, if the settings ask for one."""
@@ -238,10 +321,19 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
             return highest
         return self.engine.network.score_kind.peak(raw[located.scale_index], highest)
 
-    def _feature_hw(self, learnt: LearntState) -> tuple[int, int]:
-        stride = self.engine.network.stride
-        height, width = (-(-int(side) // stride) for side in learnt.layout.sample_hw)
-        return height, width
+    @property
+    def _steps(self) -> OnlineSteps[Dimp]:
+        return OnlineSteps(self.engine, self.settings, self._draws)
 
-    def _kernel_hw(self, learnt: LearntState) -> np.ndarray:
-        return np.array(learnt.filter.shape[-2:])
+    def _bounded(self, place: OnlinePlace) -> OnlinePlace:
+        return kept_in_frame(place, self.model.layout, self.settings.min_side)
+
+    def _own_draws(self, seed: int, target: str) -> Draws:
+        return draws_of(self.settings, seed, target)
+
+    def _restored(
+        self, place: dict[str, Any], model: dict[str, Any]
+    ) -> tuple[OnlinePlace, OnlineModel]:
+        return OnlinePlace.from_state_dict(place), OnlineModel.from_state_dict(
+            model, self.engine, self.settings, fills_by_weight=False
+        )

@@ -76,7 +76,7 @@ WHOLE: Region = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _LastFrame:
     """The kept part of the last frame: enough to recognise it, far less than all of it."""
 
     shape: tuple[int, ...]
@@ -85,7 +85,7 @@ class _Seen:
     inside: np.ndarray  # all pixels of the region
 
     @classmethod
-    def of(cls, picture: np.ndarray, region: Region) -> _Seen:
+    def of(cls, picture: np.ndarray, region: Region) -> _LastFrame:
         return cls(picture.shape, picture[::_SAMPLE_STEP].copy(), region, picture[region].copy())
 
     def fits(self, picture: np.ndarray) -> bool:
@@ -102,7 +102,7 @@ class FrameGate:
     """Decides for each frame of a stream whether it can be used, and if not, why."""
 
     def __init__(self) -> None:
-        self._last: _Seen | None = None
+        self._last: _LastFrame | None = None
         self._other: tuple[str, list[int]] | None = None  # number type, shape of a differing frame
 
     def check(
@@ -135,12 +135,12 @@ class FrameGate:
             return fault
         repeated = last is not None and last.is_of(picture)
         if not repeated:
-            self._last = _Seen.of(picture, region)
+            self._last = _LastFrame.of(picture, region)
         if fault is Reason.NONE and repeated:
             return Reason.FROZEN_FRAME
         return fault
 
-    def _note_misfit(self, picture: np.ndarray, last: _Seen, fault: Reason) -> None:
+    def _note_misfit(self, picture: np.ndarray, last: _LastFrame, fault: Reason) -> None:
         before, self._other = self._other, None
         if fault is Reason.NONE:
             self._other = str(picture.dtype), list(picture.shape)
@@ -173,7 +173,7 @@ class FrameGate:
         rows, columns = (slice(*ends) for ends in state["region"])
         shape = tuple(int(length) for length in state["shape"])
         sample, inside = np.array(state["sample"]), np.array(state["inside"])
-        self._last = _Seen(shape, sample, (rows, columns), inside)
+        self._last = _LastFrame(shape, sample, (rows, columns), inside)
 
 
 def first_gate(

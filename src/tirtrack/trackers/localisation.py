@@ -7,26 +7,16 @@ same table; they differ in how a map is prepared and in what a cell means.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Literal
 
 import numpy as np
 
+from tirtrack.trackers.belief import Flag
 from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import SampleFrame
-from tirtrack.trackers.place import Place
+from tirtrack.trackers.place import OnlinePlace
 
 ScorePreprocess = Literal["none", "exp", "softmax"]
-
-
-class Flag(StrEnum):
-    """The table's result for a frame; ``none``, if the table was not used, counts as normal."""
-
-    NORMAL = "normal"
-    HARD_NEGATIVE = "hard_negative"
-    UNCERTAIN = "uncertain"
-    NOT_FOUND = "not_found"
-    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -159,7 +149,7 @@ def without_neighborhood(scores: np.ndarray, cells: np.ndarray, sides: np.ndarra
 def localise_dimp(
     scores: np.ndarray,
     samples: list[SampleFrame],
-    place: Place,
+    place: OnlinePlace,
     *,
     settings: OnlineSettings,
     thresholds: Thresholds,
@@ -177,11 +167,11 @@ def localise_dimp(
         kernel_side: side of the filter; an even one gives maps that are a cell larger.
         window: window ``[h,w]`` for the first peak, or none.
     """
-    seen = scores
+    windowed = scores
     if settings.advanced_localization and window is not None:
-        seen = scores * window if settings.perform_hn_without_windowing else scores
-    index = best_scale(seen)
-    peak, sample = highest(seen[index]), samples[index]
+        windowed = scores * window if settings.perform_hn_without_windowing else scores
+    index = best_scale(windowed)
+    peak, sample = highest(windowed[index]), samples[index]
     shape = np.array(scores.shape[1:])
     output = shape - (kernel_side + 1) % 2
     step = sample.side_hw / output * sample.scale
@@ -202,7 +192,7 @@ def localise_dimp(
 
 def localise_atom(
     scores: np.ndarray,
-    place: Place,
+    place: OnlinePlace,
     sample_hw: np.ndarray,
     *,
     settings: OnlineSettings,
@@ -218,30 +208,30 @@ def localise_atom(
         window: window ``[h,w]``, its middle at index (0, 0), or none.
     """
     shape = np.array(scores.shape[1:])
-    seen = scores if window is None else scores * window
-    shown = scores if settings.perform_hn_without_windowing else seen
+    windowed = scores if window is None else scores * window
+    shown = scores if settings.perform_hn_without_windowing else windowed
     step = sample_hw / shape * place.scale
     if not settings.advanced_localization:
-        chosen = scores if settings.perform_hn_without_windowing else seen
+        chosen = scores if settings.perform_hn_without_windowing else windowed
         index = best_scale(chosen)
         half = shape // 2
         cells = np.mod(highest(chosen[index]).cells + half, shape) - half
         step = step * settings.scale_factors[index]
         return Localisation(cells * step, index, Flag.NONE, chosen[index])
 
-    seen, shown = (np.roll(maps, shape // 2, axis=(1, 2)) for maps in (seen, shown))
-    index = best_scale(seen)
+    windowed, shown = (np.roll(maps, shape // 2, axis=(1, 2)) for maps in (windowed, shown))
+    index = best_scale(windowed)
     grid = Grid(
         center_cells=shape // 2,
         neighborhood_cells=settings.target_neighborhood_scale * (place.size_hw / place.scale),
         last_cells=np.zeros(2),
     )
     cells, flag, has_second = judge(
-        highest(seen[index]), shown[index], grid, thresholds_of(settings)
+        highest(windowed[index]), shown[index], grid, thresholds_of(settings)
     )
     located = Localisation(cells * step, index, flag, shown[index], has_second)
     if flag is Flag.NOT_FOUND:
-        return replace(located, scores=seen[index])
+        return replace(located, scores=windowed[index])
     return replace(located, flag=Flag.NONE) if flag is Flag.NORMAL else located
 
 

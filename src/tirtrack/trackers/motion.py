@@ -88,14 +88,14 @@ class Motion:
             min(max(center_xy[1] + down, 0.0), float(frame_wh[1])),
         )
 
-    def seen_more_widely(
-        self, sight: Probe, levels: np.ndarray, center_xy: XY, size_wh: XY
+    def found_in_wider_region(
+        self, probe: Probe, levels: np.ndarray, center_xy: XY, size_wh: XY
     ) -> XY | None:
         """Where a target may be that the usual search region did not show; to be searched again.
 
         Args:
-            sight: the tracker's ``probe``.
-            levels: grey levels of the frame, ``[H,W]`` or ``[H,W,3]``, for ``sight``.
+            probe: the tracker's ``probe``.
+            levels: grey levels of the frame, ``[H,W]`` or ``[H,W,3]``, for ``probe``.
             center_xy: centre of the usual search region, frame pixels.
             size_wh: size of the target, frame pixels.
 
@@ -104,10 +104,10 @@ class Motion:
             network gave numbers that are not finite.
         """
         wider = widening(self.skipped)
-        seen = sight(levels, center_xy, (wider * size_wh[0], wider * size_wh[1]))
-        if seen is None:
+        found = probe(levels, center_xy, (wider * size_wh[0], wider * size_wh[1]))
+        if found is None:
             return None
-        x, y = seen.box.center_xy
+        x, y = found.box.center_xy
         is_new = max(abs(x - center_xy[0]) / size_wh[0], abs(y - center_xy[1]) / size_wh[1]) > 0.5
         return (x, y) if is_new else None
 

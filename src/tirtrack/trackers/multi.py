@@ -130,7 +130,7 @@ class MultiTracker:
         Raises:
             RequestError: there is no target of this name.
         """
-        self._known(target)
+        self._target(target)
         del self._targets[target]
 
     def reset(
@@ -157,7 +157,7 @@ class MultiTracker:
             RequestError: there is no target of this name.
             FrameError: the frame or the box cannot be used; the target is unchanged.
         """
-        known = self._known(target)
+        known = self._target(target)
         if not keep_template:
             return self._begin(target, box, frame)
         check_sides(box)
@@ -245,7 +245,7 @@ class MultiTracker:
         self._targets = targets
         self._frames = int(state.get("frames", 0))
 
-    def _known(self, target: TargetId) -> _Target:
+    def _target(self, target: TargetId) -> _Target:
         if target not in self._targets:
             raise RequestError(
                 f'there is no target "{target}"',
@@ -287,9 +287,9 @@ class MultiTracker:
             elif not target.failure:
                 states[id(target)] = target.attempt(partial(target.tracker.answer, None))
         answering = [
-            (target, _answering(target.tracker, patches, seen))
+            (target, _answering(target.tracker, patches, features))
             for group in groups.values()
-            for (target, patches), seen in zip(group, _looked(group), strict=True)
+            for (target, patches), features in zip(group, _features(group), strict=True)
         ]
         found = together([steps for _, steps in answering])
         for (target, _), state in zip(answering, found, strict=True):
@@ -310,7 +310,7 @@ def _unless_failed(state: TrackState | Exception) -> TrackState:
     return state
 
 
-def _looked(group: list[tuple[_Target, np.ndarray]]) -> list[Any]:
+def _features(group: list[tuple[_Target, np.ndarray]]) -> list[Any]:
     """Features of each target's patches, from one call of their engine; ``None`` for all if it
     failed, so that each target runs alone and only the faulty one fails.
     """

@@ -7,10 +7,12 @@ pixel less than the centre of a :class:`~tirtrack.boxes.Box`: converted only her
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
 from tirtrack.boxes import Box
+from tirtrack.trackers.base import XY
 
 INSIDE_RATIO = 0.2  # share of the target that must stay in the frame, counted from its centre
 
@@ -23,7 +25,7 @@ class Layout:
         frame_hw: sides of the first frame, ``[2]``, pixels.
         sample_hw: sides of a sample, ``[2]``, sample pixels.
         base_hw: sides of the target in the first sample, ``[2]``, sample pixels.
-        scale_bounds: bounds of ``Place.scale`` if no box estimator sets the size of the box.
+        scale_bounds: bounds of the scale of a place if no box estimator sets the size of the box.
     """
 
     frame_hw: np.ndarray
@@ -31,9 +33,22 @@ class Layout:
     base_hw: np.ndarray
     scale_bounds: tuple[float, float]
 
+    def state_dict(self) -> dict[str, Any]:
+        """The layout as plain values and arrays."""
+        return vars(self) | {"scale_bounds": list(self.scale_bounds)}
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """The layout from :meth:`state_dict`."""
+        frame_hw, sample_hw, base_hw = (
+            np.array(state[key]) for key in ("frame_hw", "sample_hw", "base_hw")
+        )
+        low, high = state["scale_bounds"]
+        return cls(frame_hw, sample_hw, base_hw, (float(low), float(high)))
+
 
 @dataclass(frozen=True)
-class Place:
+class OnlinePlace:
     """Position, size and scale of the target, which change from frame to frame.
 
     Attributes:
@@ -48,8 +63,50 @@ class Place:
     scale: float
     refined_yx: np.ndarray | None = None
 
+    @property
+    def box(self) -> Box:
+        """The box of the place.
 
-def layout_of(place: Place, frame_hw: np.ndarray, sample_hw: np.ndarray) -> Layout:
+        >>> OnlinePlace(np.array([21.0, 12.0]), np.array([3.0, 5.0]), 1.0).box
+        Box(x=10.0, y=20.0, w=5.0, h=3.0)
+        """
+        y, x = self.center_yx - (self.size_hw - 1) / 2
+        height, width = self.size_hw
+        return Box(float(x), float(y), float(width), float(height))
+
+    @property
+    def center_xy(self) -> XY:
+        """Centre of the box, frame pixels."""
+        return self.box.center_xy
+
+    @property
+    def size_wh(self) -> XY:
+        """Size of the box, frame pixels."""
+        return self.box.w, self.box.h
+
+    def at(self, center_xy: XY) -> Self:
+        """The place moved to another centre, including the last refined centre."""
+        offset_yx = (np.array(center_xy) - self.center_xy)[::-1]
+        refined = None if self.refined_yx is None else self.refined_yx + offset_yx
+        return replace(self, center_yx=self.center_yx + offset_yx, refined_yx=refined)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place as plain values and arrays."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """The place from :meth:`state_dict`."""
+        refined = state["refined_yx"]
+        return cls(
+            np.array(state["center_yx"]),
+            np.array(state["size_hw"]),
+            float(state["scale"]),
+            None if refined is None else np.array(refined),
+        )
+
+
+def layout_of(place: OnlinePlace, frame_hw: np.ndarray, sample_hw: np.ndarray) -> Layout:
     """The layout that the first place fixes."""
     base_hw = place.size_hw / place.scale
     bounds = float((10 / base_hw).max()), float((frame_hw / base_hw).min())
@@ -66,24 +123,13 @@ def center_and_size(box: Box) -> tuple[np.ndarray, np.ndarray]:
     return np.array([box.y, box.x]) + (size - 1) / 2, size
 
 
-def box_at(place: Place) -> Box:
-    """The box of a place.
-
-    >>> box_at(Place(np.array([21.0, 12.0]), np.array([3.0, 5.0]), 1.0))
-    Box(x=10.0, y=20.0, w=5.0, h=3.0)
-    """
-    y, x = place.center_yx - (place.size_hw - 1) / 2
-    height, width = place.size_hw
-    return Box(float(x), float(y), float(width), float(height))
-
-
 def moved(
-    place: Place,
+    place: OnlinePlace,
     center_yx: np.ndarray,
     layout: Layout,
     *,
     scale: float | None = None,
-) -> Place:
+) -> OnlinePlace:
     """The target at a new centre, kept in the frame or close to it, and at a new scale if one is
     given; the published ``update_state``.
     """
@@ -95,18 +141,12 @@ def moved(
     return replace(place, center_yx=center)
 
 
-def shifted_by(place: Place, offset_yx: np.ndarray) -> Place:
-    """The place moved by an offset, including the last refined centre."""
-    refined = None if place.refined_yx is None else place.refined_yx + offset_yx
-    return replace(place, center_yx=place.center_yx + offset_yx, refined_yx=refined)
-
-
-def at_refined(place: Place) -> Place:
+def at_refined(place: OnlinePlace) -> OnlinePlace:
     """The target at its last refined centre, if there was one."""
     return place if place.refined_yx is None else replace(place, center_yx=place.refined_yx)
 
 
-def kept_in_frame(place: Place, layout: Layout, min_side: float) -> Place:
+def kept_in_frame(place: OnlinePlace, layout: Layout, min_side: float) -> OnlinePlace:
     """Moves the centre into the frame; limits sides to the frame's and to at least ``min_side``,
     which takes precedence.
 
@@ -120,7 +160,7 @@ def kept_in_frame(place: Place, layout: Layout, min_side: float) -> Place:
     if not np.array_equal(size, place.size_hw):
         scale = scale_of(size, layout)
     refined = None if place.refined_yx is None else center
-    return Place(center, size, scale, refined)
+    return OnlinePlace(center, size, scale, refined)
 
 
 def scale_of(size_hw: np.ndarray, layout: Layout) -> float:

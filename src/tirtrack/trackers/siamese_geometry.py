@@ -27,7 +27,7 @@ from tirtrack.crops import (
 from tirtrack.trackers.base import XY
 from tirtrack.trackers.frame_gate import Region
 from tirtrack.trackers.presets import SiameseSettings
-from tirtrack.trackers.siamese_localisation import Localisation, limit_to_frame
+from tirtrack.trackers.siamese_localisation import BestCell, limit_to_frame
 
 FEAR_TEMPLATE_SIDE, FEAR_SEARCH_SIDE = 128, 256
 FEAR_TEMPLATE_MARGIN, FEAR_SEARCH_MARGIN = 0.2, 2.0  # on every side, over the target's sides
@@ -80,23 +80,23 @@ class Geometry(ABC):
     def crop_around(self, center_xy: XY, size_wh: XY) -> Crop:
         """The crop of a search patch, up to rounding."""
 
-    def measured(self, located: Localisation, seen: SearchPatch) -> tuple[XY, XY]:
+    def measured(self, best: BestCell, search_patch: SearchPatch) -> tuple[XY, XY]:
         """Centre and size at the best cell, frame pixels, neither smoothed nor limited."""
-        (dx, dy), (w, h) = located.offset_patch_xy, located.size_patch_wh
-        (x, y), (across, down) = seen.origin_xy, seen.scale_xy
+        (dx, dy), (w, h) = best.offset_patch_xy, best.size_patch_wh
+        (x, y), (across, down) = search_patch.origin_xy, search_patch.scale_xy
         return (x + dx / across, y + dy / down), (w / across, h / down)
 
     def moved(
-        self, located: Localisation, seen: SearchPatch, size_wh: XY, frame_wh: tuple[int, int]
+        self, best: BestCell, search_patch: SearchPatch, size_wh: XY, frame_wh: tuple[int, int]
     ) -> tuple[XY, XY]:
         """The next centre and size: the full displacement, and part of the change of size."""
-        center_xy, measured_wh = self.measured(located, seen)
-        size = blended(size_wh, measured_wh, self.size_rate(located))
+        center_xy, measured_wh = self.measured(best, search_patch)
+        size = blended(size_wh, measured_wh, self.size_rate(best))
         return limit_to_frame(center_xy, size, frame_wh=frame_wh, min_side=self.settings.min_side)
 
-    def size_rate(self, located: Localisation) -> float:
+    def size_rate(self, best: BestCell) -> float:
         """How far the size follows the measured one, in [0, 1]; less for a doubtful cell."""
-        return located.penalty * located.probability * self.settings.size_rate
+        return best.penalty * best.probability * self.settings.size_rate
 
     def region(self, center_xy: XY, size_wh: XY, frame_wh: tuple[int, int]) -> Region:
         """Rows and columns of the frame that a search patch shows."""
@@ -198,16 +198,16 @@ class StretchedGeometry(Geometry):
         return self._crop(center_xy, size_wh, FEAR_SEARCH_SIDE, margin=FEAR_SEARCH_MARGIN)
 
     def moved(
-        self, located: Localisation, seen: SearchPatch, size_wh: XY, frame_wh: tuple[int, int]
+        self, best: BestCell, search_patch: SearchPatch, size_wh: XY, frame_wh: tuple[int, int]
     ) -> tuple[XY, XY]:
         """See :class:`Geometry`; published: the corner of the measured box with the smoothed size,
         rounded to integers.
         """
         if self.settings.crop != "integer":
-            return super().moved(located, seen, size_wh, frame_wh)
-        center_xy, measured_wh = self.measured(located, seen)
+            return super().moved(best, search_patch, size_wh, frame_wh)
+        center_xy, measured_wh = self.measured(best, search_patch)
         corner = box_at(center_xy, measured_wh)
-        width, height = blended(size_wh, measured_wh, self.size_rate(located))
+        width, height = blended(size_wh, measured_wh, self.size_rate(best))
         floor = self.settings.min_side
         box = Box(
             round(corner.x), round(corner.y), max(floor, round(width)), max(floor, round(height))
@@ -215,9 +215,9 @@ class StretchedGeometry(Geometry):
         box = whole_box(box, frame_wh, floor)
         return box.center_xy, (box.w, box.h)
 
-    def size_rate(self, located: Localisation) -> float:
+    def size_rate(self, best: BestCell) -> float:
         """See :class:`Geometry`; squared as in the published code."""
-        return super().size_rate(located) ** 2
+        return super().size_rate(best) ** 2
 
     def _crop(self, center_xy: XY, size_wh: XY, patch_side: int, *, margin: float) -> Crop:
         """The crop, in whole pixels (truncated toward zero) if the settings say so."""

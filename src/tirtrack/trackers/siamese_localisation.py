@@ -18,7 +18,7 @@ STRIDE = 16
 
 
 @dataclass(frozen=True)
-class Localisation:
+class BestCell:
     """The best cell of a frame and the measurements there.
 
     Attributes:
@@ -110,7 +110,7 @@ def localise(
     size_patch_wh: tuple[float, float],
     *,
     settings: SiameseSettings,
-) -> Localisation | None:
+) -> BestCell | None:
     """The best cell of a frame, or ``None`` if a map holds a number that is not finite.
 
     Args:
@@ -130,7 +130,7 @@ def localise(
     row, column = best_cell(peaks)
     second, first = np.partition(peaks, -2, axis=None)[-2:]
     dx, dy, width, height = (float(value) for value in boxes[:, row, column])
-    return Localisation(
+    return BestCell(
         cell=(row, column),
         probability=float(probability[row, column]),
         peak=float(first),

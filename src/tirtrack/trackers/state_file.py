@@ -18,7 +18,7 @@ from tirtrack.errors import RequestError, WeightsError
 from tirtrack.files import write_bytes
 from tirtrack.trackers.base import Origin
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "tirtrack_state"
 _ARRAY = "array:"  # prefix of the array's name, which replaces its value in the JSON
 _SAMPLES = "/memory/samples"  # array of a sample memory, which converts it back to its own type

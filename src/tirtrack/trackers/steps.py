@@ -3,8 +3,7 @@
 A tracker that learns needs its network for work on its own target: refining boxes on the box
 estimator's energy, improving its filter. It yields such a piece of work and waits for the result.
 The pieces of a single target are done one by one, those of several targets together if they are of
-one kind. On a GPU this is one pass instead of many; on a CPU core it saves little. Begin with
-:func:`alone` and :func:`together`.
+one kind: one pass instead of many. Begin with :func:`alone` and :func:`together`.
 """
 
 from __future__ import annotations
@@ -32,10 +31,11 @@ Steps = Generator[Work, Any, Answer]
 """A computation in steps: yields work, is sent its result, returns the answer."""
 
 
-def without_work(answer: Callable[[], Answer]) -> Steps[Answer]:
-    """Steps that yield no work."""
-    yield from ()
-    return answer()
+def in_steps(result: Steps[Answer] | Answer) -> Steps[Answer]:
+    """The result of a function that may be written in steps, as steps."""
+    if isinstance(result, Generator):
+        return (yield from result)
+    return result
 
 
 def alone(steps: Steps[Answer]) -> Answer:
