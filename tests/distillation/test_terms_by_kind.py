@@ -23,7 +23,7 @@ from tirtrack.distillation.cross_modal import (
 )
 from tirtrack.distillation.engine import trained_groups
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
-from tirtrack.distillation.recipe import check_network, default_recipe, load_recipe, network_kind
+from tirtrack.distillation.recipe import check_network, default_recipe, load_recipe
 from tirtrack.distillation.settings import Direction, Estimator, Teacher, Term
 from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
@@ -147,7 +147,7 @@ def test_gradients_reach_the_student_in_the_right_parts_and_never_the_teacher(ne
 
 def test_the_whole_loss_reaches_every_component_that_is_trained(networks):
     student, _ = networks
-    recipe = load_recipe(f"mixed_{network_kind(student)}")
+    recipe = load_recipe(f"mixed_{student.family}")
     groups = trained_groups(student, recipe.training)
     loss = step_loss(student, None, [(TIR_TIR, patch_batch(student))], recipe.terms)
     loss.total.backward()
@@ -352,7 +352,7 @@ def test_a_teacher_without_scores_is_trusted_by_its_best_proposal():
 
 def test_recipes_of_the_dimp_family_say_what_differs(networks):
     student, _ = networks
-    assert default_recipe(student) == f"distill_{network_kind(student)}"
+    assert default_recipe(student) == f"distill_{student.family}"
     terms = [term.name for term in load_recipe(default_recipe(student)).terms]
     assert terms == terms_for(student)[:-1]
     distill = load_recipe("distill_dimp")

@@ -9,7 +9,7 @@ import numpy as np
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.pool_making import build_pool
-from tirtrack.distillation.recipe import load_recipe, network_kind
+from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.sources import Sources, hold_back
@@ -70,7 +70,7 @@ class TinyPairs:
 def recipe_of(name: str, *, network=None, **changes):
     known = dict(SMALL)
     known.update({key.replace("__", "."): value for key, value in changes.items()})
-    kind = "siamese" if network is None else network_kind(network)
+    kind = "siamese" if network is None else network.family
     fits = load_recipe(name).network == kind
     return load_recipe(name if fits else f"{name}_{kind}", changes=known)
 

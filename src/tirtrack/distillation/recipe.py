@@ -20,7 +20,6 @@ from pydantic import BaseModel, ValidationError
 
 from tirtrack.distillation.settings import (
     CrossModalRecipe,
-    NetworkKind,
     Recipe,
     SupervisedRecipe,
 )
@@ -37,7 +36,6 @@ __all__ = [
     "default_recipe",
     "dump_recipe",
     "load_recipe",
-    "network_kind",
     "parse_value",
     "recipe_names",
     "recipe_of_kind",
@@ -46,16 +44,6 @@ __all__ = [
 MAX_BYTES = 100_000
 MAX_DEPTH = 20
 BASED_ON = "based_on"
-_DEFAULTS: dict[NetworkKind, str] = {
-    "siamese": "mixed",
-    "dimp": "distill_dimp",
-    "atom": "distill_atom",
-}
-_NETWORKS: dict[NetworkKind, str] = {
-    "siamese": "Siamese networks",
-    "dimp": "networks of the DiMP family",
-    "atom": "ATOM",
-}
 _KINDS: dict[str, type[BaseModel]] = {
     "cross_modal": CrossModalRecipe,
     "supervised": SupervisedRecipe,
@@ -82,36 +70,27 @@ def recipe_names(kind: str | None = None) -> list[str]:
     return [name for name in names if kind is None or load_recipe(name).kind == kind]
 
 
-def network_kind(network: TwoBranchNetwork) -> NetworkKind:
-    """The kind of recipes that fit a network: ``siamese`` has dense boxes, ``dimp`` rates proposals
-    and has score maps, ``atom`` only rates proposals.
-    """
-    if not network.box_kind.rates_proposals:
-        return "siamese"
-    return "atom" if network.score_kind is None else "dimp"
-
-
 def default_recipe(network: TwoBranchNetwork) -> str:
     """The recipe that ``distill`` uses for a network if none is named."""
-    return _DEFAULTS[network_kind(network)]
+    return "mixed" if network.family == "siamese" else f"distill_{network.family}"
 
 
 def check_network(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> None:
-    """Refuse a recipe for another kind of network.
+    """Refuse a recipe for another family of networks.
 
     Raises:
-        RecipeError: names the recipe's variant for this kind, or the default if there is none.
+        RecipeError: names the recipe's variant for this family, or the default if there is none.
     """
-    kind = network_kind(network)
-    if recipe.network == kind:
+    family = network.family
+    if recipe.network == family:
         return
     stem = recipe.name.removesuffix(f"_{recipe.network}")
-    same = stem if kind == "siamese" else f"{stem}_{kind}"
+    same = stem if family == "siamese" else f"{stem}_{family}"
     known = same in recipe_names("cross_modal")
     raise RecipeError(
-        f'recipe "{recipe.name}" is for {_NETWORKS[recipe.network]}, the baseline is of the kind '
-        f"{kind}",
-        fix=f"choose {same if known else _DEFAULTS[kind]}, or write one based on it",
+        f'recipe "{recipe.name}" is for networks of the family {recipe.network}, the baseline is '
+        f"of the family {family}",
+        fix=f"choose {same if known else default_recipe(network)}, or write one based on it",
     )
 
 

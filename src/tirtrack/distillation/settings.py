@@ -305,7 +305,6 @@ class _Recipe(Settings):
     summary: str = ""
 
 
-NetworkKind = Literal["siamese", "dimp", "atom"]
 AsPublished = Literal["shared_box", "first_box", "bn1_train", "canvas"]
 
 
@@ -313,7 +312,7 @@ class CrossModalRecipe(_Recipe):
     """A distillation from unlabelled pairs; the defaults are the recipe ``mixed``."""
 
     kind: Literal["cross_modal"] = "cross_modal"
-    network: NetworkKind = Field(
+    network: str = Field(
         default="siamese", description="family of networks that the recipe trains"
     )
     proposals: Proposals = Proposals()

@@ -40,6 +40,7 @@ class Atom(TwoBranchNetwork):
         width: channels in the box estimator.
     """
 
+    family = "atom"
     stride = 16
     score_kind = None
     box_kind = IouEnergies()

@@ -132,6 +132,7 @@ class Dimp(TwoBranchNetwork):
         settings: settings of one network of the family.
     """
 
+    family = "dimp"
     stride = STRIDE
     score_kind: Hinge | Density
 

@@ -16,6 +16,7 @@ from tirtrack.errors import WeightsError, did_you_mean
 from tirtrack.networks import backbones, dimp
 from tirtrack.networks.atom import atom18
 from tirtrack.networks.fear import fear_xs
+from tirtrack.networks.joint_encoder import joint_lite
 from tirtrack.networks.nanotrack import nanotrack_v1, nanotrack_v2, nanotrack_v3
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
@@ -28,6 +29,7 @@ _CONSTRUCTORS: dict[str, Callable[..., TwoBranchNetwork]] = {
     "dimp18": partial(dimp.dimp, dimp.DIMP18),
     "dimp50": partial(dimp.dimp, dimp.DIMP50),
     "fear-xs": fear_xs,
+    "joint-lite": joint_lite,
     "nanotrack-v1": nanotrack_v1,
     "nanotrack-v2": nanotrack_v2,
     "nanotrack-v3": nanotrack_v3,

@@ -37,6 +37,7 @@ class SiameseNetwork(TwoBranchNetwork):
         backbone: module from normalised patches ``[B,3,D,D]`` to features ``[B,C,H,W]``.
     """
 
+    family = "siamese"
     stride = 16
     score_kind: Margin
     box_kind = DenseBoxes()

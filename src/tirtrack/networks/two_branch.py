@@ -21,10 +21,13 @@ class TwoBranchNetwork(nn.Module, ABC):
     """A tracker's network, as distillation uses it.
 
     Patches are float32, RGB order, in [0, 1]; ``normalise`` applies the network's own channel
-    order, mean and scale. ``features`` is the only part that sees pixels: while the backbone is
-    frozen, they can be computed once.
+    order, mean and scale. ``features`` is the only part that sees pixels, and it sees one patch
+    alone: while the backbone is frozen, features can be computed once. Where template and search
+    patch pass the backbone together (a joint encoder), features are the embedded patch only; the
+    joint pass is part of ``respond_from``, and computing features once saves nothing.
 
     Attributes:
+        family: family of the network, by whose name a recipe says which networks it trains.
         stride: patch pixels per cell of the score map.
         reference_crop: crop rule of reference patches, around the target.
         test_crop: crop rule of test patches, around the last position of the target.
@@ -32,6 +35,7 @@ class TwoBranchNetwork(nn.Module, ABC):
         box_kind: kind of the boxes.
     """
 
+    family: str
     stride: int
     reference_crop: CropRule
     test_crop: CropRule
