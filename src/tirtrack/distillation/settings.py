@@ -312,9 +312,7 @@ class CrossModalRecipe(_Recipe):
     """A distillation from unlabelled pairs; the defaults are the recipe ``mixed``."""
 
     kind: Literal["cross_modal"] = "cross_modal"
-    network: str = Field(
-        default="siamese", description="family of networks that the recipe trains"
-    )
+    network: str = Field(default="siamese", description="family of networks that the recipe trains")
     proposals: Proposals = Proposals()
     boxes: Boxes = Boxes()
     normaliser: str = Field(

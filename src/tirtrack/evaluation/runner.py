@@ -52,7 +52,7 @@ from tirtrack.media import SourceInfo
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
 from tirtrack.stored import write_stored
-from tirtrack.trackers.base import Status, TrackState
+from tirtrack.trackers.base import Status
 from tirtrack.versions import versions
 from tirtrack.workers import working
 
