@@ -2,7 +2,8 @@
 
 A family is a subclass with four methods, ``begin``, ``cut``, ``locate`` and ``learn``, and its
 settings; see ``siamese``, ``dimp`` and ``atom``. It knows networks and score maps; the shell knows
-neither. Read :meth:`TrackerShell.update` first.
+neither. Beside the four a family names its loss rule and restores what it saved; all else has a
+default. Read :meth:`TrackerShell.update` first.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class TrackerShell(ABC, Generic[P, M]):
 
     @abstractmethod
     def _restored(self, place: dict[str, Any], model: dict[str, Any]) -> tuple[P, M]:
-        """Place and model from their ``state_dict``."""
+        """Place and model, from the fields of a place and the ``state_dict`` of a model."""
 
     def _bounded(self, place: P) -> P:
         """The place with its centre in the frame and sides that a target can have."""
@@ -147,6 +148,11 @@ class TrackerShell(ABC, Generic[P, M]):
         return place
 
     def _as_picture(self, frame: np.ndarray) -> np.ndarray:
+        """The frame in the form that the family takes.
+
+        Raises:
+            FrameError: the family cannot take it.
+        """
         return as_picture(frame)
 
     def _own_draws(self, seed: int, target: str) -> Draws | None:
@@ -154,6 +160,7 @@ class TrackerShell(ABC, Generic[P, M]):
         return None
 
     def _stretches_levels(self) -> bool:
+        """Whether the grey levels of each frame are stretched."""
         return False
 
     # --- tracking ---------------------------------------------------------------------------------
