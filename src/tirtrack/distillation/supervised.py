@@ -25,7 +25,8 @@ from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool
-from tirtrack.distillation.pool_making import Pools, build_pool, proposal_rule
+from tirtrack.distillation.pool_making import Pools, build_pool
+from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed, run
 from tirtrack.distillation.samples import draw_labelled, long_enough
 from tirtrack.distillation.settings import Direction, Photometric, SupervisedRecipe
@@ -106,7 +107,7 @@ def train(
     is_continued = start is not None and start.card.architecture == architecture
     before = begin_network(architecture, start, seed)
     check_components(before, recipe.training)
-    proposal_rule(recipe, before)
+    draw_rule(recipe.estimator, before.box_kind)
     usable, lines = long_enough(clips, recipe), list(source_lines)
     if short := len(clips) - len(usable):
         lines.append(f"not used: {counted(short, 'sequence')} too short for causal samples")
@@ -249,7 +250,7 @@ def batches_of(
             recipe,
             seed=seed,
             engine=engine,
-            proposals=proposal_rule(recipe, network),
+            proposals=draw_rule(recipe.estimator, network.box_kind),
             cache_key=cache_key,
         )
 
