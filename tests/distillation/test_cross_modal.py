@@ -10,35 +10,31 @@ import pytest
 import torch
 from torch import Tensor
 
-from tirtrack.distillation.answers import Answer, answer, teacher_answer
 from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.cross_modal import (
     TERMS,
+    SelfCheck,
     boxes,
     cross_supervision,
     filter_,
     filter_search,
+    label_loss,
+    respond,
     score,
+    self_check,
     serves,
     step_loss,
+    teacher_response,
 )
-from tirtrack.distillation.label_loss import label_loss
-from tirtrack.distillation.labels import cell_labels
-from tirtrack.distillation.self_check import SelfCheck, self_check
 from tirtrack.distillation.settings import Direction, Modality, Teacher, Term
 from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
-from tirtrack.networks.two_branch import (
-    DenseBoxes,
-    Energies,
-    EnergyKind,
-    Response,
-    ScoreKind,
-    TargetModel,
-    cell_centres,
-)
+from tirtrack.networks.losses import cell_labels
+from tirtrack.networks.response import DenseBoxes, IouEnergies, Response, TargetModel
+from tirtrack.networks.score_kinds import Density, Margin
 
 STRIDE = 16
+MARGIN, DENSE = Margin(STRIDE, 255), DenseBoxes()
 RELATIVE = 1e-9
 
 
@@ -59,7 +55,7 @@ def outputs(kept_goldens: Path) -> list[tuple[Tensor, Tensor]]:
 
 
 def centres_of(cells: int) -> Tensor:
-    return cell_centres(cells, STRIDE, 255).double()
+    return MARGIN.centres(cells)
 
 
 def boxes_in_patch(relative_cxcywh: np.ndarray) -> Tensor:
@@ -68,15 +64,13 @@ def boxes_in_patch(relative_cxcywh: np.ndarray) -> Tensor:
     return torch.from_numpy(np.stack([cx - w / 2 + 127.5, cy - h / 2 + 127.5, w, h], axis=1))[None]
 
 
-def answer_of(outputs: list[tuple[Tensor, Tensor]]) -> Answer:
+def response_of(outputs: list[tuple[Tensor, Tensor]]) -> Response:
     logits = torch.stack([part[0] for part in outputs])  # [S,2,n,n]
     ltrb = torch.stack([part[1] for part in outputs])
     centres = centres_of(logits.shape[-1])
     dense = torch.cat([centres - ltrb[:, :2], ltrb[:, :2] + ltrb[:, 2:]], dim=1)
-    response = Response(
-        [(logits[:, 1] - logits[:, 0])[None]], ScoreKind.MARGIN, DenseBoxes(dense[None])
-    )
-    return Answer(TargetModel([]), response, [], centres, STRIDE, 255)
+    margins = (logits[:, 1] - logits[:, 0])[None]
+    return Response(TargetModel([]), [], [margins], dense[None], MARGIN, DENSE)
 
 
 def batch_of(boxes_patch: Tensor) -> Batch:
@@ -97,7 +91,7 @@ def test_cell_labels_agree_with_the_stored_maps(labels, cells):
 def test_cross_supervision_agrees_with_the_stored_loss(labels, outputs):
     positions = boxes_in_patch(labels["boxes"][:2])
     classification, box = label_loss(
-        answer_of(outputs), Branch(positions, None, None), torch.ones(2, dtype=torch.bool)
+        response_of(outputs), positions, torch.ones(2, dtype=torch.bool)
     )
     assert classification.item() == pytest.approx(float(labels["cross_cls"]), rel=RELATIVE)
     assert box.item() == pytest.approx(float(labels["cross_box"]), rel=RELATIVE)
@@ -106,15 +100,15 @@ def test_cross_supervision_agrees_with_the_stored_loss(labels, outputs):
 @pytest.mark.parametrize("temperature", [1, 2])
 def test_score_agrees_with_the_stored_loss(labels, outputs, temperature):
     term = Term(name="score", temperature=float(temperature))
-    student, teacher = answer_of(outputs), answer_of(outputs[::-1])
+    student, teacher = response_of(outputs), response_of(outputs[::-1])
     loss = score(student, teacher, batch_of(boxes_in_patch(labels["boxes"][:2])), term)
     expected = float(labels[f"soft_score_tau{temperature}"])
     assert loss.item() == pytest.approx(expected, rel=RELATIVE)
 
 
 def test_boxes_agree_with_the_stored_loss(labels, outputs):
-    student, teacher = answer_of(outputs), answer_of(outputs[::-1])
-    confident = (teacher.response.scores[0][0] > 0).flatten(1).sum(dim=1)
+    student, teacher = response_of(outputs), response_of(outputs[::-1])
+    confident = (teacher.scores[0][0] > 0).flatten(1).sum(dim=1)
     assert sorted(confident.tolist()) == sorted(labels["soft_confident_cells"].tolist())
     loss = boxes(student, teacher, batch_of(torch.zeros(1, 2, 4)), Term(name="boxes"))
     assert loss.item() == pytest.approx(float(labels["soft_boxes"]), rel=RELATIVE)
@@ -180,21 +174,10 @@ def test_a_student_equal_to_its_teacher_on_equal_patches_has_no_response_loss(
 ):
     network, other = networks
     batch, term = tir_made_rgb(patch_batch()), Term(name=name)
-    own, wanted = answer(network, batch, direction), teacher_answer(network, batch)
+    own, wanted = respond(network, batch, direction), teacher_response(network, batch)
     assert TERMS[name](own, wanted, batch, term).item() == 0.0
-    different = teacher_answer(other, batch)
-    shifted = Answer(
-        different.target,
-        Response(
-            [different.response.scores[0] + 20.0],
-            different.response.score_kind,
-            different.response.boxes,
-        ),
-        different.test_features,
-        different.centres,
-        different.stride,
-        different.test_side,
-    )
+    different = teacher_response(other, batch)
+    shifted = replace(different, scores=[different.scores[0] + 20.0])
     assert TERMS[name](own, shifted, batch, term).item() > 0.0
 
 
@@ -224,12 +207,8 @@ def test_the_filter_has_no_gradient_outside_the_backbone(networks):
 def test_filter_is_the_relative_squared_distance():
     own, wanted = torch.ones(2, 3, 8, 8), torch.full((2, 3, 8, 8), 2.0)
     wanted[1] = 4.0
-    student = Answer(
-        TargetModel([own]), Response([], None, None), [own[None]], centres_of(15), 16, 255
-    )
-    teacher = Answer(
-        TargetModel([wanted]), Response([], None, None), [wanted[None]], centres_of(15), 16, 255
-    )
+    student = Response(TargetModel([own]), [own[None]], [], None, None, DENSE)
+    teacher = Response(TargetModel([wanted]), [wanted[None]], [], None, None, DENSE)
     expected = (0.25 + 0.5625) / 2
     for function in (filter_, filter_search):
         value = function(student, teacher, batch_of(torch.zeros(1, 2, 4)), Term(name="filter"))
@@ -240,14 +219,14 @@ def test_a_negative_pair_has_only_background_and_no_box_loss():
     place = boxes_in_patch(np.array([[0.0, 0.0, 64.0, 64.0]]))
     gone = torch.tensor([False])
     assert (cell_labels(place, gone, centres_of(15)) == 0).all()
-    student = answer_of([(torch.zeros(2, 15, 15), torch.ones(4, 15, 15))])
-    classification, box = label_loss(student, Branch(place, None, None), gone)
+    student = response_of([(torch.zeros(2, 15, 15), torch.ones(4, 15, 15))])
+    classification, box = label_loss(student, place, gone)
     assert box.item() == 0.0
     assert classification.item() == pytest.approx(0.5 * np.log(2.0))
 
 
 def test_untrusted_samples_do_not_count_in_response_terms(outputs):
-    student, teacher = answer_of(outputs), answer_of(outputs[::-1])
+    student, teacher = response_of(outputs), response_of(outputs[::-1])
     batch = batch_of(torch.zeros(1, 2, 4))
     one = replace(batch, accepted=torch.tensor([True, False]))
     other = replace(batch, present=torch.tensor([False, True]))
@@ -261,7 +240,7 @@ def test_smooth_l1_of_boxes_counts_distances_in_cells(outputs):
     logits = torch.zeros(2, 15, 15).double()
     logits[1] = 3.0
     near, far = torch.full((4, 15, 15), 16.0).double(), torch.full((4, 15, 15), 48.0).double()
-    student, teacher = answer_of([(logits, near)]), answer_of([(logits, far)])
+    student, teacher = response_of([(logits, near)]), response_of([(logits, far)])
     term = Term(name="boxes", form="smooth_l1")
     value = boxes(student, teacher, batch_of(torch.zeros(1, 1, 4)), term)
     assert value.item() == pytest.approx(2.0 - 0.5)  # |1 - 3| cells, beta 1
@@ -275,20 +254,19 @@ def test_a_term_that_the_network_cannot_serve_is_a_recipe_error(networks):
 
 
 def test_terms_look_at_kinds(outputs):
-    student = answer_of(outputs)
+    student = response_of(outputs)
     batch = batch_of(torch.zeros(1, 2, 4))
-    density = replace(student, response=replace(student.response, score_kind=ScoreKind.DENSITY))
-    with pytest.raises(RecipeError, match="scores of kind density"):
-        boxes(density, density, batch, Term(name="boxes"))
-    with pytest.raises(RecipeError, match="rates no proposals"):
-        cross_supervision(density, None, batch, Term(name="cross_supervision"))
-    energies = Energies(torch.zeros(1, 2, 3), EnergyKind.IOU)
-    rated = replace(student, response=replace(student.response, boxes=energies))
-    with pytest.raises(RecipeError, match="rates proposals"):
-        cross_supervision(rated, None, batch, Term(name="cross_supervision"))
-    blind = replace(student, response=Response([], None, energies))
-    with pytest.raises(RecipeError, match="scores of kind None"):
+    density = replace(student, score_kind=Density(STRIDE, 255, 0.9))
+    for term in (boxes, cross_supervision):
+        with pytest.raises(RecipeError, match="scores of kind density"):
+            term(density, density, batch, Term(name="boxes"))
+    blind = Response(TargetModel([]), [], [], torch.zeros(1, 2, 3), None, IouEnergies())
+    with pytest.raises(RecipeError, match="has no scores"):
         score(blind, blind, batch, Term(name="score"))
+    with pytest.raises(RecipeError, match="rates proposals"):
+        boxes(blind, blind, batch, Term(name="boxes"))
+    with pytest.raises(RecipeError, match="rates no proposals"):
+        boxes(student, student, batch, Term(name="energy"))
 
 
 @pytest.mark.parametrize(
@@ -333,18 +311,11 @@ def test_the_teacher_is_trusted_when_near_alike_and_sure():
     ltrb = torch.full((4, 4, 15, 15), 32.0).double()
     centres = centres_of(15)
     dense = torch.cat([centres - ltrb[:, :2], ltrb[:, :2] + ltrb[:, 2:]], dim=1)[None]
-    given = Answer(
-        TargetModel([]),
-        Response([margins], ScoreKind.MARGIN, DenseBoxes(dense)),
-        [],
-        centres,
-        STRIDE,
-        255,
-    )
+    given = Response(TargetModel([]), [], [margins], dense, MARGIN, DENSE)
     place = boxes_in_patch(
         np.array([[24.0, 0, 64, 64], [25.0, 0, 90, 90], [0, 0, 20, 20], [0, 0, 64, 64]])
     )
-    check = self_check(given, batch_of(place))
+    check = self_check(given, place)
     np.testing.assert_allclose(check.distance_cells, [1.5, 25 / 16, 0, 0])
     np.testing.assert_allclose(check.overlap[2:], [400 / 4096, 1.0])
     assert check.passed(Teacher()).tolist() == [False, False, False, False]
@@ -356,9 +327,9 @@ def test_the_teacher_sees_the_plain_crops(networks):
     _, teacher = networks
     plain = patch_batch(5)
     batch = replace(patch_batch(0), plain=plain)
-    expected = answer(teacher, plain, Direction.RGB_TO_RGB).response.scores[0]
-    assert torch.equal(teacher_answer(teacher, batch).response.scores[0], expected)
-    on_tir = teacher_answer(teacher, batch, Modality.TIR).response.scores[0]
+    expected = respond(teacher, plain, Direction.RGB_TO_RGB).scores[0]
+    assert torch.equal(teacher_response(teacher, batch).scores[0], expected)
+    on_tir = teacher_response(teacher, batch, Modality.TIR).scores[0]
     assert not torch.equal(on_tir, expected)
 
 
@@ -370,9 +341,9 @@ def test_each_branch_sees_the_modality_that_the_direction_names(networks, direct
     search = getattr(batch.test, str(direction.test)).patches
     target = student.reference(template, batch.reference.boxes_patch)
     expected = student.respond(target, search)
-    given = answer(student, batch, direction)
+    given = respond(student, batch, direction)
     assert torch.equal(given.target.filters[0], target.filters[0])
-    assert torch.equal(given.response.scores[0], expected.scores[0])
+    assert torch.equal(given.scores[0], expected.scores[0])
     assert str(direction) == f"{direction.reference}_to_{direction.test}"
 
 
@@ -393,5 +364,5 @@ def test_kept_features_give_the_same_answer_as_patches(networks):
         reference=replace(batch.reference, tir=View(features=batch.reference.tir.seen_by(student))),
         test=replace(batch.test, tir=View(features=batch.test.tir.seen_by(student))),
     )
-    seen, from_kept = (answer(student, b, Direction.TIR_TO_TIR) for b in (batch, kept))
-    assert torch.equal(seen.response.scores[0], from_kept.response.scores[0])
+    seen, from_kept = (respond(student, b, Direction.TIR_TO_TIR) for b in (batch, kept))
+    assert torch.equal(seen.scores[0], from_kept.scores[0])

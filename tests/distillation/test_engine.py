@@ -49,9 +49,7 @@ def loss_for(network, *, fail_at: int | None = None, fault=None, asked: list | N
         search = torch.rand(1, 2, 3, 255, 255, generator=generator)
         target = network.reference(template, torch.zeros(1, 2, 4))
         response = network.respond(target, search)
-        total = (
-            response.scores[0].square().mean() + response.boxes.boxes_patch.square().mean() * 1e-4
-        )
+        total = response.scores[0].square().mean() + response.boxes.square().mean() * 1e-4
         if step == fail_at and fault == "nan":
             total = total * float("nan")
         return Step(total, {"all": total.detach()}, [f"night/{step}#a", f"night/{step}#b"])

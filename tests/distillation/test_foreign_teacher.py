@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tirtrack.boxes import Box, iou
 from tirtrack.crops import boxes_to_frame, cut_patch, mean_fill, stretched_crop
@@ -47,15 +46,14 @@ def test_the_best_cell_of_the_map_is_the_answer_in_frame_pixels(frame):
         response = network.respond(target, search / 255)
     margins = response.scores[0][0, 0]
     row, column = divmod(int(margins.argmax()), 16)
-    box = boxes_to_frame(response.boxes.boxes_patch[0, 0, :, row, column].numpy(), crops[1])
+    box = boxes_to_frame(response.boxes[0, 0, :, row, column].numpy(), crops[1])
     found = one_step_box(network, frame, BOX)
     np.testing.assert_allclose(found.box.array(), box, rtol=1e-5)
     assert found.confidence == pytest.approx(float(margins.max().sigmoid()))
 
 
 def test_a_network_that_only_rates_proposals_cannot_teach_another_family():
-    network = nn.Module()
-    network.score_kind, network.energy_kind = None, None
+    network = registry.build("atom18", tiny=True)
     with pytest.raises(RecipeError, match=r"atom18 has no dense box head.*; name weights of"):
         check_can_teach(network, "atom18")
     check_can_teach(registry.build("fear-xs", tiny=True), "fear-xs")

@@ -12,10 +12,10 @@ from numpy.testing import assert_array_equal
 
 from tirtrack.boxes import Box
 from tirtrack.crops import CropRule
-from tirtrack.distillation.answers import answer
 from tirtrack.distillation.augmentation import PhotometricJitter, apply_jitter, draw_jitter
 from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.crop_specs import CropRules
+from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.frozen_backbone import TorchFeatures, as_patches
 from tirtrack.distillation.pool import ViewKey, wanted_views
 from tirtrack.distillation.pool_cache import KEPT_POOLS, pool_folder
@@ -136,8 +136,7 @@ def test_kept_features_are_those_of_the_patches(tiny):
     with torch.no_grad():
         for direction in Direction:
             one, other = (
-                answer(network, pool.batch(draws), direction).response.scores[0]
-                for pool in (kept, fresh)
+                respond(network, pool.batch(draws), direction).scores[0] for pool in (kept, fresh)
             )
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 

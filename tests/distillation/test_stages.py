@@ -12,27 +12,17 @@ from PIL import Image
 
 from tirtrack.boxes import Box
 from tirtrack.distillation import stages, train_student
-from tirtrack.distillation.answers import answer
-from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.clips import clips_of
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.engine import read_log
-from tirtrack.distillation.frozen_backbone import TorchFeatures
 from tirtrack.distillation.pair_warnings import harvest_warnings
-from tirtrack.distillation.pool_making import build_pool
-from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
 from tirtrack.distillation.recipe_check import check_recipe
-from tirtrack.distillation.samples import draw_samples
-from tirtrack.distillation.settings import Direction, Estimator
+from tirtrack.distillation.settings import Direction
 from tirtrack.distillation.sources import Sources, hold_back
 from tirtrack.distillation.step_plan import Draw
-from tirtrack.distillation.summary import Comparison, Difference
 from tirtrack.distillation.train_student import Setup
-from tirtrack.distillation.validation import Agreement, Validator, interval, likeness, verdict
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
-from tirtrack.pairs.proposals import registry as ways
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.weights import store
 
@@ -44,7 +34,7 @@ CROSS_MODAL = [n for n in recipe_names() if isinstance(load_recipe(n), CrossModa
 def test_every_shipped_recipe_runs(tiny, tmp_path, name):
     network = tiny.network_of(NETWORKS[load_recipe(name).network])
     changes = {"training.steps": 0} if name.startswith("control_bn_statistics") else {}
-    if network.energy_kind is not None:
+    if network.box_kind.rates_proposals:
         changes["training.batch"] = 8
     recipe = tiny.recipe_of(name, network=network, **changes)
     before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -65,7 +55,7 @@ def test_every_shipped_recipe_runs(tiny, tmp_path, name):
     ):  # these learn only from samples that pass
         assert changed
         assert not any("backbone" in key or "feature_extractor" in key[:18] for key in changed)
-        assert network.energy_kind is not None or not any("running" in key for key in changed)
+        assert network.box_kind.rates_proposals or not any("running" in key for key in changed)
 
 
 FAMILY = ["dimp18", "prdimp18", "superdimp50", "atom18"]
@@ -118,11 +108,6 @@ def test_frozen_features_of_two_taps_give_the_students_of_patches(tiny, tmp_path
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-def drawn_pool(clips, recipe, network, count):
-    samples = draw_samples(clips, recipe, range(count), rules=CropRules.of(network), seed=0)
-    return build_pool(clips, samples, recipe, seed=0, engine=TorchFeatures(network))
-
-
 def test_accidents_of_the_published_code_are_repeated_on_purpose(tiny, tmp_path):
     network = tiny.network_of("dimp18")
     source = tiny.TinyPairs()
@@ -135,7 +120,7 @@ def test_accidents_of_the_published_code_are_repeated_on_purpose(tiny, tmp_path)
     def pool_of(accidents):
         recipe = tiny.recipe_of("published", network=network, as_published=accidents)
         clips = clips_of(source, range(len(source)), found, recipe)
-        return drawn_pool(clips, recipe, network, 12)
+        return tiny.drawn_pool(clips, recipe, network, 12)
 
     plain, odd = pool_of([]), pool_of(["shared_box", "first_box"])
     assert {sample.tests[0].box for sample in plain.samples} == set(boxes)
@@ -183,7 +168,7 @@ def test_a_sample_whose_target_is_not_in_the_crop_is_a_negative_one(tiny):
         ProposalSet([Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
         for box in (below, inside)
     ]
-    pool = drawn_pool(clips_of(source, [0, 1], found, recipe), recipe, network, 12)
+    pool = tiny.drawn_pool(clips_of(source, [0, 1], found, recipe), recipe, network, 12)
     boxes = [sample.tests[0].box for sample in pool.samples]
     batch = pool.batch([Draw(Direction.RGB_TO_TIR, place, place) for place in range(12)])
     assert set(boxes) == {inside, below}
@@ -229,41 +214,6 @@ def test_another_teacher_on_the_same_backbone_may_be_matched(tiny, tmp_path):
     tiny.run_tiny(recipe, tmp_path / "c", network=network)
     own = read_log(tmp_path / "c")[0]["terms"]
     assert first["tir_to_tir/modulation"] != own["tir_to_tir/modulation"]
-
-
-def test_likeness_is_one_for_the_teacher_itself_and_of_what_a_network_gives(tiny):
-    wanted = {
-        "nanotrack-v3": {"score"},
-        "prdimp18": {"score", "modulation", "energy"},
-        "atom18": {"modulation", "energy"},
-    }
-    for name, parts in wanted.items():
-        network = tiny.network_of(name)
-        batch = blank_batch(network)
-        given = answer(network, batch, Direction.TIR_TO_TIR)
-        same = likeness(given, given)
-        assert set(same) == parts
-        for part in parts:
-            np.testing.assert_allclose(same[part].detach(), np.ones(3), atol=1e-6)
-        other = likeness(given, answer(tiny.network_of(name, seed=5), batch, Direction.TIR_TO_TIR))
-        assert all((other[part] < 0.999).all() for part in parts)
-
-
-def blank_batch(network, samples: int = 3) -> Batch:
-    """Noise patches of the network's sizes."""
-    generator = torch.Generator().manual_seed(0)
-    branches = []
-    for side in (network.reference_side, network.test_side):
-        view = View(torch.rand(1, samples, 3, side, side, generator=generator))
-        box = torch.tensor([side / 3, side / 3, side / 4, side / 4]).expand(1, samples, 4)
-        rule = None
-        if network.energy_kind is not None:
-            rule = draw_rule(Estimator(count=16), network.energy_kind)
-        generators = [np.random.default_rng(k) for k in range(samples)]
-        rated = None if rule is None else draw_for_batch(box.numpy(), generators, rule)
-        branches.append(Branch(box, view, view, rated))
-    yes = torch.ones(samples, dtype=torch.bool)
-    return Batch(*branches, torch.ones(samples), yes, yes, ("a", "b", "c")[:samples])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -515,52 +465,6 @@ def test_a_student_that_is_the_baseline_differs_by_nothing(tiny, tmp_path):
     assert "nothing can be said" in summary.verdict
 
 
-def held_back_pool(tiny, recipe, network, count):
-    source = tiny.TinyPairs()
-    found = ways.propose_all(source, ways.proposer("saliency"), 0)
-    return drawn_pool(clips_of(source, range(len(source)), found, recipe), recipe, network, count)
-
-
-def test_agreement_counts_what_the_teacher_passed(tiny):
-    recipe, network = tiny.recipe_of("mixed"), tiny.network_of()
-    pool = held_back_pool(tiny, recipe, network, 12)
-    pool.check(network, recipe, device=None)
-    pool.checks.passed[:] = [True] * 5 + [False] * 7
-    measure = Agreement(network, pool)
-    validator = Validator(network, measure, measure.scenes)
-    same = validator.comparison(network)
-    assert same.samples == 5
-    for part in (same.with_teacher, same.with_box, same.centre):
-        assert (part.difference, part.low, part.high) == (0.0, 0.0, 0.0)
-    other = validator.comparison(tiny.network_of(seed=3))
-    assert other.with_box.student != other.with_box.baseline
-    assert other.with_box.baseline == same.with_box.baseline
-    numbers = validator.numbers(tiny.network_of(seed=3))
-    assert numbers["with_box"] == other.with_box.student
-    assert numbers["score"] == other.like_teacher["score"].student
-    assert set(numbers) == {"with_teacher", "with_box", "centre", *other.like_teacher}
-    assert not any(taught.answer.test_features for taught in measure._taught)
-
-
-def numbers_of(baseline, pool, student):
-    measure = Agreement(baseline, pool)
-    return Validator(baseline, measure, measure.scenes).numbers(student)
-
-
-def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):
-    recipe, network = tiny.recipe_of("mixed"), tiny.network_of()
-    pool = held_back_pool(tiny, recipe, network, 40)
-    whole = numbers_of(network, pool, tiny.network_of(seed=3))
-    parts = []
-    for passed in (slice(0, 10), slice(10, 40)):
-        pool.check(network, recipe, device=None)
-        pool.checks.passed[:] = False
-        pool.checks.passed[passed] = True
-        parts.append(numbers_of(network, pool, tiny.network_of(seed=3)))
-    for name, value in whole.items():
-        assert (10 * parts[0][name] + 30 * parts[1][name]) / 40 == pytest.approx(value, abs=1e-6)
-
-
 @pytest.mark.parametrize("batch_norm", ["train", "adapt"])
 @pytest.mark.parametrize("name", ["nanotrack-v3", "dimp-lite"])
 def test_looks_during_the_training_are_logged_and_change_nothing(
@@ -597,36 +501,3 @@ def all_passed(check):
         return checks
 
     return checked
-
-
-def test_the_interval_is_over_scenes(tiny):
-    values = np.repeat([0.0, 1.0, 0.0, 1.0, 0.0, 1.0], 50)
-    low, high = interval(values, [f"scene{k // 50}" for k in range(300)], seed=0)
-    assert low < 0.2
-    assert high > 0.8
-    low, high = interval(values, [str(k) for k in range(300)], seed=0)
-    assert 0.4 < low < 0.5 < high < 0.6
-
-
-def difference(low: float, high: float) -> Difference:
-    middle = (low + high) / 2
-    return Difference(baseline=0.8, student=0.8 + middle, difference=middle, low=low, high=high)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "samples", "says"),
-    [
-        (0.01, 0.03, 100, "agrees with the teacher more than the baseline"),
-        (-0.01, 0.03, 100, "held-back pairs show no improvement"),
-        (0.01, 0.03, 5, "too few held-back samples"),
-        (-0.18, 0.03, 5, "too few held-back samples"),
-        (-0.18, -0.15, 5, "on the few held-back pairs the student agrees less"),
-    ],
-)
-def test_the_verdict_never_calls_a_doubtful_student_better(low, high, samples, says):
-    part = difference(low, high)
-    sentence = verdict(Comparison(samples=samples, scenes=9, with_teacher=part))
-    assert says in sentence
-    assert "95 % interval" in sentence
-    if "more than" in sentence:
-        assert "does not prove better tracking" in sentence

@@ -33,15 +33,9 @@ from torch import Tensor, nn
 
 import tirtrack
 from tirtrack.crops import CropRule
-from tirtrack.networks.two_branch import (
-    DenseBoxes,
-    Energies,
-    EnergyKind,
-    Response,
-    ScoreKind,
-    TargetModel,
-    TwoBranchNetwork,
-)
+from tirtrack.networks.response import DenseBoxes, LogDensityEnergies, Response, TargetModel
+from tirtrack.networks.score_kinds import Hinge, Margin
+from tirtrack.networks.two_branch import TwoBranchNetwork
 
 STORED = Path(__file__).with_name("stored_samples.json")
 SAMPLES = 200
@@ -116,12 +110,11 @@ class NotingNetwork(TwoBranchNetwork):
         self.noted = noted
         self.stride = 16
         self.reference_crop, self.test_crop = CropRule(127), CropRule(255)
-        self.score_kind = ScoreKind.MARGIN
+        self.score_kind, self.box_kind = Margin(16, 255), DenseBoxes()
         parts = ["target_filter"]
         if has_energies:
             self.reference_crop = self.test_crop = CropRule(256, 5.0, "replicate")
-            self.score_kind, self.energy_kind = ScoreKind.HINGE, EnergyKind.LOG_DENSITY
-            self.label_sigma_cells = 1.0
+            self.score_kind, self.box_kind = Hinge(16, 256, 1.0), LogDensityEnergies(0.01)
             parts = [f"target_filter.{part}" for part in ("head", "initialiser", "optimiser")]
         self.parts = {name: nn.Linear(1, 1) for name in ("box_estimator", *parts)}
 
@@ -158,11 +151,12 @@ class NotingNetwork(TwoBranchNetwork):
         centre_x = references[0, :, 3] + references[0, :, 5] / 2
         is_sure = (centre_x > self.reference_side / 2).expand(images_and_samples)[..., None, None]
         if proposals is not None:
-            energies = Energies(torch.zeros(proposals.shape[:3]), EnergyKind.LOG_DENSITY)
-            return Response([is_sure.float()], self.score_kind, energies)
+            scores, boxes = is_sure.float(), torch.zeros(proposals.shape[:3])
+            return Response(target, features, [scores], boxes, self.score_kind, self.box_kind)
         whole_patch = torch.tensor([0.0, 0.0, self.test_side, self.test_side])[:, None, None]
-        boxes = DenseBoxes(whole_patch.expand(*images_and_samples, 4, 1, 1))
-        return Response([torch.where(is_sure, 10.0, -10.0)], self.score_kind, boxes)
+        boxes = whole_patch.expand(*images_and_samples, 4, 1, 1)
+        scores = torch.where(is_sure, 10.0, -10.0)
+        return Response(target, features, [scores], boxes, self.score_kind, self.box_kind)
 
 
 class EnoughError(Exception):

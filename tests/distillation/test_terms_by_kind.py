@@ -11,19 +11,30 @@ import torch
 from torch import Tensor
 
 from tirtrack.boxes import iou
-from tirtrack.distillation.answers import Answer, answer, teacher_answer
-from tirtrack.distillation.batch import Batch, Branch, DrawnProposals, View
-from tirtrack.distillation.cross_modal import TERMS, serves, step_loss
+from tirtrack.distillation.batch import Batch, Branch, View
+from tirtrack.distillation.cross_modal import (
+    TERMS,
+    label_loss,
+    respond,
+    self_check,
+    serves,
+    step_loss,
+    teacher_response,
+)
 from tirtrack.distillation.engine import trained_groups
-from tirtrack.distillation.label_loss import label_loss
-from tirtrack.distillation.labels import gaussian_label, symmetric_centres
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import check_network, default_recipe, load_recipe, network_kind
-from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction, Estimator, Teacher, Term
 from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
-from tirtrack.networks.two_branch import Energies, EnergyKind, Response, ScoreKind, TargetModel
+from tirtrack.networks.response import (
+    DrawnProposals,
+    IouEnergies,
+    LogDensityEnergies,
+    Response,
+    TargetModel,
+)
+from tirtrack.networks.score_kinds import Density, Hinge
 
 NETWORKS = ["dimp18", "prdimp18", "superdimp50", "atom18"]
 WITH_SCORES = NETWORKS[:3]
@@ -44,7 +55,7 @@ def patch_batch(network, samples: int = 3) -> Batch:
         return View(torch.rand(1, samples, 3, side, side, generator=generator))
 
     place = torch.tensor([[30.0, 36.0, 20.0, 24.0]]).expand(samples, 4)[None]
-    rule = draw_rule(Estimator(count=6), network.energy_kind)
+    rule = draw_rule(Estimator(count=6), network.box_kind)
     proposals = draw_for_batch(
         place.numpy(), [np.random.default_rng(k) for k in range(samples)], rule
     )
@@ -83,8 +94,8 @@ def terms_for(network) -> list[str]:
 def test_a_student_equal_to_its_teacher_on_equal_patches_has_no_response_loss(networks, direction):
     network, other = networks
     batch = tir_made_rgb(patch_batch(network))
-    own, wanted = answer(network, batch, direction), teacher_answer(network, batch)
-    theirs = teacher_answer(other, batch)
+    own, wanted = respond(network, batch, direction), teacher_response(network, batch)
+    theirs = teacher_response(other, batch)
     for name in terms_for(network):
         term = Term(name=name)
         # The teacher's backbone may run in another memory layout, which rounds otherwise: a
@@ -149,11 +160,11 @@ def test_the_whole_loss_reaches_every_component_that_is_trained(networks):
 def test_atom_is_supervised_by_boxes_alone_and_refuses_what_needs_scores():
     atom = registry.build("atom18", tiny=True).eval()
     batch = patch_batch(atom)
-    given = answer(atom, batch, TIR_TIR)
-    classification, box = label_loss(given, batch.test, batch.present)
+    given = respond(atom, batch, TIR_TIR)
+    classification, box = label_loss(given, batch.test.boxes_patch, batch.present)
     assert classification.item() == 0.0
     assert box.item() > 0.0
-    for name, what in (("score", "scores of kind None"), ("filter", "no filter")):
+    for name, what in (("score", "no scores"), ("filter", "no filter")):
         with pytest.raises(RecipeError, match=f'term "{name}" has no formula .* {what}'):
             step_loss(atom, atom, [(TIR_TIR, batch)], [Term(name=name)])
     with pytest.raises(RecipeError, match="rates proposals"):
@@ -168,21 +179,28 @@ def test_samples_without_the_target_or_the_teacher_do_not_count(networks):
         for name in terms_for(student)[:-1]:
             if mask == "present" and name in ("filter", "modulation"):
                 continue  # the reference patch shows the target all the same
-            own, theirs = answer(student, none, TIR_TIR), teacher_answer(teacher, none)
+            own, theirs = respond(student, none, TIR_TIR), teacher_response(teacher, none)
             assert TERMS[name](own, theirs, none, Term(name=name)).item() == 0.0, (mask, name)
     gone = replace(batch, present=torch.zeros(3, dtype=torch.bool))
-    _, box = label_loss(answer(student, gone, TIR_TIR), gone.test, gone.present)
+    _, box = label_loss(respond(student, gone, TIR_TIR), gone.test.boxes_patch, gone.present)
     assert box.item() == 0.0
 
 
 # --- formulas ------------------------------------------------------------------------------------
 
 
-def made_up(
-    scores: list[Tensor], kind: ScoreKind | None, energies: Tensor, energy_kind: EnergyKind
-) -> Answer:
-    response = Response(scores, kind, Energies(energies, energy_kind))
-    return Answer(TargetModel([]), response, [], symmetric_centres(7, 16, 96), 16, 96, 0.5)
+HINGE, DENSITY = Hinge(16, 96, 0.5), Density(16, 96, 0.5)
+
+
+def made_up(scores: list[Tensor], kind, energies: Tensor, box_kind, test: Branch) -> Response:
+    rated = test.proposals
+    return Response(TargetModel([]), [], scores, energies, kind, box_kind, rated)
+
+
+def gaussian_of(test: Branch) -> Tensor:
+    """Labels of score maps of 7x7 cells, float64."""
+    present = torch.ones(test.boxes_patch.shape[1], dtype=torch.bool)
+    return HINGE.label(test.boxes_patch, present, torch.zeros(1, 1, 7, 7).double())
 
 
 def boxes_at(*centres: tuple[float, float], count: int = 4, loss="kl") -> Branch:
@@ -195,25 +213,29 @@ def boxes_at(*centres: tuple[float, float], count: int = 4, loss="kl") -> Branch
 
 
 @pytest.mark.parametrize(
-    ("kind", "energy", "weights"),
+    ("network", "loss", "weights"),
     [
-        (ScoreKind.HINGE, EnergyKind.IOU, (100, 400, 100, 1)),
-        (ScoreKind.HINGE, EnergyKind.LOG_DENSITY, (100, 400, 100, 0.01)),
-        (ScoreKind.DENSITY, EnergyKind.LOG_DENSITY, (0.25, 1, 0.25, 0.0025)),
+        ("dimp18", "mse", (100, 400, 100, 1)),
+        ("superdimp50", "kl", (100, 400, 100, 0.01)),
+        ("prdimp18", "kl", (0.25, 1, 0.25, 0.0025)),
     ],
 )
-def test_supervision_has_the_published_weights(kind, energy, weights):
-    test = boxes_at((48, 48), (60, 40), loss="mse" if energy is EnergyKind.IOU else "kl")
+def test_supervision_has_the_published_weights(network, loss, weights):
+    built = registry.build(network, tiny=True)
+    kind, energy = replace(built.score_kind, sigma_cells=0.5), built.box_kind
+    test = boxes_at((48, 48), (60, 40), loss=loss)
     generator = torch.Generator().manual_seed(1)
     scores = [torch.randn(1, 2, 7, 7, generator=generator).double() for _ in range(6)]
     energies = torch.randn(1, 2, 4, generator=generator).double()
     present = torch.ones(2, dtype=torch.bool)
-    classification, box = label_loss(made_up(scores, kind, energies, energy), test, present)
+    classification, box = label_loss(
+        made_up(scores, kind, energies, energy, test), test.boxes_patch, present
+    )
 
-    y = gaussian_label(test.boxes_patch, 7, stride=16, patch_side=96, sigma_cells=0.5)
+    y = gaussian_of(test)
 
     def one(s: Tensor) -> Tensor:
-        if kind is ScoreKind.HINGE:
+        if network != "prdimp18":
             background = y < 0.05
             return (torch.where(background, s.relu(), s) - y * ~background).square().mean()
         density = y / y.sum(dim=(-2, -1), keepdim=True)
@@ -225,7 +247,7 @@ def test_supervision_has_the_published_weights(kind, energy, weights):
     assert classification.item() == pytest.approx(expected.item(), rel=1e-6)
 
     q, p = test.proposals.drawn.double(), test.proposals.wanted.double()
-    if energy is EnergyKind.IOU:
+    if loss == "mse":
         boxes = test.boxes_patch[:, :, None].expand(-1, -1, 4, -1)
         wanted = 2 * iou(test.proposals.boxes_patch, boxes) - 1
         expected = (energies - wanted).square().mean()
@@ -235,12 +257,14 @@ def test_supervision_has_the_published_weights(kind, energy, weights):
     assert box.item() == pytest.approx(of_box * expected.item(), rel=1e-5)
 
 
-def two_answers(kind, energy):
+def two_answers(kind, energy, test):
     generator = torch.Generator().manual_seed(2)
 
-    def one() -> Answer:
+    def one() -> Response:
         scores = [torch.randn(1, 2, 7, 7, generator=generator).double() * 0.3 for _ in range(6)]
-        return made_up(scores, kind, torch.randn(1, 2, 4, generator=generator).double(), energy)
+        return made_up(
+            scores, kind, torch.randn(1, 2, 4, generator=generator).double(), energy, test
+        )
 
     return one(), one()
 
@@ -253,11 +277,11 @@ def batch_of(test: Branch, **changes) -> Batch:
 
 
 def test_score_of_hinge_maps_looks_where_something_is_said():
-    student, teacher = two_answers(ScoreKind.HINGE, EnergyKind.IOU)
     test = boxes_at((48, 48), (60, 40))
-    y = gaussian_label(test.boxes_patch, 7, stride=16, patch_side=96, sigma_cells=0.5)
+    student, teacher = two_answers(HINGE, IouEnergies(), test)
+    y = gaussian_of(test)
     expected = []
-    for s, t in zip(student.response.scores, teacher.response.scores, strict=True):
+    for s, t in zip(student.scores, teacher.scores, strict=True):
         where = (y >= 0.05) | (s > 0.05) | (t > 0.05)
         expected.append((s - t)[where].square().mean().item())
     given = TERMS["score"](student, teacher, batch_of(test), Term(name="score"))
@@ -265,14 +289,12 @@ def test_score_of_hinge_maps_looks_where_something_is_said():
 
 
 def test_score_of_densities_is_the_divergence_of_the_maps():
-    student, teacher = two_answers(ScoreKind.DENSITY, EnergyKind.LOG_DENSITY)
-    accepted = torch.tensor([True, False])
-    given = TERMS["score"](
-        student, teacher, batch_of(boxes_at((48, 48), (60, 40)), accepted=accepted),
-        Term(name="score"),
-    )  # fmt: skip
+    test = boxes_at((48, 48), (60, 40))
+    student, teacher = two_answers(DENSITY, LogDensityEnergies(), test)
+    batch = batch_of(test, accepted=torch.tensor([True, False]))
+    given = TERMS["score"](student, teacher, batch, Term(name="score"))
     expected = []
-    for s, t in zip(student.response.scores, teacher.response.scores, strict=True):
+    for s, t in zip(student.scores, teacher.scores, strict=True):
         p, q = (x[0, 0].flatten().softmax(0) for x in (t, s))
         expected.append((p * (p / q).log()).sum().item())
     assert given.item() == pytest.approx(np.mean(expected), rel=1e-9)
@@ -280,13 +302,13 @@ def test_score_of_densities_is_the_divergence_of_the_maps():
 
 def test_energy_is_matched_over_the_same_proposals():
     test = boxes_at((48, 48), (60, 40))
-    student, teacher = two_answers(ScoreKind.DENSITY, EnergyKind.LOG_DENSITY)
-    e_s, e_t = (one.response.boxes.values for one in (student, teacher))
+    student, teacher = two_answers(DENSITY, LogDensityEnergies(), test)
+    e_s, e_t = (one.boxes for one in (student, teacher))
     p, q = ((e - test.proposals.drawn.double().log()).softmax(2) for e in (e_t, e_s))
     given = TERMS["energy"](student, teacher, batch_of(test), Term(name="energy"))
     assert given.item() == pytest.approx((p * (p / q).log()).sum(2).mean().item(), rel=1e-6)
-    student, teacher = two_answers(ScoreKind.HINGE, EnergyKind.IOU)
-    e_s, e_t = (one.response.boxes.values for one in (student, teacher))
+    student, teacher = two_answers(HINGE, IouEnergies(), test)
+    e_s, e_t = (one.boxes for one in (student, teacher))
     given = TERMS["energy"](student, teacher, batch_of(test), Term(name="energy"))
     assert given.item() == pytest.approx((e_s - e_t).square().mean().item(), rel=1e-9)
 
@@ -300,15 +322,15 @@ def test_the_teacher_is_trusted_by_the_kind_of_its_scores():
     scores[0, 2, 3, 6] = 0.9  # three cells away
     energies = torch.zeros(1, 3, 4).double()
     energies[..., 2] = 1.0
-    check = self_check(made_up([scores], ScoreKind.HINGE, energies, EnergyKind.IOU), batch_of(test))
+    check = self_check(made_up([scores], HINGE, energies, IouEnergies(), test), test.boxes_patch)
     np.testing.assert_allclose(check.distance_cells, [0.0, 0.75, 3.0])
     assert check.probability.tolist() == [0.3, 0.9, 0.9]
     assert check.passed(limits).tolist() == [True, True, False]
-    given = made_up([scores * 9], ScoreKind.DENSITY, energies, EnergyKind.LOG_DENSITY)
-    mass = self_check(given, batch_of(test)).probability
+    given = made_up([scores * 9], DENSITY, energies, LogDensityEnergies(), test)
+    mass = self_check(given, test.boxes_patch).probability
     near = scores[0, 0].flatten().mul(9).softmax(0).view(7, 7)[1:6, 1:6].sum()
     assert mass[0].item() == pytest.approx(near.item())
-    assert torch.equal(best_boxes(given, test), test.proposals.boxes_patch[0, :, 2])
+    assert torch.equal(given.box_kind.best(given), test.proposals.boxes_patch[0, :, 2])
 
 
 def test_a_teacher_without_scores_is_trusted_by_its_best_proposal():
@@ -318,8 +340,8 @@ def test_a_teacher_without_scores_is_trusted_by_its_best_proposal():
     proposals.boxes_patch[0, 1, 1] = test.boxes_patch[0, 1] + torch.tensor([15.0, 0, 0, 0])
     energies = torch.zeros(1, 2, 4)
     energies[..., 1] = 1.0
-    given = made_up([], None, energies, EnergyKind.IOU)
-    check = self_check(given, batch_of(replace(test, proposals=proposals)))
+    given = made_up([], None, energies, IouEnergies(), replace(test, proposals=proposals))
+    check = self_check(given, test.boxes_patch)
     limits = load_recipe("mixed_atom").teacher
     assert check.passed(limits).tolist() == [True, False]
     assert check.overlap[0] == 1.0

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
+from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.recipe import load_recipe, network_kind
 from tirtrack.distillation.recipe_check import check_recipe
+from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.sources import Sources, hold_back
 from tirtrack.distillation.stages import distil_network
 from tirtrack.distillation.train_student import Setup
@@ -98,3 +101,9 @@ def sources_of(source, recipe) -> Sources:
     """Pairs of which the recipe's share is held back."""
     split = hold_back(source, recipe.held_back.share)
     return Sources(source, source, split, source.manifest(), source.manifest())
+
+
+def drawn_pool(clips, recipe, network, count):
+    """A pool of the clips' first samples, with features."""
+    samples = draw_samples(clips, recipe, range(count), rules=CropRules.of(network), seed=0)
+    return build_pool(clips, samples, recipe, seed=0, engine=TorchFeatures(network))

@@ -85,7 +85,7 @@ def forward(network: nn.Module, train: Tensor, test: Tensor, boxes: list[Tensor]
         stages |= _head(calls, clf)
         stages |= _filters(network, target.filters, clf[0], boxes[0])
         stages["test_scores"] = torch.stack(response.scores)
-    return stages | _box_estimator(calls) | {"iou_pred": response.boxes.values}
+    return stages | _box_estimator(calls) | {"iou_pred": response.boxes}
 
 
 def _backbone(calls: dict, shape: torch.Size, *, wide: int) -> Stages:
@@ -178,11 +178,11 @@ def gradients(
     """The objective of README 3.4 and its gradients, with ``prefix`` before every name."""
     reference_boxes, proposals = (part.clone().requires_grad_() for part in boxes)
     response = network.respond(network.reference(train, reference_boxes), test, proposals)
-    objective = response.boxes.values.square().mean()
+    objective = response.boxes.square().mean()
     objective = objective + sum(score.square().mean() for score in response.scores)
     objective.backward()
     stages = {
-        "iou_pred": response.boxes.values.detach(),
+        "iou_pred": response.boxes.detach(),
         "objective": objective.detach(),
         "grad:proposals": proposals.grad,
         "grad:train_bb": reference_boxes.grad,

@@ -10,13 +10,13 @@ from torch.testing import assert_close
 
 from tirtrack.crops import CropRule
 from tirtrack.networks import registry
-from tirtrack.networks.two_branch import EnergyKind, ScoreKind
+from tirtrack.networks.response import IouEnergies, LogDensityEnergies
+from tirtrack.networks.score_kinds import Density, Hinge
 
 FAMILY = ["dimp18", "dimp50", "prdimp18", "prdimp50", "superdimp50", "superdimp_simple"]
 SMALL_CROP = CropRule(288, 5.0, "replicate")
 LARGE_CROP = CropRule(352, 6.0, "inside_major", 1.5)
-HINGE, DENSITY = ScoreKind.HINGE, ScoreKind.DENSITY
-IOU, LOG_DENSITY = EnergyKind.IOU, EnergyKind.LOG_DENSITY
+HINGE_BOXES = LogDensityEnergies(0.01)
 
 
 @pytest.fixture
@@ -29,24 +29,31 @@ def built(request):
 @pytest.mark.parametrize(
     ("built", "crop", "kinds", "sigma"),
     [
-        ("dimp18", SMALL_CROP, (HINGE, IOU), 0.9),
-        ("dimp50", SMALL_CROP, (HINGE, IOU), 0.9),
-        ("prdimp18", SMALL_CROP, (DENSITY, LOG_DENSITY), 0.9),
-        ("prdimp50", SMALL_CROP, (DENSITY, LOG_DENSITY), 0.9),
-        ("superdimp50", LARGE_CROP, (HINGE, LOG_DENSITY), 0.916666),
-        ("superdimp_simple", LARGE_CROP, (HINGE, LOG_DENSITY), 0.916666),
-        ("atom18", CropRule(288, 5.0, "centred"), (None, IOU), None),
-        ("dimp-lite", CropRule(256, 5.0, "replicate"), (HINGE, LOG_DENSITY), 0.8),
-        ("dimp-lite-mobilenet", CropRule(256, 5.0, "replicate"), (HINGE, LOG_DENSITY), 0.8),
+        ("dimp18", SMALL_CROP, (Hinge, IouEnergies(1.0)), 0.9),
+        ("dimp50", SMALL_CROP, (Hinge, IouEnergies(1.0)), 0.9),
+        ("prdimp18", SMALL_CROP, (Density, LogDensityEnergies(0.0025)), 0.9),
+        ("prdimp50", SMALL_CROP, (Density, LogDensityEnergies(0.0025)), 0.9),
+        ("superdimp50", LARGE_CROP, (Hinge, HINGE_BOXES), 0.916666),
+        ("superdimp_simple", LARGE_CROP, (Hinge, HINGE_BOXES), 0.916666),
+        ("atom18", CropRule(288, 5.0, "centred"), (None, IouEnergies(1.0)), None),
+        ("dimp-lite", CropRule(256, 5.0, "replicate"), (Hinge, HINGE_BOXES), 0.8),
+        (
+            "dimp-lite-mobilenet",
+            CropRule(256, 5.0, "replicate"),
+            (Hinge, HINGE_BOXES),
+            0.8,
+        ),
     ],
     indirect=["built"],
 )
 def test_crops_kinds_and_labels_are_the_published_ones(built, crop, kinds, sigma):
     assert built.reference_crop == built.test_crop == crop
     assert built.reference_side == built.test_side == crop.patch_side
-    assert (built.score_kind, built.energy_kind) == kinds
+    score_kind = (
+        None if sigma is None else kinds[0](16, crop.patch_side, pytest.approx(sigma, abs=1e-5))
+    )
+    assert (built.score_kind, built.box_kind) == (score_kind, kinds[1])
     assert built.stride == 16
-    assert built.label_sigma_cells == (None if sigma is None else pytest.approx(sigma, abs=1e-5))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +88,7 @@ def test_new_optimisers_have_the_published_numbers(name, step, reg):
 def test_superdimp_simple_keeps_its_regularisation_elsewhere_and_labels_by_its_own_sigma():
     network = registry.build("superdimp_simple", tiny=True)
     assert network.optimiser.residual_module["filter_reg"].item() == pytest.approx(0.1)
-    assert network.optimiser.label_sigma_cells == network.label_sigma_cells
+    assert network.optimiser.label_sigma_cells == network.score_kind.sigma_cells
     assert network.optimiser.activation_leak == 0.1
 
 

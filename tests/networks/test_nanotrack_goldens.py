@@ -110,7 +110,7 @@ def test_response_is_the_margin_and_boxes_of_the_golden_maps(loaded, golden, gol
     row, column = np.unravel_index(margin.argmax(), margin.shape)
     assert (row, column) == (len(margin) // 2, len(margin) // 2)  # a perfect match in the middle
     left, top, right, bottom = ltrb[:, row, column]
-    box = response.boxes.boxes_patch[0, 0, :, row, column].numpy()
+    box = response.boxes[0, 0, :, row, column].numpy()
     np.testing.assert_allclose(
         box, [127.5 - left, 127.5 - top, left + right, top + bottom], atol=2e-3
     )

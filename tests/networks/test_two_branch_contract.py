@@ -13,11 +13,11 @@ from torch.testing import assert_close
 
 from tirtrack.networks import registry
 from tirtrack.networks.backbones import bgr_levels
-from tirtrack.networks.two_branch import DenseBoxes, Energies, TwoBranchNetwork
+from tirtrack.networks.two_branch import TwoBranchNetwork
 
 S, M, P = 3, 2, 4
-DENSE = [n for n in registry.names() if registry.build(n, tiny=True).energy_kind is None]
-ENERGY = [n for n in registry.names() if n not in DENSE]
+ENERGY = [n for n in registry.names() if registry.build(n, tiny=True).box_kind.rates_proposals]
+DENSE = [n for n in registry.names() if n not in ENERGY]
 NANOTRACK = registry.build("nanotrack-v3", tiny=True)
 UNUSED = ("feature_extractor.layer4", "feature_extractor.fc")  # published, and never run
 
@@ -25,7 +25,7 @@ UNUSED = ("feature_extractor.layer4", "feature_extractor.fc")  # published, and 
 @pytest.fixture
 def asked(network, draw):
     """Reference patches, their boxes, test patches, proposals (``None`` for dense boxes)."""
-    images = 1 if network.energy_kind is None else 2
+    images = 2 if network.box_kind.rates_proposals else 1
     reference, test = network.reference_side, network.test_side
     boxes = torch.cat([draw(images, S, 2) * 0.3 + 0.2, draw(images, S, 2) * 0.2 + 0.2], dim=2)
     proposals = torch.cat([draw(M, S, P, 2) * 0.4 + 0.2, draw(M, S, P, 2) * 0.2 + 0.2], dim=3)
@@ -33,7 +33,7 @@ def asked(network, draw):
         draw(images, S, 3, reference, reference),
         boxes * reference,
         draw(M, S, 3, test, test),
-        None if network.energy_kind is None else proposals * test,
+        proposals * test if network.box_kind.rates_proposals else None,
     )
 
 
@@ -42,15 +42,9 @@ def answer(network, asked):
     return network.respond(network.reference(reference, boxes), test, proposals)
 
 
-def box_values(response):
-    """What the response says of boxes: ``[M,S,...]``."""
-    boxes = response.boxes
-    return boxes.boxes_patch if isinstance(boxes, DenseBoxes) else boxes.values
-
-
 def values(response):
     """Everything that the response says: tensors ``[M,S,...]``."""
-    return [*response.scores, box_values(response)]
+    return [*response.scores, response.boxes]
 
 
 def shares_its_correlation(network):
@@ -71,21 +65,19 @@ def test_shapes_and_kinds(network, asked):
     target = network.reference(*asked[:2])
     response = network.respond(target, *asked[2:])
     assert len(response.scores) == len(target.filters)
-    assert response.score_kind is network.score_kind
+    assert response.target is target
+    assert (response.score_kind, response.box_kind) == (network.score_kind, network.box_kind)
     assert (network.score_kind is None) == (not response.scores)
     for scores, filters in zip(response.scores, target.filters, strict=True):
         assert scores.shape[:2] == (M, S)
         assert scores.shape[2] == scores.shape[3]
         assert filters.shape[0] == S
-    if network.energy_kind is None:
-        assert isinstance(response.boxes, DenseBoxes)
-        assert response.boxes.boxes_patch.shape == (M, S, 4, *response.scores[0].shape[2:])
-        assert bool((response.boxes.boxes_patch[:, :, 2:] > 0).all())
+    if not network.box_kind.rates_proposals:
+        assert response.boxes.shape == (M, S, 4, *response.scores[0].shape[2:])
+        assert bool((response.boxes[:, :, 2:] > 0).all())
         assert target.modulation == []
     else:
-        assert isinstance(response.boxes, Energies)
-        assert response.boxes.values.shape == (M, S, P)
-        assert response.boxes.kind is network.energy_kind
+        assert response.boxes.shape == (M, S, P)
         assert [vector.shape[::2] for vector in target.modulation] == [(S, 1)] * 2
 
 
@@ -152,7 +144,7 @@ def test_gradient_reaches_its_components_and_no_other(network, asked, output):
     if output == "target_filter" and not response.scores:
         assert "target_filter" not in network.component_names()
         return
-    said = response.scores if output == "target_filter" else [box_values(response)]
+    said = response.scores if output == "target_filter" else [response.boxes]
     sum((value**2).mean() for value in said).backward()
     unused = {id(p) for key, p in network.named_parameters() if key.startswith(UNUSED)}
     for component, parameters in network.components().items():

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tirtrack.networks.two_branch import ScoreKind
+from tirtrack.networks.score_kinds import Density, Hinge
 from tirtrack.trackers.dimp_presets import preset
 from tirtrack.trackers.peak_score import family_peak_calibration, score_of_peak
 
-KINDS = (ScoreKind.HINGE, ScoreKind.DENSITY, None)
+HINGE, DENSITY = Hinge(16, 288, 0.9), Density(16, 288, 0.9)
+KINDS = (HINGE, DENSITY, None)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.sampled_from(KINDS))
@@ -18,9 +19,7 @@ def test_a_score_is_in_bounds_and_never_falls_with_the_peak(peak, more, kind):
     assert 0 <= low <= high <= 1
 
 
-@pytest.mark.parametrize(
-    ("kind", "network"), [(ScoreKind.HINGE, "dimp18"), (ScoreKind.DENSITY, "prdimp18")]
-)
+@pytest.mark.parametrize(("kind", "network"), [(HINGE, "dimp18"), (DENSITY, "prdimp18")])
 def test_a_peak_at_the_threshold_of_not_found_is_worth_a_half(kind, network):
     threshold = preset("published", network).target_not_found_threshold
     assert score_of_peak(threshold, family_peak_calibration(kind)) == 0.5

@@ -333,7 +333,7 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 # what a source is, and that it is waited for
 _TOLD = (
     "tirtrack.live", "tirtrack.tracking", "tirtrack.distillation.run",
-    "tirtrack.distillation.supervised", "tirtrack.evaluation.runner",
+    "tirtrack.verbs", "tirtrack.evaluation.runner",
     "tirtrack.evaluation.scoring",
 )  # fmt: skip
 

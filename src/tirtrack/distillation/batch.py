@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tirtrack.distillation.settings import BoxLoss, Modality
+from tirtrack.distillation.settings import Modality
+from tirtrack.networks.response import DrawnProposals
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
 
@@ -34,29 +35,6 @@ class View:
         if self.patches is None:
             raise ValueError("a view must hold patches or features, got neither")
         return network.features(self.patches)
-
-
-@dataclass(frozen=True)
-class DrawnProposals:
-    """Boxes for a box estimator to rate, drawn around the box of each sample.
-
-    Attributes:
-        boxes_patch: ``[M,S,P,4]`` float32 xywh, test patch pixels.
-        drawn: ``[M,S,P]`` density with which each was drawn; NaN if drawn by overlap.
-        wanted: ``[M,S,P]`` density that each should have; NaN if drawn by overlap.
-        loss: loss of their energies.
-    """
-
-    boxes_patch: Tensor
-    drawn: Tensor
-    wanted: Tensor
-    loss: BoxLoss
-
-    def to(self, device: torch.device | None) -> DrawnProposals:
-        """A copy on another device."""
-        return DrawnProposals(
-            self.boxes_patch.to(device), self.drawn.to(device), self.wanted.to(device), self.loss
-        )
 
 
 @dataclass(frozen=True)

@@ -28,15 +28,12 @@ from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import backbone_hash
 from tirtrack.distillation.settings import BoxCheck
 from tirtrack.errors import RecipeError
-from tirtrack.networks.two_branch import DenseBoxes, ScoreKind, TwoBranchNetwork
+from tirtrack.networks.two_branch import TwoBranchNetwork
 
 
 def can_match(teacher: TwoBranchNetwork, student: TwoBranchNetwork) -> bool:
     """Whether a teacher has the same crops, features and kinds of maps as the student."""
-    same_kinds = (teacher.score_kind, teacher.energy_kind) == (
-        student.score_kind,
-        student.energy_kind,
-    )
+    same_kinds = (teacher.score_kind, teacher.box_kind) == (student.score_kind, student.box_kind)
     if not same_kinds or CropRules.of(teacher) != CropRules.of(student):
         return False
     return teacher is student or backbone_hash(teacher) == backbone_hash(student)
@@ -78,7 +75,7 @@ def check_can_teach(network: TwoBranchNetwork, name: str) -> None:
     Raises:
         RecipeError: the network only rates proposals, so it cannot teach another family.
     """
-    if network.score_kind is not ScoreKind.MARGIN or network.energy_kind is not None:
+    if network.box_kind.rates_proposals:
         raise RecipeError(
             f"{name} has no dense box head, so it cannot teach another family",
             fix="name weights of fear-xs or nanotrack",
@@ -115,12 +112,12 @@ def one_step_box(
         _patch(frame, reference).to(device), torch.zeros(1, 1, 4, device=device)
     )
     response = network.respond(target, _patch(test_frame, test).to(device))
-    if not isinstance(response.boxes, DenseBoxes):
-        raise ValueError("a teacher of another family must have a box at every cell")
-    margins = response.scores[-1][0, 0].flatten()
-    best = int(margins.argmax())
-    box_patch = response.boxes.boxes_patch[0, 0].flatten(1)[:, best].double().cpu().numpy()
-    return OneStep(Box.of(boxes_to_frame(box_patch, test)), float(margins[best].sigmoid()))
+    if response.score_kind is None:
+        raise ValueError("a teacher of another family must have scores, got none")
+    scores = response.scores[-1][0].flatten(1)
+    confidence = response.score_kind.confidence(scores, torch.ones_like(scores, dtype=torch.bool))
+    box_patch = response.box_kind.best(response)[0].double().cpu().numpy()
+    return OneStep(Box.of(boxes_to_frame(box_patch, test)), float(confidence))
 
 
 def judge_boxes(

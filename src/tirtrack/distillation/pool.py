@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tirtrack.distillation.answers import teacher_answer
 from tirtrack.distillation.augmentation import photometric_of
-from tirtrack.distillation.batch import Batch, Branch, DrawnProposals, View
+from tirtrack.distillation.batch import Batch, Branch, View
+from tirtrack.distillation.cross_modal import SelfCheck, self_check, teacher_response
 from tirtrack.distillation.frozen_backbone import as_features, as_patches
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.samples import OF_PAIRS, Sample, Streams
-from tirtrack.distillation.self_check import SelfCheck, self_check
 from tirtrack.distillation.settings import (
     CrossModalRecipe,
     Direction,
@@ -28,6 +27,7 @@ from tirtrack.distillation.settings import (
     SupervisedRecipe,
 )
 from tirtrack.distillation.step_plan import Draw, Stock, stock_of
+from tirtrack.networks.response import DrawnProposals
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import FoundIn
 
@@ -244,7 +244,9 @@ class Pool:
             places = range(begin, min(begin + CHUNK, len(self)))
             batch = self.batch([Draw(Direction.TIR_TO_TIR, i, i) for i in places], device=device)
             seen = {
-                modality: self_check(teacher_answer(teacher, batch, modality), batch)
+                modality: self_check(
+                    teacher_response(teacher, batch, modality), batch.for_teacher.test.boxes_patch
+                )
                 for modality in sorted(_teacher_modalities(recipe))
             }
             for row, place in enumerate(places):

@@ -17,20 +17,13 @@ from tirtrack.distillation.crop_specs import fill_of
 from tirtrack.distillation.frozen_backbone import FeatureEngine, for_keeping
 from tirtrack.distillation.pool import CHUNK, Pool, PoolArrays, ViewKey, wanted_views
 from tirtrack.distillation.pool_cache import load_arrays, pool_folder, store_arrays
-from tirtrack.distillation.proposal_draws import DrawRule, draw_rule
+from tirtrack.distillation.proposal_draws import DrawRule
 from tirtrack.distillation.samples import Sample, Shot, Stream, away_crop, streams_of
 from tirtrack.distillation.settings import Modality, Recipe
-from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 
 Levels = Callable[[np.ndarray], np.ndarray]
 """Maps a stored TIR frame to grey levels 0..255 ``[H,W]``."""
-
-
-def proposal_rule(recipe: Recipe, network: TwoBranchNetwork) -> DrawRule | None:
-    """The rule that draws proposals for a network; ``None`` if it rates none."""
-    kind = network.energy_kind
-    return None if kind is None else draw_rule(recipe.estimator, kind)
 
 
 def as_stored(frame: np.ndarray) -> np.ndarray:

@@ -15,10 +15,9 @@ import numpy as np
 import torch
 
 from tirtrack.boxes import iou
-from tirtrack.distillation.batch import DrawnProposals
-from tirtrack.distillation.settings import BoxLoss, Estimator
+from tirtrack.distillation.settings import Estimator
 from tirtrack.errors import RecipeError
-from tirtrack.networks.two_branch import EnergyKind
+from tirtrack.networks.response import BoxKind, BoxLoss, DrawnProposals
 
 MIN_OVERLAP = 0.1
 MAX_TRIES = 100
@@ -47,17 +46,20 @@ class DrawRule:
     box_sigma: tuple[float, float]
 
 
-def draw_rule(settings: Estimator, kind: EnergyKind) -> DrawRule:
-    """The rule of a recipe for energies of a kind; settings left out have their published values.
+def draw_rule(settings: Estimator, kind: BoxKind) -> DrawRule | None:
+    """The rule of a recipe for a kind of boxes; settings left out have their published values.
+    ``None`` if the kind needs no proposals.
 
     Raises:
         RecipeError: the loss needs densities, but proposals by overlap have none.
     """
-    loss: BoxLoss = settings.loss or ("mse" if kind is EnergyKind.IOU else "kl")
-    sampling = settings.sampling or ("overlap" if kind is EnergyKind.IOU else "mixture")
-    if sampling == "overlap" and (loss != "mse" or kind is EnergyKind.LOG_DENSITY):
+    if not kind.rates_proposals:
+        return None
+    loss: BoxLoss = settings.loss or ("kl" if kind.needs_densities else "mse")
+    sampling = settings.sampling or ("mixture" if kind.needs_densities else "overlap")
+    if sampling == "overlap" and (loss != "mse" or kind.needs_densities):
         raise RecipeError(
-            f"energies of kind {kind} with loss {loss} need densities, and proposals drawn by "
+            f"energies of kind {kind.name} with loss {loss} need densities, and proposals drawn by "
             "overlap have none",
             "estimator",
             "set sampling: mixture",

@@ -86,7 +86,7 @@ def network_kind(network: TwoBranchNetwork) -> NetworkKind:
     """The kind of recipes that fit a network: ``siamese`` has dense boxes, ``dimp`` rates proposals
     and has score maps, ``atom`` only rates proposals.
     """
-    if network.energy_kind is None:
+    if not network.box_kind.rates_proposals:
         return "siamese"
     return "atom" if network.score_kind is None else "dimp"
 

@@ -9,8 +9,7 @@ from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.cross_modal import needs_teacher, step_loss
 from tirtrack.distillation.engine import backbone_norms, check_components
 from tirtrack.distillation.foreign_teacher import can_match, check_can_teach
-from tirtrack.distillation.pool_making import proposal_rule
-from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
+from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch, draw_rule
 from tirtrack.distillation.recipe import check_network
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RecipeError
@@ -46,7 +45,7 @@ def check_recipe(
     if not can_match(teacher, network):
         _check_foreigner(teacher, recipe)
         teacher = network
-    blank = _blank_batch(network, proposal_rule(recipe, network))
+    blank = _blank_batch(network, draw_rule(recipe.estimator, network.box_kind))
     groups = [(direction, blank) for direction in recipe.directions]
     if recipe.terms:
         with torch.no_grad():
@@ -71,7 +70,7 @@ def _check_batch(network: TwoBranchNetwork, recipe: CrossModalRecipe) -> None:
     training, shares = recipe.training, recipe.directions.values()
     fewest = int(training.batch * min(shares) / sum(shares))
     learns = training.steps and training.batch_norm in ("adapt", "train")
-    if learns and network.energy_kind is not None and fewest < 2:
+    if learns and network.box_kind.rates_proposals and fewest < 2:
         raise RecipeError(
             f"of a batch of {training.batch} a direction gets {fewest}, and batch norm that is "
             "trained needs 2 samples",

@@ -6,8 +6,7 @@ first, so it exists only for a finished run; ``identity.json`` says which run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,33 +77,19 @@ def check_seed(seed: int) -> None:
 # --- started, or resumed -------------------------------------------------------------------------
 
 
-def begin_run(
+def _begin(
     file: Path, recipe: Recipe, identity: Mapping[str, str], *, force: bool, resume: bool
 ) -> bool:
-    """Make the run folder, or resume it if it belongs to the same run.
-
-    Call it after all checks. With ``force`` the old weights are removed first, so that during the
-    new run no file looks like its result.
-
-    Args:
-        file: weights file to write.
-        recipe: complete recipe; written to the folder.
-        identity: fingerprints of all inputs of the run, by name; written to the folder.
-        force: replace an existing run.
-        resume: continue an existing run.
-
-    Returns:
-        Whether the run was finished before; then nothing is left to do.
-
-    Raises:
-        RequestError: the existing run has another recipe or identity; nothing was changed.
+    """Make the run folder, or resume it if it belongs to the same run; false if that was finished
+    before. With ``force`` the old weights are removed first, so that during the new run no file
+    looks like its result.
     """
     folder = run_folder(file)
     if resume and (file.exists() or folder.is_dir()):
         _check_same_recipe(folder / RECIPE, recipe)
         _check_same_run(folder / IDENTITY_NAME, identity, is_finished=file.exists())
         if file.exists():
-            return True
+            return False
         folder.mkdir(parents=True, exist_ok=True)
     else:
         if force:
@@ -114,20 +99,7 @@ def begin_run(
         write_text(folder / RECIPE, dump_recipe(recipe))
     if not (folder / IDENTITY_NAME).is_file():
         write_json(folder / IDENTITY_NAME, dict(identity))
-    return False
-
-
-@contextmanager
-def as_run_errors() -> Iterator[None]:
-    """Context for work in a run folder: here a fault is a failed run, not a wrong request.
-
-    Raises:
-        RunError: replaces a ``RequestError``, with the same sentence.
-    """
-    try:
-        yield
-    except RequestError as error:
-        raise RunError(error.what, error.where, error.fix) from error
+    return True
 
 
 def _check_same_recipe(path: Path, recipe: Recipe) -> None:
@@ -207,10 +179,12 @@ def run(
     """
     from tirtrack.weights import store
 
-    if begin_run(file, setup.recipe, setup.identity, force=force, resume=setup.resume):
+    if not _begin(file, setup.recipe, setup.identity, force=force, resume=setup.resume):
         return Run(file, setup.folder, None)
-    with as_run_errors():
+    try:
         result = work()
+    except RequestError as error:  # in a run that was begun a fault is a failed run
+        raise RunError(error.what, error.where, error.fix) from error
     summary = result.summary.model_copy(
         update={
             "recipe": setup.recipe.name,

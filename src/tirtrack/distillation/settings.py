@@ -20,7 +20,6 @@ Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Pair = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 Keep = Literal["if_better", "unless_worse", "always"]
-BoxLoss = Literal["kl", "ml", "mse"]
 Option = bool | int | float | str | list[str]
 
 
@@ -112,7 +111,7 @@ class Estimator(Settings):
     """
 
     sampling: Literal["overlap", "mixture"] | None = None
-    loss: BoxLoss | None = Field(
+    loss: Literal["kl", "ml", "mse"] | None = Field(
         default=None, description="mse to 2 IoU - 1, kl to a density, ml of the box itself"
     )
     count: AtLeastOne | None = Field(

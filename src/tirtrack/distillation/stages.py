@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from tirtrack.distillation.answers import answer
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import Clip, clips_of, read_frames
 from tirtrack.distillation.crop_specs import CropRules
+from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.engine import batch_norms
 from tirtrack.distillation.foreign_teacher import can_match, judge_boxes
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
@@ -28,7 +28,8 @@ from tirtrack.distillation.pair_warnings import (
     split_warnings,
 )
 from tirtrack.distillation.pool import CHUNK, Checks, Pool
-from tirtrack.distillation.pool_making import Levels, build_pool, proposal_rule
+from tirtrack.distillation.pool_making import Levels, build_pool
+from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.samples import Sample, Stream, draw_samples
 from tirtrack.distillation.settings import (
     Augmentation,
@@ -162,7 +163,7 @@ def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Found:
+class ProposedPairs:
     """The pairs that are used, and the proposals of those to train on and of those held back."""
 
     split: Split
@@ -170,7 +171,7 @@ class Found:
     held_back: list[ProposalSet]
 
 
-def propose(sources: Sources, setup: PairSetup) -> Found:
+def propose(sources: Sources, setup: PairSetup) -> ProposedPairs:
     """Propose boxes in at most as many pairs as there will be samples."""
     from tirtrack.pairs.proposals.kept import kept_proposals
 
@@ -193,10 +194,10 @@ def propose(sources: Sources, setup: PairSetup) -> Found:
             if held_back
             else []
         )
-    return Found(replace(whole, train=train, held_back=held_back), found, held)
+    return ProposedPairs(replace(whole, train=train, held_back=held_back), found, held)
 
 
-def leave_contact_sheet(setup: PairSetup, source: PairSource, found: Found) -> None:
+def leave_contact_sheet(setup: PairSetup, source: PairSource, found: ProposedPairs) -> None:
     """Write a picture of proposed and rejected boxes in some of the pairs."""
     from tirtrack.pairs.inspection_folder import write_contact_sheet
 
@@ -231,7 +232,7 @@ def training_pool(
         levels=levels_of(recipe),
         seed=seed,
         engine=engine,
-        proposals=proposal_rule(recipe, network),
+        proposals=draw_rule(recipe.estimator, network.box_kind),
         cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
         progress=setup.progress,
     )
@@ -305,7 +306,7 @@ def re_estimate(
     with torch.no_grad():
         for rows in _chunks(patches):
             draws = [Draw(Direction.TIR_TO_TIR, row, row) for row in rows]
-            answer(student, patches.batch(draws, device=setup.device), Direction.TIR_TO_TIR)
+            respond(student, patches.batch(draws, device=setup.device), Direction.TIR_TO_TIR)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     student.eval()
@@ -330,7 +331,7 @@ def _tir_pool(
         recipe,
         levels=levels_of(recipe),
         seed=setup.seed,
-        proposals=proposal_rule(recipe, student),
+        proposals=draw_rule(recipe.estimator, student.box_kind),
         stage="batch norm",
         progress=setup.progress,
     )
@@ -355,7 +356,9 @@ def _chunks(pool: Pool) -> list[list[int]]:
 # --- held-back pairs -----------------------------------------------------------------------------
 
 
-def validation_clips(sources: Sources, found: Found, recipe: CrossModalRecipe) -> list[Clip]:
+def validation_clips(
+    sources: Sources, found: ProposedPairs, recipe: CrossModalRecipe
+) -> list[Clip]:
     """The held-back clips; empty if nothing is held back.
 
     Raises:
@@ -390,7 +393,7 @@ def validator_on(
         levels=levels_of(recipe),
         seed=HELD_BACK_SEED,
         engine=None if will_change else engine,
-        proposals=proposal_rule(recipe, baseline),
+        proposals=draw_rule(recipe.estimator, baseline.box_kind),
         stage="held back",
         progress=setup.progress,
     )

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from tirtrack.boxes import iou
-from tirtrack.distillation.answers import Answer, answer
 from tirtrack.distillation.batch import Batch
-from tirtrack.distillation.losses import cosine_distance
+from tirtrack.distillation.cross_modal import respond, self_check
 from tirtrack.distillation.pool import CHUNK, Pool
-from tirtrack.distillation.self_check import best_boxes, self_check
 from tirtrack.distillation.settings import Direction, Keep
 from tirtrack.distillation.step_plan import Draw
 from tirtrack.distillation.summary import Comparison, Difference
-from tirtrack.networks.two_branch import Energies, TwoBranchNetwork
+from tirtrack.networks.losses import cosine_distance
+from tirtrack.networks.response import Response
+from tirtrack.networks.two_branch import TwoBranchNetwork
 
 HELD_BACK_SEED = 7919  # held-back samples are the same for every training seed
 RESAMPLING_SEED = 0  # seed of the bootstrap intervals, for the same reason
@@ -155,10 +155,10 @@ class Agreement:
     @torch.no_grad()
     def _ask_teacher(self, teacher: TwoBranchNetwork, draws: Sequence[Draw]) -> _TeacherAnswer:
         batch = self._batch(draws)
-        given = answer(teacher, batch, Direction.RGB_TO_RGB)
-        centre = self_check(given, batch).distance_cells
-        light = replace(given, test_features=[])  # features would fill the device
-        return _TeacherAnswer(light, _boxes(given, batch), _array(centre))
+        given = respond(teacher, batch, Direction.RGB_TO_RGB)
+        centre = self_check(given, batch.test.boxes_patch).distance_cells
+        light = replace(given, features=[])  # features would fill the device
+        return _TeacherAnswer(light, _boxes(given), _array(centre))
 
     @torch.no_grad()
     def __call__(self, network: TwoBranchNetwork) -> dict[str, np.ndarray]:
@@ -166,13 +166,13 @@ class Agreement:
         rows: dict[str, list[np.ndarray]] = {}
         for draws, teacher in zip(self._chunks, self._taught, strict=True):
             batch = self._batch(draws)
-            given = answer(network, batch, Direction.TIR_TO_TIR)
-            check = self_check(given, batch)
+            given = respond(network, batch, Direction.TIR_TO_TIR)
+            check = self_check(given, batch.test.boxes_patch)
             found = {
-                "with_teacher": iou(_boxes(given, batch), teacher.boxes),
+                "with_teacher": iou(_boxes(given), teacher.boxes),
                 "with_box": _array(check.overlap),
                 "centre": _array(check.distance_cells),
-                **{name: _array(one) for name, one in likeness(given, teacher.answer).items()},
+                **{name: _array(one) for name, one in likeness(given, teacher.response).items()},
             }
             for name, values in found.items():
                 rows.setdefault(name, []).append(values)
@@ -188,23 +188,23 @@ class _TeacherAnswer:
     test patch; the distance ``[S]`` of its best cell from the pseudo-box's centre, in cells.
     """
 
-    answer: Answer
+    response: Response
     boxes: np.ndarray
     centre: np.ndarray
 
 
-def likeness(given: Answer, teacher: Answer) -> dict[str, Tensor]:
+def likeness(given: Response, teacher: Response) -> dict[str, Tensor]:
     """Similarities ``[S]``, by kind of answer that both give: see :class:`Comparison`."""
     found = {}
-    if given.response.scores:
-        maps = (one.response.scores[-1][0].flatten(1) for one in (given, teacher))
+    if given.scores:
+        maps = (one.scores[-1][0].flatten(1) for one in (given, teacher))
         found["score"] = _correlation(*maps)
     if given.target.modulation:
         pairs = zip(given.target.modulation, teacher.target.modulation, strict=True)
         found["modulation"] = torch.stack([1 - cosine_distance(a, b) for a, b in pairs]).mean(dim=0)
-    boxes, theirs = given.response.boxes, teacher.response.boxes
-    if isinstance(boxes, Energies) and isinstance(theirs, Energies):
-        ranks = (one.values[0].argsort(dim=1).argsort(dim=1).double() for one in (boxes, theirs))
+    boxes, theirs = given.boxes, teacher.boxes
+    if given.box_kind.rates_proposals and boxes is not None and theirs is not None:
+        ranks = (one[0].argsort(dim=1).argsort(dim=1).double() for one in (boxes, theirs))
         found["energy"] = _correlation(*ranks)
     return found
 
@@ -221,9 +221,9 @@ def _array(values: Tensor) -> np.ndarray:
     return np.asarray(values.double().cpu())
 
 
-def _boxes(given: Answer, batch: Batch) -> np.ndarray:
+def _boxes(given: Response) -> np.ndarray:
     """Boxes ``[S,4]`` float64 xywh that the answer gives for the target, test patch pixels."""
-    return _array(best_boxes(given, batch.test))
+    return _array(given.box_kind.best(given))
 
 
 # --- conclusions ---------------------------------------------------------------------------------

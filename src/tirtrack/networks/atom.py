@@ -18,11 +18,8 @@ from tirtrack.networks.backbones import (
     resnet18,
 )
 from tirtrack.networks.box_estimator import BoxEstimator
+from tirtrack.networks.response import IouEnergies, Response, TargetModel
 from tirtrack.networks.two_branch import (
-    Energies,
-    EnergyKind,
-    Response,
-    TargetModel,
     TwoBranchNetwork,
     check_patches,
     check_sequences,
@@ -45,7 +42,7 @@ class Atom(TwoBranchNetwork):
 
     stride = 16
     score_kind = None
-    energy_kind = EnergyKind.IOU
+    box_kind = IouEnergies()
 
     def __init__(self, backbone: TappedBackbone, crop: CropRule, *, width: int = 256) -> None:
         super().__init__()
@@ -81,16 +78,16 @@ class Atom(TwoBranchNetwork):
     def respond_from(
         self, target: TargetModel, features: list[Tensor], proposals: Tensor | None = None
     ) -> Response:
-        """Energies of the proposals ``[M,S,P,4]``; an empty response without proposals.
+        """Energies of the proposals ``[M,S,P,4]``; neither scores nor boxes without proposals.
 
         Raises:
             ValueError: target and features are of different sequences.
         """
         check_sequences(target.modulation[0], features[0])
-        if proposals is None:
-            return Response([], None, None)
-        values = self.bb_regressor.proposal_energies(target.modulation, features, proposals)
-        return Response([], None, Energies(values, self.energy_kind))
+        energies = None
+        if proposals is not None:
+            energies = self.bb_regressor.proposal_energies(target.modulation, features, proposals)
+        return Response(target, features, [], energies, self.score_kind, self.box_kind)
 
     def component_names(self) -> list[str]:
         """``backbone``, and the branches ``box_estimator.reference``, ``box_estimator.test``."""

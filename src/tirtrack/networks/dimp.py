@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -41,13 +41,16 @@ from tirtrack.networks.filter_optimisers import (
     PrdimpOptimiser,
     SteepestDescent,
 )
+from tirtrack.networks.response import (
+    BoxKind,
+    IouEnergies,
+    LogDensityEnergies,
+    Response,
+    TargetModel,
+)
+from tirtrack.networks.score_kinds import Density, Hinge
 from tirtrack.networks.target_filter import FilterInitialiser, InstanceL2Norm, apply_filter
 from tirtrack.networks.two_branch import (
-    Energies,
-    EnergyKind,
-    Response,
-    ScoreKind,
-    TargetModel,
     TwoBranchNetwork,
     check_patches,
     check_sequences,
@@ -77,8 +80,8 @@ class DimpSettings:
         iou_input_dim: channels of the modulated features of the box estimator.
         iou_inter_dim: outputs of its linear layers.
         iou_width: channels of its inner layers.
-        score_kind: kind of the scores.
-        energy_kind: kind of the energies.
+        score_kind: class of the kind of the scores.
+        box_kind: kind of the energies.
         frozen_backbone_layers: layers that the published training keeps frozen.
     """
 
@@ -94,8 +97,8 @@ class DimpSettings:
     iou_input_dim: tuple[int, int] = (256, 256)
     iou_inter_dim: tuple[int, int] = (256, 256)
     iou_width: int = 256
-    score_kind: ScoreKind = ScoreKind.HINGE
-    energy_kind: EnergyKind = EnergyKind.IOU
+    score_kind: type[Hinge | Density] = Hinge
+    box_kind: BoxKind = field(default_factory=IouEnergies)
     frozen_backbone_layers: tuple[str, ...] = ()
 
     @property
@@ -130,14 +133,15 @@ class Dimp(TwoBranchNetwork):
     """
 
     stride = STRIDE
+    score_kind: Hinge | Density
 
     def __init__(self, settings: DimpSettings) -> None:
         super().__init__()
         self.settings = settings
         self.reference_crop = self.test_crop = settings.crop
-        self.score_kind = settings.score_kind
-        self.energy_kind = settings.energy_kind
-        self.label_sigma_cells = settings.label_sigma_cells
+        side, sigma = settings.crop.patch_side, settings.label_sigma_cells
+        self.score_kind = settings.score_kind(STRIDE, side, sigma)
+        self.box_kind = settings.box_kind
         self.feature_extractor = settings.backbone()
         fine, coarse = (self.feature_extractor.channels[tap] for tap in settings.taps)
         self.classifier = Classifier(settings, coarse)
@@ -211,11 +215,11 @@ class Dimp(TwoBranchNetwork):
         check_sequences(target.filters[0], features[0])
         filters = torch.stack(target.filters, dim=1)  # [S,K,C,k,k]
         scores = apply_filter(self._classification_features(features), filters)  # [M,S,K,H',W']
-        boxes = None
+        energies = None
         if proposals is not None:
-            values = self.bb_regressor.proposal_energies(target.modulation, features, proposals)
-            boxes = Energies(values, self.settings.energy_kind)
-        return Response(list(scores.unbind(2)), self.score_kind, boxes)
+            energies = self.bb_regressor.proposal_energies(target.modulation, features, proposals)
+        maps = list(scores.unbind(2))
+        return Response(target, features, maps, energies, self.score_kind, self.box_kind)
 
     def _classification_features(self, features: list[Tensor]) -> Tensor:
         coarse = features[1]  # [N,S,C,H,W]
@@ -332,7 +336,7 @@ DIMP50 = replace(DIMP18, backbone=resnet50, clf_feat_blocks=0, out_feature_dim=5
 SUPERDIMP50 = replace(
     DIMP50,
     crop=CropRule(352, 6.0, "inside_major", 1.5),
-    energy_kind=EnergyKind.LOG_DENSITY,
+    box_kind=LogDensityEnergies(weight=0.01),
     frozen_backbone_layers=("conv1", "bn1", "layer1", "layer2"),
 )
 SUPERDIMP_SIMPLE = replace(SUPERDIMP50, optimiser=_hinge_residual)
@@ -340,8 +344,8 @@ PRDIMP18 = replace(
     DIMP18,
     optimiser=_prdimp,
     init_initializer="zero",
-    score_kind=ScoreKind.DENSITY,
-    energy_kind=EnergyKind.LOG_DENSITY,
+    score_kind=Density,
+    box_kind=LogDensityEnergies(weight=0.0025),
 )
 PRDIMP50 = replace(PRDIMP18, backbone=resnet50, clf_feat_blocks=0, out_feature_dim=512)
 # Small enough for two cores; the backbone was chosen by measurement (docs/experiments.md).
@@ -356,7 +360,7 @@ DIMP_LITE = replace(
     iou_input_dim=(64, 64),
     iou_inter_dim=(64, 64),
     iou_width=64,
-    energy_kind=EnergyKind.LOG_DENSITY,
+    box_kind=LogDensityEnergies(weight=0.01),
 )
 DIMP_LITE_MOBILENET = replace(
     DIMP_LITE,

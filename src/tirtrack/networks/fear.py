@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tirtrack.crops import CropRule
+from tirtrack.networks.score_kinds import Margin
 from tirtrack.networks.siamese import TEMPLATE_MAPS, SiameseNetwork, correlate_cells
 
 # ImageNet statistics, RGB order, for levels in [0, 1].
@@ -43,6 +44,7 @@ class Fear(SiameseNetwork):
 
     reference_crop = CropRule(128, area_factor=1.4, stretched=True)
     test_crop = CropRule(256, area_factor=5.0, stretched=True)
+    score_kind = Margin(SiameseNetwork.stride, 256)
     cells = 16
 
     def __init__(self, stem: int, blocks: Sequence[FearBlock], width: int) -> None:

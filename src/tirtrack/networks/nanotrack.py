@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tirtrack.crops import SEARCH_SIDE, TEMPLATE_SIDE, CropRule
+from tirtrack.networks.score_kinds import Margin
 from tirtrack.networks.siamese import TEMPLATE_MAPS, SiameseNetwork, correlate_cells
 from tirtrack.networks.two_branch import split_images
 
@@ -32,6 +33,7 @@ class NanoTrack(SiameseNetwork):
 
     reference_crop = CropRule(TEMPLATE_SIDE)
     test_crop = CropRule(SEARCH_SIDE)
+    score_kind = Margin(SiameseNetwork.stride, SEARCH_SIDE)
 
     def __init__(self, backbone: Backbone, head: HeadV1 | HeadV2 | HeadV3, *, cells: int) -> None:
         super().__init__()

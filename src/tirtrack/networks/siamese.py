@@ -13,13 +13,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from tirtrack.networks.response import DenseBoxes, Response, TargetModel
+from tirtrack.networks.score_kinds import Margin
 from tirtrack.networks.two_branch import (
-    DenseBoxes,
-    Response,
-    ScoreKind,
-    TargetModel,
     TwoBranchNetwork,
-    cell_centres,
     check_patches,
     check_sequences,
     split_images,
@@ -41,7 +38,8 @@ class SiameseNetwork(TwoBranchNetwork):
     """
 
     stride = 16
-    score_kind = ScoreKind.MARGIN
+    score_kind: Margin
+    box_kind = DenseBoxes()
     cells: int
     backbone: Callable[[Tensor], Tensor]
 
@@ -117,14 +115,17 @@ class SiameseNetwork(TwoBranchNetwork):
         margin = logits[:, 1] - logits[:, 0]
         shape = search.shape[:2]
         return Response(
-            scores=[split_images(margin, shape)],
-            score_kind=ScoreKind.MARGIN,
-            boxes=DenseBoxes(split_images(self.boxes_from(ltrb), shape)),
+            target,
+            features,
+            [split_images(margin, shape)],
+            split_images(self.boxes_from(ltrb), shape),
+            self.score_kind,
+            self.box_kind,
         )
 
     def boxes_from(self, ltrb: Tensor) -> Tensor:
         """Distances ``[B,4,n,n]`` as boxes ``[B,4,n,n]`` xywh, pixels of the search patch."""
-        centres = cell_centres(self.cells, self.stride, self.test_side, device=ltrb.device)
+        centres = self.score_kind.centres(self.cells, device=ltrb.device)
         left_top, right_bottom = ltrb[:, :2], ltrb[:, 2:]
         return torch.cat([centres.to(ltrb.dtype) - left_top, left_top + right_bottom], dim=1)
 

@@ -1,80 +1,20 @@
 """The one contract between networks and distillation: a reference branch and a test branch.
 
-Every family extends :class:`TwoBranchNetwork`; ``distillation`` uses nothing else of a network and
-dispatches on the kinds that a :class:`Response` names, never on a family.
+Every family extends :class:`TwoBranchNetwork`; ``distillation`` uses nothing else of a network. It
+asks the kinds that a network names (``score_kinds``, ``response``) what its numbers mean.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
 
 from tirtrack.crops import CropRule
-
-
-class ScoreKind(StrEnum):
-    """Meaning of the values of a score map."""
-
-    MARGIN = "margin"  # logit(target) - logit(background): Siamese
-    HINGE = "hinge"  # DiMP, SuperDiMP
-    DENSITY = "density"  # PrDiMP
-
-
-class EnergyKind(StrEnum):
-    """Meaning of the energies of a box estimator."""
-
-    IOU = "iou"  # 2 IoU - 1
-    LOG_DENSITY = "log_density"
-
-
-@dataclass(frozen=True)
-class TargetModel:
-    """All that is kept of the target.
-
-    Attributes:
-        filters: list of ``[S,C,k,k]``; one per optimiser iterate (DiMP), a single one (Siamese),
-            none (ATOM).
-        modulation: list of ``[S,C,1,1]``; empty for the Siamese family.
-    """
-
-    filters: list[Tensor]
-    modulation: list[Tensor] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class DenseBoxes:
-    """A box at every cell of the score map: ``[M,S,4,H',W']`` xywh, pixels of the test patch."""
-
-    boxes_patch: Tensor
-
-
-@dataclass(frozen=True)
-class Energies:
-    """One value per proposal: ``[M,S,P]``."""
-
-    values: Tensor
-    kind: EnergyKind
-
-
-@dataclass(frozen=True)
-class Response:
-    """Output of the test branch.
-
-    Attributes:
-        scores: list of ``[M,S,H',W']``, one per filter of the target model.
-        score_kind: kind of the scores; ``None`` if there are none.
-        boxes: dense boxes, or energies of the proposals; ``None`` if a network that rates
-            proposals was given none.
-    """
-
-    scores: list[Tensor]
-    score_kind: ScoreKind | None
-    boxes: DenseBoxes | Energies | None
+from tirtrack.networks.response import BoxKind, Response, TargetModel
+from tirtrack.networks.score_kinds import ScoreKind
 
 
 class TwoBranchNetwork(nn.Module, ABC):
@@ -89,17 +29,14 @@ class TwoBranchNetwork(nn.Module, ABC):
         reference_crop: crop rule of reference patches, around the target.
         test_crop: crop rule of test patches, around the last position of the target.
         score_kind: kind of the scores; ``None`` if there are none.
-        energy_kind: kind of the energies; ``None`` if it has dense boxes.
-        label_sigma_cells: sigma of the Gaussian labels of score maps, cells; ``None`` if labels
-            are not Gaussian.
+        box_kind: kind of the boxes.
     """
 
     stride: int
     reference_crop: CropRule
     test_crop: CropRule
     score_kind: ScoreKind | None
-    energy_kind: EnergyKind | None = None
-    label_sigma_cells: float | None = None
+    box_kind: BoxKind
 
     @property
     def reference_side(self) -> int:
@@ -219,17 +156,3 @@ def check_sequences(of_target: Tensor, features: Tensor) -> None:
 def split_images(flat: Tensor, shape: torch.Size) -> Tensor:
     """The flat batch as images and sequences: ``[N*S,...]`` to ``[N,S,...]``."""
     return flat.reshape(*shape, *flat.shape[1:])
-
-
-def cell_centres(
-    cells: int, stride: int, patch_side: int, *, device: torch.device | None = None
-) -> Tensor:
-    """Centres of the cells of a square score map: ``[2,cells,cells]``, (x, y), patch pixels.
-
-    Cell (i, j) is at ``patch_side / 2 + stride * (j - cells // 2)`` in x.
-    """
-    steps = (
-        torch.arange(cells, dtype=torch.float32, device=device) - cells // 2
-    ) * stride + patch_side / 2
-    y, x = torch.meshgrid(steps, steps, indexing="ij")
-    return torch.stack([x, y])

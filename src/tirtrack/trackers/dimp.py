@@ -16,7 +16,6 @@ from torch import Tensor
 
 from tirtrack.networks.dimp import Dimp
 from tirtrack.networks.filter_optimisers import PrdimpOptimiser
-from tirtrack.networks.two_branch import ScoreKind
 from tirtrack.trackers.dimp_presets import DimpTrackerSettings
 from tirtrack.trackers.first_frame import FirstSamples, shifted
 from tirtrack.trackers.learnt_state import LearntState
@@ -234,11 +233,10 @@ class DimpTracker(OnlineTracker[DimpTrackerSettings, Dimp]):
 
     def _peak(self, raw: Tensor, located: Localisation) -> float:
         """The value behind the score: the map's maximum; for densities, as a probability."""
-        is_density = self.engine.network.score_kind is ScoreKind.DENSITY
-        if not is_density or self.settings.score_preprocess == "softmax":
-            return float(located.scores.max())
-        chosen = raw[located.scale_index].flatten().softmax(dim=0)
-        return float(chosen.max())
+        highest = float(located.scores.max())
+        if self.settings.score_preprocess == "softmax":
+            return highest
+        return self.engine.network.score_kind.peak(raw[located.scale_index], highest)
 
     def _feature_hw(self, learnt: LearntState) -> tuple[int, int]:
         stride = self.engine.network.stride

@@ -6,29 +6,27 @@ the target, PrDiMP's are densities, ATOM's labels are Gaussians of height 1.
 
 from __future__ import annotations
 
-from tirtrack.networks.two_branch import ScoreKind
+from tirtrack.networks.score_kinds import Hinge, ScoreKind
 from tirtrack.trackers.calibration import logistic
 from tirtrack.weights.card import PeakCalibration
 
 _NOT_FITTED = "nothing: half at the published threshold of target not found"
 
-# For weights whose card has none, by the kind of their scores; none: ATOM, learnt only online.
-_FAMILY: dict[ScoreKind | None, PeakCalibration] = {
-    ScoreKind.HINGE: PeakCalibration(peak_centre=0.25, peak_scale=0.08, fitted_on=_NOT_FITTED),
-    ScoreKind.DENSITY: PeakCalibration(peak_centre=0.04, peak_scale=0.013, fitted_on=_NOT_FITTED),
-    None: PeakCalibration(peak_centre=0.25, peak_scale=0.08, fitted_on=_NOT_FITTED),
-}
-
 
 def family_peak_calibration(kind: ScoreKind | None) -> PeakCalibration:
-    """The calibration for weights whose card has none."""
-    return _FAMILY[kind]
+    """The calibration for weights whose card has none, by the kind of their scores; ``None``: ATOM,
+    whose classifier is learnt online alone, with the labels of a hinge loss.
+    """
+    usual = Hinge if kind is None else kind
+    return PeakCalibration(
+        peak_centre=usual.peak_centre, peak_scale=usual.peak_scale, fitted_on=_NOT_FITTED
+    )
 
 
 def score_of_peak(peak: float, calibration: PeakCalibration) -> float:
     """The score of a raw peak.
 
-    >>> score_of_peak(0.25, family_peak_calibration(ScoreKind.HINGE))
+    >>> score_of_peak(0.25, family_peak_calibration(None))
     0.5
     """
     return logistic((peak - calibration.peak_centre) / calibration.peak_scale)

@@ -1,7 +1,7 @@
-"""The equations of docs/method.md, one per function; no networks, no batches, no recipes.
+"""The equations of docs/method.md, one per function: labels and losses of plain tensors.
 
-Most return one value per cell, per image or per sample, so that the caller decides which of them
-count.
+Most losses return one value per cell, per image or per sample, so that the caller decides which of
+them count. Boxes may be pseudo-boxes or annotations.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from torch import Tensor
 from tirtrack.boxes import xywh_to_xyxy
 
 HINGE_THRESHOLD = 0.05  # labels below it are background, where scores may be negative
+POSITIVE, IGNORED, NEGATIVE = 1, -1, 0
+INNER, OUTER = 0.25, 0.5  # semi-axes of the two ellipses, as fractions of the box's sides
+MIN_SEMI_AXIS = 8.0  # patch pixels: half a cell, so that small targets keep a positive cell
+LEAST_MASS = 0.01  # with less of its mass on the map, a density is replaced by a uniform one
+LEAST_OVERLAP = 0.7  # from which the radius of a heat map's peak follows
+FOCAL_ALPHA, FOCAL_BETA = 2, 4
 _SMALLEST_NORM = 1e-8
 
 # --- means ---------------------------------------------------------------------------------------
@@ -29,6 +35,82 @@ def masked_mean(values: Tensor, where: Tensor) -> Tensor:
 def balanced_mean(a: Tensor, where_a: Tensor, b: Tensor, where_b: Tensor) -> Tensor:
     """Half the mean of ``a`` over its mask, plus half the mean of ``b`` over its own."""
     return 0.5 * masked_mean(a, where_a) + 0.5 * masked_mean(b, where_b)
+
+
+def per_cell(samples: Tensor, like: Tensor) -> Tensor:
+    """``[S]`` bool expanded to ``[M,S,n,n]``."""
+    return samples[None, :, None, None].expand_as(like)
+
+
+def per_image(samples: Tensor, like: Tensor) -> Tensor:
+    """``[S]`` bool expanded to ``[M,S]``."""
+    return samples[None].expand(like.shape[:2])
+
+
+# --- labels --------------------------------------------------------------------------------------
+
+
+def cell_labels(boxes_patch: Tensor, present: Tensor, centres: Tensor) -> Tensor:
+    """Label of every cell: target (positive), background (negative) or ignored.
+
+    With E(q) = ((gx-tx)/max(q tw, 8))^2 + ((gy-ty)/max(q th, 8))^2 a cell is positive if
+    E(1/4) <= 1 or if it is the nearest cell, else negative if E(1/2) > 1, else ignored.
+
+    Args:
+        boxes_patch: ``[M,S,4]`` xywh boxes of the target, patch pixels.
+        present: ``[S]`` bool; without the target every cell is negative.
+        centres: ``[2,n,n]`` float64 (x, y) centres of the cells, patch pixels.
+
+    Returns:
+        ``[M,S,n,n]`` int8: 1, 0, or -1 for ignored.
+    """
+    size_wh = boxes_patch[..., 2:].double()
+    offset_xy = centres - (boxes_patch[..., :2].double() + size_wh / 2)[..., None, None]
+
+    def ellipse(part: float) -> Tensor:
+        semi_axes = (part * size_wh).clamp(min=MIN_SEMI_AXIS)[..., None, None]
+        return (offset_xy / semi_axes).square().sum(dim=-3)  # [M,S,n,n]
+
+    nearest = offset_xy.square().sum(dim=-3).flatten(-2).argmin(dim=-1, keepdim=True)
+    labels = torch.full_like(ellipse(INNER), IGNORED, dtype=torch.int8)
+    labels[ellipse(OUTER) > 1] = NEGATIVE
+    labels[ellipse(INNER) <= 1] = POSITIVE
+    labels.flatten(-2).scatter_(-1, nearest, POSITIVE)
+    labels[:, ~present] = NEGATIVE
+    return labels
+
+
+def density_label(gaussian: Tensor, sigma_cells: float) -> Tensor:
+    """A Gaussian of height 1, ``[...,n,n]``, as a density over the cells, with sum 1; uniform if
+    hardly any of its mass lies on the map.
+    """
+    density = gaussian / (2 * math.pi * sigma_cells**2)
+    mass = density.sum(dim=(-2, -1), keepdim=True)
+    uniform = torch.full_like(density, 1 / (density.shape[-1] * density.shape[-2]))
+    return torch.where(mass > LEAST_MASS, density / mass.clamp(min=LEAST_MASS), uniform)
+
+
+def heat_map(centres_cells: Tensor, size_wh_cells: Tensor, cells: int) -> Tensor:
+    """CenterNet's heat map ``[...,n,n]``: a Gaussian of height 1 at the cell that holds the centre.
+
+    Sigma is ``(2 r + 1) / 6``, and cells farther than r in x or y are 0, where r is
+    ``sqrt(o^2 (w + h)^2 + 4 o (1 - o) w h) - o (w + h)`` rounded down, with o = 0.7 and sides
+    rounded up: the smallest of the three radii of the published code.
+
+    Args:
+        centres_cells: ``[...,2]`` (x, y) of the centres, 0 at the left and top side of the map.
+        size_wh_cells: ``[...,2]`` (w, h) of the boxes, cells.
+        cells: cells per side, n.
+    """
+    width, height = size_wh_cells.ceil().unbind(-1)
+    sides = LEAST_OVERLAP * (width + height)
+    area = LEAST_OVERLAP * (1 - LEAST_OVERLAP) * width * height
+    radius = ((sides.square() + 4 * area).sqrt() - sides).floor()[..., None, None]
+    steps = torch.arange(cells, dtype=size_wh_cells.dtype, device=size_wh_cells.device)
+    x, y = (steps - one[..., None] for one in centres_cells.floor().unbind(-1))
+    x, y = x[..., None, :], y[..., :, None]
+    peak = (-(x.square() + y.square()) / (2 * ((2 * radius + 1) / 6).square())).exp()
+    return peak * ((x.abs() <= radius) & (y.abs() <= radius))
 
 
 # --- score maps ----------------------------------------------------------------------------------
@@ -65,6 +147,24 @@ def binary_divergence(wanted: Tensor, given: Tensor) -> Tensor:
     )
 
 
+def focal_errors(logits: Tensor, label: Tensor) -> Tensor:
+    """Penalty-reduced focal loss per cell (CenterNet): ``-(1 - p)^alpha log p`` where the label is
+    1, ``-(1 - label)^beta p^alpha log(1 - p)`` elsewhere.
+    """
+    p = logits.sigmoid()
+    found = (1 - p) ** FOCAL_ALPHA * F.softplus(-logits)
+    missed = (1 - label) ** FOCAL_BETA * p**FOCAL_ALPHA * F.softplus(logits)
+    return torch.where(label == 1, found, missed)
+
+
+def over_iterates(each: Sequence[Tensor], *, outer: float, inner: float) -> Tensor:
+    """Weighted losses of a filter's iterates: ``outer`` times the first and the last, ``inner``
+    times the mean of those between.
+    """
+    middle = torch.stack(list(each[1:-1])).mean() if len(each) > 2 else each[0].new_zeros(())
+    return outer * each[0] + inner * middle + outer * each[-1]
+
+
 # --- energies of proposals -----------------------------------------------------------------------
 
 
@@ -88,6 +188,14 @@ def box_likelihood(energies: Tensor, drawn: Tensor) -> Tensor:
     others = energies[..., 1:] - drawn[..., 1:].log()
     normaliser = others.logsumexp(-1) - math.log(others.shape[-1])
     return normaliser - energies[..., 0]
+
+
+def iou_errors(energies: Tensor, proposals_patch: Tensor, boxes_patch: Tensor) -> Tensor:
+    """Mean squared error of energies ``[M,S,P]`` that should be ``2 IoU - 1`` of the proposals
+    ``[M,S,P,4]`` with the boxes ``[M,S,4]``: ``[M,S]``.
+    """
+    wanted = 2 * overlap(proposals_patch, boxes_patch[:, :, None]) - 1
+    return (energies - wanted.to(energies.dtype)).square().mean(dim=-1)
 
 
 # --- boxes ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What maps and energies should be, and the losses: published numbers, check values, laws."""
+"""What maps should be, and the losses: published numbers, check values, laws."""
 
 from __future__ import annotations
 
@@ -10,25 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tirtrack.boxes import iou
-from tirtrack.distillation import losses
-from tirtrack.distillation.labels import gaussian_label, label_density, symmetric_centres
-from tirtrack.distillation.proposal_draws import (
-    DrawRule,
-    draw_for_batch,
-    draw_proposals,
-    draw_rule,
-    mixture_density,
-    mixture_proposals,
-    normal_density,
-    overlap_proposals,
-)
-from tirtrack.distillation.settings import Estimator
-from tirtrack.errors import RecipeError
-from tirtrack.networks.two_branch import EnergyKind
-
-SPREAD = np.array([[0.05] * 4, [0.5] * 4])
-BOX = np.array([100.0, 90.0, 60.0, 80.0])
+from tirtrack.networks import losses
+from tirtrack.networks.score_kinds import Density, Hinge
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +31,16 @@ def close(given: Tensor | np.ndarray | float, expected: np.ndarray, *, rel: floa
     np.testing.assert_allclose(given, expected, rtol=rel, atol=rel * np.abs(expected).max())
 
 
+def label_of(kind: Hinge | Density, boxes: Tensor, cells: int) -> Tensor:
+    """Labels of score maps of so many cells, the target present, float64."""
+    present = torch.ones(boxes.shape[1], dtype=torch.bool)
+    return kind.label(boxes, present, torch.zeros(*boxes.shape[:2], cells, cells).double())
+
+
+def gaussian(boxes: Tensor, cells: int, side: int, sigma: float) -> Tensor:
+    return label_of(Hinge(16, side, sigma), boxes, cells)
+
+
 # --- labels --------------------------------------------------------------------------------------
 
 
@@ -60,7 +53,7 @@ def test_labels_agree_with_the_published_ones(pieces, kernel, features, sigma_fa
     sigma = sigma_factor * features
     with np.load(pieces / "labels.npz") as stored:
         boxes = torch.from_numpy(stored["bb"])[None]
-        ours = gaussian_label(boxes, cells, stride=16, patch_side=side, sigma_cells=sigma)[0]
+        ours = gaussian(boxes, cells, side, sigma)[0]
         name = f"kernel{kernel}_feat{features}"
         density = ours / (2 * math.pi * sigma**2)
         close(ours, stored[f"label/{name}"], rel=1e-6)
@@ -77,7 +70,7 @@ def test_labels_agree_with_the_published_ones(pieces, kernel, features, sigma_fa
 def test_labels_have_the_published_sums_and_peaks(side, factor, total, off_middle, many):
     cells, sigma = side // 16 + 1, 0.25 / factor * side / 16
     boxes = torch.tensor([[side / 2 - 20, side / 2 - 10, 40, 20], [110.0, 80, 20, 20]])[None]
-    middle, other = gaussian_label(boxes, cells, stride=16, patch_side=side, sigma_cells=sigma)[0]
+    middle, other = gaussian(boxes, cells, side, sigma)[0]
     assert middle[cells // 2, cells // 2] == 1.0
     assert middle.sum().item() == pytest.approx(total, abs=5e-4)
     assert divmod(int(other.argmax()), cells) == (6, 7)
@@ -86,18 +79,17 @@ def test_labels_have_the_published_sums_and_peaks(side, factor, total, off_middl
 
 
 def test_the_peak_stands_at_the_cell_whose_centre_is_the_box_centre():
-    centres = symmetric_centres(6, 16, 80)  # five cells of features, an even filter
+    centres = Hinge(16, 80, 0.5).centres(6)  # five cells of features, an even filter
     x, y = centres[:, 4, 1]
     box = torch.tensor([[[x - 7, y - 3, 14, 6]]])
-    label = gaussian_label(box, 6, stride=16, patch_side=80, sigma_cells=0.5)[0, 0]
+    label = gaussian(box, 6, 80, 0.5)[0, 0]
     assert divmod(int(label.argmax()), 6) == (4, 1)
     assert label.max() == pytest.approx(1.0)
 
 
 def test_a_density_sums_to_one_or_is_uniform():
     boxes = torch.tensor([[144.0, 144, 1, 1], [4.0, 4, 1, 1], [-4000.0, 9, 1, 1]])[None]
-    label = gaussian_label(boxes, 19, stride=16, patch_side=288, sigma_cells=0.9)
-    density = label_density(label, 0.9)[0]
+    density = label_of(Density(16, 288, 0.9), boxes, 19)[0]
     close(density.sum(dim=(1, 2)), np.ones(3))
     assert torch.equal(density[2], torch.full((19, 19), 1 / 361, dtype=torch.float64))
     assert density[1].argmax() == 0
@@ -204,70 +196,3 @@ def test_a_zero_filter_is_left_out():
     assert losses.relative_distance([own], [zero], both).item() == 0.0
     wanted[0] = 5.0
     assert losses.relative_distance([own], [wanted], second).item() == pytest.approx(0.25)
-
-
-# --- proposals -----------------------------------------------------------------------------------
-
-
-def test_densities_agree_with_the_published_ones(pieces):
-    with np.load(pieces / "labels.npz") as stored:
-        away = stored["gmm/x"]
-        close(mixture_density(away, SPREAD), stored["gmm/density"], rel=1e-6)
-        close(normal_density(away, SPREAD[0]), stored["gmm/gt_density"], rel=2e-5)
-    here = np.zeros((1, 4))
-    assert normal_density(here, SPREAD[0])[0] == pytest.approx(4052.85, abs=0.005)
-    assert mixture_density(here, SPREAD)[0] == pytest.approx(2026.63, abs=0.005)
-
-
-def test_mixture_proposals_carry_the_densities_of_their_places():
-    rng = np.random.default_rng(3)
-    boxes, drawn, wanted = mixture_proposals(
-        BOX, 4000, rng, sigmas=[(0.05, 0.05), (0.5, 0.5)], box_sigma=(0.05, 0.05)
-    )
-    centre = boxes[:, :2] + boxes[:, 2:] / 2
-    away = np.concatenate(
-        [(centre - BOX[:2] - BOX[2:] / 2) / BOX[2:], np.log(boxes[:, 2:] / BOX[2:])], axis=1
-    )
-    close(drawn, mixture_density(away, SPREAD), rel=1e-9)
-    close(wanted, normal_density(away, SPREAD[0]), rel=1e-9)
-    near = np.abs(away).max(axis=1) < 0.2
-    assert near.mean() == pytest.approx(0.5 + 0.5 * 0.31**4, abs=0.03)
-    assert (wanted / drawn).mean() == pytest.approx(1.0, abs=0.05)  # what sampling estimates
-
-
-def test_overlap_proposals_overlap_and_are_whole():
-    boxes = overlap_proposals(BOX, 300, np.random.default_rng(0))
-    assert (iou(boxes, np.broadcast_to(BOX, boxes.shape)) > 0.1).all()
-    assert (boxes == np.rint(boxes)).mean() > 0.99
-    tiny = overlap_proposals(np.array([10.0, 10.0, 1.5, 2.0]), 100, np.random.default_rng(1))
-    assert (tiny[:, 2:] > 0).all()
-
-
-def test_a_rule_follows_the_kind_of_energies_unless_the_recipe_says_so():
-    by_kind = {kind: draw_rule(Estimator(), kind) for kind in EnergyKind}
-    assert (by_kind[EnergyKind.IOU].loss, by_kind[EnergyKind.IOU].count) == ("mse", 8)
-    assert not by_kind[EnergyKind.IOU].is_mixture
-    density = by_kind[EnergyKind.LOG_DENSITY]
-    assert (density.loss, density.count, density.is_mixture) == ("kl", 128, True)
-    ml = draw_rule(Estimator(sampling="mixture", loss="ml", count=5), EnergyKind.IOU)
-    boxes, drawn, wanted = draw_proposals(BOX, ml, np.random.default_rng(0))
-    assert boxes.shape == (6, 4)
-    np.testing.assert_array_equal(boxes[0], BOX)
-    assert (drawn[0], wanted[0]) == (-1.0, 1.0)
-    for wrong, kind in (("overlap", EnergyKind.LOG_DENSITY), ("overlap", EnergyKind.IOU)):
-        with pytest.raises(RecipeError, match="need densities"):
-            draw_rule(Estimator(sampling=wrong, loss="kl"), kind)
-
-
-def test_a_sample_has_its_own_proposals_whatever_the_batch():
-    rule = DrawRule("kl", is_mixture=True, count=4, sigmas=((0.1, 0.1),), box_sigma=(0.05, 0.05))
-
-    def drawn(numbers: list[int]) -> Tensor:
-        generators = [np.random.default_rng([7, number]) for number in numbers]
-        boxes = np.broadcast_to(BOX, (2, len(numbers), 4))
-        return draw_for_batch(boxes, generators, rule).boxes_patch
-
-    both, alone = drawn([3, 8]), drawn([8])
-    assert both.shape == (2, 2, 4, 4)
-    assert torch.equal(both[:, 1:], alone)
-    assert not torch.equal(both[0], both[1])  # two test images of one sample
