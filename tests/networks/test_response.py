@@ -25,15 +25,15 @@ def dense_response(kind: ScoreKind, scores: Tensor, boxes: Tensor) -> Response:
 
 def test_dense_boxes_of_a_centre_head_are_learnt_at_the_cell_that_holds_the_centre():
     focal = Focal(16, 256)
-    box = torch.tensor([96.0, 96.0, 32.0, 32.0]).view(1, 1, 4)
+    box = torch.tensor([31.0, 63.0, 160.0, 96.0]).view(1, 1, 4)
     logits = torch.zeros(1, 1, 16, 16)
     boxes = torch.zeros(1, 1, 4, 16, 16)
-    boxes[0, 0, :, 7, 7] = torch.tensor([96.0, 96.0, 32.0, 16.0])  # half of the box
-    logits[0, 0, 7, 7] = 1.0
+    boxes[0, 0, :, 6, 6] = torch.tensor([31.0, 63.0, 160.0, 48.0])  # half of the box
+    logits[0, 0, 6, 6] = 1.0
     given = dense_response(focal, logits, boxes)
     label = focal.label(box, HERE, logits)
     assert given.box_kind.loss(given, label, box, HERE).item() == pytest.approx(0.5)
-    assert given.box_kind.best(given).tolist() == [[96.0, 96.0, 32.0, 16.0]]
+    assert given.box_kind.best(given).tolist() == [[31.0, 63.0, 160.0, 48.0]]
 
 
 @pytest.mark.parametrize("kind", [Hinge(16, 256, 0.9), Density(16, 256, 0.9)])

@@ -29,7 +29,7 @@ def label_of(*box: float, present: Tensor = HERE) -> Tensor:
 
 
 def test_the_heat_map_is_1_at_the_cell_that_holds_the_centre_and_0_beyond_its_radius():
-    label = label_of(31, 63, 160, 96)  # centre (111, 111): cell 6 of both axes; 10 x 6 cells, r = 2
+    label = label_of(38, 70, 146, 82)  # centre (111, 111), cell 6; 9.1 x 5.1 cells as 10 x 6, r = 2
     assert label[6, 6] == 1.0
     hand = {(6, 7): -0.72, (5, 5): -1.44, (6, 4): -2.88, (8, 8): -5.76}  # sigma = 5 / 6
     for (row, column), exponent in hand.items():
