@@ -1,23 +1,52 @@
-"""``distill`` and ``train`` as users call them: what ``distillation`` may not import is added here.
+"""``distill`` and ``train`` as users call them; they stand above ``distillation``.
 
-Boxes are followed by a tracker of the baseline; labels are opened and handed down as clips.
+``distill`` adds what ``distillation`` must not know, a tracker that follows boxes. ``train`` makes
+an RGB baseline from labelled RGB, which ``distillation`` cannot open by itself, from scratch or
+continued. A share of the pictures and sequences is held out. If one-step localisation there is not
+better than with the start weights, the start weights are kept, and the summary says so.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from tirtrack.datasets.labelled_clips import open_labelled
-from tirtrack.distillation import run, supervised
+from tirtrack.devices import checked_device
+from tirtrack.distillation.clips import LabelledFootage
+from tirtrack.distillation.engine import check_components
+from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
-from tirtrack.distillation.run_folder import Run
+from tirtrack.distillation.run import distill as _distill
+from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed, run
+from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import SupervisedRecipe
+from tirtrack.distillation.sources import hold_out
+from tirtrack.distillation.summary import RunSummary
+from tirtrack.distillation.supervised import begin_network, compare_held_out, train_network
+from tirtrack.distillation.train_student import Setup, timed
+from tirtrack.distillation.validation import keeps_trained, verdict_by_labels
+from tirtrack.errors import RequestError
+from tirtrack.files import fingerprint
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
-from tirtrack.trackers.base import Tracker
+from tirtrack.source_line import counted
+
+if TYPE_CHECKING:
+    from tirtrack.trackers.base import Tracker
+    from tirtrack.weights.card import Card
+    from tirtrack.weights.store import Weights
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_NETWORK = "nanotrack-v3"
+_RANDOM_BACKBONE = (
+    "the backbone has random weights, and the recipe does not train it: begin with --initial, or "
+    "add it to training.components; "
+)
 
 P = ParamSpec("P")
 
@@ -37,7 +66,7 @@ def _with_follower(distil: Callable[P, Run]) -> Callable[P, Run]:
     return with_follower
 
 
-distill = _with_follower(run.distill)
+distill = _with_follower(_distill)
 
 
 def train(
@@ -85,21 +114,105 @@ def train(
         TrainingError: a loss is not finite; names the samples.
         StorageError: a file could not be written.
     """
+    from tirtrack.weights import store
+
     settings = recipe_of_kind(SupervisedRecipe, recipe, changes)  # its errors come first
+    check_seed(seed)
+    file, trained_on = Path(out), checked_device(device)
+    found = None if initial is None else store.find(initial)
+    folder = check_out(file, found, force=force, resume=resume)
+    start = None if found is None else store.read(found)
     clips, lines = open_labelled(data, still_sources, options)
-    return supervised.train(
-        clips,
-        out,
-        network=network,
-        initial=initial,
-        recipe=settings,
-        source_lines=lines,
-        read_as=as_typed(options),
-        licences=licences,
-        seed=seed,
-        device=device,
-        resume=resume,
-        force=force,
-        command=command,
-        progress=progress,
+    architecture = network or _architecture(start)
+    is_continued = start is not None and start.card.architecture == architecture
+    before = begin_network(architecture, start, seed)
+    check_components(before, settings.training)
+    draw_rule(settings.estimator, before.box_kind)
+    usable = long_enough(clips, settings)
+    if short := len(clips) - len(usable):
+        lines.append(f"not used: {counted(short, 'sequence')} too short for causal samples")
+    kept, held = hold_out(usable, settings.held_out.share)
+    identity = {
+        "recipe": fingerprint(settings.model_dump(mode="json")),
+        "data": fingerprint([[clip.name, clip.boxes.tolist()] for clip in usable]),
+        "start weights": "none" if start is None else start.sha256,
+        "network": architecture,
+        "seed": str(seed),
+        **({"way of reading frames": given} if (given := as_typed(options)) else {}),
+    }
+    setup = Setup(
+        settings, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
+    )
+    card = _card(file.stem, architecture, start, usable, settings, licences or {})
+
+    def work() -> Result:
+        for line in lines:
+            _log.info(line)
+        seconds: dict[str, float] = {}
+        with timed(seconds, "training"):
+            trained = train_network(before, kept, setup)
+        compared = compare_held_out(before, trained, held, settings, progress=progress)
+        is_kept = not is_continued or keeps_trained(compared, settings.keep)
+        has_backbone = start is not None or "backbone" in settings.training.components
+        said = verdict_by_labels(compared, is_kept=is_kept)
+        summary = RunSummary(
+            recipe=settings.name,
+            held_back=compared,
+            verdict=said if has_backbone else _RANDOM_BACKBONE + said,
+            kept="trained" if is_kept else "start",
+            data={
+                "stills": sum(not clip.is_video for clip in kept),
+                "videos": sum(clip.is_video for clip in kept),
+                "held out": len(held),
+            },
+            seconds=seconds,
+            source_lines=lines,
+        )
+        return Result(trained if is_kept else before, card, summary)
+
+    return run(file, setup, work, start=start, force=force, command=command)
+
+
+def _architecture(start: Weights | None) -> str:
+    """Architecture of the start weights; those of a backbone alone do not determine one."""
+    from tirtrack.networks import registry
+
+    if start is None:
+        return DEFAULT_NETWORK
+    if start.card.architecture in registry.backbone_names():
+        raise RequestError(
+            f"is a backbone ({start.card.architecture}), which serves several networks",
+            start.path,
+            "name one with --network",
+        )
+    return start.card.architecture
+
+
+def _card(
+    name: str,
+    architecture: str,
+    start: Weights | None,
+    clips: Sequence[LabelledFootage],
+    recipe: SupervisedRecipe,
+    licences: Mapping[str, str],
+) -> Card:
+    """The card of the baseline with its data by source, without what every run adds."""
+    from tirtrack.weights.card import Card, TrainingSource
+
+    sources = sorted({clip.source for clip in clips if not clip.is_video})
+    sources += sorted(clip.source for clip in clips if clip.is_video)
+    return Card(
+        name=name,
+        architecture=architecture,
+        modality="rgb",
+        licence="unknown" if start is None else start.card.licence,
+        summary=f"trained on labelled RGB by recipe {recipe.name}",
+        training_data=[
+            TrainingSource(
+                name=source,
+                licence=licences.get(source, "not stated"),
+                role=f"labelled RGB, recipe {recipe.name}",
+            )
+            for source in sources
+        ],
     )

@@ -333,8 +333,8 @@ def _sigterm_as_interrupt() -> Iterator[None]:
 # what a source is, and that it is waited for
 _TOLD = (
     "tirtrack.live", "tirtrack.tracking", "tirtrack.distillation.run",
-    "tirtrack.distillation.supervised", "tirtrack.evaluation.runner",
-    "tirtrack.evaluation.scoring", "tirtrack.evaluation.score_files", "tirtrack.pairs.inspect",
+    "tirtrack.verbs", "tirtrack.evaluation.runner", "tirtrack.evaluation.scoring",
+    "tirtrack.evaluation.score_files", "tirtrack.pairs.inspect",
 )  # fmt: skip
 
 

@@ -1,174 +1,38 @@
-"""``train``: an RGB baseline from labelled RGB, from scratch or continued.
+"""Training on labelled RGB: the network that it begins with, its batches, and what it is worth.
 
-The loss is that of ``cross_supervision`` with the annotation instead of the pseudo-box. A share of
-the pictures and sequences is held out. If one-step localisation there is not better than with the
-start weights, the start weights are kept, and the summary says so.
+The loss is that of ``cross_supervision`` with the annotation instead of the pseudo-box.
 """
 
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from tirtrack.devices import checked_device
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import LabelledFootage
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.pool_making import Pools, build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
-from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed, run
 from tirtrack.distillation.samples import draw_labelled, long_enough
 from tirtrack.distillation.settings import Direction, Photometric, SupervisedRecipe
-from tirtrack.distillation.sources import hold_out
 from tirtrack.distillation.step_plan import plan_labelled_step
-from tirtrack.distillation.summary import Comparison, RunSummary
-from tirtrack.distillation.train_student import Batches, Setup, timed, train_student
-from tirtrack.distillation.validation import (
-    HELD_BACK_SEED,
-    Validator,
-    keeps_trained,
-    verdict_by_labels,
-)
-from tirtrack.errors import RequestError, WeightsError
-from tirtrack.files import fingerprint
+from tirtrack.distillation.summary import Comparison
+from tirtrack.distillation.train_student import Batches, Setup, train_student
+from tirtrack.distillation.validation import HELD_BACK_SEED, Validator
+from tirtrack.errors import WeightsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
-from tirtrack.source_line import counted
 
 if TYPE_CHECKING:
-    from tirtrack.weights.card import Card
     from tirtrack.weights.store import Weights
-
-_log = logging.getLogger(__name__)
-
-
-def train(
-    clips: Sequence[LabelledFootage],
-    out: str | Path,
-    *,
-    network: str | None = None,
-    initial: str | Path | None = None,
-    recipe: SupervisedRecipe,
-    source_lines: Sequence[str] = (),
-    read_as: str = "",
-    licences: Mapping[str, str] | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    resume: bool = False,
-    force: bool = False,
-    command: str = "",
-    progress: Progress = silent,
-) -> Run:
-    """Train or continue an RGB baseline on labelled clips; ``tirtrack.train`` opens them.
-
-    Args:
-        clips: stills and sequences with usable boxes.
-        out: the weights file to write, ``NAME.safetensors``; the run folder is beside it.
-        network: architecture; by default that of the start weights, or ``nanotrack-v3``.
-        initial: name or file of the start weights; never changed. From a backbone's file, and from
-            weights of another architecture, only the backbone is used.
-        recipe: complete recipe.
-        source_lines: descriptions of the folders of data, one line each.
-        read_as: options with which frames are read, as typed; part of the run's identity.
-        licences: licences of the data by folder name or source, for the card.
-        seed: seed of all random draws.
-        device: torch device.
-        resume: resume a stopped run; without a checkpoint the run starts.
-        force: replace an existing result.
-        command: the command line, for the card.
-        progress: callback that is told of every stage.
-
-    Raises:
-        RequestError: something in the request does not exist or does not fit; nothing was
-            written.
-        RunError: a picture is damaged.
-        TrainingError: a loss is not finite; names the samples.
-        StorageError: a file could not be written.
-    """
-    from tirtrack.weights import store
-
-    check_seed(seed)
-    file, trained_on = Path(out), checked_device(device)
-    found = None if initial is None else store.find(initial)
-    folder = check_out(file, found, force=force, resume=resume)
-    start = None if found is None else store.read(found)
-    architecture = network or _architecture(start)
-    is_continued = start is not None and start.card.architecture == architecture
-    before = begin_network(architecture, start, seed)
-    check_components(before, recipe.training)
-    draw_rule(recipe.estimator, before.box_kind)
-    usable, lines = long_enough(clips, recipe), list(source_lines)
-    if short := len(clips) - len(usable):
-        lines.append(f"not used: {counted(short, 'sequence')} too short for causal samples")
-    kept, held = hold_out(usable, recipe.held_out.share)
-    identity = {
-        "recipe": fingerprint(recipe.model_dump(mode="json")),
-        "data": fingerprint([[clip.name, clip.boxes.tolist()] for clip in usable]),
-        "start weights": "none" if start is None else start.sha256,
-        "network": architecture,
-        "seed": str(seed),
-        **({"way of reading frames": read_as} if read_as else {}),
-    }
-    setup = Setup(
-        recipe, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
-    )
-    card = _card(file.stem, architecture, start, usable, recipe, licences or {})
-
-    def work() -> Result:
-        for line in lines:
-            _log.info(line)
-        seconds: dict[str, float] = {}
-        with timed(seconds, "training"):
-            trained = train_network(before, kept, setup)
-        compared = compare_held_out(before, trained, held, recipe, progress=progress)
-        is_kept = not is_continued or keeps_trained(compared, recipe.keep)
-        has_backbone = start is not None or "backbone" in recipe.training.components
-        said = verdict_by_labels(compared, is_kept=is_kept)
-        summary = RunSummary(
-            recipe=recipe.name,
-            held_back=compared,
-            verdict=said if has_backbone else _RANDOM_BACKBONE + said,
-            kept="trained" if is_kept else "start",
-            data={
-                "stills": sum(not clip.is_video for clip in kept),
-                "videos": sum(clip.is_video for clip in kept),
-                "held out": len(held),
-            },
-            seconds=seconds,
-            source_lines=lines,
-        )
-        return Result(trained if is_kept else before, card, summary)
-
-    return run(file, setup, work, start=start, force=force, command=command)
-
-
-DEFAULT_NETWORK = "nanotrack-v3"
-
-
-def _architecture(start: Weights | None) -> str:
-    """Architecture of the start weights; those of a backbone alone do not determine one."""
-    from tirtrack.networks import registry
-
-    if start is None:
-        return DEFAULT_NETWORK
-    if start.card.architecture in registry.backbone_names():
-        raise RequestError(
-            f"is a backbone ({start.card.architecture}), which serves several networks",
-            start.path,
-            "name one with --network",
-        )
-    return start.card.architecture
 
 
 def begin_network(architecture: str, start: Weights | None, seed: int) -> TwoBranchNetwork:
@@ -265,7 +129,7 @@ def batches_of(
     return batches
 
 
-# --- selection -----------------------------------------------------------------------------------
+# --- held-out labels ------------------------------------------------------------------------------
 
 
 def compare_held_out(
@@ -297,39 +161,3 @@ def compare_held_out(
     compared = validator.comparison(after)
     progress("held out", 2, 2)
     return compared
-
-
-_RANDOM_BACKBONE = (
-    "the backbone has random weights, and the recipe does not train it: begin with --initial, or "
-    "add it to training.components; "
-)
-
-
-def _card(
-    name: str,
-    architecture: str,
-    start: Weights | None,
-    clips: Sequence[LabelledFootage],
-    recipe: SupervisedRecipe,
-    licences: Mapping[str, str],
-) -> Card:
-    """The card of the baseline with its data by source, without what every run adds."""
-    from tirtrack.weights.card import Card, TrainingSource
-
-    sources = sorted({clip.source for clip in clips if not clip.is_video})
-    sources += sorted(clip.source for clip in clips if clip.is_video)
-    return Card(
-        name=name,
-        architecture=architecture,
-        modality="rgb",
-        licence="unknown" if start is None else start.card.licence,
-        summary=f"trained on labelled RGB by recipe {recipe.name}",
-        training_data=[
-            TrainingSource(
-                name=source,
-                licence=licences.get(source, "not stated"),
-                role=f"labelled RGB, recipe {recipe.name}",
-            )
-            for source in sources
-        ],
-    )
