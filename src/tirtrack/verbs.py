@@ -21,7 +21,7 @@ from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run import distill as _distill
-from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed, run
+from tirtrack.distillation.run_folder import Result, Run, carry_out, check_out, check_seed
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.distillation.sources import hold_out
@@ -170,7 +170,7 @@ def train(
         )
         return Result(trained if is_kept else before, card, summary)
 
-    return run(file, setup, work, start=start, force=force, command=command)
+    return carry_out(file, setup, work, start=start, force=force, command=command)
 
 
 def _architecture(start: Weights | None) -> str:

@@ -21,7 +21,7 @@ from tirtrack.distillation.recipe import (
     recipe_of_kind,
 )
 from tirtrack.distillation.recipe_check import check_recipe
-from tirtrack.distillation.run_folder import Result, Run, check_out, check_seed, run
+from tirtrack.distillation.run_folder import Result, Run, carry_out, check_out, check_seed
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Pairs, Sources
 from tirtrack.distillation.stages import distil_network, proposer_of
@@ -141,7 +141,7 @@ def distill(
         card = _card(file.stem, weights.card, sources.manifest, settings)
         return Result(student, card, summary.model_copy(update={"source_lines": lines}))
 
-    return run(file, setup, work, start=weights, force=force, command=command)
+    return carry_out(file, setup, work, start=weights, force=force, command=command)
 
 
 def _source_lines(sources: Sources) -> list[str]:

@@ -131,7 +131,7 @@ def _check_same_run(path: Path, identity: Mapping[str, str], *, is_finished: boo
 @dataclass(frozen=True)
 class Result:
     """What the work of a run gives: the network to write, on the CPU, its card and the summary,
-    both without what :func:`run` knows of every run.
+    both without what :func:`carry_out` knows of every run.
     """
 
     network: TwoBranchNetwork
@@ -155,7 +155,7 @@ class Run:
     summary: RunSummary | None
 
 
-def run(
+def carry_out(
     file: Path,
     setup: Setup[AnyRecipe],
     work: Callable[[], Result],
