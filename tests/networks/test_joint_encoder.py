@@ -162,7 +162,7 @@ def test_giou_is_the_iou_less_the_empty_share_of_the_hull(other, wanted):
 def asked(joint, patches):
     """A response, boxes of both sequences, and their label."""
     given = answer(joint, *patches)
-    boxes = torch.tensor([[[40.0, 50.0, 30.0, 20.0], [10.0, 20.0, 32.0, 32.0]]]).double()
+    boxes = torch.tensor([[[20.0, 30.0, 80.0, 70.0], [10.0, 20.0, 32.0, 32.0]]]).double()
     label = joint.score_kind.label(boxes, torch.tensor([True, True]), given.scores[0])
     return given, boxes, label
 
@@ -172,6 +172,7 @@ def test_the_loss_of_boxes_counts_at_the_centres_alone(joint, asked):
     given, boxes, label = asked
     right = boxes[..., None, None].expand_as(given.boxes)
     centres = (label == 1)[:, :, None]
+    assert int((label > 0).sum()) > int(centres.sum()) == S  # there are cells around them
     exact = replace(given, boxes=torch.where(centres, right, given.boxes))
     assert float(joint.box_kind.loss(exact, label, boxes, torch.ones(S) > 0)) < 1e-12
     aside = replace(given, boxes=torch.where(centres, given.boxes, right))
@@ -183,10 +184,10 @@ def test_the_loss_of_boxes_counts_at_the_centres_alone(joint, asked):
 @torch.no_grad()
 def test_the_loss_of_boxes_is_twice_giou_and_five_times_the_distance_of_the_sides(joint, asked):
     given, boxes, label = asked
-    moved = replace(given, boxes=(boxes + torch.tensor([3.0, 0.0, 0.0, 0.0]))[..., None, None])
-    moved = replace(moved, boxes=moved.boxes.expand_as(given.boxes))
-    giou = torch.tensor([27 / 33, 29 / 35]).mean()  # in a row, so that the hull is full
-    wanted = 2 * (1 - giou) + 5 * (3 + 3) / 4 / joint.test_side
+    aside = boxes + torch.tensor([3.0, 2.0, 0.0, 0.0])
+    moved = replace(given, boxes=aside[..., None, None].expand_as(given.boxes))
+    giou = generalised_overlap(aside, boxes).mean()
+    wanted = 2 * (1 - giou) + 5 * (3 + 2 + 3 + 2) / 4 / joint.test_side
     found = joint.box_kind.loss(moved, label, boxes, torch.ones(S) > 0)
     assert float(found) == pytest.approx(float(wanted))
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from tirtrack.networks.registry import build
-from tirtrack.trackers import atom_presets, dimp_presets
+from tirtrack.trackers import atom_presets, dimp_presets, joint_presets
 from tirtrack.trackers.atom import AtomTracker
 from tirtrack.trackers.calibration import family_calibration
 from tirtrack.trackers.dimp import DimpTracker
 from tirtrack.trackers.engines import TorchEngine
+from tirtrack.trackers.joint_encoder import JointEngine, JointTracker
 from tirtrack.trackers.online_engine import OnlineEngine
 from tirtrack.trackers.peak_score import family_peak_calibration
 from tirtrack.trackers.presets import preset
@@ -216,6 +217,12 @@ def online(network, preset_name="default"):
     return kind(engine, settings, calibration)
 
 
+def joint(network):
+    engine = JointEngine(build(network, tiny=True, seed=3))
+    settings = joint_presets.preset("default", network)
+    return JointTracker(engine, settings, joint_presets.PROBABILITY)
+
+
 # One line a family: its name, and what makes a tracker of it.
 FAMILIES = {
     "fear-xs": lambda: siamese("fear-xs", "default"),
@@ -231,6 +238,7 @@ FAMILIES = {
     "superdimp50": lambda: online("superdimp50"),
     "dimp-lite": lambda: online("dimp-lite"),
     "atom18": lambda: online("atom18"),
+    "joint-lite": lambda: joint("joint-lite"),
 }
 
 

@@ -132,7 +132,7 @@ def numbers_of(value):
 
 
 FRAMES = {"gate"}
-FAMILIES = 13
+FAMILIES = 14
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 

@@ -13,7 +13,7 @@ from tirtrack.devices import checked_device
 from tirtrack.errors import RecipeError, WeightsError, did_you_mean
 from tirtrack.files import sha256
 from tirtrack.thermal import NormaliserSettings, normaliser
-from tirtrack.trackers import atom_presets, dimp_presets, presets
+from tirtrack.trackers import atom_presets, dimp_presets, joint_presets, presets
 from tirtrack.trackers.base import Engine, Origin, Tracker
 from tirtrack.trackers.calibration import family_calibration
 from tirtrack.trackers.presets import with_overrides
@@ -136,8 +136,8 @@ def load_tracker(
 def engine_of(architecture: str, engine: str | None = None, *, device: str = "cpu") -> str:
     """The engine that runs a network: the named one, else that of its family.
 
-    The Siamese family runs on ``onnx`` on the CPU, on ``torch`` elsewhere; trackers that learn
-    online run on ``torch`` only.
+    The Siamese family runs on ``onnx`` on the CPU, on ``torch`` elsewhere; all others run on
+    ``torch`` only.
 
     Raises:
         RecipeError: no engine has this name, or it cannot run this family.
@@ -151,7 +151,7 @@ def engine_of(architecture: str, engine: str | None = None, *, device: str = "cp
         return engine or ("onnx" if device == "cpu" else "torch")
     if engine == "onnx":
         raise RecipeError(
-            f"the engine onnx cannot run a {architecture}, which learns online",
+            f"the engine onnx runs Siamese networks alone, not a {architecture}",
             fix="choose the engine torch",
         )
     return "torch"
@@ -190,6 +190,15 @@ def _online(parts: _Parts, kind: Callable[..., Tracker]) -> Tracker:
     return parts.tracker(kind, OnlineEngine(network.to(device)), calibration)
 
 
+def _joint(parts: _Parts) -> Tracker:
+    from tirtrack.trackers.joint_encoder import JointEngine, JointTracker
+
+    device = checked_device(parts.device)
+    network: Any = store.network_of(store.read(parts.path))
+    calibration = _fitting(parts, PeakCalibration) or joint_presets.PROBABILITY
+    return parts.tracker(JointTracker, JointEngine(network.to(device)), calibration)
+
+
 def _fitting(parts: _Parts, kind: type[Numbers]) -> Numbers | None:
     """The calibration of the card, if it has one.
 
@@ -209,8 +218,13 @@ def _fitting(parts: _Parts, kind: type[Numbers]) -> Numbers | None:
 _SIAMESE = _Family(presets.preset, _siamese)
 _DIMP = _Family(dimp_presets.preset, _dimp)
 _ATOM = _Family(atom_presets.preset, _atom)
+_JOINT = _Family(joint_presets.preset, _joint)
 # architecture -> family; every other one is Siamese
-_FAMILIES = {**dict.fromkeys(dimp_presets.networks(), _DIMP), "atom18": _ATOM}
+_FAMILIES = {
+    **dict.fromkeys(dimp_presets.networks(), _DIMP),
+    "atom18": _ATOM,
+    "joint-lite": _JOINT,
+}
 
 
 def _family_of(architecture: str) -> _Family:
