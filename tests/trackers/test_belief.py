@@ -1,6 +1,6 @@
 """What the next flag means to the user, by what was said before."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -124,4 +124,4 @@ def test_the_usual_entropy_follows_trusted_maps_alone_after_the_first():
 
 
 def test_what_was_said_goes_through_a_saved_state():
-    assert Belief.of(LOST.state_dict()) == LOST
+    assert Belief.of(asdict(LOST)) == LOST

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tirtrack.trackers.draws import KeyedDraws, SequentialDraws
+from tirtrack.trackers.draws import Draws
 
 
 def numbers(draws):
@@ -11,7 +11,7 @@ def numbers(draws):
     return torch.cat([part.flatten() for part in parts])
 
 
-@pytest.mark.parametrize("make", [lambda: SequentialDraws(3), lambda: KeyedDraws(3, "one")])
+@pytest.mark.parametrize("make", [lambda: Draws(3), lambda: Draws(3, "one")])
 def test_a_saved_stream_goes_on_where_it_stood(make):
     draws, other = make(), make()
     draws.begin_frame(1)
@@ -21,7 +21,7 @@ def test_a_saved_stream_goes_on_where_it_stood(make):
 
 
 def test_a_sequential_stream_begins_anew_with_the_first_frame_only():
-    draws = SequentialDraws(3)
+    draws = Draws(3)
     draws.begin_frame(0)
     first = numbers(draws)
     draws.begin_frame(1)
@@ -32,5 +32,5 @@ def test_a_sequential_stream_begins_anew_with_the_first_frame_only():
 
 def test_nothing_touches_the_global_generator():
     before = torch.get_rng_state()
-    numbers(KeyedDraws(3, "one"))
+    numbers(Draws(3, "one"))
     assert torch.equal(torch.get_rng_state(), before)

@@ -180,10 +180,10 @@ def test_no_run_is_left_out(shared):
 
 
 def test_the_recorded_numbers_are_the_sequential_stream_of_seed_1(shared, golden_runs):
-    from tirtrack.trackers.draws import SequentialDraws
+    from tirtrack.trackers.draws import Draws
 
     _, arrays = golden_runs.run(shared, "atom_short")
-    draws = SequentialDraws(1)
+    draws = Draws(1)
     draws.begin_frame(0)
     for name in sorted(key for key in arrays if key.startswith("rng_")):
         golden = arrays[name]

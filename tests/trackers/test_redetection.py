@@ -62,14 +62,14 @@ def wide(bright_frame, box, t=0):
     return bright_frame(box, t, height=360, width=480)
 
 
-def looks_of(tracker, frame):
-    """Places that the tracker looked at in a frame, and its state."""
+def probes_of(tracker, frame):
+    """Places that the tracker probed in a frame, and its state."""
     inner, places = tracker.tracker, []
-    sight = type(inner).probe
+    probe = type(inner).probe
 
     def noted(levels, center_xy, size_wh):
         places.append(center_xy)
-        return sight(inner, levels, center_xy, size_wh)
+        return probe(inner, levels, center_xy, size_wh)
 
     inner.probe = noted
     state = tracker.update(frame)
@@ -80,7 +80,7 @@ def looks_of(tracker, frame):
 @pytest.mark.parametrize("budget", [1, 3, 8])
 def test_no_frame_costs_more_than_the_budget_and_one_look(searching, bright_frame, budget):
     tracker = searching(RedetectionSettings(tiles_per_frame=budget))
-    counts = [len(looks_of(tracker, wide(bright_frame, None, t))[0]) for t in range(30, 90)]
+    counts = [len(probes_of(tracker, wide(bright_frame, None, t))[0]) for t in range(30, 90)]
     assert max(counts) == budget + 1
     assert min(counts[30:]) == budget + 1
 
@@ -89,7 +89,7 @@ def test_the_search_grows_from_the_last_place_to_the_whole_frame(searching, brig
     tracker = searching()
     seen = []
     for t in range(30, 130):
-        places, _ = looks_of(tracker, wide(bright_frame, None, t))
+        places, _ = probes_of(tracker, wide(bright_frame, None, t))
         seen.append(places)
     last = np.array(seen[0][0])
     half = tracker.search_side((20, 20)) / 2
@@ -156,7 +156,7 @@ def test_nothing_is_learnt_while_the_target_is_lost(searching, bright_frame):
 
 def test_bad_frames_of_a_search_are_named_and_looked_at_by_nobody(searching, bright_frame):
     tracker = searching()
-    places, state = looks_of(tracker, np.zeros((360, 480), np.uint8))
+    places, state = probes_of(tracker, np.zeros((360, 480), np.uint8))
     assert (places, state.reason) == ([], Reason.BLACK_FRAME)
     assert (state.status, state.measured) == (Status.LOST, False)
     assert tracker.update(wide(bright_frame, None, 99)).reason is Reason.LOW_SCORE
@@ -180,15 +180,15 @@ def test_a_search_goes_on_from_a_saved_state_to_the_bit(searching, bright_frame,
         state = tracker.update(frame)
         assert other.update(frame) == state
     assert state.status is Status.TRACKING
-    with pytest.raises(ValueError, match="format 1, got 5"):
+    with pytest.raises(ValueError, match="format 2, got 5"):
         other.load_state_dict({"format": 5})
 
 
 def test_skipped_frames_widen_the_reach(searching, bright_frame):
     tracker = searching(RedetectionSettings(tiles_per_frame=100))
-    few, _ = looks_of(copy.deepcopy(tracker), wide(bright_frame, None, 50))
+    few, _ = probes_of(copy.deepcopy(tracker), wide(bright_frame, None, 50))
     tracker.skip(60)
-    many, _ = looks_of(tracker, wide(bright_frame, None, 50))
+    many, _ = probes_of(tracker, wide(bright_frame, None, 50))
     assert len(many) > 3 * len(few)
 
 

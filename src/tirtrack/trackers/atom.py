@@ -43,7 +43,6 @@ from tirtrack.trackers.online import (
     OnlineModel,
     OnlineSteps,
     check_finite,
-    draws_of,
     located_at,
     loss_rule,
     with_patches,
@@ -315,7 +314,7 @@ class AtomTracker(TrackerShell[OnlinePlace, OnlineModel]):
         return kept_in_frame(place, self.model.layout, self.settings.min_side)
 
     def _own_draws(self, seed: int, target: str) -> Draws:
-        return draws_of(self.settings, seed, target)
+        return Draws(seed, target if self.settings.draws == "keyed" else None)
 
     def _restored(
         self, place: dict[str, Any], model: dict[str, Any]

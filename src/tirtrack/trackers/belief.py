@@ -44,21 +44,11 @@ class Belief:
     missing: int = 0
     usual_entropy: float | None = None
 
-    def state_dict(self) -> dict[str, Any]:
-        """The belief as plain values."""
-        return {
-            "trusted": list(self.trusted.array()),
-            "status": str(self.status),
-            "score": self.score,
-            "missing": self.missing,
-            "usual_entropy": self.usual_entropy,
-        }
-
     @classmethod
     def of(cls, state: dict[str, Any]) -> Self:
-        """The belief from :meth:`state_dict`."""
+        """The belief from its fields."""
         return cls(
-            Box.of(state["trusted"]),
+            Box(**state["trusted"]),
             Status(state["status"]),
             float(state["score"]),
             int(state["missing"]),

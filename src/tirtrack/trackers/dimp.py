@@ -39,7 +39,6 @@ from tirtrack.trackers.online import (
     OnlineModel,
     OnlineSteps,
     check_finite,
-    draws_of,
     located_at,
     loss_rule,
     shifted,
@@ -329,7 +328,7 @@ class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
         return kept_in_frame(place, self.model.layout, self.settings.min_side)
 
     def _own_draws(self, seed: int, target: str) -> Draws:
-        return draws_of(self.settings, seed, target)
+        return Draws(seed, target if self.settings.draws == "keyed" else None)
 
     def _restored(
         self, place: dict[str, Any], model: dict[str, Any]

@@ -8,49 +8,33 @@ in float32, in the published order, whatever the device and type of the network.
 from __future__ import annotations
 
 import zlib
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
-class Draws(Protocol):
-    """A source of random numbers."""
-
-    def begin_frame(self, frame: int) -> None:
-        """Start the numbers of this frame; 0 is the first."""
-
-    def uniforms(self, shape: tuple[int, ...]) -> Tensor:
-        """Uniforms in [0, 1)."""
-
-    def kept(self, count: int, channels: int, share: float) -> Tensor:
-        """``[count,channels]``, 0 with probability ``share``, else 1."""
-
-    def normals(self, shape: tuple[int, ...]) -> Tensor:
-        """Standard normal numbers."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The position in the stream."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a saved position."""
-
-
-class SequentialDraws:
-    """One stream from the first frame on, as published.
+class Draws:
+    """A stream of random numbers.
 
     Args:
-        seed: seed of the stream, set at every first frame.
+        seed: seed of the run.
+        target: name of the target, each frame of which has a stream of its own; ``None``: one
+            stream from the first frame on, as published.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, target: str | None = None) -> None:
         self._seed = seed
+        self._target = None if target is None else zlib.crc32(target.encode())
         self._generator = torch.Generator().manual_seed(seed)
 
     def begin_frame(self, frame: int) -> None:
-        """Restart the stream at the first frame."""
-        if frame == 0:
+        """Start the numbers of this frame; 0 is the first."""
+        if self._target is not None:
+            key = np.random.SeedSequence([self._seed, self._target, frame])
+            self._generator.manual_seed(int(key.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        elif frame == 0:
             self._generator.manual_seed(self._seed)
 
     def uniforms(self, shape: tuple[int, ...]) -> Tensor:
@@ -72,21 +56,3 @@ class SequentialDraws:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from a saved state."""
         self._generator.set_state(torch.from_numpy(np.array(state["generator"])))
-
-
-class KeyedDraws(SequentialDraws):
-    """A separate stream for every frame of every target.
-
-    Args:
-        seed: seed of the run.
-        target: name of the target.
-    """
-
-    def __init__(self, seed: int, target: str) -> None:
-        super().__init__(seed)
-        self._target = zlib.crc32(target.encode())
-
-    def begin_frame(self, frame: int) -> None:
-        """Start the frame's own stream."""
-        key = np.random.SeedSequence([self._seed, self._target, frame])
-        self._generator.manual_seed(int(key.generate_state(1, np.uint64)[0] >> np.uint64(1)))

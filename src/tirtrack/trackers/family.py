@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Generic, Protocol, Self, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,11 @@ from tirtrack.trackers.frame_gate import Region
 
 
 class Place(Protocol):
-    """Where a target is, in the terms of its family; frame pixels."""
+    """Where a target is, in the terms of its family, frame pixels; a dataclass of plain values and
+    arrays.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def box(self) -> Box:
@@ -30,9 +34,6 @@ class Place(Protocol):
 
     def at(self, center_xy: XY) -> Self:
         """The place moved to another centre."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The place as plain values and arrays."""
 
 
 P = TypeVar("P", bound=Place)
@@ -81,13 +82,9 @@ class BoxPlace:
         """See :class:`Place`."""
         return replace(self, center_xy=center_xy)
 
-    def state_dict(self) -> dict[str, Any]:
-        """See :class:`Place`."""
-        return asdict(self)
-
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """The place from :meth:`state_dict`."""
+        """The place from its fields."""
         (x, y), (w, h) = state["center_xy"], state["size_wh"]
         return cls((float(x), float(y)), (float(w), float(h)), Box(**state["box"]))
 

@@ -14,7 +14,7 @@ from tirtrack.errors import RecipeError, WeightsError, did_you_mean
 from tirtrack.files import sha256
 from tirtrack.thermal import NormaliserSettings, normaliser
 from tirtrack.trackers import atom_presets, dimp_presets, joint_presets, presets
-from tirtrack.trackers.base import Origin, Tracker
+from tirtrack.trackers.base import Engine, Origin, Tracker
 from tirtrack.trackers.calibration import family_calibration
 from tirtrack.trackers.presets import with_overrides
 from tirtrack.weights import store
@@ -38,14 +38,24 @@ class _Parts:
     seed: int
     device: str
 
-    def origin(self, calibration: BaseModel) -> Origin:
-        """The origin of the tracker, including its calibration."""
-        told = {
+    def tracker(
+        self, kind: Callable[..., Tracker], engine: Engine, calibration: BaseModel
+    ) -> Tracker:
+        """The tracker of a family."""
+        settings = {
             **self.settings.model_dump(mode="json"),
             "normaliser": self.levels.model_dump(mode="json", exclude_none=True),
             "calibration": calibration.model_dump(mode="json"),
         }
-        return Origin(self.card.name, sha256(self.path), told, self.seed)
+        return kind(
+            engine,
+            self.settings,
+            calibration,
+            normaliser=self.levels,
+            modality=self.card.modality,
+            origin=Origin(self.card.name, sha256(self.path), settings, self.seed),
+            seed=self.seed,
+        )
 
 
 @dataclass(frozen=True)
@@ -128,14 +138,8 @@ def _siamese(parts: _Parts) -> Tracker:
     kind = cast(Literal["onnx", "torch"], parts.engine)
     known = _fitting(parts, Calibration)
     calibration = known or family_calibration(parts.card.architecture)
-    return SiameseTracker(
-        open_engine(parts.path, kind, threads=parts.threads, device=parts.device),
-        parts.settings,
-        calibration,
-        normaliser=parts.levels,
-        modality=parts.card.modality,
-        origin=parts.origin(calibration),
-    )
+    engine = open_engine(parts.path, kind, threads=parts.threads, device=parts.device)
+    return parts.tracker(SiameseTracker, engine, calibration)
 
 
 def _dimp(parts: _Parts) -> Tracker:
@@ -150,22 +154,14 @@ def _atom(parts: _Parts) -> Tracker:
     return _online(parts, AtomTracker)
 
 
-def _online(parts: _Parts, made: Callable[..., Tracker]) -> Tracker:
+def _online(parts: _Parts, kind: Callable[..., Tracker]) -> Tracker:
     from tirtrack.trackers.online_engine import OnlineEngine
     from tirtrack.trackers.peak_score import family_peak_calibration
 
     device = checked_device(parts.device)
     network: Any = store.network_of(store.read(parts.path)).requires_grad_(requires_grad=False)
     calibration = _fitting(parts, PeakCalibration) or family_peak_calibration(network.score_kind)
-    return made(
-        OnlineEngine(network.to(device)),
-        parts.settings,
-        calibration,
-        normaliser=parts.levels,
-        modality=parts.card.modality,
-        origin=parts.origin(calibration),
-        seed=parts.seed,
-    )
+    return parts.tracker(kind, OnlineEngine(network.to(device)), calibration)
 
 
 def _joint(parts: _Parts) -> Tracker:
@@ -174,14 +170,7 @@ def _joint(parts: _Parts) -> Tracker:
     device = checked_device(parts.device)
     network: Any = store.network_of(store.read(parts.path))
     calibration = _fitting(parts, PeakCalibration) or joint_presets.PROBABILITY
-    return JointTracker(
-        JointEngine(network.to(device)),
-        parts.settings,
-        calibration,
-        normaliser=parts.levels,
-        modality=parts.card.modality,
-        origin=parts.origin(calibration),
-    )
+    return parts.tracker(JointTracker, JointEngine(network.to(device)), calibration)
 
 
 def _fitting(parts: _Parts, kind: type[Numbers]) -> Numbers | None:

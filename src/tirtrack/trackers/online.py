@@ -8,7 +8,7 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, Self
 
 import numpy as np
@@ -32,7 +32,7 @@ from tirtrack.trackers.box_refinement import (
     mean_of_best,
     proposals,
 )
-from tirtrack.trackers.draws import Draws, KeyedDraws, SequentialDraws
+from tirtrack.trackers.draws import Draws
 from tirtrack.trackers.family import Cut, Located
 from tirtrack.trackers.frame_gate import Region
 from tirtrack.trackers.gauss_newton import CgState
@@ -103,7 +103,7 @@ class OnlineModel:
         """See :class:`~tirtrack.trackers.family.TargetModel`."""
         directions = self.directions
         return {
-            "layout": self.layout.state_dict(),
+            "layout": asdict(self.layout),
             "modulation": _arrays(self.modulation),
             "filter": _array(self.filter),
             "memory": None if self.memory is None else self.memory.state_dict(),
@@ -349,11 +349,6 @@ def loss_rule(settings: OnlineSettings) -> LossRule:
         counts_bad_frames=False,
         safe=settings.safe,
     )
-
-
-def draws_of(settings: OnlineSettings, seed: int, target: str) -> Draws:
-    """The source of random numbers that the settings name."""
-    return KeyedDraws(seed, target) if settings.draws == "keyed" else SequentialDraws(seed)
 
 
 def shifted(box: np.ndarray, transform: Shifted) -> np.ndarray:

@@ -33,13 +33,9 @@ class Layout:
     base_hw: np.ndarray
     scale_bounds: tuple[float, float]
 
-    def state_dict(self) -> dict[str, Any]:
-        """The layout as plain values and arrays."""
-        return vars(self) | {"scale_bounds": list(self.scale_bounds)}
-
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """The layout from :meth:`state_dict`."""
+        """The layout from its fields."""
         frame_hw, sample_hw, base_hw = (
             np.array(state[key]) for key in ("frame_hw", "sample_hw", "base_hw")
         )
@@ -90,13 +86,9 @@ class OnlinePlace:
         refined = None if self.refined_yx is None else self.refined_yx + offset_yx
         return replace(self, center_yx=self.center_yx + offset_yx, refined_yx=refined)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The place as plain values and arrays."""
-        return dict(vars(self))
-
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """The place from :meth:`state_dict`."""
+        """The place from its fields."""
         refined = state["refined_yx"]
         return cls(
             np.array(state["center_yx"]),

@@ -33,7 +33,7 @@ from tirtrack.trackers.base import (
 )
 from tirtrack.trackers.steps import Steps, alone
 
-_STATE_FORMAT = 1
+_STATE_FORMAT = 2
 
 
 class RedetectionSettings(BaseModel):
@@ -102,12 +102,12 @@ class _Search:
 
     last: Box
     tiles: _Tiles
-    looked_at: np.ndarray = field(init=False)  # [T] frame of the last probe, -1 before the first
+    probed_at: np.ndarray = field(init=False)  # [T] frame of the last probe, -1 before the first
     frames: int = 0
     candidate: Box | None = None
 
     def __post_init__(self) -> None:
-        self.looked_at = np.full(len(self.tiles.centres_xy), -1)
+        self.probed_at = np.full(len(self.tiles.centres_xy), -1)
 
 
 class RedetectingTracker:
@@ -139,8 +139,8 @@ class RedetectingTracker:
         inner = self.tracker.origin
         if inner is None:
             return None
-        told = {**inner.settings, "redetection": self.redetection.model_dump(mode="json")}
-        return Origin(inner.weights, inner.weights_sha256, told, inner.seed)
+        settings = {**inner.settings, "redetection": self.redetection.model_dump(mode="json")}
+        return Origin(inner.weights, inner.weights_sha256, settings, inner.seed)
 
     @property
     def engine(self) -> Engine:
@@ -231,7 +231,7 @@ class RedetectingTracker:
         return {
             "format": _STATE_FORMAT,
             "tracker": inner,
-            "appearance": self._known().state_dict(),
+            "appearance": self._first_appearance().state_dict(),
             "frame_wh": list(self._frame_wh),
             "usual": {
                 "size_wh": list(self._usual.size_wh),
@@ -244,7 +244,7 @@ class RedetectingTracker:
                 "last": search.last.array(),
                 "frames": search.frames,
                 "candidate": None if search.candidate is None else search.candidate.array(),
-                "looked_at": search.looked_at.copy(),
+                "probed_at": search.probed_at.copy(),
             },
         }
 
@@ -268,12 +268,12 @@ class RedetectingTracker:
         self._search = None
         if search is not None:
             self._search = _Search(Box.of(search["last"]), self._tiles())
-            self._search.looked_at = np.array(search["looked_at"])
+            self._search.probed_at = np.array(search["probed_at"])
             self._search.frames = int(search["frames"])
             candidate = search["candidate"]
             self._search.candidate = None if candidate is None else Box.of(candidate)
 
-    def _known(self) -> Appearance:
+    def _first_appearance(self) -> Appearance:
         if self._appearance is None:
             raise RuntimeError("call init(frame, box) first")
         return self._appearance
@@ -283,7 +283,7 @@ class RedetectingTracker:
         if state.status is Status.LOST:
             self._search = _Search(state.box, self._tiles())
         elif state.status is Status.TRACKING and state.measured:
-            self._usual.follow(self.tracker.picture(frame), state.box, self._known())
+            self._usual.follow(self.tracker.picture(frame), state.box, self._first_appearance())
         return state
 
     def _searched(self, frame: np.ndarray, search: _Search) -> TrackState:
@@ -293,15 +293,15 @@ class RedetectingTracker:
         if fault is not Reason.NONE:
             return _lost(search.last, 0.0, fault)
         picture = self.tracker.picture(frame)
-        sightings = [(one, self._likeness(picture, one)) for one in self._looks(levels, search)]
-        believed = [(one, alike) for one, alike in sightings if self._is_alike(one, alike)]
+        candidates = [(one, self._likeness(picture, one)) for one in self._probes(levels, search)]
+        believed = [(one, alike) for one, alike in candidates if self._is_alike(one, alike)]
         best = max(believed, key=lambda pair: pair[0].score * pair[1], default=None)
         if best is not None and search.candidate is not None:
             overlap = float(iou(best[0].box.array(), search.candidate.array()))
             if overlap > self.redetection.overlap_above and _can_begin(best[0], self._frame_wh):
                 return self.resume(best[0])
         search.candidate = None if best is None else best[0].box
-        score = max((one.score * max(alike, 0.0) for one, alike in sightings), default=0.0)
+        score = max((one.score * max(alike, 0.0) for one, alike in candidates), default=0.0)
         at_border = touches_border(search.last, *self._frame_wh)
         reason = Reason.OUT_OF_VIEW if at_border else Reason.LOW_SCORE
         return _lost(search.last, min(score, self.redetection.score_above), reason)
@@ -309,7 +309,7 @@ class RedetectingTracker:
     def _likeness(self, picture: np.ndarray, candidate: Candidate) -> float:
         if candidate.score < self.redetection.score_above:
             return 0.0
-        return self._known().likeness(picture, candidate.box)
+        return self._first_appearance().likeness(picture, candidate.box)
 
     def _is_alike(self, candidate: Candidate, likeness: float) -> bool:
         usual = 1.0 if self._usual.likeness is None else self._usual.likeness
@@ -318,7 +318,7 @@ class RedetectingTracker:
             and likeness >= self.redetection.likeness_above * usual
         )
 
-    def _looks(self, levels: np.ndarray, search: _Search) -> Iterator[Candidate]:
+    def _probes(self, levels: np.ndarray, search: _Search) -> Iterator[Candidate]:
         """Probes of the candidate's place, or else the last one, and of the next tiles."""
         places = [(search.last.center_xy, self._usual.size_wh)]
         if search.candidate is not None:
@@ -327,9 +327,9 @@ class RedetectingTracker:
             (cx, cy), (w, h) = search.tiles.centres_xy[k], search.tiles.sizes_wh[k]
             places.append(((float(cx), float(cy)), (float(w), float(h))))
         for center_xy, size_wh in places:
-            seen = self.tracker.probe(levels, center_xy, size_wh)
-            if seen is not None:
-                yield seen
+            candidate = self.tracker.probe(levels, center_xy, size_wh)
+            if candidate is not None:
+                yield candidate
 
     def _next_tiles(self, search: _Search) -> np.ndarray:
         """Indices of the tiles for this frame: those in reach that were not probed for the longest
@@ -338,9 +338,9 @@ class RedetectingTracker:
         distances = np.hypot(*(search.tiles.centres_xy - search.last.center_xy).T)
         half = self.tracker.search_side(self._usual.size_wh) / 2
         is_far = distances > half * (1 + self.redetection.growth * search.frames)
-        order = np.lexsort((distances, search.looked_at, is_far))
+        order = np.lexsort((distances, search.probed_at, is_far))
         chosen = order[: min(self.redetection.tiles_per_frame, int((~is_far).sum()))]
-        search.looked_at[chosen] = search.frames
+        search.probed_at[chosen] = search.frames
         return chosen
 
     def _tiles(self) -> _Tiles:

@@ -2,7 +2,8 @@
 
 A family is a subclass with four methods, ``begin``, ``cut``, ``locate`` and ``learn``, and its
 settings; see ``siamese``, ``dimp`` and ``atom``. It knows networks and score maps; the shell knows
-neither. Read :meth:`TrackerShell.update` first.
+neither. Beside the four a family names its loss rule and restores what it saved; all else has a
+default. Read :meth:`TrackerShell.update` first.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class TrackerShell(ABC, Generic[P, M]):
 
     @abstractmethod
     def _restored(self, place: dict[str, Any], model: dict[str, Any]) -> tuple[P, M]:
-        """Place and model from their ``state_dict``."""
+        """Place and model, from the fields of a place and the ``state_dict`` of a model."""
 
     def _bounded(self, place: P) -> P:
         """The place with its centre in the frame and sides that a target can have."""
@@ -147,6 +148,11 @@ class TrackerShell(ABC, Generic[P, M]):
         return place
 
     def _as_picture(self, frame: np.ndarray) -> np.ndarray:
+        """The frame in the form that the family takes.
+
+        Raises:
+            FrameError: the family cannot take it.
+        """
         return as_picture(frame)
 
     def _own_draws(self, seed: int, target: str) -> Draws | None:
@@ -154,6 +160,7 @@ class TrackerShell(ABC, Generic[P, M]):
         return None
 
     def _stretches_levels(self) -> bool:
+        """Whether the grey levels of each frame are stretched."""
         return False
 
     # --- tracking ---------------------------------------------------------------------------------
@@ -186,7 +193,7 @@ class TrackerShell(ABC, Generic[P, M]):
         if self._warns_of_colour:
             self._warns_of_colour = not warned_of_colour(picture)
         self._levels.reset()
-        self._count(0)
+        self._begin_frame(0)
         self._place, self._model = self.begin(self._levels(picture, valid), box)
         self._gate, self._shape = gate, picture.shape
         self._motion, self._request, self._belief = NO_MOTION, None, Belief(box)
@@ -203,7 +210,7 @@ class TrackerShell(ABC, Generic[P, M]):
                 ones.
         """
         self.request(frame)
-        return alone(self._follow(self._taken_request()))
+        return alone(self._follow(self._take_request()))
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:
         """See :meth:`tirtrack.trackers.base.SharingTracker.request`.
@@ -214,7 +221,7 @@ class TrackerShell(ABC, Generic[P, M]):
             FrameError: the frame cannot be used, and the frame gate is off.
         """
         fault, levels = self._inspect(frame)
-        self._count(self._frame + 1)
+        self._begin_frame(self._frame + 1)
         if fault is not Reason.NONE:
             self._request = FrameRequest(fault)
             return None
@@ -236,7 +243,7 @@ class TrackerShell(ABC, Generic[P, M]):
 
     def answering(self, features: Any | None) -> Steps[TrackState]:
         """See :meth:`tirtrack.trackers.base.SharingTracker.answering`."""
-        request = self._taken_request()
+        request = self._take_request()
         if features is None:
             return self._repeat(request.fault)
         return (yield from self._follow(request, features))
@@ -255,7 +262,7 @@ class TrackerShell(ABC, Generic[P, M]):
     def observe(self, frame: np.ndarray) -> tuple[Reason, np.ndarray]:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.observe`."""
         inspected = self._inspect(frame)
-        self._count(self._frame + 1)
+        self._begin_frame(self._frame + 1)
         self._motion = NO_MOTION
         return inspected
 
@@ -267,7 +274,7 @@ class TrackerShell(ABC, Generic[P, M]):
 
     def probe(self, levels: np.ndarray, center_xy: XY, size_wh: XY) -> Candidate | None:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.probe`."""
-        located = self._elsewhere(levels, self.model.place_of(BoxPlace.of(center_xy, size_wh).box))
+        located = self._locate_at(levels, self.model.place_of(BoxPlace.of(center_xy, size_wh).box))
         if located is None:
             return None
         return Candidate(self._bounded(located.place).box, located.score)
@@ -334,8 +341,8 @@ class TrackerShell(ABC, Generic[P, M]):
             "frame": self._frame,
             "phase": self._phase,
             "motion": asdict(self._motion),
-            "place": self.place.state_dict(),
-            "belief": self.belief.state_dict(),
+            "place": asdict(self.place),
+            "belief": asdict(self.belief),
             "model": self.model.state_dict(),
             "draws": None if self._draws is None else self._draws.state_dict(),
             "gate": self._gate.state_dict(),
@@ -365,7 +372,7 @@ class TrackerShell(ABC, Generic[P, M]):
 
     # --- one frame --------------------------------------------------------------------------------
 
-    def _count(self, frame: int) -> None:
+    def _begin_frame(self, frame: int) -> None:
         """Begin a frame; 0 is the first."""
         self._frame = frame
         if self._draws is not None:
@@ -392,7 +399,7 @@ class TrackerShell(ABC, Generic[P, M]):
             )
         return Reason.NONE, self._levels(picture, valid)
 
-    def _taken_request(self) -> FrameRequest[P]:
+    def _take_request(self) -> FrameRequest[P]:
         if self._request is None:
             raise RuntimeError("call request(frame) before answer(features)")
         request, self._request = self._request, None
@@ -411,7 +418,7 @@ class TrackerShell(ABC, Generic[P, M]):
             if not self.loss.safe:
                 raise
             lost = replace(self.belief, status=Status.LOST, score=0.0)
-            return self._unmeasured(lost, lost.trusted, Reason.NOT_FINITE)
+            return self._report_unmeasured(lost, lost.trusted, Reason.NOT_FINITE)
         if self.loss.safe:
             located = replace(located, place=self._bounded(located.place))
         return self._report(located, {**numbers, **located.diagnostics})
@@ -429,10 +436,10 @@ class TrackerShell(ABC, Generic[P, M]):
         center_xy = self._motion.found_in_wider_region(
             self.probe, levels, cut.origin_xy, place.size_wh
         )
-        again = None if center_xy is None else self._elsewhere(levels, place.at(center_xy))
+        again = None if center_xy is None else self._locate_at(levels, place.at(center_xy))
         return located if again is None or again.presence <= located.presence else again
 
-    def _elsewhere(self, levels: np.ndarray, place: P) -> Located[P] | None:
+    def _locate_at(self, levels: np.ndarray, place: P) -> Located[P] | None:
         """The target around any place; ``None``: the network gave numbers that are not finite."""
         try:
             return alone(in_steps(self.locate(self.cut(levels, place))))
@@ -450,7 +457,9 @@ class TrackerShell(ABC, Generic[P, M]):
         is_missing = flag is Flag.NOT_FOUND and not loss.measures_missing
         if is_missing or belief.status is Status.LOST:
             measured_box = None if is_missing else box
-            return self._unmeasured(belief, belief.trusted, reason, diagnostics, measured_box)
+            return self._report_unmeasured(
+                belief, belief.trusted, reason, diagnostics, measured_box
+            )
         trusts = belief.status is Status.TRACKING or not loss.safe
         if before.status is Status.LOST:
             self._motion = NO_MOTION
@@ -472,9 +481,9 @@ class TrackerShell(ABC, Generic[P, M]):
         """The result for a frame with nothing to show: the same box, or the last trusted one."""
         belief = self.loss.waited(self.belief, is_frozen=fault is Reason.FROZEN_FRAME)
         is_lost = belief.status is Status.LOST
-        return self._unmeasured(belief, belief.trusted if is_lost else self.place.box, fault)
+        return self._report_unmeasured(belief, belief.trusted if is_lost else self.place.box, fault)
 
-    def _unmeasured(
+    def _report_unmeasured(
         self,
         belief: Belief,
         box: Box,

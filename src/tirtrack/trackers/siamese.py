@@ -120,7 +120,7 @@ class SiameseTracker(TrackerShell[BoxPlace, SiameseModel]):
         if found is None:
             raise not_finite()
         moved = model.geometry.moved(found, search_patch, cut.place.size_wh, model.frame_wh)
-        return self._judged(BoxPlace.of(*moved), found, {**vars(found), "side": search_patch.side})
+        return self._located(BoxPlace.of(*moved), found, {**vars(found), "side": search_patch.side})
 
     def probe(self, levels: np.ndarray, center_xy: XY, size_wh: XY) -> Candidate | None:
         """See :meth:`tirtrack.trackers.base.SeekingTracker.probe`: no place in the patch is
@@ -144,7 +144,7 @@ class SiameseTracker(TrackerShell[BoxPlace, SiameseModel]):
         )
         return Candidate(BoxPlace.of(*measured).box, self._presence(found))
 
-    def _judged(
+    def _located(
         self, place: BoxPlace, found: BestCell, diagnostics: dict[str, Any]
     ) -> Located[BoxPlace]:
         """The score of the best cell and what it says of the target."""
