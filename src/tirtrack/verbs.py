@@ -166,7 +166,7 @@ def train(
                 "held out": len(held),
             },
             seconds=seconds,
-            source_lines=lines,
+            source_lines=tuple(lines),
         )
         return Result(trained if is_kept else before, card, summary)
 

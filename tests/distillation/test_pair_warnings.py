@@ -34,7 +34,7 @@ def _changed(tiny, change, recordings=3):
 def test_good_pairs_are_not_warned_of(tiny, run):
     summary = run(_changed(tiny, lambda pair: pair))
     assert not [one for one in summary.warnings if "compared" in one or "look swapped" in one]
-    assert summary.assumed == []
+    assert summary.assumed == ()
 
 
 def test_a_copy_in_place_of_tir_is_in_the_summary(tiny, run):

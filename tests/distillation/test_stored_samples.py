@@ -108,6 +108,7 @@ class NotingNetwork(TwoBranchNetwork):
     def __init__(self, noted: Callable[..., None], *, has_energies: bool = False) -> None:
         super().__init__()
         self.noted = noted
+        self.family = "dimp" if has_energies else "siamese"
         self.stride = 16
         self.reference_crop, self.test_crop = CropRule(127), CropRule(255)
         self.score_kind, self.box_kind = Margin(16, 255), DenseBoxes()

@@ -139,7 +139,7 @@ def distill(
             follower=follower(baseline) if follower and settings.max_gap else None,
         )
         card = _card(file.stem, weights.card, sources.manifest, settings)
-        return Result(student, card, summary.model_copy(update={"source_lines": lines}))
+        return Result(student, card, summary.model_copy(update={"source_lines": tuple(lines)}))
 
     return carry_out(file, setup, work, start=weights, force=force, command=command)
 

@@ -127,10 +127,10 @@ def distil_network(
         verdict=verdict(compared),
         split=found.split.how,
         harvest=harvest(found.train, recipe.proposals.way),
-        pass_rates=rates,
+        pass_rates=tuple(rates),
         samples=_counted(pool, recipe),
-        assumed=assumptions(sources.train.recordings().values()),
-        warnings=warnings,
+        assumed=tuple(assumptions(sources.train.recordings().values())),
+        warnings=tuple(warnings),
         seconds=seconds,
     )
 

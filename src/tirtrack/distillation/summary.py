@@ -121,12 +121,12 @@ class RunSummary(Stored):
     data: Mapping[str, int] = {}
     split: str = ""
     harvest: Harvest = Harvest()
-    pass_rates: Sequence[PassRate] = ()
+    pass_rates: tuple[PassRate, ...] = ()
     samples: Mapping[str, int] = {}
-    assumed: Sequence[str] = ()
-    warnings: Sequence[str] = ()
+    assumed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = {}
-    source_lines: Sequence[str] = ()
+    source_lines: tuple[str, ...] = ()
     weights: str = ""
     fingerprint: str = ""
     versions: Mapping[str, str] = {}
