@@ -73,4 +73,4 @@ def test_what_was_assumed_is_in_the_summary(tiny, run):
                 for name, one in super().recordings().items()
             }
 
-    assert run(Assuming()).assumed == ["take0, take1, take2: visible/ is RGB, infrared/ is TIR"]
+    assert run(Assuming()).assumed == ("take0, take1, take2: visible/ is RGB, infrared/ is TIR",)
