@@ -61,7 +61,7 @@ def test_a_fast_target_is_found_after_a_gap_by_its_velocity_alone(knows):
         tracker.update(frame(t))
     if not knows:
         state = tracker.state_dict()
-        state["target"]["motion"]["velocity_xy"] = (0.0, 0.0)
+        state["motion"]["velocity_xy"] = (0.0, 0.0)
         tracker.load_state_dict(state)
     tracker.skip(8)
     tracker.update(np.zeros_like(frame(33)))  # a bad frame does not end the gap
@@ -91,11 +91,11 @@ def test_a_doubtful_measurement_ends_the_gap_and_leaves_the_velocity():
     tracker.init(frame(0), place(0))
     for t in range(1, 25):
         tracker.update(frame(t))
-    before = Motion.of(tracker.state_dict()["target"]["motion"])
+    before = Motion.of(tracker.state_dict()["motion"])
     tracker.skip(9)
     hidden = np.roll(np.random.default_rng(0).integers(60, 90, (120, 400), dtype=np.uint8), 7, 1)
     assert tracker.update(hidden).status is Status.UNCERTAIN
-    after = Motion.of(tracker.state_dict()["target"]["motion"])
+    after = Motion.of(tracker.state_dict()["motion"])
     assert after == Motion(before.velocity_xy, unseen=10)
 
 
