@@ -109,6 +109,10 @@ FAULTS = {
         "based_on: mixed\n\ndirections: {tir_tir: 1}\n",
         'line 3: directions.tir_tir: unknown value "tir_tir"; did you mean "tir_to_tir"?',
     ),
+    "unknown family": (
+        "based_on: mixed\nnetwork: siamse\n",
+        'line 2: network: unknown value "siamse"; did you mean "siamese"?',
+    ),
     "another type": (
         "based_on: mixed\ntraining:\n  steps: many\n",
         "line 3: training.steps: input should be a valid integer",

@@ -327,7 +327,7 @@ REFUSED = {
     "device": (dict(device="gpu"), RequestError, 'no device "gpu"; choose cpu or cuda'),
     "device kind": (dict(device="meta"), RequestError, 'device "meta" is not supported'),
     "device number": (dict(device="cuda:99"), RequestError, "cuda:99"),
-    "seed": (dict(seed=-1), RequestError, "the seed is -1; give 0 or more"),
+    "seed": (dict(seed=-1), RequestError, "seed must be at least 0, got -1"),
     "suffix": (dict(out="student.pth"), RequestError, "end --out with .safetensors"),
 }  # fmt: skip
 

@@ -558,7 +558,7 @@ def test_wrong_requests_are_refused(folder, tmp_path):
         train(folder, tmp_path / "a.safetensors", recipe="mixed")
     with pytest.raises(RequestError, match='no device "gpu"'):
         train(folder, tmp_path / "a.safetensors", device="gpu")
-    with pytest.raises(RequestError, match="the seed is -2"):
+    with pytest.raises(RequestError, match="seed must be at least 0, got -2"):
         train(folder, tmp_path / "a.safetensors", seed=-2)
     with pytest.raises(RecipeError, match="nothing is trained on labels by it"):
         train(folder, tmp_path / "a.safetensors", recipe="mixed")

@@ -374,6 +374,7 @@ def test_recipes_of_the_dimp_family_say_what_differs(networks):
         ("mixed", "dimp18", "choose mixed_dimp, or"),
         ("distill_dimp", "nanotrack-v3", "choose distill, or"),
         ("published_distill_dimp", "atom18", "choose published_distill_atom, or"),
+        ("dimp_lite_distill", "nanotrack-v3", "choose mixed, or"),
         ("mixed_no_filter", "dimp18", "choose distill_dimp, or"),
         ("control_tir_only", "atom18", "choose distill_atom, or"),
     ],

@@ -11,7 +11,7 @@ from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.settings import Direction, Estimator
-from tirtrack.distillation.summary import Comparison, Difference
+from tirtrack.distillation.summary import Difference, HeldBackComparison
 from tirtrack.distillation.validation import (
     Agreement,
     Validator,
@@ -82,7 +82,7 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     assert numbers["with_box"] == other.with_box.student
     assert numbers["score"] == other.like_teacher["score"].student
     assert set(numbers) == {"with_teacher", "with_box", "centre", *other.like_teacher}
-    assert not any(taught.response.features for taught in measure._taught)
+    assert not any(answer.response.features for answer in measure._teacher_answers)
 
 
 def numbers_of(baseline, pool, student):
@@ -130,7 +130,7 @@ def difference(low: float, high: float) -> Difference:
 )
 def test_the_verdict_never_calls_a_doubtful_student_better(low, high, samples, says):
     part = difference(low, high)
-    sentence = verdict(Comparison(samples=samples, scenes=9, with_teacher=part))
+    sentence = verdict(HeldBackComparison(samples=samples, scenes=9, with_teacher=part))
     assert says in sentence
     assert "95 % interval" in sentence
     if "more than" in sentence:
@@ -149,6 +149,6 @@ def test_the_recipe_says_when_trained_weights_are_kept(before, after, low, high,
     difference = Difference(
         baseline=before, student=after, difference=after - before, low=low, high=high
     )
-    found = Comparison(samples=100, scenes=20, with_label=difference)
+    found = HeldBackComparison(samples=100, scenes=20, with_label=difference)
     rules = ("if_better", "unless_worse", "always")
     assert {rule for rule in rules if keeps_trained(found, rule)} == keeps

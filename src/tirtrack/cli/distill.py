@@ -85,7 +85,7 @@ def command(
     Nobody has to draw a box: boxes are proposed, a frozen teacher checks them on RGB, and the
     student learns to find the same things on TIR. The RGB weights stay as they are. The run folder
     beside the result holds recipe, log, pass rates and what held-back pairs say. Without --recipe
-    it is mixed for Siamese trackers, distill_dimp for the DiMP family, distill_atom for ATOM.
+    it is mixed for Siamese trackers, distill_ and the family for the others (distill_dimp).
     """
     from tirtrack.cli.progress_line import progress
     from tirtrack.distillation.run import recipe_for

@@ -78,17 +78,17 @@ def jittered_reference_crop(
     box: Box, rule: CropRule, jitter: Jitter, rng: np.random.Generator, *, is_mirrored: bool = False
 ) -> CropSpec:
     """A reference patch around a box, jittered."""
-    return _aim(box, rule, (jitter.reference, jitter.reference_box), rng, is_mirrored=is_mirrored)
+    return _spec(box, rule, (jitter.reference, jitter.reference_box), rng, is_mirrored=is_mirrored)
 
 
 def jittered_test_crop(
     box: Box, rule: CropRule, jitter: Jitter, rng: np.random.Generator, *, is_mirrored: bool = False
 ) -> CropSpec:
     """A test patch around a box, jittered."""
-    return _aim(box, rule, (jitter.test, jitter.test_box), rng, is_mirrored=is_mirrored)
+    return _spec(box, rule, (jitter.test, jitter.test_box), rng, is_mirrored=is_mirrored)
 
 
-def _aim(
+def _spec(
     box: Box,
     rule: CropRule,
     jitter: tuple[BranchJitter, BoxJitter],

@@ -145,15 +145,15 @@ def judge_boxes(
         rng: generator of the shifts, two draws per box.
         shift: largest shift, as a share of width and height.
     """
-    judged = []
+    checks = []
     for box in boxes:
         dx, dy = shift * rng.uniform(-1, 1, size=2) * (box.w, box.h)
         around = Box(box.x + float(dx), box.y + float(dy), box.w, box.h)
         found = one_step_box(network, frame, box, around=around)
         overlap = float(iou(found.box.array(), box.array()))
         sure = found.confidence > limits.min_probability
-        judged.append(TeacherCheck(box, found, overlap, sure and overlap > limits.min_iou))
-    return judged
+        checks.append(TeacherCheck(box, found, overlap, sure and overlap > limits.min_iou))
+    return checks
 
 
 def _crop(rule: CropRule, box: Box) -> Crop:

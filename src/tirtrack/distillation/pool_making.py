@@ -74,7 +74,7 @@ def build_pool(
             cut(clips, samples, keys, recipe, levels=levels, seed=seed),
             samples,
             engine=engine,
-            told=lambda done: progress(stage, done, len(samples)),
+            notify=lambda done: progress(stage, done, len(samples)),
         )
         if folder is not None:
             store_arrays(folder, arrays, recipe)
@@ -119,7 +119,7 @@ class Pools:
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutPatch:
     """One patch of a sample.
 
     Attributes:
@@ -145,7 +145,7 @@ def cut(
     *,
     levels: Levels,
     seed: int,
-) -> Iterator[Cut]:
+) -> Iterator[CutPatch]:
     """The patches of all samples, clip by clip and frame by frame: every frame is read once. An
     ``away`` patch that does not fit into the frame is left out.
     """
@@ -169,7 +169,7 @@ def cut(
                         noise = [view, *([image] if image else [])]
                         patch = _augmented(patch, key.modality, sample, recipe, noise, seed=seed)
                     levels_8_bit = np.rint(patch).clip(0, 255).astype(np.uint8)
-                    yield Cut(row, image, key, levels_8_bit, box_patch)
+                    yield CutPatch(row, image, key, levels_8_bit, box_patch)
 
 
 def _by_frame(
@@ -245,11 +245,11 @@ class _Frame:
 
 
 def _made(
-    patches: Iterable[Cut],
+    patches: Iterable[CutPatch],
     samples: Sequence[Sample],
     *,
     engine: FeatureEngine | None,
-    told: Callable[[int], None],
+    notify: Callable[[int], None],
 ) -> PoolArrays:
     """The arrays from cut patches; features are computed one chunk of a view at a time."""
     count = len(samples)
@@ -260,7 +260,7 @@ def _made(
     }
     has_away = np.zeros(count, dtype=bool)
     kept: dict[ViewKey, list[np.ndarray]] = {}
-    waiting: dict[ViewKey, list[Cut]] = {}
+    waiting: dict[ViewKey, list[CutPatch]] = {}
     seen: set[int] = set()
 
     def keep(key: ViewKey) -> None:
@@ -283,7 +283,7 @@ def _made(
             keep(one.key)
         if one.row not in seen:
             seen.add(one.row)
-            told(len(seen))
+            notify(len(seen))
     for key in sorted(waiting):
         keep(key)
     return PoolArrays(kept, boxes, has_away)

@@ -86,7 +86,7 @@ def check_network(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> None:
         return
     stem = recipe.name.removesuffix(f"_{recipe.network}")
     same = stem if family == "siamese" else f"{stem}_{family}"
-    known = same in recipe_names("cross_modal")
+    known = same != recipe.name and same in recipe_names("cross_modal")
     raise RecipeError(
         f'recipe "{recipe.name}" is for networks of the family {recipe.network}, the baseline is '
         f"of the family {family}",

@@ -68,9 +68,9 @@ def distill(
         baseline: name or file of the RGB weights; never changed.
         out: the weights file to write, ``NAME.safetensors``; the run folder is beside it.
         recipe: name, file, or a recipe; by default ``mixed`` for Siamese networks,
-            ``distill_dimp`` for the DiMP family and ``distill_atom`` for ATOM.
+            ``distill_`` and the name of the family, such as ``distill_dimp``, for the others.
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.
-        held_back: pairs for the diagnostics; without them a share of ``pairs`` is held back.
+        held_back: pairs to validate on; without them a share of ``pairs`` is held back.
         hold_back: names of recordings of ``pairs`` to hold back instead of that share.
         pairing: names of the two cameras and how frames are matched, if ``pairs`` are folders.
         licence: licence of the pairs, for manifest and card.

@@ -15,7 +15,7 @@ import yaml
 
 from tirtrack.distillation.recipe import dump_recipe
 from tirtrack.distillation.settings import Recipe
-from tirtrack.distillation.summary import Comparison, RunSummary
+from tirtrack.distillation.summary import HeldBackComparison, RunSummary
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import fingerprint, new_file, new_folder, write_json, write_text
 from tirtrack.identity import BEGIN_ANEW, IDENTITY_NAME, check_same_identity, differences
@@ -72,7 +72,7 @@ def check_seed(seed: int) -> None:
         RequestError: the seed is negative.
     """
     if seed < 0:
-        raise RequestError(f"the seed is {seed}", fix="give 0 or more")
+        raise RequestError(f"seed must be at least 0, got {seed}")
 
 
 # --- started, or resumed -------------------------------------------------------------------------
@@ -229,7 +229,7 @@ def _completed(card: Card, start: Weights | None, summary: RunSummary) -> Card:
     return card.model_copy(update=more)
 
 
-def _scores(compared: Comparison | None) -> dict[str, float]:
+def _scores(compared: HeldBackComparison | None) -> dict[str, float]:
     """Scores of the student and of the baseline on the held-back data, by name."""
     if compared is None:
         return {}

@@ -9,8 +9,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
 
+from tirtrack.networks import registry
 from tirtrack.pairs.proposals.base import FoundIn
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -305,6 +307,15 @@ class _Recipe(Settings):
     summary: str = ""
 
 
+def _family(name: str) -> str:
+    """The name of a family of networks, if there is one."""
+    if name not in (known := registry.families()):
+        raise PydanticKnownError(
+            "literal_error", {"expected": " or ".join(f"'{one}'" for one in known)}
+        )
+    return name
+
+
 AsPublished = Literal["shared_box", "first_box", "bn1_train", "canvas"]
 
 
@@ -312,7 +323,9 @@ class CrossModalRecipe(_Recipe):
     """A distillation from unlabelled pairs; the defaults are the recipe ``mixed``."""
 
     kind: Literal["cross_modal"] = "cross_modal"
-    network: str = Field(default="siamese", description="family of networks that the recipe trains")
+    network: Annotated[str, AfterValidator(_family)] = Field(
+        default="siamese", description="family of networks that the recipe trains"
+    )
     proposals: Proposals = Proposals()
     boxes: Boxes = Boxes()
     normaliser: str = Field(

@@ -220,7 +220,7 @@ def training_pool(
     samples = draw_samples(
         clips,
         recipe,
-        _told(recipe.pool, setup.progress) if follower else range(recipe.pool),
+        _reported(recipe.pool, setup.progress) if follower else range(recipe.pool),
         rules=CropRules.of(network),
         seed=seed,
         follower=follower,
@@ -238,7 +238,7 @@ def training_pool(
     )
 
 
-def _told(count: int, progress: Progress) -> Iterator[int]:
+def _reported(count: int, progress: Progress) -> Iterator[int]:
     """Numbers of samples whose boxes are followed, which takes a while."""
     for number in range(count):
         progress("tracks", number, count)
@@ -262,9 +262,9 @@ def check_by_foreigner(
             least = strict.min_iou_by_way.get(sample.way, strict.min_iou)
             limits = strict.model_copy(update={"min_iou": least})
             rng = np.random.default_rng([setup.seed, Stream.TEACHER, sample.number])
-            (judged,) = judge_boxes(teacher, rgb, [sample.tests[0].box], limits, rng=rng)
-            overlap[row], passed[row] = judged.overlap, judged.passed
-            confidence[row] = judged.found.confidence
+            (checked,) = judge_boxes(teacher, rgb, [sample.tests[0].box], limits, rng=rng)
+            overlap[row], passed[row] = checked.overlap, checked.passed
+            confidence[row] = checked.found.confidence
     pool.checks = Checks(np.zeros(count), overlap, confidence, passed)
 
 

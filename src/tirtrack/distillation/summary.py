@@ -58,7 +58,7 @@ class Difference(Stored):
     high: float
 
 
-class Comparison(Stored):
+class HeldBackComparison(Stored):
     """Baseline and student on the held-back data, in one step of localisation.
 
     Attributes:
@@ -115,7 +115,7 @@ class RunSummary(Stored):
     recipe: str
     seed: int | None = None
     steps: int = 0
-    held_back: Comparison | None = None
+    held_back: HeldBackComparison | None = None
     verdict: str = ""
     kept: Literal["trained", "start"] = "trained"
     data: Mapping[str, int] = {}
@@ -152,13 +152,13 @@ def pass_rates(pool: Pool) -> list[PassRate]:
     """Pass rates of the teacher's self-check by proposer and modality."""
     if pool.checks is None:
         return []
-    asked: Counter[tuple[str, str]] = Counter()
+    drawn: Counter[tuple[str, str]] = Counter()
     passed: Counter[tuple[str, str]] = Counter()
     for sample, ok in zip(pool.samples, pool.checks.passed, strict=True):
         kind = (sample.way, str(sample.found_in))
-        asked[kind] += 1
+        drawn[kind] += 1
         passed[kind] += bool(ok)
     return [
         PassRate(way=way, found_in=found_in, samples=count, passed=passed[way, found_in])
-        for (way, found_in), count in sorted(asked.items())
+        for (way, found_in), count in sorted(drawn.items())
     ]

@@ -24,7 +24,7 @@ from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.samples import draw_labelled, long_enough
 from tirtrack.distillation.settings import Direction, Photometric, SupervisedRecipe
 from tirtrack.distillation.step_plan import plan_labelled_step
-from tirtrack.distillation.summary import Comparison
+from tirtrack.distillation.summary import HeldBackComparison
 from tirtrack.distillation.train_student import Batches, Setup, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Validator
 from tirtrack.errors import WeightsError
@@ -139,7 +139,7 @@ def compare_held_out(
     recipe: SupervisedRecipe,
     *,
     progress: Progress = silent,
-) -> Comparison | None:
+) -> HeldBackComparison | None:
     """Both networks on the same held-out samples, plain crops; ``None`` if nothing is held out.
 
     The measure is the IoU with the annotation after one step of localisation (``one_step``).

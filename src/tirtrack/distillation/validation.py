@@ -20,7 +20,7 @@ from tirtrack.distillation.cross_modal import respond, self_check
 from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.settings import Direction, Keep
 from tirtrack.distillation.step_plan import Draw
-from tirtrack.distillation.summary import Comparison, Difference
+from tirtrack.distillation.summary import Difference, HeldBackComparison
 from tirtrack.networks.losses import cosine_distance
 from tirtrack.networks.response import Response
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -41,9 +41,10 @@ class Validator:
 
     Args:
         baseline: network before the training.
-        measure: what is measured; names are those of :class:`Comparison` and its ``like_teacher``.
+        measure: what is measured, by the names of :class:`HeldBackComparison` and its
+            ``like_teacher``.
         scenes: scene of every sample; empty if there are no samples.
-        teacher_centre: as in :class:`Comparison`.
+        teacher_centre: the teacher's distance, see :class:`HeldBackComparison`.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Validator:
         """
         return {name: float(values.mean()) for name, values in self._measure(student).items()}
 
-    def comparison(self, student: TwoBranchNetwork) -> Comparison | None:
+    def comparison(self, student: TwoBranchNetwork) -> HeldBackComparison | None:
         """Student compared with baseline; ``None`` if there are no samples.
 
         Args:
@@ -77,7 +78,7 @@ class Validator:
             name: difference_of(self._before[name], values, self._scenes)
             for name, values in self._measure(student).items()
         }
-        return Comparison(
+        return HeldBackComparison(
             samples=len(self._scenes),
             scenes=len(set(self._scenes)),
             with_label=found.pop("with_label", None),
@@ -143,14 +144,14 @@ class Agreement:
             [Draw(Direction.TIR_TO_TIR, int(place), int(place)) for place in places[begin:][:CHUNK]]
             for begin in range(0, len(places), CHUNK)
         ]
-        self._taught = [self._ask_teacher(teacher, draws) for draws in self._chunks]
+        self._teacher_answers = [self._ask_teacher(teacher, draws) for draws in self._chunks]
 
     @property
     def teacher_centre(self) -> float | None:
         """Mean distance of the teacher's best cell from the pseudo-box's centre, in cells."""
-        if not self._taught:
+        if not self._teacher_answers:
             return None
-        return float(np.concatenate([one.centre for one in self._taught]).mean())
+        return float(np.concatenate([one.centre for one in self._teacher_answers]).mean())
 
     @torch.no_grad()
     def _ask_teacher(self, teacher: TwoBranchNetwork, draws: Sequence[Draw]) -> _TeacherAnswer:
@@ -164,7 +165,7 @@ class Agreement:
     def __call__(self, network: TwoBranchNetwork) -> dict[str, np.ndarray]:
         """Values ``[n]`` of the samples, by name."""
         rows: dict[str, list[np.ndarray]] = {}
-        for draws, teacher in zip(self._chunks, self._taught, strict=True):
+        for draws, teacher in zip(self._chunks, self._teacher_answers, strict=True):
             batch = self._batch(draws)
             given = respond(network, batch, Direction.TIR_TO_TIR)
             check = self_check(given, batch.test.boxes_patch)
@@ -194,7 +195,7 @@ class _TeacherAnswer:
 
 
 def likeness(given: Response, teacher: Response) -> dict[str, Tensor]:
-    """Similarities ``[S]``, by kind of answer that both give: see :class:`Comparison`."""
+    """Similarities ``[S]``, by kind of answer that both give: see :class:`HeldBackComparison`."""
     found = {}
     if given.scores:
         maps = (one.scores[-1][0].flatten(1) for one in (given, teacher))
@@ -229,7 +230,7 @@ def _boxes(given: Response) -> np.ndarray:
 # --- conclusions ---------------------------------------------------------------------------------
 
 
-def verdict(found: Comparison | None) -> str:
+def verdict(found: HeldBackComparison | None) -> str:
     """The conclusion that the comparison allows, in one sentence."""
     if found is None or found.with_teacher is None:
         return "nothing can be said: the teacher found the target in no held-back sample"
@@ -258,7 +259,7 @@ def verdict(found: Comparison | None) -> str:
     )
 
 
-def verdict_by_labels(compared: Comparison | None, *, is_kept: bool) -> str:
+def verdict_by_labels(compared: HeldBackComparison | None, *, is_kept: bool) -> str:
     """The conclusion on trained weights from held-out labels, and whether they are kept."""
     if compared is None or compared.with_label is None:
         return "nothing was held out, so nothing can be said; the trained weights are kept"
@@ -277,7 +278,7 @@ def verdict_by_labels(compared: Comparison | None, *, is_kept: bool) -> str:
     return f"the trained weights are kept, no better and no worse that one can tell; {numbers}"
 
 
-def keeps_trained(compared: Comparison | None, keep: Keep) -> bool:
+def keeps_trained(compared: HeldBackComparison | None, keep: Keep) -> bool:
     """Whether the trained weights are kept, by the recipe's rule and the held-out samples."""
     if compared is None or compared.with_label is None or keep == "always":
         return True

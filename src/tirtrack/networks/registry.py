@@ -14,10 +14,11 @@ from torch import nn
 
 from tirtrack.errors import WeightsError, did_you_mean
 from tirtrack.networks import backbones, dimp
-from tirtrack.networks.atom import atom18
+from tirtrack.networks.atom import Atom, atom18
 from tirtrack.networks.fear import fear_xs
-from tirtrack.networks.joint_encoder import joint_lite
+from tirtrack.networks.joint_encoder import JointEncoder, joint_lite
 from tirtrack.networks.nanotrack import nanotrack_v1, nanotrack_v2, nanotrack_v3
+from tirtrack.networks.siamese import SiameseNetwork
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
 _Shapes = Mapping[str, tuple[int, ...]]
@@ -54,6 +55,15 @@ def names() -> list[str]:
     ['nanotrack-v1', 'nanotrack-v2', 'nanotrack-v3']
     """
     return sorted(_CONSTRUCTORS)
+
+
+def families() -> list[str]:
+    """The families of all networks, in order; a recipe trains the networks of one.
+
+    >>> families()
+    ['atom', 'dimp', 'joint', 'siamese']
+    """
+    return sorted({kind.family for kind in (Atom, dimp.Dimp, JointEncoder, SiameseNetwork)})
 
 
 def build(name: str, *, tiny: bool = False, seed: int = 0) -> TwoBranchNetwork:

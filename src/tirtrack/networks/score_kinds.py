@@ -312,5 +312,5 @@ def _logits_match(own: Maps, wanted: Maps, trusted: Tensor, temperature: float) 
     divergence = losses.binary_divergence(goal / temperature, given / temperature)
     counts = losses.per_cell(trusted, goal)
     sure = goal > 0  # p > 0.5, whatever the temperature
-    halves = losses.balanced_mean(divergence, sure & counts, divergence, ~sure & counts)
-    return temperature**2 * halves
+    mean = losses.balanced_mean(divergence, sure & counts, divergence, ~sure & counts)
+    return temperature**2 * mean

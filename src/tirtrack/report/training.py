@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tirtrack.distillation.run_folder import LOG, RECIPE, SUMMARY
-from tirtrack.distillation.summary import Comparison, Difference, PassRate, RunSummary
+from tirtrack.distillation.summary import Difference, HeldBackComparison, PassRate, RunSummary
 from tirtrack.errors import DatasetError
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME
 from tirtrack.report.content import DistillationSection, Picture
@@ -142,20 +142,20 @@ def held_back_curves(rows: Sequence[LossRow], summary: RunSummary | None) -> tup
     """Validation on held-back pairs during training as pictures, with the final values of the
     summary; none when there are fewer than two validations.
     """
-    looks = [(row.step - 1, row.held_back) for row in rows if row.held_back]
+    validations = [(row.step - 1, row.held_back) for row in rows if row.held_back]
     if summary is not None and summary.held_back is not None:
         last = {key: getattr(summary.held_back, key) for key in _SIGNALS}
         last |= summary.held_back.like_teacher
-        looks.append((summary.steps, {key: one.student for key, one in last.items() if one}))
-    if len(looks) < 2:
+        validations.append((summary.steps, {key: one.student for key, one in last.items() if one}))
+    if len(validations) < 2:
         return ()
-    steps = [step for step, _ in looks]
+    steps = [step for step, _ in validations]
     pictures = []
     for y_label, labels in _DRAWN.items():
         numbers = {
-            label: [found[key] for _, found in looks]
+            label: [found[key] for _, found in validations]
             for key, label in labels.items()
-            if all(key in found for _, found in looks)
+            if all(key in found for _, found in validations)
         }
         if numbers:
             pictures.append(held_back_plot(steps, numbers, y_label=y_label))
@@ -220,7 +220,7 @@ def _modality(name: str) -> str:
     return MODALITY.get(name, name)
 
 
-def _agreement(held_back: Comparison | None) -> dict[str, dict[str, str]]:
+def _agreement(held_back: HeldBackComparison | None) -> dict[str, dict[str, str]]:
     if held_back is None:
         return {}
     signals: dict[str, Difference | None] = {

@@ -330,9 +330,10 @@ class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
     def _own_draws(self, seed: int, target: str) -> Draws:
         return Draws(seed, target if self.settings.draws == "keyed" else None)
 
-    def _restored(
+    def restored(
         self, place: dict[str, Any], model: dict[str, Any]
     ) -> tuple[OnlinePlace, OnlineModel]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.restored`."""
         return OnlinePlace.from_state_dict(place), OnlineModel.from_state_dict(
             model, self.engine, self.settings, fills_by_weight=False
         )

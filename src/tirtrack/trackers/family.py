@@ -39,7 +39,7 @@ class Place(Protocol):
 P = TypeVar("P", bound=Place)
 
 
-class TargetModel(Protocol[P]):
+class TrackedTarget(Protocol[P]):
     """All that a family keeps of the target and of the first frame."""
 
     def place_of(self, box: Box) -> P:
@@ -55,7 +55,7 @@ class TargetModel(Protocol[P]):
         """The model as plain values and arrays."""
 
 
-M = TypeVar("M", bound=TargetModel[Any])
+M = TypeVar("M", bound=TrackedTarget[Any])
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Located(Generic[P]):
     """Where a family finds the target in a frame.
 
     Attributes:
-        place: new place of the target; the old one if it was not found.
+        place: new place of the target; the very object of the cut if it was not found.
         score: score to report, in [0, 1].
         flag: what the score map shows.
         presence: how surely the target is there, in [0, 1]. After skipped frames, a lower one than

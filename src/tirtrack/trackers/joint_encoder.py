@@ -81,7 +81,7 @@ class JointModel:
     rule: CropRule
 
     def place_of(self, box: Box) -> BoxPlace:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         return BoxPlace.of(box.center_xy, (box.w, box.h))
 
     def crop(self, place: BoxPlace) -> Crop:
@@ -90,7 +90,7 @@ class JointModel:
         return training_crop(around, self.rule, self.frame_wh[::-1])
 
     def region(self, place: BoxPlace) -> Region:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         crop = self.crop(place)
         columns, rows = (
             slice(max(int(start), 0), min(int(start + crop.side) + 2, length))
@@ -99,11 +99,11 @@ class JointModel:
         return rows, columns
 
     def search_side(self, size_wh: XY) -> float:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         return self.crop(BoxPlace.of((0.0, 0.0), size_wh)).side
 
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         return {"template": self.template.copy(), "frame_wh": list(self.frame_wh)}
 
 
@@ -192,9 +192,8 @@ class JointTracker(TrackerShell[BoxPlace, JointModel]):
     def _place_when_lost(self, place: BoxPlace, trusted: Box) -> BoxPlace:
         return self._bounded(self.model.place_of(trusted))
 
-    def _restored(
-        self, place: dict[str, Any], model: dict[str, Any]
-    ) -> tuple[BoxPlace, JointModel]:
+    def restored(self, place: dict[str, Any], model: dict[str, Any]) -> tuple[BoxPlace, JointModel]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.restored`."""
         width, height = model["frame_wh"]
         return BoxPlace.from_state_dict(place), JointModel(
             np.array(model["template"]),

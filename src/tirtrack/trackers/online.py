@@ -80,12 +80,12 @@ class OnlineModel:
     directions: CgState = field(default_factory=CgState)
 
     def place_of(self, box: Box) -> OnlinePlace:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         center_yx, size_hw = center_and_size(box)
         return OnlinePlace(center_yx, size_hw, scale_of(size_hw, self.layout))
 
     def region(self, place: OnlinePlace) -> Region:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         half = place.scale * self.layout.sample_hw / 2
         rows, columns = (
             slice(max(int(center - side), 0), int(min(center + side + 2, length)))
@@ -96,11 +96,11 @@ class OnlineModel:
         return rows, columns
 
     def search_side(self, size_wh: XY) -> float:
-        """See :class:`~tirtrack.trackers.family.TargetModel`; the longer side."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`; the longer side."""
         return scale_of(np.array(size_wh), self.layout) * float(self.layout.sample_hw.max())
 
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         directions = self.directions
         return {
             "layout": asdict(self.layout),

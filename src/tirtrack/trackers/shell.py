@@ -131,12 +131,13 @@ class TrackerShell(ABC, Generic[P, M]):
         a family without this method learns nothing. May be in steps.
 
         Raises:
-            RunError: the network gave numbers that are not finite; the model is unchanged.
+            RunError: the network gave numbers that are not finite; what locates the target is
+                unchanged.
         """
         return {}
 
     @abstractmethod
-    def _restored(self, place: dict[str, Any], model: dict[str, Any]) -> tuple[P, M]:
+    def restored(self, place: dict[str, Any], model: dict[str, Any]) -> tuple[P, M]:
         """Place and model, from the fields of a place and the ``state_dict`` of a model."""
 
     def _bounded(self, place: P) -> P:
@@ -360,7 +361,7 @@ class TrackerShell(ABC, Generic[P, M]):
                 f"tracker state must have format {_STATE_FORMAT}, got {state.get('format')!r}"
             )
         self._shape = tuple(int(length) for length in state["shape"])
-        self._place, self._model = self._restored(state["place"], state["model"])
+        self._place, self._model = self.restored(state["place"], state["model"])
         self._belief = Belief.of(state["belief"])
         self._motion = Motion.of(state["motion"])
         self._frame, self._phase = int(state["frame"]), int(state["phase"])

@@ -48,15 +48,15 @@ class SiameseModel:
     geometry: Geometry
 
     def place_of(self, box: Box) -> BoxPlace:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         return BoxPlace(*self.geometry.begin(box, self.frame_wh), box)
 
     def region(self, place: BoxPlace) -> Region:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         return self.geometry.region(place.center_xy, place.size_wh, self.frame_wh)
 
     def search_side(self, size_wh: XY) -> float:
-        """See :class:`~tirtrack.trackers.family.TargetModel`; the shorter side."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`; the shorter side."""
         crop = self.geometry.crop_around((0.0, 0.0), size_wh)
         return min(crop.side, crop.height)
 
@@ -65,7 +65,7 @@ class SiameseModel:
         return self.geometry.search(levels, center_xy, size_wh, self.fill)
 
     def state_dict(self) -> dict[str, Any]:
-        """See :class:`~tirtrack.trackers.family.TargetModel`."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         return {
             "template": self.template.copy(),
             "fill": self.fill.copy(),
@@ -194,9 +194,10 @@ class SiameseTracker(TrackerShell[BoxPlace, SiameseModel]):
     def _stretches_levels(self) -> bool:
         return self.settings.stretch
 
-    def _restored(
+    def restored(
         self, place: dict[str, Any], model: dict[str, Any]
     ) -> tuple[BoxPlace, SiameseModel]:
+        """See :meth:`~tirtrack.trackers.shell.TrackerShell.restored`."""
         width, height = model["frame_wh"]
         template, fill = np.array(model["template"]), np.array(model["fill"])
         return BoxPlace.from_state_dict(place), SiameseModel(
