@@ -131,21 +131,24 @@ def recipe_of_kind(
     Raises:
         RecipeError: the recipe is unknown, damaged, or of another kind.
     """
-    given = recipe if isinstance(recipe, BaseModel) else load_recipe(recipe)
-    if not isinstance(given, kind):
-        name = next(name for name, model in _KINDS.items() if model is kind)
-        choice = recipe_names(name)
+    model: type[BaseModel]
+    if isinstance(recipe, BaseModel):
+        document = _Document(recipe.name, recipe.model_dump(mode="json"), {})
+        content, model = document.content, type(recipe)
+    else:
+        document = _read(_find(recipe))
+        content, model = _resolved(document, [document.where])
+    if model is not kind:
+        wanted, given = (
+            next(name for name, known in _KINDS.items() if known is one) for one in (kind, model)
+        )
+        choice = recipe_names(wanted)
         raise RecipeError(
-            f'recipe "{given.name}" is of kind {given.kind}, {_VERBS[name][1]}',
-            fix=f"give it to `tirtrack {_VERBS[given.kind][0]}`, or choose "
+            f'recipe "{Path(document.where).stem}" is of kind {given}, {_VERBS[wanted][1]}',
+            fix=f"give it to `tirtrack {_VERBS[given][0]}`, or choose "
             f"{', '.join(choice[:-1])} or {choice[-1]}",
         )
-    if not changes:
-        return given
-    if not isinstance(recipe, BaseModel):
-        return load_recipe(recipe, changes=changes)  # type: ignore[return-value]
-    document = _Document(given.name, given.model_dump(mode="json"), {})
-    return _changed(kind, document.content, document, changes)  # type: ignore[return-value]
+    return _changed(kind, content, document, changes or {})  # type: ignore[return-value]
 
 
 def dump_recipe(recipe: Recipe) -> str:
