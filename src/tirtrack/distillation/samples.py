@@ -307,8 +307,10 @@ def _labelled_places(
     """
     boxes = clip.boxes[int(rng.integers(len(clip.boxes)))]
     frames = np.flatnonzero(_usable(boxes))
-    draw = _causal if recipe.sampling == "causal" and clip.is_video else _interval
-    references, tests = draw(frames, len(boxes), recipe, rng)
+    if recipe.sampling == "causal" and clip.is_video:
+        references, tests = _causal(frames, len(boxes), recipe, rng)
+    else:
+        references, tests = _interval(frames, recipe, rng)
     return (
         [(frame, Box.of(boxes[frame])) for frame in references],
         [(frame, Box.of(boxes[frame])) for frame in tests],
@@ -316,7 +318,7 @@ def _labelled_places(
 
 
 def _interval(
-    frames: np.ndarray, length: int, recipe: SupervisedRecipe, rng: np.random.Generator
+    frames: np.ndarray, recipe: SupervisedRecipe, rng: np.random.Generator
 ) -> tuple[list[int], list[int]]:
     first = int(frames[rng.integers(len(frames))])
     near = frames[np.abs(frames - first) <= recipe.max_gap]
