@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 import pytest
+import yaml
 
 from tirtrack.distillation.recipe import (
     CrossModalRecipe,
@@ -45,6 +48,43 @@ def test_a_shipped_recipe_reads_back_from_its_resolved_form(name, tmp_path):
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(dump_recipe(recipe), encoding="utf-8")
     assert load_recipe(resolved) == recipe
+
+
+def content_of(name):
+    file = resources.files("tirtrack.distillation") / "recipes" / f"{name}.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_shipped_recipe_is_complete_or_differs_from_a_complete_one(name):
+    content = content_of(name)
+    complete = content_of(content["based_on"]) if "based_on" in content else content
+    assert {"format", "kind", "summary"} <= set(complete)
+    assert "based_on" not in complete
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("distill", "mixed"), ("distill_dimp", "mixed_dimp")],
+)
+def test_complete_recipes_of_one_family_are_trained_and_taught_alike(name, other):
+    here, there = load_recipe(name), load_recipe(other)
+    assert (here.training, here.teacher) == (there.training, there.teacher)
+    assert here.proposals == there.proposals
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("published", "mixed"), ("published_dimp", "mixed_dimp")],
+)
+def test_the_published_scheme_trains_what_mixed_trains(name, other):
+    here, there = load_recipe(name), load_recipe(other)
+    assert here.training.components == there.training.components
+    assert (here.training.steps, here.training.batch) == (
+        there.training.steps,
+        there.training.batch,
+    )
+    assert here.teacher == there.teacher.model_copy(update={"require": False})
 
 
 def test_mixed_is_what_the_specification_says():
