@@ -291,7 +291,8 @@ def test_every_published_training_runs_on_its_network(clips, tmp_path, recipe):
     log = read_log(run.folder)
     assert len(log) == 2
     assert all(np.isfinite(line["loss"]) for line in log)
-    assert set(log[0]["terms"]) == {"rgb_to_rgb/cross_supervision"}
+    term = "rgb_to_rgb/cross_supervision"
+    assert set(log[0]["terms"]) == {term, f"{term}/classification", f"{term}/box"}
     if settings.training.keep_published_frozen:
         frozen = [p for module in trained.published_frozen() for p in module.parameters()]
         first = [p for module in start.published_frozen() for p in module.parameters()]

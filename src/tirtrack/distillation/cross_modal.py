@@ -38,7 +38,9 @@ NEAR_CELLS = 2.0  # probability mass of a density within this distance counts as
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of a step, and its parts by name (``direction/term``), each before weighting."""
+    """The loss of a step, and its parts by name, each before weighting: every term as
+    ``direction/term``, and the parts of a term that has some as ``direction/term/part``.
+    """
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -74,9 +76,12 @@ def step_loss(
         if teacher is not None and any(needs_teacher(term) for term in serving):
             wanted = teacher_response(teacher, batch, teacher_modality)
         for term in serving:
-            part = TERMS[term.name](own, wanted, batch, term)
-            parts[f"{direction}/{term.name}"] = part.detach()
-            weighted.append(term.weight * (len(batch) / samples) * part)
+            name, found = f"{direction}/{term.name}", TERMS[term.name](own, wanted, batch, term)
+            if isinstance(found, Mapping):
+                parts |= {f"{name}/{part}": value.detach() for part, value in found.items()}
+                found = torch.stack([*found.values()]).sum()
+            parts[name] = found.detach()
+            weighted.append(term.weight * (len(batch) / samples) * found)
     if not weighted:
         raise RecipeError(
             "no term counts in any of the directions",
@@ -193,15 +198,17 @@ def label_loss(student: Response, boxes_patch: Tensor, present: Tensor) -> tuple
     return classification, student.box_kind.loss(student, label, boxes_patch, present)
 
 
-# --- The terms: (student, teacher, batch, settings) -> loss --------------------------------------
+# --- The terms: (student, teacher, batch, settings) -> loss, or its parts by name ----------------
 
 
-def cross_supervision(student: Response, teacher: Response | None, batch: Batch, _: Term) -> Tensor:
+def cross_supervision(
+    student: Response, teacher: Response | None, batch: Batch, _: Term
+) -> dict[str, Tensor]:
     """Hard labels: the student must find the pseudo-box. In crossed directions this is the
     published loss. The teacher is not used.
     """
     classification, box = label_loss(student, batch.test.boxes_patch, batch.present)
-    return classification + box
+    return {"classification": classification, "box": box}
 
 
 def score(student: Response, teacher: Response | None, batch: Batch, settings: Term) -> Tensor:
@@ -255,7 +262,8 @@ def modulation(student: Response, teacher: Response | None, batch: Batch, settin
     ).mean()
 
 
-TermFunction = Callable[[Response, Response | None, Batch, Term], Tensor]
+TermFunction = Callable[[Response, Response | None, Batch, Term], Tensor | Mapping[str, Tensor]]
+"""A term gives its loss, or the named parts whose sum is its loss; the log shows both."""
 
 TERMS: Mapping[str, TermFunction] = {
     "cross_supervision": cross_supervision,
