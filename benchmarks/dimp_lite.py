@@ -84,7 +84,7 @@ def choose(shared: Path, out: Path) -> dict[str, Any]:
     if not isinstance(recipe, SupervisedRecipe):
         raise TypeError("dimp_lite must be a supervised recipe")
     clips, _ = open_labelled(folders, STILL_SOURCES)
-    _, held = hold_out(clips, recipe.held_out.share)
+    _, held = hold_out(clips, recipe.held_back.share)
     ours, other = (
         store.network_of(store.read(out / f"{name}.safetensors")).eval() for name in CANDIDATES
     )

@@ -137,6 +137,10 @@ FAULTS = {
         "based_on: mixed\ntraining:\n  stps: 3\n",
         'line 3: unknown key "stps"; did you mean "steps"?',
     ),
+    "old key": (
+        "based_on: baseline\nheld_out: {samples: 4}\n",
+        'line 2: unknown key "held_out"; did you mean "held_back"?',
+    ),
     "misspelt key of a term": (
         "based_on: mixed\nterms:\n  - {name: score, wieght: 2}\n",
         'line 3: unknown key "wieght"; did you mean "weight"?',

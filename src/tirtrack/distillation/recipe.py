@@ -44,6 +44,7 @@ __all__ = [
 MAX_BYTES = 100_000
 MAX_DEPTH = 20
 BASED_ON = "based_on"
+_RENAMED = {"held_out": "held_back"}  # keys that are too far apart for "did you mean"
 _KINDS: dict[str, type[BaseModel]] = {
     "cross_modal": CrossModalRecipe,
     "supervised": SupervisedRecipe,
@@ -292,8 +293,8 @@ def _resolved(document: _Document, chain: list[str]) -> tuple[dict[str, Any], ty
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
-    """The settings of an empty recipe, written out: the same settings class (jitter, held-out part)
-    has different defaults in different fields.
+    """The settings of an empty recipe, written out: one settings class (jitter, held-back data) has
+    different defaults in different fields.
     """
     kind = next(name for name, one in _KINDS.items() if one is model)
     return model(kind=kind).model_dump(mode="json", exclude={"name", "summary"})
@@ -393,7 +394,7 @@ def _fault(
         return RecipeError(
             f'unknown key "{dotted if changed else name}"',
             place,
-            did_you_mean(name, known or ["nothing here"]),
+            did_you_mean(_RENAMED.get(name, name), known or ["nothing here"]),
         )
     if first["type"] in ("enum", "literal_error"):
         value = first["input"]
