@@ -9,14 +9,7 @@ from PIL import Image
 
 from tirtrack.errors import DatasetError
 from tirtrack.report.pairs import pairs_section
-from tirtrack.report.training import (
-    NO_PROOF,
-    LossRow,
-    distillation_section,
-    loss_curves,
-    read_summary,
-    run_folders,
-)
+from tirtrack.report.training import NO_PROOF, distillation_section, read_summary, run_folders
 
 INSPECTION = {
     "format": 1,
@@ -141,14 +134,15 @@ def test_a_run_that_was_stopped_shows_how_far_it_came(tmp_path):
     assert len(section.curves) == 1
 
 
-def test_the_loss_is_drawn_by_terms_and_not_by_their_parts():
+def test_the_loss_is_drawn_by_terms_and_not_by_their_parts(tmp_path):
     terms = {"tir_to_tir/cross_supervision": 1.0, "rgb_to_tir/cross_supervision": 0.5}
-    parts = {"tir_to_tir/cross_supervision/box": 0.9}
-    rows = [LossRow(step, 1.0 / step, terms) for step in (1, 2, 3)]
-    with_parts = [LossRow(row.step, row.loss, parts | terms) for row in rows]
-    assert loss_curves(with_parts) == loss_curves(rows)
-    (drawn,) = loss_curves(rows)
-    assert b"tir_to_tir" in drawn.content
+    drawn = []
+    for parts in ({}, {"tir_to_tir/cross_supervision/box": 0.9}):
+        lines = [{"step": k, "loss": 1.0 / k, "terms": parts | terms} for k in (1, 2, 3)]
+        (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+        drawn += distillation_section(tmp_path).curves
+    assert drawn[0] == drawn[1]
+    assert b"tir_to_tir" in drawn[0].content
 
 
 def test_looks_at_held_back_pairs_are_pictures_that_end_with_the_summary(tmp_path):

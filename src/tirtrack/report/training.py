@@ -127,13 +127,11 @@ def _row(stored: dict[str, Any]) -> LossRow:
 
 
 def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
-    """The loss and its terms as a picture, without the parts of a term; none when there are fewer
-    than two rows.
-    """
+    """The loss as a picture; none when there are fewer than two rows."""
     if len(rows) < 2:
         return ()
-    logged = dict.fromkeys(name for row in rows for name in row.terms)
-    names = [name for name in logged if name.count("/") < 2]  # DIRECTION/TERM/PART is a part
+    # A name with two slashes is a part of a term, which is drawn as a whole.
+    names = list(dict.fromkeys(name for row in rows for name in row.terms if name.count("/") < 2))
     terms = {
         label: [row.terms.get(name) for row in rows]
         for name, label in zip(names, _labels(names), strict=True)
