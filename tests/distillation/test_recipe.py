@@ -172,6 +172,7 @@ FAULTS = {
     "circle": ("based_on: recipe.yaml\n", "is based on itself"),
     "other kind": ("kind: supervised\nbased_on: mixed\n", "based on another kind"),
     "unknown kind": ("kind: crossmodal\n", 'did you mean "cross_modal"?'),
+    "kind that is a list": ("kind: [supervised]\n", "no kind of recipe is called"),
     "twice": ("pool: 3\npool: 4\n", 'line 2: "pool" stands there twice'),
     "no terms": ("terms: []\n", "training has steps and no term"),
     "no mapping": ("- mixed\n", "holds no settings"),
