@@ -13,7 +13,8 @@ names what its numbers mean, the kinds of its scores and boxes (``networks/score
 ``networks/response``), and nothing here asks which they are. The formulas stand one by one in
 ``networks/losses``; docs/method.md has all equations with their constants. A term that a network
 cannot serve raises :class:`~tirtrack.errors.RecipeError`. To try another term, write its function
-at the end and name it in :data:`TERMS`. Nothing here depends on files, optimisers or recipes.
+at the end and name it in :data:`TERMS` and in ``settings.Term``. Nothing here depends on files,
+optimisers or recipes.
 """
 
 from __future__ import annotations
