@@ -37,8 +37,8 @@ from tirtrack.boxes import Box
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.labelled_clips import open_labelled
 from tirtrack.datasets.sequence import stored_from_boxes
-from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
-from tirtrack.distillation.settings import Modality
+from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.settings import Modality, SupervisedRecipe
 from tirtrack.distillation.sources import hold_out
 from tirtrack.distillation.supervised import compare_held_out
 from tirtrack.evaluation import protocols

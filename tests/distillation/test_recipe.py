@@ -8,15 +8,18 @@ import pytest
 import yaml
 
 from tirtrack.distillation.recipe import (
-    CrossModalRecipe,
-    SupervisedRecipe,
     dump_recipe,
     load_recipe,
     parse_value,
     recipe_names,
     recipe_of_kind,
 )
-from tirtrack.distillation.settings import Direction, Modality
+from tirtrack.distillation.settings import (
+    CrossModalRecipe,
+    Direction,
+    Modality,
+    SupervisedRecipe,
+)
 from tirtrack.errors import RecipeError
 from tirtrack.trackers.presets import preset_names
 

@@ -18,20 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tirtrack.distillation.settings import (
-    CrossModalRecipe,
-    Recipe,
-    SupervisedRecipe,
-)
+from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
 from tirtrack.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from tirtrack.networks.two_branch import TwoBranchNetwork
 
 __all__ = [
-    "CrossModalRecipe",
-    "Recipe",
-    "SupervisedRecipe",
     "check_network",
     "default_recipe",
     "dump_recipe",
