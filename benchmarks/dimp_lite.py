@@ -37,8 +37,8 @@ from tirtrack.boxes import Box
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.labelled_clips import open_labelled
 from tirtrack.datasets.sequence import stored_from_boxes
-from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
-from tirtrack.distillation.settings import Modality
+from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.settings import Modality, SupervisedRecipe
 from tirtrack.distillation.sources import hold_out
 from tirtrack.distillation.supervised import compare_held_out
 from tirtrack.evaluation import protocols
@@ -84,7 +84,7 @@ def choose(shared: Path, out: Path) -> dict[str, Any]:
     if not isinstance(recipe, SupervisedRecipe):
         raise TypeError("dimp_lite must be a supervised recipe")
     clips, _ = open_labelled(folders, STILL_SOURCES)
-    _, held = hold_out(clips, recipe.held_out.share)
+    _, held = hold_out(clips, recipe.held_back.share)
     ours, other = (
         store.network_of(store.read(out / f"{name}.safetensors")).eval() for name in CANDIDATES
     )

@@ -49,7 +49,7 @@ OURS = ("tirtrack ", "--")
 FEW_STEPS = ["--set", "training.steps=2", "--set", "pool=32"]
 SHORTER = {
     "distill": [*FEW_STEPS, "--set", "held_back.samples=16"],
-    "train": [*FEW_STEPS, "--set", "training.batch=4", "--set", "held_out.samples=8"],
+    "train": [*FEW_STEPS, "--set", "training.batch=4", "--set", "held_back.samples=8"],
     "demo": ["--workers", "1", "--recipe", "short.yaml"],
 }
 VARYING = {"latest"}  # a word of commands whose numbers hang on how fast the machine is

@@ -9,7 +9,8 @@ import torch
 import tirtrack
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import Row
-from tirtrack.distillation.recipe import SupervisedRecipe, load_recipe
+from tirtrack.distillation.recipe import load_recipe
+from tirtrack.distillation.settings import SupervisedRecipe
 
 
 def models_of(row: Row) -> list[str]:

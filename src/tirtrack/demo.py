@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from tirtrack.datasets import open_dataset
-from tirtrack.distillation.recipe import CrossModalRecipe, check_network, recipe_of_kind
+from tirtrack.distillation.recipe import check_network, recipe_of_kind
+from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.comparison import EVALUATION_FOLDER
 from tirtrack.evaluation.runner import evaluate

@@ -131,7 +131,7 @@ def train(
     usable = long_enough(clips, settings)
     if short := len(clips) - len(usable):
         lines.append(f"not used: {counted(short, 'sequence')} too short for causal samples")
-    kept, held = hold_out(usable, settings.held_out.share)
+    kept, held = hold_out(usable, settings.held_back.share)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
         "data": fingerprint([[clip.name, clip.boxes.tolist()] for clip in usable]),

@@ -123,7 +123,7 @@ def test_train_says_what_it_learns_from_and_takes_reading_options(tmp_path, caps
     out = tmp_path / "a.safetensors"
     few = ["--set", "training.steps=1", "--set", "training.batch=2", "--set", "pool=2"]
     command = ["train", str(tmp_path / "films"), "--network", "nanotrack-v3", "--out", str(out)]
-    command += [*few, "--set", "held_out.samples=2"]
+    command += [*few, "--set", "held_back.samples=2"]
     assert run(command) == 2
     assert "give --channel 3 for it" in capsys.readouterr().err
     assert not out.with_suffix(".run").exists()

@@ -304,6 +304,22 @@ def test_directions_weigh_by_their_samples(networks):
     assert loss.total.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+def test_a_term_that_gives_parts_is_their_sum(networks):
+    student, _ = networks
+    batch = patch_batch()
+    terms = [Term(name="cross_supervision", weight=3.0)]
+    loss = step_loss(student, None, [(Direction.RGB_TO_TIR, batch)], terms)
+    own = respond(student, batch, Direction.RGB_TO_TIR)
+    classification, box = label_loss(own, batch.test.boxes_patch, batch.present)
+    name = "rgb_to_tir/cross_supervision"
+    assert loss.parts == {
+        f"{name}/classification": classification,
+        f"{name}/box": box,
+        name: classification + box,
+    }
+    assert loss.total == 3.0 * (classification + box)
+
+
 def test_the_teacher_is_trusted_when_near_alike_and_sure():
     margins = torch.full((1, 4, 15, 15), -9.0).double()
     margins[0, :, 7, 7] = 9.0  # p = 0.9999 at the patch centre

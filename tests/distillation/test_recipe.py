@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 import pytest
+import yaml
 
 from tirtrack.distillation.recipe import (
-    CrossModalRecipe,
-    SupervisedRecipe,
     dump_recipe,
     load_recipe,
     parse_value,
     recipe_names,
     recipe_of_kind,
 )
-from tirtrack.distillation.settings import Direction, Modality
+from tirtrack.distillation.settings import (
+    CrossModalRecipe,
+    Direction,
+    Modality,
+    SupervisedRecipe,
+)
 from tirtrack.errors import RecipeError
 from tirtrack.trackers.presets import preset_names
 
@@ -45,6 +51,43 @@ def test_a_shipped_recipe_reads_back_from_its_resolved_form(name, tmp_path):
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(dump_recipe(recipe), encoding="utf-8")
     assert load_recipe(resolved) == recipe
+
+
+def content_of(name):
+    file = resources.files("tirtrack.distillation") / "recipes" / f"{name}.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_shipped_recipe_is_complete_or_differs_from_a_complete_one(name):
+    content = content_of(name)
+    complete = content_of(content["based_on"]) if "based_on" in content else content
+    assert {"format", "kind", "summary"} <= set(complete)
+    assert "based_on" not in complete
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("distill", "mixed"), ("distill_dimp", "mixed_dimp")],
+)
+def test_complete_recipes_of_one_family_are_trained_and_taught_alike(name, other):
+    here, there = load_recipe(name), load_recipe(other)
+    assert (here.training, here.teacher) == (there.training, there.teacher)
+    assert here.proposals == there.proposals
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("published", "mixed"), ("published_dimp", "mixed_dimp")],
+)
+def test_the_published_scheme_trains_what_mixed_trains(name, other):
+    here, there = load_recipe(name), load_recipe(other)
+    assert here.training.components == there.training.components
+    assert (here.training.steps, here.training.batch) == (
+        there.training.steps,
+        there.training.batch,
+    )
+    assert here.teacher == there.teacher.model_copy(update={"require": False})
 
 
 def test_mixed_is_what_the_specification_says():
@@ -97,6 +140,10 @@ FAULTS = {
         "based_on: mixed\ntraining:\n  stps: 3\n",
         'line 3: unknown key "stps"; did you mean "steps"?',
     ),
+    "old key": (
+        "based_on: baseline\nheld_out: {samples: 4}\n",
+        'line 2: unknown key "held_out"; did you mean "held_back"?',
+    ),
     "misspelt key of a term": (
         "based_on: mixed\nterms:\n  - {name: score, wieght: 2}\n",
         'line 3: unknown key "wieght"; did you mean "weight"?',
@@ -128,6 +175,7 @@ FAULTS = {
     "circle": ("based_on: recipe.yaml\n", "is based on itself"),
     "other kind": ("kind: supervised\nbased_on: mixed\n", "based on another kind"),
     "unknown kind": ("kind: crossmodal\n", 'did you mean "cross_modal"?'),
+    "kind that is a list": ("kind: [supervised]\n", "no kind of recipe is called"),
     "twice": ("pool: 3\npool: 4\n", 'line 2: "pool" stands there twice'),
     "no terms": ("terms: []\n", "training has steps and no term"),
     "no mapping": ("- mixed\n", "holds no settings"),

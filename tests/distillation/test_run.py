@@ -30,6 +30,7 @@ from tirtrack.files import sha256
 from tirtrack.networks import registry
 from tirtrack.pairs import folder as pairs_in_folders
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME
+from tirtrack.trackers.loading import load_tracker
 from tirtrack.weights import store
 from tirtrack.weights.card import Calibration, Card, TrainingSource
 
@@ -108,6 +109,18 @@ def test_boxes_are_followed_by_a_tracker_of_the_baseline(tiny, pairs, baseline, 
         progress=lambda stage, *_: told.append(stage),
     )  # fmt: skip
     assert told.count("tracks") == tiny.SMALL["pool"] + 1
+
+
+def test_a_run_is_resumed_with_no_other_follower(tiny, pairs, baseline, tmp_path):
+    def follower(min_side):
+        return lambda weights: load_tracker(weights, overrides={"min_side": min_side})
+
+    given = (tiny, pairs, baseline, tmp_path / "a.safetensors")
+    run(*given, changes={"max_gap": 1}, follower=follower(2.0))
+    again = {"changes": {"max_gap": 1}, "resume": True}
+    assert run(*given, follower=follower(2.0), **again).summary is None
+    with pytest.raises(RequestError, match=r"another follower \(was .*, now "):
+        run(*given, follower=follower(4.0), **again)
 
 
 def test_a_teacher_of_another_family_is_trusted_by_limits_of_its_own(

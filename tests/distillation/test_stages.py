@@ -15,7 +15,7 @@ from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.pair_warnings import harvest_warnings
-from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
+from tirtrack.distillation.recipe import load_recipe, recipe_names
 from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.settings import Direction
 from tirtrack.distillation.sources import Sources, hold_back
@@ -32,7 +32,7 @@ NETWORKS = {
     "atom": "atom18",
     "joint": "joint-lite",
 }
-CROSS_MODAL = [n for n in recipe_names() if isinstance(load_recipe(n), CrossModalRecipe)]
+CROSS_MODAL = recipe_names("cross_modal")
 
 
 @pytest.mark.parametrize("name", CROSS_MODAL)

@@ -287,7 +287,7 @@ CROSS_MODAL = {
     "teacher.min_iou_by_way": {},
     "held_back.samples": 0,
 }
-SUPERVISED = {"held_out.samples": 0}
+SUPERVISED = {"held_back.samples": 0}
 
 
 @dataclass(frozen=True)

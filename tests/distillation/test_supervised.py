@@ -43,8 +43,8 @@ SMALL = {
     "training.warm_up": 1,
     "training.checkpoint_every": 1,
     "pool": 8,
-    "held_out.samples": 8,
-    "held_out.share": 0.4,
+    "held_back.samples": 8,
+    "held_back.share": 0.4,
 }
 
 
@@ -261,7 +261,7 @@ PUBLISHED = {
     "atom_prob_ml": "atom18",
     "atom_gmm_sampl": "atom18",
 }
-FEW = {**SMALL, "training.steps": 2, "training.batch": 3, "pool": 3, "held_out.samples": 4}
+FEW = {**SMALL, "training.steps": 2, "training.batch": 3, "pool": 3, "held_back.samples": 4}
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def clips(monkeypatch):
 
 @pytest.mark.parametrize("recipe", PUBLISHED)
 def test_every_published_training_runs_on_its_network(clips, tmp_path, recipe):
-    changes = {**FEW, "held_out.share": 0.0}
+    changes = {**FEW, "held_back.share": 0.0}
     out = tmp_path / "a.safetensors"
     run = train("clips", out, network=f"{PUBLISHED[recipe]}-tiny", recipe=recipe, changes=changes)
     start = supervised.begin_network(f"{PUBLISHED[recipe]}-tiny", None, 0)
@@ -291,7 +291,8 @@ def test_every_published_training_runs_on_its_network(clips, tmp_path, recipe):
     log = read_log(run.folder)
     assert len(log) == 2
     assert all(np.isfinite(line["loss"]) for line in log)
-    assert set(log[0]["terms"]) == {"rgb_to_rgb/cross_supervision"}
+    term = "rgb_to_rgb/cross_supervision"
+    assert set(log[0]["terms"]) == {term, f"{term}/classification", f"{term}/box"}
     if settings.training.keep_published_frozen:
         frozen = [p for module in trained.published_frozen() for p in module.parameters()]
         first = [p for module in start.published_frozen() for p in module.parameters()]

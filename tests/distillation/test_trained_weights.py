@@ -47,7 +47,7 @@ PAIRS = {
     "teacher.min_probability": 0.0,
     "teacher.max_distance_cells": 1000.0,
 }
-LABELS = {**FEW, "held_out.samples": 8, "held_out.share": 0.4, "keep": "always"}
+LABELS = {**FEW, "held_back.samples": 8, "held_back.share": 0.4, "keep": "always"}
 
 
 @dataclass(frozen=True)

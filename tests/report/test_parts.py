@@ -134,6 +134,17 @@ def test_a_run_that_was_stopped_shows_how_far_it_came(tmp_path):
     assert len(section.curves) == 1
 
 
+def test_the_loss_is_drawn_by_terms_and_not_by_their_parts(tmp_path):
+    terms = {"tir_to_tir/cross_supervision": 1.0, "rgb_to_tir/cross_supervision": 0.5}
+    drawn = []
+    for parts in ({}, {"tir_to_tir/cross_supervision/box": 0.9}):
+        lines = [{"step": k, "loss": 1.0 / k, "terms": parts | terms} for k in (1, 2, 3)]
+        (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+        drawn += distillation_section(tmp_path).curves
+    assert drawn[0] == drawn[1]
+    assert b"tir_to_tir" in drawn[0].content
+
+
 def test_looks_at_held_back_pairs_are_pictures_that_end_with_the_summary(tmp_path):
     looks = {0: 0.8, 2: 0.81}
     lines = [

@@ -13,7 +13,8 @@ names what its numbers mean, the kinds of its scores and boxes (``networks/score
 ``networks/response``), and nothing here asks which they are. The formulas stand one by one in
 ``networks/losses``; docs/method.md has all equations with their constants. A term that a network
 cannot serve raises :class:`~tirtrack.errors.RecipeError`. To try another term, write its function
-at the end and name it in :data:`TERMS`. Nothing here depends on files, optimisers or recipes.
+at the end and name it in :data:`TERMS` and in ``settings.Term``. Nothing here depends on files,
+optimisers or recipes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ NEAR_CELLS = 2.0  # probability mass of a density within this distance counts as
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of a step, and its parts by name (``direction/term``), each before weighting."""
+    """The loss of a step, and its parts by name, each before weighting: every term as
+    ``direction/term``, and the parts of a term that has some as ``direction/term/part``.
+    """
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -74,9 +77,12 @@ def step_loss(
         if teacher is not None and any(needs_teacher(term) for term in serving):
             wanted = teacher_response(teacher, batch, teacher_modality)
         for term in serving:
-            part = TERMS[term.name](own, wanted, batch, term)
-            parts[f"{direction}/{term.name}"] = part.detach()
-            weighted.append(term.weight * (len(batch) / samples) * part)
+            name, found = f"{direction}/{term.name}", TERMS[term.name](own, wanted, batch, term)
+            if isinstance(found, Mapping):
+                parts |= {f"{name}/{part}": value.detach() for part, value in found.items()}
+                found = torch.stack([*found.values()]).sum()
+            parts[name] = found.detach()
+            weighted.append(term.weight * (len(batch) / samples) * found)
     if not weighted:
         raise RecipeError(
             "no term counts in any of the directions",
@@ -193,15 +199,17 @@ def label_loss(student: Response, boxes_patch: Tensor, present: Tensor) -> tuple
     return classification, student.box_kind.loss(student, label, boxes_patch, present)
 
 
-# --- The terms: (student, teacher, batch, settings) -> loss --------------------------------------
+# --- The terms: (student, teacher, batch, settings) -> loss, or its parts by name ----------------
 
 
-def cross_supervision(student: Response, teacher: Response | None, batch: Batch, _: Term) -> Tensor:
+def cross_supervision(
+    student: Response, teacher: Response | None, batch: Batch, _: Term
+) -> dict[str, Tensor]:
     """Hard labels: the student must find the pseudo-box. In crossed directions this is the
     published loss. The teacher is not used.
     """
     classification, box = label_loss(student, batch.test.boxes_patch, batch.present)
-    return classification + box
+    return {"classification": classification, "box": box}
 
 
 def score(student: Response, teacher: Response | None, batch: Batch, settings: Term) -> Tensor:
@@ -255,7 +263,8 @@ def modulation(student: Response, teacher: Response | None, batch: Batch, settin
     ).mean()
 
 
-TermFunction = Callable[[Response, Response | None, Batch, Term], Tensor]
+TermFunction = Callable[[Response, Response | None, Batch, Term], Tensor | Mapping[str, Tensor]]
+"""A term gives its loss, or the named parts whose sum is its loss; the log shows both."""
 
 TERMS: Mapping[str, TermFunction] = {
     "cross_supervision": cross_supervision,

@@ -18,20 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tirtrack.distillation.settings import (
-    CrossModalRecipe,
-    Recipe,
-    SupervisedRecipe,
-)
+from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
 from tirtrack.errors import RecipeError, did_you_mean
 
 if TYPE_CHECKING:
     from tirtrack.networks.two_branch import TwoBranchNetwork
 
 __all__ = [
-    "CrossModalRecipe",
-    "Recipe",
-    "SupervisedRecipe",
     "check_network",
     "default_recipe",
     "dump_recipe",
@@ -44,7 +37,8 @@ __all__ = [
 MAX_BYTES = 100_000
 MAX_DEPTH = 20
 BASED_ON = "based_on"
-_KINDS: dict[str, type[BaseModel]] = {
+_RENAMED = {"held_out": "held_back"}  # keys that are too far apart for "did you mean"
+_KINDS: dict[str, type[CrossModalRecipe] | type[SupervisedRecipe]] = {
     "cross_modal": CrossModalRecipe,
     "supervised": SupervisedRecipe,
 }
@@ -112,8 +106,7 @@ def load_recipe(
     16
     """
     document = _read(_find(name))
-    merged, kind = _resolved(document, [document.where])
-    return _changed(kind, merged, document, changes or {})
+    return _changed(_resolved(document, [document.where]), document, changes or {})
 
 
 def recipe_of_kind(
@@ -131,24 +124,22 @@ def recipe_of_kind(
     Raises:
         RecipeError: the recipe is unknown, damaged, or of another kind.
     """
-    model: type[BaseModel]
     if isinstance(recipe, BaseModel):
         document = _Document(recipe.name, recipe.model_dump(mode="json"), {})
-        content, model = document.content, type(recipe)
+        content = document.content
     else:
         document = _read(_find(recipe))
-        content, model = _resolved(document, [document.where])
-    if model is not kind:
-        wanted, given = (
-            next(name for name, known in _KINDS.items() if known is one) for one in (kind, model)
-        )
+        content = _resolved(document, [document.where])
+    given = content["kind"]
+    wanted = next(name for name, known in _KINDS.items() if known is kind)
+    if given != wanted:
         choice = recipe_names(wanted)
         raise RecipeError(
             f'recipe "{Path(document.where).stem}" is of kind {given}, {_VERBS[wanted][1]}',
             fix=f"give it to `tirtrack {_VERBS[given][0]}`, or choose "
             f"{', '.join(choice[:-1])} or {choice[-1]}",
         )
-    return _changed(kind, content, document, changes or {})  # type: ignore[return-value]
+    return _changed(content, document, changes or {})  # type: ignore[return-value]
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -262,13 +253,13 @@ def _lines(
 # --- based_on ------------------------------------------------------------------------------------
 
 
-def _resolved(document: _Document, chain: list[str]) -> tuple[dict[str, Any], type[BaseModel]]:
-    """The content merged over the recipe that it is based on, and the kind of recipe."""
+def _resolved(document: _Document, chain: list[str]) -> dict[str, Any]:
+    """The content merged over the recipe that it is based on, or over the defaults of its kind."""
     own = {key: value for key, value in document.content.items() if key != BASED_ON}
     base = document.content.get(BASED_ON)
     if base is None:
-        model = _kind(own, document)
-        return _merged(model, _defaults(model), own), model
+        kind = _kind(own, document)
+        return _merged(_KINDS[kind], _defaults(kind), own)
     if not isinstance(base, str):
         raise RecipeError(f"{BASED_ON} must be a name", document.place([BASED_ON]), "write a name")
     try:
@@ -281,22 +272,26 @@ def _resolved(document: _Document, chain: list[str]) -> tuple[dict[str, Any], ty
             document.place([BASED_ON]),
             "break the circle",
         )
-    inherited, kind = _resolved(parent, [*chain, parent.where])
-    if own.get("kind", inherited.get("kind")) != inherited.get("kind"):
+    inherited = _resolved(parent, [*chain, parent.where])
+    kind = inherited["kind"]
+    if own.get("kind", kind) != kind:
         raise RecipeError(
             f"is of kind {own['kind']} and based on another kind", document.place(["kind"]),
             f"drop {BASED_ON} or kind",
         )  # fmt: skip
     inherited = {key: value for key, value in inherited.items() if key not in ("name", "summary")}
-    return _merged(kind, inherited, own), kind
+    return _merged(_KINDS[kind], inherited, own)
 
 
-def _defaults(model: type[BaseModel]) -> dict[str, Any]:
-    """The settings of an empty recipe, written out: the same settings class (jitter, held-out part)
-    has different defaults in different fields.
+def _defaults(kind: str) -> dict[str, Any]:
+    """The settings of an empty recipe, written out: one settings class (jitter, held-back data) has
+    different defaults in different fields.
     """
-    kind = next(name for name, one in _KINDS.items() if one is model)
-    return model(kind=kind).model_dump(mode="json", exclude={"name", "summary"})
+    return (
+        _KINDS[kind]
+        .model_validate({"kind": kind})
+        .model_dump(mode="json", exclude={"name", "summary"})
+    )
 
 
 def _beside(base: str, where: str) -> str | Path:
@@ -304,28 +299,30 @@ def _beside(base: str, where: str) -> str | Path:
     return Path(where).parent / base if base.endswith((".yaml", ".yml")) else base
 
 
-def _kind(content: Mapping[str, Any], document: _Document) -> type[BaseModel]:
-    kind = content.get("kind", "cross_modal")
+def _kind(content: Mapping[str, Any], document: _Document) -> str:
+    kind = str(content.get("kind", "cross_modal"))
     if kind not in _KINDS:
         raise RecipeError(
             f'no kind of recipe is called "{kind}"',
             document.place(["kind"]),
-            did_you_mean(str(kind), _KINDS),
+            did_you_mean(kind, _KINDS),
         )
-    return _KINDS[kind]
+    return kind
 
 
-def _merged(model: type[BaseModel], base: Mapping[str, Any], change: Any) -> Any:
+def _merged(
+    model: type[BaseModel], base: Mapping[str, Any], change: Mapping[str, Any]
+) -> dict[str, Any]:
     """``change`` merged over ``base``: settings field by field, everything else (lists, open
     mappings such as ``directions``) as a whole.
     """
-    if not isinstance(change, dict) or not isinstance(base, dict):
-        return change
     merged = dict(base)
     for key, value in change.items():
-        inner = _model_of(model, key)
+        inner, before = _model_of(model, key), base.get(key)
         merged[key] = (
-            _merged(inner, merged[key], value) if inner is not None and key in merged else value
+            _merged(inner, before, value)
+            if inner is not None and isinstance(before, dict) and isinstance(value, dict)
+            else value
         )
     return merged
 
@@ -348,30 +345,16 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 # --- checking ------------------------------------------------------------------------------------
 
 
-def _changed(
-    model: type[BaseModel],
-    content: dict[str, Any],
-    document: _Document,
-    changes: Mapping[str, Any],
-) -> Recipe:
-    """The recipe of a document's content with some settings changed."""
+def _changed(content: dict[str, Any], document: _Document, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe of a document's resolved content with some settings changed."""
+    model = _KINDS[content["kind"]]
     for key, value in changes.items():
         content = _merged(model, content, _nested(key, value))
-    return _validated(model, content, document, changes)
-
-
-def _validated(
-    model: type[BaseModel],
-    content: dict[str, Any],
-    document: _Document,
-    changes: Mapping[str, Any],
-) -> Recipe:
     named = {"name": Path(document.where).stem, **content}
     try:
-        recipe = model.model_validate_json(json.dumps(named, default=str))
+        return model.model_validate_json(json.dumps(named, default=str))
     except ValidationError as error:
         raise _fault(model, error, document, changes) from error
-    return recipe  # type: ignore[return-value]
 
 
 def _fault(
@@ -393,7 +376,7 @@ def _fault(
         return RecipeError(
             f'unknown key "{dotted if changed else name}"',
             place,
-            did_you_mean(name, known or ["nothing here"]),
+            did_you_mean(_RENAMED.get(name, name), known or ["nothing here"]),
         )
     if first["type"] in ("enum", "literal_error"):
         value = first["input"]

@@ -81,7 +81,7 @@ def distill(
         command: the command line, for the card.
         progress: callback that is told of every stage.
         follower: function that makes a tracker of RGB frames from ``baseline``, for recipes with a
-            ``max_gap``; ``tirtrack.distill`` has one.
+            ``max_gap``; ``tirtrack.distill`` has one. A run resumes only with the same one.
 
     Raises:
         RequestError: something in the request does not exist or does not fit; nothing was written
@@ -106,12 +106,7 @@ def distill(
         teacher = store.network_of(taught_by)
     sources = Sources.open(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
     check_recipe(settings, network, teacher)
-    if settings.max_gap and follower is None:
-        raise RecipeError(
-            f"max_gap is {settings.max_gap}, and there is no tracker to follow boxes",
-            "max_gap",
-            "give a follower, or max_gap: 0",
-        )
+    following = _follower(follower, settings, baseline)
     way = proposer_of(settings.proposals)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
@@ -120,6 +115,7 @@ def distill(
         "baseline": weights.sha256,
         "seed": str(seed),
         **({"teacher": taught_by.sha256} if taught_by else {}),
+        **({"follower": fingerprint(following.origin)} if following else {}),
     }
     setup = Setup(
         settings, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
@@ -136,12 +132,27 @@ def distill(
             setup,
             teacher=teacher,
             engine=engine,
-            follower=follower(baseline) if follower and settings.max_gap else None,
+            follower=following,
         )
         card = _card(file.stem, weights.card, sources.manifest, settings)
         return Result(student, card, summary.model_copy(update={"source_lines": tuple(lines)}))
 
     return carry_out(file, setup, work, start=weights, force=force, command=command)
+
+
+def _follower(
+    make: Callable[[str | Path], Follower] | None, recipe: CrossModalRecipe, baseline: str | Path
+) -> Follower | None:
+    """The tracker that follows boxes; ``None`` if both patches of a sample show one frame."""
+    if not recipe.max_gap:
+        return None
+    if make is None:
+        raise RecipeError(
+            f"max_gap is {recipe.max_gap}, and there is no tracker to follow boxes",
+            "max_gap",
+            "give a follower, or max_gap: 0",
+        )
+    return make(baseline)
 
 
 def _source_lines(sources: Sources) -> list[str]:

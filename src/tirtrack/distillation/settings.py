@@ -279,20 +279,20 @@ class Training(Settings):
     checkpoint_every: AtLeastOne = 25
 
 
-class HeldOut(Settings):
-    """Data that is held out to judge a training."""
+class HeldBack(Settings):
+    """Data that is held back to judge a training."""
 
     share: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         default=0.2,
-        description="share of the recordings, held out whole; of a single recording its last "
+        description="share of the recordings, held back whole; of a single recording its last "
         "frames",
     )
     samples: Count = 200
 
 
-class HeldBack(HeldOut):
-    """Held-back pairs of a distillation, which has no labels: the student is validated on them at
-    the end and during the training.
+class HeldBackPairs(HeldBack):
+    """Held-back pairs of a distillation: the student is validated on them at the end and during the
+    training.
     """
 
     validate_every: Count = Field(
@@ -359,7 +359,7 @@ class CrossModalRecipe(_Recipe):
     )
     training: Training = Training()
     pool: AtLeastOne = Field(default=1000, description="number of samples, drawn once and reused")
-    held_back: HeldBack = HeldBack()
+    held_back: HeldBackPairs = HeldBackPairs()
 
     @model_validator(mode="after")
     def _terms_where_there_is_a_gradient(self) -> CrossModalRecipe:
@@ -410,7 +410,7 @@ class SupervisedRecipe(_Recipe):
         description="number of different pools, used in turn; the features of a frozen backbone "
         "are kept on disk. By default no pool is used twice",
     )
-    held_out: HeldOut = HeldOut(share=0.15, samples=400)
+    held_back: HeldBack = HeldBack(share=0.15, samples=400)
     keep: Keep = Field(
         default="if_better",
         description="when the trained weights replace the start weights. if_better: the "

@@ -144,7 +144,7 @@ def compare_held_out(
 
     The measure is the IoU with the annotation after one step of localisation (``one_step``).
     """
-    count = recipe.held_out.samples
+    count = recipe.held_back.samples
     if not held or not count:
         return None
     plain = recipe.model_copy(update={"augmentation": Photometric(), "references": 1, "tests": 1})

@@ -130,7 +130,8 @@ def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
     """The loss as a picture; none when there are fewer than two rows."""
     if len(rows) < 2:
         return ()
-    names = list(dict.fromkeys(name for row in rows for name in row.terms))
+    # A name with two slashes is a part of a term, which is drawn as a whole.
+    names = list(dict.fromkeys(name for row in rows for name in row.terms if name.count("/") < 2))
     terms = {
         label: [row.terms.get(name) for row in rows]
         for name, label in zip(names, _labels(names), strict=True)

@@ -21,6 +21,10 @@ MIN_AGREEMENT = 0.6  # IoU
 class Follower(Protocol):
     """Anything that follows a box; every tracker of the package does."""
 
+    @property
+    def origin(self) -> Any:
+        """All that its boxes depend on besides the frames: weights, settings and seed."""
+
     def init(self, frame: np.ndarray, box: Box) -> Any:
         """Start with a box."""
 
