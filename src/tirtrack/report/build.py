@@ -13,6 +13,7 @@ from tirtrack import files
 from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset, opened
 from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_folder import run_folder
+from tirtrack.distillation.summary import read_summary
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.comparison import (
@@ -38,7 +39,6 @@ from tirtrack.report.plots import curve_plots
 from tirtrack.report.training import (
     distillation_section,
     is_distillation,
-    read_summary,
     resolved_recipes,
     run_folders,
 )
