@@ -14,9 +14,9 @@ from tirtrack.evaluation.results import write_track
 from tirtrack.evaluation.runner import run
 from tirtrack.evaluation.sources import TrackerSpec
 from tirtrack.files import fingerprint, write_text
+from tirtrack.identity import versions
 from tirtrack.networks.siamese import SiameseNetwork
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.versions import versions
 from tirtrack.weights import store
 from tirtrack.weights.graphs import graphs_of_network
 

@@ -47,13 +47,12 @@ from tirtrack.evaluation.scoring import (
 from tirtrack.evaluation.sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
 from tirtrack.evaluation.statistics import RESAMPLES
 from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
-from tirtrack.identity import IDENTITY_NAME, check_same_identity
+from tirtrack.identity import IDENTITY_NAME, check_same_identity, versions
 from tirtrack.media import SourceInfo
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
 from tirtrack.stored import write_stored
 from tirtrack.trackers.base import Status
-from tirtrack.versions import versions
 from tirtrack.workers import working
 
 _logger = logging.getLogger(__name__)

@@ -47,7 +47,7 @@ from tirtrack.evaluation.statistics import (
     paired_bootstrap,
 )
 from tirtrack.files import fingerprint
-from tirtrack.versions import versions
+from tirtrack.identity import versions
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3

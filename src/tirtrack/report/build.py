@@ -25,6 +25,7 @@ from tirtrack.evaluation.comparison import (
 )
 from tirtrack.evaluation.scoring import annotation_sha256, included
 from tirtrack.files import sha256
+from tirtrack.identity import versions
 from tirtrack.report.content import (
     DistillationSection,
     EvaluationSection,
@@ -43,7 +44,6 @@ from tirtrack.report.training import (
     run_folders,
 )
 from tirtrack.report.verdict import only_tracker, verdict
-from tirtrack.versions import versions
 
 PAGE_NAME = "report.html"
 _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."

@@ -31,6 +31,7 @@ from tirtrack.addresses import without_secrets
 from tirtrack.boxes import Box, check_first_box
 from tirtrack.errors import FrameError, RequestError, RunError, StorageError, TirtrackError
 from tirtrack.files import fingerprint, new_folder, sha256, write_text
+from tirtrack.identity import versions
 from tirtrack.inputs import is_on_network, stream_name
 from tirtrack.live import LiveStatistics, Policy, check_policy
 from tirtrack.media import (
@@ -67,7 +68,6 @@ from tirtrack.tracking.track_summary import (
     TrackSummary,
 )
 from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
-from tirtrack.versions import versions
 
 _log = logging.getLogger(__name__)
 
