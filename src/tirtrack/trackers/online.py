@@ -40,7 +40,7 @@ from tirtrack.trackers.localisation import Localisation, highest
 from tirtrack.trackers.online_engine import Features, Network, OnlineEngine
 from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import (
-    Sample,
+    ExtractedPatch,
     SampleFrame,
     box_in_sample,
     sample_patch,
@@ -304,7 +304,7 @@ class OnlineSteps(Generic[Network]):
         return place, diagnostics
 
 
-def with_patches(place: OnlinePlace, samples: list[Sample]) -> Cut[OnlinePlace]:
+def with_patches(place: OnlinePlace, samples: list[ExtractedPatch]) -> Cut[OnlinePlace]:
     """The samples of a frame, one for each scale factor, with their patches ``[S,3,h,w]`` or
     ``[S,1,h,w]``.
     """
