@@ -20,8 +20,8 @@ from tirtrack.datasets.annotation import (
     labelled_sequences,
     remarks_of,
 )
-from tirtrack.datasets.layouts import ITSELF, ONLY_VIDEO, SequenceLayout, layout_of
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.sequence_layouts import ITSELF, ONLY_VIDEO, SequenceLayout, layout_of
 from tirtrack.datasets.stored_frames import VIDEO_SUFFIXES, count_images, only_video
 from tirtrack.errors import DatasetError
 

@@ -16,9 +16,9 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from tirtrack.errors import DatasetError
-from tirtrack.evaluation.calibration import ScoreQuality
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.protocols.otb_core import ABSENT_RULE, SCORES
+from tirtrack.evaluation.score_quality import ScoreQuality
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.stored import Number, Stored

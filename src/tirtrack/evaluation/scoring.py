@@ -21,7 +21,6 @@ from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.stored_frames import read_options
 from tirtrack.errors import DatasetError
-from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.comparison import (
     Comparison,
     MissingRun,
@@ -40,6 +39,7 @@ from tirtrack.evaluation.protocols.base import (
 from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker, spreads
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import Track, find_results, results_line
+from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
     ScoreDifference,

@@ -16,13 +16,6 @@ import torch
 from torch import Tensor
 
 from tirtrack.boxes import Box
-from tirtrack.trackers.augmentation import (
-    Identity,
-    Shifted,
-    expanded_sides,
-    first_frame_transforms,
-    with_dropout,
-)
 from tirtrack.trackers.base import XY, Reason
 from tirtrack.trackers.belief import Flag, LossRule
 from tirtrack.trackers.box_refinement import (
@@ -34,6 +27,13 @@ from tirtrack.trackers.box_refinement import (
 )
 from tirtrack.trackers.draws import Draws
 from tirtrack.trackers.family import Cut, Located
+from tirtrack.trackers.first_frame_samples import (
+    Identity,
+    Shifted,
+    expanded_sides,
+    first_frame_transforms,
+    with_dropout,
+)
 from tirtrack.trackers.frame_gate import Region
 from tirtrack.trackers.gauss_newton import CgState
 from tirtrack.trackers.localisation import Localisation, highest

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tirtrack.trackers.augmentation import (
+from tirtrack.trackers.first_frame_samples import (
     Blur,
     Flip,
     Identity,
