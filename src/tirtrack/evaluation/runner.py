@@ -44,16 +44,15 @@ from tirtrack.evaluation.scoring import (
     missing_sentence,
     score_runs,
 )
-from tirtrack.evaluation.sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
 from tirtrack.evaluation.statistics import RESAMPLES
+from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
 from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
-from tirtrack.identity import IDENTITY_NAME, check_same_identity
+from tirtrack.identity import IDENTITY_NAME, check_same_identity, versions
 from tirtrack.media import SourceInfo
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
 from tirtrack.stored import write_stored
 from tirtrack.trackers.base import Status
-from tirtrack.versions import versions
 from tirtrack.workers import working
 
 _logger = logging.getLogger(__name__)
@@ -177,7 +176,7 @@ def evaluate(
         progress: callback that is told of progress, in frames.
         seed: seed of trackers and of the bootstrap.
         runs: number of runs of each tracker, with this seed and those that follow; see
-            :func:`tirtrack.evaluation.sources.repeated`.
+            :func:`tirtrack.evaluation.tracker_sources.repeated`.
         force: replace what is at ``out``.
         resume: continue what is there: finished runs are kept, failed ones tried again.
         missing: reaction at the end if some runs failed: ``error`` writes everything and

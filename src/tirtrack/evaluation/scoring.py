@@ -9,7 +9,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -21,11 +21,9 @@ from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.stored_frames import read_options
 from tirtrack.errors import DatasetError
-from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.comparison import (
     Comparison,
     MissingRun,
-    ScoreDifference,
     SequenceResult,
     Speed,
     SubsetResult,
@@ -41,9 +39,15 @@ from tirtrack.evaluation.protocols.base import (
 from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker, spreads
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import Track, find_results, results_line
-from tirtrack.evaluation.statistics import RESAMPLES, bootstrap_indices, paired_bootstrap
+from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
+from tirtrack.evaluation.statistics import (
+    RESAMPLES,
+    ScoreDifference,
+    bootstrap_indices,
+    paired_bootstrap,
+)
 from tirtrack.files import fingerprint
-from tirtrack.versions import versions
+from tirtrack.identity import versions
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
@@ -314,10 +318,11 @@ def _differences(
                 )
                 values = np.array(list(paired_differences(own, other).values()))
                 if len(values):
-                    tested = asdict(paired_bootstrap(values, indices(len(values))))
+                    tested = paired_bootstrap(values, indices(len(values)))
+                    named: dict[str, Any] = {"a": a, "b": b, "score": score.id, "seed": seed}
                     if not score.higher_is_better:
-                        tested |= {"wins": tested["losses"], "losses": tested["wins"]}
-                    found.append(ScoreDifference(a=a, b=b, score=score.id, seed=seed, **tested))
+                        named |= {"wins": tested.losses, "losses": tested.wins}
+                    found.append(tested.model_copy(update=named))
     return tuple(found)
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tirtrack.stored import Stored
+
 RESAMPLES = 10_000
 ALPHA = 0.05  # one minus the level of every interval
 EXACT_SIGN_FLIP_UP_TO = 14
@@ -30,13 +32,17 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A paired comparison ``a - b``.
+class ScoreDifference(Stored):
+    """A paired comparison ``a - b`` in one score, by a bootstrap over the sequences that both have;
+    where a tracker ran several times, its mean over the runs counts.
 
     Attributes:
+        a: name of the tracker in question; this and the next two are empty where only numbers are
+            compared.
+        b: name of the tracker that it is compared with.
+        score: id of the score.
         mean: mean of the differences; of the set means where sets are resampled separately.
-        low: lower end of the percentile bootstrap interval (95 %).
+        low: lower end of the percentile interval (95 %).
         high: upper end of the interval.
         p: two-sided bootstrap p of a mean difference of 0.
         median: median of the differences.
@@ -45,18 +51,38 @@ class Difference:
         losses: sequences where ``b`` is better.
         n: number of sequences.
         resamples: number of bootstrap resamples.
+        seed: seed of the resamples.
     """
 
+    a: str = ""
+    b: str = ""
+    score: str = ""
     mean: float
     low: float
     high: float
-    p: float
-    median: float
-    wins: int
-    ties: int
-    losses: int
-    n: int
-    resamples: int
+    p: float | None = None
+    median: float | None = None
+    wins: int | None = None
+    ties: int | None = None
+    losses: int | None = None
+    n: int = 0
+    resamples: int | None = None
+    seed: int | None = None
+
+    def turned(self) -> ScoreDifference:
+        """The same difference in reverse, ``b - a``."""
+        return self.model_copy(
+            update={
+                "a": self.b,
+                "b": self.a,
+                "mean": -self.mean,
+                "low": -self.high,
+                "high": -self.low,
+                "median": None if self.median is None else -self.median,
+                "wins": self.losses,
+                "losses": self.wins,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -120,16 +146,16 @@ def _bootstrap_p(statistics: np.ndarray) -> float:
     return min(1.0, 2 * tail / (len(statistics) + 1))
 
 
-def paired_bootstrap(differences: np.ndarray, indices: np.ndarray) -> Difference:
+def paired_bootstrap(differences: np.ndarray, indices: np.ndarray) -> ScoreDifference:
     """Whether ``differences [n]`` have a mean other than 0, over resamples ``indices [B,n]``."""
     differences = np.asarray(differences, dtype=np.float64)
     statistics = differences[indices].mean(axis=1)
     return _difference(differences, float(differences.mean()), statistics)
 
 
-def _difference(differences: np.ndarray, mean: float, statistics: np.ndarray) -> Difference:
+def _difference(differences: np.ndarray, mean: float, statistics: np.ndarray) -> ScoreDifference:
     interval = _interval(mean, statistics)
-    return Difference(
+    return ScoreDifference(
         mean=mean,
         low=interval.low,
         high=interval.high,
@@ -176,7 +202,9 @@ class Sets:
         by_set = self._averaged(values)
         return _interval(_mean_of_means(by_set), self._resampled(by_set))
 
-    def difference(self, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> Difference:
+    def difference(
+        self, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]
+    ) -> ScoreDifference:
         """The figure of ``a - b``; seeds are averaged in a sequence before anything else.
 
         Args:
