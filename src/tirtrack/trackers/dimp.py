@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tirtrack.boxes import Box
 from tirtrack.networks.dimp import Dimp
-from tirtrack.networks.filter_optimisers import PrdimpOptimiser, SteepestDescent
+from tirtrack.networks.filter_optimisers import SteepestDescent
 from tirtrack.trackers.belief import Flag, LossRule
 from tirtrack.trackers.box_refinement import stacked
 from tirtrack.trackers.dimp_presets import DimpTrackerSettings
@@ -272,12 +272,11 @@ class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
         self, raw: Tensor, samples: list[SampleFrame], place: OnlinePlace
     ) -> Localisation:
         """Applies the decision table to the prepared score maps."""
-        settings, optimiser = self.settings, self.engine.network.optimiser
-        softmax_reg = optimiser.softmax_reg if isinstance(optimiser, PrdimpOptimiser) else None
+        settings = self.settings
         scores = prepared(
             raw.double().cpu().numpy(),
             settings.score_preprocess,
-            softmax_reg=softmax_reg,
+            softmax_reg=self.engine.network.optimiser.softmax_reg,
             filter_side=settings.score_filter_ksz,
         )
         return localise_dimp(
