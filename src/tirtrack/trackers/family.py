@@ -111,13 +111,14 @@ class Located(Generic[P]):
     """Where a family finds the target in a frame.
 
     Attributes:
-        place: new place of the target; the very object of the cut if it was not found.
+        place: new place of the target; where it was sought if nothing was measured.
         score: score to report, in [0, 1].
         flag: what the score map shows.
         presence: how surely the target is there, in [0, 1]. After skipped frames, a lower one than
             ``uncertain_below`` of the loss rule makes the shell look elsewhere, and the higher one
             of two places counts.
         doubt: reason to report if the flag is uncertain or not found.
+        measured: whether a box was measured in the frame.
         entropy: entropy of the score map if the score is relative to its usual value; nats.
         diagnostics: numbers for tests and reports.
         lesson: what :meth:`TrackerShell.learn` needs; known to the family alone.
@@ -128,6 +129,7 @@ class Located(Generic[P]):
     flag: Flag
     presence: float
     doubt: Reason = Reason.LOW_SCORE
+    measured: bool = True
     entropy: float | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)
     lesson: Any = None

@@ -125,7 +125,6 @@ class JointTracker(TrackerShell[BoxPlace, JointModel]):
             self.settings.lost_after_frames,
             uncertain_below=self.settings.uncertain_below,
             doubt_is_absence=True,
-            measures_missing=True,
             counts_bad_frames=True,
             safe=True,
         )

@@ -327,6 +327,7 @@ def located_at(
         found.flag,
         presence=float(found.flag is not Flag.NOT_FOUND),
         doubt=Reason.AMBIGUOUS if found.has_second else Reason.LOW_SCORE,
+        measured=found.flag is not Flag.NOT_FOUND,
         diagnostics={
             **diagnostics,
             "flag": str(found.flag),
@@ -345,7 +346,6 @@ def loss_rule(settings: OnlineSettings) -> LossRule:
         settings.lost_after_frames,
         uncertain_below=1.0,
         doubt_is_absence=False,
-        measures_missing=False,
         counts_bad_frames=False,
         safe=settings.safe,
     )

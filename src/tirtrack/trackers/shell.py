@@ -17,7 +17,7 @@ import numpy as np
 from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.errors import FrameError, RunError
 from tirtrack.trackers.base import XY, Candidate, Engine, Origin, Reason, Status, TrackState
-from tirtrack.trackers.belief import Belief, Flag, LossRule
+from tirtrack.trackers.belief import Belief, LossRule
 from tirtrack.trackers.family import BoxPlace, Cut, Located, M, P
 from tirtrack.trackers.frame_gate import FrameGate, as_picture, first_gate, warned_of_colour
 from tirtrack.trackers.levels import GreyLevels
@@ -429,7 +429,7 @@ class TrackerShell(ABC, Generic[P, M]):
         learnt there.
         """
         place = self.place
-        if located.flag is Flag.NOT_FOUND and located.place is cut.place:
+        if not located.measured:
             located = replace(located, place=place)  # that place was only expected
         is_lost = self.belief.status is Status.LOST
         if is_lost or located.presence >= self.loss.uncertain_below:
@@ -455,9 +455,8 @@ class TrackerShell(ABC, Generic[P, M]):
         belief = replace(loss.after(before, flag), score=located.score)
         belief = belief.with_entropy(located.entropy)
         self._place = located.place
-        is_missing = flag is Flag.NOT_FOUND and not loss.measures_missing
-        if is_missing or belief.status is Status.LOST:
-            measured_box = None if is_missing else box
+        if not located.measured or belief.status is Status.LOST:
+            measured_box = box if located.measured else None
             return self._report_unmeasured(
                 belief, belief.trusted, reason, diagnostics, measured_box
             )
