@@ -6,7 +6,7 @@ parameter files are left out.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,7 +45,14 @@ class Augmentation(Closed):
 
 
 class OnlineSettings(Closed):
-    """Settings of both families."""
+    """Settings of both families.
+
+    Attributes:
+        fills_by_weight: whether a sample goes into the slot of the lowest weight even where slots
+            are free; fixed for a family.
+    """
+
+    fills_by_weight: ClassVar[bool]
 
     # the search region
     search_area_scale: float = Field(
