@@ -76,17 +76,19 @@ class AtomTracker(FilterTracker):
         place = OnlinePlace(center_yx, size_hw, scale, refined_yx=center_yx)
         layout = layout_of(place, frame_hw, sample_hw)
         sample = SampleFrame(np.round(center_yx), scale, sample_hw)
-        first = self._augmented(levels, sample, center_yx=center_yx, global_shift_yx=np.zeros(2))
-        features = self.engine.features(first.patches.numpy())
-        samples, transforms = self._with_dropout(features.classification, first.transforms)
+        patches, transforms = self._augmented(
+            levels, sample, center_yx=center_yx, global_shift_yx=np.zeros(2)
+        )
+        features = self.engine.features(patches.numpy())
+        samples, all_transforms = self._with_dropout(features.classification, transforms)
         check_finite(samples)
         labels = torch.stack(
-            [self._label(place, sample, layout, shift_yx=one.shift_yx) for one in transforms]
+            [self._label(place, sample, layout, shift_yx=one.shift_yx) for one in all_transforms]
         )
         filter_, projection = self._jointly_learnt(samples, labels)
         memory = self._memory(self._compressed(samples, projection), labels)
         own_box = box_in_sample(center_yx, size_hw, sample)
-        modulation = self._modulation(first, features, own_box)
+        modulation = self._modulation(transforms, features, own_box)
         if settings.iounet_not_use_reference:
             modulation = [torch.full_like(v, float(v.norm()) / v.numel()) for v in modulation]
         model = OnlineModel(layout, modulation, filter_, memory, projection)

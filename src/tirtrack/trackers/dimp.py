@@ -34,7 +34,6 @@ from tirtrack.trackers.localisation import (
 )
 from tirtrack.trackers.online import (
     FilterTracker,
-    FirstSamples,
     Lesson,
     OnlineModel,
     check_finite,
@@ -119,12 +118,15 @@ class DimpTracker(FilterTracker):
         sample_hw, scale = self._first_scale(size_hw, frame_hw)
         place = OnlinePlace(center_yx, size_hw, scale)
         layout = layout_of(place, frame_hw, sample_hw)
-        first = self._first_samples(levels, place, layout)
-        features = self.engine.features(first.patches.numpy())
+        sample, shift_yx = self._first_sample(place, layout)
+        patches, transforms = self._augmented(
+            levels, sample, center_yx=sample.center_yx, global_shift_yx=shift_yx
+        )
+        features = self.engine.features(patches.numpy())
         check_finite(features.classification)
-        clf_features, transforms = self._with_dropout(features.classification, first.transforms)
-        own_box = box_in_sample(place.center_yx, place.size_hw, first.sample)
-        boxes = self.engine.tensor(np.stack([shifted(own_box, one) for one in transforms]))
+        clf_features, all_transforms = self._with_dropout(features.classification, transforms)
+        own_box = box_in_sample(place.center_yx, place.size_hw, sample)
+        boxes = self.engine.tensor(np.stack([shifted(own_box, one) for one in all_transforms]))
         memory = None
         if self.settings.update_classifier:
             memory = self._memory(clf_features, boxes)
@@ -134,7 +136,7 @@ class DimpTracker(FilterTracker):
         )
         filter_ = run.filters[-1]
         check_finite(filter_)
-        modulation = self._modulation(first, features, own_box)
+        modulation = self._modulation(transforms, features, own_box)
         return place, OnlineModel(layout, modulation, filter_, memory)
 
     def cut(self, levels: np.ndarray, place: OnlinePlace) -> Cut[OnlinePlace]:
@@ -229,10 +231,10 @@ class DimpTracker(FilterTracker):
         area = np.prod(size_hw * self.settings.search_area_scale)
         return sides, float(np.sqrt(area / np.prod(sides)))
 
-    def _first_samples(
-        self, levels: np.ndarray, place: OnlinePlace, layout: Layout
-    ) -> FirstSamples:
-        """Samples around the rounded centre; only ``inside`` shrinks and shifts them."""
+    def _first_sample(self, place: OnlinePlace, layout: Layout) -> tuple[SampleFrame, np.ndarray]:
+        """The first sample, around the rounded centre, and the shift of its content, ``[2]`` sample
+        pixels; only ``inside`` shrinks and shifts it.
+        """
         scale, shift = place.scale, np.zeros(2)
         if self.settings.border_mode == "inside":
             sides = place.scale * layout.sample_hw
@@ -242,9 +244,7 @@ class DimpTracker(FilterTracker):
             low = np.maximum(-(place.center_yx - (sides - 1) / 2), 0)
             high = np.maximum(place.center_yx + sides / 2 + 1 - layout.frame_hw, 0)
             shift = -(low - high) / scale
-        center = np.round(place.center_yx)
-        sample = SampleFrame(center, scale, layout.sample_hw)
-        return self._augmented(levels, sample, center_yx=center, global_shift_yx=shift)
+        return SampleFrame(np.round(place.center_yx), scale, layout.sample_hw), shift
 
     def _localised(
         self, raw: Tensor, samples: list[SampleFrame], place: OnlinePlace

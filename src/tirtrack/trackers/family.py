@@ -1,4 +1,6 @@
-"""What a family of trackers exchanges with the shell: places, target models, patches, results."""
+"""What a family of trackers exchanges with the shell: settings, places, target models, patches,
+results.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,19 @@ import numpy as np
 
 from tirtrack.boxes import Box
 from tirtrack.trackers.base import XY, Reason
-from tirtrack.trackers.belief import Flag
+from tirtrack.trackers.belief import Flag, LossRule
 from tirtrack.trackers.frame_gate import Region
+
+
+class TrackerSettings(Protocol):
+    """What the shell asks of the settings of a family."""
+
+    @property
+    def frame_gate(self) -> bool:
+        """Whether the box is repeated on black, constant, frozen and damaged frames."""
+
+    def loss_rule(self, calibration: Any) -> LossRule:
+        """The rule by which a target is lost and found, for a calibration of the score."""
 
 
 class Place(Protocol):
@@ -35,6 +48,10 @@ class Place(Protocol):
     def at(self, center_xy: XY) -> Self:
         """The place moved to another centre."""
 
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """The place from its fields."""
+
 
 P = TypeVar("P", bound=Place)
 
@@ -53,6 +70,10 @@ class TrackedTarget(Protocol[P]):
 
     def state_dict(self) -> dict[str, Any]:
         """The model as plain values and arrays."""
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any], engine: Any, settings: Any) -> Self:
+        """The model from :meth:`state_dict`, for the engine and settings of its tracker."""
 
 
 M = TypeVar("M", bound=TrackedTarget[Any])
@@ -84,7 +105,7 @@ class BoxPlace:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """The place from its fields."""
+        """See :class:`Place`."""
         (x, y), (w, h) = state["center_xy"], state["size_wh"]
         return cls((float(x), float(y)), (float(w), float(h)), Box(**state["box"]))
 

@@ -24,7 +24,7 @@ from tirtrack.trackers.augmentation import (
     with_dropout,
 )
 from tirtrack.trackers.base import XY, Reason
-from tirtrack.trackers.belief import Flag, LossRule
+from tirtrack.trackers.belief import Flag
 from tirtrack.trackers.box_refinement import (
     AscentRule,
     Climb,
@@ -121,7 +121,7 @@ class OnlineModel:
     def from_state_dict(
         cls, state: dict[str, Any], engine: OnlineEngine[Any], settings: OnlineSettings
     ) -> Self:
-        """The model from :meth:`state_dict`, in the engine's type and on its device."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         memory, projection, directions = state["memory"], state["projection"], state["directions"]
         if memory is not None:
             memory = SampleMemory.from_state_dict(
@@ -159,41 +159,15 @@ class Lesson:
     localisation: Localisation
 
 
-@dataclass(frozen=True)
-class FirstSamples:
-    """The first frame as samples.
-
-    Attributes:
-        patches: patches of the samples, ``[n,C,h,w]``.
-        transforms: transforms, one per sample.
-        sample: position of the untransformed sample in the frame.
-    """
-
-    patches: Tensor
-    transforms: list[Shifted]
-    sample: SampleFrame
-
-
 class FilterTracker(TrackerShell[OnlinePlace, OnlineModel]):
     """A tracker with a filter learnt online and a box estimator: what DiMP and ATOM share."""
 
     engine: OnlineEngine[Any]
     settings: OnlineSettings
     calibration: PeakCalibration
+    place_type = OnlinePlace
+    model_type = OnlineModel
     _draws: Draws
-
-    @property
-    def loss(self) -> LossRule:
-        """See :class:`~tirtrack.trackers.shell.TrackerShell`: a target is lost when the score map
-        does not show it.
-        """
-        return LossRule(
-            self.settings.lost_after_frames,
-            uncertain_below=1.0,
-            doubt_is_absence=False,
-            counts_bad_frames=False,
-            safe=self.settings.safe,
-        )
 
     def _augmented(
         self,
@@ -202,8 +176,15 @@ class FilterTracker(TrackerShell[OnlinePlace, OnlineModel]):
         *,
         center_yx: np.ndarray,
         global_shift_yx: np.ndarray,
-    ) -> FirstSamples:
-        """Samples of the first frame: every transform of one patch."""
+    ) -> tuple[Tensor, list[Shifted]]:
+        """Patches ``[n,C,h,w]`` of the first frame, every transform of one, and the transforms.
+
+        Args:
+            levels: grey levels of the frame.
+            sample: position of the untransformed sample in the frame.
+            center_yx: centre at which it is cut, ``[2]``, pixel indices.
+            global_shift_yx: shift of all samples, ``[2]``, sample pixels.
+        """
         settings = self.settings
         expanded = expanded_sides(sample.side_hw, settings.augmentation_expansion_factor)
         whole = sample_patch(
@@ -222,8 +203,7 @@ class FilterTracker(TrackerShell[OnlinePlace, OnlineModel]):
             uniforms=self._draws.uniforms,
         )
         kept = int(sample.side_hw[0]), int(sample.side_hw[1])
-        patches = torch.stack([transform(whole.patch, kept) for transform in transforms])
-        return FirstSamples(patches, transforms, sample)
+        return torch.stack([one(whole.patch, kept) for one in transforms]), transforms
 
     def _with_dropout(
         self, clf_features: Tensor, transforms: list[Shifted]
@@ -238,7 +218,9 @@ class FilterTracker(TrackerShell[OnlinePlace, OnlineModel]):
         again = [Shifted(Identity(), transforms[0].shift_yx)] * count
         return torch.cat([clf_features, copies]), transforms + again
 
-    def _modulation(self, first: FirstSamples, features: Features, box: np.ndarray) -> list[Tensor]:
+    def _modulation(
+        self, transforms: list[Shifted], features: Features, box: np.ndarray
+    ) -> list[Tensor]:
         """Modulation of the box estimator: from the first sample, or the mean over all samples
         before the first one that changes the target's shape.
         """
@@ -246,9 +228,9 @@ class FilterTracker(TrackerShell[OnlinePlace, OnlineModel]):
             return []
         count = 1
         if self.settings.iounet_augmentation:
-            keeps = [transform.keeps_shape for transform in first.transforms]
+            keeps = [transform.keeps_shape for transform in transforms]
             count = keeps.index(False) if False in keeps else len(keeps)
-        boxes = np.stack([shifted(box, one) for one in first.transforms[:count]])
+        boxes = np.stack([shifted(box, one) for one in transforms[:count]])
         vectors = self.engine.network.box_estimator.modulation(
             features.taps(slice(count)), self.engine.tensor(boxes)
         )
@@ -318,14 +300,6 @@ class FilterTracker(TrackerShell[OnlinePlace, OnlineModel]):
 
     def _own_draws(self, seed: int, target: str) -> Draws:
         return Draws(seed, target if self.settings.draws == "keyed" else None)
-
-    def restored(
-        self, place: dict[str, Any], model: dict[str, Any]
-    ) -> tuple[OnlinePlace, OnlineModel]:
-        """See :meth:`~tirtrack.trackers.shell.TrackerShell.restored`."""
-        return OnlinePlace.from_state_dict(place), OnlineModel.from_state_dict(
-            model, self.engine, self.settings
-        )
 
 
 def with_patches(place: OnlinePlace, samples: list[Sample]) -> Cut[OnlinePlace]:

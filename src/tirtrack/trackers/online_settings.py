@@ -10,6 +10,9 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tirtrack.trackers.belief import LossRule
+from tirtrack.weights.card import PeakCalibration
+
 BorderMode = Literal["replicate", "inside", "inside_major"]
 PatchGeneration = Literal["real", "floor"]
 
@@ -169,3 +172,13 @@ class OnlineSettings(Closed):
         description="random numbers. sequential: one stream, as published; keyed: one stream "
         "for each frame of each target"
     )
+
+    def loss_rule(self, calibration: PeakCalibration) -> LossRule:
+        """The rule of both families: a target is lost when the score map does not show it."""
+        return LossRule(
+            self.lost_after_frames,
+            uncertain_below=1.0,
+            doubt_is_absence=False,
+            counts_bad_frames=False,
+            safe=self.safe,
+        )

@@ -2,8 +2,7 @@
 
 A family is a subclass with four methods, ``begin``, ``cut``, ``locate`` and ``learn``, and its
 settings; see ``siamese``, ``dimp`` and ``atom``. It knows networks and score maps; the shell knows
-neither. Beside the four a family names its loss rule and restores what it saved; all else has a
-default. Read :meth:`TrackerShell.update` first.
+neither. All else has a default. Read :meth:`TrackerShell.update` first.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_ins
 from tirtrack.errors import FrameError, RunError
 from tirtrack.trackers.base import XY, Candidate, Engine, Origin, Reason, Status, TrackState
 from tirtrack.trackers.belief import Belief, LossRule
-from tirtrack.trackers.family import BoxPlace, Cut, Located, M, P
+from tirtrack.trackers.family import BoxPlace, Cut, Located, M, P, TrackerSettings
 from tirtrack.trackers.frame_gate import FrameGate, as_picture, first_gate, warned_of_colour
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.motion import NO_MOTION, Motion
@@ -49,7 +48,7 @@ class TrackerShell(ABC, Generic[P, M]):
 
     Args:
         engine: engine that runs the network.
-        settings: settings of the family, among them ``frame_gate``.
+        settings: settings of the family.
         calibration: calibration of the score, from the card of the weights.
         normaliser: settings that map frames of more than 8 bits to grey levels; ``None``:
             ``adaptive``.
@@ -59,12 +58,19 @@ class TrackerShell(ABC, Generic[P, M]):
         target: name of the target, which keys the random draws if the settings say so.
         phase: phase of the learning schedule, frames.
         draws: source of random numbers that replaces the family's own, for tests.
+
+    Attributes:
+        place_type: class of the family's places.
+        model_type: class of its target models.
     """
+
+    place_type: type[P]
+    model_type: type[M]
 
     def __init__(
         self,
         engine: Engine,
-        settings: Any,
+        settings: TrackerSettings,
         calibration: Any,
         *,
         normaliser: NormaliserSettings | None = None,
@@ -96,11 +102,6 @@ class TrackerShell(ABC, Generic[P, M]):
         self._model: M | None = None
 
     # --- the family -------------------------------------------------------------------------------
-
-    @property
-    @abstractmethod
-    def loss(self) -> LossRule:
-        """The rule by which the target is lost and found."""
 
     @abstractmethod
     def begin(self, levels: np.ndarray, box: Box) -> tuple[P, M]:
@@ -135,10 +136,6 @@ class TrackerShell(ABC, Generic[P, M]):
                 unchanged.
         """
         return {}
-
-    @abstractmethod
-    def restored(self, place: dict[str, Any], model: dict[str, Any]) -> tuple[P, M]:
-        """Place and model, from the fields of a place and the ``state_dict`` of a model."""
 
     def _bounded(self, place: P) -> P:
         """The place with its centre in the frame and sides that a target can have."""
@@ -326,6 +323,11 @@ class TrackerShell(ABC, Generic[P, M]):
         return _started(self._belief)
 
     @property
+    def loss(self) -> LossRule:
+        """The rule by which the target is lost and found."""
+        return self.settings.loss_rule(self.calibration)
+
+    @property
     def frame_wh(self) -> tuple[int, int]:
         """Sides of the frames, pixels."""
         return self._shape[1], self._shape[0]
@@ -361,7 +363,8 @@ class TrackerShell(ABC, Generic[P, M]):
                 f"tracker state must have format {_STATE_FORMAT}, got {state.get('format')!r}"
             )
         self._shape = tuple(int(length) for length in state["shape"])
-        self._place, self._model = self.restored(state["place"], state["model"])
+        self._place = self.place_type.from_state_dict(state["place"])
+        self._model = self.model_type.from_state_dict(state["model"], self.engine, self.settings)
         self._belief = Belief.of(state["belief"])
         self._motion = Motion.of(state["motion"])
         self._frame, self._phase = int(state["frame"]), int(state["phase"])
