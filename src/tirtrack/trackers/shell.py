@@ -178,13 +178,7 @@ class TrackerShell(ABC, Generic[P, M]):
         )
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
-        """Begin with a known box; all earlier state is dropped.
-
-        Raises:
-            FrameError: the frame or the box cannot be used.
-            RecipeError: the settings do not fit the first frame.
-            RunError: the network gave numbers that are not finite.
-        """
+        """See :meth:`tirtrack.trackers.base.Tracker.init`; all earlier state is dropped."""
         picture = self._as_picture(frame)
         valid = self._levels.valid(picture)
         gate = first_gate(picture, valid, box, is_checked=self.settings.frame_gate)
@@ -198,26 +192,12 @@ class TrackerShell(ABC, Generic[P, M]):
         return TrackState(box=box, measured=True, score=1.0, status=Status.TRACKING)
 
     def update(self, frame: np.ndarray) -> TrackState:
-        """Where the target is in the next frame.
-
-        Raises:
-            RuntimeError: called before ``init``.
-            StreamChangedError: two frames in a row have the same new size or number type.
-            FrameError: the frame cannot be used, and the frame gate is off.
-            RunError: the network gave numbers that are not finite, and the settings are published
-                ones.
-        """
+        """See :meth:`tirtrack.trackers.base.Tracker.update`."""
         self.request(frame)
         return alone(self._follow(self._take_request()))
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.request`.
-
-        Raises:
-            RuntimeError: called before ``init``.
-            StreamChangedError: two frames in a row have the same new size or number type.
-            FrameError: the frame cannot be used, and the frame gate is off.
-        """
+        """See :meth:`tirtrack.trackers.base.SharingTracker.request`."""
         fault, levels = self._inspect(frame)
         self._begin_frame(self._frame + 1)
         if fault is not Reason.NONE:
@@ -230,13 +210,7 @@ class TrackerShell(ABC, Generic[P, M]):
         return cut.patches
 
     def answer(self, features: Any | None) -> TrackState:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.answer`.
-
-        Raises:
-            RuntimeError: nothing was requested.
-            RunError: the network gave numbers that are not finite, and the settings are published
-                ones.
-        """
+        """See :meth:`tirtrack.trackers.base.SharingTracker.answer`."""
         return alone(self.answering(features))
 
     def answering(self, features: Any | None) -> Steps[TrackState]:
@@ -247,11 +221,7 @@ class TrackerShell(ABC, Generic[P, M]):
         return (yield from self._follow(request, features))
 
     def skip(self, frames: int) -> None:
-        """See :meth:`tirtrack.trackers.base.Tracker.skip`.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """See :meth:`tirtrack.trackers.base.Tracker.skip`."""
         _started(self._model)
         self._motion = self._motion.left_out(frames)
 
@@ -297,29 +267,17 @@ class TrackerShell(ABC, Generic[P, M]):
 
     @property
     def place(self) -> P:
-        """Place of the target.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """Place of the target."""
         return _started(self._place)
 
     @property
     def model(self) -> M:
-        """Model of the target.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """Model of the target."""
         return _started(self._model)
 
     @property
     def belief(self) -> Belief:
-        """Last report of the target.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """Last report of the target."""
         return _started(self._belief)
 
     @property
@@ -333,11 +291,7 @@ class TrackerShell(ABC, Generic[P, M]):
         return self._shape[1], self._shape[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that ``update`` depends on, as plain values and arrays.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """See :meth:`tirtrack.trackers.base.Tracker.state_dict`."""
         return {
             "format": _STATE_FORMAT,
             "shape": list(self._shape),
@@ -353,7 +307,8 @@ class TrackerShell(ABC, Generic[P, M]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a saved state, with the same weights and settings.
+        """See :meth:`tirtrack.trackers.base.Tracker.load_state_dict`; with the same weights and
+        settings.
 
         Raises:
             ValueError: the state has another format.
@@ -513,6 +468,11 @@ class TrackerShell(ABC, Generic[P, M]):
 
 
 def _started(value: Value | None) -> Value:
+    """A value that ``init`` sets.
+
+    Raises:
+        RuntimeError: called before ``init``.
+    """
     if value is None:
         raise RuntimeError("call init(frame, box) first")
     return value
