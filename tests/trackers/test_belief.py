@@ -17,7 +17,6 @@ BY_FLAG = LossRule(
     3,
     uncertain_below=1.0,
     doubt_is_absence=False,
-    measures_missing=False,
     counts_bad_frames=False,
     safe=True,
 )
@@ -25,7 +24,6 @@ BY_SCORE = replace(
     BY_FLAG,
     uncertain_below=0.5,
     doubt_is_absence=True,
-    measures_missing=True,
     counts_bad_frames=True,
 )
 

@@ -29,6 +29,7 @@ from tirtrack.networks.two_branch import (
 TAPS = ("layer2", "layer3")
 _CROP = CropRule(288, 5.0, "centred")
 _TINY_CROP = CropRule(96, 5.0, "centred")
+_TINY_POWER = 1e-10
 
 
 class Atom(TwoBranchNetwork):
@@ -71,6 +72,13 @@ class Atom(TwoBranchNetwork):
         check_patches(patches)
         outputs = self.feature_extractor(self.normalise(patches.flatten(0, 1)), TAPS)
         return [split_images(outputs[tap], patches.shape[:2]) for tap in TAPS]
+
+    def classification_features(self, layer3: Tensor) -> Tensor:
+        """Features that filters are applied to, ``[B,C,H,W]``: those of the backbone, each image
+        divided by its root mean square.
+        """
+        power = (layer3**2).mean(dim=(1, 2, 3), keepdim=True)
+        return layer3 / (power + _TINY_POWER).sqrt()
 
     def reference_from(self, features: list[Tensor], boxes_patch: Tensor) -> TargetModel:
         """Two modulation vectors, from the first reference image; no filter."""

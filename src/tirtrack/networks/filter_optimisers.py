@@ -146,7 +146,14 @@ class Walk(TypedDict, total=False):
 
 
 class SteepestDescent(nn.Module, ABC):
-    """The iteration that all optimisers share; see :class:`Walk` for its settings."""
+    """The iteration that all optimisers share; see :class:`Walk` for its settings.
+
+    Attributes:
+        softmax_reg: one further, constant logit if scores are logits of a density; ``None`` for
+            none.
+    """
+
+    softmax_reg: float | None = None
 
     def __init__(
         self,

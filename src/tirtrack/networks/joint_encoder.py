@@ -27,6 +27,7 @@ from tirtrack.networks.two_branch import (
     TwoBranchNetwork,
     check_patches,
     check_sequences,
+    check_template,
     split_images,
 )
 
@@ -102,16 +103,7 @@ class JointEncoder(TwoBranchNetwork):
             ValueError: more than one reference image, or another number of cells.
         """
         (template,) = features
-        if template.shape[0] != 1:
-            raise ValueError(
-                f"a joint encoder takes one reference image, N must be 1, got {template.shape[0]}"
-            )
-        cells = self.reference_side // CELL_SIDE
-        if template.shape[-2:] != (cells, cells):
-            raise ValueError(
-                f"template features must have {cells}x{cells} cells (a patch of "
-                f"{self.reference_side} px), got {list(template.shape[-2:])}"
-            )
+        check_template(template, self.reference_side // CELL_SIDE, self.reference_side)
         return TargetModel(filters=[template[0]])
 
     def respond_from(

@@ -19,6 +19,7 @@ from tirtrack.networks.two_branch import (
     TwoBranchNetwork,
     check_patches,
     check_sequences,
+    check_template,
     split_images,
 )
 
@@ -87,15 +88,7 @@ class SiameseNetwork(TwoBranchNetwork):
             ValueError: more than one reference image, or not 8x8 cells.
         """
         (template,) = features
-        if template.shape[0] != 1:
-            raise ValueError(
-                f"a Siamese network takes one reference image, N must be 1, got {template.shape[0]}"
-            )
-        if template.shape[-2:] != (TEMPLATE_CELLS, TEMPLATE_CELLS):
-            raise ValueError(
-                f"template features must have 8x8 cells (a patch of {self.reference_side} px), "
-                f"got {list(template.shape[-2:])}"
-            )
+        check_template(template, TEMPLATE_CELLS, self.reference_side)
         return TargetModel(filters=[template[0]])
 
     def respond_from(

@@ -157,6 +157,23 @@ def check_sequences(of_target: Tensor, features: Tensor) -> None:
         )
 
 
+def check_template(template: Tensor, cells: int, patch_side: int) -> None:
+    """Refuse template features that are not ``[1,S,C,cells,cells]`` of one patch.
+
+    Raises:
+        ValueError: more than one reference image, or another number of cells.
+    """
+    if template.shape[0] != 1:
+        raise ValueError(
+            f"the network takes one reference image, N must be 1, got {template.shape[0]}"
+        )
+    if template.shape[-2:] != (cells, cells):
+        raise ValueError(
+            f"template features must have {cells}x{cells} cells (a patch of {patch_side} px), got "
+            f"{list(template.shape[-2:])}"
+        )
+
+
 def split_images(flat: Tensor, shape: torch.Size) -> Tensor:
     """The flat batch as images and sequences: ``[N*S,...]`` to ``[N,S,...]``."""
     return flat.reshape(*shape, *flat.shape[1:])

@@ -27,8 +27,7 @@ from tirtrack.trackers.atom_classifier import (
     projected,
 )
 from tirtrack.trackers.atom_presets import AtomTrackerSettings
-from tirtrack.trackers.belief import Flag, LossRule
-from tirtrack.trackers.draws import Draws
+from tirtrack.trackers.belief import Flag
 from tirtrack.trackers.family import Cut, Located
 from tirtrack.trackers.gauss_newton import CgSettings, gauss_newton
 from tirtrack.trackers.localisation import (
@@ -39,12 +38,11 @@ from tirtrack.trackers.localisation import (
     origin_hann,
 )
 from tirtrack.trackers.online import (
+    FilterTracker,
     Lesson,
     OnlineModel,
-    OnlineSteps,
     check_finite,
     located_at,
-    loss_rule,
     with_patches,
 )
 from tirtrack.trackers.online_engine import Features, OnlineEngine
@@ -54,28 +52,17 @@ from tirtrack.trackers.place import (
     OnlinePlace,
     at_refined,
     center_and_size,
-    kept_in_frame,
     layout_of,
     moved,
 )
-from tirtrack.trackers.sample_memory import SampleMemory
-from tirtrack.trackers.shell import TrackerShell
 from tirtrack.trackers.steps import Steps
-from tirtrack.weights.card import PeakCalibration
 
 
-class AtomTracker(TrackerShell[OnlinePlace, OnlineModel]):
+class AtomTracker(FilterTracker):
     """Tracks one target with a classifier, learnt only online, and a box estimator."""
 
     engine: OnlineEngine[Atom]
     settings: AtomTrackerSettings
-    calibration: PeakCalibration
-    _draws: Draws
-
-    @property
-    def loss(self) -> LossRule:
-        """See :class:`~tirtrack.trackers.shell.TrackerShell`."""
-        return loss_rule(self.settings)
 
     @torch.no_grad()
     def begin(self, levels: np.ndarray, box: Box) -> tuple[OnlinePlace, OnlineModel]:
@@ -89,25 +76,19 @@ class AtomTracker(TrackerShell[OnlinePlace, OnlineModel]):
         place = OnlinePlace(center_yx, size_hw, scale, refined_yx=center_yx)
         layout = layout_of(place, frame_hw, sample_hw)
         sample = SampleFrame(np.round(center_yx), scale, sample_hw)
-        first = self._steps.first_samples(
+        patches, transforms = self._augmented(
             levels, sample, center_yx=center_yx, global_shift_yx=np.zeros(2)
         )
-        features = self.engine.features(first.patches.numpy())
-        samples, transforms = self._steps.with_dropout(features.classification, first.transforms)
+        features = self.engine.features(patches.numpy())
+        samples, all_transforms = self._with_dropout(features.classification, transforms)
         check_finite(samples)
         labels = torch.stack(
-            [self._label(place, sample, layout, shift_yx=one.shift_yx) for one in transforms]
+            [self._label(place, sample, layout, shift_yx=one.shift_yx) for one in all_transforms]
         )
         filter_, projection = self._jointly_learnt(samples, labels)
-        memory = SampleMemory(
-            self._compressed(samples, projection),
-            labels,
-            size=settings.sample_memory_size,
-            minimum=settings.init_samples_minimum_weight,
-            fills_by_weight=True,
-        )
+        memory = self._memory(self._compressed(samples, projection), labels)
         own_box = box_in_sample(center_yx, size_hw, sample)
-        modulation = self._steps.modulation(first, features, own_box)
+        modulation = self._modulation(transforms, features, own_box)
         if settings.iounet_not_use_reference:
             modulation = [torch.full_like(v, float(v.norm()) / v.numel()) for v in modulation]
         model = OnlineModel(layout, modulation, filter_, memory, projection)
@@ -151,8 +132,8 @@ class AtomTracker(TrackerShell[OnlinePlace, OnlineModel]):
             center = sample.center_yx + found.translation_yx
             if settings.use_iou_net:
                 place = moved(place, center, model.layout)
-                place, diagnostics = yield from self._steps.refined(
-                    place, features[k : k + 1], sample, model, found.flag, undo=True
+                place, diagnostics = yield from self._refined(
+                    place, features[k : k + 1], sample, found.flag, undo=True
                 )
             else:
                 place = moved(place, center, model.layout, scale=place.scale * factor)
@@ -305,21 +286,3 @@ class AtomTracker(TrackerShell[OnlinePlace, OnlineModel]):
         if settings.cg_forgetting_rate is None or max(rates) >= 1:
             return 0.0
         return float((1 - max(rates)) ** settings.cg_forgetting_rate)
-
-    @property
-    def _steps(self) -> OnlineSteps[Atom]:
-        return OnlineSteps(self.engine, self.settings, self._draws)
-
-    def _bounded(self, place: OnlinePlace) -> OnlinePlace:
-        return kept_in_frame(place, self.model.layout, self.settings.min_side)
-
-    def _own_draws(self, seed: int, target: str) -> Draws:
-        return Draws(seed, target if self.settings.draws == "keyed" else None)
-
-    def restored(
-        self, place: dict[str, Any], model: dict[str, Any]
-    ) -> tuple[OnlinePlace, OnlineModel]:
-        """See :meth:`~tirtrack.trackers.shell.TrackerShell.restored`."""
-        return OnlinePlace.from_state_dict(place), OnlineModel.from_state_dict(
-            model, self.engine, self.settings, fills_by_weight=True
-        )

@@ -1,4 +1,4 @@
-"""ATOM's classifier as least squares: residuals, activations, labels, features.
+"""ATOM's classifier as least squares: residuals, activations, labels.
 
 ``psi(phi(P x) * f)``: features ``x`` compressed by a projection ``P``, filtered by ``f``. Both are
 learnt in the first frame; later frames update the filter only.
@@ -16,14 +16,6 @@ from torch.nn import functional
 from tirtrack.networks.target_filter import apply_filter
 from tirtrack.trackers.atom_presets import Activation
 from tirtrack.trackers.gauss_newton import Residuals, Vector
-
-_TINY_POWER = 1e-10
-
-
-def normalised(features: Tensor) -> Tensor:
-    """Features ``[B,C,H,W]``, each sample divided by its root mean square."""
-    power = (features**2).mean(dim=(1, 2, 3), keepdim=True)
-    return features / (power + _TINY_POWER).sqrt()
 
 
 def activation(kind: Activation) -> Callable[[Tensor], Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ Activation = Literal["none", "relu", "elu"] | tuple[Literal["mlu"], float]
 
 class AtomTrackerSettings(OnlineSettings):
     """All settings of ATOM's online loop."""
+
+    fills_by_weight: ClassVar[bool] = True
 
     # the search region
     max_image_sample_size: int = Field(ge=256, description="largest area of a sample, pixels")

@@ -121,6 +121,8 @@ class Tracker(Protocol):
 
         Raises:
             FrameError: the frame or the box cannot be used.
+            RecipeError: the settings do not fit the first frame.
+            RunError: the network gave numbers that are not finite.
         """
 
     def update(self, frame: np.ndarray) -> TrackState:
@@ -130,6 +132,8 @@ class Tracker(Protocol):
             RuntimeError: called before ``init``.
             StreamChangedError: two frames in a row have the same new size or number type.
             FrameError: the frame cannot be used, and the settings have no frame gate.
+            RunError: the network gave numbers that are not finite, and the settings are published
+                ones.
         """
 
     def skip(self, frames: int) -> None:
@@ -174,10 +178,8 @@ class SharingTracker(Tracker, Protocol):
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:
         """The patches of a frame for the engine, stacked along axis 0; ``None`` if the frame has
-        nothing to show. Must be followed by :meth:`answer`.
-
-        Raises:
-            RuntimeError: called before ``init``.
+        nothing to show. Must be followed by :meth:`answer`. Raises what :meth:`update` raises for a
+        frame.
         """
 
     def answer(self, features: Any | None) -> TrackState:
@@ -185,6 +187,7 @@ class SharingTracker(Tracker, Protocol):
 
         Raises:
             RuntimeError: nothing was requested.
+            RunError: as in :meth:`update`.
         """
 
     def answering(self, features: Any | None) -> Steps[TrackState]:

@@ -77,7 +77,6 @@ class LossRule:
             score that a frozen frame repeats.
         doubt_is_absence: whether an uncertain target may as well be absent: it then stays lost, and
             at the border it is out of view.
-        measures_missing: whether a box is measured in a frame in which the target was not found.
         counts_bad_frames: whether frames with nothing to show count as frames without the target.
         safe: whether numbers that are not finite make the target lost, only boxes of the status
             tracking are trusted, and repeated boxes have their centre in the frame; else all is as
@@ -87,7 +86,6 @@ class LossRule:
     lost_after_frames: int
     uncertain_below: float
     doubt_is_absence: bool
-    measures_missing: bool
     counts_bad_frames: bool
     safe: bool
 

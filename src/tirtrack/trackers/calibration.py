@@ -109,7 +109,6 @@ def loss_rule(calibration: Calibration, *, safe: bool = True) -> LossRule:
         calibration.lost_after_frames,
         uncertain_below=calibration.uncertain_below,
         doubt_is_absence=True,
-        measures_missing=True,
         counts_bad_frames=True,
         safe=safe,
     )

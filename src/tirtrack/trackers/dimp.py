@@ -19,11 +19,10 @@ from torch import Tensor
 
 from tirtrack.boxes import Box
 from tirtrack.networks.dimp import Dimp
-from tirtrack.networks.filter_optimisers import PrdimpOptimiser, SteepestDescent
-from tirtrack.trackers.belief import Flag, LossRule
+from tirtrack.networks.filter_optimisers import SteepestDescent
+from tirtrack.trackers.belief import Flag
 from tirtrack.trackers.box_refinement import stacked
 from tirtrack.trackers.dimp_presets import DimpTrackerSettings
-from tirtrack.trackers.draws import Draws
 from tirtrack.trackers.family import Cut, Located
 from tirtrack.trackers.localisation import (
     Localisation,
@@ -34,13 +33,11 @@ from tirtrack.trackers.localisation import (
     thresholds_of,
 )
 from tirtrack.trackers.online import (
-    FirstSamples,
+    FilterTracker,
     Lesson,
     OnlineModel,
-    OnlineSteps,
     check_finite,
     located_at,
-    loss_rule,
     shifted,
     with_patches,
 )
@@ -56,14 +53,10 @@ from tirtrack.trackers.place import (
     OnlinePlace,
     at_refined,
     center_and_size,
-    kept_in_frame,
     layout_of,
     moved,
 )
-from tirtrack.trackers.sample_memory import SampleMemory
-from tirtrack.trackers.shell import TrackerShell
 from tirtrack.trackers.steps import Steps
-from tirtrack.weights.card import PeakCalibration
 
 _ASPECT_STRIDE = 32  # samples with the frame's aspect ratio have sides that are multiples of it
 
@@ -109,18 +102,11 @@ class Improvement:
         return list(run.filters[-1].split(1))
 
 
-class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
+class DimpTracker(FilterTracker):
     """Tracks one target with a filter learnt online and a box estimator."""
 
     engine: OnlineEngine[Dimp]
     settings: DimpTrackerSettings
-    calibration: PeakCalibration
-    _draws: Draws
-
-    @property
-    def loss(self) -> LossRule:
-        """See :class:`~tirtrack.trackers.shell.TrackerShell`."""
-        return loss_rule(self.settings)
 
     @torch.no_grad()
     def begin(self, levels: np.ndarray, box: Box) -> tuple[OnlinePlace, OnlineModel]:
@@ -132,30 +118,25 @@ class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
         sample_hw, scale = self._first_scale(size_hw, frame_hw)
         place = OnlinePlace(center_yx, size_hw, scale)
         layout = layout_of(place, frame_hw, sample_hw)
-        first = self._first_samples(levels, place, layout)
-        features = self.engine.features(first.patches.numpy())
-        check_finite(features.classification)
-        clf_features, transforms = self._steps.with_dropout(
-            features.classification, first.transforms
+        sample, shift_yx = self._first_sample(place, layout)
+        patches, transforms = self._augmented(
+            levels, sample, center_yx=sample.center_yx, global_shift_yx=shift_yx
         )
-        own_box = box_in_sample(place.center_yx, place.size_hw, first.sample)
-        boxes = self.engine.tensor(np.stack([shifted(own_box, one) for one in transforms]))
+        features = self.engine.features(patches.numpy())
+        check_finite(features.classification)
+        clf_features, all_transforms = self._with_dropout(features.classification, transforms)
+        own_box = box_in_sample(place.center_yx, place.size_hw, sample)
+        boxes = self.engine.tensor(np.stack([shifted(own_box, one) for one in all_transforms]))
         memory = None
         if self.settings.update_classifier:
-            memory = SampleMemory(
-                clf_features,
-                boxes,
-                size=self.settings.sample_memory_size,
-                minimum=self.settings.init_samples_minimum_weight,
-                fills_by_weight=False,
-            )
+            memory = self._memory(clf_features, boxes)
         initial = self.engine.network.initial_filter(clf_features[:, None], boxes[:, None])
         run = self.engine.network.optimiser(
             initial, clf_features, boxes, iterations=self.settings.net_opt_iter, with_losses=False
         )
         filter_ = run.filters[-1]
         check_finite(filter_)
-        modulation = self._steps.modulation(first, features, own_box)
+        modulation = self._modulation(transforms, features, own_box)
         return place, OnlineModel(layout, modulation, filter_, memory)
 
     def cut(self, levels: np.ndarray, place: OnlinePlace) -> Cut[OnlinePlace]:
@@ -196,11 +177,10 @@ class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
                 center = samples[k].center_yx + found.translation_yx
                 place = moved(place, center, model.layout, scale=scale)
             if settings.use_iou_net:
-                place, diagnostics = yield from self._steps.refined(
+                place, diagnostics = yield from self._refined(
                     place,
                     features[k : k + 1],
                     samples[k],
-                    model,
                     found.flag,
                     undo=False,
                     learns_here=settings.use_iounet_pos_for_learning,
@@ -251,10 +231,10 @@ class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
         area = np.prod(size_hw * self.settings.search_area_scale)
         return sides, float(np.sqrt(area / np.prod(sides)))
 
-    def _first_samples(
-        self, levels: np.ndarray, place: OnlinePlace, layout: Layout
-    ) -> FirstSamples:
-        """Samples around the rounded centre; only ``inside`` shrinks and shifts them."""
+    def _first_sample(self, place: OnlinePlace, layout: Layout) -> tuple[SampleFrame, np.ndarray]:
+        """The first sample, around the rounded centre, and the shift of its content, ``[2]`` sample
+        pixels; only ``inside`` shrinks and shifts it.
+        """
         scale, shift = place.scale, np.zeros(2)
         if self.settings.border_mode == "inside":
             sides = place.scale * layout.sample_hw
@@ -264,20 +244,17 @@ class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
             low = np.maximum(-(place.center_yx - (sides - 1) / 2), 0)
             high = np.maximum(place.center_yx + sides / 2 + 1 - layout.frame_hw, 0)
             shift = -(low - high) / scale
-        center = np.round(place.center_yx)
-        sample = SampleFrame(center, scale, layout.sample_hw)
-        return self._steps.first_samples(levels, sample, center_yx=center, global_shift_yx=shift)
+        return SampleFrame(np.round(place.center_yx), scale, layout.sample_hw), shift
 
     def _localised(
         self, raw: Tensor, samples: list[SampleFrame], place: OnlinePlace
     ) -> Localisation:
         """Applies the decision table to the prepared score maps."""
-        settings, optimiser = self.settings, self.engine.network.optimiser
-        softmax_reg = optimiser.softmax_reg if isinstance(optimiser, PrdimpOptimiser) else None
+        settings = self.settings
         scores = prepared(
             raw.double().cpu().numpy(),
             settings.score_preprocess,
-            softmax_reg=softmax_reg,
+            softmax_reg=self.engine.network.optimiser.softmax_reg,
             filter_side=settings.score_filter_ksz,
         )
         return localise_dimp(
@@ -319,21 +296,3 @@ class DimpTracker(TrackerShell[OnlinePlace, OnlineModel]):
         if self.settings.score_preprocess == "softmax":
             return highest
         return self.engine.network.score_kind.peak(raw[located.scale_index], highest)
-
-    @property
-    def _steps(self) -> OnlineSteps[Dimp]:
-        return OnlineSteps(self.engine, self.settings, self._draws)
-
-    def _bounded(self, place: OnlinePlace) -> OnlinePlace:
-        return kept_in_frame(place, self.model.layout, self.settings.min_side)
-
-    def _own_draws(self, seed: int, target: str) -> Draws:
-        return Draws(seed, target if self.settings.draws == "keyed" else None)
-
-    def restored(
-        self, place: dict[str, Any], model: dict[str, Any]
-    ) -> tuple[OnlinePlace, OnlineModel]:
-        """See :meth:`~tirtrack.trackers.shell.TrackerShell.restored`."""
-        return OnlinePlace.from_state_dict(place), OnlineModel.from_state_dict(
-            model, self.engine, self.settings, fills_by_weight=False
-        )

@@ -7,7 +7,7 @@ safety settings.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ from tirtrack.trackers.online_settings import BorderMode, FirstFrameAugmentation
 
 class DimpTrackerSettings(OnlineSettings):
     """All settings of the DiMP family's online loop."""
+
+    fills_by_weight: ClassVar[bool] = False
 
     # the search region
     image_sample_size: int = Field(ge=16, description="side of a sample, pixels")

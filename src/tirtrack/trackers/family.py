@@ -1,4 +1,6 @@
-"""What a family of trackers exchanges with the shell: places, target models, patches, results."""
+"""What a family of trackers exchanges with the shell: settings, places, target models, patches,
+results.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,19 @@ import numpy as np
 
 from tirtrack.boxes import Box
 from tirtrack.trackers.base import XY, Reason
-from tirtrack.trackers.belief import Flag
+from tirtrack.trackers.belief import Flag, LossRule
 from tirtrack.trackers.frame_gate import Region
+
+
+class TrackerSettings(Protocol):
+    """What the shell asks of the settings of a family."""
+
+    @property
+    def frame_gate(self) -> bool:
+        """Whether the box is repeated on black, constant, frozen and damaged frames."""
+
+    def loss_rule(self, calibration: Any) -> LossRule:
+        """The rule by which a target is lost and found, for a calibration of the score."""
 
 
 class Place(Protocol):
@@ -35,6 +48,10 @@ class Place(Protocol):
     def at(self, center_xy: XY) -> Self:
         """The place moved to another centre."""
 
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """The place from its fields."""
+
 
 P = TypeVar("P", bound=Place)
 
@@ -53,6 +70,10 @@ class TrackedTarget(Protocol[P]):
 
     def state_dict(self) -> dict[str, Any]:
         """The model as plain values and arrays."""
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any], engine: Any, settings: Any) -> Self:
+        """The model from :meth:`state_dict`, for the engine and settings of its tracker."""
 
 
 M = TypeVar("M", bound=TrackedTarget[Any])
@@ -84,7 +105,7 @@ class BoxPlace:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """The place from its fields."""
+        """See :class:`Place`."""
         (x, y), (w, h) = state["center_xy"], state["size_wh"]
         return cls((float(x), float(y)), (float(w), float(h)), Box(**state["box"]))
 
@@ -111,13 +132,14 @@ class Located(Generic[P]):
     """Where a family finds the target in a frame.
 
     Attributes:
-        place: new place of the target; the very object of the cut if it was not found.
+        place: new place of the target; where it was sought if nothing was measured.
         score: score to report, in [0, 1].
         flag: what the score map shows.
         presence: how surely the target is there, in [0, 1]. After skipped frames, a lower one than
             ``uncertain_below`` of the loss rule makes the shell look elsewhere, and the higher one
             of two places counts.
         doubt: reason to report if the flag is uncertain or not found.
+        measured: whether a box was measured in the frame.
         entropy: entropy of the score map if the score is relative to its usual value; nats.
         diagnostics: numbers for tests and reports.
         lesson: what :meth:`TrackerShell.learn` needs; known to the family alone.
@@ -128,6 +150,7 @@ class Located(Generic[P]):
     flag: Flag
     presence: float
     doubt: Reason = Reason.LOW_SCORE
+    measured: bool = True
     entropy: float | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)
     lesson: Any = None

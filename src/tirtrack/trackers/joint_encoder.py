@@ -9,7 +9,7 @@ Framework", ECCV 2022. Patches are cut as in training, by the network's own crop
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from tirtrack.errors import RunError
 from tirtrack.networks.joint_encoder import JointEncoder
 from tirtrack.networks.response import TargetModel
 from tirtrack.trackers.base import XY, Candidate
-from tirtrack.trackers.belief import Flag, LossRule
+from tirtrack.trackers.belief import Flag
 from tirtrack.trackers.family import BoxPlace, Cut, Located
 from tirtrack.trackers.frame_gate import Region
 from tirtrack.trackers.joint_presets import JointSettings
@@ -106,6 +106,15 @@ class JointModel:
         """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         return {"template": self.template.copy(), "frame_wh": list(self.frame_wh)}
 
+    @classmethod
+    def from_state_dict(
+        cls, state: dict[str, Any], engine: JointEngine, settings: JointSettings
+    ) -> Self:
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
+        width, height = state["frame_wh"]
+        rule = engine.network.test_crop
+        return cls(np.array(state["template"]), (int(width), int(height)), rule)
+
 
 class JointTracker(TrackerShell[BoxPlace, JointModel]):
     """Tracks one target by passing each search patch through the network with the first template.
@@ -117,18 +126,8 @@ class JointTracker(TrackerShell[BoxPlace, JointModel]):
     engine: JointEngine
     settings: JointSettings
     calibration: PeakCalibration
-
-    @property
-    def loss(self) -> LossRule:
-        """See :class:`~tirtrack.trackers.shell.TrackerShell`."""
-        return LossRule(
-            self.settings.lost_after_frames,
-            uncertain_below=self.settings.uncertain_below,
-            doubt_is_absence=True,
-            measures_missing=True,
-            counts_bad_frames=True,
-            safe=True,
-        )
+    place_type = BoxPlace
+    model_type = JointModel
 
     def begin(self, levels: np.ndarray, box: Box) -> tuple[BoxPlace, JointModel]:
         """See :meth:`~tirtrack.trackers.shell.TrackerShell.begin`."""
@@ -191,15 +190,6 @@ class JointTracker(TrackerShell[BoxPlace, JointModel]):
 
     def _place_when_lost(self, place: BoxPlace, trusted: Box) -> BoxPlace:
         return self._bounded(self.model.place_of(trusted))
-
-    def restored(self, place: dict[str, Any], model: dict[str, Any]) -> tuple[BoxPlace, JointModel]:
-        """See :meth:`~tirtrack.trackers.shell.TrackerShell.restored`."""
-        width, height = model["frame_wh"]
-        return BoxPlace.from_state_dict(place), JointModel(
-            np.array(model["template"]),
-            (int(width), int(height)),
-            self.engine.network.test_crop,
-        )
 
 
 def best_cell(logits: np.ndarray, *, is_windowed: bool) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from tirtrack.errors import RecipeError, did_you_mean
+from tirtrack.trackers.belief import LossRule
 from tirtrack.weights.card import PeakCalibration
 
 # For weights whose card has none: the score is the network's own probability.
@@ -25,6 +26,16 @@ class JointSettings(BaseModel):
     frame_gate: bool = Field(
         description="repeat the box on black, constant, frozen and damaged frames"
     )
+
+    def loss_rule(self, calibration: PeakCalibration) -> LossRule:
+        """The rule of the family: a target is lost when its score stays low."""
+        return LossRule(
+            self.lost_after_frames,
+            uncertain_below=self.uncertain_below,
+            doubt_is_absence=True,
+            counts_bad_frames=True,
+            safe=True,
+        )
 
 
 _PRESETS = {

@@ -9,7 +9,7 @@ them.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tirtrack.boxes import Box
 from tirtrack.trackers.base import XY, Reason
-from tirtrack.trackers.belief import Flag, LossRule
+from tirtrack.trackers.belief import Flag
 from tirtrack.trackers.box_refinement import (
     AscentRule,
     Climb,
@@ -37,7 +37,7 @@ from tirtrack.trackers.first_frame_samples import (
 from tirtrack.trackers.frame_gate import Region
 from tirtrack.trackers.gauss_newton import CgState
 from tirtrack.trackers.localisation import Localisation, highest
-from tirtrack.trackers.online_engine import Features, Network, OnlineEngine
+from tirtrack.trackers.online_engine import Features, OnlineEngine
 from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import (
     ExtractedPatch,
@@ -54,7 +54,7 @@ from tirtrack.trackers.place import (
     scale_of,
 )
 from tirtrack.trackers.sample_memory import SampleMemory
-from tirtrack.trackers.shell import not_finite
+from tirtrack.trackers.shell import TrackerShell, not_finite
 from tirtrack.trackers.steps import Steps
 from tirtrack.weights.card import PeakCalibration
 
@@ -119,21 +119,16 @@ class OnlineModel:
 
     @classmethod
     def from_state_dict(
-        cls,
-        state: dict[str, Any],
-        engine: OnlineEngine[Any],
-        settings: OnlineSettings,
-        *,
-        fills_by_weight: bool,
+        cls, state: dict[str, Any], engine: OnlineEngine[Any], settings: OnlineSettings
     ) -> Self:
-        """The model from :meth:`state_dict`, in the engine's type and on its device."""
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
         memory, projection, directions = state["memory"], state["projection"], state["directions"]
         if memory is not None:
             memory = SampleMemory.from_state_dict(
                 memory,
                 engine.tensor(np.empty(0)),
                 minimum=settings.init_samples_minimum_weight,
-                fills_by_weight=fills_by_weight,
+                fills_by_weight=settings.fills_by_weight,
             )
         direction, residual = (
             None if arrays is None else tuple(engine.tensor(array) for array in arrays)
@@ -164,44 +159,32 @@ class Lesson:
     localisation: Localisation
 
 
-@dataclass(frozen=True)
-class FirstSamples:
-    """The first frame as samples.
+class FilterTracker(TrackerShell[OnlinePlace, OnlineModel]):
+    """A tracker with a filter learnt online and a box estimator: what DiMP and ATOM share."""
 
-    Attributes:
-        patches: patches of the samples, ``[n,C,h,w]``.
-        transforms: transforms, one per sample.
-        sample: position of the untransformed sample in the frame.
-    """
-
-    patches: Tensor
-    transforms: list[Shifted]
-    sample: SampleFrame
-
-
-@dataclass(frozen=True)
-class OnlineSteps(Generic[Network]):
-    """The steps that DiMP and ATOM share.
-
-    Attributes:
-        engine: engine that runs the network.
-        settings: settings of the tracker.
-        draws: random numbers of the tracker.
-    """
-
-    engine: OnlineEngine[Network]
+    engine: OnlineEngine[Any]
     settings: OnlineSettings
-    draws: Draws
+    calibration: PeakCalibration
+    place_type = OnlinePlace
+    model_type = OnlineModel
+    _draws: Draws
 
-    def first_samples(
+    def _augmented(
         self,
         levels: np.ndarray,
         sample: SampleFrame,
         *,
         center_yx: np.ndarray,
         global_shift_yx: np.ndarray,
-    ) -> FirstSamples:
-        """Samples of the first frame: every transform of one patch."""
+    ) -> tuple[Tensor, list[Shifted]]:
+        """Patches ``[n,C,h,w]`` of the first frame, every transform of one, and the transforms.
+
+        Args:
+            levels: grey levels of the frame.
+            sample: position of the untransformed sample in the frame.
+            center_yx: centre at which it is cut, ``[2]``, pixel indices.
+            global_shift_yx: shift of all samples, ``[2]``, sample pixels.
+        """
         settings = self.settings
         expanded = expanded_sides(sample.side_hw, settings.augmentation_expansion_factor)
         whole = sample_patch(
@@ -217,13 +200,12 @@ class OnlineSteps(Generic[Network]):
             sample.side_hw,
             global_shift_yx,
             random_shift_factor=settings.random_shift_factor,
-            uniforms=self.draws.uniforms,
+            uniforms=self._draws.uniforms,
         )
         kept = int(sample.side_hw[0]), int(sample.side_hw[1])
-        patches = torch.stack([transform(whole.patch, kept) for transform in transforms])
-        return FirstSamples(patches, transforms, sample)
+        return torch.stack([one(whole.patch, kept) for one in transforms]), transforms
 
-    def with_dropout(
+    def _with_dropout(
         self, clf_features: Tensor, transforms: list[Shifted]
     ) -> tuple[Tensor, list[Shifted]]:
         """Samples and transforms, plus copies of the first sample's features with dropout."""
@@ -231,12 +213,14 @@ class OnlineSteps(Generic[Network]):
         if dropout is None or not self.settings.use_augmentation:
             return clf_features, transforms
         count, share = dropout
-        kept = self.draws.kept(count, clf_features.shape[1], share).to(clf_features)
+        kept = self._draws.kept(count, clf_features.shape[1], share).to(clf_features)
         copies = with_dropout(clf_features[0], kept, share)
         again = [Shifted(Identity(), transforms[0].shift_yx)] * count
         return torch.cat([clf_features, copies]), transforms + again
 
-    def modulation(self, first: FirstSamples, features: Features, box: np.ndarray) -> list[Tensor]:
+    def _modulation(
+        self, transforms: list[Shifted], features: Features, box: np.ndarray
+    ) -> list[Tensor]:
         """Modulation of the box estimator: from the first sample, or the mean over all samples
         before the first one that changes the target's shape.
         """
@@ -244,20 +228,29 @@ class OnlineSteps(Generic[Network]):
             return []
         count = 1
         if self.settings.iounet_augmentation:
-            keeps = [transform.keeps_shape for transform in first.transforms]
+            keeps = [transform.keeps_shape for transform in transforms]
             count = keeps.index(False) if False in keeps else len(keeps)
-        boxes = np.stack([shifted(box, one) for one in first.transforms[:count]])
+        boxes = np.stack([shifted(box, one) for one in transforms[:count]])
         vectors = self.engine.network.box_estimator.modulation(
             features.taps(slice(count)), self.engine.tensor(boxes)
         )
         return [vector.mean(dim=0, keepdim=True) for vector in vectors]
 
-    def refined(
+    def _memory(self, samples: Tensor, labels: Tensor) -> SampleMemory:
+        """A memory of the samples of the first frame ``[n,C,H,W]`` and their labels."""
+        return SampleMemory(
+            samples,
+            labels,
+            size=self.settings.sample_memory_size,
+            minimum=self.settings.init_samples_minimum_weight,
+            fills_by_weight=self.settings.fills_by_weight,
+        )
+
+    def _refined(
         self,
         place: OnlinePlace,
         features: Features,
         sample: SampleFrame,
-        model: OnlineModel,
         flag: Flag,
         *,
         undo: bool,
@@ -269,7 +262,6 @@ class OnlineSteps(Generic[Network]):
             place: place of the target by the classifier.
             features: features of the sample, ``[1,...]``.
             sample: position and scale of the sample.
-            model: model of the target.
             flag: flag of the frame; the search region may not follow the size of an uncertain one.
             undo: whether to use ATOM's ascent.
             learns_here: whether the filter learns at the refined centre, not at the classifier's.
@@ -278,7 +270,7 @@ class OnlineSteps(Generic[Network]):
         test = estimator.test_features(features.taps())
         box = self.engine.tensor(box_in_sample(place.center_yx, place.size_hw, sample))
         count = settings.num_init_random_boxes
-        uniforms = self.draws.uniforms((count, 4)) if count else box.new_zeros((0, 4))
+        uniforms = self._draws.uniforms((count, 4)) if count else box.new_zeros((0, 4))
         start = proposals(
             box,
             uniforms.to(box),
@@ -286,7 +278,7 @@ class OnlineSteps(Generic[Network]):
             jitter_size=settings.box_jitter_size,
         )
         rule = AscentRule.of(settings, undo=undo)
-        ascent = yield Climb(estimator, model.modulation, test, start, rule)
+        ascent = yield Climb(estimator, self.model.modulation, test, start, rule)
         check_finite(ascent.boxes, ascent.scores)
         best = mean_of_best(
             ascent, maximal_aspect_ratio=settings.maximal_aspect_ratio, count=settings.iounet_k
@@ -296,12 +288,18 @@ class OnlineSteps(Generic[Network]):
             return place, diagnostics
         center_yx, size_hw = from_sample(best, sample)
         follows = settings.update_scale_when_uncertain or flag is not Flag.UNCERTAIN
-        scale = scale_of(size_hw, model.layout) if follows else place.scale
+        scale = scale_of(size_hw, self.model.layout) if follows else place.scale
         center = center_yx if learns_here else place.center_yx
         place = OnlinePlace(center, size_hw, scale, refined_yx=center_yx)
         if settings.safe:
-            place = kept_in_frame(place, model.layout, settings.min_side)
+            place = self._bounded(place)
         return place, diagnostics
+
+    def _bounded(self, place: OnlinePlace) -> OnlinePlace:
+        return kept_in_frame(place, self.model.layout, self.settings.min_side)
+
+    def _own_draws(self, seed: int, target: str) -> Draws:
+        return Draws(seed, target if self.settings.draws == "keyed" else None)
 
 
 def with_patches(place: OnlinePlace, samples: list[ExtractedPatch]) -> Cut[OnlinePlace]:
@@ -327,6 +325,7 @@ def located_at(
         found.flag,
         presence=float(found.flag is not Flag.NOT_FOUND),
         doubt=Reason.AMBIGUOUS if found.has_second else Reason.LOW_SCORE,
+        measured=found.flag is not Flag.NOT_FOUND,
         diagnostics={
             **diagnostics,
             "flag": str(found.flag),
@@ -336,18 +335,6 @@ def located_at(
             "translation_yx": tuple(float(value) for value in found.translation_yx),
         },
         lesson=lesson,
-    )
-
-
-def loss_rule(settings: OnlineSettings) -> LossRule:
-    """The rule of DiMP and ATOM: a target is lost when the score map does not show it."""
-    return LossRule(
-        settings.lost_after_frames,
-        uncertain_below=1.0,
-        doubt_is_absence=False,
-        measures_missing=False,
-        counts_bad_frames=False,
-        safe=settings.safe,
     )
 
 

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from tirtrack.networks.atom import Atom
 from tirtrack.networks.dimp import Dimp
-from tirtrack.trackers.atom_classifier import normalised
 
 Network = TypeVar("Network", Dimp, Atom)
 
@@ -75,9 +74,4 @@ class OnlineEngine(Generic[Network]):
         levels = torch.from_numpy(patches).to(self.device, self.dtype)
         levels = levels.expand(-1, 3, -1, -1)
         fine, coarse = (maps[:, 0] for maps in self.network.features(levels[:, None] / 255))
-        return Features(fine, coarse, self._classification(coarse))
-
-    def _classification(self, coarse: Tensor) -> Tensor:
-        if isinstance(self.network, Dimp):
-            return self.network.classification_features(coarse)
-        return normalised(coarse)
+        return Features(fine, coarse, self.network.classification_features(coarse))

@@ -6,9 +6,12 @@ parameter files are left out.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from tirtrack.trackers.belief import LossRule
+from tirtrack.weights.card import PeakCalibration
 
 BorderMode = Literal["replicate", "inside", "inside_major"]
 PatchGeneration = Literal["real", "floor"]
@@ -45,7 +48,14 @@ class FirstFrameAugmentation(Closed):
 
 
 class OnlineSettings(Closed):
-    """Settings of both families."""
+    """Settings of both families.
+
+    Attributes:
+        fills_by_weight: whether a sample goes into the slot of the lowest weight even where slots
+            are free; fixed for a family.
+    """
+
+    fills_by_weight: ClassVar[bool]
 
     # the search region
     search_area_scale: float = Field(
@@ -162,3 +172,13 @@ class OnlineSettings(Closed):
         description="random numbers. sequential: one stream, as published; keyed: one stream "
         "for each frame of each target"
     )
+
+    def loss_rule(self, calibration: PeakCalibration) -> LossRule:
+        """The rule of both families: a target is lost when the score map does not show it."""
+        return LossRule(
+            self.lost_after_frames,
+            uncertain_below=1.0,
+            doubt_is_absence=False,
+            counts_bad_frames=False,
+            safe=self.safe,
+        )

@@ -6,7 +6,7 @@ the target, PrDiMP's are densities, ATOM's labels are Gaussians of height 1.
 
 from __future__ import annotations
 
-from tirtrack.networks.score_kinds import Hinge, ScoreKind
+from tirtrack.networks.score_kinds import ScoreKind
 from tirtrack.trackers.calibration import logistic
 from tirtrack.weights.card import PeakCalibration
 
@@ -15,9 +15,9 @@ _NOT_FITTED = "nothing: half at the published threshold of target not found"
 
 def family_peak_calibration(kind: ScoreKind | None) -> PeakCalibration:
     """The calibration for weights whose card has none, by the kind of their scores; ``None``: ATOM,
-    whose classifier is learnt online alone, with the labels of a hinge loss.
+    whose classifier is learnt online alone, for peaks of about 1.
     """
-    usual = Hinge if kind is None else kind
+    usual = ScoreKind if kind is None else kind
     return PeakCalibration(
         peak_centre=usual.peak_centre, peak_scale=usual.peak_scale, fitted_on=_NOT_FITTED
     )

@@ -12,6 +12,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tirtrack.errors import RecipeError, did_you_mean
+from tirtrack.trackers.belief import LossRule
+from tirtrack.trackers.calibration import loss_rule
+from tirtrack.weights.card import Calibration
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -59,6 +62,10 @@ class SiameseSettings(BaseModel):
         description="stretch the grey levels of each frame from its 1st to its 99th percentile"
     )
     colour_order: Literal["rgb", "bgr"] = Field(description="channel order of colour frames")
+
+    def loss_rule(self, calibration: Calibration) -> LossRule:
+        """The rule of the family: a target is lost when its score stays low."""
+        return loss_rule(calibration, safe=self.score == "calibrated")
 
 
 # The shipped configurations of the published code, by version: HonglinChu/SiamTrackers 248663f and

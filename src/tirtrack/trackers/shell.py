@@ -2,8 +2,7 @@
 
 A family is a subclass with four methods, ``begin``, ``cut``, ``locate`` and ``learn``, and its
 settings; see ``siamese``, ``dimp`` and ``atom``. It knows networks and score maps; the shell knows
-neither. Beside the four a family names its loss rule and restores what it saved; all else has a
-default. Read :meth:`TrackerShell.update` first.
+neither. All else has a default. Read :meth:`TrackerShell.update` first.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import numpy as np
 from tirtrack.boxes import Box, check_first_box, touches_border, with_centre_inside
 from tirtrack.errors import FrameError, RunError
 from tirtrack.trackers.base import XY, Candidate, Engine, Origin, Reason, Status, TrackState
-from tirtrack.trackers.belief import Belief, Flag, LossRule
-from tirtrack.trackers.family import BoxPlace, Cut, Located, M, P
+from tirtrack.trackers.belief import Belief, LossRule
+from tirtrack.trackers.family import BoxPlace, Cut, Located, M, P, TrackerSettings
 from tirtrack.trackers.frame_gate import FrameGate, as_picture, first_gate, warned_of_colour
 from tirtrack.trackers.levels import GreyLevels
 from tirtrack.trackers.motion_model import NO_MOTION, Motion
@@ -49,7 +48,7 @@ class TrackerShell(ABC, Generic[P, M]):
 
     Args:
         engine: engine that runs the network.
-        settings: settings of the family, among them ``frame_gate``.
+        settings: settings of the family.
         calibration: calibration of the score, from the card of the weights.
         normaliser: settings that map frames of more than 8 bits to grey levels; ``None``:
             ``adaptive``.
@@ -59,12 +58,19 @@ class TrackerShell(ABC, Generic[P, M]):
         target: name of the target, which keys the random draws if the settings say so.
         phase: phase of the learning schedule, frames.
         draws: source of random numbers that replaces the family's own, for tests.
+
+    Attributes:
+        place_type: class of the family's places.
+        model_type: class of its target models.
     """
+
+    place_type: type[P]
+    model_type: type[M]
 
     def __init__(
         self,
         engine: Engine,
-        settings: Any,
+        settings: TrackerSettings,
         calibration: Any,
         *,
         normaliser: NormaliserSettings | None = None,
@@ -96,11 +102,6 @@ class TrackerShell(ABC, Generic[P, M]):
         self._model: M | None = None
 
     # --- the family -------------------------------------------------------------------------------
-
-    @property
-    @abstractmethod
-    def loss(self) -> LossRule:
-        """The rule by which the target is lost and found."""
 
     @abstractmethod
     def begin(self, levels: np.ndarray, box: Box) -> tuple[P, M]:
@@ -135,10 +136,6 @@ class TrackerShell(ABC, Generic[P, M]):
                 unchanged.
         """
         return {}
-
-    @abstractmethod
-    def restored(self, place: dict[str, Any], model: dict[str, Any]) -> tuple[P, M]:
-        """Place and model, from the fields of a place and the ``state_dict`` of a model."""
 
     def _bounded(self, place: P) -> P:
         """The place with its centre in the frame and sides that a target can have."""
@@ -181,13 +178,7 @@ class TrackerShell(ABC, Generic[P, M]):
         )
 
     def init(self, frame: np.ndarray, box: Box) -> TrackState:
-        """Begin with a known box; all earlier state is dropped.
-
-        Raises:
-            FrameError: the frame or the box cannot be used.
-            RecipeError: the settings do not fit the first frame.
-            RunError: the network gave numbers that are not finite.
-        """
+        """See :meth:`tirtrack.trackers.base.Tracker.init`; all earlier state is dropped."""
         picture = self._as_picture(frame)
         valid = self._levels.valid(picture)
         gate = first_gate(picture, valid, box, is_checked=self.settings.frame_gate)
@@ -201,26 +192,12 @@ class TrackerShell(ABC, Generic[P, M]):
         return TrackState(box=box, measured=True, score=1.0, status=Status.TRACKING)
 
     def update(self, frame: np.ndarray) -> TrackState:
-        """Where the target is in the next frame.
-
-        Raises:
-            RuntimeError: called before ``init``.
-            StreamChangedError: two frames in a row have the same new size or number type.
-            FrameError: the frame cannot be used, and the frame gate is off.
-            RunError: the network gave numbers that are not finite, and the settings are published
-                ones.
-        """
+        """See :meth:`tirtrack.trackers.base.Tracker.update`."""
         self.request(frame)
         return alone(self._follow(self._take_request()))
 
     def request(self, frame: np.ndarray) -> np.ndarray | None:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.request`.
-
-        Raises:
-            RuntimeError: called before ``init``.
-            StreamChangedError: two frames in a row have the same new size or number type.
-            FrameError: the frame cannot be used, and the frame gate is off.
-        """
+        """See :meth:`tirtrack.trackers.base.SharingTracker.request`."""
         fault, levels = self._inspect(frame)
         self._begin_frame(self._frame + 1)
         if fault is not Reason.NONE:
@@ -233,13 +210,7 @@ class TrackerShell(ABC, Generic[P, M]):
         return cut.patches
 
     def answer(self, features: Any | None) -> TrackState:
-        """See :meth:`tirtrack.trackers.base.SharingTracker.answer`.
-
-        Raises:
-            RuntimeError: nothing was requested.
-            RunError: the network gave numbers that are not finite, and the settings are published
-                ones.
-        """
+        """See :meth:`tirtrack.trackers.base.SharingTracker.answer`."""
         return alone(self.answering(features))
 
     def answering(self, features: Any | None) -> Steps[TrackState]:
@@ -250,11 +221,7 @@ class TrackerShell(ABC, Generic[P, M]):
         return (yield from self._follow(request, features))
 
     def skip(self, frames: int) -> None:
-        """See :meth:`tirtrack.trackers.base.Tracker.skip`.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """See :meth:`tirtrack.trackers.base.Tracker.skip`."""
         _started(self._model)
         self._motion = self._motion.left_out(frames)
 
@@ -300,30 +267,23 @@ class TrackerShell(ABC, Generic[P, M]):
 
     @property
     def place(self) -> P:
-        """Place of the target.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """Place of the target."""
         return _started(self._place)
 
     @property
     def model(self) -> M:
-        """Model of the target.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """Model of the target."""
         return _started(self._model)
 
     @property
     def belief(self) -> Belief:
-        """Last report of the target.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """Last report of the target."""
         return _started(self._belief)
+
+    @property
+    def loss(self) -> LossRule:
+        """The rule by which the target is lost and found."""
+        return self.settings.loss_rule(self.calibration)
 
     @property
     def frame_wh(self) -> tuple[int, int]:
@@ -331,11 +291,7 @@ class TrackerShell(ABC, Generic[P, M]):
         return self._shape[1], self._shape[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that ``update`` depends on, as plain values and arrays.
-
-        Raises:
-            RuntimeError: called before ``init``.
-        """
+        """See :meth:`tirtrack.trackers.base.Tracker.state_dict`."""
         return {
             "format": _STATE_FORMAT,
             "shape": list(self._shape),
@@ -351,7 +307,8 @@ class TrackerShell(ABC, Generic[P, M]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a saved state, with the same weights and settings.
+        """See :meth:`tirtrack.trackers.base.Tracker.load_state_dict`; with the same weights and
+        settings.
 
         Raises:
             ValueError: the state has another format.
@@ -361,7 +318,8 @@ class TrackerShell(ABC, Generic[P, M]):
                 f"tracker state must have format {_STATE_FORMAT}, got {state.get('format')!r}"
             )
         self._shape = tuple(int(length) for length in state["shape"])
-        self._place, self._model = self.restored(state["place"], state["model"])
+        self._place = self.place_type.from_state_dict(state["place"])
+        self._model = self.model_type.from_state_dict(state["model"], self.engine, self.settings)
         self._belief = Belief.of(state["belief"])
         self._motion = Motion.of(state["motion"])
         self._frame, self._phase = int(state["frame"]), int(state["phase"])
@@ -429,7 +387,7 @@ class TrackerShell(ABC, Generic[P, M]):
         learnt there.
         """
         place = self.place
-        if located.flag is Flag.NOT_FOUND and located.place is cut.place:
+        if not located.measured:
             located = replace(located, place=place)  # that place was only expected
         is_lost = self.belief.status is Status.LOST
         if is_lost or located.presence >= self.loss.uncertain_below:
@@ -455,9 +413,8 @@ class TrackerShell(ABC, Generic[P, M]):
         belief = replace(loss.after(before, flag), score=located.score)
         belief = belief.with_entropy(located.entropy)
         self._place = located.place
-        is_missing = flag is Flag.NOT_FOUND and not loss.measures_missing
-        if is_missing or belief.status is Status.LOST:
-            measured_box = None if is_missing else box
+        if not located.measured or belief.status is Status.LOST:
+            measured_box = box if located.measured else None
             return self._report_unmeasured(
                 belief, belief.trusted, reason, diagnostics, measured_box
             )
@@ -511,6 +468,11 @@ class TrackerShell(ABC, Generic[P, M]):
 
 
 def _started(value: Value | None) -> Value:
+    """A value that ``init`` sets.
+
+    Raises:
+        RuntimeError: called before ``init``.
+    """
     if value is None:
         raise RuntimeError("call init(frame, box) first")
     return value

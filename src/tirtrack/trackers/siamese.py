@@ -9,7 +9,7 @@ and survives bad frames. The steps are in ``siamese_geometry``, ``siamese_locali
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from tirtrack.boxes import Box
 from tirtrack.crops import mean_fill
 from tirtrack.errors import FrameError
 from tirtrack.trackers.base import XY, Candidate, Reason
-from tirtrack.trackers.belief import Flag, LossRule
-from tirtrack.trackers.calibration import flag_of, is_high_but_ambiguous, loss_rule, score_of
+from tirtrack.trackers.belief import Flag
+from tirtrack.trackers.calibration import flag_of, is_high_but_ambiguous, score_of
 from tirtrack.trackers.family import BoxPlace, Cut, Located
 from tirtrack.trackers.frame_gate import Region, as_picture
 from tirtrack.trackers.presets import SiameseSettings
@@ -72,6 +72,15 @@ class SiameseModel:
             "frame_wh": list(self.frame_wh),
         }
 
+    @classmethod
+    def from_state_dict(
+        cls, state: dict[str, Any], engine: SiameseEngine, settings: SiameseSettings
+    ) -> Self:
+        """See :class:`~tirtrack.trackers.family.TrackedTarget`."""
+        width, height = state["frame_wh"]
+        template, fill = np.array(state["template"]), np.array(state["fill"])
+        return cls(template, fill, (int(width), int(height)), geometry_of(settings))
+
 
 class SiameseTracker(TrackerShell[BoxPlace, SiameseModel]):
     """Tracks one target by comparing each frame with the template of the first.
@@ -83,20 +92,12 @@ class SiameseTracker(TrackerShell[BoxPlace, SiameseModel]):
     engine: SiameseEngine
     settings: SiameseSettings
     calibration: Calibration
-
-    @property
-    def geometry(self) -> Geometry:
-        """The geometry that the settings name."""
-        return geometry_of(self.settings)
-
-    @property
-    def loss(self) -> LossRule:
-        """See :class:`~tirtrack.trackers.shell.TrackerShell`."""
-        return loss_rule(self.calibration, safe=self.settings.score == "calibrated")
+    place_type = BoxPlace
+    model_type = SiameseModel
 
     def begin(self, levels: np.ndarray, box: Box) -> tuple[BoxPlace, SiameseModel]:
         """See :meth:`~tirtrack.trackers.shell.TrackerShell.begin`."""
-        geometry, fill = self.geometry, mean_fill(levels)
+        geometry, fill = geometry_of(self.settings), mean_fill(levels)
         frame_wh = levels.shape[1], levels.shape[0]
         place = BoxPlace(*geometry.begin(box, frame_wh), box)
         patch = geometry.template(levels, place.center_xy, place.size_wh, fill)
@@ -193,13 +194,3 @@ class SiameseTracker(TrackerShell[BoxPlace, SiameseModel]):
 
     def _stretches_levels(self) -> bool:
         return self.settings.stretch
-
-    def restored(
-        self, place: dict[str, Any], model: dict[str, Any]
-    ) -> tuple[BoxPlace, SiameseModel]:
-        """See :meth:`~tirtrack.trackers.shell.TrackerShell.restored`."""
-        width, height = model["frame_wh"]
-        template, fill = np.array(model["template"]), np.array(model["fill"])
-        return BoxPlace.from_state_dict(place), SiameseModel(
-            template, fill, (int(width), int(height)), self.geometry
-        )
