@@ -7,14 +7,14 @@ own follow below it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from tirtrack.distillation.batch import Batch
-from tirtrack.distillation.clips import Clip, clips_of, read_frames
+from tirtrack.distillation.clips import Clip, clips_of, read_frames, with_tracks
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.engine import batch_norms
@@ -30,7 +30,7 @@ from tirtrack.distillation.pair_warnings import (
 from tirtrack.distillation.pool import CHUNK, Checks, Pool
 from tirtrack.distillation.pool_making import Levels, build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
-from tirtrack.distillation.samples import Sample, Stream, draw_samples
+from tirtrack.distillation.samples import Sample, Stream, draw_samples, draw_targets
 from tirtrack.distillation.settings import (
     Augmentation,
     CrossModalRecipe,
@@ -48,7 +48,6 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, PairSource, assumptions
-from tirtrack.progress import Progress
 
 PairSetup = Setup[CrossModalRecipe]
 
@@ -217,14 +216,11 @@ def training_pool(
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
     recipe, seed, identity = setup.recipe, setup.seed, setup.identity
-    samples = draw_samples(
-        clips,
-        recipe,
-        _reported(recipe.pool, setup.progress) if follower else range(recipe.pool),
-        rules=CropRules.of(network),
-        seed=seed,
-        follower=follower,
-    )
+    numbers = range(recipe.pool)
+    if follower is not None:
+        drawn = list(draw_targets(clips, recipe, numbers, seed=seed))
+        clips = with_tracks(clips, drawn, follower, setup.progress)
+    samples = draw_samples(clips, recipe, numbers, rules=CropRules.of(network), seed=seed)
     return build_pool(
         clips,
         samples,
@@ -236,14 +232,6 @@ def training_pool(
         cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
         progress=setup.progress,
     )
-
-
-def _reported(count: int, progress: Progress) -> Iterator[int]:
-    """Numbers of samples whose boxes are followed, which takes a while."""
-    for number in range(count):
-        progress("tracks", number, count)
-        yield number
-    progress("tracks", count, count)
 
 
 def check_by_foreigner(
