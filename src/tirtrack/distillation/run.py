@@ -24,7 +24,7 @@ from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.run_folder import Result, Run, carry_out, check_out, check_seed
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Pairs, Sources
-from tirtrack.distillation.stages import distil_network, proposer_of
+from tirtrack.distillation.stages import distil_network
 from tirtrack.distillation.train_student import Setup
 from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
@@ -90,6 +90,7 @@ def distill(
         TrainingError: no usable sample is left, or a loss is not finite.
         StorageError: a file could not be written.
     """
+    from tirtrack.pairs.proposals.registry import identity_of, proposer
     from tirtrack.weights import store
 
     given = None if recipe is None else recipe_of_kind(CrossModalRecipe, recipe, changes)
@@ -112,11 +113,12 @@ def distill(
             "max_gap",
             "give a follower, or max_gap: 0",
         )
-    way = proposer_of(settings.proposals)
+    boxes = settings.proposals
+    way = identity_of(proposer(boxes.way, **boxes.options), boxes.modalities)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
         **sources.identity(),
-        "way of proposing": fingerprint(way.identity()),
+        "way of proposing": fingerprint(way),
         "baseline": weights.sha256,
         "seed": str(seed),
         **({"teacher": taught_by.sha256} if taught_by else {}),
@@ -128,7 +130,7 @@ def distill(
     def work() -> Result:
         lines = _source_lines(sources)
         if not (folder / MANIFEST_NAME).is_file():
-            write_manifest(folder, sources.manifest, proposals=way.identity())
+            write_manifest(folder, sources.manifest, proposals=way)
         engine = None if settings.trains_backbone else feature_engine(network, trained_on)
         student, summary = distil_network(
             network,

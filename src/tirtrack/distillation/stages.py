@@ -36,7 +36,6 @@ from tirtrack.distillation.settings import (
     CrossModalRecipe,
     Direction,
     Modality,
-    Proposals,
 )
 from tirtrack.distillation.sources import Sources, Split
 from tirtrack.distillation.step_plan import Draw, plan_step
@@ -45,7 +44,7 @@ from tirtrack.distillation.train_student import Batches, Setup, timed, train_stu
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.pairs.proposals.base import ProposalSet, Proposer
+from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, PairSource, assumptions
 
@@ -134,14 +133,6 @@ def distil_network(
     )
 
 
-def proposer_of(settings: Proposals) -> Proposer:
-    """The proposer that a recipe names, which sees the modalities that it names."""
-    from tirtrack.pairs.proposals.registry import proposer
-    from tirtrack.pairs.proposals.single_modality import SingleModality
-
-    return SingleModality(proposer(settings.way, **settings.options), settings.modalities)
-
-
 def levels_of(recipe: CrossModalRecipe) -> Levels:
     """Grey levels of stored TIR frames ``[H,W]``; each frame by itself, so in any order."""
     from tirtrack.thermal import ThermalNormaliser, normaliser
@@ -173,15 +164,25 @@ class ProposedPairs:
 def propose(sources: Sources, setup: PairSetup) -> ProposedPairs:
     """Propose boxes in at most as many pairs as there will be samples."""
     from tirtrack.pairs.proposals.kept import kept_proposals
+    from tirtrack.pairs.proposals.registry import proposer
 
-    recipe, whole, way = setup.recipe, sources.split, proposer_of(setup.recipe.proposals)
+    recipe, whole = setup.recipe, sources.split
+    way = proposer(recipe.proposals.way, **recipe.proposals.options)
     train = thinned(whole.train, recipe.pool, setup.seed)
     held_back = thinned(whole.held_back, recipe.held_back.samples, HELD_BACK_SEED)
 
     def boxes_of(
         source: PairSource, manifest: Manifest, indices: Sequence[int], seed: int
     ) -> list[ProposalSet]:
-        return kept_proposals(source, way, seed, setup.progress, indices=indices, manifest=manifest)
+        return kept_proposals(
+            source,
+            way,
+            seed,
+            setup.progress,
+            indices=indices,
+            modalities=recipe.proposals.modalities,
+            manifest=manifest,
+        )
 
     if sources.held_back is sources.train:
         both = boxes_of(sources.train, sources.manifest, (*train, *held_back), setup.seed)
