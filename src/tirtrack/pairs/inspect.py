@@ -104,10 +104,7 @@ def inspect_pairs(
     """
     proposes = registry.proposer(proposer) if isinstance(proposer, str) else proposer
     rejected: list[PairsError] = []
-    if isinstance(pairs, PairSource):
-        source = pairs
-    else:
-        source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
+    source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
     folder = None if out is None else new_folder(Path(out), force=force)
     if source is not pairs:
         _log.info("%s: %s", source.name, pairs_line(source))
