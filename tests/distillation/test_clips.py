@@ -17,6 +17,8 @@ from tirtrack.datasets.labelled_clips import LabelledClip
 from tirtrack.distillation import stages
 from tirtrack.distillation.clips import Clip, clips_of, read_frames, with_tracks
 from tirtrack.distillation.crop_specs import CropRules
+from tirtrack.distillation.foreign_teacher import check_pool
+from tirtrack.distillation.re_estimation import re_estimate
 from tirtrack.distillation.samples import draw_samples, draw_targets
 from tirtrack.errors import FrameError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -43,8 +45,8 @@ def test_a_clip_has_no_field_for_an_annotation():
         draw_targets,
         with_tracks,
         stages.training_pool,
-        stages.check_by_foreigner,
-        stages.re_estimate,
+        check_pool,
+        re_estimate,
     ],
 )
 def test_what_distils_takes_clips_of_pairs_alone(function):
@@ -54,7 +56,9 @@ def test_what_distils_takes_clips_of_pairs_alone(function):
 def test_a_clip_holds_the_usable_boxes_of_a_recording_by_frame(tiny):
     source = tiny.TinyPairs(recordings=3, frames=3)
     proposals = [found("saliency", "random"), found(), found("random"), found("saliency")]
-    clips = clips_of(source, [1, 4, 6, 8], proposals, tiny.recipe_of("mixed"))
+    clips = clips_of(
+        source, dict(zip([1, 4, 6, 8], proposals, strict=True)), tiny.recipe_of("mixed")
+    )
     assert [clip.name for clip in clips] == ["take0", "take2"]
     assert [{frame: len(boxes) for frame, boxes in clip.boxes.items()} for clip in clips] == [
         {1: 1},
@@ -113,7 +117,7 @@ def followed_samples(tiny, follower, *, max_gap=2, found_in=FoundIn.BOTH, pairs=
         for index in range(len(source))
     ]
     recipe = tiny.recipe_of("mixed", max_gap=max_gap)
-    clips = clips_of(source, range(len(source)), proposals, recipe)
+    clips = clips_of(source, dict(enumerate(proposals)), recipe)
     clips = with_tracks(clips, list(draw_targets(clips, recipe, range(60), seed=0)), follower)
     rules = CropRules(CropRule(127), CropRule(255))
     return draw_samples(clips, recipe, range(60), rules=rules, seed=0)
@@ -190,12 +194,12 @@ def test_frames_outside_of_those_with_boxes_are_never_read(tiny):
             return super().__getitem__(index)
 
     source = Watched(recordings=1, frames=8)
-    proposals = [
-        ProposalSet([Proposal(square(index, 8), FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
+    proposals = {
+        index: ProposalSet([Proposal(square(index, 8), FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
         for index in (2, 5)
-    ]
+    }
     recipe = tiny.recipe_of("mixed", max_gap=4)
-    clips = clips_of(source, [2, 5], proposals, recipe)
+    clips = clips_of(source, proposals, recipe)
     drawn = list(draw_targets(clips, recipe, range(60), seed=0))
     assert {(frame, other) for _, (frame, _), other in drawn} == {
         *((2, other) for other in range(2, 6)),

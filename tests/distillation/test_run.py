@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import tirtrack
-from tirtrack.distillation import stages, train_student
+from tirtrack.distillation import foreign_teacher, train_student
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
 from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.recipe import load_recipe
@@ -120,7 +120,7 @@ def test_a_teacher_of_another_family_is_trusted_by_limits_of_its_own(
         store.write(files[name], registry.build(name, seed=1).eval(), card)
     asked = []
     monkeypatch.setattr(
-        stages, "judge_boxes",
+        foreign_teacher, "judge_boxes",
         lambda network, frame, boxes, limits, rng: asked.append(limits)
         or judge_boxes(network, frame, boxes, limits, rng=rng),
     )  # fmt: skip

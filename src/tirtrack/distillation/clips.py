@@ -86,26 +86,19 @@ class Clip:
 
 
 def clips_of(
-    source: PairSource,
-    indices: Sequence[int],
-    proposals: Sequence[ProposalSet],
-    recipe: CrossModalRecipe,
+    source: PairSource, found: Mapping[int, ProposalSet], recipe: CrossModalRecipe
 ) -> list[Clip]:
     """The recordings that have boxes which the recipe can use.
 
     Args:
         source: pairs; only the names of recordings are read, no pixels.
-        indices: indices of the pairs that may be used.
-        proposals: proposals of these pairs, in the same order.
+        found: proposals of the pairs that may be used, by index.
         recipe: recipe with the settings of boxes.
 
     Raises:
         PairsError: no pair has a box that the recipe can use.
     """
-    usable = {
-        index: usable_proposals(found, recipe)
-        for index, found in zip(indices, proposals, strict=True)
-    }
+    usable = {index: usable_proposals(one, recipe) for index, one in found.items()}
     clips = []
     for recording in source.recordings().values():
         boxes = {
@@ -117,7 +110,7 @@ def clips_of(
             clips.append(Clip(recording.name, recording.is_video, source, recording.indices, boxes))
     if not clips:
         raise PairsError(
-            f"no box that the recipe can use was proposed in {len(indices)} pairs",
+            f"no box that the recipe can use was proposed in {len(found)} pairs",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )

@@ -24,8 +24,11 @@ from tirtrack.crops import (
     siamese_crop,
     stretched_crop,
 )
+from tirtrack.distillation.clips import Clip, read_frames
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import backbone_hash
+from tirtrack.distillation.pool import Checks, Pool
+from tirtrack.distillation.samples import Stream
 from tirtrack.distillation.settings import BoxCheck
 from tirtrack.errors import RecipeError
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -154,6 +157,36 @@ def judge_boxes(
         sure = found.confidence > limits.min_probability
         checks.append(TeacherCheck(box, found, overlap, sure and overlap > limits.min_iou))
     return checks
+
+
+def check_pool(
+    teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], limits: BoxCheck, *, seed: int
+) -> None:
+    """Check every sample of a pool with a teacher of another family, which sees the RGB frames.
+
+    Args:
+        teacher: network of the Siamese family, in eval mode.
+        pool: pool that keeps the checks.
+        clips: clips of its samples.
+        limits: thresholds; ``min_iou_by_way`` comes before ``min_iou``.
+        seed: seed of the shifts.
+    """
+    count = len(pool)
+    overlap, confidence = np.zeros(count), np.zeros(count)
+    passed = np.zeros(count, dtype=bool)
+    rows: dict[tuple[int, int], list[int]] = {}
+    for row, sample in enumerate(pool.samples):
+        rows.setdefault((sample.clip, sample.tests[0].frame), []).append(row)
+    for at, rgb, _ in read_frames(clips, rows):
+        for row in rows[at]:
+            sample = pool.samples[row]
+            least = limits.min_iou_by_way.get(sample.way, limits.min_iou)
+            own = limits.model_copy(update={"min_iou": least})
+            rng = np.random.default_rng([seed, Stream.TEACHER, sample.number])
+            (checked,) = judge_boxes(teacher, rgb, [sample.tests[0].box], own, rng=rng)
+            overlap[row], passed[row] = checked.overlap, checked.passed
+            confidence[row] = checked.found.confidence
+    pool.checks = Checks(np.zeros(count), overlap, confidence, passed)
 
 
 def _crop(rule: CropRule, box: Box) -> Crop:
