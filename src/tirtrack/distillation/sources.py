@@ -52,7 +52,7 @@ class Split:
     @cached_property
     def held_back_manifest(self) -> Manifest:
         """Manifest of ``held_back_source``."""
-        return self.held_back_source.manifest() if self.has_two_sources else self.manifest
+        return self.held_back_source.manifest()
 
     @property
     def has_two_sources(self) -> bool:
