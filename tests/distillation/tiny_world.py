@@ -89,9 +89,9 @@ def run_tiny(
     check_recipe(recipe, network, teacher)
     engine = None if recipe.trains_backbone else TorchFeatures(network)
     weights = backbone_hash(network)  # features are kept by it
-    identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
-    setup = Setup(recipe, folder, identity, seed=seed, resume=resume, progress=progress)
     split = hold_back(source, recipe.held_back.share)
+    identity = {"recipe": recipe.name, **split.identity(), "baseline": weights, "seed": str(seed)}
+    setup = Setup(recipe, folder, identity, seed=seed, resume=resume, progress=progress)
     return distil_network(network, split, setup, teacher=teacher, engine=engine, follower=follower)
 
 

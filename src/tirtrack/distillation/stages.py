@@ -41,7 +41,7 @@ from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.kept import kept_proposals
 from tirtrack.pairs.proposals.registry import proposer
 from tirtrack.pairs.proposals.tracklet import Follower
-from tirtrack.pairs.source import Manifest, PairSource, assumptions
+from tirtrack.pairs.source import PairSource, assumptions
 
 PairSetup = Setup[CrossModalRecipe]
 Found = dict[int, ProposalSet]
@@ -133,21 +133,21 @@ def propose(split: Split, setup: PairSetup) -> tuple[Found, Found]:
     """Boxes of the pairs to train on and of those held back: in at most as many pairs as there will
     be samples.
     """
-    recipe, seed = setup.recipe, setup.seed
+    recipe, seed, content = setup.recipe, setup.seed, setup.identity["pairs"]
     train = thinned(split.train, recipe.pool, seed)
     held_back = thinned(split.held_back, recipe.held_back.samples, HELD_BACK_SEED)
     if split.has_two_sources:
-        other, manifest = split.held_back_source, split.held_back_manifest
+        other, its_content = split.held_back_source, setup.identity["held-back pairs"]
         return (
-            _boxes_of(split.source, split.manifest, train, setup, seed),
-            _boxes_of(other, manifest, held_back, setup, HELD_BACK_SEED),
+            _boxes_of(split.source, content, train, setup, seed),
+            _boxes_of(other, its_content, held_back, setup, HELD_BACK_SEED),
         )
-    found = _boxes_of(split.source, split.manifest, [*train, *held_back], setup, seed)
+    found = _boxes_of(split.source, content, [*train, *held_back], setup, seed)
     return {index: found[index] for index in train}, {index: found[index] for index in held_back}
 
 
 def _boxes_of(
-    source: PairSource, manifest: Manifest, indices: Sequence[int], setup: PairSetup, seed: int
+    source: PairSource, content: str, indices: Sequence[int], setup: PairSetup, seed: int
 ) -> Found:
     if not indices:
         return {}
@@ -159,7 +159,7 @@ def _boxes_of(
         setup.progress,
         indices=indices,
         modalities=settings.modalities,
-        manifest=manifest,
+        content=content,
     )
     return dict(zip(indices, found, strict=True))
 
