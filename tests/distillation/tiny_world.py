@@ -12,7 +12,7 @@ from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.samples import draw_samples
-from tirtrack.distillation.sources import Sources, hold_back
+from tirtrack.distillation.sources import hold_back
 from tirtrack.distillation.stages import distil_network
 from tirtrack.distillation.train_student import Setup
 from tirtrack.networks import registry
@@ -89,18 +89,10 @@ def run_tiny(
     check_recipe(recipe, network, teacher)
     engine = None if recipe.trains_backbone else TorchFeatures(network)
     weights = backbone_hash(network)  # features are kept by it
-    identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
-    setup = Setup(recipe, folder, identity, seed=seed, resume=resume, progress=progress)
-    return distil_network(
-        network, sources_of(source, recipe), setup, teacher=teacher, engine=engine,
-        follower=follower,
-    )  # fmt: skip
-
-
-def sources_of(source, recipe) -> Sources:
-    """Pairs of which the recipe's share is held back."""
     split = hold_back(source, recipe.held_back.share)
-    return Sources(source, source, split, source.manifest(), source.manifest())
+    identity = {"recipe": recipe.name, **split.identity(), "baseline": weights, "seed": str(seed)}
+    setup = Setup(recipe, folder, identity, seed=seed, resume=resume, progress=progress)
+    return distil_network(network, split, setup, teacher=teacher, engine=engine, follower=follower)
 
 
 def drawn_pool(clips, recipe, network, count):
