@@ -16,7 +16,7 @@ from tirtrack.distillation.augmentation import PhotometricJitter, apply_jitter, 
 from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.cross_modal import respond
-from tirtrack.distillation.frozen_backbone import TorchFeatures, as_patches
+from tirtrack.distillation.frozen_backbone import as_patches, torch_engine
 from tirtrack.distillation.pool import ViewKey, wanted_views
 from tirtrack.distillation.pool_cache import KEPT_POOLS, pool_folder
 from tirtrack.distillation.pool_making import as_stored, build_pool, cut
@@ -56,7 +56,7 @@ def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BO
         samples,
         recipe,
         seed=0,
-        engine=TorchFeatures(network) if engine else None,
+        engine=torch_engine(network) if engine else None,
         cache_key=cache_key,
     )
     return pool, network
@@ -228,14 +228,13 @@ def test_features_come_back_from_the_cache_and_damage_is_made_anew(tiny, monkeyp
     first, _ = pool_of(tiny, recipe, cache_key="key")
     (stored,) = (tmp_path / "pools").iterdir()
 
-    class Refusing:
-        def features(self, patches):
-            raise AssertionError("the cache was not used")
+    def refusing(patches):
+        raise AssertionError("the cache was not used")
 
     clips, samples = clips_and_samples(
         tiny, recipe, tiny.TinyPairs(), recipe.pool, rules=CropRules.of(tiny.network_of())
     )
-    again = build_pool(clips, samples, recipe, seed=0, engine=Refusing(), cache_key="key")
+    again = build_pool(clips, samples, recipe, seed=0, engine=refusing, cache_key="key")
     draws = [Draw(Direction.TIR_TO_TIR, i, i) for i in range(3)]
     one, other = (pool.batch(draws).test.tir.features[0] for pool in (first, again))
     assert torch.equal(one, other)

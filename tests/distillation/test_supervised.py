@@ -388,13 +388,18 @@ LITE = {**FEW, "pools": 2, "training.steps": 5, "pool": 4, "training.batch": 2}
 def test_kept_features_train_to_the_same_weights_and_are_made_once(clips, tmp_path, monkeypatch):
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "cache"))
     seen = []
-    real = supervised.TorchFeatures.features
+    real = supervised.torch_engine
 
-    def counted(self, patches):
-        seen.append(len(patches))
-        return real(self, patches)
+    def counting(*given):
+        engine = real(*given)
 
-    monkeypatch.setattr(supervised.TorchFeatures, "features", counted)
+        def counted(patches):
+            seen.append(len(patches))
+            return engine(patches)
+
+        return counted
+
+    monkeypatch.setattr(supervised, "torch_engine", counting)
     options = dict(network="dimp-lite-tiny", recipe="dimp_lite", changes=LITE)
     first = train("clips", tmp_path / "a.safetensors", **options)
     assert sum(seen) == 2 * 4 * 2  # pools, samples, branches

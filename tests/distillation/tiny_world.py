@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
+from tirtrack.distillation.frozen_backbone import backbone_hash, torch_engine
 from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.recipe_check import check_recipe
@@ -87,7 +87,7 @@ def run_tiny(
     network = network_of() if network is None else network
     source = TinyPairs() if source is None else source
     check_recipe(recipe, network, teacher)
-    engine = None if recipe.trains_backbone else TorchFeatures(network)
+    engine = None if recipe.trains_backbone else torch_engine(network)
     weights = backbone_hash(network)  # features are kept by it
     identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
     setup = Setup(recipe, folder, identity, seed=seed, resume=resume, progress=progress)
@@ -106,4 +106,4 @@ def sources_of(source, recipe) -> Sources:
 def drawn_pool(clips, recipe, network, count):
     """A pool of the clips' first samples, with features."""
     samples = draw_samples(clips, recipe, range(count), rules=CropRules.of(network), seed=0)
-    return build_pool(clips, samples, recipe, seed=0, engine=TorchFeatures(network))
+    return build_pool(clips, samples, recipe, seed=0, engine=torch_engine(network))

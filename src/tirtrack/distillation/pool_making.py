@@ -266,7 +266,7 @@ def _made(
     def keep(key: ViewKey) -> None:
         chunk = waiting.pop(key)
         stack = np.stack([one.patch for one in chunk])
-        taps = [stack] if engine is None else for_keeping(engine.features(stack))
+        taps = [stack] if engine is None else for_keeping(engine(stack))
         if key not in kept:
             shape = (count, images[key.branch])
             kept[key] = [np.zeros((*shape, *tap.shape[1:]), dtype=tap.dtype) for tap in taps]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tirtrack.devices import checked_device
-from tirtrack.distillation.frozen_backbone import FeatureEngine, OneTap, TorchFeatures
+from tirtrack.distillation.frozen_backbone import FeatureEngine, torch_engine
 from tirtrack.distillation.recipe import (
     default_recipe,
     recipe_of_kind,
@@ -169,11 +169,11 @@ def recipe_for(baseline: str | Path) -> str:
 def feature_engine(network: TwoBranchNetwork, device: torch.device) -> FeatureEngine:
     """The frozen backbone: the fast graph if there is one, else torch."""
     from tirtrack.networks.siamese import SiameseNetwork
-    from tirtrack.weights.graphs import OnnxBackbone, graphs_of_network
+    from tirtrack.weights.graphs import graph_engine
 
     if isinstance(network, SiameseNetwork):
-        return OneTap(OnnxBackbone(graphs_of_network(network)))
-    return TorchFeatures(copy.deepcopy(network), device)
+        return graph_engine(network)
+    return torch_engine(copy.deepcopy(network), device)
 
 
 def _card(name: str, baseline: Card, manifest: Manifest, recipe: CrossModalRecipe) -> Card:

@@ -16,7 +16,7 @@ from torch import nn
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import LabelledFootage
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
+from tirtrack.distillation.frozen_backbone import backbone_hash, torch_engine
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.pool_making import Pools, build_pool
@@ -103,7 +103,7 @@ def batches_of(
     steps_each = max(recipe.pool // recipe.training.batch, 1)
     size = steps_each * recipe.training.batch
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
-    engine = TorchFeatures(copy.deepcopy(network).eval(), device) if keeps_features else None
+    engine = torch_engine(copy.deepcopy(network).eval(), device) if keeps_features else None
     rules, cache_key = CropRules.of(network), f"{setup.identity['data']} {backbone_hash(network)}"
 
     def make(number: int) -> Pool:
