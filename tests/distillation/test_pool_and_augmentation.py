@@ -15,7 +15,7 @@ from tirtrack.crops import CropRule
 from tirtrack.distillation.augmentation import PhotometricJitter, apply_jitter, draw_jitter
 from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.cross_modal import respond
+from tirtrack.distillation.cross_modal import SelfCheck, respond
 from tirtrack.distillation.frozen_backbone import as_patches, torch_engine
 from tirtrack.distillation.pool import ViewKey, wanted_views
 from tirtrack.distillation.pool_cache import KEPT_POOLS, pool_folder
@@ -190,7 +190,7 @@ def test_patches_beside_the_box_are_cut_where_all_is_one_scene(tiny):
     assert not several.has_away.any()
 
 
-def test_a_box_found_in_tir_alone_is_checked_on_tir(tiny):
+def test_a_box_found_in_tir_alone_is_checked_on_tir(tiny, monkeypatch):
     class BlankRgb(tiny.TinyPairs):
         def __getitem__(self, index):
             pair = super().__getitem__(index)
@@ -199,11 +199,18 @@ def test_a_box_found_in_tir_alone_is_checked_on_tir(tiny):
 
     recipe = tiny.recipe_of("mixed")
     network = tiny.network_of()
-    checks = {}
+    checks, real = {}, SelfCheck.passed
+
+    def noted(check, *limits, **named):
+        chosen.append(check.probability)
+        return real(check, *limits, **named)
+
+    monkeypatch.setattr(SelfCheck, "passed", noted)
     for name, source in (("seen", tiny.TinyPairs()), ("blank", BlankRgb())):
         for found_in in (FoundIn.TIR, FoundIn.BOTH):
             pool, _ = pool_of(tiny, recipe, found_in=found_in, source=source)
-            checks[name, found_in] = pool.check(network, recipe, device=None).probability
+            checks[name, found_in] = chosen = []
+            pool.check(network, recipe, device=None)
     np.testing.assert_array_equal(checks["seen", FoundIn.TIR], checks["blank", FoundIn.TIR])
     assert not np.array_equal(checks["seen", FoundIn.BOTH], checks["blank", FoundIn.BOTH])
 
@@ -212,8 +219,8 @@ def test_samples_that_the_teacher_fails_are_used_only_where_it_is_not_required(t
     needed = tiny.recipe_of("mixed", teacher__require=True)
     pool, network = pool_of(tiny, needed)
     pool.check(network, needed, device=None)
-    pool.checks.passed[:] = False
-    pool.checks.passed[[1, 4]] = True
+    pool.passed[:] = False
+    pool.passed[[1, 4]] = True
     stock = pool.stock(needed)
     assert stock.serving[Direction.TIR_TO_TIR].tolist() == [1, 4]
     free = pool.stock(tiny.recipe_of("mixed"))

@@ -27,7 +27,7 @@ from tirtrack.distillation.pair_warnings import (
     rate_warnings,
     split_warnings,
 )
-from tirtrack.distillation.pool import CHUNK, Checks, Pool
+from tirtrack.distillation.pool import CHUNK, Pool
 from tirtrack.distillation.pool_making import Levels, build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.samples import Sample, Stream, draw_samples
@@ -250,9 +250,8 @@ def check_by_foreigner(
     teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], setup: PairSetup
 ) -> None:
     """Check every sample with a teacher of another family, which sees the RGB frames."""
-    strict, count = setup.recipe.teacher.box_check, len(pool)
-    overlap, confidence = np.zeros(count), np.zeros(count)
-    passed = np.zeros(count, dtype=bool)
+    strict = setup.recipe.teacher.box_check
+    pool.passed = np.zeros(len(pool), dtype=bool)
     rows: dict[tuple[int, int], list[int]] = {}
     for row, sample in enumerate(pool.samples):
         rows.setdefault((sample.clip, sample.tests[0].frame), []).append(row)
@@ -263,9 +262,7 @@ def check_by_foreigner(
             limits = strict.model_copy(update={"min_iou": least})
             rng = np.random.default_rng([setup.seed, Stream.TEACHER, sample.number])
             (checked,) = judge_boxes(teacher, rgb, [sample.tests[0].box], limits, rng=rng)
-            overlap[row], passed[row] = checked.overlap, checked.passed
-            confidence[row] = checked.found.confidence
-    pool.checks = Checks(np.zeros(count), overlap, confidence, passed)
+            pool.passed[row] = checked.passed
 
 
 def batches_of(pool: Pool, setup: PairSetup) -> Batches:
@@ -423,5 +420,5 @@ def validation_recipe(recipe: CrossModalRecipe) -> CrossModalRecipe:
 
 def _counted(pool: Pool, recipe: CrossModalRecipe) -> dict[str, int]:
     """Numbers of samples, as in :class:`RunSummary`."""
-    usable = int(pool.checks.passed.sum()) if pool.checks and recipe.teacher.require else len(pool)
+    usable = int(pool.usable(recipe).sum())
     return {"pool": len(pool), "usable": usable, "outside": pool.centres_outside()}

@@ -126,7 +126,7 @@ class Agreement:
 
     Args:
         teacher: network that sees RGB.
-        pool: held-back pool, with views of both modalities and with checks.
+        pool: held-back pool, with views of both modalities, checked.
         device: device of all networks.
 
     Attributes:
@@ -136,8 +136,7 @@ class Agreement:
     def __init__(
         self, teacher: TwoBranchNetwork, pool: Pool, *, device: torch.device | None = None
     ) -> None:
-        passed = np.ones(len(pool), dtype=bool) if pool.checks is None else pool.checks.passed
-        places = np.flatnonzero(passed)
+        places = np.flatnonzero(pool.passed)
         self._pool, self._device = pool, device
         self.scenes = [pool.samples[place].scene for place in places]
         self._chunks = [
