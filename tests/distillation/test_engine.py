@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from tirtrack.distillation import engine
+from tirtrack.distillation.cross_modal import StepLoss
 from tirtrack.distillation.engine import (
     CHECKPOINT,
     LOG,
     Probe,
-    Step,
     rate_at,
     read_checkpoint,
     read_log,
@@ -39,7 +39,7 @@ def network_of(seed: int = 0):
 def loss_for(network, *, fail_at: int | None = None, fault=None, asked: list | None = None):
     """A cheap loss whose data hang on the step alone."""
 
-    def loss_of(step: int) -> Step:
+    def loss_of(step: int) -> StepLoss:
         if asked is not None:
             asked.append(step)
         if step == fail_at and isinstance(fault, BaseException):
@@ -52,7 +52,7 @@ def loss_for(network, *, fail_at: int | None = None, fault=None, asked: list | N
         total = response.scores[0].square().mean() + response.boxes.square().mean() * 1e-4
         if step == fail_at and fault == "nan":
             total = total * float("nan")
-        return Step(total, {"all": total.detach()}, [f"night/{step}#a", f"night/{step}#b"])
+        return StepLoss(total, {"all": total.detach()}, [f"night/{step}#a", f"night/{step}#b"])
 
     return loss_of
 
@@ -140,13 +140,13 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 import tiny_world
-from tirtrack.distillation import stages
-real, count = stages.plan_step, [0]
+from tirtrack.distillation import train_student
+real, count = train_student.plan_step, [0]
 def plan(*args, **kwargs):
     if kwargs["step"] == 25:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*args, **kwargs)
-stages.plan_step = plan
+train_student.plan_step = plan
 recipe = tiny_world.recipe_of("mixed", training__steps=40, training__checkpoint_every=20)
 tiny_world.run_tiny(recipe, Path({folder!r}))
 """
@@ -184,10 +184,10 @@ def test_a_gradient_that_is_not_finite_stops_too(tmp_path):
     network = network_of()
     usual = loss_for(network)
 
-    def loss_of(step: int) -> Step:
+    def loss_of(step: int) -> StepLoss:
         found = usual(step)
         weight = network.components()["box_estimator"][0]
-        return Step(found.total + (weight * 0).abs().sqrt().sum(), found.parts, found.keys)
+        return StepLoss(found.total + (weight * 0).abs().sqrt().sum(), found.parts, found.keys)
 
     with pytest.raises(TrainingError, match="the gradient of step 1 is not finite"):
         train_steps(network, loss_of, settings(), tmp_path, identity=IDENTITY)

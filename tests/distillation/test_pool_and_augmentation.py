@@ -17,12 +17,12 @@ from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.cross_modal import SelfCheck, respond
 from tirtrack.distillation.frozen_backbone import as_patches, torch_engine
-from tirtrack.distillation.pool import ViewKey, wanted_views
+from tirtrack.distillation.pool import Draw, ViewKey, wanted_views
 from tirtrack.distillation.pool_cache import KEPT_POOLS, pool_folder
 from tirtrack.distillation.pool_making import as_stored, build_pool, cut
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.settings import Direction, Modality, Photometric
-from tirtrack.distillation.step_plan import Draw
+from tirtrack.distillation.step_plan import rows_serving
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 
 RGB, TIR = Modality.RGB, Modality.TIR
@@ -221,10 +221,9 @@ def test_samples_that_the_teacher_fails_are_used_only_where_it_is_not_required(t
     pool.check(network, needed, device=None)
     pool.passed[:] = False
     pool.passed[[1, 4]] = True
-    stock = pool.stock(needed)
-    assert stock.serving[Direction.TIR_TO_TIR].tolist() == [1, 4]
-    free = pool.stock(tiny.recipe_of("mixed"))
-    assert len(free.serving[Direction.TIR_TO_TIR]) == len(pool)
+    assert rows_serving(pool, Direction.TIR_TO_TIR, needed).tolist() == [1, 4]
+    free = tiny.recipe_of("mixed")
+    assert len(rows_serving(pool, Direction.TIR_TO_TIR, free)) == len(pool)
     batch = pool.batch([Draw(Direction.TIR_TO_TIR, i, i) for i in (0, 1)])
     assert batch.accepted.tolist() == [False, True]
 

@@ -12,9 +12,10 @@ from tirtrack.crops import CropRule, boxes_to_patch
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import clips_of, serves_direction, usable_proposals
 from tirtrack.distillation.crop_specs import CropRules
+from tirtrack.distillation.pool import Pool, PoolArrays
 from tirtrack.distillation.samples import away_crop, draw_samples, draw_shots
 from tirtrack.distillation.settings import Direction, Modality
-from tirtrack.distillation.step_plan import stock_of
+from tirtrack.distillation.step_plan import check_directions
 from tirtrack.errors import PairsError, TrainingError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 
@@ -62,8 +63,9 @@ def test_a_box_of_one_modality_serves_where_this_modality_is_seen(tiny):
         FoundIn.BOTH,
     }
     rgb = samples_of(tiny, mixed, kinds=[FoundIn.RGB])
+    pool = Pool(rgb, PoolArrays({}, {}, np.zeros(40, bool)), are_features=True)
     with pytest.raises(TrainingError, match="no sample of 40 is left for tir_to_tir"):
-        stock_of(rgb, np.ones(40, bool), np.zeros(40, bool), mixed)
+        check_directions(pool, mixed)
 
 
 def test_by_source_the_modality_in_which_a_box_was_found_teaches(tiny):

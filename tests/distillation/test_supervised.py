@@ -29,7 +29,7 @@ from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import Modality
 from tirtrack.distillation.sources import hold_out
-from tirtrack.distillation.step_plan import plan_labelled_step
+from tirtrack.distillation.step_plan import plan_step
 from tirtrack.distillation.summary import RunSummary
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.response import DenseBoxes, IouEnergies, Response
@@ -148,11 +148,8 @@ def test_every_sample_is_used_once_an_epoch_and_negatives_show_another_item(fold
     data, _ = open_labelled(folder)
     recipe = recipe_of(negatives=0.5)
     samples = [draw_labelled(data, recipe, number, seed=0) for number in range(8)]
-    draws = [
-        draw
-        for step in (0, 1)
-        for draw in plan_labelled_step(samples, recipe, epoch=0, step=step, seed=0)
-    ]
+    pool = Pool(samples, PoolArrays({}, {}, np.zeros(8, bool)), are_features=True)
+    draws = [draw for step in (0, 1) for draw in plan_step(pool, recipe, seed=0, step=step)]
     assert sorted(draw.reference for draw in draws) == list(range(8))
     negatives = [draw for draw in draws if draw.reference != draw.test]
     assert negatives

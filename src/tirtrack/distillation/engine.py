@@ -12,7 +12,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tirtrack.distillation.cross_modal import StepLoss
 from tirtrack.distillation.run_folder import CHECKPOINT, LOG
 from tirtrack.distillation.settings import Training
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError, did_you_mean
@@ -29,21 +30,6 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 
 _FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Step:
-    """The loss of one step.
-
-    Attributes:
-        total: loss that is minimised.
-        parts: parts of the loss by name, for the log.
-        keys: names of the samples in the step, for messages.
-    """
-
-    total: Tensor
-    parts: Mapping[str, Tensor]
-    keys: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,7 @@ def rate_at(step: int, settings: Training) -> float:
 
 def train_steps(
     network: TwoBranchNetwork,
-    loss_of: Callable[[int], Step],
+    loss_of: Callable[[int], StepLoss],
     settings: Training,
     folder: Path,
     *,
@@ -144,7 +130,7 @@ class _Loop:
         _cut_log(self._folder / LOG, self._done)
         return self._done
 
-    def advance(self, step: int, loss_of: Callable[[int], Step]) -> float:
+    def advance(self, step: int, loss_of: Callable[[int], StepLoss]) -> float:
         """One step: probe if due, loss, gradients, update, a line in the log."""
         seen = self._seen_before(step)
         began = time.perf_counter()
@@ -311,7 +297,7 @@ def _optimiser(groups: list[dict[str, Any]], settings: Training) -> torch.optim.
     return torch.optim.AdamW(groups, lr=0.0, weight_decay=settings.weight_decay)
 
 
-def _check_finite(value: Tensor, step: int, found: Step, what: str) -> None:
+def _check_finite(value: Tensor, step: int, found: StepLoss, what: str) -> None:
     if not bool(torch.isfinite(value.detach()).all()):
         raise TrainingError(
             f"the {what} of step {step + 1} is not finite; its samples are {', '.join(found.keys)}",

@@ -26,7 +26,6 @@ from tirtrack.distillation.settings import (
     Recipe,
     SupervisedRecipe,
 )
-from tirtrack.distillation.step_plan import Draw, Stock, stock_of
 from tirtrack.networks.response import DrawnProposals
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import FoundIn
@@ -88,6 +87,28 @@ class PoolArrays:
     kept: Mapping[ViewKey, Sequence[np.ndarray]]
     boxes_patch: Mapping[str, np.ndarray]
     has_away: np.ndarray
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One training example of a step.
+
+    Attributes:
+        direction: direction, with the modality that each branch of the student sees.
+        reference: row of the sample whose reference patch is used.
+        test: row of the sample whose test patch is used; another scene in a negative pair.
+        away: whether the test patch is cut beside the box in the same frame.
+    """
+
+    direction: Direction
+    reference: int
+    test: int
+    away: bool = False
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether the test patch shows the target of the reference patch."""
+        return self.reference == self.test and not self.away
 
 
 class Pool:
@@ -258,10 +279,6 @@ class Pool:
     def centres_outside(self) -> int:
         """Number of samples with the centre of their box outside their test patch."""
         return sum(not self._is_visible(place) for place in range(len(self)))
-
-    def stock(self, recipe: CrossModalRecipe) -> Stock:
-        """The samples that steps may draw: all, or those that passed the teacher's check."""
-        return stock_of(self.samples, self.usable(recipe), self.has_away, recipe)
 
     def usable(self, recipe: Recipe) -> np.ndarray:
         """``[n]`` bool: whether a step may draw the sample: the teacher found it, if it must."""

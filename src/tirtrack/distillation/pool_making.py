@@ -93,29 +93,6 @@ def build_pool(
     )
 
 
-class Pools:
-    """Pools by number, of which one is open at a time.
-
-    Args:
-        make: function that makes the pool with a number.
-        count: number of different pools, after which the first comes again; ``None``: all differ.
-    """
-
-    def __init__(self, make: Callable[[int], Pool], count: int | None) -> None:
-        self._make = make
-        self._count = count
-        self._open: tuple[int, Pool] | None = None
-
-    def pool(self, number: int) -> Pool:
-        """A pool by its number."""
-        if self._count is not None:
-            number %= self._count
-        if self._open is None or self._open[0] != number:
-            self._open = None  # free it before the next one is made
-            self._open = number, self._make(number)
-        return self._open[1]
-
-
 # --- patches -------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import Clip, clips_of, read_frames
 from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.cross_modal import respond
@@ -27,7 +26,7 @@ from tirtrack.distillation.pair_warnings import (
     rate_warnings,
     split_warnings,
 )
-from tirtrack.distillation.pool import CHUNK, Pool
+from tirtrack.distillation.pool import CHUNK, Draw, Pool
 from tirtrack.distillation.pool_making import Levels, build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.samples import Sample, Stream, draw_samples
@@ -39,9 +38,9 @@ from tirtrack.distillation.settings import (
     Proposals,
 )
 from tirtrack.distillation.sources import Sources, Split
-from tirtrack.distillation.step_plan import Draw, plan_step
+from tirtrack.distillation.step_plan import check_directions
 from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
-from tirtrack.distillation.train_student import Batches, Setup, timed, train_student
+from tirtrack.distillation.train_student import Setup, timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -108,10 +107,11 @@ def distil_network(
             warnings.append(f"held-back pairs: {error.what}")
         validator = validator_on(held_back, baseline, setup, engine) if held_back else None
     with timed(seconds, "training"):
+        check_directions(pool, recipe)
         train_student(
             student,
             teaching,
-            batches_of(pool, setup),
+            lambda _: pool,
             setup,
             validator=validator,
             validate_every=recipe.held_back.validate_every,
@@ -263,21 +263,6 @@ def check_by_foreigner(
             rng = np.random.default_rng([setup.seed, Stream.TEACHER, sample.number])
             (checked,) = judge_boxes(teacher, rgb, [sample.tests[0].box], limits, rng=rng)
             pool.passed[row] = checked.passed
-
-
-def batches_of(pool: Pool, setup: PairSetup) -> Batches:
-    """The samples of a step, drawn from a checked pool."""
-    recipe, stock = setup.recipe, pool.stock(setup.recipe)
-
-    def batches(step: int) -> list[tuple[Direction, Batch]]:
-        draws = plan_step(stock, recipe, seed=setup.seed, step=step)
-        return [
-            (direction, pool.batch(chosen, device=setup.device, visit=step))
-            for direction in sorted(recipe.directions)
-            if (chosen := [draw for draw in draws if draw.direction is direction])
-        ]
-
-    return batches
 
 
 # --- after the last step -------------------------------------------------------------------------

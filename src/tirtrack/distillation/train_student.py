@@ -1,13 +1,13 @@
 """The training of both verbs: what a run is told, and the loss of its steps.
 
-Where the samples of a step come from, the caller says; ``cross_modal`` has the loss, ``engine`` the
-loop.
+Which pool a step draws from, the caller says; ``step_plan`` says which samples, ``cross_modal`` has
+the loss, ``engine`` the loop.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -15,18 +15,16 @@ from typing import Generic, TypeVar
 
 import torch
 
-from tirtrack.distillation.batch import Batch
-from tirtrack.distillation.cross_modal import step_loss
-from tirtrack.distillation.engine import Probe, Step, backbone_norms, train_steps
+from tirtrack.distillation.cross_modal import StepLoss, step_loss
+from tirtrack.distillation.engine import Probe, backbone_norms, train_steps
+from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.settings import CrossModalRecipe, Direction, SupervisedRecipe
+from tirtrack.distillation.step_plan import plan_step
 from tirtrack.distillation.validation import Validator
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 
 AnyRecipe = TypeVar("AnyRecipe", CrossModalRecipe, SupervisedRecipe)
-
-Batches = Callable[[int], Sequence[tuple[Direction, Batch]]]
-"""The samples of a step by its number: one batch for each direction."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Setup(Generic[AnyRecipe]):
 def train_student(
     student: TwoBranchNetwork,
     teacher: TwoBranchNetwork | None,
-    batches: Batches,
+    pool_of: Callable[[int], Pool],
     setup: Setup[AnyRecipe],
     *,
     validator: Validator | None = None,
@@ -67,7 +65,7 @@ def train_student(
     Args:
         student: network to train, on the device of the setup.
         teacher: frozen network; ``None`` if no term needs it.
-        batches: samples of a step.
+        pool_of: function that gives the pool of a step by its number.
         setup: recipe, folder, seed and device.
         validator: validates the student during the training; ``None``: not validated.
         validate_every: number of steps from one validation to the next; 0: none.
@@ -75,14 +73,19 @@ def train_student(
     recipe = setup.recipe
     moving = "bn1_train" in recipe.as_published
 
-    def loss_of(step: int) -> Step:
+    def loss_of(step: int) -> StepLoss:
         if moving:  # the first batch norm, missing in the published list of frozen layers
             backbone_norms(student)[0].train()
-        groups = batches(step)
-        loss = step_loss(
+        pool = pool_of(step)
+        draws = plan_step(pool, recipe, seed=setup.seed, step=step)
+        groups = [
+            (direction, pool.batch(chosen, device=setup.device, visit=step))
+            for direction in sorted(Direction)
+            if (chosen := [draw for draw in draws if draw.direction is direction])
+        ]
+        return step_loss(
             student, teacher, groups, recipe.terms, teacher_modality=recipe.teacher.modality
         )
-        return Step(loss.total, loss.parts, [key for _, batch in groups for key in batch.keys])
 
     probe = None
     if validator is not None and validate_every:

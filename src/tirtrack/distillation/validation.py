@@ -17,9 +17,8 @@ from torch import Tensor
 from tirtrack.boxes import iou
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.cross_modal import respond, self_check
-from tirtrack.distillation.pool import CHUNK, Pool
+from tirtrack.distillation.pool import CHUNK, Draw, Pool
 from tirtrack.distillation.settings import Direction, Keep
-from tirtrack.distillation.step_plan import Draw
 from tirtrack.distillation.summary import Difference, HeldBackComparison
 from tirtrack.networks.losses import cosine_distance
 from tirtrack.networks.response import Response
