@@ -15,12 +15,12 @@ from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.pair_warnings import harvest_warnings
+from tirtrack.distillation.pool import Draw
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
 from tirtrack.distillation.recipe_check import check_recipe
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.settings import Direction
 from tirtrack.distillation.sources import Sources, hold_back
-from tirtrack.distillation.step_plan import Draw
-from tirtrack.distillation.train_student import Setup
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -314,14 +314,14 @@ def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path, mon
     source = Noting(frames=4)
     whole = hold_back(source, 0.3)
     sources = Sources(source, source, whole, source.manifest(), source.manifest())
-    found = stages.propose(sources, Setup(recipe, tmp_path, {}))
+    found = stages.propose(sources, run_of(recipe, tmp_path))
     split = found.split
     assert (len(split.train), len(split.held_back)) == (4, 2)
     assert set(split.train) <= set(whole.train)
     assert sorted(read) == sorted((*split.train, *split.held_back))
     read.clear()
     alone = tiny.recipe_of("published", pool=4, held_back__samples=0, proposals__way="centre")
-    assert stages.propose(sources, Setup(alone, tmp_path, {})).train == found.train
+    assert stages.propose(sources, run_of(alone, tmp_path)).train == found.train
     assert sorted(read) == sorted(split.train)
     assert len(found.held_back) == 2
     assert all(one.kept for one in (*found.train, *found.held_back))
@@ -376,11 +376,15 @@ def test_the_samples_of_a_step_that_is_not_finite_are_named(tiny, tmp_path, monk
         stages_run(tiny, tmp_path)
 
 
+def run_of(recipe, folder, identity=None):
+    return Run(folder / "student.safetensors", folder, recipe, identity or {})
+
+
 def stages_run(tiny, folder):
     recipe = tiny.recipe_of("mixed")
-    setup = Setup(recipe, folder, {"recipe": "r", "pairs": "p", "baseline": "b"})
+    run = run_of(recipe, folder, {"recipe": "r", "pairs": "p", "baseline": "b"})
     sources = tiny.sources_of(tiny.TinyPairs(), recipe)
-    return stages.distil_network(tiny.network_of(), sources, setup, engine=None)
+    return stages.distil_network(tiny.network_of(), sources, run, engine=None)
 
 
 # --- held-back diagnostics -----------------------------------------------------------------------

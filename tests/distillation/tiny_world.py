@@ -11,10 +11,10 @@ from tirtrack.distillation.frozen_backbone import backbone_hash, torch_engine
 from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.recipe_check import check_recipe
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.sources import Sources, hold_back
 from tirtrack.distillation.stages import distil_network
-from tirtrack.distillation.train_student import Setup
 from tirtrack.networks import registry
 from tirtrack.pairs.source import Manifest, Pair, Recording
 from tirtrack.progress import silent
@@ -90,9 +90,10 @@ def run_tiny(
     engine = None if recipe.trains_backbone else torch_engine(network)
     weights = backbone_hash(network)  # features are kept by it
     identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
-    setup = Setup(recipe, folder, identity, seed=seed, resume=resume, progress=progress)
+    out = folder / "student.safetensors"
+    run = Run(out, folder, recipe, identity, seed=seed, resume=resume, progress=progress)
     return distil_network(
-        network, sources_of(source, recipe), setup, teacher=teacher, engine=engine,
+        network, sources_of(source, recipe), run, teacher=teacher, engine=engine,
         follower=follower,
     )  # fmt: skip
 

@@ -21,11 +21,17 @@ from tirtrack.distillation.recipe import (
     recipe_of_kind,
 )
 from tirtrack.distillation.recipe_check import check_recipe
-from tirtrack.distillation.run_folder import Result, Run, carry_out, check_out, check_seed
+from tirtrack.distillation.run_folder import (
+    Run,
+    as_run_errors,
+    begin,
+    check_out,
+    check_seed,
+    finish,
+)
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Pairs, Sources
 from tirtrack.distillation.stages import distil_network, proposer_of
-from tirtrack.distillation.train_student import Setup
 from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -60,7 +66,7 @@ def distill(
     command: str = "",
     progress: Progress = silent,
     follower: Callable[[str | Path], Follower] | None = None,
-) -> Run:
+) -> Run[CrossModalRecipe]:
     """Distil an RGB tracker into a TIR tracker, from unlabelled pairs.
 
     Args:
@@ -121,27 +127,33 @@ def distill(
         "seed": str(seed),
         **({"teacher": taught_by.sha256} if taught_by else {}),
     }
-    setup = Setup(
-        settings, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
+    run = Run(
+        file,
+        folder,
+        settings,
+        identity,
+        seed=seed,
+        device=trained_on,
+        resume=resume,
+        progress=progress,
     )
-
-    def work() -> Result:
+    if not begin(run, force=force):
+        return run
+    with as_run_errors():
         lines = _source_lines(sources)
         if not (folder / MANIFEST_NAME).is_file():
             write_manifest(folder, sources.manifest, proposals=way.identity())
-        engine = None if settings.trains_backbone else feature_engine(network, trained_on)
         student, summary = distil_network(
             network,
             sources,
-            setup,
+            run,
             teacher=teacher,
-            engine=engine,
+            engine=None if settings.trains_backbone else feature_engine(network, trained_on),
             follower=follower(baseline) if follower and settings.max_gap else None,
         )
-        card = _card(file.stem, weights.card, sources.manifest, settings)
-        return Result(student, card, summary.model_copy(update={"source_lines": tuple(lines)}))
-
-    return carry_out(file, setup, work, start=weights, force=force, command=command)
+    card = _card(file.stem, weights.card, sources.manifest, settings)
+    summary = summary.model_copy(update={"source_lines": tuple(lines)})
+    return finish(run, student, card, summary, start=weights, command=command)
 
 
 def _source_lines(sources: Sources) -> list[str]:

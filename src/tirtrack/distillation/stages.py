@@ -29,6 +29,7 @@ from tirtrack.distillation.pair_warnings import (
 from tirtrack.distillation.pool import CHUNK, Draw, Pool
 from tirtrack.distillation.pool_making import Levels, build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import Sample, Stream, draw_samples
 from tirtrack.distillation.settings import (
     Augmentation,
@@ -40,7 +41,7 @@ from tirtrack.distillation.settings import (
 from tirtrack.distillation.sources import Sources, Split
 from tirtrack.distillation.step_plan import check_directions
 from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
-from tirtrack.distillation.train_student import Setup, timed, train_student
+from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -49,13 +50,13 @@ from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, PairSource, assumptions
 from tirtrack.progress import Progress
 
-PairSetup = Setup[CrossModalRecipe]
+PairRun = Run[CrossModalRecipe]
 
 
 def distil_network(
     network: TwoBranchNetwork,
     sources: Sources,
-    setup: PairSetup,
+    run: PairRun,
     *,
     teacher: TwoBranchNetwork | None = None,
     engine: FeatureEngine | None,
@@ -66,7 +67,7 @@ def distil_network(
     Args:
         network: baseline.
         sources: pairs to train on, and held-back pairs.
-        setup: recipe, folder, seed and device.
+        run: recipe, folder, seed and device.
         teacher: network that teaches; ``None``: the baseline.
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
         follower: tracker of RGB frames, for recipes with a ``max_gap``.
@@ -74,22 +75,22 @@ def distil_network(
     Returns:
         The student in eval mode on the CPU, and the summary, without what every run has.
     """
-    recipe, device = setup.recipe, setup.device
+    recipe, device = run.recipe, run.device
     seconds: dict[str, float] = {}
     baseline = frozen_copy(network).to(device)
     teaching = baseline if teacher is None else frozen_copy(teacher).to(device)
     student = copy.deepcopy(network).to(device)
     with timed(seconds, "proposals"):
-        found = propose(sources, setup)
-        leave_contact_sheet(setup, sources.train, found)
+        found = propose(sources, run)
+        leave_contact_sheet(run, sources.train, found)
     clips = clips_of(sources.train, found.split.train, found.train, recipe)
     with timed(seconds, "features"):
-        pool = training_pool(network, clips, setup, engine, follower)
+        pool = training_pool(network, clips, run, engine, follower)
     with timed(seconds, "teacher"):
         if can_match(teaching, network):
             pool.check(teaching, recipe, device=device)
         else:
-            check_by_foreigner(teaching, pool, clips, setup)
+            check_by_foreigner(teaching, pool, clips, run)
         rates = pass_rates(pool)
     with timed(seconds, "pairs"):
         warnings = [
@@ -97,7 +98,7 @@ def distil_network(
             *masked_warnings([*found.train, *found.held_back]),
             *rate_warnings(rates, recipe),
             *split_warnings(sources, recipe),
-            *doubt_warnings(sources, clips, pool, setup.progress),
+            *doubt_warnings(sources, clips, pool, run.progress),
         ]
     with timed(seconds, "held back"):
         held_back: list[Clip] = []
@@ -105,19 +106,19 @@ def distil_network(
             held_back = validation_clips(sources, found, recipe)
         except PairsError as error:
             warnings.append(f"held-back pairs: {error.what}")
-        validator = validator_on(held_back, baseline, setup, engine) if held_back else None
+        validator = validator_on(held_back, baseline, run, engine) if held_back else None
     with timed(seconds, "training"):
         check_directions(pool, recipe)
         train_student(
             student,
             teaching,
             lambda _: pool,
-            setup,
+            run,
             validator=validator,
             validate_every=recipe.held_back.validate_every,
         )
         if recipe.training.batch_norm in ("adapt", "re_estimate"):
-            re_estimate(student, clips, pool, setup)
+            re_estimate(student, clips, pool, run)
     with timed(seconds, "held back"):
         compared = None if validator is None else validator.comparison(student)
     return student.cpu(), RunSummary(
@@ -171,24 +172,24 @@ class ProposedPairs:
     held_back: list[ProposalSet]
 
 
-def propose(sources: Sources, setup: PairSetup) -> ProposedPairs:
+def propose(sources: Sources, run: PairRun) -> ProposedPairs:
     """Propose boxes in at most as many pairs as there will be samples."""
     from tirtrack.pairs.proposals.kept import kept_proposals
 
-    recipe, whole, way = setup.recipe, sources.split, proposer_of(setup.recipe.proposals)
-    train = thinned(whole.train, recipe.pool, setup.seed)
+    recipe, whole, way = run.recipe, sources.split, proposer_of(run.recipe.proposals)
+    train = thinned(whole.train, recipe.pool, run.seed)
     held_back = thinned(whole.held_back, recipe.held_back.samples, HELD_BACK_SEED)
 
     def boxes_of(
         source: PairSource, manifest: Manifest, indices: Sequence[int], seed: int
     ) -> list[ProposalSet]:
-        return kept_proposals(source, way, seed, setup.progress, indices=indices, manifest=manifest)
+        return kept_proposals(source, way, seed, run.progress, indices=indices, manifest=manifest)
 
     if sources.held_back is sources.train:
-        both = boxes_of(sources.train, sources.manifest, (*train, *held_back), setup.seed)
+        both = boxes_of(sources.train, sources.manifest, (*train, *held_back), run.seed)
         found, held = both[: len(train)], both[len(train) :]
     else:
-        found = boxes_of(sources.train, sources.manifest, train, setup.seed)
+        found = boxes_of(sources.train, sources.manifest, train, run.seed)
         held = (
             boxes_of(sources.held_back, sources.held_back_manifest, held_back, HELD_BACK_SEED)
             if held_back
@@ -197,12 +198,12 @@ def propose(sources: Sources, setup: PairSetup) -> ProposedPairs:
     return ProposedPairs(replace(whole, train=train, held_back=held_back), found, held)
 
 
-def leave_contact_sheet(setup: PairSetup, source: PairSource, found: ProposedPairs) -> None:
+def leave_contact_sheet(run: PairRun, source: PairSource, found: ProposedPairs) -> None:
     """Write a picture of proposed and rejected boxes in some of the pairs."""
     from tirtrack.pairs.inspection_folder import write_contact_sheet
 
     chosen = dict(zip(found.split.train, found.train, strict=True))
-    write_contact_sheet(setup.folder, source, chosen)
+    write_contact_sheet(run.folder, source, chosen)
 
 
 # --- features and training -----------------------------------------------------------------------
@@ -211,16 +212,16 @@ def leave_contact_sheet(setup: PairSetup, source: PairSource, found: ProposedPai
 def training_pool(
     network: TwoBranchNetwork,
     clips: Sequence[Clip],
-    setup: PairSetup,
+    run: PairRun,
     engine: FeatureEngine | None,
     follower: Follower | None,
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
-    recipe, seed, identity = setup.recipe, setup.seed, setup.identity
+    recipe, seed, identity = run.recipe, run.seed, run.identity
     samples = draw_samples(
         clips,
         recipe,
-        _reported(recipe.pool, setup.progress) if follower else range(recipe.pool),
+        _reported(recipe.pool, run.progress) if follower else range(recipe.pool),
         rules=CropRules.of(network),
         seed=seed,
         follower=follower,
@@ -234,7 +235,7 @@ def training_pool(
         engine=engine,
         proposals=draw_rule(recipe.estimator, network.box_kind),
         cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
-        progress=setup.progress,
+        progress=run.progress,
     )
 
 
@@ -247,10 +248,10 @@ def _reported(count: int, progress: Progress) -> Iterator[int]:
 
 
 def check_by_foreigner(
-    teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], setup: PairSetup
+    teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], run: PairRun
 ) -> None:
     """Check every sample with a teacher of another family, which sees the RGB frames."""
-    strict = setup.recipe.teacher.box_check
+    strict = run.recipe.teacher.box_check
     pool.passed = np.zeros(len(pool), dtype=bool)
     rows: dict[tuple[int, int], list[int]] = {}
     for row, sample in enumerate(pool.samples):
@@ -260,7 +261,7 @@ def check_by_foreigner(
             sample = pool.samples[row]
             least = strict.min_iou_by_way.get(sample.way, strict.min_iou)
             limits = strict.model_copy(update={"min_iou": least})
-            rng = np.random.default_rng([setup.seed, Stream.TEACHER, sample.number])
+            rng = np.random.default_rng([run.seed, Stream.TEACHER, sample.number])
             (checked,) = judge_boxes(teacher, rgb, [sample.tests[0].box], limits, rng=rng)
             pool.passed[row] = checked.passed
 
@@ -268,17 +269,15 @@ def check_by_foreigner(
 # --- after the last step -------------------------------------------------------------------------
 
 
-def re_estimate(
-    student: TwoBranchNetwork, clips: Sequence[Clip], pool: Pool, setup: PairSetup
-) -> None:
+def re_estimate(student: TwoBranchNetwork, clips: Sequence[Clip], pool: Pool, run: PairRun) -> None:
     """Re-estimate batch norm statistics on TIR crops: cumulative means, no gradient."""
-    training = setup.recipe.training
+    training = run.recipe.training
     modules = (
         [student]
         if training.batch_norm == "re_estimate"
         else [module for name in training.components for module in student.modules_of(name)]
     )
-    patches = _tir_pool(student, clips, pool.samples[: training.batch_norm_samples], setup)
+    patches = _tir_pool(student, clips, pool.samples[: training.batch_norm_samples], run)
     norms = [norm for module in modules for norm in batch_norms(module)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -288,23 +287,23 @@ def re_estimate(
     with torch.no_grad():
         for rows in _chunks(patches):
             draws = [Draw(Direction.TIR_TO_TIR, row, row) for row in rows]
-            respond(student, patches.batch(draws, device=setup.device), Direction.TIR_TO_TIR)
+            respond(student, patches.batch(draws, device=run.device), Direction.TIR_TO_TIR)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     student.eval()
 
 
 def _tir_pool(
-    student: TwoBranchNetwork, clips: Sequence[Clip], samples: Sequence[Sample], setup: PairSetup
+    student: TwoBranchNetwork, clips: Sequence[Clip], samples: Sequence[Sample], run: PairRun
 ) -> Pool:
     """Plain TIR patches of both branches."""
-    recipe = setup.recipe.model_copy(
+    recipe = run.recipe.model_copy(
         update={
             "directions": {Direction.TIR_TO_TIR: 1.0},
             "augmentation": Augmentation(),
             "negatives": 0.0,
-            "teacher": setup.recipe.teacher.model_copy(update={"modality": Modality.TIR}),
-            "as_published": [one for one in setup.recipe.as_published if one == "canvas"],
+            "teacher": run.recipe.teacher.model_copy(update={"modality": Modality.TIR}),
+            "as_published": [one for one in run.recipe.as_published if one == "canvas"],
         }
     )
     return build_pool(
@@ -312,10 +311,10 @@ def _tir_pool(
         samples,
         recipe,
         levels=levels_of(recipe),
-        seed=setup.seed,
+        seed=run.seed,
         proposals=draw_rule(recipe.estimator, student.box_kind),
         stage="batch norm",
-        progress=setup.progress,
+        progress=run.progress,
     )
 
 
@@ -356,7 +355,7 @@ def validation_clips(
 def validator_on(
     clips: Sequence[Clip],
     baseline: TwoBranchNetwork,
-    setup: PairSetup,
+    run: PairRun,
     engine: FeatureEngine | None,
 ) -> Validator:
     """Validates students on samples of held-back clips, the same for every training seed; those
@@ -364,7 +363,7 @@ def validator_on(
 
     Stored features serve all networks, unless the student's backbone will change.
     """
-    recipe, count = validation_recipe(setup.recipe), setup.recipe.held_back.samples
+    recipe, count = validation_recipe(run.recipe), run.recipe.held_back.samples
     will_change = recipe.training.batch_norm == "re_estimate"
     pool = build_pool(
         clips,
@@ -377,10 +376,10 @@ def validator_on(
         engine=None if will_change else engine,
         proposals=draw_rule(recipe.estimator, baseline.box_kind),
         stage="held back",
-        progress=setup.progress,
+        progress=run.progress,
     )
-    pool.check(baseline, recipe, device=setup.device)
-    measure = Agreement(baseline, pool, device=setup.device)
+    pool.check(baseline, recipe, device=run.device)
+    measure = Agreement(baseline, pool, device=run.device)
     return Validator(baseline, measure, measure.scenes, teacher_centre=measure.teacher_centre)
 
 

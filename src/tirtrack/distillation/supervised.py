@@ -20,10 +20,11 @@ from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import draw_labelled, long_enough
 from tirtrack.distillation.settings import Photometric, SupervisedRecipe
 from tirtrack.distillation.summary import HeldBackComparison
-from tirtrack.distillation.train_student import Setup, train_student
+from tirtrack.distillation.train_student import train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Validator
 from tirtrack.errors import WeightsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -83,26 +84,26 @@ def _backbone(network: TwoBranchNetwork) -> nn.Module:
 def train_network(
     network: TwoBranchNetwork,
     clips: Sequence[LabelledFootage],
-    setup: Setup[SupervisedRecipe],
+    run: Run[SupervisedRecipe],
 ) -> TwoBranchNetwork:
     """A trained copy of a network, in eval mode on the CPU; the network itself is not changed."""
-    student = copy.deepcopy(network).to(setup.device)
-    train_student(student, None, pools_of(network, clips, setup), setup)
+    student = copy.deepcopy(network).to(run.device)
+    train_student(student, None, pools_of(network, clips, run), run)
     return student.cpu()
 
 
 def pools_of(
     network: TwoBranchNetwork,
     clips: Sequence[LabelledFootage],
-    setup: Setup[SupervisedRecipe],
+    run: Run[SupervisedRecipe],
 ) -> Callable[[int], Pool]:
     """The pool of a step; every epoch has one of its own, until the pools repeat."""
-    recipe, seed, device = setup.recipe, setup.seed, setup.device
+    recipe, seed, device = run.recipe, run.seed, run.device
     steps_each = max(recipe.pool // recipe.training.batch, 1)
     size = steps_each * recipe.training.batch
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
     engine = torch_engine(copy.deepcopy(network).eval(), device) if keeps_features else None
-    rules, cache_key = CropRules.of(network), f"{setup.identity['data']} {backbone_hash(network)}"
+    rules, cache_key = CropRules.of(network), f"{run.identity['data']} {backbone_hash(network)}"
 
     def make(number: int) -> Pool:
         numbers = range(number * size, (number + 1) * size)
