@@ -21,13 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from tirtrack.distillation.cross_modal import StepLoss
-from tirtrack.distillation.run_folder import CHECKPOINT, LOG
+from tirtrack.distillation.run_folder import CHECKPOINT, LOG, AnyRecipe, Run
 from tirtrack.distillation.settings import Training
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError, did_you_mean
 from tirtrack.files import write_bytes, write_text
 from tirtrack.identity import BEGIN_ANEW, first_change
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.progress import Progress, silent
 
 _FORMAT = 1
 
@@ -55,25 +54,16 @@ def rate_at(step: int, settings: Training) -> float:
 def train_steps(
     network: TwoBranchNetwork,
     loss_of: Callable[[int], StepLoss],
-    settings: Training,
-    folder: Path,
+    run: Run[AnyRecipe],
     *,
-    identity: Mapping[str, str],
-    resume: bool = False,
-    progress: Progress = silent,
     probe: Probe | None = None,
 ) -> None:
-    """Train a network in place, from its weights or from the folder's checkpoint.
+    """Train a network in place, from its weights or, to resume, from the run's checkpoint.
 
     Args:
-        network: network to train; only the components that the settings name change.
+        network: network to train; only the components that the recipe names change.
         loss_of: function that gives the loss of a step by its number.
-        settings: training settings.
-        folder: folder of the log and the checkpoint.
-        identity: fingerprints of recipe, data, baseline and seed; a checkpoint with another
-            identity is refused.
-        resume: continue from the checkpoint, if there is one.
-        progress: callback that is told of every step, with the loss.
+        run: run with the training settings, and the folder of log and checkpoint.
         probe: further numbers for the log.
 
     Raises:
@@ -83,12 +73,13 @@ def train_steps(
         StorageError: the checkpoint or the log could not be written; the older one is intact.
         KeyboardInterrupt: raised again after the checkpoint was written.
     """
-    loop = _Loop(network, settings, folder, identity, probe)
-    first = loop.begin(resume=resume)
+    settings = run.recipe.training
+    loop = _Loop(network, settings, run.folder, run.identity, probe)
+    first = loop.begin(resume=run.resume)
     try:
         for step in range(first, settings.steps):
             loss = loop.advance(step, loss_of)
-            progress("training", step + 1, settings.steps, f"loss {loss:.3f}")
+            run.progress("training", step + 1, settings.steps, f"loss {loss:.3f}")
             if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
                 loop.save()
     except (KeyboardInterrupt, TrainingError):

@@ -59,16 +59,7 @@ def train_student(
     probe = None
     if validator is not None and validate_every:
         probe = Probe(validate_every, lambda: validator.numbers(student))
-    train_steps(
-        student,
-        loss_of,
-        recipe.training,
-        run.folder,
-        identity=run.identity,
-        resume=run.resume,
-        progress=run.progress,
-        probe=probe,
-    )
+    train_steps(student, loss_of, run, probe=probe)
 
 
 @contextmanager
