@@ -116,6 +116,7 @@ class Pool:
 
     Attributes:
         samples: samples, one a row.
+        found_in: ``[n]`` modalities in which their boxes were found.
         has_away: as in :class:`PoolArrays`.
         boxes_patch: as in :class:`PoolArrays`.
         proposals: rule that draws a box estimator's proposals; ``None`` if it has none.
@@ -133,6 +134,7 @@ class Pool:
         seed: int = 0,
     ) -> None:
         self.samples = tuple(samples)
+        self.found_in = np.array([sample.found_in for sample in samples])
         self.passed = np.ones(len(samples), dtype=bool)
         self._kept = arrays.kept
         self._are_features = are_features

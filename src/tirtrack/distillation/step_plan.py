@@ -9,6 +9,7 @@ from tirtrack.distillation.pool import Draw, Pool
 from tirtrack.distillation.samples import Stream
 from tirtrack.distillation.settings import CrossModalRecipe, Direction, Recipe, SupervisedRecipe
 from tirtrack.errors import TrainingError
+from tirtrack.pairs.proposals.base import FoundIn
 
 MAX_SCENE_DRAWS = 20
 
@@ -30,8 +31,8 @@ def plan_step(pool: Pool, recipe: Recipe, *, seed: int, step: int) -> list[Draw]
 
 def rows_serving(pool: Pool, direction: Direction, recipe: CrossModalRecipe) -> np.ndarray:
     """The rows of the samples that a step may draw in a direction."""
-    serves = [serves_direction(sample.found_in, direction, recipe.boxes) for sample in pool.samples]
-    return np.flatnonzero(pool.usable(recipe) & np.array(serves))
+    serving = [one for one in FoundIn if serves_direction(one, direction, recipe.boxes)]
+    return np.flatnonzero(pool.usable(recipe) & np.isin(pool.found_in, serving))
 
 
 def check_directions(pool: Pool, recipe: CrossModalRecipe) -> None:
