@@ -44,8 +44,7 @@ from tirtrack.distillation.supervised import compare_held_out
 from tirtrack.evaluation import protocols
 from tirtrack.files import write_json, write_text
 from tirtrack.pairs.folder import open_pairs
-from tirtrack.pairs.proposals.registry import proposer
-from tirtrack.pairs.proposals.single_modality import SingleModality
+from tirtrack.pairs.proposals.registry import is_fallback, propose_boxes, proposer
 from tirtrack.pairs.proposals.tracklet import agreed_tracklet
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.weights import store
@@ -140,7 +139,7 @@ def make_pseudo(shared: Path, out: Path) -> dict[str, Any]:
         load_tracker(shared / data.V3),
         load_tracker(shared / "data" / "weights" / "fear" / "fear_xs.safetensors"),
     )
-    way = SingleModality(proposer("saliency"), [Modality.RGB])
+    way = proposer("saliency")
     counts = {}
     for name in PSEUDO_VIDEOS:
         source = open_pairs(shared / "data" / "pairs" / name, licence="MIT")
@@ -149,7 +148,10 @@ def make_pseudo(shared: Path, out: Path) -> dict[str, Any]:
         for key in range(0, len(frames) - TRACKLET_FRAMES, KEY_EVERY):
             pair = source[key]
             near = [source[i] for i in range(max(key - 2, 0), key + 3) if i != key]
-            found = way.propose(pair, near, np.random.default_rng([0, key]))
+            rng = np.random.default_rng([0, key])
+            found = propose_boxes(way, pair, near, rng, [Modality.RGB])
+            if is_fallback(found, way.name):
+                continue
             for number, proposal in enumerate(found.kept[:BOXES_A_KEY]):
                 asked += 1
                 clip = frames[key : key + TRACKLET_FRAMES]

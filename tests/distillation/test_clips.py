@@ -15,9 +15,11 @@ from tirtrack.boxes import Box
 from tirtrack.crops import CropRule
 from tirtrack.datasets.labelled_clips import LabelledClip
 from tirtrack.distillation import stages
-from tirtrack.distillation.clips import Clip, clips_of, follow, read_frames
+from tirtrack.distillation.clips import Clip, clips_of, read_frames, with_tracks
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.samples import draw_samples
+from tirtrack.distillation.foreign_teacher import check_pool
+from tirtrack.distillation.re_estimation import re_estimate
+from tirtrack.distillation.samples import draw_samples, draw_targets
 from tirtrack.errors import FrameError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 
@@ -29,13 +31,23 @@ def found(*ways: str) -> ProposalSet:
 
 
 def test_a_clip_has_no_field_for_an_annotation():
-    assert set(Clip.__dataclass_fields__) == {"name", "is_video", "source", "indices", "boxes"}
+    fields = {"name", "is_video", "source", "indices", "boxes", "tracks"}
+    assert set(Clip.__dataclass_fields__) == fields
     assert get_type_hints(Clip)["boxes"] == Mapping[int, Sequence[Proposal]]
+    assert get_type_hints(Clip)["tracks"] == Mapping[tuple[int, Proposal], Mapping[int, Box]]
     assert not issubclass(LabelledClip, Clip)
 
 
 @pytest.mark.parametrize(
-    "function", [draw_samples, stages.training_pool, stages.check_by_foreigner, stages.re_estimate]
+    "function",
+    [
+        draw_samples,
+        draw_targets,
+        with_tracks,
+        stages.training_pool,
+        check_pool,
+        re_estimate,
+    ],
 )
 def test_what_distils_takes_clips_of_pairs_alone(function):
     assert get_type_hints(function)["clips"] == Sequence[Clip]
@@ -44,7 +56,9 @@ def test_what_distils_takes_clips_of_pairs_alone(function):
 def test_a_clip_holds_the_usable_boxes_of_a_recording_by_frame(tiny):
     source = tiny.TinyPairs(recordings=3, frames=3)
     proposals = [found("saliency", "random"), found(), found("random"), found("saliency")]
-    clips = clips_of(source, [1, 4, 6, 8], proposals, tiny.recipe_of("mixed"))
+    clips = clips_of(
+        source, dict(zip([1, 4, 6, 8], proposals, strict=True)), tiny.recipe_of("mixed")
+    )
     assert [clip.name for clip in clips] == ["take0", "take2"]
     assert [{frame: len(boxes) for frame, boxes in clip.boxes.items()} for clip in clips] == [
         {1: 1},
@@ -103,9 +117,10 @@ def followed_samples(tiny, follower, *, max_gap=2, found_in=FoundIn.BOTH, pairs=
         for index in range(len(source))
     ]
     recipe = tiny.recipe_of("mixed", max_gap=max_gap)
-    clips = clips_of(source, range(len(source)), proposals, recipe)
+    clips = clips_of(source, dict(enumerate(proposals)), recipe)
+    clips = with_tracks(clips, list(draw_targets(clips, recipe, range(60), seed=0)), follower)
     rules = CropRules(CropRule(127), CropRule(255))
-    return draw_samples(clips, recipe, range(60), rules=rules, seed=0, follower=follower)
+    return draw_samples(clips, recipe, range(60), rules=rules, seed=0)
 
 
 def square(index: int, frames: int) -> Box:
@@ -179,14 +194,31 @@ def test_frames_outside_of_those_with_boxes_are_never_read(tiny):
             return super().__getitem__(index)
 
     source = Watched(recordings=1, frames=8)
-    proposals = [
-        ProposalSet([Proposal(square(index, 8), FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
+    proposals = {
+        index: ProposalSet([Proposal(square(index, 8), FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
         for index in (2, 5)
-    ]
-    clips = clips_of(source, [2, 5], proposals, tiny.recipe_of("mixed"))
-    assert follow(clips[0], 5, square(5, 8), 2, Finder()) == (5, square(5, 8))
-    assert follow(clips[0], 5, square(5, 8), -4, Finder()) == (2, square(2, 8))
+    }
+    recipe = tiny.recipe_of("mixed", max_gap=4)
+    clips = clips_of(source, proposals, recipe)
+    drawn = list(draw_targets(clips, recipe, range(60), seed=0))
+    assert {(frame, other) for _, (frame, _), other in drawn} == {
+        *((2, other) for other in range(2, 6)),
+        *((5, other) for other in range(2, 6)),
+    }
+    (clip,) = with_tracks(clips, drawn, Finder())
+    assert {frame: sorted(track) for (frame, _), track in clip.tracks.items()} == {
+        2: [3, 4, 5],
+        5: [2, 3, 4],
+    }
     assert set(read) == {2, 3, 4, 5}
+
+
+def test_samples_of_one_target_share_its_track(tiny):
+    follower = Finder()
+    samples = followed_samples(tiny, follower)
+    drawn = {(one.clip, shots(one)[0].frame, shots(one)[1].frame) for one in samples}
+    there_and_back = 2 * sum(frame != other for _, frame, other in drawn)
+    assert len(follower.begun) == there_and_back
 
 
 class Standing:

@@ -6,8 +6,7 @@ import torch
 
 from tirtrack.boxes import Box, iou
 from tirtrack.crops import boxes_to_frame, cut_patch, mean_fill, stretched_crop
-from tirtrack.distillation.foreign_teacher import check_can_teach, judge_boxes, one_step_box
-from tirtrack.distillation.settings import BoxCheck
+from tirtrack.distillation.foreign_teacher import check_can_teach, find_again, one_step_box
 from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
 from tirtrack.weights import store
@@ -79,10 +78,10 @@ def test_published_teachers_find_a_thing_in_another_frame_and_pass_its_box(share
     box, moved = Box(80.0, 60.0, 36.0, 36.0), Box(95.0, 70.0, 36.0, 36.0)
     found = one_step_box(network, first, box, test_frame=second)
     assert float(iou(found.box.array(), moved.array())) > 0.6
-    limits = BoxCheck(min_probability=0.9)
-    (thing, empty) = judge_boxes(
-        network, first, [box, Box(20.0, 100.0, 30.0, 30.0)], limits, rng=np.random.default_rng(0)
-    )
-    assert thing.passed
-    assert thing.overlap > 0.6
-    assert not empty.passed
+    rng, empty = np.random.default_rng(0), Box(20.0, 100.0, 30.0, 30.0)
+    found = find_again(network, first, box, rng=rng)
+    assert found.confidence > 0.9
+    assert float(iou(found.box.array(), box.array())) > 0.6
+    found = find_again(network, first, empty, rng=rng)
+    overlap = float(iou(found.box.array(), empty.array()))
+    assert not (found.confidence > 0.9 and overlap > 0.5)

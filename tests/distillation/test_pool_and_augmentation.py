@@ -37,7 +37,7 @@ def clips_and_samples(tiny, recipe, source, count, *, rules=SIAMESE, found_in=Fo
     proposals = [
         ProposalSet([Proposal(BOX, found_in, 1.0, 1.0, "saliency")], []) for _ in range(len(source))
     ]
-    clips = clips_of(source, range(len(source)), proposals, recipe)
+    clips = clips_of(source, dict(enumerate(proposals)), recipe)
     return clips, draw_samples(clips, recipe, range(count), rules=rules, seed=0)
 
 
@@ -73,7 +73,7 @@ def test_crops_of_a_canvas_show_the_other_modality_at_the_right(tiny):
 
     recipe = tiny.recipe_of("published", as_published=["canvas"])
     proposals = [ProposalSet([Proposal(EDGE, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])]
-    clips = clips_of(Even(), [0], proposals, recipe)
+    clips = clips_of(Even(), dict(enumerate(proposals)), recipe)
     samples = draw_samples(clips, recipe, range(8), rules=SIAMESE, seed=0)
     compared = 0
     keys = [ViewKey("test", modality) for modality in Modality]

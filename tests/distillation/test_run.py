@@ -13,7 +13,7 @@ from PIL import Image
 import tirtrack
 from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
-from tirtrack.distillation.foreign_teacher import judge_boxes
+from tirtrack.distillation.foreign_teacher import check_pool
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.run import distill
 from tirtrack.distillation.run_folder import inherited_calibration, run_folder
@@ -120,9 +120,9 @@ def test_a_teacher_of_another_family_is_trusted_by_limits_of_its_own(
         store.write(files[name], registry.build(name, seed=1).eval(), card)
     asked = []
     monkeypatch.setattr(
-        stages, "judge_boxes",
-        lambda network, frame, boxes, limits, rng: asked.append(limits)
-        or judge_boxes(network, frame, boxes, limits, rng=rng),
+        stages, "check_pool",
+        lambda teacher, pool, clips, limits, seed: asked.append(limits)
+        or check_pool(teacher, pool, clips, limits, seed=seed),
     )  # fmt: skip
     done = run(
         tiny, pairs, files["prdimp18-tiny"], tmp_path / "taught.safetensors",

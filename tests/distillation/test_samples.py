@@ -31,7 +31,7 @@ def found(*kinds: FoundIn, way: str = "saliency") -> ProposalSet:
 def samples_of(tiny, recipe, *, count=40, seed=0, kinds=tuple(FoundIn), source=None):
     source = source or tiny.TinyPairs()
     proposals = [found(*kinds) for _ in range(len(source))]
-    clips = clips_of(source, range(len(source)), proposals, recipe)
+    clips = clips_of(source, dict(enumerate(proposals)), recipe)
     return draw_samples(clips, recipe, range(count), rules=SIAMESE, seed=seed)
 
 
@@ -85,7 +85,7 @@ def test_random_boxes_that_stand_in_are_not_used_unless_asked_for(tiny):
     assert usable_proposals(stand_in, tiny.recipe_of("mixed")) == []
     assert len(usable_proposals(stand_in, tiny.recipe_of("published"))) == 1
     with pytest.raises(PairsError, match="no box that the recipe can use"):
-        clips_of(tiny.TinyPairs(), [0], [stand_in], tiny.recipe_of("mixed"))
+        clips_of(tiny.TinyPairs(), {0: stand_in}, tiny.recipe_of("mixed"))
 
 
 def test_the_target_stays_inside_the_test_patch_and_near_the_middle_of_the_template(tiny):

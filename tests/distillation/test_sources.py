@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tirtrack.distillation.sources import Sources, hold_back, uneven_split
+from tirtrack.distillation.sources import hold_back, open_split, uneven_split
 from tirtrack.errors import PairsError, RequestError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.source import Recording
@@ -71,7 +71,7 @@ def test_a_wrong_name_is_refused_with_the_near_ones(names, message):
 def test_a_lopsided_split_names_both_sides_and_the_option(sizes, says):
     source = _Sizes(*sizes)
     split = hold_back(source, 0.2)
-    said = uneven_split(source, split, 0.2)
+    said = uneven_split(split, 0.2)
     assert bool(said) == bool(says)
     if said:
         held, kept = said.split("are held back: ")[1].split("; trained on are ")
@@ -119,15 +119,13 @@ def test_the_choice_for_the_demo_stays():
 
 def test_folders_and_names_for_the_diagnostics_exclude_each_other(tiny):
     with pytest.raises(RequestError, match="given twice, as folders and as recordings"):
-        Sources.open(
-            tiny.TinyPairs(), tiny.TinyPairs(), tiny.recipe_of("mixed"), "", named=["take0"]
-        )
+        open_split(tiny.TinyPairs(), tiny.TinyPairs(), tiny.recipe_of("mixed"), "", named=["take0"])
 
 
 def test_a_named_split_is_part_of_what_a_run_is(tiny):
     recipe = tiny.recipe_of("mixed")
     by_share, named = (
-        Sources.open(tiny.TinyPairs(), None, recipe, "", named=names)
+        open_split(tiny.TinyPairs(), None, recipe, "", named=names)
         for names in ([], ["take1", "take0"])
     )
     assert by_share.identity()["held-back pairs"] == "of the pairs"

@@ -20,7 +20,7 @@ from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_n
 from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.settings import Direction
-from tirtrack.distillation.sources import Sources, hold_back
+from tirtrack.distillation.sources import hold_back
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -125,7 +125,7 @@ def test_accidents_of_the_published_code_are_repeated_on_purpose(tiny, tmp_path)
 
     def pool_of(accidents):
         recipe = tiny.recipe_of("published", network=network, as_published=accidents)
-        clips = clips_of(source, range(len(source)), found, recipe)
+        clips = clips_of(source, dict(enumerate(found)), recipe)
         return tiny.drawn_pool(clips, recipe, network, 12)
 
     plain, odd = pool_of([]), pool_of(["shared_box", "first_box"])
@@ -174,7 +174,7 @@ def test_a_sample_whose_target_is_not_in_the_crop_is_a_negative_one(tiny):
         ProposalSet([Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
         for box in (below, inside)
     ]
-    pool = tiny.drawn_pool(clips_of(source, [0, 1], found, recipe), recipe, network, 12)
+    pool = tiny.drawn_pool(clips_of(source, dict(enumerate(found)), recipe), recipe, network, 12)
     boxes = [sample.tests[0].box for sample in pool.samples]
     batch = pool.batch([Draw(Direction.RGB_TO_TIR, place, place) for place in range(12)])
     assert set(boxes) == {inside, below}
@@ -313,18 +313,16 @@ def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path, mon
     recipe = tiny.recipe_of("published", pool=4, held_back__samples=2, proposals__way="centre")
     source = Noting(frames=4)
     whole = hold_back(source, 0.3)
-    sources = Sources(source, source, whole, source.manifest(), source.manifest())
-    found = stages.propose(sources, run_of(recipe, tmp_path))
-    split = found.split
-    assert (len(split.train), len(split.held_back)) == (4, 2)
-    assert set(split.train) <= set(whole.train)
-    assert sorted(read) == sorted((*split.train, *split.held_back))
+    train, held_back = stages.propose(whole, run_of(recipe, tmp_path))
+    assert (len(train), len(held_back)) == (4, 2)
+    assert set(train) <= set(whole.train)
+    assert set(held_back) <= set(whole.held_back)
+    assert sorted(read) == sorted((*train, *held_back))
     read.clear()
     alone = tiny.recipe_of("published", pool=4, held_back__samples=0, proposals__way="centre")
-    assert stages.propose(sources, run_of(alone, tmp_path)).train == found.train
-    assert sorted(read) == sorted(split.train)
-    assert len(found.held_back) == 2
-    assert all(one.kept for one in (*found.train, *found.held_back))
+    assert stages.propose(whole, run_of(alone, tmp_path)) == (train, {})
+    assert sorted(read) == sorted(train)
+    assert all(one.kept for one in (*train.values(), *held_back.values()))
 
 
 def test_when_the_teacher_passes_nothing_the_run_ends_with_a_sentence(tiny, tmp_path):
@@ -383,8 +381,8 @@ def run_of(recipe, folder, identity=None):
 def stages_run(tiny, folder):
     recipe = tiny.recipe_of("mixed")
     run = run_of(recipe, folder, {"recipe": "r", "pairs": "p", "baseline": "b"})
-    sources = tiny.sources_of(tiny.TinyPairs(), recipe)
-    return stages.distil_network(tiny.network_of(), sources, run, engine=None)
+    split = hold_back(tiny.TinyPairs(), recipe.held_back.share)
+    return stages.distil_network(tiny.network_of(), split, run, engine=None)
 
 
 # --- held-back diagnostics -----------------------------------------------------------------------
@@ -445,7 +443,7 @@ def filmed(tiny, tmp_path):
 def test_of_videos_the_same_pairs_are_held_back_as_of_images(filmed, below):
     images, videos = (open_pairs(folder / below) for folder in filmed)
     split = hold_back(videos, 0.3)
-    assert split == hold_back(images, 0.3)
+    assert replace(split, source=images, held_back_source=images) == hold_back(images, 0.3)
     assert split.held_back
     for index in stages.thinned(split.held_back, 2, 0):
         assert videos[index].key == images[index].key

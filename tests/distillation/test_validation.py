@@ -59,9 +59,7 @@ def blank_batch(network, samples: int = 3) -> Batch:
 def held_back_pool(tiny, recipe, network, count):
     source = tiny.TinyPairs()
     found = ways.propose_all(source, ways.proposer("saliency"), 0)
-    return tiny.drawn_pool(
-        clips_of(source, range(len(source)), found, recipe), recipe, network, count
-    )
+    return tiny.drawn_pool(clips_of(source, dict(enumerate(found)), recipe), recipe, network, count)
 
 
 def test_agreement_counts_what_the_teacher_passed(tiny):

@@ -13,7 +13,7 @@ from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import draw_samples
-from tirtrack.distillation.sources import Sources, hold_back
+from tirtrack.distillation.sources import hold_back
 from tirtrack.distillation.stages import distil_network
 from tirtrack.networks import registry
 from tirtrack.pairs.source import Manifest, Pair, Recording
@@ -92,16 +92,8 @@ def run_tiny(
     identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
     out = folder / "student.safetensors"
     run = Run(out, folder, recipe, identity, seed=seed, resume=resume, progress=progress)
-    return distil_network(
-        network, sources_of(source, recipe), run, teacher=teacher, engine=engine,
-        follower=follower,
-    )  # fmt: skip
-
-
-def sources_of(source, recipe) -> Sources:
-    """Pairs of which the recipe's share is held back."""
     split = hold_back(source, recipe.held_back.share)
-    return Sources(source, source, split, source.manifest(), source.manifest())
+    return distil_network(network, split, run, teacher=teacher, engine=engine, follower=follower)
 
 
 def drawn_pool(clips, recipe, network, count):

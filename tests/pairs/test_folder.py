@@ -370,3 +370,8 @@ def test_all_real_pairs_open_with_the_counts_of_their_index(shared):
         expected = sum(number for key, number in counts.items() if key.split("/")[0] == name)
         assert len(source) == expected
         assert source[0].rgb.shape[:2] == source[0].tir.shape
+
+
+def test_an_opened_source_is_not_opened_again(tmp_path, write_images):
+    source = open_pairs(write_images(tmp_path / "a", ["1"]))
+    assert open_pairs(source) is source

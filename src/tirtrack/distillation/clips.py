@@ -1,14 +1,15 @@
 """Clips: frames on one pixel grid and the boxes of targets in them, from which samples are drawn.
 
-A :class:`Clip` is a recording of unlabelled pairs with the boxes that were proposed in it; neither
-pairs nor proposers can return a label. Labelled clips are another type and made in
-``tirtrack.datasets`` alone: :class:`LabelledFootage` says what training on them needs.
+A :class:`Clip` is a recording of unlabelled pairs with the boxes of its targets, whose origin is a
+proposal or a track; neither pairs, proposers nor trackers can return a label. Labelled clips are
+another type and made in ``tirtrack.datasets`` alone: :class:`LabelledFootage` says what training on
+them needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from tirtrack.errors import FrameError, PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.proposals.tracklet import Follower, agreed_tracklet
 from tirtrack.pairs.source import PairSource
+from tirtrack.progress import Progress, silent
 
 
 class Footage(Protocol):
@@ -52,9 +54,13 @@ class LabelledFootage(Footage, Protocol):
         """Name of the collection that it comes from, for the card."""
 
 
+Target = tuple[int, Proposal]
+"""A target of a clip: the frame in which it was proposed, and its box there."""
+
+
 @dataclass(frozen=True)
 class Clip:
-    """A recording of unlabelled pairs, with proposed boxes.
+    """A recording of unlabelled pairs, with the boxes of its targets.
 
     Attributes:
         name: name of the recording.
@@ -62,6 +68,7 @@ class Clip:
         source: pairs that the recording belongs to.
         indices: indices of its pairs in the source.
         boxes: usable proposals by frame, for frames that have any.
+        tracks: boxes of a target in other frames, to which a tracker followed it.
     """
 
     name: str
@@ -69,6 +76,7 @@ class Clip:
     source: PairSource
     indices: Sequence[int]
     boxes: Mapping[int, Sequence[Proposal]]
+    tracks: Mapping[Target, Mapping[int, Box]] = field(default_factory=dict)
 
     def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """As in :class:`Footage`."""
@@ -78,26 +86,19 @@ class Clip:
 
 
 def clips_of(
-    source: PairSource,
-    indices: Sequence[int],
-    proposals: Sequence[ProposalSet],
-    recipe: CrossModalRecipe,
+    source: PairSource, found: Mapping[int, ProposalSet], recipe: CrossModalRecipe
 ) -> list[Clip]:
     """The recordings that have boxes which the recipe can use.
 
     Args:
         source: pairs; only the names of recordings are read, no pixels.
-        indices: indices of the pairs that may be used.
-        proposals: proposals of these pairs, in the same order.
+        found: proposals of the pairs that may be used, by index.
         recipe: recipe with the settings of boxes.
 
     Raises:
         PairsError: no pair has a box that the recipe can use.
     """
-    usable = {
-        index: usable_proposals(found, recipe)
-        for index, found in zip(indices, proposals, strict=True)
-    }
+    usable = {index: usable_proposals(one, recipe) for index, one in found.items()}
     clips = []
     for recording in source.recordings().values():
         boxes = {
@@ -109,7 +110,7 @@ def clips_of(
             clips.append(Clip(recording.name, recording.is_video, source, recording.indices, boxes))
     if not clips:
         raise PairsError(
-            f"no box that the recipe can use was proposed in {len(indices)} pairs",
+            f"no box that the recipe can use was proposed in {len(found)} pairs",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )
@@ -143,26 +144,44 @@ def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> b
     return not boxes.only_where_found or modality in (direction.reference, direction.test)
 
 
-def follow(clip: Clip, frame: int, box: Box, gap: int, follower: Follower) -> tuple[int, Box]:
-    """A frame ``gap`` frames away, and the box there: a follower carries it through the RGB frames,
-    and back as a check. Where that fails, the given frame and box. Frames before the first and
-    after the last one with boxes are never read: they may be held back.
+def with_tracks(
+    clips: Sequence[Clip],
+    wanted: Collection[tuple[int, Target, int]],
+    follower: Follower,
+    progress: Progress = silent,
+) -> list[Clip]:
+    """The clips with tracks of targets as well, as far as a follower agrees with itself.
 
     Args:
-        clip: video.
-        frame: frame of the box.
-        box: box to follow.
-        gap: number of frames, negative for earlier ones.
-        follower: tracker; its state is overwritten.
+        clips: clips of proposals.
+        wanted: (index of the clip, target, frame) of every box to find.
+        follower: tracker of RGB frames; its state is overwritten.
+        progress: callback that is told of every box.
     """
-    there = min(max(frame + gap, min(clip.boxes)), max(clip.boxes))
-    between = range(min(frame, there), max(frame, there) + 1)
+    tracks: list[dict[Target, dict[int, Box]]] = [{} for _ in clips]
+    for done, (index, target, frame) in enumerate(wanted):
+        progress("tracks", done, len(wanted))
+        known = tracks[index].setdefault(target, {})
+        if frame not in known and (box := _followed(clips[index], target, frame, follower)):
+            known[frame] = box
+    progress("tracks", len(wanted), len(wanted))
+    return [replace(clip, tracks=found) for clip, found in zip(clips, tracks, strict=True)]
+
+
+def _followed(clip: Clip, target: Target, frame: int, follower: Follower) -> Box | None:
+    """The target's box in another frame: a follower carries it there through the RGB frames, and
+    back as a check; ``None`` where that fails.
+    """
+    begin, proposal = target
+    if frame == begin:
+        return None
+    between = range(min(begin, frame), max(begin, frame) + 1)
     try:
         frames = [rgb for _, rgb, _ in clip.frames(between)]
-        track = agreed_tracklet(frames[:: 1 if there >= frame else -1], box, [follower])
+        track = agreed_tracklet(frames[:: 1 if frame >= begin else -1], proposal.box, [follower])
     except (FrameError, PairsError):
-        return frame, box
-    return (frame, box) if track is None else (there, track.boxes[-1])
+        return None
+    return None if track is None else track.boxes[-1]
 
 
 def read_frames(

@@ -10,7 +10,7 @@ import numpy as np
 from tirtrack.distillation.clips import Clip
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.distillation.sources import Sources, uneven_split
+from tirtrack.distillation.sources import Split, uneven_split
 from tirtrack.distillation.summary import PassRate, harvest
 from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts, sentences
 from tirtrack.pairs.proposals.base import ProposalSet
@@ -62,29 +62,29 @@ def rate_warnings(rates: Sequence[PassRate], recipe: CrossModalRecipe) -> list[s
     ]
 
 
-def split_warnings(sources: Sources, recipe: CrossModalRecipe) -> list[str]:
+def split_warnings(split: Split, recipe: CrossModalRecipe) -> list[str]:
     """A warning if the choice of held-back recordings leaves few to train on."""
-    if sources.held_back is not sources.train or sources.named:
+    if split.has_two_sources or split.named:
         return []
-    said = uneven_split(sources.train, sources.split, recipe.held_back.share)
+    said = uneven_split(split, recipe.held_back.share)
     return [] if said is None else [said]
 
 
 def doubt_warnings(
-    sources: Sources, clips: Sequence[Clip], pool: Pool, progress: Progress
+    split: Split, clips: Sequence[Clip], pool: Pool, progress: Progress
 ) -> list[str]:
     """Warnings of recordings that may not be pairs, with the teacher's pass counts for them.
 
     Args:
-        sources: pairs to check, held-back ones included.
+        split: pairs to check, held-back ones included.
         clips: clips of the pool.
         pool: pool that the teacher checked.
         progress: callback that is told of every recording.
     """
-    found = look_for_doubts(sources.train, QUICK, progress=progress)
+    found = look_for_doubts(split.source, QUICK, progress=progress)
     warnings = list(sentences(found, _passed(found, clips, pool)))
-    if sources.held_back is not sources.train:
-        doubts = look_for_doubts(sources.held_back, QUICK, progress=progress)
+    if split.has_two_sources:
+        doubts = look_for_doubts(split.held_back_source, QUICK, progress=progress)
         warnings += [f"held-back pairs: {said}" for said in sentences(doubts)]
     return warnings
 

@@ -20,8 +20,9 @@ from tirtrack.distillation.pool import CHUNK, Pool, PoolArrays, ViewKey, wanted_
 from tirtrack.distillation.pool_cache import load_arrays, pool_folder, store_arrays
 from tirtrack.distillation.proposal_draws import DrawRule
 from tirtrack.distillation.samples import Sample, Shot, Stream, away_crop, streams_of
-from tirtrack.distillation.settings import Modality, Recipe
+from tirtrack.distillation.settings import CrossModalRecipe, Modality, Recipe
 from tirtrack.progress import Progress, silent
+from tirtrack.thermal import ThermalNormaliser, normaliser
 
 Levels = Callable[[np.ndarray], np.ndarray]
 """Maps a stored TIR frame to grey levels 0..255 ``[H,W]``."""
@@ -30,6 +31,12 @@ Levels = Callable[[np.ndarray], np.ndarray]
 def as_stored(frame: np.ndarray) -> np.ndarray:
     """Grey levels of frames that have no others, where no TIR is cut."""
     return frame
+
+
+def levels_of(recipe: CrossModalRecipe) -> Levels:
+    """Grey levels of stored TIR frames ``[H,W]``; each frame by itself, so in any order."""
+    chosen = normaliser(recipe.normaliser)
+    return lambda frame: ThermalNormaliser(chosen)(frame)
 
 
 def build_pool(

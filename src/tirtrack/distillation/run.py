@@ -30,13 +30,14 @@ from tirtrack.distillation.run_folder import (
     finish,
 )
 from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.distillation.sources import Pairs, Sources
-from tirtrack.distillation.stages import distil_network, proposer_of
+from tirtrack.distillation.sources import Pairs, Split, open_split
+from tirtrack.distillation.stages import distil_network
 from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.cameras import Pairing
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
+from tirtrack.pairs.proposals.registry import identity_of, proposer
 from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, pairs_line
 from tirtrack.progress import Progress, silent
@@ -110,7 +111,7 @@ def distill(
     if settings.teacher.weights is not None:
         taught_by = store.read(store.find(settings.teacher.weights))
         teacher = store.network_of(taught_by)
-    sources = Sources.open(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
+    split = open_split(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
     check_recipe(settings, network, teacher)
     if settings.max_gap and follower is None:
         raise RecipeError(
@@ -118,11 +119,12 @@ def distill(
             "max_gap",
             "give a follower, or max_gap: 0",
         )
-    way = proposer_of(settings.proposals)
+    boxes = settings.proposals
+    way = identity_of(proposer(boxes.way, **boxes.options), boxes.modalities)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
-        **sources.identity(),
-        "way of proposing": fingerprint(way.identity()),
+        **split.identity(),
+        "way of proposing": fingerprint(way),
         "baseline": weights.sha256,
         "seed": str(seed),
         **({"teacher": taught_by.sha256} if taught_by else {}),
@@ -140,29 +142,29 @@ def distill(
     if not begin(run, force=force):
         return run
     with as_run_errors():
-        lines = _source_lines(sources)
+        lines = _source_lines(split)
         if not (folder / MANIFEST_NAME).is_file():
-            write_manifest(folder, sources.manifest, proposals=way.identity())
+            write_manifest(folder, split.manifest, proposals=way)
         student, summary = distil_network(
             network,
-            sources,
+            split,
             run,
             teacher=teacher,
             engine=None if settings.trains_backbone else feature_engine(network, trained_on),
             follower=follower(baseline) if follower and settings.max_gap else None,
         )
-    card = _card(file.stem, weights.card, sources.manifest, settings)
+    card = _card(file.stem, weights.card, split.manifest, settings)
     summary = summary.model_copy(update={"source_lines": tuple(lines)})
     return finish(run, student, card, summary, start=weights, command=command)
 
 
-def _source_lines(sources: Sources) -> list[str]:
+def _source_lines(split: Split) -> list[str]:
     """The pairs in one line, and pairs that were given to be held back; logged as well."""
-    lines = [pairs_line(sources.train)]
-    _log.info("%s: %s", sources.train.name, lines[0])
-    if sources.held_back is not sources.train:
-        lines.append(pairs_line(sources.held_back))
-        _log.info("held back, %s: %s", sources.held_back.name, lines[1])
+    lines = [pairs_line(split.source)]
+    _log.info("%s: %s", split.source.name, lines[0])
+    if split.has_two_sources:
+        lines.append(pairs_line(split.held_back_source))
+        _log.info("held back, %s: %s", split.held_back_source.name, lines[1])
     return lines
 
 

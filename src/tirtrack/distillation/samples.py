@@ -2,13 +2,13 @@
 
 Sample ``n`` is a pure function of the seed and ``n``, so a resumed run needs no stored state.
 :func:`draw_samples` draws from proposed boxes, :func:`draw_labelled` from labels. The patches of a
-still show one frame, those of a video frames at most ``max_gap`` apart; a proposed box is known in
-one frame alone, so a tracker has to follow it to the other one.
+still show one frame, those of a video frames at most ``max_gap`` apart, as far as the target's box
+is known in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from tirtrack.boxes import Box
 from tirtrack.crops import Crop
-from tirtrack.distillation.clips import Clip, LabelledFootage, follow
+from tirtrack.distillation.clips import Clip, LabelledFootage, Target
 from tirtrack.distillation.crop_specs import (
     CropRules,
     CropSpec,
@@ -26,7 +26,6 @@ from tirtrack.distillation.crop_specs import (
 from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
 from tirtrack.errors import DatasetError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
-from tirtrack.pairs.proposals.tracklet import Follower
 
 MIN_FRAMES = 20  # shortest video for causal samples, as published
 WIDER = 5  # frames by which the gap of a causal sample grows if it finds no frame
@@ -132,16 +131,15 @@ class Sample:
 def draw_samples(
     clips: Sequence[Clip],
     recipe: CrossModalRecipe,
-    numbers: Iterable[int],
+    numbers: Sequence[int],
     *,
     rules: CropRules,
     seed: int,
-    follower: Follower | None = None,
 ) -> list[Sample]:
-    """Samples by number: a frame drawn uniformly, its box by quality, the jitter per branch.
+    """Samples by number: a target of :func:`draw_targets`, the jitter per branch.
 
-    With a follower, the test patch shows another frame of the video if the box was found in RGB and
-    is followed there and back; else the same frame.
+    The test patch shows the drawn frame if the clip has the target's box there; else the frame of
+    the reference.
 
     Args:
         clips: clips with boxes that the recipe can use.
@@ -149,20 +147,14 @@ def draw_samples(
         numbers: numbers of the samples.
         rules: crop rules of the network.
         seed: seed of all random draws.
-        follower: tracker of RGB frames; ``None``: both patches of a sample show one frame.
     """
-    frames = [(index, frame) for index, clip in enumerate(clips) for frame in clip.boxes]
     samples = []
-    for number in numbers:
-        rng = np.random.default_rng([seed, Stream.BOX, number])
-        index, frame = frames[int(rng.integers(len(frames)))]
-        clip = clips[index]
-        proposal = _drawn(clip.boxes[frame], recipe, rng)
-        here = there = frame, proposal.box
-        if follower is not None and clip.is_video and proposal.found_in is not FoundIn.TIR:
-            gap_rng = np.random.default_rng([seed, Stream.GAP, number])
-            gap = int(gap_rng.integers(-recipe.max_gap, recipe.max_gap + 1))
-            there = follow(clip, frame, proposal.box, gap, follower)
+    drawn = draw_targets(clips, recipe, numbers, seed=seed)
+    for number, (index, target, other) in zip(numbers, drawn, strict=True):
+        clip, (frame, proposal) = clips[index], target
+        here = frame, proposal.box
+        track = clip.tracks.get(target, {})
+        there = (other, track[other]) if other in track else here
         references, tests = draw_shots(
             [here], [there], recipe, rules=rules, number=number, seed=seed
         )
@@ -181,6 +173,36 @@ def draw_samples(
             )
         )
     return samples
+
+
+def draw_targets(
+    clips: Sequence[Clip], recipe: CrossModalRecipe, numbers: Iterable[int], *, seed: int
+) -> Iterator[tuple[int, Target, int]]:
+    """The target of every sample: a frame with boxes drawn uniformly, one of them by quality.
+
+    Args:
+        clips: clips with boxes that the recipe can use.
+        recipe: recipe with the settings of boxes.
+        numbers: numbers of the samples.
+        seed: seed of all random draws.
+
+    Yields:
+        Index of the clip, target, and the frame in which it is to be sought: up to ``max_gap`` away
+        in a video if it was found in RGB. Frames before the first and after the last one with boxes
+        are never drawn: they may be held back.
+    """
+    frames = [(index, frame) for index, clip in enumerate(clips) for frame in clip.boxes]
+    for number in numbers:
+        rng = np.random.default_rng([seed, Stream.BOX, number])
+        index, frame = frames[int(rng.integers(len(frames)))]
+        clip = clips[index]
+        proposal = _drawn(clip.boxes[frame], recipe, rng)
+        other = frame
+        if recipe.max_gap and clip.is_video and proposal.found_in is not FoundIn.TIR:
+            gap_rng = np.random.default_rng([seed, Stream.GAP, number])
+            other += int(gap_rng.integers(-recipe.max_gap, recipe.max_gap + 1))
+            other = min(max(other, min(clip.boxes)), max(clip.boxes))
+        yield index, (frame, proposal), other
 
 
 def _drawn(

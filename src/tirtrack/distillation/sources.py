@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tirtrack.distillation.clips import LabelledFootage
@@ -12,6 +13,7 @@ from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import PairsError, RequestError, did_you_mean
 from tirtrack.files import fingerprint
 from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.folder import open_pairs
 from tirtrack.pairs.source import Manifest, PairSource, Recording, content_identity, named
 
 Pairs = str | Path | Sequence[str | Path] | PairSource
@@ -24,98 +26,95 @@ MAX_NAMED = 6
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of the pairs that are trained on and of those held back, and how they were chosen, in
-    words.
-    """
-
-    train: tuple[int, ...]
-    held_back: tuple[int, ...]
-    how: str
-
-
-@dataclass(frozen=True)
-class Sources:
-    """The pairs to train on, and the pairs that are held back.
+    """Pairs to train on and pairs that are held back.
 
     Attributes:
-        train: source of the pairs to train on.
-        held_back: source of the held-back pairs; may be the same source.
-        split: indices of the pairs in both sources.
-        manifest: manifest of ``train``; making it reads every file, so it is made once.
-        held_back_manifest: manifest of ``held_back``.
+        source: source of the pairs to train on.
+        train: indices of these pairs.
+        held_back_source: source of the held-back pairs; may be the same source.
+        held_back: indices of these pairs.
+        how: how they were chosen, in words.
         named: recordings that the user held back by name.
     """
 
-    train: PairSource
-    held_back: PairSource
-    split: Split
-    manifest: Manifest
-    held_back_manifest: Manifest
+    source: PairSource
+    train: tuple[int, ...]
+    held_back_source: PairSource
+    held_back: tuple[int, ...]
+    how: str
     named: tuple[str, ...] = ()
 
-    @classmethod
-    def open(
-        cls,
-        pairs: Pairs,
-        held_back: Pairs | None,
-        recipe: CrossModalRecipe,
-        licence: str,
-        *,
-        pairing: Pairing = Pairing(),  # noqa: B008 - frozen
-        named: Sequence[str] = (),
-    ) -> Sources:
-        """Open the pairs and split them.
+    @cached_property
+    def manifest(self) -> Manifest:
+        """Manifest of ``source``; making it reads every file, so it is made once."""
+        return self.source.manifest()
 
-        Args:
-            pairs: pairs to train on.
-            held_back: other pairs for the diagnostics; ``None``: a share of ``pairs``.
-            recipe: recipe with that share.
-            licence: licence of the pairs.
-            pairing: names of the cameras in folders, and how frames are matched.
-            named: recordings of ``pairs`` to hold back instead of a share.
+    @cached_property
+    def held_back_manifest(self) -> Manifest:
+        """Manifest of ``held_back_source``."""
+        return self.held_back_source.manifest()
 
-        Raises:
-            PairsError: a folder cannot be used, or no recording has one of the names.
-            RequestError: pairs for the diagnostics were given in two ways.
-        """
-        if named and held_back is not None:
-            raise RequestError(
-                "pairs for the diagnostics were given twice, as folders and as recordings",
-                "--held-back and --hold-back",
-                "give one of them",
-            )
-        train = _opened(pairs, licence, pairing)
-        if held_back is None:
-            split = hold_back(train, recipe.held_back.share, named)
-            manifest = train.manifest()
-            return cls(train, train, split, manifest, manifest, tuple(named))
-        other = _opened(held_back, licence, pairing)
-        split = Split(tuple(range(len(train))), tuple(range(len(other))), f"given: {other.name}")
-        return cls(train, other, split, train.manifest(), other.manifest())
+    @property
+    def has_two_sources(self) -> bool:
+        """Whether other pairs were given to be held back."""
+        return self.held_back_source is not self.source
 
     def identity(self) -> dict[str, str]:
         """Hashes of the pairs, whatever their path; of held-back pairs only if they were given."""
         held_back = "of the pairs"
         if self.named:
             held_back = f"of the pairs: {', '.join(sorted(set(self.named)))}"
-        if self.held_back is not self.train:
-            held_back = _hashed(self.held_back, self.held_back_manifest)
-        return {"pairs": _hashed(self.train, self.manifest), "held-back pairs": held_back}
+        if self.has_two_sources:
+            held_back = _hashed(self.held_back_source, self.held_back_manifest)
+        return {"pairs": _hashed(self.source, self.manifest), "held-back pairs": held_back}
+
+
+def open_split(
+    pairs: Pairs,
+    held_back: Pairs | None,
+    recipe: CrossModalRecipe,
+    licence: str,
+    *,
+    pairing: Pairing = Pairing(),  # noqa: B008 - frozen
+    named: Sequence[str] = (),
+) -> Split:
+    """Open the pairs and split them.
+
+    Args:
+        pairs: pairs to train on.
+        held_back: other pairs for the diagnostics; ``None``: a share of ``pairs``.
+        recipe: recipe with that share.
+        licence: licence of the pairs.
+        pairing: names of the cameras in folders, and how frames are matched.
+        named: recordings of ``pairs`` to hold back instead of a share.
+
+    Raises:
+        PairsError: a folder cannot be used, or no recording has one of the names.
+        RequestError: pairs for the diagnostics were given in two ways.
+    """
+    if named and held_back is not None:
+        raise RequestError(
+            "pairs for the diagnostics were given twice, as folders and as recordings",
+            "--held-back and --hold-back",
+            "give one of them",
+        )
+    source = open_pairs(pairs, licence=licence, pairing=pairing)
+    if held_back is None:
+        return hold_back(source, recipe.held_back.share, named)
+    other = open_pairs(held_back, licence=licence, pairing=pairing)
+    everything, others = tuple(range(len(source))), tuple(range(len(other)))
+    return Split(source, everything, other, others, f"given: {other.name}")
 
 
 def _hashed(source: PairSource, manifest: Manifest) -> str:
     return fingerprint({**content_identity(source, manifest), "licence": manifest.licence})
 
 
-def _opened(pairs: Pairs, licence: str, pairing: Pairing) -> PairSource:
-    from tirtrack.pairs import open_pairs
-
-    if isinstance(pairs, PairSource):
-        return pairs
-    return open_pairs(pairs, licence=licence, pairing=pairing)
-
-
-# --- the choice of held-back pairs ----------------------------------------------------------------
+# --- the choice of held-back recordings -----------------------------------------------------------
+#
+# One order, a hash of the names, and two rules of how many. Labelled clips are many and of a kind:
+# each is held out by its own hash, so another clip moves none. Recordings of pairs are few and
+# unequal in length: they are counted in pairs.
 
 
 def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Split:
@@ -134,15 +133,26 @@ def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Sp
     """
     recordings = source.recordings()
     everything = [index for recording in recordings.values() for index in recording.indices]
+    held: list[str] = []
+    apart: set[int] = set()
     if names:
-        return _split(recordings, _checked(names, recordings), "whole recordings, as named")
-    if share == 0:
-        return Split(tuple(everything), (), "nothing is held back")
-    if len(recordings) == 1:
-        cut = len(everything) - max(round(share * len(everything)), 1)
-        how = f"the last {len(everything) - cut} pairs of the only recording"
-        return Split(tuple(everything[:cut]), tuple(everything[cut:]), how)
-    wanted = share * len(everything)
+        held, how = _checked(names, recordings), "whole recordings, as named"
+    elif share == 0:
+        how = "nothing is held back"
+    elif len(recordings) == 1:
+        apart = set(everything[-max(round(share * len(everything)), 1) :])
+        how = f"the last {len(apart)} pairs of the only recording"
+    else:
+        held, how = _by_share(recordings, share * len(everything)), "whole recordings"
+    if held:
+        apart = {index for name in held for index in recordings[name].indices}
+        how = f"{how}: {', '.join(sorted(held))}"
+    train = tuple(index for index in everything if index not in apart)
+    return Split(source, train, source, tuple(sorted(apart)), how, tuple(names))
+
+
+def _by_share(recordings: Mapping[str, Recording], wanted: float) -> list[str]:
+    """Names of recordings with about ``wanted`` pairs; at least one."""
     held: list[str] = []
     count = 0
     for name in sorted(recordings, key=_draw):
@@ -150,9 +160,7 @@ def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Sp
         if count < wanted and count + size <= MAX_OVERSHOOT * wanted:
             held.append(name)
             count += size
-    if not held:
-        held = [min(recordings, key=lambda name: (len(recordings[name].indices), name))]
-    return _split(recordings, held, "whole recordings")
+    return held or [min(recordings, key=lambda name: (len(recordings[name].indices), name))]
 
 
 def hold_out(
@@ -177,16 +185,6 @@ def _draw(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-def _split(recordings: Mapping[str, Recording], held: Sequence[str], how: str) -> Split:
-    everything = [index for recording in recordings.values() for index in recording.indices]
-    apart = {index for name in held for index in recordings[name].indices}
-    return Split(
-        tuple(index for index in everything if index not in apart),
-        tuple(sorted(apart)),
-        f"{how}: {', '.join(sorted(held))}",
-    )
-
-
 def _checked(names: Sequence[str], recordings: Mapping[str, Recording]) -> list[str]:
     """The names without repeats; an unknown name is an error."""
     for name in names:
@@ -206,11 +204,11 @@ def _checked(names: Sequence[str], recordings: Mapping[str, Recording]) -> list[
     return chosen
 
 
-def uneven_split(source: PairSource, split: Split, share: float) -> str | None:
+def uneven_split(split: Split, share: float) -> str | None:
     """A warning if recordings are so unequal in length that the split holds back more of them than
     it leaves to train on, or far more pairs than the share; else ``None``.
     """
-    recordings = source.recordings()
+    recordings = split.source.recordings()
     apart = set(split.held_back)
     held = [name for name, one in recordings.items() if apart.issuperset(one.indices)]
     kept = [name for name in recordings if name not in held]

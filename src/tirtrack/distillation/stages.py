@@ -1,23 +1,19 @@
 """The stages from pairs to a trained student, for any two-branch network; no weights files here.
 
-Read :func:`distil_network` first: it is the order of the stages. The stages without a file of their
-own follow below it.
+Read :func:`distil_network` first: it is the order of the stages. Those without a file of their own
+follow below it, in the same order.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from tirtrack.distillation.clips import Clip, clips_of, read_frames
+from tirtrack.distillation.clips import Clip, clips_of, with_tracks
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.cross_modal import respond
-from tirtrack.distillation.engine import batch_norms
-from tirtrack.distillation.foreign_teacher import can_match, judge_boxes
+from tirtrack.distillation.foreign_teacher import can_match, check_pool
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.pair_warnings import (
     doubt_warnings,
@@ -26,36 +22,35 @@ from tirtrack.distillation.pair_warnings import (
     rate_warnings,
     split_warnings,
 )
-from tirtrack.distillation.pool import CHUNK, Draw, Pool
-from tirtrack.distillation.pool_making import Levels, build_pool
+from tirtrack.distillation.pool import Pool
+from tirtrack.distillation.pool_making import build_pool, levels_of
 from tirtrack.distillation.proposal_draws import draw_rule
+from tirtrack.distillation.re_estimation import re_estimate
 from tirtrack.distillation.run_folder import Run
-from tirtrack.distillation.samples import Sample, Stream, draw_samples
-from tirtrack.distillation.settings import (
-    Augmentation,
-    CrossModalRecipe,
-    Direction,
-    Modality,
-    Proposals,
-)
-from tirtrack.distillation.sources import Sources, Split
+from tirtrack.distillation.samples import Stream, draw_samples, draw_targets
+from tirtrack.distillation.settings import Augmentation, CrossModalRecipe, Direction, Modality
+from tirtrack.distillation.sources import Split
 from tirtrack.distillation.step_plan import check_directions
 from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
 from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.pairs.proposals.base import ProposalSet, Proposer
+from tirtrack.pairs.inspection_folder import write_contact_sheet
+from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.proposals.kept import kept_proposals
+from tirtrack.pairs.proposals.registry import proposer
 from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, PairSource, assumptions
-from tirtrack.progress import Progress
 
 PairRun = Run[CrossModalRecipe]
+Found = dict[int, ProposalSet]
+"""Proposals of pairs by their index in the source."""
 
 
 def distil_network(
     network: TwoBranchNetwork,
-    sources: Sources,
+    split: Split,
     run: PairRun,
     *,
     teacher: TwoBranchNetwork | None = None,
@@ -66,7 +61,7 @@ def distil_network(
 
     Args:
         network: baseline.
-        sources: pairs to train on, and held-back pairs.
+        split: pairs to train on, and held-back pairs.
         run: recipe, folder, seed and device.
         teacher: network that teaches; ``None``: the baseline.
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
@@ -81,32 +76,34 @@ def distil_network(
     teaching = baseline if teacher is None else frozen_copy(teacher).to(device)
     student = copy.deepcopy(network).to(device)
     with timed(seconds, "proposals"):
-        found = propose(sources, run)
-        leave_contact_sheet(run, sources.train, found)
-    clips = clips_of(sources.train, found.split.train, found.train, recipe)
+        found, held_back = propose(split, run)
+        write_contact_sheet(run.folder, split.source, found)
+    clips = clips_of(split.source, found, recipe)
     with timed(seconds, "features"):
         pool = training_pool(network, clips, run, engine, follower)
     with timed(seconds, "teacher"):
         if can_match(teaching, network):
             pool.check(teaching, recipe, device=device)
         else:
-            check_by_foreigner(teaching, pool, clips, run)
+            check_pool(teaching, pool, clips, recipe.teacher.box_check, seed=run.seed)
         rates = pass_rates(pool)
     with timed(seconds, "pairs"):
+        proposals, others = list(found.values()), list(held_back.values())
         warnings = [
-            *harvest_warnings(found.train, found.held_back, recipe),
-            *masked_warnings([*found.train, *found.held_back]),
+            *harvest_warnings(proposals, others, recipe),
+            *masked_warnings([*proposals, *others]),
             *rate_warnings(rates, recipe),
-            *split_warnings(sources, recipe),
-            *doubt_warnings(sources, clips, pool, run.progress),
+            *split_warnings(split, recipe),
+            *doubt_warnings(split, clips, pool, run.progress),
         ]
     with timed(seconds, "held back"):
-        held_back: list[Clip] = []
-        try:
-            held_back = validation_clips(sources, found, recipe)
-        except PairsError as error:
-            warnings.append(f"held-back pairs: {error.what}")
-        validator = validator_on(held_back, baseline, run, engine) if held_back else None
+        held_clips: list[Clip] = []
+        if held_back:
+            try:
+                held_clips = clips_of(split.held_back_source, held_back, validation_recipe(recipe))
+            except PairsError as error:
+                warnings.append(f"held-back pairs: {error.what}")
+        validator = validator_on(held_clips, baseline, run, engine) if held_clips else None
     with timed(seconds, "training"):
         check_directions(pool, recipe)
         train_student(
@@ -118,7 +115,7 @@ def distil_network(
             validate_every=recipe.held_back.validate_every,
         )
         if recipe.training.batch_norm in ("adapt", "re_estimate"):
-            re_estimate(student, clips, pool, run)
+            re_estimate(student, clips, pool.samples, run)
     with timed(seconds, "held back"):
         compared = None if validator is None else validator.comparison(student)
     return student.cpu(), RunSummary(
@@ -126,33 +123,52 @@ def distil_network(
         steps=recipe.training.steps,
         held_back=compared,
         verdict=verdict(compared),
-        split=found.split.how,
-        harvest=harvest(found.train, recipe.proposals.way),
+        split=split.how,
+        harvest=harvest(proposals, recipe.proposals.way),
         pass_rates=tuple(rates),
         samples=_counted(pool, recipe),
-        assumed=tuple(assumptions(sources.train.recordings().values())),
+        assumed=tuple(assumptions(split.source.recordings().values())),
         warnings=tuple(warnings),
         seconds=seconds,
     )
 
 
-def proposer_of(settings: Proposals) -> Proposer:
-    """The proposer that a recipe names, which sees the modalities that it names."""
-    from tirtrack.pairs.proposals.registry import proposer
-    from tirtrack.pairs.proposals.single_modality import SingleModality
-
-    return SingleModality(proposer(settings.way, **settings.options), settings.modalities)
-
-
-def levels_of(recipe: CrossModalRecipe) -> Levels:
-    """Grey levels of stored TIR frames ``[H,W]``; each frame by itself, so in any order."""
-    from tirtrack.thermal import ThermalNormaliser, normaliser
-
-    chosen = normaliser(recipe.normaliser)
-    return lambda frame: ThermalNormaliser(chosen)(frame)
-
-
 # --- proposals -----------------------------------------------------------------------------------
+
+
+def propose(split: Split, run: PairRun) -> tuple[Found, Found]:
+    """Boxes of the pairs to train on and of those held back: in at most as many pairs as there will
+    be samples.
+    """
+    recipe, seed = run.recipe, run.seed
+    train = thinned(split.train, recipe.pool, seed)
+    held_back = thinned(split.held_back, recipe.held_back.samples, HELD_BACK_SEED)
+    if split.has_two_sources:
+        other, manifest = split.held_back_source, split.held_back_manifest
+        return (
+            _boxes_of(split.source, split.manifest, train, run, seed),
+            _boxes_of(other, manifest, held_back, run, HELD_BACK_SEED),
+        )
+    found = _boxes_of(split.source, split.manifest, [*train, *held_back], run, seed)
+    return {index: found[index] for index in train}, {index: found[index] for index in held_back}
+
+
+def _boxes_of(
+    source: PairSource, manifest: Manifest, indices: Sequence[int], run: PairRun, seed: int
+) -> Found:
+    if not indices:
+        return {}
+    settings = run.recipe.proposals
+    found = kept_proposals(
+        source,
+        proposer(settings.way, **settings.options),
+        seed,
+        run.progress,
+        indices=indices,
+        modalities=settings.modalities,
+        manifest=manifest,
+    )
+    return dict(zip(indices, found, strict=True))
 
 
 def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
@@ -163,50 +179,7 @@ def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
     return tuple(sorted(int(indices[place]) for place in rng.permutation(len(indices))[:count]))
 
 
-@dataclass(frozen=True)
-class ProposedPairs:
-    """The pairs that are used, and the proposals of those to train on and of those held back."""
-
-    split: Split
-    train: list[ProposalSet]
-    held_back: list[ProposalSet]
-
-
-def propose(sources: Sources, run: PairRun) -> ProposedPairs:
-    """Propose boxes in at most as many pairs as there will be samples."""
-    from tirtrack.pairs.proposals.kept import kept_proposals
-
-    recipe, whole, way = run.recipe, sources.split, proposer_of(run.recipe.proposals)
-    train = thinned(whole.train, recipe.pool, run.seed)
-    held_back = thinned(whole.held_back, recipe.held_back.samples, HELD_BACK_SEED)
-
-    def boxes_of(
-        source: PairSource, manifest: Manifest, indices: Sequence[int], seed: int
-    ) -> list[ProposalSet]:
-        return kept_proposals(source, way, seed, run.progress, indices=indices, manifest=manifest)
-
-    if sources.held_back is sources.train:
-        both = boxes_of(sources.train, sources.manifest, (*train, *held_back), run.seed)
-        found, held = both[: len(train)], both[len(train) :]
-    else:
-        found = boxes_of(sources.train, sources.manifest, train, run.seed)
-        held = (
-            boxes_of(sources.held_back, sources.held_back_manifest, held_back, HELD_BACK_SEED)
-            if held_back
-            else []
-        )
-    return ProposedPairs(replace(whole, train=train, held_back=held_back), found, held)
-
-
-def leave_contact_sheet(run: PairRun, source: PairSource, found: ProposedPairs) -> None:
-    """Write a picture of proposed and rejected boxes in some of the pairs."""
-    from tirtrack.pairs.inspection_folder import write_contact_sheet
-
-    chosen = dict(zip(found.split.train, found.train, strict=True))
-    write_contact_sheet(run.folder, source, chosen)
-
-
-# --- features and training -----------------------------------------------------------------------
+# --- pool ----------------------------------------------------------------------------------------
 
 
 def training_pool(
@@ -218,17 +191,13 @@ def training_pool(
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
     recipe, seed, identity = run.recipe, run.seed, run.identity
-    samples = draw_samples(
-        clips,
-        recipe,
-        _reported(recipe.pool, run.progress) if follower else range(recipe.pool),
-        rules=CropRules.of(network),
-        seed=seed,
-        follower=follower,
-    )
+    numbers = range(recipe.pool)
+    if follower is not None:
+        drawn = list(draw_targets(clips, recipe, numbers, seed=seed))
+        clips = with_tracks(clips, drawn, follower, run.progress)
     return build_pool(
         clips,
-        samples,
+        draw_samples(clips, recipe, numbers, rules=CropRules.of(network), seed=seed),
         recipe,
         levels=levels_of(recipe),
         seed=seed,
@@ -239,117 +208,13 @@ def training_pool(
     )
 
 
-def _reported(count: int, progress: Progress) -> Iterator[int]:
-    """Numbers of samples whose boxes are followed, which takes a while."""
-    for number in range(count):
-        progress("tracks", number, count)
-        yield number
-    progress("tracks", count, count)
-
-
-def check_by_foreigner(
-    teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], run: PairRun
-) -> None:
-    """Check every sample with a teacher of another family, which sees the RGB frames."""
-    strict = run.recipe.teacher.box_check
-    pool.passed = np.zeros(len(pool), dtype=bool)
-    rows: dict[tuple[int, int], list[int]] = {}
-    for row, sample in enumerate(pool.samples):
-        rows.setdefault((sample.clip, sample.tests[0].frame), []).append(row)
-    for at, rgb, _ in read_frames(clips, rows):
-        for row in rows[at]:
-            sample = pool.samples[row]
-            least = strict.min_iou_by_way.get(sample.way, strict.min_iou)
-            limits = strict.model_copy(update={"min_iou": least})
-            rng = np.random.default_rng([run.seed, Stream.TEACHER, sample.number])
-            (checked,) = judge_boxes(teacher, rgb, [sample.tests[0].box], limits, rng=rng)
-            pool.passed[row] = checked.passed
-
-
-# --- after the last step -------------------------------------------------------------------------
-
-
-def re_estimate(student: TwoBranchNetwork, clips: Sequence[Clip], pool: Pool, run: PairRun) -> None:
-    """Re-estimate batch norm statistics on TIR crops: cumulative means, no gradient."""
-    training = run.recipe.training
-    modules = (
-        [student]
-        if training.batch_norm == "re_estimate"
-        else [module for name in training.components for module in student.modules_of(name)]
-    )
-    patches = _tir_pool(student, clips, pool.samples[: training.batch_norm_samples], run)
-    norms = [norm for module in modules for norm in batch_norms(module)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a cumulative mean
-        norm.train()
-    with torch.no_grad():
-        for rows in _chunks(patches):
-            draws = [Draw(Direction.TIR_TO_TIR, row, row) for row in rows]
-            respond(student, patches.batch(draws, device=run.device), Direction.TIR_TO_TIR)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    student.eval()
-
-
-def _tir_pool(
-    student: TwoBranchNetwork, clips: Sequence[Clip], samples: Sequence[Sample], run: PairRun
-) -> Pool:
-    """Plain TIR patches of both branches."""
-    recipe = run.recipe.model_copy(
-        update={
-            "directions": {Direction.TIR_TO_TIR: 1.0},
-            "augmentation": Augmentation(),
-            "negatives": 0.0,
-            "teacher": run.recipe.teacher.model_copy(update={"modality": Modality.TIR}),
-            "as_published": [one for one in run.recipe.as_published if one == "canvas"],
-        }
-    )
-    return build_pool(
-        clips,
-        samples,
-        recipe,
-        levels=levels_of(recipe),
-        seed=run.seed,
-        proposals=draw_rule(recipe.estimator, student.box_kind),
-        stage="batch norm",
-        progress=run.progress,
-    )
-
-
-def _chunks(pool: Pool) -> list[list[int]]:
-    """The rows of a pool in order of clips and frames, in parts of two or more: batch norm needs
-    two samples.
-    """
-
-    def place(row: int) -> tuple[int, int, int]:
-        sample = pool.samples[row]
-        return sample.clip, sample.tests[0].frame, row
-
-    rows = sorted(range(len(pool)), key=place)
-    chunks = [rows[begin : begin + CHUNK] for begin in range(0, len(rows), CHUNK)]
-    if len(chunks) > 1 and len(chunks[-1]) == 1:
-        chunks[-2:] = [chunks[-2] + chunks[-1]]
-    return chunks
+def _counted(pool: Pool, recipe: CrossModalRecipe) -> dict[str, int]:
+    """Numbers of samples, as in :class:`RunSummary`."""
+    usable = int(pool.usable(recipe).sum())
+    return {"pool": len(pool), "usable": usable, "outside": pool.centres_outside()}
 
 
 # --- held-back pairs -----------------------------------------------------------------------------
-
-
-def validation_clips(
-    sources: Sources, found: ProposedPairs, recipe: CrossModalRecipe
-) -> list[Clip]:
-    """The held-back clips; empty if nothing is held back.
-
-    Raises:
-        PairsError: no held-back pair has a box that the recipe can use.
-    """
-    if not found.split.held_back or not recipe.held_back.samples:
-        return []
-    return clips_of(
-        sources.held_back, found.split.held_back, found.held_back, validation_recipe(recipe)
-    )
 
 
 def validator_on(
@@ -363,16 +228,17 @@ def validator_on(
 
     Stored features serve all networks, unless the student's backbone will change.
     """
-    recipe, count = validation_recipe(run.recipe), run.recipe.held_back.samples
-    will_change = recipe.training.batch_norm == "re_estimate"
+    recipe, seed = validation_recipe(run.recipe), HELD_BACK_SEED
+    numbers, will_change = (
+        range(recipe.held_back.samples),
+        recipe.training.batch_norm == "re_estimate",
+    )
     pool = build_pool(
         clips,
-        draw_samples(
-            clips, recipe, range(count), rules=CropRules.of(baseline), seed=HELD_BACK_SEED
-        ),
+        draw_samples(clips, recipe, numbers, rules=CropRules.of(baseline), seed=seed),
         recipe,
         levels=levels_of(recipe),
-        seed=HELD_BACK_SEED,
+        seed=seed,
         engine=None if will_change else engine,
         proposals=draw_rule(recipe.estimator, baseline.box_kind),
         stage="held back",
@@ -400,9 +266,3 @@ def validation_recipe(recipe: CrossModalRecipe) -> CrossModalRecipe:
             "as_published": [one for one in recipe.as_published if one == "first_box"],
         }
     )
-
-
-def _counted(pool: Pool, recipe: CrossModalRecipe) -> dict[str, int]:
-    """Numbers of samples, as in :class:`RunSummary`."""
-    usable = int(pool.usable(recipe).sum())
-    return {"pool": len(pool), "usable": usable, "outside": pool.centres_outside()}

@@ -220,7 +220,7 @@ class CombinedPairs:
 
 
 def open_pairs(
-    source: str | Path | Sequence[str | Path],
+    source: str | Path | Sequence[str | Path] | PairSource,
     *,
     licence: str = "not stated",
     pairing: Pairing = Pairing(),  # noqa: B008 - frozen
@@ -230,7 +230,8 @@ def open_pairs(
 
     Args:
         source: a recording (``SEQ/{rgb,tir}``, ``SEQ/rgb.*`` and ``SEQ/tir.*``, or both cameras in
-            ``SEQ``), a folder of recordings, or a list of either.
+            ``SEQ``), a folder of recordings, or a list of either; an opened source is returned as
+            it is.
         licence: licence under which the files are held; goes into the manifest.
         pairing: names of the two cameras and rule of matching, where the files do not tell.
         rejected: list that collects the errors of recordings that cannot be used and are left out;
@@ -241,6 +242,8 @@ def open_pairs(
             lengths do not match, no pair can be read, or the modalities of the first readable one
             do not fit each other); with ``rejected`` only if none can be used.
     """
+    if isinstance(source, PairSource):
+        return source
     given = [source] if isinstance(source, str | Path) else list(source)
     if not given or "" in given:
         raise PairsError("no folder of pairs was given", fix='name one ("." is the current one)')

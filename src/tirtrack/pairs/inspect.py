@@ -29,8 +29,7 @@ from tirtrack.pairs.inspection_folder import (
 )
 from tirtrack.pairs.proposals import registry
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
-from tirtrack.pairs.proposals.random import Random
-from tirtrack.pairs.proposals.registry import Neighbours, is_fallback, with_fallback
+from tirtrack.pairs.proposals.registry import is_fallback, neighbours, propose_boxes
 from tirtrack.pairs.registration import (
     WARN_OFFSET_PX,
     Offset,
@@ -105,10 +104,7 @@ def inspect_pairs(
     """
     proposes = registry.proposer(proposer) if isinstance(proposer, str) else proposer
     rejected: list[PairsError] = []
-    if isinstance(pairs, PairSource):
-        source = pairs
-    else:
-        source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
+    source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
     folder = None if out is None else new_folder(Path(out), force=force)
     if source is not pairs:
         _log.info("%s: %s", source.name, pairs_line(source))
@@ -138,10 +134,9 @@ def _inspection(
             pair = tally.read(source, index)
             if pair is not None and index in chosen:
                 tally.offsets.append(measure_offset(pair.rgb, pair.tir))
-                neighbours = Neighbours(source, recording, position)
+                near = neighbours(source.__getitem__, recording, position)
                 rng = np.random.default_rng([seed, 0, index])
-                found = proposer.propose(pair, neighbours, rng)
-                proposals[index] = with_fallback(pair, found, Random(), rng)
+                proposals[index] = propose_boxes(proposer, pair, near, rng)
             done += 1
             progress("reading pairs", done, len(source))
     damaged = [damage for tally in tallies for damage in tally.damaged]

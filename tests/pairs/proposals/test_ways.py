@@ -1,4 +1,4 @@
-"""Centre and random boxes, the rules for all, and the registry."""
+"""Centre and random boxes, the rules for all, the registry, and what a proposer sees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ from tirtrack.pairs.proposals import names, propose_all, proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.proposals.centre import Centre, CentreSettings, centre_box
 from tirtrack.pairs.proposals.random import MAX_DRAWS, RandomSettings, draw_box
-from tirtrack.pairs.proposals.registry import Neighbours, neighbour_positions
+from tirtrack.pairs.proposals.registry import (
+    identity_of,
+    neighbour_positions,
+    neighbours,
+    propose_boxes,
+)
 from tirtrack.pairs.proposals.rules import (
     Limits,
     RejectionReason,
@@ -280,6 +285,15 @@ def test_the_stream_is_of_the_pair_and_not_of_its_place_in_the_recording(tmp_pat
     assert one != other
 
 
+def test_an_error_of_the_proposer_is_no_damage_of_the_pair():
+    class Failing:
+        def propose(self, pair, neighbours, rng):
+            raise PairsError("line 3 is not a box", "boxes.csv")
+
+    with pytest.raises(PairsError, match=r"^boxes.csv: line 3 is not a box"):
+        propose_all(Memory([_textured()]), Failing(), 0)
+
+
 def test_damage_is_counted_among_the_pairs_asked_for():
     pairs = [_textured(k) for k in range(200)]
     source = Memory(pairs, damaged=range(100, 200))
@@ -300,13 +314,13 @@ def test_an_identity_is_json_and_says_every_setting_with_its_default():
 
 def test_a_damaged_neighbour_does_not_stop_its_pair():
     source = Memory([_textured(k) for k in range(3)], damaged=[0])
-    near = Neighbours(source, source.recordings()["a"], 1)
+    near = neighbours(source.__getitem__, source.recordings()["a"], 1)
     assert [pair.key for pair in near] == ["a/2"]
 
 
 def test_stills_have_no_neighbours_and_nobody_looks_at_them_unasked():
     stills = Memory([_textured(k) for k in range(5)], is_video=False)
-    assert len(Neighbours(stills, stills.recordings()["a"], 2)) == 0
+    assert list(neighbours(stills.__getitem__, stills.recordings()["a"], 2)) == []
     video = Memory([_textured(k) for k in range(5)])
     propose_all(video, proposer("centre"), 0)
     assert video.reads == [0, 1, 2, 3, 4]
@@ -332,3 +346,72 @@ def test_levels_of_pixels_without_measurement_are_those_of_the_nearest():
     assert np.ptp(levels[:, 3:]) > 200
     whole = grey_levels(np.where(valid, np.rint(frame / 100), np.nan), valid)  # counts as floats
     assert np.ptp(whole) < 100  # no finer than 64 counts over the range
+
+
+# --- one modality ---------------------------------------------------------------------------------
+
+
+def _square(position: int) -> Pair:
+    rng = np.random.default_rng(position)
+    rgb = rng.integers(40, 80, (96, 128, 3), dtype=np.uint8)
+    tir = rng.integers(40, 80, (96, 128), dtype=np.uint8)
+    x = 40 + 6 * position
+    rgb[30:50, x : x + 24] = [200, 90, 160]
+    tir[30:50, x : x + 24] = 220
+    return Pair(f"a/{position}", "a", position, rgb, tir)
+
+
+class Remembering:
+    """Notes what it is shown."""
+
+    name = "remembering"
+
+    def __init__(self) -> None:
+        self.shown: list[Pair] = []
+
+    def identity(self):
+        return {"way": self.name}
+
+    def propose(self, pair, neighbours, rng):
+        self.shown = [pair, *neighbours]
+        return ProposalSet((), ())
+
+
+@pytest.mark.parametrize(("seen", "blank"), [("rgb", "tir"), ("tir", "rgb")])
+def test_the_unseen_modality_is_blank_in_the_pair_and_in_its_neighbours(seen, blank):
+    pairs = [_square(position) for position in range(3)]
+    way = Remembering()
+    propose_boxes(way, pairs[1], [pairs[0], pairs[2]], np.random.default_rng(0), [seen])
+    for shown, pair in zip(way.shown, [pairs[1], pairs[0], pairs[2]], strict=True):
+        assert np.array_equal(getattr(shown, seen), getattr(pair, seen))
+        assert getattr(shown, blank).shape == getattr(pair, blank).shape
+        assert not getattr(shown, blank).any()
+
+
+@pytest.mark.parametrize(("seen", "blank"), [("rgb", "tir"), ("tir", "rgb")])
+def test_boxes_do_not_depend_on_the_unseen_modality_anywhere(seen, blank):
+    pairs = [_square(position) for position in range(3)]
+    other = [replace(pair, **{blank: 255 - getattr(pair, blank)}) for pair in pairs]
+    one, two = (
+        propose_boxes(
+            proposer("saliency"), take[1], [take[0], take[2]], np.random.default_rng(0), [seen]
+        )
+        for take in (pairs, other)
+    )
+    assert one == two
+    assert {str(box.found_in) for box in one.kept} == {seen}
+
+
+def test_with_both_eyes_open_nothing_is_changed():
+    pair, way = _square(0), Remembering()
+    both = propose_boxes(proposer("saliency"), pair, [], np.random.default_rng(0), ["rgb", "tir"])
+    assert FoundIn.BOTH in {box.found_in for box in both.kept}
+    propose_boxes(way, pair, [], np.random.default_rng(0), ["rgb", "tir"])
+    assert way.shown[0] is pair
+
+
+def test_what_is_blank_is_part_of_the_identity():
+    way = Remembering()
+    identities = [identity_of(way, eyes) for eyes in (["rgb"], ["tir"], ["tir", "rgb"])]
+    assert [one["blind"] for one in identities] == [["tir"], ["rgb"], []]
+    assert all(one["way"] == "remembering" for one in identities)

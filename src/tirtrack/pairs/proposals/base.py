@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -78,12 +78,13 @@ class Proposer(Protocol):
         """
 
     def propose(
-        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+        self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
     ) -> ProposalSet:
         """Boxes of one pair, best first.
 
         Args:
             pair: pair with both modalities on one pixel grid.
-            neighbours: a few pairs of the same recording near in time (motion), empty for stills.
+            neighbours: a few pairs of the same recording near in time (motion), none for stills;
+                each is read when it is asked for.
             rng: random generator of this pair alone; proposers that do not draw ignore it.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class Centre:
         return {"way": self.name, "version": 1, "settings": self.settings.model_dump(mode="json")}
 
     def propose(
-        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+        self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
     ) -> ProposalSet:
         """One box, unless the frame is constant there; a misread one in any case."""
         box = centre_box(pair.rgb.shape[1], pair.rgb.shape[0], self.settings)

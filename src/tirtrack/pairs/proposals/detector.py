@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +91,7 @@ class Detector:
         return FoundBoxes(tuple(self._finder(pair.rgb)), tuple(self._finder(levels)))
 
     def propose(
-        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+        self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
     ) -> ProposalSet:
         """The boxes of both modalities; those of one are clipped and screened before merging, so
         that a box without area never meets another.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
@@ -20,7 +20,7 @@ from tirtrack.errors import StorageError
 from tirtrack.files import fingerprint, write_text
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Proposer, Rejection
 from tirtrack.pairs.proposals.random import Random
-from tirtrack.pairs.proposals.registry import propose_all
+from tirtrack.pairs.proposals.registry import BOTH, identity_of, propose_all
 from tirtrack.pairs.source import Manifest, PairSource, content_identity
 from tirtrack.progress import Progress, silent
 
@@ -35,6 +35,7 @@ def kept_proposals(
     progress: Progress = silent,
     *,
     indices: Sequence[int],
+    modalities: Iterable[str] = BOTH,
     manifest: Manifest | None = None,
 ) -> list[ProposalSet]:
     """The result of :func:`~tirtrack.pairs.proposals.registry.propose_all`, computed once.
@@ -45,6 +46,7 @@ def kept_proposals(
         seed: seed of proposers that draw at random.
         progress: callback that is told of every pair for which boxes are proposed.
         indices: indices of the requested pairs.
+        modalities: modalities that the proposer sees.
         manifest: manifest of the source, if at hand: making it reads every file.
 
     Raises:
@@ -52,14 +54,16 @@ def kept_proposals(
     """
     identity = {
         **content_identity(source, manifest or source.manifest()),
-        "way": way.identity(),
+        "way": identity_of(way, modalities),
         "fallback": Random().identity(),
         "indices": list(indices),
         "seed": seed,
     }
-    return kept_or_made(
-        identity, len(indices), lambda: propose_all(source, way, seed, progress, indices=indices)
-    )
+
+    def make() -> list[ProposalSet]:
+        return propose_all(source, way, seed, progress, indices=indices, modalities=modalities)
+
+    return kept_or_made(identity, len(indices), make)
 
 
 def kept_or_made(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class Random:
         return {"way": self.name, "version": 1, "settings": self.settings.model_dump(mode="json")}
 
     def propose(
-        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+        self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
     ) -> ProposalSet:
         """Up to ``count`` boxes; fewer if twenty draws per box do not give a usable one.
 

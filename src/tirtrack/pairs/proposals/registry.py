@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, overload
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from tirtrack.errors import PairsError, RequestError, did_you_mean
-from tirtrack.pairs.proposals.base import ProposalSet, Proposer
+from tirtrack.pairs.proposals.base import FoundIn, ProposalSet, Proposer
 from tirtrack.pairs.proposals.centre import Centre, CentreSettings
 from tirtrack.pairs.proposals.detector import Detector, DetectorSettings
 from tirtrack.pairs.proposals.random import Random, RandomSettings
@@ -28,6 +28,7 @@ _WAYS: dict[str, tuple[type[BaseModel], Callable[[Any], Proposer]]] = {
     "random": (RandomSettings, Random),
     "saliency": (SaliencySettings, Saliency),
 }
+BOTH = ("rgb", "tir")
 # Far enough that a walking person leaves most of its place, near enough for a panning camera.
 NEIGHBOUR_STEP_FRAMES = 10
 MAX_DAMAGED = 0.01  # share of the pairs that may be unreadable; a single one always may
@@ -84,6 +85,7 @@ def propose_all(
     progress: Progress = silent,
     *,
     indices: Sequence[int] | None = None,
+    modalities: Iterable[str] = BOTH,
 ) -> list[ProposalSet]:
     """The boxes of the requested pairs, in the order of ``indices``.
 
@@ -99,47 +101,75 @@ def propose_all(
             nor the other requested pairs matter.
         progress: callback that is told of every finished pair.
         indices: indices in the source; ``None``: all of its pairs.
+        modalities: modalities that the proposer sees.
 
     Raises:
         PairsError: too many pairs are damaged, or not one box was found in any.
     """
-    reader = _Reader(source)
+    read = lru_cache(_RECENT_PAIRS)(source.__getitem__)  # the neighbours of many pairs
     asked = range(len(source)) if indices is None else indices
     wanted = set(asked)
+    places = [
+        (index, recording, position)
+        for recording in source.recordings().values()
+        for position, index in enumerate(recording.indices)
+        if index in wanted
+    ]
     found: dict[int, ProposalSet] = {}
-    for recording in source.recordings().values():
-        for position, index in enumerate(recording.indices):
-            if index in wanted:
-                found[index] = _propose_one(reader, recording, position, way, seed)
-                progress("proposals", len(found), len(wanted))
+    for index, recording, position in places:
+        try:
+            pair = read(index)
+        except PairsError as error:
+            _log.warning("pair %d left out: %s", index, error)
+            found[index] = ProposalSet((), (), fault=str(error))
+        else:
+            near = neighbours(read, recording, position)
+            rng = np.random.default_rng([seed, 0, index])
+            found[index] = propose_boxes(way, pair, near, rng, modalities)
+        progress("proposals", len(found), len(wanted))
     _check_harvest(source.name, list(found.values()))
     return [found[index] for index in asked]
 
 
-def _propose_one(
-    reader: _Reader, recording: Recording, position: int, way: Proposer, seed: int
+def propose_boxes(
+    way: Proposer,
+    pair: Pair,
+    near: Iterable[Pair],
+    rng: np.random.Generator,
+    modalities: Iterable[str] = BOTH,
 ) -> ProposalSet:
-    index = recording.indices[position]
-    try:
-        pair = reader[index]
-    except PairsError as error:
-        _log.warning("pair %d left out: %s", index, error)
-        return ProposalSet((), (), fault=str(error))
-    rng = np.random.default_rng([seed, 0, index])
-    found = way.propose(pair, Neighbours(reader, recording, position), rng)
+    """The boxes of one pair, best first: those of a proposer, or random ones where it keeps none.
+
+    Args:
+        way: proposer of boxes.
+        pair: pair with both modalities on one pixel grid.
+        near: its neighbours in time, see :func:`neighbours`.
+        rng: random generator of this pair alone.
+        modalities: modalities that the proposer sees; the other one is blank in all pairs.
+    """
+    blind = _blind(modalities)
+    found = way.propose(_blanked(pair, blind), (_blanked(one, blind) for one in near), rng)
+    kept, rejected = tuple(box for box in found.kept if box.found_in not in blind), found.rejected
+    if not kept:
+        drawn = Random().propose(pair, (), rng)
+        kept, rejected = tuple(drawn.kept), (*rejected, *drawn.rejected)
     valid = pair.tir_valid
-    masked = 0.0 if valid is None else 1.0 - float(valid.mean())
-    return replace(with_fallback(pair, found, Random(), rng), masked=masked)
+    return ProposalSet(kept, rejected, masked=0.0 if valid is None else 1.0 - float(valid.mean()))
 
 
-def with_fallback(
-    pair: Pair, found: ProposalSet, fallback: Proposer, rng: np.random.Generator
-) -> ProposalSet:
-    """``found``, with the fallback's boxes where it keeps none; rejections of both are kept."""
-    if found.kept:
-        return found
-    drawn = fallback.propose(pair, (), rng)
-    return ProposalSet(drawn.kept, (*found.rejected, *drawn.rejected))
+def identity_of(way: Proposer, modalities: Iterable[str] = BOTH) -> dict[str, Any]:
+    """All that the boxes of a proposer depend on, as JSON values, with what it does not see."""
+    return {**way.identity(), "blind": [str(one) for one in _blind(modalities)]}
+
+
+def _blind(modalities: Iterable[str]) -> list[FoundIn]:
+    seen = set(modalities)
+    return [one for one in (FoundIn.RGB, FoundIn.TIR) if one not in seen]
+
+
+def _blanked(pair: Pair, blind: Sequence[FoundIn]) -> Pair:
+    blank = {str(one): np.zeros_like(getattr(pair, one)) for one in blind}
+    return replace(pair, **blank) if blank else pair
 
 
 def is_fallback(found: ProposalSet, way: str) -> bool:
@@ -163,61 +193,24 @@ def _check_harvest(name: str, found: Sequence[ProposalSet]) -> None:
         )
 
 
-class _Reader:
-    """The pairs of a source, the most recent ones cached."""
-
-    def __init__(self, source: PairSource) -> None:
-        self._source = source
-        self._recent: OrderedDict[int, Pair] = OrderedDict()
-
-    def __getitem__(self, index: int) -> Pair:
-        if index not in self._recent:
-            self._recent[index] = self._source[index]
-            while len(self._recent) > _RECENT_PAIRS:
-                self._recent.popitem(last=False)
-        self._recent.move_to_end(index)
-        return self._recent[index]
-
-
-class Neighbours(Sequence[Pair]):
-    """Pairs near a given one in time, read on access; none for stills.
+def neighbours(read: Callable[[int], Pair], recording: Recording, position: int) -> Iterator[Pair]:
+    """Pairs near a given one in time, each read when it is asked for; none for stills.
 
     At an end of the recording, more come from the other side. Unreadable ones are skipped: they are
     reported when their own turn comes.
+
+    Args:
+        read: function that reads a pair by its index in the source.
+        recording: recording of the pair.
+        position: place of the pair in the recording.
     """
-
-    def __init__(self, source: Any, recording: Recording, position: int) -> None:
-        self._source = source
-        self._pairs: list[Pair] | None = None
-        self._indices: list[int] = []
-        if recording.is_video:
-            places = neighbour_positions(position, len(recording.indices))
-            self._indices = [recording.indices[place] for place in places]
-
-    def _read(self) -> list[Pair]:
-        if self._pairs is None:
-            self._pairs = []
-            for index in self._indices:
-                try:
-                    self._pairs.append(self._source[index])
-                except PairsError:
-                    continue
-        return self._pairs
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-    @overload
-    def __getitem__(self, index: int) -> Pair: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
-
-    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
-        return self._read()[index]
-
-    def __iter__(self) -> Iterator[Pair]:
-        return iter(self._read())
+    if recording.is_video:
+        for place in neighbour_positions(position, len(recording.indices)):
+            try:
+                near = read(recording.indices[place])
+            except PairsError:
+                continue
+            yield near
 
 
 def neighbour_positions(position: int, length: int) -> list[int]:

@@ -20,7 +20,7 @@ several dissimilar parts before a busy background, or one that fills half of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,7 +114,7 @@ class Saliency:
         return {"way": self.name, "version": 1, "settings": self.settings.model_dump(mode="json")}
 
     def propose(
-        self, pair: Pair, neighbours: Sequence[Pair], rng: np.random.Generator
+        self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
     ) -> ProposalSet:
         """The boxes of both modalities first, then those of one alone."""
         near = list(neighbours) if self.settings.motion else []
