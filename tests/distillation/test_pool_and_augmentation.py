@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from tirtrack.boxes import Box
 from tirtrack.crops import CropRule
 from tirtrack.distillation.augmentation import PhotometricJitter, apply_jitter, draw_jitter
 from tirtrack.distillation.clips import clips_of
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.cross_modal import SelfCheck, respond
 from tirtrack.distillation.frozen_backbone import as_patches, torch_engine
 from tirtrack.distillation.pool import Draw, ViewKey, wanted_views
@@ -30,15 +30,15 @@ RGB, TIR = Modality.RGB, Modality.TIR
 
 BOX = Box(46.0, 35.0, 24.0, 20.0)
 EDGE = Box(104.0, 30.0, 24.0, 20.0)  # of a frame 128 pixels wide
-SIAMESE = CropRules(CropRule(127), CropRule(255))
+SIAMESE = SimpleNamespace(reference_crop=CropRule(127), test_crop=CropRule(255))
 
 
-def clips_and_samples(tiny, recipe, source, count, *, rules=SIAMESE, found_in=FoundIn.BOTH):
+def clips_and_samples(tiny, recipe, source, count, *, network=SIAMESE, found_in=FoundIn.BOTH):
     proposals = [
         ProposalSet([Proposal(BOX, found_in, 1.0, 1.0, "saliency")], []) for _ in range(len(source))
     ]
     clips = clips_of(source, dict(enumerate(proposals)), recipe)
-    return clips, draw_samples(clips, recipe, range(count), rules=rules, seed=0)
+    return clips, draw_samples(clips, recipe, range(count), network=network, seed=0)
 
 
 def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BOTH, source=None):
@@ -48,7 +48,7 @@ def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BO
         recipe,
         source or tiny.TinyPairs(),
         recipe.pool,
-        rules=CropRules.of(network),
+        network=network,
         found_in=found_in,
     )
     pool = build_pool(
@@ -74,7 +74,7 @@ def test_crops_of_a_canvas_show_the_other_modality_at_the_right(tiny):
     recipe = tiny.recipe_of("published", as_published=["canvas"])
     proposals = [ProposalSet([Proposal(EDGE, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])]
     clips = clips_of(Even(), dict(enumerate(proposals)), recipe)
-    samples = draw_samples(clips, recipe, range(8), rules=SIAMESE, seed=0)
+    samples = draw_samples(clips, recipe, range(8), network=SIAMESE, seed=0)
     compared = 0
     keys = [ViewKey("test", modality) for modality in Modality]
     for one in cut(clips, samples, keys, recipe, levels=as_stored, seed=0):
@@ -238,7 +238,7 @@ def test_features_come_back_from_the_cache_and_damage_is_made_anew(tiny, monkeyp
         raise AssertionError("the cache was not used")
 
     clips, samples = clips_and_samples(
-        tiny, recipe, tiny.TinyPairs(), recipe.pool, rules=CropRules.of(tiny.network_of())
+        tiny, recipe, tiny.TinyPairs(), recipe.pool, network=tiny.network_of()
     )
     again = build_pool(clips, samples, recipe, seed=0, engine=refusing, cache_key="key")
     draws = [Draw(Direction.TIR_TO_TIR, i, i) for i in range(3)]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import backbone_hash, torch_engine
 from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.recipe import load_recipe
@@ -98,5 +97,5 @@ def run_tiny(
 
 def drawn_pool(clips, recipe, network, count):
     """A pool of the clips' first samples, with features."""
-    samples = draw_samples(clips, recipe, range(count), rules=CropRules.of(network), seed=0)
+    samples = draw_samples(clips, recipe, range(count), network=network, seed=0)
     return build_pool(clips, samples, recipe, seed=0, engine=torch_engine(network))

@@ -25,7 +25,6 @@ from tirtrack.crops import (
     stretched_crop,
 )
 from tirtrack.distillation.clips import Clip, read_frames
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import backbone_hash
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.samples import Stream
@@ -36,8 +35,11 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 
 def can_match(teacher: TwoBranchNetwork, student: TwoBranchNetwork) -> bool:
     """Whether a teacher has the same crops, features and kinds of maps as the student."""
-    same_kinds = (teacher.score_kind, teacher.box_kind) == (student.score_kind, student.box_kind)
-    if not same_kinds or CropRules.of(teacher) != CropRules.of(student):
+    of_teacher, of_student = (
+        (one.score_kind, one.box_kind, one.reference_crop, one.test_crop)
+        for one in (teacher, student)
+    )
+    if of_teacher != of_student:
         return False
     return teacher is student or backbone_hash(teacher) == backbone_hash(student)
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from tirtrack.distillation.clips import Clip, clips_of, with_tracks
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.foreign_teacher import can_match, check_pool
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.pair_warnings import (
@@ -197,7 +196,7 @@ def training_pool(
         clips = with_tracks(clips, drawn, follower, run.progress)
     return build_pool(
         clips,
-        draw_samples(clips, recipe, numbers, rules=CropRules.of(network), seed=seed),
+        draw_samples(clips, recipe, numbers, network=network, seed=seed),
         recipe,
         levels=levels_of(recipe),
         seed=seed,
@@ -235,7 +234,7 @@ def validator_on(
     )
     pool = build_pool(
         clips,
-        draw_samples(clips, recipe, numbers, rules=CropRules.of(baseline), seed=seed),
+        draw_samples(clips, recipe, numbers, network=baseline, seed=seed),
         recipe,
         levels=levels_of(recipe),
         seed=seed,

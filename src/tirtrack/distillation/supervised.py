@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from tirtrack.distillation.clips import LabelledFootage
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import backbone_hash, torch_engine
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool
@@ -103,13 +102,13 @@ def pools_of(
     size = steps_each * recipe.training.batch
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
     engine = torch_engine(copy.deepcopy(network).eval(), device) if keeps_features else None
-    rules, cache_key = CropRules.of(network), f"{run.identity['data']} {backbone_hash(network)}"
+    cache_key = f"{run.identity['data']} {backbone_hash(network)}"
 
     def make(number: int) -> Pool:
         numbers = range(number * size, (number + 1) * size)
         return build_pool(
             clips,
-            draw_labelled(clips, recipe, numbers, rules=rules, seed=seed),
+            draw_labelled(clips, recipe, numbers, network=network, seed=seed),
             recipe,
             seed=seed,
             engine=engine,
@@ -150,8 +149,7 @@ def compare_held_out(
         return None
     plain = recipe.model_copy(update={"augmentation": Photometric(), "references": 1, "tests": 1})
     clips = long_enough(held, plain)
-    rules = CropRules.of(before)
-    samples = draw_labelled(clips, plain, range(count), rules=rules, seed=HELD_BACK_SEED)
+    samples = draw_labelled(clips, plain, range(count), network=before, seed=HELD_BACK_SEED)
     pool = build_pool(clips, samples, plain, seed=HELD_BACK_SEED, proposals=one_step_rule(before))
 
     def measure(network: TwoBranchNetwork) -> dict[str, np.ndarray]:
