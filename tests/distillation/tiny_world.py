@@ -88,10 +88,10 @@ def run_tiny(
     check_recipe(recipe, network, teacher)
     engine = None if recipe.trains_backbone else torch_engine(network)
     weights = backbone_hash(network)  # features are kept by it
-    identity = {"recipe": recipe.name, "pairs": "tiny", "baseline": weights, "seed": str(seed)}
+    split = hold_back(source, recipe.held_back.share)
+    identity = {"recipe": recipe.name, **split.identity(), "baseline": weights, "seed": str(seed)}
     out = folder / "student.safetensors"
     run = Run(out, folder, recipe, identity, seed=seed, resume=resume, progress=progress)
-    split = hold_back(source, recipe.held_back.share)
     return distil_network(network, split, run, teacher=teacher, engine=engine, follower=follower)
 
 

@@ -49,11 +49,6 @@ class Split:
         """Manifest of ``source``; making it reads every file, so it is made once."""
         return self.source.manifest()
 
-    @cached_property
-    def held_back_manifest(self) -> Manifest:
-        """Manifest of ``held_back_source``."""
-        return self.held_back_source.manifest()
-
     @property
     def has_two_sources(self) -> bool:
         """Whether other pairs were given to be held back."""
@@ -65,7 +60,7 @@ class Split:
         if self.named:
             held_back = f"of the pairs: {', '.join(sorted(set(self.named)))}"
         if self.has_two_sources:
-            held_back = _hashed(self.held_back_source, self.held_back_manifest)
+            held_back = _hashed(self.held_back_source, self.held_back_source.manifest())
         return {"pairs": _hashed(self.source, self.manifest), "held-back pairs": held_back}
 
 

@@ -40,7 +40,7 @@ from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.kept import kept_proposals
 from tirtrack.pairs.proposals.registry import proposer
 from tirtrack.pairs.proposals.tracklet import Follower
-from tirtrack.pairs.source import Manifest, PairSource, assumptions
+from tirtrack.pairs.source import PairSource, assumptions
 
 PairRun = Run[CrossModalRecipe]
 Found = dict[int, ProposalSet]
@@ -139,21 +139,21 @@ def propose(split: Split, run: PairRun) -> tuple[Found, Found]:
     """Boxes of the pairs to train on and of those held back: in at most as many pairs as there will
     be samples.
     """
-    recipe, seed = run.recipe, run.seed
+    recipe, seed, content = run.recipe, run.seed, run.identity["pairs"]
     train = thinned(split.train, recipe.pool, seed)
     held_back = thinned(split.held_back, recipe.held_back.samples, HELD_BACK_SEED)
     if split.has_two_sources:
-        other, manifest = split.held_back_source, split.held_back_manifest
+        other, its_content = split.held_back_source, run.identity["held-back pairs"]
         return (
-            _boxes_of(split.source, split.manifest, train, run, seed),
-            _boxes_of(other, manifest, held_back, run, HELD_BACK_SEED),
+            _boxes_of(split.source, content, train, run, seed),
+            _boxes_of(other, its_content, held_back, run, HELD_BACK_SEED),
         )
-    found = _boxes_of(split.source, split.manifest, [*train, *held_back], run, seed)
+    found = _boxes_of(split.source, content, [*train, *held_back], run, seed)
     return {index: found[index] for index in train}, {index: found[index] for index in held_back}
 
 
 def _boxes_of(
-    source: PairSource, manifest: Manifest, indices: Sequence[int], run: PairRun, seed: int
+    source: PairSource, content: str, indices: Sequence[int], run: PairRun, seed: int
 ) -> Found:
     if not indices:
         return {}
@@ -165,7 +165,7 @@ def _boxes_of(
         run.progress,
         indices=indices,
         modalities=settings.modalities,
-        manifest=manifest,
+        content=content,
     )
     return dict(zip(indices, found, strict=True))
 

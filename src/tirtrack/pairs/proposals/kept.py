@@ -21,7 +21,7 @@ from tirtrack.files import fingerprint, write_text
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Proposer, Rejection
 from tirtrack.pairs.proposals.random import Random
 from tirtrack.pairs.proposals.registry import BOTH, identity_of, propose_all
-from tirtrack.pairs.source import Manifest, PairSource, content_identity
+from tirtrack.pairs.source import PairSource, content_identity
 from tirtrack.progress import Progress, silent
 
 FORMAT = 4
@@ -36,7 +36,7 @@ def kept_proposals(
     *,
     indices: Sequence[int],
     modalities: Iterable[str] = BOTH,
-    manifest: Manifest | None = None,
+    content: str | None = None,
 ) -> list[ProposalSet]:
     """The result of :func:`~tirtrack.pairs.proposals.registry.propose_all`, computed once.
 
@@ -47,13 +47,13 @@ def kept_proposals(
         progress: callback that is told of every pair for which boxes are proposed.
         indices: indices of the requested pairs.
         modalities: modalities that the proposer sees.
-        manifest: manifest of the source, if at hand: making it reads every file.
+        content: hash of the pairs, if at hand: making one reads every file.
 
     Raises:
         PairsError: too many pairs are damaged, or not one box was found in any.
     """
     identity = {
-        **content_identity(source, manifest or source.manifest()),
+        "pairs": content or fingerprint(content_identity(source, source.manifest())),
         "way": identity_of(way, modalities),
         "fallback": Random().identity(),
         "indices": list(indices),
