@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tirtrack.datasets.labelled_clips import open_labelled
 from tirtrack.devices import checked_device
@@ -21,13 +21,20 @@ from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run import distill as _distill
-from tirtrack.distillation.run_folder import Result, Run, carry_out, check_out, check_seed
+from tirtrack.distillation.run_folder import (
+    Run,
+    as_run_errors,
+    begin,
+    check_out,
+    check_seed,
+    finish,
+)
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import SupervisedRecipe
 from tirtrack.distillation.sources import hold_out
 from tirtrack.distillation.summary import RunSummary
 from tirtrack.distillation.supervised import begin_network, compare_held_out, train_network
-from tirtrack.distillation.train_student import Setup, timed
+from tirtrack.distillation.train_student import timed
 from tirtrack.distillation.validation import keeps_trained, verdict_by_labels
 from tirtrack.errors import RequestError
 from tirtrack.files import fingerprint
@@ -49,6 +56,7 @@ _RANDOM_BACKBONE = (
 )
 
 P = ParamSpec("P")
+AnyRun = TypeVar("AnyRun")
 
 
 def _follower(baseline: str | Path) -> Tracker:
@@ -57,9 +65,9 @@ def _follower(baseline: str | Path) -> Tracker:
     return load_tracker(baseline)
 
 
-def _with_follower(distil: Callable[P, Run]) -> Callable[P, Run]:
+def _with_follower(distil: Callable[P, AnyRun]) -> Callable[P, AnyRun]:
     @wraps(distil)
-    def with_follower(*given: P.args, **named: P.kwargs) -> Run:
+    def with_follower(*given: P.args, **named: P.kwargs) -> AnyRun:
         named.setdefault("follower", _follower)
         return distil(*given, **named)
 
@@ -86,7 +94,7 @@ def train(
     force: bool = False,
     command: str = "",
     progress: Progress = silent,
-) -> Run:
+) -> Run[SupervisedRecipe]:
     """Train or continue an RGB baseline on labelled RGB.
 
     Args:
@@ -140,37 +148,44 @@ def train(
         "seed": str(seed),
         **({"way of reading frames": given} if (given := as_typed(options)) else {}),
     }
-    setup = Setup(
-        settings, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
+    run = Run(
+        file,
+        folder,
+        settings,
+        identity,
+        seed=seed,
+        device=trained_on,
+        resume=resume,
+        progress=progress,
     )
     card = _card(file.stem, architecture, start, usable, settings, licences or {})
-
-    def work() -> Result:
-        for line in lines:
-            _log.info(line)
-        seconds: dict[str, float] = {}
+    if not begin(run, force=force):
+        return run
+    for line in lines:
+        _log.info(line)
+    seconds: dict[str, float] = {}
+    with as_run_errors():
         with timed(seconds, "training"):
-            trained = train_network(before, kept, setup)
+            trained = train_network(before, kept, run)
         compared = compare_held_out(before, trained, held, settings, progress=progress)
-        is_kept = not is_continued or keeps_trained(compared, settings.keep)
-        has_backbone = start is not None or "backbone" in settings.training.components
-        said = verdict_by_labels(compared, is_kept=is_kept)
-        summary = RunSummary(
-            recipe=settings.name,
-            held_back=compared,
-            verdict=said if has_backbone else _RANDOM_BACKBONE + said,
-            kept="trained" if is_kept else "start",
-            data={
-                "stills": sum(not clip.is_video for clip in kept),
-                "videos": sum(clip.is_video for clip in kept),
-                "held out": len(held),
-            },
-            seconds=seconds,
-            source_lines=tuple(lines),
-        )
-        return Result(trained if is_kept else before, card, summary)
-
-    return carry_out(file, setup, work, start=start, force=force, command=command)
+    is_kept = not is_continued or keeps_trained(compared, settings.keep)
+    has_backbone = start is not None or "backbone" in settings.training.components
+    said = verdict_by_labels(compared, is_kept=is_kept)
+    summary = RunSummary(
+        recipe=settings.name,
+        held_back=compared,
+        verdict=said if has_backbone else _RANDOM_BACKBONE + said,
+        kept="trained" if is_kept else "start",
+        data={
+            "stills": sum(not clip.is_video for clip in kept),
+            "videos": sum(clip.is_video for clip in kept),
+            "held out": len(held),
+        },
+        seconds=seconds,
+        source_lines=tuple(lines),
+    )
+    student = trained if is_kept else before
+    return finish(run, student, card, summary, start=start, command=command)
 
 
 def _architecture(start: Weights | None) -> str:

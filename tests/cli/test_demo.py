@@ -184,8 +184,9 @@ def test_an_interrupt_leaves_no_page(inputs, tmp_path, capsys, monkeypatch):
 def demo_run(inputs):
     """A distillation that was over at once."""
     from tirtrack.distillation.run_folder import Run
+    from tirtrack.distillation.settings import CrossModalRecipe
 
-    return Run(inputs / "start.safetensors", inputs, None)
+    return Run(inputs / "start.safetensors", inputs, CrossModalRecipe(), {})
 
 
 def test_recipe_that_distils_nothing_is_refused_before_anything_is_written(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tirtrack.cli.app import run
-from tirtrack.distillation import stages
+from tirtrack.distillation import train_student
 from tirtrack.networks import registry
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
@@ -86,7 +86,7 @@ def test_a_wrong_request_is_one_sentence_and_two(world, tmp_path, capsys, more, 
 
 
 def test_an_interrupt_ends_with_130_after_the_checkpoint(world, tmp_path, capsys, monkeypatch):
-    real, calls = stages.plan_step, []
+    real, calls = train_student.plan_step, []
 
     def interrupted(*args, **kwargs):
         calls.append(1)
@@ -94,12 +94,12 @@ def test_an_interrupt_ends_with_130_after_the_checkpoint(world, tmp_path, capsys
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(stages, "plan_step", interrupted)
+    monkeypatch.setattr(train_student, "plan_step", interrupted)
     out = tmp_path / "a.safetensors"
     assert run(line(world, out, *SMALL)) == 130
     assert (tmp_path / "a.run" / "checkpoint.pt").is_file()
     assert not out.exists()
-    monkeypatch.setattr(stages, "plan_step", real)
+    monkeypatch.setattr(train_student, "plan_step", real)
     assert run(line(world, out, *SMALL, "--resume")) == 0
     assert out.exists()
 

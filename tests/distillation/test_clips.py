@@ -16,7 +16,6 @@ from tirtrack.crops import CropRule
 from tirtrack.datasets.labelled_clips import LabelledClip
 from tirtrack.distillation import stages
 from tirtrack.distillation.clips import Clip, clips_of, read_frames, with_tracks
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.foreign_teacher import check_pool
 from tirtrack.distillation.re_estimation import re_estimate
 from tirtrack.distillation.samples import draw_samples, draw_targets
@@ -119,8 +118,8 @@ def followed_samples(tiny, follower, *, max_gap=2, found_in=FoundIn.BOTH, pairs=
     recipe = tiny.recipe_of("mixed", max_gap=max_gap)
     clips = clips_of(source, dict(enumerate(proposals)), recipe)
     clips = with_tracks(clips, list(draw_targets(clips, recipe, range(60), seed=0)), follower)
-    rules = CropRules(CropRule(127), CropRule(255))
-    return draw_samples(clips, recipe, range(60), rules=rules, seed=0)
+    network = SimpleNamespace(reference_crop=CropRule(127), test_crop=CropRule(255))
+    return draw_samples(clips, recipe, range(60), network=network, seed=0)
 
 
 def square(index: int, frames: int) -> Box:

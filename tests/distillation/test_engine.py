@@ -11,15 +11,16 @@ import pytest
 import torch
 
 from tirtrack.distillation import engine
+from tirtrack.distillation.cross_modal import StepLoss
 from tirtrack.distillation.engine import (
     CHECKPOINT,
     Probe,
-    Step,
     rate_at,
     read_checkpoint,
     train_steps,
 )
-from tirtrack.distillation.settings import Training
+from tirtrack.distillation.run_folder import Run
+from tirtrack.distillation.settings import CrossModalRecipe, Training
 from tirtrack.distillation.summary import LOG, read_log
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError
 from tirtrack.networks import registry
@@ -38,7 +39,7 @@ def network_of(seed: int = 0):
 def loss_for(network, *, fail_at: int | None = None, fault=None, asked: list | None = None):
     """A cheap loss whose data hang on the step alone."""
 
-    def loss_of(step: int) -> Step:
+    def loss_of(step: int) -> StepLoss:
         if asked is not None:
             asked.append(step)
         if step == fail_at and isinstance(fault, BaseException):
@@ -51,9 +52,14 @@ def loss_for(network, *, fail_at: int | None = None, fault=None, asked: list | N
         total = response.scores[0].square().mean() + response.boxes.square().mean() * 1e-4
         if step == fail_at and fault == "nan":
             total = total * float("nan")
-        return Step(total, {"all": total.detach()}, [f"night/{step}#a", f"night/{step}#b"])
+        return StepLoss(total, {"all": total.detach()}, [f"night/{step}#a", f"night/{step}#b"])
 
     return loss_of
+
+
+def trained(network, loss_of, training, folder, *, identity=IDENTITY, resume=False, probe=None):
+    out, recipe = folder / "student.safetensors", CrossModalRecipe(training=training)
+    train_steps(network, loss_of, Run(out, folder, recipe, identity, resume=resume), probe=probe)
 
 
 def states_equal(a, b) -> bool:
@@ -63,7 +69,7 @@ def states_equal(a, b) -> bool:
 def test_only_named_components_change(tmp_path):
     network, before = network_of(), network_of()
     training = settings(components={"box_estimator": 1.0}, steps=2)
-    train_steps(network, loss_for(network), training, tmp_path, identity=IDENTITY)
+    trained(network, loss_for(network), training, tmp_path)
     changed = {
         key for key, value in network.state_dict().items()
         if not torch.equal(value, before.state_dict()[key])
@@ -75,19 +81,24 @@ def test_only_named_components_change(tmp_path):
 
 def test_a_run_in_two_parts_ends_in_the_same_weights(tmp_path):
     whole, split = network_of(), network_of()
-    train_steps(whole, loss_for(whole), settings(), tmp_path / "a", identity=IDENTITY)
+    trained(whole, loss_for(whole), settings(), tmp_path / "a")
     with pytest.raises(KeyboardInterrupt):
-        train_steps(
-            split, loss_for(split, fail_at=3, fault=KeyboardInterrupt()), settings(),
-            tmp_path / "b", identity=IDENTITY,
-        )  # fmt: skip
+        trained(
+            split,
+            loss_for(split, fail_at=3, fault=KeyboardInterrupt()),
+            settings(),
+            tmp_path / "b",
+        )
     assert read_checkpoint(tmp_path / "b" / CHECKPOINT)["step"] == 3
     resumed = network_of(seed=9)  # its weights come from the checkpoint
     asked = []
-    train_steps(
-        resumed, loss_for(resumed, asked=asked), settings(), tmp_path / "b", identity=IDENTITY,
+    trained(
+        resumed,
+        loss_for(resumed, asked=asked),
+        settings(),
+        tmp_path / "b",
         resume=True,
-    )  # fmt: skip
+    )
     assert asked == [3, 4, 5]
     assert states_equal(whole, resumed)
     logs = [read_log(tmp_path / name) for name in "ab"]
@@ -109,22 +120,32 @@ def test_a_stop_in_a_look_loses_nothing_and_the_look_is_done_again(tmp_path):
 
         return Probe(2, numbers)
 
-    train_steps(
-        whole, loss_for(whole), settings(batch_norm="train"), tmp_path / "a", identity=IDENTITY,
+    trained(
+        whole,
+        loss_for(whole),
+        settings(batch_norm="train"),
+        tmp_path / "a",
         probe=looked(whole, fails=False),
-    )  # fmt: skip
+    )
     asked.clear()
     with pytest.raises(KeyboardInterrupt):
-        train_steps(
-            split, loss_for(split), settings(batch_norm="train"), tmp_path / "b",
-            identity=IDENTITY, probe=looked(split, fails=True),
-        )  # fmt: skip
+        trained(
+            split,
+            loss_for(split),
+            settings(batch_norm="train"),
+            tmp_path / "b",
+            probe=looked(split, fails=True),
+        )
     assert read_checkpoint(tmp_path / "b" / CHECKPOINT)["step"] == 2
     resumed = network_of(seed=9)
-    train_steps(
-        resumed, loss_for(resumed), settings(batch_norm="train"), tmp_path / "b",
-        identity=IDENTITY, probe=looked(resumed, fails=False), resume=True,
-    )  # fmt: skip
+    trained(
+        resumed,
+        loss_for(resumed),
+        settings(batch_norm="train"),
+        tmp_path / "b",
+        probe=looked(resumed, fails=False),
+        resume=True,
+    )
     assert states_equal(whole, resumed)
     logs = [[(line.step, line.held_back) for line in read_log(tmp_path / name)] for name in "ab"]
     assert [step for step, seen in logs[0] if seen] == [1, 3, 5]
@@ -136,13 +157,13 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 import tiny_world
-from tirtrack.distillation import stages
-real, count = stages.plan_step, [0]
+from tirtrack.distillation import train_student
+real, count = train_student.plan_step, [0]
 def plan(*args, **kwargs):
     if kwargs["step"] == 25:
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*args, **kwargs)
-stages.plan_step = plan
+train_student.plan_step = plan
 recipe = tiny_world.recipe_of("mixed", training__steps=40, training__checkpoint_every=20)
 tiny_world.run_tiny(recipe, Path({folder!r}))
 """
@@ -165,10 +186,12 @@ def test_forty_steps_equal_twenty_a_kill_and_twenty_more(tiny, tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_the_samples(tmp_path):
     network = network_of()
     with pytest.raises(TrainingError) as caught:
-        train_steps(
-            network, loss_for(network, fail_at=3, fault="nan"), settings(), tmp_path,
-            identity=IDENTITY,
-        )  # fmt: skip
+        trained(
+            network,
+            loss_for(network, fail_at=3, fault="nan"),
+            settings(),
+            tmp_path,
+        )
     assert "the loss of step 4 is not finite; its samples are night/3#a, night/3#b" in str(
         caught.value
     )
@@ -180,13 +203,13 @@ def test_a_gradient_that_is_not_finite_stops_too(tmp_path):
     network = network_of()
     usual = loss_for(network)
 
-    def loss_of(step: int) -> Step:
+    def loss_of(step: int) -> StepLoss:
         found = usual(step)
         weight = network.components()["box_estimator"][0]
-        return Step(found.total + (weight * 0).abs().sqrt().sum(), found.parts, found.keys)
+        return StepLoss(found.total + (weight * 0).abs().sqrt().sum(), found.parts, found.keys)
 
     with pytest.raises(TrainingError, match="the gradient of step 1 is not finite"):
-        train_steps(network, loss_of, settings(), tmp_path, identity=IDENTITY)
+        trained(network, loss_of, settings(), tmp_path)
 
 
 def test_a_full_disk_leaves_the_older_checkpoint(tmp_path, monkeypatch):
@@ -201,12 +224,12 @@ def test_a_full_disk_leaves_the_older_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(engine, "write_bytes", full)
     with pytest.raises(StorageError, match="No space left"):
-        train_steps(network, loss_for(network), settings(), tmp_path, identity=IDENTITY)
+        trained(network, loss_for(network), settings(), tmp_path)
     assert read_checkpoint(tmp_path / CHECKPOINT)["step"] == 2
     monkeypatch.setattr(engine, "write_bytes", real)
     resumed, whole = network_of(), network_of()
-    train_steps(resumed, loss_for(resumed), settings(), tmp_path, identity=IDENTITY, resume=True)
-    train_steps(whole, loss_for(whole), settings(), tmp_path / "w", identity=IDENTITY)
+    trained(resumed, loss_for(resumed), settings(), tmp_path, resume=True)
+    trained(whole, loss_for(whole), settings(), tmp_path / "w")
     assert states_equal(whole, resumed)
 
 
@@ -224,23 +247,25 @@ def test_an_interrupt_in_the_middle_of_an_update_keeps_the_older_checkpoint(tmp_
 
     monkeypatch.setattr(torch.optim.AdamW, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_steps(network, loss_for(network), settings(), tmp_path, identity=IDENTITY)
+        trained(network, loss_for(network), settings(), tmp_path)
     assert read_checkpoint(tmp_path / CHECKPOINT)["step"] == 2
 
 
 def test_a_checkpoint_of_another_run_is_not_continued(tmp_path):
     network = network_of()
-    train_steps(network, loss_for(network), settings(steps=2), tmp_path, identity=IDENTITY)
+    trained(network, loss_for(network), settings(steps=2), tmp_path)
     with pytest.raises(RequestError, match=r"made with another seed \(was 0, now 1\)"):
-        train_steps(
-            network, loss_for(network), settings(), tmp_path,
-            identity={**IDENTITY, "seed": "1"}, resume=True,
-        )  # fmt: skip
+        trained(
+            network,
+            loss_for(network),
+            settings(),
+            tmp_path,
+            identity={**IDENTITY, "seed": "1"},
+            resume=True,
+        )
     (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
     with pytest.raises(RequestError, match="is no checkpoint of tirtrack"):
-        train_steps(
-            network, loss_for(network), settings(), tmp_path, identity=IDENTITY, resume=True
-        )
+        trained(network, loss_for(network), settings(), tmp_path, resume=True)
 
 
 def test_a_pickle_in_a_checkpoint_is_refused(tmp_path):
@@ -256,10 +281,12 @@ def test_a_pickle_in_a_checkpoint_is_refused(tmp_path):
 def test_a_component_that_the_network_lacks_is_a_recipe_error(tmp_path):
     network = network_of()
     with pytest.raises(RecipeError, match='no component "adapter'):
-        train_steps(
-            network, loss_for(network), settings(components={"adapters": 1.0}), tmp_path,
-            identity=IDENTITY,
-        )  # fmt: skip
+        trained(
+            network,
+            loss_for(network),
+            settings(components={"adapters": 1.0}),
+            tmp_path,
+        )
 
 
 def test_the_rate_warms_up_and_falls_to_nothing():
@@ -276,7 +303,7 @@ def test_components_learn_at_their_part_of_the_rate(tmp_path):
     def change(share: float) -> float:
         network, before = network_of(), network_of()
         training = settings(steps=1, warm_up=0, components={"box_estimator": share}, rate=1e-3)
-        train_steps(network, loss_for(network), training, tmp_path / f"{share}", identity=IDENTITY)
+        trained(network, loss_for(network), training, tmp_path / f"{share}")
         pairs = zip(network.parameters(), before.parameters(), strict=True)
         return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
@@ -287,7 +314,7 @@ def test_components_learn_at_their_part_of_the_rate(tmp_path):
 def test_batch_norm_statistics_move_only_where_the_recipe_says_so(tmp_path, policy, moves):
     network, before = network_of(), network_of()
     training = settings(steps=2, batch_norm=policy, components={"box_estimator": 1.0})
-    train_steps(network, loss_for(network), training, tmp_path, identity=IDENTITY)
+    trained(network, loss_for(network), training, tmp_path)
     moved = {
         key
         for key, value in network.state_dict().items()
@@ -300,7 +327,7 @@ def test_batch_norm_statistics_move_only_where_the_recipe_says_so(tmp_path, poli
 
 def test_every_line_of_the_log_names_terms_rate_and_gradient(tmp_path):
     network = network_of()
-    train_steps(network, loss_for(network), settings(steps=2), tmp_path, identity=IDENTITY)
+    trained(network, loss_for(network), settings(steps=2), tmp_path)
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     assert {*lines[0]} == {"step", "loss", "terms", "rate", "gradient_norm", "seconds"}
     assert lines[1]["terms"]["all"] == lines[1]["loss"]
@@ -309,7 +336,7 @@ def test_every_line_of_the_log_names_terms_rate_and_gradient(tmp_path):
 def test_training_leaves_global_state_alone(tmp_path):
     before = (torch.get_rng_state().clone(), torch.get_num_threads(), torch.is_grad_enabled())
     network = network_of()
-    train_steps(network, loss_for(network), settings(steps=2), tmp_path, identity=IDENTITY)
+    trained(network, loss_for(network), settings(steps=2), tmp_path)
     after = (torch.get_rng_state(), torch.get_num_threads(), torch.is_grad_enabled())
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,15 +15,14 @@ from tirtrack.boxes import Box
 from tirtrack.crops import CropRule
 from tirtrack.distillation.augmentation import PhotometricJitter, apply_jitter, draw_jitter
 from tirtrack.distillation.clips import clips_of
-from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.cross_modal import respond
-from tirtrack.distillation.frozen_backbone import TorchFeatures, as_patches
-from tirtrack.distillation.pool import ViewKey, wanted_views
+from tirtrack.distillation.cross_modal import SelfCheck, respond
+from tirtrack.distillation.frozen_backbone import as_patches, torch_engine
+from tirtrack.distillation.pool import Draw, ViewKey, wanted_views
 from tirtrack.distillation.pool_cache import KEPT_POOLS, pool_folder
 from tirtrack.distillation.pool_making import as_stored, build_pool, cut
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.settings import Direction, Modality, Photometric
-from tirtrack.distillation.step_plan import Draw
+from tirtrack.distillation.step_plan import rows_serving
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 
 RGB, TIR = Modality.RGB, Modality.TIR
@@ -30,15 +30,15 @@ RGB, TIR = Modality.RGB, Modality.TIR
 
 BOX = Box(46.0, 35.0, 24.0, 20.0)
 EDGE = Box(104.0, 30.0, 24.0, 20.0)  # of a frame 128 pixels wide
-SIAMESE = CropRules(CropRule(127), CropRule(255))
+SIAMESE = SimpleNamespace(reference_crop=CropRule(127), test_crop=CropRule(255))
 
 
-def clips_and_samples(tiny, recipe, source, count, *, rules=SIAMESE, found_in=FoundIn.BOTH):
+def clips_and_samples(tiny, recipe, source, count, *, network=SIAMESE, found_in=FoundIn.BOTH):
     proposals = [
         ProposalSet([Proposal(BOX, found_in, 1.0, 1.0, "saliency")], []) for _ in range(len(source))
     ]
     clips = clips_of(source, dict(enumerate(proposals)), recipe)
-    return clips, draw_samples(clips, recipe, range(count), rules=rules, seed=0)
+    return clips, draw_samples(clips, recipe, range(count), network=network, seed=0)
 
 
 def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BOTH, source=None):
@@ -48,7 +48,7 @@ def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BO
         recipe,
         source or tiny.TinyPairs(),
         recipe.pool,
-        rules=CropRules.of(network),
+        network=network,
         found_in=found_in,
     )
     pool = build_pool(
@@ -56,7 +56,7 @@ def pool_of(tiny, recipe, *, engine="torch", cache_key=None, found_in=FoundIn.BO
         samples,
         recipe,
         seed=0,
-        engine=TorchFeatures(network) if engine else None,
+        engine=torch_engine(network) if engine else None,
         cache_key=cache_key,
     )
     return pool, network
@@ -74,7 +74,7 @@ def test_crops_of_a_canvas_show_the_other_modality_at_the_right(tiny):
     recipe = tiny.recipe_of("published", as_published=["canvas"])
     proposals = [ProposalSet([Proposal(EDGE, FoundIn.BOTH, 1.0, 1.0, "saliency")], [])]
     clips = clips_of(Even(), dict(enumerate(proposals)), recipe)
-    samples = draw_samples(clips, recipe, range(8), rules=SIAMESE, seed=0)
+    samples = draw_samples(clips, recipe, range(8), network=SIAMESE, seed=0)
     compared = 0
     keys = [ViewKey("test", modality) for modality in Modality]
     for one in cut(clips, samples, keys, recipe, levels=as_stored, seed=0):
@@ -190,7 +190,7 @@ def test_patches_beside_the_box_are_cut_where_all_is_one_scene(tiny):
     assert not several.has_away.any()
 
 
-def test_a_box_found_in_tir_alone_is_checked_on_tir(tiny):
+def test_a_box_found_in_tir_alone_is_checked_on_tir(tiny, monkeypatch):
     class BlankRgb(tiny.TinyPairs):
         def __getitem__(self, index):
             pair = super().__getitem__(index)
@@ -199,11 +199,18 @@ def test_a_box_found_in_tir_alone_is_checked_on_tir(tiny):
 
     recipe = tiny.recipe_of("mixed")
     network = tiny.network_of()
-    checks = {}
+    checks, real = {}, SelfCheck.passed
+
+    def noted(check, *limits, **named):
+        chosen.append(check.probability)
+        return real(check, *limits, **named)
+
+    monkeypatch.setattr(SelfCheck, "passed", noted)
     for name, source in (("seen", tiny.TinyPairs()), ("blank", BlankRgb())):
         for found_in in (FoundIn.TIR, FoundIn.BOTH):
             pool, _ = pool_of(tiny, recipe, found_in=found_in, source=source)
-            checks[name, found_in] = pool.check(network, recipe, device=None).probability
+            checks[name, found_in] = chosen = []
+            pool.check(network, recipe, device=None)
     np.testing.assert_array_equal(checks["seen", FoundIn.TIR], checks["blank", FoundIn.TIR])
     assert not np.array_equal(checks["seen", FoundIn.BOTH], checks["blank", FoundIn.BOTH])
 
@@ -212,12 +219,11 @@ def test_samples_that_the_teacher_fails_are_used_only_where_it_is_not_required(t
     needed = tiny.recipe_of("mixed", teacher__require=True)
     pool, network = pool_of(tiny, needed)
     pool.check(network, needed, device=None)
-    pool.checks.passed[:] = False
-    pool.checks.passed[[1, 4]] = True
-    stock = pool.stock(needed)
-    assert stock.serving[Direction.TIR_TO_TIR].tolist() == [1, 4]
-    free = pool.stock(tiny.recipe_of("mixed"))
-    assert len(free.serving[Direction.TIR_TO_TIR]) == len(pool)
+    pool.passed[:] = False
+    pool.passed[[1, 4]] = True
+    assert rows_serving(pool, Direction.TIR_TO_TIR, needed).tolist() == [1, 4]
+    free = tiny.recipe_of("mixed")
+    assert len(rows_serving(pool, Direction.TIR_TO_TIR, free)) == len(pool)
     batch = pool.batch([Draw(Direction.TIR_TO_TIR, i, i) for i in (0, 1)])
     assert batch.accepted.tolist() == [False, True]
 
@@ -228,14 +234,13 @@ def test_features_come_back_from_the_cache_and_damage_is_made_anew(tiny, monkeyp
     first, _ = pool_of(tiny, recipe, cache_key="key")
     (stored,) = (tmp_path / "pools").iterdir()
 
-    class Refusing:
-        def features(self, patches):
-            raise AssertionError("the cache was not used")
+    def refusing(patches):
+        raise AssertionError("the cache was not used")
 
     clips, samples = clips_and_samples(
-        tiny, recipe, tiny.TinyPairs(), recipe.pool, rules=CropRules.of(tiny.network_of())
+        tiny, recipe, tiny.TinyPairs(), recipe.pool, network=tiny.network_of()
     )
-    again = build_pool(clips, samples, recipe, seed=0, engine=Refusing(), cache_key="key")
+    again = build_pool(clips, samples, recipe, seed=0, engine=refusing, cache_key="key")
     draws = [Draw(Direction.TIR_TO_TIR, i, i) for i in range(3)]
     one, other = (pool.batch(draws).test.tir.features[0] for pool in (first, again))
     assert torch.equal(one, other)

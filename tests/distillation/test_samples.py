@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,15 +12,15 @@ from tirtrack.boxes import Box
 from tirtrack.crops import CropRule, boxes_to_patch
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import clips_of, serves_direction, usable_proposals
-from tirtrack.distillation.crop_specs import CropRules
+from tirtrack.distillation.pool import Pool, PoolArrays
 from tirtrack.distillation.samples import away_crop, draw_samples, draw_shots
 from tirtrack.distillation.settings import Direction, Modality
-from tirtrack.distillation.step_plan import stock_of
+from tirtrack.distillation.step_plan import check_directions
 from tirtrack.errors import PairsError, TrainingError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 
 BOX = Box(40.0, 30.0, 24.0, 20.0)
-SIAMESE = CropRules(CropRule(127), CropRule(255))
+SIAMESE = SimpleNamespace(reference_crop=CropRule(127), test_crop=CropRule(255))
 FRAME_HW = (96, 128)
 
 
@@ -31,7 +32,7 @@ def samples_of(tiny, recipe, *, count=40, seed=0, kinds=tuple(FoundIn), source=N
     source = source or tiny.TinyPairs()
     proposals = [found(*kinds) for _ in range(len(source))]
     clips = clips_of(source, dict(enumerate(proposals)), recipe)
-    return draw_samples(clips, recipe, range(count), rules=SIAMESE, seed=seed)
+    return draw_samples(clips, recipe, range(count), network=SIAMESE, seed=seed)
 
 
 def test_a_batch_has_no_field_for_an_annotation():
@@ -62,8 +63,9 @@ def test_a_box_of_one_modality_serves_where_this_modality_is_seen(tiny):
         FoundIn.BOTH,
     }
     rgb = samples_of(tiny, mixed, kinds=[FoundIn.RGB])
+    pool = Pool(rgb, PoolArrays({}, {}, np.zeros(40, bool)), are_features=True)
     with pytest.raises(TrainingError, match="no sample of 40 is left for tir_to_tir"):
-        stock_of(rgb, np.ones(40, bool), np.zeros(40, bool), mixed)
+        check_directions(pool, mixed)
 
 
 def test_by_source_the_modality_in_which_a_box_was_found_teaches(tiny):
@@ -91,7 +93,7 @@ def test_the_target_stays_inside_the_test_patch_and_near_the_middle_of_the_templ
     recipe = tiny.recipe_of("mixed")
     for number in range(300):
         here = [(0, BOX)]
-        shots = draw_shots(here, here, recipe, rules=SIAMESE, number=number, seed=3)
+        shots = draw_shots(here, here, recipe, network=SIAMESE, number=number, seed=3)
         reference, test = (shot.spec.crop(FRAME_HW) for (shot,) in shots)
         for crop, limit in ((reference, 4.0), (test, 64.0)):
             x, y, w, h = boxes_to_patch(BOX.array(), crop)

@@ -14,13 +14,13 @@ from tirtrack.boxes import Box
 from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.pair_warnings import harvest_warnings
+from tirtrack.distillation.pool import Draw
 from tirtrack.distillation.recipe import load_recipe, recipe_names
 from tirtrack.distillation.recipe_check import check_recipe
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.settings import Direction
 from tirtrack.distillation.sources import hold_back
-from tirtrack.distillation.step_plan import Draw
 from tirtrack.distillation.summary import read_log
-from tirtrack.distillation.train_student import Setup
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -313,14 +313,14 @@ def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path, mon
     recipe = tiny.recipe_of("published", pool=4, held_back__samples=2, proposals__way="centre")
     source = Noting(frames=4)
     whole = hold_back(source, 0.3)
-    train, held_back = stages.propose(whole, Setup(recipe, tmp_path, {"pairs": "p"}))
+    train, held_back = stages.propose(whole, run_of(recipe, tmp_path, {"pairs": "p"}))
     assert (len(train), len(held_back)) == (4, 2)
     assert set(train) <= set(whole.train)
     assert set(held_back) <= set(whole.held_back)
     assert sorted(read) == sorted((*train, *held_back))
     read.clear()
     alone = tiny.recipe_of("published", pool=4, held_back__samples=0, proposals__way="centre")
-    assert stages.propose(whole, Setup(alone, tmp_path, {"pairs": "p"})) == (train, {})
+    assert stages.propose(whole, run_of(alone, tmp_path, {"pairs": "p"})) == (train, {})
     assert sorted(read) == sorted(train)
     assert all(one.kept for one in (*train.values(), *held_back.values()))
 
@@ -374,11 +374,15 @@ def test_the_samples_of_a_step_that_is_not_finite_are_named(tiny, tmp_path, monk
         stages_run(tiny, tmp_path)
 
 
+def run_of(recipe, folder, identity=None):
+    return Run(folder / "student.safetensors", folder, recipe, identity or {})
+
+
 def stages_run(tiny, folder):
     recipe = tiny.recipe_of("mixed")
-    setup = Setup(recipe, folder, {"recipe": "r", "pairs": "p", "baseline": "b"})
+    run = run_of(recipe, folder, {"recipe": "r", "pairs": "p", "baseline": "b"})
     split = hold_back(tiny.TinyPairs(), recipe.held_back.share)
-    return stages.distil_network(tiny.network_of(), split, setup, engine=None)
+    return stages.distil_network(tiny.network_of(), split, run, engine=None)
 
 
 # --- held-back diagnostics -----------------------------------------------------------------------
@@ -500,8 +504,7 @@ def test_looks_during_the_training_are_logged_and_change_nothing(
 
 def all_passed(check):
     def checked(pool, *given, **named):
-        checks = check(pool, *given, **named)
-        checks.passed[:] = True
-        return checks
+        check(pool, *given, **named)
+        pool.passed[:] = True
 
     return checked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stills import LabelledStill
 from tirtrack.distillation import samples as sampling
 from tirtrack.distillation import supervised, train_student
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.engine import read_checkpoint
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool, PoolArrays, ViewKey
@@ -29,7 +29,7 @@ from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import Modality
 from tirtrack.distillation.sources import hold_out
-from tirtrack.distillation.step_plan import plan_labelled_step
+from tirtrack.distillation.step_plan import plan_step
 from tirtrack.distillation.summary import RunSummary, read_log
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.response import DenseBoxes, IouEnergies, Response
@@ -80,13 +80,13 @@ def folder(tmp_path):
     return tmp_path / "stills"
 
 
-SIAMESE = CropRules(CropRule(127), CropRule(255))
+SIAMESE = SimpleNamespace(reference_crop=CropRule(127), test_crop=CropRule(255))
 FRAME_HW = (90, 120)
 TEST = ViewKey("test", Modality.RGB)
 
 
-def draw_labelled(clips, recipe, number, *, seed, rules=SIAMESE):
-    (sample,) = sampling.draw_labelled(clips, recipe, [number], rules=rules, seed=seed)
+def draw_labelled(clips, recipe, number, *, seed, network=SIAMESE):
+    (sample,) = sampling.draw_labelled(clips, recipe, [number], network=network, seed=seed)
     return sample
 
 
@@ -148,11 +148,8 @@ def test_every_sample_is_used_once_an_epoch_and_negatives_show_another_item(fold
     data, _ = open_labelled(folder)
     recipe = recipe_of(negatives=0.5)
     samples = [draw_labelled(data, recipe, number, seed=0) for number in range(8)]
-    draws = [
-        draw
-        for step in (0, 1)
-        for draw in plan_labelled_step(samples, recipe, epoch=0, step=step, seed=0)
-    ]
+    pool = Pool(samples, PoolArrays({}, {}, np.zeros(8, bool)), are_features=True)
+    draws = [draw for step in (0, 1) for draw in plan_step(pool, recipe, seed=0, step=step)]
     assert sorted(draw.reference for draw in draws) == list(range(8))
     negatives = [draw for draw in draws if draw.reference != draw.test]
     assert negatives
@@ -366,11 +363,12 @@ def test_flips_of_a_sample_are_rolled_together_unless_asked_for(clips):
 
 
 def test_jitter_follows_the_crop_rule(clips):
-    area = CropRules(CropRule(288, 5.0, "replicate"), CropRule(288, 5.0, "replicate"))
+    rule = CropRule(288, 5.0, "replicate")
+    area = SimpleNamespace(reference_crop=rule, test_crop=rule)
     recipe = load_recipe("dimp18")
     ratios, sizes = [], []
     for number in range(400):
-        sample = draw_labelled(clips, recipe, number, rules=area, seed=0)
+        sample = draw_labelled(clips, recipe, number, network=area, seed=0)
         for shot in sample.tests:
             box, around = shot.box, shot.spec.box
             away = np.abs(np.array(box.center_xy) - around.center_xy)
@@ -379,7 +377,7 @@ def test_jitter_follows_the_crop_rule(clips):
     assert max(ratios) == pytest.approx(2.25, abs=0.02)  # area factor less 0.5, half of it
     assert np.std(sizes) == pytest.approx(0.5, abs=0.05)
     still = load_recipe("atom")
-    shot = draw_labelled(clips, still, 3, rules=area, seed=0).references[0]
+    shot = draw_labelled(clips, still, 3, network=area, seed=0).references[0]
     assert shot.spec.box == shot.box
 
 
@@ -389,13 +387,18 @@ LITE = {**FEW, "pools": 2, "training.steps": 5, "pool": 4, "training.batch": 2}
 def test_kept_features_train_to_the_same_weights_and_are_made_once(clips, tmp_path, monkeypatch):
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "cache"))
     seen = []
-    real = supervised.TorchFeatures.features
+    real = supervised.torch_engine
 
-    def counted(self, patches):
-        seen.append(len(patches))
-        return real(self, patches)
+    def counting(*given):
+        engine = real(*given)
 
-    monkeypatch.setattr(supervised.TorchFeatures, "features", counted)
+        def counted(patches):
+            seen.append(len(patches))
+            return engine(patches)
+
+        return counted
+
+    monkeypatch.setattr(supervised, "torch_engine", counting)
     options = dict(network="dimp-lite-tiny", recipe="dimp_lite", changes=LITE)
     first = train("clips", tmp_path / "a.safetensors", **options)
     assert sum(seen) == 2 * 4 * 2  # pools, samples, branches
@@ -446,8 +449,7 @@ def test_fear_is_trained_like_every_siamese_network(clips, tmp_path):
 def test_one_step_iou_of_a_network_that_rates_proposals_is_of_the_best_around_the_peak(clips):
     recipe = load_recipe("dimp18", changes={**FEW, "references": 1, "tests": 1})
     network = supervised.begin_network("dimp18-tiny", None, 0)
-    rules = CropRules.of(network)
-    samples = [draw_labelled(clips, recipe, n, rules=rules, seed=0) for n in range(4)]
+    samples = [draw_labelled(clips, recipe, n, network=network, seed=0) for n in range(4)]
     pool = build_pool(clips, samples, recipe, seed=0, proposals=one_step_rule(network))
     labels = torch.from_numpy(pool.boxes_patch["test"][:, 0])
 

@@ -66,7 +66,7 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     recipe, network = tiny.recipe_of("mixed"), tiny.network_of()
     pool = held_back_pool(tiny, recipe, network, 12)
     pool.check(network, recipe, device=None)
-    pool.checks.passed[:] = [True] * 5 + [False] * 7
+    pool.passed[:] = [True] * 5 + [False] * 7
     measure = Agreement(network, pool)
     validator = Validator(network, measure, measure.scenes)
     same = validator.comparison(network)
@@ -95,8 +95,8 @@ def test_agreement_of_a_pool_of_several_chunks_is_that_of_its_samples(tiny):
     parts = []
     for passed in (slice(0, 10), slice(10, 40)):
         pool.check(network, recipe, device=None)
-        pool.checks.passed[:] = False
-        pool.checks.passed[passed] = True
+        pool.passed[:] = False
+        pool.passed[passed] = True
         parts.append(numbers_of(network, pool, tiny.network_of(seed=3)))
     for name, value in whole.items():
         assert (10 * parts[0][name] + 30 * parts[1][name]) / 40 == pytest.approx(value, abs=1e-6)

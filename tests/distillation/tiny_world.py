@@ -6,15 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
+from tirtrack.distillation.frozen_backbone import backbone_hash, torch_engine
 from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.recipe_check import check_recipe
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.sources import hold_back
 from tirtrack.distillation.stages import distil_network
-from tirtrack.distillation.train_student import Setup
 from tirtrack.networks import registry
 from tirtrack.pairs.source import Manifest, Pair, Recording
 from tirtrack.progress import silent
@@ -87,15 +86,16 @@ def run_tiny(
     network = network_of() if network is None else network
     source = TinyPairs() if source is None else source
     check_recipe(recipe, network, teacher)
-    engine = None if recipe.trains_backbone else TorchFeatures(network)
+    engine = None if recipe.trains_backbone else torch_engine(network)
     weights = backbone_hash(network)  # features are kept by it
     split = hold_back(source, recipe.held_back.share)
     identity = {"recipe": recipe.name, **split.identity(), "baseline": weights, "seed": str(seed)}
-    setup = Setup(recipe, folder, identity, seed=seed, resume=resume, progress=progress)
-    return distil_network(network, split, setup, teacher=teacher, engine=engine, follower=follower)
+    out = folder / "student.safetensors"
+    run = Run(out, folder, recipe, identity, seed=seed, resume=resume, progress=progress)
+    return distil_network(network, split, run, teacher=teacher, engine=engine, follower=follower)
 
 
 def drawn_pool(clips, recipe, network, count):
     """A pool of the clips' first samples, with features."""
-    samples = draw_samples(clips, recipe, range(count), rules=CropRules.of(network), seed=0)
-    return build_pool(clips, samples, recipe, seed=0, engine=TorchFeatures(network))
+    samples = draw_samples(clips, recipe, range(count), network=network, seed=0)
+    return build_pool(clips, samples, recipe, seed=0, engine=torch_engine(network))

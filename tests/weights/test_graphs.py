@@ -41,30 +41,30 @@ def file(tmp_path):
 @pytest.mark.parametrize("name", SIAMESE)
 def test_batch_of_patches_of_any_side_has_the_features_of_torch(name):
     network = small(name=f"{name}-tiny")
-    backbone = graphs.OnnxBackbone(graphs.graphs_of_network(network))
+    engine = graphs.graph_engine(network)
     for side, count in ((127, 1), (255, 3), (127, 37)):
         patches = np.random.default_rng(side).integers(0, 256, (count, side, side, 3), np.uint8)
         levels = torch.from_numpy(patches).permute(0, 3, 1, 2).float()
         with torch.no_grad():
             (right,) = network.features(levels[None] / 255)
-        np.testing.assert_allclose(backbone.features(patches), right[0], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(engine(patches)[0], right[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
-def backbone():
-    return graphs.OnnxBackbone(graphs.graphs_of_network(small()))
+def engine():
+    return graphs.graph_engine(small())
 
 
-def test_grey_batch_is_a_batch_of_three_equal_channels(backbone):
+def test_grey_batch_is_a_batch_of_three_equal_channels(engine):
     grey = np.random.default_rng(0).random((2, 127, 127)).astype(np.float32) * 255
     three = np.repeat(grey[..., None], 3, axis=-1)
-    np.testing.assert_array_equal(backbone.features(grey), backbone.features(three))
+    np.testing.assert_array_equal(engine(grey)[0], engine(three)[0])
 
 
 @pytest.mark.parametrize("shape", [(0, 127, 127, 3), (127, 127), (2, 127, 127, 4)])
-def test_batch_of_another_shape_is_refused(backbone, shape):
+def test_batch_of_another_shape_is_refused(engine, shape):
     with pytest.raises(ValueError, match="patches must be"):
-        backbone.features(np.zeros(shape, np.float32))
+        engine(np.zeros(shape, np.float32))
 
 
 def test_second_use_comes_from_the_cache_and_needs_no_torch(file, cache):
@@ -133,8 +133,9 @@ def test_damaged_cache_is_made_anew(file, cache, name, how):
 def test_cache_that_cannot_be_written_costs_only_time(file, tmp_path, monkeypatch, caplog):
     (tmp_path / "no-folder").write_text("a file")
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "no-folder"))
-    made = graphs.graphs_of_file(file)
-    assert graphs.OnnxBackbone(made).features(np.zeros((1, 127, 127, 3))).shape[1:] == (8, 8, 8)
+    backbone = graphs.session(graphs.graphs_of_file(file).features, threads=1)
+    (features,) = backbone.run(None, {"patches": np.zeros((1, 127, 127, 3), np.float32)})
+    assert features.shape[1:] == (8, 8, 8)
     assert "set TIRTRACK_CACHE" in caplog.text
 
 

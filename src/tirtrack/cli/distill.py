@@ -134,7 +134,7 @@ def changes_of(texts: list[str]) -> dict[str, Any]:
     return changes
 
 
-def report_run(run: Run, *, as_json: bool) -> None:
+def report_run(run: Run[Any], *, as_json: bool) -> None:
     """The end of a training command: path of the weights on stdout, the verdict on stderr."""
     from tirtrack.distillation.summary import SUMMARY
 

@@ -13,22 +13,8 @@ import numpy as np
 from tirtrack.boxes import Box
 from tirtrack.crops import Crop, CropRule, mean_fill, siamese_crop, stretched_crop, training_crop
 from tirtrack.distillation.settings import BoxJitter, BranchJitter, Jitter
-from tirtrack.networks.two_branch import TwoBranchNetwork
 
 CENTRE_LESS = 0.5  # published centre jitter of a test crop: its area factor minus this
-
-
-@dataclass(frozen=True)
-class CropRules:
-    """How a network's reference and test patches are cut."""
-
-    reference: CropRule
-    test: CropRule
-
-    @classmethod
-    def of(cls, network: TwoBranchNetwork) -> CropRules:
-        """The crop rules of a network."""
-        return cls(network.reference_crop, network.test_crop)
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,18 @@ NEAR_CELLS = 2.0  # probability mass of a density within this distance counts as
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of a step, and its parts by name, each before weighting: every term as
-    ``direction/term``, and the parts of a term that has some as ``direction/term/part``.
+    """The loss of a step.
+
+    Attributes:
+        total: loss that is minimised.
+        parts: its parts by name, each before weighting: every term as ``direction/term``, and the
+            parts of a term that has some as ``direction/term/part``.
+        keys: names of the samples, for messages.
     """
 
     total: Tensor
-    parts: dict[str, Tensor]
+    parts: Mapping[str, Tensor]
+    keys: Sequence[str]
 
 
 def step_loss(
@@ -89,7 +95,8 @@ def step_loss(
             "terms",
             "give cross_supervision, or a direction whose test branch sees TIR",
         )
-    return StepLoss(torch.stack(weighted).sum(), parts)
+    keys = [key for _, batch in groups for key in batch.keys]
+    return StepLoss(torch.stack(weighted).sum(), parts, keys)
 
 
 def respond(network: TwoBranchNetwork, batch: Batch, direction: Direction) -> Response:

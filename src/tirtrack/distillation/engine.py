@@ -12,7 +12,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,31 +20,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tirtrack.distillation.run_folder import CHECKPOINT
+from tirtrack.distillation.cross_modal import StepLoss
+from tirtrack.distillation.run_folder import CHECKPOINT, AnyRecipe, Run
 from tirtrack.distillation.settings import Training
 from tirtrack.distillation.summary import LOG, LogLine
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError, did_you_mean
 from tirtrack.files import write_bytes, write_text
 from tirtrack.identity import BEGIN_ANEW, first_change
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.progress import Progress, silent
 
 _FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Step:
-    """The loss of one step.
-
-    Attributes:
-        total: loss that is minimised.
-        parts: parts of the loss by name, for the log.
-        keys: names of the samples in the step, for messages.
-    """
-
-    total: Tensor
-    parts: Mapping[str, Tensor]
-    keys: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -69,26 +54,17 @@ def rate_at(step: int, settings: Training) -> float:
 
 def train_steps(
     network: TwoBranchNetwork,
-    loss_of: Callable[[int], Step],
-    settings: Training,
-    folder: Path,
+    loss_of: Callable[[int], StepLoss],
+    run: Run[AnyRecipe],
     *,
-    identity: Mapping[str, str],
-    resume: bool = False,
-    progress: Progress = silent,
     probe: Probe | None = None,
 ) -> None:
-    """Train a network in place, from its weights or from the folder's checkpoint.
+    """Train a network in place, from its weights or, to resume, from the run's checkpoint.
 
     Args:
-        network: network to train; only the components that the settings name change.
+        network: network to train; only the components that the recipe names change.
         loss_of: function that gives the loss of a step by its number.
-        settings: training settings.
-        folder: folder of the log and the checkpoint.
-        identity: fingerprints of recipe, data, baseline and seed; a checkpoint with another
-            identity is refused.
-        resume: continue from the checkpoint, if there is one.
-        progress: callback that is told of every step, with the loss.
+        run: run with the training settings, and the folder of log and checkpoint.
         probe: further numbers for the log.
 
     Raises:
@@ -98,12 +74,13 @@ def train_steps(
         StorageError: the checkpoint or the log could not be written; the older one is intact.
         KeyboardInterrupt: raised again after the checkpoint was written.
     """
-    loop = _Loop(network, settings, folder, identity, probe)
-    first = loop.begin(resume=resume)
+    settings = run.recipe.training
+    loop = _Loop(network, settings, run.folder, run.identity, probe)
+    first = loop.begin(resume=run.resume)
     try:
         for step in range(first, settings.steps):
             loss = loop.advance(step, loss_of)
-            progress("training", step + 1, settings.steps, f"loss {loss:.3f}")
+            run.progress("training", step + 1, settings.steps, f"loss {loss:.3f}")
             if (step + 1) % settings.checkpoint_every == 0 and step + 1 < settings.steps:
                 loop.save()
     except (KeyboardInterrupt, TrainingError):
@@ -145,7 +122,7 @@ class _Loop:
         _cut_log(self._folder / LOG, self._done)
         return self._done
 
-    def advance(self, step: int, loss_of: Callable[[int], Step]) -> float:
+    def advance(self, step: int, loss_of: Callable[[int], StepLoss]) -> float:
         """One step: probe if due, loss, gradients, update, a line in the log."""
         seen = self._seen_before(step)
         began = time.perf_counter()
@@ -312,7 +289,7 @@ def _optimiser(groups: list[dict[str, Any]], settings: Training) -> torch.optim.
     return torch.optim.AdamW(groups, lr=0.0, weight_decay=settings.weight_decay)
 
 
-def _check_finite(value: Tensor, step: int, found: Step, what: str) -> None:
+def _check_finite(value: Tensor, step: int, found: StepLoss, what: str) -> None:
     if not bool(torch.isfinite(value.detach()).all()):
         raise TrainingError(
             f"the {what} of step {step + 1} is not finite; its samples are {', '.join(found.keys)}",

@@ -25,9 +25,8 @@ from tirtrack.crops import (
     stretched_crop,
 )
 from tirtrack.distillation.clips import Clip, read_frames
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.frozen_backbone import backbone_hash
-from tirtrack.distillation.pool import Checks, Pool
+from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.samples import Stream
 from tirtrack.distillation.settings import BoxCheck
 from tirtrack.errors import RecipeError
@@ -36,8 +35,11 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 
 def can_match(teacher: TwoBranchNetwork, student: TwoBranchNetwork) -> bool:
     """Whether a teacher has the same crops, features and kinds of maps as the student."""
-    same_kinds = (teacher.score_kind, teacher.box_kind) == (student.score_kind, student.box_kind)
-    if not same_kinds or CropRules.of(teacher) != CropRules.of(student):
+    of_teacher, of_student = (
+        (one.score_kind, one.box_kind, one.reference_crop, one.test_crop)
+        for one in (teacher, student)
+    )
+    if of_teacher != of_student:
         return False
     return teacher is student or backbone_hash(teacher) == backbone_hash(student)
 
@@ -142,7 +144,7 @@ def check_pool(
 
     Args:
         teacher: network of the Siamese family, in eval mode.
-        pool: pool that keeps the checks.
+        pool: pool that keeps which samples passed.
         clips: clips of its samples.
         limits: thresholds of overlap, by proposer if there is one for it, and confidence.
         seed: seed of the shifts.
@@ -160,8 +162,7 @@ def check_pool(
             overlap[row] = float(iou(found.box.array(), box.array()))
             confidence[row] = found.confidence
     least = [limits.min_iou_by_way.get(sample.way, limits.min_iou) for sample in pool.samples]
-    passed = (confidence > limits.min_probability) & (overlap > np.array(least))
-    pool.checks = Checks(np.zeros(len(pool)), overlap, confidence, passed)
+    pool.passed = (confidence > limits.min_probability) & (overlap > np.array(least))
 
 
 def _crop(rule: CropRule, box: Box) -> Crop:

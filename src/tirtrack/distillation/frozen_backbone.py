@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -16,44 +15,25 @@ from torch import Tensor
 
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
-if TYPE_CHECKING:
-    from tirtrack.weights.graphs import OnnxBackbone
-
 HALVED_ABOVE = 128 * 1024  # bytes of a patch's float32 features; larger ones are stored as float16
 
 
-class FeatureEngine(Protocol):
-    """A frozen backbone as a function of plain arrays."""
-
-    def features(self, patches: np.ndarray) -> list[np.ndarray]:
-        """Features ``[B,C,H,W]`` float32, one array per tap, of patches ``[B,D,D,3]`` RGB or
-        ``[B,D,D]`` grey, uint8.
-        """
+FeatureEngine = Callable[[np.ndarray], list[np.ndarray]]
+"""A frozen backbone: features ``[B,C,H,W]`` float32, one array per tap, of patches ``[B,D,D,3]``
+RGB or ``[B,D,D]`` grey, uint8.
+"""
 
 
-class TorchFeatures:
+def torch_engine(network: TwoBranchNetwork, device: torch.device | None = None) -> FeatureEngine:
     """The backbone run by torch: for networks without a graph, and as a reference for graphs."""
-
-    def __init__(self, network: TwoBranchNetwork, device: torch.device | None = None) -> None:
-        self._network = network.to(device) if device is not None else network
-        self._device = device
+    network = network if device is None else network.to(device)
 
     @torch.no_grad()
-    def features(self, patches: np.ndarray) -> list[np.ndarray]:
-        """As in :class:`FeatureEngine`."""
-        taps = self._network.features(as_patches(patches)[None].to(self._device))
+    def features(patches: np.ndarray) -> list[np.ndarray]:
+        taps = network.features(as_patches(patches)[None].to(device))
         return [np.asarray(tap[0].cpu()) for tap in taps]
 
-
-class OneTap:
-    """Wraps a backbone graph with a single output as an engine with one tap."""
-
-    def __init__(self, engine: OnnxBackbone) -> None:
-        self._engine = engine
-
-    def features(self, patches: np.ndarray) -> list[np.ndarray]:
-        """As in :class:`FeatureEngine`, with one ``[B,C,H,W]``."""
-        return [self._engine.features(patches)]
+    return features
 
 
 def as_patches(stored: np.ndarray) -> Tensor:

@@ -15,11 +15,10 @@ import torch
 
 from tirtrack.boxes import iou
 from tirtrack.distillation.cross_modal import respond
-from tirtrack.distillation.pool import CHUNK, Pool
+from tirtrack.distillation.pool import CHUNK, Draw, Pool
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch, draw_rule
 from tirtrack.distillation.samples import Stream
 from tirtrack.distillation.settings import Direction, Estimator
-from tirtrack.distillation.step_plan import Draw
 from tirtrack.networks.response import Response
 from tirtrack.networks.two_branch import TwoBranchNetwork
 

@@ -78,7 +78,7 @@ def doubt_warnings(
     Args:
         split: pairs to check, held-back ones included.
         clips: clips of the pool.
-        pool: pool with the teacher's checks.
+        pool: pool that the teacher checked.
         progress: callback that is told of every recording.
     """
     found = look_for_doubts(split.source, QUICK, progress=progress)
@@ -91,13 +91,11 @@ def doubt_warnings(
 
 def _passed(found: Sequence[RecordingDoubts], clips: Sequence[Clip], pool: Pool) -> dict[str, str]:
     """Pass counts of the recordings whose modalities have nothing in common, in words."""
-    if pool.checks is None:
-        return {}
     remarks = {}
     for name in (one.name for one in found if one.shows_nothing_in_common):
         counts = Counter(
             bool(passed)
-            for sample, passed in zip(pool.samples, pool.checks.passed, strict=True)
+            for sample, passed in zip(pool.samples, pool.passed, strict=True)
             if clips[sample.clip].name == name
         )
         if counts.total():

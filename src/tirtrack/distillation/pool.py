@@ -15,7 +15,7 @@ import torch
 
 from tirtrack.distillation.augmentation import photometric_of
 from tirtrack.distillation.batch import Batch, Branch, View
-from tirtrack.distillation.cross_modal import SelfCheck, self_check, teacher_response
+from tirtrack.distillation.cross_modal import self_check, teacher_response
 from tirtrack.distillation.frozen_backbone import as_features, as_patches
 from tirtrack.distillation.proposal_draws import DrawRule, draw_for_batch
 from tirtrack.distillation.samples import OF_PAIRS, Sample, Streams
@@ -26,7 +26,6 @@ from tirtrack.distillation.settings import (
     Recipe,
     SupervisedRecipe,
 )
-from tirtrack.distillation.step_plan import Draw, Stock, stock_of
 from tirtrack.networks.response import DrawnProposals
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import FoundIn
@@ -91,13 +90,25 @@ class PoolArrays:
 
 
 @dataclass(frozen=True)
-class Checks:
-    """The teacher's self-check of every sample of a pool, each ``[n]``."""
+class Draw:
+    """One training example of a step.
 
-    distance_cells: np.ndarray
-    overlap: np.ndarray
-    probability: np.ndarray
-    passed: np.ndarray
+    Attributes:
+        direction: direction, with the modality that each branch of the student sees.
+        reference: row of the sample whose reference patch is used.
+        test: row of the sample whose test patch is used; another scene in a negative pair.
+        away: whether the test patch is cut beside the box in the same frame.
+    """
+
+    direction: Direction
+    reference: int
+    test: int
+    away: bool = False
+
+    @property
+    def is_positive(self) -> bool:
+        """Whether the test patch shows the target of the reference patch."""
+        return self.reference == self.test and not self.away
 
 
 class Pool:
@@ -105,10 +116,11 @@ class Pool:
 
     Attributes:
         samples: samples, one a row.
+        found_in: ``[n]`` modalities in which their boxes were found.
         has_away: as in :class:`PoolArrays`.
         boxes_patch: as in :class:`PoolArrays`.
         proposals: rule that draws a box estimator's proposals; ``None`` if it has none.
-        checks: checks of the samples by the teacher; ``None`` before :meth:`check`.
+        passed: ``[n]`` bool; whether the teacher found the box; all before :meth:`check`.
     """
 
     def __init__(
@@ -122,7 +134,8 @@ class Pool:
         seed: int = 0,
     ) -> None:
         self.samples = tuple(samples)
-        self.checks: Checks | None = None
+        self.found_in = np.array([sample.found_in for sample in samples])
+        self.passed = np.ones(len(samples), dtype=bool)
         self._kept = arrays.kept
         self._are_features = are_features
         self.has_away = arrays.has_away
@@ -170,7 +183,6 @@ class Pool:
         plain: Batch | None,
     ) -> Batch:
         references = [draw.reference for draw in draws]
-        accepted = np.ones(len(self)) if self.checks is None else self.checks.passed
         quality = np.array([self.samples[place].quality for place in references])
         tests = [draw.test for draw in draws]
         branches = [
@@ -191,7 +203,7 @@ class Pool:
             present=torch.tensor(
                 [draw.is_positive and self._is_visible(draw.test) for draw in draws], device=device
             ),
-            accepted=torch.from_numpy(accepted[references].astype(bool)).to(device),
+            accepted=torch.from_numpy(self.passed[references]).to(device),
             keys=tuple(self._key(draw) for draw in draws),
             plain=plain,
         )
@@ -233,13 +245,13 @@ class Pool:
 
     def check(
         self, teacher: TwoBranchNetwork, recipe: CrossModalRecipe, *, device: torch.device | None
-    ) -> Checks:
-        """The teacher's self-check of every sample, stored in :attr:`checks`.
+    ) -> None:
+        """Let the teacher check every sample, and store which ones :attr:`passed`.
 
         A box found in TIR alone is checked on TIR if the recipe says so.
         """
         limits = recipe.teacher
-        parts = []
+        passed = []
         for begin in range(0, len(self), CHUNK):
             places = range(begin, min(begin + CHUNK, len(self)))
             batch = self.batch([Draw(Direction.TIR_TO_TIR, i, i) for i in places], device=device)
@@ -254,12 +266,8 @@ class Pool:
                 on_tir = limits.tir_boxes_on_tir and sample.found_in is FoundIn.TIR
                 check = seen[Modality.TIR if on_tir else limits.modality]
                 least = limits.min_iou_by_way.get(sample.way, limits.min_iou)
-                parts.append((*_row(check, row), bool(check.passed(limits, min_iou=least)[row])))
-        distance, overlap, probability, passed = (
-            np.array(part) for part in zip(*parts, strict=True)
-        )
-        self.checks = Checks(distance, overlap, probability, passed)
-        return self.checks
+                passed.append(bool(check.passed(limits, min_iou=least)[row]))
+        self.passed = np.array(passed)
 
     def _is_visible(self, place: int) -> bool:
         """Whether the centre of a sample's box lies in one of its test patches; if not, the sample
@@ -274,17 +282,6 @@ class Pool:
         """Number of samples with the centre of their box outside their test patch."""
         return sum(not self._is_visible(place) for place in range(len(self)))
 
-    def stock(self, recipe: CrossModalRecipe) -> Stock:
-        """The samples that steps may draw: all, or those that passed the teacher's check."""
-        usable = np.ones(len(self), dtype=bool)
-        if recipe.teacher.require and self.checks is not None:
-            usable = self.checks.passed
-        return stock_of(self.samples, usable, self.has_away, recipe)
-
-
-def _row(check: SelfCheck, row: int) -> tuple[float, float, float]:
-    return (
-        float(check.distance_cells[row]),
-        float(check.overlap[row]),
-        float(check.probability[row]),
-    )
+    def usable(self, recipe: Recipe) -> np.ndarray:
+        """``[n]`` bool: whether a step may draw the sample: the teacher found it, if it must."""
+        return self.passed if recipe.teacher.require else np.ones(len(self), dtype=bool)

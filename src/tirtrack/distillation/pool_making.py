@@ -5,8 +5,9 @@ Read :func:`build_pool` first. The pool itself is in ``pool``; nothing here draw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -99,29 +100,6 @@ def build_pool(
     )
 
 
-class Pools:
-    """Pools by number, of which one is open at a time.
-
-    Args:
-        make: function that makes the pool with a number.
-        count: number of different pools, after which the first comes again; ``None``: all differ.
-    """
-
-    def __init__(self, make: Callable[[int], Pool], count: int | None) -> None:
-        self._make = make
-        self._count = count
-        self._open: tuple[int, Pool] | None = None
-
-    def pool(self, number: int) -> Pool:
-        """A pool by its number."""
-        if self._count is not None:
-            number %= self._count
-        if self._open is None or self._open[0] != number:
-            self._open = None  # free it before the next one is made
-            self._open = number, self._make(number)
-        return self._open[1]
-
-
 # --- patches -------------------------------------------------------------------------------------
 
 
@@ -161,9 +139,11 @@ def cut(
     modalities = {key.modality for key in wanted}
     is_canvas = "canvas" in recipe.as_published
     for at, rgb, tir in read_frames(clips, shots):
-        frame = _Frame(rgb, tir, modalities, levels, is_canvas=is_canvas)
+        images = _images(rgb, tir, modalities, levels, is_canvas=is_canvas)
+        patch_of = _cutter(images)
+        height, width = images[Modality.RGB].shape[:2]
         for row, branch, image, shot in shots[at]:
-            sample, size = samples[row], frame.shape_hw
+            sample, size = samples[row], (height, width)
             is_away = branch == "away"
             crop = away_crop(sample, size, seed) if is_away else shot.spec.crop(size)
             if crop is None:
@@ -171,7 +151,7 @@ def cut(
             box_patch = boxes_to_patch(shot.box.array(), crop).astype(np.float32)
             for view, key in enumerate(wanted):
                 if key.branch == branch:
-                    patch = frame.patch(key.modality, crop, shot.spec.rule)
+                    patch = patch_of(key.modality, crop, shot.spec.rule)
                     if key.augmented:
                         noise = [view, *([image] if image else [])]
                         patch = _augmented(patch, key.modality, sample, recipe, noise, seed=seed)
@@ -209,43 +189,37 @@ def _augmented(
     return apply_jitter(patch, jitter, noise_rng)
 
 
-class _Frame:
-    """A frame as grey levels; only the modalities that are needed.
+def _images(
+    rgb: np.ndarray,
+    tir: np.ndarray | None,
+    modalities: set[Modality],
+    levels: Levels,
+    *,
+    is_canvas: bool,
+) -> dict[Modality, np.ndarray]:
+    """A frame as grey levels, TIR only if it is needed.
 
     On a canvas, as published, each frame has the other modality at its right, and crops may show
     both. (Published boxes of the right half, which begin in TIR, have it at their left.)
     """
+    if tir is None or not (is_canvas or Modality.TIR in modalities):
+        return {Modality.RGB: rgb}
+    grey = levels(tir)
+    if not is_canvas:
+        return {Modality.RGB: rgb, Modality.TIR: grey}
+    grey = np.repeat(grey[..., None], 3, axis=2)
+    return {
+        Modality.RGB: np.concatenate([rgb, grey], axis=1),
+        Modality.TIR: np.concatenate([grey, rgb], axis=1),
+    }
 
-    def __init__(
-        self,
-        rgb: np.ndarray,
-        tir: np.ndarray | None,
-        modalities: set[Modality],
-        levels: Levels,
-        *,
-        is_canvas: bool,
-    ) -> None:
-        self.images: dict[Modality, np.ndarray] = {}
-        self._fills: dict[tuple[Modality, CropRule], np.ndarray | None] = {}
-        if Modality.RGB in modalities or is_canvas:
-            self.images[Modality.RGB] = rgb
-        if tir is not None and (Modality.TIR in modalities or is_canvas):
-            self.images[Modality.TIR] = levels(tir)
-        if is_canvas:
-            grey = np.repeat(self.images[Modality.TIR][..., None], 3, axis=2)
-            self.images = {
-                Modality.RGB: np.concatenate([rgb, grey], axis=1),
-                Modality.TIR: np.concatenate([grey, rgb], axis=1),
-            }
-        height, width = rgb.shape[:2]
-        self.shape_hw = (height, 2 * width if is_canvas else width)
 
-    def patch(self, modality: Modality, crop: Crop, rule: CropRule) -> np.ndarray:
-        """A patch in one modality; the fill value outside the frame is computed once."""
-        image = self.images[modality]
-        if (modality, rule) not in self._fills:
-            self._fills[modality, rule] = fill_of(rule, image)
-        return cut_patch(image, crop, self._fills[modality, rule])
+def _cutter(
+    images: Mapping[Modality, np.ndarray],
+) -> Callable[[Modality, Crop, CropRule], np.ndarray]:
+    """Cuts patches of a frame; the fill value outside of it is computed once."""
+    fill = cache(lambda modality, rule: fill_of(rule, images[modality]))
+    return lambda modality, crop, rule: cut_patch(images[modality], crop, fill(modality, rule))
 
 
 # --- arrays --------------------------------------------------------------------------------------
@@ -273,7 +247,7 @@ def _made(
     def keep(key: ViewKey) -> None:
         chunk = waiting.pop(key)
         stack = np.stack([one.patch for one in chunk])
-        taps = [stack] if engine is None else for_keeping(engine.features(stack))
+        taps = [stack] if engine is None else for_keeping(engine(stack))
         if key not in kept:
             shape = (count, images[key.branch])
             kept[key] = [np.zeros((*shape, *tap.shape[1:]), dtype=tap.dtype) for tap in taps]

@@ -9,13 +9,12 @@ import torch
 from tirtrack.distillation.clips import Clip
 from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.engine import batch_norms
-from tirtrack.distillation.pool import CHUNK, Pool
+from tirtrack.distillation.pool import CHUNK, Draw, Pool
 from tirtrack.distillation.pool_making import build_pool, levels_of
 from tirtrack.distillation.proposal_draws import draw_rule
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import Sample
 from tirtrack.distillation.settings import Augmentation, CrossModalRecipe, Direction, Modality
-from tirtrack.distillation.step_plan import Draw
-from tirtrack.distillation.train_student import Setup
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
 
@@ -23,7 +22,7 @@ def re_estimate(
     student: TwoBranchNetwork,
     clips: Sequence[Clip],
     samples: Sequence[Sample],
-    setup: Setup[CrossModalRecipe],
+    run: Run[CrossModalRecipe],
 ) -> None:
     """Re-estimate batch norm statistics on TIR crops: cumulative means.
 
@@ -31,15 +30,15 @@ def re_estimate(
         student: network, changed in place.
         clips: clips of the samples.
         samples: samples of the training, of which the recipe takes the first ones.
-        setup: recipe, seed and device.
+        run: recipe, seed and device.
     """
-    training = setup.recipe.training
+    training = run.recipe.training
     modules = (
         [student]
         if training.batch_norm == "re_estimate"
         else [module for name in training.components for module in student.modules_of(name)]
     )
-    patches = _tir_pool(student, clips, samples[: training.batch_norm_samples], setup)
+    patches = _tir_pool(student, clips, samples[: training.batch_norm_samples], run)
     norms = [norm for module in modules for norm in batch_norms(module)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -49,7 +48,7 @@ def re_estimate(
     with torch.no_grad():
         for rows in _chunks(patches):
             draws = [Draw(Direction.TIR_TO_TIR, row, row) for row in rows]
-            respond(student, patches.batch(draws, device=setup.device), Direction.TIR_TO_TIR)
+            respond(student, patches.batch(draws, device=run.device), Direction.TIR_TO_TIR)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     student.eval()
@@ -59,16 +58,16 @@ def _tir_pool(
     student: TwoBranchNetwork,
     clips: Sequence[Clip],
     samples: Sequence[Sample],
-    setup: Setup[CrossModalRecipe],
+    run: Run[CrossModalRecipe],
 ) -> Pool:
     """Plain TIR patches of both branches."""
-    recipe = setup.recipe.model_copy(
+    recipe = run.recipe.model_copy(
         update={
             "directions": {Direction.TIR_TO_TIR: 1.0},
             "augmentation": Augmentation(),
             "negatives": 0.0,
-            "teacher": setup.recipe.teacher.model_copy(update={"modality": Modality.TIR}),
-            "as_published": [one for one in setup.recipe.as_published if one == "canvas"],
+            "teacher": run.recipe.teacher.model_copy(update={"modality": Modality.TIR}),
+            "as_published": [one for one in run.recipe.as_published if one == "canvas"],
         }
     )
     return build_pool(
@@ -76,10 +75,10 @@ def _tir_pool(
         samples,
         recipe,
         levels=levels_of(recipe),
-        seed=setup.seed,
+        seed=run.seed,
         proposals=draw_rule(recipe.estimator, student.box_kind),
         stage="batch norm",
-        progress=setup.progress,
+        progress=run.progress,
     )
 
 

@@ -15,17 +15,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tirtrack.devices import checked_device
-from tirtrack.distillation.frozen_backbone import FeatureEngine, OneTap, TorchFeatures
+from tirtrack.distillation.frozen_backbone import FeatureEngine, torch_engine
 from tirtrack.distillation.recipe import (
     default_recipe,
     recipe_of_kind,
 )
 from tirtrack.distillation.recipe_check import check_recipe
-from tirtrack.distillation.run_folder import Result, Run, carry_out, check_out, check_seed
+from tirtrack.distillation.run_folder import (
+    Run,
+    as_run_errors,
+    begin,
+    check_out,
+    check_seed,
+    finish,
+)
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Pairs, Split, open_split
 from tirtrack.distillation.stages import distil_network
-from tirtrack.distillation.train_student import Setup
 from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -61,7 +67,7 @@ def distill(
     command: str = "",
     progress: Progress = silent,
     follower: Callable[[str | Path], Follower] | None = None,
-) -> Run:
+) -> Run[CrossModalRecipe]:
     """Distil an RGB tracker into a TIR tracker, from unlabelled pairs.
 
     Args:
@@ -119,27 +125,33 @@ def distill(
         **({"teacher": taught_by.sha256} if taught_by else {}),
         **({"follower": fingerprint(following.origin)} if following else {}),
     }
-    setup = Setup(
-        settings, folder, identity, seed=seed, device=trained_on, resume=resume, progress=progress
+    run = Run(
+        file,
+        folder,
+        settings,
+        identity,
+        seed=seed,
+        device=trained_on,
+        resume=resume,
+        progress=progress,
     )
-
-    def work() -> Result:
+    if not begin(run, force=force):
+        return run
+    with as_run_errors():
         lines = _source_lines(split)
         if not (folder / MANIFEST_NAME).is_file():
             write_manifest(folder, split.manifest, proposals=way)
-        engine = None if settings.trains_backbone else feature_engine(network, trained_on)
         student, summary = distil_network(
             network,
             split,
-            setup,
+            run,
             teacher=teacher,
-            engine=engine,
+            engine=None if settings.trains_backbone else feature_engine(network, trained_on),
             follower=following,
         )
-        card = _card(file.stem, weights.card, split.manifest, settings)
-        return Result(student, card, summary.model_copy(update={"source_lines": tuple(lines)}))
-
-    return carry_out(file, setup, work, start=weights, force=force, command=command)
+    card = _card(file.stem, weights.card, split.manifest, settings)
+    summary = summary.model_copy(update={"source_lines": tuple(lines)})
+    return finish(run, student, card, summary, start=weights, command=command)
 
 
 def _follower(
@@ -182,11 +194,11 @@ def recipe_for(baseline: str | Path) -> str:
 def feature_engine(network: TwoBranchNetwork, device: torch.device) -> FeatureEngine:
     """The frozen backbone: the fast graph if there is one, else torch."""
     from tirtrack.networks.siamese import SiameseNetwork
-    from tirtrack.weights.graphs import OnnxBackbone, graphs_of_network
+    from tirtrack.weights.graphs import graph_engine
 
     if isinstance(network, SiameseNetwork):
-        return OneTap(OnnxBackbone(graphs_of_network(network)))
-    return TorchFeatures(copy.deepcopy(network), device)
+        return graph_engine(network)
+    return torch_engine(copy.deepcopy(network), device)
 
 
 def _card(name: str, baseline: Card, manifest: Manifest, recipe: CrossModalRecipe) -> Card:

@@ -6,23 +6,25 @@ first, so it exists only for a finished run; ``identity.json`` says which run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+import torch
 import yaml
 
 from tirtrack.distillation.recipe import dump_recipe
-from tirtrack.distillation.settings import Recipe
+from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
 from tirtrack.distillation.summary import SUMMARY, HeldBackComparison, RunSummary
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import fingerprint, new_file, new_folder, write_json, write_text
 from tirtrack.identity import BEGIN_ANEW, IDENTITY_NAME, check_same_identity, differences, versions
+from tirtrack.progress import Progress, silent
 from tirtrack.stored import write_stored
 
 if TYPE_CHECKING:
-    from tirtrack.distillation.train_student import AnyRecipe, Setup
     from tirtrack.networks.two_branch import TwoBranchNetwork
     from tirtrack.weights.card import Calibration, Card, PeakCalibration
     from tirtrack.weights.store import Weights
@@ -30,6 +32,37 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 RECIPE = "recipe.yaml"
 CHECKPOINT = "checkpoint.pt"
+
+AnyRecipe = TypeVar("AnyRecipe", CrossModalRecipe, SupervisedRecipe)
+
+
+@dataclass(frozen=True)
+class Run(Generic[AnyRecipe]):
+    """A run of ``train`` or ``distill``: what it is told and, once finished, its summary.
+
+    Attributes:
+        weights: weights file of the student.
+        folder: folder with recipe, log, summary and checkpoint; of a distillation also with
+            manifest and contact sheet.
+        recipe: complete recipe.
+        identity: fingerprints of all inputs of the run, by name.
+        seed: seed of all random draws.
+        device: device of the networks in training.
+        resume: continue from the folder's checkpoint.
+        progress: callback that is told of every stage.
+        summary: summary as in ``summary.json``; ``None`` if the run was finished before.
+    """
+
+    weights: Path
+    folder: Path
+    recipe: AnyRecipe
+    identity: Mapping[str, str]
+    _: KW_ONLY
+    seed: int = 0
+    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+    resume: bool = False
+    progress: Progress = silent
+    summary: RunSummary | None = None
 
 
 def run_folder(out: Path) -> Path:
@@ -75,17 +108,18 @@ def check_seed(seed: int) -> None:
 # --- started, or resumed -------------------------------------------------------------------------
 
 
-def _begin(
-    file: Path, recipe: Recipe, identity: Mapping[str, str], *, force: bool, resume: bool
-) -> bool:
+def begin(run: Run[AnyRecipe], *, force: bool) -> bool:
     """Make the run folder, or resume it if it belongs to the same run; false if that was finished
     before. With ``force`` the old weights are removed first, so that during the new run no file
     looks like its result.
+
+    Raises:
+        RequestError: the existing run has another recipe or identity; nothing was changed.
     """
-    folder = run_folder(file)
-    if resume and (file.exists() or folder.is_dir()):
-        _check_same_recipe(folder / RECIPE, recipe)
-        _check_same_run(folder / IDENTITY_NAME, identity, is_finished=file.exists())
+    file, folder = run.weights, run.folder
+    if run.resume and (file.exists() or folder.is_dir()):
+        _check_same_recipe(folder / RECIPE, run.recipe)
+        _check_same_run(folder / IDENTITY_NAME, run.identity, is_finished=file.exists())
         if file.exists():
             return False
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,9 +128,9 @@ def _begin(
             file.unlink(missing_ok=True)
         new_folder(folder, force=force)
     if not (folder / RECIPE).is_file():
-        write_text(folder / RECIPE, dump_recipe(recipe))
+        write_text(folder / RECIPE, dump_recipe(run.recipe))
     if not (folder / IDENTITY_NAME).is_file():
-        write_json(folder / IDENTITY_NAME, dict(identity))
+        write_json(folder / IDENTITY_NAME, dict(run.identity))
     return True
 
 
@@ -125,78 +159,54 @@ def _check_same_run(path: Path, identity: Mapping[str, str], *, is_finished: boo
 # --- run, and finished ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Result:
-    """What the work of a run gives: the network to write, on the CPU, its card and the summary,
-    both without what :func:`carry_out` knows of every run.
-    """
-
-    network: TwoBranchNetwork
-    card: Card
-    summary: RunSummary
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run.
-
-    Attributes:
-        weights: weights file of the student.
-        folder: folder with recipe, log, summary and checkpoint; of a distillation also with
-            manifest and contact sheet.
-        summary: summary as in ``summary.json``; ``None`` if the run was finished before.
-    """
-
-    weights: Path
-    folder: Path
-    summary: RunSummary | None
-
-
-def carry_out(
-    file: Path,
-    setup: Setup[AnyRecipe],
-    work: Callable[[], Result],
-    *,
-    start: Weights | None,
-    force: bool,
-    command: str,
-) -> Run:
-    """Do the work of a run in its folder, and write the result: summary, then weights.
-
-    Args:
-        file: weights file to write.
-        setup: recipe, folder, seed, whether to resume.
-        work: work to do, unless the run was finished before.
-        start: weights that the work begins with; ``None``: random ones.
-        force: replace an existing run.
-        command: command line as typed, or empty.
+@contextmanager
+def as_run_errors() -> Iterator[None]:
+    """Context in which a fault is that of a run which was begun: a failed run.
 
     Raises:
-        RequestError: the existing run has another recipe or identity; nothing was changed.
         RunError: something in the data turned out to be wrong.
+    """
+    try:
+        yield
+    except RequestError as error:
+        raise RunError(error.what, error.where, error.fix) from error
+
+
+def finish(
+    run: Run[AnyRecipe],
+    network: TwoBranchNetwork,
+    card: Card,
+    summary: RunSummary,
+    *,
+    start: Weights | None,
+    command: str,
+) -> Run[AnyRecipe]:
+    """Write the result of a run: summary, then weights.
+
+    Args:
+        run: run that was begun.
+        network: network to write, on the CPU.
+        card: card of the network, without what is the same for every run.
+        summary: summary of the run, without what it was told.
+        start: weights that the run began with; ``None``: random ones.
+        command: command line as typed, or empty.
     """
     from tirtrack.weights import store
 
-    if not _begin(file, setup.recipe, setup.identity, force=force, resume=setup.resume):
-        return Run(file, setup.folder, None)
-    try:
-        result = work()
-    except RequestError as error:  # in a run that was begun a fault is a failed run
-        raise RunError(error.what, error.where, error.fix) from error
-    summary = result.summary.model_copy(
+    summary = summary.model_copy(
         update={
-            "recipe": setup.recipe.name,
-            "seed": setup.seed,
-            "steps": setup.recipe.training.steps,
-            "weights": file.name,
-            "fingerprint": fingerprint(dict(setup.identity)),
+            "recipe": run.recipe.name,
+            "seed": run.seed,
+            "steps": run.recipe.training.steps,
+            "weights": run.weights.name,
+            "fingerprint": fingerprint(dict(run.identity)),
             "versions": versions(),
             "command": command,
         }
     )
-    write_stored(setup.folder / SUMMARY, summary)
-    store.write(file, result.network, _completed(result.card, start, summary))
-    return Run(file, setup.folder, summary)
+    write_stored(run.folder / SUMMARY, summary)
+    store.write(run.weights, network, _completed(card, start, summary))
+    return replace(run, summary=summary)
 
 
 def _completed(card: Card, start: Weights | None, summary: RunSummary) -> Card:

@@ -18,13 +18,13 @@ from tirtrack.boxes import Box
 from tirtrack.crops import Crop
 from tirtrack.distillation.clips import Clip, LabelledFootage, Target
 from tirtrack.distillation.crop_specs import (
-    CropRules,
     CropSpec,
     jittered_reference_crop,
     jittered_test_crop,
 )
 from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
 from tirtrack.errors import DatasetError
+from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
 
 MIN_FRAMES = 20  # shortest video for causal samples, as published
@@ -133,7 +133,7 @@ def draw_samples(
     recipe: CrossModalRecipe,
     numbers: Sequence[int],
     *,
-    rules: CropRules,
+    network: TwoBranchNetwork,
     seed: int,
 ) -> list[Sample]:
     """Samples by number: a target of :func:`draw_targets`, the jitter per branch.
@@ -145,7 +145,7 @@ def draw_samples(
         clips: clips with boxes that the recipe can use.
         recipe: recipe with the settings of boxes and jitter.
         numbers: numbers of the samples.
-        rules: crop rules of the network.
+        network: network that says how its patches are cut.
         seed: seed of all random draws.
     """
     samples = []
@@ -156,7 +156,7 @@ def draw_samples(
         track = clip.tracks.get(target, {})
         there = (other, track[other]) if other in track else here
         references, tests = draw_shots(
-            [here], [there], recipe, rules=rules, number=number, seed=seed
+            [here], [there], recipe, network=network, number=number, seed=seed
         )
         name, apart = f"{clip.name}/{frame}", there[0] - frame
         samples.append(
@@ -241,7 +241,7 @@ def draw_labelled(
     recipe: SupervisedRecipe,
     numbers: Iterable[int],
     *,
-    rules: CropRules,
+    network: TwoBranchNetwork,
     seed: int,
 ) -> list[Sample]:
     """Samples by number: still or video by share, a uniform clip and target, frames, jitter.
@@ -250,7 +250,7 @@ def draw_labelled(
         clips: clips that are long enough for the recipe.
         recipe: recipe with the settings of frames and jitter.
         numbers: numbers of the samples.
-        rules: crop rules of the network.
+        network: network that says how its patches are cut.
         seed: seed of all random draws.
     """
     stills = [index for index, clip in enumerate(clips) if not clip.is_video]
@@ -266,7 +266,7 @@ def draw_labelled(
         references, tests = draw_shots(
             *_labelled_places(clip, recipe, frames_rng),
             recipe,
-            rules=rules,
+            network=network,
             number=number,
             seed=seed,
         )
@@ -377,7 +377,7 @@ def draw_shots(
     tests: Places,
     recipe: Recipe,
     *,
-    rules: CropRules,
+    network: TwoBranchNetwork,
     number: int,
     seed: int,
 ) -> tuple[tuple[Shot, ...], tuple[Shot, ...]]:
@@ -392,7 +392,7 @@ def draw_shots(
 
     def shots(places: Places, are_mirrored: np.ndarray, *, is_test: bool) -> tuple[Shot, ...]:
         jittered = jittered_test_crop if is_test else jittered_reference_crop
-        rule = rules.test if is_test else rules.reference
+        rule = network.test_crop if is_test else network.reference_crop
         stream = Stream.TEST_JITTER if is_test else Stream.REFERENCE_JITTER
         return tuple(
             Shot(

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import Clip, clips_of, with_tracks
-from tirtrack.distillation.crop_specs import CropRules
 from tirtrack.distillation.foreign_teacher import can_match, check_pool
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.pair_warnings import (
@@ -27,12 +25,13 @@ from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.pool_making import build_pool, levels_of
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.re_estimation import re_estimate
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import Stream, draw_samples, draw_targets
 from tirtrack.distillation.settings import Augmentation, CrossModalRecipe, Direction, Modality
 from tirtrack.distillation.sources import Split
-from tirtrack.distillation.step_plan import plan_step
+from tirtrack.distillation.step_plan import check_directions
 from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
-from tirtrack.distillation.train_student import Batches, Setup, timed, train_student
+from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -43,7 +42,7 @@ from tirtrack.pairs.proposals.registry import proposer
 from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import PairSource, assumptions
 
-PairSetup = Setup[CrossModalRecipe]
+PairRun = Run[CrossModalRecipe]
 Found = dict[int, ProposalSet]
 """Proposals of pairs by their index in the source."""
 
@@ -51,7 +50,7 @@ Found = dict[int, ProposalSet]
 def distil_network(
     network: TwoBranchNetwork,
     split: Split,
-    setup: PairSetup,
+    run: PairRun,
     *,
     teacher: TwoBranchNetwork | None = None,
     engine: FeatureEngine | None,
@@ -62,7 +61,7 @@ def distil_network(
     Args:
         network: baseline.
         split: pairs to train on, and held-back pairs.
-        setup: recipe, folder, seed and device.
+        run: recipe, folder, seed and device.
         teacher: network that teaches; ``None``: the baseline.
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
         follower: tracker of RGB frames, for recipes with a ``max_gap``.
@@ -70,22 +69,22 @@ def distil_network(
     Returns:
         The student in eval mode on the CPU, and the summary, without what every run has.
     """
-    recipe, device = setup.recipe, setup.device
+    recipe, device = run.recipe, run.device
     seconds: dict[str, float] = {}
     baseline = frozen_copy(network).to(device)
     teaching = baseline if teacher is None else frozen_copy(teacher).to(device)
     student = copy.deepcopy(network).to(device)
     with timed(seconds, "proposals"):
-        found, held_back = propose(split, setup)
-        write_contact_sheet(setup.folder, split.source, found)
+        found, held_back = propose(split, run)
+        write_contact_sheet(run.folder, split.source, found)
     clips = clips_of(split.source, found, recipe)
     with timed(seconds, "features"):
-        pool = training_pool(network, clips, setup, engine, follower)
+        pool = training_pool(network, clips, run, engine, follower)
     with timed(seconds, "teacher"):
         if can_match(teaching, network):
             pool.check(teaching, recipe, device=device)
         else:
-            check_pool(teaching, pool, clips, recipe.teacher.box_check, seed=setup.seed)
+            check_pool(teaching, pool, clips, recipe.teacher.box_check, seed=run.seed)
         rates = pass_rates(pool)
     with timed(seconds, "pairs"):
         proposals, others = list(found.values()), list(held_back.values())
@@ -94,7 +93,7 @@ def distil_network(
             *masked_warnings([*proposals, *others]),
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
-            *doubt_warnings(split, clips, pool, setup.progress),
+            *doubt_warnings(split, clips, pool, run.progress),
         ]
     with timed(seconds, "held back"):
         held_clips: list[Clip] = []
@@ -103,12 +102,19 @@ def distil_network(
                 held_clips = clips_of(split.held_back_source, held_back, validation_recipe(recipe))
             except PairsError as error:
                 warnings.append(f"held-back pairs: {error.what}")
-        validator = validator_on(held_clips, baseline, setup, engine) if held_clips else None
+        validator = validator_on(held_clips, baseline, run, engine) if held_clips else None
     with timed(seconds, "training"):
-        batches, every = batches_of(pool, setup), recipe.held_back.validate_every
-        train_student(student, teaching, batches, setup, validator=validator, validate_every=every)
+        check_directions(pool, recipe)
+        train_student(
+            student,
+            teaching,
+            lambda _: pool,
+            run,
+            validator=validator,
+            validate_every=recipe.held_back.validate_every,
+        )
         if recipe.training.batch_norm in ("adapt", "re_estimate"):
-            re_estimate(student, clips, pool.samples, setup)
+            re_estimate(student, clips, pool.samples, run)
     with timed(seconds, "held back"):
         compared = None if validator is None else validator.comparison(student)
     return student.cpu(), RunSummary(
@@ -129,34 +135,34 @@ def distil_network(
 # --- proposals -----------------------------------------------------------------------------------
 
 
-def propose(split: Split, setup: PairSetup) -> tuple[Found, Found]:
+def propose(split: Split, run: PairRun) -> tuple[Found, Found]:
     """Boxes of the pairs to train on and of those held back: in at most as many pairs as there will
     be samples.
     """
-    recipe, seed, content = setup.recipe, setup.seed, setup.identity["pairs"]
+    recipe, seed, content = run.recipe, run.seed, run.identity["pairs"]
     train = thinned(split.train, recipe.pool, seed)
     held_back = thinned(split.held_back, recipe.held_back.samples, HELD_BACK_SEED)
     if split.has_two_sources:
-        other, its_content = split.held_back_source, setup.identity["held-back pairs"]
+        other, its_content = split.held_back_source, run.identity["held-back pairs"]
         return (
-            _boxes_of(split.source, content, train, setup, seed),
-            _boxes_of(other, its_content, held_back, setup, HELD_BACK_SEED),
+            _boxes_of(split.source, content, train, run, seed),
+            _boxes_of(other, its_content, held_back, run, HELD_BACK_SEED),
         )
-    found = _boxes_of(split.source, content, [*train, *held_back], setup, seed)
+    found = _boxes_of(split.source, content, [*train, *held_back], run, seed)
     return {index: found[index] for index in train}, {index: found[index] for index in held_back}
 
 
 def _boxes_of(
-    source: PairSource, content: str, indices: Sequence[int], setup: PairSetup, seed: int
+    source: PairSource, content: str, indices: Sequence[int], run: PairRun, seed: int
 ) -> Found:
     if not indices:
         return {}
-    settings = setup.recipe.proposals
+    settings = run.recipe.proposals
     found = kept_proposals(
         source,
         proposer(settings.way, **settings.options),
         seed,
-        setup.progress,
+        run.progress,
         indices=indices,
         modalities=settings.modalities,
         content=content,
@@ -178,48 +184,33 @@ def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
 def training_pool(
     network: TwoBranchNetwork,
     clips: Sequence[Clip],
-    setup: PairSetup,
+    run: PairRun,
     engine: FeatureEngine | None,
     follower: Follower | None,
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
-    recipe, seed, identity = setup.recipe, setup.seed, setup.identity
+    recipe, seed, identity = run.recipe, run.seed, run.identity
     numbers = range(recipe.pool)
     if follower is not None:
         drawn = list(draw_targets(clips, recipe, numbers, seed=seed))
-        clips = with_tracks(clips, drawn, follower, setup.progress)
+        clips = with_tracks(clips, drawn, follower, run.progress)
     return build_pool(
         clips,
-        draw_samples(clips, recipe, numbers, rules=CropRules.of(network), seed=seed),
+        draw_samples(clips, recipe, numbers, network=network, seed=seed),
         recipe,
         levels=levels_of(recipe),
         seed=seed,
         engine=engine,
         proposals=draw_rule(recipe.estimator, network.box_kind),
         cache_key=f"{identity['pairs']} {recipe.normaliser} {identity['baseline']}",
-        progress=setup.progress,
+        progress=run.progress,
     )
 
 
 def _counted(pool: Pool, recipe: CrossModalRecipe) -> dict[str, int]:
     """Numbers of samples, as in :class:`RunSummary`."""
-    usable = int(pool.checks.passed.sum()) if pool.checks and recipe.teacher.require else len(pool)
+    usable = int(pool.usable(recipe).sum())
     return {"pool": len(pool), "usable": usable, "outside": pool.centres_outside()}
-
-
-def batches_of(pool: Pool, setup: PairSetup) -> Batches:
-    """The samples of a step, drawn from a checked pool."""
-    recipe, stock = setup.recipe, pool.stock(setup.recipe)
-
-    def batches(step: int) -> list[tuple[Direction, Batch]]:
-        draws = plan_step(stock, recipe, seed=setup.seed, step=step)
-        return [
-            (direction, pool.batch(chosen, device=setup.device, visit=step))
-            for direction in sorted(recipe.directions)
-            if (chosen := [draw for draw in draws if draw.direction is direction])
-        ]
-
-    return batches
 
 
 # --- held-back pairs -----------------------------------------------------------------------------
@@ -228,7 +219,7 @@ def batches_of(pool: Pool, setup: PairSetup) -> Batches:
 def validator_on(
     clips: Sequence[Clip],
     baseline: TwoBranchNetwork,
-    setup: PairSetup,
+    run: PairRun,
     engine: FeatureEngine | None,
 ) -> Validator:
     """Validates students on samples of held-back clips, the same for every training seed; those
@@ -236,24 +227,24 @@ def validator_on(
 
     Stored features serve all networks, unless the student's backbone will change.
     """
-    recipe, seed = validation_recipe(setup.recipe), HELD_BACK_SEED
+    recipe, seed = validation_recipe(run.recipe), HELD_BACK_SEED
     numbers, will_change = (
         range(recipe.held_back.samples),
         recipe.training.batch_norm == "re_estimate",
     )
     pool = build_pool(
         clips,
-        draw_samples(clips, recipe, numbers, rules=CropRules.of(baseline), seed=seed),
+        draw_samples(clips, recipe, numbers, network=baseline, seed=seed),
         recipe,
         levels=levels_of(recipe),
         seed=seed,
         engine=None if will_change else engine,
         proposals=draw_rule(recipe.estimator, baseline.box_kind),
         stage="held back",
-        progress=setup.progress,
+        progress=run.progress,
     )
-    pool.check(baseline, recipe, device=setup.device)
-    measure = Agreement(baseline, pool, device=setup.device)
+    pool.check(baseline, recipe, device=run.device)
+    measure = Agreement(baseline, pool, device=run.device)
     return Validator(baseline, measure, measure.scenes, teacher_centre=measure.teacher_centre)
 
 

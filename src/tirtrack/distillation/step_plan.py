@@ -2,134 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
 from tirtrack.distillation.clips import serves_direction
-from tirtrack.distillation.samples import Sample, Stream
-from tirtrack.distillation.settings import CrossModalRecipe, Direction, SupervisedRecipe
+from tirtrack.distillation.pool import Draw, Pool
+from tirtrack.distillation.samples import Stream
+from tirtrack.distillation.settings import CrossModalRecipe, Direction, Recipe, SupervisedRecipe
 from tirtrack.errors import TrainingError
+from tirtrack.pairs.proposals.base import FoundIn
 
 MAX_SCENE_DRAWS = 20
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One training example of a step.
-
-    Attributes:
-        direction: direction, with the modality that each branch of the student sees.
-        reference: row of the sample whose reference patch is used.
-        test: row of the sample whose test patch is used; another scene in a negative pair.
-        away: whether the test patch is cut beside the box in the same frame.
-    """
-
-    direction: Direction
-    reference: int
-    test: int
-    away: bool = False
-
-    @property
-    def is_positive(self) -> bool:
-        """Whether the test patch shows the target of the reference patch."""
-        return self.reference == self.test and not self.away
-
-
-@dataclass(frozen=True)
-class Stock:
-    """The samples that a step may draw.
-
-    Attributes:
-        scenes: scene of every sample of the pool.
-        serving: rows of the samples that may be used, by direction.
-        has_away: ``[n]`` bool; whether the frame has room for a patch beside the box.
-    """
-
-    scenes: Sequence[str]
-    serving: Mapping[Direction, np.ndarray]
-    has_away: np.ndarray
-
-
-def stock_of(
-    samples: Sequence[Sample],
-    usable: np.ndarray,
-    has_away: np.ndarray,
-    recipe: CrossModalRecipe,
-) -> Stock:
-    """The samples that may be used, by direction.
+def plan_step(pool: Pool, recipe: Recipe, *, seed: int, step: int) -> list[Draw]:
+    """The samples of a step: of pairs by direction, drawn from those that serve it; of labels each
+    one once an epoch.
 
     Args:
-        samples: samples of the pool.
-        usable: ``[n]`` bool; whether the teacher's check lets the sample be used.
-        has_away: ``[n]`` bool, as in :class:`Stock`.
-        recipe: recipe with the directions, and which boxes serve them.
+        pool: pool to draw from, of the step's epoch.
+        recipe: recipe with directions, negatives and the size of a batch.
+        seed: seed of all random draws.
+        step: number of the step, 0-based.
+    """
+    if isinstance(recipe, SupervisedRecipe):
+        return _next_of_epoch(pool, recipe, seed=seed, step=step)
+    return _by_direction(pool, recipe, seed=seed, step=step)
+
+
+def rows_serving(pool: Pool, direction: Direction, recipe: CrossModalRecipe) -> np.ndarray:
+    """The rows of the samples that a step may draw in a direction."""
+    serving = [one for one in FoundIn if serves_direction(one, direction, recipe.boxes)]
+    return np.flatnonzero(pool.usable(recipe) & np.isin(pool.found_in, serving))
+
+
+def check_directions(pool: Pool, recipe: CrossModalRecipe) -> None:
+    """Refuse a checked pool that cannot serve a direction of the recipe.
 
     Raises:
         TrainingError: a direction has no sample.
     """
-    serving = {}
     for direction in recipe.directions:
-        fits = np.array(
-            [serves_direction(sample.found_in, direction, recipe.boxes) for sample in samples]
-        )
-        serving[direction] = np.flatnonzero(usable & fits)
-        if not len(serving[direction]):
+        if not len(rows_serving(pool, direction, recipe)):
             raise TrainingError(
-                f"no sample of {len(samples)} is left for {direction} ({int(usable.sum())} passed "
-                "the teacher)",
+                f"no sample of {len(pool)} is left for {direction} "
+                f"({int(pool.usable(recipe).sum())} passed the teacher)",
                 fix="give more pairs, another way of proposing, or a recipe without this direction",
             )
-    return Stock([sample.scene for sample in samples], serving, has_away)
 
 
-def plan_step(stock: Stock, recipe: CrossModalRecipe, *, seed: int, step: int) -> list[Draw]:
-    """The samples of a step; each is a pure function of seed, step and position.
-
-    Every direction gets its share of every step (systematic sampling: exact up to one sample).
-    """
+def _by_direction(pool: Pool, recipe: CrossModalRecipe, *, seed: int, step: int) -> list[Draw]:
+    """Every direction gets its share of each step (systematic sampling: exact up to one sample)."""
     directions = sorted(recipe.directions)
+    rows = [rows_serving(pool, direction, recipe) for direction in directions]
     shares = np.array([recipe.directions[direction] for direction in directions])
     ends = np.cumsum(shares / shares.sum())
     offset = np.random.default_rng([seed, Stream.DIRECTIONS, step]).random()
     batch = recipe.training.batch
     draws = []
     for position in range(batch):
-        which = int(np.searchsorted(ends, (position + offset) / batch, side="right"))
-        direction = directions[min(which, len(directions) - 1)]
+        place = int(np.searchsorted(ends, (position + offset) / batch, side="right"))
+        which = min(place, len(directions) - 1)
         rng = np.random.default_rng([seed, Stream.STEP, step, position])
-        draws.append(_draw(stock, direction, recipe.negatives, rng))
+        draws.append(_drawn(pool, directions[which], rows[which], recipe.negatives, rng))
     return draws
 
 
-def _draw(stock: Stock, direction: Direction, negatives: float, rng: np.random.Generator) -> Draw:
-    serving = stock.serving[direction]
+def _drawn(
+    pool: Pool, direction: Direction, rows: np.ndarray, negatives: float, rng: np.random.Generator
+) -> Draw:
     is_negative = rng.random() < negatives
-    reference = int(serving[rng.integers(len(serving))])
+    reference = int(rows[rng.integers(len(rows))])
     if not is_negative:
         return Draw(direction, reference, reference)
-    if stock.has_away[reference]:
+    if pool.has_away[reference]:
         return Draw(direction, reference, reference, away=True)
-    for test in serving[rng.integers(len(serving), size=MAX_SCENE_DRAWS)]:
-        if stock.scenes[test] != stock.scenes[reference]:
+    for test in rows[rng.integers(len(rows), size=MAX_SCENE_DRAWS)]:
+        if pool.samples[test].scene != pool.samples[reference].scene:
             return Draw(direction, reference, int(test))
     return Draw(direction, reference, reference)  # one scene only, and no room beside the box
 
 
-def plan_labelled_step(
-    samples: Sequence[Sample], recipe: SupervisedRecipe, *, epoch: int, step: int, seed: int
-) -> list[Draw]:
-    """The samples of a step of an epoch; every epoch takes each row once, in its own order."""
-    batch, count = recipe.training.batch, len(samples)
+def _next_of_epoch(pool: Pool, recipe: SupervisedRecipe, *, seed: int, step: int) -> list[Draw]:
+    """The next samples of the epoch; every epoch takes each row once, in its own order."""
+    batch, count = recipe.training.batch, len(pool)
+    epoch, inside = divmod(step, count // batch)
     order = np.random.default_rng([seed, Stream.LABELLED_ORDER, epoch]).permutation(count)
     draws = []
-    for row in order[step * batch : (step + 1) * batch]:
-        rng = np.random.default_rng([seed, Stream.LABELLED_NEGATIVE, samples[row].number])
-        test = row
+    for row in order[inside * batch : (inside + 1) * batch]:
+        sample, test = pool.samples[row], row
+        rng = np.random.default_rng([seed, Stream.LABELLED_NEGATIVE, sample.number])
         if rng.random() < recipe.negatives:
             other = int(rng.integers(count))
-            if samples[other].clip != samples[row].clip:
+            if pool.samples[other].clip != sample.clip:
                 test = other
         draws.append(Draw(Direction.RGB_TO_RGB, int(row), int(test)))
     return draws

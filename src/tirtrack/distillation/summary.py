@@ -201,11 +201,9 @@ def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:
 
 def pass_rates(pool: Pool) -> list[PassRate]:
     """Pass rates of the teacher's self-check by proposer and modality."""
-    if pool.checks is None:
-        return []
     drawn: Counter[tuple[str, str]] = Counter()
     passed: Counter[tuple[str, str]] = Counter()
-    for sample, ok in zip(pool.samples, pool.checks.passed, strict=True):
+    for sample, ok in zip(pool.samples, pool.passed, strict=True):
         kind = (sample.way, str(sample.found_in))
         drawn[kind] += 1
         passed[kind] += bool(ok)

@@ -6,26 +6,24 @@ The loss is that of ``cross_supervision`` with the annotation instead of the pse
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
-from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import LabelledFootage
-from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.frozen_backbone import TorchFeatures, backbone_hash
+from tirtrack.distillation.frozen_backbone import backbone_hash, torch_engine
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool
-from tirtrack.distillation.pool_making import Pools, build_pool
+from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
+from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import draw_labelled, long_enough
-from tirtrack.distillation.settings import Direction, Photometric, SupervisedRecipe
-from tirtrack.distillation.step_plan import plan_labelled_step
+from tirtrack.distillation.settings import Photometric, SupervisedRecipe
 from tirtrack.distillation.summary import HeldBackComparison
-from tirtrack.distillation.train_student import Batches, Setup, train_student
+from tirtrack.distillation.train_student import train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Validator
 from tirtrack.errors import WeightsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -85,32 +83,32 @@ def _backbone(network: TwoBranchNetwork) -> nn.Module:
 def train_network(
     network: TwoBranchNetwork,
     clips: Sequence[LabelledFootage],
-    setup: Setup[SupervisedRecipe],
+    run: Run[SupervisedRecipe],
 ) -> TwoBranchNetwork:
     """A trained copy of a network, in eval mode on the CPU; the network itself is not changed."""
-    student = copy.deepcopy(network).to(setup.device)
-    train_student(student, None, batches_of(network, clips, setup), setup)
+    student = copy.deepcopy(network).to(run.device)
+    train_student(student, None, pools_of(network, clips, run), run)
     return student.cpu()
 
 
-def batches_of(
+def pools_of(
     network: TwoBranchNetwork,
     clips: Sequence[LabelledFootage],
-    setup: Setup[SupervisedRecipe],
-) -> Batches:
-    """The samples of a step; every epoch has a pool of its own, until the pools repeat."""
-    recipe, seed, device = setup.recipe, setup.seed, setup.device
+    run: Run[SupervisedRecipe],
+) -> Callable[[int], Pool]:
+    """The pool of a step; every epoch has one of its own, until the pools repeat."""
+    recipe, seed, device = run.recipe, run.seed, run.device
     steps_each = max(recipe.pool // recipe.training.batch, 1)
     size = steps_each * recipe.training.batch
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
-    engine = TorchFeatures(copy.deepcopy(network).eval(), device) if keeps_features else None
-    rules, cache_key = CropRules.of(network), f"{setup.identity['data']} {backbone_hash(network)}"
+    engine = torch_engine(copy.deepcopy(network).eval(), device) if keeps_features else None
+    cache_key = f"{run.identity['data']} {backbone_hash(network)}"
 
     def make(number: int) -> Pool:
         numbers = range(number * size, (number + 1) * size)
         return build_pool(
             clips,
-            draw_labelled(clips, recipe, numbers, rules=rules, seed=seed),
+            draw_labelled(clips, recipe, numbers, network=network, seed=seed),
             recipe,
             seed=seed,
             engine=engine,
@@ -118,15 +116,17 @@ def batches_of(
             cache_key=cache_key,
         )
 
-    pools = Pools(make, recipe.pools)
+    opened: dict[int, Pool] = {}
 
-    def batches(step: int) -> list[tuple[Direction, Batch]]:
-        epoch, inside = divmod(step, steps_each)
-        pool = pools.pool(epoch)
-        draws = plan_labelled_step(pool.samples, recipe, epoch=epoch, step=inside, seed=seed)
-        return [(Direction.RGB_TO_RGB, pool.batch(draws, device=device, visit=step))]
+    def pool_of(step: int) -> Pool:
+        epoch = step // steps_each
+        number = epoch if recipe.pools is None else epoch % recipe.pools
+        if number not in opened:
+            opened.clear()  # free the last one before the next one is made
+            opened[number] = make(number)
+        return opened[number]
 
-    return batches
+    return pool_of
 
 
 # --- held-out labels ------------------------------------------------------------------------------
@@ -149,8 +149,7 @@ def compare_held_out(
         return None
     plain = recipe.model_copy(update={"augmentation": Photometric(), "references": 1, "tests": 1})
     clips = long_enough(held, plain)
-    rules = CropRules.of(before)
-    samples = draw_labelled(clips, plain, range(count), rules=rules, seed=HELD_BACK_SEED)
+    samples = draw_labelled(clips, plain, range(count), network=before, seed=HELD_BACK_SEED)
     pool = build_pool(clips, samples, plain, seed=HELD_BACK_SEED, proposals=one_step_rule(before))
 
     def measure(network: TwoBranchNetwork) -> dict[str, np.ndarray]:

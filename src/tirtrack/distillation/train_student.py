@@ -1,63 +1,30 @@
-"""The training of both verbs: what a run is told, and the loss of its steps.
+"""The training of both verbs: the loss of the steps of a run.
 
-Where the samples of a step come from, the caller says; ``cross_modal`` has the loss, ``engine`` the
-loop.
+Which pool a step draws from, the caller says; ``step_plan`` says which samples, ``cross_modal`` has
+the loss, ``engine`` the loop.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
-from typing import Generic, TypeVar
 
-import torch
-
-from tirtrack.distillation.batch import Batch
-from tirtrack.distillation.cross_modal import step_loss
-from tirtrack.distillation.engine import Probe, Step, backbone_norms, train_steps
-from tirtrack.distillation.settings import CrossModalRecipe, Direction, SupervisedRecipe
+from tirtrack.distillation.cross_modal import StepLoss, step_loss
+from tirtrack.distillation.engine import Probe, backbone_norms, train_steps
+from tirtrack.distillation.pool import Pool
+from tirtrack.distillation.run_folder import AnyRecipe, Run
+from tirtrack.distillation.settings import Direction
+from tirtrack.distillation.step_plan import plan_step
 from tirtrack.distillation.validation import Validator
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.progress import Progress, silent
-
-AnyRecipe = TypeVar("AnyRecipe", CrossModalRecipe, SupervisedRecipe)
-
-Batches = Callable[[int], Sequence[tuple[Direction, Batch]]]
-"""The samples of a step by its number: one batch for each direction."""
-
-
-@dataclass(frozen=True)
-class Setup(Generic[AnyRecipe]):
-    """What a run is told, apart from its networks and its data.
-
-    Attributes:
-        recipe: complete recipe.
-        folder: run folder.
-        identity: fingerprints of all inputs of the run, by name.
-        seed: seed of all random draws.
-        device: device of the networks in training.
-        resume: continue from the folder's checkpoint.
-        progress: callback that is told of every stage.
-    """
-
-    recipe: AnyRecipe
-    folder: Path
-    identity: Mapping[str, str]
-    _: KW_ONLY
-    seed: int = 0
-    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
-    resume: bool = False
-    progress: Progress = silent
 
 
 def train_student(
     student: TwoBranchNetwork,
     teacher: TwoBranchNetwork | None,
-    batches: Batches,
-    setup: Setup[AnyRecipe],
+    pool_of: Callable[[int], Pool],
+    run: Run[AnyRecipe],
     *,
     validator: Validator | None = None,
     validate_every: int = 0,
@@ -65,38 +32,34 @@ def train_student(
     """Train the student in place.
 
     Args:
-        student: network to train, on the device of the setup.
+        student: network to train, on the device of the run.
         teacher: frozen network; ``None`` if no term needs it.
-        batches: samples of a step.
-        setup: recipe, folder, seed and device.
+        pool_of: function that gives the pool of a step by its number.
+        run: recipe, folder, seed and device.
         validator: validates the student during the training; ``None``: not validated.
         validate_every: number of steps from one validation to the next; 0: none.
     """
-    recipe = setup.recipe
+    recipe = run.recipe
     moving = "bn1_train" in recipe.as_published
 
-    def loss_of(step: int) -> Step:
+    def loss_of(step: int) -> StepLoss:
         if moving:  # the first batch norm, missing in the published list of frozen layers
             backbone_norms(student)[0].train()
-        groups = batches(step)
-        loss = step_loss(
+        pool = pool_of(step)
+        draws = plan_step(pool, recipe, seed=run.seed, step=step)
+        groups = [
+            (direction, pool.batch(chosen, device=run.device, visit=step))
+            for direction in sorted(Direction)
+            if (chosen := [draw for draw in draws if draw.direction is direction])
+        ]
+        return step_loss(
             student, teacher, groups, recipe.terms, teacher_modality=recipe.teacher.modality
         )
-        return Step(loss.total, loss.parts, [key for _, batch in groups for key in batch.keys])
 
     probe = None
     if validator is not None and validate_every:
         probe = Probe(validate_every, lambda: validator.numbers(student))
-    train_steps(
-        student,
-        loss_of,
-        recipe.training,
-        setup.folder,
-        identity=setup.identity,
-        resume=setup.resume,
-        progress=setup.progress,
-        probe=probe,
-    )
+    train_steps(student, loss_of, run, probe=probe)
 
 
 @contextmanager

@@ -17,9 +17,8 @@ from torch import Tensor
 from tirtrack.boxes import iou
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.cross_modal import respond, self_check
-from tirtrack.distillation.pool import CHUNK, Pool
+from tirtrack.distillation.pool import CHUNK, Draw, Pool
 from tirtrack.distillation.settings import Direction, Keep
-from tirtrack.distillation.step_plan import Draw
 from tirtrack.distillation.summary import Difference, HeldBackComparison
 from tirtrack.networks.losses import cosine_distance
 from tirtrack.networks.response import Response
@@ -126,7 +125,7 @@ class Agreement:
 
     Args:
         teacher: network that sees RGB.
-        pool: held-back pool, with views of both modalities and with checks.
+        pool: held-back pool, with views of both modalities, checked.
         device: device of all networks.
 
     Attributes:
@@ -136,8 +135,7 @@ class Agreement:
     def __init__(
         self, teacher: TwoBranchNetwork, pool: Pool, *, device: torch.device | None = None
     ) -> None:
-        passed = np.ones(len(pool), dtype=bool) if pool.checks is None else pool.checks.passed
-        places = np.flatnonzero(passed)
+        places = np.flatnonzero(pool.passed)
         self._pool, self._device = pool, device
         self.scenes = [pool.samples[place].scene for place in places]
         self._chunks = [

@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -114,32 +114,34 @@ def graphs_of_network(network: SiameseNetwork) -> Graphs:
     return _cached(weights_hash) or _make(network, weights_hash, None)
 
 
-class OnnxBackbone:
-    """Backbone features of many patches, for frozen backbones.
+def graph_engine(
+    network: SiameseNetwork, *, threads: int = 1
+) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """The frozen backbone of a network as a function from patches ``[B,D,D,3]`` RGB or ``[B,D,D]``
+    grey, levels 0..255, to its one tap ``[B,C,H,W]`` float32; ``ValueError`` for another shape.
 
     Args:
-        graphs: graphs of the weights.
+        network: network with its weights, in eval mode.
         threads: number of threads for one batch.
+
+    Raises:
+        WeightsError: its numbers are not finite.
+        RunError: the graphs disagree with the network.
     """
+    backbone = session(graphs_of_network(network).features, threads=threads)
 
-    def __init__(self, graphs: Graphs, *, threads: int = 1) -> None:
-        self._session = session(graphs.features, threads=threads)
-
-    def features(self, patches: np.ndarray) -> np.ndarray:
-        """Patches ``[B,D,D,3]`` RGB or ``[B,D,D]`` grey, levels 0..255, to ``[B,C,H,W]`` float32.
-
-        Raises:
-            ValueError: the patches have another shape, or there are none.
-        """
+    def features(patches: np.ndarray) -> list[np.ndarray]:
         if patches.ndim == 3:
             patches = np.broadcast_to(patches[..., None], (*patches.shape, 3))
         if patches.ndim != 4 or patches.shape[3] != 3 or not len(patches):
             raise ValueError(f"patches must be [B,D,D,3] or [B,D,D], got {list(patches.shape)}")
         parts = [
-            self._session.run(None, {"patches": as_levels(patches[start : start + _BATCH])})[0]
+            backbone.run(None, {"patches": as_levels(patches[start : start + _BATCH])})[0]
             for start in range(0, len(patches), _BATCH)
         ]
-        return np.concatenate(parts)
+        return [np.concatenate(parts)]
+
+    return features
 
 
 def session(graph: bytes, *, threads: int) -> onnxruntime.InferenceSession:
