@@ -67,6 +67,17 @@ def test_a_clip_behind_an_address_ends_once_however_it_is_sent(tmp_path, serve, 
     assert indices(f"http://127.0.0.1:{port}/{name}") == list(range(COUNT))
 
 
+@pytest.mark.parametrize("policy", [None, "all"])
+def test_a_clip_that_was_taken_for_live_says_how_to_get_all_of_it(
+    tmp_path, serve, http, caplog, policy
+):
+    port = serve(http(write_clip(tmp_path / "a.ts"), chunked=True))
+    indices(f"http://user:word@127.0.0.1:{port}/a.ts", policy)
+    said = [text for text in caplog.messages if "so it is a clip" in text]
+    assert len(said) == (policy is None)
+    assert all("--policy all takes every one" in text and "word" not in text for text in said)
+
+
 def test_a_clip_that_is_sent_once_needs_no_second_time(tmp_path, serve, http):
     port = serve(http(write_clip(tmp_path / "a.avi"), sized=True, once=True))
     with SourceFrames(f"http://127.0.0.1:{port}/a.avi") as found:

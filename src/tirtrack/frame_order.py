@@ -2,9 +2,9 @@
 
 Three rules: by the numbers in the names (``natural``, the default), by the names as text
 (``name``), by names that are times, dates or signed numbers (``time``). Where the default may be
-wrong, it is not taken silently: names with fractions of varying length (1.5, 1.25), with signs, or
-with dates that end in the year, and names of equal length that are counted otherwise than by tens
-(hexadecimal), are refused until the user decides.
+wrong, it is not taken silently: names with fractions of varying length (1.5, 1.25), with signs,
+with dates that end in the year or name the month, and names of equal length that are counted
+otherwise than by tens (hexadecimal), are refused until the user decides.
 """
 
 from __future__ import annotations
@@ -40,6 +40,17 @@ _SIGN_INSIDE = re.compile(  # of the last number, between what all names share
 _YEAR_LAST = re.compile(
     r"(?<![0-9])(?P<first>[0-3]?[0-9])(?P<between>[-_.])(?P<second>[0-3]?[0-9])(?P=between)"
     r"(?P<year>(?:19|20)[0-9]{2})(?![0-9])"
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH_NAME = (
+    "(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
+    "sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_MONTH = re.compile(rf"(?<=[0-9])[-_. ]?{_MONTH_NAME}[-_. ]?(?=[0-9])", re.IGNORECASE)
+_MONTH_FIRST = re.compile(
+    rf"(?<![a-z]){_MONTH_NAME}[-_. ]?(?P<day>[0-3]?[0-9])[-_., ]+"
+    r"(?P<year>(?:19|20)[0-9]{2})(?![0-9])",
+    re.IGNORECASE,
 )
 _TWELVE_HOURS = re.compile(
     r"(?<![0-9])(1[0-2]|0?[1-9])((?:[-_.:h ]?[0-5][0-9]){1,2})[-_ ]?([ap])\.?m(?![a-z])",
@@ -80,8 +91,8 @@ def _signed(sign: str, size: str) -> Decimal:
 
 
 def _time_key(path: Path, *, is_month_first: bool = False) -> tuple[Any, ...]:
-    """As the natural key, but it reads fractions and signs, puts pm after noon, and sorts dates by
-    year first.
+    """As the natural key, but it reads fractions, signs and names of months, puts pm after noon,
+    and sorts dates by year first.
 
     >>> sorted([Path("10.0.png"), Path("1.5.png"), Path("1.25.png")], key=_time_key)[0].name
     '1.25.png'
@@ -89,7 +100,8 @@ def _time_key(path: Path, *, is_month_first: bool = False) -> tuple[Any, ...]:
     if _SIGNED.fullmatch(path.stem):
         return "", Decimal(path.stem.replace(",", ".")), path.name
     month_and_day = r"\g<first>-\g<second>" if is_month_first else r"\g<second>-\g<first>"
-    stem = _YEAR_LAST.sub(rf"\g<year>-{month_and_day}", _TWELVE_HOURS.sub(_of_24_hours, path.stem))
+    stem = _TWELVE_HOURS.sub(_of_24_hours, _with_month_numbers(path.stem))
+    stem = _YEAR_LAST.sub(rf"\g<year>-{month_and_day}", stem)
     parts = _WHOLE_OR_FRACTION.split(stem)
     key = [
         Decimal(part.replace(",", ".")) if place % 2 else part for place, part in enumerate(parts)
@@ -101,6 +113,16 @@ def _is_month_first(stems: Sequence[str]) -> bool:
     """Whether dates that end in the year begin with the month: their second number is no month."""
     dates = [found for stem in stems if (found := _YEAR_LAST.search(stem))]
     return any(int(date["second"]) > 12 for date in dates)
+
+
+def _with_month_numbers(stem: str) -> str:
+    """A name with numbers for the months of its dates, behind the day where the year is last.
+
+    >>> _with_month_numbers("7Feb2024"), _with_month_numbers("Feb-07-2024")
+    ('7-02-2024', '07-02-2024')
+    """
+    stem = _MONTH_FIRST.sub(r"\g<day>-\g<month>-\g<year>", stem)
+    return _MONTH.sub(lambda found: f"-{_MONTHS.index(found['month'][:3].lower()) + 1:02}-", stem)
 
 
 def _of_24_hours(found: re.Match[str]) -> str:
@@ -165,7 +187,7 @@ def _sorted(paths: Sequence[Path], order: Order, where: object) -> list[Path]:
 def _rival(natural: list[Path]) -> Order | None:
     """The rule that is as plausible as the natural one and gives another order."""
     stems = [path.stem for path in natural]
-    clocks = (_TWELVE_HOURS, _YEAR_LAST)
+    clocks = (_TWELVE_HOURS, _YEAR_LAST, _MONTH, _MONTH_FIRST)
     has_clock = any(clock.search(stem) for stem in stems for clock in clocks)
     if has_clock or _have_fractions(stems) or _signed_numbers(stems):
         try:

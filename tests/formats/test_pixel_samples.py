@@ -132,6 +132,17 @@ def test_counts_that_make_sense_only_with_swapped_bytes_are_refused(tmp_path, na
     assert_array_equal(kept, SCENE.byteswap())
 
 
+@pytest.mark.parametrize("hot", [7450, 7700])
+def test_swapped_counts_that_jump_over_a_multiple_of_256_are_refused(tmp_path, hot):
+    noise = NOISE.astype(np.uint16) % 40
+    counts = 7290 + noise
+    counts[10:30, 20:40] = hot + noise[10:30, 20:40]
+    np.save(tmp_path / "right.npy", counts)
+    np.save(tmp_path / "swapped.npy", counts.byteswap())
+    assert_array_equal(next(frames(tmp_path / "right.npy")).image, counts)
+    assert "give --byte-order big to swap them" in error_of(tmp_path / "swapped.npy")
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_right_counts_pass_with_and_without_a_named_byte_order(tmp_path, name):
     WRITERS[name](tmp_path / name, SCENE)

@@ -28,6 +28,9 @@ _MIN_WRAPS = 0.0002  # share of neighbours
 _MORE_WRAPS = 20.0  # times as many as in the other byte order
 _FAR = 0x8000  # least difference of neighbours whose low byte, read as the high one, wraps
 _ROWS = 8  # rows of a frame that are checked before all of it is
+_RARE = 0.001  # of the pixels; the value of a byte in fewer may be that of dead or saturated ones
+_MOST_HIGH_BYTES, _WIDEST_HIGH_BYTES = 8, 32  # of one scene in true order: how many, how far apart
+_LEAST_LOW_BYTES = 32
 
 
 def in_byte_order(pixels: np.ndarray, declared: ByteOrder, options: ReadOptions) -> np.ndarray:
@@ -74,8 +77,8 @@ def check_byte_order(
             else ("save all frames alike, or give")
         )
         raise FrameError(
-            "the 16-bit counts look as if their two bytes were swapped (neighbours often differ by "
-            "half of all counts, and by few of them with their bytes swapped)"
+            "the 16-bit counts look as if their two bytes were swapped (neighbours lie much nearer "
+            "to each other with their bytes swapped)"
             + ("" if is_first else "; those before do not"),
             where,
             f"{cure} --byte-order {declared} to keep them",
@@ -98,14 +101,30 @@ def is_swapped(counts: np.ndarray) -> bool:
     ``False`` for other types.
 
     Where counts pass a multiple of 256, their low byte wraps. Read as the high byte, it makes
-    nearly equal neighbours differ by half of the range. Without a wrap the two orders cannot be
-    told apart, and need not be: the counts differ by a factor.
+    nearly equal neighbours differ by half of the range. Where they jump over it, as at the edge of
+    a hot target, a few low bytes near to each other are left, and many high ones. With one low byte
+    the orders cannot be told apart, and need not be: the counts differ by a factor.
     """
     if counts.dtype != np.uint16 or np.ptp(counts & 0xFF) == 0:  # 8 bits, scaled: nothing can wrap
         return False
     swapped = counts.byteswap()
     least = max(_LEAST_WRAPS, _MIN_WRAPS * counts.size, _MORE_WRAPS * _wraps(swapped, counts))
-    return _wraps(counts, swapped) > least
+    return _wraps(counts, swapped) > least or _has_few_low_bytes(counts)
+
+
+def _has_few_low_bytes(counts: np.ndarray) -> bool:
+    """Whether low bytes are as few and as near to each other as the high ones of a scene are, and
+    high bytes as many as the low ones.
+    """
+    few, many = _common_bytes(counts & 0xFF), _common_bytes(counts >> 8)
+    are_few = 1 < few.size <= _MOST_HIGH_BYTES and few[-1] - few[0] < _WIDEST_HIGH_BYTES
+    return bool(are_few and many.size >= _LEAST_LOW_BYTES)
+
+
+def _common_bytes(values: np.ndarray) -> np.ndarray:
+    """The values, in order, that more than a few pixels have."""
+    found, counts = np.unique(values, return_counts=True)
+    return found[counts > _RARE * values.size]
 
 
 def _wraps(counts: np.ndarray, swapped: np.ndarray) -> int:

@@ -5,6 +5,7 @@ This module does not depend on trackers. Begin with :class:`SourceFrames`.
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,6 +32,7 @@ from tirtrack.read_options import AS_STORED, ReadOptions
 
 _INTERRUPTED = "interrupted before the first frame"
 _COMPARED = 5  # frames to compare, to recognise a clip that is sent again
+_logger = logging.getLogger(__name__)
 
 
 class SourceFrames:
@@ -191,9 +193,19 @@ class SourceFrames:
                 break
             if len(same) == len(self._beginning):
                 self._is_over = True
+                self._say_what_a_clip_lost()
                 return
         yield from same
         yield from found
+
+    def _say_what_a_clip_lost(self) -> None:
+        """Warn that a clip was taken for live: its first frames were left out without a count."""
+        if self._policy != "all" and self._stream is not None:
+            _logger.warning(
+                "%s begins again with the frames that it began with, so it is a clip, of which "
+                "only the newest frames were taken; --policy all takes every one",
+                self._stream.location,
+            )
 
     def _noted(self, live: LiveFrames[Frame | BadFrame]) -> Iterator[Frame | BadFrame]:
         """The frames up to the end; numbering continues after a break."""
