@@ -29,6 +29,7 @@ from tirtrack.cli.options import (
     Resume,
     Seed,
     Size,
+    Starts,
     Workers,
     command_line,
     named_path,
@@ -69,6 +70,7 @@ def command(
     runs: Annotated[
         int, typer.Option(min=1, help="Number of runs of each tracker, with consecutive seeds.")
     ] = 1,
+    starts: Starts = 1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -106,6 +108,7 @@ def command(
             progress=live,
             seed=seed,
             runs=runs,
+            starts=starts,
             force=force,
             resume=resume,
             command=command_line(),

@@ -24,6 +24,10 @@ Workers = Annotated[
     int,
     typer.Option(help="Number of processes, one thread each; the result does not depend on it."),
 ]
+Starts = Annotated[
+    int,
+    typer.Option(min=1, help="Number of start frames of each sequence, spread evenly over it."),
+]
 Preset = Annotated[
     str | None,
     typer.Option(

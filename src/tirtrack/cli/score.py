@@ -16,7 +16,7 @@ from tirtrack.cli.dataset_options import (
     FrameFiles,
     open_labelled,
 )
-from tirtrack.cli.options import AsJson, Force, Seed, command_line, named_path, print_json
+from tirtrack.cli.options import AsJson, Force, Seed, Starts, command_line, named_path, print_json
 
 
 class Length(StrEnum):
@@ -76,6 +76,7 @@ def command(
     missing: Annotated[
         Missing, typer.Option(help="What to do with sequences without a result.")
     ] = Missing.ERROR,
+    starts: Starts = 1,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
@@ -113,6 +114,7 @@ def command(
         base=result_base,
         length=length.value,
         missing=missing.value,
+        starts=starts,
         seed=seed,
         out=out,
         force=force,

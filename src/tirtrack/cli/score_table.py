@@ -29,9 +29,10 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def _scores(comparison: Comparison) -> Table:
+    starts = f", {comparison.starts} starts a sequence" if comparison.starts > 1 else ""
     table = Table(
         title=f"{comparison.dataset}, {comparison.protocol}: "
-        f"{comparison.sequences} sequences, {comparison.frames} frames",
+        f"{comparison.sequences} sequences, {comparison.frames} frames{starts}",
         title_justify="left",
     )
     table.add_column("tracker", overflow="fold")

@@ -28,10 +28,23 @@ EVALUATION_FOLDER = "evaluation"
 
 
 class SequenceResult(Stored):
-    """One tracker on one sequence."""
+    """One tracker on one sequence: scores are means over its starts.
+
+    Attributes:
+        name: name of the sequence.
+        subset: part of the data set that it belongs to; empty when there is one only.
+        starts: annotated rows where its runs begin, from 0; empty in files of older versions.
+        frames: annotated frames from the first start on.
+        visible_frames: those of them with a valid annotation.
+        values: scores, by id.
+        visible_values: the same over visible frames only.
+        repaired_rows: result rows that the protocol replaced, of all starts.
+        fps: frames per second, over all starts; ``None`` where times are unknown.
+    """
 
     name: str
     subset: str = ""
+    starts: tuple[int, ...] = ()
     frames: int = 0
     visible_frames: int | None = None
     values: Mapping[str, Number] = {}
@@ -201,6 +214,7 @@ class Comparison(Stored):
         seed: seed of trackers and resamples.
         versions: versions of Python and packages.
         fingerprint: hash of all that the numbers depend on.
+        starts: number of start frames of each sequence.
         scores: descriptions of the protocol's scores; the first one decides.
         absent_rule: as what the protocol counts a frame without a valid annotation.
         base: coordinate base of the annotation files.
@@ -229,6 +243,7 @@ class Comparison(Stored):
     seed: int | None = None
     versions: Mapping[str, str] = {}
     fingerprint: str = ""
+    starts: int = 1
     scores: tuple[ScoreDescription, ...] = Field(SCORES, min_length=1)
     absent_rule: str = ABSENT_RULE
     base: int = 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -41,12 +40,14 @@ from tirtrack.evaluation.protocols.base import (
 from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker, spreads
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import Track, find_results, results_line
+from tirtrack.evaluation.starts import all_starts, start_frame, starts_of
 from tirtrack.evaluation.statistics import RESAMPLES, bootstrap_indices, paired_bootstrap
 from tirtrack.files import fingerprint
 from tirtrack.versions import versions
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
+_Pass = tuple[LabelledSequence, Track]  # a start of a sequence and the run from it
 _logger = logging.getLogger(__name__)
 
 
@@ -56,7 +57,7 @@ class Runs:
 
     Attributes:
         name: name of the tracker, unique in a comparison.
-        tracks: tracks by sequence.
+        tracks: tracks by sequence; of a later start by its name (``SEQUENCE.start2``).
         facts: known facts of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
             its files where they were read.
     """
@@ -86,10 +87,14 @@ def score_runs(
     length: LengthMode = "strict",
     missing: MissingMode = "error",
     reasons: Mapping[tuple[str, str], str] | None = None,
+    starts: int = 1,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Comparison:
     """Score and compare trackers.
+
+    A run from a later start is scored on its own frames. A sequence counts with the average of its
+    starts, and not at all if one of them is missing.
 
     Args:
         runs: runs of each tracker; empty tracks count as missing.
@@ -99,6 +104,7 @@ def score_runs(
         missing: ``error`` refuses when a run is missing; ``skip`` averages over what is there and
             lists the rest.
         reasons: reasons for missing runs, by tracker and sequence, where known.
+        starts: number of start frames of each sequence.
         seed: seed of the bootstrap.
         resamples: number of bootstrap resamples.
 
@@ -106,13 +112,15 @@ def score_runs(
         DatasetError: a run is missing, has the wrong length, or nothing is left to score.
     """
     dataset = included(dataset, protocol)
-    absent = _missing(runs, dataset, reasons or {})
+    passes = all_starts(dataset, starts)
+    absent = _missing(runs, passes, reasons or {})
     if absent and missing == "error":
-        raise DatasetError(*missing_sentence(absent, len(runs) * len(dataset.sequences)))
+        raise DatasetError(*missing_sentence(absent, len(runs) * len(passes.sequences)))
     scored = {
         one.name: result
         for one in runs
-        if (result := _score_tracker(one, dataset, protocol, length=length)) is not None
+        if (result := _score_tracker(one, dataset, protocol, length=length, starts=starts))
+        is not None
     }
     if not scored:
         raise DatasetError("no run to score", dataset.root or dataset.name)
@@ -120,6 +128,7 @@ def score_runs(
         "protocol": protocol.name,
         "dataset": dataset.name,
         "annotation_sha256": annotation_sha256(dataset),
+        "starts": starts,
         "seed": seed,
         "versions": versions(),
     }
@@ -194,21 +203,24 @@ def _absent_frames(annotation: np.ndarray) -> int:
 
 
 def _score_tracker(
-    runs: Runs, dataset: LabelledDataset, protocol: EvaluationProtocol, *, length: LengthMode
+    runs: Runs,
+    dataset: LabelledDataset,
+    protocol: EvaluationProtocol,
+    *,
+    length: LengthMode,
+    starts: int,
 ) -> TrackerResult | None:
     present = [
-        (sequence, runs.tracks[sequence.name])
+        (sequence, passes)
         for sequence in dataset.sequences
-        if sequence.name in runs.tracks and len(runs.tracks[sequence.name].boxes)
+        if (passes := _passes(runs, starts_of(sequence, starts)))
     ]
     if not present:
         return None
-    scored = [
-        protocol.score_sequence(s.name, track.boxes, s.annotation, length=length)
-        for s, track in present
-    ]
+    scored = [_score_passes(passes, protocol, length=length) for _, passes in present]
     average = protocol.average(scored)
-    speed = _speed([track for _, track in present])
+    every = [one for _, passes in present for one in passes]
+    speed = _speed([track for _, track in every])
     facts = runs.facts
     return TrackerResult(
         name=runs.name,
@@ -222,26 +234,53 @@ def _score_tracker(
         values=average.values,
         visible_values=average.visible_values,
         curves={name: curve.tolist() for name, curve in average.curves.items()},
-        subsets=_subsets(present, scored, protocol),
+        subsets=_subsets([sequence for sequence, _ in present], scored, protocol),
         fps=None if speed is None else speed.total,
         speed=speed,
-        score_quality=_quality(present),
+        score_quality=_quality(every),
         repaired_rows=sum(one.repaired_rows for one in scored),
         sequences=[
-            _sequence_result(one, sequence.subset, track)
-            for one, (sequence, track) in zip(scored, present, strict=True)
+            _sequence_result(one, sequence.subset, passes)
+            for one, (sequence, passes) in zip(scored, present, strict=True)
         ],
     )
 
 
+def _passes(runs: Runs, starts: Sequence[LabelledSequence]) -> list[_Pass]:
+    """Each start with its track; empty unless all starts have one."""
+    found = [(one, runs.tracks[one.name]) for one in starts if one.name in runs.tracks]
+    whole = len(found) == len(starts) and all(len(track.boxes) for _, track in found)
+    return found if whole else []
+
+
+def _score_passes(
+    passes: Sequence[_Pass], protocol: EvaluationProtocol, *, length: LengthMode
+) -> SequenceScores:
+    """The scores of a sequence: the average of its starts."""
+    scored = [
+        protocol.score_sequence(start.name, track.boxes, start.annotation, length=length)
+        for start, track in passes
+    ]
+    if len(scored) == 1:
+        return scored[0]
+    average = protocol.average(scored)
+    return replace(
+        scored[0],
+        curves=average.curves,
+        values=average.values,
+        visible_values=average.visible_values,
+        repaired_rows=sum(one.repaired_rows for one in scored),
+    )
+
+
 def _subsets(
-    present: Sequence[tuple[LabelledSequence, Track]],
+    sequences: Sequence[LabelledSequence],
     scored: Sequence[SequenceScores],
     protocol: EvaluationProtocol,
 ) -> dict[str, SubsetResult]:
     """Averages over each subset; empty if there is only one."""
     by_subset: dict[str, list[SequenceScores]] = {}
-    for (sequence, _), one in zip(present, scored, strict=True):
+    for sequence, one in zip(sequences, scored, strict=True):
         by_subset.setdefault(sequence.subset, []).append(one)
     if len(by_subset) < 2:
         return {}
@@ -252,21 +291,24 @@ def _subsets(
     }
 
 
-def _sequence_result(scored: SequenceScores, subset: str, track: Track) -> SequenceResult:
-    total = float(track.seconds.sum())
+def _sequence_result(
+    scored: SequenceScores, subset: str, passes: Sequence[_Pass]
+) -> SequenceResult:
+    speed = _speed([track for _, track in passes])
     return SequenceResult(
         name=scored.name,
         subset=subset,
+        starts=[start_frame(start) for start, _ in passes],
         frames=scored.frames,
         visible_frames=scored.visible_frames,
         values=scored.values,
         visible_values=scored.visible_values,
         repaired_rows=scored.repaired_rows,
-        fps=len(track.seconds) / total if math.isfinite(total) and total > 0 else None,
+        fps=None if speed is None else speed.total,
     )
 
 
-def _quality(present: Sequence[tuple[LabelledSequence, Track]]) -> ScoreQuality | None:
+def _quality(present: Sequence[_Pass]) -> ScoreQuality | None:
     """Score against overlap over all frames but the first, where the box was given.
 
     The overlap is that with the annotated box, wherever it lies; absent frames count as wrong.
