@@ -21,6 +21,7 @@ from tirtrack.cli.options import (
     ByteOrder,
     Channel,
     Force,
+    Group,
     NoData,
     Order,
     Picture,
@@ -71,6 +72,7 @@ def command(
         int, typer.Option(min=1, help="Number of runs of each tracker, with consecutive seeds.")
     ] = 1,
     starts: Starts = 1,
+    group: Group = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -109,6 +111,7 @@ def command(
             seed=seed,
             runs=runs,
             starts=starts,
+            group=group,
             force=force,
             resume=resume,
             command=command_line(),

@@ -16,7 +16,16 @@ from tirtrack.cli.dataset_options import (
     FrameFiles,
     open_labelled,
 )
-from tirtrack.cli.options import AsJson, Force, Seed, Starts, command_line, named_path, print_json
+from tirtrack.cli.options import (
+    AsJson,
+    Force,
+    Group,
+    Seed,
+    Starts,
+    command_line,
+    named_path,
+    print_json,
+)
 
 
 class Length(StrEnum):
@@ -77,6 +86,7 @@ def command(
         Missing, typer.Option(help="What to do with sequences without a result.")
     ] = Missing.ERROR,
     starts: Starts = 1,
+    group: Group = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
@@ -115,6 +125,7 @@ def command(
         length=length.value,
         missing=missing.value,
         starts=starts,
+        group=group,
         seed=seed,
         out=out,
         force=force,

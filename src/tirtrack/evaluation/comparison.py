@@ -132,7 +132,8 @@ class TrackerResult(Stored):
 
 class ScoreDifference(Stored):
     """Tracker ``a`` minus tracker ``b`` in one score, by a paired bootstrap over the sequences that
-    both have; where a tracker ran several times, its mean over the runs counts.
+    both have, or over groups of them; where a tracker ran several times, its mean over the runs
+    counts.
 
     Attributes:
         a: name of the tracker in question.
@@ -147,6 +148,7 @@ class ScoreDifference(Stored):
         ties: sequences where both are exactly equal.
         losses: sequences where ``b`` is better.
         n: number of sequences.
+        groups: number of groups of sequences that were drawn whole; ``None`` where sequences were.
         resamples: number of bootstrap resamples.
         seed: seed of the resamples.
     """
@@ -163,8 +165,14 @@ class ScoreDifference(Stored):
     ties: int | None = None
     losses: int | None = None
     n: int = 0
+    groups: int | None = None
     resamples: int | None = None
     seed: int | None = None
+
+    @property
+    def drawn(self) -> int:
+        """The number of units that the bootstrap draws: groups, or sequences."""
+        return self.n if self.groups is None else self.groups
 
     def turned(self) -> ScoreDifference:
         """The same difference in reverse, ``b - a``."""
@@ -215,6 +223,8 @@ class Comparison(Stored):
         versions: versions of Python and packages.
         fingerprint: hash of all that the numbers depend on.
         starts: number of start frames of each sequence.
+        group: key of ``attributes.json`` by which sequences were drawn in groups; ``None``
+            where the bootstrap drew sequences.
         scores: descriptions of the protocol's scores; the first one decides.
         absent_rule: as what the protocol counts a frame without a valid annotation.
         base: coordinate base of the annotation files.
@@ -244,6 +254,7 @@ class Comparison(Stored):
     versions: Mapping[str, str] = {}
     fingerprint: str = ""
     starts: int = 1
+    group: str | None = None
     scores: tuple[ScoreDescription, ...] = Field(SCORES, min_length=1)
     absent_rule: str = ABSENT_RULE
     base: int = 1
@@ -268,6 +279,11 @@ class Comparison(Stored):
     def primary(self) -> ScoreDescription:
         """The score that decides."""
         return self.scores[0]
+
+    @property
+    def unit(self) -> str:
+        """The thing that the bootstrap draws, in one word: a sequence, or a group by its key."""
+        return self.group or "sequence"
 
     def score(self, name: str) -> ScoreDescription:
         """The description of that score; its id alone where the file describes it not."""

@@ -40,6 +40,7 @@ from tirtrack.evaluation.scoring import (
     MissingMode,
     Runs,
     annotation_sha256,
+    groups_of,
     included,
     missing_sentence,
     score_runs,
@@ -153,6 +154,7 @@ def evaluate(
     seed: int = 0,
     runs: int = 1,
     starts: int = 1,
+    group: str | None = None,
     force: bool = False,
     resume: bool = False,
     missing: MissingMode = "error",
@@ -182,6 +184,9 @@ def evaluate(
             :func:`tirtrack.evaluation.sources.repeated`.
         starts: number of start frames of each sequence, spread evenly over it; its scores are the
             average of the runs from them (:func:`tirtrack.evaluation.starts.start_rows`).
+        group: key of the sequences' ``attributes.json`` whose text names a group, such as
+            ``recording``; intervals are then over groups, each drawn whole. ``None``: over
+            sequences.
         force: replace what is at ``out``.
         resume: continue what is there: finished runs are kept, failed ones tried again.
         missing: reaction at the end if some runs failed: ``error`` writes everything and
@@ -190,8 +195,8 @@ def evaluate(
         command: the command line, for ``result.json``.
 
     Raises:
-        RequestError: something requested is unknown, a first box does not lie in its frame, or
-            existing runs depend on other inputs; nothing was written.
+        RequestError: something requested is unknown, a first box does not lie in its frame, a
+            sequence has no group, or existing runs depend on other inputs; nothing was written.
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
@@ -201,6 +206,8 @@ def evaluate(
     dataset = included(dataset, rules)
     trackers = repeated(first_runs, runs)
     passes = all_starts(dataset, starts).sequences
+    if group is not None:
+        groups_of(dataset, group)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     description = described(dataset)
@@ -243,6 +250,7 @@ def evaluate(
         missing="skip",
         reasons=reasons,
         starts=starts,
+        group=group,
         seed=seed,
         resamples=resamples,
     )

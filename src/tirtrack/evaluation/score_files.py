@@ -31,6 +31,7 @@ def score(
     length: LengthMode = "strict",
     missing: MissingMode = "error",
     starts: int = 1,
+    group: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     force: bool = False,
@@ -52,6 +53,8 @@ def score(
         missing: ``error`` refuses when a run is missing, ``skip`` leaves it out of the averages.
         starts: number of start frames of each sequence, as in :func:`tirtrack.evaluate`; results of
             the later ones are the files ``SEQUENCE.start2.txt`` and so on.
+        group: key of the sequences' ``attributes.json`` by which the bootstrap draws groups, as
+            there.
         seed: seed of the bootstrap.
         out: a new folder for ``result.json``, one below it for each of several protocols; ``None``:
             nothing is written.
@@ -60,7 +63,8 @@ def score(
 
     Raises:
         RequestError: a protocol is unknown, or ``out`` exists; nothing was written.
-        DatasetError: a result is missing, damaged, or of another length.
+        DatasetError: a result is missing, damaged, or of another length; or a sequence has no
+            group.
     """
     for name in protocols:
         get(name)
@@ -74,7 +78,14 @@ def score(
     found = []
     for name in protocols or [dataset.protocol]:
         scored = score_runs(
-            runs, dataset, get(name), length=length, missing=missing, starts=starts, seed=seed
+            runs,
+            dataset,
+            get(name),
+            length=length,
+            missing=missing,
+            starts=starts,
+            group=group,
+            seed=seed,
         )
         found.append(scored.model_copy(update={"source_line": line, "command": command}))
     if out is not None:

@@ -17,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tirtrack.datasets.columns import Columns
+from tirtrack.datasets.folders import ATTRIBUTES
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.stored_frames import read_options
-from tirtrack.errors import DatasetError
+from tirtrack.errors import DatasetError, did_you_mean
 from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.comparison import (
     Comparison,
@@ -88,6 +89,7 @@ def score_runs(
     missing: MissingMode = "error",
     reasons: Mapping[tuple[str, str], str] | None = None,
     starts: int = 1,
+    group: str | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Comparison:
@@ -105,13 +107,17 @@ def score_runs(
             lists the rest.
         reasons: reasons for missing runs, by tracker and sequence, where known.
         starts: number of start frames of each sequence.
+        group: key of ``attributes.json`` whose text names the group of a sequence; the bootstrap
+            then draws whole groups. ``None``: it draws sequences.
         seed: seed of the bootstrap.
         resamples: number of bootstrap resamples.
 
     Raises:
-        DatasetError: a run is missing, has the wrong length, or nothing is left to score.
+        DatasetError: a run is missing, has the wrong length, or nothing is left to score; or a
+            sequence has no group.
     """
     dataset = included(dataset, protocol)
+    groups = {} if group is None else groups_of(dataset, group)
     passes = all_starts(dataset, starts)
     absent = _missing(runs, passes, reasons or {})
     if absent and missing == "error":
@@ -129,6 +135,7 @@ def score_runs(
         "dataset": dataset.name,
         "annotation_sha256": annotation_sha256(dataset),
         "starts": starts,
+        "group": group,
         "seed": seed,
         "versions": versions(),
     }
@@ -145,8 +152,25 @@ def score_runs(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         trackers=trackers,
         runs=spreads(trackers),
-        differences=_differences(trackers, protocol.scores, seed=seed, resamples=resamples),
+        differences=_differences(trackers, protocol.scores, groups, seed=seed, resamples=resamples),
     )
+
+
+def groups_of(dataset: LabelledDataset, key: str) -> dict[str, str]:
+    """The group of each sequence, by its name: the text under a key of ``attributes.json``.
+
+    Raises:
+        DatasetError: a sequence has no text under the key; names its file.
+    """
+    return {one.name: _group_of(one, key) for one in dataset.sequences}
+
+
+def _group_of(sequence: LabelledSequence, key: str) -> str:
+    if key not in sequence.notes:
+        file = next((one for one in sequence.files if one.name == ATTRIBUTES), sequence.name)
+        known = did_you_mean(key, sequence.notes) if sequence.notes else "it has no text at all"
+        raise DatasetError(f'no text under the key "{key}"', file, f"give a key for it; {known}")
+    return sequence.notes[key]
 
 
 def _dataset_facts(dataset: LabelledDataset) -> dict[str, Any]:
@@ -338,10 +362,13 @@ def _speed(tracks: Sequence[Track]) -> Speed | None:
 def _differences(
     trackers: Sequence[TrackerResult],
     scores: Sequence[ScoreDescription],
+    groups: Mapping[str, str],
     *,
     seed: int,
     resamples: int,
 ) -> tuple[ScoreDifference, ...]:
+    """Each tracker minus each one before it; whole groups are drawn if there are any."""
+
     @cache  # one matrix for all pairs and scores
     def indices(n: int) -> np.ndarray:
         return bootstrap_indices(n, np.random.default_rng(seed), resamples=resamples)
@@ -354,9 +381,13 @@ def _differences(
                 own, other = (
                     [one.by_sequence(score.id) for one in runs] for runs in (runs_a, runs_b)
                 )
-                values = np.array(list(paired_differences(own, other).values()))
-                if len(values):
-                    tested = asdict(paired_bootstrap(values, indices(len(values))))
+                by_sequence = paired_differences(own, other)
+                if by_sequence:
+                    units = [groups.get(name, name) for name in by_sequence]
+                    count = len(set(units))
+                    values = np.array(list(by_sequence.values()))
+                    tested = asdict(paired_bootstrap(values, indices(count), groups=units))
+                    tested["groups"] = count if groups else None
                     if not score.higher_is_better:
                         tested |= {"wins": tested["losses"], "losses": tested["wins"]}
                     found.append(ScoreDifference(a=a, b=b, score=score.id, seed=seed, **tested))
