@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from tracked_worlds import Keeper, walk
 
+from tirtrack.datasets import open_dataset
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation import statistics
 from tirtrack.evaluation.comparison import Comparison, ScoreDifference
@@ -134,3 +135,53 @@ def test_page_without_groups_says_that_sequences_are_taken_as_independent(
     assert "paired bootstrap over sequences" in page
     assert "treated as independent, so the intervals" in page
     assert "recording" not in page
+
+
+def test_true_attributes_are_subsets_with_their_number_of_sequences(
+    world: Path, tmp_path: Path
+) -> None:
+    found = evaluate(TRACKERS, world, tmp_path / "out").trackers[1]
+    assert {name: one.sequences for name, one in found.subsets.items()} == {"passes_full_cover": 2}
+    rows = [one for one in found.sequences if one.name in ("s1", "s4")]
+    subset = found.subsets["passes_full_cover"]
+    for name, value in subset.values.items():
+        assert value == pytest.approx(np.mean([row.values[name] for row in rows]))
+    for name, value in subset.visible_values.items():
+        assert value == pytest.approx(np.mean([row.visible_values[name] for row in rows]))
+    assert subset.values["success"] != found.values["success"]
+
+
+def test_parts_of_a_data_set_stay_subsets_beside_attributes(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "parts" / "day").mkdir(parents=True)
+    (world / "s0").rename(tmp_path / "parts" / "day" / "s0")
+    world.rename(tmp_path / "parts" / "night")
+    found = evaluate(TRACKERS, tmp_path / "parts", tmp_path / "out").trackers[0]
+    counts = {name: one.sequences for name, one in found.subsets.items()}
+    assert counts == {"day": 1, "night": 6, "passes_full_cover": 2}
+
+
+def test_page_has_a_table_of_subsets(world: Path, tmp_path: Path) -> None:
+    found = evaluate(TRACKERS, world, tmp_path / "out")
+    page = build_report([tmp_path / "out"], tmp_path / "page.html").read_text()
+    table = page[page.index("<h3>Subsets</h3>") : page.index("<h3>Sequences</h3>")]
+    row = table[table.index("passes_full_cover") :]
+    assert row.startswith("passes_full_cover</td><td>2</td>")
+    for one in found.trackers:
+        assert f"<td>{one.subsets['passes_full_cover'].values['success']:.3f}</td>" in row
+
+
+def test_page_without_subsets_has_no_table_of_them(world: Path, tmp_path: Path) -> None:
+    for k in range(7):
+        change(world, f"s{k}", passes_full_cover=None)
+    evaluate(TRACKERS, world, tmp_path / "out")
+    page = build_report([tmp_path / "out"], tmp_path / "page.html").read_text()
+    assert "<h3>Subsets</h3>" not in page
+
+
+def test_facts_of_a_sequence_are_attributes_if_true_or_false_and_notes_if_text(
+    world: Path,
+) -> None:
+    sequence = open_dataset(world).sequences[1]
+    attributes = {"passes_full_cover": 1, "one_only": 0, "amodal": 1, "shaky": 0}
+    assert sequence.attributes == attributes
+    assert sequence.notes == {"recording": "camera_1"}

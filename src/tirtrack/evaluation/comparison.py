@@ -54,8 +54,15 @@ class SequenceResult(Stored):
 
 
 class SubsetResult(Stored):
-    """One tracker's averages over a subset of the sequences."""
+    """One tracker's averages over a subset of the sequences.
 
+    Attributes:
+        sequences: number of its sequences; 0 in files of older versions, which have none.
+        values: averages, by id of the score.
+        visible_values: the same over visible frames only.
+    """
+
+    sequences: int = 0
     values: Mapping[str, Number] = {}
     visible_values: Mapping[str, Number] = {}
 
@@ -89,7 +96,8 @@ class TrackerResult(Stored):
         values: averages, by id of the score.
         visible_values: the same over visible frames only.
         curves: points of each curve, by id of its score.
-        subsets: averages over each subset; empty if there is only one.
+        subsets: averages over each part of the data set, and over the sequences that have an
+            attribute, by its name; none that holds all sequences.
         fps: frames per second, as ``speed.total``; ``None`` where times are unknown.
         speed: the same, averaged in three ways.
         score_quality: agreement of its score with its overlap; ``None`` where files hold no score.

@@ -258,7 +258,7 @@ def _score_tracker(
         values=average.values,
         visible_values=average.visible_values,
         curves={name: curve.tolist() for name, curve in average.curves.items()},
-        subsets=_subsets([sequence for sequence, _ in present], scored, protocol),
+        subsets=subset_results([sequence for sequence, _ in present], scored, protocol),
         fps=None if speed is None else speed.total,
         speed=speed,
         score_quality=_quality(every),
@@ -297,22 +297,37 @@ def _score_passes(
     )
 
 
-def _subsets(
+def subset_results(
     sequences: Sequence[LabelledSequence],
     scored: Sequence[SequenceScores],
     protocol: EvaluationProtocol,
 ) -> dict[str, SubsetResult]:
-    """Averages over each subset; empty if there is only one."""
-    by_subset: dict[str, list[SequenceScores]] = {}
+    """Averages over each part of the data set and each attribute, without those of all sequences.
+
+    As in the official toolkits, an attribute needs two sequences.
+    """
+    members: dict[str, list[SequenceScores]] = {}
     for sequence, one in zip(sequences, scored, strict=True):
-        by_subset.setdefault(sequence.subset, []).append(one)
-    if len(by_subset) < 2:
-        return {}
-    averages = {name: protocol.average(by_subset[name]) for name in sorted(by_subset)}
+        for name in dict.fromkeys((sequence.subset, *_attributes(sequence))):
+            members.setdefault(name, []).append(one)
+    parts = {one.subset for one in sequences}
     return {
-        name: SubsetResult(values=one.values, visible_values=one.visible_values)
-        for name, one in averages.items()
+        name: _subset(members[name], protocol)
+        for name in sorted(members)
+        if len(members[name]) < len(scored) and (name in parts or len(members[name]) > 1)
     }
+
+
+def _attributes(sequence: LabelledSequence) -> list[str]:
+    """The attributes that the sequence has."""
+    return [name for name, value in sequence.attributes.items() if value]
+
+
+def _subset(scored: Sequence[SequenceScores], protocol: EvaluationProtocol) -> SubsetResult:
+    average = protocol.average(scored)
+    return SubsetResult(
+        sequences=len(scored), values=average.values, visible_values=average.visible_values
+    )
 
 
 def _sequence_result(
