@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tracked_worlds import Keeper, walk
+from tracked_worlds import Keeper, walk, write_lsotb
 
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import DatasetError
@@ -106,6 +106,14 @@ def test_sequence_without_the_key_is_named_before_anything_is_written(
     assert says in str(caught.value)
     assert caught.value.exit_code == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_layout_without_the_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    world = write_lsotb(tmp_path / "world", {"a_V_001": walk(5, 0)})
+    with pytest.raises(DatasetError) as caught:
+        evaluate(TRACKERS, world, tmp_path / "out", group="recording")
+    said = 'no text under the key "recording"; add it to attributes.json beside the annotation'
+    assert str(caught.value) == f"a_V_001: {said}"
 
 
 def test_any_key_with_text_may_be_named(world: Path, tmp_path: Path) -> None:

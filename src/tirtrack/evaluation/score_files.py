@@ -14,7 +14,7 @@ from tirtrack.errors import RequestError
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison
 from tirtrack.evaluation.protocols import LengthMode, get
 from tirtrack.evaluation.scoring import MissingMode, read_runs, score_runs
-from tirtrack.evaluation.starts import all_starts
+from tirtrack.evaluation.starts import all_starts, starts_line
 from tirtrack.files import new_folder
 from tirtrack.stored import write_stored
 
@@ -73,6 +73,8 @@ def score(
     dataset = opened(dataset, with_frames=False)
     line = f"{annotation_line(dataset)}; frames are not read"
     _logger.info("%s: %s", dataset.name, line)
+    if starts > 1:
+        _logger.info("%s: %s", dataset.name, starts_line(dataset, starts))
     passes = all_starts(dataset, starts)
     runs = read_runs([Path(one) for one in results], passes, columns=columns, base=base)
     found = []

@@ -166,11 +166,13 @@ def groups_of(dataset: LabelledDataset, key: str) -> dict[str, str]:
 
 
 def _group_of(sequence: LabelledSequence, key: str) -> str:
-    if key not in sequence.notes:
-        file = next((one for one in sequence.files if one.name == ATTRIBUTES), sequence.name)
-        known = did_you_mean(key, sequence.notes) if sequence.notes else "it has no text at all"
-        raise DatasetError(f'no text under the key "{key}"', file, f"give a key for it; {known}")
-    return sequence.notes[key]
+    if key in sequence.notes:
+        return sequence.notes[key]
+    file = next((one for one in sequence.files if one.name == ATTRIBUTES), sequence.name)
+    fix = f"add it to {ATTRIBUTES} beside the annotation"
+    if sequence.notes:
+        fix = f"add it, or name another key: {did_you_mean(key, sequence.notes)}"
+    raise DatasetError(f'no text under the key "{key}"', file, fix)
 
 
 def _dataset_facts(dataset: LabelledDataset) -> dict[str, Any]:
