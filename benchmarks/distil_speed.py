@@ -14,8 +14,8 @@ from pathlib import Path
 
 import tirtrack
 from tirtrack.files import write_json
+from tirtrack.identity import versions
 from tirtrack.synthetic import cached_world
-from tirtrack.versions import versions
 
 
 def main() -> None:

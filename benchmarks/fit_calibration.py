@@ -29,7 +29,7 @@ import numpy as np
 from tirtrack.boxes import Box, iou
 from tirtrack.datasets import LabelledSequence, open_dataset
 from tirtrack.errors import FrameError
-from tirtrack.evaluation.calibration import roc_auc
+from tirtrack.evaluation.score_quality import roc_auc
 from tirtrack.files import write_text
 from tirtrack.trackers.base import Status, Tracker, TrackState
 from tirtrack.trackers.calibration_fit import (

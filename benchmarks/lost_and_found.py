@@ -50,13 +50,13 @@ from benchmarks.rendered_clips import (
 )
 from tirtrack.boxes import Box, iou
 from tirtrack.errors import TirtrackError
-from tirtrack.evaluation.calibration import roc_auc
-from tirtrack.evaluation.sources import TrackerSpec
+from tirtrack.evaluation.score_quality import roc_auc
+from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import write_json
+from tirtrack.identity import versions
 from tirtrack.trackers.base import SeekingTracker, SharingTracker, Status, Tracker, TrackState
 from tirtrack.trackers.calibration_fit import lost_shares
 from tirtrack.trackers.redetection import RedetectingTracker
-from tirtrack.versions import versions
 
 WITHIN_FRAMES = 10
 LAST_FRAMES = 5

@@ -17,8 +17,8 @@ import tirtrack
 from tirtrack.cache import cache_entries
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.files import write_json
+from tirtrack.identity import versions
 from tirtrack.synthetic import cached_world
-from tirtrack.versions import versions
 
 RECIPE = "mixed"
 

@@ -19,7 +19,7 @@ from benchmarks.shipped_weights import ROOT
 from tirtrack.cli.progress_line import progress
 from tirtrack.datasets import open_dataset
 from tirtrack.evaluation.runner import evaluate
-from tirtrack.evaluation.sources import TrackerSpec
+from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import write_json
 from tirtrack.synthetic import cached_world
 

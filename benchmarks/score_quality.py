@@ -20,7 +20,7 @@ from typing import Any
 import tirtrack
 from benchmarks.shipped_weights import ROOT
 from tirtrack.files import write_json
-from tirtrack.versions import versions
+from tirtrack.identity import versions
 
 SETS = (
     *("tir_video/m3svd", "tir_video/cptv", "tir_video/ltir", "tir_video/ptb_tir"),

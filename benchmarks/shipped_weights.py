@@ -22,8 +22,8 @@ from benchmarks import fit_calibration
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import SHIPPABLE, STUDIES
 from tirtrack.files import write_json
+from tirtrack.identity import versions
 from tirtrack.synthetic import WorldSettings, WorldSize, cached_world, write_world
-from tirtrack.versions import versions
 from tirtrack.weights import store
 from tirtrack.weights.card import Calibration, Card, TrainingSource
 

@@ -19,9 +19,9 @@ from tirtrack.boxes import Box, iou
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.files import write_json
+from tirtrack.identity import versions
 from tirtrack.trackers.base import Tracker
 from tirtrack.trackers.loading import load_tracker
-from tirtrack.versions import versions
 
 STEPS = (1, 3, 6, 10, 20)
 LAST = 300

@@ -14,7 +14,8 @@ make the arguments of these calls, if those are types of ``pairs`` or ``distilla
 settings. Counted are the files of these functions, how often one changes to another in the order of
 the calls (visits), and the types of the package among their arguments and results. Names are
 functions and types. No pairs are held back. With ``--way`` every function of the way is printed
-with its types.
+with its types, with ``--names`` every class and file name that means several things, with its
+files.
 """
 
 from __future__ import annotations
@@ -64,19 +65,42 @@ def sizes(source: Path) -> dict[str, int]:
     trees = [ast.parse(text) for text in texts.values()]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     functions = [n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    classes = [n.name for n in nodes if isinstance(n, ast.ClassDef)]
     named, called = Counter(_names(nodes)), Counter(_names(_callees(nodes)))
     outside = [n.name for tree in trees for n in tree.body if isinstance(n, ast.FunctionDef)]
-    files = [path.name for path in texts if path.name != "__init__.py"]
+    classes, files = classes_of(source), files_of(source)
     return {
         "lines": sum(len(text.splitlines()) for text in texts.values()),
         "files": len(texts),
-        "classes": len(classes),
+        "classes": sum(map(len, classes.values())),
         "functions": len(functions),
         "functions called once": sum(named[name] == called[name] == 1 for name in outside),
-        "class names that mean several things": _several(classes),
-        "file names that mean several things": _several(files),
+        "class names that mean several things": len(several(classes)),
+        "file names that mean several things": len(several(files)),
     }
+
+
+def classes_of(source: Path) -> dict[str, list[Path]]:
+    """The files that define a class, by its name."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(source.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(path)
+    return found
+
+
+def files_of(source: Path) -> dict[str, list[Path]]:
+    """The files of a name; those of packages are left out."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(source.rglob("*.py")):
+        if path.name != "__init__.py":
+            found.setdefault(path.name, []).append(path)
+    return found
+
+
+def several(named: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """The names that mean several things, with their files."""
+    return {name: paths for name, paths in named.items() if len(paths) > 1}
 
 
 def _callees(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -89,10 +113,6 @@ def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield node.id
         elif isinstance(node, ast.Attribute):
             yield node.attr
-
-
-def _several(names: Iterable[str]) -> int:
-    return sum(count > 1 for count in Counter(names).values())
 
 
 # --- the way of a pair ---------------------------------------------------------------------------
@@ -257,6 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=Path, default=Path("src/tirtrack"))
     parser.add_argument("--way", action="store_true", help="print every call of the way")
+    parser.add_argument("--names", action="store_true", help="print what means several things")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     way = way_of_a_pair()
@@ -265,6 +286,11 @@ def main() -> None:
             types = ", ".join(sorted(call.taken | call.given))
             print(f"{call.file}: {call.code.co_qualname}  {types}")
         print()
+    if options.names:
+        for named in (classes_of(options.source), files_of(options.source)):
+            for name, paths in several(named).items():
+                print(name, *(path.relative_to(options.source) for path in paths), sep="  ")
+            print()
     found = {**sizes(options.source), **lengths(way)}
     for name, value in found.items():
         print(f"{name:40}{value:8}")

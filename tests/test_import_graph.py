@@ -34,7 +34,6 @@ GROUND = {
     "stored",
     "thermal",
     "valid_pixels",
-    "versions",
     "video",
     "video_writer",
     "workers",

@@ -82,7 +82,7 @@ def test_all_hands_out_every_frame_in_order_and_ends():
     with LiveFrames(lambda: map(frame, range(200)), policy="all", length=4) as frames:
         found = [(one.item.index, one.skipped) for one in frames]
     assert found == [(index, 0) for index in range(200)]
-    assert frames.statistics.summary()["delivered"] == 200
+    assert frames.statistics.summary().delivered == 200
     assert threads() == []
 
 
@@ -251,7 +251,7 @@ def test_a_policy_is_one_of_two():
 
 def test_latencies_are_summarised_and_bounded():
     statistics = LiveStatistics()
-    assert statistics.summary()["latency_p95_ms"] is None
+    assert statistics.summary().latency_p95_ms is None
     statistics.latencies_s.extend(k / 1000 for k in range(10_000))
     assert len(statistics.latencies_s) == 4096
     assert statistics.latency_s(0) == pytest.approx(5.904)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -28,7 +29,14 @@ from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.redetection import with_redetection
 from tirtrack.trackers.siamese import SiameseTracker
-from tirtrack.tracking import Ending, TrackStoppedError, first_frame, source_name, track
+from tirtrack.tracking import (
+    Ending,
+    TrackStoppedError,
+    TrackSummary,
+    first_frame,
+    source_name,
+    track,
+)
 from tirtrack.tracking import source_frames as source_module
 from tirtrack.tracking.record import TrackedFrame, caption, mot_text
 from tirtrack.weights import store
@@ -118,11 +126,27 @@ def test_rows_video_and_summary_have_one_entry_per_decoded_frame(tmp_path, weigh
     assert len(drawn) == 24
     assert_allclose([one.time_s for one in drawn], [one.time_s for one in decoded], atol=2e-3)
     summary = json.loads((tmp_path / "out/summary.json").read_text())
-    assert summary == json.loads(json.dumps(run.summary))
+    assert summary == run.summary.model_dump(mode="json")
+    assert TrackSummary.model_validate(summary) == run.summary
     assert (summary["frames"], summary["damaged"], summary["ending"]) == (24, 0, "complete")
     assert sum(summary["statuses"].values()) == 24
-    assert run.ending is Ending.COMPLETE
+    assert run.summary.ending is Ending.COMPLETE
     assert leftovers(tmp_path / "out") == set()
+
+
+def test_the_summary_holds_the_reading_options_that_were_given_and_no_others(tmp_path, weights):
+    (tmp_path / "frames").mkdir()
+    for k in range(3):
+        Image.fromarray(scene(k)).save(tmp_path / "frames" / f"{k}.png")
+    options = ReadOptions(order="name", no_data=300)
+    follow(tmp_path / "frames", weights, tmp_path / "out", options=options)
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    given = {"box", "boxes", *(field.name for field in fields(ReadOptions))} & summary.keys()
+    assert {key: summary[key] for key in given} == {
+        "box": [30, 40, 16, 12],
+        "order": "name",
+        "no_data": 300.0,
+    }
 
 
 def test_boxes_are_those_of_the_tracker_and_row_0_is_the_first_box(tmp_path, weights):
@@ -145,11 +169,11 @@ def test_same_request_gives_the_same_bytes_and_fingerprint(tmp_path, weights):
     one, two = (follow(clip, weights, tmp_path / name) for name in ("one", "two"))
     for name in ("boxes.csv", "track.mp4"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert one.summary["fingerprint"] == two.summary["fingerprint"]
+    assert one.summary.fingerprint == two.summary.fingerprint
     other = track(clip, Box(31, 40, 16, 12), weights=weights, engine="torch")
-    assert other.summary["fingerprint"] != one.summary["fingerprint"]
+    assert other.summary.fingerprint != one.summary.fingerprint
     assert other.out is None
-    assert other.summary["files"] == {}
+    assert other.summary.files == {}
 
 
 def test_16_bit_folder_is_tracked_and_shown_with_contrast(tmp_path, weights):
@@ -179,7 +203,7 @@ def test_range_begins_and_ends_where_asked(tmp_path, weights):
     assert [row.index for row in run.rows] == [5, 6, 7, 8, 9, 10]
     assert run.rows[0].time_s == pytest.approx(0.5)
     assert not (tmp_path / "out/track.mp4").exists()
-    assert run.summary["files"] == {"boxes": "boxes.csv"}
+    assert run.summary.files == {"boxes": "boxes.csv"}
 
 
 def test_progress_ends_at_the_true_number_of_frames(tmp_path, weights):
@@ -206,12 +230,10 @@ def test_damaged_frame_keeps_its_row_and_the_tracker_never_sees_it(tmp_path, wei
         assert not row.measured
         assert row.score == 0
         assert row.box == run.rows[7].box
-    assert run.summary["damaged"] == 2
-    assert run.summary["first_damaged"][0]["frame"] == 8
-    assert (
-        "a.avi, frame 8: the frame cannot be decoded" in run.summary["first_damaged"][0]["reason"]
-    )
-    assert run.ending is Ending.COMPLETE
+    assert run.summary.damaged == 2
+    assert run.summary.first_damaged[0].frame == 8
+    assert "a.avi, frame 8: the frame cannot be decoded" in run.summary.first_damaged[0].reason
+    assert run.summary.ending is Ending.COMPLETE
     tracker = with_redetection(load_tracker(weights, engine="torch"))
     tracker.init(whole[0], BOX)
     seen = [tracker.update(image).box for k, image in enumerate(whole) if k and k not in (8, 9)]
@@ -281,7 +303,7 @@ def test_size_that_changes_in_mid_stream_names_the_frame(tmp_path, weights):
 def test_stop_ends_between_two_frames_with_everything_complete(tmp_path, weights):
     clip, asked = write_clip(tmp_path / "a.avi"), []
     run = follow(clip, weights, tmp_path / "out", stop=lambda: asked.append(1) or len(asked) == 9)
-    assert run.ending is Ending.INTERRUPTED
+    assert run.summary.ending is Ending.INTERRUPTED
     assert len(run.rows) == len(rows_of(tmp_path / "out")) == 10
     assert count_frames(tmp_path / "out/track.mp4") == 10
     assert json.loads((tmp_path / "out/summary.json").read_text())["ending"] == "interrupted"
@@ -302,7 +324,7 @@ def test_a_stream_that_stalls_can_be_stopped(tmp_path, weights, monkeypatch, see
     settings = {"policy": "latest", "stop": is_stopped.is_set, "video": False}
     if seen:
         run = follow(clip, weights, tmp_path / "out", **settings)
-        assert run.ending is Ending.INTERRUPTED
+        assert run.summary.ending is Ending.INTERRUPTED
         assert len(rows_of(tmp_path / "out")) == len(run.rows) <= seen
     else:
         with pytest.raises(KeyboardInterrupt, match="before the first frame"):
@@ -550,8 +572,8 @@ def test_several_targets_have_a_row_each_in_every_frame_and_mot_text(tmp_path, w
     assert [(row.index, row.target) for row in run.rows] == [
         (k, name) for k in range(8) for name in TWO
     ]
-    assert (run.summary["frames"], run.summary["boxes"]["van"]) == (8, [30, 40, 16, 12])
-    assert sum(run.summary["statuses"].values()) == 16
+    assert (run.summary.frames, run.summary.boxes["van"]) == (8, [30, 40, 16, 12])
+    assert sum(run.summary.statuses.values()) == 16
     rows = rows_of(out)
     assert [row["target"] for row in rows] == [row.target for row in run.rows]
     assert count_frames(out / "track.mp4") == 8
@@ -579,7 +601,7 @@ def test_a_damaged_frame_is_flagged_in_the_row_of_every_target(tmp_path, weights
     run = track(folder, TWO, weights=weights, engine="torch")
     flagged = [(row.target, row.measured) for row in run.rows if row.index == 2]
     assert flagged == [("van", False), ("hut", False)]
-    assert (run.summary["frames"], run.summary["damaged"]) == (4, 1)
+    assert (run.summary.frames, run.summary.damaged) == (4, 1)
 
 
 def test_targets_that_cannot_begin_write_nothing(tmp_path, weights):
@@ -598,20 +620,20 @@ def test_a_live_run_tells_the_tracker_what_it_left_out(tmp_path, weights, monkey
     monkeypatch.setattr(SiameseTracker, "skip", lambda self, frames: told.append(frames))
     clip = write_clip(tmp_path / "a.avi", 24)
     run = follow(clip, weights, tmp_path / "out", policy="latest", redetect=False, video=False)
-    live = run.summary["live"]
+    live = run.summary.live
     indices = [row.index for row in run.rows]
     gaps = [int(gap) - 1 for gap in np.diff([-1, *indices])]
     assert indices == sorted(set(indices))
-    assert live["delivered"] == len(indices)
-    assert live["delivered"] + live["skipped"] == 24
+    assert live.delivered == len(indices)
+    assert live.delivered + live.skipped == 24
     assert told == [gap for gap in gaps[1:] if gap]
-    assert live["latency_p50_ms"] is not None
+    assert live.latency_p50_ms is not None
 
 
 def test_all_frames_of_a_file_are_taken_without_a_live_reader(tmp_path, weights):
     clip = write_clip(tmp_path / "a.avi", 5)
     run = follow(clip, weights, tmp_path / "out", video=False)
-    assert (run.summary["live"], len(run.rows)) == (None, 5)
+    assert (run.summary.live, len(run.rows)) == (None, 5)
 
 
 # pixels that are no measurement -----------------------------------------------------------------
@@ -649,7 +671,7 @@ def test_target_beside_pixels_without_measurement_is_followed(case, value, share
     assert {row.status for row in run.rows} == {Status.TRACKING}
     expected = np.array([24, 30]) + np.arange(5)[:, None] * STEP_XY
     assert np.abs(boxes_of(run)[:, :2] - expected).max() < 3
-    assert run.summary["masked"] == {
+    assert run.summary.masked.model_dump() == {
         "frame": 0,
         "share": 0.1042,
         "note": f"10 % of the pixels hold no measurement (value {value})",
@@ -675,18 +697,18 @@ def test_a_named_value_is_left_out_of_frames_of_any_depth(depth, tmp_path):
         source = written(tmp_path / f"{filler}.tif", frames)
         runs.append(track(source, TARGET, options=ReadOptions(no_data=filler)))
     assert_array_equal(boxes_of(runs[0]), boxes_of(runs[1]))
-    assert runs[0].summary["overrides"] == {"no_data": 3}
-    assert runs[0].summary["masked"]["note"].endswith("(value 3)")
+    assert runs[0].summary.overrides == {"no_data": 3}
+    assert runs[0].summary.masked.note.endswith("(value 3)")
     plain = track(source, TARGET)
-    assert plain.summary["masked"] is None
-    assert plain.summary["overrides"] == {}
+    assert plain.summary.masked is None
+    assert plain.summary.overrides == {}
 
 
 def test_pixels_that_are_masked_later_are_said_with_their_frame(tmp_path):
     frames = celsius_frames(count=24)
     frames[:15, :12] = frames[:15, 12:24]
     run = track(written(tmp_path / "clip.tif", frames), TARGET)
-    assert run.summary["masked"]["frame"] == 15
+    assert run.summary.masked.frame == 15
 
 
 def test_a_frame_without_measurement_is_named_as_such(tmp_path):
@@ -741,8 +763,8 @@ def test_the_value_that_a_geotiff_declares_is_left_out(value, depth, tmp_path):
         tag = (GDAL_NODATA, "s", 0, value, True)
         tifffile.imwrite(path, frame, photometric="minisblack", extratags=[tag])
     declared = track(tmp_path, TARGET)
-    assert declared.summary["masked"]["note"].endswith(f"(value {float(value):g})")
-    assert declared.summary["overrides"] == {"no_data": float(value)}
+    assert declared.summary.masked.note.endswith(f"(value {float(value):g})")
+    assert declared.summary.overrides == {"no_data": float(value)}
     plain = written(tmp_path.parent / f"{tmp_path.name}.tif", frames)
     named = track(plain, TARGET, options=ReadOptions(no_data=float(value)))
     assert_array_equal(boxes_of(declared), boxes_of(named))

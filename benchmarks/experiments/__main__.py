@@ -27,9 +27,9 @@ from benchmarks.experiments.rows import EVERYTHING, STUDIES, Row
 from benchmarks.experiments.tracking import drop_stale, test_sequences, track_all
 from benchmarks.experiments.training import models_of, train_row
 from tirtrack.errors import RequestError, TirtrackError, did_you_mean
-from tirtrack.evaluation.sources import TrackerSpec
+from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import write_json, write_text
-from tirtrack.versions import versions
+from tirtrack.identity import versions
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

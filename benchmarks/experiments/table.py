@@ -15,7 +15,7 @@ from benchmarks.experiments.tracking import track_file
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.results import read_track
-from tirtrack.evaluation.statistics import Difference, Sets
+from tirtrack.evaluation.statistics import ScoreDifference, Sets
 
 PROTOCOL = "lsotb-tir"
 PRIMARY = "norm_precision"  # its score is the area from 0 to 0.5
@@ -74,13 +74,17 @@ def score_row(
 
 def compare(
     a: Scored, b: Scored, *, score: str = PRIMARY, groups: Sequence[str] | None = None
-) -> Difference:
+) -> ScoreDifference:
     """``a - b``: seeds averaged in a sequence first, sequences drawn within their set."""
     groups = primary_groups() if groups is None else groups
     of_a = {group: a.values[score][group] for group in groups}
     of_b = {group: b.values[score][group] for group in groups}
     sizes = {group: of_a[group].shape[1] for group in groups}
     return Sets.draw(sizes, np.random.default_rng(RESAMPLES_SEED)).difference(of_a, of_b)
+
+
+def _numbers(found: ScoreDifference) -> dict[str, Any]:
+    return found.model_dump(exclude_unset=True)
 
 
 def table_json(
@@ -109,12 +113,12 @@ def table_json(
                     group: {score: one.mean(score, group) for score in SCORES}
                     for group in one.values[PRIMARY]
                 },
-                "against_baseline": asdict(compare(one, baseline)),
-                "ours_against_it": asdict(compare(ours, one)),
-                "success_against_baseline": asdict(
+                "against_baseline": _numbers(compare(one, baseline)),
+                "ours_against_it": _numbers(compare(ours, one)),
+                "success_against_baseline": _numbers(
                     compare(one, baseline, score="success", groups=TIGHT_SETS)
                 ),
-                "rgb_against_baseline": asdict(compare(one, baseline, groups=[RGB_SET]))
+                "rgb_against_baseline": _numbers(compare(one, baseline, groups=[RGB_SET]))
                 if one.row.sees_rgb
                 else None,
                 "sequences": per_sequence,
@@ -139,7 +143,7 @@ def against_best_control(scored: Sequence[Scored], study: Study) -> dict[str, An
     if not controls:
         return None
     best = max(controls, key=Scored.primary)
-    return {"control": best.row.name, **asdict(compare(_row_called(study.ours, scored), best))}
+    return {"control": best.row.name, **_numbers(compare(_row_called(study.ours, scored), best))}
 
 
 def _row_called(name: str, scored: Sequence[Scored]) -> Scored:

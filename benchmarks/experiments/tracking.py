@@ -12,11 +12,11 @@ from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.evaluation.results import write_track
 from tirtrack.evaluation.runner import run
-from tirtrack.evaluation.sources import TrackerSpec
+from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import fingerprint, write_text
+from tirtrack.identity import versions
 from tirtrack.networks.siamese import SiameseNetwork
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.versions import versions
 from tirtrack.weights import store
 from tirtrack.weights.graphs import graphs_of_network
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tirtrack.evaluation.runner import evaluate
     from tirtrack.evaluation.score_files import score
     from tirtrack.media import frames
-    from tirtrack.pairs.cameras import Pairing
+    from tirtrack.pairs.camera_names import Pairing
     from tirtrack.pairs.inspect import inspect_pairs
     from tirtrack.pairs.proposals import proposer
     from tirtrack.read_options import ReadOptions
@@ -116,7 +116,7 @@ _HOMES = {
     "tirtrack.evaluation.runner": ("evaluate",),
     "tirtrack.evaluation.score_files": ("score",),
     "tirtrack.media": ("frames",),
-    "tirtrack.pairs.cameras": ("Pairing",),
+    "tirtrack.pairs.camera_names": ("Pairing",),
     "tirtrack.pairs.inspect": ("inspect_pairs",),
     "tirtrack.pairs.proposals": ("proposer",),
     "tirtrack.read_options": ("ReadOptions",),

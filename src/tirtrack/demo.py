@@ -17,7 +17,7 @@ from tirtrack.distillation.recipe import CrossModalRecipe, check_network, recipe
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.comparison import EVALUATION_FOLDER
 from tirtrack.evaluation.runner import evaluate
-from tirtrack.evaluation.sources import TrackerSpec
+from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import new_folder, numbered_folder
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.inspect import inspect_pairs

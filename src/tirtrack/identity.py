@@ -1,13 +1,15 @@
-"""What a run depends on, as a file in its folder.
+"""What results depend on: the inputs of a run, as a file in its folder, and versions of software.
 
-A stopped run resumes only with identical inputs.
+A stopped run resumes only with identical inputs; every result file has ``versions``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 from tirtrack.errors import RequestError
@@ -15,6 +17,16 @@ from tirtrack.errors import RequestError
 IDENTITY_NAME = "identity.json"
 BEGIN_ANEW = "repeat the command that began the run, or begin anew with --force"
 _MOST_SHOWN = 3
+_PACKAGES = ("tirtrack", "numpy", "torch", "onnxruntime", "av", "pillow")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on.
+
+    >>> list(versions())[:2]
+    ['python', 'tirtrack']
+    """
+    return {"python": python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
 
 
 def check_same_identity(path: Path, identity: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from typing import Generic, Literal, Self, TypeVar
 import numpy as np
 
 from tirtrack.errors import FrameError, RequestError, RunError, did_you_mean
+from tirtrack.stored import Stored
 
 Item = TypeVar("Item")
 Policy = Literal["latest", "all"]
@@ -64,6 +65,16 @@ class LiveFrame(Generic[Item]):
     skipped: int
 
 
+class LiveSummary(Stored):
+    """Counts of frames, and the median and 95th percentile of the latency in milliseconds."""
+
+    delivered: int
+    skipped: int
+    breaks: int
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+
+
 @dataclass
 class LiveStatistics:
     """Counts and latencies of the frames so far.
@@ -84,18 +95,16 @@ class LiveStatistics:
         """A percentile, 0 to 100, of the latencies; ``None`` before the first."""
         return float(np.percentile(self.latencies_s, percentile)) if self.latencies_s else None
 
-    def summary(self) -> dict[str, float | int | None]:
-        """Counts, and the median and 95th percentile of the latency in milliseconds."""
-        found = {percentile: self.latency_s(percentile) for percentile in (50, 95)}
-        return {
-            "delivered": self.delivered,
-            "skipped": self.skipped,
-            "breaks": self.breaks,
-            **{
-                f"latency_p{percentile}_ms": None if value is None else round(1e3 * value, 1)
-                for percentile, value in found.items()
-            },
-        }
+    def summary(self) -> LiveSummary:
+        """Counts and latencies so far."""
+        p50_s, p95_s = self.latency_s(50), self.latency_s(95)
+        return LiveSummary(
+            delivered=self.delivered,
+            skipped=self.skipped,
+            breaks=self.breaks,
+            latency_p50_ms=None if p50_s is None else round(1e3 * p50_s, 1),
+            latency_p95_ms=None if p95_s is None else round(1e3 * p95_s, 1),
+        )
 
 
 class Mailbox(Generic[Item]):

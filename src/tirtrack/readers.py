@@ -15,7 +15,7 @@ import numpy as np
 
 from tirtrack.errors import FrameError
 from tirtrack.formats.frame_file import FrameFile, in_words
-from tirtrack.formats.samples import check_byte_order
+from tirtrack.formats.pixel_samples import check_byte_order
 from tirtrack.images import opened_image, pixel_header
 from tirtrack.read_options import ByteOrder, NoData, ReadOptions
 from tirtrack.source_line import counted, source_line, with_palette

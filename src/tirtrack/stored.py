@@ -58,6 +58,38 @@ def read_stored(file: Path, kind: type[Content], *, called: str, fix: str) -> Co
     try:
         return kind.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        raise DatasetError(
-            f"is no {called} ({' '.join(str(error).split())[:120]})", file, fix
-        ) from error
+        raise DatasetError(f"is no {called} ({_in_short(error)})", file, fix) from error
+
+
+def read_stored_lines(file: Path, kind: type[Content], *, called: str, fix: str) -> list[Content]:
+    """The content of a file of JSON lines; empty if there is no file.
+
+    A last line that was cut short when its writer was killed is ignored.
+
+    Args:
+        file: file with one JSON document per line.
+        kind: expected type of every line.
+        called: name of a line in messages.
+        fix: remedy named in the message of an error.
+
+    Raises:
+        DatasetError: a line before the last one is damaged; names the line.
+    """
+    if not file.is_file():
+        return []
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(kind.model_validate_json(line))
+        except ValidationError as error:
+            if number == len(lines):
+                break
+            raise DatasetError(
+                f"line {number} is not a {called} ({_in_short(error)})", file, fix
+            ) from error
+    return found
+
+
+def _in_short(error: ValidationError) -> str:
+    return " ".join(str(error).split())[:120]

@@ -21,7 +21,7 @@ import av.logging
 import numpy as np
 
 from tirtrack.errors import FrameError
-from tirtrack.formats.samples import common_dtype, in_byte_order, pick_samples
+from tirtrack.formats.pixel_samples import common_dtype, in_byte_order, pick_samples
 from tirtrack.images import check_pixels
 from tirtrack.inputs import Input, file_input, known_format
 from tirtrack.read_options import AS_STORED, ByteOrder, ReadOptions

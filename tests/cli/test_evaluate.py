@@ -12,7 +12,7 @@ from PIL import Image
 
 from tirtrack.boxes import Box
 from tirtrack.cli.app import run
-from tirtrack.evaluation.sources import TrackerSpec
+from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.trackers.base import Status, TrackState
 from tirtrack.trackers.frame_gate import COLOURED_WARNING, first_gate, warned_of_colour
 

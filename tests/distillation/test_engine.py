@@ -13,15 +13,14 @@ import torch
 from tirtrack.distillation import engine
 from tirtrack.distillation.engine import (
     CHECKPOINT,
-    LOG,
     Probe,
     Step,
     rate_at,
     read_checkpoint,
-    read_log,
     train_steps,
 )
 from tirtrack.distillation.settings import Training
+from tirtrack.distillation.summary import LOG, read_log
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError
 from tirtrack.networks import registry
 
@@ -92,8 +91,8 @@ def test_a_run_in_two_parts_ends_in_the_same_weights(tmp_path):
     assert asked == [3, 4, 5]
     assert states_equal(whole, resumed)
     logs = [read_log(tmp_path / name) for name in "ab"]
-    assert [line["step"] for line in logs[1]] == [1, 2, 3, 4, 5, 6]
-    assert [line["loss"] for line in logs[0]] == [line["loss"] for line in logs[1]]
+    assert [line.step for line in logs[1]] == [1, 2, 3, 4, 5, 6]
+    assert [line.loss for line in logs[0]] == [line.loss for line in logs[1]]
 
 
 def test_a_stop_in_a_look_loses_nothing_and_the_look_is_done_again(tmp_path):
@@ -127,10 +126,7 @@ def test_a_stop_in_a_look_loses_nothing_and_the_look_is_done_again(tmp_path):
         identity=IDENTITY, probe=looked(resumed, fails=False), resume=True,
     )  # fmt: skip
     assert states_equal(whole, resumed)
-    logs = [
-        [(line["step"], line.get("held_back")) for line in read_log(tmp_path / name)]
-        for name in "ab"
-    ]
+    logs = [[(line.step, line.held_back) for line in read_log(tmp_path / name)] for name in "ab"]
     assert [step for step, seen in logs[0] if seen] == [1, 3, 5]
     assert logs[0] == logs[1]
 
@@ -163,7 +159,7 @@ def test_forty_steps_equal_twenty_a_kill_and_twenty_more(tiny, tmp_path):
     resumed, summary = tiny.run_tiny(recipe, tmp_path / "killed", resume=True)
     assert summary.steps == 40
     assert states_equal(whole, resumed)
-    assert [line["step"] for line in read_log(tmp_path / "killed")] == list(range(1, 41))
+    assert [line.step for line in read_log(tmp_path / "killed")] == list(range(1, 41))
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_samples(tmp_path):

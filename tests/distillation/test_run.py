@@ -12,12 +12,12 @@ from PIL import Image
 
 import tirtrack
 from tirtrack.distillation import stages, train_student
-from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint, read_log
+from tirtrack.distillation.engine import CHECKPOINT, read_checkpoint
 from tirtrack.distillation.foreign_teacher import judge_boxes
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.run import distill
 from tirtrack.distillation.run_folder import inherited_calibration, run_folder
-from tirtrack.distillation.summary import RunSummary
+from tirtrack.distillation.summary import RunSummary, read_log
 from tirtrack.errors import (
     PairsError,
     RecipeError,
@@ -167,7 +167,7 @@ def test_the_papers_own_family_is_distilled_from_file_to_file(
     assert changed
     assert not any(key.startswith("feature_extractor.") for key in changed)
     log = read_log(done.folder)
-    assert {f"tir_to_tir/{name}" for name in alike} <= set(log[-1]["terms"])
+    assert {f"tir_to_tir/{name}" for name in alike} <= set(log[-1].terms)
 
 
 def test_every_file_of_the_pairs_is_hashed_once(tiny, pairs, baseline, tmp_path, monkeypatch):

@@ -13,13 +13,13 @@ from PIL import Image
 from tirtrack.boxes import Box
 from tirtrack.distillation import stages, train_student
 from tirtrack.distillation.clips import clips_of
-from tirtrack.distillation.engine import read_log
 from tirtrack.distillation.pair_warnings import harvest_warnings
 from tirtrack.distillation.recipe import CrossModalRecipe, load_recipe, recipe_names
 from tirtrack.distillation.recipe_check import check_recipe
 from tirtrack.distillation.settings import Direction
 from tirtrack.distillation.sources import Sources, hold_back
 from tirtrack.distillation.step_plan import Draw
+from tirtrack.distillation.summary import read_log
 from tirtrack.distillation.train_student import Setup
 from tirtrack.errors import RecipeError, TrainingError
 from tirtrack.pairs import open_pairs
@@ -78,7 +78,7 @@ def test_the_dimp_family_is_distilled_in_every_way(tiny, tmp_path, name):
         student, summary = tiny.run_tiny(recipe, folder, network=network)
         lines = read_log(folder)
         assert len(lines) == 2
-        assert all(np.isfinite(line["loss"]) and line["gradient_norm"] > 0 for line in lines)
+        assert all(np.isfinite(line.loss) and line.gradient_norm > 0 for line in lines)
         changed = {
             key
             for key, value in student.state_dict().items()
@@ -216,9 +216,9 @@ def test_another_teacher_on_the_same_backbone_may_be_matched(tiny, tmp_path):
         tiny.run_tiny(recipe, tmp_path / "a", network=network, teacher=teacher)
     teacher.feature_extractor.load_state_dict(network.feature_extractor.state_dict())
     tiny.run_tiny(recipe, tmp_path / "b", network=network, teacher=teacher)
-    first = read_log(tmp_path / "b")[0]["terms"]
+    first = read_log(tmp_path / "b")[0].terms
     tiny.run_tiny(recipe, tmp_path / "c", network=network)
-    own = read_log(tmp_path / "c")[0]["terms"]
+    own = read_log(tmp_path / "c")[0].terms
     assert first["tir_to_tir/modulation"] != own["tir_to_tir/modulation"]
 
 
@@ -492,10 +492,10 @@ def test_looks_during_the_training_are_logged_and_change_nothing(
         folder = tmp_path / str(every)
         students.append(tiny.run_tiny(settings, folder, network=network)[0])
         logs.append(read_log(folder))
-    assert all("held_back" not in line for line in logs[0])
-    assert ["held_back" in line for line in logs[1]] == [True, False, True, False]
-    assert [line["loss"] for line in logs[0]] == [line["loss"] for line in logs[1]]
-    assert logs[1][0]["held_back"] != logs[1][2]["held_back"]
+    assert all(line.held_back is None for line in logs[0])
+    assert [line.held_back is not None for line in logs[1]] == [True, False, True, False]
+    assert [line.loss for line in logs[0]] == [line.loss for line in logs[1]]
+    assert logs[1][0].held_back != logs[1][2].held_back
     other = students[1].state_dict()
     assert all(torch.equal(one, other[key]) for key, one in students[0].state_dict().items())
 

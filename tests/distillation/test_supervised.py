@@ -20,7 +20,7 @@ from tirtrack.datasets.stills import LabelledStill
 from tirtrack.distillation import samples as sampling
 from tirtrack.distillation import supervised, train_student
 from tirtrack.distillation.crop_specs import CropRules
-from tirtrack.distillation.engine import read_checkpoint, read_log
+from tirtrack.distillation.engine import read_checkpoint
 from tirtrack.distillation.one_step import one_step_iou, one_step_rule
 from tirtrack.distillation.pool import Pool, PoolArrays, ViewKey
 from tirtrack.distillation.pool_making import build_pool
@@ -30,7 +30,7 @@ from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import Modality
 from tirtrack.distillation.sources import hold_out
 from tirtrack.distillation.step_plan import plan_labelled_step
-from tirtrack.distillation.summary import RunSummary
+from tirtrack.distillation.summary import RunSummary, read_log
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
 from tirtrack.networks.response import DenseBoxes, IouEnergies, Response
 from tirtrack.networks.score_kinds import Hinge, Margin
@@ -290,8 +290,8 @@ def test_every_published_training_runs_on_its_network(clips, tmp_path, recipe):
     assert changed == components
     log = read_log(run.folder)
     assert len(log) == 2
-    assert all(np.isfinite(line["loss"]) for line in log)
-    assert set(log[0]["terms"]) == {"rgb_to_rgb/cross_supervision"}
+    assert all(np.isfinite(line.loss) for line in log)
+    assert set(log[0].terms) == {"rgb_to_rgb/cross_supervision"}
     if settings.training.keep_published_frozen:
         frozen = [p for module in trained.published_frozen() for p in module.parameters()]
         first = [p for module in start.published_frozen() for p in module.parameters()]

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 import tirtrack
-from tirtrack.distillation.engine import read_log
+from tirtrack.distillation.summary import read_log
 from tirtrack.networks import registry
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
@@ -120,8 +120,8 @@ def trained(case: Case, root: Path, pairs: object) -> dict:
             run = tirtrack.distill(pairs, start, out, recipe=case.recipe, changes=PAIRS, force=True)
     log = read_log(run.folder)
     return {
-        "losses": [line["loss"] for line in log],
-        "validated": [line["held_back"] for line in log if "held_back" in line],
+        "losses": [line.loss for line in log],
+        "validated": [line.held_back for line in log if line.held_back is not None],
         "compared": _compared(json.loads((run.folder / "summary.json").read_text())),
         "moved": _moved(start, run.weights),
     }

@@ -13,9 +13,10 @@ from tracked_worlds import Keeper, walk, write_lsotb
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation import statistics
-from tirtrack.evaluation.comparison import Comparison, ScoreDifference
+from tirtrack.evaluation.comparison import Comparison
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.score_files import score
+from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.build import build_report
 
 TRACKERS = [Keeper("still"), Keeper("moving", step=0.7)]

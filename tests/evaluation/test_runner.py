@@ -28,7 +28,7 @@ from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.results import Track, read_track
 from tirtrack.evaluation.runner import evaluate, run
 from tirtrack.evaluation.scoring import Runs, read_runs, score_runs
-from tirtrack.evaluation.sources import TrackerSpec
+from tirtrack.evaluation.tracker_sources import TrackerSpec
 
 HERE = str(Path(__file__).parent)
 
@@ -270,7 +270,7 @@ from unittest.mock import patch
 sys.path.insert(0, sys.argv[1])
 from tracked_worlds import Waiter
 from tirtrack.cli import main
-from tirtrack.evaluation.sources import TrackerSpec
+from tirtrack.evaluation.tracker_sources import TrackerSpec
 with patch.object(TrackerSpec, "of", lambda text, preset: Waiter(text)):
     main(sys.argv[2:])
 """

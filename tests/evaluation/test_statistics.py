@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tirtrack.evaluation import statistics
-from tirtrack.evaluation.calibration import (
+from tirtrack.evaluation.score_quality import (
     expected_calibration_error,
     roc_auc,
     score_quality,

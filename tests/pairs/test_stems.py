@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tirtrack.errors import PairsError
-from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.stems import matched_stems
 
 HERE = Path("rig")

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tirtrack.datasets import open_dataset
+from tirtrack.distillation.summary import read_log
 from tirtrack.errors import DatasetError, RequestError
 from tirtrack.evaluation.comparison import TrackerResult, read_result
 from tirtrack.files import sha256
@@ -19,7 +20,7 @@ from tirtrack.report import build_report
 from tirtrack.report.build import dataset_of, evaluation_section, made_with, report_content
 from tirtrack.report.film import chosen, result_file
 from tirtrack.report.plots import loss_plot, running_mean
-from tirtrack.report.training import distillation_section, read_log
+from tirtrack.report.training import distillation_section
 from tirtrack.weights import store
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}

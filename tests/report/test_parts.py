@@ -7,9 +7,10 @@ import json
 import pytest
 from PIL import Image
 
+from tirtrack.distillation.summary import read_summary
 from tirtrack.errors import DatasetError
 from tirtrack.report.pairs import pairs_section
-from tirtrack.report.training import NO_PROOF, distillation_section, read_summary, run_folders
+from tirtrack.report.training import NO_PROOF, distillation_section, run_folders
 
 INSPECTION = {
     "format": 1,

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tirtrack.evaluation.comparison import Comparison, ScoreDifference
+from tirtrack.evaluation.comparison import Comparison
 from tirtrack.evaluation.protocols.otb_core import SUCCESS
+from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.verdict import (
     FEWEST_SEQUENCES,
     Outcome,

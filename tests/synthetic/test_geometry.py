@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tirtrack.synthetic import WorldSettings, draw_plan, render_plan, render_sequence
 from tirtrack.synthetic.actors import Look
-from tirtrack.synthetic.motion import excursion, folded, stroll
 from tirtrack.synthetic.outlines import pooled, raster, whole_extent
 from tirtrack.synthetic.painter import views
 from tirtrack.synthetic.plan import ScenePlan
 from tirtrack.synthetic.shapes import KINDS, SHAPES, Body, Part
+from tirtrack.synthetic.trajectories import excursion, folded, stroll
 
 ALONE = WorldSettings(
     sixteen_bit_share=1.0,

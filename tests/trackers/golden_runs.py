@@ -48,14 +48,14 @@ def ours(published: dict, settings) -> dict:
 
 
 def augmentation(published: dict):
-    from tirtrack.trackers.online_settings import Augmentation
+    from tirtrack.trackers.online_settings import FirstFrameAugmentation
 
     values = {RENAMED.get(key, key): as_tuple(value) for key, value in published.items()}
     if "blur" in values:  # one number is for both axes
         values["blur"] = tuple(
             one if isinstance(one, tuple) else (one, one) for one in values["blur"]
         )
-    return Augmentation(**values)
+    return FirstFrameAugmentation(**values)
 
 
 def as_tuple(value):

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 
 from tirtrack.trackers.atom_classifier import (
     activation,
+    atom_label,
     filtered,
-    gaussian_label,
     normalised,
     principal_projection,
 )
@@ -37,7 +37,7 @@ def test_labels_equal_the_golden_ones(golden, case):
     shape = np.array(one["sz"]) + np.array(one["end_pad"])
     # one more row at the end moves the middle by half a cell
     center = np.array(one["center"]) - np.array(one["end_pad"]) / 2
-    found = gaussian_label(shape, np.array(one["sigma"]), center)
+    found = atom_label(shape, np.array(one["sigma"]), center)
     assert_allclose(found, golden[1][f"label_{case}"], atol=1e-9)
 
 

@@ -19,7 +19,7 @@ from tirtrack.trackers.base import (
     Status,
     Tracker,
 )
-from tirtrack.trackers.motion import NO_MOTION, Motion
+from tirtrack.trackers.motion_model import NO_MOTION, Motion
 from tirtrack.trackers.redetection import RedetectingTracker, _Search
 
 FIRST = Box(50.0, 40.0, 20.0, 14.0)

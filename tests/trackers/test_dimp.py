@@ -8,7 +8,7 @@ from tirtrack.networks import registry
 from tirtrack.trackers.dimp import DimpTracker
 from tirtrack.trackers.dimp_presets import preset
 from tirtrack.trackers.online_engine import OnlineEngine
-from tirtrack.trackers.online_settings import Augmentation
+from tirtrack.trackers.online_settings import FirstFrameAugmentation
 from tirtrack.trackers.peak_score import family_peak_calibration
 
 FIRST = Box(60.0, 40.0, 30.0, 24.0)
@@ -39,7 +39,7 @@ def make(engines):
 
 
 def test_dropout_copies_alone_bring_no_box_without_features(make, bright_frame):
-    augmentation = Augmentation(flip=True, dropout=(3, 0.2))
+    augmentation = FirstFrameAugmentation(flip=True, dropout=(3, 0.2))
     tracker = make(augmentation=augmentation, iounet_augmentation=True)
     tracker.init(bright_frame(FIRST.array()), FIRST)
     assert tracker.model.memory.weights.first == 5

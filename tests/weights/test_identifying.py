@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from tirtrack.errors import WeightsError
 from tirtrack.networks import registry
 from tirtrack.weights import store
-from tirtrack.weights.entries import Place, likely, places_of, taken_off
+from tirtrack.weights.entries import TensorPlace, likely, places_of, taken_off
 from tirtrack.weights.importing import Imported, import_weights
 
 FILE, OUT = Path("model.pth"), Path("made.safetensors")
@@ -335,4 +335,4 @@ def test_small_places_are_not_likely():
 
 
 def test_names_in_a_network_have_nothing_in_front():
-    assert taken_off(Place("net", "", {"a.b": "a.b"})) == []
+    assert taken_off(TensorPlace("net", "", {"a.b": "a.b"})) == []

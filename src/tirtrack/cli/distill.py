@@ -136,7 +136,7 @@ def changes_of(texts: list[str]) -> dict[str, Any]:
 
 def report_run(run: Run, *, as_json: bool) -> None:
     """The end of a training command: path of the weights on stdout, the verdict on stderr."""
-    from tirtrack.distillation.run_folder import SUMMARY
+    from tirtrack.distillation.summary import SUMMARY
 
     if as_json:
         print_file(run.folder / SUMMARY)

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tirtrack.cli.options import rate
-from tirtrack.evaluation.comparison import Comparison, ScoreDifference, TrackerResult
+from tirtrack.evaluation.comparison import Comparison, TrackerResult
+from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.verdict import FEWEST_SEQUENCES
 
 PLAIN_WIDTH = 140  # where the output is no terminal: nothing is cut or wrapped for a screen

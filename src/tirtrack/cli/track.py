@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -36,7 +36,7 @@ from tirtrack.cli.options import (
 if TYPE_CHECKING:
     from tirtrack.boxes import Box
     from tirtrack.read_options import ReadOptions
-    from tirtrack.tracking import FirstFrame, TrackRun
+    from tirtrack.tracking import FirstFrame, TrackRun, TrackSummary
 
 _WEIGHTS = "nano-tir"
 _WAYS = (
@@ -271,56 +271,55 @@ def _show_run(run: TrackRun, *, as_json: bool) -> None:
     from tirtrack.tracking import Ending
 
     if as_json:
-        print_json(run.summary)
+        print_json(run.summary.model_dump(mode="json"))
     else:
         _print_summary(run)
     for sentence in _unmeasured(run.summary):
         print(f"tirtrack: {sentence}", file=sys.stderr)
-    if run.summary["damaged"]:
+    if run.summary.damaged:
         print(f"tirtrack: {_damaged_frames(run.summary)}", file=sys.stderr)
-    if run.ending is Ending.INTERRUPTED:
+    if run.summary.ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt(
-            f"interrupted; {run.summary['frames']} frames were tracked, see {run.out}"
+            f"interrupted; {run.summary.frames} frames were tracked, see {run.out}"
         )
-    if run.summary["damaged"]:
+    if run.summary.damaged:
         raise typer.Exit(1)
 
 
-def _unmeasured(summary: Mapping[str, Any]) -> Iterator[str]:
+def _unmeasured(summary: TrackSummary) -> Iterator[str]:
     """What was masked, and what only the user can know to be no measurement."""
     from tirtrack.valid_pixels import share_text
 
-    if masked := summary["masked"]:
-        yield f"frame {masked['frame']}: {masked['note']} and are left out"
-    elif isinstance(named := summary.get("no_data"), float):
+    if masked := summary.masked:
+        yield f"frame {masked.frame}: {masked.note} and are left out"
+    elif isinstance(named := summary.no_data, float):
         yield f"no pixel has the value {named:.15g} that --no-data names"
-    if doubtful := summary["doubtful_value"]:
-        value = repr(doubtful["value"]).removesuffix(".0")  # exact, to be given back
+    if doubtful := summary.doubtful_value:
+        value = repr(doubtful.value).removesuffix(".0")  # exact, to be given back
         yield (
-            f"{share_text(doubtful['share'])} of the pixels of the first frame are "
+            f"{share_text(doubtful.share)} of the pixels of the first frame are "
             f"exactly {value}; if they hold no measurement, give --no-data {value}"
         )
 
 
 def _print_summary(run: TrackRun) -> None:
     summary = run.summary
-    counts = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items())
-    speed = summary["tracker_frames_per_s"]
-    count = len(summary.get("boxes", ()))
-    targets = f", {count} target{'' if count == 1 else 's'}" if "boxes" in summary else ""
-    print(f"{summary['frames']} frames{targets}: {counts}; {rate(speed)} frames/s in the tracker")
-    if summary["live"]:
-        live = summary["live"]
+    counts = ", ".join(f"{count} {status}" for status, count in summary.statuses.items())
+    speed = rate(summary.tracker_frames_per_s)
+    count = len(summary.boxes or ())
+    targets = "" if summary.boxes is None else f", {count} target{'' if count == 1 else 's'}"
+    print(f"{summary.frames} frames{targets}: {counts}; {speed} frames/s in the tracker")
+    if live := summary.live:
         print(
-            f"live: {live['skipped']} frames left out, {live['latency_p50_ms']} ms behind "
-            f"({live['latency_p95_ms']} ms in 1 of 20), {live['breaks']} breaks"
+            f"live: {live.skipped} frames left out, {live.latency_p50_ms} ms behind "
+            f"({live.latency_p95_ms} ms in 1 of 20), {live.breaks} breaks"
         )
-    for name in summary["files"].values():
+    for name in summary.files.values():
         print(run.out / name if run.out else name)
 
 
-def _damaged_frames(summary: Mapping[str, Any]) -> str:
-    count, first = summary["damaged"], summary["first_damaged"][0]["reason"]
+def _damaged_frames(summary: TrackSummary) -> str:
+    count, first = summary.damaged, summary.first_damaged[0].reason
     return (
         f"1 frame is damaged: {first}"
         if count == 1

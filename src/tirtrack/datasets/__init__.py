@@ -40,8 +40,8 @@ def open_dataset(
     Args:
         name_or_dir: one of ``NAMED``, or a folder in the layout of LSOTB-TIR or PTB-TIR
             (``anno/SEQUENCE.txt``, or ``SEQUENCE/groundtruth_rect.txt``), of one of
-            :data:`tirtrack.datasets.layouts.LAYOUTS` (``SET/SEQUENCE/groundtruth.txt``), or one
-            sequence of either.
+            :data:`tirtrack.datasets.sequence_layouts.LAYOUTS` (``SET/SEQUENCE/groundtruth.txt``),
+            or one sequence of either.
         with_frames: whether frames must be there; scoring needs only the annotation.
         options: options that override the layout's columns and base, and say how frames are read.
 
@@ -50,9 +50,9 @@ def open_dataset(
             damaged; names the file.
     """
     from tirtrack.datasets import anno_layout, folders
-    from tirtrack.datasets.layouts import expected_layouts
     from tirtrack.datasets.lsotb_tir import LSOTB_TIR
     from tirtrack.datasets.ptb_tir import PTB_TIR
+    from tirtrack.datasets.sequence_layouts import expected_layouts
 
     root = _find(str(name_or_dir))
     files = anno_layout.annotation_files(root)

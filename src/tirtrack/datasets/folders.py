@@ -22,8 +22,8 @@ from tirtrack.datasets.annotation import (
     labelled_sequences,
     remarks_of,
 )
-from tirtrack.datasets.layouts import ITSELF, ONLY_VIDEO, Layout, layout_of
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.sequence_layouts import ITSELF, ONLY_VIDEO, SequenceLayout, layout_of
 from tirtrack.datasets.stored_frames import VIDEO_SUFFIXES, count_images, only_video
 from tirtrack.errors import DatasetError
 
@@ -32,7 +32,7 @@ PROTOCOL = "lsotb-tir"
 _LISTED = 6
 
 
-def sequence_folders(root: Path) -> Iterator[tuple[str, Path, Layout]]:
+def sequence_folders(root: Path) -> Iterator[tuple[str, Path, SequenceLayout]]:
     """The set (empty text where there is none), folder and layout of each sequence, by name."""
     if (layout := layout_of(root)) is not None:
         yield "", root, layout
@@ -87,7 +87,7 @@ def open_folders(
     return LabelledDataset(root.resolve().name, tuple(sequences), PROTOCOL, root, layout, remarks)
 
 
-def _check_alike(root: Path, layouts: list[Layout]) -> None:
+def _check_alike(root: Path, layouts: list[SequenceLayout]) -> None:
     """Refuse layouts whose numbers mean different things."""
     if not layouts:
         raise DatasetError("no labelled sequence in it or in folders below", root)
@@ -101,7 +101,7 @@ def _check_alike(root: Path, layouts: list[Layout]) -> None:
 def _sequences(
     facts: SequenceDescription,
     folder: Path,
-    layout: Layout,
+    layout: SequenceLayout,
     *,
     with_frames: bool,
     options: AnnotationOptions,
@@ -118,7 +118,7 @@ def _sequences(
 
 
 def _check_rows(
-    content: Mapping[str, Any], sequence: LabelledSequence, folder: Path, layout: Layout
+    content: Mapping[str, Any], sequence: LabelledSequence, folder: Path, layout: SequenceLayout
 ) -> None:
     rows = len(sequence)
     if str(content.get("frames", rows)) != str(rows):
@@ -129,7 +129,7 @@ def _check_rows(
         )
 
 
-def _find(folder: Path, layout: Layout) -> Path | None:
+def _find(folder: Path, layout: SequenceLayout) -> Path | None:
     inside = sorted(folder.iterdir(), key=lambda path: (not path.is_dir(), path.name))
     for place in layout.frames:
         if place == ONLY_VIDEO:
@@ -151,7 +151,7 @@ def _holds_frames(path: Path, called: str) -> bool:
     return is_video and called.casefold() in (path.name.casefold(), path.stem.casefold())
 
 
-def _at_hand(folder: Path, layout: Layout) -> Path | None:
+def _at_hand(folder: Path, layout: SequenceLayout) -> Path | None:
     """The thermal frames, if they are there and can be told from others."""
     try:
         return _find(folder, layout)
@@ -159,7 +159,7 @@ def _at_hand(folder: Path, layout: Layout) -> Path | None:
         return None
 
 
-def _source(name: str, folder: Path, layout: Layout) -> Path:
+def _source(name: str, folder: Path, layout: SequenceLayout) -> Path:
     """The thermal frames of a sequence."""
     if (found := _find(folder, layout)) is not None:
         return found

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tirtrack.distillation.run_folder import CHECKPOINT, LOG
+from tirtrack.distillation.run_folder import CHECKPOINT
 from tirtrack.distillation.settings import Training
+from tirtrack.distillation.summary import LOG, LogLine
 from tirtrack.errors import RecipeError, RequestError, StorageError, TrainingError, did_you_mean
 from tirtrack.files import write_bytes, write_text
 from tirtrack.identity import BEGIN_ANEW, first_change
@@ -165,16 +166,16 @@ class _Loop:
         self._is_whole = False
         self._optimiser.step()
         loss = float(found.total.detach())
-        line = {
-            "step": step + 1,
-            "loss": loss,
-            "terms": {name: float(value) for name, value in found.parts.items()},
-            "rate": rate,
-            "gradient_norm": float(norm),
-            "seconds": round(time.perf_counter() - began, 4),
-            **({"held_back": dict(seen)} if seen else {}),
-        }
-        _append(self._folder / LOG, json.dumps(line))
+        line = LogLine(
+            step=step + 1,
+            loss=loss,
+            terms={name: float(value) for name, value in found.parts.items()},
+            rate=rate,
+            gradient_norm=float(norm),
+            seconds=round(time.perf_counter() - began, 4),
+            held_back=seen or None,
+        )
+        _append(self._folder / LOG, line)
         self._done = step + 1
         self._is_whole = True
         return loss
@@ -322,10 +323,10 @@ def _check_finite(value: Tensor, step: int, found: Step, what: str) -> None:
 # --- the log -------------------------------------------------------------------------------------
 
 
-def _append(path: Path, line: str) -> None:
+def _append(path: Path, line: LogLine) -> None:
     try:
         with path.open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+            log.write(json.dumps(line.model_dump(exclude_none=True)) + "\n")
     except OSError as error:
         raise StorageError(
             f"could not be written ({error.strerror})", path, "free some space and resume"
@@ -338,11 +339,3 @@ def _cut_log(path: Path, steps: int) -> None:
         return
     lines = path.read_text(encoding="utf-8").splitlines()[:steps]
     write_text(path, "".join(line + "\n" for line in lines))
-
-
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The log of a run, one mapping per step; empty if no step was run."""
-    path = folder / LOG
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -29,7 +29,7 @@ from tirtrack.distillation.train_student import Setup
 from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
 from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, pairs_line

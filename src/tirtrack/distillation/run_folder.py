@@ -15,12 +15,11 @@ import yaml
 
 from tirtrack.distillation.recipe import dump_recipe
 from tirtrack.distillation.settings import Recipe
-from tirtrack.distillation.summary import HeldBackComparison, RunSummary
+from tirtrack.distillation.summary import SUMMARY, HeldBackComparison, RunSummary
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import fingerprint, new_file, new_folder, write_json, write_text
-from tirtrack.identity import BEGIN_ANEW, IDENTITY_NAME, check_same_identity, differences
+from tirtrack.identity import BEGIN_ANEW, IDENTITY_NAME, check_same_identity, differences, versions
 from tirtrack.stored import write_stored
-from tirtrack.versions import versions
 
 if TYPE_CHECKING:
     from tirtrack.distillation.train_student import AnyRecipe, Setup
@@ -29,10 +28,8 @@ if TYPE_CHECKING:
     from tirtrack.weights.store import Weights
 
 SUFFIX = ".safetensors"
-SUMMARY = "summary.json"
 RECIPE = "recipe.yaml"
 CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
 
 
 def run_folder(out: Path) -> Path:

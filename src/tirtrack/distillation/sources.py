@@ -11,7 +11,7 @@ from tirtrack.distillation.clips import LabelledFootage
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import PairsError, RequestError, did_you_mean
 from tirtrack.files import fingerprint
-from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.source import Manifest, PairSource, Recording, content_identity, named
 
 Pairs = str | Path | Sequence[str | Path] | PairSource

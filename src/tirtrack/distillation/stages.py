@@ -173,7 +173,7 @@ class ProposedPairs:
 
 def propose(sources: Sources, setup: PairSetup) -> ProposedPairs:
     """Propose boxes in at most as many pairs as there will be samples."""
-    from tirtrack.pairs.proposals.kept import kept_proposals
+    from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 
     recipe, whole, way = setup.recipe, sources.split, proposer_of(setup.recipe.proposals)
     train = thinned(whole.train, recipe.pool, setup.seed)

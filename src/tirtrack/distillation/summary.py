@@ -1,19 +1,48 @@
-"""The summary of a finished run of ``train`` or ``distill``, as ``summary.json`` holds it.
+"""What a run of ``train`` or ``distill`` tells of itself: a line of its log for every step
+(``log.jsonl``), and its summary (``summary.json``).
 
-Written and read by one model. What a run does not have is empty or null; unknown keys are ignored.
+Each is written and read by one model. What a run does not have is empty or null.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tirtrack.stored import Stored
+from tirtrack.stored import Number, Stored, read_stored, read_stored_lines
 
 if TYPE_CHECKING:
     from tirtrack.distillation.pool import Pool
     from tirtrack.pairs.proposals.base import ProposalSet
+
+LOG = "log.jsonl"
+SUMMARY = "summary.json"
+_DAMAGED = "the file is damaged: take the run folder out, or distil again"
+
+
+class LogLine(Stored):
+    """One step in the log.
+
+    Attributes:
+        step: number of the step, from 1.
+        loss: loss that was minimised.
+        terms: parts of the loss by name, each before weighting.
+        rate: learning rate.
+        gradient_norm: norm of the gradient, before it was clipped.
+        seconds: duration of the step.
+        held_back: numbers of the network on the held-back data just before the step; ``None`` if it
+            was not validated there.
+    """
+
+    step: int
+    loss: float
+    terms: Mapping[str, float] = {}
+    rate: Number = None
+    gradient_norm: Number = None
+    seconds: Number = None
+    held_back: Mapping[str, float] | None = None
 
 
 class PassRate(Stored):
@@ -131,6 +160,28 @@ class RunSummary(Stored):
     fingerprint: str = ""
     versions: Mapping[str, str] = {}
     command: str = ""
+
+
+def read_log(folder: Path) -> list[LogLine]:
+    """The log of a run, step by step; empty if no step was run.
+
+    A last line that was cut short when the run was killed is ignored.
+
+    Raises:
+        DatasetError: the log is damaged; names the line.
+    """
+    return read_stored_lines(folder / LOG, LogLine, called="row of a loss log", fix=_DAMAGED)
+
+
+def read_summary(folder: Path) -> RunSummary | None:
+    """The summary of a run; ``None`` before its end.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    return read_stored(
+        folder / SUMMARY, RunSummary, called="summary of a distillation", fix=_DAMAGED
+    )
 
 
 def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:

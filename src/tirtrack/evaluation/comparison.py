@@ -16,9 +16,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from tirtrack.errors import DatasetError
-from tirtrack.evaluation.calibration import ScoreQuality
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.protocols.otb_core import ABSENT_RULE, SCORES
+from tirtrack.evaluation.score_quality import ScoreQuality
+from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.stored import Number, Stored
 
@@ -136,66 +137,6 @@ class TrackerResult(Stored):
         """One score of every sequence where it is known."""
         known = ((row.name, row.values.get(score)) for row in self.sequences)
         return {name: value for name, value in known if value is not None}
-
-
-class ScoreDifference(Stored):
-    """Tracker ``a`` minus tracker ``b`` in one score, by a paired bootstrap over the sequences that
-    both have, or over groups of them; where a tracker ran several times, its mean over the runs
-    counts.
-
-    Attributes:
-        a: name of the tracker in question.
-        b: name of the tracker that it is compared with.
-        score: id of the score.
-        mean: mean of the differences.
-        low: lower end of the percentile interval (95 %).
-        high: upper end of the interval.
-        p: two-sided bootstrap p of a mean difference of 0.
-        median: median of the differences.
-        wins: sequences where ``a`` is better.
-        ties: sequences where both are exactly equal.
-        losses: sequences where ``b`` is better.
-        n: number of sequences.
-        groups: number of groups of sequences that were drawn whole; ``None`` where sequences were.
-        resamples: number of bootstrap resamples.
-        seed: seed of the resamples.
-    """
-
-    a: str
-    b: str
-    score: str
-    mean: float
-    low: float
-    high: float
-    p: float | None = None
-    median: float | None = None
-    wins: int | None = None
-    ties: int | None = None
-    losses: int | None = None
-    n: int = 0
-    groups: int | None = None
-    resamples: int | None = None
-    seed: int | None = None
-
-    @property
-    def drawn(self) -> int:
-        """The number of units that the bootstrap draws: groups, or sequences."""
-        return self.n if self.groups is None else self.groups
-
-    def turned(self) -> ScoreDifference:
-        """The same difference in reverse, ``b - a``."""
-        return self.model_copy(
-            update={
-                "a": self.b,
-                "b": self.a,
-                "mean": -self.mean,
-                "low": -self.high,
-                "high": -self.low,
-                "median": None if self.median is None else -self.median,
-                "wins": self.losses,
-                "losses": self.wins,
-            }
-        )
 
 
 class Spread(Stored):

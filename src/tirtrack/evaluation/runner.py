@@ -45,17 +45,16 @@ from tirtrack.evaluation.scoring import (
     missing_sentence,
     score_runs,
 )
-from tirtrack.evaluation.sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
 from tirtrack.evaluation.starts import all_starts, starts_line, starts_of
 from tirtrack.evaluation.statistics import RESAMPLES
+from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
 from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
-from tirtrack.identity import IDENTITY_NAME, check_same_identity
+from tirtrack.identity import IDENTITY_NAME, check_same_identity, versions
 from tirtrack.media import SourceInfo
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
 from tirtrack.stored import write_stored
 from tirtrack.trackers.base import Status
-from tirtrack.versions import versions
 from tirtrack.workers import working
 
 _logger = logging.getLogger(__name__)
@@ -181,7 +180,7 @@ def evaluate(
         progress: callback that is told of progress, in frames.
         seed: seed of trackers and of the bootstrap.
         runs: number of runs of each tracker, with this seed and those that follow; see
-            :func:`tirtrack.evaluation.sources.repeated`.
+            :func:`tirtrack.evaluation.tracker_sources.repeated`.
         starts: number of start frames of each sequence, spread evenly over it; its scores are the
             average of the runs from them (:func:`tirtrack.evaluation.starts.start_rows`).
         group: key of the sequences' ``attributes.json`` whose text names a group, such as

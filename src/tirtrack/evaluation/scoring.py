@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -21,11 +21,9 @@ from tirtrack.datasets.folders import ATTRIBUTES
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.stored_frames import read_options
 from tirtrack.errors import DatasetError, did_you_mean
-from tirtrack.evaluation.calibration import ScoreQuality, score_quality
 from tirtrack.evaluation.comparison import (
     Comparison,
     MissingRun,
-    ScoreDifference,
     SequenceResult,
     Speed,
     SubsetResult,
@@ -41,10 +39,16 @@ from tirtrack.evaluation.protocols.base import (
 from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker, spreads
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import Track, find_results, results_line
+from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
 from tirtrack.evaluation.starts import all_starts, start_frame, starts_of
-from tirtrack.evaluation.statistics import RESAMPLES, bootstrap_indices, paired_bootstrap
+from tirtrack.evaluation.statistics import (
+    RESAMPLES,
+    ScoreDifference,
+    bootstrap_indices,
+    paired_bootstrap,
+)
 from tirtrack.files import fingerprint
-from tirtrack.versions import versions
+from tirtrack.identity import versions
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
@@ -403,11 +407,12 @@ def _differences(
                     units = [groups.get(name, name) for name in by_sequence]
                     count = len(set(units))
                     values = np.array(list(by_sequence.values()))
-                    tested = asdict(paired_bootstrap(values, indices(count), groups=units))
-                    tested["groups"] = count if groups else None
+                    tested = paired_bootstrap(values, indices(count), groups=units)
+                    named: dict[str, Any] = {"a": a, "b": b, "score": score.id, "seed": seed}
+                    named["groups"] = count if groups else None
                     if not score.higher_is_better:
-                        tested |= {"wins": tested["losses"], "losses": tested["wins"]}
-                    found.append(ScoreDifference(a=a, b=b, score=score.id, seed=seed, **tested))
+                        named |= {"wins": tested.losses, "losses": tested.wins}
+                    found.append(tested.model_copy(update=named))
     return tuple(found)
 
 

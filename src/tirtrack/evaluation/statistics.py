@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tirtrack.stored import Stored
+
 RESAMPLES = 10_000
 ALPHA = 0.05  # one minus the level of every interval
 EXACT_SIGN_FLIP_UP_TO = 14
@@ -31,13 +33,17 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A paired comparison ``a - b``.
+class ScoreDifference(Stored):
+    """A paired comparison ``a - b`` in one score, by a bootstrap over the sequences that both have,
+    or over groups of them; where a tracker ran several times, its mean over the runs counts.
 
     Attributes:
+        a: name of the tracker in question; this and the next two are empty where only numbers are
+            compared.
+        b: name of the tracker that it is compared with.
+        score: id of the score.
         mean: mean of the differences; of the set means where sets are resampled separately.
-        low: lower end of the percentile bootstrap interval (95 %).
+        low: lower end of the percentile interval (95 %).
         high: upper end of the interval.
         p: two-sided bootstrap p of a mean difference of 0.
         median: median of the differences.
@@ -45,19 +51,46 @@ class Difference:
         ties: sequences where both are exactly equal.
         losses: sequences where ``b`` is better.
         n: number of sequences.
+        groups: number of groups of sequences that were drawn whole; ``None`` where sequences were.
         resamples: number of bootstrap resamples.
+        seed: seed of the resamples.
     """
 
+    a: str = ""
+    b: str = ""
+    score: str = ""
     mean: float
     low: float
     high: float
-    p: float
-    median: float
-    wins: int
-    ties: int
-    losses: int
-    n: int
-    resamples: int
+    p: float | None = None
+    median: float | None = None
+    wins: int | None = None
+    ties: int | None = None
+    losses: int | None = None
+    n: int = 0
+    groups: int | None = None
+    resamples: int | None = None
+    seed: int | None = None
+
+    @property
+    def drawn(self) -> int:
+        """The number of units that the bootstrap draws: groups, or sequences."""
+        return self.n if self.groups is None else self.groups
+
+    def turned(self) -> ScoreDifference:
+        """The same difference in reverse, ``b - a``."""
+        return self.model_copy(
+            update={
+                "a": self.b,
+                "b": self.a,
+                "mean": -self.mean,
+                "low": -self.high,
+                "high": -self.low,
+                "median": None if self.median is None else -self.median,
+                "wins": self.losses,
+                "losses": self.wins,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -123,7 +156,7 @@ def _bootstrap_p(statistics: np.ndarray) -> float:
 
 def paired_bootstrap(
     differences: np.ndarray, indices: np.ndarray, *, groups: Sequence[str] | None = None
-) -> Difference:
+) -> ScoreDifference:
     """Whether differences have a mean other than 0.
 
     Sequences of one group are not independent, so whole groups are drawn (the cluster bootstrap:
@@ -151,9 +184,9 @@ def _numbered(groups: Sequence[str]) -> np.ndarray:
     return np.array([numbers[name] for name in groups])
 
 
-def _difference(differences: np.ndarray, mean: float, statistics: np.ndarray) -> Difference:
+def _difference(differences: np.ndarray, mean: float, statistics: np.ndarray) -> ScoreDifference:
     interval = _interval(mean, statistics)
-    return Difference(
+    return ScoreDifference(
         mean=mean,
         low=interval.low,
         high=interval.high,
@@ -200,7 +233,9 @@ class Sets:
         by_set = self._averaged(values)
         return _interval(_mean_of_means(by_set), self._resampled(by_set))
 
-    def difference(self, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> Difference:
+    def difference(
+        self, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]
+    ) -> ScoreDifference:
         """The figure of ``a - b``; seeds are averaged in a sequence before anything else.
 
         Args:

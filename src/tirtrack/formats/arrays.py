@@ -26,7 +26,7 @@ from tirtrack.formats.frame_file import (
     damaged_file,
     in_words,
 )
-from tirtrack.formats.samples import common_dtype, in_byte_order, pick_samples
+from tirtrack.formats.pixel_samples import common_dtype, in_byte_order, pick_samples
 from tirtrack.read_options import ByteOrder, ReadOptions
 
 __all__ = ["NPY_MAGIC", "check_axes", "opened_npy", "opened_npz"]

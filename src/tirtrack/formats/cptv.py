@@ -21,7 +21,7 @@ import numpy as np
 
 from tirtrack.errors import FrameError
 from tirtrack.formats.frame_file import FrameFile, check_size, damaged_file, in_words
-from tirtrack.formats.samples import pick_samples
+from tirtrack.formats.pixel_samples import pick_samples
 from tirtrack.read_options import ReadOptions
 
 __all__ = ["GZIP_MAGIC", "opened_cptv"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from tirtrack.errors import FrameError
 from tirtrack.formats.frame_file import FrameFile, check_size, damaged_file, in_words
-from tirtrack.formats.samples import in_byte_order, pick_samples
+from tirtrack.formats.pixel_samples import in_byte_order, pick_samples
 from tirtrack.read_options import ReadOptions
 
 __all__ = ["MAGIC", "opened_netpbm"]

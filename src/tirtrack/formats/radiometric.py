@@ -25,8 +25,8 @@ from PIL.PngImagePlugin import PngImageFile
 
 from tirtrack.errors import FrameError
 from tirtrack.formats.frame_file import FrameFile, check_size, damaged_file, in_words
+from tirtrack.formats.pixel_samples import in_byte_order, is_swapped, pick_samples
 from tirtrack.formats.raster import RASTER_ERRORS
-from tirtrack.formats.samples import in_byte_order, is_swapped, pick_samples
 from tirtrack.read_options import ByteOrder, ReadOptions
 
 __all__ = ["opened_radiometric", "radiometric_maker"]

@@ -26,7 +26,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from tirtrack.errors import FrameError
 from tirtrack.formats.frame_file import FrameFile, check_pixels, damaged_file, in_words
-from tirtrack.formats.samples import in_byte_order, pick_samples
+from tirtrack.formats.pixel_samples import in_byte_order, pick_samples
 from tirtrack.read_options import ReadOptions
 
 __all__ = ["RASTER_ERRORS", "opened_raster"]

@@ -199,7 +199,7 @@ class Backbone(nn.Module):
     255 px give 16.
     """
 
-    def __init__(self, stem: int, blocks: tuple[Block, ...]) -> None:
+    def __init__(self, stem: int, blocks: tuple[BlockSettings, ...]) -> None:
         super().__init__()
         first = nn.Sequential(
             nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False),
@@ -207,7 +207,7 @@ class Backbone(nn.Module):
             nn.Hardswish(),
         )
         widths = [stem, *(block.out for block in blocks)]
-        rest = [InvertedResidual(*pair) for pair in zip(widths[:-1], blocks, strict=True)]
+        rest = [MobileNetV3Block(*pair) for pair in zip(widths[:-1], blocks, strict=True)]
         self.features = nn.Sequential(first, *rest)
         self.channels = widths[-1]
 
@@ -217,7 +217,7 @@ class Backbone(nn.Module):
 
 
 @dataclass(frozen=True)
-class Block:
+class BlockSettings:
     """One inverted residual block: kernel side, inner width, output width, width of the squeeze
     (0: none), stride, activation.
     """
@@ -230,12 +230,12 @@ class Block:
     activation: type[nn.Module]
 
 
-class InvertedResidual(nn.Module):
+class MobileNetV3Block(nn.Module):
     """Expansion (unless the width stays), depthwise convolution, squeeze, projection; plus the
     input if shapes allow.
     """
 
-    def __init__(self, width: int, block: Block) -> None:
+    def __init__(self, width: int, block: BlockSettings) -> None:
         super().__init__()
         hidden = block.hidden
         depthwise = [
@@ -323,24 +323,24 @@ def _tower_v3(width: int) -> nn.Sequential:
 
 _STEM = 16
 _BLOCKS_V2 = (
-    Block(3, 16, 16, 8, 2, nn.ReLU),
-    Block(3, 72, 24, 0, 2, nn.ReLU),
-    Block(3, 88, 24, 0, 1, nn.ReLU),
-    Block(5, 96, 40, 24, 2, nn.Hardswish),
-    Block(5, 240, 40, 64, 1, nn.Hardswish),
-    Block(5, 240, 40, 64, 1, nn.Hardswish),
-    Block(5, 120, 48, 32, 1, nn.Hardswish),
-    Block(5, 144, 48, 40, 1, nn.Hardswish),
+    BlockSettings(3, 16, 16, 8, 2, nn.ReLU),
+    BlockSettings(3, 72, 24, 0, 2, nn.ReLU),
+    BlockSettings(3, 88, 24, 0, 1, nn.ReLU),
+    BlockSettings(5, 96, 40, 24, 2, nn.Hardswish),
+    BlockSettings(5, 240, 40, 64, 1, nn.Hardswish),
+    BlockSettings(5, 240, 40, 64, 1, nn.Hardswish),
+    BlockSettings(5, 120, 48, 32, 1, nn.Hardswish),
+    BlockSettings(5, 144, 48, 40, 1, nn.Hardswish),
 )
-_BLOCKS_V3 = (*_BLOCKS_V2, Block(5, 288, 96, 72, 1, nn.Hardswish))
+_BLOCKS_V3 = (*_BLOCKS_V2, BlockSettings(5, 288, 96, 72, 1, nn.Hardswish))
 
 _TINY_STEM = 4
 _TINY_HEAD_WIDTH = 8
 _TINY_BLOCKS = (
-    Block(3, 4, 4, 2, 2, nn.ReLU),
-    Block(3, 8, 4, 0, 2, nn.ReLU),
-    Block(5, 8, 8, 2, 2, nn.Hardswish),
-    Block(5, 16, 8, 4, 1, nn.Hardswish),
+    BlockSettings(3, 4, 4, 2, 2, nn.ReLU),
+    BlockSettings(3, 8, 4, 0, 2, nn.ReLU),
+    BlockSettings(5, 8, 8, 2, 2, nn.Hardswish),
+    BlockSettings(5, 16, 8, 4, 1, nn.Hardswish),
 )
 
 

@@ -1,6 +1,6 @@
 """Unlabelled RGB-TIR pairs, and the ways to propose boxes in them."""
 
-from tirtrack.pairs.cameras import Match, Pairing
+from tirtrack.pairs.camera_names import Match, Pairing
 from tirtrack.pairs.folder import CombinedPairs, FolderPairs, open_pairs
 from tirtrack.pairs.proposals import Proposer, proposer
 from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile, pairs_line

@@ -15,7 +15,7 @@ import numpy as np
 from tirtrack.errors import PairsError, names_option
 from tirtrack.files import sha256
 from tirtrack.media import declared_no_data
-from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts import find_takes, no_takes, open_takes
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take

@@ -9,10 +9,10 @@ Layouts::
     rgb/SEQ/STEM.jpg  tir/SEQ/STEM.png      recordings below the cameras
     FOLDER/.../SEQ                          any number of these, up to four levels down
 
-``visible`` and ``infrared``, ``VIS`` and ``IR`` and the other spellings of ``cameras`` mean the
-same as ``rgb`` and ``tir``, also as words of a folder's name (``thermal_8_bit``); the user gives
-any other names. Two candidates for a camera are an error. Only images and videos of the two cameras
-are ever opened: a label file beside them, or among them, never is.
+``visible`` and ``infrared``, ``VIS`` and ``IR`` and the other spellings of ``camera_names`` mean
+the same as ``rgb`` and ``tir``, also as words of a folder's name (``thermal_8_bit``); the user
+gives any other names. Two candidates for a camera are an error. Only images and videos of the two
+cameras are ever opened: a label file beside them, or among them, never is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tirtrack.errors import PairsError
 from tirtrack.images import IMAGE_KINDS, frame_files, pixel_header
-from tirtrack.pairs.cameras import MODALITIES, Pairing, camera_stem, named
+from tirtrack.pairs.camera_names import MODALITIES, Pairing, camera_stem, named
 from tirtrack.pairs.mixed_files import Named, files_of_kinds, mixed_files
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
 from tirtrack.pairs.spreading import spread

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tirtrack.errors import PairsError
 from tirtrack.images import IMAGE_KINDS
-from tirtrack.pairs.cameras import MODALITIES, CameraStem, Pairing, camera_stem
+from tirtrack.pairs.camera_names import MODALITIES, CameraStem, Pairing, camera_stem
 from tirtrack.pairs.timestamps import stamps_of, ticks_of
 from tirtrack.video import VIDEO_SUFFIXES
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from tirtrack import media
 from tirtrack.errors import FrameError, PairsError, names_option
-from tirtrack.formats.samples import check_byte_order, may_be_swapped
+from tirtrack.formats.pixel_samples import check_byte_order, may_be_swapped
 from tirtrack.images import opened_image
-from tirtrack.pairs.cameras import Pairing
+from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.colour import colour
 from tirtrack.pairs.stems import MatchedFrames, frames_by_time
 from tirtrack.pairs.video_frames import VideoFrames

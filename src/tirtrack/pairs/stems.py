@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tirtrack.errors import PairsError
-from tirtrack.pairs.cameras import (
+from tirtrack.pairs.camera_names import (
     CameraStem,
     Match,
     Pairing,

@@ -19,7 +19,7 @@ import av
 import numpy as np
 
 from tirtrack.errors import FrameError, PairsError
-from tirtrack.formats.samples import check_byte_order
+from tirtrack.formats.pixel_samples import check_byte_order
 from tirtrack.images import check_pixels
 from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
 from tirtrack.video import grey_byte_order, upright_pixels

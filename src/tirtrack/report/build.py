@@ -13,6 +13,7 @@ from tirtrack import files
 from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset, opened
 from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_folder import run_folder
+from tirtrack.distillation.summary import read_summary
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.comparison import (
@@ -24,6 +25,7 @@ from tirtrack.evaluation.comparison import (
 )
 from tirtrack.evaluation.scoring import annotation_sha256, included
 from tirtrack.files import sha256
+from tirtrack.identity import versions
 from tirtrack.report.content import (
     DistillationSection,
     EvaluationSection,
@@ -38,12 +40,10 @@ from tirtrack.report.plots import curve_plots
 from tirtrack.report.training import (
     distillation_section,
     is_distillation,
-    read_summary,
     resolved_recipes,
     run_folders,
 )
 from tirtrack.report.verdict import only_tracker, verdict
-from tirtrack.versions import versions
 
 PAGE_NAME = "report.html"
 _NO_FRAMES = "Left out: the frames were not at hand; name the data set with --dataset."

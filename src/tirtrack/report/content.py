@@ -13,12 +13,12 @@ from typing import Literal
 
 from tirtrack.evaluation.comparison import (
     Comparison,
-    ScoreDifference,
     SequenceResult,
     SubsetResult,
     TrackerResult,
 )
 from tirtrack.evaluation.protocols.base import ScoreDescription
+from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.verdict import Verdict, sequence_differences
 
 ANNOTATION_COLOUR = "#2eb84c"

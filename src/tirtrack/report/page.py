@@ -10,7 +10,7 @@ import math
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tirtrack.evaluation.comparison import ScoreDifference
+from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.content import ANNOTATION_COLOUR, ReportContent
 from tirtrack.report.verdict import FEWEST_SEQUENCES, interval, signed
 

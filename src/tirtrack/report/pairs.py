@@ -13,12 +13,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from tirtrack.distillation.summary import RunSummary
+from tirtrack.distillation.summary import RunSummary, read_summary
 from tirtrack.errors import DatasetError
 from tirtrack.pairs.inspection_folder import SHEET_NAME, Inspection, read_inspection
 from tirtrack.pairs.registration import OffsetSummary
 from tirtrack.report.content import PairsSection, Picture
-from tirtrack.report.training import MODALITY, listed, read_summary
+from tirtrack.report.training import MODALITY, listed
 
 FOLDER = "pairs"
 SHEET_WIDTH = 1140

@@ -5,21 +5,24 @@ Missing parts are tolerated (a run that was stopped has no summary yet); damaged
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tirtrack.distillation.run_folder import LOG, RECIPE, SUMMARY
-from tirtrack.distillation.summary import Difference, HeldBackComparison, PassRate, RunSummary
-from tirtrack.errors import DatasetError
+from tirtrack.distillation.run_folder import RECIPE
+from tirtrack.distillation.summary import (
+    LOG,
+    Difference,
+    HeldBackComparison,
+    LogLine,
+    PassRate,
+    RunSummary,
+    read_log,
+    read_summary,
+)
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME
 from tirtrack.report.content import DistillationSection, Picture
 from tirtrack.report.plots import held_back_plot, loss_plot
-from tirtrack.stored import read_stored
 
-_DAMAGED = "the file is damaged: take the run folder out, or distil again"
 NO_PROOF = (
     "A signal without labels says whether the student, on TIR, finds what the teacher finds on "
     "RGB. In earlier work it did not follow the true gain; only labelled TIR decides."
@@ -41,16 +44,6 @@ _DRAWN = {
     "agreement with the teacher": {"with_teacher": _SIGNALS["with_teacher"], **_LIKE_TEACHER},
     "cells": {"centre": _SIGNALS["centre"]},
 }
-
-
-@dataclass(frozen=True)
-class LossRow:
-    """One line of the log; ``held_back`` if the student was validated before the step."""
-
-    step: int
-    loss: float
-    terms: dict[str, float]
-    held_back: dict[str, float] = field(default_factory=dict)
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -78,55 +71,7 @@ def resolved_recipes(runs: Mapping[str, Path]) -> dict[str, str]:
     }
 
 
-def read_summary(run: Path) -> RunSummary | None:
-    """The summary of a run; ``None`` before its end.
-
-    Raises:
-        DatasetError: the file is damaged.
-    """
-    return read_stored(run / SUMMARY, RunSummary, called="summary of a distillation", fix=_DAMAGED)
-
-
-def read_log(run: Path) -> list[LossRow]:
-    """The rows of the loss log.
-
-    A last line that was cut short when the run was killed is ignored; any other damage is an error.
-
-    Raises:
-        DatasetError: the log cannot be read; names the line.
-    """
-    file = run / LOG
-    if not file.is_file():
-        return []
-    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            stored = json.loads(line)
-            if "loss" in stored:
-                rows.append(_row(stored))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            if number == len(lines):
-                break
-            raise DatasetError(
-                f"line {number} is not a row of a loss log ({error})",
-                file,
-                _DAMAGED,
-            ) from error
-    return rows
-
-
-def _row(stored: dict[str, Any]) -> LossRow:
-    terms, held_back = (stored.get(key) or {} for key in ("terms", "held_back"))
-    return LossRow(
-        int(stored["step"]),
-        float(stored["loss"]),
-        {str(name): float(value) for name, value in terms.items() if value is not None},
-        {str(name): float(value) for name, value in held_back.items()},
-    )
-
-
-def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
+def loss_curves(rows: Sequence[LogLine]) -> tuple[Picture, ...]:
     """The loss as a picture; none when there are fewer than two rows."""
     if len(rows) < 2:
         return ()
@@ -138,7 +83,7 @@ def loss_curves(rows: Sequence[LossRow]) -> tuple[Picture, ...]:
     return (loss_plot([row.step for row in rows], [row.loss for row in rows], terms),)
 
 
-def held_back_curves(rows: Sequence[LossRow], summary: RunSummary | None) -> tuple[Picture, ...]:
+def held_back_curves(rows: Sequence[LogLine], summary: RunSummary | None) -> tuple[Picture, ...]:
     """Validation on held-back pairs during training as pictures, with the final values of the
     summary; none when there are fewer than two validations.
     """

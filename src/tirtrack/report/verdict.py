@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tirtrack.evaluation.comparison import Comparison, ScoreDifference
+from tirtrack.evaluation.comparison import Comparison
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.repeats import paired_differences
+from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.source_line import counted
 
 # With five paired values an exact two-sided sign test cannot go below 2 / 2**5 = 0.06; with six it

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tirtrack.synthetic.materials import BLACK, Climate, Colour
-from tirtrack.synthetic.motion import Track
 from tirtrack.synthetic.settings import Kind
 from tirtrack.synthetic.shapes import Body
+from tirtrack.synthetic.trajectories import Track
 
 Array = NDArray[np.float32]
 

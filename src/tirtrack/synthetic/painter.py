@@ -29,7 +29,7 @@ _LIGHT_PER_GRAIN = 0.45
 
 
 @dataclass(frozen=True)
-class View:
+class LayerView:
     """Which part of the world a frame shows: ``frame = (world - (x0, y0)) * scale``."""
 
     x0: float
@@ -37,7 +37,7 @@ class View:
     scale: float
 
 
-def views(plan: ScenePlan, tick: int, *, tir: bool) -> tuple[View, View]:
+def views(plan: ScenePlan, tick: int, *, tir: bool) -> tuple[LayerView, LayerView]:
     """What a frame shows of the far and of the near layer at a tick."""
     settings, rig = plan.settings, plan.rig
     shift_x, shift_y = rig.shift_xy if tir else (0.0, 0.0)
@@ -45,10 +45,10 @@ def views(plan: ScenePlan, tick: int, *, tir: bool) -> tuple[View, View]:
     center_x, center_y = (float(value) for value in plan.camera.center_xy[tick])
     half_width, half_height = settings.width / 2, settings.height / 2
     y0 = center_y - (half_height + shift_y) / scale
-    far = View(center_x - (half_width + shift_x) / scale, y0, scale)
+    far = LayerView(center_x - (half_width + shift_x) / scale, y0, scale)
     parallax = rig.parallax if tir else 0.0
     near_x0 = far.x0 + float(plan.camera.sway[tick]) - parallax / scale
-    return far, View(near_x0, y0, scale)
+    return far, LayerView(near_x0, y0, scale)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class _Pose:
     speed_x: float
 
 
-def _resampled(plane: Image.Image, view: View, width: int, rows: int) -> Array:
+def _resampled(plane: Image.Image, view: LayerView, width: int, rows: int) -> Array:
     box = (view.x0, view.y0, view.x0 + width / view.scale, view.y0 + rows / view.scale)
     return np.asarray(plane.resize((width, rows), Image.Resampling.BILINEAR, box))
 
@@ -202,7 +202,7 @@ class Painter:
 
     # --- the scene
 
-    def _background(self, far: View, near: View, tick: int) -> Array:
+    def _background(self, far: LayerView, near: LayerView, tick: int) -> Array:
         layer = self._stage.near
         planes = layer.kelvin if self._tir else layer.rgb
         frame = np.stack([_resampled(plane, near, self._width, self._height) for plane in planes])
@@ -222,7 +222,7 @@ class Painter:
         here, there = (views(self._plan, k, tir=False)[1].x0 for k in (before, after))
         return (there - here) / max(after - before, 1) * float(self._plan.camera.zoom[tick])
 
-    def _stand(self, frame: Array, layer: Layer, near: View, showing: _Showing | None) -> None:
+    def _stand(self, frame: Array, layer: Layer, near: LayerView, showing: _Showing | None) -> None:
         """Draw a prop that stands in front, and note what it hides of the target."""
         cover = layer.heat_cover if self._tir else layer.light_cover
         if cover is None:
@@ -233,7 +233,7 @@ class Painter:
         width, rows = min(right, self._width) - left, min(bottom, self._height) - top
         if width < 1 or rows < 1:
             return
-        view = View((left - x0) / near.scale, (top - y0) / near.scale, near.scale)
+        view = LayerView((left - x0) / near.scale, (top - y0) / near.scale, near.scale)
         opaque = _resampled(cover, view, width, rows)
         part = frame[:, top : top + rows, left : left + width]
         for channel, plane in enumerate(layer.kelvin if self._tir else layer.rgb):

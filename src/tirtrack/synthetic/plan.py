@@ -19,7 +19,10 @@ from tirtrack.synthetic.materials import (
     draw_climate,
     draw_light,
 )
-from tirtrack.synthetic.motion import (
+from tirtrack.synthetic.settings import Kind, Range, WorldSettings
+from tirtrack.synthetic.shapes import KINDS, Body
+from tirtrack.synthetic.textures import stream
+from tirtrack.synthetic.trajectories import (
     CameraPath,
     CameraRoom,
     Track,
@@ -30,9 +33,6 @@ from tirtrack.synthetic.motion import (
     stroll,
     wander,
 )
-from tirtrack.synthetic.settings import Kind, Range, WorldSettings
-from tirtrack.synthetic.shapes import KINDS, Body
-from tirtrack.synthetic.textures import stream
 
 FOCAL_PX = 330.0
 SNOW_KELVIN = 272.0

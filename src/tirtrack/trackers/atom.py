@@ -19,9 +19,9 @@ from tirtrack.boxes import Box
 from tirtrack.networks.atom import Atom
 from tirtrack.trackers.atom_classifier import (
     activation,
+    atom_label,
     filter_residuals,
     filtered,
-    gaussian_label,
     joint_residuals,
     principal_projection,
     projected,
@@ -276,7 +276,7 @@ class AtomTracker(TrackerShell[OnlinePlace, OnlineModel]):
             (place.center_yx - sample.center_yx) / sample.scale + np.array(shift_yx)
         )
         center = center + 0.5 * np.mod(kernel + 1, 2)
-        return self.engine.tensor(gaussian_label(cells, sigma.repeat(2), center)[None])
+        return self.engine.tensor(atom_label(cells, sigma.repeat(2), center)[None])
 
     def _improve(self, model: OnlineModel, iterations: int) -> None:
         """Improves the filter by conjugate gradients, on all samples of the memory."""

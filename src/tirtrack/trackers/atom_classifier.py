@@ -103,7 +103,7 @@ def filter_residuals(
     return residuals
 
 
-def gaussian_label(shape: np.ndarray, sigma: np.ndarray, center: np.ndarray) -> np.ndarray:
+def atom_label(shape: np.ndarray, sigma: np.ndarray, center: np.ndarray) -> np.ndarray:
     """A desired score map ``[h,w]``: a Gaussian around ``center [2]``, cells from the middle."""
     rows, columns = (
         np.exp(-((np.arange(n) - (n - 1) / 2 - c) ** 2) / (2 * s**2))

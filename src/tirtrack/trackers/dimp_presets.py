@@ -13,7 +13,7 @@ from pydantic import Field
 
 from tirtrack.errors import RecipeError, did_you_mean
 from tirtrack.trackers.localisation import ScorePreprocess
-from tirtrack.trackers.online_settings import Augmentation, BorderMode, OnlineSettings
+from tirtrack.trackers.online_settings import BorderMode, FirstFrameAugmentation, OnlineSettings
 
 
 class DimpTrackerSettings(OnlineSettings):
@@ -62,7 +62,7 @@ _TURNS = (10.0, -10.0, 45.0, -45.0)
 _MANY_TURNS = (5.0, -5.0, 10.0, -10.0, 20.0, -20.0, 30.0, -30.0, 45.0, -45.0, -60.0, 60.0)
 _CORNERS = ((0.6, 0.6), (-0.6, 0.6), (0.6, -0.6), (-0.6, -0.6))
 
-AUGMENTATION = Augmentation(
+AUGMENTATION = FirstFrameAugmentation(
     relative_shift=_CORNERS,
     flip=True,
     blur=((3.0, 1.0), (1.0, 3.0), (2.0, 2.0)),

@@ -16,13 +16,6 @@ import torch
 from torch import Tensor
 
 from tirtrack.boxes import Box
-from tirtrack.trackers.augmentation import (
-    Identity,
-    Shifted,
-    expanded_sides,
-    first_frame_transforms,
-    with_dropout,
-)
 from tirtrack.trackers.base import XY, Reason
 from tirtrack.trackers.belief import Flag, LossRule
 from tirtrack.trackers.box_refinement import (
@@ -34,13 +27,20 @@ from tirtrack.trackers.box_refinement import (
 )
 from tirtrack.trackers.draws import Draws
 from tirtrack.trackers.family import Cut, Located
+from tirtrack.trackers.first_frame_samples import (
+    Identity,
+    Shifted,
+    expanded_sides,
+    first_frame_transforms,
+    with_dropout,
+)
 from tirtrack.trackers.frame_gate import Region
 from tirtrack.trackers.gauss_newton import CgState
 from tirtrack.trackers.localisation import Localisation, highest
 from tirtrack.trackers.online_engine import Features, Network, OnlineEngine
 from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import (
-    Sample,
+    ExtractedPatch,
     SampleFrame,
     box_in_sample,
     sample_patch,
@@ -304,7 +304,7 @@ class OnlineSteps(Generic[Network]):
         return place, diagnostics
 
 
-def with_patches(place: OnlinePlace, samples: list[Sample]) -> Cut[OnlinePlace]:
+def with_patches(place: OnlinePlace, samples: list[ExtractedPatch]) -> Cut[OnlinePlace]:
     """The samples of a frame, one for each scale factor, with their patches ``[S,3,h,w]`` or
     ``[S,1,h,w]``.
     """

@@ -20,7 +20,7 @@ class Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Augmentation(Closed):
+class FirstFrameAugmentation(Closed):
     """The augmented samples of the first frame, in the order of the fields; the identity always
     comes first.
     """
@@ -63,7 +63,7 @@ class OnlineSettings(Closed):
     use_augmentation: bool = Field(
         description="augment the first sample; off: use it once, as it is"
     )
-    augmentation: Augmentation
+    augmentation: FirstFrameAugmentation
     augmentation_expansion_factor: float | None = Field(
         gt=0, description="size of the patch before augmentation over its size afterwards"
     )

@@ -24,7 +24,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Sample:
+class ExtractedPatch:
     """A patch and its window.
 
     Attributes:
@@ -63,7 +63,7 @@ def sample_patch(
     max_scale_change: float | None = None,
     generation: PatchGeneration = "real",
     is_mask: bool = False,
-) -> Sample:
+) -> ExtractedPatch:
     """The window of ``side_hw`` around a centre, resized to ``patch_hw``.
 
     Args:
@@ -93,7 +93,7 @@ def sample_patch(
         top_left, bottom_right = _pushed_inside(top_left, bottom_right, shape)
     pixels = _taken(picture, top_left, bottom_right, offset=offset, step=step, is_mask=is_mask)
     patch = torch.from_numpy(pixels).to(dtype)
-    return Sample(
+    return ExtractedPatch(
         patch=patch if patch_hw is None else _resized(patch, patch_hw, is_mask=is_mask),
         window_tlbr=step * np.concatenate([top_left, bottom_right]),
     )
@@ -109,7 +109,7 @@ def sample_patches(
     border_mode: BorderMode,
     max_scale_change: float | None,
     generation: PatchGeneration,
-) -> list[Sample]:
+) -> list[ExtractedPatch]:
     """One patch of ``side_hw`` for each scale, in frame pixels per patch pixel."""
     return [
         sample_patch(

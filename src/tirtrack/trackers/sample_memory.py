@@ -18,7 +18,7 @@ from tirtrack.errors import RecipeError
 
 
 @dataclass(frozen=True)
-class Weights:
+class SampleWeights:
     """Weights of the samples.
 
     Attributes:
@@ -34,7 +34,7 @@ class Weights:
     last_slot: int | None = None
 
 
-def first_weights(size: int, first: int, minimum: float | None) -> Weights:
+def first_weights(size: int, first: int, minimum: float | None) -> SampleWeights:
     """Equal weights for the samples of the first frame.
 
     Raises:
@@ -49,12 +49,12 @@ def first_weights(size: int, first: int, minimum: float | None) -> Weights:
         )
     values = np.zeros(size)
     values[:first] = 1 / first if first else 0.0
-    return Weights(values, first, first)
+    return SampleWeights(values, first, first)
 
 
 def next_weights(
-    weights: Weights, rate: float, *, minimum: float | None, fills_by_weight: bool
-) -> Weights:
+    weights: SampleWeights, rate: float, *, minimum: float | None, fills_by_weight: bool
+) -> SampleWeights:
     """The weights after one more sample, which goes into slot ``last_slot``.
 
     As published, their sum is slightly above 1 if the minimum was enforced.
@@ -173,7 +173,7 @@ class SampleMemory:
             fills_by_weight=fills_by_weight,
         )
         memory._minimum = minimum
-        memory.weights = Weights(values, state["stored"], state["first"], state["last_slot"])
+        memory.weights = SampleWeights(values, state["stored"], state["first"], state["last_slot"])
         return memory
 
     @property

@@ -21,7 +21,7 @@ from tirtrack.trackers.belief import Belief, Flag, LossRule
 from tirtrack.trackers.family import BoxPlace, Cut, Located, M, P
 from tirtrack.trackers.frame_gate import FrameGate, as_picture, first_gate, warned_of_colour
 from tirtrack.trackers.levels import GreyLevels
-from tirtrack.trackers.motion import NO_MOTION, Motion
+from tirtrack.trackers.motion_model import NO_MOTION, Motion
 from tirtrack.trackers.steps import Steps, alone, in_steps
 from tirtrack.valid_pixels import filled
 

@@ -19,20 +19,19 @@ from __future__ import annotations
 
 import glob
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from tirtrack.addresses import without_secrets
 from tirtrack.boxes import Box, check_first_box
 from tirtrack.errors import FrameError, RequestError, RunError, StorageError, TirtrackError
-from tirtrack.files import fingerprint, new_folder, sha256, write_json, write_text
+from tirtrack.files import fingerprint, new_folder, sha256, write_text
+from tirtrack.identity import versions
 from tirtrack.inputs import is_on_network, stream_name
 from tirtrack.live import LiveStatistics, Policy, check_policy
 from tirtrack.media import (
@@ -45,6 +44,7 @@ from tirtrack.media import (
 )
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import AS_STORED, NoData, ReadOptions
+from tirtrack.stored import write_stored
 from tirtrack.trackers.base import Reason, SharingTracker, Status, Tracker, TrackState
 from tirtrack.trackers.frame_gate import BEGIN_LATER, FrameGate, as_picture
 from tirtrack.trackers.multi import MultiTracker
@@ -59,13 +59,18 @@ from tirtrack.tracking.record import (
     mot_text,
 )
 from tirtrack.tracking.source_frames import SourceFrames
+from tirtrack.tracking.track_summary import (
+    SUMMARY_NAME,
+    DamagedFrame,
+    DoubtfulValue,
+    Ending,
+    MaskedPixels,
+    TrackSummary,
+)
 from tirtrack.valid_pixels import doubtful_value, masked_note, valid_mask
-from tirtrack.versions import versions
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1
-SUMMARY_NAME = "summary.json"
 _TELL_EVERY_FRAMES = 10
 _DAMAGED_SHOWN = 10
 _SEARCHED_FRAMES = 250  # frames to search for a better start frame
@@ -74,28 +79,18 @@ _STAGE = "track"
 _GENERIC = frozenset({"img", "imgs", "images", "frames", "video", "tir", "ir", "thermal", "rgb"})
 
 
-class Ending(StrEnum):
-    """How a run ended."""
-
-    COMPLETE = "complete"
-    INTERRUPTED = "interrupted"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True)
 class TrackRun:
     """Result of a run.
 
     Attributes:
         rows: one row per frame and target, in order.
-        ending: ``complete``, or the reason why the run is shorter than requested.
         summary: content of ``summary.json``.
         out: output folder, ``None`` if none was requested.
     """
 
     rows: tuple[TrackedFrame, ...]
-    ending: Ending
-    summary: dict[str, Any]
+    summary: TrackSummary
     out: Path | None
 
 
@@ -244,11 +239,12 @@ def _with_better_start(
     return FrameError(error.what, error.where, f"{others}; {check}")
 
 
-def _doubtful(frame: Frame, no_data: NoData | None) -> tuple[float, float] | None:
+def _doubtful(frame: Frame, no_data: NoData | None) -> DoubtfulValue | None:
     """See :func:`doubtful_value`; none if the user states that every pixel is measured."""
     if no_data == "none":
         return None
-    return doubtful_value(frame.image, valid_mask(frame.image, no_data))
+    found = doubtful_value(frame.image, valid_mask(frame.image, no_data))
+    return found and DoubtfulValue(value=found[0], share=round(found[1], 4))
 
 
 def _shows_something(frame: Frame, no_data: NoData | None) -> bool:
@@ -352,7 +348,7 @@ class _Session:
         self.tracker_s = tracker_s
         self.failure: TirtrackError | None = None
         self.interrupt: KeyboardInterrupt | None = None
-        self.masked: dict[str, Any] | None = None
+        self.masked: MaskedPixels | None = None
         self._tracker = tracker
 
     def note_masked(self, frame: Frame, no_data: NoData | None) -> None:
@@ -361,11 +357,11 @@ class _Session:
             return
         valid = valid_mask(frame.image, no_data)
         if valid is not None:
-            self.masked = {
-                "frame": frame.index,
-                "share": round(1.0 - float(valid.mean()), 4),
-                "note": masked_note(frame.image, valid),
-            }
+            self.masked = MaskedPixels(
+                frame=frame.index,
+                share=round(1.0 - float(valid.mean()), 4),
+                note=masked_note(frame.image, valid),
+            )
 
     def follow(
         self,
@@ -454,52 +450,51 @@ def _finish(
     options: ReadOptions,
     failure: TirtrackError | None,
     command: str,
-    doubtful: tuple[float, float] | None,
+    doubtful: DoubtfulValue | None,
     live: LiveStatistics | None,
 ) -> TrackRun:
     """The run as a value; its summary is written if there is an output folder."""
     counts = Counter(row.status for row in recorder.rows)
     frames_done = recorder.frames
     good = frames_done - len(recorder.faults)
-    speed = good / session.tracker_s if session.tracker_s > 0 else math.nan
     out = recorder.folder
-    summary = {
-        "format": FORMAT,
+    summary = TrackSummary(
         **_fingerprinted({"source_sha256": _source_hash(source, options), **request}),
-        "source": without_secrets(str(source))
+        source=without_secrets(str(source))
         if isinstance(source, str | Path)
         else [str(one) for one in source],
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": without_secrets(command),
-        "ending": str(ending),
-        "failure": None if failure is None else without_secrets(str(failure)),
-        "source_line": info.description,
-        "frame_size": [info.width, info.height],
-        "fps": info.fps,
-        "frames": frames_done,
-        "statuses": {str(status): counts[status] for status in Status},
-        "not_measured": sum(not row.measured for row in recorder.rows),
-        "damaged": len(recorder.faults),
-        "first_damaged": [
-            {"frame": fault.index, "reason": str(fault.error)}
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=without_secrets(command),
+        ending=ending,
+        failure=None if failure is None else without_secrets(str(failure)),
+        source_line=info.description,
+        frame_size=(info.width, info.height),
+        fps=info.fps,
+        frames=frames_done,
+        statuses={str(status): counts[status] for status in Status},
+        not_measured=sum(not row.measured for row in recorder.rows),
+        damaged=len(recorder.faults),
+        first_damaged=tuple(
+            DamagedFrame(frame=fault.index, reason=str(fault.error))
             for fault in recorder.faults[:_DAMAGED_SHOWN]
-        ],
-        "masked": session.masked,
-        "doubtful_value": doubtful and {"value": doubtful[0], "share": round(doubtful[1], 4)},
-        "tracker_frames_per_s": float(f"{speed:.3g}") if math.isfinite(speed) else None,
-        "live": None if live is None else live.summary(),
-        "files": _written(recorder),
-    }
+        ),
+        masked=session.masked,
+        doubtful_value=doubtful,
+        tracker_frames_per_s=float(f"{good / session.tracker_s:.3g}"),
+        live=None if live is None else live.summary(),
+        files=_written(recorder),
+    )
     if out is not None:
         try:
-            if "boxes" in request:
+            if summary.boxes is not None:
                 write_text(out / TRACKS_NAME, mot_text(recorder.rows))
-                summary["files"]["tracks"] = TRACKS_NAME
-            write_json(out / SUMMARY_NAME, summary)
+                files = {**summary.files, "tracks": TRACKS_NAME}
+                summary = summary.model_copy(update={"files": files})
+            write_stored(out / SUMMARY_NAME, summary)
         except StorageError:
             if failure is None:
                 raise
-    return TrackRun(tuple(recorder.rows), ending, summary, out)
+    return TrackRun(tuple(recorder.rows), summary, out)
 
 
 def _fingerprinted(identity: dict[str, Any]) -> dict[str, Any]:
@@ -529,7 +524,7 @@ def _stopped(failure: TirtrackError, run: TrackRun) -> TirtrackError:
     place = "" if run.out is None else f" and are in {run.out}"
     fix = f"{failure.fix}; " if failure.fix else ""
     error = TrackStoppedError(
-        failure.what, failure.where, f"{fix}{run.summary['frames']} frames were tracked{place}"
+        failure.what, failure.where, f"{fix}{run.summary.frames} frames were tracked{place}"
     )
     error.run = run
     return error

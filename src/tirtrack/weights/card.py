@@ -11,11 +11,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Part(BaseModel):
+class _CardPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class TrainingSource(_Part):
+class TrainingSource(_CardPart):
     """One source of training data, with its licence."""
 
     name: str
@@ -23,7 +23,7 @@ class TrainingSource(_Part):
     role: str = Field(description="what the data was used for, in a few words")
 
 
-class StartedFrom(_Part):
+class StartedFrom(_CardPart):
     """The weights that training began from."""
 
     name: str
@@ -35,7 +35,7 @@ class StartedFrom(_Part):
     )
 
 
-class Calibration(_Part):
+class Calibration(_CardPart):
     """Numbers of the score: ``sigmoid((rise_centre - rise) / rise_scale) * sigmoid((margin -
     margin_centre) / margin_scale)``, ``rise`` being the entropy of the map above its usual one.
 
@@ -52,7 +52,7 @@ class Calibration(_Part):
     fitted_on: str
 
 
-class PeakCalibration(_Part):
+class PeakCalibration(_CardPart):
     """Numbers of the score of trackers that learn online: ``sigmoid((peak - peak_centre) /
     peak_scale)`` of the raw peak of a score map.
 
@@ -64,7 +64,7 @@ class PeakCalibration(_Part):
     fitted_on: str
 
 
-class Card(_Part):
+class Card(_CardPart):
     """The metadata of a weights file."""
 
     format_version: Literal[1] = 1

@@ -21,7 +21,7 @@ _MOST_LIKELY = 32
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorPlace:
     """Tensors that lie together.
 
     Attributes:
@@ -40,7 +40,7 @@ class Place:
     def path(self) -> str:
         """Entry and prefix in one, as a user names the place; a point for the file's own names.
 
-        >>> Place("ema.state_dict", "model.", {}).path
+        >>> TensorPlace("ema.state_dict", "model.", {}).path
         'ema.state_dict.model'
         """
         return ".".join(part for part in (self.entry, self.prefix.rstrip(".")) if part) or "."
@@ -60,7 +60,7 @@ class Place:
         return asked == self.path or f".{asked}." in f".{self.path}."
 
 
-def places_of(entries: Mapping[str, Iterable[str]]) -> list[Place]:
+def places_of(entries: Mapping[str, Iterable[str]]) -> list[TensorPlace]:
     """Every place at which a network could lie, entries in their order, short prefixes first.
 
     Args:
@@ -69,16 +69,16 @@ def places_of(entries: Mapping[str, Iterable[str]]) -> list[Place]:
     return [place for entry, names in entries.items() for place in _in_entry(entry, [*names])]
 
 
-def likely(places: Iterable[Place]) -> list[Place]:
+def likely(places: Iterable[TensorPlace]) -> list[TensorPlace]:
     """The largest places, where the network probably lies if none fits."""
     ordered = sorted(places, key=lambda place: -len(place.names))[:_MOST_LIKELY]
     return [place for place in ordered if len(place.names) >= _SHARE * len(ordered[0].names)]
 
 
-def taken_off(place: Place) -> list[str]:
+def taken_off(place: TensorPlace) -> list[str]:
     """Parts before or inside the names that a network's names lack; empty if there are none.
 
-    >>> taken_off(Place("", "model.", {"a.b": "model._orig_mod.a.b"}))
+    >>> taken_off(TensorPlace("", "model.", {"a.b": "model._orig_mod.a.b"}))
     ['model._orig_mod.']
     """
     said = []
@@ -90,9 +90,9 @@ def taken_off(place: Place) -> list[str]:
     return [text for text in dict.fromkeys(said) if text]
 
 
-def _in_entry(entry: str, names: list[str]) -> list[Place]:
+def _in_entry(entry: str, names: list[str]) -> list[TensorPlace]:
     prefixes = _by_prefix(_unwrapped(filter(_is_of_a_module, names)))
-    return [Place(entry, prefix, found, names) for prefix, found in prefixes.items()]
+    return [TensorPlace(entry, prefix, found, names) for prefix, found in prefixes.items()]
 
 
 def _is_of_a_module(name: str) -> bool:

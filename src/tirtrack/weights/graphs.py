@@ -209,14 +209,14 @@ def _sha256(content: bytes) -> str:
 def _make(network: SiameseNetwork, weights_hash: str, where: Path | None) -> Graphs:
     network = copy.deepcopy(network).cpu().float().eval()
     network.requires_grad_(requires_grad=False)
-    views = _views(network)
+    parts = _parts(network)
     examples = _examples(network)
     made = {
-        name: _export(view, examples[name], free_batch=name == "features")
-        for name, view in views.items()
+        name: _export(part, examples[name], free_batch=name == "features")
+        for name, part in parts.items()
     }
     for name, graph in made.items():
-        _compare(name, graph, views[name], examples[name], where)
+        _compare(name, graph, parts[name], examples[name], where)
     graphs = Graphs(**made, cells=network.cells, weights_hash=weights_hash)
     try:
         _keep(graphs)
@@ -225,11 +225,11 @@ def _make(network: SiameseNetwork, weights_hash: str, where: Path | None) -> Gra
     return graphs
 
 
-def _views(network: SiameseNetwork) -> dict[str, nn.Module]:
+def _parts(network: SiameseNetwork) -> dict[str, nn.Module]:
     """The part of the network that each graph computes."""
     from torch import nn
 
-    class View(nn.Module):
+    class NetworkPart(nn.Module):
         def __init__(self, function: Any) -> None:
             super().__init__()
             self.network = network  # registered, so that its weights are exported as weights
@@ -250,7 +250,7 @@ def _views(network: SiameseNetwork) -> dict[str, nn.Module]:
 
     functions = dict(zip(_NAMES, (features, search, search_grey, network.head), strict=True))
     # In eval mode themselves: the exporter puts a module back into the mode it had, with all below.
-    return {name: View(function).eval() for name, function in functions.items()}
+    return {name: NetworkPart(function).eval() for name, function in functions.items()}
 
 
 def _examples(network: SiameseNetwork) -> dict[str, dict[str, np.ndarray]]:
@@ -260,7 +260,7 @@ def _examples(network: SiameseNetwork) -> dict[str, dict[str, np.ndarray]]:
     patch = rng.integers(0, 256, (side, side, 3)).astype(np.float32)
     grey = rng.integers(0, 256, (side, side)).astype(np.float32)
     corner = patch[None, : network.reference_side, : network.reference_side]
-    features = _views(network)["features"]
+    features = _parts(network)["features"]
     template = _run_torch(features, {"patches": corner})[0]
     return {
         "features": {"patches": np.stack([patch, patch[::-1]])},
@@ -273,7 +273,7 @@ def _examples(network: SiameseNetwork) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def _export(view: nn.Module, example: dict[str, np.ndarray], *, free_batch: bool) -> bytes:
+def _export(part: nn.Module, example: dict[str, np.ndarray], *, free_batch: bool) -> bytes:
     import torch
 
     axes = {0: "batch", 1: "height", 2: "width"}
@@ -283,7 +283,7 @@ def _export(view: nn.Module, example: dict[str, np.ndarray], *, free_batch: bool
         warnings.simplefilter("ignore")
         written = Path(folder) / "graph.onnx"
         torch.onnx.export(
-            view,
+            part,
             tuple(torch.from_numpy(array) for array in example.values()),
             written,
             input_names=list(example),
@@ -295,23 +295,23 @@ def _export(view: nn.Module, example: dict[str, np.ndarray], *, free_batch: bool
         return written.read_bytes()
 
 
-def _run_torch(view: nn.Module, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+def _run_torch(part: nn.Module, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
     import torch
 
     with torch.no_grad():
-        out = view(*(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values()))
+        out = part(*(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values()))
     return [part.numpy() for part in (out if isinstance(out, tuple) else (out,))]
 
 
 def _compare(
     name: str,
     graph: bytes,
-    view: nn.Module,
+    part: nn.Module,
     example: dict[str, np.ndarray],
     where: Path | None,
 ) -> None:
     """Refuse a graph whose outputs differ from the torch module's."""
-    right = _run_torch(view, example)
+    right = _run_torch(part, example)
     given = session(graph, threads=1).run(None, {k: as_levels(v) for k, v in example.items()})
     for ours, theirs in zip(given, right, strict=True):
         if not np.isfinite(theirs).all():

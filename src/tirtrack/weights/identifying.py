@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tirtrack.errors import WeightsError, did_you_mean
 from tirtrack.weights import constructors
-from tirtrack.weights.entries import Place, likely, places_of, taken_off
+from tirtrack.weights.entries import TensorPlace, likely, places_of, taken_off
 from tirtrack.weights.unpickling import DAMAGED, shown
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def identify(source: Source, network: str | None = None, entry: str | None = Non
 # --- where it lies -------------------------------------------------------------------------------
 
 
-def _needed(place: Place) -> dict[str, str]:
+def _needed(place: TensorPlace) -> dict[str, str]:
     """Key in a network -> name in the file, for every tensor that a network stores."""
     from tirtrack.networks.registry import is_stored
 
@@ -111,12 +111,12 @@ def _needed(place: Place) -> dict[str, str]:
     }
 
 
-def _shapes(source: Source, place: Place) -> dict[str, tuple[int, ...]]:
+def _shapes(source: Source, place: TensorPlace) -> dict[str, tuple[int, ...]]:
     stored = source.shapes[place.entry]
     return {key: stored[name] for key, name in _needed(place).items()}
 
 
-def _asked_for(source: Source, entry: str | None) -> list[Place]:
+def _asked_for(source: Source, entry: str | None) -> list[TensorPlace]:
     """Places that the user's entry can mean; all if none was given."""
     places = places_of(source.shapes)
     if entry is None:
@@ -129,7 +129,7 @@ def _asked_for(source: Source, entry: str | None) -> list[Place]:
     return called
 
 
-def _fits(source: Source, place: Place, network: str | None, *, asked: bool) -> bool:
+def _fits(source: Source, place: TensorPlace, network: str | None, *, asked: bool) -> bool:
     """Whether a place holds exactly a network; a backbone only where nothing lies beside it, as
     every tracker holds one, and a damaged tracker must not pass for it.
     """
@@ -142,7 +142,7 @@ def _fits(source: Source, place: Place, network: str | None, *, asked: bool) -> 
     return tracks or (bool(fitting) and (asked or place.is_whole))
 
 
-def _only(source: Source, fitting: Sequence[Place]) -> Place:
+def _only(source: Source, fitting: Sequence[TensorPlace]) -> TensorPlace:
     """The first place, if all hold the same numbers."""
     first = fitting[0]
     if all(_same_numbers(source, first, other) for other in fitting[1:]):
@@ -154,14 +154,14 @@ def _only(source: Source, fitting: Sequence[Place]) -> Place:
     )
 
 
-def _same_numbers(source: Source, one: Place, other: Place) -> bool:
+def _same_numbers(source: Source, one: TensorPlace, other: TensorPlace) -> bool:
     return one.names.keys() == other.names.keys() and all(
         source.read(one.entry, name).equal(source.read(other.entry, other.names[key]))
         for key, name in one.names.items()
     )
 
 
-def _nearest(source: Source, places: Sequence[Place], network: str | None) -> Place:
+def _nearest(source: Source, places: Sequence[TensorPlace], network: str | None) -> TensorPlace:
     """The likeliest place of the network if none fits: one of another network, or the one
     with the fewest faults.
     """
@@ -174,14 +174,14 @@ def _nearest(source: Source, places: Sequence[Place], network: str | None) -> Pl
     return min((one for one in rated if one[0]), key=lambda one: one[0])[1]
 
 
-def _told(place: Place) -> str:
+def _told(place: TensorPlace) -> str:
     """Where tensors lie, for the user; empty for a file that holds nothing else."""
     off = " or ".join(f'"{shown(text)}"' for text in taken_off(place))
     parts = [shown(place.entry), f"names without {off}" if off else ""]
     return ", ".join(part for part in parts if part)
 
 
-def _left_out(source: Source, place: Place) -> list[str]:
+def _left_out(source: Source, place: TensorPlace) -> list[str]:
     """Notes on tensors of the file that were not read, though they may belong to a network."""
     notes = []
     if not place.is_whole:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from tirtrack import files
 from tirtrack.errors import RequestError, WeightsError, did_you_mean
-from tirtrack.versions import versions
+from tirtrack.identity import versions
 from tirtrack.weights import containers, store
 from tirtrack.weights.card import Card, StartedFrom
 from tirtrack.weights.identifying import Source, identify

@@ -10,7 +10,7 @@ from tirtrack.boxes import Box
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import propose_all, proposer
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
-from tirtrack.pairs.proposals.kept import kept_or_made, kept_proposals
+from tirtrack.pairs.proposals.proposal_cache import kept_or_made, kept_proposals
 
 MADE = [
     ProposalSet(

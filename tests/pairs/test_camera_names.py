@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tirtrack.errors import RequestError
-from tirtrack.pairs.cameras import CameraStem, Pairing, camera_stem, without_common_ends
+from tirtrack.pairs.camera_names import CameraStem, Pairing, camera_stem, without_common_ends
 
 LOOK = Pairing()
 

@@ -15,7 +15,7 @@ from tirtrack.datasets.stored_frames import IMAGE_FOLDER
 
 
 @dataclass(frozen=True)
-class Layout:
+class SequenceLayout:
     """One layout.
 
     Attributes:
@@ -51,19 +51,19 @@ _UAV_FRAMES = ("infrared.mp4", "ir.mp4", *_THERMAL, ITSELF)
 _PLAIN_FRAMES = (IMAGE_FOLDER, *_THERMAL, ONLY_VIDEO, ITSELF, "color")
 
 LAYOUTS = (
-    Layout("GTOT", "groundTruth_i.txt", ("i", *_THERMAL), base=1, columns=CORNERS),
-    Layout("RGBT234 or LasHeR", "infrared.txt", _THERMAL, base=1),
-    Layout("RGBT210", "init.txt", _THERMAL, base=1, needs="infrared"),
-    Layout("VTUAV", "ir.txt", ("ir", *_THERMAL), base=0, assumed_base=True, sparse=True),
-    Layout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0),
-    Layout("Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0),
-    Layout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir"),
-    Layout("MOTChallenge", "gt/gt.txt", ("img1",), base=1),
-    Layout("groundtruth.txt", "groundtruth.txt", _PLAIN_FRAMES, base=0),
+    SequenceLayout("GTOT", "groundTruth_i.txt", ("i", *_THERMAL), base=1, columns=CORNERS),
+    SequenceLayout("RGBT234 or LasHeR", "infrared.txt", _THERMAL, base=1),
+    SequenceLayout("RGBT210", "init.txt", _THERMAL, base=1, needs="infrared"),
+    SequenceLayout("VTUAV", "ir.txt", ("ir", *_THERMAL), base=0, assumed_base=True, sparse=True),
+    SequenceLayout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0),
+    SequenceLayout("Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0),
+    SequenceLayout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir"),
+    SequenceLayout("MOTChallenge", "gt/gt.txt", ("img1",), base=1),
+    SequenceLayout("groundtruth.txt", "groundtruth.txt", _PLAIN_FRAMES, base=0),
 )
 
 
-def layout_of(folder: Path) -> Layout | None:
+def layout_of(folder: Path) -> SequenceLayout | None:
     """The layout of a sequence's folder; ``None`` if it has none of them."""
     return next((layout for layout in LAYOUTS if layout.fits(folder)), None)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tirtrack.trackers.online_settings import Augmentation
+from tirtrack.trackers.online_settings import FirstFrameAugmentation
 
 Uniforms = Callable[[tuple[int, ...]], Tensor]
 """Draws uniform numbers in [0, 1), in the given shape."""
@@ -124,7 +124,7 @@ def cropped(patch: Tensor, sides_hw: tuple[int, int] | None, shift_yx: tuple[int
 
 
 def first_frame_transforms(
-    augmentation: Augmentation | None,
+    augmentation: FirstFrameAugmentation | None,
     side_hw: np.ndarray,
     global_shift_yx: np.ndarray,
     *,

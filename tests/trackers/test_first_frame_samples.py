@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tirtrack.trackers.augmentation import (
+from tirtrack.trackers.first_frame_samples import (
     Blur,
     Flip,
     Identity,
@@ -16,7 +16,7 @@ from tirtrack.trackers.augmentation import (
     first_frame_transforms,
     with_dropout,
 )
-from tirtrack.trackers.online_settings import Augmentation
+from tirtrack.trackers.online_settings import FirstFrameAugmentation
 
 SIDE = np.array([288.0, 288.0])
 
@@ -53,7 +53,7 @@ def drawing(values):
     return lambda shape: torch.tensor([next(rest) for _ in range(shape[0])])
 
 
-EVERYTHING = Augmentation(
+EVERYTHING = FirstFrameAugmentation(
     shift=((3, -2),),
     relative_shift=((0.5, -0.25),),
     flip=True,

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from tirtrack.boxes import Box, iou
 from tirtrack.trackers.base import Status
 from tirtrack.trackers.loading import load_tracker
-from tirtrack.trackers.motion import NO_MOTION, Motion
+from tirtrack.trackers.motion_model import NO_MOTION, Motion
 
 steady = st.floats(-5, 5)
 
