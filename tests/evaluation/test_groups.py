@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from tracked_worlds import Keeper, walk, write_lsotb
 
+from tirtrack.cli.score_table import print_comparison
 from tirtrack.datasets import open_dataset
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation import statistics
@@ -133,7 +134,20 @@ def test_page_says_that_intervals_are_over_recordings_and_how_many(
     assert "paired bootstrap over 3 recordings, each with all of its sequences" in page
     assert "Intervals are over recordings" in page
     assert "Fewer than 6 recordings give no p" in page
+    assert page.count("<td>–</td></tr>") == 4  # the p of every score
     assert "treated as independent, so the intervals" not in page
+
+
+def test_table_says_that_too_few_recordings_cannot_decide(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_comparison(evaluate(TRACKERS, world, tmp_path / "out", group="recording"))
+    printed = capsys.readouterr().out
+    assert "95 % paired bootstrap over recordings" in printed
+    assert "fewer than 6 recordings cannot decide; they have no p" in printed
+    rows = [line for line in printed.splitlines() if "moving - still" in line]
+    assert len(rows) == 4
+    assert all(line.split("│")[5].strip() == "-" for line in rows)
 
 
 def test_page_without_groups_says_that_sequences_are_taken_as_independent(
