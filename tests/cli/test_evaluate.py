@@ -234,3 +234,19 @@ def test_reading_option_that_does_not_fit_writes_nothing(
     assert run(["evaluate", "one", "--dataset", str(world), "--out", str(out), *option]) == 2
     assert not out.exists()
     assert says in capsys.readouterr().err
+
+
+def test_starts_are_said_before_work_and_above_the_table(
+    world: Path, tmp_path: Path, capsys
+) -> None:
+    (world / "b" / "groundtruth.txt").write_text("5,5,10,10\n" * 2 + "nan,nan,nan,nan\n" * 2)
+    out = tmp_path / "out"
+    line = ["evaluate", "one", "--dataset", str(world), "--out", str(out), "--starts", "2"]
+    assert run(line) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count("2 starts a sequence, 3 runs of each tracker; left out, ") == 1
+    assert ": b from frame 2" in printed.err
+    assert "world, lsotb-tir: 2 sequences, 8 frames, 2 starts a sequence" in printed.out
+    assert (out / "results" / "one" / "a.start2.txt").read_text() == "5,5,10,10\n" * 2
+    assert run([*line[:-2], "--resume"]) == 2
+    assert "another number of starts (was 2, now None)" in capsys.readouterr().err

@@ -12,16 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.errors import DatasetError, RequestError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.protocols.base import SequenceScores
 from tirtrack.evaluation.protocols.otb_core import (
     NORM_PRECISION_THRESHOLDS,
     PRECISION_THRESHOLDS,
+    SCORES,
     measure_frames,
     precision_counts,
     success_counts,
 )
+from tirtrack.evaluation.scoring import subset_results
 
 NAN_CODE = -2147483648
 CURVES = {"success": "overlap", "precision": "error", "norm_precision": "norm_error"}
@@ -66,6 +69,19 @@ def test_synthetic_boxes_give_the_toolkits_counts_and_scores(
         assert average.values[score] == official[score], score
 
 
+def official_scores(stored: dict[str, np.ndarray], tracker: int, sequence: int) -> SequenceScores:
+    """A tracker on a sequence by the benchmark's own counts."""
+    length = int(stored["lengths"][sequence])
+    return SequenceScores(
+        str(stored["sequences"][sequence]),
+        length,
+        length,
+        {c: stored[k][tracker, sequence] / length for c, k in CURVES.items()},
+        {},
+        {one.id: 0.0 for one in SCORES},
+    )
+
+
 @pytest.mark.parametrize("name", ["lsotb-tir", "lsotb-tir-119"])
 def test_official_curves_of_37_trackers_average_to_the_printed_scores(
     golden: Path, name: str
@@ -76,22 +92,34 @@ def test_official_curves_of_37_trackers_average_to_the_printed_scores(
     kept = [i for i, s in enumerate(stored["sequences"]) if protocol.includes(str(s))]
     assert len(kept) == (119 if name.endswith("119") else 120)
     for row, tracker in enumerate(stored["trackers"]):
-        sequences = [
-            SequenceScores(
-                str(stored["sequences"][i]),
-                int(stored["lengths"][i]),
-                int(stored["lengths"][i]),
-                {c: stored[k][row, i] / stored["lengths"][i] for c, k in CURVES.items()},
-                {},
-                {one.id: 0.0 for one in protocol.scores},
-            )
-            for i in kept
-        ]
-        values = protocol.average(sequences).values
+        values = protocol.average([official_scores(stored, row, i) for i in kept]).values
         expected = official[str(tracker)]
         for score in ("success", "precision", "norm_precision"):
             assert values[score] == expected[score], (tracker, score)
         assert values["op50"] == expected["success_at_0.50"], tracker
+
+
+def test_attributes_of_lsotb_tir_are_subsets_with_the_toolkits_scores(golden: Path) -> None:
+    stored = dict(np.load(golden / "lsotb" / "official_37_counts.npz"))
+    official = json.loads((golden / "lsotb" / "official_37_scores.json").read_text())
+    expected = official["by_attribute_120 [success, precision, norm_precision]"]
+    facts = json.loads((golden / "sequences" / "lsotb_tir.json").read_text())
+    names = facts["attribute_order"]
+    known = {s["name"]: dict(zip(names, s["attributes"], strict=True)) for s in facts["sequences"]}
+    sequences = [
+        LabelledSequence(
+            str(name), np.empty((0, 4)), 1, lambda: iter(()), attributes=known[str(name)]
+        )
+        for name in stored["sequences"]
+    ]
+    for row, tracker in enumerate(stored["trackers"]):
+        scored = [official_scores(stored, row, i) for i in range(len(sequences))]
+        found = subset_results(sequences, scored, protocols.get("lsotb-tir"))
+        assert set(found) == set(expected)
+        for name, subset in found.items():
+            assert subset.sequences == expected[name]["n"]
+            values = [subset.values[one] for one in ("success", "precision", "norm_precision")]
+            assert values == pytest.approx(expected[name][str(tracker)], abs=1e-12)
 
 
 def numbers(rows: Any) -> np.ndarray:

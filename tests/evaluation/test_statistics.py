@@ -188,3 +188,45 @@ def test_overlap_of_one_half_is_not_yet_right() -> None:
 def test_absent_frames_count_as_wrong_boxes() -> None:
     found = score_quality(np.array([0.9, 0.2, np.nan]), np.array([0.8, np.nan, 0.9]))
     assert (found.frames, found.correct, found.roc_auc) == (2, 1, 1.0)
+
+
+def test_groups_of_one_sequence_are_the_bootstrap_over_sequences() -> None:
+    d = np.random.default_rng(3).normal(0.02, 0.1, 30)
+    indices = statistics.bootstrap_indices(30, np.random.default_rng(0), resamples=500)
+    groups = [f"g{30 - k}" for k in range(30)]
+    assert statistics.paired_bootstrap(d, indices, groups=groups) == statistics.paired_bootstrap(
+        d, indices
+    )
+
+
+def test_groups_are_drawn_whole_and_weigh_by_their_sequences() -> None:
+    d = np.array([0.1, 0.5, 0.3, -0.2, 0.4])
+    groups = ["b", "a", "b", "a", "b"]
+    indices = np.array([[0, 0], [0, 1], [1, 1]])  # b is the first that appears
+    found = statistics.paired_bootstrap(d, indices, groups=groups)
+    means = [d[[0, 2, 4, 0, 2, 4]].mean(), d.mean(), d[[1, 3, 1, 3]].mean()]
+    low, high = np.quantile(means, [0.025, 0.975])
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.mean == pytest.approx(d.mean())
+    assert (found.n, found.wins, found.losses) == (5, 4, 1)
+
+
+def test_unequal_groups_are_weighed_by_their_sequences() -> None:
+    d = np.array([1.0, 0.0, 0.0, 0.0])
+    found = statistics.paired_bootstrap(d, np.array([[0, 1]]), groups=["one", "two", "two", "two"])
+    assert (found.mean, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_interval_over_groups_is_wider_where_groups_differ() -> None:
+    rng = np.random.default_rng(5)
+    d = np.repeat(rng.normal(0, 1, 10), 5) + rng.normal(0, 0.01, 50)
+    groups = [f"g{k // 5}" for k in range(50)]
+    one, other = (
+        statistics.paired_bootstrap(
+            d, statistics.bootstrap_indices(n, np.random.default_rng(0)), groups=labels
+        )
+        for n, labels in ((10, groups), (50, None))
+    )
+    ratio = (one.high - one.low) / (other.high - other.low)
+    assert 1.9 < ratio < 2.4  # about the root of 5 sequences a group
+    assert one.mean == other.mean

@@ -55,6 +55,8 @@ def several(made, folder: Path, count: int) -> Path:
     for one in content["trackers"]:
         for k, row in enumerate(one["sequences"]):
             row["subset"] = ("drone_dataset", "m3svd")[k % 2]
+        part = {"sequences": 2, "values": one["values"]}
+        one["subsets"] = dict.fromkeys(("drone_dataset", "m3svd", "passes_full_cover"), part)
     return made.write(folder, content)
 
 

@@ -21,6 +21,7 @@ from tirtrack.cli.options import (
     ByteOrder,
     Channel,
     Force,
+    Group,
     NoData,
     Order,
     Picture,
@@ -29,6 +30,7 @@ from tirtrack.cli.options import (
     Resume,
     Seed,
     Size,
+    Starts,
     Workers,
     command_line,
     named_path,
@@ -69,6 +71,8 @@ def command(
     runs: Annotated[
         int, typer.Option(min=1, help="Number of runs of each tracker, with consecutive seeds.")
     ] = 1,
+    starts: Starts = 1,
+    group: Group = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -106,6 +110,8 @@ def command(
             progress=live,
             seed=seed,
             runs=runs,
+            starts=starts,
+            group=group,
             force=force,
             resume=resume,
             command=command_line(),

@@ -24,6 +24,18 @@ Workers = Annotated[
     int,
     typer.Option(help="Number of processes, one thread each; the result does not depend on it."),
 ]
+Starts = Annotated[
+    int,
+    typer.Option(min=1, help="Number of start frames of each sequence, spread evenly over it."),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Intervals over groups of sequences, named by this key of their attributes.json "
+        "(recording); by default over sequences.",
+    ),
+]
 Preset = Annotated[
     str | None,
     typer.Option(

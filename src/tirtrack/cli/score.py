@@ -16,7 +16,16 @@ from tirtrack.cli.dataset_options import (
     FrameFiles,
     open_labelled,
 )
-from tirtrack.cli.options import AsJson, Force, Seed, command_line, named_path, print_json
+from tirtrack.cli.options import (
+    AsJson,
+    Force,
+    Group,
+    Seed,
+    Starts,
+    command_line,
+    named_path,
+    print_json,
+)
 
 
 class Length(StrEnum):
@@ -76,6 +85,8 @@ def command(
     missing: Annotated[
         Missing, typer.Option(help="What to do with sequences without a result.")
     ] = Missing.ERROR,
+    starts: Starts = 1,
+    group: Group = None,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
@@ -113,6 +124,8 @@ def command(
         base=result_base,
         length=length.value,
         missing=missing.value,
+        starts=starts,
+        group=group,
         seed=seed,
         out=out,
         force=force,

@@ -30,9 +30,10 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def _scores(comparison: Comparison) -> Table:
+    starts = f", {comparison.starts} starts a sequence" if comparison.starts > 1 else ""
     table = Table(
         title=f"{comparison.dataset}, {comparison.protocol}: "
-        f"{comparison.sequences} sequences, {comparison.frames} frames",
+        f"{comparison.sequences} sequences, {comparison.frames} frames{starts}",
         title_justify="left",
     )
     table.add_column("tracker", overflow="fold")
@@ -82,7 +83,9 @@ def _spreads(comparison: Comparison) -> Table:
 
 
 def _differences(comparison: Comparison) -> Table:
-    table = Table(title="differences, 95 % paired bootstrap over sequences", title_justify="left")
+    table = Table(
+        title=f"differences, 95 % paired bootstrap over {comparison.unit}s", title_justify="left"
+    )
     for name in ("a - b", "score"):
         table.add_column(name, overflow="fold")
     for name in ("mean", "interval", "p", "wins/ties/losses"):
@@ -96,14 +99,15 @@ def _differences(comparison: Comparison) -> Table:
             _chance(d),
             f"{d.wins}/{d.ties}/{d.losses}",
         )
-    if any(d.n < FEWEST_SEQUENCES for one in comparison.differences):
-        table.caption = f"fewer than {FEWEST_SEQUENCES} sequences cannot decide; they have no p"
+    if any(one.drawn < FEWEST_SEQUENCES for one in comparison.differences):
+        unit = comparison.unit
+        table.caption = f"fewer than {FEWEST_SEQUENCES} {unit}s cannot decide; they have no p"
         table.caption_justify = "left"
     return table
 
 
 def _chance(d: ScoreDifference) -> str:
-    if d.n < FEWEST_SEQUENCES:
+    if d.drawn < FEWEST_SEQUENCES:
         return "-"
     return "<0.001" if d.p is not None and d.p < 0.001 else _three(d.p)
 

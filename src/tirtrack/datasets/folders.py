@@ -1,15 +1,17 @@
 """Reader of data sets in which every sequence is a folder of its own, by the table of layouts.
 
 Sequences may lie directly below the root, in sets below it, or be the root itself. Beside the
-annotation may lie files of absence flags and ``attributes.json``.
+annotation may lie files of absence flags and ``attributes.json``, whose true and false values are
+attributes and whose texts are notes.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tirtrack.datasets.absence import absence_files
 from tirtrack.datasets.annotation import (
@@ -67,13 +69,17 @@ def open_folders(
     shared = Counter(names)
     sequences: list[LabelledSequence] = []
     for name, (subset, folder, of_folder) in zip(names, folders, strict=True):
+        content = _content(folder / ATTRIBUTES)
         facts = SequenceDescription(
             name=f"{subset}.{name}" if shared[name] > 1 else name,
             subset=subset,
-            notes=_notes(folder / ATTRIBUTES),
+            attributes=_attributes(content),
+            notes=_notes(content),
             files=(folder / ATTRIBUTES,),
         )
-        sequences += _sequences(facts, folder, of_folder, with_frames=with_frames, options=options)
+        found = _sequences(facts, folder, of_folder, with_frames=with_frames, options=options)
+        _check_rows(content, found[0], folder, of_folder)
+        sequences += found
     remarks = remarks_of(sequences)
     if layouts[0].assumed_base and options.base is None:
         remarks = (f"base {layouts[0].base} is assumed, --base 0 or 1 decides", *remarks)
@@ -108,15 +114,19 @@ def _sequences(
         sparse=layout.sparse,
     ).with_options(options)
     source = _source(facts.name, folder, layout) if with_frames else _at_hand(folder, layout)
-    found = labelled_sequences(facts, file, source, with_frames=with_frames)
-    rows = len(found[0])
-    if facts.notes.get("frames", str(rows)) != str(rows):
+    return labelled_sequences(facts, file, source, with_frames=with_frames)
+
+
+def _check_rows(
+    content: Mapping[str, Any], sequence: LabelledSequence, folder: Path, layout: SequenceLayout
+) -> None:
+    rows = len(sequence)
+    if str(content.get("frames", rows)) != str(rows):
         raise DatasetError(
-            f"says {facts.notes['frames']} frames, {layout.annotation} has {rows} rows",
+            f"says {content['frames']} frames, {layout.annotation} has {rows} rows",
             folder / ATTRIBUTES,
             "one row a frame: correct one of the two",
         )
-    return found
 
 
 def _find(folder: Path, layout: SequenceLayout) -> Path | None:
@@ -174,7 +184,7 @@ def _beside(folder: Path) -> str:
     return f" (there are {', '.join(names[:_LISTED])}{more})" if names else ""
 
 
-def _notes(path: Path) -> dict[str, str]:
+def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
@@ -183,4 +193,12 @@ def _notes(path: Path) -> dict[str, str]:
         raise DatasetError("is not JSON", path, "correct it or remove it") from error
     if not isinstance(content, dict):
         raise DatasetError("is not a JSON object", path, "correct it or remove it")
-    return {str(key): str(value) for key, value in content.items()}
+    return content
+
+
+def _notes(content: Mapping[str, Any]) -> dict[str, str]:
+    return {key: value for key, value in content.items() if isinstance(value, str)}
+
+
+def _attributes(content: Mapping[str, Any]) -> dict[str, int]:
+    return {key: int(value) for key, value in content.items() if isinstance(value, bool)}

@@ -53,8 +53,8 @@ class LabelledSequence:
         open_frames: function that opens the frames from the first on; each ``[H,W]`` or
             ``[H,W,3]`` RGB, at full bit depth.
         subset: the part of the data set it belongs to (``m3svd``), empty when there is one only.
-        attributes: published attributes (0 or 1), by name.
-        notes: other facts, such as how the boxes were made.
+        attributes: attributes (0 or 1), by name.
+        notes: other facts in words, such as its recording or how the boxes were made, by key.
         shift: amount that reading added to ``x`` and ``y``, 0 or 1; result files lack it too.
         form: the file's spelling of boxes, in words; empty for x,y,w,h.
         every: number of frames from one row of the annotation to the next.

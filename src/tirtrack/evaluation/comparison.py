@@ -29,10 +29,23 @@ EVALUATION_FOLDER = "evaluation"
 
 
 class SequenceResult(Stored):
-    """One tracker on one sequence."""
+    """One tracker on one sequence: scores are means over its starts.
+
+    Attributes:
+        name: name of the sequence.
+        subset: part of the data set that it belongs to; empty when there is one only.
+        starts: annotated rows where its runs begin, from 0; empty in files of older versions.
+        frames: annotated frames from the first start on.
+        visible_frames: those of them with a valid annotation.
+        values: scores, by id.
+        visible_values: the same over visible frames only.
+        repaired_rows: result rows that the protocol replaced, of all starts.
+        fps: frames per second, over all starts; ``None`` where times are unknown.
+    """
 
     name: str
     subset: str = ""
+    starts: tuple[int, ...] = ()
     frames: int = 0
     visible_frames: int | None = None
     values: Mapping[str, Number] = {}
@@ -42,8 +55,15 @@ class SequenceResult(Stored):
 
 
 class SubsetResult(Stored):
-    """One tracker's averages over a subset of the sequences."""
+    """One tracker's averages over a subset of the sequences.
 
+    Attributes:
+        sequences: number of its sequences; 0 in files of older versions, which have none.
+        values: averages, by id of the score.
+        visible_values: the same over visible frames only.
+    """
+
+    sequences: int = 0
     values: Mapping[str, Number] = {}
     visible_values: Mapping[str, Number] = {}
 
@@ -77,7 +97,8 @@ class TrackerResult(Stored):
         values: averages, by id of the score.
         visible_values: the same over visible frames only.
         curves: points of each curve, by id of its score.
-        subsets: averages over each subset; empty if there is only one.
+        subsets: averages over each part of the data set, and over the sequences that have an
+            attribute, by its name; none that holds all sequences.
         fps: frames per second, as ``speed.total``; ``None`` where times are unknown.
         speed: the same, averaged in three ways.
         score_quality: agreement of its score with its overlap; ``None`` where files hold no score.
@@ -150,6 +171,9 @@ class Comparison(Stored):
         seed: seed of trackers and resamples.
         versions: versions of Python and packages.
         fingerprint: hash of all that the numbers depend on.
+        starts: number of start frames of each sequence.
+        group: key of ``attributes.json`` by which sequences were drawn in groups; ``None``
+            where the bootstrap drew sequences.
         scores: descriptions of the protocol's scores; the first one decides.
         absent_rule: as what the protocol counts a frame without a valid annotation.
         base: coordinate base of the annotation files.
@@ -178,6 +202,8 @@ class Comparison(Stored):
     seed: int | None = None
     versions: Mapping[str, str] = {}
     fingerprint: str = ""
+    starts: int = 1
+    group: str | None = None
     scores: tuple[ScoreDescription, ...] = Field(SCORES, min_length=1)
     absent_rule: str = ABSENT_RULE
     base: int = 1
@@ -202,6 +228,11 @@ class Comparison(Stored):
     def primary(self) -> ScoreDescription:
         """The score that decides."""
         return self.scores[0]
+
+    @property
+    def unit(self) -> str:
+        """The thing that the bootstrap draws, in one word: a sequence, or a group by its key."""
+        return self.group or "sequence"
 
     def score(self, name: str) -> ScoreDescription:
         """The description of that score; its id alone where the file describes it not."""

@@ -40,10 +40,12 @@ from tirtrack.evaluation.scoring import (
     MissingMode,
     Runs,
     annotation_sha256,
+    groups_of,
     included,
     missing_sentence,
     score_runs,
 )
+from tirtrack.evaluation.starts import all_starts, starts_line, starts_of
 from tirtrack.evaluation.statistics import RESAMPLES
 from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
 from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
@@ -150,6 +152,8 @@ def evaluate(
     progress: Progress = silent,
     seed: int = 0,
     runs: int = 1,
+    starts: int = 1,
+    group: str | None = None,
     force: bool = False,
     resume: bool = False,
     missing: MissingMode = "error",
@@ -177,6 +181,11 @@ def evaluate(
         seed: seed of trackers and of the bootstrap.
         runs: number of runs of each tracker, with this seed and those that follow; see
             :func:`tirtrack.evaluation.tracker_sources.repeated`.
+        starts: number of start frames of each sequence, spread evenly over it; its scores are the
+            average of the runs from them (:func:`tirtrack.evaluation.starts.start_rows`).
+        group: key of the sequences' ``attributes.json`` whose text names a group, such as
+            ``recording``; intervals are then over groups, each drawn whole. ``None``: over
+            sequences.
         force: replace what is at ``out``.
         resume: continue what is there: finished runs are kept, failed ones tried again.
         missing: reaction at the end if some runs failed: ``error`` writes everything and
@@ -185,8 +194,8 @@ def evaluate(
         command: the command line, for ``result.json``.
 
     Raises:
-        RequestError: something requested is unknown, a first box does not lie in its frame, or
-            existing runs depend on other inputs; nothing was written.
+        RequestError: something requested is unknown, a first box does not lie in its frame, a
+            sequence has no group, or existing runs depend on other inputs; nothing was written.
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
@@ -195,17 +204,23 @@ def evaluate(
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
     dataset = included(dataset, rules)
     trackers = repeated(first_runs, runs)
+    passes = all_starts(dataset, starts).sequences
+    if group is not None:
+        groups_of(dataset, group)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     description = described(dataset)
     for sequence in dataset.sequences:
-        _check_first_box(sequence, description.infos.get(sequence.name))
+        for start in starts_of(sequence, starts):
+            _check_first_box(start, description.infos.get(sequence.name))
     loaded = {source.name: source.load(seed) for source in first_runs}
-    identity = _identity(facts, dataset, seed)
+    identity = _identity(facts, dataset, starts, seed)
     out = _begun_folder(Path(out), identity, force=force, resume=resume)
     _logger.info("%s: %s", dataset.name, description.line)
+    if starts > 1:
+        _logger.info("%s: %s", dataset.name, starts_line(dataset, starts))
     write_json(out / IDENTITY_NAME, identity)
-    jobs = [_Job(source, s, out, seed) for source in trackers for s in dataset.sequences]
+    jobs = [_Job(source, s, out, seed) for source in trackers for s in passes]
     finished = [_kept(job) for job in jobs if job.box_file.is_file()]
     todo = [job for job in jobs if not job.box_file.is_file()]
     if workers == 1 or not todo:
@@ -220,14 +235,21 @@ def evaluate(
             tracks[outcome.tracker][outcome.sequence] = outcome.result
         else:
             reasons[outcome.tracker, outcome.sequence] = outcome.result
-    if len(reasons) == len(jobs):
-        raise _all_failed(reasons, out)
+    complete = (
+        all((name, start.name) not in reasons for start in starts_of(sequence, starts))
+        for name in tracks
+        for sequence in dataset.sequences
+    )
+    if not any(complete):
+        raise _nothing_to_score(reasons, len(jobs), out)
     comparison = score_runs(
         [Runs(name, tracks[name], facts[name]) for name in tracks],
         dataset,
         rules,
         missing="skip",
         reasons=reasons,
+        starts=starts,
+        group=group,
         seed=seed,
         resamples=resamples,
     )
@@ -273,21 +295,22 @@ def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> Non
         ) from error
 
 
-def _all_failed(reasons: Mapping[tuple[str, str], str], out: Path) -> RunError:
+def _nothing_to_score(reasons: Mapping[tuple[str, str], str], asked: int, out: Path) -> RunError:
     """One sentence: the first failure, the count of the others, and what to do."""
     (tracker, sequence), reason = next(iter(reasons.items()))
     first = MissingRun(tracker=tracker, sequence=sequence, reason=reason)
     others = len(reasons) - 1
     more = "" if not others else f" and {others} other{'s' * (others > 1)}"
+    what = "every run failed" if len(reasons) == asked else "every sequence lacks a start"
     return RunError(
-        f"every run failed: {first}{more}",
+        f"{what}: {first}{more}",
         out,
         "repair it, then the same command with --resume",
     )
 
 
 def _identity(
-    facts: Mapping[str, Mapping[str, Any]], dataset: LabelledDataset, seed: int
+    facts: Mapping[str, Mapping[str, Any]], dataset: LabelledDataset, starts: int, seed: int
 ) -> dict[str, Any]:
     """What the boxes depend on."""
     given = as_typed(read_options(dataset))
@@ -296,6 +319,7 @@ def _identity(
         "annotation": annotation_sha256(dataset),
         "base": dataset.file_base,
         **({"way of reading frames": given} if given else {}),
+        **({"number of starts": starts} if starts > 1 else {}),
         "seed": seed,
         "versions": versions(),
     }

@@ -14,6 +14,7 @@ from tirtrack.errors import RequestError
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison
 from tirtrack.evaluation.protocols import LengthMode, get
 from tirtrack.evaluation.scoring import MissingMode, read_runs, score_runs
+from tirtrack.evaluation.starts import all_starts, starts_line
 from tirtrack.files import new_folder
 from tirtrack.stored import write_stored
 
@@ -29,6 +30,8 @@ def score(
     base: int | None = None,
     length: LengthMode = "strict",
     missing: MissingMode = "error",
+    starts: int = 1,
+    group: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     force: bool = False,
@@ -48,6 +51,10 @@ def score(
         length: treatment of results of another length than the annotation: ``strict`` refuses
             them, ``truncate``, ``pad_last`` and ``pad_zero`` cut or fill them.
         missing: ``error`` refuses when a run is missing, ``skip`` leaves it out of the averages.
+        starts: number of start frames of each sequence, as in :func:`tirtrack.evaluate`; results of
+            the later ones are the files ``SEQUENCE.start2.txt`` and so on.
+        group: key of the sequences' ``attributes.json`` by which the bootstrap draws groups, as
+            there.
         seed: seed of the bootstrap.
         out: a new folder for ``result.json``, one below it for each of several protocols; ``None``:
             nothing is written.
@@ -56,7 +63,8 @@ def score(
 
     Raises:
         RequestError: a protocol is unknown, or ``out`` exists; nothing was written.
-        DatasetError: a result is missing, damaged, or of another length.
+        DatasetError: a result is missing, damaged, or of another length; or a sequence has no
+            group.
     """
     for name in protocols:
         get(name)
@@ -65,10 +73,22 @@ def score(
     dataset = opened(dataset, with_frames=False)
     line = f"{annotation_line(dataset)}; frames are not read"
     _logger.info("%s: %s", dataset.name, line)
-    runs = read_runs([Path(one) for one in results], dataset, columns=columns, base=base)
+    if starts > 1:
+        _logger.info("%s: %s", dataset.name, starts_line(dataset, starts))
+    passes = all_starts(dataset, starts)
+    runs = read_runs([Path(one) for one in results], passes, columns=columns, base=base)
     found = []
     for name in protocols or [dataset.protocol]:
-        scored = score_runs(runs, dataset, get(name), length=length, missing=missing, seed=seed)
+        scored = score_runs(
+            runs,
+            dataset,
+            get(name),
+            length=length,
+            missing=missing,
+            starts=starts,
+            group=group,
+            seed=seed,
+        )
         found.append(scored.model_copy(update={"source_line": line, "command": command}))
     if out is not None:
         _write(found, new_folder(Path(out), force=force))

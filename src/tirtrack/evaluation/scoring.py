@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,9 +17,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tirtrack.datasets.columns import Columns
+from tirtrack.datasets.folders import ATTRIBUTES
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.stored_frames import read_options
-from tirtrack.errors import DatasetError
+from tirtrack.errors import DatasetError, did_you_mean
 from tirtrack.evaluation.comparison import (
     Comparison,
     MissingRun,
@@ -40,6 +40,7 @@ from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker, spr
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import Track, find_results, results_line
 from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
+from tirtrack.evaluation.starts import all_starts, start_frame, starts_of
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
     ScoreDifference,
@@ -51,6 +52,7 @@ from tirtrack.identity import versions
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
+_Pass = tuple[LabelledSequence, Track]  # a start of a sequence and the run from it
 _logger = logging.getLogger(__name__)
 
 
@@ -60,7 +62,7 @@ class Runs:
 
     Attributes:
         name: name of the tracker, unique in a comparison.
-        tracks: tracks by sequence.
+        tracks: tracks by sequence; of a later start by its name (``SEQUENCE.start2``).
         facts: known facts of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
             its files where they were read.
     """
@@ -90,10 +92,15 @@ def score_runs(
     length: LengthMode = "strict",
     missing: MissingMode = "error",
     reasons: Mapping[tuple[str, str], str] | None = None,
+    starts: int = 1,
+    group: str | None = None,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Comparison:
     """Score and compare trackers.
+
+    A run from a later start is scored on its own frames. A sequence counts with the average of its
+    starts, and not at all if one of them is missing.
 
     Args:
         runs: runs of each tracker; empty tracks count as missing.
@@ -103,20 +110,27 @@ def score_runs(
         missing: ``error`` refuses when a run is missing; ``skip`` averages over what is there and
             lists the rest.
         reasons: reasons for missing runs, by tracker and sequence, where known.
+        starts: number of start frames of each sequence.
+        group: key of ``attributes.json`` whose text names the group of a sequence; the bootstrap
+            then draws whole groups. ``None``: it draws sequences.
         seed: seed of the bootstrap.
         resamples: number of bootstrap resamples.
 
     Raises:
-        DatasetError: a run is missing, has the wrong length, or nothing is left to score.
+        DatasetError: a run is missing, has the wrong length, or nothing is left to score; or a
+            sequence has no group.
     """
     dataset = included(dataset, protocol)
-    absent = _missing(runs, dataset, reasons or {})
+    groups = {} if group is None else groups_of(dataset, group)
+    passes = all_starts(dataset, starts)
+    absent = _missing(runs, passes, reasons or {})
     if absent and missing == "error":
-        raise DatasetError(*missing_sentence(absent, len(runs) * len(dataset.sequences)))
+        raise DatasetError(*missing_sentence(absent, len(runs) * len(passes.sequences)))
     scored = {
         one.name: result
         for one in runs
-        if (result := _score_tracker(one, dataset, protocol, length=length)) is not None
+        if (result := _score_tracker(one, dataset, protocol, length=length, starts=starts))
+        is not None
     }
     if not scored:
         raise DatasetError("no run to score", dataset.root or dataset.name)
@@ -124,6 +138,8 @@ def score_runs(
         "protocol": protocol.name,
         "dataset": dataset.name,
         "annotation_sha256": annotation_sha256(dataset),
+        "starts": starts,
+        "group": group,
         "seed": seed,
         "versions": versions(),
     }
@@ -140,8 +156,27 @@ def score_runs(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         trackers=trackers,
         runs=spreads(trackers),
-        differences=_differences(trackers, protocol.scores, seed=seed, resamples=resamples),
+        differences=_differences(trackers, protocol.scores, groups, seed=seed, resamples=resamples),
     )
+
+
+def groups_of(dataset: LabelledDataset, key: str) -> dict[str, str]:
+    """The group of each sequence, by its name: the text under a key of ``attributes.json``.
+
+    Raises:
+        DatasetError: a sequence has no text under the key; names its file.
+    """
+    return {one.name: _group_of(one, key) for one in dataset.sequences}
+
+
+def _group_of(sequence: LabelledSequence, key: str) -> str:
+    if key in sequence.notes:
+        return sequence.notes[key]
+    file = next((one for one in sequence.files if one.name == ATTRIBUTES), sequence.name)
+    fix = f"add it to {ATTRIBUTES} beside the annotation"
+    if sequence.notes:
+        fix = f"add it, or name another key: {did_you_mean(key, sequence.notes)}"
+    raise DatasetError(f'no text under the key "{key}"', file, fix)
 
 
 def _dataset_facts(dataset: LabelledDataset) -> dict[str, Any]:
@@ -198,21 +233,24 @@ def _absent_frames(annotation: np.ndarray) -> int:
 
 
 def _score_tracker(
-    runs: Runs, dataset: LabelledDataset, protocol: EvaluationProtocol, *, length: LengthMode
+    runs: Runs,
+    dataset: LabelledDataset,
+    protocol: EvaluationProtocol,
+    *,
+    length: LengthMode,
+    starts: int,
 ) -> TrackerResult | None:
     present = [
-        (sequence, runs.tracks[sequence.name])
+        (sequence, passes)
         for sequence in dataset.sequences
-        if sequence.name in runs.tracks and len(runs.tracks[sequence.name].boxes)
+        if (passes := _passes(runs, starts_of(sequence, starts)))
     ]
     if not present:
         return None
-    scored = [
-        protocol.score_sequence(s.name, track.boxes, s.annotation, length=length)
-        for s, track in present
-    ]
+    scored = [_score_passes(passes, protocol, length=length) for _, passes in present]
     average = protocol.average(scored)
-    speed = _speed([track for _, track in present])
+    every = [one for _, passes in present for one in passes]
+    speed = _speed([track for _, track in every])
     facts = runs.facts
     return TrackerResult(
         name=runs.name,
@@ -226,51 +264,96 @@ def _score_tracker(
         values=average.values,
         visible_values=average.visible_values,
         curves={name: curve.tolist() for name, curve in average.curves.items()},
-        subsets=_subsets(present, scored, protocol),
+        subsets=subset_results([sequence for sequence, _ in present], scored, protocol),
         fps=None if speed is None else speed.total,
         speed=speed,
-        score_quality=_quality(present),
+        score_quality=_quality(every),
         repaired_rows=sum(one.repaired_rows for one in scored),
         sequences=[
-            _sequence_result(one, sequence.subset, track)
-            for one, (sequence, track) in zip(scored, present, strict=True)
+            _sequence_result(one, sequence.subset, passes)
+            for one, (sequence, passes) in zip(scored, present, strict=True)
         ],
     )
 
 
-def _subsets(
-    present: Sequence[tuple[LabelledSequence, Track]],
+def _passes(runs: Runs, starts: Sequence[LabelledSequence]) -> list[_Pass]:
+    """Each start with its track; empty unless all starts have one."""
+    found = [(one, runs.tracks[one.name]) for one in starts if one.name in runs.tracks]
+    whole = len(found) == len(starts) and all(len(track.boxes) for _, track in found)
+    return found if whole else []
+
+
+def _score_passes(
+    passes: Sequence[_Pass], protocol: EvaluationProtocol, *, length: LengthMode
+) -> SequenceScores:
+    """The scores of a sequence: the average of its starts."""
+    scored = [
+        protocol.score_sequence(start.name, track.boxes, start.annotation, length=length)
+        for start, track in passes
+    ]
+    if len(scored) == 1:
+        return scored[0]
+    average = protocol.average(scored)
+    return replace(
+        scored[0],
+        curves=average.curves,
+        values=average.values,
+        visible_values=average.visible_values,
+        repaired_rows=sum(one.repaired_rows for one in scored),
+    )
+
+
+def subset_results(
+    sequences: Sequence[LabelledSequence],
     scored: Sequence[SequenceScores],
     protocol: EvaluationProtocol,
 ) -> dict[str, SubsetResult]:
-    """Averages over each subset; empty if there is only one."""
-    by_subset: dict[str, list[SequenceScores]] = {}
-    for (sequence, _), one in zip(present, scored, strict=True):
-        by_subset.setdefault(sequence.subset, []).append(one)
-    if len(by_subset) < 2:
-        return {}
-    averages = {name: protocol.average(by_subset[name]) for name in sorted(by_subset)}
+    """Averages over each part of the data set and each attribute, without those of all sequences.
+
+    As in the official toolkits, an attribute needs two sequences.
+    """
+    members: dict[str, list[SequenceScores]] = {}
+    for sequence, one in zip(sequences, scored, strict=True):
+        for name in dict.fromkeys((sequence.subset, *_attributes(sequence))):
+            members.setdefault(name, []).append(one)
+    parts = {one.subset for one in sequences}
     return {
-        name: SubsetResult(values=one.values, visible_values=one.visible_values)
-        for name, one in averages.items()
+        name: _subset(members[name], protocol)
+        for name in sorted(members)
+        if len(members[name]) < len(scored) and (name in parts or len(members[name]) > 1)
     }
 
 
-def _sequence_result(scored: SequenceScores, subset: str, track: Track) -> SequenceResult:
-    total = float(track.seconds.sum())
+def _attributes(sequence: LabelledSequence) -> list[str]:
+    """The attributes that the sequence has."""
+    return [name for name, value in sequence.attributes.items() if value]
+
+
+def _subset(scored: Sequence[SequenceScores], protocol: EvaluationProtocol) -> SubsetResult:
+    average = protocol.average(scored)
+    return SubsetResult(
+        sequences=len(scored), values=average.values, visible_values=average.visible_values
+    )
+
+
+def _sequence_result(
+    scored: SequenceScores, subset: str, passes: Sequence[_Pass]
+) -> SequenceResult:
+    speed = _speed([track for _, track in passes])
     return SequenceResult(
         name=scored.name,
         subset=subset,
+        starts=[start_frame(start) for start, _ in passes],
         frames=scored.frames,
         visible_frames=scored.visible_frames,
         values=scored.values,
         visible_values=scored.visible_values,
         repaired_rows=scored.repaired_rows,
-        fps=len(track.seconds) / total if math.isfinite(total) and total > 0 else None,
+        fps=None if speed is None else speed.total,
     )
 
 
-def _quality(present: Sequence[tuple[LabelledSequence, Track]]) -> ScoreQuality | None:
+def _quality(present: Sequence[_Pass]) -> ScoreQuality | None:
     """Score against overlap over all frames but the first, where the box was given.
 
     The overlap is that with the annotated box, wherever it lies; absent frames count as wrong.
@@ -300,10 +383,13 @@ def _speed(tracks: Sequence[Track]) -> Speed | None:
 def _differences(
     trackers: Sequence[TrackerResult],
     scores: Sequence[ScoreDescription],
+    groups: Mapping[str, str],
     *,
     seed: int,
     resamples: int,
 ) -> tuple[ScoreDifference, ...]:
+    """Each tracker minus each one before it; whole groups are drawn if there are any."""
+
     @cache  # one matrix for all pairs and scores
     def indices(n: int) -> np.ndarray:
         return bootstrap_indices(n, np.random.default_rng(seed), resamples=resamples)
@@ -316,10 +402,14 @@ def _differences(
                 own, other = (
                     [one.by_sequence(score.id) for one in runs] for runs in (runs_a, runs_b)
                 )
-                values = np.array(list(paired_differences(own, other).values()))
-                if len(values):
-                    tested = paired_bootstrap(values, indices(len(values)))
+                by_sequence = paired_differences(own, other)
+                if by_sequence:
+                    units = [groups.get(name, name) for name in by_sequence]
+                    count = len(set(units))
+                    values = np.array(list(by_sequence.values()))
+                    tested = paired_bootstrap(values, indices(count), groups=units)
                     named: dict[str, Any] = {"a": a, "b": b, "score": score.id, "seed": seed}
+                    named["groups"] = count if groups else None
                     if not score.higher_is_better:
                         named |= {"wins": tested.losses, "losses": tested.wins}
                     found.append(tested.model_copy(update=named))

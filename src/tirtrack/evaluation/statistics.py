@@ -4,7 +4,8 @@ The unit of analysis is the sequence. ``values`` are per-sequence scores ``[n]``
 ``differences`` are ``a - b`` for the same sequences. Resamples are index matrices ``[B,n]`` made
 once and used for every tracker and score, so intervals of one report belong together. Where sets
 are resampled separately (:func:`stratified_indices`, :class:`Sets`), a sequence only replaces one
-of its own set.
+of its own set. Where sequences belong to groups that are not independent inside (one recording),
+whole groups are drawn (:func:`paired_bootstrap`).
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Interval:
 
 
 class ScoreDifference(Stored):
-    """A paired comparison ``a - b`` in one score, by a bootstrap over the sequences that both have;
-    where a tracker ran several times, its mean over the runs counts.
+    """A paired comparison ``a - b`` in one score, by a bootstrap over the sequences that both have,
+    or over groups of them; where a tracker ran several times, its mean over the runs counts.
 
     Attributes:
         a: name of the tracker in question; this and the next two are empty where only numbers are
@@ -50,6 +51,7 @@ class ScoreDifference(Stored):
         ties: sequences where both are exactly equal.
         losses: sequences where ``b`` is better.
         n: number of sequences.
+        groups: number of groups of sequences that were drawn whole; ``None`` where sequences were.
         resamples: number of bootstrap resamples.
         seed: seed of the resamples.
     """
@@ -66,8 +68,14 @@ class ScoreDifference(Stored):
     ties: int | None = None
     losses: int | None = None
     n: int = 0
+    groups: int | None = None
     resamples: int | None = None
     seed: int | None = None
+
+    @property
+    def drawn(self) -> int:
+        """The number of units that the bootstrap draws: groups, or sequences."""
+        return self.n if self.groups is None else self.groups
 
     def turned(self) -> ScoreDifference:
         """The same difference in reverse, ``b - a``."""
@@ -146,11 +154,34 @@ def _bootstrap_p(statistics: np.ndarray) -> float:
     return min(1.0, 2 * tail / (len(statistics) + 1))
 
 
-def paired_bootstrap(differences: np.ndarray, indices: np.ndarray) -> ScoreDifference:
-    """Whether ``differences [n]`` have a mean other than 0, over resamples ``indices [B,n]``."""
+def paired_bootstrap(
+    differences: np.ndarray, indices: np.ndarray, *, groups: Sequence[str] | None = None
+) -> ScoreDifference:
+    """Whether differences have a mean other than 0.
+
+    Sequences of one group are not independent, so whole groups are drawn (the cluster bootstrap:
+    Davison and Hinkley 1997, Bootstrap Methods and their Application, section 3.8, groups with
+    replacement and everything inside them kept). The mean stays that of the sequences: in a
+    resample that draws the groups ``g`` it is ``sum_g S[g] / sum_g n[g]``, with the sum ``S`` and
+    the number ``n`` of the differences of a group.
+
+    Args:
+        differences: ``[n]`` differences of the sequences.
+        indices: ``[B,G]`` resamples of the groups, numbered as they first appear; ``[B,n]`` without
+            groups.
+        groups: group of each sequence; every sequence is its own by default.
+    """
     differences = np.asarray(differences, dtype=np.float64)
-    statistics = differences[indices].mean(axis=1)
+    group_of = np.arange(len(differences)) if groups is None else _numbered(groups)
+    sums, sizes = np.bincount(group_of, weights=differences), np.bincount(group_of)
+    statistics = sums[indices].sum(axis=1) / sizes[indices].sum(axis=1)
     return _difference(differences, float(differences.mean()), statistics)
+
+
+def _numbered(groups: Sequence[str]) -> np.ndarray:
+    """``[n]`` number of each sequence's group, in the order in which groups first appear."""
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+    return np.array([numbers[name] for name in groups])
 
 
 def _difference(differences: np.ndarray, mean: float, statistics: np.ndarray) -> ScoreDifference:

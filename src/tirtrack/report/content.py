@@ -14,6 +14,7 @@ from typing import Literal
 from tirtrack.evaluation.comparison import (
     Comparison,
     SequenceResult,
+    SubsetResult,
     TrackerResult,
 )
 from tirtrack.evaluation.protocols.base import ScoreDescription
@@ -79,6 +80,15 @@ class SequenceRow:
 
 
 @dataclass(frozen=True)
+class SubsetRow:
+    """A row of the table of subsets: a subset, its number of sequences, and each tracker."""
+
+    name: str
+    sequences: int
+    trackers: tuple[SubsetResult | None, ...]
+
+
+@dataclass(frozen=True)
 class EvaluationSection:
     """One evaluation on the page.
 
@@ -128,6 +138,16 @@ class EvaluationSection:
         return tuple(
             one for one in self.result.scores if not one.point_of and known.get(one.id) is not None
         )
+
+    @property
+    def subsets(self) -> tuple[SubsetRow, ...]:
+        """The subsets that any tracker has, by name."""
+        names = sorted({name for one in self.trackers for name in one.subsets})
+        return tuple(self._subset(name) for name in names)
+
+    def _subset(self, name: str) -> SubsetRow:
+        cells = tuple(one.subsets.get(name) for one in self.trackers)
+        return SubsetRow(name, max(cell.sequences for cell in cells if cell is not None), cells)
 
     @property
     def rows(self) -> tuple[SequenceRow, ...]:

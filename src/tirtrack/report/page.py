@@ -57,7 +57,7 @@ def chance(difference: ScoreDifference) -> str:
     >>> chance(of), chance(of.model_copy(update={"n": 5}))
     ('<0.001', '–')
     """
-    if difference.n < FEWEST_SEQUENCES:
+    if difference.drawn < FEWEST_SEQUENCES:
         return "–"
     p = difference.p
     return "<0.001" if p is not None and p < 0.001 else three(p)

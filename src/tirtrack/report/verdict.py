@@ -1,9 +1,9 @@
 """One honest sentence from a paired interval.
 
 The sentence says "better" or "worse" only when the interval excludes zero and there are enough
-sequences; otherwise it says that this data can show no difference, which is not the same as
-"no difference", or that so few sequences cannot decide. Reasons for
-caution (few sequences, one sequence that makes the mean, intervals that treat sequences as
+sequences (groups of them, where the bootstrap draws those); otherwise it says that this data can
+show no difference, which is not the same as "no difference", or that so few cannot decide. Reasons
+for caution (few sequences, one sequence that makes the mean, intervals that treat sequences as
 independent) are in :attr:`Verdict.cautions`.
 """
 
@@ -18,6 +18,7 @@ from tirtrack.evaluation.comparison import Comparison
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.repeats import paired_differences
 from tirtrack.evaluation.statistics import ScoreDifference
+from tirtrack.source_line import counted
 
 # With five paired values an exact two-sided sign test cannot go below 2 / 2**5 = 0.06; with six it
 # reaches 0.03. With fewer, a bootstrap interval that excludes zero shows nothing.
@@ -62,7 +63,7 @@ def verdict(result: Comparison, tracker: str, reference: str) -> Verdict:
             "is said of which is better.",
         )
     outcome = outcome_of(found, score)
-    return Verdict(outcome, _sentence(found, score, outcome), _cautions(result, found, outcome))
+    return Verdict(outcome, _sentence(result, found, outcome), _cautions(result, found, outcome))
 
 
 def only_tracker(result: Comparison) -> Verdict:
@@ -72,25 +73,21 @@ def only_tracker(result: Comparison) -> Verdict:
     number = "not measured" if value is None else f"{value:.3f}"
     return Verdict(
         Outcome.NOTHING_TO_COMPARE,
-        f"{one.name}: {named(result.primary, number)} over {_count(len(one.sequences))}; with one "
-        "tracker there is nothing to compare.",
+        f"{one.name}: {named(result.primary, number)} over "
+        f"{counted(len(one.sequences), 'sequence')}; with one tracker there is nothing to compare.",
     )
 
 
 def outcome_of(difference: ScoreDifference, score: ScoreDescription) -> Outcome:
-    """Better or worse only when the interval excludes zero, over enough sequences.
+    """Better or worse only when the interval excludes zero, over enough sequences or groups.
 
     A bound that is exactly zero belongs to the interval.
     """
-    if difference.n < FEWEST_SEQUENCES:
+    if difference.drawn < FEWEST_SEQUENCES:
         return Outcome.TOO_FEW
     if difference.low <= 0 <= difference.high:
         return Outcome.OPEN
     return Outcome.BETTER if score.gain(difference.low) > 0 else Outcome.WORSE
-
-
-def _count(n: int) -> str:
-    return "1 sequence" if n == 1 else f"{n} sequences"
 
 
 def signed(value: float | None) -> str:
@@ -129,13 +126,14 @@ def interval(difference: ScoreDifference) -> str:
     return f"{signed(difference.mean)} {_bounds(difference)}"
 
 
-def _sentence(d: ScoreDifference, score: ScoreDescription, outcome: Outcome) -> str:
+def _sentence(result: Comparison, d: ScoreDifference, outcome: Outcome) -> str:
+    score, drawn = result.primary, counted(d.drawn, result.unit)
     unit = f" {score.unit}" if score.unit else ""
     numbers = f"{signed(d.mean)}{unit} {score.title}, 95 % interval {_bounds(d)}"
-    over = f"over {_count(d.n)}"
+    over = f"over {drawn}" if d.groups is None else f"over {drawn} ({counted(d.n, 'sequence')})"
     if outcome is Outcome.TOO_FEW:
         return (
-            f"{_count(d.n)} cannot decide between {d.a} and {d.b}, whatever the numbers: "
+            f"{drawn} cannot decide between {d.a} and {d.b}, whatever the numbers: "
             f"{numbers}; at least {FEWEST_SEQUENCES} are needed."
         )
     if outcome is Outcome.BETTER:
@@ -156,10 +154,10 @@ def sequence_differences(result: Comparison, a: str, b: str, score: str) -> dict
 
 def _cautions(result: Comparison, d: ScoreDifference, outcome: Outcome) -> tuple[str, ...]:
     cautions = []
-    if d.n < FEW_SEQUENCES:
+    if d.drawn < FEW_SEQUENCES:
         cautions.append(
-            f"{_count(d.n)} only: a percentile interval over so few is too narrow, and a small "
-            "effect cannot be seen."
+            f"{counted(d.drawn, result.unit)} only: a percentile interval over so few is too "
+            "narrow, and a small effect cannot be seen."
         )
     rows = sequence_differences(result, d.a, d.b, d.score)
     if len(rows) > 1:
