@@ -384,21 +384,27 @@ def test_jitter_follows_the_crop_rule(clips):
 LITE = {**FEW, "pools": 2, "training.steps": 5, "pool": 4, "training.batch": 2}
 
 
-def test_kept_features_train_to_the_same_weights_and_are_made_once(clips, tmp_path, monkeypatch):
+@pytest.fixture
+def seen(tmp_path, monkeypatch):
+    """Numbers of patches that the frozen backbone is given, with a cache of the test's own."""
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "cache"))
-    seen = []
+    patches_seen = []
     real = supervised.torch_engine
 
     def counting(*given):
         engine = real(*given)
 
         def counted(patches):
-            seen.append(len(patches))
+            patches_seen.append(len(patches))
             return engine(patches)
 
         return counted
 
     monkeypatch.setattr(supervised, "torch_engine", counting)
+    return patches_seen
+
+
+def test_kept_features_train_to_the_same_weights_and_are_made_once(clips, tmp_path, seen):
     options = dict(network="dimp-lite-tiny", recipe="dimp_lite", changes=LITE)
     first = train("clips", tmp_path / "a.safetensors", **options)
     assert sum(seen) == 2 * 4 * 2  # pools, samples, branches
@@ -408,6 +414,17 @@ def test_kept_features_train_to_the_same_weights_and_are_made_once(clips, tmp_pa
     assert all(torch.equal(value, other[key]) for key, value in one.items())
     train("clips", tmp_path / "c.safetensors", **options, seed=5)
     assert sum(seen) == 32
+
+
+def test_features_are_made_anew_once_a_picture_was_changed(folder, tmp_path, seen):
+    changes = {**LITE, "held_back.share": 0.0, "held_back.samples": 0}
+    options = dict(network="dimp-lite-tiny", recipe="dimp_lite", changes=changes)
+    for name, made in (("a", 16), ("b", 16), ("c", 32)):
+        if name == "c":
+            for picture in (folder / "images").iterdir():
+                Image.fromarray(255 - frame_of(0)).save(picture)
+        train(folder, tmp_path / f"{name}.safetensors", **options)
+        assert sum(seen) == made
 
 
 def test_training_from_a_backbone_takes_the_backbone_alone(clips, tmp_path):
