@@ -77,7 +77,7 @@ class Harvest(Stored):
     unreadable_pairs: int = 0
 
 
-class Difference(Stored):
+class StudentDifference(Stored):
     """Student minus baseline: mean over samples, with a 95 % interval over scenes."""
 
     baseline: float
@@ -106,12 +106,12 @@ class HeldBackComparison(Stored):
 
     samples: int
     scenes: int
-    with_label: Difference | None = None
-    with_teacher: Difference | None = None
-    with_box: Difference | None = None
-    centre: Difference | None = None
+    with_label: StudentDifference | None = None
+    with_teacher: StudentDifference | None = None
+    with_box: StudentDifference | None = None
+    centre: StudentDifference | None = None
     teacher_centre: float | None = None
-    like_teacher: Mapping[str, Difference] = {}
+    like_teacher: Mapping[str, StudentDifference] = {}
 
 
 class RunSummary(Stored):

@@ -19,7 +19,7 @@ from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.cross_modal import respond, self_check
 from tirtrack.distillation.pool import CHUNK, Draw, Pool
 from tirtrack.distillation.settings import Direction, Keep
-from tirtrack.distillation.summary import Difference, HeldBackComparison
+from tirtrack.distillation.summary import HeldBackComparison, StudentDifference
 from tirtrack.networks.losses import cosine_distance
 from tirtrack.networks.response import Response
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -89,10 +89,12 @@ class Validator:
         )
 
 
-def difference_of(baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]) -> Difference:
+def difference_of(
+    baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]
+) -> StudentDifference:
     """Student minus baseline, values ``[n]`` of the same samples; the interval is over scenes."""
     low, high = interval(student - baseline, scenes, seed=RESAMPLING_SEED)
-    return Difference(
+    return StudentDifference(
         baseline=float(baseline.mean()),
         student=float(student.mean()),
         difference=float((student - baseline).mean()),
