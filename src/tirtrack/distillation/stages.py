@@ -30,7 +30,7 @@ from tirtrack.distillation.samples import Stream, draw_samples, draw_targets
 from tirtrack.distillation.settings import Augmentation, CrossModalRecipe, Direction, Modality
 from tirtrack.distillation.sources import Split
 from tirtrack.distillation.step_plan import check_directions
-from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
+from tirtrack.distillation.summary import RunSummary, harvest_of, pass_rates_of
 from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
@@ -85,7 +85,7 @@ def distil_network(
             pool.check(teaching, recipe, device=device)
         else:
             check_pool(teaching, pool, clips, recipe.teacher.box_check, seed=run.seed)
-        rates = pass_rates(pool)
+        rates = pass_rates_of(pool)
     with timed(seconds, "pairs"):
         proposals, others = list(found.values()), list(held_back.values())
         warnings = [
@@ -123,7 +123,7 @@ def distil_network(
         held_back=compared,
         verdict=verdict(compared),
         split=split.how,
-        harvest=harvest(proposals, recipe.proposals.way),
+        harvest=harvest_of(proposals, recipe.proposals.way),
         pass_rates=tuple(rates),
         samples=_counted(pool, recipe),
         assumed=tuple(assumptions(split.source.recordings().values())),

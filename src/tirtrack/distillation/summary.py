@@ -184,7 +184,7 @@ def read_summary(folder: Path) -> RunSummary | None:
     )
 
 
-def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:
+def harvest_of(proposals: Sequence[ProposalSet], way: str) -> Harvest:
     """Counts of proposed and rejected boxes."""
     from tirtrack.pairs.proposals.registry import is_fallback
 
@@ -199,7 +199,7 @@ def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:
     )
 
 
-def pass_rates(pool: Pool) -> list[PassRate]:
+def pass_rates_of(pool: Pool) -> list[PassRate]:
     """Pass rates of the teacher's self-check by proposer and modality."""
     drawn: Counter[tuple[str, str]] = Counter()
     passed: Counter[tuple[str, str]] = Counter()
