@@ -28,7 +28,7 @@ from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import Modality
-from tirtrack.distillation.sources import hold_out
+from tirtrack.distillation.sources import hold_back_clips
 from tirtrack.distillation.step_plan import plan_step
 from tirtrack.distillation.summary import RunSummary, read_log
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
@@ -183,19 +183,19 @@ def test_fake_tir_is_grey(folder):
         assert bool(np.ptp(patches, axis=-1).max() <= 1) is is_grey
 
 
-def test_whole_items_are_held_out(folder):
+def test_whole_items_are_held_back(folder):
     data, _ = open_labelled(folder)
-    kept, held = hold_out(data, 0.4)
+    kept, held = hold_back_clips(data, 0.4)
     assert len(kept) + len(held) == len(data) == 12
     assert len(held) > 0
     names = [{clip.name for clip in part} for part in (kept, held)]
     assert not names[0] & names[1]
-    assert hold_out(data, 0.4) == (kept, held)
-    # Of few items one is held out and one trained on, whatever the draw says.
+    assert hold_back_clips(data, 0.4) == (kept, held)
+    # Of few items one is held back and one trained on, whatever the draw says.
     for share, count in ((0.0, 0), (1e-9, 1), (1 - 1e-9, 11)):
-        kept, held = hold_out(data, share)
+        kept, held = hold_back_clips(data, share)
         assert (len(kept), len(held)) == (12 - count, count)
-    everything, none = hold_out(collect([], [video()]), 0.999)
+    everything, none = hold_back_clips(collect([], [video()]), 0.999)
     assert (len(everything), len(none)) == (1, 0)
 
 

@@ -414,7 +414,7 @@ class SupervisedRecipe(_Recipe):
     keep: Keep = Field(
         default="if_better",
         description="when the trained weights replace the start weights. if_better: the "
-        "held-out one-step IoU rose; unless_worse: the interval of its change is "
+        "held-back one-step IoU rose; unless_worse: the interval of its change is "
         "not wholly below 0; always",
     )
     training: Training = Training()

@@ -125,7 +125,7 @@ class RunSummary(Stored):
             teacher passed none of it.
         verdict: conclusion in one sentence.
         kept: which weights were written; ``start`` if the training did not help (``train``).
-        data: labelled pictures and sequences trained on, and how many are held out (``train``).
+        data: labelled pictures and sequences trained on, and how many are held back (``train``).
         split: how pairs were held back, in words (this and the next four: ``distill``).
         harvest: yield of the proposers in the pairs that were trained on.
         pass_rates: pass rates of the teacher's check in the training pool.

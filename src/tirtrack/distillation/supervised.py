@@ -133,10 +133,10 @@ def pools_of(
     return pool_of
 
 
-# --- held-out labels ------------------------------------------------------------------------------
+# --- held-back labels -----------------------------------------------------------------------------
 
 
-def compare_held_out(
+def compare_held_back(
     before: TwoBranchNetwork,
     after: TwoBranchNetwork,
     held: Sequence[LabelledFootage],
@@ -144,7 +144,7 @@ def compare_held_out(
     *,
     progress: Progress = silent,
 ) -> HeldBackComparison | None:
-    """Both networks on the same held-out samples, plain crops; ``None`` if nothing is held out.
+    """Both networks on the same held-back samples, plain crops; ``None`` if nothing is held back.
 
     The measure is the IoU with the annotation after one step of localisation (``one_step``).
     """
@@ -160,7 +160,7 @@ def compare_held_out(
         return {"with_label": one_step_iou(network, pool)}
 
     validator = Validator(before, measure, [sample.scene for sample in samples])
-    progress("held out", 1, 2)
+    progress("held back", 1, 2)
     compared = validator.comparison(after)
-    progress("held out", 2, 2)
+    progress("held back", 2, 2)
     return compared

@@ -28,7 +28,7 @@ class Pair:
 
     Attributes:
         key: stable name, unique in its source, such as ``night/000012``.
-        recording: name of its recording; hold-out splits keep recordings whole.
+        recording: name of its recording; splits keep recordings whole.
         position: place in the recording, 0-based.
         rgb: ``[H,W,3]`` uint8, RGB order.
         tir: ``[H',W']`` as stored: uint8, uint16 or float. Counts with pixels that hold no
