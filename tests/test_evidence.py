@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from benchmarks.evidence.plan import (
@@ -13,7 +14,21 @@ from benchmarks.evidence.plan import (
     recipe_of,
     waits_for,
 )
+from benchmarks.evidence.records import add_part, parts_due, read_record
+from benchmarks.evidence.table import Bests, answer, best_arms, difference, markdown
+from benchmarks.evidence.truth import (
+    TrueFollower,
+    recipe_changes,
+    rows_of,
+    scene_of,
+    true_boxes,
+    write_table,
+)
+from tirtrack.boxes import Box
 from tirtrack.errors import RequestError
+from tirtrack.pairs import open_pairs
+from tirtrack.pairs.proposals import proposer
+from tirtrack.synthetic import render_plan, write_world
 
 PLAN = read_plan()
 ARMS = arms_of(PLAN)
@@ -88,3 +103,142 @@ def test_an_arm_that_cannot_run_is_refused_by_name(names, said):
     with pytest.raises(RequestError) as caught:
         chosen_arms(PLAN, names)
     assert said in str(caught.value)
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+def part(values: list[float]) -> dict[str, object]:
+    """Results of one seed: a figure of each sequence, the same on both splits."""
+    rows = {f"s{n}": {"success": one, "norm_precision": one} for n, one in enumerate(values)}
+    return {"training": {"samples": {"usable": 7}}, "validation": rows, "test": rows}
+
+
+def record(*seeds: list[float]) -> dict[str, object]:
+    return {"seeds": {str(n): part(values) for n, values in enumerate(seeds)}}
+
+
+def test_parts_that_are_recorded_are_not_due(tmp_path):
+    arms = [ARMS["baseline"], ARMS["mixed"]]
+    assert [(arm.name, seed) for arm, seed in parts_due(tmp_path, PLAN, arms)] == [
+        ("baseline", 0),
+        ("mixed", 0),
+        ("mixed", 1),
+        ("mixed", 2),
+    ]
+    add_part(tmp_path, PLAN, ARMS["mixed"], 1, part([0.5]))
+    add_part(tmp_path, PLAN, ARMS["mixed"], 0, part([0.25]))
+    add_part(tmp_path, PLAN, ARMS["baseline"], 0, part([0.25]))
+    assert parts_due(tmp_path, PLAN, arms) == [(ARMS["mixed"], 2)]
+    kept = read_record(tmp_path, PLAN, ARMS["mixed"])["seeds"]
+    assert [*kept] == ["0", "1"]
+    assert kept["1"] == part([0.5])
+
+
+def test_results_of_another_plan_are_refused_with_what_changed(tmp_path):
+    add_part(tmp_path, PLAN, ARMS["mixed"], 0, part([0.5]))
+    other = PLAN.model_copy(update={"changes": {**PLAN.changes, "training.steps": 100}})
+    with pytest.raises(RequestError, match=r"training\.steps was 300, now 100") as caught:
+        parts_due(tmp_path, other, [ARMS["mixed"]])
+    assert "mixed.json" in str(caught.value)
+
+
+def test_difference_averages_seeds_in_a_sequence_first():
+    found = difference(record([0.5, 0.1], [0.7, 0.3]), record([0.4, 0.2]), "success")
+    assert found.mean == pytest.approx(0.1)
+    assert (found.low, found.high) == (pytest.approx(0.0), pytest.approx(0.2))
+    assert found.n == 2
+
+
+TOY = {
+    "baseline": record([0.1, 0.2, 0.3]),
+    "tir_saliency-tir-same": record([0.2, 0.3, 0.4]),
+    "rgb_tracks-tir-30": record([0.3, 0.4, 0.45]),
+    "true_boxes-tir-30": record([0.35, 0.45, 0.55]),
+}
+RESULTS = {name: TOY.get(name, {"seeds": {}}) for name in ARMS}
+
+
+def test_best_arms_are_chosen_by_the_validation_sequences():
+    better_on_test = {
+        **record([0.1, 0.2, 0.3])["seeds"]["0"],
+        "test": part([0.9, 0.9, 0.9])["test"],
+    }
+    results = {**RESULTS, "mixed": {"seeds": {"0": better_on_test}}}
+    found = best_arms([*ARMS.values()], results, "success")
+    assert found == Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
+
+
+def test_without_an_arm_of_every_kind_none_is_best():
+    results = {**RESULTS, "true_boxes-tir-30": {"seeds": {}}}
+    assert best_arms([*ARMS.values()], results, "success") is None
+
+
+@pytest.mark.parametrize(
+    ("rgb", "said"),
+    [
+        pytest.param([0.28, 0.38, 0.48], "share closed: 0.53; the goal is reached", id="half"),
+        pytest.param([0.26, 0.36, 0.46], "share closed: 0.40; the goal is not reached", id="less"),
+        pytest.param([0.1, 0.3, 0.9], "share closed: 0.89; the goal is not reached", id="unsure"),
+    ],
+)
+def test_the_goal_needs_half_of_the_distance_and_an_interval_above_zero(rgb, said):
+    bests = Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
+    text = answer(PLAN, bests, {**RESULTS, "rgb_tracks-tir-30": record(rgb)})
+    assert text.splitlines()[-1] == said
+
+
+def test_table_has_a_row_for_each_arm_with_results():
+    lines = markdown(PLAN, [*ARMS.values()], RESULTS).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {name}" for name in TOY]
+    assert lines[3] == (
+        "| tir_saliency-tir-same | 0.300 (0.300) | +0.100 [+0.100, +0.100] "
+        "| +0.100 [+0.100, +0.100] | 7 |"
+    )
+
+
+# --- the truth -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A world of one recording, and its true boxes."""
+    size = PLAN.world.size.model_copy(
+        update={"recordings": 1, "pairs_each": 3, "validation": 0, "test": 0}
+    )
+    world = PLAN.world.model_copy(update={"seed": 3, "size": size})
+    folder = tmp_path_factory.mktemp("evidence") / "world"
+    write_world(folder, size=size, seed=world.seed, settings=world.difficulty())
+    return world, folder
+
+
+def test_truth_is_of_the_recording_that_was_rendered(world):
+    world, folder = world
+    drawn = render_plan(scene_of(world, 0), rgb=False)
+    source = open_pairs([folder / "pairs" / "recording_001"])
+    for frame in range(3):
+        assert np.array_equal(source[frame].tir, drawn.tir[frame])
+    boxes = true_boxes(world, 0)
+    assert boxes.shape == (len(drawn.plan.actors), 3, 4)
+    visible = drawn.facts.occluded_tir <= 0.5
+    assert np.array_equal(boxes[0][visible], drawn.facts.boxes_tir[visible])
+
+
+def test_a_table_of_true_boxes_is_proposed_and_followed(world, tmp_path):
+    _, folder = world
+    pairs = [folder / "pairs" / "recording_001"]
+    boxes = np.full((2, 3, 4), np.nan)
+    boxes[0] = [[10, 20, 5, 6], [12, 20, 5, 6], [14, 20, 5, 6]]
+    boxes[1, :2] = [[100, 50, 30, 40], [101, 50, 30, 40]]
+    table = tmp_path / "true_boxes.csv"
+    write_table(table, rows_of("recording_001", boxes))
+    recipe = recipe_of(PLAN, ARMS["true_boxes-tir-30"], recipe_changes(table))
+    way = proposer(recipe.proposals.way, **recipe.proposals.options)
+    source = open_pairs(pairs)
+    found = [way.propose(source[n], (), np.random.default_rng(0)).kept for n in range(3)]
+    assert [len(one) for one in found] == [2, 2, 1]
+    assert {one.found_in for frame in found for one in frame} == {"both"}
+    follower = TrueFollower(pairs, table)
+    assert follower.init(source[0].rgb, Box(101, 51, 30, 40)).box == Box(100, 50, 30, 40)
+    assert follower.update(source[1].tir).box == Box(101, 50, 30, 40)
+    assert follower.update(source[2].rgb).measured is False
