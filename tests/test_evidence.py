@@ -156,7 +156,6 @@ TOY = {
     "rgb_tracks-tir-30": record([0.3, 0.4, 0.45]),
     "true_boxes-tir-30": record([0.35, 0.45, 0.55]),
 }
-RESULTS = {name: TOY.get(name, {"seeds": {}}) for name in ARMS}
 
 
 def test_best_arms_are_chosen_by_the_validation_sequences():
@@ -164,14 +163,13 @@ def test_best_arms_are_chosen_by_the_validation_sequences():
         **record([0.1, 0.2, 0.3])["seeds"]["0"],
         "test": part([0.9, 0.9, 0.9])["test"],
     }
-    results = {**RESULTS, "mixed": {"seeds": {"0": better_on_test}}}
-    found = best_arms([*ARMS.values()], results, "success")
+    found = best_arms(PLAN, {**TOY, "mixed": {"seeds": {"0": better_on_test}}})
     assert found == Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
 
 
 def test_without_an_arm_of_every_kind_none_is_best():
-    results = {**RESULTS, "true_boxes-tir-30": {"seeds": {}}}
-    assert best_arms([*ARMS.values()], results, "success") is None
+    results = {name: one for name, one in TOY.items() if not name.startswith("true")}
+    assert best_arms(PLAN, results) is None
 
 
 @pytest.mark.parametrize(
@@ -184,12 +182,12 @@ def test_without_an_arm_of_every_kind_none_is_best():
 )
 def test_the_goal_needs_half_of_the_distance_and_an_interval_above_zero(rgb, said):
     bests = Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
-    text = answer(PLAN, bests, {**RESULTS, "rgb_tracks-tir-30": record(rgb)})
+    text = answer(PLAN, bests, {**TOY, "rgb_tracks-tir-30": record(rgb)})
     assert text.splitlines()[-1] == said
 
 
 def test_table_has_a_row_for_each_arm_with_results():
-    lines = markdown(PLAN, [*ARMS.values()], RESULTS).splitlines()
+    lines = markdown(PLAN, TOY).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {name}" for name in TOY]
     assert lines[3] == (
         "| tir_saliency-tir-same | 0.300 (0.300) | +0.100 [+0.100, +0.100] "

@@ -24,7 +24,7 @@ from benchmarks.evidence.plan import (
     Arm,
     Plan,
     World,
-    arms_of,
+    arm_called,
     chosen_arms,
     read_plan,
 )
@@ -113,16 +113,19 @@ def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: 
     return faults
 
 
-def show(plan: Plan, arms: Sequence[Arm], figures: Path, out: Path) -> None:
-    """Print and write the table of all arms with results, and the answer if there is one."""
-    everything = {arm.name: arm for arm in (*arms_of(plan).values(), *arms)}
-    records = {name: read_record(figures, plan, arm) for name, arm in everything.items()}
-    if not records[BASELINE]["seeds"]:
+def show(plan: Plan, figures: Path, out: Path) -> None:
+    """Print and write the table of all arms with results, and the answer if there is one.
+
+    Raises:
+        RequestError: kept results are of an unknown arm, or belong to another plan.
+    """
+    arms = [arm_called(plan, path.stem) for path in sorted(figures.glob("*.json"))]
+    records = {arm.name: read_record(figures, plan, arm) for arm in arms}
+    if BASELINE not in records:
         print(f"no table yet: {BASELINE} has no results", file=sys.stderr)
         return
-    text = table.markdown(plan, list(everything.values()), records)
-    crossed = list(arms_of(plan).values())
-    if bests := table.best_arms(crossed, records, plan.primary):
+    text = table.markdown(plan, records)
+    if bests := table.best_arms(plan, records):
         text += "\n" + table.answer(plan, bests, records) + "\n"
     write_text(out / "table.md", text)
     print(text)
@@ -142,7 +145,7 @@ def main() -> int:
         arms = chosen_arms(plan, options.only)
         at = Workplace(options.out)
         faults = run(plan, arms, at, options.figures, options.workers)
-        show(plan, arms, options.figures, options.out)
+        show(plan, options.figures, options.out)
     except TirtrackError as error:
         print(f"evidence: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, RequestError) else 1

@@ -6,6 +6,7 @@ last sequence.
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Ended:
 def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
     """Train an arm with a seed, unless it trains nothing, and evaluate it on both splits."""
     torch.set_num_threads(1)
-    began = time.monotonic()
+    began, code = time.monotonic(), revision()
     try:
         training = train(plan, arm, seed, at) if arm.levels else {}
         weights = str(at.weights(arm, seed)) if arm.levels else plan.baseline
@@ -78,12 +79,21 @@ def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
         return Ended(arm, seed, None, str(error))
     results = {
         "versions": versions(),
+        "revision": code,
         "weights_sha256": spec.facts()["sha256"],
         "minutes": round((time.monotonic() - began) / 60, 1),
         "training": training,
         **splits,
     }
     return Ended(arm, seed, results)
+
+
+def revision() -> str:
+    """Revision of this working copy, ending in ``-dirty`` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty"]
+    folder = Path(__file__).parent
+    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return said.stdout.strip()
 
 
 def train(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.evidence.plan import BASELINE, Arm, Plan
+from benchmarks.evidence.plan import BASELINE, Plan, arms_of
 from benchmarks.evidence.records import Record
 from benchmarks.experiments.table import RESAMPLES_SEED, interval
 from tirtrack.evaluation.statistics import ScoreDifference, Sets
@@ -39,20 +39,18 @@ class Bests:
     truth: str
 
 
-def best_arms(arms: Sequence[Arm], records: Mapping[str, Record], score: str) -> Bests | None:
+def best_arms(plan: Plan, records: Mapping[str, Record]) -> Bests | None:
     """The best arms that see TIR alone, RGB too, or the truth; ``None`` if one of these is missing.
 
-    Arms without results do not count.
+    Single changes are not among them: they are explored around the best.
     """
-    known = [arm for arm in arms if records[arm.name]["seeds"]]
-    found = {}
-    for sees in ("tir", "rgb", "truth"):
-        group = [arm for arm in known if arm.levels and arm.sees == sees]
-        if not group:
-            return None
-        means = {arm.name: scores(records[arm.name], score, CHOICE).mean() for arm in group}
-        found[sees] = max(means, key=lambda name: means[name])
-    return Bests(**found)
+    means: dict[str, dict[str, float]] = {"tir": {}, "rgb": {}, "truth": {}}
+    for name, arm in arms_of(plan).items():
+        if arm.levels and name in records:
+            means[arm.sees][name] = float(scores(records[name], plan.primary, CHOICE).mean())
+    if not all(means.values()):
+        return None
+    return Bests(**{sees: max(one, key=lambda name: one[name]) for sees, one in means.items()})
 
 
 def answer(plan: Plan, bests: Bests, records: Mapping[str, Record]) -> str:
@@ -73,24 +71,18 @@ def answer(plan: Plan, bests: Bests, records: Mapping[str, Record]) -> str:
     return "\n".join([*lines, f"share closed: {share:.2f}; the goal is {verdict}"])
 
 
-def markdown(plan: Plan, arms: Sequence[Arm], records: Mapping[str, Record]) -> str:
-    """A row for each arm with results: its figure, of each seed too, and minus the baseline."""
+def markdown(plan: Plan, records: Mapping[str, Record]) -> str:
+    """A row for each arm: its figure, of each seed too, and minus the baseline."""
     head = ["arm", f"**{plan.primary}** (of each seed)", "minus baseline [95 %]",
             f"{SECOND}: minus baseline [95 %]", "samples used"]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    baseline = records[BASELINE]
-    for arm in arms:
-        record = records[arm.name]
-        if not record["seeds"]:
-            continue
+    for name, record in records.items():
         each = scores(record, plan.primary).mean(axis=1)
+        against = [difference(record, records[BASELINE], score) for score in (plan.primary, SECOND)]
         cells = [
-            arm.name,
+            name,
             f"{each.mean():.3f} ({', '.join(f'{value:.3f}' for value in each)})",
-            *(
-                interval(difference(record, baseline, score).model_dump())
-                for score in (plan.primary, SECOND)
-            ),
+            *(interval(one.model_dump()) for one in against),
             _samples(record),
         ]
         lines.append("| " + " | ".join(cells) + " |")
