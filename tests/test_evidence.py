@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.evidence.__main__ import check_world, run
+from benchmarks.evidence.parts import Workplace, run_part
 from benchmarks.evidence.plan import (
     arm_called,
     arms_of,
@@ -133,6 +135,26 @@ def test_parts_that_are_recorded_are_not_due(tmp_path):
     kept = read_record(tmp_path, PLAN, ARMS["mixed"])["seeds"]
     assert [*kept] == ["0", "1"]
     assert kept["1"] == part([0.5])
+
+
+def test_nothing_is_rendered_where_nothing_is_due(tmp_path):
+    add_part(tmp_path / "figures", PLAN, ARMS["baseline"], 0, part([0.25]))
+    at = Workplace(tmp_path / "out")
+    assert run(PLAN, [ARMS["baseline"]], at, tmp_path / "figures", 1) == []
+    assert not at.out.exists()
+
+
+def test_a_part_that_fails_says_why_and_does_not_raise(tmp_path):
+    ended = run_part(PLAN, ARMS["baseline"], 0, Workplace(tmp_path))
+    assert ended.results is None
+    assert str(tmp_path / "world" / "validation") in ended.fault
+
+
+def test_another_world_in_the_same_folder_is_refused(world):
+    world, folder = world
+    check_world(world, folder)
+    with pytest.raises(RequestError, match=r"another seed \(was 3, now 4\)"):
+        check_world(world.model_copy(update={"seed": 4}), folder)
 
 
 def test_results_of_another_plan_are_refused_with_what_changed(tmp_path):

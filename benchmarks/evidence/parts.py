@@ -6,6 +6,7 @@ last sequence.
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import torch
 
 import tirtrack
 from benchmarks.evidence.plan import Arm, Plan, recipe_of
-from benchmarks.evidence.truth import TrueFollower, recipe_changes
+from benchmarks.evidence.truth import recipe_changes, true_follower
 from tirtrack.distillation.summary import RunSummary, read_summary
 from tirtrack.errors import TirtrackError
 from tirtrack.evaluation.comparison import Comparison
@@ -102,7 +103,7 @@ def train(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if arm.sees == "truth":
         changes = recipe_changes(at.table)
-        given["follower"] = lambda _: TrueFollower(at.recordings(arm), at.table)
+        given["follower"] = functools.partial(true_follower, at.recordings(arm), at.table)
     run = tirtrack.distill(
         at.recordings(arm),
         plan.baseline,

@@ -155,5 +155,10 @@ class TrueFollower:
         return known
 
 
+def true_follower(pairs: Sequence[Path], table: Path, _: str | Path) -> TrueFollower:
+    """A :class:`TrueFollower` in place of a tracker that is made from a baseline."""
+    return TrueFollower(pairs, table)
+
+
 def _digest(frame: np.ndarray) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(frame).tobytes()).digest()
