@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Pair = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 Keep = Literal["if_better", "unless_worse", "always"]
-Option = bool | int | float | str | list[str]
+Option = bool | int | float | str | list[str] | dict[str, float]
 
 
 class Modality(StrEnum):
