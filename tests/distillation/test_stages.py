@@ -272,13 +272,13 @@ def test_a_trained_backbone_keeps_no_features(tiny, tmp_path):
     assert not torch.equal(student.state_dict()[weight], network.state_dict()[weight])
 
 
-def test_h2_never_reads_an_rgb_pixel(tiny, tmp_path):
+def test_tir_only_never_reads_an_rgb_pixel(tiny, tmp_path):
     class NoRgb(tiny.TinyPairs):
         def __getitem__(self, index):
             pair = super().__getitem__(index)
             return replace(pair, rgb=np.full_like(pair.rgb, 255 * (index % 2)))
 
-    recipe = tiny.recipe_of("control_tir_only", held_back__samples=0)
+    recipe = tiny.recipe_of("tir_only", held_back__samples=0)
     one, _ = tiny.run_tiny(recipe, tmp_path / "a")
     other, _ = tiny.run_tiny(recipe, tmp_path / "b", source=NoRgb())
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
