@@ -145,13 +145,15 @@ def propose_boxes(
         pair: pair with both modalities on one pixel grid.
         near: its neighbours in time, see :func:`neighbours`.
         rng: random generator of this pair alone.
-        modalities: modalities that the proposer sees; the other one is blank in all pairs.
+        modalities: modalities that the proposer sees; of the others RGB is missing and TIR blank in
+            all pairs.
     """
     blind = _blind(modalities)
-    found = way.propose(_blanked(pair, blind), (_blanked(one, blind) for one in near), rng)
+    seen = _blanked(pair, blind)
+    found = way.propose(seen, (_blanked(one, blind) for one in near), rng)
     kept, rejected = tuple(box for box in found.kept if box.found_in not in blind), found.rejected
     if not kept:
-        drawn = Random().propose(pair, (), rng)
+        drawn = Random().propose(replace(pair, rgb=seen.rgb), (), rng)
         kept, rejected = tuple(drawn.kept), (*rejected, *drawn.rejected)
     valid = pair.tir_valid
     return ProposalSet(kept, rejected, masked=0.0 if valid is None else 1.0 - float(valid.mean()))
@@ -168,8 +170,8 @@ def _blind(modalities: Iterable[str]) -> list[FoundIn]:
 
 
 def _blanked(pair: Pair, blind: Sequence[FoundIn]) -> Pair:
-    blank = {str(one): np.zeros_like(getattr(pair, one)) for one in blind}
-    return replace(pair, **blank) if blank else pair
+    pair = replace(pair, rgb=None) if FoundIn.RGB in blind else pair
+    return replace(pair, tir=np.zeros_like(pair.tir)) if FoundIn.TIR in blind else pair
 
 
 def is_fallback(found: ProposalSet, way: str) -> bool:
