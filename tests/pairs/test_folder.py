@@ -404,6 +404,15 @@ def test_a_folder_of_frames_without_a_partner_is_tir_alone(tmp_path, dtype):
     )
 
 
+def test_recordings_that_hold_tir_and_nothing_else_are_tir_alone(tmp_path):
+    for name in ("a", "b"):
+        _tir_frames(tmp_path / "all" / name / "tir")
+    assert list(open_pairs(tmp_path / "all").recordings()) == ["all/a", "all/b"]
+    assert lacks_rgb(tmp_path / "all")
+    _tir_frames(tmp_path / "all" / "b" / "other")
+    assert not lacks_rgb(tmp_path / "all")
+
+
 def test_a_video_is_tir_alone(tmp_path):
     folder = _videos(tmp_path)
     (folder / "tir.mp4").rename(tmp_path / "night.mp4")

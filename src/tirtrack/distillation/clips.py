@@ -19,8 +19,9 @@ from tirtrack.distillation.settings import Boxes, CrossModalRecipe, Direction, M
 from tirtrack.errors import FrameError, PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.proposals.tracklet import Follower, agreed_tracklet
-from tirtrack.pairs.source import PairSource
+from tirtrack.pairs.source import PairSource, unit_of
 from tirtrack.progress import Progress, silent
+from tirtrack.source_line import counted
 
 
 class Footage(Protocol):
@@ -111,8 +112,9 @@ def clips_of(
         if boxes:
             clips.append(Clip(recording.name, recording.is_video, source, recording.indices, boxes))
     if not clips:
+        searched = counted(len(found), unit_of(source))
         raise PairsError(
-            f"no box that the recipe can use was proposed in {len(found)} pairs",
+            f"no box that the recipe can use was proposed in {searched}",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )

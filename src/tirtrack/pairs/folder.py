@@ -17,7 +17,7 @@ from tirtrack.errors import PairsError, names_option
 from tirtrack.files import sha256
 from tirtrack.media import declared_no_data
 from tirtrack.pairs.camera_names import Pairing
-from tirtrack.pairs.layouts import find_takes, find_tir, no_takes, open_takes
+from tirtrack.pairs.layouts import find_takes, find_tir, is_tir_half, no_takes, open_takes
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.source import (
@@ -306,9 +306,16 @@ def _folders(source: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _is_tir_alone(folder: Path, pairing: Pairing) -> bool:
-    if folder.is_dir() and find_takes(folder, pairing):
-        return False
-    return folder.exists() and bool(find_tir(folder, pairing))
+    pairs, alone = _places(folder, pairing) if folder.exists() else ([], [])
+    return not pairs and bool(alone)
+
+
+def _places(folder: Path, pairing: Pairing) -> tuple[list[Path], list[Path]]:
+    """Where recordings of pairs lie, and, only if there are none, those of TIR alone."""
+    found = find_takes(folder, pairing) if folder.is_dir() else []
+    if all(is_tir_half(place, pairing) for place in found):
+        return [], found or find_tir(folder, pairing)
+    return found, []
 
 
 def _each(
@@ -350,10 +357,10 @@ def _open_folder(
 ) -> FolderPairs:
     if not folder.exists():
         raise PairsError("there is no such folder", folder, "check the path")
-    places = [] if folder.is_file() else find_takes(folder, pairing)
-    if not places or pairing.tir_alone:  # nothing to match by time, or to take later
+    pairs, alone = _places(folder, pairing)
+    if alone or pairing.tir_alone:  # nothing to match by time, or to take later
         pairing = replace(pairing, match=None, max_gap_s=None, lag_frames=0, tir_alone=True)
-    places = places or find_tir(folder, pairing)
+    places = pairs or alone
     if not places and folder.is_file():
         raise PairsError("is a file", folder, "give the folder that holds rgb and tir")
     if not places:

@@ -53,6 +53,16 @@ def find_takes(folder: Path, pairing: Pairing, depth: int = MAX_DEPTH) -> list[P
     return [take for path in below for take in find_takes(path, pairing, depth - 1)]
 
 
+def is_tir_half(folder: Path, pairing: Pairing) -> bool:
+    """Whether a folder of :func:`find_takes` holds the TIR camera and nothing else that has frames,
+    and the user named no RGB camera.
+    """
+    sides = _sides(folder, pairing)
+    frames = [path for path in _folders_and_videos(folder) if _has_frames(path)]
+    is_half = bool(sides["tir"]) and not sides["rgb"] and frames == sides["tir"]
+    return is_half and pairing.rgb is None
+
+
 def find_tir(folder: Path, pairing: Pairing, depth: int = MAX_DEPTH) -> list[Path]:
     """The folders with frames at or below ``folder``, or the video itself, as recordings of TIR
     alone: none if the user named an RGB camera, or if a name is a spelling of one.
@@ -168,14 +178,18 @@ def _sides(folder: Path, pairing: Pairing) -> dict[str, list[Path]]:
     """The folders and videos that may be each camera; none at all if the only one has an ambiguous
     spelling (``vis``, ``t``).
     """
-    inside = [
+    inside = _folders_and_videos(folder)
+    sides = {modality: _candidates(inside, modality, pairing) for modality in MODALITIES}
+    sure = any(_is_sure(path, one, pairing) for one, paths in sides.items() for path in paths)
+    return sides if sure or all(sides.values()) else {modality: [] for modality in MODALITIES}
+
+
+def _folders_and_videos(folder: Path) -> list[Path]:
+    return [
         path
         for path in sorted(folder.iterdir())
         if path.is_dir() or (path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     ]
-    sides = {modality: _candidates(inside, modality, pairing) for modality in MODALITIES}
-    sure = any(_is_sure(path, one, pairing) for one, paths in sides.items() for path in paths)
-    return sides if sure or all(sides.values()) else {modality: [] for modality in MODALITIES}
 
 
 def _candidates(inside: Sequence[Path], modality: str, pairing: Pairing) -> list[Path]:

@@ -166,13 +166,17 @@ def is_tir_alone(source: PairSource) -> bool:
     return not any(one.has_rgb for one in source.recordings().values())
 
 
+def unit_of(source: PairSource) -> str:
+    """What a source holds, for messages."""
+    return "TIR frame" if is_tir_alone(source) else "pair"
+
+
 def pairs_line(source: PairSource) -> str:
     """A source in one line: number of pairs, the first recording and how others differ from it,
     assumptions, and unused files.
     """
     recordings = list(source.recordings().values())
-    noun = "TIR frame" if is_tir_alone(source) else "pair"
-    parts = [f"{counted(len(source), noun)} in {counted(len(recordings), 'recording')}"]
+    parts = [f"{counted(len(source), unit_of(source))} in {counted(len(recordings), 'recording')}"]
     for phrases in zip(*(one.description for one in recordings), strict=False):
         others = "" if len(set(phrases)) == 1 else " (others differ)"
         parts += [f"{phrases[0]}{others}"] if phrases[0] else []

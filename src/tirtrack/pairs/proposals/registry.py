@@ -17,8 +17,9 @@ from tirtrack.pairs.proposals.centre import Centre, CentreSettings
 from tirtrack.pairs.proposals.detector import Detector, DetectorSettings
 from tirtrack.pairs.proposals.random import Random, RandomSettings
 from tirtrack.pairs.proposals.saliency import Saliency, SaliencySettings
-from tirtrack.pairs.source import Pair, PairSource, Recording
+from tirtrack.pairs.source import Pair, PairSource, Recording, unit_of
 from tirtrack.progress import Progress, silent
+from tirtrack.source_line import counted
 
 _log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def propose_all(
             rng = np.random.default_rng([seed, 0, index])
             found[index] = propose_boxes(way, pair, near, rng, modalities)
         progress("proposals", len(found), len(wanted))
-    _check_harvest(source.name, list(found.values()))
+    _check_harvest(source, list(found.values()))
     return [found[index] for index in asked]
 
 
@@ -179,17 +180,18 @@ def is_fallback(found: ProposalSet, way: str) -> bool:
     return bool(found.kept) and found.kept[0].way != way
 
 
-def _check_harvest(name: str, found: Sequence[ProposalSet]) -> None:
+def _check_harvest(source: PairSource, found: Sequence[ProposalSet]) -> None:
+    name, many = source.name, counted(len(found), unit_of(source))
     faults = [one.fault for one in found if one.fault is not None]
     if len(faults) > max(MAX_DAMAGED * len(found), 1) or len(faults) == len(found):
         raise PairsError(
-            f"{len(faults)} of {len(found)} pairs cannot be used (first: {faults[0]})",
+            f"{len(faults)} of {many} cannot be used (first: {faults[0]})",
             name,
             "list them with tirtrack pairs inspect, then repair or remove them",
         )
     if not any(one.kept for one in found):
         raise PairsError(
-            f"not one usable box in {len(found)} pairs",
+            f"not one usable box in {many}",
             name,
             "look at the pictures with tirtrack pairs inspect: are they black or constant?",
         )
