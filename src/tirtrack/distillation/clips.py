@@ -21,7 +21,6 @@ from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.proposals.tracklet import Follower, agreed_tracklet
 from tirtrack.pairs.source import PairSource, unit_of
 from tirtrack.progress import Progress, silent
-from tirtrack.source_line import counted
 
 
 class Footage(Protocol):
@@ -112,9 +111,8 @@ def clips_of(
         if boxes:
             clips.append(Clip(recording.name, recording.is_video, source, recording.indices, boxes))
     if not clips:
-        searched = counted(len(found), unit_of(source))
         raise PairsError(
-            f"no box that the recipe can use was proposed in {searched}",
+            f"no box that the recipe can use was proposed in {len(found)} {unit_of(source)}s",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )

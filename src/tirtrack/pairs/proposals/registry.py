@@ -19,7 +19,6 @@ from tirtrack.pairs.proposals.random import Random, RandomSettings
 from tirtrack.pairs.proposals.saliency import Saliency, SaliencySettings
 from tirtrack.pairs.source import Pair, PairSource, Recording, unit_of
 from tirtrack.progress import Progress, silent
-from tirtrack.source_line import counted
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +180,7 @@ def is_fallback(found: ProposalSet, way: str) -> bool:
 
 
 def _check_harvest(source: PairSource, found: Sequence[ProposalSet]) -> None:
-    name, many = source.name, counted(len(found), unit_of(source))
+    name, many = source.name, f"{len(found)} {unit_of(source)}s"
     faults = [one.fault for one in found if one.fault is not None]
     if len(faults) > max(MAX_DAMAGED * len(found), 1) or len(faults) == len(found):
         raise PairsError(
