@@ -19,7 +19,7 @@ from tirtrack.distillation.settings import Boxes, CrossModalRecipe, Direction, M
 from tirtrack.errors import FrameError, PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.proposals.tracklet import Follower, agreed_tracklet
-from tirtrack.pairs.source import PairSource
+from tirtrack.pairs.source import PairSource, unit_of
 from tirtrack.progress import Progress, silent
 
 
@@ -36,9 +36,9 @@ class Footage(Protocol):
 
     def frames(
         self, wanted: Collection[int]
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
-        """The wanted frames in order: index, RGB ``[H,W,3]`` uint8, and TIR ``[H,W]`` as stored,
-        or ``None`` without TIR.
+    ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray | None]]:
+        """The wanted frames in order: index, RGB ``[H,W,3]`` uint8, and TIR ``[H,W]`` as stored;
+        ``None`` for a modality that is missing.
         """
 
 
@@ -81,7 +81,9 @@ class Clip:
     boxes: Mapping[int, Sequence[Proposal]]
     tracks: Mapping[Target, Mapping[int, Box]] = field(default_factory=dict)
 
-    def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def frames(
+        self, wanted: Collection[int]
+    ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray]]:
         """As in :class:`Footage`."""
         for frame in sorted(wanted):
             pair = self.source[self.indices[frame]]
@@ -113,7 +115,7 @@ def clips_of(
             clips.append(Clip(recording.name, recording.is_video, source, recording.indices, boxes))
     if not clips:
         raise PairsError(
-            f"no box that the recipe can use was proposed in {len(found)} pairs",
+            f"no box that the recipe can use was proposed in {len(found)} {unit_of(source)}s",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )
@@ -145,6 +147,20 @@ def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> b
     if boxes.by_source:
         return modality is direction.reference
     return not boxes.only_where_found or modality in (direction.reference, direction.test)
+
+
+def uses_rgb(found_in: FoundIn, recipe: CrossModalRecipe) -> bool:
+    """Whether RGB counts for a box: it was found there, the teacher checks it there, or a direction
+    that it serves shows it.
+    """
+    if not recipe.reads_rgb:
+        return False
+    on_tir = recipe.teacher.tir_boxes_on_tir and found_in is FoundIn.TIR
+    seen = {Modality.TIR if on_tir else recipe.teacher.modality}
+    for direction in recipe.directions:
+        if serves_direction(found_in, direction, recipe.boxes):
+            seen |= {direction.reference, direction.test}
+    return found_in is not FoundIn.TIR or Modality.RGB in seen
 
 
 def with_tracks(
@@ -180,7 +196,7 @@ def _followed(clip: Clip, target: Target, frame: int, follower: Follower) -> Box
         return None
     between = range(min(begin, frame), max(begin, frame) + 1)
     try:
-        frames = [rgb for _, rgb, _ in clip.frames(between)]
+        frames = [rgb for _, rgb, _ in clip.frames(between) if rgb is not None]
         track = agreed_tracklet(frames[:: 1 if frame >= begin else -1], proposal.box, [follower])
     except (FrameError, PairsError):
         return None
@@ -189,7 +205,7 @@ def _followed(clip: Clip, target: Target, frame: int, follower: Follower) -> Box
 
 def read_frames(
     clips: Sequence[Footage], wanted: Collection[tuple[int, int]]
-) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray | None]]:
+) -> Iterator[tuple[tuple[int, int], np.ndarray | None, np.ndarray | None]]:
     """Frames of several clips, each read once and in order.
 
     Args:
