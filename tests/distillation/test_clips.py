@@ -92,8 +92,18 @@ def test_frames_of_clips_are_read_once_and_in_order():
 # --- tracks --------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "cache"))
+
+
+pytestmark = pytest.mark.usefixtures("_own_cache")
+
+
 class Finder:
     """Finds the square of the tiny pairs by its brightness; it loses it in some frame, if told."""
+
+    origin = "finder"
 
     def __init__(self, *, lost_at: int | None = None) -> None:
         self.begun: list[Box] = []
@@ -138,7 +148,7 @@ def followed_clips(tiny, tmp_path, follower, *, source=None, train=None, frames=
     recipe = tiny.recipe_of("mixed", **given)
     train = tuple(range(len(source))) if train is None else train
     split = Split(source, train, source, (), "by hand")
-    run = Run(tmp_path / "a.safetensors", tmp_path, recipe, {}, seed=0)
+    run = Run(tmp_path / "a.safetensors", tmp_path, recipe, {"pairs": "squares"}, seed=0)
     found = {index: one for index, one in squares(source, frames).items() if index in train}
     tracks = stages.follow_all(split, found, run, follower)
     return clips_of(source, found, recipe, tracks), recipe
@@ -241,6 +251,37 @@ def test_frames_that_are_held_back_are_never_read(tiny, tmp_path):
     assert set(read) == set(clip.targets) == {0, 1, 2, 3, 4}
 
 
+def test_tracks_are_followed_once(tiny, tmp_path):
+    followers = [Finder(), Finder(), Finder()]
+    first, _ = followed_clips(tiny, tmp_path, followers[0])
+    second, _ = followed_clips(tiny, tmp_path, followers[1])
+    followed_clips(tiny, tmp_path, followers[2], **{"tracks.min_iou": 0.7})
+    assert [one.targets for one in first] == [one.targets for one in second]
+    assert [bool(one.begun) for one in followers] == [True, False, True]
+
+
+def test_a_stopped_run_keeps_the_tracks_of_finished_recordings(tiny, tmp_path):
+    class Stopped(Finder):
+        def init(self, frame, box):
+            super().init(frame, box)
+            if box.y > 32:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        followed_clips(tiny, tmp_path, Stopped())
+    again = Finder()
+    followed_clips(tiny, tmp_path, again)
+    assert {box.y for box in again.begun} == {35.0}
+
+
+def test_tracks_of_another_follower_are_made_anew(tiny, tmp_path):
+    followed_clips(tiny, tmp_path, Finder())
+    other = Finder()
+    other.origin = "another finder"
+    followed_clips(tiny, tmp_path, other)
+    assert other.begun
+
+
 def test_boxes_are_proposed_where_tracks_begin_and_in_stills(tiny, tmp_path):
     source = Stills(tiny.TinyPairs(recordings=2, frames=6), ["take1"])
     recipe = tiny.recipe_of("mixed", tracks__modalities=["rgb"], tracks__every=4)
@@ -251,6 +292,8 @@ def test_boxes_are_proposed_where_tracks_begin_and_in_stills(tiny, tmp_path):
 
 class Standing:
     """Leaves the box where it is."""
+
+    origin = "standing"
 
     def init(self, frame, box):
         self.state = SimpleNamespace(box=box, measured=True)

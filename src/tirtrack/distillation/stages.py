@@ -40,7 +40,7 @@ from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import proposer
 from tirtrack.pairs.source import PairSource, assumptions
-from tirtrack.pairs.tracklets import Follower, Track, tracks_of
+from tirtrack.pairs.tracklets import Follower, Track, kept_tracks
 
 PairRun = Run[CrossModalRecipe]
 Found = dict[int, ProposalSet]
@@ -218,7 +218,9 @@ def follow_all(
     tracks: dict[str, list[Track]] = {}
     for name, indices in videos.items():
         run.progress("tracks", len(tracks), len(videos))
-        tracks[name] = tracks_of(split.source, indices, usable, follower, recipe.tracks)
+        tracks[name] = kept_tracks(
+            split.source, indices, usable, follower, recipe.tracks, content=run.identity["pairs"]
+        )
     run.progress("tracks", len(videos), len(videos))
     return tracks
 

@@ -11,23 +11,26 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from tirtrack.boxes import Box, iou
+from tirtrack.cache import kept_value
 from tirtrack.errors import FrameError, PairsError
+from tirtrack.files import fingerprint
 from tirtrack.pairs.doubts import correlation, thumbnail
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
 from tirtrack.pairs.proposals.rules import FOUND_LIMITS, geometry_fault
 from tirtrack.pairs.source import Pair, PairSource
 from tirtrack.pairs.timestamps import seconds_of
 
+FORMAT = 1  # raise it when tracks change
 SAME_SCENE = 0.6  # correlation of neighbouring frames
 FLAT_LEVELS = 1.0  # deviation below which a frame shows nothing to compare
 GAP_STEPS = 1.5  # usual steps in time between two frames
@@ -119,6 +122,9 @@ class Track:
         return {index: box for index, box, counts in rows if counts}
 
 
+_STORED = TypeAdapter(list[Track])
+
+
 # --- the tracks of a recording -------------------------------------------------------------------
 
 
@@ -154,6 +160,43 @@ def tracks_of(
                     followed = tuple(window[: len(tracklet.boxes)])
                     tracks.append(Track(proposal, modality, followed, tracklet))
     return tracks
+
+
+def kept_tracks(
+    source: PairSource,
+    indices: Sequence[int],
+    proposals: Mapping[int, Sequence[Proposal]],
+    follower: Follower,
+    settings: TrackSettings,
+    *,
+    content: str,
+) -> list[Track]:
+    """The result of :func:`tracks_of`, computed once.
+
+    Args:
+        source: the pairs.
+        indices: indices of the recording's pairs that may be read, in order of time.
+        proposals: boxes to follow, best first, by index of their pair.
+        follower: tracker; its state is overwritten.
+        settings: where tracks begin, and which are trusted.
+        content: hash of all pairs of the source.
+    """
+    boxes = [(index, asdict(one)) for index in indices for one in proposals.get(index, ())]
+    identity = {
+        "format": FORMAT,
+        "pairs": content,
+        "indices": list(indices),
+        "proposals": boxes,
+        "follower": fingerprint(follower.origin),
+        "settings": settings.model_dump(),
+    }
+    return kept_value(
+        "tracks",
+        identity,
+        lambda: tracks_of(source, indices, proposals, follower, settings),
+        dump=lambda tracks: _STORED.dump_json(tracks).decode(),
+        load=_STORED.validate_json,
+    )
 
 
 def _readable(read: Callable[[int], Pair], indices: Sequence[int]) -> Iterator[Pair]:
