@@ -21,9 +21,10 @@ from tirtrack.distillation.re_estimation import re_estimate
 from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.sources import Split
+from tirtrack.distillation.summary import TrackRate, track_rates
 from tirtrack.errors import PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
-from tirtrack.pairs.tracklets import Track
+from tirtrack.pairs.tracklets import Track, TrackFault, Tracklet
 
 BOX = Box(40.0, 30.0, 24.0, 20.0)
 
@@ -290,6 +291,25 @@ def test_boxes_are_proposed_where_tracks_begin_and_in_stills(tiny, tmp_path):
     assert sorted(found) == [0, 4, 6, 7, 8, 9, 10, 11]
 
 
+def test_a_summary_counts_tracks_and_why_others_were_rejected(tiny):
+    def track(modality, counts, fault=None):
+        boxes = tuple(square(index, 6) for index in range(len(counts)))
+        proposal = Proposal(boxes[0], FoundIn.BOTH, 1.0, 1.0, "saliency")
+        return Track(proposal, modality, tuple(range(len(counts))), Tracklet(boxes, counts, fault))
+
+    rates = track_rates(
+        [
+            track("tir", (True, True)),
+            track("rgb", (True, False, True)),
+            track("rgb", (True,), TrackFault.TOO_SHORT),
+        ]
+    )
+    assert rates == (
+        TrackRate(modality="rgb", followed=2, kept=1, boxes=2, rejected={"ends too early": 1}),
+        TrackRate(modality="tir", followed=1, kept=1, boxes=2),
+    )
+
+
 class Standing:
     """Leaves the box where it is."""
 
@@ -306,10 +326,12 @@ def test_a_run_trains_on_the_boxes_of_its_tracks(tiny, tmp_path):
     source = tiny.TinyPairs(recordings=3, frames=4)
     given = {key.replace(".", "__"): value for key, value in TRACKS.items()}
     recipes = [tiny.recipe_of("mixed", **given, max_gap=gap) for gap in (0, 3, 3)]
-    students = [
-        tiny.run_tiny(recipe, tmp_path / str(n), source=source, follower=Standing())[0].state_dict()
+    runs = [
+        tiny.run_tiny(recipe, tmp_path / str(n), source=source, follower=Standing())
         for n, recipe in enumerate(recipes)
     ]
+    assert all(summary.tracks[0].kept > 0 for _, summary in runs)
+    students = [student.state_dict() for student, _ in runs]
     same = [
         all(torch.equal(value, other[key]) for key, value in students[1].items())
         for other in (students[0], students[2])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from tirtrack.distillation.samples import Stream, draw_samples
 from tirtrack.distillation.settings import Augmentation, CrossModalRecipe, Direction, Modality
 from tirtrack.distillation.sources import Split
 from tirtrack.distillation.step_plan import check_directions
-from tirtrack.distillation.summary import RunSummary, harvest, pass_rates
+from tirtrack.distillation.summary import RunSummary, harvest, pass_rates, track_rates
 from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
@@ -128,6 +129,7 @@ def distil_network(
         verdict=verdict(compared),
         split=split.how,
         harvest=harvest(proposals, recipe.proposals.way),
+        tracks=track_rates(chain.from_iterable((tracks or {}).values())),
         pass_rates=tuple(rates),
         samples=_counted(pool, recipe),
         assumed=tuple(assumptions(split.source.recordings().values())),
