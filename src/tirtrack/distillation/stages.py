@@ -82,6 +82,9 @@ def distil_network(
     if follower is not None:
         with timed(seconds, "tracks"):
             tracks = follow_all(split, found, run, follower)
+            write_contact_sheet(
+                run.folder, split.source, found, list(chain.from_iterable(tracks.values()))
+            )
     clips = clips_of(split.source, found, recipe, tracks)
     with timed(seconds, "features"):
         pool = training_pool(network, clips, run, engine)
