@@ -21,7 +21,7 @@ from tirtrack.distillation.re_estimation import re_estimate
 from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.sources import Split
-from tirtrack.distillation.summary import TrackRate, track_rates
+from tirtrack.distillation.summary import TrackRate, read_summary, track_rates
 from tirtrack.errors import PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.tracklets import Track, TrackFault, Tracklet
@@ -291,6 +291,33 @@ def test_boxes_are_proposed_where_tracks_begin_and_in_stills(tiny, tmp_path):
     assert sorted(found) == [0, 4, 6, 7, 8, 9, 10, 11]
 
 
+GIVEN = {key.replace(".", "__"): value for key, value in TRACKS.items()}
+
+
+def test_a_run_without_a_trusted_track_leaves_its_summary_and_contact_sheet(tiny, tmp_path):
+    recipe = tiny.recipe_of("mixed", **GIVEN)
+    source = tiny.TinyPairs(recordings=3, frames=4)
+    with pytest.raises(PairsError, match="tracks is trusted"):
+        tiny.run_tiny(recipe, tmp_path, source=source, follower=Finder(lost_at=1))
+    summary = read_summary(tmp_path)
+    assert summary.verdict.startswith("nothing was trained: none of")
+    assert (summary.tracks[0].kept, summary.weights) == (0, "")
+    assert (tmp_path / "contact_sheet.png").is_file()
+
+
+def test_a_run_on_stills_alone_says_so_where_no_track_is_trusted(tiny, tmp_path):
+    class SomeStills(Stills):
+        def manifest(self):
+            return self._pairs.manifest()
+
+    recipe = tiny.recipe_of("mixed", **GIVEN)
+    source = SomeStills(tiny.TinyPairs(recordings=3, frames=4), ["take0", "take1"])
+    _, summary = tiny.run_tiny(recipe, tmp_path, source=source, follower=Finder(lost_at=1))
+    followed = summary.tracks[0].followed
+    said = f"none of {followed} tracks is trusted: no video is trained on, only stills"
+    assert said in summary.warnings
+
+
 def test_a_summary_counts_tracks_and_why_others_were_rejected(tiny):
     def track(modality, counts, fault=None):
         boxes = tuple(square(index, 6) for index in range(len(counts)))
@@ -324,8 +351,7 @@ class Standing:
 
 def test_a_run_trains_on_the_boxes_of_its_tracks(tiny, tmp_path):
     source = tiny.TinyPairs(recordings=3, frames=4)
-    given = {key.replace(".", "__"): value for key, value in TRACKS.items()}
-    recipes = [tiny.recipe_of("mixed", **given, max_gap=gap) for gap in (0, 3, 3)]
+    recipes = [tiny.recipe_of("mixed", **GIVEN, max_gap=gap) for gap in (0, 3, 3)]
     runs = [
         tiny.run_tiny(recipe, tmp_path / str(n), source=source, follower=Standing())
         for n, recipe in enumerate(recipes)

@@ -277,6 +277,13 @@ def test_tracks_are_as_many_and_as_long_as_the_settings_say():
     assert [track.indices for track in tracks] == [(0, 1, 2, 3)] * 2 + [(3, 4, 5, 6)] * 2
 
 
+def test_the_best_boxes_that_a_modality_shows_are_followed():
+    found = [proposed(one) for one in (FoundIn.TIR, FoundIn.RGB, FoundIn.BOTH, FoundIn.RGB)]
+    settings = TrackSettings(modalities=["rgb"], boxes=2, min_frames=4)
+    tracks = tracks_of(Panned(), range(8), {0: found}, Panning(), settings)
+    assert [track.proposal for track in tracks] == found[1:3]
+
+
 def test_a_track_ends_before_a_damaged_pair():
     (track,) = found_tracks(Panned(damaged=[5]), Panning())
     assert sorted(track.trusted()) == [0, 1, 2, 3, 4]

@@ -7,7 +7,8 @@ follow below it, in the same order.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 
 import numpy as np
@@ -21,6 +22,7 @@ from tirtrack.distillation.pair_warnings import (
     masked_warnings,
     rate_warnings,
     split_warnings,
+    track_warnings,
 )
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.pool_making import build_pool, levels_of
@@ -31,7 +33,7 @@ from tirtrack.distillation.samples import Stream, draw_samples
 from tirtrack.distillation.settings import Augmentation, CrossModalRecipe, Direction, Modality
 from tirtrack.distillation.sources import Split
 from tirtrack.distillation.step_plan import check_directions
-from tirtrack.distillation.summary import RunSummary, harvest, pass_rates, track_rates
+from tirtrack.distillation.summary import SUMMARY, RunSummary, harvest, pass_rates, track_rates
 from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
@@ -42,6 +44,7 @@ from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import proposer
 from tirtrack.pairs.source import PairSource, assumptions
 from tirtrack.pairs.tracklets import Follower, Track, kept_tracks
+from tirtrack.stored import write_stored
 
 PairRun = Run[CrossModalRecipe]
 Found = dict[int, ProposalSet]
@@ -85,7 +88,17 @@ def distil_network(
             write_contact_sheet(
                 run.folder, split.source, found, list(chain.from_iterable(tracks.values()))
             )
-    clips = clips_of(split.source, found, recipe, tracks)
+    summary = RunSummary(
+        recipe=recipe.name,
+        seed=run.seed,
+        split=split.how,
+        harvest=harvest(list(found.values()), recipe.proposals.way),
+        tracks=track_rates(chain.from_iterable((tracks or {}).values())),
+        assumed=tuple(assumptions(split.source.recordings().values())),
+        seconds=seconds,
+    )
+    with summary_on_failure(run, summary):
+        clips = clips_of(split.source, found, recipe, tracks)
     with timed(seconds, "features"):
         pool = training_pool(network, clips, run, engine)
     with timed(seconds, "teacher"):
@@ -99,6 +112,7 @@ def distil_network(
         warnings = [
             *harvest_warnings(proposals, others, recipe),
             *masked_warnings([*proposals, *others]),
+            *track_warnings(summary.tracks),
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
             *doubt_warnings(split, clips, pool, run.progress),
@@ -125,20 +139,27 @@ def distil_network(
             re_estimate(student, clips, pool.samples, run)
     with timed(seconds, "held back"):
         compared = None if validator is None else validator.comparison(student)
-    return student.cpu(), RunSummary(
-        recipe=recipe.name,
-        steps=recipe.training.steps,
-        held_back=compared,
-        verdict=verdict(compared),
-        split=split.how,
-        harvest=harvest(proposals, recipe.proposals.way),
-        tracks=track_rates(chain.from_iterable((tracks or {}).values())),
-        pass_rates=tuple(rates),
-        samples=_counted(pool, recipe),
-        assumed=tuple(assumptions(split.source.recordings().values())),
-        warnings=tuple(warnings),
-        seconds=seconds,
-    )
+    trained = {
+        "steps": recipe.training.steps,
+        "held_back": compared,
+        "verdict": verdict(compared),
+        "pass_rates": tuple(rates),
+        "samples": _counted(pool, recipe),
+        "warnings": tuple(warnings),
+        "seconds": seconds,
+    }
+    return student.cpu(), summary.model_copy(update=trained)
+
+
+@contextmanager
+def summary_on_failure(run: PairRun, summary: RunSummary) -> Iterator[None]:
+    """Context in which pairs without anything to train on leave a summary that says so."""
+    try:
+        yield
+    except PairsError as error:
+        said = {"verdict": f"nothing was trained: {error.what}"}
+        write_stored(run.folder / SUMMARY, summary.model_copy(update=said))
+        raise
 
 
 # --- proposals -----------------------------------------------------------------------------------

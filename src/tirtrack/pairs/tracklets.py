@@ -62,7 +62,9 @@ class TrackSettings(BaseModel):
         "both, each by itself. Empty: no tracks",
     )
     every: int = Field(default=16, ge=1, description="frames from one start of tracks to the next")
-    boxes: int = Field(default=10, ge=1, description="most boxes followed from one frame, the best")
+    boxes: int = Field(
+        default=10, ge=1, description="most boxes followed from one frame in one modality, the best"
+    )
     frames: int = Field(default=48, ge=2, description="most frames of a track")
     min_iou: float = Field(
         default=0.6, ge=0, le=1, description="overlap of both ways from which a frame counts"
@@ -154,11 +156,11 @@ def tracks_of(
         pairs = unbroken(list(_readable(read, window)))
         for modality in settings.modalities if pairs else ():
             frames = [getattr(pair, modality) for pair in pairs]
-            for proposal in proposals[index][: settings.boxes]:
-                if proposal.found_in in (FoundIn.BOTH, modality):
-                    tracklet = follow(frames, proposal.box, [follower], settings)
-                    followed = tuple(window[: len(tracklet.boxes)])
-                    tracks.append(Track(proposal, modality, followed, tracklet))
+            found = [one for one in proposals[index] if one.found_in in (FoundIn.BOTH, modality)]
+            for proposal in found[: settings.boxes]:
+                tracklet = follow(frames, proposal.box, [follower], settings)
+                followed = tuple(window[: len(tracklet.boxes)])
+                tracks.append(Track(proposal, modality, followed, tracklet))
     return tracks
 
 
