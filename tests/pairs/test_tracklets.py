@@ -95,6 +95,16 @@ def test_frames_in_which_the_ways_differ_do_not_count_and_the_others_do():
     assert tracklet.fault is None
 
 
+def test_a_frame_in_which_the_way_back_is_lost_does_not_count():
+    class Blinking(Scripted):
+        def update(self, frame):
+            state = super().update(frame)
+            return replace(state, measured=self.begun == 0 or frame[0, 0] != 2)
+
+    tracklet = follow(FRAMES, START, [Blinking()], TrackSettings(min_frames=4))
+    assert tracklet.counts == (True, True, False, True, True, True)
+
+
 def test_a_track_of_which_too_few_frames_count_is_rejected():
     follower = Scripted(lambda t, begun: 5.0 * (begun == 5 and t in (2, 3)))
     tracklet = follow(FRAMES, START, [follower], TrackSettings(min_frames=5))
@@ -282,6 +292,18 @@ def test_the_best_boxes_that_a_modality_shows_are_followed():
     settings = TrackSettings(modalities=["rgb"], boxes=2, min_frames=4)
     tracks = tracks_of(Panned(), range(8), {0: found}, Panning(), settings)
     assert [track.proposal for track in tracks] == found[1:3]
+
+
+def test_a_rejected_track_has_no_trusted_box_though_frames_count():
+    class Stuck(Panning):
+        def update(self, frame):
+            self.step *= len(self.saw) % 2  # there, and not back
+            return super().update(frame)
+
+    (track,) = found_tracks(Panned(), Stuck(), min_frames=2)
+    assert sum(track.tracklet.counts) > 2
+    assert track.tracklet.fault is TrackFault.NO_RETURN
+    assert track.trusted() == {}
 
 
 def test_a_track_ends_before_a_damaged_pair():
