@@ -283,12 +283,18 @@ def test_tracks_of_another_follower_are_made_anew(tiny, tmp_path):
     assert other.begun
 
 
-def test_boxes_are_proposed_where_tracks_begin_and_in_stills(tiny, tmp_path):
+@pytest.mark.parametrize(
+    ("min_frames", "starts"),
+    [(2, [0, 4]), (3, [0]), (16, [0])],
+    ids=["enough frames follow", "too few follow the second", "too few follow any"],
+)
+def test_boxes_are_proposed_where_tracks_begin_and_in_stills(tiny, tmp_path, min_frames, starts):
     source = Stills(tiny.TinyPairs(recordings=2, frames=6), ["take1"])
-    recipe = tiny.recipe_of("mixed", tracks__modalities=["rgb"], tracks__every=4)
+    given = {"tracks__modalities": ["rgb"], "tracks__every": 4, "tracks__min_frames": min_frames}
+    recipe = tiny.recipe_of("mixed", **given)
     run = Run(tmp_path / "a.safetensors", tmp_path, recipe, {"pairs": "a"}, seed=0)
     found, _ = stages.propose(Split(source, tuple(range(12)), source, (), "by hand"), run)
-    assert sorted(found) == [0, 4, 6, 7, 8, 9, 10, 11]
+    assert sorted(found) == [*starts, 6, 7, 8, 9, 10, 11]
 
 
 GIVEN = {key.replace(".", "__"): value for key, value in TRACKS.items()}

@@ -43,7 +43,7 @@ from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import proposer
 from tirtrack.pairs.source import PairSource, assumptions
-from tirtrack.pairs.tracklets import Follower, Track, kept_tracks
+from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, kept_tracks
 from tirtrack.stored import write_stored
 
 PairRun = Run[CrossModalRecipe]
@@ -186,10 +186,16 @@ def _to_propose_in(split: Split, recipe: CrossModalRecipe, seed: int) -> tuple[i
     if not recipe.tracks.modalities:
         return thinned(split.train, recipe.pool, seed)
     videos = training_videos(split)
-    starts = [index for one in videos.values() for index in one[:: recipe.tracks.every]]
+    starts = [index for one in videos.values() for index in _starts(one, recipe.tracks)]
     followed = {index for one in videos.values() for index in one}
     stills = [index for index in split.train if index not in followed]
     return tuple(sorted([*starts, *thinned(stills, recipe.pool, seed)]))
+
+
+def _starts(video: Sequence[int], settings: TrackSettings) -> Sequence[int]:
+    """The pairs in which tracks begin: those after which enough frames follow, at least one."""
+    last = max(len(video) - settings.min_frames, 0)
+    return video[: last + 1 : settings.every]
 
 
 def _boxes_of(
