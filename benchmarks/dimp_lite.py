@@ -3,7 +3,7 @@
 Stages, each with what it writes under ``--out``:
 
 ``choose``    trains the head on both backbones, same samples and steps, and compares them on
-              held-out training data: ``choose.json``.
+              held-back training data: ``choose.json``.
 ``pseudo``    boxes in unlabelled RGB video (M3SVD) on which NanoTrack V3 and FEAR-XS agree, there
               and back: ``pseudo/``, in the layout of labelled sequences.
 ``baseline``  the head trained on the RGB that may go into shipped weights; with ``--which all`` on
@@ -39,8 +39,8 @@ from tirtrack.datasets.labelled_clips import open_labelled
 from tirtrack.datasets.sequence import stored_from_boxes
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.settings import Modality, SupervisedRecipe
-from tirtrack.distillation.sources import hold_out
-from tirtrack.distillation.supervised import compare_held_out
+from tirtrack.distillation.sources import hold_back_clips
+from tirtrack.distillation.supervised import compare_held_back
 from tirtrack.evaluation import protocols
 from tirtrack.files import write_json, write_text
 from tirtrack.pairs.folder import open_pairs
@@ -65,7 +65,7 @@ def labelled_folders(shared: Path) -> list[Path]:
 
 
 def choose(shared: Path, out: Path) -> dict[str, Any]:
-    """Both backbones on the same samples: held-out one-step IoU, its difference, ms a frame."""
+    """Both backbones on the same samples: held-back one-step IoU, its difference, ms a frame."""
     folders = labelled_folders(shared)
     for name, backbone in CANDIDATES.items():
         if not (out / f"{name}.safetensors").is_file():
@@ -83,17 +83,17 @@ def choose(shared: Path, out: Path) -> dict[str, Any]:
     if not isinstance(recipe, SupervisedRecipe):
         raise TypeError("dimp_lite must be a supervised recipe")
     clips, _ = open_labelled(folders, STILL_SOURCES)
-    _, held = hold_out(clips, recipe.held_back.share)
+    _, held = hold_back_clips(clips, recipe.held_back.share)
     ours, other = (
         store.network_of(store.read(out / f"{name}.safetensors")).eval() for name in CANDIDATES
     )
-    found = compare_held_out(ours, other, held, recipe)
+    found = compare_held_back(ours, other, held, recipe)
     if found is None or found.with_label is None:
-        raise RuntimeError("nothing is held out")
+        raise RuntimeError("nothing is held back")
     iou = found.with_label
     timed = {name: speed(out / f"{name}.safetensors") for name in CANDIDATES}
     return {
-        "held_out_one_step_iou": dict(zip(CANDIDATES, (iou.baseline, iou.student), strict=True)),
+        "held_back_one_step_iou": dict(zip(CANDIDATES, (iou.baseline, iou.student), strict=True)),
         "mobilenet_minus_nanotrack": [iou.difference, iou.low, iou.high],
         "samples": found.samples,
         "items": found.scenes,

@@ -71,8 +71,13 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests never read or fill the user's cache."""
-    os.environ["TIRTRACK_CACHE"] = str(tmp_path_factory.getbasetemp().parent / "tirtrack-cache")
+    """Tests never read or fill the user's cache, nor that of an earlier session: it would hold what
+    other code made.
+    """
+    session = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the workers of a session share one
+        session = session.parent
+    os.environ["TIRTRACK_CACHE"] = str(session / "tirtrack-cache")
 
 
 @pytest.fixture

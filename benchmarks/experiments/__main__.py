@@ -11,14 +11,9 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 import sys
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from itertools import chain
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +21,11 @@ from benchmarks.experiments import data, table
 from benchmarks.experiments.rows import EVERYTHING, STUDIES, Row
 from benchmarks.experiments.tracking import drop_stale, test_sequences, track_all
 from benchmarks.experiments.training import models_of, train_row
+from benchmarks.in_parallel import in_parallel
 from tirtrack.errors import RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import write_json, write_text
 from tirtrack.identity import versions
-
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def spec_of(row: Row, model: str, options: argparse.Namespace) -> TrackerSpec:
@@ -45,19 +39,6 @@ def spec_of(row: Row, model: str, options: argparse.Namespace) -> TrackerSpec:
     else:
         weights = options.baseline
     return TrackerSpec(model, weights, row.preset)
-
-
-def in_parallel(jobs: Iterable[Callable[[], str]], workers: int, stage: str) -> None:
-    """Run jobs in processes of one thread each; tell of each that ends."""
-    jobs = list(jobs)
-    began = time.monotonic()
-    for name in THREADS:
-        os.environ[name] = "1"
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(job) for job in jobs]
-        for count, ended in enumerate(as_completed(running), 1):
-            spent = time.monotonic() - began
-            print(f"{stage} {count}/{len(jobs)} {ended.result()} {spent:.0f} s", file=sys.stderr)
 
 
 def run(options: argparse.Namespace) -> None:

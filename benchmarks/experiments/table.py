@@ -163,22 +163,22 @@ def markdown(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, 
         cells = [
             shown,
             _with_seeds(row),
-            _interval(row["against_baseline"]),
-            _interval(row["ours_against_it"]),
+            interval(row["against_baseline"]),
+            interval(row["ours_against_it"]),
             *(f"{row['sets'][group][PRIMARY]:.3f}" for group in groups),
-            _interval(row["success_against_baseline"]),
+            interval(row["success_against_baseline"]),
             *_rgb_cells(row),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     if best is not None:
-        lines += ["", f"`{ours}` minus the best control (`{best['control']}`): {_interval(best)}"]
+        lines += ["", f"`{ours}` minus the best control (`{best['control']}`): {interval(best)}"]
     return "\n".join(lines) + "\n"
 
 
 def _rgb_cells(row: Mapping[str, Any]) -> list[str]:
     if RGB_SET not in row["sets"]:
         return ["not tracked", ""]
-    return [f"{row['sets'][RGB_SET][PRIMARY]:.3f}", _interval(row["rgb_against_baseline"])]
+    return [f"{row['sets'][RGB_SET][PRIMARY]:.3f}", interval(row["rgb_against_baseline"])]
 
 
 def _with_seeds(row: Mapping[str, Any]) -> str:
@@ -186,7 +186,8 @@ def _with_seeds(row: Mapping[str, Any]) -> str:
     return f"{row['primary']:.3f}" + (f" ({each})" if row["row"]["seeds"] > 1 else "")
 
 
-def _interval(difference: Mapping[str, Any]) -> str:
+def interval(difference: Mapping[str, Any]) -> str:
+    """A difference with its interval as a table shows it."""
     if difference["mean"] == difference["low"] == difference["high"] == 0:
         return "0"
     return f"{difference['mean']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]"

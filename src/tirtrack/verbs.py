@@ -2,7 +2,7 @@
 
 ``distill`` adds what ``distillation`` must not know, a tracker that follows boxes. ``train`` makes
 an RGB baseline from labelled RGB, which ``distillation`` cannot open by itself, from scratch or
-continued. A share of the pictures and sequences is held out. If one-step localisation there is not
+continued. A share of the pictures and sequences is held back. If one-step localisation there is not
 better than with the start weights, the start weights are kept, and the summary says so.
 """
 
@@ -31,9 +31,9 @@ from tirtrack.distillation.run_folder import (
 )
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import SupervisedRecipe
-from tirtrack.distillation.sources import hold_out
+from tirtrack.distillation.sources import hold_back_clips
 from tirtrack.distillation.summary import RunSummary
-from tirtrack.distillation.supervised import begin_network, compare_held_out, train_network
+from tirtrack.distillation.supervised import begin_network, compare_held_back, train_network
 from tirtrack.distillation.train_student import timed
 from tirtrack.distillation.validation import keeps_trained, verdict_by_labels
 from tirtrack.errors import RequestError
@@ -139,7 +139,7 @@ def train(
     usable = long_enough(clips, settings)
     if short := len(clips) - len(usable):
         lines.append(f"not used: {counted(short, 'sequence')} too short for causal samples")
-    kept, held = hold_out(usable, settings.held_back.share)
+    kept, held = hold_back_clips(usable, settings.held_back.share)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
         "data": fingerprint([[clip.name, clip.boxes.tolist()] for clip in usable]),
@@ -167,7 +167,7 @@ def train(
     with as_run_errors():
         with timed(seconds, "training"):
             trained = train_network(before, kept, run)
-        compared = compare_held_out(before, trained, held, settings, progress=progress)
+        compared = compare_held_back(before, trained, held, settings, progress=progress)
     is_kept = not is_continued or keeps_trained(compared, settings.keep)
     has_backbone = start is not None or "backbone" in settings.training.components
     said = verdict_by_labels(compared, is_kept=is_kept)
@@ -179,7 +179,7 @@ def train(
         data={
             "stills": sum(not clip.is_video for clip in kept),
             "videos": sum(clip.is_video for clip in kept),
-            "held out": len(held),
+            "held back": len(held),
         },
         seconds=seconds,
         source_lines=tuple(lines),

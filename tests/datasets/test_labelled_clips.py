@@ -84,6 +84,23 @@ def test_pictures_that_need_an_option_are_refused_until_it_is_given(tmp_path, ma
 
 
 @pytest.mark.parametrize("make", [stills, sequence])
+def test_stamp_tells_how_frames_are_read_and_when_a_file_was_changed(tmp_path, make):
+    make(tmp_path / "a", MOVING)
+
+    def stamps(channel):
+        return [one.stamp() for one in open_labelled(tmp_path / "a", None, channel)[0]]
+
+    first, second = ReadOptions(channel=1), ReadOptions(channel=2)
+    before = stamps(first)
+    assert stamps(first) == before
+    assert stamps(second)[0] != before[0]
+    for picture in (tmp_path / "a").rglob("0.png"):
+        Image.fromarray(255 - MOVING).save(picture)
+    assert stamps(first)[0] != before[0]
+    assert stamps(first)[1:] == before[1:]
+
+
+@pytest.mark.parametrize("make", [stills, sequence])
 def test_deep_frames_are_refused_before_the_training(tmp_path, make):
     make(tmp_path / "a", COLOUR[..., 0].astype(np.uint16) + 3000)
     with pytest.raises(DatasetError, match=r"labelled RGB must have 8 bits .*, got uint16"):

@@ -21,7 +21,7 @@ from tirtrack.distillation.re_estimation import re_estimate
 from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import draw_samples
 from tirtrack.distillation.sources import Split
-from tirtrack.distillation.summary import TrackRate, read_summary, track_rates
+from tirtrack.distillation.summary import TrackRate, read_summary, track_rates_of
 from tirtrack.errors import PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.tracklets import Track, TrackFault, Tracklet
@@ -330,7 +330,7 @@ def test_a_summary_counts_tracks_and_why_others_were_rejected(tiny):
         proposal = Proposal(boxes[0], FoundIn.BOTH, 1.0, 1.0, "saliency")
         return Track(proposal, modality, tuple(range(len(counts))), Tracklet(boxes, counts, fault))
 
-    rates = track_rates(
+    rates = track_rates_of(
         [
             track("tir", (True, True)),
             track("rgb", (True, False, True)),

@@ -14,7 +14,6 @@ from tirtrack.distillation import engine
 from tirtrack.distillation.cross_modal import StepLoss
 from tirtrack.distillation.engine import (
     CHECKPOINT,
-    Probe,
     rate_at,
     read_checkpoint,
     train_steps,
@@ -57,9 +56,10 @@ def loss_for(network, *, fail_at: int | None = None, fault=None, asked: list | N
     return loss_of
 
 
-def trained(network, loss_of, training, folder, *, identity=IDENTITY, resume=False, probe=None):
+def trained(network, loss_of, training, folder, *, identity=IDENTITY, resume=False, **validation):
     out, recipe = folder / "student.safetensors", CrossModalRecipe(training=training)
-    train_steps(network, loss_of, Run(out, folder, recipe, identity, resume=resume), probe=probe)
+    run = Run(out, folder, recipe, identity, resume=resume)
+    train_steps(network, loss_of, run, **validation)
 
 
 def states_equal(a, b) -> bool:
@@ -106,11 +106,11 @@ def test_a_run_in_two_parts_ends_in_the_same_weights(tmp_path):
     assert [line.loss for line in logs[0]] == [line.loss for line in logs[1]]
 
 
-def test_a_stop_in_a_look_loses_nothing_and_the_look_is_done_again(tmp_path):
+def test_a_stop_in_a_validation_loses_nothing_and_it_is_done_again(tmp_path):
     whole, split = network_of(), network_of()
     asked = []
 
-    def looked(network, *, fails):
+    def validating(network, *, fails):
         def numbers():
             asked.append(1)
             if fails and len(asked) == 2:
@@ -118,14 +118,15 @@ def test_a_stop_in_a_look_loses_nothing_and_the_look_is_done_again(tmp_path):
             assert not any(module.training for module in network.modules())
             return {"size": float(sum(p.detach().double().sum() for p in network.parameters()))}
 
-        return Probe(2, numbers)
+        return numbers
 
     trained(
         whole,
         loss_for(whole),
         settings(batch_norm="train"),
         tmp_path / "a",
-        probe=looked(whole, fails=False),
+        validate=validating(whole, fails=False),
+        validate_every=2,
     )
     asked.clear()
     with pytest.raises(KeyboardInterrupt):
@@ -134,7 +135,8 @@ def test_a_stop_in_a_look_loses_nothing_and_the_look_is_done_again(tmp_path):
             loss_for(split),
             settings(batch_norm="train"),
             tmp_path / "b",
-            probe=looked(split, fails=True),
+            validate=validating(split, fails=True),
+            validate_every=2,
         )
     assert read_checkpoint(tmp_path / "b" / CHECKPOINT)["step"] == 2
     resumed = network_of(seed=9)
@@ -143,7 +145,8 @@ def test_a_stop_in_a_look_loses_nothing_and_the_look_is_done_again(tmp_path):
         loss_for(resumed),
         settings(batch_norm="train"),
         tmp_path / "b",
-        probe=looked(resumed, fails=False),
+        validate=validating(resumed, fails=False),
+        validate_every=2,
         resume=True,
     )
     assert states_equal(whole, resumed)

@@ -142,12 +142,14 @@ def test_kept_features_are_those_of_the_patches(tiny):
 
 
 def test_only_views_that_somebody_looks_at_are_kept(tiny):
-    h2 = {key.modality for key in wanted_views(tiny.recipe_of("control_tir_only"), one_scene=False)}
-    assert h2 == {TIR}
-    e_rr = wanted_views(
+    tir_only = {
+        key.modality for key in wanted_views(tiny.recipe_of("control_tir_only"), one_scene=False)
+    }
+    assert tir_only == {TIR}
+    rgb_only = wanted_views(
         tiny.recipe_of("control_rgb_only", boxes__found_in=["both"]), one_scene=False
     )
-    assert {key.modality for key in e_rr} == {RGB}
+    assert {key.modality for key in rgb_only} == {RGB}
     fake = wanted_views(
         tiny.recipe_of("control_fake_tir", boxes__found_in=["both"]), one_scene=False
     )

@@ -116,13 +116,16 @@ def test_mixed_is_what_the_specification_says():
 
 def test_controls_say_what_they_exclude():
     assert set(load_recipe("control_rgb_only").directions) == {Direction.RGB_TO_RGB}
-    h2 = load_recipe("control_tir_only")
-    assert h2.proposals.modalities == [Modality.TIR]
-    assert (set(h2.directions), h2.teacher.modality) == ({Direction.TIR_TO_TIR}, Modality.TIR)
+    tir_only = load_recipe("control_tir_only")
+    assert tir_only.proposals.modalities == [Modality.TIR]
+    assert (set(tir_only.directions), tir_only.teacher.modality) == (
+        {Direction.TIR_TO_TIR},
+        Modality.TIR,
+    )
     assert load_recipe("control_self_training").teacher.modality is Modality.TIR
     assert not load_recipe("control_self_training").augmentation.tir.is_identity
-    g_bn = load_recipe("control_bn_statistics").training
-    assert (g_bn.steps, g_bn.batch_norm) == (0, "re_estimate")
+    statistics = load_recipe("control_bn_statistics").training
+    assert (statistics.steps, statistics.batch_norm) == (0, "re_estimate")
     assert isinstance(load_recipe("control_labelled_rgb"), SupervisedRecipe)
     assert load_recipe("control_labelled_grey").augmentation.grey == 1.0
     assert (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tirtrack.distillation.sources import hold_back, open_split, uneven_split
@@ -120,6 +122,23 @@ def test_the_choice_for_the_demo_stays():
 def test_folders_and_names_for_the_diagnostics_exclude_each_other(tiny):
     with pytest.raises(RequestError, match="given twice, as folders and as recordings"):
         open_split(tiny.TinyPairs(), tiny.TinyPairs(), tiny.recipe_of("mixed"), "", named=["take0"])
+
+
+@pytest.mark.parametrize("modality", ["rgb", "tir"])
+def test_pairs_made_in_memory_are_others_if_one_pixel_is(tiny, modality):
+    class OnePixelBrighter(tiny.TinyPairs):
+        def __getitem__(self, index):
+            pair = super().__getitem__(index)
+            frame = getattr(pair, modality).copy()
+            frame[-1, -1] += index == len(self) - 1
+            return replace(pair, **{modality: frame})
+
+    one, same, other = (
+        hold_back(source, 0.2).identity()["pairs"]
+        for source in (tiny.TinyPairs(), tiny.TinyPairs(), OnePixelBrighter())
+    )
+    assert one == same
+    assert one != other
 
 
 def test_a_named_split_is_part_of_what_a_run_is(tiny):

@@ -272,7 +272,7 @@ def test_a_trained_backbone_keeps_no_features(tiny, tmp_path):
     assert not torch.equal(student.state_dict()[weight], network.state_dict()[weight])
 
 
-def test_h2_never_reads_an_rgb_pixel(tiny, tmp_path):
+def test_control_tir_only_reads_no_rgb_pixel(tiny, tmp_path):
     class NoRgb(tiny.TinyPairs):
         def __getitem__(self, index):
             pair = super().__getitem__(index)
@@ -284,7 +284,7 @@ def test_h2_never_reads_an_rgb_pixel(tiny, tmp_path):
     assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
 
 
-def test_e_rr_trains_on_no_thermal_pixel(tiny, tmp_path):
+def test_control_rgb_only_trains_on_no_thermal_pixel(tiny, tmp_path):
     class NoTir(tiny.TinyPairs):
         def __getitem__(self, index):
             pair = super().__getitem__(index)

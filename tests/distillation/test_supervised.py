@@ -28,7 +28,7 @@ from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.samples import long_enough
 from tirtrack.distillation.settings import Modality
-from tirtrack.distillation.sources import hold_out
+from tirtrack.distillation.sources import hold_back_clips
 from tirtrack.distillation.step_plan import plan_step
 from tirtrack.distillation.summary import RunSummary, read_log
 from tirtrack.errors import DatasetError, RecipeError, RequestError, RunError, WeightsError
@@ -183,19 +183,19 @@ def test_fake_tir_is_grey(folder):
         assert bool(np.ptp(patches, axis=-1).max() <= 1) is is_grey
 
 
-def test_whole_items_are_held_out(folder):
+def test_whole_items_are_held_back(folder):
     data, _ = open_labelled(folder)
-    kept, held = hold_out(data, 0.4)
+    kept, held = hold_back_clips(data, 0.4)
     assert len(kept) + len(held) == len(data) == 12
     assert len(held) > 0
     names = [{clip.name for clip in part} for part in (kept, held)]
     assert not names[0] & names[1]
-    assert hold_out(data, 0.4) == (kept, held)
-    # Of few items one is held out and one trained on, whatever the draw says.
+    assert hold_back_clips(data, 0.4) == (kept, held)
+    # Of few items one is held back and one trained on, whatever the draw says.
     for share, count in ((0.0, 0), (1e-9, 1), (1 - 1e-9, 11)):
-        kept, held = hold_out(data, share)
+        kept, held = hold_back_clips(data, share)
         assert (len(kept), len(held)) == (12 - count, count)
-    everything, none = hold_out(collect([], [video()]), 0.999)
+    everything, none = hold_back_clips(collect([], [video()]), 0.999)
     assert (len(everything), len(none)) == (1, 0)
 
 
@@ -384,21 +384,27 @@ def test_jitter_follows_the_crop_rule(clips):
 LITE = {**FEW, "pools": 2, "training.steps": 5, "pool": 4, "training.batch": 2}
 
 
-def test_kept_features_train_to_the_same_weights_and_are_made_once(clips, tmp_path, monkeypatch):
+@pytest.fixture
+def seen(tmp_path, monkeypatch):
+    """Numbers of patches that the frozen backbone is given, with a cache of the test's own."""
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "cache"))
-    seen = []
+    patches_seen = []
     real = supervised.torch_engine
 
     def counting(*given):
         engine = real(*given)
 
         def counted(patches):
-            seen.append(len(patches))
+            patches_seen.append(len(patches))
             return engine(patches)
 
         return counted
 
     monkeypatch.setattr(supervised, "torch_engine", counting)
+    return patches_seen
+
+
+def test_kept_features_train_to_the_same_weights_and_are_made_once(clips, tmp_path, seen):
     options = dict(network="dimp-lite-tiny", recipe="dimp_lite", changes=LITE)
     first = train("clips", tmp_path / "a.safetensors", **options)
     assert sum(seen) == 2 * 4 * 2  # pools, samples, branches
@@ -408,6 +414,17 @@ def test_kept_features_train_to_the_same_weights_and_are_made_once(clips, tmp_pa
     assert all(torch.equal(value, other[key]) for key, value in one.items())
     train("clips", tmp_path / "c.safetensors", **options, seed=5)
     assert sum(seen) == 32
+
+
+def test_features_are_made_anew_once_a_picture_was_changed(folder, tmp_path, seen):
+    changes = {**LITE, "held_back.share": 0.0, "held_back.samples": 0}
+    options = dict(network="dimp-lite-tiny", recipe="dimp_lite", changes=changes)
+    for name, made in (("a", 16), ("b", 16), ("c", 32)):
+        if name == "c":
+            for picture in (folder / "images").iterdir():
+                Image.fromarray(255 - frame_of(0)).save(picture)
+        train(folder, tmp_path / f"{name}.safetensors", **options)
+        assert sum(seen) == made
 
 
 def test_training_from_a_backbone_takes_the_backbone_alone(clips, tmp_path):

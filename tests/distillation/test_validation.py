@@ -11,7 +11,7 @@ from tirtrack.distillation.clips import clips_of
 from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.proposal_draws import draw_for_batch, draw_rule
 from tirtrack.distillation.settings import Direction, Estimator
-from tirtrack.distillation.summary import Difference, HeldBackComparison
+from tirtrack.distillation.summary import HeldBackComparison, StudentDifference
 from tirtrack.distillation.validation import (
     Agreement,
     Validator,
@@ -111,9 +111,11 @@ def test_the_interval_is_over_scenes(tiny):
     assert 0.4 < low < 0.5 < high < 0.6
 
 
-def difference(low: float, high: float) -> Difference:
+def difference(low: float, high: float) -> StudentDifference:
     middle = (low + high) / 2
-    return Difference(baseline=0.8, student=0.8 + middle, difference=middle, low=low, high=high)
+    return StudentDifference(
+        baseline=0.8, student=0.8 + middle, difference=middle, low=low, high=high
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_the_verdict_never_calls_a_doubtful_student_better(low, high, samples, s
     ],
 )
 def test_the_recipe_says_when_trained_weights_are_kept(before, after, low, high, keeps):
-    difference = Difference(
+    difference = StudentDifference(
         baseline=before, student=after, difference=after - before, low=low, high=high
     )
     found = HeldBackComparison(samples=100, scenes=20, with_label=difference)

@@ -80,7 +80,7 @@ def command(
 ) -> None:
     """Train or continue an RGB baseline on labelled RGB.
 
-    A share of the data is held out. Where the trained weights are not better there, the start
+    A share of the data is held back. Where the trained weights are not better there, the start
     weights are written, and the summary says so.
     """
     from tirtrack.cli.distill import changes_of, report_run

@@ -6,7 +6,7 @@ A :class:`LabelledClip` is made here alone, so that what trains on unlabelled pa
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ import numpy as np
 from tirtrack.datasets import AnnotationOptions, LabelledSequence, open_dataset
 from tirtrack.datasets.dataset_line import described, in_range
 from tirtrack.datasets.stills import INDEX, LabelledStill, open_stills
+from tirtrack.datasets.stored_frames import StoredFrames
 from tirtrack.errors import DatasetError, FrameError, RequestError, names_option
+from tirtrack.files import fingerprint
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
 from tirtrack.source_line import bits, counted, unused_in_words, unused_names
@@ -34,6 +36,8 @@ class LabelledClip:
             small to train on.
         open_frames: function that opens the frames from the first on, 8 bits a channel.
         source: name of the collection that it comes from.
+        files: function that lists the files of the frames; none if they are made in memory.
+        options: read options for these files.
     """
 
     name: str
@@ -41,6 +45,8 @@ class LabelledClip:
     boxes: np.ndarray
     open_frames: Callable[[], Iterator[np.ndarray]]
     source: str
+    files: Callable[[], Sequence[Path]] = tuple
+    options: ReadOptions = AS_STORED
 
     def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray, None]]:
         """The wanted frames in order: index, RGB ``[H,W,3]`` uint8, and no TIR. Reading stops after
@@ -52,6 +58,16 @@ class LabelledClip:
                 yield index, _as_rgb(frame), None
             if index == last:
                 return
+
+    def stamp(self) -> str:
+        """Hash of names, sizes and times of the files, and of the options: no pixel is read."""
+        stored = [(path.name, path.stat()) for path in sorted(self.files())]
+        return fingerprint(
+            [
+                as_typed(self.options),
+                *((name, facts.st_size, facts.st_mtime_ns) for name, facts in stored),
+            ]
+        )
 
 
 def collect(
@@ -81,18 +97,24 @@ def _of_still(still: LabelledStill) -> LabelledClip:
         boxes=boxes,
         open_frames=lambda: iter([still.image()]),
         source=still.source or "stills",
+        files=lambda: [still.path],
+        options=still.options,
     )
 
 
 def _of_sequence(sequence: LabelledSequence) -> LabelledClip:
     boxes = np.where(is_usable(sequence.boxes)[:, None], sequence.boxes, np.nan)
-    return LabelledClip(
+    opened = sequence.open_frames
+    clip = LabelledClip(
         name=sequence.name,
         is_video=True,
         boxes=boxes[None],
-        open_frames=sequence.open_frames,
+        open_frames=opened,
         source=sequence.name,
     )
+    if isinstance(opened, StoredFrames):
+        return replace(clip, files=opened.files, options=opened.options)
+    return clip
 
 
 def is_usable(boxes: np.ndarray) -> np.ndarray:

@@ -53,6 +53,9 @@ class LabelledFootage(Footage, Protocol):
     def source(self) -> str:
         """Name of the collection that it comes from, for the card."""
 
+    def stamp(self) -> str:
+        """A text that changes when the files of the frames do, or how they are read."""
+
 
 @dataclass(frozen=True)
 class Target:

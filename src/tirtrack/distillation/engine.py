@@ -13,7 +13,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,6 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 _FORMAT = 1
 
 
-@dataclass(frozen=True)
-class Probe:
-    """Further numbers for the log: ``numbers()`` is called before the first step and then every
-    ``every`` steps, with the network in eval mode. It must not change anything.
-    """
-
-    every: int
-    numbers: Callable[[], Mapping[str, float]]
-
-
 def rate_at(step: int, settings: Training) -> float:
     """Learning rate of a step (0-based): linear warm-up, then cosine to 0 or down by steps."""
     if step < settings.warm_up:
@@ -57,7 +46,8 @@ def train_steps(
     loss_of: Callable[[int], StepLoss],
     run: Run[AnyRecipe],
     *,
-    probe: Probe | None = None,
+    validate: Callable[[], Mapping[str, float]] | None = None,
+    validate_every: int = 0,
 ) -> None:
     """Train a network in place, from its weights or, to resume, from the run's checkpoint.
 
@@ -65,7 +55,10 @@ def train_steps(
         network: network to train; only the components that the recipe names change.
         loss_of: function that gives the loss of a step by its number.
         run: run with the training settings, and the folder of log and checkpoint.
-        probe: further numbers for the log.
+        validate: function that gives further numbers for the log and changes nothing; the network
+            is in eval mode meanwhile.
+        validate_every: number of steps from one call to the next, the first one before the first
+            step; 0: none.
 
     Raises:
         RecipeError: the network lacks a component.
@@ -75,7 +68,7 @@ def train_steps(
         KeyboardInterrupt: raised again after the checkpoint was written.
     """
     settings = run.recipe.training
-    loop = _Loop(network, settings, run.folder, run.identity, probe)
+    loop = _Loop(network, run, validate, validate_every)
     first = loop.begin(resume=run.resume)
     try:
         for step in range(first, settings.steps):
@@ -97,18 +90,17 @@ class _Loop:
     def __init__(
         self,
         network: TwoBranchNetwork,
-        settings: Training,
-        folder: Path,
-        identity: Mapping[str, str],
-        probe: Probe | None,
+        run: Run[AnyRecipe],
+        validate: Callable[[], Mapping[str, float]] | None,
+        validate_every: int,
     ) -> None:
-        self._probe = probe
+        self._validate, self._validate_every = validate, validate_every
         self._network = network
-        self._settings = settings
-        self._folder = folder
-        self._identity = dict(identity)
-        self._groups = trained_groups(network, settings)
-        self._optimiser = _optimiser(self._groups, settings)
+        self._settings = run.recipe.training
+        self._folder = run.folder
+        self._identity = dict(run.identity)
+        self._groups = trained_groups(network, self._settings)
+        self._optimiser = _optimiser(self._groups, self._settings)
         self._done = 0
         self._is_whole = True  # weights and optimiser are both in the state after step `_done`
 
@@ -123,8 +115,8 @@ class _Loop:
         return self._done
 
     def advance(self, step: int, loss_of: Callable[[int], StepLoss]) -> float:
-        """One step: probe if due, loss, gradients, update, a line in the log."""
-        seen = self._seen_before(step)
+        """One step: validation if due, loss, gradients, update, a line in the log."""
+        held_back = self._validated_before(step)
         began = time.perf_counter()
         rate = rate_at(step, self._settings)
         for group in self._optimiser.param_groups:
@@ -150,20 +142,20 @@ class _Loop:
             rate=rate,
             gradient_norm=float(norm),
             seconds=round(time.perf_counter() - began, 4),
-            held_back=seen or None,
+            held_back=held_back or None,
         )
         _append(self._folder / LOG, line)
         self._done = step + 1
         self._is_whole = True
         return loss
 
-    def _seen_before(self, step: int) -> Mapping[str, float]:
-        if self._probe is None or step % self._probe.every:
+    def _validated_before(self, step: int) -> Mapping[str, float]:
+        if self._validate is None or not self._validate_every or step % self._validate_every:
             return {}
         self._network.eval()
-        seen = self._probe.numbers()
+        numbers = self._validate()
         set_batch_norm(self._network, self._settings)
-        return seen
+        return numbers
 
     def save(self) -> None:
         """Write the checkpoint, unless an update is half done (then the older checkpoint stays)."""

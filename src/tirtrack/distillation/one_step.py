@@ -22,12 +22,12 @@ from tirtrack.distillation.settings import Direction, Estimator
 from tirtrack.networks.response import Response
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
-_LOOKED_AT = Estimator(sampling="mixture", count=64)
+_RATED = Estimator(sampling="mixture", count=64)
 
 
 def one_step_rule(network: TwoBranchNetwork) -> DrawRule | None:
     """The rule of the proposals that are rated; ``None`` for networks with dense boxes."""
-    return draw_rule(_LOOKED_AT, network.box_kind)
+    return draw_rule(_RATED, network.box_kind)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from tirtrack.distillation.clips import Clip
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Split, uneven_split
-from tirtrack.distillation.summary import PassRate, TrackRate, harvest
+from tirtrack.distillation.summary import PassRate, TrackRate, harvest_of
 from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts, sentences
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.progress import Progress
@@ -24,7 +24,7 @@ def harvest_warnings(
     """Warnings of pairs that could not be read, and of pairs without a proposal."""
     way, warnings = recipe.proposals.way, []
     for kind, proposals in (("", trained), ("held-back ", held_back)):
-        found = harvest(proposals, way)
+        found = harvest_of(proposals, way)
         if found.unreadable_pairs:
             warnings.append(
                 f"{found.unreadable_pairs} of {found.pairs} {kind}pairs could not be read and were "

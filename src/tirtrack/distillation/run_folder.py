@@ -241,7 +241,7 @@ def _scores(compared: HeldBackComparison | None) -> dict[str, float]:
     if compared is None:
         return {}
     if (found := compared.with_label) is not None:
-        named = ("held-out one-step IoU", "held-out one-step IoU, start")
+        named = ("held-back one-step IoU", "held-back one-step IoU, start")
     elif (found := compared.with_teacher) is not None:
         named = ("held-back overlap with teacher", "held-back overlap with teacher, baseline")
     else:

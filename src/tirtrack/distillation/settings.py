@@ -23,7 +23,7 @@ Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 Pair = Annotated[list[Positive], Field(min_length=2, max_length=2)]
 Keep = Literal["if_better", "unless_worse", "always"]
-Option = bool | int | float | str | list[str]
+Option = bool | int | float | str | list[str] | dict[str, float]
 
 
 class Modality(StrEnum):
@@ -424,7 +424,7 @@ class SupervisedRecipe(_Recipe):
     keep: Keep = Field(
         default="if_better",
         description="when the trained weights replace the start weights. if_better: the "
-        "held-out one-step IoU rose; unless_worse: the interval of its change is "
+        "held-back one-step IoU rose; unless_worse: the interval of its change is "
         "not wholly below 0; always",
     )
     training: Training = Training()

@@ -108,7 +108,7 @@ def _hashed(source: PairSource, manifest: Manifest) -> str:
 # --- the choice of held-back recordings -----------------------------------------------------------
 #
 # One order, a hash of the names, and two rules of how many. Labelled clips are many and of a kind:
-# each is held out by its own hash, so another clip moves none. Recordings of pairs are few and
+# each is held back by its own hash, so another clip moves none. Recordings of pairs are few and
 # unequal in length: they are counted in pairs.
 
 
@@ -158,12 +158,12 @@ def _by_share(recordings: Mapping[str, Recording], wanted: float) -> list[str]:
     return held or [min(recordings, key=lambda name: (len(recordings[name].indices), name))]
 
 
-def hold_out(
+def hold_back_clips(
     clips: Sequence[LabelledFootage], share: float
 ) -> tuple[list[LabelledFootage], list[LabelledFootage]]:
-    """Labelled clips to train on and held-out ones, by :func:`_draw`; the split depends on no seed.
+    """Clips to train on and held-back ones, by :func:`_draw`; the split depends on no seed.
 
-    With a share above 0 and two or more names, at least one is held out and one trained on; a
+    With a share above 0 and two or more names, at least one is held back and one trained on; a
     single one is trained on.
     """
     names = sorted({clip.name for clip in clips}, key=_draw)

@@ -33,7 +33,13 @@ from tirtrack.distillation.samples import Stream, draw_samples
 from tirtrack.distillation.settings import Augmentation, CrossModalRecipe, Direction, Modality
 from tirtrack.distillation.sources import Split
 from tirtrack.distillation.step_plan import check_directions
-from tirtrack.distillation.summary import SUMMARY, RunSummary, harvest, pass_rates, track_rates
+from tirtrack.distillation.summary import (
+    SUMMARY,
+    RunSummary,
+    harvest_of,
+    pass_rates_of,
+    track_rates_of,
+)
 from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
@@ -92,8 +98,8 @@ def distil_network(
         recipe=recipe.name,
         seed=run.seed,
         split=split.how,
-        harvest=harvest(list(found.values()), recipe.proposals.way),
-        tracks=track_rates(chain.from_iterable((tracks or {}).values())),
+        harvest=harvest_of(list(found.values()), recipe.proposals.way),
+        tracks=track_rates_of(chain.from_iterable((tracks or {}).values())),
         assumed=tuple(assumptions(split.source.recordings().values())),
         seconds=seconds,
     )
@@ -106,7 +112,7 @@ def distil_network(
             pool.check(teaching, recipe, device=device)
         else:
             check_pool(teaching, pool, clips, recipe.teacher.box_check, seed=run.seed)
-        rates = pass_rates(pool)
+        rates = pass_rates_of(pool)
     with timed(seconds, "pairs"):
         proposals, others = list(found.values()), list(held_back.values())
         warnings = [

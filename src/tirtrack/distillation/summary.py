@@ -96,7 +96,7 @@ class TrackRate(Stored):
     rejected: Mapping[str, int] = {}
 
 
-class Difference(Stored):
+class StudentDifference(Stored):
     """Student minus baseline: mean over samples, with a 95 % interval over scenes."""
 
     baseline: float
@@ -125,12 +125,12 @@ class HeldBackComparison(Stored):
 
     samples: int
     scenes: int
-    with_label: Difference | None = None
-    with_teacher: Difference | None = None
-    with_box: Difference | None = None
-    centre: Difference | None = None
+    with_label: StudentDifference | None = None
+    with_teacher: StudentDifference | None = None
+    with_box: StudentDifference | None = None
+    centre: StudentDifference | None = None
     teacher_centre: float | None = None
-    like_teacher: Mapping[str, Difference] = {}
+    like_teacher: Mapping[str, StudentDifference] = {}
 
 
 class RunSummary(Stored):
@@ -144,7 +144,7 @@ class RunSummary(Stored):
             teacher passed none of it.
         verdict: conclusion in one sentence.
         kept: which weights were written; ``start`` if the training did not help (``train``).
-        data: labelled pictures and sequences trained on, and how many are held out (``train``).
+        data: labelled pictures and sequences trained on, and how many are held back (``train``).
         split: how pairs were held back, in words (this and the next five: ``distill``).
         harvest: yield of the proposers in the pairs that were trained on.
         tracks: yield of following boxes through videos, by modality; empty for a recipe without
@@ -206,7 +206,7 @@ def read_summary(folder: Path) -> RunSummary | None:
     )
 
 
-def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:
+def harvest_of(proposals: Sequence[ProposalSet], way: str) -> Harvest:
     """Counts of proposed and rejected boxes."""
     from tirtrack.pairs.proposals.registry import is_fallback
 
@@ -221,7 +221,7 @@ def harvest(proposals: Sequence[ProposalSet], way: str) -> Harvest:
     )
 
 
-def track_rates(tracks: Iterable[Track]) -> tuple[TrackRate, ...]:
+def track_rates_of(tracks: Iterable[Track]) -> tuple[TrackRate, ...]:
     """Counts of kept and rejected tracks by modality."""
     by_modality: dict[str, list[Track]] = {}
     for track in tracks:
@@ -240,7 +240,7 @@ def track_rates(tracks: Iterable[Track]) -> tuple[TrackRate, ...]:
     )
 
 
-def pass_rates(pool: Pool) -> list[PassRate]:
+def pass_rates_of(pool: Pool) -> list[PassRate]:
     """Pass rates of the teacher's self-check by proposer and modality."""
     drawn: Counter[tuple[str, str]] = Counter()
     passed: Counter[tuple[str, str]] = Counter()

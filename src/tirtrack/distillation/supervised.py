@@ -26,6 +26,7 @@ from tirtrack.distillation.summary import HeldBackComparison
 from tirtrack.distillation.train_student import train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Validator
 from tirtrack.errors import WeightsError
+from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 
@@ -102,7 +103,10 @@ def pools_of(
     size = steps_each * recipe.training.batch
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
     engine = torch_engine(copy.deepcopy(network).eval(), device) if keeps_features else None
-    cache_key = f"{run.identity['data']} {backbone_hash(network)}"
+    cache_key = None
+    if keeps_features:
+        stamps = fingerprint([clip.stamp() for clip in clips])
+        cache_key = f"{run.identity['data']} {stamps} {backbone_hash(network)}"
 
     def make(number: int) -> Pool:
         numbers = range(number * size, (number + 1) * size)
@@ -129,10 +133,10 @@ def pools_of(
     return pool_of
 
 
-# --- held-out labels ------------------------------------------------------------------------------
+# --- held-back labels -----------------------------------------------------------------------------
 
 
-def compare_held_out(
+def compare_held_back(
     before: TwoBranchNetwork,
     after: TwoBranchNetwork,
     held: Sequence[LabelledFootage],
@@ -140,7 +144,7 @@ def compare_held_out(
     *,
     progress: Progress = silent,
 ) -> HeldBackComparison | None:
-    """Both networks on the same held-out samples, plain crops; ``None`` if nothing is held out.
+    """Both networks on the same held-back samples, plain crops; ``None`` if nothing is held back.
 
     The measure is the IoU with the annotation after one step of localisation (``one_step``).
     """
@@ -156,7 +160,7 @@ def compare_held_out(
         return {"with_label": one_step_iou(network, pool)}
 
     validator = Validator(before, measure, [sample.scene for sample in samples])
-    progress("held out", 1, 2)
+    progress("held back", 1, 2)
     compared = validator.comparison(after)
-    progress("held out", 2, 2)
+    progress("held back", 2, 2)
     return compared

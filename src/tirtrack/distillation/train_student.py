@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tirtrack.distillation.cross_modal import StepLoss, step_loss
-from tirtrack.distillation.engine import Probe, backbone_norms, train_steps
+from tirtrack.distillation.engine import backbone_norms, train_steps
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.run_folder import AnyRecipe, Run
 from tirtrack.distillation.settings import Direction
@@ -56,10 +56,13 @@ def train_student(
             student, teacher, groups, recipe.terms, teacher_modality=recipe.teacher.modality
         )
 
-    probe = None
-    if validator is not None and validate_every:
-        probe = Probe(validate_every, lambda: validator.numbers(student))
-    train_steps(student, loss_of, run, probe=probe)
+    train_steps(
+        student,
+        loss_of,
+        run,
+        validate=None if validator is None else lambda: validator.numbers(student),
+        validate_every=validate_every,
+    )
 
 
 @contextmanager

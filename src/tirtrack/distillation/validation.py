@@ -19,7 +19,7 @@ from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.cross_modal import respond, self_check
 from tirtrack.distillation.pool import CHUNK, Draw, Pool
 from tirtrack.distillation.settings import Direction, Keep
-from tirtrack.distillation.summary import Difference, HeldBackComparison
+from tirtrack.distillation.summary import HeldBackComparison, StudentDifference
 from tirtrack.networks.losses import cosine_distance
 from tirtrack.networks.response import Response
 from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -89,10 +89,12 @@ class Validator:
         )
 
 
-def difference_of(baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]) -> Difference:
+def difference_of(
+    baseline: np.ndarray, student: np.ndarray, scenes: Sequence[str]
+) -> StudentDifference:
     """Student minus baseline, values ``[n]`` of the same samples; the interval is over scenes."""
     low, high = interval(student - baseline, scenes, seed=RESAMPLING_SEED)
-    return Difference(
+    return StudentDifference(
         baseline=float(baseline.mean()),
         student=float(student.mean()),
         difference=float((student - baseline).mean()),
@@ -258,26 +260,26 @@ def verdict(found: HeldBackComparison | None) -> str:
 
 
 def verdict_by_labels(compared: HeldBackComparison | None, *, is_kept: bool) -> str:
-    """The conclusion on trained weights from held-out labels, and whether they are kept."""
+    """The conclusion on trained weights from held-back labels, and whether they are kept."""
     if compared is None or compared.with_label is None:
-        return "nothing was held out, so nothing can be said; the trained weights are kept"
+        return "nothing was held back, so nothing can be said; the trained weights are kept"
     found = compared.with_label
     numbers = (
-        f"one-step IoU on {compared.samples} held-out samples of {compared.scenes} pictures and "
+        f"one-step IoU on {compared.samples} held-back samples of {compared.scenes} pictures and "
         f"sequences: {found.baseline:.3f} before, {found.student:.3f} after (95 % interval of the "
         f"difference {found.low:+.3f} to {found.high:+.3f})"
     )
     if not is_kept:
         return f"training did not help, the start weights are kept; {numbers}"
     if found.low > 0:
-        return f"the trained weights are better on held-out labels; {numbers}"
+        return f"the trained weights are better on held-back labels; {numbers}"
     if found.high < 0:
         return f"the trained weights are kept, though they are worse; {numbers}"
     return f"the trained weights are kept, no better and no worse that one can tell; {numbers}"
 
 
 def keeps_trained(compared: HeldBackComparison | None, keep: Keep) -> bool:
-    """Whether the trained weights are kept, by the recipe's rule and the held-out samples."""
+    """Whether the trained weights are kept, by the recipe's rule and the held-back samples."""
     if compared is None or compared.with_label is None or keep == "always":
         return True
     found = compared.with_label

@@ -175,7 +175,7 @@ class Comparison(Stored):
         group: key of ``attributes.json`` by which sequences were drawn in groups; ``None``
             where the bootstrap drew sequences.
         scores: descriptions of the protocol's scores; the first one decides.
-        absent_rule: as what the protocol counts a frame without a valid annotation.
+        absent_rule: rule by which the protocol counts frames without a valid annotation.
         base: coordinate base of the annotation files.
         layout: layout of the data set.
         read_as: remarks on how the annotation was read.

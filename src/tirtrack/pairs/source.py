@@ -7,6 +7,7 @@ this one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from tirtrack.errors import PairsError
 from tirtrack.source_line import counted, unused_in_words
 from tirtrack.valid_pixels import valid_mask
 
@@ -26,7 +28,7 @@ class Pair:
 
     Attributes:
         key: stable name, unique in its source, such as ``night/000012``.
-        recording: name of its recording; hold-out splits keep recordings whole.
+        recording: name of its recording; splits keep recordings whole.
         position: place in the recording, 0-based.
         rgb: ``[H,W,3]`` uint8, RGB order.
         tir: ``[H',W']`` as stored: uint8, uint16 or float. Counts with pixels that hold no
@@ -128,7 +130,9 @@ class PairSource(Protocol):
         """The recordings by name, in a stable order."""
 
     def manifest(self) -> Manifest:
-        """Files, hashes, licence."""
+        """All files that decide the pixels, with hashes, and the licence; no files if the pairs are
+        made in memory.
+        """
 
 
 @runtime_checkable
@@ -182,10 +186,11 @@ def named(names: Sequence[str], most: int = 3) -> str:
 
 def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
     """The identity of a source's pairs, wherever they lie, as JSON values: names and content of
-    the files, and the recordings.
+    the files, or the pixels if there are no files, and the recordings.
     """
+    files = [(Path(file.path).name, file.sha256) for file in manifest.files]
     return {
-        "files": [(Path(file.path).name, file.sha256) for file in manifest.files],
+        "files": files or [_pixel_hash(source, index) for index in range(len(source))],
         "recordings": [
             (recording.name, list(recording.indices), recording.is_video)
             + ((recording.matched,) if recording.matched else ())
@@ -193,3 +198,17 @@ def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
             for recording in source.recordings().values()
         ],
     }
+
+
+def _pixel_hash(source: PairSource, index: int) -> str:
+    """SHA-256 of a pair's key, frames and mask; empty if the pair cannot be read."""
+    try:
+        pair = source[index]
+    except PairsError:
+        return ""
+    digest = hashlib.sha256(pair.key.encode())
+    for array in (pair.rgb, pair.tir, pair.tir_filled):
+        if array is not None:
+            digest.update(f"{array.dtype} {array.shape}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -11,11 +11,11 @@ from pathlib import Path
 from tirtrack.distillation.run_folder import RECIPE
 from tirtrack.distillation.summary import (
     LOG,
-    Difference,
     HeldBackComparison,
     LogLine,
     PassRate,
     RunSummary,
+    StudentDifference,
     read_log,
     read_summary,
 )
@@ -169,14 +169,14 @@ def _modality(name: str) -> str:
 def _agreement(held_back: HeldBackComparison | None) -> dict[str, dict[str, str]]:
     if held_back is None:
         return {}
-    signals: dict[str, Difference | None] = {
+    signals: dict[str, StudentDifference | None] = {
         label: getattr(held_back, key) for key, label in _SIGNALS.items()
     }
     signals |= {label: held_back.like_teacher.get(key) for key, label in _LIKE_TEACHER.items()}
     return {label: _cells(one) for label, one in signals.items() if one is not None}
 
 
-def _cells(one: Difference) -> dict[str, str]:
+def _cells(one: StudentDifference) -> dict[str, str]:
     return {
         "baseline": f"{one.baseline:.3f}",
         "student": f"{one.student:.3f}",

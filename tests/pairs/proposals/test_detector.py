@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tirtrack.boxes import Box
+from tirtrack.distillation.recipe import load_recipe
 from tirtrack.errors import PairsError, WeightsError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import proposer
@@ -227,3 +228,16 @@ def test_a_real_detector_finds_the_people_of_a_street_at_night(shared):
     assert FoundIn.BOTH in {one.found_in for one in found.kept}
     tallest = max(found.kept, key=lambda one: one.box.h).box
     assert tallest.center_xy == pytest.approx((143, 235), abs=25)
+
+
+def test_limits_of_a_detector_can_be_given_as_a_recipe_gives_them(busy, tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("key,modality,x,y,w,h,score,label\nnight/7,tir,50,20,5,6,1,bird\n")
+    options = {"boxes": str(path), "limits": {"min_side": 4.0, "min_std": 0.0}}
+    recipe = load_recipe(
+        "mixed", changes={"proposals.way": "detector", "proposals.options": options}
+    )
+    way = proposer(recipe.proposals.way, **recipe.proposals.options)
+    found = way.propose(busy, (), np.random.default_rng(0))
+    assert [one.box for one in found.kept] == [Box(50, 20, 5, 6)]
+    assert not proposer("detector", boxes=path).propose(busy, (), np.random.default_rng(0)).kept

@@ -37,6 +37,7 @@ class DetectorSettings(BaseModel):
         model: a YOLOX-type ONNX file; give this or ``boxes``.
         min_score: lowest score of a box that is used.
         balance: whether to keep at most five boxes per pair, at most two of them not persons.
+        limits: what a box must satisfy.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -46,7 +47,7 @@ class DetectorSettings(BaseModel):
     model: Path | None = Field(None, strict=False)
     min_score: float = Field(0.25, ge=0, le=1)
     balance: bool = True
-    limits: Limits = Limits(min_side=8.0, min_std=0.0)
+    limits: Limits = Field(Limits(min_side=8.0, min_std=0.0), strict=False)
 
 
 class Detector:

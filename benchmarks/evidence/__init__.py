@@ -1,0 +1,1 @@
+"""The study that docs/evidence_plan.md describes: ``python -m benchmarks.evidence``."""

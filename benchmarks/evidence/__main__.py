@@ -1,0 +1,158 @@
+"""Renders the world, trains and evaluates the arms of the plan, and prints the table.
+
+    python -m benchmarks.evidence --out runs/evidence
+    python -m benchmarks.evidence --only true_boxes-tir-30 mixed --workers 2
+
+What is finished is kept, and a second call goes on: seeds of arms in ``docs/figures/evidence``,
+trainings and evaluations that were stopped below OUT. docs/evidence_plan.md is the plan in words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.evidence import table
+from benchmarks.evidence.parts import Ended, Workplace, run_part
+from benchmarks.evidence.plan import (
+    BASELINE,
+    PLAN,
+    Arm,
+    Plan,
+    World,
+    arm_called,
+    chosen_arms,
+    read_plan,
+)
+from benchmarks.evidence.records import add_part, parts_due, read_record
+from benchmarks.evidence.truth import rows_at, write_table
+from benchmarks.in_parallel import in_parallel
+from tirtrack.cli.progress_line import progress
+from tirtrack.errors import RequestError, TirtrackError
+from tirtrack.files import write_text
+from tirtrack.identity import first_change
+from tirtrack.synthetic import write_world
+from tirtrack.synthetic.writing import WORLD_FILE
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def check_world(world: World, folder: Path) -> None:
+    """Refuse the folder of another world.
+
+    Raises:
+        RequestError: it was rendered with other numbers.
+    """
+    rendered = json.loads((folder / WORLD_FILE).read_text(encoding="utf-8"))
+    wanted = {
+        "seed": world.seed,
+        "size": world.size.model_dump(mode="json"),
+        "settings": world.difficulty().model_dump(mode="json"),
+    }
+    if change := first_change({name: rendered[name] for name in wanted}, wanted):
+        raise RequestError(f"is a world with another {change}", folder, "choose another --out")
+
+
+def prepare(world: World, at: Workplace, workers: int, *, with_truth: bool) -> None:
+    """Render the world, and the table of its true boxes if an arm needs it; each once.
+
+    Raises:
+        RequestError: another world lies there.
+    """
+    if at.world.is_dir():
+        check_world(world, at.world)
+    else:
+        with progress() as live:
+            write_world(
+                at.world,
+                size=world.size,
+                seed=world.seed,
+                settings=world.difficulty(),
+                workers=workers,
+                progress=live,
+            )
+    if with_truth and not at.table.is_file():
+        rows: list[list[str]] = []
+
+        def add(found: list[list[str]]) -> str:
+            rows.extend(found)
+            return "true boxes"
+
+        recordings = range(world.size.recordings)
+        jobs = [functools.partial(rows_at, world, index) for index in recordings]
+        in_parallel(jobs, workers, "truth", ended=add)
+        write_table(at.table, sorted(rows))
+
+
+def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: int) -> list[str]:
+    """Run the parts that are due, and add each to the file of its arm as it ends.
+
+    Returns:
+        One line for each part that failed.
+    """
+    due = parts_due(figures, plan, arms)
+    if not due:
+        return []
+    prepare(plan.world, at, workers, with_truth=any(arm.sees == "truth" for arm, _ in due))
+    faults: list[str] = []
+
+    def ended(part: Ended) -> str:
+        name = f"{part.arm.name}, seed {part.seed}"
+        if part.results is None:
+            faults.append(f"{name}: {part.fault}")
+            return f"{name} failed"
+        add_part(figures, plan, part.arm, part.seed, part.results)
+        return name
+
+    jobs = [functools.partial(run_part, plan, arm, seed, at) for arm, seed in due]
+    in_parallel(jobs, workers, "part", ended=ended)
+    return faults
+
+
+def show(plan: Plan, figures: Path, out: Path) -> None:
+    """Print and write the table of all arms with results, and the answer if there is one.
+
+    Raises:
+        RequestError: kept results are of an unknown arm, or belong to another plan.
+    """
+    arms = [arm_called(plan, path.stem) for path in sorted(figures.glob("*.json"))]
+    records = {arm.name: read_record(figures, plan, arm) for arm in arms}
+    if BASELINE not in records:
+        print(f"no table yet: {BASELINE} has no results", file=sys.stderr)
+        return
+    text = table.markdown(plan, records)
+    if bests := table.best_arms(plan, records):
+        text += "\n" + table.answer(plan, bests, records) + "\n"
+    write_text(out / "table.md", text)
+    print(text)
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description=__doc__)
+    parser.add_argument("--plan", type=Path, default=PLAN)
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "evidence")
+    parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures" / "evidence")
+    parser.add_argument("--only", nargs="*", default=[], help="arms: ARM or ARM+FACTOR")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    plan = read_plan(options.plan)
+    try:
+        arms = chosen_arms(plan, options.only)
+        at = Workplace(options.out)
+        faults = run(plan, arms, at, options.figures, options.workers)
+        show(plan, options.figures, options.out)
+    except TirtrackError as error:
+        print(f"evidence: {error}", file=sys.stderr)
+        return error.exit_code if isinstance(error, RequestError) else 1
+    for fault in faults:
+        print(f"evidence: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

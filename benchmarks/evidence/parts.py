@@ -1,0 +1,141 @@
+"""One part of the study: an arm with one seed, trained and evaluated; a worker imports this module.
+
+Everything is resumed where it was stopped: a training at its last checkpoint, an evaluation at its
+last sequence.
+"""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import tirtrack
+from benchmarks.evidence.plan import Arm, Plan, recipe_of
+from benchmarks.evidence.truth import recipe_changes, true_follower
+from tirtrack.distillation.summary import RunSummary, read_summary
+from tirtrack.errors import TirtrackError
+from tirtrack.evaluation.comparison import Comparison
+from tirtrack.evaluation.tracker_sources import TrackerSpec
+from tirtrack.identity import versions
+
+SPLITS = ("validation", "test")
+SCORES = ("success", "norm_precision")
+TOLD = {"samples", "harvest", "pass_rates", "held_back"}  # of a training's summary
+LICENCE = "Apache-2.0 (rendered by tirtrack)"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a study keeps its files."""
+
+    out: Path
+
+    @property
+    def world(self) -> Path:
+        """The rendered world."""
+        return self.out / "world"
+
+    @property
+    def table(self) -> Path:
+        """The true boxes of the training recordings."""
+        return self.out / "true_boxes.csv"
+
+    def weights(self, arm: Arm, seed: int) -> Path:
+        """The weights of an arm."""
+        return self.out / "models" / f"{arm.name}-{seed}.safetensors"
+
+    def recordings(self, arm: Arm) -> list[Path]:
+        """The recordings that an arm is trained on."""
+        folders = sorted(path for path in (self.world / "pairs").iterdir() if path.is_dir())
+        return folders[: arm.recordings]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a part: its results as JSON values, or why there are none."""
+
+    arm: Arm
+    seed: int
+    results: dict[str, Any] | None
+    fault: str = ""
+
+
+def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
+    """Train an arm with a seed, unless it trains nothing, and evaluate it on both splits."""
+    torch.set_num_threads(1)
+    began, code = time.monotonic(), revision()
+    try:
+        training = train(plan, arm, seed, at) if arm.levels else {}
+        weights = str(at.weights(arm, seed)) if arm.levels else plan.baseline
+        spec = TrackerSpec(f"{arm.name}-{seed}", weights, plan.preset)
+        splits = {split: evaluated(plan, spec, split, at) for split in SPLITS}
+    except TirtrackError as error:
+        return Ended(arm, seed, None, str(error))
+    results = {
+        "versions": versions(),
+        "revision": code,
+        "weights_sha256": spec.facts()["sha256"],
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "training": training,
+        **splits,
+    }
+    return Ended(arm, seed, results)
+
+
+def revision() -> str:
+    """Revision of this working copy, ending in ``-dirty`` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty"]
+    folder = Path(__file__).parent
+    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return said.stdout.strip()
+
+
+def train(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
+    """Train an arm, and say with how many samples and boxes."""
+    given: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
+    if arm.sees == "truth":
+        changes = recipe_changes(at.table)
+        given["follower"] = functools.partial(true_follower, at.recordings(arm), at.table)
+    run = tirtrack.distill(
+        at.recordings(arm),
+        plan.baseline,
+        at.weights(arm, seed),
+        recipe=recipe_of(plan, arm, changes),
+        licence=LICENCE,
+        seed=seed,
+        resume=True,
+        **given,
+    )
+    summary = run.summary or read_summary(run.folder) or RunSummary(recipe=plan.recipe)
+    return summary.model_dump(mode="json", include=TOLD)
+
+
+def evaluated(
+    plan: Plan, spec: TrackerSpec, split: str, at: Workplace
+) -> dict[str, dict[str, float]]:
+    """Scores of every sequence of a split."""
+    compared = tirtrack.evaluate(
+        [spec],
+        at.world / split,
+        at.out / "evaluations" / split / spec.name,
+        protocol=plan.protocol,
+        resume=True,
+    )
+    return scores_of(compared, SCORES)
+
+
+def scores_of(compared: Comparison, scores: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Scores of the first tracker on every sequence."""
+    found = {score: compared.trackers[0].by_sequence(score) for score in scores}
+    return {
+        name: {score: round(found[score][name], 5) for score in scores}
+        for name in compared.sequence_names()
+    }

@@ -1,0 +1,250 @@
+"""The plan of the study: what is rendered, trained and compared, read from ``plan.yaml``.
+
+An arm is the shared recipe with the changes of its levels. Its name says which:
+``BOXES-DIRECTIONS-APART`` for the crossed ones, ``ARM+FACTOR`` for a single change. The reasons
+stand in docs/evidence_plan.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from tirtrack.distillation.recipe import recipe_of_kind
+from tirtrack.distillation.settings import CrossModalRecipe, Settings
+from tirtrack.errors import RequestError, did_you_mean
+from tirtrack.synthetic import WorldSettings, WorldSize
+
+PLAN = Path(__file__).with_name("plan.yaml")
+BASELINE = "baseline"
+Sees = Literal["tir", "rgb", "truth"]
+_SEES: tuple[Sees, ...] = ("tir", "rgb", "truth")  # from least to most
+
+
+class World(Settings):
+    """The world that is trained and tested on.
+
+    Attributes:
+        seed: seed of the world.
+        settings: settings in which it differs from the difficulty ``standard``.
+        size: amount of recordings and sequences.
+    """
+
+    seed: int
+    settings: dict[str, float]
+    size: WorldSize
+
+    def difficulty(self) -> WorldSettings:
+        """The settings, complete."""
+        return WorldSettings(**self.settings)
+
+
+class Level(Settings):
+    """One value of a factor.
+
+    Attributes:
+        summary: the value in words.
+        sees: most that a training with it sees: TIR alone, RGB as well, or the world's truth.
+        changes: settings of the recipe, by dotted name.
+        recordings: number of training recordings; ``None``: all.
+    """
+
+    summary: str
+    sees: Sees = "tir"
+    changes: dict[str, Any] = Field(default={})
+    recordings: Annotated[int, Field(ge=1)] | None = None
+
+
+class Crossed(Settings):
+    """The fully crossed factors; every combination is an arm."""
+
+    boxes: dict[str, Level]
+    directions: dict[str, Level]
+    apart: dict[str, Level]
+
+
+class Thresholds(Settings):
+    """What counts as an answer.
+
+    Attributes:
+        share_closed: share of the distance to true boxes that RGB must close.
+        rank_correlation: correlation at which the label-free signal becomes the verdict.
+        harm: lowest end of an interval that excludes harm.
+    """
+
+    share_closed: float
+    rank_correlation: float
+    harm: float
+
+
+class Plan(Settings):
+    """The whole plan.
+
+    Attributes:
+        format: version of the file format.
+        written: day on which it was fixed.
+        world: the world.
+        baseline: start weights of every arm, and the first row of the table.
+        protocol: evaluation protocol.
+        preset: settings of the tracker.
+        primary: score that decides.
+        seeds: training seeds of every arm; single changes have the first.
+        questions: what is asked.
+        thresholds: what counts as an answer.
+        core_hours: estimated cost by part.
+        recipe: recipe of every trained arm.
+        changes: settings that all arms share, by dotted name.
+        crossed: fully crossed factors.
+        alone: arms outside of the crossing.
+        factors: single changes of an arm.
+        not_yet: arms and factors that cannot run yet, and what each waits for.
+    """
+
+    format: Literal[1]
+    written: str
+    world: World
+    baseline: str
+    protocol: str
+    preset: str
+    primary: str
+    seeds: Annotated[list[int], Field(min_length=1)]
+    questions: list[str]
+    thresholds: Thresholds
+    core_hours: dict[str, float]
+    recipe: str
+    changes: dict[str, Any]
+    crossed: Crossed
+    alone: dict[str, Level]
+    factors: dict[str, Level]
+    not_yet: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm: a name, and the levels whose changes make its training; none trains nothing."""
+
+    name: str
+    levels: tuple[Level, ...]
+
+    @property
+    def sees(self) -> Sees:
+        """Most that its training sees."""
+        return max((level.sees for level in self.levels), key=_SEES.index, default="tir")
+
+    @property
+    def recordings(self) -> int | None:
+        """Number of training recordings; ``None``: all."""
+        given = [one.recordings for one in self.levels if one.recordings is not None]
+        return given[-1] if given else None
+
+    def changes(self, plan: Plan) -> dict[str, Any]:
+        """Settings of its recipe, by dotted name."""
+        changes = dict(plan.changes)
+        for level in self.levels:
+            changes.update(level.changes)
+        return changes
+
+    def seeds(self, plan: Plan) -> list[int]:
+        """Its training seeds; the first for single changes, and where nothing is trained."""
+        is_crossed = self.levels and "+" not in self.name
+        return plan.seeds if is_crossed else plan.seeds[:1]
+
+
+def read_plan(path: Path = PLAN) -> Plan:
+    """The plan in a file.
+
+    Raises:
+        ValueError: a key or value is none of a plan.
+    """
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return Plan.model_validate_json(json.dumps(content))
+
+
+def arms_of(plan: Plan) -> dict[str, Arm]:
+    """The arms without single changes by name: the baseline, the crossed ones, those alone."""
+    crossed = plan.crossed
+    arms = [Arm(BASELINE, ())]
+    arms += [
+        Arm("-".join(name for name, _ in chosen), tuple(level for _, level in chosen))
+        for chosen in product(
+            crossed.boxes.items(), crossed.directions.items(), crossed.apart.items()
+        )
+    ]
+    arms += [Arm(name, (level,)) for name, level in plan.alone.items()]
+    return {arm.name: arm for arm in arms}
+
+
+def arm_called(plan: Plan, name: str) -> Arm:
+    """An arm by its name, ``ARM`` or ``ARM+FACTOR``.
+
+    Raises:
+        RequestError: there is no such arm or factor.
+    """
+    base, plus, factor = name.partition("+")
+    arms = arms_of(plan)
+    if base not in arms:
+        raise RequestError(f'no arm is called "{base}"', fix=did_you_mean(base, arms))
+    if not plus:
+        return arms[base]
+    if factor not in plan.factors:
+        raise RequestError(
+            f'no factor is called "{factor}"', fix=did_you_mean(factor, plan.factors)
+        )
+    return Arm(name, (*arms[base].levels, plan.factors[factor]))
+
+
+def chosen_arms(plan: Plan, names: Sequence[str]) -> list[Arm]:
+    """The arms to run: those named, or the baseline, all crossed ones and those alone.
+
+    Raises:
+        RequestError: an arm is unknown, or cannot run yet.
+    """
+    arms = [arm_called(plan, name) for name in names] or list(arms_of(plan).values())
+    waiting = {arm.name: reason for arm in arms if (reason := waits_for(plan, arm))}
+    if waiting:
+        first, reason = next(iter(waiting.items()))
+        others = f" (and so do {', '.join(list(waiting)[1:])})" if len(waiting) > 1 else ""
+        raise RequestError(
+            f"{first} cannot run yet, it waits for {reason}{others}",
+            fix="name the arms to run with --only",
+        )
+    return arms
+
+
+def waits_for(plan: Plan, arm: Arm) -> str | None:
+    """What an arm waits for that cannot run yet; ``None`` if it can."""
+    parts = arm.name.split("+")
+    return next((plan.not_yet[part] for part in parts if part in plan.not_yet), None)
+
+
+def recipe_of(plan: Plan, arm: Arm, changes: Mapping[str, Any] | None = None) -> CrossModalRecipe:
+    """The recipe that trains an arm, with further changes.
+
+    Raises:
+        RecipeError: a setting is unknown or its value does not fit.
+    """
+    return recipe_of_kind(CrossModalRecipe, plan.recipe, {**arm.changes(plan), **(changes or {})})
+
+
+def identity_of(plan: Plan, arm: Arm) -> dict[str, Any]:
+    """What the results of an arm depend on, but for the code: as JSON values."""
+    trained = {
+        "recipe": plan.recipe,
+        "changes": arm.changes(plan),
+        "boxes from the truth": arm.sees == "truth",
+        "recordings": arm.recordings,
+    }
+    return {
+        "world": plan.world.model_dump(mode="json"),
+        "baseline": plan.baseline,
+        "protocol": plan.protocol,
+        "preset": plan.preset,
+        "training": trained if arm.levels else None,
+    }

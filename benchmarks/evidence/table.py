@@ -1,0 +1,95 @@
+"""The table of the study and the answer to its first question, from the results of its arms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.evidence.plan import BASELINE, Plan, arms_of
+from benchmarks.evidence.records import Record
+from benchmarks.experiments.table import RESAMPLES_SEED, interval
+from tirtrack.evaluation.statistics import ScoreDifference, Sets
+
+CHOICE, PROOF = "validation", "test"
+SECOND = "norm_precision"
+
+
+def scores(record: Record, score: str, split: str = PROOF) -> np.ndarray:
+    """``[seeds,n]`` scores of an arm, sequences in the order of their names."""
+    seeds = [part[split] for part in record["seeds"].values()]
+    names = sorted(seeds[0])
+    return np.array([[values[name][score] for name in names] for values in seeds])
+
+
+def difference(a: Record, b: Record, score: str, split: str = PROOF) -> ScoreDifference:
+    """``a - b``: seeds averaged in a sequence first, then sequences are drawn."""
+    of_a, of_b = scores(a, score, split), scores(b, score, split)
+    sets = Sets.draw({split: of_a.shape[1]}, np.random.default_rng(RESAMPLES_SEED))
+    return sets.difference({split: of_a}, {split: of_b})
+
+
+@dataclass(frozen=True)
+class Bests:
+    """The best arms by the validation sequences."""
+
+    tir: str
+    rgb: str
+    truth: str
+
+
+def best_arms(plan: Plan, records: Mapping[str, Record]) -> Bests | None:
+    """The best arms that see TIR alone, RGB too, or the truth; ``None`` if one of these is missing.
+
+    Single changes are not among them: they are explored around the best.
+    """
+    means: dict[str, dict[str, float]] = {"tir": {}, "rgb": {}, "truth": {}}
+    for name, arm in arms_of(plan).items():
+        if arm.levels and name in records:
+            means[arm.sees][name] = float(scores(records[name], plan.primary, CHOICE).mean())
+    if not all(means.values()):
+        return None
+    return Bests(**{sees: max(one, key=lambda name: one[name]) for sees, one in means.items()})
+
+
+def answer(plan: Plan, bests: Bests, records: Mapping[str, Record]) -> str:
+    """The first question: the share of the distance to the true boxes that RGB closes."""
+    score = plan.primary
+    tir, rgb, truth = (records[name] for name in (bests.tir, bests.rgb, bests.truth))
+    gained, possible = difference(rgb, tir, score), difference(truth, tir, score)
+    lines = [
+        f"best by validation: {bests.tir} (TIR alone), {bests.rgb} (with RGB), {bests.truth}",
+        f"with RGB minus TIR alone: {interval(gained.model_dump())}",
+        f"true boxes minus TIR alone: {interval(possible.model_dump())}",
+    ]
+    if possible.low <= 0:
+        return "\n".join([*lines, "no answer: true boxes are not above TIR alone"])
+    share = gained.mean / possible.mean
+    is_reached = share >= plan.thresholds.share_closed and gained.low > 0
+    verdict = "reached" if is_reached else "not reached"
+    return "\n".join([*lines, f"share closed: {share:.2f}; the goal is {verdict}"])
+
+
+def markdown(plan: Plan, records: Mapping[str, Record]) -> str:
+    """A row for each arm: its figure, of each seed too, and minus the baseline."""
+    head = ["arm", f"**{plan.primary}** (of each seed)", "minus baseline [95 %]",
+            f"{SECOND}: minus baseline [95 %]", "samples used"]  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name, record in records.items():
+        each = scores(record, plan.primary).mean(axis=1)
+        against = [difference(record, records[BASELINE], score) for score in (plan.primary, SECOND)]
+        cells = [
+            name,
+            f"{each.mean():.3f} ({', '.join(f'{value:.3f}' for value in each)})",
+            *(interval(one.model_dump()) for one in against),
+            _samples(record),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _samples(record: Record) -> str:
+    """Samples that the teacher accepted, of each seed."""
+    trainings = [part["training"].get("samples", {}) for part in record["seeds"].values()]
+    return ", ".join(str(one["usable"]) for one in trainings if "usable" in one)

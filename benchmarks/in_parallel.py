@@ -1,0 +1,40 @@
+"""Jobs of a benchmark in processes of one thread each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import TypeVar
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+Result = TypeVar("Result")
+
+
+def in_parallel(
+    jobs: Iterable[Callable[[], Result]],
+    workers: int,
+    stage: str,
+    *,
+    ended: Callable[[Result], str] = str,
+) -> None:
+    """Run jobs in processes of one thread each; tell of each that ends.
+
+    Args:
+        jobs: picklable functions.
+        workers: number of processes.
+        stage: word that each line begins with.
+        ended: function that gets each result as it comes, in this process, and names it.
+    """
+    jobs = list(jobs)
+    began = time.monotonic()
+    for name in THREADS:
+        os.environ[name] = "1"
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(job) for job in jobs]
+        for count, future in enumerate(as_completed(running), 1):
+            name, spent = ended(future.result()), time.monotonic() - began
+            print(f"{stage} {count}/{len(jobs)} {name} {spent:.0f} s", file=sys.stderr)
