@@ -45,7 +45,7 @@ from tirtrack.evaluation import protocols
 from tirtrack.files import write_json, write_text
 from tirtrack.pairs.folder import open_pairs
 from tirtrack.pairs.proposals.registry import is_fallback, propose_boxes, proposer
-from tirtrack.pairs.proposals.tracklet import agreed_tracklet
+from tirtrack.pairs.tracklets import TrackSettings, follow
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.weights import store
 
@@ -130,6 +130,7 @@ def speed(weights: Path | str) -> dict[str, dict[str, float]]:
 
 PSEUDO_VIDEOS = ("m3svd_video/0111_1716", "m3svd_video/0113_1714")  # 1230_1202 is held back
 KEY_EVERY, TRACKLET_FRAMES, BOXES_A_KEY = 12, 24, 4
+EVERY_FRAME = TrackSettings(frames=TRACKLET_FRAMES, min_frames=TRACKLET_FRAMES)
 MIN_TRAVEL = 0.25  # of the box's side; with static cameras what stays is mostly background
 
 
@@ -155,8 +156,8 @@ def make_pseudo(shared: Path, out: Path) -> dict[str, Any]:
             for number, proposal in enumerate(found.kept[:BOXES_A_KEY]):
                 asked += 1
                 clip = frames[key : key + TRACKLET_FRAMES]
-                tracklet = agreed_tracklet(clip, proposal.box, followers)
-                if tracklet is not None and _travels(tracklet.boxes):
+                tracklet = follow(clip, proposal.box, followers, EVERY_FRAME)
+                if tracklet.fault is None and _travels(tracklet.boxes):
                     kept += 1
                     stem = f"{name.replace('/', '_')}_{key:06d}_{number}"
                     _write_sequence(out / stem, clip, tracklet.boxes)

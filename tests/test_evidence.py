@@ -97,9 +97,9 @@ def test_levels_set_directions_and_gap():
     [
         pytest.param(["tir_salency-tir-same"], "no arm is called", id="unknown arm"),
         pytest.param(["mixed+step_100"], 'did you mean "steps_100"', id="unknown factor"),
-        pytest.param(["mixed", "rgb_tracks-tir-30"], "rgb_tracks-tir-30 cannot run", id="arm"),
+        pytest.param(["mixed", "best_boxes-tir-30"], "best_boxes-tir-30 cannot run", id="arm"),
         pytest.param(["mixed+night"], "a choice of recordings by the hour", id="factor"),
-        pytest.param([], "(and so do tir_saliency-mixed-30, rgb_tracks", id="all arms"),
+        pytest.param([], "(and so do tir_saliency-mixed-30, best_boxes", id="all arms"),
     ],
 )
 def test_an_arm_that_cannot_run_is_refused_by_name(names, said):

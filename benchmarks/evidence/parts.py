@@ -27,7 +27,7 @@ from tirtrack.identity import versions
 
 SPLITS = ("validation", "test")
 SCORES = ("success", "norm_precision")
-TOLD = {"samples", "harvest", "pass_rates", "held_back"}  # of a training's summary
+TOLD = {"samples", "harvest", "tracks", "pass_rates", "held_back"}  # of a training's summary
 LICENCE = "Apache-2.0 (rendered by tirtrack)"
 
 

@@ -5,12 +5,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+from typing import Any, TypeVar
 
-KINDS = ("graphs", "pools", "proposals", "worlds")
+from tirtrack.errors import StorageError
+from tirtrack.files import fingerprint, write_text
+
+KINDS = ("graphs", "pools", "proposals", "tracks", "worlds")
+Value = TypeVar("Value")
+_log = logging.getLogger(__name__)
 
 
 def cache_folder(kind: str | None = None) -> Path:
@@ -28,6 +37,38 @@ def cache_folder(kind: str | None = None) -> Path:
         else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tirtrack"
     )
     return base if kind is None else base / kind
+
+
+def kept_value(
+    kind: str,
+    identity: Mapping[str, Any],
+    make: Callable[[], Value],
+    *,
+    dump: Callable[[Value], str],
+    load: Callable[[str], Value],
+) -> Value:
+    """A value from the cache, or from ``make``; then it is kept, if the disk allows.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        identity: everything that the value depends on besides the version of this package, as JSON
+            values.
+        make: function that makes the value; called if the cache holds no match.
+        dump: function from a value to its text.
+        load: its inverse; a text for which it raises ``ValueError``, ``TypeError`` or ``KeyError``
+            is replaced.
+    """
+    name = fingerprint({"tirtrack": metadata.version("tirtrack"), **identity})
+    path = cache_folder(kind) / f"{name}.json"
+    try:
+        return load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError):
+        value = make()
+    try:
+        write_text(path, dump(value))
+    except StorageError as error:
+        _log.warning("%s are not kept: %s", kind, error)
+    return value
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,16 @@ from tirtrack.boxes import Box
 from tirtrack.crops import CropRule
 from tirtrack.datasets.labelled_clips import LabelledClip
 from tirtrack.distillation import stages
-from tirtrack.distillation.clips import Clip, clips_of, read_frames, with_tracks
+from tirtrack.distillation.clips import Clip, Target, clips_of, read_frames
 from tirtrack.distillation.foreign_teacher import check_pool
 from tirtrack.distillation.re_estimation import re_estimate
-from tirtrack.distillation.samples import draw_samples, draw_targets
-from tirtrack.errors import FrameError
+from tirtrack.distillation.run_folder import Run
+from tirtrack.distillation.samples import draw_samples
+from tirtrack.distillation.sources import Split
+from tirtrack.distillation.summary import TrackRate, read_summary, track_rates_of
+from tirtrack.errors import PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
+from tirtrack.pairs.tracklets import Track, TrackFault, Tracklet
 
 BOX = Box(40.0, 30.0, 24.0, 20.0)
 
@@ -30,10 +34,10 @@ def found(*ways: str) -> ProposalSet:
 
 
 def test_a_clip_has_no_field_for_an_annotation():
-    fields = {"name", "is_video", "source", "indices", "boxes", "tracks"}
+    fields = {"name", "is_video", "source", "indices", "targets"}
     assert set(Clip.__dataclass_fields__) == fields
-    assert get_type_hints(Clip)["boxes"] == Mapping[int, Sequence[Proposal]]
-    assert get_type_hints(Clip)["tracks"] == Mapping[tuple[int, Proposal], Mapping[int, Box]]
+    assert get_type_hints(Clip)["targets"] == Mapping[int, Sequence[Target]]
+    assert get_type_hints(clips_of)["tracks"] == Mapping[str, Sequence[Track]] | None
     assert not issubclass(LabelledClip, Clip)
 
 
@@ -41,8 +45,6 @@ def test_a_clip_has_no_field_for_an_annotation():
     "function",
     [
         draw_samples,
-        draw_targets,
-        with_tracks,
         stages.training_pool,
         check_pool,
         re_estimate,
@@ -59,7 +61,7 @@ def test_a_clip_holds_the_usable_boxes_of_a_recording_by_frame(tiny):
         source, dict(zip([1, 4, 6, 8], proposals, strict=True)), tiny.recipe_of("mixed")
     )
     assert [clip.name for clip in clips] == ["take0", "take2"]
-    assert [{frame: len(boxes) for frame, boxes in clip.boxes.items()} for clip in clips] == [
+    assert [{frame: len(boxes) for frame, boxes in clip.targets.items()} for clip in clips] == [
         {1: 1},
         {2: 1},
     ]
@@ -88,38 +90,44 @@ def test_frames_of_clips_are_read_once_and_in_order():
     assert read == [*(("a", index) for index in range(4)), ("c", 0), ("c", 1)]
 
 
-# --- boxes in other frames -----------------------------------------------------------------------
+# --- tracks --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "cache"))
+
+
+pytestmark = pytest.mark.usefixtures("_own_cache")
 
 
 class Finder:
-    """Finds the square of the tiny pairs by its colour; from some frame on it finds nothing."""
+    """Finds the square of the tiny pairs by its brightness; it loses it in some frame, if told."""
 
-    def __init__(self, *, lost_after: int = 100) -> None:
+    origin = "finder"
+
+    def __init__(self, *, lost_at: int | None = None) -> None:
         self.begun: list[Box] = []
-        self._lost_after = lost_after
-        self._steps = 0
+        self._lost_at = lost_at
 
     def init(self, frame, box):
         self.begun.append(box)
+        self._steps = 0
 
     def update(self, frame):
         self._steps += 1
-        rows, columns = np.nonzero(frame[..., 0] == 200)
+        grey = frame if frame.ndim == 2 else frame[..., 0]
+        rows, columns = np.nonzero(grey >= 200)
         box = Box(float(columns.min()), float(rows.min()), 24.0, 20.0)
-        return SimpleNamespace(box=box, measured=self._steps <= self._lost_after)
+        return SimpleNamespace(box=box, measured=self._steps != self._lost_at)
 
 
-def followed_samples(tiny, follower, *, max_gap=2, found_in=FoundIn.BOTH, pairs=None, frames=6):
-    source = pairs or tiny.TinyPairs(recordings=2, frames=frames)
-    proposals = [
-        ProposalSet([Proposal(square(index, frames), found_in, 1.0, 1.0, "saliency")], [])
-        for index in range(len(source))
-    ]
-    recipe = tiny.recipe_of("mixed", max_gap=max_gap)
-    clips = clips_of(source, dict(enumerate(proposals)), recipe)
-    clips = with_tracks(clips, list(draw_targets(clips, recipe, range(60), seed=0)), follower)
-    network = SimpleNamespace(reference_crop=CropRule(127), test_crop=CropRule(255))
-    return draw_samples(clips, recipe, range(60), network=network, seed=0)
+TRACKS = {
+    "tracks.modalities": ["rgb"],
+    "tracks.every": 1,
+    "tracks.frames": 6,
+    "tracks.min_frames": 3,
+}
 
 
 def square(index: int, frames: int) -> Box:
@@ -127,64 +135,109 @@ def square(index: int, frames: int) -> Box:
     return Box(40.0 + 6 * position, 30.0 + 5 * take, 24.0, 20.0)
 
 
+def squares(source, frames: int, found_in: FoundIn = FoundIn.BOTH) -> dict[int, ProposalSet]:
+    """A proposal of the square in every pair."""
+    return {
+        index: ProposalSet([Proposal(square(index, frames), found_in, 1.0, 1.0, "saliency")], [])
+        for index in range(len(source))
+    }
+
+
+def followed_clips(tiny, tmp_path, follower, *, source=None, train=None, frames=6, **changes):
+    source = source or tiny.TinyPairs(recordings=2, frames=frames)
+    given = {key.replace(".", "__"): value for key, value in {**TRACKS, **changes}.items()}
+    recipe = tiny.recipe_of("mixed", **given)
+    train = tuple(range(len(source))) if train is None else train
+    split = Split(source, train, source, (), "by hand")
+    run = Run(tmp_path / "a.safetensors", tmp_path, recipe, {"pairs": "squares"}, seed=0)
+    found = {index: one for index, one in squares(source, frames).items() if index in train}
+    tracks = stages.follow_all(split, found, run, follower)
+    return clips_of(source, found, recipe, tracks), recipe
+
+
+def samples_of(clips, recipe):
+    network = SimpleNamespace(reference_crop=CropRule(127), test_crop=CropRule(255))
+    return draw_samples(clips, recipe, range(60), network=network, seed=0)
+
+
 def shots(sample):
     (reference,), (test,) = sample.references, sample.tests
     return reference, test
 
 
-def test_a_followed_box_is_sought_in_frames_up_to_the_gap_away(tiny):
+@pytest.mark.parametrize("modality", ["rgb", "tir"])
+def test_both_patches_show_one_track_in_frames_up_to_the_gap_apart(tiny, tmp_path, modality):
+    changes = {"max_gap": 2, "tracks.modalities": [modality]}
+    clips, recipe = followed_clips(tiny, tmp_path, Finder(), **changes)
     gaps = set()
-    for sample in followed_samples(tiny, Finder()):
+    for sample in samples_of(clips, recipe):
         reference, test = shots(sample)
         for shot in (reference, test):
             assert shot.box == square(6 * sample.clip + shot.frame, 6)
         gaps.add(test.frame - reference.frame)
+        assert sample.way == "track"
     assert gaps == {-2, -1, 0, 1, 2}
 
 
-def test_a_box_that_is_lost_on_the_way_is_sought_in_its_own_frame(tiny):
-    for sample in followed_samples(tiny, Finder(lost_after=0)):
-        reference, test = shots(sample)
-        assert (test.frame, test.box) == (reference.frame, reference.box)
+def test_without_a_gap_both_patches_of_a_track_show_one_frame(tiny, tmp_path):
+    clips, recipe = followed_clips(tiny, tmp_path, Finder())
+    pairs = [shots(sample) for sample in samples_of(clips, recipe)]
+    assert all(reference.frame == test.frame for reference, test in pairs)
+    assert {test.frame for _, test in pairs} == set(range(6))
 
 
-def test_a_box_that_a_follower_cannot_begin_with_is_sought_in_its_own_frame(tiny):
-    class Refusing(Finder):
-        def init(self, frame, box):
-            raise FrameError("too small")
+def test_a_video_of_which_no_track_is_trusted_has_no_clip(tiny, tmp_path):
+    class Confused(Finder):
+        def update(self, frame):
+            state = super().update(frame)
+            is_second = state.box.y > 32
+            return SimpleNamespace(box=state.box, measured=not is_second)
 
-    samples = followed_samples(tiny, Refusing())
-    assert all(shots(sample)[0].frame == shots(sample)[1].frame for sample in samples)
+    clips, _ = followed_clips(tiny, tmp_path, Confused())
+    assert [clip.name for clip in clips] == ["take0"]
+
+
+def test_a_run_without_a_trusted_track_says_why(tiny, tmp_path):
+    with pytest.raises(PairsError, match=r"none of 12 tracks is trusted.*ends too early: 12"):
+        followed_clips(tiny, tmp_path, Finder(lost_at=1))
 
 
 class Stills:
-    """Pairs that are unrelated pictures."""
+    """Pairs of which some recordings are unrelated pictures."""
 
-    def __init__(self, pairs):
-        self._pairs = pairs
+    def __init__(self, pairs, names):
+        self._pairs, self._names = pairs, names
         self.name = pairs.name
 
     def __len__(self):
         return len(self._pairs)
 
+    def __getitem__(self, index):
+        return self._pairs[index]
+
     def recordings(self):
         return {
-            name: replace(one, is_video=False) for name, one in self._pairs.recordings().items()
+            name: replace(one, is_video=name not in self._names)
+            for name, one in self._pairs.recordings().items()
         }
 
 
-@pytest.mark.parametrize("what", ["boxes found in TIR alone", "stills"])
-def test_what_no_follower_can_see_in_another_frame_is_not_followed(tiny, what):
+def test_boxes_in_stills_are_used_as_proposed(tiny, tmp_path):
     follower = Finder()
-    pairs = Stills(tiny.TinyPairs(recordings=2, frames=6)) if what == "stills" else None
-    found_in = FoundIn.BOTH if pairs else FoundIn.TIR
-    samples = followed_samples(tiny, follower, found_in=found_in, pairs=pairs)
-    assert follower.begun == []
-    assert all(shots(sample)[0].frame == shots(sample)[1].frame for sample in samples)
+    source = Stills(tiny.TinyPairs(recordings=2, frames=6), ["take1"])
+    clips, recipe = followed_clips(tiny, tmp_path, follower, source=source, max_gap=2)
+    ways = {(sample.clip, sample.way) for sample in samples_of(clips, recipe)}
+    assert ways == {(0, "track"), (1, "saliency")}
+    assert {box.y for box in follower.begun} == {30.0}
 
 
-def test_frames_outside_of_those_with_boxes_are_never_read(tiny):
-    """They may be held back, as the last frames of a single recording are."""
+def test_stills_alone_are_trained_on_where_no_track_is_trusted(tiny, tmp_path):
+    source = Stills(tiny.TinyPairs(recordings=2, frames=6), ["take1"])
+    clips, _ = followed_clips(tiny, tmp_path, Finder(lost_at=1), source=source)
+    assert [clip.name for clip in clips] == ["take1"]
+
+
+def test_frames_that_are_held_back_are_never_read(tiny, tmp_path):
     read = []
 
     class Watched(tiny.TinyPairs):
@@ -193,35 +246,107 @@ def test_frames_outside_of_those_with_boxes_are_never_read(tiny):
             return super().__getitem__(index)
 
     source = Watched(recordings=1, frames=8)
-    proposals = {
-        index: ProposalSet([Proposal(square(index, 8), FoundIn.BOTH, 1.0, 1.0, "saliency")], [])
-        for index in (2, 5)
-    }
-    recipe = tiny.recipe_of("mixed", max_gap=4)
-    clips = clips_of(source, proposals, recipe)
-    drawn = list(draw_targets(clips, recipe, range(60), seed=0))
-    assert {(frame, other) for _, (frame, _), other in drawn} == {
-        *((2, other) for other in range(2, 6)),
-        *((5, other) for other in range(2, 6)),
-    }
-    (clip,) = with_tracks(clips, drawn, Finder())
-    assert {frame: sorted(track) for (frame, _), track in clip.tracks.items()} == {
-        2: [3, 4, 5],
-        5: [2, 3, 4],
-    }
-    assert set(read) == {2, 3, 4, 5}
+    (clip,), _ = followed_clips(
+        tiny, tmp_path, Finder(), source=source, train=(0, 1, 2, 3, 4), frames=8
+    )
+    assert set(read) == set(clip.targets) == {0, 1, 2, 3, 4}
 
 
-def test_samples_of_one_target_share_its_track(tiny):
-    follower = Finder()
-    samples = followed_samples(tiny, follower)
-    drawn = {(one.clip, shots(one)[0].frame, shots(one)[1].frame) for one in samples}
-    there_and_back = 2 * sum(frame != other for _, frame, other in drawn)
-    assert len(follower.begun) == there_and_back
+def test_tracks_are_followed_once(tiny, tmp_path):
+    followers = [Finder(), Finder(), Finder()]
+    first, _ = followed_clips(tiny, tmp_path, followers[0])
+    second, _ = followed_clips(tiny, tmp_path, followers[1])
+    followed_clips(tiny, tmp_path, followers[2], **{"tracks.min_iou": 0.7})
+    assert [one.targets for one in first] == [one.targets for one in second]
+    assert [bool(one.begun) for one in followers] == [True, False, True]
+
+
+def test_a_stopped_run_keeps_the_tracks_of_finished_recordings(tiny, tmp_path):
+    class Stopped(Finder):
+        def init(self, frame, box):
+            super().init(frame, box)
+            if box.y > 32:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        followed_clips(tiny, tmp_path, Stopped())
+    again = Finder()
+    followed_clips(tiny, tmp_path, again)
+    assert {box.y for box in again.begun} == {35.0}
+
+
+def test_tracks_of_another_follower_are_made_anew(tiny, tmp_path):
+    followed_clips(tiny, tmp_path, Finder())
+    other = Finder()
+    other.origin = "another finder"
+    followed_clips(tiny, tmp_path, other)
+    assert other.begun
+
+
+@pytest.mark.parametrize(
+    ("min_frames", "starts"),
+    [(2, [0, 4]), (3, [0]), (16, [0])],
+    ids=["enough frames follow", "too few follow the second", "too few follow any"],
+)
+def test_boxes_are_proposed_where_tracks_begin_and_in_stills(tiny, tmp_path, min_frames, starts):
+    source = Stills(tiny.TinyPairs(recordings=2, frames=6), ["take1"])
+    given = {"tracks__modalities": ["rgb"], "tracks__every": 4, "tracks__min_frames": min_frames}
+    recipe = tiny.recipe_of("mixed", **given)
+    run = Run(tmp_path / "a.safetensors", tmp_path, recipe, {"pairs": "a"}, seed=0)
+    found, _ = stages.propose(Split(source, tuple(range(12)), source, (), "by hand"), run)
+    assert sorted(found) == [*starts, 6, 7, 8, 9, 10, 11]
+
+
+GIVEN = {key.replace(".", "__"): value for key, value in TRACKS.items()}
+
+
+def test_a_run_without_a_trusted_track_leaves_its_summary_and_contact_sheet(tiny, tmp_path):
+    recipe = tiny.recipe_of("mixed", **GIVEN)
+    source = tiny.TinyPairs(recordings=3, frames=4)
+    with pytest.raises(PairsError, match="tracks is trusted"):
+        tiny.run_tiny(recipe, tmp_path, source=source, follower=Finder(lost_at=1))
+    summary = read_summary(tmp_path)
+    assert summary.verdict.startswith("nothing was trained: none of")
+    assert (summary.tracks[0].kept, summary.weights) == (0, "")
+    assert (tmp_path / "contact_sheet.png").is_file()
+
+
+def test_a_run_on_stills_alone_says_so_where_no_track_is_trusted(tiny, tmp_path):
+    class SomeStills(Stills):
+        def manifest(self):
+            return self._pairs.manifest()
+
+    recipe = tiny.recipe_of("mixed", **GIVEN)
+    source = SomeStills(tiny.TinyPairs(recordings=3, frames=4), ["take0", "take1"])
+    _, summary = tiny.run_tiny(recipe, tmp_path, source=source, follower=Finder(lost_at=1))
+    followed = summary.tracks[0].followed
+    said = f"none of {followed} tracks is trusted: no video is trained on, only stills"
+    assert said in summary.warnings
+
+
+def test_a_summary_counts_tracks_and_why_others_were_rejected(tiny):
+    def track(modality, counts, fault=None):
+        boxes = tuple(square(index, 6) for index in range(len(counts)))
+        proposal = Proposal(boxes[0], FoundIn.BOTH, 1.0, 1.0, "saliency")
+        return Track(proposal, modality, tuple(range(len(counts))), Tracklet(boxes, counts, fault))
+
+    rates = track_rates_of(
+        [
+            track("tir", (True, True)),
+            track("rgb", (True, False, True)),
+            track("rgb", (True,), TrackFault.TOO_SHORT),
+        ]
+    )
+    assert rates == (
+        TrackRate(modality="rgb", followed=2, kept=1, boxes=2, rejected={"ends too early": 1}),
+        TrackRate(modality="tir", followed=1, kept=1, boxes=2),
+    )
 
 
 class Standing:
     """Leaves the box where it is."""
+
+    origin = "standing"
 
     def init(self, frame, box):
         self.state = SimpleNamespace(box=box, measured=True)
@@ -230,13 +355,15 @@ class Standing:
         return self.state
 
 
-def test_a_run_with_a_gap_trains_on_boxes_in_other_frames(tiny, tmp_path):
+def test_a_run_trains_on_the_boxes_of_its_tracks(tiny, tmp_path):
     source = tiny.TinyPairs(recordings=3, frames=4)
-    recipe = tiny.recipe_of("mixed", max_gap=3)
-    students = [
-        tiny.run_tiny(recipe, tmp_path / str(n), source=source, follower=follower)[0].state_dict()
-        for n, follower in enumerate((None, Standing(), Standing()))
+    recipes = [tiny.recipe_of("mixed", **GIVEN, max_gap=gap) for gap in (0, 3, 3)]
+    runs = [
+        tiny.run_tiny(recipe, tmp_path / str(n), source=source, follower=Standing())
+        for n, recipe in enumerate(recipes)
     ]
+    assert all(summary.tracks[0].kept > 0 for _, summary in runs)
+    students = [student.state_dict() for student, _ in runs]
     same = [
         all(torch.equal(value, other[key]) for key, value in students[1].items())
         for other in (students[0], students[2])

@@ -36,6 +36,15 @@ SUMMARY = {
         "fallback_pairs": 2,
         "unreadable_pairs": 0,
     },
+    "tracks": [
+        {
+            "modality": "rgb",
+            "followed": 12,
+            "kept": 7,
+            "boxes": 190,
+            "rejected": {"ends too early": 4, "too few frames agree": 1},
+        }
+    ],
     "pass_rates": [{"way": "saliency", "found_in": "tir", "samples": 40, "passed": 30}],
     "samples": {"pool": 100, "usable": 75},
     "steps": 200,
@@ -90,6 +99,9 @@ def test_counts_of_the_run_win_over_those_of_a_sample(tmp_path):
     assert list(section.rejections.items()) == [("flat", 9), ("too small", 3)]
     assert section.counted_over == "20 pairs trained on"
     assert section.facts["boxes kept there"] == "11 in both modalities, 7 in TIR"
+    assert section.facts["tracks in RGB"] == (
+        "7 of 12 trusted, with 190 boxes; rejected: ends too early (4), too few frames agree (1)"
+    )
     assert section.facts["pairs with random boxes"] == "2"
     assert "unreadable pairs" not in section.facts
 

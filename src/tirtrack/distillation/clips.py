@@ -8,19 +8,19 @@ them needs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from tirtrack.boxes import Box
 from tirtrack.distillation.settings import Boxes, CrossModalRecipe, Direction, Modality
-from tirtrack.errors import FrameError, PairsError
+from tirtrack.errors import PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
-from tirtrack.pairs.proposals.tracklet import Follower, agreed_tracklet
-from tirtrack.pairs.source import PairSource, unit_of
-from tirtrack.progress import Progress, silent
+from tirtrack.pairs.source import PairSource, Recording, unit_of
+from tirtrack.pairs.tracklets import Track
 
 
 class Footage(Protocol):
@@ -57,8 +57,19 @@ class LabelledFootage(Footage, Protocol):
         """A text that changes when the files of the frames do, or how they are read."""
 
 
-Target = tuple[int, Proposal]
-"""A target of a clip: the frame in which it was proposed, and its box there."""
+@dataclass(frozen=True)
+class Target:
+    """A target of a clip.
+
+    Attributes:
+        boxes: its box by frame: in one frame for a proposal, in several for a track.
+        found_in: modality in which it was proposed.
+        way: name of the proposer, or ``track``.
+    """
+
+    boxes: Mapping[int, Box]
+    found_in: FoundIn
+    way: str
 
 
 @dataclass(frozen=True)
@@ -70,16 +81,14 @@ class Clip:
         is_video: whether neighbours are neighbours in time.
         source: pairs that the recording belongs to.
         indices: indices of its pairs in the source.
-        boxes: usable proposals by frame, for frames that have any.
-        tracks: boxes of a target in other frames, to which a tracker followed it.
+        targets: targets by frame in which they have a box, for frames that have any.
     """
 
     name: str
     is_video: bool
     source: PairSource
     indices: Sequence[int]
-    boxes: Mapping[int, Sequence[Proposal]]
-    tracks: Mapping[Target, Mapping[int, Box]] = field(default_factory=dict)
+    targets: Mapping[int, Sequence[Target]]
 
     def frames(
         self, wanted: Collection[int]
@@ -91,7 +100,10 @@ class Clip:
 
 
 def clips_of(
-    source: PairSource, found: Mapping[int, ProposalSet], recipe: CrossModalRecipe
+    source: PairSource,
+    found: Mapping[int, ProposalSet],
+    recipe: CrossModalRecipe,
+    tracks: Mapping[str, Sequence[Track]] | None = None,
 ) -> list[Clip]:
     """The recordings that have boxes which the recipe can use.
 
@@ -99,27 +111,67 @@ def clips_of(
         source: pairs; only the names of recordings are read, no pixels.
         found: proposals of the pairs that may be used, by index.
         recipe: recipe with the settings of boxes.
+        tracks: tracks by name of the recording; where there is an entry, the targets are its
+            trusted tracks, elsewhere the proposals.
 
     Raises:
-        PairsError: no pair has a box that the recipe can use.
+        PairsError: no pair has a box that the recipe can use, or no track is trusted.
     """
-    usable = {index: usable_proposals(one, recipe) for index, one in found.items()}
     clips = []
     for recording in source.recordings().values():
-        boxes = {
-            frame: usable[index]
-            for frame, index in enumerate(recording.indices)
-            if usable.get(index)
-        }
-        if boxes:
-            clips.append(Clip(recording.name, recording.is_video, source, recording.indices, boxes))
+        if tracks is not None and recording.name in tracks:
+            targets = _followed(recording, tracks[recording.name])
+        else:
+            targets = _proposed(recording, found, recipe)
+        if targets:
+            clips.append(
+                Clip(recording.name, recording.is_video, source, recording.indices, targets)
+            )
     if not clips:
-        raise PairsError(
-            f"no box that the recipe can use was proposed in {len(found)} {unit_of(source)}s",
+        raise _no_target(source, len(found), tracks)
+    return clips
+
+
+def _proposed(
+    recording: Recording, found: Mapping[int, ProposalSet], recipe: CrossModalRecipe
+) -> dict[int, list[Target]]:
+    """The usable proposals by frame, a target each."""
+    return {
+        frame: [Target({frame: one.box}, one.found_in, one.way) for one in usable]
+        for frame, index in enumerate(recording.indices)
+        if index in found and (usable := usable_proposals(found[index], recipe))
+    }
+
+
+def _followed(recording: Recording, tracks: Sequence[Track]) -> dict[int, list[Target]]:
+    """The trusted tracks by frame."""
+    frame_of = {index: frame for frame, index in enumerate(recording.indices)}
+    targets: dict[int, list[Target]] = {}
+    for track in tracks:
+        boxes = {frame_of[index]: box for index, box in track.trusted().items()}
+        for frame in boxes:
+            targets.setdefault(frame, []).append(Target(boxes, track.proposal.found_in, "track"))
+    return dict(sorted(targets.items()))
+
+
+def _no_target(
+    source: PairSource, count: int, tracks: Mapping[str, Sequence[Track]] | None
+) -> PairsError:
+    if not tracks:
+        return PairsError(
+            f"no box that the recipe can use was proposed in {count} {unit_of(source)}s",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )
-    return clips
+    rejected = Counter(str(one.tracklet.fault) for each in tracks.values() for one in each)
+    why = ", ".join(f"{reason}: {number}" for reason, number in rejected.most_common())
+    return PairsError(
+        f"none of {rejected.total()} tracks is trusted, and there are no stills"
+        f"{f' ({why})' if why else ''}",
+        source.name,
+        "give longer recordings in which something moves, or train on proposals with tracks "
+        "switched off (tracks.modalities: [])",
+    )
 
 
 def usable_proposals(found: ProposalSet, recipe: CrossModalRecipe) -> list[Proposal]:
@@ -161,46 +213,6 @@ def uses_rgb(found_in: FoundIn, recipe: CrossModalRecipe) -> bool:
         if serves_direction(found_in, direction, recipe.boxes):
             seen |= {direction.reference, direction.test}
     return found_in is not FoundIn.TIR or Modality.RGB in seen
-
-
-def with_tracks(
-    clips: Sequence[Clip],
-    wanted: Collection[tuple[int, Target, int]],
-    follower: Follower,
-    progress: Progress = silent,
-) -> list[Clip]:
-    """The clips with tracks of targets as well, as far as a follower agrees with itself.
-
-    Args:
-        clips: clips of proposals.
-        wanted: (index of the clip, target, frame) of every box to find.
-        follower: tracker of RGB frames; its state is overwritten.
-        progress: callback that is told of every box.
-    """
-    tracks: list[dict[Target, dict[int, Box]]] = [{} for _ in clips]
-    for done, (index, target, frame) in enumerate(wanted):
-        progress("tracks", done, len(wanted))
-        known = tracks[index].setdefault(target, {})
-        if frame not in known and (box := _followed(clips[index], target, frame, follower)):
-            known[frame] = box
-    progress("tracks", len(wanted), len(wanted))
-    return [replace(clip, tracks=found) for clip, found in zip(clips, tracks, strict=True)]
-
-
-def _followed(clip: Clip, target: Target, frame: int, follower: Follower) -> Box | None:
-    """The target's box in another frame: a follower carries it there through the RGB frames, and
-    back as a check; ``None`` where that fails.
-    """
-    begin, proposal = target
-    if frame == begin:
-        return None
-    between = range(min(begin, frame), max(begin, frame) + 1)
-    try:
-        frames = [rgb for _, rgb, _ in clip.frames(between) if rgb is not None]
-        track = agreed_tracklet(frames[:: 1 if frame >= begin else -1], proposal.box, [follower])
-    except (FrameError, PairsError):
-        return None
-    return None if track is None else track.boxes[-1]
 
 
 def read_frames(

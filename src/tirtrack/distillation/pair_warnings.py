@@ -11,7 +11,7 @@ from tirtrack.distillation.clips import Clip
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Split, uneven_split
-from tirtrack.distillation.summary import PassRate, harvest_of
+from tirtrack.distillation.summary import PassRate, TrackRate, harvest_of
 from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts, sentences
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.progress import Progress
@@ -61,6 +61,14 @@ def rate_warnings(rates: Sequence[PassRate], recipe: CrossModalRecipe) -> list[s
         f"the teacher finds only {passed} of {total} boxes again: many proposals are no "
         f"objects{unregistered}; look at the contact sheet"
     ]
+
+
+def track_warnings(rates: Sequence[TrackRate]) -> list[str]:
+    """A warning if no track is trusted, so that only stills are trained on."""
+    followed = sum(rate.followed for rate in rates)
+    if not followed or any(rate.kept for rate in rates):
+        return []
+    return [f"none of {followed} tracks is trusted: no video is trained on, only stills"]
 
 
 def split_warnings(split: Split, recipe: CrossModalRecipe) -> list[str]:

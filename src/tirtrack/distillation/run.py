@@ -39,8 +39,8 @@ from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.folder import lacks_rgb
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
 from tirtrack.pairs.proposals.registry import identity_of, proposer
-from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import Manifest, pairs_line
+from tirtrack.pairs.tracklets import Follower
 from tirtrack.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def distill(
         force: replace an existing result.
         command: the command line, for the card.
         progress: callback that is told of every stage.
-        follower: function that makes a tracker of RGB frames from ``baseline``, for recipes with a
-            ``max_gap``; ``tirtrack.distill`` has one. A run resumes only with the same one.
+        follower: function that makes a tracker from ``baseline``, for recipes with tracks;
+            ``tirtrack.distill`` has one. A run resumes only with the same one.
 
     Raises:
         RequestError: something in the request does not exist or does not fit; nothing was written
@@ -171,14 +171,14 @@ def _default(
 def _follower(
     make: Callable[[str | Path], Follower] | None, recipe: CrossModalRecipe, baseline: str | Path
 ) -> Follower | None:
-    """The tracker that follows boxes; ``None`` if both patches of a sample show one frame."""
-    if not recipe.max_gap:
+    """The tracker that follows boxes; ``None`` for a recipe without tracks."""
+    if not (modalities := recipe.tracks.modalities):
         return None
     if make is None:
         raise RecipeError(
-            f"max_gap is {recipe.max_gap}, and there is no tracker to follow boxes",
-            "max_gap",
-            "give a follower, or max_gap: 0",
+            f"boxes are to be followed in {' and '.join(modalities)}, and there is no tracker",
+            "tracks.modalities",
+            "give a follower, or tracks.modalities: []",
         )
     return make(baseline)
 

@@ -1,14 +1,14 @@
 """Samples: which clip, frames and boxes are trained on, and where patches are cut; no pixels.
 
 Sample ``n`` is a pure function of the seed and ``n``, so a resumed run needs no stored state.
-:func:`draw_samples` draws from proposed boxes, :func:`draw_labelled` from labels. The patches of a
-still show one frame, those of a video frames at most ``max_gap`` apart, as far as the target's box
-is known in both.
+:func:`draw_samples` draws from proposed and followed boxes, :func:`draw_labelled` from labels. The
+patches of a still show one frame, those of a video frames at most ``max_gap`` apart, as far as the
+target's box is known in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -25,7 +25,7 @@ from tirtrack.distillation.crop_specs import (
 from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
 from tirtrack.errors import DatasetError
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.pairs.proposals.base import FoundIn, Proposal
+from tirtrack.pairs.proposals.base import FoundIn
 
 MIN_FRAMES = 20  # shortest video for causal samples, as published
 WIDER = 5  # frames by which the gap of a causal sample grows if it finds no frame
@@ -111,7 +111,7 @@ class Sample:
         number: number of the sample, which seeds its random streams.
         found_in: modality in which the box was found.
         quality: quality of the box.
-        way: name of the proposer, or ``label``.
+        way: name of the proposer, ``track`` or ``label``.
     """
 
     key: str
@@ -125,7 +125,7 @@ class Sample:
     way: str
 
 
-# --- proposed boxes ------------------------------------------------------------------------------
+# --- proposed and followed boxes -----------------------------------------------------------------
 
 
 def draw_samples(
@@ -136,10 +136,8 @@ def draw_samples(
     network: TwoBranchNetwork,
     seed: int,
 ) -> list[Sample]:
-    """Samples by number: a target of :func:`draw_targets`, the jitter per branch.
-
-    The test patch shows the drawn frame if the clip has the target's box there; else the frame of
-    the reference.
+    """Samples by number: a frame with targets drawn uniformly, one of them by quality, and another
+    frame of that target up to ``max_gap`` away for the test patch; the jitter per branch.
 
     Args:
         clips: clips with boxes that the recipe can use.
@@ -148,17 +146,25 @@ def draw_samples(
         network: network that says how its patches are cut.
         seed: seed of all random draws.
     """
+    frames = [(index, frame) for index, clip in enumerate(clips) for frame in clip.targets]
     samples = []
-    drawn = draw_targets(clips, recipe, numbers, seed=seed)
-    for number, (index, target, other) in zip(numbers, drawn, strict=True):
-        clip, (frame, proposal) = clips[index], target
-        here = frame, proposal.box
-        track = clip.tracks.get(target, {})
-        there = (other, track[other]) if other in track else here
+    for number in numbers:
+        rng = np.random.default_rng([seed, Stream.BOX, number])
+        index, frame = frames[int(rng.integers(len(frames)))]
+        clip = clips[index]
+        target = _drawn(clip.targets[frame], recipe, rng)
+        near = _near(np.array(list(target.boxes)), frame, recipe.max_gap)
+        gap_rng = np.random.default_rng([seed, Stream.GAP, number])
+        other = int(near[gap_rng.integers(len(near))])
         references, tests = draw_shots(
-            [here], [there], recipe, network=network, number=number, seed=seed
+            [(frame, target.boxes[frame])],
+            [(other, target.boxes[other])],
+            recipe,
+            network=network,
+            number=number,
+            seed=seed,
         )
-        name, apart = f"{clip.name}/{frame}", there[0] - frame
+        name, apart = f"{clip.name}/{frame}", other - frame
         samples.append(
             Sample(
                 key=f"{name}{f'{apart:+d}' if apart else ''}#{number}",
@@ -167,51 +173,19 @@ def draw_samples(
                 references=references,
                 tests=tests,
                 number=number,
-                found_in=proposal.found_in,
-                quality=recipe.boxes.quality[proposal.found_in],
-                way=proposal.way,
+                found_in=target.found_in,
+                quality=recipe.boxes.quality[target.found_in],
+                way=target.way,
             )
         )
     return samples
 
 
-def draw_targets(
-    clips: Sequence[Clip], recipe: CrossModalRecipe, numbers: Iterable[int], *, seed: int
-) -> Iterator[tuple[int, Target, int]]:
-    """The target of every sample: a frame with boxes drawn uniformly, one of them by quality.
-
-    Args:
-        clips: clips with boxes that the recipe can use.
-        recipe: recipe with the settings of boxes.
-        numbers: numbers of the samples.
-        seed: seed of all random draws.
-
-    Yields:
-        Index of the clip, target, and the frame in which it is to be sought: up to ``max_gap`` away
-        in a video if it was found in RGB. Frames before the first and after the last one with boxes
-        are never drawn: they may be held back.
-    """
-    frames = [(index, frame) for index, clip in enumerate(clips) for frame in clip.boxes]
-    for number in numbers:
-        rng = np.random.default_rng([seed, Stream.BOX, number])
-        index, frame = frames[int(rng.integers(len(frames)))]
-        clip = clips[index]
-        proposal = _drawn(clip.boxes[frame], recipe, rng)
-        other = frame
-        if recipe.max_gap and clip.is_video and proposal.found_in is not FoundIn.TIR:
-            gap_rng = np.random.default_rng([seed, Stream.GAP, number])
-            other += int(gap_rng.integers(-recipe.max_gap, recipe.max_gap + 1))
-            other = min(max(other, min(clip.boxes)), max(clip.boxes))
-        yield index, (frame, proposal), other
-
-
-def _drawn(
-    usable: Sequence[Proposal], recipe: CrossModalRecipe, rng: np.random.Generator
-) -> Proposal:
-    """One of the boxes of a frame, by quality."""
-    weights = np.array([recipe.boxes.quality[proposal.found_in] for proposal in usable])
-    which = int(rng.choice(len(usable), p=weights / weights.sum()))
-    return usable[0 if "first_box" in recipe.as_published else which]
+def _drawn(targets: Sequence[Target], recipe: CrossModalRecipe, rng: np.random.Generator) -> Target:
+    """One of the targets of a frame, by quality."""
+    weights = np.array([recipe.boxes.quality[target.found_in] for target in targets])
+    which = int(rng.choice(len(targets), p=weights / weights.sum()))
+    return targets[0 if "first_box" in recipe.as_published else which]
 
 
 def away_crop(sample: Sample, shape_hw: tuple[int, int], seed: int) -> Crop | None:
@@ -343,10 +317,15 @@ def _interval(
     frames: np.ndarray, recipe: SupervisedRecipe, rng: np.random.Generator
 ) -> tuple[list[int], list[int]]:
     first = int(frames[rng.integers(len(frames))])
-    near = frames[np.abs(frames - first) <= recipe.max_gap]
+    near = _near(frames, first, recipe.max_gap)
     tests = [int(near[rng.integers(len(near))]) for _ in range(recipe.tests)]
     others = [int(near[rng.integers(len(near))]) for _ in range(recipe.references - 1)]
     return [first, *others], tests
+
+
+def _near(frames: np.ndarray, first: int, max_gap: int) -> np.ndarray:
+    """Those of some frames that lie at most ``max_gap`` from the first reference."""
+    return np.asarray(frames[np.abs(frames - first) <= max_gap])
 
 
 def _causal(

@@ -14,6 +14,7 @@ from pydantic_core import PydanticKnownError
 
 from tirtrack.networks import registry
 from tirtrack.pairs.proposals.base import FoundIn
+from tirtrack.pairs.tracklets import TrackSettings
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
@@ -343,9 +344,10 @@ class CrossModalRecipe(_Recipe):
     negatives: Share = Field(default=0.2, description="share of the samples without the target")
     max_gap: Count = Field(
         default=0,
-        description="largest gap between reference and test in a video, frames; a tracker follows "
-        "boxes that were found in RGB there and back. 0: both patches show one frame",
+        description="largest gap between reference and test on one track, frames; 0: both "
+        "patches show one frame",
     )
+    tracks: TrackSettings = TrackSettings()
     teacher: Teacher = Teacher()
     jitter: Jitter = Jitter()
     flip: Share = Field(default=0.0, description="share of the samples whose crops are mirrored")
@@ -367,12 +369,20 @@ class CrossModalRecipe(_Recipe):
             raise ValueError("training has steps and no term; give a term or steps: 0")
         return self
 
+    @model_validator(mode="after")
+    def _gap_on_tracks(self) -> CrossModalRecipe:
+        if self.max_gap and not self.tracks.modalities:
+            raise ValueError(
+                "max_gap needs tracks; give tracks.modalities (such as [rgb]), or max_gap: 0"
+            )
+        return self
+
     @property
     def reads_rgb(self) -> bool:
         """Whether proposer, teacher or student sees RGB, or a tracker follows boxes through it."""
-        seen = {*self.proposals.modalities, self.teacher.modality}
+        seen = {*self.proposals.modalities, *self.tracks.modalities, self.teacher.modality}
         seen.update(*((one.reference, one.test) for one in self.directions))
-        return Modality.RGB in seen or self.max_gap > 0 or "canvas" in self.as_published
+        return Modality.RGB in seen or "canvas" in self.as_published
 
     @property
     def trains_backbone(self) -> bool:

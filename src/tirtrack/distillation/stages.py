@@ -7,11 +7,13 @@ follow below it, in the same order.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
 
 import numpy as np
 
-from tirtrack.distillation.clips import Clip, clips_of, uses_rgb, with_tracks
+from tirtrack.distillation.clips import Clip, clips_of, usable_proposals, uses_rgb
 from tirtrack.distillation.foreign_teacher import can_match, check_pool
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.pair_warnings import (
@@ -20,17 +22,24 @@ from tirtrack.distillation.pair_warnings import (
     masked_warnings,
     rate_warnings,
     split_warnings,
+    track_warnings,
 )
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.pool_making import build_pool, levels_of
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.re_estimation import re_estimate
 from tirtrack.distillation.run_folder import Run
-from tirtrack.distillation.samples import Stream, draw_samples, draw_targets
+from tirtrack.distillation.samples import Stream, draw_samples
 from tirtrack.distillation.settings import Augmentation, CrossModalRecipe, Direction, Modality
 from tirtrack.distillation.sources import Split
 from tirtrack.distillation.step_plan import check_directions
-from tirtrack.distillation.summary import RunSummary, harvest_of, pass_rates_of
+from tirtrack.distillation.summary import (
+    SUMMARY,
+    RunSummary,
+    harvest_of,
+    pass_rates_of,
+    track_rates_of,
+)
 from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
@@ -39,8 +48,9 @@ from tirtrack.pairs.inspection_folder import write_contact_sheet
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import proposer
-from tirtrack.pairs.proposals.tracklet import Follower
 from tirtrack.pairs.source import PairSource, assumptions
+from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, kept_tracks
+from tirtrack.stored import write_stored
 
 PairRun = Run[CrossModalRecipe]
 Found = dict[int, ProposalSet]
@@ -64,7 +74,7 @@ def distil_network(
         run: recipe, folder, seed and device.
         teacher: network that teaches; ``None``: the baseline.
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
-        follower: tracker of RGB frames, for recipes with a ``max_gap``.
+        follower: tracker that follows boxes; ``None`` for a recipe without tracks.
 
     Returns:
         The student in eval mode on the CPU, and the summary, without what every run has.
@@ -77,9 +87,26 @@ def distil_network(
     with timed(seconds, "proposals"):
         found, held_back = propose(split, run)
         write_contact_sheet(run.folder, split.source, found)
-    clips = clips_of(split.source, found, recipe)
+    tracks = None
+    if follower is not None:
+        with timed(seconds, "tracks"):
+            tracks = follow_all(split, found, run, follower)
+            write_contact_sheet(
+                run.folder, split.source, found, list(chain.from_iterable(tracks.values()))
+            )
+    summary = RunSummary(
+        recipe=recipe.name,
+        seed=run.seed,
+        split=split.how,
+        harvest=harvest_of(list(found.values()), recipe.proposals.way),
+        tracks=track_rates_of(chain.from_iterable((tracks or {}).values())),
+        assumed=tuple(assumptions(split.source.recordings().values())),
+        seconds=seconds,
+    )
+    with summary_on_failure(run, summary):
+        clips = clips_of(split.source, found, recipe, tracks)
     with timed(seconds, "features"):
-        pool = training_pool(network, clips, run, engine, follower)
+        pool = training_pool(network, clips, run, engine)
     with timed(seconds, "teacher"):
         if can_match(teaching, network):
             pool.check(teaching, recipe, device=device)
@@ -91,6 +118,7 @@ def distil_network(
         warnings = [
             *harvest_warnings(proposals, others, recipe),
             *masked_warnings([*proposals, *others]),
+            *track_warnings(summary.tracks),
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
             *doubt_warnings(split, clips, pool, run.progress),
@@ -117,19 +145,27 @@ def distil_network(
             re_estimate(student, clips, pool.samples, run)
     with timed(seconds, "held back"):
         compared = None if validator is None else validator.comparison(student)
-    return student.cpu(), RunSummary(
-        recipe=recipe.name,
-        steps=recipe.training.steps,
-        held_back=compared,
-        verdict=verdict(compared),
-        split=split.how,
-        harvest=harvest_of(proposals, recipe.proposals.way),
-        pass_rates=tuple(rates),
-        samples=_counted(pool, recipe),
-        assumed=tuple(assumptions(split.source.recordings().values())),
-        warnings=tuple(warnings),
-        seconds=seconds,
-    )
+    trained = {
+        "steps": recipe.training.steps,
+        "held_back": compared,
+        "verdict": verdict(compared),
+        "pass_rates": tuple(rates),
+        "samples": _counted(pool, recipe),
+        "warnings": tuple(warnings),
+        "seconds": seconds,
+    }
+    return student.cpu(), summary.model_copy(update=trained)
+
+
+@contextmanager
+def summary_on_failure(run: PairRun, summary: RunSummary) -> Iterator[None]:
+    """Context in which pairs without anything to train on leave a summary that says so."""
+    try:
+        yield
+    except PairsError as error:
+        said = {"verdict": f"nothing was trained: {error.what}"}
+        write_stored(run.folder / SUMMARY, summary.model_copy(update=said))
+        raise
 
 
 # --- proposals -----------------------------------------------------------------------------------
@@ -137,10 +173,10 @@ def distil_network(
 
 def propose(split: Split, run: PairRun) -> tuple[Found, Found]:
     """Boxes of the pairs to train on and of those held back: in at most as many pairs as there will
-    be samples.
+    be samples. In videos whose boxes will be followed, those in which tracks begin.
     """
     recipe, seed, content = run.recipe, run.seed, run.identity["pairs"]
-    train = thinned(split.train, recipe.pool, seed)
+    train = _to_propose_in(split, recipe, seed)
     held_back = thinned(split.held_back, recipe.held_back.samples, HELD_BACK_SEED)
     if split.has_two_sources:
         other, its_content = split.held_back_source, run.identity["held-back pairs"]
@@ -150,6 +186,22 @@ def propose(split: Split, run: PairRun) -> tuple[Found, Found]:
         )
     found = _boxes_of(split.source, content, [*train, *held_back], run, seed)
     return {index: found[index] for index in train}, {index: found[index] for index in held_back}
+
+
+def _to_propose_in(split: Split, recipe: CrossModalRecipe, seed: int) -> tuple[int, ...]:
+    if not recipe.tracks.modalities:
+        return thinned(split.train, recipe.pool, seed)
+    videos = training_videos(split)
+    starts = [index for one in videos.values() for index in _starts(one, recipe.tracks)]
+    followed = {index for one in videos.values() for index in one}
+    stills = [index for index in split.train if index not in followed]
+    return tuple(sorted([*starts, *thinned(stills, recipe.pool, seed)]))
+
+
+def _starts(video: Sequence[int], settings: TrackSettings) -> Sequence[int]:
+    """The pairs in which tracks begin: those after which enough frames follow, at least one."""
+    last = max(len(video) - settings.min_frames, 0)
+    return video[: last + 1 : settings.every]
 
 
 def _boxes_of(
@@ -178,6 +230,39 @@ def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
     return tuple(sorted(int(indices[place]) for place in rng.permutation(len(indices))[:count]))
 
 
+# --- tracks --------------------------------------------------------------------------------------
+
+
+def training_videos(split: Split) -> dict[str, list[int]]:
+    """Indices of the pairs to train on, for every video that has any, by its name."""
+    train = set(split.train)
+    recordings = split.source.recordings().values()
+    videos = {
+        one.name: [index for index in one.indices if index in train]
+        for one in recordings
+        if one.is_video
+    }
+    return {name: indices for name, indices in videos.items() if indices}
+
+
+def follow_all(
+    split: Split, found: Found, run: PairRun, follower: Follower
+) -> dict[str, list[Track]]:
+    """The tracks of every video to train on, rejected ones included; held-back pairs are not
+    read.
+    """
+    recipe, videos = run.recipe, training_videos(split)
+    usable = {index: usable_proposals(one, recipe) for index, one in found.items()}
+    tracks: dict[str, list[Track]] = {}
+    for name, indices in videos.items():
+        run.progress("tracks", len(tracks), len(videos))
+        tracks[name] = kept_tracks(
+            split.source, indices, usable, follower, recipe.tracks, content=run.identity["pairs"]
+        )
+    run.progress("tracks", len(videos), len(videos))
+    return tracks
+
+
 # --- pool ----------------------------------------------------------------------------------------
 
 
@@ -186,14 +271,10 @@ def training_pool(
     clips: Sequence[Clip],
     run: PairRun,
     engine: FeatureEngine | None,
-    follower: Follower | None,
 ) -> Pool:
     """The pool to train on, with features if the backbone is frozen."""
     recipe, seed, identity = run.recipe, run.seed, run.identity
     numbers = range(recipe.pool)
-    if follower is not None:
-        drawn = list(draw_targets(clips, recipe, numbers, seed=seed))
-        clips = with_tracks(clips, drawn, follower, run.progress)
     return build_pool(
         clips,
         draw_samples(clips, recipe, numbers, network=network, seed=seed),

@@ -7,7 +7,7 @@ Each is written and read by one model. What a run does not have is empty or null
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,7 @@ from tirtrack.stored import Number, Stored, read_stored, read_stored_lines
 if TYPE_CHECKING:
     from tirtrack.distillation.pool import Pool
     from tirtrack.pairs.proposals.base import ProposalSet
+    from tirtrack.pairs.tracklets import Track
 
 LOG = "log.jsonl"
 SUMMARY = "summary.json"
@@ -77,6 +78,24 @@ class Harvest(Stored):
     unreadable_pairs: int = 0
 
 
+class TrackRate(Stored):
+    """Number of boxes that were followed in one modality, and what became of them.
+
+    Attributes:
+        modality: modality in which they were followed, ``rgb`` or ``tir``.
+        followed: number of boxes followed.
+        kept: number of trusted tracks.
+        boxes: number of trusted boxes on them.
+        rejected: number of rejected tracks, by reason.
+    """
+
+    modality: str
+    followed: int
+    kept: int
+    boxes: int
+    rejected: Mapping[str, int] = {}
+
+
 class StudentDifference(Stored):
     """Student minus baseline: mean over samples, with a 95 % interval over scenes."""
 
@@ -127,8 +146,10 @@ class RunSummary(Stored):
         verdict: conclusion in one sentence.
         kept: which weights were written; ``start`` if the training did not help (``train``).
         data: labelled pictures and sequences trained on, and how many are held back (``train``).
-        split: how pairs were held back, in words (this and the next four: ``distill``).
+        split: how pairs were held back, in words (this and the next five: ``distill``).
         harvest: yield of the proposers in the pairs that were trained on.
+        tracks: yield of following boxes through videos, by modality; empty for a recipe without
+            tracks.
         pass_rates: pass rates of the teacher's check in the training pool.
         samples: samples in the pool, how many of them could be used, in how many the box's centre
             lies outside the test patch, and for how many usable ones RGB counted (its box was found
@@ -152,6 +173,7 @@ class RunSummary(Stored):
     data: Mapping[str, int] = {}
     split: str = ""
     harvest: Harvest = Harvest()
+    tracks: tuple[TrackRate, ...] = ()
     pass_rates: tuple[PassRate, ...] = ()
     samples: Mapping[str, int] = {}
     assumed: tuple[str, ...] = ()
@@ -198,6 +220,25 @@ def harvest_of(proposals: Sequence[ProposalSet], way: str) -> Harvest:
         rejected=dict(sorted(Counter(str(box.reason) for box in rejected).items())),
         fallback_pairs=sum(is_fallback(found, way) for found in proposals),
         unreadable_pairs=sum(found.fault is not None for found in proposals),
+    )
+
+
+def track_rates_of(tracks: Iterable[Track]) -> tuple[TrackRate, ...]:
+    """Counts of kept and rejected tracks by modality."""
+    by_modality: dict[str, list[Track]] = {}
+    for track in tracks:
+        by_modality.setdefault(track.modality, []).append(track)
+    return tuple(
+        TrackRate(
+            modality=modality,
+            followed=len(followed),
+            kept=sum(one.tracklet.fault is None for one in followed),
+            boxes=sum(len(one.trusted()) for one in followed),
+            rejected=dict(
+                sorted(Counter(str(f) for one in followed if (f := one.tracklet.fault)).items())
+            ),
+        )
+        for modality, followed in sorted(by_modality.items())
     )
 
 

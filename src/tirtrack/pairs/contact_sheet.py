@@ -2,7 +2,9 @@
 
 Each tile shows RGB and TIR of one pair side by side, or TIR alone. Boxes found in both modalities
 are green and drawn in both; a box found in one modality is drawn only there; rejected ones are
-grey, dashed, with the reason. Numbers are ranks.
+grey, dashed, with the reason. Numbers are ranks. Below the pairs, film strips show boxes that were
+followed through time, some trusted and some rejected; in frames that do not count the box is
+dashed.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from tirtrack.overlay import draw_boxes
 from tirtrack.pairs.proposals.base import FoundIn, ProposalSet
 from tirtrack.pairs.source import Pair, PairSource
 from tirtrack.pairs.spreading import spread
+from tirtrack.pairs.tracklets import Track
 from tirtrack.thermal import to_display
 
 COLOURS = {FoundIn.BOTH: "#3ddc84", FoundIn.RGB: "#ffb000", FoundIn.TIR: "#35c8ff"}
@@ -29,11 +32,14 @@ _CAPTION_PX = 22
 _GAP_PX = 6
 _MAX_REJECTED = 6
 _DASH_PX = 5
+_STRIPS = 3  # trusted tracks, and as many rejected ones
+_STRIP_FRAMES = 6
 
 
 def contact_sheet(
     source: PairSource,
     proposals: Mapping[int, ProposalSet],
+    tracks: Sequence[Track] = (),
     *,
     count: int = 8,
     columns: int = 2,
@@ -44,6 +50,7 @@ def contact_sheet(
     Args:
         source: the pairs.
         proposals: proposals by index in the source; pairs that could not be read are left out.
+        tracks: tracks of which some trusted and some rejected ones are shown below the pairs.
         count: largest number of tiles, spread evenly over ``proposals``; half of them show pairs
             with a rejected box, if there are enough.
         columns: tiles side by side.
@@ -66,6 +73,7 @@ def contact_sheet(
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     tile_width = max(tile.width for tile in tiles)
     width = columns * tile_width + (columns + 1) * _GAP_PX
+    rows += [[_strip(source, one, width - 2 * _GAP_PX)] for one in _shown_tracks(tracks)]
     heights = [max(tile.height for tile in row) for row in rows]
     height = _legend_height() + sum(heights) + (len(rows) + 1) * _GAP_PX
     sheet = Image.new("RGB", (width, height), _GROUND)
@@ -108,6 +116,37 @@ def _tile(pair: Pair, found: ProposalSet, image_width: int) -> Image.Image:
     counts = _counts(found)
     draw.text((tile.width - 4, 3), counts, font=_font(), fill=_INK, anchor="ra")
     return tile
+
+
+def _shown_tracks(tracks: Sequence[Track]) -> list[Track]:
+    """Some trusted tracks, then some rejected ones, spread evenly."""
+    trusted = [one for one in tracks if one.tracklet.fault is None]
+    rejected = [one for one in tracks if one.tracklet.fault is not None]
+    return [*spread(trusted, _STRIPS), *spread(rejected, _STRIPS)]
+
+
+def _strip(source: PairSource, track: Track, width: int) -> Image.Image:
+    """A few frames of a track side by side, with its box."""
+    cell = (width - (_STRIP_FRAMES - 1) * 2) // _STRIP_FRAMES
+    places = spread(range(len(track.indices)), _STRIP_FRAMES)
+    pairs = [source[track.indices[place]] for place in places]
+    frames = [to_display(getattr(pair, track.modality)) for pair in pairs]
+    height, zoom = round(cell * frames[0].shape[0] / frames[0].shape[1]), cell / frames[0].shape[1]
+    strip = Image.new("RGB", (width, height + _CAPTION_PX), _GROUND)
+    trusted = track.trusted()
+    for column, (place, frame) in enumerate(zip(places, frames, strict=True)):
+        picture = Image.fromarray(frame).resize((cell, height), Image.Resampling.LANCZOS)
+        box = scaled(track.tracklet.boxes[place], zoom)
+        if track.indices[place] in trusted:
+            mark = (box, COLOURS[FoundIn(track.modality)], "")
+            picture = Image.fromarray(draw_boxes(np.array(picture), [mark], line=2))
+        else:
+            _dashed(ImageDraw.Draw(picture), box)
+        strip.paste(picture, (column * (cell + 2), _CAPTION_PX))
+    said = track.tracklet.fault or f"{len(trusted)} of {len(track.indices)} frames count"
+    caption = f"{_shortened(pairs[0].key)}, followed in {track.modality.upper()}: {said}"
+    ImageDraw.Draw(strip).text((4, 3), caption, font=_font(), fill=_INK)
+    return strip
 
 
 def _shortened(key: str, most: int = 48) -> str:

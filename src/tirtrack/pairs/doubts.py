@@ -266,7 +266,7 @@ def _overlapping(
 def _shared_detail(rgb: np.ndarray, tir: np.ndarray) -> float:
     """Median over tiles, so that one object that stands out in both has little weight."""
     found = [
-        abs(_correlation(a, b))
+        abs(correlation(a, b))
         for a, b in zip(_tiles(rgb), _tiles(tir), strict=True)
         if max(a.std(), b.std()) > _MIN_DETAIL
     ]
@@ -292,7 +292,7 @@ def _contrast(image: np.ndarray) -> float:
     return float(np.percentile(ndimage.gaussian_gradient_magnitude(image, 1.0), 90))
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Correlation of two pictures; 0 if one is constant."""
     a, b = a - a.mean(), b - b.mean()
     size = float(np.linalg.norm(a) * np.linalg.norm(b))

@@ -21,6 +21,7 @@ from tirtrack.pairs.doubts import RecordingDoubts
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.registration import OffsetSummary
 from tirtrack.pairs.source import Manifest, PairSource
+from tirtrack.pairs.tracklets import Track
 from tirtrack.stored import Stored, read_stored, write_stored
 
 SHEET_NAME = "contact_sheet.png"
@@ -151,7 +152,12 @@ def write_inspection(
 
 
 def write_contact_sheet(
-    folder: Path, source: PairSource, proposals: Mapping[int, ProposalSet], *, tiles: int = TILES
+    folder: Path,
+    source: PairSource,
+    proposals: Mapping[int, ProposalSet],
+    tracks: Sequence[Track] = (),
+    *,
+    tiles: int = TILES,
 ) -> None:
     """Write a picture of some pairs, if any can be read.
 
@@ -159,6 +165,7 @@ def write_contact_sheet(
         folder: target folder; made if missing.
         source: the pairs.
         proposals: proposals by index in the source.
+        tracks: tracks of which some are shown as well.
         tiles: largest number of pairs on the picture.
 
     Raises:
@@ -166,7 +173,7 @@ def write_contact_sheet(
     """
     if all(one.fault is not None for one in proposals.values()):
         return
-    sheet = Image.fromarray(contact_sheet(source, proposals, count=tiles))
+    sheet = Image.fromarray(contact_sheet(source, proposals, tracks, count=tiles))
     with atomic_path(folder / SHEET_NAME) as partial:
         sheet.save(partial, compress_level=3)
 

@@ -122,6 +122,12 @@ def _harvested(summary: RunSummary | None) -> dict[str, str]:
         facts["pairs with random boxes"] = str(harvest.fallback_pairs)
     if harvest.unreadable_pairs:
         facts["unreadable pairs"] = str(harvest.unreadable_pairs)
+    for rate in summary.tracks:
+        rejected = _most(rate.rejected)
+        facts[f"tracks in {MODALITY[rate.modality]}"] = (
+            f"{rate.kept} of {rate.followed} trusted, with {rate.boxes} boxes"
+            f"{f'; rejected: {rejected}' if rejected else ''}"
+        )
     return facts
 
 

@@ -8,16 +8,13 @@ cannot be read is replaced.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from importlib import metadata
 from typing import Any
 
 from tirtrack.boxes import Box
-from tirtrack.cache import cache_folder
-from tirtrack.errors import StorageError
-from tirtrack.files import fingerprint, write_text
+from tirtrack.cache import kept_value
+from tirtrack.files import fingerprint
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Proposer, Rejection
 from tirtrack.pairs.proposals.random import Random
 from tirtrack.pairs.proposals.registry import BOTH, identity_of, propose_all
@@ -25,7 +22,6 @@ from tirtrack.pairs.source import PairSource, content_identity
 from tirtrack.progress import Progress, silent
 
 FORMAT = 4
-_log = logging.getLogger(__name__)
 
 
 def kept_proposals(
@@ -76,21 +72,15 @@ def kept_or_made(
         count: required number of sets.
         make: function that proposes; called if the cache holds no match.
     """
-    version = metadata.version("tirtrack")
-    name = fingerprint({"format": FORMAT, "tirtrack": version, **identity})
-    path = cache_folder("proposals") / f"{name}.json"
-    try:
-        found = proposals_from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError):
-        found = []
-    if len(found) == count:
+
+    def load(text: str) -> list[ProposalSet]:
+        found = proposals_from_json(text)
+        if len(found) != count:
+            raise ValueError(f"must be {count} sets of proposals, got {len(found)}")
         return found
-    found = make()
-    try:
-        write_text(path, proposals_to_json(found))
-    except StorageError as error:
-        _log.warning("proposals are not kept: %s", error)
-    return found
+
+    whole = {"format": FORMAT, **identity}
+    return kept_value("proposals", whole, make, dump=proposals_to_json, load=load)
 
 
 def proposals_to_json(found: Sequence[ProposalSet]) -> str:

@@ -1,0 +1,353 @@
+"""Boxes in time without labels: a proposed box that a tracker follows there and back.
+
+A tracker follows the box through the next frames, and from its last box back again. Frames count
+in which both ways agree; a tracker alone drifts now and then, but it seldom drifts back the same
+way. Several trackers of different families must agree with each other as well. Nothing here knows
+a tracker: one is handed in. Read :func:`tracks_of` first.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from tirtrack.boxes import Box, iou
+from tirtrack.cache import kept_value
+from tirtrack.errors import FrameError, PairsError
+from tirtrack.files import fingerprint
+from tirtrack.pairs.doubts import correlation, thumbnail
+from tirtrack.pairs.proposals.base import FoundIn, Proposal
+from tirtrack.pairs.proposals.rules import FOUND_LIMITS, geometry_fault
+from tirtrack.pairs.source import Pair, PairSource
+from tirtrack.pairs.timestamps import seconds_of
+
+FORMAT = 1  # raise it when tracks change
+SAME_SCENE = 0.6  # correlation of neighbouring frames
+FLAT_LEVELS = 1.0  # deviation below which a frame shows nothing to compare
+GAP_STEPS = 1.5  # usual steps in time between two frames
+_SIDE_PX = 32
+
+
+class Follower(Protocol):
+    """Anything that follows a box; every tracker of the package does."""
+
+    @property
+    def origin(self) -> Any:
+        """All that its boxes depend on besides the frames: weights, settings and seed."""
+
+    def init(self, frame: np.ndarray, box: Box) -> Any:
+        """Start with a box."""
+
+    def update(self, frame: np.ndarray) -> Any:
+        """The state in the next frame; it has a ``box`` and says whether it was ``measured``."""
+
+
+class TrackSettings(BaseModel):
+    """Where tracks begin, and which are trusted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    modalities: list[Literal["rgb", "tir"]] = Field(
+        default=[],
+        description="modalities in which a tracker follows the boxes that were found there; with "
+        "both, each by itself. Empty: no tracks",
+    )
+    every: int = Field(default=16, ge=1, description="frames from one start of tracks to the next")
+    boxes: int = Field(
+        default=10, ge=1, description="most boxes followed from one frame in one modality, the best"
+    )
+    frames: int = Field(default=48, ge=2, description="most frames of a track")
+    min_iou: float = Field(
+        default=0.6, ge=0, le=1, description="overlap of both ways from which a frame counts"
+    )
+    min_first_iou: float = Field(
+        default=0.5, ge=0, le=1, description="overlap of the returned box with the proposed one"
+    )
+    min_frames: int = Field(default=16, ge=1, description="fewest frames that count")
+
+
+class TrackFault(StrEnum):
+    """Why a track is not used."""
+
+    TOO_SHORT = "ends too early"
+    TOO_FEW = "too few frames agree"
+    NO_RETURN = "does not come back to its box"
+    REFUSED = "cannot be followed"
+
+
+@dataclass(frozen=True)
+class Tracklet:
+    """A box followed there and back.
+
+    Attributes:
+        boxes: one box per frame as far as it was followed; the first is the given one, the others
+            are the mean of those of all followers.
+        counts: per frame, whether both ways agree there.
+        fault: why none of it is trusted; ``None`` if the frames that count are.
+    """
+
+    boxes: tuple[Box, ...]
+    counts: tuple[bool, ...]
+    fault: TrackFault | None = None
+
+
+@dataclass(frozen=True)
+class Track:
+    """A proposal followed through a recording.
+
+    Attributes:
+        proposal: proposal with which it begins.
+        modality: modality in which it was followed, ``rgb`` or ``tir``.
+        indices: indices in the source of the pairs through which it was followed.
+        tracklet: its boxes in these pairs.
+    """
+
+    proposal: Proposal
+    modality: str
+    indices: tuple[int, ...]
+    tracklet: Tracklet
+
+    def trusted(self) -> dict[int, Box]:
+        """The trusted boxes by index of their pair; none of a rejected track."""
+        if self.tracklet.fault is not None:
+            return {}
+        rows = zip(self.indices, self.tracklet.boxes, self.tracklet.counts, strict=True)
+        return {index: box for index, box, counts in rows if counts}
+
+
+_STORED = TypeAdapter(list[Track])
+
+
+# --- the tracks of a recording -------------------------------------------------------------------
+
+
+def tracks_of(
+    source: PairSource,
+    indices: Sequence[int],
+    proposals: Mapping[int, Sequence[Proposal]],
+    follower: Follower,
+    settings: TrackSettings,
+) -> list[Track]:
+    """All tracks that begin in a recording, rejected ones included.
+
+    A track ends before a scene change, a gap in time, a frozen or a damaged frame, and where the
+    target leaves or the follower loses it.
+
+    Args:
+        source: the pairs.
+        indices: indices of the recording's pairs that may be read, in order of time.
+        proposals: boxes to follow, best first, by index of their pair.
+        follower: tracker; its state is overwritten.
+        settings: where tracks begin, and which are trusted.
+    """
+    read = lru_cache(settings.frames)(source.__getitem__)
+    tracks = []
+    for begin, index in enumerate(indices):
+        window = indices[begin : begin + settings.frames] if proposals.get(index) else ()
+        pairs = unbroken(list(_readable(read, window)))
+        for modality in settings.modalities if pairs else ():
+            frames = [getattr(pair, modality) for pair in pairs]
+            found = [one for one in proposals[index] if one.found_in in (FoundIn.BOTH, modality)]
+            for proposal in found[: settings.boxes]:
+                tracklet = follow(frames, proposal.box, [follower], settings)
+                followed = tuple(window[: len(tracklet.boxes)])
+                tracks.append(Track(proposal, modality, followed, tracklet))
+    return tracks
+
+
+def kept_tracks(
+    source: PairSource,
+    indices: Sequence[int],
+    proposals: Mapping[int, Sequence[Proposal]],
+    follower: Follower,
+    settings: TrackSettings,
+    *,
+    content: str,
+) -> list[Track]:
+    """The result of :func:`tracks_of`, computed once.
+
+    Args:
+        source: the pairs.
+        indices: indices of the recording's pairs that may be read, in order of time.
+        proposals: boxes to follow, best first, by index of their pair.
+        follower: tracker; its state is overwritten.
+        settings: where tracks begin, and which are trusted.
+        content: hash of all pairs of the source.
+    """
+    boxes = [(index, asdict(one)) for index in indices for one in proposals.get(index, ())]
+    identity = {
+        "format": FORMAT,
+        "pairs": content,
+        "indices": list(indices),
+        "proposals": boxes,
+        "follower": fingerprint(follower.origin),
+        "settings": settings.model_dump(),
+    }
+    return kept_value(
+        "tracks",
+        identity,
+        lambda: tracks_of(source, indices, proposals, follower, settings),
+        dump=lambda tracks: _STORED.dump_json(tracks).decode(),
+        load=_STORED.validate_json,
+    )
+
+
+def _readable(read: Callable[[int], Pair], indices: Sequence[int]) -> Iterator[Pair]:
+    """The pairs before the first damaged one."""
+    for index in indices:
+        try:
+            yield read(index)
+        except PairsError:
+            return
+
+
+def unbroken(pairs: Sequence[Pair]) -> Sequence[Pair]:
+    """The first pairs, up to a scene change, a frozen frame or a gap in time in either modality.
+
+    A gap is a step in the numbers or times of the names that is longer than usual in these pairs.
+    """
+    times = [_time_of(pair.key) for pair in pairs]
+    steps = [_step(*two) for two in pairwise(times)]
+    longest = GAP_STEPS * float(np.median(steps)) if steps else 0.0
+    views = [
+        [_View.of(frame) for frame in (pair.rgb, pair.tir) if frame is not None] for pair in pairs
+    ]
+    for place, (before, after) in enumerate(pairwise(views)):
+        is_gap = longest > 0 and steps[place] > longest
+        if is_gap or any(map(_View.is_cut_from, after, before)):
+            return pairs[: place + 1]
+    return pairs
+
+
+@dataclass(frozen=True)
+class _View:
+    """A frame, and a small copy of it for comparison."""
+
+    frame: np.ndarray
+    small: np.ndarray
+
+    @classmethod
+    def of(cls, frame: np.ndarray) -> _View:
+        return cls(frame, thumbnail(frame, _SIDE_PX))
+
+    @property
+    def is_flat(self) -> bool:
+        return float(self.small.std()) < FLAT_LEVELS
+
+    def is_cut_from(self, before: _View) -> bool:
+        """Whether it repeats the frame before, or shows another scene; flat frames (a closed
+        shutter, a modality that is blank) are compared with nothing but others.
+        """
+        if self.is_flat and before.is_flat:
+            return False
+        if self.frame.shape != before.frame.shape:
+            return True
+        nan = self.frame.dtype.kind == "f"
+        if np.array_equal(self.frame, before.frame, equal_nan=nan):
+            return True
+        return correlation(self.small, before.small) < SAME_SCENE
+
+
+def _time_of(key: str) -> float:
+    """The time or number in the name of a frame; NaN without one."""
+    stem = key.rpartition("/")[2]
+    numbers = re.findall(r"\d+", stem)
+    time_s = seconds_of(stem)
+    if time_s is not None:
+        return time_s
+    return float(numbers[-1]) if numbers else math.nan
+
+
+def _step(before: float, after: float) -> float:
+    return 0.0 if math.isnan(after - before) else after - before
+
+
+# --- one box -------------------------------------------------------------------------------------
+
+
+def follow(
+    frames: Sequence[np.ndarray], box: Box, followers: Sequence[Follower], settings: TrackSettings
+) -> Tracklet:
+    """A box followed through frames, there and back.
+
+    All followers start with the box. They go on as long as none loses the target, it does not
+    leave the frame, and they agree with each other. Then all start again from the last box and go
+    back, until too few frames can count.
+
+    Args:
+        frames: frames in order, at least one; only read.
+        box: box in the first frame, frame pixels.
+        followers: one follower, or several of different families; their state is overwritten.
+        settings: which frames count, and how many must.
+
+    Raises:
+        ValueError: there is no frame.
+    """
+    if not len(frames):
+        raise ValueError("frames must be at least one, got none")
+    try:
+        boxes = tuple(_way_there(frames, box, followers, settings.min_iou))
+        if len(boxes) < settings.min_frames:
+            return Tracklet(boxes, (False,) * len(boxes), TrackFault.TOO_SHORT)
+        overlaps = _way_back(frames[: len(boxes)], boxes, followers, settings)
+    except FrameError:
+        return Tracklet((box,), (False,), TrackFault.REFUSED)
+    counts = tuple(bool(one) for one in overlaps >= settings.min_iou)
+    if sum(counts) < settings.min_frames:
+        return Tracklet(boxes, counts, TrackFault.TOO_FEW)
+    returns = overlaps[0] >= settings.min_first_iou
+    return Tracklet(boxes, counts, None if returns else TrackFault.NO_RETURN)
+
+
+def _way_there(
+    frames: Sequence[np.ndarray], box: Box, followers: Sequence[Follower], min_iou: float
+) -> Iterator[Box]:
+    """The box in each frame, up to where it is lost, leaves, or the followers disagree."""
+    height, width = frames[0].shape[:2]
+    for follower in followers:
+        follower.init(frames[0], box)
+    yield box
+    for frame in frames[1:]:
+        states = [follower.update(frame) for follower in followers]
+        if not all(state.measured for state in states):
+            return
+        found = np.stack([state.box.array() for state in states])
+        mean = Box.of(found.mean(axis=0))
+        if float(np.min(iou(found, found[::-1]))) < min_iou:
+            return
+        if geometry_fault(mean, width, height, FOUND_LIMITS) is not None:
+            return
+        yield mean
+
+
+def _way_back(
+    frames: Sequence[np.ndarray],
+    boxes: Sequence[Box],
+    followers: Sequence[Follower],
+    settings: TrackSettings,
+) -> np.ndarray:
+    """``[T]``: smallest overlap of a follower's way back with the boxes; 0 where one is lost, and
+    where it was not followed because too few frames could count.
+    """
+    for follower in followers:
+        follower.init(frames[-1], boxes[-1])
+    overlaps = np.zeros(len(boxes))
+    overlaps[-1] = 1.0
+    for index in reversed(range(len(boxes) - 1)):
+        states = [follower.update(frames[index]) for follower in followers]
+        if all(state.measured for state in states):
+            found = np.stack([state.box.array() for state in states])
+            overlaps[index] = float(np.min(iou(found, boxes[index].array())))
+        failed = int((overlaps[index:] < settings.min_iou).sum())
+        if len(boxes) - failed < settings.min_frames:
+            break
+    return overlaps
