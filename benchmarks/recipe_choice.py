@@ -24,7 +24,7 @@ from tirtrack.files import write_json
 from tirtrack.synthetic import cached_world
 
 BASELINE = "nano-rgb"
-RECIPES = ("mixed", "published", "distill", "control_rgb_only", "control_tir_only")
+RECIPES = ("mixed", "published", "distill", "control_rgb_only", "tir_only")
 
 
 def main() -> None:

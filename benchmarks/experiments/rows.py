@@ -60,7 +60,7 @@ ROWS = [
         for name in (
             "control_rgb_only",
             "control_self_training",
-            "control_tir_only",
+            "tir_only",
             "control_tir_with_rgb_boxes",
             "control_fake_tir",
             "control_labelled_rgb",

@@ -39,8 +39,8 @@ NOTES = (
     "The world on this page is synthetic: it shows that the whole chain works, and how its result "
     "is read. It says nothing about your camera; run the same commands on your own pairs.",
     "A gain over the untouched baseline can come from any further training: only the controls "
-    "(same pairs and boxes without RGB, or without TIR; recipes control_rgb_only, "
-    "control_tir_only and others) say what it is due to.",
+    "(same pairs and boxes without RGB, or without TIR; recipes control_rgb_only, tir_only "
+    "and others) say what it is due to.",
     "The boxes of the pairs were proposed, never read: distillation cannot see an annotation.",
     "Subsets of the sequences say how the camera moves: S fixed, H in the hand, V panning, D "
     "following.",

@@ -168,3 +168,119 @@ def test_options_of_tir_are_said_kept_and_part_of_the_run(world, tmp_path, capsy
     assert run(line(world, out, *SMALL, "--resume")) == 2
     assert "identity.json: the run was begun with another pairs" in capsys.readouterr().err
     assert run(line(world, out, *SMALL, "--resume", "--no-data", "0")) == 0
+
+
+# --- TIR alone -----------------------------------------------------------------------------------
+
+
+def tir_frames(folder, frames):
+    """Images ``[90,120]`` of TIR in a folder."""
+    folder.mkdir(parents=True)
+    for position, image in enumerate(frames):
+        Image.fromarray(image).save(folder / f"{position:03d}.png")
+    return folder
+
+
+def walk(frames, dtype=np.uint8):
+    """Frames of a bright square that moves over noise."""
+    rng = np.random.default_rng(0)
+    made = []
+    for position in range(frames):
+        image = rng.integers(40, 80, (90, 120), dtype=np.uint8).astype(dtype)
+        image[30:50, 20 + 4 * position : 40 + 4 * position] = 220
+        made.append(image if dtype == np.uint8 else image * 20 + 3000)
+    return made
+
+
+def line_of_tir(world, given, out, *more):
+    weights = str(world / "start.safetensors")
+    return ["distill", *map(str, given), "--baseline", weights, "--out", str(out), *SMALL, *more]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tir_alone_is_distilled_by_tir_only_and_said_so(world, tmp_path, capsys, dtype):
+    given = [tir_frames(tmp_path / name, walk(3, dtype)) for name in ("a", "b", "c")]
+    out = tmp_path / "student.safetensors"
+    assert run(line_of_tir(world, given, out, "--json")) == 0
+    said = capsys.readouterr()
+    assert "there is TIR alone, so the recipe is tir_only" in said.err
+    assert "a + b + c: 9 TIR frames in 3 recordings" in said.err
+    summary = json.loads(said.out)
+    assert summary["recipe"] == "tir_only"
+    assert summary["samples"]["with_rgb"] == 0
+    assert store.read(out).card.training_data[0].role == "unlabelled TIR, recipe tir_only"
+    assert (tmp_path / "student.run" / "contact_sheet.png").is_file()
+
+
+def test_samples_for_which_rgb_counted_are_counted(world, tmp_path, capsys):
+    assert run(line(world, tmp_path / "a.safetensors", *SMALL, "--json")) == 0
+    counts = json.loads(capsys.readouterr().out)["samples"]
+    assert counts["with_rgb"] == counts["usable"] > 0
+
+
+def test_of_pairs_tir_only_trains_as_of_their_tir_alone(world, tmp_path, monkeypatch):
+    halves = [world / "pairs" / name / "tir" for name in ("take0", "take1", "take2")]
+    students = []
+    for name, given in (("pairs", [world / "pairs"]), ("halves", halves)):
+        monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / name))
+        out = tmp_path / f"{name}.safetensors"
+        assert (
+            run(
+                line_of_tir(world, given, out, "--recipe", "tir_only", "--set", "held_back.share=0")
+            )
+            == 0
+        )
+        students.append(store.read(out))
+    assert students[0].card.modality == "tir"
+    one, other = (store.network_of(student).state_dict() for student in students)
+    assert all((value == other[key]).all() for key, value in one.items())
+
+
+@pytest.mark.parametrize(
+    ("prepare", "more", "says"),
+    [
+        pytest.param(
+            lambda folder: tir_frames(folder, walk(3)),
+            ["--recipe", "mixed"],
+            'recipe "mixed" needs RGB, and there is TIR alone in walk; give --recipe tir_only',
+            id="a recipe that needs RGB",
+        ),
+        pytest.param(
+            lambda folder: tir_frames(
+                folder, [np.stack([one, one // 2, one // 3], 2) for one in walk(3)]
+            ),
+            [],
+            "these frames are in colour, so they are not taken for TIR",
+            id="RGB alone",
+        ),
+    ],
+)
+def test_what_tir_alone_cannot_serve_is_one_sentence_and_two(
+    world, tmp_path, capsys, prepare, more, says
+):
+    given = prepare(tmp_path / "walk")
+    assert run(line_of_tir(world, [given], tmp_path / "a.safetensors", *more)) == 2
+    error = capsys.readouterr().err.strip()
+    assert says in error.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["walk"]
+
+
+def test_black_tir_ends_with_one_sentence(world, tmp_path, capsys):
+    given = tir_frames(tmp_path / "night", [np.zeros((90, 120), np.uint8)] * 4)
+    assert run(line_of_tir(world, [given], tmp_path / "a.safetensors")) == 1
+    (error,) = [one for one in capsys.readouterr().err.splitlines() if "usable" in one]
+    assert "not one usable box in 4 TIR frames" in error
+    assert "are they black or constant?" in error
+
+
+def test_tir_that_stands_still_is_warned_of(world, tmp_path, capsys):
+    given = tir_frames(tmp_path / "frozen", walk(1) * 4)
+    assert run(line_of_tir(world, [given], tmp_path / "a.safetensors")) == 0
+    assert "TIR stands still: frozen; its frames are copies" in capsys.readouterr().err
+
+
+def test_three_frames_say_that_they_are_few(world, tmp_path, capsys):
+    given = tir_frames(tmp_path / "short", walk(3))
+    assert run(line_of_tir(world, [given], tmp_path / "a.safetensors")) == 0
+    said = capsys.readouterr().err
+    assert "too few held-back samples" in said or "nothing can be said" in said

@@ -6,9 +6,18 @@ import torch
 
 from tirtrack.boxes import Box, iou
 from tirtrack.crops import boxes_to_frame, cut_patch, mean_fill, stretched_crop
-from tirtrack.distillation.foreign_teacher import check_can_teach, find_again, one_step_box
+from tirtrack.distillation import foreign_teacher
+from tirtrack.distillation.clips import clips_of
+from tirtrack.distillation.foreign_teacher import (
+    check_can_teach,
+    check_pool,
+    find_again,
+    one_step_box,
+)
 from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
+from tirtrack.pairs import Pairing, open_pairs
+from tirtrack.pairs.proposals import registry as ways
 from tirtrack.weights import store
 
 BOX = Box(50.0, 30.0, 24.0, 12.0)
@@ -56,6 +65,24 @@ def test_a_network_that_only_rates_proposals_cannot_teach_another_family():
     with pytest.raises(RecipeError, match=r"atom18 has no dense box head.*; name weights of"):
         check_can_teach(network, "atom18")
     check_can_teach(registry.build("fear-xs", tiny=True), "fear-xs")
+
+
+@pytest.mark.parametrize(("name", "axes"), [("tir_only", 2), ("mixed", 3)])
+def test_a_teacher_checks_frames_of_the_modality_that_it_sees(tiny, monkeypatch, name, axes):
+    shown = []
+
+    def noting(teacher, frame, box, *, rng):
+        shown.append(frame.ndim)
+        return find_again(teacher, frame, box, rng=rng)
+
+    monkeypatch.setattr(foreign_teacher, "find_again", noting)
+    recipe = tiny.recipe_of(name)
+    source = open_pairs(tiny.TinyPairs(), pairing=Pairing(tir_alone=not recipe.reads_rgb))
+    found = ways.propose_all(source, ways.proposer("saliency"), 0)
+    clips = clips_of(source, dict(enumerate(found)), recipe)
+    pool = tiny.drawn_pool(clips, recipe, tiny.network_of(), 4)
+    check_pool(registry.build("fear-xs", tiny=True).eval(), pool, clips, recipe, seed=0)
+    assert shown == [axes] * 4
 
 
 def scene(at):

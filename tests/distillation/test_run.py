@@ -137,8 +137,8 @@ def test_a_teacher_of_another_family_is_trusted_by_limits_of_its_own(
     asked = []
     monkeypatch.setattr(
         stages, "check_pool",
-        lambda teacher, pool, clips, limits, seed: asked.append(limits)
-        or check_pool(teacher, pool, clips, limits, seed=seed),
+        lambda teacher, pool, clips, recipe, seed: asked.append(recipe.teacher.box_check)
+        or check_pool(teacher, pool, clips, recipe, seed=seed),
     )  # fmt: skip
     done = run(
         tiny, pairs, files["prdimp18-tiny"], tmp_path / "taught.safetensors",

@@ -56,7 +56,7 @@ def test_boxes_are_drawn_by_quality(tiny):
 
 def test_a_box_of_one_modality_serves_where_this_modality_is_seen(tiny):
     mixed = tiny.recipe_of("mixed")
-    only_tir = tiny.recipe_of("control_tir_only")
+    only_tir = tiny.recipe_of("tir_only")
     assert [p.found_in for p in usable_proposals(found(*FoundIn), mixed)] == list(FoundIn)
     assert {p.found_in for p in usable_proposals(found(*FoundIn), only_tir)} == {
         FoundIn.TIR,

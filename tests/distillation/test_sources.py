@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from tirtrack.distillation.recipe import load_recipe
 from tirtrack.distillation.sources import hold_back, open_split, uneven_split
-from tirtrack.errors import PairsError, RequestError
-from tirtrack.pairs import open_pairs
+from tirtrack.errors import PairsError, RecipeError, RequestError
+from tirtrack.pairs import Pairing, open_pairs
 from tirtrack.pairs.source import Recording
 
 
@@ -150,3 +151,26 @@ def test_a_named_split_is_part_of_what_a_run_is(tiny):
     assert by_share.identity()["held-back pairs"] == "of the pairs"
     assert named.identity()["held-back pairs"] == "of the pairs: take0, take1"
     assert by_share.identity()["pairs"] == named.identity()["pairs"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "fix"),
+    [
+        pytest.param("mixed", "give --recipe tir_only", id="siamese"),
+        pytest.param("mixed_dimp", "give --recipe tir_only_dimp", id="dimp"),
+        pytest.param("control_self_training", "give --recipe tir_only", id="boxes found in both"),
+    ],
+)
+@pytest.mark.parametrize("is_held_back", [False, True], ids=["trained on", "held back"])
+def test_a_recipe_that_needs_rgb_refuses_tir_alone(tiny, recipe, fix, is_held_back):
+    alone = open_pairs(tiny.TinyPairs(), pairing=Pairing(tir_alone=True))
+    given = (tiny.TinyPairs(), alone) if is_held_back else (alone, None)
+    with pytest.raises(RecipeError, match=f'"{recipe}" needs RGB.*TIR alone in take0') as caught:
+        open_split(*given, load_recipe(recipe), "")
+    assert caught.value.fix == fix
+
+
+def test_what_tir_only_is_given_has_no_rgb(tiny):
+    split = open_split(tiny.TinyPairs(), None, tiny.recipe_of("tir_only"), "")
+    assert split.source[0].rgb is None
+    assert open_split(tiny.TinyPairs(), None, tiny.recipe_of("mixed"), "").source[0].rgb is not None

@@ -272,16 +272,28 @@ def test_a_trained_backbone_keeps_no_features(tiny, tmp_path):
     assert not torch.equal(student.state_dict()[weight], network.state_dict()[weight])
 
 
-def test_control_tir_only_reads_no_rgb_pixel(tiny, tmp_path):
-    class NoRgb(tiny.TinyPairs):
+def test_tir_only_never_reads_an_rgb_pixel(tiny, tmp_path, monkeypatch):
+    class OtherRgb(tiny.TinyPairs):
         def __getitem__(self, index):
             pair = super().__getitem__(index)
             return replace(pair, rgb=np.full_like(pair.rgb, 255 * (index % 2)))
 
-    recipe = tiny.recipe_of("control_tir_only", held_back__samples=0)
-    one, _ = tiny.run_tiny(recipe, tmp_path / "a")
-    other, _ = tiny.run_tiny(recipe, tmp_path / "b", source=NoRgb())
-    assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
+    class NoRgb(tiny.TinyPairs):
+        def __getitem__(self, index):
+            return replace(super().__getitem__(index), rgb=None)
+
+    recipe = tiny.recipe_of("tir_only", boxes__fallback=True)
+    runs = []
+    for source in (tiny.TinyPairs(), OtherRgb(), NoRgb()):
+        folder = tmp_path / type(source).__name__
+        monkeypatch.setenv("TIRTRACK_CACHE", str(folder / "cache"))
+        runs.append(tiny.run_tiny(recipe, folder, source=source))
+    (one, summary), *others = runs
+    for other, its_summary in others:
+        assert all(torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items())
+        assert its_summary.held_back == summary.held_back
+        assert its_summary.pass_rates == summary.pass_rates
+    assert summary.samples["with_rgb"] == 0
 
 
 def test_control_rgb_only_trains_on_no_thermal_pixel(tiny, tmp_path):

@@ -376,7 +376,7 @@ def test_recipes_of_the_dimp_family_say_what_differs(networks):
         ("published_distill_dimp", "atom18", "choose published_distill_atom, or"),
         ("dimp_lite_distill", "nanotrack-v3", "choose mixed, or"),
         ("mixed_no_filter", "dimp18", "choose distill_dimp, or"),
-        ("control_tir_only", "atom18", "choose distill_atom, or"),
+        ("tir_only", "atom18", "choose tir_only_atom, or"),
     ],
 )
 def test_a_recipe_for_another_kind_of_network_names_the_right_one(recipe, architecture, choice):

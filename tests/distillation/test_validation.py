@@ -83,6 +83,16 @@ def test_agreement_counts_what_the_teacher_passed(tiny):
     assert not any(answer.response.features for answer in measure._teacher_answers)
 
 
+def test_without_rgb_the_boxes_alone_are_compared_with(tiny):
+    recipe, network = tiny.recipe_of("tir_only"), tiny.network_of()
+    pool = held_back_pool(tiny, recipe, network, 6)
+    measure = Agreement(None, pool)
+    assert measure.teacher_centre is None
+    found = Validator(network, measure, measure.scenes).comparison(tiny.network_of(seed=3))
+    assert (found.with_teacher, found.like_teacher) == (None, {})
+    assert found.with_box.student != found.with_box.baseline
+
+
 def numbers_of(baseline, pool, student):
     measure = Agreement(baseline, pool)
     return Validator(baseline, measure, measure.scenes).numbers(student)
@@ -135,6 +145,23 @@ def test_the_verdict_never_calls_a_doubtful_student_better(low, high, samples, s
     assert "95 % interval" in sentence
     if "more than" in sentence:
         assert "does not prove better tracking" in sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "samples", "says"),
+    [
+        pytest.param(0.01, 0.03, 100, "finds proposed boxes better", id="better"),
+        pytest.param(-0.01, 0.03, 100, "shows no difference", id="neither"),
+        pytest.param(0.01, 0.03, 5, "too few held-back samples", id="few"),
+        pytest.param(-0.18, -0.15, 5, "finds proposed boxes less well", id="few and worse"),
+    ],
+)
+def test_without_rgb_the_verdict_says_that_it_cannot_tell(low, high, samples, says):
+    part = difference(low, high)
+    sentence = verdict(HeldBackComparison(samples=samples, scenes=9, with_box=part))
+    assert says in sentence
+    assert "95 % interval" in sentence
+    assert "cannot tell whether it tracks better, test it on labelled TIR" in sentence
 
 
 @pytest.mark.parametrize(

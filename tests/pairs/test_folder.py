@@ -13,7 +13,8 @@ from PIL import Image
 
 from tirtrack.errors import PairsError
 from tirtrack.files import sha256
-from tirtrack.pairs import CombinedPairs, PairSource, open_pairs
+from tirtrack.pairs import CombinedPairs, Pairing, PairSource, open_pairs, pairs_line
+from tirtrack.pairs.folder import lacks_rgb
 from tirtrack.pairs.one_grid import onto_rgb_grid, resample
 from tirtrack.pairs.stems import natural_key
 
@@ -375,3 +376,104 @@ def test_all_real_pairs_open_with_the_counts_of_their_index(shared):
 def test_an_opened_source_is_not_opened_again(tmp_path, write_images):
     source = open_pairs(write_images(tmp_path / "a", ["1"]))
     assert open_pairs(source) is source
+
+
+# --- TIR alone -----------------------------------------------------------------------------------
+
+
+def _tir_frames(folder: Path, dtype: str = "uint8", frames: int = 3) -> Path:
+    folder.mkdir(parents=True)
+    for position in range(frames):
+        image = np.full((96, 128), 60, dtype)
+        image[40:64, 10 + 4 * position : 24 + 4 * position] = 210 if dtype == "uint8" else 4200
+        Image.fromarray(image).save(folder / f"{position:03d}.png")
+    return folder
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_folder_of_frames_without_a_partner_is_tir_alone(tmp_path, dtype):
+    source = open_pairs(_tir_frames(tmp_path / "night", dtype))
+    (recording,) = source.recordings().values()
+    assert (recording.has_rgb, recording.is_video) == (False, True)
+    assert [source[index].key for index in range(3)] == ["night/000", "night/001", "night/002"]
+    assert source[0].rgb is None
+    assert source[0].tir.dtype == dtype
+    bits = 8 if dtype == "uint8" else 16
+    assert f"3 TIR frames in 1 recording, images of a video, TIR 128x96 {bits} bit" in pairs_line(
+        source
+    )
+
+
+def test_recordings_that_hold_tir_and_nothing_else_are_tir_alone(tmp_path):
+    for name in ("a", "b"):
+        _tir_frames(tmp_path / "all" / name / "tir")
+    assert list(open_pairs(tmp_path / "all").recordings()) == ["all/a", "all/b"]
+    assert lacks_rgb(tmp_path / "all")
+    _tir_frames(tmp_path / "all" / "b" / "other")
+    assert not lacks_rgb(tmp_path / "all")
+
+
+def test_a_video_is_tir_alone(tmp_path):
+    folder = _videos(tmp_path)
+    (folder / "tir.mp4").rename(tmp_path / "night.mp4")
+    source = open_pairs(tmp_path / "night.mp4")
+    assert (len(source), list(source.recordings())) == (12, ["night.mp4"])
+    assert source[7].rgb is None
+    assert source[7].tir.shape == (96, 128)
+    assert [Path(file.path).name for file in source.manifest().files] == ["night.mp4"]
+
+
+def test_many_recordings_of_tir_alone_are_found_below(tmp_path):
+    for name in ("a", "b"):
+        _tir_frames(tmp_path / "all" / name / "img")
+        (tmp_path / "all" / name / "groundtruth.txt").write_text("1,1,5,5\n")
+    _videos(tmp_path)
+    (tmp_path / "all" / "c").mkdir()
+    (tmp_path / "drive" / "tir.mp4").rename(tmp_path / "all" / "c" / "walk.mp4")
+    source = open_pairs(tmp_path / "all")
+    assert list(source.recordings()) == ["all/a/img", "all/b/img", "all/c/walk"]
+    assert lacks_rgb(tmp_path / "all")
+
+
+@pytest.mark.parametrize("kind", ["images", "video"])
+def test_frames_in_colour_are_never_taken_for_tir(tmp_path, write_images, write_videos, kind):
+    given = tmp_path / ("walk" if kind == "images" else "walk.mp4")
+    if kind == "images":
+        (write_images(tmp_path / "r", ["0", "1"]) / "rgb").rename(given)
+    else:
+        (tmp_path / "r").mkdir()
+        (write_videos(tmp_path / "r", 3, 3) / "rgb.mp4").rename(given)
+    with pytest.raises(PairsError, match="these frames are in colour"):
+        open_pairs(given)
+
+
+@pytest.mark.parametrize("name", ["rgb", "visible", "yard_rgb"])
+def test_frames_that_are_named_rgb_are_not_taken_for_tir(tmp_path, name):
+    given = _tir_frames(tmp_path / name)
+    assert not lacks_rgb(given)
+    with pytest.raises(PairsError, match="no pairs found"):
+        open_pairs(given)
+
+
+@pytest.mark.parametrize("kind", ["images", "videos"])
+def test_of_pairs_opened_as_tir_alone_the_rgb_files_are_not_opened(tmp_path, write_images, kind):
+    folder = write_images(tmp_path / "a", ["0", "1"]) if kind == "images" else _videos(tmp_path)
+    assert not lacks_rgb(folder)
+    for file in [*folder.glob("rgb/*"), *folder.glob("rgb.mp4")]:
+        file.write_bytes(b"no picture")
+    source = open_pairs(folder, pairing=Pairing(tir_alone=True, lag_frames=1))
+    assert source[1].rgb is None
+    assert source[1].tir.shape == (96, 128)
+    assert not any("rgb" in Path(file.path).as_posix() for file in source.manifest().files)
+    if kind == "images":
+        with pytest.raises(PairsError, match="can be read"):
+            open_pairs(folder)
+
+
+def test_an_opened_source_gives_tir_alone_where_asked(tmp_path, write_images):
+    pairs = open_pairs(write_images(tmp_path / "a", ["0", "1"]))
+    alone = open_pairs(pairs, pairing=Pairing(tir_alone=True))
+    assert isinstance(alone, PairSource)
+    assert lacks_rgb(alone)
+    assert alone[1].rgb is None
+    assert np.array_equal(alone[1].tir, pairs[1].tir)

@@ -80,12 +80,13 @@ def command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Distil an RGB tracker into a TIR tracker, from unlabelled pairs.
+    """Distil an RGB tracker into a TIR tracker, from unlabelled pairs or TIR alone.
 
     Nobody has to draw a box: boxes are proposed, a frozen teacher checks them on RGB, and the
     student learns to find the same things on TIR. The RGB weights stay as they are. The run folder
     beside the result holds recipe, log, pass rates and what held-back pairs say. Without --recipe
-    it is mixed for Siamese trackers, distill_ and the family for the others (distill_dimp).
+    it is mixed for Siamese trackers, distill_ and the family for the others (distill_dimp); where
+    there is no RGB at all, tir_only (tir_only_dimp).
     """
     from tirtrack.cli.progress_line import progress
     from tirtrack.distillation.run import recipe_for
@@ -95,7 +96,9 @@ def command(
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    file = out or Path("runs") / f"distill-{Path(recipe or recipe_for(baseline)).stem}.safetensors"
+    pairing = Pairing(rgb, tir, match, max_gap, lag, tir_options)
+    named = recipe or ("" if out else recipe_for(baseline, pairs, pairing))
+    file = out or Path("runs") / f"distill-{Path(named).stem}.safetensors"
     with progress() as live:
         run = distill(
             pairs,
@@ -105,7 +108,7 @@ def command(
             changes=changes_of(set_ or []),
             held_back=held_back or None,
             hold_back=hold_back or (),
-            pairing=Pairing(rgb, tir, match, max_gap, lag, tir_options),
+            pairing=pairing,
             licence=licence,
             seed=seed,
             device=device,

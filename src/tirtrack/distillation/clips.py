@@ -19,7 +19,7 @@ from tirtrack.boxes import Box
 from tirtrack.distillation.settings import Boxes, CrossModalRecipe, Direction, Modality
 from tirtrack.errors import PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
-from tirtrack.pairs.source import PairSource, Recording
+from tirtrack.pairs.source import PairSource, Recording, unit_of
 from tirtrack.pairs.tracklets import Track
 
 
@@ -36,9 +36,9 @@ class Footage(Protocol):
 
     def frames(
         self, wanted: Collection[int]
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
-        """The wanted frames in order: index, RGB ``[H,W,3]`` uint8, and TIR ``[H,W]`` as stored,
-        or ``None`` without TIR.
+    ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray | None]]:
+        """The wanted frames in order: index, RGB ``[H,W,3]`` uint8, and TIR ``[H,W]`` as stored;
+        ``None`` for a modality that is missing.
         """
 
 
@@ -90,7 +90,9 @@ class Clip:
     indices: Sequence[int]
     targets: Mapping[int, Sequence[Target]]
 
-    def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def frames(
+        self, wanted: Collection[int]
+    ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray]]:
         """As in :class:`Footage`."""
         for frame in sorted(wanted):
             pair = self.source[self.indices[frame]]
@@ -126,7 +128,7 @@ def clips_of(
                 Clip(recording.name, recording.is_video, source, recording.indices, targets)
             )
     if not clips:
-        raise _no_target(source.name, len(found), tracks)
+        raise _no_target(source, len(found), tracks)
     return clips
 
 
@@ -152,11 +154,13 @@ def _followed(recording: Recording, tracks: Sequence[Track]) -> dict[int, list[T
     return dict(sorted(targets.items()))
 
 
-def _no_target(name: str, pairs: int, tracks: Mapping[str, Sequence[Track]] | None) -> PairsError:
+def _no_target(
+    source: PairSource, pairs: int, tracks: Mapping[str, Sequence[Track]] | None
+) -> PairsError:
     if not tracks:
         return PairsError(
-            f"no box that the recipe can use was proposed in {pairs} pairs",
-            name,
+            f"no box that the recipe can use was proposed in {pairs} {unit_of(source)}s",
+            source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )
     rejected = Counter(str(one.tracklet.fault) for each in tracks.values() for one in each)
@@ -164,7 +168,7 @@ def _no_target(name: str, pairs: int, tracks: Mapping[str, Sequence[Track]] | No
     return PairsError(
         f"none of {rejected.total()} tracks is trusted, and there are no stills"
         f"{f' ({why})' if why else ''}",
-        name,
+        source.name,
         "give longer recordings in which something moves, or train on proposals with tracks "
         "switched off (tracks.modalities: [])",
     )
@@ -197,9 +201,23 @@ def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> b
     return not boxes.only_where_found or modality in (direction.reference, direction.test)
 
 
+def uses_rgb(found_in: FoundIn, recipe: CrossModalRecipe) -> bool:
+    """Whether RGB counts for a box: it was found there, the teacher checks it there, or a direction
+    that it serves shows it.
+    """
+    if not recipe.reads_rgb:
+        return False
+    on_tir = recipe.teacher.tir_boxes_on_tir and found_in is FoundIn.TIR
+    seen = {Modality.TIR if on_tir else recipe.teacher.modality}
+    for direction in recipe.directions:
+        if serves_direction(found_in, direction, recipe.boxes):
+            seen |= {direction.reference, direction.test}
+    return found_in is not FoundIn.TIR or Modality.RGB in seen
+
+
 def read_frames(
     clips: Sequence[Footage], wanted: Collection[tuple[int, int]]
-) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray | None]]:
+) -> Iterator[tuple[tuple[int, int], np.ndarray | None, np.ndarray | None]]:
     """Frames of several clips, each read once and in order.
 
     Args:

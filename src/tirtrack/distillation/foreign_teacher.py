@@ -27,8 +27,9 @@ from tirtrack.crops import (
 from tirtrack.distillation.clips import Clip, read_frames
 from tirtrack.distillation.frozen_backbone import backbone_hash
 from tirtrack.distillation.pool import Pool
+from tirtrack.distillation.pool_making import levels_of
 from tirtrack.distillation.samples import Stream
-from tirtrack.distillation.settings import BoxCheck
+from tirtrack.distillation.settings import CrossModalRecipe, Modality
 from tirtrack.errors import RecipeError
 from tirtrack.networks.two_branch import TwoBranchNetwork
 
@@ -137,28 +138,40 @@ def find_again(
 
 
 def check_pool(
-    teacher: TwoBranchNetwork, pool: Pool, clips: Sequence[Clip], limits: BoxCheck, *, seed: int
+    teacher: TwoBranchNetwork,
+    pool: Pool,
+    clips: Sequence[Clip],
+    recipe: CrossModalRecipe,
+    *,
+    seed: int,
 ) -> None:
-    """Check every sample of a pool with a teacher of another family, which sees the RGB frames: it
+    """Check every sample of a pool with a teacher of another family, which sees whole frames: it
     passes if the teacher finds the box again with enough confidence.
 
     Args:
         teacher: network of the Siamese family, in eval mode.
         pool: pool that keeps which samples passed.
         clips: clips of its samples.
-        limits: thresholds of overlap, by proposer if there is one for it, and confidence.
+        recipe: recipe with the teacher's modality, and thresholds of overlap, by proposer if there
+            is one for it, and confidence.
         seed: seed of the shifts.
     """
     overlap, confidence = np.zeros(len(pool)), np.zeros(len(pool))
     rows: dict[tuple[int, int], list[int]] = {}
     for row, sample in enumerate(pool.samples):
         rows.setdefault((sample.clip, sample.tests[0].frame), []).append(row)
-    for at, rgb, _ in read_frames(clips, rows):
+    limits, levels = recipe.teacher.box_check, levels_of(recipe)
+    for at, rgb, tir in read_frames(clips, rows):
+        frame = rgb if recipe.teacher.modality is Modality.RGB else tir
+        if frame is None:
+            continue
+        if frame is tir:
+            frame = levels(tir)
         for row in rows[at]:
             sample = pool.samples[row]
             box = sample.tests[0].box
             rng = np.random.default_rng([seed, Stream.TEACHER, sample.number])
-            found = find_again(teacher, rgb, box, rng=rng)
+            found = find_again(teacher, frame, box, rng=rng)
             overlap[row] = float(iou(found.box.array(), box.array()))
             confidence[row] = found.confidence
     least = [limits.min_iou_by_way.get(sample.way, limits.min_iou) for sample in pool.samples]

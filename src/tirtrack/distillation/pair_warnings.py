@@ -56,9 +56,10 @@ def rate_warnings(rates: Sequence[PassRate], recipe: CrossModalRecipe) -> list[s
     passed = sum(rate.passed for rate in rates)
     if not total or passed / total >= recipe.teacher.warn_below:
         return []
+    unregistered = ", or the pairs are not registered" if recipe.reads_rgb else ""
     return [
         f"the teacher finds only {passed} of {total} boxes again: many proposals are no "
-        "objects, or the pairs are not registered; look at the contact sheet"
+        f"objects{unregistered}; look at the contact sheet"
     ]
 
 

@@ -141,7 +141,7 @@ def cut(
     for at, rgb, tir in read_frames(clips, shots):
         images = _images(rgb, tir, modalities, levels, is_canvas=is_canvas)
         patch_of = _cutter(images)
-        height, width = images[Modality.RGB].shape[:2]
+        height, width = next(iter(images.values())).shape[:2]
         for row, branch, image, shot in shots[at]:
             sample, size = samples[row], (height, width)
             is_away = branch == "away"
@@ -190,23 +190,24 @@ def _augmented(
 
 
 def _images(
-    rgb: np.ndarray,
+    rgb: np.ndarray | None,
     tir: np.ndarray | None,
     modalities: set[Modality],
     levels: Levels,
     *,
     is_canvas: bool,
 ) -> dict[Modality, np.ndarray]:
-    """A frame as grey levels, TIR only if it is needed.
+    """A frame as grey levels, where there is any; TIR only if it is needed.
 
     On a canvas, as published, each frame has the other modality at its right, and crops may show
     both. (Published boxes of the right half, which begin in TIR, have it at their left.)
     """
+    of_rgb = {} if rgb is None else {Modality.RGB: rgb}
     if tir is None or not (is_canvas or Modality.TIR in modalities):
-        return {Modality.RGB: rgb}
+        return of_rgb
     grey = levels(tir)
-    if not is_canvas:
-        return {Modality.RGB: rgb, Modality.TIR: grey}
+    if rgb is None or not is_canvas:
+        return {**of_rgb, Modality.TIR: grey}
     grey = np.repeat(grey[..., None], 3, axis=2)
     return {
         Modality.RGB: np.concatenate([rgb, grey], axis=1),

@@ -64,9 +64,24 @@ def recipe_names(kind: str | None = None) -> list[str]:
     return [name for name in names if kind is None or load_recipe(name).kind == kind]
 
 
-def default_recipe(network: TwoBranchNetwork) -> str:
-    """The recipe that ``distill`` uses for a network if none is named."""
-    return "mixed" if network.family == "siamese" else f"distill_{network.family}"
+def default_recipe(network: TwoBranchNetwork, *, tir_alone: bool = False) -> str:
+    """The recipe that ``distill`` uses for a network if none is named.
+
+    Args:
+        network: baseline.
+        tir_alone: whether there is no RGB.
+    """
+    with_rgb = "mixed" if network.family == "siamese" else "distill"
+    return variant("tir_only" if tir_alone else with_rgb, network.family)
+
+
+def variant(stem: str, family: str) -> str:
+    """The name of a recipe's variant for a family of networks, whether there is one or not.
+
+    >>> variant("mixed", "siamese"), variant("mixed", "dimp")
+    ('mixed', 'mixed_dimp')
+    """
+    return stem if family == "siamese" else f"{stem}_{family}"
 
 
 def check_network(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> None:
@@ -79,7 +94,7 @@ def check_network(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> None:
     if recipe.network == family:
         return
     stem = recipe.name.removesuffix(f"_{recipe.network}")
-    same = stem if family == "siamese" else f"{stem}_{family}"
+    same = variant(stem, family)
     known = same != recipe.name and same in recipe_names("cross_modal")
     raise RecipeError(
         f'recipe "{recipe.name}" is for networks of the family {recipe.network}, the baseline is '

@@ -36,6 +36,7 @@ from tirtrack.errors import RecipeError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.camera_names import Pairing
+from tirtrack.pairs.folder import lacks_rgb
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
 from tirtrack.pairs.proposals.registry import identity_of, proposer
 from tirtrack.pairs.source import Manifest, pairs_line
@@ -68,14 +69,16 @@ def distill(
     progress: Progress = silent,
     follower: Callable[[str | Path], Follower] | None = None,
 ) -> Run[CrossModalRecipe]:
-    """Distil an RGB tracker into a TIR tracker, from unlabelled pairs.
+    """Distil an RGB tracker into a TIR tracker, from unlabelled pairs or TIR alone.
 
     Args:
-        pairs: folder, folders, or an opened source.
+        pairs: folder or folders of pairs, TIR frames or videos, or an opened source. RGB is read if
+            the recipe needs it.
         baseline: name or file of the RGB weights; never changed.
         out: the weights file to write, ``NAME.safetensors``; the run folder is beside it.
         recipe: name, file, or a recipe; by default ``mixed`` for Siamese networks,
-            ``distill_`` and the name of the family, such as ``distill_dimp``, for the others.
+            ``distill_`` and the name of the family, such as ``distill_dimp``, for the others;
+            without any RGB ``tir_only``, or ``tir_only_dimp``.
         changes: further settings by dotted name, such as ``{"training.steps": 400}``.
         held_back: pairs to validate on; without them a share of ``pairs`` is held back.
         hold_back: names of recordings of ``pairs`` to hold back instead of that share.
@@ -106,7 +109,7 @@ def distill(
     folder = check_out(file, found, force=force, resume=resume)
     weights = store.read(found)
     network = store.network_of(weights)
-    settings = given or recipe_of_kind(CrossModalRecipe, default_recipe(network), changes)
+    settings = given or _default(network, pairs, pairing, changes)
     taught_by, teacher = None, None
     if settings.teacher.weights is not None:
         taught_by = store.read(store.find(settings.teacher.weights))
@@ -154,6 +157,17 @@ def distill(
     return finish(run, student, card, summary, start=weights, command=command)
 
 
+def _default(
+    network: TwoBranchNetwork, pairs: Pairs, pairing: Pairing, changes: Mapping[str, Any] | None
+) -> CrossModalRecipe:
+    """The default recipe; logged if it was chosen for the lack of RGB."""
+    tir_alone = lacks_rgb(pairs, pairing)
+    name = default_recipe(network, tir_alone=tir_alone)
+    if tir_alone:
+        _log.info("there is TIR alone, so the recipe is %s", name)
+    return recipe_of_kind(CrossModalRecipe, name, changes)
+
+
 def _follower(
     make: Callable[[str | Path], Follower] | None, recipe: CrossModalRecipe, baseline: str | Path
 ) -> Follower | None:
@@ -179,16 +193,22 @@ def _source_lines(split: Split) -> list[str]:
     return lines
 
 
-def recipe_for(baseline: str | Path) -> str:
-    """The default recipe of a baseline.
+def recipe_for(
+    baseline: str | Path,
+    pairs: Pairs,
+    pairing: Pairing = Pairing(),  # noqa: B008 - frozen
+) -> str:
+    """The default recipe of a baseline for some pairs; no frame is read.
 
     Raises:
         WeightsError: there are no such weights.
+        PairsError: no folder was given.
     """
     from tirtrack.networks import registry
     from tirtrack.weights import store
 
-    return default_recipe(registry.build(store.card_of(store.find(baseline)).architecture))
+    network = registry.build(store.card_of(store.find(baseline)).architecture)
+    return default_recipe(network, tir_alone=lacks_rgb(pairs, pairing))
 
 
 def feature_engine(network: TwoBranchNetwork, device: torch.device) -> FeatureEngine:
@@ -205,6 +225,7 @@ def _card(name: str, baseline: Card, manifest: Manifest, recipe: CrossModalRecip
     """The student's card, without what every run adds."""
     from tirtrack.weights.card import Card, TrainingSource
 
+    read = "RGB-TIR pairs" if recipe.reads_rgb else "TIR"
     return Card(
         name=name,
         architecture=baseline.architecture,
@@ -217,7 +238,7 @@ def _card(name: str, baseline: Card, manifest: Manifest, recipe: CrossModalRecip
             TrainingSource(
                 name=manifest.name,
                 licence=manifest.licence,
-                role=f"unlabelled RGB-TIR pairs, recipe {recipe.name}",
+                role=f"unlabelled {read}, recipe {recipe.name}",
             )
         ],
     )

@@ -244,6 +244,8 @@ def _scores(compared: HeldBackComparison | None) -> dict[str, float]:
         named = ("held-back one-step IoU", "held-back one-step IoU, start")
     elif (found := compared.with_teacher) is not None:
         named = ("held-back overlap with teacher", "held-back overlap with teacher, baseline")
+    elif (found := compared.with_box) is not None:
+        named = ("held-back overlap with boxes", "held-back overlap with boxes, baseline")
     else:
         return {}
     return dict(zip(named, (round(found.student, 4), round(found.baseline, 4)), strict=True))

@@ -321,7 +321,7 @@ AsPublished = Literal["shared_box", "first_box", "bn1_train", "canvas"]
 
 
 class CrossModalRecipe(_Recipe):
-    """A distillation from unlabelled pairs; the defaults are the recipe ``mixed``."""
+    """A distillation from unlabelled pairs, or TIR alone; the defaults are the recipe ``mixed``."""
 
     kind: Literal["cross_modal"] = "cross_modal"
     network: Annotated[str, AfterValidator(_family)] = Field(
@@ -376,6 +376,14 @@ class CrossModalRecipe(_Recipe):
                 "max_gap needs tracks; give tracks.modalities (such as [rgb]), or max_gap: 0"
             )
         return self
+
+    @property
+    def reads_rgb(self) -> bool:
+        """Whether proposer, teacher or student sees RGB, or a tracker follows boxes through it."""
+        seen = {*self.proposals.modalities, self.teacher.modality}
+        seen.update(*((one.reference, one.test) for one in self.directions))
+        seen.update(Modality(one) for one in self.tracks.modalities)
+        return Modality.RGB in seen or "canvas" in self.as_published
 
     @property
     def trains_backbone(self) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from tirtrack.distillation.clips import LabelledFootage
+from tirtrack.distillation.recipe import variant
 from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.errors import PairsError, RequestError, did_you_mean
+from tirtrack.errors import PairsError, RecipeError, RequestError, did_you_mean
 from tirtrack.files import fingerprint
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.folder import open_pairs
@@ -73,7 +74,7 @@ def open_split(
     pairing: Pairing = Pairing(),  # noqa: B008 - frozen
     named: Sequence[str] = (),
 ) -> Split:
-    """Open the pairs and split them.
+    """Open the pairs and split them. RGB that the recipe does not need is not read.
 
     Args:
         pairs: pairs to train on.
@@ -85,6 +86,7 @@ def open_split(
 
     Raises:
         PairsError: a folder cannot be used, or no recording has one of the names.
+        RecipeError: the recipe needs RGB, and a recording has none.
         RequestError: pairs for the diagnostics were given in two ways.
     """
     if named and held_back is not None:
@@ -93,12 +95,25 @@ def open_split(
             "--held-back and --hold-back",
             "give one of them",
         )
+    pairing = replace(pairing, tir_alone=not recipe.reads_rgb)
     source = open_pairs(pairs, licence=licence, pairing=pairing)
+    _check_rgb(source, recipe)
     if held_back is None:
         return hold_back(source, recipe.held_back.share, named)
     other = open_pairs(held_back, licence=licence, pairing=pairing)
+    _check_rgb(other, recipe)
     everything, others = tuple(range(len(source))), tuple(range(len(other)))
     return Split(source, everything, other, others, f"given: {other.name}")
+
+
+def _check_rgb(source: PairSource, recipe: CrossModalRecipe) -> None:
+    alone = [one.name for one in source.recordings().values() if not one.has_rgb]
+    if recipe.reads_rgb and alone:
+        raise RecipeError(
+            f'recipe "{recipe.name}" needs RGB, and there is TIR alone in {named(alone)}',
+            source.name,
+            f"give --recipe {variant('tir_only', recipe.network)}",
+        )
 
 
 def _hashed(source: PairSource, manifest: Manifest) -> str:

@@ -13,7 +13,7 @@ from itertools import chain
 
 import numpy as np
 
-from tirtrack.distillation.clips import Clip, clips_of, usable_proposals
+from tirtrack.distillation.clips import Clip, clips_of, usable_proposals, uses_rgb
 from tirtrack.distillation.foreign_teacher import can_match, check_pool
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.pair_warnings import (
@@ -111,7 +111,7 @@ def distil_network(
         if can_match(teaching, network):
             pool.check(teaching, recipe, device=device)
         else:
-            check_pool(teaching, pool, clips, recipe.teacher.box_check, seed=run.seed)
+            check_pool(teaching, pool, clips, recipe, seed=run.seed)
         rates = pass_rates_of(pool)
     with timed(seconds, "pairs"):
         proposals, others = list(found.values()), list(held_back.values())
@@ -290,8 +290,13 @@ def training_pool(
 
 def _counted(pool: Pool, recipe: CrossModalRecipe) -> dict[str, int]:
     """Numbers of samples, as in :class:`RunSummary`."""
-    usable = int(pool.usable(recipe).sum())
-    return {"pool": len(pool), "usable": usable, "outside": pool.centres_outside()}
+    usable = np.flatnonzero(pool.usable(recipe))
+    return {
+        "pool": len(pool),
+        "usable": len(usable),
+        "outside": pool.centres_outside(),
+        "with_rgb": sum(uses_rgb(pool.samples[place].found_in, recipe) for place in usable),
+    }
 
 
 # --- held-back pairs -----------------------------------------------------------------------------
@@ -304,7 +309,7 @@ def validator_on(
     engine: FeatureEngine | None,
 ) -> Validator:
     """Validates students on samples of held-back clips, the same for every training seed; those
-    count in which the baseline finds the box on RGB.
+    count in which the baseline finds the box on RGB, or on TIR if the recipe reads no RGB.
 
     Stored features serve all networks, unless the student's backbone will change.
     """
@@ -325,24 +330,29 @@ def validator_on(
         progress=run.progress,
     )
     pool.check(baseline, recipe, device=run.device)
-    measure = Agreement(baseline, pool, device=run.device)
+    teacher = baseline if run.recipe.reads_rgb else None
+    measure = Agreement(teacher, pool, device=run.device)
     return Validator(baseline, measure, measure.scenes, teacher_centre=measure.teacher_centre)
 
 
 def validation_recipe(recipe: CrossModalRecipe) -> CrossModalRecipe:
-    """The recipe of validation samples: boxes as in training, both modalities, plain crops without
-    a canvas, every box used; the baseline checks on RGB, as strictly as a teacher.
+    """The recipe of validation samples: boxes as in training, the modalities that it reads, plain
+    crops without a canvas, every box used; the baseline checks on RGB, or on TIR alone, as strictly
+    as a teacher.
     """
-    on_rgb = {"weights": None, "modality": Modality.RGB, "require": True, "tir_boxes_on_tir": False}
+    directions, modality = {Direction.TIR_TO_TIR: 1.0}, Modality.TIR
+    if recipe.reads_rgb:
+        directions, modality = {**directions, Direction.RGB_TO_RGB: 1.0}, Modality.RGB
+    check = {"weights": None, "modality": modality, "require": True, "tir_boxes_on_tir": False}
     return recipe.model_copy(
         update={
-            "directions": {Direction.TIR_TO_TIR: 1.0, Direction.RGB_TO_RGB: 1.0},
+            "directions": directions,
             "augmentation": Augmentation(),
             "negatives": 0.0,
             "boxes": recipe.boxes.model_copy(
                 update={"only_where_found": False, "by_source": False}
             ),
-            "teacher": recipe.teacher.model_copy(update=on_rgb),
+            "teacher": recipe.teacher.model_copy(update=check),
             "as_published": [one for one in recipe.as_published if one == "first_box"],
         }
     )

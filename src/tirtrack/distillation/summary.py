@@ -114,7 +114,8 @@ class HeldBackComparison(Stored):
         scenes: number of scenes, or of labelled pictures and sequences, of these samples.
         with_label: IoU of the network's box with the label; of ``train``. What follows is of
             ``distill``, where both branches see TIR.
-        with_teacher: IoU of the network's box on TIR with the teacher's box on RGB.
+        with_teacher: IoU of the network's box on TIR with the teacher's box on RGB; this and what
+            names the teacher are left out where the recipe reads no RGB.
         with_box: IoU of the network's box with the pseudo-box.
         centre: distance of the best cell from the pseudo-box's centre, cells (less is better).
         teacher_centre: the same distance for the teacher on RGB.
@@ -150,8 +151,9 @@ class RunSummary(Stored):
         tracks: yield of following boxes through videos, by modality; empty for a recipe without
             tracks.
         pass_rates: pass rates of the teacher's check in the training pool.
-        samples: samples in the pool, how many of them could be used, and in how many the box's
-            centre lies outside the test patch.
+        samples: samples in the pool, how many of them could be used, in how many the box's centre
+            lies outside the test patch, and for how many usable ones RGB counted (its box was found
+            there, the teacher checked it there, or the student saw it).
         assumed: assumptions about names and times of the pairs, one sentence for each.
         warnings: warnings, one sentence each.
         seconds: duration of every stage.

@@ -126,8 +126,9 @@ class Agreement:
     the samples that pass the teacher's check. The teacher is evaluated once.
 
     Args:
-        teacher: network that sees RGB.
-        pool: held-back pool, with views of both modalities, checked.
+        teacher: network that sees RGB; ``None`` without RGB: the pseudo-box alone is compared with,
+            for agreeing with oneself on TIR says nothing.
+        pool: held-back pool, with the views of these modalities, checked.
         device: device of all networks.
 
     Attributes:
@@ -135,7 +136,7 @@ class Agreement:
     """
 
     def __init__(
-        self, teacher: TwoBranchNetwork, pool: Pool, *, device: torch.device | None = None
+        self, teacher: TwoBranchNetwork | None, pool: Pool, *, device: torch.device | None = None
     ) -> None:
         places = np.flatnonzero(pool.passed)
         self._pool, self._device = pool, device
@@ -144,14 +145,15 @@ class Agreement:
             [Draw(Direction.TIR_TO_TIR, int(place), int(place)) for place in places[begin:][:CHUNK]]
             for begin in range(0, len(places), CHUNK)
         ]
-        self._teacher_answers = [self._ask_teacher(teacher, draws) for draws in self._chunks]
+        self._teacher_answers = [
+            None if teacher is None else self._ask_teacher(teacher, draws) for draws in self._chunks
+        ]
 
     @property
     def teacher_centre(self) -> float | None:
         """Mean distance of the teacher's best cell from the pseudo-box's centre, in cells."""
-        if not self._teacher_answers:
-            return None
-        return float(np.concatenate([one.centre for one in self._teacher_answers]).mean())
+        centres = [one.centre for one in self._teacher_answers if one is not None]
+        return float(np.concatenate(centres).mean()) if centres else None
 
     @torch.no_grad()
     def _ask_teacher(self, teacher: TwoBranchNetwork, draws: Sequence[Draw]) -> _TeacherAnswer:
@@ -170,11 +172,13 @@ class Agreement:
             given = respond(network, batch, Direction.TIR_TO_TIR)
             check = self_check(given, batch.test.boxes_patch)
             found = {
-                "with_teacher": iou(_boxes(given), teacher.boxes),
                 "with_box": _array(check.overlap),
                 "centre": _array(check.distance_cells),
-                **{name: _array(one) for name, one in likeness(given, teacher.response).items()},
             }
+            if teacher is not None:
+                alike = likeness(given, teacher.response)
+                found["with_teacher"] = iou(_boxes(given), teacher.boxes)
+                found |= {name: _array(one) for name, one in alike.items()}
             for name, values in found.items():
                 rows.setdefault(name, []).append(values)
         return {name: np.concatenate(parts) for name, parts in rows.items()}
@@ -232,8 +236,10 @@ def _boxes(given: Response) -> np.ndarray:
 
 def verdict(found: HeldBackComparison | None) -> str:
     """The conclusion that the comparison allows, in one sentence."""
-    if found is None or found.with_teacher is None:
+    if found is None:
         return "nothing can be said: the teacher found the target in no held-back sample"
+    if found.with_teacher is None:
+        return _verdict_without_rgb(found)
     with_teacher = found.with_teacher
     scenes = "1 scene" if found.scenes == 1 else f"{found.scenes} scenes"
     numbers = (
@@ -256,6 +262,31 @@ def verdict(found: HeldBackComparison | None) -> str:
     return (
         f"held-back pairs show no improvement: {numbers}; do not call it one unless labelled TIR "
         "says so"
+    )
+
+
+def _verdict_without_rgb(found: HeldBackComparison) -> str:
+    """The conclusion where nothing but TIR was seen: the judge of the boxes is the baseline."""
+    if found.with_box is None:
+        return "nothing can be said: the teacher found the target in no held-back sample"
+    with_box = found.with_box
+    scenes = "1 scene" if found.scenes == 1 else f"{found.scenes} scenes"
+    numbers = (
+        f"overlap with the proposed boxes {with_box.baseline:.3f} before, {with_box.student:.3f} "
+        f"after (difference {with_box.difference:+.3f}, 95 % interval {with_box.low:+.3f} to "
+        f"{with_box.high:+.3f}; {found.samples} samples, {scenes})"
+    )
+    if with_box.high < 0:
+        said = "on held-back TIR the student finds proposed boxes less well than the baseline does"
+    elif found.samples < MIN_SAMPLES or found.scenes < MIN_SCENES:
+        said = "too few held-back samples or scenes to say anything"
+    elif with_box.low > 0:
+        said = "on held-back TIR the student finds proposed boxes better than the baseline does"
+    else:
+        said = "held-back TIR shows no difference"
+    return (
+        f"{said}: {numbers}; without RGB nothing else judges these boxes than the baseline on TIR, "
+        "so this cannot tell whether it tracks better, test it on labelled TIR"
     )
 
 

@@ -51,6 +51,7 @@ class Pairing:
         lag_frames: number of frames by which TIR is late: RGB frame k belongs to TIR frame k + lag.
         tir_options: options for reading TIR where the files leave it open: value without
             measurement, sample of each pixel, byte order, part of a radiometric JPEG.
+        tir_alone: whether RGB is left unread where there is any, and may be missing.
 
     Raises:
         RequestError: a name is empty, both names are equal, the gap is not positive or given
@@ -63,6 +64,7 @@ class Pairing:
     max_gap_s: float | None = None
     lag_frames: int = 0
     tir_options: ReadOptions = AS_STORED
+    tir_alone: bool = False
 
     def __post_init__(self) -> None:
         for modality in MODALITIES:

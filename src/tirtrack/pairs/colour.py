@@ -33,6 +33,25 @@ def _whole_range(image: np.ndarray) -> float:
     return np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1.0
 
 
+def refuse_colour(tir_colour: float, where: str) -> None:
+    """Refuse a colour picture without a partner: it may be RGB, or TIR painted with a palette.
+
+    Args:
+        tir_colour: mean difference between its channels, share of the range.
+        where: the file, for the message.
+
+    Raises:
+        PairsError: the picture is in colour.
+    """
+    if tir_colour > GREY:
+        raise PairsError(
+            "these frames are in colour, so they are not taken for TIR",
+            where,
+            "for pairs, give the folder that holds both cameras, or name them with --rgb NAME "
+            "--tir NAME; if TIR is painted with a palette, export it as grey, white-hot",
+        )
+
+
 def refuse_copy(rgb: np.ndarray, tir: np.ndarray, where: str) -> None:
     """Refuse a colour copy of the RGB picture in place of TIR, whatever its size and compression;
     grey copies only cause a warning.

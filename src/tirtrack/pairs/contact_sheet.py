@@ -1,9 +1,10 @@
 """A picture of pairs with their proposals, for people to check before they distil.
 
-Each tile shows RGB and TIR of one pair side by side. Boxes found in both modalities are green and
-drawn in both; a box found in one modality is drawn only there; rejected ones are grey, dashed,
-with the reason. Numbers are ranks. Below the pairs, film strips show boxes that were followed
-through time, some trusted and some rejected; in frames that do not count the box is dashed.
+Each tile shows RGB and TIR of one pair side by side, or TIR alone. Boxes found in both modalities
+are green and drawn in both; a box found in one modality is drawn only there; rejected ones are
+grey, dashed, with the reason. Numbers are ranks. Below the pairs, film strips show boxes that were
+followed through time, some trusted and some rejected; in frames that do not count the box is
+dashed.
 """
 
 from __future__ import annotations
@@ -65,19 +66,22 @@ def contact_sheet(
     if not usable:
         raise ValueError("there is no readable pair to show")
     chosen = _tiles(usable, proposals, count)
-    tiles = [_tile(source[index], proposals[index], image_width) for index in chosen]
+    pairs = [source[index] for index in chosen]
+    found = [proposals[index] for index in chosen]
+    tiles = [_tile(*both, image_width) for both in zip(pairs, found, strict=True)]
     columns = min(columns, len(tiles))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    width = columns * tiles[0].width + (columns + 1) * _GAP_PX
+    tile_width = max(tile.width for tile in tiles)
+    width = columns * tile_width + (columns + 1) * _GAP_PX
     rows += [[_strip(source, one, width - 2 * _GAP_PX)] for one in _shown_tracks(tracks)]
     heights = [max(tile.height for tile in row) for row in rows]
     height = _legend_height() + sum(heights) + (len(rows) + 1) * _GAP_PX
     sheet = Image.new("RGB", (width, height), _GROUND)
-    _legend(sheet)
+    _legend(sheet, has_rgb=any(pair.rgb is not None for pair in pairs))
     top = _legend_height() + _GAP_PX
     for row, row_height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
-            sheet.paste(tile, (_GAP_PX + column * (tile.width + _GAP_PX), top))
+            sheet.paste(tile, (_GAP_PX + column * (tile_width + _GAP_PX), top))
         top += row_height + _GAP_PX
     return np.array(sheet)
 
@@ -92,12 +96,16 @@ def _tiles(usable: Sequence[int], proposals: Mapping[int, ProposalSet], count: i
 
 
 def _tile(pair: Pair, found: ProposalSet, image_width: int) -> Image.Image:
-    height, width = pair.rgb.shape[:2]
+    height, width = pair.tir.shape
     zoom = image_width / width
     image_height = max(round(height * zoom), 1)
-    tile = Image.new("RGB", (2 * image_width + 2, image_height + _CAPTION_PX), _GROUND)
-    for place, modality in enumerate((FoundIn.RGB, FoundIn.TIR)):
-        picture = to_display(pair.rgb if modality is FoundIn.RGB else pair.tir)
+    sides = {FoundIn.TIR: pair.tir}
+    if pair.rgb is not None:
+        sides = {FoundIn.RGB: pair.rgb, **sides}
+    tile_width = len(sides) * (image_width + 2) - 2
+    tile = Image.new("RGB", (tile_width, image_height + _CAPTION_PX), _GROUND)
+    for place, (modality, image) in enumerate(sides.items()):
+        picture = to_display(image)
         small = Image.fromarray(picture).resize(
             (image_width, image_height), Image.Resampling.LANCZOS
         )
@@ -202,13 +210,16 @@ def _legend_height() -> int:
     return _CAPTION_PX
 
 
-def _legend(sheet: Image.Image) -> None:
+def _legend(sheet: Image.Image, *, has_rgb: bool) -> None:
     draw = ImageDraw.Draw(sheet)
     x = float(_GAP_PX)
-    entries = [
+    of_pairs = [
         ("left RGB, right TIR", _INK),
         ("found in both", COLOURS[FoundIn.BOTH]),
         ("RGB alone", COLOURS[FoundIn.RGB]),
+    ]
+    entries = [
+        *(of_pairs if has_rgb else []),
         ("TIR alone", COLOURS[FoundIn.TIR]),
         ("drawn at random", RANDOM_COLOUR),
         ("rejected (dashed, with the reason)", REJECTED_COLOUR),

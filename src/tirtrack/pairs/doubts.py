@@ -1,5 +1,5 @@
 """Pairs that may not be real pairs: the same picture twice, swapped cameras, RGB that shows
-nothing, frames of different instants.
+nothing, frames of different instants; and TIR that stands still.
 
 Each doubt is measured on small copies of a few pairs of a recording, cheap enough for distillation
 as well as inspection. Sentences name the recordings; nothing here stops a run.
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -88,6 +89,7 @@ class RecordingDoubts:
         lag: lag of TIR, if there is one.
         lag_s: the lag in seconds, if the rate is known.
         clocks: doubts that come from the files' clocks, one sentence each.
+        frozen: whether most TIR frames of a video equal the one read before.
     """
 
     name: str = ""
@@ -99,6 +101,7 @@ class RecordingDoubts:
     lag: Lag | None = None
     lag_s: float | None = None
     clocks: Sequence[str] = ()
+    frozen: bool = False
 
     @property
     def shows_nothing_in_common(self) -> bool:
@@ -160,16 +163,19 @@ def _doubts(
 ) -> RecordingDoubts:
     window = _window(recording.indices, frames)
     chosen = spread(window or list(recording.indices), compared)
-    likenesses, small = [], []
+    likenesses, small, tir = [], [], []
     for index in window or chosen:
         try:
             pair = source[index]
         except PairsError:  # counted and named where all pairs are read
             continue
+        tir.append(pair.tir)
+        if pair.rgb is None:
+            continue
         if index in chosen:
             likenesses.append(likeness(pair))
         if window:
-            small.append([thumbnail(image, LAG_SIDE) for image in (pair.rgb, pair.tir)])
+            small.append([thumbnail(image, LAG_SIDE) for image in pair.both])
     lag = _lag(small)
     return RecordingDoubts(
         recording.name,
@@ -181,7 +187,14 @@ def _doubts(
         lag,
         lag.frames / recording.frames_per_s if lag and recording.frames_per_s else None,
         recording.warnings,
+        recording.is_video and _stands_still(tir),
     )
+
+
+def _stands_still(tir: Sequence[np.ndarray]) -> bool:
+    """Whether most frames ``[H,W]`` equal the one before."""
+    equal = [np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairwise(tir)]
+    return 2 * sum(equal) > len(equal)
 
 
 def _window(indices: Sequence[int], count: int) -> list[int]:
@@ -212,7 +225,7 @@ def _fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def likeness(pair: Pair) -> Likeness:
     """What the two pictures of a pair have in common, measured on copies 240 px long."""
-    rgb, tir = thumbnail(pair.rgb, SIDE), thumbnail(pair.tir, SIDE)
+    rgb, tir = (thumbnail(image, SIDE) for image in pair.both)
     offset = measure_offset(rgb, tir)
     return Likeness(
         _shared_detail(*_overlapping(rgb, tir, round(offset.dx), round(offset.dy))),
@@ -220,7 +233,7 @@ def likeness(pair: Pair) -> Likeness:
         offset.peak,
         _contrast(rgb),
         _contrast(tir),
-        colour(pair.rgb),
+        colour(pair.both[0]),
         pair.tir_colour,
     )
 
@@ -321,6 +334,7 @@ def sentences(
         *_clocks(found),
         *_each_kind(found, lambda one: one.lag is not None, _lagging),
         *_each_kind(found, lambda one: one.shows_nothing_in_common, partial(_unrelated, more)),
+        *_each_kind(found, lambda one: one.frozen, _frozen),
     ]
 
 
@@ -345,6 +359,13 @@ def _swapped(doubtful: Sequence[RecordingDoubts]) -> str:
     return (
         f"TIR is in colour and RGB is grey: {named([one.name for one in doubtful])}; the cameras "
         f"look swapped, {SWAP}"
+    )
+
+
+def _frozen(doubtful: Sequence[RecordingDoubts]) -> str:
+    return (
+        f"TIR stands still: {named([one.name for one in doubtful])}; its frames are copies of one "
+        "picture and teach no more than it, so record again or leave them out"
     )
 
 

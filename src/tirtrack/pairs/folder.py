@@ -1,4 +1,5 @@
-"""Pairs from folders: images or videos of two cameras; one recording, many, or a list.
+"""Pairs from folders: images or videos of two cameras, or of TIR alone; one recording, many, or a
+list.
 
 ``layouts`` says how recordings may lie on disk; ``one_grid`` makes a pair of two images.
 """
@@ -16,10 +17,18 @@ from tirtrack.errors import PairsError, names_option
 from tirtrack.files import sha256
 from tirtrack.media import declared_no_data
 from tirtrack.pairs.camera_names import Pairing
-from tirtrack.pairs.layouts import find_takes, no_takes, open_takes
+from tirtrack.pairs.layouts import find_takes, find_tir, is_tir_half, no_takes, open_takes
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
-from tirtrack.pairs.source import FilePairs, Manifest, Pair, PairSource, Recording, SourceFile
+from tirtrack.pairs.source import (
+    FilePairs,
+    Manifest,
+    Pair,
+    PairSource,
+    Recording,
+    SourceFile,
+    is_tir_alone,
+)
 from tirtrack.read_options import as_typed
 from tirtrack.source_line import bits, unused_names
 
@@ -106,6 +115,7 @@ class FolderPairs:
                 take.warnings,
                 self._descriptions[take.name],
                 as_typed(take.tir_options),
+                take.has_rgb,
             )
             for take, start in zip(self._takes, self._starts[:-1], strict=True)
         }
@@ -157,7 +167,7 @@ def _description(take: Take, first: Pair) -> tuple[str, ...]:
     rate = f"{take.frames_per_s:.4g} pairs/s" if take.frames_per_s else ""
     return (
         take.layout,
-        f"RGB {_grid(first.rgb.shape[1::-1])} 8 bit",
+        "" if first.rgb is None else f"RGB {_grid(first.rgb.shape[1::-1])} 8 bit",
         f"TIR {_grid(tir_wh)} {bits(np.dtype(first.tir_depth))}",
         rate,
     )
@@ -165,6 +175,30 @@ def _description(take: Take, first: Pair) -> tuple[str, ...]:
 
 def _grid(size_wh: Sequence[int]) -> str:
     return f"{size_wh[0]}x{size_wh[1]}"
+
+
+class TirAlone:
+    """The TIR frames of another source; RGB is left out."""
+
+    def __init__(self, source: PairSource) -> None:
+        self._source = source
+        self.name = source.name
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Pair:
+        """One pair without RGB."""
+        return replace(self._source[index], rgb=None)
+
+    def recordings(self) -> Mapping[str, Recording]:
+        """The recordings, none of which has RGB."""
+        every = self._source.recordings().items()
+        return {name: replace(one, has_rgb=False, warnings=()) for name, one in every}
+
+    def manifest(self) -> Manifest:
+        """The files of the source."""
+        return self._source.manifest()
 
 
 class CombinedPairs:
@@ -231,7 +265,7 @@ def open_pairs(
     Args:
         source: a recording (``SEQ/{rgb,tir}``, ``SEQ/rgb.*`` and ``SEQ/tir.*``, or both cameras in
             ``SEQ``), a folder of recordings, or a list of either; an opened source is returned as
-            it is.
+            it is. Where nothing pairs, a video or a folder of frames is TIR alone.
         licence: licence under which the files are held; goes into the manifest.
         pairing: names of the two cameras and rule of matching, where the files do not tell.
         rejected: list that collects the errors of recordings that cannot be used and are left out;
@@ -243,11 +277,8 @@ def open_pairs(
             do not fit each other); with ``rejected`` only if none can be used.
     """
     if isinstance(source, PairSource):
-        return source
-    given = [source] if isinstance(source, str | Path) else list(source)
-    if not given or "" in given:
-        raise PairsError("no folder of pairs was given", fix='name one ("." is the current one)')
-    folders = [Path(one) for one in given]
+        return TirAlone(source) if pairing.tir_alone else source
+    folders = _folders(source)
     opened = [
         _open_folder(folder, licence, name, pairing=pairing, rejected=rejected)
         for folder, name in zip(folders, _distinct_names(folders), strict=True)
@@ -255,6 +286,36 @@ def open_pairs(
     if rejected and not any(len(one) for one in opened):
         raise _no_recording(rejected, folders)
     return opened[0] if len(opened) == 1 else CombinedPairs(opened)
+
+
+def lacks_rgb(
+    source: str | Path | Sequence[str | Path] | PairSource,
+    pairing: Pairing = Pairing(),  # noqa: B008 - frozen
+) -> bool:
+    """Whether all recordings are of TIR alone; of folders only the names of files are read."""
+    if isinstance(source, PairSource):
+        return is_tir_alone(source)
+    return all(_is_tir_alone(folder, pairing) for folder in _folders(source))
+
+
+def _folders(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    given = [source] if isinstance(source, str | Path) else list(source)
+    if not given or "" in given:
+        raise PairsError("no folder of pairs was given", fix='name one ("." is the current one)')
+    return [Path(one) for one in given]
+
+
+def _is_tir_alone(folder: Path, pairing: Pairing) -> bool:
+    pairs, alone = _places(folder, pairing) if folder.exists() else ([], [])
+    return not pairs and bool(alone)
+
+
+def _places(folder: Path, pairing: Pairing) -> tuple[list[Path], list[Path]]:
+    """Where recordings of pairs lie, and, only if there are none, those of TIR alone."""
+    found = find_takes(folder, pairing) if folder.is_dir() else []
+    if all(is_tir_half(place, pairing) for place in found):
+        return [], found or find_tir(folder, pairing)
+    return found, []
 
 
 def _each(
@@ -294,18 +355,22 @@ def _distinct_names(folders: Sequence[Path]) -> list[str]:
 def _open_folder(
     folder: Path, licence: str, name: str, *, pairing: Pairing, rejected: list[PairsError] | None
 ) -> FolderPairs:
-    if folder.is_file():
-        raise PairsError("is a file", folder, "give the folder that holds rgb and tir")
-    if not folder.is_dir():
+    if not folder.exists():
         raise PairsError("there is no such folder", folder, "check the path")
-    places = find_takes(folder, pairing)
+    pairs, alone = _places(folder, pairing)
+    if alone or pairing.tir_alone:  # nothing to match by time, or to take later
+        pairing = replace(pairing, match=None, max_gap_s=None, lag_frames=0, tir_alone=True)
+    places = pairs or alone
+    if not places and folder.is_file():
+        raise PairsError("is a file", folder, "give the folder that holds rgb and tir")
     if not places:
         raise no_takes(folder)
     opened = _each(
         lambda place: open_takes(place, _name_of(place, folder, name), pairing), places, rejected
     )
     takes = [take for several in opened for take in several]
-    return FolderPairs(name, takes, licence=licence, rejected=rejected, folder=folder)
+    inside = folder if folder.is_dir() else None
+    return FolderPairs(name, takes, licence=licence, rejected=rejected, folder=inside)
 
 
 def _name_of(place: Path, folder: Path, name: str) -> str:

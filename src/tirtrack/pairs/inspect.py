@@ -133,7 +133,8 @@ def _inspection(
         for position, index in enumerate(recording.indices):
             pair = tally.read(source, index)
             if pair is not None and index in chosen:
-                tally.offsets.append(measure_offset(pair.rgb, pair.tir))
+                if pair.rgb is not None:
+                    tally.offsets.append(measure_offset(pair.rgb, pair.tir))
                 near = neighbours(source.__getitem__, recording, position)
                 rng = np.random.default_rng([seed, 0, index])
                 proposals[index] = propose_boxes(proposer, pair, near, rng)
@@ -179,7 +180,7 @@ class _Tally:
         except PairsError as error:
             self.damaged.append(Damage(index=index, message=str(error)))
             return None
-        height, width = pair.rgb.shape[:2]
+        height, width = pair.tir.shape
         self._sizes[f"{width}x{height}"] += 1
         self._depths[pair.tir_depth] += 1
         if (valid := pair.tir_valid) is not None:

@@ -9,6 +9,8 @@ Layouts::
     rgb/SEQ/STEM.jpg  tir/SEQ/STEM.png      recordings below the cameras
     FOLDER/.../SEQ                          any number of these, up to four levels down
 
+Where nothing pairs and no name is a spelling of RGB, images in a folder and videos are recordings
+of TIR alone; with ``Pairing.tir_alone`` the TIR half of a recording is one as well.
 ``visible`` and ``infrared``, ``VIS`` and ``IR`` and the other spellings of ``camera_names`` mean
 the same as ``rgb`` and ``tir``, also as words of a folder's name (``thermal_8_bit``); the user
 gives any other names. Two candidates for a camera are an error. Only images and videos of the two
@@ -51,17 +53,57 @@ def find_takes(folder: Path, pairing: Pairing, depth: int = MAX_DEPTH) -> list[P
     return [take for path in below for take in find_takes(path, pairing, depth - 1)]
 
 
+def is_tir_half(folder: Path, pairing: Pairing) -> bool:
+    """Whether a folder of :func:`find_takes` holds the TIR camera and nothing else that has frames,
+    and the user named no RGB camera.
+    """
+    sides = _sides(folder, pairing)
+    frames = [path for path in _folders_and_videos(folder) if _has_frames(path)]
+    is_half = bool(sides["tir"]) and not sides["rgb"] and frames == sides["tir"]
+    return is_half and pairing.rgb is None
+
+
+def find_tir(folder: Path, pairing: Pairing, depth: int = MAX_DEPTH) -> list[Path]:
+    """The folders with frames at or below ``folder``, or the video itself, as recordings of TIR
+    alone: none if the user named an RGB camera, or if a name is a spelling of one.
+    """
+    if pairing.rgb is not None or _names_rgb(folder):
+        return []
+    if folder.suffix.lower() in VIDEO_SUFFIXES if folder.is_file() else _has_frames(folder):
+        return [folder]
+    if folder.is_file() or depth == 0:
+        return []
+    below = sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_key)
+    found = [find_tir(path, pairing, depth - 1) for path in below]
+    return [] if any(map(_names_rgb, below)) else [take for takes in found for take in takes]
+
+
+def _names_rgb(path: Path) -> bool:
+    """Whether the name of a folder or video, or that of each frame in it, has the spelling of an
+    RGB camera.
+    """
+    frames = files_of_kinds(path, {*IMAGE_KINDS, *VIDEO_SUFFIXES}) if path.is_dir() else []
+    stems = [_bare(path)], [frame.stem for frame in frames]
+    return any(
+        bool(names) and all(camera_stem(name, "rgb", Pairing()) for name in names)
+        for names in stems
+    )
+
+
 def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
-    """The recordings in a folder of :func:`find_takes`.
+    """The recordings in a folder of :func:`find_takes`, or, with ``pairing.tir_alone``, at a place
+    of :func:`find_tir`.
 
     Args:
-        folder: folder that holds at least one recording of both modalities.
+        folder: folder that holds at least one recording, or a TIR video.
         name: name of the recording; several videos in one folder add their shared name.
         pairing: settings by which the user names the cameras.
 
     Raises:
         PairsError: a modality is missing or found twice, both do not match, or a file is damaged.
     """
+    if folder.is_file():
+        return _takes_of_two((folder, folder), name, pairing, folder.parent)
     sides = _sides(folder, pairing)
     if not any(sides.values()):
         return _takes_of_mixed_files(folder, name, pairing)
@@ -71,7 +113,8 @@ def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
             for key, pair in several.items()
             for take in _takes_of_two(pair, f"{name}/{key}", pairing, folder)
         ]
-    rgb, tir = (_only(folder, modality, sides[modality]) for modality in MODALITIES)
+    tir = _only(folder, "tir", sides["tir"])
+    rgb = tir if pairing.tir_alone else _only(folder, "rgb", sides["rgb"])
     return _takes_of_two((rgb, tir), name, pairing, folder)
 
 
@@ -79,7 +122,7 @@ def _takes_of_two(
     sides: tuple[Path, Path], name: str, pairing: Pairing, folder: Path
 ) -> list[Take]:
     """The recording, or recordings, of two folders or videos."""
-    rgb, tir = sides
+    rgb, tir = sides = (sides[1], sides[1]) if pairing.tir_alone else sides
     if rgb.is_dir() != tir.is_dir():
         raise PairsError(
             "one modality is a folder of images, the other a video",
@@ -88,8 +131,10 @@ def _takes_of_two(
         )
     usual = (_bare(rgb), _bare(tir)) == MODALITIES
     assumed = "" if usual else f"{_shown(rgb)} is RGB, {_shown(tir)} is TIR"
+    if pairing.tir_alone:
+        assumed = "" if _bare(tir) == "tir" else f"{_shown(tir)} is TIR alone"
     if not rgb.is_dir():
-        return [VideoTake(name, rgb, tir, pairing, assumed=assumed)]
+        return [VideoTake(name, None if pairing.tir_alone else rgb, tir, pairing, assumed=assumed)]
     below = [_folders_with_frames(one) for one in sides]
     if not all(below) or any(map(_has_frames, sides)):
         return _takes_of_folders(sides, name, pairing, folder, assumed)
@@ -133,14 +178,18 @@ def _sides(folder: Path, pairing: Pairing) -> dict[str, list[Path]]:
     """The folders and videos that may be each camera; none at all if the only one has an ambiguous
     spelling (``vis``, ``t``).
     """
-    inside = [
+    inside = _folders_and_videos(folder)
+    sides = {modality: _candidates(inside, modality, pairing) for modality in MODALITIES}
+    sure = any(_is_sure(path, one, pairing) for one, paths in sides.items() for path in paths)
+    return sides if sure or all(sides.values()) else {modality: [] for modality in MODALITIES}
+
+
+def _folders_and_videos(folder: Path) -> list[Path]:
+    return [
         path
         for path in sorted(folder.iterdir())
         if path.is_dir() or (path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     ]
-    sides = {modality: _candidates(inside, modality, pairing) for modality in MODALITIES}
-    sure = any(_is_sure(path, one, pairing) for one, paths in sides.items() for path in paths)
-    return sides if sure or all(sides.values()) else {modality: [] for modality in MODALITIES}
 
 
 def _candidates(inside: Sequence[Path], modality: str, pairing: Pairing) -> list[Path]:
@@ -211,7 +260,9 @@ def _several(sides: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, Path]
 def _only(folder: Path, modality: str, found: Sequence[Path]) -> Path:
     if not found:
         other = next(one for one in MODALITIES if one != modality)
-        raise PairsError(f"holds {other} and no {modality}", folder, f"{LAYOUT}{_beside(folder)}")
+        alone = "; to train on TIR alone, give its folder itself" if other == "tir" else ""
+        fix = f"{LAYOUT}{_beside(folder)}{alone}"
+        raise PairsError(f"holds {other} and no {modality}", folder, fix)
     if len(found) > 1:
         names = " and ".join(_shown(path) for path in found)
         raise PairsError(
@@ -255,9 +306,11 @@ def _takes_of_mixed_files(folder: Path, name: str, pairing: Pairing) -> list[Tak
     """The recordings of a folder that holds the files of both cameras."""
     found = mixed_files(folder, pairing)
     if found is None:
+        if pairing.tir_alone:
+            return _takes_of_two((folder, folder), name, pairing, folder.parent)
         raise no_takes(folder)
     found.check_one_each(folder)
-    files = [found.files[modality] for modality in MODALITIES]
+    files = [found.files["tir" if pairing.tir_alone else modality] for modality in MODALITIES]
     if files[0][0][1].suffix.lower() in VIDEO_SUFFIXES:
         return _video_takes(name, files, pairing, folder, found.said)
     return [_image_take(name, files, pairing, folder, found.said)]
@@ -271,7 +324,13 @@ def _video_takes(
     by_name = Pairing(pairing.rgb, pairing.tir)
     matched = matched_stems([key for key, _ in rgb], [key for key, _ in tir], by_name, folder)
     return [
-        VideoTake(f"{name}/{key}", rgb[a][1], tir[b][1], pairing, assumed=assumed)
+        VideoTake(
+            f"{name}/{key}",
+            None if pairing.tir_alone else rgb[a][1],
+            tir[b][1],
+            pairing,
+            assumed=assumed,
+        )
         for (a, b), key in zip(matched.places, matched.keys, strict=True)
     ]
 
@@ -285,7 +344,7 @@ def _image_take(
     files_rgb = tuple(rgb[place][1] for place, _ in matched.places)
     return ImageTake(
         name,
-        files_rgb,
+        () if pairing.tir_alone else files_rgb,
         tuple(tir[place][1] for _, place in matched.places),
         matched.keys,
         _neighbours_in_time(matched) and _of_one_size(files_rgb),

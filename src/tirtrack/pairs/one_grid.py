@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tirtrack.errors import PairsError
-from tirtrack.pairs.colour import MAX_PALETTE, refuse_copy, refuse_swapped
+from tirtrack.pairs.colour import MAX_PALETTE, refuse_colour, refuse_copy, refuse_swapped
 from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.source import Pair
 from tirtrack.valid_pixels import marked, valid_mask
@@ -21,26 +21,30 @@ _WHOLLY = 0.999  # share of a resampled pixel that must be measured
 def fitted(
     take: Take,
     position: int,
-    rgb: np.ndarray,
+    rgb: np.ndarray | None,
     tir: np.ndarray,
     no_data: float | None = None,
 ) -> Pair:
-    """The pair of two images as stored, both on the RGB grid.
+    """The pair of two images as stored, both on the RGB grid; TIR alone stays as it is.
 
     Args:
         take: recording of the two images.
         position: place of the pair in the recording, 0-based.
-        rgb: RGB image as stored.
+        rgb: RGB image as stored; ``None`` for TIR alone.
         tir: TIR image as stored.
         no_data: value of TIR pixels that hold no measurement.
     """
     where = take.where(position)
     tir_colour = take.tir_colour(position, tir)
-    refuse_swapped(rgb, tir, where)
-    refuse_copy(rgb, tir, where)
-    rgb, stored = as_rgb(rgb, where), as_tir(tir, where)
+    if rgb is None:
+        refuse_colour(tir_colour, where)
+    else:
+        refuse_swapped(rgb, tir, where)
+        refuse_copy(rgb, tir, where)
+        rgb = as_rgb(rgb, where)
+    stored = as_tir(tir, where)
     measured = marked(stored, no_data)
-    tir = onto_rgb_grid(rgb, measured, where)
+    tir = measured if rgb is None else onto_rgb_grid(rgb, measured, where)
     return Pair(
         key=f"{take.name}/{take.stem(position)}",
         recording=take.name,

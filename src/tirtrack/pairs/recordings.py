@@ -1,4 +1,4 @@
-"""One recording of a rig: images or two videos, as pairs of frames as stored.
+"""One recording of a rig: images or two videos, as pairs of frames as stored; or TIR alone.
 
 ``layouts`` says how recordings lie on disk, ``stems`` which frames belong together.
 Only the images and videos named here are ever opened.
@@ -64,14 +64,18 @@ class Take(Protocol):
     def warnings(self) -> tuple[str, ...]:
         """Reasons to doubt that frames belong together, one sentence each."""
 
+    @property
+    def has_rgb(self) -> bool:
+        """Whether RGB is read."""
+
     def __len__(self) -> int:
         """Number of pairs."""
 
     def stem(self, position: int) -> str:
         """What names the pair inside the recording."""
 
-    def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """RGB and TIR as stored."""
+    def read(self, position: int) -> tuple[np.ndarray | None, np.ndarray]:
+        """RGB and TIR as stored; ``None`` for RGB that is not read."""
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
         """How coloured TIR is as stored: mean difference of its channels, share of the range."""
@@ -88,11 +92,11 @@ class Take(Protocol):
 
 @dataclass(frozen=True)
 class ImageTake:
-    """Images of two cameras, matched.
+    """Images of two cameras, matched, or of the TIR camera alone.
 
     Attributes:
         name: name of the recording.
-        files_rgb: RGB files in order.
+        files_rgb: RGB files in order; empty for TIR alone.
         files_tir: TIR file of each pair.
         keys: name of each pair.
         is_video: whether neighbours are neighbours in time.
@@ -116,7 +120,7 @@ class ImageTake:
     def layout(self) -> str:
         """Frames of a video or stills, and how they are matched."""
         kind = "images of a video" if self.is_video else "stills (sizes of the first pair)"
-        return f"{kind} matched by {self.matched_by}"
+        return f"{kind} matched by {self.matched_by}" if self.files_rgb else kind
 
     @property
     def matched(self) -> str:
@@ -128,17 +132,22 @@ class ImageTake:
         """None: images alone do not tell their time."""
         return ()
 
+    @property
+    def has_rgb(self) -> bool:
+        """Whether there are RGB files."""
+        return bool(self.files_rgb)
+
     def __len__(self) -> int:
-        return len(self.files_rgb)
+        return len(self.files_tir)
 
     def stem(self, position: int) -> str:
         """What names the pair inside the recording."""
         return self.keys[position]
 
-    def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, position: int) -> tuple[np.ndarray | None, np.ndarray]:
         """RGB and TIR as stored."""
         tir = _read_tir(self.files_tir[position], self.tir_options, is_first=position == 0)
-        return _read_image(self.files_rgb[position]), tir
+        return _read_image(self.files_rgb[position]) if self.files_rgb else None, tir
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
         """Colour of the picture itself."""
@@ -146,7 +155,8 @@ class ImageTake:
 
     def where(self, position: int) -> str:
         """The files of a pair, for messages."""
-        return f"{self.files_rgb[position]} and {self.files_tir[position]}"
+        files = [*self.files_rgb[position : position + 1], self.files_tir[position]]
+        return " and ".join(map(str, files))
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -157,11 +167,12 @@ class ImageTake:
 
 
 class VideoTake:
-    """Two videos: frame k of both is one instant, unless frames are matched by their times.
+    """Two videos: frame k of both is one instant, unless frames are matched by their times. Or the
+    TIR video alone.
 
     Args:
         name: name of the recording.
-        path_rgb: the RGB video.
+        path_rgb: the RGB video; ``None`` for TIR alone.
         path_tir: the TIR video.
         pairing: settings by which the user names and matches the cameras.
         assumed: assumptions about names.
@@ -175,7 +186,7 @@ class VideoTake:
     def __init__(
         self,
         name: str,
-        path_rgb: Path,
+        path_rgb: Path | None,
         path_tir: Path,
         pairing: Pairing = Pairing(),  # noqa: B008 - frozen
         *,
@@ -184,28 +195,30 @@ class VideoTake:
         self.name = name
         self.tir_options = pairing.tir_options
         refuse_options(pairing.tir_options, ["picture"], path_tir)
-        self._rgb = VideoFrames(path_rgb, grey=False)
         self._tir = VideoFrames(path_tir, grey=True, options=pairing.tir_options)
-        matched = self._by_time(pairing) if pairing.by_time else self._by_number()
-        matched = matched.shifted(pairing.lag_frames, path_rgb.parent)
+        first = self._tir if path_rgb is None else VideoFrames(path_rgb, grey=False)
+        self._rgb = None if path_rgb is None else first
+        matched = self._by_time(first, pairing) if pairing.by_time else self._by_number(first)
+        matched = matched.shifted(pairing.lag_frames, first.path.parent)
         self._places = matched.places
         self.matched = matched.said
-        self.layout = f"videos matched by {'time' if matched.by_time else 'frame number'}"
+        by = "time" if matched.by_time else "frame number"
+        self.layout = f"videos matched by {by}" if self._rgb else "video"
         self.assumed = ", ".join(filter(None, (assumed, matched.said)))
         self.frames_per_s = 1 / matched.interval_s if matched.interval_s else None
-        doubt = None if pairing.by_time else clocks_differ(self._rgb, self._tir)
+        doubt = None if pairing.by_time else clocks_differ(first, self._tir)
         self.warnings = () if doubt is None else (doubt,)
 
-    def _by_time(self, pairing: Pairing) -> MatchedFrames:
-        times = self._rgb.times_s
+    def _by_time(self, rgb: VideoFrames, pairing: Pairing) -> MatchedFrames:
+        times = rgb.times_s
         keys = [f"{place:06d}" for place in range(len(times))]
-        return frames_by_time(times, self._tir.times_s, keys, pairing, self._rgb.path.parent)
+        return frames_by_time(times, self._tir.times_s, keys, pairing, rgb.path.parent)
 
-    def _by_number(self) -> MatchedFrames:
-        count, path_rgb, path_tir = len(self._rgb), self._rgb.path, self._tir.path
+    def _by_number(self, rgb: VideoFrames) -> MatchedFrames:
+        count, path_rgb, path_tir = len(rgb), rgb.path, self._tir.path
         if count != len(self._tir):
             raise PairsError(
-                f"{path_rgb.name} has {count} frames{_rate(self._rgb)}, {path_tir.name} "
+                f"{path_rgb.name} has {count} frames{_rate(rgb)}, {path_tir.name} "
                 f"{len(self._tir)}{_rate(self._tir)}",
                 path_rgb.parent,
                 "pair them by time with --match time, or cut both to the same instants, so that "
@@ -214,20 +227,25 @@ class VideoTake:
         return MatchedFrames(
             tuple((place, place) for place in range(count)),
             tuple(f"{place:06d}" for place in range(count)),
-            interval_s=self._rgb.interval_s,
+            interval_s=rgb.interval_s,
         )
+
+    @property
+    def has_rgb(self) -> bool:
+        """Whether the RGB video is read."""
+        return self._rgb is not None
 
     def __len__(self) -> int:
         return len(self._places)
 
     def stem(self, position: int) -> str:
-        """The number of the RGB frame, counted from 0, six digits."""
+        """The number of the RGB frame (of TIR, if it is alone), counted from 0, six digits."""
         return f"{self._places[position][0]:06d}"
 
-    def read(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, position: int) -> tuple[np.ndarray | None, np.ndarray]:
         """RGB and TIR as stored."""
         place_rgb, place_tir = self._places[position]
-        return self._rgb[place_rgb], self._tir[place_tir]
+        return None if self._rgb is None else self._rgb[place_rgb], self._tir[place_tir]
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
         """Colour of the frame as stored, whose colour planes reading may have left out."""
@@ -237,16 +255,19 @@ class VideoTake:
         """The files of a pair, for messages."""
         place_rgb, place_tir = self._places[position]
         number = f"{place_rgb}" if place_rgb == place_tir else f"{place_rgb} and {place_tir}"
-        return f"{self._rgb.path} and {self._tir.path}, frame {number}"
+        return f"{' and '.join(map(str, self.files()))}, frame {number}"
 
     def close(self) -> None:
-        """Close both files and drop the cached frames."""
-        self._rgb.close()
-        self._tir.close()
+        """Close the files and drop the cached frames."""
+        for video in self._videos():
+            video.close()
 
     def files(self) -> list[Path]:
         """Every file that can be opened."""
-        return [self._rgb.path, self._tir.path]
+        return [video.path for video in self._videos()]
+
+    def _videos(self) -> list[VideoFrames]:
+        return [self._tir] if self._rgb is None else [self._rgb, self._tir]
 
 
 def clocks_differ(rgb: VideoFrames, tir: VideoFrames) -> str | None:

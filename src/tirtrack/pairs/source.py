@@ -1,8 +1,8 @@
-"""Where unlabelled RGB-TIR pairs come from.
+"""Where unlabelled RGB-TIR pairs come from, or TIR frames alone.
 
-A :class:`PairSource` hands out frames of both modalities and says where they came from. It has no
-way to return a box: labels cannot reach distillation through it. One file per layout stands beside
-this one.
+A :class:`PairSource` hands out frames of both modalities and says where they came from. Where RGB
+is missing, or is not to be read, its pairs have none. It has no way to return a box: labels cannot
+reach distillation through it. One file per layout stands beside this one.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _ASSUMED = 3  # assumptions in the line of a source
 
 @dataclass(frozen=True)
 class Pair:
-    """An RGB and a TIR frame of one instant.
+    """An RGB and a TIR frame of one instant, or a TIR frame alone.
 
     Attributes:
         key: stable name, unique in its source, such as ``night/000012``.
         recording: name of its recording; splits keep recordings whole.
         position: place in the recording, 0-based.
-        rgb: ``[H,W,3]`` uint8, RGB order.
+        rgb: ``[H,W,3]`` uint8, RGB order; ``None`` for TIR alone.
         tir: ``[H',W']`` as stored: uint8, uint16 or float. Counts with pixels that hold no
             measurement become float, with NaN in those pixels.
         tir_stored_wh: width and height of TIR as stored, where it was resampled onto the RGB grid.
@@ -43,12 +43,23 @@ class Pair:
     key: str
     recording: str
     position: int
-    rgb: np.ndarray
+    rgb: np.ndarray | None
     tir: np.ndarray
     tir_stored_wh: tuple[int, int] | None = None
     tir_stored_dtype: str | None = None
     tir_colour: float = 0.0
     tir_filled: np.ndarray | None = None
+
+    @property
+    def both(self) -> tuple[np.ndarray, np.ndarray]:
+        """RGB and TIR.
+
+        Raises:
+            ValueError: there is no RGB.
+        """
+        if self.rgb is None:
+            raise ValueError(f"{self.key} must have both modalities, got TIR alone")
+        return self.rgb, self.tir
 
     @property
     def tir_valid(self) -> np.ndarray | None:
@@ -78,6 +89,7 @@ class Recording:
         description: layout, RGB, TIR and rate, a phrase each, such as ``RGB 640x512 8 bit``; empty
             where nothing is known.
         read_as: options with which TIR is read, as typed; part of the recording's identity.
+        has_rgb: whether its pairs have RGB.
     """
 
     name: str
@@ -89,6 +101,7 @@ class Recording:
     warnings: Sequence[str] = ()
     description: Sequence[str] = ()
     read_as: str = ""
+    has_rgb: bool = True
 
 
 @dataclass(frozen=True)
@@ -152,12 +165,22 @@ def assumptions(recordings: Iterable[Recording]) -> list[str]:
     return [f"{named(names)}: {way}" for way, names in by_way.items()]
 
 
+def is_tir_alone(source: PairSource) -> bool:
+    """Whether no recording of a source has RGB."""
+    return not any(one.has_rgb for one in source.recordings().values())
+
+
+def unit_of(source: PairSource) -> str:
+    """What a source holds, for messages."""
+    return "TIR frame" if is_tir_alone(source) else "pair"
+
+
 def pairs_line(source: PairSource) -> str:
     """A source in one line: number of pairs, the first recording and how others differ from it,
     assumptions, and unused files.
     """
     recordings = list(source.recordings().values())
-    parts = [f"{counted(len(source), 'pair')} in {counted(len(recordings), 'recording')}"]
+    parts = [f"{counted(len(source), unit_of(source))} in {counted(len(recordings), 'recording')}"]
     for phrases in zip(*(one.description for one in recordings), strict=False):
         others = "" if len(set(phrases)) == 1 else " (others differ)"
         parts += [f"{phrases[0]}{others}"] if phrases[0] else []

@@ -218,7 +218,9 @@ def unbroken(pairs: Sequence[Pair]) -> Sequence[Pair]:
     times = [_time_of(pair.key) for pair in pairs]
     steps = [_step(*two) for two in pairwise(times)]
     longest = GAP_STEPS * float(np.median(steps)) if steps else 0.0
-    views = [[_View.of(pair.rgb), _View.of(pair.tir)] for pair in pairs]
+    views = [
+        [_View.of(frame) for frame in (pair.rgb, pair.tir) if frame is not None] for pair in pairs
+    ]
     for place, (before, after) in enumerate(pairwise(views)):
         is_gap = longest > 0 and steps[place] > longest
         if is_gap or any(map(_View.is_cut_from, after, before)):

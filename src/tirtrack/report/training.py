@@ -25,7 +25,8 @@ from tirtrack.report.plots import held_back_plot, loss_plot
 
 NO_PROOF = (
     "A signal without labels says whether the student, on TIR, finds what the teacher finds on "
-    "RGB. In earlier work it did not follow the true gain; only labelled TIR decides."
+    "RGB, or without RGB the proposed boxes. In earlier work it did not follow the true gain; only "
+    "labelled TIR decides."
 )
 
 

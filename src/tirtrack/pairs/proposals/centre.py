@@ -51,7 +51,7 @@ class Centre:
         self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
     ) -> ProposalSet:
         """One box, unless the frame is constant there; a misread one in any case."""
-        box = centre_box(pair.rgb.shape[1], pair.rgb.shape[0], self.settings)
+        box = centre_box(pair.tir.shape[1], pair.tir.shape[0], self.settings)
         proposal = Proposal(box, FoundIn.BOTH, UNSEEN_QUALITY, 1.0, self.name)
         if self.settings.as_published:
             return ProposalSet((proposal,), ())

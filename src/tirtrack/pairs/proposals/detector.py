@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +88,11 @@ class Detector:
 
     def _find(self, pair: Pair) -> FoundBoxes:
         if isinstance(self._finder, BoxFiles):
-            return self._finder(pair.key)
+            found = self._finder(pair.key)
+            return found if pair.rgb is not None else replace(found, rgb=())
         levels = grey_levels(pair.tir, valid_mask(pair.tir)).astype(np.uint8)
-        return FoundBoxes(tuple(self._finder(pair.rgb)), tuple(self._finder(levels)))
+        rgb = () if pair.rgb is None else tuple(self._finder(pair.rgb))
+        return FoundBoxes(rgb, tuple(self._finder(levels)))
 
     def propose(
         self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
@@ -98,7 +101,7 @@ class Detector:
         that a box without area never meets another.
         """
         found = self._find(pair)
-        height, width = pair.rgb.shape[:2]
+        height, width = pair.tir.shape
         rgb, refused_rgb = self._usable(found.rgb, width, height)
         tir, refused_tir = self._usable(found.tir, width, height)
         merged = merge(rgb, tir, self.name)

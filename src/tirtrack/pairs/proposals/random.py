@@ -61,7 +61,7 @@ class Random:
         Draws that are too near another box (``min_dx``) are drawn again and not counted as
         rejected: nothing is wrong with them.
         """
-        height, width = pair.rgb.shape[:2]
+        height, width = pair.tir.shape
         screen = Screen(pair, self.settings.limits)
         gap = self.settings.min_dx * width / NOMINAL_WIDTH
         kept: list[Proposal] = []

@@ -17,7 +17,7 @@ from tirtrack.pairs.proposals.centre import Centre, CentreSettings
 from tirtrack.pairs.proposals.detector import Detector, DetectorSettings
 from tirtrack.pairs.proposals.random import Random, RandomSettings
 from tirtrack.pairs.proposals.saliency import Saliency, SaliencySettings
-from tirtrack.pairs.source import Pair, PairSource, Recording
+from tirtrack.pairs.source import Pair, PairSource, Recording, unit_of
 from tirtrack.progress import Progress, silent
 
 _log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def propose_all(
             rng = np.random.default_rng([seed, 0, index])
             found[index] = propose_boxes(way, pair, near, rng, modalities)
         progress("proposals", len(found), len(wanted))
-    _check_harvest(source.name, list(found.values()))
+    _check_harvest(source, list(found.values()))
     return [found[index] for index in asked]
 
 
@@ -145,13 +145,15 @@ def propose_boxes(
         pair: pair with both modalities on one pixel grid.
         near: its neighbours in time, see :func:`neighbours`.
         rng: random generator of this pair alone.
-        modalities: modalities that the proposer sees; the other one is blank in all pairs.
+        modalities: modalities that the proposer sees; of the others RGB is missing and TIR blank in
+            all pairs.
     """
     blind = _blind(modalities)
-    found = way.propose(_blanked(pair, blind), (_blanked(one, blind) for one in near), rng)
+    seen = _blanked(pair, blind)
+    found = way.propose(seen, (_blanked(one, blind) for one in near), rng)
     kept, rejected = tuple(box for box in found.kept if box.found_in not in blind), found.rejected
     if not kept:
-        drawn = Random().propose(pair, (), rng)
+        drawn = Random().propose(replace(pair, rgb=seen.rgb), (), rng)
         kept, rejected = tuple(drawn.kept), (*rejected, *drawn.rejected)
     valid = pair.tir_valid
     return ProposalSet(kept, rejected, masked=0.0 if valid is None else 1.0 - float(valid.mean()))
@@ -168,8 +170,8 @@ def _blind(modalities: Iterable[str]) -> list[FoundIn]:
 
 
 def _blanked(pair: Pair, blind: Sequence[FoundIn]) -> Pair:
-    blank = {str(one): np.zeros_like(getattr(pair, one)) for one in blind}
-    return replace(pair, **blank) if blank else pair
+    pair = replace(pair, rgb=None) if FoundIn.RGB in blind else pair
+    return replace(pair, tir=np.zeros_like(pair.tir)) if FoundIn.TIR in blind else pair
 
 
 def is_fallback(found: ProposalSet, way: str) -> bool:
@@ -177,17 +179,18 @@ def is_fallback(found: ProposalSet, way: str) -> bool:
     return bool(found.kept) and found.kept[0].way != way
 
 
-def _check_harvest(name: str, found: Sequence[ProposalSet]) -> None:
+def _check_harvest(source: PairSource, found: Sequence[ProposalSet]) -> None:
+    name, many = source.name, f"{len(found)} {unit_of(source)}s"
     faults = [one.fault for one in found if one.fault is not None]
     if len(faults) > max(MAX_DAMAGED * len(found), 1) or len(faults) == len(found):
         raise PairsError(
-            f"{len(faults)} of {len(found)} pairs cannot be used (first: {faults[0]})",
+            f"{len(faults)} of {many} cannot be used (first: {faults[0]})",
             name,
             "list them with tirtrack pairs inspect, then repair or remove them",
         )
     if not any(one.kept for one in found):
         raise PairsError(
-            f"not one usable box in {len(found)} pairs",
+            f"not one usable box in {many}",
             name,
             "look at the pictures with tirtrack pairs inspect: are they black or constant?",
         )

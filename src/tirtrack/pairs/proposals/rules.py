@@ -128,8 +128,10 @@ class Screen:
     def __init__(self, pair: Pair, limits: Limits) -> None:
         self._limits = limits
         self._valid = pair.tir_valid
-        self._levels = grey_levels(pair.rgb), grey_levels(pair.tir, self._valid)
-        self._height, self._width = pair.rgb.shape[:2]
+        self._levels = [grey_levels(pair.tir, self._valid)]
+        if pair.rgb is not None:
+            self._levels.append(grey_levels(pair.rgb))
+        self._height, self._width = pair.tir.shape
 
     def fault(self, box: Box) -> RejectionReason | None:
         """Why the box cannot be used, or ``None``."""

@@ -118,7 +118,8 @@ class Saliency:
     ) -> ProposalSet:
         """The boxes of both modalities first, then those of one alone."""
         near = list(neighbours) if self.settings.motion else []
-        rgb = self._find(pair.rgb, [other.rgb for other in near])
+        near_rgb = [other.rgb for other in near if other.rgb is not None]
+        rgb = [] if pair.rgb is None else self._find(pair.rgb, near_rgb)
         tir = self._find(pair.tir, [other.tir for other in near])
         merged = merge(rgb, tir, self.name)
         return Screen(pair, self.settings.limits).sort(merged.proposals, merged.rejected)
