@@ -26,7 +26,7 @@ FORMAT = 4
 
 def kept_proposals(
     source: PairSource,
-    way: Proposer,
+    proposer: Proposer,
     seed: int,
     progress: Progress = silent,
     *,
@@ -38,7 +38,7 @@ def kept_proposals(
 
     Args:
         source: the pairs.
-        way: proposer of boxes.
+        proposer: what proposes boxes.
         seed: seed of proposers that draw at random.
         progress: callback that is told of every pair for which boxes are proposed.
         indices: indices of the requested pairs.
@@ -50,14 +50,14 @@ def kept_proposals(
     """
     identity = {
         "pairs": content or fingerprint(content_identity(source, source.manifest())),
-        "way": identity_of(way, modalities),
+        "way": identity_of(proposer, modalities),
         "fallback": Random().identity(),
         "indices": list(indices),
         "seed": seed,
     }
 
     def make() -> list[ProposalSet]:
-        return propose_all(source, way, seed, progress, indices=indices, modalities=modalities)
+        return propose_all(source, proposer, seed, progress, indices=indices, modalities=modalities)
 
     return kept_or_made(identity, len(indices), make)
 

@@ -80,7 +80,7 @@ def proposer(name: str, **options: Any) -> Proposer:
 
 def propose_all(
     source: PairSource,
-    way: Proposer,
+    proposer: Proposer,
     seed: int,
     progress: Progress = silent,
     *,
@@ -96,7 +96,7 @@ def propose_all(
 
     Args:
         source: the pairs.
-        way: proposer of boxes.
+        proposer: what proposes boxes.
         seed: seed of all random draws; each pair has its own stream, so neither the order of work
             nor the other requested pairs matter.
         progress: callback that is told of every finished pair.
@@ -125,14 +125,14 @@ def propose_all(
         else:
             near = neighbours(read, recording, position)
             rng = np.random.default_rng([seed, 0, index])
-            found[index] = propose_boxes(way, pair, near, rng, modalities)
+            found[index] = propose_boxes(proposer, pair, near, rng, modalities)
         progress("proposals", len(found), len(wanted))
     _check_harvest(source, list(found.values()))
     return [found[index] for index in asked]
 
 
 def propose_boxes(
-    way: Proposer,
+    proposer: Proposer,
     pair: Pair,
     near: Iterable[Pair],
     rng: np.random.Generator,
@@ -141,7 +141,7 @@ def propose_boxes(
     """The boxes of one pair, best first: those of a proposer, or random ones where it keeps none.
 
     Args:
-        way: proposer of boxes.
+        proposer: what proposes boxes.
         pair: pair with both modalities on one pixel grid.
         near: its neighbours in time, see :func:`neighbours`.
         rng: random generator of this pair alone.
@@ -150,7 +150,7 @@ def propose_boxes(
     """
     blind = _blind(modalities)
     seen = _blanked(pair, blind)
-    found = way.propose(seen, (_blanked(one, blind) for one in near), rng)
+    found = proposer.propose(seen, (_blanked(one, blind) for one in near), rng)
     kept, rejected = tuple(box for box in found.kept if box.found_in not in blind), found.rejected
     if not kept:
         drawn = Random().propose(replace(pair, rgb=seen.rgb), (), rng)
@@ -159,9 +159,9 @@ def propose_boxes(
     return ProposalSet(kept, rejected, masked=0.0 if valid is None else 1.0 - float(valid.mean()))
 
 
-def identity_of(way: Proposer, modalities: Iterable[str] = BOTH) -> dict[str, Any]:
+def identity_of(proposer: Proposer, modalities: Iterable[str] = BOTH) -> dict[str, Any]:
     """All that the boxes of a proposer depend on, as JSON values, with what it does not see."""
-    return {**way.identity(), "blind": [str(one) for one in _blind(modalities)]}
+    return {**proposer.identity(), "blind": [str(one) for one in _blind(modalities)]}
 
 
 def _blind(modalities: Iterable[str]) -> list[FoundIn]:
