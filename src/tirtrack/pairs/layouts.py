@@ -65,7 +65,8 @@ def is_tir_half(folder: Path, pairing: Pairing) -> bool:
 
 def find_tir(folder: Path, pairing: Pairing, depth: int = MAX_DEPTH) -> list[Path]:
     """The folders with frames at or below ``folder``, or the video itself, as recordings of TIR
-    alone: none if the user named an RGB camera, or if a name is a spelling of one.
+    alone: none if the user named an RGB camera, if a name is a spelling of one, or, unless TIR
+    alone is asked for, if two folders side by side may be two cameras.
     """
     if pairing.rgb is not None or _names_rgb(folder):
         return []
@@ -74,8 +75,15 @@ def find_tir(folder: Path, pairing: Pairing, depth: int = MAX_DEPTH) -> list[Pat
     if folder.is_file() or depth == 0:
         return []
     below = sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_key)
-    found = [find_tir(path, pairing, depth - 1) for path in below]
-    return [] if any(map(_names_rgb, below)) else [take for takes in found for take in takes]
+    if any(map(_names_rgb, below)) or (not pairing.tir_alone and _may_be_two_cameras(below)):
+        return []
+    return [take for path in below for take in find_tir(path, pairing, depth - 1)]
+
+
+def _may_be_two_cameras(folders: Sequence[Path]) -> bool:
+    """Whether these are two folders with frames of the same names."""
+    stems = [{file.stem for file in files_of_kinds(path, IMAGE_KINDS)} for path in folders]
+    return len(stems) == 2 and bool(stems[0]) and stems[0] == stems[1]
 
 
 def _names_rgb(path: Path) -> bool:
@@ -287,7 +295,9 @@ def _beside(folder: Path) -> str:
 def no_takes(folder: Path) -> PairsError:
     """The error for a folder without any recording; lists its content."""
     return PairsError(
-        "no pairs found in this folder or below", folder, f"{LAYOUT}{_beside(folder)}"
+        "no pairs found in this folder or below",
+        folder,
+        f"{LAYOUT}{_beside(folder)}; for TIR alone, give each folder of frames by itself",
     )
 
 
