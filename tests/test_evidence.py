@@ -86,6 +86,12 @@ def test_arms_that_see_tir_alone_never_read_rgb():
         assert [*recipe.directions] == ["tir_to_tir"]
 
 
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_the_teacher_refuses_boxes_of_single_frames_only(name):
+    recipe = recipe_of(PLAN, ARMS[name])
+    assert recipe.teacher.require is not bool(recipe.tracks.modalities)
+
+
 def test_levels_set_directions_and_gap():
     recipe = recipe_of(PLAN, ARMS["true_boxes-mixed-30"])
     assert recipe.directions == {"tir_to_tir": 0.5, "rgb_to_tir": 0.25, "tir_to_rgb": 0.25}
