@@ -17,7 +17,8 @@ from benchmarks.evidence.plan import (
     waits_for,
 )
 from benchmarks.evidence.records import add_part, parts_due, read_record
-from benchmarks.evidence.table import Bests, answer, best_arms, difference, markdown
+from benchmarks.evidence.signal import followed, held_back_of
+from benchmarks.evidence.table import Bests, answer, best_arms, difference, markdown, signal
 from benchmarks.evidence.truth import (
     TrueFollower,
     recipe_changes,
@@ -29,7 +30,9 @@ from benchmarks.evidence.truth import (
 from tirtrack.boxes import Box
 from tirtrack.errors import RequestError
 from tirtrack.pairs import open_pairs
-from tirtrack.pairs.proposals import proposer
+from tirtrack.pairs.proposals import FoundIn, Proposal, proposer
+from tirtrack.pairs.source import Pair
+from tirtrack.pairs.tracklets import Track, Tracklet
 from tirtrack.synthetic import render_plan, write_world
 
 PLAN = read_plan()
@@ -222,6 +225,56 @@ def test_table_has_a_row_for_each_arm_with_results():
         "| tir_saliency-tir-same | 0.300 (0.300) | +0.100 [+0.100, +0.100] "
         "| +0.100 [+0.100, +0.100] | 7 |"
     )
+
+
+# --- the signal without labels -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("signals", "said"),
+    [
+        pytest.param([0.5, 0.6, 0.7], "1.00 [1.00, 1.00]; so far it is to be", id="as the gain"),
+        pytest.param([0.7, 0.6, 0.5], "-1.00 [-1.00, -1.00]; so far it is not", id="reversed"),
+    ],
+)
+def test_the_signal_is_ranked_against_the_true_gain(signals, said):
+    records = {
+        name: {"seeds": {"0": {**one["seeds"]["0"], "signal": {"r/0": value}}}}
+        for (name, one), value in zip(TOY.items(), [0.4, *signals], strict=True)
+    }
+    text = signal(PLAN, records)
+    assert "over 3 runs of 3 arms" in text
+    assert said in text
+
+
+def test_a_tracker_is_compared_with_a_track_where_that_is_trusted():
+    boxes = tuple(Box(10.0 + 2 * t, 10, 10, 10) for t in range(4))
+    first = Proposal(boxes[0], FoundIn.RGB, 0.5, 1.0, "saliency")
+    track = Track(first, "rgb", (5, 6, 7, 8), Tracklet(boxes, (True, True, False, True)))
+    frames = {n: Pair(str(n), "r", n, None, np.full((4, 4), n, np.uint8)) for n in (5, 6, 7, 8)}
+
+    class Still:
+        """Says where it began."""
+
+        def init(self, frame, box):
+            assert frame[0, 0] == 5
+            self.measured_box = box
+
+        def update(self, frame):
+            return self
+
+    assert followed(Still(), frames, track) == pytest.approx((80 / 120 + 40 / 160) / 2)
+
+
+def test_recordings_of_the_signal_are_those_that_no_arm_is_trained_on(tmp_path):
+    size = PLAN.world.size.model_copy(
+        update={"recordings": 6, "pairs_each": 2, "validation": 0, "test": 0}
+    )
+    write_world(tmp_path / "world", size=size, seed=3, settings=PLAN.world.difficulty())
+    recordings = Workplace(tmp_path).recordings()
+    held = held_back_of(PLAN, recordings)
+    assert 0 < len(held) < 3
+    assert {*held} < {*recordings}
 
 
 # --- the truth -----------------------------------------------------------------------------------

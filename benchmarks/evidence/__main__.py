@@ -29,6 +29,7 @@ from benchmarks.evidence.plan import (
     read_plan,
 )
 from benchmarks.evidence.records import add_part, parts_due, read_record
+from benchmarks.evidence.signal import held_back_of, rgb_tracks
 from benchmarks.evidence.truth import rows_at, write_table
 from benchmarks.in_parallel import in_parallel
 from tirtrack.cli.progress_line import progress
@@ -57,12 +58,14 @@ def check_world(world: World, folder: Path) -> None:
         raise RequestError(f"is a world with another {change}", folder, "choose another --out")
 
 
-def prepare(world: World, at: Workplace, workers: int, *, with_truth: bool) -> None:
-    """Render the world, and the table of its true boxes if an arm needs it; each once.
+def prepare(plan: Plan, at: Workplace, workers: int, *, with_truth: bool) -> None:
+    """Render the world, follow the RGB tracks of its held-back recordings, and write the table of
+    its true boxes if an arm needs it; each once.
 
     Raises:
         RequestError: another world lies there.
     """
+    world = plan.world
     if at.world.is_dir():
         check_world(world, at.world)
     else:
@@ -86,6 +89,9 @@ def prepare(world: World, at: Workplace, workers: int, *, with_truth: bool) -> N
         jobs = [functools.partial(rows_at, world, index) for index in recordings]
         in_parallel(jobs, workers, "truth", ended=add)
         write_table(at.table, sorted(rows))
+    held_back = held_back_of(plan, at.recordings())
+    tracks = [functools.partial(rgb_tracks, plan, folder) for folder in held_back]
+    in_parallel(tracks, workers, "tracks", ended=lambda found: f"{len(found)} trusted")
 
 
 def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: int) -> list[str]:
@@ -97,7 +103,7 @@ def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: 
     due = parts_due(figures, plan, arms)
     if not due:
         return []
-    prepare(plan.world, at, workers, with_truth=any(arm.sees == "truth" for arm, _ in due))
+    prepare(plan, at, workers, with_truth=any(arm.sees == "truth" for arm, _ in due))
     faults: list[str] = []
 
     def ended(part: Ended) -> str:
@@ -127,6 +133,8 @@ def show(plan: Plan, figures: Path, out: Path) -> None:
     text = table.markdown(plan, records)
     if bests := table.best_arms(plan, records):
         text += "\n" + table.answer(plan, bests, records) + "\n"
+    if said := table.signal(plan, records):
+        text += "\n" + said + "\n"
     write_text(out / "table.md", text)
     print(text)
 

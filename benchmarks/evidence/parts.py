@@ -18,6 +18,7 @@ import torch
 
 import tirtrack
 from benchmarks.evidence.plan import Arm, Plan, recipe_of
+from benchmarks.evidence.signal import agreement, held_back_of
 from benchmarks.evidence.truth import recipe_changes, true_follower
 from tirtrack.distillation.summary import RunSummary, read_summary
 from tirtrack.errors import TirtrackError
@@ -51,10 +52,10 @@ class Workplace:
         """The weights of an arm."""
         return self.out / "models" / f"{arm.name}-{seed}.safetensors"
 
-    def recordings(self, arm: Arm) -> list[Path]:
-        """The recordings that an arm is trained on."""
+    def recordings(self, arm: Arm | None = None) -> list[Path]:
+        """The recordings that an arm is trained on, held-back ones included; without one, all."""
         folders = sorted(path for path in (self.world / "pairs").iterdir() if path.is_dir())
-        return folders[: arm.recordings]
+        return folders if arm is None else folders[: arm.recordings]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
         weights = str(at.weights(arm, seed)) if arm.levels else plan.baseline
         spec = TrackerSpec(f"{arm.name}-{seed}", weights, plan.preset)
         splits = {split: evaluated(plan, spec, split, at) for split in SPLITS}
+        signal = agreement(plan, spec, held_back_of(plan, at.recordings()))
     except TirtrackError as error:
         return Ended(arm, seed, None, str(error))
     results = {
@@ -84,6 +86,7 @@ def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
         "weights_sha256": spec.facts()["sha256"],
         "minutes": round((time.monotonic() - began) / 60, 1),
         "training": training,
+        "signal": signal,
         **splits,
     }
     return Ended(arm, seed, results)
@@ -99,16 +102,19 @@ def revision() -> str:
 
 def train(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
     """Train an arm, and say with how many samples and boxes."""
+    recordings = at.recordings(arm)
+    held_back = held_back_of(plan, at.recordings())
     given: dict[str, Any] = {}
     changes: dict[str, Any] = {}
     if arm.sees == "truth":
         changes = recipe_changes(at.table)
-        given["follower"] = functools.partial(true_follower, at.recordings(arm), at.table)
+        given["follower"] = functools.partial(true_follower, recordings, at.table)
     run = tirtrack.distill(
-        at.recordings(arm),
+        recordings,
         plan.baseline,
         at.weights(arm, seed),
         recipe=recipe_of(plan, arm, changes),
+        hold_back=[folder.name for folder in recordings if folder in held_back],
         licence=LICENCE,
         seed=seed,
         resume=True,

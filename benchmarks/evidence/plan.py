@@ -101,6 +101,8 @@ class Plan(Settings):
         core_hours: estimated cost by part.
         recipe: recipe of every trained arm.
         changes: settings that all arms share, by dotted name.
+        signal: settings of the RGB tracks that the signal without labels is measured on, by dotted
+            name.
         crossed: fully crossed factors.
         alone: arms outside of the crossing.
         factors: single changes of an arm.
@@ -120,6 +122,7 @@ class Plan(Settings):
     core_hours: dict[str, float]
     recipe: str
     changes: dict[str, Any]
+    signal: dict[str, Any]
     crossed: Crossed
     alone: dict[str, Level]
     factors: dict[str, Level]
@@ -246,5 +249,6 @@ def identity_of(plan: Plan, arm: Arm) -> dict[str, Any]:
         "baseline": plan.baseline,
         "protocol": plan.protocol,
         "preset": plan.preset,
+        "signal": plan.signal,
         "training": trained if arm.levels else None,
     }
