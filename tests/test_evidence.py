@@ -182,6 +182,11 @@ def test_difference_averages_seeds_in_a_sequence_first():
     assert found.n == 2
 
 
+def values_of(record) -> list[float]:
+    """Success of the sequences in the first seed of a record."""
+    return [one["success"] for one in record["seeds"]["0"]["test"].values()]
+
+
 TOY = {
     "baseline": record([0.1, 0.2, 0.3]),
     "tir_saliency-tir-same": record([0.2, 0.3, 0.4]),
@@ -214,8 +219,25 @@ def test_without_an_arm_of_every_kind_none_is_best():
 )
 def test_the_goal_needs_half_of_the_distance_and_an_interval_above_zero(rgb, said):
     bests = Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
-    text = answer(PLAN, bests, {**TOY, "rgb_tracks-tir-30": record(rgb)})
-    assert text.splitlines()[-1] == said
+    every = {name: record(*[[0.1, 0.1, 0.1]] * 3) for name, arm in ARMS.items() if arm.levels}
+    chosen = {**TOY, "rgb_tracks-tir-30": record(rgb)}
+    repeated = {name: record(*[values_of(one)] * 3) for name, one in chosen.items()}
+    assert answer(PLAN, bests, {**every, **repeated}).splitlines()[-1] == said
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        pytest.param([0.4, 0.5, 0.6], "the goal is reached so far", id="answered"),
+        pytest.param([0.1, 0.3, 0.4], "no answer so far: true boxes are not above", id="open"),
+    ],
+)
+def test_an_answer_is_provisional_while_parts_are_missing(truth, said):
+    bests = Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
+    toy = {**TOY, "rgb_tracks-tir-30": record([0.4, 0.5, 0.6]), bests.truth: record(truth)}
+    lines = answer(PLAN, bests, toy).splitlines()
+    assert lines[0] == "provisional: 60 of 63 parts are missing"
+    assert said in lines[-1]
 
 
 def test_table_has_a_row_for_each_arm_with_results():
@@ -233,8 +255,10 @@ def test_table_has_a_row_for_each_arm_with_results():
 @pytest.mark.parametrize(
     ("signals", "said"),
     [
-        pytest.param([0.5, 0.6, 0.7], "1.00 [1.00, 1.00]; so far it is to be", id="as the gain"),
-        pytest.param([0.7, 0.6, 0.5], "-1.00 [-1.00, -1.00]; so far it is not", id="reversed"),
+        pytest.param(
+            [0.5, 0.6, 0.7], "1.00 [1.00, 1.00]; it is to be the verdict so far", id="as the gain"
+        ),
+        pytest.param([0.7, 0.6, 0.5], "-1.00 [-1.00, -1.00]; it is not to be", id="reversed"),
     ],
 )
 def test_the_signal_is_ranked_against_the_true_gain(signals, said):
