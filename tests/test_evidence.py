@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from benchmarks.evidence import parts
 from benchmarks.evidence.__main__ import check_world, run
 from benchmarks.evidence.parts import Workplace, run_part
 from benchmarks.evidence.plan import (
@@ -27,6 +31,7 @@ from benchmarks.evidence.truth import (
     true_boxes,
     write_table,
 )
+from benchmarks.in_parallel import in_parallel
 from tirtrack.boxes import Box
 from tirtrack.errors import RequestError
 from tirtrack.pairs import open_pairs
@@ -158,6 +163,26 @@ def test_a_part_that_fails_says_why_and_does_not_raise(tmp_path):
     ended = run_part(PLAN, ARMS["baseline"], 0, Workplace(tmp_path))
     assert ended.results is None
     assert str(tmp_path / "world" / "validation") in ended.fault
+
+
+def test_a_part_that_breaks_unexpectedly_is_told_as_a_fault(tmp_path, monkeypatch):
+    def broken():
+        raise KeyError("revision")
+
+    monkeypatch.setattr(parts, "revision", broken)
+    ended = run_part(PLAN, ARMS["baseline"], 0, Workplace(tmp_path))
+    assert ended.results is None
+    assert ended.fault == "KeyError: 'revision'"
+
+
+def test_jobs_that_have_not_begun_are_not_run_after_an_error(tmp_path):
+    def ended(_: object) -> str:
+        raise RuntimeError
+
+    jobs = [functools.partial(Path.touch, tmp_path / str(number)) for number in range(1000)]
+    with pytest.raises(RuntimeError):
+        in_parallel(jobs, 1, "job", ended=ended)
+    assert len([*tmp_path.iterdir()]) < len(jobs)
 
 
 def test_another_world_in_the_same_folder_is_refused(world):

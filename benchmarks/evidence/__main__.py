@@ -153,12 +153,12 @@ def main() -> int:
         arms = chosen_arms(plan, options.only)
         at = Workplace(options.out)
         faults = run(plan, arms, at, options.figures, options.workers)
+        for fault in faults:
+            print(f"evidence: {fault}", file=sys.stderr)
         show(plan, options.figures, options.out)
     except TirtrackError as error:
         print(f"evidence: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, RequestError) else 1
-    for fault in faults:
-        print(f"evidence: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
 

@@ -69,18 +69,28 @@ class Ended:
 
 
 def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
-    """Train an arm with a seed, unless it trains nothing, and evaluate it on both splits."""
+    """Train an arm with a seed, unless it trains nothing, and evaluate it on both splits.
+
+    Whatever fails is told as the fault of this part, so that the others go on.
+    """
     torch.set_num_threads(1)
-    began, code = time.monotonic(), revision()
     try:
-        training = train(plan, arm, seed, at) if arm.levels else {}
-        weights = str(at.weights(arm, seed)) if arm.levels else plan.baseline
-        spec = TrackerSpec(f"{arm.name}-{seed}", weights, plan.preset)
-        splits = {split: evaluated(plan, spec, split, at) for split in SPLITS}
-        signal = agreement(plan, spec, held_back_of(plan, at.recordings()))
+        return Ended(arm, seed, results_of(plan, arm, seed, at))
     except TirtrackError as error:
         return Ended(arm, seed, None, str(error))
-    results = {
+    except Exception as error:  # noqa: BLE001 - hours of other parts hang on it
+        return Ended(arm, seed, None, f"{type(error).__name__}: {error}")
+
+
+def results_of(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
+    """The results of a part, as JSON values."""
+    began, code = time.monotonic(), revision()
+    training = train(plan, arm, seed, at) if arm.levels else {}
+    weights = str(at.weights(arm, seed)) if arm.levels else plan.baseline
+    spec = TrackerSpec(f"{arm.name}-{seed}", weights, plan.preset)
+    splits = {split: evaluated(plan, spec, split, at) for split in SPLITS}
+    signal = agreement(plan, spec, held_back_of(plan, at.recordings()))
+    return {
         "versions": versions(),
         "revision": code,
         "weights_sha256": spec.facts()["sha256"],
@@ -89,7 +99,6 @@ def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
         "signal": signal,
         **splits,
     }
-    return Ended(arm, seed, results)
 
 
 def revision() -> str:
