@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.evidence import parts
-from benchmarks.evidence.__main__ import check_world, run
+from benchmarks.evidence.__main__ import check_world, run, tell_waiting
 from benchmarks.evidence.parts import Workplace, run_part
 from benchmarks.evidence.plan import (
     arm_called,
@@ -113,13 +113,25 @@ def test_levels_set_directions_and_gap():
         pytest.param(["mixed+step_100"], 'did you mean "steps_100"', id="unknown factor"),
         pytest.param(["mixed", "best_boxes-tir-30"], "best_boxes-tir-30 cannot run", id="arm"),
         pytest.param(["mixed+night"], "a choice of recordings by the hour", id="factor"),
-        pytest.param([], "(and so do tir_saliency-mixed-30, best_boxes", id="all arms"),
+        pytest.param(
+            ["tir_saliency-tir-30", "best_boxes-tir-30"],
+            "(and so do best_boxes-tir-30)",
+            id="two arms",
+        ),
     ],
 )
 def test_an_arm_that_cannot_run_is_refused_by_name(names, said):
     with pytest.raises(RequestError) as caught:
         chosen_arms(PLAN, names)
     assert said in str(caught.value)
+
+
+def test_without_names_all_arms_run_that_can_and_the_others_are_named(capsys):
+    assert {arm.name for arm in chosen_arms(PLAN, [])} == {"baseline", *TRAINABLE}
+    tell_waiting(PLAN)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("evidence: best_boxes-mixed-30 is left out, it waits for the comp")
+    assert len(lines) == len(ARMS) - 1 - len(TRAINABLE)
 
 
 # --- results -------------------------------------------------------------------------------------

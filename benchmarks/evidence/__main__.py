@@ -25,8 +25,10 @@ from benchmarks.evidence.plan import (
     Plan,
     World,
     arm_called,
+    arms_of,
     chosen_arms,
     read_plan,
+    waiting_arms,
 )
 from benchmarks.evidence.records import add_part, parts_due, read_record
 from benchmarks.evidence.signal import held_back_of, rgb_tracks
@@ -119,6 +121,12 @@ def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: 
     return faults
 
 
+def tell_waiting(plan: Plan) -> None:
+    """Name the arms that cannot run yet on stderr."""
+    for name, reason in waiting_arms(plan, arms_of(plan).values()).items():
+        print(f"evidence: {name} is left out, it waits for {reason}", file=sys.stderr)
+
+
 def show(plan: Plan, figures: Path, out: Path) -> None:
     """Print and write the table of all arms with results, and the answer if there is one.
 
@@ -151,6 +159,8 @@ def main() -> int:
     plan = read_plan(options.plan)
     try:
         arms = chosen_arms(plan, options.only)
+        if not options.only:
+            tell_waiting(plan)
         at = Workplace(options.out)
         faults = run(plan, arms, at, options.figures, options.workers)
         for fault in faults:

@@ -8,7 +8,7 @@ stand in docs/evidence_plan.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -204,21 +204,27 @@ def arm_called(plan: Plan, name: str) -> Arm:
 
 
 def chosen_arms(plan: Plan, names: Sequence[str]) -> list[Arm]:
-    """The arms to run: those named, or the baseline, all crossed ones and those alone.
+    """The arms to run: those named, or without names all that can run and change no factor.
 
     Raises:
-        RequestError: an arm is unknown, or cannot run yet.
+        RequestError: an arm that is named is unknown, or cannot run yet.
     """
-    arms = [arm_called(plan, name) for name in names] or list(arms_of(plan).values())
-    waiting = {arm.name: reason for arm in arms if (reason := waits_for(plan, arm))}
-    if waiting:
+    if not names:
+        return [arm for arm in arms_of(plan).values() if not waits_for(plan, arm)]
+    arms = [arm_called(plan, name) for name in names]
+    if waiting := waiting_arms(plan, arms):
         first, reason = next(iter(waiting.items()))
         others = f" (and so do {', '.join(list(waiting)[1:])})" if len(waiting) > 1 else ""
         raise RequestError(
             f"{first} cannot run yet, it waits for {reason}{others}",
-            fix="name the arms to run with --only",
+            fix="leave it out of --only",
         )
     return arms
+
+
+def waiting_arms(plan: Plan, arms: Iterable[Arm]) -> dict[str, str]:
+    """Names of the arms that cannot run yet, and what each waits for."""
+    return {arm.name: reason for arm in arms if (reason := waits_for(plan, arm))}
 
 
 def waits_for(plan: Plan, arm: Arm) -> str | None:
