@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,11 @@ def test_every_combination_of_the_crossed_factors_is_an_arm():
     assert {*ARMS} - {*crossed} == {"baseline", "mixed"}
 
 
+def test_arms_that_are_run_side_by_side_have_different_boxes():
+    kinds = [arm.name.split("-")[0] for arm in chosen_arms(PLAN, [])]
+    assert all(one != other for one, other in pairwise(kinds))
+
+
 def test_the_plan_costs_at_most_ten_hours_of_two_cores():
     assert sum(PLAN.core_hours.values()) <= 20
 
@@ -83,8 +90,8 @@ def test_arms_that_see_tir_alone_never_read_rgb():
     blind = [arm for arm in ARMS.values() if arm.levels and arm.sees == "tir"]
     assert [arm.name for arm in blind] == [
         "tir_saliency-tir-same",
-        "tir_saliency-tir-30",
         "tir_tracks-tir-same",
+        "tir_saliency-tir-30",
         "tir_tracks-tir-30",
     ]
     for arm in (one for one in blind if one.name in TRAINABLE):
@@ -202,6 +209,14 @@ def test_another_world_in_the_same_folder_is_refused(world):
     check_world(world, folder)
     with pytest.raises(RequestError, match=r"another seed \(was 3, now 4\)"):
         check_world(world.model_copy(update={"seed": 4}), folder)
+
+
+def test_a_world_of_another_format_is_refused(world, tmp_path):
+    world, folder = world
+    facts = json.loads((folder / "world.json").read_text(encoding="utf-8"))
+    (tmp_path / "world.json").write_text(json.dumps({**facts, "format": 0}), encoding="utf-8")
+    with pytest.raises(RequestError, match="another format"):
+        check_world(world, tmp_path)
 
 
 def test_results_of_another_plan_are_refused_with_what_changed(tmp_path):

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.evidence import table
-from benchmarks.evidence.parts import Ended, Workplace, run_part
+from benchmarks.evidence.parts import ROOT, Ended, Workplace, run_part
 from benchmarks.evidence.plan import (
     BASELINE,
     PLAN,
@@ -39,9 +39,7 @@ from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.files import write_text
 from tirtrack.identity import first_change
 from tirtrack.synthetic import write_world
-from tirtrack.synthetic.writing import WORLD_FILE
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tirtrack.synthetic.writing import FORMAT, WORLD_FILE
 
 
 def check_world(world: World, folder: Path) -> None:
@@ -52,6 +50,7 @@ def check_world(world: World, folder: Path) -> None:
     """
     rendered = json.loads((folder / WORLD_FILE).read_text(encoding="utf-8"))
     wanted = {
+        "format": FORMAT,
         "seed": world.seed,
         "size": world.size.model_dump(mode="json"),
         "settings": world.difficulty().model_dump(mode="json"),

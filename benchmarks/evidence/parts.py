@@ -26,6 +26,8 @@ from tirtrack.evaluation.comparison import Comparison
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.identity import versions
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+CODE = ("src", "benchmarks")
 SPLITS = ("validation", "test")
 SCORES = ("success", "norm_precision")
 TOLD = {"samples", "harvest", "tracks", "pass_rates", "held_back"}  # of a training's summary
@@ -102,11 +104,11 @@ def results_of(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]
 
 
 def revision() -> str:
-    """Revision of this working copy, ending in ``-dirty`` where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty"]
-    folder = Path(__file__).parent
-    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return said.stdout.strip()
+    """Revision of this working copy, ending in ``-dirty`` where code differs from it."""
+    git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
+    said = git(["git", "describe", "--always"], check=True).stdout.strip()
+    differs = git(["git", "diff", "--quiet", "HEAD", "--", *CODE]).returncode
+    return f"{said}-dirty" if differs else said
 
 
 def train(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:

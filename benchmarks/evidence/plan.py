@@ -171,15 +171,15 @@ def read_plan(path: Path = PLAN) -> Plan:
 
 
 def arms_of(plan: Plan) -> dict[str, Arm]:
-    """The arms without single changes by name: the baseline, the crossed ones, those alone."""
+    """The arms without single changes by name: the baseline, the crossed ones, those alone.
+
+    Neighbours have different kinds of boxes: run side by side, two of a kind would both make them.
+    """
     crossed = plan.crossed
     arms = [Arm(BASELINE, ())]
-    arms += [
-        Arm("-".join(name for name, _ in chosen), tuple(level for _, level in chosen))
-        for chosen in product(
-            crossed.boxes.items(), crossed.directions.items(), crossed.apart.items()
-        )
-    ]
+    combined = product(crossed.directions.items(), crossed.apart.items(), crossed.boxes.items())
+    for (directions, branches), (apart, gap), (boxes, source) in combined:
+        arms.append(Arm(f"{boxes}-{directions}-{apart}", (source, branches, gap)))
     arms += [Arm(name, (level,)) for name, level in plan.alone.items()]
     return {arm.name: arm for arm in arms}
 

@@ -115,7 +115,7 @@ def gains(plan: Plan, records: Mapping[str, Record], name: str) -> np.ndarray:
 def _run_means(plan: Plan, record: Record) -> np.ndarray:
     """``[seeds,2]``: mean over tracks and over test sequences."""
     seeds = record["seeds"].values()
-    followed = [np.mean([*part["signal"].values()]) for part in seeds]
+    followed = np.array([np.mean([*part["signal"].values()]) for part in seeds])
     return np.stack([followed, scores(record, plan.primary).mean(axis=1)], axis=1)
 
 
