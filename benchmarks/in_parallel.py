@@ -28,6 +28,9 @@ def in_parallel(
         workers: number of processes.
         stage: word that each line begins with.
         ended: function that gets each result as it comes, in this process, and names it.
+
+    Raises:
+        Exception: a job or ``ended`` raised it; jobs that had not begun are not run.
     """
     jobs = list(jobs)
     began = time.monotonic()
@@ -35,6 +38,10 @@ def in_parallel(
         os.environ[name] = "1"
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(job) for job in jobs]
-        for count, future in enumerate(as_completed(running), 1):
-            name, spent = ended(future.result()), time.monotonic() - began
-            print(f"{stage} {count}/{len(jobs)} {name} {spent:.0f} s", file=sys.stderr)
+        try:
+            for count, future in enumerate(as_completed(running), 1):
+                name, spent = ended(future.result()), time.monotonic() - began
+                print(f"{stage} {count}/{len(jobs)} {name} {spent:.0f} s", file=sys.stderr)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

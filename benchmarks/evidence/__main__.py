@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.evidence import table
-from benchmarks.evidence.parts import Ended, Workplace, run_part
+from benchmarks.evidence.parts import ROOT, Ended, Workplace, run_part
 from benchmarks.evidence.plan import (
     BASELINE,
     PLAN,
@@ -25,10 +25,13 @@ from benchmarks.evidence.plan import (
     Plan,
     World,
     arm_called,
+    arms_of,
     chosen_arms,
     read_plan,
+    waiting_arms,
 )
 from benchmarks.evidence.records import add_part, parts_due, read_record
+from benchmarks.evidence.signal import held_back_of, rgb_tracks
 from benchmarks.evidence.truth import rows_at, write_table
 from benchmarks.in_parallel import in_parallel
 from tirtrack.cli.progress_line import progress
@@ -36,9 +39,7 @@ from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.files import write_text
 from tirtrack.identity import first_change
 from tirtrack.synthetic import write_world
-from tirtrack.synthetic.writing import WORLD_FILE
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tirtrack.synthetic.writing import FORMAT, WORLD_FILE
 
 
 def check_world(world: World, folder: Path) -> None:
@@ -49,6 +50,7 @@ def check_world(world: World, folder: Path) -> None:
     """
     rendered = json.loads((folder / WORLD_FILE).read_text(encoding="utf-8"))
     wanted = {
+        "format": FORMAT,
         "seed": world.seed,
         "size": world.size.model_dump(mode="json"),
         "settings": world.difficulty().model_dump(mode="json"),
@@ -57,12 +59,14 @@ def check_world(world: World, folder: Path) -> None:
         raise RequestError(f"is a world with another {change}", folder, "choose another --out")
 
 
-def prepare(world: World, at: Workplace, workers: int, *, with_truth: bool) -> None:
-    """Render the world, and the table of its true boxes if an arm needs it; each once.
+def prepare(plan: Plan, at: Workplace, workers: int, *, with_truth: bool) -> None:
+    """Render the world, follow the RGB tracks of its held-back recordings, and write the table of
+    its true boxes if an arm needs it; each once.
 
     Raises:
         RequestError: another world lies there.
     """
+    world = plan.world
     if at.world.is_dir():
         check_world(world, at.world)
     else:
@@ -86,6 +90,9 @@ def prepare(world: World, at: Workplace, workers: int, *, with_truth: bool) -> N
         jobs = [functools.partial(rows_at, world, index) for index in recordings]
         in_parallel(jobs, workers, "truth", ended=add)
         write_table(at.table, sorted(rows))
+    held_back = held_back_of(plan, at.recordings())
+    tracks = [functools.partial(rgb_tracks, plan, folder) for folder in held_back]
+    in_parallel(tracks, workers, "tracks", ended=lambda found: f"{len(found)} trusted")
 
 
 def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: int) -> list[str]:
@@ -97,7 +104,7 @@ def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: 
     due = parts_due(figures, plan, arms)
     if not due:
         return []
-    prepare(plan.world, at, workers, with_truth=any(arm.sees == "truth" for arm, _ in due))
+    prepare(plan, at, workers, with_truth=any(arm.sees == "truth" for arm, _ in due))
     faults: list[str] = []
 
     def ended(part: Ended) -> str:
@@ -111,6 +118,12 @@ def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: 
     jobs = [functools.partial(run_part, plan, arm, seed, at) for arm, seed in due]
     in_parallel(jobs, workers, "part", ended=ended)
     return faults
+
+
+def tell_waiting(plan: Plan) -> None:
+    """Name the arms that cannot run yet on stderr."""
+    for name, reason in waiting_arms(plan, arms_of(plan).values()).items():
+        print(f"evidence: {name} is left out, it waits for {reason}", file=sys.stderr)
 
 
 def show(plan: Plan, figures: Path, out: Path) -> None:
@@ -127,6 +140,8 @@ def show(plan: Plan, figures: Path, out: Path) -> None:
     text = table.markdown(plan, records)
     if bests := table.best_arms(plan, records):
         text += "\n" + table.answer(plan, bests, records) + "\n"
+    if said := table.signal(plan, records):
+        text += "\n" + said + "\n"
     write_text(out / "table.md", text)
     print(text)
 
@@ -143,14 +158,16 @@ def main() -> int:
     plan = read_plan(options.plan)
     try:
         arms = chosen_arms(plan, options.only)
+        if not options.only:
+            tell_waiting(plan)
         at = Workplace(options.out)
         faults = run(plan, arms, at, options.figures, options.workers)
+        for fault in faults:
+            print(f"evidence: {fault}", file=sys.stderr)
         show(plan, options.figures, options.out)
     except TirtrackError as error:
         print(f"evidence: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, RequestError) else 1
-    for fault in faults:
-        print(f"evidence: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
 

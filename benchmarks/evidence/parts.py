@@ -18,6 +18,7 @@ import torch
 
 import tirtrack
 from benchmarks.evidence.plan import Arm, Plan, recipe_of
+from benchmarks.evidence.signal import agreement, held_back_of
 from benchmarks.evidence.truth import recipe_changes, true_follower
 from tirtrack.distillation.summary import RunSummary, read_summary
 from tirtrack.errors import TirtrackError
@@ -25,6 +26,8 @@ from tirtrack.evaluation.comparison import Comparison
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.identity import versions
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+CODE = ("src", "benchmarks")
 SPLITS = ("validation", "test")
 SCORES = ("success", "norm_precision")
 TOLD = {"samples", "harvest", "tracks", "pass_rates", "held_back"}  # of a training's summary
@@ -51,10 +54,10 @@ class Workplace:
         """The weights of an arm."""
         return self.out / "models" / f"{arm.name}-{seed}.safetensors"
 
-    def recordings(self, arm: Arm) -> list[Path]:
-        """The recordings that an arm is trained on."""
+    def recordings(self, arm: Arm | None = None) -> list[Path]:
+        """The recordings that an arm is trained on, held-back ones included; without one, all."""
         folders = sorted(path for path in (self.world / "pairs").iterdir() if path.is_dir())
-        return folders[: arm.recordings]
+        return folders if arm is None else folders[: arm.recordings]
 
 
 @dataclass(frozen=True)
@@ -68,47 +71,61 @@ class Ended:
 
 
 def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
-    """Train an arm with a seed, unless it trains nothing, and evaluate it on both splits."""
+    """Train an arm with a seed, unless it trains nothing, and evaluate it on both splits.
+
+    Whatever fails is told as the fault of this part, so that the others go on.
+    """
     torch.set_num_threads(1)
-    began, code = time.monotonic(), revision()
     try:
-        training = train(plan, arm, seed, at) if arm.levels else {}
-        weights = str(at.weights(arm, seed)) if arm.levels else plan.baseline
-        spec = TrackerSpec(f"{arm.name}-{seed}", weights, plan.preset)
-        splits = {split: evaluated(plan, spec, split, at) for split in SPLITS}
+        return Ended(arm, seed, results_of(plan, arm, seed, at))
     except TirtrackError as error:
         return Ended(arm, seed, None, str(error))
-    results = {
+    except Exception as error:  # noqa: BLE001 - hours of other parts hang on it
+        return Ended(arm, seed, None, f"{type(error).__name__}: {error}")
+
+
+def results_of(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
+    """The results of a part, as JSON values."""
+    began, code = time.monotonic(), revision()
+    training = train(plan, arm, seed, at) if arm.levels else {}
+    weights = str(at.weights(arm, seed)) if arm.levels else plan.baseline
+    spec = TrackerSpec(f"{arm.name}-{seed}", weights, plan.preset)
+    splits = {split: evaluated(plan, spec, split, at) for split in SPLITS}
+    signal = agreement(plan, spec, held_back_of(plan, at.recordings()))
+    return {
         "versions": versions(),
         "revision": code,
         "weights_sha256": spec.facts()["sha256"],
         "minutes": round((time.monotonic() - began) / 60, 1),
         "training": training,
+        "signal": signal,
         **splits,
     }
-    return Ended(arm, seed, results)
 
 
 def revision() -> str:
-    """Revision of this working copy, ending in ``-dirty`` where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty"]
-    folder = Path(__file__).parent
-    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return said.stdout.strip()
+    """Revision of this working copy, ending in ``-dirty`` where code differs from it."""
+    git = functools.partial(subprocess.run, cwd=ROOT, capture_output=True, text=True)
+    said = git(["git", "describe", "--always"], check=True).stdout.strip()
+    differs = git(["git", "diff", "--quiet", "HEAD", "--", *CODE]).returncode
+    return f"{said}-dirty" if differs else said
 
 
 def train(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
     """Train an arm, and say with how many samples and boxes."""
+    recordings = at.recordings(arm)
+    held_back = held_back_of(plan, at.recordings())
     given: dict[str, Any] = {}
     changes: dict[str, Any] = {}
     if arm.sees == "truth":
         changes = recipe_changes(at.table)
-        given["follower"] = functools.partial(true_follower, at.recordings(arm), at.table)
+        given["follower"] = functools.partial(true_follower, recordings, at.table)
     run = tirtrack.distill(
-        at.recordings(arm),
+        recordings,
         plan.baseline,
         at.weights(arm, seed),
         recipe=recipe_of(plan, arm, changes),
+        hold_back=[folder.name for folder in recordings if folder in held_back],
         licence=LICENCE,
         seed=seed,
         resume=True,

@@ -8,7 +8,7 @@ stand in docs/evidence_plan.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -101,6 +101,8 @@ class Plan(Settings):
         core_hours: estimated cost by part.
         recipe: recipe of every trained arm.
         changes: settings that all arms share, by dotted name.
+        signal: settings of the RGB tracks that the signal without labels is measured on, by dotted
+            name.
         crossed: fully crossed factors.
         alone: arms outside of the crossing.
         factors: single changes of an arm.
@@ -120,6 +122,7 @@ class Plan(Settings):
     core_hours: dict[str, float]
     recipe: str
     changes: dict[str, Any]
+    signal: dict[str, Any]
     crossed: Crossed
     alone: dict[str, Level]
     factors: dict[str, Level]
@@ -168,15 +171,15 @@ def read_plan(path: Path = PLAN) -> Plan:
 
 
 def arms_of(plan: Plan) -> dict[str, Arm]:
-    """The arms without single changes by name: the baseline, the crossed ones, those alone."""
+    """The arms without single changes by name: the baseline, the crossed ones, those alone.
+
+    Neighbours have different kinds of boxes: run side by side, two of a kind would both make them.
+    """
     crossed = plan.crossed
     arms = [Arm(BASELINE, ())]
-    arms += [
-        Arm("-".join(name for name, _ in chosen), tuple(level for _, level in chosen))
-        for chosen in product(
-            crossed.boxes.items(), crossed.directions.items(), crossed.apart.items()
-        )
-    ]
+    combined = product(crossed.directions.items(), crossed.apart.items(), crossed.boxes.items())
+    for (directions, branches), (apart, gap), (boxes, source) in combined:
+        arms.append(Arm(f"{boxes}-{directions}-{apart}", (source, branches, gap)))
     arms += [Arm(name, (level,)) for name, level in plan.alone.items()]
     return {arm.name: arm for arm in arms}
 
@@ -201,21 +204,27 @@ def arm_called(plan: Plan, name: str) -> Arm:
 
 
 def chosen_arms(plan: Plan, names: Sequence[str]) -> list[Arm]:
-    """The arms to run: those named, or the baseline, all crossed ones and those alone.
+    """The arms to run: those named, or without names all that can run and change no factor.
 
     Raises:
-        RequestError: an arm is unknown, or cannot run yet.
+        RequestError: an arm that is named is unknown, or cannot run yet.
     """
-    arms = [arm_called(plan, name) for name in names] or list(arms_of(plan).values())
-    waiting = {arm.name: reason for arm in arms if (reason := waits_for(plan, arm))}
-    if waiting:
+    if not names:
+        return [arm for arm in arms_of(plan).values() if not waits_for(plan, arm)]
+    arms = [arm_called(plan, name) for name in names]
+    if waiting := waiting_arms(plan, arms):
         first, reason = next(iter(waiting.items()))
         others = f" (and so do {', '.join(list(waiting)[1:])})" if len(waiting) > 1 else ""
         raise RequestError(
             f"{first} cannot run yet, it waits for {reason}{others}",
-            fix="name the arms to run with --only",
+            fix="leave it out of --only",
         )
     return arms
+
+
+def waiting_arms(plan: Plan, arms: Iterable[Arm]) -> dict[str, str]:
+    """Names of the arms that cannot run yet, and what each waits for."""
+    return {arm.name: reason for arm in arms if (reason := waits_for(plan, arm))}
 
 
 def waits_for(plan: Plan, arm: Arm) -> str | None:
@@ -246,5 +255,6 @@ def identity_of(plan: Plan, arm: Arm) -> dict[str, Any]:
         "baseline": plan.baseline,
         "protocol": plan.protocol,
         "preset": plan.preset,
+        "signal": plan.signal,
         "training": trained if arm.levels else None,
     }

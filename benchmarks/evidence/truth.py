@@ -2,7 +2,7 @@
 
 The package's ``distill`` never opens labels. Here it is handed a table of boxes, as those of a
 detector, and a tracker that knows where the targets go, so that an arm on true boxes differs from
-the others in its boxes alone.
+one on tracks in its boxes alone: in neither does the teacher refuse a sample.
 """
 
 from __future__ import annotations

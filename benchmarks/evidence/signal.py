@@ -1,0 +1,91 @@
+"""The signal without labels: how well a tracker on TIR follows RGB tracks of held-back recordings.
+
+The tracks are the same for every tracker: the start weights follow boxes of RGB in RGB, from the
+first frame of each recording on, and the tracks that are trusted count. Each tracker begins in TIR
+with the first box of a track.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.evidence.plan import Plan
+from tirtrack.boxes import iou
+from tirtrack.distillation.clips import usable_proposals
+from tirtrack.distillation.recipe import recipe_of_kind
+from tirtrack.distillation.settings import CrossModalRecipe
+from tirtrack.distillation.sources import hold_back
+from tirtrack.errors import PairsError
+from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource
+from tirtrack.files import fingerprint
+from tirtrack.pairs import open_pairs
+from tirtrack.pairs.proposals import proposer
+from tirtrack.pairs.proposals.proposal_cache import kept_proposals
+from tirtrack.pairs.source import PairSource, content_identity
+from tirtrack.pairs.tracklets import Track, kept_tracks
+from tirtrack.trackers.loading import load_tracker
+
+
+def held_back_of(plan: Plan, recordings: Sequence[Path]) -> list[Path]:
+    """The recordings among all of the world that no arm is trained on."""
+    source = open_pairs(recordings)
+    split = hold_back(source, _recipe(plan).held_back.share)
+    held = set(split.held_back)
+    names = {name for name, one in source.recordings().items() if held.issuperset(one.indices)}
+    return [folder for folder in recordings if folder.name in names]
+
+
+def rgb_tracks(plan: Plan, recording: Path) -> list[Track]:
+    """The trusted RGB tracks that begin in the first frame of a recording; made once."""
+    recipe, source = _recipe(plan), open_pairs([recording])
+    content = fingerprint(content_identity(source, source.manifest()))
+    way = proposer(recipe.proposals.way, **recipe.proposals.options)
+    seen = recipe.proposals.modalities
+    try:
+        found = kept_proposals(source, way, 0, indices=[0], modalities=seen, content=content)
+    except PairsError:
+        return []
+    tracks = kept_tracks(
+        source,
+        range(len(source)),
+        {0: usable_proposals(found[0], recipe)},
+        load_tracker(plan.baseline),
+        recipe.tracks,
+        content=content,
+    )
+    return [one for one in tracks if one.trusted()]
+
+
+def agreement(plan: Plan, tracker: TrackerSource, recordings: Sequence[Path]) -> dict[str, float]:
+    """Overlap of a tracker on TIR with each trusted RGB track, ``RECORDING/NUMBER``."""
+    online = tracker.load(0)
+    return {
+        f"{folder.name}/{number}": round(followed(online, open_pairs([folder]), track), 5)
+        for folder in recordings
+        for number, track in enumerate(rgb_tracks(plan, folder))
+    }
+
+
+def followed(tracker: OnlineTracker, source: PairSource, track: Track) -> float:
+    """Mean overlap of a tracker on TIR with a track, over its trusted frames after the first.
+
+    Args:
+        tracker: tracker; its state is overwritten.
+        source: pairs of the track.
+        track: track with trusted boxes.
+    """
+    first, *others = track.indices
+    trusted = track.trusted()
+    tracker.init(source[first].tir, track.proposal.box)
+    boxes = {index: tracker.update(source[index].tir).measured_box for index in others}
+    overlaps = [
+        iou(box.array(), trusted[index].array()) for index, box in boxes.items() if index in trusted
+    ]
+    return float(np.mean(overlaps))
+
+
+def _recipe(plan: Plan) -> CrossModalRecipe:
+    return recipe_of_kind(CrossModalRecipe, plan.recipe, plan.signal)
