@@ -435,6 +435,24 @@ def test_many_recordings_of_tir_alone_are_found_below(tmp_path):
     assert lacks_rgb(tmp_path / "all")
 
 
+@pytest.mark.parametrize("kind", ["folders", "videos"])
+def test_what_may_be_two_cameras_is_tir_alone_only_if_asked_for(tmp_path, kind):
+    rig = tmp_path / "rig"
+    if kind == "folders":
+        _tir_frames(rig / "day")
+        _tir_frames(rig / "night")
+    else:
+        _videos(tmp_path).rename(rig)
+        (rig / "rgb.mp4").rename(rig / "day.mp4")
+        (rig / "tir.mp4").rename(rig / "night.mp4")
+    assert not lacks_rgb(rig)
+    with pytest.raises(PairsError, match=r"--rgb NAME --tir NAME.*for TIR alone, give each"):
+        open_pairs(rig)
+    asked = open_pairs(rig, pairing=Pairing(tir_alone=True))
+    assert list(asked.recordings()) == ["rig/day", "rig/night"]
+    assert [open_pairs(path)[0].rgb for path in sorted(rig.iterdir())] == [None, None]
+
+
 @pytest.mark.parametrize("kind", ["images", "video"])
 def test_frames_in_colour_are_never_taken_for_tir(tmp_path, write_images, write_videos, kind):
     given = tmp_path / ("walk" if kind == "images" else "walk.mp4")

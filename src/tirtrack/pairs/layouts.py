@@ -66,24 +66,30 @@ def is_tir_half(folder: Path, pairing: Pairing) -> bool:
 def find_tir(folder: Path, pairing: Pairing, depth: int = MAX_DEPTH) -> list[Path]:
     """The folders with frames at or below ``folder``, or the video itself, as recordings of TIR
     alone: none if the user named an RGB camera, if a name is a spelling of one, or, unless TIR
-    alone is asked for, if two folders side by side may be two cameras.
+    alone is asked for, where two folders or videos side by side may be two cameras.
     """
     if pairing.rgb is not None or _names_rgb(folder):
         return []
-    if folder.suffix.lower() in VIDEO_SUFFIXES if folder.is_file() else _has_frames(folder):
-        return [folder]
-    if folder.is_file() or depth == 0:
+    if folder.is_file():
+        return [folder] if folder.suffix.lower() in VIDEO_SUFFIXES else []
+    if not pairing.tir_alone and _may_be_two_cameras(_folders_and_videos(folder)):
         return []
+    if _has_frames(folder):
+        return [folder]
     below = sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_key)
-    if any(map(_names_rgb, below)) or (not pairing.tir_alone and _may_be_two_cameras(below)):
+    if depth == 0 or any(map(_names_rgb, below)):
         return []
     return [take for path in below for take in find_tir(path, pairing, depth - 1)]
 
 
-def _may_be_two_cameras(folders: Sequence[Path]) -> bool:
-    """Whether these are two folders with frames of the same names."""
-    stems = [{file.stem for file in files_of_kinds(path, IMAGE_KINDS)} for path in folders]
-    return len(stems) == 2 and bool(stems[0]) and stems[0] == stems[1]
+def _may_be_two_cameras(paths: Sequence[Path]) -> bool:
+    """Whether these are two videos, or two folders with frames of the same names."""
+    if len(paths) != 2 or paths[0].is_dir() != paths[1].is_dir():
+        return False
+    if paths[0].is_file():
+        return True
+    stems = [{file.stem for file in files_of_kinds(path, IMAGE_KINDS)} for path in paths]
+    return bool(stems[0]) and stems[0] == stems[1]
 
 
 def _names_rgb(path: Path) -> bool:
@@ -297,7 +303,7 @@ def no_takes(folder: Path) -> PairsError:
     return PairsError(
         "no pairs found in this folder or below",
         folder,
-        f"{LAYOUT}{_beside(folder)}; for TIR alone, give each folder of frames by itself",
+        f"{LAYOUT}{_beside(folder)}; for TIR alone, give each folder of frames or video by itself",
     )
 
 
