@@ -283,6 +283,14 @@ def test_tracks_of_another_follower_are_made_anew(tiny, tmp_path):
     assert other.begun
 
 
+def test_tracks_of_a_follower_of_unknown_origin_are_not_kept(tiny, tmp_path):
+    followers = [Finder(), Finder()]
+    for follower in followers:
+        follower.origin = None
+        followed_clips(tiny, tmp_path, follower)
+    assert all(one.begun for one in followers)
+
+
 @pytest.mark.parametrize(
     ("min_frames", "starts"),
     [(2, [0, 4]), (3, [0]), (16, [0])],

@@ -42,7 +42,9 @@ class Follower(Protocol):
 
     @property
     def origin(self) -> Any:
-        """All that its boxes depend on besides the frames: weights, settings and seed."""
+        """All that its boxes depend on besides the frames: weights, settings and seed; ``None`` if
+        that is unknown.
+        """
 
     def init(self, frame: np.ndarray, box: Box) -> Any:
         """Start with a box."""
@@ -177,7 +179,7 @@ def kept_tracks(
     *,
     content: str,
 ) -> list[Track]:
-    """The result of :func:`tracks_of`, computed once.
+    """The result of :func:`tracks_of`, computed once for a follower of known origin.
 
     Args:
         source: the pairs.
@@ -187,6 +189,8 @@ def kept_tracks(
         settings: where tracks begin, and which are trusted.
         content: hash of all pairs of the source.
     """
+    if follower.origin is None:
+        return tracks_of(source, indices, proposals, follower, settings)
     boxes = [(index, asdict(one)) for index in indices for one in proposals.get(index, ())]
     identity = {
         "format": FORMAT,
