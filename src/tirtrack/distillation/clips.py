@@ -201,13 +201,14 @@ def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> b
     return not boxes.only_where_found or modality in (direction.reference, direction.test)
 
 
-def uses_rgb(found_in: FoundIn, recipe: CrossModalRecipe) -> bool:
-    """Whether RGB counts for a box: it was found there, the teacher checks it there, or a direction
-    that it serves shows it.
+def uses_rgb(found_in: FoundIn, recipe: CrossModalRecipe, *, has_foreign_teacher: bool) -> bool:
+    """Whether RGB counts for a box: it was found there, the teacher checks it there (one of another
+    family checks every box in its own modality), or a direction that it serves shows it.
     """
     if not recipe.reads_rgb:
         return False
-    on_tir = recipe.teacher.tir_boxes_on_tir and found_in is FoundIn.TIR
+    may_be_on_tir = recipe.teacher.tir_boxes_on_tir and not has_foreign_teacher
+    on_tir = may_be_on_tir and found_in is FoundIn.TIR
     seen = {Modality.TIR if on_tir else recipe.teacher.modality}
     for direction in recipe.directions:
         if serves_direction(found_in, direction, recipe.boxes):

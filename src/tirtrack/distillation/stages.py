@@ -108,10 +108,11 @@ def distil_network(
     with timed(seconds, "features"):
         pool = training_pool(network, clips, run, engine)
     with timed(seconds, "teacher"):
-        if can_match(teaching, network):
-            pool.check(teaching, recipe, device=device)
-        else:
+        is_foreign = not can_match(teaching, network)
+        if is_foreign:
             check_pool(teaching, pool, clips, recipe, seed=run.seed)
+        else:
+            pool.check(teaching, recipe, device=device)
         rates = pass_rates_of(pool)
     with timed(seconds, "pairs"):
         proposals, others = list(found.values()), list(held_back.values())
@@ -150,7 +151,7 @@ def distil_network(
         "held_back": compared,
         "verdict": verdict(compared),
         "pass_rates": tuple(rates),
-        "samples": _counted(pool, recipe),
+        "samples": _counted(pool, recipe, has_foreign_teacher=is_foreign),
         "warnings": tuple(warnings),
         "seconds": seconds,
     }
@@ -288,14 +289,17 @@ def training_pool(
     )
 
 
-def _counted(pool: Pool, recipe: CrossModalRecipe) -> dict[str, int]:
+def _counted(pool: Pool, recipe: CrossModalRecipe, *, has_foreign_teacher: bool) -> dict[str, int]:
     """Numbers of samples, as in :class:`RunSummary`."""
     usable = np.flatnonzero(pool.usable(recipe))
+    found_in = [pool.samples[place].found_in for place in usable]
     return {
         "pool": len(pool),
         "usable": len(usable),
         "outside": pool.centres_outside(),
-        "with_rgb": sum(uses_rgb(pool.samples[place].found_in, recipe) for place in usable),
+        "with_rgb": sum(
+            uses_rgb(one, recipe, has_foreign_teacher=has_foreign_teacher) for one in found_in
+        ),
     }
 
 
