@@ -202,6 +202,13 @@ def test_a_run_without_a_trusted_track_says_why(tiny, tmp_path):
         followed_clips(tiny, tmp_path, Finder(lost_at=1))
 
 
+def test_a_run_in_which_no_box_was_found_to_follow_says_so(tiny):
+    source = tiny.TinyPairs(recordings=2, frames=6)
+    recipe = tiny.recipe_of("mixed")
+    with pytest.raises(PairsError, match="no box that the recipe can use was proposed in 3 pairs"):
+        clips_of(source, dict.fromkeys(range(3), ProposalSet([], [])), recipe, {"take0": []})
+
+
 class Stills:
     """Pairs of which some recordings are unrelated pictures."""
 

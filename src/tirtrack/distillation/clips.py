@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -157,17 +158,17 @@ def _followed(recording: Recording, tracks: Sequence[Track]) -> dict[int, list[T
 def _no_target(
     source: PairSource, count: int, tracks: Mapping[str, Sequence[Track]] | None
 ) -> PairsError:
-    if not tracks:
+    every = list(chain.from_iterable((tracks or {}).values()))
+    if not every:
         return PairsError(
             f"no box that the recipe can use was proposed in {count} {unit_of(source)}s",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )
-    rejected = Counter(str(one.tracklet.fault) for each in tracks.values() for one in each)
+    rejected = Counter(str(one.tracklet.fault) for one in every)
     why = ", ".join(f"{reason}: {number}" for reason, number in rejected.most_common())
     return PairsError(
-        f"none of {rejected.total()} tracks is trusted, and there are no stills"
-        f"{f' ({why})' if why else ''}",
+        f"none of {len(every)} tracks is trusted, and there are no stills ({why})",
         source.name,
         "give longer recordings in which something moves, or train on proposals with tracks "
         "switched off (tracks.modalities: [])",

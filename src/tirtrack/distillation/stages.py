@@ -119,7 +119,7 @@ def distil_network(
         warnings = [
             *harvest_warnings(proposals, others, recipe),
             *masked_warnings([*proposals, *others]),
-            *track_warnings(summary.tracks),
+            *track_warnings(tracks),
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
             *doubt_warnings(split, clips, pool, run.progress),
