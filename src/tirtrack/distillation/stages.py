@@ -47,7 +47,7 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.inspection_folder import write_contact_sheet
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
-from tirtrack.pairs.proposals.registry import proposer
+from tirtrack.pairs.proposals.registry import check_any_box, proposer
 from tirtrack.pairs.source import PairSource, assumptions
 from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, kept_tracks
 from tirtrack.stored import write_stored
@@ -104,6 +104,7 @@ def distil_network(
         seconds=seconds,
     )
     with summary_on_failure(run, summary):
+        check_boxes(split, found, held_back)
         clips = clips_of(split.source, found, recipe, tracks)
     with timed(seconds, "features"):
         pool = training_pool(network, clips, run, engine)
@@ -221,6 +222,19 @@ def _boxes_of(
         content=content,
     )
     return dict(zip(indices, found, strict=True))
+
+
+def check_boxes(split: Split, found: Found, held_back: Found) -> None:
+    """Refuse a source in which not one box was proposed, held-back pairs of it included.
+
+    Raises:
+        PairsError: names the source.
+    """
+    if split.has_two_sources:
+        check_any_box(split.source, list(found.values()))
+        check_any_box(split.held_back_source, list(held_back.values()))
+    else:
+        check_any_box(split.source, [*found.values(), *held_back.values()])
 
 
 def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
