@@ -10,6 +10,7 @@ from PIL import Image
 
 from tirtrack.cli.app import run
 from tirtrack.distillation import train_student
+from tirtrack.distillation.summary import read_summary
 from tirtrack.networks import registry
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
@@ -265,12 +266,24 @@ def test_what_tir_alone_cannot_serve_is_one_sentence_and_two(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["walk"]
 
 
-def test_black_tir_ends_with_one_sentence(world, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("more", "asked"),
+    [([], 4), (["--set", "tracks.modalities=[tir]"], 2)],
+    ids=["proposals", "where tracks begin"],
+)
+def test_black_tir_ends_with_one_sentence_summary_and_contact_sheet(
+    world, tmp_path, capsys, more, asked
+):
     given = tir_frames(tmp_path / "night", [np.zeros((90, 120), np.uint8)] * 4)
-    assert run(line_of_tir(world, [given], tmp_path / "a.safetensors")) == 1
+    assert run(line_of_tir(world, [given], tmp_path / "a.safetensors", *more)) == 1
     (error,) = [one for one in capsys.readouterr().err.splitlines() if "usable" in one]
-    assert "not one usable box in 4 TIR frames" in error
+    said = f"not one usable box in {asked} TIR frames"
+    assert said in error
     assert "are they black or constant?" in error
+    folder = tmp_path / "a.run"
+    assert read_summary(folder).verdict == f"nothing was trained: {said}"
+    assert (folder / "contact_sheet.png").is_file()
+    assert not (tmp_path / "a.safetensors").exists()
 
 
 def test_tir_that_stands_still_is_warned_of(world, tmp_path, capsys):

@@ -202,6 +202,13 @@ def test_a_run_without_a_trusted_track_says_why(tiny, tmp_path):
         followed_clips(tiny, tmp_path, Finder(lost_at=1))
 
 
+def test_a_run_in_which_no_box_was_found_to_follow_says_so(tiny):
+    source = tiny.TinyPairs(recordings=2, frames=6)
+    recipe = tiny.recipe_of("mixed")
+    with pytest.raises(PairsError, match="no box that the recipe can use was proposed in 3 pairs"):
+        clips_of(source, dict.fromkeys(range(3), ProposalSet([], [])), recipe, {"take0": []})
+
+
 class Stills:
     """Pairs of which some recordings are unrelated pictures."""
 
@@ -281,6 +288,14 @@ def test_tracks_of_another_follower_are_made_anew(tiny, tmp_path):
     other.origin = "another finder"
     followed_clips(tiny, tmp_path, other)
     assert other.begun
+
+
+def test_tracks_of_a_follower_of_unknown_origin_are_not_kept(tiny, tmp_path):
+    followers = [Finder(), Finder()]
+    for follower in followers:
+        follower.origin = None
+        followed_clips(tiny, tmp_path, follower)
+    assert all(one.begun for one in followers)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tirtrack.boxes import Box
+from tirtrack.distillation.pair_warnings import track_warnings
+from tirtrack.pairs.proposals.base import FoundIn, Proposal
+from tirtrack.pairs.tracklets import Track, TrackFault, Tracklet
+
 
 @pytest.fixture
 def run(tiny, tmp_path):
@@ -74,3 +79,27 @@ def test_what_was_assumed_is_in_the_summary(tiny, run):
             }
 
     assert run(Assuming()).assumed == ("take0, take1, take2: visible/ is RGB, infrared/ is TIR",)
+
+
+def _track(fault):
+    box = Box(10.0, 10.0, 20.0, 20.0)
+    proposal = Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency")
+    return Track(proposal, "rgb", (0,), Tracklet((box,), (True,), fault))
+
+
+@pytest.mark.parametrize(
+    ("tracks", "warnings"),
+    [
+        (None, []),
+        ({}, ["there is no video in which boxes could be followed: only stills are trained on"]),
+        ({"a": []}, ["no box was found to follow: no video is trained on, only stills"]),
+        (
+            {"a": [], "b": [_track(TrackFault.TOO_SHORT)] * 2},
+            ["none of 2 tracks is trusted: no video is trained on, only stills"],
+        ),
+        ({"a": [], "b": [_track(TrackFault.TOO_SHORT), _track(None)]}, []),
+    ],
+    ids=["no tracks asked for", "no video", "no box", "none trusted", "one trusted"],
+)
+def test_a_recipe_with_tracks_that_trains_on_stills_alone_is_warned_of(tracks, warnings):
+    assert track_warnings(tracks) == warnings

@@ -170,6 +170,15 @@ def test_a_recipe_that_needs_rgb_refuses_tir_alone(tiny, recipe, fix, is_held_ba
     assert caught.value.fix == fix
 
 
+@pytest.mark.parametrize("recipe", ["tir_only", "tir_only_dimp"])
+def test_tir_only_that_was_changed_to_need_rgb_says_what_to_leave_out(tiny, recipe):
+    alone = open_pairs(tiny.TinyPairs(), pairing=Pairing(tir_alone=True))
+    changed = load_recipe(recipe, changes={"tracks.modalities": ["rgb"]})
+    with pytest.raises(RecipeError, match=f'"{recipe}" needs RGB.*TIR alone in take0') as caught:
+        open_split(alone, None, changed, "")
+    assert caught.value.fix == "leave rgb out of tracks, proposals, teacher and directions"
+
+
 def test_what_tir_only_is_given_has_no_rgb(tiny):
     split = open_split(tiny.TinyPairs(), None, tiny.recipe_of("tir_only"), "")
     assert split.source[0].rgb is None

@@ -209,6 +209,29 @@ def test_a_teacher_of_another_family_checks_boxes_and_matches_nothing(tiny, tmp_
         tiny.run_tiny(recipe, tmp_path / "d", network=network, teacher=tiny.network_of("prdimp18"))
 
 
+@pytest.mark.parametrize("is_foreign", [False, True], ids=["its own", "another family"])
+def test_boxes_of_tir_count_with_rgb_where_a_teacher_of_another_family_checks_them(
+    tiny, tmp_path, is_foreign
+):
+    class OnlyTirShowsIt(tiny.TinyPairs):
+        def __getitem__(self, index):
+            pair = super().__getitem__(index)
+            rng = np.random.default_rng(0)
+            return replace(pair, rgb=rng.integers(40, 80, pair.rgb.shape, np.uint8))
+
+    network = tiny.network_of("dimp18")
+    recipe = tiny.recipe_of(
+        "published", network=network, training__batch=8, directions={"tir_to_tir": 1.0},
+        boxes__found_in=["tir"], training__steps=0,
+    )  # fmt: skip
+    _, summary = tiny.run_tiny(
+        recipe, tmp_path, network=network, source=OnlyTirShowsIt(),
+        teacher=tiny.network_of("fear-xs") if is_foreign else None,
+    )  # fmt: skip
+    assert summary.samples["usable"] == 12
+    assert summary.samples["with_rgb"] == (12 if is_foreign else 0)
+
+
 def test_another_teacher_on_the_same_backbone_may_be_matched(tiny, tmp_path):
     network, teacher = tiny.network_of("dimp18"), tiny.network_of("dimp18", seed=8)
     recipe = tiny.recipe_of("distill", network=network, training__batch=8)

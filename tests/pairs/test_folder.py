@@ -16,6 +16,7 @@ from tirtrack.files import sha256
 from tirtrack.pairs import CombinedPairs, Pairing, PairSource, open_pairs, pairs_line
 from tirtrack.pairs.folder import lacks_rgb
 from tirtrack.pairs.one_grid import onto_rgb_grid, resample
+from tirtrack.pairs.source import content_identity
 from tirtrack.pairs.stems import natural_key
 
 OPENED: list[str] = []
@@ -495,3 +496,11 @@ def test_an_opened_source_gives_tir_alone_where_asked(tmp_path, write_images):
     assert lacks_rgb(alone)
     assert alone[1].rgb is None
     assert np.array_equal(alone[1].tir, pairs[1].tir)
+
+
+def test_the_tir_of_an_opened_source_is_other_content_than_its_pairs(tmp_path, write_images):
+    pairs = open_pairs(write_images(tmp_path / "a", ["0", "1"]))
+    alone = open_pairs(pairs, pairing=Pairing(tir_alone=True))
+    of_pairs, of_tir = (content_identity(one, one.manifest()) for one in (pairs, alone))
+    assert of_pairs["files"] == of_tir["files"]
+    assert of_pairs != of_tir

@@ -165,28 +165,42 @@ def pair_of(position: int, *, rgb=0, tir=0, name=None) -> Pair:
 PAN = [pair_of(position) for position in range(8)]
 
 
-def test_a_pan_is_not_broken():
-    assert list(unbroken(PAN)) == PAN
+@pytest.mark.parametrize("modality", ["rgb", "tir"])
+def test_a_pan_is_not_broken(modality):
+    assert list(unbroken(PAN, modality)) == PAN
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "broken"),
     [
-        pair_of(4, rgb=1, tir=1),
-        pair_of(4, tir=1),
-        replace(PAN[4], tir=PAN[3].tir),
-        replace(PAN[4], rgb=PAN[3].rgb, tir=PAN[3].tir),
-        replace(PAN[4], tir=np.zeros_like(PAN[4].tir)),
+        (pair_of(4, rgb=1, tir=1), {"rgb", "tir"}),
+        (pair_of(4, rgb=1), {"rgb"}),
+        (pair_of(4, tir=1), {"tir"}),
+        (replace(PAN[4], tir=PAN[3].tir), {"rgb", "tir"}),
+        (replace(PAN[4], rgb=PAN[3].rgb), {"rgb", "tir"}),
+        (replace(PAN[4], rgb=PAN[3].rgb, tir=PAN[3].tir), {"rgb", "tir"}),
+        (replace(PAN[4], tir=np.zeros_like(PAN[4].tir)), {"tir"}),
     ],
-    ids=["another scene", "another scene in TIR", "TIR is frozen", "both are frozen", "TIR black"],
+    ids=[
+        "another scene",
+        "another scene in RGB",
+        "another scene in TIR",
+        "TIR is frozen",
+        "RGB is frozen",
+        "both are frozen",
+        "TIR black",
+    ],
 )
-def test_a_video_is_broken_before(other):
-    assert list(unbroken([*PAN[:4], other, *PAN[5:]])) == PAN[:4]
+@pytest.mark.parametrize("modality", ["rgb", "tir"])
+def test_a_scene_ends_in_its_modality_and_a_frozen_frame_breaks_both(other, broken, modality):
+    whole = [*PAN[:4], other, *PAN[5:]]
+    assert list(unbroken(whole, modality)) == (PAN[:4] if modality in broken else whole)
 
 
 def test_a_modality_that_is_blank_breaks_nothing():
     blank = [replace(one, rgb=np.zeros_like(one.rgb)) for one in PAN]
-    assert list(unbroken(blank)) == blank
+    assert list(unbroken(blank, "rgb")) == blank
+    assert list(unbroken(blank, "tir")) == blank
 
 
 @pytest.mark.parametrize(
@@ -200,12 +214,12 @@ def test_a_modality_that_is_blank_breaks_nothing():
 )
 def test_a_gap_in_the_names_breaks_a_video(names):
     pairs = [pair_of(position, name=name) for position, name in enumerate(names)]
-    assert list(unbroken(pairs)) == pairs[:4]
+    assert list(unbroken(pairs, "rgb")) == pairs[:4]
 
 
 def test_names_without_a_number_break_nothing():
     pairs = [pair_of(position, name="abcdefgh"[position]) for position in range(8)]
-    assert list(unbroken(pairs)) == pairs
+    assert list(unbroken(pairs, "rgb")) == pairs
 
 
 # --- the tracks of a recording -------------------------------------------------------------------
@@ -216,8 +230,8 @@ class Panned:
 
     name = "panned"
 
-    def __init__(self, count=8, damaged=()):
-        self.count, self.damaged, self.read = count, damaged, []
+    def __init__(self, count=8, damaged=(), frozen=()):
+        self.count, self.damaged, self.frozen, self.read = count, damaged, frozen, []
 
     def __len__(self):
         return self.count
@@ -226,7 +240,8 @@ class Panned:
         self.read.append(index)
         if index in self.damaged:
             raise PairsError("damaged")
-        return pair_of(index)
+        shown = pair_of(index)
+        return replace(shown, tir=pair_of(index - 1).tir) if index in self.frozen else shown
 
     def recordings(self):
         return {"take": Recording("take", range(self.count), is_video=True)}
@@ -319,6 +334,16 @@ def test_three_frames_give_no_trusted_track():
     (track,) = found_tracks(Panned(3), Panning())
     assert track.tracklet.fault is TrackFault.TOO_SHORT
     assert track.trusted() == {}
+
+
+@pytest.mark.parametrize("modality", ["rgb", "tir"])
+@pytest.mark.parametrize(
+    ("break_at", "fault"), [(2, TrackFault.BROKEN), (4, None)], ids=["too early", "late enough"]
+)
+def test_a_track_that_a_broken_recording_cuts_short_says_so(break_at, fault, modality):
+    (track,) = found_tracks(Panned(frozen=[break_at]), Panning(), modalities=[modality])
+    assert track.indices == tuple(range(break_at))
+    assert track.tracklet.fault is fault
 
 
 def test_every_pair_is_read_once_however_many_tracks_show_it():

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -157,17 +158,17 @@ def _followed(recording: Recording, tracks: Sequence[Track]) -> dict[int, list[T
 def _no_target(
     source: PairSource, count: int, tracks: Mapping[str, Sequence[Track]] | None
 ) -> PairsError:
-    if not tracks:
+    every = list(chain.from_iterable((tracks or {}).values()))
+    if not every:
         return PairsError(
             f"no box that the recipe can use was proposed in {count} {unit_of(source)}s",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
         )
-    rejected = Counter(str(one.tracklet.fault) for each in tracks.values() for one in each)
+    rejected = Counter(str(one.tracklet.fault) for one in every)
     why = ", ".join(f"{reason}: {number}" for reason, number in rejected.most_common())
     return PairsError(
-        f"none of {rejected.total()} tracks is trusted, and there are no stills"
-        f"{f' ({why})' if why else ''}",
+        f"none of {len(every)} tracks is trusted, and there are no stills ({why})",
         source.name,
         "give longer recordings in which something moves, or train on proposals with tracks "
         "switched off (tracks.modalities: [])",
@@ -201,13 +202,14 @@ def serves_direction(found_in: FoundIn, direction: Direction, boxes: Boxes) -> b
     return not boxes.only_where_found or modality in (direction.reference, direction.test)
 
 
-def uses_rgb(found_in: FoundIn, recipe: CrossModalRecipe) -> bool:
-    """Whether RGB counts for a box: it was found there, the teacher checks it there, or a direction
-    that it serves shows it.
+def uses_rgb(found_in: FoundIn, recipe: CrossModalRecipe, *, has_foreign_teacher: bool) -> bool:
+    """Whether RGB counts for a box: it was found there, the teacher checks it there (one of another
+    family checks every box in its own modality), or a direction that it serves shows it.
     """
     if not recipe.reads_rgb:
         return False
-    on_tir = recipe.teacher.tir_boxes_on_tir and found_in is FoundIn.TIR
+    may_be_on_tir = recipe.teacher.tir_boxes_on_tir and not has_foreign_teacher
+    on_tir = may_be_on_tir and found_in is FoundIn.TIR
     seen = {Modality.TIR if on_tir else recipe.teacher.modality}
     for direction in recipe.directions:
         if serves_direction(found_in, direction, recipe.boxes):

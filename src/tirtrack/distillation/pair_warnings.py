@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from tirtrack.distillation.clips import Clip
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Split, uneven_split
-from tirtrack.distillation.summary import PassRate, TrackRate, harvest_of
+from tirtrack.distillation.summary import PassRate, harvest_of
 from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts, sentences
 from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.tracklets import Track
 from tirtrack.progress import Progress
 from tirtrack.valid_pixels import share_text
 
@@ -63,12 +65,21 @@ def rate_warnings(rates: Sequence[PassRate], recipe: CrossModalRecipe) -> list[s
     ]
 
 
-def track_warnings(rates: Sequence[TrackRate]) -> list[str]:
-    """A warning if no track is trusted, so that only stills are trained on."""
-    followed = sum(rate.followed for rate in rates)
-    if not followed or any(rate.kept for rate in rates):
+def track_warnings(tracks: Mapping[str, Sequence[Track]] | None) -> list[str]:
+    """A warning if a recipe with tracks trains on stills alone.
+
+    Args:
+        tracks: tracks by name of the video; ``None`` for a recipe without tracks.
+    """
+    if tracks is None:
         return []
-    return [f"none of {followed} tracks is trusted: no video is trained on, only stills"]
+    if not tracks:
+        return ["there is no video in which boxes could be followed: only stills are trained on"]
+    followed = list(chain.from_iterable(tracks.values()))
+    if any(one.tracklet.fault is None for one in followed):
+        return []
+    why = f"none of {len(followed)} tracks is trusted" if followed else "no box was found to follow"
+    return [f"{why}: no video is trained on, only stills"]
 
 
 def split_warnings(split: Split, recipe: CrossModalRecipe) -> list[str]:

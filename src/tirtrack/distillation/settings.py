@@ -373,7 +373,7 @@ class CrossModalRecipe(_Recipe):
     def _gap_on_tracks(self) -> CrossModalRecipe:
         if self.max_gap and not self.tracks.modalities:
             raise ValueError(
-                "max_gap needs tracks; give tracks.modalities (such as [rgb]), or max_gap: 0"
+                "max_gap needs tracks; give tracks.modalities, [rgb] or [tir], or max_gap: 0"
             )
         return self
 

@@ -109,10 +109,14 @@ def open_split(
 def _check_rgb(source: PairSource, recipe: CrossModalRecipe) -> None:
     alone = [one.name for one in source.recordings().values() if not one.has_rgb]
     if recipe.reads_rgb and alone:
+        of_tir = variant("tir_only", recipe.network)
+        fix = f"give --recipe {of_tir}"
+        if recipe.name == of_tir:
+            fix = "leave rgb out of tracks, proposals, teacher and directions"
         raise RecipeError(
             f'recipe "{recipe.name}" needs RGB, and there is TIR alone in {named(alone)}',
             source.name,
-            f"give --recipe {variant('tir_only', recipe.network)}",
+            fix,
         )
 
 

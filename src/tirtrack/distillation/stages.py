@@ -47,7 +47,7 @@ from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.inspection_folder import write_contact_sheet
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
-from tirtrack.pairs.proposals.registry import proposer
+from tirtrack.pairs.proposals.registry import check_any_box, proposer
 from tirtrack.pairs.source import PairSource, assumptions
 from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, kept_tracks
 from tirtrack.stored import write_stored
@@ -104,21 +104,23 @@ def distil_network(
         seconds=seconds,
     )
     with summary_on_failure(run, summary):
+        check_boxes(split, found, held_back)
         clips = clips_of(split.source, found, recipe, tracks)
     with timed(seconds, "features"):
         pool = training_pool(network, clips, run, engine)
     with timed(seconds, "teacher"):
-        if can_match(teaching, network):
-            pool.check(teaching, recipe, device=device)
-        else:
+        is_foreign = not can_match(teaching, network)
+        if is_foreign:
             check_pool(teaching, pool, clips, recipe, seed=run.seed)
+        else:
+            pool.check(teaching, recipe, device=device)
         rates = pass_rates_of(pool)
     with timed(seconds, "pairs"):
         proposals, others = list(found.values()), list(held_back.values())
         warnings = [
             *harvest_warnings(proposals, others, recipe),
             *masked_warnings([*proposals, *others]),
-            *track_warnings(summary.tracks),
+            *track_warnings(tracks),
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
             *doubt_warnings(split, clips, pool, run.progress),
@@ -150,7 +152,7 @@ def distil_network(
         "held_back": compared,
         "verdict": verdict(compared),
         "pass_rates": tuple(rates),
-        "samples": _counted(pool, recipe),
+        "samples": _counted(pool, recipe, has_foreign_teacher=is_foreign),
         "warnings": tuple(warnings),
         "seconds": seconds,
     }
@@ -222,6 +224,19 @@ def _boxes_of(
     return dict(zip(indices, found, strict=True))
 
 
+def check_boxes(split: Split, found: Found, held_back: Found) -> None:
+    """Refuse a source in which not one box was proposed, held-back pairs of it included.
+
+    Raises:
+        PairsError: names the source.
+    """
+    if split.has_two_sources:
+        check_any_box(split.source, list(found.values()))
+        check_any_box(split.held_back_source, list(held_back.values()))
+    else:
+        check_any_box(split.source, [*found.values(), *held_back.values()])
+
+
 def thinned(indices: Sequence[int], count: int, seed: int) -> tuple[int, ...]:
     """At most ``count`` of the pairs, drawn at random: more pairs than samples are no use."""
     if len(indices) <= count:
@@ -288,14 +303,17 @@ def training_pool(
     )
 
 
-def _counted(pool: Pool, recipe: CrossModalRecipe) -> dict[str, int]:
+def _counted(pool: Pool, recipe: CrossModalRecipe, *, has_foreign_teacher: bool) -> dict[str, int]:
     """Numbers of samples, as in :class:`RunSummary`."""
     usable = np.flatnonzero(pool.usable(recipe))
+    found_in = [pool.samples[place].found_in for place in usable]
     return {
         "pool": len(pool),
         "usable": len(usable),
         "outside": pool.centres_outside(),
-        "with_rgb": sum(uses_rgb(pool.samples[place].found_in, recipe) for place in usable),
+        "with_rgb": sum(
+            uses_rgb(one, recipe, has_foreign_teacher=has_foreign_teacher) for one in found_in
+        ),
     }
 
 

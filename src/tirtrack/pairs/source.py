@@ -218,6 +218,7 @@ def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
             (recording.name, list(recording.indices), recording.is_video)
             + ((recording.matched,) if recording.matched else ())
             + (({"read as": recording.read_as},) if recording.read_as else ())
+            + (() if recording.has_rgb else ({"has RGB": False},))
             for recording in source.recordings().values()
         ],
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
@@ -30,7 +30,7 @@ from tirtrack.pairs.proposals.rules import FOUND_LIMITS, geometry_fault
 from tirtrack.pairs.source import Pair, PairSource
 from tirtrack.pairs.timestamps import seconds_of
 
-FORMAT = 1  # raise it when tracks change
+FORMAT = 2  # raise it when tracks change
 SAME_SCENE = 0.6  # correlation of neighbouring frames
 FLAT_LEVELS = 1.0  # deviation below which a frame shows nothing to compare
 GAP_STEPS = 1.5  # usual steps in time between two frames
@@ -42,7 +42,9 @@ class Follower(Protocol):
 
     @property
     def origin(self) -> Any:
-        """All that its boxes depend on besides the frames: weights, settings and seed."""
+        """All that its boxes depend on besides the frames: weights, settings and seed; ``None`` if
+        that is unknown.
+        """
 
     def init(self, frame: np.ndarray, box: Box) -> Any:
         """Start with a box."""
@@ -79,6 +81,7 @@ class TrackFault(StrEnum):
     """Why a track is not used."""
 
     TOO_SHORT = "ends too early"
+    BROKEN = "the recording is cut, frozen or has a gap"
     TOO_FEW = "too few frames agree"
     NO_RETURN = "does not come back to its box"
     REFUSED = "cannot be followed"
@@ -139,8 +142,8 @@ def tracks_of(
 ) -> list[Track]:
     """All tracks that begin in a recording, rejected ones included.
 
-    A track ends before a scene change, a gap in time, a frozen or a damaged frame, and where the
-    target leaves or the follower loses it.
+    A track ends before a scene change in its modality, before a gap in time, a frozen or a damaged
+    frame, and where the target leaves or the follower loses it.
 
     Args:
         source: the pairs.
@@ -153,12 +156,15 @@ def tracks_of(
     tracks = []
     for begin, index in enumerate(indices):
         window = indices[begin : begin + settings.frames] if proposals.get(index) else ()
-        pairs = unbroken(list(_readable(read, window)))
+        pairs = list(_readable(read, window))
         for modality in settings.modalities if pairs else ():
-            frames = [getattr(pair, modality) for pair in pairs]
+            frames = [getattr(pair, modality) for pair in unbroken(pairs, modality)]
+            is_broken = len(frames) < settings.min_frames <= len(window)
             found = [one for one in proposals[index] if one.found_in in (FoundIn.BOTH, modality)]
             for proposal in found[: settings.boxes]:
                 tracklet = follow(frames, proposal.box, [follower], settings)
+                if is_broken:
+                    tracklet = replace(tracklet, fault=TrackFault.BROKEN)
                 followed = tuple(window[: len(tracklet.boxes)])
                 tracks.append(Track(proposal, modality, followed, tracklet))
     return tracks
@@ -173,7 +179,7 @@ def kept_tracks(
     *,
     content: str,
 ) -> list[Track]:
-    """The result of :func:`tracks_of`, computed once.
+    """The result of :func:`tracks_of`, computed once for a follower of known origin.
 
     Args:
         source: the pairs.
@@ -183,6 +189,8 @@ def kept_tracks(
         settings: where tracks begin, and which are trusted.
         content: hash of all pairs of the source.
     """
+    if follower.origin is None:
+        return tracks_of(source, indices, proposals, follower, settings)
     boxes = [(index, asdict(one)) for index in indices for one in proposals.get(index, ())]
     identity = {
         "format": FORMAT,
@@ -210,22 +218,30 @@ def _readable(read: Callable[[int], Pair], indices: Sequence[int]) -> Iterator[P
             return
 
 
-def unbroken(pairs: Sequence[Pair]) -> Sequence[Pair]:
-    """The first pairs, up to a scene change, a frozen frame or a gap in time in either modality.
+def unbroken(pairs: Sequence[Pair], modality: str) -> Sequence[Pair]:
+    """The first pairs, up to a frozen frame or a gap in time, or another scene in a modality.
 
     A gap is a step in the numbers or times of the names that is longer than usual in these pairs.
+
+    Args:
+        pairs: pairs in order of time; a frame of either modality may be frozen.
+        modality: modality in which the scene must stay, ``rgb`` or ``tir``.
     """
     times = [_time_of(pair.key) for pair in pairs]
     steps = [_step(*two) for two in pairwise(times)]
     longest = GAP_STEPS * float(np.median(steps)) if steps else 0.0
-    views = [
-        [_View.of(frame) for frame in (pair.rgb, pair.tir) if frame is not None] for pair in pairs
-    ]
-    for place, (before, after) in enumerate(pairwise(views)):
+    for place, (before, after) in enumerate(pairwise(map(_views, pairs))):
         is_gap = longest > 0 and steps[place] > longest
-        if is_gap or any(map(_View.is_cut_from, after, before)):
+        is_frozen = any(map(_View.repeats, after.values(), before.values()))
+        if is_gap or is_frozen or after[modality].shows_another_scene(before[modality]):
             return pairs[: place + 1]
     return pairs
+
+
+def _views(pair: Pair) -> dict[str, _View]:
+    """The frames of a pair by modality."""
+    frames = {"rgb": pair.rgb, "tir": pair.tir}
+    return {name: _View.of(frame) for name, frame in frames.items() if frame is not None}
 
 
 @dataclass(frozen=True)
@@ -243,16 +259,18 @@ class _View:
     def is_flat(self) -> bool:
         return float(self.small.std()) < FLAT_LEVELS
 
-    def is_cut_from(self, before: _View) -> bool:
-        """Whether it repeats the frame before, or shows another scene; flat frames (a closed
-        shutter, a modality that is blank) are compared with nothing but others.
+    def repeats(self, before: _View) -> bool:
+        """Whether it is the frame before once more, and not flat (a closed shutter, a modality that
+        is blank).
         """
+        nan = self.frame.dtype.kind == "f"
+        return not self.is_flat and np.array_equal(self.frame, before.frame, equal_nan=nan)
+
+    def shows_another_scene(self, before: _View) -> bool:
+        """Whether it shows another scene than the frame before; two flat frames do not."""
         if self.is_flat and before.is_flat:
             return False
         if self.frame.shape != before.frame.shape:
-            return True
-        nan = self.frame.dtype.kind == "f"
-        if np.array_equal(self.frame, before.frame, equal_nan=nan):
             return True
         return correlation(self.small, before.small) < SAME_SCENE
 

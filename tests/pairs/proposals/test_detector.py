@@ -14,6 +14,7 @@ from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn
 from tirtrack.pairs.proposals.box_files import BoxFiles
+from tirtrack.pairs.proposals.registry import propose_boxes
 from tirtrack.pairs.proposals.rules import RejectionReason
 from tirtrack.pairs.proposals.yolox import Yolox
 from tirtrack.pairs.source import Pair
@@ -110,6 +111,23 @@ def test_boxes_are_screened_and_merged(tmp_path, busy):
         RejectionReason.CENTRE_OUTSIDE,
         RejectionReason.MOSTLY_OUTSIDE,
     ]
+
+
+@pytest.mark.parametrize(
+    ("seen", "box"),
+    [
+        (["rgb"], Box(10, 10, 40, 40)),
+        (["tir"], Box(12, 10, 40, 40)),
+    ],
+    ids=["RGB alone", "TIR alone"],
+)
+def test_of_a_file_only_boxes_of_the_modality_that_is_seen_are_used(tmp_path, busy, seen, box):
+    rows = ["night/7,rgb,10,10,40,40,0.9,person", "night/7,tir,12,10,40,40,0.8,person"]
+    path = tmp_path / "boxes.csv"
+    path.write_text("key,modality,x,y,w,h,score,label\n" + "\n".join(rows) + "\n")
+    way = proposer("detector", boxes=path)
+    (kept,) = propose_boxes(way, busy, (), np.random.default_rng(0), seen).kept
+    assert ([kept.found_in], kept.box) == (seen, box)
 
 
 def test_a_box_over_the_border_is_cut_to_the_frame(tmp_path, busy):

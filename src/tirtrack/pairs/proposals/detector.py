@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,12 +83,16 @@ class Detector:
         """
         settings = self.settings.model_dump(mode="json", exclude={"boxes", "model", "format"})
         reads = self._finder.identity()
-        return {"way": self.name, "version": 1, "settings": settings, "reads": reads}
+        return {"way": self.name, "version": 2, "settings": settings, "reads": reads}
 
     def _find(self, pair: Pair) -> FoundBoxes:
+        """The boxes of both modalities; of a file none in RGB that is missing or TIR that is blank,
+        as what the proposer must not see is.
+        """
         if isinstance(self._finder, BoxFiles):
             found = self._finder(pair.key)
-            return found if pair.rgb is not None else replace(found, rgb=())
+            rgb = () if pair.rgb is None else found.rgb
+            return FoundBoxes(rgb, found.tir if pair.tir.any() else ())
         levels = grey_levels(pair.tir, valid_mask(pair.tir)).astype(np.uint8)
         rgb = () if pair.rgb is None else tuple(self._finder(pair.rgb))
         return FoundBoxes(rgb, tuple(self._finder(levels)))

@@ -46,7 +46,7 @@ def kept_proposals(
         content: hash of the pairs, if at hand: making one reads every file.
 
     Raises:
-        PairsError: too many pairs are damaged, or not one box was found in any.
+        PairsError: too many pairs are damaged.
     """
     identity = {
         "pairs": content or fingerprint(content_identity(source, source.manifest())),

@@ -104,7 +104,7 @@ def propose_all(
         modalities: modalities that the proposer sees.
 
     Raises:
-        PairsError: too many pairs are damaged, or not one box was found in any.
+        PairsError: too many pairs are damaged.
     """
     read = lru_cache(_RECENT_PAIRS)(source.__getitem__)  # the neighbours of many pairs
     asked = range(len(source)) if indices is None else indices
@@ -127,7 +127,7 @@ def propose_all(
             rng = np.random.default_rng([seed, 0, index])
             found[index] = propose_boxes(proposer, pair, near, rng, modalities)
         progress("proposals", len(found), len(wanted))
-    _check_harvest(source, list(found.values()))
+    _check_readable(source, list(found.values()))
     return [found[index] for index in asked]
 
 
@@ -179,19 +179,30 @@ def is_fallback(found: ProposalSet, way: str) -> bool:
     return bool(found.kept) and found.kept[0].way != way
 
 
-def _check_harvest(source: PairSource, found: Sequence[ProposalSet]) -> None:
-    name, many = source.name, f"{len(found)} {unit_of(source)}s"
+def _check_readable(source: PairSource, found: Sequence[ProposalSet]) -> None:
     faults = [one.fault for one in found if one.fault is not None]
     if len(faults) > max(MAX_DAMAGED * len(found), 1) or len(faults) == len(found):
         raise PairsError(
-            f"{len(faults)} of {many} cannot be used (first: {faults[0]})",
-            name,
+            f"{len(faults)} of {len(found)} {unit_of(source)}s cannot be used (first: {faults[0]})",
+            source.name,
             "list them with tirtrack pairs inspect, then repair or remove them",
         )
-    if not any(one.kept for one in found):
+
+
+def check_any_box(source: PairSource, found: Sequence[ProposalSet]) -> None:
+    """Refuse pairs in none of which a box was proposed.
+
+    Args:
+        source: source of the pairs.
+        found: proposals of the pairs; without pairs there is nothing to refuse.
+
+    Raises:
+        PairsError: not one box was proposed.
+    """
+    if found and not any(one.kept for one in found):
         raise PairsError(
-            f"not one usable box in {many}",
-            name,
+            f"not one usable box in {len(found)} {unit_of(source)}s",
+            source.name,
             "look at the pictures with tirtrack pairs inspect: are they black or constant?",
         )
 
