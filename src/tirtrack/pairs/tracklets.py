@@ -230,43 +230,43 @@ def unbroken(pairs: Sequence[Pair], modality: str) -> Sequence[Pair]:
     times = [_time_of(pair.key) for pair in pairs]
     steps = [_step(*two) for two in pairwise(times)]
     longest = GAP_STEPS * float(np.median(steps)) if steps else 0.0
-    for place, (before, after) in enumerate(pairwise(map(_views, pairs))):
+    for place, (before, after) in enumerate(pairwise(map(_compared_frames, pairs))):
         is_gap = longest > 0 and steps[place] > longest
-        is_frozen = any(map(_View.repeats, after.values(), before.values()))
+        is_frozen = any(map(_ComparedFrame.repeats, after.values(), before.values()))
         if is_gap or is_frozen or after[modality].shows_another_scene(before[modality]):
             return pairs[: place + 1]
     return pairs
 
 
-def _views(pair: Pair) -> dict[str, _View]:
+def _compared_frames(pair: Pair) -> dict[str, _ComparedFrame]:
     """The frames of a pair by modality."""
     frames = {"rgb": pair.rgb, "tir": pair.tir}
-    return {name: _View.of(frame) for name, frame in frames.items() if frame is not None}
+    return {name: _ComparedFrame.of(frame) for name, frame in frames.items() if frame is not None}
 
 
 @dataclass(frozen=True)
-class _View:
+class _ComparedFrame:
     """A frame, and a small copy of it for comparison."""
 
     frame: np.ndarray
     small: np.ndarray
 
     @classmethod
-    def of(cls, frame: np.ndarray) -> _View:
+    def of(cls, frame: np.ndarray) -> _ComparedFrame:
         return cls(frame, thumbnail(frame, _SIDE_PX))
 
     @property
     def is_flat(self) -> bool:
         return float(self.small.std()) < FLAT_LEVELS
 
-    def repeats(self, before: _View) -> bool:
+    def repeats(self, before: _ComparedFrame) -> bool:
         """Whether it is the frame before once more, and not flat (a closed shutter, a modality that
         is blank).
         """
         nan = self.frame.dtype.kind == "f"
         return not self.is_flat and np.array_equal(self.frame, before.frame, equal_nan=nan)
 
-    def shows_another_scene(self, before: _View) -> bool:
+    def shows_another_scene(self, before: _ComparedFrame) -> bool:
         """Whether it shows another scene than the frame before; two flat frames do not."""
         if self.is_flat and before.is_flat:
             return False
