@@ -20,7 +20,7 @@ from tirtrack.distillation.pool import CHUNK, Pool, PoolArrays, ViewKey, wanted_
 from tirtrack.distillation.pool_cache import load_arrays, pool_folder, store_arrays
 from tirtrack.distillation.proposal_draws import DrawRule
 from tirtrack.distillation.samples import Sample, Shot, Stream, away_crop, streams_of
-from tirtrack.distillation.settings import CrossModalRecipe, Modality, Recipe
+from tirtrack.distillation.settings import Modality, Recipe, SupervisedRecipe
 from tirtrack.progress import Progress, silent
 from tirtrack.thermal import ThermalNormaliser, normaliser
 
@@ -33,8 +33,12 @@ def as_stored(frame: np.ndarray) -> np.ndarray:
     return frame
 
 
-def levels_of(recipe: CrossModalRecipe) -> Levels:
-    """Grey levels of stored TIR frames ``[H,W]``; each frame by itself, so in any order."""
+def levels_of(recipe: Recipe) -> Levels:
+    """Grey levels of stored TIR frames ``[H,W]``; each frame by itself, so in any order. Labelled
+    clips have grey levels already.
+    """
+    if isinstance(recipe, SupervisedRecipe):
+        return as_stored
     chosen = normaliser(recipe.normaliser)
     return lambda frame: ThermalNormaliser(chosen)(frame)
 
@@ -45,7 +49,6 @@ def build_pool(
     recipe: Recipe,
     *,
     seed: int,
-    levels: Levels = as_stored,
     engine: FeatureEngine | None = None,
     proposals: DrawRule | None = None,
     cache_key: str | None = None,
@@ -59,7 +62,6 @@ def build_pool(
         samples: samples of these clips.
         recipe: recipe that decides which views are needed.
         seed: seed of the augmentation.
-        levels: function from stored TIR frames to grey levels.
         engine: frozen backbone; ``None`` if it is trained, then patches are stored.
         proposals: rule that draws a box estimator's proposals; ``None`` if it has none.
         cache_key: identity of all other inputs of the features (pixels, backbone); if given,
@@ -79,7 +81,7 @@ def build_pool(
         progress(stage, len(samples), len(samples), "from the cache")
     else:
         arrays = _made(
-            cut(clips, samples, keys, recipe, levels=levels, seed=seed),
+            cut(clips, samples, keys, recipe, levels=levels_of(recipe), seed=seed),
             samples,
             engine=engine,
             notify=lambda done: progress(stage, done, len(samples)),

@@ -10,7 +10,7 @@ from tirtrack.distillation.clips import Clip
 from tirtrack.distillation.cross_modal import respond
 from tirtrack.distillation.engine import batch_norms
 from tirtrack.distillation.pool import CHUNK, Draw, Pool
-from tirtrack.distillation.pool_making import build_pool, levels_of
+from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.run_folder import Run
 from tirtrack.distillation.samples import Sample
@@ -74,7 +74,6 @@ def _tir_pool(
         clips,
         samples,
         recipe,
-        levels=levels_of(recipe),
         seed=run.seed,
         proposals=draw_rule(recipe.estimator, student.box_kind),
         stage="batch norm",

@@ -25,7 +25,7 @@ from tirtrack.distillation.pair_warnings import (
     track_warnings,
 )
 from tirtrack.distillation.pool import Pool
-from tirtrack.distillation.pool_making import build_pool, levels_of
+from tirtrack.distillation.pool_making import build_pool
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.re_estimation import re_estimate
 from tirtrack.distillation.run_folder import Run
@@ -294,7 +294,6 @@ def training_pool(
         clips,
         draw_samples(clips, recipe, numbers, network=network, seed=seed),
         recipe,
-        levels=levels_of(recipe),
         seed=seed,
         engine=engine,
         proposals=draw_rule(recipe.estimator, network.box_kind),
@@ -332,15 +331,12 @@ def validator_on(
     Stored features serve all networks, unless the student's backbone will change.
     """
     recipe, seed = validation_recipe(run.recipe), HELD_BACK_SEED
-    numbers, will_change = (
-        range(recipe.held_back.samples),
-        recipe.training.batch_norm == "re_estimate",
-    )
+    numbers = range(recipe.held_back.samples)
+    will_change = recipe.training.batch_norm == "re_estimate"
     pool = build_pool(
         clips,
         draw_samples(clips, recipe, numbers, network=baseline, seed=seed),
         recipe,
-        levels=levels_of(recipe),
         seed=seed,
         engine=None if will_change else engine,
         proposals=draw_rule(recipe.estimator, baseline.box_kind),

@@ -23,6 +23,7 @@ from tirtrack.distillation.summary import HeldBackComparison, StudentDifference
 from tirtrack.networks.losses import cosine_distance
 from tirtrack.networks.response import Response
 from tirtrack.networks.two_branch import TwoBranchNetwork
+from tirtrack.source_line import counted
 
 HELD_BACK_SEED = 7919  # held-back samples are the same for every training seed
 RESAMPLING_SEED = 0  # seed of the bootstrap intervals, for the same reason
@@ -241,12 +242,7 @@ def verdict(found: HeldBackComparison | None) -> str:
     if found.with_teacher is None:
         return _verdict_without_rgb(found)
     with_teacher = found.with_teacher
-    scenes = "1 scene" if found.scenes == 1 else f"{found.scenes} scenes"
-    numbers = (
-        f"overlap with the teacher {with_teacher.baseline:.3f} before, {with_teacher.student:.3f} "
-        f"after (difference {with_teacher.difference:+.3f}, 95 % interval {with_teacher.low:+.3f} "
-        f"to {with_teacher.high:+.3f}; {found.samples} samples, {scenes})"
-    )
+    numbers = _overlap_numbers("the teacher", with_teacher, found)
     if found.samples < MIN_SAMPLES or found.scenes < MIN_SCENES:
         if with_teacher.high < 0:
             return (
@@ -270,12 +266,7 @@ def _verdict_without_rgb(found: HeldBackComparison) -> str:
     if found.with_box is None:
         return "nothing can be said: the teacher found the target in no held-back sample"
     with_box = found.with_box
-    scenes = "1 scene" if found.scenes == 1 else f"{found.scenes} scenes"
-    numbers = (
-        f"overlap with the proposed boxes {with_box.baseline:.3f} before, {with_box.student:.3f} "
-        f"after (difference {with_box.difference:+.3f}, 95 % interval {with_box.low:+.3f} to "
-        f"{with_box.high:+.3f}; {found.samples} samples, {scenes})"
-    )
+    numbers = _overlap_numbers("the proposed boxes", with_box, found)
     if with_box.high < 0:
         said = "on held-back TIR the student finds proposed boxes less well than the baseline does"
     elif found.samples < MIN_SAMPLES or found.scenes < MIN_SCENES:
@@ -287,6 +278,14 @@ def _verdict_without_rgb(found: HeldBackComparison) -> str:
     return (
         f"{said}: {numbers}; without RGB nothing else judges these boxes than the baseline on TIR, "
         "so this cannot tell whether it tracks better, test it on labelled TIR"
+    )
+
+
+def _overlap_numbers(other: str, overlap: StudentDifference, found: HeldBackComparison) -> str:
+    return (
+        f"overlap with {other} {overlap.baseline:.3f} before, {overlap.student:.3f} after "
+        f"(difference {overlap.difference:+.3f}, 95 % interval {overlap.low:+.3f} to "
+        f"{overlap.high:+.3f}; {found.samples} samples, {counted(found.scenes, 'scene')})"
     )
 
 

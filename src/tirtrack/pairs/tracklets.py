@@ -155,12 +155,14 @@ def tracks_of(
     read = lru_cache(settings.frames)(source.__getitem__)
     tracks = []
     for begin, index in enumerate(indices):
-        window = indices[begin : begin + settings.frames] if proposals.get(index) else ()
+        if not (boxes := proposals.get(index)):
+            continue
+        window = indices[begin : begin + settings.frames]
         pairs = list(_readable(read, window))
         for modality in settings.modalities if pairs else ():
             frames = [getattr(pair, modality) for pair in unbroken(pairs, modality)]
             is_broken = len(frames) < settings.min_frames <= len(window)
-            found = [one for one in proposals[index] if one.found_in in (FoundIn.BOTH, modality)]
+            found = [one for one in boxes if one.found_in in (FoundIn.BOTH, modality)]
             for proposal in found[: settings.boxes]:
                 tracklet = follow(frames, proposal.box, [follower], settings)
                 if is_broken:
