@@ -148,7 +148,6 @@ def distil_network(
     with timed(seconds, "held back"):
         compared = None if validator is None else validator.comparison(student)
     trained = {
-        "steps": recipe.training.steps,
         "held_back": compared,
         "verdict": verdict(compared),
         "pass_rates": tuple(rates),
