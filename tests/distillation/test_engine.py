@@ -180,8 +180,7 @@ def test_forty_steps_equal_twenty_a_kill_and_twenty_more(tiny, tmp_path):
     assert done.returncode == -9, done.stderr.decode()
     assert read_checkpoint(tmp_path / "killed" / CHECKPOINT)["step"] == 20
     assert len(read_log(tmp_path / "killed")) == 25
-    resumed, summary = tiny.run_tiny(recipe, tmp_path / "killed", resume=True)
-    assert summary.steps == 40
+    resumed, _ = tiny.run_tiny(recipe, tmp_path / "killed", resume=True)
     assert states_equal(whole, resumed)
     assert [line.step for line in read_log(tmp_path / "killed")] == list(range(1, 41))
 
