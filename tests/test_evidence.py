@@ -36,6 +36,7 @@ from benchmarks.evidence.truth import (
 from benchmarks.in_parallel import in_parallel
 from tirtrack.boxes import Box
 from tirtrack.errors import RequestError
+from tirtrack.files import fingerprint
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import FoundIn, Proposal, proposer
 from tirtrack.pairs.source import Pair
@@ -45,6 +46,25 @@ from tirtrack.synthetic import render_plan, write_world
 PLAN = read_plan()
 ARMS = arms_of(PLAN)
 TRAINABLE = {name: arm for name, arm in ARMS.items() if arm.levels and waits_for(PLAN, arm) is None}
+IDENTITIES = {
+    "baseline": "00c8da27aad48063",
+    "mixed": "bd569eeb4772ef6c",
+    "tir_saliency-tir-same": "003a3afb49eb61f2",
+    "tir_saliency-mixed-same": "414d63e77ed751be",
+    "rgb_tracks-tir-same": "4c24707d79b43098",
+    "rgb_tracks-tir-30": "cddf2bb315db0cfa",
+    "rgb_tracks-mixed-same": "22bbdd98fd9e6e47",
+    "rgb_tracks-mixed-30": "917464dcf20888e8",
+    "tir_tracks-tir-same": "155c09d3d21b2964",
+    "tir_tracks-tir-30": "c30de4bce9c1510a",
+    "tir_tracks-mixed-same": "7a59babe69de457f",
+    "tir_tracks-mixed-30": "d3e88bc1368bf32a",
+    "true_boxes-tir-same": "293d97f9726815ee",
+    "true_boxes-tir-30": "d3ad3a34a064497f",
+    "true_boxes-mixed-same": "88de3a05e2d667df",
+    "true_boxes-mixed-30": "eb1869b993c304ef",
+}
+"""Fingerprints of what the results of these arms depend on: changed, their results are lost."""
 
 
 def test_every_combination_of_the_crossed_factors_is_an_arm():
@@ -65,6 +85,11 @@ def test_the_plan_costs_at_most_ten_hours_of_two_cores():
 def test_single_changes_have_one_seed_and_crossed_arms_three():
     assert ARMS["true_boxes-tir-30"].seeds(PLAN) == [0, 1, 2]
     assert arm_called(PLAN, "true_boxes-tir-30+steps_100").seeds(PLAN) == [0]
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_what_the_results_of_an_arm_depend_on_stays(name):
+    assert fingerprint(identity_of(PLAN, ARMS[name])) == IDENTITIES[name]
 
 
 def test_what_cannot_run_yet_is_an_arm_or_a_factor():
