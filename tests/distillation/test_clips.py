@@ -298,6 +298,66 @@ def test_tracks_of_a_follower_of_unknown_origin_are_not_kept(tiny, tmp_path):
     assert all(one.begun for one in followers)
 
 
+JOINED = {**TRACKS, "tracks.modalities": ["tir"], "boxes.join_iou": 0.5}
+
+
+def shifted(index: int, by: float, found_in: FoundIn = FoundIn.TIR) -> ProposalSet:
+    """A proposal beside the square of a recording of 6 frames."""
+    box = square(index, 6)
+    return ProposalSet([Proposal(replace(box, x=box.x + by), found_in, 1.0, 1.0, "saliency")], [])
+
+
+def joined_clips(tiny, found, counts=(True,) * 6):
+    """The clips of one recording with one TIR track of the square."""
+    source = tiny.TinyPairs(recordings=1, frames=6)
+    recipe = tiny.recipe_of("mixed", **{k.replace(".", "__"): v for k, v in JOINED.items()})
+    boxes = tuple(square(index, 6) for index in range(6))
+    first = Proposal(boxes[0], FoundIn.TIR, 1.0, 1.0, "saliency")
+    track = Track(first, "tir", tuple(range(6)), Tracklet(boxes, counts))
+    return clips_of(source, found, recipe, {"take0": [track]})
+
+
+def test_a_track_joins_the_proposals_that_it_overlaps(tiny):
+    beside = {0: 2.0, 2: 3.0, 3: 30.0, 5: 4.0}
+    found = {index: shifted(index, by) for index, by in beside.items()}
+    found[5].kept.insert(0, shifted(5, 7.0).kept[0])
+    (clip,) = joined_clips(tiny, found)
+    assert list(clip.targets) == [0, 2, 5]
+    (target,) = clip.targets[2]
+    assert {frame: box.x - square(frame, 6).x for frame, box in target.boxes.items()} == {
+        0: 2.0,
+        2: 3.0,
+        5: 4.0,
+    }
+    assert (target.found_in, target.way) == (FoundIn.TIR, "saliency")
+
+
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [
+        pytest.param({4: shifted(4, 30.0)}, (True,) * 6, id="no overlap"),
+        pytest.param({4: shifted(4, 0.0, FoundIn.RGB)}, (True,) * 6, id="other modality"),
+        pytest.param({4: shifted(4, 0.0)}, (True,) * 4 + (False,) * 2, id="not trusted there"),
+        pytest.param({}, (True,) * 6, id="one proposal"),
+    ],
+)
+def test_what_a_track_does_not_join_is_no_target(tiny, changed, counts):
+    with pytest.raises(PairsError, match="none of 1 trusted tracks joins two proposals"):
+        joined_clips(tiny, {0: shifted(0, 0.0), **changed}, counts)
+
+
+def test_proposals_to_join_are_sought_between_the_starts_of_tracks(tiny, tmp_path):
+    source = tiny.TinyPairs(recordings=1, frames=6)
+    changes = {**JOINED, "tracks.every": 4, "pool": 3}
+    recipe = tiny.recipe_of("mixed", **{k.replace(".", "__"): v for k, v in changes.items()})
+    run = Run(tmp_path / "a.safetensors", tmp_path, recipe, {"pairs": "a"}, seed=0)
+    split = Split(source, tuple(range(6)), source, (), "by hand")
+    found, _ = stages.propose(split, run)
+    assert sorted(found) == sorted({0, *stages.thinned(range(6), 3, 0)})
+    tracks = stages.follow_all(split, squares(source, 6), run, Finder())
+    assert [track.indices[0] for track in tracks["take0"]] == [0]
+
+
 @pytest.mark.parametrize(
     ("min_frames", "starts"),
     [(2, [0, 4]), (3, [0]), (16, [0])],

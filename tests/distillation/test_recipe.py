@@ -179,6 +179,10 @@ FAULTS = {
     "kind that is a list": ("kind: [supervised]\n", "no kind of recipe is called"),
     "twice": ("pool: 3\npool: 4\n", 'line 2: "pool" stands there twice'),
     "gap without tracks": ("max_gap: 5\n", "give tracks.modalities, [rgb] or [tir], or max_gap: 0"),
+    "joined without tracks": (
+        "boxes: {join_iou: 0.5}\n",
+        "give tracks.modalities, [rgb] or [tir], or boxes.join_iou: null",
+    ),
     "no terms": ("terms: []\n", "training has steps and no term"),
     "no mapping": ("- mixed\n", "holds no settings"),
     "not YAML": ("a: [\n", "is not plain YAML"),

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tirtrack.boxes import Box
+from tirtrack.boxes import Box, iou
 from tirtrack.distillation.settings import Boxes, CrossModalRecipe, Direction, Modality
 from tirtrack.errors import PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -63,9 +63,10 @@ class Target:
     """A target of a clip.
 
     Attributes:
-        boxes: its box by frame: in one frame for a proposal, in several for a track.
+        boxes: its box by frame: in one frame for a proposal, in several for a track, or for
+            proposals that a track joins.
         found_in: modality in which it was proposed.
-        way: name of the proposer, or ``track``.
+        way: name of the proposer, or ``track`` if a tracker gave the boxes.
     """
 
     boxes: Mapping[int, Box]
@@ -113,15 +114,16 @@ def clips_of(
         found: proposals of the pairs that may be used, by index.
         recipe: recipe with the settings of boxes.
         tracks: tracks by name of the recording; where there is an entry, the targets are its
-            trusted tracks, elsewhere the proposals.
+            trusted tracks, or the proposals that these join, elsewhere the proposals.
 
     Raises:
-        PairsError: no pair has a box that the recipe can use, or no track is trusted.
+        PairsError: no pair has a box that the recipe can use, no track is trusted, or none joins
+            proposals.
     """
     clips = []
     for recording in source.recordings().values():
         if tracks is not None and recording.name in tracks:
-            targets = _followed(recording, tracks[recording.name])
+            targets = _followed(recording, tracks[recording.name], found, recipe)
         else:
             targets = _proposed(recording, found, recipe)
         if targets:
@@ -144,15 +146,42 @@ def _proposed(
     }
 
 
-def _followed(recording: Recording, tracks: Sequence[Track]) -> dict[int, list[Target]]:
-    """The trusted tracks by frame."""
+def _followed(
+    recording: Recording,
+    tracks: Sequence[Track],
+    found: Mapping[int, ProposalSet],
+    recipe: CrossModalRecipe,
+) -> dict[int, list[Target]]:
+    """The trusted tracks by frame, or the proposals that these join."""
     frame_of = {index: frame for frame, index in enumerate(recording.indices)}
     targets: dict[int, list[Target]] = {}
     for track in tracks:
-        boxes = {frame_of[index]: box for index, box in track.trusted().items()}
-        for frame in boxes:
-            targets.setdefault(frame, []).append(Target(boxes, track.proposal.found_in, "track"))
+        boxes, way = track.trusted(), "track"
+        if recipe.boxes.join_iou is not None:
+            boxes, way = joined_proposals(track, found, recipe), track.proposal.way
+        by_frame = {frame_of[index]: box for index, box in boxes.items()}
+        for frame in by_frame:
+            targets.setdefault(frame, []).append(Target(by_frame, track.proposal.found_in, way))
     return dict(sorted(targets.items()))
+
+
+def joined_proposals(
+    track: Track, found: Mapping[int, ProposalSet], recipe: CrossModalRecipe
+) -> dict[int, Box]:
+    """The proposals that a trusted track joins, by index of their pair: in every pair the one that
+    overlaps it most, by ``boxes.join_iou`` at least. None if there are fewer than two.
+
+    A proposal that was found in one modality joins no track of a box that was found elsewhere.
+    """
+    sees = (FoundIn.BOTH, track.proposal.found_in)
+    boxes = {}
+    for index, box in track.trusted().items():
+        usable = usable_proposals(found[index], recipe) if index in found else []
+        near = [one.box for one in usable if one.found_in in sees]
+        overlaps = [float(iou(one.array(), box.array())) for one in near]
+        if overlaps and max(overlaps) >= (recipe.boxes.join_iou or 0.0):
+            boxes[index] = near[int(np.argmax(overlaps))]
+    return boxes if len(boxes) > 1 else {}
 
 
 def _no_target(
@@ -164,6 +193,12 @@ def _no_target(
             f"no box that the recipe can use was proposed in {count} {unit_of(source)}s",
             source.name,
             "look at them with `tirtrack pairs inspect`, or choose another way of proposing",
+        )
+    if trusted := sum(one.tracklet.fault is None for one in every):
+        return PairsError(
+            f"none of {trusted} trusted tracks joins two proposals, and there are no stills",
+            source.name,
+            "lower boxes.join_iou, or take the boxes of the tracks (boxes.join_iou: null)",
         )
     rejected = Counter(str(one.tracklet.fault) for one in every)
     why = ", ".join(f"{reason}: {number}" for reason, number in rejected.most_common())

@@ -92,6 +92,11 @@ class Boxes(Settings):
         description="use a box that was found in one modality only in directions whose "
         "reference branch sees it, as published for the boxes of a detector",
     )
+    join_iou: Share | None = Field(
+        default=None,
+        description="overlap with a trusted track from which proposals are boxes of one target, in "
+        "place of the boxes of the track; by default the boxes of the track are used",
+    )
 
 
 class Term(Settings):
@@ -374,6 +379,15 @@ class CrossModalRecipe(_Recipe):
         if self.max_gap and not self.tracks.modalities:
             raise ValueError(
                 "max_gap needs tracks; give tracks.modalities, [rgb] or [tir], or max_gap: 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _joined_by_tracks(self) -> CrossModalRecipe:
+        if self.boxes.join_iou is not None and not self.tracks.modalities:
+            raise ValueError(
+                "boxes.join_iou needs tracks; give tracks.modalities, [rgb] or [tir], or "
+                "boxes.join_iou: null"
             )
         return self
 

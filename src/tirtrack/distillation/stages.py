@@ -174,7 +174,8 @@ def summary_on_failure(run: PairRun, summary: RunSummary) -> Iterator[None]:
 
 def propose(split: Split, run: PairRun) -> tuple[Found, Found]:
     """Boxes of the pairs to train on and of those held back: in at most as many pairs as there will
-    be samples. In videos whose boxes will be followed, those in which tracks begin.
+    be samples. In videos whose boxes will be followed, those in which tracks begin, and the others
+    only if tracks join proposals.
     """
     recipe, seed, content = run.recipe, run.seed, run.identity["pairs"]
     train = _to_propose_in(split, recipe, seed)
@@ -192,11 +193,18 @@ def propose(split: Split, run: PairRun) -> tuple[Found, Found]:
 def _to_propose_in(split: Split, recipe: CrossModalRecipe, seed: int) -> tuple[int, ...]:
     if not recipe.tracks.modalities:
         return thinned(split.train, recipe.pool, seed)
-    videos = training_videos(split)
-    starts = [index for one in videos.values() for index in _starts(one, recipe.tracks)]
-    followed = {index for one in videos.values() for index in one}
+    starts = _track_starts(split, recipe)
+    if recipe.boxes.join_iou is not None:
+        return tuple(sorted({*starts, *thinned(split.train, recipe.pool, seed)}))
+    followed = {index for one in training_videos(split).values() for index in one}
     stills = [index for index in split.train if index not in followed]
     return tuple(sorted([*starts, *thinned(stills, recipe.pool, seed)]))
+
+
+def _track_starts(split: Split, recipe: CrossModalRecipe) -> list[int]:
+    """The pairs of all videos in which tracks begin."""
+    videos = training_videos(split).values()
+    return [index for one in videos for index in _starts(one, recipe.tracks)]
 
 
 def _starts(video: Sequence[int], settings: TrackSettings) -> Sequence[int]:
@@ -266,7 +274,8 @@ def follow_all(
     read.
     """
     recipe, videos = run.recipe, training_videos(split)
-    usable = {index: usable_proposals(one, recipe) for index, one in found.items()}
+    begin = found if recipe.boxes.join_iou is None else _track_starts(split, recipe)
+    usable = {index: usable_proposals(found[index], recipe) for index in begin}
     tracks: dict[str, list[Track]] = {}
     for name, indices in videos.items():
         run.progress("tracks", len(tracks), len(videos))
