@@ -129,7 +129,14 @@ def test_arms_that_see_tir_alone_never_read_rgb():
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_the_teacher_refuses_boxes_of_single_frames_only(name):
     recipe = recipe_of(PLAN, ARMS[name])
-    assert recipe.teacher.require is not bool(recipe.tracks.modalities)
+    is_tracked = bool(recipe.tracks.modalities) and recipe.boxes.join_iou is None
+    assert recipe.teacher.require is not is_tracked
+
+
+def test_salient_boxes_of_two_frames_are_proposals_that_a_tir_track_joins():
+    recipe = recipe_of(PLAN, ARMS["tir_saliency-tir-30"])
+    assert (recipe.boxes.join_iou, recipe.tracks.modalities) == (0.5, ["tir"])
+    assert recipe.tracks == recipe_of(PLAN, ARMS["tir_tracks-tir-30"]).tracks
 
 
 def test_levels_set_directions_and_gap():
@@ -146,7 +153,7 @@ def test_levels_set_directions_and_gap():
         pytest.param(["mixed", "best_boxes-tir-30"], "best_boxes-tir-30 cannot run", id="arm"),
         pytest.param(["mixed+night"], "a choice of recordings by the hour", id="factor"),
         pytest.param(
-            ["tir_saliency-tir-30", "best_boxes-tir-30"],
+            ["best_boxes-tir-same", "best_boxes-tir-30"],
             "(and so do best_boxes-tir-30)",
             id="two arms",
         ),

@@ -63,11 +63,19 @@ class Level(Settings):
 
 
 class Crossed(Settings):
-    """The fully crossed factors; every combination is an arm."""
+    """The fully crossed factors; every combination is an arm.
+
+    Attributes:
+        boxes: where the boxes come from.
+        directions: what the branches of the student see.
+        apart: how far apart the frames of reference and test are.
+        together: what a value of ``boxes`` needs with one of ``apart``, by ``BOXES-APART``.
+    """
 
     boxes: dict[str, Level]
     directions: dict[str, Level]
     apart: dict[str, Level]
+    together: dict[str, Level]
 
 
 class Thresholds(Settings):
@@ -179,7 +187,9 @@ def arms_of(plan: Plan) -> dict[str, Arm]:
     arms = [Arm(BASELINE, ())]
     combined = product(crossed.directions.items(), crossed.apart.items(), crossed.boxes.items())
     for (directions, branches), (apart, gap), (boxes, source) in combined:
-        arms.append(Arm(f"{boxes}-{directions}-{apart}", (source, branches, gap)))
+        both = crossed.together.get(f"{boxes}-{apart}")
+        levels = (source, branches, gap, *([both] if both else []))
+        arms.append(Arm(f"{boxes}-{directions}-{apart}", levels))
     arms += [Arm(name, (level,)) for name, level in plan.alone.items()]
     return {arm.name: arm for arm in arms}
 
