@@ -106,6 +106,34 @@ def test_a_run_in_two_parts_ends_in_the_same_weights(tmp_path):
     assert [line.loss for line in logs[0]] == [line.loss for line in logs[1]]
 
 
+def test_averaged_weights_lie_between_start_and_trained_ones(tmp_path):
+    start, plain, averaged = network_of(), network_of(), network_of()
+    trained(plain, loss_for(plain), settings(), tmp_path / "a")
+    trained(averaged, loss_for(averaged), settings(average=0.25), tmp_path / "b")
+    for name, value in averaged.state_dict().items():
+        ends = [one.state_dict()[name].double() for one in (start, plain)]
+        torch.testing.assert_close(
+            value.double(), 0.25 * ends[0] + 0.75 * ends[1], atol=1e-6, rtol=0
+        )
+    assert not states_equal(averaged, plain)
+
+
+def test_a_resumed_run_averages_with_its_start_weights_once(tmp_path):
+    whole, split = network_of(), network_of()
+    trained(whole, loss_for(whole), settings(average=0.5), tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        trained(
+            split,
+            loss_for(split, fail_at=3, fault=KeyboardInterrupt()),
+            settings(average=0.5),
+            tmp_path / "b",
+        )
+    for _ in range(2):
+        resumed = network_of()
+        trained(resumed, loss_for(resumed), settings(average=0.5), tmp_path / "b", resume=True)
+        assert states_equal(whole, resumed)
+
+
 def test_a_stop_in_a_validation_loses_nothing_and_it_is_done_again(tmp_path):
     whole, split = network_of(), network_of()
     asked = []

@@ -100,6 +100,14 @@ def test_a_run_leaves_weights_and_everything_about_them(tiny, pairs, baseline, t
         assert sheet.width > 400
 
 
+def test_card_and_summary_say_that_weights_were_averaged(tiny, pairs, baseline, tmp_path):
+    changes = {"training.average": 0.5}
+    done = run(tiny, pairs, baseline, tmp_path / "half.safetensors", changes=changes)
+    assert done.summary.average == 0.5
+    said = "; weights averaged with the start weights (0.5 of them); "
+    assert said + done.summary.verdict in store.read(done.weights).card.summary
+
+
 TRACKS = {"tracks.modalities": ["tir"], "tracks.min_frames": 1, "tracks.min_first_iou": 0.0}
 
 

@@ -49,10 +49,12 @@ def train_steps(
     validate: Callable[[], Mapping[str, float]] | None = None,
     validate_every: int = 0,
 ) -> None:
-    """Train a network in place, from its weights or, to resume, from the run's checkpoint.
+    """Train a network in place, from its weights or, to resume, from the run's checkpoint. At the
+    end its weights are averaged with those that it came with, if the settings say so.
 
     Args:
-        network: network to train; only the components that the recipe names change.
+        network: network to train, with its start weights; only the components that the recipe
+            names change.
         loss_of: function that gives the loss of a step by its number.
         run: run with the training settings, and the folder of log and checkpoint.
         validate: function that gives further numbers for the log and changes nothing; the network
@@ -68,6 +70,7 @@ def train_steps(
         KeyboardInterrupt: raised again after the checkpoint was written.
     """
     settings = run.recipe.training
+    start = {name: value.clone() for name, value in network.state_dict().items()}
     loop = _Loop(network, run, validate, validate_every)
     first = loop.begin(resume=run.resume)
     try:
@@ -81,7 +84,24 @@ def train_steps(
         raise
     if first < settings.steps:
         loop.save()
+    average_weights(network, start, settings.average)
     network.eval()
+
+
+def average_weights(network: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
+    """Average the weights of a network with start weights, in place; whole numbers, such as counts
+    of batches, stay.
+
+    Args:
+        network: network to change.
+        start: tensors of the start weights by name.
+        share: share of the start weights.
+    """
+    if not share:
+        return
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(start[name], share)
 
 
 class _Loop:

@@ -198,6 +198,7 @@ def finish(
             "recipe": run.recipe.name,
             "seed": run.seed,
             "steps": run.recipe.training.steps,
+            "average": run.recipe.training.average,
             "weights": run.weights.name,
             "fingerprint": fingerprint(dict(run.identity)),
             "versions": versions(),
@@ -213,7 +214,8 @@ def _completed(card: Card, start: Weights | None, summary: RunSummary) -> Card:
     """The card with the verdict, the origin of the weights, their scores, and their making."""
     from tirtrack.weights.card import StartedFrom
 
-    more: dict[str, object] = {"summary": f"{card.summary}; {summary.verdict}"}
+    said = [card.summary, *([averaged(summary.average)] if summary.average else [])]
+    more: dict[str, object] = {"summary": "; ".join([*said, summary.verdict])}
     if start is not None:
         used = "; ".join(f"{one.name} ({one.licence})" for one in start.card.training_data)
         origin = StartedFrom(
@@ -234,6 +236,15 @@ def _completed(card: Card, start: Weights | None, summary: RunSummary) -> Card:
         "fingerprint": summary.fingerprint,
     }
     return card.model_copy(update=more)
+
+
+def averaged(share: float) -> str:
+    """The share of the start weights in words.
+
+    >>> averaged(0.5)
+    'weights averaged with the start weights (0.5 of them)'
+    """
+    return f"weights averaged with the start weights ({share:g} of them)"
 
 
 def _scores(compared: HeldBackComparison | None) -> dict[str, float]:

@@ -282,6 +282,11 @@ class Training(Settings):
     batch: AtLeastOne = 16
     warm_up: Count = Field(default=20, description="steps of linear warm-up")
     clip_norm: Positive | None = 10.0
+    average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        default=0.0,
+        description="share of the start weights in the finished ones; 0.5: half-way between start "
+        "weights and trained weights",
+    )
     checkpoint_every: AtLeastOne = 25
 
 

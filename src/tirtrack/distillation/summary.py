@@ -141,6 +141,7 @@ class RunSummary(Stored):
         recipe: name of the recipe.
         seed: seed of all random draws.
         steps: number of training steps.
+        average: share of the start weights in the finished ones.
         held_back: baseline and student on the held-back data; ``None`` if there is none, or if the
             teacher passed none of it.
         verdict: conclusion in one sentence.
@@ -167,6 +168,7 @@ class RunSummary(Stored):
     recipe: str
     seed: int | None = None
     steps: int = 0
+    average: float = 0.0
     held_back: HeldBackComparison | None = None
     verdict: str = ""
     kept: Literal["trained", "start"] = "trained"
