@@ -6,14 +6,16 @@ import functools
 import json
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmarks.evidence import parts
-from benchmarks.evidence.__main__ import check_world, run, tell_waiting
-from benchmarks.evidence.parts import Workplace, run_part
+from benchmarks.evidence.__main__ import check_world, render, run, tell_waiting, write_truth
+from benchmarks.evidence.parts import Workplace, recordings_of, run_part, train
 from benchmarks.evidence.plan import (
+    Recordings,
     arm_called,
     arms_of,
     chosen_arms,
@@ -35,6 +37,7 @@ from benchmarks.evidence.truth import (
 )
 from benchmarks.in_parallel import in_parallel
 from tirtrack.boxes import Box
+from tirtrack.distillation.summary import RunSummary
 from tirtrack.errors import RequestError
 from tirtrack.files import fingerprint
 from tirtrack.pairs import open_pairs
@@ -105,8 +108,8 @@ def test_every_arm_that_can_run_is_a_recipe_with_the_shared_training(name):
 
 @pytest.mark.parametrize("factor", PLAN.factors)
 def test_a_factor_is_a_recipe_or_waits_for_something(factor):
-    arm = arm_called(PLAN, f"tir_saliency-tir-same+{factor}")
-    changed = identity_of(PLAN, arm) != identity_of(PLAN, ARMS["tir_saliency-tir-same"])
+    arm = arm_called(PLAN, f"tir_tracks-tir-30+{factor}")
+    changed = identity_of(PLAN, arm) != identity_of(PLAN, ARMS["tir_tracks-tir-30"])
     assert changed or waits_for(PLAN, arm)
     recipe_of(PLAN, arm)
 
@@ -151,7 +154,11 @@ def test_levels_set_directions_and_gap():
         pytest.param(["tir_salency-tir-same"], "no arm is called", id="unknown arm"),
         pytest.param(["mixed+step_100"], 'did you mean "steps_100"', id="unknown factor"),
         pytest.param(["mixed", "best_boxes-tir-30"], "best_boxes-tir-30 cannot run", id="arm"),
-        pytest.param(["mixed+night"], "a choice of recordings by the hour", id="factor"),
+        pytest.param(["mixed+distractors"], "a recipe setting for negatives", id="factor"),
+        pytest.param(["mixed+second_round"], "no tracker follows the boxes", id="no tracks"),
+        pytest.param(
+            ["true_boxes-tir-30+second_round"], "no tracker follows the boxes", id="no tracker"
+        ),
         pytest.param(
             ["best_boxes-tir-same", "best_boxes-tir-30"],
             "(and so do best_boxes-tir-30)",
@@ -383,6 +390,102 @@ def test_recordings_of_the_signal_are_those_that_no_arm_is_trained_on(tmp_path):
     held = held_back_of(PLAN, recordings)
     assert 0 < len(held) < 3
     assert {*held} < {*recordings}
+
+
+# --- trainings -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def four_recordings(tmp_path_factory):
+    """A plan with a world of four short recordings and no sequence, and where it is rendered."""
+    size = {"recordings": 4, "pairs_each": 2, "validation": 0, "test": 0}
+    world = PLAN.world.model_copy(
+        update={"seed": 3, "size": PLAN.world.size.model_copy(update=size)}
+    )
+    at = Workplace(tmp_path_factory.mktemp("trained"))
+    for place in (at, at.beside("unregistered")):
+        chosen = world if place is at else world.recordings_at("unregistered")
+        render(chosen, place, 1)
+    return PLAN.model_copy(update={"world": world}), at
+
+
+def frames_of(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(folder.rglob("*.png"))]
+
+
+def test_recordings_at_another_difficulty_show_the_same_scenes_on_another_rig(four_recordings):
+    plan, at = four_recordings
+    scenes = [scene_of(one, 0) for one in (plan.world, plan.world.recordings_at("unregistered"))]
+    assert (scenes[0].light, scenes[0].climate) == (scenes[1].light, scenes[1].climate)
+    assert [one.kind for one in scenes[0].actors] == [one.kind for one in scenes[1].actors]
+    assert scenes[0].rig != scenes[1].rig
+    folders = [place.recordings()[0] for place in (at, at.beside("unregistered"))]
+    assert frames_of(folders[0] / "tir") != frames_of(folders[1] / "tir")
+    assert scenes[1].settings.sixteen_bit_share == 0
+
+
+def test_recordings_are_chosen_by_number_hour_and_difficulty(four_recordings):
+    plan, at = four_recordings
+    hours = [scene_of(plan.world, index).light.daylight for index in range(4)]
+    names = [folder.name for folder in at.recordings()]
+    assert len({*hours}) > 1
+
+    def chosen(**given):
+        return [one.name for one in recordings_of(plan, Recordings(**given), at)]
+
+    assert chosen() == names
+    assert chosen(first=2) == names[:2]
+    assert chosen(hours=[hours[0]]) == [
+        name for name, hour in zip(names, hours, strict=True) if hour == hours[0]
+    ]
+    others = recordings_of(plan, Recordings(difficulty="unregistered"), at)
+    assert {one.parent for one in others} == {at.out / "unregistered" / "world" / "pairs"}
+
+
+def told_to_distil(plan, at, name, monkeypatch):
+    """What the package is asked for to train an arm, training by training; nothing is trained."""
+    asked = []
+
+    def distil(pairs, baseline, out, **given):
+        asked.append(SimpleNamespace(pairs=pairs, baseline=baseline, out=out, **given))
+        return SimpleNamespace(summary=RunSummary(recipe="mixed"), folder=out)
+
+    monkeypatch.setattr(parts.tirtrack, "distill", distil)
+    results = train(plan, arm_called(plan, name), 0, at)
+    assert results["recordings"] == len(asked[-1].pairs)
+    return asked
+
+
+def test_a_second_round_begins_with_the_baseline_and_its_student_follows(
+    four_recordings, tmp_path, monkeypatch
+):
+    plan, at = four_recordings
+    first, second = told_to_distil(plan, at, "rgb_tracks-tir-30+second_round", monkeypatch)
+    assert first.out == at.weights(ARMS["rgb_tracks-tir-30"], 0)
+    assert second.out.name == "rgb_tracks-tir-30+second_round-0.safetensors"
+    assert (first.baseline, second.baseline) == ("nano-rgb", "nano-rgb")
+    assert first.recipe == second.recipe
+    assert not hasattr(first, "follower")
+    assert second.follower.args == (first.out,)
+
+
+def test_held_back_recordings_stay_so_at_another_difficulty(four_recordings, monkeypatch):
+    plan, at = four_recordings
+    names = [
+        told_to_distil(plan, at, name, monkeypatch)[0].hold_back
+        for name in ("true_boxes-tir-30", "true_boxes-tir-30+unregistered")
+    ]
+    assert names[0] == names[1] != []
+
+
+def test_true_boxes_of_another_difficulty_are_those_of_its_world(four_recordings, monkeypatch):
+    plan, at = four_recordings
+    write_truth(plan.world.recordings_at("unregistered"), at.beside("unregistered"), 1)
+    (asked,) = told_to_distil(plan, at, "true_boxes-tir-30+unregistered", monkeypatch)
+    table = at.out / "unregistered" / "true_boxes.csv"
+    assert asked.recipe.proposals.options["boxes"] == str(table)
+    assert asked.follower.args[1] == table
+    assert table.is_file()
 
 
 # --- the truth -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import argparse
 import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.evidence import table
@@ -59,14 +59,31 @@ def check_world(world: World, folder: Path) -> None:
         raise RequestError(f"is a world with another {change}", folder, "choose another --out")
 
 
-def prepare(plan: Plan, at: Workplace, workers: int, *, with_truth: bool) -> None:
-    """Render the world, follow the RGB tracks of its held-back recordings, and write the table of
-    its true boxes if an arm needs it; each once.
+def prepare(plan: Plan, arms: Iterable[Arm], at: Workplace, workers: int) -> None:
+    """Render the worlds, follow the RGB tracks of held-back recordings, and write the tables of
+    true boxes that arms need; each once.
 
     Raises:
         RequestError: another world lies there.
     """
-    world = plan.world
+    render(plan.world, at, workers)
+    for arm in arms:
+        difficulty = arm.recordings.difficulty
+        world = plan.world.recordings_at(difficulty) if difficulty else plan.world
+        render(world, at.beside(difficulty), workers)
+        if arm.sees == "truth":
+            write_truth(world, at.beside(difficulty), workers)
+    held_back = held_back_of(plan, at.recordings())
+    tracks = [functools.partial(rgb_tracks, plan, folder) for folder in held_back]
+    in_parallel(tracks, workers, "tracks", ended=lambda found: f"{len(found)} trusted")
+
+
+def render(world: World, at: Workplace, workers: int) -> None:
+    """Render a world once.
+
+    Raises:
+        RequestError: another world lies there.
+    """
     if at.world.is_dir():
         check_world(world, at.world)
     else:
@@ -79,24 +96,27 @@ def prepare(plan: Plan, at: Workplace, workers: int, *, with_truth: bool) -> Non
                 workers=workers,
                 progress=live,
             )
-    if with_truth and not at.table.is_file():
-        rows: list[list[str]] = []
 
-        def add(found: list[list[str]]) -> str:
-            rows.extend(found)
-            return "true boxes"
 
-        recordings = range(world.size.recordings)
-        jobs = [functools.partial(rows_at, world, index) for index in recordings]
-        in_parallel(jobs, workers, "truth", ended=add)
-        write_table(at.table, sorted(rows))
-    held_back = held_back_of(plan, at.recordings())
-    tracks = [functools.partial(rgb_tracks, plan, folder) for folder in held_back]
-    in_parallel(tracks, workers, "tracks", ended=lambda found: f"{len(found)} trusted")
+def write_truth(world: World, at: Workplace, workers: int) -> None:
+    """Write the table of the true boxes of a world's recordings once."""
+    if at.table.is_file():
+        return
+    rows: list[list[str]] = []
+
+    def add(found: list[list[str]]) -> str:
+        rows.extend(found)
+        return "true boxes"
+
+    recordings = range(world.size.recordings)
+    jobs = [functools.partial(rows_at, world, index) for index in recordings]
+    in_parallel(jobs, workers, "truth", ended=add)
+    write_table(at.table, sorted(rows))
 
 
 def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: int) -> list[str]:
-    """Run the parts that are due, and add each to the file of its arm as it ends.
+    """Run the parts that are due, and add each to the file of its arm as it ends. Those that need
+    the student of another arm come last.
 
     Returns:
         One line for each part that failed.
@@ -104,7 +124,7 @@ def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: 
     due = parts_due(figures, plan, arms)
     if not due:
         return []
-    prepare(plan, at, workers, with_truth=any(arm.sees == "truth" for arm, _ in due))
+    prepare(plan, [arm for arm, _ in due], at, workers)
     faults: list[str] = []
 
     def ended(part: Ended) -> str:
@@ -115,8 +135,13 @@ def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: 
         add_part(figures, plan, part.arm, part.seed, part.results)
         return name
 
-    jobs = [functools.partial(run_part, plan, arm, seed, at) for arm, seed in due]
-    in_parallel(jobs, workers, "part", ended=ended)
+    for is_second in (False, True):
+        jobs = [
+            functools.partial(run_part, plan, arm, seed, at)
+            for arm, seed in due
+            if bool(arm.first_round) is is_second
+        ]
+        in_parallel(jobs, workers, "part", ended=ended)
     return faults
 
 

@@ -17,14 +17,16 @@ from typing import Any
 import torch
 
 import tirtrack
-from benchmarks.evidence.plan import Arm, Plan, recipe_of
+from benchmarks.evidence.plan import Arm, Plan, Recordings, recipe_of
 from benchmarks.evidence.signal import agreement, held_back_of
-from benchmarks.evidence.truth import recipe_changes, true_follower
+from benchmarks.evidence.truth import recipe_changes, scene_of, true_follower
 from tirtrack.distillation.summary import RunSummary, read_summary
 from tirtrack.errors import TirtrackError
 from tirtrack.evaluation.comparison import Comparison
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.identity import versions
+from tirtrack.trackers.base import Tracker
+from tirtrack.trackers.loading import load_tracker
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CODE = ("src", "benchmarks")
@@ -54,10 +56,13 @@ class Workplace:
         """The weights of an arm."""
         return self.out / "models" / f"{arm.name}-{seed}.safetensors"
 
-    def recordings(self, arm: Arm | None = None) -> list[Path]:
-        """The recordings that an arm is trained on, held-back ones included; without one, all."""
-        folders = sorted(path for path in (self.world / "pairs").iterdir() if path.is_dir())
-        return folders if arm is None else folders[: arm.recordings]
+    def recordings(self) -> list[Path]:
+        """All recordings of the world."""
+        return sorted(path for path in (self.world / "pairs").iterdir() if path.is_dir())
+
+    def beside(self, name: str | None) -> Workplace:
+        """The place of another world with its true boxes; this one without a name."""
+        return self if name is None else Workplace(self.out / name)
 
 
 @dataclass(frozen=True)
@@ -111,28 +116,54 @@ def revision() -> str:
     return f"{said}-dirty" if differs else said
 
 
+def recordings_of(plan: Plan, chosen: Recordings, at: Workplace) -> list[Path]:
+    """The recordings that are trained on, held-back ones included."""
+    folders = at.beside(chosen.difficulty).recordings()
+    if chosen.hours:
+        hours = [scene_of(plan.world, index).light.daylight for index in range(len(folders))]
+        folders = [one for one, hour in zip(folders, hours, strict=True) if hour in chosen.hours]
+    return folders[: chosen.first]
+
+
 def train(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
-    """Train an arm, and say with how many samples and boxes."""
-    recordings = at.recordings(arm)
-    held_back = held_back_of(plan, at.recordings())
+    """Train an arm, and say with how many recordings, samples and boxes."""
+    recordings = recordings_of(plan, arm.recordings, at)
+    held_back = {folder.name for folder in held_back_of(plan, at.recordings())}
     given: dict[str, Any] = {}
     changes: dict[str, Any] = {}
     if arm.sees == "truth":
-        changes = recipe_changes(at.table)
-        given["follower"] = functools.partial(true_follower, recordings, at.table)
+        table = at.beside(arm.recordings.difficulty).table
+        changes = recipe_changes(table)
+        given["follower"] = functools.partial(true_follower, recordings, table)
+    if arm.first_round:
+        student = trained(plan, arm.first_round, seed, at)
+        given["follower"] = functools.partial(student_follower, student)
     run = tirtrack.distill(
         recordings,
         plan.baseline,
         at.weights(arm, seed),
         recipe=recipe_of(plan, arm, changes),
-        hold_back=[folder.name for folder in recordings if folder in held_back],
+        hold_back=[folder.name for folder in recordings if folder.name in held_back],
         licence=LICENCE,
         seed=seed,
         resume=True,
         **given,
     )
     summary = run.summary or read_summary(run.folder) or RunSummary(recipe=plan.recipe)
-    return summary.model_dump(mode="json", include=TOLD)
+    return {"recordings": len(recordings), **summary.model_dump(mode="json", include=TOLD)}
+
+
+def trained(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Path:
+    """The weights of an arm, trained unless they are there."""
+    weights = at.weights(arm, seed)
+    if not weights.is_file():
+        train(plan, arm, seed, at)
+    return weights
+
+
+def student_follower(student: Path, _: str | Path) -> Tracker:
+    """A student in place of a tracker that is made from a baseline."""
+    return load_tracker(student)
 
 
 def evaluated(

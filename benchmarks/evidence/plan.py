@@ -21,10 +21,13 @@ from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.settings import CrossModalRecipe, Settings
 from tirtrack.errors import RequestError, did_you_mean
 from tirtrack.synthetic import WorldSettings, WorldSize
+from tirtrack.synthetic.settings import DIFFICULTIES
 
 PLAN = Path(__file__).with_name("plan.yaml")
 BASELINE = "baseline"
 Sees = Literal["tir", "rgb", "truth"]
+Hour = Literal["sun", "overcast", "dusk", "night", "dark"]  # materials.DAYLIGHTS
+Difficulty = Literal["unregistered"]
 _SEES: tuple[Sees, ...] = ("tir", "rgb", "truth")  # from least to most
 
 
@@ -38,12 +41,35 @@ class World(Settings):
     """
 
     seed: int
-    settings: dict[str, float]
+    settings: dict[str, Any]
     size: WorldSize
 
     def difficulty(self) -> WorldSettings:
         """The settings, complete."""
-        return WorldSettings(**self.settings)
+        return WorldSettings.model_validate_json(json.dumps(self.settings))
+
+    def recordings_at(self, difficulty: Difficulty) -> World:
+        """The same recordings at another difficulty, without labelled sequences."""
+        settings = DIFFICULTIES[difficulty].model_dump(mode="json", exclude_defaults=True)
+        return World(
+            seed=self.seed,
+            settings={**settings, **self.settings},
+            size=self.size.model_copy(update={"validation": 0, "test": 0}),
+        )
+
+
+class Recordings(Settings):
+    """Which recordings are trained on; by default all of the plan's world.
+
+    Attributes:
+        first: number of recordings, the first ones; ``None``: all.
+        hours: hours of the world in which they were taken; empty: all.
+        difficulty: difficulty at which they are rendered; ``None``: that of the plan's world.
+    """
+
+    first: Annotated[int, Field(ge=1)] | None = None
+    hours: list[Hour] = Field(default=[])
+    difficulty: Difficulty | None = None
 
 
 class Level(Settings):
@@ -53,13 +79,15 @@ class Level(Settings):
         summary: the value in words.
         sees: most that a training with it sees: TIR alone, RGB as well, or the world's truth.
         changes: settings of the recipe, by dotted name.
-        recordings: number of training recordings; ``None``: all.
+        recordings: recordings that are trained on.
+        second_round: whether boxes are followed by the student of the same arm without this level.
     """
 
     summary: str
     sees: Sees = "tir"
     changes: dict[str, Any] = Field(default={})
-    recordings: Annotated[int, Field(ge=1)] | None = None
+    recordings: Recordings = Recordings()
+    second_round: bool = False
 
 
 class Crossed(Settings):
@@ -150,10 +178,17 @@ class Arm:
         return max((level.sees for level in self.levels), key=_SEES.index, default="tir")
 
     @property
-    def recordings(self) -> int | None:
-        """Number of training recordings; ``None``: all."""
-        given = [one.recordings for one in self.levels if one.recordings is not None]
-        return given[-1] if given else None
+    def recordings(self) -> Recordings:
+        """Recordings that it is trained on, as the last level with a choice says."""
+        given = [one.recordings for one in self.levels if one.recordings != Recordings()]
+        return given[-1] if given else Recordings()
+
+    @property
+    def first_round(self) -> Arm | None:
+        """Arm whose student follows the boxes; ``None`` if the baseline does."""
+        if not self.levels or not self.levels[-1].second_round:
+            return None
+        return Arm(self.name.partition("+")[0], self.levels[:-1])
 
     def changes(self, plan: Plan) -> dict[str, Any]:
         """Settings of its recipe, by dotted name."""
@@ -198,7 +233,7 @@ def arm_called(plan: Plan, name: str) -> Arm:
     """An arm by its name, ``ARM`` or ``ARM+FACTOR``.
 
     Raises:
-        RequestError: there is no such arm or factor.
+        RequestError: there is no such arm or factor, or the factor does not fit the arm.
     """
     base, plus, factor = name.partition("+")
     arms = arms_of(plan)
@@ -210,7 +245,13 @@ def arm_called(plan: Plan, name: str) -> Arm:
         raise RequestError(
             f'no factor is called "{factor}"', fix=did_you_mean(factor, plan.factors)
         )
-    return Arm(name, (*arms[base].levels, plan.factors[factor]))
+    arm = Arm(name, (*arms[base].levels, plan.factors[factor]))
+    if arm.first_round and (arm.sees == "truth" or not recipe_of(plan, arm).tracks.modalities):
+        raise RequestError(
+            f"no tracker follows the boxes of {base}, so it has no second round",
+            fix="choose an arm with tracks",
+        )
+    return arm
 
 
 def chosen_arms(plan: Plan, names: Sequence[str]) -> list[Arm]:
@@ -258,7 +299,8 @@ def identity_of(plan: Plan, arm: Arm) -> dict[str, Any]:
         "recipe": plan.recipe,
         "changes": arm.changes(plan),
         "boxes from the truth": arm.sees == "truth",
-        "recordings": arm.recordings,
+        "recordings": arm.recordings.model_dump(exclude_defaults=True) or None,
+        **({"second round": True} if arm.first_round else {}),
     }
     return {
         "world": plan.world.model_dump(mode="json"),
