@@ -7,12 +7,32 @@ import json
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from benchmarks.evidence import parts
-from benchmarks.evidence.__main__ import check_world, render, run, tell_waiting, write_truth
+from benchmarks.evidence.__main__ import PAGE, check_world, render, run, tell_waiting, write_truth
+from benchmarks.evidence.cameras import (
+    add_camera,
+    on_camera,
+    place_of,
+    read_camera,
+    run_cameras,
+    world_of,
+)
+from benchmarks.evidence.page import (
+    BEGIN,
+    END,
+    PICTURE,
+    Results,
+    bars_of,
+    made_part,
+    picture,
+    read_results,
+    write_page,
+)
 from benchmarks.evidence.parts import Workplace, recordings_of, run_part, train
 from benchmarks.evidence.plan import (
     Recordings,
@@ -338,6 +358,136 @@ def test_table_has_a_row_for_each_arm_with_results():
         "| tir_saliency-tir-same | 0.300 (0.300) | +0.100 [+0.100, +0.100] "
         "| +0.100 [+0.100, +0.100] | 7 |"
     )
+
+
+# --- other cameras -------------------------------------------------------------------------------
+
+BESTS = Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
+
+
+@pytest.mark.parametrize("camera", PLAN.cameras.worlds)
+def test_a_camera_films_another_world_that_can_be_rendered(camera, tmp_path):
+    world = world_of(PLAN, camera)
+    assert world.difficulty() != PLAN.world.difficulty()
+    assert (world.size.recordings, world.size.test, world.seed) == (0, 60, PLAN.world.seed)
+    small = world.model_copy(
+        update={"size": world.size.model_copy(update={"test": 1, "frames": 2})}
+    )
+    render(small, place_of(Workplace(tmp_path), camera), 1)
+    assert len([*(tmp_path / "cameras" / camera / "world" / "test").glob("*/img/*.png")]) == 2
+
+
+def test_trackers_on_a_camera_are_scored_on_its_test_sequences(tmp_path):
+    at, world = Workplace(tmp_path), world_of(PLAN, "polarity")
+    size = world.size.model_copy(update={"test": 1, "frames": 2})
+    render(world.model_copy(update={"size": size}), place_of(at, "polarity"), 1)
+    camera, arms = on_camera(PLAN, "polarity", [(ARMS["baseline"], 0)], at)
+    assert camera == "polarity"
+    (scored,) = arms["baseline"]["seeds"]["0"]["test"].values()
+    assert 0 < scored["success"] <= 1
+
+
+def on_toy_cameras(figures: Path, *cameras: str) -> None:
+    """Results of the best arms on cameras."""
+    arms = {name: TOY[name] for name in ("baseline", BESTS.tir, BESTS.rgb)}
+    for camera in cameras:
+        add_camera(figures, PLAN, camera, BESTS, arms)
+
+
+def test_a_camera_with_results_is_left_as_it_is(tmp_path):
+    on_toy_cameras(tmp_path, "optics")
+    run_cameras(PLAN, ["optics"], BESTS, Workplace(tmp_path / "out"), tmp_path, 1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_of_other_best_arms_on_a_camera_are_refused(tmp_path):
+    on_toy_cameras(tmp_path, "optics")
+    others = Bests("tir_tracks-tir-30", BESTS.rgb, BESTS.truth)
+    with pytest.raises(RequestError, match="tir_saliency-tir-same"):
+        read_camera(tmp_path, PLAN, "optics", others)
+
+
+def test_an_unknown_camera_is_refused_by_name():
+    with pytest.raises(RequestError, match='did you mean "optics"'):
+        world_of(PLAN, "optic")
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+DOCS = PAGE.parent
+COMMITTED = DOCS / "figures" / "evidence"
+
+
+def test_the_page_and_its_picture_are_made_from_the_kept_results():
+    results = read_results(PLAN, COMMITTED)
+    made = PAGE.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
+    assert made == made_part(results), "run python -m benchmarks.evidence --page"
+    if bars := bars_of(results):
+        assert (DOCS / PICTURE).read_text("utf-8") == picture(results, bars)
+
+
+def kept_toy(figures: Path, *names: str) -> Results:
+    """Results of toy arms, with a signal that ranks them as their gain does."""
+    for name in names:
+        toy = TOY[name.partition("+")[0]]["seeds"]["0"]
+        seed = {**toy, "signal": {"r/0": float(np.mean(values_of(TOY[name.partition("+")[0]])))}}
+        add_part(figures, PLAN, arm_called(PLAN, name), 0, seed)
+    return read_results(PLAN, figures)
+
+
+def test_without_results_the_page_says_what_is_missing(tmp_path):
+    text = made_part(kept_toy(tmp_path))
+    assert text.splitlines()[1].startswith("What RGB adds is not known yet: 63 of 63 trainings")
+    assert "Answers are provisional while an arm lacks a seed:" in text
+    assert "* Seed 0 of `baseline`.\n* Seed 0, 1, 2 of `tir_saliency-tir-same`, " in text
+    assert "* Cameras: `optics`, `gain_control`, " in text
+    assert "evidence.svg" not in text
+
+
+def test_the_page_begins_with_three_sentences_then_figure_and_table(tmp_path):
+    on_toy_cameras(tmp_path, "optics", "polarity")
+    results = kept_toy(tmp_path, *TOY, "rgb_tracks-tir-30+steps_100")
+    blocks = made_part(results).split("\n\n")
+    assert blocks[0].splitlines()[1:] == [
+        "The best training with RGB (`rgb_tracks-tir-30`) gains +0.083 [+0.050, +0.100] in success "
+        "over the best with TIR alone (`tir_saliency-tir-same`), 0.56 of what true boxes gain: the "
+        "goal is reached so far.",
+        "Of 2 other cameras the adapted tracker is above the baseline on 2 (optics, polarity) with "
+        "`rgb_tracks-tir-30` and on 2 (optics, polarity) with `tir_saliency-tir-same`.",
+        "The signal without labels ranks trainings as their gains do with a correlation of 1.00 "
+        "[1.00, 1.00]: it is the verdict of `distill` so far.",
+    ]
+    assert blocks[1] == "![every arm minus the baseline](pictures/evidence.svg)"
+    assert blocks[2].splitlines()[1].startswith("| arm | **success** (of each seed) |")
+    assert "| steps_100 | rgb_tracks-tir-30 | 0 | a third of the steps |" in blocks[-3]
+
+
+def test_the_figure_has_a_row_for_each_arm_with_its_interval(tmp_path):
+    results = kept_toy(tmp_path, *TOY)
+    bars = bars_of(results)
+    assert [(bar.name, bar.sees) for bar in bars] == [
+        ("tir_saliency-tir-same", "tir"),
+        ("rgb_tracks-tir-30", "rgb"),
+        ("true_boxes-tir-30", "truth"),
+    ]
+    tree = ElementTree.fromstring(picture(results, bars))
+    points = [one for one in tree.iter("{http://www.w3.org/2000/svg}circle") if one.get("r") == "4"]
+    places = [float(one.get("cx")) for one in points[3:]]
+    assert places == sorted(places)
+
+
+def test_a_page_is_written_between_its_marks(tmp_path):
+    page = tmp_path / "evidence.md"
+    page.write_text(f"before\n{BEGIN}old\n{END}after\n", encoding="utf-8")
+    results = kept_toy(tmp_path / "figures", *TOY)
+    write_page(results, page)
+    assert page.read_text("utf-8") == f"before\n{BEGIN}{made_part(results)}{END}after\n"
+    assert (tmp_path / PICTURE).is_file()
+
+
+def test_kept_results_stand_in_the_order_of_the_plan(tmp_path):
+    names = ["rgb_tracks-tir-30", "baseline", "rgb_tracks-tir-30+steps_100"]
+    assert [*kept_toy(tmp_path, *names).records] == [names[1], names[0], names[2]]
 
 
 # --- the signal without labels -------------------------------------------------------------------

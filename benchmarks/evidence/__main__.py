@@ -2,6 +2,8 @@
 
     python -m benchmarks.evidence --out runs/evidence
     python -m benchmarks.evidence --only true_boxes-tir-30 mixed --workers 2
+    python -m benchmarks.evidence --cameras
+    python -m benchmarks.evidence --page
 
 What is finished is kept, and a second call goes on: seeds of arms in ``docs/figures/evidence``,
 trainings and evaluations that were stopped below OUT. docs/evidence_plan.md is the plan in words.
@@ -17,6 +19,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.evidence import table
+from benchmarks.evidence.cameras import place_of, run_cameras, world_of
+from benchmarks.evidence.page import read_results, write_page
 from benchmarks.evidence.parts import ROOT, Ended, Workplace, run_part
 from benchmarks.evidence.plan import (
     BASELINE,
@@ -24,13 +28,12 @@ from benchmarks.evidence.plan import (
     Arm,
     Plan,
     World,
-    arm_called,
     arms_of,
     chosen_arms,
     read_plan,
     waiting_arms,
 )
-from benchmarks.evidence.records import add_part, parts_due, read_record
+from benchmarks.evidence.records import add_part, kept_records, parts_due
 from benchmarks.evidence.signal import held_back_of, rgb_tracks
 from benchmarks.evidence.truth import rows_at, write_table
 from benchmarks.in_parallel import in_parallel
@@ -40,6 +43,8 @@ from tirtrack.files import write_text
 from tirtrack.identity import first_change
 from tirtrack.synthetic import write_world
 from tirtrack.synthetic.writing import FORMAT, WORLD_FILE
+
+PAGE = ROOT / "docs" / "evidence.md"
 
 
 def check_world(world: World, folder: Path) -> None:
@@ -151,14 +156,31 @@ def tell_waiting(plan: Plan) -> None:
         print(f"evidence: {name} is left out, it waits for {reason}", file=sys.stderr)
 
 
+def run_on_cameras(
+    plan: Plan, names: Sequence[str], at: Workplace, figures: Path, workers: int
+) -> None:
+    """Evaluate the best arms on other cameras: those named, or all.
+
+    Raises:
+        RequestError: a camera is unknown, another world lies there, or no arms are best yet.
+    """
+    if (bests := table.best_arms(plan, kept_records(figures, plan))) is None:
+        raise RequestError(
+            "no arms are best yet", figures, "run some with TIR alone, with RGB and on true boxes"
+        )
+    cameras = list(names) or list(plan.cameras.worlds)
+    for camera in cameras:
+        render(world_of(plan, camera), place_of(at, camera), workers)
+    run_cameras(plan, cameras, bests, at, figures, workers)
+
+
 def show(plan: Plan, figures: Path, out: Path) -> None:
     """Print and write the table of all arms with results, and the answer if there is one.
 
     Raises:
         RequestError: kept results are of an unknown arm, or belong to another plan.
     """
-    arms = [arm_called(plan, path.stem) for path in sorted(figures.glob("*.json"))]
-    records = {arm.name: read_record(figures, plan, arm) for arm in arms}
+    records = kept_records(figures, plan)
     if BASELINE not in records:
         print(f"no table yet: {BASELINE} has no results", file=sys.stderr)
         return
@@ -171,25 +193,46 @@ def show(plan: Plan, figures: Path, out: Path) -> None:
     print(text)
 
 
-def main() -> int:
-    """The command."""
+def options_of() -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description=__doc__)
     parser.add_argument("--plan", type=Path, default=PLAN)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "evidence")
     parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures" / "evidence")
     parser.add_argument("--only", nargs="*", default=[], help="arms: ARM or ARM+FACTOR")
+    parser.add_argument(
+        "--cameras", nargs="*", help="evaluate the best arms on other cameras instead: all, or NAME"
+    )
+    parser.add_argument("--page", action="store_true", help=f"write {PAGE.name}, run nothing")
     parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def run_arms(plan: Plan, options: argparse.Namespace) -> list[str]:
+    """Run arms and show the table; one line for each part that failed."""
+    arms = chosen_arms(plan, options.only)
+    if not options.only:
+        tell_waiting(plan)
+    faults = run(plan, arms, Workplace(options.out), options.figures, options.workers)
+    for fault in faults:
+        print(f"evidence: {fault}", file=sys.stderr)
+    show(plan, options.figures, options.out)
+    return faults
+
+
+def main() -> int:
+    """The command."""
+    options = options_of()
     plan = read_plan(options.plan)
+    faults: list[str] = []
     try:
-        arms = chosen_arms(plan, options.only)
-        if not options.only:
-            tell_waiting(plan)
-        at = Workplace(options.out)
-        faults = run(plan, arms, at, options.figures, options.workers)
-        for fault in faults:
-            print(f"evidence: {fault}", file=sys.stderr)
-        show(plan, options.figures, options.out)
+        if options.page:
+            write_page(read_results(plan, options.figures), PAGE)
+        elif options.cameras is not None:
+            at = Workplace(options.out)
+            run_on_cameras(plan, options.cameras, at, options.figures, options.workers)
+        else:
+            faults = run_arms(plan, options)
     except TirtrackError as error:
         print(f"evidence: {error}", file=sys.stderr)
         return error.exit_code if isinstance(error, RequestError) else 1

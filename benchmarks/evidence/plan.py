@@ -106,6 +106,30 @@ class Crossed(Settings):
     together: dict[str, Level]
 
 
+class Camera(Settings):
+    """A camera on which arms are evaluated.
+
+    Attributes:
+        summary: the camera in words.
+        settings: settings in which its world differs from the plan's.
+    """
+
+    summary: str
+    settings: dict[str, Any]
+
+
+class Cameras(Settings):
+    """Other cameras than the one that is trained on.
+
+    Attributes:
+        sequences: number of test sequences of each.
+        worlds: cameras by name.
+    """
+
+    sequences: int
+    worlds: dict[str, Camera]
+
+
 class Thresholds(Settings):
     """What counts as an answer.
 
@@ -142,6 +166,7 @@ class Plan(Settings):
         crossed: fully crossed factors.
         alone: arms outside of the crossing.
         factors: single changes of an arm.
+        cameras: other cameras, on which the best arms are evaluated.
         not_yet: arms and factors that cannot run yet, and what each waits for.
     """
 
@@ -162,6 +187,7 @@ class Plan(Settings):
     crossed: Crossed
     alone: dict[str, Level]
     factors: dict[str, Level]
+    cameras: Cameras
     not_yet: dict[str, str]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.evidence.plan import Arm, Plan, identity_of
+from benchmarks.evidence.plan import Arm, Plan, arm_called, arms_of, identity_of
 from tirtrack.errors import RequestError
 from tirtrack.files import write_json
 from tirtrack.identity import first_change
@@ -22,13 +22,21 @@ def read_record(folder: Path, plan: Plan, arm: Arm) -> Record:
     Raises:
         RequestError: they belong to another plan.
     """
-    path = folder / f"{arm.name}.json"
     fresh = {
         "command": f"python -m benchmarks.evidence --only {arm.name}",
         "arm": arm.name,
         "plan": identity_of(plan, arm),
         "seeds": {},
     }
+    return kept_or_fresh(folder / f"{arm.name}.json", fresh)
+
+
+def kept_or_fresh(path: Path, fresh: Record) -> Record:
+    """The results in a file, or without one a record that has none yet.
+
+    Raises:
+        RequestError: those in the file belong to another plan.
+    """
     if not path.is_file():
         return fresh
     record: Record = json.loads(path.read_text(encoding="utf-8"))
@@ -36,7 +44,7 @@ def read_record(folder: Path, plan: Plan, arm: Arm) -> Record:
         raise RequestError(
             f"these results belong to a plan with another {change}",
             path,
-            "restore the plan, or remove the file to run the arm anew",
+            "restore the plan, or remove the file to run it anew",
         )
     return record
 
@@ -47,6 +55,23 @@ def add_part(folder: Path, plan: Plan, arm: Arm, seed: int, results: dict[str, A
     seeds = {**record["seeds"], str(seed): results}
     ordered = {key: seeds[key] for key in sorted(seeds, key=int)}
     write_json(folder / f"{arm.name}.json", {**record, "seeds": ordered})
+
+
+def kept_records(folder: Path, plan: Plan) -> dict[str, Record]:
+    """The results of all arms that have any, in the order of the plan; single changes below the
+    arm that they change.
+
+    Raises:
+        RequestError: kept results are of an unknown arm, or belong to another plan.
+    """
+    arms, factors = list(arms_of(plan)), ["", *plan.factors]
+
+    def place(arm: Arm) -> tuple[int, int]:
+        base, _, factor = arm.name.partition("+")
+        return arms.index(base), factors.index(factor)
+
+    kept = [arm_called(plan, path.stem) for path in folder.glob("*.json")]
+    return {arm.name: read_record(folder, plan, arm) for arm in sorted(kept, key=place)}
 
 
 def parts_due(folder: Path, plan: Plan, arms: Iterable[Arm]) -> list[tuple[Arm, int]]:

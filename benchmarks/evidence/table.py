@@ -1,8 +1,8 @@
-"""The table of the study and the answer to its first question, from the results of its arms."""
+"""The tables of the study and the answers to its first three questions, from kept results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,27 +55,51 @@ def best_arms(plan: Plan, records: Mapping[str, Record]) -> Bests | None:
     return Bests(**{sees: max(one, key=lambda name: one[name]) for sees, one in means.items()})
 
 
+@dataclass(frozen=True)
+class RgbGain:
+    """The first question in numbers.
+
+    Attributes:
+        gained: the best arm with RGB minus the best with TIR alone.
+        possible: the best arm on true boxes minus the best with TIR alone.
+        share: share of ``possible`` that is gained; ``None`` if ``possible`` is not above zero.
+        is_reached: whether the goal is.
+    """
+
+    gained: ScoreDifference
+    possible: ScoreDifference
+    share: float | None
+    is_reached: bool
+
+
+def rgb_gain(plan: Plan, bests: Bests, records: Mapping[str, Record]) -> RgbGain:
+    """What RGB adds to the best training from TIR alone."""
+    tir, rgb, truth = (records[name] for name in (bests.tir, bests.rgb, bests.truth))
+    gained, possible = (difference(one, tir, plan.primary) for one in (rgb, truth))
+    if possible.low <= 0:
+        return RgbGain(gained, possible, None, is_reached=False)
+    share = gained.mean / possible.mean
+    is_reached = share >= plan.thresholds.share_closed and gained.low > 0
+    return RgbGain(gained, possible, share, is_reached)
+
+
 def answer(plan: Plan, bests: Bests, records: Mapping[str, Record]) -> str:
     """The first question: the share of the distance to the true boxes that RGB closes; provisional
     until every crossed arm has all of its seeds.
     """
-    score = plan.primary
-    tir, rgb, truth = (records[name] for name in (bests.tir, bests.rgb, bests.truth))
-    gained, possible = difference(rgb, tir, score), difference(truth, tir, score)
+    found = rgb_gain(plan, bests, records)
     missing, parts = missing_parts(plan, records)
     lines = [f"provisional: {missing} of {parts} parts are missing"] if missing else []
     lines += [
         f"best by validation: {bests.tir} (TIR alone), {bests.rgb} (with RGB), {bests.truth}",
-        f"with RGB minus TIR alone: {interval(gained.model_dump())}",
-        f"true boxes minus TIR alone: {interval(possible.model_dump())}",
+        f"with RGB minus TIR alone: {interval(found.gained.model_dump())}",
+        f"true boxes minus TIR alone: {interval(found.possible.model_dump())}",
     ]
     so_far = " so far" if missing else ""
-    if possible.low <= 0:
+    if found.share is None:
         return "\n".join([*lines, f"no answer{so_far}: true boxes are not above TIR alone"])
-    share = gained.mean / possible.mean
-    is_reached = share >= plan.thresholds.share_closed and gained.low > 0
-    verdict = "reached" if is_reached else "not reached"
-    return "\n".join([*lines, f"share closed: {share:.2f}; the goal is {verdict}{so_far}"])
+    verdict = "reached" if found.is_reached else "not reached"
+    return "\n".join([*lines, f"share closed: {found.share:.2f}; the goal is {verdict}{so_far}"])
 
 
 def missing_parts(plan: Plan, records: Mapping[str, Record]) -> tuple[int, int]:
@@ -85,25 +109,54 @@ def missing_parts(plan: Plan, records: Mapping[str, Record]) -> tuple[int, int]:
     return sum(seeds.values()) - known, sum(seeds.values())
 
 
-def signal(plan: Plan, records: Mapping[str, Record]) -> str:
-    """The third question: whether the signal without labels ranks runs as their true gains do;
-    empty below three arms.
+@dataclass(frozen=True)
+class Ranked:
+    """The third question in numbers.
+
+    Attributes:
+        runs: number of runs.
+        arms: number of arms that these runs belong to.
+        correlation: rank correlation of the signal with the true gain.
+        low: lower end of its 95 % interval, by drawing arms.
+        high: upper end of it.
+        is_verdict: whether it is high enough to become the verdict of ``distill``.
     """
-    arms = [gains(plan, records, name) for name in records if name != BASELINE]
+
+    runs: int
+    arms: int
+    correlation: float
+    low: float
+    high: float
+    is_verdict: bool
+
+
+def ranked(plan: Plan, records: Mapping[str, Record]) -> Ranked | None:
+    """How well the signal without labels ranks runs as their true gains do; ``None`` below three
+    arms, or without the baseline.
+    """
+    arms = [
+        gains(plan, records, name) for name in records if name != BASELINE and BASELINE in records
+    ]
     if len(arms) < 3:
-        return ""
+        return None
     found = rank_correlation(np.concatenate(arms))
     rng = np.random.default_rng(RESAMPLES_SEED)
     drawn = rng.integers(len(arms), size=(RANK_RESAMPLES, len(arms)))
     ranks = [rank_correlation(np.concatenate([arms[place] for place in row])) for row in drawn]
     low, high = np.nanpercentile(ranks, (2.5, 97.5))
-    so_far = " so far" if missing_parts(plan, records)[0] else ""
     is_verdict = found >= plan.thresholds.rank_correlation
-    runs = sum(map(len, arms))
+    return Ranked(sum(map(len, arms)), len(arms), found, float(low), float(high), is_verdict)
+
+
+def signal(plan: Plan, records: Mapping[str, Record]) -> str:
+    """The third question in words; empty below three arms."""
+    if (found := ranked(plan, records)) is None:
+        return ""
+    so_far = " so far" if missing_parts(plan, records)[0] else ""
     return (
-        f"signal without labels, rank correlation with the true gain over {runs} runs of "
-        f"{len(arms)} arms: {found:.2f} [{low:.2f}, {high:.2f}]; it "
-        f"{'is' if is_verdict else 'is not'} to be the verdict{so_far}"
+        f"signal without labels, rank correlation with the true gain over {found.runs} runs of "
+        f"{found.arms} arms: {found.correlation:.2f} [{found.low:.2f}, {found.high:.2f}]; it "
+        f"{'is' if found.is_verdict else 'is not'} to be the verdict{so_far}"
     )
 
 
@@ -131,7 +184,7 @@ def markdown(plan: Plan, records: Mapping[str, Record]) -> str:
     """A row for each arm: its figure, of each seed too, and minus the baseline."""
     head = ["arm", f"**{plan.primary}** (of each seed)", "minus baseline [95 %]",
             f"{SECOND}: minus baseline [95 %]", "samples used"]  # fmt: skip
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for name, record in records.items():
         each = scores(record, plan.primary).mean(axis=1)
         against = [difference(record, records[BASELINE], score) for score in (plan.primary, SECOND)]
@@ -141,7 +194,55 @@ def markdown(plan: Plan, records: Mapping[str, Record]) -> str:
             *(interval(one.model_dump()) for one in against),
             _samples(record),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
+    return _table(head, rows)
+
+
+def single_changes(plan: Plan, records: Mapping[str, Record]) -> str:
+    """A row for each single change: the arm with it minus the same seeds without it; empty if none
+    has results.
+    """
+    rows = []
+    for name, record in records.items():
+        base, plus, factor = name.partition("+")
+        if plus and base in records:
+            same = _with_seeds(records[base], record["seeds"])
+            found = difference(record, same, plan.primary)
+            rows.append([factor, base, interval(found.model_dump()), plan.factors[factor].summary])
+    head = ["change", "of", "minus the arm without it [95 %]", "what it is"]
+    return _table(head, rows) if rows else ""
+
+
+def _with_seeds(record: Record, seeds: Iterable[str]) -> Record:
+    """A record with some of its seeds; with all of them if one is missing."""
+    known = record["seeds"]
+    return {"seeds": {seed: known[seed] for seed in seeds}} if {*seeds} <= {*known} else record
+
+
+def on_cameras(plan: Plan, cameras: Mapping[str, Record]) -> str:
+    """A row for each camera: the baseline, and the best arms minus it."""
+    rows = []
+    for name, record in cameras.items():
+        start, *others = record["arms"].values()
+        gains = [interval(difference(one, start, plan.primary).model_dump()) for one in others]
+        what = plan.cameras.worlds[name].summary
+        rows.append([name, f"{scores(start, plan.primary).mean():.3f}", *gains, what])
+    _, *names = next(iter(cameras.values()))["arms"]
+    head = ["camera", f"{BASELINE}: {plan.primary}"]
+    head += [f"{name}: minus it [95 %]" for name in names]
+    return _table([*head, "what it is"], rows)
+
+
+def carries(plan: Plan, record: Record, arm: str) -> bool:
+    """Whether an arm is above the baseline on a camera, with its whole interval."""
+    arms = record["arms"]
+    return difference(arms[arm], arms[BASELINE], plan.primary).low > 0
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in rows]
     return "\n".join(lines) + "\n"
 
 
