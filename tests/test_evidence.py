@@ -174,7 +174,6 @@ def test_levels_set_directions_and_gap():
         pytest.param(["tir_salency-tir-same"], "no arm is called", id="unknown arm"),
         pytest.param(["mixed+step_100"], 'did you mean "steps_100"', id="unknown factor"),
         pytest.param(["mixed", "best_boxes-tir-30"], "best_boxes-tir-30 cannot run", id="arm"),
-        pytest.param(["mixed+distractors"], "a recipe setting for negatives", id="factor"),
         pytest.param(["mixed+second_round"], "no tracker follows the boxes", id="no tracks"),
         pytest.param(
             ["true_boxes-tir-30+second_round"], "no tracker follows the boxes", id="no tracker"

@@ -16,6 +16,7 @@ from tirtrack.distillation.cross_modal import (
     SelfCheck,
     boxes,
     cross_supervision,
+    distractors,
     filter_,
     filter_search,
     label_loss,
@@ -117,7 +118,8 @@ def test_boxes_agree_with_the_stored_loss(labels, outputs):
 # --- laws, on a tiny network ---------------------------------------------------------------------
 
 TERM_NAMES = sorted(set(TERMS) - {"energy", "modulation"})  # test_terms_by_kind.py has the others
-RESPONSE_TERMS = [name for name in TERM_NAMES if name != "cross_supervision"]
+LABEL_TERMS = {"cross_supervision", "distractors"}
+RESPONSE_TERMS = [name for name in TERM_NAMES if name not in LABEL_TERMS]
 
 
 def patch_batch(seed: int = 0, samples: int = 3) -> Batch:
@@ -128,7 +130,8 @@ def patch_batch(seed: int = 0, samples: int = 3) -> Batch:
 
     place = torch.tensor([[90.0, 100.0, 60.0, 40.0]]).expand(samples, 4)[None]
     reference = Branch(torch.tensor([40.0, 40, 47, 47]).expand(1, samples, 4), view(127), view(127))
-    test = Branch(place, view(255), view(255))
+    others = torch.tensor([[190.0, 30.0, 40.0, 40.0]]).expand(samples, 1, 4)
+    test = Branch(place, view(255), view(255), others_patch=others)
     yes = torch.ones(samples, dtype=torch.bool)
     present = torch.tensor([True] * (samples - 1) + [False])
     keys = tuple(f"s{k}" for k in range(samples))
@@ -225,6 +228,27 @@ def test_a_negative_pair_has_only_background_and_no_box_loss():
     assert classification.item() == pytest.approx(0.5 * np.log(2.0))
 
 
+def test_other_boxes_are_background_where_the_target_leaves_them():
+    """A target in the middle, another box right of it, a third on the target itself."""
+    place = boxes_in_patch(np.array([[0.0, 0.0, 64.0, 64.0]]))
+    others = boxes_in_patch(np.array([[96.0, 0.0, 48.0, 32.0], [0.0, 0.0, 80.0, 80.0]]))
+    margins = torch.zeros(2, 15, 15).double()
+    margins[1, 7, 13] = 2.0  # the cell at the centre of the other box
+    student = response_of([(margins, torch.ones(4, 15, 15).double())])
+    missing = torch.full_like(others, torch.nan)
+    batch = batch_of(place)
+    losses_of = [
+        distractors(
+            student,
+            None,
+            replace(batch, test=replace(batch.test, others_patch=boxes)),
+            Term(name="distractors"),
+        ).item()
+        for boxes in (others, missing, None)
+    ]
+    assert losses_of == [pytest.approx(np.log1p(np.exp(2.0))), 0.0, 0.0]
+
+
 def test_untrusted_samples_do_not_count_in_response_terms(outputs):
     student, teacher = response_of(outputs), response_of(outputs[::-1])
     batch = batch_of(torch.zeros(1, 2, 4))
@@ -265,6 +289,10 @@ def test_terms_look_at_kinds(outputs):
         score(blind, blind, batch, Term(name="score"))
     with pytest.raises(RecipeError, match="rates proposals"):
         boxes(blind, blind, batch, Term(name="boxes"))
+    with pytest.raises(RecipeError, match=r"distractors.* has no scores"):
+        distractors(blind, blind, batch, Term(name="distractors"))
+    with pytest.raises(RecipeError, match="no formula for scores of kind density"):
+        distractors(density, None, batch, Term(name="distractors"))
     with pytest.raises(RecipeError, match="rates no proposals"):
         boxes(student, student, batch, Term(name="energy"))
 

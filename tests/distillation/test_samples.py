@@ -12,9 +12,9 @@ from tirtrack.boxes import Box
 from tirtrack.crops import CropRule, boxes_to_patch
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import clips_of, serves_direction, usable_proposals
-from tirtrack.distillation.pool import Pool, PoolArrays
+from tirtrack.distillation.pool import Draw, Pool, PoolArrays
 from tirtrack.distillation.samples import away_crop, draw_samples, draw_shots
-from tirtrack.distillation.settings import Direction, Modality
+from tirtrack.distillation.settings import Direction, Modality, Term
 from tirtrack.distillation.step_plan import check_directions
 from tirtrack.errors import PairsError, TrainingError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -103,6 +103,47 @@ def test_the_target_stays_inside_the_test_patch_and_near_the_middle_of_the_templ
         sides.append(test.side)
     assert max(offsets) > 60
     assert max(sides) / min(sides) == pytest.approx(np.exp(0.36), rel=0.05)
+
+
+def with_others(tiny, **changes):
+    """Samples of a pair with three boxes, drawn for a recipe that rejects the others."""
+    terms = [Term(name="cross_supervision"), Term(name="distractors")]
+    boxes = [BOX, Box(80.0, 20.0, 16.0, 30.0), Box(5.0, 60.0, 20.0, 12.0)]
+    proposals = [Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency") for box in boxes]
+    recipe = tiny.recipe_of("mixed", **changes).model_copy(update={"terms": terms})
+    clips = clips_of(tiny.TinyPairs(), {0: ProposalSet(proposals, [])}, recipe)
+    return boxes, draw_samples(clips, recipe, range(20), network=SIAMESE, seed=0)
+
+
+def test_a_sample_knows_the_other_boxes_of_its_frame_if_a_term_needs_them(tiny):
+    boxes, samples = with_others(tiny)
+    for sample in samples:
+        assert {sample.tests[0].box, *sample.others} == {*boxes}
+        assert len(sample.others) == 2
+    assert {one.others for one in samples_of(tiny, tiny.recipe_of("mixed"))} == {()}
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0], ids=["plain", "mirrored"])
+def test_other_boxes_lie_in_the_patch_where_its_crop_puts_them(tiny, flip):
+    _, samples = with_others(tiny, flip=flip)
+    for sample in samples:
+        crop = sample.tests[0].spec.crop(FRAME_HW)
+        own = boxes_to_patch(sample.tests[0].box.array(), crop)
+        wanted = boxes_to_patch(np.array([box.array() for box in sample.others]), crop)
+        np.testing.assert_allclose(sample.others_patch(own), wanted, atol=1e-9)
+
+
+def test_a_batch_has_other_boxes_where_the_test_patch_shows_the_target(tiny):
+    _, samples = with_others(tiny)
+    shots = [sample.tests[0] for sample in samples]
+    own = np.stack([boxes_to_patch(one.box.array(), one.spec.crop(FRAME_HW)) for one in shots])
+    arrays = PoolArrays({}, {"reference": own[:, None], "test": own[:, None]}, np.ones(20, bool))
+    pool = Pool(samples, arrays, are_features=True)
+    rows = [Draw(Direction.TIR_TO_TIR, 3, 3), Draw(Direction.TIR_TO_TIR, 4, 4, away=True)]
+    others = pool.batch(rows).test.others_patch
+    np.testing.assert_allclose(others[0], samples[3].others_patch(own[3]), rtol=1e-5)
+    assert others[1].isnan().all()
+    assert pool.batch(rows).reference.others_patch is None
 
 
 def test_the_patch_beside_the_box_does_not_show_it(tiny):

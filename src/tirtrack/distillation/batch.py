@@ -46,12 +46,15 @@ class Branch:
         rgb: crops of the RGB frames; ``None`` if no direction needs them.
         tir: the same crops of the TIR frames; ``None`` if no direction needs them.
         proposals: proposals on the test branch, for networks that rate them; else ``None``.
+        others_patch: ``[S,K,4]`` float32 xywh, boxes of other targets in the first test image, NaN
+            rows where there are fewer than K; ``None`` if there are none, or no term needs them.
     """
 
     boxes_patch: Tensor
     rgb: View | None
     tir: View | None
     proposals: DrawnProposals | None = None
+    others_patch: Tensor | None = None
 
     def view(self, modality: Modality) -> View:
         """The view of this branch in a modality.

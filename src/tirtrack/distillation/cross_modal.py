@@ -4,9 +4,10 @@ A tracker's network has two branches: the *reference* branch makes a target mode
 the target at its centre, the *test* branch finds the target in a larger patch. An RGB-TIR pair
 gives both patches in both modalities, cut by the same rectangles. A :class:`Direction` says which
 modality each branch of the student sees; the teacher is a frozen copy that sees RGB on both
-branches. The student's response is compared with a pseudo-box (:func:`cross_supervision`) or with
-the teacher's response (:func:`score`, :func:`boxes`, :func:`filter_`, :func:`filter_search`,
-:func:`modulation`); the weighted sum of these terms is the loss of a step (:func:`step_loss`).
+branches. The student's response is compared with a pseudo-box (:func:`cross_supervision`), with
+other boxes of the frame (:func:`distractors`), or with the teacher's response (:func:`score`,
+:func:`boxes`, :func:`filter_`, :func:`filter_search`, :func:`modulation`); the weighted sum of
+these terms is the loss of a step (:func:`step_loss`).
 
 In order: the loss of a step, the teacher and when it is trusted, the labels, the terms. A network
 names what its numbers mean, the kinds of its scores and boxes (``networks/score_kinds``,
@@ -219,6 +220,23 @@ def cross_supervision(
     return {"classification": classification, "box": box}
 
 
+def distractors(
+    student: Response, teacher: Response | None, batch: Batch, settings: Term
+) -> Tensor:
+    """Other boxes of the same frame are background (``ScoreKind.reject``). The teacher is not used.
+
+    They are among the background of :func:`cross_supervision` too, where a few cells of an object
+    weigh no more than as many of an empty ground.
+    """
+    if (kind := student.score_kind) is None:
+        raise not_served(settings, "no scores")
+    label = kind.label(batch.test.boxes_patch, batch.present, student.scores[-1])
+    others_patch = batch.test.others_patch
+    if others_patch is None:
+        others_patch = batch.test.boxes_patch.new_full((len(batch), 1, 4), torch.nan)
+    return kind.reject(student.scores, label, others_patch)
+
+
 def score(student: Response, teacher: Response | None, batch: Batch, settings: Term) -> Tensor:
     """Match the student's score maps to the teacher's, on trusted samples."""
     kind, wanted = student.score_kind, needed(teacher, settings)
@@ -275,6 +293,7 @@ TermFunction = Callable[[Response, Response | None, Batch, Term], Tensor | Mappi
 
 TERMS: Mapping[str, TermFunction] = {
     "cross_supervision": cross_supervision,
+    "distractors": distractors,
     "score": score,
     "boxes": boxes,
     "energy": boxes,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tirtrack.distillation.augmentation import photometric_of
 from tirtrack.distillation.batch import Batch, Branch, View
@@ -193,6 +194,7 @@ class Pool:
                 rgb=self._view(name, Modality.RGB, draws, augmented=augmented, device=device),
                 tir=self._view(name, Modality.TIR, draws, augmented=augmented, device=device),
                 proposals=proposals if name == "test" else None,
+                others_patch=self._others(draws, device) if name == "test" else None,
             )
             for name, places in (("reference", references), ("test", tests))
         ]
@@ -207,6 +209,21 @@ class Pool:
             keys=tuple(self._key(draw) for draw in draws),
             plain=plain,
         )
+
+    def _others(self, draws: Sequence[Draw], device: torch.device | None) -> Tensor | None:
+        """``[S,K,4]`` boxes of other targets in the first test patch, NaN where there are none: so
+        in samples without their target too.
+        """
+        most = max(len(self.samples[draw.test].others) for draw in draws)
+        if not most:
+            return None
+        boxes = np.full((len(draws), most, 4), np.nan, dtype=np.float32)
+        for row, draw in enumerate(draws):
+            if draw.is_positive:
+                own = self.boxes_patch["test"][draw.test, 0]
+                others = self.samples[draw.test].others_patch(own)
+                boxes[row, : len(others)] = others
+        return torch.from_numpy(boxes).to(device)
 
     def _key(self, draw: Draw) -> str:
         own = self.samples[draw.reference].key

@@ -9,7 +9,7 @@ target's box is known in both.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -112,6 +112,8 @@ class Sample:
         found_in: modality in which the box was found.
         quality: quality of the box.
         way: name of the proposer, ``track`` or ``label``.
+        others: boxes of other targets in the frame of the first test shot, frame pixels; none if no
+            term needs them. No feature depends on them, so the names of kept ones do not either.
     """
 
     key: str
@@ -123,6 +125,26 @@ class Sample:
     found_in: FoundIn
     quality: float
     way: str
+    others: tuple[Box, ...] = field(default=(), repr=False)
+
+    def others_patch(self, box_patch: np.ndarray) -> np.ndarray:
+        """``[K,4]`` xywh of the other boxes in the first test patch.
+
+        A crop scales, shifts and perhaps mirrors, so the target's box in the patch tells where all
+        others lie.
+
+        Args:
+            box_patch: ``[4]`` xywh of the target's box in that patch.
+        """
+        shot = self.tests[0]
+        box, others = shot.box.array(), np.array([one.array() for one in self.others])
+        others = others.reshape(-1, 4)
+        scale = box_patch[2:] / box[2:]
+        size = others[:, 2:] * scale
+        from_target = (others[:, :2] - box[:2]) * scale
+        if shot.spec.is_mirrored:
+            from_target[:, 0] = box_patch[2] - from_target[:, 0] - size[:, 0]
+        return np.concatenate([box_patch[:2] + from_target, size], axis=1)
 
 
 # --- proposed and followed boxes -----------------------------------------------------------------
@@ -176,9 +198,15 @@ def draw_samples(
                 found_in=target.found_in,
                 quality=recipe.boxes.quality[target.found_in],
                 way=target.way,
+                others=_others(clip, target, other) if recipe.rejects_others else (),
             )
         )
     return samples
+
+
+def _others(clip: Clip, target: Target, frame: int) -> tuple[Box, ...]:
+    """The boxes of other targets in a frame."""
+    return tuple(one.boxes[frame] for one in clip.targets[frame] if one != target)
 
 
 def _drawn(targets: Sequence[Target], recipe: CrossModalRecipe, rng: np.random.Generator) -> Target:

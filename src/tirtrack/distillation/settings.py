@@ -103,7 +103,14 @@ class Term(Settings):
     """One term of the loss (``cross_modal.TERMS``)."""
 
     name: Literal[
-        "cross_supervision", "score", "boxes", "filter", "filter_search", "modulation", "energy"
+        "cross_supervision",
+        "distractors",
+        "score",
+        "boxes",
+        "filter",
+        "filter_search",
+        "modulation",
+        "energy",
     ]
     weight: Positive = 1.0
     directions: list[Direction] | None = Field(
@@ -395,6 +402,11 @@ class CrossModalRecipe(_Recipe):
                 "boxes.join_iou: null"
             )
         return self
+
+    @property
+    def rejects_others(self) -> bool:
+        """Whether the other boxes of a frame are background."""
+        return any(term.name == "distractors" for term in self.terms)
 
     @property
     def reads_rgb(self) -> bool:

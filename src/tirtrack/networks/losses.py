@@ -64,20 +64,37 @@ def cell_labels(boxes_patch: Tensor, present: Tensor, centres: Tensor) -> Tensor
     Returns:
         ``[M,S,n,n]`` int8: 1, 0, or -1 for ignored.
     """
-    size_wh = boxes_patch[..., 2:].double()
-    offset_xy = centres - (boxes_patch[..., :2].double() + size_wh / 2)[..., None, None]
-
-    def ellipse(part: float) -> Tensor:
-        semi_axes = (part * size_wh).clamp(min=MIN_SEMI_AXIS)[..., None, None]
-        return (offset_xy / semi_axes).square().sum(dim=-3)  # [M,S,n,n]
-
+    inner, outer = (ellipses(boxes_patch, part, centres) for part in (INNER, OUTER))
+    offset_xy = _offsets(boxes_patch, centres)
     nearest = offset_xy.square().sum(dim=-3).flatten(-2).argmin(dim=-1, keepdim=True)
-    labels = torch.full_like(ellipse(INNER), IGNORED, dtype=torch.int8)
-    labels[ellipse(OUTER) > 1] = NEGATIVE
-    labels[ellipse(INNER) <= 1] = POSITIVE
+    labels = torch.full_like(inner, IGNORED, dtype=torch.int8)
+    labels[outer > 1] = NEGATIVE
+    labels[inner <= 1] = POSITIVE
     labels.flatten(-2).scatter_(-1, nearest, POSITIVE)
     labels[:, ~present] = NEGATIVE
     return labels
+
+
+def ellipses(boxes_patch: Tensor, part: float, centres: Tensor) -> Tensor:
+    """E(part) of every cell, as in :func:`cell_labels`: at most 1 inside of an ellipse around the
+    box's centre.
+
+    Args:
+        boxes_patch: ``[...,4]`` xywh boxes, patch pixels.
+        part: semi-axes as a fraction of the box's sides.
+        centres: ``[2,n,n]`` float64 (x, y) centres of the cells, patch pixels.
+
+    Returns:
+        ``[...,n,n]`` float64; NaN for a NaN box.
+    """
+    semi_axes = (part * boxes_patch[..., 2:].double()).clamp(min=MIN_SEMI_AXIS)[..., None, None]
+    return (_offsets(boxes_patch, centres) / semi_axes).square().sum(dim=-3)
+
+
+def _offsets(boxes_patch: Tensor, centres: Tensor) -> Tensor:
+    """``[...,2,n,n]`` (x, y) of the cells from the centres of boxes ``[...,4]``."""
+    boxes = boxes_patch.double()
+    return centres - (boxes[..., :2] + boxes[..., 2:] / 2)[..., None, None]
 
 
 def density_label(gaussian: Tensor, sigma_cells: float) -> Tensor:

@@ -87,6 +87,21 @@ class ScoreKind(ABC):
             temperature: temperature of the logits.
         """
 
+    def reject(self, scores: Maps, label: Tensor, others_patch: Tensor) -> Tensor:
+        """Loss of the cells of other boxes, which are background.
+
+        Args:
+            scores: score maps of all filters.
+            label: label of the same samples.
+            others_patch: ``[S,K,4]`` xywh boxes of other targets in the first of M test images,
+                patch pixels; NaN rows are none.
+        """
+        raise RecipeError(
+            f"other boxes as background have no formula for scores of kind {self.name}",
+            "terms",
+            "leave the term distractors out, or choose another network",
+        )
+
     def confidence(self, scores: Tensor, near: Tensor) -> Tensor:
         """Probability ``[S]`` of the target: the logistic of the peak.
 
@@ -155,6 +170,16 @@ class Margin(ScoreKind):
         the teacher scores as target have half of the weight.
         """
         return _logits_match(own, wanted, trusted, temperature)
+
+    def reject(self, scores: Maps, label: Tensor, others_patch: Tensor) -> Tensor:
+        """Mean of -log(1 - p) over the negative cells inside of the inner ellipse of any of the
+        boxes (:func:`losses.ellipses`); 0 if there is no such cell.
+        """
+        (margins,) = scores
+        centres = self.centres(margins.shape[-1], device=margins.device)
+        inside = losses.ellipses(others_patch, losses.INNER, centres) <= 1  # [S,K,n,n]
+        where = inside.any(dim=1)[None] & (label[:1] == losses.NEGATIVE)
+        return losses.masked_mean(F.softplus(margins[:1]), where)
 
     def sure(self, scores: Tensor) -> Tensor:
         """Cells with p > 0.5."""
