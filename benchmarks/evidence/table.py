@@ -162,7 +162,8 @@ def signal(plan: Plan, records: Mapping[str, Record]) -> str:
 
 def gains(plan: Plan, records: Mapping[str, Record], name: str) -> np.ndarray:
     """``[seeds,2]`` of an arm, minus the baseline: its signal, and its score."""
-    return _run_means(plan, records[name]) - _run_means(plan, records[BASELINE])[0]
+    start = _run_means(plan, records[BASELINE])[0]
+    return np.asarray(_run_means(plan, records[name]) - start)
 
 
 def _run_means(plan: Plan, record: Record) -> np.ndarray:

@@ -142,7 +142,8 @@ class TrueFollower:
         """Key of a pair by the content of each of its frames."""
         source = open_pairs(self._pairs)
         pairs = (source[index] for index in range(len(source)))
-        return {_digest(frame): pair.key for pair in pairs for frame in (pair.rgb, pair.tir)}
+        frames = ((pair.key, frame) for pair in pairs for frame in (pair.rgb, pair.tir))
+        return {_digest(frame): key for key, frame in frames if frame is not None}
 
     @cached_property
     def _known(self) -> Mapping[str, Mapping[str, Box]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.experiments.rows import EVERYTHING, SHIPPABLE
@@ -74,7 +75,7 @@ def held_back_pairs(shared: Path) -> list[Path]:
     return [shared / "data" / "pairs" / name for name in _HELD_BACK]
 
 
-def _linked(source: Path, target: Path, is_training) -> Path:  # noqa: ANN001 - int -> bool
+def _linked(source: Path, target: Path, is_training: Callable[[int], bool]) -> Path:
     """A folder of pairs that holds links to the training part of another."""
     for side in ("rgb", "tir"):
         (target / side).mkdir(parents=True, exist_ok=True)
