@@ -321,11 +321,13 @@ def recipe_of(plan: Plan, arm: Arm, changes: Mapping[str, Any] | None = None) ->
 
 def identity_of(plan: Plan, arm: Arm) -> dict[str, Any]:
     """What the results of an arm depend on, but for the code: as JSON values."""
+    recordings = arm.recordings
     trained = {
         "recipe": plan.recipe,
         "changes": arm.changes(plan),
         "boxes from the truth": arm.sees == "truth",
-        "recordings": arm.recordings.model_dump(exclude_defaults=True) or None,
+        "recordings": recordings.first,
+        **recordings.model_dump(exclude={"first"}, exclude_defaults=True),
         **({"second round": True} if arm.first_round else {}),
     }
     return {
