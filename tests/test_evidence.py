@@ -38,6 +38,7 @@ from benchmarks.evidence.plan import (
     Recordings,
     arm_called,
     arms_of,
+    changed_arms,
     chosen_arms,
     identity_of,
     read_plan,
@@ -118,6 +119,18 @@ def test_single_changes_have_one_seed_and_crossed_arms_three():
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_what_the_results_of_an_arm_depend_on_stays(name):
     assert fingerprint(identity_of(PLAN, arm_called(PLAN, name))) == IDENTITIES[name]
+
+
+def test_single_changes_are_of_the_best_arms_and_their_controls_change_by_change():
+    arms = [arm.name for arm in changed_arms(PLAN, ["mixed", "rgb_tracks-tir-30"])]
+    bases = ["mixed", "true_boxes-mixed-same", "tir_tracks-mixed-same"]
+    bases += ["rgb_tracks-tir-30", "true_boxes-tir-30", "tir_tracks-tir-30"]
+    assert arms[: len(bases) + 1] == [*(f"{one}+steps_100" for one in bases), "mixed+steps_1000"]
+    assert [name for name in arms if name.endswith("second_round")] == [
+        "tir_tracks-mixed-same+second_round",
+        "rgb_tracks-tir-30+second_round",
+        "tir_tracks-tir-30+second_round",
+    ]
 
 
 def test_what_cannot_run_yet_is_an_arm_or_a_factor():

@@ -2,6 +2,7 @@
 
     python -m benchmarks.evidence --out runs/evidence
     python -m benchmarks.evidence --only true_boxes-tir-30 mixed --workers 2
+    python -m benchmarks.evidence --factors
     python -m benchmarks.evidence --cameras
     python -m benchmarks.evidence --page
 
@@ -29,6 +30,7 @@ from benchmarks.evidence.plan import (
     Plan,
     World,
     arms_of,
+    changed_arms,
     chosen_arms,
     read_plan,
     waiting_arms,
@@ -156,6 +158,19 @@ def tell_waiting(plan: Plan) -> None:
         print(f"evidence: {name} is left out, it waits for {reason}", file=sys.stderr)
 
 
+def known_bests(plan: Plan, figures: Path) -> table.Bests:
+    """The best arms by what is known.
+
+    Raises:
+        RequestError: results are missing, or belong to another plan.
+    """
+    if (bests := table.best_arms(plan, kept_records(figures, plan))) is None:
+        raise RequestError(
+            "no arms are best yet", figures, "run some with TIR alone, with RGB and on true boxes"
+        )
+    return bests
+
+
 def run_on_cameras(
     plan: Plan, names: Sequence[str], at: Workplace, figures: Path, workers: int
 ) -> None:
@@ -164,10 +179,7 @@ def run_on_cameras(
     Raises:
         RequestError: a camera is unknown, another world lies there, or no arms are best yet.
     """
-    if (bests := table.best_arms(plan, kept_records(figures, plan))) is None:
-        raise RequestError(
-            "no arms are best yet", figures, "run some with TIR alone, with RGB and on true boxes"
-        )
+    bests = known_bests(plan, figures)
     cameras = list(names) or list(plan.cameras.worlds)
     for camera in cameras:
         render(world_of(plan, camera), place_of(at, camera), workers)
@@ -201,6 +213,9 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--figures", type=Path, default=ROOT / "docs" / "figures" / "evidence")
     parser.add_argument("--only", nargs="*", default=[], help="arms: ARM or ARM+FACTOR")
     parser.add_argument(
+        "--factors", action="store_true", help="run the single changes of the best arms instead"
+    )
+    parser.add_argument(
         "--cameras", nargs="*", help="evaluate the best arms on other cameras instead: all, or NAME"
     )
     parser.add_argument("--page", action="store_true", help=f"write {PAGE.name}, run nothing")
@@ -210,9 +225,13 @@ def options_of() -> argparse.Namespace:
 
 def run_arms(plan: Plan, options: argparse.Namespace) -> list[str]:
     """Run arms and show the table; one line for each part that failed."""
-    arms = chosen_arms(plan, options.only)
-    if not options.only:
-        tell_waiting(plan)
+    if options.factors:
+        bests = known_bests(plan, options.figures)
+        arms = changed_arms(plan, [bests.tir, bests.rgb])
+    else:
+        arms = chosen_arms(plan, options.only)
+        if not options.only:
+            tell_waiting(plan)
     faults = run(plan, arms, Workplace(options.out), options.figures, options.workers)
     for fault in faults:
         print(f"evidence: {fault}", file=sys.stderr)

@@ -271,13 +271,43 @@ def arm_called(plan: Plan, name: str) -> Arm:
         raise RequestError(
             f'no factor is called "{factor}"', fix=did_you_mean(factor, plan.factors)
         )
-    arm = Arm(name, (*arms[base].levels, plan.factors[factor]))
-    if arm.first_round and (arm.sees == "truth" or not recipe_of(plan, arm).tracks.modalities):
+    arm = _changed(plan, arms[base], factor)
+    if not _fits(plan, arm):
         raise RequestError(
             f"no tracker follows the boxes of {base}, so it has no second round",
             fix="choose an arm with tracks",
         )
     return arm
+
+
+def _changed(plan: Plan, arm: Arm, factor: str) -> Arm:
+    return Arm(f"{arm.name}+{factor}", (*arm.levels, plan.factors[factor]))
+
+
+def _fits(plan: Plan, arm: Arm) -> bool:
+    """Whether a tracker follows the boxes of an arm, if it is to have a second round."""
+    is_followed = arm.sees != "truth" and recipe_of(plan, arm).tracks.modalities
+    return not arm.first_round or bool(is_followed)
+
+
+def changed_arms(plan: Plan, best: Sequence[str]) -> list[Arm]:
+    """Every single change of the best arms and of their controls, change by change, so that the
+    last in the plan are left out where time ends. What does not fit an arm, and arms that cannot
+    run yet, are left out.
+    """
+    arms, names = arms_of(plan), (name for one in best for name in (one, *controls_of(one)))
+    bases = [arms[name] for name in dict.fromkeys(names)]
+    changed = [_changed(plan, base, factor) for factor in plan.factors for base in bases]
+    return [arm for arm in changed if _fits(plan, arm) and not waits_for(plan, arm)]
+
+
+def controls_of(name: str) -> list[str]:
+    """The controls of an arm: true boxes and TIR tracks with its directions and distance; those of
+    the shipped recipe have its directions and one frame.
+    """
+    _, *crossed = name.split("-")
+    branches = "-".join(crossed or ("mixed", "same"))
+    return [f"{boxes}-{branches}" for boxes in ("true_boxes", "tir_tracks")]
 
 
 def chosen_arms(plan: Plan, names: Sequence[str]) -> list[Arm]:
