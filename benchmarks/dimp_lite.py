@@ -189,7 +189,12 @@ V3_LICENCE = "Apache-2.0"
 PSEUDO_LICENCE = "MIT"
 
 
-def make_baseline(shared: Path, out: Path, which: str) -> Path:
+def baseline_file(out: Path, which: str, seed: int = 0) -> Path:
+    """The weights of a baseline; the first seed is not named."""
+    return out / f"dimp-lite-{which}{f'-{seed}' if seed else ''}.safetensors"
+
+
+def make_baseline(shared: Path, out: Path, which: str, *, seed: int = 0) -> Path:
     """Train the head on the frozen backbone of NanoTrack V3; returns the file.
 
     Args:
@@ -197,6 +202,7 @@ def make_baseline(shared: Path, out: Path, which: str) -> Path:
         out: output folder, with ``pseudo/`` if that stage has run.
         which: ``rgb`` (may be shipped), ``plain`` (the same without pseudo-boxes) or ``all``
             (research only).
+        seed: seed of its random weights and of the training.
     """
     start = out / "nanotrack-v3.safetensors"
     store.write(start, store.network_of(store.read(shared / data.V3)), V3_CARD)
@@ -206,7 +212,7 @@ def make_baseline(shared: Path, out: Path, which: str) -> Path:
         "plain": labelled_folders(shared),
         "all": [rgb / "stills", rgb / "video_train", *pseudo],
     }[which]
-    file = out / f"dimp-lite-{which}.safetensors"
+    file = baseline_file(out, which, seed)
     licences = {
         **LICENCES,
         **{folder.name: DRONE_LICENCE for folder in folders if folder.name.startswith("drone")},
@@ -220,6 +226,7 @@ def make_baseline(shared: Path, out: Path, which: str) -> Path:
         recipe="dimp_lite",
         still_sources=None if which == "all" else STILL_SOURCES,
         licences=licences,
+        seed=seed,
         force=True,
         command=f"python -m benchmarks.dimp_lite --stage baseline --which {which}",
     )

@@ -54,6 +54,8 @@ def test_a_student_comes_out(world, tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out.strip() == str(out)
     assert "run folder:" in said.err
+    command = f"tirtrack evaluate {world / 'start.safetensors'} {out} --dataset DIR"
+    assert f"cannot tell which of the two tracks better, labelled TIR can: {command}\n" in said.err
     assert store.read(out).card.modality == "tir"
     assert run(line(world, out, *SMALL, "--resume")) == 0
     assert "nothing to do" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tirtrack.distillation.batch import Batch, Branch, View
 from tirtrack.distillation.cross_modal import (
     TERMS,
     SelfCheck,
+    anchor,
     boxes,
     cross_supervision,
     distractors,
@@ -216,6 +218,69 @@ def test_filter_is_the_relative_squared_distance():
     for function in (filter_, filter_search):
         value = function(student, teacher, batch_of(torch.zeros(1, 2, 4)), Term(name="filter"))
         assert value.item() == pytest.approx(expected)
+
+
+# --- the anchor ----------------------------------------------------------------------------------
+
+
+def test_the_anchor_is_the_match_of_scores_and_boxes(labels, outputs):
+    student, teacher = response_of(outputs), response_of(outputs[::-1])
+    batch = batch_of(boxes_in_patch(labels["boxes"][:2]))
+    expected = float(labels["soft_score_tau1"]) + float(labels["soft_boxes"])
+    value = anchor(student, teacher, batch, Term(name="anchor"))
+    assert value.item() == pytest.approx(expected, rel=RELATIVE)
+
+
+def test_the_anchor_counts_every_sample(outputs):
+    student, teacher = response_of(outputs), response_of(outputs[::-1])
+    batch, no = batch_of(torch.zeros(1, 2, 4)), torch.zeros(2, dtype=torch.bool)
+    whole = anchor(student, teacher, batch, Term(name="anchor"))
+    for mask in ("present", "accepted"):
+        assert anchor(student, teacher, replace(batch, **{mask: no}), Term(name="anchor")) == whole
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_a_student_that_has_not_moved_is_not_pulled(networks, direction):
+    student, _ = networks
+    baseline, batch = copy.deepcopy(student), patch_batch()
+    loss = step_loss(student, baseline, [(direction, batch)], [Term(name="anchor")])
+    loss.total.backward()
+    assert loss.total.item() == 0.0
+    gradients = [one.grad for one in student.parameters() if one.grad is not None]
+    assert gradients
+    assert all(one.abs().max() < 1e-6 for one in gradients)
+
+
+def test_the_anchor_sees_what_the_student_sees_and_other_terms_the_teachers_modality(networks):
+    student, teacher = networks
+    batch, terms = patch_batch(), [Term(name="anchor"), Term(name="score")]
+    parts = step_loss(student, teacher, [(Direction.RGB_TO_TIR, batch)], terms).parts
+    own = respond(student, batch, Direction.RGB_TO_TIR)
+    alike = respond(teacher, batch, Direction.RGB_TO_TIR)
+    of_rgb = teacher_response(teacher, batch)
+    assert parts["rgb_to_tir/anchor"] == anchor(own, alike, batch, terms[0])
+    assert parts["rgb_to_tir/score"] == score(own, of_rgb, batch, terms[1])
+
+
+def test_the_anchor_draws_the_student_back_to_the_baseline(networks):
+    baseline, _ = networks
+    student, batch = copy.deepcopy(baseline), patch_batch()
+    with torch.no_grad():
+        for parameter in student.components()["target_filter"]:
+            parameter += 0.01 * torch.randn_like(parameter)
+    heads = student.components()["target_filter"]
+
+    def loss() -> Tensor:
+        groups = [(Direction.TIR_TO_TIR, batch)]
+        return step_loss(student, baseline, groups, [Term(name="anchor")]).total
+
+    before = loss()
+    optimiser = torch.optim.Adam(heads, lr=1e-3)
+    for _ in range(5):
+        optimiser.zero_grad()
+        loss().backward()
+        optimiser.step()
+    assert loss() < before
 
 
 def test_a_negative_pair_has_only_background_and_no_box_loss():

@@ -184,6 +184,10 @@ FAULTS = {
         "give tracks.modalities, [rgb] or [tir], or boxes.join_iou: null",
     ),
     "no terms": ("terms: []\n", "training has steps and no term"),
+    "anchor at another teacher": (
+        "terms: [{name: anchor}]\nteacher: {weights: fear-xs}\n",
+        "and teacher.weights names another teacher",
+    ),
     "no mapping": ("- mixed\n", "holds no settings"),
     "not YAML": ("a: [\n", "is not plain YAML"),
     "code": ("a: !!python/object/apply:os.system ['true']\n", "is not plain YAML"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 
@@ -169,6 +170,17 @@ def test_atom_is_supervised_by_boxes_alone_and_refuses_what_needs_scores():
             step_loss(atom, atom, [(TIR_TIR, batch)], [Term(name=name)])
     with pytest.raises(RecipeError, match="rates proposals"):
         step_loss(atom, atom, [(TIR_TIR, batch)], [Term(name="boxes")])
+
+
+def test_the_anchor_is_zero_where_the_student_has_not_moved_and_counts_negatives(networks):
+    student, other = networks
+    gone = replace(patch_batch(student), present=torch.zeros(3, dtype=torch.bool))
+    at_home, away = (
+        step_loss(student, one, [(TIR_TIR, gone)], [Term(name="anchor")]).total
+        for one in (copy.deepcopy(student), other)
+    )
+    assert abs(at_home.item()) < 1e-6
+    assert away.item() > 1e-3
 
 
 def test_samples_without_the_target_or_the_teacher_do_not_count(networks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -117,7 +118,18 @@ def command(
             command=command_line(),
             progress=live,
         )
-    report_run(run, as_json=as_json)
+    report_run(run, as_json=as_json, advice=cannot_tell(baseline, run.weights))
+
+
+def cannot_tell(baseline: str, student: Path) -> str:
+    """The sentence that no comparison without labels tells which of two trackers is better, with
+    the command that can.
+    """
+    words = ["tirtrack", "evaluate", baseline, str(student), "--dataset", "DIR"]
+    return (
+        "without labels distill cannot tell which of the two tracks better, labelled TIR can: "
+        f"{shlex.join(words)}"
+    )
 
 
 def changes_of(texts: list[str]) -> dict[str, Any]:
@@ -137,8 +149,10 @@ def changes_of(texts: list[str]) -> dict[str, Any]:
     return changes
 
 
-def report_run(run: Run[Any], *, as_json: bool) -> None:
-    """The end of a training command: path of the weights on stdout, the verdict on stderr."""
+def report_run(run: Run[Any], *, as_json: bool, advice: str = "") -> None:
+    """The end of a training command: path of the weights on stdout, the verdict and what to do
+    about it on stderr.
+    """
     from tirtrack.distillation.summary import SUMMARY
 
     if as_json:
@@ -147,7 +161,7 @@ def report_run(run: Run[Any], *, as_json: bool) -> None:
     if run.summary is None:
         print("the run is finished already; nothing to do", file=sys.stderr)
     else:
-        for sentence in (*run.summary.warnings, run.summary.verdict):
+        for sentence in filter(None, (*run.summary.warnings, run.summary.verdict, advice)):
             print(sentence, file=sys.stderr)
     print(f"run folder: {run.folder}", file=sys.stderr)
     print(run.weights)

@@ -5,9 +5,10 @@ the target at its centre, the *test* branch finds the target in a larger patch. 
 gives both patches in both modalities, cut by the same rectangles. A :class:`Direction` says which
 modality each branch of the student sees; the teacher is a frozen copy that sees RGB on both
 branches. The student's response is compared with a pseudo-box (:func:`cross_supervision`), with
-other boxes of the frame (:func:`distractors`), or with the teacher's response (:func:`score`,
-:func:`boxes`, :func:`filter_`, :func:`filter_search`, :func:`modulation`); the weighted sum of
-these terms is the loss of a step (:func:`step_loss`).
+other boxes of the frame (:func:`distractors`), with the teacher's response (:func:`score`,
+:func:`boxes`, :func:`filter_`, :func:`filter_search`, :func:`modulation`), or with that of the
+teacher on the student's own patches (:func:`anchor`); the weighted sum of these terms is the loss
+of a step (:func:`step_loss`).
 
 In order: the loss of a step, the teacher and when it is trusted, the labels, the terms. A network
 names what its numbers mean, the kinds of its scores and boxes (``networks/score_kinds``,
@@ -80,11 +81,12 @@ def step_loss(
     for direction, batch in groups:
         serving = [term for term in terms if serves(term, direction)]
         own = respond(student, batch, direction)
-        wanted = None
-        if teacher is not None and any(needs_teacher(term) for term in serving):
-            wanted = teacher_response(teacher, batch, teacher_modality)
+        theirs = teacher_responses(
+            teacher, batch, serving, direction=direction, modality=teacher_modality
+        )
         for term in serving:
-            name, found = f"{direction}/{term.name}", TERMS[term.name](own, wanted, batch, term)
+            name, wanted = f"{direction}/{term.name}", theirs.get(term.name)
+            found = TERMS[term.name](own, wanted, batch, term)
             if isinstance(found, Mapping):
                 parts |= {f"{name}/{part}": value.detach() for part, value in found.items()}
                 found = torch.stack([*found.values()]).sum()
@@ -127,7 +129,7 @@ def serves(term: Term, direction: Direction) -> bool:
 
 def needs_teacher(term: Term) -> bool:
     """Whether the term compares the student with a teacher."""
-    return term.name in _MATCHES_REFERENCE | _MATCHES_TEST
+    return term.name in _MATCHES_REFERENCE | _MATCHES_TEST | {_ANCHOR}
 
 
 # --- The teacher, and when it is trusted ---------------------------------------------------------
@@ -139,6 +141,29 @@ def teacher_response(
 ) -> Response:
     """The frozen teacher's response: one modality on both branches, crops without augmentation."""
     return respond(teacher, batch.for_teacher, Direction(f"{modality}_to_{modality}"))
+
+
+def teacher_responses(
+    teacher: TwoBranchNetwork | None,
+    batch: Batch,
+    terms: Sequence[Term],
+    *,
+    direction: Direction,
+    modality: Modality,
+) -> dict[str, Response]:
+    """The frozen teacher's response by the name of the term that compares with it: on the patches
+    of its own modality, for the anchor on those that the student sees.
+    """
+    names = {term.name for term in terms if needs_teacher(term)}
+    if teacher is None or not names:
+        return {}
+    found: dict[str, Response] = {}
+    if names - {_ANCHOR}:
+        found = dict.fromkeys(names, teacher_response(teacher, batch, modality))
+    if _ANCHOR in names:
+        with torch.no_grad():
+            found[_ANCHOR] = respond(teacher, batch, direction)
+    return found
 
 
 @dataclass(frozen=True)
@@ -288,6 +313,18 @@ def modulation(student: Response, teacher: Response | None, batch: Batch, settin
     ).mean()
 
 
+def anchor(student: Response, teacher: Response | None, batch: Batch, settings: Term) -> Tensor:
+    """Stay near the teacher's scores and boxes on the same patches, in every sample: where the
+    target is absent or the teacher does not find the pseudo-box, too.
+    """
+    wanted, every = needed(teacher, settings), torch.ones_like(batch.present)
+    of_boxes = student.box_kind.match(student, wanted, every, settings.form)
+    if (kind := student.score_kind) is None:
+        return of_boxes
+    label = kind.label(batch.test.boxes_patch, batch.present, student.scores[-1])
+    return of_boxes + kind.match(student.scores, wanted.scores, label, every, settings.temperature)
+
+
 TermFunction = Callable[[Response, Response | None, Batch, Term], Tensor | Mapping[str, Tensor]]
 """A term gives its loss, or the named parts whose sum is its loss; the log shows both."""
 
@@ -300,7 +337,9 @@ TERMS: Mapping[str, TermFunction] = {
     "filter": filter_,
     "filter_search": filter_search,
     "modulation": modulation,
+    "anchor": anchor,
 }
+_ANCHOR = "anchor"
 _MATCHES_REFERENCE = frozenset({"filter", "modulation"})
 _MATCHES_TEST = frozenset({"score", "boxes", "energy", "filter_search"})
 

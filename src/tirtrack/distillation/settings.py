@@ -111,6 +111,7 @@ class Term(Settings):
         "filter_search",
         "modulation",
         "energy",
+        "anchor",
     ]
     weight: Positive = 1.0
     directions: list[Direction] | None = Field(
@@ -118,10 +119,10 @@ class Term(Settings):
         description="directions in which the term counts; by default all that it can serve",
     )
     temperature: Positive = Field(
-        default=1.0, description="temperature of the softmax; for the term score only"
+        default=1.0, description="temperature of the softmax; for the terms score and anchor"
     )
     form: Literal["iou", "smooth_l1"] = Field(
-        default="iou", description="form of the loss; for the term boxes only"
+        default="iou", description="form of the loss; for the terms boxes and anchor"
     )
 
 
@@ -400,6 +401,15 @@ class CrossModalRecipe(_Recipe):
             raise ValueError(
                 "boxes.join_iou needs tracks; give tracks.modalities, [rgb] or [tir], or "
                 "boxes.join_iou: null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _anchor_is_the_baseline(self) -> CrossModalRecipe:
+        if self.teacher.weights and any(term.name == "anchor" for term in self.terms):
+            raise ValueError(
+                "the term anchor holds the student near the baseline, and teacher.weights names "
+                "another teacher; give one of them"
             )
         return self
 

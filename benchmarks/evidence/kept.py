@@ -1,0 +1,152 @@
+"""Parts of the questions about real video: results in one JSON file each, kept as a part ends.
+
+The results of a tracker on a data set are rows by sequence: its group, which is a set of the
+primary figure or a recording, and its scores.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import tirtrack
+from benchmarks.evidence.parts import SCORES, revision, scores_of
+from benchmarks.experiments.data import PRIMARY_SETS
+from benchmarks.experiments.table import RESAMPLES_SEED
+from benchmarks.in_parallel import in_parallel
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.errors import RequestError, TirtrackError
+from tirtrack.evaluation.statistics import (
+    ScoreDifference,
+    Sets,
+    bootstrap_indices,
+    paired_bootstrap,
+)
+from tirtrack.evaluation.tracker_sources import TrackerSpec
+from tirtrack.files import write_json
+from tirtrack.identity import first_change, versions
+
+Rows = Mapping[str, Mapping[str, Any]]
+"""``group`` and scores of every sequence, by its name."""
+Results = dict[str, Any]
+
+
+def kept(file: Path, identity: Mapping[str, Any], make: Callable[[], Results]) -> Results:
+    """The results in a file, made first if there is none.
+
+    Args:
+        file: JSON file of the part.
+        identity: what the results depend on but for the code, as JSON values.
+        make: function that makes the results.
+
+    Raises:
+        RequestError: the results in the file depend on something else.
+    """
+    if file.is_file():
+        found: Results = json.loads(file.read_text(encoding="utf-8"))
+        if change := first_change(found["identity"], identity):
+            raise RequestError(
+                f"these results belong to a plan with another {change}",
+                file,
+                "restore the plan, or remove the file to run the part anew",
+            )
+        return dict(found["results"])
+    code, results = revision(), make()
+    facts = {"identity": dict(identity), "versions": versions(), "revision": code}
+    write_json(file, {**facts, "results": results})
+    return results
+
+
+def measured(
+    spec: TrackerSpec, dataset: LabelledDataset, out: Path, *, protocol: str, starts: int = 1
+) -> Rows:
+    """Rows of a tracker on a data set; resumed where it was stopped."""
+    compared = tirtrack.evaluate(
+        [spec], dataset, out / spec.name, protocol=protocol, starts=starts, resume=True
+    )
+    groups = {one.name: group_of(one) for one in dataset.sequences}
+    scores = scores_of(compared, SCORES)
+    return {name: {"group": groups[name], **one} for name, one in scores.items()}
+
+
+def group_of(sequence: LabelledSequence) -> str:
+    """The recording that a sequence was cut from, or its set of the primary figure."""
+    known = sequence.notes.get("recording")
+    return known or PRIMARY_SETS.get(sequence.subset, sequence.subset)
+
+
+def run_all(
+    jobs: Mapping[str, Callable[[], Results]], workers: int
+) -> tuple[dict[str, Results], list[str]]:
+    """Results of jobs by name, and one line for each that failed."""
+    found: dict[str, Results] = {}
+    faults: list[str] = []
+
+    def ended(part: tuple[str, Results | None, str]) -> str:
+        name, results, fault = part
+        if results is None:
+            faults.append(f"{name}: {fault}")
+            return f"{name} failed"
+        found[name] = results
+        return name
+
+    named = [functools.partial(attempt, name, job) for name, job in jobs.items()]
+    in_parallel(named, workers, "part", ended=ended)
+    return found, faults
+
+
+def attempt(name: str, job: Callable[[], Results]) -> tuple[str, Results | None, str]:
+    """A job's results, or why there are none, so that the others go on."""
+    torch.set_num_threads(1)
+    try:
+        return name, job(), ""
+    except TirtrackError as error:
+        return name, None, str(error)
+    except Exception as error:  # noqa: BLE001 - hours of other parts hang on it
+        return name, None, f"{type(error).__name__}: {error}"
+
+
+def numbers(found: ScoreDifference) -> dict[str, Any]:
+    """A difference as JSON values."""
+    return found.model_dump(exclude_unset=True)
+
+
+def over_sets(a: Sequence[Rows], b: Sequence[Rows], score: str) -> ScoreDifference:
+    """``a - b`` as the mean of the set means: runs are averaged in a sequence first, then sequences
+    are drawn within their set.
+    """
+    of_a, of_b = _by_set(a, score), _by_set(b, score)
+    sizes = {name: values.shape[1] for name, values in of_a.items()}
+    return Sets.draw(sizes, np.random.default_rng(RESAMPLES_SEED)).difference(of_a, of_b)
+
+
+def over_recordings(a: Sequence[Rows], b: Sequence[Rows], score: str) -> ScoreDifference:
+    """``a - b``: runs are averaged in a sequence first, then whole recordings are drawn."""
+    names = list(a[0])
+    groups = [str(a[0][name]["group"]) for name in names]
+    differences = _means(a, names, score) - _means(b, names, score)
+    rng = np.random.default_rng(RESAMPLES_SEED)
+    indices = bootstrap_indices(len(set(groups)), rng)
+    return paired_bootstrap(differences, indices, groups=groups)
+
+
+def _means(runs: Sequence[Rows], names: Sequence[str], score: str) -> np.ndarray:
+    """``[n]`` means over runs."""
+    return np.array([[rows[name][score] for name in names] for rows in runs]).mean(axis=0)
+
+
+def _by_set(runs: Sequence[Rows], score: str) -> dict[str, np.ndarray]:
+    """``[runs,n]`` scores of each set."""
+    names: dict[str, list[str]] = {}
+    for name, row in runs[0].items():
+        names.setdefault(str(row["group"]), []).append(name)
+    return {
+        group: np.array([[rows[name][score] for name in inside] for rows in runs])
+        for group, inside in names.items()
+    }

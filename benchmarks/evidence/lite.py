@@ -1,0 +1,221 @@
+"""Question 5: whether the gain of ``dimp-lite`` is confirmed on data that is new to it.
+
+    python -m benchmarks.dimp_lite --stage pseudo --out runs/dimp-lite
+    python -m benchmarks.evidence.lite --out runs/dimp-lite
+
+Three baselines of three seeds, each trained further by the rows of ``real.yaml``, and all of them
+evaluated on ``tir_hard``. A row is compared with the baselines, and with the best control, baseline
+by baseline; runs are averaged in a sequence first, then recordings of ``camel`` are drawn. Parts
+are kept in ``docs/figures/evidence/lite`` as they end, the answer in ``answer.json`` there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tirtrack
+from benchmarks.dimp_lite import baseline_file, make_baseline
+from benchmarks.evidence.kept import Results, kept, measured, numbers, over_recordings, run_all
+from benchmarks.evidence.parts import ROOT
+from benchmarks.evidence.plan import BASELINE, Plan, read_plan
+from benchmarks.evidence.real_plan import Lite, read_real_plan
+from benchmarks.experiments import data
+from benchmarks.experiments.rows import STUDIES, Row
+from benchmarks.experiments.table import interval
+from tirtrack.datasets import open_dataset
+from tirtrack.distillation.recipe import load_recipe
+from tirtrack.errors import RequestError, TirtrackError
+from tirtrack.evaluation.tracker_sources import TrackerSpec
+from tirtrack.files import sha256, write_json
+from tirtrack.synthetic import cached_world
+
+HARD = ("camel", "antiuav", "ltir")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where question 5 reads and writes.
+
+    Attributes:
+        shared: folder of the shared data.
+        out: where baselines, models and evaluations are kept; with ``pseudo/`` of
+            ``benchmarks.dimp_lite``.
+        figures: folder of the results.
+    """
+
+    shared: Path
+    out: Path
+    figures: Path
+
+    def baseline(self, lite: Lite, seed: int) -> Path:
+        """The weights of a baseline."""
+        return baseline_file(self.out, lite.baseline, seed)
+
+
+def row_called(name: str) -> Row:
+    """A row of the study ``dimp-lite``.
+
+    Raises:
+        ValueError: there is no such row.
+    """
+    found = {row.name: row for row in STUDIES["dimp-lite"].rows}
+    if name not in found:
+        raise ValueError(f'no row is called "{name}"; there are {", ".join(found)}')
+    return found[name]
+
+
+def train_baseline(lite: Lite, seed: int, place: Place) -> Results:
+    """A baseline on labelled RGB, unless its weights exist."""
+    file = place.baseline(lite, seed)
+    if not file.is_file():
+        make_baseline(place.shared, place.out, lite.baseline, seed=seed)
+    return {"weights_sha256": sha256(file)}
+
+
+def train_row(name: str, baseline: Path, seed: int, place: Place) -> Path:
+    """The weights of a row that begins with a baseline; resumed where that was stopped."""
+    row = row_called(name)
+    out = place.out / "models" / f"{slug(name)}-{seed}.safetensors"
+    tirtrack.distill(
+        data.training_pairs(place.shared, row.pairs, cached_world("study"), place.out),
+        baseline,
+        out,
+        recipe=load_recipe(row.recipe, changes=row.changes),
+        held_back=data.held_back_pairs(place.shared),
+        licence=data.LICENCES[row.pairs],
+        seed=seed,
+        resume=True,
+    )
+    return out
+
+
+def slug(name: str) -> str:
+    """The name of a row as a file name."""
+    return name.replace(",", "").replace(" ", "_")
+
+
+def part(plan: Plan, lite: Lite, name: str, seed: int, place: Place) -> Results:
+    """Rows of a part on every set of ``tir_hard``."""
+    baseline = place.baseline(lite, seed)
+
+    def make() -> Results:
+        weights = baseline if name == BASELINE else train_row(name, baseline, seed, place)
+        spec = TrackerSpec(f"{slug(name)}-{seed}", str(weights), plan.preset)
+        return {one: rows_on(spec, plan, one, place) for one in HARD}
+
+    row = None if name == BASELINE else row_called(name)
+    identity = {
+        "baseline": {"trained on": lite.baseline, "seed": seed},
+        "row": row and {"recipe": row.recipe, "changes": dict(row.changes)},
+        "protocol": plan.protocol,
+        "preset": plan.preset,
+    }
+    return kept(place.figures / f"{slug(name)}-{seed}.json", identity, make)
+
+
+def rows_on(spec: TrackerSpec, plan: Plan, name: str, place: Place) -> Any:
+    """Rows of a tracker on a set of ``tir_hard``."""
+    dataset = open_dataset(place.shared / "data" / "tir_hard" / name)
+    return measured(spec, dataset, place.out / "evaluations" / name, protocol=plan.protocol)
+
+
+def answer(lite: Lite, parts: Mapping[str, Results]) -> Results:
+    """What is confirmed or refuted, on ``camel`` alone; the other sets are shown beside it.
+
+    Args:
+        lite: rows and seeds.
+        parts: results of every row and seed, by ``ROW-SEED``.
+    """
+    names = (BASELINE, *lite.ours, *lite.controls)
+    rows = {name: [parts[f"{slug(name)}-{seed}"]["camel"] for seed in lite.seeds] for name in names}
+    means = {
+        name: float(np.mean([r["success"] for run in runs for r in run.values()]))
+        for name, runs in rows.items()
+    }
+    best = max(lite.controls, key=lambda name: means[name])
+    found: dict[str, Any] = {"success": means, "best_control": best, "rows": {}}
+    for name in lite.ours:
+        over_best = over_recordings(rows[name], rows[best], "success")
+        over_baseline = over_recordings(rows[name], rows[BASELINE], "success")
+        said = "open"
+        if over_best.low > 0:
+            said = "confirmed"
+        elif over_best.high < lite.refuted_below:
+            said = "refuted"
+        found["rows"][name] = {
+            "gain": said,
+            "over_best_control": numbers(over_best),
+            "over_baseline": numbers(over_baseline),
+        }
+    return found
+
+
+def run(plan: Plan, lite: Lite, place: Place, workers: int) -> list[str]:
+    """Train the baselines, then run the parts that are due, and write the answer.
+
+    Returns:
+        One line for each part that failed.
+    """
+    if not (place.out / "pseudo").is_dir():
+        raise RequestError(
+            "there are no pseudo-boxes",
+            place.out / "pseudo",
+            f"run python -m benchmarks.dimp_lite --stage pseudo --out {place.out}",
+        )
+    baselines: dict[str, Callable[[], Results]] = {
+        f"baseline, seed {seed}": functools.partial(train_baseline, lite, seed, place)
+        for seed in lite.seeds
+    }
+    _, faults = run_all(baselines, workers)
+    if faults:
+        return faults
+    jobs: dict[str, Callable[[], Results]] = {
+        f"{slug(name)}-{seed}": functools.partial(part, plan, lite, name, seed, place)
+        for name in (BASELINE, *lite.ours, *lite.controls)
+        for seed in lite.seeds
+    }
+    parts, faults = run_all(jobs, workers)
+    if not faults:
+        command = "python -m benchmarks.evidence.lite"
+        write_json(place.figures / "answer.json", {"command": command, **answer(lite, parts)})
+    return faults
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence.lite")
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "dimp-lite")
+    parser.add_argument("--figures", type=Path, default=ROOT / "docs/figures/evidence/lite")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    place = Place(options.shared, options.out, options.figures)
+    try:
+        data.check_shared(options.shared)
+        faults = run(read_plan(), read_real_plan().lite, place, options.workers)
+    except TirtrackError as error:
+        print(f"lite: {error}", file=sys.stderr)
+        return error.exit_code if isinstance(error, RequestError) else 1
+    for fault in faults:
+        print(f"lite: {fault}", file=sys.stderr)
+    if faults:
+        return 1
+    content = json.loads((place.figures / "answer.json").read_text(encoding="utf-8"))
+    for name, row in content["rows"].items():
+        print(f"{name}: gain {row['gain']}, over {content['best_control']} "
+              f"{interval(row['over_best_control'])}, over the baselines "
+              f"{interval(row['over_baseline'])}")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""Question 6: what sets NanoTrack V3 as published, ``nano-rgb`` and ``nano-tir`` apart.
+
+    python -m benchmarks.evidence.v3
+
+Asked where the answer may be sought: on the sequences of ``rgb/video_train`` that none of the three
+was trained on, and on the validation sequences of the study world, in TIR and in RGB. Parts
+are kept in ``docs/figures/evidence/v3`` as they end, the answer in ``answer.json`` there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.evidence.kept import Results, Rows, kept, numbers, over_sets, run_all
+from benchmarks.evidence.parts import ROOT
+from benchmarks.evidence.plan import Plan, read_plan
+from benchmarks.evidence.table import rank_correlation
+from benchmarks.experiments import data
+from benchmarks.experiments.table import interval
+from tirtrack.datasets import open_dataset
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.errors import RequestError, TirtrackError
+from tirtrack.evaluation import protocols
+from tirtrack.evaluation.overlap import first_valid_row, norm_center_error, overlap, valid_rows
+from tirtrack.evaluation.results import Track
+from tirtrack.evaluation.runner import run
+from tirtrack.evaluation.score_quality import score_quality
+from tirtrack.evaluation.starts import starts_of
+from tirtrack.evaluation.tracker_sources import TrackerSpec
+from tirtrack.files import write_json
+from tirtrack.synthetic import cached_world
+
+STARTS = {"rgb_held_back": 3, "world_tir": 1, "world_rgb": 1}  # five sequences are few
+TRAINED_ON = "drone_v"  # sequences of rgb/video_train that nano-rgb was trained on begin so
+REFERENCE = "nano-rgb"
+OTHERS = ("v3", "nano-tir")
+SCORES = ("success", "norm_precision")
+ATTRIBUTES = ("side_px", "step_sides")
+
+
+def weights_of(name: str, shared: Path) -> str:
+    """Name or file of the weights of a tracker."""
+    return str(shared / data.V3) if name == "v3" else name
+
+
+def sets(shared: Path) -> dict[str, LabelledDataset]:
+    """The sets that may be looked at, by name."""
+    world, rgb = cached_world("study"), open_dataset(shared / "data" / "rgb" / "video_train")
+    held_back = tuple(one for one in rgb.sequences if TRAINED_ON not in one.name)
+    return {
+        "rgb_held_back": replace(rgb, sequences=held_back),
+        "world_tir": open_dataset(world / "validation"),
+        "world_rgb": open_dataset(world / "validation_rgb"),
+    }
+
+
+# --- what happens in a sequence ------------------------------------------------------------------
+
+
+def facts_of(track: Track, start: LabelledSequence, protocol: str) -> dict[str, float]:
+    """Scores and their causes of one run: how often it is lost (no overlap), and while it is not,
+    how well centre and size fit.
+    """
+    annotation = start.annotation[first_valid_row(start.annotation) or 0 :]
+    seen = valid_rows(annotation)
+    boxes, truth = track.boxes[seen][1:], annotation[seen][1:]
+    overlaps = overlap(boxes, truth)
+    on_target = overlaps > 0
+    scored = protocols.get(protocol).score_sequence(start.name, track.boxes, start.annotation)
+    found = {name: float(scored.values[name]) for name in SCORES}
+    found["lost"] = float(1 - on_target.mean())
+    if on_target.any():
+        areas = [one[on_target, 2] * one[on_target, 3] for one in (boxes, truth)]
+        found["overlap_on_target"] = float(overlaps[on_target].mean())
+        found["size_ratio"] = float(np.median(np.sqrt(areas[0] / areas[1])))
+        errors = norm_center_error(boxes, truth)[on_target]
+        found["centre_error_sides"] = float(np.median(errors))
+    return found
+
+
+def attributes_of(sequence: LabelledSequence) -> dict[str, float]:
+    """Side of the target, pixels, and its step from frame to frame in sides; medians."""
+    boxes = sequence.annotation[valid_rows(sequence.annotation)]
+    sides = np.sqrt(boxes[:, 2] * boxes[:, 3])
+    centres = boxes[:, :2] + boxes[:, 2:] / 2
+    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) / sides[1:]
+    return {"side_px": float(np.median(sides)), "step_sides": float(np.median(steps))}
+
+
+def score_of(tracks: Sequence[tuple[Track, LabelledSequence]]) -> dict[str, Any]:
+    """Whether the tracker's score tells right boxes from wrong ones, over all frames."""
+    scores, overlaps = [], []
+    for track, start in tracks:
+        annotation = start.annotation[first_valid_row(start.annotation) or 0 :]
+        scores.append(track.scores[1:])
+        overlaps.append(overlap(track.boxes[1:], annotation[1:]))
+    return asdict(score_quality(np.concatenate(scores), np.concatenate(overlaps)))
+
+
+def part(plan: Plan, shared: Path, figures: Path, tracker: str, place: str) -> Results:
+    """A tracker on a set: facts of every sequence, means over starts, and the score's quality."""
+
+    def make() -> Results:
+        spec = TrackerSpec(tracker, weights_of(tracker, shared), plan.preset)
+        online, tracks, rows = spec.load(0), [], {}
+        for sequence in sets(shared)[place].sequences:
+            starts = starts_of(sequence, STARTS[place])
+            run_here = [(run(online, start), start) for start in starts]
+            each = [facts_of(*one, plan.protocol) for one in run_here]
+            rows[sequence.name] = {
+                "group": place,
+                **{key: round(value, 5) for key, value in attributes_of(sequence).items()},
+                **{
+                    key: mean_of(each, key) for key in dict.fromkeys(k for one in each for k in one)
+                },
+            }
+            tracks += run_here
+        return {"rows": rows, "score": score_of(tracks)}
+
+    identity = {
+        "tracker": tracker,
+        "set": place,
+        "starts": STARTS[place],
+        "protocol": plan.protocol,
+    }
+    return kept(figures / f"{tracker}-{place}.json", identity, make)
+
+
+def mean_of(each: Sequence[Mapping[str, float]], key: str) -> float:
+    """Mean of a fact over the runs that have it."""
+    return round(float(np.mean([one[key] for one in each if key in one])), 5)
+
+
+# --- the answer ----------------------------------------------------------------------------------
+
+
+def compared(parts: Mapping[str, Results], place: str) -> Results:
+    """All trackers on a set, and what the difference from ``nano-rgb`` goes with."""
+    rows: dict[str, Rows] = {
+        name: parts[f"{name}-{place}"]["rows"] for name in (REFERENCE, *OTHERS)
+    }
+    found: Results = {
+        "trackers": {
+            name: {**means(one), "score": parts[f"{name}-{place}"]["score"]}
+            for name, one in rows.items()
+        }
+    }
+    for name in OTHERS:
+        against = {
+            score: numbers(over_sets([rows[name]], [rows[REFERENCE]], score)) for score in SCORES
+        }
+        found[f"{name} minus {REFERENCE}"] = {
+            **against,
+            "by": {one: by_attribute(rows[name], rows[REFERENCE], one) for one in ATTRIBUTES},
+        }
+    return found
+
+
+def means(rows: Rows) -> dict[str, float]:
+    """Mean of every fact over the sequences that have it."""
+    keys = dict.fromkeys(key for row in rows.values() for key in row if key != "group")
+    return {key: mean_of(list(rows.values()), key) for key in keys}
+
+
+def by_attribute(a: Rows, b: Rows, attribute: str) -> dict[str, float]:
+    """Mean of ``a - b`` in success in the lower and upper half of an attribute, and its rank
+    correlation with it.
+    """
+    values = np.array([row[attribute] for row in a.values()])
+    differences = np.array([row["success"] - b[name]["success"] for name, row in a.items()])
+    upper = values > np.median(values)
+    return {
+        "median": round(float(np.median(values)), 5),
+        "lower_half": round(float(differences[~upper].mean()), 5),
+        "upper_half": round(float(differences[upper].mean()), 5),
+        "rank_correlation": round(rank_correlation(np.stack([values, differences], axis=1)), 3),
+    }
+
+
+def show(answer: Mapping[str, Any]) -> None:
+    """Print the answer set by set."""
+    for place, found in answer.items():
+        print(place)
+        for name, one in found["trackers"].items():
+            facts = "  ".join(f"{key} {value:.3f}" for key, value in one.items() if key != "score")
+            print(f"  {name}: {facts}")
+            quality = one["score"]
+            print(
+                f"    score: AUC {quality['roc_auc']:.3f}, ECE {quality['calibration_error']:.3f}"
+            )
+        for name in OTHERS:
+            one = found[f"{name} minus {REFERENCE}"]
+            print(f"  {name} minus {REFERENCE}: success {interval(one['success'])}")
+            for attribute, half in one["by"].items():
+                print(f"    {attribute}: {half}")
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence.v3")
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--figures", type=Path, default=ROOT / "docs/figures/evidence/v3")
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    plan = read_plan()
+    jobs: dict[str, Callable[[], Results]] = {
+        f"{name}-{place}": functools.partial(
+            part, plan, options.shared, options.figures, name, place
+        )
+        for place in STARTS
+        for name in (REFERENCE, *OTHERS)
+    }
+    try:
+        data.check_shared(options.shared)
+        parts, faults = run_all(jobs, options.workers)
+    except TirtrackError as error:
+        print(f"v3: {error}", file=sys.stderr)
+        return error.exit_code if isinstance(error, RequestError) else 1
+    for fault in faults:
+        print(f"v3: {fault}", file=sys.stderr)
+    if faults:
+        return 1
+    answer = {place: compared(parts, place) for place in STARTS}
+    write_json(
+        options.figures / "answer.json", {"command": "python -m benchmarks.evidence.v3", **answer}
+    )
+    show(answer)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

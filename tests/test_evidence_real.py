@@ -1,0 +1,362 @@
+"""Questions 4 to 6 of docs/evidence_plan.md: what is chosen, confirmed once, and never opened."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.evidence import camel, lite, real
+from benchmarks.evidence.kept import group_of, kept, over_recordings, over_sets
+from benchmarks.evidence.lite import answer, row_called, slug
+from benchmarks.evidence.parts import Workplace
+from benchmarks.evidence.plan import BASELINE, read_plan
+from benchmarks.evidence.real import (
+    Real,
+    choice_parts,
+    choice_to_confirm,
+    chosen_of,
+    conclusions,
+    harm,
+    trained_without,
+)
+from benchmarks.evidence.real_plan import PLAIN, gentle_recipe, read_real_plan
+from benchmarks.evidence.v3 import attributes_of, by_attribute, facts_of
+from tirtrack.datasets import open_dataset
+from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.errors import RequestError
+from tirtrack.evaluation.results import Track
+from tirtrack.evaluation.statistics import ScoreDifference
+from tirtrack.synthetic import WorldSize, write_world
+
+PLAN = read_plan()
+REAL_PLAN = read_real_plan()
+GENTLE = REAL_PLAN.gentle
+
+
+def rows(values: dict[str, list[float]], group: str = "") -> dict[str, dict[str, object]]:
+    """Rows whose scores are all the same, by group."""
+    return {
+        f"{group}{name}/{number}": {"group": name, "success": one, "norm_precision": one}
+        for name, inside in values.items()
+        for number, one in enumerate(inside)
+    }
+
+
+def at(tmp_path: Path, **changes) -> Real:
+    """Question 4 in an empty folder."""
+    return replace(
+        Real(PLAN, GENTLE, tmp_path / "shared", Workplace(tmp_path / "study"), tmp_path, tmp_path),
+        **changes,
+    )
+
+
+# --- the plan ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", GENTLE.variants)
+def test_a_variant_is_the_arm_with_its_changes_alone(variant):
+    plain = gentle_recipe(PLAN, GENTLE, PLAIN).model_dump()
+    recipe = gentle_recipe(PLAN, GENTLE, variant).model_dump()
+    changed = {key.split(".")[0] for key in GENTLE.variants[variant].changes}
+    assert {key for key in plain if plain[key] != recipe[key]} == changed
+
+
+@pytest.mark.parametrize("variant", GENTLE.variants)
+def test_no_variant_reads_rgb(variant):
+    assert not gentle_recipe(PLAN, GENTLE, variant).reads_rgb
+
+
+def test_at_most_six_variants_are_compared_with_plain():
+    assert next(iter(GENTLE.variants)) == PLAIN
+    assert len(GENTLE.variants) - 1 <= 6
+
+
+def test_rows_of_dimp_lite_are_known_and_keep_batch_norm_frozen():
+    for name in (*REAL_PLAN.lite.ours, *REAL_PLAN.lite.controls):
+        assert row_called(name).changes["training.batch_norm"] == "frozen"
+    assert all(row_called(name).is_control for name in REAL_PLAN.lite.controls)
+
+
+# --- parts that are kept -------------------------------------------------------------------------
+
+
+def test_a_part_is_made_once(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return {"value": 0.5}
+
+    for _ in range(2):
+        assert kept(tmp_path / "a.json", {"seed": 0}, make) == {"value": 0.5}
+    assert made == [1]
+
+
+def test_a_part_of_another_plan_is_refused(tmp_path):
+    kept(tmp_path / "a.json", {"seed": 0}, dict)
+    with pytest.raises(RequestError, match=r"another seed \(was 0, now 1\)"):
+        kept(tmp_path / "a.json", {"seed": 1}, dict)
+
+
+def test_sets_weigh_the_same_and_runs_are_averaged_first():
+    before = rows({"drone": [0.5, 0.5, 0.5, 0.5], "cptv": [0.5]})
+    runs = [rows({"drone": [0.5] * 4, "cptv": [0.7]}), rows({"drone": [0.5] * 4, "cptv": [0.9]})]
+    assert over_sets(runs, [before], "success").mean == pytest.approx(0.15)
+
+
+def test_recordings_are_drawn_whole():
+    before = rows({"a": [0.5] * 9, "b": [0.5]})
+    after = rows({"a": [0.6] * 9, "b": [0.4]})
+    found = over_recordings([after], [before], "success")
+    assert found.mean == pytest.approx(0.08)
+    assert (found.low, found.high) == (pytest.approx(-0.1), pytest.approx(0.1))
+
+
+@pytest.mark.parametrize(
+    ("subset", "notes", "group"),
+    [
+        pytest.param("ptb_tir", {}, "ltir+ptb", id="a set of the primary figure"),
+        pytest.param("", {"recording": "camel_s01"}, "camel_s01", id="a recording"),
+        pytest.param("", {}, "", id="neither"),
+    ],
+)
+def test_a_sequence_counts_in_its_recording_or_set(subset, notes, group):
+    one = LabelledSequence("s", np.ones((1, 4)), 1, lambda: iter(()), subset=subset, notes=notes)
+    assert group_of(one) == group
+
+
+# --- the choice ----------------------------------------------------------------------------------
+
+
+def choice_of(world: dict[str, float], tir_video: dict[str, tuple[float, float]]) -> dict:
+    """The choice among variants that gain so much in the world, and two values on real video."""
+    gentle = GENTLE.model_copy(update={"variants": {name: GENTLE.variants[name] for name in world}})
+    still = {"world": rows({"": [0.5, 0.5]}), "tir_video": rows({"drone": [0.5, 0.5]})}
+    parts = {name: still for name in choice_parts(gentle)}
+    for name in world:
+        for where in real.TRAININGS:
+            parts[f"{name}-{where}"] = {
+                "world": rows({"": [0.5 + world[name]] * 2}),
+                "tir_video": rows({"drone": [0.5 + one for one in tir_video[name]]}),
+            }
+    return chosen_of(gentle, parts)
+
+
+@pytest.mark.parametrize(
+    ("world", "tir_video", "chosen"),
+    [
+        pytest.param(
+            {"plain": 0.04, "short": 0.03, "slow": 0.03},
+            {"plain": (-0.1, 0.0), "short": (-0.02, 0.0), "slow": (-0.01, 0.0)},
+            "slow",
+            id="the highest lower end",
+        ),
+        pytest.param(
+            {"plain": 0.04, "short": 0.03, "slow": 0.01},
+            {"plain": (-0.1, 0.0), "short": (-0.02, 0.0), "slow": (-0.01, 0.0)},
+            "short",
+            id="one that keeps too little of the gain is out",
+        ),
+        pytest.param(
+            {"plain": 0.04, "short": 0.03},
+            {"plain": (0.01, 0.02), "short": (0.0, 0.02)},
+            "plain",
+            id="plain, if no gentle one does better",
+        ),
+        pytest.param(
+            {"plain": -0.02, "short": -0.01},
+            {"plain": (0.0, 0.0), "short": (0.0, 0.01)},
+            "plain",
+            id="the first of equals where none gains",
+        ),
+    ],
+)
+def test_the_choice_follows_the_rule(world, tir_video, chosen):
+    assert choice_of(world, tir_video)["chosen"] == chosen
+
+
+# --- the confirmation ----------------------------------------------------------------------------
+
+
+def test_nothing_is_confirmed_before_the_choice(tmp_path):
+    with pytest.raises(RequestError, match="there is no choice to confirm"):
+        choice_to_confirm(at(tmp_path))
+
+
+def test_the_confirmation_runs_once(tmp_path):
+    (tmp_path / "choice.json").write_text('{"chosen": "short"}', encoding="utf-8")
+    assert choice_to_confirm(at(tmp_path)) == "short"
+    (tmp_path / "confirmed.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(RequestError, match="the confirmation was run, and runs once"):
+        choice_to_confirm(at(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        pytest.param(-0.05, -0.01, "shown", id="below zero"),
+        pytest.param(-0.01, 0.03, "excluded", id="hardly below"),
+        pytest.param(-0.03, 0.03, "open", id="wide"),
+    ],
+)
+def test_harm_is_shown_excluded_or_open(low, high, said):
+    difference = ScoreDifference(mean=0.0, low=low, high=high)
+    assert harm(difference, PLAN.thresholds.harm) == said
+
+
+def test_conclusions_put_folds_together_and_compare_m3svd_on_its_own_sequences(tmp_path):
+    camels = {"camel_a": [0.4, 0.4], "camel_b": [0.4]}
+    before = {"tir_video": rows({"m3svd": [0.5], "drone": [0.5]}), "camel": rows(camels)}
+    better = {"tir_video": rows({"m3svd": [0.6], "drone": [0.6]}), "camel": rows(camels)}
+    parts = {
+        BASELINE: before,
+        "short-world-0": better,
+        "plain-without-camel_a": {"camel": rows({"camel_a": [0.3, 0.3]})},
+        "plain-without-camel_b": {"camel": rows({"camel_b": [0.3]})},
+        "short-without-camel_a": {"camel": rows({"camel_a": [0.5, 0.5]})},
+        "short-without-camel_b": {"camel": rows({"camel_b": [0.5]})},
+        "m3svd": {"m3svd": rows({"m3svd": [0.75]})},
+    }
+    trackers = {BASELINE: BASELINE, "short-world-0": "short-world"}
+    found = conclusions(at(tmp_path), parts, trackers, "short")
+    means = {row: {name: one["mean"] for name, one in of.items()} for row, of in found.items()}
+    assert means == {
+        "short-world": {"primary": pytest.approx(0.1), "camel": 0.0},
+        "plain, adapted on camel": {"camel": pytest.approx(-0.1)},
+        "short, adapted on camel": {"camel": pytest.approx(0.1)},
+        "m3svd, smoke test": {"m3svd": pytest.approx(0.25)},
+    }
+
+
+# --- camel without labels ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hard(tmp_path_factory):
+    """Three sequences of two recordings, in the layout of ``camel``."""
+    root = tmp_path_factory.mktemp("shared")
+    size = WorldSize(recordings=0, pairs_each=1, spacing_frames=1, validation=0, test=3, frames=6)
+    write_world(root / "world", size=size, seed=3, settings=PLAN.world.difficulty())
+    for number, sequence in enumerate(open_dataset(root / "world" / "test").sequences):
+        folder = root / "data" / "tir_hard" / "camel" / f"s{number}"
+        (folder / "img").mkdir(parents=True)
+        for index, frame in enumerate(sequence.open_frames()):
+            save(folder / "img" / f"{index + 1:06d}.png", frame)
+        lines = [",".join(f"{side:.2f}" for side in box) for box in sequence.boxes]
+        (folder / "groundtruth.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        facts = {"recording": f"camel_{number // 2}", "object": "person", "frames": len(lines)}
+        (folder / "attributes.json").write_text(json.dumps(facts), encoding="utf-8")
+    return root
+
+
+def save(path: Path, frame: np.ndarray) -> None:
+    from PIL import Image
+
+    Image.fromarray(frame).save(path)
+
+
+def test_the_training_on_camel_opens_frames_of_other_recordings_and_no_label(hard, tmp_path):
+    opened: list[str] = []
+
+    def watch(event, arguments):
+        if event == "open" and "camel" in str(arguments[0]):
+            opened.append(str(Path(str(arguments[0])).resolve()))
+
+    sys.addaudithook(watch)
+    small = {"training.steps": 1, "pool": 8, "held_back.samples": 4, "teacher.require": False}
+    gentle = GENTLE.model_copy(
+        update={"variants": {PLAIN: GENTLE.variants[PLAIN].model_copy(update={"changes": small})}}
+    )
+    spec = trained_without(at(tmp_path, shared=hard, gentle=gentle), PLAIN, "camel_1", 0)
+    assert Path(spec.weights).is_file()
+    folders = {Path(path).parent for path in opened}
+    assert {one.parent.name for one in folders if one.name == "img"} == {"s0", "s1"}
+    assert not any(path.endswith("groundtruth.txt") for path in opened)
+
+
+def test_folders_that_are_trained_on_hold_frames_alone(hard, tmp_path):
+    found = camel.frames_alone(hard / "data" / "tir_hard" / "camel", tmp_path)
+    assert {name: [one.name for one in inside] for name, inside in found.items()} == {
+        "camel_0": ["s0", "s1"],
+        "camel_1": ["s2"],
+    }
+    assert {path.name for one in tmp_path.iterdir() for path in one.iterdir()} == {"img"}
+    assert camel.all_but(found, "camel_0") == [tmp_path / "s2"]
+
+
+def test_a_fold_is_tested_on_its_own_recording(hard):
+    dataset = open_dataset(hard / "data" / "tir_hard" / "camel")
+    assert [one.name for one in camel.only(dataset, "camel_1").sequences] == ["s2"]
+
+
+# --- dimp-lite -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "control", "gain"),
+    [
+        pytest.param(0.5, 0.4, "confirmed", id="above the best control"),
+        pytest.param(0.4, 0.4, "refuted", id="no better"),
+        pytest.param(None, 0.4, "open", id="wide"),
+    ],
+)
+def test_the_gain_of_dimp_lite_is_judged_against_the_best_control(ours, control, gain):
+    plan = REAL_PLAN.lite
+    parts = {}
+    for name in (BASELINE, *plan.ours, *plan.controls):
+        value = {BASELINE: 0.2, plan.controls[0]: control}.get(name, 0.3)
+        both = [value, value]
+        if name in plan.ours:
+            both = [0.1, 0.9] if ours is None else [ours, ours]
+        for seed in plan.seeds:
+            parts[f"{slug(name)}-{seed}"] = {"camel": rows({"a": both[:1], "b": both[1:]})}
+    found = answer(plan, parts)
+    assert found["best_control"] == plan.controls[0]
+    assert {row["gain"] for row in found["rows"].values()} == {gain}
+
+
+def test_baselines_of_several_seeds_have_files_of_their_own(tmp_path):
+    place = lite.Place(tmp_path, tmp_path, tmp_path)
+    names = [place.baseline(REAL_PLAN.lite, seed).name for seed in REAL_PLAN.lite.seeds]
+    assert names == [
+        "dimp-lite-rgb.safetensors",
+        "dimp-lite-rgb-1.safetensors",
+        "dimp-lite-rgb-2.safetensors",
+    ]
+
+
+# --- why V3 --------------------------------------------------------------------------------------
+
+
+def test_causes_are_counted_on_the_target_alone():
+    truth = np.array([[10.0, 10, 20, 20]] * 5)
+    boxes = truth.copy()
+    boxes[3, 2:] = 10  # half of the side, same corner
+    boxes[4, :2] = 200
+    start = LabelledSequence("s", truth, 1, lambda: iter(()))
+    track = Track(boxes, np.ones(5), np.full(5, "tracking"), np.zeros(5))
+    found = facts_of(track, start, PLAN.protocol)
+    assert found["lost"] == pytest.approx(1 / 4)
+    assert found["overlap_on_target"] == pytest.approx((1 + 1 + 0.25) / 3)
+    assert found["size_ratio"] == 1.0
+
+
+def test_attributes_are_medians_of_side_and_step():
+    truth = np.array([[1.0, 1, 16, 4], [5.0, 1, 16, 4], [9.0, 1, 16, 4]])
+    one = LabelledSequence("s", truth, 1, lambda: iter(()))
+    assert attributes_of(one) == {"side_px": 8.0, "step_sides": 0.5}
+
+
+def test_a_difference_is_split_at_the_median_of_an_attribute():
+    def made(values: list[float]) -> dict[str, dict[str, float]]:
+        return {f"s{n}": {"side_px": n, "success": one} for n, one in enumerate(values)}
+
+    found = by_attribute(made([0.5, 0.6, 0.7, 0.8]), made([0.5] * 4), "side_px")
+    assert found["lower_half"] == pytest.approx(0.05)
+    assert found["upper_half"] == pytest.approx(0.25)
+    assert found["rank_correlation"] == 1.0
