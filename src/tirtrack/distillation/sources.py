@@ -15,7 +15,14 @@ from tirtrack.errors import PairsError, RecipeError, RequestError, did_you_mean
 from tirtrack.files import fingerprint
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.folder import open_pairs
-from tirtrack.pairs.source import Manifest, PairSource, Recording, content_identity, named
+from tirtrack.pairs.source import (
+    Manifest,
+    PairSource,
+    Recording,
+    content_identity,
+    named,
+    unit_of,
+)
 
 Pairs = str | Path | Sequence[str | Path] | PairSource
 """A folder of pairs, several folders, or an opened source."""
@@ -155,7 +162,7 @@ def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Sp
         how = "nothing is held back"
     elif len(recordings) == 1:
         apart = set(everything[-max(round(share * len(everything)), 1) :])
-        how = f"the last {len(apart)} pairs of the only recording"
+        how = f"the last {len(apart)} {unit_of(source)}s of the only recording"
     else:
         held, how = _by_share(recordings, share * len(everything)), "whole recordings"
     if held:
@@ -227,15 +234,16 @@ def uneven_split(split: Split, share: float) -> str | None:
     held = [name for name, one in recordings.items() if apart.issuperset(one.indices)]
     kept = [name for name in recordings if name not in held]
     total = len(split.train) + len(split.held_back)
+    unit = unit_of(split.source)
     largest = max(recordings.values(), key=lambda one: len(one.indices))
     part = len(largest.indices) / total
     many = len(split.held_back) > MAX_HELD_SHARE * total
     if not held or part <= MAX_OVERSHOOT * share or (len(held) <= len(kept) and not many):
         return None
     return (
-        f"recordings are unequal: {largest.name} has {part:.0%} of all pairs, and one above "
+        f"recordings are unequal: {largest.name} has {part:.0%} of all {unit}s, and one above "
         f"{MAX_OVERSHOOT * share:.0%} is held back only where no other fits; so {len(held)} of "
-        f"{len(recordings)} recordings ({len(split.held_back)} of {total} pairs) are held back: "
-        f"{named(held, MAX_NAMED)}; trained on are {named(kept, MAX_NAMED)}; choose others with "
-        "--hold-back NAME"
+        f"{len(recordings)} recordings ({len(split.held_back)} of {total} {unit}s) are "
+        f"held back: {named(held, MAX_NAMED)}; trained on are {named(kept, MAX_NAMED)}; choose "
+        "others with --hold-back NAME"
     )

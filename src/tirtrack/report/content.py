@@ -194,9 +194,10 @@ class EvaluationSection:
 
 @dataclass(frozen=True)
 class PairsSection:
-    """The unlabelled pairs: what was proposed, what was rejected and why.
+    """The unlabelled pairs or TIR frames: what was proposed, what was rejected and why.
 
     Attributes:
+        unit: what was searched, ``pair`` or ``TIR frame``.
         facts: label to text, in the order of the page.
         rejections: reason to count.
         counted_over: pairs in which the rejections were counted.
@@ -204,6 +205,7 @@ class PairsSection:
         cautions: short sentences, such as a large offset between the modalities.
     """
 
+    unit: str
     facts: Mapping[str, str]
     rejections: Mapping[str, int] = field(default_factory=dict)
     counted_over: str = ""
