@@ -163,7 +163,7 @@ def test_no_label_file_is_ever_opened(tmp_path, write_images, write_videos):
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
-        pytest.param(lambda root: None, "no pairs found", id="empty"),
+        pytest.param(lambda root: None, "no pairs found, the folder is empty", id="empty"),
         pytest.param(
             lambda root: (root / "rgb").mkdir(), "holds rgb and no tir", id="one modality"
         ),

@@ -150,7 +150,7 @@ def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Sp
         names: recordings to hold back instead of that choice.
 
     Raises:
-        PairsError: no recording has one of the names, or none is left to train on.
+        PairsError: no recording has one of the names, or nothing is left to train on.
     """
     recordings = source.recordings()
     everything = [index for recording in recordings.values() for index in recording.indices]
@@ -160,6 +160,12 @@ def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Sp
         held, how = _checked(names, recordings), "whole recordings, as named"
     elif share == 0:
         how = "nothing is held back"
+    elif len(everything) == 1:
+        raise PairsError(
+            f"one {unit_of(source)} is too few: a part is held back, so none is left to train on",
+            source.name,
+            "give more, or hold nothing back (held_back.share: 0)",
+        )
     elif len(recordings) == 1:
         apart = set(everything[-max(round(share * len(everything)), 1) :])
         how = f"the last {len(apart)} {unit_of(source)}s of the only recording"

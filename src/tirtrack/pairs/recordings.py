@@ -119,7 +119,8 @@ class ImageTake:
     @property
     def layout(self) -> str:
         """Frames of a video or stills, and how they are matched."""
-        kind = "images of a video" if self.is_video else "stills (sizes of the first pair)"
+        sizes = "sizes of the first pair" if self.files_rgb else "size of the first frame"
+        kind = "images of a video" if self.is_video else f"stills ({sizes})"
         return f"{kind} matched by {self.matched_by}" if self.files_rgb else kind
 
     @property
