@@ -198,8 +198,11 @@ def test_missing_folder_file_and_empty_list_are_named(tmp_path):
     with pytest.raises(PairsError, match="no such folder"):
         open_pairs(tmp_path / "nowhere")
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(PairsError, match="is a file"):
+    with pytest.raises(PairsError, match="is a file and no video"):
         open_pairs(tmp_path / "a.txt")
+    (tmp_path / "colour.mp4").touch()
+    with pytest.raises(PairsError, match="not taken for TIR alone: it is named like an RGB camera"):
+        open_pairs(tmp_path / "colour.mp4")
     with pytest.raises(PairsError, match="no folder of pairs"):
         open_pairs([])
 
