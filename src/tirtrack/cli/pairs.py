@@ -134,7 +134,7 @@ def report_lines(found: Inspection) -> list[str]:
     """The findings as text."""
     count = _count(found.pairs, found.unit)
     lines = [f"{found.name}: {count} in {_count(len(found.recordings), 'recording')}"]
-    lines += [f"  {_recording_line(facts)}" for facts in found.recordings]
+    lines += [f"  {_recording_line(facts, found.unit)}" for facts in found.recordings]
     lines += [f"  assumed: {assumed}" for assumed in found.assumed[:_LISTED]]
     lines += ["", *_proposal_lines(found)]
     if found.warnings:
@@ -158,17 +158,17 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _recording_line(facts: RecordingFacts) -> str:
-    kind = "video" if facts.is_video else "stills"
+def _recording_line(facts: RecordingFacts, unit: str) -> str:
+    kind = "of a video" if facts.is_video else "as stills"
     offset = facts.offset
-    measured = "offset not measured"
+    measured = ""
     if offset.tested:
-        measured = f"offset not measurable in any of {offset.tested}"
+        measured = f"; offset not measurable in any of {offset.tested}"
     if offset.usable:
-        measured = f"offset {_offset(offset)}, {offset.usable} of {offset.tested} usable"
+        measured = f"; offset {_offset(offset)}, {offset.usable} of {offset.tested} usable"
     return (
-        f"{facts.name}: {facts.pairs} {kind}, {_listed(facts.sizes)}, TIR "
-        f"{_listed(facts.tir_depths)}; {measured}"
+        f"{facts.name}: {_count(facts.pairs, unit)} {kind}, {_listed(facts.sizes)}, TIR "
+        f"{_listed(facts.tir_depths)}{measured}"
     )
 
 

@@ -220,7 +220,7 @@ def _legend(sheet: Image.Image, *, has_rgb: bool) -> None:
     ]
     entries = [
         *(of_pairs if has_rgb else []),
-        ("TIR alone", COLOURS[FoundIn.TIR]),
+        ("TIR alone" if has_rgb else "found in TIR", COLOURS[FoundIn.TIR]),
         ("drawn at random", RANDOM_COLOUR),
         ("rejected (dashed, with the reason)", REJECTED_COLOUR),
     ]

@@ -126,7 +126,7 @@ def _inspection(
     chosen = set(spread(range(len(source)), sampled))
     proposals: dict[int, ProposalSet] = {}
     tallies: list[_Tally] = []
-    done = 0
+    unit, done = unit_of(source), 0
     for recording in source.recordings().values():
         tally = _Tally(recording)
         tallies.append(tally)
@@ -139,12 +139,12 @@ def _inspection(
                 rng = np.random.default_rng([seed, 0, index])
                 proposals[index] = propose_boxes(proposer, pair, near, rng)
             done += 1
-            progress("reading pairs", done, len(source))
+            progress(f"reading {unit}s", done, len(source))
     damaged = [damage for tally in tallies for damage in tally.damaged]
     doubts = look_for_doubts(source, progress=progress)
     facts = [tally.facts(doubt) for tally, doubt in zip(tallies, doubts, strict=True)]
     offset = summarise([offset for tally in tallies for offset in tally.offsets])
-    rates, unit = proposal_rates(list(proposals.values()), proposer.name), unit_of(source)
+    rates = proposal_rates(list(proposals.values()), proposer.name)
     return Inspection(
         name=source.name,
         source_line=pairs_line(source),
