@@ -247,9 +247,9 @@ def uneven_split(split: Split, share: float) -> str | None:
     if not held or part <= MAX_OVERSHOOT * share or (len(held) <= len(kept) and not many):
         return None
     return (
-        f"recordings are unequal: {largest.name} has {part:.0%} of all {unit}s, and one above "
-        f"{MAX_OVERSHOOT * share:.0%} is held back only where no other fits; so {len(held)} of "
-        f"{len(recordings)} recordings ({len(split.held_back)} of {total} {unit}s) are "
-        f"held back: {named(held, MAX_NAMED)}; trained on are {named(kept, MAX_NAMED)}; choose "
+        f"recordings are few or unequal: {largest.name} has {part:.0%} of all {unit}s, and one "
+        f"above {MAX_OVERSHOOT * share:.0%} is held back only where no other fits; so "
+        f"{len(held)} of {len(recordings)} recordings ({len(split.held_back)} of {total} {unit}s) "
+        f"are held back: {named(held, MAX_NAMED)}; trained on are {named(kept, MAX_NAMED)}; choose "
         "others with --hold-back NAME"
     )
