@@ -1,7 +1,9 @@
 """The whole pipeline on the embedded world: pairs, proposals, distillation, evaluation, report.
 
-Has no code path of its own: every stage is the call that a command makes, on ordinary folders. Only
-the evaluation of the test sequences reads the world's boxes, and nothing before it.
+Beside the student stands its best control, which is trained alike on the TIR half of the same
+recordings alone. Has no code path of its own: every stage is the call that a command makes, on
+ordinary folders. Only the evaluation of the test sequences reads the world's boxes, and nothing
+before it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tirtrack.datasets import open_dataset
-from tirtrack.distillation.recipe import check_network, recipe_of_kind
+from tirtrack.distillation.recipe import check_network, recipe_of_kind, variant
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.comparison import EVALUATION_FOLDER
@@ -33,15 +35,20 @@ from tirtrack.weights import store
 
 PROTOCOL = "lsotb-tir"
 DISTILLED = "distilled"
+CONTROL = "tir_only"
+SAME_AS_THE_STUDENT = ("training", "pool", "held_back")
 SAMPLED_PAIRS = 24
 LICENCE = "Apache-2.0 (rendered by tirtrack)"
+OF_THE_CONTROL = (
+    "{control} is the control: trained on the same recordings, with as many samples and steps, but "
+    "on TIR alone; not one RGB file was opened for it. A gain over {baseline} can come from any "
+    "further training on these recordings; to RGB is due only what {student} gains over {control}."
+)
 NOTES = (
     "The world on this page is synthetic: it shows that the whole chain works, and how its result "
     "is read. It says nothing about your camera; run the same commands on your own pairs.",
-    "A gain over the untouched baseline can come from any further training: only the controls "
-    "(same pairs and boxes without RGB, or without TIR; recipes control_rgb_only, tir_only "
-    "and others) say what it is due to.",
-    "The boxes of the pairs were proposed, never read: distillation cannot see an annotation.",
+    "The boxes of the pairs were proposed, never read: distillation cannot see an annotation. The "
+    "sentences above rest on the annotation of the test sequences, which are not in the pairs.",
     "Subsets of the sequences say how the camera moves: S fixed, H in the hand, V panning, D "
     "following.",
 )
@@ -73,13 +80,14 @@ def run_demo(
     command: str = "tirtrack demo",
     progress: Progress = silent,
 ) -> Path:
-    """Make the synthetic world, distil the baseline on its pairs, evaluate, write the page.
+    """Make the synthetic world, distil the baseline on its pairs and, as a control, on their TIR
+    alone, evaluate all three, write the page.
 
     Args:
-        out: a new folder for ``report.html``, ``result.json``, the distilled weights with their
-            run folder, and the evaluation; by default ``runs/demo-NNN``.
+        out: a new folder for ``report.html``, ``result.json``, the distilled weights and those of
+            the control with their run folders, and the evaluation; by default ``runs/demo-NNN``.
         baseline: name or file of the RGB tracker that is distilled.
-        recipe: name or file of the recipe.
+        recipe: name or file of the recipe; one that reads no RGB has no control.
         seed: seed of all random draws.
         world: size of the synthetic world: ``small``, ``demo`` or ``study``.
         workers: number of processes that render and track; the result does not depend on it.
@@ -95,7 +103,7 @@ def run_demo(
             exists; nothing was written.
         TirtrackError: the error of the stage that failed.
     """
-    _check(baseline, recipe, world, workers)
+    recipes = _checked_recipes(baseline, recipe, world, workers)
     folder = (
         numbered_folder(Path("runs"), "demo") if out is None else new_folder(Path(out), force=force)
     )
@@ -111,23 +119,25 @@ def run_demo(
             out=folder / FOLDER,
             progress=progress,
         )
-    with times.stage("distillation"):
-        run = distill(
-            pairs,
-            baseline,
-            folder / f"{DISTILLED}.safetensors",
-            recipe=recipe,
-            licence=LICENCE,
-            seed=seed,
-            command=command,
-            progress=progress,
-        )
+    runs = {}
+    for name, one in recipes.items():
+        with times.stage(f"distillation by {one.name}"):
+            runs[name] = distill(
+                rendered / "pairs",
+                baseline,
+                folder / f"{name}.safetensors",
+                recipe=one,
+                licence=LICENCE,
+                seed=seed,
+                command=command,
+                progress=progress,
+            )
     dataset = open_dataset(rendered / "test")
     before = TrackerSpec.of(baseline)
     evaluated = folder / EVALUATION_FOLDER
     with times.stage("tracking and scoring the test sequences"):
         evaluate(
-            [before, TrackerSpec(DISTILLED, str(run.weights))],
+            [before, *(TrackerSpec(name, str(run.weights)) for name, run in runs.items())],
             dataset,
             evaluated,
             protocol=PROTOCOL,
@@ -137,30 +147,55 @@ def run_demo(
             command=command,
         )
     with times.stage("report"):
-        section = evaluation_section(evaluated, dataset=dataset, reference=before.name)
+        control = CONTROL if CONTROL in runs else None
+        section = evaluation_section(
+            evaluated, dataset=dataset, reference=before.name, control=control
+        )
         parts = ReportContent(
             title=f"{before.name}, before and after distillation",
             lead="Unlabelled RGB-TIR pairs went in, a TIR tracker came out; tested on TIR "
             "sequences that were not in the pairs.",
-            notes=NOTES,
+            notes=(*_note_of(control, before.name), *NOTES),
             evaluations=(section,),
-            pairs=pairs_section([folder / FOLDER, run.folder]),
-            distillations=(distillation_section(run.folder),),
+            pairs=pairs_section([folder / FOLDER, runs[DISTILLED].folder]),
+            distillations=tuple(distillation_section(run.folder) for run in runs.values()),
         )
     made = provenance(
         [section.result],
         command=command,
         seed=seed,
         stages=times.seconds,
-        settings=resolved_recipes({run.folder.name: run.folder}),
+        settings=resolved_recipes({run.folder.name: run.folder for run in runs.values()}),
     )
     return write_report(replace(parts, provenance=made), folder / PAGE_NAME)
 
 
-def _check(baseline: str, recipe: str, world: str, workers: int) -> None:
-    """Refuse what cannot work, before anything is written."""
+def _checked_recipes(
+    baseline: str, recipe: str, world: str, workers: int
+) -> dict[str, CrossModalRecipe]:
+    """The recipes of student and control by the names of their weights, after refusing what cannot
+    work, before anything is written.
+    """
     world_size(world)
     if workers < 1:
         raise RequestError(f"workers must be at least 1, got {workers}", "--workers")
     network = store.network_of(store.read(store.find(baseline)))
-    check_network(recipe_of_kind(CrossModalRecipe, recipe), network)
+    asked = recipe_of_kind(CrossModalRecipe, recipe)
+    check_network(asked, network)
+    recipes = {DISTILLED: asked}
+    if asked.reads_rgb:
+        control = recipe_of_kind(CrossModalRecipe, variant(CONTROL, network.family))
+        same = {name: getattr(asked, name) for name in SAME_AS_THE_STUDENT}
+        teacher = asked.teacher.model_copy(update={"modality": control.teacher.modality})
+        recipes[CONTROL] = control.model_copy(update={**same, "teacher": teacher})
+    if (name := TrackerSpec.of(baseline).name) in recipes:
+        raise RequestError(
+            f'the baseline is called "{name}", as a result will be', "--baseline", "rename its file"
+        )
+    return recipes
+
+
+def _note_of(control: str | None, baseline: str) -> list[str]:
+    if control is None:
+        return []
+    return [OF_THE_CONTROL.format(student=DISTILLED, control=control, baseline=baseline)]

@@ -142,7 +142,7 @@ def train(
     kept, held = hold_back_clips(usable, settings.held_back.share)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
-        "data": fingerprint([[clip.name, clip.boxes.tolist()] for clip in usable]),
+        "data": fingerprint([[clip.name, clip.boxes.tolist(), clip.stamp()] for clip in usable]),
         "start weights": "none" if start is None else start.sha256,
         "network": architecture,
         "seed": str(seed),

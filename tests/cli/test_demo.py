@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from tirtrack import demo
 from tirtrack.cli.app import run
+from tirtrack.distillation.recipe import load_recipe
 from tirtrack.errors import RecipeError
 from tirtrack.networks import registry
 from tirtrack.weights import store
@@ -39,6 +43,12 @@ def inputs(tmp_path_factory):
     return folder
 
 
+def files_of_the_world(names):
+    """The files that lie in a world, by their paths there."""
+    paths = [Path(name) for name in names if "worlds" in Path(name).parts]
+    return [Path(*path.parts[path.parts.index("worlds") + 2 :]) for path in paths]
+
+
 def words(inputs, out, *more):
     baseline, recipe = inputs / "start.safetensors", inputs / "short.yaml"
     common = ["demo", "--world", "small", "--workers", "1", "--out", str(out)]
@@ -58,16 +68,16 @@ sys.addaudithook(_watch)
 
 @pytest.fixture(scope="module")
 def ran(inputs, tmp_path_factory):
-    """One run of the demo: its folder, exit code, and the files opened while it distilled."""
+    """One run of the demo: its folder, exit code, and the files that each distillation opened."""
     out = tmp_path_factory.mktemp("demo") / "out"
-    opened: list[str] = []
+    opened: dict[str, list[str]] = {}
     distill = demo.distill
 
-    def watched(*arguments, **settings):
+    def watched(pairs, baseline, weights, **settings):
         global _WATCHED
-        _WATCHED = opened
+        _WATCHED = opened[weights.stem] = []
         try:
-            return distill(*arguments, **settings)
+            return distill(pairs, baseline, weights, **settings)
         finally:
             _WATCHED = None
 
@@ -84,12 +94,17 @@ def test_it_ends_with_a_page_and_the_same_numbers_as_json(ran):
     evaluated = json.loads((out / "evaluation" / "result.json").read_text(encoding="utf-8"))
     page = (out / "report.html").read_text(encoding="utf-8")
     assert numbers["evaluations"][0]["protocol"] == "lsotb-tir"
+    names = [one["name"] for one in numbers["evaluations"][0]["trackers"]]
+    assert names == ["start", "distilled", "tir_only"]
     for mine, theirs in zip(
         numbers["evaluations"][0]["trackers"], evaluated["trackers"], strict=True
     ):
         assert mine["values"] == theirs["values"]
         assert f"{mine['values']['success']:.3f}" in page
-    assert numbers["verdicts"][0]["sentence"] in page
+    assert [re.search(r"between (\w+) and (\w+),", one["sentence"]).groups()
+            for one in numbers["verdicts"]] == [
+        ("distilled", "start"), ("tir_only", "start"), ("distilled", "tir_only")]  # fmt: skip
+    assert all(one["sentence"] in page for one in numbers["verdicts"])
 
 
 def test_the_page_tells_the_whole_story(ran):
@@ -100,12 +115,15 @@ def test_the_page_tells_the_whole_story(ran):
         "Normalised precision plot",
         "<h2>Pairs</h2>",
         "Contact sheet of pairs",
-        "<h2>Distillation</h2>",
+        "<h2>Distillation: distilled.run</h2>",
+        "<h2>Distillation: tir_only.run</h2>",
         "Loss by step",
         "Wall-clock time by stage",
         "tracking and scoring the test sequences",
         "recipe of distilled.run, resolved",
-        "boxes of annotation and start and distilled",
+        "recipe of tir_only.run, resolved",
+        "boxes of annotation and start and distilled and tir_only",
+        "tir_only is the control",
         "visible only",
         "says nothing about your camera",
     ):
@@ -123,12 +141,29 @@ def test_the_distilled_weights_are_whole_and_say_where_they_come_from(ran, input
 
 def test_distillation_opens_no_annotation_of_the_world(ran):
     _, _, opened = ran
-    worlds = [Path(name) for name in opened if "worlds" in Path(name).parts]
-    assert len(worlds) > 10
-    for path in worlds:
-        inside = path.parts[path.parts.index("worlds") + 2]
-        assert inside == "pairs", path
-        assert path.suffix in {".png", ".jpg", ".mp4"}, path
+    for files in opened.values():
+        worlds = files_of_the_world(files)
+        assert len(worlds) > 10
+        assert all(path.parts[0] == "pairs" for path in worlds), worlds
+        assert all(path.suffix in {".png", ".jpg"} for path in worlds), worlds
+
+
+def test_control_is_trained_as_long_and_opens_no_rgb(ran):
+    out, _, opened = ran
+    halves = {name: {one.parts[2] for one in files_of_the_world(opened[name])} for name in opened}
+    assert halves == {"distilled": {"rgb", "tir"}, "tir_only": {"tir"}}
+    student, control = (
+        yaml.safe_load((out / f"{name}.run" / "recipe.yaml").read_text("utf-8")) for name in opened
+    )
+    for part in ("training", "pool", "held_back"):
+        assert student[part] == control[part]
+
+
+def test_recipe_without_rgb_has_no_control(inputs):
+    baseline = str(inputs / "start.safetensors")
+    assert [*demo._checked_recipes(baseline, "tir_only", "small", 1)] == ["distilled"]
+    control = demo._checked_recipes(baseline, "mixed", "small", 1)["tir_only"]
+    assert control == load_recipe("tir_only")
 
 
 def test_the_report_command_makes_the_page_again_from_the_folder(ran, tmp_path, capsys):
@@ -136,7 +171,9 @@ def test_the_report_command_makes_the_page_again_from_the_folder(ran, tmp_path, 
     assert run(["report", str(out), "--out", str(tmp_path / "again.html")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'again.html'}\n"
     again = (tmp_path / "again.html").read_text(encoding="utf-8")
-    for expected in ("Loss by step", "Contact sheet of pairs", "boxes of annotation and start"):
+    for expected in (
+        "Loss by step", "Contact sheet of pairs", "boxes of annotation and start and distilled",
+    ):  # fmt: skip
         assert expected in again
 
 
@@ -158,6 +195,14 @@ def test_a_wrong_request_is_one_sentence_and_writes_nothing(
     assert captured.out == ""
     assert sentence in captured.err
     assert captured.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_baseline_with_the_name_of_a_result_is_refused(inputs, tmp_path, capsys):
+    shutil.copy(inputs / "start.safetensors", tmp_path / "tir_only.safetensors")
+    change = ("--baseline", str(tmp_path / "tir_only.safetensors"))
+    assert run(words(inputs, tmp_path / "out", *change)) == 2
+    assert 'called "tir_only", as a result will be; rename its file' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

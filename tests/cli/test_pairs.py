@@ -36,7 +36,7 @@ def test_inspect_writes_sheet_findings_and_manifest(tmp_path, recording, capsys)
     printed = capsys.readouterr()
     assert code == 0
     assert "rig: 4 pairs in 1 recording" in printed.out
-    assert "4 video, 128x96, TIR uint8; offset 0.0 px" in printed.out
+    assert "4 pairs of a video, 128x96, TIR uint8; offset 0.0 px" in printed.out
     assert "boxes by saliency in 4 pairs" in printed.out
     assert str(out / "contact_sheet.png") in printed.err
     assert sorted(path.name for path in out.iterdir()) == [
@@ -80,7 +80,7 @@ def test_a_recording_that_cannot_be_used_is_listed_and_the_others_are_inspected(
     out = tmp_path / "out"
     assert run(["pairs", "inspect", str(rig), "--out", str(out)]) == 1
     printed = capsys.readouterr().out
-    assert "world: 4 pairs in 1 recording\n  world/good: 4 video" in printed
+    assert "world: 4 pairs in 1 recording\n  world/good: 4 pairs of a video" in printed
     assert "warning: 2 of 3 recordings cannot be used" in printed
     listed = printed.split("recordings that cannot be used:\n")[1].splitlines()
     assert [line.split(": ")[0] for line in listed] == [
@@ -274,7 +274,7 @@ def test_videos_of_different_rates_are_warned_of_and_paired_by_time(shared, tmp_
     assert len(found["recordings"][0]["doubts"]["clocks"]) == 1
     assert run(["pairs", "inspect", case, "--out", str(out), "--force", "--match", "time"]) == 0
     printed = capsys.readouterr().out
-    assert "rec: 3 video" in printed
+    assert "rec: 3 pairs of a video" in printed
     assert "matched by time within 0.0167 s, 7 of 10 RGB and 7 of 10 TIR frames left out" in printed
     assert "frames/s" not in printed
 

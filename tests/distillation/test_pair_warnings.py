@@ -64,9 +64,9 @@ def test_of_a_blind_recording_the_samples_that_the_teacher_passed_are_said(tiny,
     assert 2 * passed != asked, "the test would not tell passed from not passed"
 
 
-def test_unequal_recordings_are_in_the_summary(tiny, run):
+def test_few_recordings_are_in_the_summary(tiny, run):
     summary = run(tiny.TinyPairs(recordings=2, frames=3))
-    (said,) = [one for one in summary.warnings if one.startswith("recordings are unequal")]
+    (said,) = [one for one in summary.warnings if one.startswith("recordings are few or unequal")]
     assert "1 of 2 recordings (3 of 6 pairs) are held back: take" in said
 
 

@@ -120,6 +120,12 @@ def test_the_choice_for_the_demo_stays():
     )
 
 
+def test_single_pair_is_too_few_unless_nothing_is_held_back():
+    with pytest.raises(PairsError, match="one pair is too few: a part is held back, so none is l"):
+        hold_back(_Sizes(1), 0.2)
+    assert hold_back(_Sizes(1), 0.0).train == (0,)
+
+
 def test_folders_and_names_for_the_diagnostics_exclude_each_other(tiny):
     with pytest.raises(RequestError, match="given twice, as folders and as recordings"):
         open_split(tiny.TinyPairs(), tiny.TinyPairs(), tiny.recipe_of("mixed"), "", named=["take0"])

@@ -373,17 +373,18 @@ def test_a_low_pass_rate_is_a_warning(tiny, tmp_path):
     assert sum(rate.samples for rate in summary.pass_rates) == 12
 
 
-def test_unreadable_pairs_and_pairs_without_a_proposal_are_warnings(tiny):
+@pytest.mark.parametrize("unit", ["pair", "TIR frame"])
+def test_unreadable_pairs_and_pairs_without_a_proposal_are_warnings(tiny, unit):
     box = Box(4.0, 4.0, 20.0, 20.0)
     sets = [
         ProposalSet((Proposal(box, FoundIn.BOTH, 1.0, 1.0, way),), ())
         for way in ("saliency", "random", "random")
     ]
     torn = ProposalSet((), (), fault="torn")
-    warnings = harvest_warnings([*sets, torn], sets[:1], tiny.recipe_of("mixed"))
+    warnings = harvest_warnings([*sets, torn], sets[:1], tiny.recipe_of("mixed"), unit)
     assert [text.split(";")[0] for text in warnings] == [
-        "1 of 4 pairs could not be read and were left out",
-        "in 2 of 4 pairs saliency found nothing",
+        f"1 of 4 {unit}s could not be read and were left out",
+        f"in 2 of 4 {unit}s saliency found nothing",
     ]
     assert "stand in are not used" in warnings[1]
 

@@ -562,6 +562,27 @@ def test_a_finished_training_is_returned_for_the_same_request_alone(folder, tmp_
     assert again.summary.fingerprint == first.summary.fingerprint
 
 
+def test_a_stopped_training_resumes_with_moved_pictures_and_not_with_changed_ones(
+    folder, tmp_path, monkeypatch
+):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "a.safetensors"
+    with monkeypatch.context() as patched:
+        patched.setattr(train_student, "step_loss", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, out, changes=SMALL)
+    moved = folder.rename(tmp_path / "moved")
+    picture = moved / "images" / "003.png"
+    whole = picture.read_bytes()
+    Image.fromarray(255 - frame_of(3)).save(picture)
+    with pytest.raises(RequestError, match="the run was begun with another data"):
+        train(moved, out, changes=SMALL, resume=True)
+    picture.write_bytes(whole)
+    assert train(moved, out, changes=SMALL, resume=True).weights == out
+
+
 def test_a_picture_that_turns_out_to_be_damaged_is_a_failed_run(folder, tmp_path):
     for path in (folder / "images").iterdir():
         path.write_bytes(path.read_bytes()[:60])

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from tirtrack.boxes import Box
-from tirtrack.pairs.contact_sheet import COLOURS, _tiles, contact_sheet
+from tirtrack.pairs.contact_sheet import COLOURS, _dashed, _tiles, contact_sheet
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
 from tirtrack.pairs.tracklets import Track, TrackFault, Tracklet
 
@@ -58,3 +59,13 @@ def test_only_trusted_boxes_have_the_colour_of_their_modality(pair, fault):
     strip = sheet_of(pair, [followed(fault)])[height:]
     colour = [int(COLOURS[FoundIn.TIR][at : at + 2], 16) for at in (1, 3, 5)]
     assert bool((strip == colour).all(axis=-1).any()) is (fault is None)
+
+
+@pytest.mark.parametrize("ground", ["black", "white"])
+def test_dashed_box_stands_out_from_any_picture(ground):
+    picture = Image.new("L", (60, 60), ground)
+    _dashed(ImageDraw.Draw(picture), Box(10.0, 10.0, 30.0, 20.0))
+    edge = np.array(picture)[10, 10:40]
+    assert (edge < 60).any()
+    assert (edge > 150).any()
+    assert (edge < 250).all()

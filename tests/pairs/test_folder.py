@@ -163,7 +163,7 @@ def test_no_label_file_is_ever_opened(tmp_path, write_images, write_videos):
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
-        pytest.param(lambda root: None, "no pairs found", id="empty"),
+        pytest.param(lambda root: None, "no pairs found, the folder is empty", id="empty"),
         pytest.param(
             lambda root: (root / "rgb").mkdir(), "holds rgb and no tir", id="one modality"
         ),
@@ -198,8 +198,11 @@ def test_missing_folder_file_and_empty_list_are_named(tmp_path):
     with pytest.raises(PairsError, match="no such folder"):
         open_pairs(tmp_path / "nowhere")
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(PairsError, match="is a file"):
+    with pytest.raises(PairsError, match="is a file and no video"):
         open_pairs(tmp_path / "a.txt")
+    (tmp_path / "colour.mp4").touch()
+    with pytest.raises(PairsError, match="not taken for TIR alone: it is named like an RGB camera"):
+        open_pairs(tmp_path / "colour.mp4")
     with pytest.raises(PairsError, match="no folder of pairs"):
         open_pairs([])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
@@ -239,9 +240,35 @@ def test_the_reference_is_the_readers_choice(evaluation, tmp_path):
     assert re.search(r"-0\.02[78] success, 95 % interval \[-0\.060, \+0\.005\]", text)
 
 
-def test_an_unknown_reference_is_refused_before_anything_is_written(evaluation, tmp_path):
+def test_others_are_compared_with_the_control_as_well(made, tmp_path):
+    content = made.result([0.5, 0.52, 0.54, 0.56] * 2, [0.6, 0.64, 0.62, 0.68] * 2)
+    content["trackers"].append({**copy.deepcopy(content["trackers"][1]), "name": "tir_only"})
+    rows, equal = content["differences"], {"mean": 0.0, "low": -0.01, "high": 0.01}
+    content["differences"] = [
+        *rows,
+        *({**row, "a": "tir_only"} for row in rows),
+        *({**row, **equal, "a": "tir_only", "b": "distilled"} for row in rows),
+    ]
+    folder = made.write(tmp_path / "evaluation", content)
+    page = build_report([folder], tmp_path / "report.html", control="tir_only")
+    stored = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["verdicts"]
+    assert [one["sentence"].partition(" on this data")[0] for one in stored[:2]] == [
+        "distilled is better than nano-rgb",
+        "tir_only is better than nano-rgb",
+    ]
+    assert stored[2]["sentence"] == (
+        "No difference between distilled and tir_only that this data can show: 0.000 success, "
+        "95 % interval [-0.010, +0.010] over 8 sequences; the interval holds zero."
+    )
+    text = page_of(page).text
+    assert all(one["sentence"] in text for one in stored)
+    assert "distilled tir_only success 0.000 [-0.010, +0.010]" in text
+
+
+@pytest.mark.parametrize("role", ["reference", "control"])
+def test_an_unknown_tracker_is_refused_before_anything_is_written(evaluation, tmp_path, role):
     with pytest.raises(RequestError, match='there is no tracker "nano-rbg"; did you mean "nano-r'):
-        build_report([evaluation], tmp_path / "report.html", reference="nano-rbg")
+        build_report([evaluation], tmp_path / "report.html", **{role: "nano-rbg"})
     assert not (tmp_path / "report.html").exists()
 
 

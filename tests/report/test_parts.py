@@ -106,6 +106,24 @@ def test_counts_of_the_run_win_over_those_of_a_sample(tmp_path):
     assert "unreadable pairs" not in section.facts
 
 
+def test_page_of_tir_alone_speaks_of_tir_frames(tmp_path):
+    harvest = {**SUMMARY["harvest"], "unit": "TIR frame", "boxes": {"tir": 18}}
+    samples = {"pool": 100, "usable": 75, "outside": 2, "with_rgb": 0}
+    run = put(tmp_path, "summary.json", {**SUMMARY, "harvest": harvest, "samples": samples})
+    section = pairs_section([run])
+    assert (section.unit, section.counted_over) == ("TIR frame", "20 TIR frames trained on")
+    assert section.facts["TIR frames trained on"] == "20"
+    assert section.facts["TIR frames with random boxes"] == "2"
+    assert distillation_section(run).facts["samples"] == (
+        "75 usable of a pool of 100, RGB counted for none of them, "
+        "2 of the pool with the target outside the test patch"
+    )
+    looked = {**INSPECTION, "unit": "TIR frame", "offset": {}}
+    section = pairs_section([put(tmp_path / "looked", "inspection.json", looked)])
+    assert section.facts["TIR frames"] == "30 in 2 recordings, 28 of them readable"
+    assert "offset between the modalities" not in section.facts
+
+
 def test_the_contact_sheet_is_shown_no_wider_than_the_page(tmp_path):
     Image.new("RGB", (3000, 1500)).save(tmp_path / "contact_sheet.png")
     (sheet,) = pairs_section([tmp_path]).sheets
@@ -185,11 +203,10 @@ def test_looks_at_held_back_pairs_are_pictures_that_end_with_the_summary(tmp_pat
     (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     _, likeness, distance = distillation_section(tmp_path).curves
     assert likeness.alt == (
-        "Held-back pairs from step 0 to 4: overlap with the teacher's box 0.800 to 0.850"
+        "Held back, from step 0 to 4: overlap with the teacher's box 0.800 to 0.850"
     )
     assert distance.alt == (
-        "Held-back pairs from step 0 to 4: distance of the centre, cells (less is better) "
-        "0.200 to 0.125"
+        "Held back, from step 0 to 4: distance of the centre, cells (less is better) 0.200 to 0.125"
     )
 
 

@@ -41,8 +41,9 @@ def command(
     """The whole story on the embedded world; ends with the path of one HTML report.
 
     Makes the synthetic RGB-TIR world, proposes boxes in its unlabelled pairs, distils the RGB
-    baseline into a TIR tracker, tracks sequences that were not in the pairs with both, and writes
-    report.html and result.json. It only calls what the other commands call.
+    baseline into a TIR tracker, trains its control on the TIR half of the pairs alone, tracks
+    sequences that were not in the pairs with all three, and writes report.html and result.json.
+    It only calls what the other commands call.
     """
     from tirtrack.cli.progress_line import progress
     from tirtrack.demo import run_demo

@@ -132,14 +132,15 @@ def inspect(
 
 def report_lines(found: Inspection) -> list[str]:
     """The findings as text."""
-    lines = [f"{found.name}: {found.pairs} pairs in {_count(len(found.recordings), 'recording')}"]
-    lines += [f"  {_recording_line(facts)}" for facts in found.recordings]
+    count = _count(found.pairs, found.unit)
+    lines = [f"{found.name}: {count} in {_count(len(found.recordings), 'recording')}"]
+    lines += [f"  {_recording_line(facts, found.unit)}" for facts in found.recordings]
     lines += [f"  assumed: {assumed}" for assumed in found.assumed[:_LISTED]]
     lines += ["", *_proposal_lines(found)]
     if found.warnings:
         lines += ["", *(f"warning: {warning}" for warning in found.warnings)]
     lines += _unusable("recordings", found.unusable_recordings)
-    lines += _unusable("pairs", [damage.message for damage in found.damaged])
+    lines += _unusable(f"{found.unit}s", [damage.message for damage in found.damaged])
     return lines
 
 
@@ -157,17 +158,17 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _recording_line(facts: RecordingFacts) -> str:
-    kind = "video" if facts.is_video else "stills"
+def _recording_line(facts: RecordingFacts, unit: str) -> str:
+    kind = "of a video" if facts.is_video else "as stills"
     offset = facts.offset
-    measured = "offset not measured"
+    measured = ""
     if offset.tested:
-        measured = f"offset not measurable in any of {offset.tested}"
+        measured = f"; offset not measurable in any of {offset.tested}"
     if offset.usable:
-        measured = f"offset {_offset(offset)}, {offset.usable} of {offset.tested} usable"
+        measured = f"; offset {_offset(offset)}, {offset.usable} of {offset.tested} usable"
     return (
-        f"{facts.name}: {facts.pairs} {kind}, {_listed(facts.sizes)}, TIR "
-        f"{_listed(facts.tir_depths)}; {measured}"
+        f"{facts.name}: {_count(facts.pairs, unit)} {kind}, {_listed(facts.sizes)}, TIR "
+        f"{_listed(facts.tir_depths)}{measured}"
     )
 
 
@@ -192,13 +193,13 @@ def _proposal_lines(found: Inspection) -> list[str]:
     share = kept / total if total else 0.0
     by_modality = ", ".join(f"{count} in {name}" for name, count in rates.kept.items())
     lines = [
-        f"boxes by {rates.way} in {rates.pairs} pairs: {kept} of {total} kept "
+        f"boxes by {rates.way} in {_count(rates.pairs, found.unit)}: {kept} of {total} kept "
         f"({share:.0%}): {by_modality or 'none'}"
     ]
     for reason, count in rates.rejected.items():
         lines.append(f"  rejected, {reason}: {count} ({count / total:.1%})")
     if rates.fallback_pairs:
-        lines.append(f"  random boxes instead: {_count(rates.fallback_pairs, 'pair')}")
+        lines.append(f"  random boxes instead: {_count(rates.fallback_pairs, found.unit)}")
     if rates.empty_pairs:
-        lines.append(f"  no usable box: {_count(rates.empty_pairs, 'pair')}")
+        lines.append(f"  no usable box: {_count(rates.empty_pairs, found.unit)}")
     return lines

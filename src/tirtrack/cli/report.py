@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,12 @@ def command(
         str | None,
         typer.Option(help="The tracker to compare the others with (default: the first)."),
     ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            help="A second tracker to compare the others with, such as one trained on TIR alone."
+        ),
+    ] = None,
     title: Annotated[str, typer.Option(help="The title of the page.")] = "",
     out: Annotated[
         Path | None,
@@ -56,8 +63,9 @@ def command(
         out,
         dataset=dataset,
         reference=baseline,
+        control=control,
         title=title,
-        command=_line(folders, dataset, baseline),
+        command=_line(folders, dataset=dataset, baseline=baseline, control=control),
         force=force,
     )
     if as_json:
@@ -66,8 +74,6 @@ def command(
         print(page)
 
 
-def _line(folders: list[Path], dataset: str | None, baseline: str | None) -> str:
-    words = ["tirtrack", "report", *map(str, folders)]
-    words += ["--dataset", dataset] if dataset else []
-    words += ["--baseline", baseline] if baseline else []
-    return shlex.join(words)
+def _line(folders: list[Path], **options: str | None) -> str:
+    given = [(f"--{name}", value) for name, value in options.items() if value]
+    return shlex.join(["tirtrack", "report", *map(str, folders), *chain.from_iterable(given)])

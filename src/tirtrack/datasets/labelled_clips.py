@@ -16,7 +16,7 @@ from tirtrack.datasets.dataset_line import described, in_range
 from tirtrack.datasets.stills import INDEX, LabelledStill, open_stills
 from tirtrack.datasets.stored_frames import StoredFrames
 from tirtrack.errors import DatasetError, FrameError, RequestError, names_option
-from tirtrack.files import fingerprint
+from tirtrack.files import fingerprint, sha256
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
 from tirtrack.source_line import bits, counted, unused_in_words, unused_names
@@ -60,14 +60,9 @@ class LabelledClip:
                 return
 
     def stamp(self) -> str:
-        """Hash of names, sizes and times of the files, and of the options: no pixel is read."""
-        stored = [(path.name, path.stat()) for path in sorted(self.files())]
-        return fingerprint(
-            [
-                as_typed(self.options),
-                *((name, facts.st_size, facts.st_mtime_ns) for name, facts in stored),
-            ]
-        )
+        """Hash of names and content of the files, and of the options; reads every file once."""
+        stored = [(path.name, sha256(path)) for path in sorted(self.files())]
+        return fingerprint([as_typed(self.options), *stored])
 
 
 def collect(

@@ -55,7 +55,7 @@ class LabelledFootage(Footage, Protocol):
         """Name of the collection that it comes from, for the card."""
 
     def stamp(self) -> str:
-        """A text that changes when the files of the frames do, or how they are read."""
+        """A text that changes when the content of the frames' files does, or how they are read."""
 
 
 @dataclass(frozen=True)

@@ -21,34 +21,37 @@ from tirtrack.valid_pixels import share_text
 
 
 def harvest_warnings(
-    trained: Sequence[ProposalSet], held_back: Sequence[ProposalSet], recipe: CrossModalRecipe
+    trained: Sequence[ProposalSet],
+    held_back: Sequence[ProposalSet],
+    recipe: CrossModalRecipe,
+    unit: str,
 ) -> list[str]:
-    """Warnings of pairs that could not be read, and of pairs without a proposal."""
+    """Warnings of pairs (or TIR frames) that could not be read, and of those without a proposal."""
     way, warnings = recipe.proposals.way, []
     for kind, proposals in (("", trained), ("held-back ", held_back)):
-        found = harvest_of(proposals, way)
+        found = harvest_of(proposals, way, unit)
         if found.unreadable_pairs:
             warnings.append(
-                f"{found.unreadable_pairs} of {found.pairs} {kind}pairs could not be read and were "
-                "left out; `tirtrack pairs inspect` names them"
+                f"{found.unreadable_pairs} of {found.pairs} {kind}{unit}s could not be read and "
+                "were left out; `tirtrack pairs inspect` names them"
             )
         if found.fallback_pairs:
             use = "are used" if recipe.boxes.fallback else "are not used"
             warnings.append(
-                f"in {found.fallback_pairs} of {found.pairs} {kind}pairs {way} found nothing; the "
-                f"random boxes that stand in {use} (boxes.fallback)"
+                f"in {found.fallback_pairs} of {found.pairs} {kind}{unit}s {way} found nothing; "
+                f"the random boxes that stand in {use} (boxes.fallback)"
             )
     return warnings
 
 
-def masked_warnings(found: Sequence[ProposalSet]) -> list[str]:
+def masked_warnings(found: Sequence[ProposalSet], unit: str) -> list[str]:
     """A warning if TIR pixels hold no measurement."""
     shares = [one.masked for one in found if one.masked]
     if not shares:
         return []
     return [
         f"{share_text(float(np.mean(shares)))} of the TIR pixels hold no measurement in "
-        f"{len(shares)} of {len(found)} pairs; they are left out"
+        f"{len(shares)} of {len(found)} {unit}s; they are left out"
     ]
 
 

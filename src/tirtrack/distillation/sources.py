@@ -15,7 +15,14 @@ from tirtrack.errors import PairsError, RecipeError, RequestError, did_you_mean
 from tirtrack.files import fingerprint
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.folder import open_pairs
-from tirtrack.pairs.source import Manifest, PairSource, Recording, content_identity, named
+from tirtrack.pairs.source import (
+    Manifest,
+    PairSource,
+    Recording,
+    content_identity,
+    named,
+    unit_of,
+)
 
 Pairs = str | Path | Sequence[str | Path] | PairSource
 """A folder of pairs, several folders, or an opened source."""
@@ -143,7 +150,7 @@ def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Sp
         names: recordings to hold back instead of that choice.
 
     Raises:
-        PairsError: no recording has one of the names, or none is left to train on.
+        PairsError: no recording has one of the names, or nothing is left to train on.
     """
     recordings = source.recordings()
     everything = [index for recording in recordings.values() for index in recording.indices]
@@ -153,9 +160,15 @@ def hold_back(source: PairSource, share: float, names: Sequence[str] = ()) -> Sp
         held, how = _checked(names, recordings), "whole recordings, as named"
     elif share == 0:
         how = "nothing is held back"
+    elif len(everything) == 1:
+        raise PairsError(
+            f"one {unit_of(source)} is too few: a part is held back, so none is left to train on",
+            source.name,
+            "give more, or hold nothing back (held_back.share: 0)",
+        )
     elif len(recordings) == 1:
         apart = set(everything[-max(round(share * len(everything)), 1) :])
-        how = f"the last {len(apart)} pairs of the only recording"
+        how = f"the last {len(apart)} {unit_of(source)}s of the only recording"
     else:
         held, how = _by_share(recordings, share * len(everything)), "whole recordings"
     if held:
@@ -227,15 +240,16 @@ def uneven_split(split: Split, share: float) -> str | None:
     held = [name for name, one in recordings.items() if apart.issuperset(one.indices)]
     kept = [name for name in recordings if name not in held]
     total = len(split.train) + len(split.held_back)
+    unit = unit_of(split.source)
     largest = max(recordings.values(), key=lambda one: len(one.indices))
     part = len(largest.indices) / total
     many = len(split.held_back) > MAX_HELD_SHARE * total
     if not held or part <= MAX_OVERSHOOT * share or (len(held) <= len(kept) and not many):
         return None
     return (
-        f"recordings are unequal: {largest.name} has {part:.0%} of all pairs, and one above "
-        f"{MAX_OVERSHOOT * share:.0%} is held back only where no other fits; so {len(held)} of "
-        f"{len(recordings)} recordings ({len(split.held_back)} of {total} pairs) are held back: "
-        f"{named(held, MAX_NAMED)}; trained on are {named(kept, MAX_NAMED)}; choose others with "
-        "--hold-back NAME"
+        f"recordings are few or unequal: {largest.name} has {part:.0%} of all {unit}s, and one "
+        f"above {MAX_OVERSHOOT * share:.0%} is held back only where no other fits; so "
+        f"{len(held)} of {len(recordings)} recordings ({len(split.held_back)} of {total} {unit}s) "
+        f"are held back: {named(held, MAX_NAMED)}; trained on are {named(kept, MAX_NAMED)}; choose "
+        "others with --hold-back NAME"
     )

@@ -48,7 +48,7 @@ from tirtrack.pairs.inspection_folder import write_contact_sheet
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import check_any_box, proposer
-from tirtrack.pairs.source import PairSource, assumptions
+from tirtrack.pairs.source import PairSource, assumptions, unit_of
 from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, kept_tracks
 from tirtrack.stored import write_stored
 
@@ -79,7 +79,7 @@ def distil_network(
     Returns:
         The student in eval mode on the CPU, and the summary, without what every run has.
     """
-    recipe, device = run.recipe, run.device
+    recipe, device, unit = run.recipe, run.device, unit_of(split.source)
     seconds: dict[str, float] = {}
     baseline = frozen_copy(network).to(device)
     teaching = baseline if teacher is None else frozen_copy(teacher).to(device)
@@ -98,7 +98,7 @@ def distil_network(
         recipe=recipe.name,
         seed=run.seed,
         split=split.how,
-        harvest=harvest_of(list(found.values()), recipe.proposals.way),
+        harvest=harvest_of(list(found.values()), recipe.proposals.way, unit),
         tracks=track_rates_of(chain.from_iterable((tracks or {}).values())),
         assumed=tuple(assumptions(split.source.recordings().values())),
         seconds=seconds,
@@ -118,8 +118,8 @@ def distil_network(
     with timed(seconds, "pairs"):
         proposals, others = list(found.values()), list(held_back.values())
         warnings = [
-            *harvest_warnings(proposals, others, recipe),
-            *masked_warnings([*proposals, *others]),
+            *harvest_warnings(proposals, others, recipe, unit),
+            *masked_warnings([*proposals, *others], unit),
             *track_warnings(tracks),
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
@@ -131,7 +131,7 @@ def distil_network(
             try:
                 held_clips = clips_of(split.held_back_source, held_back, validation_recipe(recipe))
             except PairsError as error:
-                warnings.append(f"held-back pairs: {error.what}")
+                warnings.append(f"held-back {unit}s: {error.what}")
         validator = validator_on(held_clips, baseline, run, engine) if held_clips else None
     with timed(seconds, "training"):
         check_directions(pool, recipe)

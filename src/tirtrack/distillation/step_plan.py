@@ -46,7 +46,7 @@ def check_directions(pool: Pool, recipe: CrossModalRecipe) -> None:
             raise TrainingError(
                 f"no sample of {len(pool)} is left for {direction} "
                 f"({int(pool.usable(recipe).sum())} passed the teacher)",
-                fix="give more pairs, another way of proposing, or a recipe without this direction",
+                fix="give more scenes, another way of proposing, or a recipe without it",
             )
 
 

@@ -64,6 +64,7 @@ class Harvest(Stored):
     """The yield of the proposers.
 
     Attributes:
+        unit: what was searched, ``pair``, or ``TIR frame`` where RGB is not read.
         pairs: number of pairs that were searched.
         boxes: number of boxes kept, by the modality in which they were found.
         rejected: number of boxes rejected, by reason.
@@ -71,6 +72,7 @@ class Harvest(Stored):
         unreadable_pairs: pairs that could not be read and were left out.
     """
 
+    unit: str = "pair"
     pairs: int = 0
     boxes: Mapping[str, int] = {}
     rejected: Mapping[str, int] = {}
@@ -210,13 +212,14 @@ def read_summary(folder: Path) -> RunSummary | None:
     )
 
 
-def harvest_of(proposals: Sequence[ProposalSet], way: str) -> Harvest:
-    """Counts of proposed and rejected boxes."""
+def harvest_of(proposals: Sequence[ProposalSet], way: str, unit: str) -> Harvest:
+    """Counts of proposed and rejected boxes, in pairs or in another unit."""
     from tirtrack.pairs.proposals.registry import is_fallback
 
     kept = [box for found in proposals for box in found.kept]
     rejected = [box for found in proposals for box in found.rejected]
     return Harvest(
+        unit=unit,
         pairs=len(proposals),
         boxes=dict(sorted(Counter(str(box.found_in) for box in kept).items())),
         rejected=dict(sorted(Counter(str(box.reason) for box in rejected).items())),

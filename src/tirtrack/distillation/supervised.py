@@ -26,7 +26,6 @@ from tirtrack.distillation.summary import HeldBackComparison
 from tirtrack.distillation.train_student import train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Validator
 from tirtrack.errors import WeightsError
-from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.progress import Progress, silent
 
@@ -103,10 +102,7 @@ def pools_of(
     size = steps_each * recipe.training.batch
     keeps_features = recipe.pools is not None and "backbone" not in recipe.training.components
     engine = torch_engine(copy.deepcopy(network).eval(), device) if keeps_features else None
-    cache_key = None
-    if keeps_features:
-        stamps = fingerprint([clip.stamp() for clip in clips])
-        cache_key = f"{run.identity['data']} {stamps} {backbone_hash(network)}"
+    cache_key = f"{run.identity['data']} {backbone_hash(network)}" if keeps_features else None
 
     def make(number: int) -> Pool:
         numbers = range(number * size, (number + 1) * size)

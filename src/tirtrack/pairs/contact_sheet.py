@@ -192,7 +192,10 @@ def _plate(draw: ImageDraw.ImageDraw, box: Box, text: str, width: int) -> None:
 
 
 def _dashed(draw: ImageDraw.ImageDraw, box: Box) -> None:
+    """A dashed box on a dark line, so that it stands out from bright and dark pictures alike."""
     right, bottom = box.x + box.w, box.y + box.h
+    corners = [(box.x, box.y), (right, box.y), (right, bottom), (box.x, bottom), (box.x, box.y)]
+    draw.line(corners, fill=_GROUND)
     for x in np.arange(box.x, right, 2 * _DASH_PX):
         for y in (box.y, bottom):
             draw.line([(x, y), (min(x + _DASH_PX, right), y)], fill=REJECTED_COLOUR)
@@ -220,7 +223,7 @@ def _legend(sheet: Image.Image, *, has_rgb: bool) -> None:
     ]
     entries = [
         *(of_pairs if has_rgb else []),
-        ("TIR alone", COLOURS[FoundIn.TIR]),
+        ("TIR alone" if has_rgb else "found in TIR", COLOURS[FoundIn.TIR]),
         ("drawn at random", RANDOM_COLOUR),
         ("rejected (dashed, with the reason)", REJECTED_COLOUR),
     ]

@@ -31,6 +31,7 @@ from tirtrack.pairs.source import (
 )
 from tirtrack.read_options import as_typed
 from tirtrack.source_line import bits, unused_names
+from tirtrack.video import VIDEO_SUFFIXES
 
 _Given = TypeVar("_Given")
 _Opened = TypeVar("_Opened")
@@ -362,7 +363,7 @@ def _open_folder(
         pairing = replace(pairing, match=None, max_gap_s=None, lag_frames=0, tir_alone=True)
     places = pairs or alone
     if not places and folder.is_file():
-        raise PairsError("is a file", folder, "give the folder that holds rgb and tir")
+        raise _no_tir_video(folder)
     if not places:
         raise no_takes(folder)
     opened = _each(
@@ -371,6 +372,16 @@ def _open_folder(
     takes = [take for several in opened for take in several]
     inside = folder if folder.is_dir() else None
     return FolderPairs(name, takes, licence=licence, rejected=rejected, folder=inside)
+
+
+def _no_tir_video(file: Path) -> PairsError:
+    if file.suffix.lower() not in VIDEO_SUFFIXES:
+        return PairsError("is a file and no video", file, "give a folder, or a video of TIR")
+    return PairsError(
+        "is not taken for TIR alone: it is named like an RGB camera, or --rgb was given",
+        file,
+        "give the folder that holds both cameras, or rename the file",
+    )
 
 
 def _name_of(place: Path, folder: Path, name: str) -> str:

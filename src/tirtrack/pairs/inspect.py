@@ -37,7 +37,7 @@ from tirtrack.pairs.registration import (
     measure_offset,
     summarise,
 )
-from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions, pairs_line
+from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions, pairs_line, unit_of
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
 from tirtrack.valid_pixels import share_text
@@ -126,7 +126,7 @@ def _inspection(
     chosen = set(spread(range(len(source)), sampled))
     proposals: dict[int, ProposalSet] = {}
     tallies: list[_Tally] = []
-    done = 0
+    unit, done = unit_of(source), 0
     for recording in source.recordings().values():
         tally = _Tally(recording)
         tallies.append(tally)
@@ -139,7 +139,7 @@ def _inspection(
                 rng = np.random.default_rng([seed, 0, index])
                 proposals[index] = propose_boxes(proposer, pair, near, rng)
             done += 1
-            progress("reading pairs", done, len(source))
+            progress(f"reading {unit}s", done, len(source))
     damaged = [damage for tally in tallies for damage in tally.damaged]
     doubts = look_for_doubts(source, progress=progress)
     facts = [tally.facts(doubt) for tally, doubt in zip(tallies, doubts, strict=True)]
@@ -148,6 +148,7 @@ def _inspection(
     return Inspection(
         name=source.name,
         source_line=pairs_line(source),
+        unit=unit,
         pairs=len(source),
         usable_pairs=len(source) - len(damaged),
         recordings=facts,
@@ -156,7 +157,7 @@ def _inspection(
         offset=offset,
         proposals=rates,
         assumed=assumptions(source.recordings().values()),
-        warnings=_warnings(len(source), damaged, facts, rates, rejected=len(rejected)),
+        warnings=_warnings(len(source), damaged, facts, rates, unit=unit, rejected=len(rejected)),
         boxes=proposals,
     )
 
@@ -212,6 +213,7 @@ def _warnings(
     facts: Sequence[RecordingFacts],
     rates: ProposalRates,
     *,
+    unit: str,
     rejected: int,
 ) -> list[str]:
     """What the user should change or know, the worst first."""
@@ -223,7 +225,8 @@ def _warnings(
         )
     if damaged:
         found.append(
-            f"{len(damaged)} of {pairs} pairs cannot be used; repair or remove them (listed below)"
+            f"{len(damaged)} of {pairs} {unit}s cannot be used; repair or remove them (listed "
+            "below)"
         )
     found += sentences([one.doubts for one in facts])
     for one in facts:
@@ -236,7 +239,7 @@ def _warnings(
         if one.tir_masked_pairs:
             found.append(
                 f"{one.name}: {share_text(one.tir_masked_share)} of the TIR pixels hold no "
-                f"measurement, in {one.tir_masked_pairs} of {one.pairs} pairs; they are left out"
+                f"measurement, in {one.tir_masked_pairs} of {one.pairs} {unit}s; they are left out"
             )
     total = sum(one.offset.tested for one in facts)
     usable = sum(one.offset.usable for one in facts)
@@ -248,12 +251,12 @@ def _warnings(
         )
     if pairs < MIN_PAIRS:
         found.append(
-            f"{pairs} pairs are few to distil from; more scenes help more than more frames"
+            f"{pairs} {unit}s are few to distil from; more scenes help more than more frames"
         )
     if rates.fallback_pairs:
         found.append(
-            f"{rates.way} found nothing in {rates.fallback_pairs} of {rates.pairs} pairs; random "
-            "boxes stand there"
+            f"{rates.way} found nothing in {rates.fallback_pairs} of {rates.pairs} {unit}s; "
+            "random boxes stand there"
         )
     return found
 

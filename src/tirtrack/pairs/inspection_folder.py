@@ -97,6 +97,7 @@ class Inspection(Stored):
         format: version of the file format.
         name: name of the source.
         source_line: the source in one line.
+        unit: what the source holds, ``pair``, or ``TIR frame`` without RGB.
         pairs: number of pairs, damaged ones included.
         usable_pairs: number of pairs that are not damaged.
         recordings: facts of each recording.
@@ -112,6 +113,7 @@ class Inspection(Stored):
     format: Literal[1] = 1
     name: str
     source_line: str = ""
+    unit: str = "pair"
     pairs: int
     usable_pairs: int
     recordings: Sequence[RecordingFacts] = ()

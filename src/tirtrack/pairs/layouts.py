@@ -300,6 +300,8 @@ def _beside(folder: Path) -> str:
 
 def no_takes(folder: Path) -> PairsError:
     """The error for a folder without any recording; lists its content."""
+    if not any(folder.iterdir()):
+        return PairsError("no pairs found, the folder is empty", folder, "check the path")
     return PairsError(
         "no pairs found in this folder or below",
         folder,

@@ -119,7 +119,8 @@ class ImageTake:
     @property
     def layout(self) -> str:
         """Frames of a video or stills, and how they are matched."""
-        kind = "images of a video" if self.is_video else "stills (sizes of the first pair)"
+        sizes = "sizes of the first pair" if self.files_rgb else "size of the first frame"
+        kind = "images of a video" if self.is_video else f"stills ({sizes})"
         return f"{kind} matched by {self.matched_by}" if self.files_rgb else kind
 
     @property
@@ -308,7 +309,7 @@ def _read_image(path: Path) -> np.ndarray:
     try:
         return media.read_image(path)
     except FrameError as error:
-        raise PairsError(error.what, path, "replace or remove the pair") from error
+        raise PairsError(error.what, path, "replace or remove it") from error
 
 
 def _read_tir(path: Path, options: ReadOptions, *, is_first: bool) -> np.ndarray:
@@ -321,6 +322,6 @@ def _read_tir(path: Path, options: ReadOptions, *, is_first: bool) -> np.ndarray
             with opened_image(path, options) as file:
                 check_byte_order(image, file.byte_order, options, path, is_first=is_first)
     except FrameError as error:
-        fix = error.fix if names_option(error) else "replace or remove the pair"
+        fix = error.fix if names_option(error) else "replace or remove it"
         raise PairsError(error.what, path, fix) from error
     return image

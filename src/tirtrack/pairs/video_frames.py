@@ -22,7 +22,7 @@ from tirtrack.errors import FrameError, PairsError
 from tirtrack.formats.pixel_samples import check_byte_order
 from tirtrack.images import check_pixels
 from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
-from tirtrack.video import grey_byte_order, upright_pixels
+from tirtrack.video import grey_byte_order, short_reason, upright_pixels
 
 # Room for the 41 frames of 1920x1080 in colour from the first to the last neighbour of a pair, so
 # that proposals in distant pairs decode nothing twice.
@@ -133,7 +133,7 @@ class VideoFrames:
         except (av.FFmpegError, ValueError) as error:
             self._decoded = None
             raise PairsError(
-                f"frame {index} of {len(self)} cannot be decoded ({error})",
+                f"frame {index} of {len(self)} cannot be decoded ({short_reason(error)})",
                 self.path,
                 _NOT_READABLE,
             ) from error

@@ -55,6 +55,7 @@ def build_report(
     *,
     dataset: str | Path | LabelledDataset | None = None,
     reference: str | None = None,
+    control: str | None = None,
     title: str = "",
     command: str = "",
     force: bool = False,
@@ -67,6 +68,7 @@ def build_report(
             ``runs/report-NNN``.
         dataset: data set of the film strips, as there, or its name or folder.
         reference: the tracker that the others are compared with, the first by default.
+        control: a second tracker that the others are compared with.
         title: title of the page.
         command: command line that makes the page again.
         force: replace an existing page.
@@ -76,12 +78,13 @@ def build_report(
 
     Raises:
         DatasetError: a folder holds no result, or ``dataset`` fits none of them.
-        RequestError: the page exists, or the reference is not among the trackers.
+        RequestError: the page exists, or reference or control is not among the trackers.
     """
     content = report_content(
         [Path(folder) for folder in folders],
         dataset=None if dataset is None else opened(dataset),
         reference=reference,
+        control=control,
         title=title,
         command=command,
     )
@@ -94,6 +97,7 @@ def report_content(
     *,
     dataset: LabelledDataset | None = None,
     reference: str | None = None,
+    control: str | None = None,
     title: str = "",
     command: str = "",
 ) -> ReportContent:
@@ -106,15 +110,18 @@ def report_content(
         dataset: frames and annotation for the film strips of the folders that it fits; by default
             the one that a folder names, if it still exists.
         reference: the tracker that the others are compared with, the first by default.
+        control: a second tracker that the others are compared with.
         title: title of the page.
         command: command line that makes the page again.
 
     Raises:
         DatasetError: a folder holds no result, or ``dataset`` fits none of them.
-        RequestError: ``reference`` is not among the trackers.
+        RequestError: ``reference`` or ``control`` is not among the trackers.
     """
     sections = [
-        evaluation_section(folder, dataset=dataset or dataset_of(folder), reference=reference)
+        evaluation_section(
+            folder, dataset=dataset or dataset_of(folder), reference=reference, control=control
+        )
         for folder in folders
     ]
     if dataset is not None and not any(section.films for section in sections):
@@ -156,23 +163,30 @@ def distillations(folders: Sequence[Path], results: Sequence[Comparison]) -> dic
 
 
 def evaluation_section(
-    folder: Path, *, dataset: LabelledDataset | None = None, reference: str | None = None
+    folder: Path,
+    *,
+    dataset: LabelledDataset | None = None,
+    reference: str | None = None,
+    control: str | None = None,
 ) -> EvaluationSection:
     """One evaluation as a part of the page.
 
     Raises:
         DatasetError: the folder holds no result, or a result file or frame cannot be read.
-        RequestError: ``reference`` is not among the trackers.
+        RequestError: ``reference`` or ``control`` is not among the trackers.
     """
     result = read_result(folder)
     names = [one.name for one in result.first_runs]
-    chosen = names[0] if reference is None else reference
-    if chosen not in names:
-        raise RequestError(f'there is no tracker "{chosen}"', folder, did_you_mean(chosen, names))
-    others = [name for name in names if name != chosen]
-    verdicts = tuple(verdict(result, name, chosen) for name in others) or (only_tracker(result),)
-    section = EvaluationSection(result, chosen, verdicts, ())
-    section = replace(section, plots=curve_plots(result.scores, section.trackers, section.colours))
+    for name in filter(None, (reference, control)):
+        if name not in names:
+            raise RequestError(f'there is no tracker "{name}"', folder, did_you_mean(name, names))
+    section = EvaluationSection(result, names[0] if reference is None else reference, control)
+    section = replace(
+        section,
+        verdicts=tuple(verdict(result, *pair) for pair in section.compared)
+        or (only_tracker(result),),
+        plots=curve_plots(result.scores, section.trackers, section.colours),
+    )
     left_out = _why_no_films(section, evaluation_folder(folder), dataset)
     if dataset is None or left_out:
         return replace(section, films_missing=left_out)

@@ -95,15 +95,17 @@ class EvaluationSection:
     Attributes:
         result: its numbers.
         reference: the tracker that the others are compared with.
-        verdicts: one verdict for each other tracker, or one that says that there is none.
+        control: a second such tracker, trained without what is to be credited; ``None``: none.
+        verdicts: one verdict for each of :attr:`compared`, or one that says that there is none.
         plots: curves of the scores that have one.
         films: film strips; if empty, ``films_missing`` says why.
     """
 
     result: Comparison
     reference: str
-    verdicts: tuple[Verdict, ...]
-    plots: tuple[Picture, ...]
+    control: str | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    plots: tuple[Picture, ...] = ()
     films: tuple[FilmStrip, ...] = ()
     films_missing: str = ""
 
@@ -120,11 +122,18 @@ class EvaluationSection:
         return colours_of(tuple(one.name for one in self.trackers))
 
     @property
+    def compared(self) -> tuple[tuple[str, str], ...]:
+        """The trackers that are compared: each with the reference, then with the control."""
+        others = [one.name for one in self.trackers[1:]]
+        bases = dict.fromkeys([self.reference, self.control or self.reference])
+        return tuple((name, base) for base in bases for name in others if name != base)
+
+    @property
     def differences(self) -> tuple[ScoreDifference, ...]:
-        """Each other tracker minus the reference, score by score."""
+        """The differences of the trackers that are compared, score by score."""
         turned = (
-            self.result.difference(one.name, self.reference, score.id)
-            for one in self.trackers[1:]
+            self.result.difference(name, base, score.id)
+            for name, base in self.compared
             for score in self.result.scores
         )
         return tuple(one for one in turned if one is not None)
@@ -185,9 +194,10 @@ class EvaluationSection:
 
 @dataclass(frozen=True)
 class PairsSection:
-    """The unlabelled pairs: what was proposed, what was rejected and why.
+    """The unlabelled pairs or TIR frames: what was proposed, what was rejected and why.
 
     Attributes:
+        unit: what was searched, ``pair`` or ``TIR frame``.
         facts: label to text, in the order of the page.
         rejections: reason to count.
         counted_over: pairs in which the rejections were counted.
@@ -195,6 +205,7 @@ class PairsSection:
         cautions: short sentences, such as a large offset between the modalities.
     """
 
+    unit: str
     facts: Mapping[str, str]
     rejections: Mapping[str, int] = field(default_factory=dict)
     counted_over: str = ""

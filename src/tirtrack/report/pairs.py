@@ -43,13 +43,22 @@ def pairs_section(folders: Iterable[Path]) -> PairsSection | None:
     if inspection is None and summary is None and not sheets:
         return None
     counted, rejections = _rejections(inspection, summary)
+    unit = _unit(inspection, summary)
     return PairsSection(
+        unit=unit,
         facts=_inspected(inspection) | _harvested(summary),
         rejections=rejections,
         counted_over=counted,
-        sheets=tuple(_sheet(file) for file in sheets[:1]),
+        sheets=tuple(_sheet(file, unit) for file in sheets[:1]),
         cautions=() if inspection is None else tuple(inspection.warnings),
     )
+
+
+def _unit(inspection: Inspection | None, summary: RunSummary | None) -> str:
+    """What was searched; of a sheet without any findings pairs are assumed."""
+    if summary is not None:
+        return summary.harvest.unit
+    return "pair" if inspection is None else inspection.unit
 
 
 def _rejections(
@@ -57,10 +66,11 @@ def _rejections(
 ) -> tuple[str, dict[str, int]]:
     """The pairs that were counted, in words, and reasons with their counts, most frequent first."""
     if summary is not None and summary.harvest.pairs:
-        over, counts = f"{summary.harvest.pairs} pairs trained on", summary.harvest.rejected
+        harvest = summary.harvest
+        over, counts = f"{harvest.pairs} {harvest.unit}s trained on", harvest.rejected
     elif inspection is not None and inspection.proposals is not None:
         rates = inspection.proposals
-        over, counts = f"{rates.pairs} pairs, spread evenly", rates.rejected
+        over, counts = f"{rates.pairs} {inspection.unit}s, spread evenly", rates.rejected
     else:
         return "", {}
     return over, dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
@@ -75,19 +85,21 @@ def _inspected(inspection: Inspection | None) -> dict[str, str]:
     for one in recordings:
         sizes.update(one.sizes)
         depths.update(one.tir_depths)
+    unit = inspection.unit
     facts = {
         "source": inspection.name,
-        "pairs": f"{inspection.pairs} in {len(recordings)} recordings, "
+        f"{unit}s": f"{inspection.pairs} in {len(recordings)} recordings, "
         f"{inspection.usable_pairs} of them readable",
         "sizes": _most(sizes),
         "TIR samples": _most(depths),
-        "offset between the modalities": _offset(inspection.offset),
     }
+    if inspection.offset.tested:
+        facts["offset between the modalities"] = _offset(inspection.offset)
     if inspection.proposals is not None:
         rates = inspection.proposals
         kept, rejected = sum(rates.kept.values()), sum(rates.rejected.values())
         facts[f"boxes by {rates.way}"] = (
-            f"{kept} of {kept + rejected} kept in {rates.pairs} pairs that were looked at closely"
+            f"{kept} of {kept + rejected} kept in {rates.pairs} {unit}s that were looked at closely"
         )
     return facts
 
@@ -112,16 +124,17 @@ def _harvested(summary: RunSummary | None) -> dict[str, str]:
     if summary is None or not summary.harvest.pairs:
         return {}
     harvest = summary.harvest
+    unit = harvest.unit
     facts = {
-        "pairs trained on": str(harvest.pairs),
+        f"{unit}s trained on": str(harvest.pairs),
         "boxes kept there": listed(
             {f"in {MODALITY.get(k, k)}": n for k, n in harvest.boxes.items()}
         ),
     }
     if harvest.fallback_pairs:
-        facts["pairs with random boxes"] = str(harvest.fallback_pairs)
+        facts[f"{unit}s with random boxes"] = str(harvest.fallback_pairs)
     if harvest.unreadable_pairs:
-        facts["unreadable pairs"] = str(harvest.unreadable_pairs)
+        facts[f"unreadable {unit}s"] = str(harvest.unreadable_pairs)
     for rate in summary.tracks:
         rejected = _most(rate.rejected)
         facts[f"tracks in {MODALITY[rate.modality]}"] = (
@@ -131,7 +144,7 @@ def _harvested(summary: RunSummary | None) -> dict[str, str]:
     return facts
 
 
-def _sheet(file: Path) -> Picture:
+def _sheet(file: Path, unit: str) -> Picture:
     try:
         with Image.open(file) as opened:
             image = opened.convert("RGB")
@@ -145,9 +158,9 @@ def _sheet(file: Path) -> Picture:
     return Picture(
         buffer.getvalue(),
         "jpeg",
-        "Contact sheet of pairs with the boxes that were proposed and rejected",
+        f"Contact sheet of {unit}s with the boxes that were proposed and rejected",
         shown,
         max(round(height * shown / width), 1),
-        "Up to half of the pairs were chosen because a box was rejected in them; the reason stands "
-        "at the dashed box.",
+        f"Up to half of the {unit}s were chosen because a box was rejected in them; the reason "
+        "stands at the dashed box.",
     )

@@ -121,7 +121,7 @@ def held_back_plot(
         numbers: values of each number by its label, one per validation.
         y_label: label of the y axis.
     """
-    figure, axes = _axes("Held-back pairs", "steps done", y_label)
+    figure, axes = _axes("Held back", "steps done", y_label)
     for k, (name, values) in enumerate(numbers.items()):
         colour = TRACKER_COLOURS[k % len(TRACKER_COLOURS)]
         axes.plot(
@@ -139,7 +139,7 @@ def held_back_plot(
     axes.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=9)
     ends = "; ".join(f"{name} {one[0]:.3f} to {one[-1]:.3f}" for name, one in numbers.items())
-    return _picture(figure, f"Held-back pairs from step {steps[0]} to {steps[-1]}: {ends}")
+    return _picture(figure, f"Held back, from step {steps[0]} to {steps[-1]}: {ends}")
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:

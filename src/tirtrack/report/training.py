@@ -151,9 +151,15 @@ def listed(counts: Mapping[str, int]) -> str:
 
 
 def _samples(counts: Mapping[str, int]) -> str:
-    if set(counts) == {"pool", "usable"}:
-        return f"{counts['usable']} usable of a pool of {counts['pool']}"
-    return listed(counts)
+    """The counts of a summary in words; only those that it has."""
+    parts = []
+    if "usable" in counts:
+        parts.append(f"{counts['usable']} usable of a pool of {counts['pool']}")
+    if "with_rgb" in counts:
+        parts.append(f"RGB counted for {counts['with_rgb'] or 'none'} of them")
+    if counts.get("outside"):
+        parts.append(f"{counts['outside']} of the pool with the target outside the test patch")
+    return ", ".join(parts)
 
 
 def _pass_rates(rates: Sequence[PassRate]) -> str:

@@ -120,7 +120,7 @@ def propose_all(
         try:
             pair = read(index)
         except PairsError as error:
-            _log.warning("pair %d left out: %s", index, error)
+            _log.warning("%s %d left out: %s", unit_of(source), index, error)
             found[index] = ProposalSet((), (), fault=str(error))
         else:
             near = neighbours(read, recording, position)
