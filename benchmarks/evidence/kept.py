@@ -138,7 +138,8 @@ def over_recordings(a: Sequence[Rows], b: Sequence[Rows], score: str) -> ScoreDi
 
 def _means(runs: Sequence[Rows], names: Sequence[str], score: str) -> np.ndarray:
     """``[n]`` means over runs."""
-    return np.array([[rows[name][score] for name in names] for rows in runs]).mean(axis=0)
+    scores = np.array([[rows[name][score] for name in names] for rows in runs])
+    return np.asarray(scores.mean(axis=0))
 
 
 def _by_set(runs: Sequence[Rows], score: str) -> dict[str, np.ndarray]:

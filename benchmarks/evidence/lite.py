@@ -32,7 +32,6 @@ from benchmarks.experiments import data
 from benchmarks.experiments.rows import STUDIES, Row
 from benchmarks.experiments.table import interval
 from tirtrack.datasets import open_dataset
-from tirtrack.distillation.recipe import load_recipe
 from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import sha256, write_json
@@ -89,7 +88,8 @@ def train_row(name: str, baseline: Path, seed: int, place: Place) -> Path:
         data.training_pairs(place.shared, row.pairs, cached_world("study"), place.out),
         baseline,
         out,
-        recipe=load_recipe(row.recipe, changes=row.changes),
+        recipe=row.recipe,
+        changes=row.changes,
         held_back=data.held_back_pairs(place.shared),
         licence=data.LICENCES[row.pairs],
         seed=seed,
