@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.evidence import camel, lite, real
 from benchmarks.evidence.kept import group_of, kept, over_recordings, over_sets
-from benchmarks.evidence.lite import answer, row_called, slug
+from benchmarks.evidence.lite import answer, gain_of, row_called, slug
 from benchmarks.evidence.parts import Workplace
 from benchmarks.evidence.plan import BASELINE, read_plan
 from benchmarks.evidence.real import (
@@ -77,9 +77,10 @@ def test_at_most_six_variants_are_compared_with_plain():
 
 
 def test_rows_of_dimp_lite_are_known_and_keep_batch_norm_frozen():
-    for name in (*REAL_PLAN.lite.ours, *REAL_PLAN.lite.controls):
+    for name in REAL_PLAN.lite.trained():
         assert row_called(name).changes["training.batch_norm"] == "frozen"
-    assert all(row_called(name).is_control for name in REAL_PLAN.lite.controls)
+    controls = [name for inside in REAL_PLAN.lite.rows.values() for name in inside]
+    assert all(row_called(name).is_control for name in controls)
 
 
 # --- parts that are kept -------------------------------------------------------------------------
@@ -297,27 +298,36 @@ def test_a_fold_is_tested_on_its_own_recording(hard):
 # --- dimp-lite -----------------------------------------------------------------------------------
 
 
+def test_a_row_of_dimp_lite_is_judged_against_the_best_of_its_own_controls():
+    plan = REAL_PLAN.lite
+    published, alone, rgb = plan.trained()
+    success = {BASELINE: 0.2, published: 0.5, alone: 0.4, rgb: 0.3}
+    parts = {
+        f"{slug(name)}-{seed}": {"camel": rows({"a": [value], "b": [value]})}
+        for name, value in success.items()
+        for seed in plan.seeds
+    }
+    found = answer(plan, parts)
+    assert found["success"] == pytest.approx(success)
+    assert {name: row["best_control"] for name, row in found["rows"].items()} == {
+        published: alone,
+        alone: rgb,
+    }
+    assert found["rows"][published]["over_best_control"]["mean"] == pytest.approx(0.1)
+    assert found["rows"][published]["over_baseline"]["mean"] == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize(
-    ("ours", "control", "gain"),
+    ("low", "high", "said"),
     [
-        pytest.param(0.5, 0.4, "confirmed", id="above the best control"),
-        pytest.param(0.4, 0.4, "refuted", id="no better"),
-        pytest.param(None, 0.4, "open", id="wide"),
+        pytest.param(0.01, 0.1, "confirmed", id="above zero"),
+        pytest.param(-0.05, 0.01, "refuted", id="too little"),
+        pytest.param(-0.01, 0.1, "open", id="wide"),
     ],
 )
-def test_the_gain_of_dimp_lite_is_judged_against_the_best_control(ours, control, gain):
-    plan = REAL_PLAN.lite
-    parts = {}
-    for name in (BASELINE, *plan.ours, *plan.controls):
-        value = {BASELINE: 0.2, plan.controls[0]: control}.get(name, 0.3)
-        both = [value, value]
-        if name in plan.ours:
-            both = [0.1, 0.9] if ours is None else [ours, ours]
-        for seed in plan.seeds:
-            parts[f"{slug(name)}-{seed}"] = {"camel": rows({"a": both[:1], "b": both[1:]})}
-    found = answer(plan, parts)
-    assert found["best_control"] == plan.controls[0]
-    assert {row["gain"] for row in found["rows"].values()} == {gain}
+def test_the_gain_of_dimp_lite_is_confirmed_refuted_or_open(low, high, said):
+    difference = ScoreDifference(mean=0.0, low=low, high=high)
+    assert gain_of(difference, REAL_PLAN.lite.refuted_below) == said
 
 
 def test_baselines_of_several_seeds_have_files_of_their_own(tmp_path):

@@ -274,14 +274,12 @@ def candidates(real: Real, chosen: str, bests: Bests) -> dict[str, Candidate]:
     for name, weights in (("v3", str(real.shared / data.V3)), ("nano-tir", "nano-tir")):
         spec = functools.partial(TrackerSpec, name, weights, plan.preset)
         found[name] = Candidate(name, spec, {"weights": name})
-    for variant in dict.fromkeys((PLAIN, chosen)):
-        for where, train in TRAININGS.items():
-            for seed in real.gentle.seeds:
-                changes = real.gentle.variants[variant].changes
-                training = {"changes": changes, "data": where, "seed": seed}
-                made = functools.partial(train, real, variant, seed)
-                row = f"{variant}-{where}"
-                found[f"{row}-{seed}"] = Candidate(row, made, training)
+    changes = real.gentle.variants[chosen].changes
+    for where, train in TRAININGS.items():
+        for seed in real.gentle.seeds:
+            made = functools.partial(train, real, chosen, seed)
+            training = {"changes": changes, "data": where, "seed": seed}
+            found[f"{chosen}-{where}-{seed}"] = Candidate(f"{chosen}-{where}", made, training)
     for name in (bests.tir, bests.rgb):
         arm = arm_called(plan, name)
         for seed in arm.seeds(plan):

@@ -52,16 +52,20 @@ class Lite(Settings):
     Attributes:
         seeds: seeds of the baselines; a training has the seed of its baseline.
         baseline: what the baselines are trained on, as ``--which`` of ``benchmarks.dimp_lite``.
-        ours: rows of the study ``dimp-lite`` whose gain is in question.
-        controls: rows that the gain must beat.
+        rows: rows of the study ``dimp-lite`` whose gain is in question, and the controls that each
+            must beat.
         refuted_below: upper end of an interval below which the gain is refuted.
     """
 
     seeds: Annotated[list[int], Field(min_length=1)]
     baseline: str
-    ours: list[str]
-    controls: list[str]
+    rows: dict[str, list[str]]
     refuted_below: float
+
+    def trained(self) -> list[str]:
+        """All rows that are trained, those in question first."""
+        controls = [name for inside in self.rows.values() for name in inside]
+        return list(dict.fromkeys((*self.rows, *controls)))
 
 
 class RealPlan(Settings):
