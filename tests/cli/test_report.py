@@ -36,6 +36,13 @@ def test_the_page_goes_to_a_numbered_folder_and_its_path_is_the_output(made, her
     assert Path(first).with_name("result.json").is_file()
 
 
+def test_page_that_was_made_with_options_names_them_in_its_command(made, here):
+    made.write(here / "evaluation", made.result())
+    words = ["report", "evaluation", "--baseline", "distilled", "--control", "nano-rgb"]
+    assert run([*words, "--out", "page.html"]) == 0
+    assert f"tirtrack {' '.join(words)}" in Path("page.html").read_text(encoding="utf-8")
+
+
 def test_frames_are_found_where_the_evaluation_found_them(made, here, capsys):
     made.evaluated(here / "data", here / "evaluation")
     assert run(["report", "evaluation", "--out", "page.html", "--json"]) == 0
@@ -50,10 +57,11 @@ def test_frames_are_found_where_the_evaluation_found_them(made, here, capsys):
         (["nowhere"], 2, 'nowhere: no such file or folder; give a folder that "tirtrack evaluate"'),
         (["empty"], 2, "empty: holds no result.json; give a folder"),
         (["evaluation", "--baseline", "nano-rbg"], 2, 'there is no tracker "nano-rbg"; did you me'),
+        (["evaluation", "--control", "nano-tri"], 2, 'there is no tracker "nano-tri"; did you mea'),
         (["evaluation", "--dataset", "nowhere"], 2, "nowhere: no such folder; give the folder of"),
         (["evaluation", "--out", "there.html"], 2, "there.html: exists already; choose another"),
     ],
-    ids=["no-folder", "no-result", "no-tracker", "no-dataset", "exists"],
+    ids=["no-folder", "no-result", "no-tracker", "no-control", "no-dataset", "exists"],
 )
 def test_a_wrong_request_is_one_sentence_and_writes_nothing(
     made, here, capsys, words, code, sentence

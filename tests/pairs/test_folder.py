@@ -417,6 +417,13 @@ def test_recordings_that_hold_tir_and_nothing_else_are_tir_alone(tmp_path):
     assert not lacks_rgb(tmp_path / "all")
 
 
+def test_half_of_a_rig_that_is_taken_for_tir_alone_is_named(tmp_path):
+    for name in ("visible", "infrared"):
+        _tir_frames(tmp_path / "walk" / name)
+    source = open_pairs(tmp_path / "walk", pairing=Pairing(tir_alone=True))
+    assert "; assumed: walk: infrared/ taken for TIR alone; " in pairs_line(source)
+
+
 def test_a_video_is_tir_alone(tmp_path):
     folder = _videos(tmp_path)
     (folder / "tir.mp4").rename(tmp_path / "night.mp4")
@@ -436,6 +443,9 @@ def test_many_recordings_of_tir_alone_are_found_below(tmp_path):
     (tmp_path / "drive" / "tir.mp4").rename(tmp_path / "all" / "c" / "walk.mp4")
     source = open_pairs(tmp_path / "all")
     assert list(source.recordings()) == ["all/a/img", "all/b/img", "all/c/walk"]
+    assert "; assumed: all/a/img, all/b/img, all/c/walk: taken for TIR alone; " in pairs_line(
+        source
+    )
     assert lacks_rgb(tmp_path / "all")
 
 

@@ -154,7 +154,7 @@ def look_for_doubts(
     for done, recording in enumerate(recordings, start=1):
         count = frames if recording.name in timed else 0
         found.append(_doubts(source, recording, frames=count, compared=compared))
-        progress("looking for doubts", done, len(recordings))
+        progress("checking recordings", done, len(recordings))
     return found
 
 

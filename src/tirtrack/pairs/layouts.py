@@ -146,7 +146,8 @@ def _takes_of_two(
     usual = (_bare(rgb), _bare(tir)) == MODALITIES
     assumed = "" if usual else f"{_shown(rgb)} is RGB, {_shown(tir)} is TIR"
     if pairing.tir_alone:
-        assumed = "" if _bare(tir) == "tir" else f"{_shown(tir)} is TIR alone"
+        which = "" if name.endswith((tir.name, _bare(tir))) else f"{_shown(tir)} "
+        assumed = "" if _bare(tir) == "tir" else f"{which}taken for TIR alone"
     if not rgb.is_dir():
         return [VideoTake(name, None if pairing.tir_alone else rgb, tir, pairing, assumed=assumed)]
     below = [_folders_with_frames(one) for one in sides]
