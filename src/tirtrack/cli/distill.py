@@ -14,10 +14,10 @@ from tirtrack.cli.options import (
     ByteOrder,
     Changes,
     Channel,
+    Delay,
     Device,
     Force,
     HeldBackFolders,
-    Lag,
     MatchBy,
     MaxGap,
     NoData,
@@ -66,7 +66,7 @@ def command(
     tir: TirName = None,
     match: MatchBy = None,
     max_gap: MaxGap = None,
-    lag: Lag = 0,
+    delay: Delay = 0,
     no_data: NoData = None,
     channel: Channel = None,
     byte_order: ByteOrder = None,
@@ -96,7 +96,7 @@ def command(
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    pairing = Pairing(rgb, tir, match, max_gap, lag, tir_options)
+    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options)
     named = recipe or ("" if out else recipe_for(baseline, pairs, pairing))
     file = out or Path("runs") / f"distill-{Path(named).stem}.safetensors"
     with progress() as live:
