@@ -76,6 +76,12 @@ def command(
     ] = "not stated",
     seed: Seed = 0,
     device: Device = "cpu",
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Number of processes that follow boxes (tracks); the result does not depend on it."
+        ),
+    ] = 1,
     resume: Resume = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -112,6 +118,7 @@ def command(
             licence=licence,
             seed=seed,
             device=device,
+            workers=workers,
             resume=resume,
             force=force,
             command=command_line(),

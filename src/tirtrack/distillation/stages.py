@@ -7,9 +7,9 @@ follow below it, in the same order.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
@@ -45,11 +45,12 @@ from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validato
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.inspection_folder import write_contact_sheet
+from tirtrack.pairs.following import Following, kept_tracks
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import check_any_box, proposer
 from tirtrack.pairs.source import PairSource, assumptions
-from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, kept_tracks
+from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, starts_of
 from tirtrack.stored import write_stored
 
 PairRun = Run[CrossModalRecipe]
@@ -64,7 +65,7 @@ def distil_network(
     *,
     teacher: TwoBranchNetwork | None = None,
     engine: FeatureEngine | None,
-    follower: Follower | None = None,
+    follower: Callable[[], Follower] | None = None,
 ) -> tuple[TwoBranchNetwork, RunSummary]:
     """The stages from pairs to a trained student; ``network`` itself is not changed.
 
@@ -74,7 +75,8 @@ def distil_network(
         run: recipe, folder, seed and device.
         teacher: network that teaches; ``None``: the baseline.
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
-        follower: tracker that follows boxes; ``None`` for a recipe without tracks.
+        follower: function that makes the tracker that follows boxes; ``None`` for a recipe without
+            tracks.
 
     Returns:
         The student in eval mode on the CPU, and the summary, without what every run has.
@@ -260,21 +262,23 @@ def training_videos(split: Split) -> dict[str, list[int]]:
 
 
 def follow_all(
-    split: Split, found: Found, run: PairRun, follower: Follower
+    split: Split, found: Found, run: PairRun, follower: Callable[[], Follower]
 ) -> dict[str, list[Track]]:
     """The tracks of every video to train on, rejected ones included; held-back pairs are not
     read.
     """
-    recipe, videos = run.recipe, training_videos(split)
+    recipe = run.recipe
     usable = {index: usable_proposals(one, recipe) for index, one in found.items()}
-    tracks: dict[str, list[Track]] = {}
-    for name, indices in videos.items():
-        run.progress("tracks", len(tracks), len(videos))
-        tracks[name] = kept_tracks(
-            split.source, indices, usable, follower, recipe.tracks, content=run.identity["pairs"]
-        )
-    run.progress("tracks", len(videos), len(videos))
-    return tracks
+    starts = {
+        name: starts_of(indices, usable, recipe.tracks)
+        for name, indices in training_videos(split).items()
+    }
+    following = Following(split.source, follower, recipe.tracks, run.identity["pairs"])
+    every = list(chain.from_iterable(starts.values()))
+    made = iter(kept_tracks(following, every, workers=run.workers, progress=run.progress))
+    return {
+        name: list(chain.from_iterable(islice(made, len(ones)))) for name, ones in starts.items()
+    }
 
 
 # --- pool ----------------------------------------------------------------------------------------
