@@ -17,6 +17,7 @@ from tirtrack.distillation.clips import Clip, clips_of, usable_proposals, uses_r
 from tirtrack.distillation.foreign_teacher import can_match, check_pool
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.pair_warnings import (
+    delay_warnings,
     doubt_warnings,
     harvest_warnings,
     masked_warnings,
@@ -44,12 +45,13 @@ from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
-from tirtrack.pairs.inspection_folder import write_contact_sheet
 from tirtrack.pairs.following import Following, kept_tracks
+from tirtrack.pairs.inspection_folder import write_contact_sheet
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import check_any_box, proposer
 from tirtrack.pairs.source import PairSource, assumptions
+from tirtrack.pairs.track_delay import measure_track_delay
 from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, starts_of
 from tirtrack.stored import write_stored
 
@@ -96,12 +98,15 @@ def distil_network(
             write_contact_sheet(
                 run.folder, split.source, found, list(chain.from_iterable(tracks.values()))
             )
+    delay = measure_track_delay(chain.from_iterable((tracks or {}).values()))
     summary = RunSummary(
         recipe=recipe.name,
         seed=run.seed,
         split=split.how,
         harvest=harvest_of(list(found.values()), recipe.proposals.way),
         tracks=track_rates_of(chain.from_iterable((tracks or {}).values())),
+        delay_frames=None if delay is None else delay.frames,
+        delay_targets=0 if delay is None else delay.targets,
         assumed=tuple(assumptions(split.source.recordings().values())),
         seconds=seconds,
     )
@@ -123,6 +128,7 @@ def distil_network(
             *harvest_warnings(proposals, others, recipe),
             *masked_warnings([*proposals, *others]),
             *track_warnings(tracks),
+            *delay_warnings(delay),
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
             *doubt_warnings(split, clips, pool, run.progress),
