@@ -32,6 +32,7 @@ from tirtrack.report.training import distillation_section, resolved_recipes
 from tirtrack.synthetic import cached_world, world_size
 from tirtrack.verbs import distill
 from tirtrack.weights import store
+from tirtrack.workers import check_workers
 
 PROTOCOL = "lsotb-tir"
 DISTILLED = "distilled"
@@ -90,7 +91,8 @@ def run_demo(
         recipe: name or file of the recipe; one that reads no RGB has no control.
         seed: seed of all random draws.
         world: size of the synthetic world: ``small``, ``demo`` or ``study``.
-        workers: number of processes that render and track; the result does not depend on it.
+        workers: number of processes that render, follow boxes and track; the result does not
+            depend on it.
         force: replace what is at ``out``.
         command: command line that does the same, for the page.
         progress: callback that is told of every stage.
@@ -129,6 +131,7 @@ def run_demo(
                 recipe=one,
                 licence=LICENCE,
                 seed=seed,
+                workers=workers,
                 command=command,
                 progress=progress,
             )
@@ -177,8 +180,7 @@ def _checked_recipes(
     work, before anything is written.
     """
     world_size(world)
-    if workers < 1:
-        raise RequestError(f"workers must be at least 1, got {workers}", "--workers")
+    check_workers(workers)
     network = store.network_of(store.read(store.find(baseline)))
     asked = recipe_of_kind(CrossModalRecipe, recipe)
     check_network(asked, network)

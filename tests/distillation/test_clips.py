@@ -151,7 +151,7 @@ def followed_clips(tiny, tmp_path, follower, *, source=None, train=None, frames=
     split = Split(source, train, source, (), "by hand")
     run = Run(tmp_path / "a.safetensors", tmp_path, recipe, {"pairs": "squares"}, seed=0)
     found = {index: one for index, one in squares(source, frames).items() if index in train}
-    tracks = stages.follow_all(split, found, run, follower)
+    tracks = stages.follow_all(split, found, run, lambda: follower)
     return clips_of(source, found, recipe, tracks), recipe
 
 
