@@ -18,7 +18,7 @@ from tirtrack.weights import store
 SMALL = {
     "pool": "8", "training.steps": "2", "training.batch": "4", "held_back.samples": "4",
     "held_back.share": "0", "teacher.require": "false",
-    "tracks.modalities": "[rgb,tir]", "tracks.min_frames": "5", "tracks.every": "6",
+    "tracks.modalities": "[rgb,tir]", "tracks.min_frames": "8", "tracks.every": "6",
     "tracks.frames": "12", "tracks.boxes": "3",
 }  # fmt: skip
 GROUND = np.random.default_rng(0).integers(40, 80, (12, 16)).repeat(8, 0).repeat(8, 1)
@@ -42,10 +42,25 @@ def standing(instant: float) -> np.ndarray:
     return (GROUND + np.random.default_rng(int(instant)).integers(0, 4, GROUND.shape)).astype("u1")
 
 
-def write(folder: Path, frames: Sequence[np.ndarray], names: Sequence[str] = ()) -> Path:
-    """A recording of both modalities; TIR is brighter."""
+def swaying(instant: float) -> np.ndarray:
+    """A bright square that goes to and fro."""
+    image = standing(instant)
+    x = 50 + round(8 * np.sin(instant / 2))
+    image[40:60, x : x + 16] = 220
+    return image
+
+
+def write(
+    folder: Path,
+    frames: Sequence[np.ndarray],
+    names: Sequence[str] = (),
+    *,
+    tir: Sequence[np.ndarray] = (),
+) -> Path:
+    """A recording of both modalities; TIR is brighter, and shows the same unless given."""
     for number, image in enumerate(frames):
-        for modality, seen in (("rgb", np.repeat(image[..., None], 3, 2)), ("tir", image + 20)):
+        seen_tir = (tir[number] if tir else image) + 20
+        for modality, seen in (("rgb", np.repeat(image[..., None], 3, 2)), ("tir", seen_tir)):
             path = folder / modality / f"{names[number] if names else f'{number:03d}'}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(seen).save(path)
@@ -96,6 +111,16 @@ def test_recordings_without_motion_are_followed_and_trained_on(tmp_path):
     code, summary = distilled(tmp_path, given)
     assert code == 0
     assert sum(one.kept for one in summary.tracks) > 0
+
+
+def test_tir_that_is_late_is_said_with_the_option_that_mends_it(tmp_path, capsys):
+    frames = [swaying(k) for k in range(32)]
+    given = write(tmp_path / "pairs" / "a", frames[2:], tir=frames)
+    code, summary = distilled(tmp_path, given, "--set", "tracks.frames=20")
+    assert code == 0
+    assert summary.delay_frames == pytest.approx(2, abs=0.3)
+    assert summary.delay_targets >= 3
+    assert "take TIR that much later with --delay 2\n" in capsys.readouterr().err
 
 
 def test_any_number_of_processes_ends_in_the_same_weights(tmp_path, monkeypatch):

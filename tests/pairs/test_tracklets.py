@@ -225,6 +225,12 @@ def test_a_gap_in_the_names_breaks_a_video(names):
     assert list(unbroken(pairs, "rgb")) == pairs[:4]
 
 
+def test_numbers_of_a_camera_matched_to_a_slower_one_break_nothing():
+    numbers = [number for number in range(9) if number != 5]
+    pairs = [pair_of(position, name=f"{number:06d}") for position, number in enumerate(numbers)]
+    assert list(unbroken(pairs, "rgb")) == pairs
+
+
 def test_names_without_a_number_break_nothing():
     pairs = [pair_of(position, name="abcdefgh"[position]) for position in range(8)]
     assert list(unbroken(pairs, "rgb")) == pairs

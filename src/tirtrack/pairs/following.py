@@ -27,7 +27,7 @@ from tirtrack.pairs.tracklets import Follower, Start, Track, TrackSettings, trac
 from tirtrack.progress import Progress, silent
 from tirtrack.workers import use_one_thread, working
 
-FORMAT = 2  # raise it when tracks change
+FORMAT = 3  # raise it when tracks change
 _STORED = TypeAdapter(list[Track])
 _log = logging.getLogger(__name__)
 

@@ -198,7 +198,8 @@ def _readable(read: Callable[[int], Pair], indices: Sequence[int]) -> Iterator[P
 def unbroken(pairs: Sequence[Pair], modality: str) -> Sequence[Pair]:
     """The first pairs, up to a frozen frame or a gap in time, or another scene in a modality.
 
-    A gap is a step in the numbers or times of the names that is longer than usual in these pairs.
+    A gap is a step in the numbers or times of the names that is longer than usual in these pairs;
+    numbers may be off by one, as those of a camera whose frames are matched to a slower one.
 
     Args:
         pairs: pairs in order of time; a frame of either modality may be frozen.
@@ -206,9 +207,10 @@ def unbroken(pairs: Sequence[Pair], modality: str) -> Sequence[Pair]:
     """
     times = [_time_of(pair.key) for pair in pairs]
     steps = [_step(*two) for two in pairwise(times)]
-    longest = GAP_STEPS * float(np.median(steps)) if steps else 0.0
+    usual = float(np.median(steps)) if steps else 0.0
+    longest = GAP_STEPS * usual + (0.0 if _is_time(pairs[0].key) else 1.0) if usual else math.inf
     for place, (before, after) in enumerate(pairwise(map(_compared_frames, pairs))):
-        is_gap = longest > 0 and steps[place] > longest
+        is_gap = steps[place] > longest
         is_frozen = any(map(_ComparedFrame.repeats, after.values(), before.values()))
         if is_gap or is_frozen or after[modality].shows_another_scene(before[modality]):
             return pairs[: place + 1]
@@ -250,6 +252,11 @@ class _ComparedFrame:
         if self.frame.shape != before.frame.shape:
             return True
         return correlation(self.small, before.small) < SAME_SCENE
+
+
+def _is_time(key: str) -> bool:
+    """Whether the name of a frame is a time."""
+    return seconds_of(key.rpartition("/")[2]) is not None
 
 
 def _time_of(key: str) -> float:
