@@ -43,6 +43,7 @@ TRAINED_ON = "drone_v"  # sequences of rgb/video_train that nano-rgb was trained
 REFERENCE = "nano-rgb"
 OTHERS = ("v3", "nano-tir")
 SCORES = ("success", "norm_precision")
+COMPARED = (*SCORES, "lost")
 ATTRIBUTES = ("side_px", "step_sides")
 
 
@@ -155,7 +156,7 @@ def compared(parts: Mapping[str, Results], place: str) -> Results:
     }
     for name in OTHERS:
         against = {
-            score: numbers(over_sets([rows[name]], [rows[REFERENCE]], score)) for score in SCORES
+            fact: numbers(over_sets([rows[name]], [rows[REFERENCE]], fact)) for fact in COMPARED
         }
         found[f"{name} minus {REFERENCE}"] = {
             **against,
@@ -198,7 +199,8 @@ def show(answer: Mapping[str, Any]) -> None:
             )
         for name in OTHERS:
             one = found[f"{name} minus {REFERENCE}"]
-            print(f"  {name} minus {REFERENCE}: success {interval(one['success'])}")
+            for fact in COMPARED:
+                print(f"  {name} minus {REFERENCE}: {fact} {interval(one[fact])}")
             for attribute, half in one["by"].items():
                 print(f"    {attribute}: {half}")
 
