@@ -3,8 +3,8 @@
     python -m benchmarks.evidence.v3
 
 Asked where the answer may be sought: on the sequences of ``rgb/video_train`` that none of the three
-was trained on, and on the validation sequences of the study world, in TIR and in RGB. Parts
-are kept in ``docs/figures/evidence/v3`` as they end, the answer in ``answer.json`` there.
+was trained on, and on the validation sequences of the study world, in TIR and in RGB. Parts are
+kept in ``docs/figures/evidence/v3`` as they end; the answer is ``docs/figures/v3_question.json``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from tirtrack.evaluation.score_quality import score_quality
 from tirtrack.evaluation.starts import starts_of
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import write_json
+from tirtrack.identity import versions
 from tirtrack.synthetic import cached_world
 
 STARTS = {"rgb_held_back": 3, "world_tir": 1, "world_rgb": 1}  # five sequences are few
@@ -210,6 +211,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence.v3")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--figures", type=Path, default=ROOT / "docs/figures/evidence/v3")
+    parser.add_argument("--answer", type=Path, default=ROOT / "docs/figures/v3_question.json")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     plan = read_plan()
@@ -231,9 +233,8 @@ def main() -> int:
     if faults:
         return 1
     answer = {place: compared(parts, place) for place in STARTS}
-    write_json(
-        options.figures / "answer.json", {"command": "python -m benchmarks.evidence.v3", **answer}
-    )
+    command = "python -m benchmarks.evidence.v3"
+    write_json(options.answer, {"command": command, "versions": versions(), **answer})
     show(answer)
     return 0
 
