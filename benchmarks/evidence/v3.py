@@ -3,8 +3,8 @@
     python -m benchmarks.evidence.v3
 
 Asked where the answer may be sought: on the sequences of ``rgb/video_train`` that none of the three
-was trained on, and on the validation sequences of the study world, in TIR and in RGB. Parts
-are kept in ``docs/figures/evidence/v3`` as they end, the answer in ``answer.json`` there.
+was trained on, and on the validation sequences of the study world, in TIR and in RGB. Parts are
+kept in ``docs/figures/evidence/v3`` as they end; the answer is ``docs/figures/v3_question.json``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from tirtrack.evaluation.score_quality import score_quality
 from tirtrack.evaluation.starts import starts_of
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import write_json
+from tirtrack.identity import versions
 from tirtrack.synthetic import cached_world
 
 STARTS = {"rgb_held_back": 3, "world_tir": 1, "world_rgb": 1}  # five sequences are few
@@ -43,6 +44,7 @@ TRAINED_ON = "drone_v"  # sequences of rgb/video_train that nano-rgb was trained
 REFERENCE = "nano-rgb"
 OTHERS = ("v3", "nano-tir")
 SCORES = ("success", "norm_precision")
+COMPARED = (*SCORES, "lost")
 ATTRIBUTES = ("side_px", "step_sides")
 
 
@@ -155,7 +157,7 @@ def compared(parts: Mapping[str, Results], place: str) -> Results:
     }
     for name in OTHERS:
         against = {
-            score: numbers(over_sets([rows[name]], [rows[REFERENCE]], score)) for score in SCORES
+            fact: numbers(over_sets([rows[name]], [rows[REFERENCE]], fact)) for fact in COMPARED
         }
         found[f"{name} minus {REFERENCE}"] = {
             **against,
@@ -198,7 +200,8 @@ def show(answer: Mapping[str, Any]) -> None:
             )
         for name in OTHERS:
             one = found[f"{name} minus {REFERENCE}"]
-            print(f"  {name} minus {REFERENCE}: success {interval(one['success'])}")
+            for fact in COMPARED:
+                print(f"  {name} minus {REFERENCE}: {fact} {interval(one[fact])}")
             for attribute, half in one["by"].items():
                 print(f"    {attribute}: {half}")
 
@@ -208,6 +211,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence.v3")
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     parser.add_argument("--figures", type=Path, default=ROOT / "docs/figures/evidence/v3")
+    parser.add_argument("--answer", type=Path, default=ROOT / "docs/figures/v3_question.json")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     plan = read_plan()
@@ -229,9 +233,8 @@ def main() -> int:
     if faults:
         return 1
     answer = {place: compared(parts, place) for place in STARTS}
-    write_json(
-        options.figures / "answer.json", {"command": "python -m benchmarks.evidence.v3", **answer}
-    )
+    command = "python -m benchmarks.evidence.v3"
+    write_json(options.answer, {"command": command, "versions": versions(), **answer})
     show(answer)
     return 0
 
