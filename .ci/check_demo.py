@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def check(report: Path) -> str:
 
 
 def check_numbers(result: dict[str, Any], page: str) -> list[dict[str, Any]]:
-    """The two trackers of a ``result.json``, after checking their scores and their difference.
+    """The three trackers of a ``result.json``, after checking their scores, their differences and
+    the sentences about them.
 
     Raises:
         ValueError: a number is missing, impossible, or not on the page.
@@ -47,19 +49,24 @@ def check_numbers(result: dict[str, Any], page: str) -> list[dict[str, Any]]:
         raise ValueError(f"result.json holds {len(evaluations)} evaluations, one was expected")
     trackers: list[dict[str, Any]] = evaluations[0]["trackers"]
     names = [tracker["name"] for tracker in trackers]
-    if len(names) != 2:
-        raise ValueError(f"result.json compares {names}, two trackers were expected")
+    if len(names) != 3:
+        raise ValueError(
+            f"result.json compares {names}, baseline, student and control were expected"
+        )
     for tracker in trackers:
         for score in SCORES:
             _check_score(tracker["name"], score, tracker["values"][score], page)
     differences = evaluations[0]["differences"]
-    if not differences:
-        raise ValueError("result.json holds no difference of the two trackers")
-    first = differences[0]
-    if {first["a"], first["b"]} != set(names):
-        raise ValueError(f"the difference is not that of {names}: {first}")
-    if not first["low"] <= first["mean"] <= first["high"]:
-        raise ValueError(f"the interval of the difference does not hold its mean: {first}")
+    pairs = sorted({tuple(sorted((one["a"], one["b"]))) for one in differences})
+    if pairs != sorted(combinations(sorted(names), 2)):
+        raise ValueError(f"the differences are of {pairs}, not of all two of {names}")
+    for one in differences:
+        if not one["low"] <= one["mean"] <= one["high"]:
+            raise ValueError(f"the interval of a difference does not hold its mean: {one}")
+    if len(result["verdicts"]) != 3:
+        raise ValueError(
+            f"result.json has {len(result['verdicts'])} sentences, three were expected"
+        )
     return trackers
 
 

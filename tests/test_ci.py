@@ -37,7 +37,8 @@ checker = _module(REPOSITORY / ".ci" / "check_demo.py")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """Page and numbers, as the report writes them."""
     folder = tmp_path_factory.mktemp("built")
-    page = build_report([made.write(folder / "evaluation", made.result())], folder / "report.html")
+    evaluation = made.write(folder / "evaluation", made.with_control(made.result()))
+    page = build_report([evaluation], folder / "report.html", control="tir_only")
     return page.read_text(encoding="utf-8"), json.loads((folder / "result.json").read_text())
 
 
@@ -49,7 +50,7 @@ def left(folder: Path, page: str, result: dict[str, Any], name: str = "report.ht
 
 def test_what_the_report_writes_passes(built, tmp_path: Path) -> None:
     line = checker.check(left(tmp_path, *built))
-    assert line.startswith("demo: nano-rgb and distilled, 4 sequences, report ")
+    assert line.startswith("demo: nano-rgb and distilled and tir_only, 4 sequences, report ")
 
 
 def _first(result: dict[str, Any]) -> dict[str, Any]:
@@ -58,18 +59,25 @@ def _first(result: dict[str, Any]) -> dict[str, Any]:
 
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no evaluation": (lambda r: r["evaluations"].clear(), "0 evaluations, one was expected"),
-    "one tracker": (lambda r: r["evaluations"][0]["trackers"].pop(), "two trackers were expected"),
+    "no control": (
+        lambda r: r["evaluations"][0]["trackers"].pop(),
+        "compares ['nano-rgb', 'distilled'], baseline, student and control were expected",
+    ),
     "score of 0": (lambda r: _first(r)["values"].update(precision=0.0), "a precision of 0.0"),
     "score of 1": (lambda r: _first(r)["values"].update(success=1.0), "a success of 1.0"),
     "another score": (
         lambda r: _first(r)["values"].update(success=0.98765),
         "success 0.988 of nano-rgb is in result.json but not on the page",
     ),
-    "no difference": (lambda r: r["evaluations"][0]["differences"].clear(), "no difference"),
+    "no difference": (
+        lambda r: r["evaluations"][0]["differences"].clear(),
+        "the differences are of [], not of all two of ['nano-rgb', 'distilled', 'tir_only']",
+    ),
     "another pair": (
         lambda r: r["evaluations"][0]["differences"][0].update(a="third"),
-        "not that of",
+        "not of all two of",
     ),
+    "no sentence of the control": (lambda r: r["verdicts"].pop(), "2 sentences, three were exp"),
     "interval beside its mean": (
         lambda r: r["evaluations"][0]["differences"][0].update(low=0.9),
         "does not hold its mean",

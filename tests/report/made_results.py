@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,6 +112,23 @@ def result(
         "absent_frames": absent,
         "missing": [],
         "repaired_rows": 0,
+    }
+
+
+def with_control(content: dict[str, Any]) -> dict[str, Any]:
+    """The result with a third tracker, ``tir_only``, which does as well as the second."""
+    student, baseline = content["trackers"][1]["name"], content["trackers"][0]["name"]
+    control = {**copy.deepcopy(content["trackers"][1]), "name": "tir_only"}
+    equal = {"mean": 0.0, "low": -0.01, "high": 0.01}
+    rows = content["differences"]
+    more = [
+        *({**row, "a": "tir_only", "b": baseline} for row in rows),
+        *({**row, **equal, "a": "tir_only", "b": student} for row in rows),
+    ]
+    return {
+        **content,
+        "trackers": [*content["trackers"], control],
+        "differences": [*rows, *more],
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import shutil
@@ -242,14 +241,7 @@ def test_the_reference_is_the_readers_choice(evaluation, tmp_path):
 
 def test_others_are_compared_with_the_control_as_well(made, tmp_path):
     content = made.result([0.5, 0.52, 0.54, 0.56] * 2, [0.6, 0.64, 0.62, 0.68] * 2)
-    content["trackers"].append({**copy.deepcopy(content["trackers"][1]), "name": "tir_only"})
-    rows, equal = content["differences"], {"mean": 0.0, "low": -0.01, "high": 0.01}
-    content["differences"] = [
-        *rows,
-        *({**row, "a": "tir_only"} for row in rows),
-        *({**row, **equal, "a": "tir_only", "b": "distilled"} for row in rows),
-    ]
-    folder = made.write(tmp_path / "evaluation", content)
+    folder = made.write(tmp_path / "evaluation", made.with_control(content))
     page = build_report([folder], tmp_path / "report.html", control="tir_only")
     stored = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["verdicts"]
     assert [one["sentence"].partition(" on this data")[0] for one in stored[:2]] == [

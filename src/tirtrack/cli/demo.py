@@ -32,7 +32,7 @@ def command(
     recipe: RecipeName = "mixed",
     world: Annotated[
         str,
-        typer.Option(help="Size of the synthetic world: small (takes a minute), demo or study."),
+        typer.Option(help="Size of the synthetic world: small (takes two minutes), demo or study."),
     ] = "demo",
     workers: Workers = 2,
     force: Force = False,

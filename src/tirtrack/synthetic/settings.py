@@ -154,7 +154,7 @@ SIZES: dict[str, WorldSize] = {
         recordings=3, pairs_each=4, spacing_frames=5, validation=2, test=2, frames=12
     ),
     "demo": WorldSize(
-        recordings=40, pairs_each=6, spacing_frames=10, validation=8, test=16, frames=75
+        recordings=40, pairs_each=6, spacing_frames=10, validation=8, test=40, frames=75
     ),
     "study": WorldSize(
         recordings=80, pairs_each=8, spacing_frames=8, validation=24, test=24, frames=100
