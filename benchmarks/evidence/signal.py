@@ -7,6 +7,7 @@ with the first box of a track.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from tirtrack.errors import PairsError
 from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource
 from tirtrack.files import fingerprint
 from tirtrack.pairs import open_pairs
+from tirtrack.pairs.following import Following, kept_tracks
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.source import PairSource, content_identity
-from tirtrack.pairs.tracklets import Track, kept_tracks
+from tirtrack.pairs.tracklets import Track, starts_of
 from tirtrack.trackers.loading import load_tracker
 
 
@@ -48,15 +50,11 @@ def rgb_tracks(plan: Plan, recording: Path) -> list[Track]:
         found = kept_proposals(source, way, 0, indices=[0], modalities=seen, content=content)
     except PairsError:
         return []
-    tracks = kept_tracks(
-        source,
-        range(len(source)),
-        {0: usable_proposals(found[0], recipe)},
-        load_tracker(plan.baseline),
-        recipe.tracks,
-        content=content,
-    )
-    return [one for one in tracks if one.trusted()]
+    usable = {0: usable_proposals(found[0], recipe)}
+    starts = starts_of(range(len(source)), usable, recipe.tracks)
+    make = functools.partial(load_tracker, plan.baseline)
+    tracks = kept_tracks(Following(source, make, recipe.tracks, content), starts)
+    return [one for ones in tracks for one in ones if one.trusted()]
 
 
 def agreement(plan: Plan, tracker: TrackerSource, recordings: Sequence[Path]) -> dict[str, float]:

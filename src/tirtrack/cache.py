@@ -55,20 +55,49 @@ def kept_value(
             values.
         make: function that makes the value; called if the cache holds no match.
         dump: function from a value to its text.
-        load: its inverse; a text for which it raises ``ValueError``, ``TypeError`` or ``KeyError``
-            is replaced.
+        load: its inverse, as for :func:`find_value`.
     """
-    name = fingerprint({"tirtrack": metadata.version("tirtrack"), **identity})
-    path = cache_folder(kind) / f"{name}.json"
-    try:
-        return load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError):
+    value = find_value(kind, identity, load)
+    if value is None:
         value = make()
+        keep_value(kind, identity, dump(value))
+    return value
+
+
+def find_value(
+    kind: str, identity: Mapping[str, Any], load: Callable[[str], Value]
+) -> Value | None:
+    """A value from the cache; ``None`` if it holds no match.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        identity: everything that the value depends on, as for :func:`kept_value`.
+        load: function from a text to its value; a text for which it raises ``ValueError``,
+            ``TypeError`` or ``KeyError`` is no match.
+    """
     try:
-        write_text(path, dump(value))
+        return load(_file_of(kind, identity).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def keep_value(kind: str, identity: Mapping[str, Any], text: str) -> None:
+    """Keep the text of a value, if the disk allows.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        identity: everything that the value depends on, as for :func:`kept_value`.
+        text: text that gives the value back.
+    """
+    try:
+        write_text(_file_of(kind, identity), text)
     except StorageError as error:
         _log.warning("%s are not kept: %s", kind, error)
-    return value
+
+
+def _file_of(kind: str, identity: Mapping[str, Any]) -> Path:
+    name = fingerprint({"tirtrack": metadata.version("tirtrack"), **identity})
+    return cache_folder(kind) / f"{name}.json"
 
 
 @dataclass(frozen=True)

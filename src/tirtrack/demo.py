@@ -15,7 +15,6 @@ from pathlib import Path
 from tirtrack.datasets import open_dataset
 from tirtrack.distillation.recipe import check_network, recipe_of_kind
 from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.errors import RequestError
 from tirtrack.evaluation.comparison import EVALUATION_FOLDER
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.tracker_sources import TrackerSpec
@@ -30,6 +29,7 @@ from tirtrack.report.training import distillation_section, resolved_recipes
 from tirtrack.synthetic import cached_world, world_size
 from tirtrack.verbs import distill
 from tirtrack.weights import store
+from tirtrack.workers import check_workers
 
 PROTOCOL = "lsotb-tir"
 DISTILLED = "distilled"
@@ -82,7 +82,8 @@ def run_demo(
         recipe: name or file of the recipe.
         seed: seed of all random draws.
         world: size of the synthetic world: ``small``, ``demo`` or ``study``.
-        workers: number of processes that render and track; the result does not depend on it.
+        workers: number of processes that render, follow boxes and track; the result does not
+            depend on it.
         force: replace what is at ``out``.
         command: command line that does the same, for the page.
         progress: callback that is told of every stage.
@@ -119,6 +120,7 @@ def run_demo(
             recipe=recipe,
             licence=LICENCE,
             seed=seed,
+            workers=workers,
             command=command,
             progress=progress,
         )
@@ -160,7 +162,6 @@ def run_demo(
 def _check(baseline: str, recipe: str, world: str, workers: int) -> None:
     """Refuse what cannot work, before anything is written."""
     world_size(world)
-    if workers < 1:
-        raise RequestError(f"workers must be at least 1, got {workers}", "--workers")
+    check_workers(workers)
     network = store.network_of(store.read(store.find(baseline)))
     check_network(recipe_of_kind(CrossModalRecipe, recipe), network)

@@ -11,14 +11,28 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from tirtrack.errors import RequestError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def check_workers(workers: int) -> None:
+    """Refuse a number of processes that does no work.
+
+    Raises:
+        RequestError: the number is below 1.
+    """
+    if workers < 1:
+        raise RequestError(f"workers must be at least 1, got {workers}")
 
 
 @contextmanager
@@ -54,6 +68,14 @@ def working(
         pool.shutdown(cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def use_one_thread() -> None:
+    """Keep the numbers of this process, a worker, to one thread."""
+    for name in _THREADS:
+        os.environ[name] = "1"
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @contextmanager

@@ -238,7 +238,7 @@ def test_distill_takes_what_inspect_takes(tmp_path, recording, capsys):
     words = ["distill", str(recording), "--baseline", "nano-rgb", "--out", out, *changes]
     assert run(words) == 2
     assert "--rgb NAME" in capsys.readouterr().err
-    assert run([*words, "--rgb", "day", "--tir", "night", "--lag", "-1"]) == 0
+    assert run([*words, "--rgb", "day", "--tir", "night", "--delay", "-1"]) == 0
     said = "rig: day/ is RGB, night/ is TIR, TIR taken -1 frames later"
     assert capsys.readouterr().err.count(f"assumed: {said}") == 1
     summary = json.loads((tmp_path / "student.run" / "summary.json").read_text())
@@ -252,7 +252,9 @@ def test_distill_takes_what_inspect_takes(tmp_path, recording, capsys):
         pytest.param(["--match", "tim"], 'did you mean "time"?', id="unknown match"),
         pytest.param(["--max-gap", "-1"], "must be above 0 seconds, got -1", id="negative gap"),
         pytest.param(["--match", "time"], '"0" is not a time stamp', id="no stamps"),
-        pytest.param(["--lag", "4"], "a lag of 4 frames leaves nothing of 4 pairs", id="long lag"),
+        pytest.param(
+            ["--delay", "4"], "a delay of 4 frames leaves nothing of 4 pairs", id="long delay"
+        ),
     ],
 )
 def test_wrong_pairing_ends_with_2_and_writes_nothing(tmp_path, recording, capsys, words, message):

@@ -151,7 +151,7 @@ def followed_clips(tiny, tmp_path, follower, *, source=None, train=None, frames=
     split = Split(source, train, source, (), "by hand")
     run = Run(tmp_path / "a.safetensors", tmp_path, recipe, {"pairs": "squares"}, seed=0)
     found = {index: one for index, one in squares(source, frames).items() if index in train}
-    tracks = stages.follow_all(split, found, run, follower)
+    tracks = stages.follow_all(split, found, run, lambda: follower)
     return clips_of(source, found, recipe, tracks), recipe
 
 
@@ -354,7 +354,7 @@ def test_proposals_to_join_are_sought_between_the_starts_of_tracks(tiny, tmp_pat
     split = Split(source, tuple(range(6)), source, (), "by hand")
     found, _ = stages.propose(split, run)
     assert sorted(found) == sorted({0, *stages.thinned(range(6), 3, 0)})
-    tracks = stages.follow_all(split, squares(source, 6), run, Finder())
+    tracks = stages.follow_all(split, squares(source, 6), run, Finder)
     assert [track.indices[0] for track in tracks["take0"]] == [0]
 
 

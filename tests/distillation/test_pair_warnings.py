@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tirtrack.boxes import Box
-from tirtrack.distillation.pair_warnings import track_warnings
+from tirtrack.distillation.pair_warnings import delay_warnings, track_warnings
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
+from tirtrack.pairs.track_delay import TrackDelay
 from tirtrack.pairs.tracklets import Track, TrackFault, Tracklet
 
 
@@ -103,3 +104,19 @@ def _track(fault):
 )
 def test_a_recipe_with_tracks_that_trains_on_stills_alone_is_warned_of(tracks, warnings):
     assert track_warnings(tracks) == warnings
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        (2.9, "TIR is 2.9 frames late; take TIR that much later with --delay 3"),
+        (-1.0, "TIR is 1.0 frames early; take TIR that much earlier with --delay -1"),
+        (0.7, ""),
+        (0.0, ""),
+    ],
+)
+def test_tir_that_is_late_by_its_tracks_is_said_with_the_option(frames, said):
+    warnings = delay_warnings(TrackDelay(frames, 14))
+    assert bool(warnings) is bool(said)
+    assert all(one.endswith(said) and "14 targets" in one for one in warnings)
+    assert delay_warnings(None) == []

@@ -352,6 +352,7 @@ REFUSED = {
     "device kind": (dict(device="meta"), RequestError, 'device "meta" is not supported'),
     "device number": (dict(device="cuda:99"), RequestError, "cuda:99"),
     "seed": (dict(seed=-1), RequestError, "seed must be at least 0, got -1"),
+    "workers": (dict(workers=0), RequestError, "workers must be at least 1, got 0"),
     "suffix": (dict(out="student.pth"), RequestError, "end --out with .safetensors"),
 }  # fmt: skip
 

@@ -92,7 +92,8 @@ def run_tiny(
     identity = {"recipe": recipe.name, **split.identity(), "baseline": weights, "seed": str(seed)}
     out = folder / "student.safetensors"
     run = Run(out, folder, recipe, identity, seed=seed, resume=resume, progress=progress)
-    return distil_network(network, split, run, teacher=teacher, engine=engine, follower=follower)
+    make = None if follower is None else lambda: follower
+    return distil_network(network, split, run, teacher=teacher, engine=engine, follower=make)
 
 
 def drawn_pool(clips, recipe, network, count):

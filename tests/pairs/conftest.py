@@ -1,7 +1,8 @@
-"""Small pairs on disk and in memory."""
+"""Small pairs on disk and in memory; makes ``pans`` importable, also for worker processes."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from PIL import Image
 
 from tirtrack.pairs.source import Pair
 from tirtrack.video_writer import VideoWriter
+
+HERE = str(Path(__file__).parent)
+if HERE not in sys.path:
+    sys.path.insert(0, HERE)
 
 
 def scene(position: int, *, height: int = 96, width: int = 128) -> tuple[np.ndarray, np.ndarray]:

@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs import open_pairs
+from tirtrack.pairs.delay import Delay
 from tirtrack.pairs.doubts import QUICK, THOROUGH, likeness, look_for_doubts, sentences
-from tirtrack.pairs.lag import Lag
 from tirtrack.pairs.source import Pair
 
 
@@ -106,15 +106,15 @@ def test_the_same_picture_on_both_sides_is_said_with_its_count(tmp_path, real):
 def test_tir_of_a_few_frames_later_is_said_in_frames_and_with_the_way_out(tmp_path, real):
     late = [(rgb.rgb, tir.tir) for rgb, tir in zip(real[5:], real[:-5], strict=True)]
     (said,) = _said(_write(tmp_path / "late", late))
-    assert "late (TIR is 5 frames late: without the lag the correlation is" in said
-    assert "--lag 5" in said
+    assert "late (TIR is 5 frames late: without the delay the correlation is" in said
+    assert "--delay 5" in said
     from tirtrack.pairs import Pairing
 
-    mended = open_pairs(tmp_path / "late", pairing=Pairing(lag_frames=5))
+    mended = open_pairs(tmp_path / "late", pairing=Pairing(delay_frames=5))
     assert not sentences(look_for_doubts(mended))
 
 
-def test_a_lag_of_videos_is_said_in_seconds_too(tmp_path, real):
+def test_a_delay_of_videos_is_said_in_seconds_too(tmp_path, real):
     from tirtrack.video_writer import VideoWriter
 
     folder = tmp_path / "late"
@@ -125,14 +125,14 @@ def test_a_lag_of_videos_is_said_in_seconds_too(tmp_path, real):
                 writer.write(getattr(pair, name))
     (said,) = _said(folder)
     assert "TIR is 5 frames (0.5 s) early" in said
-    assert "--lag -5" in said
+    assert "--delay -5" in said
 
 
-def test_a_lag_is_not_taken_for_modalities_without_common_outlines(tmp_path, real):
+def test_a_delay_is_not_taken_for_modalities_without_common_outlines(tmp_path, real):
     folder = _write(tmp_path / "a", [(_smoke(one.rgb.shape, 0, 0.0), one.tir) for one in real[:3]])
     (found,) = look_for_doubts(open_pairs(folder))
     assert found.shows_nothing_in_common
-    assert not replace(found, lag=Lag(7, 0.2, 0.6, "correlation")).shows_nothing_in_common
+    assert not replace(found, delay=Delay(7, 0.2, 0.6, "correlation")).shows_nothing_in_common
 
 
 def _smoke(shape: tuple[int, ...], number: int, noise: float) -> np.ndarray:

@@ -480,7 +480,7 @@ def test_of_pairs_opened_as_tir_alone_the_rgb_files_are_not_opened(tmp_path, wri
     assert not lacks_rgb(folder)
     for file in [*folder.glob("rgb/*"), *folder.glob("rgb.mp4")]:
         file.write_bytes(b"no picture")
-    source = open_pairs(folder, pairing=Pairing(tir_alone=True, lag_frames=1))
+    source = open_pairs(folder, pairing=Pairing(tir_alone=True, delay_frames=1))
     assert source[1].rgb is None
     assert source[1].tir.shape == (96, 128)
     assert not any("rgb" in Path(file.path).as_posix() for file in source.manifest().files)

@@ -223,9 +223,9 @@ def test_time_stamps_in_one_folder_are_matched_too(tmp_path):
     assert _numbers(open_pairs(_rig(tmp_path / "a", rgb, tir))) == [(0, 0), (1, 1), (2, 2)]
 
 
-def test_a_lag_is_removed_from_images(tmp_path):
+def test_a_delay_is_removed_from_images(tmp_path):
     folder = _rig(tmp_path / "a", _names("rgb/{}.png"), _names("tir/{}.png"))
-    source = open_pairs(folder, pairing=Pairing(lag_frames=1))
+    source = open_pairs(folder, pairing=Pairing(delay_frames=1))
     assert _numbers(source) == [(0, 1), (1, 2)]
     assert "TIR taken +1 frames later" in source.recordings()["a"].assumed
 
@@ -326,8 +326,8 @@ def test_pairs_of_one_video_matched_otherwise_are_other_pairs(tmp_path):
     for name in ("rgb", "tir"):
         _video(tmp_path / "a" / f"{name}.mp4", [20, 60, 100, 140], 10)
     identities = []
-    for lag in (0, 1, -1):
-        source = open_pairs(tmp_path / "a", pairing=Pairing(lag_frames=lag))
+    for delay in (0, 1, -1):
+        source = open_pairs(tmp_path / "a", pairing=Pairing(delay_frames=delay))
         identities.append(str(content_identity(source, source.manifest())))
     assert len(set(identities)) == 3
 

@@ -150,16 +150,18 @@ def test_stems_without_a_partner_are_refused_with_a_way_out(rgb, tir, pairing, m
     assert caught.value.fix
 
 
-@pytest.mark.parametrize(("lag", "places"), [(2, [(0, 2), (1, 3)]), (-1, [(1, 0), (2, 1), (3, 2)])])
-def test_a_lag_moves_tir_against_rgb(lag, places):
+@pytest.mark.parametrize(
+    ("delay", "places"), [(2, [(0, 2), (1, 3)]), (-1, [(1, 0), (2, 1), (3, 2)])]
+)
+def test_a_delay_moves_tir_against_rgb(delay, places):
     stems = ["0", "1", "2", "3"]
-    found = matched_stems(stems, stems, Pairing(), HERE).shifted(lag, HERE)
+    found = matched_stems(stems, stems, Pairing(), HERE).shifted(delay, HERE)
     assert list(found.places) == places
     assert found.keys == tuple(stems[a] for a, _ in places)
-    assert f"{lag:+d} frames later" in found.said
+    assert f"{delay:+d} frames later" in found.said
 
 
-def test_a_lag_longer_than_the_recording_is_refused():
+def test_a_delay_longer_than_the_recording_is_refused():
     found = matched_stems(["0", "1"], ["0", "1"], Pairing(), HERE)
-    with pytest.raises(PairsError, match="a lag of 2 frames leaves nothing of 2 pairs"):
+    with pytest.raises(PairsError, match="a delay of 2 frames leaves nothing of 2 pairs"):
         found.shifted(2, HERE)

@@ -1,6 +1,7 @@
 """Tracks: kept only where the ways there and back agree; they end where the video is broken."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -9,7 +10,14 @@ from tirtrack.boxes import Box, iou
 from tirtrack.errors import FrameError, PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
 from tirtrack.pairs.source import Pair, Recording
-from tirtrack.pairs.tracklets import TrackFault, TrackSettings, follow, tracks_of, unbroken
+from tirtrack.pairs.tracklets import (
+    TrackFault,
+    TrackSettings,
+    follow,
+    starts_of,
+    tracks_from,
+    unbroken,
+)
 
 FRAMES = [np.full((60, 80), t, np.uint8) for t in range(6)]
 START = Box(10.0, 20.0, 16.0, 12.0)
@@ -217,6 +225,12 @@ def test_a_gap_in_the_names_breaks_a_video(names):
     assert list(unbroken(pairs, "rgb")) == pairs[:4]
 
 
+def test_numbers_of_a_camera_matched_to_a_slower_one_break_nothing():
+    numbers = [number for number in range(9) if number != 5]
+    pairs = [pair_of(position, name=f"{number:06d}") for position, number in enumerate(numbers)]
+    assert list(unbroken(pairs, "rgb")) == pairs
+
+
 def test_names_without_a_number_break_nothing():
     pairs = [pair_of(position, name="abcdefgh"[position]) for position in range(8)]
     assert list(unbroken(pairs, "rgb")) == pairs
@@ -264,6 +278,13 @@ class Panning:
 
 def proposed(found_in: FoundIn) -> Proposal:
     return Proposal(Box(30.0, 20.0, 16.0, 12.0), found_in, 1.0, 1.0, "saliency")
+
+
+def tracks_of(source, indices, proposals, follower, settings):
+    """All tracks of a recording."""
+    read = lru_cache(settings.frames)(source.__getitem__)
+    starts = starts_of(indices, proposals, settings)
+    return [one for start in starts for one in tracks_from(start, read, follower, settings)]
 
 
 def found_tracks(source, follower, *, begins=(0,), found_in=FoundIn.BOTH, boxes=1, **settings):

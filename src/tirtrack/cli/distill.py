@@ -15,10 +15,10 @@ from tirtrack.cli.options import (
     ByteOrder,
     Changes,
     Channel,
+    Delay,
     Device,
     Force,
     HeldBackFolders,
-    Lag,
     MatchBy,
     MaxGap,
     NoData,
@@ -67,7 +67,7 @@ def command(
     tir: TirName = None,
     match: MatchBy = None,
     max_gap: MaxGap = None,
-    lag: Lag = 0,
+    delay: Delay = 0,
     no_data: NoData = None,
     channel: Channel = None,
     byte_order: ByteOrder = None,
@@ -77,6 +77,12 @@ def command(
     ] = "not stated",
     seed: Seed = 0,
     device: Device = "cpu",
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Number of processes that follow boxes (tracks); the result does not depend on it."
+        ),
+    ] = 1,
     resume: Resume = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -97,7 +103,7 @@ def command(
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    pairing = Pairing(rgb, tir, match, max_gap, lag, tir_options)
+    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options)
     named = recipe or ("" if out else recipe_for(baseline, pairs, pairing))
     file = out or Path("runs") / f"distill-{Path(named).stem}.safetensors"
     with progress() as live:
@@ -113,6 +119,7 @@ def command(
             licence=licence,
             seed=seed,
             device=device,
+            workers=workers,
             resume=resume,
             force=force,
             command=command_line(),

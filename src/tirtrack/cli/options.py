@@ -144,7 +144,7 @@ MaxGap = Annotated[
         help="Longest time between the frames of a pair matched by time (default: half a frame).",
     ),
 ]
-Lag = Annotated[
+Delay = Annotated[
     int,
     typer.Option(metavar="FRAMES", help="Number of frames by which TIR is late; negative: early."),
 ]

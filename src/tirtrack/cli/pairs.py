@@ -14,8 +14,8 @@ from tirtrack.cli.options import (
     AsJson,
     ByteOrder,
     Channel,
+    Delay,
     Force,
-    Lag,
     MatchBy,
     MaxGap,
     NoData,
@@ -71,7 +71,7 @@ def inspect(
     tir: TirName = None,
     match: MatchBy = None,
     max_gap: MaxGap = None,
-    lag: Lag = 0,
+    delay: Delay = 0,
     no_data: NoData = None,
     channel: Channel = None,
     byte_order: ByteOrder = None,
@@ -105,7 +105,7 @@ def inspect(
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    pairing = Pairing(rgb, tir, match, max_gap, lag, tir_options)
+    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options)
     folder = out or Path("runs") / f"pairs-{paths[0].resolve().name}"
     with progress() as live:
         found = inspect_pairs(

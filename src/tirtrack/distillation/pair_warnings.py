@@ -15,9 +15,12 @@ from tirtrack.distillation.sources import Split, uneven_split
 from tirtrack.distillation.summary import PassRate, harvest_of
 from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts, sentences
 from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.track_delay import TrackDelay
 from tirtrack.pairs.tracklets import Track
 from tirtrack.progress import Progress
 from tirtrack.valid_pixels import share_text
+
+DELAYED_FRAMES = 0.75  # less is the difference between cameras that are triggered together
 
 
 def harvest_warnings(
@@ -80,6 +83,18 @@ def track_warnings(tracks: Mapping[str, Sequence[Track]] | None) -> list[str]:
         return []
     why = f"none of {len(followed)} tracks is trusted" if followed else "no box was found to follow"
     return [f"{why}: no video is trained on, only stills"]
+
+
+def delay_warnings(delay: TrackDelay | None) -> list[str]:
+    """A warning if TIR is late or early by a frame or more."""
+    if delay is None or abs(delay.frames) < DELAYED_FRAMES:
+        return []
+    late, later = ("late", "later") if delay.frames > 0 else ("early", "earlier")
+    return [
+        f"frames of a pair are not of one instant: by {delay.targets} targets that were followed "
+        f"in both modalities TIR is {abs(delay.frames):.1f} frames {late}; take TIR that much "
+        f"{later} with --delay {round(delay.frames)}"
+    ]
 
 
 def split_warnings(split: Split, recipe: CrossModalRecipe) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ from tirtrack.pairs.proposals.registry import identity_of, proposer
 from tirtrack.pairs.source import Manifest, pairs_line
 from tirtrack.pairs.tracklets import Follower
 from tirtrack.progress import Progress, silent
+from tirtrack.workers import check_workers
 
 if TYPE_CHECKING:
     from tirtrack.weights.card import Card
@@ -63,6 +65,7 @@ def distill(
     licence: str = "not stated",
     seed: int = 0,
     device: str = "cpu",
+    workers: int = 1,
     resume: bool = False,
     force: bool = False,
     command: str = "",
@@ -86,6 +89,10 @@ def distill(
         licence: licence of the pairs, for manifest and card.
         seed: seed of all random draws.
         device: torch device of the training.
+        workers: number of processes that follow boxes, for recipes with tracks; the result does not
+            depend on it. With more than one, a script must guard its main part with
+            ``if __name__ == "__main__"``, and a follower or source that cannot be pickled is used
+            in this process.
         resume: resume a stopped run; without a checkpoint the run starts.
         force: replace an existing result.
         command: the command line, for the card.
@@ -104,6 +111,7 @@ def distill(
 
     given = None if recipe is None else recipe_of_kind(CrossModalRecipe, recipe, changes)
     check_seed(seed)
+    check_workers(workers)
     file, trained_on = Path(out), checked_device(device)
     found = store.find(baseline)
     folder = check_out(file, found, force=force, resume=resume)
@@ -116,7 +124,7 @@ def distill(
         teacher = store.network_of(taught_by)
     split = open_split(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
     check_recipe(settings, network, teacher)
-    following = _follower(follower, settings, baseline)
+    make_follower = _follower(follower, settings, baseline)
     boxes = settings.proposals
     way = identity_of(proposer(boxes.way, **boxes.options), boxes.modalities)
     identity = {
@@ -126,7 +134,7 @@ def distill(
         "baseline": weights.sha256,
         "seed": str(seed),
         **({"teacher": taught_by.sha256} if taught_by else {}),
-        **({"follower": fingerprint(following.origin)} if following else {}),
+        **({"follower": fingerprint(make_follower().origin)} if make_follower else {}),
     }
     run = Run(
         file,
@@ -135,6 +143,7 @@ def distill(
         identity,
         seed=seed,
         device=trained_on,
+        workers=workers,
         resume=resume,
         progress=progress,
     )
@@ -150,7 +159,7 @@ def distill(
             run,
             teacher=teacher,
             engine=None if settings.trains_backbone else feature_engine(network, trained_on),
-            follower=following,
+            follower=make_follower,
         )
     card = _card(file.stem, weights.card, split.manifest, settings)
     summary = summary.model_copy(update={"source_lines": tuple(lines)})
@@ -170,8 +179,8 @@ def _default(
 
 def _follower(
     make: Callable[[str | Path], Follower] | None, recipe: CrossModalRecipe, baseline: str | Path
-) -> Follower | None:
-    """The tracker that follows boxes; ``None`` for a recipe without tracks."""
+) -> Callable[[], Follower] | None:
+    """Makes the tracker that follows boxes; ``None`` for a recipe without tracks."""
     if not (modalities := recipe.tracks.modalities):
         return None
     if make is None:
@@ -180,7 +189,7 @@ def _follower(
             "tracks.modalities",
             "give a follower, or tracks.modalities: []",
         )
-    return make(baseline)
+    return partial(make, baseline)
 
 
 def _source_lines(split: Split) -> list[str]:

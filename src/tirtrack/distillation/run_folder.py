@@ -48,6 +48,7 @@ class Run(Generic[AnyRecipe]):
         identity: fingerprints of all inputs of the run, by name.
         seed: seed of all random draws.
         device: device of the networks in training.
+        workers: number of processes that follow boxes; the result does not depend on it.
         resume: continue from the folder's checkpoint.
         progress: callback that is told of every stage.
         summary: summary as in ``summary.json``; ``None`` if the run was finished before.
@@ -60,6 +61,7 @@ class Run(Generic[AnyRecipe]):
     _: KW_ONLY
     seed: int = 0
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
+    workers: int = 1
     resume: bool = False
     progress: Progress = silent
     summary: RunSummary | None = None

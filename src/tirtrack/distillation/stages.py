@@ -7,9 +7,9 @@ follow below it, in the same order.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from tirtrack.distillation.clips import Clip, clips_of, usable_proposals, uses_r
 from tirtrack.distillation.foreign_teacher import can_match, check_pool
 from tirtrack.distillation.frozen_backbone import FeatureEngine, frozen_copy
 from tirtrack.distillation.pair_warnings import (
+    delay_warnings,
     doubt_warnings,
     harvest_warnings,
     masked_warnings,
@@ -44,12 +45,14 @@ from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
+from tirtrack.pairs.following import Following, kept_tracks
 from tirtrack.pairs.inspection_folder import write_contact_sheet
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import check_any_box, proposer
 from tirtrack.pairs.source import PairSource, assumptions
-from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, kept_tracks
+from tirtrack.pairs.track_delay import measure_track_delay
+from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, starts_of
 from tirtrack.stored import write_stored
 
 PairRun = Run[CrossModalRecipe]
@@ -64,7 +67,7 @@ def distil_network(
     *,
     teacher: TwoBranchNetwork | None = None,
     engine: FeatureEngine | None,
-    follower: Follower | None = None,
+    follower: Callable[[], Follower] | None = None,
 ) -> tuple[TwoBranchNetwork, RunSummary]:
     """The stages from pairs to a trained student; ``network`` itself is not changed.
 
@@ -74,7 +77,8 @@ def distil_network(
         run: recipe, folder, seed and device.
         teacher: network that teaches; ``None``: the baseline.
         engine: feature engine of the frozen backbone; ``None`` if the backbone is trained.
-        follower: tracker that follows boxes; ``None`` for a recipe without tracks.
+        follower: function that makes the tracker that follows boxes; ``None`` for a recipe without
+            tracks.
 
     Returns:
         The student in eval mode on the CPU, and the summary, without what every run has.
@@ -94,12 +98,15 @@ def distil_network(
             write_contact_sheet(
                 run.folder, split.source, found, list(chain.from_iterable(tracks.values()))
             )
+    delay = measure_track_delay(chain.from_iterable((tracks or {}).values()))
     summary = RunSummary(
         recipe=recipe.name,
         seed=run.seed,
         split=split.how,
         harvest=harvest_of(list(found.values()), recipe.proposals.way),
         tracks=track_rates_of(chain.from_iterable((tracks or {}).values())),
+        delay_frames=None if delay is None else delay.frames,
+        delay_targets=0 if delay is None else delay.targets,
         assumed=tuple(assumptions(split.source.recordings().values())),
         seconds=seconds,
     )
@@ -121,6 +128,7 @@ def distil_network(
             *harvest_warnings(proposals, others, recipe),
             *masked_warnings([*proposals, *others]),
             *track_warnings(tracks),
+            *delay_warnings(delay),
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
             *doubt_warnings(split, clips, pool, run.progress),
@@ -268,22 +276,24 @@ def training_videos(split: Split) -> dict[str, list[int]]:
 
 
 def follow_all(
-    split: Split, found: Found, run: PairRun, follower: Follower
+    split: Split, found: Found, run: PairRun, follower: Callable[[], Follower]
 ) -> dict[str, list[Track]]:
     """The tracks of every video to train on, rejected ones included; held-back pairs are not
     read.
     """
-    recipe, videos = run.recipe, training_videos(split)
+    recipe = run.recipe
     begin = found if recipe.boxes.join_iou is None else _track_starts(split, recipe)
     usable = {index: usable_proposals(found[index], recipe) for index in begin}
-    tracks: dict[str, list[Track]] = {}
-    for name, indices in videos.items():
-        run.progress("tracks", len(tracks), len(videos))
-        tracks[name] = kept_tracks(
-            split.source, indices, usable, follower, recipe.tracks, content=run.identity["pairs"]
-        )
-    run.progress("tracks", len(videos), len(videos))
-    return tracks
+    starts = {
+        name: starts_of(indices, usable, recipe.tracks)
+        for name, indices in training_videos(split).items()
+    }
+    following = Following(split.source, follower, recipe.tracks, run.identity["pairs"])
+    every = list(chain.from_iterable(starts.values()))
+    made = iter(kept_tracks(following, every, workers=run.workers, progress=run.progress))
+    return {
+        name: list(chain.from_iterable(islice(made, len(ones)))) for name, ones in starts.items()
+    }
 
 
 # --- pool ----------------------------------------------------------------------------------------

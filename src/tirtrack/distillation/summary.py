@@ -147,10 +147,13 @@ class RunSummary(Stored):
         verdict: conclusion in one sentence.
         kept: which weights were written; ``start`` if the training did not help (``train``).
         data: labelled pictures and sequences trained on, and how many are held back (``train``).
-        split: how pairs were held back, in words (this and the next five: ``distill``).
+        split: how pairs were held back, in words (this and the next seven: ``distill``).
         harvest: yield of the proposers in the pairs that were trained on.
         tracks: yield of following boxes through videos, by modality; empty for a recipe without
             tracks.
+        delay_frames: delay of TIR by targets that were followed in both modalities: TIR frame
+            ``k + delay_frames`` belongs to RGB frame ``k``; ``None`` where it cannot be told.
+        delay_targets: number of targets on which it rests.
         pass_rates: pass rates of the teacher's check in the training pool.
         samples: samples in the pool, how many of them could be used, in how many the box's centre
             lies outside the test patch, and for how many usable ones RGB counted (its box was found
@@ -176,6 +179,8 @@ class RunSummary(Stored):
     split: str = ""
     harvest: Harvest = Harvest()
     tracks: tuple[TrackRate, ...] = ()
+    delay_frames: Number = None
+    delay_targets: int = 0
     pass_rates: tuple[PassRate, ...] = ()
     samples: Mapping[str, int] = {}
     assumed: tuple[str, ...] = ()

@@ -13,8 +13,6 @@ and eight write the same boxes and scores, byte for byte; only times differ.
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
@@ -55,12 +53,11 @@ from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
 from tirtrack.stored import write_stored
 from tirtrack.trackers.base import Status
-from tirtrack.workers import working
+from tirtrack.workers import check_workers, use_one_thread, working
 
 _logger = logging.getLogger(__name__)
 _STAGE = "evaluate"
 _TELL_EVERY = 50  # frames
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # what a tracker, a decoder or a disk may raise; programming errors (TypeError, ...) pass
 _FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
 
@@ -273,8 +270,7 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
             )
         if not name or name.startswith(".") or Path(name).name != name:
             raise RequestError(f'"{name}" is no name for a folder', fix="use letters and digits")
-    if workers < 1:
-        raise RequestError(f"workers must be at least 1, got {workers}")
+    check_workers(workers)
 
 
 def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> None:
@@ -429,10 +425,7 @@ def _begin_worker() -> None:
     """In a worker: use one thread, and leave warnings to the parent."""
     logging.getLogger("tirtrack").addHandler(_Remarks(logging.WARNING))
     logging.getLogger("tirtrack").propagate = False
-    for name in _THREADS:
-        os.environ[name] = "1"
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
+    use_one_thread()
 
 
 def _attempt_in_worker(job: _Job) -> _Outcome:

@@ -48,7 +48,8 @@ class Pairing:
         match: ``name`` or ``time``; ``None``: by name, and by time where all names are time stamps.
         max_gap_s: the longest time between the frames of a pair that are matched by time, in
             seconds; ``None``: half a frame interval of the faster camera.
-        lag_frames: number of frames by which TIR is late: RGB frame k belongs to TIR frame k + lag.
+        delay_frames: number N of frames by which TIR is late: TIR frame k + N belongs to RGB frame
+            k; negative: TIR comes early.
         tir_options: options for reading TIR where the files leave it open: value without
             measurement, sample of each pixel, byte order, part of a radiometric JPEG.
         tir_alone: whether RGB is left unread where there is any, and may be missing.
@@ -62,7 +63,7 @@ class Pairing:
     tir: str | None = None
     match: Match | str | None = None
     max_gap_s: float | None = None
-    lag_frames: int = 0
+    delay_frames: int = 0
     tir_options: ReadOptions = AS_STORED
     tir_alone: bool = False
 

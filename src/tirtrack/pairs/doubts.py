@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.colour import GREY, SWAP, colour
-from tirtrack.pairs.lag import MIN_FRAMES, Lag, measure_lag
+from tirtrack.pairs.delay import MIN_FRAMES, Delay, measure_delay
 from tirtrack.pairs.proposals.rules import grey_levels
 from tirtrack.pairs.registration import USABLE_PEAK, measure_offset
 from tirtrack.pairs.source import Pair, PairSource, Recording, named
@@ -28,7 +28,7 @@ from tirtrack.progress import Progress, silent
 MIN_TESTED = 2
 MAX_TESTED = 8
 SIDE = 240
-LAG_SIDE = 128
+DELAY_SIDE = 128
 SAME_DETAIL = 0.8
 SAME_LEVELS = 0.35
 TIR_COLOUR = 0.01
@@ -37,7 +37,7 @@ _DETAIL_SIGMA = 1.5
 _TILES = 4
 _MIN_DETAIL = 0.4
 _NAMED = 3
-_SAME_LAG_FRAMES = 2
+_SAME_DELAY_FRAMES = 2
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class RecordingDoubts:
         swapped: whether TIR is in colour and RGB is grey.
         unrelated: number of compared pairs without common outlines.
         flat_rgb: whether RGB has far weaker outlines than TIR.
-        lag: lag of TIR, if there is one.
-        lag_s: the lag in seconds, if the rate is known.
+        delay: delay of TIR, if there is one.
+        delay_s: the delay in seconds, if the rate is known.
         clocks: doubts that come from the files' clocks, one sentence each.
         frozen: whether most TIR frames of a video equal the one read before.
     """
@@ -98,16 +98,16 @@ class RecordingDoubts:
     swapped: bool = False
     unrelated: int = 0
     flat_rgb: bool = False
-    lag: Lag | None = None
-    lag_s: float | None = None
+    delay: Delay | None = None
+    delay_s: float | None = None
     clocks: Sequence[str] = ()
     frozen: bool = False
 
     @property
     def shows_nothing_in_common(self) -> bool:
-        """Whether most of its pairs have no outlines in common, without a lag to explain it."""
+        """Whether most of its pairs have no outlines in common, without a delay to explain it."""
         is_most = self.compared >= MIN_TESTED and 2 * self.unrelated > self.compared
-        return is_most and self.lag is None
+        return is_most and self.delay is None
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Effort:
 
     Attributes:
         compared: total number of pairs whose pictures are compared; at least 2 per recording.
-        frames: total number of consecutive pairs that are searched for a lag.
+        frames: total number of consecutive pairs that are searched for a delay.
         least_frames: smallest number of these per recording; if ``frames`` is too few for all
             recordings, some of them, evenly spread, are searched.
         most_frames: largest number of these per recording.
@@ -175,8 +175,8 @@ def _doubts(
         if index in chosen:
             likenesses.append(likeness(pair))
         if window:
-            small.append([thumbnail(image, LAG_SIDE) for image in pair.both])
-    lag = _lag(small)
+            small.append([thumbnail(image, DELAY_SIDE) for image in pair.both])
+    delay = _delay(small)
     return RecordingDoubts(
         recording.name,
         len(likenesses),
@@ -184,8 +184,8 @@ def _doubts(
         _are_swapped(likenesses),
         sum(one.unrelated and not one.same_picture for one in likenesses),
         _rgb_is_flat(likenesses),
-        lag,
-        lag.frames / recording.frames_per_s if lag and recording.frames_per_s else None,
+        delay,
+        delay.frames / recording.frames_per_s if delay and recording.frames_per_s else None,
         recording.warnings,
         recording.is_video and _stands_still(tir),
     )
@@ -203,7 +203,7 @@ def _window(indices: Sequence[int], count: int) -> list[int]:
     return list(indices[first : first + count])
 
 
-def _lag(small: Sequence[Sequence[np.ndarray]]) -> Lag | None:
+def _delay(small: Sequence[Sequence[np.ndarray]]) -> Delay | None:
     if len(small) < MIN_FRAMES:
         return None
     height, width = small[0][0].shape
@@ -211,7 +211,7 @@ def _lag(small: Sequence[Sequence[np.ndarray]]) -> Lag | None:
         np.stack([_fitted(frames[modality], height, width) for frames in small])
         for modality in (0, 1)
     )
-    return measure_lag(rgb, tir)
+    return measure_delay(rgb, tir)
 
 
 def _fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -332,7 +332,7 @@ def sentences(
         *_each_kind(found, lambda one: bool(one.same_picture), _same_picture),
         *_each_kind(found, lambda one: one.swapped, _swapped),
         *_clocks(found),
-        *_each_kind(found, lambda one: one.lag is not None, _lagging),
+        *_each_kind(found, lambda one: one.delay is not None, _delayed),
         *_each_kind(found, lambda one: one.shows_nothing_in_common, partial(_unrelated, more)),
         *_each_kind(found, lambda one: one.frozen, _frozen),
     ]
@@ -375,26 +375,26 @@ def _clocks(found: Sequence[RecordingDoubts]) -> list[str]:
     return [*said[:_NAMED], *([f"the same in {more} more recordings"] if more > 0 else [])]
 
 
-def _lagging(doubtful: Sequence[RecordingDoubts]) -> str:
-    names = named([f"{one.name} {_lag_text(one)}" for one in doubtful])
-    frames = [one.lag.frames for one in doubtful if one.lag is not None]
+def _delayed(doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} {_delay_text(one)}" for one in doubtful])
+    frames = [one.delay.frames for one in doubtful if one.delay is not None]
     usual = int(np.median(frames))
-    fix = f"take TIR that much {'later' if usual > 0 else 'earlier'} with --lag {usual}"
-    if max(frames) - min(frames) > _SAME_LAG_FRAMES:
-        fix = "give recordings of one lag on their own, with --lag FRAMES"
+    fix = f"take TIR that much {'later' if usual > 0 else 'earlier'} with --delay {usual}"
+    if max(frames) - min(frames) > _SAME_DELAY_FRAMES:
+        fix = "give recordings of one delay on their own, with --delay FRAMES"
     return f"frames of a pair are not of one instant: {names}; {fix}"
 
 
-def _lag_text(one: RecordingDoubts) -> str:
-    if one.lag is None:
+def _delay_text(one: RecordingDoubts) -> str:
+    if one.delay is None:
         return ""
-    late = "late" if one.lag.frames > 0 else "early"
-    count = abs(one.lag.frames)
-    seconds = "" if one.lag_s is None else f" ({abs(one.lag_s):.2g} s)"
-    unit = " px" if one.lag.measure == "residual" else ""
+    late = "late" if one.delay.frames > 0 else "early"
+    count = abs(one.delay.frames)
+    seconds = "" if one.delay_s is None else f" ({abs(one.delay_s):.2g} s)"
+    unit = " px" if one.delay.measure == "residual" else ""
     return (
-        f"(TIR is {count} {'frame' if count == 1 else 'frames'}{seconds} {late}: without the lag "
-        f"the {one.lag.measure} is {one.lag.after:.2g}{unit}, not {one.lag.before:.2g})"
+        f"(TIR is {count} {'frame' if count == 1 else 'frames'}{seconds} {late}: without the delay "
+        f"the {one.delay.measure} is {one.delay.after:.2g}{unit}, not {one.delay.before:.2g})"
     )
 
 

@@ -359,7 +359,7 @@ def _open_folder(
         raise PairsError("there is no such folder", folder, "check the path")
     pairs, alone = _places(folder, pairing)
     if alone or pairing.tir_alone:  # nothing to match by time, or to take later
-        pairing = replace(pairing, match=None, max_gap_s=None, lag_frames=0, tir_alone=True)
+        pairing = replace(pairing, match=None, max_gap_s=None, delay_frames=0, tir_alone=True)
     places = pairs or alone
     if not places and folder.is_file():
         raise PairsError("is a file", folder, "give the folder that holds rgb and tir")

@@ -227,7 +227,7 @@ def _warnings(
         )
     found += sentences([one.doubts for one in facts])
     for one in facts:
-        if one.offset.too_large and one.doubts.lag is None:
+        if one.offset.too_large and one.doubts.delay is None:
             found.append(f"{one.name}: {_too_far_apart(one.offset)}")
         if one.tir_resampled_from:
             found.append(

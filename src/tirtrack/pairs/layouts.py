@@ -356,7 +356,7 @@ def _image_take(
 ) -> ImageTake:
     rgb, tir = images
     matched = matched_stems([key for key, _ in rgb], [key for key, _ in tir], pairing, where)
-    matched = matched.shifted(pairing.lag_frames, where)
+    matched = matched.shifted(pairing.delay_frames, where)
     files_rgb = tuple(rgb[place][1] for place, _ in matched.places)
     return ImageTake(
         name,

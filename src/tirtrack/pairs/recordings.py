@@ -199,7 +199,7 @@ class VideoTake:
         first = self._tir if path_rgb is None else VideoFrames(path_rgb, grey=False)
         self._rgb = None if path_rgb is None else first
         matched = self._by_time(first, pairing) if pairing.by_time else self._by_number(first)
-        matched = matched.shifted(pairing.lag_frames, first.path.parent)
+        matched = matched.shifted(pairing.delay_frames, first.path.parent)
         self._places = matched.places
         self.matched = matched.said
         by = "time" if matched.by_time else "frame number"

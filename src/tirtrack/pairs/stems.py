@@ -50,26 +50,26 @@ class MatchedFrames:
     interval_s: float | None = None
     by_time: bool = False
 
-    def shifted(self, lag_frames: int, where: Path) -> MatchedFrames:
-        """The same frames with TIR taken ``lag_frames`` later.
+    def shifted(self, delay_frames: int, where: Path) -> MatchedFrames:
+        """The same frames with TIR taken ``delay_frames`` later.
 
         Raises:
             PairsError: nothing is left.
         """
-        if lag_frames == 0:
+        if delay_frames == 0:
             return self
-        kept = len(self.places) - abs(lag_frames)
+        kept = len(self.places) - abs(delay_frames)
         if kept < 1:
             raise PairsError(
-                f"a lag of {lag_frames} frames leaves nothing of {len(self.places)} pairs",
+                f"a delay of {delay_frames} frames leaves nothing of {len(self.places)} pairs",
                 where,
-                "give a smaller --lag",
+                "give a smaller --delay",
             )
-        begin_rgb, begin_tir = max(-lag_frames, 0), max(lag_frames, 0)
+        begin_rgb, begin_tir = max(-delay_frames, 0), max(delay_frames, 0)
         places = tuple(
             (self.places[begin_rgb + k][0], self.places[begin_tir + k][1]) for k in range(kept)
         )
-        said = f"TIR taken {lag_frames:+d} frames later"
+        said = f"TIR taken {delay_frames:+d} frames later"
         return replace(
             self,
             places=places,

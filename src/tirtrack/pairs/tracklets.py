@@ -3,7 +3,7 @@
 A tracker follows the box through the next frames, and from its last box back again. Frames count
 in which both ways agree; a tracker alone drifts now and then, but it seldom drifts back the same
 way. Several trackers of different families must agree with each other as well. Nothing here knows
-a tracker: one is handed in. Read :func:`tracks_of` first.
+a tracker: one is handed in. Read :func:`tracks_from` first.
 """
 
 from __future__ import annotations
@@ -11,26 +11,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 from tirtrack.boxes import Box, iou
-from tirtrack.cache import kept_value
 from tirtrack.errors import FrameError, PairsError
-from tirtrack.files import fingerprint
 from tirtrack.pairs.doubts import correlation, thumbnail
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
 from tirtrack.pairs.proposals.rules import FOUND_LIMITS, geometry_fault
-from tirtrack.pairs.source import Pair, PairSource
+from tirtrack.pairs.source import Pair
 from tirtrack.pairs.timestamps import seconds_of
 
-FORMAT = 2  # raise it when tracks change
 SAME_SCENE = 0.6  # correlation of neighbouring frames
 FLAT_LEVELS = 1.0  # deviation below which a frame shows nothing to compare
 GAP_STEPS = 1.5  # usual steps in time between two frames
@@ -127,88 +123,67 @@ class Track:
         return {index: box for index, box, counts in rows if counts}
 
 
-_STORED = TypeAdapter(list[Track])
-
-
 # --- the tracks of a recording -------------------------------------------------------------------
 
 
-def tracks_of(
-    source: PairSource,
-    indices: Sequence[int],
-    proposals: Mapping[int, Sequence[Proposal]],
-    follower: Follower,
-    settings: TrackSettings,
+@dataclass(frozen=True)
+class Start:
+    """A pair in which tracks begin.
+
+    Attributes:
+        indices: indices in the source of the pairs through which boxes are followed, in order of
+            time; tracks begin in the first.
+        proposals: boxes to follow, best first.
+    """
+
+    indices: tuple[int, ...]
+    proposals: tuple[Proposal, ...]
+
+
+def starts_of(
+    indices: Sequence[int], proposals: Mapping[int, Sequence[Proposal]], settings: TrackSettings
+) -> list[Start]:
+    """The starts in a recording, in order of time.
+
+    Args:
+        indices: indices of the recording's pairs that may be read, in order of time.
+        proposals: boxes to follow, best first, by index of their pair.
+        settings: most frames of a track.
+    """
+    return [
+        Start(tuple(indices[begin : begin + settings.frames]), tuple(boxes))
+        for begin, index in enumerate(indices)
+        if (boxes := proposals.get(index))
+    ]
+
+
+def tracks_from(
+    start: Start, read: Callable[[int], Pair], follower: Follower, settings: TrackSettings
 ) -> list[Track]:
-    """All tracks that begin in a recording, rejected ones included.
+    """All tracks that begin at a start, rejected ones included; none if its first pair is damaged.
 
     A track ends before a scene change in its modality, before a gap in time, a frozen or a damaged
     frame, and where the target leaves or the follower loses it.
 
     Args:
-        source: the pairs.
-        indices: indices of the recording's pairs that may be read, in order of time.
-        proposals: boxes to follow, best first, by index of their pair.
+        start: pair in which they begin.
+        read: function that reads a pair by its index; raises ``PairsError`` for a damaged one.
         follower: tracker; its state is overwritten.
-        settings: where tracks begin, and which are trusted.
+        settings: how many boxes are followed, and which tracks are trusted.
     """
-    read = lru_cache(settings.frames)(source.__getitem__)
     tracks = []
-    for begin, index in enumerate(indices):
-        if not (boxes := proposals.get(index)):
-            continue
-        window = indices[begin : begin + settings.frames]
-        pairs = list(_readable(read, window))
-        for modality in settings.modalities if pairs else ():
-            frames = [getattr(pair, modality) for pair in unbroken(pairs, modality)]
-            is_broken = len(frames) < settings.min_frames <= len(window)
-            found = [one for one in boxes if one.found_in in (FoundIn.BOTH, modality)]
-            for proposal in found[: settings.boxes]:
-                tracklet = follow(frames, proposal.box, [follower], settings)
-                if is_broken:
-                    tracklet = replace(tracklet, fault=TrackFault.BROKEN)
-                followed = tuple(window[: len(tracklet.boxes)])
-                tracks.append(Track(proposal, modality, followed, tracklet))
+    pairs = list(_readable(read, start.indices))
+    for modality in settings.modalities if pairs else ():
+        frames = [getattr(pair, modality) for pair in unbroken(pairs, modality)]
+        is_broken = len(frames) < settings.min_frames <= len(start.indices)
+        found = [one for one in start.proposals if one.found_in in (FoundIn.BOTH, modality)]
+        for proposal in found[: settings.boxes]:
+            tracklet = follow(frames, proposal.box, [follower], settings)
+            if is_broken:
+                tracklet = replace(tracklet, fault=TrackFault.BROKEN)
+            followed = start.indices[: len(tracklet.boxes)]
+            tracks.append(Track(proposal, modality, followed, tracklet))
     return tracks
-
-
-def kept_tracks(
-    source: PairSource,
-    indices: Sequence[int],
-    proposals: Mapping[int, Sequence[Proposal]],
-    follower: Follower,
-    settings: TrackSettings,
-    *,
-    content: str,
-) -> list[Track]:
-    """The result of :func:`tracks_of`, computed once for a follower of known origin.
-
-    Args:
-        source: the pairs.
-        indices: indices of the recording's pairs that may be read, in order of time.
-        proposals: boxes to follow, best first, by index of their pair.
-        follower: tracker; its state is overwritten.
-        settings: where tracks begin, and which are trusted.
-        content: hash of all pairs of the source.
-    """
-    if follower.origin is None:
-        return tracks_of(source, indices, proposals, follower, settings)
-    boxes = [(index, asdict(one)) for index in indices for one in proposals.get(index, ())]
-    identity = {
-        "format": FORMAT,
-        "pairs": content,
-        "indices": list(indices),
-        "proposals": boxes,
-        "follower": fingerprint(follower.origin),
-        "settings": settings.model_dump(),
-    }
-    return kept_value(
-        "tracks",
-        identity,
-        lambda: tracks_of(source, indices, proposals, follower, settings),
-        dump=lambda tracks: _STORED.dump_json(tracks).decode(),
-        load=_STORED.validate_json,
-    )
 
 
 def _readable(read: Callable[[int], Pair], indices: Sequence[int]) -> Iterator[Pair]:
@@ -223,7 +198,8 @@ def _readable(read: Callable[[int], Pair], indices: Sequence[int]) -> Iterator[P
 def unbroken(pairs: Sequence[Pair], modality: str) -> Sequence[Pair]:
     """The first pairs, up to a frozen frame or a gap in time, or another scene in a modality.
 
-    A gap is a step in the numbers or times of the names that is longer than usual in these pairs.
+    A gap is a step in the numbers or times of the names that is longer than usual in these pairs;
+    numbers may be off by one, as those of a camera whose frames are matched to a slower one.
 
     Args:
         pairs: pairs in order of time; a frame of either modality may be frozen.
@@ -231,9 +207,10 @@ def unbroken(pairs: Sequence[Pair], modality: str) -> Sequence[Pair]:
     """
     times = [_time_of(pair.key) for pair in pairs]
     steps = [_step(*two) for two in pairwise(times)]
-    longest = GAP_STEPS * float(np.median(steps)) if steps else 0.0
+    usual = float(np.median(steps)) if steps else 0.0
+    longest = GAP_STEPS * usual + (0.0 if _is_time(pairs[0].key) else 1.0) if usual else math.inf
     for place, (before, after) in enumerate(pairwise(map(_compared_frames, pairs))):
-        is_gap = longest > 0 and steps[place] > longest
+        is_gap = steps[place] > longest
         is_frozen = any(map(_ComparedFrame.repeats, after.values(), before.values()))
         if is_gap or is_frozen or after[modality].shows_another_scene(before[modality]):
             return pairs[: place + 1]
@@ -275,6 +252,11 @@ class _ComparedFrame:
         if self.frame.shape != before.frame.shape:
             return True
         return correlation(self.small, before.small) < SAME_SCENE
+
+
+def _is_time(key: str) -> bool:
+    """Whether the name of a frame is a time."""
+    return seconds_of(key.rpartition("/")[2]) is not None
 
 
 def _time_of(key: str) -> float:

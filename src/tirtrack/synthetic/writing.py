@@ -34,7 +34,7 @@ from tirtrack.synthetic.settings import (
     WorldSize,
     world_size,
 )
-from tirtrack.workers import working
+from tirtrack.workers import check_workers, working
 
 FORMAT = 2
 """Version of folder and renderer: raised whenever the same seed gives other bytes."""
@@ -93,8 +93,7 @@ def write_world(
     """
     amount = world_size(size) if isinstance(size, str) else size
     settings = settings or WorldSettings()
-    if workers < 1:
-        raise RequestError(f"workers must be at least 1, got {workers}")
+    check_workers(workers)
     root = Path(root)
     if root.exists() and (root.is_file() or any(root.iterdir())):
         raise RequestError("exists already", root, "choose another folder")
