@@ -127,6 +127,7 @@ def test_single_changes_are_of_the_best_arms_and_their_controls_change_by_change
     bases += ["rgb_tracks-tir-30", "true_boxes-tir-30", "tir_tracks-tir-30"]
     assert arms[: len(bases) + 1] == [*(f"{one}+steps_100" for one in bases), "mixed+steps_1000"]
     assert [name for name in arms if name.endswith("second_round")] == [
+        "mixed+second_round",
         "tir_tracks-mixed-same+second_round",
         "rgb_tracks-tir-30+second_round",
         "tir_tracks-tir-30+second_round",
@@ -192,10 +193,7 @@ def test_levels_set_directions_and_gap():
         pytest.param(["tir_salency-tir-same"], "no arm is called", id="unknown arm"),
         pytest.param(["mixed+step_100"], 'did you mean "steps_100"', id="unknown factor"),
         pytest.param(["mixed", "best_boxes-tir-30"], "best_boxes-tir-30 cannot run", id="arm"),
-        pytest.param(["mixed+second_round"], "no tracker follows the boxes", id="no tracks"),
-        pytest.param(
-            ["true_boxes-tir-30+second_round"], "no tracker follows the boxes", id="no tracker"
-        ),
+        pytest.param(["true_boxes-tir-30+second_round"], "are the truth, so it has no", id="truth"),
         pytest.param(
             ["best_boxes-tir-same", "best_boxes-tir-30"],
             "(and so do best_boxes-tir-30)",
@@ -623,6 +621,14 @@ def told_to_distil(plan, at, name, monkeypatch):
     return asked
 
 
+@pytest.mark.parametrize("name", ["mixed", "tir_saliency-tir-30", "rgb_tracks-mixed-30"])
+def test_the_boxes_of_a_second_round_are_those_that_a_tracker_follows_in_tir(name):
+    recipe = recipe_of(PLAN, arm_called(PLAN, f"{name}+second_round"))
+    assert (recipe.tracks.modalities, recipe.boxes.join_iou) == (["tir"], None)
+    assert recipe.teacher.require is False
+    assert recipe.directions == recipe_of(PLAN, ARMS[name]).directions
+
+
 def test_a_second_round_begins_with_the_baseline_and_its_student_follows(
     four_recordings, tmp_path, monkeypatch
 ):
@@ -631,7 +637,7 @@ def test_a_second_round_begins_with_the_baseline_and_its_student_follows(
     assert first.out == at.weights(ARMS["rgb_tracks-tir-30"], 0)
     assert second.out.name == "rgb_tracks-tir-30+second_round-0.safetensors"
     assert (first.baseline, second.baseline) == ("nano-rgb", "nano-rgb")
-    assert first.recipe == second.recipe
+    assert (first.recipe.tracks.modalities, second.recipe.tracks.modalities) == (["rgb"], ["tir"])
     assert not hasattr(first, "follower")
     assert second.follower.args == (first.out,)
 
