@@ -653,12 +653,18 @@ def test_held_back_recordings_stay_so_at_another_difficulty(four_recordings, mon
 
 def test_true_boxes_of_another_difficulty_are_those_of_its_world(four_recordings, monkeypatch):
     plan, at = four_recordings
-    write_truth(plan.world.recordings_at("unregistered"), at.beside("unregistered"), 1)
     (asked,) = told_to_distil(plan, at, "true_boxes-tir-30+unregistered", monkeypatch)
     table = at.out / "unregistered" / "true_boxes.csv"
     assert asked.recipe.proposals.options["boxes"] == str(table)
     assert asked.follower.args[1] == table
-    assert table.is_file()
+
+
+def test_a_table_of_true_boxes_is_written_once(four_recordings, tmp_path):
+    plan, _ = four_recordings
+    at = Workplace(tmp_path)
+    at.table.write_text("kept", encoding="utf-8")
+    write_truth(plan.world, at, 1)
+    assert at.table.read_text("utf-8") == "kept"
 
 
 # --- the truth -----------------------------------------------------------------------------------
