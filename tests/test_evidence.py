@@ -96,6 +96,18 @@ IDENTITIES = {
 """Fingerprints of what the results of these arms depend on: changed, their results are lost."""
 
 
+WAITING = PLAN.model_copy(
+    update={
+        "not_yet": {
+            "rgb_tracks-tir-30": "a follower",
+            "tir_tracks-tir-30": "a follower",
+            "night": "dusk",
+        }
+    }
+)
+"""A plan of which some arms and a factor cannot run yet."""
+
+
 def test_every_combination_of_the_crossed_factors_is_an_arm():
     crossed = [name for name in ARMS if name.count("-") == 2]
     assert len(crossed) == 5 * 2 * 2
@@ -127,6 +139,7 @@ def test_single_changes_are_of_the_best_arms_and_their_controls_change_by_change
     bases += ["rgb_tracks-tir-30", "true_boxes-tir-30", "tir_tracks-tir-30"]
     assert arms[: len(bases) + 1] == [*(f"{one}+steps_100" for one in bases), "mixed+steps_1000"]
     assert [name for name in arms if name.endswith("second_round")] == [
+        "mixed+second_round",
         "tir_tracks-mixed-same+second_round",
         "rgb_tracks-tir-30+second_round",
         "tir_tracks-tir-30+second_round",
@@ -191,30 +204,31 @@ def test_levels_set_directions_and_gap():
     [
         pytest.param(["tir_salency-tir-same"], "no arm is called", id="unknown arm"),
         pytest.param(["mixed+step_100"], 'did you mean "steps_100"', id="unknown factor"),
-        pytest.param(["mixed", "best_boxes-tir-30"], "best_boxes-tir-30 cannot run", id="arm"),
-        pytest.param(["mixed+second_round"], "no tracker follows the boxes", id="no tracks"),
+        pytest.param(["mixed", "rgb_tracks-tir-30"], "rgb_tracks-tir-30 cannot run", id="arm"),
+        pytest.param(["mixed+night"], "mixed+night cannot run yet, it waits for dusk", id="factor"),
+        pytest.param(["true_boxes-tir-30+second_round"], "are the truth, so it has no", id="truth"),
         pytest.param(
-            ["true_boxes-tir-30+second_round"], "no tracker follows the boxes", id="no tracker"
-        ),
-        pytest.param(
-            ["best_boxes-tir-same", "best_boxes-tir-30"],
-            "(and so do best_boxes-tir-30)",
+            ["tir_tracks-tir-30", "rgb_tracks-tir-30"],
+            "(and so do rgb_tracks-tir-30)",
             id="two arms",
         ),
     ],
 )
 def test_an_arm_that_cannot_run_is_refused_by_name(names, said):
     with pytest.raises(RequestError) as caught:
-        chosen_arms(PLAN, names)
+        chosen_arms(WAITING, names)
     assert said in str(caught.value)
 
 
 def test_without_names_all_arms_run_that_can_and_the_others_are_named(capsys):
     assert {arm.name for arm in chosen_arms(PLAN, [])} == {"baseline", *TRAINABLE}
-    tell_waiting(PLAN)
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[-1].startswith("evidence: best_boxes-mixed-30 is left out, it waits for the comp")
-    assert len(lines) == len(ARMS) - 1 - len(TRAINABLE)
+    left_out = ["rgb_tracks-tir-30", "tir_tracks-tir-30"]
+    run = [arm.name for arm in chosen_arms(WAITING, [])]
+    assert sorted([*run, *left_out]) == sorted(ARMS)
+    tell_waiting(WAITING)
+    assert capsys.readouterr().err.splitlines() == [
+        f"evidence: {name} is left out, it waits for a follower" for name in left_out
+    ]
 
 
 # --- results -------------------------------------------------------------------------------------
@@ -623,6 +637,14 @@ def told_to_distil(plan, at, name, monkeypatch):
     return asked
 
 
+@pytest.mark.parametrize("name", ["mixed", "tir_saliency-tir-30", "rgb_tracks-mixed-30"])
+def test_the_boxes_of_a_second_round_are_those_that_a_tracker_follows_in_tir(name):
+    recipe = recipe_of(PLAN, arm_called(PLAN, f"{name}+second_round"))
+    assert (recipe.tracks.modalities, recipe.boxes.join_iou) == (["tir"], None)
+    assert recipe.teacher.require is False
+    assert recipe.directions == recipe_of(PLAN, ARMS[name]).directions
+
+
 def test_a_second_round_begins_with_the_baseline_and_its_student_follows(
     four_recordings, tmp_path, monkeypatch
 ):
@@ -631,7 +653,7 @@ def test_a_second_round_begins_with_the_baseline_and_its_student_follows(
     assert first.out == at.weights(ARMS["rgb_tracks-tir-30"], 0)
     assert second.out.name == "rgb_tracks-tir-30+second_round-0.safetensors"
     assert (first.baseline, second.baseline) == ("nano-rgb", "nano-rgb")
-    assert first.recipe == second.recipe
+    assert (first.recipe.tracks.modalities, second.recipe.tracks.modalities) == (["rgb"], ["tir"])
     assert not hasattr(first, "follower")
     assert second.follower.args == (first.out,)
 
@@ -647,12 +669,18 @@ def test_held_back_recordings_stay_so_at_another_difficulty(four_recordings, mon
 
 def test_true_boxes_of_another_difficulty_are_those_of_its_world(four_recordings, monkeypatch):
     plan, at = four_recordings
-    write_truth(plan.world.recordings_at("unregistered"), at.beside("unregistered"), 1)
     (asked,) = told_to_distil(plan, at, "true_boxes-tir-30+unregistered", monkeypatch)
     table = at.out / "unregistered" / "true_boxes.csv"
     assert asked.recipe.proposals.options["boxes"] == str(table)
     assert asked.follower.args[1] == table
-    assert table.is_file()
+
+
+def test_a_table_of_true_boxes_is_written_once(four_recordings, tmp_path):
+    plan, _ = four_recordings
+    at = Workplace(tmp_path)
+    at.table.write_text("kept", encoding="utf-8")
+    write_truth(plan.world, at, 1)
+    assert at.table.read_text("utf-8") == "kept"
 
 
 # --- the truth -----------------------------------------------------------------------------------

@@ -354,7 +354,7 @@ def test_proposals_to_join_are_sought_between_the_starts_of_tracks(tiny, tmp_pat
     split = Split(source, tuple(range(6)), source, (), "by hand")
     found, _ = stages.propose(split, run)
     assert sorted(found) == sorted({0, *stages.thinned(range(6), 3, 0)})
-    tracks = stages.follow_all(split, squares(source, 6), run, Finder())
+    tracks = stages.follow_all(split, squares(source, 6), run, Finder)
     assert [track.indices[0] for track in tracks["take0"]] == [0]
 
 
