@@ -210,6 +210,16 @@ def test_looks_at_held_back_pairs_are_pictures_that_end_with_the_summary(tmp_pat
     )
 
 
+def test_without_rgb_the_overlap_that_the_verdict_rests_on_is_drawn(tmp_path):
+    lines = [
+        json.dumps({"step": k, "loss": 1.0, "held_back": {"with_box": 0.7 + k / 100}})
+        for k in (1, 3)
+    ]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    _, overlap = distillation_section(tmp_path).curves
+    assert overlap.alt == "Held back, from step 0 to 2: overlap with the pseudo-box 0.710 to 0.730"
+
+
 def test_run_folders_are_found_inside_and_as_themselves(tmp_path):
     for name in ("b.run", "a.run"):
         (tmp_path / name).mkdir()

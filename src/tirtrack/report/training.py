@@ -42,7 +42,10 @@ _LIKE_TEACHER = {
     "energy": "rank correlation with the teacher's energies",
 }
 _DRAWN = {
-    "agreement with the teacher": {"with_teacher": _SIGNALS["with_teacher"], **_LIKE_TEACHER},
+    "overlap and likeness": {
+        **{key: _SIGNALS[key] for key in ("with_teacher", "with_box")},
+        **_LIKE_TEACHER,
+    },
     "cells": {"centre": _SIGNALS["centre"]},
 }
 
