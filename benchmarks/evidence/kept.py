@@ -75,6 +75,11 @@ def measured(
     return {name: {"group": groups[name], **one} for name, one in scores.items()}
 
 
+def sha256_of(spec: TrackerSpec) -> str:
+    """The hash of a tracker's weights."""
+    return str(spec.facts()["sha256"])
+
+
 def group_of(sequence: LabelledSequence) -> str:
     """The recording that a sequence was cut from, or its set of the primary figure."""
     known = sequence.notes.get("recording")

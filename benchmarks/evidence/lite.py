@@ -32,6 +32,7 @@ from benchmarks.evidence.kept import (
     numbers,
     over_recordings,
     run_all,
+    sha256_of,
 )
 from benchmarks.evidence.parts import ROOT
 from benchmarks.evidence.plan import BASELINE, Plan, read_plan
@@ -120,7 +121,8 @@ def part(plan: Plan, lite: Lite, name: str, seed: int, place: Place) -> Results:
         weights = baseline if name == BASELINE else train_row(name, baseline, seed, place)
         spec = TrackerSpec(f"{slug(name)}-{seed}", str(weights), plan.preset)
         dataset, out = open_dataset(place.shared / CAMEL), place.out / "evaluations"
-        return {"camel": measured(spec, dataset, out, protocol=plan.protocol)}
+        rows = measured(spec, dataset, out, protocol=plan.protocol)
+        return {"weights_sha256": sha256_of(spec), "camel": rows}
 
     row = None if name == BASELINE else row_called(name)
     identity = {

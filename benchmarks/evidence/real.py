@@ -31,6 +31,7 @@ from benchmarks.evidence.kept import (
     over_recordings,
     over_sets,
     run_all,
+    sha256_of,
 )
 from benchmarks.evidence.parts import ROOT, Workplace
 from benchmarks.evidence.plan import (
@@ -188,6 +189,7 @@ def part_of_choice(real: Real, name: str) -> Results:
         spec = baseline_of(real) if name == BASELINE else TRAININGS[where](real, variant, seed)
         world = open_dataset(real.study.world / "validation")
         return {
+            "weights_sha256": sha256_of(spec),
             "world": evaluated(real, spec, world, "world"),
             "tir_video": evaluated(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
         }
@@ -307,6 +309,7 @@ def part_of_confirmation(real: Real, candidate: Candidate, name: str) -> Results
         spec = candidate.spec_of()
         hard = open_dataset(real.data("tir_hard/camel"))
         return {
+            "weights_sha256": sha256_of(spec),
             "tir_video": evaluated(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
             "camel": evaluated(real, spec, hard, "camel", starts=real.gentle.starts),
         }
@@ -323,7 +326,8 @@ def part_of_fold(real: Real, variant: str, recording: str) -> Results:
     def make() -> Results:
         spec = trained_without(real, variant, recording, seed)
         hard = camel.only(open_dataset(real.data("tir_hard/camel")), recording)
-        return {"camel": evaluated(real, spec, hard, "folds", starts=starts)}
+        rows = evaluated(real, spec, hard, "folds", starts=starts)
+        return {"weights_sha256": sha256_of(spec), "camel": rows}
 
     changes = real.gentle.variants[variant].changes
     identity = real.identity(changes=changes, without=recording, seed=seed, starts=starts)
@@ -350,7 +354,8 @@ def part_of_smoke(real: Real, variant: str, arm: str) -> Results:
         spec = trained(real, f"{variant}-m3svd-{seed}", recipe, pairs, held_back=held, seed=seed)
         whole = open_dataset(real.data("tir_video"))
         inside = tuple(one for one in whole.sequences if one.subset == SMOKE_SET)
-        return {"m3svd": evaluated(real, spec, replace(whole, sequences=inside), "m3svd")}
+        rows = evaluated(real, spec, replace(whole, sequences=inside), "m3svd")
+        return {"weights_sha256": sha256_of(spec), "m3svd": rows}
 
     identity = real.identity(arm=arm, changes=changes, seed=seed)
     return kept(real.figures / "confirmation" / "m3svd.json", identity, make)
