@@ -118,11 +118,11 @@ def test_levels_set_directions_and_gap():
     [
         pytest.param(["tir_salency-tir-same"], "no arm is called", id="unknown arm"),
         pytest.param(["mixed+step_100"], 'did you mean "steps_100"', id="unknown factor"),
-        pytest.param(["mixed", "best_boxes-tir-30"], "best_boxes-tir-30 cannot run", id="arm"),
+        pytest.param(["mixed", "tir_saliency-tir-30"], "tir_saliency-tir-30 cannot run", id="arm"),
         pytest.param(["mixed+night"], "a choice of recordings by the hour", id="factor"),
         pytest.param(
-            ["tir_saliency-tir-30", "best_boxes-tir-30"],
-            "(and so do best_boxes-tir-30)",
+            ["tir_saliency-tir-30", "tir_saliency-mixed-30"],
+            "(and so do tir_saliency-mixed-30)",
             id="two arms",
         ),
     ],
@@ -137,7 +137,7 @@ def test_without_names_all_arms_run_that_can_and_the_others_are_named(capsys):
     assert {arm.name for arm in chosen_arms(PLAN, [])} == {"baseline", *TRAINABLE}
     tell_waiting(PLAN)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[-1].startswith("evidence: best_boxes-mixed-30 is left out, it waits for the comp")
+    assert lines[-1].startswith("evidence: tir_saliency-mixed-30 is left out, it waits for boxes")
     assert len(lines) == len(ARMS) - 1 - len(TRAINABLE)
 
 

@@ -44,12 +44,13 @@ from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
+from tirtrack.pairs.fitted_boxes import fitted_tracks
 from tirtrack.pairs.inspection_folder import write_contact_sheet
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import check_any_box, proposer
 from tirtrack.pairs.source import PairSource, assumptions
-from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, kept_tracks
+from tirtrack.pairs.tracklets import Follower, Track, TrackSettings
 from tirtrack.stored import write_stored
 
 PairRun = Run[CrossModalRecipe]
@@ -270,7 +271,7 @@ def follow_all(
     tracks: dict[str, list[Track]] = {}
     for name, indices in videos.items():
         run.progress("tracks", len(tracks), len(videos))
-        tracks[name] = kept_tracks(
+        tracks[name] = fitted_tracks(
             split.source, indices, usable, follower, recipe.tracks, content=run.identity["pairs"]
         )
     run.progress("tracks", len(videos), len(videos))

@@ -75,6 +75,11 @@ class TrackSettings(BaseModel):
         default=0.5, ge=0, le=1, description="overlap of the returned box with the proposed one"
     )
     min_frames: int = Field(default=16, ge=1, description="fewest frames that count")
+    fit: list[Literal["rgb", "tir"]] = Field(
+        default=[],
+        description="modalities in which boxes are fitted to what moves, before they are followed "
+        "and after; what does not move is not trusted. Empty: boxes stay as they were found",
+    )
 
 
 class TrackFault(StrEnum):
@@ -85,6 +90,7 @@ class TrackFault(StrEnum):
     TOO_FEW = "too few frames agree"
     NO_RETURN = "does not come back to its box"
     REFUSED = "cannot be followed"
+    STILL = "does not move against its background"
 
 
 @dataclass(frozen=True)
@@ -200,7 +206,7 @@ def kept_tracks(
         "indices": list(indices),
         "proposals": boxes,
         "follower": fingerprint(follower.origin),
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(exclude={"fit"}),
     }
     return kept_value(
         "tracks",
