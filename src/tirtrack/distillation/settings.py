@@ -420,8 +420,9 @@ class CrossModalRecipe(_Recipe):
 
     @property
     def reads_rgb(self) -> bool:
-        """Whether proposer, teacher or student sees RGB, or a tracker follows boxes through it."""
-        seen = {*self.proposals.modalities, *self.tracks.modalities, self.teacher.modality}
+        """Whether proposer, teacher or student sees RGB, or boxes are followed or fitted in it."""
+        tracks = {*self.tracks.modalities, *self.tracks.fit}
+        seen = {*self.proposals.modalities, *tracks, self.teacher.modality}
         seen.update(*((one.reference, one.test) for one in self.directions))
         return Modality.RGB in seen or "canvas" in self.as_published
 

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 from tirtrack.cache import find_value, keep_value
 from tirtrack.errors import RunError
 from tirtrack.files import fingerprint
+from tirtrack.pairs.fitted_boxes import WindowForeground, fitted_tracks_from
 from tirtrack.pairs.source import PairSource
 from tirtrack.pairs.tracklets import Follower, Start, Track, TrackSettings, tracks_from
 from tirtrack.progress import Progress, silent
@@ -53,7 +54,12 @@ class Following:
         memory, so that starts in order of time read each once.
         """
         read = lru_cache(self.settings.frames)(self.source.__getitem__)
-        return partial(tracks_from, read=read, follower=follower, settings=self.settings)
+        if not self.settings.fit:
+            return partial(tracks_from, read=read, follower=follower, settings=self.settings)
+        shown = lru_cache(1)(partial(WindowForeground, read=read, modalities=self.settings.fit))
+        return partial(
+            fitted_tracks_from, read=read, shown=shown, follower=follower, settings=self.settings
+        )
 
     def identity(self, start: Start, origin: Any) -> dict[str, Any]:
         """Everything that the tracks of a start depend on, as JSON values."""
@@ -62,6 +68,7 @@ class Following:
             "format": FORMAT,
             "pairs": self.content,
             "indices": list(start.indices),
+            "background": list(start.background),
             "proposals": [(first, asdict(one)) for one in start.proposals],
             "follower": fingerprint(origin),
             "settings": self.settings.model_dump(),

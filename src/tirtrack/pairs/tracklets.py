@@ -71,6 +71,11 @@ class TrackSettings(BaseModel):
         default=0.5, ge=0, le=1, description="overlap of the returned box with the proposed one"
     )
     min_frames: int = Field(default=16, ge=1, description="fewest frames that count")
+    fit: list[Literal["rgb", "tir"]] = Field(
+        default=[],
+        description="modalities in which boxes are fitted to what moves, before they are followed "
+        "and after; what does not move is not trusted. Empty: boxes stay as they were found",
+    )
 
 
 class TrackFault(StrEnum):
@@ -81,6 +86,7 @@ class TrackFault(StrEnum):
     TOO_FEW = "too few frames agree"
     NO_RETURN = "does not come back to its box"
     REFUSED = "cannot be followed"
+    STILL = "does not move against its background"
 
 
 @dataclass(frozen=True)
@@ -134,10 +140,13 @@ class Start:
         indices: indices in the source of the pairs through which boxes are followed, in order of
             time; tracks begin in the first.
         proposals: boxes to follow, best first.
+        background: indices of the pairs that show the background of these pairs, which are among
+            them; none if boxes are not fitted.
     """
 
     indices: tuple[int, ...]
     proposals: tuple[Proposal, ...]
+    background: tuple[int, ...] = ()
 
 
 def starts_of(
@@ -148,13 +157,16 @@ def starts_of(
     Args:
         indices: indices of the recording's pairs that may be read, in order of time.
         proposals: boxes to follow, best first, by index of their pair.
-        settings: most frames of a track.
+        settings: most frames of a track, and whether boxes are fitted.
     """
-    return [
-        Start(tuple(indices[begin : begin + settings.frames]), tuple(boxes))
-        for begin, index in enumerate(indices)
-        if (boxes := proposals.get(index))
-    ]
+    last = max(len(indices) - settings.frames, 0)
+    starts = []
+    for begin, index in enumerate(indices):
+        if boxes := proposals.get(index):
+            end = begin + settings.frames
+            background = indices[min(begin, last) : end] if settings.fit else ()
+            starts.append(Start(tuple(indices[begin:end]), tuple(boxes), tuple(background)))
+    return starts
 
 
 def tracks_from(
