@@ -233,6 +233,42 @@ def test_a_track_whose_target_stands_still_is_rejected():
     assert track.tracklet.fault is TrackFault.STILL
 
 
+class Sticky(Loose):
+    """Stays where it began, and so comes back to any box without fail."""
+
+    def init(self, frame: np.ndarray, box: Box) -> None:
+        self.box = box
+
+    def update(self, frame: np.ndarray) -> State:
+        return State(self.box)
+
+
+def smoke() -> list[np.ndarray]:
+    """A smooth cloud that drifts, with the noise of a camera."""
+    rng = np.random.default_rng(1)
+    cloud = ndimage.gaussian_filter(rng.normal(size=(HEIGHT, WIDTH)), 20, mode="wrap")
+    grey = 150 + 400 * cloud
+    return [np.roll(grey, 3 * k, 1) + rng.normal(0, 4, grey.shape) for k in range(FRAMES)]
+
+
+@pytest.mark.parametrize("fit", [["rgb"], ["rgb", "tir"]], ids="-".join)
+def test_in_smoke_no_track_of_rgb_is_trusted_however_well_it_comes_back(fit):
+    source = Filmed(filmed(), smoke())
+    box = Box(60.0, 20.0, 24.0, 18.0)
+    proposals = {0: [Proposal(box, FoundIn.RGB, 0.5, 1.0, "saliency")]}
+    for wanted, fault in (([], None), (fit, TrackFault.STILL)):
+        settings = SETTINGS.model_copy(update={"modalities": ["rgb"], "fit": wanted})
+        indices = range(FRAMES)
+        (track,) = fitted_tracks(source, indices, proposals, Sticky(source), settings, content="")
+        assert track.tracklet.fault is fault
+
+
+def test_smoke_in_rgb_does_not_take_away_what_moves_in_tir():
+    (track,), _ = tracks_of_boxes(SETTINGS, rgb=smoke())
+    assert len(overlaps(track)) == FRAMES
+    assert min(overlaps(track)) > 0.7
+
+
 def test_frames_before_a_cut_are_a_background_of_their_own():
     other = [frame[::-1, ::-1].copy() for frame in filmed()]
     source_tir = filmed()[:10] + other[:6]
