@@ -192,9 +192,13 @@ def tracks_of_boxes(settings, tir=None, rgb=None, boxes=(LOOSE,)):
     source = Filmed(tir or filmed(), rgb or filmed())
     follower = Loose(source)
     proposals = {0: [Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency") for box in boxes]}
+    return tracks_in(source, proposals, follower, settings), follower
+
+
+def tracks_in(source, proposals, follower, settings):
     starts = starts_of(range(FRAMES), proposals, settings)
     (found,) = kept_tracks(Following(source, lambda: follower, settings, ""), starts)
-    return found, follower
+    return found
 
 
 def overlaps(track) -> list[float]:
@@ -233,6 +237,41 @@ def test_a_track_whose_target_stands_still_is_rejected():
     frames = filmed(is_moving=False)
     (track,), _ = tracks_of_boxes(SETTINGS, frames, frames)
     assert track.tracklet.fault is TrackFault.STILL
+
+
+class Sticky(Loose):
+    """Stays where it began, and so comes back to any box without fail."""
+
+    def init(self, frame: np.ndarray, box: Box) -> None:
+        self.box = box
+
+    def update(self, frame: np.ndarray) -> State:
+        return State(self.box)
+
+
+def smoke() -> list[np.ndarray]:
+    """A smooth cloud that drifts, with the noise of a camera."""
+    rng = np.random.default_rng(1)
+    cloud = ndimage.gaussian_filter(rng.normal(size=(HEIGHT, WIDTH)), 20, mode="wrap")
+    grey = 150 + 400 * cloud
+    return [np.roll(grey, 3 * k, 1) + rng.normal(0, 4, grey.shape) for k in range(FRAMES)]
+
+
+@pytest.mark.parametrize("fit", [["rgb"], ["rgb", "tir"]], ids="-".join)
+def test_in_smoke_no_track_of_rgb_is_trusted_however_well_it_comes_back(fit):
+    source = Filmed(filmed(), smoke())
+    box = Box(60.0, 20.0, 24.0, 18.0)
+    proposals = {0: [Proposal(box, FoundIn.RGB, 0.5, 1.0, "saliency")]}
+    for wanted, fault in (([], None), (fit, TrackFault.STILL)):
+        settings = SETTINGS.model_copy(update={"modalities": ["rgb"], "fit": wanted})
+        (track,) = tracks_in(source, proposals, Sticky(source), settings)
+        assert track.tracklet.fault is fault
+
+
+def test_smoke_in_rgb_does_not_take_away_what_moves_in_tir():
+    (track,), _ = tracks_of_boxes(SETTINGS, rgb=smoke())
+    assert len(overlaps(track)) == FRAMES
+    assert min(overlaps(track)) > 0.7
 
 
 def test_frames_before_a_cut_are_a_background_of_their_own():
