@@ -28,6 +28,7 @@ from tirtrack.cli.options import (
     RgbName,
     Seed,
     TirName,
+    Workers,
     command_line,
     named_path,
     print_file,
@@ -77,12 +78,7 @@ def command(
     ] = "not stated",
     seed: Seed = 0,
     device: Device = "cpu",
-    workers: Annotated[
-        int,
-        typer.Option(
-            help="Number of processes that follow boxes (tracks); the result does not depend on it."
-        ),
-    ] = 1,
+    workers: Workers = 1,
     resume: Resume = False,
     force: Force = False,
     as_json: AsJson = False,
