@@ -40,6 +40,7 @@ from benchmarks.evidence.plan import (
     arms_of,
     changed_arms,
     chosen_arms,
+    controls_of,
     identity_of,
     read_plan,
     recipe_of,
@@ -67,6 +68,7 @@ from tirtrack.pairs.source import Pair
 from tirtrack.pairs.tracklets import Track, Tracklet
 from tirtrack.synthetic import render_plan, write_world
 
+DOCS = PAGE.parent
 PLAN = read_plan()
 ARMS = arms_of(PLAN)
 TRAINABLE = {name: arm for name, arm in ARMS.items() if arm.levels and waits_for(PLAN, arm) is None}
@@ -110,7 +112,7 @@ WAITING = PLAN.model_copy(
 
 def test_every_combination_of_the_crossed_factors_is_an_arm():
     crossed = [name for name in ARMS if name.count("-") == 2]
-    assert len(crossed) == 5 * 2 * 2
+    assert len(crossed) == 6 * 2 * 2
     assert {*ARMS} - {*crossed} == {"baseline", "mixed"}
 
 
@@ -121,6 +123,20 @@ def test_arms_that_are_run_side_by_side_have_different_boxes():
 
 def test_the_plan_costs_at_most_ten_hours_of_two_cores():
     assert sum(PLAN.core_hours.values()) <= 20
+
+
+def test_the_page_of_the_plan_tells_the_hours_of_the_plan():
+    page = (DOCS / "evidence_plan.md").read_text("utf-8").partition("| part | core-hours |")[2]
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert [float(row[1]) for row in rows] == [*PLAN.core_hours.values()]
+
+
+@pytest.mark.parametrize("branches", ["tir-same", "tir-30", "mixed-same", "mixed-30"])
+def test_best_boxes_differ_from_a_control_in_tir_by_fitting_in_rgb_alone(branches):
+    best, control = (ARMS[f"{one}-{branches}"] for one in ("best_boxes", "tir_fitted_tracks"))
+    changes = {**best.changes(PLAN), "tracks.fit": ["tir"]}
+    assert control.changes(PLAN) == changes
+    assert control.name in controls_of(best.name)
 
 
 def test_single_changes_have_one_seed_and_crossed_arms_three():
@@ -170,13 +186,16 @@ def test_arms_that_see_tir_alone_never_read_rgb():
     assert [arm.name for arm in blind] == [
         "tir_saliency-tir-same",
         "tir_tracks-tir-same",
+        "tir_fitted_tracks-tir-same",
         "tir_saliency-tir-30",
         "tir_tracks-tir-30",
+        "tir_fitted_tracks-tir-30",
     ]
     for arm in (one for one in blind if one.name in TRAINABLE):
         recipe = recipe_of(PLAN, arm)
         assert recipe.proposals.modalities == ["tir"]
         assert recipe.teacher.modality == "tir"
+        assert not recipe.reads_rgb
         assert [*recipe.directions] == ["tir_to_tir"]
 
 
@@ -378,7 +397,7 @@ def test_an_answer_is_provisional_while_parts_are_missing(truth, said):
     bests = Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
     toy = {**TOY, "rgb_tracks-tir-30": record([0.4, 0.5, 0.6]), bests.truth: record(truth)}
     lines = answer(PLAN, bests, toy).splitlines()
-    assert lines[0] == "provisional: 60 of 63 parts are missing"
+    assert lines[0] == "provisional: 72 of 75 parts are missing"
     assert said in lines[-1]
 
 
@@ -445,7 +464,6 @@ def test_an_unknown_camera_is_refused_by_name():
 
 # --- the page ------------------------------------------------------------------------------------
 
-DOCS = PAGE.parent
 COMMITTED = DOCS / "figures" / "evidence"
 
 
@@ -468,7 +486,7 @@ def kept_toy(figures: Path, *names: str) -> Results:
 
 def test_without_results_the_page_says_what_is_missing(tmp_path):
     text = made_part(kept_toy(tmp_path))
-    assert text.splitlines()[1].startswith("What RGB adds is not known yet: 63 of 63 trainings")
+    assert text.splitlines()[1].startswith("What RGB adds is not known yet: 75 of 75 trainings")
     assert "Answers are provisional while an arm lacks a seed:" in text
     assert "* Seed 0 of `baseline`.\n* Seed 0, 1, 2 of `tir_saliency-tir-same`, " in text
     assert "* Cameras: `optics`, `gain_control`, " in text

@@ -301,12 +301,13 @@ def changed_arms(plan: Plan, best: Sequence[str]) -> list[Arm]:
 
 
 def controls_of(name: str) -> list[str]:
-    """The controls of an arm: true boxes and TIR tracks with its directions and distance; those of
-    the shipped recipe have its directions and one frame.
+    """The controls of an arm: true boxes and TIR tracks with its directions and distance, the
+    latter fitted where its own are; those of the shipped recipe have its directions and one frame.
     """
-    _, *crossed = name.split("-")
+    boxes, *crossed = name.split("-")
     branches = "-".join(crossed or ("mixed", "same"))
-    return [f"{boxes}-{branches}" for boxes in ("true_boxes", "tir_tracks")]
+    tracks = "tir_fitted_tracks" if boxes == "best_boxes" else "tir_tracks"
+    return [f"true_boxes-{branches}", f"{tracks}-{branches}"]
 
 
 def chosen_arms(plan: Plan, names: Sequence[str]) -> list[Arm]:
