@@ -73,27 +73,27 @@ PLAN = read_plan()
 ARMS = arms_of(PLAN)
 TRAINABLE = {name: arm for name, arm in ARMS.items() if arm.levels and waits_for(PLAN, arm) is None}
 IDENTITIES = {
-    "baseline": "00c8da27aad48063",
-    "mixed": "bd569eeb4772ef6c",
-    "tir_saliency-tir-same": "003a3afb49eb61f2",
-    "tir_saliency-mixed-same": "414d63e77ed751be",
-    "rgb_tracks-tir-same": "4c24707d79b43098",
-    "rgb_tracks-tir-30": "cddf2bb315db0cfa",
-    "rgb_tracks-mixed-same": "22bbdd98fd9e6e47",
-    "rgb_tracks-mixed-30": "917464dcf20888e8",
-    "tir_tracks-tir-same": "155c09d3d21b2964",
-    "tir_tracks-tir-30": "c30de4bce9c1510a",
-    "tir_tracks-mixed-same": "7a59babe69de457f",
-    "tir_tracks-mixed-30": "d3e88bc1368bf32a",
-    "true_boxes-tir-same": "293d97f9726815ee",
-    "true_boxes-tir-30": "d3ad3a34a064497f",
-    "true_boxes-mixed-same": "88de3a05e2d667df",
-    "true_boxes-mixed-30": "eb1869b993c304ef",
-    "rgb_tracks-tir-30+steps_100": "e5ef659b81e7d6d9",
-    "rgb_tracks-tir-30+steps_1000": "dcbbbf622ca90f70",
-    "rgb_tracks-tir-30+recordings_60": "7f048acd7ee699ad",
-    "rgb_tracks-tir-30+recordings_120": "5fada2a5b1803a99",
-    "rgb_tracks-tir-30+backbone": "564fa1b87499725c",
+    "baseline": "160985f26a5c4549",
+    "mixed": "f424db955d1bb6d3",
+    "tir_saliency-tir-same": "262896d5b0041b6a",
+    "tir_saliency-mixed-same": "e7b2f2a27173a6f2",
+    "rgb_tracks-tir-same": "e77f84a1357ae382",
+    "rgb_tracks-tir-30": "e0d6630a382e1a72",
+    "rgb_tracks-mixed-same": "154a5f62892883a7",
+    "rgb_tracks-mixed-30": "037a98ef78494bc3",
+    "tir_tracks-tir-same": "df18d22d0369f400",
+    "tir_tracks-tir-30": "545e27915e230370",
+    "tir_tracks-mixed-same": "24bd62d75be743ac",
+    "tir_tracks-mixed-30": "82c97baba02932f3",
+    "true_boxes-tir-same": "9f9863453bb03bd9",
+    "true_boxes-tir-30": "99592e1800ae5d1f",
+    "true_boxes-mixed-same": "7275c86067d29330",
+    "true_boxes-mixed-30": "2aec3ec2973eccd1",
+    "rgb_tracks-tir-30+steps_100": "5f8024c835e86318",
+    "rgb_tracks-tir-30+steps_1000": "507ad88c3896693b",
+    "rgb_tracks-tir-30+recordings_60": "8f378e0a28a9c4aa",
+    "rgb_tracks-tir-30+recordings_120": "7ff2e7be526cbdba",
+    "rgb_tracks-tir-30+backbone": "4ecd065633ac33d6",
 }
 """Fingerprints of what the results of these arms depend on: changed, their results are lost."""
 
@@ -448,6 +448,13 @@ def test_a_camera_with_results_is_left_as_it_is(tmp_path):
     on_toy_cameras(tmp_path, "optics")
     run_cameras(PLAN, ["optics"], BESTS, Workplace(tmp_path / "out"), tmp_path, 1)
     assert not (tmp_path / "out").exists()
+
+
+def test_results_from_other_start_weights_on_a_camera_are_refused(tmp_path):
+    on_toy_cameras(tmp_path, "optics")
+    other = PLAN.model_copy(update={"baseline": "nano-tir"})
+    with pytest.raises(RequestError, match=r"another baseline \(was nano-rgb"):
+        read_camera(tmp_path, other, "optics", BESTS)
 
 
 def test_results_of_other_best_arms_on_a_camera_are_refused(tmp_path):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.evidence import camel, lite, real
+from benchmarks.evidence import camel, lite, real, v3
 from benchmarks.evidence.kept import group_of, kept, over_recordings, over_sets
 from benchmarks.evidence.lite import answer, gain_of, row_called, slug
-from benchmarks.evidence.parts import Workplace
+from benchmarks.evidence.parts import ROOT, Workplace
 from benchmarks.evidence.plan import BASELINE, read_plan
 from benchmarks.evidence.real import (
     Real,
@@ -25,7 +26,9 @@ from benchmarks.evidence.real import (
     trained_without,
 )
 from benchmarks.evidence.real_plan import PLAIN, gentle_recipe, read_real_plan
+from benchmarks.evidence.table import Bests
 from benchmarks.evidence.v3 import attributes_of, by_attribute, facts_of
+from benchmarks.experiments import data
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.errors import RequestError
@@ -36,6 +39,7 @@ from tirtrack.synthetic import WorldSize, write_world
 PLAN = read_plan()
 REAL_PLAN = read_real_plan()
 GENTLE = REAL_PLAN.gentle
+V3_FIGURES = ROOT / "docs" / "figures" / "evidence" / "v3"
 
 
 def rows(values: dict[str, list[float]], group: str = "") -> dict[str, dict[str, object]]:
@@ -102,6 +106,35 @@ def test_a_part_of_another_plan_is_refused(tmp_path):
     kept(tmp_path / "a.json", {"seed": 0}, dict)
     with pytest.raises(RequestError, match=r"another seed \(was 0, now 1\)"):
         kept(tmp_path / "a.json", {"seed": 1}, dict)
+
+
+def test_kept_results_about_v3_are_of_the_weights_and_the_world_as_they_are(tmp_path):
+    trackers = {"nano-rgb": "nano-rgb", "nano-tir": "nano-tir"}
+    for name, place in product(trackers, v3.STARTS):
+        found = json.loads((V3_FIGURES / f"{name}-{place}.json").read_text(encoding="utf-8"))
+        assert found["identity"] == v3.identity_on(PLAN, tmp_path, name, place)
+
+
+def test_what_is_known_of_a_tracker_is_lost_with_its_start_weights(tmp_path):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"other weights")
+    changed = PLAN.model_copy(update={"baseline": str(other)})
+    found = [Real.identity(at(tmp_path, plan=one)) for one in (PLAN, changed)]
+    assert found[0]["baseline_sha256"] != found[1]["baseline_sha256"]
+
+
+def test_candidates_of_the_study_are_known_by_their_whole_training(tmp_path):
+    shared = tmp_path / "shared" / data.V3
+    shared.parent.mkdir(parents=True)
+    shared.write_bytes(b"published")
+    bests = Bests("tir_tracks-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
+    before = real.candidates(at(tmp_path), PLAIN, bests)
+    other = PLAN.model_copy(update={"recipe": "published"})
+    after = real.candidates(at(tmp_path, plan=other), PLAIN, bests)
+    assert [name for name in before if before[name].training != after[name].training] == [
+        f"{one}-{seed}" for one in (bests.tir, bests.rgb) for seed in PLAN.seeds
+    ]
+    assert len({json.dumps(dict(one.training)) for one in before.values()}) == len(before)
 
 
 def test_sets_weigh_the_same_and_runs_are_averaged_first():

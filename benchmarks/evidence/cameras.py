@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evidence.parts import Workplace, evaluated, trained
-from benchmarks.evidence.plan import BASELINE, Arm, Plan, World, arm_called, identity_of
+from benchmarks.evidence.plan import (
+    BASELINE,
+    Arm,
+    Plan,
+    World,
+    arm_called,
+    identity_of,
+    shared_identity,
+)
 from benchmarks.evidence.records import Record, kept_or_fresh
 from benchmarks.evidence.table import PROOF, Bests
 from benchmarks.in_parallel import in_parallel
@@ -56,8 +64,7 @@ def identity_on(plan: Plan, camera: str, bests: Bests) -> dict[str, Any]:
     return {
         "world": world_of(plan, camera).model_dump(mode="json"),
         "arms": {arm.name: identity_of(plan, arm)["training"] for arm in arms},
-        "protocol": plan.protocol,
-        "preset": plan.preset,
+        **shared_identity(plan),
     }
 
 

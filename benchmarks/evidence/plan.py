@@ -20,8 +20,10 @@ from pydantic import Field
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.settings import CrossModalRecipe, Settings
 from tirtrack.errors import RequestError, did_you_mean
+from tirtrack.files import sha256
 from tirtrack.synthetic import WorldSettings, WorldSize
 from tirtrack.synthetic.settings import DIFFICULTIES
+from tirtrack.weights import store
 
 PLAN = Path(__file__).with_name("plan.yaml")
 BASELINE = "baseline"
@@ -349,6 +351,20 @@ def recipe_of(plan: Plan, arm: Arm, changes: Mapping[str, Any] | None = None) ->
     return recipe_of_kind(CrossModalRecipe, plan.recipe, {**arm.changes(plan), **(changes or {})})
 
 
+def shared_identity(plan: Plan) -> dict[str, Any]:
+    """What all results of the plan depend on: start weights, protocol and settings of the tracker.
+
+    Raises:
+        WeightsError: there are no such start weights.
+    """
+    return {
+        "baseline": plan.baseline,
+        "baseline_sha256": sha256(store.find(plan.baseline)),
+        "protocol": plan.protocol,
+        "preset": plan.preset,
+    }
+
+
 def identity_of(plan: Plan, arm: Arm) -> dict[str, Any]:
     """What the results of an arm depend on, but for the code: as JSON values."""
     recordings = arm.recordings
@@ -362,9 +378,7 @@ def identity_of(plan: Plan, arm: Arm) -> dict[str, Any]:
     }
     return {
         "world": plan.world.model_dump(mode="json"),
-        "baseline": plan.baseline,
-        "protocol": plan.protocol,
-        "preset": plan.preset,
+        **shared_identity(plan),
         "signal": plan.signal,
         "training": trained if arm.levels else None,
     }

@@ -38,8 +38,10 @@ from benchmarks.evidence.plan import (
     BASELINE,
     Plan,
     arm_called,
+    identity_of,
     read_plan,
     recipe_of,
+    shared_identity,
 )
 from benchmarks.evidence.real_plan import PLAIN, Gentle, gentle_recipe, read_real_plan
 from benchmarks.evidence.records import read_record
@@ -54,7 +56,8 @@ from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.evaluation.tracker_sources import TrackerSpec
-from tirtrack.files import write_json
+from tirtrack.files import sha256, write_json
+from tirtrack.weights import store
 
 LICENCE = "research only"
 SMOKE_PAIRS = ("m3svd_video/0111_1716", "m3svd_video/0113_1714")
@@ -98,15 +101,16 @@ class Real:
 
     def identity(self, **training: Any) -> dict[str, Any]:
         """What a part depends on, as JSON values."""
-        arm = arm_called(self.plan, self.gentle.arm)
         return {
             "world": self.plan.world.model_dump(mode="json"),
-            "baseline": self.plan.baseline,
-            "protocol": self.plan.protocol,
-            "preset": self.plan.preset,
-            "arm": arm.changes(self.plan),
+            **shared_identity(self.plan),
+            "arm": self.training_of(self.gentle.arm),
             "training": training,
         }
+
+    def training_of(self, arm: str) -> dict[str, Any]:
+        """What the training of an arm of the study depends on, as JSON values."""
+        return {"name": arm, **identity_of(self.plan, arm_called(self.plan, arm))["training"]}
 
 
 # --- trainings -----------------------------------------------------------------------------------
@@ -275,7 +279,9 @@ def candidates(real: Real, chosen: str, bests: Bests) -> dict[str, Candidate]:
     found = {BASELINE: Candidate(BASELINE, baseline, {})}
     for name, weights in (("v3", str(real.shared / data.V3)), ("nano-tir", "nano-tir")):
         spec = functools.partial(TrackerSpec, name, weights, plan.preset)
-        found[name] = Candidate(name, spec, {"weights": name})
+        found[name] = Candidate(
+            name, spec, {"weights": name, "sha256": sha256(store.find(weights))}
+        )
     changes = real.gentle.variants[chosen].changes
     for where, train in TRAININGS.items():
         for seed in real.gentle.seeds:
@@ -286,7 +292,8 @@ def candidates(real: Real, chosen: str, bests: Bests) -> dict[str, Candidate]:
         arm = arm_called(plan, name)
         for seed in arm.seeds(plan):
             made = functools.partial(weights_of_study, real, name, seed)
-            found[f"{name}-{seed}"] = Candidate(name, made, {"arm": name, "seed": seed})
+            training = {"arm": real.training_of(name), "seed": seed}
+            found[f"{name}-{seed}"] = Candidate(name, made, training)
     return found
 
 
@@ -357,7 +364,7 @@ def part_of_smoke(real: Real, variant: str, arm: str) -> Results:
         rows = evaluated(real, spec, replace(whole, sequences=inside), "m3svd")
         return {"weights_sha256": sha256_of(spec), "m3svd": rows}
 
-    identity = real.identity(arm=arm, changes=changes, seed=seed)
+    identity = real.identity(arm=real.training_of(arm), changes=changes, seed=seed)
     return kept(real.figures / "confirmation" / "m3svd.json", identity, make)
 
 
