@@ -12,14 +12,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from benchmarks.evidence import __main__ as main
 from benchmarks.evidence import parts
-from benchmarks.evidence.__main__ import PAGE, check_world, render, run, tell_waiting, write_truth
+from benchmarks.evidence.__main__ import PAGE, run, run_on_cameras, tell_waiting
 from benchmarks.evidence.cameras import (
     add_camera,
     on_camera,
     place_of,
     read_camera,
-    run_cameras,
     world_of,
 )
 from benchmarks.evidence.page import (
@@ -57,6 +57,7 @@ from benchmarks.evidence.truth import (
     true_boxes,
     write_table,
 )
+from benchmarks.evidence.worlds import check_world, render, write_truth
 from benchmarks.in_parallel import in_parallel
 from tirtrack.boxes import Box
 from tirtrack.distillation.summary import RunSummary
@@ -445,9 +446,23 @@ def on_toy_cameras(figures: Path, *cameras: str) -> None:
 
 
 def test_a_camera_with_results_is_left_as_it_is(tmp_path):
+    kept_toy(tmp_path, *TOY)
     on_toy_cameras(tmp_path, "optics")
-    run_cameras(PLAN, ["optics"], BESTS, Workplace(tmp_path / "out"), tmp_path, 1)
+    run_on_cameras(PLAN, ["optics"], Workplace(tmp_path / "out"), tmp_path, 1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_fresh_clone_renders_what_the_best_arms_are_trained_on_before_a_camera(
+    tmp_path, monkeypatch
+):
+    kept_toy(tmp_path, *TOY)
+    rendered, ran = [], []
+    monkeypatch.setattr(main, "render", lambda world, at, workers: rendered.append(at))
+    monkeypatch.setattr(main, "run_cameras", lambda plan, due, *others: ran.extend(due))
+    at = Workplace(tmp_path / "out")
+    run_on_cameras(PLAN, ["optics"], at, tmp_path, 1)
+    assert rendered == [at, place_of(at, "optics")]
+    assert ran == ["optics"]
 
 
 def test_results_from_other_start_weights_on_a_camera_are_refused(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.evidence import camel, lite, real, v3
+from benchmarks.evidence import camel, lite, parts, real, v3
 from benchmarks.evidence.kept import group_of, kept, over_recordings, over_sets
 from benchmarks.evidence.lite import answer, gain_of, row_called, slug
 from benchmarks.evidence.parts import ROOT, Workplace
@@ -265,6 +265,19 @@ def test_conclusions_put_folds_together_and_compare_m3svd_on_its_own_sequences(t
         "short, adapted on camel": {"camel": pytest.approx(0.1)},
         "m3svd, smoke test": {"m3svd": pytest.approx(0.25)},
     }
+
+
+def test_weights_of_the_study_that_are_gone_are_trained_again(tmp_path, monkeypatch):
+    trained = []
+
+    def train(plan, arm, seed, at):
+        trained.append((arm.name, seed))
+        return at.weights(arm, seed)
+
+    monkeypatch.setattr(parts, "train", train)
+    spec = real.weights_of_study(at(tmp_path), "rgb_tracks-tir-30", 1)
+    assert trained == [("rgb_tracks-tir-30", 1)]
+    assert Path(spec.weights).name == "rgb_tracks-tir-30-1.safetensors"
 
 
 # --- camel without labels ------------------------------------------------------------------------

@@ -91,11 +91,19 @@ def add_camera(
     write_json(figures / "cameras" / f"{camera}.json", record)
 
 
+def cameras_due(figures: Path, plan: Plan, cameras: Sequence[str], bests: Bests) -> list[str]:
+    """The cameras without results.
+
+    Raises:
+        RequestError: a camera is unknown, or kept results belong to another plan.
+    """
+    return [one for one in cameras if not read_camera(figures, plan, one, bests)["arms"]]
+
+
 def run_cameras(
     plan: Plan, cameras: Sequence[str], bests: Bests, at: Workplace, figures: Path, workers: int
 ) -> None:
-    """Evaluate the best arms on cameras whose worlds are rendered; a camera with results is left
-    as it is.
+    """Evaluate the best arms on cameras whose worlds are rendered, and keep the results.
 
     Args:
         plan: plan of the study.
@@ -104,11 +112,7 @@ def run_cameras(
         at: where the study keeps its files.
         figures: folder of the results.
         workers: number of processes.
-
-    Raises:
-        RequestError: kept results belong to another plan.
     """
-    due = [one for one in cameras if not read_camera(figures, plan, one, bests)["arms"]]
     runs = [(arm, seed) for arm in arms_on_cameras(plan, bests) for seed in arm.seeds(plan)]
 
     def keep(found: tuple[str, dict[str, Record]]) -> str:
@@ -117,8 +121,8 @@ def run_cameras(
         return camera
 
     trainings = [functools.partial(trained, plan, *run, at) for run in runs if run[0].levels]
-    in_parallel(trainings if due else [], workers, "weights", ended=lambda path: path.name)
-    jobs = [functools.partial(on_camera, plan, camera, runs, at) for camera in due]
+    in_parallel(trainings, workers, "weights", ended=lambda path: path.name)
+    jobs = [functools.partial(on_camera, plan, camera, runs, at) for camera in cameras]
     in_parallel(jobs, workers, "camera", ended=keep)
 
 

@@ -33,7 +33,7 @@ from benchmarks.evidence.kept import (
     run_all,
     sha256_of,
 )
-from benchmarks.evidence.parts import ROOT, Workplace
+from benchmarks.evidence.parts import ROOT, Workplace, trained
 from benchmarks.evidence.plan import (
     BASELINE,
     Plan,
@@ -47,6 +47,7 @@ from benchmarks.evidence.real_plan import PLAIN, Gentle, gentle_recipe, read_rea
 from benchmarks.evidence.records import read_record
 from benchmarks.evidence.signal import held_back_of
 from benchmarks.evidence.table import Bests, best_arms, missing_parts
+from benchmarks.evidence.worlds import render
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import EVERYTHING
 from benchmarks.experiments.table import PRIMARY, interval
@@ -116,7 +117,7 @@ class Real:
 # --- trainings -----------------------------------------------------------------------------------
 
 
-def trained(
+def train_gently(
     real: Real, name: str, recipe: CrossModalRecipe, pairs: Sequence[Path], **given: Any
 ) -> TrackerSpec:
     """Weights trained from the baseline; resumed where that was stopped.
@@ -141,14 +142,14 @@ def trained_on_world(real: Real, variant: str, seed: int) -> TrackerSpec:
     held = [folder.name for folder in held_back_of(real.plan, recordings)]
     recipe = gentle_recipe(real.plan, real.gentle, variant)
     name = f"{variant}-world-{seed}"
-    return trained(real, name, recipe, recordings, hold_back=held, seed=seed)
+    return train_gently(real, name, recipe, recordings, hold_back=held, seed=seed)
 
 
 def trained_on_real(real: Real, variant: str, seed: int) -> TrackerSpec:
     """A variant trained on the TIR halves of the training part of all real pairs."""
     recipe, name = gentle_recipe(real.plan, real.gentle, variant), f"{variant}-real-{seed}"
     held = data.held_back_pairs(real.shared)
-    return trained(real, name, recipe, real_pairs(real), held_back=held, seed=seed)
+    return train_gently(real, name, recipe, real_pairs(real), held_back=held, seed=seed)
 
 
 def real_pairs(real: Real) -> list[Path]:
@@ -162,7 +163,7 @@ TRAININGS: Mapping[str, Callable[[Real, str, int], TrackerSpec]] = {
 }
 
 
-def evaluated(
+def rows_on(
     real: Real, spec: TrackerSpec, dataset: LabelledDataset, name: str, *, starts: int = 1
 ) -> Rows:
     """Rows of a tracker on a data set."""
@@ -194,8 +195,8 @@ def part_of_choice(real: Real, name: str) -> Results:
         world = open_dataset(real.study.world / "validation")
         return {
             "weights_sha256": sha256_of(spec),
-            "world": evaluated(real, spec, world, "world"),
-            "tir_video": evaluated(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
+            "world": rows_on(real, spec, world, "world"),
+            "tir_video": rows_on(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
         }
 
     identity = real.identity(changes=changes, data=where, seed=seed)
@@ -234,15 +235,12 @@ def choose(real: Real, workers: int) -> list[str]:
         One line for each part that failed.
 
     Raises:
-        RequestError: the world of the study is not rendered.
+        RequestError: another world lies where the study keeps its own.
     """
     if real.choice.is_file():
         print(f"the choice is made: {real.choice}", file=sys.stderr)
         return []
-    if not real.study.world.is_dir():
-        raise RequestError(
-            "the study's world is not there", real.study.world, "run python -m benchmarks.evidence"
-        )
+    render(real.plan.world, real.study, workers)
     real_pairs(real)  # its links are made once, before the workers ask for them
     jobs = {
         name: functools.partial(part_of_choice, real, name) for name in choice_parts(real.gentle)
@@ -298,14 +296,8 @@ def candidates(real: Real, chosen: str, bests: Bests) -> dict[str, Candidate]:
 
 
 def weights_of_study(real: Real, arm: str, seed: int) -> TrackerSpec:
-    """The weights that the study trained for an arm.
-
-    Raises:
-        RequestError: they are not there.
-    """
-    file = real.study.weights(arm_called(real.plan, arm), seed)
-    if not file.is_file():
-        raise RequestError("the study's weights are not there", file, "train the arm again")
+    """The weights of an arm of the study, trained again unless they are there."""
+    file = trained(real.plan, arm_called(real.plan, arm), seed, real.study)
     return TrackerSpec(f"{arm}-{seed}", str(file), real.plan.preset)
 
 
@@ -317,8 +309,8 @@ def part_of_confirmation(real: Real, candidate: Candidate, name: str) -> Results
         hard = open_dataset(real.data("tir_hard/camel"))
         return {
             "weights_sha256": sha256_of(spec),
-            "tir_video": evaluated(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
-            "camel": evaluated(real, spec, hard, "camel", starts=real.gentle.starts),
+            "tir_video": rows_on(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
+            "camel": rows_on(real, spec, hard, "camel", starts=real.gentle.starts),
         }
 
     identity = real.identity(starts=real.gentle.starts, **candidate.training)
@@ -333,7 +325,7 @@ def part_of_fold(real: Real, variant: str, recording: str) -> Results:
     def make() -> Results:
         spec = trained_without(real, variant, recording, seed)
         hard = camel.only(open_dataset(real.data("tir_hard/camel")), recording)
-        rows = evaluated(real, spec, hard, "folds", starts=starts)
+        rows = rows_on(real, spec, hard, "folds", starts=starts)
         return {"weights_sha256": sha256_of(spec), "camel": rows}
 
     changes = real.gentle.variants[variant].changes
@@ -346,7 +338,7 @@ def trained_without(real: Real, variant: str, recording: str, seed: int) -> Trac
     frames = camel.frames_alone(real.data("tir_hard/camel"), real.out / "camel")
     recipe = gentle_recipe(real.plan, real.gentle, variant)
     name = f"{variant}-without-{recording}"
-    return trained(real, name, recipe, camel.all_but(frames, recording), seed=seed)
+    return train_gently(real, name, recipe, camel.all_but(frames, recording), seed=seed)
 
 
 def part_of_smoke(real: Real, variant: str, arm: str) -> Results:
@@ -358,10 +350,12 @@ def part_of_smoke(real: Real, variant: str, arm: str) -> Results:
         recipe = recipe_of(real.plan, arm_called(real.plan, arm), changes)
         pairs = [real.data("pairs") / one for one in SMOKE_PAIRS]
         held = [real.data("pairs") / SMOKE_HELD_BACK]
-        spec = trained(real, f"{variant}-m3svd-{seed}", recipe, pairs, held_back=held, seed=seed)
+        spec = train_gently(
+            real, f"{variant}-m3svd-{seed}", recipe, pairs, held_back=held, seed=seed
+        )
         whole = open_dataset(real.data("tir_video"))
         inside = tuple(one for one in whole.sequences if one.subset == SMOKE_SET)
-        rows = evaluated(real, spec, replace(whole, sequences=inside), "m3svd")
+        rows = rows_on(real, spec, replace(whole, sequences=inside), "m3svd")
         return {"weights_sha256": sha256_of(spec), "m3svd": rows}
 
     identity = real.identity(arm=real.training_of(arm), changes=changes, seed=seed)
@@ -375,7 +369,8 @@ def confirm(real: Real, workers: int) -> list[str]:
         One line for each part that failed.
 
     Raises:
-        RequestError: it was run before, or there is no choice, or the study has no best arms.
+        RequestError: it was run before, or there is no choice, or the study has no best arms, or
+            another world lies where the study keeps its own.
     """
     chosen = choice_to_confirm(real)
     arms = [arm_called(real.plan, path.stem) for path in sorted(real.figures.parent.glob("*.json"))]
@@ -383,6 +378,7 @@ def confirm(real: Real, workers: int) -> list[str]:
     bests = best_arms(real.plan, records)
     if bests is None:
         raise RequestError("the study has no best arms yet", fix="run its crossed arms first")
+    render(real.plan.world, real.study, workers)
     real_pairs(real)  # links are made once, before the workers ask for them
     recordings = camel.frames_alone(real.data("tir_hard/camel"), real.out / "camel")
     trackers = candidates(real, chosen, bests)
