@@ -386,6 +386,51 @@ def test_baselines_of_several_seeds_have_files_of_their_own(tmp_path):
     ]
 
 
+@pytest.fixture
+def lite_place(tmp_path):
+    """Question 5 with kept results of all its parts, and neither weights nor pseudo-boxes."""
+    place = lite.Place(tmp_path / "shared", tmp_path / "out", tmp_path)
+    published = place.shared / data.V3
+    published.parent.mkdir(parents=True)
+    published.write_bytes(b"published")
+    made = {"weights_sha256": "a1", "camel": rows({"a": [0.5], "b": [0.5]})}
+    for seed in REAL_PLAN.lite.seeds:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lite, "train_baseline", lambda *given: made)
+            patch.setattr(lite, "train_row", lambda *given: tmp_path)
+            patch.setattr(lite, "rows_on_camel", lambda *given: made)
+            lite.part_of_baseline(PLAN, REAL_PLAN.lite, seed, place)
+            for name in REAL_PLAN.lite.trained():
+                lite.part_of_row(PLAN, REAL_PLAN.lite, name, seed, place, baseline_sha256="a1")
+    return place
+
+
+def test_nothing_is_trained_where_all_parts_of_dimp_lite_are_kept(lite_place):
+    assert lite.run(PLAN, REAL_PLAN.lite, lite_place, 1) == []
+    assert (lite_place.figures / "answer.json").is_file()
+    assert not lite_place.out.exists()
+
+
+def test_a_baseline_that_kept_results_of_dimp_lite_are_not_of_is_refused(lite_place):
+    lite.part_file(lite_place, "published, batch norm frozen", 1).unlink()
+    lite_place.out.mkdir()
+    lite_place.baseline(REAL_PLAN.lite, 1).write_bytes(b"another")
+    (fault,) = lite.run(PLAN, REAL_PLAN.lite, lite_place, 1)
+    assert "the kept results are of a1" in fault
+
+
+def test_a_baseline_of_dimp_lite_that_is_gone_needs_pseudo_boxes(lite_place):
+    lite.part_file(lite_place, "published, batch norm frozen", 1).unlink()
+    (fault,) = lite.run(PLAN, REAL_PLAN.lite, lite_place, 1)
+    assert "there are no pseudo-boxes" in fault
+
+
+def test_results_of_dimp_lite_from_another_baseline_are_refused(lite_place):
+    name = "published, batch norm frozen"
+    with pytest.raises(RequestError, match=r"baseline \(sha256 was a1, now b2"):
+        lite.part_of_row(PLAN, REAL_PLAN.lite, name, 1, lite_place, baseline_sha256="b2")
+
+
 # --- why V3 --------------------------------------------------------------------------------------
 
 
