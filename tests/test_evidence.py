@@ -156,9 +156,7 @@ def test_single_changes_are_of_the_best_arms_and_their_controls_change_by_change
     bases += ["rgb_tracks-tir-30", "true_boxes-tir-30", "tir_tracks-tir-30"]
     assert arms[: len(bases) + 1] == [*(f"{one}+steps_100" for one in bases), "mixed+steps_1000"]
     assert [name for name in arms if name.endswith("second_round")] == [
-        "mixed+second_round",
         "tir_tracks-mixed-same+second_round",
-        "rgb_tracks-tir-30+second_round",
         "tir_tracks-tir-30+second_round",
     ]
 
@@ -226,7 +224,9 @@ def test_levels_set_directions_and_gap():
         pytest.param(["mixed+step_100"], 'did you mean "steps_100"', id="unknown factor"),
         pytest.param(["mixed", "rgb_tracks-tir-30"], "rgb_tracks-tir-30 cannot run", id="arm"),
         pytest.param(["mixed+night"], "mixed+night cannot run yet, it waits for dusk", id="factor"),
-        pytest.param(["true_boxes-tir-30+second_round"], "are the truth, so it has no", id="truth"),
+        pytest.param(["true_boxes-tir-30+second_round"], "are not those of TIR tracks", id="truth"),
+        pytest.param(["rgb_tracks-tir-30+second_round"], "are not those of TIR tracks", id="rgb"),
+        pytest.param(["tir_saliency-tir-30+second_round"], "so it has no second", id="joined"),
         pytest.param(
             ["tir_tracks-tir-30", "rgb_tracks-tir-30"],
             "(and so do rgb_tracks-tir-30)",
@@ -677,23 +677,24 @@ def told_to_distil(plan, at, name, monkeypatch):
     return asked
 
 
-@pytest.mark.parametrize("name", ["mixed", "tir_saliency-tir-30", "rgb_tracks-mixed-30"])
-def test_the_boxes_of_a_second_round_are_those_that_a_tracker_follows_in_tir(name):
-    recipe = recipe_of(PLAN, arm_called(PLAN, f"{name}+second_round"))
-    assert (recipe.tracks.modalities, recipe.boxes.join_iou) == (["tir"], None)
-    assert recipe.teacher.require is False
-    assert recipe.directions == recipe_of(PLAN, ARMS[name]).directions
+@pytest.mark.parametrize(
+    "name", ["tir_tracks-tir-same", "tir_fitted_tracks-mixed-30", "best_boxes-tir-30"]
+)
+def test_a_second_round_changes_nothing_but_who_follows(name):
+    arm = arm_called(PLAN, f"{name}+second_round")
+    assert recipe_of(PLAN, arm) == recipe_of(PLAN, ARMS[name])
+    assert arm.first_round == ARMS[name]
 
 
 def test_a_second_round_begins_with_the_baseline_and_its_student_follows(
     four_recordings, tmp_path, monkeypatch
 ):
     plan, at = four_recordings
-    first, second = told_to_distil(plan, at, "rgb_tracks-tir-30+second_round", monkeypatch)
-    assert first.out == at.weights(ARMS["rgb_tracks-tir-30"], 0)
-    assert second.out.name == "rgb_tracks-tir-30+second_round-0.safetensors"
+    first, second = told_to_distil(plan, at, "tir_tracks-tir-30+second_round", monkeypatch)
+    assert first.out == at.weights(ARMS["tir_tracks-tir-30"], 0)
+    assert second.out.name == "tir_tracks-tir-30+second_round-0.safetensors"
     assert (first.baseline, second.baseline) == ("nano-rgb", "nano-rgb")
-    assert (first.recipe.tracks.modalities, second.recipe.tracks.modalities) == (["rgb"], ["tir"])
+    assert first.recipe == second.recipe
     assert not hasattr(first, "follower")
     assert second.follower.args == (first.out,)
 

@@ -274,10 +274,10 @@ def arm_called(plan: Plan, name: str) -> Arm:
             f'no factor is called "{factor}"', fix=did_you_mean(factor, plan.factors)
         )
     arm = _changed(plan, arms[base], factor)
-    if not _fits(arm):
+    if not _fits(plan, arm):
         raise RequestError(
-            f"the boxes of {base} are the truth, so it has no second round",
-            fix="choose an arm with other boxes",
+            f"the boxes of {base} are not those of TIR tracks, so it has no second round",
+            fix="choose an arm on TIR tracks",
         )
     return arm
 
@@ -286,9 +286,11 @@ def _changed(plan: Plan, arm: Arm, factor: str) -> Arm:
     return Arm(f"{arm.name}+{factor}", (*arm.levels, plan.factors[factor]))
 
 
-def _fits(arm: Arm) -> bool:
-    """Whether the boxes of an arm are not the truth, if it is to have a second round."""
-    return not arm.first_round or arm.sees != "truth"
+def _fits(plan: Plan, arm: Arm) -> bool:
+    """Whether a tracker follows the boxes of an arm in TIR, if it is to have a second round."""
+    changes = arm.changes(plan)
+    is_tracked = changes.get("tracks.modalities") == ["tir"] and "boxes.join_iou" not in changes
+    return not arm.first_round or (is_tracked and arm.sees != "truth")
 
 
 def changed_arms(plan: Plan, best: Sequence[str]) -> list[Arm]:
@@ -299,7 +301,7 @@ def changed_arms(plan: Plan, best: Sequence[str]) -> list[Arm]:
     arms, names = arms_of(plan), (name for one in best for name in (one, *controls_of(one)))
     bases = [arms[name] for name in dict.fromkeys(names)]
     changed = [_changed(plan, base, factor) for factor in plan.factors for base in bases]
-    return [arm for arm in changed if _fits(arm) and not waits_for(plan, arm)]
+    return [arm for arm in changed if _fits(plan, arm) and not waits_for(plan, arm)]
 
 
 def controls_of(name: str) -> list[str]:
