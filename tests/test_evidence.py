@@ -530,7 +530,7 @@ def test_the_page_begins_with_three_sentences_then_figure_and_table(tmp_path):
     ]
     assert blocks[1] == "![every arm minus the baseline](pictures/evidence.svg)"
     assert blocks[2].splitlines()[1].startswith("| arm | **success** (of each seed) |")
-    assert "| steps_100 | rgb_tracks-tir-30 | 0 | a third of the steps |" in blocks[-3]
+    assert "| steps_100 | rgb_tracks-tir-30 | 0 | a third of the steps |" in blocks[-5]
 
 
 def test_the_figure_has_a_row_for_each_arm_with_its_interval(tmp_path):

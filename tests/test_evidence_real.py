@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.evidence import camel, lite, parts, real, v3
-from benchmarks.evidence.kept import group_of, kept, over_recordings, over_sets
+from benchmarks.evidence.kept import COVERED, group_of, kept, over_recordings, over_sets
 from benchmarks.evidence.lite import answer, gain_of, row_called, slug
 from benchmarks.evidence.parts import ROOT, Workplace
 from benchmarks.evidence.plan import BASELINE, read_plan
@@ -42,10 +42,17 @@ GENTLE = REAL_PLAN.gentle
 V3_FIGURES = ROOT / "docs" / "figures" / "evidence" / "v3"
 
 
-def rows(values: dict[str, list[float]], group: str = "") -> dict[str, dict[str, object]]:
+def rows(
+    values: dict[str, list[float]], group: str = "", covered: tuple[str, ...] = ()
+) -> dict[str, dict[str, object]]:
     """Rows whose scores are all the same, by group."""
     return {
-        f"{group}{name}/{number}": {"group": name, "success": one, "norm_precision": one}
+        f"{group}{name}/{number}": {
+            "group": name,
+            COVERED: name in covered,
+            "success": one,
+            "norm_precision": one,
+        }
         for name, inside in values.items()
         for number, one in enumerate(inside)
     }
@@ -244,9 +251,10 @@ def test_harm_is_shown_excluded_or_open(low, high, said):
 
 
 def test_conclusions_put_folds_together_and_compare_m3svd_on_its_own_sequences(tmp_path):
-    camels = {"camel_a": [0.4, 0.4], "camel_b": [0.4]}
-    before = {"tir_video": rows({"m3svd": [0.5], "drone": [0.5]}), "camel": rows(camels)}
-    better = {"tir_video": rows({"m3svd": [0.6], "drone": [0.6]}), "camel": rows(camels)}
+    camels = rows({"camel_a": [0.4, 0.4], "camel_b": [0.4]}, covered=("camel_b",))
+    mixed = rows({"camel_a": [0.4, 0.4], "camel_b": [0.1]}, covered=("camel_b",))
+    before = {"tir_video": rows({"m3svd": [0.5], "drone": [0.5]}), "camel": camels}
+    better = {"tir_video": rows({"m3svd": [0.7], "drone": [0.5]}), "camel": mixed}
     parts = {
         BASELINE: before,
         "short-world-0": better,
@@ -260,11 +268,29 @@ def test_conclusions_put_folds_together_and_compare_m3svd_on_its_own_sequences(t
     found = conclusions(at(tmp_path), parts, trackers, "short")
     means = {row: {name: one["mean"] for name, one in of.items()} for row, of in found.items()}
     assert means == {
-        "short-world": {"primary": pytest.approx(0.1), "camel": 0.0},
+        "short-world": {
+            "primary": pytest.approx(0.1),
+            "camel": pytest.approx(-0.1),
+            "primary, drone": 0.0,
+            "primary, m3svd": pytest.approx(0.2),
+            "camel, passes_full_cover": pytest.approx(-0.3),
+            "camel, others": 0.0,
+        },
         "plain, adapted on camel": {"camel": pytest.approx(-0.1)},
         "short, adapted on camel": {"camel": pytest.approx(0.1)},
         "m3svd, smoke test": {"m3svd": pytest.approx(0.25)},
     }
+    judged = [name for name, one in found["short-world"].items() if "harm" in one]
+    assert judged == ["primary", "camel"]
+
+
+def test_what_was_confirmed_is_said_to_be_a_second_look(tmp_path, capsys):
+    file = tmp_path / "confirmed.json"
+    file.write_text(
+        json.dumps({"note": real.SECOND_LOOK, "chosen": "short", "rows": {}}), encoding="utf-8"
+    )
+    real.show(file)
+    assert "the primary figure is a second look" in capsys.readouterr().out
 
 
 def test_weights_of_the_study_that_are_gone_are_trained_again(tmp_path, monkeypatch):
