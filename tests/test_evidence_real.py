@@ -31,6 +31,8 @@ from benchmarks.evidence.v3 import attributes_of, by_attribute, facts_of
 from benchmarks.experiments import data
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.distillation.recipe import recipe_of_kind
+from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.results import Track
 from tirtrack.evaluation.statistics import ScoreDifference
@@ -92,6 +94,11 @@ def test_rows_of_dimp_lite_are_known_and_keep_batch_norm_frozen():
         assert row_called(name).changes["training.batch_norm"] == "frozen"
     controls = [name for inside in REAL_PLAN.lite.rows.values() for name in inside]
     assert all(row_called(name).is_control for name in controls)
+
+
+def test_the_row_from_tir_alone_never_reads_rgb():
+    row = row_called("tir alone, batch norm frozen")
+    assert not recipe_of_kind(CrossModalRecipe, str(row.recipe), row.changes).reads_rgb
 
 
 # --- parts that are kept -------------------------------------------------------------------------
