@@ -12,14 +12,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from benchmarks.evidence import __main__ as main
 from benchmarks.evidence import parts
-from benchmarks.evidence.__main__ import PAGE, check_world, render, run, tell_waiting, write_truth
+from benchmarks.evidence.__main__ import PAGE, run, run_on_cameras, tell_waiting
 from benchmarks.evidence.cameras import (
     add_camera,
     on_camera,
     place_of,
     read_camera,
-    run_cameras,
     world_of,
 )
 from benchmarks.evidence.page import (
@@ -40,6 +40,7 @@ from benchmarks.evidence.plan import (
     arms_of,
     changed_arms,
     chosen_arms,
+    controls_of,
     identity_of,
     read_plan,
     recipe_of,
@@ -56,6 +57,7 @@ from benchmarks.evidence.truth import (
     true_boxes,
     write_table,
 )
+from benchmarks.evidence.worlds import check_world, render, write_truth
 from benchmarks.in_parallel import in_parallel
 from tirtrack.boxes import Box
 from tirtrack.distillation.summary import RunSummary
@@ -67,31 +69,32 @@ from tirtrack.pairs.source import Pair
 from tirtrack.pairs.tracklets import Track, Tracklet
 from tirtrack.synthetic import render_plan, write_world
 
+DOCS = PAGE.parent
 PLAN = read_plan()
 ARMS = arms_of(PLAN)
 TRAINABLE = {name: arm for name, arm in ARMS.items() if arm.levels and waits_for(PLAN, arm) is None}
 IDENTITIES = {
-    "baseline": "00c8da27aad48063",
-    "mixed": "bd569eeb4772ef6c",
-    "tir_saliency-tir-same": "003a3afb49eb61f2",
-    "tir_saliency-mixed-same": "414d63e77ed751be",
-    "rgb_tracks-tir-same": "4c24707d79b43098",
-    "rgb_tracks-tir-30": "cddf2bb315db0cfa",
-    "rgb_tracks-mixed-same": "22bbdd98fd9e6e47",
-    "rgb_tracks-mixed-30": "917464dcf20888e8",
-    "tir_tracks-tir-same": "155c09d3d21b2964",
-    "tir_tracks-tir-30": "c30de4bce9c1510a",
-    "tir_tracks-mixed-same": "7a59babe69de457f",
-    "tir_tracks-mixed-30": "d3e88bc1368bf32a",
-    "true_boxes-tir-same": "293d97f9726815ee",
-    "true_boxes-tir-30": "d3ad3a34a064497f",
-    "true_boxes-mixed-same": "88de3a05e2d667df",
-    "true_boxes-mixed-30": "eb1869b993c304ef",
-    "rgb_tracks-tir-30+steps_100": "e5ef659b81e7d6d9",
-    "rgb_tracks-tir-30+steps_1000": "dcbbbf622ca90f70",
-    "rgb_tracks-tir-30+recordings_60": "7f048acd7ee699ad",
-    "rgb_tracks-tir-30+recordings_120": "5fada2a5b1803a99",
-    "rgb_tracks-tir-30+backbone": "564fa1b87499725c",
+    "baseline": "160985f26a5c4549",
+    "mixed": "f424db955d1bb6d3",
+    "tir_saliency-tir-same": "262896d5b0041b6a",
+    "tir_saliency-mixed-same": "e7b2f2a27173a6f2",
+    "rgb_tracks-tir-same": "e77f84a1357ae382",
+    "rgb_tracks-tir-30": "e0d6630a382e1a72",
+    "rgb_tracks-mixed-same": "154a5f62892883a7",
+    "rgb_tracks-mixed-30": "037a98ef78494bc3",
+    "tir_tracks-tir-same": "df18d22d0369f400",
+    "tir_tracks-tir-30": "545e27915e230370",
+    "tir_tracks-mixed-same": "24bd62d75be743ac",
+    "tir_tracks-mixed-30": "82c97baba02932f3",
+    "true_boxes-tir-same": "9f9863453bb03bd9",
+    "true_boxes-tir-30": "99592e1800ae5d1f",
+    "true_boxes-mixed-same": "7275c86067d29330",
+    "true_boxes-mixed-30": "2aec3ec2973eccd1",
+    "rgb_tracks-tir-30+steps_100": "5f8024c835e86318",
+    "rgb_tracks-tir-30+steps_1000": "507ad88c3896693b",
+    "rgb_tracks-tir-30+recordings_60": "8f378e0a28a9c4aa",
+    "rgb_tracks-tir-30+recordings_120": "7ff2e7be526cbdba",
+    "rgb_tracks-tir-30+backbone": "4ecd065633ac33d6",
 }
 """Fingerprints of what the results of these arms depend on: changed, their results are lost."""
 
@@ -110,7 +113,7 @@ WAITING = PLAN.model_copy(
 
 def test_every_combination_of_the_crossed_factors_is_an_arm():
     crossed = [name for name in ARMS if name.count("-") == 2]
-    assert len(crossed) == 5 * 2 * 2
+    assert len(crossed) == 6 * 2 * 2
     assert {*ARMS} - {*crossed} == {"baseline", "mixed"}
 
 
@@ -121,6 +124,20 @@ def test_arms_that_are_run_side_by_side_have_different_boxes():
 
 def test_the_plan_costs_at_most_ten_hours_of_two_cores():
     assert sum(PLAN.core_hours.values()) <= 20
+
+
+def test_the_page_of_the_plan_tells_the_hours_of_the_plan():
+    page = (DOCS / "evidence_plan.md").read_text("utf-8").partition("| part | core-hours |")[2]
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert [float(row[1]) for row in rows] == [*PLAN.core_hours.values()]
+
+
+@pytest.mark.parametrize("branches", ["tir-same", "tir-30", "mixed-same", "mixed-30"])
+def test_best_boxes_differ_from_a_control_in_tir_by_fitting_in_rgb_alone(branches):
+    best, control = (ARMS[f"{one}-{branches}"] for one in ("best_boxes", "tir_fitted_tracks"))
+    changes = {**best.changes(PLAN), "tracks.fit": ["tir"]}
+    assert control.changes(PLAN) == changes
+    assert control.name in controls_of(best.name)
 
 
 def test_single_changes_have_one_seed_and_crossed_arms_three():
@@ -139,9 +156,7 @@ def test_single_changes_are_of_the_best_arms_and_their_controls_change_by_change
     bases += ["rgb_tracks-tir-30", "true_boxes-tir-30", "tir_tracks-tir-30"]
     assert arms[: len(bases) + 1] == [*(f"{one}+steps_100" for one in bases), "mixed+steps_1000"]
     assert [name for name in arms if name.endswith("second_round")] == [
-        "mixed+second_round",
         "tir_tracks-mixed-same+second_round",
-        "rgb_tracks-tir-30+second_round",
         "tir_tracks-tir-30+second_round",
     ]
 
@@ -170,13 +185,16 @@ def test_arms_that_see_tir_alone_never_read_rgb():
     assert [arm.name for arm in blind] == [
         "tir_saliency-tir-same",
         "tir_tracks-tir-same",
+        "tir_fitted_tracks-tir-same",
         "tir_saliency-tir-30",
         "tir_tracks-tir-30",
+        "tir_fitted_tracks-tir-30",
     ]
     for arm in (one for one in blind if one.name in TRAINABLE):
         recipe = recipe_of(PLAN, arm)
         assert recipe.proposals.modalities == ["tir"]
         assert recipe.teacher.modality == "tir"
+        assert not recipe.reads_rgb
         assert [*recipe.directions] == ["tir_to_tir"]
 
 
@@ -206,7 +224,9 @@ def test_levels_set_directions_and_gap():
         pytest.param(["mixed+step_100"], 'did you mean "steps_100"', id="unknown factor"),
         pytest.param(["mixed", "rgb_tracks-tir-30"], "rgb_tracks-tir-30 cannot run", id="arm"),
         pytest.param(["mixed+night"], "mixed+night cannot run yet, it waits for dusk", id="factor"),
-        pytest.param(["true_boxes-tir-30+second_round"], "are the truth, so it has no", id="truth"),
+        pytest.param(["true_boxes-tir-30+second_round"], "are not those of TIR tracks", id="truth"),
+        pytest.param(["rgb_tracks-tir-30+second_round"], "are not those of TIR tracks", id="rgb"),
+        pytest.param(["tir_saliency-tir-30+second_round"], "so it has no second", id="joined"),
         pytest.param(
             ["tir_tracks-tir-30", "rgb_tracks-tir-30"],
             "(and so do rgb_tracks-tir-30)",
@@ -378,7 +398,7 @@ def test_an_answer_is_provisional_while_parts_are_missing(truth, said):
     bests = Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
     toy = {**TOY, "rgb_tracks-tir-30": record([0.4, 0.5, 0.6]), bests.truth: record(truth)}
     lines = answer(PLAN, bests, toy).splitlines()
-    assert lines[0] == "provisional: 60 of 63 parts are missing"
+    assert lines[0] == "provisional: 72 of 75 parts are missing"
     assert said in lines[-1]
 
 
@@ -426,9 +446,30 @@ def on_toy_cameras(figures: Path, *cameras: str) -> None:
 
 
 def test_a_camera_with_results_is_left_as_it_is(tmp_path):
+    kept_toy(tmp_path, *TOY)
     on_toy_cameras(tmp_path, "optics")
-    run_cameras(PLAN, ["optics"], BESTS, Workplace(tmp_path / "out"), tmp_path, 1)
+    run_on_cameras(PLAN, ["optics"], Workplace(tmp_path / "out"), tmp_path, 1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_fresh_clone_renders_what_the_best_arms_are_trained_on_before_a_camera(
+    tmp_path, monkeypatch
+):
+    kept_toy(tmp_path, *TOY)
+    rendered, ran = [], []
+    monkeypatch.setattr(main, "render", lambda world, at, workers: rendered.append(at))
+    monkeypatch.setattr(main, "run_cameras", lambda plan, due, *others: ran.extend(due))
+    at = Workplace(tmp_path / "out")
+    run_on_cameras(PLAN, ["optics"], at, tmp_path, 1)
+    assert rendered == [at, place_of(at, "optics")]
+    assert ran == ["optics"]
+
+
+def test_results_from_other_start_weights_on_a_camera_are_refused(tmp_path):
+    on_toy_cameras(tmp_path, "optics")
+    other = PLAN.model_copy(update={"baseline": "nano-tir"})
+    with pytest.raises(RequestError, match=r"another baseline \(was nano-rgb"):
+        read_camera(tmp_path, other, "optics", BESTS)
 
 
 def test_results_of_other_best_arms_on_a_camera_are_refused(tmp_path):
@@ -445,7 +486,6 @@ def test_an_unknown_camera_is_refused_by_name():
 
 # --- the page ------------------------------------------------------------------------------------
 
-DOCS = PAGE.parent
 COMMITTED = DOCS / "figures" / "evidence"
 
 
@@ -468,7 +508,7 @@ def kept_toy(figures: Path, *names: str) -> Results:
 
 def test_without_results_the_page_says_what_is_missing(tmp_path):
     text = made_part(kept_toy(tmp_path))
-    assert text.splitlines()[1].startswith("What RGB adds is not known yet: 63 of 63 trainings")
+    assert text.splitlines()[1].startswith("What RGB adds is not known yet: 75 of 75 trainings")
     assert "Answers are provisional while an arm lacks a seed:" in text
     assert "* Seed 0 of `baseline`.\n* Seed 0, 1, 2 of `tir_saliency-tir-same`, " in text
     assert "* Cameras: `optics`, `gain_control`, " in text
@@ -490,7 +530,7 @@ def test_the_page_begins_with_three_sentences_then_figure_and_table(tmp_path):
     ]
     assert blocks[1] == "![every arm minus the baseline](pictures/evidence.svg)"
     assert blocks[2].splitlines()[1].startswith("| arm | **success** (of each seed) |")
-    assert "| steps_100 | rgb_tracks-tir-30 | 0 | a third of the steps |" in blocks[-3]
+    assert "| steps_100 | rgb_tracks-tir-30 | 0 | a third of the steps |" in blocks[-5]
 
 
 def test_the_figure_has_a_row_for_each_arm_with_its_interval(tmp_path):
@@ -637,23 +677,24 @@ def told_to_distil(plan, at, name, monkeypatch):
     return asked
 
 
-@pytest.mark.parametrize("name", ["mixed", "tir_saliency-tir-30", "rgb_tracks-mixed-30"])
-def test_the_boxes_of_a_second_round_are_those_that_a_tracker_follows_in_tir(name):
-    recipe = recipe_of(PLAN, arm_called(PLAN, f"{name}+second_round"))
-    assert (recipe.tracks.modalities, recipe.boxes.join_iou) == (["tir"], None)
-    assert recipe.teacher.require is False
-    assert recipe.directions == recipe_of(PLAN, ARMS[name]).directions
+@pytest.mark.parametrize(
+    "name", ["tir_tracks-tir-same", "tir_fitted_tracks-mixed-30", "best_boxes-tir-30"]
+)
+def test_a_second_round_changes_nothing_but_who_follows(name):
+    arm = arm_called(PLAN, f"{name}+second_round")
+    assert recipe_of(PLAN, arm) == recipe_of(PLAN, ARMS[name])
+    assert arm.first_round == ARMS[name]
 
 
 def test_a_second_round_begins_with_the_baseline_and_its_student_follows(
     four_recordings, tmp_path, monkeypatch
 ):
     plan, at = four_recordings
-    first, second = told_to_distil(plan, at, "rgb_tracks-tir-30+second_round", monkeypatch)
-    assert first.out == at.weights(ARMS["rgb_tracks-tir-30"], 0)
-    assert second.out.name == "rgb_tracks-tir-30+second_round-0.safetensors"
+    first, second = told_to_distil(plan, at, "tir_tracks-tir-30+second_round", monkeypatch)
+    assert first.out == at.weights(ARMS["tir_tracks-tir-30"], 0)
+    assert second.out.name == "tir_tracks-tir-30+second_round-0.safetensors"
     assert (first.baseline, second.baseline) == ("nano-rgb", "nano-rgb")
-    assert (first.recipe.tracks.modalities, second.recipe.tracks.modalities) == (["rgb"], ["tir"])
+    assert first.recipe == second.recipe
     assert not hasattr(first, "follower")
     assert second.follower.args == (first.out,)
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.evidence import camel, lite, real
-from benchmarks.evidence.kept import group_of, kept, over_recordings, over_sets
+from benchmarks.evidence import camel, lite, parts, real, v3
+from benchmarks.evidence.kept import COVERED, group_of, kept, over_recordings, over_sets
 from benchmarks.evidence.lite import answer, gain_of, row_called, slug
-from benchmarks.evidence.parts import Workplace
+from benchmarks.evidence.parts import ROOT, Workplace
 from benchmarks.evidence.plan import BASELINE, read_plan
 from benchmarks.evidence.real import (
     Real,
@@ -25,9 +26,13 @@ from benchmarks.evidence.real import (
     trained_without,
 )
 from benchmarks.evidence.real_plan import PLAIN, gentle_recipe, read_real_plan
+from benchmarks.evidence.table import Bests
 from benchmarks.evidence.v3 import attributes_of, by_attribute, facts_of
+from benchmarks.experiments import data
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.distillation.recipe import recipe_of_kind
+from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.results import Track
 from tirtrack.evaluation.statistics import ScoreDifference
@@ -36,12 +41,20 @@ from tirtrack.synthetic import WorldSize, write_world
 PLAN = read_plan()
 REAL_PLAN = read_real_plan()
 GENTLE = REAL_PLAN.gentle
+V3_FIGURES = ROOT / "docs" / "figures" / "evidence" / "v3"
 
 
-def rows(values: dict[str, list[float]], group: str = "") -> dict[str, dict[str, object]]:
+def rows(
+    values: dict[str, list[float]], group: str = "", covered: tuple[str, ...] = ()
+) -> dict[str, dict[str, object]]:
     """Rows whose scores are all the same, by group."""
     return {
-        f"{group}{name}/{number}": {"group": name, "success": one, "norm_precision": one}
+        f"{group}{name}/{number}": {
+            "group": name,
+            COVERED: name in covered,
+            "success": one,
+            "norm_precision": one,
+        }
         for name, inside in values.items()
         for number, one in enumerate(inside)
     }
@@ -83,6 +96,11 @@ def test_rows_of_dimp_lite_are_known_and_keep_batch_norm_frozen():
     assert all(row_called(name).is_control for name in controls)
 
 
+def test_the_row_from_tir_alone_never_reads_rgb():
+    row = row_called("tir alone, batch norm frozen")
+    assert not recipe_of_kind(CrossModalRecipe, str(row.recipe), row.changes).reads_rgb
+
+
 # --- parts that are kept -------------------------------------------------------------------------
 
 
@@ -102,6 +120,35 @@ def test_a_part_of_another_plan_is_refused(tmp_path):
     kept(tmp_path / "a.json", {"seed": 0}, dict)
     with pytest.raises(RequestError, match=r"another seed \(was 0, now 1\)"):
         kept(tmp_path / "a.json", {"seed": 1}, dict)
+
+
+def test_kept_results_about_v3_are_of_the_weights_and_the_world_as_they_are(tmp_path):
+    trackers = {"nano-rgb": "nano-rgb", "nano-tir": "nano-tir"}
+    for name, place in product(trackers, v3.STARTS):
+        found = json.loads((V3_FIGURES / f"{name}-{place}.json").read_text(encoding="utf-8"))
+        assert found["identity"] == v3.identity_on(PLAN, tmp_path, name, place)
+
+
+def test_what_is_known_of_a_tracker_is_lost_with_its_start_weights(tmp_path):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"other weights")
+    changed = PLAN.model_copy(update={"baseline": str(other)})
+    found = [Real.identity(at(tmp_path, plan=one)) for one in (PLAN, changed)]
+    assert found[0]["baseline_sha256"] != found[1]["baseline_sha256"]
+
+
+def test_candidates_of_the_study_are_known_by_their_whole_training(tmp_path):
+    shared = tmp_path / "shared" / data.V3
+    shared.parent.mkdir(parents=True)
+    shared.write_bytes(b"published")
+    bests = Bests("tir_tracks-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
+    before = real.candidates(at(tmp_path), PLAIN, bests)
+    other = PLAN.model_copy(update={"recipe": "published"})
+    after = real.candidates(at(tmp_path, plan=other), PLAIN, bests)
+    assert [name for name in before if before[name].training != after[name].training] == [
+        f"{one}-{seed}" for one in (bests.tir, bests.rgb) for seed in PLAN.seeds
+    ]
+    assert len({json.dumps(dict(one.training)) for one in before.values()}) == len(before)
 
 
 def test_sets_weigh_the_same_and_runs_are_averaged_first():
@@ -211,9 +258,10 @@ def test_harm_is_shown_excluded_or_open(low, high, said):
 
 
 def test_conclusions_put_folds_together_and_compare_m3svd_on_its_own_sequences(tmp_path):
-    camels = {"camel_a": [0.4, 0.4], "camel_b": [0.4]}
-    before = {"tir_video": rows({"m3svd": [0.5], "drone": [0.5]}), "camel": rows(camels)}
-    better = {"tir_video": rows({"m3svd": [0.6], "drone": [0.6]}), "camel": rows(camels)}
+    camels = rows({"camel_a": [0.4, 0.4], "camel_b": [0.4]}, covered=("camel_b",))
+    mixed = rows({"camel_a": [0.4, 0.4], "camel_b": [0.1]}, covered=("camel_b",))
+    before = {"tir_video": rows({"m3svd": [0.5], "drone": [0.5]}), "camel": camels}
+    better = {"tir_video": rows({"m3svd": [0.7], "drone": [0.5]}), "camel": mixed}
     parts = {
         BASELINE: before,
         "short-world-0": better,
@@ -227,11 +275,42 @@ def test_conclusions_put_folds_together_and_compare_m3svd_on_its_own_sequences(t
     found = conclusions(at(tmp_path), parts, trackers, "short")
     means = {row: {name: one["mean"] for name, one in of.items()} for row, of in found.items()}
     assert means == {
-        "short-world": {"primary": pytest.approx(0.1), "camel": 0.0},
+        "short-world": {
+            "primary": pytest.approx(0.1),
+            "camel": pytest.approx(-0.1),
+            "primary, drone": 0.0,
+            "primary, m3svd": pytest.approx(0.2),
+            "camel, passes_full_cover": pytest.approx(-0.3),
+            "camel, others": 0.0,
+        },
         "plain, adapted on camel": {"camel": pytest.approx(-0.1)},
         "short, adapted on camel": {"camel": pytest.approx(0.1)},
         "m3svd, smoke test": {"m3svd": pytest.approx(0.25)},
     }
+    judged = [name for name, one in found["short-world"].items() if "harm" in one]
+    assert judged == ["primary", "camel"]
+
+
+def test_what_was_confirmed_is_said_to_be_a_second_look(tmp_path, capsys):
+    file = tmp_path / "confirmed.json"
+    file.write_text(
+        json.dumps({"note": real.SECOND_LOOK, "chosen": "short", "rows": {}}), encoding="utf-8"
+    )
+    real.show(file)
+    assert "the primary figure is a second look" in capsys.readouterr().out
+
+
+def test_weights_of_the_study_that_are_gone_are_trained_again(tmp_path, monkeypatch):
+    trained = []
+
+    def train(plan, arm, seed, at):
+        trained.append((arm.name, seed))
+        return at.weights(arm, seed)
+
+    monkeypatch.setattr(parts, "train", train)
+    spec = real.weights_of_study(at(tmp_path), "rgb_tracks-tir-30", 1)
+    assert trained == [("rgb_tracks-tir-30", 1)]
+    assert Path(spec.weights).name == "rgb_tracks-tir-30-1.safetensors"
 
 
 # --- camel without labels ------------------------------------------------------------------------
@@ -338,6 +417,51 @@ def test_baselines_of_several_seeds_have_files_of_their_own(tmp_path):
         "dimp-lite-rgb-1.safetensors",
         "dimp-lite-rgb-2.safetensors",
     ]
+
+
+@pytest.fixture
+def lite_place(tmp_path):
+    """Question 5 with kept results of all its parts, and neither weights nor pseudo-boxes."""
+    place = lite.Place(tmp_path / "shared", tmp_path / "out", tmp_path)
+    published = place.shared / data.V3
+    published.parent.mkdir(parents=True)
+    published.write_bytes(b"published")
+    made = {"weights_sha256": "a1", "camel": rows({"a": [0.5], "b": [0.5]})}
+    for seed in REAL_PLAN.lite.seeds:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lite, "train_baseline", lambda *given: made)
+            patch.setattr(lite, "train_row", lambda *given: tmp_path)
+            patch.setattr(lite, "rows_on_camel", lambda *given: made)
+            lite.part_of_baseline(PLAN, REAL_PLAN.lite, seed, place)
+            for name in REAL_PLAN.lite.trained():
+                lite.part_of_row(PLAN, REAL_PLAN.lite, name, seed, place, baseline_sha256="a1")
+    return place
+
+
+def test_nothing_is_trained_where_all_parts_of_dimp_lite_are_kept(lite_place):
+    assert lite.run(PLAN, REAL_PLAN.lite, lite_place, 1) == []
+    assert (lite_place.figures / "answer.json").is_file()
+    assert not lite_place.out.exists()
+
+
+def test_a_baseline_that_kept_results_of_dimp_lite_are_not_of_is_refused(lite_place):
+    lite.part_file(lite_place, "published, batch norm frozen", 1).unlink()
+    lite_place.out.mkdir()
+    lite_place.baseline(REAL_PLAN.lite, 1).write_bytes(b"another")
+    (fault,) = lite.run(PLAN, REAL_PLAN.lite, lite_place, 1)
+    assert "the kept results are of a1" in fault
+
+
+def test_a_baseline_of_dimp_lite_that_is_gone_needs_pseudo_boxes(lite_place):
+    lite.part_file(lite_place, "published, batch norm frozen", 1).unlink()
+    (fault,) = lite.run(PLAN, REAL_PLAN.lite, lite_place, 1)
+    assert "there are no pseudo-boxes" in fault
+
+
+def test_results_of_dimp_lite_from_another_baseline_are_refused(lite_place):
+    name = "published, batch norm frozen"
+    with pytest.raises(RequestError, match=r"baseline \(sha256 was a1, now b2"):
+        lite.part_of_row(PLAN, REAL_PLAN.lite, name, 1, lite_place, baseline_sha256="b2")
 
 
 # --- why V3 --------------------------------------------------------------------------------------

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.evidence import table
-from benchmarks.evidence.cameras import place_of, run_cameras, world_of
+from benchmarks.evidence.cameras import cameras_due, place_of, run_cameras, world_of
 from benchmarks.evidence.page import read_results, write_page
 from benchmarks.evidence.parts import ROOT, Ended, Workplace, run_part
 from benchmarks.evidence.plan import (
@@ -28,7 +27,6 @@ from benchmarks.evidence.plan import (
     PLAN,
     Arm,
     Plan,
-    World,
     arms_of,
     changed_arms,
     chosen_arms,
@@ -36,89 +34,12 @@ from benchmarks.evidence.plan import (
     waiting_arms,
 )
 from benchmarks.evidence.records import add_part, kept_records, parts_due
-from benchmarks.evidence.signal import held_back_of, rgb_tracks
-from benchmarks.evidence.truth import rows_at, write_table
+from benchmarks.evidence.worlds import prepare, render
 from benchmarks.in_parallel import in_parallel
-from tirtrack.cli.progress_line import progress
 from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.files import write_text
-from tirtrack.identity import first_change
-from tirtrack.synthetic import write_world
-from tirtrack.synthetic.writing import FORMAT, WORLD_FILE
 
 PAGE = ROOT / "docs" / "evidence.md"
-
-
-def check_world(world: World, folder: Path) -> None:
-    """Refuse the folder of another world.
-
-    Raises:
-        RequestError: it was rendered with other numbers.
-    """
-    rendered = json.loads((folder / WORLD_FILE).read_text(encoding="utf-8"))
-    wanted = {
-        "format": FORMAT,
-        "seed": world.seed,
-        "size": world.size.model_dump(mode="json"),
-        "settings": world.difficulty().model_dump(mode="json"),
-    }
-    if change := first_change({name: rendered[name] for name in wanted}, wanted):
-        raise RequestError(f"is a world with another {change}", folder, "choose another --out")
-
-
-def prepare(plan: Plan, arms: Iterable[Arm], at: Workplace, workers: int) -> None:
-    """Render the worlds, follow the RGB tracks of held-back recordings, and write the tables of
-    true boxes that arms need; each once.
-
-    Raises:
-        RequestError: another world lies there.
-    """
-    render(plan.world, at, workers)
-    for arm in arms:
-        difficulty = arm.recordings.difficulty
-        world = plan.world.recordings_at(difficulty) if difficulty else plan.world
-        render(world, at.beside(difficulty), workers)
-        if arm.sees == "truth":
-            write_truth(world, at.beside(difficulty), workers)
-    held_back = held_back_of(plan, at.recordings())
-    tracks = [functools.partial(rgb_tracks, plan, folder) for folder in held_back]
-    in_parallel(tracks, workers, "tracks", ended=lambda found: f"{len(found)} trusted")
-
-
-def render(world: World, at: Workplace, workers: int) -> None:
-    """Render a world once.
-
-    Raises:
-        RequestError: another world lies there.
-    """
-    if at.world.is_dir():
-        check_world(world, at.world)
-    else:
-        with progress() as live:
-            write_world(
-                at.world,
-                size=world.size,
-                seed=world.seed,
-                settings=world.difficulty(),
-                workers=workers,
-                progress=live,
-            )
-
-
-def write_truth(world: World, at: Workplace, workers: int) -> None:
-    """Write the table of the true boxes of a world's recordings once."""
-    if at.table.is_file():
-        return
-    rows: list[list[str]] = []
-
-    def add(found: list[list[str]]) -> str:
-        rows.extend(found)
-        return "true boxes"
-
-    recordings = range(world.size.recordings)
-    jobs = [functools.partial(rows_at, world, index) for index in recordings]
-    in_parallel(jobs, workers, "truth", ended=add)
-    write_table(at.table, sorted(rows))
 
 
 def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: int) -> list[str]:
@@ -174,16 +95,19 @@ def known_bests(plan: Plan, figures: Path) -> table.Bests:
 def run_on_cameras(
     plan: Plan, names: Sequence[str], at: Workplace, figures: Path, workers: int
 ) -> None:
-    """Evaluate the best arms on other cameras: those named, or all.
+    """Evaluate the best arms on other cameras: those named, or all, unless they have results.
 
     Raises:
         RequestError: a camera is unknown, another world lies there, or no arms are best yet.
     """
     bests = known_bests(plan, figures)
-    cameras = list(names) or list(plan.cameras.worlds)
-    for camera in cameras:
+    due = cameras_due(figures, plan, list(names) or list(plan.cameras.worlds), bests)
+    if not due:
+        return
+    render(plan.world, at, workers)  # the best arms are trained on it where their weights are gone
+    for camera in due:
         render(world_of(plan, camera), place_of(at, camera), workers)
-    run_cameras(plan, cameras, bests, at, figures, workers)
+    run_cameras(plan, due, bests, at, figures, workers)
 
 
 def show(plan: Plan, figures: Path, out: Path) -> None:

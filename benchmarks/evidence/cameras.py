@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evidence.parts import Workplace, evaluated, trained
-from benchmarks.evidence.plan import BASELINE, Arm, Plan, World, arm_called, identity_of
+from benchmarks.evidence.plan import (
+    BASELINE,
+    Arm,
+    Plan,
+    World,
+    arm_called,
+    identity_of,
+    shared_identity,
+)
 from benchmarks.evidence.records import Record, kept_or_fresh
 from benchmarks.evidence.table import PROOF, Bests
 from benchmarks.in_parallel import in_parallel
@@ -56,8 +64,7 @@ def identity_on(plan: Plan, camera: str, bests: Bests) -> dict[str, Any]:
     return {
         "world": world_of(plan, camera).model_dump(mode="json"),
         "arms": {arm.name: identity_of(plan, arm)["training"] for arm in arms},
-        "protocol": plan.protocol,
-        "preset": plan.preset,
+        **shared_identity(plan),
     }
 
 
@@ -84,11 +91,19 @@ def add_camera(
     write_json(figures / "cameras" / f"{camera}.json", record)
 
 
+def cameras_due(figures: Path, plan: Plan, cameras: Sequence[str], bests: Bests) -> list[str]:
+    """The cameras without results.
+
+    Raises:
+        RequestError: a camera is unknown, or kept results belong to another plan.
+    """
+    return [one for one in cameras if not read_camera(figures, plan, one, bests)["arms"]]
+
+
 def run_cameras(
     plan: Plan, cameras: Sequence[str], bests: Bests, at: Workplace, figures: Path, workers: int
 ) -> None:
-    """Evaluate the best arms on cameras whose worlds are rendered; a camera with results is left
-    as it is.
+    """Evaluate the best arms on cameras whose worlds are rendered, and keep the results.
 
     Args:
         plan: plan of the study.
@@ -97,11 +112,7 @@ def run_cameras(
         at: where the study keeps its files.
         figures: folder of the results.
         workers: number of processes.
-
-    Raises:
-        RequestError: kept results belong to another plan.
     """
-    due = [one for one in cameras if not read_camera(figures, plan, one, bests)["arms"]]
     runs = [(arm, seed) for arm in arms_on_cameras(plan, bests) for seed in arm.seeds(plan)]
 
     def keep(found: tuple[str, dict[str, Record]]) -> str:
@@ -110,8 +121,8 @@ def run_cameras(
         return camera
 
     trainings = [functools.partial(trained, plan, *run, at) for run in runs if run[0].levels]
-    in_parallel(trainings if due else [], workers, "weights", ended=lambda path: path.name)
-    jobs = [functools.partial(on_camera, plan, camera, runs, at) for camera in due]
+    in_parallel(trainings, workers, "weights", ended=lambda path: path.name)
+    jobs = [functools.partial(on_camera, plan, camera, runs, at) for camera in cameras]
     in_parallel(jobs, workers, "camera", ended=keep)
 
 

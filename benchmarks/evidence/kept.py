@@ -32,8 +32,12 @@ from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import write_json
 from tirtrack.identity import first_change, versions
 
+COVERED = "passes_full_cover"
+"""Attribute of sequences in which another box covers the target for some frames."""
+OF_SETS = "primary, "
+"""The names of differences on single sets of the primary figure begin so."""
 Rows = Mapping[str, Mapping[str, Any]]
-"""``group`` and scores of every sequence, by its name."""
+"""``group``, whether the target is covered, and scores of every sequence, by its name."""
 Results = dict[str, Any]
 
 
@@ -70,9 +74,12 @@ def measured(
     compared = tirtrack.evaluate(
         [spec], dataset, out / spec.name, protocol=protocol, starts=starts, resume=True
     )
-    groups = {one.name: group_of(one) for one in dataset.sequences}
+    facts = {
+        one.name: {"group": group_of(one), COVERED: bool(one.attributes.get(COVERED))}
+        for one in dataset.sequences
+    }
     scores = scores_of(compared, SCORES)
-    return {name: {"group": groups[name], **one} for name, one in scores.items()}
+    return {name: {**facts[name], **one} for name, one in scores.items()}
 
 
 def sha256_of(spec: TrackerSpec) -> str:
@@ -139,6 +146,35 @@ def over_recordings(a: Sequence[Rows], b: Sequence[Rows], score: str) -> ScoreDi
     rng = np.random.default_rng(RESAMPLES_SEED)
     indices = bootstrap_indices(len(set(groups)), rng)
     return paired_bootstrap(differences, indices, groups=groups)
+
+
+def by_set(a: Sequence[Rows], b: Sequence[Rows], score: str) -> dict[str, ScoreDifference]:
+    """``a - b`` on each set of the primary figure, by ``primary, SET``."""
+    names = sorted({str(row["group"]) for row in a[0].values()})
+    return {
+        f"{OF_SETS}{name}": over_sets(
+            _rows_where(a, "group", name), _rows_where(b, "group", name), score
+        )
+        for name in names
+    }
+
+
+def by_cover(a: Sequence[Rows], b: Sequence[Rows], score: str) -> dict[str, ScoreDifference]:
+    """``a - b`` on sequences of ``camel`` in which the target is covered, and on the others; empty
+    without the former.
+    """
+    if not any(row[COVERED] for row in a[0].values()):
+        return {}
+    return {
+        f"camel, {name}": over_recordings(
+            _rows_where(a, COVERED, is_covered), _rows_where(b, COVERED, is_covered), score
+        )
+        for name, is_covered in ((COVERED, True), ("others", False))
+    }
+
+
+def _rows_where(runs: Sequence[Rows], key: str, value: object) -> list[Rows]:
+    return [{name: row for name, row in rows.items() if row[key] == value} for rows in runs]
 
 
 def _means(runs: Sequence[Rows], names: Sequence[str], score: str) -> np.ndarray:

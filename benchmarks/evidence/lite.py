@@ -15,7 +15,7 @@ import argparse
 import functools
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,9 @@ from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import sha256, write_json
 from tirtrack.synthetic import cached_world
+from tirtrack.synthetic.writing import cached_name
 
+WORLD = "study"
 CAMEL = "data/tir_hard/camel"
 
 
@@ -82,12 +84,44 @@ def row_called(name: str) -> Row:
     return found[name]
 
 
-def train_baseline(lite: Lite, seed: int, place: Place) -> Results:
-    """A baseline on labelled RGB, unless its weights exist."""
+def train_baseline(lite: Lite, seed: int, place: Place, kept_sha256: str | None = None) -> Results:
+    """The hash of a baseline, which is trained on labelled RGB unless its weights are there.
+
+    Args:
+        lite: plan of question 5.
+        seed: seed of the baseline.
+        place: where question 5 reads and writes.
+        kept_sha256: hash of the baseline that kept results are of.
+
+    Raises:
+        RequestError: there are no pseudo-boxes to train it on, or kept results are of another one.
+    """
     file = place.baseline(lite, seed)
     if not file.is_file():
+        check_pseudo(place)
         make_baseline(place.shared, place.out, lite.baseline, seed=seed)
-    return {"weights_sha256": sha256(file)}
+    found = sha256(file)
+    if kept_sha256 not in (None, found):
+        raise RequestError(
+            f"this baseline is {found[:12]}, the kept results are of {str(kept_sha256)[:12]}",
+            file,
+            f"restore it, or remove the results of seed {seed} in {place.figures}",
+        )
+    return {"weights_sha256": found}
+
+
+def check_pseudo(place: Place) -> None:
+    """Refuse to train baselines without pseudo-boxes.
+
+    Raises:
+        RequestError: there are none.
+    """
+    if not (place.out / "pseudo").is_dir():
+        raise RequestError(
+            "there are no pseudo-boxes",
+            place.out / "pseudo",
+            f"run python -m benchmarks.dimp_lite --stage pseudo --out {place.out}",
+        )
 
 
 def train_row(name: str, baseline: Path, seed: int, place: Place) -> Path:
@@ -95,7 +129,7 @@ def train_row(name: str, baseline: Path, seed: int, place: Place) -> Path:
     row = row_called(name)
     out = place.out / "models" / f"{slug(name)}-{seed}.safetensors"
     tirtrack.distill(
-        data.training_pairs(place.shared, row.pairs, cached_world("study"), place.out),
+        data.training_pairs(place.shared, row.pairs, cached_world(WORLD), place.out),
         baseline,
         out,
         recipe=row.recipe,
@@ -113,25 +147,61 @@ def slug(name: str) -> str:
     return name.replace(",", "").replace(" ", "_")
 
 
-def part(plan: Plan, lite: Lite, name: str, seed: int, place: Place) -> Results:
-    """Rows of a part on ``camel``."""
-    baseline = place.baseline(lite, seed)
+def part_file(place: Place, name: str, seed: int) -> Path:
+    """The file of a part's results."""
+    return place.figures / f"{slug(name)}-{seed}.json"
+
+
+def part_of_baseline(plan: Plan, lite: Lite, seed: int, place: Place) -> Results:
+    """Rows of a baseline on ``camel``, and its hash; it is trained first if need be."""
 
     def make() -> Results:
-        weights = baseline if name == BASELINE else train_row(name, baseline, seed, place)
-        spec = TrackerSpec(f"{slug(name)}-{seed}", str(weights), plan.preset)
-        dataset, out = open_dataset(place.shared / CAMEL), place.out / "evaluations"
-        rows = measured(spec, dataset, out, protocol=plan.protocol)
-        return {"weights_sha256": sha256_of(spec), "camel": rows}
+        train_baseline(lite, seed, place)
+        return rows_on_camel(plan, place.baseline(lite, seed), f"{BASELINE}-{seed}", place)
 
-    row = None if name == BASELINE else row_called(name)
-    identity = {
-        "baseline": {"trained on": lite.baseline, "seed": seed},
-        "row": row and {"recipe": row.recipe, "changes": dict(row.changes)},
+    initial = sha256(place.shared / data.V3)
+    made_of = {"trained on": lite.baseline, "seed": seed, "initial_sha256": initial}
+    return kept(part_file(place, BASELINE, seed), identity_of(plan, made_of), make)
+
+
+def part_of_row(
+    plan: Plan, lite: Lite, name: str, seed: int, place: Place, *, baseline_sha256: str
+) -> Results:
+    """Rows of a training on ``camel``, from the baseline with that hash."""
+
+    def make() -> Results:
+        weights = train_row(name, place.baseline(lite, seed), seed, place)
+        return rows_on_camel(plan, weights, f"{slug(name)}-{seed}", place)
+
+    row = row_called(name)
+    training = {
+        "recipe": row.recipe,
+        "changes": dict(row.changes),
+        "pairs": row.pairs,
+        "world": cached_name(WORLD),
+    }
+    identity = identity_of(plan, {"seed": seed, "sha256": baseline_sha256}, training)
+    return kept(part_file(place, name, seed), identity, make)
+
+
+def identity_of(
+    plan: Plan, baseline: Mapping[str, Any], training: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a part depends on, but for the code: as JSON values."""
+    return {
+        "baseline": dict(baseline),
+        "row": training and dict(training),
         "protocol": plan.protocol,
         "preset": plan.preset,
     }
-    return kept(place.figures / f"{slug(name)}-{seed}.json", identity, make)
+
+
+def rows_on_camel(plan: Plan, weights: Path, name: str, place: Place) -> Results:
+    """Rows of a tracker on ``camel``."""
+    spec = TrackerSpec(name, str(weights), plan.preset)
+    dataset, out = open_dataset(place.shared / CAMEL), place.out / "evaluations"
+    rows = measured(spec, dataset, out, protocol=plan.protocol)
+    return {"weights_sha256": sha256_of(spec), "camel": rows}
 
 
 def answer(lite: Lite, parts: Mapping[str, Results]) -> Results:
@@ -173,34 +243,56 @@ def gain_of(difference: ScoreDifference, refuted_below: float) -> str:
 
 
 def run(plan: Plan, lite: Lite, place: Place, workers: int) -> list[str]:
-    """Train the baselines, then run the parts that are due, and write the answer.
+    """Run the parts that are due, first those of the baselines, and write the answer.
 
     Returns:
         One line for each part that failed.
     """
-    if not (place.out / "pseudo").is_dir():
-        raise RequestError(
-            "there are no pseudo-boxes",
-            place.out / "pseudo",
-            f"run python -m benchmarks.dimp_lite --stage pseudo --out {place.out}",
-        )
-    baselines: dict[str, Callable[[], Results]] = {
-        f"baseline, seed {seed}": functools.partial(train_baseline, lite, seed, place)
-        for seed in lite.seeds
-    }
-    _, faults = run_all(baselines, workers)
+    baselines, faults = run_all(
+        {
+            f"{BASELINE}-{seed}": functools.partial(part_of_baseline, plan, lite, seed, place)
+            for seed in lite.seeds
+        },
+        workers,
+    )
     if faults:
         return faults
-    jobs: dict[str, Callable[[], Results]] = {
-        f"{slug(name)}-{seed}": functools.partial(part, plan, lite, name, seed, place)
-        for name in (BASELINE, *lite.trained())
-        for seed in lite.seeds
-    }
-    parts, faults = run_all(jobs, workers)
+    hashes = {seed: baselines[f"{BASELINE}-{seed}"]["weights_sha256"] for seed in lite.seeds}
+    _, faults = run_all(
+        {
+            f"weights of {BASELINE}-{seed}": functools.partial(
+                train_baseline, lite, seed, place, hashes[seed]
+            )
+            for seed in seeds_due(lite, place)
+        },
+        workers,
+    )
+    if faults:
+        return faults
+    rows, faults = run_all(
+        {
+            f"{slug(name)}-{seed}": functools.partial(
+                part_of_row, plan, lite, name, seed, place, baseline_sha256=hashes[seed]
+            )
+            for name in lite.trained()
+            for seed in lite.seeds
+        },
+        workers,
+    )
     if not faults:
+        found = answer(lite, {**baselines, **rows})
         command = "python -m benchmarks.evidence.lite"
-        write_json(place.figures / "answer.json", {"command": command, **answer(lite, parts)})
+        write_json(place.figures / "answer.json", {"command": command, **found})
     return faults
+
+
+def seeds_due(lite: Lite, place: Place) -> list[int]:
+    """The seeds of which a training has no results, so that their baselines are needed."""
+    return [
+        seed
+        for seed in lite.seeds
+        if not all(part_file(place, name, seed).is_file() for name in lite.trained())
+    ]
 
 
 def main() -> int:

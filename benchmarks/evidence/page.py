@@ -5,11 +5,12 @@ The part stands between two marks; what stands outside of them is written by han
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.evidence import table
+from benchmarks.evidence import defaults, table
 from benchmarks.evidence.cameras import read_camera
 from benchmarks.evidence.figure import Bar, forest
 from benchmarks.evidence.plan import BASELINE, Plan, arms_of
@@ -31,11 +32,13 @@ class Results:
         plan: plan of the study.
         records: results of arms by name, in the order of the plan.
         cameras: results on other cameras by name.
+        confirmed: content of ``confirmed.json``; ``None``: the confirmation was not run.
     """
 
     plan: Plan
     records: Mapping[str, Record]
     cameras: Mapping[str, Record]
+    confirmed: Record | None = None
 
 
 def read_results(plan: Plan, figures: Path) -> Results:
@@ -49,7 +52,9 @@ def read_results(plan: Plan, figures: Path) -> Results:
     if (bests := table.best_arms(plan, records)) is not None:
         every = {name: read_camera(figures, plan, name, bests) for name in plan.cameras.worlds}
         known = {name: record for name, record in every.items() if record["arms"]}
-    return Results(plan, records, known)
+    file = figures / "real" / "confirmed.json"
+    confirmed = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return Results(plan, records, known, confirmed)
 
 
 def write_page(results: Results, page: Path) -> None:
@@ -112,6 +117,13 @@ def _blocks(results: Results) -> Iterator[str]:
     if changes := table.single_changes(plan, records):
         yield "## Single changes"
         yield MADE + changes.rstrip()
+    yield "## Defaults"
+    yield MADE + "\n".join(
+        [
+            defaults.recipe_sentence(plan, records),
+            defaults.weights_sentence(plan, results.confirmed),
+        ]
+    )
     yield "## How many comparisons"
     yield MADE + comparisons_text(results)
 
@@ -205,7 +217,7 @@ def comparisons_text(results: Results) -> str:
     count = 2 * len(bars_of(results)) + changes + 2 * len(results.cameras)
     count += 2 if table.best_arms(results.plan, results.records) else 0
     return (
-        f"This page shows {count} differences. One was to decide, the first question on the test "
-        "sequences; all others are exploratory, and nothing follows from a single interval that "
-        "just excludes zero."
+        f"This page shows {count} differences. To decide were the first question on the test "
+        "sequences and the two rules of the defaults; all others are exploratory, and nothing "
+        "follows from a single interval that just excludes zero."
     )

@@ -20,8 +20,10 @@ from pydantic import Field
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.settings import CrossModalRecipe, Settings
 from tirtrack.errors import RequestError, did_you_mean
+from tirtrack.files import sha256
 from tirtrack.synthetic import WorldSettings, WorldSize
 from tirtrack.synthetic.settings import DIFFICULTIES
+from tirtrack.weights import store
 
 PLAN = Path(__file__).with_name("plan.yaml")
 BASELINE = "baseline"
@@ -272,10 +274,10 @@ def arm_called(plan: Plan, name: str) -> Arm:
             f'no factor is called "{factor}"', fix=did_you_mean(factor, plan.factors)
         )
     arm = _changed(plan, arms[base], factor)
-    if not _fits(arm):
+    if not _fits(plan, arm):
         raise RequestError(
-            f"the boxes of {base} are the truth, so it has no second round",
-            fix="choose an arm with other boxes",
+            f"the boxes of {base} are not those of TIR tracks, so it has no second round",
+            fix="choose an arm on TIR tracks",
         )
     return arm
 
@@ -284,9 +286,11 @@ def _changed(plan: Plan, arm: Arm, factor: str) -> Arm:
     return Arm(f"{arm.name}+{factor}", (*arm.levels, plan.factors[factor]))
 
 
-def _fits(arm: Arm) -> bool:
-    """Whether the boxes of an arm are not the truth, if it is to have a second round."""
-    return not arm.first_round or arm.sees != "truth"
+def _fits(plan: Plan, arm: Arm) -> bool:
+    """Whether a tracker follows the boxes of an arm in TIR, if it is to have a second round."""
+    changes = arm.changes(plan)
+    is_tracked = changes.get("tracks.modalities") == ["tir"] and "boxes.join_iou" not in changes
+    return not arm.first_round or (is_tracked and arm.sees != "truth")
 
 
 def changed_arms(plan: Plan, best: Sequence[str]) -> list[Arm]:
@@ -297,16 +301,17 @@ def changed_arms(plan: Plan, best: Sequence[str]) -> list[Arm]:
     arms, names = arms_of(plan), (name for one in best for name in (one, *controls_of(one)))
     bases = [arms[name] for name in dict.fromkeys(names)]
     changed = [_changed(plan, base, factor) for factor in plan.factors for base in bases]
-    return [arm for arm in changed if _fits(arm) and not waits_for(plan, arm)]
+    return [arm for arm in changed if _fits(plan, arm) and not waits_for(plan, arm)]
 
 
 def controls_of(name: str) -> list[str]:
-    """The controls of an arm: true boxes and TIR tracks with its directions and distance; those of
-    the shipped recipe have its directions and one frame.
+    """The controls of an arm: true boxes and TIR tracks with its directions and distance, the
+    latter fitted where its own are; those of the shipped recipe have its directions and one frame.
     """
-    _, *crossed = name.split("-")
+    boxes, *crossed = name.split("-")
     branches = "-".join(crossed or ("mixed", "same"))
-    return [f"{boxes}-{branches}" for boxes in ("true_boxes", "tir_tracks")]
+    tracks = "tir_fitted_tracks" if boxes == "best_boxes" else "tir_tracks"
+    return [f"true_boxes-{branches}", f"{tracks}-{branches}"]
 
 
 def chosen_arms(plan: Plan, names: Sequence[str]) -> list[Arm]:
@@ -348,6 +353,20 @@ def recipe_of(plan: Plan, arm: Arm, changes: Mapping[str, Any] | None = None) ->
     return recipe_of_kind(CrossModalRecipe, plan.recipe, {**arm.changes(plan), **(changes or {})})
 
 
+def shared_identity(plan: Plan) -> dict[str, Any]:
+    """What all results of the plan depend on: start weights, protocol and settings of the tracker.
+
+    Raises:
+        WeightsError: there are no such start weights.
+    """
+    return {
+        "baseline": plan.baseline,
+        "baseline_sha256": sha256(store.find(plan.baseline)),
+        "protocol": plan.protocol,
+        "preset": plan.preset,
+    }
+
+
 def identity_of(plan: Plan, arm: Arm) -> dict[str, Any]:
     """What the results of an arm depend on, but for the code: as JSON values."""
     recordings = arm.recordings
@@ -361,9 +380,7 @@ def identity_of(plan: Plan, arm: Arm) -> dict[str, Any]:
     }
     return {
         "world": plan.world.model_dump(mode="json"),
-        "baseline": plan.baseline,
-        "protocol": plan.protocol,
-        "preset": plan.preset,
+        **shared_identity(plan),
         "signal": plan.signal,
         "training": trained if arm.levels else None,
     }

@@ -25,6 +25,8 @@ from benchmarks.evidence import camel
 from benchmarks.evidence.kept import (
     Results,
     Rows,
+    by_cover,
+    by_set,
     kept,
     measured,
     numbers,
@@ -33,18 +35,21 @@ from benchmarks.evidence.kept import (
     run_all,
     sha256_of,
 )
-from benchmarks.evidence.parts import ROOT, Workplace
+from benchmarks.evidence.parts import ROOT, Workplace, trained
 from benchmarks.evidence.plan import (
     BASELINE,
     Plan,
     arm_called,
+    identity_of,
     read_plan,
     recipe_of,
+    shared_identity,
 )
 from benchmarks.evidence.real_plan import PLAIN, Gentle, gentle_recipe, read_real_plan
 from benchmarks.evidence.records import read_record
 from benchmarks.evidence.signal import held_back_of
 from benchmarks.evidence.table import Bests, best_arms, missing_parts
+from benchmarks.evidence.worlds import render
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import EVERYTHING
 from benchmarks.experiments.table import PRIMARY, interval
@@ -54,12 +59,17 @@ from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.evaluation.tracker_sources import TrackerSpec
-from tirtrack.files import write_json
+from tirtrack.files import sha256, write_json
+from tirtrack.weights import store
 
 LICENCE = "research only"
 SMOKE_PAIRS = ("m3svd_video/0111_1716", "m3svd_video/0113_1714")
 SMOKE_HELD_BACK = "m3svd_video/1230_1202"
 SMOKE_SET = "m3svd"
+SECOND_LOOK = (
+    "the primary figure is a second look at the chosen variant: it was chosen on the same "
+    "sequences, with the first of its seeds; earlier work has seen them too"
+)
 
 
 @dataclass(frozen=True)
@@ -98,21 +108,22 @@ class Real:
 
     def identity(self, **training: Any) -> dict[str, Any]:
         """What a part depends on, as JSON values."""
-        arm = arm_called(self.plan, self.gentle.arm)
         return {
             "world": self.plan.world.model_dump(mode="json"),
-            "baseline": self.plan.baseline,
-            "protocol": self.plan.protocol,
-            "preset": self.plan.preset,
-            "arm": arm.changes(self.plan),
+            **shared_identity(self.plan),
+            "arm": self.training_of(self.gentle.arm),
             "training": training,
         }
+
+    def training_of(self, arm: str) -> dict[str, Any]:
+        """What the training of an arm of the study depends on, as JSON values."""
+        return {"name": arm, **identity_of(self.plan, arm_called(self.plan, arm))["training"]}
 
 
 # --- trainings -----------------------------------------------------------------------------------
 
 
-def trained(
+def train_gently(
     real: Real, name: str, recipe: CrossModalRecipe, pairs: Sequence[Path], **given: Any
 ) -> TrackerSpec:
     """Weights trained from the baseline; resumed where that was stopped.
@@ -137,14 +148,14 @@ def trained_on_world(real: Real, variant: str, seed: int) -> TrackerSpec:
     held = [folder.name for folder in held_back_of(real.plan, recordings)]
     recipe = gentle_recipe(real.plan, real.gentle, variant)
     name = f"{variant}-world-{seed}"
-    return trained(real, name, recipe, recordings, hold_back=held, seed=seed)
+    return train_gently(real, name, recipe, recordings, hold_back=held, seed=seed)
 
 
 def trained_on_real(real: Real, variant: str, seed: int) -> TrackerSpec:
     """A variant trained on the TIR halves of the training part of all real pairs."""
     recipe, name = gentle_recipe(real.plan, real.gentle, variant), f"{variant}-real-{seed}"
     held = data.held_back_pairs(real.shared)
-    return trained(real, name, recipe, real_pairs(real), held_back=held, seed=seed)
+    return train_gently(real, name, recipe, real_pairs(real), held_back=held, seed=seed)
 
 
 def real_pairs(real: Real) -> list[Path]:
@@ -158,7 +169,7 @@ TRAININGS: Mapping[str, Callable[[Real, str, int], TrackerSpec]] = {
 }
 
 
-def evaluated(
+def rows_on(
     real: Real, spec: TrackerSpec, dataset: LabelledDataset, name: str, *, starts: int = 1
 ) -> Rows:
     """Rows of a tracker on a data set."""
@@ -190,8 +201,8 @@ def part_of_choice(real: Real, name: str) -> Results:
         world = open_dataset(real.study.world / "validation")
         return {
             "weights_sha256": sha256_of(spec),
-            "world": evaluated(real, spec, world, "world"),
-            "tir_video": evaluated(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
+            "world": rows_on(real, spec, world, "world"),
+            "tir_video": rows_on(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
         }
 
     identity = real.identity(changes=changes, data=where, seed=seed)
@@ -230,15 +241,12 @@ def choose(real: Real, workers: int) -> list[str]:
         One line for each part that failed.
 
     Raises:
-        RequestError: the world of the study is not rendered.
+        RequestError: another world lies where the study keeps its own.
     """
     if real.choice.is_file():
         print(f"the choice is made: {real.choice}", file=sys.stderr)
         return []
-    if not real.study.world.is_dir():
-        raise RequestError(
-            "the study's world is not there", real.study.world, "run python -m benchmarks.evidence"
-        )
+    render(real.plan.world, real.study, workers)
     real_pairs(real)  # its links are made once, before the workers ask for them
     jobs = {
         name: functools.partial(part_of_choice, real, name) for name in choice_parts(real.gentle)
@@ -275,7 +283,9 @@ def candidates(real: Real, chosen: str, bests: Bests) -> dict[str, Candidate]:
     found = {BASELINE: Candidate(BASELINE, baseline, {})}
     for name, weights in (("v3", str(real.shared / data.V3)), ("nano-tir", "nano-tir")):
         spec = functools.partial(TrackerSpec, name, weights, plan.preset)
-        found[name] = Candidate(name, spec, {"weights": name})
+        found[name] = Candidate(
+            name, spec, {"weights": name, "sha256": sha256(store.find(weights))}
+        )
     changes = real.gentle.variants[chosen].changes
     for where, train in TRAININGS.items():
         for seed in real.gentle.seeds:
@@ -286,19 +296,14 @@ def candidates(real: Real, chosen: str, bests: Bests) -> dict[str, Candidate]:
         arm = arm_called(plan, name)
         for seed in arm.seeds(plan):
             made = functools.partial(weights_of_study, real, name, seed)
-            found[f"{name}-{seed}"] = Candidate(name, made, {"arm": name, "seed": seed})
+            training = {"arm": real.training_of(name), "seed": seed}
+            found[f"{name}-{seed}"] = Candidate(name, made, training)
     return found
 
 
 def weights_of_study(real: Real, arm: str, seed: int) -> TrackerSpec:
-    """The weights that the study trained for an arm.
-
-    Raises:
-        RequestError: they are not there.
-    """
-    file = real.study.weights(arm_called(real.plan, arm), seed)
-    if not file.is_file():
-        raise RequestError("the study's weights are not there", file, "train the arm again")
+    """The weights of an arm of the study, trained again unless they are there."""
+    file = trained(real.plan, arm_called(real.plan, arm), seed, real.study)
     return TrackerSpec(f"{arm}-{seed}", str(file), real.plan.preset)
 
 
@@ -310,8 +315,8 @@ def part_of_confirmation(real: Real, candidate: Candidate, name: str) -> Results
         hard = open_dataset(real.data("tir_hard/camel"))
         return {
             "weights_sha256": sha256_of(spec),
-            "tir_video": evaluated(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
-            "camel": evaluated(real, spec, hard, "camel", starts=real.gentle.starts),
+            "tir_video": rows_on(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
+            "camel": rows_on(real, spec, hard, "camel", starts=real.gentle.starts),
         }
 
     identity = real.identity(starts=real.gentle.starts, **candidate.training)
@@ -326,7 +331,7 @@ def part_of_fold(real: Real, variant: str, recording: str) -> Results:
     def make() -> Results:
         spec = trained_without(real, variant, recording, seed)
         hard = camel.only(open_dataset(real.data("tir_hard/camel")), recording)
-        rows = evaluated(real, spec, hard, "folds", starts=starts)
+        rows = rows_on(real, spec, hard, "folds", starts=starts)
         return {"weights_sha256": sha256_of(spec), "camel": rows}
 
     changes = real.gentle.variants[variant].changes
@@ -339,7 +344,7 @@ def trained_without(real: Real, variant: str, recording: str, seed: int) -> Trac
     frames = camel.frames_alone(real.data("tir_hard/camel"), real.out / "camel")
     recipe = gentle_recipe(real.plan, real.gentle, variant)
     name = f"{variant}-without-{recording}"
-    return trained(real, name, recipe, camel.all_but(frames, recording), seed=seed)
+    return train_gently(real, name, recipe, camel.all_but(frames, recording), seed=seed)
 
 
 def part_of_smoke(real: Real, variant: str, arm: str) -> Results:
@@ -351,13 +356,15 @@ def part_of_smoke(real: Real, variant: str, arm: str) -> Results:
         recipe = recipe_of(real.plan, arm_called(real.plan, arm), changes)
         pairs = [real.data("pairs") / one for one in SMOKE_PAIRS]
         held = [real.data("pairs") / SMOKE_HELD_BACK]
-        spec = trained(real, f"{variant}-m3svd-{seed}", recipe, pairs, held_back=held, seed=seed)
+        spec = train_gently(
+            real, f"{variant}-m3svd-{seed}", recipe, pairs, held_back=held, seed=seed
+        )
         whole = open_dataset(real.data("tir_video"))
         inside = tuple(one for one in whole.sequences if one.subset == SMOKE_SET)
-        rows = evaluated(real, spec, replace(whole, sequences=inside), "m3svd")
+        rows = rows_on(real, spec, replace(whole, sequences=inside), "m3svd")
         return {"weights_sha256": sha256_of(spec), "m3svd": rows}
 
-    identity = real.identity(arm=arm, changes=changes, seed=seed)
+    identity = real.identity(arm=real.training_of(arm), changes=changes, seed=seed)
     return kept(real.figures / "confirmation" / "m3svd.json", identity, make)
 
 
@@ -368,7 +375,8 @@ def confirm(real: Real, workers: int) -> list[str]:
         One line for each part that failed.
 
     Raises:
-        RequestError: it was run before, or there is no choice, or the study has no best arms.
+        RequestError: it was run before, or there is no choice, or the study has no best arms, or
+            another world lies where the study keeps its own.
     """
     chosen = choice_to_confirm(real)
     arms = [arm_called(real.plan, path.stem) for path in sorted(real.figures.parent.glob("*.json"))]
@@ -376,6 +384,7 @@ def confirm(real: Real, workers: int) -> list[str]:
     bests = best_arms(real.plan, records)
     if bests is None:
         raise RequestError("the study has no best arms yet", fix="run its crossed arms first")
+    render(real.plan.world, real.study, workers)
     real_pairs(real)  # links are made once, before the workers ask for them
     recordings = camel.frames_alone(real.data("tir_hard/camel"), real.out / "camel")
     trackers = candidates(real, chosen, bests)
@@ -396,6 +405,7 @@ def confirm(real: Real, workers: int) -> list[str]:
             real.confirmed,
             {
                 "command": "python -m benchmarks.evidence.real confirm",
+                "note": SECOND_LOOK,
                 "chosen": chosen,
                 "best_arms": {"tir": bests.tir, "rgb": bests.rgb},
                 "missing_parts_of_the_study": [missing, whole],
@@ -425,7 +435,8 @@ def choice_to_confirm(real: Real) -> str:
 def conclusions(
     real: Real, parts: Mapping[str, Results], rows: Mapping[str, str], chosen: str
 ) -> dict[str, dict[str, Any]]:
-    """Every row minus the baseline, figure by figure, with what it says of harm.
+    """Every row minus the baseline, figure by figure, with what it says of harm; the sets of the
+    primary figure and the parts of ``camel`` are shown beside them and say nothing of it.
 
     Args:
         real: question 4.
@@ -443,9 +454,15 @@ def conclusions(
     for row in dict.fromkeys(rows.values()):
         runs = [parts[name] for name, of in rows.items() if of == row]
         if row != BASELINE:
-            on_sets, on_camel = ([one[figure] for one in runs] for figure in ("tir_video", "camel"))
+            on_sets = [one["tir_video"] for one in runs]
+            on_camel = [one["camel"] for one in runs]
             add(row, "primary", over_sets(on_sets, [before["tir_video"]], PRIMARY))
             add(row, "camel", over_recordings(on_camel, [before["camel"]], "success"))
+            beside = {
+                **by_set(on_sets, [before["tir_video"]], PRIMARY),
+                **by_cover(on_camel, [before["camel"]], "success"),
+            }
+            found[row].update({name: numbers(one) for name, one in beside.items()})
     for variant in dict.fromkeys((PLAIN, chosen)):
         folds = [
             one["camel"] for name, one in parts.items() if name.startswith(f"{variant}-without-")
@@ -473,7 +490,9 @@ def show(file: Path) -> None:
     if "rows" in content:
         for row, figures in content["rows"].items():
             for figure, one in figures.items():
-                print(f"{row}, {figure}: {interval(one)}, harm {one['harm']}")
+                said = f"harm {one['harm']}" if "harm" in one else "exploratory"
+                print(f"{row}, {figure}: {interval(one)}, {said}")
+        print(f"note: {content['note']}")
         return
     for variant, gain in content["world_success"].items():
         on_real = content["tir_video_primary"][variant]

@@ -35,10 +35,13 @@ from tirtrack.evaluation.runner import run
 from tirtrack.evaluation.score_quality import score_quality
 from tirtrack.evaluation.starts import starts_of
 from tirtrack.evaluation.tracker_sources import TrackerSpec
-from tirtrack.files import write_json
+from tirtrack.files import sha256, write_json
 from tirtrack.identity import versions
 from tirtrack.synthetic import cached_world
+from tirtrack.synthetic.writing import cached_name
+from tirtrack.weights import store
 
+WORLD = "study"
 STARTS = {"rgb_held_back": 3, "world_tir": 1, "world_rgb": 1}  # five sequences are few
 TRAINED_ON = "drone_v"  # sequences of rgb/video_train that nano-rgb was trained on begin so
 REFERENCE = "nano-rgb"
@@ -55,7 +58,7 @@ def weights_of(name: str, shared: Path) -> str:
 
 def sets(shared: Path) -> dict[str, LabelledDataset]:
     """The sets that may be looked at, by name."""
-    world, rgb = cached_world("study"), open_dataset(shared / "data" / "rgb" / "video_train")
+    world, rgb = cached_world(WORLD), open_dataset(shared / "data" / "rgb" / "video_train")
     held_back = tuple(one for one in rgb.sequences if TRAINED_ON not in one.name)
     return {
         "rgb_held_back": replace(rgb, sequences=held_back),
@@ -127,13 +130,21 @@ def part(plan: Plan, shared: Path, figures: Path, tracker: str, place: str) -> R
             tracks += run_here
         return {"rows": rows, "score": score_of(tracks)}
 
-    identity = {
+    identity = identity_on(plan, shared, tracker, place)
+    return kept(figures / f"{tracker}-{place}.json", identity, make)
+
+
+def identity_on(plan: Plan, shared: Path, tracker: str, place: str) -> dict[str, Any]:
+    """What the results of a tracker on a set depend on, but for the code: as JSON values."""
+    return {
         "tracker": tracker,
+        "weights_sha256": sha256(store.find(weights_of(tracker, shared))),
         "set": place,
+        "world": cached_name(WORLD) if place.startswith("world") else None,
         "starts": STARTS[place],
         "protocol": plan.protocol,
+        "preset": plan.preset,
     }
-    return kept(figures / f"{tracker}-{place}.json", identity, make)
 
 
 def mean_of(each: Sequence[Mapping[str, float]], key: str) -> float:

@@ -168,6 +168,7 @@ LITE_ROWS = [
         directions={"tir_to_tir": 1.0},
         proposals__modalities=["tir"],
         boxes__found_in=["tir", "both"],
+        teacher__modality="tir",
         training__batch_norm="frozen",
     ),
     _lite(

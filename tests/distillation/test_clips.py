@@ -307,14 +307,17 @@ def shifted(index: int, by: float, found_in: FoundIn = FoundIn.TIR) -> ProposalS
     return ProposalSet([Proposal(replace(box, x=box.x + by), found_in, 1.0, 1.0, "saliency")], [])
 
 
-def joined_clips(tiny, found, counts=(True,) * 6):
-    """The clips of one recording with one TIR track of the square."""
+def joined_clips(tiny, found, counts=(True,) * 6, begins=(0,)):
+    """The clips of one recording with TIR tracks of the square that begin in some frames."""
     source = tiny.TinyPairs(recordings=1, frames=6)
     recipe = tiny.recipe_of("mixed", **{k.replace(".", "__"): v for k, v in JOINED.items()})
     boxes = tuple(square(index, 6) for index in range(6))
     first = Proposal(boxes[0], FoundIn.TIR, 1.0, 1.0, "saliency")
-    track = Track(first, "tir", tuple(range(6)), Tracklet(boxes, counts))
-    return clips_of(source, found, recipe, {"take0": [track]})
+    tracks = [
+        Track(first, "tir", tuple(range(begin, 6)), Tracklet(boxes[begin:], counts[begin:]))
+        for begin in begins
+    ]
+    return clips_of(source, found, recipe, {"take0": tracks})
 
 
 def test_a_track_joins_the_proposals_that_it_overlaps(tiny):
@@ -330,6 +333,15 @@ def test_a_track_joins_the_proposals_that_it_overlaps(tiny):
         5: 4.0,
     }
     assert (target.found_in, target.way) == (FoundIn.TIR, "saliency")
+
+
+@pytest.mark.parametrize("begins", [(0, 2, 3), (3, 2, 0)])
+def test_a_box_that_several_tracks_join_is_one_target_of_its_frame(tiny, begins):
+    found = {index: shifted(index, 2.0) for index in (0, 3, 4, 5)}
+    (clip,) = joined_clips(tiny, found, begins=begins)
+    assert {frame: [[*one.boxes] for one in inside] for frame, inside in clip.targets.items()} == {
+        frame: [[0, 3, 4, 5]] for frame in found
+    }
 
 
 @pytest.mark.parametrize(

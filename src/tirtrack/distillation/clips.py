@@ -114,7 +114,8 @@ def clips_of(
         found: proposals of the pairs that may be used, by index.
         recipe: recipe with the settings of boxes.
         tracks: tracks by name of the recording; where there is an entry, the targets are its
-            trusted tracks, or the proposals that these join, elsewhere the proposals.
+            trusted tracks, or the proposals that these join (each counted once in its frame, and
+            the others left out), elsewhere the proposals.
 
     Raises:
         PairsError: no pair has a box that the recipe can use, no track is trusted, or none joins
@@ -162,7 +163,17 @@ def _followed(
         by_frame = {frame_of[index]: box for index, box in boxes.items()}
         for frame in by_frame:
             targets.setdefault(frame, []).append(Target(by_frame, track.proposal.found_in, way))
+    if recipe.boxes.join_iou is not None:
+        targets = {frame: _distinct(inside, frame) for frame, inside in targets.items()}
     return dict(sorted(targets.items()))
+
+
+def _distinct(targets: Sequence[Target], frame: int) -> list[Target]:
+    """A target for each box of a frame: of those that share it, the one with the most boxes."""
+    longest: dict[Box, Target] = {}
+    for target in sorted(targets, key=lambda one: len(one.boxes)):
+        longest[target.boxes[frame]] = target
+    return list(longest.values())
 
 
 def joined_proposals(

@@ -115,6 +115,20 @@ def write_world(
     return root
 
 
+def cached_name(size: str, *, seed: int = 0) -> str:
+    """Name of the folder of a world in the cache; another one if anything it is drawn from changes.
+
+    Args:
+        size: ``small``, ``demo`` or ``study``.
+        seed: seed of the world.
+
+    Raises:
+        RequestError: the size is unknown.
+    """
+    drawn_from = [FORMAT, seed, world_size(size).model_dump(), WorldSettings().model_dump()]
+    return f"{size}-{fingerprint(drawn_from)}"
+
+
 def cached_world(
     size: str = "demo", *, seed: int = 0, workers: int = 1, progress: Progress = silent
 ) -> Path:
@@ -130,13 +144,13 @@ def cached_world(
         RequestError: the size is unknown.
         StorageError: the cache cannot be written.
     """
-    amount, settings = world_size(size), WorldSettings()
-    mark = fingerprint([FORMAT, seed, amount.model_dump(), settings.model_dump()])
-    path = cache_folder("worlds") / f"{size}-{mark}"
+    path = cache_folder("worlds") / cached_name(size, seed=seed)
     if (path / WORLD_FILE).is_file():
         return path
     try:
-        return write_world(path, size=amount, seed=seed, workers=workers, progress=progress)
+        return write_world(
+            path, size=world_size(size), seed=seed, workers=workers, progress=progress
+        )
     except (RequestError, StorageError):
         if (path / WORLD_FILE).is_file():  # another process was faster; its bytes are the same
             return path
