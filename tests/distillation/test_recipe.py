@@ -193,6 +193,11 @@ FAULTS = {
     "code": ("a: !!python/object/apply:os.system ['true']\n", "is not plain YAML"),
     "anchors": ("a: &a [1, 2]\nb: [*a, *a]\n", "uses anchors"),
     "deep": ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+    "average before statistics are re-estimated": (
+        "training: {average: 0.5, batch_norm: re_estimate}\n",
+        "batch_norm: re_estimate changes the weights after it; give average: 0, or batch_norm: "
+        "frozen or train",
+    ),
     "batch norm of TIR without TIR": (
         "kind: supervised\ntraining: {batch_norm: re_estimate}\n",
         "must be frozen or train",
