@@ -1,7 +1,7 @@
 """The whole pipeline on the embedded world: pairs, proposals, distillation, evaluation, report.
 
-Beside the student stands its best control, which is trained alike on the TIR half of the same
-recordings alone. Has no code path of its own: every stage is the call that a command makes, on
+Beside the student stands its control, which is trained by the same recipe on the TIR half of the
+same recordings alone. Has no code path of its own: every stage is the call that a command makes, on
 ordinary folders. Only the evaluation of the test sequences reads the world's boxes, and nothing
 before it.
 """
@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tirtrack.datasets import open_dataset
-from tirtrack.distillation.recipe import check_network, recipe_of_kind, variant
+from tirtrack.distillation.recipe import check_network, on_tir_alone, recipe_of_kind
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.comparison import EVALUATION_FOLDER
@@ -37,13 +37,14 @@ from tirtrack.workers import check_workers
 PROTOCOL = "lsotb-tir"
 DISTILLED = "distilled"
 CONTROL = "tir_only"
-SAME_AS_THE_STUDENT = ("training", "pool", "held_back")
 SAMPLED_PAIRS = 24
 LICENCE = "Apache-2.0 (rendered by tirtrack)"
 OF_THE_CONTROL = (
-    "{control} is the control: trained on the same recordings, with as many samples and steps, but "
-    "on TIR alone; not one RGB file was opened for it. A gain over {baseline} can come from any "
-    "further training on these recordings; to RGB is due only what {student} gains over {control}."
+    "{control} is the control: trained by the same recipe, on the same recordings and with as many "
+    "steps, but proposer, teacher and both branches see TIR alone; not one RGB file was opened for "
+    "it. Each draws as many samples, of which its own teacher passes more or fewer. A gain over "
+    "{baseline} can come from any further training on these recordings; to RGB is due only what "
+    "{student} gains over {control}."
 )
 NOTES = (
     "The world on this page is synthetic: it shows that the whole chain works, and how its result "
@@ -186,10 +187,7 @@ def _checked_recipes(
     check_network(asked, network)
     recipes = {DISTILLED: asked}
     if asked.reads_rgb:
-        control = recipe_of_kind(CrossModalRecipe, variant(CONTROL, network.family))
-        same = {name: getattr(asked, name) for name in SAME_AS_THE_STUDENT}
-        teacher = asked.teacher.model_copy(update={"modality": control.teacher.modality})
-        recipes[CONTROL] = control.model_copy(update={**same, "teacher": teacher})
+        recipes[CONTROL] = on_tir_alone(asked)
     if (name := TrackerSpec.of(baseline).name) in recipes:
         raise RequestError(
             f'the baseline is called "{name}", as a result will be', "--baseline", "rename its file"

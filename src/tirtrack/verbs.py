@@ -36,7 +36,7 @@ from tirtrack.distillation.summary import RunSummary
 from tirtrack.distillation.supervised import begin_network, compare_held_back, train_network
 from tirtrack.distillation.train_student import timed
 from tirtrack.distillation.validation import keeps_trained, verdict_by_labels
-from tirtrack.errors import RequestError
+from tirtrack.errors import RecipeError, RequestError
 from tirtrack.files import fingerprint
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import AS_STORED, ReadOptions, as_typed
@@ -133,6 +133,7 @@ def train(
     clips, lines = open_labelled(data, still_sources, options)
     architecture = network or _architecture(start)
     is_continued = start is not None and start.card.architecture == architecture
+    _check_average(settings, is_continued=is_continued)
     before = begin_network(architecture, start, seed)
     check_components(before, settings.training)
     draw_rule(settings.estimator, before.box_kind)
@@ -186,6 +187,17 @@ def train(
     )
     student = trained if is_kept else before
     return finish(run, student, card, summary, start=start, command=command)
+
+
+def _check_average(recipe: SupervisedRecipe, *, is_continued: bool) -> None:
+    """Refuse to average with random weights."""
+    if recipe.training.average and not is_continued:
+        raise RecipeError(
+            f"the finished weights are to hold {recipe.training.average:g} of the start weights, "
+            "and this training begins with random ones",
+            "training.average",
+            "continue weights of the same architecture with --initial, or leave it out",
+        )
 
 
 def _architecture(start: Weights | None) -> str:

@@ -107,16 +107,18 @@ def test_a_recipe_with_tracks_that_trains_on_stills_alone_is_warned_of(tracks, w
 
 
 @pytest.mark.parametrize(
-    ("frames", "said"),
+    ("frames", "given", "said"),
     [
-        (2.9, "TIR is 2.9 frames late; take TIR that much later with --delay 3"),
-        (-1.0, "TIR is 1.0 frames early; take TIR that much earlier with --delay -1"),
-        (0.7, ""),
-        (0.0, ""),
+        (2.9, 0, "TIR is 2.9 frames late; take TIR that much later with --delay 3"),
+        (-1.0, 0, "TIR is 1.0 frames early; take TIR that much earlier with --delay -1"),
+        (2.0, 5, "take TIR that much later with --delay 7 in place of 5"),
+        (-2.0, 2, "take TIR that much earlier with --delay 0 in place of 2"),
+        (0.7, 0, ""),
+        (0.0, 5, ""),
     ],
 )
-def test_tir_that_is_late_by_its_tracks_is_said_with_the_option(frames, said):
-    warnings = delay_warnings(TrackDelay(frames, 14))
+def test_tir_that_is_late_by_its_tracks_is_said_with_the_option(frames, given, said):
+    warnings = delay_warnings(TrackDelay(frames, 14), given)
     assert bool(warnings) is bool(said)
     assert all(one.endswith(said) and "14 targets" in one for one in warnings)
-    assert delay_warnings(None) == []
+    assert delay_warnings(None, given) == []

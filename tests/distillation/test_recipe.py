@@ -10,6 +10,7 @@ import yaml
 from tirtrack.distillation.recipe import (
     dump_recipe,
     load_recipe,
+    on_tir_alone,
     parse_value,
     recipe_names,
     recipe_of_kind,
@@ -21,6 +22,7 @@ from tirtrack.distillation.settings import (
     SupervisedRecipe,
 )
 from tirtrack.errors import RecipeError
+from tirtrack.pairs.proposals.base import FoundIn
 from tirtrack.trackers.presets import preset_names
 
 
@@ -114,6 +116,36 @@ def test_mixed_is_what_the_specification_says():
     )
 
 
+@pytest.mark.parametrize("family", ["", "_dimp", "_atom", "_joint"])
+def test_mixed_on_tir_alone_is_the_shipped_recipe(family):
+    assert on_tir_alone(load_recipe(f"mixed{family}")) == load_recipe(f"tir_only{family}")
+
+
+@pytest.mark.parametrize("name", recipe_names("cross_modal"))
+def test_a_recipe_on_tir_alone_differs_in_what_sees_rgb_alone(name):
+    recipe = load_recipe(name)
+    control = on_tir_alone(recipe)
+    assert not control.reads_rgb
+    assert control.directions == {Direction.TIR_TO_TIR: 1.0}
+    assert [term.name for term in control.terms] == [term.name for term in recipe.terms]
+    assert control.boxes.fallback is recipe.boxes.fallback
+    assert control.teacher == recipe.teacher.model_copy(update={"modality": Modality.TIR})
+    for part in ("training", "pool", "held_back", "negatives", "augmentation", "max_gap"):
+        assert getattr(control, part) == getattr(recipe, part)
+
+
+def test_tracks_agreed_boxes_and_the_canvas_are_turned_to_tir():
+    changes = {
+        "tracks.modalities": ["rgb"], "tracks.fit": ["rgb", "tir"], "max_gap": 30,
+        "boxes.found_in": ["both"], "as_published": ["canvas", "first_box"],
+    }  # fmt: skip
+    control = on_tir_alone(load_recipe("mixed", changes=changes))
+    assert (control.tracks.modalities, control.tracks.fit) == (["tir"], ["tir"])
+    assert control.boxes.found_in == [FoundIn.TIR]
+    assert control.as_published == ["first_box"]
+    assert control.max_gap == 30
+
+
 def test_controls_say_what_they_exclude():
     assert set(load_recipe("control_rgb_only").directions) == {Direction.RGB_TO_RGB}
     tir_only = load_recipe("tir_only")
@@ -193,6 +225,11 @@ FAULTS = {
     "code": ("a: !!python/object/apply:os.system ['true']\n", "is not plain YAML"),
     "anchors": ("a: &a [1, 2]\nb: [*a, *a]\n", "uses anchors"),
     "deep": ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+    "average before statistics are re-estimated": (
+        "training: {average: 0.5, batch_norm: re_estimate}\n",
+        "batch_norm: re_estimate changes the weights after it; give average: 0, or batch_norm: "
+        "frozen or train",
+    ),
     "batch norm of TIR without TIR": (
         "kind: supervised\ntraining: {batch_norm: re_estimate}\n",
         "must be frozen or train",

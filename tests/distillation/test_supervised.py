@@ -592,6 +592,21 @@ def test_a_picture_that_turns_out_to_be_damaged_is_a_failed_run(folder, tmp_path
     assert isinstance(found.value.__cause__, RequestError)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"initial": "nano-rgb", "network": "dimp18"}],
+    ids=["no start weights", "their backbone alone"],
+)
+def test_random_weights_are_not_averaged_with(folder, tmp_path, given):
+    changes = {**SMALL, "training.average": 0.25}
+    with pytest.raises(
+        RecipeError, match=r"to hold 0\.25 of the start weights.*--initial"
+    ) as found:
+        train(folder, tmp_path / "a.safetensors", changes=changes, **given)
+    assert found.value.exit_code == 2
+    assert [*tmp_path.glob("a*")] == []
+
+
 def test_wrong_requests_are_refused(folder, tmp_path):
     with pytest.raises(
         RecipeError, match=r"or choose .*, control_labelled_grey, control_labelled_rgb, "

@@ -112,6 +112,9 @@ def test_tir_of_a_few_frames_later_is_said_in_frames_and_with_the_way_out(tmp_pa
 
     mended = open_pairs(tmp_path / "late", pairing=Pairing(delay_frames=5))
     assert not sentences(look_for_doubts(mended))
+    half = look_for_doubts(open_pairs(tmp_path / "late", pairing=Pairing(delay_frames=2)))
+    assert sentences(half)[0].endswith("with --delay 5 in place of 2")
+    assert not sentences(half, says_delays=False)
 
 
 def test_a_delay_of_videos_is_said_in_seconds_too(tmp_path, real):

@@ -228,6 +228,7 @@ def test_a_delay_is_removed_from_images(tmp_path):
     source = open_pairs(folder, pairing=Pairing(delay_frames=1))
     assert _numbers(source) == [(0, 1), (1, 2)]
     assert "TIR taken +1 frames later" in source.recordings()["a"].assumed
+    assert source.recordings()["a"].delay_frames == 1
 
 
 def test_numbered_stills_of_several_sizes_are_no_video(tmp_path):
@@ -329,6 +330,7 @@ def test_pairs_of_one_video_matched_otherwise_are_other_pairs(tmp_path):
     for delay in (0, 1, -1):
         source = open_pairs(tmp_path / "a", pairing=Pairing(delay_frames=delay))
         identities.append(str(content_identity(source, source.manifest())))
+        assert [one.delay_frames for one in source.recordings().values()] == [delay]
     assert len(set(identities)) == 3
 
 

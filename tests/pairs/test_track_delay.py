@@ -115,6 +115,29 @@ def test_without_three_targets_that_are_trusted_in_both_modalities_nothing_is_sa
     assert measure_track_delay(tracks) is None
 
 
+def followed_anew(boxes: np.ndarray, *starts: int) -> list[Track]:
+    """Tracks of one target in both modalities, begun in several pairs; 24 pairs each."""
+    return [
+        track(modality, boxes[start : start + 24], start)
+        for start in starts
+        for modality in ("rgb", "tir")
+    ]
+
+
+LONG = path(40 + 30 * np.sin(np.arange(56.0) / 3))
+
+
+@pytest.mark.parametrize("starts", [(0, 16, 32), (0, 0, 0)], ids=["anew", "three boxes of it"])
+def test_a_target_that_was_followed_several_times_counts_once(starts):
+    assert measure_track_delay(followed_anew(LONG, *starts)) is None
+
+
+def test_targets_in_one_frame_count_each():
+    beside = [LONG + np.array([0, 60.0 * number, 0, 0]) for number in range(3)]
+    tracks = [one for boxes in beside for one in followed_anew(boxes, 0, 16)]
+    assert measure_track_delay(tracks).targets == 3
+
+
 def test_targets_that_disagree_say_nothing():
     late = [path(40 + 30 * np.sin((TIMES - frames) / 3)) for frames in (0, 2, 4)]
     tracks = [

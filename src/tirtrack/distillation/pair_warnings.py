@@ -13,7 +13,7 @@ from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Split, uneven_split
 from tirtrack.distillation.summary import PassRate, harvest_of
-from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts, sentences
+from tirtrack.pairs.doubts import QUICK, RecordingDoubts, delay_fix, look_for_doubts, sentences
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.track_delay import TrackDelay
 from tirtrack.pairs.tracklets import Track
@@ -88,15 +88,19 @@ def track_warnings(tracks: Mapping[str, Sequence[Track]] | None) -> list[str]:
     return [f"{why}: no video is trained on, only stills"]
 
 
-def delay_warnings(delay: TrackDelay | None) -> list[str]:
-    """A warning if TIR is late or early by a frame or more."""
+def delay_warnings(delay: TrackDelay | None, given: int) -> list[str]:
+    """A warning if TIR is late or early by a frame or more.
+
+    Args:
+        delay: delay by the tracks; ``None`` if it cannot be told.
+        given: frames by which TIR is taken later already.
+    """
     if delay is None or abs(delay.frames) < DELAYED_FRAMES:
         return []
-    late, later = ("late", "later") if delay.frames > 0 else ("early", "earlier")
     return [
         f"frames of a pair are not of one instant: by {delay.targets} targets that were followed "
-        f"in both modalities TIR is {abs(delay.frames):.1f} frames {late}; take TIR that much "
-        f"{later} with --delay {round(delay.frames)}"
+        f"in both modalities TIR is {abs(delay.frames):.1f} frames "
+        f"{'late' if delay.frames > 0 else 'early'}; {delay_fix(round(delay.frames), given)}"
     ]
 
 
@@ -109,7 +113,7 @@ def split_warnings(split: Split, recipe: CrossModalRecipe) -> list[str]:
 
 
 def doubt_warnings(
-    split: Split, clips: Sequence[Clip], pool: Pool, progress: Progress
+    split: Split, clips: Sequence[Clip], pool: Pool, progress: Progress, *, says_delays: bool
 ) -> list[str]:
     """Warnings of recordings that may not be pairs, with the teacher's pass counts for them.
 
@@ -118,9 +122,11 @@ def doubt_warnings(
         clips: clips of the pool.
         pool: pool that the teacher checked.
         progress: callback that is told of every recording.
+        says_delays: whether delays of the pairs to train on are said; not where the tracks have
+            said one.
     """
     found = look_for_doubts(split.source, QUICK, progress=progress)
-    warnings = list(sentences(found, _passed(found, clips, pool)))
+    warnings = sentences(found, _passed(found, clips, pool), says_delays=says_delays)
     if split.has_two_sources:
         doubts = look_for_doubts(split.held_back_source, QUICK, progress=progress)
         warnings += [f"held-back pairs: {said}" for said in sentences(doubts)]

@@ -18,8 +18,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tirtrack.distillation.settings import CrossModalRecipe, Recipe, SupervisedRecipe
+from tirtrack.distillation.settings import (
+    CrossModalRecipe,
+    Direction,
+    Modality,
+    Recipe,
+    SupervisedRecipe,
+)
 from tirtrack.errors import RecipeError, did_you_mean
+from tirtrack.pairs.proposals.base import FoundIn
 
 if TYPE_CHECKING:
     from tirtrack.networks.two_branch import TwoBranchNetwork
@@ -82,6 +89,35 @@ def variant(stem: str, family: str) -> str:
     ('mixed', 'mixed_dimp')
     """
     return stem if family == "siamese" else f"{stem}_{family}"
+
+
+def on_tir_alone(recipe: CrossModalRecipe) -> CrossModalRecipe:
+    """The control of what RGB adds: the same recipe, in which proposer, tracks, teacher and both
+    branches see TIR; the shipped ``tir_only`` where that is the same.
+
+    >>> alone = on_tir_alone(load_recipe("published"))
+    >>> alone.name, alone.reads_rgb, alone.boxes.fallback
+    ('published_on_tir_alone', False, True)
+    """
+    boxes, tracks, tir = recipe.boxes, recipe.tracks, [Modality.TIR]
+    changes = {
+        "name": f"{recipe.name}_on_tir_alone",
+        "summary": f"{recipe.name} on TIR alone",
+        "proposals.modalities": tir,
+        "boxes.found_in": boxes.found_in if FoundIn.TIR in boxes.found_in else [FoundIn.TIR],
+        "directions": {Direction.TIR_TO_TIR: 1.0},
+        "terms": [
+            term.model_copy(update={"directions": None}).model_dump() for term in recipe.terms
+        ],
+        "tracks.modalities": tir if tracks.modalities else [],
+        "tracks.fit": tir if tracks.fit else [],
+        "teacher.modality": Modality.TIR,
+        "as_published": [one for one in recipe.as_published if one != "canvas"],
+    }
+    turned = recipe_of_kind(CrossModalRecipe, recipe, changes)
+    shipped = recipe_of_kind(CrossModalRecipe, variant("tir_only", recipe.network))
+    named = {"name": shipped.name, "summary": shipped.summary}
+    return shipped if turned.model_copy(update=named) == shipped else turned
 
 
 def check_network(recipe: CrossModalRecipe, network: TwoBranchNetwork) -> None:

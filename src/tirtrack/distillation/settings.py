@@ -297,6 +297,15 @@ class Training(Settings):
     )
     checkpoint_every: AtLeastOne = 25
 
+    @model_validator(mode="after")
+    def _average_is_the_last_change(self) -> Training:
+        if self.average and self.batch_norm in ("adapt", "re_estimate"):
+            raise ValueError(
+                f"average takes a share of the start weights, and batch_norm: {self.batch_norm} "
+                "changes the weights after it; give average: 0, or batch_norm: frozen or train"
+            )
+        return self
+
 
 class HeldBack(Settings):
     """Data that is held back to judge a training."""

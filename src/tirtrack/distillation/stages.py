@@ -124,14 +124,16 @@ def distil_network(
         rates = pass_rates_of(pool)
     with timed(seconds, "pairs"):
         proposals, others = list(found.values()), list(held_back.values())
+        given = next(iter(split.source.recordings().values())).delay_frames
+        delays = delay_warnings(delay, given)
         warnings = [
             *harvest_warnings(proposals, others, recipe, unit),
             *masked_warnings([*proposals, *others], unit),
             *track_warnings(tracks),
-            *delay_warnings(delay),
+            *delays,
             *rate_warnings(rates, recipe),
             *split_warnings(split, recipe),
-            *doubt_warnings(split, clips, pool, run.progress),
+            *doubt_warnings(split, clips, pool, run.progress, says_delays=not delays),
         ]
     with timed(seconds, "held back"):
         held_clips: list[Clip] = []

@@ -90,6 +90,7 @@ class RecordingDoubts:
         delay_s: the delay in seconds, if the rate is known.
         clocks: doubts that come from the files' clocks, one sentence each.
         frozen: whether most TIR frames of a video equal the one read before.
+        given_frames: number of frames by which TIR is taken later already, as the user asked.
     """
 
     name: str = ""
@@ -102,6 +103,7 @@ class RecordingDoubts:
     delay_s: float | None = None
     clocks: Sequence[str] = ()
     frozen: bool = False
+    given_frames: int = 0
 
     @property
     def shows_nothing_in_common(self) -> bool:
@@ -188,6 +190,7 @@ def _doubts(
         delay.frames / recording.frames_per_s if delay and recording.frames_per_s else None,
         recording.warnings,
         recording.is_video and _stands_still(tir),
+        recording.delay_frames,
     )
 
 
@@ -319,20 +322,24 @@ def _median(likenesses: Sequence[Likeness], name: str) -> float:
 
 
 def sentences(
-    found: Sequence[RecordingDoubts], remarks: Mapping[str, str] | None = None
+    found: Sequence[RecordingDoubts],
+    remarks: Mapping[str, str] | None = None,
+    *,
+    says_delays: bool = True,
 ) -> list[str]:
     """What the user should know, one sentence for each kind of doubt, the worst first.
 
     Args:
         found: doubts about each recording.
         remarks: further remarks on recordings whose modalities have nothing in common, by name.
+        says_delays: whether delays are said.
     """
     more = remarks or {}
     return [
         *_each_kind(found, lambda one: bool(one.same_picture), _same_picture),
         *_each_kind(found, lambda one: one.swapped, _swapped),
         *_clocks(found),
-        *_each_kind(found, lambda one: one.delay is not None, _delayed),
+        *_each_kind(found, lambda one: says_delays and one.delay is not None, _delayed),
         *_each_kind(found, lambda one: one.shows_nothing_in_common, partial(_unrelated, more)),
         *_each_kind(found, lambda one: one.frozen, _frozen),
     ]
@@ -378,11 +385,25 @@ def _clocks(found: Sequence[RecordingDoubts]) -> list[str]:
 def _delayed(doubtful: Sequence[RecordingDoubts]) -> str:
     names = named([f"{one.name} {_delay_text(one)}" for one in doubtful])
     frames = [one.delay.frames for one in doubtful if one.delay is not None]
-    usual = int(np.median(frames))
-    fix = f"take TIR that much {'later' if usual > 0 else 'earlier'} with --delay {usual}"
+    fix = delay_fix(int(np.median(frames)), doubtful[0].given_frames)
     if max(frames) - min(frames) > _SAME_DELAY_FRAMES:
         fix = "give recordings of one delay on their own, with --delay FRAMES"
     return f"frames of a pair are not of one instant: {names}; {fix}"
+
+
+def delay_fix(frames: int, given: int) -> str:
+    """What to do about a delay of TIR, a phrase.
+
+    Args:
+        frames: frames by which TIR is late; negative: early.
+        given: frames by which it is taken later already.
+
+    >>> delay_fix(-2, 5)
+    'take TIR that much earlier with --delay 3 in place of 5'
+    """
+    later = "later" if frames > 0 else "earlier"
+    before = f" in place of {given}" if given else ""
+    return f"take TIR that much {later} with --delay {given + frames}{before}"
 
 
 def _delay_text(one: RecordingDoubts) -> str:

@@ -117,6 +117,7 @@ class FolderPairs:
                 self._descriptions[take.name],
                 as_typed(take.tir_options),
                 take.has_rgb,
+                take.delay_frames,
             )
             for take, start in zip(self._takes, self._starts[:-1], strict=True)
         }

@@ -371,6 +371,7 @@ def _image_take(
         1 / matched.interval_s if matched.interval_s else None,
         matched_by="time" if matched.by_time else "name",
         tir_options=pairing.tir_options,
+        delay_frames=pairing.delay_frames,
     )
 
 

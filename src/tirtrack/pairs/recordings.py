@@ -68,6 +68,10 @@ class Take(Protocol):
     def has_rgb(self) -> bool:
         """Whether RGB is read."""
 
+    @property
+    def delay_frames(self) -> int:
+        """Number of frames by which TIR is taken later, as the user asked."""
+
     def __len__(self) -> int:
         """Number of pairs."""
 
@@ -104,6 +108,7 @@ class ImageTake:
         frames_per_s: pairs per second, if names are times.
         matched_by: ``name`` or ``time``.
         tir_options: options for reading TIR files where they leave it open.
+        delay_frames: number of frames by which TIR was taken later.
     """
 
     name: str
@@ -115,6 +120,7 @@ class ImageTake:
     frames_per_s: float | None = None
     matched_by: str = "name"
     tir_options: ReadOptions = AS_STORED
+    delay_frames: int = 0
 
     @property
     def layout(self) -> str:
@@ -195,6 +201,7 @@ class VideoTake:
     ) -> None:
         self.name = name
         self.tir_options = pairing.tir_options
+        self.delay_frames = pairing.delay_frames
         refuse_options(pairing.tir_options, ["picture"], path_tir)
         self._tir = VideoFrames(path_tir, grey=True, options=pairing.tir_options)
         first = self._tir if path_rgb is None else VideoFrames(path_rgb, grey=False)

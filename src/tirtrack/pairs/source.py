@@ -90,6 +90,7 @@ class Recording:
             where nothing is known.
         read_as: options with which TIR is read, as typed; part of the recording's identity.
         has_rgb: whether its pairs have RGB.
+        delay_frames: number of frames by which TIR is taken later already, as the user asked.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Recording:
     description: Sequence[str] = ()
     read_as: str = ""
     has_rgb: bool = True
+    delay_frames: int = 0
 
 
 @dataclass(frozen=True)

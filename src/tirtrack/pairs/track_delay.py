@@ -3,11 +3,13 @@
 Both tracks of a target show the same motion, that in TIR some frames later. At the right delay the
 offset between their centres stays the same, whatever it is: neither boxes of another extent nor
 modalities that lie apart look like a delay. A target that stands still or moves evenly has the same
-offset at every delay, so it says nothing.
+offset at every delay, so it says nothing. A target that was followed from several frames counts
+once.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -48,7 +50,8 @@ def measure_track_delay(tracks: Iterable[Track]) -> TrackDelay | None:
     by_start: dict[int, dict[str, list[_Path]]] = {}
     for path in (one for one in paths if one.change >= MIN_CHANGE):
         by_start.setdefault(path.start, {"rgb": [], "tir": []})[path.modality].append(path)
-    found = [delay for one in by_start.values() for delay in _delays(one["rgb"], one["tir"])]
+    by_path = [one for two in by_start.values() for one in _delays(two["rgb"], two["tir"])]
+    found = _by_target(by_path)
     if len(found) < MIN_TARGETS:
         return None
     median = float(np.median(found))
@@ -81,11 +84,42 @@ class _Path:
         """Deviation of the steps from their mean, in sides of the box."""
         return _deviation(_measured(np.diff(self.centers_xy, axis=0))) / self.side
 
+    @property
+    def end(self) -> int:
+        """Index of the pair after the last one."""
+        return self.start + len(self.centers_xy)
 
-def _delays(rgb: Sequence[_Path], tir: Sequence[_Path]) -> list[float]:
-    """The delay by each path in RGB, from the path in TIR whose offset from it changes least."""
-    matches = ([found for two in tir if (found := _match(one, two))] for one in rgb)
-    return [min(found)[1] for found in matches if found]
+    def overlaps(self, later: _Path) -> bool:
+        """Whether another path, which begins no earlier, overlaps it in time and place."""
+        first = later.start - self.start
+        length = min(len(self.centers_xy) - first, len(later.centers_xy))
+        apart = _measured(self.centers_xy[first : first + length] - later.centers_xy[:length])
+        if not len(apart):
+            return False
+        return float(np.linalg.norm(apart, axis=1).mean()) < (self.side + later.side) / 2
+
+
+def _delays(rgb: Sequence[_Path], tir: Sequence[_Path]) -> list[tuple[_Path, float]]:
+    """The paths in RGB, each with the delay by the path in TIR whose offset from it changes
+    least.
+    """
+    matches = ((one, [found for two in tir if (found := _match(one, two))]) for one in rgb)
+    return [(one, min(found)[1]) for one, found in matches if found]
+
+
+def _by_target(delays: Iterable[tuple[_Path, float]]) -> list[float]:
+    """The median delay by each target; paths that overlap in time and place show one target."""
+    in_time = sorted(delays, key=lambda one: one[0].start)
+    paths = [path for path, _ in in_time]
+    targets = list(range(len(paths)))
+    for place, path in enumerate(paths):
+        for later in range(place + 1, bisect_left(paths, path.end, key=lambda one: one.start)):
+            if targets[later] == later and path.overlaps(paths[later]):
+                targets[later] = targets[place]
+    by_target: dict[int, list[float]] = {}
+    for target, (_, delay) in zip(targets, in_time, strict=True):
+        by_target.setdefault(target, []).append(delay)
+    return [float(np.median(one)) for one in by_target.values()]
 
 
 def _match(rgb: _Path, tir: _Path) -> tuple[float, float] | None:
