@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 
 from tirtrack.boxes import Box, iou
+from tirtrack.errors import PairsError
 from tirtrack.pairs.fitted_boxes import fit_box, steadied
 from tirtrack.pairs.following import Following, kept_tracks
 from tirtrack.pairs.foreground import alignment, foreground, median_of_known
@@ -188,8 +189,17 @@ STILL = Box(90.0, 70.0, 16.0, 12.0)
 SETTINGS = TrackSettings(modalities=["tir"], min_frames=8, fit=["rgb", "tir"])
 
 
-def tracks_of_boxes(settings, tir=None, rgb=None, boxes=(LOOSE,)):
-    source = Filmed(tir or filmed(), rgb or filmed())
+class FirstDamaged(Filmed):
+    """A recording whose first pair cannot be read."""
+
+    def __getitem__(self, index: int) -> Pair:
+        if index == 0:
+            raise PairsError("cannot be read")
+        return super().__getitem__(index)
+
+
+def tracks_of_boxes(settings, tir=None, rgb=None, boxes=(LOOSE,), filmed_as=Filmed):
+    source = filmed_as(tir or filmed(), rgb or filmed())
     follower = Loose(source)
     proposals = {0: [Proposal(box, FoundIn.BOTH, 1.0, 1.0, "saliency") for box in boxes]}
     starts = starts_of(range(FRAMES), proposals, settings)
@@ -222,6 +232,12 @@ def test_a_proposal_that_does_not_move_is_rejected_and_not_followed():
     assert still.trusted() == {}
     assert track.tracklet.fault is None
     assert len(follower.begun) == 2
+
+
+def test_no_track_begins_in_a_damaged_pair():
+    found, follower = tracks_of_boxes(SETTINGS, filmed_as=FirstDamaged)
+    assert found == []
+    assert follower.begun == []
 
 
 def test_two_proposals_of_one_target_become_one_track():

@@ -63,7 +63,8 @@ def fitted_tracks_from(
     follower: Follower,
     settings: TrackSettings,
 ) -> list[Track]:
-    """All tracks that begin at a start, rejected ones included, with boxes fitted to what moves.
+    """All tracks that begin at a start, rejected ones included, with boxes fitted to what moves;
+    none if its first pair is damaged.
 
     Proposals are fitted before they are followed; one around which nothing moves is rejected. Then
     every trusted box is fitted, and the frames count in which something moves.
@@ -75,6 +76,10 @@ def fitted_tracks_from(
         follower: tracker; its state is overwritten.
         settings: how many boxes are followed, and which tracks are trusted.
     """
+    try:
+        read(start.indices[0])
+    except PairsError:
+        return []
     seen = shown(start.background)
     fits = [(one, seen.fit(start.indices[0], one.box)) for one in start.proposals]
     moving = replace(start, proposals=tuple(_distinct(fits)))
