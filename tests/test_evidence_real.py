@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from benchmarks.evidence import camel, lite, parts, real, v3
-from benchmarks.evidence.kept import COVERED, group_of, kept, over_recordings, over_sets
-from benchmarks.evidence.lite import answer, gain_of, row_called, slug
+from benchmarks.evidence.cached_parts import cached_part
+from benchmarks.evidence.lite import gain_of, row_called, row_gains, slug
 from benchmarks.evidence.parts import ROOT, Workplace
 from benchmarks.evidence.plan import BASELINE, read_plan
 from benchmarks.evidence.real import (
@@ -26,6 +26,7 @@ from benchmarks.evidence.real import (
     trained_without,
 )
 from benchmarks.evidence.real_plan import PLAIN, gentle_recipe, read_real_plan
+from benchmarks.evidence.score_rows import COVERED, group_of, over_recordings, over_sets
 from benchmarks.evidence.table import Bests
 from benchmarks.evidence.v3 import attributes_of, by_attribute, facts_of
 from benchmarks.experiments import data
@@ -112,14 +113,14 @@ def test_a_part_is_made_once(tmp_path):
         return {"value": 0.5}
 
     for _ in range(2):
-        assert kept(tmp_path / "a.json", {"seed": 0}, make) == {"value": 0.5}
+        assert cached_part(tmp_path / "a.json", {"seed": 0}, make) == {"value": 0.5}
     assert made == [1]
 
 
 def test_a_part_of_another_plan_is_refused(tmp_path):
-    kept(tmp_path / "a.json", {"seed": 0}, dict)
+    cached_part(tmp_path / "a.json", {"seed": 0}, dict)
     with pytest.raises(RequestError, match=r"another seed \(was 0, now 1\)"):
-        kept(tmp_path / "a.json", {"seed": 1}, dict)
+        cached_part(tmp_path / "a.json", {"seed": 1}, dict)
 
 
 def test_kept_results_about_v3_are_of_the_weights_and_the_world_as_they_are(tmp_path):
@@ -142,9 +143,9 @@ def test_candidates_of_the_study_are_known_by_their_whole_training(tmp_path):
     shared.parent.mkdir(parents=True)
     shared.write_bytes(b"published")
     bests = Bests("tir_tracks-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
-    before = real.candidates(at(tmp_path), PLAIN, bests)
+    before = real.trackers_to_confirm(at(tmp_path), PLAIN, bests)
     other = PLAN.model_copy(update={"recipe": "published"})
-    after = real.candidates(at(tmp_path, plan=other), PLAIN, bests)
+    after = real.trackers_to_confirm(at(tmp_path, plan=other), PLAIN, bests)
     assert [name for name in before if before[name].training != after[name].training] == [
         f"{one}-{seed}" for one in (bests.tir, bests.rgb) for seed in PLAN.seeds
     ]
@@ -386,7 +387,7 @@ def test_a_row_of_dimp_lite_is_judged_against_the_best_of_its_own_controls():
         for name, value in success.items()
         for seed in plan.seeds
     }
-    found = answer(plan, parts)
+    found = row_gains(plan, parts)
     assert found["success"] == pytest.approx(success)
     assert {name: row["best_control"] for name, row in found["rows"].items()} == {
         published: alone,
@@ -410,7 +411,7 @@ def test_the_gain_of_dimp_lite_is_confirmed_refuted_or_open(low, high, said):
 
 
 def test_baselines_of_several_seeds_have_files_of_their_own(tmp_path):
-    place = lite.Place(tmp_path, tmp_path, tmp_path)
+    place = lite.LiteFolders(tmp_path, tmp_path, tmp_path)
     names = [place.baseline(REAL_PLAN.lite, seed).name for seed in REAL_PLAN.lite.seeds]
     assert names == [
         "dimp-lite-rgb.safetensors",
@@ -422,7 +423,7 @@ def test_baselines_of_several_seeds_have_files_of_their_own(tmp_path):
 @pytest.fixture
 def lite_place(tmp_path):
     """Question 5 with kept results of all its parts, and neither weights nor pseudo-boxes."""
-    place = lite.Place(tmp_path / "shared", tmp_path / "out", tmp_path)
+    place = lite.LiteFolders(tmp_path / "shared", tmp_path / "out", tmp_path)
     published = place.shared / data.V3
     published.parent.mkdir(parents=True)
     published.write_bytes(b"published")

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.evidence.kept import OF_SETS
 from benchmarks.evidence.plan import BASELINE, Plan
 from benchmarks.evidence.records import Record
+from benchmarks.evidence.score_rows import OF_SETS
 from benchmarks.evidence.table import Bests, best_arms, difference, missing_parts
 
 

@@ -24,19 +24,11 @@ import numpy as np
 
 import tirtrack
 from benchmarks.dimp_lite import baseline_file, make_baseline
-from benchmarks.evidence.kept import (
-    Results,
-    Rows,
-    kept,
-    measured,
-    numbers,
-    over_recordings,
-    run_all,
-    sha256_of,
-)
+from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
 from benchmarks.evidence.parts import ROOT
 from benchmarks.evidence.plan import BASELINE, Plan, read_plan
 from benchmarks.evidence.real_plan import Lite, read_real_plan
+from benchmarks.evidence.score_rows import Rows, measured, numbers, over_recordings, sha256_of
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import STUDIES, Row
 from benchmarks.experiments.table import interval
@@ -53,7 +45,7 @@ CAMEL = "data/tir_hard/camel"
 
 
 @dataclass(frozen=True)
-class Place:
+class LiteFolders:
     """Where question 5 reads and writes.
 
     Attributes:
@@ -84,7 +76,9 @@ def row_called(name: str) -> Row:
     return found[name]
 
 
-def train_baseline(lite: Lite, seed: int, place: Place, kept_sha256: str | None = None) -> Results:
+def train_baseline(
+    lite: Lite, seed: int, place: LiteFolders, kept_sha256: str | None = None
+) -> PartResults:
     """The hash of a baseline, which is trained on labelled RGB unless its weights are there.
 
     Args:
@@ -110,7 +104,7 @@ def train_baseline(lite: Lite, seed: int, place: Place, kept_sha256: str | None 
     return {"weights_sha256": found}
 
 
-def check_pseudo(place: Place) -> None:
+def check_pseudo(place: LiteFolders) -> None:
     """Refuse to train baselines without pseudo-boxes.
 
     Raises:
@@ -124,7 +118,7 @@ def check_pseudo(place: Place) -> None:
         )
 
 
-def train_row(name: str, baseline: Path, seed: int, place: Place) -> Path:
+def train_row(name: str, baseline: Path, seed: int, place: LiteFolders) -> Path:
     """The weights of a row that begins with a baseline; resumed where that was stopped."""
     row = row_called(name)
     out = place.out / "models" / f"{slug(name)}-{seed}.safetensors"
@@ -147,29 +141,29 @@ def slug(name: str) -> str:
     return name.replace(",", "").replace(" ", "_")
 
 
-def part_file(place: Place, name: str, seed: int) -> Path:
+def part_file(place: LiteFolders, name: str, seed: int) -> Path:
     """The file of a part's results."""
     return place.figures / f"{slug(name)}-{seed}.json"
 
 
-def part_of_baseline(plan: Plan, lite: Lite, seed: int, place: Place) -> Results:
+def part_of_baseline(plan: Plan, lite: Lite, seed: int, place: LiteFolders) -> PartResults:
     """Rows of a baseline on ``camel``, and its hash; it is trained first if need be."""
 
-    def make() -> Results:
+    def make() -> PartResults:
         train_baseline(lite, seed, place)
         return rows_on_camel(plan, place.baseline(lite, seed), f"{BASELINE}-{seed}", place)
 
     initial = sha256(place.shared / data.V3)
     made_of = {"trained on": lite.baseline, "seed": seed, "initial_sha256": initial}
-    return kept(part_file(place, BASELINE, seed), identity_of(plan, made_of), make)
+    return cached_part(part_file(place, BASELINE, seed), identity_of(plan, made_of), make)
 
 
 def part_of_row(
-    plan: Plan, lite: Lite, name: str, seed: int, place: Place, *, baseline_sha256: str
-) -> Results:
+    plan: Plan, lite: Lite, name: str, seed: int, place: LiteFolders, *, baseline_sha256: str
+) -> PartResults:
     """Rows of a training on ``camel``, from the baseline with that hash."""
 
-    def make() -> Results:
+    def make() -> PartResults:
         weights = train_row(name, place.baseline(lite, seed), seed, place)
         return rows_on_camel(plan, weights, f"{slug(name)}-{seed}", place)
 
@@ -181,7 +175,7 @@ def part_of_row(
         "world": cached_name(WORLD),
     }
     identity = identity_of(plan, {"seed": seed, "sha256": baseline_sha256}, training)
-    return kept(part_file(place, name, seed), identity, make)
+    return cached_part(part_file(place, name, seed), identity, make)
 
 
 def identity_of(
@@ -196,7 +190,7 @@ def identity_of(
     }
 
 
-def rows_on_camel(plan: Plan, weights: Path, name: str, place: Place) -> Results:
+def rows_on_camel(plan: Plan, weights: Path, name: str, place: LiteFolders) -> PartResults:
     """Rows of a tracker on ``camel``."""
     spec = TrackerSpec(name, str(weights), plan.preset)
     dataset, out = open_dataset(place.shared / CAMEL), place.out / "evaluations"
@@ -204,7 +198,7 @@ def rows_on_camel(plan: Plan, weights: Path, name: str, place: Place) -> Results
     return {"weights_sha256": sha256_of(spec), "camel": rows}
 
 
-def answer(lite: Lite, parts: Mapping[str, Results]) -> Results:
+def row_gains(lite: Lite, parts: Mapping[str, PartResults]) -> PartResults:
     """What is confirmed or refuted, each row against the best of its controls.
 
     Args:
@@ -242,7 +236,7 @@ def gain_of(difference: ScoreDifference, refuted_below: float) -> str:
     return "refuted" if difference.high < refuted_below else "open"
 
 
-def run(plan: Plan, lite: Lite, place: Place, workers: int) -> list[str]:
+def run(plan: Plan, lite: Lite, place: LiteFolders, workers: int) -> list[str]:
     """Run the parts that are due, first those of the baselines, and write the answer.
 
     Returns:
@@ -280,13 +274,13 @@ def run(plan: Plan, lite: Lite, place: Place, workers: int) -> list[str]:
         workers,
     )
     if not faults:
-        found = answer(lite, {**baselines, **rows})
+        found = row_gains(lite, {**baselines, **rows})
         command = "python -m benchmarks.evidence.lite"
         write_json(place.figures / "answer.json", {"command": command, **found})
     return faults
 
 
-def seeds_due(lite: Lite, place: Place) -> list[int]:
+def seeds_due(lite: Lite, place: LiteFolders) -> list[int]:
     """The seeds of which a training has no results, so that their baselines are needed."""
     return [
         seed
@@ -303,7 +297,7 @@ def main() -> int:
     parser.add_argument("--figures", type=Path, default=ROOT / "docs/figures/evidence/lite")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    place = Place(options.shared, options.out, options.figures)
+    place = LiteFolders(options.shared, options.out, options.figures)
     try:
         data.check_shared(options.shared)
         faults = run(read_plan(), read_real_plan().lite, place, options.workers)

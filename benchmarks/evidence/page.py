@@ -181,7 +181,7 @@ def _bracketed(names: Sequence[str]) -> list[str]:
 
 def signal_sentence(results: Results) -> str:
     """The answer to the third question in one sentence."""
-    found = table.ranked(results.plan, results.records)
+    found = table.signal_rank(results.plan, results.records)
     if found is None:
         return "Whether a signal without labels predicts the gain is not known yet."
     verdict = "it is the verdict of `distill`" if found.is_verdict else "`distill` cannot tell"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,13 +80,18 @@ def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
 
     Whatever fails is told as the fault of this part, so that the others go on.
     """
+    return Ended(arm, seed, *attempt(functools.partial(results_of, plan, arm, seed, at)))
+
+
+def attempt(job: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:
+    """A job's results on one thread, or ``None`` and why there are none."""
     torch.set_num_threads(1)
     try:
-        return Ended(arm, seed, results_of(plan, arm, seed, at))
+        return job(), ""
     except TirtrackError as error:
-        return Ended(arm, seed, None, str(error))
+        return None, str(error)
     except Exception as error:  # noqa: BLE001 - hours of other parts hang on it
-        return Ended(arm, seed, None, f"{type(error).__name__}: {error}")
+        return None, f"{type(error).__name__}: {error}"
 
 
 def results_of(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:

@@ -22,19 +22,7 @@ from typing import Any
 
 import tirtrack
 from benchmarks.evidence import camel
-from benchmarks.evidence.kept import (
-    Results,
-    Rows,
-    by_cover,
-    by_set,
-    kept,
-    measured,
-    numbers,
-    over_recordings,
-    over_sets,
-    run_all,
-    sha256_of,
-)
+from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
 from benchmarks.evidence.parts import ROOT, Workplace, trained
 from benchmarks.evidence.plan import (
     BASELINE,
@@ -46,7 +34,17 @@ from benchmarks.evidence.plan import (
     shared_identity,
 )
 from benchmarks.evidence.real_plan import PLAIN, Gentle, gentle_recipe, read_real_plan
-from benchmarks.evidence.records import read_record
+from benchmarks.evidence.records import kept_records
+from benchmarks.evidence.score_rows import (
+    Rows,
+    by_cover,
+    by_set,
+    measured,
+    numbers,
+    over_recordings,
+    over_sets,
+    sha256_of,
+)
 from benchmarks.evidence.signal import held_back_of
 from benchmarks.evidence.table import Bests, best_arms, missing_parts
 from benchmarks.evidence.worlds import render
@@ -190,13 +188,13 @@ def choice_parts(gentle: Gentle) -> list[str]:
     return [BASELINE, *(f"{one}-{where}" for one in gentle.variants for where in TRAININGS)]
 
 
-def part_of_choice(real: Real, name: str) -> Results:
+def part_of_choice(real: Real, name: str) -> PartResults:
     """Rows of a part on the validation sequences of the world and on ``tir_video``."""
     variant, _, where = name.partition("-")
     seed = real.gentle.seeds[0]
     changes = None if name == BASELINE else real.gentle.variants[variant].changes
 
-    def make() -> Results:
+    def make() -> PartResults:
         spec = baseline_of(real) if name == BASELINE else TRAININGS[where](real, variant, seed)
         world = open_dataset(real.study.world / "validation")
         return {
@@ -206,10 +204,10 @@ def part_of_choice(real: Real, name: str) -> Results:
         }
 
     identity = real.identity(changes=changes, data=where, seed=seed)
-    return kept(real.figures / "choice" / f"{name}.json", identity, make)
+    return cached_part(real.figures / "choice" / f"{name}.json", identity, make)
 
 
-def chosen_of(gentle: Gentle, parts: Mapping[str, Results]) -> Results:
+def chosen_of(gentle: Gentle, parts: Mapping[str, PartResults]) -> PartResults:
     """The choice by the rule that was written down: of the variants that keep their share of the
     gain of ``plain`` in the world, the one whose interval on ``tir_video`` ends highest below.
 
@@ -263,11 +261,11 @@ def choose(real: Real, workers: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ConfirmedTracker:
     """A tracker of the confirmation.
 
     Attributes:
-        row: row of the table; its candidates are averaged.
+        row: row of the table; its trackers are averaged.
         spec_of: function that gives it, and trains it first if need be.
         training: what it depends on, as JSON values.
     """
@@ -277,13 +275,13 @@ class Candidate:
     training: Mapping[str, Any]
 
 
-def candidates(real: Real, chosen: str, bests: Bests) -> dict[str, Candidate]:
+def trackers_to_confirm(real: Real, chosen: str, bests: Bests) -> dict[str, ConfirmedTracker]:
     """All trackers that are evaluated on the primary figure and on ``camel``, by name."""
     plan, baseline = real.plan, functools.partial(baseline_of, real)
-    found = {BASELINE: Candidate(BASELINE, baseline, {})}
+    found = {BASELINE: ConfirmedTracker(BASELINE, baseline, {})}
     for name, weights in (("v3", str(real.shared / data.V3)), ("nano-tir", "nano-tir")):
         spec = functools.partial(TrackerSpec, name, weights, plan.preset)
-        found[name] = Candidate(
+        found[name] = ConfirmedTracker(
             name, spec, {"weights": name, "sha256": sha256(store.find(weights))}
         )
     changes = real.gentle.variants[chosen].changes
@@ -291,13 +289,15 @@ def candidates(real: Real, chosen: str, bests: Bests) -> dict[str, Candidate]:
         for seed in real.gentle.seeds:
             made = functools.partial(train, real, chosen, seed)
             training = {"changes": changes, "data": where, "seed": seed}
-            found[f"{chosen}-{where}-{seed}"] = Candidate(f"{chosen}-{where}", made, training)
+            found[f"{chosen}-{where}-{seed}"] = ConfirmedTracker(
+                f"{chosen}-{where}", made, training
+            )
     for name in (bests.tir, bests.rgb):
         arm = arm_called(plan, name)
         for seed in arm.seeds(plan):
             made = functools.partial(weights_of_study, real, name, seed)
             training = {"arm": real.training_of(name), "seed": seed}
-            found[f"{name}-{seed}"] = Candidate(name, made, training)
+            found[f"{name}-{seed}"] = ConfirmedTracker(name, made, training)
     return found
 
 
@@ -307,10 +307,10 @@ def weights_of_study(real: Real, arm: str, seed: int) -> TrackerSpec:
     return TrackerSpec(f"{arm}-{seed}", str(file), real.plan.preset)
 
 
-def part_of_confirmation(real: Real, candidate: Candidate, name: str) -> Results:
+def part_of_confirmation(real: Real, candidate: ConfirmedTracker, name: str) -> PartResults:
     """Rows of a tracker on ``tir_video`` and on ``camel``."""
 
-    def make() -> Results:
+    def make() -> PartResults:
         spec = candidate.spec_of()
         hard = open_dataset(real.data("tir_hard/camel"))
         return {
@@ -320,15 +320,15 @@ def part_of_confirmation(real: Real, candidate: Candidate, name: str) -> Results
         }
 
     identity = real.identity(starts=real.gentle.starts, **candidate.training)
-    return kept(real.figures / "confirmation" / f"{name}.json", identity, make)
+    return cached_part(real.figures / "confirmation" / f"{name}.json", identity, make)
 
 
-def part_of_fold(real: Real, variant: str, recording: str) -> Results:
+def part_of_fold(real: Real, variant: str, recording: str) -> PartResults:
     """Rows on one recording of ``camel`` of a training on the frames of the others."""
     seed, starts = real.gentle.seeds[0], real.gentle.starts
     name = f"{variant}-without-{recording}"
 
-    def make() -> Results:
+    def make() -> PartResults:
         spec = trained_without(real, variant, recording, seed)
         hard = camel.only(open_dataset(real.data("tir_hard/camel")), recording)
         rows = rows_on(real, spec, hard, "folds", starts=starts)
@@ -336,7 +336,7 @@ def part_of_fold(real: Real, variant: str, recording: str) -> Results:
 
     changes = real.gentle.variants[variant].changes
     identity = real.identity(changes=changes, without=recording, seed=seed, starts=starts)
-    return kept(real.figures / "confirmation" / f"{name}.json", identity, make)
+    return cached_part(real.figures / "confirmation" / f"{name}.json", identity, make)
 
 
 def trained_without(real: Real, variant: str, recording: str, seed: int) -> TrackerSpec:
@@ -347,12 +347,12 @@ def trained_without(real: Real, variant: str, recording: str, seed: int) -> Trac
     return train_gently(real, name, recipe, camel.all_but(frames, recording), seed=seed)
 
 
-def part_of_smoke(real: Real, variant: str, arm: str) -> Results:
+def part_of_smoke(real: Real, variant: str, arm: str) -> PartResults:
     """Rows on ``m3svd`` of the best arm with RGB, trained gently on 15 s of paired video."""
     changes = real.gentle.variants[variant].changes
     seed = real.gentle.seeds[0]
 
-    def make() -> Results:
+    def make() -> PartResults:
         recipe = recipe_of(real.plan, arm_called(real.plan, arm), changes)
         pairs = [real.data("pairs") / one for one in SMOKE_PAIRS]
         held = [real.data("pairs") / SMOKE_HELD_BACK]
@@ -365,7 +365,7 @@ def part_of_smoke(real: Real, variant: str, arm: str) -> Results:
         return {"weights_sha256": sha256_of(spec), "m3svd": rows}
 
     identity = real.identity(arm=real.training_of(arm), changes=changes, seed=seed)
-    return kept(real.figures / "confirmation" / "m3svd.json", identity, make)
+    return cached_part(real.figures / "confirmation" / "m3svd.json", identity, make)
 
 
 def confirm(real: Real, workers: int) -> list[str]:
@@ -379,16 +379,15 @@ def confirm(real: Real, workers: int) -> list[str]:
             another world lies where the study keeps its own.
     """
     chosen = choice_to_confirm(real)
-    arms = [arm_called(real.plan, path.stem) for path in sorted(real.figures.parent.glob("*.json"))]
-    records = {arm.name: read_record(real.figures.parent, real.plan, arm) for arm in arms}
+    records = kept_records(real.figures.parent, real.plan)
     bests = best_arms(real.plan, records)
     if bests is None:
         raise RequestError("the study has no best arms yet", fix="run its crossed arms first")
     render(real.plan.world, real.study, workers)
     real_pairs(real)  # links are made once, before the workers ask for them
     recordings = camel.frames_alone(real.data("tir_hard/camel"), real.out / "camel")
-    trackers = candidates(real, chosen, bests)
-    jobs: dict[str, Callable[[], Results]] = {
+    trackers = trackers_to_confirm(real, chosen, bests)
+    jobs: dict[str, Callable[[], PartResults]] = {
         name: functools.partial(part_of_confirmation, real, one, name)
         for name, one in trackers.items()
     }
@@ -433,7 +432,7 @@ def choice_to_confirm(real: Real) -> str:
 
 
 def conclusions(
-    real: Real, parts: Mapping[str, Results], rows: Mapping[str, str], chosen: str
+    real: Real, parts: Mapping[str, PartResults], rows: Mapping[str, str], chosen: str
 ) -> dict[str, dict[str, Any]]:
     """Every row minus the baseline, figure by figure, with what it says of harm; the sets of the
     primary figure and the parts of ``camel`` are shown beside them and say nothing of it.

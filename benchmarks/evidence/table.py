@@ -110,7 +110,7 @@ def missing_parts(plan: Plan, records: Mapping[str, Record]) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Ranked:
+class SignalRank:
     """The third question in numbers.
 
     Attributes:
@@ -130,7 +130,7 @@ class Ranked:
     is_verdict: bool
 
 
-def ranked(plan: Plan, records: Mapping[str, Record]) -> Ranked | None:
+def signal_rank(plan: Plan, records: Mapping[str, Record]) -> SignalRank | None:
     """How well the signal without labels ranks runs as their true gains do; ``None`` below three
     arms, or without the baseline.
     """
@@ -145,12 +145,12 @@ def ranked(plan: Plan, records: Mapping[str, Record]) -> Ranked | None:
     ranks = [rank_correlation(np.concatenate([arms[place] for place in row])) for row in drawn]
     low, high = np.nanpercentile(ranks, (2.5, 97.5))
     is_verdict = found >= plan.thresholds.rank_correlation
-    return Ranked(sum(map(len, arms)), len(arms), found, float(low), float(high), is_verdict)
+    return SignalRank(sum(map(len, arms)), len(arms), found, float(low), float(high), is_verdict)
 
 
 def signal(plan: Plan, records: Mapping[str, Record]) -> str:
     """The third question in words; empty below three arms."""
-    if (found := ranked(plan, records)) is None:
+    if (found := signal_rank(plan, records)) is None:
         return ""
     so_far = " so far" if missing_parts(plan, records)[0] else ""
     return (

@@ -2,9 +2,10 @@
 
     python -m benchmarks.evidence.v3
 
-Asked where the answer may be sought: on the sequences of ``rgb/video_train`` that none of the three
-was trained on, and on the validation sequences of the study world, in TIR and in RGB. Parts are
-kept in ``docs/figures/evidence/v3`` as they end; the answer is ``docs/figures/v3_question.json``.
+Asked where the answer may be sought: on the sequences of ``rgb/video_train`` that neither of our two
+was trained on (what V3 was trained on is not known), and on the validation sequences of the study
+world, in TIR and in RGB. Parts are kept in ``docs/figures/evidence/v3`` as they end; the answer is
+``docs/figures/v3_question.json``.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.evidence.kept import Results, Rows, kept, numbers, over_sets, run_all
+from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
 from benchmarks.evidence.parts import ROOT
 from benchmarks.evidence.plan import Plan, read_plan
+from benchmarks.evidence.score_rows import Rows, numbers, over_sets
 from benchmarks.evidence.table import rank_correlation
 from benchmarks.experiments import data
 from benchmarks.experiments.table import interval
@@ -110,10 +112,10 @@ def score_of(tracks: Sequence[tuple[Track, LabelledSequence]]) -> dict[str, Any]
     return asdict(score_quality(np.concatenate(scores), np.concatenate(overlaps)))
 
 
-def part(plan: Plan, shared: Path, figures: Path, tracker: str, place: str) -> Results:
+def part(plan: Plan, shared: Path, figures: Path, tracker: str, place: str) -> PartResults:
     """A tracker on a set: facts of every sequence, means over starts, and the score's quality."""
 
-    def make() -> Results:
+    def make() -> PartResults:
         spec = TrackerSpec(tracker, weights_of(tracker, shared), plan.preset)
         online, tracks, rows = spec.load(0), [], {}
         for sequence in sets(shared)[place].sequences:
@@ -131,7 +133,7 @@ def part(plan: Plan, shared: Path, figures: Path, tracker: str, place: str) -> R
         return {"rows": rows, "score": score_of(tracks)}
 
     identity = identity_on(plan, shared, tracker, place)
-    return kept(figures / f"{tracker}-{place}.json", identity, make)
+    return cached_part(figures / f"{tracker}-{place}.json", identity, make)
 
 
 def identity_on(plan: Plan, shared: Path, tracker: str, place: str) -> dict[str, Any]:
@@ -155,12 +157,12 @@ def mean_of(each: Sequence[Mapping[str, float]], key: str) -> float:
 # --- the answer ----------------------------------------------------------------------------------
 
 
-def compared(parts: Mapping[str, Results], place: str) -> Results:
+def compared(parts: Mapping[str, PartResults], place: str) -> PartResults:
     """All trackers on a set, and what the difference from ``nano-rgb`` goes with."""
     rows: dict[str, Rows] = {
         name: parts[f"{name}-{place}"]["rows"] for name in (REFERENCE, *OTHERS)
     }
-    found: Results = {
+    found: PartResults = {
         "trackers": {
             name: {**means(one), "score": parts[f"{name}-{place}"]["score"]}
             for name, one in rows.items()
@@ -226,7 +228,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     plan = read_plan()
-    jobs: dict[str, Callable[[], Results]] = {
+    jobs: dict[str, Callable[[], PartResults]] = {
         f"{name}-{place}": functools.partial(
             part, plan, options.shared, options.figures, name, place
         )

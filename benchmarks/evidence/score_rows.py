@@ -1,27 +1,21 @@
-"""Parts of the questions about real video: results in one JSON file each, kept as a part ends.
+"""Results of a tracker on real video as rows by sequence, and differences between them.
 
-The results of a tracker on a data set are rows by sequence: its group, which is a set of the
-primary figure or a recording, and its scores.
+A row holds its group, which is a set of the primary figure or a recording, and its scores.
 """
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import tirtrack
-from benchmarks.evidence.parts import SCORES, revision, scores_of
+from benchmarks.evidence.parts import SCORES, scores_of
 from benchmarks.experiments.data import PRIMARY_SETS
 from benchmarks.experiments.table import RESAMPLES_SEED
-from benchmarks.in_parallel import in_parallel
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
-from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.evaluation.statistics import (
     ScoreDifference,
     Sets,
@@ -29,8 +23,6 @@ from tirtrack.evaluation.statistics import (
     paired_bootstrap,
 )
 from tirtrack.evaluation.tracker_sources import TrackerSpec
-from tirtrack.files import write_json
-from tirtrack.identity import first_change, versions
 
 COVERED = "passes_full_cover"
 """Attribute of sequences in which another box covers the target for some frames."""
@@ -38,33 +30,6 @@ OF_SETS = "primary, "
 """The names of differences on single sets of the primary figure begin so."""
 Rows = Mapping[str, Mapping[str, Any]]
 """``group``, whether the target is covered, and scores of every sequence, by its name."""
-Results = dict[str, Any]
-
-
-def kept(file: Path, identity: Mapping[str, Any], make: Callable[[], Results]) -> Results:
-    """The results in a file, made first if there is none.
-
-    Args:
-        file: JSON file of the part.
-        identity: what the results depend on but for the code, as JSON values.
-        make: function that makes the results.
-
-    Raises:
-        RequestError: the results in the file depend on something else.
-    """
-    if file.is_file():
-        found: Results = json.loads(file.read_text(encoding="utf-8"))
-        if change := first_change(found["identity"], identity):
-            raise RequestError(
-                f"these results belong to a plan with another {change}",
-                file,
-                "restore the plan, or remove the file to run the part anew",
-            )
-        return dict(found["results"])
-    code, results = revision(), make()
-    facts = {"identity": dict(identity), "versions": versions(), "revision": code}
-    write_json(file, {**facts, "results": results})
-    return results
 
 
 def measured(
@@ -91,37 +56,6 @@ def group_of(sequence: LabelledSequence) -> str:
     """The recording that a sequence was cut from, or its set of the primary figure."""
     known = sequence.notes.get("recording")
     return known or PRIMARY_SETS.get(sequence.subset, sequence.subset)
-
-
-def run_all(
-    jobs: Mapping[str, Callable[[], Results]], workers: int
-) -> tuple[dict[str, Results], list[str]]:
-    """Results of jobs by name, and one line for each that failed."""
-    found: dict[str, Results] = {}
-    faults: list[str] = []
-
-    def ended(part: tuple[str, Results | None, str]) -> str:
-        name, results, fault = part
-        if results is None:
-            faults.append(f"{name}: {fault}")
-            return f"{name} failed"
-        found[name] = results
-        return name
-
-    named = [functools.partial(attempt, name, job) for name, job in jobs.items()]
-    in_parallel(named, workers, "part", ended=ended)
-    return found, faults
-
-
-def attempt(name: str, job: Callable[[], Results]) -> tuple[str, Results | None, str]:
-    """A job's results, or why there are none, so that the others go on."""
-    torch.set_num_threads(1)
-    try:
-        return name, job(), ""
-    except TirtrackError as error:
-        return name, None, str(error)
-    except Exception as error:  # noqa: BLE001 - hours of other parts hang on it
-        return name, None, f"{type(error).__name__}: {error}"
 
 
 def numbers(found: ScoreDifference) -> dict[str, Any]:
