@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.evidence.__main__ import check_world
 from benchmarks.evidence.box_ways import ON_FRAMES, ON_TRACKS, Boxes, trusted_boxes
-from benchmarks.evidence.parts import ROOT
+from benchmarks.evidence.parts import ROOT, Workplace
 from benchmarks.evidence.plan import World, read_plan
 from benchmarks.evidence.truth import scene_of, true_boxes
+from benchmarks.evidence.worlds import render
 from benchmarks.in_parallel import in_parallel
 from tirtrack.boxes import iou_matrix
 from tirtrack.distillation.clips import usable_proposals
@@ -35,7 +35,6 @@ from tirtrack.pairs.proposals import FoundIn, Proposal, proposer
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.source import PairSource, content_identity
 from tirtrack.pairs.tracklets import Track, starts_of
-from tirtrack.synthetic import write_world
 from tirtrack.trackers.loading import load_tracker
 
 SEED = 20419  # of a world that nothing is trained or tested on
@@ -247,12 +246,8 @@ def main() -> int:
     parser.add_argument("--recordings", type=int, default=RECORDINGS, help="the first N")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    world, folder = world_of_boxes(), options.out / "world"
-    if folder.is_dir():
-        check_world(world, folder)
-    else:
-        size, settings = world.size, world.difficulty()
-        write_world(folder, size=size, seed=SEED, settings=settings, workers=options.workers)
+    world, at = world_of_boxes(), Workplace(options.out)
+    render(world, at, options.workers)
     known: dict[str, Any] = {}
     if options.figures.is_file():
         known = json.loads(options.figures.read_text(encoding="utf-8"))["recordings"]
@@ -267,7 +262,7 @@ def main() -> int:
         return found[0]
 
     due = [k for k in range(options.recordings) if f"recording_{k + 1:03d}" not in known]
-    jobs = [functools.partial(measured, world, folder, k, options.detector) for k in due]
+    jobs = [functools.partial(measured, world, at.world, k, options.detector) for k in due]
     in_parallel(jobs, options.workers, "boxes", ended=add)
     for hour, is_night in (("day and night", None), ("day", False), ("night", True)):
         some = {key: one for key, one in known.items() if is_night in (None, one["is_night"])}

@@ -2,10 +2,10 @@
 
     python -m benchmarks.evidence.v3
 
-Asked where the answer may be sought: on the sequences of ``rgb/video_train`` that neither of our two
-was trained on (what V3 was trained on is not known), and on the validation sequences of the study
-world, in TIR and in RGB. Parts are kept in ``docs/figures/evidence/v3`` as they end; the answer is
-``docs/figures/v3_question.json``.
+Asked where the answer may be sought: on the sequences of ``rgb/video_train`` that neither of our
+two was trained on (what V3 was trained on is not known), and on the validation sequences of the
+study world, in TIR and in RGB. Parts are kept in ``docs/figures/evidence/v3`` as they end; the
+answer is ``docs/figures/v3_question.json``.
 """
 
 from __future__ import annotations
