@@ -43,13 +43,13 @@ def test_figures_are_ratios_of_sums_over_recordings():
     recordings = {name: {"ways": {"a": sums}} for name, sums in (("x", many), ("y", few))}
     row = summary_of(recordings)["a"]
     assert row["boxes"] == 3
-    assert row["mean IoU as drawn"] == [round(2.5 / 3, 3), 0.5, 1.0]
+    assert row["mean IoU as drawn"] == {"mean": round(2.5 / 3, 3), "low": 0.5, "high": 1.0}
     assert "| a | 3 | 0.833 [0.500, 1.000] |" in markdown({"a": row})
 
 
 def test_a_way_without_boxes_has_zeros():
     row = summary_of({"x": {"ways": {"a": compared({}, TRUTH)}}})["a"]
-    assert row["mean IoU as drawn"] == [0.0, 0.0, 0.0]
+    assert row["mean IoU as drawn"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_ways_begin_alike():

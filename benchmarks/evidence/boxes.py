@@ -209,7 +209,7 @@ FIGURE_OF = {
 
 
 def summary_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The figures of each way, ``[value, low, high]``: intervals by drawing recordings."""
+    """The figures of each way with their intervals, by drawing recordings."""
     rng = np.random.default_rng(SEED)
     drawn = rng.integers(len(recordings), size=(RESAMPLES, len(recordings)))
     found: dict[str, dict[str, Any]] = {}
@@ -222,7 +222,8 @@ def summary_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
             values = some[:, above] / np.maximum(some[:, below], 1)
             low, high = np.percentile(values, (2.5, 97.5))
             value = sums[:, above].sum() / max(sums[:, below].sum(), 1)
-            found[way][figure] = [round(float(one), 3) for one in (value, low, high)]
+            named = {"mean": value, "low": low, "high": high}
+            found[way][figure] = {key: round(float(one), 3) for key, one in named.items()}
     return found
 
 
@@ -231,8 +232,9 @@ def markdown(summary: Mapping[str, Mapping[str, Any]]) -> str:
     head = ["way", "boxes", *FIGURE_OF]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     first = next(iter(FIGURE_OF))
-    for way, row in sorted(summary.items(), key=lambda item: -item[1][first][0]):
-        figures = ["{:.3f} [{:.3f}, {:.3f}]".format(*row[figure]) for figure in FIGURE_OF]
+    shown = "{mean:.3f} [{low:.3f}, {high:.3f}]"
+    for way, row in sorted(summary.items(), key=lambda item: -item[1][first]["mean"]):
+        figures = [shown.format(**row[figure]) for figure in FIGURE_OF]
         lines.append("| " + " | ".join([way, str(row["boxes"]), *figures]) + " |")
     return "\n".join(lines) + "\n"
 

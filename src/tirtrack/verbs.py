@@ -143,11 +143,11 @@ def train(
     kept, held = hold_back_clips(usable, settings.held_back.share)
     identity = {
         "recipe": fingerprint(settings.model_dump(mode="json")),
+        **({"way of reading frames": given} if (given := as_typed(options)) else {}),
         "data": fingerprint([[clip.name, clip.boxes.tolist(), clip.stamp()] for clip in usable]),
         "start weights": "none" if start is None else start.sha256,
         "network": architecture,
         "seed": str(seed),
-        **({"way of reading frames": given} if (given := as_typed(options)) else {}),
     }
     run = Run(
         file,

@@ -9,12 +9,12 @@ tracks are the same from any number of processes.
 from __future__ import annotations
 
 import logging
-import pickle
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -124,8 +124,8 @@ def kept_tracks(
 def _can_be_sent(following: Following) -> bool:
     """Whether another process can be given the pairs and the tracker; logged if not."""
     try:
-        pickle.dumps(following)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        ForkingPickler.dumps(following)
+    except Exception as error:  # noqa: BLE001 - each object that cannot be sent says so differently
         _log.info("boxes are followed in one process: %s", error)
         return False
     return True
