@@ -21,21 +21,17 @@ import numpy as np
 from benchmarks.evidence.box_ways import ON_FRAMES, ON_TRACKS, Boxes, trusted_boxes
 from benchmarks.evidence.parts import ROOT, Workplace
 from benchmarks.evidence.plan import World, read_plan
+from benchmarks.evidence.signal import proposed, tracks_of_first_pair
 from benchmarks.evidence.truth import scene_of, true_boxes
 from benchmarks.evidence.worlds import render
 from benchmarks.in_parallel import in_parallel
 from tirtrack.boxes import iou_matrix
-from tirtrack.distillation.clips import usable_proposals
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.settings import CrossModalRecipe
-from tirtrack.files import fingerprint, write_json
+from tirtrack.files import write_json
 from tirtrack.pairs import open_pairs
-from tirtrack.pairs.following import Following, kept_tracks
-from tirtrack.pairs.proposals import FoundIn, Proposal, proposer
-from tirtrack.pairs.proposals.proposal_cache import kept_proposals
-from tirtrack.pairs.source import PairSource, content_identity
-from tirtrack.pairs.tracklets import Track, starts_of
-from tirtrack.trackers.loading import load_tracker
+from tirtrack.pairs.proposals import FoundIn, Proposal
+from tirtrack.pairs.source import PairSource
 
 SEED = 20419  # of a world that nothing is trained or tested on
 RECORDINGS = 40
@@ -85,38 +81,10 @@ def recipe_with(changes: Mapping[str, Any]) -> CrossModalRecipe:
     return recipe_of_kind(CrossModalRecipe, "mixed", {**shared, **changes})
 
 
-def proposed(
-    source: PairSource, indices: Sequence[int], recipe: CrossModalRecipe
-) -> dict[int, list[Proposal]]:
-    """The usable proposals by index of their pair."""
-    settings = recipe.proposals
-    found = kept_proposals(
-        source,
-        proposer(settings.way, **settings.options),
-        0,
-        indices=indices,
-        modalities=settings.modalities,
-        content=_content(source),
-    )
-    sets = zip(indices, found, strict=True)
-    return {index: usable_proposals(one, recipe) for index, one in sets}
-
-
-def followed(source: PairSource, recipe: CrossModalRecipe) -> list[Track]:
-    """The tracks that begin in the first pair."""
-    starts = starts_of(range(len(source)), proposed(source, [0], recipe), recipe.tracks)
-    make = functools.partial(load_tracker, read_plan().baseline)
-    tracks = kept_tracks(Following(source, make, recipe.tracks, _content(source)), starts)
-    return [one for ones in tracks for one in ones]
-
-
-def _content(source: PairSource) -> str:
-    return fingerprint(content_identity(source, source.manifest()))
-
-
 def boxes_of_ways(source: PairSource, detector: Path | None) -> dict[str, Boxes]:
     """The boxes of every way in a recording."""
     found: dict[str, Boxes] = {}
+    baseline = read_plan().baseline
     frames = range(0, len(source), 16)
     for name, changes in WAYS.items():
         if changes.get("proposals.way") == "detector":
@@ -125,7 +93,7 @@ def boxes_of_ways(source: PairSource, detector: Path | None) -> dict[str, Boxes]
             changes = {**changes, "proposals.options": {"model": str(detector)}}
         recipe = recipe_with(changes)
         if recipe.tracks.modalities:
-            tracks = followed(source, recipe)
+            tracks = tracks_of_first_pair(source, recipe, baseline)
             found[name] = trusted_boxes(tracks)
             for how, change in ON_TRACKS.items() if not recipe.tracks.fit else ():
                 found[f"{name}, {how}"] = change(source, tracks)

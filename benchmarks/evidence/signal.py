@@ -24,7 +24,7 @@ from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource
 from tirtrack.files import fingerprint
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.following import Following, kept_tracks
-from tirtrack.pairs.proposals import proposer
+from tirtrack.pairs.proposals import Proposal, proposer
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.source import PairSource, content_identity
 from tirtrack.pairs.tracklets import Track, starts_of
@@ -42,19 +42,42 @@ def held_back_of(plan: Plan, recordings: Sequence[Path]) -> list[Path]:
 
 def rgb_tracks(plan: Plan, recording: Path) -> list[Track]:
     """The trusted RGB tracks that begin in the first frame of a recording; made once."""
-    recipe, source = _recipe(plan), open_pairs([recording])
-    content = fingerprint(content_identity(source, source.manifest()))
-    way = proposer(recipe.proposals.way, **recipe.proposals.options)
-    seen = recipe.proposals.modalities
     try:
-        found = kept_proposals(source, way, 0, indices=[0], modalities=seen, content=content)
+        tracks = tracks_of_first_pair(open_pairs([recording]), _recipe(plan), plan.baseline)
     except PairsError:
         return []
-    usable = {0: usable_proposals(found[0], recipe)}
-    starts = starts_of(range(len(source)), usable, recipe.tracks)
-    make = functools.partial(load_tracker, plan.baseline)
-    tracks = kept_tracks(Following(source, make, recipe.tracks, content), starts)
-    return [one for ones in tracks for one in ones if one.trusted()]
+    return [one for one in tracks if one.trusted()]
+
+
+def tracks_of_first_pair(
+    source: PairSource, recipe: CrossModalRecipe, baseline: str
+) -> list[Track]:
+    """The tracks of a recording that begin in its first pair, rejected ones included; made once."""
+    starts = starts_of(range(len(source)), proposed(source, [0], recipe), recipe.tracks)
+    make = functools.partial(load_tracker, baseline)
+    tracks = kept_tracks(Following(source, make, recipe.tracks, _content(source)), starts)
+    return [one for ones in tracks for one in ones]
+
+
+def proposed(
+    source: PairSource, indices: Sequence[int], recipe: CrossModalRecipe
+) -> dict[int, list[Proposal]]:
+    """The usable proposals by index of their pair; made once."""
+    settings = recipe.proposals
+    found = kept_proposals(
+        source,
+        proposer(settings.way, **settings.options),
+        0,
+        indices=indices,
+        modalities=settings.modalities,
+        content=_content(source),
+    )
+    sets = zip(indices, found, strict=True)
+    return {index: usable_proposals(one, recipe) for index, one in sets}
+
+
+def _content(source: PairSource) -> str:
+    return fingerprint(content_identity(source, source.manifest()))
 
 
 def agreement(plan: Plan, tracker: TrackerSource, recordings: Sequence[Path]) -> dict[str, float]:

@@ -504,9 +504,12 @@ def test_training_that_does_not_help_keeps_the_start_weights(folder, tmp_path, m
     )
     again = train(
         folder, tmp_path / "b.safetensors", initial=first.weights, recipe="control_labelled_rgb",
-        changes={**SMALL, "keep": "if_better"}, licences={"coco": "CC-BY-4.0"},
+        changes={**SMALL, "keep": "if_better", "training.average": 0.5},
+        licences={"coco": "CC-BY-4.0"},
     )  # fmt: skip
     assert again.summary.kept == "start"
+    assert again.summary.average == 0.0  # nothing of the training is in them
+    assert "averaged" not in store.read(again.weights).card.summary
     assert "training did not help, the start weights are kept" in again.summary.verdict
     one, other = store.read(first.weights), store.read(again.weights)
     assert all(torch.equal(value, other.state[key]) for key, value in one.state.items())

@@ -293,6 +293,18 @@ def found_tracks(source, follower, *, begins=(0,), found_in=FoundIn.BOTH, boxes=
     return tracks_of(source, range(len(source)), proposals, follower, given)
 
 
+@pytest.mark.parametrize(
+    ("fit", "backgrounds"),
+    [([], [(), (), ()]), (["tir"], [tuple(range(8)), *[tuple(range(2, 10))] * 2])],
+    ids=["not fitted", "fitted"],
+)
+def test_boxes_that_are_fitted_have_a_whole_window_as_background(fit, backgrounds):
+    settings = TrackSettings(modalities=["tir"], frames=8, fit=fit)
+    proposals = {begin: [proposed(FoundIn.TIR)] for begin in (0, 4, 8)}
+    starts = starts_of(range(10), proposals, settings)
+    assert [one.background for one in starts] == backgrounds
+
+
 def test_a_track_holds_a_box_for_every_pair_that_counts():
     (track,) = found_tracks(Panned(), Panning())
     assert track.trusted() == {index: Box(30.0 - index, 20.0, 16.0, 12.0) for index in range(8)}

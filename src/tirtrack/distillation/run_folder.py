@@ -200,7 +200,7 @@ def finish(
             "recipe": run.recipe.name,
             "seed": run.seed,
             "steps": run.recipe.training.steps,
-            "average": run.recipe.training.average,
+            "average": run.recipe.training.average if summary.kept == "trained" else 0.0,
             "weights": run.weights.name,
             "fingerprint": fingerprint(dict(run.identity)),
             "versions": versions(),
