@@ -2,6 +2,7 @@
 
     python -m benchmarks.track_speed [WEIGHTS] [--opencv-weights FOLDER] [--out speed.json]
     python -m benchmarks.track_speed [WEIGHTS] --targets 1,2,4,8 [--out speed.json]
+    python -m benchmarks.track_speed [WEIGHTS] --after 20000
 
 Both follow the same moving target on the same 640x480 frames, a batch of frames each in turn, so
 that other load on the machine affects both alike. A frame's time is all of ``update``; frames
@@ -11,7 +12,8 @@ former is meaningful, and the page says so.
 OpenCV's row needs ``opencv-contrib-python-headless`` (extra ``compare``) and the published
 ``nanotrack_v2_{backbone,head}.onnx``; it is left out, with the reason, where one is missing.
 With ``--targets`` several targets are followed at once instead, with a shared pass of the backbone
-and with one each, and the time per target is printed.
+and with one each, and the time per target is printed. With ``--after`` a tracker that has followed
+so many frames takes turns with one that has just begun: their ratio says what a long run costs.
 """
 
 from __future__ import annotations
@@ -85,10 +87,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--frames-a-round", type=int, default=25)
     parser.add_argument("--targets", help="numbers of targets, such as 1,2,4,8")
+    parser.add_argument("--after", type=int, help="frames that one of two trackers followed before")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.targets:
         _time_targets([int(count) for count in arguments.targets.split(",")], arguments)
+        return
+    if arguments.after:
+        _time_after(arguments)
         return
 
     colour = _frames()
@@ -141,6 +147,18 @@ def _time_targets(counts: list[int], arguments: argparse.Namespace) -> None:
         write_json(
             arguments.out, {"command": COMMAND, "threads": 1, "rows": found, "versions": versions}
         )
+
+
+def _time_after(arguments: argparse.Namespace) -> None:
+    """Time a tracker after a long run and one that has just begun, and print their ratio."""
+    frames = _frames()
+    weights = arguments.weights or DEFAULT_WEIGHTS
+    old, new = (_ours(name, weights, frames) for name in ("after a long run", "just begun"))
+    old.run(arguments.after, start=0, keep=False)
+    _run_in_turn([old, new], arguments)
+    medians = [statistics.median(row.processor_ms) for row in (old, new)]
+    print(f"after {arguments.after} frames {medians[0]:.2f} ms of the processor a frame, ", end="")
+    print(f"just begun {medians[1]:.2f} ms: ratio {medians[0] / medians[1]:.3f}")
 
 
 def _several(weights: str, frames: list[np.ndarray], count: int, *, batched: bool) -> Row:

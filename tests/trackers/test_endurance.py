@@ -1,8 +1,10 @@
-"""What the shipped tracker costs and says over long runs; ``make test-slow`` runs it."""
+"""What long runs leave in memory, and say; ``make test-slow`` runs it.
+
+That they do not slow down is measured by ``python -m benchmarks.track_speed --after 20000``.
+"""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from tirtrack.trackers.loading import load_tracker
 pytestmark = pytest.mark.slow
 
 SIDE = 96
-FRAMES = 100_000
+FRAMES = 50_000
 FRAMES_OF_TINY = 5_000
 BLOCK = 1_000
 SEQUENCES = 200
@@ -52,23 +54,16 @@ def overlap(box: Box, t: int) -> float:
 
 
 @pytest.mark.timeout(3600)
-def test_long_runs_neither_grow_nor_slow_down(scene):
+def test_long_runs_do_not_grow(scene):
     tracker = load_tracker("nano-tir")
     tracker.init(scene(0), truth(0))
-    medians, memory = [], []
-    for block in range(FRAMES // BLOCK):
-        seconds = []
-        for t in range(block * BLOCK + 1, (block + 1) * BLOCK + 1):
-            frame = scene(t)
-            began = time.process_time()
-            state = tracker.update(frame)
-            seconds.append(time.process_time() - began)
-        assert overlap(state.box, t) > 0.5, f"frame {t}: {state}"
-        medians.append(float(np.median(seconds)))
-        memory.append(resident_mb())
-    assert max(memory) - memory[0] < 20
-    # the best of five blocks, as other work of the machine slows some
-    assert min(medians[-5:]) < 1.15 * min(medians[1:6])
+    memory = []
+    for t in range(1, FRAMES + 1):
+        state = tracker.update(scene(t))
+        if t % BLOCK == 0:
+            assert overlap(state.box, t) > 0.5, f"frame {t}: {state}"
+            memory.append(resident_mb())
+    assert max(memory) - memory[0] < 10
 
 
 @pytest.mark.timeout(1800)
