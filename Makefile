@@ -24,7 +24,7 @@ test: $(VENV)/.installed-test ## the test suite
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS)
 
 test-slow: $(VENV)/.installed-test ## what takes longer: endurance, long goldens, experiments in small
-	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m slow --timeout 2400
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m slow --timeout 2400 --durations 20
 
 lint: $(VENV)/.installed-lint ## format, lint, types
 	$(BIN)/ruff format --check .
