@@ -37,7 +37,7 @@ docs: $(VENV)/.installed-docs ## the pages, as HTML under docs/_build
 bench: $(VENV)/.installed-compare ## speed, as ratios in one run; JSON under runs/bench
 	$(BIN)/python -m benchmarks.all --out runs/bench
 
-experiments: $(VENV)/.installed ## the table of docs/experiments.md, from ../shared (1.5 hours)
+experiments: $(VENV)/.installed ## the table of docs/evidence_appendix.md, from ../shared (2 hours)
 	$(BIN)/python -m benchmarks.experiments --out runs/experiments
 
 clean: ## remove the environment and what was built

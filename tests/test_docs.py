@@ -447,7 +447,7 @@ def test_the_page_of_a_tracker_lists_every_setting_with_its_values(page, columns
     [
         ("siamese.md", ["nanotrack-v1", "nanotrack-v2", "nanotrack-v3"], "{}, {}, {} million"),
         ("siamese.md", ["fear-xs"], "{} million"),
-        ("experiments.md", ["dimp-lite"], "{:,} weights"),
+        ("evidence_appendix.md", ["dimp-lite"], "{:,} weights"),
     ],
     ids=["nanotrack", "fear", "dimp-lite"],
 )

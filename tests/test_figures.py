@@ -312,7 +312,7 @@ def test_recall_on_the_page_is_what_the_command_gives(tmp_path, monkeypatch):
 
 
 def test_agreement_on_the_page_is_that_of_the_shipped_card():
-    page = (DOCS / "experiments.md").read_text("utf-8")
+    page = (DOCS / "evidence_appendix.md").read_text("utf-8")
     quoted = re.search(r"overlap of (\S+)\s+before distillation, and at (\S+) after it", page)
     said = "overlap with the teacher {} before, {} after".format(*quoted.groups())
     assert said in store.read(store.find("nano-tir")).card.summary
@@ -349,5 +349,5 @@ def test_the_table_of_the_first_page_is_of_the_same_file():
 
 def test_the_table_on_the_page_is_that_of_its_file():
     stored = document("experiments")
-    page = (DOCS / "experiments.md").read_text("utf-8")
+    page = (DOCS / "evidence_appendix.md").read_text("utf-8")
     assert table.markdown(stored["rows"], None, STUDIES[stored["study"]].ours) in page

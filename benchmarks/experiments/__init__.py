@@ -1,1 +1,1 @@
-"""The table of docs/experiments.md, from one command: ``python -m benchmarks.experiments``."""
+"""The table of docs/evidence_appendix.md, by one command: ``python -m benchmarks.experiments``."""

@@ -349,7 +349,7 @@ PRDIMP18 = replace(
     box_kind=LogDensityEnergies(weight=0.0025),
 )
 PRDIMP50 = replace(PRDIMP18, backbone=resnet50, clf_feat_blocks=0, out_feature_dim=512)
-# Small enough for two cores; the backbone was chosen by measurement (docs/experiments.md).
+# Small enough for two cores; the backbone was chosen by measurement (docs/evidence_appendix.md).
 DIMP_LITE = replace(
     DIMP18,
     backbone=nanotrack_v3,
