@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.evidence import camel, lite, parts, real, v3
+from benchmarks.evidence import camel, confirmation, lite, parts, v3
 from benchmarks.evidence.cached_parts import cached_part
-from benchmarks.evidence.lite import gain_of, row_called, row_gains, slug
-from benchmarks.evidence.parts import ROOT, Workplace
-from benchmarks.evidence.plan import BASELINE, read_plan
-from benchmarks.evidence.real import (
-    Real,
-    choice_parts,
+from benchmarks.evidence.choice import choice_parts, chosen_of
+from benchmarks.evidence.confirmation import (
     choice_to_confirm,
-    chosen_of,
     conclusions,
+    confirmation_text,
     harm,
     trained_without,
 )
-from benchmarks.evidence.real_plan import PLAIN, gentle_recipe, read_real_plan
+from benchmarks.evidence.gentle import TRAININGS, Real
+from benchmarks.evidence.lite import gain_of, row_called, row_gains, slug
+from benchmarks.evidence.parts import ROOT, Workplace
+from benchmarks.evidence.plan import BASELINE, read_plan
+from benchmarks.evidence.real_plan import PLAIN, gentle_identity, gentle_recipe, read_real_plan
 from benchmarks.evidence.score_rows import COVERED, group_of, over_recordings, over_sets
 from benchmarks.evidence.table import Bests
 from benchmarks.evidence.v3 import attributes_of, by_attribute, facts_of
@@ -134,7 +134,7 @@ def test_what_is_known_of_a_tracker_is_lost_with_its_start_weights(tmp_path):
     other = tmp_path / "other.safetensors"
     other.write_bytes(b"other weights")
     changed = PLAN.model_copy(update={"baseline": str(other)})
-    found = [Real.identity(at(tmp_path, plan=one)) for one in (PLAN, changed)]
+    found = [gentle_identity(one, GENTLE) for one in (PLAN, changed)]
     assert found[0]["baseline_sha256"] != found[1]["baseline_sha256"]
 
 
@@ -143,9 +143,9 @@ def test_candidates_of_the_study_are_known_by_their_whole_training(tmp_path):
     shared.parent.mkdir(parents=True)
     shared.write_bytes(b"published")
     bests = Bests("tir_tracks-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
-    before = real.trackers_to_confirm(at(tmp_path), PLAIN, bests)
+    before = confirmation.trackers_to_confirm(at(tmp_path), PLAIN, bests)
     other = PLAN.model_copy(update={"recipe": "published"})
-    after = real.trackers_to_confirm(at(tmp_path, plan=other), PLAIN, bests)
+    after = confirmation.trackers_to_confirm(at(tmp_path, plan=other), PLAIN, bests)
     assert [name for name in before if before[name].training != after[name].training] == [
         f"{one}-{seed}" for one in (bests.tir, bests.rgb) for seed in PLAN.seeds
     ]
@@ -188,7 +188,7 @@ def choice_of(world: dict[str, float], tir_video: dict[str, tuple[float, float]]
     still = {"world": rows({"": [0.5, 0.5]}), "tir_video": rows({"drone": [0.5, 0.5]})}
     parts = {name: still for name in choice_parts(gentle)}
     for name in world:
-        for where in real.TRAININGS:
+        for where in TRAININGS:
             parts[f"{name}-{where}"] = {
                 "world": rows({"": [0.5 + world[name]] * 2}),
                 "tir_video": rows({"drone": [0.5 + one for one in tir_video[name]]}),
@@ -292,13 +292,44 @@ def test_conclusions_put_folds_together_and_compare_m3svd_on_its_own_sequences(t
     assert judged == ["primary", "camel"]
 
 
-def test_what_was_confirmed_is_said_to_be_a_second_look(tmp_path, capsys):
-    file = tmp_path / "confirmed.json"
-    file.write_text(
-        json.dumps({"note": real.SECOND_LOOK, "chosen": "short", "rows": {}}), encoding="utf-8"
+def confirmed(**rows: dict[str, object]) -> dict[str, object]:
+    """A confirmation of ``short``, with harm left open by the chosen training, and further rows."""
+    wide = {"mean": 0.0, "low": -0.05, "high": 0.05, "harm": "open"}
+    own = {f"short-{where}": {"primary": wide, "camel": wide} for where in TRAININGS}
+    own["short, adapted on camel"] = {"camel": wide}
+    study = {"missing_parts_of_the_study": [5, 75], "note": confirmation.SECOND_LOOK}
+    return {"chosen": "short", **study, "rows": {**own, **rows}}
+
+
+def test_what_was_confirmed_is_said_to_be_a_second_look():
+    assert "The primary figure is a second look" in confirmation_text(confirmed())
+
+
+def test_a_confirmation_before_the_study_ended_is_said_to_be():
+    assert "when 5 of 75 trainings of the study were missing" in confirmation_text(confirmed())
+
+
+def test_what_the_chosen_training_says_of_harm_is_counted():
+    gain = {"mean": 0.03, "low": 0.01, "high": 0.05, "harm": "excluded"}
+    loss = {"mean": -0.03, "low": -0.05, "high": -0.01, "harm": "shown"}
+    text = confirmation_text(
+        confirmed(**{"short-real": {"primary": gain, "camel": loss}, "v3": {"camel": loss}})
     )
-    real.show(file)
-    assert "the primary figure is a second look" in capsys.readouterr().out
+    assert text.splitlines()[0] == (
+        "On real video the gentle training that was chosen (`short`) shows harm in 1, excludes it "
+        "in 1 and leaves it open in 3 of 5 comparisons with the baseline; it shows a gain in 1."
+    )
+
+
+def test_figures_that_judge_stand_apart_from_those_beside_them():
+    gain = {"mean": 0.03, "low": 0.01, "high": 0.05}
+    text = confirmation_text(
+        confirmed(v3={"camel": {**gain, "harm": "excluded"}, "primary, drone": gain})
+    )
+    judged, exploratory = text.split("Exploratory:")
+    assert "| `v3` |  | +0.030 [+0.010, +0.050], no harm |" in judged
+    assert "| `v3` | +0.030 [+0.010, +0.050] |" in exploratory
+    assert "`short" not in exploratory
 
 
 def test_weights_of_the_study_that_are_gone_are_trained_again(tmp_path, monkeypatch):
@@ -309,7 +340,7 @@ def test_weights_of_the_study_that_are_gone_are_trained_again(tmp_path, monkeypa
         return at.weights(arm, seed)
 
     monkeypatch.setattr(parts, "train", train)
-    spec = real.weights_of_study(at(tmp_path), "rgb_tracks-tir-30", 1)
+    spec = confirmation.weights_of_study(at(tmp_path), "rgb_tracks-tir-30", 1)
     assert trained == [("rgb_tracks-tir-30", 1)]
     assert Path(spec.weights).name == "rgb_tracks-tir-30-1.safetensors"
 
@@ -393,7 +424,10 @@ def test_a_row_of_dimp_lite_is_judged_against_the_best_of_its_own_controls():
         published: alone,
         alone: rgb,
     }
-    assert found["rows"][published]["over_best_control"]["mean"] == pytest.approx(0.1)
+    over = found["rows"][published]["over_controls"]
+    assert {name: one["mean"] for name, one in over.items()} == pytest.approx(
+        {rgb: 0.2, alone: 0.1}
+    )
     assert found["rows"][published]["over_baseline"]["mean"] == pytest.approx(0.3)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.evidence import table
 from benchmarks.evidence.cameras import cameras_due, place_of, run_cameras, world_of
 from benchmarks.evidence.page import read_results, write_page
-from benchmarks.evidence.parts import ROOT, Ended, Workplace, run_part
+from benchmarks.evidence.parts import ROOT, Ended, Workplace, ends, run_part
 from benchmarks.evidence.plan import (
     BASELINE,
     PLAN,
@@ -36,7 +36,7 @@ from benchmarks.evidence.plan import (
 from benchmarks.evidence.records import add_part, kept_records, parts_due
 from benchmarks.evidence.worlds import prepare, render
 from benchmarks.in_parallel import in_parallel
-from tirtrack.errors import RequestError, TirtrackError
+from tirtrack.errors import RequestError
 from tirtrack.files import write_text
 
 PAGE = ROOT / "docs" / "evidence.md"
@@ -157,29 +157,26 @@ def run_arms(plan: Plan, options: argparse.Namespace) -> list[str]:
         if not options.only:
             tell_waiting(plan)
     faults = run(plan, arms, Workplace(options.out), options.figures, options.workers)
-    for fault in faults:
-        print(f"evidence: {fault}", file=sys.stderr)
     show(plan, options.figures, options.out)
     return faults
 
 
+def run_asked(options: argparse.Namespace) -> list[str]:
+    """Run what the options ask for; one line for each part that failed."""
+    plan = read_plan(options.plan)
+    if options.page:
+        write_page(read_results(plan, options.figures), PAGE)
+        return []
+    if options.cameras is None:
+        return run_arms(plan, options)
+    at = Workplace(options.out)
+    run_on_cameras(plan, options.cameras, at, options.figures, options.workers)
+    return []
+
+
 def main() -> int:
     """The command."""
-    options = options_of()
-    plan = read_plan(options.plan)
-    faults: list[str] = []
-    try:
-        if options.page:
-            write_page(read_results(plan, options.figures), PAGE)
-        elif options.cameras is not None:
-            at = Workplace(options.out)
-            run_on_cameras(plan, options.cameras, at, options.figures, options.workers)
-        else:
-            faults = run_arms(plan, options)
-    except TirtrackError as error:
-        print(f"evidence: {error}", file=sys.stderr)
-        return error.exit_code if isinstance(error, RequestError) else 1
-    return 1 if faults else 0
+    return ends("evidence", functools.partial(run_asked, options_of()))
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence.box_ways import ON_FRAMES, ON_TRACKS, Boxes, trusted_boxes
-from benchmarks.evidence.parts import ROOT, Workplace
+from benchmarks.evidence.parts import ROOT, Workplace, ends
 from benchmarks.evidence.plan import World, read_plan
 from benchmarks.evidence.signal import proposed, tracks_of_first_pair
 from benchmarks.evidence.truth import scene_of, true_boxes
 from benchmarks.evidence.worlds import render
+from benchmarks.experiments.table import markdown_table
 from benchmarks.in_parallel import in_parallel
 from tirtrack.boxes import iou_matrix
 from tirtrack.distillation.recipe import recipe_of_kind
@@ -198,13 +199,13 @@ def summary_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
 def markdown(summary: Mapping[str, Mapping[str, Any]]) -> str:
     """A row for each way, the closest first."""
     head = ["way", "boxes", *FIGURE_OF]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     first = next(iter(FIGURE_OF))
     shown = "{mean:.3f} [{low:.3f}, {high:.3f}]"
     for way, row in sorted(summary.items(), key=lambda item: -item[1][first]["mean"]):
         figures = [shown.format(**row[figure]) for figure in FIGURE_OF]
-        lines.append("| " + " | ".join([way, str(row["boxes"]), *figures]) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([way, str(row["boxes"]), *figures])
+    return markdown_table(head, rows)
 
 
 def main() -> int:
@@ -215,7 +216,11 @@ def main() -> int:
     parser.add_argument("--detector", type=Path, help="YOLOX-type ONNX file")
     parser.add_argument("--recordings", type=int, default=RECORDINGS, help="the first N")
     parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    return ends("boxes", functools.partial(run, parser.parse_args()))
+
+
+def run(options: argparse.Namespace) -> list[str]:
+    """Measure the recordings that are due, keep each as it ends, and print all."""
     world, at = world_of_boxes(), Workplace(options.out)
     render(world, at, options.workers)
     known: dict[str, Any] = {}
@@ -237,7 +242,7 @@ def main() -> int:
     for hour, is_night in (("day and night", None), ("day", False), ("night", True)):
         some = {key: one for key, one in known.items() if is_night in (None, one["is_night"])}
         print(f"\n{hour}, {len(some)} recordings\n\n{markdown(summary_of(some))}")
-    return 0
+    return []
 
 
 if __name__ == "__main__":

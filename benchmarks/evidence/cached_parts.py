@@ -31,19 +31,30 @@ def cached_part(
     Raises:
         RequestError: the results in the file depend on something else.
     """
-    if file.is_file():
-        found: PartResults = json.loads(file.read_text(encoding="utf-8"))
-        if change := first_change(found["identity"], identity):
-            raise RequestError(
-                f"these results belong to a plan with another {change}",
-                file,
-                "restore the plan, or remove the file to run the part anew",
-            )
-        return dict(found["results"])
+    if (found := kept_part(file, identity)) is not None:
+        return found
     code, results = revision(), make()
     facts = {"identity": dict(identity), "versions": versions(), "revision": code}
     write_json(file, {**facts, "results": results})
     return results
+
+
+def kept_part(file: Path, identity: Mapping[str, Any]) -> PartResults | None:
+    """The results in a file; ``None`` without one.
+
+    Raises:
+        RequestError: the results in the file depend on something else.
+    """
+    if not file.is_file():
+        return None
+    found: PartResults = json.loads(file.read_text(encoding="utf-8"))
+    if change := first_change(found["identity"], identity):
+        raise RequestError(
+            f"these results belong to a plan with another {change}",
+            file,
+            "restore the plan, or remove the file to run the part anew",
+        )
+    return dict(found["results"])
 
 
 def run_all(

@@ -25,15 +25,15 @@ import numpy as np
 import tirtrack
 from benchmarks.dimp_lite import baseline_file, make_baseline
 from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
-from benchmarks.evidence.parts import ROOT
+from benchmarks.evidence.parts import ROOT, ends
 from benchmarks.evidence.plan import BASELINE, Plan, read_plan
 from benchmarks.evidence.real_plan import Lite, read_real_plan
 from benchmarks.evidence.score_rows import Rows, measured, numbers, over_recordings, sha256_of
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import STUDIES, Row
-from benchmarks.experiments.table import interval
+from benchmarks.experiments.table import interval, markdown_table
 from tirtrack.datasets import open_dataset
-from tirtrack.errors import RequestError, TirtrackError
+from tirtrack.errors import RequestError
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import sha256, write_json
@@ -58,6 +58,11 @@ class LiteFolders:
     shared: Path
     out: Path
     figures: Path
+
+    @property
+    def answer(self) -> Path:
+        """The file of the answer."""
+        return self.figures / "answer.json"
 
     def baseline(self, lite: Lite, seed: int) -> Path:
         """The weights of a baseline."""
@@ -213,13 +218,15 @@ def row_gains(lite: Lite, parts: Mapping[str, PartResults]) -> PartResults:
     found: dict[str, Any] = {"success": success, "rows": {}}
     for name, controls in lite.rows.items():
         best = max(controls, key=lambda control: success[control])
-        over_best = over_recordings(runs[name], runs[best], "success")
-        over_baseline = over_recordings(runs[name], runs[BASELINE], "success")
+        over = {
+            other: over_recordings(runs[name], runs[other], "success")
+            for other in (BASELINE, *controls)
+        }
         found["rows"][name] = {
-            "gain": gain_of(over_best, lite.refuted_below),
+            "gain": gain_of(over[best], lite.refuted_below),
             "best_control": best,
-            "over_best_control": numbers(over_best),
-            "over_baseline": numbers(over_baseline),
+            "over_controls": {control: numbers(over[control]) for control in controls},
+            "over_baseline": numbers(over[BASELINE]),
         }
     return found
 
@@ -276,7 +283,7 @@ def run(plan: Plan, lite: Lite, place: LiteFolders, workers: int) -> list[str]:
     if not faults:
         found = row_gains(lite, {**baselines, **rows})
         command = "python -m benchmarks.evidence.lite"
-        write_json(place.figures / "answer.json", {"command": command, **found})
+        write_json(place.answer, {"command": command, **found})
     return faults
 
 
@@ -289,6 +296,31 @@ def seeds_due(lite: Lite, place: LiteFolders) -> list[int]:
     ]
 
 
+def lite_text(answer: Mapping[str, Any]) -> str:
+    """A row for each training in question and each of its controls: what it gains over it.
+
+    Args:
+        answer: what :func:`row_gains` gives.
+    """
+    rows = []
+    for name, row in answer["rows"].items():
+        gains = {BASELINE: row["over_baseline"], **row["over_controls"]}
+        for other, gain in gains.items():
+            is_best = other == row["best_control"]
+            means = [f"{answer['success'][one]:.3f}" for one in (name, other)]
+            said = f"the best control: {row['gain']}" if is_best else ""
+            rows.append([name, other, *means, interval(gain), said])
+    head = [
+        "training",
+        "minus",
+        "success of it",
+        "of the other",
+        "difference [95 %]",
+        "the gain is",
+    ]
+    return markdown_table(head, rows)
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence.lite")
@@ -298,22 +330,16 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     place = LiteFolders(options.shared, options.out, options.figures)
-    try:
-        data.check_shared(options.shared)
-        faults = run(read_plan(), read_real_plan().lite, place, options.workers)
-    except TirtrackError as error:
-        print(f"lite: {error}", file=sys.stderr)
-        return error.exit_code if isinstance(error, RequestError) else 1
-    for fault in faults:
-        print(f"lite: {fault}", file=sys.stderr)
-    if faults:
-        return 1
-    content = json.loads((place.figures / "answer.json").read_text(encoding="utf-8"))
-    for name, row in content["rows"].items():
-        print(f"{name}: gain {row['gain']}, over {row['best_control']} "
-              f"{interval(row['over_best_control'])}, over the baselines "
-              f"{interval(row['over_baseline'])}")  # fmt: skip
-    return 0
+    return ends("lite", functools.partial(run_and_show, place, options.workers))
+
+
+def run_and_show(place: LiteFolders, workers: int) -> list[str]:
+    """Run what is due and print the answer; one line for each part that failed."""
+    data.check_shared(place.shared)
+    if faults := run(read_plan(), read_real_plan().lite, place, workers):
+        return faults
+    print(lite_text(json.loads(place.answer.read_text(encoding="utf-8"))))
+    return []
 
 
 if __name__ == "__main__":

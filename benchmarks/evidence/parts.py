@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,23 @@ def attempt(job: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | None, s
         return None, str(error)
     except Exception as error:  # noqa: BLE001 - hours of other parts hang on it
         return None, f"{type(error).__name__}: {error}"
+
+
+def ends(name: str, command: Callable[[], list[str]]) -> int:
+    """How a command of the study ends: its exit code, with what went wrong on stderr.
+
+    Args:
+        name: name of the command, which each line begins with.
+        command: function that runs it and gives one line for each part that failed.
+    """
+    try:
+        faults = command()
+        code = 1 if faults else 0
+    except TirtrackError as error:
+        faults, code = [str(error)], error.exit_code
+    for fault in faults:
+        print(f"{name}: {fault}", file=sys.stderr)
+    return code
 
 
 def results_of(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
-from benchmarks.evidence.plan import Plan, arm_called, recipe_of
+from benchmarks.evidence.plan import Plan, arm_called, identity_of, recipe_of, shared_identity
 from tirtrack.distillation.settings import CrossModalRecipe, Settings
 
 REAL_PLAN = Path(__file__).with_name("real.yaml")
@@ -101,3 +101,18 @@ def gentle_recipe(plan: Plan, gentle: Gentle, variant: str) -> CrossModalRecipe:
         RecipeError: a setting is unknown or its value does not fit.
     """
     return recipe_of(plan, arm_called(plan, gentle.arm), gentle.variants[variant].changes)
+
+
+def gentle_identity(plan: Plan, gentle: Gentle, **training: Any) -> dict[str, Any]:
+    """What a part of question 4 depends on but for the code, as JSON values."""
+    return {
+        "world": plan.world.model_dump(mode="json"),
+        **shared_identity(plan),
+        "arm": training_of(plan, gentle.arm),
+        "training": training,
+    }
+
+
+def training_of(plan: Plan, arm: str) -> dict[str, Any]:
+    """What the training of an arm of the study depends on, as JSON values."""
+    return {"name": arm, **identity_of(plan, arm_called(plan, arm))["training"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from benchmarks.evidence.plan import BASELINE, Plan, arms_of
 from benchmarks.evidence.records import Record
-from benchmarks.experiments.table import RESAMPLES_SEED, interval
+from benchmarks.experiments.table import RESAMPLES_SEED, interval, markdown_table
 from tirtrack.evaluation.statistics import ScoreDifference, Sets
 
 CHOICE, PROOF = "validation", "test"
@@ -196,7 +196,7 @@ def markdown(plan: Plan, records: Mapping[str, Record]) -> str:
             _samples(record),
         ]
         rows.append(cells)
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def single_changes(plan: Plan, records: Mapping[str, Record]) -> str:
@@ -211,7 +211,7 @@ def single_changes(plan: Plan, records: Mapping[str, Record]) -> str:
             found = difference(record, same, plan.primary)
             rows.append([factor, base, interval(found.model_dump()), plan.factors[factor].summary])
     head = ["change", "of", "minus the arm without it [95 %]", "what it is"]
-    return _table(head, rows) if rows else ""
+    return markdown_table(head, rows) if rows else ""
 
 
 def _with_seeds(record: Record, seeds: Iterable[str]) -> Record:
@@ -231,20 +231,13 @@ def on_cameras(plan: Plan, cameras: Mapping[str, Record]) -> str:
     _, *names = next(iter(cameras.values()))["arms"]
     head = ["camera", f"{BASELINE}: {plan.primary}"]
     head += [f"{name}: minus it [95 %]" for name in names]
-    return _table([*head, "what it is"], rows)
+    return markdown_table([*head, "what it is"], rows)
 
 
 def carries(plan: Plan, record: Record, arm: str) -> bool:
     """Whether an arm is above the baseline on a camera, with its whole interval."""
     arms = record["arms"]
     return difference(arms[arm], arms[BASELINE], plan.primary).low > 0
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(cells) + " |" for cells in rows]
-    return "\n".join(lines) + "\n"
 
 
 def _samples(record: Record) -> str:

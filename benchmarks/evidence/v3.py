@@ -21,15 +21,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
-from benchmarks.evidence.parts import ROOT
+from benchmarks.evidence.parts import ROOT, ends
 from benchmarks.evidence.plan import Plan, read_plan
 from benchmarks.evidence.score_rows import Rows, numbers, over_sets
 from benchmarks.evidence.table import rank_correlation
 from benchmarks.experiments import data
-from benchmarks.experiments.table import interval
+from benchmarks.experiments.table import interval, markdown_table
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
-from tirtrack.errors import RequestError, TirtrackError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.overlap import first_valid_row, norm_center_error, overlap, valid_rows
 from tirtrack.evaluation.results import Track
@@ -48,9 +47,28 @@ STARTS = {"rgb_held_back": 3, "world_tir": 1, "world_rgb": 1}  # five sequences 
 TRAINED_ON = "drone_v"  # sequences of rgb/video_train that nano-rgb was trained on begin so
 REFERENCE = "nano-rgb"
 OTHERS = ("v3", "nano-tir")
+PARTS = [(name, place) for place in STARTS for name in (REFERENCE, *OTHERS)]
 SCORES = ("success", "norm_precision")
 COMPARED = (*SCORES, "lost")
 ATTRIBUTES = ("side_px", "step_sides")
+PLACES = {
+    "rgb_held_back": "RGB video, held back",
+    "world_tir": "world, TIR",
+    "world_rgb": "world, RGB",
+}
+TRACKERS = {"nano-rgb": "`nano-rgb`", "v3": "V3 as published", "nano-tir": "`nano-tir`"}
+FACTS = {
+    "success": "success",
+    "norm_precision": "normalised precision",
+    "lost": "lost",
+    "overlap_on_target": "overlap where not lost",
+    "size_ratio": "side",
+}
+SCORE_FACTS = {
+    "roc_auc": "AUC",
+    "calibration_error": "calibration error (fitted on these sets for `nano-rgb` and `nano-tir`)",
+}
+"""What tables call sets, trackers and facts."""
 
 
 def weights_of(name: str, shared: Path) -> str:
@@ -200,23 +218,34 @@ def by_attribute(a: Rows, b: Rows, attribute: str) -> dict[str, float]:
     }
 
 
-def show(answer: Mapping[str, Any]) -> None:
-    """Print the answer set by set."""
-    for place, found in answer.items():
-        print(place)
-        for name, one in found["trackers"].items():
-            facts = "  ".join(f"{key} {value:.3f}" for key, value in one.items() if key != "score")
-            print(f"  {name}: {facts}")
-            quality = one["score"]
-            print(
-                f"    score: AUC {quality['roc_auc']:.3f}, ECE {quality['calibration_error']:.3f}"
-            )
+def v3_text(answer: Mapping[str, Any]) -> str:
+    """What each tracker does on each set, and its differences from the reference.
+
+    Args:
+        answer: what :func:`compared` gives, by name of the set.
+    """
+    facts, differences = [], []
+    for place, shown in PLACES.items():
+        for name, one in answer[place]["trackers"].items():
+            quality = [one["score"][key] for key in SCORE_FACTS]
+            values = [*(one[key] for key in FACTS), *quality]
+            facts.append([shown, TRACKERS[name], *(f"{value:.3f}" for value in values)])
         for name in OTHERS:
-            one = found[f"{name} minus {REFERENCE}"]
-            for fact in COMPARED:
-                print(f"  {name} minus {REFERENCE}: {fact} {interval(one[fact])}")
-            for attribute, half in one["by"].items():
-                print(f"    {attribute}: {half}")
+            against = answer[place][f"{name} minus {REFERENCE}"]
+            cells = [interval(against[fact]) for fact in COMPARED]
+            differences.append([shown, TRACKERS[name], *cells])
+    head = ["set", f"minus {TRACKERS[REFERENCE]} [95 %]", *(FACTS[fact] for fact in COMPARED)]
+    columns = ["set", "tracker", *FACTS.values(), *SCORE_FACTS.values()]
+    return f"{markdown_table(columns, facts)}\n{markdown_table(head, differences)}"
+
+
+def show(answer: Mapping[str, Any]) -> None:
+    """Print the answer, and what the differences go with."""
+    print(v3_text(answer))
+    for place in PLACES:
+        for name in OTHERS:
+            for attribute, half in answer[place][f"{name} minus {REFERENCE}"]["by"].items():
+                print(f"{place}, {name} minus {REFERENCE}, by {attribute}: {half}")
 
 
 def main() -> int:
@@ -226,30 +255,26 @@ def main() -> int:
     parser.add_argument("--figures", type=Path, default=ROOT / "docs/figures/evidence/v3")
     parser.add_argument("--answer", type=Path, default=ROOT / "docs/figures/v3_question.json")
     parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    return ends("v3", functools.partial(run_all_parts, parser.parse_args()))
+
+
+def run_all_parts(options: argparse.Namespace) -> list[str]:
+    """Run what is due, and write and print the answer; one line for each part that failed."""
+    data.check_shared(options.shared)
     plan = read_plan()
     jobs: dict[str, Callable[[], PartResults]] = {
         f"{name}-{place}": functools.partial(
             part, plan, options.shared, options.figures, name, place
         )
-        for place in STARTS
-        for name in (REFERENCE, *OTHERS)
+        for name, place in PARTS
     }
-    try:
-        data.check_shared(options.shared)
-        parts, faults = run_all(jobs, options.workers)
-    except TirtrackError as error:
-        print(f"v3: {error}", file=sys.stderr)
-        return error.exit_code if isinstance(error, RequestError) else 1
-    for fault in faults:
-        print(f"v3: {fault}", file=sys.stderr)
-    if faults:
-        return 1
-    answer = {place: compared(parts, place) for place in STARTS}
-    command = "python -m benchmarks.evidence.v3"
-    write_json(options.answer, {"command": command, "versions": versions(), **answer})
-    show(answer)
-    return 0
+    parts, faults = run_all(jobs, options.workers)
+    if not faults:
+        answer = {place: compared(parts, place) for place in STARTS}
+        command = "python -m benchmarks.evidence.v3"
+        write_json(options.answer, {"command": command, "versions": versions(), **answer})
+        show(answer)
+    return faults
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, 
     head = ["row", "**primary** (of each seed)", "minus baseline [95 %]",
             f"`{ours}` minus it [95 %]", *groups, "success, tight sets: minus baseline",
             "RGB test", "RGB test: minus baseline"]  # fmt: skip
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines = []
     for row in rows:
         name = row["row"]["name"]
         shown = f"*{name}*" if row["row"]["is_control"] else name
@@ -169,9 +169,22 @@ def markdown(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None, 
             interval(row["success_against_baseline"]),
             *_rgb_cells(row),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(cells)
+    text = markdown_table(head, lines)
     if best is not None:
-        lines += ["", f"`{ours}` minus the best control (`{best['control']}`): {interval(best)}"]
+        text += f"\n`{ours}` minus the best control (`{best['control']}`): {interval(best)}\n"
+    return text
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown.
+
+    Args:
+        head: names of the columns.
+        rows: cells of each row, one for each column.
+    """
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cells) + " |" for cells in rows]
     return "\n".join(lines) + "\n"
 
 

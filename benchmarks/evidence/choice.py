@@ -1,0 +1,175 @@
+"""Question 4: the gentle training that is chosen on the world and on ``tir_video``.
+
+The variants of ``real.yaml`` are trained on the recordings of the study's world and on real TIR;
+the rule of docs/evidence_plan.md chooses one.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.evidence.cached_parts import PartResults, cached_part, kept_part, run_all
+from benchmarks.evidence.gentle import TRAININGS, Real, baseline_of, real_pairs, rows_on
+from benchmarks.evidence.plan import BASELINE, Plan
+from benchmarks.evidence.real_plan import PLAIN, Gentle, gentle_identity
+from benchmarks.evidence.score_rows import numbers, over_sets, sha256_of
+from benchmarks.evidence.worlds import render
+from benchmarks.experiments.table import PRIMARY, interval, markdown_table
+from tirtrack.datasets import open_dataset
+from tirtrack.evaluation.statistics import ScoreDifference
+from tirtrack.files import write_json
+
+FIGURES = {"world": "success", "tir_video": PRIMARY}
+"""The figure of each place that the choice looks at."""
+_SHOWN = {"world": "success in the world", "tir_video": "primary figure on `tir_video`"}
+_DATA = {"world": "the world", "real": "real TIR"}
+
+
+def choice_parts(gentle: Gentle) -> list[str]:
+    """``baseline``, and ``VARIANT-DATA`` for every variant."""
+    return [BASELINE, *(f"{one}-{where}" for one in gentle.variants for where in TRAININGS)]
+
+
+def part_file(figures: Path, name: str) -> Path:
+    """The file of a part of the choice."""
+    return figures / "choice" / f"{name}.json"
+
+
+def identity_of_part(plan: Plan, gentle: Gentle, name: str) -> dict[str, Any]:
+    """What a part of the choice depends on but for the code, as JSON values."""
+    variant, _, where = name.partition("-")
+    changes = None if name == BASELINE else gentle.variants[variant].changes
+    return gentle_identity(plan, gentle, changes=changes, data=where, seed=gentle.seeds[0])
+
+
+def part_of_choice(real: Real, name: str) -> PartResults:
+    """Rows of a part on the validation sequences of the world and on ``tir_video``."""
+    variant, _, where = name.partition("-")
+    seed = real.gentle.seeds[0]
+
+    def make() -> PartResults:
+        spec = baseline_of(real) if name == BASELINE else TRAININGS[where](real, variant, seed)
+        world = open_dataset(real.study.world / "validation")
+        return {
+            "weights_sha256": sha256_of(spec),
+            "world": rows_on(real, spec, world, "world"),
+            "tir_video": rows_on(real, spec, open_dataset(real.data("tir_video")), "tir_video"),
+        }
+
+    identity = identity_of_part(real.plan, real.gentle, name)
+    return cached_part(part_file(real.figures, name), identity, make)
+
+
+def kept_choice(plan: Plan, gentle: Gentle, figures: Path) -> dict[str, PartResults]:
+    """The parts of the choice that have results, by name.
+
+    Raises:
+        RequestError: they belong to another plan.
+    """
+    found = {
+        name: kept_part(part_file(figures, name), identity_of_part(plan, gentle, name))
+        for name in choice_parts(gentle)
+    }
+    return {name: results for name, results in found.items() if results is not None}
+
+
+def minus_baseline(
+    parts: Mapping[str, PartResults], variant: str, place: str, trainings: Iterable[str]
+) -> ScoreDifference:
+    """A variant minus the baseline in the figure of a place, mean of trainings."""
+    runs = [parts[f"{variant}-{where}"][place] for where in trainings]
+    return over_sets(runs, [parts[BASELINE][place]], FIGURES[place])
+
+
+def chosen_of(gentle: Gentle, parts: Mapping[str, PartResults]) -> PartResults:
+    """The choice by the rule that was written down: of the variants that keep their share of the
+    gain of ``plain`` in the world, the one whose interval on ``tir_video`` ends highest below.
+
+    Args:
+        gentle: variants and rule.
+        parts: results of :func:`choice_parts`, by name.
+    """
+    gains = {name: minus_baseline(parts, name, "world", ["world"]) for name in gentle.variants}
+    harms = {name: minus_baseline(parts, name, "tir_video", TRAININGS) for name in gentle.variants}
+    least = gentle.keeps * max(gains[PLAIN].mean, 0.0)
+    keeping = [variant for variant, gain in gains.items() if gain.mean >= least]
+    return {
+        "chosen": max(keeping or gains, key=lambda variant: harms[variant].low),
+        "keeps_enough": keeping,
+        "world_success": {name: numbers(one) for name, one in gains.items()},
+        "tir_video_primary": {name: numbers(one) for name, one in harms.items()},
+    }
+
+
+def choice_text(gentle: Gentle, parts: Mapping[str, PartResults]) -> str:
+    """What the rule chooses, or how much of it is missing, and the table of what is there.
+
+    Args:
+        gentle: variants and rule.
+        parts: results of :func:`choice_parts` so far, by name.
+    """
+    names = choice_parts(gentle)
+    missing = [name for name in names if name not in parts]
+    said = (
+        f"Nothing is chosen yet: {len(missing)} of {len(names)} parts are missing."
+        if missing
+        else choice_sentence(chosen_of(gentle, parts))
+    )
+    return "\n\n".join([said, *filter(None, [choice_table(gentle, parts)])])
+
+
+def choice_sentence(choice: Mapping[str, Any]) -> str:
+    """What :func:`chosen_of` chose, and from what."""
+    keeping = ", ".join(f"`{name}`" for name in choice["keeps_enough"])
+    among = f"those that keep enough of the gain of `{PLAIN}` in the world ({keeping})"
+    return (
+        f"The rule chooses `{choice['chosen']}`: of {among if keeping else 'all variants'} its "
+        "interval on `tir_video`, mean of both trainings, ends highest below."
+    )
+
+
+def choice_table(gentle: Gentle, parts: Mapping[str, PartResults]) -> str:
+    """What each variant that has all of its parts gains over the baseline; empty without any."""
+    rows = []
+    for name, variant in gentle.variants.items():
+        if {BASELINE, *(f"{name}-{where}" for where in TRAININGS)} <= parts.keys():
+            each = [(place, [where]) for where in TRAININGS for place in FIGURES]
+            shown = [
+                interval(numbers(minus_baseline(parts, name, place, trainings)))
+                for place, trainings in (*each, ("tir_video", TRAININGS))
+            ]
+            rows.append([f"`{name}`", *shown, variant.summary])
+    head = [
+        f"trained on {_DATA[where]}: {_SHOWN[place]}" for where in TRAININGS for place in FIGURES
+    ]
+    head = ["variant", *head, f"both: {_SHOWN['tir_video']}", "what it is"]
+    return markdown_table(head, rows) if rows else ""
+
+
+def choose(real: Real, workers: int) -> list[str]:
+    """Run the parts of the choice that are due, and write it.
+
+    Returns:
+        One line for each part that failed.
+
+    Raises:
+        RequestError: another world lies where the study keeps its own.
+    """
+    if real.choice.is_file():
+        print(f"the choice is made: {real.choice}", file=sys.stderr)
+        return []
+    render(real.plan.world, real.study, workers)
+    real_pairs(real)  # its links are made once, before the workers ask for them
+    jobs = {
+        name: functools.partial(part_of_choice, real, name) for name in choice_parts(real.gentle)
+    }
+    parts, faults = run_all(jobs, workers)
+    if not faults:
+        found = chosen_of(real.gentle, parts)
+        command = "python -m benchmarks.evidence.real choose"
+        write_json(real.choice, {"command": command, **found})
+    return faults
