@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.evidence import camel, confirmation, lite, parts, v3
 from benchmarks.evidence.cached_parts import cached_part
-from benchmarks.evidence.choice import choice_parts, chosen_of
+from benchmarks.evidence.choice import choice_parts, choice_text, chosen_of
 from benchmarks.evidence.confirmation import (
     choice_to_confirm,
     conclusions,
@@ -182,8 +182,10 @@ def test_a_sequence_counts_in_its_recording_or_set(subset, notes, group):
 # --- the choice ----------------------------------------------------------------------------------
 
 
-def choice_of(world: dict[str, float], tir_video: dict[str, tuple[float, float]]) -> dict:
-    """The choice among variants that gain so much in the world, and two values on real video."""
+def choice_among(world: dict[str, float], tir_video: dict[str, tuple[float, float]]) -> tuple:
+    """Variants that gain so much in the world, and the parts of their choice with two values on
+    real video.
+    """
     gentle = GENTLE.model_copy(update={"variants": {name: GENTLE.variants[name] for name in world}})
     still = {"world": rows({"": [0.5, 0.5]}), "tir_video": rows({"drone": [0.5, 0.5]})}
     parts = {name: still for name in choice_parts(gentle)}
@@ -193,7 +195,7 @@ def choice_of(world: dict[str, float], tir_video: dict[str, tuple[float, float]]
                 "world": rows({"": [0.5 + world[name]] * 2}),
                 "tir_video": rows({"drone": [0.5 + one for one in tir_video[name]]}),
             }
-    return chosen_of(gentle, parts)
+    return gentle, parts
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,21 @@ def choice_of(world: dict[str, float], tir_video: dict[str, tuple[float, float]]
     ],
 )
 def test_the_choice_follows_the_rule(world, tir_video, chosen):
-    assert choice_of(world, tir_video)["chosen"] == chosen
+    gentle, parts = choice_among(world, tir_video)
+    assert chosen_of(gentle, parts)["chosen"] == chosen
+    assert f"The rule chooses `{chosen}`: " in choice_text(gentle, parts)
+
+
+def test_the_table_of_the_choice_has_both_trainings_of_each_variant():
+    world = {"plain": 0.04, "short": 0.01}
+    text = choice_text(*choice_among(world, {"plain": (-0.1, 0.0), "short": (0.0, 0.0)}))
+    assert "of those that keep enough of the gain of `plain` in the world (`plain`) " in text
+    assert text.splitlines()[-2:] == [
+        "| `plain` | +0.040 [+0.040, +0.040] | -0.050 [-0.100, +0.000] | +0.040 [+0.040, +0.040] "
+        "| -0.050 [-0.100, +0.000] | -0.050 [-0.100, +0.000] | the arm as it is |",
+        "| `short` | +0.010 [+0.010, +0.010] | 0 | +0.010 [+0.010, +0.010] | 0 | 0 "
+        "| a quarter of the steps |",
+    ]
 
 
 # --- the confirmation ----------------------------------------------------------------------------
@@ -429,6 +445,10 @@ def test_a_row_of_dimp_lite_is_judged_against_the_best_of_its_own_controls():
         {rgb: 0.2, alone: 0.1}
     )
     assert found["rows"][published]["over_baseline"]["mean"] == pytest.approx(0.3)
+    text = lite.lite_text(plan, found)
+    assert f"| {published} | 0.500 | +0.300 [+0.300, +0.300] | " in text
+    assert f"| confirmed, over `{alone}` |" in text
+    assert "refuted where that interval ends below +0.02" in text
 
 
 @pytest.mark.parametrize(
@@ -519,6 +539,25 @@ def test_attributes_are_medians_of_side_and_step():
     truth = np.array([[1.0, 1, 16, 4], [5.0, 1, 16, 4], [9.0, 1, 16, 4]])
     one = LabelledSequence("s", truth, 1, lambda: iter(()))
     assert attributes_of(one) == {"side_px": 8.0, "step_sides": 0.5}
+
+
+def test_tables_of_v3_hold_every_tracker_and_its_difference_from_the_reference():
+    def made(success: float) -> dict[str, object]:
+        keys = (*v3.FACTS, *v3.ATTRIBUTES)
+        rows = {f"s{n}": {"group": "a", **dict.fromkeys(keys, success + n)} for n in range(2)}
+        return {"rows": rows, "score": dict.fromkeys(v3.SCORE_FACTS, 0.25)}
+
+    success = {"nano-rgb": 0.5, "v3": 0.6, "nano-tir": 0.7}
+    parts = {f"{name}-{place}": made(success[name]) for name, place in v3.PARTS}
+    facts, differences = v3.v3_text(
+        {place: v3.compared(parts, place) for place in v3.STARTS}
+    ).split("\n\n")
+    assert len(facts.splitlines()) == 2 + 9
+    assert "| world, TIR | V3 as published | 1.100 |" in facts
+    assert facts.splitlines()[-1].endswith("| 0.250 | 0.250 |")
+    assert differences.splitlines()[3] == (
+        "| RGB video, held back | `nano-tir`" + " | +0.200 [+0.200, +0.200]" * 3 + " |"
+    )
 
 
 def test_a_difference_is_split_at_the_median_of_an_attribute():

@@ -25,7 +25,7 @@ from tirtrack.files import write_json
 
 FIGURES = {"world": "success", "tir_video": PRIMARY}
 """The figure of each place that the choice looks at."""
-_SHOWN = {"world": "success in the world", "tir_video": "primary figure on `tir_video`"}
+_SHOWN = {"world": "world", "tir_video": "`tir_video`"}
 _DATA = {"world": "the world", "real": "real TIR"}
 
 
@@ -119,7 +119,12 @@ def choice_text(gentle: Gentle, parts: Mapping[str, PartResults]) -> str:
         if missing
         else choice_sentence(chosen_of(gentle, parts))
     )
-    return "\n\n".join([said, *filter(None, [choice_table(gentle, parts)])])
+    if shown := choice_table(gentle, parts):
+        return (
+            f"{said} Success on the validation sequences of the world, and the primary figure on "
+            f"`tir_video`, minus `{BASELINE}` [95 %]:\n\n{shown}"
+        )
+    return said
 
 
 def choice_sentence(choice: Mapping[str, Any]) -> str:

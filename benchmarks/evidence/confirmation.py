@@ -302,8 +302,10 @@ def confirmation_text(confirmed: Mapping[str, Any]) -> str:
         for is_judged in (True, False)
     )
     said = f"{early if missing else ''}{confirmed['note'].capitalize()}."
-    tables = [difference_table(one) for one in (judged, beside) if any(one.values())]
-    return "\n\n".join([harm_sentence(confirmed), said, "\n\nExploratory:\n\n".join(tables)])
+    parts = [harm_sentence(confirmed), said, difference_table(judged)]
+    if any(beside.values()):
+        parts += ["Exploratory:", difference_table(beside)]
+    return "\n\n".join(parts)
 
 
 def difference_table(rows: Mapping[str, Mapping[str, Any]]) -> str:

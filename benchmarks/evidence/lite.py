@@ -146,6 +146,11 @@ def slug(name: str) -> str:
     return name.replace(",", "").replace(" ", "_")
 
 
+def parts(lite: Lite) -> list[tuple[str, int]]:
+    """File name and seed of all parts."""
+    return [(slug(name), seed) for name in (BASELINE, *lite.trained()) for seed in lite.seeds]
+
+
 def part_file(place: LiteFolders, name: str, seed: int) -> Path:
     """The file of a part's results."""
     return place.figures / f"{slug(name)}-{seed}.json"
@@ -296,29 +301,28 @@ def seeds_due(lite: Lite, place: LiteFolders) -> list[int]:
     ]
 
 
-def lite_text(answer: Mapping[str, Any]) -> str:
-    """A row for each training in question and each of its controls: what it gains over it.
+def lite_text(lite: Lite, answer: Mapping[str, Any]) -> str:
+    """What is confirmed or refuted: a row for each training in question.
 
     Args:
+        lite: rows and rule.
         answer: what :func:`row_gains` gives.
     """
+    controls = list(dict.fromkeys(name for inside in lite.rows.values() for name in inside))
     rows = []
     for name, row in answer["rows"].items():
-        gains = {BASELINE: row["over_baseline"], **row["over_controls"]}
-        for other, gain in gains.items():
-            is_best = other == row["best_control"]
-            means = [f"{answer['success'][one]:.3f}" for one in (name, other)]
-            said = f"the best control: {row['gain']}" if is_best else ""
-            rows.append([name, other, *means, interval(gain), said])
-    head = [
-        "training",
-        "minus",
-        "success of it",
-        "of the other",
-        "difference [95 %]",
-        "the gain is",
-    ]
-    return markdown_table(head, rows)
+        over = {BASELINE: row["over_baseline"], **row["over_controls"]}
+        shown = [interval(over[one]) if one in over else "" for one in (BASELINE, *controls)]
+        success = f"{answer['success'][name]:.3f}"
+        rows.append([name, success, *shown, f"{row['gain']}, over `{row['best_control']}`"])
+    others = [f"minus `{one}` [95 %]" for one in (BASELINE, *controls)]
+    said = (
+        "Success on `camel`, mean of the seeds. A gain is confirmed where the interval over the "
+        "best control lies above zero, refuted where that interval ends below "
+        f"{lite.refuted_below:+.2f}, and open otherwise."
+    )
+    head = ["training", "success", *others, "the gain is"]
+    return f"{said}\n\n{markdown_table(head, rows)}"
 
 
 def main() -> int:
@@ -336,9 +340,10 @@ def main() -> int:
 def run_and_show(place: LiteFolders, workers: int) -> list[str]:
     """Run what is due and print the answer; one line for each part that failed."""
     data.check_shared(place.shared)
-    if faults := run(read_plan(), read_real_plan().lite, place, workers):
+    lite = read_real_plan().lite
+    if faults := run(read_plan(), lite, place, workers):
         return faults
-    print(lite_text(json.loads(place.answer.read_text(encoding="utf-8"))))
+    print(lite_text(lite, json.loads(place.answer.read_text(encoding="utf-8"))))
     return []
 
 

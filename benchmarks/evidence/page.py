@@ -5,15 +5,21 @@ The part stands between two marks; what stands outside of them is written by han
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.evidence import defaults, table
+from benchmarks.evidence import defaults, lite, table, v3
+from benchmarks.evidence.cached_parts import PartResults
 from benchmarks.evidence.cameras import read_camera
-from benchmarks.evidence.figure import Bar, forest
+from benchmarks.evidence.choice import choice_text, kept_choice
+from benchmarks.evidence.confirmation import confirmation_text, harm_sentence
+from benchmarks.evidence.figure import LEGEND, Bar, forest
 from benchmarks.evidence.plan import BASELINE, Plan, arms_of
+from benchmarks.evidence.real_plan import RealPlan, read_real_plan
 from benchmarks.evidence.records import Record, kept_records
 from benchmarks.experiments.table import interval
 from tirtrack.files import write_text
@@ -22,6 +28,8 @@ PICTURE = Path("pictures") / "evidence.svg"
 BEGIN = "<!-- made by `python -m benchmarks.evidence --page`: begin -->\n"
 END = "<!-- made by `python -m benchmarks.evidence --page`: end -->\n"
 MADE = "<!-- no figures: made from docs/figures/evidence, as a test repeats -->\n"
+V3_MADE = "<!-- figures: v3_question -->\n"
+DIFFERENCE = re.compile(r"[+-]\d\.\d+ \[[+-]\d\.\d+, [+-]\d\.\d+\]")
 
 
 @dataclass(frozen=True)
@@ -30,15 +38,38 @@ class Results:
 
     Attributes:
         plan: plan of the study.
+        real: plan of questions 4 and 5.
         records: results of arms by name, in the order of the plan.
         cameras: results on other cameras by name.
+        choice: kept parts of the choice of question 4 by name.
         confirmed: content of ``confirmed.json``; ``None``: the confirmation was not run.
+        lite: answer to question 5, or the parts that it waits for.
+        v3: answer to question 6, or the parts that it waits for.
     """
 
     plan: Plan
+    real: RealPlan
     records: Mapping[str, Record]
     cameras: Mapping[str, Record]
-    confirmed: Record | None = None
+    choice: Mapping[str, PartResults]
+    confirmed: Record | None
+    lite: Answer
+    v3: Answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command found, or what it waits for.
+
+    Attributes:
+        found: content of its file; ``None``: it was not written.
+        missing: number of parts without results.
+        parts: number of parts.
+    """
+
+    found: Record | None
+    missing: int
+    parts: int
 
 
 def read_results(plan: Plan, figures: Path) -> Results:
@@ -47,14 +78,32 @@ def read_results(plan: Plan, figures: Path) -> Results:
     Raises:
         RequestError: they are of an unknown arm, or belong to another plan.
     """
+    real = read_real_plan()
     records = kept_records(figures, plan)
     known: dict[str, Record] = {}
     if (bests := table.best_arms(plan, records)) is not None:
         every = {name: read_camera(figures, plan, name, bests) for name in plan.cameras.worlds}
         known = {name: record for name, record in every.items() if record["arms"]}
-    file = figures / "real" / "confirmed.json"
-    confirmed = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-    return Results(plan, records, known, confirmed)
+    return Results(
+        plan,
+        real,
+        records,
+        known,
+        choice=kept_choice(plan, real.gentle, figures / "real"),
+        confirmed=_content(figures / "real" / "confirmed.json"),
+        lite=_answer(figures / "lite" / "answer.json", figures / "lite", lite.parts(real.lite)),
+        v3=_answer(figures.parent / "v3_question.json", figures / "v3", v3.PARTS),
+    )
+
+
+def _content(file: Path) -> Record | None:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+def _answer(file: Path, folder: Path, parts: Sequence[tuple[str, str | int]]) -> Answer:
+    """What stands in a file, and how many of the parts ``NAME-OTHER`` have no results."""
+    missing = [one for one in parts if not (folder / f"{one[0]}-{one[1]}.json").is_file()]
+    return Answer(_content(file), len(missing), len(parts))
 
 
 def write_page(results: Results, page: Path) -> None:
@@ -90,42 +139,76 @@ def bars_of(results: Results) -> list[Bar]:
 
 
 def made_part(results: Results) -> str:
-    """What stands between the marks: three sentences, figure, table, then the details."""
-    return "\n".join(f"{block}\n" for block in _blocks(results))
+    """What stands between the marks: three sentences, table and figure, then the details."""
+    blocks = [*_first_blocks(results), *_answers(results), *_details(results)]
+    blocks += ["## How many comparisons", _made(comparisons_text(blocks))]
+    return "\n".join(f"{block}\n" for block in blocks)
 
 
-def _blocks(results: Results) -> Iterator[str]:
-    plan, records = results.plan, results.records
-    yield MADE + "\n".join(
-        [rgb_sentence(results), camera_sentence(results), signal_sentence(results)]
-    )
+def _first_blocks(results: Results) -> Iterator[str]:
+    """What a reader sees first."""
+    sentences = [rgb_sentence(results), real_sentence(results), camera_sentence(results)]
+    yield _made("\n".join(sentences))
+    if BASELINE in results.records:
+        yield _made(table.summary(results.plan, results.records))
     if bars_of(results):
         yield f"![every arm minus the baseline]({PICTURE.as_posix()})"
+
+
+def _answers(results: Results) -> Iterator[str]:
+    """A section for each question."""
+    plan, records = results.plan, results.records
+    bests = table.best_arms(plan, records)
+    yield "## Question 1: what RGB adds"
+    yield _made(_listed(table.answer(plan, bests, records)) if bests else kinds_text(results))
+    yield "## Question 2: other cameras"
+    yield _made(cameras_text(results))
+    yield "## Question 3: the signal without labels"
+    yield _made(
+        table.signal(plan, records) or "Not known yet: it takes the baseline and three arms."
+    )
+    yield "## Question 4: real video"
+    yield _made(choice_text(results.real.gentle, results.choice))
+    if results.confirmed:
+        yield _made(confirmation_text(results.confirmed))
+    else:
+        yield "The confirmation was not run yet (`python -m benchmarks.evidence.real confirm`)."
+    of_lite = functools.partial(lite.lite_text, results.real.lite)
+    yield "## Question 5: `dimp-lite`"
+    yield _made(_said(results.lite, of_lite, "lite"))
+    yield "## Question 6: V3 as published"
+    yield _made(_said(results.v3, v3.v3_text, "v3"), V3_MADE if results.v3.found else MADE)
+
+
+def _said(answer: Answer, text: Callable[[Record], str], command: str) -> str:
+    """An answer in words, or what it waits for."""
+    if answer.found is not None:
+        return text(answer.found)
+    return (
+        f"Not known yet: {answer.missing} of {answer.parts} parts are missing "
+        f"(`python -m benchmarks.evidence.{command}`)."
+    )
+
+
+def _details(results: Results) -> Iterator[str]:
+    plan, records = results.plan, results.records
+    yield "## Defaults"
+    of_weights = defaults.weights_sentence(plan, results.confirmed)
+    yield _made(f"{defaults.recipe_sentence(plan, records)}\n{of_weights}")
+    if BASELINE in records:
+        yield "## All arms"
         arms = {name: one for name, one in records.items() if "+" not in name}
-        yield MADE + table.markdown(plan, arms).rstrip()
-    yield "## What is missing"
-    yield MADE + missing_text(results)
-    if bests := table.best_arms(plan, records):
-        yield "## Question 1: what RGB adds"
-        yield MADE + _listed(table.answer(plan, bests, records))
-    if results.cameras:
-        yield "## Question 2: other cameras"
-        yield MADE + table.on_cameras(plan, results.cameras).rstrip()
-    if said := table.signal(plan, records):
-        yield "## Question 3: the signal without labels"
-        yield MADE + _listed(said)
+        yield _made(table.markdown(plan, arms))
     if changes := table.single_changes(plan, records):
         yield "## Single changes"
-        yield MADE + changes.rstrip()
-    yield "## Defaults"
-    yield MADE + "\n".join(
-        [
-            defaults.recipe_sentence(plan, records),
-            defaults.weights_sentence(plan, results.confirmed),
-        ]
-    )
-    yield "## How many comparisons"
-    yield MADE + comparisons_text(results)
+        yield _made(changes)
+    yield "## What is missing"
+    yield _made(missing_text(results))
+
+
+def _made(text: str, mark: str = MADE) -> str:
+    """A text with the mark of made figures above each of its paragraphs."""
+    return "\n\n".join(mark + part for part in re.split(r"\n{2,}", text.rstrip()))
 
 
 def _listed(lines: str) -> str:
@@ -136,22 +219,24 @@ def _listed(lines: str) -> str:
 
 
 def rgb_sentence(results: Results) -> str:
-    """The answer to the first question in one sentence."""
+    """The answer to the first question in one sentence, and how much of the study it is from."""
     plan, records = results.plan, results.records
     missing, parts = table.missing_parts(plan, records)
+    early = f"**Provisional**, with {parts - missing} of {parts} trainings done: "
+    start = early if missing else ""
     if (bests := table.best_arms(plan, records)) is None:
-        return f"What RGB adds is not known yet: {missing} of {parts} trainings are missing."
+        return f"{start}what RGB adds is not known yet."
     found = table.rgb_gain(plan, bests, records)
     so_far = " so far" if missing else ""
     gained = interval(found.gained.model_dump())
     added = (
-        f"The best training with RGB (`{bests.rgb}`) gains {gained} in {plan.primary} over the "
-        f"best with TIR alone (`{bests.tir}`)"
+        f"{start}{'t' if missing else 'T'}he best training with RGB (`{bests.rgb}`) minus the best "
+        f"with TIR alone (`{bests.tir}`) is {gained} in {plan.primary}"
     )
     if found.share is None:
         return f"{added}; true boxes are not above the latter, so there is no answer{so_far}."
     reached = "reached" if found.is_reached else "not reached"
-    return f"{added}, {found.share:.2f} of what true boxes gain: the goal is {reached}{so_far}."
+    return f"{added}, {found.share:.2f} of what true boxes add: the goal is {reached}{so_far}."
 
 
 def camera_sentence(results: Results) -> str:
@@ -179,24 +264,34 @@ def _bracketed(names: Sequence[str]) -> list[str]:
     return [f"({', '.join(names)})"] if names else []
 
 
-def signal_sentence(results: Results) -> str:
-    """The answer to the third question in one sentence."""
-    found = table.signal_rank(results.plan, results.records)
-    if found is None:
-        return "Whether a signal without labels predicts the gain is not known yet."
-    verdict = "it is the verdict of `distill`" if found.is_verdict else "`distill` cannot tell"
-    so_far = " so far" if table.missing_parts(results.plan, results.records)[0] else ""
-    return (
-        f"The signal without labels ranks trainings as their gains do with a correlation of "
-        f"{found.correlation:.2f} [{found.low:.2f}, {found.high:.2f}]: {verdict}{so_far}."
-    )
+def real_sentence(results: Results) -> str:
+    """The answer to the fourth question in one sentence."""
+    if results.confirmed:
+        return harm_sentence(results.confirmed)
+    return "Whether adapting harms a tracker on real video is not known yet."
 
 
 # --- details -------------------------------------------------------------------------------------
 
 
+def kinds_text(results: Results) -> str:
+    """The kinds of arms without which nothing can be said of the first question."""
+    known = table.best_by_kind(results.plan, results.records)
+    kinds = [said for sees, said in LEGEND.items() if sees not in known]
+    return f"Not known yet: no arm has results of the kind {' or '.join(kinds)}."
+
+
+def cameras_text(results: Results) -> str:
+    """The cameras without results in one sentence, and the table of the others."""
+    worlds = results.plan.cameras.worlds
+    missing = ", ".join(f"`{name}`" for name in worlds if name not in results.cameras)
+    said = f"Not done yet: {missing} (`python -m benchmarks.evidence --cameras`)."
+    shown = table.on_cameras(results.plan, results.cameras).rstrip() if results.cameras else ""
+    return "\n\n".join(filter(None, [said if missing else "", shown]))
+
+
 def missing_text(results: Results) -> str:
-    """The arms without all of their seeds, and the cameras without results."""
+    """The arms without all of their seeds."""
     plan = results.plan
     arms: dict[str, list[str]] = {}
     for arm in arms_of(plan).values():
@@ -204,18 +299,18 @@ def missing_text(results: Results) -> str:
         if left := [str(seed) for seed in arm.seeds(plan) if str(seed) not in seeds]:
             arms.setdefault(", ".join(left), []).append(f"`{arm.name}`")
     lines = [f"* Seed {seeds} of {', '.join(names)}." for seeds, names in arms.items()]
-    cameras = [f"`{name}`" for name in plan.cameras.worlds if name not in results.cameras]
-    lines += [f"* Cameras: {', '.join(cameras)}."] if cameras else []
     if not lines:
-        return "Nothing: every arm has all of its seeds, and every camera is done."
+        return "Nothing of the arms: every one has all of its seeds."
     return "\n".join(["Answers are provisional while an arm lacks a seed:", "", *lines])
 
 
-def comparisons_text(results: Results) -> str:
-    """How many differences the page shows, and which of them were to decide."""
-    changes = sum("+" in name for name in results.records)
-    count = 2 * len(bars_of(results)) + changes + 2 * len(results.cameras)
-    count += 2 if table.best_arms(results.plan, results.records) else 0
+def comparisons_text(blocks: Sequence[str]) -> str:
+    """How many differences the page shows, and which of them were to decide.
+
+    Args:
+        blocks: all other blocks of the page.
+    """
+    count = len({shown for block in blocks for shown in DIFFERENCE.findall(block)})
     return (
         f"This page shows {count} differences. To decide were the first question on the test "
         "sequences and the two rules of the defaults; all others are exploratory, and nothing "

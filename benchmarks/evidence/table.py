@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from benchmarks.evidence.figure import LEGEND
 from benchmarks.evidence.plan import BASELINE, Plan, arms_of
 from benchmarks.evidence.records import Record
 from benchmarks.experiments.table import RESAMPLES_SEED, interval, markdown_table
@@ -46,13 +47,17 @@ def best_arms(plan: Plan, records: Mapping[str, Record]) -> Bests | None:
 
     Single changes are not among them: they are explored around the best.
     """
-    means: dict[str, dict[str, float]] = {"tir": {}, "rgb": {}, "truth": {}}
+    bests = best_by_kind(plan, records)
+    return Bests(**bests) if bests.keys() == LEGEND.keys() else None
+
+
+def best_by_kind(plan: Plan, records: Mapping[str, Record]) -> dict[str, str]:
+    """The best arm of each kind that has any results, by what it sees."""
+    means: dict[str, dict[str, float]] = {sees: {} for sees in LEGEND}
     for name, arm in arms_of(plan).items():
         if arm.levels and name in records:
             means[arm.sees][name] = float(scores(records[name], plan.primary, CHOICE).mean())
-    if not all(means.values()):
-        return None
-    return Bests(**{sees: max(one, key=lambda name: one[name]) for sees, one in means.items()})
+    return {sees: max(one, key=lambda name: one[name]) for sees, one in means.items() if one}
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def answer(plan: Plan, bests: Bests, records: Mapping[str, Record]) -> str:
     missing, parts = missing_parts(plan, records)
     lines = [f"provisional: {missing} of {parts} parts are missing"] if missing else []
     lines += [
-        f"best by validation: {bests.tir} (TIR alone), {bests.rgb} (with RGB), {bests.truth}",
+        f"best by validation: `{bests.tir}` (TIR alone), `{bests.rgb}` (with RGB), `{bests.truth}`",
         f"with RGB minus TIR alone: {interval(found.gained.model_dump())}",
         f"true boxes minus TIR alone: {interval(found.possible.model_dump())}",
     ]
@@ -154,9 +159,10 @@ def signal(plan: Plan, records: Mapping[str, Record]) -> str:
         return ""
     so_far = " so far" if missing_parts(plan, records)[0] else ""
     return (
-        f"signal without labels, rank correlation with the true gain over {found.runs} runs of "
-        f"{found.arms} arms: {found.correlation:.2f} [{found.low:.2f}, {found.high:.2f}]; it "
-        f"{'is' if found.is_verdict else 'is not'} to be the verdict{so_far}"
+        f"The signal without labels has a rank correlation with the true gain, over {found.runs} "
+        f"runs of {found.arms} arms, of {found.correlation:.2f} [{found.low:.2f}, "
+        f"{found.high:.2f}]; it {'is' if found.is_verdict else 'is not'} to be the verdict of "
+        f"`distill`{so_far}."
     )
 
 
@@ -179,6 +185,26 @@ def rank_correlation(runs: np.ndarray) -> float:
     if not ranks.std(axis=0).all():
         return float("nan")
     return float(np.corrcoef(ranks.T)[0, 1])
+
+
+def summary(plan: Plan, records: Mapping[str, Record]) -> str:
+    """The table to read first: the baseline, the shipped recipe and the best arm of each kind."""
+    named = {BASELINE: ["before training"], plan.recipe: ["the shipped recipe"]}
+    for sees, name in best_by_kind(plan, records).items():
+        named.setdefault(name, []).append(f"the best, {LEGEND[sees]}")
+    rows = [
+        [
+            f"`{name}`",
+            "; ".join(said),
+            f"{scores(records[name], plan.primary).mean():.3f}",
+            interval(difference(records[name], records[BASELINE], plan.primary).model_dump()),
+            f"{len(records[name]['seeds'])} of {len(arms_of(plan)[name].seeds(plan))}",
+        ]
+        for name, said in named.items()
+        if name in records
+    ]
+    head = ["arm", "what it is", f"**{plan.primary}**", "minus baseline [95 %]", "seeds"]
+    return markdown_table(head, rows)
 
 
 def markdown(plan: Plan, records: Mapping[str, Record]) -> str:
