@@ -22,7 +22,8 @@ from tirtrack.errors import RequestError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Environment variables that say how many threads a new process computes with."""
 
 
 def check_workers(workers: int) -> None:
@@ -72,7 +73,7 @@ def working(
 
 def use_one_thread() -> None:
     """Keep the numbers of this process, a worker, to one thread."""
-    for name in _THREADS:
+    for name in THREADS:
         os.environ[name] = "1"
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
