@@ -223,9 +223,9 @@ def kept_toy(figures: Path, *names: str) -> Results:
 def test_without_results_the_page_says_what_is_missing(tmp_path):
     text = made_part(kept_toy(tmp_path))
     assert text.splitlines()[1:4] == [
-        "**Provisional**, with 0 of 75 trainings done: what RGB adds is not known yet.",
-        "Whether adapting harms a tracker on real video is not known yet.",
-        "How far an adapted tracker carries is not known yet: no other camera is done.",
+        "* **Provisional**, with 0 of 75 trainings done: what RGB adds is not known yet.",
+        "* Whether adapting harms a tracker on real video is not known yet.",
+        "* How far an adapted tracker carries is not known yet: no other camera is done.",
     ]
     assert "no arm has results of the kind TIR alone or with RGB or true boxes." in text
     assert "Not done yet: `optics`, `gain_control`, " in text
@@ -263,12 +263,12 @@ def test_the_page_begins_with_three_sentences_then_table_and_figure(tmp_path):
     results = kept_toy(tmp_path, *TOY, "rgb_tracks-tir-30+steps_100")
     blocks = made_part(results).split("\n\n")
     assert blocks[0].splitlines()[1:] == [
-        "**Provisional**, with 3 of 75 trainings done: the best training with RGB "
+        "* **Provisional**, with 3 of 75 trainings done: the best training with RGB "
         "(`rgb_tracks-tir-30`) minus the best with TIR alone (`tir_saliency-tir-same`) is +0.083 "
         "[+0.050, +0.100] in success, 0.56 of what true boxes add: the goal is reached so far.",
-        "Whether adapting harms a tracker on real video is not known yet.",
-        "Of 2 other cameras the adapted tracker is above the baseline on 2 (optics, polarity) with "
-        "`rgb_tracks-tir-30` and on 2 (optics, polarity) with `tir_saliency-tir-same`.",
+        "* Whether adapting harms a tracker on real video is not known yet.",
+        "* Of 2 other cameras the adapted tracker is above the baseline on 2 (optics, polarity) "
+        "with `rgb_tracks-tir-30` and on 2 (optics, polarity) with `tir_saliency-tir-same`.",
     ]
     assert blocks[1].splitlines()[1].startswith("| arm | what it is | **success** |")
     assert blocks[2] == "![every arm minus the baseline](pictures/evidence.svg)"
@@ -283,7 +283,9 @@ def test_a_study_with_all_of_its_seeds_is_not_provisional(tmp_path):
             toy = TOY.get(arm.name, TOY["baseline"])["seeds"]["0"]
             add_part(tmp_path, PLAN, arm, seed, {**toy, "signal": {"r/0": float(seed)}})
     text = made_part(read_results(PLAN, tmp_path))
-    assert text.splitlines()[1].startswith("The best training with RGB (`rgb_tracks-tir-30`) minus")
+    assert text.splitlines()[1].startswith(
+        "* The best training with RGB (`rgb_tracks-tir-30`) minus"
+    )
     assert "rovisional" not in text
     assert "Nothing of the arms: every one has all of its seeds." in text
 

@@ -17,7 +17,7 @@ from benchmarks.evidence.cameras import (
     place_of,
     world_of,
 )
-from benchmarks.evidence.parts import Workplace, recordings_of, run_part, train
+from benchmarks.evidence.parts import Workplace, ends, recordings_of, run_part, train
 from benchmarks.evidence.plan import (
     Recordings,
     arm_called,
@@ -54,6 +54,10 @@ def part(values: list[float]) -> dict[str, object]:
     """Results of one seed: a figure of each sequence, the same on both splits."""
     rows = {f"s{n}": {"success": one, "norm_precision": one} for n, one in enumerate(values)}
     return {"training": {"samples": {"usable": 7}}, "validation": rows, "test": rows}
+
+
+def refuse() -> list[str]:
+    raise RequestError("no arm is called so")
 
 
 def test_parts_that_are_recorded_are_not_due(tmp_path):
@@ -94,6 +98,19 @@ def test_a_part_that_breaks_unexpectedly_is_told_as_a_fault(tmp_path, monkeypatc
     ended = run_part(PLAN, ARMS["baseline"], 0, Workplace(tmp_path))
     assert ended.results is None
     assert ended.fault == "KeyError: 'revision'"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        pytest.param(list, 0, "", id="nothing wrong"),
+        pytest.param(lambda: ["mixed, seed 0: why"], 1, "study: mixed, seed 0: why\n", id="faults"),
+        pytest.param(refuse, 2, "study: no arm is called so\n", id="a wrong request"),
+    ],
+)
+def test_a_command_ends_with_its_faults_on_stderr(command, code, said, capsys):
+    assert ends("study", command) == code
+    assert capsys.readouterr().err == said
 
 
 def test_jobs_that_have_not_begun_are_not_run_after_an_error(tmp_path):

@@ -1,17 +1,16 @@
-"""Questions 4 to 6 of docs/evidence_plan.md: what is chosen, confirmed once, and never opened."""
+"""Question 4 of docs/evidence_plan.md: what is chosen, confirmed once, and never opened."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.evidence import camel, confirmation, lite, parts, v3
+from benchmarks.evidence import camel, confirmation, parts
 from benchmarks.evidence.cached_parts import cached_part
 from benchmarks.evidence.choice import choice_parts, choice_text, chosen_of
 from benchmarks.evidence.confirmation import (
@@ -22,27 +21,21 @@ from benchmarks.evidence.confirmation import (
     trained_without,
 )
 from benchmarks.evidence.gentle import TRAININGS, Real
-from benchmarks.evidence.lite import gain_of, row_called, row_gains, slug
-from benchmarks.evidence.parts import ROOT, Workplace
+from benchmarks.evidence.parts import Workplace
 from benchmarks.evidence.plan import BASELINE, read_plan
 from benchmarks.evidence.real_plan import PLAIN, gentle_identity, gentle_recipe, read_real_plan
 from benchmarks.evidence.score_rows import COVERED, group_of, over_recordings, over_sets
 from benchmarks.evidence.table import Bests
-from benchmarks.evidence.v3 import attributes_of, by_attribute, facts_of
 from benchmarks.experiments import data
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
-from tirtrack.distillation.recipe import recipe_of_kind
-from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.errors import RequestError
-from tirtrack.evaluation.results import Track
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.synthetic import WorldSize, write_world
 
 PLAN = read_plan()
 REAL_PLAN = read_real_plan()
 GENTLE = REAL_PLAN.gentle
-V3_FIGURES = ROOT / "docs" / "figures" / "evidence" / "v3"
 
 
 def rows(
@@ -90,18 +83,6 @@ def test_at_most_six_variants_are_compared_with_plain():
     assert len(GENTLE.variants) - 1 <= 6
 
 
-def test_rows_of_dimp_lite_are_known_and_keep_batch_norm_frozen():
-    for name in REAL_PLAN.lite.trained():
-        assert row_called(name).changes["training.batch_norm"] == "frozen"
-    controls = [name for inside in REAL_PLAN.lite.rows.values() for name in inside]
-    assert all(row_called(name).is_control for name in controls)
-
-
-def test_the_row_from_tir_alone_never_reads_rgb():
-    row = row_called("tir alone, batch norm frozen")
-    assert not recipe_of_kind(CrossModalRecipe, str(row.recipe), row.changes).reads_rgb
-
-
 # --- parts that are kept -------------------------------------------------------------------------
 
 
@@ -121,13 +102,6 @@ def test_a_part_of_another_plan_is_refused(tmp_path):
     cached_part(tmp_path / "a.json", {"seed": 0}, dict)
     with pytest.raises(RequestError, match=r"another seed \(was 0, now 1\)"):
         cached_part(tmp_path / "a.json", {"seed": 1}, dict)
-
-
-def test_kept_results_about_v3_are_of_the_weights_and_the_world_as_they_are(tmp_path):
-    trackers = {"nano-rgb": "nano-rgb", "nano-tir": "nano-tir"}
-    for name, place in product(trackers, v3.STARTS):
-        found = json.loads((V3_FIGURES / f"{name}-{place}.json").read_text(encoding="utf-8"))
-        assert found["identity"] == v3.identity_on(PLAN, tmp_path, name, place)
 
 
 def test_what_is_known_of_a_tracker_is_lost_with_its_start_weights(tmp_path):
@@ -420,151 +394,3 @@ def test_folders_that_are_trained_on_hold_frames_alone(hard, tmp_path):
 def test_a_fold_is_tested_on_its_own_recording(hard):
     dataset = open_dataset(hard / "data" / "tir_hard" / "camel")
     assert [one.name for one in camel.only(dataset, "camel_1").sequences] == ["s2"]
-
-
-# --- dimp-lite -----------------------------------------------------------------------------------
-
-
-def test_a_row_of_dimp_lite_is_judged_against_the_best_of_its_own_controls():
-    plan = REAL_PLAN.lite
-    published, alone, rgb = plan.trained()
-    success = {BASELINE: 0.2, published: 0.5, alone: 0.4, rgb: 0.3}
-    parts = {
-        f"{slug(name)}-{seed}": {"camel": rows({"a": [value], "b": [value]})}
-        for name, value in success.items()
-        for seed in plan.seeds
-    }
-    found = row_gains(plan, parts)
-    assert found["success"] == pytest.approx(success)
-    assert {name: row["best_control"] for name, row in found["rows"].items()} == {
-        published: alone,
-        alone: rgb,
-    }
-    over = found["rows"][published]["over_controls"]
-    assert {name: one["mean"] for name, one in over.items()} == pytest.approx(
-        {rgb: 0.2, alone: 0.1}
-    )
-    assert found["rows"][published]["over_baseline"]["mean"] == pytest.approx(0.3)
-    text = lite.lite_text(plan, found)
-    assert f"| {published} | 0.500 | +0.300 [+0.300, +0.300] | " in text
-    assert f"| confirmed, over `{alone}` |" in text
-    assert "refuted where that interval ends below +0.02" in text
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "said"),
-    [
-        pytest.param(0.01, 0.1, "confirmed", id="above zero"),
-        pytest.param(-0.05, 0.01, "refuted", id="too little"),
-        pytest.param(-0.01, 0.1, "open", id="wide"),
-    ],
-)
-def test_the_gain_of_dimp_lite_is_confirmed_refuted_or_open(low, high, said):
-    difference = ScoreDifference(mean=0.0, low=low, high=high)
-    assert gain_of(difference, REAL_PLAN.lite.refuted_below) == said
-
-
-def test_baselines_of_several_seeds_have_files_of_their_own(tmp_path):
-    place = lite.LiteFolders(tmp_path, tmp_path, tmp_path)
-    names = [place.baseline(REAL_PLAN.lite, seed).name for seed in REAL_PLAN.lite.seeds]
-    assert names == [
-        "dimp-lite-rgb.safetensors",
-        "dimp-lite-rgb-1.safetensors",
-        "dimp-lite-rgb-2.safetensors",
-    ]
-
-
-@pytest.fixture
-def lite_place(tmp_path):
-    """Question 5 with kept results of all its parts, and neither weights nor pseudo-boxes."""
-    place = lite.LiteFolders(tmp_path / "shared", tmp_path / "out", tmp_path)
-    published = place.shared / data.V3
-    published.parent.mkdir(parents=True)
-    published.write_bytes(b"published")
-    made = {"weights_sha256": "a1", "camel": rows({"a": [0.5], "b": [0.5]})}
-    for seed in REAL_PLAN.lite.seeds:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lite, "train_baseline", lambda *given: made)
-            patch.setattr(lite, "train_row", lambda *given: tmp_path)
-            patch.setattr(lite, "rows_on_camel", lambda *given: made)
-            lite.part_of_baseline(PLAN, REAL_PLAN.lite, seed, place)
-            for name in REAL_PLAN.lite.trained():
-                lite.part_of_row(PLAN, REAL_PLAN.lite, name, seed, place, baseline_sha256="a1")
-    return place
-
-
-def test_nothing_is_trained_where_all_parts_of_dimp_lite_are_kept(lite_place):
-    assert lite.run(PLAN, REAL_PLAN.lite, lite_place, 1) == []
-    assert (lite_place.figures / "answer.json").is_file()
-    assert not lite_place.out.exists()
-
-
-def test_a_baseline_that_kept_results_of_dimp_lite_are_not_of_is_refused(lite_place):
-    lite.part_file(lite_place, "published, batch norm frozen", 1).unlink()
-    lite_place.out.mkdir()
-    lite_place.baseline(REAL_PLAN.lite, 1).write_bytes(b"another")
-    (fault,) = lite.run(PLAN, REAL_PLAN.lite, lite_place, 1)
-    assert "the kept results are of a1" in fault
-
-
-def test_a_baseline_of_dimp_lite_that_is_gone_needs_pseudo_boxes(lite_place):
-    lite.part_file(lite_place, "published, batch norm frozen", 1).unlink()
-    (fault,) = lite.run(PLAN, REAL_PLAN.lite, lite_place, 1)
-    assert "there are no pseudo-boxes" in fault
-
-
-def test_results_of_dimp_lite_from_another_baseline_are_refused(lite_place):
-    name = "published, batch norm frozen"
-    with pytest.raises(RequestError, match=r"baseline \(sha256 was a1, now b2"):
-        lite.part_of_row(PLAN, REAL_PLAN.lite, name, 1, lite_place, baseline_sha256="b2")
-
-
-# --- why V3 --------------------------------------------------------------------------------------
-
-
-def test_causes_are_counted_on_the_target_alone():
-    truth = np.array([[10.0, 10, 20, 20]] * 5)
-    boxes = truth.copy()
-    boxes[3, 2:] = 10  # half of the side, same corner
-    boxes[4, :2] = 200
-    start = LabelledSequence("s", truth, 1, lambda: iter(()))
-    track = Track(boxes, np.ones(5), np.full(5, "tracking"), np.zeros(5))
-    found = facts_of(track, start, PLAN.protocol)
-    assert found["lost"] == pytest.approx(1 / 4)
-    assert found["overlap_on_target"] == pytest.approx((1 + 1 + 0.25) / 3)
-    assert found["size_ratio"] == 1.0
-
-
-def test_attributes_are_medians_of_side_and_step():
-    truth = np.array([[1.0, 1, 16, 4], [5.0, 1, 16, 4], [9.0, 1, 16, 4]])
-    one = LabelledSequence("s", truth, 1, lambda: iter(()))
-    assert attributes_of(one) == {"side_px": 8.0, "step_sides": 0.5}
-
-
-def test_tables_of_v3_hold_every_tracker_and_its_difference_from_the_reference():
-    def made(success: float) -> dict[str, object]:
-        keys = (*v3.FACTS, *v3.ATTRIBUTES)
-        rows = {f"s{n}": {"group": "a", **dict.fromkeys(keys, success + n)} for n in range(2)}
-        return {"rows": rows, "score": dict.fromkeys(v3.SCORE_FACTS, 0.25)}
-
-    success = {"nano-rgb": 0.5, "v3": 0.6, "nano-tir": 0.7}
-    parts = {f"{name}-{place}": made(success[name]) for name, place in v3.PARTS}
-    facts, differences = v3.v3_text(
-        {place: v3.compared(parts, place) for place in v3.STARTS}
-    ).split("\n\n")
-    assert len(facts.splitlines()) == 2 + 9
-    assert "| world, TIR | V3 as published | 1.100 |" in facts
-    assert facts.splitlines()[-1].endswith("| 0.250 | 0.250 |")
-    assert differences.splitlines()[3] == (
-        "| RGB video, held back | `nano-tir`" + " | +0.200 [+0.200, +0.200]" * 3 + " |"
-    )
-
-
-def test_a_difference_is_split_at_the_median_of_an_attribute():
-    def made(values: list[float]) -> dict[str, dict[str, float]]:
-        return {f"s{n}": {"side_px": n, "success": one} for n, one in enumerate(values)}
-
-    found = by_attribute(made([0.5, 0.6, 0.7, 0.8]), made([0.5] * 4), "side_px")
-    assert found["lower_half"] == pytest.approx(0.05)
-    assert found["upper_half"] == pytest.approx(0.25)
-    assert found["rank_correlation"] == 1.0

@@ -148,7 +148,7 @@ def made_part(results: Results) -> str:
 def _first_blocks(results: Results) -> Iterator[str]:
     """What a reader sees first."""
     sentences = [rgb_sentence(results), real_sentence(results), camera_sentence(results)]
-    yield _made("\n".join(sentences))
+    yield _made(_listed("\n".join(sentences)))
     if BASELINE in results.records:
         yield _made(table.summary(results.plan, results.records))
     if bars_of(results):
