@@ -26,6 +26,7 @@ from tirtrack.pairs import open_pairs
 from tirtrack.pairs.following import Following, kept_tracks
 from tirtrack.pairs.proposals import Proposal, proposer
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
+from tirtrack.pairs.proposals.registry import Proposing
 from tirtrack.pairs.source import PairSource, content_identity
 from tirtrack.pairs.tracklets import Track, starts_of
 from tirtrack.trackers.loading import load_tracker
@@ -64,14 +65,9 @@ def proposed(
 ) -> dict[int, list[Proposal]]:
     """The usable proposals by index of their pair; made once."""
     settings = recipe.proposals
-    found = kept_proposals(
-        source,
-        proposer(settings.way, **settings.options),
-        0,
-        indices=indices,
-        modalities=settings.modalities,
-        content=_content(source),
-    )
+    way = proposer(settings.way, **settings.options)
+    proposing = Proposing(source, way, 0, settings.modalities)
+    found = kept_proposals(proposing, indices, content=_content(source))
     sets = zip(indices, found, strict=True)
     return {index: usable_proposals(one, recipe) for index, one in sets}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -39,29 +39,40 @@ def cache_folder(kind: str | None = None) -> Path:
     return base if kind is None else base / kind
 
 
-def kept_value(
+def kept_values(
     kind: str,
-    identity: Mapping[str, Any],
-    make: Callable[[], Value],
+    identities: Sequence[Mapping[str, Any]],
+    make: Callable[[Sequence[int]], Iterable[tuple[int, Value]]],
     *,
-    dump: Callable[[Value], str],
+    dump: Callable[[Value], str | None],
     load: Callable[[str], Value],
-) -> Value:
-    """A value from the cache, or from ``make``; then it is kept, if the disk allows.
+    notify: Callable[[int], None],
+) -> list[Value]:
+    """Values in the order of their identities, from the cache or made; each is kept as it is made,
+    if the disk allows.
 
     Args:
         kind: one of :data:`KINDS`.
-        identity: everything that the value depends on besides the version of this package, as JSON
-            values.
-        make: function that makes the value; called if the cache holds no match.
-        dump: function from a value to its text.
+        identities: for each value everything that it depends on besides the version of this
+            package, as JSON values.
+        make: function that makes the values of some numbers: yields the place among these and the
+            value of each, in any order.
+        dump: function from a value to its text; ``None`` for one that is not to be kept.
         load: its inverse, as for :func:`find_value`.
+        notify: callback that is told the number of values, of those found first.
     """
-    value = find_value(kind, identity, load)
-    if value is None:
-        value = make()
-        keep_value(kind, identity, dump(value))
-    return value
+    values: dict[int, Value] = {}
+    for number, identity in enumerate(identities):
+        if (found := find_value(kind, identity, load)) is not None:
+            values[number] = found
+    due = [number for number in range(len(identities)) if number not in values]
+    notify(len(values))
+    for place, value in make(due):
+        values[due[place]] = value
+        if (text := dump(value)) is not None:
+            keep_value(kind, identities[due[place]], text)
+        notify(len(values))
+    return [values[number] for number in range(len(identities))]
 
 
 def find_value(
@@ -71,7 +82,7 @@ def find_value(
 
     Args:
         kind: one of :data:`KINDS`.
-        identity: everything that the value depends on, as for :func:`kept_value`.
+        identity: everything that the value depends on, as for :func:`kept_values`.
         load: function from a text to its value; a text for which it raises ``ValueError``,
             ``TypeError`` or ``KeyError`` is no match.
     """
@@ -86,7 +97,7 @@ def keep_value(kind: str, identity: Mapping[str, Any], text: str) -> None:
 
     Args:
         kind: one of :data:`KINDS`.
-        identity: everything that the value depends on, as for :func:`kept_value`.
+        identity: everything that the value depends on, as for :func:`kept_values`.
         text: text that gives the value back.
     """
     try:

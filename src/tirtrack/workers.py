@@ -1,4 +1,4 @@
-"""Worker processes that are gone when their block ends, and when their parent dies.
+"""Worker processes that are gone when their work ends, and when their parent dies.
 
 Only the parent reacts to Ctrl-C and SIGTERM, even if they reach the whole group: workers never
 receive them. The parent kills its workers whatever ends the block, and a worker whose parent was
@@ -8,20 +8,25 @@ killed exits by itself. So nothing that a worker writes may depend on a request 
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import partial
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, TypeVar
 
-from tirtrack.errors import RequestError
+from tirtrack.errors import RequestError, RunError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_log = logging.getLogger(__name__)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Environment variables that say how many threads a new process computes with."""
 
@@ -34,6 +39,65 @@ def check_workers(workers: int) -> None:
     """
     if workers < 1:
         raise RequestError(f"workers must be at least 1, got {workers}")
+
+
+def results_of(
+    make: Callable[[], Callable[[Item], Result]],
+    items: Sequence[Item],
+    workers: int,
+    *,
+    task: str,
+    where: str,
+) -> Iterator[tuple[int, Result]]:
+    """The place of each item and its result, as it ends: in order if one process does them all.
+
+    Args:
+        make: function that makes the function of an item; called once in each process that works.
+        items: picklable arguments.
+        workers: number of processes, one thread each; 1 works in this process, and so does what
+            cannot be sent to another one.
+        task: what is done to the items, such as "follows boxes", for messages.
+        where: what the items belong to, for messages.
+
+    Raises:
+        RunError: a worker process died.
+    """
+    workers = min(workers, len(items))
+    if workers > 1 and _can_be_sent(make, task):
+        begin = partial(_begin_worker, make)
+        with working(_result_in_worker, items, workers, begin=begin) as futures:
+            place_of = {future: place for place, future in enumerate(futures)}
+            try:
+                for future in as_completed(futures):
+                    yield place_of[future], future.result()
+            except BrokenProcessPool as error:
+                fix = "memory may have run out: use fewer --workers"
+                raise RunError(f"a worker process that {task} died", where, fix) from error
+    elif items:
+        yield from enumerate(map(make(), items))
+
+
+def _can_be_sent(make: Callable[[], Any], task: str) -> bool:
+    """Whether another process can be given what it works with; logged if not."""
+    try:
+        ForkingPickler.dumps(make)
+    except Exception as error:  # noqa: BLE001 - each object that cannot be sent says so differently
+        _log.info("a single process %s: %s", task, error)
+        return False
+    return True
+
+
+# in a worker process: the function of an item
+_function_here: list[Callable[[Any], Any]] = []
+
+
+def _begin_worker(make: Callable[[], Callable[[Any], Any]]) -> None:
+    use_one_thread()
+    _function_here[:] = [make()]
+
+
+def _result_in_worker(item: Any) -> Any:
+    return _function_here[0](item)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,10 @@ from typing import Any
 import numpy as np
 
 from tirtrack.boxes import Box
-from tirtrack.pairs.proposals.base import FoundIn, Proposal
+from tirtrack.errors import PairsError
+from tirtrack.pairs.proposals import Proposal, ProposalSet
+from tirtrack.pairs.proposals.base import FoundIn
+from tirtrack.pairs.proposals.saliency import Saliency
 from tirtrack.pairs.source import Pair, Recording
 from tirtrack.pairs.tracklets import Start, TrackSettings, starts_of
 
@@ -26,9 +31,11 @@ class Pan:
 
     Attributes:
         log: file that gets the number of every pair that is read.
+        damaged: pairs that cannot be read.
     """
 
     log: Path | None = None
+    damaged: tuple[int, ...] = ()
     name: str = "pan"
 
     def __len__(self) -> int:
@@ -38,12 +45,19 @@ class Pan:
         if self.log is not None:
             with self.log.open("a") as file:
                 file.write(f"{index}\n")
+        if index in self.damaged:
+            raise PairsError("the image is damaged", f"{index}.png")
         tir = SPOTS[:, index : index + 80].astype(np.uint8)
         tir[0, 0] = index
         return Pair(f"pan/{index:06d}", "pan", index, np.repeat(tir[..., None], 3, axis=2), tir)
 
     def recordings(self) -> dict[str, Recording]:
         return {"pan": Recording("pan", range(FRAMES), is_video=True)}
+
+
+def reads(log: Path) -> Counter[int]:
+    """How often each pair was read."""
+    return Counter(int(line) for line in log.read_text().split())
 
 
 def starts(*frames: int) -> list[Start]:
@@ -97,3 +111,30 @@ class Deadly(Panning):
         if frame.flat[0] == self.at and os.getpid() != self.spares:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().update(frame)
+
+
+@dataclass
+class Stopping(Saliency):
+    """Saliency that cannot go on at a pair.
+
+    Attributes:
+        at: number of that pair.
+        kills: whether its process is killed there; else its box file is wrong.
+        spares: process that is not killed.
+    """
+
+    at: int
+    kills: bool = False
+    spares: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def propose(
+        self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
+    ) -> ProposalSet:
+        if pair.position == self.at and not self.kills:
+            raise PairsError("line 3 is not a box", "boxes.csv")
+        if pair.position == self.at and os.getpid() != self.spares:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().propose(pair, neighbours, rng)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from pans import SETTINGS, Deadly, Pan, Panning, Unknown, starts
+from pans import SETTINGS, Deadly, Pan, Panning, Unknown, reads, starts
 
 from tirtrack.errors import RunError
 from tirtrack.pairs.following import Following, kept_tracks
@@ -28,10 +28,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def followed(make=Panning, frames=EVERY_FOURTH, *, source=None, content="pan", **more):
     following = Following(source or Pan(), make, SETTINGS, content)
     return kept_tracks(following, starts(*frames), **more)
-
-
-def reads(log: Path) -> Counter[int]:
-    return Counter(int(line) for line in log.read_text().split())
 
 
 def test_tracks_are_the_same_from_any_number_of_processes_and_kept(cache, tmp_path):
@@ -83,7 +79,7 @@ def test_what_cannot_be_sent_to_another_process_is_followed_in_this_one(caplog):
 
     assert followed(Local, workers=2) == followed(content="again")
     assert set(here) == {os.getpid()}
-    assert "boxes are followed in one process: " in caplog.text
+    assert "a single process follows boxes: " in caplog.text
 
 
 def test_progress_counts_starts_and_begins_with_those_that_are_kept():

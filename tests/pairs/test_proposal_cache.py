@@ -1,52 +1,143 @@
-"""Kept proposals are those that were made, and a spoilt file is no harm."""
+"""Kept proposals are those that were made, by any number of processes; a spoilt file is no harm."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from pans import Pan, Stopping, reads
 
-from tirtrack.boxes import Box
+from tirtrack.errors import PairsError, RunError
 from tirtrack.pairs import open_pairs
-from tirtrack.pairs.proposals import propose_all, proposer
-from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
-from tirtrack.pairs.proposals.proposal_cache import kept_or_made, kept_proposals
+from tirtrack.pairs.proposals import ProposalSet, propose_all, proposer
+from tirtrack.pairs.proposals.proposal_cache import kept_proposals
+from tirtrack.pairs.proposals.registry import Proposing
+from tirtrack.pairs.proposals.saliency import Saliency
 
-MADE = [
-    ProposalSet(
-        (Proposal(Box(0.1, 2, 3, 4), FoundIn.BOTH, 1.0, 1 / 3, "saliency"),),
-        (Rejection(Box(1, 2, 3, 4), "too small"),),
-    ),
-    ProposalSet((), (), fault="b.png: is damaged"),
-]
+SOME = range(8, 20)
 
 
 @pytest.fixture(autouse=True)
-def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path))
+    return tmp_path / "proposals"
 
 
-def refuse() -> list[ProposalSet]:
-    raise AssertionError("made again")
+def proposed(way=None, *, indices=SOME, source=None, content="pan", **more):
+    proposing = Proposing(source or Pan(), way or Saliency(), 0)
+    return kept_proposals(proposing, indices, content=content, **more)
 
 
-def test_second_call_gives_equal_proposals_without_making_them() -> None:
-    assert kept_or_made({"seed": 1}, 2, lambda: MADE) == MADE
-    assert kept_or_made({"seed": 1}, 2, refuse) == MADE
+def files(cache: Path) -> list[Path]:
+    return sorted(cache.glob("*.json"))
 
 
-def test_another_identity_is_made_anew() -> None:
-    kept_or_made({"seed": 1}, 2, lambda: MADE)
-    with pytest.raises(AssertionError, match="made again"):
-        kept_or_made({"seed": 2}, 2, refuse)
+def test_proposals_are_the_same_from_any_number_of_processes_and_kept(cache, tmp_path):
+    one = proposed(content="again")
+    assert proposed(source=Pan(tmp_path / "log"), workers=3) == one
+    assert max(reads(tmp_path / "log").values()) <= 3
+    assert len(files(cache)) == 2 * len(SOME)
+    assert one == propose_all(Pan(), Saliency(), 0, indices=SOME)
+    assert {box.way for found in one for box in found.kept} == {"saliency"}
 
 
-def test_damaged_file_is_made_again(tmp_path: Path) -> None:
-    kept_or_made({"seed": 1}, 2, lambda: MADE)
-    (kept,) = (tmp_path / "proposals").glob("*.json")
-    kept.write_text(kept.read_text()[:40])
-    assert kept_or_made({"seed": 1}, 2, lambda: MADE) == MADE
-    assert kept_or_made({"seed": 1}, 2, refuse) == MADE
+def test_a_second_call_gives_equal_proposals_and_makes_none():
+    found = proposed()
+    assert proposed(Stopping(SOME[0])) == found
+
+
+def test_every_pair_is_kept_by_itself(cache, tmp_path):
+    proposed(indices=SOME[:6])
+    assert len(files(cache)) == 6
+    assert proposed(Stopping(SOME[0]), indices=SOME) == proposed(content="again")
+
+
+def test_a_damaged_file_is_made_again(cache):
+    found = proposed()
+    for kept, text in zip(files(cache), ("", "{", '{"kept": 3}'), strict=False):
+        kept.write_text(text)
+    assert proposed() == found
+    assert proposed(Stopping(SOME[0])) == found
+
+
+def test_progress_counts_pairs_and_begins_with_those_that_are_kept():
+    proposed(indices=SOME[:5])
+    told = []
+    proposed(progress=lambda stage, done, total, note="": told.append((stage, done, total)))
+    assert told == [("proposals", done, 12) for done in range(5, 13)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_pair_that_cannot_be_read_is_named_and_read_again(workers, cache, caplog):
+    found = proposed(source=Pan(damaged=(9,)), workers=workers)
+    assert found[1] == ProposalSet((), (), fault="9.png: the image is damaged")
+    assert caplog.messages == ["pair 9 left out: 9.png: the image is damaged"]
+    assert len(files(cache)) == len(SOME) - 1
+    assert proposed()[1].kept
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_too_many_damaged_pairs_are_one_sentence_and_the_others_are_kept(workers, cache, caplog):
+    with pytest.raises(PairsError) as raised:
+        proposed(source=Pan(damaged=(17, 9)), workers=workers)
+    assert str(raised.value).startswith(
+        "pan: 2 of 12 pairs cannot be used (first: 9.png: the image is damaged); "
+    )
+    assert [line.split(":")[0] for line in caplog.messages] == [
+        "pair 9 left out",
+        "pair 17 left out",
+    ]
+    assert len(files(cache)) == len(SOME) - 2
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_of_the_proposer_is_the_same_from_any_number_of_processes(workers, cache):
+    with pytest.raises(PairsError) as raised:
+        proposed(Stopping(17), workers=workers)
+    assert (type(raised.value), str(raised.value)) == (PairsError, "boxes.csv: line 3 is not a box")
+    assert len(files(cache)) >= 6
+
+
+def test_what_cannot_be_sent_to_another_process_proposes_in_this_one(caplog):
+    caplog.set_level("INFO")
+    here = []
+
+    class Local(Saliency):
+        def propose(self, pair, neighbours, rng):
+            here.append(os.getpid())
+            return super().propose(pair, neighbours, rng)
+
+    assert proposed(Local(), workers=2) == proposed(content="again")
+    assert set(here) == {os.getpid()}
+    assert "a single process proposes boxes: " in caplog.text
+
+
+def test_a_worker_that_dies_ends_with_one_sentence_and_finished_pairs_are_kept(cache):
+    with pytest.raises(RunError, match="pan: a worker process that proposes boxes died; memory"):
+        proposed(Stopping(19, kills=True, spares=os.getpid()), workers=2)
+    assert 6 <= len(files(cache)) < len(SOME)
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {here!r})
+from pans import Pan, Stopping
+from tirtrack.pairs.proposals.proposal_cache import kept_proposals
+from tirtrack.pairs.proposals.registry import Proposing
+kept_proposals(Proposing(Pan(), Stopping(15, kills=True), 0), range(8, 20), content="pan")
+"""
+
+
+def test_a_run_that_is_killed_goes_on_at_the_pair_that_was_at_work(cache, tmp_path):
+    code = KILLED.format(here=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == -9, done.stderr.decode()
+    assert len(files(cache)) == 7
+    resumed = proposed(Stopping(14))
+    assert resumed == proposed(content="again")
 
 
 def test_an_edited_box_file_makes_new_proposals(tmp_path: Path, write_images) -> None:
@@ -57,7 +148,7 @@ def test_an_edited_box_file_makes_new_proposals(tmp_path: Path, write_images) ->
         row = f"a/1,tir,{x},40,20,24,0.9,person\n"
         table.write_text("key,modality,x,y,w,h,score,label\n" + row)
         way = proposer("detector", boxes=table)
-        found.append(kept_proposals(source, way, 0, indices=[0])[0].kept[0].box.x)
+        found.append(kept_proposals(Proposing(source, way, 0), [0])[0].kept[0].box.x)
     assert found == [20, 24, 20]
     assert len(list((tmp_path / "proposals").glob("*.json"))) == 2
 
@@ -68,9 +159,9 @@ def test_kept_proposals_are_those_of_the_pairs_asked_for_in_their_order(
     source, way = open_pairs(write_images(tmp_path / "a", ["1", "2", "3"])), proposer("random")
     whole = propose_all(source, way, 5)
     for _ in range(2):
-        assert kept_proposals(source, way, 5, indices=[2, 0]) == [whole[2], whole[0]]
-    assert kept_proposals(source, way, 5, indices=[0, 2]) == [whole[0], whole[2]]
-    assert kept_proposals(source, way, 6, indices=[0, 2]) != [whole[0], whole[2]]
+        assert kept_proposals(Proposing(source, way, 5), [2, 0]) == [whole[2], whole[0]]
+    assert kept_proposals(Proposing(source, way, 5), [0, 2]) == [whole[0], whole[2]]
+    assert kept_proposals(Proposing(source, way, 6), [0, 2]) != [whole[0], whole[2]]
 
 
 def test_a_recording_of_another_name_is_another_source(tmp_path: Path, write_images) -> None:
@@ -78,13 +169,7 @@ def test_a_recording_of_another_name_is_another_source(tmp_path: Path, write_ima
     table = tmp_path / "boxes.csv"
     row = "a/1,tir,20,40,20,24,0.9,person\n"
     table.write_text("key,modality,x,y,w,h,score,label\n" + row)
-    ways = [
-        kept_proposals(
-            open_pairs(write_images(tmp_path / name, ["1"])),
-            proposer("detector", boxes=table),
-            0,
-            indices=[0],
-        )[0].kept[0].way
-        for name in ("a", "b")
-    ]  # fmt: skip
-    assert ways == ["detector", "random"]
+    way = proposer("detector", boxes=table)
+    sources = [open_pairs(write_images(tmp_path / name, ["1"])) for name in ("a", "b")]
+    found = [kept_proposals(Proposing(source, way, 0), [0])[0] for source in sources]
+    assert [one.kept[0].way for one in found] == ["detector", "random"]

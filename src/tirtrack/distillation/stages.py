@@ -49,7 +49,7 @@ from tirtrack.pairs.following import Following, kept_tracks
 from tirtrack.pairs.inspection_folder import write_contact_sheet
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
-from tirtrack.pairs.proposals.registry import check_any_box, proposer
+from tirtrack.pairs.proposals.registry import Proposing, check_any_box, proposer
 from tirtrack.pairs.source import PairSource, assumptions, unit_of
 from tirtrack.pairs.track_delay import measure_track_delay
 from tirtrack.pairs.tracklets import Follower, Track, TrackSettings, starts_of
@@ -229,14 +229,13 @@ def _boxes_of(
     if not indices:
         return {}
     settings = run.recipe.proposals
+    way = proposer(settings.way, **settings.options)
     found = kept_proposals(
-        source,
-        proposer(settings.way, **settings.options),
-        seed,
-        run.progress,
-        indices=indices,
-        modalities=settings.modalities,
+        Proposing(source, way, seed, settings.modalities),
+        indices,
         content=content,
+        workers=run.workers,
+        progress=run.progress,
     )
     return dict(zip(indices, found, strict=True))
 

@@ -8,29 +8,23 @@ tracks are the same from any number of processes.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
-from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from tirtrack.cache import find_value, keep_value
-from tirtrack.errors import RunError
+from tirtrack.cache import kept_values
 from tirtrack.files import fingerprint
 from tirtrack.pairs.fitted_boxes import WindowForeground, fitted_tracks_from
 from tirtrack.pairs.source import PairSource
 from tirtrack.pairs.tracklets import Follower, Start, Track, TrackSettings, tracks_from
 from tirtrack.progress import Progress, silent
-from tirtrack.workers import use_one_thread, working
+from tirtrack.workers import results_of
 
 FORMAT = 3  # raise it when tracks change
 _STORED = TypeAdapter(list[Track])
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,10 +43,11 @@ class Following:
     settings: TrackSettings
     content: str
 
-    def tracks_by_start(self, follower: Follower) -> Callable[[Start], list[Track]]:
+    def begin(self) -> Callable[[Start], list[Track]]:
         """The function that makes the tracks of a start; the pairs that it read last stay in
         memory, so that starts in order of time read each once.
         """
+        follower = self.make_follower()
         read = lru_cache(self.settings.frames)(self.source.__getitem__)
         if not self.settings.fit:
             return partial(tracks_from, read=read, follower=follower, settings=self.settings)
@@ -94,72 +89,18 @@ def kept_tracks(
     Raises:
         RunError: a worker process died.
     """
-    follower = following.make_follower()
-    is_kept = follower.origin is not None
-    identities = [following.identity(start, follower.origin) for start in starts if is_kept]
-    tracks: dict[int, list[Track]] = {}
-    for number, identity in enumerate(identities):
-        if (found := find_value("tracks", identity, _STORED.validate_json)) is not None:
-            tracks[number] = found
-    due = [number for number in range(len(starts)) if number not in tracks]
+    origin = following.make_follower().origin
 
-    def ended(number: int, made: list[Track]) -> None:
-        tracks[number] = made
-        if is_kept:
-            keep_value("tracks", identities[number], _STORED.dump_json(made).decode())
-        progress("tracks", len(tracks), len(starts))
+    def made(due: Sequence[int]) -> Iterator[tuple[int, list[Track]]]:
+        begun = [starts[number] for number in due]
+        where = following.source.name
+        return results_of(following.begin, begun, workers, task="follows boxes", where=where)
 
-    progress("tracks", len(tracks), len(starts))
-    jobs = [(number, starts[number]) for number in due]
-    workers = min(workers, len(jobs))
-    if workers > 1 and _can_be_sent(following):
-        _make_in_workers(following, jobs, workers, ended)
-    else:
-        make = following.tracks_by_start(follower)
-        for number, start in jobs:
-            ended(number, make(start))
-    return [tracks[number] for number in range(len(starts))]
-
-
-def _can_be_sent(following: Following) -> bool:
-    """Whether another process can be given the pairs and the tracker; logged if not."""
-    try:
-        ForkingPickler.dumps(following)
-    except Exception as error:  # noqa: BLE001 - each object that cannot be sent says so differently
-        _log.info("boxes are followed in one process: %s", error)
-        return False
-    return True
-
-
-def _make_in_workers(
-    following: Following,
-    jobs: Iterable[tuple[int, Start]],
-    workers: int,
-    ended: Callable[[int, list[Track]], None],
-) -> None:
-    numbers, starts = zip(*jobs, strict=True)
-    begin = partial(_begin_worker, following)
-    with working(_make_in_worker, starts, workers, begin=begin) as futures:
-        number_of = dict(zip(futures, numbers, strict=True))
-        try:
-            for future in as_completed(futures):
-                ended(number_of[future], future.result())
-        except BrokenProcessPool as error:
-            raise RunError(
-                "a worker process that follows boxes died",
-                following.source.name,
-                "memory may have run out: use fewer --workers",
-            ) from error
-
-
-# in a worker process: what makes the tracks of a start
-_make_here: list[Callable[[Start], list[Track]]] = []
-
-
-def _begin_worker(following: Following) -> None:
-    use_one_thread()
-    _make_here[:] = [following.tracks_by_start(following.make_follower())]
-
-
-def _make_in_worker(start: Start) -> list[Track]:
-    return _make_here[0](start)
+    return kept_values(
+        "tracks",
+        [following.identity(start, origin) for start in starts],
+        made,
+        dump=lambda tracks: None if origin is None else _STORED.dump_json(tracks).decode(),
+        load=_STORED.validate_json,
+        notify=lambda done: progress("tracks", done, len(starts)),
+    )

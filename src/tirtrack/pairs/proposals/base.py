@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -60,8 +60,8 @@ class ProposalSet:
         masked: share of the TIR pixels that hold no measurement.
     """
 
-    kept: Sequence[Proposal]
-    rejected: Sequence[Rejection]
+    kept: tuple[Proposal, ...]
+    rejected: tuple[Rejection, ...]
     fault: str | None = None
     masked: float = 0.0
 

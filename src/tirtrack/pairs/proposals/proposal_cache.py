@@ -1,108 +1,78 @@
-"""Proposals of a source, kept in the cache: recipes on the same pairs share them.
+"""Proposals of many pairs: made once, in several processes, and kept in the cache pair by pair.
 
-A cached file is named by a hash of everything that the boxes depend on: the content of the frames,
-their names and recordings, the identity of the proposer, the version of this package. A file that
-cannot be read is replaced.
+A cached file is named by a hash of everything that the boxes of a pair depend on: the content of
+the frames, their names and recordings, the identity of the proposer, the version of this package.
+So recipes on the same pairs share them, and a run that is killed loses the pairs at work and no
+others. A file that cannot be read is replaced.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from tirtrack.boxes import Box
-from tirtrack.cache import kept_value
+from pydantic import TypeAdapter
+
+from tirtrack.cache import kept_values
 from tirtrack.files import fingerprint
-from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Proposer, Rejection
+from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.random import Random
-from tirtrack.pairs.proposals.registry import BOTH, identity_of, propose_all
-from tirtrack.pairs.source import PairSource, content_identity
+from tirtrack.pairs.proposals.registry import Proposing, check_readable, identity_of
+from tirtrack.pairs.source import content_identity
 from tirtrack.progress import Progress, silent
+from tirtrack.workers import results_of
 
-FORMAT = 4
+FORMAT = 5  # raise it when proposals change
+_STORED = TypeAdapter(ProposalSet)
 
 
 def kept_proposals(
-    source: PairSource,
-    proposer: Proposer,
-    seed: int,
-    progress: Progress = silent,
-    *,
+    proposing: Proposing,
     indices: Sequence[int],
-    modalities: Iterable[str] = BOTH,
+    *,
     content: str | None = None,
+    workers: int = 1,
+    progress: Progress = silent,
 ) -> list[ProposalSet]:
     """The result of :func:`~tirtrack.pairs.proposals.registry.propose_all`, computed once.
 
     Args:
-        source: the pairs.
-        proposer: what proposes boxes.
-        seed: seed of proposers that draw at random.
-        progress: callback that is told of every pair for which boxes are proposed.
+        proposing: pairs, proposer and seed.
         indices: indices of the requested pairs.
-        modalities: modalities that the proposer sees.
         content: hash of the pairs, if at hand: making one reads every file.
+        workers: number of processes, one thread each; 1 proposes in this process, and so does a
+            proposer or a source that cannot be sent to another one.
+        progress: callback that is told of every finished pair.
 
     Raises:
         PairsError: too many pairs are damaged.
+        RunError: a worker process died.
     """
+    source, wanted = proposing.source, sorted(set(indices))
     identity = {
+        "format": FORMAT,
         "pairs": content or fingerprint(content_identity(source, source.manifest())),
-        "way": identity_of(proposer, modalities),
+        "way": identity_of(proposing.proposer, proposing.modalities),
         "fallback": Random().identity(),
-        "indices": list(indices),
-        "seed": seed,
+        "seed": proposing.seed,
     }
 
-    def make() -> list[ProposalSet]:
-        return propose_all(source, proposer, seed, progress, indices=indices, modalities=modalities)
+    def made(due: Sequence[int]) -> Iterator[tuple[int, ProposalSet]]:
+        pairs = [wanted[number] for number in due]
+        return results_of(proposing.begin, pairs, workers, task="proposes boxes", where=source.name)
 
-    return kept_or_made(identity, len(indices), make)
-
-
-def kept_or_made(
-    identity: Mapping[str, Any], count: int, make: Callable[[], list[ProposalSet]]
-) -> list[ProposalSet]:
-    """The proposals of ``count`` pairs, from the cache or from ``make``.
-
-    Args:
-        identity: everything that the boxes depend on, as JSON values.
-        count: required number of sets.
-        make: function that proposes; called if the cache holds no match.
-    """
-
-    def load(text: str) -> list[ProposalSet]:
-        found = proposals_from_json(text)
-        if len(found) != count:
-            raise ValueError(f"must be {count} sets of proposals, got {len(found)}")
-        return found
-
-    whole = {"format": FORMAT, **identity}
-    return kept_value("proposals", whole, make, dump=proposals_to_json, load=load)
+    sets = kept_values(
+        "proposals",
+        [{**identity, "index": index} for index in wanted],
+        made,
+        dump=_text_of,
+        load=_STORED.validate_json,
+        notify=lambda done: progress("proposals", done, len(wanted)),
+    )
+    found = dict(zip(wanted, sets, strict=True))
+    check_readable(source, found)
+    return [found[index] for index in indices]
 
 
-def proposals_to_json(found: Sequence[ProposalSet]) -> str:
-    """Sets of proposals as JSON; :func:`proposals_from_json` gives equal ones back."""
-    return json.dumps([asdict(one) for one in found])
-
-
-def proposals_from_json(text: str) -> list[ProposalSet]:
-    """What :func:`proposals_to_json` wrote.
-
-    Raises:
-        ValueError: the text is not of that form (also ``TypeError``, ``KeyError``).
-    """
-    return [
-        ProposalSet(
-            kept=tuple(
-                Proposal(**{**one, "box": Box(**one["box"]), "found_in": FoundIn(one["found_in"])})
-                for one in item["kept"]
-            ),
-            rejected=tuple(Rejection(Box(**one["box"]), one["reason"]) for one in item["rejected"]),
-            fault=item["fault"],
-            masked=float(item["masked"]),
-        )
-        for item in json.loads(text)
-    ]
+def _text_of(found: ProposalSet) -> str | None:
+    """The boxes of a pair as JSON; ``None`` if it could not be read, so that it is read again."""
+    return None if found.fault is not None else _STORED.dump_json(found).decode()

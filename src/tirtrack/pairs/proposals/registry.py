@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -78,6 +78,47 @@ def proposer(name: str, **options: Any) -> Proposer:
     return make(settings)
 
 
+@dataclass(frozen=True)
+class Proposing:
+    """How boxes are proposed in the pairs of a source.
+
+    Attributes:
+        source: the pairs.
+        proposer: what proposes boxes.
+        seed: seed of all random draws; each pair has its own stream, so neither the order of work
+            nor the other requested pairs matter.
+        modalities: modalities that the proposer sees.
+    """
+
+    source: PairSource
+    proposer: Proposer
+    seed: int
+    modalities: Sequence[str] = BOTH
+
+    def begin(self) -> Callable[[int], ProposalSet]:
+        """The function that proposes boxes in a pair, by its index in the source. The pairs that it
+        read last stay in memory, as they are neighbours of many; one that cannot be read gets an
+        empty set with its ``fault``.
+        """
+        read = lru_cache(_RECENT_PAIRS)(self.source.__getitem__)
+        places = {
+            index: (recording, position)
+            for recording in self.source.recordings().values()
+            for position, index in enumerate(recording.indices)
+        }
+
+        def propose(index: int) -> ProposalSet:
+            try:
+                pair = read(index)
+            except PairsError as error:
+                return ProposalSet((), (), fault=str(error))
+            near = neighbours(read, *places[index])
+            rng = np.random.default_rng([self.seed, 0, index])
+            return propose_boxes(self.proposer, pair, near, rng, self.modalities)
+
+        return propose
+
+
 def propose_all(
     source: PairSource,
     proposer: Proposer,
@@ -106,28 +147,14 @@ def propose_all(
     Raises:
         PairsError: too many pairs are damaged.
     """
-    read = lru_cache(_RECENT_PAIRS)(source.__getitem__)  # the neighbours of many pairs
     asked = range(len(source)) if indices is None else indices
-    wanted = set(asked)
-    places = [
-        (index, recording, position)
-        for recording in source.recordings().values()
-        for position, index in enumerate(recording.indices)
-        if index in wanted
-    ]
+    wanted = sorted(set(asked))
     found: dict[int, ProposalSet] = {}
-    for index, recording, position in places:
-        try:
-            pair = read(index)
-        except PairsError as error:
-            _log.warning("%s %d left out: %s", unit_of(source), index, error)
-            found[index] = ProposalSet((), (), fault=str(error))
-        else:
-            near = neighbours(read, recording, position)
-            rng = np.random.default_rng([seed, 0, index])
-            found[index] = propose_boxes(proposer, pair, near, rng, modalities)
-        progress("proposals", len(found), len(wanted))
-    _check_readable(source, list(found.values()))
+    propose = Proposing(source, proposer, seed, tuple(modalities)).begin()
+    for done, index in enumerate(wanted, start=1):
+        found[index] = propose(index)
+        progress("proposals", done, len(wanted))
+    check_readable(source, found)
     return [found[index] for index in asked]
 
 
@@ -151,10 +178,11 @@ def propose_boxes(
     blind = _blind(modalities)
     seen = _blanked(pair, blind)
     found = proposer.propose(seen, (_blanked(one, blind) for one in near), rng)
-    kept, rejected = tuple(box for box in found.kept if box.found_in not in blind), found.rejected
+    kept = tuple(box for box in found.kept if box.found_in not in blind)
+    rejected = tuple(found.rejected)
     if not kept:
         drawn = Random().propose(replace(pair, rgb=seen.rgb), (), rng)
-        kept, rejected = tuple(drawn.kept), (*rejected, *drawn.rejected)
+        kept, rejected = drawn.kept, (*rejected, *drawn.rejected)
     valid = pair.tir_valid
     return ProposalSet(kept, rejected, masked=0.0 if valid is None else 1.0 - float(valid.mean()))
 
@@ -179,11 +207,23 @@ def is_fallback(found: ProposalSet, way: str) -> bool:
     return bool(found.kept) and found.kept[0].way != way
 
 
-def _check_readable(source: PairSource, found: Sequence[ProposalSet]) -> None:
-    faults = [one.fault for one in found if one.fault is not None]
-    if len(faults) > max(MAX_DAMAGED * len(found), 1) or len(faults) == len(found):
+def check_readable(source: PairSource, found: Mapping[int, ProposalSet]) -> None:
+    """Log the pairs that could not be read, and refuse a source with too many of them.
+
+    Args:
+        source: source of the pairs.
+        found: proposals of some of its pairs by index, in order.
+
+    Raises:
+        PairsError: more than one pair could not be read, and more than 1 % of them; or none could.
+    """
+    faults = {index: one.fault for index, one in found.items() if one.fault is not None}
+    for index, fault in faults.items():
+        _log.warning("%s %d left out: %s", unit_of(source), index, fault)
+    if len(faults) > max(MAX_DAMAGED * len(found), 1) or len(faults) == len(found) > 0:
+        first = next(iter(faults.values()))
         raise PairsError(
-            f"{len(faults)} of {len(found)} {unit_of(source)}s cannot be used (first: {faults[0]})",
+            f"{len(faults)} of {len(found)} {unit_of(source)}s cannot be used (first: {first})",
             source.name,
             "list them with tirtrack pairs inspect, then repair or remove them",
         )
