@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from tirtrack.workers import working
+from tirtrack.workers import results_of, working
 
 SLEEPING = """
 import multiprocessing, signal, sys, time
@@ -58,3 +60,33 @@ def test_no_worker_outlives_its_parent_or_speaks_for_itself(sent, whole_group, m
         return
     assert (printed, said) == ("stopped with 0 workers\n", "")
     assert process.returncode == 0
+
+
+def root() -> Callable[[float], float]:
+    return math.sqrt
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_result_comes_with_the_place_of_its_item(workers):
+    found = results_of(root, [9.0, 4.0, 1.0], workers, task="takes roots", where="numbers")
+    assert sorted(found) == [(0, 3.0), (1, 2.0), (2, 1.0)]
+
+
+def test_one_process_works_in_order_when_asked_for_the_next_and_makes_nothing_for_no_item():
+    found = results_of(root, [9.0, -1.0, 4.0], 1, task="takes roots", where="numbers")
+    assert next(found) == (0, 3.0)
+    with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
+        next(found)
+    unmade = partial(pytest.fail, "was made")
+    assert list(results_of(unmade, [], 2, task="takes roots", where="numbers")) == []
+
+
+def test_an_error_of_an_item_or_of_who_asks_leaves_no_worker():
+    with pytest.raises(ValueError, match=r"math domain error|nonnegative"):
+        list(results_of(root, [9.0, -1.0], 2, task="takes roots", where="numbers"))
+    assert multiprocessing.active_children() == []
+    asked = results_of(root, [9.0, 4.0], 2, task="takes roots", where="numbers")
+    with pytest.raises(ZeroDivisionError):
+        any(place / 0 for place, _ in asked)
+    del asked
+    assert multiprocessing.active_children() == []

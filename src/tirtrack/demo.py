@@ -92,8 +92,8 @@ def run_demo(
         recipe: name or file of the recipe; one that reads no RGB has no control.
         seed: seed of all random draws.
         world: size of the synthetic world: ``small``, ``demo`` or ``study``.
-        workers: number of processes that render, follow boxes and track; the result does not
-            depend on it.
+        workers: number of processes that render, propose and follow boxes, and track; the result
+            does not depend on it.
         force: replace what is at ``out``.
         command: command line that does the same, for the page.
         progress: callback that is told of every stage.

@@ -116,15 +116,20 @@ def test_a_damaged_first_pair_is_listed_like_any_other(tmp_path, recording, caps
     assert found["recordings"][0]["tir_depths"] == {"uint8": 3}
 
 
-def test_distill_leaves_a_damaged_first_pair_out_and_counts_it(tmp_path, recording, capsys):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_distill_leaves_a_damaged_first_pair_out_and_counts_it(
+    tmp_path, recording, capsys, workers
+):
     (recording / "tir" / "0.png").write_bytes(b"")
     out = str(tmp_path / "student.safetensors")
     settings = ("pool=4", "training.steps=1", "training.batch=2", "teacher.require=false",
                 "held_back.samples=0")  # fmt: skip
     changes = [word for setting in settings for word in ("--set", setting)]
     words = ["distill", str(recording), "--baseline", "nano-rgb", "--out", out, "--json", *changes]
-    assert run(words) == 0
-    said = json.loads(capsys.readouterr().out)
+    assert run([*words, "--workers", workers]) == 0
+    printed = capsys.readouterr()
+    said = json.loads(printed.out)
+    assert printed.err.count("pair 0 left out: ") == 1
     assert said["harvest"]["unreadable_pairs"] == 1
     assert said["warnings"][0].startswith("1 of 3 pairs could not be read and were left out")
 

@@ -272,7 +272,10 @@ def test_force_that_is_interrupted_leaves_no_old_weights(
     assert run(tiny, pairs, baseline, out, resume=True).summary is not None
 
 
-def test_pairs_that_turn_out_to_be_damaged_are_a_failed_run(tiny, pairs, baseline, tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pairs_that_turn_out_to_be_damaged_are_a_failed_run(
+    tiny, pairs, baseline, tmp_path, workers
+):
     damaged = tmp_path / "pairs"
     shutil.copytree(pairs, damaged)
     for path in damaged.rglob("tir/000001.png"):
@@ -280,7 +283,7 @@ def test_pairs_that_turn_out_to_be_damaged_are_a_failed_run(tiny, pairs, baselin
     with pytest.raises(
         RunError, match=r"\d of 6 pairs cannot be used .* repair or remove"
     ) as found:
-        run(tiny, damaged, baseline, tmp_path / "a.safetensors")
+        run(tiny, damaged, baseline, tmp_path / "a.safetensors", workers=workers)
     assert found.value.exit_code == 1
     assert isinstance(found.value.__cause__, PairsError)
     assert str(found.value) == str(found.value.__cause__)

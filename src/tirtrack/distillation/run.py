@@ -89,10 +89,10 @@ def distill(
         licence: licence of the pairs, for manifest and card.
         seed: seed of all random draws.
         device: torch device of the training.
-        workers: number of processes that follow boxes, for recipes with tracks; the result does not
-            depend on it. With more than one, a script must guard its main part with
-            ``if __name__ == "__main__"``, and a follower or source that cannot be pickled is used
-            in this process.
+        workers: number of processes that propose and follow boxes; the result does not depend on
+            it. With more than one, a script must guard its main part with
+            ``if __name__ == "__main__"``, and a source, detector or follower that cannot be pickled
+            is used in this process.
         resume: resume a stopped run; without a checkpoint the run starts.
         force: replace an existing result.
         command: the command line, for the card.

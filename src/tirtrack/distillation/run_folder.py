@@ -48,7 +48,8 @@ class Run(Generic[AnyRecipe]):
         identity: fingerprints of all inputs of the run, by name.
         seed: seed of all random draws.
         device: device of the networks in training.
-        workers: number of processes that follow boxes; the result does not depend on it.
+        workers: number of processes that propose and follow boxes; the result does not depend on
+            it.
         resume: continue from the folder's checkpoint.
         progress: callback that is told of every stage.
         summary: summary as in ``summary.json``; ``None`` if the run was finished before.
