@@ -209,13 +209,15 @@ def test_the_choice_follows_the_rule(world, tir_video, chosen):
 
 def test_the_table_of_the_choice_has_both_trainings_of_each_variant():
     world = {"plain": 0.04, "short": 0.01}
-    text = choice_text(*choice_among(world, {"plain": (-0.1, 0.0), "short": (0.0, 0.0)}))
+    gentle, parts = choice_among(world, {"plain": (-0.1, 0.0), "short": (0.0, 0.0)})
+    parts["short-real"] = {**parts["short-real"], "tir_video": rows({"drone": [0.6, 0.6]})}
+    text = choice_text(gentle, parts)
     assert "of those that keep enough of the gain of `plain` in the world (`plain`) " in text
     assert text.splitlines()[-2:] == [
         "| `plain` | +0.040 [+0.040, +0.040] | -0.050 [-0.100, +0.000] | +0.040 [+0.040, +0.040] "
         "| -0.050 [-0.100, +0.000] | -0.050 [-0.100, +0.000] | the arm as it is |",
-        "| `short` | +0.010 [+0.010, +0.010] | 0 | +0.010 [+0.010, +0.010] | 0 | 0 "
-        "| a quarter of the steps |",
+        "| `short` | +0.010 [+0.010, +0.010] | 0 | +0.010 [+0.010, +0.010] "
+        "| +0.100 [+0.100, +0.100] | +0.050 [+0.050, +0.050] | a quarter of the steps |",
     ]
 
 
