@@ -269,9 +269,23 @@ def smoke() -> list[np.ndarray]:
     return [np.roll(grey, 3 * k, 1) + rng.normal(0, 4, grey.shape) for k in range(FRAMES)]
 
 
+def darkness() -> list[np.ndarray]:
+    """The noise of a camera at night, too weak to be taken for scenes that change."""
+    return list(np.random.default_rng(1).normal(6, 2, (FRAMES, HEIGHT, WIDTH)))
+
+
+def blackness() -> list[np.ndarray]:
+    """Night without even noise, as some cameras and codecs leave it."""
+    return [np.zeros((HEIGHT, WIDTH))] * FRAMES
+
+
+BLIND = [smoke, darkness, blackness]
+
+
+@pytest.mark.parametrize("blind", BLIND)
 @pytest.mark.parametrize("fit", [["rgb"], ["rgb", "tir"]], ids="-".join)
-def test_in_smoke_no_track_of_rgb_is_trusted_however_well_it_comes_back(fit):
-    source = Filmed(filmed(), smoke())
+def test_where_rgb_shows_nothing_no_track_of_it_is_trusted_however_well_it_comes_back(fit, blind):
+    source = Filmed(filmed(), blind())
     box = Box(60.0, 20.0, 24.0, 18.0)
     proposals = {0: [Proposal(box, FoundIn.RGB, 0.5, 1.0, "saliency")]}
     for wanted, fault in (([], None), (fit, TrackFault.STILL)):
@@ -280,8 +294,9 @@ def test_in_smoke_no_track_of_rgb_is_trusted_however_well_it_comes_back(fit):
         assert track.tracklet.fault is fault
 
 
-def test_smoke_in_rgb_does_not_take_away_what_moves_in_tir():
-    (track,), _ = tracks_of_boxes(SETTINGS, rgb=smoke())
+@pytest.mark.parametrize("blind", BLIND)
+def test_rgb_that_shows_nothing_does_not_take_away_what_moves_in_tir(blind):
+    (track,), _ = tracks_of_boxes(SETTINGS, rgb=blind())
     assert len(overlaps(track)) == FRAMES
     assert min(overlaps(track)) > 0.7
 

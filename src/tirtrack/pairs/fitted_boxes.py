@@ -50,6 +50,7 @@ SAME_IOU = 0.8  # overlap from which two fitted boxes are one
 OFFSET_PAIRS = 5
 SIGMA_PX = 0.8
 RGB_SHARE = 1 / 3  # of the weight of both modalities
+LEAST_NOISE = 0.5  # distance that one pixel in a hundred exceeds where a camera sees anything
 MEDIAN_FRAMES = 11  # over which a fitted box is the median, relative to the followed one
 
 
@@ -283,12 +284,12 @@ class WindowForeground:
             rest = rest[length:]
 
     def _distances(self, pairs: Sequence[Pair]) -> np.ndarray:
-        """``[T,H,W]`` of the modalities together."""
-        planes = [self._distance(pairs, modality) for modality in self._modalities]
-        if len(planes) == 1:
-            return planes[0]
-        shares = [RGB_SHARE if one == "rgb" else 1 - RGB_SHARE for one in self._modalities]
-        return np.asarray(planes[0] ** shares[0] * planes[1] ** shares[1])
+        """``[T,H,W]`` of the modalities together that show anything."""
+        planes = {modality: self._distance(pairs, modality) for modality in self._modalities}
+        shown = {one: plane for one, plane in planes.items() if _shows_anything(plane)} or planes
+        if len(shown) == 1:
+            return next(iter(shown.values()))
+        return np.asarray(shown["rgb"] ** RGB_SHARE * shown["tir"] ** (1 - RGB_SHARE))
 
     def _distance(self, pairs: Sequence[Pair], modality: str) -> np.ndarray:
         if modality == "tir":
@@ -299,6 +300,11 @@ class WindowForeground:
         offsets = [measure_offset(one.rgb, one.tir) for one in some if one.rgb is not None]
         shift = summarise(offsets)
         return np.asarray(ndimage.shift(moved, (0, -shift.dy, -shift.dx), order=1))
+
+
+def _shows_anything(distances: np.ndarray) -> bool:
+    """Whether a modality shows at least the noise of its camera."""
+    return float(np.percentile(distances, 99)) > LEAST_NOISE
 
 
 def _smooth(distances: np.ndarray) -> np.ndarray:
