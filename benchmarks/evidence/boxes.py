@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.evidence.box_ways import ON_FRAMES, ON_TRACKS, Boxes, trusted_boxes
 from benchmarks.evidence.parts import ROOT, Workplace, ends
 from benchmarks.evidence.plan import World, read_plan
-from benchmarks.evidence.signal import proposed, tracks_of_first_pair
+from benchmarks.evidence.signal import proposed, tracks_of
 from benchmarks.evidence.truth import scene_of, true_boxes
 from benchmarks.evidence.worlds import render
 from benchmarks.experiments.table import markdown_table
@@ -94,7 +94,7 @@ def boxes_of_ways(source: PairSource, detector: Path | None) -> dict[str, Boxes]
             changes = {**changes, "proposals.options": {"model": str(detector)}}
         recipe = recipe_with(changes)
         if recipe.tracks.modalities:
-            tracks = tracks_of_first_pair(source, recipe, baseline)
+            tracks = tracks_of(source, recipe, baseline)
             found[name] = trusted_boxes(tracks)
             for how, change in ON_TRACKS.items() if not recipe.tracks.fit else ():
                 found[f"{name}, {how}"] = change(source, tracks)

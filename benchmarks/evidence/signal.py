@@ -44,17 +44,24 @@ def held_back_of(plan: Plan, recordings: Sequence[Path]) -> list[Path]:
 def rgb_tracks(plan: Plan, recording: Path) -> list[Track]:
     """The trusted RGB tracks that begin in the first frame of a recording; made once."""
     try:
-        tracks = tracks_of_first_pair(open_pairs([recording]), _recipe(plan), plan.baseline)
+        tracks = tracks_of(open_pairs([recording]), _recipe(plan), plan.baseline)
     except PairsError:
         return []
     return [one for one in tracks if one.trusted()]
 
 
-def tracks_of_first_pair(
-    source: PairSource, recipe: CrossModalRecipe, baseline: str
+def tracks_of(
+    source: PairSource, recipe: CrossModalRecipe, baseline: str, begin: Sequence[int] = (0,)
 ) -> list[Track]:
-    """The tracks of a recording that begin in its first pair, rejected ones included; made once."""
-    starts = starts_of(range(len(source)), proposed(source, [0], recipe), recipe.tracks)
+    """The tracks of a recording that begin in some of its pairs, rejected ones included; made once.
+
+    Args:
+        source: the recording.
+        recipe: recipe with the settings of proposals, boxes and tracks.
+        baseline: name of the tracker that follows.
+        begin: indices of the pairs in which tracks begin.
+    """
+    starts = starts_of(range(len(source)), proposed(source, begin, recipe), recipe.tracks)
     make = functools.partial(load_tracker, baseline)
     tracks = kept_tracks(Following(source, make, recipe.tracks, _content(source)), starts)
     return [one for ones in tracks for one in ones]
