@@ -15,6 +15,7 @@ import argparse
 import functools
 import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from benchmarks.evidence.boxes import (
     recipe_with,
     world_of_boxes,
 )
-from benchmarks.evidence.parts import LICENCE, ROOT, Workplace
+from benchmarks.evidence.parts import LICENCE, ROOT, Workplace, ends
 from benchmarks.evidence.plan import World, read_plan
 from benchmarks.evidence.signal import tracks_of
 from benchmarks.evidence.truth import scene_of, true_boxes
@@ -350,7 +351,11 @@ def main() -> int:
     parser.add_argument("--figures", type=Path, default=FIGURES)
     parser.add_argument("--recordings", type=int, default=RECORDINGS, help="the first N")
     parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    return ends("trust", functools.partial(run, parser.parse_args()))
+
+
+def run(options: argparse.Namespace) -> list[str]:
+    """Measure what is due, keep each part as it ends, and print all."""
     world, at = world_of_boxes(), Workplace(options.out)
     render(world, at, options.workers)
     known: dict[str, dict[str, Any]] = {"recordings": {}, "blind": {}}
@@ -374,8 +379,8 @@ def main() -> int:
     ]
     in_parallel(jobs, options.workers, "trust", ended=add)
     print(markdown(figures_of(known)))
-    return 0
+    return []
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())
