@@ -66,6 +66,10 @@ def root() -> Callable[[float], float]:
     return math.sqrt
 
 
+def unmakable():
+    return 1 / 0
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_each_result_comes_with_the_place_of_its_item(workers):
     found = results_of(root, [9.0, 4.0, 1.0], workers, task="takes roots", where="numbers")
@@ -79,6 +83,12 @@ def test_one_process_works_in_order_when_asked_for_the_next_and_makes_nothing_fo
         next(found)
     unmade = partial(pytest.fail, "was made")
     assert list(results_of(unmade, [], 2, task="takes roots", where="numbers")) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_cannot_be_made_says_so_from_any_number_of_processes(workers):
+    with pytest.raises(ZeroDivisionError):
+        list(results_of(unmakable, [1, 2], workers, task="divides", where="numbers"))
 
 
 def test_an_error_of_an_item_or_of_who_asks_leaves_no_worker():

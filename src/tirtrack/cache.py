@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,8 +56,8 @@ def kept_values(
         kind: one of :data:`KINDS`.
         identities: for each value everything that it depends on besides the version of this
             package, as JSON values.
-        make: function that makes the values of some numbers: yields the place among these and the
-            value of each, in any order.
+        make: function that makes those that were not found, by their places in ``identities``:
+            yields the place of each among these, and its value, in any order.
         dump: function from a value to its text; ``None`` for one that is not to be kept.
         load: its inverse, as for :func:`find_value`.
         notify: callback that is told the number of values, of those found first.
@@ -107,8 +108,13 @@ def keep_value(kind: str, identity: Mapping[str, Any], text: str) -> None:
 
 
 def _file_of(kind: str, identity: Mapping[str, Any]) -> Path:
-    name = fingerprint({"tirtrack": metadata.version("tirtrack"), **identity})
+    name = fingerprint({"tirtrack": _version(), **identity})
     return cache_folder(kind) / f"{name}.json"
+
+
+@lru_cache
+def _version() -> str:
+    return metadata.version("tirtrack")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
@@ -65,39 +65,40 @@ def results_of(
     workers = min(workers, len(items))
     if workers > 1 and _can_be_sent(make, task):
         begin = partial(_begin_worker, make)
-        with working(_result_in_worker, items, workers, begin=begin) as futures:
-            place_of = {future: place for place, future in enumerate(futures)}
-            try:
+        try:
+            with working(_result_in_worker, items, workers, begin=begin) as futures:
+                place_of = {future: place for place, future in enumerate(futures)}
                 for future in as_completed(futures):
                     yield place_of[future], future.result()
-            except BrokenProcessPool as error:
-                fix = "memory may have run out: use fewer --workers"
-                raise RunError(f"a worker process that {task} died", where, fix) from error
+        except BrokenProcessPool as error:
+            fix = "memory may have run out: use fewer --workers"
+            raise RunError(f"a worker process that {task} died", where, fix) from error
     elif items:
         yield from enumerate(map(make(), items))
 
 
 def _can_be_sent(make: Callable[[], Any], task: str) -> bool:
-    """Whether another process can be given what it works with; logged if not."""
+    """Whether another process can be given what it works with; said if not."""
     try:
         ForkingPickler.dumps(make)
     except Exception as error:  # noqa: BLE001 - each object that cannot be sent says so differently
-        _log.info("a single process %s: %s", task, error)
+        _log.warning("a single process %s, whatever the number of workers: %s", task, error)
         return False
     return True
 
 
-# in a worker process: the function of an item
-_function_here: list[Callable[[Any], Any]] = []
+# in a worker process: what makes the function of an item, at the first item, so that its errors are
+# those of the item
+_make_here: list[Callable[[], Callable[[Any], Any]]] = []
 
 
 def _begin_worker(make: Callable[[], Callable[[Any], Any]]) -> None:
     use_one_thread()
-    _function_here[:] = [make()]
+    _make_here[:] = [cache(make)]
 
 
 def _result_in_worker(item: Any) -> Any:
-    return _function_here[0](item)
+    return _make_here[0]()(item)
 
 
 @contextmanager

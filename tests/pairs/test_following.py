@@ -69,7 +69,6 @@ def test_tracks_of_unknown_origin_are_not_kept(cache):
 
 
 def test_what_cannot_be_sent_to_another_process_is_followed_in_this_one(caplog):
-    caplog.set_level("INFO")
     here = []
 
     class Local(Panning):
@@ -79,7 +78,7 @@ def test_what_cannot_be_sent_to_another_process_is_followed_in_this_one(caplog):
 
     assert followed(Local, workers=2) == followed(content="again")
     assert set(here) == {os.getpid()}
-    assert "a single process follows boxes: " in caplog.text
+    assert "a single process follows boxes, " in caplog.text
 
 
 def test_progress_counts_starts_and_begins_with_those_that_are_kept():

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pans import Pan, Stopping, reads
 
+from tirtrack.boxes import Box
 from tirtrack.errors import PairsError, RunError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import ProposalSet, propose_all, proposer
+from tirtrack.pairs.proposals.base import Rejection
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import Proposing
+from tirtrack.pairs.proposals.rules import RejectionReason
 from tirtrack.pairs.proposals.saliency import Saliency
 
 SOME = range(8, 20)
@@ -102,7 +107,6 @@ def test_an_error_of_the_proposer_is_the_same_from_any_number_of_processes(worke
 
 
 def test_what_cannot_be_sent_to_another_process_proposes_in_this_one(caplog):
-    caplog.set_level("INFO")
     here = []
 
     class Local(Saliency):
@@ -112,7 +116,7 @@ def test_what_cannot_be_sent_to_another_process_proposes_in_this_one(caplog):
 
     assert proposed(Local(), workers=2) == proposed(content="again")
     assert set(here) == {os.getpid()}
-    assert "a single process proposes boxes: " in caplog.text
+    assert "a single process proposes boxes, " in caplog.text
 
 
 def test_a_worker_that_dies_ends_with_one_sentence_and_finished_pairs_are_kept(cache):
@@ -126,7 +130,9 @@ import sys
 sys.path.insert(0, {here!r})
 from pans import Pan, Stopping
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
+from tirtrack.pairs.proposals.base import Rejection
 from tirtrack.pairs.proposals.registry import Proposing
+from tirtrack.pairs.proposals.rules import RejectionReason
 kept_proposals(Proposing(Pan(), Stopping(15, kills=True), 0), range(8, 20), content="pan")
 """
 
@@ -173,3 +179,25 @@ def test_a_recording_of_another_name_is_another_source(tmp_path: Path, write_ima
     sources = [open_pairs(write_images(tmp_path / name, ["1"])) for name in ("a", "b")]
     found = [kept_proposals(Proposing(source, way, 0), [0])[0] for source in sources]
     assert [one.kept[0].way for one in found] == ["detector", "random"]
+
+
+class Counting(Saliency):
+    """Rejects a box that is none, and counts the pairs in which it was asked."""
+
+    asked = 0
+
+    def propose(self, pair, neighbours, rng):
+        self.asked += 1
+        found = super().propose(pair, neighbours, rng)
+        odd = Rejection(Box(math.nan, 0.0, math.inf, 9.0), RejectionReason.NOT_FINITE)
+        return replace(found, rejected=(odd,))
+
+
+def test_a_rejected_box_that_is_not_finite_is_kept_as_it_was():
+    way = Counting()
+    proposed(way)
+    assert way.asked == len(SOME)
+    rejected = proposed(way)[0].rejected[0]
+    assert way.asked == len(SOME)
+    assert math.isnan(rejected.box.x)
+    assert (rejected.box.w, rejected.reason) == (math.inf, RejectionReason.NOT_FINITE)

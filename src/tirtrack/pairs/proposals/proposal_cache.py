@@ -1,7 +1,8 @@
 """Proposals of many pairs: made once, in several processes, and kept in the cache pair by pair.
 
 A cached file is named by a hash of everything that the boxes of a pair depend on: the content of
-the frames, their names and recordings, the identity of the proposer, the version of this package.
+the frames, their names and recordings, the identity of the proposer, the seed, the index of the
+pair, the version of this package.
 So recipes on the same pairs share them, and a run that is killed loses the pairs at work and no
 others. A file that cannot be read is replaced.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from tirtrack.cache import kept_values
 from tirtrack.files import fingerprint
@@ -22,7 +23,8 @@ from tirtrack.progress import Progress, silent
 from tirtrack.workers import results_of
 
 FORMAT = 5  # raise it when proposals change
-_STORED = TypeAdapter(ProposalSet)
+# a rejected box may be NaN, and only what holds a set can say how that is written
+_STORED = TypeAdapter(tuple[ProposalSet], config=ConfigDict(ser_json_inf_nan="constants"))
 
 
 def kept_proposals(
@@ -65,7 +67,7 @@ def kept_proposals(
         [{**identity, "index": index} for index in wanted],
         made,
         dump=_text_of,
-        load=_STORED.validate_json,
+        load=lambda text: _STORED.validate_json(text)[0],
         notify=lambda done: progress("proposals", done, len(wanted)),
     )
     found = dict(zip(wanted, sets, strict=True))
@@ -75,4 +77,4 @@ def kept_proposals(
 
 def _text_of(found: ProposalSet) -> str | None:
     """The boxes of a pair as JSON; ``None`` if it could not be read, so that it is read again."""
-    return None if found.fault is not None else _STORED.dump_json(found).decode()
+    return None if found.fault is not None else _STORED.dump_json((found,)).decode()
