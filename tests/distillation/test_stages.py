@@ -356,6 +356,8 @@ def test_of_many_pairs_only_as_many_as_samples_are_looked_at(tiny, tmp_path, mon
     read.clear()
     alone = tiny.recipe_of("published", pool=4, held_back__samples=0, proposals__way="centre")
     assert stages.propose(whole, run_of(alone, tmp_path, {"pairs": "p"})) == (train, {})
+    assert read == []
+    assert stages.propose(whole, run_of(alone, tmp_path, {"pairs": "not kept"})) == (train, {})
     assert sorted(read) == sorted(train)
     assert all(one.kept for one in (*train.values(), *held_back.values()))
 
