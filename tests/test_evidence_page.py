@@ -252,8 +252,8 @@ def test_the_first_table_holds_the_best_arm_of_each_kind_that_has_results(tmp_pa
     rows = made_part(results).split("\n\n")[1].splitlines()[3:]
     assert [row.split(" | ")[:2] for row in rows] == [
         ["| `baseline`", "before training"],
-        ["| `mixed`", "the shipped recipe; the best, with RGB"],
-        ["| `tir_saliency-tir-same`", "the best, TIR alone"],
+        ["| `mixed`", "the shipped recipe; best by validation, with RGB"],
+        ["| `tir_saliency-tir-same`", "best by validation, TIR alone"],
     ]
     assert {row.split(" | ")[-1] for row in rows[1:]} == {"1 of 3 |"}
 

@@ -191,7 +191,7 @@ def summary(plan: Plan, records: Mapping[str, Record]) -> str:
     """The table to read first: the baseline, the shipped recipe and the best arm of each kind."""
     named = {BASELINE: ["before training"], plan.recipe: ["the shipped recipe"]}
     for sees, name in best_by_kind(plan, records).items():
-        named.setdefault(name, []).append(f"the best, {LEGEND[sees]}")
+        named.setdefault(name, []).append(f"best by validation, {LEGEND[sees]}")
     rows = [
         [
             f"`{name}`",
