@@ -51,9 +51,6 @@ SECOND_LOOK = (
 )
 
 
-HARM_SHOWN = {"shown": "harm shown", "excluded": "no harm", "open": "open"}
-
-
 @dataclass(frozen=True)
 class ConfirmedTracker:
     """A tracker of the confirmation.
@@ -275,6 +272,10 @@ def conclusions(
 def adapted_on_camel(variant: str) -> str:
     """The row of a variant that was trained on ``camel`` itself, leaving recordings out."""
     return f"{variant}, adapted on camel"
+
+
+HARM_SHOWN = {"shown": "harm shown", "excluded": "no harm", "open": "open"}
+"""The answers of :func:`harm` as a table shows them."""
 
 
 def harm(difference: ScoreDifference, limit: float) -> str:
