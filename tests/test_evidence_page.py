@@ -138,7 +138,7 @@ def test_table_has_a_row_for_each_arm_with_results():
     [
         pytest.param(
             [0.5, 0.6, 0.7],
-            "1.00 [1.00, 1.00]; it is to be the verdict of `distill` so far",
+            "+1.00 [+1.00, +1.00]; it is to be the verdict of `distill` so far",
             id="as the gain",
         ),
         pytest.param([0.7, 0.6, 0.5], "-1.00 [-1.00, -1.00]; it is not to be", id="reversed"),

@@ -160,8 +160,8 @@ def signal(plan: Plan, records: Mapping[str, Record]) -> str:
     so_far = " so far" if missing_parts(plan, records)[0] else ""
     return (
         f"The signal without labels has a rank correlation with the true gain, over {found.runs} "
-        f"runs of {found.arms} arms, of {found.correlation:.2f} [{found.low:.2f}, "
-        f"{found.high:.2f}]; it {'is' if found.is_verdict else 'is not'} to be the verdict of "
+        f"runs of {found.arms} arms, of {found.correlation:+.2f} [{found.low:+.2f}, "
+        f"{found.high:+.2f}]; it {'is' if found.is_verdict else 'is not'} to be the verdict of "
         f"`distill`{so_far}."
     )
 
