@@ -146,7 +146,7 @@ def slug(name: str) -> str:
     return name.replace(",", "").replace(" ", "_")
 
 
-def parts(lite: Lite) -> list[tuple[str, int]]:
+def lite_parts(lite: Lite) -> list[tuple[str, int]]:
     """File name and seed of all parts."""
     return [(slug(name), seed) for name in (BASELINE, *lite.trained()) for seed in lite.seeds]
 

@@ -91,7 +91,9 @@ def read_results(plan: Plan, figures: Path) -> Results:
         known,
         choice=kept_choice(plan, real.gentle, figures / "real"),
         confirmed=_content(figures / "real" / "confirmed.json"),
-        lite=_answer(figures / "lite" / "answer.json", figures / "lite", lite.parts(real.lite)),
+        lite=_answer(
+            figures / "lite" / "answer.json", figures / "lite", lite.lite_parts(real.lite)
+        ),
         v3=_answer(figures.parent / "v3_question.json", figures / "v3", v3.PARTS),
     )
 
