@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from benchmarks.evidence import __main__ as main
 from benchmarks.evidence import parts
 from benchmarks.evidence.__main__ import run
 from benchmarks.evidence.cameras import (
@@ -111,6 +114,25 @@ def test_a_part_that_breaks_unexpectedly_is_told_as_a_fault(tmp_path, monkeypatc
 def test_a_command_ends_with_its_faults_on_stderr(command, code, said, capsys):
     assert ends("study", command) == code
     assert capsys.readouterr().err == said
+
+
+def test_faults_are_told_before_a_command_that_goes_on_is_refused(capsys):
+    def command() -> Iterator[str]:
+        yield "mixed, seed 0: why"
+        refuse()
+
+    assert ends("study", command) == 2
+    assert capsys.readouterr().err == "study: mixed, seed 0: why\nstudy: no arm is called so\n"
+
+
+def test_faults_of_arms_are_told_although_the_table_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(main, "run", lambda *given: ["mixed, seed 0: why"])
+    monkeypatch.setattr(main, "show", lambda *given: refuse())
+    options = argparse.Namespace(
+        factors=False, only=["mixed"], out=tmp_path, figures=tmp_path, workers=1
+    )
+    assert ends("evidence", functools.partial(main.run_arms, PLAN, options)) == 2
+    assert "mixed, seed 0: why" in capsys.readouterr().err
 
 
 def test_jobs_that_have_not_begun_are_not_run_after_an_error(tmp_path):

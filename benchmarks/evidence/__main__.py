@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.evidence import table
@@ -147,8 +147,8 @@ def options_of() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run_arms(plan: Plan, options: argparse.Namespace) -> list[str]:
-    """Run arms and show the table; one line for each part that failed."""
+def run_arms(plan: Plan, options: argparse.Namespace) -> Iterator[str]:
+    """Run arms, give one line for each part that failed, and then show the table."""
     if options.factors:
         bests = known_bests(plan, options.figures)
         arms = changed_arms(plan, [bests.tir, bests.rgb])
@@ -156,12 +156,11 @@ def run_arms(plan: Plan, options: argparse.Namespace) -> list[str]:
         arms = chosen_arms(plan, options.only)
         if not options.only:
             tell_waiting(plan)
-    faults = run(plan, arms, Workplace(options.out), options.figures, options.workers)
+    yield from run(plan, arms, Workplace(options.out), options.figures, options.workers)
     show(plan, options.figures, options.out)
-    return faults
 
 
-def run_asked(options: argparse.Namespace) -> list[str]:
+def run_asked(options: argparse.Namespace) -> Iterable[str]:
     """Run what the options ask for; one line for each part that failed."""
     plan = read_plan(options.plan)
     if options.page:

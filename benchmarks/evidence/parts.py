@@ -10,7 +10,7 @@ import functools
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,20 +95,22 @@ def attempt(job: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | None, s
         return None, f"{type(error).__name__}: {error}"
 
 
-def ends(name: str, command: Callable[[], list[str]]) -> int:
-    """How a command of the study ends: its exit code, with what went wrong on stderr.
+def ends(name: str, command: Callable[[], Iterable[str]]) -> int:
+    """How a command of the study ends: its exit code, with what went wrong on stderr, each fault as
+    it is given.
 
     Args:
         name: name of the command, which each line begins with.
         command: function that runs it and gives one line for each part that failed.
     """
+    code = 0
     try:
-        faults = command()
-        code = 1 if faults else 0
+        for fault in command():
+            print(f"{name}: {fault}", file=sys.stderr)
+            code = 1
     except TirtrackError as error:
-        faults, code = [str(error)], error.exit_code
-    for fault in faults:
-        print(f"{name}: {fault}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
+        code = error.exit_code
     return code
 
 
