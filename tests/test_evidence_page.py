@@ -305,7 +305,7 @@ def test_answers_about_real_video_have_a_section_each(tmp_path):
     judged = {"primary": {**gain, "harm": "excluded"}, "camel": {**gain, "harm": "excluded"}}
     rows = {name: judged for name in ("nano-tir", "short-world", "short-real")}
     rows["short, adapted on camel"] = {"camel": {**gain, "harm": "excluded"}}
-    confirmed = {"chosen": "short", "missing_parts_of_the_study": [0, 75], "note": "a second look"}
+    confirmed = {"chosen": "short", "note": "a second look"}
     written(figures / "real" / "confirmed.json", {**confirmed, "rows": rows})
     name, control = REAL.lite.trained()[:2]
     row = {"gain": "open", "best_control": control, "over_baseline": gain}

@@ -14,6 +14,7 @@ from benchmarks.evidence import camel, confirmation, parts
 from benchmarks.evidence.cached_parts import cached_part
 from benchmarks.evidence.choice import choice_parts, choice_text, chosen_of
 from benchmarks.evidence.confirmation import (
+    bests_to_confirm,
     choice_to_confirm,
     conclusions,
     confirmation_text,
@@ -22,10 +23,11 @@ from benchmarks.evidence.confirmation import (
 )
 from benchmarks.evidence.gentle import TRAININGS, Real
 from benchmarks.evidence.parts import Workplace
-from benchmarks.evidence.plan import BASELINE, read_plan
+from benchmarks.evidence.plan import BASELINE, arms_of, read_plan
 from benchmarks.evidence.real_plan import PLAIN, gentle_identity, gentle_recipe, read_real_plan
+from benchmarks.evidence.records import add_part, kept_records
 from benchmarks.evidence.score_rows import COVERED, group_of, over_recordings, over_sets
-from benchmarks.evidence.table import Bests
+from benchmarks.evidence.table import Bests, best_arms
 from benchmarks.experiments import data
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
@@ -237,6 +239,26 @@ def test_the_confirmation_runs_once(tmp_path):
         choice_to_confirm(at(tmp_path))
 
 
+def kept_study(figures: Path) -> None:
+    """Results of all trainings of the study."""
+    values = {"s0": {"success": 0.5}}
+    for arm in arms_of(PLAN).values():
+        for seed in arm.seeds(PLAN):
+            add_part(figures, PLAN, arm, seed, {"validation": values, "test": values})
+
+
+def test_nothing_is_confirmed_while_a_training_of_the_study_is_missing(tmp_path):
+    real = at(tmp_path, figures=tmp_path / "real")
+    kept_study(tmp_path)
+    assert bests_to_confirm(real) == best_arms(PLAN, kept_records(tmp_path, PLAN))
+    file = tmp_path / "mixed.json"
+    record = json.loads(file.read_text("utf-8"))
+    del record["seeds"]["2"]
+    file.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(RequestError, match="not final: 1 of 75 trainings of the study are missing"):
+        bests_to_confirm(real)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
@@ -289,16 +311,11 @@ def confirmed(**rows: dict[str, object]) -> dict[str, object]:
     wide = {"mean": 0.0, "low": -0.05, "high": 0.05, "harm": "open"}
     own = {f"short-{where}": {"primary": wide, "camel": wide} for where in TRAININGS}
     own["short, adapted on camel"] = {"camel": wide}
-    study = {"missing_parts_of_the_study": [5, 75], "note": confirmation.SECOND_LOOK}
-    return {"chosen": "short", **study, "rows": {**own, **rows}}
+    return {"chosen": "short", "note": confirmation.SECOND_LOOK, "rows": {**own, **rows}}
 
 
 def test_what_was_confirmed_is_said_to_be_a_second_look():
     assert "The primary figure is a second look" in confirmation_text(confirmed())
-
-
-def test_a_confirmation_before_the_study_ended_is_said_to_be():
-    assert "when 5 of 75 trainings of the study were missing" in confirmation_text(confirmed())
 
 
 def test_what_the_chosen_training_says_of_harm_is_counted():

@@ -169,14 +169,10 @@ def confirm(real: Real, workers: int) -> list[str]:
         One line for each part that failed.
 
     Raises:
-        RequestError: it was run before, or there is no choice, or the study has no best arms, or
-            another world lies where the study keeps its own.
+        RequestError: it was run before, or there is no choice, or the best arms of the study are
+            not final, or another world lies where the study keeps its own.
     """
-    chosen = choice_to_confirm(real)
-    records = kept_records(real.figures.parent, real.plan)
-    bests = best_arms(real.plan, records)
-    if bests is None:
-        raise RequestError("the study has no best arms yet", fix="run its crossed arms first")
+    chosen, bests = choice_to_confirm(real), bests_to_confirm(real)
     render(real.plan.world, real.study, workers)
     real_pairs(real)  # links are made once, before the workers ask for them
     recordings = camel.frames_alone(real.data("tir_hard/camel"), real.out / "camel")
@@ -193,7 +189,6 @@ def confirm(real: Real, workers: int) -> list[str]:
     parts, faults = run_all(jobs, workers)
     if not faults:
         rows = {name: one.row for name, one in trackers.items()}
-        missing, whole = missing_parts(real.plan, records)
         write_json(
             real.confirmed,
             {
@@ -201,7 +196,6 @@ def confirm(real: Real, workers: int) -> list[str]:
                 "note": SECOND_LOOK,
                 "chosen": chosen,
                 "best_arms": {"tir": bests.tir, "rgb": bests.rgb},
-                "missing_parts_of_the_study": [missing, whole],
                 "rows": conclusions(real, parts, rows, chosen),
             },
         )
@@ -223,6 +217,23 @@ def choice_to_confirm(real: Real) -> str:
             "there is no choice to confirm", real.choice, 'run "choose" first, and commit it'
         )
     return str(json.loads(real.choice.read_text(encoding="utf-8"))["chosen"])
+
+
+def bests_to_confirm(real: Real) -> Bests:
+    """The best arms of the study.
+
+    Raises:
+        RequestError: a training of the study is missing, so that another arm may become the best.
+    """
+    records = kept_records(real.figures.parent, real.plan)
+    missing, whole = missing_parts(real.plan, records)
+    bests = best_arms(real.plan, records)
+    if missing or bests is None:
+        raise RequestError(
+            f"the best arms are not final: {missing} of {whole} trainings of the study are missing",
+            fix="run python -m benchmarks.evidence to its end first",
+        )
+    return bests
 
 
 def conclusions(
@@ -293,8 +304,6 @@ def confirmation_text(confirmed: Mapping[str, Any]) -> str:
         confirmed: content of ``confirmed.json``.
     """
     rows = confirmed["rows"]
-    missing, whole = confirmed["missing_parts_of_the_study"]
-    early = f"It was run when {missing} of {whole} trainings of the study were missing. "
     judged, beside = (
         {
             name: {key: one for key, one in row.items() if ("harm" in one) is is_judged}
@@ -302,8 +311,11 @@ def confirmation_text(confirmed: Mapping[str, Any]) -> str:
         }
         for is_judged in (True, False)
     )
-    said = f"{early if missing else ''}{confirmed['note'].capitalize()}."
-    parts = [harm_sentence(confirmed), said, difference_table(judged)]
+    parts = [
+        harm_sentence(confirmed),
+        f"{confirmed['note'].capitalize()}.",
+        difference_table(judged),
+    ]
     if any(beside.values()):
         parts += ["Exploratory:", difference_table(beside)]
     return "\n\n".join(parts)

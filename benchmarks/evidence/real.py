@@ -4,9 +4,9 @@
     python -m benchmarks.evidence.real confirm
 
 ``choose`` trains the variants of ``real.yaml`` on the recordings of the study's world and on real
-TIR, and writes ``choice.json`` by the rule of docs/evidence_plan.md. ``confirm`` needs it and the
-best arms of the study, evaluates the winners on the primary figure and on ``camel``, and runs once:
-its ``confirmed.json`` is final. What is finished is kept, in ``docs/figures/evidence/real``.
+TIR, and writes ``choice.json`` by the rule of docs/evidence_plan.md. ``confirm`` needs it and
+all trainings of the study, evaluates the winners on the primary figure and on ``camel``, and runs
+once: its ``confirmed.json`` is final. What is finished is kept, in ``docs/figures/evidence/real``.
 """
 
 from __future__ import annotations
