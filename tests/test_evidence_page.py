@@ -339,6 +339,13 @@ def test_what_the_choice_has_so_far_is_on_the_page(tmp_path):
         read_results(other, tmp_path)
 
 
+def test_the_choice_that_was_made_is_on_the_page(tmp_path):
+    made = {"chosen": "short", "keeps_enough": ["short"], "world_success": {"plain": {"mean": 0.1}}}
+    written(tmp_path / "real" / "choice.json", made)
+    said = section(made_part(read_results(PLAN, tmp_path)), 4)
+    assert "The rule chooses `short`: of those that keep enough" in said
+
+
 def test_every_difference_of_the_page_is_counted_once():
     table = "| a | +0.010 [+0.000, +0.020] | -0.010 [-0.030, +0.001] |"
     ranks = "of 0.83 [0.63, 0.92]"

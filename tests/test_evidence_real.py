@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.evidence import camel, confirmation, parts
 from benchmarks.evidence.cached_parts import cached_part
-from benchmarks.evidence.choice import choice_parts, choice_text, chosen_of
+from benchmarks.evidence.choice import choice_parts, choice_text, chosen_of, made_choice
 from benchmarks.evidence.confirmation import (
     bests_to_confirm,
     choice_to_confirm,
@@ -207,6 +207,32 @@ def test_the_choice_follows_the_rule(world, tir_video, chosen):
     gentle, parts = choice_among(world, tir_video)
     assert chosen_of(gentle, parts)["chosen"] == chosen
     assert f"The rule chooses `{chosen}`: " in choice_text(gentle, parts)
+
+
+def test_what_was_chosen_is_said_and_not_what_the_rule_would_choose_now(tmp_path):
+    gentle, parts = choice_among(
+        {"plain": 0.04, "short": 0.03}, {"plain": (-0.1, 0.0), "short": (-0.02, 0.0)}
+    )
+    made = chosen_of(gentle, parts)
+    written = tmp_path / "choice.json"
+    assert made_choice(gentle, parts, written) is None
+    written.write_text(json.dumps(made), encoding="utf-8")
+    assert made_choice(gentle, parts, written) == made
+    del parts["short-real"]
+    assert choice_text(gentle, parts, made_choice(gentle, parts, written)).startswith(
+        "The rule chooses `short`: "
+    )
+
+
+def test_a_choice_that_the_rule_would_not_make_is_refused(tmp_path):
+    gentle, parts = choice_among(
+        {"plain": 0.04, "short": 0.03}, {"plain": (-0.1, 0.0), "short": (-0.02, 0.0)}
+    )
+    written = tmp_path / "choice.json"
+    other = {**chosen_of(gentle, parts), "chosen": "plain"}
+    written.write_text(json.dumps(other), encoding="utf-8")
+    with pytest.raises(RequestError, match=r"another chosen \(was plain, now short\)"):
+        made_choice(gentle, parts, written)
 
 
 def test_the_table_of_the_choice_has_both_trainings_of_each_variant():

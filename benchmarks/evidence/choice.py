@@ -7,6 +7,7 @@ the rule of docs/evidence_plan.md chooses one.
 from __future__ import annotations
 
 import functools
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,8 +21,10 @@ from benchmarks.evidence.score_rows import numbers, over_sets, sha256_of
 from benchmarks.evidence.worlds import render
 from benchmarks.experiments.table import PRIMARY, interval, markdown_table
 from tirtrack.datasets import open_dataset
+from tirtrack.errors import RequestError
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.files import write_json
+from tirtrack.identity import first_change
 
 FIGURES = {"world": "success", "tir_video": PRIMARY}
 """The figure of each place that the choice looks at."""
@@ -105,20 +108,51 @@ def chosen_of(gentle: Gentle, parts: Mapping[str, PartResults]) -> PartResults:
     }
 
 
-def choice_text(gentle: Gentle, parts: Mapping[str, PartResults]) -> str:
-    """What the rule chooses, or how much of it is missing, and the table of what is there.
+def missing_of(gentle: Gentle, parts: Mapping[str, PartResults]) -> list[str]:
+    """The parts of the choice without results."""
+    return [name for name in choice_parts(gentle) if name not in parts]
+
+
+def made_choice(gentle: Gentle, parts: Mapping[str, PartResults], file: Path) -> PartResults | None:
+    """The choice that stands in a file, which is what is confirmed; ``None`` without one.
 
     Args:
         gentle: variants and rule.
         parts: results of :func:`choice_parts` so far, by name.
+        file: ``choice.json``.
+
+    Raises:
+        RequestError: the rule makes another choice from these parts.
     """
-    names = choice_parts(gentle)
-    missing = [name for name in names if name not in parts]
-    said = (
-        f"Nothing is chosen yet: {len(missing)} of {len(names)} parts are missing."
-        if missing
-        else choice_sentence(chosen_of(gentle, parts))
-    )
+    if not file.is_file():
+        return None
+    made: PartResults = json.loads(file.read_text(encoding="utf-8"))
+    if missing_of(gentle, parts):
+        return made
+    now = chosen_of(gentle, parts)
+    said = ("chosen", "keeps_enough")
+    if change := first_change({key: made[key] for key in said}, {key: now[key] for key in said}):
+        raise RequestError(
+            f"the rule makes a choice with another {change}", file, "restore its parts and the plan"
+        )
+    return made
+
+
+def choice_text(
+    gentle: Gentle, parts: Mapping[str, PartResults], made: PartResults | None = None
+) -> str:
+    """What was chosen, or how much of the choice is missing, and the table of what is there.
+
+    Args:
+        gentle: variants and rule.
+        parts: results of :func:`choice_parts` so far, by name.
+        made: choice that was made; ``None``: what the rule chooses now, if no part is missing.
+    """
+    if made is None and (missing := missing_of(gentle, parts)):
+        whole = len(choice_parts(gentle))
+        said = f"Nothing is chosen yet: {len(missing)} of {whole} parts are missing."
+    else:
+        said = choice_sentence(made or chosen_of(gentle, parts))
     if shown := choice_table(gentle, parts):
         return (
             f"{said} Success on the validation sequences of the world, and the primary figure on "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from benchmarks.evidence import camel
 from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
+from benchmarks.evidence.choice import kept_choice, made_choice
 from benchmarks.evidence.gentle import (
     TRAININGS,
     Real,
@@ -206,17 +206,19 @@ def choice_to_confirm(real: Real) -> str:
     """The variant that was chosen.
 
     Raises:
-        RequestError: it was confirmed before, or nothing was chosen yet.
+        RequestError: it was confirmed before, or nothing was chosen yet, or the choice that was
+            made is not that of its parts.
     """
     if real.confirmed.is_file():
         raise RequestError(
             "the confirmation was run, and runs once", real.confirmed, "read its results there"
         )
-    if not real.choice.is_file():
+    parts = kept_choice(real.plan, real.gentle, real.figures)
+    if (made := made_choice(real.gentle, parts, real.choice)) is None:
         raise RequestError(
             "there is no choice to confirm", real.choice, 'run "choose" first, and commit it'
         )
-    return str(json.loads(real.choice.read_text(encoding="utf-8"))["chosen"])
+    return str(made["chosen"])
 
 
 def bests_to_confirm(real: Real) -> Bests:

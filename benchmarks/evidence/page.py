@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.evidence import defaults, lite, table, v3
 from benchmarks.evidence.cached_parts import PartResults
 from benchmarks.evidence.cameras import read_camera
-from benchmarks.evidence.choice import choice_text, kept_choice
+from benchmarks.evidence.choice import choice_text, kept_choice, made_choice
 from benchmarks.evidence.confirmation import confirmation_text, harm_sentence
 from benchmarks.evidence.figure import LEGEND, Bar, forest
 from benchmarks.evidence.plan import BASELINE, Plan, arms_of
@@ -42,6 +42,7 @@ class Results:
         records: results of arms by name, in the order of the plan.
         cameras: results on other cameras by name.
         choice: kept parts of the choice of question 4 by name.
+        chosen: content of ``choice.json``; ``None``: the choice was not made.
         confirmed: content of ``confirmed.json``; ``None``: the confirmation was not run.
         lite: answer to question 5, or the parts that it waits for.
         v3: answer to question 6, or the parts that it waits for.
@@ -52,6 +53,7 @@ class Results:
     records: Mapping[str, Record]
     cameras: Mapping[str, Record]
     choice: Mapping[str, PartResults]
+    chosen: PartResults | None
     confirmed: Record | None
     lite: Answer
     v3: Answer
@@ -76,7 +78,8 @@ def read_results(plan: Plan, figures: Path) -> Results:
     """The kept results.
 
     Raises:
-        RequestError: they are of an unknown arm, or belong to another plan.
+        RequestError: they are of an unknown arm, or belong to another plan, or the choice that was
+            made is not that of its parts.
     """
     real = read_real_plan()
     records = kept_records(figures, plan)
@@ -84,12 +87,14 @@ def read_results(plan: Plan, figures: Path) -> Results:
     if (bests := table.best_arms(plan, records)) is not None:
         every = {name: read_camera(figures, plan, name, bests) for name in plan.cameras.worlds}
         known = {name: record for name, record in every.items() if record["arms"]}
+    choice = kept_choice(plan, real.gentle, figures / "real")
     return Results(
         plan,
         real,
         records,
         known,
-        choice=kept_choice(plan, real.gentle, figures / "real"),
+        choice,
+        chosen=made_choice(real.gentle, choice, figures / "real" / "choice.json"),
         confirmed=_content(figures / "real" / "confirmed.json"),
         lite=_answer(
             figures / "lite" / "answer.json", figures / "lite", lite.lite_parts(real.lite)
@@ -170,7 +175,7 @@ def _answers(results: Results) -> Iterator[str]:
         table.signal(plan, records) or "Not known yet: it takes the baseline and three arms."
     )
     yield "## Question 4: real video"
-    yield _made(choice_text(results.real.gentle, results.choice))
+    yield _made(choice_text(results.real.gentle, results.choice, results.chosen))
     if results.confirmed:
         yield _made(confirmation_text(results.confirmed))
     else:

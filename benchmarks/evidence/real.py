@@ -17,7 +17,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.evidence.choice import choice_text, choose, kept_choice
+from benchmarks.evidence.choice import choice_text, choose, kept_choice, made_choice
 from benchmarks.evidence.confirmation import confirm, confirmation_text
 from benchmarks.evidence.gentle import Real
 from benchmarks.evidence.parts import ROOT, Workplace, ends
@@ -32,7 +32,8 @@ def run(real: Real, stage: str, workers: int) -> list[str]:
     if faults := {"choose": choose, "confirm": confirm}[stage](real, workers):
         return faults
     if stage == "choose":
-        print(choice_text(real.gentle, kept_choice(real.plan, real.gentle, real.figures)))
+        parts = kept_choice(real.plan, real.gentle, real.figures)
+        print(choice_text(real.gentle, parts, made_choice(real.gentle, parts, real.choice)))
     else:
         print(confirmation_text(json.loads(real.confirmed.read_text(encoding="utf-8"))))
     return []
