@@ -209,6 +209,24 @@ def test_the_choice_follows_the_rule(world, tir_video, chosen):
     assert f"The rule chooses `{chosen}`: " in choice_text(gentle, parts)
 
 
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        pytest.param((0.04, 0.03), "of those that keep enough of the gain of `plain`", id="gain"),
+        pytest.param(
+            (-0.01, 0.0),
+            "of those that lose nothing in the world, where `plain` gains nothing (`short`)",
+            id="plain gains nothing",
+        ),
+        pytest.param((-0.02, -0.01), "of all variants, as each loses in the world", id="all lose"),
+    ],
+)
+def test_the_variants_that_are_compared_are_said(gains, said):
+    world = dict(zip(("plain", "short"), gains, strict=True))
+    gentle, parts = choice_among(world, {"plain": (0.0, 0.0), "short": (0.0, 0.01)})
+    assert said in choice_text(gentle, parts)
+
+
 def test_what_was_chosen_is_said_and_not_what_the_rule_would_choose_now(tmp_path):
     gentle, parts = choice_among(
         {"plain": 0.04, "short": 0.03}, {"plain": (-0.1, 0.0), "short": (-0.02, 0.0)}

@@ -163,12 +163,20 @@ def choice_text(
 
 def choice_sentence(choice: Mapping[str, Any]) -> str:
     """What :func:`chosen_of` chose, and from what."""
-    keeping = ", ".join(f"`{name}`" for name in choice["keeps_enough"])
-    among = f"those that keep enough of the gain of `{PLAIN}` in the world ({keeping})"
     return (
-        f"The rule chooses `{choice['chosen']}`: of {among if keeping else 'all variants'} its "
-        "interval on `tir_video`, mean of both trainings, ends highest below."
+        f"The rule chooses `{choice['chosen']}`: of {among_which(choice)} its interval on "
+        "`tir_video`, mean of both trainings, ends highest below."
     )
+
+
+def among_which(choice: Mapping[str, Any]) -> str:
+    """The variants that :func:`chosen_of` chose from."""
+    keeping = ", ".join(f"`{name}`" for name in choice["keeps_enough"])
+    if not keeping:
+        return "all variants, as each loses in the world,"
+    if choice["world_success"][PLAIN]["mean"] > 0:
+        return f"those that keep enough of the gain of `{PLAIN}` in the world ({keeping})"
+    return f"those that lose nothing in the world, where `{PLAIN}` gains nothing ({keeping}),"
 
 
 def choice_table(gentle: Gentle, parts: Mapping[str, PartResults]) -> str:
