@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,7 +24,7 @@ from benchmarks.evidence.page import (
     PICTURE,
     Results,
     bars_of,
-    comparisons_text,
+    comparisons,
     made_part,
     picture,
     read_results,
@@ -236,7 +237,7 @@ def test_without_results_the_page_says_what_is_missing(tmp_path):
     assert "Not known yet: 9 of 9 parts are missing (`python -m benchmarks.evidence.v3`)" in text
     assert "Answers are provisional while an arm lacks a seed:" in text
     assert "* Seed 0 of `baseline`.\n* Seed 0, 1, 2 of `tir_saliency-tir-same`, " in text
-    assert "This page shows 0 differences." in text
+    assert "This page shows 0 comparisons:" in text
     assert "|---|" not in text
     assert "evidence.svg" not in text
 
@@ -316,6 +317,8 @@ def test_answers_about_real_video_have_a_section_each(tmp_path):
     assert text.splitlines()[2].endswith(
         "of 5 comparisons with the baseline; it shows a gain in 5."
     )
+    on_real_sets, of_lite, of_v3 = 7, 2, 3 * 2 * 3
+    assert f"This page shows {on_real_sets + of_lite + of_v3} comparisons:" in text
     assert "| `short-real` | +0.030 [+0.010, +0.050], no harm |" in section(text, 4)
     assert "+0.020 [-0.010, +0.050] |" in section(text, 5)
     assert "| world, RGB | V3 as published | 0.591 |" in section(text, 6)
@@ -330,7 +333,9 @@ def test_what_the_choice_has_so_far_is_on_the_page(tmp_path):
         identity = identity_of_part(PLAN, gentle, name)
         content = {"identity": identity, "results": results}
         written(part_file(tmp_path / "real", name), content)
-    said = section(made_part(read_results(PLAN, tmp_path)), 4)
+    text = made_part(read_results(PLAN, tmp_path))
+    assert "This page shows 5 comparisons:" in text
+    said = section(text, 4)
     assert "Nothing is chosen yet: 11 of 15 parts are missing." in said
     assert "| `plain` | 0 | 0 | 0 | 0 | 0 | the arm as it is |" in said
     assert "`short`" not in said
@@ -346,11 +351,15 @@ def test_the_choice_that_was_made_is_on_the_page(tmp_path):
     assert "The rule chooses `short`: of those that keep enough" in said
 
 
-def test_every_difference_of_the_page_is_counted_once():
-    table = "| a | +0.010 [+0.000, +0.020] | -0.010 [-0.030, +0.001] |"
-    ranks = "of 0.83 [0.63, 0.92]"
-    text = comparisons_text([table, ranks, "+0.010 [+0.000, +0.020]"])
-    assert text.startswith("This page shows 2 differences.")
+def test_every_comparison_of_the_page_is_counted_once(tmp_path):
+    on_toy_cameras(tmp_path, "optics", "polarity")
+    results = kept_toy(tmp_path, *TOY, "rgb_tracks-tir-30+steps_100")
+    arms, changes, bests, cameras, signal_of_runs = 3 * 2, 1, 2, 2 * 2, 1
+    assert sum(comparisons(results)) == arms + changes + bests + cameras + signal_of_runs
+    details = made_part(results).partition("## Question 1")[2]
+    rows = [line for line in details.splitlines() if not line.startswith("| baseline ")]
+    shown = re.findall(r"[+-]\d\.\d+ \[[+-]\d|(?<=\| )0(?= \|)", "\n".join(rows))
+    assert sum(comparisons(results)) == len(shown)
 
 
 def test_the_figure_has_a_row_for_each_arm_with_its_interval(tmp_path):

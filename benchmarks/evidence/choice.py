@@ -28,8 +28,17 @@ from tirtrack.identity import first_change
 
 FIGURES = {"world": "success", "tir_video": PRIMARY}
 """The figure of each place that the choice looks at."""
-_SHOWN = {"world": "world", "tir_video": "`tir_video`"}
+_PLACES = {"world": "world", "tir_video": "`tir_video`"}
 _DATA = {"world": "the world", "real": "real TIR"}
+SHOWN = {
+    **{
+        f"trained on {_DATA[where]}: {_PLACES[place]}": (place, (where,))
+        for where in TRAININGS
+        for place in FIGURES
+    },
+    f"both: {_PLACES['tir_video']}": ("tir_video", tuple(TRAININGS)),
+}
+"""Place and trainings of each column of the table of the choice, by its head."""
 
 
 def choice_parts(gentle: Gentle) -> list[str]:
@@ -182,19 +191,22 @@ def among_which(choice: Mapping[str, Any]) -> str:
 def choice_table(gentle: Gentle, parts: Mapping[str, PartResults]) -> str:
     """What each variant that has all of its parts gains over the baseline; empty without any."""
     rows = []
-    for name, variant in gentle.variants.items():
-        if {BASELINE, *(f"{name}-{where}" for where in TRAININGS)} <= parts.keys():
-            each = [(place, [where]) for where in TRAININGS for place in FIGURES]
-            shown = [
-                interval(numbers(minus_baseline(parts, name, place, trainings)))
-                for place, trainings in (*each, ("tir_video", TRAININGS))
-            ]
-            rows.append([f"`{name}`", *shown, variant.summary])
-    head = [
-        f"trained on {_DATA[where]}: {_SHOWN[place]}" for where in TRAININGS for place in FIGURES
+    for name in compared_variants(gentle, parts):
+        shown = [
+            interval(numbers(minus_baseline(parts, name, place, trainings)))
+            for place, trainings in SHOWN.values()
+        ]
+        rows.append([f"`{name}`", *shown, gentle.variants[name].summary])
+    return markdown_table(["variant", *SHOWN, "what it is"], rows) if rows else ""
+
+
+def compared_variants(gentle: Gentle, parts: Mapping[str, PartResults]) -> list[str]:
+    """The variants that have all of their parts, beside the baseline."""
+    return [
+        name
+        for name in gentle.variants
+        if {BASELINE, *(f"{name}-{where}" for where in TRAININGS)} <= parts.keys()
     ]
-    head = ["variant", *head, f"both: {_SHOWN['tir_video']}", "what it is"]
-    return markdown_table(head, rows) if rows else ""
 
 
 def choose(real: Real, workers: int) -> list[str]:

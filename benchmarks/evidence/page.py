@@ -15,7 +15,13 @@ from pathlib import Path
 from benchmarks.evidence import defaults, lite, table, v3
 from benchmarks.evidence.cached_parts import PartResults
 from benchmarks.evidence.cameras import read_camera
-from benchmarks.evidence.choice import choice_text, kept_choice, made_choice
+from benchmarks.evidence.choice import (
+    SHOWN,
+    choice_text,
+    compared_variants,
+    kept_choice,
+    made_choice,
+)
 from benchmarks.evidence.confirmation import confirmation_text, harm_sentence
 from benchmarks.evidence.figure import LEGEND, Bar, forest
 from benchmarks.evidence.plan import BASELINE, Plan, arms_of
@@ -29,7 +35,6 @@ BEGIN = "<!-- made by `python -m benchmarks.evidence --page`: begin -->\n"
 END = "<!-- made by `python -m benchmarks.evidence --page`: end -->\n"
 MADE = "<!-- no figures: made from docs/figures/evidence, as a test repeats -->\n"
 V3_MADE = "<!-- figures: v3_question -->\n"
-DIFFERENCE = re.compile(r"[+-]\d\.\d+ \[[+-]\d\.\d+, [+-]\d\.\d+\]")
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def bars_of(results: Results) -> list[Bar]:
 def made_part(results: Results) -> str:
     """What stands between the marks: three sentences, table and figure, then the details."""
     blocks = [*_first_blocks(results), *_answers(results), *_details(results)]
-    blocks += ["## How many comparisons", _made(comparisons_text(blocks))]
+    blocks += ["## How many comparisons", _made(comparisons_text(results))]
     return "\n".join(f"{block}\n" for block in blocks)
 
 
@@ -311,15 +316,30 @@ def missing_text(results: Results) -> str:
     return "\n".join(["Answers are provisional while an arm lacks a seed:", "", *lines])
 
 
-def comparisons_text(blocks: Sequence[str]) -> str:
-    """How many differences the page shows, and which of them were to decide.
-
-    Args:
-        blocks: all other blocks of the page.
-    """
-    count = len({shown for block in blocks for shown in DIFFERENCE.findall(block)})
+def comparisons_text(results: Results) -> str:
+    """How many comparisons the page shows, and which of them were to decide."""
     return (
-        f"This page shows {count} differences. To decide were the first question on the test "
-        "sequences and the two rules of the defaults; all others are exploratory, and nothing "
-        "follows from a single interval that just excludes zero."
+        f"This page shows {sum(comparisons(results))} comparisons: differences, and the rank "
+        "correlation of question 3. To decide were the first question on the test sequences and "
+        "the two rules of the defaults; all others are exploratory, and nothing follows from a "
+        "single interval that just excludes zero."
     )
+
+
+def comparisons(results: Results) -> Iterator[int]:
+    """Numbers of comparisons that the tables and answers of the page show, each once."""
+    plan, records = results.plan, results.records
+    if BASELINE in records:
+        figures = (plan.primary, table.SECOND)
+        yield len(figures) * sum("+" not in name and name != BASELINE for name in records)
+    yield len(table.changed(records))
+    yield 2 if table.best_arms(plan, records) else 0
+    yield sum(len(record["arms"]) - 1 for record in results.cameras.values())
+    yield 1 if table.signal_rank(plan, records) else 0
+    yield len(SHOWN) * len(compared_variants(results.real.gentle, results.choice))
+    if results.confirmed:
+        yield sum(map(len, results.confirmed["rows"].values()))
+    if results.lite.found:
+        yield sum(1 + len(row["over_controls"]) for row in results.lite.found["rows"].values())
+    if results.v3.found:
+        yield len(v3.PLACES) * len(v3.OTHERS) * len(v3.COMPARED)

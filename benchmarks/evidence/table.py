@@ -230,14 +230,18 @@ def single_changes(plan: Plan, records: Mapping[str, Record]) -> str:
     has results.
     """
     rows = []
-    for name, record in records.items():
-        base, plus, factor = name.partition("+")
-        if plus and base in records:
-            same = _with_seeds(records[base], record["seeds"])
-            found = difference(record, same, plan.primary)
-            rows.append([factor, base, interval(found.model_dump()), plan.factors[factor].summary])
+    for name in changed(records):
+        record, (base, _, factor) = records[name], name.partition("+")
+        same = _with_seeds(records[base], record["seeds"])
+        found = difference(record, same, plan.primary)
+        rows.append([factor, base, interval(found.model_dump()), plan.factors[factor].summary])
     head = ["change", "of", "minus the arm without it [95 %]", "what it is"]
     return markdown_table(head, rows) if rows else ""
+
+
+def changed(records: Mapping[str, Record]) -> list[str]:
+    """The arms with a single change whose arm without it has results too."""
+    return [name for name in records if "+" in name and name.partition("+")[0] in records]
 
 
 def _with_seeds(record: Record, seeds: Iterable[str]) -> Record:
