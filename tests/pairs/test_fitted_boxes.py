@@ -301,6 +301,38 @@ def test_rgb_that_shows_nothing_does_not_take_away_what_moves_in_tir(blind):
     assert min(overlaps(track)) > 0.7
 
 
+def lamp_in_the_dark() -> list[np.ndarray]:
+    """Black but for a lamp that moves below the target."""
+    frames = [np.zeros((HEIGHT, WIDTH)) for _ in range(FRAMES)]
+    for k, frame in enumerate(frames):
+        frame[66:92, 4 + 5 * k : 32 + 5 * k] = 200
+    return frames
+
+
+def test_what_moves_in_tir_stays_where_rgb_is_black_beside_a_lamp():
+    (track,), _ = tracks_of_boxes(SETTINGS, rgb=lamp_in_the_dark())
+    assert len(overlaps(track)) == FRAMES
+    assert min(overlaps(track)) > 0.7
+
+
+def clear_and_wide() -> list[np.ndarray]:
+    """The target in a picture without noise, of which it fills less than a hundredth."""
+    rng = np.random.default_rng(3)
+    scene = 100 + 220 * ndimage.gaussian_filter(rng.normal(size=(2 * HEIGHT, 2 * WIDTH)), 3)
+    frames = [scene.copy() for _ in range(FRAMES)]
+    for k, frame in enumerate(frames):
+        x, y = round(target_in(k).x), round(target_in(k).y)
+        frame[y : y + 14, x : x + 20] = 210
+    return frames
+
+
+def test_a_small_target_in_tir_without_noise_is_fitted_beside_rgb_that_is_noise():
+    rgb = list(np.random.default_rng(1).normal(90, 2, (FRAMES, 2 * HEIGHT, 2 * WIDTH)))
+    (track,), _ = tracks_of_boxes(SETTINGS, clear_and_wide(), rgb)
+    assert len(overlaps(track)) == FRAMES
+    assert min(overlaps(track)) > 0.7
+
+
 def test_frames_before_a_cut_are_a_background_of_their_own():
     other = [frame[::-1, ::-1].copy() for frame in filmed()]
     source_tir = filmed()[:10] + other[:6]

@@ -50,7 +50,7 @@ SAME_IOU = 0.8  # overlap from which two fitted boxes are one
 OFFSET_PAIRS = 5
 SIGMA_PX = 0.8
 RGB_SHARE = 1 / 3  # of the weight of both modalities
-LEAST_NOISE = 0.5  # distance that one pixel in a hundred exceeds where a camera sees anything
+LEAST_DISTANCE = 0.5  # about that of noise: a modality without any has no veto
 MEDIAN_FRAMES = 11  # over which a fitted box is the median, relative to the followed one
 
 
@@ -235,7 +235,8 @@ class WindowForeground:
     """The foreground of neighbouring pairs, piece by piece as it is asked for.
 
     Of both modalities it is their weighted geometric mean, RGB moved onto TIR. Optics blur TIR, so
-    RGB says where an outline ends; headlights and shadows move in RGB alone, and count little.
+    RGB says where an outline ends; headlights and shadows move in RGB alone, and count little. No
+    pixel of a modality counts less than one of noise: where RGB is black, TIR decides.
 
     Args:
         indices: indices of the pairs, in order of time.
@@ -284,12 +285,14 @@ class WindowForeground:
             rest = rest[length:]
 
     def _distances(self, pairs: Sequence[Pair]) -> np.ndarray:
-        """``[T,H,W]`` of the modalities together that show anything."""
-        planes = {modality: self._distance(pairs, modality) for modality in self._modalities}
-        shown = {one: plane for one, plane in planes.items() if _shows_anything(plane)} or planes
-        if len(shown) == 1:
-            return next(iter(shown.values()))
-        return np.asarray(shown["rgb"] ** RGB_SHARE * shown["tir"] ** (1 - RGB_SHARE))
+        """``[T,H,W]`` of the modalities together."""
+        planes = {
+            modality: np.maximum(self._distance(pairs, modality), LEAST_DISTANCE)
+            for modality in self._modalities
+        }
+        if len(planes) == 1:
+            return next(iter(planes.values()))
+        return np.asarray(planes["rgb"] ** RGB_SHARE * planes["tir"] ** (1 - RGB_SHARE))
 
     def _distance(self, pairs: Sequence[Pair], modality: str) -> np.ndarray:
         if modality == "tir":
@@ -300,11 +303,6 @@ class WindowForeground:
         offsets = [measure_offset(one.rgb, one.tir) for one in some if one.rgb is not None]
         shift = summarise(offsets)
         return np.asarray(ndimage.shift(moved, (0, -shift.dy, -shift.dx), order=1))
-
-
-def _shows_anything(distances: np.ndarray) -> bool:
-    """Whether a modality shows at least the noise of its camera."""
-    return float(np.percentile(distances, 99)) > LEAST_NOISE
 
 
 def _smooth(distances: np.ndarray) -> np.ndarray:

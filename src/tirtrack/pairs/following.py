@@ -23,7 +23,7 @@ from tirtrack.pairs.tracklets import Follower, Start, Track, TrackSettings, trac
 from tirtrack.progress import Progress, silent
 from tirtrack.workers import results_of
 
-FORMAT = 3  # raise it when tracks change
+FORMAT = 4  # raise it when tracks change
 _STORED = TypeAdapter(list[Track])
 
 
