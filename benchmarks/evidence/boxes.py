@@ -179,8 +179,7 @@ FIGURE_OF = {
 
 def summary_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The figures of each way with their intervals, by drawing recordings."""
-    rng = np.random.default_rng(SEED)
-    drawn = rng.integers(len(recordings), size=(RESAMPLES, len(recordings)))
+    drawn = drawn_again(len(recordings))
     found: dict[str, dict[str, Any]] = {}
     for way in next(iter(recordings.values()))["ways"]:
         each = [one["ways"][way] for one in recordings.values()]
@@ -189,11 +188,21 @@ def summary_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
         for figure, (above, below) in FIGURE_OF.items():
             some = sums[drawn].sum(axis=1)
             values = some[:, above] / np.maximum(some[:, below], 1)
-            low, high = np.percentile(values, (2.5, 97.5))
             value = sums[:, above].sum() / max(sums[:, below].sum(), 1)
-            named = {"mean": value, "low": low, "high": high}
-            found[way][figure] = {key: round(float(one), 3) for key, one in named.items()}
+            found[way][figure] = with_interval(value, values)
     return found
+
+
+def drawn_again(count: int) -> np.ndarray:
+    """``[RESAMPLES,count]``: places of recordings, drawn with replacement."""
+    return np.random.default_rng(SEED).integers(count or 1, size=(RESAMPLES, count))
+
+
+def with_interval(mean: float, values: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """A figure with its 95 % interval, from its values on recordings drawn again."""
+    low, high = np.percentile(values, (2.5, 97.5))
+    named = {"mean": mean, "low": low, "high": high}
+    return {name: round(float(value), 3) for name, value in named.items()}
 
 
 def markdown(summary: Mapping[str, Mapping[str, Any]]) -> str:

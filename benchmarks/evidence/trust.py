@@ -2,54 +2,54 @@
 
     python -m benchmarks.evidence.trust --out runs/boxes
 
-Boxes are followed in both modalities of the recordings of ``benchmarks.evidence.boxes``. What the
-tracks of a modality say of themselves, without a label, is compared with how close their boxes are
-to the truth. In one recording RGB is then replaced by pictures that show nothing, and what passes
-there is counted. What is finished is kept in ``docs/figures/evidence_trust.json``: a second
-call goes on. Read :func:`order_of` first.
+Boxes are followed in both modalities of the first recordings of each hour of the day in the world
+of ``benchmarks.evidence.boxes``. What the tracks of a modality say of themselves, without a label,
+is compared with how close their boxes are to the truth. In one recording RGB is then replaced by
+pictures that show nothing, and what passes there is counted. What is finished is kept in the folder
+``trust`` of ``--out``: a second call goes on. Read :func:`order_of` first.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import json
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from scipy import ndimage
-from scipy.stats import spearmanr
 
 import tirtrack
+from benchmarks.evidence.blind_rgb import BLIND, write_blinded
 from benchmarks.evidence.box_ways import trusted_boxes
 from benchmarks.evidence.boxes import (
     ON_TARGET,
-    RECORDINGS,
-    RESAMPLES,
     SEED,
     WAYS,
     compared,
+    drawn_again,
     recipe_with,
+    with_interval,
     world_of_boxes,
 )
-from benchmarks.evidence.parts import LICENCE, ROOT, Workplace, ends
+from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
+from benchmarks.evidence.parts import LICENCE, ROOT, Workplace, ends, revision
 from benchmarks.evidence.plan import World, read_plan
 from benchmarks.evidence.signal import tracks_of
+from benchmarks.evidence.table import rank_correlation
 from benchmarks.evidence.truth import scene_of, true_boxes
 from benchmarks.evidence.worlds import render
-from benchmarks.in_parallel import in_parallel
+from benchmarks.experiments.table import interval, markdown_table
 from tirtrack.boxes import iou_matrix
 from tirtrack.files import write_json
+from tirtrack.identity import versions
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.source import PairSource
 from tirtrack.pairs.tracklets import Track
 
 FIGURES = ROOT / "docs" / "figures" / "evidence_trust.json"
+COMMAND = "python -m benchmarks.evidence.trust"
 STARTS = (0, 24)
 TRACKS = {
     "as found": {"rgb": "RGB tracks", "tir": "TIR tracks"},
@@ -109,12 +109,21 @@ def _lies_on_a_target(track: Track, truth: np.ndarray) -> bool:
     return bool(np.mean(overlaps, axis=0).max(initial=0.0) >= ON_TARGET)
 
 
-def measured(world: World, folder: Path, index: int) -> tuple[str, str, dict[str, Any]]:
-    """``recordings``, the name of a recording, and its hour with the facts of its tracks."""
-    name, plan = recording_name(index), scene_of(world, index)
-    source = open_pairs([folder / "pairs" / name])
-    tracks = facts_of(source, true_boxes(world, index))
-    return "recordings", name, {"hour": plan.light.daylight, "tracks": tracks}
+def first_of_each_hour(world: World, count: int) -> list[int]:
+    """Indices of the first recordings of each hour of the day, in order."""
+    hours = [scene_of(world, index).light.daylight for index in range(world.size.recordings)]
+    return [index for index, hour in enumerate(hours) if hours[:index].count(hour) < count]
+
+
+def recording_part(world: World, at: Workplace, index: int) -> PartResults:
+    """The hour of a recording and the facts of its tracks; made once."""
+
+    def make() -> PartResults:
+        source = open_pairs([at.world / "pairs" / recording_name(index)])
+        hour = scene_of(world, index).light.daylight
+        return {"hour": hour, "tracks": facts_of(source, true_boxes(world, index))}
+
+    return _kept(world, at, recording_name(index), make)
 
 
 def recording_name(index: int) -> str:
@@ -122,35 +131,37 @@ def recording_name(index: int) -> str:
     return f"recording_{index + 1:03d}"
 
 
+def _kept(world: World, at: Workplace, name: str, make: Callable[[], PartResults]) -> PartResults:
+    """The results of a part with some name."""
+    recipes = {
+        way: recipe_with(WAYS[way]).model_dump(mode="json")
+        for ways in TRACKS.values()
+        for way in ways.values()
+    }
+    identity = {
+        "part": name,
+        "world": world.model_dump(mode="json"),
+        "baseline": read_plan().baseline,
+        "starts": list(STARTS),
+        "samples": SAMPLES,
+        "blinded": BLINDED,
+        "recipes": recipes,
+    }
+    return cached_part(at.out / "trust" / f"{name}.json", identity, make)
+
+
 # --- RGB that shows nothing ----------------------------------------------------------------------
 
 
-def smoke(shape: tuple[int, ...], number: int, *, noise: float) -> np.ndarray:
-    """A cloud that drifts, ``[H,W,3]`` uint8, with the noise of a camera in grey levels."""
-    cloud = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=shape[:2]), 30)
-    grey = 150 + 400 * np.roll(cloud, 9 * number, axis=1)
-    grain = np.random.default_rng(number).normal(0, noise, shape)
-    return np.asarray(np.clip(grey[:, :, None] + grain, 0, 255).astype(np.uint8))
+def blind_part(world: World, at: Workplace, kind: str) -> PartResults:
+    """What passes the teacher and the tracks where RGB shows nothing; made once."""
+    return _kept(world, at, kind, functools.partial(_passing, world, at, kind))
 
 
-def darkness(shape: tuple[int, ...], number: int) -> np.ndarray:
-    """The noise of a camera at night: ``[H,W,3]`` uint8."""
-    return np.clip(np.random.default_rng(number).normal(6, 4, shape), 0, 255).astype(np.uint8)
-
-
-BLIND: dict[str, Callable[[tuple[int, ...], int], np.ndarray]] = {
-    "smooth smoke": functools.partial(smoke, noise=0.0),
-    "noisy smoke": functools.partial(smoke, noise=4.0),
-    "darkness": darkness,
-}
-
-
-def blinded(world: World, at: Workplace, kind: str) -> tuple[str, str, dict[str, Any]]:
-    """``blind``, what RGB shows, and what passes the teacher and the tracks there."""
+def _passing(world: World, at: Workplace, kind: str) -> PartResults:
     name = recording_name(BLINDED)
     folder = at.out / "blind" / kind / name
-    if not folder.is_dir():
-        _write_blinded(at.world / "pairs" / name, folder, BLIND[kind])
+    write_blinded(at.world / "pairs" / name, folder, BLIND[kind])
     summary = tirtrack.distill(
         folder,
         read_plan().baseline,
@@ -167,18 +178,7 @@ def blinded(world: World, at: Workplace, kind: str) -> tuple[str, str, dict[str,
         "found_in": {one.found_in: [one.passed, one.samples] for one in rates},
     }
     tracks = facts_of(open_pairs([folder]), true_boxes(world, BLINDED))
-    return "blind", kind, {"teacher": teacher, "tracks": tracks}
-
-
-def _write_blinded(
-    recording: Path, folder: Path, blind: Callable[[tuple[int, ...], int], np.ndarray]
-) -> None:
-    """A copy of a recording, with other RGB frames."""
-    shutil.copytree(recording / "tir", folder / "tir")
-    (folder / "rgb").mkdir()
-    for number, file in enumerate(sorted((recording / "rgb").iterdir())):
-        shape = np.asarray(Image.open(file)).shape
-        Image.fromarray(blind(shape, number)).save(folder / "rgb" / f"{file.stem}.png")
+    return {"teacher": teacher, "tracks": tracks}
 
 
 # --- what the tracks' own word is worth ----------------------------------------------------------
@@ -211,48 +211,43 @@ def order_of(each: Sequence[Mapping[str, Facts]], sign: Callable[[Facts], float]
         sign: what the tracks say of themselves.
 
     Returns:
-        How many recordings count, in how many of those that the sign tells apart it is right, and
-        the rank correlation of both differences with its interval, by drawing recordings.
+        How many recordings count, in how many of those that the sign tells apart it is right and
+        in how many TIR is closer, and the rank correlation of both differences with its interval,
+        by drawing recordings.
     """
     known = [one for one in each if one["rgb"]["trusted"] and one["tir"]["trusted"]]
     said = np.array([sign(one["tir"]) - sign(one["rgb"]) for one in known])
     true = np.array([drawn(one["tir"]) - drawn(one["rgb"]) for one in known])
     told = (said != 0) & (true != 0)
-    some = np.random.default_rng(SEED).integers(len(known) or 1, size=(RESAMPLES, len(known)))
-    ranks = [_rank_correlation(said[k], true[k]) for k in some]
+    ranks = [_rank_correlation(said[k], true[k]) for k in drawn_again(len(known))]
     return {
         "recordings": len(known),
         "told": int(told.sum()),
         "right": int((np.sign(said) == np.sign(true))[told].sum()),
-        "rank correlation": _interval(_rank_correlation(said, true), ranks),
+        "TIR is closer": int((true > 0)[told].sum()),
+        "rank correlation": with_interval(_rank_correlation(said, true), ranks),
     }
 
 
 def _rank_correlation(said: np.ndarray, true: np.ndarray) -> float:
-    """Spearman's; 0 where all of one are equal."""
-    if len(set(said)) < 2 or len(set(true)) < 2:
-        return 0.0
-    return float(spearmanr(said, true)[0])
+    """0 where all of one are equal."""
+    return float(np.nan_to_num(rank_correlation(np.stack([said, true], axis=1))))
 
 
-def _interval(mean: float, drawn_again: Sequence[float] | np.ndarray) -> dict[str, float]:
-    low, high = np.percentile(drawn_again, (2.5, 97.5))
-    named = {"mean": mean, "low": low, "high": high}
-    return {name: round(float(value), 3) for name, value in named.items()}
-
-
-def by_ratio(facts: Mapping[str, Facts], ratio: float) -> str:
-    """The modality whose tracks are used, ``both`` unless the share of one is below that of the
+def by_ratio(
+    facts: Mapping[str, Facts], ratio: float, sign: Callable[[Facts], float] = share
+) -> str:
+    """The modality whose tracks are used, ``both`` unless the sign of one is below that of the
     other by a ratio.
     """
-    rgb, tir = share(facts["rgb"]), share(facts["tir"])
+    rgb, tir = sign(facts["rgb"]), sign(facts["tir"])
     if rgb < ratio * tir:
         return "tir"
     return "rgb" if tir < ratio * rgb else "both"
 
 
 def by_truth(facts: Mapping[str, Facts]) -> str:
-    """The modality whose boxes are closest to the truth: the best that a rule could choose."""
+    """The better modality of a recording by truth."""
     return max(("rgb", "tir"), key=lambda seen: drawn(facts[seen]))
 
 
@@ -260,8 +255,12 @@ RULES: dict[str, Callable[[Mapping[str, Facts]], str]] = {
     "both": lambda _: "both",
     "TIR": lambda _: "tir",
     "RGB": lambda _: "rgb",
-    **{f"share, ratio {one}": functools.partial(by_ratio, ratio=one) for one in RATIOS},
-    "the truth": by_truth,
+    **{
+        f"{name}, ratio {one}": functools.partial(by_ratio, ratio=one, sign=sign)
+        for name, sign in SIGNS.items()
+        for one in RATIOS
+    },
+    "the better by truth": by_truth,
 }
 
 
@@ -276,15 +275,14 @@ def worth_of(
         np.array([[facts["drawn"], facts["frames"]] for facts in some])
         for some in (chosen, [one["both"] for one in each])
     )
-    rng = np.random.default_rng(SEED)
-    some = rng.integers(len(each), size=(RESAMPLES, len(each)))
+    some = drawn_again(len(each))
     gains = _ratio(sums[some].sum(axis=1)) - _ratio(both[some].sum(axis=1))
     mean = float(_ratio(sums.sum(axis=0)))
     return {
         "tracks": int(sum(facts["trusted"] for facts in chosen)),
         "on_target": int(sum(facts["on_target"] for facts in chosen)),
         "mean IoU as drawn": round(mean, 3),
-        "above both": _interval(mean - float(_ratio(both.sum(axis=0))), gains),
+        "above both": with_interval(mean - float(_ratio(both.sum(axis=0))), gains),
     }
 
 
@@ -292,7 +290,7 @@ def _ratio(sums: np.ndarray) -> np.ndarray:
     return np.asarray(sums[..., 0] / np.maximum(sums[..., 1], 1))
 
 
-def summary_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def order_and_worth(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Order and worth of tracks as found and fitted, over the recordings that have them."""
     found: dict[str, Any] = {}
     for kind in TRACKS:
@@ -306,80 +304,74 @@ def summary_of(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def figures_of(known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What is kept: all that was measured, and its summary."""
-    facts = {"command": "python -m benchmarks.evidence.trust", "seed": SEED}
-    counted = {"count": len(known["recordings"]), "summary": summary_of(known["recordings"])}
-    return {**facts, **counted, **known}
-
-
 def markdown(figures: Mapping[str, Any]) -> str:
     """Tables of order, worth, and what passes where RGB shows nothing."""
-    summary, blind = figures["summary"], figures["blind"]
-    lines = ["| tracks | sign without a label | right | rank correlation |", "|---|---|---|---|"]
-    for kind, found in summary.items():
-        for sign, one in found["order"].items():
-            right = f"{one['right']} of {one['told']}"
-            lines.append(f"| {kind} | {sign} | {right} | {_shown(one['rank correlation'])} |")
-    lines += ["", "| tracks | used | IoU as drawn | above both | tracks | on a target |"]
-    lines += ["|---|---|---|---|---|---|"]
-    for kind, found in summary.items():
-        for rule, one in found["worth"].items():
-            row = [kind, rule, f"{one['mean IoU as drawn']:.3f}", _shown(one["above both"], "+")]
-            lines.append(
-                " | ".join(["", *row, f"{one['tracks']} | {one['on_target']}", ""]).strip()
-            )
-    lines += ["", "| RGB shows | samples that pass | RGB as found | RGB fitted | TIR fitted |"]
-    lines += ["|---|---|---|---|---|"]
-    for name, one in blind.items():
-        passed, samples = one["teacher"]["passed"], one["teacher"]["samples"]
-        kinds = [("as found", "rgb"), ("fitted", "rgb"), ("fitted", "tir")]
-        facts = [one["tracks"][kind][seen] for kind, seen in kinds]
-        tracks = " | ".join(f"{some['trusted']} of {some['followed']}" for some in facts)
-        lines.append(f"| {name} | {passed} of {samples} | {tracks} |")
-    return "\n".join(lines) + "\n"
+    summary = figures["summary"]
+    order = [
+        [kind, sign, f"{one['right']} of {one['told']}", str(one["TIR is closer"]),
+         interval(one["rank correlation"])]
+        for kind, found in summary.items()
+        for sign, one in found["order"].items()
+    ]  # fmt: skip
+    worth = [
+        [kind, rule, f"{one['mean IoU as drawn']:.3f}", interval(one["above both"]),
+         str(one["tracks"]), str(one["on_target"])]
+        for kind, found in summary.items()
+        for rule, one in found["worth"].items()
+    ]  # fmt: skip
+    heads = ["right", "TIR is closer", "rank correlation"]
+    tables = [markdown_table(["tracks", "sign without a label", *heads], order)]
+    heads = ["IoU as drawn", "above both", "tracks", "on a target"]
+    tables.append(markdown_table(["tracks", "used", *heads], worth))
+    heads = ["samples that pass", "RGB as found", "RGB fitted", "TIR fitted"]
+    blind = [_blind_row(kind, one) for kind, one in figures["blind"].items()]
+    tables.append(markdown_table(["RGB shows", *heads], blind))
+    return "\n".join(tables)
 
 
-def _shown(interval: Mapping[str, float], sign: str = "") -> str:
-    return "{mean:S.3f} [{low:S.3f}, {high:S.3f}]".replace("S", sign).format(**interval)
+def _blind_row(kind: str, part: PartResults) -> list[str]:
+    teacher = part["teacher"]
+    shown = (("as found", "rgb"), ("fitted", "rgb"), ("fitted", "tir"))
+    facts = [part["tracks"][how][seen] for how, seen in shown]
+    tracks = [f"{one['trusted']} of {one['followed']}" for one in facts]
+    return [kind, f"{teacher['passed']} of {teacher['samples']}", *tracks]
 
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence.trust")
+    parser = argparse.ArgumentParser(prog=COMMAND)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "boxes")
     parser.add_argument("--figures", type=Path, default=FIGURES)
-    parser.add_argument("--recordings", type=int, default=RECORDINGS, help="the first N")
+    parser.add_argument("--of-each-hour", type=int, default=3, help="the first N recordings")
     parser.add_argument("--workers", type=int, default=2)
     return ends("trust", functools.partial(run, parser.parse_args()))
 
 
 def run(options: argparse.Namespace) -> list[str]:
-    """Measure what is due, keep each part as it ends, and print all."""
+    """Measure what is due, and write and print all; one line for each part that failed."""
     world, at = world_of_boxes(), Workplace(options.out)
     render(world, at, options.workers)
-    known: dict[str, dict[str, Any]] = {"recordings": {}, "blind": {}}
-    if options.figures.is_file():
-        kept = json.loads(options.figures.read_text(encoding="utf-8"))
-        known = {part: kept[part] for part in known}
-
-    def add(found: tuple[str, str, dict[str, Any]]) -> str:
-        part, name, value = found
-        known[part] = dict(sorted({**known[part], name: value}.items()))
-        write_json(options.figures, figures_of(known))
-        return name
-
-    jobs: list[Callable[[], tuple[str, str, dict[str, Any]]]] = [
-        functools.partial(measured, world, at.world, index)
-        for index in range(options.recordings)
-        if recording_name(index) not in known["recordings"]
-    ]
-    jobs += [
-        functools.partial(blinded, world, at, kind) for kind in BLIND if kind not in known["blind"]
-    ]
-    in_parallel(jobs, options.workers, "trust", ended=add)
-    print(markdown(figures_of(known)))
-    return []
+    chosen = first_of_each_hour(world, options.of_each_hour)
+    jobs: dict[str, Callable[[], PartResults]] = {
+        **{recording_name(k): functools.partial(recording_part, world, at, k) for k in chosen},
+        **{kind: functools.partial(blind_part, world, at, kind) for kind in BLIND},
+    }
+    parts, faults = run_all(jobs, options.workers)
+    if not faults:
+        recordings = {recording_name(k): parts[recording_name(k)] for k in chosen}
+        figures = {
+            "command": f"{COMMAND} --of-each-hour {options.of_each_hour}",
+            "revision": revision(),
+            "versions": versions(),
+            "seed": SEED,
+            "count": len(recordings),
+            "summary": order_and_worth(recordings),
+            "recordings": recordings,
+            "blind": {kind: parts[kind] for kind in BLIND},
+        }
+        write_json(options.figures, figures)
+        print(markdown(figures))
+    return faults
 
 
 if __name__ == "__main__":
