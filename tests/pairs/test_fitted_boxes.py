@@ -315,6 +315,11 @@ def test_what_moves_in_tir_stays_where_rgb_is_black_beside_a_lamp():
     assert min(overlaps(track)) > 0.7
 
 
+def test_nothing_is_fitted_where_tir_is_noise_and_rgb_shows_the_target():
+    (track,), _ = tracks_of_boxes(SETTINGS, darkness(), filmed())
+    assert track.tracklet.fault is TrackFault.STILL
+
+
 def clear_and_wide() -> list[np.ndarray]:
     """The target in a picture without noise, of which it fills less than a hundredth."""
     rng = np.random.default_rng(3)

@@ -130,9 +130,7 @@ import sys
 sys.path.insert(0, {here!r})
 from pans import Pan, Stopping
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
-from tirtrack.pairs.proposals.base import Rejection
 from tirtrack.pairs.proposals.registry import Proposing
-from tirtrack.pairs.proposals.rules import RejectionReason
 kept_proposals(Proposing(Pan(), Stopping(15, kills=True), 0), range(8, 20), content="pan")
 """
 

@@ -236,7 +236,8 @@ class WindowForeground:
 
     Of both modalities it is their weighted geometric mean, RGB moved onto TIR. Optics blur TIR, so
     RGB says where an outline ends; headlights and shadows move in RGB alone, and count little. No
-    pixel of a modality counts less than one of noise: where RGB is black, TIR decides.
+    pixel of a modality counts less than one of noise: where RGB is black, TIR decides. Where TIR
+    shows nothing, nothing is foreground: RGB is a third of the weight, and cannot decide alone.
 
     Args:
         indices: indices of the pairs, in order of time.

@@ -2,9 +2,8 @@
 
 A cached file is named by a hash of everything that the boxes of a pair depend on: the content of
 the frames, their names and recordings, the identity of the proposer, the seed, the index of the
-pair, the version of this package.
-So recipes on the same pairs share them, and a run that is killed loses the pairs at work and no
-others. A file that cannot be read is replaced.
+pair, the version of this package. So recipes on the same pairs share them, and a run that is killed
+loses the pairs at work and no others. A file that cannot be read is replaced.
 """
 
 from __future__ import annotations
