@@ -2,7 +2,7 @@
 
     python -m benchmarks.track_speed [WEIGHTS] [--opencv-weights FOLDER] [--out speed.json]
     python -m benchmarks.track_speed [WEIGHTS] --targets 1,2,4,8 [--out speed.json]
-    python -m benchmarks.track_speed [WEIGHTS] --after 20000
+    python -m benchmarks.track_speed [WEIGHTS] --after 20000 [--out speed.json]
 
 Both follow the same moving target on the same 640x480 frames, a batch of frames each in turn, so
 that other load on the machine affects both alike. A frame's time is all of ``update``; frames
@@ -159,6 +159,10 @@ def _time_after(arguments: argparse.Namespace) -> None:
     medians = [statistics.median(row.processor_ms) for row in (old, new)]
     print(f"after {arguments.after} frames {medians[0]:.2f} ms of the processor a frame, ", end="")
     print(f"just begun {medians[1]:.2f} ms: ratio {medians[0] / medians[1]:.3f}")
+    if arguments.out is not None:
+        rows = {row.name: row.summary() for row in (old, new)}
+        content = {"command": COMMAND, "threads": 1, "after": arguments.after, "rows": rows}
+        write_json(arguments.out, {**content, "versions": _versions(with_opencv=False)})
 
 
 def _several(weights: str, frames: list[np.ndarray], count: int, *, batched: bool) -> Row:

@@ -81,7 +81,7 @@ def run_part(plan: Plan, arm: Arm, seed: int, at: Workplace) -> Ended:
 
     Whatever fails is told as the fault of this part, so that the others go on.
     """
-    return Ended(arm, seed, *attempt(functools.partial(results_of, plan, arm, seed, at)))
+    return Ended(arm, seed, *attempt(functools.partial(part_results, plan, arm, seed, at)))
 
 
 def attempt(job: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:
@@ -114,7 +114,7 @@ def ends(name: str, command: Callable[[], Iterable[str]]) -> int:
     return code
 
 
-def results_of(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
+def part_results(plan: Plan, arm: Arm, seed: int, at: Workplace) -> dict[str, Any]:
     """The results of a part, as JSON values."""
     began, code = time.monotonic(), revision()
     training = train(plan, arm, seed, at) if arm.levels else {}

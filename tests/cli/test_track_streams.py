@@ -120,7 +120,7 @@ def test_a_silent_camera_is_given_up_after_a_minute(tmp_path, serve, kind):
     process = started(f"track {kind}://127.0.0.1:{serve()}/a --box 1,1,9,9", tmp_path)
     said = process.communicate(timeout=120)[1].splitlines()
     assert process.returncode == 2
-    assert 60 <= time.monotonic() - began_s < 150  # a limit of a minute, on a busy machine too
+    assert 60 <= time.monotonic() - began_s < 75
     assert len(said) == 7  # told at once, then every ten seconds
     assert "nothing came for 60 s" in said[-1]
 
