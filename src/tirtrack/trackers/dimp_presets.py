@@ -12,8 +12,12 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from tirtrack.errors import RecipeError, did_you_mean
-from tirtrack.trackers.localisation import ScorePreprocess
-from tirtrack.trackers.online_settings import BorderMode, FirstFrameAugmentation, OnlineSettings
+from tirtrack.trackers.online_settings import (
+    BorderMode,
+    FirstFrameAugmentation,
+    OnlineSettings,
+    ScorePreprocess,
+)
 
 
 class DimpTrackerSettings(OnlineSettings):

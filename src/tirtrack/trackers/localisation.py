@@ -7,16 +7,16 @@ same table; they differ in how a map is prepared and in what a cell means.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tirtrack.trackers.belief import Flag
-from tirtrack.trackers.online_settings import OnlineSettings
-from tirtrack.trackers.patch_extraction import SampleFrame
+from tirtrack.trackers.online_settings import OnlineSettings, ScorePreprocess
 from tirtrack.trackers.place import OnlinePlace
 
-ScorePreprocess = Literal["none", "exp", "softmax"]
+if TYPE_CHECKING:
+    from tirtrack.trackers.patch_extraction import SampleFrame
 
 
 @dataclass(frozen=True)

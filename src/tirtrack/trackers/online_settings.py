@@ -15,6 +15,7 @@ from tirtrack.weights.card import PeakCalibration
 
 BorderMode = Literal["replicate", "inside", "inside_major"]
 PatchGeneration = Literal["real", "floor"]
+ScorePreprocess = Literal["none", "exp", "softmax"]
 
 
 class Closed(BaseModel):
