@@ -8,11 +8,15 @@ imports it here; the environment is left as it was found.
 from __future__ import annotations
 
 import os
-from unittest.mock import patch
 
 NO_TELEMETRY = {"ORT_DISABLE_TELEMETRY": "1"}
 
-with patch.dict(os.environ, {**NO_TELEMETRY, **os.environ}):
+_added = {name: value for name, value in NO_TELEMETRY.items() if name not in os.environ}
+os.environ.update(_added)
+try:
     import onnxruntime
+finally:
+    for _name in _added:
+        del os.environ[_name]
 
 __all__ = ["NO_TELEMETRY", "onnxruntime"]
