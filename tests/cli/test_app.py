@@ -20,6 +20,8 @@ from PIL import Image
 from tirtrack.cli import app as application
 from tirtrack.cli import main
 from tirtrack.errors import FrameError, TrainingError
+from tirtrack.weights import store
+from tirtrack.weights.graphs import graphs_of_file
 
 
 def run_with(monkeypatch, failure, *words, capsys):
@@ -319,6 +321,18 @@ def test_one_command_imports_only_itself():
         "tirtrack.cli.options",
     }
     assert not loaded & {"torch", "scipy", "matplotlib", "onnxruntime", "av"}
+
+
+def test_tracking_on_cached_graphs_imports_nothing_that_it_does_not_use(tmp_path):
+    graphs_of_file(store.find("nano-tir"))
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for index in range(2):
+        noise = np.random.default_rng(index).integers(0, 256, (48, 64), dtype=np.uint8)
+        Image.fromarray(noise).save(frames / f"{index}.png")
+    words = ("--box", "20,12,16,16", "--weights", "nano-tir", "--out", str(tmp_path / "out"))
+    loaded = loaded_after("track", str(frames), *words)
+    assert not loaded & {"torch", "scipy", "matplotlib", "onnx", "rich", "asyncio", "unittest"}
 
 
 @pytest.mark.parametrize("name", list(application.COMMANDS))

@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.text import Text
+from typing import TYPE_CHECKING, TextIO
 
 from tirtrack import progress as protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PLAIN_EVERY_S = 10.0
 MIN_FOR_ESTIMATE_S = 1.0
@@ -131,6 +130,8 @@ class LiveLine:
 
     def __call__(self, stage: ShownStage, now_s: float, over: bool) -> None:
         """Draw the line anew."""
+        from rich.text import Text
+
         if over:
             self._bar.console.print(Text(stage.summary(now_s)))
         left = stage.time_left_s(now_s)
@@ -154,12 +155,15 @@ def progress(stream: TextIO | None = None) -> Iterator[protocol.Progress]:
         stream: stderr by default.
     """
     target = sys.stderr if stream is None else stream
-    console = Console(file=target)
-    if not console.is_terminal:
+    if not target.isatty():
         clock = StageClock(PlainLines(target))
         yield clock
         clock.close()
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(file=target)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
