@@ -241,7 +241,9 @@ def _content_fault(picture: np.ndarray, valid: np.ndarray | None) -> Reason:
         if valid.mean() < MIN_VALID_SHARE:
             return Reason.NO_MEASUREMENT
         channels = [one[valid] for one in channels]
-    elif whole_numbers and any(np.ptp(one[::_SAMPLE_STEP]) >= CONSTANT_RANGE for one in channels):
+    elif whole_numbers and any(
+        np.ptp(row) >= CONSTANT_RANGE for one in channels for row in one[::_SAMPLE_STEP]
+    ):  # nearly every frame ends here, at its first row
         return Reason.NONE
     # The range is taken per channel: a blue "no signal" picture is constant too.
     ends = [(float(one.min()), float(one.max())) for one in channels]
