@@ -30,6 +30,7 @@ GROUND = {
     "progress",
     "read_options",
     "readers",
+    "resampling",
     "source_line",
     "stored",
     "thermal",

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from tirtrack.boxes import Box
+from tirtrack.resampling import axis_taps, resampled, resized_published
 
 TEMPLATE_SIDE = 127
 SEARCH_SIDE = 255
 
-_ROWS_AT_ONCE = 64  # keeps the scratch arrays in the second-level cache
+Sides = TypeVar("Sides", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,17 @@ class CropRule:
     stretched: bool = False
 
 
-def context_side(size_wh: np.ndarray) -> np.ndarray:
-    """Side of the square that a template covers, for targets of size ``[...,2]``: ``[...]``.
+def context_side(width: Sides, height: Sides) -> Sides:
+    """Side of the square that a template covers, for one target or for arrays of float64.
 
     ``sqrt((w + p)(h + p))`` with ``p = (w + h) / 2``: the target and half its size around it.
 
-    >>> float(context_side(np.array([20.0, 20.0])))
+    >>> float(context_side(20.0, 20.0))
     40.0
     """
-    size = np.asarray(size_wh, dtype=np.float64)
-    padding = size.sum(axis=-1) / 2
-    return np.asarray(np.sqrt((size[..., 0] + padding) * (size[..., 1] + padding)))
+    padding = (width + height) / 2
+    side: Sides = np.sqrt((width + padding) * (height + padding))
+    return side
 
 
 def siamese_crop(
@@ -116,7 +116,7 @@ def siamese_crop(
             scaled crop.
         scale: factor on the side of the crop; 2 shows the target at half its size.
     """
-    side = float(context_side(np.array([box.w, box.h]))) * patch_side / TEMPLATE_SIDE * scale
+    side = float(context_side(box.w, box.h)) * patch_side / TEMPLATE_SIDE * scale
     cx, cy = box.center_xy
     step = side / patch_side
     left = cx - side / 2 - shift_patch_xy[0] * step
@@ -292,13 +292,13 @@ def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float | None) ->
     if frame.ndim not in (2, 3):
         raise ValueError(f"a frame must be [H,W] or [H,W,C], got {list(frame.shape)}")
     height, width = frame.shape[:2]
-    rows = _taps(crop.y, crop.height, crop.patch_side, length=height)
-    columns = _taps(crop.x, crop.side, crop.patch_side, length=width)
+    rows = axis_taps(crop.y, crop.height, crop.patch_side, length=height)
+    columns = axis_taps(crop.x, crop.side, crop.patch_side, length=width)
     side = crop.patch_side
     channels = 1 if frame.ndim == 2 else frame.shape[2]
     if fill is None:
         rows, columns, fill = rows.repeating(), columns.repeating(), 0.0
-    patch = _blend(frame, rows, columns, np.broadcast_to(fill, (channels,)))  # [D,D*C]
+    patch = resampled(frame, rows, columns, np.broadcast_to(fill, (channels,)))  # [D,D*C]
     patch = patch if frame.ndim == 2 else patch.reshape(side, side, channels)
     return np.ascontiguousarray(patch[:, ::-1]) if crop.is_mirrored else patch
 
@@ -331,7 +331,7 @@ def cut_patch_published(
     levels = np.asarray(fill, dtype=np.float64).astype(np.uint8)
     origin = published_origin(center_xy_index, side)
     square = _whole_pixels(frame, (*origin, side, side), levels)
-    return square if side == patch_side else _resize_published(square, patch_side)
+    return square if side == patch_side else resized_published(square, patch_side)
 
 
 def cut_stretched_published(
@@ -348,7 +348,7 @@ def cut_stretched_published(
     Returns:
         ``[D,D,3]`` uint8, channels in the order of the frame.
     """
-    return _resize_published(_whole_pixels(frame, xywh, np.rint(fill).astype(np.uint8)), patch_side)
+    return resized_published(_whole_pixels(frame, xywh, np.rint(fill).astype(np.uint8)), patch_side)
 
 
 def published_origin(center_xy_index: tuple[float, float], side: int) -> tuple[int, int]:
@@ -381,185 +381,3 @@ def _as_boxes(boxes: np.ndarray) -> np.ndarray:
 
 def _mean(channel: np.ndarray) -> np.float64:
     return np.float64(np.ascontiguousarray(channel).mean(dtype=np.float64))
-
-
-@dataclass(frozen=True)
-class _Taps:
-    """Where one axis of a patch is read: two neighbours and their weights, each ``[D]``.
-
-    ``outside`` is the weight of neighbours beyond the frame; theirs in ``low_weight`` and
-    ``high_weight`` is 0 and their index is that of a border pixel.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
-    low_weight: np.ndarray
-    high_weight: np.ndarray
-    outside: np.ndarray
-
-    def repeating(self) -> _Taps:
-        """The same, but what lies beyond the frame is its border pixel (all the weight there is
-        belongs to the index nearest to it).
-        """
-        if not self.outside.any():
-            return self
-        beyond = self.outside > 0
-        at_start = beyond & (self.low == 0)
-        low_weight = self.low_weight + np.where(beyond & at_start, self.outside, np.float32(0))
-        high_weight = self.high_weight + np.where(beyond & ~at_start, self.outside, np.float32(0))
-        return _Taps(self.low, self.high, low_weight, high_weight, np.zeros_like(self.outside))
-
-
-def _taps(start: float, side: float, patch_side: int, *, length: int) -> _Taps:
-    places = _half_grid(patch_side) * (side / patch_side) + (start - 0.5)
-    inside = places[0] >= 0 and places[-1] < length - 1
-    if not inside:  # beyond the clip all is fill, and indices stay small
-        places = places.clip(-2.0, length + 1.0)
-    floor = np.floor(places)
-    low = floor.astype(np.int64)
-    high_weight = (places - floor).astype(np.float32)
-    low_weight = np.float32(1) - high_weight
-    if inside:
-        return _Taps(low, low + 1, low_weight, high_weight, np.zeros(patch_side, np.float32))
-    low_in, high_in = (low >= 0) & (low < length), (low >= -1) & (low < length - 1)
-    outside = np.where(low_in, np.float32(0), low_weight)
-    return _Taps(
-        low=low.clip(0, length - 1),
-        high=(low + 1).clip(0, length - 1),
-        low_weight=low_weight * low_in,
-        high_weight=high_weight * high_in,
-        outside=outside + np.where(high_in, np.float32(0), high_weight),
-    )
-
-
-@lru_cache(maxsize=8)
-def _half_grid(patch_side: int) -> np.ndarray:
-    """Centres of the patch pixels ``[D]``: 0.5, 1.5, ..."""
-    grid = np.arange(patch_side) + 0.5
-    grid.setflags(write=False)
-    return grid
-
-
-def _blend(frame: np.ndarray, rows: _Taps, columns: _Taps, fill: np.ndarray) -> np.ndarray:
-    """``[D,D*C]``: pixel by pixel, the channels of each side by side.
-
-    Rows first, then columns, a few rows at a time: both steps read and write contiguously.
-    """
-    side, channels = len(rows.low), len(fill)
-    across = _across(columns, channels)
-    rows_outside = np.tile(fill, side).astype(np.float32)
-    columns_outside = np.repeat(columns.outside, channels) * rows_outside
-    columns_cross, rows_cross = bool(columns.outside.any()), bool(rows.outside.any())
-    read = frame[:, across.first : across.last + 1]
-
-    upper = np.empty((_ROWS_AT_ONCE, across.width * channels), dtype=np.float32)
-    lower = np.empty_like(upper)
-    other = np.empty((_ROWS_AT_ONCE, side * channels), dtype=np.float32)
-    patch = np.empty((side, side * channels), dtype=np.float32)
-    for begin in range(0, side, _ROWS_AT_ONCE):
-        part = slice(begin, min(begin + _ROWS_AT_ONCE, side))
-        count = part.stop - begin
-        out, more, mixed = patch[part], other[:count], upper[:count]
-        _weighted_rows(read, rows.low[part], rows.low_weight[part], across, out=mixed)
-        _weighted_rows(read, rows.high[part], rows.high_weight[part], across, out=lower[:count])
-        mixed += lower[:count]
-        # mode "clip" writes straight into out; the indices are inside anyway
-        np.take(mixed, across.low, axis=1, out=out, mode="clip")
-        np.take(mixed, across.high, axis=1, out=more, mode="clip")
-        out *= across.low_weight
-        more *= across.high_weight
-        out += more
-        outside = rows.outside[part, None]
-        if columns_cross:
-            out += np.multiply(1 - outside, columns_outside, out=more)
-        if rows_cross:
-            out += np.multiply(outside, rows_outside, out=more)
-    return patch
-
-
-@dataclass(frozen=True)
-class _Across:
-    """The columns of a patch, all channels: the columns read from a row, and the taps in them.
-
-    ``columns`` names the columns to gather when the crop is so wide that most are skipped;
-    ``low``, ``high`` and their weights are ``[D*C]``, the channels of a pixel side by side.
-    """
-
-    first: int
-    last: int
-    width: int
-    columns: np.ndarray | None
-    low: np.ndarray
-    high: np.ndarray
-    low_weight: np.ndarray
-    high_weight: np.ndarray
-
-
-def _across(columns: _Taps, channels: int) -> _Across:
-    side = len(columns.low)
-    first, last = int(columns.low[0]), int(columns.high[-1])
-    low, high = columns.low - first, columns.high - first
-    width, gathered = last + 1 - first, None
-    if width > 2 * side:
-        width, gathered = 2 * side, np.concatenate([low, high])
-        low = np.arange(side)
-        high = low + side
-    plane = np.arange(channels)
-    return _Across(
-        first=first,
-        last=last,
-        width=width,
-        columns=gathered,
-        low=(low[:, None] * channels + plane).ravel(),
-        high=(high[:, None] * channels + plane).ravel(),
-        low_weight=np.repeat(columns.low_weight, channels),
-        high_weight=np.repeat(columns.high_weight, channels),
-    )
-
-
-def _weighted_rows(
-    read: np.ndarray, rows: np.ndarray, weights: np.ndarray, across: _Across, *, out: np.ndarray
-) -> None:
-    block = read[rows]
-    if across.columns is not None:
-        block = block.take(across.columns, axis=1)
-    out[...] = block.reshape(out.shape)
-    out *= weights[:, None]
-
-
-def _resize_published(cut: np.ndarray, patch_side: int) -> np.ndarray:
-    """The 8-bit linear resize of the published trackers: ``[h,w,3]`` to ``[D,D,3]`` uint8.
-
-    Weights of 11 bits, truncated between the two passes: not the exact bilinear value.
-    """
-    wide = cut.astype(np.int32)
-    if cut.shape[:2] == (2 * patch_side, 2 * patch_side):
-        total = wide[::2, ::2] + wide[1::2, ::2] + wide[::2, 1::2] + wide[1::2, 1::2]
-        return np.asarray((total + 2) >> 2).astype(np.uint8)
-
-    # Columns beyond the border take one pixel with the whole weight ...
-    low, low_weight, high_weight = _taps_published(cut.shape[1], patch_side)
-    beyond = (low < 0) | (low >= cut.shape[1] - 1)
-    left, right = low.clip(0, cut.shape[1] - 1), (low + 1).clip(0, cut.shape[1] - 1)
-    left_weight = np.where(beyond, 2048, low_weight).astype(np.int32)[:, None]
-    right_weight = np.where(beyond, 0, high_weight).astype(np.int32)[:, None]
-    across = left_weight * wide[:, left] + right_weight * wide[:, right]  # [h,D,3]
-
-    # ... rows keep both weights on the clamped index.
-    low, low_weight, high_weight = _taps_published(len(cut), patch_side)
-    upper = across[low.clip(0, len(cut) - 1)] >> 4
-    lower = across[(low + 1).clip(0, len(cut) - 1)] >> 4
-    upper_weight, lower_weight = low_weight[:, None, None], high_weight[:, None, None]
-    mixed = ((upper_weight * upper) >> 16) + ((lower_weight * lower) >> 16) + 2
-    return np.asarray(mixed >> 2).clip(0, 255).astype(np.uint8)
-
-
-def _taps_published(length: int, patch_side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For one axis, each ``[D]``: the lower index, its weight and the upper one's, out of 2048."""
-    steps = (np.arange(patch_side) + 0.5) * (length / patch_side) - 0.5
-    places = steps.astype(np.float32)
-    low = np.floor(places).astype(np.int64)
-    fraction = places - low.astype(np.float32)
-    high_weight = np.rint(fraction * np.float32(2048)).astype(np.int32)
-    low_weight = np.rint((np.float32(1) - fraction) * np.float32(2048)).astype(np.int32)
-    return low, low_weight, high_weight

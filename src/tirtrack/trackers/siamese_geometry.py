@@ -137,7 +137,7 @@ class ContextGeometry(Geometry):
         the rounded crop, as published.
         """
         patch, side = self._cut(levels, center_xy, size_wh, fill, side=SEARCH_SIDE)
-        scale = TEMPLATE_SIDE / float(context_side(np.array(size_wh)))
+        scale = TEMPLATE_SIDE / float(context_side(*size_wh))
         size_patch_wh = size_wh[0] * scale, size_wh[1] * scale
         return SearchPatch(patch, side, center_xy, (scale, scale), size_patch_wh)
 
@@ -155,7 +155,7 @@ class ContextGeometry(Geometry):
         side: int,
     ) -> tuple[np.ndarray, float]:
         if self.settings.crop == "integer":
-            context = float(context_side(np.array(size_wh)))
+            context = float(context_side(*size_wh))
             whole = round(context if side == TEMPLATE_SIDE else context * (side / TEMPLATE_SIDE))
             patch = cut_patch_published(levels, center_xy, whole, patch_side=side, fill=fill)
             return self._in_rgb(patch), float(whole)

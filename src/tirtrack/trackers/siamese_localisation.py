@@ -56,10 +56,9 @@ def decode_boxes(ltrb: np.ndarray) -> np.ndarray:
 
     Float32, computed through the corners as in the published code.
     """
-    gx, gy = _cell_centres(ltrb.shape[-1])
-    x1, y1, x2, y2 = gx - ltrb[0], gy - ltrb[1], gx + ltrb[2], gy + ltrb[3]
-    half = np.float32(0.5)
-    return np.stack([(x1 + x2) * half, (y1 + y2) * half, x2 - x1, y2 - y1])
+    centres = _cell_centres(ltrb.shape[-1])
+    low, high = centres - ltrb[:2], centres + ltrb[2:]
+    return np.concatenate([(low + high) * np.float32(0.5), high - low])
 
 
 def change_penalty(
@@ -77,16 +76,16 @@ def change_penalty(
     """
     widths, heights = sizes_wh.astype(np.float64)
     aspect = _change((size_wh[0] / size_wh[1]) / (widths / heights))
-    context = context_side(np.moveaxis(sizes_wh, 0, -1))
-    scale = _change(context / context_side(np.array(size_wh)))
+    scale = _change(context_side(widths, heights) / context_side(*size_wh))
     return np.asarray(np.exp(-(aspect * scale - 1) * strength))
 
 
 def windowed(probability: np.ndarray, penalty: np.ndarray, window_influence: float) -> np.ndarray:
     """The score that picks the cell: penalised probability ``[n,n]``, mixed with the window."""
-    window = cosine_window(len(probability))
-    mixed = penalty * probability * (1 - window_influence) + window * window_influence
-    return np.asarray(mixed)
+    mixed: np.ndarray = penalty * probability
+    mixed *= 1 - window_influence
+    mixed += _weighted_window(len(probability), window_influence)
+    return mixed
 
 
 def best_cell(peaks: np.ndarray) -> tuple[int, int]:
@@ -119,7 +118,7 @@ def localise(
         size_patch_wh: last size of the target, in pixels of this patch.
         settings: settings of penalty and window.
     """
-    if not (np.isfinite(logits).all() and np.isfinite(ltrb).all() and (ltrb > 0).all()):
+    if not (np.isfinite(logits).all() and np.isfinite(ltrb).all() and ltrb.min() > 0):
         return None
     probability = target_probability(logits)
     boxes = decode_boxes(ltrb)
@@ -173,10 +172,19 @@ def cosine_window(cells: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _cell_centres(cells: int) -> tuple[np.ndarray, np.ndarray]:
+def _weighted_window(cells: int, weight: float) -> np.ndarray:
+    window = cosine_window(cells) * weight
+    window.setflags(write=False)
+    return window
+
+
+@lru_cache(maxsize=8)
+def _cell_centres(cells: int) -> np.ndarray:
+    """``[2,n,n]`` x and y, from the patch centre, patch pixels."""
     steps = ((np.arange(cells) - cells // 2) * STRIDE).astype(np.float32)
-    steps.setflags(write=False)
-    return steps[None, :], steps[:, None]
+    centres = np.stack(np.meshgrid(steps, steps, indexing="xy"))
+    centres.setflags(write=False)
+    return centres
 
 
 def _change(ratio: np.ndarray) -> np.ndarray:
