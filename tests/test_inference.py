@@ -1,4 +1,6 @@
-"""Running a graph leaves nothing behind: no database in the home folder, no variable changed."""
+"""Running a graph leaves nothing behind: nothing is sent, no file in the home folder, no variable
+or module changed.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +9,50 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tirtrack.inference import has_openvino
+
 SCRIPT = """
-import os
+import os, sys
 before = dict(os.environ)
+def watch(event, arguments):
+    if event in ("socket.__new__", "socket.connect", "socket.getaddrinfo", "subprocess.Popen"):
+        raise SystemExit(f"{event} {arguments}")
+sys.addaudithook(watch)
 import numpy as np, tirtrack
-tracker = tirtrack.load("nano-tir")
+tracker = tirtrack.load("nano-tir", engine=sys.argv[1])
 frame = np.random.default_rng(0).integers(0, 255, (120, 160), dtype=np.uint8)
 tracker.init(frame, tirtrack.Box(40, 30, 30, 20))
 tracker.update(frame)
 assert dict(os.environ) == before
+reporting = [name for name in sys.modules if "telemetry" in name or name == "openvino.tools.ovc"]
+assert reporting == [], reporting
+assert ("openvino" in sys.modules) == (sys.argv[1] == "openvino")
 """
 
 
-def test_tracking_writes_nothing_into_the_home_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "onnx",
+        pytest.param(
+            "openvino",
+            marks=pytest.mark.skipif(
+                not has_openvino(), reason="openvino is not installed; it comes with the extra test"
+            ),
+        ),
+    ],
+)
+def test_tracking_sends_nothing_and_writes_nothing_into_the_home_folder(
+    tmp_path: Path, engine: str
+) -> None:
     home = tmp_path / "home"
     home.mkdir()
     environment = {**os.environ, "HOME": str(home), "TIRTRACK_CACHE": str(tmp_path / "cache")}
-    for name in ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY"):
+    for name in ("XDG_CACHE_HOME", "ORT_DISABLE_TELEMETRY", "CI"):
         environment.pop(name, None)
-    command = [sys.executable, "-c", SCRIPT]
+    command = [sys.executable, "-c", SCRIPT, engine]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert [str(path.relative_to(home)) for path in home.rglob("*")] == []

@@ -25,6 +25,7 @@ from tirtrack.media import VideoWriter, count_frames, frames, frames_and_faults
 from tirtrack.networks import registry
 from tirtrack.overlay import draw_boxes
 from tirtrack.read_options import ReadOptions
+from tirtrack.trackers import loading
 from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.redetection import with_redetection
@@ -174,6 +175,12 @@ def test_same_request_gives_the_same_bytes_and_fingerprint(tmp_path, weights):
     assert other.summary.fingerprint != one.summary.fingerprint
     assert other.out is None
     assert other.summary.files == {}
+
+
+def test_without_a_named_engine_the_automatic_one_runs_and_is_named(tmp_path, weights, monkeypatch):
+    monkeypatch.setattr(loading, "automatic_engine", lambda *asked, **more: "torch")
+    found = track(write_clip(tmp_path / "a.avi", 3), BOX, weights=weights)
+    assert found.summary.engine == "torch"
 
 
 def test_16_bit_folder_is_tracked_and_shown_with_contrast(tmp_path, weights):

@@ -17,16 +17,21 @@ from tirtrack.errors import RequestError
 IDENTITY_NAME = "identity.json"
 BEGIN_ANEW = "repeat the command that began the run, or begin anew with --force"
 _MOST_SHOWN = 3
+_EXTRA_ENGINES = frozenset({"openvino"})  # by the name of their package
 _PACKAGES = ("tirtrack", "numpy", "torch", "onnxruntime", "av", "pillow")
 
 
-def versions() -> dict[str, str]:
+def versions(*engines: str) -> dict[str, str]:
     """Versions of Python and of the packages that results depend on.
+
+    Args:
+        engines: engines of the trackers; the packages of those that come with an extra are added.
 
     >>> list(versions())[:2]
     ['python', 'tirtrack']
     """
-    return {"python": python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
+    packages = (*_PACKAGES, *sorted(_EXTRA_ENGINES.intersection(engines)))
+    return {"python": python_version(), **{name: metadata.version(name) for name in packages}}
 
 
 def check_same_identity(path: Path, identity: Mapping[str, Any]) -> None:

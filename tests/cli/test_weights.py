@@ -12,7 +12,7 @@ import torch
 from tirtrack.cli.app import run
 from tirtrack.files import sha256
 from tirtrack.networks import registry
-from tirtrack.weights import store
+from tirtrack.weights import engine_choice, store
 from tirtrack.weights.card import Card, StartedFrom, TrainingSource
 
 
@@ -52,6 +52,43 @@ def test_the_card_names_network_licences_data_scores_and_hash(mine, capsys):
     assert shown["training"] == "data  m3svd (MIT): pairs"
     assert shown["score"] == "cptv success (lsotb-tir): 0.612"
     assert shown["SHA-256"] == sha256(mine)
+
+
+TRIALS = {
+    "onnx": {"version": "1.32.0", "fault": None, "colour_ms": 4.9, "grey_ms": 4.8},
+    "openvino": {"version": "2026.4.1", "fault": None, "colour_ms": 3.4, "grey_ms": 3.3},
+}
+FAULT = {"version": "2026.4.1", "fault": "differs by 0.1", "colour_ms": None, "grey_ms": None}
+ENGINES = {
+    "not installed": ({}, "onnx", False, ["onnx; openvino is not installed (extra fast)"]),
+    "not tried": (
+        {}, None, True, ["onnx or openvino; track times both when it first uses these weights"],
+    ),
+    "tried": (
+        TRIALS, "openvino", True,
+        [
+            "onnx 1.32.0: 4.90 ms a search in colour, 4.80 ms in grey",
+            "openvino 2026.4.1: 3.40 ms a search in colour, 3.30 ms in grey, used by track",
+        ],
+    ),
+    "a fault": (
+        {**TRIALS, "openvino": FAULT}, "onnx", True,
+        [
+            "onnx 1.32.0: 4.90 ms a search in colour, 4.80 ms in grey, used by track",
+            "openvino 2026.4.1: not used, differs by 0.1",
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ENGINES)
+def test_info_says_which_engine_and_how_fast(mine, capsys, monkeypatch, case):
+    trials, chosen, installed, said = ENGINES[case]
+    known = {"trials": trials, "track": chosen, "openvino": installed}
+    monkeypatch.setattr(engine_choice, "engine_facts", lambda path: known)
+    assert run(["weights", "info", str(mine)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(None, 1)[1] for line in lines if line.startswith("engine")] == said
 
 
 def test_info_as_json_is_the_card_with_the_files_own_facts(mine, capsys):

@@ -8,7 +8,7 @@ import torch
 
 from tirtrack.networks import registry
 from tirtrack.weights import store
-from tirtrack.weights.graphs import session
+from tirtrack.weights.runtimes import session
 
 # Largest differences between graphs and torch: features, logits, distances (px). WEIGHTS.md found
 # them on one draw; of V1's logits ours differ by 1.5e-5 instead of 1.2e-5. Ours are computed in

@@ -1,14 +1,17 @@
-"""Both engines give the numbers of the network, for grey and colour patches of any number type."""
+"""All engines give the numbers of the network, for grey and colour patches of any number type."""
 
 from __future__ import annotations
+
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
 from tirtrack.errors import WeightsError
+from tirtrack.inference import has_openvino
 from tirtrack.networks import registry
-from tirtrack.trackers.engines import OnnxEngine, SiameseEngine, TorchEngine, open_engine
+from tirtrack.trackers.engines import GraphEngine, SiameseEngine, TorchEngine, open_engine
 from tirtrack.weights import store
 from tirtrack.weights.card import Card
 from tirtrack.weights.graphs import graphs_of_network
@@ -32,9 +35,26 @@ def sides(network):
     return network.reference_side, network.test_side
 
 
+needs_openvino = pytest.mark.skipif(
+    not has_openvino(), reason="openvino is not installed; it comes with the extra test"
+)
+RUNTIMES = [
+    pytest.param("onnx", id="onnx"),
+    pytest.param("openvino", id="openvino", marks=needs_openvino),
+]
+KINDS = [*RUNTIMES, pytest.param("torch", id="torch")]
+
+
 @pytest.fixture(scope="module")
-def engines(network):
-    return OnnxEngine(graphs_of_network(network)), TorchEngine(network)
+def engine_of(network):
+    """The engine of a kind, opened once."""
+
+    @cache
+    def opened(kind):
+        plain = kind == "torch"
+        return TorchEngine(network) if plain else GraphEngine(graphs_of_network(network), kind)
+
+    return opened
 
 
 PATCHES = {
@@ -47,27 +67,29 @@ PATCHES = {
 }
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("kind", PATCHES)
-def test_onnx_and_torch_agree(engines, sides, kind):
+def test_a_runtime_and_torch_agree(engine_of, sides, kind, runtime):
+    engines = engine_of(runtime), engine_of("torch")
     rng = np.random.default_rng(7)
     template, search = (PATCHES[kind](rng, side) for side in sides)
     (ours, theirs) = (engine.template(template) for engine in engines)
     assert ours.shape == (8, 8, 8)
     assert ours.dtype == theirs.dtype == np.float32
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
-    onnx, plain = (engine.search(ours, search) for engine in engines)
+    given, plain = (engine.search(ours, search) for engine in engines)
     cells = engines[0].cells
-    assert onnx.logits.shape == plain.logits.shape == (2, cells, cells)
-    assert onnx.ltrb.shape == plain.ltrb.shape == (4, cells, cells)
-    assert onnx.logits.dtype == onnx.ltrb.dtype == np.float32
+    assert given.logits.shape == plain.logits.shape == (2, cells, cells)
+    assert given.ltrb.shape == plain.ltrb.shape == (4, cells, cells)
+    assert given.logits.dtype == given.ltrb.dtype == np.float32
     assert float(plain.logits.std()) > 1e-3
-    np.testing.assert_allclose(onnx.logits, plain.logits, rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(onnx.ltrb, plain.ltrb, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(given.logits, plain.logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(given.ltrb, plain.ltrb, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["onnx", "torch"])
-def test_grey_patch_is_three_equal_channels(engines, sides, which):
-    engine = engines[which]
+@pytest.mark.parametrize("kind", KINDS)
+def test_grey_patch_is_three_equal_channels(engine_of, sides, kind):
+    engine = engine_of(kind)
     rng = np.random.default_rng(8)
     template = rng.integers(0, 256, (sides[0], sides[0]), np.uint8)
     search = rng.integers(0, 256, (sides[1], sides[1]), np.uint8)
@@ -79,37 +101,51 @@ def test_grey_patch_is_three_equal_channels(engines, sides, which):
     np.testing.assert_allclose(grey.ltrb, colour.ltrb, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["onnx", "torch"])
-def test_channel_order_matters(engines, sides, which):
+@pytest.mark.parametrize("kind", KINDS)
+def test_channel_order_matters(engine_of, sides, kind):
     patch = np.random.default_rng(9).integers(0, 256, (sides[0], sides[0], 3), np.uint8)
-    engine = engines[which]
+    engine = engine_of(kind)
     assert np.abs(engine.template(patch) - engine.template(patch[..., ::-1])).max() > 1e-3
 
 
-def test_same_patch_same_bits(network, sides):
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_same_patch_same_bits(network, sides, runtime):
     rng = np.random.default_rng(10)
     template = rng.integers(0, 256, (sides[0], sides[0], 3), np.uint8)
     patch = rng.integers(0, 256, (sides[1], sides[1]), np.uint8)
-    engines = [OnnxEngine(graphs_of_network(network)) for _ in range(2)]
+    engines = [GraphEngine(graphs_of_network(network), runtime) for _ in range(2)]
     answers = [engine.search(engine.template(template), patch) for engine in engines * 2]
     for answer in answers[1:]:
         np.testing.assert_array_equal(answer.logits, answers[0].logits)
         np.testing.assert_array_equal(answer.ltrb, answers[0].ltrb)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["onnx", "torch"])
-def test_patches_and_template_are_only_read(engines, sides, which):
-    engine = engines[which]
+@pytest.mark.parametrize("kind", KINDS)
+def test_patches_and_template_are_only_read(engine_of, sides, kind):
+    engine = engine_of(kind)
     rng = np.random.default_rng(11)
     template = rng.random((sides[0], sides[0], 3)).astype(np.float32)
     patch = rng.random((sides[1], sides[1])).astype(np.float32)
     z = engine.template(template)
     kept = [array.copy() for array in (template, patch, z)]
     first = engine.search(z, patch)
+    logits = first.logits.copy()
     engine.search(z, patch + 1)
+    np.testing.assert_array_equal(first.logits, logits)
     for array, copy in zip((template, patch, z), kept, strict=True):
         np.testing.assert_array_equal(array, copy)
     np.testing.assert_array_equal(first.logits, engine.search(z, patch).logits)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_read_only_arrays_are_as_good_as_others(engine_of, sides, runtime):
+    engine = engine_of(runtime)
+    z = engine.template(np.full((sides[0], sides[0]), 9.0, np.float32))
+    patch = np.random.default_rng(14).random((sides[1], sides[1])).astype(np.float32)
+    right = engine.search(z, patch)
+    for array in (z, patch):
+        array.flags.writeable = False
+    np.testing.assert_array_equal(engine.search(z, patch).logits, right.logits)
 
 
 def test_engine_of_a_file_is_an_engine(tmp_path, network, architecture, sides):
@@ -138,17 +174,18 @@ def test_torch_engine_makes_no_gradient(network, sides):
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("version", ["v1", "v2", "v3"])
-def test_engines_agree_on_published_weights_within_the_golden_tolerance(shared, version):
+def test_engines_agree_on_published_weights_within_the_golden_tolerance(shared, version, runtime):
     path = shared / "data" / "weights" / "nanotrack" / f"nanotrack_{version}.safetensors"
     if not path.is_file():
         pytest.skip("the published weights are not in the shared folder")
     rng = np.random.default_rng(13)
     template = rng.integers(0, 256, (127, 127, 3), np.uint8)
     search = rng.integers(0, 256, (255, 255, 3), np.uint8)
-    onnx, plain = open_engine(path, "onnx"), open_engine(path, "torch")
-    np.testing.assert_allclose(onnx.template(template), plain.template(template), atol=1e-4)
+    fast, plain = open_engine(path, runtime), open_engine(path, "torch")
+    np.testing.assert_allclose(fast.template(template), plain.template(template), atol=1e-4)
     z = plain.template(template)
-    ours, right = onnx.search(z, search), plain.search(z, search)
+    ours, right = fast.search(z, search), plain.search(z, search)
     np.testing.assert_allclose(ours.logits, right.logits, atol=1e-4)  # golden/nanotrack 1
     np.testing.assert_allclose(ours.ltrb, right.ltrb, atol=1e-3)

@@ -23,7 +23,7 @@ from tirtrack.trackers.siamese_geometry import (
     whole_box,
 )
 from tirtrack.trackers.siamese_localisation import BestCell
-from tirtrack.weights.graphs import session
+from tirtrack.weights.runtimes import session
 
 DEFAULT, PUBLISHED = (preset(name, "fear-xs") for name in ("default", "published"))
 FRAME_WH = (200, 160)

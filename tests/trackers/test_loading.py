@@ -7,8 +7,8 @@ from tirtrack.boxes import Box
 from tirtrack.errors import RecipeError, WeightsError
 from tirtrack.networks.registry import build
 from tirtrack.trackers.calibration import family_calibration
-from tirtrack.trackers.loading import load_tracker
-from tirtrack.weights import store
+from tirtrack.trackers.loading import automatic_engine, load_tracker
+from tirtrack.weights import engine_choice, store
 from tirtrack.weights.card import Card
 
 
@@ -89,6 +89,28 @@ def test_grey_and_replicated_frames_give_equal_boxes_to_the_bit_through_the_grap
 def test_what_is_unknown_is_refused_before_any_work(weights, asked, error, message):
     with pytest.raises(error, match=message):
         load_tracker(weights("asked"), **asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "engine"),
+    [
+        ({}, "openvino"),
+        ({"preset": "default"}, "openvino"),
+        ({"preset": "published"}, "onnx"),
+        ({"device": "cuda"}, "torch"),
+    ],
+    ids=["nothing", "default", "published", "another device"],
+)
+def test_the_automatic_engine_is_the_fastest_but_for_the_published_preset(
+    weights, monkeypatch, asked, engine
+):
+    monkeypatch.setattr(engine_choice, "fastest_engine", lambda path: "openvino")
+    assert automatic_engine(weights("automatic"), **asked) == engine
+
+
+def test_networks_that_torch_alone_runs_have_torch_as_automatic_engine(weights):
+    path = weights("online", architecture="dimp18-tiny")
+    assert automatic_engine(path) == "torch"
 
 
 def test_unknown_weights_are_named():

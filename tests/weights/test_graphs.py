@@ -118,6 +118,7 @@ def damage(path, how):
         ("features.onnx", "gone"),
         ("search.onnx", "truncated"),
         ("search_grey.onnx", "one bit"),
+        ("check.safetensors", "one bit"),
         ("graphs.json", "one bit"),
         ("graphs.json", "truncated"),
     ],
@@ -133,8 +134,8 @@ def test_damaged_cache_is_made_anew(file, cache, name, how):
 def test_cache_that_cannot_be_written_costs_only_time(file, tmp_path, monkeypatch, caplog):
     (tmp_path / "no-folder").write_text("a file")
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "no-folder"))
-    backbone = graphs.session(graphs.graphs_of_file(file).features, threads=1)
-    (features,) = backbone.run(None, {"patches": np.zeros((1, 127, 127, 3), np.float32)})
+    backbone = graphs.graphs_of_file(file).runner("features")
+    (features,) = backbone({"patches": np.zeros((1, 127, 127, 3), np.float32)})
     assert features.shape[1:] == (8, 8, 8)
     assert "set TIRTRACK_CACHE" in caplog.text
 

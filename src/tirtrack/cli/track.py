@@ -74,6 +74,14 @@ def command(
         ),
     ] = None,
     preset: Preset = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="onnx|openvino|torch",
+            help="What runs the network; openvino needs the extra fast. Default: the fastest "
+            "that passed its check on this machine.",
+        ),
+    ] = None,
     no_redetect: Annotated[
         bool,
         typer.Option("--no-redetect", help="Search for a lost target only around its last place."),
@@ -140,8 +148,8 @@ def command(
         seen = first_frame(source, start=start, options=options)
         if not pick:
             again = _same_again(
-                source, start=start or None, end=end, weights=weights, preset=preset, out=out,
-                no_video=no_video, no_redetect=no_redetect, policy=policy,
+                source, start=start or None, end=end, weights=weights, preset=preset,
+                engine=engine, out=out, no_video=no_video, no_redetect=no_redetect, policy=policy,
                 device=None if device == "cpu" else device, force=force, json=as_json, **asked,
             )  # fmt: skip
             sheet = new_file(folder.parent / f"{folder.name}-first-frame.png", force=force)
@@ -151,8 +159,8 @@ def command(
             return
         given = seen.pick(pick[0])
     run = _track(
-        source, given, weights=weights, out=folder, preset=preset, start=start, end=end,
-        video=not no_video, force=force, redetect=not no_redetect, policy=policy,
+        source, given, weights=weights, out=folder, preset=preset, engine=engine, start=start,
+        end=end, video=not no_video, force=force, redetect=not no_redetect, policy=policy,
         device=device, options=options,
     )  # fmt: skip
     _show_run(run, as_json=as_json)

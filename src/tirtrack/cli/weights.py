@@ -141,7 +141,28 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("score", score) for score in _scores(one)]
     lines += [(f"made with {key}", value) for key, value in one["made_with"].items()]
     lines += [("file", one["path"]), ("SHA-256", one["sha256"])]
+    lines += [("engine", line) for line in _engines(one.get("engines"))]
     return [(label, text) for label, text in lines if text]
+
+
+def _engines(known: dict[str, Any] | None) -> list[str]:
+    """What was found of each engine on this machine, and which one ``track`` takes."""
+    if known is None:
+        return ["torch"]
+    if not known["openvino"]:
+        return ["onnx; openvino is not installed (extra fast)"]
+    if not known["trials"]:
+        return ["onnx or openvino; track times both when it first uses these weights"]
+    return [
+        f"{name} {trial['version']}: {_trial(trial)}{', used by track' * (name == known['track'])}"
+        for name, trial in known["trials"].items()
+    ]
+
+
+def _trial(trial: dict[str, Any]) -> str:
+    if trial["fault"]:
+        return f"not used, {trial['fault']}"
+    return f"{trial['colour_ms']:.2f} ms a search in colour, {trial['grey_ms']:.2f} ms in grey"
 
 
 def _scores(one: dict[str, Any]) -> list[str]:

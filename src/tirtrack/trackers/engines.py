@@ -1,4 +1,5 @@
-"""Engines that run a Siamese tracker's network: ONNX Runtime, or torch. Both give the same numbers.
+"""Engines that run a Siamese tracker's network: ONNX Runtime, OpenVINO, or torch; the same numbers
+but for rounding.
 
 An engine has no state but the network: the tracker keeps the template and passes it with every
 frame.
@@ -15,16 +16,14 @@ import numpy as np
 
 from tirtrack.devices import checked_device
 from tirtrack.errors import RequestError
-from tirtrack.weights.graphs import (
-    Graphs,
-    as_levels,
-    graphs_of_file,
-    session,
-    siamese_network_of,
-)
+from tirtrack.weights.engine_choice import check_engine
+from tirtrack.weights.graphs import Graphs, as_levels, graphs_of_file, siamese_network_of
+from tirtrack.weights.runtimes import Runner, Runtime
 
 if TYPE_CHECKING:
     from tirtrack.networks.siamese import SiameseNetwork
+
+EngineName = Literal[Runtime, "torch"]
 
 
 @dataclass(frozen=True)
@@ -62,20 +61,19 @@ class SiameseEngine(Protocol):
         """The maps of the features ``[C,16,16]`` of one search patch, for a template."""
 
 
-class OnnxEngine:
-    """ONNX Runtime on the CPU: the fast one.
+class GraphEngine:
+    """Graphs on the CPU, run by ONNX Runtime or OpenVINO, one call at a time; each graph is opened
+    when it is first needed.
 
     Args:
-        graphs: ONNX graphs of the weights.
-        threads: threads of one network call (see :func:`tirtrack.weights.graphs.session`).
+        graphs: graphs of the weights.
+        runtime: runtime of all of them.
+        threads: threads of one network call (see :func:`tirtrack.weights.runtimes.session`).
     """
 
-    def __init__(self, graphs: Graphs, *, threads: int = 1) -> None:
+    def __init__(self, graphs: Graphs, runtime: Runtime = "onnx", *, threads: int = 1) -> None:
         self.cells = graphs.cells
-        self._features = session(graphs.features, threads=threads)
-        self._search = session(graphs.search, threads=threads)
-        self._search_grey = session(graphs.search_grey, threads=threads)
-        self._open_head = partial(session, graphs.head, threads=threads)
+        self._open = partial(graphs.runner, runtime=runtime, threads=threads)
 
     def template(self, patch: np.ndarray) -> np.ndarray:
         """See :meth:`SiameseEngine.template`."""
@@ -84,23 +82,35 @@ class OnnxEngine:
     def search(self, template: np.ndarray, patch: np.ndarray) -> Maps:
         """See :meth:`SiameseEngine.search`."""
         run = self._search_grey if patch.ndim == 2 else self._search
-        logits, ltrb = run.run(None, {"template": template[None], "patch": as_levels(patch)})
+        logits, ltrb = run({"template": template[None], "patch": as_levels(patch)})
         return Maps(logits[0], ltrb[0])
 
     def features(self, patches: np.ndarray) -> np.ndarray:
         """See :meth:`SiameseEngine.features`."""
-        (features,) = self._features.run(None, {"patches": as_levels(_coloured(patches))})
-        return np.asarray(features)
+        (features,) = self._features({"patches": as_levels(_coloured(patches))})
+        return features
 
     def compare(self, template: np.ndarray, features: np.ndarray) -> Maps:
         """See :meth:`SiameseEngine.compare`."""
         inputs = {"template": template[None], "features": features[None]}
-        logits, ltrb = self._head.run(None, inputs)
+        logits, ltrb = self._head(inputs)
         return Maps(logits[0], ltrb[0])
 
     @cached_property
-    def _head(self) -> Any:
-        return self._open_head()
+    def _features(self) -> Runner:
+        return self._open("features")
+
+    @cached_property
+    def _search(self) -> Runner:
+        return self._open("search")
+
+    @cached_property
+    def _search_grey(self) -> Runner:
+        return self._open("search_grey")
+
+    @cached_property
+    def _head(self) -> Runner:
+        return self._open("head")
 
 
 class TorchEngine:
@@ -147,7 +157,7 @@ class TorchEngine:
 
 def open_engine(
     path: Path,
-    kind: Literal["onnx", "torch"] = "onnx",
+    kind: EngineName = "onnx",
     *,
     threads: int = 1,
     device: str = "cpu",
@@ -156,23 +166,27 @@ def open_engine(
 
     Args:
         path: path of the weights.
-        kind: engine; ``onnx`` makes and caches graphs at first use; ``torch`` needs none.
-        threads: threads of ONNX Runtime; torch's count, one for the whole process, is unchanged.
-        device: device for torch; ONNX Runtime runs on the CPU only.
+        kind: engine; ``onnx`` and ``openvino`` run graphs, which are made, checked and cached at
+            first use; ``torch`` needs none.
+        threads: threads of a graph; torch's count, one for the whole process, is unchanged.
+        device: device for torch; graphs run on the CPU only.
 
     Raises:
-        RequestError: there is no such device, or the engine does not run there.
+        RequestError: there is no such device, or the engine does not run there or is not
+            installed.
         WeightsError: the file cannot be used.
-        RunError: the graphs disagree with the network.
+        RunError: the graphs disagree with the network, or the engine failed its check.
     """
     if kind == "torch":
         place = checked_device(device)
         return TorchEngine(siamese_network_of(path).to(place))
     if device != "cpu":
         raise RequestError(
-            f"the engine onnx runs on the CPU, not on {device}", fix="choose the engine torch"
+            f"the engine {kind} runs on the CPU, not on {device}", fix="choose the engine torch"
         )
-    return OnnxEngine(graphs_of_file(path), threads=threads)
+    graphs = graphs_of_file(path)
+    check_engine(graphs, kind)
+    return GraphEngine(graphs, kind, threads=threads)
 
 
 def _coloured(patches: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -21,7 +21,10 @@ from tirtrack.trackers.redetection import with_redetection
 from tirtrack.weights import store
 from tirtrack.weights.card import Calibration, Card, PeakCalibration
 
-ENGINES = ("onnx", "torch")
+if TYPE_CHECKING:
+    from tirtrack.trackers.engines import EngineName
+
+ENGINES = ("onnx", "openvino", "torch")
 
 Numbers = TypeVar("Numbers", Calibration, PeakCalibration)
 
@@ -84,19 +87,20 @@ def load(
         weights: name of shipped weights, or path of a weights file.
         preset: preset of the network's family, such as ``default`` or ``published``; ``None``: the
             one that the weights name.
-        engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None``: automatic.
+        engine: ``onnx`` or ``openvino`` (both for Siamese trackers, on the CPU; the latter needs
+            the extra ``fast``) or ``torch``; ``None``: ``onnx`` where it runs, else ``torch``.
         overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
             ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``), ``no_data`` the
             value of pixels that hold no measurement, or ``none`` if every pixel holds one.
-        threads: threads of the ``onnx`` engine; one gives identical bits on machines of one kind.
+        threads: threads of a graph; one gives identical bits on machines of one kind.
         seed: seed of all random draws; the Siamese family draws nothing.
         redetect: whether to search the whole frame for a lost target; evaluation never does.
-        device: device for torch, such as ``cuda``; the ``onnx`` engine runs on the CPU only.
+        device: device for torch, such as ``cuda``; the other engines run on the CPU only.
 
     Raises:
         WeightsError: the weights are unknown or damaged.
         RecipeError: the preset, engine or a setting is unknown or out of bounds.
-        RequestError: this machine has no such device, or the engine does not run there.
+        RequestError: this machine has no such device or engine, or the engine does not run there.
     """
     tracker = load_tracker(
         weights,
@@ -149,19 +153,44 @@ def engine_of(architecture: str, engine: str | None = None, *, device: str = "cp
         raise RecipeError(f'no engine is called "{engine}"', fix=did_you_mean(engine, ENGINES))
     if _family_of(architecture) is _SIAMESE:
         return engine or ("onnx" if device == "cpu" else "torch")
-    if engine == "onnx":
+    if engine in ("onnx", "openvino"):
         raise RecipeError(
-            f"the engine onnx runs Siamese networks alone, not a {architecture}",
+            f"the engine {engine} runs Siamese networks alone, not a {architecture}",
             fix="choose the engine torch",
         )
     return "torch"
+
+
+def automatic_engine(path: Path, *, preset: str | None = None, device: str = "cpu") -> str:
+    """The engine that ``track`` takes if none is named: for Siamese networks on the CPU the fastest
+    that passed its check on this machine, else that of :func:`engine_of`.
+
+    The preset ``published`` stays with the reference: its boxes are compared with published ones,
+    and where they are rounded to whole pixels the last bit of a sum can move one.
+
+    Args:
+        path: path of the weights.
+        preset: preset of the online loop; ``None``: the one that the weights name.
+        device: device for torch.
+
+    Raises:
+        WeightsError: the file is damaged.
+        RunError: the graphs disagree with the network.
+    """
+    from tirtrack.weights.engine_choice import fastest_engine
+
+    card = store.card_of(path)
+    usual = engine_of(card.architecture, device=device)
+    if usual == "torch" or (preset or card.preset) == "published":
+        return usual
+    return fastest_engine(path)
 
 
 def _siamese(parts: _Parts) -> Tracker:
     from tirtrack.trackers.engines import open_engine
     from tirtrack.trackers.siamese import SiameseTracker
 
-    kind = cast(Literal["onnx", "torch"], parts.engine)
+    kind = cast("EngineName", parts.engine)
     known = _fitting(parts, Calibration)
     calibration = known or family_calibration(parts.card.architecture)
     engine = open_engine(parts.path, kind, threads=parts.threads, device=parts.device)

@@ -130,7 +130,8 @@ def track(
         weights: name of shipped weights, or path of a weights file.
         out: output folder; ``None``: nothing is written.
         preset: preset of online settings; ``None``: the one that the weights name.
-        engine: ``onnx`` (fast, Siamese trackers on the CPU) or ``torch``; ``None``: automatic.
+        engine: ``onnx``, ``openvino`` or ``torch``, as for :func:`tirtrack.load`; ``None``: the
+            fastest that passed its check on this machine; with the preset ``published``, ``onnx``.
         overrides: settings that differ from the preset.
         seed: seed of all random draws.
         redetect: whether to search the whole frame for a lost target.
@@ -295,11 +296,12 @@ def _load(
     device: str,
 ) -> tuple[Tracker, dict[str, Any]]:
     """The tracker, and the values that identify it."""
-    from tirtrack.trackers.loading import engine_of, load
+    from tirtrack.trackers.loading import automatic_engine, engine_of, load
     from tirtrack.weights import store
 
     path = store.find(weights)
     card = store.card_of(path)
+    engine = engine or automatic_engine(path, preset=preset, device=device)
     tracker = load(
         path,
         preset=preset,
@@ -498,7 +500,7 @@ def _finish(
 
 
 def _fingerprinted(identity: dict[str, Any]) -> dict[str, Any]:
-    whole = {**identity, "versions": versions()}
+    whole = {**identity, "versions": versions(identity["engine"])}
     return {"fingerprint": fingerprint(whole), **whole}
 
 

@@ -1,9 +1,9 @@
 """ONNX graphs of a network, for inference many times faster than torch on a CPU.
 
 A graph is made from the torch module when weights are first used, compared with it on a fixed
-random patch, and kept in the cache under the hash of the weights. There is no second definition of
-a network here. Finding cached graphs needs no torch, so that a command starts in a fraction of a
-second.
+random patch, and kept in the cache under the hash of the weights, with the answers of torch, by
+which every other runtime is checked. There is no second definition of a network here. Finding
+cached graphs needs no torch, so that a command starts in a fraction of a second.
 
 Patches go in as they are cut, ``[...,D,D,3]`` RGB or ``[D,D]`` grey, float32 grey levels 0..255;
 channel order and layout are changed inside the graph, at no measurable cost.
@@ -23,11 +23,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.numpy import load, save
 
 from tirtrack import files
 from tirtrack.cache import cache_folder
 from tirtrack.errors import RunError, StorageError, WeightsError
-from tirtrack.inference import onnxruntime
+from tirtrack.weights.runtimes import Runner, Runtime, open_graph
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,12 +37,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2  # raised when the graphs of the same weights change
+FORMAT = 3  # raised when the graphs of the same weights change
 OPSET = 17
 _MANIFEST = "graphs.json"
-_NAMES = ("features", "search", "search_grey", "head")
+NAMES = ("features", "search", "search_grey", "head")
 _BATCH = 16  # patches at once: more is not faster, and takes memory
-_TOLERANCE = 1e-4  # largest difference from torch, relative to the largest value
+# Largest difference from torch, relative to the largest value. Sums of float32 in another order
+# differ by some 1e-6; float16 and bfloat16 by 1e-3 and more.
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Graphs:
         search_grey: the same for a grey patch ``[D,D]``.
         head: ``template [1,C,8,8]``, ``features [1,C,16,16]`` to ``logits``, ``ltrb``: what remains
             of a search when many targets share the pass of the backbone.
+        check: fixed random inputs of every graph and torch's outputs, as safetensors.
         cells: cells per side of the score map.
         weights_hash: hash of the weights they were made from.
     """
@@ -62,8 +66,30 @@ class Graphs:
     search: bytes
     search_grey: bytes
     head: bytes
+    check: bytes
     cells: int
     weights_hash: str
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the cache with all that is made of these weights."""
+        return _folder(self.weights_hash)
+
+    def runner(self, name: str, runtime: Runtime = "onnx", *, threads: int = 1) -> Runner:
+        """One of the graphs, ready to run.
+
+        Raises:
+            RequestError: the runtime is not installed.
+            RunError: the runtime cannot run the graph on this processor.
+        """
+        return open_graph(runtime, getattr(self, name), folder=self.folder, threads=threads)
+
+    def example(self, name: str) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+        """Fixed random inputs of one of the graphs, and torch's outputs for them."""
+        arrays = load(self.check)
+        given, right = f"{name} in ", f"{name} out "
+        inputs = {key.removeprefix(given): arrays[key] for key in arrays if key.startswith(given)}
+        return inputs, [arrays[key] for key in sorted(arrays) if key.startswith(right)]
 
 
 def graphs_of_file(path: Path) -> Graphs:
@@ -73,10 +99,19 @@ def graphs_of_file(path: Path) -> Graphs:
         WeightsError: the file is damaged, or its numbers are not finite.
         RunError: the graphs disagree with the network.
     """
+    weights_hash = hash_of_file(path)
+    return _cached(weights_hash) or _make(siamese_network_of(path), weights_hash, path)
+
+
+def hash_of_file(path: Path) -> str:
+    """Hash of the numbers of a weights file, by which everything made of them is kept.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
     from tirtrack.weights import store
 
-    weights_hash = _hash(store.read_arrays(path))
-    return _cached(weights_hash) or _make(siamese_network_of(path), weights_hash, path)
+    return _hash(store.read_arrays(path))
 
 
 def siamese_network_of(path: Path) -> SiameseNetwork:
@@ -128,7 +163,7 @@ def graph_engine(
         WeightsError: its numbers are not finite.
         RunError: the graphs disagree with the network.
     """
-    backbone = session(graphs_of_network(network).features, threads=threads)
+    backbone = graphs_of_network(network).runner("features", threads=threads)
 
     def features(patches: np.ndarray) -> list[np.ndarray]:
         if patches.ndim == 3:
@@ -136,7 +171,7 @@ def graph_engine(
         if patches.ndim != 4 or patches.shape[3] != 3 or not len(patches):
             raise ValueError(f"patches must be [B,D,D,3] or [B,D,D], got {list(patches.shape)}")
         parts = [
-            backbone.run(None, {"patches": as_levels(patches[start : start + _BATCH])})[0]
+            backbone({"patches": as_levels(patches[start : start + _BATCH])})[0]
             for start in range(0, len(patches), _BATCH)
         ]
         return [np.concatenate(parts)]
@@ -144,18 +179,28 @@ def graph_engine(
     return features
 
 
-def session(graph: bytes, *, threads: int) -> onnxruntime.InferenceSession:
-    """A session with its own thread pool and all of ONNX Runtime's optimisations.
+def check_runtime(graphs: Graphs, runtime: Runtime, where: Path | None = None) -> None:
+    """Compare what a runtime answers to the fixed random inputs with what torch answered.
 
-    One thread is the default everywhere above: the networks are so small that a second one saves
-    little, work on many sequences has a process for each, and the thread count can change the last
-    bits of a sum.
+    Args:
+        graphs: graphs of the weights.
+        runtime: runtime to check, on one thread.
+        where: path of the weights, for messages.
+
+    Raises:
+        RequestError: the runtime is not installed.
+        RunError: an output differs from torch's, or the runtime cannot run a graph.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    for name in NAMES:
+        inputs, right = graphs.example(name)
+        for ours, theirs in zip(graphs.runner(name, runtime)(inputs), right, strict=True):
+            worst = float(np.abs(ours - theirs).max())
+            if not worst <= _TOLERANCE * (1.0 + float(np.abs(theirs).max())):
+                raise RunError(
+                    f"the graph {name} differs from the network by {worst:.2g} (run by {runtime})",
+                    where,
+                    "choose another engine, and tell us the versions of torch and of this one",
+                )
 
 
 def as_levels(patch: np.ndarray) -> np.ndarray:
@@ -184,24 +229,28 @@ def _cached(weights_hash: str) -> Graphs | None:
     folder = _folder(weights_hash)
     try:
         manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
-        graphs = {name: (folder / f"{name}.onnx").read_bytes() for name in manifest["sha256"]}
-        if {name: _sha256(graph) for name, graph in graphs.items()} != manifest["sha256"]:
+        parts = {name: (folder / _file_name(name)).read_bytes() for name in manifest["sha256"]}
+        if {name: _sha256(content) for name, content in parts.items()} != manifest["sha256"]:
             return None
-        return Graphs(**graphs, cells=int(manifest["cells"]), weights_hash=weights_hash)
+        return Graphs(**parts, cells=int(manifest["cells"]), weights_hash=weights_hash)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _keep(graphs: Graphs) -> None:
     folder = _folder(graphs.weights_hash)
-    parts = {name: getattr(graphs, name) for name in _NAMES}
-    for name, graph in parts.items():
-        files.write_bytes(folder / f"{name}.onnx", graph)
+    parts = {name: getattr(graphs, name) for name in (*NAMES, "check")}
+    for name, content in parts.items():
+        files.write_bytes(folder / _file_name(name), content)
     manifest = {
         "cells": graphs.cells,
-        "sha256": {name: _sha256(graph) for name, graph in parts.items()},
+        "sha256": {name: _sha256(content) for name, content in parts.items()},
     }
     files.write_json(folder / _MANIFEST, manifest)  # last: graphs without it are ignored
+
+
+def _file_name(part: str) -> str:
+    return "check.safetensors" if part == "check" else f"{part}.onnx"
 
 
 def _sha256(content: bytes) -> str:
@@ -213,13 +262,14 @@ def _make(network: SiameseNetwork, weights_hash: str, where: Path | None) -> Gra
     network.requires_grad_(requires_grad=False)
     parts = _parts(network)
     examples = _examples(network)
+    answers = {name: _answer(part, examples[name], where) for name, part in parts.items()}
     made = {
         name: _export(part, examples[name], free_batch=name == "features")
         for name, part in parts.items()
     }
-    for name, graph in made.items():
-        _compare(name, graph, parts[name], examples[name], where)
-    graphs = Graphs(**made, cells=network.cells, weights_hash=weights_hash)
+    check = _stored_check(examples, answers)
+    graphs = Graphs(**made, check=check, cells=network.cells, weights_hash=weights_hash)
+    check_runtime(graphs, "onnx", where)
     try:
         _keep(graphs)
     except StorageError as error:
@@ -250,7 +300,7 @@ def _parts(network: SiameseNetwork) -> dict[str, nn.Module]:
         three = patch[None, None].expand(1, 3, *patch.shape)
         return network.head(template, network.backbone(network.from_levels(three)))
 
-    functions = dict(zip(_NAMES, (features, search, search_grey, network.head), strict=True))
+    functions = dict(zip(NAMES, (features, search, search_grey, network.head), strict=True))
     # In eval mode themselves: the exporter puts a module back into the mode it had, with all below.
     return {name: NetworkPart(function).eval() for name, function in functions.items()}
 
@@ -305,27 +355,30 @@ def _run_torch(part: nn.Module, inputs: dict[str, np.ndarray]) -> list[np.ndarra
     return [part.numpy() for part in (out if isinstance(out, tuple) else (out,))]
 
 
-def _compare(
-    name: str,
-    graph: bytes,
-    part: nn.Module,
-    example: dict[str, np.ndarray],
-    where: Path | None,
-) -> None:
-    """Refuse a graph whose outputs differ from the torch module's."""
-    right = _run_torch(part, example)
-    given = session(graph, threads=1).run(None, {k: as_levels(v) for k, v in example.items()})
-    for ours, theirs in zip(given, right, strict=True):
-        if not np.isfinite(theirs).all():
-            raise WeightsError(
-                "the network answers a plain patch with numbers that are not finite",
-                where,
-                "the weights are damaged or their training diverged; get another copy",
-            )
-        worst = float(np.abs(ours - theirs).max())
-        if not worst <= _TOLERANCE * (1.0 + float(np.abs(theirs).max())):
-            raise RunError(
-                f"the exported graph {name} differs from the network by {worst:.2g}",
-                where,
-                "use --engine torch, and tell us the versions of torch and onnxruntime",
-            )
+def _answer(
+    part: nn.Module, example: dict[str, np.ndarray], where: Path | None
+) -> list[np.ndarray]:
+    """Torch's outputs for an example.
+
+    Raises:
+        WeightsError: a number is not finite.
+    """
+    answer = _run_torch(part, example)
+    if not all(np.isfinite(one).all() for one in answer):
+        raise WeightsError(
+            "the network answers a plain patch with numbers that are not finite",
+            where,
+            "the weights are damaged or their training diverged; get another copy",
+        )
+    return answer
+
+
+def _stored_check(
+    examples: Mapping[str, Mapping[str, np.ndarray]], answers: Mapping[str, list[np.ndarray]]
+) -> bytes:
+    """What :meth:`Graphs.example` reads."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, inputs in examples.items():
+        arrays |= {f"{name} in {key}": array for key, array in inputs.items()}
+        arrays |= {f"{name} out {place}": array for place, array in enumerate(answers[name])}
+    return save({key: np.ascontiguousarray(array) for key, array in arrays.items()})

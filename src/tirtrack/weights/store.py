@@ -104,8 +104,9 @@ def list_weights() -> list[dict[str, Any]]:
 
 
 def weights_info(weights: str | Path) -> dict[str, Any]:
-    """One weights file, read and checked: what :func:`list_weights` says of it, and its number of
-    parameters.
+    """One weights file, read and checked: what :func:`list_weights` says of it, its number of
+    parameters, and for a Siamese network what is known of its engines on this machine
+    (:func:`tirtrack.weights.engine_choice.engine_facts`).
 
     Args:
         weights: name of shipped weights, or path of a weights file.
@@ -113,9 +114,15 @@ def weights_info(weights: str | Path) -> dict[str, Any]:
     Raises:
         WeightsError: there are no such weights, or the file is damaged.
     """
+    from tirtrack.networks.siamese import SiameseNetwork
+    from tirtrack.weights.engine_choice import engine_facts
+
     found = read(find(weights))
     parameters = sum(tensor.numel() for tensor in found.state.values())
-    return {**described(found.path, found.card), "parameters": parameters}
+    told = {**described(found.path, found.card), "parameters": parameters}
+    if isinstance(network_of(found), SiameseNetwork):
+        told["engines"] = engine_facts(found.path)
+    return told
 
 
 def described(path: Path, card: Card) -> dict[str, Any]:

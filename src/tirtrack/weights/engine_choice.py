@@ -1,0 +1,194 @@
+"""Which engine runs the graphs of which weights: each is checked and timed once on a machine.
+
+What was found is kept in the cache, for the weights, the processor and the versions of the engines:
+a machine chooses once, and who repeats a run gets the same engine and the same boxes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tirtrack.cache import find_value, keep_value
+from tirtrack.errors import RunError
+from tirtrack.inference import has_openvino, openvino
+from tirtrack.weights.graphs import FORMAT, Graphs, check_runtime, graphs_of_file, hash_of_file
+from tirtrack.weights.runtimes import Runtime, processor, runtime_version
+
+logger = logging.getLogger(__name__)
+
+REFERENCE: Runtime = "onnx"
+_FASTER = 0.95  # another engine is chosen if it needs at most this part of the reference's time
+_TIMED = ("search", "search_grey")
+_ROUNDS, _CALLS = 15, 3
+
+
+@dataclass(frozen=True)
+class EngineTrial:
+    """What was found when an engine first ran the graphs of some weights on this machine.
+
+    Attributes:
+        version: version of the engine.
+        fault: reason why it is not used; ``None`` if it passed its check.
+        colour_ms: processor time of one search in a colour patch, milliseconds; ``None`` after a
+            fault.
+        grey_ms: the same for a grey patch.
+    """
+
+    version: str
+    fault: str | None = None
+    colour_ms: float | None = None
+    grey_ms: float | None = None
+
+
+def fastest_engine(path: Path) -> Runtime:
+    """The fastest installed engine that passed its check with some weights.
+
+    The reference if no other needs at most 95 % of its time, and if the cache cannot be written:
+    an engine that is chosen anew each time would not always be the same.
+
+    Args:
+        path: path of weights of the Siamese family.
+
+    Raises:
+        WeightsError: the file is damaged.
+        RunError: the reference itself disagrees with the network.
+    """
+    if not has_openvino():
+        return REFERENCE
+    graphs = graphs_of_file(path)
+    engine_trials(graphs)
+    return chosen(_kept_trials(graphs.weights_hash))
+
+
+def chosen(trials: Mapping[Runtime, EngineTrial]) -> Runtime:
+    """The engine that the trials speak for.
+
+    >>> slow, fast = EngineTrial("1.0", None, 4.0, 4.0), EngineTrial("2.0", None, 3.0, 3.0)
+    >>> chosen({"onnx": slow, "openvino": fast}), chosen({"onnx": slow}), chosen({})
+    ('openvino', 'onnx', 'onnx')
+    """
+    times = {
+        engine: trial.colour_ms + trial.grey_ms
+        for engine, trial in trials.items()
+        if trial.colour_ms is not None and trial.grey_ms is not None
+    }
+    best = min(times, key=times.__getitem__, default=REFERENCE)
+    return best if best in times and times[best] <= _FASTER * times[REFERENCE] else REFERENCE
+
+
+def engine_trials(graphs: Graphs) -> dict[Runtime, EngineTrial]:
+    """The trial of each installed engine, from the cache or made.
+
+    An engine with a fault is said once, by a warning, as its trial is made.
+
+    Args:
+        graphs: graphs of the weights.
+    """
+    if kept := _kept_trials(graphs.weights_hash):
+        return kept
+    trials = _try(graphs)
+    text = json.dumps({engine: asdict(trial) for engine, trial in trials.items()})
+    keep_value("graphs", _identity(graphs.weights_hash), text)
+    return trials
+
+
+def check_engine(graphs: Graphs, engine: Runtime) -> None:
+    """Refuse an engine that failed its check; others than the reference are checked at first use.
+
+    Raises:
+        RequestError: it is not installed.
+        RunError: it failed, now or at its first use.
+    """
+    if engine == REFERENCE:
+        return
+    openvino()
+    if fault := engine_trials(graphs)[engine].fault:
+        raise RunError(
+            fault, fix=f"choose the engine {REFERENCE}, or try again after tirtrack cache clear"
+        )
+
+
+def engine_facts(path: Path) -> dict[str, Any]:
+    """What is known of the engines of a file's weights, as JSON values; nothing is made or timed.
+
+    Returns:
+        ``trials``: the trial of each engine, empty before the first; ``track``: the engine that
+        ``track`` takes, ``None`` before the first trial; ``openvino``: whether it is installed.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    trials = _kept_trials(hash_of_file(path))
+    known = bool(trials) or not has_openvino()
+    return {
+        "trials": {engine: asdict(trial) for engine, trial in trials.items()},
+        "track": chosen(trials) if known else None,
+        "openvino": has_openvino(),
+    }
+
+
+def _try(graphs: Graphs) -> dict[Runtime, EngineTrial]:
+    engines: list[Runtime] = [REFERENCE, "openvino"]
+    faults = {REFERENCE: None, "openvino": _fault(graphs, "openvino")}
+    times = _times_ms(graphs, [engine for engine in engines if faults[engine] is None])
+    return {
+        engine: EngineTrial(runtime_version(engine), faults[engine], *times.get(engine, ()))
+        for engine in engines
+    }
+
+
+def _fault(graphs: Graphs, engine: Runtime) -> str | None:
+    try:
+        check_runtime(graphs, engine)
+    except RunError as error:
+        logger.warning("the engine %s is not used with these weights: %s", engine, error.what)
+        return error.what
+    return None
+
+
+def _times_ms(graphs: Graphs, engines: Iterable[Runtime]) -> dict[Runtime, list[float]]:
+    """Median processor time of each timed graph by engine, all in turn, on one thread."""
+    calls: dict[tuple[Runtime, str], Callable[[], Any]] = {
+        (engine, name): partial(graphs.runner(name, engine), graphs.example(name)[0])
+        for engine in engines
+        for name in _TIMED
+    }
+    rounds = [{key: _time_ms(call) for key, call in calls.items()} for _ in range(_ROUNDS)]
+    return {
+        engine: [statistics.median(one[engine, name] for one in rounds[1:]) for name in _TIMED]
+        for engine in dict.fromkeys(engine for engine, _ in calls)
+    }
+
+
+def _time_ms(call: Callable[[], Any]) -> float:
+    begin = time.process_time()
+    for _ in range(_CALLS):
+        call()
+    return (time.process_time() - begin) / _CALLS * 1e3
+
+
+def _kept_trials(weights_hash: str) -> dict[Runtime, EngineTrial]:
+    """The trials in the cache; empty if there are none of these versions on this processor."""
+
+    def load(text: str) -> dict[Runtime, EngineTrial]:
+        return {engine: EngineTrial(**trial) for engine, trial in dict(json.loads(text)).items()}
+
+    return find_value("graphs", _identity(weights_hash), load) or {}
+
+
+def _identity(weights_hash: str) -> dict[str, Any]:
+    engines: list[Runtime] = [REFERENCE, "openvino"] if has_openvino() else [REFERENCE]
+    return {
+        "weights": weights_hash,
+        "graphs": FORMAT,
+        "engines": {engine: runtime_version(engine) for engine in engines},
+        "processor": processor(),
+    }

@@ -1,0 +1,171 @@
+"""How a graph is run: by ONNX Runtime, the reference, or by OpenVINO, in float32 on the CPU.
+
+A runner is one graph, ready to run. Nothing here knows what a graph computes; which runtime is
+used for which weights is decided in :mod:`tirtrack.weights.engine_choice`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tirtrack import files
+from tirtrack.errors import RunError, StorageError
+from tirtrack.inference import onnxruntime, openvino
+
+logger = logging.getLogger(__name__)
+
+Runtime = Literal["onnx", "openvino"]
+RUNTIMES: tuple[Runtime, ...] = ("onnx", "openvino")
+_PACKAGES: dict[Runtime, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
+
+Runner = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
+"""From the inputs of a graph by name, float32, to its outputs in their order, which are arrays of
+their own. One thread at a time may call it.
+"""
+
+_DIGEST = 32  # bytes of a SHA-256
+
+
+def open_graph(runtime: Runtime, graph: bytes, *, folder: Path, threads: int = 1) -> Runner:
+    """A graph, ready to run.
+
+    Args:
+        runtime: runtime that runs it.
+        graph: ONNX graph.
+        folder: folder of the cache in which a runtime that compiles keeps what it made.
+        threads: number of threads of one call.
+
+    Raises:
+        RequestError: the runtime is not installed.
+        RunError: the runtime cannot run the graph on this processor.
+    """
+    if runtime == "onnx":
+        return partial(session(graph, threads=threads).run, None)
+    return _openvino_runner(graph, folder, threads)
+
+
+def runtime_version(runtime: Runtime) -> str:
+    """The version of a runtime that is installed."""
+    return metadata.version(_PACKAGES[runtime])
+
+
+def session(graph: bytes, *, threads: int) -> onnxruntime.InferenceSession:
+    """A session with its own thread pool and all of ONNX Runtime's optimisations.
+
+    One thread is the default everywhere above: the networks are so small that a second one saves
+    little, work on many sequences has a process for each, and the thread count can change the last
+    bits of a sum.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def processor() -> str:
+    """What is known of the processor, in one line; compiled graphs and times belong to it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    told = dict(line.partition(":")[::2] for line in lines)
+    known = {key.strip(): value.strip() for key, value in told.items()}
+    flags = hashlib.sha256(known.get("flags", "").encode()).hexdigest()[:8]
+    return f"{known.get('model name') or platform.processor()}, {platform.machine()}, {flags}"
+
+
+def _openvino_runner(graph: bytes, folder: Path, threads: int) -> Runner:
+    settings = {
+        # Else it computes in bfloat16 where the processor can, without a word.
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        # Else all processes of one thread sit on the first core.
+        "ENABLE_CPU_PINNING": False,
+    }
+    with _as_run_errors():
+        compiled = _compiled(graph, settings, folder)
+        request = compiled.create_infer_request()
+    tensor = openvino().Tensor
+    outputs = range(len(compiled.outputs))
+
+    def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        with _as_run_errors():
+            # Copied only where OpenVINO shares no memory; the request itself holds no array.
+            held = {
+                name: np.require(array, requirements=["C", "W"]) for name, array in inputs.items()
+            }
+            for name, array in held.items():
+                request.set_tensor(name, tensor(array, shared_memory=True))
+            request.infer(share_outputs=True)
+            return [request.get_output_tensor(place).data.copy() for place in outputs]
+
+    return run
+
+
+def _compiled(graph: bytes, settings: Mapping[str, Any], folder: Path) -> Any:
+    """The compiled graph, from the cache or made; a file of another version, of another graph or
+    with a damaged byte is made anew.
+    """
+    core = _core()
+    depends_on = {
+        "graph": hashlib.sha256(graph).hexdigest(),
+        "settings": settings,
+        "version": openvino().__version__,
+        "processor": processor(),
+    }
+    file = folder / f"{files.fingerprint(depends_on)[:32]}.openvino"
+    if (kept := _kept(file)) is not None:
+        try:
+            return core.import_model(kept, "CPU", settings)
+        except RuntimeError as error:
+            logger.debug("%s is made anew: %s", file, error)
+    made = core.compile_model(core.read_model(graph), "CPU", settings)
+    content = made.export_model().getvalue()
+    try:
+        files.write_bytes(file, hashlib.sha256(content).digest() + content)
+    except StorageError as error:
+        logger.warning("graphs are compiled anew each time, set TIRTRACK_CACHE: %s", error.what)
+    return made
+
+
+def _kept(file: Path) -> bytes | None:
+    """The content of a file that begins with its hash; ``None`` if it is missing or damaged."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    digest, rest = content[:_DIGEST], content[_DIGEST:]
+    return rest if hashlib.sha256(rest).digest() == digest else None
+
+
+@lru_cache
+def _core() -> Any:
+    return openvino().Core()
+
+
+@contextmanager
+def _as_run_errors() -> Iterator[None]:
+    """Faults of OpenVINO as an error of one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, RunError):
+            raise
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise RunError(
+            f"openvino cannot run this graph on this processor ({lines[-1] if lines else error})",
+            fix="choose the engine onnx",
+        ) from error

@@ -1,0 +1,161 @@
+"""An engine is checked and timed once a machine; the choice is kept, and falls on the reference in
+doubt.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+
+from tirtrack.errors import RequestError, RunError
+from tirtrack.inference import has_openvino
+from tirtrack.networks import registry
+from tirtrack.weights import engine_choice, graphs, store
+from tirtrack.weights.card import Card
+from tirtrack.weights.engine_choice import EngineTrial, chosen
+
+ALIKE = EngineTrial("1.0", None, 4.0, 4.0)
+FASTER = EngineTrial("2.0", None, 3.0, 3.0)
+HARDLY_FASTER = EngineTrial("2.0", None, 3.9, 3.9)
+WRONG = EngineTrial("2.0", "the graph head differs from the network by 0.1 (run by openvino)")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    card = Card(name="small", architecture="nanotrack-v3-tiny", modality="tir", licence="none")
+    store.write(path, registry.build("nanotrack-v3-tiny", seed=5).eval(), card)
+    graphs.graphs_of_file(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_trials(monkeypatch):
+    """Trials of one test are not those of another: as if each had a processor of its own."""
+    name = f"processor of test {next(_tests)}"
+    monkeypatch.setattr(engine_choice, "processor", lambda: name)
+
+
+_tests = itertools.count()
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """OpenVINO as if installed, that passes or fails its check; counts its trials."""
+
+    def make(fault=None, times=(3.0, 3.0)):
+        tried = []
+
+        def check(found, engine, where=None):
+            tried.append(engine)
+            if fault:
+                raise RunError(fault)
+
+        def times_ms(found, engines):
+            return {one: [4.0, 4.0] if one == "onnx" else list(times) for one in engines}
+
+        monkeypatch.setattr(engine_choice, "has_openvino", lambda: True)
+        monkeypatch.setattr(engine_choice, "openvino", lambda: None)
+        monkeypatch.setattr(engine_choice, "runtime_version", lambda engine: "1.0")
+        monkeypatch.setattr(engine_choice, "check_runtime", check)
+        monkeypatch.setattr(engine_choice, "_times_ms", times_ms)
+        return tried
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("other", "engine"),
+    [(FASTER, "openvino"), (ALIKE, "onnx"), (HARDLY_FASTER, "onnx"), (WRONG, "onnx")],
+    ids=["faster", "as fast", "hardly faster", "wrong"],
+)
+def test_another_engine_is_chosen_if_it_is_right_and_clearly_faster(other, engine):
+    assert chosen({"onnx": ALIKE, "openvino": other}) == engine
+
+
+def test_the_choice_is_made_once_and_stays(file, stub):
+    tried = stub()
+    assert engine_choice.fastest_engine(file) == "openvino"
+    stub(times=(9.0, 9.0))
+    assert engine_choice.fastest_engine(file) == "openvino"
+    assert tried == ["openvino"]
+
+
+def test_another_version_of_an_engine_is_tried_again(file, stub, monkeypatch):
+    stub()
+    assert engine_choice.fastest_engine(file) == "openvino"
+    stub(times=(9.0, 9.0))
+    monkeypatch.setattr(engine_choice, "runtime_version", lambda engine: "2.0")
+    assert engine_choice.fastest_engine(file) == "onnx"
+
+
+def test_one_engine_is_neither_checked_nor_timed(file, stub, monkeypatch):
+    tried = stub()
+    monkeypatch.setattr(engine_choice, "has_openvino", lambda: False)
+    assert engine_choice.fastest_engine(file) == "onnx"
+    assert tried == []
+
+
+def test_an_engine_that_failed_its_check_is_said_once_and_never_used(file, stub, caplog):
+    stub(fault="openvino cannot run this graph on this processor (no kernel)")
+    for _ in range(2):
+        assert engine_choice.fastest_engine(file) == "onnx"
+    assert caplog.text.count("the engine openvino is not used with these weights: openvino") == 1
+    with pytest.raises(RunError, match=r"no kernel.*choose the engine onnx, or try again after"):
+        engine_choice.check_engine(graphs.graphs_of_file(file), "openvino")
+    trial = engine_choice.engine_facts(file)["trials"]["openvino"]
+    assert (trial["colour_ms"], trial["fault"][-11:]) == (None, "(no kernel)")
+
+
+def test_a_cache_that_cannot_be_written_leaves_the_reference(file, stub, tmp_path, monkeypatch):
+    stub()
+    (tmp_path / "no-folder").write_text("a file")
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "no-folder"))
+    assert engine_choice.fastest_engine(file) == "onnx"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"onnx": {"speed": 3}}'], ids=["empty", "list", "old"]
+)
+def test_kept_trials_that_cannot_be_read_are_made_anew(file, stub, content):
+    tried = stub()
+    engine_choice.fastest_engine(file)
+    weights_hash = graphs.hash_of_file(file)
+    engine_choice.keep_value("graphs", engine_choice._identity(weights_hash), content)
+    assert engine_choice.fastest_engine(file) == "openvino"
+    assert len(tried) == 2
+
+
+def test_facts_before_the_first_trial_time_nothing(file, stub):
+    tried = stub()
+    assert engine_choice.engine_facts(file) == {"trials": {}, "track": None, "openvino": True}
+    assert tried == []
+
+
+def test_facts_are_json(file, stub):
+    stub()
+    engine_choice.fastest_engine(file)
+    facts = engine_choice.engine_facts(file)
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["track"] == "openvino"
+
+
+def test_an_engine_that_is_not_installed_is_a_wrong_request(file, monkeypatch):
+    def missing():
+        raise RequestError("the engine openvino is not installed")
+
+    monkeypatch.setattr(engine_choice, "openvino", missing)
+    with pytest.raises(RequestError, match="is not installed"):
+        engine_choice.check_engine(graphs.graphs_of_file(file), "openvino")
+
+
+@pytest.mark.skipif(
+    not has_openvino(), reason="openvino is not installed; it comes with the extra test"
+)
+def test_openvino_passes_its_check_and_is_timed(file):
+    trials = engine_choice.engine_trials(graphs.graphs_of_file(file))
+    assert list(trials) == ["onnx", "openvino"]
+    assert all(trial.fault is None for trial in trials.values())
+    assert all(trial.colour_ms > 0 and trial.grey_ms > 0 for trial in trials.values())
