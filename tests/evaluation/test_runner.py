@@ -271,7 +271,7 @@ sys.path.insert(0, sys.argv[1])
 from tracked_worlds import Waiter
 from tirtrack.cli import main
 from tirtrack.evaluation.tracker_sources import TrackerSpec
-with patch.object(TrackerSpec, "of", lambda text, preset: Waiter(text)):
+with patch.object(TrackerSpec, "of", lambda text, **more: Waiter(text)):
     main(sys.argv[2:])
 """
 
@@ -347,6 +347,19 @@ def test_results_of_another_request_are_not_continued(
         with pytest.raises(RequestError, match=said):
             evaluate(trackers, dataset, tmp_path / "out", seed=seed, resume=True)
     assert without_times(tmp_path / "out") == before
+
+
+def test_results_of_two_engines_are_never_mixed(
+    world: LabelledDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrackerSpec, "load", lambda spec, seed: Keeper().load(seed))
+    evaluate(["nano-tir"], world, tmp_path / "out", resamples=20)
+    found = evaluate(
+        ["nano-tir"], world, tmp_path / "out", engine="onnx", resume=True, resamples=20
+    )
+    assert found.trackers[0].engine == "onnx"
+    with pytest.raises(RequestError, match="begun with another trackers"):
+        evaluate(["nano-tir"], world, tmp_path / "out", engine="torch", resume=True, resamples=20)
 
 
 def test_warnings_of_workers_reach_the_parent_with_their_sequence(

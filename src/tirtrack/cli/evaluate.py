@@ -66,6 +66,14 @@ def command(
         ),
     ] = None,
     preset: Preset = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="onnx|openvino|torch",
+            help="What runs the network; openvino needs the extra fast. Default: onnx, or torch "
+            "for networks that only torch runs.",
+        ),
+    ] = None,
     workers: Workers = 1,
     seed: Seed = 0,
     runs: Annotated[
@@ -106,6 +114,7 @@ def command(
             folder,
             protocol=protocol,
             preset=preset,
+            engine=engine,
             workers=workers,
             progress=live,
             seed=seed,

@@ -92,6 +92,7 @@ class TrackerResult(Stored):
         sha256: hash of the weights file.
         preset: preset of its online loop.
         overrides: settings that differ from the preset.
+        engine: engine that ran its network; empty where unknown.
         run: number of this run, from 1.
         run_of: name of the tracker.
         values: averages, by id of the score.
@@ -112,6 +113,7 @@ class TrackerResult(Stored):
     sha256: str = ""
     preset: str | None = None
     overrides: Mapping[str, Any] = {}
+    engine: str = ""
     run: int = 1
     run_of: str = ""
     values: Mapping[str, Number] = {}

@@ -145,6 +145,7 @@ def evaluate(
     *,
     protocol: str | None = None,
     preset: str | None = None,
+    engine: str | None = None,
     workers: int = 1,
     progress: Progress = silent,
     seed: int = 0,
@@ -173,6 +174,8 @@ def evaluate(
         out: a new or empty folder.
         protocol: id of the protocol; the data set's own by default.
         preset: preset of all trackers that name none.
+        engine: engine of all trackers, as for :func:`tirtrack.load`; results of two engines are
+            never mixed.
         workers: number of processes; 1 runs in this process.
         progress: callback that is told of progress, in frames.
         seed: seed of trackers and of the bootstrap.
@@ -196,7 +199,7 @@ def evaluate(
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
-    first_runs = [_source(one, preset) for one in trackers]
+    first_runs = [_source(one, preset, engine) for one in trackers]
     dataset = opened(dataset)
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
     dataset = included(dataset, rules)
@@ -317,13 +320,15 @@ def _identity(
         **({"way of reading frames": given} if given else {}),
         **({"number of starts": starts} if starts > 1 else {}),
         "seed": seed,
-        "versions": versions(),
+        "versions": versions(*(str(known.get("engine")) for known in facts.values())),
     }
 
 
-def _source(tracker: str | Path | TrackerSource, preset: str | None) -> TrackerSource:
+def _source(
+    tracker: str | Path | TrackerSource, preset: str | None, engine: str | None
+) -> TrackerSource:
     if isinstance(tracker, str | Path):
-        return TrackerSpec.of(str(tracker), preset=preset)
+        return TrackerSpec.of(str(tracker), preset=preset, engine=engine)
     return tracker
 
 

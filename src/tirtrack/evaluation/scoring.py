@@ -141,7 +141,7 @@ def score_runs(
         "starts": starts,
         "group": group,
         "seed": seed,
-        "versions": versions(),
+        "versions": versions(*(str(one.facts.get("engine")) for one in runs)),
     }
     facts = [{"name": one.name, **one.facts} for one in runs if one.name in scored]
     trackers = tuple(scored.values())
@@ -259,6 +259,7 @@ def _score_tracker(
         sha256=str(facts.get("sha256", "")),
         preset=facts.get("preset"),
         overrides=facts.get("overrides", {}),
+        engine=str(facts.get("engine", "")),
         run=facts.get("run", 1),
         run_of=facts.get("run_of", runs.name),
         values=average.values,

@@ -53,7 +53,7 @@ class TrackerSpec:
         weights: name of shipped weights, or a file.
         preset: preset of the online loop; the one that the weights name when ``None``.
         overrides: settings that differ from the preset.
-        engine: ``onnx`` or ``torch``; the default of the family when ``None``.
+        engine: ``onnx``, ``openvino`` or ``torch``; the default of the family when ``None``.
     """
 
     name: str
@@ -63,7 +63,7 @@ class TrackerSpec:
     engine: str | None = None
 
     @classmethod
-    def of(cls, text: str, *, preset: str | None = None) -> TrackerSpec:
+    def of(cls, text: str, *, preset: str | None = None, engine: str | None = None) -> TrackerSpec:
         """From ``WEIGHTS`` or ``WEIGHTS@PRESET``; named after the weights' stem and the preset.
 
         Raises:
@@ -78,7 +78,8 @@ class TrackerSpec:
         if not at or "/" in own:
             weights, own = text, ""
         stem = Path(weights).name.removesuffix(".safetensors")
-        return cls(f"{stem}@{own}" if own else stem, weights, own or preset)
+        name = f"{stem}@{own}" if own else stem
+        return cls(name, weights, own or preset, engine=engine)
 
     def load(self, seed: int) -> Tracker:
         """The tracker.
