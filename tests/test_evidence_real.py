@@ -12,7 +12,13 @@ import pytest
 
 from benchmarks.evidence import camel, confirmation, parts
 from benchmarks.evidence.cached_parts import cached_part
-from benchmarks.evidence.choice import choice_parts, choice_text, chosen_of, made_choice
+from benchmarks.evidence.choice import (
+    choice_parts,
+    choice_text,
+    chosen_of,
+    made_choice,
+    minus_baseline,
+)
 from benchmarks.evidence.confirmation import (
     bests_to_confirm,
     choice_to_confirm,
@@ -207,6 +213,19 @@ def test_the_choice_follows_the_rule(world, tir_video, chosen):
     gentle, parts = choice_among(world, tir_video)
     assert chosen_of(gentle, parts)["chosen"] == chosen
     assert f"The rule chooses `{chosen}`: " in choice_text(gentle, parts)
+
+
+@pytest.mark.parametrize(
+    ("place", "mean"),
+    [
+        pytest.param("world", 0.03, id="sequences of the world, however its cameras move"),
+        pytest.param("tir_video", 0.06, id="sets of real video"),
+    ],
+)
+def test_what_weighs_the_same_in_the_choice(place, mean):
+    before, after = rows({"V": [0.5] * 3, "S": [0.5]}), rows({"V": [0.5] * 3, "S": [0.62]})
+    parts = {BASELINE: {place: before}, "plain-world": {place: after}}
+    assert minus_baseline(parts, "plain", place, ["world"]).mean == pytest.approx(mean)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from benchmarks.evidence.cached_parts import PartResults, cached_part, kept_part
 from benchmarks.evidence.gentle import TRAININGS, Real, baseline_of, real_pairs, rows_on
 from benchmarks.evidence.plan import BASELINE, Plan
 from benchmarks.evidence.real_plan import PLAIN, Gentle, gentle_identity
-from benchmarks.evidence.score_rows import numbers, over_sets, sha256_of
+from benchmarks.evidence.score_rows import numbers, over_sequences, over_sets, sha256_of
 from benchmarks.evidence.worlds import render
 from benchmarks.experiments.table import PRIMARY, interval, markdown_table
 from tirtrack.datasets import open_dataset
@@ -28,6 +28,7 @@ from tirtrack.identity import first_change
 
 FIGURES = {"world": "success", "tir_video": PRIMARY}
 """The figure of each place that the choice looks at."""
+_DIFFERENCES = {"world": over_sequences, "tir_video": over_sets}
 _PLACES = {"world": "world", "tir_video": "`tir_video`"}
 _DATA = {"world": "the world", "real": "real TIR"}
 SHOWN = {
@@ -94,7 +95,7 @@ def minus_baseline(
 ) -> ScoreDifference:
     """A variant minus the baseline in the figure of a place, mean of trainings."""
     runs = [parts[f"{variant}-{where}"][place] for where in trainings]
-    return over_sets(runs, [parts[BASELINE][place]], FIGURES[place])
+    return _DIFFERENCES[place](runs, [parts[BASELINE][place]], FIGURES[place])
 
 
 def chosen_of(gentle: Gentle, parts: Mapping[str, PartResults]) -> PartResults:

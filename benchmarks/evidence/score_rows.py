@@ -72,6 +72,13 @@ def over_sets(a: Sequence[Rows], b: Sequence[Rows], score: str) -> ScoreDifferen
     return Sets.draw(sizes, np.random.default_rng(RESAMPLES_SEED)).difference(of_a, of_b)
 
 
+def over_sequences(a: Sequence[Rows], b: Sequence[Rows], score: str) -> ScoreDifference:
+    """``a - b``: runs are averaged in a sequence first, then sequences are drawn, whatever their
+    sets.
+    """
+    return over_sets(_in_one_set(a), _in_one_set(b), score)
+
+
 def over_recordings(a: Sequence[Rows], b: Sequence[Rows], score: str) -> ScoreDifference:
     """``a - b``: runs are averaged in a sequence first, then whole recordings are drawn."""
     names = list(a[0])
@@ -109,6 +116,10 @@ def by_cover(a: Sequence[Rows], b: Sequence[Rows], score: str) -> dict[str, Scor
 
 def _rows_where(runs: Sequence[Rows], key: str, value: object) -> list[Rows]:
     return [{name: row for name, row in rows.items() if row[key] == value} for rows in runs]
+
+
+def _in_one_set(runs: Sequence[Rows]) -> list[Rows]:
+    return [{name: {**row, "group": ""} for name, row in rows.items()} for rows in runs]
 
 
 def _means(runs: Sequence[Rows], names: Sequence[str], score: str) -> np.ndarray:
