@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -143,6 +145,25 @@ def test_jobs_that_have_not_begun_are_not_run_after_an_error(tmp_path):
     with pytest.raises(RuntimeError):
         in_parallel(jobs, 1, "job", ended=ended)
     assert len([*tmp_path.iterdir()]) < len(jobs)
+
+
+JOBS = """
+import functools, time
+from benchmarks.in_parallel import in_parallel
+if __name__ == "__main__":
+    jobs = [functools.partial(time.sleep, seconds) for seconds in (0.0, 600.0)]
+    in_parallel(jobs, 1, "job", ended=lambda _: print("ended", flush=True) or "")
+"""
+
+
+def test_no_job_outlives_a_command_that_is_killed():
+    running = subprocess.Popen(
+        [sys.executable, "-c", JOBS], stdout=subprocess.PIPE, cwd=parts.ROOT, text=True
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == "ended\n"
+    running.kill()
+    running.communicate(timeout=60)  # ends when the last process that writes there has left
 
 
 def test_another_world_in_the_same_folder_is_refused(world):
