@@ -63,6 +63,15 @@ def test_every_start_is_kept_by_itself(cache):
     assert min(made) == 8
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_tracks_that_a_damaged_pair_ended_are_made_again_once_it_can_be_read(workers, cache):
+    whole = followed(content="again")
+    cut = followed(source=Pan(damaged=(20,)), workers=workers)
+    assert [one == other for one, other in zip(cut, whole, strict=True)].count(False) == 3
+    assert len(list(cache.iterdir())) == 2 * len(EVERY_FOURTH) - 3
+    assert followed(workers=workers) == whole
+
+
 def test_tracks_of_unknown_origin_are_not_kept(cache):
     assert followed(Unknown) == followed(Unknown)
     assert not cache.exists()

@@ -3,7 +3,8 @@
 A cached file is named by a hash of everything that the tracks of a start depend on: the content of
 the pairs, the boxes, the origin of the follower, the settings. So a run that is killed loses the
 starts at work and no other, however long a recording is. Starts do not depend on each other: the
-tracks are the same from any number of processes.
+tracks are the same from any number of processes. Tracks are not kept where one of their pairs could
+not be read: once it can, they may be others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pydantic import TypeAdapter
 from tirtrack.cache import kept_values
 from tirtrack.files import fingerprint
 from tirtrack.pairs.fitted_boxes import WindowForeground, fitted_tracks_from
-from tirtrack.pairs.source import PairSource
+from tirtrack.pairs.source import Pair, PairSource, RecentPairs
 from tirtrack.pairs.tracklets import Follower, Start, Track, TrackSettings, tracks_from
 from tirtrack.progress import Progress, silent
 from tirtrack.workers import results_of
@@ -43,12 +44,21 @@ class Following:
     settings: TrackSettings
     content: str
 
-    def begin(self) -> Callable[[Start], list[Track]]:
-        """The function that makes the tracks of a start; the pairs that it read last stay in
-        memory, so that starts in order of time read each once.
+    def begin(self) -> Callable[[Start], tuple[list[Track], bool]]:
+        """The function that makes the tracks of a start, and says whether its pairs could be read;
+        those that it read last stay in memory, so that starts in order of time read each once.
         """
+        read = RecentPairs(self.source, self.settings.frames)
+        make = self._maker(read)
+
+        def follow(start: Start) -> tuple[list[Track], bool]:
+            tracks = make(start)
+            return tracks, read.damaged.isdisjoint((*start.indices, *start.background))
+
+        return follow
+
+    def _maker(self, read: Callable[[int], Pair]) -> Callable[[Start], list[Track]]:
         follower = self.make_follower()
-        read = lru_cache(self.settings.frames)(self.source.__getitem__)
         if not self.settings.fit:
             return partial(tracks_from, read=read, follower=follower, settings=self.settings)
         shown = lru_cache(1)(partial(WindowForeground, read=read, modalities=self.settings.fit))
@@ -91,16 +101,21 @@ def kept_tracks(
     """
     origin = following.make_follower().origin
 
-    def made(due: Sequence[int]) -> Iterator[tuple[int, list[Track]]]:
+    def made(due: Sequence[int]) -> Iterator[tuple[int, tuple[list[Track], bool]]]:
         begun = [starts[number] for number in due]
         where = following.source.name
         return results_of(following.begin, begun, workers, task="follows boxes", where=where)
 
-    return kept_values(
+    def text_of(made: tuple[list[Track], bool]) -> str | None:
+        tracks, is_whole = made
+        return _STORED.dump_json(tracks).decode() if is_whole and origin is not None else None
+
+    made_or_kept = kept_values(
         "tracks",
         [following.identity(start, origin) for start in starts],
         made,
-        dump=lambda tracks: None if origin is None else _STORED.dump_json(tracks).decode(),
-        load=_STORED.validate_json,
+        dump=text_of,
+        load=lambda text: (_STORED.validate_json(text), True),
         notify=lambda done: progress("tracks", done, len(starts)),
     )
+    return [tracks for tracks, _ in made_or_kept]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -156,6 +157,26 @@ class FilePairs(Protocol):
 
     def unused(self) -> Sequence[str]:
         """Names of unused files and folders beside the frames."""
+
+
+class RecentPairs:
+    """The pairs of a source as a function of their index; those read last stay in memory.
+
+    Attributes:
+        damaged: indices of the pairs that could not be read so far.
+    """
+
+    def __init__(self, source: PairSource, most: int) -> None:
+        self.damaged: set[int] = set()
+        self._read = lru_cache(most)(source.__getitem__)
+
+    def __call__(self, index: int) -> Pair:
+        """One pair; raises as its source does."""
+        try:
+            return self._read(index)
+        except PairsError:
+            self.damaged.add(index)
+            raise
 
 
 def assumptions(recordings: Iterable[Recording]) -> list[str]:

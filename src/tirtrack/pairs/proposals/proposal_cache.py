@@ -3,7 +3,8 @@
 A cached file is named by a hash of everything that the boxes of a pair depend on: the content of
 the frames, their names and recordings, the identity of the proposer, the seed, the index of the
 pair, the version of this package. So recipes on the same pairs share them, and a run that is killed
-loses the pairs at work and no others. A file that cannot be read is replaced.
+loses the pairs at work and no others. A file that cannot be read is replaced. Boxes are not kept
+where the pair or one of its neighbours could not be read: once it can, they may be others.
 """
 
 from __future__ import annotations
@@ -57,23 +58,24 @@ def kept_proposals(
         "seed": proposing.seed,
     }
 
-    def made(due: Sequence[int]) -> Iterator[tuple[int, ProposalSet]]:
+    def made(due: Sequence[int]) -> Iterator[tuple[int, tuple[ProposalSet, bool]]]:
         pairs = [wanted[number] for number in due]
         return results_of(proposing.begin, pairs, workers, task="proposes boxes", where=source.name)
 
-    sets = kept_values(
+    made_or_kept = kept_values(
         "proposals",
         [{**identity, "index": index} for index in wanted],
         made,
         dump=_text_of,
-        load=lambda text: _STORED.validate_json(text)[0],
+        load=lambda text: (_STORED.validate_json(text)[0], True),
         notify=lambda done: progress("proposals", done, len(wanted)),
     )
-    found = dict(zip(wanted, sets, strict=True))
+    found = {index: one for index, (one, _) in zip(wanted, made_or_kept, strict=True)}
     check_readable(source, found)
     return [found[index] for index in indices]
 
 
-def _text_of(found: ProposalSet) -> str | None:
-    """The boxes of a pair as JSON; ``None`` if it could not be read, so that it is read again."""
-    return None if found.fault is not None else _STORED.dump_json((found,)).decode()
+def _text_of(made: tuple[ProposalSet, bool]) -> str | None:
+    """The boxes of a pair as JSON; ``None`` if not all that they depend on could be read."""
+    found, is_whole = made
+    return _STORED.dump_json((found,)).decode() if is_whole else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from tirtrack.pairs.proposals.centre import Centre, CentreSettings
 from tirtrack.pairs.proposals.detector import Detector, DetectorSettings
 from tirtrack.pairs.proposals.random import Random, RandomSettings
 from tirtrack.pairs.proposals.saliency import Saliency, SaliencySettings
-from tirtrack.pairs.source import Pair, PairSource, Recording, unit_of
+from tirtrack.pairs.source import Pair, PairSource, RecentPairs, Recording, unit_of
 from tirtrack.progress import Progress, silent
 
 _log = logging.getLogger(__name__)
@@ -95,26 +94,27 @@ class Proposing:
     seed: int
     modalities: Sequence[str] = BOTH
 
-    def begin(self) -> Callable[[int], ProposalSet]:
-        """The function that proposes boxes in a pair, by its index in the source. The pairs that it
-        read last stay in memory, as they are neighbours of many; one that cannot be read gets an
-        empty set with its ``fault``.
+    def begin(self) -> Callable[[int], tuple[ProposalSet, bool]]:
+        """The function that proposes boxes in a pair, by its index in the source, and says whether
+        this pair and its neighbours could be read. The pairs that it read last stay in memory, as
+        they are neighbours of many; one that cannot be read gets an empty set with its ``fault``.
         """
-        read = lru_cache(_RECENT_PAIRS)(self.source.__getitem__)
+        read = RecentPairs(self.source, _RECENT_PAIRS)
         places = {
             index: (recording, position)
             for recording in self.source.recordings().values()
             for position, index in enumerate(recording.indices)
         }
 
-        def propose(index: int) -> ProposalSet:
+        def propose(index: int) -> tuple[ProposalSet, bool]:
             try:
                 pair = read(index)
             except PairsError as error:
-                return ProposalSet((), (), fault=str(error))
+                return ProposalSet((), (), fault=str(error)), False
             near = neighbours(read, *places[index])
             rng = np.random.default_rng([self.seed, 0, index])
-            return propose_boxes(self.proposer, pair, near, rng, self.modalities)
+            found = propose_boxes(self.proposer, pair, near, rng, self.modalities)
+            return found, read.damaged.isdisjoint(neighbour_indices(*places[index]))
 
         return propose
 
@@ -152,7 +152,7 @@ def propose_all(
     found: dict[int, ProposalSet] = {}
     propose = Proposing(source, proposer, seed, tuple(modalities)).begin()
     for done, index in enumerate(wanted, start=1):
-        found[index] = propose(index)
+        found[index], _ = propose(index)
         progress("proposals", done, len(wanted))
     check_readable(source, found)
     return [found[index] for index in asked]
@@ -258,13 +258,20 @@ def neighbours(read: Callable[[int], Pair], recording: Recording, position: int)
         recording: recording of the pair.
         position: place of the pair in the recording.
     """
-    if recording.is_video:
-        for place in neighbour_positions(position, len(recording.indices)):
-            try:
-                near = read(recording.indices[place])
-            except PairsError:
-                continue
-            yield near
+    for index in neighbour_indices(recording, position):
+        try:
+            near = read(index)
+        except PairsError:
+            continue
+        yield near
+
+
+def neighbour_indices(recording: Recording, position: int) -> list[int]:
+    """The indices of the pairs near a given one in time; none for stills."""
+    if not recording.is_video:
+        return []
+    places = neighbour_positions(position, len(recording.indices))
+    return [recording.indices[place] for place in places]
 
 
 def neighbour_positions(position: int, length: int) -> list[int]:
