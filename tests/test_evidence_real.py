@@ -16,8 +16,10 @@ from benchmarks.evidence.choice import (
     choice_parts,
     choice_text,
     chosen_of,
+    identity_of_part,
     made_choice,
     minus_baseline,
+    part_file,
 )
 from benchmarks.evidence.confirmation import (
     bests_to_confirm,
@@ -294,12 +296,32 @@ def test_nothing_is_confirmed_before_the_choice(tmp_path):
         choice_to_confirm(at(tmp_path))
 
 
+def kept_choice_of_short(tmp_path: Path) -> Real:
+    """Question 4 with the choice of ``short`` from parts that lie beside it."""
+    gentle, parts = choice_among(
+        {"plain": 0.04, "short": 0.03}, {"plain": (-0.1, 0.0), "short": (-0.02, 0.0)}
+    )
+    for name, results in parts.items():
+        identity = identity_of_part(PLAN, gentle, name)
+        cached_part(part_file(tmp_path, name), identity, lambda results=results: results)
+    written = json.dumps(chosen_of(gentle, parts))
+    (tmp_path / "choice.json").write_text(written, encoding="utf-8")
+    return at(tmp_path, gentle=gentle)
+
+
 def test_the_confirmation_runs_once(tmp_path):
-    (tmp_path / "choice.json").write_text('{"chosen": "short"}', encoding="utf-8")
-    assert choice_to_confirm(at(tmp_path)) == "short"
+    real = kept_choice_of_short(tmp_path)
+    assert choice_to_confirm(real) == "short"
     (tmp_path / "confirmed.json").write_text("{}", encoding="utf-8")
     with pytest.raises(RequestError, match="the confirmation was run, and runs once"):
-        choice_to_confirm(at(tmp_path))
+        choice_to_confirm(real)
+
+
+def test_a_choice_whose_parts_are_missing_is_not_confirmed(tmp_path):
+    real = kept_choice_of_short(tmp_path)
+    part_file(tmp_path, "short-real").unlink()
+    with pytest.raises(RequestError, match="1 of 5 of its parts are missing, the first is short-r"):
+        choice_to_confirm(real)
 
 
 def kept_study(figures: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.evidence import camel
 from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
-from benchmarks.evidence.choice import kept_choice, made_choice
+from benchmarks.evidence.choice import choice_parts, kept_choice, made_choice, missing_of
 from benchmarks.evidence.gentle import (
     TRAININGS,
     Real,
@@ -207,7 +207,7 @@ def choice_to_confirm(real: Real) -> str:
 
     Raises:
         RequestError: it was confirmed before, or nothing was chosen yet, or the choice that was
-            made is not that of its parts.
+            made is not that of its parts, or lacks some of them.
     """
     if real.confirmed.is_file():
         raise RequestError(
@@ -217,6 +217,13 @@ def choice_to_confirm(real: Real) -> str:
     if (made := made_choice(real.gentle, parts, real.choice)) is None:
         raise RequestError(
             "there is no choice to confirm", real.choice, 'run "choose" first, and commit it'
+        )
+    if missing := missing_of(real.gentle, parts):
+        raise RequestError(
+            f"the choice cannot be checked: {len(missing)} of {len(choice_parts(real.gentle))} of "
+            f"its parts are missing, the first is {missing[0]}",
+            real.choice,
+            'restore them, or remove the choice and run "choose" again',
         )
     return str(made["chosen"])
 
