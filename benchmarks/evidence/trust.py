@@ -6,7 +6,7 @@ Boxes are followed in both modalities of the first recordings of each hour of th
 of ``benchmarks.evidence.boxes``. What the tracks of a modality say of themselves, without a label,
 is compared with how close their boxes are to the truth. In one recording RGB is then replaced by
 pictures that show nothing, and what passes there is counted. What is finished is kept in the folder
-``trust`` of ``--out``: a second call goes on. Read :func:`order_of` first.
+``trust`` of ``--out``: a second call goes on. Read ``order_of`` in ``trust_rules`` first.
 """
 
 from __future__ import annotations
@@ -14,99 +14,31 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import tirtrack
 from benchmarks.evidence.blind_rgb import BLIND, write_blinded
-from benchmarks.evidence.box_ways import trusted_boxes
-from benchmarks.evidence.boxes import (
-    ON_TARGET,
-    SEED,
-    WAYS,
-    compared,
-    drawn_again,
-    recipe_with,
-    with_interval,
-    world_of_boxes,
-)
+from benchmarks.evidence.boxes import SEED, WAYS, recipe_with, world_of_boxes
 from benchmarks.evidence.cached_parts import PartResults, cached_part, run_all
 from benchmarks.evidence.parts import LICENCE, ROOT, Workplace, ends, revision
 from benchmarks.evidence.plan import World, read_plan
-from benchmarks.evidence.signal import tracks_of
-from benchmarks.evidence.table import rank_correlation
+from benchmarks.evidence.trust_facts import STARTS, TRACKS, facts_of
+from benchmarks.evidence.trust_rules import order_and_worth
 from benchmarks.evidence.truth import scene_of, true_boxes
 from benchmarks.evidence.worlds import render
 from benchmarks.experiments.table import interval, markdown_table
-from tirtrack.boxes import iou_matrix
 from tirtrack.files import write_json
 from tirtrack.identity import versions
 from tirtrack.pairs import open_pairs
-from tirtrack.pairs.source import PairSource
-from tirtrack.pairs.tracklets import Track
 
 FIGURES = ROOT / "docs" / "figures" / "evidence_trust.json"
 COMMAND = "python -m benchmarks.evidence.trust"
-STARTS = (0, 24)
-TRACKS = {
-    "as found": {"rgb": "RGB tracks", "tir": "TIR tracks"},
-    "fitted": {"rgb": "RGB tracks, fitted in both", "tir": "TIR tracks, fitted in both"},
-}
-RATIOS = (0.5, 0.75, 1.0)
 SAMPLES = 400  # that today's teacher is asked for
 BLINDED = 1  # index of a recording by day, with targets in TIR
 
-Facts = dict[str, float]
-"""What tracks say of themselves, and what the truth says of them; see :func:`track_facts`."""
-
-
-# --- the tracks of a recording -------------------------------------------------------------------
-
-
-def facts_of(source: PairSource, truth: np.ndarray) -> dict[str, dict[str, Facts]]:
-    """Facts of the RGB tracks, the TIR tracks and both together, as found and fitted."""
-    found: dict[str, dict[str, Facts]] = {}
-    for kind, ways in TRACKS.items():
-        tracks = {seen: _tracks(source, way) for seen, way in ways.items()}
-        tracks["both"] = [*tracks["rgb"], *tracks["tir"]]
-        found[kind] = {seen: track_facts(ones, truth) for seen, ones in tracks.items()}
-    return found
-
-
-def _tracks(source: PairSource, way: str) -> list[Track]:
-    return tracks_of(source, recipe_with(WAYS[way]), read_plan().baseline, STARTS)
-
-
-def track_facts(tracks: Sequence[Track], truth: np.ndarray) -> Facts:
-    """Sums over the tracks of a recording: how many were followed and trusted, which share of their
-    frames counts, how many trusted ones lie on a target, and their boxes as in ``boxes.compared``.
-
-    Args:
-        tracks: tracks, rejected ones included.
-        truth: ``[K,T,4]`` xywh of everything that moves; NaN rows where it is hidden.
-    """
-    trusted = [one for one in tracks if one.trusted()]
-    counts = [np.mean(one.tracklet.counts) for one in tracks]
-    sums = compared(trusted_boxes(tracks), truth)
-    return {
-        "followed": len(tracks),
-        "trusted": len(trusted),
-        "counts": round(float(np.sum(counts)), 4),
-        "on_target": sum(_lies_on_a_target(one, truth) for one in trusted),
-        **{name: sums[name] for name in ("frames", "drawn", "boxes")},
-    }
-
-
-def _lies_on_a_target(track: Track, truth: np.ndarray) -> bool:
-    """Whether the trusted boxes overlap one target in the mean."""
-    overlaps = [
-        np.nan_to_num(iou_matrix(box.array()[None], truth[:, frame])[0])
-        for frame, box in track.trusted().items()
-    ]
-    return bool(np.mean(overlaps, axis=0).max(initial=0.0) >= ON_TARGET)
+# --- recordings ----------------------------------------------------------------------------------
 
 
 def first_of_each_hour(world: World, count: int) -> list[int]:
@@ -181,127 +113,7 @@ def _passing(world: World, at: Workplace, kind: str) -> PartResults:
     return {"teacher": teacher, "tracks": tracks}
 
 
-# --- what the tracks' own word is worth ----------------------------------------------------------
-
-
-def share(facts: Facts) -> float:
-    """Share of the followed boxes whose tracks are trusted."""
-    return facts["trusted"] / max(facts["followed"], 1)
-
-
-SIGNS: dict[str, Callable[[Facts], float]] = {
-    "share of tracks that are trusted": share,
-    "share of frames that count": lambda facts: facts["counts"] / max(facts["followed"], 1),
-    "trusted boxes": lambda facts: facts["boxes"],
-}
-"""What tracks say of themselves."""
-
-
-def drawn(facts: Facts) -> float:
-    """Mean IoU with the truth of the boxes as training draws them."""
-    return facts["drawn"] / max(facts["frames"], 1)
-
-
-def order_of(each: Sequence[Mapping[str, Facts]], sign: Callable[[Facts], float]) -> dict[str, Any]:
-    """How well a sign without labels orders the modalities of a recording as the truth does.
-
-    Args:
-        each: facts by modality, one mapping a recording; only those count in which tracks of both
-            modalities are trusted.
-        sign: what the tracks say of themselves.
-
-    Returns:
-        How many recordings count, in how many of those that the sign tells apart it is right and
-        in how many TIR is closer, and the rank correlation of both differences with its interval,
-        by drawing recordings.
-    """
-    known = [one for one in each if one["rgb"]["trusted"] and one["tir"]["trusted"]]
-    said = np.array([sign(one["tir"]) - sign(one["rgb"]) for one in known])
-    true = np.array([drawn(one["tir"]) - drawn(one["rgb"]) for one in known])
-    told = (said != 0) & (true != 0)
-    ranks = [_rank_correlation(said[k], true[k]) for k in drawn_again(len(known))]
-    return {
-        "recordings": len(known),
-        "told": int(told.sum()),
-        "right": int((np.sign(said) == np.sign(true))[told].sum()),
-        "TIR is closer": int((true > 0)[told].sum()),
-        "rank correlation": with_interval(_rank_correlation(said, true), ranks),
-    }
-
-
-def _rank_correlation(said: np.ndarray, true: np.ndarray) -> float:
-    """0 where all of one are equal."""
-    return float(np.nan_to_num(rank_correlation(np.stack([said, true], axis=1))))
-
-
-def by_ratio(
-    facts: Mapping[str, Facts], ratio: float, sign: Callable[[Facts], float] = share
-) -> str:
-    """The modality whose tracks are used, ``both`` unless the sign of one is below that of the
-    other by a ratio.
-    """
-    rgb, tir = sign(facts["rgb"]), sign(facts["tir"])
-    if rgb < ratio * tir:
-        return "tir"
-    return "rgb" if tir < ratio * rgb else "both"
-
-
-def by_truth(facts: Mapping[str, Facts]) -> str:
-    """The better modality of a recording by truth."""
-    return max(("rgb", "tir"), key=lambda seen: drawn(facts[seen]))
-
-
-RULES: dict[str, Callable[[Mapping[str, Facts]], str]] = {
-    "both": lambda _: "both",
-    "TIR": lambda _: "tir",
-    "RGB": lambda _: "rgb",
-    **{
-        f"{name}, ratio {one}": functools.partial(by_ratio, ratio=one, sign=sign)
-        for name, sign in SIGNS.items()
-        for one in RATIOS
-    },
-    "the better by truth": by_truth,
-}
-
-
-def worth_of(
-    each: Sequence[Mapping[str, Facts]], rule: Callable[[Mapping[str, Facts]], str]
-) -> dict[str, Any]:
-    """Boxes of the modalities that a rule chooses in each recording: IoU as drawn, what it is above
-    that of both, with its interval by drawing recordings, and how many tracks lie on a target.
-    """
-    chosen = [one[rule(one)] for one in each]
-    sums, both = (
-        np.array([[facts["drawn"], facts["frames"]] for facts in some])
-        for some in (chosen, [one["both"] for one in each])
-    )
-    some = drawn_again(len(each))
-    gains = _ratio(sums[some].sum(axis=1)) - _ratio(both[some].sum(axis=1))
-    mean = float(_ratio(sums.sum(axis=0)))
-    return {
-        "tracks": int(sum(facts["trusted"] for facts in chosen)),
-        "on_target": int(sum(facts["on_target"] for facts in chosen)),
-        "mean IoU as drawn": round(mean, 3),
-        "above both": with_interval(mean - float(_ratio(both.sum(axis=0))), gains),
-    }
-
-
-def _ratio(sums: np.ndarray) -> np.ndarray:
-    return np.asarray(sums[..., 0] / np.maximum(sums[..., 1], 1))
-
-
-def order_and_worth(recordings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Order and worth of tracks as found and fitted, over the recordings that have them."""
-    found: dict[str, Any] = {}
-    for kind in TRACKS:
-        each = [one["tracks"][kind] for one in recordings.values()]
-        order = {name: order_of(each, sign) for name, sign in SIGNS.items()}
-        found[kind] = {
-            "recordings": len(each),
-            "order": order,
-            "worth": {name: worth_of(each, rule) for name, rule in RULES.items()},
-        }
-    return found
+# --- tables --------------------------------------------------------------------------------------
 
 
 def markdown(figures: Mapping[str, Any]) -> str:
