@@ -47,6 +47,12 @@ def test_a_recipe_becomes_the_default_above_baseline_and_best_control(rgb, becom
     assert recipe_sentence(PLAN, records(rgb)).startswith(said)
 
 
+def test_the_shipped_recipe_stays_the_default_where_it_is_the_best():
+    names = {BESTS.rgb: "mixed"}
+    found = {names.get(name, name): one for name, one in records((0.5, 0.6)).items()}
+    assert recipe_sentence(PLAN, found).startswith("`mixed` stays the default recipe for video so")
+
+
 def confirmed(**changes: tuple[float, float]) -> dict[str, object]:
     """Mean and lower end of the figures of ``nano-tir``."""
     figures = {

@@ -28,6 +28,7 @@ from benchmarks.evidence.page import (
     made_part,
     picture,
     read_results,
+    rgb_sentence,
     write_page,
 )
 from benchmarks.evidence.parts import Workplace
@@ -266,16 +267,54 @@ def test_the_page_begins_with_three_sentences_then_table_and_figure(tmp_path):
     assert blocks[0].splitlines()[1:] == [
         "* **Provisional**, with 3 of 75 trainings done: the best training with RGB "
         "(`rgb_tracks-tir-30`) minus the best with TIR alone (`tir_saliency-tir-same`) is +0.083 "
-        "[+0.050, +0.100] in success, 0.56 of what true boxes add: the goal is reached so far.",
+        "[+0.050, +0.100] in success, 0.56 of what true boxes add, where the goal is 0.5: it is "
+        "reached so far.",
         "* Whether adapting harms a tracker on real video is not known yet.",
-        "* Of 2 other cameras the adapted tracker is above the baseline on 2 (optics, polarity) "
-        "with `rgb_tracks-tir-30` and on 2 (optics, polarity) with `tir_saliency-tir-same`.",
+        "* Of 2 other cameras (of 5) the adapted tracker is above the baseline on 2 (optics, "
+        "polarity) with `rgb_tracks-tir-30` and on 2 (optics, polarity) with "
+        "`tir_saliency-tir-same`.",
     ]
     assert blocks[1].splitlines()[1].startswith("| arm | what it is | **success** |")
     assert blocks[2] == "![every arm minus the baseline](pictures/evidence.svg)"
     text = made_part(results)
     assert "\n| arm | **success** (of each seed) |" in text.partition("## All arms")[2]
     assert "| steps_100 | rgb_tracks-tir-30 | 0 | a third of the steps |" in text
+
+
+@pytest.mark.parametrize(
+    ("rgb", "truth", "said"),
+    [
+        pytest.param(
+            [0.26, 0.36, 0.46],
+            [0.35, 0.45, 0.55],
+            "0.40 of what true boxes add, where the goal is 0.5: it is not reached so far.",
+            id="less than half",
+        ),
+        pytest.param(
+            [0.1, 0.3, 0.9],
+            [0.35, 0.45, 0.55],
+            "success: no gain from RGB is shown, so the goal is not reached so far.",
+            id="half, and not above zero",
+        ),
+        pytest.param(
+            [0.1, 0.2, 0.3],
+            [0.35, 0.45, 0.55],
+            "success: no gain from RGB is shown, so the goal is not reached so far.",
+            id="below TIR alone",
+        ),
+        pytest.param(
+            [0.3, 0.4, 0.5],
+            [0.1, 0.2, 0.3],
+            "true boxes are not above TIR alone, so there is no answer so far.",
+            id="no distance",
+        ),
+    ],
+)
+def test_the_first_sentence_says_what_rgb_adds(rgb, truth, said, tmp_path):
+    changed = {"rgb_tracks-tir-30": record(rgb), "true_boxes-tir-30": record(truth)}
+    for name, toy in {**TOY, **changed}.items():
+        add_part(tmp_path, PLAN, ARMS[name], 0, {**toy["seeds"]["0"], "signal": {"r/0": 0.0}})
+    assert rgb_sentence(read_results(PLAN, tmp_path)).endswith(said)
 
 
 def test_a_study_with_all_of_its_seeds_is_not_provisional(tmp_path):

@@ -258,9 +258,9 @@ def test_what_was_chosen_is_said_and_not_what_the_rule_would_choose_now(tmp_path
     written.write_text(json.dumps(made), encoding="utf-8")
     assert made_choice(gentle, parts, written) == made
     del parts["short-real"]
-    assert choice_text(gentle, parts, made_choice(gentle, parts, written)).startswith(
-        "The rule chooses `short`: "
-    )
+    said = choice_text(gentle, parts, made_choice(gentle, parts, written))
+    assert said.startswith("The rule chooses `short`: ")
+    assert "Not checked: 1 of 5 of its parts are missing." in said
 
 
 def test_a_choice_that_the_rule_would_not_make_is_refused(tmp_path):
@@ -410,7 +410,7 @@ def test_what_the_chosen_training_says_of_harm_is_counted():
         confirmed(**{"short-real": {"primary": gain, "camel": loss}, "v3": {"camel": loss}})
     )
     assert text.splitlines()[0] == (
-        "On real video the gentle training that was chosen (`short`) shows harm in 1, excludes it "
+        "On real video the training that was chosen (`short`) shows harm in 1, excludes it "
         "in 1 and leaves it open in 3 of 5 comparisons with the baseline; it shows a gain in 1."
     )
 

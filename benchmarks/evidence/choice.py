@@ -158,11 +158,13 @@ def choice_text(
         parts: results of :func:`choice_parts` so far, by name.
         made: choice that was made; ``None``: what the rule chooses now, if no part is missing.
     """
-    if made is None and (missing := missing_of(gentle, parts)):
-        whole = len(choice_parts(gentle))
+    missing, whole = missing_of(gentle, parts), len(choice_parts(gentle))
+    if made is None and missing:
         said = f"Nothing is chosen yet: {len(missing)} of {whole} parts are missing."
     else:
         said = choice_sentence(made or chosen_of(gentle, parts))
+        if missing:
+            said += f" Not checked: {len(missing)} of {whole} of its parts are missing."
     if shown := choice_table(gentle, parts):
         return (
             f"{said} Success on the validation sequences of the world, and the primary figure on "

@@ -354,7 +354,7 @@ def harm_sentence(confirmed: Mapping[str, Any]) -> str:
     counts = Counter(one["harm"] for one in own)
     gains = sum(one["low"] > 0 for one in own)
     return (
-        f"On real video the gentle training that was chosen (`{chosen}`) shows harm in "
+        f"On real video the training that was chosen (`{chosen}`) shows harm in "
         f"{counts['shown']}, excludes it in {counts['excluded']} and leaves it open in "
         f"{counts['open']} of {len(own)} comparisons with the baseline; it shows a gain in {gains}."
     )

@@ -43,13 +43,15 @@ def recipe_sentence(plan: Plan, records: Mapping[str, Record]) -> str:
         return "The default recipe for video is not decided yet."
     so_far = " so far" if missing_parts(plan, records)[0] else ""
     if is_new_recipe(plan, bests, records):
+        is_default = "stays" if bests.rgb == plan.recipe else "becomes"
         return (
-            f"`{bests.rgb}` becomes the default recipe for video{so_far}: it is above the baseline "
-            f"and above its best control, `{bests.tir}`."
+            f"`{bests.rgb}` {is_default} the default recipe for video{so_far}: it is above the "
+            f"baseline and above its best control, `{bests.tir}`."
         )
     return (
-        f"`mixed` stays the default recipe for video{so_far}: `{bests.rgb}` is not above both the "
-        f"baseline and its best control, `{bests.tir}`."
+        f"`{plan.recipe}` stays the default recipe for video{so_far}, for want of a better one: "
+        f"the best training with RGB, `{bests.rgb}`, is not above both the baseline and its best "
+        f"control, `{bests.tir}`."
     )
 
 

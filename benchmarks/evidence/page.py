@@ -246,9 +246,14 @@ def rgb_sentence(results: Results) -> str:
         f"with TIR alone (`{bests.tir}`) is {gained} in {plan.primary}"
     )
     if found.share is None:
-        return f"{added}; true boxes are not above the latter, so there is no answer{so_far}."
+        return f"{added}; true boxes are not above TIR alone, so there is no answer{so_far}."
+    if found.gained.low <= 0:
+        return f"{added}: no gain from RGB is shown, so the goal is not reached{so_far}."
     reached = "reached" if found.is_reached else "not reached"
-    return f"{added}, {found.share:.2f} of what true boxes add: the goal is {reached}{so_far}."
+    return (
+        f"{added}, {found.share:.2f} of what true boxes add, where the goal is "
+        f"{plan.thresholds.share_closed:g}: it is {reached}{so_far}."
+    )
 
 
 def camera_sentence(results: Results) -> str:
@@ -266,10 +271,9 @@ def camera_sentence(results: Results) -> str:
         f"{' '.join([str(len(names)), *_bracketed(names)])} with `{arm}`"
         for arm, names in carried.items()
     ]
-    return (
-        f"Of {len(results.cameras)} other cameras the adapted tracker is above the baseline on "
-        f"{' and on '.join(counted)}."
-    )
+    done, whole = len(results.cameras), len(results.plan.cameras.worlds)
+    which = f"{whole} other cameras" if done == whole else f"{done} other cameras (of {whole})"
+    return f"Of {which} the adapted tracker is above the baseline on {' and on '.join(counted)}."
 
 
 def _bracketed(names: Sequence[str]) -> list[str]:
