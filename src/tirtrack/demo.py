@@ -120,6 +120,7 @@ def run_demo(
             seed=seed,
             sampled=SAMPLED_PAIRS,
             out=folder / FOLDER,
+            workers=workers,
             progress=progress,
         )
     runs = {}

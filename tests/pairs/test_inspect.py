@@ -107,6 +107,12 @@ def test_only_the_asked_number_of_pairs_gets_boxes(tmp_path, write_images):
     assert found.offset.tested == 3
 
 
+def test_boxes_are_the_same_from_any_number_of_processes(tmp_path, write_images):
+    folder = write_images(tmp_path / "a", [str(k) for k in range(4)])
+    one, other = (inspect_pairs(folder, "random", workers=count) for count in (1, 2))
+    assert one == other
+
+
 def test_rates_count_boxes_reasons_fallbacks_and_leave_out_the_unreadable():
     sets = [
         ProposalSet(

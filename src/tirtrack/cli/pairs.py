@@ -24,6 +24,7 @@ from tirtrack.cli.options import (
     RgbName,
     Seed,
     TirName,
+    Workers,
     named_path,
     print_json,
     read_options,
@@ -86,6 +87,7 @@ def inspect(
             parser=named_path, metavar="PATH", help="New folder; runs/pairs-NAME by default."
         ),
     ] = None,
+    workers: Workers = 1,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -118,6 +120,7 @@ def inspect(
             out=folder,
             tiles=tiles,
             force=force,
+            workers=workers,
             progress=live,
         )
     if as_json:

@@ -1,8 +1,8 @@
 """What a source of pairs holds, measured before distillation: the library side of ``tirtrack pairs
 inspect``.
 
-Every pair is read once, so every damaged file is found and named; offset and proposals are measured
-on pairs spread evenly over the source. Nothing here changes a file.
+Every pair is read, so every damaged file is found and named; offset and proposals are measured on
+pairs spread evenly over the source. Nothing here changes a file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from tirtrack.pairs.inspection_folder import (
 )
 from tirtrack.pairs.proposals import registry
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
-from tirtrack.pairs.proposals.registry import is_fallback, neighbours, propose_boxes
+from tirtrack.pairs.proposals.proposal_cache import kept_proposals
+from tirtrack.pairs.proposals.registry import Proposing, is_fallback
 from tirtrack.pairs.registration import (
     WARN_OFFSET_PX,
     Offset,
@@ -41,6 +42,7 @@ from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions, pair
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
 from tirtrack.valid_pixels import share_text
+from tirtrack.workers import check_workers
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ def inspect_pairs(
     out: str | Path | None = None,
     tiles: int = TILES,
     force: bool = False,
+    workers: int = 1,
     progress: Progress = silent,
 ) -> Inspection:
     """Read every pair; measure offset and proposals on some.
@@ -95,6 +98,7 @@ def inspect_pairs(
             is written.
         tiles: largest number of pairs on the contact sheet.
         force: replace what is at ``out``.
+        workers: number of processes that propose boxes; the result does not depend on it.
         progress: callback that is told of every finished pair.
 
     Raises:
@@ -102,49 +106,51 @@ def inspect_pairs(
         RequestError: there is no such proposer, or ``out`` exists; nothing was written.
         StorageError: a file could not be written.
     """
+    check_workers(workers)
     proposes = registry.proposer(proposer) if isinstance(proposer, str) else proposer
     rejected: list[PairsError] = []
     source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
     folder = None if out is None else new_folder(Path(out), force=force)
     if source is not pairs:
         _log.info("%s: %s", source.name, pairs_line(source))
-    found = _inspection(source, proposes, seed, sampled, rejected=rejected, progress=progress)
+    proposing = Proposing(source, proposes, seed)
+    found = _inspection(proposing, sampled, workers, rejected=rejected, progress=progress)
     if folder is not None:
         write_inspection(folder, source, found, tiles=tiles)
     return found
 
 
 def _inspection(
-    source: PairSource,
-    proposer: Proposer,
-    seed: int,
+    proposing: Proposing,
     sampled: int,
+    workers: int,
     *,
     rejected: Sequence[PairsError],
     progress: Progress,
 ) -> Inspection:
+    source = proposing.source
     chosen = set(spread(range(len(source)), sampled))
-    proposals: dict[int, ProposalSet] = {}
+    readable: list[int] = []
     tallies: list[_Tally] = []
     unit, done = unit_of(source), 0
     for recording in source.recordings().values():
         tally = _Tally(recording)
         tallies.append(tally)
-        for position, index in enumerate(recording.indices):
+        for index in recording.indices:
             pair = tally.read(source, index)
             if pair is not None and index in chosen:
                 if pair.rgb is not None:
                     tally.offsets.append(measure_offset(pair.rgb, pair.tir))
-                near = neighbours(source.__getitem__, recording, position)
-                rng = np.random.default_rng([seed, 0, index])
-                proposals[index] = propose_boxes(proposer, pair, near, rng)
+                readable.append(index)
             done += 1
             progress(f"reading {unit}s", done, len(source))
+    sets = kept_proposals(proposing, readable, workers=workers, progress=progress)
+    proposals = dict(zip(readable, sets, strict=True))
     damaged = [damage for tally in tallies for damage in tally.damaged]
     doubts = look_for_doubts(source, progress=progress)
     facts = [tally.facts(doubt) for tally, doubt in zip(tallies, doubts, strict=True)]
     offset = summarise([offset for tally in tallies for offset in tally.offsets])
-    rates = proposal_rates(list(proposals.values()), proposer.name)
+    rates = proposal_rates(sets, proposing.proposer.name)
     return Inspection(
         name=source.name,
         source_line=pairs_line(source),
