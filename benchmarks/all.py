@@ -1,7 +1,8 @@
 """What ``make bench`` runs: every speed figure that the pages quote, one after the other.
 
 Each benchmark is a command of its own and runs in a process of its own, so that one cannot warm or
-burden another. A benchmark that fails is named at the end, and the exit code is 1.
+burden another. Each refuses to give figures while other processes work. A benchmark that fails is
+named at the end; the exit code is 2 where one refused, else 1.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 BENCHMARKS = {
@@ -20,20 +22,22 @@ BENCHMARKS = {
 
 
 def main() -> int:
-    """Run them all; 1 when one failed."""
+    """Run them all; the highest of their exit codes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.all", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of JSON")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of all runs")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    failed = []
+    folder = options.out / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}"
+    folder.mkdir(parents=True)
+    codes = {}
     for name, module in BENCHMARKS.items():
         print(f"\n== {name}", flush=True)
-        command = [sys.executable, "-m", *module, "--out", str(options.out / f"{name}.json")]
-        if subprocess.run(command, check=False).returncode:
-            failed.append(name)
+        command = [sys.executable, "-m", *module, "--out", str(folder / f"{name}.json")]
+        codes[name] = subprocess.run(command, check=False).returncode
+    failed = [name for name, code in codes.items() if code]
+    print(f"\n{folder}")
     if failed:
         print(f"bench: {', '.join(failed)} failed", file=sys.stderr)
-    return 1 if failed else 0
+    return max(codes.values())
 
 
 if __name__ == "__main__":

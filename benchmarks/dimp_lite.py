@@ -31,8 +31,8 @@ from PIL import Image
 
 import tirtrack
 from benchmarks.experiments import data
+from benchmarks.moving_target import FRAMES, first_box, moving_target
 from benchmarks.shipped_weights import DRONE_LICENCE, LICENCES, ROOT, STILL_SOURCES, V3_CARD
-from benchmarks.track_speed import FRAMES, WARM_UP, _first_box, _frames
 from tirtrack.boxes import Box
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.labelled_clips import open_labelled
@@ -52,7 +52,7 @@ from tirtrack.weights import store
 MOBILENET = "data/weights/imagenet/mobilenet_v2_features_fp16.safetensors"
 CANDIDATES = {"dimp-lite": data.V3, "dimp-lite-mobilenet": MOBILENET}
 CHOICE = {"pools": 4, "training.steps": 600}  # the same samples and steps for both backbones
-TIMED = 150  # frames
+WARM_UP, TIMED = 30, 150  # frames
 
 
 def labelled_folders(shared: Path) -> list[Path]:
@@ -106,12 +106,12 @@ def choose(shared: Path, out: Path) -> dict[str, Any]:
 
 def speed(weights: Path | str) -> dict[str, dict[str, float]]:
     """Median ms of ``update`` by the clock and of the processor, with one and two threads."""
-    frames = _frames()
+    frames = moving_target()
     found = {}
     for threads in (1, 2):
         torch.set_num_threads(threads)
         tracker = load_tracker(weights)
-        tracker.init(frames[0], Box(*map(float, _first_box())))
+        tracker.init(frames[0], first_box())
         clock, processor = [], []
         for t in range(1, WARM_UP + TIMED):
             began, began_processor = time.perf_counter(), time.process_time()

@@ -8,22 +8,25 @@ into 3x3) and takes the gradient by the boxes. The head between the two is left 
 weight for each pooled value stands in its place.
 The plain form multiplies with matrices over the whole map and leaves the gradient to automatic
 differentiation; the forms take turns. "channels last" is ours on features that lie so in memory,
-which saves a copy. The ratio is that of the medians; the spread is the middle half of the rounds.
+which saves a copy. The share of the plain form's time is that of the same round; beside its median
+stands the range from its 10th to its 90th percentile. The command refuses to give figures while
+other processes work.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
-import statistics
-import time
-from collections.abc import Callable
-from importlib.metadata import version
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks import machine
+from benchmarks.evidence.parts import ends
+from benchmarks.interleaved import Contender, Pace, in_turn, milliseconds, ratio, table
 from tirtrack.files import write_json
 from tirtrack.networks.roi_pooling import precise_roi_pool
 
@@ -33,7 +36,7 @@ MAPS = ((36, 5), (18, 3))  # cells a side, bins a side
 BOXES = 30
 STEPS = 10
 WARM_UP = 3
-BUSY = 1.2  # time by the clock over processor time: above, the machine was not ours
+COMMAND = "python -m benchmarks.roi_pooling"
 
 Pool = Callable[[Tensor, Tensor, tuple[int, int], float], Tensor]
 
@@ -65,35 +68,6 @@ def _bin_weights(low: Tensor, high: Tensor, bins: int, cells: int) -> Tensor:
     return (integral[:, 1:] - integral[:, :-1]) / length[:, None, None]
 
 
-class Row:
-    """One form: its name, its pooling, the features as it gets them, and its times."""
-
-    def __init__(self, name: str, pool: Pool, maps: list[Tensor]) -> None:
-        self.name = name
-        self.pool = pool
-        self.maps = maps
-        self.times_ms: list[float] = []
-        self.processor_ms: list[float] = []
-
-    def run(self, rois: Tensor, head: list[Tensor], *, keep: bool) -> None:
-        """Refine once; remember how long it took."""
-        begin, begin_processor = time.perf_counter(), time.process_time()
-        refine(self.pool, self.maps, rois, head)
-        if keep:
-            self.processor_ms.append((time.process_time() - begin_processor) * 1e3)
-            self.times_ms.append((time.perf_counter() - begin) * 1e3)
-
-    def summary(self) -> dict[str, float]:
-        """Median and quartiles."""
-        low, middle, high = statistics.quantiles(self.times_ms, n=4)
-        return {
-            "median_ms": round(middle, 2),
-            "quartile_low_ms": round(low, 2),
-            "quartile_high_ms": round(high, 2),
-            "processor_ms": round(statistics.median(self.processor_ms), 2),
-        }
-
-
 def refine(pool: Pool, maps: list[Tensor], rois: Tensor, head: list[Tensor]) -> Tensor:
     """The boxes ``[R,5]`` after all steps up the gradient of the weighted pooled features."""
     for _ in range(STEPS):
@@ -118,53 +92,42 @@ def inputs() -> tuple[list[Tensor], Tensor, list[Tensor]]:
     return maps, torch.cat([torch.zeros(BOXES, 1), *corners], dim=1), head
 
 
-def main() -> None:
+def main() -> Iterable[str]:
     """Time, print a table, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=30)
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=30, help="rounds, at least 15")
     parser.add_argument("--out", type=Path)
+    machine.add_watch_option(parser)
     arguments = parser.parse_args()
 
-    torch.set_num_threads(1)
+    watch = machine.Watch(assume_idle=arguments.assume_idle)
     maps, rois, head = inputs()
     last = [features.contiguous(memory_format=torch.channels_last) for features in maps]
-    rows = [
-        Row("plain, whole map", plain_roi_pool, maps),
-        Row("tirtrack", precise_roi_pool, maps),
-        Row("tirtrack, channels last", precise_roi_pool, last),
+    forms = [
+        ("plain, whole map", plain_roi_pool, maps),
+        ("tirtrack", precise_roi_pool, maps),
+        ("tirtrack, channels last", precise_roi_pool, last),
     ]
-    for turn in range(WARM_UP + arguments.rounds):
-        for row in rows:
-            row.run(rois, head, keep=turn >= WARM_UP)
-    _report(rows, arguments)
-
-
-def _report(rows: list[Row], arguments: argparse.Namespace) -> None:
-    summaries = {row.name: row.summary() for row in rows}
-    plain = summaries[rows[0].name]
-    print(f"{'':26}  median ms  (middle half)     processor ms  share of plain (processor)")
-    for name, found in summaries.items():
-        for key, share in (("median_ms", "share"), ("processor_ms", "processor_share")):
-            found[share] = round(found[key] / plain[key], 2)
-        spread = f"({found['quartile_low_ms']:.1f} - {found['quartile_high_ms']:.1f})"
-        line = f"{name:26}  {found['median_ms']:9.1f}  {spread:15}  {found['processor_ms']:12.1f}"
-        print(f"{line}  {found['share']:14.2f} ({found['processor_share']:.2f})")
-    if any(found["median_ms"] > BUSY * found["processor_ms"] for found in summaries.values()):
-        print("other work held the processor: only processor times and their ratio count")
+    plain, *ours = [
+        Contender(name, lambda _, pool=pool, features=features: refine(pool, features, rois, head))
+        for name, pool, features in forms
+    ]
+    times = in_turn([plain, *ours], Pace(arguments.rounds, 1, WARM_UP), watch)
+    others = watch.check()
+    figures = {plain.name: [milliseconds(times[plain.name])]}
+    for one in ours:
+        own = times[one.name]
+        figures[one.name] = [milliseconds(own), ratio(own, times[plain.name])]
+    print("median (10th to 90th percentile) over the rounds; share: of the plain form's time")
+    for line in table(figures, "share"):
+        print(line)
     if arguments.out is not None:
-        versions = {name: version(name) for name in ("tirtrack", "torch")}
-        machine = {"python": platform.python_version(), "machine": platform.processor()}
-        content = {
-            "boxes": BOXES,
-            "steps": STEPS,
-            "channels": CHANNELS,
-            "threads": 1,
-            "rounds": arguments.rounds,
-            "rows": summaries,
-            "versions": {**versions, **machine},
-        }
+        sizes = {"boxes": BOXES, "steps": STEPS, "channels": CHANNELS, "rounds": arguments.rounds}
+        rows = {name: [asdict(one) for one in both] for name, both in figures.items()}
+        content = {**machine.facts(COMMAND, others), **sizes, "ms_and_share_of_plain": rows}
         write_json(arguments.out, content)
+    return ()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ends("roi_pooling", main))

@@ -5,7 +5,8 @@
     python -m benchmarks.synthetic_world gap --tracker nano-rgb --pairs ../shared/data/pairs
 
 ``--out FILE`` writes the numbers as JSON. Nothing here is tuned on; the world's constants were
-fixed before any of these figures was used to judge a method.
+fixed before any of these figures was used to judge a method. ``speed`` refuses to give figures
+while other processes work.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 import argparse
 import platform
 import resource
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +29,8 @@ import scipy
 from PIL import Image
 from scipy import ndimage
 
+from benchmarks import machine
+from benchmarks.evidence.parts import ends
 from benchmarks.synthetic_gap import gap_rows
 from tirtrack.files import write_json
 from tirtrack.pairs import Pair, open_pairs
@@ -198,7 +202,7 @@ def _summary(row: Sequence[PairStatistics]) -> dict[str, Any]:
 # --- command
 
 
-def main() -> None:
+def main() -> Iterable[str]:
     """Print a table, write JSON when asked to."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.synthetic_world",
@@ -212,9 +216,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40, help="sequences or pairs")
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--out", type=Path)
+    machine.add_watch_option(parser)
     asked = parser.parse_args()
     if asked.what == "speed":
+        watch = machine.Watch(assume_idle=asked.assume_idle)
         result = measure_speed(min(asked.count, 20), min(asked.frames, 60))
+        watch.check()
     elif asked.what == "statistics":
         result = measure_statistics(asked.pairs, asked.count)
     else:
@@ -225,11 +232,12 @@ def main() -> None:
     for name, values in result.items():
         print(f"{name}: {_shown(values)}")
     if asked.out is not None:
-        machine = {"python": platform.python_version(), "numpy": np.__version__,
-                   "scipy": scipy.__version__, "pillow": PIL.__version__,
-                   "processor": platform.processor() or platform.machine()}  # fmt: skip
-        facts = {"command": f"{parser.prog} {asked.what}", "seed": WORLD_SEED, "machine": machine}
+        software = {"python": platform.python_version(), "numpy": np.__version__,
+                    "scipy": scipy.__version__, "pillow": PIL.__version__,
+                    "processor": machine.processor_name()}  # fmt: skip
+        facts = {"command": f"{parser.prog} {asked.what}", "seed": WORLD_SEED, "machine": software}
         write_json(asked.out, {**facts, "result": result})
+    return ()
 
 
 def _shown(values: Any) -> str:
@@ -241,4 +249,4 @@ def _shown(values: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(ends("synthetic_world", main))

@@ -1,284 +1,329 @@
-"""Speed of our tracker beside OpenCV's ``TrackerNano``, on one thread, in one run.
+"""Speed of our trackers beside OpenCV's ``TrackerNano`` V2, in one run.
 
-    python -m benchmarks.track_speed [WEIGHTS] [--opencv-weights FOLDER] [--out speed.json]
-    python -m benchmarks.track_speed [WEIGHTS] --targets 1,2,4,8 [--out speed.json]
-    python -m benchmarks.track_speed [WEIGHTS] --after 20000 [--out speed.json]
+    python -m benchmarks.track_speed [NETWORK ...] [--opencv-weights FOLDER] [--out speed.json]
+    python -m benchmarks.track_speed [NETWORK] --after 20000 [--out speed.json]
 
-Both follow the same moving target on the same 640x480 frames, a batch of frames each in turn, so
-that other load on the machine affects both alike. A frame's time is all of ``update``; frames
-are made beforehand. The ratio is that of the medians; the spread is the middle half of the frames.
-Processor time is given beside the time by the clock: when other work holds the cores only the
-former is meaningful, and the page says so.
+Every installed engine runs every network with one and two threads, on colour and on grey frames,
+and follows four targets with two threads; OpenCV's tracker runs on colour. All follow the same
+moving target on the same 640x480 frames, a round of frames each in turn; a frame's time is all of
+``update``, frames are made beforehand. A ratio to OpenCV is to one thread of it, in the same round;
+beside its median stands the range from its 10th to its 90th percentile over the rounds.
+A network is the name or file of weights, or the name of an architecture, which then has random
+weights and finds its target in every frame. Start and memory are measured in processes of their
+own. The command refuses to give figures while other processes work. With ``--after`` a tracker
+that has followed so many frames takes turns with one that has just begun: their ratio says what a
+long run costs.
 OpenCV's row needs ``opencv-contrib-python-headless`` (extra ``compare``) and the published
 ``nanotrack_v2_{backbone,head}.onnx``; it is left out, with the reason, where one is missing.
-With ``--targets`` several targets are followed at once instead, with a shared pass of the backbone
-and with one each, and the time per target is printed. With ``--after`` a tracker that has followed
-so many frames takes turns with one that has just begun: their ratio says what a long run costs.
+``python -m benchmarks.speed_table`` makes the table of the first page from two such runs.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from importlib.metadata import version
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import machine
+from benchmarks.evidence.parts import ends
+from benchmarks.interleaved import (
+    Contender,
+    Pace,
+    Times,
+    in_turn,
+    milliseconds,
+    ratio,
+    spread,
+    table,
+)
+from benchmarks.moving_target import FRAMES, TARGET, first_box, moving_target, place
+from benchmarks.speed_goals import SEVERAL, Case, Row, goals
+from benchmarks.start_up import StartUp, start_up
 from tirtrack.boxes import Box
 from tirtrack.crops import SEARCH_SIDE, cut_patch, mean_fill, siamese_crop
-from tirtrack.errors import WeightsError
+from tirtrack.errors import RequestError
 from tirtrack.files import write_json
-from tirtrack.trackers.loading import load_tracker
+from tirtrack.networks import registry
+from tirtrack.trackers.base import Tracker
+from tirtrack.trackers.loading import ENGINES, load_tracker
 from tirtrack.trackers.multi import MultiTracker
+from tirtrack.weights import store
+from tirtrack.weights.card import Card
 
-WIDTH, HEIGHT = 640, 480
-TARGET = 60
-FRAMES = 64
-WARM_UP = 30
-BUSY = 1.2  # time by the clock over processor time: above, the machine was shared
+WARM_UP = 20
+FRAMES_A_ROUND = 20  # a filter learns once in a round
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "weights" / "nanotrack"
-DEFAULT_WEIGHTS = "nano-rgb"
+NETWORKS = ("nano-rgb", "dimp-lite")
 COMMAND = "python -m benchmarks.track_speed"
+ALWAYS_FOUND = {"target_not_found_threshold": -1e9}
 
 
-@dataclass
-class Row:
-    """One thing that is timed: what it does with frame ``t``; milliseconds by the clock and of the
-    processor.
-    """
+@dataclass(frozen=True)
+class Network:
+    """Weights that are timed; random ones are told to find their target always."""
 
     name: str
-    step: Callable[[int], Any]
-    times_ms: list[float] = field(default_factory=list)
-    processor_ms: list[float] = field(default_factory=list)
+    weights: str
+    is_random: bool
 
-    def run(self, count: int, *, start: int, keep: bool) -> None:
-        """Time ``count`` frames from frame ``start`` on."""
-        for t in range(start, start + count):
-            begin, begin_processor = time.perf_counter(), time.process_time()
-            self.step(t)
-            if keep:
-                self.processor_ms.append((time.process_time() - begin_processor) * 1e3)
-                self.times_ms.append((time.perf_counter() - begin) * 1e3)
-
-    def summary(self) -> dict[str, float]:
-        """Median, quartiles and frames per second at the median."""
-        low, middle, high = statistics.quantiles(self.times_ms, n=4)
-        return {
-            "median_ms": round(middle, 3),
-            "quartile_low_ms": round(low, 3),
-            "quartile_high_ms": round(high, 3),
-            "fps": round(1e3 / middle, 1),
-            "processor_ms": round(statistics.median(self.processor_ms), 3),
-        }
+    def tracker(self, engine: str, threads: int) -> Tracker:
+        """A tracker of these weights."""
+        overrides = ALWAYS_FOUND if self.is_random else {}
+        return load_tracker(self.weights, engine=engine, threads=threads, overrides=overrides)
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Found:
+    """What was measured: lines to print, and JSON values."""
+
+    lines: list[str]
+    content: dict[str, Any]
+
+
+OPENCV = Case("TrackerNano V2", "OpenCV", 1, "colour")
+
+
+def main() -> Iterable[str]:
     """Time, print a table, write JSON."""
+    arguments = _arguments()
+    watch = machine.Watch(assume_idle=arguments.assume_idle)
+    pace = Pace(arguments.rounds, FRAMES_A_ROUND, WARM_UP)
+    with tempfile.TemporaryDirectory() as folder:
+        networks = [network_of(name, Path(folder)) for name in arguments.networks]
+        watch.check()
+        if arguments.after:
+            found = _after(networks[0], arguments.after, pace, watch)
+        else:
+            found = _table(networks, arguments.opencv_weights, pace, watch)
+    others = watch.check()
+    print(*found.lines, sep="\n")
+    if arguments.out is not None:
+        paced = {"rounds": pace.rounds, "frames_a_round": pace.steps}
+        write_json(arguments.out, {**machine.facts(COMMAND, others), **paced, **found.content})
+    return ()
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
-    parser.add_argument("weights", nargs="?")
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", default=NETWORKS)
     parser.add_argument("--opencv-weights", type=Path, default=SHARED)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--frames-a-round", type=int, default=25)
-    parser.add_argument("--targets", help="numbers of targets, such as 1,2,4,8")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds, at least 15")
     parser.add_argument("--after", type=int, help="frames that one of two trackers followed before")
     parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    if arguments.targets:
-        _time_targets([int(count) for count in arguments.targets.split(",")], arguments)
-        return
-    if arguments.after:
-        _time_after(arguments)
-        return
-
-    colour = _frames()
-    grey = [np.ascontiguousarray(frame[..., 1]) for frame in colour]
-    weights = arguments.weights or DEFAULT_WEIGHTS
-    rows = [
-        _ours(f"tirtrack {Path(weights).stem}, colour", weights, colour),
-        _ours(f"tirtrack {Path(weights).stem}, grey", weights, grey),
-        _crop_alone("crop alone, colour", colour),
-        _crop_alone("crop alone, grey", grey),
-    ]
-    opencv, reason = _opencv(colour, arguments.opencv_weights)
-    if opencv is not None:
-        rows.insert(0, opencv)
-    _run_in_turn(rows, arguments)
-    _report(rows, opencv, reason, arguments)
+    machine.add_watch_option(parser)
+    return parser.parse_args()
 
 
-def _run_in_turn(rows: list[Row], arguments: argparse.Namespace) -> None:
-    for row in rows:
-        row.run(WARM_UP, start=0, keep=False)
-    for turn in range(arguments.rounds):
-        start = WARM_UP + turn * arguments.frames_a_round
-        for row in rows:
-            row.run(arguments.frames_a_round, start=start, keep=True)
+def network_of(name: str, folder: Path) -> Network:
+    """The weights of this name or file, or random weights of this architecture.
+
+    Args:
+        name: name or file of weights, or name of an architecture.
+        folder: folder for random weights.
+
+    Raises:
+        WeightsError: there is neither.
+    """
+    if name not in registry.names():
+        path = store.find(name)
+        return Network(path.stem, str(path), is_random=False)
+    path = folder / f"{name}.safetensors"
+    card = Card(name=name, architecture=name, modality="rgb", licence="Apache-2.0")
+    store.write(path, registry.build(name).eval(), card)
+    return Network(name, str(path), is_random=True)
 
 
-def _time_targets(counts: list[int], arguments: argparse.Namespace) -> None:
-    """Time, table and JSON of several targets at once."""
-    frames = _frames()
-    weights = arguments.weights or DEFAULT_WEIGHTS
-    rows = {
-        (count, batched): _several(weights, frames, count, batched=batched)
-        for count in counts
-        for batched in (True, False)
+def usable_engines(network: Network) -> tuple[list[str], dict[str, str]]:
+    """Names of the engines that run these weights here, and why the others do not.
+
+    Raises:
+        RequestError: none does.
+    """
+    usable, left_out = [], {}
+    for engine in ENGINES:
+        try:
+            network.tracker(engine, 1)
+        except RequestError as error:
+            left_out[f"{network.name}, {engine}"] = str(error)
+        else:
+            usable.append(engine)
+    if not usable:
+        raise RequestError(f"no engine runs it: {next(iter(left_out.values()))}", network.name)
+    return usable, left_out
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def _table(
+    networks: Sequence[Network], opencv_weights: Path, pace: Pace, watch: machine.Watch
+) -> Found:
+    """Time everything."""
+    colour = moving_target()
+    frames = {"colour": colour, "grey": [np.ascontiguousarray(one[..., 1]) for one in colour]}
+    left_out: dict[str, str] = {}
+    timed: list[tuple[Case, Contender]] = []
+    try:
+        timed.append((OPENCV, opencv_contender(colour, opencv_weights)))
+    except RequestError as error:
+        left_out[str(OPENCV)] = str(error)
+    starts = []
+    for network in networks:
+        engines, reasons = usable_engines(network)
+        left_out |= reasons
+        for engine in engines:
+            starts.append(start_up(network.name, network.weights, engine))
+            watch.check()
+            timed += our_contenders(network, engine, frames)
+    crops = [_crop_alone(f"crop alone, {name}", images) for name, images in frames.items()]
+    times = in_turn([*(one for _, one in timed), *crops], pace, watch)
+    rows = [row_of(case, times) for case, _ in timed]
+    profile = {one.name: asdict(spread(times[one.name].processor_ms)) for one in crops}
+    reached = goals(rows, starts)
+    lines = [*table_lines(rows, starts), *map(str, reached)]
+    lines += [f"{name} is left out: {reason}" for name, reason in left_out.items()]
+    content = {
+        "rows": [asdict(row) for row in rows],
+        "starts": [asdict(one) for one in starts],
+        "crop_processor_ms": profile,
+        "goals": [{**asdict(one), "is_reached": one.is_reached} for one in reached],
+        "left_out": left_out,
     }
-    _run_in_turn(list(rows.values()), arguments)
-    print(f"{'targets':>7}  {'pass':8}  median ms  ms a target  processor ms a target")
-    found = []
-    for (count, batched), row in rows.items():
-        times = row.summary()
-        kind = "shared" if batched else "own"
-        found.append({"targets": count, "pass": kind, **times})
-        median, processor = times["median_ms"], times["processor_ms"]
-        print(
-            f"{count:7}  {kind:8}  {median:9.2f}  {median / count:11.2f}  {processor / count:21.2f}"
-        )
-    if arguments.out is not None:
-        versions = _versions(with_opencv=False)
-        write_json(
-            arguments.out, {"command": COMMAND, "threads": 1, "rows": found, "versions": versions}
-        )
+    return Found(lines, content)
 
 
-def _time_after(arguments: argparse.Namespace) -> None:
-    """Time a tracker after a long run and one that has just begun, and print their ratio."""
-    frames = _frames()
-    weights = arguments.weights or DEFAULT_WEIGHTS
-    old, new = (_ours(name, weights, frames) for name in ("after a long run", "just begun"))
-    old.run(arguments.after, start=0, keep=False)
-    _run_in_turn([old, new], arguments)
-    medians = [statistics.median(row.processor_ms) for row in (old, new)]
-    print(f"after {arguments.after} frames {medians[0]:.2f} ms of the processor a frame, ", end="")
-    print(f"just begun {medians[1]:.2f} ms: ratio {medians[0] / medians[1]:.3f}")
-    if arguments.out is not None:
-        rows = {row.name: row.summary() for row in (old, new)}
-        content = {"command": COMMAND, "threads": 1, "after": arguments.after, "rows": rows}
-        write_json(arguments.out, {**content, "versions": _versions(with_opencv=False)})
+def our_contenders(
+    network: Network, engine: str, frames: dict[str, list[np.ndarray]]
+) -> Iterator[tuple[Case, Contender]]:
+    """One target with one and two threads in each kind of frames; four with two threads."""
+    for threads in (1, 2):
+        for name, images in frames.items():
+            case = Case(network.name, engine, threads, name)
+            yield case, _one_target(str(case), network.tracker(engine, threads), images, threads)
+    case = Case(network.name, engine, 2, "colour", SEVERAL)
+    prototype = network.tracker(engine, 2)
+    yield case, several_targets(str(case), prototype, frames["colour"], SEVERAL, threads=2)
 
 
-def _several(weights: str, frames: list[np.ndarray], count: int, *, batched: bool) -> Row:
-    tracker = MultiTracker(load_tracker(weights), batched=batched)
+def _one_target(
+    name: str, tracker: Tracker, frames: list[np.ndarray], threads: int = 1
+) -> Contender:
+    tracker.init(frames[0], first_box())
+    return Contender(name, lambda t: tracker.update(frames[(t + 1) % FRAMES]), threads)
+
+
+def several_targets(
+    name: str,
+    prototype: Any,
+    frames: list[np.ndarray],
+    count: int,
+    *,
+    threads: int,
+    batched: bool = True,
+) -> Contender:
+    """So many targets of one tracker, two pixels apart.
+
+    Args:
+        name: name of the contender.
+        prototype: tracker before ``init``.
+        frames: frames, all of one size.
+        count: number of targets.
+        threads: threads of torch.
+        batched: do the work of all targets together.
+    """
+    tracker = MultiTracker(prototype, batched=batched)
+    first = first_box()
     for number in range(count):
-        x, y, w, h = _first_box()
-        tracker.add(number, Box(x + 2.0 * number, float(y), float(w), float(h)), frames[0])
-    return Row(f"{count} targets", lambda t: tracker.update(frames[(t + 1) % FRAMES]))
+        tracker.add(number, replace(first, x=first.x + 2.0 * number), frames[0])
+    return Contender(name, lambda t: tracker.update(frames[(t + 1) % FRAMES]), threads)
 
 
-def _report(
-    rows: list[Row], opencv: Row | None, reason: str, arguments: argparse.Namespace
-) -> None:
-    summaries = {row.name: row.summary() for row in rows}
-    reference = None if opencv is None else summaries[opencv.name]
-    print(f"{'':30}  median ms  (middle half)       fps  processor ms  ratio to OpenCV (processor)")
-    for name, found in summaries.items():
-        spread = f"({found['quartile_low_ms']:.2f} - {found['quartile_high_ms']:.2f})"
-        line = f"{name:30}  {found['median_ms']:9.2f}  {spread:15}  {found['fps']:6.0f}"
-        line += f"  {found['processor_ms']:12.2f}"
-        if reference is not None and not name.startswith("crop"):
-            for key, ratio in (("median_ms", "ratio"), ("processor_ms", "processor_ratio")):
-                found[ratio] = round(reference[key] / found[key], 2)
-            line += f"  {found['ratio']:15.2f} ({found['processor_ratio']:.2f})"
-        print(line)
-    if any(found["median_ms"] > BUSY * found["processor_ms"] for found in summaries.values()):
-        print("other work held the processor: only processor times and their ratio count")
-    if opencv is None:
-        print(f"OpenCV's TrackerNano is left out: {reason}")
-    if arguments.out is not None:
-        content = {
-            "command": COMMAND,
-            "frame": [HEIGHT, WIDTH],
-            "threads": 1,
-            "rounds": arguments.rounds,
-            "frames_a_round": arguments.frames_a_round,
-            "rows": summaries,
-            "opencv_left_out": reason or None,
-            "versions": _versions(with_opencv=opencv is not None),
-        }
-        write_json(arguments.out, content)
-
-
-def _frames() -> list[np.ndarray]:
-    """Coloured noise in three sizes with a bright target on a circle; new noise in every frame."""
-    rng = np.random.default_rng(0)
-    scene = np.zeros((HEIGHT, WIDTH, 3))
-    for cell in (8, 20, 60):
-        coarse = rng.uniform(0, 55, (HEIGHT // cell + 2, WIDTH // cell + 2, 3))
-        scene += np.kron(coarse, np.ones((cell, cell, 1)))[:HEIGHT, :WIDTH]
-    target = rng.uniform(120, 250, (TARGET // 10, TARGET // 10, 3))
-    target = np.kron(target, np.ones((10, 10, 1)))
-    frames = []
-    for t in range(FRAMES):
-        frame = scene + rng.uniform(-4, 4, scene.shape)
-        x, y = (round(value) for value in _place(t))
-        frame[y : y + TARGET, x : x + TARGET] = target
-        frames.append(frame.clip(0, 255).astype(np.uint8))
-    return frames
-
-
-def _place(t: int) -> tuple[float, float]:
-    angle = 2 * np.pi * t / FRAMES
-    return 290 + 50 * np.cos(angle), 210 + 50 * np.sin(angle)
-
-
-def _first_box() -> tuple[int, int, int, int]:
-    x, y = (round(value) for value in _place(0))
-    return x, y, TARGET, TARGET
-
-
-def _ours(name: str, weights: str, frames: list[np.ndarray]) -> Row:
-    tracker = load_tracker(weights)
-    tracker.init(frames[0], Box(*map(float, _first_box())))
-    return Row(name, lambda t: tracker.update(frames[(t + 1) % FRAMES]))
-
-
-def _crop_alone(name: str, frames: list[np.ndarray]) -> Row:
+def _crop_alone(name: str, frames: list[np.ndarray]) -> Contender:
     fill = mean_fill(frames[0])
 
     def cut(t: int) -> np.ndarray:
-        box = Box(*_place(t), float(TARGET), float(TARGET))
+        box = Box(*place(t), float(TARGET), float(TARGET))
         return cut_patch(frames[t % FRAMES], siamese_crop(box, SEARCH_SIDE), fill)
 
-    return Row(name, cut)
+    return Contender(name, cut)
 
 
-def _opencv(frames: list[np.ndarray], folder: Path) -> tuple[Row | None, str]:
+def opencv_contender(frames: list[np.ndarray], folder: Path) -> Contender:
+    """OpenCV's tracker on one thread.
+
+    Raises:
+        RequestError: OpenCV or the tracker's weights are missing.
+    """
     try:
         import cv2
-    except ImportError:
-        return None, "opencv-contrib-python-headless is not installed"
+    except ImportError as error:
+        raise RequestError("OpenCV is not installed", fix="install the extra compare") from error
     backbone, head = (folder / f"nanotrack_v2_{part}.onnx" for part in ("backbone", "head"))
     for path in (backbone, head):
         if not path.is_file():
-            return None, f"its weights {path.name} are not at hand"
-    cv2.setNumThreads(1)
+            raise RequestError("no such file", path, "name its folder with --opencv-weights")
     parameters = cv2.TrackerNano_Params()
     parameters.backbone, parameters.neckhead = str(backbone), str(head)
     tracker = cv2.TrackerNano_create(parameters)
-    tracker.init(frames[0], _first_box())
-    return Row("OpenCV TrackerNano v2", lambda t: tracker.update(frames[(t + 1) % FRAMES])), ""
+    tracker.init(frames[0], tuple(map(int, first_box().array())))
+    return Contender(str(OPENCV), lambda t: tracker.update(frames[(t + 1) % FRAMES]))
 
 
-def _versions(*, with_opencv: bool) -> dict[str, str]:
-    names = ["tirtrack", "numpy", "onnxruntime", "torch"]
-    found = {name: version(name) for name in names}
-    if with_opencv:
-        import cv2
+def row_of(case: Case, times: dict[str, Times]) -> Row:
+    """The times of a case, and their ratio to what it is compared with, where that was timed.
 
-        found["opencv"] = cv2.__version__
-    return {**found, "python": platform.python_version(), "machine": platform.processor()}
+    Args:
+        case: case of the row.
+        times: times of all cases, by their text.
+    """
+    own = times[str(case)]
+    if case.targets > 1:
+        one = times[str(Case(case.network, case.engine, 1, case.frames))]
+        return Row(case, milliseconds(own), times_one=ratio(own, one))
+    opencv = times.get(str(OPENCV))
+    return Row(case, milliseconds(own), None if opencv is None else ratio(opencv, own))
+
+
+def table_lines(rows: Sequence[Row], starts: Sequence[StartUp]) -> Iterator[str]:
+    """The table as it is printed."""
+    yield "Over the rounds: median (10th to 90th percentile); ratio: how many times as fast as"
+    yield "OpenCV's TrackerNano V2 on one thread; of several targets: time over that of one on one."
+    figures = {str(row.case): (row.ms, row.ahead or row.times_one) for row in rows}
+    known = {name: [one for one in both if one is not None] for name, both in figures.items()}
+    yield from table(known, "ratio")
+    for one in starts:
+        seconds = f"first use {one.first_s:.2f} s, later {one.later_s:.2f} s"
+        yield f"{one.network}, {one.engine}: {seconds}, {one.memory_mb:.0f} MB"
+
+
+# --- a long run ----------------------------------------------------------------------------------
+
+
+def _after(network: Network, count: int, pace: Pace, watch: machine.Watch) -> Found:
+    """Time a tracker after a long run and one that has just begun."""
+    frames = moving_target()
+    engine, *_ = usable_engines(network)[0]
+    old, new = (
+        _one_target(name, network.tracker(engine, 1), frames)
+        for name in ("after a long run", "just begun")
+    )
+    for t in range(count):
+        old.step(t)
+    times = in_turn([old, new], pace, watch)
+    found = ratio(times[old.name], times[new.name])
+    lines = [
+        f"{network.name}, {engine}: time after {count} frames over that of one just begun",
+        f"processor {found.processor}, wall {found.wall}",
+    ]
+    content = {"network": network.name, "engine": engine, "after": count, "ratio": asdict(found)}
+    return Found(lines, content)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except WeightsError as error:
-        raise SystemExit(str(error)) from error
+    sys.exit(ends("track_speed", main))
