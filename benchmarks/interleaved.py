@@ -156,7 +156,7 @@ def ratio(times: Times, others: Times) -> BothClocks:
 def table(rows: Mapping[str, Sequence[BothClocks]], ratio_name: str) -> Iterator[str]:
     """Lines of a table of milliseconds and, where a row has one, a ratio."""
     heads = ("processor ms", "wall ms", f"{ratio_name}, processor", f"{ratio_name}, wall")
-    yield f"{'':44}" + "".join(f"{head:26}" for head in heads).rstrip()
+    yield f"{'':46}" + "".join(f"{head:28}" for head in heads).rstrip()
     for name, figures in rows.items():
         cells = [str(one) for both in figures for one in (both.processor, both.wall)]
-        yield f"{name:44}" + "".join(f"{cell:26}" for cell in cells).rstrip()
+        yield f"{name:46}" + "".join(f"{cell:28}" for cell in cells).rstrip()
