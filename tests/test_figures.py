@@ -23,7 +23,8 @@ from benchmarks import proposal_recall
 from benchmarks.compared import comparison_figures
 from benchmarks.experiments import table
 from benchmarks.experiments.rows import STUDIES
-from tirtrack.synthetic import cached_world
+from tirtrack.synthetic import write_world
+from tirtrack.synthetic.settings import world_size
 from tirtrack.weights import store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -298,7 +299,8 @@ def test_a_block_without_a_mark_is_seen():
 
 @pytest.mark.slow
 def test_recall_on_the_page_is_what_the_command_gives(tmp_path, monkeypatch):
-    world = cached_world("study", workers=2)
+    labelled_alone = world_size("study").model_copy(update={"recordings": 0, "test": 0})
+    world = write_world(tmp_path / "world", size=labelled_alone, workers=2)
     folders = [str(world / name) for name in ("validation", "validation_rgb")]
     out = tmp_path / "recall.json"
     words = ["proposal_recall", *folders, "--every", "30", "--out", str(out)]
