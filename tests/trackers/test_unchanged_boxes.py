@@ -22,6 +22,10 @@ from tirtrack.synthetic import render_sequence
 
 EVERY_FRAMES = 10
 TOLERANCE_PX = 0.02
+UNCHANGED: dict[str, list[list[float]]] = json.loads(
+    Path(__file__).with_name("unchanged_boxes.json").read_text(encoding="utf-8")
+)
+RECORDINGS = sorted(name for name in UNCHANGED if not name.startswith("world "))
 COUNTS = ("cptv/hedgehog_v1", "cptv/mammal_v2")
 EIGHT_BIT = ("cptv/hedgehog_2", "ltir/birds", "drone_dataset/IR_BIRD_009")
 WORLD = {
@@ -55,33 +59,29 @@ def first_box(folder: Path) -> Box:
     return Box.of([float(value) for value in row.split(",")])
 
 
-@pytest.fixture(scope="module")
-def unchanged() -> dict[str, list[list[float]]]:
-    return json.loads(Path(__file__).with_name("unchanged_boxes.json").read_text(encoding="utf-8"))
-
-
-def check(name: str, folder: Path, unchanged: dict) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in COUNTS + EIGHT_BIT else pytest.mark.slow)
+        for name in RECORDINGS
+    ],
+)
+def test_boxes_of_a_recording_are_the_same_as_before(name, shared):
+    folder = shared / "data" / "tir_video" / name
     found = tracked(frames_of(folder), first_box(folder))
-    assert_allclose(found, unchanged[name], rtol=0, atol=TOLERANCE_PX, err_msg=name)
+    assert_allclose(found, UNCHANGED[name], rtol=0, atol=TOLERANCE_PX)
 
 
-@pytest.mark.parametrize("name", [*COUNTS, *EIGHT_BIT])
-def test_boxes_of_a_recording_are_the_same_as_before(name, shared, unchanged):
-    check(name, shared / "data" / "tir_video" / name, unchanged)
-
-
-@pytest.mark.slow
-def test_boxes_of_all_recordings_are_the_same_as_before(shared, unchanged):
+def test_boxes_of_every_recording_are_known(shared):
     root = shared / "data" / "tir_video"
     names = [path.parent.relative_to(root).as_posix() for path in root.glob("*/*/groundtruth.txt")]
+    assert sorted(names) == RECORDINGS
     assert len(names) == 50
-    for name in sorted(names):
-        check(name, root / name, unchanged)
 
 
 @pytest.mark.parametrize("name", WORLD)
-def test_boxes_of_the_synthetic_world_are_the_same_as_before(name, unchanged):
+def test_boxes_of_the_synthetic_world_are_the_same_as_before(name):
     sequence = render_sequence(WORLD[name], WORLD_FRAMES, rgb=False)
     assert (sequence.tir.dtype == np.uint16) == name.startswith("counts")
     found = tracked(sequence.tir, Box.of(sequence.facts.boxes_tir[0]))
-    assert_allclose(found, unchanged[f"world {name}"], rtol=0, atol=TOLERANCE_PX)
+    assert_allclose(found, UNCHANGED[f"world {name}"], rtol=0, atol=TOLERANCE_PX)
