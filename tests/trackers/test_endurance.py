@@ -5,6 +5,7 @@ That they do not slow down is measured by ``python -m benchmarks.track_speed --a
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from tirtrack.trackers.loading import load_tracker
 pytestmark = pytest.mark.slow
 
 SIDE = 96
-FRAMES = 50_000
+FRAMES = 10_000
 FRAMES_OF_TINY = 2_500
 BLOCK = 500
 SEQUENCES = 200
@@ -55,15 +56,18 @@ def overlap(box: Box, t: int) -> float:
 
 @pytest.mark.timeout(3600)
 def test_long_runs_do_not_grow(scene):
+    """By less than 200 bytes a frame, and by less than one Python object in ten frames."""
     tracker = load_tracker("nano-tir")
     tracker.init(scene(0), truth(0))
-    memory = []
+    memory, objects = [], []
     for t in range(1, FRAMES + 1):
         state = tracker.update(scene(t))
         if t % BLOCK == 0:
             assert overlap(state.box, t) > 0.5, f"frame {t}: {state}"
             memory.append(resident_mb())
-    assert max(memory) - memory[0] < 10
+            objects.append(sys.getallocatedblocks())
+    assert max(memory) - memory[0] < 2
+    assert max(objects) - objects[0] < FRAMES / 10
 
 
 @pytest.mark.timeout(1800)
