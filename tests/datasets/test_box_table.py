@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tirtrack.datasets import box_table
+from tirtrack.datasets.box_table import BoxTable, targets_of
 from tirtrack.datasets.box_text import read_boxes, read_targets
+from tirtrack.datasets.target_boxes import TargetBoxes
 from tirtrack.errors import DatasetError
 
 BOXES = [[10, 20, 30, 40], [11, 21, 30, 40]]
@@ -197,3 +204,45 @@ def test_wide_text_of_windows_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes("10,20,30,40\r\n11,21,30,40\r\n".encode("utf-16"))
     np.testing.assert_array_equal(read_boxes(path), BOXES)
+
+
+plain_words = st.one_of(
+    st.integers(-5, 2000).map(str),
+    st.floats(-1e3, 1e3).map(repr),
+    st.sampled_from(["1.", ".5", "+3", "1e2", "0", "-1"]),
+)
+other_words = st.sampled_from(["NaN", "", "1e", "x", "1_0", "inf"])
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> str:
+    """Text of a few rows, most of them plain numbers, with any separator and any line end."""
+    words = draw(st.sampled_from([plain_words, plain_words | other_words]))
+    width = draw(st.sampled_from([4, 4, 8, 8, 3, 5, 6]))
+    rows = draw(st.lists(st.lists(words, min_size=width, max_size=width), min_size=1, max_size=4))
+    separator = draw(st.sampled_from([",", "\t", " ", ", ", ",\t", "  ", ";"]))
+    end = draw(st.sampled_from(["\n", "\n", "\r\n", "\n\n", ",\n", " \n"]))
+    last = draw(st.sampled_from(["", "", "\n", "\n\n", "\n1\n", "\n# x\n", "\n1,2,3,4\n"]))
+    return end.join(separator.join(row) for row in rows) + last
+
+
+@given(tables())
+def test_rows_read_at_once_are_those_that_are_read_word_by_word(text):
+    path = Path("boxes.txt")
+    try:
+        expected = BoxTable(path, text).targets(None)
+    except DatasetError as error:
+        with pytest.raises(DatasetError, match=f"^{re.escape(str(error))}$"):
+            targets_of(text, path)
+        return
+    for found, wanted in zip(targets_of(text, path), expected, strict=True):
+        for one in fields(TargetBoxes):
+            np.testing.assert_equal(getattr(found, one.name), getattr(wanted, one.name))
+
+
+@pytest.mark.parametrize("width", [4, 8])
+def test_a_plain_table_is_not_looked_at_word_by_word(width, monkeypatch):
+    monkeypatch.setattr(box_table, "BoxTable", None)
+    box = [1, 2, 4, 2, 4, 5, 1, 5] if width == 8 else [1, 2, 3, 3]
+    (found,) = targets_of("\n".join([",".join(map(str, box))] * 3), Path("boxes.txt"))
+    np.testing.assert_equal(found.boxes, [[1, 2, 3, 3]] * 3)

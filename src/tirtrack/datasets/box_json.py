@@ -56,9 +56,13 @@ def targets_of(content: Any, path: Path, columns: Columns | None = None) -> list
 
 
 def _rows(rows: Sequence[Any], path: Path, columns: Columns | None) -> TargetBoxes:
-    boxes, absent = np.full((len(rows), 4), np.nan), np.ones(len(rows), dtype=bool)
     names = columns if columns is not None and len(columns) == len(XYWH) else XYWH
     form = form_of(names) or ""
+    plain = _plain(rows)
+    if plain is not None:
+        boxes = boxes_of(dict(zip(names, plain.T, strict=True)))
+        return TargetBoxes(boxes, says_absent(plain), form, named=columns is not None)
+    boxes, absent = np.full((len(rows), 4), np.nan), np.ones(len(rows), dtype=bool)
     for index, row in enumerate(rows):
         values = _values(row, f"{path}, row {index + 1}")
         if values is None:
@@ -69,6 +73,16 @@ def _rows(rows: Sequence[Any], path: Path, columns: Columns | None) -> TargetBox
         else:
             boxes[index], form = extents(values)[0], POLYGONS
     return TargetBoxes(boxes, absent, form, named=columns is not None)
+
+
+def _plain(rows: Sequence[Any]) -> np.ndarray | None:
+    """``[T,4]`` float64 if every row is four numbers, as in most files; ``None`` if not."""
+    try:
+        values = np.array(rows)
+    except ValueError:
+        return None
+    is_plain = values.dtype.kind in "if" and values.shape[1:] == (len(XYWH),)
+    return values.astype(np.float64) if is_plain else None
 
 
 def _flag(value: Any, where: str) -> bool:

@@ -28,7 +28,14 @@ from tirtrack.datasets.columns import (
     extents,
     form_of,
 )
-from tirtrack.datasets.row_text import flag, is_missing, is_number, number, words_of
+from tirtrack.datasets.row_text import (
+    flag,
+    is_missing,
+    is_number,
+    number,
+    plain_table,
+    words_of,
+)
 from tirtrack.datasets.target_boxes import MOST_FRAMES, TargetBoxes, plain_id, says_absent
 from tirtrack.errors import DatasetError
 
@@ -41,6 +48,32 @@ _CODES = ("0", "1", "2", "-1")  # rows of one word in files of VOT: no box
 _PARALLEL_PX = 2.0
 _MOT_WIDTH = 9  # a table with so many columns is MOT even without a row of the first frame
 _DEGENERATE = 0.2  # of the diagonal
+
+
+def targets_of(text: str, path: Path, columns: Columns | None = None) -> list[TargetBoxes]:
+    """Every target of a table; one without boxes for a table without rows.
+
+    Args:
+        text: the table.
+        path: path of its file.
+        columns: meaning of the numbers of a row, if the file does not say it or is wrong.
+
+    Raises:
+        DatasetError: a row differs from the others or is not understood; names file and row.
+    """
+    values = plain_table(text) if columns is None else None
+    plain = None if values is None else _plain_boxes(values)
+    return BoxTable(path, text).targets(columns) if plain is None else [plain]
+
+
+def _plain_boxes(values: np.ndarray) -> TargetBoxes | None:
+    """The boxes of rows ``[T,n]`` that are x,y,w,h or corners in order; ``None`` for any others."""
+    absent, lines = says_absent(values), tuple(range(1, len(values) + 1))
+    if values.shape[1] == 4:
+        return TargetBoxes(values, absent, lines=lines)
+    if values.shape[1] == 8 and _parallelograms(values) and not _side_by_side(values):
+        return TargetBoxes(extents(values), absent, POLYGONS, lines=lines)
+    return None
 
 
 class BoxTable:
@@ -150,10 +183,7 @@ class BoxTable:
         )
 
     def _check_corners(self, values: np.ndarray) -> None:
-        """Refuse two boxes side by side: opposite corners of most rows ``[T,8]`` would coincide."""
-        gap = np.linalg.norm(values[:, :2] - values[:, 4:6], axis=1)
-        diagonal = np.linalg.norm(extents(values)[:, 2:], axis=1)
-        if np.mean(gap < _DEGENERATE * diagonal) > 0.5:
+        if _side_by_side(values):
             raise DatasetError(
                 "eight numbers that are not corners but two boxes side by side",
                 self._where(self.full[0][0]),
@@ -281,6 +311,13 @@ def _looks_like_mot(values: np.ndarray) -> bool:
         return False
     begins = keys[:, 0].min() <= 1 or values.shape[1] >= _MOT_WIDTH
     return bool(begins and len(np.unique(keys, axis=0)) == len(keys))
+
+
+def _side_by_side(values: np.ndarray) -> bool:
+    """Whether rows ``[T,8]`` are two boxes: opposite corners of most would coincide."""
+    gap = np.linalg.norm(values[:, :2] - values[:, 4:6], axis=1)
+    diagonal = np.linalg.norm(extents(values)[:, 2:], axis=1)
+    return bool(np.mean(gap < _DEGENERATE * diagonal) > 0.5)
 
 
 def _parallelograms(values: np.ndarray) -> bool:

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tirtrack.datasets import box_json
-from tirtrack.datasets.box_table import BoxTable
+from tirtrack.datasets import box_json, box_table
 from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.row_text import number, read_text, words_of
 from tirtrack.datasets.target_boxes import TargetBoxes
@@ -33,7 +32,7 @@ def read_targets(path: Path, columns: Columns | None = None) -> list[TargetBoxes
     text = read_text(path)
     content = _json(text, path)
     if content is None:
-        return BoxTable(path, text).targets(columns)
+        return box_table.targets_of(text, path, columns)
     return box_json.targets_of(content, path, columns)
 
 

@@ -12,6 +12,8 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
+
 from tirtrack.errors import DatasetError
 
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
@@ -19,6 +21,8 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|inf(i
 _MISSING = re.compile(
     r"[+-]?nan(\(\w*\)?)?|[+-]?1\.#(qnan|snan|ind)0*|#?n/a|na|<na>|none|null|nil|", re.I
 )
+
+_PLAIN = b"0123456789+-.eE \t,\r\n"
 
 _FLAGS = {"true": 1.0, "false": 0.0}
 
@@ -42,6 +46,26 @@ def read_text(path: Path) -> str:
             "is not a text file", path, "expected one row of numbers a frame"
         ) from error
     return text.replace("\r\r\n", "\n")
+
+
+def plain_table(text: str) -> np.ndarray | None:
+    r"""``[T,n]`` float64 of rows of plain numbers, as most files are; ``None`` for any other text.
+
+    Plain is a text with one separator, the same number of values in every row, and no empty row.
+    Such a text is read at once; every other one needs a look at its words.
+
+    >>> plain_table("1,2\n3,4.5\n")
+    array([[1. , 2. ],
+           [3. , 4.5]])
+    """
+    if not text.isascii() or text.encode().translate(None, _PLAIN) or not text.strip():
+        return None
+    lines = text.splitlines()
+    try:
+        values = np.loadtxt(lines, delimiter="," if "," in text else None, comments=None, ndmin=2)
+    except ValueError:
+        return None
+    return values if len(values) == len(lines) else None
 
 
 def words_of(line: str) -> list[str]:
