@@ -230,3 +230,29 @@ def test_interval_over_groups_is_wider_where_groups_differ() -> None:
     ratio = (one.high - one.low) / (other.high - other.low)
     assert 1.9 < ratio < 2.4  # about the root of 5 sequences a group
     assert one.mean == other.mean
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_many_differences_at_once_equal_the_stored_ones(stored, score: str) -> None:
+    golden, values, indices, _ = stored
+    first, *others = golden["trackers"]
+    differences = np.stack([values[score, first] - values[score, one] for one in others])
+    counts = statistics.draw_counts(indices)
+    found = statistics.paired_bootstraps(differences, counts)
+    for other, one in zip(others, found, strict=True):
+        want = golden["results"][score][f"{first} - {other}"]
+        assert (one.mean, one.p) == (want["mean_difference"], want["p_bootstrap"])
+        assert [one.low, one.high] == pytest.approx(want["ci95_percentile"], abs=1e-15)
+        assert (one.wins, one.ties, one.losses) == (want["wins"], want["ties"], want["losses"])
+
+
+@pytest.mark.parametrize("groups", [None, [f"g{k % 7}" for k in range(30)]], ids=["none", "some"])
+def test_many_differences_at_once_equal_those_one_by_one(groups: list[str] | None) -> None:
+    rng = np.random.default_rng(4)
+    differences = rng.normal(0.02, 0.1, (2 * statistics._ROWS + 1, 30))
+    indices = statistics.bootstrap_indices(7 if groups else 30, rng, resamples=99)
+    counts = statistics.draw_counts(indices)
+    found = statistics.paired_bootstraps(differences, counts, groups=groups)
+    for row, one in zip(differences, found, strict=True):
+        wanted = statistics.paired_bootstrap(row, indices, groups=groups)
+        assert one.model_dump() == pytest.approx(wanted.model_dump(), abs=1e-15)

@@ -65,11 +65,11 @@ def paired_differences(
     >>> paired_differences([{"s": 0.5, "t": 0.5}, {"s": 0.75}], [{"s": 0.5}])
     {'s': 0.125}
     """
-    own, other = _means(a), _means(b)
+    own, other = mean_over_runs(a), mean_over_runs(b)
     return {name: value - other[name] for name, value in own.items() if name in other}
 
 
-def _means(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def mean_over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Mean of each sequence that all runs have; empty without a run."""
     if not runs:
         return {}

@@ -36,7 +36,7 @@ from tirtrack.evaluation.protocols.base import (
     ScoreDescription,
     SequenceScores,
 )
-from tirtrack.evaluation.repeats import paired_differences, runs_by_tracker, spreads
+from tirtrack.evaluation.repeats import mean_over_runs, paired_differences, runs_by_tracker, spreads
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import Track, find_results, results_line
 from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
@@ -45,7 +45,8 @@ from tirtrack.evaluation.statistics import (
     RESAMPLES,
     ScoreDifference,
     bootstrap_indices,
-    paired_bootstrap,
+    draw_counts,
+    paired_bootstraps,
 )
 from tirtrack.files import fingerprint
 from tirtrack.identity import versions
@@ -53,6 +54,7 @@ from tirtrack.identity import versions
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
 _Pass = tuple[LabelledSequence, Track]  # a start of a sequence and the run from it
+_PairOfScore = tuple[str, str, ScoreDescription]  # a and b of the difference a - b, and its score
 _logger = logging.getLogger(__name__)
 
 
@@ -392,29 +394,52 @@ def _differences(
     """Each tracker minus each one before it; whole groups are drawn if there are any."""
 
     @cache  # one matrix for all pairs and scores
-    def indices(n: int) -> np.ndarray:
-        return bootstrap_indices(n, np.random.default_rng(seed), resamples=resamples)
+    def counts(n: int) -> np.ndarray:
+        return draw_counts(bootstrap_indices(n, np.random.default_rng(seed), resamples=resamples))
 
-    found = []
-    repeats = list(runs_by_tracker(trackers).items())
-    for later, (a, runs_a) in enumerate(repeats):
-        for b, runs_b in repeats[:later]:
-            for score in scores:
-                own, other = (
-                    [one.by_sequence(score.id) for one in runs] for runs in (runs_a, runs_b)
-                )
-                by_sequence = paired_differences(own, other)
-                if by_sequence:
-                    units = [groups.get(name, name) for name in by_sequence]
-                    count = len(set(units))
-                    values = np.array(list(by_sequence.values()))
-                    tested = paired_bootstrap(values, indices(count), groups=units)
-                    named: dict[str, Any] = {"a": a, "b": b, "score": score.id, "seed": seed}
-                    named["groups"] = count if groups else None
-                    if not score.higher_is_better:
-                        named |= {"wins": tested.losses, "losses": tested.wins}
-                    found.append(tested.model_copy(update=named))
-    return tuple(found)
+    pairs = _paired(trackers, scores)
+    found: dict[_PairOfScore, ScoreDifference] = {}
+    for sequences, members in _by_sequences(pairs).items():
+        units = [groups.get(name, name) for name in sequences]
+        values = np.array([list(pairs[one].values()) for one in members])
+        count = len(set(units))
+        tested = paired_bootstraps(values, counts(count), groups=units)
+        drawn = {"seed": seed, "groups": count if groups else None}
+        for (a, b, score), one in zip(members, tested, strict=True):
+            turned = {} if score.higher_is_better else {"wins": one.losses, "losses": one.wins}
+            named = {"a": a, "b": b, "score": score.id, **drawn, **turned}
+            found[a, b, score] = one.model_copy(update=named)
+    return tuple(found[one] for one in pairs if one in found)
+
+
+def _paired(
+    trackers: Sequence[TrackerResult], scores: Sequence[ScoreDescription]
+) -> dict[_PairOfScore, dict[str, float]]:
+    """Differences by sequence of each tracker minus each one before it, score by score."""
+    means = {
+        name: {
+            score: mean_over_runs([one.by_sequence(score.id) for one in runs]) for score in scores
+        }
+        for name, runs in runs_by_tracker(trackers).items()
+    }
+    names = list(means)
+    return {
+        (a, b, score): paired_differences([means[a][score]], [means[b][score]])
+        for later, a in enumerate(names)
+        for b in names[:later]
+        for score in scores
+    }
+
+
+def _by_sequences(
+    pairs: Mapping[_PairOfScore, Mapping[str, float]],
+) -> dict[tuple[str, ...], list[_PairOfScore]]:
+    """The pairs that share their sequences, by these; none without a sequence."""
+    found: dict[tuple[str, ...], list[_PairOfScore]] = {}
+    for one, by_sequence in pairs.items():
+        if by_sequence:
+            found.setdefault(tuple(by_sequence), []).append(one)
+    return found
 
 
 def read_runs(

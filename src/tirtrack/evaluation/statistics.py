@@ -21,6 +21,7 @@ RESAMPLES = 10_000
 ALPHA = 0.05  # one minus the level of every interval
 EXACT_SIGN_FLIP_UP_TO = 14
 _SIGN_TOLERANCE = 1e-12
+_ROWS = 64  # rows of differences whose resampled means are held at once
 _CHUNK = 4_000_000  # drawn numbers held at once by the sign-flip test
 
 
@@ -172,14 +173,61 @@ def paired_bootstrap(
         groups: group of each sequence; every sequence is its own by default.
     """
     differences = np.asarray(differences, dtype=np.float64)
-    group_of = np.arange(len(differences)) if groups is None else _numbered(groups)
+    group_of = _numbered(groups, len(differences))
     sums, sizes = np.bincount(group_of, weights=differences), np.bincount(group_of)
     statistics = sums[indices].sum(axis=1) / sizes[indices].sum(axis=1)
     return _difference(differences, float(differences.mean()), statistics)
 
 
-def _numbered(groups: Sequence[str]) -> np.ndarray:
+def draw_counts(indices: np.ndarray) -> np.ndarray:
+    """``[B,G]`` how often each resample of ``indices [B,G]`` draws each unit, float64.
+
+    >>> draw_counts(np.array([[0, 0, 2]]))
+    array([[2., 0., 1.]])
+    """
+    units = indices.shape[1]
+    return np.stack([np.bincount(row, minlength=units) for row in indices]).astype(np.float64)
+
+
+def resampled_means(
+    values: np.ndarray, counts: np.ndarray, *, groups: Sequence[str] | None = None
+) -> np.ndarray:
+    """``[K,B]`` mean of each row of ``values [K,n]`` in each resample, by one matrix product.
+
+    Args:
+        values: rows of values of the sequences.
+        counts: ``[B,G]`` resamples of the groups, see :func:`draw_counts`.
+        groups: group of each sequence; every sequence is its own by default.
+    """
+    group_of = _numbered(groups, values.shape[1])
+    sums = np.stack([np.bincount(group_of, weights=row) for row in values])
+    return np.asarray(sums @ counts.T / (counts @ np.bincount(group_of)))
+
+
+def paired_bootstraps(
+    differences: np.ndarray, counts: np.ndarray, *, groups: Sequence[str] | None = None
+) -> list[ScoreDifference]:
+    """:func:`paired_bootstrap` of each row of ``differences [K,n]``, equal up to rounding.
+
+    Args:
+        differences: rows of differences of the same sequences.
+        counts: ``[B,G]`` resamples of the groups, see :func:`draw_counts`.
+        groups: group of each sequence; every sequence is its own by default.
+    """
+    return [
+        _difference(row, float(row.mean()), statistics)
+        for first in range(0, len(differences), _ROWS)
+        for block in [differences[first : first + _ROWS]]
+        for row, statistics in zip(
+            block, resampled_means(block, counts, groups=groups), strict=True
+        )
+    ]
+
+
+def _numbered(groups: Sequence[str] | None, sequences: int) -> np.ndarray:
     """``[n]`` number of each sequence's group, in the order in which groups first appear."""
+    if groups is None:
+        return np.arange(sequences)
     numbers = {name: number for number, name in enumerate(dict.fromkeys(groups))}
     return np.array([numbers[name] for name in groups])
 
