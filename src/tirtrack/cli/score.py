@@ -86,6 +86,15 @@ def command(
         Missing, typer.Option(help="What to do with sequences without a result.")
     ] = Missing.ERROR,
     starts: Starts = 1,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Tracker that the others are compared with (default: the best)."
+        ),
+    ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Print the differences of all pairs in all scores.")
+    ] = False,
     group: Group = None,
     seed: Seed = 0,
     out: Annotated[
@@ -125,6 +134,7 @@ def command(
         length=length.value,
         missing=missing.value,
         starts=starts,
+        reference=reference,
         group=group,
         seed=seed,
         out=out,
@@ -136,4 +146,4 @@ def command(
         print_json(documents[0] if len(documents) == 1 else documents)
         return
     for one in comparisons:
-        print_comparison(one)
+        print_comparison(one, pairs=pairs)

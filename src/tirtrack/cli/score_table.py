@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -10,41 +11,99 @@ from rich.table import Table
 from tirtrack.cli.options import rate
 from tirtrack.evaluation.comparison import Comparison, TrackerResult
 from tirtrack.evaluation.statistics import ScoreDifference
-from tirtrack.report.verdict import FEWEST_SEQUENCES
+from tirtrack.report.verdict import FEWEST_SEQUENCES, interval
 
-PLAIN_WIDTH = 140  # where the output is no terminal: nothing is cut or wrapped for a screen
+PLAIN_WIDTH = 160  # where the output is no terminal: nothing is cut or wrapped for a screen
+FEW = 5  # of more trackers each has one row, so that all fit on a screen
+_LISTED = 3
 
 
-def print_comparison(comparison: Comparison) -> None:
-    """Scores with their second line of visible frames, differences, and what a reader must know."""
+def print_comparison(comparison: Comparison, *, pairs: bool = False) -> None:
+    """Scores, differences to one tracker, and what a reader must know.
+
+    Up to five trackers have a second line of visible frames and their differences in every score.
+    Of more each has one line, the best first, with its difference in the primary score.
+
+    Args:
+        comparison: the comparison.
+        pairs: whether the differences of all pairs are printed instead.
+    """
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=PLAIN_WIDTH)
-    console.print(_scores(comparison))
+    few = len(comparison.trackers) <= FEW
+    console.print(_few_scores(comparison) if few else _many_scores(comparison))
     if comparison.runs:
         console.print(_spreads(comparison))
-    if comparison.differences:
-        console.print(_differences(comparison))
+    shown = comparison.differences if pairs else _to_one(comparison) if few else ()
+    if shown:
+        console.print(_differences(comparison, shown))
     console.print(footnote(comparison), markup=False, soft_wrap=True)
     console.print(coordinates(comparison), markup=False, soft_wrap=True)
 
 
-def _scores(comparison: Comparison) -> Table:
+def _table(comparison: Comparison, title: str, *notes: str) -> Table:
+    """A table without columns, with notes and what is missing below it."""
+    said = "\n".join(filter(None, [*notes, missing_line(comparison)]))
+    return Table(title=title, title_justify="left", caption=said or None, caption_justify="left")
+
+
+def _scores(comparison: Comparison, *notes: str) -> Table:
     starts = f", {comparison.starts} starts a sequence" if comparison.starts > 1 else ""
-    table = Table(
-        title=f"{comparison.dataset}, {comparison.protocol}: "
+    table = _table(
+        comparison,
+        f"{comparison.dataset}, {comparison.protocol}: "
         f"{comparison.sequences} sequences, {comparison.frames} frames{starts}",
-        title_justify="left",
+        *notes,
     )
     table.add_column("tracker", overflow="fold")
-    for name in [*_headings(comparison), "frames/s", "score AUC, ECE"]:
+    for name in [*_headings(comparison), *_extra_headings(comparison)]:
         table.add_column(name, justify="right")
+    return table
+
+
+def _few_scores(comparison: Comparison) -> Table:
+    table = _scores(comparison)
     for one in comparison.trackers:
-        table.add_row(one.name, *_cells(comparison, one.values), _speed(one), _quality(one))
+        table.add_row(one.name, *_cells(comparison, one.values), *_extra_cells(comparison, one))
         if one.visible_values:
             visible = _cells(comparison, one.visible_values)
             table.add_row("  visible frames", *visible, style="dim")
     return table
+
+
+def _many_scores(comparison: Comparison) -> Table:
+    """One row a tracker, the best first, with its difference in the primary score."""
+    primary = comparison.primary
+    table = _scores(
+        comparison,
+        f"difference: of {primary.title} to {comparison.compared_with}, 95 % paired bootstrap over "
+        f"{comparison.unit}s; all pairs and scores: --out, or --pairs",
+        _too_few(comparison, comparison.differences),
+    )
+    for name in ("difference", "p", "wins/ties/losses"):
+        table.add_column(name, justify="right")
+    for one in sorted(comparison.trackers, key=comparison.rank, reverse=True):
+        found = comparison.difference(one.tracker, comparison.compared_with, primary.id)
+        cells = [*_cells(comparison, one.values), *_extra_cells(comparison, one)]
+        if found is not None and one.run == 1:
+            cells += [interval(found), _chance(found), _sign_counts(found)]
+        table.add_row(one.name, *cells)
+    return table
+
+
+def _extra_headings(comparison: Comparison) -> list[str]:
+    """Columns of speed and of the score's quality, where any tracker has them."""
+    headings = {
+        "frames/s": any(one.fps is not None for one in comparison.trackers),
+        "score AUC, ECE": any(one.score_quality is not None for one in comparison.trackers),
+    }
+    return [heading for heading, known in headings.items() if known]
+
+
+def _extra_cells(comparison: Comparison, one: TrackerResult) -> list[str]:
+    cells = {"frames/s": _speed(one), "score AUC, ECE": _quality(one)}
+    return [cells[heading] for heading in _extra_headings(comparison)]
 
 
 def _headings(comparison: Comparison) -> list[str]:
@@ -71,7 +130,7 @@ def _quality(one: TrackerResult) -> str:
 
 
 def _spreads(comparison: Comparison) -> Table:
-    table = Table(title="mean and standard deviation over runs", title_justify="left")
+    table = _table(comparison, "mean and standard deviation over runs")
     table.add_column("tracker", overflow="fold")
     for name in ["runs", *_headings(comparison)]:
         table.add_column(name, justify="right")
@@ -82,34 +141,63 @@ def _spreads(comparison: Comparison) -> Table:
     return table
 
 
-def _differences(comparison: Comparison) -> Table:
-    table = Table(
-        title=f"differences, 95 % paired bootstrap over {comparison.unit}s", title_justify="left"
+def _to_one(comparison: Comparison) -> list[ScoreDifference]:
+    """Every tracker minus the one that all are compared with, score by score."""
+    reference = comparison.compared_with
+    return [
+        found
+        for one in comparison.first_runs
+        for score in comparison.scores
+        if (found := comparison.difference(one.name, reference, score.id)) is not None
+    ]
+
+
+def _differences(comparison: Comparison, shown: Sequence[ScoreDifference]) -> Table:
+    table = _table(
+        comparison,
+        f"differences, 95 % paired bootstrap over {comparison.unit}s",
+        _too_few(comparison, shown),
     )
     for name in ("a - b", "score"):
         table.add_column(name, overflow="fold")
     for name in ("mean", "interval", "p", "wins/ties/losses"):
         table.add_column(name, justify="right")
-    for d in comparison.differences:
+    for d in shown:
         table.add_row(
             f"{d.a} - {d.b}",
             comparison.score(d.score).heading(short=True),
             f"{d.mean:+z.3f}",
             f"{d.low:+.3f} to {d.high:+.3f}",
             _chance(d),
-            f"{d.wins}/{d.ties}/{d.losses}",
+            _sign_counts(d),
         )
-    if any(one.drawn < FEWEST_SEQUENCES for one in comparison.differences):
-        unit = comparison.unit
-        table.caption = f"fewer than {FEWEST_SEQUENCES} {unit}s cannot decide; they have no p"
-        table.caption_justify = "left"
     return table
+
+
+def _too_few(comparison: Comparison, shown: Sequence[ScoreDifference]) -> str:
+    if all(one.drawn >= FEWEST_SEQUENCES for one in shown):
+        return ""
+    return f"fewer than {FEWEST_SEQUENCES} {comparison.unit}s cannot decide; they have no p"
+
+
+def _sign_counts(d: ScoreDifference) -> str:
+    return f"{d.wins}/{d.ties}/{d.losses}"
 
 
 def _chance(d: ScoreDifference) -> str:
     if d.drawn < FEWEST_SEQUENCES:
         return "-"
     return "<0.001" if d.p is not None and d.p < 0.001 else _three(d.p)
+
+
+def missing_line(comparison: Comparison) -> str:
+    """Which trackers lack sequences, in one line; empty if none does."""
+    lacking = Counter(one.tracker for one in comparison.missing)
+    listed = [
+        f"{name} {count} of {comparison.sequences}" for name, count in lacking.most_common(_LISTED)
+    ]
+    more = f" and {len(lacking) - _LISTED} more" if len(lacking) > _LISTED else ""
+    return f"sequences missing: {', '.join(listed)}{more}" if listed else ""
 
 
 def footnote(comparison: Comparison) -> str:

@@ -9,6 +9,7 @@ the OTB core, which were the only ones.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -174,6 +175,7 @@ class Comparison(Stored):
         versions: versions of Python and packages.
         fingerprint: hash of all that the numbers depend on.
         starts: number of start frames of each sequence.
+        reference: tracker that the others are compared with in tables; the best one if empty.
         group: key of ``attributes.json`` by which sequences were drawn in groups; ``None``
             where the bootstrap drew sequences.
         scores: descriptions of the protocol's scores; the first one decides.
@@ -205,6 +207,7 @@ class Comparison(Stored):
     versions: Mapping[str, str] = {}
     fingerprint: str = ""
     starts: int = 1
+    reference: str = ""
     group: str | None = None
     scores: tuple[ScoreDescription, ...] = Field(SCORES, min_length=1)
     absent_rule: str = ABSENT_RULE
@@ -235,6 +238,16 @@ class Comparison(Stored):
     def unit(self) -> str:
         """The thing that the bootstrap draws, in one word: a sequence, or a group by its key."""
         return self.group or "sequence"
+
+    def rank(self, one: TrackerResult) -> float:
+        """A number that is the larger the better the tracker is in the primary score."""
+        value = one.values.get(self.primary.id)
+        return -math.inf if value is None else self.primary.gain(value)
+
+    @property
+    def compared_with(self) -> str:
+        """The tracker that the others are compared with: the reference, or the best one."""
+        return self.reference or max(self.first_runs, key=self.rank).name
 
     def score(self, name: str) -> ScoreDescription:
         """The description of that score; its id alone where the file describes it not."""

@@ -253,7 +253,8 @@ def evaluate(
         seed=seed,
         resamples=resamples,
     )
-    told = {"source_line": description.line, "sources": dict(description.sources)}
+    told: dict[str, Any] = {"source_line": description.line, "sources": dict(description.sources)}
+    told["reference"] = first_runs[0].name
     comparison = comparison.model_copy(update={**told, "command": command})
     write_stored(out / RESULT_NAME, comparison)
     if comparison.missing and missing == "error":

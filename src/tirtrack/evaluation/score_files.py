@@ -10,7 +10,7 @@ from tirtrack.datasets import opened
 from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.dataset_line import annotation_line
 from tirtrack.datasets.sequence import LabelledDataset
-from tirtrack.errors import RequestError
+from tirtrack.errors import RequestError, did_you_mean
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison
 from tirtrack.evaluation.protocols import LengthMode, get
 from tirtrack.evaluation.scoring import MissingMode, read_runs, score_runs
@@ -31,6 +31,7 @@ def score(
     length: LengthMode = "strict",
     missing: MissingMode = "error",
     starts: int = 1,
+    reference: str | None = None,
     group: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -53,6 +54,7 @@ def score(
         missing: ``error`` refuses when a run is missing, ``skip`` leaves it out of the averages.
         starts: number of start frames of each sequence, as in :func:`tirtrack.evaluate`; results of
             the later ones are the files ``SEQUENCE.start2.txt`` and so on.
+        reference: tracker that the others are compared with in tables; by default the best one.
         group: key of the sequences' ``attributes.json`` by which the bootstrap draws groups, as
             there.
         seed: seed of the bootstrap.
@@ -62,7 +64,8 @@ def score(
         command: the command line, for ``result.json``.
 
     Raises:
-        RequestError: a protocol is unknown, or ``out`` exists; nothing was written.
+        RequestError: a protocol or the reference is unknown, or ``out`` exists; nothing was
+            written.
         DatasetError: a result is missing, damaged, or of another length; or a sequence has no
             group.
     """
@@ -77,6 +80,11 @@ def score(
         _logger.info("%s: %s", dataset.name, starts_line(dataset, starts))
     passes = all_starts(dataset, starts)
     runs = read_runs([Path(one) for one in results], passes, columns=columns, base=base)
+    if reference is not None and reference not in (names := [one.name for one in runs]):
+        raise RequestError(
+            f'no tracker is called "{reference}"', "--reference", did_you_mean(reference, names)
+        )
+    told = {"source_line": line, "reference": reference or "", "command": command}
     found = []
     for name in protocols or [dataset.protocol]:
         scored = score_runs(
@@ -89,7 +97,7 @@ def score(
             group=group,
             seed=seed,
         )
-        found.append(scored.model_copy(update={"source_line": line, "command": command}))
+        found.append(scored.model_copy(update=told))
     if out is not None:
         _write(found, new_folder(Path(out), force=force))
     return found
