@@ -70,7 +70,8 @@ class TargetBoxes:
 
 def says_absent(values: np.ndarray) -> np.ndarray:
     """``[T]`` bool: rows ``[T,n]`` that are all NaN, or all 0 or -1."""
-    return np.asarray(np.isnan(values).all(axis=1) | np.isin(values, (0, -1)).all(axis=1))
+    nothing = (values == 0) | (values == -1)
+    return np.asarray(np.isnan(values).all(axis=1) | nothing.all(axis=1))
 
 
 def plain_id(text: str) -> str:

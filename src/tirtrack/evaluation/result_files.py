@@ -50,7 +50,7 @@ def read_run(
     written = written_base(path)
     if columns is None and written is None and path.suffix != ".mat":
         columns = _columns(path, sequence)
-    shift = sequence.base - base_of_result(path, sequence, base=base)
+    shift = sequence.base - _first_known(base, written, sequence.file_base)
     track = read_track(
         path,
         shift=shift,
@@ -68,8 +68,11 @@ def base_of_result(path: Path, sequence: LabelledSequence, *, base: int | None =
     Raises:
         DatasetError: a file of the run is damaged.
     """
-    known = (base, written_base(path), sequence.file_base)
-    return next(one for one in known if one is not None)
+    return _first_known(base, written_base(path), sequence.file_base)
+
+
+def _first_known(base: int | None, written: int | None, annotation: int) -> int:
+    return next(one for one in (base, written, annotation) if one is not None)
 
 
 def written_base(path: Path) -> int | None:

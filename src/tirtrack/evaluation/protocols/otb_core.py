@@ -129,12 +129,13 @@ def measure_frames(boxes: np.ndarray, annotation: np.ndarray) -> FrameMeasures:
 
 def success_counts(overlaps: np.ndarray) -> np.ndarray:
     """``[21]``: how many of ``[T]`` exceed each threshold; NaN never does."""
-    return np.asarray((overlaps[:, None] > SUCCESS_THRESHOLDS).sum(axis=0))
+    known = np.sort(overlaps[~np.isnan(overlaps)])
+    return np.asarray(len(known) - np.searchsorted(known, SUCCESS_THRESHOLDS, side="right"))
 
 
 def precision_counts(errors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """How many of ``[T]`` errors lie within each threshold; NaN never does."""
-    return np.asarray((errors[:, None] <= thresholds).sum(axis=0))
+    return np.asarray(np.searchsorted(np.sort(errors), thresholds, side="right"))  # NaN is last
 
 
 def with_length(
@@ -209,13 +210,14 @@ class OtbProtocol:
             with_length(boxes, len(annotation), length=length, where=name), annotation
         )
         curves = self._curves(measures)
+        visible = curves if measures.valid.all() else self._curves(measures, visible_only=True)
         return SequenceScores(
             name=name,
             frames=len(annotation),
             visible_frames=int(measures.valid.sum()),
             curves=curves,
             values=self._values(curves),
-            visible_values=self._values(self._curves(measures, visible_only=True)),
+            visible_values=self._values(visible),
             repaired_rows=measures.repaired_rows,
         )
 
