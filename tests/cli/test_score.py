@@ -85,7 +85,7 @@ def test_missing_sequence_is_an_error_unless_skipped(world: Path, results: Path,
     line = ["score", str(results), "--dataset", str(world)]
     assert run(line) == 2
     assert "1 of 4 runs are missing: off on dog_S_001 (no result file)" in capsys.readouterr().err
-    assert run([*line, "--missing", "skip"]) == 0
+    assert run([*line, "--partial"]) == 0
     assert "1 runs missing" in capsys.readouterr().out
 
 
@@ -93,7 +93,9 @@ def test_short_result_is_an_error_unless_padded(world: Path, results: Path, caps
     np.savetxt(results / "exact" / "dog_S_001.txt", TRUTH[:4], "%d", delimiter=",")
     line = ["score", str(results / "exact"), "--dataset", str(world)]
     assert run(line) == 2
-    assert "dog_S_001: the result has 4 rows, the annotation 6" in capsys.readouterr().err
+    assert (
+        "dog_S_001.txt, row 4: the result has 4 rows, the annotation 6" in capsys.readouterr().err
+    )
     assert run([*line, "--length", "pad_last"]) == 0
 
 
@@ -101,7 +103,8 @@ def test_short_result_is_an_error_unless_padded(world: Path, results: Path, caps
     ("options", "message"),
     [
         (["--protocol", "lsotb"], 'unknown protocol "lsotb"; did you mean'),
-        (["--missing", "ignore"], "'ignore' is not one of"),
+        (["--length", "ignore"], "'ignore' is not one of"),
+        (["--reference", "of"], '--reference: no tracker is called "of"; did you mean "off"?'),
         (["--protocol", ""], 'unknown protocol ""; known are lsotb-tir, lsotb-tir-119, ptb-tir'),
         (["--columns", ""], 'the columns "" make no box'),
         (["--columns", "x,y,w"], 'the columns "x,y,w" make no box'),
@@ -249,3 +252,125 @@ def test_frames_that_would_need_an_option_do_not_stop_score(
     assert run(["score", str(results), "--dataset", str(world)]) == 0
     assert run(["evaluate", "nano-tir", "--dataset", str(world)]) == 2
     assert "give --order natural or --order time" in capsys.readouterr().err
+
+
+BAD_RESULTS = {
+    "short": ("1,2,3,4\n" * 5, "row 5: the result has 5 rows, the annotation 6"),
+    "long": ("1,2,3,4\n" * 9, "row 7: the result has 9 rows, the annotation 6"),
+    "a_column_too_few": ("1,2,3,4\n1,2,3\n" * 3, "row 2: has 3 columns, expected 4"),
+    "a_column_too_many": ("1,2,3,4,5\n" * 6, "row 1: has 5 columns, expected 4"),
+    "no_number": ("1,2,3,4\n1,2,x,4\n" * 3, 'row 2: "x" is not a number'),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_RESULTS)
+def test_a_bad_result_is_named_with_file_and_row_and_left_out_by_partial(
+    world: Path, results: Path, bad: str, capsys
+) -> None:
+    text, message = BAD_RESULTS[bad]
+    file = results / "off" / "dog_S_001.txt"
+    file.write_text(text)
+    line = ["score", str(results), "--dataset", str(world)]
+    assert run(line) == 2
+    assert f"{file}, {message}" in capsys.readouterr().err
+    assert run([*line, "--partial"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("sequences missing: off 1 of 2") == 2  # below both tables
+    assert run([*line, "--partial", "--json"]) == 0
+    (left_out,) = json.loads(capsys.readouterr().out)["missing"]
+    assert (left_out["tracker"], left_out["sequence"]) == ("off", "dog_S_001")
+    assert f"{file}, {message}" in left_out["reason"]
+
+
+def test_several_bad_results_are_named_together(world: Path, results: Path, capsys) -> None:
+    for name in ("cat_D_001", "dog_S_001"):
+        (results / "off" / f"{name}.txt").write_text("1,2,3\n")
+    assert run(["score", str(results), "--dataset", str(world)]) == 2
+    error = capsys.readouterr().err
+    assert "2 result files cannot be scored" in error
+    assert "cat_D_001.txt, row 1: has 3 columns" in error
+    assert "dog_S_001.txt, row 1: has 3 columns" in error
+
+
+def test_rows_of_nan_are_named_and_counted(world: Path, results: Path, capsys) -> None:
+    file = results / "off" / "dog_S_001.txt"
+    file.write_text("10,20,30,40\n" * 2 + "nan,nan,nan,nan\n" + "10,20,30,40\n" * 3)
+    assert run(["score", str(results), "--dataset", str(world)]) == 0
+    printed = capsys.readouterr()
+    assert f"1 result file with NaN in a box: {file}, row 3" in printed.err
+    assert "1 result rows repaired" in printed.out
+
+
+def test_a_file_of_an_unknown_sequence_is_named(world: Path, results: Path, capsys) -> None:
+    (results / "off" / "zebra_D_001.txt").write_text("1,2,3,4\n")
+    assert run(["score", str(results), "--dataset", str(world)]) == 0
+    assert "zebra_D_001.txt" in capsys.readouterr().err
+
+
+def test_two_results_of_one_tracker_and_sequence_are_refused(
+    world: Path, results: Path, capsys
+) -> None:
+    again = results / "off" / "dog_S_001.json"
+    again.write_text("[[1, 2, 3, 4]]")
+    assert run(["score", str(results), "--dataset", str(world)]) == 2
+    error = capsys.readouterr().err
+    assert "a second result of off on dog_S_001" in error
+    assert "dog_S_001.json" in error
+    assert "dog_S_001.txt" in error
+
+
+def test_one_folder_named_twice_is_refused(world: Path, results: Path, capsys) -> None:
+    assert run(["score", str(results), str(results), "--dataset", str(world)]) == 2
+    assert 'two trackers are called "results/exact"' in capsys.readouterr().err
+
+
+def test_a_bad_row_of_annotation_is_named(world: Path, results: Path, capsys) -> None:
+    (world / "anno" / "dog_S_001.txt").write_text("1,2,3,4\n1,2,3\n")
+    assert run(["score", str(results), "--dataset", str(world)]) == 2
+    assert "dog_S_001.txt, row 2: has 3 columns, expected 4" in capsys.readouterr().err
+
+
+def test_unreadable_annotation_is_named(world: Path, results: Path, capsys) -> None:
+    (world / "anno" / "dog_S_001.txt").write_bytes(b"\xff\xfe\x00\xd8\x00")
+    assert run(["score", str(results), "--dataset", str(world)]) == 2
+    assert "dog_S_001.txt: is not a text file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    for tracker in range(7):
+        folder = tmp_path / "many" / f"off{tracker}"
+        folder.mkdir(parents=True)
+        for name in ("cat_D_001", "dog_S_001"):
+            np.savetxt(folder / f"{name}.txt", TRUTH + np.array([5 * tracker, 0, 0, 0]), "%d")
+    return tmp_path / "many"
+
+
+def test_many_trackers_have_a_row_each_the_best_first(world: Path, many: Path, capsys) -> None:
+    assert run(["score", str(many), "--dataset", str(world)]) == 0
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if line.startswith("│ off")]
+    assert [row.split()[1] for row in rows] == [f"off{k}" for k in range(7)]
+    assert "difference: of success to off0" in printed
+    assert rows[1].split("│")[6].strip().startswith("-")
+    assert rows[1].split("│")[8].strip() == "0/0/2"
+    assert rows[0].split("│")[6].strip() == ""
+
+
+def test_reference_is_whom_the_others_are_compared_with(world, many, results, capsys) -> None:
+    line = ["score", "--dataset", str(world), "--reference"]
+    assert run([*line, "off3", str(many)]) == 0
+    assert "difference: of success to off3" in capsys.readouterr().out
+    assert run([*line, "off", str(results)]) == 0
+    assert "exact - off" in capsys.readouterr().out
+
+
+def test_all_pairs_are_printed_on_request_and_stand_in_the_file(
+    world: Path, many: Path, tmp_path: Path, capsys
+) -> None:
+    line = ["score", str(many), "--dataset", str(world), "--out", str(tmp_path / "out")]
+    assert run([*line, "--pairs"]) == 0
+    printed = capsys.readouterr().out
+    assert sum(" - off" in row for row in printed.splitlines()) == 21 * 4
+    stored = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert len(stored["differences"]) == 21 * 4

@@ -18,7 +18,8 @@ from tracked_worlds import Keeper, write_images
 from tirtrack.datasets import open_dataset
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.runner import evaluate
-from tirtrack.evaluation.scoring import read_runs, score_runs
+from tirtrack.evaluation.score_files import read_runs
+from tirtrack.evaluation.scoring import score_runs
 
 BOXES = np.array([[0.0, 0, 12, 9], [1, 0, 12, 9], [2.5, 1.25, 12, 9], [4, 2, 11, 8.5]])
 BEST = 20 / 21

@@ -110,9 +110,9 @@ def test_the_table_shows_its_scores_and_no_others(scored) -> None:
     _, printed = scored
     assert "mean centre error (px, less is better)" in printed
     assert "far (less is better)" in printed
-    row = next(line for line in printed.splitlines() if "near - far" in line and "mean" in line)
-    assert "-4.500" in row
-    assert f"{COUNT}/0/0" in row, "less is better, so every sequence is won"
+    row = next(line for line in printed.splitlines() if "far - near" in line and "mean" in line)
+    assert "+4.500" in row
+    assert f"0/0/{COUNT}" in row, "less is better, so every sequence is lost"
     assert not re.search("success|precision|visible frames|counts as", printed)
 
 

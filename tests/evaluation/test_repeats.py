@@ -16,7 +16,8 @@ from tirtrack.evaluation.comparison import read_result
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.repeats import paired_differences
 from tirtrack.evaluation.runner import evaluate
-from tirtrack.evaluation.scoring import read_runs, score_runs
+from tirtrack.evaluation.score_files import read_runs
+from tirtrack.evaluation.scoring import score_runs
 from tirtrack.report.build import build_report
 from tirtrack.report.verdict import sequence_differences
 

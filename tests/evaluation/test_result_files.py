@@ -15,7 +15,8 @@ from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.result_files import read_run, written_base
 from tirtrack.evaluation.results import Track, find_results, read_track, write_track
 from tirtrack.evaluation.runner import evaluate
-from tirtrack.evaluation.scoring import read_runs, score_runs
+from tirtrack.evaluation.score_files import read_runs
+from tirtrack.evaluation.scoring import score_runs
 
 BOXES = np.array([[20.0, 10, 12, 9], [21, 10, 12, 9], [22, 11, 12, 9], [23, 12, 12, 9]])
 

@@ -27,7 +27,8 @@ from tirtrack.evaluation.comparison import read_result
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.results import Track, read_track
 from tirtrack.evaluation.runner import evaluate, run
-from tirtrack.evaluation.scoring import Runs, read_runs, score_runs
+from tirtrack.evaluation.score_files import read_runs
+from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 
 HERE = str(Path(__file__).parent)

@@ -9,7 +9,8 @@ import numpy as np
 from tirtrack.datasets import AnnotationOptions, open_dataset
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.results import Track, write_track
-from tirtrack.evaluation.scoring import read_runs, score_runs
+from tirtrack.evaluation.score_files import read_runs
+from tirtrack.evaluation.scoring import score_runs
 from tirtrack.report.build import evaluation_section
 from tirtrack.stored import write_stored
 

@@ -37,13 +37,6 @@ class Length(StrEnum):
     PAD_ZERO = "pad_zero"
 
 
-class Missing(StrEnum):
-    """What to do when a sequence has no result."""
-
-    ERROR = "error"
-    SKIP = "skip"
-
-
 def command(
     results: Annotated[
         list[str],
@@ -82,9 +75,12 @@ def command(
     length: Annotated[
         Length, typer.Option(help="What to do with results of another length than the annotation.")
     ] = Length.STRICT,
-    missing: Annotated[
-        Missing, typer.Option(help="What to do with sequences without a result.")
-    ] = Missing.ERROR,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial", help="Score the runs that are there; say what is missing or unreadable."
+        ),
+    ] = False,
     starts: Starts = 1,
     reference: Annotated[
         str | None,
@@ -132,7 +128,7 @@ def command(
         columns=written_as,
         base=result_base,
         length=length.value,
-        missing=missing.value,
+        partial=partial,
         starts=starts,
         reference=reference,
         group=group,

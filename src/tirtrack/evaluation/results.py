@@ -204,7 +204,8 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
     that ``tirtrack evaluate`` wrote is read from its ``results``.
 
     Raises:
-        DatasetError: no such folder, or no file below it is named after a sequence.
+        DatasetError: no such folder, no file below it is named after a sequence, or two files are
+            of one tracker and sequence.
     """
     path = Path(path)
     if not path.is_dir():
@@ -218,7 +219,9 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
         for file in files:
             owner = _owner(file, tracker, names)
             if owner is not None:
-                found.setdefault(owner[0], {})[owner[1]] = folder / file
+                by_sequence = found.setdefault(owner[0], {})
+                _check_alone(folder / file, owner, by_sequence)
+                by_sequence[owner[1]] = folder / file
     if not found:
         raise DatasetError(
             "no result file is named after a sequence of the data set",
@@ -226,6 +229,16 @@ def find_results(path: Path, sequences: Iterable[str]) -> dict[str, dict[str, Pa
             f"expected files such as {min(names, default='SEQUENCE')}.txt",
         )
     return found
+
+
+def _check_alone(file: Path, owner: tuple[str, str], known: Mapping[str, Path]) -> None:
+    tracker, sequence = owner
+    if sequence in known:
+        raise DatasetError(
+            f"a second result of {tracker} on {sequence}",
+            file,
+            f"leave this one or {known[sequence]}",
+        )
 
 
 def results_line(path: Path, found: Mapping[str, Mapping[str, Path]]) -> str:

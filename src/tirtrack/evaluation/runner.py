@@ -235,6 +235,10 @@ def evaluate(
             tracks[outcome.tracker][outcome.sequence] = outcome.result
         else:
             reasons[outcome.tracker, outcome.sequence] = outcome.result
+    faults = {
+        name: {sequence: reason for (one, sequence), reason in reasons.items() if one == name}
+        for name in tracks
+    }
     complete = (
         all((name, start.name) not in reasons for start in starts_of(sequence, starts))
         for name in tracks
@@ -243,11 +247,10 @@ def evaluate(
     if not any(complete):
         raise _nothing_to_score(reasons, len(jobs), out)
     comparison = score_runs(
-        [Runs(name, tracks[name], facts[name]) for name in tracks],
+        [Runs(name, tracks[name], facts[name], faults[name]) for name in tracks],
         dataset,
         rules,
         missing="skip",
-        reasons=reasons,
         starts=starts,
         group=group,
         seed=seed,

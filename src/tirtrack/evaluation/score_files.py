@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from tirtrack.datasets import opened
 from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.dataset_line import annotation_line
-from tirtrack.datasets.sequence import LabelledDataset
-from tirtrack.errors import RequestError, did_you_mean
+from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.errors import DatasetError, RequestError, did_you_mean
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison
+from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.protocols import LengthMode, get
-from tirtrack.evaluation.scoring import MissingMode, read_runs, score_runs
+from tirtrack.evaluation.protocols.otb_core import with_length
+from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
+from tirtrack.evaluation.results import Track, find_results, results_line
+from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.evaluation.starts import all_starts, starts_line
 from tirtrack.files import new_folder
+from tirtrack.source_line import counted
 from tirtrack.stored import write_stored
 
+_LISTED = 3
 _logger = logging.getLogger(__name__)
 
 
@@ -29,7 +37,7 @@ def score(
     columns: Columns | None = None,
     base: int | None = None,
     length: LengthMode = "strict",
-    missing: MissingMode = "error",
+    partial: bool = False,
     starts: int = 1,
     reference: str | None = None,
     group: str | None = None,
@@ -51,7 +59,8 @@ def score(
             says, else as the annotation.
         length: treatment of results of another length than the annotation: ``strict`` refuses
             them, ``truncate``, ``pad_last`` and ``pad_zero`` cut or fill them.
-        missing: ``error`` refuses when a run is missing, ``skip`` leaves it out of the averages.
+        partial: score the runs that are there and list the others, with their reasons;
+            otherwise a run that is missing or cannot be read is an error.
         starts: number of start frames of each sequence, as in :func:`tirtrack.evaluate`; results of
             the later ones are the files ``SEQUENCE.start2.txt`` and so on.
         reference: tracker that the others are compared with in tables; by default the best one.
@@ -79,7 +88,14 @@ def score(
     if starts > 1:
         _logger.info("%s: %s", dataset.name, starts_line(dataset, starts))
     passes = all_starts(dataset, starts)
-    runs = read_runs([Path(one) for one in results], passes, columns=columns, base=base)
+    runs = read_runs(
+        [Path(one) for one in results],
+        passes,
+        columns=columns,
+        base=base,
+        length=length,
+        partial=partial,
+    )
     if reference is not None and reference not in (names := [one.name for one in runs]):
         raise RequestError(
             f'no tracker is called "{reference}"', "--reference", did_you_mean(reference, names)
@@ -92,7 +108,7 @@ def score(
             dataset,
             get(name),
             length=length,
-            missing=missing,
+            missing="skip" if partial else "error",
             starts=starts,
             group=group,
             seed=seed,
@@ -107,3 +123,137 @@ def _write(comparisons: Sequence[Comparison], folder: Path) -> None:
     for one in comparisons:
         part = folder / one.protocol if len(comparisons) > 1 else folder
         write_stored(part / RESULT_NAME, one)
+
+
+def read_runs(
+    paths: Sequence[Path],
+    dataset: LabelledDataset,
+    *,
+    columns: Columns | None = None,
+    base: int | None = None,
+    length: LengthMode = "strict",
+    partial: bool = False,
+) -> list[Runs]:
+    """The runs in result folders, for the sequences of a data set.
+
+    If two folders hold a tracker of the same name, both are prefixed with their folder's name.
+
+    Args:
+        paths: folders of results.
+        dataset: the sequences.
+        columns: columns of the result files, where they do not say them.
+        base: base of the result files; by default that of their run, else of the annotation file.
+        length: treatment of results of another length than the annotation.
+        partial: whether files that cannot be scored are left out, each with its reason.
+
+    Raises:
+        DatasetError: a folder holds no result, a file is damaged or of another length, or two names
+            are still the same.
+    """
+    by_name = _sequences_by_file(dataset)
+    found = [(Path(path), find_results(path, by_name)) for path in paths]
+    for path, by_tracker in found:
+        _logger.info("%s: %s", path, results_line(path, by_tracker))
+    every = [tracker for _, by_tracker in found for tracker in by_tracker]
+    runs: list[Runs] = []
+    faults: list[DatasetError] = []
+    without_box: list[str] = []
+    for path, by_tracker in found:
+        for tracker, files in by_tracker.items():
+            shared = every.count(tracker) > 1
+            name = f"{path.resolve().name}/{tracker}" if shared else tracker
+            read = {
+                sequence.name: _read(file, sequence, columns=columns, base=base, length=length)
+                for stem, file in files.items()
+                for sequence in by_name[stem]
+            }
+            tracks = {key: one for key, one in read.items() if isinstance(one, Track)}
+            faulty = {key: one for key, one in read.items() if not isinstance(one, Track)}
+            faults += faulty.values()
+            without_box += _without_box(files, tracks)
+            _warn_of_another_base(name, tracks, dataset)
+            stem, file = next(iter(files.items()))
+            counted_from = base_of_result(file, by_name[stem][0], base=base)
+            reasons = {key: str(one) for key, one in faulty.items()}
+            runs.append(Runs(name, tracks, {"base": counted_from}, reasons))
+    if faults and not partial:
+        raise _all_of(faults)
+    if without_box:
+        _logger.warning("%s", _without_box_line(without_box))
+    for one in runs:
+        if [other.name for other in runs].count(one.name) > 1:
+            raise DatasetError(
+                f'two trackers are called "{one.name}"', fix="rename one of the result folders"
+            )
+    return runs
+
+
+def _read(
+    file: Path,
+    sequence: LabelledSequence,
+    *,
+    columns: Columns | None,
+    base: int | None,
+    length: LengthMode,
+) -> Track | DatasetError:
+    """The run in a file, with as many rows as are annotated, or why it cannot be scored."""
+    try:
+        track = read_run(file, sequence, columns=columns, base=base)
+        if len(track.boxes):
+            rows = len(sequence) - (first_valid_row(sequence.annotation) or 0)
+            last = f"{file}, row {min(len(track.boxes), rows + 1)}"
+            with_length(track.boxes, rows, length=length, where=last)
+    except DatasetError as error:
+        return error
+    return track
+
+
+def _all_of(faults: Sequence[DatasetError]) -> DatasetError:
+    """The first faults of result files as one error."""
+    if len(faults) == 1:
+        return faults[0]
+    listed = "; ".join(f"{one.where}: {one.what}" for one in faults[:_LISTED])
+    more = f"; and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+    return DatasetError(
+        f"{len(faults)} result files cannot be scored: {listed}{more}",
+        fix="correct them, or leave them out of the averages with --partial",
+    )
+
+
+def _without_box(files: Mapping[str, Path], tracks: Mapping[str, Track]) -> list[str]:
+    """Files with rows of NaN, each with the first such row, counted from 1."""
+    rows = {name: np.isnan(one.boxes).any(axis=1) for name, one in tracks.items()}
+    return [
+        f"{files[name]}, row {int(rows[name].argmax()) + 1}"
+        for name in files
+        if name in rows and rows[name].any()
+    ]
+
+
+def _without_box_line(places: Sequence[str]) -> str:
+    more = f"; and {len(places) - _LISTED} more" if len(places) > _LISTED else ""
+    return (
+        f"{counted(len(places), 'result file')} with NaN in a box: {'; '.join(places[:_LISTED])}"
+        f"{more}; the protocol repairs what it can, and the table counts the repaired rows"
+    )
+
+
+def _warn_of_another_base(name: str, tracks: Mapping[str, Track], dataset: LabelledDataset) -> None:
+    """Warn if most first boxes are the annotated ones moved by a pixel."""
+    moved = [seems_moved(tracks[one.name], one) for one in dataset.sequences if one.name in tracks]
+    other = 1 - dataset.file_base
+    count = moved.count(other - dataset.file_base)
+    if 2 * count > len(moved):
+        _logger.warning(
+            "%s: the first boxes of %d of %d sequences are the annotated ones moved by 1 px, "
+            "as if results counted from %d and annotation from %d; if so, give --result-base %d",
+            *(name, count, len(moved), other, dataset.file_base, other),
+        )
+
+
+def _sequences_by_file(dataset: LabelledDataset) -> dict[str, list[LabelledSequence]]:
+    """Names that a result file may have: a sequence, or all targets of one annotation file."""
+    grouped: dict[str, list[LabelledSequence]] = {}
+    for sequence in dataset.sequences:
+        grouped.setdefault(sequence.group or sequence.name, []).append(sequence)
+    return {**grouped, **{sequence.name: [sequence] for sequence in dataset.sequences}}

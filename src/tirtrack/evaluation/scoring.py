@@ -6,17 +6,14 @@ Serves both ``evaluate`` (runs just made) and ``score`` (runs read from files).
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.folders import ATTRIBUTES
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.stored_frames import read_options
@@ -37,8 +34,7 @@ from tirtrack.evaluation.protocols.base import (
     SequenceScores,
 )
 from tirtrack.evaluation.repeats import mean_over_runs, paired_differences, runs_by_tracker, spreads
-from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
-from tirtrack.evaluation.results import Track, find_results, results_line
+from tirtrack.evaluation.results import Track
 from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
 from tirtrack.evaluation.starts import all_starts, start_frame, starts_of
 from tirtrack.evaluation.statistics import (
@@ -55,7 +51,6 @@ MissingMode = Literal["error", "skip"]
 _LISTED = 3
 _Pass = tuple[LabelledSequence, Track]  # a start of a sequence and the run from it
 _PairOfScore = tuple[str, str, ScoreDescription]  # a and b of the difference a - b, and its score
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,11 +62,13 @@ class Runs:
         tracks: tracks by sequence; of a later start by its name (``SEQUENCE.start2``).
         facts: known facts of it: ``weights``, ``sha256``, ``preset``, ``overrides``; ``base`` of
             its files where they were read.
+        faults: reasons why there is no track, by sequence, where known.
     """
 
     name: str
     tracks: Mapping[str, Track]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def included(dataset: LabelledDataset, protocol: EvaluationProtocol) -> LabelledDataset:
@@ -93,7 +90,6 @@ def score_runs(
     *,
     length: LengthMode = "strict",
     missing: MissingMode = "error",
-    reasons: Mapping[tuple[str, str], str] | None = None,
     starts: int = 1,
     group: str | None = None,
     seed: int = 0,
@@ -111,7 +107,6 @@ def score_runs(
         length: treatment of results of another length than the annotation.
         missing: ``error`` refuses when a run is missing; ``skip`` averages over what is there and
             lists the rest.
-        reasons: reasons for missing runs, by tracker and sequence, where known.
         starts: number of start frames of each sequence.
         group: key of ``attributes.json`` whose text names the group of a sequence; the bootstrap
             then draws whole groups. ``None``: it draws sequences.
@@ -125,7 +120,7 @@ def score_runs(
     dataset = included(dataset, protocol)
     groups = {} if group is None else groups_of(dataset, group)
     passes = all_starts(dataset, starts)
-    absent = _missing(runs, passes, reasons or {})
+    absent = _missing(runs, passes)
     if absent and missing == "error":
         raise DatasetError(*missing_sentence(absent, len(runs) * len(passes.sequences)))
     scored = {
@@ -211,20 +206,18 @@ def missing_sentence(missing: Sequence[MissingRun], asked: int) -> tuple[str, No
     return (
         f"{len(missing)} of {asked} runs are missing: {first}{more}",
         None,
-        "run them, or leave them out of the averages with --missing skip",
+        "run them, or leave them out of the averages with --partial",
     )
 
 
-def _missing(
-    runs: Sequence[Runs], dataset: LabelledDataset, reasons: Mapping[tuple[str, str], str]
-) -> tuple[MissingRun, ...]:
+def _missing(runs: Sequence[Runs], dataset: LabelledDataset) -> tuple[MissingRun, ...]:
     found = []
     for one in runs:
         for sequence in dataset.sequences:
             track = one.tracks.get(sequence.name)
             if track is None or len(track.boxes) == 0:
                 reason = "no result file" if track is None else "the result is empty"
-                reason = reasons.get((one.name, sequence.name), reason)
+                reason = one.faults.get(sequence.name, reason)
                 found.append(MissingRun(tracker=one.name, sequence=sequence.name, reason=reason))
     return tuple(found)
 
@@ -440,71 +433,3 @@ def _by_sequences(
         if by_sequence:
             found.setdefault(tuple(by_sequence), []).append(one)
     return found
-
-
-def read_runs(
-    paths: Sequence[Path],
-    dataset: LabelledDataset,
-    *,
-    columns: Columns | None = None,
-    base: int | None = None,
-) -> list[Runs]:
-    """The runs in result folders, for the sequences of a data set.
-
-    If two folders hold a tracker of the same name, both are prefixed with their folder's name.
-
-    Args:
-        paths: folders of results.
-        dataset: the sequences.
-        columns: columns of the result files, where they do not say them.
-        base: base of the result files; by default that of their run, else of the annotation file.
-
-    Raises:
-        DatasetError: a folder holds no result, a file is damaged, or two names are still the same.
-    """
-    by_name = _sequences_by_file(dataset)
-    found = [(Path(path), find_results(path, by_name)) for path in paths]
-    for path, by_tracker in found:
-        _logger.info("%s: %s", path, results_line(path, by_tracker))
-    every = [tracker for _, by_tracker in found for tracker in by_tracker]
-    runs = []
-    for path, by_tracker in found:
-        for tracker, files in by_tracker.items():
-            shared = every.count(tracker) > 1
-            name = f"{path.resolve().name}/{tracker}" if shared else tracker
-            tracks = {
-                sequence.name: read_run(file, sequence, columns=columns, base=base)
-                for stem, file in files.items()
-                for sequence in by_name[stem]
-            }
-            _warn_of_another_base(name, tracks, dataset)
-            stem, file = next(iter(files.items()))
-            counted_from = base_of_result(file, by_name[stem][0], base=base)
-            runs.append(Runs(name, tracks, {"base": counted_from}))
-    for one in runs:
-        if [other.name for other in runs].count(one.name) > 1:
-            raise DatasetError(
-                f'two trackers are called "{one.name}"', fix="rename one of the result folders"
-            )
-    return runs
-
-
-def _warn_of_another_base(name: str, tracks: Mapping[str, Track], dataset: LabelledDataset) -> None:
-    """Warn if most first boxes are the annotated ones moved by a pixel."""
-    moved = [seems_moved(tracks[one.name], one) for one in dataset.sequences if one.name in tracks]
-    other = 1 - dataset.file_base
-    count = moved.count(other - dataset.file_base)
-    if 2 * count > len(moved):
-        _logger.warning(
-            "%s: the first boxes of %d of %d sequences are the annotated ones moved by 1 px, "
-            "as if results counted from %d and annotation from %d; if so, give --result-base %d",
-            *(name, count, len(moved), other, dataset.file_base, other),
-        )
-
-
-def _sequences_by_file(dataset: LabelledDataset) -> dict[str, list[LabelledSequence]]:
-    """Names that a result file may have: a sequence, or all targets of one annotation file."""
-    grouped: dict[str, list[LabelledSequence]] = {}
-    for sequence in dataset.sequences:
-        grouped.setdefault(sequence.group or sequence.name, []).append(sequence)
-    return {**grouped, **{sequence.name: [sequence] for sequence in dataset.sequences}}
