@@ -352,9 +352,10 @@ def test_many_trackers_have_a_row_each_the_best_first(world: Path, many: Path, c
     rows = [line for line in printed.splitlines() if line.startswith("│ off")]
     assert [row.split()[1] for row in rows] == [f"off{k}" for k in range(7)]
     assert "difference: of success to off0" in printed
-    assert rows[1].split("│")[6].strip().startswith("-")
-    assert rows[1].split("│")[8].strip() == "0/0/2"
-    assert rows[0].split("│")[6].strip() == ""
+    assert rows[1].split("│")[7].strip().startswith("-")
+    assert rows[1].split("│")[9].strip() == "0/0/2"
+    assert rows[0].split("│")[7].strip() == ""
+    assert rows[0].split("│")[6].strip() == "0.952 to 0.952"
 
 
 def test_reference_is_whom_the_others_are_compared_with(world, many, results, capsys) -> None:

@@ -9,6 +9,10 @@ import pytest
 
 import tirtrack
 from tirtrack.datasets import open_dataset
+from tirtrack.evaluation.protocols import get
+from tirtrack.evaluation.results import Track
+from tirtrack.evaluation.scoring import Runs, score_runs
+from tirtrack.evaluation.statistics import bootstrap_indices, bootstrap_interval
 
 TRUTH = np.array([[10.0 + i, 20, 30, 40] for i in range(6)])
 
@@ -43,3 +47,50 @@ def test_an_unknown_protocol_is_refused_before_anything_is_read_or_written(world
     with pytest.raises(tirtrack.RequestError, match='unknown protocol "otb"'):
         tirtrack.score(["nowhere"], "nowhere", protocols=["otb"], out=world / "out")
     assert not (world / "out").exists()
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path):
+    """A comparison of two runs of one tracker, on six sequences of one part and four of another."""
+    folder = tmp_path / "parts" / "anno"
+    folder.mkdir(parents=True)
+    names = [f"cat_{'D' if k < 6 else 'S'}_{k:03d}" for k in range(10)]
+    for name in names:
+        np.savetxt(folder / f"{name}.txt", TRUTH, "%d", delimiter=",")
+    dataset = open_dataset(tmp_path / "parts", with_frames=False)
+    runs = [
+        Runs(
+            name,
+            {
+                sequence: Track.of_boxes(TRUTH + np.array([step * k, 0, 0, 0]))
+                for k, sequence in enumerate(names)
+            },
+            {"run": run, "run_of": "one"},
+        )
+        for run, (name, step) in enumerate([("one", 1.0), ("one.run2", 3.0)], start=1)
+    ]
+    return score_runs(runs, dataset, get("lsotb-tir"))
+
+
+def test_scores_have_intervals_of_their_means_over_runs(two_runs):
+    by_run = [list(one.by_sequence("success").values()) for one in two_runs.trackers]
+    indices = bootstrap_indices(10, np.random.default_rng(0))
+    wanted = bootstrap_interval(np.mean(by_run, axis=0), indices)
+    found = two_runs.interval("one", "success")
+    assert (found.mean, found.low, found.high, found.n) == pytest.approx(
+        (wanted.mean, wanted.low, wanted.high, 10), abs=1e-15
+    )
+    assert two_runs.interval("one.run2", "success") is None
+
+
+def test_only_subsets_of_five_have_intervals(two_runs):
+    assert {one.subset for one in two_runs.intervals} == {"", "D"}
+    assert set(two_runs.trackers[0].subsets) == {"D", "S"}
+    by_run = [list(one.by_sequence("precision").values())[:6] for one in two_runs.trackers]
+    found = two_runs.interval("one", "precision", "D")
+    wanted = bootstrap_interval(
+        np.mean(by_run, axis=0), bootstrap_indices(6, np.random.default_rng(0))
+    )
+    assert (found.mean, found.low, found.high, found.n) == pytest.approx(
+        (wanted.mean, wanted.low, wanted.high, 6), abs=1e-15
+    )

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from tirtrack.evaluation import statistics
+from tirtrack.evaluation.overlap import overlap, valid_rows
 from tirtrack.evaluation.score_quality import (
     expected_calibration_error,
+    presence_f,
+    reliability,
     roc_auc,
     score_quality,
 )
@@ -256,3 +259,52 @@ def test_many_differences_at_once_equal_those_one_by_one(groups: list[str] | Non
     for row, one in zip(differences, found, strict=True):
         wanted = statistics.paired_bootstrap(row, indices, groups=groups)
         assert one.model_dump() == pytest.approx(wanted.model_dump(), abs=1e-15)
+
+
+def pixels(boxes: np.ndarray) -> np.ndarray:
+    """Stored boxes in pixels: int32 are hundredths of one."""
+    return boxes / 100.0 if boxes.dtype == np.int32 else boxes.astype(np.float64)
+
+
+@pytest.mark.parametrize("tracker", ["jitter", "drift"])
+def test_presence_f_is_that_of_the_official_code(shared: Path, tracker: str) -> None:
+    folder = shared / "golden" / "metrics"
+    golden = json.loads((folder / "pytracking" / "prf.json").read_text())["trackers"][tracker]
+    stored = np.load(folder / "got10k" / "got10k.npz")
+    seen = np.load(folder / "pytracking" / "target_visible.npz")
+    truth, boxes = (
+        np.concatenate([pixels(stored[key.format(name)]) for name in golden["scores"]])
+        for key in ("gt_{}", f"boxes_{tracker}_{{}}_001")
+    )
+    boxes[0] = truth[0]
+    visible = np.concatenate([seen[name].astype(bool) for name in golden["scores"]])
+    scores = np.concatenate(list(golden["scores"].values()))
+    found = presence_f(scores, overlap(boxes, truth), valid_rows(truth) & visible)
+    assert found is not None
+    assert found.f == pytest.approx(golden["f1_max"], abs=1e-12)
+    assert found.precision == pytest.approx(golden["precision_at_best"], abs=1e-12)
+    assert found.recall == pytest.approx(golden["recall_at_best"], abs=1e-12)
+    assert found.threshold in scores
+
+
+def test_presence_f_is_one_where_the_score_knows_every_absence() -> None:
+    present = np.array([True, False, True, False])
+    found = presence_f(np.array([0.9, 0.2, 0.8, 0.1]), np.array([1.0, np.nan, 1.0, 0.5]), present)
+    assert found is not None
+    assert (found.f, found.precision, found.recall, found.threshold) == (1.0, 1.0, 1.0, 0.8)
+    assert presence_f(np.ones(2), np.ones(2), np.zeros(2, dtype=bool)) is None
+
+
+def test_reliability_curve_has_every_frame_in_one_bin() -> None:
+    scores = np.array([0.0, 0.05, 0.55, 0.55, 1.0])
+    found = reliability(scores, np.array([False, True, True, False, True]))
+    assert [(one.frames, one.correct) for one in found] == [(2, 0.5), (2, 0.5), (1, 1.0)]
+    assert [one.score for one in found] == pytest.approx([0.025, 0.55, 1.0])
+
+
+def test_lost_frames_are_those_without_overlap_or_target() -> None:
+    overlaps = np.array([0.1, 0.0, np.nan, 0.7])
+    assert score_quality(np.array([0.8, 0.3, 0.2, 0.9]), overlaps).lost_auc == 1.0
+    present = np.array([False, True, True, True])
+    assert score_quality(np.array([0.8, 0.3, 0.2, 0.9]), overlaps, present).lost_auc == 1.0
+    assert score_quality(np.array([0.8, 0.3, 0.2, 0.1]), overlaps, present).lost_auc == 0.0

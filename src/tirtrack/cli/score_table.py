@@ -10,10 +10,10 @@ from rich.table import Table
 
 from tirtrack.cli.options import rate
 from tirtrack.evaluation.comparison import Comparison, TrackerResult
-from tirtrack.evaluation.statistics import ScoreDifference
+from tirtrack.evaluation.statistics import ScoreDifference, ScoreInterval
 from tirtrack.report.verdict import FEWEST_SEQUENCES, interval
 
-PLAIN_WIDTH = 160  # where the output is no terminal: nothing is cut or wrapped for a screen
+PLAIN_WIDTH = 180  # where the output is no terminal: nothing is cut or wrapped for a screen
 FEW = 5  # of more trackers each has one row, so that all fit on a screen
 _LISTED = 3
 
@@ -81,11 +81,13 @@ def _many_scores(comparison: Comparison) -> Table:
         f"{comparison.unit}s; all pairs and scores: --out, or --pairs",
         _too_few(comparison, comparison.differences),
     )
-    for name in ("difference", "p", "wins/ties/losses"):
+    for name in (f"{primary.heading(short=True)}, 95 %", "difference", "p", "wins/ties/losses"):
         table.add_column(name, justify="right")
     for one in sorted(comparison.trackers, key=comparison.rank, reverse=True):
         found = comparison.difference(one.tracker, comparison.compared_with, primary.id)
         cells = [*_cells(comparison, one.values), *_extra_cells(comparison, one)]
+        if one.run == 1:
+            cells.append(_bounds(comparison.interval(one.tracker, primary.id)))
         if found is not None and one.run == 1:
             cells += [interval(found), _chance(found), _sign_counts(found)]
         table.add_row(one.name, *cells)
@@ -96,13 +98,13 @@ def _extra_headings(comparison: Comparison) -> list[str]:
     """Columns of speed and of the score's quality, where any tracker has them."""
     headings = {
         "frames/s": any(one.fps is not None for one in comparison.trackers),
-        "score AUC, ECE": any(one.score_quality is not None for one in comparison.trackers),
+        "score AUC, ECE, F": any(one.score_quality is not None for one in comparison.trackers),
     }
     return [heading for heading, known in headings.items() if known]
 
 
 def _extra_cells(comparison: Comparison, one: TrackerResult) -> list[str]:
-    cells = {"frames/s": _speed(one), "score AUC, ECE": _quality(one)}
+    cells = {"frames/s": _speed(one), "score AUC, ECE, F": _quality(one)}
     return [cells[heading] for heading in _extra_headings(comparison)]
 
 
@@ -123,10 +125,15 @@ def _speed(one: TrackerResult) -> str:
 
 
 def _quality(one: TrackerResult) -> str:
-    if one.score_quality is None:
+    quality = one.score_quality
+    if quality is None:
         return ""
-    numbers = (one.score_quality.roc_auc, one.score_quality.calibration_error)
-    return ", ".join(map(_three, numbers))
+    f = None if quality.presence is None else quality.presence.f
+    return ", ".join(map(_three, (quality.roc_auc, quality.calibration_error, f)))
+
+
+def _bounds(known: ScoreInterval | None) -> str:
+    return "" if known is None else f"{known.low:.3f} to {known.high:.3f}"
 
 
 def _spreads(comparison: Comparison) -> Table:

@@ -20,7 +20,7 @@ from tirtrack.errors import DatasetError
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.protocols.otb_core import ABSENT_RULE, SCORES
 from tirtrack.evaluation.score_quality import ScoreQuality
-from tirtrack.evaluation.statistics import ScoreDifference
+from tirtrack.evaluation.statistics import ScoreDifference, ScoreInterval
 from tirtrack.read_options import AS_STORED, ReadOptions
 from tirtrack.stored import Number, Stored
 
@@ -196,6 +196,8 @@ class Comparison(Stored):
         command: command line that reproduces it.
         trackers: results of each tracker and run; those without any are left out.
         runs: means and deviations of trackers that ran several times.
+        intervals: each tracker's scores with intervals, over all sequences and over each subset
+            with five or more; empty in files of older versions.
         differences: differences of each tracker minus each one before it, score by score.
     """
 
@@ -227,6 +229,7 @@ class Comparison(Stored):
     command: str | list[str] = ""
     trackers: list[TrackerResult] = Field(min_length=1)
     runs: tuple[Spread, ...] = ()
+    intervals: tuple[ScoreInterval, ...] = ()
     differences: tuple[ScoreDifference, ...] = ()
 
     @property
@@ -262,6 +265,13 @@ class Comparison(Stored):
             if stored.score == score and (stored.a, stored.b) == (b, a):
                 return stored.turned()
         return None
+
+    def interval(self, tracker: str, score: str, subset: str = "") -> ScoreInterval | None:
+        """The tracker's score with its interval, if it is known."""
+        wanted = (tracker, score, subset)
+        return next(
+            (one for one in self.intervals if (one.tracker, one.score, one.subset) == wanted), None
+        )
 
     @property
     def first_runs(self) -> list[TrackerResult]:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -40,7 +39,9 @@ from tirtrack.evaluation.starts import all_starts, start_frame, starts_of
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
     ScoreDifference,
+    ScoreInterval,
     bootstrap_indices,
+    bootstrap_intervals,
     draw_counts,
     paired_bootstraps,
 )
@@ -50,6 +51,9 @@ from tirtrack.identity import versions
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
 _Pass = tuple[LabelledSequence, Track]  # a start of a sequence and the run from it
+FEWEST_IN_SUBSET = 5
+"""Sequences below which the scores of a subset have no interval."""
+_Key = TypeVar("_Key")
 _PairOfScore = tuple[str, str, ScoreDescription]  # a and b of the difference a - b, and its score
 
 
@@ -140,6 +144,7 @@ def score_runs(
         "seed": seed,
         "versions": versions(*(str(one.facts.get("engine")) for one in runs)),
     }
+    bootstrap = _Bootstrap(groups, seed, resamples)
     facts = [{"name": one.name, **one.facts} for one in runs if one.name in scored]
     trackers = tuple(scored.values())
     return Comparison(
@@ -153,7 +158,8 @@ def score_runs(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         trackers=trackers,
         runs=spreads(trackers),
-        differences=_differences(trackers, protocol.scores, groups, seed=seed, resamples=resamples),
+        intervals=_intervals(trackers, dataset, protocol.scores, bootstrap),
+        differences=_differences(trackers, protocol.scores, bootstrap),
     )
 
 
@@ -308,15 +314,24 @@ def subset_results(
 
     As in the official toolkits, an attribute needs two sequences.
     """
-    members: dict[str, list[SequenceScores]] = {}
-    for sequence, one in zip(sequences, scored, strict=True):
+    by_name = {one.name: one for one in scored}
+    return {
+        subset: _subset([by_name[name] for name in members], protocol)
+        for subset, members in _subset_members(sequences).items()
+    }
+
+
+def _subset_members(sequences: Sequence[LabelledSequence]) -> dict[str, list[str]]:
+    """Names of the sequences of each part and attribute that has not all of them."""
+    members: dict[str, list[str]] = {}
+    for sequence in sequences:
         for name in dict.fromkeys((sequence.subset, *_attributes(sequence))):
-            members.setdefault(name, []).append(one)
+            members.setdefault(name, []).append(sequence.name)
     parts = {one.subset for one in sequences}
     return {
-        name: _subset(members[name], protocol)
+        name: members[name]
         for name in sorted(members)
-        if len(members[name]) < len(scored) and (name in parts or len(members[name]) > 1)
+        if len(members[name]) < len(sequences) and (name in parts or len(members[name]) > 1)
     }
 
 
@@ -354,14 +369,17 @@ def _quality(present: Sequence[_Pass]) -> ScoreQuality | None:
 
     The overlap is that with the annotated box, wherever it lies; absent frames count as wrong.
     """
-    scores, overlaps = [], []
+    scores, overlaps, targets = [], [], []
     for sequence, track in present:
         annotation = sequence.annotation[first_valid_row(sequence.annotation) or 0 :]
         rows = min(len(annotation), len(track.boxes))
         scores.append(track.scores[1:rows])
         overlaps.append(overlap(track.boxes[1:rows], annotation[1:rows]))
+        targets.append((annotation[1:rows, 2:] > 0).all(axis=1))
     pooled = np.concatenate(scores)
-    return score_quality(pooled, np.concatenate(overlaps)) if np.isfinite(pooled).any() else None
+    if not np.isfinite(pooled).any():
+        return None
+    return score_quality(pooled, np.concatenate(overlaps), np.concatenate(targets))
 
 
 def _speed(tracks: Sequence[Track]) -> Speed | None:
@@ -376,28 +394,65 @@ def _speed(tracks: Sequence[Track]) -> Speed | None:
     )
 
 
-def _differences(
+class _Bootstrap:
+    """Resamples of sequences, or of their groups: one matrix for each number of them."""
+
+    def __init__(self, groups: Mapping[str, str], seed: int, resamples: int) -> None:
+        self.groups, self.seed, self.resamples = groups, seed, resamples
+        self._counts: dict[int, np.ndarray] = {}
+
+    def units(self, sequences: Sequence[str]) -> list[str]:
+        """The group of each sequence; itself where there are no groups."""
+        return [self.groups.get(name, name) for name in sequences]
+
+    def counts(self, sequences: Sequence[str]) -> np.ndarray:
+        """``[B,G]`` how often each resample draws each group of the sequences."""
+        units = len(set(self.units(sequences)))
+        if units not in self._counts:
+            rng = np.random.default_rng(self.seed)
+            drawn = bootstrap_indices(units, rng, resamples=self.resamples)
+            self._counts[units] = draw_counts(drawn)
+        return self._counts[units]
+
+
+def _intervals(
     trackers: Sequence[TrackerResult],
+    dataset: LabelledDataset,
     scores: Sequence[ScoreDescription],
-    groups: Mapping[str, str],
-    *,
-    seed: int,
-    resamples: int,
+    bootstrap: _Bootstrap,
+) -> tuple[ScoreInterval, ...]:
+    """Every tracker's scores over all sequences, and over each subset of five or more."""
+    rows = {
+        (tracker, score.id, subset): {name: means[name] for name in members if name in means}
+        for tracker, by_score in _means(trackers, scores).items()
+        for score, means in by_score.items()
+        for subset, members in {"": list(means), **_subset_members(dataset.sequences)}.items()
+    }
+    rows = {key: row for key, row in rows.items() if not key[2] or len(row) >= FEWEST_IN_SUBSET}
+    found: dict[tuple[str, str, str], ScoreInterval] = {}
+    for sequences, keys in _by_sequences(rows).items():
+        values = np.array([list(rows[key].values()) for key in keys])
+        intervals = bootstrap_intervals(
+            values, bootstrap.counts(sequences), groups=bootstrap.units(sequences)
+        )
+        for (tracker, score, subset), one in zip(keys, intervals, strict=True):
+            found[tracker, score, subset] = ScoreInterval(
+                tracker=tracker, score=score, subset=subset, n=len(sequences), **asdict(one)
+            )
+    return tuple(found[key] for key in rows if key in found)
+
+
+def _differences(
+    trackers: Sequence[TrackerResult], scores: Sequence[ScoreDescription], bootstrap: _Bootstrap
 ) -> tuple[ScoreDifference, ...]:
     """Each tracker minus each one before it; whole groups are drawn if there are any."""
-
-    @cache  # one matrix for all pairs and scores
-    def counts(n: int) -> np.ndarray:
-        return draw_counts(bootstrap_indices(n, np.random.default_rng(seed), resamples=resamples))
-
     pairs = _paired(trackers, scores)
     found: dict[_PairOfScore, ScoreDifference] = {}
     for sequences, members in _by_sequences(pairs).items():
-        units = [groups.get(name, name) for name in sequences]
+        units = bootstrap.units(sequences)
         values = np.array([list(pairs[one].values()) for one in members])
-        count = len(set(units))
-        tested = paired_bootstraps(values, counts(count), groups=units)
-        drawn = {"seed": seed, "groups": count if groups else None}
+        tested = paired_bootstraps(values, bootstrap.counts(sequences), groups=units)
+        drawn = {"seed": bootstrap.seed, "groups": len(set(units)) if bootstrap.groups else None}
         for (a, b, score), one in zip(members, tested, strict=True):
             turned = {} if score.higher_is_better else {"wins": one.losses, "losses": one.wins}
             named = {"a": a, "b": b, "score": score.id, **drawn, **turned}
@@ -409,12 +464,7 @@ def _paired(
     trackers: Sequence[TrackerResult], scores: Sequence[ScoreDescription]
 ) -> dict[_PairOfScore, dict[str, float]]:
     """Differences by sequence of each tracker minus each one before it, score by score."""
-    means = {
-        name: {
-            score: mean_over_runs([one.by_sequence(score.id) for one in runs]) for score in scores
-        }
-        for name, runs in runs_by_tracker(trackers).items()
-    }
+    means = _means(trackers, scores)
     names = list(means)
     return {
         (a, b, score): paired_differences([means[a][score]], [means[b][score]])
@@ -424,12 +474,24 @@ def _paired(
     }
 
 
+def _means(
+    trackers: Sequence[TrackerResult], scores: Sequence[ScoreDescription]
+) -> dict[str, dict[ScoreDescription, dict[str, float]]]:
+    """Every tracker's scores by sequence, averaged over its runs."""
+    return {
+        name: {
+            score: mean_over_runs([one.by_sequence(score.id) for one in runs]) for score in scores
+        }
+        for name, runs in runs_by_tracker(trackers).items()
+    }
+
+
 def _by_sequences(
-    pairs: Mapping[_PairOfScore, Mapping[str, float]],
-) -> dict[tuple[str, ...], list[_PairOfScore]]:
-    """The pairs that share their sequences, by these; none without a sequence."""
-    found: dict[tuple[str, ...], list[_PairOfScore]] = {}
-    for one, by_sequence in pairs.items():
+    rows: Mapping[_Key, Mapping[str, float]],
+) -> dict[tuple[str, ...], list[_Key]]:
+    """The keys of rows of the same sequences, by these; none of empty rows."""
+    found: dict[tuple[str, ...], list[_Key]] = {}
+    for key, by_sequence in rows.items():
         if by_sequence:
-            found.setdefault(tuple(by_sequence), []).append(one)
+            found.setdefault(tuple(by_sequence), []).append(key)
     return found

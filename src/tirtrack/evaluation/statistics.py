@@ -94,6 +94,28 @@ class ScoreDifference(Stored):
         )
 
 
+class ScoreInterval(Stored):
+    """A tracker's mean of one score over sequences, with its interval; means over runs count.
+
+    Attributes:
+        tracker: name of the tracker.
+        score: id of the score.
+        subset: part of the data set, or attribute, whose sequences count; empty for all.
+        mean: mean over the sequences.
+        low: lower end of the percentile interval (95 %).
+        high: upper end of the interval.
+        n: number of sequences.
+    """
+
+    tracker: str
+    score: str
+    subset: str = ""
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
 @dataclass(frozen=True)
 class Wilcoxon:
     """The signed-rank test: the smaller rank sum, two-sided p, and the rank-biserial effect."""
@@ -221,6 +243,23 @@ def paired_bootstraps(
         for row, statistics in zip(
             block, resampled_means(block, counts, groups=groups), strict=True
         )
+    ]
+
+
+def bootstrap_intervals(
+    values: np.ndarray, counts: np.ndarray, *, groups: Sequence[str] | None = None
+) -> list[Interval]:
+    """The mean of each row of ``values [K,n]`` with its interval.
+
+    Args:
+        values: rows of values of the same sequences.
+        counts: ``[B,G]`` resamples of the groups, see :func:`draw_counts`.
+        groups: group of each sequence; every sequence is its own by default.
+    """
+    resampled = resampled_means(values, counts, groups=groups)
+    return [
+        _interval(float(row.mean()), statistics)
+        for row, statistics in zip(values, resampled, strict=True)
     ]
 
 
