@@ -275,7 +275,7 @@ def test_a_bad_result_is_named_with_file_and_row_and_left_out_by_partial(
     assert f"{file}, {message}" in capsys.readouterr().err
     assert run([*line, "--partial"]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("sequences missing: off 1 of 2") == 2  # below both tables
+    assert printed.count("results missing: 1 of off") == 2  # below both tables
     assert run([*line, "--partial", "--json"]) == 0
     (left_out,) = json.loads(capsys.readouterr().out)["missing"]
     assert (left_out["tracker"], left_out["sequence"]) == ("off", "dog_S_001")

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tirtrack.cli.options import rate
-from tirtrack.evaluation.comparison import Comparison, TrackerResult
+from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, TrackerResult
 from tirtrack.evaluation.statistics import ScoreDifference, ScoreInterval
 from tirtrack.report.verdict import FEWEST_SEQUENCES, interval
+from tirtrack.source_line import counted
 
 PLAIN_WIDTH = 180  # where the output is no terminal: nothing is cut or wrapped for a screen
 FEW = 5  # of more trackers each has one row, so that all fit on a screen
@@ -78,7 +79,7 @@ def _many_scores(comparison: Comparison) -> Table:
     table = _scores(
         comparison,
         f"difference: of {primary.title} to {comparison.compared_with}, 95 % paired bootstrap over "
-        f"{comparison.unit}s; all pairs and scores: --out, or --pairs",
+        f"{comparison.unit}s; all pairs and scores: {RESULT_NAME}, or tirtrack score --pairs",
         _too_few(comparison, comparison.differences),
     )
     for name in (f"{primary.heading(short=True)}, 95 %", "difference", "p", "wins/ties/losses"):
@@ -198,13 +199,11 @@ def _chance(d: ScoreDifference) -> str:
 
 
 def missing_line(comparison: Comparison) -> str:
-    """Which trackers lack sequences, in one line; empty if none does."""
+    """Which trackers lack results, in one line; empty if none does."""
     lacking = Counter(one.tracker for one in comparison.missing)
-    listed = [
-        f"{name} {count} of {comparison.sequences}" for name, count in lacking.most_common(_LISTED)
-    ]
-    more = f" and {len(lacking) - _LISTED} more" if len(lacking) > _LISTED else ""
-    return f"sequences missing: {', '.join(listed)}{more}" if listed else ""
+    listed = [f"{count} of {name}" for name, count in lacking.most_common(_LISTED)]
+    more = f" and of {counted(len(lacking) - _LISTED, 'more tracker')}" * (len(lacking) > _LISTED)
+    return f"results missing: {', '.join(listed)}{more}" if listed else ""
 
 
 def footnote(comparison: Comparison) -> str:

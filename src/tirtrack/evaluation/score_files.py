@@ -154,38 +154,50 @@ def read_runs(
     found = [(Path(path), find_results(path, by_name)) for path in paths]
     for path, by_tracker in found:
         _logger.info("%s: %s", path, results_line(path, by_tracker))
-    every = [tracker for _, by_tracker in found for tracker in by_tracker]
+    trackers = _named(found)
+    _check_names([name for name, _ in trackers])
     runs: list[Runs] = []
     faults: list[DatasetError] = []
     without_box: list[str] = []
-    for path, by_tracker in found:
-        for tracker, files in by_tracker.items():
-            shared = every.count(tracker) > 1
-            name = f"{path.resolve().name}/{tracker}" if shared else tracker
-            read = {
-                sequence.name: _read(file, sequence, columns=columns, base=base, length=length)
-                for stem, file in files.items()
-                for sequence in by_name[stem]
-            }
-            tracks = {key: one for key, one in read.items() if isinstance(one, Track)}
-            faulty = {key: one for key, one in read.items() if not isinstance(one, Track)}
-            faults += faulty.values()
-            without_box += _without_box(files, tracks)
-            _warn_of_another_base(name, tracks, dataset)
-            stem, file = next(iter(files.items()))
-            counted_from = base_of_result(file, by_name[stem][0], base=base)
-            reasons = {key: str(one) for key, one in faulty.items()}
-            runs.append(Runs(name, tracks, {"base": counted_from}, reasons))
+    for name, files in trackers:
+        read = {
+            sequence.name: _read(file, sequence, columns=columns, base=base, length=length)
+            for stem, file in files.items()
+            for sequence in by_name[stem]
+        }
+        tracks = {key: one for key, one in read.items() if isinstance(one, Track)}
+        faulty = {key: one for key, one in read.items() if not isinstance(one, Track)}
+        faults += faulty.values()
+        without_box += _without_box(files, tracks)
+        _warn_of_another_base(name, tracks, dataset)
+        stem, file = next(iter(files.items()))
+        facts = {"base": base_of_result(file, by_name[stem][0], base=base)}
+        runs.append(Runs(name, tracks, facts, {key: str(one) for key, one in faulty.items()}))
     if faults and not partial:
         raise _all_of(faults)
     if without_box:
         _logger.warning("%s", _without_box_line(without_box))
-    for one in runs:
-        if [other.name for other in runs].count(one.name) > 1:
-            raise DatasetError(
-                f'two trackers are called "{one.name}"', fix="rename one of the result folders"
-            )
     return runs
+
+
+def _named(
+    found: Sequence[tuple[Path, Mapping[str, Mapping[str, Path]]]],
+) -> list[tuple[str, Mapping[str, Path]]]:
+    """Every tracker's name and files; of two with one name each gets its folder's in front."""
+    every = [tracker for _, by_tracker in found for tracker in by_tracker]
+    return [
+        (f"{path.resolve().name}/{tracker}" if every.count(tracker) > 1 else tracker, files)
+        for path, by_tracker in found
+        for tracker, files in by_tracker.items()
+    ]
+
+
+def _check_names(names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DatasetError(
+            f'two trackers are called "{twice}"', fix="rename one of the result folders"
+        )
 
 
 def _read(
