@@ -95,6 +95,36 @@ def test_energies_have_exact_slopes_by_the_boxes(estimator, features, boxes):
     assert torch.autograd.gradcheck(lambda b: estimator.energies(modulation, maps, b), (given,))
 
 
+def awkward_boxes(boxes):
+    """Boxes of one image each: inside, over every border, far outside, without area."""
+    rows = [[20.0, 24, 40, 30], [-30, 60, 50, 70], [200, 10, 30, 30], [40, 40, 0, 20]]
+    return torch.stack([boxes[0, 0], torch.tensor(rows, dtype=boxes.dtype)])
+
+
+def test_slopes_without_a_graph_are_those_of_the_graph(estimator, features, boxes):
+    proposals = awkward_boxes(boxes)
+    with torch.no_grad():
+        maps = estimator.test_features([part[0] for part in features(1)])
+        modulation = estimator.target_modulation(features(1), boxes[:1, :, 0])
+        found = estimator.energies_with_slopes(modulation, maps, proposals)
+    given = proposals.clone().requires_grad_()
+    energies = estimator.energies(modulation, maps, given)
+    (slopes,) = torch.autograd.grad(energies.sum(), given)
+    assert float(slopes.abs().max()) > 1e-4
+    assert_close(found[0], energies.detach(), rtol=1e-9, atol=1e-9)
+    assert_close(found[1], slopes, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@torch.no_grad()
+def test_a_proposal_that_is_not_finite_is_refused(estimator, features, boxes, bad):
+    maps = estimator.test_features([part[0] for part in features(1)])
+    modulation = estimator.target_modulation(features(1), boxes[:1, :, 0])
+    boxes[0, 1, 2, 3] = bad
+    with pytest.raises(ValueError, match="proposals must be finite"):
+        estimator.energies_with_slopes(modulation, maps, boxes[0])
+
+
 def test_slopes_by_features_and_modulation_are_exact(estimator, features, boxes, draw):
     maps = [part[0, :1, :, :4, :4].clone().requires_grad_() for part in features(1)]
     vectors = [draw(1, c, 1, 1).double().requires_grad_() for c in (10, 12)]

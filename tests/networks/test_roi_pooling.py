@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from benchmarks.roi_pooling import plain_roi_pool
 from tirtrack.networks import roi_pooling
-from tirtrack.networks.roi_pooling import precise_roi_pool
+from tirtrack.networks.roi_pooling import ProposalPooling, precise_roi_pool
 
 
 def draw_rois(count, generator, *, images=2):
@@ -158,6 +158,24 @@ def test_the_type_of_the_features_is_kept(features, dtype):
     pooled.sum().backward()
     assert pooled.dtype == features.grad.dtype == dtype
     assert roi.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("bins", [1, 3, 5])
+@pytest.mark.parametrize("reach", [1.0, 0.2], ids=["all of the map", "a part of the map"])
+def test_proposals_of_one_window_are_pooled_as_boxes_one_by_one(features, rois, bins, reach):
+    corners = rois[:, 1:].view(2, 20, 4) * reach
+    proposals = torch.cat([corners[..., :2], corners[..., 2:] - corners[..., :2]], dim=2)
+    index = torch.arange(2.0).repeat_interleave(20)[:, None]
+    boxes = torch.cat([index, corners.flatten(0, 1)], dim=1).requires_grad_()
+    wanted = precise_roi_pool(features, boxes, (bins, bins), 1 / 8)
+    weights = torch.linspace(-1, 2, wanted.numel(), dtype=wanted.dtype).view_as(wanted)
+    (by_boxes,) = torch.autograd.grad((wanted * weights).sum(), boxes)
+    found = ProposalPooling.of(features, proposals, bins, 1 / 8)
+    assert_close(found.values.permute(0, 3, 1, 2), wanted.detach(), rtol=1e-9, atol=1e-9)
+    by_corner, by_end = by_boxes[:, 1:].split(2, dim=1)
+    by_proposals = torch.cat([by_corner + by_end, by_end], dim=1)
+    slopes = found.slopes(weights.permute(0, 2, 3, 1).contiguous())
+    assert_close(slopes, by_proposals, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from tirtrack.networks.roi_pooling import precise_roi_pool
+from tirtrack.networks.roi_pooling import ProposalPooling, precise_roi_pool
 
 STRIDES = (8, 16)  # patch pixels per cell of the two feature maps
 REFERENCE_BINS = (3, 1)  # bins per side of the pooling of the two maps
@@ -127,6 +127,39 @@ class BoxEstimator(nn.Module):
         values: Tensor = self.iou_predictor(torch.cat(read, dim=1))
         return values.view(proposals.shape[:2])
 
+    def energies_with_slopes(
+        self, modulation: list[Tensor], test_features: list[Tensor], proposals: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`energies` in evaluation mode, and their gradients by the proposals, without a
+        graph: a refinement takes many steps of few numbers, in which a graph costs most of the
+        time.
+
+        Args:
+            modulation: vectors from :meth:`modulation`, two ``[B,C,1,1]``.
+            test_features: features from :meth:`test_features`, two ``[B,C,H,W]``.
+            proposals: ``[B,P,4]`` xywh, patch pixels.
+
+        Returns:
+            ``[B,P]`` and ``[B,P,4]``.
+
+        Raises:
+            ValueError: a proposal is not finite.
+        """
+        layers = (self.fc3_rt, self.fc4_rt)
+        widths = [layer.linear.out_features for layer in layers]
+        by_read = torch.split(self.iou_predictor.weight[0], widths)
+        values, slopes = self.iou_predictor.bias, torch.zeros_like(proposals)
+        for layer, by_out, weights, maps, bins, stride in zip(
+            layers, by_read, modulation, test_features, TEST_BINS, STRIDES, strict=True
+        ):
+            pooled = ProposalPooling.of(maps, proposals, bins, 1 / stride)
+            shares = weights.repeat_interleave(proposals.shape[1], dim=0)
+            read, by_pooled = layer.read_out(pooled.values.permute(0, 3, 1, 2) * shares, by_out)
+            values = values + read
+            by_values = (by_pooled * shares).permute(0, 2, 3, 1).contiguous()
+            slopes = slopes + pooled.slopes(by_values).view_as(proposals)
+        return values.view(proposals.shape[:2]), slopes
+
     def target_modulation(self, features: list[Tensor], boxes_patch: Tensor) -> list[Tensor]:
         """:meth:`modulation` from the first reference image alone, as in the published training.
 
@@ -186,6 +219,20 @@ class LinearBlock(nn.Module):
         """Inputs are flattened in the order (channel, row, column)."""
         flat: Tensor = self.linear(pooled.flatten(1))
         return self.bn(flat[:, :, None, None]).flatten(1).relu()  # type: ignore[no-any-return]
+
+    def read_out(self, pooled: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The sum of the outputs times ``weights [C']``, ``[R]``, and its gradient by the input,
+        ``[R,C,k,k]``, in evaluation mode.
+
+        With few boxes the large matrix is faster on the left of a product.
+        """
+        norm, matrix = self.bn, self.linear.weight
+        mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        gain = norm.weight * (variance + norm.eps).rsqrt()
+        offset = norm.bias + gain * (self.linear.bias - mean)
+        out = gain[:, None] * (matrix @ pooled.flatten(1).T) + offset[:, None]  # [C',R]
+        by_matrix = (weights * gain)[:, None] * (out > 0)
+        return weights @ out.relu(), (by_matrix.T @ matrix).view(pooled.shape)
 
 
 def rois_of(boxes: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -19,8 +20,8 @@ from tirtrack.networks.box_estimator import BoxEstimator
 from tirtrack.trackers.online_settings import OnlineSettings
 from tirtrack.trackers.patch_extraction import SampleFrame
 
-Energies = Callable[[Tensor], Tensor]
-"""Boxes ``[...,P,4]`` to scores ``[...,P]``; differentiable."""
+Energies = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Boxes ``[...,P,4]`` to scores ``[...,P]`` and their gradients by the boxes, ``[...,P,4]``."""
 
 StepLength = float | tuple[float, float]
 _WORST = -99999999.0  # ATOM compares the first score with it
@@ -83,11 +84,10 @@ class AscentRule:
 
 
 def ascend(energies: Energies, boxes: Tensor, rule: AscentRule) -> Ascent:
-    """Gradient ascent of all boxes ``[...,P,4]`` at once, with the gradient taken only with respect
-    to the boxes.
+    """Gradient ascent of all boxes ``[...,P,4]`` at once.
 
     Args:
-        energies: function that scores boxes.
+        energies: function that scores boxes, with gradients.
         boxes: boxes to start from.
         rule: settings of the ascent.
     """
@@ -100,11 +100,11 @@ def ascend(energies: Energies, boxes: Tensor, rule: AscentRule) -> Ascent:
     previous, last_move = boxes.new_full(boxes.shape[:-1], _WORST), torch.zeros_like(boxes)
     scores = previous
     for _ in range(rule.iterations):
-        with torch.enable_grad():
-            points = points.detach().requires_grad_()
-            values = energies(_from_relative(points, unit) if is_relative else points)
-            (gradient,) = torch.autograd.grad(values.sum(), points)
-        scores, points = values.detach(), points.detach()
+        if is_relative:
+            scores, gradient = energies(_from_relative(points, unit))
+            gradient = _relative_slopes(gradient, points, unit)
+        else:
+            scores, gradient = energies(points)
         move = step * gradient
         if not is_relative:
             move = move * torch.cat([points[..., 2:]] * 2, dim=-1)
@@ -152,7 +152,7 @@ class Climb:
         ]
         test = [stacked(one)[:, 0] for one in zip(*(w.test_features for w in works), strict=True)]
         found = ascend(
-            lambda boxes: first.estimator.energies(modulation, test, boxes),
+            partial(first.estimator.energies_with_slopes, modulation, test),
             stacked([work.boxes for work in works]),
             first.rule,
         )
@@ -196,3 +196,10 @@ def _to_relative(boxes: Tensor, unit: Tensor) -> Tensor:
 def _from_relative(points: Tensor, unit: Tensor) -> Tensor:
     sizes = points[..., 2:].exp()
     return torch.cat([points[..., :2] * unit - sizes / 2, sizes], dim=-1)
+
+
+def _relative_slopes(slopes: Tensor, points: Tensor, unit: Tensor) -> Tensor:
+    """Gradient by the points of :func:`_from_relative`, from that by its boxes."""
+    by_corner, by_size = slopes[..., :2], slopes[..., 2:]
+    by_log_size = (by_size - by_corner / 2) * points[..., 2:].exp()
+    return torch.cat([by_corner * unit, by_log_size], dim=-1)
