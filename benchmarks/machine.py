@@ -24,6 +24,7 @@ MOST_OTHERS = 0.2
 """Cores that other processes may use, on average, while something is measured."""
 STAT = Path("/proc/stat")
 PROCESSORS = Path("/proc/cpuinfo")
+_SHORTEST_S = 1.0  # counts are in hundredths of a second, of which a few mean nothing
 _IDLE = (3, 4)  # idle, waiting for a disk
 _GUESTS = 8  # from here on /proc/stat repeats what "user" and "nice" hold already
 
@@ -68,13 +69,14 @@ def machine_seconds(stat: str, ticks_a_second: int) -> float:
 
 
 def others_cores(before: Usage, now: Usage) -> float:
-    """Cores that other processes used on average between two moments, at least 0.
+    """Cores that other processes used on average between two moments, at least 0; moments less than
+    a second apart count as a second.
 
     >>> others_cores(Usage(0.0, 0.0, 0.0), Usage(10.0, 13.0, 9.0))
     0.4
     """
     others = (now.machine - before.machine) - (now.own - before.own)
-    return max(others, 0.0) / (now.wall - before.wall)
+    return max(others, 0.0) / max(now.wall - before.wall, _SHORTEST_S)
 
 
 class Watch:

@@ -45,6 +45,8 @@ def test_work_is_all_but_idling_and_stolen_time_is_work(name, is_work):
         pytest.param(Usage(10, 15, 10), 0.5, id="half a core is theirs"),
         pytest.param(Usage(20, 15, 10), 0.25, id="over a longer time"),
         pytest.param(Usage(10, 9, 10), 0.0, id="coarse ticks never give less than none"),
+        pytest.param(Usage(0, 0, 0), 0.0, id="no time has passed"),
+        pytest.param(Usage(0.02, 0.03, 0.01), 0.02, id="a few ticks are no work of others"),
     ],
 )
 def test_what_others_use_is_all_work_less_our_own(now, cores):
