@@ -123,6 +123,26 @@ def test_openvino_computes_in_float32_on_one_unpinned_thread(graphs, tmp_path, m
     assert (precision.to_dtype(), threads, pinned) == (np.float32, 1, False)
 
 
+PROCESSORS = {
+    "two names": ["model name: Xeon\nflags: fma", "model name: EPYC\nflags: fma"],
+    "one name, other instructions": [
+        "model name: Xeon\nflags: fma",
+        "model name: Xeon\nflags: fma bf16",
+    ],
+    "no name, as on Arm": ["Features: asimd", "Features: asimd bf16"],
+}
+
+
+@pytest.mark.parametrize("how", PROCESSORS)
+def test_processors_that_compute_differently_are_told_apart(how, tmp_path, monkeypatch):
+    monkeypatch.setattr(runtimes, "PROCESSORS", tmp_path / "cpuinfo")
+    said = {runtimes.processor()}
+    for text in PROCESSORS[how]:
+        (tmp_path / "cpuinfo").write_text(text)
+        said.add(runtimes.processor())
+    assert len(said) == 3
+
+
 def test_a_runtime_that_is_not_installed_names_its_extra(graphs, tmp_path, monkeypatch):
     monkeypatch.setattr(inference, "has_openvino", lambda: False)
     inference.openvino.cache_clear()

@@ -33,6 +33,7 @@ Runner = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 their own. One thread at a time may call it.
 """
 
+PROCESSORS = Path("/proc/cpuinfo")
 _DIGEST = 32  # bytes of a SHA-256
 
 
@@ -76,12 +77,13 @@ def session(graph: bytes, *, threads: int) -> onnxruntime.InferenceSession:
 def processor() -> str:
     """What is known of the processor, in one line; compiled graphs and times belong to it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        lines = PROCESSORS.read_text("utf-8").splitlines()
     except OSError:
         lines = []
     told = dict(line.partition(":")[::2] for line in lines)
     known = {key.strip(): value.strip() for key, value in told.items()}
-    flags = hashlib.sha256(known.get("flags", "").encode()).hexdigest()[:8]
+    features = known.get("flags") or known.get("Features", "")  # the latter on Arm
+    flags = hashlib.sha256(features.encode()).hexdigest()[:8]
     return f"{known.get('model name') or platform.processor()}, {platform.machine()}, {flags}"
 
 
