@@ -9,13 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tirtrack import identity as module
 from tirtrack.errors import RequestError
-from tirtrack.identity import check_same_identity, differences, first_change
+from tirtrack.identity import check_same_identity, differences, first_change, versions
 
 values = st.recursive(
     st.integers() | st.text(), lambda inner: st.dictionaries(st.text(min_size=1), inner)
 )
 identities = st.dictionaries(st.text(min_size=1), values)
+
+
+def test_versions_have_an_engine_of_an_extra_where_it_ran(monkeypatch) -> None:
+    monkeypatch.setattr(module.metadata, "version", lambda name: f"of {name}")
+    assert versions("onnx", "openvino") == {**versions(), "openvino": "of openvino"}
+    assert versions("onnx", "torch", "None") == versions()
+    assert "openvino" not in versions()
 
 
 @given(identities)

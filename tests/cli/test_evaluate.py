@@ -151,6 +151,16 @@ def test_annotation_without_frames_is_refused(tmp_path: Path, capsys) -> None:
     assert "--annotation needs --frames" in capsys.readouterr().err
 
 
+def test_the_engine_is_that_of_all_trackers(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrackerSpec, "facts", lambda self: {"engine": self.engine})
+    line = ["evaluate", "one", "two", "--dataset", str(world), "--out", str(tmp_path / "out")]
+    assert run([*line, "--engine", "torch"]) == 0
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert [one["engine"] for one in result["trackers"]] == ["torch", "torch"]
+
+
 def test_tracker_with_an_empty_preset_is_refused(world: Path, tmp_path: Path, capsys) -> None:
     line = ["evaluate", "one@", "--dataset", str(world), "--out", str(tmp_path / "out")]
     assert run(line) == 2

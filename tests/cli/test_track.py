@@ -114,6 +114,11 @@ def test_json_is_one_document_in_both_cases(clip, weights, capsys):
         (["night.mp4", "--box", "1,2,3,4", "--pick", "1"], 2, "--box and --pick both name"),
         (["night.mp4", "--pick", "1", "--pick", "2"], 2, "--pick was given 2 times; for several"),
         (["night.mp4", "--pick", "99"], 2, "no proposal has the number 99; give 1 to"),
+        (
+            ["night.mp4", "--box", "1,2,3,4", "--engine", "vino"],
+            2,
+            'no engine is called "vino"; did',
+        ),
         (["night.mp4", "--start", "12"], 2, "night.mp4: there is no frame 12"),
         (["empty"], 2, "empty: no images in the folder"),
         (["sound.xyz"], 2, "neither a video nor an image by its name"),
