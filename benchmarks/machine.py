@@ -11,8 +11,10 @@ import argparse
 import os
 import platform
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +145,17 @@ def facts(command: str, others: float | None) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "others_cores": None if others is None else round(others, 3),
         "revision": revision(),
-        "versions": versions(),
+        "versions": {**versions(), **versions_if_installed()},
     }
+
+
+def versions_if_installed() -> dict[str, str]:
+    """Versions of what is measured where it is installed: an engine, and the peer."""
+    found = {}
+    for name in ("openvino", "opencv-contrib-python-headless"):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def processor_name() -> str:

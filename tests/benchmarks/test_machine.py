@@ -106,7 +106,25 @@ def test_a_result_says_when_where_and_of_which_code_it_is():
     assert said["others_cores"] == 0.123
     assert said["processor"] == machine.processor_name()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", said["time"])
-    assert {"revision", "versions", "cores"} < said.keys()
+    assert {"revision", "cores"} < said.keys()
+
+
+def test_a_result_names_the_versions_of_an_engine_and_of_the_peer_that_are_installed(monkeypatch):
+    known = {"openvino": "1.0"}
+    real = machine.metadata.version
+
+    def version(name):
+        if name.startswith("open"):
+            if name not in known:
+                raise machine.metadata.PackageNotFoundError(name)
+            return known[name]
+        return real(name)
+
+    monkeypatch.setattr(machine.metadata, "version", version)
+    said = machine.facts("python -m x", None)["versions"]
+    assert said["openvino"] == "1.0"
+    assert "opencv-contrib-python-headless" not in said
+    assert {"tirtrack", "onnxruntime"} < said.keys()
 
 
 COMMANDS = {
