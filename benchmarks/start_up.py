@@ -86,7 +86,8 @@ def main() -> None:
     tracker = tirtrack.load(weights, engine=engine)
     tracker.init(frame, tirtrack.Box(300, 200, SIDE, SIDE))
     tracker.update(frame)
-    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
     print(json.dumps({"memory_mb": memory_mb}), flush=True)
 
 
