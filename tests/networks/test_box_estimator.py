@@ -116,7 +116,8 @@ def test_slopes_without_a_graph_are_those_of_the_graph(estimator, features, boxe
     with torch.no_grad():
         maps = estimator.test_features([part[0] for part in features(1)])
         modulation = estimator.target_modulation(features(1), boxes[:1, :, 0])
-        found = estimator.energies_with_slopes(modulation, maps, proposals)
+    found = estimator.energies_with_slopes(modulation, maps, proposals)
+    assert not any(one.requires_grad for one in found)
     given = proposals.clone().requires_grad_()
     energies = estimator.energies(modulation, maps, given)
     (slopes,) = torch.autograd.grad(energies.sum(), given)

@@ -127,6 +127,7 @@ class BoxEstimator(nn.Module):
         values: Tensor = self.iou_predictor(torch.cat(read, dim=1))
         return values.view(proposals.shape[:2])
 
+    @torch.no_grad()
     def energies_with_slopes(
         self, modulation: list[Tensor], test_features: list[Tensor], proposals: Tensor
     ) -> tuple[Tensor, Tensor]:
