@@ -358,6 +358,19 @@ def test_many_trackers_have_a_row_each_the_best_first(world: Path, many: Path, c
     assert rows[0].split("│")[6].strip() == "0.952 to 0.952"
 
 
+@pytest.mark.parametrize(("columns", "shown"), [(80, 6), (100, 8), (120, 9)])
+def test_every_tracker_has_one_line_whatever_the_width_of_the_screen(
+    world: Path, many: Path, capsys, monkeypatch, columns: int, shown: int
+) -> None:
+    for name, value in (("FORCE_COLOR", "1"), ("NO_COLOR", "1"), ("COLUMNS", str(columns))):
+        monkeypatch.setenv(name, value)
+    assert run(["score", str(many), "--dataset", str(world)]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert [row.split()[1] for row in rows] == [f"off{k}" for k in range(7)]
+    assert {row.count("│") - 1 for row in rows} == {shown}
+    assert not any("…" in row for row in rows)
+
+
 def test_reference_is_whom_the_others_are_compared_with(world, many, results, capsys) -> None:
     line = ["score", "--dataset", str(world), "--reference"]
     assert run([*line, "off3", str(many)]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -10,12 +11,15 @@ from rich.table import Table
 
 from tirtrack.cli.options import rate
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, TrackerResult
-from tirtrack.evaluation.statistics import ScoreDifference, ScoreInterval
+from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.verdict import FEWEST_SEQUENCES, interval
 from tirtrack.source_line import counted
 
 PLAIN_WIDTH = 180  # where the output is no terminal: nothing is cut or wrapped for a screen
 FEW = 5  # of more trackers each has one row, so that all fit on a screen
+SPEED, QUALITY = "frames/s", "score AUC, ECE, F"
+CHANCE, SIGNS = "p", "wins/ties/ losses"
+_HEADING_WIDTH = 8
 _LISTED = 3
 
 
@@ -33,7 +37,7 @@ def print_comparison(comparison: Comparison, *, pairs: bool = False) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=PLAIN_WIDTH)
     few = len(comparison.trackers) <= FEW
-    console.print(_few_scores(comparison) if few else _many_scores(comparison))
+    console.print(_few_scores(comparison) if few else _many_scores(comparison, console))
     if comparison.runs:
         console.print(_spreads(comparison))
     shown = comparison.differences if pairs else _to_one(comparison) if few else ()
@@ -49,22 +53,21 @@ def _table(comparison: Comparison, title: str, *notes: str) -> Table:
     return Table(title=title, title_justify="left", caption=said or None, caption_justify="left")
 
 
-def _scores(comparison: Comparison, *notes: str) -> Table:
+def _titled(comparison: Comparison, *notes: str) -> Table:
     starts = f", {comparison.starts} starts a sequence" if comparison.starts > 1 else ""
-    table = _table(
+    return _table(
         comparison,
         f"{comparison.dataset}, {comparison.protocol}: "
         f"{comparison.sequences} sequences, {comparison.frames} frames{starts}",
         *notes,
     )
-    table.add_column("tracker", overflow="fold")
-    for name in [*_headings(comparison), *_extra_headings(comparison)]:
-        table.add_column(name, justify="right")
-    return table
 
 
 def _few_scores(comparison: Comparison) -> Table:
-    table = _scores(comparison)
+    table = _titled(comparison)
+    table.add_column("tracker", overflow="fold")
+    for name in [*_headings(comparison), *_extra_headings(comparison)]:
+        table.add_column(name, justify="right")
     for one in comparison.trackers:
         table.add_row(one.name, *_cells(comparison, one.values), *_extra_cells(comparison, one))
         if one.visible_values:
@@ -73,39 +76,79 @@ def _few_scores(comparison: Comparison) -> Table:
     return table
 
 
-def _many_scores(comparison: Comparison) -> Table:
-    """One row a tracker, the best first, with its difference in the primary score."""
-    primary = comparison.primary
-    table = _scores(
+def _many_scores(comparison: Comparison, console: Console) -> Table:
+    """One line a tracker, the best first, with its difference in the primary score.
+
+    Columns that the screen is too narrow for are left out, the least needed first.
+    """
+    ranked = sorted(comparison.trackers, key=comparison.rank, reverse=True)
+    rows = {one.name: _row(comparison, one) for one in ranked}
+    shown = list(next(iter(rows.values())))
+    wide = console.options.update(width=PLAIN_WIDTH)
+    for left_out in (None, _interval_heading(comparison), SIGNS, QUALITY, SPEED, CHANCE):
+        shown = [heading for heading in shown if heading != left_out]
+        table = _lines(comparison, rows, shown)
+        if console.measure(table, options=wide).maximum <= console.width:
+            break
+    return table
+
+
+def _lines(
+    comparison: Comparison, rows: Mapping[str, Mapping[str, str]], shown: Sequence[str]
+) -> Table:
+    """The table of rows by tracker, with some of their columns; numbers are never wrapped."""
+    table = _titled(
         comparison,
-        f"difference: of {primary.title} to {comparison.compared_with}, 95 % paired bootstrap over "
-        f"{comparison.unit}s; all pairs and scores: {RESULT_NAME}, or tirtrack score --pairs",
+        f"difference: of {comparison.primary.title} to {comparison.compared_with}, 95 % paired "
+        f"bootstrap over {comparison.unit}s; all pairs and scores: {RESULT_NAME}, or tirtrack "
+        "score --pairs",
         _too_few(comparison, comparison.differences),
     )
-    for name in (f"{primary.heading(short=True)}, 95 %", "difference", "p", "wins/ties/losses"):
-        table.add_column(name, justify="right")
-    for one in sorted(comparison.trackers, key=comparison.rank, reverse=True):
-        found = comparison.difference(one.tracker, comparison.compared_with, primary.id)
-        cells = [*_cells(comparison, one.values), *_extra_cells(comparison, one)]
-        if one.run == 1:
-            cells.append(_bounds(comparison.interval(one.tracker, primary.id)))
-        if found is not None and one.run == 1:
-            cells += [interval(found), _chance(found), _sign_counts(found)]
-        table.add_row(one.name, *cells)
+    table.add_column("tracker", overflow="fold")
+    for heading in shown:
+        table.add_column(_wrapped(heading), justify="right", no_wrap=True)
+    for name, row in rows.items():
+        table.add_row(name, *[row[heading] for heading in shown])
     return table
+
+
+def _row(comparison: Comparison, one: TrackerResult) -> dict[str, str]:
+    """The cells of a tracker's line by their headings; later runs have no differences."""
+    primary = comparison.primary.id
+    row = dict(zip(_headings(comparison), _cells(comparison, one.values), strict=True))
+    row |= zip(_extra_headings(comparison), _extra_cells(comparison, one), strict=True)
+    own = comparison.interval(one.tracker, primary) if one.run == 1 else None
+    found = comparison.difference(one.tracker, comparison.compared_with, primary)
+    found = found if one.run == 1 else None
+    return {
+        **row,
+        _interval_heading(comparison): "" if own is None else f"{own.low:.3f} to {own.high:.3f}",
+        "difference": "" if found is None else interval(found),
+        CHANCE: "" if found is None else _chance(found),
+        SIGNS: "" if found is None else _sign_counts(found),
+    }
+
+
+def _interval_heading(comparison: Comparison) -> str:
+    return f"{comparison.primary.heading(short=True)}, 95 %"
+
+
+def _wrapped(heading: str) -> str:
+    """A heading in lines about as narrow as the numbers below it."""
+    return "\n".join(textwrap.wrap(heading, _HEADING_WIDTH, break_long_words=False))
 
 
 def _extra_headings(comparison: Comparison) -> list[str]:
     """Columns of speed and of the score's quality, where any tracker has them."""
     headings = {
-        "frames/s": any(one.fps is not None for one in comparison.trackers),
-        "score AUC, ECE, F": any(one.score_quality is not None for one in comparison.trackers),
+        SPEED: any(one.fps is not None for one in comparison.trackers),
+        QUALITY: any(one.score_quality is not None for one in comparison.trackers),
     }
     return [heading for heading, known in headings.items() if known]
 
 
 def _extra_cells(comparison: Comparison, one: TrackerResult) -> list[str]:
-    cells = {"frames/s": _speed(one), "score AUC, ECE, F": _quality(one)}
+    cells = {SPEED: _speed(one), QUALITY: _quality(one)}
     return [cells[heading] for heading in _extra_headings(comparison)]
 
 
@@ -131,10 +174,6 @@ def _quality(one: TrackerResult) -> str:
         return ""
     f = None if quality.presence is None else quality.presence.f
     return ", ".join(map(_three, (quality.roc_auc, quality.calibration_error, f)))
-
-
-def _bounds(known: ScoreInterval | None) -> str:
-    return "" if known is None else f"{known.low:.3f} to {known.high:.3f}"
 
 
 def _spreads(comparison: Comparison) -> Table:
