@@ -13,7 +13,7 @@ from benchmarks.evidence.parts import ROOT
 from benchmarks.evidence.plan import read_plan
 from benchmarks.evidence.v3 import attributes_of, by_attribute, facts_of
 from tirtrack.datasets.sequence import LabelledSequence
-from tirtrack.evaluation.results import Track
+from tirtrack.evaluation.results import SequenceRun
 
 PLAN = read_plan()
 V3_FIGURES = ROOT / "docs" / "figures" / "evidence" / "v3"
@@ -32,7 +32,7 @@ def test_causes_are_counted_on_the_target_alone():
     boxes[3, 2:] = 10  # half of the side, same corner
     boxes[4, :2] = 200
     start = LabelledSequence("s", truth, 1, lambda: iter(()))
-    track = Track(boxes, np.ones(5), np.full(5, "tracking"), np.zeros(5))
+    track = SequenceRun(boxes, np.ones(5), np.full(5, "tracking"), np.zeros(5))
     found = facts_of(track, start, PLAN.protocol)
     assert found["lost"] == pytest.approx(1 / 4)
     assert found["overlap_on_target"] == pytest.approx((1 + 1 + 0.25) / 3)

@@ -31,7 +31,7 @@ from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.overlap import first_valid_row, norm_center_error, overlap, valid_rows
-from tirtrack.evaluation.results import Track
+from tirtrack.evaluation.results import SequenceRun
 from tirtrack.evaluation.runner import run
 from tirtrack.evaluation.score_quality import score_quality
 from tirtrack.evaluation.starts import starts_of
@@ -90,7 +90,7 @@ def sets(shared: Path) -> dict[str, LabelledDataset]:
 # --- what happens in a sequence ------------------------------------------------------------------
 
 
-def facts_of(track: Track, start: LabelledSequence, protocol: str) -> dict[str, float]:
+def facts_of(track: SequenceRun, start: LabelledSequence, protocol: str) -> dict[str, float]:
     """Scores and their causes of one run: how often it is lost (no overlap), and while it is not,
     how well centre and size fit.
     """
@@ -120,7 +120,7 @@ def attributes_of(sequence: LabelledSequence) -> dict[str, float]:
     return {"side_px": float(np.median(sides)), "step_sides": float(np.median(steps))}
 
 
-def score_of(tracks: Sequence[tuple[Track, LabelledSequence]]) -> dict[str, Any]:
+def score_of(tracks: Sequence[tuple[SequenceRun, LabelledSequence]]) -> dict[str, Any]:
     """Whether the tracker's score tells right boxes from wrong ones, over all frames."""
     scores, overlaps = [], []
     for track, start in tracks:

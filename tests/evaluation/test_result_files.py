@@ -13,7 +13,7 @@ from tirtrack.datasets import LabelledDataset, open_dataset, open_named_files
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.result_files import read_run, written_base
-from tirtrack.evaluation.results import Track, find_results, read_track, write_track
+from tirtrack.evaluation.results import SequenceRun, find_results, read_track, write_track
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.score_files import read_runs
 from tirtrack.evaluation.scoring import score_runs
@@ -175,7 +175,7 @@ def test_runs_over_all_frames_are_thinned_to_annotated_ones(tmp_path: Path, rows
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-9, -0.3, -57.123456789012, 1234.56789, 0.7 + 0.1])
 def test_shift_to_another_base_and_back_is_exact(tmp_path: Path, value: float) -> None:
     boxes = np.array([[value + 1, value * 3 + 1, 5, 6]])
-    write_track(tmp_path, "a", Track.of_boxes(boxes), shift=1)
+    write_track(tmp_path, "a", SequenceRun.of_boxes(boxes), shift=1)
     np.testing.assert_array_equal(read_track(tmp_path / "a.txt", shift=1).boxes, boxes)
 
 

@@ -13,14 +13,16 @@ from scipy.io import savemat
 
 from tirtrack.datasets.box_text import boxes_text, read_boxes
 from tirtrack.errors import DatasetError
-from tirtrack.evaluation.results import Track, find_results, read_track, write_track
+from tirtrack.evaluation.results import SequenceRun, find_results, read_track, write_track
 
 BOXES = np.array([[1.0, 2, 30, 40], [1.5, 2.25, 30, 40]])
 
 
-def track(boxes: np.ndarray = BOXES) -> Track:
+def track(boxes: np.ndarray = BOXES) -> SequenceRun:
     n = len(boxes)
-    return Track(boxes, np.linspace(1, 0.1, n), np.array(["tracking"] * n), np.full(n, 0.015625))
+    return SequenceRun(
+        boxes, np.linspace(1, 0.1, n), np.array(["tracking"] * n), np.full(n, 0.015625)
+    )
 
 
 def test_written_run_reads_back_equal(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, RequestError, RunError, StorageError
 from tirtrack.evaluation.comparison import read_result
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.results import Track, read_track
+from tirtrack.evaluation.results import SequenceRun, read_track
 from tirtrack.evaluation.runner import evaluate, run
 from tirtrack.evaluation.score_files import read_runs
 from tirtrack.evaluation.scoring import Runs, score_runs
@@ -435,7 +435,7 @@ def test_existing_folder_is_kept_without_force(world: LabelledDataset, tmp_path:
 def test_protocol_without_a_sequence_drops_it(tmp_path: Path) -> None:
     names = {"cat_D_001": walk(5, 0), "dog_D_001": walk(5, 1)}
     world = open_dataset(write_lsotb(tmp_path / "world", names))
-    runs = [Runs("x", {s.name: Track.of_boxes(s.annotation) for s in world.sequences})]
+    runs = [Runs("x", {s.name: SequenceRun.of_boxes(s.annotation) for s in world.sequences})]
     found = score_runs(runs, world, get("lsotb-tir-119"), resamples=20)
     assert [s.name for s in found.trackers[0].sequences] == ["dog_D_001"]
     only_cat = replace(world, sequences=world.sequences[:1])
@@ -443,9 +443,10 @@ def test_protocol_without_a_sequence_drops_it(tmp_path: Path) -> None:
         score_runs(runs, only_cat, get("lsotb-tir-119"))
 
 
-def boxes_shifted(world: LabelledDataset, shift: float) -> dict[str, Track]:
+def boxes_shifted(world: LabelledDataset, shift: float) -> dict[str, SequenceRun]:
     return {
-        s.name: Track.of_boxes(s.annotation + np.array([shift, 0, 0, 0])) for s in world.sequences
+        s.name: SequenceRun.of_boxes(s.annotation + np.array([shift, 0, 0, 0]))
+        for s in world.sequences
     }
 
 
@@ -483,7 +484,7 @@ def test_score_is_compared_with_the_overlap_of_its_own_frame() -> None:
     truth = np.array([[10.0, 10, 20, 20], [10, 10, 20, 20], [200, 10, 20, 20], [10, 10, 20, 20]])
     boxes = truth.copy()
     boxes[2, 0] = 10
-    track = replace(Track.of_boxes(boxes), scores=np.array([1.0, 0.9, 0.2, 0.8]))
+    track = replace(SequenceRun.of_boxes(boxes), scores=np.array([1.0, 0.9, 0.2, 0.8]))
     found = score_runs(
         [Runs("x", {"blank": track})],
         LabelledDataset("one", (blank(truth),), "lsotb-tir"),
@@ -499,7 +500,7 @@ def test_score_is_compared_with_the_overlap_of_its_own_frame() -> None:
 
 
 def test_result_files_without_scores_have_no_score_quality(world: LabelledDataset) -> None:
-    runs = [Runs("x", {s.name: Track.of_boxes(s.annotation) for s in world.sequences})]
+    runs = [Runs("x", {s.name: SequenceRun.of_boxes(s.annotation) for s in world.sequences})]
     found = score_runs(runs, world, get("lsotb-tir"), resamples=20)
     assert found.trackers[0].score_quality is None
     assert found.trackers[0].speed is None

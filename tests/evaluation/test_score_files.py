@@ -10,7 +10,7 @@ import pytest
 import tirtrack
 from tirtrack.datasets import open_dataset
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.results import Track
+from tirtrack.evaluation.results import SequenceRun
 from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.evaluation.statistics import bootstrap_indices, bootstrap_interval
 
@@ -62,7 +62,7 @@ def two_runs(tmp_path: Path):
         Runs(
             name,
             {
-                sequence: Track.of_boxes(TRUTH + np.array([step * k, 0, 0, 0]))
+                sequence: SequenceRun.of_boxes(TRUTH + np.array([step * k, 0, 0, 0]))
                 for k, sequence in enumerate(names)
             },
             {"run": run, "run_of": "one"},

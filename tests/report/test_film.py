@@ -8,7 +8,7 @@ import numpy as np
 
 from tirtrack.datasets import AnnotationOptions, open_dataset
 from tirtrack.evaluation.protocols import get
-from tirtrack.evaluation.results import Track, write_track
+from tirtrack.evaluation.results import SequenceRun, write_track
 from tirtrack.evaluation.score_files import read_runs
 from tirtrack.evaluation.scoring import score_runs
 from tirtrack.report.build import evaluation_section
@@ -23,7 +23,7 @@ def films(root: Path, base: int) -> list[bytes]:
     boxes = np.nan_to_num(sequence.annotation, nan=20.0) + np.array([2.0, 1.0, 0.0, 0.0])
     for name in ("first", "second"):
         write_track(
-            out / "results" / name, sequence.name, Track.of_boxes(boxes), shift=sequence.shift
+            out / "results" / name, sequence.name, SequenceRun.of_boxes(boxes), shift=sequence.shift
         )
     runs = read_runs([out], opened)
     write_stored(out / "result.json", score_runs(runs, opened, get("lsotb-tir")))

@@ -20,7 +20,7 @@ from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.errors import DatasetError
 from tirtrack.evaluation.comparison import RESULT_NAME
 from tirtrack.evaluation.overlap import first_valid_row
-from tirtrack.evaluation.results import Track, read_track
+from tirtrack.evaluation.results import SequenceRun, read_track
 from tirtrack.identity import IDENTITY_NAME
 
 _BASE_WITHOUT_ENTRY = 1
@@ -35,7 +35,7 @@ def read_run(
     *,
     columns: Columns | None = None,
     base: int | None = None,
-) -> Track:
+) -> SequenceRun:
     """The run of a sequence in a result file, in the base of the annotation in memory.
 
     Args:
@@ -107,7 +107,7 @@ def _stored(path: Path) -> dict[str, Any] | None:
         ) from error
 
 
-def seems_moved(track: Track, sequence: LabelledSequence) -> int:
+def seems_moved(track: SequenceRun, sequence: LabelledSequence) -> int:
     """1 or -1 if the first box is the annotated one moved by that on both axes, pixels; else 0."""
     start = first_valid_row(sequence.annotation)
     if start is None or len(track.boxes) == 0:
@@ -141,7 +141,7 @@ def _columns(path: Path, sequence: LabelledSequence) -> Columns | None:
     )
 
 
-def _aligned(track: Track, sequence: LabelledSequence) -> Track:
+def _aligned(track: SequenceRun, sequence: LabelledSequence) -> SequenceRun:
     """The rows of a run that belong to annotated rows from the first valid one on."""
     rows, found = len(sequence), len(track.boxes)
     if sequence.every > 1 and found > rows and math.ceil(found / sequence.every) == rows:

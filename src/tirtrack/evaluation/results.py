@@ -37,7 +37,7 @@ _CSV_COLUMNS = ["frame", "score", "status"]
 
 
 @dataclass(frozen=True)
-class Track:
+class SequenceRun:
     """One run over one sequence.
 
     Attributes:
@@ -54,17 +54,19 @@ class Track:
     seconds: np.ndarray
 
     @classmethod
-    def of_boxes(cls, boxes: np.ndarray) -> Track:
+    def of_boxes(cls, boxes: np.ndarray) -> SequenceRun:
         """A track of which only the boxes ``[T,4]`` are known."""
         unknown = np.full(len(boxes), np.nan)
         return cls(boxes, unknown, np.full(len(boxes), ""), unknown)
 
-    def rows(self, kept: slice) -> Track:
+    def rows(self, kept: slice) -> SequenceRun:
         """Some of its frames."""
-        return Track(self.boxes[kept], self.scores[kept], self.statuses[kept], self.seconds[kept])
+        return SequenceRun(
+            self.boxes[kept], self.scores[kept], self.statuses[kept], self.seconds[kept]
+        )
 
 
-def write_track(folder: Path, sequence: str, track: Track, *, shift: int = 0) -> None:
+def write_track(folder: Path, sequence: str, track: SequenceRun, *, shift: int = 0) -> None:
     """Write a run as the files of one sequence below a tracker's ``folder``; whole or not at all.
 
     The box file is written last: if it exists, the others do.
@@ -102,7 +104,7 @@ def read_track(
     frames: int | None = None,
     video: str = "",
     target: str = "",
-) -> Track:
+) -> SequenceRun:
     """A run from its box file (text or ``.mat``), with scores and times if they lie beside it.
 
     Args:
@@ -120,9 +122,9 @@ def read_track(
     path = Path(path)
     offset = np.array([shift, shift, 0.0, 0.0])
     if path.suffix == ".mat":
-        return Track.of_boxes(_read_mat(path) + offset)
+        return SequenceRun.of_boxes(_read_mat(path) + offset)
     boxes = read_boxes(path, columns, frames=frames, video=video, target=target)
-    track = Track.of_boxes(boxes + offset)
+    track = SequenceRun.of_boxes(boxes + offset)
     scores, statuses = _read_csv(path.with_suffix(".csv"))
     times = _time_file(path)
     seconds = read_rows(times, columns=1)[:, 0] if times.is_file() else track.seconds
@@ -135,7 +137,7 @@ def read_track(
                 path,
                 "run the sequence again, or remove the file of the other length",
             )
-    return Track(track.boxes, scores, statuses, seconds)
+    return SequenceRun(track.boxes, scores, statuses, seconds)
 
 
 def _read_csv(path: Path) -> tuple[np.ndarray | None, np.ndarray | None]:

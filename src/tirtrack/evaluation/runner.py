@@ -33,7 +33,7 @@ from tirtrack.evaluation import protocols
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, MissingRun
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.result_files import read_run
-from tirtrack.evaluation.results import RESULTS_FOLDER, Track, write_track
+from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun, write_track
 from tirtrack.evaluation.scoring import (
     MissingMode,
     Runs,
@@ -68,7 +68,7 @@ def run(
     *,
     seed: int = 0,
     advance: Callable[[int], None] | None = None,
-) -> Track:
+) -> SequenceRun:
     """One pass over a sequence, from its first frame with a valid annotated box.
 
     Args:
@@ -84,7 +84,9 @@ def run(
     loaded = tracker if isinstance(tracker, OnlineTracker) else tracker.load(seed)
     start, first_box = _first_box(sequence)
     rows = len(sequence) - start
-    track = Track(np.empty((rows, 4)), np.empty(rows), np.empty(rows, dtype="U9"), np.empty(rows))
+    track = SequenceRun(
+        np.empty((rows, 4)), np.empty(rows), np.empty(rows, dtype="U9"), np.empty(rows)
+    )
     for row, frame in _frames(sequence, start):
         began = time.perf_counter()
         if row == 0:
@@ -228,10 +230,10 @@ def evaluate(
     else:
         del loaded  # loading showed that it works, and filled the cache for the workers
         outcomes = finished + _run_in_workers(todo, min(workers, len(todo)), progress)
-    tracks: dict[str, dict[str, Track]] = {source.name: {} for source in trackers}
+    tracks: dict[str, dict[str, SequenceRun]] = {source.name: {} for source in trackers}
     reasons: dict[tuple[str, str], str] = {}
     for outcome in outcomes:
-        if isinstance(outcome.result, Track):
+        if isinstance(outcome.result, SequenceRun):
             tracks[outcome.tracker][outcome.sequence] = outcome.result
         else:
             reasons[outcome.tracker, outcome.sequence] = outcome.result
@@ -373,7 +375,7 @@ class _Outcome:
 
     tracker: str
     sequence: str
-    result: Track | str
+    result: SequenceRun | str
     remarks: tuple[tuple[str, str], ...] = ()  # cause and text of each
 
 

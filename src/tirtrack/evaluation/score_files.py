@@ -18,7 +18,7 @@ from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.protocols import LengthMode, get
 from tirtrack.evaluation.protocols.otb_core import with_length
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
-from tirtrack.evaluation.results import Track, find_results, results_line
+from tirtrack.evaluation.results import SequenceRun, find_results, results_line
 from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.evaluation.starts import all_starts, starts_line
 from tirtrack.files import new_folder
@@ -165,8 +165,8 @@ def read_runs(
             for stem, file in files.items()
             for sequence in by_name[stem]
         }
-        tracks = {key: one for key, one in read.items() if isinstance(one, Track)}
-        faulty = {key: one for key, one in read.items() if not isinstance(one, Track)}
+        tracks = {key: one for key, one in read.items() if isinstance(one, SequenceRun)}
+        faulty = {key: one for key, one in read.items() if not isinstance(one, SequenceRun)}
         faults += faulty.values()
         without_box += _without_box(files, tracks)
         _warn_of_another_base(name, tracks, dataset)
@@ -207,7 +207,7 @@ def _read(
     columns: Columns | None,
     base: int | None,
     length: LengthMode,
-) -> Track | DatasetError:
+) -> SequenceRun | DatasetError:
     """The run in a file, with as many rows as are annotated, or why it cannot be scored."""
     try:
         track = read_run(file, sequence, columns=columns, base=base)
@@ -232,7 +232,7 @@ def _all_of(faults: Sequence[DatasetError]) -> DatasetError:
     )
 
 
-def _without_box(files: Mapping[str, Path], tracks: Mapping[str, Track]) -> list[str]:
+def _without_box(files: Mapping[str, Path], tracks: Mapping[str, SequenceRun]) -> list[str]:
     """Files with rows of NaN, each with the first such row, counted from 1."""
     rows = {name: np.isnan(one.boxes).any(axis=1) for name, one in tracks.items()}
     return [
@@ -250,7 +250,9 @@ def _without_box_line(places: Sequence[str]) -> str:
     )
 
 
-def _warn_of_another_base(name: str, tracks: Mapping[str, Track], dataset: LabelledDataset) -> None:
+def _warn_of_another_base(
+    name: str, tracks: Mapping[str, SequenceRun], dataset: LabelledDataset
+) -> None:
     """Warn if most first boxes are the annotated ones moved by a pixel."""
     moved = [seems_moved(tracks[one.name], one) for one in dataset.sequences if one.name in tracks]
     other = 1 - dataset.file_base

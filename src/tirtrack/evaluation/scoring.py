@@ -33,7 +33,7 @@ from tirtrack.evaluation.protocols.base import (
     SequenceScores,
 )
 from tirtrack.evaluation.repeats import mean_over_runs, paired_differences, runs_by_tracker, spreads
-from tirtrack.evaluation.results import Track
+from tirtrack.evaluation.results import SequenceRun
 from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
 from tirtrack.evaluation.starts import all_starts, start_frame, starts_of
 from tirtrack.evaluation.statistics import (
@@ -50,7 +50,7 @@ from tirtrack.identity import versions
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
-_Pass = tuple[LabelledSequence, Track]  # a start of a sequence and the run from it
+_Pass = tuple[LabelledSequence, SequenceRun]  # a start of a sequence and the run from it
 FEWEST_IN_SUBSET = 5
 """Sequences below which the scores of a subset have no interval."""
 _Key = TypeVar("_Key")
@@ -70,7 +70,7 @@ class Runs:
     """
 
     name: str
-    tracks: Mapping[str, Track]
+    tracks: Mapping[str, SequenceRun]
     facts: Mapping[str, Any] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
 
@@ -382,7 +382,7 @@ def _quality(present: Sequence[_Pass]) -> ScoreQuality | None:
     return score_quality(pooled, np.concatenate(overlaps), np.concatenate(targets))
 
 
-def _speed(tracks: Sequence[Track]) -> Speed | None:
+def _speed(tracks: Sequence[SequenceRun]) -> Speed | None:
     seconds = [track.seconds for track in tracks]
     if any(not np.isfinite(s).all() or s.sum() <= 0 for s in seconds):
         return None
