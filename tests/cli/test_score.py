@@ -371,6 +371,14 @@ def test_every_tracker_has_one_line_whatever_the_width_of_the_screen(
     assert not any("…" in row for row in rows)
 
 
+def test_brackets_and_colons_in_the_name_of_a_tracker_are_printed(
+    world: Path, results: Path, capsys
+) -> None:
+    (results / "off").rename(results / "off[red]:smile:")
+    assert run(["score", str(results), "--dataset", str(world)]) == 0
+    assert "off[red]:smile: - exact" in capsys.readouterr().out
+
+
 def test_reference_is_whom_the_others_are_compared_with(world, many, results, capsys) -> None:
     line = ["score", "--dataset", str(world), "--reference"]
     assert run([*line, "off3", str(many)]) == 0

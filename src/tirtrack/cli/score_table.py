@@ -33,9 +33,9 @@ def print_comparison(comparison: Comparison, *, pairs: bool = False) -> None:
         comparison: the comparison.
         pairs: whether the differences of all pairs are printed instead.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=PLAIN_WIDTH)
+        console = Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
     few = len(comparison.trackers) <= FEW
     console.print(_few_scores(comparison) if few else _many_scores(comparison, console))
     if comparison.runs:
@@ -43,8 +43,8 @@ def print_comparison(comparison: Comparison, *, pairs: bool = False) -> None:
     shown = comparison.differences if pairs else _to_one(comparison) if few else ()
     if shown:
         console.print(_differences(comparison, shown))
-    console.print(footnote(comparison), markup=False, soft_wrap=True)
-    console.print(coordinates(comparison), markup=False, soft_wrap=True)
+    console.print(footnote(comparison), soft_wrap=True)
+    console.print(coordinates(comparison), soft_wrap=True)
 
 
 def _table(comparison: Comparison, title: str, *notes: str) -> Table:
