@@ -301,6 +301,16 @@ def test_rows_of_nan_are_named_and_counted(world: Path, results: Path, capsys) -
     assert "1 result rows repaired" in printed.out
 
 
+def test_rows_of_nan_are_counted_from_the_first_annotated_box(
+    world: Path, results: Path, capsys
+) -> None:
+    nothing, box = "nan,nan,nan,nan\n", "10,20,30,40\n"
+    (world / "anno" / "dog_S_001.txt").write_text(2 * nothing + 4 * box)
+    (results / "off" / "dog_S_001.txt").write_text(2 * nothing + box + nothing + 2 * box)
+    assert run(["score", str(results), "--dataset", str(world)]) == 0
+    assert "dog_S_001.txt, row 2 from the first annotated box on" in capsys.readouterr().err
+
+
 def test_a_file_of_an_unknown_sequence_is_named(world: Path, results: Path, capsys) -> None:
     (results / "off" / "zebra_D_001.txt").write_text("1,2,3,4\n")
     assert run(["score", str(results), "--dataset", str(world)]) == 0

@@ -168,7 +168,7 @@ def read_runs(
         tracks = {key: one for key, one in read.items() if isinstance(one, SequenceRun)}
         faulty = {key: one for key, one in read.items() if not isinstance(one, SequenceRun)}
         faults += faulty.values()
-        without_box += _without_box(files, tracks)
+        without_box += _without_box(files, tracks, by_name)
         _warn_of_another_base(name, tracks, dataset)
         stem, file = next(iter(files.items()))
         facts = {"base": base_of_result(file, by_name[stem][0], base=base)}
@@ -232,14 +232,27 @@ def _all_of(faults: Sequence[DatasetError]) -> DatasetError:
     )
 
 
-def _without_box(files: Mapping[str, Path], tracks: Mapping[str, SequenceRun]) -> list[str]:
-    """Files with rows of NaN, each with the first such row, counted from 1."""
-    rows = {name: np.isnan(one.boxes).any(axis=1) for name, one in tracks.items()}
+def _without_box(
+    files: Mapping[str, Path],
+    tracks: Mapping[str, SequenceRun],
+    by_name: Mapping[str, Sequence[LabelledSequence]],
+) -> list[str]:
+    """Files with rows of NaN, each with the first such row."""
     return [
-        f"{files[name]}, row {int(rows[name].argmax()) + 1}"
-        for name in files
-        if name in rows and rows[name].any()
+        f"{file}, row {row}"
+        for stem, file in files.items()
+        for sequence in by_name[stem]
+        if sequence.name in tracks and (row := _row_without_box(tracks[sequence.name], sequence))
     ]
+
+
+def _row_without_box(track: SequenceRun, sequence: LabelledSequence) -> str:
+    """The first row with NaN, counted from 1; empty if there is none."""
+    rows = np.isnan(track.boxes).any(axis=1)
+    if not rows.any():
+        return ""
+    is_cut = first_valid_row(sequence.annotation)  # a file may or may not have the rows before it
+    return f"{rows.argmax() + 1}{' from the first annotated box on' if is_cut else ''}"
 
 
 def _without_box_line(places: Sequence[str]) -> str:
