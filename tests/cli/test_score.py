@@ -397,6 +397,27 @@ def test_reference_is_whom_the_others_are_compared_with(world, many, results, ca
     assert "exact - off" in capsys.readouterr().out
 
 
+def test_a_tracker_without_a_result_that_can_be_scored_is_no_reference(
+    world: Path, results: Path, capsys
+) -> None:
+    for file in (results / "off").iterdir():
+        file.write_text("1,2,3\n")
+    line = ["score", str(results), "--dataset", str(world), "--partial"]
+    assert run([*line, "--reference", "off"]) == 2
+    assert "no result of off can be scored" in capsys.readouterr().err
+
+
+def test_the_reasons_are_said_where_nothing_is_left_to_score(
+    world: Path, results: Path, capsys
+) -> None:
+    for file in (results / "off").iterdir():
+        file.write_text("1,2,3\n")
+    assert run(["score", str(results / "off"), "--dataset", str(world), "--partial"]) == 2
+    error = capsys.readouterr().err
+    assert "no run to score; 2 of 2 runs are missing: off on cat_D_001" in error
+    assert "cat_D_001.txt, row 1: has 3 columns" in error
+
+
 def test_all_pairs_are_printed_on_request_and_stand_in_the_file(
     world: Path, many: Path, tmp_path: Path, capsys
 ) -> None:

@@ -96,10 +96,8 @@ def score(
         length=length,
         partial=partial,
     )
-    if reference is not None and reference not in (names := [one.name for one in runs]):
-        raise RequestError(
-            f'no tracker is called "{reference}"', "--reference", did_you_mean(reference, names)
-        )
+    if reference is not None:
+        _check_reference(reference, runs)
     told = {"source_line": line, "reference": reference or "", "command": command}
     found = []
     for name in protocols or [dataset.protocol]:
@@ -117,6 +115,18 @@ def score(
     if out is not None:
         _write(found, new_folder(Path(out), force=force))
     return found
+
+
+def _check_reference(reference: str, runs: Sequence[Runs]) -> None:
+    names = [one.name for one in runs]
+    if reference not in names:
+        raise RequestError(
+            f'no tracker is called "{reference}"', "--reference", did_you_mean(reference, names)
+        )
+    if not runs[names.index(reference)].tracks:
+        raise RequestError(
+            f"no result of {reference} can be scored", "--reference", "name another tracker"
+        )
 
 
 def _write(comparisons: Sequence[Comparison], folder: Path) -> None:

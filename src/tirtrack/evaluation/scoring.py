@@ -134,7 +134,8 @@ def score_runs(
         is not None
     }
     if not scored:
-        raise DatasetError("no run to score", dataset.root or dataset.name)
+        lacking, _, _ = missing_sentence(absent, len(runs) * len(passes.sequences))
+        raise DatasetError(f"no run to score; {lacking}", dataset.root or dataset.name)
     identity: dict[str, Any] = {
         "protocol": protocol.name,
         "dataset": dataset.name,
