@@ -65,6 +65,7 @@ def open_labelled(
     base: int | None = None,
     reading: ReadOptions | None = None,
     with_frames: bool = True,
+    partial: bool = False,
 ) -> LabelledDataset:
     """The labelled sequences that the options name.
 
@@ -77,7 +78,7 @@ def open_labelled(
     from tirtrack.read_options import AS_STORED
 
     named = None if columns is None else parse_columns(columns)
-    options = AnnotationOptions(named, base, reading or AS_STORED)
+    options = AnnotationOptions(named, base, reading or AS_STORED, partial)
     if annotation is None:
         if frames is not None:
             raise RequestError("--frames needs --annotation", fix="name the file of the boxes")

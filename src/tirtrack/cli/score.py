@@ -116,7 +116,13 @@ def command(
     for name in protocol or ():
         protocols.get(name)
     opened = open_labelled(
-        dataset, annotation, frames=frames, columns=columns, base=base, with_frames=False
+        dataset,
+        annotation,
+        frames=frames,
+        columns=columns,
+        base=base,
+        with_frames=False,
+        partial=partial,
     )
     written_as = (
         None if result_columns is None else parse_columns(result_columns, "--result-columns")

@@ -72,7 +72,12 @@ def open_dataset(
     )
 
 
-def opened(dataset: str | Path | LabelledDataset, *, with_frames: bool = True) -> LabelledDataset:
+def opened(
+    dataset: str | Path | LabelledDataset,
+    *,
+    with_frames: bool = True,
+    options: AnnotationOptions = BY_LAYOUT,
+) -> LabelledDataset:
     """A data set by its name or folder, as by :func:`open_dataset`, or one that is open already.
 
     Raises:
@@ -80,7 +85,7 @@ def opened(dataset: str | Path | LabelledDataset, *, with_frames: bool = True) -
     """
     if isinstance(dataset, LabelledDataset):
         return dataset
-    return open_dataset(dataset, with_frames=with_frames)
+    return open_dataset(dataset, with_frames=with_frames, options=options)
 
 
 def _find(name_or_dir: str) -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from tirtrack.datasets.absence import absence_files
@@ -22,6 +22,7 @@ from tirtrack.datasets.annotation import (
     SequenceDescription,
     labelled_sequences,
     remarks_of,
+    sequences_of,
 )
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.stored_frames import IMAGE_FOLDER, frame_source, is_image
@@ -112,8 +113,8 @@ def open_benchmark(
             "no annotation", root, f"expected anno/SEQUENCE.txt or SEQUENCE/{RECT_FILE}"
         )
     places = _Places(root)
-    sequences: list[LabelledSequence] = []
-    for name, path in files.items():
+
+    def read(name: str, path: Path) -> list[LabelledSequence]:
         file = AnnotationFile(path, absence=_absence(root, name)).with_options(options)
         facts = SequenceDescription(
             name,
@@ -122,14 +123,17 @@ def open_benchmark(
             files=tuple(filter(None, (attribute_file(root, name),))),
         )
         source = places.of(name) if with_frames else places.if_plain(name)
-        sequences += labelled_sequences(facts, file, source, with_frames=with_frames)
+        return labelled_sequences(facts, file, source, with_frames=with_frames)
+
+    readers = [partial(read, name, path) for name, path in files.items()]
+    sequences, left_out = sequences_of(readers, partial=options.partial)
     return LabelledDataset(
         root.resolve().name,
         tuple(sequences),
         benchmark.protocol,
         root,
         benchmark.protocol,
-        remarks_of(sequences),
+        (*left_out, *remarks_of(sequences)),
     )
 
 

@@ -7,7 +7,7 @@ Protocols treat a box at 0 as invalid, so annotation in base 0 is moved to base 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -39,11 +39,13 @@ class AnnotationOptions:
         columns: names of the columns of text files.
         base: 0 or 1, the base of their coordinates.
         frames: options for reading the frames where they leave it open.
+        partial: whether sequences that cannot be read are left out, and said so.
     """
 
     columns: Columns | None = None
     base: int | None = None
     frames: ReadOptions = AS_STORED
+    partial: bool = False
 
     def __post_init__(self) -> None:
         if self.frames.no_data == "none":
@@ -138,6 +140,28 @@ def labelled_sequences(
         replace(one, name=f"{facts.name}.{target.target}", target=target.target, group=facts.name)
         for one, target in zip(sequences, targets, strict=True)
     ]
+
+
+def sequences_of(
+    readers: Iterable[Callable[[], list[LabelledSequence]]], *, partial: bool
+) -> tuple[list[LabelledSequence], tuple[str, ...]]:
+    """The sequences that each reader gives, and a remark on each that is left out.
+
+    Raises:
+        DatasetError: one cannot be read, or none can if they may be left out.
+    """
+    sequences: list[LabelledSequence] = []
+    faults: list[DatasetError] = []
+    for read in readers:
+        try:
+            sequences += read()
+        except DatasetError as error:
+            if not partial:
+                raise
+            faults.append(error)
+    if faults and not sequences:
+        raise faults[0]
+    return sequences, tuple(f"a sequence is left out: {one.where}: {one.what}" for one in faults)
 
 
 def _sequence(

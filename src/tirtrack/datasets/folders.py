@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tirtrack.datasets.annotation import (
     SequenceDescription,
     labelled_sequences,
     remarks_of,
+    sequences_of,
 )
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.sequence_layouts import ITSELF, ONLY_VIDEO, SequenceLayout, layout_of
@@ -67,8 +69,10 @@ def open_folders(
     _check_alike(root, layouts)
     names = [root.resolve().name if folder == root else folder.name for _, folder, _ in folders]
     shared = Counter(names)
-    sequences: list[LabelledSequence] = []
-    for name, (subset, folder, of_folder) in zip(names, folders, strict=True):
+
+    def read(
+        name: str, subset: str, folder: Path, of_folder: SequenceLayout
+    ) -> list[LabelledSequence]:
         content = _content(folder / ATTRIBUTES)
         facts = SequenceDescription(
             name=f"{subset}.{name}" if shared[name] > 1 else name,
@@ -79,8 +83,11 @@ def open_folders(
         )
         found = _sequences(facts, folder, of_folder, with_frames=with_frames, options=options)
         _check_rows(content, found[0], folder, of_folder)
-        sequences += found
-    remarks = remarks_of(sequences)
+        return found
+
+    readers = [partial(read, name, *facts) for name, facts in zip(names, folders, strict=True)]
+    sequences, left_out = sequences_of(readers, partial=options.partial)
+    remarks = (*left_out, *remarks_of(sequences))
     if layouts[0].assumed_base and options.base is None:
         remarks = (f"base {layouts[0].base} is assumed, --base 0 or 1 decides", *remarks)
     layout = " and ".join(dict.fromkeys(one.name for one in layouts))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tirtrack.datasets import opened
+from tirtrack.datasets import AnnotationOptions, opened
 from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.dataset_line import annotation_line
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
@@ -59,7 +59,8 @@ def score(
             says, else as the annotation.
         length: treatment of results of another length than the annotation: ``strict`` refuses
             them, ``truncate``, ``pad_last`` and ``pad_zero`` cut or fill them.
-        partial: score the runs that are there and list the others, with their reasons;
+        partial: score the runs that are there and list the others, with their reasons, and leave
+            out sequences whose annotation cannot be read;
             otherwise a run that is missing or cannot be read is an error.
         starts: number of start frames of each sequence, as in :func:`tirtrack.evaluate`; results of
             the later ones are the files ``SEQUENCE.start2.txt`` and so on.
@@ -82,7 +83,7 @@ def score(
         get(name)
     if not all(map(str, results)):  # Path("") would be the current folder
         raise RequestError("an empty name of a result folder", fix="give a folder of result files")
-    dataset = opened(dataset, with_frames=False)
+    dataset = opened(dataset, with_frames=False, options=AnnotationOptions(partial=partial))
     line = f"{annotation_line(dataset)}; frames are not read"
     _logger.info("%s: %s", dataset.name, line)
     if starts > 1:
