@@ -396,6 +396,17 @@ def test_every_tracker_has_one_line_whatever_the_width_of_the_screen(
     assert not any("…" in row for row in rows)
 
 
+def test_numbers_of_few_trackers_are_not_cut_on_a_narrow_screen(
+    world: Path, results: Path, capsys, monkeypatch
+) -> None:
+    for name, value in (("FORCE_COLOR", "1"), ("NO_COLOR", "1"), ("COLUMNS", "80")):
+        monkeypatch.setenv(name, value)
+    assert run(["score", str(results), "--dataset", str(world)]) == 0
+    printed = capsys.readouterr().out
+    assert "wins/ties/losses" in printed
+    assert "…" not in printed
+
+
 def test_brackets_and_colons_in_the_name_of_a_tracker_are_printed(
     world: Path, results: Path, capsys
 ) -> None:

@@ -208,7 +208,7 @@ def _differences(comparison: Comparison, shown: Sequence[ScoreDifference]) -> Ta
     for name in ("a - b", "score"):
         table.add_column(name, overflow="fold")
     for name in ("mean", "interval", "p", "wins/ties/losses"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for d in shown:
         table.add_row(
             f"{d.a} - {d.b}",
