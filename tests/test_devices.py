@@ -44,5 +44,9 @@ def test_each_family_names_the_engine_that_runs_it():
     assert engine_of("nanotrack-v3") == "onnx"
     assert engine_of("nanotrack-v3", device="cuda") == "torch"
     assert engine_of("dimp18") == "torch"
-    with pytest.raises(RecipeError, match="onnx runs Siamese networks alone, not a dimp18"):
-        engine_of("dimp18", "onnx")
+    assert engine_of("dimp18", "onnx") == "onnx"
+    assert engine_of("atom18", "openvino") == "openvino"
+    with pytest.raises(
+        RecipeError, match="onnx does not run a joint-lite; choose the engine torch"
+    ):
+        engine_of("joint-lite", "onnx")

@@ -166,6 +166,15 @@ def test_engine_of_a_file_is_an_engine(tmp_path, network, architecture, sides):
             open_engine(path, kind)
 
 
+@pytest.mark.parametrize("kind", ["onnx", "torch"])
+def test_weights_of_another_family_are_refused(tmp_path, kind):
+    path = tmp_path / "small.safetensors"
+    card = Card(name="small", architecture="atom18-tiny", modality="tir", licence="none")
+    store.write(path, registry.build("atom18", tiny=True, seed=2).eval(), card)
+    with pytest.raises(WeightsError, match="no Siamese network"):
+        open_engine(path, kind)
+
+
 def test_torch_engine_makes_no_gradient(network, sides):
     engine = TorchEngine(network)
     z = engine.template(np.zeros((sides[0], sides[0]), np.uint8))

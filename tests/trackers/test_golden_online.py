@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tirtrack.boxes import Box
-from tirtrack.trackers.online_engine import OnlineEngine
+from tirtrack.trackers.online_engine import GraphOnlineEngine, OnlineEngine
+from tirtrack.weights.graphs import graphs_of_network
 
 NETWORKS = ("dimp18", "prdimp18", "atom18", "dimp50", "prdimp50", "superdimp50")
 RUNS = {
@@ -153,6 +154,17 @@ def test_a_run_in_float64_is_the_published_one(shared, golden_runs, engine, fram
 def test_a_run_in_float32_stays_on_the_published_one(shared, golden_runs, engine, frames, name):
     record, arrays = golden_runs.run(shared, name)
     net = engine(record["spec"]["net"], double=False)
+    replay(golden_runs, record, arrays, net, frames, dtype="float32", tolerance=in_float32)
+
+
+@pytest.mark.parametrize("name", cases("float32"))
+def test_a_run_by_graphs_stays_on_the_published_one(
+    shared, golden_runs, engine, frames, name, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path))
+    record, arrays = golden_runs.run(shared, name)
+    network = engine(record["spec"]["net"], double=False).network
+    net = GraphOnlineEngine(network, graphs_of_network(network))
     replay(golden_runs, record, arrays, net, frames, dtype="float32", tolerance=in_float32)
 
 

@@ -160,5 +160,5 @@ def test_a_weights_file_makes_a_tracker_on_torch(network, frames, tmp_path):
     assert tracker.calibration == joint_presets.PROBABILITY
     tracker.init(frames[0], FIRST)
     assert tracker.update(frames[1]).box.is_finite()
-    with pytest.raises(RecipeError, match="Siamese networks alone, not a joint-lite-tiny"):
+    with pytest.raises(RecipeError, match="onnx does not run a joint-lite-tiny"):
         load_tracker(path, engine="onnx")

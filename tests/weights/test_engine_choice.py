@@ -159,3 +159,12 @@ def test_openvino_passes_its_check_and_is_timed(file):
     assert list(trials) == ["onnx", "openvino"]
     assert all(trial.fault is None for trial in trials.values())
     assert all(trial.colour_ms > 0 and trial.grey_ms > 0 for trial in trials.values())
+
+
+def test_graphs_without_a_search_are_checked_and_not_timed(stub):
+    network = registry.build("atom18-tiny", seed=5).eval()
+    found = graphs.graphs_of_network(network)
+    assert engine_choice._times_ms(found, ["onnx"]) == {}
+    stub(fault="differs by 0.1")
+    with pytest.raises(RunError, match=r"differs by 0\.1.*choose the engine onnx"):
+        engine_choice.check_engine(found, "openvino")

@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,30 @@ def file(tmp_path):
     card = Card(name="small", architecture="nanotrack-v3-tiny", modality="tir", licence="none")
     store.write(path, small(), card)
     return path
+
+
+@pytest.mark.parametrize("name", ["dimp18", "atom18"])
+def test_graphs_of_trackers_that_learn_online_are_kept_and_checked_alike(cache, tmp_path, name):
+    network = small(name=f"{name}-tiny")
+    first = graphs.graphs_of_network(network)
+    assert list(first.by_name) == ["features", "test_features"]
+    assert graphs._cached(first.weights_hash) == first
+    path = tmp_path / "online.safetensors"
+    card = Card(name="online", architecture=f"{name}-tiny", modality="tir", licence="none")
+    store.write(path, network, card)
+    assert graphs.graphs_of_file(path) == first
+    graphs.check_runtime(first, "onnx")
+    wrong = {
+        **first.by_name,
+        "features": graphs.graphs_of_network(small(2, f"{name}-tiny")).by_name["features"],
+    }
+    with pytest.raises(RunError, match="graph features differs from the network by"):
+        graphs.check_runtime(replace(first, by_name=wrong), "onnx")
+
+
+def test_a_network_without_graphs_is_refused():
+    with pytest.raises(WeightsError, match="holds a JointEncoder, of which no graphs are made"):
+        graphs.graphs_of_network(small(name="joint-lite-tiny"))
 
 
 @pytest.mark.parametrize("name", SIAMESE)

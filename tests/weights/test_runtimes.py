@@ -30,7 +30,7 @@ def answer(graphs, tmp_path):
     """The features of a fixed patch by OpenVINO, compiled below a folder of the test."""
 
     def run(folder=tmp_path):
-        runner = runtimes.open_graph("openvino", graphs.features, folder=folder)
+        runner = runtimes.open_graph("openvino", graphs.by_name["features"], folder=folder)
         return runner({"patches": np.full((1, 127, 127, 3), 7.0, np.float32)})[0]
 
     return run
@@ -117,7 +117,7 @@ def test_openvino_computes_in_float32_on_one_unpinned_thread(graphs, tmp_path, m
     monkeypatch.setattr(
         runtimes, "_compiled", lambda *given: compiled.append(real(*given)) or compiled[0]
     )
-    runtimes.open_graph("openvino", graphs.head, folder=tmp_path)
+    runtimes.open_graph("openvino", graphs.by_name["head"], folder=tmp_path)
     asked = ("INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS", "ENABLE_CPU_PINNING")
     precision, threads, pinned = (compiled[0].get_property(name) for name in asked)
     assert (precision.to_dtype(), threads, pinned) == (np.float32, 1, False)
@@ -147,7 +147,7 @@ def test_a_runtime_that_is_not_installed_names_its_extra(graphs, tmp_path, monke
     monkeypatch.setattr(inference, "has_openvino", lambda: False)
     inference.openvino.cache_clear()
     with pytest.raises(RequestError, match=r"openvino is not installed; pip install 'tirtrack\[f"):
-        runtimes.open_graph("openvino", graphs.head, folder=tmp_path)
+        runtimes.open_graph("openvino", graphs.by_name["head"], folder=tmp_path)
 
 
 def test_a_runtime_that_cannot_be_imported_says_why(graphs, tmp_path, monkeypatch):
@@ -155,4 +155,4 @@ def test_a_runtime_that_cannot_be_imported_says_why(graphs, tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "openvino", None)
     inference.openvino.cache_clear()
     with pytest.raises(RunError, match=r"openvino cannot be imported \(.*halted"):
-        runtimes.open_graph("openvino", graphs.head, folder=tmp_path)
+        runtimes.open_graph("openvino", graphs.by_name["head"], folder=tmp_path)

@@ -70,8 +70,8 @@ def command(
         str | None,
         typer.Option(
             metavar="onnx|openvino|torch",
-            help="What runs the network; openvino needs the extra fast. Default: onnx, or torch "
-            "for networks that only torch runs.",
+            help="What runs the network; openvino needs the extra fast. Default: onnx for "
+            "Siamese networks, torch for others.",
         ),
     ] = None,
     workers: Workers = 1,

@@ -78,8 +78,8 @@ def command(
         str | None,
         typer.Option(
             metavar="onnx|openvino|torch",
-            help="What runs the network; openvino needs the extra fast. Default: the fastest "
-            "that passed its check on this machine.",
+            help="What runs the network; openvino needs the extra fast. Default: for Siamese "
+            "networks the fastest that passed its check on this machine, for others torch.",
         ),
     ] = None,
     no_redetect: Annotated[

@@ -141,14 +141,17 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("score", score) for score in _scores(one)]
     lines += [(f"made with {key}", value) for key, value in one["made_with"].items()]
     lines += [("file", one["path"]), ("SHA-256", one["sha256"])]
-    lines += [("engine", line) for line in _engines(one.get("engines"))]
+    lines += [("engine", line) for line in _engines(one["architecture"], one.get("engines"))]
     return [(label, text) for label, text in lines if text]
 
 
-def _engines(known: dict[str, Any] | None) -> list[str]:
+def _engines(architecture: str, known: dict[str, Any] | None) -> list[str]:
     """What was found of each engine on this machine, and which one ``track`` takes."""
+    from tirtrack.trackers.loading import engines_of
+
     if known is None:
-        return ["torch"]
+        usual, *others = engines_of(architecture)
+        return [f"{usual}; {' or '.join(others)} on request" if others else usual]
     if not known["openvino"]:
         return ["onnx; openvino is not installed (extra fast)"]
     if not known["trials"]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from tirtrack.devices import checked_device
-from tirtrack.errors import RequestError
+from tirtrack.errors import RequestError, WeightsError
+from tirtrack.weights import store
 from tirtrack.weights.engine_choice import check_engine
-from tirtrack.weights.graphs import Graphs, as_levels, graphs_of_file, siamese_network_of
+from tirtrack.weights.graphs import Graphs, as_levels, graphs_of_file
 from tirtrack.weights.runtimes import Runner, Runtime
 
 if TYPE_CHECKING:
@@ -66,13 +67,14 @@ class GraphEngine:
     when it is first needed.
 
     Args:
-        graphs: graphs of the weights.
+        graphs: graphs of weights of the Siamese family.
         runtime: runtime of all of them.
         threads: threads of one network call (see :func:`tirtrack.weights.runtimes.session`).
     """
 
     def __init__(self, graphs: Graphs, runtime: Runtime = "onnx", *, threads: int = 1) -> None:
-        self.cells = graphs.cells
+        logits, _ = graphs.example("search")[1]
+        self.cells = logits.shape[-1]
         self._open = partial(graphs.runner, runtime=runtime, threads=threads)
 
     def template(self, patch: np.ndarray) -> np.ndarray:
@@ -179,14 +181,42 @@ def open_engine(
     """
     if kind == "torch":
         place = checked_device(device)
-        return TorchEngine(siamese_network_of(path).to(place))
+        return TorchEngine(_siamese_network(path).to(place))
+    graphs = checked_graphs(path, kind, device)
+    if "search" not in graphs.by_name:
+        raise WeightsError("holds no Siamese network", path)
+    return GraphEngine(graphs, kind, threads=threads)
+
+
+def checked_graphs(path: Path, runtime: Runtime, device: str) -> Graphs:
+    """The graphs of a weights file, once the runtime has passed its check with them.
+
+    Args:
+        path: path of the weights.
+        runtime: runtime that is to run them.
+        device: device that was asked for.
+
+    Raises:
+        RequestError: the device is not the CPU, or the runtime is not installed.
+        WeightsError: the file cannot be used.
+        RunError: the graphs disagree with the network, or the runtime failed its check.
+    """
     if device != "cpu":
         raise RequestError(
-            f"the engine {kind} runs on the CPU, not on {device}", fix="choose the engine torch"
+            f"the engine {runtime} runs on the CPU, not on {device}", fix="choose the engine torch"
         )
     graphs = graphs_of_file(path)
-    check_engine(graphs, kind)
-    return GraphEngine(graphs, kind, threads=threads)
+    check_engine(graphs, runtime)
+    return graphs
+
+
+def _siamese_network(path: Path) -> SiameseNetwork:
+    from tirtrack.networks.siamese import SiameseNetwork
+
+    network = store.network_of(store.read(path))
+    if not isinstance(network, SiameseNetwork):
+        raise WeightsError("holds no Siamese network", path)
+    return network
 
 
 def _coloured(patches: np.ndarray) -> np.ndarray:

@@ -64,10 +64,13 @@ class _Parts:
 
 @dataclass(frozen=True)
 class _Family:
-    """How to load a family of trackers: its presets by (name, architecture), its tracker."""
+    """How to load a family of trackers: its presets by (name, architecture), its tracker, and the
+    engines that run it, the default of the CPU first.
+    """
 
     preset: Callable[[str, str], BaseModel]
     make: Callable[[_Parts], Tracker]
+    engines: tuple[EngineName, ...]
 
 
 def load(
@@ -87,8 +90,8 @@ def load(
         weights: name of shipped weights, or path of a weights file.
         preset: preset of the network's family, such as ``default`` or ``published``; ``None``: the
             one that the weights name.
-        engine: ``onnx`` or ``openvino`` (both for Siamese trackers, on the CPU; the latter needs
-            the extra ``fast``) or ``torch``; ``None``: ``onnx`` where it runs, else ``torch``.
+        engine: ``onnx`` or ``openvino`` (both on the CPU; the latter needs the extra ``fast``) or
+            ``torch``; ``None``: ``onnx`` for Siamese trackers on the CPU, else ``torch``.
         overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
             ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``), ``no_data`` the
             value of pixels that hold no measurement, or ``none`` if every pixel holds one.
@@ -140,8 +143,8 @@ def load_tracker(
 def engine_of(architecture: str, engine: str | None = None, *, device: str = "cpu") -> str:
     """The engine that runs a network: the named one, else that of its family.
 
-    The Siamese family runs on ``onnx`` on the CPU, on ``torch`` elsewhere; all others run on
-    ``torch`` only.
+    The Siamese family runs on ``onnx`` on the CPU, all others on ``torch``, as all do elsewhere;
+    :func:`engines_of` says what else can be named.
 
     Raises:
         RecipeError: no engine has this name, or it cannot run this family.
@@ -151,14 +154,21 @@ def engine_of(architecture: str, engine: str | None = None, *, device: str = "cp
     """
     if engine is not None and engine not in ENGINES:
         raise RecipeError(f'no engine is called "{engine}"', fix=did_you_mean(engine, ENGINES))
-    if _family_of(architecture) is _SIAMESE:
-        return engine or ("onnx" if device == "cpu" else "torch")
-    if engine in ("onnx", "openvino"):
+    usable = engines_of(architecture)
+    if engine is not None and engine not in usable:
         raise RecipeError(
-            f"the engine {engine} runs Siamese networks alone, not a {architecture}",
-            fix="choose the engine torch",
+            f"the engine {engine} does not run a {architecture}", fix="choose the engine torch"
         )
-    return "torch"
+    return engine or (usable[0] if device == "cpu" else "torch")
+
+
+def engines_of(architecture: str) -> tuple[EngineName, ...]:
+    """The engines that run a network, installed or not; the first is the default on the CPU.
+
+    >>> engines_of("dimp18"), engines_of("joint-lite")
+    (('torch', 'onnx', 'openvino'), ('torch',))
+    """
+    return _family_of(architecture).engines
 
 
 def automatic_engine(path: Path, *, preset: str | None = None, device: str = "cpu") -> str:
@@ -210,13 +220,13 @@ def _atom(parts: _Parts) -> Tracker:
 
 
 def _online(parts: _Parts, kind: Callable[..., Tracker]) -> Tracker:
-    from tirtrack.trackers.online_engine import OnlineEngine
+    from tirtrack.trackers.online_engine import open_online_engine
     from tirtrack.trackers.peak_score import family_peak_calibration
 
-    device = checked_device(parts.device)
-    network: Any = store.network_of(store.read(parts.path)).requires_grad_(requires_grad=False)
-    calibration = _fitting(parts, PeakCalibration) or family_peak_calibration(network.score_kind)
-    return parts.tracker(kind, OnlineEngine(network.to(device)), calibration)
+    name = cast("EngineName", parts.engine)
+    engine = open_online_engine(parts.path, name, threads=parts.threads, device=parts.device)
+    known = _fitting(parts, PeakCalibration)
+    return parts.tracker(kind, engine, known or family_peak_calibration(engine.network.score_kind))
 
 
 def _joint(parts: _Parts) -> Tracker:
@@ -244,10 +254,10 @@ def _fitting(parts: _Parts, kind: type[Numbers]) -> Numbers | None:
     )
 
 
-_SIAMESE = _Family(presets.preset, _siamese)
-_DIMP = _Family(dimp_presets.preset, _dimp)
-_ATOM = _Family(atom_presets.preset, _atom)
-_JOINT = _Family(joint_presets.preset, _joint)
+_SIAMESE = _Family(presets.preset, _siamese, ("onnx", "openvino", "torch"))
+_DIMP = _Family(dimp_presets.preset, _dimp, ("torch", "onnx", "openvino"))
+_ATOM = _Family(atom_presets.preset, _atom, ("torch", "onnx", "openvino"))
+_JOINT = _Family(joint_presets.preset, _joint, ("torch",))
 # architecture -> family; every other one is Siamese
 _FAMILIES = {
     **dict.fromkeys(dimp_presets.networks(), _DIMP),

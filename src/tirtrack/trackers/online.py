@@ -267,7 +267,7 @@ class FilterTracker(TrackerShell[OnlinePlace, OnlineModel]):
             learns_here: whether the filter learns at the refined centre, not at the classifier's.
         """
         settings, estimator = self.settings, self.engine.network.box_estimator
-        test = estimator.test_features(features.taps())
+        test = self.engine.test_features(features)
         box = self.engine.tensor(box_in_sample(place.center_yx, place.size_hw, sample))
         count = settings.num_init_random_boxes
         uniforms = self._draws.uniforms((count, 4)) if count else box.new_zeros((0, 4))

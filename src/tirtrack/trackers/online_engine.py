@@ -7,14 +7,20 @@ accessible for the work that each target does alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tirtrack.devices import checked_device
 from tirtrack.networks.atom import Atom
 from tirtrack.networks.dimp import Dimp
+from tirtrack.trackers.engines import EngineName, checked_graphs
+from tirtrack.weights import store
+from tirtrack.weights.graphs import Graphs, as_levels
+from tirtrack.weights.runtimes import Runtime
 
 Network = TypeVar("Network", Dimp, Atom)
 
@@ -75,3 +81,55 @@ class OnlineEngine(Generic[Network]):
         levels = levels.expand(-1, 3, -1, -1)
         fine, coarse = (maps[:, 0] for maps in self.network.features(levels[:, None] / 255))
         return Features(fine, coarse, self.network.classification_features(coarse))
+
+    @torch.no_grad()
+    def test_features(self, features: Features) -> list[Tensor]:
+        """Features that the box estimator pools, two ``[B,C,H,W]``, with the channels last in
+        memory.
+        """
+        return self.network.box_estimator.test_features(features.taps())
+
+
+class GraphOnlineEngine(OnlineEngine[Any]):
+    """The same by graphs, in float32 on the CPU; filters and boxes stay with torch.
+
+    Args:
+        network: network in evaluation mode, float32 on the CPU; never changed.
+        graphs: graphs of its weights.
+        runtime: runtime of all of them.
+        threads: threads of one call (see :func:`tirtrack.weights.runtimes.session`).
+    """
+
+    def __init__(
+        self, network: Dimp | Atom, graphs: Graphs, runtime: Runtime = "onnx", *, threads: int = 1
+    ) -> None:
+        super().__init__(network)
+        self._features = graphs.runner("features", runtime, threads=threads)
+        self._test_features = graphs.runner("test_features", runtime, threads=threads)
+
+    def features(self, patches: np.ndarray) -> Features:
+        """See :meth:`OnlineEngine.features`."""
+        levels = np.broadcast_to(patches, (len(patches), 3, *patches.shape[2:]))
+        outputs = self._features({"patches": as_levels(levels)})
+        return Features(*(torch.from_numpy(maps) for maps in outputs))
+
+    def test_features(self, features: Features) -> list[Tensor]:
+        """See :meth:`OnlineEngine.test_features`."""
+        fine, coarse = (maps.numpy() for maps in features.taps())
+        outputs = self._test_features({"fine": fine, "coarse": coarse})
+        last = torch.channels_last
+        return [torch.from_numpy(maps).contiguous(memory_format=last) for maps in outputs]
+
+
+def open_online_engine(
+    path: Path, kind: EngineName = "torch", *, threads: int = 1, device: str = "cpu"
+) -> OnlineEngine[Any]:
+    """The engine of a weights file of DiMP or ATOM; arguments and errors as for
+    :func:`~tirtrack.trackers.engines.open_engine`.
+    """
+    place = checked_device(device)
+    network: Any = store.network_of(store.read(path)).requires_grad_(requires_grad=False)
+    if kind == "torch":
+        return OnlineEngine(network.to(place))
+    graphs = checked_graphs(path, kind, device)
+    return GraphOnlineEngine(network, graphs, kind, threads=threads)

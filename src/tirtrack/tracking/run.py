@@ -130,8 +130,9 @@ def track(
         weights: name of shipped weights, or path of a weights file.
         out: output folder; ``None``: nothing is written.
         preset: preset of online settings; ``None``: the one that the weights name.
-        engine: ``onnx``, ``openvino`` or ``torch``, as for :func:`tirtrack.load`; ``None``: the
-            fastest that passed its check on this machine; with the preset ``published``, ``onnx``.
+        engine: ``onnx``, ``openvino`` or ``torch``, as for :func:`tirtrack.load`; ``None``: for
+            Siamese networks the fastest that passed its check on this machine, with the preset
+            ``published`` ``onnx``; for others ``torch``.
         overrides: settings that differ from the preset.
         seed: seed of all random draws.
         redetect: whether to search the whole frame for a lost target.

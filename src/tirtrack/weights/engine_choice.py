@@ -38,7 +38,7 @@ class EngineTrial:
         version: version of the engine.
         fault: reason why it is not used; ``None`` if it passed its check.
         colour_ms: processor time of one search in a colour patch, milliseconds; ``None`` after a
-            fault.
+            fault, and for DiMP and ATOM, of which none is chosen.
         grey_ms: the same for a grey patch.
     """
 
@@ -160,6 +160,7 @@ def _times_ms(graphs: Graphs, engines: Iterable[Runtime]) -> dict[Runtime, list[
         (engine, name): partial(graphs.runner(name, engine), graphs.example(name)[0])
         for engine in engines
         for name in _TIMED
+        if name in graphs.by_name
     }
     rounds = [{key: _time_ms(call) for key, call in calls.items()} for _ in range(_ROUNDS)]
     return {

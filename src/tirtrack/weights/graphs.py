@@ -5,8 +5,9 @@ random patch, and kept in the cache under the hash of the weights, with the answ
 which every other runtime is checked. There is no second definition of a network here. Finding
 cached graphs needs no torch, so that a command starts in a fraction of a second.
 
-Patches go in as they are cut, ``[...,D,D,3]`` RGB or ``[D,D]`` grey, float32 grey levels 0..255;
-channel order and layout are changed inside the graph, at no measurable cost.
+What each graph computes stands in :mod:`tirtrack.weights.graph_parts`. Patches go in as they are
+cut, as float32 grey levels 0..255; channel order and layout are changed inside the graph, at no
+measurable cost.
 """
 
 from __future__ import annotations
@@ -15,12 +16,10 @@ import copy
 import hashlib
 import json
 import logging
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import load, save
@@ -31,16 +30,15 @@ from tirtrack.errors import RunError, StorageError, WeightsError
 from tirtrack.weights.runtimes import Runner, Runtime, open_graph
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from tirtrack.networks.siamese import SiameseNetwork
+    from tirtrack.weights.graph_parts import GraphPart
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 3  # raised when the graphs of the same weights change
-OPSET = 17
 _MANIFEST = "graphs.json"
-NAMES = ("features", "search", "search_grey", "head")
 _BATCH = 16  # patches at once: more is not faster, and takes memory
 # Largest difference from torch, relative to the largest value. Sums of float32 in another order
 # differ by some 1e-6; float16 and bfloat16 by 1e-3 and more.
@@ -49,25 +47,16 @@ _TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Graphs:
-    """The four graphs of one set of weights, as ONNX bytes.
+    """The graphs of one set of weights.
 
     Attributes:
-        features: ``patches [B,D,D,3]`` to ``features [B,C,H,W]``; any B and D.
-        search: ``template [1,C,8,8]``, ``patch [D,D,3]`` to ``logits``, ``ltrb``.
-        search_grey: the same for a grey patch ``[D,D]``.
-        head: ``template [1,C,8,8]``, ``features [1,C,16,16]`` to ``logits``, ``ltrb``: what remains
-            of a search when many targets share the pass of the backbone.
+        by_name: ONNX graphs, by the names of :func:`tirtrack.weights.graph_parts.parts_of`.
         check: fixed random inputs of every graph and torch's outputs, as safetensors.
-        cells: cells per side of the score map.
         weights_hash: hash of the weights they were made from.
     """
 
-    features: bytes
-    search: bytes
-    search_grey: bytes
-    head: bytes
+    by_name: Mapping[str, bytes]
     check: bytes
-    cells: int
     weights_hash: str
 
     @property
@@ -82,7 +71,7 @@ class Graphs:
             RequestError: the runtime is not installed.
             RunError: the runtime cannot run the graph on this processor.
         """
-        return open_graph(runtime, getattr(self, name), folder=self.folder, threads=threads)
+        return open_graph(runtime, self.by_name[name], folder=self.folder, threads=threads)
 
     def example(self, name: str) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
         """Fixed random inputs of one of the graphs, and torch's outputs for them."""
@@ -96,11 +85,16 @@ def graphs_of_file(path: Path) -> Graphs:
     """The graphs of a weights file; made, checked and cached at first use.
 
     Raises:
-        WeightsError: the file is damaged, or its numbers are not finite.
+        WeightsError: the file is damaged, its numbers are not finite, or no graphs are made of
+            its family.
         RunError: the graphs disagree with the network.
     """
+    from tirtrack.weights import store
+
     weights_hash = hash_of_file(path)
-    return _cached(weights_hash) or _make(siamese_network_of(path), weights_hash, path)
+    if (kept := _cached(weights_hash)) is not None:
+        return kept
+    return _make(store.network_of(store.read(path)), weights_hash, path)
 
 
 def hash_of_file(path: Path) -> str:
@@ -114,30 +108,11 @@ def hash_of_file(path: Path) -> str:
     return _hash(store.read_arrays(path))
 
 
-def siamese_network_of(path: Path) -> SiameseNetwork:
-    """The network of a weights file, of the Siamese family.
-
-    Raises:
-        WeightsError: the file is damaged, or of another family.
-    """
-    from tirtrack.networks.siamese import SiameseNetwork
-    from tirtrack.weights import store
-
-    weights = store.read(path)
-    network = store.network_of(weights)
-    if not isinstance(network, SiameseNetwork):
-        raise WeightsError(
-            f"is a {weights.card.architecture}, which is no Siamese network", path,
-            "it has no exported graphs",
-        )  # fmt: skip
-    return network
-
-
-def graphs_of_network(network: SiameseNetwork) -> Graphs:
+def graphs_of_network(network: nn.Module) -> Graphs:
     """The graphs of a network as it is now (in eval mode; the network itself is not changed).
 
     Raises:
-        WeightsError: its numbers are not finite.
+        WeightsError: its numbers are not finite, or no graphs are made of its family.
         RunError: the graphs disagree with the network.
     """
     state = {
@@ -191,7 +166,7 @@ def check_runtime(graphs: Graphs, runtime: Runtime, where: Path | None = None) -
         RequestError: the runtime is not installed.
         RunError: an output differs from torch's, or the runtime cannot run a graph.
     """
-    for name in NAMES:
+    for name in graphs.by_name:
         inputs, right = graphs.example(name)
         for ours, theirs in zip(graphs.runner(name, runtime)(inputs), right, strict=True):
             worst = float(np.abs(ours - theirs).max())
@@ -228,24 +203,21 @@ def _cached(weights_hash: str) -> Graphs | None:
     """
     folder = _folder(weights_hash)
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text("utf-8"))
-        parts = {name: (folder / _file_name(name)).read_bytes() for name in manifest["sha256"]}
-        if {name: _sha256(content) for name, content in parts.items()} != manifest["sha256"]:
+        right = dict(json.loads((folder / _MANIFEST).read_text("utf-8"))["sha256"])
+        parts = {name: (folder / _file_name(name)).read_bytes() for name in right}
+        if {name: _sha256(content) for name, content in parts.items()} != right:
             return None
-        return Graphs(**parts, cells=int(manifest["cells"]), weights_hash=weights_hash)
+        return Graphs(check=parts.pop("check"), by_name=parts, weights_hash=weights_hash)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _keep(graphs: Graphs) -> None:
     folder = _folder(graphs.weights_hash)
-    parts = {name: getattr(graphs, name) for name in (*NAMES, "check")}
+    parts = {**graphs.by_name, "check": graphs.check}
     for name, content in parts.items():
         files.write_bytes(folder / _file_name(name), content)
-    manifest = {
-        "cells": graphs.cells,
-        "sha256": {name: _sha256(content) for name, content in parts.items()},
-    }
+    manifest = {"sha256": {name: _sha256(content) for name, content in parts.items()}}
     files.write_json(folder / _MANIFEST, manifest)  # last: graphs without it are ignored
 
 
@@ -257,18 +229,15 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _make(network: SiameseNetwork, weights_hash: str, where: Path | None) -> Graphs:
+def _make(network: nn.Module, weights_hash: str, where: Path | None) -> Graphs:
+    from tirtrack.weights.graph_parts import parts_of
+
     network = copy.deepcopy(network).cpu().float().eval()
     network.requires_grad_(requires_grad=False)
-    parts = _parts(network)
-    examples = _examples(network)
-    answers = {name: _answer(part, examples[name], where) for name, part in parts.items()}
-    made = {
-        name: _export(part, examples[name], free_batch=name == "features")
-        for name, part in parts.items()
-    }
-    check = _stored_check(examples, answers)
-    graphs = Graphs(**made, check=check, cells=network.cells, weights_hash=weights_hash)
+    parts = parts_of(network, where)
+    check = _stored_check(parts, where)
+    made = {name: part.exported() for name, part in parts.items()}
+    graphs = Graphs(made, check, weights_hash)
     check_runtime(graphs, "onnx", where)
     try:
         _keep(graphs)
@@ -277,108 +246,20 @@ def _make(network: SiameseNetwork, weights_hash: str, where: Path | None) -> Gra
     return graphs
 
 
-def _parts(network: SiameseNetwork) -> dict[str, nn.Module]:
-    """The part of the network that each graph computes."""
-    from torch import nn
-
-    class NetworkPart(nn.Module):
-        def __init__(self, function: Any) -> None:
-            super().__init__()
-            self.network = network  # registered, so that its weights are exported as weights
-            self.function = function
-
-        def forward(self, *inputs: Tensor) -> Any:
-            return self.function(*inputs)
-
-    def features(patches: Tensor) -> Tensor:  # [B,D,D,3]
-        return network.backbone(network.from_levels(patches.permute(0, 3, 1, 2)))
-
-    def search(template: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:  # [D,D,3]
-        return network.head(template, features(patch[None]))
-
-    def search_grey(template: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:  # [D,D]
-        three = patch[None, None].expand(1, 3, *patch.shape)
-        return network.head(template, network.backbone(network.from_levels(three)))
-
-    functions = dict(zip(NAMES, (features, search, search_grey, network.head), strict=True))
-    # In eval mode themselves: the exporter puts a module back into the mode it had, with all below.
-    return {name: NetworkPart(function).eval() for name, function in functions.items()}
-
-
-def _examples(network: SiameseNetwork) -> dict[str, dict[str, np.ndarray]]:
-    """Fixed random input of every graph; the template of the searches is a real one."""
-    rng = np.random.default_rng(0)
-    side = network.test_side
-    patch = rng.integers(0, 256, (side, side, 3)).astype(np.float32)
-    grey = rng.integers(0, 256, (side, side)).astype(np.float32)
-    corner = patch[None, : network.reference_side, : network.reference_side]
-    features = _parts(network)["features"]
-    template = _run_torch(features, {"patches": corner})[0]
-    return {
-        "features": {"patches": np.stack([patch, patch[::-1]])},
-        "search": {"template": template, "patch": patch},
-        "search_grey": {"template": template, "patch": grey},
-        "head": {
-            "template": template,
-            "features": _run_torch(features, {"patches": patch[None]})[0],
-        },
-    }
-
-
-def _export(part: nn.Module, example: dict[str, np.ndarray], *, free_batch: bool) -> bytes:
-    import torch
-
-    axes = {0: "batch", 1: "height", 2: "width"}
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
-        # The TorchScript exporter is deprecated; the new one needs another package and is 20 times
-        # slower for the same graph. Its tracer warns of Python numbers, which are constants here.
-        warnings.simplefilter("ignore")
-        written = Path(folder) / "graph.onnx"
-        torch.onnx.export(
-            part,
-            tuple(torch.from_numpy(array) for array in example.values()),
-            written,
-            input_names=list(example),
-            output_names=["features"] if free_batch else ["logits", "ltrb"],
-            dynamic_axes={"patches": axes} if free_batch else None,
-            opset_version=OPSET,
-            dynamo=False,
-        )
-        return written.read_bytes()
-
-
-def _run_torch(part: nn.Module, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-    import torch
-
-    with torch.no_grad():
-        out = part(*(torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values()))
-    return [part.numpy() for part in (out if isinstance(out, tuple) else (out,))]
-
-
-def _answer(
-    part: nn.Module, example: dict[str, np.ndarray], where: Path | None
-) -> list[np.ndarray]:
-    """Torch's outputs for an example.
+def _stored_check(parts: Mapping[str, GraphPart], where: Path | None) -> bytes:
+    """What :meth:`Graphs.example` reads.
 
     Raises:
         WeightsError: a number is not finite.
     """
-    answer = _run_torch(part, example)
-    if not all(np.isfinite(one).all() for one in answer):
+    arrays: dict[str, np.ndarray] = {}
+    for name, part in parts.items():
+        arrays |= {f"{name} in {key}": array for key, array in part.example.items()}
+        arrays |= {f"{name} out {place}": array for place, array in enumerate(part.answer())}
+    if not all(np.isfinite(array).all() for array in arrays.values()):
         raise WeightsError(
             "the network answers a plain patch with numbers that are not finite",
             where,
             "the weights are damaged or their training diverged; get another copy",
         )
-    return answer
-
-
-def _stored_check(
-    examples: Mapping[str, Mapping[str, np.ndarray]], answers: Mapping[str, list[np.ndarray]]
-) -> bytes:
-    """What :meth:`Graphs.example` reads."""
-    arrays: dict[str, np.ndarray] = {}
-    for name, inputs in examples.items():
-        arrays |= {f"{name} in {key}": array for key, array in inputs.items()}
-        arrays |= {f"{name} out {place}": array for place, array in enumerate(answers[name])}
     return save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
