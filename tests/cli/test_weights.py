@@ -239,4 +239,4 @@ def test_a_backbone_shows_what_it_wants_to_see(tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     levels = "black -2.118 -2.036 -1.804, white 2.249 2.429 2.64"
     assert f"input          a backbone, any side, RGB, {levels}" in lines
-    assert not any(line.startswith("preset") for line in lines)
+    assert not any(line.startswith(("preset", "engine")) for line in lines)

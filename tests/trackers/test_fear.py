@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from tirtrack import crops
+from tirtrack import resampling
 from tirtrack.boxes import Box, iou
 from tirtrack.trackers.base import Status
 from tirtrack.trackers.loading import load_tracker
@@ -164,7 +164,7 @@ def plain_steps(folder, frames, given):
         large[300 : 300 + height, 300 : 300 + width] = frame
         left, top = context[:2] + 300
         part = large[top : top + context[3], left : left + context[2]]
-        patch = crops._resize_published(part, side).astype(np.float32) / 255  # as cv2: test_crops
+        patch = resampling.resized_published(part, side) / np.float32(255)  # as cv2: test_crops
         patch = (patch - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
         image = patch.transpose(2, 0, 1)[None].astype(np.float32)
         return features.run(None, {"image": image})[0], context

@@ -141,7 +141,8 @@ def _lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("score", score) for score in _scores(one)]
     lines += [(f"made with {key}", value) for key, value in one["made_with"].items()]
     lines += [("file", one["path"]), ("SHA-256", one["sha256"])]
-    lines += [("engine", line) for line in _engines(one["architecture"], one.get("engines"))]
+    engines = _engines(one["architecture"], one.get("engines")) if tracks else []
+    lines += [("engine", line) for line in engines]
     return [(label, text) for label, text in lines if text]
 
 

@@ -120,7 +120,8 @@ def weights_info(weights: str | Path) -> dict[str, Any]:
     found = read(find(weights))
     parameters = sum(tensor.numel() for tensor in found.state.values())
     told = {**described(found.path, found.card), "parameters": parameters}
-    if isinstance(network_of(found), SiameseNetwork):
+    is_backbone = told["input"]["test_side"] is None
+    if not is_backbone and isinstance(network_of(found), SiameseNetwork):
         told["engines"] = engine_facts(found.path)
     return told
 
