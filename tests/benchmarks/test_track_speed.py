@@ -42,7 +42,7 @@ def test_a_network_that_no_engine_runs_is_refused_with_the_reason(monkeypatch):
 
 def test_an_architecture_gets_random_weights_and_always_finds_its_target(tmp_path):
     network = network_of("dimp-lite", tmp_path)
-    assert usable_engines(network)[0] == ["torch"]
+    assert {"onnx", "torch"} <= set(usable_engines(network)[0])
     tracker = network.tracker("torch", 1)
     assert tracker.settings.target_not_found_threshold == -1e9
     assert network_of("nano-rgb", tmp_path) == Network(
