@@ -3,15 +3,15 @@
 At first use an engine is compared with torch on one random patch. This is the longer comparison,
 with the reference engine: every box within 0.5 px on 200 rendered frames, half of them grey and
 half in colour, and the success on ``synthetic-validation`` within 0.005. Ends with 1 if an engine
-is further off. The times are those of the trial at first use: processor time of one search on one
-thread, all engines in turn.
+is further off or cannot run. The times are those of the trial at first use: processor time of one
+search on one thread, all engines in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,17 +19,17 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.evidence.parts import ends
+from benchmarks.machine import facts
 from benchmarks.rendered_clips import GONE, absence_clip
 from tirtrack.boxes import Box
 from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import write_json
-from tirtrack.identity import versions
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.weights import store
-from tirtrack.weights.engine_choice import REFERENCE, engine_trials
-from tirtrack.weights.graphs import graphs_of_file
-from tirtrack.weights.runtimes import RUNTIMES, processor
+from tirtrack.weights.engine_choice import REFERENCE, checked_graphs, engine_trials
+from tirtrack.weights.runtimes import RUNTIMES
 
 MOST_PX = 0.5
 MOST_SUCCESS = 0.005
@@ -38,14 +38,14 @@ TINT = np.array([1.0, 0.9, 0.75])
 COMMAND = "python -m benchmarks.engines"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, print a table, write JSON; the exit code."""
+def main() -> Iterator[str]:
+    """Compare, print a table, write JSON; give a line for each engine that is further off."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
     parser.add_argument("weights", nargs="*", default=["nano-rgb", "nano-tir"])
     parser.add_argument("--dataset", default="synthetic-validation", help="none: boxes alone")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     rows = [row for weights in options.weights for row in compared(weights, options)]
     print(f"{'weights':<10} {'engine':<9} {'px':>8} {'success':>8} {'colour ms':>9} {'grey ms':>8}")
     for row in rows:
@@ -53,17 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         times = f"{row['colour_ms'] or 0:9.2f} {row['grey_ms'] or 0:8.2f}"
         print(f"{row['weights']:<10} {row['engine']:<9} {row['px']:8.5f} {success:>8} {times}")
     if options.out is not None:
-        found = {"command": COMMAND, "processor": processor(), "rows": rows}
-        write_json(options.out, {**found, "versions": versions(*RUNTIMES)})
-    wrong = [f"{row['weights']} by {row['engine']}" for row in rows if not row["passed"]]
-    if wrong:
-        print(f"not within {MOST_PX} px and {MOST_SUCCESS}: {', '.join(wrong)}", file=sys.stderr)
-    return bool(wrong)
+        write_json(options.out, {**facts(COMMAND, None), "rows": rows})
+    for row in rows:
+        if not row["passed"]:
+            yield f"{row['weights']} by {row['engine']}: not within {MOST_PX} px and {MOST_SUCCESS}"
 
 
 def compared(weights: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row for each engine, the reference first."""
-    trials = engine_trials(graphs_of_file(store.find(weights)))
+    path = store.find(weights)
+    graphs, *_ = (checked_graphs(path, engine) for engine in RUNTIMES)
+    trials = engine_trials(graphs)
     success = {} if options.dataset == "none" else _success(weights, options)
     right = boxes_by(weights, REFERENCE)
     for engine in RUNTIMES:
@@ -108,4 +108,4 @@ def _success(weights: str, options: argparse.Namespace) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ends("engines", main))

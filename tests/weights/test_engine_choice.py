@@ -24,10 +24,15 @@ WRONG = EngineTrial("2.0", "the graph head differs from the network by 0.1 (run 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    card = Card(name="small", architecture="nanotrack-v3-tiny", modality="tir", licence="none")
-    store.write(path, registry.build("nanotrack-v3-tiny", seed=5).eval(), card)
+    path = random_weights(tmp_path_factory.mktemp("weights"), "nanotrack-v3-tiny")
     graphs.graphs_of_file(path)
+    return path
+
+
+def random_weights(folder, architecture, seed=5):
+    path = folder / f"{architecture}.safetensors"
+    card = Card(name="small", architecture=architecture, modality="tir", licence="none")
+    store.write(path, registry.build(architecture, seed=seed).eval(), card)
     return path
 
 
@@ -104,7 +109,7 @@ def test_an_engine_that_failed_its_check_is_said_once_and_never_used(file, stub,
         assert engine_choice.fastest_engine(file) == "onnx"
     assert caplog.text.count("the engine openvino is not used with these weights: openvino") == 1
     with pytest.raises(RunError, match=r"no kernel.*choose the engine onnx, or try again after"):
-        engine_choice.check_engine(graphs.graphs_of_file(file), "openvino")
+        engine_choice.checked_graphs(file, "openvino")
     trial = engine_choice.engine_facts(file)["trials"]["openvino"]
     assert (trial["colour_ms"], trial["fault"][-11:]) == (None, "(no kernel)")
 
@@ -142,13 +147,15 @@ def test_facts_are_json(file, stub):
     assert facts["track"] == "openvino"
 
 
-def test_an_engine_that_is_not_installed_is_a_wrong_request(file, monkeypatch):
+def test_an_engine_that_is_not_installed_is_refused_before_graphs_are_made(tmp_path, monkeypatch):
     def missing():
         raise RequestError("the engine openvino is not installed")
 
     monkeypatch.setattr(engine_choice, "openvino", missing)
+    new = random_weights(tmp_path, "nanotrack-v3-tiny", seed=6)
     with pytest.raises(RequestError, match="is not installed"):
-        engine_choice.check_engine(graphs.graphs_of_file(file), "openvino")
+        engine_choice.checked_graphs(new, "openvino")
+    assert graphs._cached(graphs.hash_of_file(new)) is None
 
 
 @pytest.mark.skipif(
@@ -161,10 +168,9 @@ def test_openvino_passes_its_check_and_is_timed(file):
     assert all(trial.colour_ms > 0 and trial.grey_ms > 0 for trial in trials.values())
 
 
-def test_graphs_without_a_search_are_checked_and_not_timed(stub):
-    network = registry.build("atom18-tiny", seed=5).eval()
-    found = graphs.graphs_of_network(network)
-    assert engine_choice._times_ms(found, ["onnx"]) == {}
+def test_graphs_without_a_search_are_checked_and_not_timed(stub, tmp_path):
+    atom = random_weights(tmp_path, "atom18-tiny")
+    assert engine_choice._times_ms(graphs.graphs_of_file(atom), ["onnx"]) == {}
     stub(fault="differs by 0.1")
     with pytest.raises(RunError, match=r"differs by 0\.1.*choose the engine onnx"):
-        engine_choice.check_engine(found, "openvino")
+        engine_choice.checked_graphs(atom, "openvino")

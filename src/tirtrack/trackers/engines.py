@@ -17,8 +17,8 @@ import numpy as np
 from tirtrack.devices import checked_device
 from tirtrack.errors import RequestError, WeightsError
 from tirtrack.weights import store
-from tirtrack.weights.engine_choice import check_engine
-from tirtrack.weights.graphs import Graphs, as_levels, graphs_of_file
+from tirtrack.weights.engine_choice import checked_graphs
+from tirtrack.weights.graphs import Graphs, as_levels
 from tirtrack.weights.runtimes import Runner, Runtime
 
 if TYPE_CHECKING:
@@ -182,13 +182,13 @@ def open_engine(
     if kind == "torch":
         place = checked_device(device)
         return TorchEngine(_siamese_network(path).to(place))
-    graphs = checked_graphs(path, kind, device)
+    graphs = graphs_on_cpu(path, kind, device)
     if "search" not in graphs.by_name:
         raise WeightsError("holds no Siamese network", path)
     return GraphEngine(graphs, kind, threads=threads)
 
 
-def checked_graphs(path: Path, runtime: Runtime, device: str) -> Graphs:
+def graphs_on_cpu(path: Path, runtime: Runtime, device: str) -> Graphs:
     """The graphs of a weights file, once the runtime has passed its check with them.
 
     Args:
@@ -205,9 +205,7 @@ def checked_graphs(path: Path, runtime: Runtime, device: str) -> Graphs:
         raise RequestError(
             f"the engine {runtime} runs on the CPU, not on {device}", fix="choose the engine torch"
         )
-    graphs = graphs_of_file(path)
-    check_engine(graphs, runtime)
-    return graphs
+    return checked_graphs(path, runtime)
 
 
 def _siamese_network(path: Path) -> SiameseNetwork:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tirtrack.devices import checked_device
 from tirtrack.networks.atom import Atom
 from tirtrack.networks.dimp import Dimp
-from tirtrack.trackers.engines import EngineName, checked_graphs
+from tirtrack.trackers.engines import EngineName, graphs_on_cpu
 from tirtrack.weights import store
 from tirtrack.weights.graphs import Graphs, as_levels
 from tirtrack.weights.runtimes import Runtime
@@ -131,5 +131,5 @@ def open_online_engine(
     network: Any = store.network_of(store.read(path)).requires_grad_(requires_grad=False)
     if kind == "torch":
         return OnlineEngine(network.to(place))
-    graphs = checked_graphs(path, kind, device)
+    graphs = graphs_on_cpu(path, kind, device)
     return GraphOnlineEngine(network, graphs, kind, threads=threads)

@@ -100,20 +100,25 @@ def engine_trials(graphs: Graphs) -> dict[Runtime, EngineTrial]:
     return trials
 
 
-def check_engine(graphs: Graphs, engine: Runtime) -> None:
-    """Refuse an engine that failed its check; others than the reference are checked at first use.
+def checked_graphs(path: Path, engine: Runtime) -> Graphs:
+    """The graphs of a weights file, once an engine has passed its check with them; others than the
+    reference are checked at first use.
 
     Raises:
-        RequestError: it is not installed.
-        RunError: it failed, now or at its first use.
+        WeightsError: the file cannot be used.
+        RequestError: the engine is not installed; no graph was made.
+        RunError: the graphs disagree with the network, or the engine failed its check, now or at
+            its first use.
     """
     if engine == REFERENCE:
-        return
+        return graphs_of_file(path)
     openvino()
+    graphs = graphs_of_file(path)
     if fault := engine_trials(graphs)[engine].fault:
         raise RunError(
             fault, fix=f"choose the engine {REFERENCE}, or try again after tirtrack cache clear"
         )
+    return graphs
 
 
 def engine_facts(path: Path) -> dict[str, Any]:
