@@ -56,8 +56,9 @@ PIXELS = {"pos", "target_sz", "box", "pos_iounet", "translation", "target_boxes"
 IN_FLOAT32 = EXACT | PIXELS | {"max_score", "filter_l2"}
 
 
-# Its filter is off by 0.2 % after the first frame and its highest score by 0.017 in the next.
-NOT_BY_GRAPHS = {"dimp18_vot18"}
+# The optimiser amplifies last bits of the features: the first run is off by 0.2 % in its filter
+# after the first frame and by 0.017 in its next highest score, the second by 0.018 px in frame 6.
+NOT_BY_GRAPHS = {"dimp18_vot18", "large_dimp18"}
 
 
 def cases(dtype, but=()):
@@ -154,12 +155,6 @@ def test_a_run_in_float64_is_the_published_one(shared, golden_runs, engine, fram
     )
 
 
-def of_graphs(key):
-    """Twice the limit of torch: the optimiser amplifies the last bits of the backbone."""
-    limit = in_float32(key)
-    return limit if limit is None else 2 * limit
-
-
 @pytest.mark.parametrize("name", cases("float32"))
 def test_a_run_in_float32_stays_on_the_published_one(shared, golden_runs, engine, frames, name):
     record, arrays = golden_runs.run(shared, name)
@@ -175,7 +170,7 @@ def test_a_run_by_graphs_stays_on_the_published_one(
     record, arrays = golden_runs.run(shared, name)
     network = engine(record["spec"]["net"], double=False).network
     net = GraphOnlineEngine(network, graphs_of_network(network))
-    replay(golden_runs, record, arrays, net, frames, dtype="float32", tolerance=of_graphs)
+    replay(golden_runs, record, arrays, net, frames, dtype="float32", tolerance=in_float32)
 
 
 @pytest.mark.parametrize("name", ["noaug_dimp18", pytest.param("dimp18", marks=pytest.mark.slow)])
