@@ -122,7 +122,7 @@ def test_an_answer_is_provisional_while_parts_are_missing(truth, said):
     bests = Bests("tir_saliency-tir-same", "rgb_tracks-tir-30", "true_boxes-tir-30")
     toy = {**TOY, "rgb_tracks-tir-30": record([0.4, 0.5, 0.6]), bests.truth: record(truth)}
     lines = answer(PLAN, bests, toy).splitlines()
-    assert lines[0] == "provisional: 72 of 75 parts are missing"
+    assert lines[0] == "provisional: 42 of 45 trainings are missing"
     assert said in lines[-1]
 
 
@@ -225,7 +225,7 @@ def kept_toy(figures: Path, *names: str) -> Results:
 def test_without_results_the_page_says_what_is_missing(tmp_path):
     text = made_part(kept_toy(tmp_path))
     assert text.splitlines()[1:4] == [
-        "* **Provisional**, with 0 of 75 trainings done: what RGB adds is not known yet.",
+        "* **Provisional**, with 0 of 45 trainings done: what RGB adds is not known yet.",
         "* Whether adapting harms a tracker on real video is not known yet.",
         "* How far an adapted tracker carries is not known yet: no other camera is done.",
     ]
@@ -237,7 +237,8 @@ def test_without_results_the_page_says_what_is_missing(tmp_path):
     )
     assert "Not known yet: 9 of 9 parts are missing (`python -m benchmarks.evidence.v3`)" in text
     assert "Answers are provisional while an arm lacks a seed:" in text
-    assert "* Seed 0 of `baseline`.\n* Seed 0, 1, 2 of `tir_saliency-tir-same`, " in text
+    assert "* Seed 0 of `baseline`, `tir_saliency-tir-same`, " in text
+    assert "* Seed 0, 1, 2 of `mixed`." in text
     assert "This page shows 0 comparisons:" in text
     assert "|---|" not in text
     assert "evidence.svg" not in text
@@ -265,7 +266,7 @@ def test_the_page_begins_with_three_sentences_then_table_and_figure(tmp_path):
     results = kept_toy(tmp_path, *TOY, "rgb_tracks-tir-30+steps_100")
     blocks = made_part(results).split("\n\n")
     assert blocks[0].splitlines()[1:] == [
-        "* **Provisional**, with 3 of 75 trainings done: the best training with RGB "
+        "* **Provisional**, with 3 of 45 trainings done: the best training with RGB "
         "(`rgb_tracks-tir-30`) minus the best with TIR alone (`tir_saliency-tir-same`) is +0.083 "
         "[+0.050, +0.100] in success, 0.56 of what true boxes add, where the goal is 0.5: it is "
         "reached so far.",

@@ -82,6 +82,35 @@ def test_parts_that_are_recorded_are_not_due(tmp_path):
     assert kept["1"] == part([0.5])
 
 
+def test_the_best_of_a_kind_by_the_first_seed_get_the_others(tmp_path):
+    tir = [name for name, arm in ARMS.items() if arm.levels and arm.sees == "tir"]
+    for place, name in enumerate(tir):
+        add_part(tmp_path, PLAN, ARMS[name], 0, {**part([place / 10]), "test": part([1.0])["test"]})
+    add_part(tmp_path, PLAN, ARMS[tir[0]], 1, part([1.0]))  # of the others only the first decides
+    due = parts_due(tmp_path, PLAN, [ARMS[name] for name in tir])
+    assert {arm.name for arm, _ in due} == {*tir[-PLAN.finalists :]}
+    assert [seed for _, seed in due] == [1, 1, 1, 2, 2, 2]
+
+
+def test_seeds_that_the_first_ones_ask_for_are_run_in_the_same_call(tmp_path, monkeypatch):
+    def run_due(plan, due, _at, figures, _workers):
+        calls.append([(arm.name, seed) for arm, seed in due])
+        for arm, seed in due:
+            add_part(figures, plan, arm, seed, part([0.5]))
+        return []
+
+    calls: list[list[tuple[str, int]]] = []
+    monkeypatch.setattr(main, "run_due", run_due)
+    name = "true_boxes-tir-30"
+    assert run(PLAN, [ARMS[name]], Workplace(tmp_path), tmp_path, 1) == []
+    assert calls == [[(name, 0)], [(name, 1), (name, 2)]]
+
+
+def test_a_run_ends_with_the_parts_that_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(main, "run_due", lambda *_: ["mixed, seed 0: why"])
+    assert run(PLAN, [ARMS["mixed"]], Workplace(tmp_path), tmp_path, 1) == ["mixed, seed 0: why"]
+
+
 def test_nothing_is_rendered_where_nothing_is_due(tmp_path):
     add_part(tmp_path / "figures", PLAN, ARMS["baseline"], 0, part([0.25]))
     at = Workplace(tmp_path / "out")

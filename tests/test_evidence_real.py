@@ -340,7 +340,7 @@ def test_nothing_is_confirmed_while_a_training_of_the_study_is_missing(tmp_path)
     record = json.loads(file.read_text("utf-8"))
     del record["seeds"]["2"]
     file.write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(RequestError, match="not final: 1 of 75 trainings of the study are missing"):
+    with pytest.raises(RequestError, match="not final: 1 of 45 trainings of the study are missing"):
         bests_to_confirm(real)
 
 

@@ -43,15 +43,27 @@ PAGE = ROOT / "docs" / "evidence.md"
 
 
 def run(plan: Plan, arms: Sequence[Arm], at: Workplace, figures: Path, workers: int) -> list[str]:
-    """Run the parts that are due, and add each to the file of its arm as it ends. Those that need
-    the student of another arm come last.
+    """Run the parts that are due until none is or one fails: the first seeds say which arms get
+    others.
 
     Returns:
         One line for each part that failed.
     """
-    due = parts_due(figures, plan, arms)
-    if not due:
-        return []
+    faults: list[str] = []
+    while not faults and (due := parts_due(figures, plan, arms)):
+        faults = run_due(plan, due, at, figures, workers)
+    return faults
+
+
+def run_due(
+    plan: Plan, due: Sequence[tuple[Arm, int]], at: Workplace, figures: Path, workers: int
+) -> list[str]:
+    """Run parts, and add each to the file of its arm as it ends. Those that need the student of
+    another arm come last.
+
+    Returns:
+        One line for each part that failed.
+    """
     prepare(plan, [arm for arm, _ in due], at, workers)
     faults: list[str] = []
 

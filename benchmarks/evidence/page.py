@@ -26,7 +26,7 @@ from benchmarks.evidence.confirmation import confirmation_text, harm_sentence
 from benchmarks.evidence.figure import LEGEND, Bar, forest
 from benchmarks.evidence.plan import BASELINE, Plan, arms_of
 from benchmarks.evidence.real_plan import RealPlan, read_real_plan
-from benchmarks.evidence.records import Record, kept_records
+from benchmarks.evidence.records import Record, kept_records, wanted_seeds
 from benchmarks.experiments.table import interval
 from tirtrack.files import write_text
 
@@ -312,7 +312,9 @@ def missing_text(results: Results) -> str:
     arms: dict[str, list[str]] = {}
     for arm in arms_of(plan).values():
         seeds = results.records.get(arm.name, {"seeds": {}})["seeds"]
-        if left := [str(seed) for seed in arm.seeds(plan) if str(seed) not in seeds]:
+        if left := [
+            str(seed) for seed in wanted_seeds(plan, results.records, arm) if str(seed) not in seeds
+        ]:
             arms.setdefault(", ".join(left), []).append(f"`{arm.name}`")
     lines = [f"* Seed {seeds} of {', '.join(names)}." for seeds, names in arms.items()]
     if not lines:

@@ -157,7 +157,9 @@ class Plan(Settings):
         protocol: evaluation protocol.
         preset: settings of the tracker.
         primary: score that decides.
-        seeds: training seeds of every arm; single changes have the first.
+        seeds: training seeds; single changes have the first, and so have crossed arms that are no
+            finalists.
+        finalists: number of arms of each kind (TIR alone, RGB too, true boxes) that have all seeds.
         questions: what is asked.
         thresholds: what counts as an answer.
         core_hours: estimated cost by part.
@@ -180,6 +182,7 @@ class Plan(Settings):
     preset: str
     primary: str
     seeds: Annotated[list[int], Field(min_length=1)]
+    finalists: Annotated[int, Field(ge=1)]
     questions: list[str]
     thresholds: Thresholds
     core_hours: dict[str, float]
@@ -226,7 +229,7 @@ class Arm:
         return changes
 
     def seeds(self, plan: Plan) -> list[int]:
-        """Its training seeds; the first for single changes, and where nothing is trained."""
+        """Training seeds that it may have; one for single changes, and where nothing is trained."""
         is_crossed = self.levels and "+" not in self.name
         return plan.seeds if is_crossed else plan.seeds[:1]
 

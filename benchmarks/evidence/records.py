@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.evidence.plan import Arm, Plan, arm_called, arms_of, identity_of
 from tirtrack.errors import RequestError
@@ -74,14 +76,46 @@ def kept_records(folder: Path, plan: Plan) -> dict[str, Record]:
     return {arm.name: read_record(folder, plan, arm) for arm in sorted(kept, key=place)}
 
 
+def finalists(plan: Plan, records: Mapping[str, Record]) -> set[str]:
+    """Names of the arms that are to have all seeds: those alone, and of each kind of crossed arms
+    with results the best by the first seed on the validation sequences.
+    """
+    kinds: dict[str, dict[str, float]] = {}
+    first = str(plan.seeds[0])
+    for name, arm in arms_of(plan).items():
+        if (
+            arm.levels
+            and name not in plan.alone
+            and name in records
+            and (known := records[name]["seeds"].get(first))
+        ):
+            rows = known["validation"].values()
+            kinds.setdefault(arm.sees, {})[name] = float(
+                np.mean([row[plan.primary] for row in rows])
+            )
+    best = {
+        name
+        for means in kinds.values()
+        for name in sorted(means, key=lambda name: -means[name])[: plan.finalists]
+    }
+    return {*plan.alone, *best}
+
+
+def wanted_seeds(plan: Plan, records: Mapping[str, Record], arm: Arm) -> list[int]:
+    """The seeds that an arm is to have: all if it is a finalist, else the first."""
+    return arm.seeds(plan) if arm.name in finalists(plan, records) else plan.seeds[:1]
+
+
 def parts_due(folder: Path, plan: Plan, arms: Iterable[Arm]) -> list[tuple[Arm, int]]:
-    """Arms and seeds without results, seed by seed, so that every arm has one early.
+    """Arms and seeds without results, seed by seed, so that every arm has one early. Who the
+    finalists are is known once all arms have one, and may change until then.
 
     Raises:
         RequestError: kept results belong to another plan.
     """
+    records = {arm.name: read_record(folder, plan, arm) for arm in arms_of(plan).values()}
     due = []
     for arm in arms:
         known = read_record(folder, plan, arm)["seeds"]
-        due += [(arm, seed) for seed in arm.seeds(plan) if str(seed) not in known]
+        due += [(arm, seed) for seed in wanted_seeds(plan, records, arm) if str(seed) not in known]
     return sorted(due, key=lambda part: part[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from scipy.stats import rankdata
 
 from benchmarks.evidence.figure import LEGEND
 from benchmarks.evidence.plan import BASELINE, Plan, arms_of
-from benchmarks.evidence.records import Record
+from benchmarks.evidence.records import Record, finalists, wanted_seeds
 from benchmarks.experiments.table import RESAMPLES_SEED, interval, markdown_table
 from tirtrack.evaluation.statistics import ScoreDifference, Sets
 
@@ -52,10 +53,11 @@ def best_arms(plan: Plan, records: Mapping[str, Record]) -> Bests | None:
 
 
 def best_by_kind(plan: Plan, records: Mapping[str, Record]) -> dict[str, str]:
-    """The best arm of each kind that has any results, by what it sees."""
+    """The best finalist of each kind that has any results, by what it sees."""
     means: dict[str, dict[str, float]] = {sees: {} for sees in LEGEND}
+    among = finalists(plan, records)
     for name, arm in arms_of(plan).items():
-        if arm.levels and name in records:
+        if name in among and name in records:
             means[arm.sees][name] = float(scores(records[name], plan.primary, CHOICE).mean())
     return {sees: max(one, key=lambda name: one[name]) for sees, one in means.items() if one}
 
@@ -94,7 +96,7 @@ def answer(plan: Plan, bests: Bests, records: Mapping[str, Record]) -> str:
     """
     found = rgb_gain(plan, bests, records)
     missing, parts = missing_parts(plan, records)
-    lines = [f"provisional: {missing} of {parts} parts are missing"] if missing else []
+    lines = [f"provisional: {missing} of {parts} trainings are missing"] if missing else []
     lines += [
         f"best by validation: `{bests.tir}` (TIR alone), `{bests.rgb}` (with RGB), `{bests.truth}`",
         f"with RGB minus TIR alone: {interval(found.gained.model_dump())}",
@@ -108,10 +110,20 @@ def answer(plan: Plan, bests: Bests, records: Mapping[str, Record]) -> str:
 
 
 def missing_parts(plan: Plan, records: Mapping[str, Record]) -> tuple[int, int]:
-    """Seeds of crossed arms and of those alone without results, and all of them."""
-    seeds = {name: len(arm.seeds(plan)) for name, arm in arms_of(plan).items() if arm.levels}
-    known = sum(len(records[name]["seeds"]) for name in seeds if name in records)
-    return sum(seeds.values()) - known, sum(seeds.values())
+    """Trainings of crossed arms and of those alone that are to come, and how many the study has:
+    one of every arm, and the other seeds of the finalists.
+    """
+    arms = {name: arm for name, arm in arms_of(plan).items() if arm.levels}
+    crossed = Counter(arm.sees for name, arm in arms.items() if name not in plan.alone)
+    chosen = len(plan.alone) + sum(min(plan.finalists, count) for count in crossed.values())
+    whole = len(arms) + chosen * (len(plan.seeds) - 1)
+    known = [
+        str(seed) in record["seeds"]
+        for name, record in records.items()
+        if name in arms
+        for seed in wanted_seeds(plan, records, arms[name])
+    ]
+    return whole - sum(known), whole
 
 
 @dataclass(frozen=True)
