@@ -17,7 +17,13 @@ from tirtrack.errors import PairsError, names_option
 from tirtrack.files import sha256
 from tirtrack.media import declared_no_data
 from tirtrack.pairs.camera_names import Pairing
-from tirtrack.pairs.layouts import find_takes, find_tir, is_tir_half, no_takes, open_takes
+from tirtrack.pairs.layouts.cameras import (
+    find_takes,
+    find_tir,
+    is_tir_half,
+    no_takes,
+    open_takes,
+)
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.source import (

@@ -1,0 +1,1 @@
+"""How recordings of a rig may lie on disk: one file a layout."""
