@@ -19,11 +19,11 @@ from tirtrack.media import declared_no_data
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.cameras import (
     find_takes,
-    find_tir,
     is_tir_half,
     no_takes,
     open_takes,
 )
+from tirtrack.pairs.layouts.tir_alone import find_tir
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
 from tirtrack.pairs.source import (

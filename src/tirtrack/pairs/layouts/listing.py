@@ -1,0 +1,84 @@
+"""What lies in a folder of recordings: folders, videos and images that may be a camera's frames.
+
+Only names are read here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tirtrack.errors import PairsError
+from tirtrack.images import IMAGE_KINDS, frame_files
+from tirtrack.pairs.mixed_files import files_of_kinds
+from tirtrack.pairs.stems import natural_key
+from tirtrack.video import VIDEO_SUFFIXES
+
+LISTED = 8
+MAX_DEPTH = 4
+
+
+def folders_and_videos(folder: Path) -> list[Path]:
+    """The folders and videos in a folder, by name."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() or (path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
+    ]
+
+
+def has_frames(path: Path) -> bool:
+    """Whether it is a video, or a folder with an image or a video in it."""
+    kinds = {*IMAGE_KINDS, *VIDEO_SUFFIXES}
+    return path.is_file() or any(one.suffix.lower() in kinds for one in path.iterdir())
+
+
+def folders_with_frames(folder: Path) -> dict[str, Path]:
+    """The folders in a folder that have frames, by name."""
+    return {
+        path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and has_frames(path)
+    }
+
+
+def bare(path: Path) -> str:
+    """The name of a folder, or of a video without its ending."""
+    return path.name if path.is_dir() else path.stem
+
+
+def shown(path: Path) -> str:
+    """The name of a folder or video, for messages."""
+    return f"{path.name}/" if path.is_dir() else path.name
+
+
+def beside(folder: Path) -> str:
+    """The folders and videos in a folder, for a user who has to name the cameras."""
+    names = [
+        shown(path)
+        for path in sorted(folder.iterdir(), key=natural_key)
+        if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES
+    ]
+    more = ", ..." if len(names) > LISTED else ""
+    return f" (there are {', '.join(names[:LISTED])}{more})" if names else ""
+
+
+def images_by_stem(folder: Path) -> dict[str, Path]:
+    """The images of a folder by stem, in order of their names.
+
+    Raises:
+        PairsError: there are none, or two have one stem.
+    """
+    images: dict[str, Path] = {}
+    for path in frame_files(files_of_kinds(folder, IMAGE_KINDS)):
+        if path.stem in images:
+            raise PairsError(
+                f"two images have the stem {path.stem} ({images[path.stem].name}, {path.name})",
+                folder,
+                "keep one of them",
+            )
+        images[path.stem] = path
+    if not images:
+        inside = beside(folder)
+        fix = f"supported: {' '.join(sorted(IMAGE_KINDS))}"
+        if inside:
+            fix += f"; frames are not looked for in folders of it{inside}"
+        raise PairsError("holds no image", folder, fix)
+    return images

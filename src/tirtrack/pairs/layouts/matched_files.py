@@ -1,0 +1,75 @@
+"""Recordings of matched files: images or videos of two cameras, each with what names its pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tirtrack.images import pixel_header
+from tirtrack.pairs.camera_names import Pairing
+from tirtrack.pairs.mixed_files import Named
+from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
+from tirtrack.pairs.spreading import spread
+from tirtrack.pairs.stems import MatchedFrames, counts_up, matched_stems
+
+MAX_VIDEO_INTERVAL_S = 0.5
+_HEADERS = 16
+
+
+def video_takes(
+    name: str, videos: Sequence[Named], pairing: Pairing, folder: Path, assumed: str
+) -> list[Take]:
+    """One recording for every two videos whose names differ only in the camera."""
+    rgb, tir = videos
+    by_name = Pairing(pairing.rgb, pairing.tir)
+    matched = matched_stems([key for key, _ in rgb], [key for key, _ in tir], by_name, folder)
+    return [
+        VideoTake(
+            f"{name}/{key}",
+            None if pairing.tir_alone else rgb[a][1],
+            tir[b][1],
+            pairing,
+            assumed=assumed,
+        )
+        for (a, b), key in zip(matched.places, matched.keys, strict=True)
+    ]
+
+
+def image_take(
+    name: str, images: Sequence[Named], pairing: Pairing, where: Path, assumed: str
+) -> ImageTake:
+    """One recording of the images of both cameras, matched."""
+    rgb, tir = images
+    matched = matched_stems([key for key, _ in rgb], [key for key, _ in tir], pairing, where)
+    matched = matched.shifted(pairing.delay_frames, where)
+    files_rgb = tuple(rgb[place][1] for place, _ in matched.places)
+    return ImageTake(
+        name,
+        () if pairing.tir_alone else files_rgb,
+        tuple(tir[place][1] for _, place in matched.places),
+        matched.keys,
+        _neighbours_in_time(matched) and _of_one_size(files_rgb),
+        ", ".join(filter(None, (assumed, matched.said))),
+        1 / matched.interval_s if matched.interval_s else None,
+        matched_by="time" if matched.by_time else "name",
+        tir_options=pairing.tir_options,
+        delay_frames=pairing.delay_frames,
+    )
+
+
+def _neighbours_in_time(matched: MatchedFrames) -> bool:
+    if counts_up(matched.keys):
+        return True
+    step = matched.interval_s
+    return step is not None and len(matched.keys) > 2 and step <= MAX_VIDEO_INTERVAL_S
+
+
+def _of_one_size(files: Sequence[Path]) -> bool:
+    """Whether images have one size, by the headers of some of them."""
+    first: str | None = None
+    for file in spread(files, _HEADERS):
+        header = pixel_header(file)
+        size = None if header is None else header.split()[0]
+        if size is not None and size != (first := first or size):
+            return False
+    return True
