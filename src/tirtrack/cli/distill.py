@@ -19,6 +19,7 @@ from tirtrack.cli.options import (
     Device,
     Force,
     HeldBackFolders,
+    LayoutName,
     MatchBy,
     MaxGap,
     NoData,
@@ -66,6 +67,7 @@ def command(
     ] = None,
     rgb: RgbName = None,
     tir: TirName = None,
+    layout: LayoutName = None,
     match: MatchBy = None,
     max_gap: MaxGap = None,
     delay: Delay = 0,
@@ -99,7 +101,7 @@ def command(
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options)
+    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout)
     named = recipe or ("" if out else recipe_for(baseline, pairs, pairing))
     file = out or Path("runs") / f"distill-{Path(named).stem}.safetensors"
     with progress() as live:

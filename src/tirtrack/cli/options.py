@@ -129,6 +129,14 @@ TirName = Annotated[
     str | None,
     typer.Option("--tir", metavar="NAME", help="The same for the TIR camera, such as _T."),
 ]
+LayoutName = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        metavar="NAME",
+        help="How pairs lie on disk, where the guess is wrong: cameras, a data set such as kaist.",
+    ),
+]
 MatchBy = Annotated[
     str | None,
     typer.Option(

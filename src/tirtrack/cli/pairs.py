@@ -16,6 +16,7 @@ from tirtrack.cli.options import (
     Channel,
     Delay,
     Force,
+    LayoutName,
     MatchBy,
     MaxGap,
     NoData,
@@ -70,6 +71,7 @@ def inspect(
     tiles: Annotated[int, typer.Option(min=1, help="Number of pairs on the contact sheet.")] = 8,
     rgb: RgbName = None,
     tir: TirName = None,
+    layout: LayoutName = None,
     match: MatchBy = None,
     max_gap: MaxGap = None,
     delay: Delay = 0,
@@ -107,7 +109,7 @@ def inspect(
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options)
+    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout)
     folder = out or Path("runs") / f"pairs-{paths[0].resolve().name}"
     with progress() as live:
         found = inspect_pairs(

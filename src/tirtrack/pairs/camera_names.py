@@ -53,6 +53,7 @@ class Pairing:
         tir_options: options for reading TIR where the files leave it open: value without
             measurement, sample of each pixel, byte order, part of a radiometric JPEG.
         tir_alone: whether RGB is left unread where there is any, and may be missing.
+        layout: name of the layout (``tirtrack.pairs.layouts``); ``None``: as the folder suggests.
 
     Raises:
         RequestError: a name is empty, both names are equal, the gap is not positive or given
@@ -66,6 +67,7 @@ class Pairing:
     delay_frames: int = 0
     tir_options: ReadOptions = AS_STORED
     tir_alone: bool = False
+    layout: str | None = None
 
     def __post_init__(self) -> None:
         for modality in MODALITIES:

@@ -17,12 +17,8 @@ from tirtrack.errors import PairsError, names_option
 from tirtrack.files import sha256
 from tirtrack.media import declared_no_data
 from tirtrack.pairs.camera_names import Pairing
-from tirtrack.pairs.layouts.cameras import (
-    find_takes,
-    is_tir_half,
-    no_takes,
-    open_takes,
-)
+from tirtrack.pairs.layouts.cameras import CAMERAS, is_tir_half, no_takes
+from tirtrack.pairs.layouts.registry import Place, find_places
 from tirtrack.pairs.layouts.tir_alone import find_tir
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
@@ -318,11 +314,11 @@ def _is_tir_alone(folder: Path, pairing: Pairing) -> bool:
     return not pairs and bool(alone)
 
 
-def _places(folder: Path, pairing: Pairing) -> tuple[list[Path], list[Path]]:
+def _places(folder: Path, pairing: Pairing) -> tuple[list[Place], list[Place]]:
     """Where recordings of pairs lie, and, only if there are none, those of TIR alone."""
-    found = find_takes(folder, pairing) if folder.is_dir() else []
-    if all(is_tir_half(place, pairing) for place in found):
-        return [], found or find_tir(folder, pairing)
+    found = find_places(folder, pairing)
+    if all(one.layout is CAMERAS and is_tir_half(one.folder, pairing) for one in found):
+        return [], found or [Place(path, CAMERAS) for path in find_tir(folder, pairing)]
     return found, []
 
 
@@ -374,7 +370,9 @@ def _open_folder(
     if not places:
         raise no_takes(folder)
     opened = _each(
-        lambda place: open_takes(place, _name_of(place, folder, name), pairing), places, rejected
+        lambda one: one.layout.takes(one.folder, _name_of(one.folder, folder, name), pairing),
+        places,
+        rejected,
     )
     takes = [take for several in opened for take in several]
     inside = folder if folder.is_dir() else None

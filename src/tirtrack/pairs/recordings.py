@@ -109,6 +109,7 @@ class ImageTake:
         matched_by: ``name`` or ``time``.
         tir_options: options for reading TIR files where they leave it open.
         delay_frames: number of frames by which TIR was taken later.
+        laid_out_as: the data set that the recording is of, if one was recognised.
     """
 
     name: str
@@ -121,13 +122,15 @@ class ImageTake:
     matched_by: str = "name"
     tir_options: ReadOptions = AS_STORED
     delay_frames: int = 0
+    laid_out_as: str = ""
 
     @property
     def layout(self) -> str:
-        """Frames of a video or stills, and how they are matched."""
+        """Data set, frames of a video or stills, and how they are matched."""
         sizes = "sizes of the first pair" if self.files_rgb else "size of the first frame"
         kind = "images of a video" if self.is_video else f"stills ({sizes})"
-        return f"{kind} matched by {self.matched_by}" if self.files_rgb else kind
+        said = f"{kind} matched by {self.matched_by}" if self.files_rgb else kind
+        return f"{self.laid_out_as}, {said}" if self.laid_out_as else said
 
     @property
     def matched(self) -> str:

@@ -7,7 +7,7 @@ left out for a gap in time is stated.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from tirtrack.pairs.timestamps import (
 )
 
 MIN_MATCHED = 0.5
+_ONE_NUMBER_EACH = "name the frames of both cameras by their numbers, one name each"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,10 @@ class MatchedFrames:
         )
 
 
+Matcher = Callable[[Sequence[str], Sequence[str], Pairing, Path], MatchedFrames]
+"""A rule that makes pairs of the stems of RGB and TIR: as :func:`matched_stems`."""
+
+
 def matched_stems(
     rgb: Sequence[str], tir: Sequence[str], pairing: Pairing, where: Path
 ) -> MatchedFrames:
@@ -119,6 +124,40 @@ def matched_stems(
     if not times.unit:
         return matched
     return replace(matched, said=f"numbers taken for {times.unit}, {matched.said}")
+
+
+def matched_in_order(
+    rgb: Sequence[str], tir: Sequence[str], pairing: Pairing, where: Path
+) -> MatchedFrames:
+    """The stems as :func:`matched_stems` pairs them; where names do not match, frame k of one
+    camera belongs to frame k of the other, in order of the last number in a name.
+
+    Raises:
+        PairsError: there are more frames of one camera, a name has no number, or two have the same.
+    """
+    try:
+        return matched_stems(rgb, tir, pairing, where)
+    except PairsError:
+        if len(rgb) != len(tir) or pairing.by_time:
+            raise
+    orders = [_by_number(stems, where) for stems in (rgb, tir)]
+    places = tuple(zip(*orders, strict=True))
+    keys = tuple(rgb[place] for place in orders[0])
+    return MatchedFrames(places, keys, "names differ, so frame k is matched with frame k")
+
+
+def _by_number(stems: Sequence[str], where: Path) -> list[int]:
+    """Places of stems in order of the last number in each."""
+    numbers: dict[int, int] = {}
+    for place, stem in enumerate(stems):
+        found = re.findall(r"\d+", stem)
+        if not found:
+            raise PairsError(f'"{stem}" holds no number', where, _ONE_NUMBER_EACH)
+        if (other := numbers.setdefault(int(found[-1]), place)) != place:
+            raise PairsError(
+                f'"{stems[other]}" and "{stem}" have one number', where, _ONE_NUMBER_EACH
+            )
+    return [numbers[number] for number in sorted(numbers)]
 
 
 def frames_by_time(

@@ -19,6 +19,7 @@ cameras are ever opened: a label file beside them, or among them, never is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tirtrack.errors import PairsError
@@ -26,7 +27,6 @@ from tirtrack.images import IMAGE_KINDS
 from tirtrack.pairs.camera_names import MODALITIES, Pairing, camera_stem, named
 from tirtrack.pairs.layouts.listing import (
     LISTED,
-    MAX_DEPTH,
     bare,
     beside,
     folders_and_videos,
@@ -38,7 +38,7 @@ from tirtrack.pairs.layouts.listing import (
 from tirtrack.pairs.layouts.matched_files import image_take, video_takes
 from tirtrack.pairs.mixed_files import files_of_kinds, mixed_files
 from tirtrack.pairs.recordings import Take, VideoTake
-from tirtrack.pairs.stems import natural_key
+from tirtrack.pairs.stems import Matcher, matched_stems, natural_key
 from tirtrack.video import VIDEO_SUFFIXES
 
 LAYOUT = (
@@ -47,20 +47,29 @@ LAYOUT = (
 )
 
 
-def find_takes(folder: Path, pairing: Pairing, depth: int = MAX_DEPTH) -> list[Path]:
-    """The folders at or below ``folder`` that hold recordings of both cameras, or of one of them
-    under an unambiguous camera name, in natural order.
-    """
-    if _holds_recording(folder, pairing):
-        return [folder]
-    if depth == 0:
-        return []
-    below = sorted((path for path in folder.iterdir() if path.is_dir()), key=natural_key)
-    return [take for path in below for take in find_takes(path, pairing, depth - 1)]
+@dataclass(frozen=True)
+class Cameras:
+    """The layout of two cameras that are told apart by their names."""
+
+    name: str = "cameras"
+    looked_for: str = "rgb/ and tir/, rgb.mp4 and tir.mp4, or *_rgb.* and *_tir.*, in any spelling"
+
+    def holds(self, folder: Path, pairing: Pairing) -> bool:
+        """Whether recordings of both cameras lie in this very folder, or of one of them under an
+        unambiguous camera name.
+        """
+        return folder.is_dir() and _holds_recording(folder, pairing)
+
+    def takes(self, place: Path, name: str, pairing: Pairing) -> list[Take]:
+        """The recordings of a place."""
+        return open_takes(place, name, pairing)
+
+
+CAMERAS = Cameras()
 
 
 def is_tir_half(folder: Path, pairing: Pairing) -> bool:
-    """Whether a folder of :func:`find_takes` holds the TIR camera and nothing else that has frames,
+    """Whether a folder of :class:`Cameras` holds the TIR camera and nothing else that has frames,
     and the user named no RGB camera.
     """
     sides = _sides(folder, pairing)
@@ -70,7 +79,7 @@ def is_tir_half(folder: Path, pairing: Pairing) -> bool:
 
 
 def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
-    """The recordings in a folder of :func:`find_takes`, or, with ``pairing.tir_alone``, at a place
+    """The recordings in a folder of :class:`Cameras`, or, with ``pairing.tir_alone``, at a place
     of :func:`~tirtrack.pairs.layouts.tir_alone.find_tir`.
 
     Args:
@@ -82,7 +91,7 @@ def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
         PairsError: a modality is missing or found twice, both do not match, or a file is damaged.
     """
     if folder.is_file():
-        return _takes_of_two((folder, folder), name, pairing, folder.parent)
+        return takes_of_two((folder, folder), name, pairing, folder.parent)
     sides = _sides(folder, pairing)
     if not any(sides.values()):
         return _takes_of_mixed_files(folder, name, pairing)
@@ -90,17 +99,35 @@ def open_takes(folder: Path, name: str, pairing: Pairing) -> list[Take]:
         return [
             take
             for key, pair in several.items()
-            for take in _takes_of_two(pair, f"{name}/{key}", pairing, folder)
+            for take in takes_of_two(pair, f"{name}/{key}", pairing, folder)
         ]
     tir = _only(folder, "tir", sides["tir"])
     rgb = tir if pairing.tir_alone else _only(folder, "rgb", sides["rgb"])
-    return _takes_of_two((rgb, tir), name, pairing, folder)
+    return takes_of_two((rgb, tir), name, pairing, folder)
 
 
-def _takes_of_two(
-    sides: tuple[Path, Path], name: str, pairing: Pairing, folder: Path
+def takes_of_two(
+    sides: tuple[Path, Path],
+    name: str,
+    pairing: Pairing,
+    folder: Path,
+    *,
+    match: Matcher = matched_stems,
+    assumed: str | None = None,
 ) -> list[Take]:
-    """The recording, or recordings, of two folders or videos."""
+    """The recording, or recordings, of two folders or videos.
+
+    Args:
+        sides: the RGB and the TIR folder or video.
+        name: name of the recording, or what the names of several begin with.
+        pairing: settings by which the user names the cameras.
+        folder: folder that holds both, for messages.
+        match: rule that matches the stems of images.
+        assumed: what was assumed about names; ``None``: which name is which camera's.
+
+    Raises:
+        PairsError: both are of different kinds, frames do not match, or a file is damaged.
+    """
     rgb, tir = sides = (sides[1], sides[1]) if pairing.tir_alone else sides
     if rgb.is_dir() != tir.is_dir():
         raise PairsError(
@@ -108,16 +135,13 @@ def _takes_of_two(
             folder,
             "give both as images or both as videos",
         )
-    usual = (bare(rgb), bare(tir)) == MODALITIES
-    assumed = "" if usual else f"{shown(rgb)} is RGB, {shown(tir)} is TIR"
-    if pairing.tir_alone:
-        which = "" if name.endswith((tir.name, bare(tir))) else f"{shown(tir)} "
-        assumed = "" if bare(tir) == "tir" else f"{which}taken for TIR alone"
+    if assumed is None:
+        assumed = _which_is_which(rgb, tir, name, pairing)
     if not rgb.is_dir():
         return [VideoTake(name, None if pairing.tir_alone else rgb, tir, pairing, assumed=assumed)]
     below = [folders_with_frames(one) for one in sides]
     if not all(below) or any(map(has_frames, sides)):
-        return _takes_of_folders(sides, name, pairing, folder, assumed)
+        return _takes_of_folders(sides, name, pairing, folder, assumed, match)
     if alone := sorted(below[0].keys() ^ below[1].keys()):
         raise PairsError(
             f"{len(alone)} folders are in one of {shown(rgb)} and {shown(tir)} only "
@@ -129,13 +153,26 @@ def _takes_of_two(
         take
         for key in sorted(below[0], key=natural_key)
         for take in _takes_of_folders(
-            (below[0][key], below[1][key]), f"{name}/{key}", pairing, folder / key, assumed
+            (below[0][key], below[1][key]), f"{name}/{key}", pairing, folder / key, assumed, match
         )
     ]
 
 
+def _which_is_which(rgb: Path, tir: Path, name: str, pairing: Pairing) -> str:
+    if pairing.tir_alone:
+        which = "" if name.endswith((tir.name, bare(tir))) else f"{shown(tir)} "
+        return "" if bare(tir) == "tir" else f"{which}taken for TIR alone"
+    usual = (bare(rgb), bare(tir)) == MODALITIES
+    return "" if usual else f"{shown(rgb)} is RGB, {shown(tir)} is TIR"
+
+
 def _takes_of_folders(
-    sides: tuple[Path, Path], name: str, pairing: Pairing, folder: Path, assumed: str
+    sides: tuple[Path, Path],
+    name: str,
+    pairing: Pairing,
+    folder: Path,
+    assumed: str,
+    match: Matcher,
 ) -> list[Take]:
     """The recording of two folders of images, or the recordings of two folders of videos."""
     videos = [files_of_kinds(one, VIDEO_SUFFIXES) for one in sides]
@@ -143,7 +180,7 @@ def _takes_of_folders(
         named_videos = [[(file.stem, file) for file in side] for side in videos]
         return video_takes(name, named_videos, pairing, folder, assumed)
     images = [list(images_by_stem(one).items()) for one in sides]
-    return [image_take(name, images, pairing, folder, assumed)]
+    return [image_take(name, images, pairing, folder, assumed, match)]
 
 
 def _holds_recording(folder: Path, pairing: Pairing) -> bool:
@@ -247,7 +284,7 @@ def _takes_of_mixed_files(folder: Path, name: str, pairing: Pairing) -> list[Tak
     found = mixed_files(folder, pairing)
     if found is None:
         if pairing.tir_alone:
-            return _takes_of_two((folder, folder), name, pairing, folder.parent)
+            return takes_of_two((folder, folder), name, pairing, folder.parent)
         raise no_takes(folder)
     found.check_one_each(folder)
     files = [found.files["tir" if pairing.tir_alone else modality] for modality in MODALITIES]

@@ -10,7 +10,7 @@ from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.mixed_files import Named
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
 from tirtrack.pairs.spreading import spread
-from tirtrack.pairs.stems import MatchedFrames, counts_up, matched_stems
+from tirtrack.pairs.stems import MatchedFrames, Matcher, counts_up, matched_stems
 
 MAX_VIDEO_INTERVAL_S = 0.5
 _HEADERS = 16
@@ -36,11 +36,16 @@ def video_takes(
 
 
 def image_take(
-    name: str, images: Sequence[Named], pairing: Pairing, where: Path, assumed: str
+    name: str,
+    images: Sequence[Named],
+    pairing: Pairing,
+    where: Path,
+    assumed: str,
+    match: Matcher = matched_stems,
 ) -> ImageTake:
     """One recording of the images of both cameras, matched."""
     rgb, tir = images
-    matched = matched_stems([key for key, _ in rgb], [key for key, _ in tir], pairing, where)
+    matched = match([key for key, _ in rgb], [key for key, _ in tir], pairing, where)
     matched = matched.shifted(pairing.delay_frames, where)
     files_rgb = tuple(rgb[place][1] for place, _ in matched.places)
     return ImageTake(
@@ -48,7 +53,7 @@ def image_take(
         () if pairing.tir_alone else files_rgb,
         tuple(tir[place][1] for _, place in matched.places),
         matched.keys,
-        _neighbours_in_time(matched) and _of_one_size(files_rgb),
+        _neighbours_in_time(matched) and of_one_size(files_rgb),
         ", ".join(filter(None, (assumed, matched.said))),
         1 / matched.interval_s if matched.interval_s else None,
         matched_by="time" if matched.by_time else "name",
@@ -64,7 +69,7 @@ def _neighbours_in_time(matched: MatchedFrames) -> bool:
     return step is not None and len(matched.keys) > 2 and step <= MAX_VIDEO_INTERVAL_S
 
 
-def _of_one_size(files: Sequence[Path]) -> bool:
+def of_one_size(files: Sequence[Path]) -> bool:
     """Whether images have one size, by the headers of some of them."""
     first: str | None = None
     for file in spread(files, _HEADERS):
