@@ -183,7 +183,7 @@ def _levels(source) -> list[tuple[int, int]]:
 
 
 def test_every_data_set_of_the_registry_is_tested():
-    assert set(MADE) == {name for name in LAYOUTS if name != "cameras"}
+    assert set(MADE) == set(LAYOUTS) - {"cameras", "side-by-side", "stacked"}
 
 
 @pytest.mark.parametrize("asked", [False, True], ids=["guessed", "asked for"])
@@ -330,7 +330,7 @@ def test_an_unknown_layout_is_answered_with_all_names(tmp_path):
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_layout_that_does_not_fit_says_what_it_looked_for(tmp_path, name):
-    _image(tmp_path / "d" / "left" / "1.png", 3)
+    (tmp_path / "d" / "left").mkdir(parents=True)
     with pytest.raises(PairsError, match=f"is laid out as {name}") as caught:
         open_pairs(tmp_path / "d", pairing=Pairing(layout=name))
     assert f"looked for {LAYOUTS[name].looked_for} (there are left/)" in str(caught.value)

@@ -48,7 +48,8 @@ def refuse_colour(tir_colour: float, where: str) -> None:
             "these frames are in colour, so they are not taken for TIR",
             where,
             "for pairs, give the folder that holds both cameras, or name them with --rgb NAME "
-            "--tir NAME; if TIR is painted with a palette, export it as grey, white-hot",
+            "--tir NAME, or say --layout side-by-side or stacked if each picture holds both; if "
+            "TIR is painted with a palette, export it as grey, white-hot",
         )
 
 

@@ -18,7 +18,7 @@ from tirtrack.files import sha256
 from tirtrack.media import declared_no_data
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.cameras import CAMERAS, is_tir_half, no_takes
-from tirtrack.pairs.layouts.registry import Place, find_places
+from tirtrack.pairs.layouts.registry import Place, find_places, find_split
 from tirtrack.pairs.layouts.tir_alone import find_tir
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
@@ -296,7 +296,9 @@ def lacks_rgb(
     source: str | Path | Sequence[str | Path] | PairSource,
     pairing: Pairing = Pairing(),  # noqa: B008 - frozen
 ) -> bool:
-    """Whether all recordings are of TIR alone; of folders only the names of files are read."""
+    """Whether all recordings are of TIR alone; of folders the names of files are read, and a few
+    pictures only where one may hold both cameras.
+    """
     if isinstance(source, PairSource):
         return is_tir_alone(source)
     return all(_is_tir_alone(folder, pairing) for folder in _folders(source))
@@ -318,7 +320,10 @@ def _places(folder: Path, pairing: Pairing) -> tuple[list[Place], list[Place]]:
     """Where recordings of pairs lie, and, only if there are none, those of TIR alone."""
     found = find_places(folder, pairing)
     if all(one.layout is CAMERAS and is_tir_half(one.folder, pairing) for one in found):
-        return [], found or [Place(path, CAMERAS) for path in find_tir(folder, pairing)]
+        alone = [] if found else find_tir(folder, pairing)
+        if split := find_split(alone):
+            return split, []
+        return [], found or [Place(path, CAMERAS) for path in alone]
     return found, []
 
 

@@ -6,6 +6,7 @@ before the names of any two cameras.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tirtrack.pairs.layouts.m3svd import M3SVD
 from tirtrack.pairs.layouts.msrs import MSRS
 from tirtrack.pairs.layouts.rgbt import RGBT210, RGBT234
 from tirtrack.pairs.layouts.roadscene import ROADSCENE
+from tirtrack.pairs.layouts.split import SIDE_BY_SIDE, STACKED
 from tirtrack.pairs.layouts.vt5000 import VT5000
 from tirtrack.pairs.layouts.vtuav import VTUAV
 from tirtrack.pairs.stems import natural_key
@@ -33,7 +35,8 @@ _DATA_SETS: tuple[Layout, ...] = (
     KAIST, FLIR_ADAS_V1, FLIR_ADAS_V2, LLVIP, M3FD, M3SVD, MSRS, ROADSCENE, VT5000, VTUAV, RGBT234,
     RGBT210, LASHER, GTOT, CAMEL,
 )  # fmt: skip
-LAYOUTS: dict[str, Layout] = {one.name: one for one in (*_DATA_SETS, CAMERAS)}
+_SPLIT = (SIDE_BY_SIDE, STACKED)
+LAYOUTS: dict[str, Layout] = {one.name: one for one in (*_DATA_SETS, CAMERAS, *_SPLIT)}
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,14 @@ def find_places(folder: Path, pairing: Pairing) -> list[Place]:
             "--layout out to have it guessed",
         )
     return found
+
+
+def find_split(places: Sequence[Path]) -> list[Place]:
+    """Places without partners as split pictures; none if those of the first do not hold both
+    cameras.
+    """
+    found = next((one for one in _SPLIT if places and one.shows(places[0])), None)
+    return [] if found is None else [Place(path, found) for path in places]
 
 
 def asked(name: str) -> Layout:
