@@ -48,7 +48,7 @@ def test_every_argument_of_a_verb_is_explained_and_typed(name):
 READING = dict.fromkeys(
     ("order", "channel", "byte_order", "picture", "no_data", "size", "pixel_format"), "options"
 )
-PAIRING = dict.fromkeys((*READING, "rgb", "tir", "match", "max_gap", "delay"), "pairing")
+PAIRING = dict.fromkeys((*READING, "rgb", "tir", "match", "max_gap", "delay", "layout"), "pairing")
 DATASET = dict.fromkeys((*READING, "annotation", "frames", "columns", "base"), "dataset")
 COMMANDS = {  # command: function, and the parameters of options that have another name
     "demo": ("demo:command", "run_demo", {}),

@@ -326,3 +326,59 @@ def test_inspect_reads_tir_as_asked_for(tmp_path, recording, capsys):
 def test_an_empty_out_is_no_folder(recording, capsys):
     assert run(["pairs", "inspect", str(recording), "--out", ""]) == 2
     assert "an empty text names no folder or file" in capsys.readouterr().err
+
+
+def test_a_layout_is_asked_for_by_name(tmp_path, recording, capsys):
+    split = tmp_path / "split"
+    split.mkdir()
+    for k in range(4):
+        both = [np.asarray(Image.open(recording / side / f"{k}.png")) for side in ("rgb", "tir")]
+        whole = np.concatenate([both[0], np.repeat(both[1][:, :, None], 3, axis=2)], axis=0)
+        Image.fromarray(whole).save(split / f"{k}.png")
+    words = ["--layout", "stacked", "--out", str(tmp_path / "out")]
+    assert run(["pairs", "inspect", str(split), *words]) == 0
+    printed = capsys.readouterr()
+    assert "stacked, images of a video, RGB 128x96 8 bit" in printed.err
+    assert "assumed: split: top half is RGB, bottom half is TIR" in printed.out
+    found = json.loads((tmp_path / "out" / "inspection.json").read_text())
+    assert found["recordings"][0]["description"][0] == "stacked, images of a video"
+
+
+@pytest.mark.parametrize("verb", ["inspect", "distill"])
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("kais", 'no layout is called "kais"; known are kaist, flir-adas-v1'),
+        ("kaist", "nothing here or below is laid out as kaist; looked for setNN/VNNN/visible"),
+    ],
+)
+def test_a_wrong_layout_ends_with_2_and_writes_nothing(
+    tmp_path, recording, capsys, verb, layout, message
+):
+    words = ["pairs", "inspect"] if verb == "inspect" else ["distill"]
+    out = tmp_path / "out.safetensors"
+    assert run([*words, str(recording), "--layout", layout, "--out", str(out)]) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["rig"]
+
+
+def test_recordings_of_different_layouts_each_say_theirs(tmp_path, recording, capsys):
+    root = tmp_path / "all"
+    shutil.move(recording, root / "a")
+    shutil.copytree(root / "a", root / "set00" / "V000")
+    for old, new in (("rgb", "visible"), ("tir", "lwir")):
+        (root / "set00" / "V000" / old).rename(root / "set00" / "V000" / new)
+    assert run(["pairs", "inspect", str(root), "--out", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("; images of a video matched by name")
+    assert lines[2].endswith("; KAIST, images of a video matched by name")
+
+
+def test_the_maker_of_the_camera_is_said_where_its_files_name_it(tmp_path, shared, capsys):
+    for modality in ("rgb", "tir"):
+        (tmp_path / "a" / modality).mkdir(parents=True)
+    content = (shared / "data/pairs/odd/flir_radiometric_e40.jpg").read_bytes()
+    (tmp_path / "a/tir/x.jpg").write_bytes(content)
+    Image.fromarray(np.zeros((120, 160, 3), np.uint8)).save(tmp_path / "a/rgb/x.png")
+    assert run(["pairs", "inspect", str(tmp_path / "a"), "--out", str(tmp_path / "out")]) == 0
+    assert "TIR 160x120 16 bit (camera FLIR" in capsys.readouterr().err

@@ -139,7 +139,11 @@ def report_lines(found: Inspection) -> list[str]:
     """The findings as text."""
     count = _count(found.pairs, found.unit)
     lines = [f"{found.name}: {count} in {_count(len(found.recordings), 'recording')}"]
-    lines += [f"  {_recording_line(facts, found.unit)}" for facts in found.recordings]
+    layouts = {tuple(facts.description[:1]) for facts in found.recordings}
+    lines += [
+        f"  {_recording_line(facts, found.unit, with_layout=len(layouts) > 1)}"
+        for facts in found.recordings
+    ]
     lines += [f"  assumed: {assumed}" for assumed in found.assumed[:_LISTED]]
     lines += ["", *_proposal_lines(found)]
     if found.warnings:
@@ -163,7 +167,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _recording_line(facts: RecordingFacts, unit: str) -> str:
+def _recording_line(facts: RecordingFacts, unit: str, *, with_layout: bool) -> str:
     kind = "of a video" if facts.is_video else "as stills"
     offset = facts.offset
     measured = ""
@@ -171,9 +175,10 @@ def _recording_line(facts: RecordingFacts, unit: str) -> str:
         measured = f"; offset not measurable in any of {offset.tested}"
     if offset.usable:
         measured = f"; offset {_offset(offset)}, {offset.usable} of {offset.tested} usable"
+    layout = f"; {facts.description[0]}" if with_layout and facts.description else ""
     return (
         f"{facts.name}: {_count(facts.pairs, unit)} {kind}, {_listed(facts.sizes)}, TIR "
-        f"{_listed(facts.tir_depths)}{measured}"
+        f"{_listed(facts.tir_depths)}{measured}{layout}"
     )
 
 

@@ -29,7 +29,7 @@ from tirtrack.formats.pixel_samples import in_byte_order, is_swapped, pick_sampl
 from tirtrack.formats.raster import RASTER_ERRORS
 from tirtrack.read_options import ByteOrder, ReadOptions
 
-__all__ = ["opened_radiometric", "radiometric_maker"]
+__all__ = ["camera_named", "opened_radiometric", "radiometric_maker"]
 
 _FLIR = b"FLIR\0"
 _RECORD = struct.Struct(">HHIIIIIII")
@@ -38,6 +38,7 @@ _HEADER_BYTES = 32  # of a record, before its picture
 _DJI_TOOL = "dji_irp"
 _DJI_TIME_LIMIT_S = 60.0
 _EXIF_MAKE, _EXIF_MODEL = 0x010F, 0x0110
+_SHOWN = 60  # letters of a camera's name
 _APP1, _APP3 = 0xE1, 0xE3
 _THERMAL_MAKERS = {
     "fluke": "SmartView or Fluke Connect", "testo": "testo IRSoft", "infiray": "InfiRay's program",
@@ -80,6 +81,16 @@ def radiometric_maker(path: Path) -> str | None:
         return "DJI" if segments.app3_bytes or segments.says_infrared or is_named else None
     makers = [*_THERMAL_MAKERS, *(_OTHER_MAKERS if segments.says_infrared else ())]
     return next((maker for maker in makers if maker in segments.make), None)
+
+
+def camera_named(path: Path) -> str:
+    """Maker and model of the camera, as a JPEG names them; empty if it names none."""
+    is_flir = False
+    for marker, content in _app_segments(path):
+        if marker == _APP1 and content.startswith(b"Exif\0") and (make := _make(content[6:])):
+            return "".join(filter(str.isprintable, make))[:_SHOWN]
+        is_flir |= marker == _APP1 and content.startswith(_FLIR)
+    return "FLIR" if is_flir else ""
 
 
 @contextmanager

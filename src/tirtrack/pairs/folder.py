@@ -15,6 +15,8 @@ import numpy as np
 
 from tirtrack.errors import PairsError, names_option
 from tirtrack.files import sha256
+from tirtrack.formats.radiometric import camera_named
+from tirtrack.images import IMAGE_KINDS
 from tirtrack.media import declared_no_data
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.cameras import CAMERAS, is_tir_half, no_takes
@@ -166,15 +168,21 @@ def _no_data(take: Take) -> float | None:
 
 
 def _description(take: Take, first: Pair) -> tuple[str, ...]:
-    """Layout, RGB, TIR and rate, one phrase each."""
+    """Layout, RGB, TIR with its camera, and rate, one phrase each."""
     tir_wh = first.tir_stored_wh or first.tir.shape[::-1]
     rate = f"{take.frames_per_s:.4g} pairs/s" if take.frames_per_s else ""
     return (
         take.layout,
         "" if first.rgb is None else f"RGB {_grid(first.rgb.shape[1::-1])} 8 bit",
-        f"TIR {_grid(tir_wh)} {bits(np.dtype(first.tir_depth))}",
+        f"TIR {_grid(tir_wh)} {bits(np.dtype(first.tir_depth))}{_camera(take.files()[-1])}",
         rate,
     )
+
+
+def _camera(file: Path) -> str:
+    """Maker and model of a camera, where its file names them."""
+    named = camera_named(file) if IMAGE_KINDS.get(file.suffix.lower()) == "JPEG" else ""
+    return f" (camera {named})" if named else ""
 
 
 def _grid(size_wh: Sequence[int]) -> str:

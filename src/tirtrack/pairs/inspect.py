@@ -209,6 +209,7 @@ class _Tally:
             tir_masked_share=round(float(np.mean(self._masked)), 4) if self._masked else 0.0,
             offset=summarise(self.offsets),
             assumed=self._recording.assumed,
+            description=self._recording.description,
             doubts=doubts,
         )
 

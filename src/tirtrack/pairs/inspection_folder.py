@@ -44,6 +44,8 @@ class RecordingFacts(Stored):
         tir_masked_share: share of such pixels in these pairs, on average.
         offset: offset between the modalities, pixels of the frame.
         assumed: assumptions about names and time; empty if none.
+        description: layout with the rule of matching, size and depth of RGB, those of TIR with the
+            maker of its camera, and rate, a phrase each; empty where nothing is known.
         doubts: measured doubts that its pairs are real pairs.
     """
 
@@ -57,6 +59,7 @@ class RecordingFacts(Stored):
     tir_masked_share: float = 0.0
     offset: OffsetSummary = OffsetSummary()
     assumed: str = ""
+    description: Sequence[str] = ()
     doubts: RecordingDoubts = RecordingDoubts()
 
 
