@@ -359,3 +359,65 @@ def test_names_that_the_user_gives_come_before_a_guessed_data_set(tmp_path):
         _image(tmp_path / "infrared" / f"{stem}.png", 70)
     source = open_pairs(tmp_path, pairing=Pairing("crop_LR_visible", "infrared"))
     assert _levels(source) == [(0, 3), (1, 3)]
+
+
+@pytest.mark.parametrize("suffix", [".seq", ".csq", ".ats"])
+@pytest.mark.parametrize("form", ["beside RGB", "in a folder", "by itself"])
+def test_recordings_of_flir_are_named_and_refused(tmp_path, suffix, form):
+    _image(tmp_path / "a" / "rgb" / "1.png", 0)
+    path = tmp_path / "a" / "tir" / f"1{suffix}"
+    path.parent.mkdir()
+    path.write_bytes(b"FFF\0" + bytes(100))
+    given = {"beside RGB": tmp_path / "a", "in a folder": path.parent, "by itself": path}[form]
+    kind = suffix[1:].upper()
+    with pytest.raises(PairsError, match=f"a FLIR {kind} recording cannot be read; export") as told:
+        open_pairs(given)
+    assert str(path) in str(told.value)
+
+
+def _copied(shared: Path, source: str, root: Path, rgb: str, tir: str, count: int = 4) -> None:
+    """Real frames under the folders of a data set."""
+    import shutil
+
+    for side, folder in (("rgb", rgb), ("tir", tir)):
+        (root / folder).mkdir(parents=True)
+        for path in sorted((shared / "data/pairs" / source / side).iterdir())[:count]:
+            shutil.copy(path, root / folder / path.name)
+
+
+@pytest.mark.parametrize(
+    ("source", "rgb", "tir", "label", "title"),
+    [
+        ("roadscene", "crop_LR_visible", "cropinfrared", "labels.txt", "RoadScene"),
+        ("llvip", "visible/train", "infrared/train", "Annotations/190001.xml", "LLVIP"),
+        ("vtuav/bus1", "bus1/rgb", "bus1/ir", "bus1/rgb.txt bus1/ir.txt", "VTUAV"),
+        ("m3svd/0111_1716", "visible/0111_1716", "infrared/0111_1716", "", "M3SVD"),
+    ],
+)
+def test_real_frames_in_the_folders_of_their_data_set(
+    shared, tmp_path, source, rgb, tir, label, title
+):
+    _copied(shared, source, tmp_path / "d", rgb, tir)
+    for one in label.split():
+        (tmp_path / "d" / one).parent.mkdir(exist_ok=True)
+        (tmp_path / "d" / one).write_bytes(POISON)
+    found = open_pairs(tmp_path / "d")
+    original = open_pairs(shared / "data/pairs" / source)
+    assert len(found) == 4
+    for k in range(4):
+        np.testing.assert_array_equal(found[k].rgb, original[k].rgb)
+        np.testing.assert_array_equal(found[k].tir, original[k].tir)
+    for recording in found.recordings().values():
+        assert recording.description[0].startswith(f"{title}, ")
+
+
+def test_real_videos_of_m3svd(shared, tmp_path):
+    import shutil
+
+    for side, name in (("visible", "rgb"), ("infrared", "tir")):
+        (tmp_path / "test" / side).mkdir(parents=True)
+        video = shared / "data/pairs/m3svd_video/0111_1716" / f"{name}.mp4"
+        shutil.copy(video, tmp_path / "test" / side / "0111_1716.mp4")
+    (recording,) = open_pairs(tmp_path).recordings().values()
+    assert recording.description[0] == "M3SVD, videos matched by frame number"
+    assert len(recording.indices) == 151

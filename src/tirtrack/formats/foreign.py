@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tirtrack.errors import FrameError
 
-__all__ = ["FOREIGN", "ForeignFormat", "foreign_format", "refusal"]
+__all__ = ["CAMERA_FILES", "FOREIGN", "ForeignFormat", "foreign_format", "refusal"]
 
 _TIFF_16 = "as 16-bit TIFF or PNG"
 _FLIR = f"export it with FLIR Thermal Studio or Research Studio {_TIFF_16}"
@@ -89,6 +89,12 @@ FOREIGN = (
     ForeignFormat("a PDF", "export its picture as PNG", (".pdf",), (b"%PDF",)),
 )  # fmt: skip
 """The formats that are named and refused; docs/formats.md lists the same."""
+
+CAMERA_FILES = frozenset({
+    ".seq", ".csq", ".ats", ".sfmov", ".ptw", ".fff", ".fcf", ".irb", ".is2", ".is3", ".ravi",
+    ".bmt", ".irg",
+})  # fmt: skip
+"""Endings of these formats that thermal cameras alone write."""
 
 _BOX_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
 

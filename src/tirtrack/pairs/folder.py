@@ -20,6 +20,7 @@ from tirtrack.images import IMAGE_KINDS
 from tirtrack.media import declared_no_data
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.cameras import CAMERAS, is_tir_half, no_takes
+from tirtrack.pairs.layouts.listing import refused_recording
 from tirtrack.pairs.layouts.registry import Place, find_places, find_split
 from tirtrack.pairs.layouts.tir_alone import find_tir
 from tirtrack.pairs.one_grid import fitted
@@ -393,6 +394,8 @@ def _open_folder(
 
 
 def _no_tir_video(file: Path) -> PairsError:
+    if refused := refused_recording(file):
+        return refused
     if file.suffix.lower() not in VIDEO_SUFFIXES:
         return PairsError("is a file and no video", file, "give a folder, or a video of TIR")
     return PairsError(

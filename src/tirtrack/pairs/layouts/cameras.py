@@ -33,6 +33,7 @@ from tirtrack.pairs.layouts.listing import (
     folders_with_frames,
     has_frames,
     images_by_stem,
+    refused_recording,
     shown,
 )
 from tirtrack.pairs.layouts.matched_files import image_take, video_takes
@@ -270,6 +271,8 @@ def _only(folder: Path, modality: str, found: Sequence[Path]) -> Path:
 
 def no_takes(folder: Path) -> PairsError:
     """The error for a folder without any recording; lists its content."""
+    if refused := refused_recording(folder):
+        return refused
     if not any(folder.iterdir()):
         return PairsError("no pairs found, the folder is empty", folder, "check the path")
     return PairsError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tirtrack.errors import PairsError
+from tirtrack.formats.foreign import CAMERA_FILES, foreign_format
 from tirtrack.images import IMAGE_KINDS, frame_files
 from tirtrack.pairs.mixed_files import files_of_kinds
 from tirtrack.pairs.stems import natural_key
@@ -60,6 +61,18 @@ def beside(folder: Path) -> str:
     return f" (there are {', '.join(names[:LISTED])}{more})" if names else ""
 
 
+def refused_recording(place: Path) -> PairsError | None:
+    """The error for recordings of a camera whose format is named and refused: a file, or those in a
+    folder.
+    """
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    found = next((one for one in files if one.suffix.lower() in CAMERA_FILES), None)
+    foreign = None if found is None else foreign_format(b"", found.suffix)
+    if found is None or foreign is None:
+        return None
+    return PairsError(f"{foreign.name} cannot be read", found, foreign.fix)
+
+
 def images_by_stem(folder: Path) -> dict[str, Path]:
     """The images of a folder by stem, in order of their names.
 
@@ -76,6 +89,8 @@ def images_by_stem(folder: Path) -> dict[str, Path]:
             )
         images[path.stem] = path
     if not images:
+        if refused := refused_recording(folder):
+            raise refused
         inside = beside(folder)
         fix = f"supported: {' '.join(sorted(IMAGE_KINDS))}"
         if inside:
