@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from tirtrack.datasets import open_dataset
-from tirtrack.datasets.lsotb_tir import LSOTB_TIR, open_lsotb_tir
-from tirtrack.datasets.ptb_tir import PTB_TIR, open_ptb_tir
+from tirtrack.datasets.benchmarks.lsotb_tir import LSOTB_TIR
+from tirtrack.datasets.benchmarks.ptb_tir import PTB_TIR
 from tirtrack.errors import DatasetError
 
 ROWS = ["0,3,10,12", "1.5,3,10,12", "nan,nan,nan,nan"]
@@ -141,12 +141,6 @@ def test_groundtruth_rect_is_read_beside_its_frames(tmp_path: Path) -> None:
     found = open_dataset(root)
     assert (found.protocol, found.sequences[0].name) == ("ptb-tir", "street1")
     assert open_dataset(root / "street1").sequences[0].name == "street1"
-
-
-def test_readers_can_be_called_by_name(tmp_path: Path) -> None:
-    root = lsotb(tmp_path)
-    assert open_lsotb_tir(root).protocol == "lsotb-tir"
-    assert open_ptb_tir(root).protocol == "ptb-tir"
 
 
 def test_one_sequence_is_a_data_set(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tirtrack.datasets import open_dataset
-from tirtrack.datasets.lsotb_tir import LSOTB_TIR
+from tirtrack.datasets.benchmarks.lsotb_tir import LSOTB_TIR
 from tirtrack.errors import RequestError, RunError, StorageError
 from tirtrack.images import read_image
 from tirtrack.synthetic import (

@@ -64,6 +64,7 @@ COMMANDS = {
     "evaluate": Entry("evaluate", "Run trackers over a labelled data set and score them."),
     "score": Entry("score", "Score result files that exist already."),
     "report": Entry("report", "One HTML page from evaluation folders."),
+    "data": Entry("data", "List published data sets, check one on disk.", is_group=True),
     "weights": Entry("weights", "List weights, show a card, import a checkpoint.", is_group=True),
     "cache": Entry("cache", "Show or clear what can be made again.", is_group=True),
 }

@@ -16,15 +16,13 @@ from pathlib import Path
 
 from tirtrack.datasets.absence import absence_files
 from tirtrack.datasets.annotation import (
-    BY_LAYOUT,
     AnnotationFile,
     AnnotationOptions,
     SequenceDescription,
     labelled_sequences,
-    remarks_of,
-    sequences_of,
 )
-from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.benchmark import Benchmark, SequenceReader
+from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stored_frames import IMAGE_FOLDER, frame_source, is_image
 from tirtrack.datasets.walking import walk
 from tirtrack.errors import DatasetError
@@ -33,21 +31,6 @@ ANNOTATION_FOLDERS = ("anno", "tiranno")
 ATTRIBUTE_FOLDER = "att"
 ABSENCE_FOLDER = "absent"
 RECT_FILE = "groundtruth_rect.txt"
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """What differs between the benchmarks of this layout.
-
-    Attributes:
-        protocol: the benchmark's own protocol.
-        attribute_names: names of the attributes, in the order of the attribute files.
-        subset: pattern whose first group in a sequence's name is its subset.
-    """
-
-    protocol: str
-    attribute_names: tuple[str, ...]
-    subset: re.Pattern[str] | None = None
 
 
 def annotation_folder(root: Path) -> Path | None:
@@ -89,29 +72,17 @@ def read_attributes(path: Path) -> list[int]:
     return [int(word) for word in words]
 
 
-def open_benchmark(
-    root: Path,
-    benchmark: Benchmark,
-    *,
-    with_frames: bool = True,
-    options: AnnotationOptions = BY_LAYOUT,
-) -> LabelledDataset:
-    """The sequences of a root folder in this layout.
+def sequence_readers(
+    root: Path, benchmark: Benchmark, *, with_frames: bool, options: AnnotationOptions
+) -> dict[str, SequenceReader]:
+    """A reader for every sequence of a root folder in this layout, in order of their names.
 
     Args:
         root: the folder of the data set.
         benchmark: facts that are particular to the benchmark.
         with_frames: whether frames must be there.
         options: options that override the layout's columns and base.
-
-    Raises:
-        DatasetError: there is no annotation, or a sequence does not follow the layout.
     """
-    files = annotation_files(root)
-    if not files:
-        raise DatasetError(
-            "no annotation", root, f"expected anno/SEQUENCE.txt or SEQUENCE/{RECT_FILE}"
-        )
     places = _Places(root)
 
     def read(name: str, path: Path) -> list[LabelledSequence]:
@@ -125,16 +96,7 @@ def open_benchmark(
         source = places.of(name) if with_frames else places.if_plain(name)
         return labelled_sequences(facts, file, source, with_frames=with_frames)
 
-    readers = [partial(read, name, path) for name, path in files.items()]
-    sequences, left_out = sequences_of(readers, partial=options.partial)
-    return LabelledDataset(
-        root.resolve().name,
-        tuple(sequences),
-        benchmark.protocol,
-        root,
-        benchmark.protocol,
-        (*left_out, *remarks_of(sequences)),
-    )
+    return {name: partial(read, name, path) for name, path in annotation_files(root).items()}
 
 
 def _absence(root: Path, sequence: str) -> tuple[Path, ...]:

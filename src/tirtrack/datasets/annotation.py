@@ -70,6 +70,8 @@ class AnnotationFile:
         video: the requested video of a file that holds several.
         absence: files of flags that belong to it.
         sparse: whether it may have one row per ten frames.
+        first_only: whether it may have a row for the first frame alone.
+        numbers: numbers in the names of the images that belong to it, if there may be others.
         frames: options for reading the frames that belong to it.
     """
 
@@ -79,6 +81,8 @@ class AnnotationFile:
     video: str = ""
     absence: tuple[Path, ...] = ()
     sparse: bool = False
+    first_only: bool = False
+    numbers: range | None = None
     frames: ReadOptions = AS_STORED
 
     def with_options(self, options: AnnotationOptions) -> AnnotationFile:
@@ -120,20 +124,23 @@ def labelled_sequences(
     targets = [
         one for one in read_targets(file.path, file.columns) if file.video in ("", one.video)
     ]
+    if file.first_only and [len(one) for one in targets] == [1]:
+        targets = [replace(targets[0], may_follow=math.inf)]
     frames = _frame_count(source, targets, file)
     sequences = []
     for target in (one.fitted(frames) for one in targets):
-        absent = target.absent | absent_by_files(file.absence, len(target))
+        flagged = absent_by_files(file.absence, len(target))
+        absent = target.absent | flagged
         _check(target, absent, file.path)
         every = _frames_a_row(len(target), frames) if file.sparse else 1
         if with_frames and source is not None and every == 1:
-            check_count(source, len(target), annotation=file.path)
+            check_count(source, len(target), annotation=file.path, numbers=file.numbers)
         is_open = not target.named and not target.form and _may_be_corners(target, absent)
         if source is not None and is_open:
             frame = _first_frame(source, file.frames, with_frames=with_frames)
             _check_no_corners(target.boxes[~absent], frame, file.path)
-        sequence = _sequence(facts, file, target, absent)
-        sequences.append(_with_frames(sequence, source, every, file.frames))
+        sequence = _sequence(facts, file, target, absent, flagged)
+        sequences.append(_with_frames(sequence, source, every, file))
     if len(sequences) == 1:
         return sequences
     return [
@@ -165,11 +172,15 @@ def sequences_of(
 
 
 def _sequence(
-    facts: SequenceDescription, file: AnnotationFile, target: TargetBoxes, absent: np.ndarray
+    facts: SequenceDescription,
+    file: AnnotationFile,
+    target: TargetBoxes,
+    absent: np.ndarray,
+    flagged: np.ndarray,
 ) -> LabelledSequence:
     return LabelledSequence(
         name=facts.name,
-        annotation=counted_from_1(target.boxes, absent, file.base),
+        annotation=counted_from_1(target.boxes, absent, file.base, flagged=flagged),
         base=BASE,
         open_frames=NoFrames(facts.name),
         subset=facts.subset,
@@ -182,11 +193,11 @@ def _sequence(
 
 
 def _with_frames(
-    sequence: LabelledSequence, source: Path | None, every: int, options: ReadOptions
+    sequence: LabelledSequence, source: Path | None, every: int, file: AnnotationFile
 ) -> LabelledSequence:
     if source is None:
         return replace(sequence, every=every)
-    frames = StoredFrames(source, every, options)
+    frames = StoredFrames(source, every, file.frames, file.numbers)
     open_all = replace(frames, every=1) if every > 1 else None
     return replace(sequence, open_frames=frames, every=every, open_all=open_all)
 
@@ -226,7 +237,8 @@ def _frame_count(
     if source is None:
         return None
     is_open = file.sparse or any(one.may_follow or one.separators for one in targets)
-    return count_frames(source, file.frames) if is_open or source.is_dir() else None
+    counted = is_open or source.is_dir()
+    return count_frames(source, file.frames, file.numbers) if counted else None
 
 
 def _frames_a_row(rows: int, frames: int | None) -> int:
@@ -234,12 +246,17 @@ def _frames_a_row(rows: int, frames: int | None) -> int:
     return 1 if dense or frames == rows else SPARSE_EVERY
 
 
-def counted_from_1(boxes: np.ndarray, absent: np.ndarray, base: int) -> np.ndarray:
+def counted_from_1(
+    boxes: np.ndarray, absent: np.ndarray, base: int, *, flagged: np.ndarray | None = None
+) -> np.ndarray:
     """``[T,4]`` annotation in base 1; absent rows are NaN, except ``0,0,0,0`` in base 1.
 
-    These stay because the official toolkits score them as they are.
+    These stay because the official toolkits score them as they are, but for rows ``flagged`` by a
+    file of absence flags, which the toolkits leave out.
     """
     kept = (boxes == 0).all(axis=1) & (base == BASE)
+    if flagged is not None:
+        kept &= ~flagged
     offset = np.array([BASE - base, BASE - base, 0, 0], dtype=np.float64)
     return np.where((absent & ~kept)[:, None], np.nan, boxes + offset)
 

@@ -96,7 +96,7 @@ def _info(sequence: LabelledSequence, known: dict[StoredFrames, SourceInfo]) -> 
     frames = sequence.open_frames
     if isinstance(frames, StoredFrames):
         if frames not in known:
-            known[frames] = probe(frames.source, frames.options, first_only=True)
+            known[frames] = probe(frames.opened, frames.options, first_only=True)
         return known[frames]
     image = next(frames())
     return SourceInfo(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,15 @@ from tirtrack.datasets.annotation import (
     remarks_of,
     sequences_of,
 )
+from tirtrack.datasets.benchmark import Benchmark, SequenceReader
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
-from tirtrack.datasets.sequence_layouts import ITSELF, ONLY_VIDEO, SequenceLayout, layout_of
+from tirtrack.datasets.sequence_layouts import (
+    ITSELF,
+    LAYOUTS,
+    ONLY_VIDEO,
+    SequenceLayout,
+    layout_of,
+)
 from tirtrack.datasets.stored_frames import VIDEO_SUFFIXES, count_images, only_video
 from tirtrack.errors import DatasetError
 
@@ -34,18 +41,36 @@ PROTOCOL = "lsotb-tir"
 _LISTED = 6
 
 
-def sequence_folders(root: Path) -> Iterator[tuple[str, Path, SequenceLayout]]:
+def sequence_folders(
+    root: Path, layouts: Sequence[SequenceLayout] = LAYOUTS
+) -> Iterator[tuple[str, Path, SequenceLayout]]:
     """The set (empty text where there is none), folder and layout of each sequence, by name."""
-    if (layout := layout_of(root)) is not None:
+    if (layout := layout_of(root, layouts)) is not None:
         yield "", root, layout
         return
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if (layout := layout_of(folder)) is not None:
+        if (layout := layout_of(folder, layouts)) is not None:
             yield "", folder, layout
             continue
         for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-            if (layout := layout_of(inner)) is not None:
+            if (layout := layout_of(inner, layouts)) is not None:
                 yield folder.name, inner, layout
+
+
+def sequence_readers(
+    root: Path, benchmark: Benchmark, *, with_frames: bool, options: AnnotationOptions
+) -> dict[str, SequenceReader]:
+    """A reader for every sequence of the benchmark's layout at or below ``root``.
+
+    Args:
+        root: the folder of the data set.
+        benchmark: the benchmark, which has a layout.
+        with_frames: whether frames must be there.
+        options: options that override the layout.
+    """
+    layouts = () if benchmark.layout is None else (benchmark.layout,)
+    folders = list(sequence_folders(root, layouts))
+    return _readers(root, folders, with_frames=with_frames, options=options)
 
 
 def open_folders(
@@ -64,9 +89,37 @@ def open_folders(
         DatasetError: there is no sequence, two layouts are mixed, or a sequence does not follow its
             layout; names the file.
     """
+    readers = folder_readers(root, with_frames=with_frames, options=options)
+    layouts = list(dict.fromkeys(layout for _, _, layout in sequence_folders(root)))
+    sequences, left_out = sequences_of(readers.values(), partial=options.partial)
+    remarks = (*left_out, *remarks_of(sequences))
+    if layouts[0].assumed_base and options.base is None:
+        remarks = (f"base {layouts[0].base} is assumed, --base 0 or 1 decides", *remarks)
+    layout = " and ".join(dict.fromkeys(one.name for one in layouts))
+    return LabelledDataset(root.resolve().name, tuple(sequences), PROTOCOL, root, layout, remarks)
+
+
+def folder_readers(
+    root: Path, *, with_frames: bool, options: AnnotationOptions
+) -> dict[str, SequenceReader]:
+    """A reader for every sequence at or below ``root``, whatever its layout.
+
+    Raises:
+        DatasetError: there is no sequence, or two layouts are mixed.
+    """
     folders = list(sequence_folders(root))
-    layouts = list(dict.fromkeys(layout for _, _, layout in folders))
-    _check_alike(root, layouts)
+    _check_alike(root, list(dict.fromkeys(layout for _, _, layout in folders)))
+    return _readers(root, folders, with_frames=with_frames, options=options)
+
+
+def _readers(
+    root: Path,
+    folders: Sequence[tuple[str, Path, SequenceLayout]],
+    *,
+    with_frames: bool,
+    options: AnnotationOptions,
+) -> dict[str, SequenceReader]:
+    """A reader for each of the sequences, by its name."""
     names = [root.resolve().name if folder == root else folder.name for _, folder, _ in folders]
     shared = Counter(names)
 
@@ -75,7 +128,7 @@ def open_folders(
     ) -> list[LabelledSequence]:
         content = _content(folder / ATTRIBUTES)
         facts = SequenceDescription(
-            name=f"{subset}.{name}" if shared[name] > 1 else name,
+            name=name,
             subset=subset,
             attributes=_attributes(content),
             notes=_notes(content),
@@ -85,13 +138,13 @@ def open_folders(
         _check_rows(content, found[0], folder, of_folder)
         return found
 
-    readers = [partial(read, name, *facts) for name, facts in zip(names, folders, strict=True)]
-    sequences, left_out = sequences_of(readers, partial=options.partial)
-    remarks = (*left_out, *remarks_of(sequences))
-    if layouts[0].assumed_base and options.base is None:
-        remarks = (f"base {layouts[0].base} is assumed, --base 0 or 1 decides", *remarks)
-    layout = " and ".join(dict.fromkeys(one.name for one in layouts))
-    return LabelledDataset(root.resolve().name, tuple(sequences), PROTOCOL, root, layout, remarks)
+    whole_names = [
+        f"{subset}.{name}" if shared[name] > 1 else name
+        for name, (subset, _, _) in zip(names, folders, strict=True)
+    ]
+    return {
+        name: partial(read, name, *facts) for name, facts in zip(whole_names, folders, strict=True)
+    }
 
 
 def _check_alike(root: Path, layouts: list[SequenceLayout]) -> None:
@@ -119,6 +172,7 @@ def _sequences(
         layout.columns,
         absence=absence_files(folder),
         sparse=layout.sparse,
+        first_only=layout.first_only,
     ).with_options(options)
     source = _source(facts.name, folder, layout) if with_frames else _at_hand(folder, layout)
     return labelled_sequences(facts, file, source, with_frames=with_frames)

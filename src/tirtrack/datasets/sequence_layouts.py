@@ -27,8 +27,11 @@ class SequenceLayout:
         base: base of the annotation's coordinates.
         assumed_base: whether the base is assumed because no source states it.
         columns: columns of the annotation, if not x,y,w,h.
-        needs: a folder that must be there, to tell layouts with equal annotation apart.
+        needs: a file or folder that must be there, to tell layouts with equal annotation apart.
         sparse: whether the annotation may have one row per ten frames.
+        first_only: whether the annotation may have a row for the first frame alone.
+        rgb: folder of the RGB frames that belong to the thermal ones; empty if there are none.
+        rgb_annotation: path of the annotation of the RGB frames; empty if they have none.
     """
 
     name: str
@@ -39,10 +42,13 @@ class SequenceLayout:
     columns: Columns | None = None
     needs: str = ""
     sparse: bool = False
+    first_only: bool = False
+    rgb: str = ""
+    rgb_annotation: str = ""
 
     def fits(self, folder: Path) -> bool:
         """Whether a folder is a sequence of this layout."""
-        return (folder / self.annotation).is_file() and (folder / self.needs).is_dir()
+        return (folder / self.annotation).is_file() and (folder / self.needs).exists()
 
 
 ITSELF, ONLY_VIDEO = ".", "*"
@@ -50,22 +56,41 @@ _THERMAL = ("infrared", "ir", "tir", "thermal", "lwir")
 _UAV_FRAMES = ("infrared.mp4", "ir.mp4", *_THERMAL, ITSELF)
 _PLAIN_FRAMES = (IMAGE_FOLDER, *_THERMAL, ONLY_VIDEO, ITSELF, "color")
 
+GTOT = SequenceLayout(
+    "GTOT", "groundTruth_i.txt", ("i", *_THERMAL), base=1, columns=CORNERS,
+    rgb="v", rgb_annotation="groundTruth_v.txt",
+)  # fmt: skip
+RGBT234 = SequenceLayout(
+    "RGBT234 or LasHeR", "infrared.txt", _THERMAL, base=1,
+    rgb="visible", rgb_annotation="visible.txt",
+)  # fmt: skip
+RGBT210 = SequenceLayout(
+    "RGBT210", "init.txt", _THERMAL, base=1, needs="infrared", rgb="visible"
+)  # fmt: skip
+VTUAV = SequenceLayout(
+    "VTUAV", "ir.txt", ("ir", *_THERMAL), base=0, assumed_base=True, sparse=True,
+    rgb="rgb", rgb_annotation="rgb.txt",
+)  # fmt: skip
+ANTI_UAV = SequenceLayout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0)
+ANTI_UAV410 = SequenceLayout("Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0)
+VOT_RGBT = SequenceLayout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir", rgb="color")
+LASOT = SequenceLayout(
+    "LaSOT", "groundtruth.txt", (IMAGE_FOLDER,), base=1, needs="nlp.txt"
+)  # fmt: skip
+GOT10K = SequenceLayout(
+    "GOT-10k", "groundtruth.txt", (ITSELF,), base=0, needs="meta_info.ini", first_only=True
+)  # fmt: skip
+MOT = SequenceLayout("MOTChallenge", "gt/gt.txt", ("img1",), base=1)
+PLAIN = SequenceLayout("groundtruth.txt", "groundtruth.txt", _PLAIN_FRAMES, base=0)
+
 LAYOUTS = (
-    SequenceLayout("GTOT", "groundTruth_i.txt", ("i", *_THERMAL), base=1, columns=CORNERS),
-    SequenceLayout("RGBT234 or LasHeR", "infrared.txt", _THERMAL, base=1),
-    SequenceLayout("RGBT210", "init.txt", _THERMAL, base=1, needs="infrared"),
-    SequenceLayout("VTUAV", "ir.txt", ("ir", *_THERMAL), base=0, assumed_base=True, sparse=True),
-    SequenceLayout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0),
-    SequenceLayout("Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0),
-    SequenceLayout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir"),
-    SequenceLayout("MOTChallenge", "gt/gt.txt", ("img1",), base=1),
-    SequenceLayout("groundtruth.txt", "groundtruth.txt", _PLAIN_FRAMES, base=0),
-)
+    GTOT, RGBT234, RGBT210, VTUAV, ANTI_UAV, ANTI_UAV410, VOT_RGBT, LASOT, GOT10K, MOT, PLAIN,
+)  # fmt: skip
 
 
-def layout_of(folder: Path) -> SequenceLayout | None:
+def layout_of(folder: Path, layouts: Sequence[SequenceLayout] = LAYOUTS) -> SequenceLayout | None:
     """The layout of a sequence's folder; ``None`` if it has none of them."""
-    return next((layout for layout in LAYOUTS if layout.fits(folder)), None)
+    return next((layout for layout in layouts if layout.fits(folder)), None)
 
 
 def expected_layouts() -> str:

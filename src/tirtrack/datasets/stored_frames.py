@@ -29,26 +29,38 @@ VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".avi", ".mkv", ".mov", ".webm"})
 class StoredFrames:
     """Opens the frames of a folder of images or of a video, at full bit depth. Where its files
     declare a value for pixels without a measurement, or the user names one, such pixels are marked.
+
+    ``numbers`` are those in the names of the images that count, where the folder holds more.
     """
 
     source: Path
     every: int = 1
     options: ReadOptions = AS_STORED
+    numbers: range | None = None
 
     def __call__(self) -> Iterator[np.ndarray]:
         """The frames from the first on, each ``[H,W]`` or ``[H,W,3]`` RGB; one in ``every``."""
-        read = islice(frames(self.source, options=self.options), 0, None, self.every)
+        read = islice(frames(self.opened, options=self.options), 0, None, self.every)
         no_data = self.options.no_data
         if no_data is None:
-            first = source_files(self.source, self.options)[0]
+            first = source_files(self.opened, self.options)[0]
             no_data = declared_no_data(first, self.options)
         if no_data is None or isinstance(no_data, str):
             return (frame.image for frame in read)
         return (_marked(frame.image, no_data) for frame in read)
 
+    @property
+    def opened(self) -> Path | list[Path]:
+        """What is read: the folder or video, or the chosen images in the order of their numbers."""
+        if self.numbers is None:
+            return self.source
+        return sorted(image_files(self.source, self.numbers), key=lambda path: int(path.stem))
+
     def files(self) -> list[Path]:
         """The video, or the images in no particular order."""
-        return image_files(self.source) if self.source.is_dir() else [self.source]
+        if self.source.is_dir():
+            return image_files(self.source, self.numbers)
+        return [self.source]
 
 
 def _marked(image: np.ndarray, no_data: float) -> np.ndarray:
@@ -96,24 +108,34 @@ class NoFrames:
         )
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The images directly in a folder, as its reader takes them, in no particular order."""
+def image_files(folder: Path, numbers: range | None = None) -> list[Path]:
+    """The images directly in a folder, as its reader takes them, in no particular order.
+
+    Args:
+        folder: the folder.
+        numbers: numbers in the names of the images that count; ``None`` for all images.
+    """
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
         images = [Path(entry.path) for entry in entries if is_image(entry.name)]
-    return [path for path in images if path.suffix.lower() in PICTURE_SUFFIXES] or images
+    images = [path for path in images if path.suffix.lower() in PICTURE_SUFFIXES] or images
+    if numbers is None:
+        return images
+    return [path for path in images if path.stem.isdecimal() and int(path.stem) in numbers]
 
 
-def count_images(folder: Path) -> int:
+def count_images(folder: Path, numbers: range | None = None) -> int:
     """The number of images directly in a folder, as its reader takes them; 0 if there are none."""
-    return len(image_files(folder))
+    return len(image_files(folder, numbers))
 
 
-def count_frames(source: Path, options: ReadOptions = AS_STORED) -> int:
+def count_frames(
+    source: Path, options: ReadOptions = AS_STORED, numbers: range | None = None
+) -> int:
     """The number of frames of a folder of images or a video; a video is decoded to count them."""
     if source.is_dir():
-        return count_images(source)
+        return count_images(source, numbers)
     return sum(1 for _ in frames(source, options=options))
 
 
@@ -154,7 +176,7 @@ def only_video(folder: Path) -> Path | None:
     return videos[0] if videos else None
 
 
-def check_count(source: Path, rows: int, *, annotation: Path) -> None:
+def check_count(source: Path, rows: int, *, annotation: Path, numbers: range | None = None) -> None:
     """Refuse a folder of images with another number of images than the annotation has rows.
 
     A video is counted when it is decoded.
@@ -162,7 +184,7 @@ def check_count(source: Path, rows: int, *, annotation: Path) -> None:
     Raises:
         DatasetError: the numbers differ.
     """
-    if source.is_dir() and (images := count_images(source)) != rows:
+    if source.is_dir() and (images := count_images(source, numbers)) != rows:
         raise DatasetError(
             f"has {images} images, its annotation {annotation.name} has {rows} rows",
             source,
