@@ -31,7 +31,7 @@ def test_every_public_name_is_reachable_and_explained(name):
 
 VERBS = (
     "build_report", "distill", "evaluate", "first_frame", "import_weights", "inspect_pairs", "load",
-    "run_demo", "score", "track", "train", "weights_info",
+    "run_demo", "score", "track", "train", "verify_dataset", "weights_info",
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ READING = dict.fromkeys(
     ("order", "channel", "byte_order", "picture", "no_data", "size", "pixel_format"), "options"
 )
 PAIRING = dict.fromkeys((*READING, "rgb", "tir", "match", "max_gap", "delay", "layout"), "pairing")
-DATASET = dict.fromkeys((*READING, "annotation", "frames", "columns", "base"), "dataset")
+DATASET = dict.fromkeys((*READING, "root", "annotation", "frames", "columns", "base"), "dataset")
 COMMANDS = {  # command: function, and the parameters of options that have another name
     "demo": ("demo:command", "run_demo", {}),
     "track": (
@@ -79,6 +79,7 @@ COMMANDS = {  # command: function, and the parameters of options that have anoth
         {**DATASET, "result_columns": "columns", "result_base": "base", "protocol": "protocols"},
     ),
     "report": ("report:command", "build_report", {"baseline": "reference"}),
+    "data verify": ("data:verify", "verify_dataset", {}),
     "weights info": ("weights:info", "weights_info", {}),
     "weights import": ("weights:import_file", "import_weights", {}),
 }

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tirtrack.boxes import Box
     from tirtrack.cache import cache_entries, clear_cache
-    from tirtrack.datasets import AnnotationOptions, open_dataset, open_named_files, parse_columns
+    from tirtrack.datasets import (
+        AnnotationOptions,
+        list_datasets,
+        open_dataset,
+        open_named_files,
+        parse_columns,
+        verify_dataset,
+    )
     from tirtrack.demo import run_demo
     from tirtrack.errors import (
         DatasetError,
@@ -76,6 +83,7 @@ __all__ = [
     "frames",
     "import_weights",
     "inspect_pairs",
+    "list_datasets",
     "list_weights",
     "load",
     "load_state",
@@ -88,6 +96,7 @@ __all__ = [
     "score",
     "track",
     "train",
+    "verify_dataset",
     "weights_info",
 ]
 
@@ -96,9 +105,11 @@ _HOMES = {
     "tirtrack.cache": ("cache_entries", "clear_cache"),
     "tirtrack.datasets": (
         "AnnotationOptions",
+        "list_datasets",
         "open_dataset",
         "open_named_files",
         "parse_columns",
+        "verify_dataset",
     ),
     "tirtrack.demo": ("run_demo",),
     "tirtrack.errors": (

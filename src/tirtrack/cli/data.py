@@ -57,7 +57,7 @@ def verify(
     Ends with 1 if anything is missing or damaged.
     """
     from tirtrack.cli.progress_line import progress
-    from tirtrack.datasets import verify as verify_dataset
+    from tirtrack.datasets import verify_dataset
 
     with progress() as live:
         found = verify_dataset(name, root, images=images, workers=workers, progress=live)

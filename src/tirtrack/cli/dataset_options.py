@@ -17,7 +17,15 @@ Dataset = Annotated[
     typer.Option(
         "--dataset",
         "-d",
-        help="Folder of labelled sequences, or synthetic-test, synthetic-validation.",
+        help="Folder of labelled sequences, or a name (tirtrack data list; synthetic-test, "
+        "synthetic-validation).",
+    ),
+]
+Root = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of the data set that --dataset names (default: where TIRTRACK_DATA says).",
     ),
 ]
 AnnotationFiles = Annotated[
@@ -60,6 +68,7 @@ def open_labelled(
     dataset: str | None,
     annotation: str | None,
     *,
+    root: str | None = None,
     frames: str | None = None,
     columns: str | None = None,
     base: int | None = None,
@@ -84,7 +93,9 @@ def open_labelled(
             raise RequestError("--frames needs --annotation", fix="name the file of the boxes")
         if dataset is None:
             raise RequestError("no labelled data", fix="give --dataset, or --annotation FILE")
-        return open_dataset(dataset, with_frames=with_frames, options=options)
+        return open_dataset(dataset, root=root, with_frames=with_frames, options=options)
+    if root is not None:
+        raise RequestError("--root needs --dataset NAME", fix="drop it, or name the data set")
     if dataset is not None:
         raise RequestError("--dataset and --annotation exclude each other", fix="give one of them")
     if with_frames and frames is None:

@@ -14,6 +14,7 @@ from tirtrack.cli.dataset_options import (
     ColumnNames,
     Dataset,
     FrameFiles,
+    Root,
     open_labelled,
 )
 from tirtrack.cli.options import (
@@ -48,6 +49,7 @@ def command(
         ),
     ],
     dataset: Dataset = None,
+    root: Root = None,
     annotation: AnnotationFiles = None,
     frames: FrameFiles = None,
     columns: ColumnNames = None,
@@ -104,7 +106,7 @@ def command(
         size=size, pixel_format=pixel_format,
     )  # fmt: skip
     opened = open_labelled(
-        dataset, annotation, frames=frames, columns=columns, base=base, reading=reading
+        dataset, annotation, root=root, frames=frames, columns=columns, base=base, reading=reading
     )
     folder = out or Path("runs") / f"evaluate-{opened.name}"
     with progress() as live:

@@ -14,6 +14,7 @@ from tirtrack.cli.dataset_options import (
     ColumnNames,
     Dataset,
     FrameFiles,
+    Root,
     open_labelled,
 )
 from tirtrack.cli.options import (
@@ -46,6 +47,7 @@ def command(
         ),
     ],
     dataset: Dataset = None,
+    root: Root = None,
     annotation: AnnotationFiles = None,
     frames: FrameFiles = None,
     columns: ColumnNames = None,
@@ -118,6 +120,7 @@ def command(
     opened = open_labelled(
         dataset,
         annotation,
+        root=root,
         frames=frames,
         columns=columns,
         base=base,

@@ -2,7 +2,7 @@
 
 :func:`open_dataset` opens a published data set by its name, or detects the layout of a folder;
 :func:`open_named_files` opens files that the user names; :func:`described` says what was found,
-:func:`verify` what of a data set is not as published.
+:func:`verify_dataset` what of a data set is not as published.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tirtrack.datasets.columns import parse_columns
 from tirtrack.datasets.dataset_line import DatasetDescription, described
 from tirtrack.datasets.named_files import coco_file, open_coco, open_named_files
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
-from tirtrack.datasets.verification import Verification, verify
+from tirtrack.datasets.verification import Verification, verify_dataset
 from tirtrack.errors import DatasetError, did_you_mean
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "open_named_files",
     "opened",
     "parse_columns",
-    "verify",
+    "verify_dataset",
 ]
 
 # Data sets that need no files: parts of the world that the demo renders into the cache.

@@ -2,7 +2,7 @@
 
 Nothing is written, and nothing stops at the first fault: every sequence is looked at. What a data
 set is known for (frames whose box is invalid, a sequence under a wrong name) is told apart from
-what is missing or damaged here. Begin with :func:`verify`.
+what is missing or damaged here. Begin with :func:`verify_dataset`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Verification(BaseModel):
         return not self.findings
 
 
-def verify(
+def verify_dataset(
     name: str | Benchmark,
     root: str | Path | None = None,
     *,

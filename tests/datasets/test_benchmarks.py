@@ -1,0 +1,251 @@
+"""What is published about the data sets: lists, numbers, protocols, and opening them by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.datasets.made_layouts import NAMES, make, small
+from tirtrack.datasets import (
+    AnnotationOptions,
+    benchmarks,
+    dataset_names,
+    list_datasets,
+    open_dataset,
+    verify_dataset,
+)
+from tirtrack.datasets.by_name import open_benchmark
+from tirtrack.errors import DatasetError, RequestError
+
+# name: sequences, frames (specs/metrics.md)
+PUBLISHED = {
+    "lsotb-tir": (120, 82133),
+    "lsotb-tir-2023-short": (100, 64367),
+    "lsotb-tir-2023-long": (11, 37930),
+    "ptb-tir": (60, 30029),
+    "otb": (100, 59040),
+    "gtot": (50, 7850),
+    "rgbt234": (234, 116650),
+    "lasher": (245, 220703),
+    "lasot": (1400, 3517342),
+    "lasot-test": (280, 685360),
+}
+LISTS = {
+    "lsotb-tir": "lsotb_tir",
+    "lsotb-tir-2023-short": "lsotb_tir_2023_short",
+    "lsotb-tir-2023-long": "lsotb_tir_2023_long",
+    "ptb-tir": "ptb_tir",
+    "otb": "otb100",
+    "gtot": "gtot",
+    "rgbt234": "rgbt234",
+    "lasher": "lasher_test",
+    "lasot": "lasot",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_numbers_of_sequences_and_frames_are_the_published_ones(name: str):
+    one = benchmarks.get(name)
+    assert (one.count, one.frames) == PUBLISHED[name]
+    assert len({sequence.name for sequence in one.sequences}) == one.count
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_are_those_of_the_official_toolkits(name: str, shared: Path):
+    path = shared / "golden" / "metrics" / "sequences" / f"{LISTS[name]}.json"
+    rows = json.loads(path.read_text())["sequences"]
+    names = [row[0] if isinstance(row, list) else row["name"] for row in rows]
+    assert [one.name for one in benchmarks.get(name).sequences] == names
+
+
+def test_the_first_release_lacks_one_sequence():
+    names = {one.name for one in benchmarks.get("lsotb-tir").sequences}
+    first = {one.name for one in benchmarks.get("lsotb-tir-119").sequences}
+    assert names - first == {"cat_D_001"}
+
+
+def test_invalid_frames_are_those_of_the_quirk():
+    invalid = [one.invalid for one in benchmarks.get("lsotb-tir").sequences]
+    assert (sum(invalid), sum(map(bool, invalid))) == (393, 18)
+    ptb = {one.name: one.invalid for one in benchmarks.get("ptb-tir").sequences if one.invalid}
+    assert ptb == {"road2": 109}
+
+
+@pytest.mark.parametrize("name", benchmarks.names())
+def test_every_data_set_says_what_it_is_and_where_it_is_described(name: str):
+    one = benchmarks.get(name)
+    assert one.name == name
+    assert one.title
+    assert one.described
+    assert not one.sequences or len(one.sequences) == one.count
+    assert all(error.what and error.source for error in one.errors)
+    assert {e.sequence for e in one.errors if e.sequence and one.sequences} <= {
+        sequence.name for sequence in one.sequences
+    }
+
+
+def test_every_protocol_is_one_of_the_specification(shared: Path):
+    text = (shared / "specs" / "metrics.md").read_text(encoding="utf-8")
+    listed = text.split("must accept:\n", 1)[1].split("\n\n", 1)[0]
+    for name in benchmarks.names():
+        assert f"`{benchmarks.get(name).protocol}`" in listed, name
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "sequences", "frames", "invalid"),
+    [
+        ("lsotb-tir", "lsotb/annotations.npz", 120, 82133, 393),
+        ("ptb-tir", "ptb/annotations.npz", 60, 30029, 109),
+    ],
+)
+def test_published_annotation_is_as_published(
+    tmp_path: Path, shared: Path, name: str, file: str, sequences: int, frames: int, invalid: int
+):
+    stored = np.load(shared / "golden" / "metrics" / file)
+    rows = np.split(stored["boxes"], np.cumsum(stored["lengths"])[:-1])
+    (tmp_path / "anno").mkdir()
+    for one, boxes in zip(stored["names"], rows, strict=True):
+        np.savetxt(tmp_path / "anno" / f"{one}.txt", boxes, fmt="%d", delimiter=",")
+    found = verify_dataset(name, tmp_path)
+    assert (found.sequences, found.frames, found.published) == (sequences, frames, sequences)
+    assert {one.what for one in found.findings} == {
+        f"no frames of {one}" for one in stored["names"].tolist()
+    }
+    counts = [int(one.what.split()[0]) for one in found.known if "value of 0" in one.what]
+    assert sum(counts) == invalid
+
+
+def test_only_listed_sequences_are_opened_in_the_order_of_the_list(tmp_path: Path):
+    make(tmp_path, "rgbt234")
+    known = small("rgbt234")
+    opened = open_benchmark(replace(known, sequences=known.sequences[::-1]), tmp_path)
+    assert [one.name for one in opened.sequences] == list(NAMES[::-1])
+    opened = open_benchmark(replace(known, sequences=known.sequences[1:]), tmp_path)
+    assert [one.name for one in opened.sequences] == [NAMES[1]]
+    assert (opened.name, opened.protocol, opened.layout) == ("rgbt234", "rgbt234", "RGBT234")
+
+
+def test_a_missing_sequence_is_refused_or_left_out(tmp_path: Path):
+    make(tmp_path, "rgbt234")
+    with pytest.raises(DatasetError, match=r"234 of 234 .* RGBT234 are missing \(blackwoman, car3"):
+        open_dataset("rgbt234", root=tmp_path)
+    lacking = replace(small("rgbt234").sequences[0], name="none")
+    known = replace(small("rgbt234"), sequences=(*small("rgbt234").sequences, lacking))
+    with pytest.raises(DatasetError, match=r"1 of 3 .*`tirtrack data verify rgbt234"):
+        open_benchmark(known, tmp_path)
+    opened = open_benchmark(known, tmp_path, options=AnnotationOptions(partial=True))
+    assert len(opened.sequences) == 2
+    assert "left out: 1 missing sequences (none)" in opened.remarks
+
+
+def test_a_data_set_without_a_list_is_what_is_there(tmp_path: Path):
+    make(tmp_path, "rgbt210")
+    opened = open_dataset("rgbt210", root=tmp_path)
+    assert [one.name for one in opened.sequences] == list(NAMES)
+    with pytest.raises(DatasetError, match="no sequence of LasHeR"):
+        open_dataset("lasher-train", root=tmp_path)
+
+
+def test_an_assumed_base_is_said_and_can_be_overruled(tmp_path: Path):
+    made = make(tmp_path, "vtuav-short")
+    opened = open_dataset("vtuav-short", root=tmp_path)
+    assert "base 0 is assumed, --base 0 or 1 decides" in opened.remarks
+    opened = open_dataset("vtuav-short", root=tmp_path, options=AnnotationOptions(base=1))
+    np.testing.assert_array_equal(opened.sequences[0].boxes, made[NAMES[0]].boxes - [1, 1, 0, 0])
+
+
+def test_absent_rows_of_lasot_are_left_out_whatever_their_box(tmp_path: Path):
+    made = make(tmp_path, "lasot")
+    path = made[NAMES[0]].annotation
+    path.write_text("6,5,10,12\n0,0,0,0\n6,5,10,12\n")
+    (path.parent / "full_occlusion.txt").write_text("0,1,0")
+    (path.parent / "out_of_view.txt").write_text("0,0,1")
+    opened = open_benchmark(small("lasot"), tmp_path)
+    empty = np.isnan(opened.sequences[0].annotation).all(axis=1)
+    assert empty.tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("name", ["lasot", "got10k-val", "vot-rgbt2019", "gtot", "anti-uav410"])
+def test_a_folder_without_a_name_is_read_as_by_its_name(tmp_path: Path, name: str):
+    make(tmp_path, name)
+    by_name, found = open_benchmark(small(name), tmp_path), open_dataset(tmp_path)
+    for one, other in zip(by_name.sequences, found.sequences, strict=True):
+        assert (one.name, one.file_base) == (other.name, other.file_base)
+        np.testing.assert_array_equal(one.annotation, other.annotation)
+
+
+def test_data_folder_and_file_of_folders_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    make(tmp_path / "all" / "rgbt210", "rgbt210")
+    monkeypatch.setenv("TIRTRACK_DATA", str(tmp_path / "all"))
+    assert open_dataset("rgbt210").root == tmp_path / "all" / "rgbt210"
+    lines = tmp_path / "places.yaml"
+    lines.write_text(f"rgbt210: {tmp_path / 'all' / 'rgbt210'}\ngtot: all/gtot\n")
+    monkeypatch.setenv("TIRTRACK_DATA", str(lines))
+    assert len(open_dataset("rgbt210").sequences) == 2
+    places = {one["name"]: (one["root"], one["there"]) for one in list_datasets()}
+    assert places["rgbt210"] == (str(tmp_path / "all" / "rgbt210"), True)
+    assert places["gtot"] == (str(tmp_path / "all" / "gtot"), False)
+    assert places["otb"] == (None, False)
+
+
+def test_parts_of_one_archive_share_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TIRTRACK_DATA", str(tmp_path))
+    places = {one["name"]: one["root"] for one in list_datasets()}
+    assert places["lsotb-tir-119"] == places["lsotb-tir"] == str(tmp_path / "lsotb-tir")
+    assert places["got10k-val"] == str(tmp_path / "got10k")
+
+
+def test_a_root_that_is_given_comes_before_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make(tmp_path / "here", "rgbt210")
+    monkeypatch.setenv("TIRTRACK_DATA", str(tmp_path / "nowhere"))
+    assert open_dataset("rgbt210", root=tmp_path / "here").root == tmp_path / "here"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, r"gtot: its folder is unknown; name it with --root, or set TIRTRACK_DATA"),
+        ("none", r"TIRTRACK_DATA=.*none: no such folder or file"),
+        (".", r"gtot: no such folder \(by TIRTRACK_DATA\); get GTOT from github"),
+        ("broken.yaml", r"broken\.yaml: is not YAML"),
+        ("list.yaml", r"list\.yaml: has other than lines of NAME: FOLDER"),
+        ("other.yaml", r"gtot: its folder is unknown"),
+    ],
+)
+def test_a_folder_that_is_not_found_says_how_to_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, words: str
+):
+    (tmp_path / "broken.yaml").write_text("a: [")
+    (tmp_path / "list.yaml").write_text("- gtot\n")
+    (tmp_path / "other.yaml").write_text("otb: data/otb\n")
+    monkeypatch.delenv("TIRTRACK_DATA", raising=False)
+    if value is not None:
+        monkeypatch.setenv("TIRTRACK_DATA", str(tmp_path / value))
+    with pytest.raises(DatasetError, match=words):
+        open_dataset("gtot")
+
+
+def test_a_file_is_no_root(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="is a file, not a folder"):
+        open_dataset("gtot", root=tmp_path / "file")
+
+
+def test_a_root_without_a_published_name_is_refused(tmp_path: Path):
+    with pytest.raises(RequestError, match='unknown data set "gtott"; did you mean "gtot"'):
+        open_dataset("gtott", root=tmp_path)
+
+
+def test_a_folder_that_is_there_comes_before_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    make(tmp_path / "gtot", "folder")
+    monkeypatch.chdir(tmp_path)
+    assert open_dataset("gtot").layout == "groundtruth.txt"
+    assert "gtot" in dataset_names()
