@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tirtrack.datasets.benchmark import Benchmark
-from tirtrack.datasets.folders import PROTOCOL, sequence_readers
+from tirtrack.datasets.folders import sequence_readers
 from tirtrack.datasets.sequence_layouts import RGBT210
 
 BENCHMARKS = (
@@ -11,7 +11,7 @@ BENCHMARKS = (
         name="rgbt210",
         title="RGBT210",
         described="github.com/mmic-lcl/Datasets-and-benchmark-code",
-        protocol=PROTOCOL,
+        protocol="rgbt210",
         reader=sequence_readers,
         layout=RGBT210,
         count=210,
