@@ -95,3 +95,29 @@ def test_the_variable_names_the_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TIRTRACK_DATA", str(tmp_path))
     assert run(["data", "verify", "folder"]) == 0
     assert str(tmp_path / "folder") in capsys.readouterr().out
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Results that are the annotation, of a tracker."""
+    made = make(tmp_path / "data", "folder")
+    for name, one in made.items():
+        file = tmp_path / "results" / "perfect" / f"{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(one.annotation.read_text())
+    return tmp_path / "results"
+
+
+def test_a_name_with_a_root_is_scored(results, tmp_path, capsys):
+    words = ["score", str(results), "--dataset", "folder", "--root", str(tmp_path / "data")]
+    assert run([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["dataset"] == "folder"
+    assert found["trackers"][0]["values"]["success"] == pytest.approx(20 / 21)
+
+
+def test_a_root_needs_a_name(results, tmp_path, capsys):
+    annotation = str(tmp_path / "data" / "{sequence}" / "groundtruth.txt")
+    words = ["score", str(results), "--annotation", annotation, "--root", str(tmp_path)]
+    assert run(words) == 2
+    assert "--root needs --dataset NAME" in capsys.readouterr().err

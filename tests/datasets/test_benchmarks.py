@@ -259,3 +259,46 @@ def test_the_page_lists_every_data_set_with_its_number_folder_and_protocol():
         assert str(one.count or "any") in row
         assert f"`{one.folder or name}`" in row
         assert f"`{one.protocol}`" in row
+
+
+@pytest.mark.parametrize("name", ["gtot", "rgbt234", "vtuav-short"])
+def test_the_second_annotation_is_that_of_the_rgb_half(tmp_path: Path, name: str):
+    made = make(tmp_path, name)
+    path = made[NAMES[0]].annotation
+    other = path.with_name(small(name).layout.rgb_annotation)
+    changed = path.read_text().splitlines()
+    changed[1] = changed[1].replace(changed[1].split()[0].split(",")[0], "2", 1)
+    other.write_text("\n".join(changed))
+    found = open_benchmark(small(name), tmp_path).sequences[0]
+    moved = found.facts.second - found.annotation
+    expected = 2 - (6 if found.file_base == 1 else 5)
+    assert moved[:, 0].tolist() == [0, expected, 0]
+    assert (moved[0] == 0).all()
+    other.write_text("")
+    assert open_benchmark(small(name), tmp_path).sequences[0].facts.second is None
+    other.unlink()
+    assert open_benchmark(small(name), tmp_path).sequences[0].facts.second is None
+
+
+def test_one_annotation_for_both_modalities_is_no_second_one(tmp_path: Path):
+    make(tmp_path, "rgbt210")
+    assert open_dataset("rgbt210", root=tmp_path).sequences[0].facts.second is None
+
+
+def test_absence_and_cover_are_facts_of_the_frames(tmp_path: Path):
+    folder = make(tmp_path, "got10k-val")[NAMES[0]].annotation.parent
+    (folder / "cover.label").write_text("8\n0\n3\n")
+    facts = open_benchmark(small("got10k-val"), tmp_path).sequences[0].facts
+    assert facts.cover.tolist() == [8, 0, 3]
+    assert facts.absent.tolist() == [False, True, False]
+    (folder / "cover.label").write_text("8\n0\n")
+    with pytest.raises(DatasetError, match=r"cover\.label: has 2 flags, the annotation has 3"):
+        open_benchmark(small("got10k-val"), tmp_path)
+
+
+def test_frames_that_do_not_exist_are_absent(tmp_path: Path):
+    path = make(tmp_path, "anti-uav410")[NAMES[0]].annotation
+    path.write_text(path.read_text().replace("[1, 1, 1]", "[1, 0, 1]"))
+    facts = open_benchmark(small("anti-uav410"), tmp_path).sequences[0].facts
+    assert facts.absent.tolist() == [False, True, False]
+    assert facts.cover is None

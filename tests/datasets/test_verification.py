@@ -352,3 +352,12 @@ def test_bad_requests_are_refused_before_anything_is_read(tmp_path: Path):
         verify_dataset("ptb-tir", tmp_path, images="frist")
     with pytest.raises(RequestError, match="workers must be at least 1"):
         verify_dataset("ptb-tir", tmp_path, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("lasot", "full_occlusion.txt"), ("got10k-train", "cover.label")]
+)
+def test_a_missing_file_of_flags_is_named(tmp_path: Path, name: str, file: str):
+    path = make(tmp_path, name)[NAMES[0]].annotation.with_name(file)
+    path.unlink()
+    only(verify_dataset(small(name), tmp_path), f"{re.escape(str(path))}: no such file of flags")

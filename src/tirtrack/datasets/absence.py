@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tirtrack.datasets.row_text import flag, read_text
+from tirtrack.datasets.row_text import flag, number, read_text
 from tirtrack.errors import DatasetError
 
 # stem -> the value that means absent
@@ -49,6 +49,19 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
             raise DatasetError(f'"{missing}" is not a flag', path, "expected flags of 0 or 1")
         absent |= flags == _STEMS.get(path.stem, 1)
     return absent
+
+
+def cover_of(files: Iterable[Path]) -> np.ndarray | None:
+    """``[rows]`` visible share of the target in eighths, by files that :func:`absent_by_files` has
+    read; ``None`` without one that says it.
+
+    Raises:
+        DatasetError: a value is not a number.
+    """
+    path = next((path for path in files if path.stem == "cover"), None)
+    if path is None:
+        return None
+    return np.array([number(word, str(path), "numbers from 0 to 8") for word in _words(path)])
 
 
 def _words(path: Path) -> list[str]:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tirtrack.datasets.absence import absent_by_files
+from tirtrack.datasets.absence import absent_by_files, cover_of
 from tirtrack.datasets.box_text import read_targets, short_number
 from tirtrack.datasets.columns import CORNERS, Columns
+from tirtrack.datasets.frame_facts import FrameFacts
 from tirtrack.datasets.sequence import LabelledSequence
 from tirtrack.datasets.stored_frames import NoFrames, StoredFrames, check_count, count_frames
 from tirtrack.datasets.target_boxes import TargetBoxes
@@ -71,6 +72,7 @@ class AnnotationFile:
         absence: files of flags that belong to it.
         sparse: whether it may have one row per ten frames.
         first_only: whether it may have a row for the first frame alone.
+        second: annotation of the same frames in RGB, in the same form.
         numbers: numbers in the names of the images that belong to it, if there may be others.
         frames: options for reading the frames that belong to it.
     """
@@ -82,6 +84,7 @@ class AnnotationFile:
     absence: tuple[Path, ...] = ()
     sparse: bool = False
     first_only: bool = False
+    second: Path | None = None
     numbers: range | None = None
     frames: ReadOptions = AS_STORED
 
@@ -140,6 +143,8 @@ def labelled_sequences(
             frame = _first_frame(source, file.frames, with_frames=with_frames)
             _check_no_corners(target.boxes[~absent], frame, file.path)
         sequence = _sequence(facts, file, target, absent, flagged)
+        beside = FrameFacts(absent, cover_of(file.absence), second=_second(file, len(target)))
+        sequence = replace(sequence, facts=beside)
         sequences.append(_with_frames(sequence, source, every, file))
     if len(sequences) == 1:
         return sequences
@@ -190,6 +195,21 @@ def _sequence(
         form=target.form,
         files=(file.path, *file.absence, *facts.files),
     )
+
+
+def _second(file: AnnotationFile, rows: int) -> np.ndarray | None:
+    """``[rows,4]`` annotation of the RGB frames; ``None`` where there is none that fits, which is
+    for those to refuse who need it.
+    """
+    if file.second is None or not file.second.is_file():
+        return None
+    try:
+        targets = read_targets(file.second, file.columns)
+    except DatasetError:
+        return None
+    if [len(one) for one in targets] != [rows]:
+        return None
+    return counted_from_1(targets[0].boxes, targets[0].absent, file.base)
 
 
 def _with_frames(

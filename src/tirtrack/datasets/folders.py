@@ -173,6 +173,7 @@ def _sequences(
         absence=absence_files(folder),
         sparse=layout.sparse,
         first_only=layout.first_only,
+        second=folder / layout.rgb_annotation if layout.rgb_annotation else None,
     ).with_options(options)
     source = _source(facts.name, folder, layout) if with_frames else _at_hand(folder, layout)
     return labelled_sequences(facts, file, source, with_frames=with_frames)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tirtrack.datasets.frame_facts import FrameFacts
 from tirtrack.errors import DatasetError
 
 
@@ -62,6 +63,7 @@ class LabelledSequence:
         target: id of its target in a file that holds several.
         group: common name of these targets, without their ids.
         files: annotation file, and other files read for it besides its frames.
+        facts: facts of its frames beside boxes, where the data set has them.
     """
 
     name: str
@@ -78,6 +80,7 @@ class LabelledSequence:
     target: str = ""
     group: str = ""
     files: tuple[Path, ...] = ()
+    facts: FrameFacts = field(default_factory=FrameFacts)
 
     def __len__(self) -> int:
         return len(self.annotation)

@@ -32,6 +32,7 @@ class SequenceLayout:
         first_only: whether the annotation may have a row for the first frame alone.
         rgb: folder of the RGB frames that belong to the thermal ones; empty if there are none.
         rgb_annotation: path of the annotation of the RGB frames; empty if they have none.
+        flags: files of flags beside the annotation, which a whole sequence has.
     """
 
     name: str
@@ -45,6 +46,7 @@ class SequenceLayout:
     first_only: bool = False
     rgb: str = ""
     rgb_annotation: str = ""
+    flags: tuple[str, ...] = ()
 
     def fits(self, folder: Path) -> bool:
         """Whether a folder is a sequence of this layout."""
@@ -75,10 +77,12 @@ ANTI_UAV = SequenceLayout("Anti-UAV", "infrared.json", _UAV_FRAMES, base=0)
 ANTI_UAV410 = SequenceLayout("Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0)
 VOT_RGBT = SequenceLayout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir", rgb="color")
 LASOT = SequenceLayout(
-    "LaSOT", "groundtruth.txt", (IMAGE_FOLDER,), base=1, needs="nlp.txt"
+    "LaSOT", "groundtruth.txt", (IMAGE_FOLDER,), base=1, needs="nlp.txt",
+    flags=("full_occlusion.txt", "out_of_view.txt"),
 )  # fmt: skip
 GOT10K = SequenceLayout(
-    "GOT-10k", "groundtruth.txt", (ITSELF,), base=0, needs="meta_info.ini", first_only=True
+    "GOT-10k", "groundtruth.txt", (ITSELF,), base=0, needs="meta_info.ini", first_only=True,
+    flags=("absence.label", "cover.label"),
 )  # fmt: skip
 MOT = SequenceLayout("MOTChallenge", "gt/gt.txt", ("img1",), base=1)
 PLAIN = SequenceLayout("groundtruth.txt", "groundtruth.txt", _PLAIN_FRAMES, base=0)

@@ -252,8 +252,8 @@ class _Report:
             self._compare(listed, one)
             if isinstance(frames := one.open_all or one.open_frames, StoredFrames):
                 self.to_read.append((one.name, len(one) * one.every, frames))
-        if found and self.benchmark.layout is not None and self.benchmark.layout.rgb:
-            self._compare_rgb(found[0], self.benchmark.layout)
+        if found and (layout := self.benchmark.layout) is not None:
+            self._compare_beside(found[0], layout)
 
     def _without_frames(
         self, listed: ListedSequence, error: DatasetError | FrameError, bare: SequenceReader
@@ -289,9 +289,14 @@ class _Report:
             source = f"annotation of {self.benchmark.described}; docs/protocols.md"
             self.known.append(Known(sequence=found.name, what=what, source=source))
 
-    def _compare_rgb(self, found: LabelledSequence, layout: SequenceLayout) -> None:
-        """Compare the RGB half of a sequence with the thermal one."""
+    def _compare_beside(self, found: LabelledSequence, layout: SequenceLayout) -> None:
+        """Look for the files of flags, and compare the RGB half with the thermal one."""
         folder = found.files[0].parent
+        for name in layout.flags:
+            if not (folder / name).is_file():
+                self.add(found.name, folder / name, "no such file of flags", self.get)
+        if not layout.rgb:
+            return
         images, thermal = folder / layout.rgb, found.open_all or found.open_frames
         count = count_images(images)
         if isinstance(thermal, StoredFrames) and count != len(thermal.files()):

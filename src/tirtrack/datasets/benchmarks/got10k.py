@@ -15,13 +15,14 @@ from tirtrack.datasets.sequence_layouts import GOT10K
 
 def _part(part: str, count: int, title: str) -> Benchmark:
     names = (f"GOT-10k_{part}_{number:06d}" for number in range(1, count + 1))
+    flags = () if part == "Test" else GOT10K.flags
     return Benchmark(
         name=f"got10k-{part.lower()}",
         title=title,
         described="github.com/got-10k/toolkit",
         protocol="got10k",
         reader=sequence_readers,
-        layout=replace(GOT10K, needs="", first_only=part == "Test"),
+        layout=replace(GOT10K, needs="", first_only=part == "Test", flags=flags),
         count=count,
         sequences=tuple(ListedSequence(name) for name in names),
         folder="got10k",

@@ -1,0 +1,42 @@
+"""Facts of frames beside boxes: some protocols count frames by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """Facts of the frames of one sequence, of its annotation and of one result; ``None`` where
+    nothing is known.
+
+    Attributes:
+        absent: ``[T]`` bool, whether the annotation says that the target is absent or fully hidden;
+            a box may stand beside it.
+        cover: ``[T]`` visible share of the target in eighths, as GOT-10k annotates it.
+        size_wh: width and height of the frames, pixels.
+        second: ``[T,4]`` xywh annotation of the same frames in the other modality, in the base of
+            the first one.
+        scores: ``[T]`` scores of the result in [0, 1], NaN where it has none.
+        statuses: ``[T]`` statuses of the result, as text.
+    """
+
+    absent: np.ndarray | None = None
+    cover: np.ndarray | None = None
+    size_wh: tuple[int, int] | None = None
+    second: np.ndarray | None = None
+    scores: np.ndarray | None = None
+    statuses: np.ndarray | None = None
+
+    def from_row(self, row: int) -> FrameFacts:
+        """The facts of the annotated rows from ``row`` on; those of the result stay."""
+        return FrameFacts(
+            None if self.absent is None else self.absent[row:],
+            None if self.cover is None else self.cover[row:],
+            self.size_wh,
+            None if self.second is None else self.second[row:],
+            self.scores,
+            self.statuses,
+        )
