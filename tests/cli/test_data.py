@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from tests.datasets.made_layouts import make
+from tests.datasets.made_layouts import make, plain
 from tirtrack.cli.app import run
 from tirtrack.datasets import benchmarks
+from tirtrack.report.build import dataset_of
 
 
 @pytest.fixture
@@ -121,3 +122,18 @@ def test_a_root_needs_a_name(results, tmp_path, capsys):
     words = ["score", str(results), "--annotation", annotation, "--root", str(tmp_path)]
     assert run(words) == 2
     assert "--root needs --dataset NAME" in capsys.readouterr().err
+
+
+def test_a_report_finds_a_named_data_set_again(tmp_path):
+    made = make(tmp_path / "data", "rgbt210")
+    plain(tmp_path / "data", "other")
+    for name, one in made.items():
+        file = tmp_path / "results" / "perfect" / f"{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(one.annotation.read_text())
+    words = ["score", str(tmp_path / "results"), "--dataset", "rgbt210", "--protocol", "lsotb-tir"]
+    out = tmp_path / "scored"
+    assert run([*words, "--root", str(tmp_path / "data"), "--out", str(out)]) == 0
+    found = dataset_of(out)
+    assert found is not None
+    assert [one.name for one in found.sequences] == list(made)

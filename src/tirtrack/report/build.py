@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tirtrack import files
-from tirtrack.datasets import AnnotationOptions, LabelledDataset, open_dataset, opened
+from tirtrack.datasets import (
+    AnnotationOptions,
+    LabelledDataset,
+    benchmarks,
+    open_dataset,
+    opened,
+)
 from tirtrack.datasets.stored_frames import read_with
 from tirtrack.distillation.run_folder import run_folder
 from tirtrack.distillation.summary import read_summary
@@ -223,7 +229,12 @@ def dataset_of(folder: Path) -> LabelledDataset | None:
         return None
     try:
         options = AnnotationOptions(frames=result.read_options)
-        dataset = open_dataset(result.dataset_path, options=options)
+        published = benchmarks.name_of(result.layout)
+        dataset = (
+            open_dataset(result.dataset_path, options=options)
+            if published is None
+            else open_dataset(published, root=result.dataset_path, options=options)
+        )
         return included(dataset, protocols.get(result.protocol))
     except TirtrackError:
         return None

@@ -12,7 +12,7 @@ import importlib
 from tirtrack.datasets.benchmark import Benchmark
 from tirtrack.errors import RequestError, did_you_mean
 
-__all__ = ["get", "names"]
+__all__ = ["get", "name_of", "names"]
 
 _FILES = {
     "lsotb-tir": "lsotb_tir",
@@ -46,6 +46,13 @@ _FILES = {
 def names() -> tuple[str, ...]:
     """The data sets that are known by name."""
     return tuple(_FILES)
+
+
+def name_of(title: str) -> str | None:
+    """The name of the data set with that title, which stands as its layout in results; ``None`` if
+    there is none.
+    """
+    return next((name for name in _FILES if get(name).title == title), None)
 
 
 def get(name: str) -> Benchmark:
