@@ -38,6 +38,7 @@ class CentreError:
 
     name = NAME
     absent_rule = ""
+    as_stored = False
     scores = (
         ScoreDescription(
             id="mean_error",
@@ -54,7 +55,9 @@ class CentreError:
     def includes(self, sequence: str) -> bool:
         return True
 
-    def score_sequence(self, name, boxes, annotation, *, length="strict") -> SequenceScores:
+    def score_sequence(
+        self, name, boxes, annotation, *, length="strict", facts=None
+    ) -> SequenceScores:
         valid = np.isfinite(annotation).all(axis=1)
         errors = center_error(boxes[valid], annotation[valid])
         return SequenceScores(

@@ -44,8 +44,8 @@ def test_an_open_data_set_is_scored_by_its_own_protocol_and_nothing_is_written(w
 
 
 def test_an_unknown_protocol_is_refused_before_anything_is_read_or_written(world):
-    with pytest.raises(tirtrack.RequestError, match='unknown protocol "otb"'):
-        tirtrack.score(["nowhere"], "nowhere", protocols=["otb"], out=world / "out")
+    with pytest.raises(tirtrack.RequestError, match='unknown protocol "otd"'):
+        tirtrack.score(["nowhere"], "nowhere", protocols=["otd"], out=world / "out")
     assert not (world / "out").exists()
 
 

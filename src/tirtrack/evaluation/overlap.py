@@ -1,9 +1,10 @@
-"""Per-frame measures of the OTB family: overlap, centre error, normalised centre error.
+"""Per-frame measures: overlap, centre error, normalised centre error.
 
-Geometry "inclusive pixels", written in the order of operations of the official
-toolkits, so that thresholds fall on the same side to the last bit. As in MATLAB, a NaN operand of
-``min`` and ``max`` is ignored: a row whose ``x`` alone is NaN still overlaps, while its centre
-error is NaN. The overlap of the rest of tirtrack is :func:`tirtrack.boxes.iou`.
+Two geometries: "inclusive pixels", that of the OTB family, and the continuous one of the GOT-10k
+package and of pysot. Both are written in the order of operations of the official toolkits, so that
+thresholds fall on the same side to the last bit. As in MATLAB, a NaN operand of ``min`` and
+``max`` is ignored: a row whose ``x`` alone is NaN still overlaps, while its centre error is NaN.
+The overlap of the rest of tirtrack is :func:`tirtrack.boxes.iou`.
 """
 
 from __future__ import annotations
@@ -72,3 +73,51 @@ def norm_center_error(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
         size_wh = annotation[:, 2:]
         difference = np.abs(_centers(boxes) / size_wh - _centers(annotation) / size_wh)
         return np.asarray(np.sqrt(difference[:, 0] ** 2 + difference[:, 1] ** 2))
+
+
+def continuous_overlap(
+    boxes: np.ndarray, annotation: np.ndarray, *, epsilon: float = 0.0
+) -> np.ndarray:
+    """Intersection over union row by row, without inclusive pixels: ``[T,4]`` twice to ``[T]``.
+
+    Args:
+        boxes: result, xywh.
+        annotation: annotation, xywh.
+        epsilon: number added to the union: 0 in pysot, that of float64 in the GOT-10k package.
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        ends, ends_annotation = boxes[:, :2] + boxes[:, 2:], annotation[:, :2] + annotation[:, 2:]
+        sides = np.minimum(ends, ends_annotation) - np.maximum(boxes[:, :2], annotation[:, :2])
+        shared = np.maximum(0.0, sides).prod(axis=1)
+        area, area_annotation = boxes[:, 2:].prod(axis=1), annotation[:, 2:].prod(axis=1)
+        return np.asarray(np.clip(shared / (area + area_annotation - shared + epsilon), 0.0, 1.0))
+
+
+def padded_norm_center_error(
+    boxes: np.ndarray, annotation: np.ndarray, *, padding: float
+) -> np.ndarray:
+    """Like :func:`norm_center_error`, with a number added to the sizes that divide."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        size_wh = annotation[:, 2:] + padding
+        difference = _centers(boxes) / size_wh - _centers(annotation) / size_wh
+        return np.asarray(np.sqrt((difference**2).sum(axis=1)))
+
+
+def positive_centers(annotation: np.ndarray) -> np.ndarray:
+    """``[T]`` bool: the rows whose centre has two positive coordinates."""
+    return np.asarray((_centers(annotation) > 0).all(axis=1))
+
+
+def geometric_center_error(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
+    """Distance of the centres ``x + w/2``, pixels; :func:`center_error` has ``x + (w - 1)/2``."""
+    difference = boxes[:, :2] + boxes[:, 2:] / 2 - (annotation[:, :2] + annotation[:, 2:] / 2)
+    return np.asarray(np.sqrt((difference**2).sum(axis=1)))
+
+
+def clipped(boxes: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    """Boxes ``[T,4]`` cut to an image as the GOT-10k package does it.
+
+    An edge that moves to 0 does not reduce the size, so a box over the left edge moves right.
+    """
+    start = np.clip(boxes[:, :2], 0, size_wh)
+    return np.concatenate([start, np.clip(boxes[:, 2:], 0, np.array(size_wh) - start)], axis=1)

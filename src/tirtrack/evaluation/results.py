@@ -85,10 +85,10 @@ def write_track(folder: Path, sequence: str, track: SequenceRun, *, shift: int =
     seconds = "".join(f"{value:.6f}\n" for value in track.seconds)
     write_text(folder / f"{sequence}_time.txt", seconds)
     write_text(folder / f"{sequence}.csv", table.getvalue())
-    write_text(folder / f"{sequence}.txt", boxes_text(_unshifted(track.boxes, shift)))
+    write_text(folder / f"{sequence}.txt", boxes_text(unshifted(track.boxes, shift)))
 
 
-def _unshifted(boxes: np.ndarray, shift: int) -> np.ndarray:
+def unshifted(boxes: np.ndarray, shift: int) -> np.ndarray:
     """Boxes that become exactly these when shifted, in short decimals where possible."""
     offset = np.array([shift, shift, 0.0, 0.0])
     exact = boxes - offset

@@ -16,7 +16,7 @@ from tirtrack.errors import DatasetError, RequestError, did_you_mean
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.protocols import LengthMode, get
-from tirtrack.evaluation.protocols.otb_core import with_length
+from tirtrack.evaluation.protocols.one_pass import with_length
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import SequenceRun, find_results, results_line
 from tirtrack.evaluation.scoring import Runs, score_runs

@@ -33,7 +33,7 @@ from tirtrack.evaluation.protocols.base import (
     SequenceScores,
 )
 from tirtrack.evaluation.repeats import mean_over_runs, paired_differences, runs_by_tracker, spreads
-from tirtrack.evaluation.results import SequenceRun
+from tirtrack.evaluation.results import SequenceRun, unshifted
 from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
 from tirtrack.evaluation.starts import all_starts, start_frame, starts_of
 from tirtrack.evaluation.statistics import (
@@ -290,10 +290,7 @@ def _score_passes(
     passes: Sequence[_Pass], protocol: EvaluationProtocol, *, length: LengthMode
 ) -> SequenceScores:
     """The scores of a sequence: the average of its starts."""
-    scored = [
-        protocol.score_sequence(start.name, track.boxes, start.annotation, length=length)
-        for start, track in passes
-    ]
+    scored = [_score_pass(start, track, protocol, length=length) for start, track in passes]
     if len(scored) == 1:
         return scored[0]
     average = protocol.average(scored)
@@ -303,6 +300,24 @@ def _score_passes(
         values=average.values,
         visible_values=average.visible_values,
         repaired_rows=sum(one.repaired_rows for one in scored),
+    )
+
+
+def _score_pass(
+    start: LabelledSequence, track: SequenceRun, protocol: EvaluationProtocol, *, length: LengthMode
+) -> SequenceScores:
+    """The scores of one run from its first row on, in the base that the protocol compares in."""
+    row = start_frame(start)
+    shift = start.shift if protocol.as_stored else 0
+    facts = start.facts.from_row(row)
+    if facts.second is not None:
+        facts = replace(facts, second=unshifted(facts.second, shift))
+    return protocol.score_sequence(
+        start.name,
+        unshifted(track.boxes, shift),
+        unshifted(start.annotation[row:], shift),
+        length=length,
+        facts=replace(facts, scores=track.scores, statuses=track.statuses),
     )
 
 

@@ -12,15 +12,37 @@ __all__ = ["EvaluationProtocol", "LengthMode", "get", "names"]
 _FILES = {
     "lsotb-tir": "lsotb_tir",
     "lsotb-tir-119": "lsotb_tir_119",
+    "lsotb-tir-2023-short": "lsotb_tir_2023_short",
+    "lsotb-tir-2023-long": "lsotb_tir_2023_long",
     "ptb-tir": "ptb_tir",
+    "otb": "otb",
+    "lasot": "lasot",
+    "lasot-pytracking": "lasot_pytracking",
+    "otb-pytracking": "otb_pytracking",
+    "uav-pytracking": "uav_pytracking",
+    "pysot-ope": "pysot_ope",
+    "got10k": "got10k",
+    "got10k-otb": "got10k_otb",
+    "got10k-lasot": "got10k_lasot",
+    "lasher": "lasher",
+    "rgbt234": "rgbt234",
+    "rgbt234-tir": "rgbt234_tir",
+    "rgbt210": "rgbt210",
+    "gtot": "gtot",
+    "gtot-tir": "gtot_tir",
+    "pytracking-prf": "pytracking_prf",
+    "vot-lt": "vot_lt",
+    "antiuav410": "antiuav410",
+    "antiuav-2020": "antiuav_2020",
+    "antiuav-challenge": "antiuav_challenge",
 }
 
 
 def names() -> tuple[str, ...]:
     """The known protocols.
 
-    >>> names()
-    ('lsotb-tir', 'lsotb-tir-119', 'ptb-tir')
+    >>> names()[:2]
+    ('lsotb-tir', 'lsotb-tir-119')
     """
     return tuple(_FILES)
 

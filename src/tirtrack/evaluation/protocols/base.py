@@ -12,6 +12,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from tirtrack.datasets.frame_facts import FrameFacts
 from tirtrack.stored import Stored
 
 LengthMode = Literal["strict", "truncate", "pad_last", "pad_zero"]
@@ -83,6 +84,7 @@ class SequenceScores:
         values: value of each score, by its id.
         visible_values: the same scores over visible frames only; empty if not defined.
         repaired_rows: result rows that the protocol replaced by the row before.
+        measures: per-frame numbers that an average over frames needs, by a key of the protocol.
     """
 
     name: str
@@ -92,6 +94,7 @@ class SequenceScores:
     values: Mapping[str, float]
     visible_values: Mapping[str, float] = field(default_factory=dict)
     repaired_rows: int = 0
+    measures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,18 @@ class EvaluationProtocol(Protocol):
     def includes(self, sequence: str) -> bool:
         """Whether a sequence of this name is part of the protocol."""
 
+    @property
+    def as_stored(self) -> bool:
+        """Whether boxes are compared in the base of their files; else as annotation in memory."""
+
     def score_sequence(
-        self, name: str, boxes: np.ndarray, annotation: np.ndarray, *, length: LengthMode = "strict"
+        self,
+        name: str,
+        boxes: np.ndarray,
+        annotation: np.ndarray,
+        *,
+        length: LengthMode = "strict",
+        facts: FrameFacts = FrameFacts(),  # noqa: B008 - frozen
     ) -> SequenceScores:
         """Scores of one run.
 
@@ -132,9 +145,11 @@ class EvaluationProtocol(Protocol):
             boxes: boxes ``[T,4]`` xywh, as stored in the result file.
             annotation: boxes ``[T,4]`` xywh, as stored in the data set.
             length: treatment of a result of another length.
+            facts: facts of annotation and result beside boxes.
 
         Raises:
-            DatasetError: the lengths differ under ``strict``, or no row is valid.
+            DatasetError: the lengths differ under ``strict``, no row is valid, or facts that the
+                protocol counts by are missing.
         """
 
     def average(self, sequences: Sequence[SequenceScores]) -> Scores:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from tirtrack.evaluation.protocols.otb_core import OtbProtocol
+from tirtrack.evaluation.protocols.otb_core import (
+    NORM_PRECISION_PLOT,
+    PRECISION_PLOT,
+    SUCCESS_PLOT,
+    otb_core,
+)
 
-PROTOCOL = OtbProtocol("lsotb-tir")
+PROTOCOL = otb_core("lsotb-tir", (SUCCESS_PLOT, PRECISION_PLOT, NORM_PRECISION_PLOT))

@@ -5,6 +5,15 @@ The published figures of CMD and of its baselines are averages over these 119 se
 
 from __future__ import annotations
 
-from tirtrack.evaluation.protocols.otb_core import OtbProtocol
+from tirtrack.evaluation.protocols.otb_core import (
+    NORM_PRECISION_PLOT,
+    PRECISION_PLOT,
+    SUCCESS_PLOT,
+    otb_core,
+)
 
-PROTOCOL = OtbProtocol("lsotb-tir-119", left_out=frozenset({"cat_D_001"}))
+PROTOCOL = otb_core(
+    "lsotb-tir-119",
+    (SUCCESS_PLOT, PRECISION_PLOT, NORM_PRECISION_PLOT),
+    without=frozenset({"cat_D_001"}),
+)

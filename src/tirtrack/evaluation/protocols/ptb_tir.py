@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tirtrack.evaluation.protocols.otb_core import OtbProtocol
+from tirtrack.evaluation.protocols.otb_core import PRECISION_PLOT, SUCCESS_PLOT, otb_core
 
-PROTOCOL = OtbProtocol("ptb-tir", norm_precision=False)
+PROTOCOL = otb_core("ptb-tir", (SUCCESS_PLOT, PRECISION_PLOT))
