@@ -288,7 +288,7 @@ def test_every_registered_protocol_keeps_the_contract() -> None:
         size_wh=(100, 80),
         second=truth,
         scores=np.ones(3),
-        statuses=np.full(3, "tracking"),
+        statuses=np.array(["started", "tracking", "tracking"]),
     )
     for name in protocols.names():
         protocol = protocols.get(name)
@@ -296,7 +296,8 @@ def test_every_registered_protocol_keeps_the_contract() -> None:
         assert protocol.name == name
         scored = protocol.score_sequence("s", truth, truth, facts=facts)
         defined = [one.id for one in protocol.scores]
-        assert list(scored.values) == defined
+        unknown = {"eao"} - set(scored.values)  # of runs shorter than its interval
+        assert list(scored.values) == [one for one in defined if one not in unknown]
         assert list(scored.visible_values) in (defined, [])
         assert list(protocol.average([scored]).values) == defined
 

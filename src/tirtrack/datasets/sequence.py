@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tirtrack.datasets.frame_facts import FrameFacts
+from tirtrack.datasets.start import Start
 from tirtrack.errors import DatasetError
 
 
@@ -64,6 +65,8 @@ class LabelledSequence:
         group: common name of these targets, without their ids.
         files: annotation file, and other files read for it besides its frames.
         facts: facts of its frames beside boxes, where the data set has them.
+        start: how a run over it begins, where the protocol says so; ``None``: at its first valid
+            row.
     """
 
     name: str
@@ -81,6 +84,7 @@ class LabelledSequence:
     group: str = ""
     files: tuple[Path, ...] = ()
     facts: FrameFacts = field(default_factory=FrameFacts)
+    start: Start | None = None
 
     def __len__(self) -> int:
         return len(self.annotation)

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from tirtrack.datasets.frame_facts import FrameFacts
+from tirtrack.datasets.start import Start
 from tirtrack.stored import Stored
 
 LengthMode = Literal["strict", "truncate", "pad_last", "pad_zero"]
@@ -154,3 +155,17 @@ class EvaluationProtocol(Protocol):
 
     def average(self, sequences: Sequence[SequenceScores]) -> Scores:
         """The scores over a data set."""
+
+
+@runtime_checkable
+class StartsProtocol(EvaluationProtocol, Protocol):
+    """A protocol that says by itself how often and from where each sequence is tracked."""
+
+    def starts(self, annotation: np.ndarray, size_wh: tuple[int, int] | None) -> tuple[Start, ...]:
+        """The runs over a sequence, by its annotation ``[T,4]`` and the size of its frames.
+
+        Without a size boxes are not cut to the frame; rows and directions do not depend on it.
+        """
+
+    def together(self, passes: Sequence[SequenceScores]) -> SequenceScores:
+        """The scores of a sequence, from those of all its runs, in the order of ``starts``."""

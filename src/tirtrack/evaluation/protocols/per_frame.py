@@ -80,7 +80,7 @@ class PerFrame:
             values={},
             measures=self.measure(boxes, annotation, facts),
         )
-        own = replace(one, values=self.summary([one]))
+        own = replace(one, values=self.known_values([one]))
         if self.plots is None:
             return own
         boxes = np.where(np.isnan(boxes).any(axis=1, keepdims=True), 0.0, boxes)
@@ -91,6 +91,10 @@ class PerFrame:
             values={**own.values, **plots.values},
             measures={**own.measures, **plots.measures},
         )
+
+    def known_values(self, sequences: Sequence[SequenceScores]) -> dict[str, float]:
+        """The scores of a summary that are defined for these sequences."""
+        return {key: one for key, one in self.summary(sequences).items() if np.isfinite(one)}
 
     def average(self, sequences: Sequence[SequenceScores]) -> Scores:
         """The scores over a data set.

@@ -1,0 +1,79 @@
+"""VOT, supervised, as pysot's port of the older toolkit counts it.
+
+Read from that code, not compared with its numbers. Against ``vot-supervised``: pieces begin where
+the tracker is started again and end in that frame, the expected average overlap is taken over
+lengths counted from 1, and the frames of all sequences are pooled for accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from tirtrack.evaluation.protocols.base import ScoreDescription, SequenceScores
+from tirtrack.evaluation.protocols.vot import ACCURACY, EAO, PerFrameFromStarts
+from tirtrack.evaluation.protocols.vot_supervised import (
+    BURN_IN,
+    HIGH,
+    LOW,
+    RESTART_AFTER,
+    one_supervised_run,
+    supervised_measures,
+)
+from tirtrack.evaluation.vot_runs import (
+    Fragment,
+    counted_frames,
+    expected_overlap,
+    failure_rows,
+    mean_between,
+)
+
+ROBUSTNESS = ScoreDescription(
+    id="legacy_robustness", title="failures per 100 frames", short="R", higher_is_better=False
+)
+LOST = ScoreDescription(id="lost_number", title="failures", short="lost", higher_is_better=False)
+
+
+def pieces(overlaps: np.ndarray, marks: np.ndarray) -> list[Fragment]:
+    """Pieces from a start to the next one, both included; frames without a box count 0."""
+    known = np.where(np.isin(marks, ("failed", "skipped")), 0.0, overlaps)
+    points = [0, *(row + RESTART_AFTER for row in failure_rows(marks))]
+    points = [point for point in points if point < len(known)]
+    found = [Fragment(known[start : end + 1], failed=True) for start, end in pairwise(points)]
+    return [*found, Fragment(known[points[-1] :], failed=False)]
+
+
+def summary(sequences: Sequence[SequenceScores]) -> dict[str, float]:
+    """The scores over the runs of all sequences."""
+    found = [
+        piece
+        for one in sequences
+        for piece in pieces(one.measures["overlap"], one.measures["mark"])
+    ]
+    curve = expected_overlap(found)
+    counted = [
+        one.measures["overlap"][counted_frames(one.measures["mark"], burn_in=BURN_IN)]
+        for one in sequences
+    ]
+    frames = sum(one.frames for one in sequences)
+    lost = sum(len(failure_rows(one.measures["mark"])) for one in sequences)
+    pooled = np.concatenate(counted)
+    return {
+        EAO.id: mean_between(curve, LOW - 1, HIGH - 1),  # lengths from 1: point j is length j + 1
+        ACCURACY.id: float(pooled.mean()) if len(pooled) else 0.0,
+        ROBUSTNESS.id: 100.0 * lost / frames,
+        LOST.id: float(lost),
+    }
+
+
+PROTOCOL = PerFrameFromStarts(
+    "vot-supervised-legacy",
+    own_scores=(EAO, ACCURACY, ROBUSTNESS, LOST),
+    measure=supervised_measures,
+    summary=summary,
+    absent_rule="as a failure",
+    needs=("size_wh", "statuses"),
+    starting=one_supervised_run,
+)
