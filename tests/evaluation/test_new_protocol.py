@@ -39,6 +39,7 @@ class CentreError:
     name = NAME
     absent_rule = ""
     as_stored = False
+    needs = ()
     scores = (
         ScoreDescription(
             id="mean_error",

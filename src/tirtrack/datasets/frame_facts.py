@@ -32,11 +32,18 @@ class FrameFacts:
 
     def from_row(self, row: int) -> FrameFacts:
         """The facts of the annotated rows from ``row`` on; those of the result stay."""
+        return self._rows(slice(row, None))
+
+    def backward_from(self, row: int) -> FrameFacts:
+        """The facts of the annotated rows from ``row`` to the first; those of the result stay."""
+        return self._rows(slice(row, None, -1))
+
+    def _rows(self, rows: slice) -> FrameFacts:
         return FrameFacts(
-            None if self.absent is None else self.absent[row:],
-            None if self.cover is None else self.cover[row:],
+            None if self.absent is None else self.absent[rows],
+            None if self.cover is None else self.cover[rows],
             self.size_wh,
-            None if self.second is None else self.second[row:],
+            None if self.second is None else self.second[rows],
             self.scores,
             self.statuses,
         )

@@ -26,7 +26,12 @@ import numpy as np
 from tirtrack.boxes import Box, check_first_box
 from tirtrack.datasets import opened
 from tirtrack.datasets.dataset_line import described
-from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence, stored_from_boxes
+from tirtrack.datasets.sequence import (
+    LabelledDataset,
+    LabelledSequence,
+    boxes_from_stored,
+    stored_from_boxes,
+)
 from tirtrack.datasets.stored_frames import read_options
 from tirtrack.errors import DatasetError, FrameError, RequestError, RunError, StorageError
 from tirtrack.evaluation import protocols
@@ -42,9 +47,11 @@ from tirtrack.evaluation.scoring import (
     included,
     missing_sentence,
     score_runs,
+    with_sizes,
 )
-from tirtrack.evaluation.starts import all_starts, starts_line, starts_of
+from tirtrack.evaluation.starts import Starts, all_starts, chosen_starts, starts_line, starts_of
 from tirtrack.evaluation.statistics import RESAMPLES
+from tirtrack.evaluation.supervised import run_supervised
 from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
 from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
 from tirtrack.identity import IDENTITY_NAME, check_same_identity, versions
@@ -83,6 +90,12 @@ def run(
     """
     loaded = tracker if isinstance(tracker, OnlineTracker) else tracker.load(seed)
     start, first_box = _first_box(sequence)
+    again = None if sequence.start is None else sequence.start.restart_after
+    if again is not None:
+        frames = _frames(sequence, start)
+        return run_supervised(
+            loaded, sequence, frames, start=start, restart_after=again, advance=advance
+        )
     rows = len(sequence) - start
     track = SequenceRun(
         np.empty((rows, 4)), np.empty(rows), np.empty(rows, dtype="U9"), np.empty(rows)
@@ -113,6 +126,9 @@ def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
         raise DatasetError(
             "no frame has a valid annotated box", sequence.name, "leave the sequence out"
         )
+    begun = sequence.start
+    if begun is not None and begun.box is not None:
+        return start, Box.of(boxes_from_stored(np.array(begun.box), sequence.base))
     return start, Box.of(sequence.boxes[start])
 
 
@@ -206,21 +222,23 @@ def evaluate(
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
     dataset = included(dataset, rules)
     trackers = repeated(first_runs, runs)
-    passes = all_starts(dataset, starts).sequences
+    begun = chosen_starts(rules, starts)
     if group is not None:
         groups_of(dataset, group)
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     description = described(dataset)
+    dataset = with_sizes(dataset, description.infos)
+    passes = all_starts(dataset, begun).sequences
     for sequence in dataset.sequences:
-        for start in starts_of(sequence, starts):
+        for start in starts_of(sequence, begun):
             _check_first_box(start, description.infos.get(sequence.name))
     loaded = {source.name: source.load(seed) for source in first_runs}
-    identity = _identity(facts, dataset, starts, seed)
+    identity = _identity(facts, dataset, begun, seed)
     out = _begun_folder(Path(out), identity, force=force, resume=resume)
     _logger.info("%s: %s", dataset.name, description.line)
-    if starts > 1:
-        _logger.info("%s: %s", dataset.name, starts_line(dataset, starts))
+    if begun != 1:
+        _logger.info("%s: %s", dataset.name, starts_line(dataset, begun))
     write_json(out / IDENTITY_NAME, identity)
     jobs = [_Job(source, s, out, seed) for source in trackers for s in passes]
     finished = [_kept(job) for job in jobs if job.box_file.is_file()]
@@ -242,7 +260,7 @@ def evaluate(
         for name in tracks
     }
     complete = (
-        all((name, start.name) not in reasons for start in starts_of(sequence, starts))
+        all((name, start.name) not in reasons for start in starts_of(sequence, begun))
         for name in tracks
         for sequence in dataset.sequences
     )
@@ -315,16 +333,21 @@ def _nothing_to_score(reasons: Mapping[tuple[str, str], str], asked: int, out: P
 
 
 def _identity(
-    facts: Mapping[str, Mapping[str, Any]], dataset: LabelledDataset, starts: int, seed: int
+    facts: Mapping[str, Mapping[str, Any]], dataset: LabelledDataset, starts: Starts, seed: int
 ) -> dict[str, Any]:
     """What the boxes depend on."""
+    begun: dict[str, Any] = {}
+    if not isinstance(starts, int):
+        begun = {"protocol that says where runs begin": starts.name}
+    elif starts > 1:
+        begun = {"number of starts": starts}
     given = as_typed(read_options(dataset))
     return {
         "trackers": {name: fingerprint(known) for name, known in facts.items()},
         "annotation": annotation_sha256(dataset),
         "base": dataset.file_base,
         **({"way of reading frames": given} if given else {}),
-        **({"number of starts": starts} if starts > 1 else {}),
+        **begun,
         "seed": seed,
         "versions": versions(*(str(known.get("engine")) for known in facts.values())),
     }

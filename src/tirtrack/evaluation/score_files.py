@@ -19,8 +19,8 @@ from tirtrack.evaluation.protocols import LengthMode, get
 from tirtrack.evaluation.protocols.one_pass import with_length
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import SequenceRun, find_results, results_line
-from tirtrack.evaluation.scoring import Runs, score_runs
-from tirtrack.evaluation.starts import all_starts, starts_line
+from tirtrack.evaluation.scoring import Runs, included, score_runs, with_sizes
+from tirtrack.evaluation.starts import all_starts, chosen_starts, starts_line
 from tirtrack.files import new_folder
 from tirtrack.source_line import counted
 from tirtrack.stored import write_stored
@@ -83,29 +83,39 @@ def score(
         get(name)
     if not all(map(str, results)):  # Path("") would be the current folder
         raise RequestError("an empty name of a result folder", fix="give a folder of result files")
-    dataset = opened(dataset, with_frames=False, options=AnnotationOptions(partial=partial))
-    line = f"{annotation_line(dataset)}; frames are not read"
-    _logger.info("%s: %s", dataset.name, line)
+    options = AnnotationOptions(partial=partial)
+    known = opened(dataset, with_frames=False, options=options)
+    rules = [get(name) for name in protocols or [known.protocol]]
+    line = f"{annotation_line(known)}; frames are not read"
+    if any("size_wh" in one.needs for one in rules):
+        known = with_sizes(opened(dataset, options=options))
+        line = f"{annotation_line(known)}; of the frames only their size is read"
+    _logger.info("%s: %s", known.name, line)
     if starts > 1:
-        _logger.info("%s: %s", dataset.name, starts_line(dataset, starts))
-    passes = all_starts(dataset, starts)
-    runs = read_runs(
-        [Path(one) for one in results],
-        passes,
-        columns=columns,
-        base=base,
-        length=length,
-        partial=partial,
-    )
-    if reference is not None:
-        _check_reference(reference, runs)
+        _logger.info("%s: %s", known.name, starts_line(known, starts))
+    by_starts: dict[int | str, list[Runs]] = {}
     told = {"source_line": line, "reference": reference or "", "command": command}
     found = []
-    for name in protocols or [dataset.protocol]:
+    for protocol in rules:
+        begun = chosen_starts(protocol, starts)
+        key = begun if isinstance(begun, int) else begun.name
+        if key not in by_starts:
+            kept = known if isinstance(begun, int) else included(known, begun)
+            by_starts[key] = read_runs(
+                [Path(one) for one in results],
+                all_starts(kept, begun),
+                columns=columns,
+                base=base,
+                length=length,
+                partial=partial,
+            )
+        runs = by_starts[key]
+        if reference is not None:
+            _check_reference(reference, runs)
         scored = score_runs(
             runs,
-            dataset,
-            get(name),
+            known,
+            protocol,
             length=length,
             missing="skip" if partial else "error",
             starts=starts,

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from tirtrack.datasets.dataset_line import described
 from tirtrack.datasets.folders import ATTRIBUTES
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.stored_frames import read_options
@@ -31,11 +32,12 @@ from tirtrack.evaluation.protocols.base import (
     LengthMode,
     ScoreDescription,
     SequenceScores,
+    StartsProtocol,
 )
 from tirtrack.evaluation.repeats import mean_over_runs, paired_differences, runs_by_tracker, spreads
 from tirtrack.evaluation.results import SequenceRun, unshifted
 from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
-from tirtrack.evaluation.starts import all_starts, start_frame, starts_of
+from tirtrack.evaluation.starts import Starts, all_starts, chosen_starts, start_frame, starts_of
 from tirtrack.evaluation.statistics import (
     RESAMPLES,
     ScoreDifference,
@@ -47,6 +49,7 @@ from tirtrack.evaluation.statistics import (
 )
 from tirtrack.files import fingerprint
 from tirtrack.identity import versions
+from tirtrack.media import SourceInfo
 
 MissingMode = Literal["error", "skip"]
 _LISTED = 3
@@ -87,6 +90,25 @@ def included(dataset: LabelledDataset, protocol: EvaluationProtocol) -> Labelled
     return replace(dataset, sequences=sequences)
 
 
+def with_sizes(
+    dataset: LabelledDataset, infos: Mapping[str, SourceInfo] | None = None
+) -> LabelledDataset:
+    """The data set with the sizes of its frames, where it does not say them.
+
+    Args:
+        dataset: the data set.
+        infos: what is known of its first frames, by sequence; read from them by default.
+    """
+    infos = described(dataset).infos if infos is None else infos
+    sequences = [
+        replace(one, facts=replace(one.facts, size_wh=(info.width, info.height)))
+        if (info := infos.get(one.name)) is not None and one.facts.size_wh is None
+        else one
+        for one in dataset.sequences
+    ]
+    return replace(dataset, sequences=tuple(sequences))
+
+
 def score_runs(
     runs: Sequence[Runs],
     dataset: LabelledDataset,
@@ -123,14 +145,15 @@ def score_runs(
     """
     dataset = included(dataset, protocol)
     groups = {} if group is None else groups_of(dataset, group)
-    passes = all_starts(dataset, starts)
+    begun = chosen_starts(protocol, starts)
+    passes = all_starts(dataset, begun)
     absent = _missing(runs, passes)
     if absent and missing == "error":
         raise DatasetError(*missing_sentence(absent, len(runs) * len(passes.sequences)))
     scored = {
         one.name: result
         for one in runs
-        if (result := _score_tracker(one, dataset, protocol, length=length, starts=starts))
+        if (result := _score_tracker(one, dataset, protocol, length=length, starts=begun))
         is not None
     }
     if not scored:
@@ -240,7 +263,7 @@ def _score_tracker(
     protocol: EvaluationProtocol,
     *,
     length: LengthMode,
-    starts: int,
+    starts: Starts,
 ) -> TrackerResult | None:
     present = [
         (sequence, passes)
@@ -291,6 +314,8 @@ def _score_passes(
 ) -> SequenceScores:
     """The scores of a sequence: the average of its starts."""
     scored = [_score_pass(start, track, protocol, length=length) for start, track in passes]
+    if isinstance(protocol, StartsProtocol):
+        return protocol.together(scored)
     if len(scored) == 1:
         return scored[0]
     average = protocol.average(scored)
@@ -399,7 +424,7 @@ def _quality(present: Sequence[_Pass]) -> ScoreQuality | None:
 
 
 def _speed(tracks: Sequence[SequenceRun]) -> Speed | None:
-    seconds = [track.seconds for track in tracks]
+    seconds = [track.seconds[track.seconds != 0] for track in tracks]  # 0: it was not running
     if any(not np.isfinite(s).all() or s.sum() <= 0 for s in seconds):
         return None
     pooled = np.concatenate(seconds)

@@ -96,7 +96,7 @@ def progress(overlaps: np.ndarray, has_target: np.ndarray, *, threshold: float, 
 
     Args:
         overlaps: ``[T]`` overlaps; that of the first frame is 0.
-        has_target: ``[T]`` whether the annotation has a box; a frame without one starts the count anew.
+        has_target: ``[T]`` whether the annotation has a box; frames without start the count anew.
         threshold: overlap up to which a frame counts as lost.
         grace: number of lost frames in a row that are a failure; it began with the first of them.
     """

@@ -127,6 +127,10 @@ class EvaluationProtocol(Protocol):
         """Whether a sequence of this name is part of the protocol."""
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the :class:`FrameFacts` that it cannot do without."""
+
+    @property
     def as_stored(self) -> bool:
         """Whether boxes are compared in the base of their files; else as annotation in memory."""
 
