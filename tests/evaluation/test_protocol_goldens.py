@@ -48,11 +48,9 @@ def stacked(scored: list[SequenceScores], curve: str) -> np.ndarray:
 # --- LaSOT
 
 
-@pytest.mark.parametrize("row", range(3), ids=["jitter", "drift", "broken"])
-def test_lasot(golden: Path, row: int) -> None:
+def check_lasot(golden: Path, protocol: OnePass, row: int) -> None:
     stored = np.load(golden / "lasot" / "lasot.npz")
     tracker = str(stored["trackers"][row])
-    protocol = protocol_of("lasot")
     scored = [
         protocol.score_sequence(
             name,
@@ -69,6 +67,11 @@ def test_lasot(golden: Path, row: int) -> None:
     assert values["success"] == pytest.approx(official["success_auc"], abs=1e-15)
     assert values["precision"] == pytest.approx(official["precision_at_20"], abs=1e-15)
     assert values["norm_precision"] == pytest.approx(official["norm_precision_at_0.20"], abs=1e-15)
+
+
+@pytest.mark.parametrize("row", range(3), ids=["jitter", "drift", "broken"])
+def test_lasot(golden: Path, row: int) -> None:
+    check_lasot(golden, protocol_of("lasot"), row)
 
 
 def test_lasot_edge_cases(kept_goldens: Path) -> None:
@@ -116,9 +119,7 @@ def got10k_runs(
     return runs
 
 
-@pytest.mark.parametrize("tracker", ["jitter", "drift", "integer"])
-def test_got10k_pools_frames_and_repetitions(golden: Path, tracker: str) -> None:
-    protocol = protocol_of("got10k")
+def check_got10k(golden: Path, protocol: OnePass, tracker: str) -> None:
     scored = {
         name: [
             protocol.score_sequence(name, boxes, truth, facts=facts) for boxes, truth, facts in runs
@@ -137,11 +138,13 @@ def test_got10k_pools_frames_and_repetitions(golden: Path, tracker: str) -> None
 
 
 @pytest.mark.parametrize("tracker", ["jitter", "drift", "integer"])
-@pytest.mark.parametrize("flavour", ["otb", "lasot"])
-def test_got10k_flavours(golden: Path, flavour: str, tracker: str) -> None:
+def test_got10k(golden: Path, tracker: str) -> None:
+    check_got10k(golden, protocol_of("got10k"), tracker)
+
+
+def check_got10k_flavours(golden: Path, protocol: OnePass, flavour: str, tracker: str) -> None:
     path = golden / "got10k" / "got10k_otb_lasot_flavour.json"
     official = json.loads(path.read_text())[f"{flavour}_experiment"][tracker]
-    protocol = protocol_of(f"got10k-{flavour}")
     scored = [
         protocol.score_sequence(name, runs[0][0], runs[0][1])
         for name, runs in got10k_runs(golden, tracker).items()
@@ -162,6 +165,12 @@ def test_got10k_flavours(golden: Path, flavour: str, tracker: str) -> None:
     assert average.values["op50"] == pytest.approx(official["overall"]["success_rate"], abs=2e-16)
 
 
+@pytest.mark.parametrize("tracker", ["jitter", "drift", "integer"])
+@pytest.mark.parametrize("flavour", ["otb", "lasot"])
+def test_got10k_flavours(golden: Path, flavour: str, tracker: str) -> None:
+    check_got10k_flavours(golden, protocol_of(f"got10k-{flavour}"), flavour, tracker)
+
+
 # --- pytracking
 
 RUNS = [("jitter", 1), ("jitter", 2), ("jitter", 3), ("drift", 1), ("integer", 1)]
@@ -173,8 +182,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_pytracking(golden: Path, variant: str) -> None:
+def check_pytracking(golden: Path, protocol: OnePass, variant: str) -> None:
     folder = golden / "pytracking"
     stored, visible = (
         np.load(folder / f"{variant}_curves.npz"),
@@ -182,7 +190,6 @@ def test_pytracking(golden: Path, variant: str) -> None:
     )
     boxes = np.load(golden / "got10k" / "got10k.npz")
     official = json.loads((folder / "scores.json").read_text())[variant]["runs"]
-    protocol = protocol_of(VARIANTS[variant])
     keys = {"success": "overlap", "precision": "center", "norm_precision": "center_norm"}
     words = {
         "AUC": "success",
@@ -211,17 +218,20 @@ def test_pytracking(golden: Path, variant: str) -> None:
             assert 100 * values[words[word]] == pytest.approx(value, abs=1e-5), word
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_pytracking(golden: Path, variant: str) -> None:
+    check_pytracking(golden, protocol_of(VARIANTS[variant]), variant)
+
+
 # --- pysot
 
 
-@pytest.mark.parametrize("row", range(3), ids=["jitter", "drift", "integer"])
-def test_pysot(golden: Path, row: int) -> None:
+def check_pysot(golden: Path, protocol: OnePass, row: int) -> None:
     stored = np.load(golden / "pysot" / "ptb_pysot_curves.npz")
     tracker = str(stored["trackers"][row])
     annotation = np.load(golden / "ptb" / "annotations.npz")
     boxes = boxes_of(np.load(golden / "ptb" / "synthetic_boxes.npz")[tracker])
     ends = annotation["lengths"].cumsum()[:-1]
-    protocol = protocol_of("pysot-ope")
     assert list(annotation["names"]) == list(stored["sequences"])
     scored = [
         protocol.score_sequence(str(name), result, truth)
@@ -244,6 +254,11 @@ def test_pysot(golden: Path, row: int) -> None:
         assert values[score] == pytest.approx(official[tracker][key], abs=1e-15), score
 
 
+@pytest.mark.parametrize("row", range(3), ids=["jitter", "drift", "integer"])
+def test_pysot(golden: Path, row: int) -> None:
+    check_pysot(golden, protocol_of("pysot-ope"), row)
+
+
 # --- RGB-T
 
 
@@ -251,11 +266,8 @@ def ltwh(ltrb: np.ndarray) -> np.ndarray:
     return np.concatenate([ltrb[:, :2], ltrb[:, 2:] - ltrb[:, :2]], axis=1)
 
 
-@pytest.mark.parametrize("tracker", ["jitter", "drift"])
-@pytest.mark.parametrize("name", ["gtot", "rgbt234"])
-def test_two_annotations(golden: Path, name: str, tracker: str) -> None:
+def check_two_annotations(golden: Path, protocol: OnePass, name: str, tracker: str) -> None:
     stored = np.load(golden / "rgbt" / f"{name}.npz")
-    protocol = protocol_of(name)
 
     def truth(modality: str, sequence: str) -> np.ndarray:
         if name == "gtot":
@@ -286,10 +298,14 @@ def test_two_annotations(golden: Path, name: str, tracker: str) -> None:
         np.testing.assert_allclose(average.curves[curve], points.mean(axis=0), rtol=0, atol=5e-16)
 
 
-@pytest.mark.parametrize("tracker", ["jitter", "drift", "zeros"])
-def test_lasher(golden: Path, tracker: str) -> None:
+@pytest.mark.parametrize("tracker", ["jitter", "drift"])
+@pytest.mark.parametrize("name", ["gtot", "rgbt234"])
+def test_two_annotations(golden: Path, name: str, tracker: str) -> None:
+    check_two_annotations(golden, protocol_of(name), name, tracker)
+
+
+def check_lasher(golden: Path, protocol: OnePass, tracker: str) -> None:
     stored = np.load(golden / "rgbt" / "lasher.npz")
-    protocol = protocol_of("lasher")
     scored = [
         protocol.score_sequence(
             name,
@@ -304,6 +320,11 @@ def test_lasher(golden: Path, tracker: str) -> None:
         assert average.values[score] == pytest.approx(official[word], abs=2e-16), score
         points = stored[f"{word.lower()}_curve_{tracker}"]
         assert np.abs(stacked(scored, score) - points).max() <= 2e-16, score
+
+
+@pytest.mark.parametrize("tracker", ["jitter", "drift", "zeros"])
+def test_lasher(golden: Path, tracker: str) -> None:
+    check_lasher(golden, protocol_of("lasher"), tracker)
 
 
 # --- LSOTB-TIR of 2023

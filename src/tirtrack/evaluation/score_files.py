@@ -21,6 +21,7 @@ from tirtrack.evaluation.result_files import base_of_result, read_run, seems_mov
 from tirtrack.evaluation.results import SequenceRun, find_results, results_line
 from tirtrack.evaluation.scoring import Runs, included, score_runs, with_sizes
 from tirtrack.evaluation.starts import all_starts, chosen_starts, starts_line
+from tirtrack.evaluation.vot_runs import FAILED, SKIPPED
 from tirtrack.files import new_folder
 from tirtrack.source_line import counted
 from tirtrack.stored import write_stored
@@ -268,8 +269,8 @@ def _without_box(
 
 
 def _row_without_box(track: SequenceRun, sequence: LabelledSequence) -> str:
-    """The first row with NaN, counted from 1; empty if there is none."""
-    rows = np.isnan(track.boxes).any(axis=1)
+    """The first row with NaN where the tracker ran, counted from 1; empty if there is none."""
+    rows = np.isnan(track.boxes).any(axis=1) & ~np.isin(track.statuses, (FAILED, SKIPPED))
     if not rows.any():
         return ""
     is_cut = first_valid_row(sequence.annotation)  # a file may or may not have the rows before it
