@@ -48,6 +48,7 @@ from benchmarks.start_up import StartUp, start_up
 from tirtrack.boxes import Box
 from tirtrack.crops import SEARCH_SIDE, cut_patch, mean_fill, siamese_crop
 from tirtrack.errors import RequestError
+from tirtrack.evaluation.outside.opencv import opencv_tracker
 from tirtrack.files import write_json
 from tirtrack.networks import registry
 from tirtrack.trackers.base import Tracker
@@ -260,17 +261,9 @@ def opencv_contender(frames: list[np.ndarray], folder: Path) -> Contender:
     Raises:
         RequestError: OpenCV or the tracker's weights are missing.
     """
-    try:
-        import cv2
-    except ImportError as error:
-        raise RequestError("OpenCV is not installed", fix="install the extra compare") from error
-    backbone, head = (folder / f"nanotrack_v2_{part}.onnx" for part in ("backbone", "head"))
-    for path in (backbone, head):
-        if not path.is_file():
-            raise RequestError("no such file", path, "name its folder with --opencv-weights")
-    parameters = cv2.TrackerNano_Params()
-    parameters.backbone, parameters.neckhead = str(backbone), str(head)
-    tracker = cv2.TrackerNano_create(parameters)
+    parts = {"backbone": "backbone", "neckhead": "head"}
+    files = {key: str(folder / f"nanotrack_v2_{part}.onnx") for key, part in parts.items()}
+    tracker = opencv_tracker("nano", files)
     tracker.init(frames[0], tuple(map(int, first_box().array())))
     return Contender(str(OPENCV), lambda t: tracker.update(frames[(t + 1) % FRAMES]))
 

@@ -1,10 +1,11 @@
 """The pages keep their word: what they tell to type runs, what they list is all there is.
 
 Each page is walked from top to bottom in a folder that holds what the pages name: ``recordings``
-(pairs), ``sequences`` (labelled), ``night.mp4``. ``console`` blocks are run, ``python`` blocks too,
-``yaml`` blocks that begin with a file name are written. ``make`` and ``pip`` lines are left to
-``.ci/run``. Training is cut down to a few steps. What a page shows of the output of a command must
-be what it prints, numbers included; those alone may differ that depend on time or versions.
+(pairs), ``sequences`` (labelled), ``night.mp4``. ``console`` blocks are run, ``python`` blocks too;
+``yaml`` and ``python`` blocks that begin with a file name are written. ``make`` and ``pip`` lines
+are left to ``.ci/run``. Training is cut down to a few steps. What a page shows of the output of a
+command must be what it prints, numbers included; those alone may differ that depend on time or
+versions.
 """
 
 from __future__ import annotations
@@ -115,6 +116,7 @@ def desk(supplies, tmp_path, monkeypatch) -> Path:
     (tmp_path / "recordings").symlink_to(supplies.world / "pairs")
     (tmp_path / "sequences").symlink_to(supplies.world / "test")
     (tmp_path / "night.mp4").symlink_to(supplies.video)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     (tmp_path / "short.yaml").write_text(SHORT_RECIPE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -220,7 +222,9 @@ def test_what_a_page_tells_to_type_runs(page, desk, supplies, monkeypatch, capsy
     if page.name in ("import.md", "README.md"):
         write_checkpoints(desk)
     for block in blocks(page):
-        if block.language == "python":
+        if block.language == "python" and (name := re.match(r"# (\S+\.py):", block.text)):
+            (desk / name[1]).write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
             exec(compile(block.text, f"{page.name} (python)", "exec"), {"__name__": "page"})
         elif block.language == "yaml" and (name := re.match(r"# (\S+\.yaml)\n", block.text)):
             (desk / name[1]).write_text(block.text, encoding="utf-8")

@@ -45,7 +45,9 @@ def command(
     trackers: Annotated[
         list[str],
         typer.Argument(
-            metavar="TRACKER...", help="Weights by name or file; NAME@PRESET for another preset."
+            metavar="TRACKER...",
+            help="Weights by name or file, NAME@PRESET for another preset; or from outside: "
+            "MODULE:FACTORY, opencv:NAME or program:COMMAND, NAME= before it names it.",
         ),
     ],
     dataset: Dataset = None,
@@ -83,6 +85,12 @@ def command(
     ] = 1,
     starts: Starts = 1,
     group: Group = None,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="Longest wait for an answer of a tracker from outside."
+        ),
+    ] = 60.0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -97,7 +105,7 @@ def command(
     from tirtrack.cli.progress_line import progress
     from tirtrack.cli.score_table import print_comparison
     from tirtrack.evaluation.comparison import RESULT_NAME
-    from tirtrack.evaluation.runner import evaluate
+    from tirtrack.evaluation.runner import evaluate, missing_runs
 
     if protocol is not None:
         protocols.get(protocol)
@@ -125,10 +133,14 @@ def command(
             group=group,
             force=force,
             resume=resume,
+            missing="skip",
+            timeout=timeout,
             command=command_line(),
         )
     if as_json:
         print_file(folder / RESULT_NAME)
-        return
-    print_comparison(comparison)
-    print(f"written: {folder / RESULT_NAME}", file=sys.stderr)
+    else:
+        print_comparison(comparison)
+        print(f"written: {folder / RESULT_NAME}", file=sys.stderr)
+    if comparison.missing:
+        raise missing_runs(comparison, folder)

@@ -94,6 +94,7 @@ class TrackerResult(Stored):
         preset: preset of its online loop.
         overrides: settings that differ from the preset.
         engine: engine that ran its network; empty where unknown.
+        outside: facts of a tracker from outside: how it was named, its version, hashes of files.
         run: number of this run, from 1.
         run_of: name of the tracker.
         values: averages, by id of the score.
@@ -115,6 +116,7 @@ class TrackerResult(Stored):
     preset: str | None = None
     overrides: Mapping[str, Any] = {}
     engine: str = ""
+    outside: Mapping[str, Any] = {}
     run: int = 1
     run_of: str = ""
     values: Mapping[str, Number] = {}

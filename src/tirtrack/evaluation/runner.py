@@ -1,6 +1,7 @@
 """Runs trackers over labelled sequences and scores the results.
 
-Only the two methods of a tracker are used. It gets the first annotated box in 0-based pixels, its
+Only the two methods of a tracker are used; trackers from outside are made to have them
+(``outside/``). A tracker gets the first annotated box in 0-based pixels, its
 boxes are written in the base of the annotation file, and the first row of a result is the first
 annotated row itself. The box that the tracker measured is scored, also while it says ``lost``: the
 last trusted box, which a lost tracker reports, would measure the threshold of its score instead,
@@ -36,6 +37,7 @@ from tirtrack.datasets.stored_frames import read_options
 from tirtrack.errors import DatasetError, FrameError, RequestError, RunError, StorageError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, MissingRun
+from tirtrack.evaluation.outside import TIMEOUT_S, ObjectSource, outside_source, over
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.result_files import read_run
 from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun, write_track
@@ -45,7 +47,6 @@ from tirtrack.evaluation.scoring import (
     annotation_sha256,
     groups_of,
     included,
-    missing_sentence,
     score_runs,
     with_sizes,
 )
@@ -64,6 +65,8 @@ from tirtrack.workers import check_workers, use_one_thread, working
 
 _logger = logging.getLogger(__name__)
 _STAGE = "evaluate"
+LOGS_FOLDER = "logs"
+_LISTED = 20
 _TELL_EVERY = 50  # frames
 # what a tracker, a decoder or a disk may raise; programming errors (TypeError, ...) pass
 _FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
@@ -157,7 +160,7 @@ def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int | None
 
 
 def evaluate(
-    trackers: Sequence[str | Path | TrackerSource],
+    trackers: Sequence[str | Path | TrackerSource | Any],
     dataset: str | Path | LabelledDataset,
     out: str | Path,
     *,
@@ -174,6 +177,7 @@ def evaluate(
     resume: bool = False,
     missing: MissingMode = "error",
     resamples: int = RESAMPLES,
+    timeout: float = TIMEOUT_S,
     command: str = "",
 ) -> Comparison:
     """Run trackers over a data set, write their results and scores below ``out``.
@@ -185,8 +189,10 @@ def evaluate(
     ``result.json``; the folder stays, for ``resume``.
 
     Args:
-        trackers: names or files of weights, ``NAME@PRESET`` for another preset, or sources of
-            trackers; in the order of tables, each is compared with those before it.
+        trackers: names or files of weights, ``NAME@PRESET`` for another preset; trackers from
+            outside by name (:mod:`tirtrack.evaluation.outside`); sources of trackers; objects with
+            ``init`` and ``update``, or callables that make one. In the order of tables, each is
+            compared with those before it.
         dataset: name or folder of a labelled data set, or one that is open already
             (:func:`tirtrack.open_named_files` for files in any other layout).
         out: a new or empty folder.
@@ -209,6 +215,8 @@ def evaluate(
         missing: reaction at the end if some runs failed: ``error`` writes everything and
             raises, ``skip`` returns; both list them in ``result.json``.
         resamples: number of bootstrap resamples.
+        timeout: longest wait for an answer of a tracker that runs in a process of its own, its
+            start included, seconds; a longer one fails its sequence.
         command: the command line, for ``result.json``.
 
     Raises:
@@ -217,7 +225,7 @@ def evaluate(
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
-    first_runs = [_source(one, preset, engine) for one in trackers]
+    first_runs = [_source(one, preset, engine, timeout) for one in trackers]
     dataset = opened(dataset)
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
     dataset = included(dataset, rules)
@@ -281,9 +289,26 @@ def evaluate(
     comparison = comparison.model_copy(update={**told, "command": command})
     write_stored(out / RESULT_NAME, comparison)
     if comparison.missing and missing == "error":
-        what, _, _ = missing_sentence(comparison.missing, len(jobs))
-        raise RunError(what, out / RESULT_NAME, "the other runs are kept and scored there")
+        raise missing_runs(comparison, out)
     return comparison
+
+
+def missing_runs(comparison: Comparison, out: Path) -> RunError:
+    """The error that names the runs that failed, each with its cause.
+
+    Args:
+        comparison: comparison that lacks them.
+        out: folder of the evaluation.
+    """
+    runs = sum(len(one.sequences) for one in comparison.trackers) + len(comparison.missing)
+    listed = "; ".join(map(str, comparison.missing[:_LISTED]))
+    if len(comparison.missing) > _LISTED:
+        listed = f"{listed}; and {len(comparison.missing) - _LISTED} more"
+    return RunError(
+        f"{len(comparison.missing)} of {runs} runs are missing: {listed}",
+        out / RESULT_NAME,
+        "the other runs are scored there, --resume tries these again",
+    )
 
 
 def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
@@ -293,7 +318,8 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
     for name in names:
         if names.count(name) > 1:
             raise RequestError(
-                f'two trackers are called "{name}"', fix="rename one of the weights files"
+                f'two trackers are called "{name}"',
+                fix="rename one of the weights files, or write NAME=TRACKER of one from outside",
             )
         if not name or name.startswith(".") or Path(name).name != name:
             raise RequestError(f'"{name}" is no name for a folder', fix="use letters and digits")
@@ -354,11 +380,13 @@ def _identity(
 
 
 def _source(
-    tracker: str | Path | TrackerSource, preset: str | None, engine: str | None
+    tracker: Any, preset: str | None, engine: str | None, timeout_s: float
 ) -> TrackerSource:
+    if isinstance(tracker, str) and (found := outside_source(tracker, timeout_s=timeout_s)):
+        return found
     if isinstance(tracker, str | Path):
         return TrackerSpec.of(str(tracker), preset=preset, engine=engine)
-    return tracker
+    return tracker if isinstance(tracker, TrackerSource) else ObjectSource.of(tracker)
 
 
 def _begun_folder(out: Path, identity: Mapping[str, Any], *, force: bool, resume: bool) -> Path:
@@ -387,6 +415,11 @@ class _Job:
         return self.out / RESULTS_FOLDER / self.source.name
 
     @property
+    def log(self) -> Path:
+        """What a tracker from outside wrote to stderr."""
+        return self.out / LOGS_FOLDER / self.source.name / f"{self.sequence.name}.txt"
+
+    @property
     def box_file(self) -> Path:
         """Written last: if it exists, the run is complete."""
         return self.folder / f"{self.sequence.name}.txt"
@@ -410,7 +443,8 @@ def _attempt(
     job: _Job, tracker: OnlineTracker, advance: Callable[[int], None] | None = None
 ) -> _Outcome:
     try:
-        track = run(tracker, job.sequence, advance=advance)
+        with over(tracker, job.sequence, job.log) as sequence:
+            track = run(tracker, sequence, advance=advance)
         write_track(job.folder, job.sequence.name, track, shift=job.sequence.shift)
     except StorageError:
         raise  # a full disk is not the fault of one sequence

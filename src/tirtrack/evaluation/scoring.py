@@ -285,6 +285,7 @@ def _score_tracker(
         preset=facts.get("preset"),
         overrides=facts.get("overrides", {}),
         engine=str(facts.get("engine", "")),
+        outside=facts.get("outside", {}),
         run=facts.get("run", 1),
         run_of=facts.get("run_of", runs.name),
         values=average.values,

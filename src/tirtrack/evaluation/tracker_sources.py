@@ -30,6 +30,7 @@ class OnlineTracker(Protocol):
         """Where the target is in the next frame."""
 
 
+@runtime_checkable
 class TrackerSource(Protocol):
     """Something that makes a tracker, in this process or a worker (so it must be picklable)."""
 
