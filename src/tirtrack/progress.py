@@ -10,7 +10,7 @@ class Progress(Protocol):
 
     def __call__(self, stage: str, done: int, total: int, note: str = "") -> None:
         """``done`` of ``total`` items of ``stage`` are finished; ``note`` is a short remark such
-        as the loss.
+        as the loss, with a line for each of several workers.
         """
 
 

@@ -89,3 +89,8 @@ def test_off_a_terminal_there_are_no_control_characters():
     with progress_line.progress(stream) as progress:
         progress("world", 2, 2)
     assert stream.getvalue() == "world 2/2 in 0 s\n"
+
+
+def test_lines_of_several_workers_are_one_plain_line():
+    stage = progress_line.ShownStage("evaluate", 0.0, 3, 9, "one, a 1/4\none, b 2/5")
+    assert stage.line(0.5) == "evaluate 3/9 (one, a 1/4; one, b 2/5)"

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tracked_worlds import Deadly, FirstBoxKeeper, Keeper, walk, write_lsotb
+from tracked_worlds import Deadly, FirstBoxKeeper, Keeper, Slow, walk, write_lsotb
 
 from tirtrack import files
 from tirtrack.boxes import Box
@@ -405,6 +405,21 @@ def test_progress_counts_frames_to_the_end(world: LabelledDataset, tmp_path: Pat
     assert told[0] == (0, 28)
     assert told[-1] == (28, 28)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_progress_has_a_line_for_each_worker(tmp_path: Path) -> None:
+    long = open_dataset(write_lsotb(tmp_path / "long", {"a": walk(110, 0), "b": walk(120, 1)}))
+    told = []
+    evaluate(
+        [Slow("slow")], long, tmp_path / "out", workers=2, resamples=20,
+        progress=lambda stage, done, total, note="": told.append((done, total, note)),
+    )  # fmt: skip
+    lines = {line for _, _, note in told for line in note.splitlines()}
+    assert {"slow, a 50/110", "slow, b 100/120"} <= lines
+    assert any(len(note.splitlines()) == 2 for _, _, note in told)
+    assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
+    assert any(0 < done < 110 for done, _, _ in told)
+    assert told[-1] == (230, 230, "")
 
 
 @pytest.mark.parametrize(

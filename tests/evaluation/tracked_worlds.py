@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,20 @@ class Waiting(FirstBoxKeeper):
         if self.frame == 10:
             threading.Event().wait()
         return super().update(frame)
+
+
+class Pausing(FirstBoxKeeper):
+    """Takes its time."""
+
+    def update(self, frame: np.ndarray) -> TrackState:
+        time.sleep(0.01)
+        return super().update(frame)
+
+
+@dataclass(frozen=True)
+class Slow(Keeper):
+    def load(self, seed: int) -> Pausing:
+        return Pausing()
 
 
 @dataclass(frozen=True)

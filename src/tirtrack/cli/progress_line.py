@@ -58,14 +58,15 @@ class ShownStage:
         count = f" {self.done}/{self.total}" if self.total else f" {self.done}"
         left = self.time_left_s(now_s)
         tail = "" if left is None else f", {as_time(left)} left"
-        note = f" ({self.note})" if self.note else ""
-        return f"{self.name}{count}{tail}{note}"
+        return f"{self.name}{count}{tail}{self._remark()}"
 
     def summary(self, now_s: float) -> str:
         """The stage when it is over."""
         count = f" {self.done}/{self.total}" if self.total else f" {self.done}"
-        note = f" ({self.note})" if self.note else ""
-        return f"{self.name}{count} in {as_time(now_s - self.began_s)}{note}"
+        return f"{self.name}{count} in {as_time(now_s - self.began_s)}{self._remark()}"
+
+    def _remark(self) -> str:
+        return f" ({'; '.join(self.note.splitlines())})" if self.note else ""
 
 
 class StageClock:

@@ -14,11 +14,15 @@ and eight write the same boxes and scores, byte for byte; only times differ.
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +72,7 @@ _STAGE = "evaluate"
 LOGS_FOLDER = "logs"
 _LISTED = 20
 _TELL_EVERY = 50  # frames
+_LOOK_EVERY_S = 0.2
 # what a tracker, a decoder or a disk may raise; programming errors (TypeError, ...) pass
 _FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
 
@@ -411,6 +416,11 @@ class _Job:
     seed: int
 
     @property
+    def text(self) -> str:
+        """Tracker and sequence."""
+        return f"{self.source.name}, {self.sequence.name}"
+
+    @property
     def folder(self) -> Path:
         return self.out / RESULTS_FOLDER / self.source.name
 
@@ -465,9 +475,8 @@ def _run_here(
         name = job.source.name
         if name not in loaded and name not in further:
             further = {name: job.source.load(job.seed)}
-        note = f"{job.source.name}, {job.sequence.name}"
 
-        def advance(rows: int, done: int = done, note: str = note) -> None:
+        def advance(rows: int, done: int = done, note: str = job.text) -> None:
             progress(_STAGE, done + rows, total, note)
 
         advance(0)
@@ -477,7 +486,22 @@ def _run_here(
     return outcomes
 
 
-# in a worker process: the trackers it has loaded, and what was logged since the last outcome
+@dataclass(frozen=True)
+class _Rows:
+    """How far a worker is."""
+
+    worker: int
+    run: str
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.run} {self.done}/{self.total}"
+
+
+# in a worker process: the trackers it has loaded, what was logged since the last outcome, and where
+# the parent is told how far it is
+_told_here: list[SimpleQueue[_Rows]] = []
 _loaded_here: dict[str, OnlineTracker] = {}
 _remarks_here: list[tuple[str, str]] = []
 
@@ -489,8 +513,9 @@ class _Remarks(logging.Handler):
         _remarks_here.append((str(record.msg), record.getMessage()))
 
 
-def _begin_worker() -> None:
+def _begin_worker(told: SimpleQueue[_Rows]) -> None:
     """In a worker: use one thread, and leave warnings to the parent."""
+    _told_here[:] = [told]
     logging.getLogger("tirtrack").addHandler(_Remarks(logging.WARNING))
     logging.getLogger("tirtrack").propagate = False
     use_one_thread()
@@ -499,7 +524,12 @@ def _begin_worker() -> None:
 def _attempt_in_worker(job: _Job) -> _Outcome:
     if job.source.name not in _loaded_here:
         _loaded_here[job.source.name] = job.source.load(job.seed)
-    outcome = _attempt(job, _loaded_here[job.source.name])
+
+    def advance(rows: int) -> None:
+        _told_here[0].put(_Rows(os.getpid(), job.text, rows, len(job.sequence)))
+
+    advance(0)
+    outcome = _attempt(job, _loaded_here[job.source.name], advance)
     remarks = tuple(dict.fromkeys(_remarks_here))
     _remarks_here.clear()
     return replace(outcome, remarks=remarks)
@@ -512,18 +542,29 @@ def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> l
     # the longest first, so that no worker starts a long one when the others are done
     order = sorted(range(len(jobs)), key=lambda index: -len(jobs[index].sequence))
     ordered = [jobs[index] for index in order]
-    with working(_attempt_in_worker, ordered, workers, begin=_begin_worker) as futures:
+    told: SimpleQueue[_Rows] = multiprocessing.get_context("spawn").SimpleQueue()
+    begin = partial(_begin_worker, told)
+    with working(_attempt_in_worker, ordered, workers, begin=begin) as futures:
         index_of = dict(zip(futures, order, strict=True))
+        running: dict[int, _Rows] = {}
+        waiting = set(futures)
         try:
-            for future in as_completed(futures):
-                index = index_of[future]
-                outcomes[index] = future.result()
-                for cause, remark in outcomes[index].remarks:
-                    about = {"cause": cause}
-                    _logger.warning("%s: %s", jobs[index].sequence.name, remark, extra=about)
-                done += len(jobs[index].sequence)
-                note = f"{jobs[index].source.name}, {jobs[index].sequence.name}"
-                progress(_STAGE, done, total, note)
+            while waiting:
+                ended, waiting = wait(waiting, _LOOK_EVERY_S, FIRST_COMPLETED)
+                while not told.empty():
+                    rows = told.get()
+                    running[rows.worker] = rows
+                for future in ended:
+                    index = index_of[future]
+                    outcomes[index] = future.result()
+                    for cause, remark in outcomes[index].remarks:
+                        about = {"cause": cause}
+                        _logger.warning("%s: %s", jobs[index].sequence.name, remark, extra=about)
+                    done += len(jobs[index].sequence)
+                finished = {jobs[index].text for index in outcomes}
+                lines = [one for one in running.values() if one.run not in finished]
+                now = done + sum(one.done for one in lines)
+                progress(_STAGE, now, total, "\n".join(map(str, lines)))
         except BrokenProcessPool as error:
             raise RunError(
                 f"a worker process died after {len(outcomes)} of {len(jobs)} runs",
