@@ -70,14 +70,19 @@ def differences(before: Any, now: Any) -> str:
     >>> differences({"training": {"steps": 200}}, {"training": {"steps": 400}})
     'training.steps was 200, now 400'
     """
-    changed = list(_differences(before, now))
+    changed = [f"{name} was {old}, now {new}".lstrip() for name, old, new in changes(before, now)]
     return "; ".join(changed[:_MOST_SHOWN])
 
 
-def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+def changes(before: Any, now: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every value that differs: its dotted name, and both values; ``None`` where there is none.
+
+    >>> list(changes({"seed": 0, "a": {"b": 1}}, {"seed": 0, "a": {"b": 2, "c": 3}}))
+    [('a.b', 1, 2), ('a.c', None, 3)]
+    """
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for key in sorted({*before, *now}):
             inner = f"{path}.{key}" if path else str(key)
-            yield from _differences(before.get(key), now.get(key), inner)
+            yield from changes(before.get(key), now.get(key), inner)
     elif before != now:
-        yield f"{path} was {before}, now {now}".lstrip()
+        yield path, before, now

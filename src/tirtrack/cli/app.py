@@ -63,6 +63,7 @@ COMMANDS = {
     "train": Entry("train", "Train or continue an RGB baseline on labelled RGB."),
     "evaluate": Entry("evaluate", "Run trackers over a labelled data set and score them."),
     "score": Entry("score", "Score result files that exist already."),
+    "results": Entry("results", "Compare, convert, and pack result folders.", is_group=True),
     "report": Entry("report", "One HTML page from evaluation folders."),
     "data": Entry("data", "List published data sets, check one on disk.", is_group=True),
     "weights": Entry("weights", "List weights, show a card, import a checkpoint.", is_group=True),
