@@ -11,30 +11,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from benchmarks.evidence.parts import ends
 from benchmarks.machine import facts
-from benchmarks.rendered_clips import GONE, absence_clip
-from tirtrack.boxes import Box
-from tirtrack.evaluation.runner import evaluate
-from tirtrack.evaluation.tracker_sources import TrackerSpec
+from tirtrack.evaluation.engine_check import CHECKED_ON, boxes_on_clips, success_by
 from tirtrack.files import write_json
 from tirtrack.trackers.loading import load_tracker
-from tirtrack.weights import store
-from tirtrack.weights.engine_choice import REFERENCE, checked_graphs, engine_trials
+from tirtrack.weights import int8, store
+from tirtrack.weights.engine_choice import REFERENCE, EngineTrial, checked_graphs, engine_trials
+from tirtrack.weights.int8 import MOST_PX, MOST_SUCCESS
 from tirtrack.weights.runtimes import RUNTIMES
 
-MOST_PX = 0.5
-MOST_SUCCESS = 0.005
-CLIPS = 5  # of 40 frames before the target goes
-TINT = np.array([1.0, 0.9, 0.75])
 COMMAND = "python -m benchmarks.engines"
 
 
@@ -42,69 +35,68 @@ def main() -> Iterator[str]:
     """Compare, print a table, write JSON; give a line for each engine that is further off."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0])
     parser.add_argument("weights", nargs="*", default=["nano-rgb", "nano-tir"])
-    parser.add_argument("--dataset", default="synthetic-validation", help="none: boxes alone")
+    parser.add_argument("--dataset", default=CHECKED_ON, help="none: boxes alone")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     rows = [row for weights in options.weights for row in compared(weights, options)]
-    print(f"{'weights':<10} {'engine':<9} {'px':>8} {'success':>8} {'colour ms':>9} {'grey ms':>8}")
+    print(
+        f"{'weights':<10} {'engine':<13} {'px':>8} {'success':>8} {'colour ms':>9} {'grey ms':>8}"
+    )
     for row in rows:
         success = "" if row["success"] is None else f"{row['success']:8.4f}"
         times = f"{row['colour_ms'] or 0:9.2f} {row['grey_ms'] or 0:8.2f}"
-        print(f"{row['weights']:<10} {row['engine']:<9} {row['px']:8.5f} {success:>8} {times}")
+        px = "" if row["px"] is None else f"{row['px']:8.5f}"
+        unused = "" if row["used"] else "  not used"
+        print(f"{row['weights']:<10} {row['engine']:<13} {px:>8} {success:>8} {times}{unused}")
     if options.out is not None:
         write_json(options.out, {**facts(COMMAND, None), "rows": rows})
     for row in rows:
-        if not row["passed"]:
+        if row["used"] and not row["passed"]:
             yield f"{row['weights']} by {row['engine']}: not within {MOST_PX} px and {MOST_SUCCESS}"
 
 
 def compared(weights: str, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row for each engine, the reference first."""
+    """A row for each engine, the reference first; those in int8 only where graphs were made, and
+    of those that are not used what was found as they were made.
+    """
     path = store.find(weights)
     graphs, *_ = (checked_graphs(path, engine) for engine in RUNTIMES)
+    small = int8.kept(graphs.weights_hash)
+    checks = {} if small is None else {one: small.check_here(one) for one in small.checks}
+    used = [*RUNTIMES, *(one for one, check in checks.items() if check and check.boxes_pass)]
     trials = engine_trials(graphs)
-    success = {} if options.dataset == "none" else _success(weights, options)
-    right = boxes_by(weights, REFERENCE)
-    for engine in RUNTIMES:
-        worst = float(np.abs(boxes_by(weights, engine) - right).max())
+    success = {}
+    if options.dataset != "none":
+        success = success_by(weights, used, options.dataset, workers=options.workers)
+    right = boxes_on_clips(load_tracker(weights, engine=REFERENCE))
+    for engine in used:
+        worst = float(np.abs(boxes_on_clips(load_tracker(weights, engine=engine)) - right).max())
         off = abs(success[engine] - success[REFERENCE]) if success else 0.0
-        yield {
-            "weights": Path(weights).stem,
-            "engine": engine,
-            "px": worst,
-            "success": success.get(engine),
-            "passed": worst <= MOST_PX and off <= MOST_SUCCESS,
-            **asdict(trials[engine]),
-        }
+        passed = worst <= MOST_PX and off <= MOST_SUCCESS
+        yield _row(weights, engine, worst, success.get(engine), trials, used=True, passed=passed)
+    for engine, check in checks.items():
+        if check and not check.boxes_pass:
+            yield _row(weights, engine, check.px, None, trials, used=False, passed=False)
 
 
-def boxes_by(weights: str, engine: str) -> np.ndarray:
-    """Measured boxes ``[200,4]`` xywh of one engine on the rendered frames, all clips in turn."""
-    tracker = load_tracker(weights, engine=engine)
-    boxes = []
-    for seed in range(CLIPS):
-        frames, truth = absence_clip(seed)
-        for t in range(GONE.start):
-            frame = _tinted(frames[t]) if seed % 2 else frames[t]
-            state = tracker.update(frame) if t else tracker.init(frame, Box.of(truth[0]))
-            boxes.append(state.measured_box.array())
-    return np.array(boxes)
-
-
-def _tinted(frame: np.ndarray) -> np.ndarray:
-    return (frame[..., None] * TINT).astype(np.uint8)
-
-
-def _success(weights: str, options: argparse.Namespace) -> dict[str, float]:
-    """Success by engine."""
-    specs = {one: TrackerSpec(one, weights, engine=one) for one in RUNTIMES}
-    with TemporaryDirectory() as folder:
-        comparison = evaluate(
-            list(specs.values()), options.dataset, Path(folder) / "out", workers=options.workers
-        )
-    score = comparison.primary.id
-    return {one.tracker: float(one.values[score] or 0.0) for one in comparison.trackers}
+def _row(
+    weights: str,
+    engine: str,
+    px: float | None,
+    success: float | None,
+    trials: Mapping[Any, EngineTrial],
+    *,
+    used: bool,
+    passed: bool,
+) -> dict[str, Any]:
+    row = {"weights": Path(weights).stem, "engine": engine, "px": px, "success": success}
+    times = {
+        "colour_ms": None,
+        "grey_ms": None,
+        **(asdict(trials[engine]) if engine in trials else {}),
+    }
+    return {**row, "used": used, "passed": passed, **times}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 ``WEIGHTS`` are names or files of any family, ``NAME@PRESET`` for another preset. Two rows for each:
 without re-detection, as evaluation runs it, and with it, as users have it. The first columns belong
-to the twenty clips of absence (:func:`benchmarks.rendered_clips.absence_clip`):
+to the twenty clips of absence (:func:`tirtrack.synthetic.clips.absence_clip`):
 
 ``called``        of the disappearances, the share that was called lost within ten frames
 ``false before``  of the visible frames up to the disappearance, the share that was called lost
@@ -12,7 +12,7 @@ to the twenty clips of absence (:func:`benchmarks.rendered_clips.absence_clip`):
 ``ROC area``      of the score, for visible against absent, over all frames but the first
 ``again``         clips in whose last five frames, long after the return, it is not lost
 
-the others to the ten clips of return (:class:`benchmarks.rendered_clips.ReturnClip`), where only
+the others to the ten clips of return (:class:`tirtrack.synthetic.clips.ReturnClip`), where only
 re-detection can help:
 
 ``found``         followed again, IoU over 0.5, by the tenth frame that shows it whole
@@ -37,7 +37,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.rendered_clips import (
+from tirtrack.boxes import Box, iou
+from tirtrack.errors import TirtrackError
+from tirtrack.evaluation.score_quality import roc_auc
+from tirtrack.evaluation.tracker_sources import TrackerSpec
+from tirtrack.files import write_json
+from tirtrack.identity import versions
+from tirtrack.synthetic.clips import (
     ABSENCE_CLIPS,
     ABSENCE_FRAMES,
     BACK,
@@ -48,12 +54,6 @@ from benchmarks.rendered_clips import (
     ReturnClip,
     absence_clip,
 )
-from tirtrack.boxes import Box, iou
-from tirtrack.errors import TirtrackError
-from tirtrack.evaluation.score_quality import roc_auc
-from tirtrack.evaluation.tracker_sources import TrackerSpec
-from tirtrack.files import write_json
-from tirtrack.identity import versions
 from tirtrack.trackers.base import SeekingTracker, SharingTracker, Status, Tracker, TrackState
 from tirtrack.trackers.calibration_fit import lost_shares
 from tirtrack.trackers.redetection import RedetectingTracker

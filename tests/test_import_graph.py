@@ -51,7 +51,7 @@ ALLOWED = {
     "synthetic": GROUND,
     "datasets": GROUND | {"synthetic"},
     "distillation": GROUND | {"networks", "weights", "pairs"},
-    "evaluation": GROUND | {"datasets", "trackers", "weights"},
+    "evaluation": GROUND | {"datasets", "synthetic", "trackers", "weights"},
     "report": GROUND
     | {"datasets", "distillation", "evaluation", "networks", "pairs", "trackers", "weights"},
 }

@@ -31,7 +31,7 @@ def test_every_public_name_is_reachable_and_explained(name):
 
 VERBS = (
     "build_report", "distill", "evaluate", "first_frame", "import_weights", "inspect_pairs", "load",
-    "run_demo", "score", "track", "train", "verify_dataset", "weights_info",
+    "quantise_weights", "run_demo", "score", "track", "train", "verify_dataset", "weights_info",
 )  # fmt: skip
 
 
@@ -82,6 +82,7 @@ COMMANDS = {  # command: function, and the parameters of options that have anoth
     "data verify": ("data:verify", "verify_dataset", {}),
     "weights info": ("weights:info", "weights_info", {}),
     "weights import": ("weights:import_file", "import_weights", {}),
+    "weights quantise": ("weights:quantise", "quantise_weights", {}),
 }
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
+    from tirtrack.evaluation.quantising import quantise_weights
     from tirtrack.evaluation.runner import evaluate
     from tirtrack.evaluation.score_files import score
     from tirtrack.media import frames
@@ -91,6 +92,7 @@ __all__ = [
     "open_named_files",
     "parse_columns",
     "proposer",
+    "quantise_weights",
     "run_demo",
     "save_state",
     "score",
@@ -124,6 +126,7 @@ _HOMES = {
         "TrainingError",
         "WeightsError",
     ),
+    "tirtrack.evaluation.quantising": ("quantise_weights",),
     "tirtrack.evaluation.runner": ("evaluate",),
     "tirtrack.evaluation.score_files": ("score",),
     "tirtrack.media": ("frames",),

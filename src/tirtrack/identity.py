@@ -17,7 +17,7 @@ from tirtrack.errors import RequestError
 IDENTITY_NAME = "identity.json"
 BEGIN_ANEW = "repeat the command that began the run, or begin anew with --force"
 _MOST_SHOWN = 3
-_EXTRA_ENGINES = frozenset({"openvino"})  # by the name of their package
+_EXTRA_ENGINES = {"openvino": "openvino", "openvino-int8": "openvino"}  # engine -> package
 _PACKAGES = ("tirtrack", "numpy", "torch", "onnxruntime", "av", "pillow")
 
 
@@ -30,7 +30,8 @@ def versions(*engines: str) -> dict[str, str]:
     >>> list(versions())[:2]
     ['python', 'tirtrack']
     """
-    packages = (*_PACKAGES, *sorted(_EXTRA_ENGINES.intersection(engines)))
+    extra = {_EXTRA_ENGINES[name] for name in engines if name in _EXTRA_ENGINES}
+    packages = (*_PACKAGES, *sorted(extra))
     return {"python": python_version(), **{name: metadata.version(name) for name in packages}}
 
 

@@ -84,7 +84,7 @@ ENGINES = {
 @pytest.mark.parametrize("case", ENGINES)
 def test_info_says_which_engine_and_how_fast(mine, capsys, monkeypatch, case):
     trials, chosen, installed, said = ENGINES[case]
-    known = {"trials": trials, "track": chosen, "openvino": installed}
+    known = {"trials": trials, "track": chosen, "openvino": installed, "int8": int8}
     monkeypatch.setattr(engine_choice, "engine_facts", lambda path: known)
     assert run(["weights", "info", str(mine)]) == 0
     lines = capsys.readouterr().out.splitlines()

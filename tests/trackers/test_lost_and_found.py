@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks import lost_and_found
 from benchmarks.lost_and_found import LIMITS, WITH, WITHOUT, beyond, counted_absences, is_unsettled
-from benchmarks.rendered_clips import ABSENCE_FRAMES, BACK, GONE, LEFT
 from tirtrack.boxes import Box
+from tirtrack.synthetic.clips import ABSENCE_FRAMES, BACK, GONE, LEFT
 from tirtrack.trackers.base import Reason, Status, TrackState
 
 AT_THE_LIMIT = {

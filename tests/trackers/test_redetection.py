@@ -16,8 +16,8 @@ import pytest
 
 import tirtrack
 from benchmarks.lost_and_found import RETURN_LIMITS, beyond, returns
-from benchmarks.rendered_clips import ReturnClip
 from tirtrack.boxes import Box, iou
+from tirtrack.synthetic.clips import ReturnClip
 from tirtrack.trackers.base import Candidate, Reason, Status
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.multi import MultiTracker

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.rendered_clips import BlobScene
 from tirtrack.boxes import Box
 from tirtrack.networks.registry import build
+from tirtrack.synthetic.clips import BlobScene
 from tirtrack.trackers import atom_presets, dimp_presets
 from tirtrack.trackers.atom import AtomTracker
 from tirtrack.trackers.calibration import family_calibration

@@ -205,6 +205,6 @@ def test_making_graphs_leaves_the_network_and_the_process_as_they_were():
 def test_training_mode_of_the_network_makes_no_difference():
     evaluated, trained = small(), small().train()
     first = graphs.graphs_of_network(evaluated)
-    for path in Path(graphs._folder(first.weights_hash)).iterdir():
+    for path in Path(graphs.graph_folder(first.weights_hash)).iterdir():
         path.unlink()
     assert graphs.graphs_of_network(trained) == first

@@ -74,7 +74,8 @@ def command(
         str | None,
         typer.Option(
             metavar="onnx|openvino|torch",
-            help="What runs the network; openvino needs the extra fast. Default: onnx for "
+            help="What runs the network; openvino needs the extra fast, onnx-int8 and "
+            "openvino-int8 tirtrack weights quantise. Default: onnx for "
             "Siamese networks, torch for others.",
         ),
     ] = None,

@@ -78,7 +78,8 @@ def command(
         str | None,
         typer.Option(
             metavar="onnx|openvino|torch",
-            help="What runs the network; openvino needs the extra fast. Default: for Siamese "
+            help="What runs the network; openvino needs the extra fast, onnx-int8 and "
+            "openvino-int8 tirtrack weights quantise. Default: for Siamese "
             "networks the fastest that passed its check on this machine, for others torch.",
         ),
     ] = None,

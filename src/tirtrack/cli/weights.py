@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,8 @@ import typer
 from tirtrack.cli.options import AsJson, Force, command_line, named_path, print_json
 
 app = typer.Typer(
-    help="List weights, show a card, import a checkpoint of others.", add_completion=False
+    help="List weights, show a card, import a checkpoint of others, make graphs in int8.",
+    add_completion=False,
 )
 
 
@@ -110,6 +112,35 @@ def import_file(
         print(f"note: {note}")
 
 
+@app.command()
+def quantise(
+    weights: Annotated[str, typer.Argument(help="A name from the list, or a .safetensors file.")],
+    frames: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATH",
+            help="Folder or video of frames like those to track in; may be repeated.",
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make graphs of a Siamese network in int8, and compare them with float32.
+
+    Ends with 1 if the boxes of no engine are near enough; then these weights keep to float32.
+    """
+    from tirtrack.cli.progress_line import progress
+    from tirtrack.evaluation.quantising import quantise_weights
+
+    with progress() as live:
+        made = quantise_weights(weights, frames, progress=live)
+    if as_json:
+        checks = {name: asdict(check) for name, check in made.checks.items()}
+        print_json({"patches": made.patches, "sha256": made.sha256, "checks": checks})
+        return
+    for name, check in made.checks.items():
+        print(f"{name}: {check.in_words or 'passed, track may take it where it is faster'}")
+
+
 def _short_lines(one: dict[str, Any]) -> list[tuple[str, str]]:
     trained = [f"{source['name']} ({source['licence']})" for source in one["training_data"]]
     lines = [
@@ -153,14 +184,22 @@ def _engines(architecture: str, known: dict[str, Any] | None) -> list[str]:
     if known is None:
         usual, *others = engines_of(architecture)
         return [f"{usual}; {' or '.join(others)} on request" if others else usual]
-    if not known["openvino"]:
-        return ["onnx; openvino is not installed (extra fast)"]
-    if not known["trials"]:
-        return ["onnx or openvino; track times both when it first uses these weights"]
-    return [
-        f"{name} {trial['version']}: {_trial(trial)}{', used by track' * (name == known['track'])}"
-        for name, trial in known["trials"].items()
+    int8 = [
+        f"{name}: {f'not used, {fault}' if fault else 'passed its check'}"
+        for name, fault in known["int8"].items()
+        if name not in known["trials"]
     ]
+    if known["trials"]:
+        lines = [
+            f"{name} {trial['version']}: {_trial(trial)}"
+            f"{', used by track' * (name == known['track'])}"
+            for name, trial in known["trials"].items()
+        ]
+    elif known["openvino"]:
+        lines = ["onnx or openvino; track times both when it first uses these weights"]
+    else:
+        lines = ["onnx; openvino is not installed (extra fast)"]
+    return lines + int8
 
 
 def _trial(trial: dict[str, Any]) -> str:

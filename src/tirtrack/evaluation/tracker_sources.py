@@ -54,7 +54,8 @@ class TrackerSpec:
         weights: name of shipped weights, or a file.
         preset: preset of the online loop; the one that the weights name when ``None``.
         overrides: settings that differ from the preset.
-        engine: ``onnx``, ``openvino`` or ``torch``; the default of the family when ``None``.
+        engine: engine by its name, as for :func:`tirtrack.load`; the default of the family when
+            ``None``.
     """
 
     name: str
@@ -101,7 +102,7 @@ class TrackerSpec:
 
     def facts(self) -> dict[str, Any]:
         """Weights with their hash, the preset that is used, overrides and engine."""
-        from tirtrack.trackers.loading import engine_of
+        from tirtrack.trackers.loading import engine_identity
         from tirtrack.weights import store
 
         path = store.find(self.weights)
@@ -111,7 +112,7 @@ class TrackerSpec:
             "sha256": sha256(path),
             "preset": self.preset or card.preset,
             "overrides": dict(self.overrides),
-            "engine": engine_of(card.architecture, self.engine),
+            **engine_identity(path, self.engine),
         }
 
 

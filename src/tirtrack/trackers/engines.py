@@ -19,12 +19,12 @@ from tirtrack.errors import RequestError, WeightsError
 from tirtrack.weights import store
 from tirtrack.weights.engine_choice import checked_graphs
 from tirtrack.weights.graphs import Graphs, as_levels
-from tirtrack.weights.runtimes import Runner, Runtime
+from tirtrack.weights.runtimes import GraphEngineName, Runner, Runtime, runtime_of
 
 if TYPE_CHECKING:
     from tirtrack.networks.siamese import SiameseNetwork
 
-EngineName = Literal[Runtime, "torch"]
+EngineName = Literal[GraphEngineName, "torch"]
 
 
 @dataclass(frozen=True)
@@ -169,14 +169,15 @@ def open_engine(
     Args:
         path: path of the weights.
         kind: engine; ``onnx`` and ``openvino`` run graphs, which are made, checked and cached at
-            first use; ``torch`` needs none.
+            first use, ``onnx-int8`` and ``openvino-int8`` those that were made in int8 and passed
+            their check; ``torch`` needs none.
         threads: threads of a graph; torch's count, one for the whole process, is unchanged.
         device: device for torch; graphs run on the CPU only.
 
     Raises:
         RequestError: there is no such device, or the engine does not run there or is not
             installed.
-        WeightsError: the file cannot be used.
+        WeightsError: the file cannot be used, or not in int8.
         RunError: the graphs disagree with the network, or the engine failed its check.
     """
     if kind == "torch":
@@ -185,27 +186,27 @@ def open_engine(
     graphs = graphs_on_cpu(path, kind, device)
     if "search" not in graphs.by_name:
         raise WeightsError("holds no Siamese network", path)
-    return GraphEngine(graphs, kind, threads=threads)
+    return GraphEngine(graphs, runtime_of(kind), threads=threads)
 
 
-def graphs_on_cpu(path: Path, runtime: Runtime, device: str) -> Graphs:
-    """The graphs of a weights file, once the runtime has passed its check with them.
+def graphs_on_cpu(path: Path, engine: GraphEngineName, device: str) -> Graphs:
+    """The graphs of a weights file, once the engine has passed its check with them.
 
     Args:
         path: path of the weights.
-        runtime: runtime that is to run them.
+        engine: engine that is to run them.
         device: device that was asked for.
 
     Raises:
-        RequestError: the device is not the CPU, or the runtime is not installed.
-        WeightsError: the file cannot be used.
-        RunError: the graphs disagree with the network, or the runtime failed its check.
+        RequestError: the device is not the CPU, or the engine is not installed.
+        WeightsError: the file cannot be used, or not in int8.
+        RunError: the graphs disagree with the network, or the engine failed its check.
     """
     if device != "cpu":
         raise RequestError(
-            f"the engine {runtime} runs on the CPU, not on {device}", fix="choose the engine torch"
+            f"the engine {engine} runs on the CPU, not on {device}", fix="choose the engine torch"
         )
-    return checked_graphs(path, runtime)
+    return checked_graphs(path, engine)
 
 
 def _siamese_network(path: Path) -> SiameseNetwork:

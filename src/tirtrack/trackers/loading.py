@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from pydantic import BaseModel
 
 from tirtrack.devices import checked_device
-from tirtrack.errors import RecipeError, WeightsError, did_you_mean
+from tirtrack.errors import RecipeError, RequestError, WeightsError, did_you_mean
 from tirtrack.files import sha256
 from tirtrack.thermal import NormaliserSettings, normaliser
 from tirtrack.trackers import atom_presets, dimp_presets, joint_presets, presets
@@ -24,7 +24,7 @@ from tirtrack.weights.card import Calibration, Card, PeakCalibration
 if TYPE_CHECKING:
     from tirtrack.trackers.engines import EngineName
 
-ENGINES = ("onnx", "openvino", "torch")
+ENGINES: tuple[EngineName, ...] = ("onnx", "openvino", "onnx-int8", "openvino-int8", "torch")
 
 Numbers = TypeVar("Numbers", Calibration, PeakCalibration)
 
@@ -90,7 +90,8 @@ def load(
         weights: name of shipped weights, or path of a weights file.
         preset: preset of the network's family, such as ``default`` or ``published``; ``None``: the
             one that the weights name.
-        engine: ``onnx`` or ``openvino`` (both on the CPU; the latter needs the extra ``fast``) or
+        engine: ``onnx`` or ``openvino`` (both on the CPU; the latter needs the extra ``fast``),
+            either with ``-int8`` for weights that :func:`tirtrack.quantise_weights` was run on, or
             ``torch``; ``None``: ``onnx`` for Siamese trackers on the CPU, else ``torch``.
         overrides: settings of the preset to replace, such as ``{"min_side": 4.0}``; the key
             ``normaliser`` names another thermal normaliser (``fixed:LOW:HIGH``), ``no_data`` the
@@ -103,7 +104,8 @@ def load(
     Raises:
         WeightsError: the weights are unknown or damaged.
         RecipeError: the preset, engine or a setting is unknown or out of bounds.
-        RequestError: this machine has no such device or engine, or the engine does not run there.
+        RequestError: this machine has no such device or engine, or the engine does not run there or
+            not with this preset.
     """
     tracker = load_tracker(
         weights,
@@ -136,6 +138,11 @@ def load_tracker(
     levels = normaliser(str(changes.pop("normaliser", card.normaliser)), no_data=no_data)
     family = _family_of(card.architecture)
     wanted = card.preset if preset is None else preset
+    if wanted == "published" and chosen.endswith("-int8"):
+        raise RequestError(
+            f"the preset published stands for published boxes and never runs on {chosen}",
+            fix="choose the engine onnx, or the preset default",
+        )
     settings = with_overrides(family.preset(wanted, card.architecture), changes)
     return family.make(_Parts(path, card, settings, levels, chosen, threads, seed, device))
 
@@ -169,6 +176,26 @@ def engines_of(architecture: str) -> tuple[EngineName, ...]:
     (('torch', 'onnx', 'openvino'), ('torch',))
     """
     return _family_of(architecture).engines
+
+
+def engine_identity(path: Path, engine: str | None, *, device: str = "cpu") -> dict[str, Any]:
+    """What a result depends on of the engine that made it: its name as ``engine``, and for one in
+    int8 the hashes of its graphs as ``int8``, for they depend on the frames that gave their ranges.
+
+    Args:
+        path: path of the weights.
+        engine: name of the engine; ``None``: as for :func:`engine_of`.
+        device: device for torch.
+    """
+    from tirtrack.weights import int8
+    from tirtrack.weights.graphs import hash_of_file
+    from tirtrack.weights.runtimes import INT8_ENGINES
+
+    name = engine_of(store.card_of(path).architecture, engine, device=device)
+    if name not in INT8_ENGINES:
+        return {"engine": name}
+    found = int8.kept(hash_of_file(path))
+    return {"engine": name, "int8": None if found is None else found.sha256}
 
 
 def automatic_engine(path: Path, *, preset: str | None = None, device: str = "cpu") -> str:
@@ -254,7 +281,7 @@ def _fitting(parts: _Parts, kind: type[Numbers]) -> Numbers | None:
     )
 
 
-_SIAMESE = _Family(presets.preset, _siamese, ("onnx", "openvino", "torch"))
+_SIAMESE = _Family(presets.preset, _siamese, ENGINES)
 _DIMP = _Family(dimp_presets.preset, _dimp, ("torch", "onnx", "openvino"))
 _ATOM = _Family(atom_presets.preset, _atom, ("torch", "onnx", "openvino"))
 _JOINT = _Family(joint_presets.preset, _joint, ("torch",))

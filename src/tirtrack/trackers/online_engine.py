@@ -20,7 +20,7 @@ from tirtrack.networks.dimp import Dimp
 from tirtrack.trackers.engines import EngineName, graphs_on_cpu
 from tirtrack.weights import store
 from tirtrack.weights.graphs import Graphs, as_levels
-from tirtrack.weights.runtimes import Runtime
+from tirtrack.weights.runtimes import Runtime, runtime_of
 
 Network = TypeVar("Network", Dimp, Atom)
 
@@ -132,4 +132,4 @@ def open_online_engine(
     if kind == "torch":
         return OnlineEngine(network.to(place))
     graphs = graphs_on_cpu(path, kind, device)
-    return GraphOnlineEngine(network, graphs, kind, threads=threads)
+    return GraphOnlineEngine(network, graphs, runtime_of(kind), threads=threads)

@@ -130,7 +130,7 @@ def track(
         weights: name of shipped weights, or path of a weights file.
         out: output folder; ``None``: nothing is written.
         preset: preset of online settings; ``None``: the one that the weights name.
-        engine: ``onnx``, ``openvino`` or ``torch``, as for :func:`tirtrack.load`; ``None``: for
+        engine: engine by its name, as for :func:`tirtrack.load`; ``None``: for
             Siamese networks the fastest that passed its check on this machine, with the preset
             ``published`` ``onnx``; for others ``torch``.
         overrides: settings that differ from the preset.
@@ -297,7 +297,7 @@ def _load(
     device: str,
 ) -> tuple[Tracker, dict[str, Any]]:
     """The tracker, and the values that identify it."""
-    from tirtrack.trackers.loading import automatic_engine, engine_of, load
+    from tirtrack.trackers.loading import automatic_engine, engine_identity, load
     from tirtrack.weights import store
 
     path = store.find(weights)
@@ -316,7 +316,7 @@ def _load(
         "weights": str(weights),
         "weights_sha256": sha256(path),
         "preset": preset or card.preset,
-        "engine": engine_of(card.architecture, engine, device=device),
+        **engine_identity(path, engine, device=device),
         "device": device,
         "overrides": dict(overrides or {}),
         "seed": seed,

@@ -19,8 +19,16 @@ from typing import Any
 from tirtrack.cache import find_value, keep_value
 from tirtrack.errors import RunError
 from tirtrack.inference import has_openvino, openvino
+from tirtrack.weights import int8
 from tirtrack.weights.graphs import FORMAT, Graphs, check_runtime, graphs_of_file, hash_of_file
-from tirtrack.weights.runtimes import Runtime, processor, runtime_version
+from tirtrack.weights.runtimes import (
+    INT8_ENGINES,
+    GraphEngineName,
+    Runtime,
+    processor,
+    runtime_of,
+    runtime_version,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +56,9 @@ class EngineTrial:
     grey_ms: float | None = None
 
 
-def fastest_engine(path: Path) -> Runtime:
-    """The fastest installed engine that passed its check with some weights.
+def fastest_engine(path: Path) -> GraphEngineName:
+    """The fastest installed engine that passed its check with some weights; one in int8 only if it
+    passed its whole check (:mod:`tirtrack.weights.int8`).
 
     The reference if no other needs at most 95 % of its time, and if the cache cannot be written:
     an engine that is chosen anew each time would not always be the same.
@@ -61,14 +70,14 @@ def fastest_engine(path: Path) -> Runtime:
         WeightsError: the file is damaged.
         RunError: the reference itself disagrees with the network.
     """
-    if not has_openvino():
+    if _candidates(hash_of_file(path)) == [REFERENCE]:
         return REFERENCE
     graphs = graphs_of_file(path)
     engine_trials(graphs)
     return chosen(_kept_trials(graphs.weights_hash))
 
 
-def chosen(trials: Mapping[Runtime, EngineTrial]) -> Runtime:
+def chosen(trials: Mapping[GraphEngineName, EngineTrial]) -> GraphEngineName:
     """The engine that the trials speak for.
 
     >>> slow, fast = EngineTrial("1.0", None, 4.0, 4.0), EngineTrial("2.0", None, 3.0, 3.0)
@@ -84,8 +93,9 @@ def chosen(trials: Mapping[Runtime, EngineTrial]) -> Runtime:
     return best if best in times and times[best] <= _FASTER * times[REFERENCE] else REFERENCE
 
 
-def engine_trials(graphs: Graphs) -> dict[Runtime, EngineTrial]:
-    """The trial of each installed engine, from the cache or made.
+def engine_trials(graphs: Graphs) -> dict[GraphEngineName, EngineTrial]:
+    """The trial of each installed engine, from the cache or made; of those in int8 only the ones
+    that passed their whole check have one.
 
     An engine with a fault is said once, by a warning, as its trial is made.
 
@@ -100,19 +110,23 @@ def engine_trials(graphs: Graphs) -> dict[Runtime, EngineTrial]:
     return trials
 
 
-def checked_graphs(path: Path, engine: Runtime) -> Graphs:
+def checked_graphs(path: Path, engine: GraphEngineName) -> Graphs:
     """The graphs of a weights file, once an engine has passed its check with them; others than the
-    reference are checked at first use.
+    reference are checked at first use, and those in int8 as they are made.
 
     Raises:
-        WeightsError: the file cannot be used.
+        WeightsError: the file cannot be used, or not in int8.
         RequestError: the engine is not installed; no graph was made.
         RunError: the graphs disagree with the network, or the engine failed its check, now or at
             its first use.
     """
     if engine == REFERENCE:
         return graphs_of_file(path)
-    openvino()
+    if runtime_of(engine) == "openvino":
+        openvino()
+    if engine in INT8_ENGINES:
+        small = int8.checked_int8(hash_of_file(path), engine, path)
+        return small.of(graphs_of_file(path))
     graphs = graphs_of_file(path)
     if fault := engine_trials(graphs)[engine].fault:
         raise RunError(
@@ -126,27 +140,42 @@ def engine_facts(path: Path) -> dict[str, Any]:
 
     Returns:
         ``trials``: the trial of each engine, empty before the first; ``track``: the engine that
-        ``track`` takes, ``None`` before the first trial; ``openvino``: whether it is installed.
+        ``track`` takes, ``None`` before the first trial; ``openvino``: whether it is installed;
+        ``int8``: for each engine in int8 whose check was made here what is wrong with it, empty if
+        nothing is known to be.
 
     Raises:
         WeightsError: the file is damaged.
     """
-    trials = _kept_trials(hash_of_file(path))
-    known = bool(trials) or not has_openvino()
+    weights_hash = hash_of_file(path)
+    trials = _kept_trials(weights_hash)
+    known = bool(trials) or _candidates(weights_hash) == [REFERENCE]
+    small = int8.kept(weights_hash)
+    checks = {} if small is None else {one: small.check_here(one) for one in small.checks}
     return {
         "trials": {engine: asdict(trial) for engine, trial in trials.items()},
         "track": chosen(trials) if known else None,
         "openvino": has_openvino(),
+        "int8": {one: check.in_words for one, check in checks.items() if check is not None},
     }
 
 
-def _try(graphs: Graphs) -> dict[Runtime, EngineTrial]:
-    engines: list[Runtime] = [REFERENCE, "openvino"]
-    faults = {REFERENCE: None, "openvino": _fault(graphs, "openvino")}
+def _candidates(weights_hash: str) -> list[GraphEngineName]:
+    """The installed engines that may be chosen for some weights, the reference first."""
+    found: list[GraphEngineName] = [REFERENCE]
+    if has_openvino():
+        found.append("openvino")
+    return found + [one for one in int8.passed_int8(weights_hash) if runtime_of(one) in found]
+
+
+def _try(graphs: Graphs) -> dict[GraphEngineName, EngineTrial]:
+    engines = _candidates(graphs.weights_hash)
+    # Those in int8 were compared as they were made, and the reference as the graphs were.
+    faults = {one: _fault(graphs, one) if one == "openvino" else None for one in engines}
     times = _times_ms(graphs, [engine for engine in engines if faults[engine] is None])
     return {
-        engine: EngineTrial(runtime_version(engine), faults[engine], *times.get(engine, ()))
-        for engine in engines
+        one: EngineTrial(runtime_version(runtime_of(one)), faults[one], *times.get(one, ()))
+        for one in engines
     }
 
 
@@ -159,10 +188,18 @@ def _fault(graphs: Graphs, engine: Runtime) -> str | None:
     return None
 
 
-def _times_ms(graphs: Graphs, engines: Iterable[Runtime]) -> dict[Runtime, list[float]]:
+def _times_ms(
+    graphs: Graphs, engines: Iterable[GraphEngineName]
+) -> dict[GraphEngineName, list[float]]:
     """Median processor time of each timed graph by engine, all in turn, on one thread."""
-    calls: dict[tuple[Runtime, str], Callable[[], Any]] = {
-        (engine, name): partial(graphs.runner(name, engine), graphs.example(name)[0])
+    small = int8.kept(graphs.weights_hash)
+    calls: dict[tuple[GraphEngineName, str], Callable[[], Any]] = {
+        (engine, name): partial(
+            (small.of(graphs) if small and engine in INT8_ENGINES else graphs).runner(
+                name, runtime_of(engine)
+            ),
+            graphs.example(name)[0],
+        )
         for engine in engines
         for name in _TIMED
         if name in graphs.by_name
@@ -181,20 +218,24 @@ def _time_ms(call: Callable[[], Any]) -> float:
     return (time.process_time() - begin) / _CALLS * 1e3
 
 
-def _kept_trials(weights_hash: str) -> dict[Runtime, EngineTrial]:
+def _kept_trials(weights_hash: str) -> dict[GraphEngineName, EngineTrial]:
     """The trials in the cache; empty if there are none of these versions on this processor."""
 
-    def load(text: str) -> dict[Runtime, EngineTrial]:
+    def load(text: str) -> dict[GraphEngineName, EngineTrial]:
         return {engine: EngineTrial(**trial) for engine, trial in dict(json.loads(text)).items()}
 
     return find_value("graphs", _identity(weights_hash), load) or {}
 
 
 def _identity(weights_hash: str) -> dict[str, Any]:
-    engines: list[Runtime] = [REFERENCE, "openvino"] if has_openvino() else [REFERENCE]
-    return {
+    engines = _candidates(weights_hash)
+    identity = {
         "weights": weights_hash,
         "graphs": FORMAT,
-        "engines": {engine: runtime_version(engine) for engine in engines},
+        "engines": {engine: runtime_version(runtime_of(engine)) for engine in engines},
         "processor": processor(),
     }
+    small = int8.kept(weights_hash)
+    return (
+        {**identity, "int8": small.sha256} if small and INT8_ENGINES.keys() & engines else identity
+    )

@@ -62,7 +62,7 @@ class Graphs:
     @property
     def folder(self) -> Path:
         """Folder of the cache with all that is made of these weights."""
-        return _folder(self.weights_hash)
+        return graph_folder(self.weights_hash)
 
     def runner(self, name: str, runtime: Runtime = "onnx", *, threads: int = 1) -> Runner:
         """One of the graphs, ready to run.
@@ -193,7 +193,8 @@ def _hash(state: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _folder(weights_hash: str) -> Path:
+def graph_folder(weights_hash: str) -> Path:
+    """Folder of the cache with all that is made of some weights."""
     return cache_folder("graphs") / f"{weights_hash[:32]}-{FORMAT}"
 
 
@@ -201,7 +202,7 @@ def _cached(weights_hash: str) -> Graphs | None:
     """The graphs from the cache; ``None`` when they are missing, incomplete, or not the ones that
     were written.
     """
-    folder = _folder(weights_hash)
+    folder = graph_folder(weights_hash)
     try:
         right = dict(json.loads((folder / _MANIFEST).read_text("utf-8"))["sha256"])
         parts = {name: (folder / _file_name(name)).read_bytes() for name in right}
@@ -213,7 +214,7 @@ def _cached(weights_hash: str) -> Graphs | None:
 
 
 def _keep(graphs: Graphs) -> None:
-    folder = _folder(graphs.weights_hash)
+    folder = graph_folder(graphs.weights_hash)
     parts = {**graphs.by_name, "check": graphs.check}
     for name, content in parts.items():
         files.write_bytes(folder / _file_name(name), content)

@@ -1,7 +1,8 @@
-"""How a graph is run: by ONNX Runtime, the reference, or by OpenVINO, in float32 on the CPU.
+"""How a graph is run: by ONNX Runtime, the reference, or by OpenVINO, on the CPU.
 
-A runner is one graph, ready to run. Nothing here knows what a graph computes; which runtime is
-used for which weights is decided in :mod:`tirtrack.weights.engine_choice`.
+A graph computes in float32, or where it says so in int8 (:mod:`tirtrack.weights.int8`). A runner
+is one graph, ready to run. Nothing here knows what a graph computes; which runtime is used for
+which weights is decided in :mod:`tirtrack.weights.engine_choice`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 Runtime = Literal["onnx", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = ("onnx", "openvino")
+Int8Name = Literal["onnx-int8", "openvino-int8"]
+INT8_ENGINES: dict[Int8Name, Runtime] = {"onnx-int8": "onnx", "openvino-int8": "openvino"}
+GraphEngineName = Literal[Runtime, Int8Name]
 _PACKAGES: dict[Runtime, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 Runner = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
@@ -53,6 +57,17 @@ def open_graph(runtime: Runtime, graph: bytes, *, folder: Path, threads: int = 1
     if runtime == "onnx":
         return partial(session(graph, threads=threads).run, None)
     return _openvino_runner(graph, folder, threads)
+
+
+def runtime_of(engine: GraphEngineName) -> Runtime:
+    """The runtime of an engine.
+
+    >>> runtime_of("openvino"), runtime_of("openvino-int8")
+    ('openvino', 'openvino')
+    """
+    if engine == "onnx" or engine == "openvino":
+        return engine
+    return INT8_ENGINES[engine]
 
 
 def runtime_version(runtime: Runtime) -> str:

@@ -148,4 +148,4 @@ class ReturnClip:
 
 def _smooth_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> np.ndarray:
     field = gaussian_filter(rng.normal(size=shape), sigma, mode="wrap")
-    return field / field.std()
+    return np.asarray(field / field.std())
