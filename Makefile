@@ -34,7 +34,7 @@ lint: $(VENV)/.installed-lint ## format, lint, types
 docs: $(VENV)/.installed-docs ## the pages, as HTML under docs/_build
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 
-bench: $(VENV)/.installed-compare ## speed, as ratios in one run, on an idle machine; JSON under runs/bench
+bench: $(VENV)/.installed-compare $(VENV)/.installed-fast ## speed, as ratios in one run, on an idle machine; JSON under runs/bench
 	$(BIN)/python -m benchmarks.all --out runs/bench
 
 experiments: $(VENV)/.installed ## the table of docs/evidence_appendix.md, from ../shared (2 hours)

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from tirtrack.cli.app import run
+from tirtrack.evaluation import quantising
 from tirtrack.files import sha256
 from tirtrack.networks import registry
 from tirtrack.weights import engine_choice, store
 from tirtrack.weights.card import Card, StartedFrom, TrainingSource
+from tirtrack.weights.int8 import Int8Check, Int8Graphs
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +83,55 @@ ENGINES = {
 }  # fmt: skip
 
 
+def engine_lines(path, capsys, monkeypatch, **known):
+    monkeypatch.setattr(engine_choice, "engine_facts", lambda path, preset: known)
+    assert run(["weights", "info", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    return [line.split(None, 1)[1] for line in lines if line.startswith("engine")]
+
+
 @pytest.mark.parametrize("case", ENGINES)
 def test_info_says_which_engine_and_how_fast(mine, capsys, monkeypatch, case):
     trials, chosen, installed, said = ENGINES[case]
-    known = {"trials": trials, "track": chosen, "openvino": installed, "int8": int8}
-    monkeypatch.setattr(engine_choice, "engine_facts", lambda path: known)
-    assert run(["weights", "info", str(mine)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(None, 1)[1] for line in lines if line.startswith("engine")] == said
+    known = {"trials": trials, "track": chosen, "openvino": installed, "int8": {}}
+    assert engine_lines(mine, capsys, monkeypatch, **known) == said
+
+
+def test_info_says_what_int8_came_to(mine, capsys, monkeypatch):
+    fast = {"version": "1.32.0", "fault": None, "colour_ms": 2.0, "grey_ms": 2.1}
+    known = {"trials": {**TRIALS, "onnx-int8": fast}, "track": "onnx-int8", "openvino": True}
+    int8 = {"onnx-int8": "", "openvino-int8": "its boxes are up to 9.70 px from float32"}
+    *_, passed, failed = engine_lines(mine, capsys, monkeypatch, **known, int8=int8)
+    assert passed == (
+        "onnx-int8 1.32.0: 2.00 ms a search in colour, 2.10 ms in grey, used by track"
+    )
+    assert failed == "openvino-int8: not used, its boxes are up to 9.70 px from float32"
+    untimed = {"trials": {}, "track": None, "openvino": False, "int8": {"onnx-int8": ""}}
+    assert engine_lines(mine, capsys, monkeypatch, **untimed)[-1] == "onnx-int8: passed its check"
+
+
+def test_quantise_prints_a_line_for_each_engine(mine, capsys, monkeypatch):
+    asked = []
+    checks = {
+        "onnx-int8": Int8Check("1.0", "a processor", 0.2, success=0.001),
+        "openvino-int8": Int8Check("1.0", "a processor", 9.7),
+    }
+
+    def quantise_weights(weights, frames, *, progress):
+        asked.append((weights, frames))
+        return Int8Graphs({"search": b"", "search_grey": b""}, "hash", 50, checks)
+
+    monkeypatch.setattr(quantising, "quantise_weights", quantise_weights)
+    command = ["weights", "quantise", str(mine), "--frames", "night", "--frames", "day.mp4"]
+    assert run(command) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "onnx-int8: passed, track may take it where it is faster",
+        "openvino-int8: its boxes are up to 9.70 px from float32, 0.5 are allowed",
+    ]
+    assert run([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["patches"], document["checks"]["openvino-int8"]["px"]) == (50, 9.7)
+    assert asked[0] == (str(mine), ["night", "day.mp4"])
 
 
 def test_info_as_json_is_the_card_with_the_files_own_facts(mine, capsys):

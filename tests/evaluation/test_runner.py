@@ -30,6 +30,7 @@ from tirtrack.evaluation.runner import evaluate, run
 from tirtrack.evaluation.score_files import read_runs
 from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.evaluation.tracker_sources import TrackerSpec
+from tirtrack.weights import int8
 
 HERE = str(Path(__file__).parent)
 
@@ -359,8 +360,23 @@ def test_results_of_two_engines_are_never_mixed(
         ["nano-tir"], world, tmp_path / "out", engine="onnx", resume=True, resamples=20
     )
     assert found.trackers[0].engine == "onnx"
-    with pytest.raises(RequestError, match="begun with another trackers"):
-        evaluate(["nano-tir"], world, tmp_path / "out", engine="torch", resume=True, resamples=20)
+    for other in ("torch", "openvino", "onnx-int8"):
+        with pytest.raises(RequestError, match="begun with another trackers"):
+            evaluate(["nano-tir"], world, tmp_path / "out", engine=other, resume=True, resamples=20)
+
+
+def test_results_of_two_calibrations_of_int8_are_never_mixed(
+    world: LabelledDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = {"search": b"calibrated by day"}
+    monkeypatch.setattr(int8, "kept", lambda name: int8.Int8Graphs(dict(graphs), name, 50))
+    monkeypatch.setattr(TrackerSpec, "load", lambda spec, seed: Keeper().load(seed))
+    request = {"engine": "onnx-int8", "resamples": 20}
+    evaluate(["nano-tir"], world, tmp_path / "out", **request)
+    assert evaluate(["nano-tir"], world, tmp_path / "out", resume=True, **request).trackers
+    graphs["search"] = b"calibrated by night"
+    with pytest.raises(RequestError, match=r"begun with another trackers.*int8\.search was"):
+        evaluate(["nano-tir"], world, tmp_path / "out", resume=True, **request)
 
 
 def test_warnings_of_workers_reach_the_parent_with_their_sequence(

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from tirtrack.boxes import Box
-from tirtrack.errors import RecipeError, WeightsError
+from tirtrack.errors import RecipeError, RequestError, WeightsError
 from tirtrack.networks.registry import build
 from tirtrack.trackers.calibration import family_calibration
-from tirtrack.trackers.loading import automatic_engine, load_tracker
-from tirtrack.weights import engine_choice, store
+from tirtrack.trackers.loading import automatic_engine, engine_identity, load_tracker
+from tirtrack.weights import engine_choice, int8, store
 from tirtrack.weights.card import Card
+from tirtrack.weights.int8 import Int8Graphs
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,35 @@ def test_the_automatic_engine_is_the_fastest_but_for_the_published_preset(
 ):
     monkeypatch.setattr(engine_choice, "fastest_engine", lambda path: "openvino")
     assert automatic_engine(weights("automatic"), **asked) == engine
+
+
+def test_the_published_preset_never_runs_in_int8(weights):
+    path = weights("rounded")
+    for asked in ({"preset": "published"}, {"preset": "published", "overrides": {"min_side": 3.0}}):
+        with pytest.raises(RequestError, match="published boxes and never runs on onnx-int8"):
+            load_tracker(path, engine="onnx-int8", **asked)
+    with pytest.raises(WeightsError, match="has no int8 graphs for the engine onnx-int8"):
+        load_tracker(path, engine="onnx-int8")
+
+
+def test_other_families_have_no_int8(weights):
+    path = weights("whole", architecture="dimp18-tiny")
+    with pytest.raises(RecipeError, match="the engine onnx-int8 does not run a dimp18-tiny"):
+        load_tracker(path, engine="onnx-int8")
+
+
+def test_what_an_engine_in_int8_gave_depends_on_its_graphs(weights, monkeypatch):
+    path = weights("identity")
+    assert engine_identity(path, None) == {"engine": "onnx"}
+    hashes = []
+    for graph in (b"calibrated by day", b"calibrated by night"):
+        monkeypatch.setattr(
+            int8, "kept", lambda name, graph=graph: Int8Graphs({"search": graph}, name, 50)
+        )
+        known = engine_identity(path, "onnx-int8")
+        assert known["engine"] == "onnx-int8"
+        hashes.append(known["int8"]["search"])
+    assert hashes[0] != hashes[1]
 
 
 def test_networks_that_torch_alone_runs_have_torch_as_automatic_engine(weights):

@@ -135,7 +135,9 @@ def test_kept_trials_that_cannot_be_read_are_made_anew(file, stub, content):
 
 def test_facts_before_the_first_trial_time_nothing(file, stub):
     tried = stub()
-    assert engine_choice.engine_facts(file) == {"trials": {}, "track": None, "openvino": True}
+    assert engine_choice.engine_facts(file) == {
+        "trials": {}, "track": None, "openvino": True, "int8": {},
+    }  # fmt: skip
     assert tried == []
 
 
@@ -145,6 +147,7 @@ def test_facts_are_json(file, stub):
     facts = engine_choice.engine_facts(file)
     assert json.loads(json.dumps(facts)) == facts
     assert facts["track"] == "openvino"
+    assert engine_choice.engine_facts(file, preset="published") == {**facts, "track": "onnx"}
 
 
 def test_an_engine_that_is_not_installed_is_refused_before_graphs_are_made(tmp_path, monkeypatch):

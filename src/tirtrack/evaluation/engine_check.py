@@ -1,6 +1,6 @@
 """How far an engine is from the reference: in boxes on rendered frames, and in success.
 
-Two hundred frames of :func:`tirtrack.synthetic.clips.absence_clip`, half of them grey and half in
+Two hundred frames of :func:`tirtrack.synthetic.clips.absence_clip`, 120 of them grey and 80 in
 colour, are followed by each; boxes are compared frame by frame, so that a difference that grows
 from frame to frame is seen.
 """

@@ -135,8 +135,12 @@ def checked_graphs(path: Path, engine: GraphEngineName) -> Graphs:
     return graphs
 
 
-def engine_facts(path: Path) -> dict[str, Any]:
+def engine_facts(path: Path, *, preset: str = "default") -> dict[str, Any]:
     """What is known of the engines of a file's weights, as JSON values; nothing is made or timed.
+
+    Args:
+        path: path of the weights.
+        preset: preset of the online loop; ``published`` stays with the reference.
 
     Returns:
         ``trials``: the trial of each engine, empty before the first; ``track``: the engine that
@@ -149,12 +153,12 @@ def engine_facts(path: Path) -> dict[str, Any]:
     """
     weights_hash = hash_of_file(path)
     trials = _kept_trials(weights_hash)
-    known = bool(trials) or _candidates(weights_hash) == [REFERENCE]
+    taken = chosen(trials) if trials or _candidates(weights_hash) == [REFERENCE] else None
     small = int8.kept(weights_hash)
     checks = {} if small is None else {one: small.check_here(one) for one in small.checks}
     return {
         "trials": {engine: asdict(trial) for engine, trial in trials.items()},
-        "track": chosen(trials) if known else None,
+        "track": REFERENCE if preset == "published" else taken,
         "openvino": has_openvino(),
         "int8": {one: check.in_words for one, check in checks.items() if check is not None},
     }
@@ -235,7 +239,5 @@ def _identity(weights_hash: str) -> dict[str, Any]:
         "engines": {engine: runtime_version(runtime_of(engine)) for engine in engines},
         "processor": processor(),
     }
-    small = int8.kept(weights_hash)
-    return (
-        {**identity, "int8": small.sha256} if small and INT8_ENGINES.keys() & engines else identity
-    )
+    small = int8.kept(weights_hash) if INT8_ENGINES.keys() & engines else None
+    return identity if small is None else {**identity, "int8": small.sha256}

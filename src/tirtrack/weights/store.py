@@ -122,7 +122,7 @@ def weights_info(weights: str | Path) -> dict[str, Any]:
     told = {**described(found.path, found.card), "parameters": parameters}
     is_backbone = told["input"]["test_side"] is None
     if not is_backbone and isinstance(network_of(found), SiameseNetwork):
-        told["engines"] = engine_facts(found.path)
+        told["engines"] = engine_facts(found.path, preset=found.card.preset)
     return told
 
 

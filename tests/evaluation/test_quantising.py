@@ -1,0 +1,122 @@
+"""``tirtrack weights quantise``: boxes decide whether int8 is used, and the result is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tirtrack.errors import RequestError, RunError, WeightsError
+from tirtrack.evaluation import engine_check, quantising
+from tirtrack.evaluation.quantising import quantise_weights
+from tirtrack.networks import registry
+from tirtrack.trackers.loading import load_tracker
+from tirtrack.weights import graphs, int8, store
+from tirtrack.weights.card import Card
+from tirtrack.weights.engine_choice import engine_facts
+
+
+@pytest.fixture(scope="module")
+def write(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+
+    def weights(architecture="nanotrack-v3", seed=12):
+        path = folder / f"{architecture}-{seed}.safetensors"
+        card = Card(name="small", architecture=architecture, modality="rgb", licence="none")
+        store.write(path, registry.build(architecture, seed=seed).eval(), card)
+        return path
+
+    return weights
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frames")
+    rng = np.random.default_rng(4)
+    for t in range(30):
+        Image.fromarray(rng.integers(0, 256, (64, 80), dtype=np.uint8)).save(folder / f"{t:02}.png")
+    return folder
+
+
+@pytest.fixture
+def boxes(monkeypatch):
+    """Boxes of the rendered frames as an engine gives them: ``px`` off in int8."""
+
+    def make(px, success=0.001):
+        compared = []
+
+        def boxes_on_clips(tracker):
+            is_int8 = len(compared) % 2  # each engine in turn with the reference before it
+            compared.append(tracker)
+            return np.zeros((200, 4)) + np.array([0, 0, 0, px]) * is_int8
+
+        def success_by(weights, engines, progress):
+            load_tracker(weights, engine=engines[1])  # may be named once its boxes passed
+            return {one: 0.6 + success * ("int8" in one) for one in engines}
+
+        monkeypatch.setattr(quantising, "boxes_on_clips", boxes_on_clips)
+        monkeypatch.setattr(quantising, "success_by", success_by)
+        monkeypatch.setattr(quantising, "has_openvino", lambda: False)
+
+    return make
+
+
+def test_int8_that_is_near_enough_may_be_named_and_chosen(write, frames, boxes):
+    boxes(px=0.5)
+    path = write()
+    made = quantise_weights(path, [frames])
+    assert made.patches == 27  # 30 frames, of which every tenth begins anew
+    assert made.checks["onnx-int8"].passes
+    assert int8.kept(graphs.hash_of_file(path)) == made
+    assert load_tracker(path, engine="onnx-int8")
+
+
+def test_boxes_that_are_further_off_end_with_a_sentence_and_are_never_used(write, frames, boxes):
+    boxes(px=0.51)
+    path = write(seed=13)
+    with pytest.raises(
+        RunError,
+        match=r"int8 is not used with these weights \(onnx-int8: its boxes are up to 0\.51",
+    ):
+        quantise_weights(path, [frames])
+    with pytest.raises(WeightsError, match="the engine onnx-int8 failed its check"):
+        load_tracker(path, engine="onnx-int8")
+    assert "0.51 px" in engine_facts(path)["int8"]["onnx-int8"]
+
+
+def test_boxes_that_are_no_numbers_do_not_pass(write, frames, boxes):
+    boxes(px=np.nan)
+    with pytest.raises(RunError, match="its boxes were not compared"):
+        quantise_weights(write(seed=14), [frames])
+
+
+def test_success_that_is_further_off_is_never_chosen(write, frames, boxes):
+    boxes(px=0.1, success=-0.006)
+    made = quantise_weights(write(seed=15), [frames])
+    assert made.checks["onnx-int8"].boxes_pass
+    assert not made.checks["onnx-int8"].passes
+
+
+@pytest.mark.parametrize("count", [0, 22])
+def test_too_few_frames_are_refused(write, tmp_path, frames, count):
+    path = write()
+    if count == 0:
+        with pytest.raises(RequestError, match="no frames were given"):
+            quantise_weights(path, [])
+        return
+    for one in sorted(frames.iterdir())[:count]:
+        (tmp_path / one.name).write_bytes(one.read_bytes())
+    with pytest.raises(RequestError, match="--frames gave 19 search patches, 20 are needed"):
+        quantise_weights(path, [tmp_path])
+
+
+def test_networks_without_search_graphs_are_refused(write, frames):
+    with pytest.raises(WeightsError, match="holds a dimp18-tiny, of which no int8 graphs are made"):
+        quantise_weights(write("dimp18-tiny"), [frames])
+
+
+def test_the_clips_are_200_frames_half_of_them_grey():
+    clips = engine_check._clips()
+    shapes = [frame.ndim for frames, _ in clips for frame in frames]
+    assert len(shapes) == 200
+    assert (shapes.count(2), shapes.count(3)) == (120, 80)
