@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 JOBS ?= 2
 
-.PHONY: help demo test test-slow lint docs bench experiments clean python
+.PHONY: help demo test test-slow test-release lint docs bench experiments clean python
 .DELETE_ON_ERROR:
 
 help: ## show the targets
@@ -25,6 +25,9 @@ test: $(VENV)/.installed-test ## the test suite
 
 test-slow: $(VENV)/.installed-test ## what takes longer: endurance, long goldens, experiments in small
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m slow --timeout 2400 --durations 20
+
+test-release: $(VENV)/.installed-test ## before a release: more cases of what the other two hold
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m release --timeout 2400 --durations 20
 
 lint: $(VENV)/.installed-lint ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -56,6 +56,20 @@ def write_start_and_pairs() -> Callable[[Path], None]:
     return write
 
 
+# Minutes, or nearly: a worker that came to one of them last would keep the other one waiting.
+LONGEST = (
+    *("test_long_runs_do_not_grow", "test_no_family_grows", "test_ten_times_as_many"),
+    *("test_recall_on_the_page", "test_silent_cameras_are_given_up", "test_every_stage_in_float64"),
+    *("test_gradients_of_the_whole_call", "test_training_mode_gradients"),
+    *("test_the_target_is_found_again", "test_many_sequences_in_one_process"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests begin first; the others keep their order."""
+    items.sort(key=lambda item: not item.name.startswith(LONGEST))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -78,6 +92,22 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:  # the workers of a session share one
         session = session.parent
     os.environ["TIRTRACK_CACHE"] = str(session / "tirtrack-cache")
+
+
+@pytest.fixture
+def use_cache(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a folder the cache, empty but for the graphs of the session: they are named by the
+    hash of their weights and take seconds to make.
+    """
+    graphs = Path(os.environ["TIRTRACK_CACHE"]) / "graphs"
+
+    def use(folder: Path) -> None:
+        for path in (graphs, folder):
+            path.mkdir(parents=True, exist_ok=True)
+        (folder / "graphs").symlink_to(graphs)
+        monkeypatch.setenv("TIRTRACK_CACHE", str(folder))
+
+    return use
 
 
 @pytest.fixture

@@ -221,11 +221,11 @@ def test_samples_for_which_rgb_counted_are_counted(world, tmp_path, capsys):
     assert counts["with_rgb"] == counts["usable"] > 0
 
 
-def test_of_pairs_tir_only_trains_as_of_their_tir_alone(world, tmp_path, monkeypatch):
+def test_of_pairs_tir_only_trains_as_of_their_tir_alone(world, tmp_path, use_cache):
     halves = [world / "pairs" / name / "tir" for name in ("take0", "take1", "take2")]
     students = []
     for name, given in (("pairs", [world / "pairs"]), ("halves", halves)):
-        monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / name))
+        use_cache(tmp_path / name)
         out = tmp_path / f"{name}.safetensors"
         assert (
             run(

@@ -25,8 +25,8 @@ GROUND = np.random.default_rng(0).integers(40, 80, (12, 16)).repeat(8, 0).repeat
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "cache"))
+def _empty_cache(tmp_path: Path, use_cache: Callable[[Path], None]) -> None:
+    use_cache(tmp_path / "cache")
 
 
 def walking(instant: float) -> np.ndarray:
@@ -127,11 +127,11 @@ def test_tir_that_is_late_is_said_with_the_option_that_mends_it(tmp_path, capsys
     assert said.count("frames of a pair are not of one instant") == 1
 
 
-def test_any_number_of_processes_ends_in_the_same_weights(tmp_path, monkeypatch):
+def test_any_number_of_processes_ends_in_the_same_weights(tmp_path, use_cache):
     given = write(tmp_path / "pairs" / "a", [walking(k) for k in range(18)])
     runs = []
     for workers in ("1", "2"):
-        monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / workers / "cache"))
+        use_cache(tmp_path / workers / "cache")
         _, summary = distilled(tmp_path / workers, given, "--workers", workers)
         weights = store.read(tmp_path / workers / "a.safetensors")
         runs.append((summary.tracks, store.network_of(weights).state_dict()))

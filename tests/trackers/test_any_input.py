@@ -1,7 +1,7 @@
 """Whatever frames and boxes come: a valid state or our error, never a number that is not finite.
 
 Frames of 8x8 px and more, of any shape and number type; any box. 1,000 cases over all families by
-default, 10,000 with ``make test-slow``.
+default, 10,000 with ``make test-release``.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def test_a_search_for_a_lost_target_takes_any_input_too(one_family, data, seen):
     check(tracker, name, seen, data.draw(boxes(seen[0])))
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.timeout(3600)
 @given(data=st.data(), seen=looks())
 @settings(max_examples=math.ceil(10_000 / FAMILIES), **COMMON)

@@ -1,7 +1,9 @@
 """Every run of golden/trackers, frame by frame: DiMP, PrDiMP, SuperDiMP and ATOM.
 
-Decisive are the runs in float64 with the recorded random numbers. A failure names the run, the
-frame, and the first of the steps that differs.
+Decisive are the runs in float64 with the recorded random numbers: every run has one, by default or
+in ``make test-slow``. Of those in float32 and by graphs, which pass through the same branches in
+another precision, one or two of each network are there, and ``make test-release`` runs the others.
+A failure names the run, the frame, and the first of the steps that differs.
 """
 
 from __future__ import annotations
@@ -44,12 +46,22 @@ QUICK = {
         *("atom_vot", "atom_multiscale", "occlusion_atom", "large_atom", "distractor_atom"),
     },
     "float32": {"noaug_dimp18", "leaving_inside_prdimp18"},
+    "graphs": {"noaug_dimp18", "leaving_inside_prdimp18"},
 }
 # ATOM and boxes at the aspect limit: golden/trackers/README.md 2. The last one learns at a rate of
 # 0.2, which enlarges the README's known sensitivity (a score within rounding of 0 takes the other
 # side of the activation's kink): frame 7 is off by 2.06e-3, over the limit of 2e-3; its boxes agree
 # to 5e-5 px, and in float64 all of it does.
 NOT_IN_FLOAT32 = {*RUNS["atom18"], "aspect_reject_dimp18", "memory_noinitweight_dimp18"}
+
+OF_EVERY_NETWORK = {
+    "float64": {name for names in RUNS.values() for name in names},
+    "float32": {
+        *("dimp18", "distractor_dimp18", "small_dimp18", "prdimp18", "dimp50", "prdimp50"),
+        *("large_prdimp50_inside_major", "leaving_super_dimp", "tiny_super_dimp"),
+    },
+    "graphs": {"dimp18", "prdimp18", "dimp50", "prdimp50", "leaving_super_dimp"},
+}
 
 EXACT = {"flag", "peak", "scale_ind", "replace_ind", "num_stored", "iterations", "num_init"}
 PIXELS = {"pos", "target_sz", "box", "pos_iounet", "translation", "target_boxes", "base_target_sz"}
@@ -61,13 +73,15 @@ IN_FLOAT32 = EXACT | PIXELS | {"max_score", "filter_l2"}
 NOT_BY_GRAPHS = {"dimp18_vot18", "large_dimp18"}
 
 
-def cases(dtype, but=()):
+def cases(way, but=()):
     names = [name for network in NETWORKS for name in RUNS[network] if name not in but]
-    return [
-        pytest.param(name, marks=() if name in QUICK[dtype] else pytest.mark.slow)
-        for name in names
-        if dtype == "float64" or name not in NOT_IN_FLOAT32
-    ]
+    return [pytest.param(name, marks=marks(way, name)) for name in names]
+
+
+def marks(way, name):
+    if name in QUICK[way]:
+        return ()
+    return pytest.mark.slow if name in OF_EVERY_NETWORK[way] else pytest.mark.release
 
 
 def in_float64(key):
@@ -155,14 +169,14 @@ def test_a_run_in_float64_is_the_published_one(shared, golden_runs, engine, fram
     )
 
 
-@pytest.mark.parametrize("name", cases("float32"))
+@pytest.mark.parametrize("name", cases("float32", but=NOT_IN_FLOAT32))
 def test_a_run_in_float32_stays_on_the_published_one(shared, golden_runs, engine, frames, name):
     record, arrays = golden_runs.run(shared, name)
     net = engine(record["spec"]["net"], double=False)
     replay(golden_runs, record, arrays, net, frames, dtype="float32", tolerance=in_float32)
 
 
-@pytest.mark.parametrize("name", cases("float32", but=NOT_BY_GRAPHS))
+@pytest.mark.parametrize("name", cases("graphs", but=NOT_IN_FLOAT32 | NOT_BY_GRAPHS))
 def test_a_run_by_graphs_stays_on_the_published_one(
     shared, golden_runs, engine, frames, name, tmp_path, monkeypatch
 ):

@@ -59,13 +59,14 @@ def first_box(folder: Path) -> Box:
     return Box.of([float(value) for value in row.split(",")])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in COUNTS + EIGHT_BIT else pytest.mark.slow)
-        for name in RECORDINGS
-    ],
-)
+def marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    """Some of each camera are tracked by default and in ``make test-slow``, all before a release."""
+    if name in COUNTS + EIGHT_BIT:
+        return ()
+    return (pytest.mark.slow if name in RECORDINGS[::4] else pytest.mark.release,)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in RECORDINGS])
 def test_boxes_of_a_recording_are_the_same_as_before(name, shared):
     folder = shared / "data" / "tir_video" / name
     found = tracked(frames_of(folder), first_box(folder))
