@@ -43,6 +43,7 @@ def test_wheel_carries_weights_recipes_templates_and_licences(wheel: Path) -> No
         "tirtrack/weights/shipped/nano-rgb.safetensors",
         "tirtrack/weights/shipped/nano-tir.safetensors",
         "tirtrack/distillation/recipes/mixed.yaml",
+        "tirtrack/datasets/benchmarks/lists/lasot.json",
         "tirtrack/report/templates/",
         "tirtrack/py.typed",
         "licenses/LICENSE",

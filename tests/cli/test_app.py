@@ -151,7 +151,7 @@ def test_with_json_an_error_is_one_document_on_stdout(monkeypatch, capsys):
     ("words", "sentence"),
     [
         (["distil"], 'tirtrack: no command "distil"; did you mean "distill"?'),
-        (["zzz"], 'tirtrack: no command "zzz"; known are cache, demo, distill,'),
+        (["zzz"], 'tirtrack: no command "zzz"; known are cache, data, demo, distill,'),
         (["--debgu"], 'tirtrack: no option "--debgu"; did you mean "--debug"?'),
         (["cache", "shwo"], 'tirtrack: cache: no command "shwo"; did you mean "show"?'),
         (["cache", "show", "--jsno"], 'tirtrack: cache show: no option "--jsno"; did you mean'),
