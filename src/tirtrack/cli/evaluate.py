@@ -47,7 +47,8 @@ def command(
         typer.Argument(
             metavar="TRACKER...",
             help="Weights by name or file, NAME@PRESET for another preset; or from outside: "
-            "MODULE:FACTORY, opencv:NAME or program:COMMAND, NAME= before it names it.",
+            "MODULE:FACTORY, got10k:MODULE:FACTORY, opencv:NAME, program:COMMAND, trax:COMMAND; "
+            "NAME= before it names it.",
         ),
     ],
     dataset: Dataset = None,

@@ -11,12 +11,14 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from tirtrack.errors import RunError
 
+Found = TypeVar("Found")
 _LONGEST_LINE = 1 << 16  # bytes
 _LONGEST_END_S = 5.0
 _SHOWN = 200  # characters of a message
@@ -84,31 +86,46 @@ class ChildProcess:
         if not self._unread and self._selector.select(0):
             self._fill(0)
         if self._unread:
-            raise self._failed(f'wrote "{self._first_unread()}" without being asked')
-        with suppress(BrokenPipeError):  # reading says why
-            os.write(self._input, f"{request}\n".encode())  # fits into the pipe, so never waits
-        return self.line()
+            raise self.misspoke(f'wrote "{self._first_unread()}" without being asked')
+        self.send(request)
+        return self.first_of(lambda line: line)
 
-    def line(self) -> str:
-        """The next line that it writes.
+    def send(self, line: str) -> None:
+        """Write a line; it fits into the pipe, so this never waits."""
+        with suppress(BrokenPipeError):  # reading says why
+            os.write(self._input, f"{line}\n".encode())
+
+    def first_of(self, wanted: Callable[[str], Found | None]) -> Found:
+        """What is made of the first line that is wanted; those before it are left out.
+
+        Args:
+            wanted: what it makes of a line; ``None`` if it does not want it.
 
         Raises:
-            RunError: the program ended, or wrote no line in time; it is closed.
+            RunError: the program ended, or wrote no such line in time; it is killed.
         """
         until = time.monotonic() + self._timeout_s
-        while b"\n" not in self._unread:
-            if len(self._unread) > _LONGEST_LINE:
-                raise self._failed(f"wrote a line of more than {_LONGEST_LINE} bytes")
-            self._fill(max(until - time.monotonic(), 0))
-        line, _, self._unread = self._unread.partition(b"\n")
-        return line.decode("utf-8", "replace").strip()
+        while True:
+            while b"\n" not in self._unread:
+                if len(self._unread) > _LONGEST_LINE:
+                    raise self.misspoke(f"wrote a line of more than {_LONGEST_LINE} bytes")
+                self._fill(until)
+            line, _, self._unread = self._unread.partition(b"\n")
+            found = wanted(line.decode("utf-8", "replace").strip())
+            if found is not None:
+                return found
+            if time.monotonic() > until:
+                raise self._late()
 
-    def _fill(self, wait_s: float) -> None:
-        if not self._selector.select(wait_s):
-            raise self._failed(f"gave no answer within {self._timeout_s:g} s")
+    def _late(self) -> RunError:
+        return self.misspoke(f"gave no answer within {self._timeout_s:g} s")
+
+    def _fill(self, until: float) -> None:
+        if not self._selector.select(max(until - time.monotonic(), 0)):
+            raise self._late()
         part = os.read(self._output, _LONGEST_LINE)
         if not part:
-            raise self._failed(self._how_it_ended())
+            raise self.misspoke(self._how_it_ended())
         self._unread += part
 
     def _first_unread(self) -> str:
@@ -124,14 +141,19 @@ class ChildProcess:
                 return f"was ended by {signal.Signals(-code).name}"
         return f"ended with exit code {code}"
 
-    def _failed(self, what: str) -> RunError:
-        """Close it; the error has the last line of its stderr."""
+    def misspoke(self, what: str) -> RunError:
+        """Kill it; the error says what it did, and the last line of its stderr."""
         self.kill()
         with suppress(OSError):
             lines = self._log.read_text("utf-8", "replace").split("\n")
             if last := next((line.strip() for line in reversed(lines) if line.strip()), ""):
                 what = f"{what} ({last[:_SHOWN]})"
         return RunError(what, self._name)
+
+    def refused(self, why: str) -> RunError:
+        """The error for what it says that it cannot do; kills it."""
+        self.kill()
+        return RunError(why or "error", self._name)
 
     def close(self) -> None:
         """End it: by closing its input, or by a kill if it stays."""

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 import traceback
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import TextIO
 
@@ -19,7 +19,7 @@ import numpy as np
 from tirtrack.boxes import Box
 from tirtrack.errors import RequestError
 from tirtrack.evaluation.outside.program import SEED
-from tirtrack.evaluation.outside.python_object import as_one_line, facts_of, made_by
+from tirtrack.evaluation.outside.python_object import as_one_line, facts_of, imported, made_by
 from tirtrack.evaluation.tracker_sources import OnlineTracker
 
 
@@ -45,16 +45,14 @@ def _made(named: str, arguments: dict[str, object]) -> tuple[OnlineTracker, str]
     """The tracker, and what it depends on: as its factory's ``versions()`` says, else the version
     of its package and the hash of its file.
     """
-    module_name, _, name = named.partition(":")
-    module = import_module(module_name)
-    factory = getattr(module, name, None)
-    if factory is None:
-        raise RequestError(f'has no "{name}"', module_name)
+    factory = imported(named)
     tracker = made_by(factory, named, int(os.environ[SEED]), **arguments)
     if callable(own := getattr(factory, "versions", None)):
         return tracker, ", ".join(map(str, own()))
+    if isinstance(inner := arguments.get("named"), str):  # an adapter of another object
+        named, factory = inner, imported(inner)
     files = [f"{file} sha256 {digest}" for file, digest in facts_of(factory)["files"].items()]
-    package = module_name.partition(".")[0]
+    package = named.partition(":")[0].partition(".")[0]
     found = sorted(metadata.packages_distributions().get(package, []))
     packages = [f"{one} {metadata.version(one)}" for one in found]
     return tracker, ", ".join([*packages, *files])

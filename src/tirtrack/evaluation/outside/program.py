@@ -1,4 +1,4 @@
-"""A tracker that is a program: one line asked, one line answered (docs/evaluate.md).
+"""A tracker that is a program: its own lines (docs/evaluate.md), or those of TraX (``trax.py``).
 
 =========================  =================================================================
 the program writes         ``ready``, and what else shall stand in the result, such as a version
@@ -23,10 +23,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,6 +40,76 @@ from tirtrack.files import sha256
 from tirtrack.media import source_files
 from tirtrack.read_options import AS_STORED
 from tirtrack.trackers.base import Status, TrackState
+
+
+class Dialect(Protocol):
+    """How a program is talked to; one for each process."""
+
+    def greeted(self, child: ChildProcess) -> str:
+        """Wait until it is ready; what it says of its version."""
+
+    def init(self, child: ChildProcess, box: Box, path: Path) -> None:
+        """Begin with a box in the image of that path."""
+
+    def frame(self, child: ChildProcess, path: Path) -> tuple[list[float], float]:
+        """Box xywh in the image of that path, and its score; NaN where there is none."""
+
+
+class LineDialect:
+    """One line asked, one line answered."""
+
+    def greeted(self, child: ChildProcess) -> str:
+        """Wait for ``ready``; what follows it.
+
+        Raises:
+            RunError: the program ended, or says that it cannot start.
+        """
+        first, _, rest = child.first_of(_greeting).partition(" ")
+        if first == "error":
+            raise child.refused(rest)
+        return rest.strip()
+
+    def init(self, child: ChildProcess, box: Box, path: Path) -> None:
+        """Begin with a box in the image of that path.
+
+        Raises:
+            RunError: the program failed.
+        """
+        corner = " ".join(_number(value) for value in box.array())
+        answer = self._answered(child, f"init {corner} {path}")
+        if answer != "ok":
+            raise child.misspoke(f'answered "{answer[:80]}" to init; expected ok')
+
+    def frame(self, child: ChildProcess, path: Path) -> tuple[list[float], float]:
+        """Box xywh in the image of that path, and its score; NaN where there is none.
+
+        Raises:
+            RunError: the program failed.
+        """
+        answer = self._answered(child, f"frame {path}")
+        try:
+            numbers = [float(word) for word in answer.replace(",", " ").split()]
+        except ValueError:
+            numbers = []
+        said = f'answered "{answer[:80]}" to frame'
+        if len(numbers) not in (4, 5) or not all(map(math.isfinite, numbers)):
+            raise child.misspoke(f"{said}; expected X Y W H or X Y W H SCORE")
+        score = numbers[4] if len(numbers) == 5 else math.nan
+        if score < 0 or score > 1:
+            raise child.misspoke(f"{said}; expected a score from 0 to 1, or none")
+        return numbers[:4], score
+
+    def _answered(self, child: ChildProcess, request: str) -> str:
+        answer = child.ask(request)
+        first, _, rest = answer.partition(" ")
+        if first == "error":
+            raise child.refused(rest)
+        return answer
+
+
+def _greeting(line: str) -> str | None:
+    return line if line.partition(" ")[0] in ("ready", "error") else None
+
 
 SEED = "TIRTRACK_SEED"
 """Environment variable with the seed of a program."""
@@ -58,6 +128,7 @@ class ProgramSource:
         timeout_s: longest wait for an answer, its start included, seconds.
         arrays: whether frames are handed over as NPY files, exactly as they are read.
         files: names of files that its results depend on, beside those in the command.
+        dialect: makes what talks to one process of it.
     """
 
     name: str
@@ -65,7 +136,8 @@ class ProgramSource:
     command: tuple[str, ...]
     timeout_s: float
     arrays: bool = False
-    files: tuple[str, ...] = field(default=())
+    files: tuple[str, ...] = ()
+    dialect: Callable[[], Dialect] = LineDialect
 
     def load(self, seed: int) -> ProgramTracker:
         """The tracker; the program is started with each sequence."""
@@ -88,18 +160,18 @@ class ProgramSource:
     def _version(self) -> str:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                child, text = self.started(Path(folder) / "stderr", 0)
+                child, _, text = self.started(Path(folder) / "stderr", 0)
             except RunError as error:
-                fix = "start it by hand: it must write ready"
+                fix = "start it by hand to see what it writes"
                 raise RequestError(error.what, error.where, fix) from error
             child.close()
         return text
 
-    def started(self, log: Path, seed: int) -> tuple[ChildProcess, str]:
-        """The running program, and what it says after ``ready``.
+    def started(self, log: Path, seed: int) -> tuple[ChildProcess, Dialect, str]:
+        """The running program, what talks to it, and what it says of its version.
 
         Raises:
-            RunError: it cannot be started, or does not say ``ready``.
+            RunError: it cannot be started, or does not say that it is ready.
         """
         child = ChildProcess(
             self.command,
@@ -108,13 +180,9 @@ class ProgramSource:
             timeout_s=self.timeout_s,
             environment={SEED: str(seed)},
         )
+        dialect = self.dialect()
         try:
-            while True:
-                first, _, rest = child.line().partition(" ")
-                if first == "error":
-                    raise RunError(rest, self.said)
-                if first == "ready":
-                    return child, rest.strip()
+            return child, dialect, dialect.greeted(child)
         except BaseException:
             child.kill()
             raise
@@ -148,6 +216,7 @@ class ProgramTracker:
     def __init__(self, source: ProgramSource, seed: int) -> None:
         self._source, self._seed = source, seed
         self._child: ChildProcess | None = None
+        self._dialect: Dialect | None = None
         self._folder: Path | None = None
         self._frames: _NotedFrames | None = None
         self._handed = 0
@@ -169,7 +238,7 @@ class ProgramTracker:
         log.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="tirtrack-frames-") as folder:
             self._folder, self._handed = Path(folder), 0
-            self._child, _ = self._source.started(log, self._seed)
+            self._child, self._dialect, _ = self._source.started(log, self._seed)
             key = "open_frames" if sequence.open_all is None else "open_all"
             opened = sequence.open_all or sequence.open_frames
             self._frames = _NotedFrames(opened, None if self._source.arrays else _paths(opened))
@@ -190,10 +259,8 @@ class ProgramTracker:
             RunError: the program failed.
             RuntimeError: called outside of :meth:`running`.
         """
-        corner = " ".join(_number(value) for value in box.array())
-        answer = self._ask(f"init {corner}", frame)
-        if answer != "ok":
-            raise self._misspoke("init", answer, "ok")
+        with self._handed_over(frame) as (child, dialect, path):
+            dialect.init(child, box, path)
         return TrackState(box, measured=True, score=1.0, status=Status.TRACKING)
 
     def update(self, frame: np.ndarray) -> TrackState:
@@ -203,42 +270,26 @@ class ProgramTracker:
             RunError: the program failed.
             RuntimeError: called outside of :meth:`running`.
         """
-        answer = self._ask("frame", frame)
-        try:
-            numbers = [float(word) for word in answer.replace(",", " ").split()]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (4, 5) or not all(map(math.isfinite, numbers)):
-            raise self._misspoke("frame", answer, "X Y W H or X Y W H SCORE")
-        score = numbers[4] if len(numbers) == 5 else math.nan
-        if score < 0 or score > 1:
-            raise self._misspoke("frame", answer, "a score from 0 to 1, or none")
-        return TrackState(Box.of(numbers[:4]), measured=True, score=score, status=Status.TRACKING)
+        with self._handed_over(frame) as (child, dialect, path):
+            numbers, score = dialect.frame(child, path)
+        return TrackState(Box.of(numbers), measured=True, score=score, status=Status.TRACKING)
 
-    def _ask(self, request: str, frame: np.ndarray) -> str:
-        if self._child is None or self._folder is None or self._frames is None:
+    @contextmanager
+    def _handed_over(self, frame: np.ndarray) -> Iterator[tuple[ChildProcess, Dialect, Path]]:
+        """A frame as a file, for the time of the block."""
+        if self._child is None or self._dialect is None or self._frames is None:
             raise RuntimeError("init and update need the block of running()")
         path = self._frames.path_of(frame)
         if path is not None:
-            return self._answered(f"{request} {path}")
+            yield self._child, self._dialect, path
+            return
+        assert self._folder is not None
         stored = _stored(frame, self._folder, self._handed, arrays=self._source.arrays)
         self._handed += 1
         try:
-            return self._answered(f"{request} {stored}")
+            yield self._child, self._dialect, stored
         finally:
             stored.unlink()
-
-    def _answered(self, request: str) -> str:
-        assert self._child is not None
-        answer = self._child.ask(request)
-        if answer.partition(" ")[0] == "error":
-            raise RunError(answer.partition(" ")[2] or "error", self._source.said)
-        return answer
-
-    def _misspoke(self, request: str, answer: str, expected: str) -> RunError:
-        return RunError(
-            f'answered "{answer[:80]}" to {request}', self._source.said, f"expected {expected}"
-        )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,20 @@ def _state_of(answer: Any, last: Box) -> TrackState | None:
     if len(numbers) != 4 or not np.isfinite(numbers).all() or score < 0 or score > 1:
         return None
     return TrackState(Box.of(numbers), measured=True, score=score, status=Status.TRACKING)
+
+
+def imported(named: str) -> Any:
+    """The object that ``MODULE:NAME`` names.
+
+    Raises:
+        RequestError: the module has no such name.
+        ImportError: there is no such module.
+    """
+    module, _, name = named.partition(":")
+    found = getattr(import_module(module), name, None)
+    if found is None:
+        raise RequestError(f'has no "{name}"', module)
+    return found
 
 
 def made_by(factory: Any, name: str, seed: int, /, **arguments: Any) -> OnlineTracker:
