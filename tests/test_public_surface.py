@@ -31,7 +31,8 @@ def test_every_public_name_is_reachable_and_explained(name):
 
 VERBS = (
     "build_report", "distill", "evaluate", "first_frame", "import_weights", "inspect_pairs", "load",
-    "quantise_weights", "run_demo", "score", "track", "train", "verify_dataset", "weights_info",
+    "mine_pairs", "quantise_weights", "run_demo", "score", "track", "train", "verify_dataset",
+    "weights_info",
 )  # fmt: skip
 
 
@@ -66,6 +67,7 @@ COMMANDS = {  # command: function, and the parameters of options that have anoth
             **dict.fromkeys(("way", "boxes", "model"), "proposer"),
         },
     ),
+    "pairs mine": ("pairs:mine", "mine_pairs", {**PAIRING, "paths": "pairs"}),
     "distill": (
         "distill:command",
         "distill",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tirtrack.media import frames
     from tirtrack.pairs.camera_names import Pairing
     from tirtrack.pairs.inspect import inspect_pairs
+    from tirtrack.pairs.mine import mine_pairs
     from tirtrack.pairs.proposals import proposer
     from tirtrack.read_options import ReadOptions
     from tirtrack.report.build import build_report
@@ -88,6 +89,7 @@ __all__ = [
     "list_weights",
     "load",
     "load_state",
+    "mine_pairs",
     "open_dataset",
     "open_named_files",
     "parse_columns",
@@ -132,6 +134,7 @@ _HOMES = {
     "tirtrack.media": ("frames",),
     "tirtrack.pairs.camera_names": ("Pairing",),
     "tirtrack.pairs.inspect": ("inspect_pairs",),
+    "tirtrack.pairs.mine": ("mine_pairs",),
     "tirtrack.pairs.proposals": ("proposer",),
     "tirtrack.read_options": ("ReadOptions",),
     "tirtrack.report.build": ("build_report",),

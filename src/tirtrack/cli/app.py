@@ -58,7 +58,9 @@ class Entry:
 COMMANDS = {
     "demo": Entry("demo", "The whole story on the embedded world; ends with report.html."),
     "track": Entry("track", "Track one target through a video, a folder of frames, or a stream."),
-    "pairs": Entry("pairs", "Look at unlabelled RGB-TIR pairs before distilling.", is_group=True),
+    "pairs": Entry(
+        "pairs", "Look at unlabelled RGB-TIR pairs, or mine them into shards.", is_group=True
+    ),
     "distill": Entry("distill", "Distil an RGB tracker into a TIR tracker, from unlabelled pairs."),
     "train": Entry("train", "Train or continue an RGB baseline on labelled RGB."),
     "evaluate": Entry("evaluate", "Run trackers over a labelled data set and score them."),

@@ -1,4 +1,4 @@
-"""``tirtrack pairs``: look at unlabelled RGB-TIR pairs before distilling from them."""
+"""``tirtrack pairs``: look at unlabelled RGB-TIR pairs, and put them into shards."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tirtrack.cli.options import (
     NoData,
     PairFolders,
     Picture,
+    Resume,
     RgbName,
     Seed,
     TirName,
@@ -34,8 +35,11 @@ from tirtrack.cli.options import (
 if TYPE_CHECKING:
     from tirtrack.pairs.inspection_folder import Inspection, RecordingFacts
     from tirtrack.pairs.registration import OffsetSummary
+    from tirtrack.pairs.shards import ShardIndex
 
-app = typer.Typer(help="Look at unlabelled RGB-TIR pairs before distilling.", add_completion=False)
+app = typer.Typer(
+    help="Look at unlabelled RGB-TIR pairs, or mine them into shards.", add_completion=False
+)
 
 _LISTED = 10
 
@@ -51,7 +55,7 @@ class Way(StrEnum):
 
 @app.callback()
 def _group() -> None:
-    """Look at unlabelled RGB-TIR pairs before distilling."""
+    """Look at unlabelled RGB-TIR pairs, or mine them into shards."""
 
 
 @app.command("inspect")
@@ -135,8 +139,83 @@ def inspect(
         raise typer.Exit(1)
 
 
+@app.command("mine")
+def mine(
+    paths: PairFolders,
+    out: Annotated[
+        Path, typer.Option(parser=named_path, metavar="PATH", help="New folder for the shards.")
+    ],
+    rgb: RgbName = None,
+    tir: TirName = None,
+    match: MatchBy = None,
+    max_gap: MaxGap = None,
+    delay: Delay = 0,
+    no_data: NoData = None,
+    channel: Channel = None,
+    byte_order: ByteOrder = None,
+    picture: Picture = None,
+    licence: Annotated[
+        str, typer.Option(help="Licence under which you hold the files, for the index.")
+    ] = "not stated",
+    shard_mb: Annotated[int, typer.Option(min=1, help="Size of a shard, megabytes.")] = 256,
+    max_bad: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of pairs, and of recordings, that may be unusable."),
+    ] = 0.001,
+    workers: Workers = 1,
+    resume: Resume = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read every pair once, and put the files of all into shards: tar files with an index.
+
+    distill and inspect take the folder of shards in place of the folders that were mined.
+    """
+    from tirtrack.cli.progress_line import progress
+    from tirtrack.pairs import Pairing, mine_pairs
+
+    tir_options = read_options(
+        no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
+    )
+    with progress() as live:
+        index = mine_pairs(
+            paths,
+            out,
+            pairing=Pairing(rgb, tir, match, max_gap, delay, tir_options),
+            licence=licence,
+            shard_mb=shard_mb,
+            max_bad=max_bad,
+            workers=workers,
+            resume=resume,
+            force=force,
+            progress=live,
+        )
+    if as_json:
+        print_json(index.model_dump(mode="json"))
+    else:
+        for line in mined_lines(index):
+            print(line)
+    print(f"written: {out}", file=sys.stderr)
+
+
+def mined_lines(index: ShardIndex) -> list[str]:
+    """What was mined, as text."""
+    unit = "pair" if any(one.has_rgb for one in index.recordings) else "TIR frame"
+    size_mb = sum(one.size_bytes for one in index.shards) / 1e6
+    lines = [
+        f"{index.name}: {_count(index.pairs, unit)} in "
+        f"{_count(len(index.recordings), 'recording')}, {_count(len(index.shards), 'shard')} of "
+        f"{size_mb:.1f} MB in all"
+    ]
+    faults = [f"{one.pair}: {one.why}" for one in index.faults]
+    lines += _unusable("recordings", index.unusable_recordings, "index.json")
+    return lines + _unusable(f"{unit}s", faults, "index.json")
+
+
 def report_lines(found: Inspection) -> list[str]:
     """The findings as text."""
+    from tirtrack.pairs.inspection_folder import INSPECTION_NAME
+
     count = _count(found.pairs, found.unit)
     lines = [f"{found.name}: {count} in {_count(len(found.recordings), 'recording')}"]
     layouts = {tuple(facts.description[:1]) for facts in found.recordings}
@@ -148,19 +227,18 @@ def report_lines(found: Inspection) -> list[str]:
     lines += ["", *_proposal_lines(found)]
     if found.warnings:
         lines += ["", *(f"warning: {warning}" for warning in found.warnings)]
-    lines += _unusable("recordings", found.unusable_recordings)
-    lines += _unusable(f"{found.unit}s", [damage.message for damage in found.damaged])
+    lines += _unusable("recordings", found.unusable_recordings, INSPECTION_NAME)
+    damaged = [damage.message for damage in found.damaged]
+    lines += _unusable(f"{found.unit}s", damaged, INSPECTION_NAME)
     return lines
 
 
-def _unusable(what: str, reasons: Sequence[str]) -> list[str]:
-    from tirtrack.pairs.inspection_folder import INSPECTION_NAME
-
+def _unusable(what: str, reasons: Sequence[str], file: str) -> list[str]:
     if not reasons:
         return []
     lines = ["", f"{what} that cannot be used:", *(f"  {one}" for one in reasons[:_LISTED])]
     more = len(reasons) - _LISTED
-    return [*lines, f"  and {more} more, all in {INSPECTION_NAME}"] if more > 0 else lines
+    return [*lines, f"  and {more} more, all in {file}"] if more > 0 else lines
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,6 +2,7 @@
 
 from tirtrack.pairs.camera_names import Match, Pairing
 from tirtrack.pairs.folder import CombinedPairs, FolderPairs, open_pairs
+from tirtrack.pairs.mine import mine_pairs
 from tirtrack.pairs.proposals import Proposer, proposer
 from tirtrack.pairs.source import Manifest, Pair, PairSource, Recording, SourceFile, pairs_line
 
@@ -16,6 +17,7 @@ __all__ = [
     "Proposer",
     "Recording",
     "SourceFile",
+    "mine_pairs",
     "open_pairs",
     "pairs_line",
     "proposer",

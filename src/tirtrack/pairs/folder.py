@@ -7,7 +7,7 @@ list.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,10 +21,12 @@ from tirtrack.media import declared_no_data
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.cameras import CAMERAS, is_tir_half, no_takes
 from tirtrack.pairs.layouts.listing import refused_recording
-from tirtrack.pairs.layouts.registry import Place, find_places, find_split
+from tirtrack.pairs.layouts.registry import LAYOUTS, Place, find_places, find_split
 from tirtrack.pairs.layouts.tir_alone import find_tir
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
+from tirtrack.pairs.shard_pairs import ShardPairs
+from tirtrack.pairs.shards import is_shards
 from tirtrack.pairs.source import (
     FilePairs,
     Manifest,
@@ -55,6 +57,11 @@ class FolderPairs:
         rejected: list that collects errors, as for :func:`open_pairs`.
         folder: folder that holds all recordings, to find unused files in it.
 
+    Attributes:
+        takes: recordings that can be used.
+        tir_depths: type of the TIR samples, by recording.
+        no_data: value of TIR pixels without a measurement, by recording.
+
     Raises:
         PairsError: no pair of a recording can be read, or the modalities of the first readable one
             do not fit each other; with ``rejected`` such a recording is left out.
@@ -73,10 +80,10 @@ class FolderPairs:
         self._folder = folder
         self.licence = licence
         opened = _each(lambda take: (take, _first_readable(take)), takes, rejected)
-        self._takes = tuple(take for take, _ in opened)
-        self._no_data = {take.name: _no_data(take) for take in self._takes}
-        self._starts = np.cumsum([0, *(len(take) for take in self._takes)])
-        self._tir_depths = {take.name: first.tir_depth for take, first in opened}
+        self.takes = tuple(take for take, _ in opened)
+        self.no_data = {take.name: _no_data(take) for take in self.takes}
+        self._starts = np.cumsum([0, *(len(take) for take in self.takes)])
+        self.tir_depths = {take.name: first.tir_depth for take, first in opened}
         self._descriptions = {take.name: _description(take, first) for take, first in opened}
         self._open = 0
 
@@ -95,14 +102,13 @@ class FolderPairs:
             raise IndexError(f"pair {index} of {len(self)} in {self.name}")
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         if number != self._open:
-            self._takes[self._open].close()
+            self.takes[self._open].close()
             self._open = number
-        take, position = self._takes[number], index - int(self._starts[number])
-        pair = fitted(take, position, *take.read(position), self._no_data[take.name])
-        if pair.tir_depth != self._tir_depths[take.name]:
+        take, position = self.takes[number], index - int(self._starts[number])
+        pair = fitted(take, position, *take.read(position), self.no_data[take.name])
+        if pair.tir_depth != self.tir_depths[take.name]:
             raise PairsError(
-                f"TIR is {pair.tir_depth}, the first of its recording "
-                f"{self._tir_depths[take.name]}",
+                f"TIR is {pair.tir_depth}, the first of its recording {self.tir_depths[take.name]}",
                 take.where(position),
                 "keep one bit depth in a recording: split the folder, or convert the odd files",
             )
@@ -124,21 +130,21 @@ class FolderPairs:
                 take.has_rgb,
                 take.delay_frames,
             )
-            for take, start in zip(self._takes, self._starts[:-1], strict=True)
+            for take, start in zip(self.takes, self._starts[:-1], strict=True)
         }
 
     def manifest(self) -> Manifest:
         """Every file with size and SHA-256 (reads all of them once), and the licence as given."""
         files = [
             SourceFile(str(path), path.stat().st_size, sha256(path))
-            for take in self._takes
+            for take in self.takes
             for path in take.files()
         ]
         return Manifest(self.name, self.licence, files)
 
     def unused(self) -> list[str]:
         """Names of unused files and folders beside the frames."""
-        used = [path for take in self._takes for path in take.files()]
+        used = [path for take in self.takes for path in take.files()]
         return [] if self._folder is None else unused_names(self._folder, used)
 
 
@@ -291,13 +297,13 @@ def open_pairs(
     """
     if isinstance(source, PairSource):
         return TirAlone(source) if pairing.tir_alone else source
-    folders = _folders(source)
+    named = named_folders(source)
     opened = [
         _open_folder(folder, licence, name, pairing=pairing, rejected=rejected)
-        for folder, name in zip(folders, _distinct_names(folders), strict=True)
+        for name, folder in named
     ]
     if rejected and not any(len(one) for one in opened):
-        raise _no_recording(rejected, folders)
+        raise _no_recording(rejected, [folder for _, folder in named])
     return opened[0] if len(opened) == 1 else CombinedPairs(opened)
 
 
@@ -313,6 +319,16 @@ def lacks_rgb(
     return all(_is_tir_alone(folder, pairing) for folder in _folders(source))
 
 
+def named_folders(source: str | Path | Sequence[str | Path]) -> list[tuple[str, Path]]:
+    """The folders that were given, each with the name of its source.
+
+    Raises:
+        PairsError: none was given.
+    """
+    folders = _folders(source)
+    return list(zip(_distinct_names(folders), folders, strict=True))
+
+
 def _folders(source: str | Path | Sequence[str | Path]) -> list[Path]:
     given = [source] if isinstance(source, str | Path) else list(source)
     if not given or "" in given:
@@ -321,6 +337,8 @@ def _folders(source: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _is_tir_alone(folder: Path, pairing: Pairing) -> bool:
+    if is_shards(folder):
+        return is_tir_alone(_open_shards(folder, pairing))
     pairs, alone = _places(folder, pairing) if folder.exists() else ([], [])
     return not pairs and bool(alone)
 
@@ -372,7 +390,62 @@ def _distinct_names(folders: Sequence[Path]) -> list[str]:
 
 def _open_folder(
     folder: Path, licence: str, name: str, *, pairing: Pairing, rejected: list[PairsError] | None
-) -> FolderPairs:
+) -> PairSource:
+    if is_shards(folder):
+        return _open_shards(folder, pairing)
+    opened = _each(lambda place: place.takes(), recording_places(folder, name, pairing), rejected)
+    takes = [take for several in opened for take in several]
+    inside = folder if folder.is_dir() else None
+    return FolderPairs(name, takes, licence=licence, rejected=rejected, folder=inside)
+
+
+def _open_shards(folder: Path, pairing: Pairing) -> ShardPairs:
+    if replace(pairing, tir_alone=False) != Pairing():
+        raise PairsError(
+            "shards are pairs already, read as they were when they were mined",
+            folder,
+            "leave out --rgb, --tir, --match, --max-gap, --delay and how to read TIR, or mine the "
+            "pairs again with them",
+        )
+    return ShardPairs(folder, tir_alone=pairing.tir_alone)
+
+
+@dataclass(frozen=True)
+class RecordingPlace:
+    """A folder or video that holds a recording, or several.
+
+    Attributes:
+        path: the folder or video.
+        name: name of its recording.
+        layout: name of the layout in which its files lie.
+        pairing: how its cameras are named and paired.
+    """
+
+    path: Path
+    name: str
+    layout: str
+    pairing: Pairing
+
+    def takes(self) -> list[Take]:
+        """Its recordings.
+
+        Raises:
+            PairsError: they cannot be used.
+        """
+        return LAYOUTS[self.layout].takes(self.path, self.name, self.pairing)
+
+
+def recording_places(folder: Path, name: str, pairing: Pairing) -> list[RecordingPlace]:
+    """Where the recordings of a folder lie, in natural order; no frame is read.
+
+    Args:
+        folder: folder of recordings, a recording, or a video of TIR.
+        name: name of the source.
+        pairing: what the user says about the cameras.
+
+    Raises:
+        PairsError: the folder is missing, or no recording is in it.
+    """
     if not folder.exists():
         raise PairsError("there is no such folder", folder, "check the path")
     pairs, alone = _places(folder, pairing)
@@ -383,14 +456,10 @@ def _open_folder(
         raise _no_tir_video(folder)
     if not places:
         raise no_takes(folder)
-    opened = _each(
-        lambda one: one.layout.takes(one.folder, _name_of(one.folder, folder, name), pairing),
-        places,
-        rejected,
-    )
-    takes = [take for several in opened for take in several]
-    inside = folder if folder.is_dir() else None
-    return FolderPairs(name, takes, licence=licence, rejected=rejected, folder=inside)
+    return [
+        RecordingPlace(one.folder, _name_of(one.folder, folder, name), one.layout.name, pairing)
+        for one in places
+    ]
 
 
 def _no_tir_video(file: Path) -> PairsError:

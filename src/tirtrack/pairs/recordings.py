@@ -6,6 +6,7 @@ Only the images and videos named here are ever opened.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -113,9 +114,9 @@ class ImageTake:
     """
 
     name: str
-    files_rgb: tuple[Path, ...]
-    files_tir: tuple[Path, ...]
-    keys: tuple[str, ...]
+    files_rgb: Sequence[Path]
+    files_tir: Sequence[Path]
+    keys: Sequence[str]
     is_video: bool
     assumed: str = ""
     frames_per_s: float | None = None
@@ -187,6 +188,9 @@ class VideoTake:
         pairing: settings by which the user names and matches the cameras.
         assumed: assumptions about names.
 
+    Attributes:
+        places: numbers of the RGB and the TIR frame of each pair.
+
     Raises:
         PairsError: a file is no video, or the videos do not match.
     """
@@ -211,7 +215,7 @@ class VideoTake:
         self._rgb = None if path_rgb is None else first
         matched = self._by_time(first, pairing) if pairing.by_time else self._by_number(first)
         matched = matched.shifted(pairing.delay_frames, first.path.parent)
-        self._places = matched.places
+        self.places = matched.places
         self.matched = matched.said
         by = "time" if matched.by_time else "frame number"
         self.layout = f"videos matched by {by}" if self._rgb else "video"
@@ -247,24 +251,24 @@ class VideoTake:
         return self._rgb is not None
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def stem(self, position: int) -> str:
         """The number of the RGB frame (of TIR, if it is alone), counted from 0, six digits."""
-        return f"{self._places[position][0]:06d}"
+        return f"{self.places[position][0]:06d}"
 
     def read(self, position: int) -> tuple[np.ndarray | None, np.ndarray]:
         """RGB and TIR as stored."""
-        place_rgb, place_tir = self._places[position]
+        place_rgb, place_tir = self.places[position]
         return None if self._rgb is None else self._rgb[place_rgb], self._tir[place_tir]
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
         """Colour of the frame as stored, whose colour planes reading may have left out."""
-        return max(colour(tir), self._tir.chroma(self._places[position][1]))
+        return max(colour(tir), self._tir.chroma(self.places[position][1]))
 
     def where(self, position: int) -> str:
         """The files of a pair, for messages."""
-        place_rgb, place_tir = self._places[position]
+        place_rgb, place_tir = self.places[position]
         number = f"{place_rgb}" if place_rgb == place_tir else f"{place_rgb} and {place_tir}"
         return f"{' and '.join(map(str, self.files()))}, frame {number}"
 

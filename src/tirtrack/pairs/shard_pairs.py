@@ -1,0 +1,265 @@
+"""Shards as pairs: the very pairs of the folders that were mined.
+
+The files of a sample are unpacked, under the names that they had, into a temporary folder and read
+by the same code as those of a recording in a folder: so every reader works, none knows of
+shards, and the pixels are the same. It costs a copy: of two images for each pair that is read, of
+two videos whenever another recording is opened. Of what was unpacked, the newest ``KEPT_BYTES``
+stay (an open recording always), so that the disk does not grow with the shards.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from tirtrack.errors import PairsError
+from tirtrack.images import IMAGE_KINDS
+from tirtrack.pairs.camera_names import Pairing
+from tirtrack.pairs.one_grid import fitted
+from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
+from tirtrack.pairs.shards import (
+    Modality,
+    Sample,
+    ShardFolder,
+    StoredPairing,
+    StoredRecording,
+    read_index,
+)
+from tirtrack.pairs.source import Manifest, Pair, Recording, SourceFile
+from tirtrack.read_options import ReadOptions, as_typed
+from tirtrack.video import VIDEO_SUFFIXES
+
+KEPT_BYTES = 2**30
+_OPEN_FILES = 2  # the two videos of an open recording
+
+
+class ShardPairs:
+    """A :class:`~tirtrack.pairs.source.PairSource` over a folder of shards.
+
+    Args:
+        folder: the folder.
+        tir_alone: leave RGB in the shards.
+
+    Raises:
+        PairsError: mining was not finished, or the index is damaged.
+    """
+
+    def __init__(self, folder: Path, *, tir_alone: bool = False) -> None:
+        self._folder = Path(folder)
+        self._tir_alone = tir_alone
+        index = read_index(self._folder)
+        self.name = index.name
+        self._licence = index.licence
+        self._recordings = index.recordings
+        self._starts = np.cumsum([0, *(one.pairs for one in index.recordings)])
+        self._shards = ShardFolder(self._folder, index)
+        self._unpacked = _Unpacked(self._shards)
+        self._open: tuple[int, Take] | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _reopen, (self._folder, self._tir_alone)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: int) -> Pair:
+        """One pair, both modalities on the RGB grid.
+
+        Raises:
+            PairsError: a shard or a file in it is damaged, or the pair could not be used when it
+                was mined.
+            IndexError: out of range.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)} in {self.name}")
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        recording, position = self._recordings[number], index - int(self._starts[number])
+        try:
+            take = self._opened(number)
+            pair = fitted(take, position, *take.read(position), recording.no_data)
+        except PairsError as error:
+            where = f"{self._folder}, pair {position} of {recording.name}"
+            raise PairsError(error.what, where, error.fix) from error
+        if pair.tir_depth != recording.tir_depth:
+            raise PairsError(
+                f"TIR is {pair.tir_depth}, the first of its recording {recording.tir_depth}",
+                f"{self._folder}, {pair.key}",
+                "keep one bit depth in a recording: split the folder, or convert the odd files",
+            )
+        return pair
+
+    def recordings(self) -> Mapping[str, Recording]:
+        """The recordings by name, as they were mined."""
+        found = {}
+        for one, start in zip(self._recordings, self._starts[:-1], strict=True):
+            found[one.name] = Recording(
+                one.name,
+                range(int(start), int(start) + one.pairs),
+                one.is_video,
+                one.assumed,
+                "" if self._tir_alone else one.matched,
+                one.frames_per_s,
+                () if self._tir_alone else one.warnings,
+                one.description,
+                as_typed(ReadOptions(**one.pairing.tir_options)),
+                one.has_rgb and not self._tir_alone,
+                one.pairing.delay_frames,
+            )
+        return found
+
+    def manifest(self) -> Manifest:
+        """The files that were mined, in the order of their folders, from the indices alone."""
+        files = [
+            SourceFile(file.name, file.size_bytes, file.sha256)
+            for recording in self._recordings
+            for modality in self._modalities(recording)
+            for number in _samples(recording)
+            if (file := self._shards.sample(number).files.get(modality)) is not None
+        ]
+        return Manifest(self.name, self._licence, files)
+
+    def _modalities(self, recording: StoredRecording) -> tuple[Modality, ...]:
+        return ("rgb", "tir") if recording.has_rgb and not self._tir_alone else ("tir",)
+
+    def _opened(self, number: int) -> Take:
+        if self._open is None or self._open[0] != number:
+            if self._open is not None:
+                self._open[1].close()
+            self._open = None
+            self._open = number, self._take(self._recordings[number])
+        return self._open[1]
+
+    def _take(self, recording: StoredRecording) -> Take:
+        """The recording, its files unpacked as they are asked for."""
+        modalities = self._modalities(recording)
+        pairing = _pairing(recording.pairing, tir_alone=len(modalities) == 1)
+        if recording.holds_videos:
+            paths = {one: self._unpacked.path(recording.first_sample, one) for one in modalities}
+            take = VideoTake(recording.name, paths.get("rgb"), paths["tir"], pairing)
+            if len(take) != recording.pairs:
+                raise PairsError(f"holds {len(take)} pairs, {recording.pairs} were mined")
+            return take
+        numbers = _samples(recording)
+        every = {one: _Paths(self._unpacked, numbers, one) for one in modalities}
+        return ImageTake(
+            recording.name,
+            every.get("rgb", ()),
+            every["tir"],
+            _Keys(self._shards, numbers),
+            recording.is_video,
+            tir_options=pairing.tir_options,
+        )
+
+
+def _reopen(folder: Path, tir_alone: bool) -> ShardPairs:  # noqa: FBT001 - as pickled
+    return ShardPairs(folder, tir_alone=tir_alone)
+
+
+def _samples(recording: StoredRecording) -> range:
+    first = recording.first_sample
+    return range(first, first + (1 if recording.holds_videos else recording.pairs))
+
+
+def _pairing(stored: StoredPairing, *, tir_alone: bool) -> Pairing:
+    options = ReadOptions(**stored.tir_options)
+    if tir_alone:
+        return Pairing(tir_options=options, tir_alone=True)
+    return Pairing(
+        match=stored.match,
+        max_gap_s=stored.max_gap_s,
+        delay_frames=stored.delay_frames,
+        tir_options=options,
+    )
+
+
+class _Unpacked:
+    """Files of samples on the disk, the newest of them."""
+
+    def __init__(self, shards: ShardFolder, kept_bytes: int = KEPT_BYTES) -> None:
+        self._shards = shards
+        self._kept_bytes = kept_bytes
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._sizes: OrderedDict[Path, int] = OrderedDict()
+        self._bytes = 0
+
+    def path(self, number: int, modality: Modality) -> Path:
+        """A file of a sample, unpacked.
+
+        Raises:
+            PairsError: it could not be read when it was mined, or the shard is damaged.
+        """
+        sample = self._shards.sample(number)
+        file = sample.files.get(modality)
+        if file is None:
+            raise PairsError(_fault(sample, modality), fix="mine the pairs again without it")
+        if Path(file.name).suffix.lower() not in {*IMAGE_KINDS, *VIDEO_SUFFIXES}:
+            raise PairsError(f"{file.name} is no image and no video")
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="tirtrack-shards-")
+        path = Path(self._folder.name) / file.sha256 / file.name
+        if path not in self._sizes:
+            path.parent.mkdir(exist_ok=True)
+            self._shards.copy_file(number, file, path)
+            self._sizes[path] = file.size_bytes
+            self._bytes += file.size_bytes
+        self._sizes.move_to_end(path)
+        while self._bytes > self._kept_bytes and len(self._sizes) > _OPEN_FILES:
+            oldest, size = self._sizes.popitem(last=False)
+            self._bytes -= size
+            oldest.unlink()
+            if not any(oldest.parent.iterdir()):
+                oldest.parent.rmdir()
+        return path
+
+
+def _fault(sample: Sample, modality: Modality) -> str:
+    said = next(iter(sample.faults.values()), "unknown")
+    return f"its {modality.upper()} file could not be read when it was mined ({said})"
+
+
+class _Paths(Sequence[Path]):
+    """The files of one camera in a recording of images, each unpacked when it is asked for."""
+
+    def __init__(self, unpacked: _Unpacked, numbers: range, modality: Modality) -> None:
+        self._unpacked = unpacked
+        self._numbers = numbers
+        self._modality = modality
+
+    @overload
+    def __getitem__(self, place: int) -> Path: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Path]: ...
+    def __getitem__(self, place: int | slice) -> Path | Sequence[Path]:
+        chosen = self._numbers[place]
+        if isinstance(chosen, range):
+            return _Paths(self._unpacked, chosen, self._modality)
+        return self._unpacked.path(chosen, self._modality)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+class _Keys(Sequence[str]):
+    """The names of the pairs in a recording of images."""
+
+    def __init__(self, shards: ShardFolder, numbers: range) -> None:
+        self._shards = shards
+        self._numbers = numbers
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        chosen = self._numbers[place]
+        if isinstance(chosen, range):
+            return _Keys(self._shards, chosen)
+        return self._shards.sample(chosen).keys[0]
+
+    def __len__(self) -> int:
+        return len(self._numbers)

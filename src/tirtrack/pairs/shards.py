@@ -1,0 +1,454 @@
+"""Shards: samples of pairs in plain tar files, with an index beside them.
+
+::
+
+    SHARDS/index.json                 recordings, shards with their hashes, what cannot be read
+    SHARDS/shard-000000-HASH.tar      samples in the layout of WebDataset
+    SHARDS/shard-000000-HASH.json     where each file of that tar begins, its size and hash
+
+A sample is a pair of images (``0000000012.rgb.jpg``, ``0000000012.tir.png``) or a whole recording
+of two videos, and ``0000000012.json``, which says what it is. Files are stored as they were: not a
+byte is encoded anew. The same samples give the same bytes, under a name that holds their hash.
+``shard_pairs`` reads shards as pairs, ``mine`` makes them.
+
+A shard may come from anywhere: no name in it becomes a path before it was checked, and no size is
+believed before it was compared with that of the tar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from tirtrack.errors import PairsError
+from tirtrack.files import atomic_path, sha256, write_bytes
+from tirtrack.pairs.camera_names import Match
+from tirtrack.stored import Stored
+
+INDEX_NAME = "index.json"
+MAX_INDEX_BYTES = 2**30
+_BLOCK = tarfile.BLOCKSIZE
+_CHUNK_BYTES = 2**20
+_KEPT_INDICES = 8
+_MINE_AGAIN = "mine the pairs again"
+
+
+def _plain(name: str) -> str:
+    """A name that means a file in the folder where it is put, on any system."""
+    if name.strip(". ") == "" or any(letter in "/\\:\0" or letter < " " for letter in name):
+        raise ValueError(f'"{name}" is no plain file name')
+    return name
+
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=2**60)]
+PlainName = Annotated[str, Field(max_length=255), AfterValidator(_plain)]
+Modality = Literal["rgb", "tir"]
+
+
+class StoredFile(Stored):
+    """A source file in a shard.
+
+    Attributes:
+        name: name that it had in its folder.
+        size_bytes: its size.
+        sha256: hash of its content.
+        offset: where its first byte lies in the tar.
+    """
+
+    name: PlainName
+    size_bytes: Count
+    sha256: Hash
+    offset: Count = 0
+
+
+class Sample(Stored):
+    """A pair of images, or a recording of two videos.
+
+    Attributes:
+        recording: name of the recording.
+        position: place of the first pair in the recording.
+        keys: names of its pairs inside the recording.
+        places: of videos, the numbers of the RGB and the TIR frame of each pair; else empty.
+        files: its files by modality; one that could not be read is missing.
+        faults: why pairs cannot be used, by their place in the sample.
+    """
+
+    recording: str
+    position: Count
+    keys: Sequence[str]
+    places: Sequence[tuple[Count, Count]] = ()
+    files: Mapping[Modality, StoredFile] = {}
+    faults: Mapping[Count, str] = {}
+
+
+class ShardContent(Stored):
+    """The samples of one shard; the file beside the tar.
+
+    Attributes:
+        format: version of the format.
+        name: name of the tar.
+        size_bytes: its size.
+        sha256: hash of its content.
+        samples: samples in the order in which they lie in it.
+    """
+
+    format: Literal[1] = 1
+    name: Annotated[str, Field(pattern=r"^shard-[0-9]{6,9}-[0-9a-f]{16}\.tar$")]
+    size_bytes: Count
+    sha256: Hash
+    samples: Sequence[Sample]
+
+
+class ShardEntry(Stored):
+    """One shard in the index of all.
+
+    Attributes:
+        name: name of the tar.
+        size_bytes: its size.
+        sha256: hash of its content.
+        content_sha256: hash of the file beside it.
+        samples: number of its samples.
+    """
+
+    name: Annotated[str, Field(pattern=r"^shard-[0-9]{6,9}-[0-9a-f]{16}\.tar$")]
+    size_bytes: Count
+    sha256: Hash
+    content_sha256: Hash
+    samples: Count
+
+
+class StoredPairing(Stored):
+    """How the frames of a recording were paired and are read: what was asked for at mining."""
+
+    match: Match | None = None
+    max_gap_s: float | None = None
+    delay_frames: int = 0
+    tir_options: Mapping[str, Any] = {}
+
+
+class StoredRecording(Stored):
+    """A recording: what :class:`~tirtrack.pairs.source.Recording` says of it, and where it lies.
+
+    Attributes:
+        pairs: number of its pairs.
+        first_sample: number of its first sample.
+        holds_videos: whether it is one sample of whole videos, or a sample for each pair.
+        tir_depth: type of its TIR samples.
+        no_data: value of TIR pixels without a measurement.
+    """
+
+    name: str
+    pairs: Count
+    first_sample: Count
+    holds_videos: bool
+    is_video: bool
+    assumed: str = ""
+    matched: str = ""
+    frames_per_s: float | None = None
+    warnings: tuple[str, ...] = ()
+    description: tuple[str, ...] = ()
+    has_rgb: bool = True
+    pairing: StoredPairing = StoredPairing()
+    tir_depth: str
+    no_data: float | None = None
+
+
+class Fault(Stored):
+    """A pair that cannot be used, and why."""
+
+    pair: str
+    why: str
+
+
+class ShardIndex(Stored):
+    """``index.json``: all that is known of the shards without opening one.
+
+    Attributes:
+        format: version of the format.
+        name: name of the source that was mined.
+        licence: licence under which its files are held.
+        recordings: its recordings, in order.
+        shards: the shards, in order; samples are numbered through all of them.
+        faults: pairs that cannot be used.
+        unusable_recordings: recordings that were left out, and why.
+    """
+
+    format: Literal[1] = 1
+    name: str
+    licence: str = "not stated"
+    recordings: Sequence[StoredRecording]
+    shards: Sequence[ShardEntry]
+    faults: Sequence[Fault] = ()
+    unusable_recordings: Sequence[str] = ()
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs, those that cannot be used included."""
+        return sum(one.pairs for one in self.recordings)
+
+
+# --- write ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """What goes into a sample: its description, its files on the disk, and facts for its JSON."""
+
+    number: int
+    sample: Sample
+    paths: Mapping[Modality, Path]
+    facts: Mapping[str, Any]
+
+
+def write_shard(folder: Path, number: int, samples: Iterable[SampleFiles]) -> ShardEntry:
+    """Write one shard: the tar, then the file beside it.
+
+    The samples are taken one by one, so that no more than one is in memory.
+
+    Raises:
+        StorageError: it could not be written.
+    """
+    unnamed = folder / f"shard-{number:06d}.tar"
+    with atomic_path(unnamed) as partial:
+        with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as tar:
+            written = [_add_sample(tar, one) for one in samples]
+        digest = sha256(partial)
+        size = partial.stat().st_size
+    name = f"shard-{number:06d}-{digest[:16]}.tar"
+    unnamed.replace(folder / name)
+    content = ShardContent(name=name, size_bytes=size, sha256=digest, samples=written)
+    write_bytes(_content_path(folder, name), content.model_dump_json().encode())
+    return _entry(folder, content)
+
+
+def _add_sample(tar: tarfile.TarFile, given: SampleFiles) -> Sample:
+    files: dict[Modality, StoredFile] = {}
+    for modality, path in given.paths.items():
+        try:
+            opened = path.open("rb")
+        except OSError:  # its pairs have a fault that says so
+            continue
+        with opened:
+            member = f"{given.number:010d}.{modality}{path.suffix.lower()}"
+            files[modality] = _add(tar, member, opened, path.stat().st_size, path.name)
+    sample = given.sample.model_copy(update={"files": files})
+    said = {**sample.model_dump(mode="json"), **given.facts}
+    for file in said["files"].values():
+        del file["offset"]  # a fact of the tar, which knows it
+    text = json.dumps(said, sort_keys=True, allow_nan=False).encode()
+    _add(tar, f"{given.number:010d}.json", io.BytesIO(text), len(text), "")
+    return sample
+
+
+class _Hashed:
+    """A file whose hash is taken while it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        content = self._file.read(size)
+        self.digest.update(content)
+        return content
+
+
+def _add(tar: tarfile.TarFile, member: str, file: BinaryIO, size: int, name: str) -> StoredFile:
+    info = tarfile.TarInfo(member)  # no time and no owner: the same content is the same bytes
+    info.size = size
+    offset = tar.offset + _BLOCK
+    hashed = _Hashed(file)
+    tar.addfile(info, hashed)
+    return StoredFile.model_construct(
+        name=name, size_bytes=size, sha256=hashed.digest.hexdigest(), offset=offset
+    )
+
+
+def shard_faults(folder: Path, entry: ShardEntry) -> list[Fault]:
+    """The pairs of a shard that cannot be used."""
+    content = _read(_content_path(folder, entry.name), ShardContent)
+    return [
+        Fault(pair=f"{sample.recording}/{sample.keys[place]}", why=why)
+        for sample in content.samples
+        for place, why in sample.faults.items()
+    ]
+
+
+def finished_shard(folder: Path, number: int) -> ShardEntry | None:
+    """A shard that was written whole before; ``None`` if there is none."""
+    for path in sorted(folder.glob(f"shard-{number:06d}-*.json")):
+        try:
+            content = ShardContent.model_validate_json(path.read_bytes())
+            is_whole = (folder / content.name).stat().st_size == content.size_bytes
+        except (OSError, ValidationError):
+            continue
+        if is_whole and path == _content_path(folder, content.name):
+            return _entry(folder, content)
+    return None
+
+
+def _entry(folder: Path, content: ShardContent) -> ShardEntry:
+    return ShardEntry(
+        name=content.name,
+        size_bytes=content.size_bytes,
+        sha256=content.sha256,
+        content_sha256=sha256(_content_path(folder, content.name)),
+        samples=len(content.samples),
+    )
+
+
+def _content_path(folder: Path, name: str) -> Path:
+    return (folder / name).with_suffix(".json")
+
+
+# --- read -----------------------------------------------------------------------------------------
+
+
+def is_shards(folder: Path) -> bool:
+    """Whether a folder holds shards, or the beginning of them; no file is opened."""
+    return folder.is_dir() and any(
+        path.suffix == ".tar" and path.name.startswith("shard-") for path in folder.iterdir()
+    )
+
+
+Content = TypeVar("Content", ShardIndex, ShardContent)
+
+
+def read_index(folder: Path) -> ShardIndex:
+    """The index of a folder of shards.
+
+    Raises:
+        PairsError: it is missing (mining was not finished), damaged, or contradicts itself.
+    """
+    path = folder / INDEX_NAME
+    if not path.is_file():
+        fix = "finish it: repeat the command that mined it, with --resume"
+        raise PairsError(f"shards without {INDEX_NAME}: mining has not ended", folder, fix)
+    index = _read(path, ShardIndex)
+    samples = sum(1 if one.holds_videos else one.pairs for one in index.recordings)
+    if samples != sum(one.samples for one in index.shards):
+        raise PairsError("its recordings and its shards hold other samples", path, _MINE_AGAIN)
+    return index
+
+
+def _read(path: Path, kind: type[Content]) -> Content:
+    try:
+        size = path.stat().st_size
+        if size > MAX_INDEX_BYTES:
+            raise PairsError(f"an index of {size} bytes is no index", path, _MINE_AGAIN)
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise PairsError(f"could not be read ({error.strerror})", path, _MINE_AGAIN) from error
+    except ValidationError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise PairsError(f"is no index of shards ({reason})", path, _MINE_AGAIN) from error
+
+
+class ShardFolder:
+    """Samples by number, from the shards of a folder; those of a few shards are kept in memory."""
+
+    def __init__(self, folder: Path, index: ShardIndex) -> None:
+        self.folder = folder
+        self._shards = index.shards
+        self._firsts = [0]
+        for one in index.shards:
+            self._firsts.append(self._firsts[-1] + one.samples)
+        self._content = lru_cache(_KEPT_INDICES)(self._read_content)
+
+    def sample(self, number: int) -> Sample:
+        """A sample.
+
+        Raises:
+            PairsError: the index of its shard is missing or damaged.
+        """
+        shard = self._shard_of(number)
+        return self._content(shard).samples[number - self._firsts[shard]]
+
+    def copy_file(self, number: int, file: StoredFile, target: Path) -> None:
+        """Write a file of a sample to ``target``, and compare it with its hash.
+
+        Raises:
+            PairsError: the shard is missing, cut short, or holds something else there.
+        """
+        path = self.folder / self._shards[self._shard_of(number)].name
+        digest = hashlib.sha256()
+        try:
+            with path.open("rb") as tar, target.open("wb") as copy:
+                tar.seek(file.offset)
+                left = file.size_bytes
+                while left and (chunk := tar.read(min(left, _CHUNK_BYTES))):
+                    digest.update(chunk)
+                    copy.write(chunk)
+                    left -= len(chunk)
+        except OSError as error:
+            raise PairsError(f"could not be unpacked ({error.strerror})", path) from error
+        if digest.hexdigest() != file.sha256:
+            target.unlink()
+            raise PairsError(
+                f"the content of {file.name} (sample {number}) is not what the index says",
+                path,
+                "copy the shard again, or mine the pairs again",
+            )
+
+    def _shard_of(self, number: int) -> int:
+        if not 0 <= number < self._firsts[-1]:
+            raise IndexError(f"sample {number} of {self._firsts[-1]} in {self.folder}")
+        return bisect_right(self._firsts, number) - 1
+
+    def _read_content(self, shard: int) -> ShardContent:
+        entry = self._shards[shard]
+        path = _content_path(self.folder, entry.name)
+        content = _read(path, ShardContent)
+        if sha256(path) != entry.content_sha256 or len(content.samples) != entry.samples:
+            raise PairsError(f"is not the file that {INDEX_NAME} names", path, _MINE_AGAIN)
+        return content
+
+
+def check_shards(folder: Path) -> list[PairsError]:
+    """What is wrong with the shards of a folder; every byte is read once.
+
+    Raises:
+        PairsError: the index of the folder itself cannot be used.
+    """
+    index = read_index(folder)
+    found = []
+    first = 0
+    shards = ShardFolder(folder, index)
+    for entry in index.shards:
+        path = folder / entry.name
+        try:
+            if not path.is_file() or sha256(path) != entry.sha256:
+                raise PairsError(f"is missing or not what {INDEX_NAME} says", path, _MINE_AGAIN)
+            _check_members(path, first, [shards.sample(first + k) for k in range(entry.samples)])
+        except PairsError as error:
+            found.append(error)
+        first += entry.samples
+    return found
+
+
+def _check_members(path: Path, first: int, samples: Sequence[Sample]) -> None:
+    """Refuse a tar whose members are others than its index says."""
+    wanted = {}
+    for number, sample in enumerate(samples, first):
+        for modality, file in sample.files.items():
+            suffix = Path(file.name).suffix.lower()
+            wanted[f"{number:010d}.{modality}{suffix}"] = (file.offset, file.size_bytes)
+    with tarfile.open(path, "r:") as tar:
+        held = {
+            one.name: (one.offset_data, one.size) for one in tar if not one.name.endswith(".json")
+        }
+    if held != wanted:
+        odd = sorted(held.items() ^ wanted.items())[0][0]
+        raise PairsError(f"{odd} is not where its index says", path, _MINE_AGAIN)
