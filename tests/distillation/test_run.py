@@ -29,6 +29,7 @@ from tirtrack.errors import (
 from tirtrack.files import sha256
 from tirtrack.networks import registry
 from tirtrack.pairs import folder as pairs_in_folders
+from tirtrack.pairs import mine_pairs
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.weights import store
@@ -106,6 +107,24 @@ def test_card_and_summary_say_that_weights_were_averaged(tiny, pairs, baseline, 
     assert done.summary.average == 0.5
     said = "; weights averaged with the start weights (0.5 of them); "
     assert said + done.summary.verdict in store.read(done.weights).card.summary
+
+
+def test_shards_give_the_student_of_the_folders_bit_for_bit(
+    tiny, pairs, baseline, tmp_path, monkeypatch
+):
+    mine_pairs(pairs, tmp_path / "shards", licence="CC0-1.0")
+    ran = []
+    for place, source in (("folder", pairs), ("mined", tmp_path / "shards")):
+        monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / place / "cache"))  # nothing is shared
+        ran.append(run(tiny, source, baseline, tmp_path / place / "night.safetensors"))
+    folder, mined = ran
+    assert folder.identity == mined.identity
+    assert (folder.folder / "log.jsonl").is_file()
+    one, other = (store.read(done.weights).state for done in ran)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    boxes = [done.summary.model_dump()["proposals"] for done in ran]
+    assert boxes[0] == boxes[1]
 
 
 TRACKS = {"tracks.modalities": ["tir"], "tracks.min_frames": 1, "tracks.min_first_iou": 0.0}

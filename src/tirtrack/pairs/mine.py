@@ -33,6 +33,7 @@ from tirtrack.pairs.shards import (
     ShardIndex,
     StoredPairing,
     StoredRecording,
+    check_shards,
     finished_shard,
     is_shards,
     read_index,
@@ -44,6 +45,7 @@ from tirtrack.progress import Progress, silent
 from tirtrack.stored import write_stored
 from tirtrack.workers import check_workers, results_of
 
+MB = 10**6
 SHARD_MB = 256
 MAX_SHARD_SAMPLES = 10_000  # so that the index of one shard stays small
 MAX_BAD = 0.001
@@ -72,7 +74,7 @@ def mine_pairs(
         shard_mb: size of a shard, megabytes; only a longer video makes a larger one.
         max_bad: share of the pairs, and of the recordings, that may be unusable.
         workers: number of processes that read pairs; the shards do not depend on it.
-        resume: go on with a run that was stopped; a finished one is returned as it is.
+        resume: go on with a run that was stopped; a finished one is checked, byte by byte.
         force: replace what is at ``out``.
         progress: callback that is told of every finished shard, in pairs.
 
@@ -84,7 +86,7 @@ def mine_pairs(
             written.
         RequestError: ``out`` exists, or was begun with other pairs or settings.
         RunError: too many pairs cannot be used, or a worker process died; finished shards stay,
-            for ``resume``.
+            for ``resume``. Or shards that were finished are damaged.
         StorageError: a file could not be written.
     """
     check_workers(workers)
@@ -93,10 +95,10 @@ def mine_pairs(
             f"a shard has 1 MB or more and the share of bad pairs is 0 or more and below 1, got "
             f"{shard_mb} and {max_bad:g}"
         )
-    plan = _plan(pairs, pairing, shard_mb * 10**6, max_bad, progress)
+    plan = _plan(pairs, pairing, shard_mb * MB, max_bad, progress)
     folder = Path(out)
     if not _begin(folder, plan, licence, force=force, resume=resume):
-        return read_index(folder)
+        return _checked(folder)
     entries: dict[int, ShardEntry] = {}
     faults: dict[int, Sequence[Fault]] = {}
     done, total = 0, sum(one.pairs for one in plan.recordings)
@@ -112,12 +114,24 @@ def mine_pairs(
         name=plan.name,
         licence=licence,
         recordings=plan.recordings,
-        shards=[entries[number] for number in range(len(plan.shards))],
-        faults=[one for number in range(len(plan.shards)) for one in faults[number]],
+        shards=tuple(entries[number] for number in range(len(plan.shards))),
+        faults=tuple(one for number in range(len(plan.shards)) for one in faults[number]),
         unusable_recordings=plan.unusable,
     )
     write_stored(folder / INDEX_NAME, index)
     return index
+
+
+def _checked(folder: Path) -> ShardIndex:
+    """The index of finished shards, after a look at every byte of them."""
+    damaged = check_shards(folder)
+    if damaged:
+        raise RunError(
+            f"{len(damaged)} of the finished shards are damaged, first {damaged[0]}",
+            folder,
+            "begin anew with --force",
+        )
+    return read_index(folder)
 
 
 def _check_bad(faults: Sequence[Fault], total: int, max_bad: float, folder: Path) -> None:

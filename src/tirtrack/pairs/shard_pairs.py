@@ -9,7 +9,9 @@ stay (an open recording always), so that the disk does not grow with the shards.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -180,10 +182,9 @@ def _pairing(stored: StoredPairing, *, tir_alone: bool) -> Pairing:
 class _Unpacked:
     """Files of samples on the disk, the newest of them."""
 
-    def __init__(self, shards: ShardFolder, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, shards: ShardFolder) -> None:
         self._shards = shards
-        self._kept_bytes = kept_bytes
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
         self._sizes: OrderedDict[Path, int] = OrderedDict()
         self._bytes = 0
 
@@ -200,15 +201,16 @@ class _Unpacked:
         if Path(file.name).suffix.lower() not in {*IMAGE_KINDS, *VIDEO_SUFFIXES}:
             raise PairsError(f"{file.name} is no image and no video")
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="tirtrack-shards-")
-        path = Path(self._folder.name) / file.sha256 / file.name
+            self._folder = Path(tempfile.mkdtemp(prefix="tirtrack-shards-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        path = self._folder / file.sha256 / file.name
         if path not in self._sizes:
             path.parent.mkdir(exist_ok=True)
             self._shards.copy_file(number, file, path)
             self._sizes[path] = file.size_bytes
             self._bytes += file.size_bytes
         self._sizes.move_to_end(path)
-        while self._bytes > self._kept_bytes and len(self._sizes) > _OPEN_FILES:
+        while self._bytes > KEPT_BYTES and len(self._sizes) > _OPEN_FILES:
             oldest, size = self._sizes.popitem(last=False)
             self._bytes -= size
             oldest.unlink()

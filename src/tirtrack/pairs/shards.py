@@ -107,7 +107,7 @@ class ShardContent(Stored):
     name: Annotated[str, Field(pattern=r"^shard-[0-9]{6,9}-[0-9a-f]{16}\.tar$")]
     size_bytes: Count
     sha256: Hash
-    samples: Sequence[Sample]
+    samples: tuple[Sample, ...]
 
 
 class ShardEntry(Stored):
@@ -187,10 +187,10 @@ class ShardIndex(Stored):
     format: Literal[1] = 1
     name: str
     licence: str = "not stated"
-    recordings: Sequence[StoredRecording]
-    shards: Sequence[ShardEntry]
-    faults: Sequence[Fault] = ()
-    unusable_recordings: Sequence[str] = ()
+    recordings: tuple[StoredRecording, ...]
+    shards: tuple[ShardEntry, ...]
+    faults: tuple[Fault, ...] = ()
+    unusable_recordings: tuple[str, ...] = ()
 
     @property
     def pairs(self) -> int:
@@ -227,7 +227,7 @@ def write_shard(folder: Path, number: int, samples: Iterable[SampleFiles]) -> Sh
         size = partial.stat().st_size
     name = f"shard-{number:06d}-{digest[:16]}.tar"
     unnamed.replace(folder / name)
-    content = ShardContent(name=name, size_bytes=size, sha256=digest, samples=written)
+    content = ShardContent(name=name, size_bytes=size, sha256=digest, samples=tuple(written))
     write_bytes(_content_path(folder, name), content.model_dump_json().encode())
     return _entry(folder, content)
 
@@ -319,7 +319,8 @@ def _content_path(folder: Path, name: str) -> Path:
 def is_shards(folder: Path) -> bool:
     """Whether a folder holds shards, or the beginning of them; no file is opened."""
     return folder.is_dir() and any(
-        path.suffix == ".tar" and path.name.startswith("shard-") for path in folder.iterdir()
+        path.suffix in (".tar", ".json") and path.name.startswith("shard-")
+        for path in folder.iterdir()
     )
 
 
@@ -393,6 +394,7 @@ class ShardFolder:
                     copy.write(chunk)
                     left -= len(chunk)
         except OSError as error:
+            target.unlink(missing_ok=True)
             raise PairsError(f"could not be unpacked ({error.strerror})", path) from error
         if digest.hexdigest() != file.sha256:
             target.unlink()

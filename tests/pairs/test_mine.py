@@ -1,0 +1,338 @@
+"""Mining: the same bytes from any number of processes and after any stop; bad pairs; no label."""
+
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import os
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tirtrack.cli.app import run
+from tirtrack.errors import PairsError, RequestError, RunError
+from tirtrack.pairs import mine, mine_pairs, open_pairs, shards
+from tirtrack.pairs.mine import MAX_BAD
+from tirtrack.pairs.shards import INDEX_NAME, read_index
+
+OPENED: list[str] = []
+
+
+def note_opened(event, args):
+    if event == "open" and isinstance(args[0], str | os.PathLike):
+        OPENED.append(os.fspath(args[0]))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def rig(tmp_path, write_images, write_videos) -> Path:
+    """Recordings that fill four shards of 20 kB or more."""
+    root = tmp_path / "rig"
+    for name in ("a", "b", "c"):
+        write_images(root / name, ["1", "2", "3", "4"])
+    (root / "v").mkdir()
+    write_videos(root / "v", 5, 5)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch):
+    """A megabyte of 50 kB."""
+    monkeypatch.setattr(mine, "MB", 50_000)
+
+
+def test_any_number_of_processes_writes_the_same_bytes(tmp_path, rig):
+    one = mine_pairs(rig, tmp_path / "one", shard_mb=1)
+    two = mine_pairs(rig, tmp_path / "two", shard_mb=1, workers=2)
+    assert one == two
+    assert len(one.shards) > 3
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_another_place_on_the_disk_gives_the_same_shards(tmp_path, rig):
+    mine_pairs(rig, tmp_path / "one", shard_mb=1)
+    (tmp_path / "deep").mkdir()
+    rig.rename(tmp_path / "deep" / "rig")
+    mine_pairs(tmp_path / "deep" / "rig", tmp_path / "two", shard_mb=1)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+def test_a_stopped_run_makes_the_missing_shards_and_no_other(tmp_path, rig, monkeypatch):
+    mine_pairs(rig, tmp_path / "whole", shard_mb=1)
+    write = mine.write_shard
+    made = []
+
+    def stop_at_two(folder, number, samples):
+        if number == 2:
+            raise KeyboardInterrupt
+        return write(folder, number, samples)
+
+    def note(folder, number, samples):
+        made.append(number)
+        return write(folder, number, samples)
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(mine, "write_shard", stop_at_two)
+    with pytest.raises(KeyboardInterrupt):
+        mine_pairs(rig, out, shard_mb=1)
+    with pytest.raises(PairsError, match="mining has not ended"):
+        open_pairs(out)
+    monkeypatch.setattr(mine, "write_shard", note)
+    with pytest.raises(RequestError, match="exists already"):
+        mine_pairs(rig, out, shard_mb=1)
+    index = mine_pairs(rig, out, shard_mb=1, resume=True)
+    assert made == list(range(2, len(index.shards)))
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_a_stop_at_any_write_leaves_nothing_half_under_a_final_name(tmp_path, rig, monkeypatch):
+    mine_pairs(rig, tmp_path / "whole", shard_mb=1)
+    out = tmp_path / "out"
+    add, calls = shards._add, []
+
+    def dies(*args):
+        calls.append(args[1])
+        if len(calls) in (4, 17):
+            raise SystemExit("killed")
+        return add(*args)
+
+    monkeypatch.setattr(shards, "_add", dies)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            mine_pairs(rig, out, shard_mb=1, resume=True)
+        tars = [path for path in out.glob("[!.]*.tar")]
+        assert all(path.read_bytes() == (tmp_path / "whole" / path.name).read_bytes()
+                   for path in tars)  # fmt: skip
+    mine_pairs(rig, out, shard_mb=1, resume=True)
+    assert content(out) == content(tmp_path / "whole")
+
+
+def test_a_worker_that_is_killed_loses_nothing_that_was_finished(tmp_path, rig):
+    mine_pairs(rig, tmp_path / "whole", shard_mb=1)
+
+    def kill(stage, done, total, note=""):
+        if stage == "mining pairs" and done:
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    out = tmp_path / "out"
+    with pytest.raises(RunError, match="a worker process that mines pairs died"):
+        mine_pairs(rig, out, shard_mb=1, workers=2, progress=kill)
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob("shard-*.json")}
+    assert finished
+    mine_pairs(rig, out, shard_mb=1, workers=2, resume=True)
+    assert content(out) == content(tmp_path / "whole")
+    assert (
+        finished.items()
+        <= {path.name: path.stat().st_mtime_ns for path in out.glob("shard-*.json")}.items()
+    )
+
+
+def test_a_finished_run_is_checked_and_damage_is_said(tmp_path, rig):
+    out = tmp_path / "out"
+    index = mine_pairs(rig, out, shard_mb=1)
+    before = content(out)
+    assert mine_pairs(rig, out, shard_mb=1, resume=True) == index
+    assert content(out) == before
+    path = out / index.shards[1].name
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(RunError, match="1 of the finished shards are damaged"):
+        mine_pairs(rig, out, shard_mb=1, resume=True)
+
+
+def test_another_run_is_not_resumed(tmp_path, rig, write_images):
+    out = tmp_path / "out"
+    mine_pairs(rig, out, shard_mb=1)
+    with pytest.raises(RequestError, match="was begun with another licence"):
+        mine_pairs(rig, out, shard_mb=1, licence="MIT", resume=True)
+    with pytest.raises(RequestError, match="was begun with another shards"):
+        mine_pairs(rig, out, shard_mb=2, resume=True)
+    write_images(rig / "a", ["5"])
+    with pytest.raises(RequestError, match="was begun with another"):
+        mine_pairs(rig, out, shard_mb=1, resume=True)
+
+
+def test_the_folder_is_replaced_only_with_force(tmp_path, rig):
+    out = tmp_path / "out"
+    mine_pairs(rig, out)
+    mine_pairs(rig / "a", out, force=True)
+    assert open_pairs(out).name == "a"
+    beside = tmp_path / "other"
+    beside.mkdir()
+    (beside / "mine.txt").write_text("kept")
+    with pytest.raises(RequestError, match="was not made by tirtrack"):
+        mine_pairs(rig, beside, force=True)
+    assert (beside / "mine.txt").read_text() == "kept"
+
+
+def test_shards_are_not_mined_again(tmp_path, rig):
+    mine_pairs(rig, tmp_path / "out")
+    with pytest.raises(PairsError, match="were mined already"):
+        mine_pairs(tmp_path / "out", tmp_path / "again")
+
+
+def test_several_folders_are_named_as_distill_names_them(tmp_path, rig, write_images):
+    other = write_images(tmp_path / "other", ["1", "2"])
+    mine_pairs([rig, other], tmp_path / "out")
+    assert [*open_pairs(tmp_path / "out").recordings()] == [*open_pairs([rig, other]).recordings()]
+    with pytest.raises(PairsError, match="two recordings are called"):
+        mine_pairs([other, other], tmp_path / "twice")
+    assert not (tmp_path / "twice").exists()
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+def test_a_damaged_pair_stops_the_run_unless_it_is_allowed(tmp_path, rig):
+    damaged = rig / "b" / "tir" / "2.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    assert MAX_BAD == 0.001
+    out = tmp_path / "out"
+    with pytest.raises(RunError, match="1 of 17 pairs cannot be used so far") as caught:
+        mine_pairs(rig, out, shard_mb=1)
+    assert "rig/b/2" in str(caught.value)
+    assert "--max-bad" in str(caught.value)
+    index = mine_pairs(rig, out, shard_mb=1, max_bad=0.1, resume=True)
+    assert [fault.pair for fault in index.faults] == ["rig/b/2"]
+    assert read_index(out) == index
+    folder, source = open_pairs(rig), open_pairs(out)
+    assert len(folder) == len(source)
+    with pytest.raises(PairsError) as first:
+        folder[5]
+    with pytest.raises(PairsError) as second:
+        source[5]
+    assert first.value.what == second.value.what
+    assert np.array_equal(folder[6].tir, source[6].tir)
+
+
+def test_a_file_that_vanishes_is_a_fault_of_its_pair(tmp_path, rig, monkeypatch):
+    files, faults = mine._files, mine._faults
+    gone = rig / "b" / "tir" / "2.png"
+    monkeypatch.setattr(
+        mine, "_files", lambda take, position: {
+            name: path.with_suffix(".gone") if path == gone else path
+            for name, path in files(take, position).items()
+        },
+    )  # fmt: skip
+    monkeypatch.setattr(
+        mine, "_faults", lambda source, indices: (
+            {0: "no such file"} if "/b" in source.name and indices[0] == 1
+            else faults(source, indices)
+        ),
+    )  # fmt: skip
+    index = mine_pairs(rig, tmp_path / "out", shard_mb=1, max_bad=0.1)
+    assert [(fault.pair, fault.why) for fault in index.faults] == [("rig/b/2", "no such file")]
+    source = open_pairs(tmp_path / "out")
+    with pytest.raises(PairsError, match=r"its TIR file could not be read .*no such file"):
+        source[5]
+    assert len(source.manifest().files) == 25
+
+
+def test_a_recording_that_changes_while_it_is_mined_ends_the_run(tmp_path, rig, monkeypatch):
+    begin = mine._begin
+
+    def vanish(*args, **kwargs):
+        (rig / "b" / "rgb" / "2.png").unlink()
+        return begin(*args, **kwargs)
+
+    monkeypatch.setattr(mine, "_begin", vanish)
+    with pytest.raises(RunError, match="rig/b: has changed while it was mined"):
+        mine_pairs(rig, tmp_path / "out", shard_mb=1)
+    assert not (tmp_path / "out" / INDEX_NAME).exists()
+
+
+def test_a_recording_that_cannot_be_used_is_listed_or_stops(tmp_path, rig):
+    (rig / "b" / "tir" / "2.png").unlink()
+    with pytest.raises(PairsError, match="1 of 4 recordings cannot be used") as caught:
+        mine_pairs(rig, tmp_path / "out")
+    assert caught.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+    index = mine_pairs(rig, tmp_path / "out", max_bad=0.3)
+    assert len(index.unusable_recordings) == 1
+    assert [one.name for one in index.recordings] == ["rig/a", "rig/c", "rig/v"]
+
+
+@pytest.mark.parametrize("settings", [{"shard_mb": 0}, {"max_bad": 1.0}, {"max_bad": -0.1}])
+def test_settings_that_mean_nothing_are_refused(tmp_path, rig, settings):
+    with pytest.raises(RequestError, match="a shard has 1 MB or more"):
+        mine_pairs(rig, tmp_path / "out", **settings)
+    assert not (tmp_path / "out").exists()
+
+
+# --- unsupervised, and at any size ------------------------------------------------------------
+
+
+def test_labels_are_never_opened_and_change_nothing(tmp_path, rig):
+    """Traced by the interpreter."""
+    mine_pairs(rig, tmp_path / "without", shard_mb=1)
+    poison = []
+    for folder in (rig, *(path for path in rig.rglob("*") if path.is_dir())):
+        for name in ("groundtruth.txt", "boxes.json", "1.txt", "1.xml", "instances.json"):
+            (folder / name).write_text("poison")
+            poison.append(folder / name)
+    sys.addaudithook(note_opened)
+    OPENED.clear()
+    mine_pairs(rig, tmp_path / "with", shard_mb=1)
+    opened = {Path(name) for name in OPENED if str(rig) in name}
+    assert {path.suffix for path in opened} == {".png", ".mp4"}
+    assert not opened & set(poison)
+    assert content(tmp_path / "with") == content(tmp_path / "without")
+
+
+def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path, monkeypatch):
+    monkeypatch.setattr(mine, "MB", 200_000)  # shards of 215 pairs
+    root = tmp_path / "in"
+    for number in range(8):
+        for modality, shape in (("rgb", (12, 16, 3)), ("tir", (12, 16))):
+            folder = root / f"r{number}" / modality
+            folder.mkdir(parents=True)
+            rng = np.random.default_rng(len(shape))
+            Image.fromarray(rng.integers(0, 255, shape, np.uint8)).save(folder / "0.png")
+            for stem in range(1, 200):
+                os.link(folder / "0.png", folder / f"{stem}.png")
+    held = {}
+
+    def note(stage, done, total, note=""):
+        if stage == "mining pairs":
+            gc.collect()
+            held[done] = tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    mine_pairs(root, tmp_path / "out", shard_mb=1, progress=note)
+    tracemalloc.stop()
+    counts = [done for done in held if 0 < done < 1600]
+    assert counts[-1] - counts[0] > 1000
+    grown = held[counts[-1]] - held[counts[0]]
+    assert grown < 60 * (counts[-1] - counts[0])  # bytes: less than a path for each pair
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def test_the_command_mines_and_inspect_reads_its_shards(tmp_path, rig, capsys):
+    out = tmp_path / "out"
+    assert run(["pairs", "mine", str(rig), "--out", str(out), "--licence", "MIT"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("rig: 17 pairs in 4 recordings, ")
+    assert f"written: {out}" in printed.err
+    assert run(["pairs", "mine", str(rig), "--out", str(out)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    words = ["pairs", "inspect", str(out), "--out", str(tmp_path / "seen"), "--json"]
+    assert run(words) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert (seen["name"], seen["pairs"], seen["usable_pairs"]) == ("rig", 17, 17)
+
+
+def test_json_is_the_index(tmp_path, rig, capsys):
+    out = tmp_path / "out"
+    assert run(["pairs", "mine", str(rig), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((out / INDEX_NAME).read_text())
