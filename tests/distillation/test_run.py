@@ -119,12 +119,9 @@ def test_shards_give_the_student_of_the_folders_bit_for_bit(
         ran.append(run(tiny, source, baseline, tmp_path / place / "night.safetensors"))
     folder, mined = ran
     assert folder.identity == mined.identity
-    assert (folder.folder / "log.jsonl").is_file()
     one, other = (store.read(done.weights).state for done in ran)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
-    boxes = [done.summary.model_dump()["proposals"] for done in ran]
-    assert boxes[0] == boxes[1]
 
 
 TRACKS = {"tracks.modalities": ["tir"], "tracks.min_frames": 1, "tracks.min_first_iou": 0.0}

@@ -266,13 +266,14 @@ def test_members_that_moved_are_found(shards):
 
 
 def test_missing_pieces_are_named(shards):
-    source = open_pairs(shards)
+    source, other = open_pairs(shards), open_pairs(shards)
     next(shards.glob("shard-000000-*.tar")).unlink()
     with pytest.raises(PairsError, match="could not be unpacked"):
         source[0]
     next(shards.glob("shard-000000-*.json")).unlink()
     with pytest.raises(PairsError, match="could not be read"):
-        open_pairs(shards)[0]
+        other[0]
+    (shards / "shard-000000-0000000000000000.tar").touch()
     (shards / INDEX_NAME).write_text("{}")
     with pytest.raises(PairsError, match="is no index of shards"):
         open_pairs(shards)
