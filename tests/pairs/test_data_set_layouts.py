@@ -69,7 +69,7 @@ def _flir_v2(root: Path) -> list[str]:
     stems = [(V2.format("Ab1", 9 + k, "x"), V2.format("Zz", 3 - k, "y")) for k in range(3)]
     _files(root, ("video_rgb_test/data/{}.png", "video_thermal_test/data/{}.png"), stems)
     _image(root / "video_thermal_test/data" / f"{V2.format('Zz', 9, 'z')}.png", 0)
-    listed = {f"{rgb}.png": f"{tir}.png" for rgb, tir in stems}
+    listed = {f"{rgb}.png": f"{tir}.png" for rgb, tir in reversed(stems)}
     (root / "rgb_to_thermal_vid_map.json").write_text(json.dumps(listed))
     return ["video_rgb_test/coco.json", "video_thermal_test/index.json"]
 
@@ -305,10 +305,12 @@ def test_frames_without_a_partner_are_counted_in_flir_adas_v1(tmp_path):
     _made("flir-adas-v1", tmp_path)
     (recording,) = open_pairs(tmp_path).recordings().values()
     assert "0 RGB and 1 TIR frames without a partner left out" in recording.assumed
-    for path in (tmp_path / "train" / "RGB").iterdir():
+    for left, path in enumerate(sorted((tmp_path / "train" / "RGB").iterdir())):
         path.rename(path.with_name(f"x{path.name}"))
-    with pytest.raises(PairsError, match="only 0 of 3 RGB and 4 TIR stems are in both"):
-        open_pairs(tmp_path)
+        if left > 0:
+            both = 2 - left
+            with pytest.raises(PairsError, match=f"only {both} of 3 RGB and 4 TIR stems are in"):
+                open_pairs(tmp_path)
 
 
 def test_the_counts_are_taken_in_flir_adas_v1(tmp_path):
