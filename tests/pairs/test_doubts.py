@@ -14,7 +14,14 @@ from scipy import ndimage
 from tirtrack.errors import PairsError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.delay import Delay
-from tirtrack.pairs.doubts import QUICK, THOROUGH, likeness, look_for_doubts, sentences
+from tirtrack.pairs.doubts import (
+    QUICK,
+    THOROUGH,
+    TURNS,
+    likeness,
+    look_for_doubts,
+    sentences,
+)
 from tirtrack.pairs.source import Pair
 
 
@@ -268,3 +275,22 @@ def test_a_distillation_reads_few_pairs_for_it(shared):
     source = _Counting(open_pairs([shared / "data" / "pairs" / name for name in names]))
     look_for_doubts(source, QUICK)
     assert len(source.read) <= QUICK.frames + 2 * len(source.recordings())
+
+
+REAL = ["llvip", "vtuav/bus1", "m3svd/0111_1716", "m3svd/0115_1831", "roadscene"]
+
+
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("turn", ["", *TURNS])
+def test_tir_that_lies_the_wrong_way_round_is_named(shared, tmp_path, name, turn):
+    for side in ("rgb", "tir"):
+        (tmp_path / "rig" / side).mkdir(parents=True)
+        for path in sorted((shared / "data/pairs" / name / side).iterdir())[:6]:
+            image = np.asarray(Image.open(path))
+            turned = TURNS[turn](image) if turn and side == "tir" else image
+            Image.fromarray(turned).save(tmp_path / "rig" / side / f"{path.stem}.png")
+    (found,) = look_for_doubts(open_pairs(tmp_path / "rig"), THOROUGH)
+    assert found.turned == turn
+    assert not found.shows_nothing_in_common
+    said = [one for one in sentences([found]) if "wrong way round" in one]
+    assert said == [] if not turn else f"rig ({turn})" in said[0]

@@ -1,5 +1,5 @@
-"""Pairs that may not be real pairs: the same picture twice, swapped cameras, RGB that shows
-nothing, frames of different instants; and TIR that stands still.
+"""Pairs that may not be real pairs: the same picture twice, swapped or turned cameras, RGB that
+shows nothing, frames of different instants; and TIR that stands still.
 
 Each doubt is measured on small copies of a few pairs of a recording, cheap enough for distillation
 as well as inspection. Sentences name the recordings; nothing here stops a run.
@@ -38,6 +38,12 @@ _TILES = 4
 _MIN_DETAIL = 0.4
 _NAMED = 3
 _SAME_DELAY_FRAMES = 2
+TURNS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mirrored": np.fliplr,
+    "mirrored top to bottom": np.flipud,
+    "upside down": lambda image: np.rot90(image, 2),
+}
+MIN_TURN_RATIO = 1.25
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Likeness:
         contrast_tir: the same for TIR.
         colour_rgb: mean difference of the colour channels of RGB, share of the range.
         colour_tir: the same for TIR as stored.
+        turned: what ``outlines`` would be with TIR as each of ``TURNS`` has it.
     """
 
     detail: float
@@ -63,6 +70,7 @@ class Likeness:
     contrast_tir: float
     colour_rgb: float
     colour_tir: float
+    turned: Sequence[float] = ()
 
     @property
     def same_picture(self) -> bool:
@@ -91,6 +99,7 @@ class RecordingDoubts:
         clocks: doubts that come from the files' clocks, one sentence each.
         frozen: whether most TIR frames of a video equal the one read before.
         given_frames: number of frames by which TIR is taken later already, as the user asked.
+        turned: how TIR lies to RGB, one of ``TURNS``; empty if they are the same way round.
     """
 
     name: str = ""
@@ -104,12 +113,13 @@ class RecordingDoubts:
     clocks: Sequence[str] = ()
     frozen: bool = False
     given_frames: int = 0
+    turned: str = ""
 
     @property
     def shows_nothing_in_common(self) -> bool:
         """Whether most of its pairs have no outlines in common, without a delay to explain it."""
         is_most = self.compared >= MIN_TESTED and 2 * self.unrelated > self.compared
-        return is_most and self.delay is None
+        return is_most and self.delay is None and not self.turned
 
 
 @dataclass(frozen=True)
@@ -191,6 +201,7 @@ def _doubts(
         recording.warnings,
         recording.is_video and _stands_still(tir),
         recording.delay_frames,
+        _turned(likenesses),
     )
 
 
@@ -238,6 +249,7 @@ def likeness(pair: Pair) -> Likeness:
         _contrast(tir),
         colour(pair.both[0]),
         pair.tir_colour,
+        [measure_offset(rgb, np.ascontiguousarray(turn(tir))).peak for turn in TURNS.values()],
     )
 
 
@@ -308,6 +320,16 @@ def _are_swapped(likenesses: Sequence[Likeness]) -> bool:
     )
 
 
+def _turned(likenesses: Sequence[Likeness]) -> str:
+    """The turn of TIR by which its outlines agree clearly better with those of RGB, if any."""
+    if len(likenesses) < MIN_TESTED:
+        return ""
+    turned = np.median([one.turned for one in likenesses], axis=0)
+    best = int(turned.argmax())
+    least = max(USABLE_PEAK, MIN_TURN_RATIO * _median(likenesses, "outlines"))
+    return list(TURNS)[best] if turned[best] > least else ""
+
+
 def _rgb_is_flat(likenesses: Sequence[Likeness]) -> bool:
     return bool(likenesses) and (
         _median(likenesses, "contrast_rgb") < FLAT * _median(likenesses, "contrast_tir")
@@ -338,6 +360,7 @@ def sentences(
     return [
         *_each_kind(found, lambda one: bool(one.same_picture), _same_picture),
         *_each_kind(found, lambda one: one.swapped, _swapped),
+        *_each_kind(found, lambda one: bool(one.turned), _turn),
         *_clocks(found),
         *_each_kind(found, lambda one: says_delays and one.delay is not None, _delayed),
         *_each_kind(found, lambda one: one.shows_nothing_in_common, partial(_unrelated, more)),
@@ -366,6 +389,14 @@ def _swapped(doubtful: Sequence[RecordingDoubts]) -> str:
     return (
         f"TIR is in colour and RGB is grey: {named([one.name for one in doubtful])}; the cameras "
         f"look swapped, {SWAP}"
+    )
+
+
+def _turn(doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} ({one.turned})" for one in doubtful])
+    return (
+        f"TIR lies the wrong way round to RGB: {names}; turn one of the two back, in the camera's "
+        "settings or by exporting it again, or boxes of one will miss the object in the other"
     )
 
 
