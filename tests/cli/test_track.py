@@ -201,13 +201,21 @@ def test_damaged_frames_are_counted_on_stderr_and_end_with_1(
     assert len(rows_of(tmp_path / "runs/track-night")) == 6
 
 
-@pytest.mark.parametrize("video", [True, False], ids=["with video", "boxes only"])
-def test_ctrl_c_ends_with_130_and_outputs_complete_to_that_frame(tmp_path, weights, video):
-    clip = tmp_path / "long.mp4"
-    with VideoWriter(clip, 30) as writer:
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video that is tracked for longer than it takes to stop."""
+    path = tmp_path_factory.mktemp("clip") / "long.mp4"
+    with VideoWriter(path, 30) as writer:
         for k in range(1000):
             writer.write(scene(k))
-    words = ["track", str(clip), "--box", "30,40,16,12", "--weights", str(weights)]
+    return path
+
+
+@pytest.mark.parametrize("video", [True, False], ids=["with video", "boxes only"])
+def test_ctrl_c_ends_with_130_and_outputs_complete_to_that_frame(
+    tmp_path, long_clip, weights, video
+):
+    words = ["track", str(long_clip), "--box", "30,40,16,12", "--weights", str(weights)]
     words += [] if video else ["--no-video"]
     process = subprocess.Popen(
         [sys.executable, "-c", "from tirtrack.cli import main; main()", *words],

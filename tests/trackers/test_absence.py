@@ -30,7 +30,9 @@ def test_lost_is_said_when_the_target_has_gone_and_not_before(weights, calibrate
     assert beyond(figures, ABSENCE_LIMITS[WITHOUT]) == {}, figures
 
 
-@pytest.mark.parametrize("weights", ["nano-tir", pytest.param("nano-rgb", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "weights", ["nano-tir", pytest.param("nano-rgb", marks=pytest.mark.release)]
+)
 def test_with_re_detection_the_limits_hold_over_all_visible_frames(weights):
     figures = asdict(absences(RedetectingTracker(load_tracker(weights))))
     assert beyond(figures, ABSENCE_LIMITS[WITH]) == {}, figures

@@ -2,7 +2,7 @@
 
 Decisive are the runs in float64 with the recorded random numbers: every run has one, by default or
 in ``make test-slow``. Of those in float32 and by graphs, which pass through the same branches in
-another precision, one or two of each network are there, and ``make test-release`` runs the others.
+another precision, a few of each network are there, and ``make test-release`` runs the others.
 A failure names the run, the frame, and the first of the steps that differs.
 """
 

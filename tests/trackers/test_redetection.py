@@ -28,7 +28,9 @@ from tirtrack.trackers.state_file import load_state, save_state
 # --- the limits of "no recovery", with the shipped weights ----------------------------------------
 
 
-@pytest.mark.parametrize("weights", ["nano-tir", pytest.param("nano-rgb", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "weights", ["nano-tir", pytest.param("nano-rgb", marks=pytest.mark.release)]
+)
 def test_the_target_is_found_again_and_another_is_not(weights):
     figures = asdict(returns(RedetectingTracker(load_tracker(weights))))
     assert beyond(figures, RETURN_LIMITS) == {}, figures

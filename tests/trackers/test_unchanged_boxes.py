@@ -60,7 +60,7 @@ def first_box(folder: Path) -> Box:
 
 
 def marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
-    """Some of each camera are tracked by default and in ``make test-slow``, all before a release."""
+    """Some of each camera by default and in ``make test-slow``, the others before a release."""
     if name in COUNTS + EIGHT_BIT:
         return ()
     return (pytest.mark.slow if name in RECORDINGS[::4] else pytest.mark.release,)
