@@ -210,6 +210,15 @@ def test_no_run_is_left_out(shared):
     assert stored == {name for names in RUNS.values() for name in names}
 
 
+@pytest.mark.parametrize(
+    ("way", "without"), [("float64", []), ("float32", ["atom18"]), ("graphs", ["atom18"])]
+)
+def test_runs_of_every_network_do_not_wait_for_a_release(way, without):
+    soon = QUICK[way] | OF_EVERY_NETWORK[way]
+    assert soon <= {name for names in RUNS.values() for name in names}
+    assert [network for network in NETWORKS if not soon & {*RUNS[network]}] == without
+
+
 def test_the_recorded_numbers_are_the_sequential_stream_of_seed_1(shared, golden_runs):
     from tirtrack.trackers.draws import Draws
 
