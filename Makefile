@@ -24,7 +24,7 @@ test: $(VENV)/.installed-test ## the test suite
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS)
 
 test-slow: $(VENV)/.installed-test ## what takes longer: endurance, long goldens, experiments in small
-	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m slow --timeout 2400 --durations 20
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m "slow and not release" --timeout 2400 --durations 20
 
 test-release: $(VENV)/.installed-test ## before a release: more cases of what the other two hold
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m release --timeout 2400 --durations 20
