@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -114,11 +115,34 @@ def test_an_engine_that_failed_its_check_is_said_once_and_never_used(file, stub,
     assert (trial["colour_ms"], trial["fault"][-11:]) == (None, "(no kernel)")
 
 
-def test_a_cache_that_cannot_be_written_leaves_the_reference(file, stub, tmp_path, monkeypatch):
-    stub()
+def test_a_cache_that_cannot_be_written_leaves_the_reference_untried(
+    file, stub, tmp_path, monkeypatch, caplog
+):
+    tried = stub()
     (tmp_path / "no-folder").write_text("a file")
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "no-folder"))
     assert engine_choice.fastest_engine(file) == "onnx"
+    # The one warning: graphs are made anew each time.
+    assert tried == []
+    assert len(caplog.records) == 1
+
+
+def test_two_first_runs_at_once_take_the_same_engine(file, stub, monkeypatch):
+    stub()
+    trial = engine_choice._try
+
+    def while_another_ends(found):
+        mine = trial(found)
+        stub(times=(9.0, 9.0))
+        others = {one: asdict(each) for one, each in trial(found).items()}
+        identity = engine_choice._identity(found.weights_hash)
+        engine_choice.keep_value("graphs", identity, json.dumps(others))
+        return mine
+
+    monkeypatch.setattr(engine_choice, "_try", while_another_ends)
+    trials = engine_choice.engine_trials(graphs.graphs_of_file(file))
+    assert chosen(trials) == "onnx"
+    assert engine_choice._kept_trials(graphs.hash_of_file(file)) == trials
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tirtrack.cache import find_value, keep_value
+from tirtrack.cache import cache_folder, find_value, keep_value
 from tirtrack.errors import RunError
 from tirtrack.inference import has_openvino, openvino
 from tirtrack.weights import int8
@@ -73,6 +74,8 @@ def fastest_engine(path: Path) -> GraphEngineName:
     if _candidates(hash_of_file(path)) == [REFERENCE]:
         return REFERENCE
     graphs = graphs_of_file(path)
+    if not os.access(cache_folder("graphs"), os.W_OK):
+        return REFERENCE  # no trial, for it would be repeated at each start
     engine_trials(graphs)
     return chosen(_kept_trials(graphs.weights_hash))
 
@@ -105,6 +108,8 @@ def engine_trials(graphs: Graphs) -> dict[GraphEngineName, EngineTrial]:
     if kept := _kept_trials(graphs.weights_hash):
         return kept
     trials = _try(graphs)
+    if kept := _kept_trials(graphs.weights_hash):
+        return kept  # of another process that began at the same time: both take one engine
     text = json.dumps({engine: asdict(trial) for engine, trial in trials.items()})
     keep_value("graphs", _identity(graphs.weights_hash), text)
     return trials
