@@ -70,9 +70,10 @@ def compared(weights: str, options: argparse.Namespace) -> Iterator[dict[str, An
     success = {}
     if options.dataset != "none":
         success = success_by(weights, used, options.dataset, workers=options.workers)
-    right = boxes_on_clips(load_tracker(weights, engine=REFERENCE))
+    modality = store.card_of(path).modality
+    boxes = {one: boxes_on_clips(load_tracker(weights, engine=one), modality) for one in used}
     for engine in used:
-        worst = float(np.abs(boxes_on_clips(load_tracker(weights, engine=engine)) - right).max())
+        worst = float(np.abs(boxes[engine] - boxes[REFERENCE]).max())
         off = abs(success[engine] - success[REFERENCE]) if success else 0.0
         passed = worst <= MOST_PX and off <= MOST_SUCCESS
         yield _row(weights, engine, worst, success.get(engine), trials, used=True, passed=passed)

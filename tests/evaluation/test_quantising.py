@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from tirtrack.boxes import Box
 from tirtrack.errors import RequestError, RunError, WeightsError
 from tirtrack.evaluation import engine_check, quantising
 from tirtrack.evaluation.quantising import quantise_weights
 from tirtrack.networks import registry
+from tirtrack.trackers.frame_gate import warned_of_colour
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.weights import graphs, int8, store
 from tirtrack.weights.card import Card
@@ -45,7 +49,7 @@ def boxes(monkeypatch):
     def make(px, success=0.001):
         compared = []
 
-        def boxes_on_clips(tracker):
+        def boxes_on_clips(tracker, modality):
             is_int8 = len(compared) % 2  # each engine in turn with the reference before it
             compared.append(tracker)
             return np.zeros((200, 4)) + np.array([0, 0, 0, px]) * is_int8
@@ -130,7 +134,26 @@ def test_networks_without_search_graphs_are_refused(write, frames):
 
 
 def test_the_clips_are_200_frames_half_of_them_grey():
-    clips = engine_check._clips()
+    clips = engine_check._clips(tinted=True)
     shapes = [frame.ndim for frames, _ in clips for frame in frames]
     assert len(shapes) == 200
     assert (shapes.count(2), shapes.count(3)) == (120, 80)
+
+
+@pytest.mark.parametrize("modality", ["tir", "rgb"])
+def test_no_clip_warns_of_colour_and_each_shows_both_kinds_of_frame(caplog, modality):
+    kinds = []
+
+    class Tracker:
+        def init(self, frame, box):
+            return self.update(frame)
+
+        def update(self, frame):
+            kinds.append(frame.ndim)
+            if modality == "tir":
+                warned_of_colour(frame)
+            return SimpleNamespace(measured_box=Box(0, 0, 1, 1))
+
+    assert engine_check.boxes_on_clips(Tracker(), modality).shape == (200, 4)
+    assert set(kinds) == {2, 3}
+    assert caplog.messages == []

@@ -375,7 +375,7 @@ def test_results_of_two_calibrations_of_int8_are_never_mixed(
     evaluate(["nano-tir"], world, tmp_path / "out", **request)
     assert evaluate(["nano-tir"], world, tmp_path / "out", resume=True, **request).trackers
     graphs["search"] = b"calibrated by night"
-    with pytest.raises(RequestError, match=r"begun with another trackers.*int8\.search was"):
+    with pytest.raises(RequestError, match="begun with another trackers"):
         evaluate(["nano-tir"], world, tmp_path / "out", resume=True, **request)
 
 

@@ -26,10 +26,15 @@ CLIPS = 5  # of 40 frames before the target goes
 _TINT = np.array([1.0, 0.9, 0.75])
 
 
-def boxes_on_clips(tracker: Tracker) -> np.ndarray:
-    """Measured boxes ``[200,4]`` xywh of a tracker on the rendered frames, all clips in turn."""
+def boxes_on_clips(tracker: Tracker, modality: str) -> np.ndarray:
+    """Measured boxes ``[200,4]`` xywh of a tracker on the rendered frames, all clips in turn.
+
+    Args:
+        tracker: tracker that is begun anew with each clip.
+        modality: modality of its weights; those for ``tir`` see colour frames of equal channels.
+    """
     boxes = []
-    for frames, first in _clips():
+    for frames, first in _clips(tinted=modality != "tir"):
         for t, frame in enumerate(frames):
             state = tracker.update(frame) if t else tracker.init(frame, first)
             boxes.append(state.measured_box.array())
@@ -62,14 +67,15 @@ def success_by(
 
 
 @lru_cache
-def _clips() -> list[tuple[list[np.ndarray], Box]]:
+def _clips(*, tinted: bool) -> list[tuple[list[np.ndarray], Box]]:
     clips = []
     for seed in range(CLIPS):
         frames, truth = absence_clip(seed)
-        shown = [_tinted(one) if seed % 2 else one for one in frames[: GONE.start]]
+        tint = _TINT if tinted else np.ones(3)
+        shown = [_coloured(one, tint) if seed % 2 else one for one in frames[: GONE.start]]
         clips.append((shown, Box.of(truth[0])))
     return clips
 
 
-def _tinted(frame: np.ndarray) -> np.ndarray:
-    return np.asarray((frame[..., None] * _TINT).astype(np.uint8))
+def _coloured(frame: np.ndarray, tint: np.ndarray) -> np.ndarray:
+    return np.asarray((frame[..., None] * tint).astype(np.uint8))

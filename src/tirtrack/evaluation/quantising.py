@@ -145,9 +145,11 @@ def _random_box(rng: np.random.Generator, frame: np.ndarray) -> Box:
 def _box_check(path: Path, graphs: Graphs, made: Int8Graphs, engine: Int8Name) -> Int8Check:
     runtime = runtime_of(engine)
     place = runtime_version(runtime), processor()
-    right = boxes_on_clips(load_tracker(path, engine=REFERENCE))
+    modality = store.card_of(path).modality
+    right = boxes_on_clips(load_tracker(path, engine=REFERENCE), modality)
     try:
-        boxes = boxes_on_clips(_with_engine(path, GraphEngine(made.of(graphs), runtime)))
+        tracker = _with_engine(path, GraphEngine(made.of(graphs), runtime))
+        boxes = boxes_on_clips(tracker, modality)
     except RunError as error:
         return Int8Check(*place, None, fault=error.what)
     worst = float(np.abs(boxes - right).max())
