@@ -82,10 +82,13 @@ def test_antiuav_challenge(golden: Path) -> None:
 
 def test_first_evaluator_of_antiuav_gives_nothing_for_absent_frames() -> None:
     box = [5.0, 5.0, 4.0, 4.0]
-    scored = protocols.get("antiuav-2020").score_sequence(
-        "s", rows([box, []]), rows([box, []]), facts=FrameFacts(absent=np.array([False, True]))
-    )
-    assert scored.values["state_accuracy"] == 0.5
+    for facts in (FrameFacts(absent=np.array([False, True])), FrameFacts()):
+        first, later = (
+            protocols.get(name).score_sequence("s", rows([box, []]), rows([box, []]), facts=facts)
+            for name in ("antiuav-2020", "antiuav410")
+        )
+        assert first.values["state_accuracy"] == 0.5
+        assert later.values["state_accuracy"] == 1.0
 
 
 # --- presence
@@ -110,6 +113,15 @@ def test_pytracking_prf(golden: Path, tracker: str) -> None:
     assert values["prf_f"] == pytest.approx(official["f1_max"], abs=1e-15)
     assert values["prf_precision"] == pytest.approx(official["precision_at_best"], abs=1e-15)
     assert values["prf_recall"] == pytest.approx(official["recall_at_best"], abs=1e-15)
+
+
+def test_first_frame_of_the_first_sequence_alone_is_given() -> None:
+    truth = np.full((2, 4), 5.0)
+    boxes = truth + np.array([[100.0, 0, 0, 0], [0, 0, 0, 0]])
+    protocol = protocols.get("pytracking-prf")
+    one = protocol.score_sequence("s", boxes, truth, facts=FrameFacts(scores=np.array([1.0, 0.5])))
+    assert one.values["prf_recall"] == 1.0
+    assert protocol.average([one, one]).values["prf_recall"] == 0.75
 
 
 # --- VOT

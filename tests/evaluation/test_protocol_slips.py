@@ -124,9 +124,7 @@ def test_slips_in_the_core_of_otb(golden: Path, slip: str, monkeypatch: pytest.M
 
 
 def ties_fall_on_the_documented_side(thresholds: dict[str, np.ndarray]) -> bool:
-    """Whether a frame whose measure is ``k * 0.05``, ``k`` or ``k / 100``, or the next number up,
-    counts as it should.
-    """
+    """Whether measures at a threshold, or at the next number above it, count as they should."""
     exact = {
         "success": np.arange(21) * 0.05,
         "precision": np.arange(51.0),

@@ -21,6 +21,11 @@ def no_box(boxes: np.ndarray) -> np.ndarray:
     return np.asarray(np.isnan(boxes).any(axis=1))
 
 
+def without_target(annotation: np.ndarray, facts: FrameFacts) -> np.ndarray:
+    """Frames ``[T]`` whose target does not exist: by the flags, or else those without a box."""
+    return no_box(annotation) if facts.absent is None else facts.absent
+
+
 def hits(boxes: np.ndarray, annotation: np.ndarray) -> np.ndarray:
     """``[T]`` overlap; 0 where boxes do not overlap, or where there is none."""
     found = continuous_overlap(boxes, annotation)
@@ -35,7 +40,7 @@ def state_accuracy(
     A frame with a target counts with its overlap, one without with 1 if the result has no box. A
     frame that should have a target and has no annotated box does not count.
     """
-    absent = np.zeros(len(boxes), bool) if facts.absent is None else facts.absent
+    absent = without_target(annotation, facts)
     found = np.where(absent, no_box(boxes), hits(boxes, annotation))
     unknown = np.isnan(annotation).any(axis=1) | (annotation.sum(axis=1) == 0)
     return {"state accuracy": found[absent | ~unknown].astype(np.float64)}

@@ -8,7 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from tirtrack.datasets.frame_facts import FrameFacts
-from tirtrack.evaluation.protocols.antiuav import STATE_ACCURACY, hits, mean_state_accuracy
+from tirtrack.evaluation.protocols.antiuav import (
+    STATE_ACCURACY,
+    hits,
+    mean_state_accuracy,
+    without_target,
+)
 from tirtrack.evaluation.protocols.per_frame import PerFrame
 
 
@@ -16,7 +21,7 @@ def overlap_or_nothing(
     boxes: np.ndarray, annotation: np.ndarray, facts: FrameFacts
 ) -> dict[str, np.ndarray]:
     """The overlap of frames with a target, 0 for those without."""
-    absent = np.zeros(len(boxes), bool) if facts.absent is None else facts.absent
+    absent = without_target(annotation, facts)
     return {"state accuracy": np.where(absent, 0.0, hits(boxes, annotation))}
 
 
@@ -26,5 +31,4 @@ PROTOCOL = PerFrame(
     measure=overlap_or_nothing,
     summary=mean_state_accuracy,
     absent_rule="as wrong",
-    needs=("absent",),
 )

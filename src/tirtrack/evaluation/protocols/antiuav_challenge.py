@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tirtrack.datasets.frame_facts import FrameFacts
-from tirtrack.evaluation.protocols.antiuav import hits, no_box
+from tirtrack.evaluation.protocols.antiuav import hits, no_box, without_target
 from tirtrack.evaluation.protocols.base import ScoreDescription, SequenceScores
 from tirtrack.evaluation.protocols.per_frame import PerFrame
 
@@ -23,7 +23,7 @@ def frame_terms(
     boxes: np.ndarray, annotation: np.ndarray, facts: FrameFacts
 ) -> dict[str, np.ndarray]:
     """What each frame adds, and for each frame with a target whether the result has no box."""
-    absent = np.zeros(len(boxes), bool) if facts.absent is None else facts.absent
+    absent = without_target(annotation, facts)
     given_up = no_box(boxes)
     return {
         "gained": np.where(absent, given_up, hits(boxes, annotation)),
@@ -48,5 +48,4 @@ PROTOCOL = PerFrame(
     measure=frame_terms,
     summary=accuracy,
     absent_rule="as right if the result has no box there",
-    needs=("absent",),
 )
