@@ -119,7 +119,7 @@ def test_failed_sequence_ends_with_1_and_keeps_the_rest(
 @pytest.mark.parametrize(
     "option",
     [
-        *(["--protocol", "otb"], ["--workers", "0"], ["--protocol", ""], ["--preset", ""]),
+        *(["--protocol", "otd"], ["--workers", "0"], ["--protocol", ""], ["--preset", ""]),
         *(["--dataset", ""], ["--columns", "x"], ["--base", "2"], ["--frames", "x"]),
     ],
     ids=" ".join,
