@@ -105,7 +105,7 @@ def test_short_result_is_an_error_unless_padded(world: Path, results: Path, caps
         (["--protocol", "lsotb"], 'unknown protocol "lsotb"; did you mean'),
         (["--length", "ignore"], "'ignore' is not one of"),
         (["--reference", "of"], '--reference: no tracker is called "of"; did you mean "off"?'),
-        (["--protocol", ""], 'unknown protocol ""; known are lsotb-tir, lsotb-tir-119, ptb-tir'),
+        (["--protocol", ""], 'unknown protocol ""; known are antiuav-2020, antiuav-challenge'),
         (["--columns", ""], 'the columns "" make no box'),
         (["--columns", "x,y,w"], 'the columns "x,y,w" make no box'),
         (["--result-columns", "a,b"], '--result-columns: the columns "a,b" make no box'),
