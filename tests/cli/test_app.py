@@ -156,8 +156,11 @@ def test_with_json_an_error_is_one_document_on_stdout(monkeypatch, capsys):
         (["cache", "shwo"], 'tirtrack: cache: no command "shwo"; did you mean "show"?'),
         (["cache", "show", "--jsno"], 'tirtrack: cache show: no option "--jsno"; did you mean'),
         (["cache"], "tirtrack: cache: no command was given; known are clear, show\n"),
-        (["weights"], "tirtrack: weights: no command was given; known are import, info, list\n"),
-        (["pairs"], "tirtrack: pairs: no command was given; known are inspect\n"),
+        (
+            ["weights"],
+            "tirtrack: weights: no command was given; known are import, info, list, quantise\n",
+        ),
+        (["pairs"], "tirtrack: pairs: no command was given; known are inspect, mine\n"),
         (["cache", "show", "much"], "tirtrack: cache show: got unexpected extra argument (much); "),
         (["report"], "tirtrack: report: missing argument 'DIR...'; see \"tirtrack report --help\""),
         (["report", "x", "--title"], "tirtrack: report: option '--title' requires an argument; "),
