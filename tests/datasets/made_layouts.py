@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -196,7 +196,7 @@ MAKERS: dict[str, Callable[[Path, str], Made]] = {
 NAMES = ("cat-1", "dog-2")
 
 
-def small(name: str) -> Benchmark:
+def small(name: str, names: Sequence[str] = NAMES) -> Benchmark:
     """A published data set that has the two made sequences alone, by a list of its kind."""
     known = benchmarks.get(name)
     listed = tuple(
@@ -207,15 +207,15 @@ def small(name: str) -> Benchmark:
             first=4 if name == "otb" else 1,
             annotation=f"{one}/groundtruth_rect.txt" if name == "otb" else "",
         )
-        for one in NAMES
+        for one in names
     )
-    count = len(NAMES) if known.count else 0
+    count = len(names) if known.count else 0
     return replace(known, count=count, sequences=listed if known.sequences else ())
 
 
-def make(root: Path, name: str) -> dict[str, Made]:
+def make(root: Path, name: str, names: Sequence[str] = NAMES) -> dict[str, Made]:
     """Both sequences of a data set, and its own list where it has one."""
-    made = {one: MAKERS[name](root, one) for one in NAMES}
+    made = {one: MAKERS[name](root, one) for one in names}
     if benchmarks.get(name).list_file:
-        text(root / benchmarks.get(name).list_file, "\n".join(NAMES) + "\n")
+        text(root / benchmarks.get(name).list_file, "\n".join(names) + "\n")
     return made

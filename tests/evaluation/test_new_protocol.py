@@ -39,6 +39,7 @@ class CentreError:
     name = NAME
     absent_rule = ""
     as_stored = False
+    by_flags = False
     needs = ()
     scores = (
         ScoreDescription(

@@ -173,5 +173,5 @@ def test_missing_facts_are_said() -> None:
         protocols.get("lasot").score_sequence("s", box, box)
     assert str(caught.value) == (
         "s: lasot needs which frames have no target, which this sequence lacks; "
-        "choose another --protocol, or read the data set in its own layout"
+        "`tirtrack data verify` says what is missing; or choose another --protocol"
     )

@@ -70,6 +70,8 @@ class AnnotationFile:
         columns: columns of its rows, if neither their number nor a header says it.
         video: the requested video of a file that holds several.
         absence: files of flags that belong to it.
+        lacks_flags: whether files of flags that its data set has are not there.
+        has_flat: whether it may have boxes without area, which stay as they are.
         sparse: whether it may have one row per ten frames.
         first_only: whether it may have a row for the first frame alone.
         second: annotation of the same frames in RGB, in the same form.
@@ -82,6 +84,8 @@ class AnnotationFile:
     columns: Columns | None = None
     video: str = ""
     absence: tuple[Path, ...] = ()
+    lacks_flags: bool = False
+    has_flat: bool = False
     sparse: bool = False
     first_only: bool = False
     second: Path | None = None
@@ -104,6 +108,7 @@ class SequenceDescription:
     attributes: Mapping[str, int] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    size_wh: tuple[int, int] | None = None
 
 
 def labelled_sequences(
@@ -134,7 +139,7 @@ def labelled_sequences(
     for target in (one.fitted(frames) for one in targets):
         flagged = absent_by_files(file.absence, len(target))
         absent = target.absent | flagged
-        _check(target, absent, file.path)
+        _check(target, absent, file)
         every = _frames_a_row(len(target), frames) if file.sparse else 1
         if with_frames and source is not None and every == 1:
             check_count(source, len(target), annotation=file.path, numbers=file.numbers)
@@ -143,8 +148,7 @@ def labelled_sequences(
             frame = _first_frame(source, file.frames, with_frames=with_frames)
             _check_no_corners(target.boxes[~absent], frame, file.path)
         sequence = _sequence(facts, file, target, absent, flagged)
-        beside = FrameFacts(absent, cover_of(file.absence), second=_second(file, len(target)))
-        sequence = replace(sequence, facts=beside)
+        sequence = replace(sequence, facts=_frame_facts(facts, file, target, flagged))
         sequences.append(_with_frames(sequence, source, every, file))
     if len(sequences) == 1:
         return sequences
@@ -197,6 +201,23 @@ def _sequence(
     )
 
 
+def _frame_facts(
+    facts: SequenceDescription, file: AnnotationFile, target: TargetBoxes, flagged: np.ndarray
+) -> FrameFacts:
+    """Facts of the frames. Who is absent is unknown where only some files of flags are there."""
+    absent, with_absent = target.absent, None
+    if file.absence or target.flagged is not None:
+        absent = flagged if target.flagged is None else flagged | target.flagged
+        with_absent = counted_from_1(target.boxes, target.absent & ~absent, file.base)
+    return FrameFacts(
+        None if file.lacks_flags else absent,
+        with_absent,
+        cover_of(file.absence),
+        facts.size_wh,
+        _second(file, len(target)),
+    )
+
+
 def _second(file: AnnotationFile, rows: int) -> np.ndarray | None:
     """``[rows,4]`` annotation of the RGB frames; ``None`` where there is none that fits, which is
     for those to refuse who need it.
@@ -227,7 +248,9 @@ def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
     said = [
         remark
         for one in sequences
-        for remark in filter(None, (one.form, _thinned(one), _split(one), _at_pixel_0(one)))
+        for remark in filter(
+            None, (one.form, _thinned(one), _first_alone(one), _split(one), _at_pixel_0(one))
+        )
     ]
     total = len(sequences)
     return tuple(f"{one} ({said.count(one)} of {total} sequences)" for one in dict.fromkeys(said))
@@ -235,6 +258,12 @@ def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
 
 def _thinned(sequence: LabelledSequence) -> str:
     return f"one annotated frame in {sequence.every}" if sequence.open_all else ""
+
+
+def _first_alone(sequence: LabelledSequence) -> str:
+    """A remark if later frames have no annotation, as in the test part of GOT-10k."""
+    is_alone = len(sequence) > 1 and np.isnan(sequence.annotation[1:]).all()
+    return "only the first frame is annotated, so scores say nothing" if is_alone else ""
 
 
 def _split(sequence: LabelledSequence) -> str:
@@ -281,8 +310,9 @@ def counted_from_1(
     return np.where((absent & ~kept)[:, None], np.nan, boxes + offset)
 
 
-def _check(target: TargetBoxes, absent: np.ndarray, path: Path) -> None:
+def _check(target: TargetBoxes, absent: np.ndarray, file: AnnotationFile) -> None:
     """Refuse rows that are neither a box nor plainly absent."""
+    path = file.path
     if len(target) == 0:
         raise DatasetError("has no row", path, "expected one box a frame")
     boxes = target.boxes[~absent]
@@ -298,7 +328,7 @@ def _check(target: TargetBoxes, absent: np.ndarray, path: Path) -> None:
             "the box has a number that is not finite", _row(target, broken, path), _WRITE_ABSENT
         )
     flat = ~absent & ~(target.boxes[:, 2:] > 0).all(axis=1)
-    if flat.any():
+    if flat.any() and not file.has_flat:
         box = ",".join(map(short_number, target.boxes[int(flat.argmax())].tolist()))
         raise DatasetError(f"the box {box} has no area", _row(target, flat, path), _WRITE_ABSENT)
 

@@ -52,7 +52,7 @@ def targets_of(content: Any, path: Path, columns: Columns | None = None) -> list
             f"has {len(target)} boxes and {count} flags", path, "one of each for every frame"
         )
     present = np.array([_flag(flag, f"{path}, flag {i + 1}") for i, flag in enumerate(flags)])
-    return [replace(target, absent=target.absent | ~present)]
+    return [replace(target, absent=target.absent | ~present, flagged=~present)]
 
 
 def _rows(rows: Sequence[Any], path: Path, columns: Columns | None) -> TargetBoxes:

@@ -8,6 +8,7 @@ attributes and whose texts are notes.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -132,7 +133,8 @@ def _readers(
             subset=subset,
             attributes=_attributes(content),
             notes=_notes(content),
-            files=(folder / ATTRIBUTES,),
+            files=tuple(folder / name for name in (ATTRIBUTES, of_folder.size_file) if name),
+            size_wh=_stated_size(folder / of_folder.size_file) if of_folder.size_file else None,
         )
         found = _sequences(facts, folder, of_folder, with_frames=with_frames, options=options)
         _check_rows(content, found[0], folder, of_folder)
@@ -171,12 +173,21 @@ def _sequences(
         layout.base,
         layout.columns,
         absence=absence_files(folder),
+        lacks_flags=any(not (folder / name).is_file() for name in layout.flags),
+        has_flat=layout.has_flat,
         sparse=layout.sparse,
         first_only=layout.first_only,
         second=folder / layout.rgb_annotation if layout.rgb_annotation else None,
     ).with_options(options)
     source = _source(facts.name, folder, layout) if with_frames else _at_hand(folder, layout)
     return labelled_sequences(facts, file, source, with_frames=with_frames)
+
+
+def _stated_size(path: Path) -> tuple[int, int] | None:
+    """Width and height by the line ``resolution: (W, H)`` of a file; ``None`` without one."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    line = re.search(r"^\s*resolution\s*[:=]\s*\(?\s*(\d+)\s*,\s*(\d+)", text, re.MULTILINE)
+    return None if line is None else (int(line[1]), int(line[2]))
 
 
 def _check_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,8 +13,10 @@ class FrameFacts:
     nothing is known.
 
     Attributes:
-        absent: ``[T]`` bool, whether the annotation says that the target is absent or fully hidden;
-            a box may stand beside it.
+        absent: ``[T]`` bool, whether the target is absent or fully hidden: by the flags of the data
+            set, or else by rows without a box.
+        with_absent: ``[T,4]`` xywh annotation in which boxes of frames that are flagged as absent
+            stay, in the base of the annotation; ``None`` if there are no flags.
         cover: ``[T]`` visible share of the target in eighths, as GOT-10k annotates it.
         size_wh: width and height of the frames, pixels.
         second: ``[T,4]`` xywh annotation of the same frames in the other modality, in the base of
@@ -24,6 +26,7 @@ class FrameFacts:
     """
 
     absent: np.ndarray | None = None
+    with_absent: np.ndarray | None = None
     cover: np.ndarray | None = None
     size_wh: tuple[int, int] | None = None
     second: np.ndarray | None = None
@@ -39,11 +42,13 @@ class FrameFacts:
         return self._rows(slice(row, None, -1))
 
     def _rows(self, rows: slice) -> FrameFacts:
-        return FrameFacts(
-            None if self.absent is None else self.absent[rows],
-            None if self.cover is None else self.cover[rows],
-            self.size_wh,
-            None if self.second is None else self.second[rows],
-            self.scores,
-            self.statuses,
+        def kept(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[rows]
+
+        return replace(
+            self,
+            absent=kept(self.absent),
+            with_absent=kept(self.with_absent),
+            cover=kept(self.cover),
+            second=kept(self.second),
         )

@@ -33,6 +33,8 @@ class SequenceLayout:
         rgb: folder of the RGB frames that belong to the thermal ones; empty if there are none.
         rgb_annotation: path of the annotation of the RGB frames; empty if they have none.
         flags: files of flags beside the annotation, which a whole sequence has.
+        size_file: file that states the size of the frames; empty if none does.
+        has_flat: whether published annotation has boxes without area, which stay as they are.
     """
 
     name: str
@@ -47,6 +49,8 @@ class SequenceLayout:
     rgb: str = ""
     rgb_annotation: str = ""
     flags: tuple[str, ...] = ()
+    size_file: str = ""
+    has_flat: bool = False
 
     def fits(self, folder: Path) -> bool:
         """Whether a folder is a sequence of this layout."""
@@ -64,7 +68,7 @@ GTOT = SequenceLayout(
 )  # fmt: skip
 RGBT234 = SequenceLayout(
     "RGBT234 or LasHeR", "infrared.txt", _THERMAL, base=1,
-    rgb="visible", rgb_annotation="visible.txt",
+    rgb="visible", rgb_annotation="visible.txt", has_flat=True,
 )  # fmt: skip
 RGBT210 = SequenceLayout(
     "RGBT210", "init.txt", _THERMAL, base=1, needs="infrared", rgb="visible"
@@ -78,11 +82,11 @@ ANTI_UAV410 = SequenceLayout("Anti-UAV", "IR_label.json", _UAV_FRAMES, base=0)
 VOT_RGBT = SequenceLayout("VOT-RGBT", "groundtruth.txt", ("ir",), base=0, needs="ir", rgb="color")
 LASOT = SequenceLayout(
     "LaSOT", "groundtruth.txt", (IMAGE_FOLDER,), base=1, needs="nlp.txt",
-    flags=("full_occlusion.txt", "out_of_view.txt"),
+    flags=("full_occlusion.txt", "out_of_view.txt"), has_flat=True,
 )  # fmt: skip
 GOT10K = SequenceLayout(
     "GOT-10k", "groundtruth.txt", (ITSELF,), base=0, needs="meta_info.ini", first_only=True,
-    flags=("absence.label", "cover.label"),
+    flags=("absence.label", "cover.label"), size_file="meta_info.ini",
 )  # fmt: skip
 MOT = SequenceLayout("MOTChallenge", "gt/gt.txt", ("img1",), base=1)
 PLAIN = SequenceLayout("groundtruth.txt", "groundtruth.txt", _PLAIN_FRAMES, base=0)

@@ -18,6 +18,7 @@ class TargetBoxes:
     Attributes:
         boxes: ``[T,4]`` float64 xywh in the file's base; NaN where a row holds no box.
         absent: ``[T]`` bool, rows that say in any spelling that there is no target.
+        flagged: ``[T]`` bool, rows whose flag in the file says so; ``None`` if it has no flags.
         form: the file's spelling of boxes, in words; empty for x,y,w,h.
         named: whether header or caller name the columns, so that they are not questioned.
         target: id of the target, if the file has ids.
@@ -38,6 +39,7 @@ class TargetBoxes:
     may_follow: float = 0
     lines: tuple[int, ...] = ()
     separators: tuple[int, ...] = ()
+    flagged: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)

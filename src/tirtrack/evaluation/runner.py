@@ -49,6 +49,7 @@ from tirtrack.evaluation.scoring import (
     MissingMode,
     Runs,
     annotation_sha256,
+    check_annotation,
     groups_of,
     included,
     score_runs,
@@ -226,7 +227,8 @@ def evaluate(
 
     Raises:
         RequestError: something requested is unknown, a first box does not lie in its frame, a
-            sequence has no group, or existing runs depend on other inputs; nothing was written.
+            sequence has no group or lacks facts that the protocol needs, or existing runs depend on
+            other inputs; nothing was written.
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
@@ -234,6 +236,7 @@ def evaluate(
     dataset = opened(dataset)
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
     dataset = included(dataset, rules)
+    check_annotation(dataset, rules)
     trackers = repeated(first_runs, runs)
     begun = chosen_starts(rules, starts)
     if group is not None:

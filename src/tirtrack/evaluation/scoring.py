@@ -34,6 +34,7 @@ from tirtrack.evaluation.protocols.base import (
     SequenceScores,
     StartsProtocol,
 )
+from tirtrack.evaluation.protocols.one_pass import check_facts
 from tirtrack.evaluation.repeats import mean_over_runs, paired_differences, runs_by_tracker, spreads
 from tirtrack.evaluation.results import SequenceRun, unshifted
 from tirtrack.evaluation.score_quality import ScoreQuality, score_quality
@@ -107,6 +108,17 @@ def with_sizes(
         for one in dataset.sequences
     ]
     return replace(dataset, sequences=tuple(sequences))
+
+
+def check_annotation(dataset: LabelledDataset, protocol: EvaluationProtocol) -> None:
+    """Refuse a data set whose annotation lacks facts that a protocol counts by.
+
+    Raises:
+        DatasetError: one is missing; names it and the sequence.
+    """
+    needs = [one for one in protocol.needs if one in ("absent", "cover", "second")]
+    for sequence in dataset.sequences:
+        check_facts(protocol.name, needs, sequence.facts, sequence.name)
 
 
 def score_runs(
@@ -336,12 +348,15 @@ def _score_pass(
     row = start_frame(start)
     shift = start.shift if protocol.as_stored else 0
     facts = start.facts.from_row(row)
+    annotation = start.annotation[row:]
+    if protocol.by_flags and facts.with_absent is not None:
+        annotation = facts.with_absent
     if facts.second is not None:
         facts = replace(facts, second=unshifted(facts.second, shift))
     return protocol.score_sequence(
         start.name,
         unshifted(track.boxes, shift),
-        unshifted(start.annotation[row:], shift),
+        unshifted(annotation, shift),
         length=length,
         facts=replace(facts, scores=track.scores, statuses=track.statuses),
     )

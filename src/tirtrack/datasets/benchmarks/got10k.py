@@ -1,7 +1,8 @@
 """GOT-10k: ``GOT-10k_Val_000001/`` with images, ``groundtruth.txt``, ``cover.label`` and more.
 
 The root is the folder of one part or the one around it. Of the test part only the first boxes are
-published; its other frames are read as frames without a target.
+published; its other frames are read as frames without a target, so that trackers run over it for an
+upload, and its scores say nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tirtrack.datasets.benchmark import Benchmark, ListedSequence
-from tirtrack.datasets.folders import sequence_readers
+from tirtrack.datasets.folders import PROTOCOL, sequence_readers
 from tirtrack.datasets.sequence_layouts import GOT10K
 
 
@@ -20,7 +21,7 @@ def _part(part: str, count: int, title: str) -> Benchmark:
         name=f"got10k-{part.lower()}",
         title=title,
         described="github.com/got-10k/toolkit",
-        protocol="got10k",
+        protocol=PROTOCOL if part == "Test" else "got10k",
         reader=sequence_readers,
         layout=replace(GOT10K, needs="", first_only=part == "Test", flags=flags),
         count=count,

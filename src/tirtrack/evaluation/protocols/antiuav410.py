@@ -24,6 +24,7 @@ PROTOCOL = PerFrame(
     summary=mean_state_accuracy,
     absent_rule="as right if the result has no box there; in the plots as a success miss and a "
     "precision hit",
+    by_flags=True,
     plots=OnePass(
         "antiuav410",
         plots=(

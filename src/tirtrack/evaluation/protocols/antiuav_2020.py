@@ -31,4 +31,5 @@ PROTOCOL = PerFrame(
     measure=overlap_or_nothing,
     summary=mean_state_accuracy,
     absent_rule="as wrong",
+    by_flags=True,
 )

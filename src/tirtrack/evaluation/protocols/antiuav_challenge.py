@@ -48,4 +48,5 @@ PROTOCOL = PerFrame(
     measure=frame_terms,
     summary=accuracy,
     absent_rule="as right if the result has no box there",
+    by_flags=True,
 )

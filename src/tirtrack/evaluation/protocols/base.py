@@ -134,6 +134,12 @@ class EvaluationProtocol(Protocol):
     def as_stored(self) -> bool:
         """Whether boxes are compared in the base of their files; else as annotation in memory."""
 
+    @property
+    def by_flags(self) -> bool:
+        """Whether it tells absent frames by their flags, and gets the boxes that stand beside them;
+        else such frames come as rows of NaN.
+        """
+
     def score_sequence(
         self,
         name: str,

@@ -59,4 +59,5 @@ PROTOCOL = OnePass(
     pools_frames=True,
     needs=("cover", "size_wh"),
     as_stored=True,
+    by_flags=True,
 )

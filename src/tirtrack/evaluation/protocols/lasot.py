@@ -31,4 +31,5 @@ PROTOCOL = OnePass(
     repairs=no_size_or_any_nan,
     drops_empty=True,
     needs=("absent",),
+    by_flags=True,
 )

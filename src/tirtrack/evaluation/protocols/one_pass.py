@@ -189,6 +189,7 @@ class OnePass:
         needs: names of the :class:`FrameFacts` that it cannot do without.
         as_stored: whether boxes are compared as the files store them; else in the base of the
             annotation in memory.
+        by_flags: whether absent frames are told by their flags alone, and their boxes are needed.
         only: sequences that it counts, if not all of the data set.
         without: sequences of the data set that it does not count.
     """
@@ -209,6 +210,7 @@ class OnePass:
     drops_empty: bool = False
     needs: tuple[str, ...] = ()
     as_stored: bool = False
+    by_flags: bool = False
     only: frozenset[str] = frozenset()
     without: frozenset[str] = field(default=frozenset())
 
@@ -432,5 +434,5 @@ def check_facts(protocol: str, needs: Sequence[str], facts: FrameFacts, where: s
             raise DatasetError(
                 f"{protocol} needs {_FACTS[need]}, which this sequence lacks",
                 where,
-                "choose another --protocol, or read the data set in its own layout",
+                "`tirtrack data verify` says what is missing; or choose another --protocol",
             )

@@ -29,6 +29,7 @@ class PerFrame:
         summary: function of the measures of some sequences that gives the scores.
         absent_rule: as what a frame without a target counts, in words.
         needs: names of the :class:`FrameFacts` that it cannot do without.
+        by_flags: whether absent frames are told by their flags alone, and their boxes are needed.
         plots: plots beside them, for which a row without a box is four zeros.
     """
 
@@ -38,6 +39,7 @@ class PerFrame:
     summary: Summary
     absent_rule: str = ""
     needs: tuple[str, ...] = ()
+    by_flags: bool = False
     plots: OnePass | None = None
     as_stored: bool = field(default=True, init=False)
 

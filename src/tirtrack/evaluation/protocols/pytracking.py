@@ -59,4 +59,5 @@ def pytracking(
         pads_after_repair=True,
         refuses=nan_or_negative,
         needs=("absent",) if needs_absent else (),
+        by_flags=needs_absent,
     )
