@@ -52,7 +52,7 @@ def test_what_is_missing_is_said_with_its_file_and_ends_with_1(folder, capsys):
     out = capsys.readouterr().out
     assert f"cat-1: {folder / 'cat-1' / 'img'}: has 2 images, its annotation" in out
     assert "there is no image number 2" in out
-    assert out.endswith("\nnot whole: 1 findings\n")
+    assert out.endswith("\nnot whole: 1 finding\n")
 
 
 def test_verify_as_json_is_the_whole_result(folder, capsys):

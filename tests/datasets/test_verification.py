@@ -93,7 +93,7 @@ def test_without_a_list_the_number_of_sequences_is_compared(tmp_path: Path, name
     made[NAMES[0]].annotation.unlink()
     found = verify_dataset(small(name), tmp_path)
     assert [one.sequence for one in found.findings] == [""]
-    assert re.search("has 1 sequences, .* 2; get it again", said(found)[0])
+    assert re.search("has 1 sequence, .* 2; get it again", said(found)[0])
     assert found.names_from == ""
 
 
@@ -101,7 +101,7 @@ def test_the_list_of_the_data_is_compared_with_the_published_number(tmp_path: Pa
     make(tmp_path, "vot-tir2016")
     (tmp_path / "list.txt").write_text(NAMES[0] + "\n")
     found = verify_dataset(small("vot-tir2016"), tmp_path)
-    assert ["list.txt has 1 sequences" in one for one in said(found)] == [True]
+    assert ["list.txt has 1 sequence" in one for one in said(found)] == [True]
     assert (found.names_from, found.unlisted) == ("list.txt", (NAMES[1],))
 
 
@@ -213,7 +213,7 @@ def test_the_annotation_of_the_rgb_half_is_compared(tmp_path: Path, name: str, f
     made = make(tmp_path, name)
     path = made[NAMES[0]].annotation.parent / file
     path.write_text(path.read_text().splitlines(keepends=True)[0])
-    only(verify_dataset(small(name), tmp_path), rf"{re.escape(file)}: has 1 rows, .* has 3")
+    only(verify_dataset(small(name), tmp_path), rf"{re.escape(file)}: has 1 row, .* has 3")
     path.unlink()
     only(verify_dataset(small(name), tmp_path), rf"{re.escape(file)}: could not be read")
 
@@ -226,7 +226,7 @@ def test_a_row_of_nan_is_named_where_every_frame_has_a_box(tmp_path: Path, name:
     path.write_text("\n".join(lines))
     only(
         verify_dataset(small(name), tmp_path),
-        "1 rows hold no box, the first is row 2; the published",
+        "1 row without a box, the first is row 2; the published",
     )
 
 
@@ -367,3 +367,25 @@ def test_a_missing_file_of_flags_is_named(tmp_path: Path, name: str, file: str):
     path = make(tmp_path, name)[NAMES[0]].annotation.with_name(file)
     path.unlink()
     only(verify_dataset(small(name), tmp_path), f"{re.escape(str(path))}: no such file of flags")
+
+
+def test_a_stated_size_is_compared_with_the_frames(tmp_path: Path):
+    path = make(tmp_path, "got10k-val")[NAMES[0]].annotation
+    (path.parent / "meta_info.ini").write_text("[METAINFO]\nresolution: (80, 60)\n")
+    only(verify_dataset(small("got10k-val"), tmp_path), "frames are 40x30, .* states 80x60")
+    assert verify_dataset(small("got10k-val"), tmp_path, images="none").whole
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("8\n9\n0\n", '"9" is no'), ("8\nx\n0\n", '"x" is not')]
+)
+def test_a_share_that_is_none_is_named(tmp_path: Path, text: str, words: str):
+    path = make(tmp_path, "got10k-val")[NAMES[0]].annotation
+    (path.parent / "cover.label").write_text(text)
+    found = verify_dataset(small("got10k-val"), tmp_path)
+    only(found, rf"cover\.label.*{words}.*expected (numbers from )?0 to 8")
+
+
+def test_a_folder_without_sequences_says_what_they_may_look_like(tmp_path: Path):
+    (found,) = said(verify_dataset("folder", tmp_path))
+    assert re.search(r"expected anno/SEQUENCE\.txt, .*SEQUENCE/groundtruth\.txt", found)

@@ -72,6 +72,8 @@ def verify(
 
 def report_lines(found: Verification) -> Iterator[str]:
     """What was found, as text."""
+    from tirtrack.source_line import counted
+
     of = f" of {found.published}" if found.published else ""
     names = f"names by {_list(found.names_from)}" if found.names_from else "no list of names"
     yield f"{found.title} in {found.root}"
@@ -91,7 +93,7 @@ def report_lines(found: Verification) -> Iterator[str]:
         for one in found.findings
     ]
     yield from _some("missing or damaged", faults)
-    yield "whole" if found.whole else f"not whole: {len(found.findings)} findings"
+    yield "whole" if found.whole else f"not whole: {counted(len(found.findings), 'finding')}"
 
 
 def _list(name: str) -> str:

@@ -21,6 +21,8 @@ _STEMS = {
     "absent_label": 1,
     "exist": 0,
 }
+_COVER = "cover"
+_MOST_COVER = 8  # eighths of the target
 _SUFFIXES = (".txt", ".label", ".tag", ".json", ".csv")
 
 
@@ -39,14 +41,15 @@ def absent_by_files(files: Iterable[Path], rows: int) -> np.ndarray:
     absent = np.zeros(rows, dtype=bool)
     for path in files:
         words = _words(path)
-        flags = np.array([flag(word, str(path), "flags of 0 or 1") for word in words])
+        kind = "numbers from 0 to 8" if path.stem == _COVER else "flags of 0 or 1"
+        flags = np.array([flag(word, str(path), kind) for word in words])
         if len(flags) != rows:
             raise DatasetError(
                 f"has {len(flags)} flags, the annotation has {rows} rows", path, "one for each row"
             )
         if np.isnan(flags).any():
             missing = words[int(np.isnan(flags).argmax())]
-            raise DatasetError(f'"{missing}" is not a flag', path, "expected flags of 0 or 1")
+            raise DatasetError(f'"{missing}" is not a flag', path, f"expected {kind}")
         absent |= flags == _STEMS.get(path.stem, 1)
     return absent
 
@@ -56,12 +59,22 @@ def cover_of(files: Iterable[Path]) -> np.ndarray | None:
     read; ``None`` without one that says it.
 
     Raises:
-        DatasetError: a value is not a number.
+        DatasetError: a value is not a number from 0 to 8.
     """
-    path = next((path for path in files if path.stem == "cover"), None)
+    path = next((path for path in files if path.stem == _COVER), None)
     if path is None:
         return None
-    return np.array([number(word, str(path), "numbers from 0 to 8") for word in _words(path)])
+    words = _words(path)
+    cover = np.array([number(word, str(path), "numbers from 0 to 8") for word in words])
+    odd = ~((cover >= 0) & (cover <= _MOST_COVER))
+    if odd.any():
+        row = int(odd.argmax())
+        raise DatasetError(
+            f'"{words[row]}" is no visible share',
+            f"{path}, row {row + 1}",
+            "expected 0 to 8 eighths",
+        )
+    return cover
 
 
 def _words(path: Path) -> list[str]:

@@ -23,12 +23,13 @@ from tirtrack.datasets.box_text import read_targets
 from tirtrack.datasets.by_name import expected_names
 from tirtrack.datasets.roots import root_of
 from tirtrack.datasets.sequence import LabelledSequence
-from tirtrack.datasets.sequence_layouts import SequenceLayout
+from tirtrack.datasets.sequence_layouts import SequenceLayout, expected_layouts
 from tirtrack.datasets.stored_frames import StoredFrames, count_images, image_files
 from tirtrack.errors import DatasetError, FrameError, RequestError, did_you_mean
 from tirtrack.media import frames_and_faults
 from tirtrack.progress import Progress, silent
 from tirtrack.readers import BadFrame
+from tirtrack.source_line import counted
 from tirtrack.workers import check_workers, results_of
 
 _LISTED = 3
@@ -181,6 +182,23 @@ def _known(benchmark: Benchmark) -> Iterator[Known]:
         yield Known(sequence=one.sequence, what=one.what, source=one.source)
 
 
+@dataclass(frozen=True)
+class _ToRead:
+    """Frames of a sequence that are still to be read.
+
+    Attributes:
+        name: the sequence.
+        rows: frames that the annotation asks for; 0 if their number is not compared.
+        frames: the frames.
+        size_wh: size that the data set states, if it states one.
+    """
+
+    name: str
+    rows: int
+    frames: StoredFrames
+    size_wh: tuple[int, int] | None = None
+
+
 @dataclass
 class _Report:
     """The findings so far, and the frames that are still to be read."""
@@ -192,7 +210,7 @@ class _Report:
     images: int = 0
     findings: list[Finding] = field(default_factory=list)
     known: list[Known] = field(default_factory=list)
-    to_read: list[tuple[str, int, StoredFrames]] = field(default_factory=list)
+    to_read: list[_ToRead] = field(default_factory=list)
 
     def add(self, sequence: str, where: object, what: str, fix: str) -> None:
         """Note that something is missing or damaged."""
@@ -216,7 +234,7 @@ class _Report:
             )
         number, by = (listed, self.benchmark.list_file) if listed else (found, "the folder")
         if expected and number != expected:
-            what = f"{by} has {number} sequences, {self.benchmark.title} {expected}"
+            what = f"{by} has {counted(number, 'sequence')}, {self.benchmark.title} {expected}"
             self.add("", self.root, what, self.get)
 
     def missing(self, listed: ListedSequence) -> None:
@@ -237,7 +255,11 @@ class _Report:
 
     def _expected(self, name: str, annotation: str = "") -> str:
         layout = self.benchmark.layout
-        usual = f"anno/{name}.txt" if layout is None else f"{name}/{layout.annotation}"
+        if self.benchmark.name == "folder":
+            return f"expected anno/SEQUENCE.txt, {expected_layouts()}"
+        usual = f"anno/{name}.txt"
+        if layout is not None:
+            usual = f"{name}/{layout.annotation}, here or in a folder of this one"
         return f"expected {annotation or usual}"
 
     def read(self, listed: ListedSequence, full: SequenceReader, bare: SequenceReader) -> None:
@@ -251,7 +273,8 @@ class _Report:
             self.frames += len(one)
             self._compare(listed, one)
             if isinstance(frames := one.open_all or one.open_frames, StoredFrames):
-                self.to_read.append((one.name, len(one) * one.every, frames))
+                rows = len(one) * one.every
+                self.to_read.append(_ToRead(one.name, rows, frames, one.facts.size_wh))
         if found and (layout := self.benchmark.layout) is not None:
             self._compare_beside(found[0], layout)
 
@@ -269,11 +292,13 @@ class _Report:
     def _compare(self, listed: ListedSequence, found: LabelledSequence) -> None:
         path = found.files[0] if found.files else self.root
         if listed.frames is not None and len(found) != listed.frames:
-            what = f"has {len(found)} rows, the published annotation {listed.frames}"
+            rows = counted(len(found), "row")
+            what = f"has {rows}, the published annotation {listed.frames}"
             self.add(found.name, path, what, self.get)
         empty = np.flatnonzero(np.isnan(found.annotation).any(axis=1))
         if len(empty) and not self.benchmark.has_absent:
-            what = f"{len(empty)} rows hold no box, the first is row {empty[0] + 1}"
+            rows = counted(len(empty), "row")
+            what = f"{rows} without a box, the first is row {empty[0] + 1}"
             self.add(found.name, path, what, "the published annotation has a box in every row")
         invalid = int((found.annotation <= 0).any(axis=1).sum())
         if listed.invalid is not None and invalid != listed.invalid:
@@ -300,10 +325,10 @@ class _Report:
         images, thermal = folder / layout.rgb, found.open_all or found.open_frames
         count = count_images(images)
         if isinstance(thermal, StoredFrames) and count != len(thermal.files()):
-            what = f"has {count} RGB images, {len(thermal.files())} thermal ones"
+            what = f"has {counted(count, 'RGB image')}, {len(thermal.files())} thermal ones"
             self.add(found.name, images, what, f"complete them, or {self.get}")
         if count:
-            self.to_read.append((found.name, count, StoredFrames(images)))
+            self.to_read.append(_ToRead(found.name, count, StoredFrames(images)))
         path = folder / layout.rgb_annotation
         if not layout.rgb_annotation:
             return
@@ -313,7 +338,7 @@ class _Report:
             self.add_error(found.name, error)
             return
         if rows != len(found):
-            what = f"has {rows} rows, {found.files[0].name} has {len(found)}"
+            what = f"has {counted(rows, 'row')}, {found.files[0].name} has {len(found)}"
             self.add(found.name, path, what, self.get)
 
     def read_images(self, depth: Images, workers: int, progress: Progress) -> None:
@@ -321,28 +346,34 @@ class _Report:
         if depth is Images.NONE:
             return
         first_only = depth is Images.FIRST
-        unique = {frames: (name, 0 if first_only else rows) for name, rows, frames in self.to_read}
+        unique = {one.frames: one for one in self.to_read}
         make = partial(_ReadImages, first_only)
         items = list(unique)
         faults: dict[int, Sequence[Finding]] = {}
         found = results_of(make, items, workers, task="reads images", where=str(self.root))
-        for done, (place, (count, errors)) in enumerate(found, start=1):
-            name, rows = unique[items[place]]
-            self.images += count
-            faults[place] = list(_image_findings(name, rows, items[place], count, errors, self.get))
-            progress("images", done, len(items), name)
+        for done, (place, read) in enumerate(found, start=1):
+            one = unique[items[place]]
+            self.images += read.count
+            faults[place] = list(_image_findings(one, read, self.get, first_only=first_only))
+            progress("images", done, len(items), one.name)
         self.findings += [one for place in sorted(faults) for one in faults[place]]
 
 
 def _image_findings(
-    name: str, rows: int, frames: StoredFrames, count: int, errors: Sequence[FrameError], get: str
+    asked: _ToRead, read: _ImagesRead, get: str, *, first_only: bool
 ) -> Iterator[Finding]:
-    for error in errors:
-        where = str(error.where or frames.source)
-        yield Finding(sequence=name, where=where, what=error.what, fix=get)
-    if rows and frames.source.is_file() and not errors and count != rows:
-        what = f"the video has {count} frames, its annotation {rows} rows"
-        yield Finding(sequence=name, where=str(frames.source), what=what, fix=get)
+    source = asked.frames.source
+    found = partial(Finding, sequence=asked.name, fix=get)
+    for error in read.errors:
+        yield found(where=str(error.where or source), what=error.what)
+    is_short = source.is_file() and not read.errors and read.count != asked.rows
+    if is_short and not first_only:
+        what = f"the video has {read.count} frames, its annotation {asked.rows} rows"
+        yield found(where=str(source), what=what)
+    if None not in (asked.size_wh, read.size_wh) and asked.size_wh != read.size_wh:
+        (w, h), (stated_w, stated_h) = read.size_wh or (0, 0), asked.size_wh or (0, 0)
+        what = f"the frames are {w}x{h}, the data set states {stated_w}x{stated_h}"
+        yield found(where=str(source), what=what)
 
 
 def _missing_images(found: LabelledSequence, listed: ListedSequence) -> str:
@@ -366,20 +397,33 @@ def _missing_images(found: LabelledSequence, listed: ListedSequence) -> str:
 
 
 @dataclass(frozen=True)
+class _ImagesRead:
+    """Frames of a source: how many there are, what cannot be read, and their size."""
+
+    count: int
+    errors: list[FrameError]
+    size_wh: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
 class _ReadImages:
-    """Decodes the frames of a source: how many there are, and what cannot be read."""
+    """Decodes the frames of a source."""
 
     first_only: bool
 
-    def __call__(self, frames: StoredFrames) -> tuple[int, list[FrameError]]:
+    def __call__(self, frames: StoredFrames) -> _ImagesRead:
         errors: list[FrameError] = []
         count = 0
+        size_wh = None
         end = 1 if self.first_only else None
         try:
             for one in frames_and_faults(frames.opened, end=end, options=frames.options):
                 if isinstance(one, BadFrame):
                     errors.append(one.error)
-                count += not isinstance(one, BadFrame)
+                    continue
+                count += 1
+                height, width = one.image.shape[:2]
+                size_wh = (width, height)
         except FrameError as error:
             errors.append(error)
-        return count, errors
+        return _ImagesRead(count, errors, size_wh)
