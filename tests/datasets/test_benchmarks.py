@@ -145,6 +145,8 @@ def test_a_data_set_without_a_list_is_what_is_there(tmp_path: Path):
     make(tmp_path, "rgbt210")
     opened = open_dataset("rgbt210", root=tmp_path)
     assert [one.name for one in opened.sequences] == list(NAMES)
+    assert "2 of 210 published sequences are there" in opened.remarks
+    assert not open_benchmark(small("rgbt210"), tmp_path).remarks
     with pytest.raises(DatasetError, match="no sequence of LasHeR"):
         open_dataset("lasher-train", root=tmp_path)
 

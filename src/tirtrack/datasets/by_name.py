@@ -57,8 +57,15 @@ def open_benchmark(
         benchmark.protocol,
         root,
         benchmark.title,
-        (*assumed, *lacks, *left_out, *remarks_of(sequences)),
+        (*assumed, *_number(benchmark, len(names)), *lacks, *left_out, *remarks_of(sequences)),
     )
+
+
+def _number(benchmark: Benchmark, names: int) -> tuple[str, ...]:
+    """A remark if there are fewer or more sequences than published, where no list names them."""
+    if benchmark.count in (0, names):
+        return ()
+    return (f"{names} of {benchmark.count} published sequences are there",)
 
 
 def expected_names(benchmark: Benchmark, root: Path) -> tuple[str, ...]:
