@@ -299,6 +299,23 @@ def test_what_a_protocol_lacks_is_refused_before_a_tracker_runs(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_sequence_that_lacks_a_fact_is_left_out_if_asked_for(tmp_path: Path) -> None:
+    made = make(tmp_path / "data", "lasot")
+    (made[NAMES[0]].annotation.parent / "out_of_view.txt").unlink()
+    for name in NAMES:
+        write(tmp_path / "results" / f"{name}.txt", np.tile([6.0, 5, 10, 12], (ROWS, 1)))
+    dataset = opened_small(tmp_path / "data", "lasot")
+    with pytest.raises(DatasetError, match="cat-1: lasot needs which frames have no target"):
+        score([tmp_path / "results"], dataset)
+    (found,) = score([tmp_path / "results"], dataset, partial=True)
+    assert [one.name for one in found.trackers[0].sequences] == [NAMES[1]]
+    assert any("left out: cat-1: lasot needs which frames" in one for one in found.read_as)
+    (made[NAMES[1]].annotation.parent / "out_of_view.txt").unlink()
+    dataset = opened_small(tmp_path / "data", "lasot")
+    with pytest.raises(DatasetError, match="cat-1: lasot needs which frames have no target"):
+        score([tmp_path / "results"], dataset, partial=True)
+
+
 @pytest.mark.parametrize("by_name", [True, False], ids=["by name", "by layout"])
 def test_boxes_beside_flags_of_absence_are_there_for_protocols_that_count_by_flags(
     tmp_path: Path, by_name: bool
@@ -350,6 +367,10 @@ def test_got10k_states_the_size_of_its_frames(tmp_path: Path) -> None:
     for path in [image for one in made.values() for image in one.images]:
         path.unlink()
     assert opened_small(tmp_path, "got10k-val").sequences[0].facts.size_wh == SIZE_WH
+    for name in NAMES:
+        write(tmp_path / "results" / f"{name}.txt", made[name].boxes)
+    (found,) = score([tmp_path / "results"], tmp_path, protocols=["got10k"])
+    assert found.trackers[0].values["ao"] == 1.0
     (made[NAMES[0]].annotation.parent / "meta_info.ini").write_text("[METAINFO]\nurl: none\n")
     assert opened_small(tmp_path, "got10k-val").sequences[0].facts.size_wh is None
 

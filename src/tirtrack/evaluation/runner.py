@@ -49,10 +49,10 @@ from tirtrack.evaluation.scoring import (
     MissingMode,
     Runs,
     annotation_sha256,
-    check_annotation,
     groups_of,
     included,
     score_runs,
+    with_facts,
     with_sizes,
 )
 from tirtrack.evaluation.starts import Starts, all_starts, chosen_starts, starts_line, starts_of
@@ -235,8 +235,7 @@ def evaluate(
     first_runs = [_source(one, preset, engine, timeout) for one in trackers]
     dataset = opened(dataset)
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
-    dataset = included(dataset, rules)
-    check_annotation(dataset, rules)
+    dataset = with_facts(included(dataset, rules), rules)
     trackers = repeated(first_runs, runs)
     begun = chosen_starts(rules, starts)
     if group is not None:

@@ -19,7 +19,7 @@ from tirtrack.evaluation.protocols import LengthMode, get
 from tirtrack.evaluation.protocols.one_pass import with_length
 from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
 from tirtrack.evaluation.results import SequenceRun, find_results, results_line
-from tirtrack.evaluation.scoring import Runs, included, score_runs, with_sizes
+from tirtrack.evaluation.scoring import Runs, included, score_runs, with_facts, with_sizes
 from tirtrack.evaluation.starts import all_starts, chosen_starts, starts_line
 from tirtrack.evaluation.vot_runs import FAILED, SKIPPED
 from tirtrack.files import new_folder
@@ -88,7 +88,8 @@ def score(
     known = opened(dataset, with_frames=False, options=options)
     rules = [get(name) for name in protocols or [known.protocol]]
     line = f"{annotation_line(known)}; frames are not read"
-    if any("size_wh" in one.needs for one in rules):
+    sizes_known = all(one.facts.size_wh is not None for one in known.sequences)
+    if not sizes_known and any("size_wh" in one.needs for one in rules):
         known = with_sizes(opened(dataset, options=options))
         line = f"{annotation_line(known)}; of the frames only their size is read"
     _logger.info("%s: %s", known.name, line)
@@ -115,7 +116,7 @@ def score(
             _check_reference(reference, runs)
         scored = score_runs(
             runs,
-            known,
+            with_facts(included(known, protocol), protocol, partial=partial),
             protocol,
             length=length,
             missing="skip" if partial else "error",

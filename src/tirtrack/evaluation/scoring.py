@@ -110,15 +110,32 @@ def with_sizes(
     return replace(dataset, sequences=tuple(sequences))
 
 
-def check_annotation(dataset: LabelledDataset, protocol: EvaluationProtocol) -> None:
-    """Refuse a data set whose annotation lacks facts that a protocol counts by.
+def with_facts(
+    dataset: LabelledDataset, protocol: EvaluationProtocol, *, partial: bool = False
+) -> LabelledDataset:
+    """The data set, whose annotation has the facts that a protocol counts by.
+
+    Args:
+        dataset: the data set.
+        protocol: the protocol.
+        partial: whether sequences that lack facts are left out, which its remarks say.
 
     Raises:
-        DatasetError: one is missing; names it and the sequence.
+        DatasetError: a sequence lacks one, or all do if they may be left out.
     """
     needs = [one for one in protocol.needs if one in ("absent", "cover", "second")]
+    kept, faults = [], []
     for sequence in dataset.sequences:
-        check_facts(protocol.name, needs, sequence.facts, sequence.name)
+        try:
+            check_facts(protocol.name, needs, sequence.facts, sequence.name)
+        except DatasetError as error:
+            faults.append(error)
+        else:
+            kept.append(sequence)
+    if faults and (not partial or not kept):
+        raise faults[0]
+    remarks = (f"a sequence is left out: {one.where}: {one.what}" for one in faults)
+    return replace(dataset, sequences=tuple(kept), remarks=(*dataset.remarks, *remarks))
 
 
 def score_runs(
