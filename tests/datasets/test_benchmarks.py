@@ -159,6 +159,13 @@ def test_an_assumed_base_is_said_and_can_be_overruled(tmp_path: Path):
     np.testing.assert_array_equal(opened.sequences[0].boxes, made[NAMES[0]].boxes - [1, 1, 0, 0])
 
 
+def test_boxes_at_pixel_0_are_questioned_where_the_data_set_is_not_known(tmp_path: Path):
+    for one in make(tmp_path, "lsotb-tir").values():
+        one.annotation.write_text("6,5,10,12\n0,5,10,12\n6,5,10,12\n")
+    assert not open_benchmark(small("lsotb-tir"), tmp_path).remarks
+    assert any("--base 0 if the file counts" in one for one in open_dataset(tmp_path).remarks)
+
+
 def test_absent_rows_of_lasot_are_left_out_whatever_their_box(tmp_path: Path):
     made = make(tmp_path, "lasot")
     path = made[NAMES[0]].annotation

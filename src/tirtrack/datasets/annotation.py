@@ -243,14 +243,20 @@ def _with_frames(
     return replace(sequence, open_frames=frames, every=every, open_all=open_all)
 
 
-def remarks_of(sequences: Sequence[LabelledSequence]) -> tuple[str, ...]:
-    """Remarks on how annotation was read, each once."""
+def remarks_of(
+    sequences: Sequence[LabelledSequence], *, base_known: bool = False
+) -> tuple[str, ...]:
+    """Remarks on how annotation was read, each once.
+
+    Args:
+        sequences: the sequences.
+        base_known: whether the data set is one whose boxes at pixel 0 are published so.
+    """
+    kinds = (_thinned, _first_alone, _split, *(() if base_known else (_at_pixel_0,)))
     said = [
         remark
         for one in sequences
-        for remark in filter(
-            None, (one.form, _thinned(one), _first_alone(one), _split(one), _at_pixel_0(one))
-        )
+        for remark in filter(None, (one.form, *(kind(one) for kind in kinds)))
     ]
     total = len(sequences)
     return tuple(f"{one} ({said.count(one)} of {total} sequences)" for one in dict.fromkeys(said))

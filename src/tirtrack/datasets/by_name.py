@@ -51,13 +51,14 @@ def open_benchmark(
         if layout is not None and layout.assumed_base and options.base is None
         else ()
     )
+    remarks = remarks_of(sequences, base_known=bool(benchmark.count))
     return LabelledDataset(
         benchmark.name,
         tuple(sequences),
         benchmark.protocol,
         root,
         benchmark.title,
-        (*assumed, *_number(benchmark, len(names)), *lacks, *left_out, *remarks_of(sequences)),
+        (*assumed, *_number(benchmark, len(names)), *lacks, *left_out, *remarks),
     )
 
 
