@@ -198,6 +198,9 @@ def test_data_folder_and_file_of_folders_are_found(tmp_path: Path, monkeypatch: 
     assert places["rgbt210"] == (str(tmp_path / "all" / "rgbt210"), True)
     assert places["gtot"] == (str(tmp_path / "all" / "gtot"), False)
     assert places["otb"] == (None, False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    lines.write_text("rgbt210: ~/all/rgbt210\n")
+    assert open_dataset("rgbt210").root == tmp_path / "all" / "rgbt210"
 
 
 def test_parts_of_one_archive_share_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -248,6 +251,20 @@ def test_a_file_is_no_root(tmp_path: Path):
 def test_a_root_without_a_published_name_is_refused(tmp_path: Path):
     with pytest.raises(RequestError, match='unknown data set "gtott"; did you mean "gtot"'):
         open_dataset("gtott", root=tmp_path)
+    for name in (str(tmp_path), "synthetic-test"):
+        with pytest.raises(
+            RequestError, match="is no published data set, so it has no root; leave"
+        ):
+            open_dataset(name, root=tmp_path)
+
+
+def test_an_empty_root_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    make(tmp_path, "rgbt210")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DatasetError, match="rgbt210: the name of its folder is empty"):
+        open_dataset("rgbt210", root="")
+    with pytest.raises(DatasetError, match="rgbt210: the name of its folder is empty"):
+        verify_dataset("rgbt210", "")
 
 
 def test_a_folder_that_is_there_comes_before_a_name(

@@ -23,7 +23,7 @@ from tirtrack.datasets.dataset_line import DatasetDescription, described
 from tirtrack.datasets.named_files import coco_file, open_coco, open_named_files
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.datasets.verification import Verification, verify_dataset
-from tirtrack.errors import DatasetError, did_you_mean
+from tirtrack.errors import DatasetError, RequestError, did_you_mean
 
 __all__ = [
     "NAMED",
@@ -113,6 +113,16 @@ def open_dataset(
     from tirtrack.datasets.sequence_layouts import expected_layouts
 
     name = str(name_or_dir)
+    if (
+        root is not None
+        and name not in benchmarks.names()
+        and (name in NAMED or Path(name).is_dir())
+    ):
+        raise RequestError(
+            f'"{name}" is no published data set, so it has no root',
+            "--root",
+            "leave it out, or name a published one (`tirtrack data list`)",
+        )
     if root is not None or (name in benchmarks.names() and not Path(name).is_dir()):
         benchmark = benchmarks.get(name)
         place = root_of(benchmark, root)

@@ -27,6 +27,8 @@ def root_of(benchmark: Benchmark, root: str | Path | None = None) -> Path:
     Raises:
         DatasetError: no folder is named, or it is not there.
     """
+    if root is not None and not str(root):  # Path("") would be the current folder
+        raise DatasetError("the name of its folder is empty", benchmark.name, "name the folder")
     place = Path(root) if root is not None else configured_root(benchmark)
     if place is None:
         raise DatasetError(
@@ -60,7 +62,7 @@ def configured_root(benchmark: Benchmark) -> Path | None:
         raise DatasetError("no such folder or file", f"{VARIABLE}={value}", "correct the variable")
     lines = _lines(place)
     named = lines.get(benchmark.name, lines.get(_folder(benchmark)))
-    return None if named is None else place.parent / named
+    return None if named is None else place.parent / Path(named).expanduser()
 
 
 def _folder(benchmark: Benchmark) -> str:
