@@ -52,7 +52,6 @@ from tirtrack.evaluation.scoring import (
     groups_of,
     included,
     score_runs,
-    with_facts,
     with_sizes,
 )
 from tirtrack.evaluation.starts import Starts, all_starts, chosen_starts, starts_line, starts_of
@@ -227,15 +226,14 @@ def evaluate(
 
     Raises:
         RequestError: something requested is unknown, a first box does not lie in its frame, a
-            sequence has no group or lacks facts that the protocol needs, or existing runs depend on
-            other inputs; nothing was written.
+            sequence has no group, or existing runs depend on other inputs; nothing was written.
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
     first_runs = [_source(one, preset, engine, timeout) for one in trackers]
     dataset = opened(dataset)
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
-    dataset = with_facts(included(dataset, rules), rules)
+    dataset = included(dataset, rules)
     trackers = repeated(first_runs, runs)
     begun = chosen_starts(rules, starts)
     if group is not None:
