@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from importlib import metadata
 
 import numpy as np
 import onnx
 import pytest
 
-from tirtrack.errors import WeightsError
-from tirtrack.inference import has_openvino
+from tirtrack.errors import RequestError, WeightsError
+from tirtrack.inference import has_openvino, openvino
 from tirtrack.networks import registry
 from tirtrack.trackers.engines import GraphEngine, open_engine
 from tirtrack.weights import engine_choice, graphs, int8, store
@@ -174,6 +175,28 @@ def test_an_engine_whose_boxes_passed_runs_if_it_is_named(file, found, made, sea
     np.testing.assert_array_equal(
         answer, GraphEngine(made.of(found)).search(template, patch).logits
     )
+
+
+def test_int8_of_a_runtime_that_was_removed_is_left_out(file, keep, monkeypatch):
+    removed(monkeypatch)
+    keep(onnx_int8=FAILED, openvino_int8=PASSED)
+    assert engine_choice.fastest_engine(file) == "onnx"
+    assert list(engine_choice.engine_facts(file)["int8"]) == ["onnx-int8"]
+    with pytest.raises(RequestError, match=r"openvino is not installed; pip install"):
+        open_engine(file, "openvino-int8")
+
+
+def removed(monkeypatch):
+    """OpenVINO as if it had been removed from this environment."""
+    version = metadata.version
+
+    def known(name):
+        if name == "openvino":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", known)
+    openvino.cache_clear()
 
 
 @pytest.fixture

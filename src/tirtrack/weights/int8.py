@@ -26,6 +26,7 @@ import numpy as np
 
 from tirtrack import files
 from tirtrack.errors import WeightsError
+from tirtrack.inference import has_openvino
 from tirtrack.weights.graphs import Graphs, graph_folder
 from tirtrack.weights.runtimes import INT8_ENGINES, Int8Name, processor, runtime_of, runtime_version
 
@@ -103,11 +104,14 @@ class Int8Graphs:
         return replace(graphs, by_name={**graphs.by_name, **self.by_name})
 
     def check_here(self, engine: Int8Name) -> Int8Check | None:
-        """The check of an engine; ``None`` if it was made with another version or processor."""
-        check = self.checks.get(engine)
-        if check is None or check.processor != processor():
+        """The check of an engine; ``None`` if it was made with another version or processor, or its
+        runtime is not installed any more.
+        """
+        check, runtime = self.checks.get(engine), runtime_of(engine)
+        if check is None or (runtime == "openvino" and not has_openvino()):
             return None
-        return check if check.version == runtime_version(runtime_of(engine)) else None
+        here = runtime_version(runtime), processor()
+        return check if (check.version, check.processor) == here else None
 
 
 def quantised(graphs: Graphs, searches: Sequence[tuple[np.ndarray, np.ndarray]]) -> Int8Graphs:
