@@ -133,7 +133,7 @@ def test_networks_without_search_graphs_are_refused(write, frames):
         quantise_weights(write("dimp18-tiny"), [frames])
 
 
-def test_the_clips_are_200_frames_half_of_them_grey():
+def test_the_clips_are_200_frames_both_grey_and_in_colour():
     clips = engine_check._clips(tinted=True)
     shapes = [frame.ndim for frames, _ in clips for frame in frames]
     assert len(shapes) == 200

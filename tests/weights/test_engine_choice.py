@@ -10,7 +10,8 @@ from dataclasses import asdict
 
 import pytest
 
-from tirtrack.errors import RequestError, RunError
+from tirtrack import cache
+from tirtrack.errors import RequestError, RunError, StorageError
 from tirtrack.inference import has_openvino
 from tirtrack.networks import registry
 from tirtrack.weights import engine_choice, graphs, store
@@ -121,10 +122,36 @@ def test_a_cache_that_cannot_be_written_leaves_the_reference_untried(
     tried = stub()
     (tmp_path / "no-folder").write_text("a file")
     monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "no-folder"))
+    monkeypatch.setattr(engine_choice, "graphs_of_file", None)  # none is made for a trial
     assert engine_choice.fastest_engine(file) == "onnx"
-    # The one warning: graphs are made anew each time.
     assert tried == []
-    assert len(caplog.records) == 1
+    assert caplog.records == []
+
+
+def test_a_choice_that_was_kept_is_taken_without_the_graphs(file, stub, monkeypatch):
+    stub()
+    assert engine_choice.fastest_engine(file) == "openvino"
+    monkeypatch.setattr(engine_choice, "graphs_of_file", None)  # read once, by whoever runs them
+    monkeypatch.setattr(engine_choice.os, "access", lambda path, mode: False)
+    assert engine_choice.fastest_engine(file) == "openvino"
+
+
+def test_a_choice_that_found_no_room_is_not_taken(file, stub, monkeypatch, caplog):
+    def no_room(path, content):
+        raise StorageError("could not be written (No space left on device)", path)
+
+    tried = stub()
+    monkeypatch.setattr(cache, "write_text", no_room)
+    assert engine_choice.fastest_engine(file) == "onnx"
+    assert tried == ["openvino"]
+    assert "graphs are not kept" in caplog.text
+
+
+def test_a_cache_that_is_not_there_yet_is_made(file, stub, tmp_path, monkeypatch):
+    stub()
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path / "new" / "cache"))
+    assert engine_choice.fastest_engine(file) == "openvino"
+    assert (tmp_path / "new" / "cache" / "graphs").is_dir()
 
 
 def test_two_first_runs_at_once_take_the_same_engine(file, stub, monkeypatch):

@@ -61,8 +61,8 @@ def fastest_engine(path: Path) -> GraphEngineName:
     """The fastest installed engine that passed its check with some weights; one in int8 only if it
     passed its whole check (:mod:`tirtrack.weights.int8`).
 
-    The reference if no other needs at most 95 % of its time, and if the cache cannot be written:
-    an engine that is chosen anew each time would not always be the same.
+    The reference if no other needs at most 95 % of its time, and if the choice cannot be kept in
+    the cache: an engine that is chosen anew each time would not always be the same.
 
     Args:
         path: path of weights of the Siamese family.
@@ -71,13 +71,19 @@ def fastest_engine(path: Path) -> GraphEngineName:
         WeightsError: the file is damaged.
         RunError: the reference itself disagrees with the network.
     """
-    if _candidates(hash_of_file(path)) == [REFERENCE]:
+    weights_hash = hash_of_file(path)
+    if _candidates(weights_hash) == [REFERENCE]:
         return REFERENCE
-    graphs = graphs_of_file(path)
-    if not os.access(cache_folder("graphs"), os.W_OK):
-        return REFERENCE  # no trial, for it would be repeated at each start
-    engine_trials(graphs)
-    return chosen(_kept_trials(graphs.weights_hash))
+    if not _kept_trials(weights_hash) and _can_be_kept():
+        engine_trials(graphs_of_file(path))
+    return chosen(_kept_trials(weights_hash))
+
+
+def _can_be_kept() -> bool:
+    """Whether the cache can be written, as far as its rights say."""
+    folder = cache_folder("graphs")
+    made = next(one for one in (folder, *folder.absolute().parents) if os.access(one, os.F_OK))
+    return made.is_dir() and os.access(made, os.W_OK)
 
 
 def chosen(trials: Mapping[GraphEngineName, EngineTrial]) -> GraphEngineName:
