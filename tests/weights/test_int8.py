@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tirtrack.errors import RequestError, WeightsError
+from tirtrack.errors import RequestError, StorageError, WeightsError
 from tirtrack.inference import has_openvino, openvino
 from tirtrack.networks import registry
 from tirtrack.trackers.engines import GraphEngine, open_engine
@@ -112,6 +112,13 @@ def test_the_graphs_of_template_and_many_targets_are_the_float32_ones(found, mad
 def test_what_is_kept_comes_back(made, keep):
     checks = {"onnx-int8": PASSED, "openvino-int8": NO_RESULT}
     assert keep(onnx_int8=PASSED, openvino_int8=NO_RESULT) == replace(made, checks=checks)
+
+
+def test_a_cache_without_room_is_named_with_what_helps(made, monkeypatch, tmp_path):
+    (tmp_path / "graphs").write_text("no folder")
+    monkeypatch.setenv("TIRTRACK_CACHE", str(tmp_path))
+    with pytest.raises(StorageError, match=r"could not be written \(.* by TIRTRACK_CACHE$"):
+        int8.keep(made)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from tirtrack import files
-from tirtrack.errors import WeightsError
+from tirtrack.errors import StorageError, WeightsError
 from tirtrack.inference import has_openvino
 from tirtrack.weights.graphs import Graphs, graph_folder
 from tirtrack.weights.runtimes import INT8_ENGINES, Int8Name, processor, runtime_of, runtime_version
@@ -136,11 +136,15 @@ def keep(int8: Int8Graphs) -> None:
         StorageError: the cache cannot be written.
     """
     folder = _folder(int8.weights_hash)
-    for name, graph in int8.by_name.items():
-        files.write_bytes(folder / f"{name}.onnx", graph)
     checks = {engine: asdict(check) for engine, check in int8.checks.items()}
     manifest = {"sha256": int8.sha256, "patches": int8.patches, "checks": checks}
-    files.write_json(folder / _MANIFEST, manifest)  # last: graphs without it are ignored
+    try:
+        for name, graph in int8.by_name.items():
+            files.write_bytes(folder / f"{name}.onnx", graph)
+        files.write_json(folder / _MANIFEST, manifest)  # last: graphs without it are ignored
+    except StorageError as error:
+        fix = "free some space, or name a folder elsewhere by TIRTRACK_CACHE"
+        raise StorageError(error.what, error.where, fix) from error
 
 
 def kept(weights_hash: str) -> Int8Graphs | None:
