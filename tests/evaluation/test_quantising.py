@@ -128,6 +128,23 @@ def test_too_few_frames_are_refused(write, tmp_path, frames, count):
         quantise_weights(path, [tmp_path])
 
 
+@pytest.mark.usefixtures("unrounded")
+def test_a_closed_shutter_costs_its_frames_alone(write, frames, tmp_path, boxes):
+    boxes(px=0.1)
+    for one in sorted(frames.iterdir()):
+        black = one.stem in ("00", "10", "11")
+        levels = np.zeros((64, 80), np.uint8) if black else np.asarray(Image.open(one))
+        Image.fromarray(levels).save(tmp_path / one.name)
+    assert quantise_weights(write(), [tmp_path]).patches == 24
+
+
+def test_frames_that_show_nothing_are_too_few(write, tmp_path):
+    for t in range(30):
+        Image.fromarray(np.zeros((64, 80), np.uint8)).save(tmp_path / f"{t:02}.png")
+    with pytest.raises(RequestError, match=r"gave 0 search patches, 20 are needed.*show a scene"):
+        quantise_weights(write(), [tmp_path])
+
+
 def test_networks_without_search_graphs_are_refused(write, frames):
     with pytest.raises(WeightsError, match="holds a dimp18-tiny, of which no int8 graphs are made"):
         quantise_weights(write("dimp18-tiny"), [frames])

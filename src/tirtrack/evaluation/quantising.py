@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 
 from tirtrack.boxes import Box
-from tirtrack.errors import RequestError, RunError, WeightsError
+from tirtrack.errors import FrameError, RequestError, RunError, WeightsError
 from tirtrack.evaluation.engine_check import boxes_on_clips, success_by
 from tirtrack.inference import has_openvino
 from tirtrack.media import Source
@@ -116,22 +116,35 @@ def _searches(
     share = max(MOST_FRAMES // len(sources), 1)
     for number, source in enumerate(sources):
         progress("calibrate", number, len(sources))
+        follows = False
         for t, frame in enumerate(_images(source, share)):
-            if t % _FOLLOWED:
+            follows = follows and t % _FOLLOWED > 0
+            if follows:
                 tracker.update(frame)
             else:
-                tracker.init(frame, _random_box(rng, frame))
+                follows = _begins(tracker, frame, _random_box(rng, frame))
     progress("calibrate", len(sources), len(sources))
     if len(recorder.searches) < _FEWEST:
         raise RequestError(
             f"--frames gave {len(recorder.searches)} search patches, {_FEWEST} are needed",
-            fix="give more frames",
+            fix="give more frames that show a scene",
         )
     return recorder.searches
 
 
 def _images(source: Source, count: int) -> Iterator[np.ndarray]:
     return (frame.image for frame in frames_of(source, end=count))
+
+
+def _begins(tracker: Tracker, frame: np.ndarray, box: Box) -> bool:
+    """Whether a tracker can begin with a frame; not with one that shows nothing, as while the
+    shutter of a camera is closed.
+    """
+    try:
+        tracker.init(frame, box)
+    except FrameError:
+        return False
+    return True
 
 
 def _random_box(rng: np.random.Generator, frame: np.ndarray) -> Box:
