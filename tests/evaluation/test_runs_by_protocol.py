@@ -82,6 +82,17 @@ def test_scores_of_the_files_are_those_of_the_run(
     assert files == 2 * runs[protocol]
 
 
+def test_workers_run_backward_too(world: LabelledDataset, tmp_path: Path) -> None:
+    evaluate([Keeper(step=0.5)], world, tmp_path / "one", protocol="vot-multistart")
+    evaluate([Keeper(step=0.5)], world, tmp_path / "two", protocol="vot-multistart", workers=2)
+    one, two = (
+        {file.name: file.read_bytes() for file in (tmp_path / out / "results").rglob("*[!e].txt")}
+        for out in ("one", "two")
+    )
+    assert len(one) == 6
+    assert one == two
+
+
 def test_sre_gives_the_shifted_box_and_scores_against_the_annotated_one(
     world: LabelledDataset, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -103,15 +104,11 @@ def _from(sequence: LabelledSequence, number: int, start: Start) -> LabelledSequ
 
 def _backward(sequence: LabelledSequence, row: int) -> LabelledSequence:
     """The frames from an annotated row to the first one, in that order, without those between."""
-
-    def frames() -> Iterator[np.ndarray]:
-        return _reversed(sequence.open_frames, row + 1)
-
     return replace(
         sequence,
         annotation=sequence.annotation[row::-1],
         facts=sequence.facts.backward_from(row),
-        open_frames=frames,
+        open_frames=partial(_reversed, sequence.open_frames, row + 1),
         open_all=None,
     )
 
