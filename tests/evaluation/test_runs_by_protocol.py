@@ -14,7 +14,7 @@ import tirtrack
 from tirtrack.boxes import Box
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset
-from tirtrack.errors import RequestError
+from tirtrack.errors import RequestError, RunError
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.protocols.otb_starts import SRE_SHIFTS, shifted_box
 from tirtrack.evaluation.results import read_track
@@ -91,6 +91,37 @@ def test_workers_run_backward_too(world: LabelledDataset, tmp_path: Path) -> Non
     )
     assert len(one) == 6
     assert one == two
+
+
+def test_starts_that_fail_for_one_cause_are_named_together(tmp_path: Path) -> None:
+    sequences = {"a_V_001": walk(FRAMES, 0), "b_V_002": walk(30, 3)}
+    world = open_dataset(write_lsotb(tmp_path / "world", sequences))
+    with pytest.raises(RunError) as caught:
+        evaluate([Keeper(fail_at=41)], world, tmp_path / "out", protocol="ptb-tir-tre")
+    stored = json.loads((tmp_path / "out" / "result.json").read_text())
+    missing = len(stored["missing"])
+    assert 3 < missing < 20
+    assert (
+        f"{missing} of 40 runs are missing: keeper on a_V_001, a_V_001.start2, a_V_001.start3 "
+        f"and {missing - 3} more (the filter has a number that is not finite); the other"
+    ) in str(caught.value)
+
+
+@pytest.mark.parametrize("protocol", ["ptb-tir-tre", "vot-supervised", "vot-multistart"])
+def test_progress_counts_the_frames_of_every_run(
+    world: LabelledDataset, tmp_path: Path, protocol: str
+) -> None:
+    told: list[tuple[int, int]] = []
+    evaluate(
+        [Keeper()], world, tmp_path / "out", protocol=protocol, resamples=20,
+        progress=lambda stage, done, total, note="": told.append((done, total)),
+    )  # fmt: skip
+    rows = sum(
+        len(read_track(file.with_suffix(".txt")).boxes)
+        for file in (tmp_path / "out" / "results" / "keeper").glob("*.csv")
+    )
+    assert told[-1] == (rows, rows)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
 def test_sre_gives_the_shifted_box_and_scores_against_the_annotated_one(

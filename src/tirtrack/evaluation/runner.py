@@ -54,7 +54,14 @@ from tirtrack.evaluation.scoring import (
     score_runs,
     with_sizes,
 )
-from tirtrack.evaluation.starts import Starts, all_starts, chosen_starts, starts_line, starts_of
+from tirtrack.evaluation.starts import (
+    Starts,
+    all_starts,
+    chosen_starts,
+    start_frame,
+    starts_line,
+    starts_of,
+)
 from tirtrack.evaluation.statistics import RESAMPLES
 from tirtrack.evaluation.supervised import run_supervised
 from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
@@ -70,7 +77,8 @@ from tirtrack.workers import check_workers, use_one_thread, working
 _logger = logging.getLogger(__name__)
 _STAGE = "evaluate"
 LOGS_FOLDER = "logs"
-_LISTED = 20
+_LISTED = 20  # causes
+_NAMED = 3  # runs of one cause
 _TELL_EVERY = 50  # frames
 _LOOK_EVERY_S = 0.2
 # what a tracker, a decoder or a disk may raise; programming errors (TypeError, ...) pass
@@ -98,17 +106,15 @@ def run(
     """
     loaded = tracker if isinstance(tracker, OnlineTracker) else tracker.load(seed)
     start, first_box = _first_box(sequence)
+    frames = _telling(_frames(sequence, start), advance)
     again = None if sequence.start is None else sequence.start.restart_after
     if again is not None:
-        frames = _frames(sequence, start)
-        return run_supervised(
-            loaded, sequence, frames, start=start, restart_after=again, advance=advance
-        )
+        return run_supervised(loaded, sequence, frames, start=start, restart_after=again)
     rows = len(sequence) - start
     track = SequenceRun(
         np.empty((rows, 4)), np.empty(rows), np.empty(rows, dtype="U9"), np.empty(rows)
     )
-    for row, frame in _frames(sequence, start):
+    for row, frame in frames:
         began = time.perf_counter()
         if row == 0:
             loaded.init(frame, first_box)
@@ -122,9 +128,18 @@ def run(
         track.seconds[row] = time.perf_counter() - began
         track.boxes[row] = stored_from_boxes(state.measured_box.array(), sequence.base)
         track.scores[row], track.statuses[row] = state.score, state.status
-        if advance is not None and row % _TELL_EVERY == 0:
-            advance(row)
     return track
+
+
+_Frames = Iterator[tuple[int | None, np.ndarray]]
+
+
+def _telling(frames: _Frames, advance: Callable[[int], None] | None) -> _Frames:
+    """The frames; how many are done is told now and then."""
+    for row, frame in frames:
+        yield row, frame
+        if advance is not None and row and row % _TELL_EVERY == 0:
+            advance(row)
 
 
 def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
@@ -140,7 +155,7 @@ def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
     return start, Box.of(sequence.boxes[start])
 
 
-def _frames(sequence: LabelledSequence, start: int) -> Iterator[tuple[int | None, np.ndarray]]:
+def _frames(sequence: LabelledSequence, start: int) -> _Frames:
     """Rows of the result and their frames, as many as the annotation has; frames between annotated
     ones have no row.
     """
@@ -305,15 +320,30 @@ def missing_runs(comparison: Comparison, out: Path) -> RunError:
         comparison: comparison that lacks them.
         out: folder of the evaluation.
     """
-    runs = sum(len(one.sequences) for one in comparison.trackers) + len(comparison.missing)
-    listed = "; ".join(map(str, comparison.missing[:_LISTED]))
-    if len(comparison.missing) > _LISTED:
-        listed = f"{listed}; and {len(comparison.missing) - _LISTED} more"
+    written = (out / RESULTS_FOLDER).glob("*/*.csv")
+    finished = sum(file.with_suffix(".txt").is_file() for file in written)
+    causes: dict[tuple[str, str], list[str]] = {}
+    for one in comparison.missing:
+        causes.setdefault((one.tracker, one.reason), []).append(one.sequence)
+    listed = [
+        str(MissingRun(tracker=tracker, sequence=_some_of(sequences), reason=reason))
+        for (tracker, reason), sequences in causes.items()
+    ]
+    said = "; ".join(listed[:_LISTED])
+    if len(listed) > _LISTED:
+        said = f"{said}; and {len(listed) - _LISTED} more causes"
+    count = len(comparison.missing)
     return RunError(
-        f"{len(comparison.missing)} of {runs} runs are missing: {listed}",
+        f"{count} of {finished + count} runs are missing: {said}",
         out / RESULT_NAME,
         "the other runs are scored there, --resume tries these again",
     )
+
+
+def _some_of(names: Sequence[str]) -> str:
+    """The first names of some, and the number of the others."""
+    left = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {left} more" if left > 0 else "")
 
 
 def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
@@ -421,6 +451,11 @@ class _Job:
         return f"{self.source.name}, {self.sequence.name}"
 
     @property
+    def rows(self) -> int:
+        """Number of frames from its start on."""
+        return len(self.sequence) - start_frame(self.sequence)
+
+    @property
     def folder(self) -> Path:
         return self.out / RESULTS_FOLDER / self.source.name
 
@@ -467,7 +502,7 @@ def _attempt(
 def _run_here(
     jobs: Sequence[_Job], loaded: Mapping[str, OnlineTracker], progress: Progress
 ) -> list[_Outcome]:
-    total = sum(len(job.sequence) for job in jobs)
+    total = sum(job.rows for job in jobs)
     done = 0
     outcomes = []
     further: dict[str, OnlineTracker] = {}  # of the runs after the first, one at a time
@@ -481,8 +516,8 @@ def _run_here(
 
         advance(0)
         outcomes.append(_attempt(job, {**loaded, **further}[name], advance))
-        done += len(job.sequence)
-        advance(len(job.sequence))
+        done += job.rows
+        advance(job.rows)
     return outcomes
 
 
@@ -526,7 +561,7 @@ def _attempt_in_worker(job: _Job) -> _Outcome:
         _loaded_here[job.source.name] = job.source.load(job.seed)
 
     def advance(rows: int) -> None:
-        _told_here[0].put(_Rows(os.getpid(), job.text, rows, len(job.sequence)))
+        _told_here[0].put(_Rows(os.getpid(), job.text, rows, job.rows))
 
     advance(0)
     outcome = _attempt(job, _loaded_here[job.source.name], advance)
@@ -536,11 +571,11 @@ def _attempt_in_worker(job: _Job) -> _Outcome:
 
 
 def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> list[_Outcome]:
-    total = sum(len(job.sequence) for job in jobs)
+    total = sum(job.rows for job in jobs)
     done = 0
     outcomes: dict[int, _Outcome] = {}
     # the longest first, so that no worker starts a long one when the others are done
-    order = sorted(range(len(jobs)), key=lambda index: -len(jobs[index].sequence))
+    order = sorted(range(len(jobs)), key=lambda index: -jobs[index].rows)
     ordered = [jobs[index] for index in order]
     told: SimpleQueue[_Rows] = multiprocessing.get_context("spawn").SimpleQueue()
     begin = partial(_begin_worker, told)
@@ -560,7 +595,7 @@ def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> l
                     for cause, remark in outcomes[index].remarks:
                         about = {"cause": cause}
                         _logger.warning("%s: %s", jobs[index].sequence.name, remark, extra=about)
-                    done += len(jobs[index].sequence)
+                    done += jobs[index].rows
                 finished = {jobs[index].text for index in outcomes}
                 lines = [one for one in running.values() if one.run not in finished]
                 now = done + sum(one.done for one in lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -23,7 +23,6 @@ def run_supervised(
     *,
     start: int,
     restart_after: int,
-    advance: Callable[[int], None] | None = None,
 ) -> SequenceRun:
     """A run that is started again after each failure, at the next frame with a valid box.
 
@@ -36,7 +35,6 @@ def run_supervised(
         frames: rows of the result and their frames; no row for frames between annotated ones.
         start: annotated row of the first frame.
         restart_after: number of frames from a failure to the next start.
-        advance: callback that gets the number of frames done so far.
     """
     annotation = sequence.annotation[start:]
     stored, valid = unshifted(annotation, sequence.shift), valid_rows(annotation)
@@ -65,6 +63,4 @@ def run_supervised(
             statuses[row], starts_at = FAILED, row + restart_after
         else:
             boxes[row], scores[row], statuses[row] = box, state.score, state.status
-        if advance is not None:
-            advance(row)
     return SequenceRun(boxes, scores, statuses, seconds)
