@@ -159,6 +159,18 @@ def test_a_failed_tracker_is_started_again_five_frames_later(
     assert row.values["failures"] == len(fails)
 
 
+def test_scores_of_given_boxes_do_not_count_as_the_tracker_s(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    found = evaluate([Keeper(step=9.0)], world, tmp_path / "out", protocol="vot-supervised")
+    folder = tmp_path / "out" / "results" / "keeper"
+    statuses = [read_track(folder / f"{one.name}.txt").statuses for one in world.sequences]
+    quality = found.trackers[0].score_quality
+    assert quality is not None
+    assert quality.frames == sum(int((one == "lost").sum()) for one in statuses)
+    assert sum(int((one == "started").sum()) for one in statuses) > 2
+
+
 def test_backward_runs_see_the_frames_in_reversed_order(
     world: LabelledDataset, tmp_path: Path
 ) -> None:

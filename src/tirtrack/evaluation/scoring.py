@@ -48,6 +48,7 @@ from tirtrack.evaluation.statistics import (
     draw_counts,
     paired_bootstraps,
 )
+from tirtrack.evaluation.vot_runs import counted_frames
 from tirtrack.files import fingerprint
 from tirtrack.identity import versions
 from tirtrack.media import SourceInfo
@@ -439,7 +440,8 @@ def _sequence_result(
 
 
 def _quality(present: Sequence[_Pass]) -> ScoreQuality | None:
-    """Score against overlap over all frames but the first, where the box was given.
+    """Score against overlap over all frames in which the box was not given: the first one of a run,
+    and in a supervised run those of later starts; where it was not running there is no box.
 
     The overlap is that with the annotated box, wherever it lies; absent frames count as wrong.
     """
@@ -447,9 +449,11 @@ def _quality(present: Sequence[_Pass]) -> ScoreQuality | None:
     for sequence, track in present:
         annotation = sequence.annotation[first_valid_row(sequence.annotation) or 0 :]
         rows = min(len(annotation), len(track.boxes))
-        scores.append(track.scores[1:rows])
-        overlaps.append(overlap(track.boxes[1:rows], annotation[1:rows]))
-        targets.append((annotation[1:rows, 2:] > 0).all(axis=1))
+        counted = counted_frames(track.statuses[:rows], burn_in=1)
+        counted[:1] = False
+        scores.append(track.scores[:rows][counted])
+        overlaps.append(overlap(track.boxes[:rows][counted], annotation[:rows][counted]))
+        targets.append((annotation[:rows][counted, 2:] > 0).all(axis=1))
     pooled = np.concatenate(scores)
     if not np.isfinite(pooled).any():
         return None
