@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import tirtrack
 from tirtrack.boxes import Box
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset
-from tirtrack.errors import RequestError, RunError
+from tirtrack.errors import DatasetError, RequestError, RunError
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.protocols.otb_starts import SRE_SHIFTS, shifted_box
 from tirtrack.evaluation.results import read_track
@@ -209,3 +210,48 @@ def test_run_of_one_pass_cannot_be_scored_as_supervised(
     evaluate([Keeper()], world, tmp_path / "out")
     with pytest.raises(tirtrack.TirtrackError, match="does not say where the tracker was started"):
         scored_again(tmp_path / "out", world, "vot-supervised")
+
+
+@pytest.mark.parametrize(
+    ("made", "asked"),
+    [
+        ("ptb-tir-sre", "ptb-tir"),
+        ("vot-supervised", "lsotb-tir"),
+        ("ptb-tir-tre", "ptb-tir-sre"),
+        ("vot-multistart", "ptb-tir-tre"),
+    ],
+)
+def test_runs_are_not_scored_as_those_of_another_experiment(
+    world: LabelledDataset, tmp_path: Path, made: str, asked: str
+) -> None:
+    evaluate([Keeper()], world, tmp_path / "out", protocol=made, resamples=20)
+    with pytest.raises(DatasetError, match=f"its runs begin as {made} says.*--protocol {made}"):
+        scored_again(tmp_path / "out", world, asked)
+
+
+@pytest.mark.parametrize(
+    ("made", "asked"),
+    [
+        ("ptb-tir-tre", "otb-tre"),
+        ("ptb-tir-tre", "ptb-tir"),
+        ("vot-supervised", "vot-supervised-legacy"),
+        ("vot-multistart", "lsotb-tir"),
+    ],
+)
+def test_runs_that_begin_alike_are_scored(
+    world: LabelledDataset, tmp_path: Path, made: str, asked: str
+) -> None:
+    evaluate([Keeper(step=0.5)], world, tmp_path / "out", protocol=made, resamples=20)
+    direct = evaluate([Keeper(step=0.5)], world, tmp_path / "direct", protocol=asked)
+    assert scored_again(tmp_path / "out", world, asked) == dict(direct.trackers[0].values)
+
+
+def test_copied_files_of_a_supervised_run_are_no_run_of_one_pass(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    evaluate([Keeper(step=9.0)], world, tmp_path / "out", protocol="vot-supervised")
+    copied = shutil.copytree(tmp_path / "out" / "results", tmp_path / "copied")
+    with pytest.raises(DatasetError, match=r"was started again after failures, .* vot-supervised"):
+        score([copied], world)
+    (found,) = score([copied], world, protocols=["vot-supervised"])
+    assert found.trackers[0].values["failures"] > 1

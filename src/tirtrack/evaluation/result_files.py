@@ -23,6 +23,8 @@ from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.results import SequenceRun, read_track
 from tirtrack.identity import IDENTITY_NAME
 
+BEGUN_BY = "protocol that says where runs begin"
+"""Key of ``identity.json``, which has it if a protocol does."""
 _BASE_WITHOUT_ENTRY = 1
 _FOLDERS_ABOVE = 3  # RUN/results/TRACKER/SEQUENCE.txt
 _FIRST_BOX_PX = 1.0
@@ -81,11 +83,27 @@ def written_base(path: Path) -> int | None:
     Raises:
         DatasetError: a file of the run is damaged.
     """
-    for place in dict.fromkeys((path, path.resolve())):
-        for folder in list(place.parents)[:_FOLDERS_ABOVE]:
-            if (base := _base_of_run(folder)) is not None:
-                return base
+    return next(
+        (base for folder in _above(path) if (base := _base_of_run(folder)) is not None), None
+    )
+
+
+def written_experiment(path: Path) -> str | None:
+    """The protocol that said where the run of a result file began; ``None`` if none did.
+
+    Raises:
+        DatasetError: a file of the run is damaged.
+    """
+    for folder in _above(path):
+        if (content := _stored(folder / IDENTITY_NAME)) is not None:
+            return content.get(BEGUN_BY)
     return None
+
+
+def _above(path: Path) -> list[Path]:
+    """The folders that may be that of the run of a result file, the nearest first."""
+    places = dict.fromkeys((path, path.resolve()))
+    return [folder for place in places for folder in list(place.parents)[:_FOLDERS_ABOVE]]
 
 
 def _base_of_run(folder: Path) -> int | None:

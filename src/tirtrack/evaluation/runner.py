@@ -43,7 +43,7 @@ from tirtrack.evaluation import protocols
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, MissingRun
 from tirtrack.evaluation.outside import TIMEOUT_S, ObjectSource, outside_source, over
 from tirtrack.evaluation.overlap import first_valid_row
-from tirtrack.evaluation.result_files import read_run
+from tirtrack.evaluation.result_files import BEGUN_BY, read_run
 from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun, write_track
 from tirtrack.evaluation.scoring import (
     MissingMode,
@@ -399,7 +399,7 @@ def _identity(
     """What the boxes depend on."""
     begun: dict[str, Any] = {}
     if not isinstance(starts, int):
-        begun = {"protocol that says where runs begin": starts.name}
+        begun = {BEGUN_BY: starts.name}
     elif starts > 1:
         begun = {"number of starts": starts}
     given = as_typed(read_options(dataset))

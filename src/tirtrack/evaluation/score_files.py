@@ -12,16 +12,29 @@ from tirtrack.datasets import AnnotationOptions, opened
 from tirtrack.datasets.columns import Columns
 from tirtrack.datasets.dataset_line import annotation_line
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+from tirtrack.datasets.start import Start
 from tirtrack.errors import DatasetError, RequestError, did_you_mean
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison
 from tirtrack.evaluation.overlap import first_valid_row
 from tirtrack.evaluation.protocols import LengthMode, get
 from tirtrack.evaluation.protocols.one_pass import with_length
-from tirtrack.evaluation.result_files import base_of_result, read_run, seems_moved
+from tirtrack.evaluation.result_files import (
+    base_of_result,
+    read_run,
+    seems_moved,
+    written_experiment,
+)
 from tirtrack.evaluation.results import SequenceRun, find_results, results_line
 from tirtrack.evaluation.scoring import Runs, included, score_runs, with_facts, with_sizes
-from tirtrack.evaluation.starts import all_starts, chosen_starts, starts_line
-from tirtrack.evaluation.vot_runs import FAILED, SKIPPED
+from tirtrack.evaluation.starts import (
+    Starts,
+    all_starts,
+    chosen_starts,
+    start_frame,
+    starts_line,
+    starts_of,
+)
+from tirtrack.evaluation.vot_runs import FAILED, SKIPPED, STARTED
 from tirtrack.files import new_folder
 from tirtrack.source_line import counted
 from tirtrack.stored import write_stored
@@ -105,7 +118,8 @@ def score(
             kept = known if isinstance(begun, int) else included(known, begun)
             by_starts[key] = read_runs(
                 [Path(one) for one in results],
-                all_starts(kept, begun),
+                kept,
+                starts=begun,
                 columns=columns,
                 base=base,
                 length=length,
@@ -152,6 +166,7 @@ def read_runs(
     paths: Sequence[Path],
     dataset: LabelledDataset,
     *,
+    starts: Starts = 1,
     columns: Columns | None = None,
     base: int | None = None,
     length: LengthMode = "strict",
@@ -164,15 +179,17 @@ def read_runs(
     Args:
         paths: folders of results.
         dataset: the sequences.
+        starts: number of start frames of each sequence, or the protocol that says where they are.
         columns: columns of the result files, where they do not say them.
         base: base of the result files; by default that of their run, else of the annotation file.
         length: treatment of results of another length than the annotation.
         partial: whether files that cannot be scored are left out, each with its reason.
 
     Raises:
-        DatasetError: a folder holds no result, a file is damaged or of another length, or two names
-            are still the same.
+        DatasetError: a folder holds no result, a file is damaged or of another length, its runs
+            begin elsewhere, or two names are still the same.
     """
+    sequences, dataset = dataset.sequences, all_starts(dataset, starts)
     by_name = _sequences_by_file(dataset)
     found = [(Path(path), find_results(path, by_name)) for path in paths]
     for path, by_tracker in found:
@@ -194,6 +211,7 @@ def read_runs(
         without_box += _without_box(files, tracks, by_name)
         _warn_of_another_base(name, tracks, dataset)
         stem, file = next(iter(files.items()))
+        _check_experiment(file, tracks, sequences[0], starts)
         facts = {"base": base_of_result(file, by_name[stem][0], base=base)}
         runs.append(Runs(name, tracks, facts, {key: str(one) for key, one in faulty.items()}))
     if faults and not partial:
@@ -241,6 +259,31 @@ def _read(
     except DatasetError as error:
         return error
     return track
+
+
+def _check_experiment(
+    file: Path, tracks: Mapping[str, SequenceRun], sequence: LabelledSequence, starts: Starts
+) -> None:
+    """Refuse runs that began elsewhere, with other boxes, or more often than those asked for."""
+    wanted = _begun(sequence, starts)
+    made = written_experiment(file)
+    if made is not None and _begun(sequence, chosen_starts(get(made), 1))[: len(wanted)] != wanted:
+        raise DatasetError(
+            f"its runs begin as {made} says, so they have no other scores",
+            file.parent,
+            f"score them with --protocol {made}",
+        )
+    restarted = any(STARTED in one.statuses for one in tracks.values())
+    if restarted and all(one.restart_after is None for one in wanted):
+        raise DatasetError(
+            "its tracker was started again after failures, so this is no run of one pass",
+            file.parent,
+            "score it with --protocol vot-supervised",
+        )
+
+
+def _begun(sequence: LabelledSequence, starts: Starts) -> list[Start]:
+    return [one.start or Start(row=start_frame(one)) for one in starts_of(sequence, starts)]
 
 
 def _all_of(faults: Sequence[DatasetError]) -> DatasetError:
