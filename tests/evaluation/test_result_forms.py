@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> LabelledDataset:
 
 def made(seconds: float = 0.25, score: float = 0.5) -> Runs:
     scores, statuses = np.array([1, score, score]), np.array(["tracking"] * 3)
-    return Runs("mine", {"a": SequenceRun(BOXES, scores, statuses, np.full(3, seconds))})
+    return Runs("mine", {"a": SequenceRun(BOXES.copy(), scores, statuses, np.full(3, seconds))})
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -56,6 +56,18 @@ def test_json_has_what_is_known_and_null_for_the_rest(
     content = json.loads((tmp_path / "out" / "mine" / "a.json").read_text())
     assert (content["scores"], content["seconds"]) == ([1, 0.5, 0.5], [None] * 3)
     assert content["statuses"] == ["tracking"] * 3
+
+
+def test_json_has_no_numbers_for_a_frame_without_a_box(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    runs = made()
+    runs.tracks["a"].boxes[1:] = [[np.nan] * 4, [np.nan, 2, 3, 4]]
+    convert([runs], world, "json", tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "mine" / "a.json").read_text())
+    assert content["res"] == [BOXES[0].tolist(), [], []]
+    (read,) = read_runs([tmp_path / "out"], world)
+    assert np.isnan(read.tracks["a"].boxes[1:]).all()
 
 
 def test_got10k_form_has_a_folder_a_sequence(world: LabelledDataset, tmp_path: Path) -> None:

@@ -75,12 +75,17 @@ def _text(folder: Path, sequence: LabelledSequence, track: SequenceRun) -> None:
 
 def _json(folder: Path, sequence: LabelledSequence, track: SequenceRun) -> None:
     content = {
-        "res": _boxes(sequence, track).tolist(),
-        "scores": [None if math.isnan(one) else one for one in track.scores.tolist()],
+        "res": [row.tolist() if np.isfinite(row).all() else [] for row in _boxes(sequence, track)],
+        "scores": _known(track.scores),
         "statuses": track.statuses.tolist(),
-        "seconds": [None if math.isnan(one) else one for one in track.seconds.tolist()],
+        "seconds": _known(track.seconds),
     }
     write_json(folder / f"{sequence.name}.json", content)
+
+
+def _known(numbers: np.ndarray) -> list[float | None]:
+    """Numbers as JSON has them: ``None`` where one is unknown."""
+    return [float(one) if math.isfinite(one) else None for one in numbers]
 
 
 def _got10k(folder: Path, sequence: LabelledSequence, track: SequenceRun) -> None:
