@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,20 @@ class Recording(Keeper):
 
     def load(self, seed: int) -> Recorder:
         return self.recorder
+
+
+class Mute(FirstBoxKeeper):
+    """Gives no score."""
+
+    def update(self, frame: np.ndarray) -> TrackState:
+        return replace(super().update(frame), score=float("nan"))
+
+
+class Scoreless(Keeper):
+    """The source of one without scores."""
+
+    def load(self, seed: int) -> Mute:
+        return Mute(self.fail_at, self.step)
 
 
 def scored_again(out: Path, world: LabelledDataset, protocol: str) -> dict[str, float | None]:
@@ -255,3 +269,27 @@ def test_copied_files_of_a_supervised_run_are_no_run_of_one_pass(
         score([copied], world)
     (found,) = score([copied], world, protocols=["vot-supervised"])
     assert found.trackers[0].values["failures"] > 1
+
+
+@pytest.mark.parametrize("protocol", ["rgbt234", "got10k"])
+def test_annotation_that_a_protocol_cannot_do_without_is_missed_before_anything_runs(
+    world: LabelledDataset, tmp_path: Path, protocol: str
+) -> None:
+    with pytest.raises(DatasetError, match=f"a_V_001: {protocol} needs .* this sequence lacks"):
+        evaluate([Keeper()], world, tmp_path / "out", protocol=protocol)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("protocol", ["vot-lt", "pytracking-prf"])
+def test_results_without_scores_are_missing_where_scores_count(
+    world: LabelledDataset, tmp_path: Path, protocol: str
+) -> None:
+    with pytest.raises(RunError) as caught:
+        evaluate([Keeper(), Scoreless("mute")], world, tmp_path / "out", protocol=protocol)
+    reason = f"the result has no scores, by which {protocol} counts"
+    assert f"2 of 4 runs are missing: mute on a_V_001, b_V_002 ({reason})" in str(caught.value)
+    stored = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert [one["name"] for one in stored["trackers"]] == ["keeper"]
+    with pytest.raises(DatasetError, match=f"mute on a_V_001 .{reason}"):
+        scored_again(tmp_path / "out", world, protocol)
+    score([tmp_path / "out"], world, protocols=["lsotb-tir"])

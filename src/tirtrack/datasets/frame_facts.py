@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+OF_RESULTS = ("scores", "statuses")
+"""The facts of a result; all others are known before a tracker runs."""
+
 
 @dataclass(frozen=True)
 class FrameFacts:

@@ -31,6 +31,7 @@ import numpy as np
 from tirtrack.boxes import Box, check_first_box
 from tirtrack.datasets import opened
 from tirtrack.datasets.dataset_line import described
+from tirtrack.datasets.frame_facts import OF_RESULTS
 from tirtrack.datasets.sequence import (
     LabelledDataset,
     LabelledSequence,
@@ -43,6 +44,8 @@ from tirtrack.evaluation import protocols
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, MissingRun
 from tirtrack.evaluation.outside import TIMEOUT_S, ObjectSource, outside_source, over
 from tirtrack.evaluation.overlap import first_valid_row
+from tirtrack.evaluation.protocols.base import EvaluationProtocol
+from tirtrack.evaluation.protocols.one_pass import check_facts
 from tirtrack.evaluation.result_files import BEGUN_BY, read_run
 from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun, write_track
 from tirtrack.evaluation.scoring import (
@@ -242,6 +245,7 @@ def evaluate(
     Raises:
         RequestError: something requested is unknown, a first box does not lie in its frame, a
             sequence has no group, or existing runs depend on other inputs; nothing was written.
+        DatasetError: a sequence lacks facts that the protocol counts by; nothing was written.
         RunError: a run failed, or all did, or a worker process died; what was finished is kept.
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
@@ -259,6 +263,7 @@ def evaluate(
     dataset = with_sizes(dataset, description.infos)
     passes = all_starts(dataset, begun).sequences
     for sequence in dataset.sequences:
+        _check_facts(sequence, rules)
         for start in starts_of(sequence, begun):
             _check_first_box(start, description.infos.get(sequence.name))
     loaded = {source.name: source.load(seed) for source in first_runs}
@@ -321,7 +326,11 @@ def missing_runs(comparison: Comparison, out: Path) -> RunError:
         out: folder of the evaluation.
     """
     written = (out / RESULTS_FOLDER).glob("*/*.csv")
-    finished = sum(file.with_suffix(".txt").is_file() for file in written)
+    gone = {(one.tracker, one.sequence) for one in comparison.missing}
+    finished = sum(
+        file.with_suffix(".txt").is_file() and (file.parent.name, file.stem) not in gone
+        for file in written
+    )
     causes: dict[tuple[str, str], list[str]] = {}
     for one in comparison.missing:
         causes.setdefault((one.tracker, one.reason), []).append(one.sequence)
@@ -377,6 +386,15 @@ def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> Non
             f"{sequence.name}, row {start + 1}",
             f"{error.fix}: correct the annotation, or leave the sequence out",
         ) from error
+
+
+def _check_facts(sequence: LabelledSequence, protocol: EvaluationProtocol) -> None:
+    """Refuse annotation that lacks what the protocol counts by, before hours of tracking.
+
+    The size of frames that cannot be read is left to the run, as they are.
+    """
+    needs = [one for one in protocol.needs if one not in ("size_wh", *OF_RESULTS)]
+    check_facts(protocol.name, needs, sequence.facts, sequence.name)
 
 
 def _nothing_to_score(reasons: Mapping[tuple[str, str], str], asked: int, out: Path) -> RunError:

@@ -170,13 +170,14 @@ def score_runs(
         resamples: number of bootstrap resamples.
 
     Raises:
-        DatasetError: a run is missing, has the wrong length, or nothing is left to score; or a
-            sequence has no group.
+        DatasetError: a run is missing, has the wrong length or no scores that the protocol counts
+            by, or nothing is left to score; or a sequence has no group.
     """
     dataset = included(dataset, protocol)
     groups = {} if group is None else groups_of(dataset, group)
     begun = chosen_starts(protocol, starts)
     passes = all_starts(dataset, begun)
+    runs = [_scorable(one, protocol) for one in runs]
     absent = _missing(runs, passes)
     if absent and missing == "error":
         raise DatasetError(*missing_sentence(absent, len(runs) * len(passes.sequences)))
@@ -268,6 +269,20 @@ def missing_sentence(missing: Sequence[MissingRun], asked: int) -> tuple[str, No
         None,
         "run them, or leave them out of the averages with --partial",
     )
+
+
+def _scorable(runs: Runs, protocol: EvaluationProtocol) -> Runs:
+    """The runs without those that have no score, where the protocol counts by it."""
+    if "scores" not in protocol.needs:
+        return runs
+    without = [
+        name
+        for name, track in runs.tracks.items()
+        if len(track.boxes) > 1 and not np.isfinite(track.scores[1:]).any()
+    ]
+    tracks = {name: track for name, track in runs.tracks.items() if name not in without}
+    reason = f"the result has no scores, by which {protocol.name} counts"
+    return replace(runs, tracks=tracks, faults={**runs.faults, **dict.fromkeys(without, reason)})
 
 
 def _missing(runs: Sequence[Runs], dataset: LabelledDataset) -> tuple[MissingRun, ...]:
