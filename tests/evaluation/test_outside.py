@@ -26,6 +26,7 @@ from tirtrack.evaluation.outside import ObjectSource, outside_source, over
 from tirtrack.evaluation.outside.opencv import CLASSES, opencv_arguments
 from tirtrack.evaluation.outside.python_object import ForeignTracker
 from tirtrack.evaluation.runner import evaluate, run
+from tirtrack.evaluation.score_files import score
 from tirtrack.media import VideoWriter
 from tirtrack.trackers.base import Status, TrackState
 
@@ -169,9 +170,9 @@ def test_a_score_is_recorded_and_the_seed_is_told(world: LabelledDataset) -> Non
     fault = "answer += f\" 0.2{os.environ['TIRTRACK_SEED']}\" * bool(number)"
     found = evaluate([program(fault)], world, "out", seed=5, runs=2, resamples=20)
     assert [one.name for one in found.trackers] == ["still", "still.run2"]
-    for name, score in (("still", "0.25"), ("still.run2", "0.26")):
+    for name, given in (("still", "0.25"), ("still.run2", "0.26")):
         rows = Path(f"out/results/{name}/a_V_001.csv").read_text().splitlines()
-        assert rows[3] == f"2,{score},tracking"
+        assert rows[3] == f"2,{given},tracking"
 
 
 FAULTS = {  # line, reason
@@ -454,6 +455,37 @@ def test_an_object_without_a_name_or_methods_is_refused(world: LabelledDataset) 
 # --- names and OpenCV ----------------------------------------------------------------------------
 
 
+def test_an_object_that_cannot_be_sent_to_workers_is_refused(world: LabelledDataset) -> None:
+    class Inner(Still):
+        pass
+
+    with pytest.raises(RequestError, match=r"Inner: cannot be sent to a worker process .*one work"):
+        evaluate([Inner], world, "out", workers=2)
+    assert not Path("out").exists()
+    assert evaluate([Inner], world, "out", resamples=20).trackers[0].name == "Inner"
+
+
+@pytest.mark.parametrize("protocol", ["ptb-tir-sre", "vot-supervised", "vot-multistart"])
+def test_programs_run_under_protocols_of_several_runs(tmp_path: Path, protocol: str) -> None:
+    sequences = {"a_V_001": walk(60, 0), "c_D_002": walk(60, 1)}
+    world = open_dataset(write_lsotb(tmp_path / "long", sequences))
+    fault = "assert '/c_D' not in file or number < 12 or os.path.exists('mended'), 'no filter'"
+    words = [f"still={program(fault)}"]
+    first = evaluate(words, world, "out", protocol=protocol, missing="skip", resamples=20)
+    assert {one.sequence.partition(".")[0] for one in first.missing} == {"c_D_002"}
+    assert {Path(one).stem for one in Path("out/logs/still").iterdir()} == {
+        one.sequence for one in first.missing
+    }
+    assert [one.name for one in first.trackers[0].sequences] == ["a_V_001"]
+    Path("mended").touch()
+    again = evaluate(words, world, "out", protocol=protocol, resume=True, workers=2, resamples=20)
+    assert again.missing == ()
+    (read,) = score(["out"], world.root, protocols=[protocol])
+    assert read.trackers[0].values == again.trackers[0].values
+    kept = evaluate([Still], world, "object", protocol=protocol, resamples=20)
+    assert kept.trackers[0].values == again.trackers[0].values
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -488,7 +520,7 @@ def test_without_the_extra_one_sentence_names_it(world: LabelledDataset) -> None
     Path("cv2.py").write_text("raise ImportError('not here')")
     with pytest.raises(RequestError) as caught:
         evaluate(["opencv:csrt"], world, "out")
-    assert "OpenCV is not installed; install the extra compare" in str(caught.value)
+    assert str(caught.value) == "opencv:csrt: OpenCV is not installed; install the extra compare"
 
 
 def test_every_name_of_opencv_is_parsed() -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
@@ -368,6 +369,20 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
         if not name or name.startswith(".") or Path(name).name != name:
             raise RequestError(f'"{name}" is no name for a folder', fix="use letters and digits")
     check_workers(workers)
+    if workers > 1:
+        for source in trackers:
+            _check_can_be_sent(source)
+
+
+def _check_can_be_sent(source: TrackerSource) -> None:
+    try:
+        pickle.dumps(source)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise RequestError(
+            f"cannot be sent to a worker process ({error})",
+            source.name,
+            "define it at the top of a module, or use one worker",
+        ) from error
 
 
 def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> None:

@@ -162,8 +162,10 @@ class ProgramSource:
             try:
                 child, _, text = self.started(Path(folder) / "stderr", 0)
             except RunError as error:
-                fix = "start it by hand to see what it writes"
-                raise RequestError(error.what, error.where, fix) from error
+                # an object says itself what is wrong, and where
+                fix = None if self.arrays else "start it by hand to see what it writes"
+                what = error.what.removeprefix(f"{self.said}: ")
+                raise RequestError(what, error.where, fix) from error
             child.close()
         return text
 
