@@ -30,9 +30,9 @@ from benchmarks.experiments.table import interval, markdown_table
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.evaluation import protocols
+from tirtrack.evaluation.one_run import run
 from tirtrack.evaluation.overlap import first_valid_row, norm_center_error, overlap, valid_rows
 from tirtrack.evaluation.results import SequenceRun
-from tirtrack.evaluation.runner import run
 from tirtrack.evaluation.score_quality import score_quality
 from tirtrack.evaluation.starts import starts_of
 from tirtrack.evaluation.tracker_sources import TrackerSpec

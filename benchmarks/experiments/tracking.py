@@ -11,8 +11,8 @@ from typing import Any
 
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.evaluation.one_run import run
 from tirtrack.evaluation.results import write_track
-from tirtrack.evaluation.runner import run
 from tirtrack.evaluation.tracker_sources import TrackerSpec
 from tirtrack.files import fingerprint, write_text
 from tirtrack.identity import versions

@@ -22,10 +22,11 @@ from tirtrack.cli import app
 from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import RequestError, RunError
+from tirtrack.evaluation.one_run import run
 from tirtrack.evaluation.outside import ObjectSource, outside_source, over
 from tirtrack.evaluation.outside.opencv import CLASSES, opencv_arguments
 from tirtrack.evaluation.outside.python_object import ForeignTracker
-from tirtrack.evaluation.runner import evaluate, run
+from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.score_files import score
 from tirtrack.media import VideoWriter
 from tirtrack.trackers.base import Status, TrackState

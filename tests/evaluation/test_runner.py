@@ -24,9 +24,10 @@ from tirtrack.datasets import open_dataset
 from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
 from tirtrack.errors import DatasetError, RequestError, RunError, StorageError
 from tirtrack.evaluation.comparison import read_result
+from tirtrack.evaluation.one_run import run
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.results import SequenceRun, read_track
-from tirtrack.evaluation.runner import evaluate, run
+from tirtrack.evaluation.runner import evaluate
 from tirtrack.evaluation.score_files import read_runs
 from tirtrack.evaluation.scoring import Runs, score_runs
 from tirtrack.evaluation.tracker_sources import TrackerSpec

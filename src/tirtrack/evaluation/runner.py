@@ -1,54 +1,37 @@
 """Runs trackers over labelled sequences and scores the results.
 
-Only the two methods of a tracker are used; trackers from outside are made to have them
-(``outside/``). A tracker gets the first annotated box in 0-based pixels, its
-boxes are written in the base of the annotation file, and the first row of a result is the first
-annotated row itself. The box that the tracker measured is scored, also while it says ``lost``: the
-last trusted box, which a lost tracker reports, would measure the threshold of its score instead,
-and weights with differently fitted scores could not be compared.
-
-A sequence that fails does not stop the others. Runs are independent of each other, so one worker
-and eight write the same boxes and scores, byte for byte; only times differ.
+Here a request is checked, its folder begun, and what the runs gave is scored. How one sequence is
+run stands in ``one_run.py``, how many are, in ``jobs.py``; trackers from outside are made to look
+like ours (``outside/``).
 """
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import pickle
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from functools import partial
-from multiprocessing.queues import SimpleQueue
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tirtrack.boxes import Box, check_first_box
+from tirtrack.boxes import check_first_box
 from tirtrack.datasets import opened
 from tirtrack.datasets.dataset_line import described
 from tirtrack.datasets.frame_facts import OF_RESULTS
 from tirtrack.datasets.sequence import (
     LabelledDataset,
     LabelledSequence,
-    boxes_from_stored,
-    stored_from_boxes,
 )
 from tirtrack.datasets.stored_frames import read_options
-from tirtrack.errors import DatasetError, FrameError, RequestError, RunError, StorageError
+from tirtrack.errors import DatasetError, FrameError, RequestError, RunError
 from tirtrack.evaluation import protocols
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, MissingRun
-from tirtrack.evaluation.outside import TIMEOUT_S, ObjectSource, outside_source, over
-from tirtrack.evaluation.overlap import first_valid_row
+from tirtrack.evaluation.jobs import Job, kept, run_here, run_in_workers
+from tirtrack.evaluation.one_run import first_box
+from tirtrack.evaluation.outside import TIMEOUT_S, ObjectSource, outside_source
 from tirtrack.evaluation.protocols.base import EvaluationProtocol
 from tirtrack.evaluation.protocols.one_pass import check_facts
-from tirtrack.evaluation.result_files import BEGUN_BY, read_run
-from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun, write_track
+from tirtrack.evaluation.result_files import BEGUN_BY
+from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun
 from tirtrack.evaluation.scoring import (
     MissingMode,
     Runs,
@@ -62,125 +45,22 @@ from tirtrack.evaluation.starts import (
     Starts,
     all_starts,
     chosen_starts,
-    start_frame,
     starts_line,
     starts_of,
 )
 from tirtrack.evaluation.statistics import RESAMPLES
-from tirtrack.evaluation.supervised import run_supervised
-from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource, TrackerSpec, repeated
+from tirtrack.evaluation.tracker_sources import TrackerSource, TrackerSpec, repeated
 from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
 from tirtrack.identity import IDENTITY_NAME, check_same_identity, versions
 from tirtrack.media import SourceInfo
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
 from tirtrack.stored import write_stored
-from tirtrack.trackers.base import Status
-from tirtrack.workers import check_workers, use_one_thread, working
+from tirtrack.workers import check_workers
 
 _logger = logging.getLogger(__name__)
-_STAGE = "evaluate"
-LOGS_FOLDER = "logs"
 _LISTED = 20  # causes
 _NAMED = 3  # runs of one cause
-_TELL_EVERY = 50  # frames
-_LOOK_EVERY_S = 0.2
-# what a tracker, a decoder or a disk may raise; programming errors (TypeError, ...) pass
-_FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
-
-
-def run(
-    tracker: OnlineTracker | TrackerSource,
-    sequence: LabelledSequence,
-    *,
-    seed: int = 0,
-    advance: Callable[[int], None] | None = None,
-) -> SequenceRun:
-    """One pass over a sequence, from its first frame with a valid annotated box.
-
-    Args:
-        tracker: loaded tracker, or its source.
-        sequence: frames and annotation; only the first valid box is used.
-        seed: seed for loading.
-        advance: callback that gets the number of frames done so far.
-
-    Raises:
-        DatasetError: no valid box to begin with, or frames and annotated rows differ in number.
-        FrameError: a frame is damaged, or the tracker cannot begin with the first box.
-    """
-    loaded = tracker if isinstance(tracker, OnlineTracker) else tracker.load(seed)
-    start, first_box = _first_box(sequence)
-    frames = _telling(_frames(sequence, start), advance)
-    again = None if sequence.start is None else sequence.start.restart_after
-    if again is not None:
-        return run_supervised(loaded, sequence, frames, start=start, restart_after=again)
-    rows = len(sequence) - start
-    track = SequenceRun(
-        np.empty((rows, 4)), np.empty(rows), np.empty(rows, dtype="U9"), np.empty(rows)
-    )
-    for row, frame in frames:
-        began = time.perf_counter()
-        if row == 0:
-            loaded.init(frame, first_box)
-            track.seconds[row] = time.perf_counter() - began
-            track.boxes[row] = sequence.annotation[start]
-            track.scores[row], track.statuses[row] = 1.0, Status.TRACKING
-            continue
-        state = loaded.update(frame)
-        if row is None:
-            continue
-        track.seconds[row] = time.perf_counter() - began
-        track.boxes[row] = stored_from_boxes(state.measured_box.array(), sequence.base)
-        track.scores[row], track.statuses[row] = state.score, state.status
-    return track
-
-
-_Frames = Iterator[tuple[int | None, np.ndarray]]
-
-
-def _telling(frames: _Frames, advance: Callable[[int], None] | None) -> _Frames:
-    """The frames; how many are done is told now and then."""
-    for row, frame in frames:
-        yield row, frame
-        if advance is not None and row and row % _TELL_EVERY == 0:
-            advance(row)
-
-
-def _first_box(sequence: LabelledSequence) -> tuple[int, Box]:
-    """The row where a sequence starts, and its box as trackers take it."""
-    start = first_valid_row(sequence.annotation)
-    if start is None:
-        raise DatasetError(
-            "no frame has a valid annotated box", sequence.name, "leave the sequence out"
-        )
-    begun = sequence.start
-    if begun is not None and begun.box is not None:
-        return start, Box.of(boxes_from_stored(np.array(begun.box), sequence.base))
-    return start, Box.of(sequence.boxes[start])
-
-
-def _frames(sequence: LabelledSequence, start: int) -> _Frames:
-    """Rows of the result and their frames, as many as the annotation has; frames between annotated
-    ones have no row.
-    """
-    count = 0
-    for frame_index, frame in enumerate((sequence.open_all or sequence.open_frames)()):
-        index, between = divmod(frame_index, sequence.every if sequence.open_all else 1)
-        if index >= len(sequence):
-            raise DatasetError(
-                f"more frames than the {len(sequence)} annotated rows",
-                sequence.name,
-                "one row a frame: correct the annotation",
-            )
-        count = index + 1
-        if index >= start:
-            yield None if between else index - start, frame
-    if count < len(sequence):
-        raise DatasetError(
-            f"the frames end after {count}, {len(sequence)} rows are annotated",
-            sequence.name,
-            "the video is cut short or a frame is missing: get it again",
-        )
 
 
 def evaluate(
@@ -274,14 +154,14 @@ def evaluate(
     if begun != 1:
         _logger.info("%s: %s", dataset.name, starts_line(dataset, begun))
     write_json(out / IDENTITY_NAME, identity)
-    jobs = [_Job(source, s, out, seed) for source in trackers for s in passes]
-    finished = [_kept(job) for job in jobs if job.box_file.is_file()]
+    jobs = [Job(source, s, out, seed) for source in trackers for s in passes]
+    finished = [kept(job) for job in jobs if job.box_file.is_file()]
     todo = [job for job in jobs if not job.box_file.is_file()]
     if workers == 1 or not todo:
-        outcomes = finished + _run_here(todo, loaded, progress)
+        outcomes = finished + run_here(todo, loaded, progress)
     else:
         del loaded  # loading showed that it works, and filled the cache for the workers
-        outcomes = finished + _run_in_workers(todo, min(workers, len(todo)), progress)
+        outcomes = finished + run_in_workers(todo, min(workers, len(todo)), progress)
     tracks: dict[str, dict[str, SequenceRun]] = {source.name: {} for source in trackers}
     reasons: dict[tuple[str, str], str] = {}
     for outcome in outcomes:
@@ -390,7 +270,7 @@ def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> Non
 
     A frame that cannot be read is left to the run, which reports it.
     """
-    start, box = _first_box(sequence)
+    start, box = first_box(sequence)
     if info is None:
         return
     try:
@@ -469,174 +349,3 @@ def _begun_folder(out: Path, identity: Mapping[str, Any], *, force: bool, resume
         raise RequestError("exists already", out, fix)
     new_folder(out, force=force)
     return out
-
-
-@dataclass(frozen=True)
-class _Job:
-    source: TrackerSource
-    sequence: LabelledSequence
-    out: Path
-    seed: int
-
-    @property
-    def text(self) -> str:
-        """Tracker and sequence."""
-        return f"{self.source.name}, {self.sequence.name}"
-
-    @property
-    def rows(self) -> int:
-        """Number of frames from its start on."""
-        return len(self.sequence) - start_frame(self.sequence)
-
-    @property
-    def folder(self) -> Path:
-        return self.out / RESULTS_FOLDER / self.source.name
-
-    @property
-    def log(self) -> Path:
-        """What a tracker from outside wrote to stderr."""
-        return self.out / LOGS_FOLDER / self.source.name / f"{self.sequence.name}.txt"
-
-    @property
-    def box_file(self) -> Path:
-        """Written last: if it exists, the run is complete."""
-        return self.folder / f"{self.sequence.name}.txt"
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """A finished job: its track, or why there is none; and the warnings of a worker."""
-
-    tracker: str
-    sequence: str
-    result: SequenceRun | str
-    remarks: tuple[tuple[str, str], ...] = ()  # cause and text of each
-
-
-def _kept(job: _Job) -> _Outcome:
-    return _Outcome(job.source.name, job.sequence.name, read_run(job.box_file, job.sequence))
-
-
-def _attempt(
-    job: _Job, tracker: OnlineTracker, advance: Callable[[int], None] | None = None
-) -> _Outcome:
-    try:
-        with over(tracker, job.sequence, job.log) as sequence:
-            track = run(tracker, sequence, advance=advance)
-        write_track(job.folder, job.sequence.name, track, shift=job.sequence.shift)
-    except StorageError:
-        raise  # a full disk is not the fault of one sequence
-    except _FAILURES as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return _Outcome(job.source.name, job.sequence.name, reason)
-    return _Outcome(job.source.name, job.sequence.name, track)
-
-
-def _run_here(
-    jobs: Sequence[_Job], loaded: Mapping[str, OnlineTracker], progress: Progress
-) -> list[_Outcome]:
-    total = sum(job.rows for job in jobs)
-    done = 0
-    outcomes = []
-    further: dict[str, OnlineTracker] = {}  # of the runs after the first, one at a time
-    for job in jobs:
-        name = job.source.name
-        if name not in loaded and name not in further:
-            further = {name: job.source.load(job.seed)}
-
-        def advance(rows: int, done: int = done, note: str = job.text) -> None:
-            progress(_STAGE, done + rows, total, note)
-
-        advance(0)
-        outcomes.append(_attempt(job, {**loaded, **further}[name], advance))
-        done += job.rows
-        advance(job.rows)
-    return outcomes
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """How far a worker is."""
-
-    worker: int
-    run: str
-    done: int
-    total: int
-
-    def __str__(self) -> str:
-        return f"{self.run} {self.done}/{self.total}"
-
-
-# in a worker process: the trackers it has loaded, what was logged since the last outcome, and where
-# the parent is told how far it is
-_told_here: list[SimpleQueue[_Rows]] = []
-_loaded_here: dict[str, OnlineTracker] = {}
-_remarks_here: list[tuple[str, str]] = []
-
-
-class _Remarks(logging.Handler):
-    """Keeps warnings for the parent, the only process that can show them."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        _remarks_here.append((str(record.msg), record.getMessage()))
-
-
-def _begin_worker(told: SimpleQueue[_Rows]) -> None:
-    """In a worker: use one thread, and leave warnings to the parent."""
-    _told_here[:] = [told]
-    logging.getLogger("tirtrack").addHandler(_Remarks(logging.WARNING))
-    logging.getLogger("tirtrack").propagate = False
-    use_one_thread()
-
-
-def _attempt_in_worker(job: _Job) -> _Outcome:
-    if job.source.name not in _loaded_here:
-        _loaded_here[job.source.name] = job.source.load(job.seed)
-
-    def advance(rows: int) -> None:
-        _told_here[0].put(_Rows(os.getpid(), job.text, rows, job.rows))
-
-    advance(0)
-    outcome = _attempt(job, _loaded_here[job.source.name], advance)
-    remarks = tuple(dict.fromkeys(_remarks_here))
-    _remarks_here.clear()
-    return replace(outcome, remarks=remarks)
-
-
-def _run_in_workers(jobs: Sequence[_Job], workers: int, progress: Progress) -> list[_Outcome]:
-    total = sum(job.rows for job in jobs)
-    done = 0
-    outcomes: dict[int, _Outcome] = {}
-    # the longest first, so that no worker starts a long one when the others are done
-    order = sorted(range(len(jobs)), key=lambda index: -jobs[index].rows)
-    ordered = [jobs[index] for index in order]
-    told: SimpleQueue[_Rows] = multiprocessing.get_context("spawn").SimpleQueue()
-    begin = partial(_begin_worker, told)
-    with working(_attempt_in_worker, ordered, workers, begin=begin) as futures:
-        index_of = dict(zip(futures, order, strict=True))
-        running: dict[int, _Rows] = {}
-        waiting = set(futures)
-        try:
-            while waiting:
-                ended, waiting = wait(waiting, _LOOK_EVERY_S, FIRST_COMPLETED)
-                while not told.empty():
-                    rows = told.get()
-                    running[rows.worker] = rows
-                for future in ended:
-                    index = index_of[future]
-                    outcomes[index] = future.result()
-                    for cause, remark in outcomes[index].remarks:
-                        about = {"cause": cause}
-                        _logger.warning("%s: %s", jobs[index].sequence.name, remark, extra=about)
-                    done += jobs[index].rows
-                finished = {jobs[index].text for index in outcomes}
-                lines = [one for one in running.values() if one.run not in finished]
-                now = done + sum(one.done for one in lines)
-                progress(_STAGE, now, total, "\n".join(map(str, lines)))
-        except BrokenProcessPool as error:
-            raise RunError(
-                f"a worker process died after {len(outcomes)} of {len(jobs)} runs",
-                jobs[0].out,
-                "memory may have run out: use fewer --workers",
-            ) from error
-    return [outcomes[index] for index in range(len(jobs))]

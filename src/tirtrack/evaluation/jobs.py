@@ -1,0 +1,244 @@
+"""The runs of an evaluation, one after the other or in worker processes.
+
+A run that fails does not stop the others; its reason takes the place of its track. Runs are
+independent of each other, so one worker and eight write the same boxes and scores, byte for byte;
+only times differ.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+
+from tirtrack.datasets.sequence import LabelledSequence
+from tirtrack.errors import RunError, StorageError
+from tirtrack.evaluation.one_run import run
+from tirtrack.evaluation.outside import over
+from tirtrack.evaluation.result_files import read_run
+from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun, write_track
+from tirtrack.evaluation.starts import start_frame
+from tirtrack.evaluation.tracker_sources import OnlineTracker, TrackerSource
+from tirtrack.progress import Progress
+from tirtrack.workers import use_one_thread, working
+
+_logger = logging.getLogger(__name__)
+_STAGE = "evaluate"
+LOGS_FOLDER = "logs"
+_LOOK_EVERY_S = 0.2
+# what a tracker, a decoder or a disk may raise; programming errors (TypeError, ...) pass
+_FAILURES = (OSError, ValueError, RuntimeError, ArithmeticError, LookupError)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that is asked for.
+
+    Attributes:
+        source: source of the tracker.
+        sequence: sequence, from one of its starts.
+        out: folder of the evaluation.
+        seed: seed for loading.
+    """
+
+    source: TrackerSource
+    sequence: LabelledSequence
+    out: Path
+    seed: int
+
+    @property
+    def text(self) -> str:
+        """Tracker and sequence."""
+        return f"{self.source.name}, {self.sequence.name}"
+
+    @property
+    def rows(self) -> int:
+        """Number of frames from its start on."""
+        return len(self.sequence) - start_frame(self.sequence)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the tracker's results."""
+        return self.out / RESULTS_FOLDER / self.source.name
+
+    @property
+    def log(self) -> Path:
+        """What a tracker from outside wrote to stderr."""
+        return self.out / LOGS_FOLDER / self.source.name / f"{self.sequence.name}.txt"
+
+    @property
+    def box_file(self) -> Path:
+        """Written last: if it exists, the run is complete."""
+        return self.folder / f"{self.sequence.name}.txt"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished job: its track, or why there is none; and the warnings of a worker."""
+
+    tracker: str
+    sequence: str
+    result: SequenceRun | str
+    remarks: tuple[tuple[str, str], ...] = ()  # cause and text of each
+
+
+def kept(job: Job) -> Outcome:
+    """The outcome of a run that was finished before.
+
+    Raises:
+        DatasetError: a file of it is damaged.
+    """
+    return Outcome(job.source.name, job.sequence.name, read_run(job.box_file, job.sequence))
+
+
+def _attempt(
+    job: Job, tracker: OnlineTracker, advance: Callable[[int], None] | None = None
+) -> Outcome:
+    try:
+        with over(tracker, job.sequence, job.log) as sequence:
+            track = run(tracker, sequence, advance=advance)
+        write_track(job.folder, job.sequence.name, track, shift=job.sequence.shift)
+    except StorageError:
+        raise  # a full disk is not the fault of one sequence
+    except _FAILURES as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return Outcome(job.source.name, job.sequence.name, reason)
+    return Outcome(job.source.name, job.sequence.name, track)
+
+
+def run_here(
+    jobs: Sequence[Job], loaded: Mapping[str, OnlineTracker], progress: Progress
+) -> list[Outcome]:
+    """Outcomes of runs in this process, one after the other.
+
+    Args:
+        jobs: the runs.
+        loaded: trackers that are loaded already, by name.
+        progress: callback that is told of progress, in frames.
+
+    Raises:
+        StorageError: a result cannot be written.
+    """
+    total = sum(job.rows for job in jobs)
+    done = 0
+    outcomes = []
+    further: dict[str, OnlineTracker] = {}  # of the runs after the first, one at a time
+    for job in jobs:
+        name = job.source.name
+        if name not in loaded and name not in further:
+            further = {name: job.source.load(job.seed)}
+
+        def advance(rows: int, done: int = done, note: str = job.text) -> None:
+            progress(_STAGE, done + rows, total, note)
+
+        advance(0)
+        outcomes.append(_attempt(job, {**loaded, **further}[name], advance))
+        done += job.rows
+        advance(job.rows)
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """How far a worker is."""
+
+    worker: int
+    run: str
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.run} {self.done}/{self.total}"
+
+
+# in a worker process: the trackers it has loaded, what was logged since the last outcome, and where
+# the parent is told how far it is
+_told_here: list[SimpleQueue[_Rows]] = []
+_loaded_here: dict[str, OnlineTracker] = {}
+_remarks_here: list[tuple[str, str]] = []
+
+
+class _Remarks(logging.Handler):
+    """Keeps warnings for the parent, the only process that can show them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _remarks_here.append((str(record.msg), record.getMessage()))
+
+
+def _begin_worker(told: SimpleQueue[_Rows]) -> None:
+    """In a worker: use one thread, and leave warnings to the parent."""
+    _told_here[:] = [told]
+    logging.getLogger("tirtrack").addHandler(_Remarks(logging.WARNING))
+    logging.getLogger("tirtrack").propagate = False
+    use_one_thread()
+
+
+def _attempt_in_worker(job: Job) -> Outcome:
+    if job.source.name not in _loaded_here:
+        _loaded_here[job.source.name] = job.source.load(job.seed)
+
+    def advance(rows: int) -> None:
+        _told_here[0].put(_Rows(os.getpid(), job.text, rows, job.rows))
+
+    advance(0)
+    outcome = _attempt(job, _loaded_here[job.source.name], advance)
+    remarks = tuple(dict.fromkeys(_remarks_here))
+    _remarks_here.clear()
+    return replace(outcome, remarks=remarks)
+
+
+def run_in_workers(jobs: Sequence[Job], workers: int, progress: Progress) -> list[Outcome]:
+    """Outcomes of runs in worker processes, in the order of ``jobs``.
+
+    Args:
+        jobs: the runs.
+        workers: number of processes, each of one thread.
+        progress: callback that is told of progress, in frames, with a line for each worker.
+
+    Raises:
+        RunError: a process died.
+        StorageError: a result cannot be written.
+    """
+    total = sum(job.rows for job in jobs)
+    done = 0
+    outcomes: dict[int, Outcome] = {}
+    # the longest first, so that no worker starts a long one when the others are done
+    order = sorted(range(len(jobs)), key=lambda index: -jobs[index].rows)
+    ordered = [jobs[index] for index in order]
+    told: SimpleQueue[_Rows] = multiprocessing.get_context("spawn").SimpleQueue()
+    begin = partial(_begin_worker, told)
+    with working(_attempt_in_worker, ordered, workers, begin=begin) as futures:
+        index_of = dict(zip(futures, order, strict=True))
+        running: dict[int, _Rows] = {}
+        waiting = set(futures)
+        try:
+            while waiting:
+                ended, waiting = wait(waiting, _LOOK_EVERY_S, FIRST_COMPLETED)
+                while not told.empty():
+                    rows = told.get()
+                    running[rows.worker] = rows
+                for future in ended:
+                    index = index_of[future]
+                    outcomes[index] = future.result()
+                    for cause, remark in outcomes[index].remarks:
+                        about = {"cause": cause}
+                        _logger.warning("%s: %s", jobs[index].sequence.name, remark, extra=about)
+                    done += jobs[index].rows
+                finished = {jobs[index].text for index in outcomes}
+                lines = [one for one in running.values() if one.run not in finished]
+                now = done + sum(one.done for one in lines)
+                progress(_STAGE, now, total, "\n".join(map(str, lines)))
+        except BrokenProcessPool as error:
+            raise RunError(
+                f"a worker process died after {len(outcomes)} of {len(jobs)} runs",
+                jobs[0].out,
+                "memory may have run out: use fewer --workers",
+            ) from error
+    return [outcomes[index] for index in range(len(jobs))]
