@@ -272,6 +272,14 @@ def test_an_existing_page_is_replaced_only_by_force(evaluation, tmp_path):
     assert build_report([evaluation], page, force=True).read_bytes() == before
 
 
+def test_the_result_of_an_evaluation_is_not_replaced_by_force(evaluation):
+    before = (evaluation / "result.json").read_bytes()
+    with pytest.raises(RequestError, match=r"result of an evaluation.* another folder"):
+        build_report([evaluation], evaluation / "report.html", force=True)
+    assert (evaluation / "result.json").read_bytes() == before
+    assert not (evaluation / "report.html").exists()
+
+
 def test_names_are_text_and_never_markup(made, tmp_path):
     name = '<img src=x onerror="alert(1)">'
     folder = made.write(tmp_path / "e", made.result(names=("a&b", name)))

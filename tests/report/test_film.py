@@ -10,7 +10,7 @@ from tirtrack.datasets import AnnotationOptions, open_dataset
 from tirtrack.evaluation.protocols import get
 from tirtrack.evaluation.results import SequenceRun, write_track
 from tirtrack.evaluation.score_files import read_runs
-from tirtrack.evaluation.scoring import score_runs
+from tirtrack.evaluation.scoring import Runs, score_runs, with_sizes
 from tirtrack.report.build import evaluation_section
 from tirtrack.stored import write_stored
 
@@ -39,3 +39,18 @@ def test_boxes_are_drawn_at_the_same_pixels_whatever_files_count_from(made, tmp_
     file.write_text("\n".join(",".join(row) for row in moved))
     assert of_base_0
     assert films(tmp_path, 1) == of_base_0
+
+
+def test_films_that_no_score_chooses_are_said_to_be_left_out(made, tmp_path: Path) -> None:
+    data = made.dataset(tmp_path / "data", ("a",), frames=6)
+    opened = with_sizes(open_dataset(data))
+    boxes, statuses = opened.sequences[0].annotation, np.array(["started", *["tracking"] * 5])
+    track = SequenceRun(boxes, np.ones(6), statuses, np.ones(6))
+    result = score_runs([Runs("mine", {"a": track})], opened, get("vot-supervised"))
+    write_track(tmp_path / "out" / "results" / "mine", "a", track)
+    write_stored(tmp_path / "out" / "result.json", result)
+    section = evaluation_section(tmp_path / "out", dataset=opened)
+    assert section.films == ()
+    assert section.films_missing == (
+        "Left out: no sequence has a value of expected average overlap."
+    )

@@ -197,7 +197,9 @@ def evaluation_section(
     if dataset is None or left_out:
         return replace(section, films_missing=left_out)
     dataset = read_with(dataset, result.read_options)
-    return replace(section, films=film_strips(section, evaluation_folder(folder), dataset))
+    films = film_strips(section, evaluation_folder(folder), dataset)
+    unknown = "" if films else f"Left out: no sequence has a value of {result.primary.title}."
+    return replace(section, films=films, films_missing=unknown)
 
 
 def _why_no_films(section: EvaluationSection, folder: Path, dataset: LabelledDataset | None) -> str:
@@ -319,14 +321,28 @@ def write_report(content: ReportContent, out: Path, *, force: bool = False) -> P
     """Write the page, and ``result.json`` with the same numbers beside it.
 
     Raises:
-        RequestError: one of the two exists and ``force`` was not given.
+        RequestError: one of the two exists and ``force`` was not given, or the folder is that of an
+            evaluation.
         StorageError: they could not be written.
     """
     page = files.new_file(out, force=force)
     numbers = files.new_file(page.with_name(RESULT_NAME), force=force)
+    if numbers.is_file() and _is_evaluation(numbers):
+        raise RequestError(
+            "is the result of an evaluation, and the page's own numbers would replace it", numbers,
+            "choose another folder for the page",
+        )  # fmt: skip
     files.write_text(page, render(content))
     files.write_json(numbers, as_json(content))
     return page
+
+
+def _is_evaluation(file: Path) -> bool:
+    try:
+        read_result(file)
+    except DatasetError:
+        return False
+    return True
 
 
 def as_json(content: ReportContent) -> dict[str, Any]:
