@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from opened_files import opened_below
 from PIL import Image
 
 from tirtrack.errors import PairsError, RequestError
@@ -157,12 +157,6 @@ MADE: dict[str, tuple[Callable[[Path], list[str]], dict[str, int], bool]] = {
     "camel": (_camel, {"d/Sequence-1": 3}, True),
 }
 """Writer of each data set's folders, its recordings with their pairs, whether they are video."""
-OPENED: list[str] = []
-
-
-def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "open":
-        OPENED.append(str(arguments[0]))
 
 
 def _made(name: str, root: Path) -> list[Path]:
@@ -190,13 +184,11 @@ def test_every_data_set_of_the_registry_is_tested():
 @pytest.mark.parametrize("name", MADE)
 def test_a_data_set_is_read_without_its_labels(tmp_path, name, asked):
     labels = _made(name, tmp_path / "d")
-    sys.addaudithook(_note_opened)
-    OPENED.clear()
-    source = open_pairs(tmp_path / "d", pairing=Pairing(layout=name if asked else None))
-    levels = _levels(source)
-    source.manifest()
-    source.unused()
-    opened = {Path(one) for one in OPENED if str(tmp_path) in one}
+    with opened_below(tmp_path) as opened:
+        source = open_pairs(tmp_path / "d", pairing=Pairing(layout=name if asked else None))
+        levels = _levels(source)
+        source.manifest()
+        source.unused()
     assert opened
     assert not opened & set(labels)
     assert all(rgb == tir for rgb, tir in levels)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from opened_files import opened_below
 from PIL import Image
 
 from tirtrack.errors import PairsError
@@ -18,13 +18,6 @@ from tirtrack.pairs.folder import lacks_rgb
 from tirtrack.pairs.one_grid import onto_rgb_grid, resample
 from tirtrack.pairs.source import content_identity
 from tirtrack.pairs.stems import natural_key
-
-OPENED: list[str] = []
-
-
-def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "open":
-        OPENED.append(str(arguments[0]))
 
 
 def test_images_with_equal_stems_are_pairs_in_the_order_of_their_numbers(tmp_path, write_images):
@@ -150,12 +143,10 @@ def test_no_label_file_is_ever_opened(tmp_path, write_images, write_videos):
     for folder in (images, images / "rgb", images / "tir", videos, tmp_path / "in"):
         for name in ("groundtruth.txt", "boxes.json", "1.txt", "instances.json"):
             (folder / name).write_text("1,2,3,4")
-    sys.addaudithook(_note_opened)
-    OPENED.clear()
-    source = open_pairs(tmp_path / "in")
-    propose_all(source, proposer("saliency"), 0)
-    source.manifest()
-    opened = {Path(name) for name in OPENED if str(tmp_path) in name}
+    with opened_below(tmp_path) as opened:
+        source = open_pairs(tmp_path / "in")
+        propose_all(source, proposer("saliency"), 0)
+        source.manifest()
     assert {path.suffix for path in opened} <= {".png", ".mp4"}
     assert len([path for path in opened if path.suffix == ".png"]) == 6
 

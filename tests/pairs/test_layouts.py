@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from opened_files import opened_below
 from PIL import Image
 
 from tirtrack.errors import PairsError
@@ -334,14 +334,6 @@ def test_pairs_of_one_video_matched_otherwise_are_other_pairs(tmp_path):
     assert len(set(identities)) == 3
 
 
-OPENED: list[str] = []
-
-
-def _note_opened(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "open":
-        OPENED.append(str(arguments[0]))
-
-
 def test_no_label_is_opened_whatever_the_layout(tmp_path):
     roots = [
         _rig(tmp_path / "in" / "a", _names("visible/{}.png"), _names("infrared/{}.png")),
@@ -350,13 +342,11 @@ def test_no_label_is_opened_whatever_the_layout(tmp_path):
     for folder in (*roots, roots[0] / "visible"):
         for name in ("visible.txt", "0_V.txt", "0_T.json", "groundtruth.txt"):
             (folder / name).write_text("1,2,3,4")
-    sys.addaudithook(_note_opened)
-    OPENED.clear()
-    source = open_pairs(tmp_path / "in")
-    _numbers(source)
-    source.manifest()
-    opened = {Path(name).suffix for name in OPENED if str(tmp_path) in name}
-    assert opened <= {".png", ""}
+    with opened_below(tmp_path) as opened:
+        source = open_pairs(tmp_path / "in")
+        _numbers(source)
+        source.manifest()
+    assert {path.suffix for path in opened if path.is_file()} == {".png"}
 
 
 @pytest.mark.parametrize("case", ["dji", "llvip", "upper"])

@@ -6,26 +6,19 @@ import gc
 import json
 import multiprocessing
 import os
-import sys
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from opened_files import opened_below
 from PIL import Image
 
 from tirtrack.cli.app import run
 from tirtrack.errors import PairsError, RequestError, RunError
-from tirtrack.pairs import mine, mine_pairs, open_pairs, shards
+from tirtrack.pairs import mine, mine_pairs, open_pairs, shard_writing
 from tirtrack.pairs.mine import MAX_BAD
 from tirtrack.pairs.shards import INDEX_NAME, read_index
-
-OPENED: list[str] = []
-
-
-def note_opened(event, args):
-    if event == "open" and isinstance(args[0], str | os.PathLike):
-        OPENED.append(os.fspath(args[0]))
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -97,7 +90,7 @@ def test_a_stopped_run_makes_the_missing_shards_and_no_other(tmp_path, rig, monk
 def test_a_stop_at_any_write_leaves_nothing_half_under_a_final_name(tmp_path, rig, monkeypatch):
     mine_pairs(rig, tmp_path / "whole", shard_mb=1)
     out = tmp_path / "out"
-    add, calls = shards._add, []
+    add, calls = shard_writing._add, []
 
     def dies(*args):
         calls.append(args[1])
@@ -105,7 +98,7 @@ def test_a_stop_at_any_write_leaves_nothing_half_under_a_final_name(tmp_path, ri
             raise SystemExit("killed")
         return add(*args)
 
-    monkeypatch.setattr(shards, "_add", dies)
+    monkeypatch.setattr(shard_writing, "_add", dies)
     for _ in range(2):
         with pytest.raises(SystemExit):
             mine_pairs(rig, out, shard_mb=1, resume=True)
@@ -215,10 +208,10 @@ def test_a_damaged_pair_stops_the_run_unless_it_is_allowed(tmp_path, rig):
 
 
 def test_a_file_that_vanishes_is_a_fault_of_its_pair(tmp_path, rig, monkeypatch):
-    files, faults = mine._files, mine._faults
+    files, faults = mine.sample_files, mine._faults
     gone = rig / "b" / "tir" / "2.png"
     monkeypatch.setattr(
-        mine, "_files", lambda take, position: {
+        mine, "sample_files", lambda take, position: {
             name: path.with_suffix(".gone") if path == gone else path
             for name, path in files(take, position).items()
         },
@@ -279,10 +272,8 @@ def test_labels_are_never_opened_and_change_nothing(tmp_path, rig):
         for name in ("groundtruth.txt", "boxes.json", "1.txt", "1.xml", "instances.json"):
             (folder / name).write_text("poison")
             poison.append(folder / name)
-    sys.addaudithook(note_opened)
-    OPENED.clear()
-    mine_pairs(rig, tmp_path / "with", shard_mb=1)
-    opened = {Path(name) for name in OPENED if str(rig) in name}
+    with opened_below(rig) as opened:
+        mine_pairs(rig, tmp_path / "with", shard_mb=1)
     assert {path.suffix for path in opened} == {".png", ".mp4"}
     assert not opened & set(poison)
     assert content(tmp_path / "with") == content(tmp_path / "without")
