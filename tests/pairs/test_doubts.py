@@ -14,14 +14,8 @@ from scipy import ndimage
 from tirtrack.errors import PairsError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.delay import Delay
-from tirtrack.pairs.doubts import (
-    QUICK,
-    THOROUGH,
-    TURNS,
-    likeness,
-    look_for_doubts,
-    sentences,
-)
+from tirtrack.pairs.doubt_sentences import sentences
+from tirtrack.pairs.doubts import QUICK, THOROUGH, TURNS, likeness, look_for_doubts
 from tirtrack.pairs.source import Pair
 
 

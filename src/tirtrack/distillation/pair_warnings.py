@@ -13,7 +13,8 @@ from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Split, uneven_split
 from tirtrack.distillation.summary import PassRate, harvest_of
-from tirtrack.pairs.doubts import QUICK, RecordingDoubts, delay_fix, look_for_doubts, sentences
+from tirtrack.pairs.doubt_sentences import delay_fix, sentences
+from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.track_delay import TrackDelay
 from tirtrack.pairs.tracklets import Track

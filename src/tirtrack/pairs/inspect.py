@@ -17,7 +17,8 @@ import numpy as np
 from tirtrack.errors import PairsError
 from tirtrack.files import new_folder
 from tirtrack.pairs.camera_names import Pairing
-from tirtrack.pairs.doubts import RecordingDoubts, look_for_doubts, sentences
+from tirtrack.pairs.doubt_sentences import sentences
+from tirtrack.pairs.doubts import RecordingDoubts, look_for_doubts
 from tirtrack.pairs.folder import open_pairs
 from tirtrack.pairs.inspection_folder import (
     TILES,

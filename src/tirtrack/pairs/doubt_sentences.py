@@ -1,0 +1,137 @@
+"""What the user should know of doubtful pairs, in sentences that name the recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from tirtrack.pairs.colour import SWAP
+from tirtrack.pairs.doubts import RecordingDoubts
+from tirtrack.pairs.source import named
+
+_NAMED = 3
+_SAME_DELAY_FRAMES = 2
+
+
+def sentences(
+    found: Sequence[RecordingDoubts],
+    remarks: Mapping[str, str] | None = None,
+    *,
+    says_delays: bool = True,
+) -> list[str]:
+    """What the user should know, one sentence for each kind of doubt, the worst first.
+
+    Args:
+        found: doubts about each recording.
+        remarks: further remarks on recordings whose modalities have nothing in common, by name.
+        says_delays: whether delays are said.
+    """
+    more = remarks or {}
+    return [
+        *_each_kind(found, lambda one: bool(one.same_picture), _same_picture),
+        *_each_kind(found, lambda one: one.swapped, _swapped),
+        *_each_kind(found, lambda one: bool(one.turned), _turn),
+        *_clocks(found),
+        *_each_kind(found, lambda one: says_delays and one.delay is not None, _delayed),
+        *_each_kind(found, lambda one: one.shows_nothing_in_common, partial(_unrelated, more)),
+        *_each_kind(found, lambda one: one.frozen, _frozen),
+    ]
+
+
+def _each_kind(
+    found: Sequence[RecordingDoubts],
+    is_doubtful: Callable[[RecordingDoubts], bool],
+    say: Callable[[Sequence[RecordingDoubts]], str],
+) -> list[str]:
+    doubtful = [one for one in found if is_doubtful(one)]
+    return [say(doubtful)] if doubtful else []
+
+
+def _same_picture(doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} ({one.same_picture} of {one.compared})" for one in doubtful])
+    return (
+        f"RGB and TIR are the same picture in pairs that were compared: {names}; a copy teaches "
+        "nothing about TIR, so put the thermal frames in its place"
+    )
+
+
+def _swapped(doubtful: Sequence[RecordingDoubts]) -> str:
+    return (
+        f"TIR is in colour and RGB is grey: {named([one.name for one in doubtful])}; the cameras "
+        f"look swapped, {SWAP}"
+    )
+
+
+def _turn(doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} ({one.turned})" for one in doubtful])
+    return (
+        f"TIR lies the wrong way round to RGB: {names}; turn one of the two back, in the camera's "
+        "settings or by exporting it again, or boxes of one will miss the object in the other"
+    )
+
+
+def _frozen(doubtful: Sequence[RecordingDoubts]) -> str:
+    return (
+        f"TIR stands still: {named([one.name for one in doubtful])}; its frames are copies of one "
+        "picture and teach no more than it, so record again or leave them out"
+    )
+
+
+def _clocks(found: Sequence[RecordingDoubts]) -> list[str]:
+    said = [f"{one.name}: {clock}" for one in found for clock in one.clocks]
+    more = len(said) - _NAMED
+    return [*said[:_NAMED], *([f"the same in {more} more recordings"] if more > 0 else [])]
+
+
+def _delayed(doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} {_delay_text(one)}" for one in doubtful])
+    frames = [one.delay.frames for one in doubtful if one.delay is not None]
+    fix = delay_fix(int(np.median(frames)), doubtful[0].given_frames)
+    if max(frames) - min(frames) > _SAME_DELAY_FRAMES:
+        fix = "give recordings of one delay on their own, with --delay FRAMES"
+    return f"frames of a pair are not of one instant: {names}; {fix}"
+
+
+def delay_fix(frames: int, given: int) -> str:
+    """What to do about a delay of TIR, a phrase.
+
+    Args:
+        frames: frames by which TIR is late; negative: early.
+        given: frames by which it is taken later already.
+
+    >>> delay_fix(-2, 5)
+    'take TIR that much earlier with --delay 3 in place of 5'
+    """
+    later = "later" if frames > 0 else "earlier"
+    before = f" in place of {given}" if given else ""
+    return f"take TIR that much {later} with --delay {given + frames}{before}"
+
+
+def _delay_text(one: RecordingDoubts) -> str:
+    if one.delay is None:
+        return ""
+    late = "late" if one.delay.frames > 0 else "early"
+    count = abs(one.delay.frames)
+    seconds = "" if one.delay_s is None else f" ({abs(one.delay_s):.2g} s)"
+    unit = " px" if one.delay.measure == "residual" else ""
+    return (
+        f"(TIR is {count} {'frame' if count == 1 else 'frames'}{seconds} {late}: without the delay "
+        f"the {one.delay.measure} is {one.delay.after:.2g}{unit}, not {one.delay.before:.2g})"
+    )
+
+
+def _unrelated(remarks: Mapping[str, str], doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} ({_without_outlines(one, remarks)})" for one in doubtful])
+    return (
+        f"RGB and TIR share no outlines in most of the pairs compared: {names}; look whether RGB "
+        "shows more than smoke, fog or darkness, and both the same scene; leave such recordings "
+        "out, for the teacher cannot judge what RGB does not show"
+    )
+
+
+def _without_outlines(one: RecordingDoubts, remarks: Mapping[str, str]) -> str:
+    counted = f"{one.unrelated} of {one.compared}"
+    flat = "RGB nearly without contrast" if one.flat_rgb else ""
+    return ", ".join(filter(None, (counted, flat, remarks.get(one.name))))
