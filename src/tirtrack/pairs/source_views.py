@@ -1,0 +1,87 @@
+"""Sources made of other sources: the TIR frames of one, and several as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tirtrack.errors import PairsError
+from tirtrack.pairs.source import FilePairs, Manifest, Pair, PairSource, Recording
+
+
+class TirAlone:
+    """The TIR frames of another source; RGB is left out."""
+
+    def __init__(self, source: PairSource) -> None:
+        self._source = source
+        self.name = source.name
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Pair:
+        """One pair without RGB."""
+        return replace(self._source[index], rgb=None)
+
+    def recordings(self) -> Mapping[str, Recording]:
+        """The recordings, none of which has RGB."""
+        every = self._source.recordings().items()
+        return {name: replace(one, has_rgb=False, warnings=()) for name, one in every}
+
+    def manifest(self) -> Manifest:
+        """The files of the source."""
+        return self._source.manifest()
+
+
+class CombinedPairs:
+    """Several sources as one, in the order given.
+
+    Raises:
+        PairsError: two recordings have the same name.
+    """
+
+    def __init__(self, sources: Sequence[PairSource]) -> None:
+        self._sources = tuple(sources)
+        shown = [source.name for source in sources[:3]]
+        more = [f"{len(sources) - 3} more"] if len(sources) > 3 else []
+        self.name = " + ".join([*shown, *more])
+        self._starts = np.cumsum([0, *(len(source) for source in sources)])
+        names = [name for source in sources for name in source.recordings()]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise PairsError(
+                f"two recordings are called {twice[0]}", self.name, "rename one of the folders"
+            )
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: int) -> Pair:
+        """One pair of the source that it belongs to."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"pair {index} of {len(self)} in {self.name}")
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self._sources[number][index - int(self._starts[number])]
+
+    def recordings(self) -> Mapping[str, Recording]:
+        """All recordings, with indices that count through all sources."""
+        shifted: dict[str, Recording] = {}
+        for source, start in zip(self._sources, self._starts[:-1], strict=True):
+            for name, recording in source.recordings().items():
+                indices = [int(start) + index for index in recording.indices]
+                shifted[name] = replace(recording, indices=indices)
+        return shifted
+
+    def manifest(self) -> Manifest:
+        """The files of all sources; each licence is listed once."""
+        parts = [source.manifest() for source in self._sources]
+        licences = list(dict.fromkeys(part.licence for part in parts))
+        files = [file for part in parts for file in part.files]
+        return Manifest(self.name, "; ".join(licences), files)
+
+    def unused(self) -> list[str]:
+        """Names of unused files and folders of all sources."""
+        stored = [source for source in self._sources if isinstance(source, FilePairs)]
+        return [name for source in stored for name in source.unused()]
