@@ -18,20 +18,17 @@ believed before it was compared with that of the tar.
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import tarfile
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
 from tirtrack.errors import PairsError
-from tirtrack.files import atomic_path, sha256, write_bytes
+from tirtrack.files import sha256
 from tirtrack.pairs.camera_names import Match
 from tirtrack.stored import Stored
 
@@ -198,124 +195,6 @@ class ShardIndex(Stored):
         return sum(one.pairs for one in self.recordings)
 
 
-# --- write ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class SampleFiles:
-    """What goes into a sample: its description, its files on the disk, and facts for its JSON."""
-
-    number: int
-    sample: Sample
-    paths: Mapping[Modality, Path]
-    facts: Mapping[str, Any]
-
-
-def write_shard(folder: Path, number: int, samples: Iterable[SampleFiles]) -> ShardEntry:
-    """Write one shard: the tar, then the file beside it.
-
-    The samples are taken one by one, so that no more than one is in memory.
-
-    Raises:
-        StorageError: it could not be written.
-    """
-    unnamed = folder / f"shard-{number:06d}.tar"
-    with atomic_path(unnamed) as partial:
-        with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as tar:
-            written = [_add_sample(tar, one) for one in samples]
-        digest = sha256(partial)
-        size = partial.stat().st_size
-    name = f"shard-{number:06d}-{digest[:16]}.tar"
-    unnamed.replace(folder / name)
-    content = ShardContent(name=name, size_bytes=size, sha256=digest, samples=tuple(written))
-    write_bytes(_content_path(folder, name), content.model_dump_json().encode())
-    return _entry(folder, content)
-
-
-def _add_sample(tar: tarfile.TarFile, given: SampleFiles) -> Sample:
-    files: dict[Modality, StoredFile] = {}
-    for modality, path in given.paths.items():
-        try:
-            opened = path.open("rb")
-        except OSError:  # its pairs have a fault that says so
-            continue
-        with opened:
-            member = f"{given.number:010d}.{modality}{path.suffix.lower()}"
-            files[modality] = _add(tar, member, opened, path.stat().st_size, path.name)
-    sample = given.sample.model_copy(update={"files": files})
-    said = {**sample.model_dump(mode="json"), **given.facts}
-    for file in said["files"].values():
-        del file["offset"]  # a fact of the tar, which knows it
-    text = json.dumps(said, sort_keys=True, allow_nan=False).encode()
-    _add(tar, f"{given.number:010d}.json", io.BytesIO(text), len(text), "")
-    return sample
-
-
-class _Hashed:
-    """A file whose hash is taken while it is read."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.digest = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        content = self._file.read(size)
-        self.digest.update(content)
-        return content
-
-
-def _add(tar: tarfile.TarFile, member: str, file: BinaryIO, size: int, name: str) -> StoredFile:
-    info = tarfile.TarInfo(member)  # no time and no owner: the same content is the same bytes
-    info.size = size
-    offset = tar.offset + _BLOCK
-    hashed = _Hashed(file)
-    tar.addfile(info, hashed)
-    return StoredFile.model_construct(
-        name=name, size_bytes=size, sha256=hashed.digest.hexdigest(), offset=offset
-    )
-
-
-def shard_faults(folder: Path, entry: ShardEntry) -> list[Fault]:
-    """The pairs of a shard that cannot be used."""
-    content = _read(_content_path(folder, entry.name), ShardContent)
-    return [
-        Fault(pair=f"{sample.recording}/{sample.keys[place]}", why=why)
-        for sample in content.samples
-        for place, why in sample.faults.items()
-    ]
-
-
-def finished_shard(folder: Path, number: int) -> ShardEntry | None:
-    """A shard that was written whole before; ``None`` if there is none."""
-    for path in sorted(folder.glob(f"shard-{number:06d}-*.json")):
-        try:
-            content = ShardContent.model_validate_json(path.read_bytes())
-            is_whole = (folder / content.name).stat().st_size == content.size_bytes
-        except (OSError, ValidationError):
-            continue
-        if is_whole and path == _content_path(folder, content.name):
-            return _entry(folder, content)
-    return None
-
-
-def _entry(folder: Path, content: ShardContent) -> ShardEntry:
-    return ShardEntry(
-        name=content.name,
-        size_bytes=content.size_bytes,
-        sha256=content.sha256,
-        content_sha256=sha256(_content_path(folder, content.name)),
-        samples=len(content.samples),
-    )
-
-
-def _content_path(folder: Path, name: str) -> Path:
-    return (folder / name).with_suffix(".json")
-
-
-# --- read -----------------------------------------------------------------------------------------
-
-
 def is_shards(folder: Path) -> bool:
     """Whether a folder holds shards, or the beginning of them; no file is opened."""
     return folder.is_dir() and any(
@@ -355,6 +234,20 @@ def _read(path: Path, kind: type[Content]) -> Content:
     except ValidationError as error:
         reason = " ".join(str(error).split())[:160]
         raise PairsError(f"is no index of shards ({reason})", path, _MINE_AGAIN) from error
+
+
+def read_content(folder: Path, name: str) -> ShardContent:
+    """The samples of a shard, as the file beside it says.
+
+    Raises:
+        PairsError: that file is missing or damaged.
+    """
+    return _read(content_path(folder, name), ShardContent)
+
+
+def content_path(folder: Path, name: str) -> Path:
+    """The file beside a shard."""
+    return (folder / name).with_suffix(".json")
 
 
 class ShardFolder:
@@ -411,8 +304,8 @@ class ShardFolder:
 
     def _read_content(self, shard: int) -> ShardContent:
         entry = self._shards[shard]
-        path = _content_path(self.folder, entry.name)
-        content = _read(path, ShardContent)
+        path = content_path(self.folder, entry.name)
+        content = read_content(self.folder, entry.name)
         if sha256(path) != entry.content_sha256 or len(content.samples) != entry.samples:
             raise PairsError(f"is not the file that {INDEX_NAME} names", path, _MINE_AGAIN)
         return content

@@ -1,0 +1,136 @@
+"""Shards as they are written: the tar, then the file beside it, each whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
+
+from tirtrack.files import atomic_path, sha256, write_bytes
+from tirtrack.pairs.shards import (
+    Fault,
+    Modality,
+    Sample,
+    ShardContent,
+    ShardEntry,
+    StoredFile,
+    content_path,
+    read_content,
+)
+
+_BLOCK = tarfile.BLOCKSIZE
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """What goes into a sample: its description, its files on the disk, and facts for its JSON."""
+
+    number: int
+    sample: Sample
+    paths: Mapping[Modality, Path]
+    facts: Mapping[str, Any]
+
+
+def write_shard(folder: Path, number: int, samples: Iterable[SampleFiles]) -> ShardEntry:
+    """Write one shard: the tar, then the file beside it.
+
+    The samples are taken one by one, so that no more than one is in memory.
+
+    Raises:
+        StorageError: it could not be written.
+    """
+    unnamed = folder / f"shard-{number:06d}.tar"
+    with atomic_path(unnamed) as partial:
+        with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as tar:
+            written = [_add_sample(tar, one) for one in samples]
+        digest = sha256(partial)
+        size = partial.stat().st_size
+    name = f"shard-{number:06d}-{digest[:16]}.tar"
+    unnamed.replace(folder / name)
+    content = ShardContent(name=name, size_bytes=size, sha256=digest, samples=tuple(written))
+    write_bytes(content_path(folder, name), content.model_dump_json().encode())
+    return _entry(folder, content)
+
+
+def _add_sample(tar: tarfile.TarFile, given: SampleFiles) -> Sample:
+    files: dict[Modality, StoredFile] = {}
+    for modality, path in given.paths.items():
+        try:
+            opened = path.open("rb")
+        except OSError:  # its pairs have a fault that says so
+            continue
+        with opened:
+            member = f"{given.number:010d}.{modality}{path.suffix.lower()}"
+            files[modality] = _add(tar, member, opened, path.stat().st_size, path.name)
+    sample = given.sample.model_copy(update={"files": files})
+    said = {**sample.model_dump(mode="json"), **given.facts}
+    for file in said["files"].values():
+        del file["offset"]  # a fact of the tar, which knows it
+    text = json.dumps(said, sort_keys=True, allow_nan=False).encode()
+    _add(tar, f"{given.number:010d}.json", io.BytesIO(text), len(text), "")
+    return sample
+
+
+class _Hashed:
+    """A file whose hash is taken while it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        content = self._file.read(size)
+        self.digest.update(content)
+        return content
+
+
+def _add(tar: tarfile.TarFile, member: str, file: BinaryIO, size: int, name: str) -> StoredFile:
+    info = tarfile.TarInfo(member)  # no time and no owner: the same content is the same bytes
+    info.size = size
+    offset = tar.offset + _BLOCK
+    hashed = _Hashed(file)
+    tar.addfile(info, hashed)
+    return StoredFile.model_construct(
+        name=name, size_bytes=size, sha256=hashed.digest.hexdigest(), offset=offset
+    )
+
+
+def shard_faults(folder: Path, entry: ShardEntry) -> list[Fault]:
+    """The pairs of a shard that cannot be used."""
+    content = read_content(folder, entry.name)
+    return [
+        Fault(pair=f"{sample.recording}/{sample.keys[place]}", why=why)
+        for sample in content.samples
+        for place, why in sample.faults.items()
+    ]
+
+
+def finished_shard(folder: Path, number: int) -> ShardEntry | None:
+    """A shard that was written whole before; ``None`` if there is none."""
+    for path in sorted(folder.glob(f"shard-{number:06d}-*.json")):
+        try:
+            content = ShardContent.model_validate_json(path.read_bytes())
+            is_whole = (folder / content.name).stat().st_size == content.size_bytes
+        except (OSError, ValidationError):
+            continue
+        if is_whole and path == content_path(folder, content.name):
+            return _entry(folder, content)
+    return None
+
+
+def _entry(folder: Path, content: ShardContent) -> ShardEntry:
+    return ShardEntry(
+        name=content.name,
+        size_bytes=content.size_bytes,
+        sha256=content.sha256,
+        content_sha256=sha256(content_path(folder, content.name)),
+        samples=len(content.samples),
+    )
