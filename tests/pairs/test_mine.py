@@ -323,6 +323,17 @@ def test_the_command_mines_and_inspect_reads_its_shards(tmp_path, rig, capsys):
     assert (seen["name"], seen["pairs"], seen["usable_pairs"]) == ("rig", 17, 17)
 
 
+def test_the_command_is_told_the_layout(tmp_path, write_images, capsys):
+    rig = write_images(tmp_path / "rig", ["1", "2", "3"])
+    out = tmp_path / "out"
+    words = ["pairs", "mine", str(rig), "--out", str(out), "--layout"]
+    assert run([*words, "kaist"]) == 2
+    assert "nothing here or below is laid out as kaist" in capsys.readouterr().err
+    assert run([*words, "cameras"]) == 0
+    assert run(["pairs", "inspect", str(out), "--layout", "cameras"]) == 2
+    assert "leave out --layout, " in capsys.readouterr().err
+
+
 def test_json_is_the_index(tmp_path, rig, capsys):
     out = tmp_path / "out"
     assert run(["pairs", "mine", str(rig), "--out", str(out), "--json"]) == 0

@@ -147,6 +147,7 @@ def mine(
     ],
     rgb: RgbName = None,
     tir: TirName = None,
+    layout: LayoutName = None,
     match: MatchBy = None,
     max_gap: MaxGap = None,
     delay: Delay = 0,
@@ -181,7 +182,7 @@ def mine(
         index = mine_pairs(
             paths,
             out,
-            pairing=Pairing(rgb, tir, match, max_gap, delay, tir_options),
+            pairing=Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout),
             licence=licence,
             shard_mb=shard_mb,
             max_bad=max_bad,

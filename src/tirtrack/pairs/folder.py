@@ -328,8 +328,8 @@ def _open_shards(folder: Path, pairing: Pairing) -> ShardPairs:
         raise PairsError(
             "shards are pairs already, read as they were when they were mined",
             folder,
-            "leave out --rgb, --tir, --match, --max-gap, --delay and how to read TIR, or mine the "
-            "pairs again with them",
+            "leave out --layout, --rgb, --tir, --match, --max-gap, --delay and how to read TIR, or "
+            "mine the pairs again with them",
         )
     return ShardPairs(folder, tir_alone=pairing.tir_alone)
 
