@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.base import DataSet
-from tirtrack.pairs.stems import MIN_MATCHED, MatchedFrames, natural_key
+from tirtrack.pairs.stems import MIN_MATCHED, MatchedFrames, matched_stems, natural_key
 
 MAP_NAME = "rgb_to_thermal_vid_map.json"
 MAX_MAP_BYTES = 2**26
@@ -54,9 +55,14 @@ def matched_by_map(
 ) -> MatchedFrames:
     """Pairs as the file of the data set lists them, RGB name to TIR name.
 
+    TIR frames that are read alone need no list.
+
     Raises:
         PairsError: the file is missing or damaged, or names no two frames that are there.
     """
+    if pairing.tir_alone:
+        alone = matched_stems(rgb, tir, pairing, where)
+        return replace(alone, keys=tuple(map(_key, alone.keys)))
     listed = _read_map(where / MAP_NAME)
     places = [{stem: place for place, stem in enumerate(stems)} for stems in (rgb, tir)]
     there = [one for one in listed if one[0] in places[0] and one[1] in places[1]]
