@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from opened_files import opened_below
 from PIL import Image
+from same_pairs import assert_same_pairs
 
 from tirtrack.errors import PairsError, RequestError
-from tirtrack.pairs import Pairing, open_pairs
+from tirtrack.pairs import Pairing, mine_pairs, open_pairs
 from tirtrack.pairs.layouts.registry import LAYOUTS
 from tirtrack.video_writer import VideoWriter
 
@@ -201,6 +202,18 @@ def test_a_data_set_is_read_without_its_labels(tmp_path, name, asked):
         assert (f"laid out as {title}" in recording.assumed) is not asked
 
 
+@pytest.mark.parametrize("asked", [False, True], ids=["guessed", "asked for"])
+@pytest.mark.parametrize("name", MADE)
+def test_a_data_set_goes_into_shards_without_its_labels(tmp_path, name, asked):
+    labels = _made(name, tmp_path / "d")
+    pairing = Pairing(layout=name if asked else None)
+    with opened_below(tmp_path / "d") as opened:
+        mine_pairs(tmp_path / "d", tmp_path / "out", pairing=pairing)
+    assert opened
+    assert not opened & set(labels)
+    assert_same_pairs(open_pairs(tmp_path / "d", pairing=pairing), open_pairs(tmp_path / "out"))
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_labels_change_nothing(tmp_path, name):
     from tirtrack.pairs.source import content_identity
@@ -314,6 +327,15 @@ def test_the_counts_are_taken_in_flir_adas_v1(tmp_path):
     assert open_pairs(tmp_path)[0].tir_depth == "uint16"
     asked = Pairing(layout="flir-adas-v1", tir="thermal_8_bit")
     assert open_pairs(tmp_path, pairing=asked)[0].tir_depth == "uint8"
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_tir_of_a_data_set_is_read_alone(tmp_path, name):
+    _made(name, tmp_path / "d")
+    source = open_pairs(tmp_path / "d", pairing=Pairing(tir_alone=True))
+    assert all(source[index].rgb is None for index in range(len(source)))
+    more = 1 if name.startswith("flir") else 0  # a TIR frame without a partner
+    assert len(source) == sum(MADE[name][1].values()) + more
 
 
 def test_an_unknown_layout_is_answered_with_all_names(tmp_path):

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
+from same_pairs import assert_same_pairs
 
 from tirtrack.errors import PairsError
 from tirtrack.files import sha256
 from tirtrack.pairs import Pairing, mine_pairs, open_pairs, shard_pairs
 from tirtrack.pairs.folder import lacks_rgb
 from tirtrack.pairs.shards import INDEX_NAME, check_shards
-from tirtrack.pairs.source import PairSource, content_identity, pairs_line
+from tirtrack.pairs.source import content_identity, pairs_line
 from tirtrack.read_options import ReadOptions
 
 
@@ -47,29 +48,10 @@ def shards(rig, tmp_path) -> Path:
     return out
 
 
-def assert_same_pairs(one: PairSource, other: PairSource) -> None:
-    assert len(one) == len(other)
-    assert one.name == other.name
-    assert list(one.recordings().items()) == list(other.recordings().items())
-    for index in range(len(one)):
-        a, b = one[index], other[index]
-        assert (a.key, a.recording, a.position) == (b.key, b.recording, b.position)
-        assert (a.tir_stored_wh, a.tir_depth, a.tir_colour) == (
-            b.tir_stored_wh, b.tir_depth, b.tir_colour,
-        )  # fmt: skip
-        assert a.tir.dtype == b.tir.dtype
-        assert_array_equal(a.tir, b.tir)
-        assert (a.rgb is None) == (b.rgb is None)
-        assert a.rgb is None or np.array_equal(a.rgb, b.rgb)
-
-
 def test_shards_give_the_pairs_of_the_folder_and_their_identity(rig, shards):
     folder, source = open_pairs(rig, licence="MIT"), open_pairs(shards)
     assert_same_pairs(folder, source)
     assert source.manifest().licence == "MIT"
-    assert content_identity(folder, folder.manifest()) == content_identity(
-        source, source.manifest()
-    )
     assert pairs_line(source) == pairs_line(folder)
 
 
@@ -99,6 +81,35 @@ def test_videos_matched_by_time_with_a_delay_are_read_as_they_were_mined(tmp_pat
     said = json.loads(sample_json(tmp_path / "out", 0))
     assert said["places"][:2] == [[0, 1], [1, 2]]
     assert len(said["places"]) == len(said["keys"]) == 6
+
+
+@pytest.mark.parametrize(
+    "pairing", [Pairing(delay_frames=1), Pairing(match="time")], ids=["delay", "time"]
+)
+def test_tir_alone_of_paired_videos_is_the_tir_frames_of_the_pairs(tmp_path, write_videos, pairing):
+    (tmp_path / "v").mkdir()
+    write_videos(tmp_path / "v", 7, 9 if pairing.by_time else 7)
+    mine_pairs(tmp_path / "v", tmp_path / "out", pairing=pairing)
+    pairs = open_pairs(tmp_path / "out")
+    alone = open_pairs(tmp_path / "out", pairing=Pairing(tir_alone=True))
+    assert len(alone) == len(pairs)
+    for index in range(len(alone)):
+        assert alone[index].rgb is None
+        assert_array_equal(alone[index].tir, pairs[index].tir)
+    identity = content_identity(alone, alone.manifest())
+    mine_pairs(tmp_path / "v", tmp_path / "other", pairing=Pairing(delay_frames=-1, match="time"))
+    other = open_pairs(tmp_path / "other", pairing=Pairing(tir_alone=True))
+    assert content_identity(other, other.manifest()) != identity
+
+
+def test_jpegs_with_counts_go_into_shards(tmp_path, shared):
+    folder = tmp_path / "rig"
+    folder.mkdir()
+    for name in ("1.jpg", "2.JPG"):
+        shutil.copy(shared / "data/pairs/odd/flir_radiometric_e40.jpg", folder / name)
+    mine_pairs(folder, tmp_path / "out")
+    assert_same_pairs(open_pairs(folder), open_pairs(tmp_path / "out"))
+    assert open_pairs(tmp_path / "out")[0].tir_depth == "uint16"
 
 
 def test_tir_is_read_with_the_options_of_the_mining(tmp_path, write_images):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from same_pairs import assert_same_pairs
 
 from tirtrack.errors import PairsError
-from tirtrack.pairs import Pairing, open_pairs
+from tirtrack.pairs import Pairing, mine_pairs, open_pairs
 from tirtrack.pairs.folder import lacks_rgb
 from tirtrack.pairs.source import content_identity
 from tirtrack.video_writer import VideoWriter
@@ -197,3 +200,46 @@ def test_no_real_tir_is_taken_for_a_split_picture(shared, name):
         folder = shared / "data" / "pairs" / recording
         tir = folder / "tir" if (folder / "tir").is_dir() else folder / "tir.mp4"
         assert lacks_rgb(tir)
+
+
+# --- in shards --------------------------------------------------------------------------------
+
+
+def _sample(folder: Path) -> tuple[list[str], dict]:
+    """Names in the first shard, and what its first sample says."""
+    with tarfile.open(next(folder.glob("*.tar"))) as tar:
+        return tar.getnames(), json.load(tar.extractfile("0000000000.json"))
+
+
+@pytest.mark.parametrize("write", [_video, _images])
+@pytest.mark.parametrize("layout", ASKED)
+@pytest.mark.parametrize("swapped", [False, True], ids=["RGB first", "TIR first"])
+@pytest.mark.parametrize("alone", [False, True], ids=["pairs", "TIR alone"])
+def test_split_pictures_are_stored_whole_and_cut_again(tmp_path, write, layout, swapped, alone):
+    place = write(tmp_path / "rec.mp4", layout, swapped=swapped)
+    mine_pairs(place, tmp_path / "out")
+    as_asked = Pairing(tir_alone=alone)
+    folder, shards = (open_pairs(one, pairing=as_asked) for one in (place, tmp_path / "out"))
+    assert_same_pairs(folder, shards)
+    names, said = _sample(tmp_path / "out")
+    is_video = place.is_file()
+    suffix, count = ("mp4", 1) if is_video else ("png", 5)
+    assert names[:2] == [f"0000000000.both.{suffix}", "0000000000.json"]
+    assert len(names) == 2 * count
+    rgb, tir = HALVES[layout][::-1] if swapped else HALVES[layout]
+    assert said["split"] == {"layout": layout, "rgb": rgb, "tir": tir}
+
+
+def test_a_split_video_is_cut_with_the_delay_and_the_halves_of_the_mining(tmp_path):
+    place = _video(tmp_path / "rec.mp4", "stacked", grey=True)
+    pairing = Pairing(layout="stacked", rgb="bottom", delay_frames=2)
+    mine_pairs(place, tmp_path / "out", pairing=pairing)
+    assert_same_pairs(open_pairs(place, pairing=pairing), open_pairs(tmp_path / "out"))
+    assert _sample(tmp_path / "out")[1]["places"] == [[0, 2], [1, 3], [2, 4]]
+
+
+def test_split_images_with_a_delay_are_refused_in_shards(tmp_path):
+    folder = _images(tmp_path / "a", "stacked")
+    with pytest.raises(PairsError, match="with a delay; leave --delay out, or cut the images"):
+        mine_pairs(folder, tmp_path / "out", pairing=Pairing(delay_frames=1))
+    assert not (tmp_path / "out").exists()

@@ -15,14 +15,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 from tirtrack.errors import PairsError, RequestError, RunError
 from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
 from tirtrack.identity import IDENTITY_NAME, check_same_identity
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.folder import FolderPairs, RecordingPlace
-from tirtrack.pairs.mining_plan import Plan, ShardPlan, opened_place, plan_mining, sample_files
-from tirtrack.pairs.recordings import VideoTake
+from tirtrack.pairs.layouts.split import SplitTake
+from tirtrack.pairs.mining_plan import (
+    Plan,
+    ShardPlan,
+    holds_videos,
+    opened_place,
+    plan_mining,
+    sample_files,
+)
+from tirtrack.pairs.recordings import Take, VideoTake
 from tirtrack.pairs.shard_writing import SampleFiles, finished_shard, shard_faults, write_shard
 from tirtrack.pairs.shards import (
     INDEX_NAME,
@@ -187,7 +196,7 @@ def _samples(
         if part.recording not in takes:
             raise RunError("has changed while it was mined", part.recording, "mine it again")
         take, recording = takes[part.recording], source.recordings()[part.recording]
-        step = part.stop - part.start if isinstance(take, VideoTake) else 1
+        step = part.stop - part.start if holds_videos(take) else 1
         facts = {
             "licence": licence,
             "is_video": recording.is_video,
@@ -195,6 +204,7 @@ def _samples(
             "assumed": recording.assumed,
             "frames_per_s": recording.frames_per_s,
             "read_as": recording.read_as,
+            **_split_in_words(take),
         }
         for number, start in enumerate(range(part.start, part.stop, step), part.first_sample):
             positions = range(start, start + step)
@@ -202,10 +212,21 @@ def _samples(
                 recording=take.name,
                 position=start,
                 keys=[take.stem(position) for position in positions],
-                places=take.places if isinstance(take, VideoTake) else (),
+                places=take.places
+                if isinstance(take, VideoTake | SplitTake) and holds_videos(take)
+                else (),
                 faults=_faults(source, [recording.indices[position] for position in positions]),
             )
             yield SampleFiles(number, sample, sample_files(take, start), facts)
+
+
+def _split_in_words(take: Take) -> dict[str, Any]:
+    """The layout of pictures that hold both cameras, and which half is which camera's."""
+    if not isinstance(take, SplitTake):
+        return {}
+    halves = take.split.halves
+    rgb, tir = halves[take.rgb_half], halves[1 - take.rgb_half]
+    return {"split": {"layout": take.split.name, "rgb": rgb, "tir": tir}}
 
 
 def _faults(source: FolderPairs, indices: Sequence[int]) -> dict[int, str]:

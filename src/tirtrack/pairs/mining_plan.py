@@ -13,8 +13,9 @@ from pathlib import Path
 from tirtrack.errors import PairsError
 from tirtrack.pairs.camera_names import Match, Pairing
 from tirtrack.pairs.folder import FolderPairs, RecordingPlace, named_folders, recording_places
+from tirtrack.pairs.layouts.split import SplitTake
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
-from tirtrack.pairs.shards import Modality, StoredPairing, StoredRecording, is_shards
+from tirtrack.pairs.shards import Role, StoredPairing, StoredRecording, StoredSplit, is_shards
 from tirtrack.pairs.source import Recording
 from tirtrack.progress import Progress
 
@@ -184,14 +185,18 @@ class _Packing:
 def _stored(
     take: Take, place: RecordingPlace, recording: Recording, source: FolderPairs, first_sample: int
 ) -> StoredRecording:
-    if not isinstance(take, ImageTake | VideoTake):
-        raise PairsError("a recording of this kind cannot go into shards", take.name)
+    if isinstance(take, SplitTake) and take.delay_frames and not take.holds_video:
+        raise PairsError(
+            "images that hold both cameras cannot go into shards with a delay",
+            take.name,
+            "leave --delay out, or cut the images into rgb/ and tir/ first",
+        )
     options = {name: one for name, one in asdict(take.tir_options).items() if one is not None}
     return StoredRecording(
         name=take.name,
         pairs=len(take),
         first_sample=first_sample,
-        holds_videos=isinstance(take, VideoTake),
+        holds_videos=holds_videos(take),
         is_video=recording.is_video,
         assumed=recording.assumed,
         matched=recording.matched,
@@ -207,14 +212,24 @@ def _stored(
         ),
         tir_depth=source.tir_depths[take.name],
         no_data=source.no_data[take.name],
+        split=StoredSplit(layout=take.split.name, rgb_half=take.rgb_half)
+        if isinstance(take, SplitTake)
+        else None,
     )
 
 
-def sample_files(take: Take, position: int) -> dict[Modality, Path]:
-    """The files of a pair of images, or of two videos."""
+def holds_videos(take: Take) -> bool:
+    """Whether the files of a recording are whole videos."""
+    return take.holds_video if isinstance(take, SplitTake) else isinstance(take, VideoTake)
+
+
+def sample_files(take: Take, position: int) -> dict[Role, Path]:
+    """The files of a pair, or of the videos that hold all pairs of a recording."""
+    if isinstance(take, SplitTake):
+        return {"both": take.files()[0 if take.holds_video else position]}
     if isinstance(take, ImageTake):
         rgb, tir = take.files_rgb[position : position + 1], take.files_tir[position]
     else:
         *rgb, tir = take.files()
-    files: dict[Modality, Path] = {"tir": tir}
+    files: dict[Role, Path] = {"tir": tir}
     return {"rgb": rgb[0], **files} if rgb else files

@@ -187,6 +187,7 @@ class VideoTake:
         path_tir: the TIR video.
         pairing: settings by which the user names and matches the cameras.
         assumed: assumptions about names.
+        frames: numbers of the frames to take where TIR is alone; ``None``: all.
 
     Attributes:
         places: numbers of the RGB and the TIR frame of each pair.
@@ -205,6 +206,7 @@ class VideoTake:
         pairing: Pairing = Pairing(),  # noqa: B008 - frozen
         *,
         assumed: str = "",
+        frames: Sequence[int] | None = None,
     ) -> None:
         self.name = name
         self.tir_options = pairing.tir_options
@@ -216,6 +218,8 @@ class VideoTake:
         matched = self._by_time(first, pairing) if pairing.by_time else self._by_number(first)
         matched = matched.shifted(pairing.delay_frames, first.path.parent)
         self.places = matched.places
+        if frames is not None:
+            self.places = tuple((place, place) for place in frames if place < len(self._tir))
         self.matched = matched.said
         by = "time" if matched.by_time else "frame number"
         self.layout = f"videos matched by {by}" if self._rgb else "video"

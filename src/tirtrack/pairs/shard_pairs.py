@@ -22,14 +22,15 @@ import numpy as np
 from tirtrack.errors import PairsError
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.pairs.camera_names import Pairing
+from tirtrack.pairs.layouts.split import SPLITS, SplitImages, SplitTake, SplitVideo
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
 from tirtrack.pairs.shards import (
-    Modality,
+    Role,
     Sample,
     ShardFolder,
-    StoredPairing,
     StoredRecording,
+    StoredSplit,
     read_index,
 )
 from tirtrack.pairs.source import Manifest, Pair, Recording, SourceFile
@@ -99,15 +100,16 @@ class ShardPairs:
         """The recordings by name, as they were mined."""
         found = {}
         for one, start in zip(self._recordings, self._starts[:-1], strict=True):
+            matched = _matched_alone(one) if self._tir_alone else one.matched
             found[one.name] = Recording(
                 one.name,
                 range(int(start), int(start) + one.pairs),
                 one.is_video,
-                one.assumed,
-                "" if self._tir_alone else one.matched,
+                matched if one.split is not None else one.assumed,
+                matched,
                 one.frames_per_s,
                 () if self._tir_alone else one.warnings,
-                one.description,
+                _without_rgb(one.description) if self._tir_alone else one.description,
                 as_typed(ReadOptions(**one.pairing.tir_options)),
                 one.has_rgb and not self._tir_alone,
                 one.pairing.delay_frames,
@@ -119,13 +121,15 @@ class ShardPairs:
         files = [
             SourceFile(file.name, file.size_bytes, file.sha256)
             for recording in self._recordings
-            for modality in self._modalities(recording)
+            for role in self._roles(recording)
             for number in _samples(recording)
-            if (file := self._shards.sample(number).files.get(modality)) is not None
+            if (file := self._shards.sample(number).files.get(role)) is not None
         ]
         return Manifest(self.name, self._licence, files)
 
-    def _modalities(self, recording: StoredRecording) -> tuple[Modality, ...]:
+    def _roles(self, recording: StoredRecording) -> tuple[Role, ...]:
+        if recording.split is not None:
+            return ("both",)
         return ("rgb", "tir") if recording.has_rgb and not self._tir_alone else ("tir",)
 
     def _opened(self, number: int) -> Take:
@@ -138,16 +142,26 @@ class ShardPairs:
 
     def _take(self, recording: StoredRecording) -> Take:
         """The recording, its files unpacked as they are asked for."""
-        modalities = self._modalities(recording)
-        pairing = _pairing(recording.pairing, tir_alone=len(modalities) == 1)
+        roles = self._roles(recording)
+        pairing = _pairing(recording, tir_alone=self._tir_alone or not recording.has_rgb)
+        if recording.split is not None:
+            return self._split_take(recording, recording.split, pairing)
         if recording.holds_videos:
-            paths = {one: self._unpacked.path(recording.first_sample, one) for one in modalities}
-            take = VideoTake(recording.name, paths.get("rgb"), paths["tir"], pairing)
+            first = recording.first_sample
+            paths = {one: self._unpacked.path(first, one) for one in roles}
+            frames = [tir for _, tir in self._shards.sample(first).places]
+            take = VideoTake(
+                recording.name,
+                paths.get("rgb"),
+                paths["tir"],
+                pairing,
+                frames=None if "rgb" in paths else frames,
+            )
             if len(take) != recording.pairs:
                 raise PairsError(f"holds {len(take)} pairs, {recording.pairs} were mined")
             return take
         numbers = _samples(recording)
-        every = {one: _Paths(self._unpacked, numbers, one) for one in modalities}
+        every = {one: _Paths(self._unpacked, numbers, one) for one in roles}
         return ImageTake(
             recording.name,
             every.get("rgb", ()),
@@ -156,6 +170,37 @@ class ShardPairs:
             recording.is_video,
             tir_options=pairing.tir_options,
         )
+
+    def _split_take(
+        self, recording: StoredRecording, split: StoredSplit, pairing: Pairing
+    ) -> SplitTake:
+        frames: SplitVideo | SplitImages
+        if recording.holds_videos:
+            frames = SplitVideo(self._unpacked.path(recording.first_sample, "both"))
+        else:
+            numbers = _samples(recording)
+            frames = SplitImages(
+                self._folder,
+                _Keys(self._shards, numbers),
+                _Paths(self._unpacked, numbers, "both"),
+                recording.is_video,
+            )
+        take = SplitTake(recording.name, frames, SPLITS[split.layout], split.rgb_half, pairing)
+        if len(take) != recording.pairs:
+            raise PairsError(f"holds {len(take)} pairs, {recording.pairs} were mined")
+        return take
+
+
+def _matched_alone(recording: StoredRecording) -> str:
+    """The rule that chose the TIR frames of a recording whose RGB is left out."""
+    if recording.split is None or recording.pairing.delay_frames:
+        return recording.matched
+    return f"{SPLITS[recording.split.layout].halves[1 - recording.split.rgb_half]} half is TIR"
+
+
+def _without_rgb(description: Sequence[str]) -> tuple[str, ...]:
+    """What describes a recording without the phrase on RGB, the second one."""
+    return *description[:1], "", *description[2:]
 
 
 def _reopen(folder: Path, tir_alone: bool) -> ShardPairs:  # noqa: FBT001 - as pickled
@@ -167,8 +212,11 @@ def _samples(recording: StoredRecording) -> range:
     return range(first, first + (1 if recording.holds_videos else recording.pairs))
 
 
-def _pairing(stored: StoredPairing, *, tir_alone: bool) -> Pairing:
+def _pairing(recording: StoredRecording, *, tir_alone: bool) -> Pairing:
+    stored = recording.pairing
     options = ReadOptions(**stored.tir_options)
+    if tir_alone and recording.split is not None:
+        return Pairing(delay_frames=stored.delay_frames, tir_options=options, tir_alone=True)
     if tir_alone:
         return Pairing(tir_options=options, tir_alone=True)
     return Pairing(
@@ -188,16 +236,16 @@ class _Unpacked:
         self._sizes: OrderedDict[Path, int] = OrderedDict()
         self._bytes = 0
 
-    def path(self, number: int, modality: Modality) -> Path:
+    def path(self, number: int, role: Role) -> Path:
         """A file of a sample, unpacked.
 
         Raises:
             PairsError: it could not be read when it was mined, or the shard is damaged.
         """
         sample = self._shards.sample(number)
-        file = sample.files.get(modality)
+        file = sample.files.get(role)
         if file is None:
-            raise PairsError(_fault(sample, modality), fix="mine the pairs again without it")
+            raise PairsError(_fault(sample, role), fix="mine the pairs again without it")
         if Path(file.name).suffix.lower() not in {*IMAGE_KINDS, *VIDEO_SUFFIXES}:
             raise PairsError(f"{file.name} is no image and no video")
         if self._folder is None:
@@ -219,18 +267,19 @@ class _Unpacked:
         return path
 
 
-def _fault(sample: Sample, modality: Modality) -> str:
+def _fault(sample: Sample, role: Role) -> str:
     said = next(iter(sample.faults.values()), "unknown")
-    return f"its {modality.upper()} file could not be read when it was mined ({said})"
+    which = "" if role == "both" else f"{role.upper()} "
+    return f"its {which}file could not be read when it was mined ({said})"
 
 
 class _Paths(Sequence[Path]):
     """The files of one camera in a recording of images, each unpacked when it is asked for."""
 
-    def __init__(self, unpacked: _Unpacked, numbers: range, modality: Modality) -> None:
+    def __init__(self, unpacked: _Unpacked, numbers: range, role: Role) -> None:
         self._unpacked = unpacked
         self._numbers = numbers
-        self._modality = modality
+        self._role = role
 
     @overload
     def __getitem__(self, place: int) -> Path: ...
@@ -239,8 +288,8 @@ class _Paths(Sequence[Path]):
     def __getitem__(self, place: int | slice) -> Path | Sequence[Path]:
         chosen = self._numbers[place]
         if isinstance(chosen, range):
-            return _Paths(self._unpacked, chosen, self._modality)
-        return self._unpacked.path(chosen, self._modality)
+            return _Paths(self._unpacked, chosen, self._role)
+        return self._unpacked.path(chosen, self._role)
 
     def __len__(self) -> int:
         return len(self._numbers)

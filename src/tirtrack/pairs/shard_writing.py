@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tirtrack.files import atomic_path, sha256, write_bytes
 from tirtrack.pairs.shards import (
     Fault,
-    Modality,
+    Role,
     Sample,
     ShardContent,
     ShardEntry,
@@ -34,7 +34,7 @@ class SampleFiles:
 
     number: int
     sample: Sample
-    paths: Mapping[Modality, Path]
+    paths: Mapping[Role, Path]
     facts: Mapping[str, Any]
 
 
@@ -60,15 +60,15 @@ def write_shard(folder: Path, number: int, samples: Iterable[SampleFiles]) -> Sh
 
 
 def _add_sample(tar: tarfile.TarFile, given: SampleFiles) -> Sample:
-    files: dict[Modality, StoredFile] = {}
-    for modality, path in given.paths.items():
+    files: dict[Role, StoredFile] = {}
+    for role, path in given.paths.items():
         try:
             opened = path.open("rb")
         except OSError:  # its pairs have a fault that says so
             continue
         with opened:
-            member = f"{given.number:010d}.{modality}{path.suffix.lower()}"
-            files[modality] = _add(tar, member, opened, path.stat().st_size, path.name)
+            member = f"{given.number:010d}.{role}{path.suffix.lower()}"
+            files[role] = _add(tar, member, opened, path.stat().st_size, path.name)
     sample = given.sample.model_copy(update={"files": files})
     said = {**sample.model_dump(mode="json"), **given.facts}
     for file in said["files"].values():

@@ -7,8 +7,10 @@
     SHARDS/shard-000000-HASH.json     where each file of that tar begins, its size and hash
 
 A sample is a pair of images (``0000000012.rgb.jpg``, ``0000000012.tir.png``) or a whole recording
-of two videos, and ``0000000012.json``, which says what it is. Files are stored as they were: not a
-byte is encoded anew. The same samples give the same bytes, under a name that holds their hash.
+of two videos, and ``0000000012.json``, which says what it is. A picture or video that holds both
+cameras is stored whole (``0000000012.both.mp4``), with the way to cut it. Files are stored as they
+were: not a byte is encoded anew. The same samples give the same bytes, under a name that holds
+their hash.
 ``shard_pairs`` reads shards as pairs, ``mine`` makes them.
 
 A shard may come from anywhere: no name in it becomes a path before it was checked, and no size is
@@ -50,7 +52,8 @@ def _plain(name: str) -> str:
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**60)]
 PlainName = Annotated[str, Field(max_length=255), AfterValidator(_plain)]
-Modality = Literal["rgb", "tir"]
+Role = Literal["rgb", "tir", "both"]
+"""Camera of a file; both, if its pictures hold both."""
 
 
 class StoredFile(Stored):
@@ -70,14 +73,14 @@ class StoredFile(Stored):
 
 
 class Sample(Stored):
-    """A pair of images, or a recording of two videos.
+    """A pair of images, or a recording of videos.
 
     Attributes:
         recording: name of the recording.
         position: place of the first pair in the recording.
         keys: names of its pairs inside the recording.
-        places: of videos, the numbers of the RGB and the TIR frame of each pair; else empty.
-        files: its files by modality; one that could not be read is missing.
+        places: numbers of the RGB and the TIR frame of each pair of videos; empty for images.
+        files: its files by camera; one that could not be read is missing.
         faults: why pairs cannot be used, by their place in the sample.
     """
 
@@ -85,7 +88,7 @@ class Sample(Stored):
     position: Count
     keys: Sequence[str]
     places: Sequence[tuple[Count, Count]] = ()
-    files: Mapping[Modality, StoredFile] = {}
+    files: Mapping[Role, StoredFile] = {}
     faults: Mapping[Count, str] = {}
 
 
@@ -134,6 +137,18 @@ class StoredPairing(Stored):
     tir_options: Mapping[str, Any] = {}
 
 
+class StoredSplit(Stored):
+    """How pictures that hold both cameras are cut.
+
+    Attributes:
+        layout: name of the layout, which names the halves.
+        rgb_half: number of the half that is RGB, 0 for the left or top one.
+    """
+
+    layout: Literal["side-by-side", "stacked"]
+    rgb_half: Literal[0, 1]
+
+
 class StoredRecording(Stored):
     """A recording: what :class:`~tirtrack.pairs.source.Recording` says of it, and where it lies.
 
@@ -141,6 +156,7 @@ class StoredRecording(Stored):
         pairs: number of its pairs.
         first_sample: number of its first sample.
         holds_videos: whether it is one sample of whole videos, or a sample for each pair.
+        split: how its pictures are cut, if they hold both cameras.
         tir_depth: type of its TIR samples.
         no_data: value of TIR pixels without a measurement.
     """
@@ -157,6 +173,7 @@ class StoredRecording(Stored):
     description: tuple[str, ...] = ()
     has_rgb: bool = True
     pairing: StoredPairing = StoredPairing()
+    split: StoredSplit | None = None
     tir_depth: str
     no_data: float | None = None
 

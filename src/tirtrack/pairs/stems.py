@@ -46,7 +46,7 @@ class MatchedFrames:
     """
 
     places: tuple[tuple[int, int], ...]
-    keys: tuple[str, ...]
+    keys: Sequence[str]
     said: str = ""
     interval_s: float | None = None
     by_time: bool = False

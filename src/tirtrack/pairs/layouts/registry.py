@@ -26,7 +26,7 @@ from tirtrack.pairs.layouts.m3svd import M3SVD
 from tirtrack.pairs.layouts.msrs import MSRS
 from tirtrack.pairs.layouts.rgbt import RGBT210, RGBT234
 from tirtrack.pairs.layouts.roadscene import ROADSCENE
-from tirtrack.pairs.layouts.split import SIDE_BY_SIDE, STACKED
+from tirtrack.pairs.layouts.split import SPLITS
 from tirtrack.pairs.layouts.vt5000 import VT5000
 from tirtrack.pairs.layouts.vtuav import VTUAV
 from tirtrack.pairs.stems import natural_key
@@ -35,8 +35,7 @@ _DATA_SETS: tuple[Layout, ...] = (
     KAIST, FLIR_ADAS_V1, FLIR_ADAS_V2, LLVIP, M3FD, M3SVD, MSRS, ROADSCENE, VT5000, VTUAV, RGBT234,
     RGBT210, LASHER, GTOT, CAMEL,
 )  # fmt: skip
-_SPLIT = (SIDE_BY_SIDE, STACKED)
-LAYOUTS: dict[str, Layout] = {one.name: one for one in (*_DATA_SETS, CAMERAS, *_SPLIT)}
+LAYOUTS: dict[str, Layout] = {one.name: one for one in (*_DATA_SETS, CAMERAS, *SPLITS.values())}
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def find_split(places: Sequence[Path]) -> list[Place]:
     """Places without partners as split pictures; none if those of the first do not hold both
     cameras.
     """
-    found = next((one for one in _SPLIT if places and one.shows(places[0])), None)
+    found = next((one for one in SPLITS.values() if places and one.shows(places[0])), None)
     return [] if found is None else [Place(path, found) for path in places]
 
 

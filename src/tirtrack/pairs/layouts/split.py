@@ -66,8 +66,8 @@ class Split:
         if found and found[0].suffix.lower() in VIDEO_SUFFIXES:
             alone = len(found) == 1 and found[0] == place
             named = [(name if alone else f"{name}/{path.stem}", path) for path in found]
-            return [self._take(_Video(path), one, pairing) for one, path in named]
-        return [self._take(_Images(place), name, pairing)]
+            return [self._take(SplitVideo(path), one, pairing) for one, path in named]
+        return [self._take(SplitImages.of(place), name, pairing)]
 
     def shows(self, place: Path) -> bool:
         """Whether some pictures of a place look like this layout, by their halves."""
@@ -76,7 +76,7 @@ class Split:
             return False
         try:
             is_video = files[0].suffix.lower() in VIDEO_SUFFIXES
-            frames = _Video(files[0]) if is_video else _Images(place)
+            frames = SplitVideo(files[0]) if is_video else SplitImages.of(place)
             halves = [self._colour_and_grey(picture) for picture in _some_of(frames)]
         except PairsError:  # what cannot be read is named where it is opened
             return False
@@ -109,7 +109,7 @@ class Split:
             return None
         return coloured, grey.mean(axis=2, dtype=np.float32)
 
-    def _take(self, frames: _Video | _Images, name: str, pairing: Pairing) -> SplitTake:
+    def _take(self, frames: SplitVideo | SplitImages, name: str, pairing: Pairing) -> SplitTake:
         refuse_options(pairing.tir_options, ["channel", "byte_order", "picture"], frames.where)
         if pairing.by_time:
             raise PairsError(
@@ -119,7 +119,7 @@ class Split:
             )
         return SplitTake(name, frames, self, self._rgb_half(frames, pairing), pairing)
 
-    def _rgb_half(self, frames: _Video | _Images, pairing: Pairing) -> int:
+    def _rgb_half(self, frames: SplitVideo | SplitImages, pairing: Pairing) -> int:
         """Number of the half that is RGB: as the user says, else the one in colour, else the
         first.
         """
@@ -149,6 +149,11 @@ class SplitTake:
         split: how they are cut.
         rgb_half: number of the half that is RGB, 0 or 1.
         pairing: settings by which the user names the cameras.
+
+    Attributes:
+        split: how they are cut.
+        rgb_half: number of the half that is RGB, 0 or 1.
+        places: numbers of the pictures with the RGB and the TIR frame of each pair.
     """
 
     warnings = ()
@@ -156,7 +161,7 @@ class SplitTake:
     def __init__(
         self,
         name: str,
-        frames: _Video | _Images,
+        frames: SplitVideo | SplitImages,
         split: Split,
         rgb_half: int,
         pairing: Pairing,
@@ -166,10 +171,10 @@ class SplitTake:
         self.delay_frames = pairing.delay_frames
         self.has_rgb = not pairing.tir_alone
         self.is_video = frames.is_video
-        self._frames, self._split, self._rgb_half = frames, split, rgb_half
+        self.split, self.rgb_half, self._frames = split, rgb_half, frames
         every = tuple((place, place) for place in range(len(frames)))
         matched = MatchedFrames(every, frames.keys).shifted(pairing.delay_frames, frames.where)
-        self._places, self._keys = matched.places, matched.keys
+        self.places, self._keys = matched.places, matched.keys
         rgb, tir = split.halves[rgb_half], split.halves[1 - rgb_half]
         halves = f"{rgb} half is RGB, {tir} half is TIR" if self.has_rgb else f"{tir} half is TIR"
         self.matched = ", ".join(filter(None, (halves, matched.said)))
@@ -177,8 +182,13 @@ class SplitTake:
         self.frames_per_s = frames.frames_per_s
         self.layout = f"{split.name}, {frames.kind}"
 
+    @property
+    def holds_video(self) -> bool:
+        """Whether all pictures lie in one file."""
+        return isinstance(self._frames, SplitVideo)
+
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def stem(self, position: int) -> str:
         """What names the pair inside the recording."""
@@ -186,16 +196,16 @@ class SplitTake:
 
     def read(self, position: int) -> tuple[np.ndarray | None, np.ndarray]:
         """RGB and TIR as stored."""
-        place_rgb, place_tir = self._places[position]
+        place_rgb, place_tir = self.places[position]
         of_tir = self._halves(place_tir)
-        tir = of_tir[1 - self._rgb_half]
+        tir = of_tir[1 - self.rgb_half]
         if not self.has_rgb:
             return None, tir
         of_rgb = of_tir if place_rgb == place_tir else self._halves(place_rgb)
-        return of_rgb[self._rgb_half], tir
+        return of_rgb[self.rgb_half], tir
 
     def _halves(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._split.cut(self._frames[place], self._frames.shown(place))
+        return self.split.cut(self._frames[place], self._frames.shown(place))
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
         """Colour of the half itself."""
@@ -203,7 +213,7 @@ class SplitTake:
 
     def where(self, position: int) -> str:
         """The picture of a pair, for messages."""
-        return self._frames.shown(self._places[position][1])
+        return self._frames.shown(self.places[position][1])
 
     def close(self) -> None:
         """Close the video."""
@@ -214,8 +224,8 @@ class SplitTake:
         return self._frames.files
 
 
-class _Video:
-    """Pictures of a video."""
+class SplitVideo:
+    """Pictures of a video that hold both cameras."""
 
     is_video = True
     kind = "video"
@@ -235,42 +245,67 @@ class _Video:
         return self._frames[place]
 
     def shown(self, place: int) -> str:
+        """A picture, for messages."""
         return f"{self.where}, frame {place}"
 
     def close(self) -> None:
+        """Close the file and drop the cached frames."""
         self._frames.close()
 
 
-class _Images:
-    """Pictures of a folder."""
+@dataclass(frozen=True)
+class SplitImages:
+    """Pictures that hold both cameras, an image each.
 
+    Attributes:
+        where: their folder, for messages.
+        keys: name of each.
+        paths: file of each.
+        is_video: whether neighbours are neighbours in time.
+    """
+
+    where: Path
+    keys: Sequence[str]
+    paths: Sequence[Path]
+    is_video: bool
     frames_per_s = None
 
-    def __init__(self, folder: Path) -> None:
+    @classmethod
+    def of(cls, folder: Path) -> SplitImages:
+        """The images of a folder."""
         stems = images_by_stem(folder)
-        self.where = folder
-        self.keys = tuple(sorted(stems, key=natural_key))
-        self.files = [stems[key] for key in self.keys]
-        self.is_video = counts_up(self.keys)
-        self.kind = "images of a video" if self.is_video else "stills (size of the first)"
+        keys = tuple(sorted(stems, key=natural_key))
+        return cls(folder, keys, tuple(stems[key] for key in keys), counts_up(keys))
+
+    @property
+    def kind(self) -> str:
+        """Kind of the pictures, a phrase."""
+        return "images of a video" if self.is_video else "stills (size of the first)"
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that can be opened."""
+        return list(self.paths)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.paths)
 
     def __getitem__(self, place: int) -> np.ndarray:
+        path = self.paths[place]
         try:
-            return media.read_image(self.files[place])
+            return media.read_image(path)
         except FrameError as error:
-            raise PairsError(error.what, self.files[place], "replace or remove it") from error
+            raise PairsError(error.what, path, "replace or remove it") from error
 
     def shown(self, place: int) -> str:
-        return str(self.files[place])
+        """A picture, for messages."""
+        return str(self.paths[place])
 
     def close(self) -> None:
         """Nothing is kept open."""
 
 
-def _some_of(frames: _Video | _Images) -> Iterator[np.ndarray]:
+def _some_of(frames: SplitVideo | SplitImages) -> Iterator[np.ndarray]:
     """Some readable pictures, evenly spread.
 
     Raises:
@@ -299,3 +334,4 @@ def _frames_of(place: Path) -> Sequence[Path]:
 
 SIDE_BY_SIDE = Split("side-by-side", ("left", "right"), 1)
 STACKED = Split("stacked", ("top", "bottom"), 0)
+SPLITS = {one.name: one for one in (SIDE_BY_SIDE, STACKED)}
