@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -73,14 +73,15 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def new_folder(path: Path, *, force: bool = False) -> Path:
+def new_folder(path: Path, *, force: bool = False, inputs: Sequence[Path] = ()) -> Path:
     """A folder at ``path`` that holds nothing but :data:`MARKER`.
 
-    With ``force`` a folder is replaced only if tirtrack made it: everything in it is deleted.
+    With ``force`` a folder is replaced only if tirtrack made it and it holds none of ``inputs``:
+    everything in it is deleted.
 
     Raises:
         RequestError: something is there and ``force`` was not given; or it was, and what is there
-            is no folder of tirtrack, or the working or home folder or one above them.
+            is no folder of tirtrack, or is or holds the working or home folder or an input.
         StorageError: the marker could not be written.
     """
     path = Path(path)
@@ -90,7 +91,7 @@ def new_folder(path: Path, *, force: bool = False) -> Path:
                 raise RequestError(
                     "exists already", path, "choose another --out, or give --force to replace it"
                 )
-            _check_replaceable(path)
+            _check_replaceable(path, inputs)
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         _mark(path)
@@ -108,8 +109,8 @@ def _is_taken(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def _check_replaceable(path: Path) -> None:
-    """Refuse to delete what tirtrack did not make, or the working or home folder."""
+def _check_replaceable(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to delete what tirtrack did not make, the working or home folder, or an input."""
     other = "choose another --out, or delete it yourself"
     if path.is_symlink() or not path.is_dir():
         raise RequestError("is not a folder, so --force does not replace it", path, other)
@@ -122,6 +123,13 @@ def _check_replaceable(path: Path) -> None:
                     path,
                     "choose another --out",
                 )
+    for one in inputs:
+        if one.resolve().is_relative_to(place):
+            raise RequestError(
+                f"is or holds what is to be read ({one}), so --force does not replace it",
+                path,
+                "choose another --out",
+            )
     if not (path / MARKER).is_file():
         raise RequestError(
             f"was not made by tirtrack (no {MARKER} in it), so --force does not replace it",

@@ -19,7 +19,7 @@ from tirtrack.files import new_folder
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.doubt_sentences import sentences
 from tirtrack.pairs.doubts import RecordingDoubts, look_for_doubts
-from tirtrack.pairs.folder import open_pairs
+from tirtrack.pairs.folder import named_folders, open_pairs
 from tirtrack.pairs.inspection_folder import (
     TILES,
     Damage,
@@ -111,7 +111,8 @@ def inspect_pairs(
     proposes = registry.proposer(proposer) if isinstance(proposer, str) else proposer
     rejected: list[PairsError] = []
     source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
-    folder = None if out is None else new_folder(Path(out), force=force)
+    read = () if isinstance(pairs, PairSource) else [one for _, one in named_folders(pairs)]
+    folder = None if out is None else new_folder(Path(out), force=force, inputs=read)
     if source is not pairs:
         _log.info("%s: %s", source.name, pairs_line(source))
     proposing = Proposing(source, proposes, seed)

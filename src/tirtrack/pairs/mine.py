@@ -166,7 +166,7 @@ def _begin(folder: Path, plan: Plan, licence: str, *, force: bool, resume: bool)
             return False
         remove_partials(folder)
         return True
-    new_folder(folder, force=force)
+    new_folder(folder, force=force, inputs=[place.path for place in plan.places])
     write_json(path, hashed)
     return True
 
