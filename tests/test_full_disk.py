@@ -90,6 +90,7 @@ DISTILL = (
     "--set training.steps=4 --set training.batch=4 --set held_back.samples=4 "
     "--set teacher.require=false --set training.checkpoint_every=1"
 )
+MINE = "pairs mine {root}/pairs --out {{disk}}/run --workers 2"
 # kilobytes, the command, the file that does not fit, and what is whole beside the marker
 CASES = {
     "rows": (12, f"{TRACK} --no-video", "run/boxes.csv", set()),
@@ -97,6 +98,7 @@ CASES = {
     "video": (48, TRACK, "run/track.mp4", {"boxes.csv", "summary.json"}),
     "picture": (4, "track {root}/clip --out {{disk}}/run", "run-first-frame.png", set()),
     "results": (44, f"{EVALUATE} --workers 2", "run/results/start/", None),
+    "shard": (64, MINE, "run/shard-000000.tar", {"identity.json"}),
     "second checkpoint": (8000, DISTILL, "run.run/checkpoint.pt", None),
 }
 

@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 from opened_files import opened_below
 from PIL import Image
+from same_pairs import assert_same_pairs
 
 from tirtrack.cli.app import run
 from tirtrack.errors import PairsError, RequestError, RunError
+from tirtrack.files import MARKER
 from tirtrack.pairs import mine, mine_pairs, open_pairs, shard_writing
+from tirtrack.pairs.inspect import inspect_pairs
 from tirtrack.pairs.mine import MAX_BAD
 from tirtrack.pairs.shards import INDEX_NAME, read_index
 
@@ -165,6 +168,50 @@ def test_the_folder_is_replaced_only_with_force(tmp_path, rig):
     with pytest.raises(RequestError, match="was not made by tirtrack"):
         mine_pairs(rig, beside, force=True)
     assert (beside / "mine.txt").read_text() == "kept"
+
+
+def test_force_never_deletes_what_is_to_be_read(tmp_path, write_images):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / MARKER).touch()
+    rig = write_images(out / "rig", ["1", "2"])
+    for act in (lambda: mine_pairs(rig, out, force=True),
+                lambda: mine_pairs(rig, rig.parent, force=True),
+                lambda: inspect_pairs(rig, "centre", out=out, force=True)):  # fmt: skip
+        with pytest.raises(RequestError, match="is or holds what is to be read"):
+            act()
+    mine_pairs(rig, tmp_path / "shards")
+    with pytest.raises(RequestError, match="is or holds what is to be read"):
+        inspect_pairs(tmp_path / "shards", "centre", out=tmp_path / "shards", force=True)
+    assert len(open_pairs(rig)) == len(open_pairs(tmp_path / "shards")) == 2
+
+
+def test_times_as_names_go_into_shards(tmp_path, write_images):
+    rig = write_images(tmp_path / "rig", ["12:30:01", "12:30:02", "12:30:03"])
+    mine_pairs(rig, tmp_path / "out")
+    assert_same_pairs(open_pairs(rig), open_pairs(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("name", ["x\\1", "x\n1", "\udcff1"], ids=["path", "line", "no Unicode"])
+@pytest.mark.parametrize("is_folder", [False, True], ids=["frame", "recording"])
+def test_a_name_that_shards_cannot_hold_is_refused_before_anything(
+    tmp_path, write_images, name, is_folder
+):
+    rig = write_images(tmp_path / "rig" / (name if is_folder else "a"), ["1", "2"])
+    if not is_folder:
+        for modality in ("rgb", "tir"):
+            (rig / modality / "1.png").rename(rig / modality / f"{name}.png")
+    with pytest.raises(PairsError, match=r"its name cannot go into shards: .*; rename it"):
+        mine_pairs(tmp_path / "rig", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_mining_that_was_killed_in_its_first_shard_is_said(tmp_path, rig):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".shard-000000.1.partial.tar").touch()
+    with pytest.raises(PairsError, match="mining has not ended; finish it"):
+        open_pairs(out)
 
 
 def test_shards_are_not_mined_again(tmp_path, rig):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 import shutil
 import tarfile
@@ -16,7 +18,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from same_pairs import assert_same_pairs
 
-from tirtrack.errors import PairsError
+from tirtrack.errors import PairsError, StorageError
 from tirtrack.files import sha256
 from tirtrack.pairs import Pairing, mine_pairs, open_pairs, shard_pairs
 from tirtrack.pairs.folder import lacks_rgb
@@ -196,7 +198,7 @@ def first_file(content: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", ["../escaped.png", "/escaped.png", "a\\b.png", "..", "", "x\0.png", "c:x.png", "a/b"]
+    "name", ["../escaped.png", "/escaped.png", "a\\b.png", "..", "", "x\0.png", "a/b"]
 )
 def test_a_name_that_is_a_path_is_refused_before_anything_is_unpacked(shards, name):
     changed_content(shards, lambda content: first_file(content).update(name=name))
@@ -279,12 +281,14 @@ def test_members_that_moved_are_found(shards):
 def test_missing_pieces_are_named(shards):
     source, other = open_pairs(shards), open_pairs(shards)
     next(shards.glob("shard-000000-*.tar")).unlink()
-    with pytest.raises(PairsError, match="could not be unpacked"):
+    with pytest.raises(PairsError, match="could not be read"):
         source[0]
     next(shards.glob("shard-000000-*.json")).unlink()
     with pytest.raises(PairsError, match="could not be read"):
         other[0]
     (shards / "shard-000000-0000000000000000.tar").touch()
+    with pytest.raises(PairsError, match=r"shard-000000-.*\.json: could not be read"):
+        open_pairs(shards)
     (shards / INDEX_NAME).write_text("{}")
     with pytest.raises(PairsError, match="is no index of shards"):
         open_pairs(shards)
@@ -296,6 +300,66 @@ def test_an_index_that_contradicts_itself_is_refused(shards):
     (shards / INDEX_NAME).write_text(json.dumps(index))
     with pytest.raises(PairsError, match="hold other samples"):
         open_pairs(shards)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"first_sample": 10**6}, "does not begin where", id="another sample"),
+        pytest.param({"frames_per_s": -5}, "is no index of shards", id="rate"),
+        pytest.param({"pairing": {"tir_options": {"x": 1}}}, "is no index of shards", id="option"),
+        pytest.param({"pairing": {"tir_options": {"channel": -4}}}, "is no index of", id="value"),
+        pytest.param({"split": {"layout": "x", "rgb_half": 0}}, "is no index of shards", id="cut"),
+        pytest.param({"pairs": 2**40}, "hold other samples", id="pairs"),
+        pytest.param({"pairs": 2**40, "holds_videos": True}, "can hold", id="pairs of a video"),
+    ],
+)
+def test_a_recording_that_its_shards_cannot_hold_is_refused(shards, change, message):
+    index = json.loads((shards / INDEX_NAME).read_text())
+    index["recordings"][0].update(change)
+    if change.get("holds_videos"):
+        index["recordings"] = index["recordings"][:1]
+        index["shards"] = [{**index["shards"][0], "samples": 1}]
+    (shards / INDEX_NAME).write_text(json.dumps(index))
+    with pytest.raises(PairsError, match=message):
+        open_pairs(shards)
+
+
+def test_two_recordings_of_one_name_are_refused(shards):
+    index = json.loads((shards / INDEX_NAME).read_text())
+    index["recordings"][1]["name"] = index["recordings"][0]["name"]
+    (shards / INDEX_NAME).write_text(json.dumps(index))
+    with pytest.raises(PairsError, match="two of its recordings have one name"):
+        open_pairs(shards)
+
+
+@pytest.mark.parametrize("lie", [{"keys": []}, {"faults": {"7": "x"}}, {"places": [[0, 0]] * 3}])
+def test_a_sample_that_contradicts_itself_is_refused(shards, lie):
+    changed_content(shards, lambda content: content["samples"][0].update(lie))
+    with pytest.raises(PairsError, match="is no index of shards"):
+        open_pairs(shards)[0]
+
+
+def test_a_full_temporary_folder_is_no_damage_of_a_pair(shards, monkeypatch, tmp_path):
+    source = open_pairs(shards)
+    monkeypatch.setattr(shard_pairs.tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StorageError, match="set TMPDIR"):
+        source[0]
+    monkeypatch.setattr(shard_pairs.tempfile, "tempdir", None)
+    source[0]
+    monkeypatch.setattr(Path, "open", _without_room(Path.open))
+    with pytest.raises(StorageError, match=r"could not be unpacked \(No space left") as caught:
+        source[1]
+    assert "set TMPDIR" in str(caught.value)
+
+
+def _without_room(opens):
+    def opened(path, mode="r", *more):
+        if "w" in mode:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return opens(path, mode, *more)
+
+    return opened
 
 
 def test_a_video_that_is_shorter_than_the_index_says_is_refused(shards):

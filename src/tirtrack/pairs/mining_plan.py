@@ -15,7 +15,14 @@ from tirtrack.pairs.camera_names import Match, Pairing
 from tirtrack.pairs.folder import FolderPairs, RecordingPlace, named_folders, recording_places
 from tirtrack.pairs.layouts.split import SplitTake
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
-from tirtrack.pairs.shards import Role, StoredPairing, StoredRecording, StoredSplit, is_shards
+from tirtrack.pairs.shards import (
+    Role,
+    StoredPairing,
+    StoredRecording,
+    StoredSplit,
+    is_shards,
+    plain_name,
+)
 from tirtrack.pairs.source import Recording
 from tirtrack.progress import Progress
 
@@ -89,6 +96,7 @@ def plan_mining(
         source = opened_place(place, rejected)
         recordings = source.recordings()
         for take in source.takes:
+            _check_name(take.name, place.path)
             facts = _stored(take, place, recordings[take.name], source, packing.samples)
             packing.add(number, take, facts)
         unusable += [str(error) for error in rejected]
@@ -134,6 +142,14 @@ def _check_recordings(
         raise PairsError(f"two recordings are called {twice}", where, "rename one of the folders")
 
 
+def _check_name(name: str, where: Path) -> None:
+    """Refuse a name that shards cannot give back."""
+    try:
+        plain_name(name.replace("/", "_"))
+    except ValueError as error:
+        raise PairsError(f"its name cannot go into shards: {error}", where, "rename it") from error
+
+
 class _Packing:
     """Puts recordings into shards, one after the other."""
 
@@ -157,6 +173,7 @@ class _Packing:
     def _add_sample(self, part: Part, files: Iterable[Path]) -> None:
         size = 0
         for path in files:
+            _check_name(path.name, path)
             one = path.stat().st_size if path.is_file() else 0
             self.files.update(f"{part.recording}/{path.name}\0{one}\0".encode())
             size += one

@@ -14,12 +14,13 @@ import tempfile
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import overload
 
 import numpy as np
 
-from tirtrack.errors import PairsError
+from tirtrack.errors import PairsError, StorageError
 from tirtrack.images import IMAGE_KINDS
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.split import SPLITS, SplitImages, SplitTake, SplitVideo
@@ -249,11 +250,12 @@ class _Unpacked:
         if Path(file.name).suffix.lower() not in {*IMAGE_KINDS, *VIDEO_SUFFIXES}:
             raise PairsError(f"{file.name} is no image and no video")
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="tirtrack-shards-"))
+            self._folder = _temporary_folder()
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        path = self._folder / file.sha256 / file.name
+        path = self._folder / file.sha256 / file.name.replace(":", "_")
         if path not in self._sizes:
-            path.parent.mkdir(exist_ok=True)
+            with suppress(OSError):  # said by what is written there
+                path.parent.mkdir(exist_ok=True)
             self._shards.copy_file(number, file, path)
             self._sizes[path] = file.size_bytes
             self._bytes += file.size_bytes
@@ -265,6 +267,17 @@ class _Unpacked:
             if not any(oldest.parent.iterdir()):
                 oldest.parent.rmdir()
         return path
+
+
+def _temporary_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="tirtrack-shards-"))
+    except OSError as error:
+        raise StorageError(
+            f"no folder could be made for what is unpacked ({error.strerror})",
+            tempfile.gettempdir(),
+            "free some space, or set TMPDIR to a folder that can be written",
+        ) from error
 
 
 def _fault(sample: Sample, role: Role) -> str:

@@ -22,16 +22,18 @@ from __future__ import annotations
 import hashlib
 import tarfile
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from tirtrack.errors import PairsError
+from tirtrack.errors import PairsError, RequestError, StorageError
 from tirtrack.files import sha256
 from tirtrack.pairs.camera_names import Match
+from tirtrack.read_options import ReadOptions
 from tirtrack.stored import Stored
 
 INDEX_NAME = "index.json"
@@ -40,18 +42,25 @@ _BLOCK = tarfile.BLOCKSIZE
 _CHUNK_BYTES = 2**20
 _KEPT_INDICES = 8
 _MINE_AGAIN = "mine the pairs again"
+_COPY = "copy the shards again, or mine the pairs again"
 
 
-def _plain(name: str) -> str:
-    """A name that means a file in the folder where it is put, on any system."""
-    if name.strip(". ") == "" or any(letter in "/\\:\0" or letter < " " for letter in name):
-        raise ValueError(f'"{name}" is no plain file name')
+def plain_name(name: str) -> str:
+    """A name that means a file in the folder where it is put, once its colons are replaced.
+
+    Raises:
+        ValueError: it is a path, holds a character that no printed name has, or is no Unicode.
+    """
+    if name.strip(". ") == "" or any(letter in "/\\" or letter < " " for letter in name):
+        raise ValueError(f"{name!r} is no plain file name")
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise ValueError(f"{name!r} is no Unicode")
     return name
 
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**60)]
-PlainName = Annotated[str, Field(max_length=255), AfterValidator(_plain)]
+PlainName = Annotated[str, Field(max_length=255), AfterValidator(plain_name)]
 Role = Literal["rgb", "tir", "both"]
 """Camera of a file; both, if its pictures hold both."""
 
@@ -91,6 +100,13 @@ class Sample(Stored):
     files: Mapping[Role, StoredFile] = {}
     faults: Mapping[Count, str] = {}
 
+    @model_validator(mode="after")
+    def _of_its_pairs(self) -> Sample:
+        count = len(self.keys)
+        if not count or len(self.places) not in (0, count) or max(self.faults, default=0) >= count:
+            raise ValueError(f"a sample of {count} pairs, with places or faults of others")
+        return self
+
 
 class ShardContent(Stored):
     """The samples of one shard; the file beside the tar.
@@ -128,13 +144,21 @@ class ShardEntry(Stored):
     samples: Count
 
 
+def _options(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        ReadOptions(**given)
+    except (TypeError, RequestError) as error:
+        raise ValueError(str(error)) from error
+    return given
+
+
 class StoredPairing(Stored):
     """How the frames of a recording were paired and are read: what was asked for at mining."""
 
     match: Match | None = None
     max_gap_s: float | None = None
     delay_frames: int = 0
-    tir_options: Mapping[str, Any] = {}
+    tir_options: Annotated[Mapping[str, Any], AfterValidator(_options)] = {}
 
 
 class StoredSplit(Stored):
@@ -168,7 +192,7 @@ class StoredRecording(Stored):
     is_video: bool
     assumed: str = ""
     matched: str = ""
-    frames_per_s: float | None = None
+    frames_per_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     warnings: tuple[str, ...] = ()
     description: tuple[str, ...] = ()
     has_rgb: bool = True
@@ -215,7 +239,7 @@ class ShardIndex(Stored):
 def is_shards(folder: Path) -> bool:
     """Whether a folder holds shards, or the beginning of them; no file is opened."""
     return folder.is_dir() and any(
-        path.suffix in (".tar", ".json") and path.name.startswith("shard-")
+        path.suffix in (".tar", ".json") and path.name.removeprefix(".").startswith("shard-")
         for path in folder.iterdir()
     )
 
@@ -234,10 +258,34 @@ def read_index(folder: Path) -> ShardIndex:
         fix = "finish it: repeat the command that mined it, with --resume"
         raise PairsError(f"shards without {INDEX_NAME}: mining has not ended", folder, fix)
     index = _read(path, ShardIndex)
-    samples = sum(1 if one.holds_videos else one.pairs for one in index.recordings)
-    if samples != sum(one.samples for one in index.shards):
-        raise PairsError("its recordings and its shards hold other samples", path, _MINE_AGAIN)
+    _check_index(index, folder)
     return index
+
+
+def _check_index(index: ShardIndex, folder: Path) -> None:
+    """Refuse an index that contradicts itself, or names more pairs than its shards can."""
+    path = folder / INDEX_NAME
+    samples = [1 if one.holds_videos else one.pairs for one in index.recordings]
+    if sum(samples) != sum(one.samples for one in index.shards):
+        raise PairsError("its recordings and its shards hold other samples", path, _MINE_AGAIN)
+    for one, first in zip(index.recordings, accumulate(samples, initial=0), strict=False):
+        if one.first_sample != first:
+            raise PairsError(
+                f"{one.name} does not begin where the recording before it ends", path, _MINE_AGAIN
+            )
+    if len({one.name for one in index.recordings}) < len(index.recordings):
+        raise PairsError("two of its recordings have one name", path, _MINE_AGAIN)
+    written = 0  # every pair has a key in the file beside its shard
+    for shard in index.shards:
+        beside = content_path(folder, shard.name)
+        try:
+            written += beside.stat().st_size
+        except OSError as error:
+            raise PairsError(f"could not be read ({error.strerror})", beside, _COPY) from error
+    if index.pairs > written:
+        raise PairsError(
+            f"{index.pairs} pairs are more than its shards can hold", path, _MINE_AGAIN
+        )
 
 
 def _read(path: Path, kind: type[Content]) -> Content:
@@ -292,26 +340,31 @@ class ShardFolder:
 
         Raises:
             PairsError: the shard is missing, cut short, or holds something else there.
+            StorageError: there is no room for the copy.
         """
         path = self.folder / self._shards[self._shard_of(number)].name
         digest = hashlib.sha256()
         try:
-            with path.open("rb") as tar, target.open("wb") as copy:
-                tar.seek(file.offset)
-                left = file.size_bytes
-                while left and (chunk := tar.read(min(left, _CHUNK_BYTES))):
+            with target.open("wb") as copy:
+                for chunk in _chunks(path, file):
                     digest.update(chunk)
                     copy.write(chunk)
-                    left -= len(chunk)
         except OSError as error:
             target.unlink(missing_ok=True)
-            raise PairsError(f"could not be unpacked ({error.strerror})", path) from error
+            raise StorageError(
+                f"a file of the shards could not be unpacked ({error.strerror})",
+                target.parent,
+                "free some space, or set TMPDIR to a folder with more of it",
+            ) from error
+        except PairsError:
+            target.unlink(missing_ok=True)
+            raise
         if digest.hexdigest() != file.sha256:
             target.unlink()
             raise PairsError(
                 f"the content of {file.name} (sample {number}) is not what the index says",
                 path,
-                "copy the shard again, or mine the pairs again",
+                _COPY,
             )
 
     def _shard_of(self, number: int) -> int:
@@ -326,6 +379,18 @@ class ShardFolder:
         if sha256(path) != entry.content_sha256 or len(content.samples) != entry.samples:
             raise PairsError(f"is not the file that {INDEX_NAME} names", path, _MINE_AGAIN)
         return content
+
+
+def _chunks(tar: Path, file: StoredFile) -> Iterator[bytes]:
+    try:
+        with tar.open("rb") as opened:
+            opened.seek(file.offset)
+            left = file.size_bytes
+            while left and (chunk := opened.read(min(left, _CHUNK_BYTES))):
+                yield chunk
+                left -= len(chunk)
+    except OSError as error:
+        raise PairsError(f"could not be read ({error.strerror})", tar, _COPY) from error
 
 
 def check_shards(folder: Path) -> list[PairsError]:
@@ -357,10 +422,15 @@ def _check_members(path: Path, first: int, samples: Sequence[Sample]) -> None:
         for modality, file in sample.files.items():
             suffix = Path(file.name).suffix.lower()
             wanted[f"{number:010d}.{modality}{suffix}"] = (file.offset, file.size_bytes)
-    with tarfile.open(path, "r:") as tar:
-        held = {
-            one.name: (one.offset_data, one.size) for one in tar if not one.name.endswith(".json")
-        }
+    try:
+        with tarfile.open(path, "r:") as tar:
+            held = {
+                one.name: (one.offset_data, one.size)
+                for one in tar
+                if not one.name.endswith(".json")
+            }
+    except tarfile.TarError as error:
+        raise PairsError(f"is no tar file ({error})", path, _MINE_AGAIN) from error
     if held != wanted:
         odd = sorted(held.items() ^ wanted.items())[0][0]
         raise PairsError(f"{odd} is not where its index says", path, _MINE_AGAIN)
