@@ -290,6 +290,18 @@ def test_a_recording_that_changes_while_it_is_mined_ends_the_run(tmp_path, rig, 
     assert not (tmp_path / "out" / INDEX_NAME).exists()
 
 
+def test_a_file_that_shrinks_while_it_is_stored_is_no_full_disk(tmp_path, rig, monkeypatch):
+    add = shard_writing._add
+    monkeypatch.setattr(
+        shard_writing, "_add", lambda tar, member, file, size, name: (
+            add(tar, member, file, size + (name == "3.png"), name)
+        ),
+    )  # fmt: skip
+    with pytest.raises(RunError, match=r"3\.png: has changed while it was mined"):
+        mine_pairs(rig, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.tar"))
+
+
 def test_a_recording_that_cannot_be_used_is_listed_or_stops(tmp_path, rig):
     (rig / "b" / "tir" / "2.png").unlink()
     with pytest.raises(PairsError, match="1 of 4 recordings cannot be used") as caught:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
+from tirtrack.errors import RunError
 from tirtrack.files import atomic_path, sha256, write_bytes
 from tirtrack.pairs.shards import (
     Fault,
@@ -26,6 +27,7 @@ from tirtrack.pairs.shards import (
 )
 
 _BLOCK = tarfile.BLOCKSIZE
+_AGAIN = "begin anew with --force once nothing writes there"
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,28 @@ def _add_sample(tar: tarfile.TarFile, given: SampleFiles) -> Sample:
 
 
 class _Hashed:
-    """A file whose hash is taken while it is read."""
+    """A file whose hash is taken while it is read.
 
-    def __init__(self, file: BinaryIO) -> None:
+    Its errors are no ``OSError``, which is one of writing here.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
+        self._name = name
         self.digest = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        content = self._file.read(size)
+        """The next bytes.
+
+        Raises:
+            RunError: there are fewer, or they cannot be read.
+        """
+        try:
+            content = self._file.read(size)
+        except OSError as error:
+            raise RunError(f"could not be read ({error.strerror})", self._name, _AGAIN) from error
+        if len(content) < size:
+            raise RunError("has changed while it was mined", self._name, _AGAIN)
         self.digest.update(content)
         return content
 
@@ -96,7 +111,7 @@ def _add(tar: tarfile.TarFile, member: str, file: BinaryIO, size: int, name: str
     info = tarfile.TarInfo(member)  # no time and no owner: the same content is the same bytes
     info.size = size
     offset = tar.offset + _BLOCK
-    hashed = _Hashed(file)
+    hashed = _Hashed(file, getattr(file, "name", member))
     tar.addfile(info, hashed)
     return StoredFile.model_construct(
         name=name, size_bytes=size, sha256=hashed.digest.hexdigest(), offset=offset
