@@ -35,7 +35,7 @@ from tirtrack.cli.options import (
 if TYPE_CHECKING:
     from tirtrack.pairs.inspection_folder import Inspection, RecordingFacts
     from tirtrack.pairs.registration import OffsetSummary
-    from tirtrack.pairs.shards import ShardIndex
+    from tirtrack.pairs.shard_models import ShardIndex
 
 app = typer.Typer(
     help="Look at unlabelled RGB-TIR pairs, or mine them into shards.", add_completion=False

@@ -32,16 +32,9 @@ from tirtrack.pairs.mining_plan import (
     sample_files,
 )
 from tirtrack.pairs.recordings import Take, VideoTake
+from tirtrack.pairs.shard_models import Fault, Sample, ShardEntry, ShardIndex
 from tirtrack.pairs.shard_writing import SampleFiles, finished_shard, shard_faults, write_shard
-from tirtrack.pairs.shards import (
-    INDEX_NAME,
-    Fault,
-    Sample,
-    ShardEntry,
-    ShardIndex,
-    check_shards,
-    read_index,
-)
+from tirtrack.pairs.shards import INDEX_NAME, check_shards, read_index
 from tirtrack.progress import Progress, silent
 from tirtrack.stored import write_stored
 from tirtrack.workers import check_workers, results_of

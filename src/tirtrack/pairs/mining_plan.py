@@ -15,14 +15,14 @@ from tirtrack.pairs.camera_names import Match, Pairing
 from tirtrack.pairs.folder import FolderPairs, RecordingPlace, named_folders, recording_places
 from tirtrack.pairs.layouts.split import SplitTake
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
-from tirtrack.pairs.shards import (
+from tirtrack.pairs.shard_models import (
     Role,
     StoredPairing,
     StoredRecording,
     StoredSplit,
-    is_shards,
     plain_name,
 )
+from tirtrack.pairs.shards import is_shards
 from tirtrack.pairs.source import Recording
 from tirtrack.progress import Progress
 

@@ -26,14 +26,8 @@ from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.split import SPLITS, SplitImages, SplitTake, SplitVideo
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
-from tirtrack.pairs.shards import (
-    Role,
-    Sample,
-    ShardFolder,
-    StoredRecording,
-    StoredSplit,
-    read_index,
-)
+from tirtrack.pairs.shard_models import Role, Sample, StoredRecording, StoredSplit
+from tirtrack.pairs.shards import ShardFolder, read_index
 from tirtrack.pairs.source import Manifest, Pair, Recording, SourceFile
 from tirtrack.read_options import ReadOptions, as_typed
 from tirtrack.video import VIDEO_SUFFIXES

@@ -15,16 +15,8 @@ from pydantic import ValidationError
 
 from tirtrack.errors import RunError
 from tirtrack.files import atomic_path, sha256, write_bytes
-from tirtrack.pairs.shards import (
-    Fault,
-    Role,
-    Sample,
-    ShardContent,
-    ShardEntry,
-    StoredFile,
-    content_path,
-    read_content,
-)
+from tirtrack.pairs.shard_models import Fault, Role, Sample, ShardContent, ShardEntry, StoredFile
+from tirtrack.pairs.shards import content_path, read_content
 
 _BLOCK = tarfile.BLOCKSIZE
 _AGAIN = "begin anew with --force once nothing writes there"
