@@ -16,7 +16,6 @@ from typing import Any
 from tirtrack.boxes import check_first_box
 from tirtrack.datasets import opened
 from tirtrack.datasets.dataset_line import described
-from tirtrack.datasets.frame_facts import OF_RESULTS
 from tirtrack.datasets.sequence import (
     LabelledDataset,
     LabelledSequence,
@@ -28,8 +27,6 @@ from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, MissingRun
 from tirtrack.evaluation.jobs import Job, kept, run_here, run_in_workers
 from tirtrack.evaluation.one_run import first_box
 from tirtrack.evaluation.outside import TIMEOUT_S, ObjectSource, outside_source
-from tirtrack.evaluation.protocols.base import EvaluationProtocol
-from tirtrack.evaluation.protocols.one_pass import check_facts
 from tirtrack.evaluation.result_files import BEGUN_BY
 from tirtrack.evaluation.results import RESULTS_FOLDER, SequenceRun
 from tirtrack.evaluation.scoring import (
@@ -39,6 +36,7 @@ from tirtrack.evaluation.scoring import (
     groups_of,
     included,
     score_runs,
+    with_facts,
     with_sizes,
 )
 from tirtrack.evaluation.starts import (
@@ -141,10 +139,9 @@ def evaluate(
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     description = described(dataset)
-    dataset = with_sizes(dataset, description.infos)
+    dataset = with_sizes(with_facts(dataset, rules), description.infos)
     passes = all_starts(dataset, begun).sequences
     for sequence in dataset.sequences:
-        _check_facts(sequence, rules)
         for start in starts_of(sequence, begun):
             _check_first_box(start, description.infos.get(sequence.name))
     loaded = {source.name: source.load(seed) for source in first_runs}
@@ -281,15 +278,6 @@ def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> Non
             f"{sequence.name}, row {start + 1}",
             f"{error.fix}: correct the annotation, or leave the sequence out",
         ) from error
-
-
-def _check_facts(sequence: LabelledSequence, protocol: EvaluationProtocol) -> None:
-    """Refuse annotation that lacks what the protocol counts by, before hours of tracking.
-
-    The size of frames that cannot be read is left to the run, as they are.
-    """
-    needs = [one for one in protocol.needs if one not in ("size_wh", *OF_RESULTS)]
-    check_facts(protocol.name, needs, sequence.facts, sequence.name)
 
 
 def _nothing_to_score(reasons: Mapping[tuple[str, str], str], asked: int, out: Path) -> RunError:
