@@ -77,14 +77,21 @@ def results_of(
         yield from enumerate(map(make(), items))
 
 
+def why_not_sent(value: Any) -> Exception | None:
+    """Why another process cannot be given a value; ``None`` if it can."""
+    try:
+        ForkingPickler.dumps(value)
+    except Exception as error:  # noqa: BLE001 - each object that cannot be sent says so differently
+        return error
+    return None
+
+
 def _can_be_sent(make: Callable[[], Any], task: str) -> bool:
     """Whether another process can be given what it works with; said if not."""
-    try:
-        ForkingPickler.dumps(make)
-    except Exception as error:  # noqa: BLE001 - each object that cannot be sent says so differently
+    error = why_not_sent(make)
+    if error is not None:
         _log.warning("a single process %s, whatever the number of workers: %s", task, error)
-        return False
-    return True
+    return error is None
 
 
 # in a worker process: what makes the function of an item, at the first item, so that its errors are

@@ -8,7 +8,6 @@ like ours (``outside/``).
 from __future__ import annotations
 
 import logging
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ from tirtrack.media import SourceInfo
 from tirtrack.progress import Progress, silent
 from tirtrack.read_options import as_typed
 from tirtrack.stored import write_stored
-from tirtrack.workers import check_workers
+from tirtrack.workers import check_workers, why_not_sent
 
 _logger = logging.getLogger(__name__)
 _LISTED = 20  # causes
@@ -252,9 +251,7 @@ def _check_request(trackers: Sequence[TrackerSource], workers: int) -> None:
 
 
 def _check_can_be_sent(source: TrackerSource) -> None:
-    try:
-        pickle.dumps(source)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+    if (error := why_not_sent(source)) is not None:
         raise RequestError(
             f"cannot be sent to a worker process ({error})",
             source.name,

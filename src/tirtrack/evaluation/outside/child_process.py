@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar, cast
 
 from tirtrack.errors import RunError
 
@@ -70,9 +70,8 @@ class ChildProcess:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
+        pipes = [cast("IO[bytes]", one) for one in (self._process.stdin, self._process.stdout)]
+        self._input, self._output = (pipe.fileno() for pipe in pipes)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
 

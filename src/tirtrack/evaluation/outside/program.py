@@ -279,14 +279,14 @@ class ProgramTracker:
     @contextmanager
     def _handed_over(self, frame: np.ndarray) -> Iterator[tuple[ChildProcess, Dialect, Path]]:
         """A frame as a file, for the time of the block."""
-        if self._child is None or self._dialect is None or self._frames is None:
+        folder, frames = self._folder, self._frames
+        if self._child is None or self._dialect is None or folder is None or frames is None:
             raise RuntimeError("init and update need the block of running()")
-        path = self._frames.path_of(frame)
+        path = frames.path_of(frame)
         if path is not None:
             yield self._child, self._dialect, path
             return
-        assert self._folder is not None
-        stored = _stored(frame, self._folder, self._handed, arrays=self._source.arrays)
+        stored = _stored(frame, folder, self._handed, arrays=self._source.arrays)
         self._handed += 1
         try:
             yield self._child, self._dialect, stored
