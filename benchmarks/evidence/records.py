@@ -116,6 +116,6 @@ def parts_due(folder: Path, plan: Plan, arms: Iterable[Arm]) -> list[tuple[Arm, 
     records = {arm.name: read_record(folder, plan, arm) for arm in arms_of(plan).values()}
     due = []
     for arm in arms:
-        known = read_record(folder, plan, arm)["seeds"]
+        known = (records.get(arm.name) or read_record(folder, plan, arm))["seeds"]
         due += [(arm, seed) for seed in wanted_seeds(plan, records, arm) if str(seed) not in known]
     return sorted(due, key=lambda part: part[1])

@@ -7,9 +7,10 @@ measured on the held-back data, and of every component how far its numbers moved
 
 writes the file anew. Do so only where training is meant to change, and say why in the commit.
 
-The last bits differ between processors, so sums are compared, to 1e-4. What is added up over
-several steps, and boxes that trained weights refine, differ by more: between two processors the box
-estimator's sums did by 1.01e-4 of their size, and shares by 0.008.
+The last bits differ between processors, so sums are compared, to 1e-4. Of ``distill_dimp`` alone,
+what is added up over the steps and boxes that its trained weights refine differ by more: between
+two processors, with one and the same code, sums of the box estimator by 1.01e-4 of their size, and
+shares by 0.008.
 """
 
 from __future__ import annotations
@@ -32,8 +33,7 @@ from tirtrack.weights.card import Card
 
 STORED = Path(__file__).with_name("trained_weights.json")
 TOLERANCE = 1e-4
-MOVED_TOLERANCE = 5e-4
-REFINED_TOLERANCE = 0.02
+WIDER = {"distill_dimp": (2e-4, 0.02)}  # of what moved, and of what trained weights refine
 FEW = {
     "pool": 16,
     "training.steps": 3,
@@ -180,14 +180,15 @@ def test_a_few_steps_train_to_the_stored_weights(tiny, tmp_path, name):
     close = {"rel": TOLERANCE, "abs": TOLERANCE}
     assert found["losses"] == pytest.approx(stored["losses"], **close)
     assert found["compared"] == pytest.approx(stored["compared"], **close)
+    of_moved, of_refined = WIDER.get(name, (TOLERANCE, TOLERANCE))
     for step, known in enumerate(stored["validated"]):
-        tolerance = REFINED_TOLERANCE if step else TOLERANCE
+        tolerance = of_refined if step else TOLERANCE
         assert found["validated"][step] == pytest.approx(known, rel=tolerance, abs=tolerance)
     assert len(found["validated"]) == len(stored["validated"])
     assert list(found["moved"]) == list(stored["moved"])
     for component, (size, product) in stored["moved"].items():
         assert found["moved"][component] == pytest.approx(
-            [size, product], rel=0, abs=MOVED_TOLERANCE * size
+            [size, product], rel=0, abs=of_moved * size
         ), component
 
 
