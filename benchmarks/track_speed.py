@@ -52,6 +52,7 @@ from tirtrack.evaluation.outside.opencv import opencv_tracker
 from tirtrack.files import write_json
 from tirtrack.networks import registry
 from tirtrack.trackers.base import Tracker
+from tirtrack.trackers.engines import GraphEngine
 from tirtrack.trackers.loading import ENGINES, load_tracker
 from tirtrack.trackers.multi import MultiTracker
 from tirtrack.weights import store
@@ -77,6 +78,12 @@ class Network:
         """A tracker of these weights."""
         overrides = ALWAYS_FOUND if self.is_random else {}
         return load_tracker(self.weights, engine=engine, threads=threads, overrides=overrides)
+
+    def prototype(self, engine: str, threads: int) -> Tracker:
+        """A tracker for several targets: one thread a call if targets are followed in threads."""
+        tracker = self.tracker(engine, 1)
+        in_threads = isinstance(getattr(tracker, "engine", None), GraphEngine)
+        return tracker if in_threads else self.tracker(engine, threads)
 
 
 @dataclass(frozen=True)
@@ -208,7 +215,7 @@ def our_contenders(
             case = Case(network.name, engine, threads, name)
             yield case, _one_target(str(case), network.tracker(engine, threads), images, threads)
     case = Case(network.name, engine, 2, "colour", SEVERAL)
-    prototype = network.tracker(engine, 2)
+    prototype = network.prototype(engine, 2)
     yield case, several_targets(str(case), prototype, frames["colour"], SEVERAL, threads=2)
 
 
@@ -235,10 +242,10 @@ def several_targets(
         prototype: tracker before ``init``.
         frames: frames, all of one size.
         count: number of targets.
-        threads: threads of torch.
+        threads: threads of torch, and targets that are followed at the same time.
         batched: do the work of all targets together.
     """
-    tracker = MultiTracker(prototype, batched=batched)
+    tracker = MultiTracker(prototype, batched=batched, threads=threads)
     first = first_box()
     for number in range(count):
         tracker.add(number, replace(first, x=first.x + 2.0 * number), frames[0])

@@ -1,7 +1,8 @@
-"""The device on which torch computes, by name: chosen once, by the outermost call."""
+"""What computes: the device of torch by name, chosen once by the outermost call, and processors."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from tirtrack.errors import RequestError
@@ -38,3 +39,10 @@ def checked_device(name: str) -> torch.device:
             fix="choose cpu or cuda",
         )
     return device
+
+
+def processors() -> int:
+    """Number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from tirtrack.errors import FrameError, RequestError, StreamChangedError
 from tirtrack.trackers.base import Reason, Status
 from tirtrack.trackers.box_refinement import Climb
 from tirtrack.trackers.dimp import Improvement
+from tirtrack.trackers.engines import GraphEngine
 from tirtrack.trackers.loading import load_tracker
 from tirtrack.trackers.multi import MultiTracker
 from tirtrack.trackers.state_file import load_state, save_state
@@ -79,8 +82,8 @@ class Counting:
         return self._engine.features(patches)
 
 
-def of_four(prototype, frames, *, batched):
-    tracker = MultiTracker(prototype, batched=batched)
+def of_four(prototype, frames, **options):
+    tracker = MultiTracker(prototype, **options)
     for k in range(4):
         tracker.add(k, place(k, 0), frames[0])
     return tracker
@@ -90,9 +93,45 @@ def boxes(states):
     return np.array([state.box.array() for state in states])
 
 
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_targets_in_threads_are_as_trackers_alone_to_the_bit(engine, threads, frames):
+    prototype = load_tracker("nano-tir", engine=engine)
+    alone = [prototype.twin("alone") for _ in range(4)]
+    for k, tracker in enumerate(alone):
+        tracker.init(frames[0], place(k, 0))
+    together = of_four(prototype, frames, threads=threads)
+    for frame in frames[1:20]:
+        assert list(together.update(frame).values()) == [one.update(frame) for one in alone]
+
+
+def test_targets_are_followed_at_the_same_time(prototype, frames, monkeypatch):
+    both_are_here = threading.Barrier(2, timeout=60)
+    tracker = MultiTracker(prototype, threads=2)
+    for k in range(2):
+        tracker.add(k, place(k, 0), frames[0])
+    search = GraphEngine.search
+
+    def waiting(engine, template, patch):
+        both_are_here.wait()
+        return search(engine, template, patch)
+
+    monkeypatch.setattr(GraphEngine, "search", waiting)
+    states = tracker.update(frames[1])
+    assert {state.status for state in states.values()} == {Status.TRACKING}
+
+
+def test_no_threads_are_refused(prototype):
+    with pytest.raises(RequestError, match="threads must be at least 1, not 0"):
+        MultiTracker(prototype, threads=0)
+
+
 def test_unbatched_targets_are_as_trackers_alone_to_the_bit(prototype, frames, alone):
-    tracker = of_four(prototype, frames, batched=False)
+    own = prototype.twin("own")
+    own.engine = Counting(prototype.engine)
+    tracker = of_four(own, frames, batched=False)
     found = [tracker.update(frame) for frame in frames[1:]]
+    assert own.engine.passes == [1] * 200
     for k in range(4):
         assert [states[k] for states in found] == alone[k]
     assert iou(alone[3][-1].box.array(), place(3, FRAMES - 1).array()) > 0.5

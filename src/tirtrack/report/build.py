@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from tirtrack.datasets import (
     opened,
 )
 from tirtrack.datasets.stored_frames import read_with
+from tirtrack.devices import processors
 from tirtrack.distillation.run_folder import run_folder
 from tirtrack.distillation.summary import read_summary
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
@@ -313,8 +313,7 @@ def evaluated_weights(tracker: TrackerResult) -> Path | None:
 
 def machine() -> str:
     """System, processor kind and cores of this machine, without its name."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.system()} {platform.machine()}, {cores} cores"
+    return f"{platform.system()} {platform.machine()}, {processors()} cores"
 
 
 def write_report(content: ReportContent, out: Path, *, force: bool = False) -> Path:

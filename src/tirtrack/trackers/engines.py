@@ -63,8 +63,8 @@ class SiameseEngine(Protocol):
 
 
 class GraphEngine:
-    """Graphs on the CPU, run by ONNX Runtime or OpenVINO, one call at a time; each graph is opened
-    when it is first needed.
+    """Graphs on the CPU, run by ONNX Runtime or OpenVINO; each is opened when it is first needed.
+    Several threads may call it at the same time.
 
     Args:
         graphs: graphs of weights of the Siamese family.

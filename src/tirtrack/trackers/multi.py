@@ -1,7 +1,8 @@
 """Several targets in one stream of frames, each with a tracker of its own.
 
-Targets share the weights and, where possible, the work: the backbone's pass over their search
-regions, the refinement of boxes, the improvement of filters.
+Targets share the weights and, where that saves time, the work: the backbone's pass over their
+search regions, the refinement of boxes, the improvement of filters. Where a network runs as graphs
+and learns nothing, it saves none: such targets are followed at the same time instead, in threads.
 They share no state: no target's boxes depend on the other targets (unless they take turns to
 learn), and an error in one does not affect the others.
 """
@@ -9,7 +10,8 @@ learn), and an error in one does not affect the others.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tirtrack.boxes import Box, check_sides
+from tirtrack.devices import processors
 from tirtrack.errors import RequestError, StreamChangedError, did_you_mean
 from tirtrack.trackers.base import (
     Candidate,
@@ -27,6 +30,7 @@ from tirtrack.trackers.base import (
     Status,
     TrackState,
 )
+from tirtrack.trackers.engines import GraphEngine
 from tirtrack.trackers.steps import Steps, together
 
 logger = logging.getLogger(__name__)
@@ -75,10 +79,13 @@ class MultiTracker:
 
     Args:
         prototype: tracker of ``tirtrack.load``, before ``init``; every target gets a twin.
-        batched: do the work of all targets together. Boxes then differ from those of separate
-            trackers by rounding (under 0.05 px); otherwise they are bit-identical.
+        batched: do the work of all targets together if they are not followed in threads. Boxes
+            then differ from those of separate trackers by rounding (under 0.05 px); otherwise they
+            are bit-identical.
         staggered: let targets that learn on a schedule take turns, so that not all of them learn
             in the same frame. Boxes then depend on the other targets.
+        threads: targets that are followed at the same time where the engine allows it, which is
+            that of the Siamese family on graphs; ``None``: as many as there are processors.
 
     >>> import tirtrack
     >>> tracker = tirtrack.MultiTracker(tirtrack.load("nano-tir"))
@@ -89,12 +96,20 @@ class MultiTracker:
     """
 
     def __init__(
-        self, prototype: SharingTracker, *, batched: bool = True, staggered: bool = False
+        self,
+        prototype: SharingTracker,
+        *,
+        batched: bool = True,
+        staggered: bool = False,
+        threads: int | None = None,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise RequestError(f"threads must be at least 1, not {threads}")
         self.origin: Origin | None = prototype.origin
         self._prototype = prototype
         self._batched = batched
         self._staggered = staggered
+        self._threads = ThreadPoolExecutor(threads or processors(), "target")
         self._frames = 0
         self._targets: dict[TargetId, _Target] = {}
 
@@ -186,7 +201,10 @@ class MultiTracker:
             StreamChangedError: the frames have another size or number type now.
         """
         following = [one for one in self._targets.values() if not (one.is_waiting or one.failure)]
-        if self._batched and len(following) > 1:
+        states: dict[int, TrackState | None]
+        if len(following) > 1 and isinstance(self._prototype.engine, GraphEngine):
+            states = self._at_the_same_time(following, frame)
+        elif len(following) > 1 and self._batched:
             states = self._together(following, frame)
         else:
             states = {id(one): one.attempt(partial(one.tracker.update, frame)) for one in following}
@@ -272,6 +290,16 @@ class MultiTracker:
             return self._targets[name].slot
         taken = {target.slot for target in self._targets.values()}
         return next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+    def _at_the_same_time(
+        self, targets: Sequence[_Target], frame: np.ndarray
+    ) -> dict[int, TrackState | None]:
+        """States by ``id`` of the target, in threads, all of which have ended."""
+        running = [
+            self._threads.submit(one.attempt, partial(one.tracker.update, frame)) for one in targets
+        ]
+        wait(running)
+        return {id(one): step.result() for one, step in zip(targets, running, strict=True)}
 
     def _together(
         self, targets: Iterable[_Target], frame: np.ndarray

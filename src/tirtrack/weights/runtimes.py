@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -34,7 +35,7 @@ _PACKAGES: dict[Runtime, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 Runner = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 """From the inputs of a graph by name, float32, to its outputs in their order, which are arrays of
-their own. One thread at a time may call it.
+their own. Several threads may call it at the same time.
 """
 
 PROCESSORS = Path("/proc/cpuinfo")
@@ -114,14 +115,21 @@ def _openvino_runner(graph: bytes, folder: Path, threads: int) -> Runner:
         # Else all processes of one thread sit on the first core.
         "ENABLE_CPU_PINNING": False,
     }
-    with _as_run_errors():
-        compiled = _compiled(graph, settings, folder)
-        request = compiled.create_infer_request()
+    of_thread = threading.local()
+
+    def request_of_thread() -> Any:
+        if not hasattr(of_thread, "request"):
+            # Requests of one compiled graph would wait for each other.
+            of_thread.request = _compiled(graph, settings, folder).create_infer_request()
+        return of_thread.request
+
     tensor = openvino().Tensor
-    outputs = range(len(compiled.outputs))
+    with _as_run_errors():
+        outputs = range(len(request_of_thread().model_outputs))
 
     def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         with _as_run_errors():
+            request = request_of_thread()
             # Copied only where OpenVINO shares no memory; the request itself holds no array.
             held = {
                 name: np.require(array, requirements=["C", "W"]) for name, array in inputs.items()
