@@ -3,8 +3,9 @@
     python -m benchmarks.several_targets [NETWORK ...] [--targets 1 2 4 8] [--threads 2]
 
 Targets are followed in the same 640x480 frames twice: by one tracker that shares the backbone's
-pass, the refinement of boxes and the learning of filters (``trackers/steps.py``), and by one in
-which each target is alone. Networks are named as for ``benchmarks.track_speed``, and times and
+pass, the refinement of boxes and the learning of filters (``trackers/steps.py``), or follows
+targets of the Siamese family at the same time in threads, and by one in which each target is alone
+and waits for the others. Networks are named as for ``benchmarks.track_speed``, and times and
 ratios are taken in the same way. Threads that wait for each other use processor time as well: with
 more than one, read the time by the clock.
 """
@@ -45,7 +46,8 @@ def times_of(
     frames = moving_target()
     kinds = {"one by one": False, "together": True}
     contenders = [
-        several_targets(f"{network.name}, {count} targets {kind}", network.tracker(engine, threads),
+        several_targets(f"{network.name}, {count} targets {kind}",
+                        (network.prototype if batched else network.tracker)(engine, threads),
                         frames, count, threads=threads, batched=batched)
         for count in counts
         for kind, batched in kinds.items()

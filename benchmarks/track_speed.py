@@ -243,9 +243,9 @@ def several_targets(
         frames: frames, all of one size.
         count: number of targets.
         threads: threads of torch, and targets that are followed at the same time.
-        batched: do the work of all targets together.
+        batched: do the work of all targets together, or at the same time; else one by one.
     """
-    tracker = MultiTracker(prototype, batched=batched, threads=threads)
+    tracker = MultiTracker(prototype, batched=batched, threads=threads if batched else 1)
     first = first_box()
     for number in range(count):
         tracker.add(number, replace(first, x=first.x + 2.0 * number), frames[0])
