@@ -18,6 +18,7 @@ BENCHMARKS = {
     "synthetic_speed": ["benchmarks.synthetic_world", "speed"],
     "distil_speed": ["benchmarks.distil_speed"],
     "roi_pooling": ["benchmarks.roi_pooling"],
+    "mining": ["benchmarks.mining", "speed"],
 }
 
 

@@ -31,8 +31,8 @@ def test_every_public_name_is_reachable_and_explained(name):
 
 VERBS = (
     "build_report", "distill", "evaluate", "first_frame", "import_weights", "inspect_pairs", "load",
-    "mine_pairs", "quantise_weights", "run_demo", "score", "track", "train", "verify_dataset",
-    "weights_info",
+    "mine_pairs", "propose_boxes", "quantise_weights", "run_demo", "score", "track", "train",
+    "verify_dataset", "weights_info",
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ COMMANDS = {  # command: function, and the parameters of options that have anoth
         },
     ),
     "pairs mine": ("pairs:mine", "mine_pairs", {**PAIRING, "paths": "pairs"}),
+    "pairs propose": ("pairs:propose", "propose_boxes", {"set_": "changes"}),
     "distill": (
         "distill:command",
         "distill",

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from tirtrack.trackers.state_file import load_state, save_state
     from tirtrack.tracking.first_frame import first_frame
     from tirtrack.tracking.run import track
-    from tirtrack.verbs import distill, train
+    from tirtrack.verbs import distill, propose_boxes, train
     from tirtrack.weights.importing import import_weights
     from tirtrack.weights.store import list_weights, weights_info
 
@@ -93,6 +93,7 @@ __all__ = [
     "open_dataset",
     "open_named_files",
     "parse_columns",
+    "propose_boxes",
     "proposer",
     "quantise_weights",
     "run_demo",
@@ -148,7 +149,7 @@ _HOMES = {
     "tirtrack.trackers.multi": ("MultiTracker",),
     "tirtrack.trackers.state_file": ("load_state", "save_state"),
     "tirtrack.tracking": ("first_frame", "track"),
-    "tirtrack.verbs": ("distill", "train"),
+    "tirtrack.verbs": ("distill", "propose_boxes", "train"),
     "tirtrack.weights.importing": ("import_weights",),
     "tirtrack.weights.store": ("list_weights", "weights_info"),
 }

@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -21,6 +23,9 @@ from tirtrack.files import fingerprint, write_text
 KINDS = ("graphs", "pools", "proposals", "tracks", "worlds")
 Value = TypeVar("Value")
 _log = logging.getLogger(__name__)
+_record: ContextVar[list[tuple[str, Mapping[str, Any], str]] | None] = ContextVar(
+    "recorded_values", default=None
+)
 
 
 def cache_folder(kind: str | None = None) -> Path:
@@ -73,7 +78,22 @@ def kept_values(
         if (text := dump(value)) is not None:
             keep_value(kind, identities[due[place]], text)
         notify(len(values))
-    return [values[number] for number in range(len(identities))]
+    every = [values[number] for number in range(len(identities))]
+    if (record := _record.get()) is not None:
+        texts = map(dump, every)
+        record += [(kind, one, text) for one, text in zip(identities, texts, strict=True) if text]
+    return every
+
+
+@contextmanager
+def recorded_values() -> Iterator[list[tuple[str, Mapping[str, Any], str]]]:
+    """A list of kind, identity and text of all that :func:`kept_values` finds or makes inside."""
+    record: list[tuple[str, Mapping[str, Any], str]] = []
+    token = _record.set(record)
+    try:
+        yield record
+    finally:
+        _record.reset(token)
 
 
 def find_value(

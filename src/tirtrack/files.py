@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tirtrack.errors import RequestError, StorageError
+from tirtrack.remote import AnyPath, RemotePath, any_path
 
+if sys.platform != "win32":
+    import fcntl
+
+_log = logging.getLogger(__name__)
 MARKER = ".tirtrack"  # lies in every folder made here; only such folders are ever replaced
 _MARK = "Made by tirtrack; --force may replace this folder with all that is in it.\n"
 
@@ -57,18 +64,26 @@ def remove_partials(folder: Path) -> None:
         partial.unlink()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+def write_bytes(path: AnyPath, content: bytes) -> None:
+    """Write a file whole or not at all; at an address, as whole as its storage writes."""
+    if isinstance(path, RemotePath):
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise StorageError(
+                f"could not be written ({error.strerror})", path, "choose another --out"
+            ) from error
+        return
     with atomic_path(path) as partial:
         partial.write_bytes(content)
 
 
-def write_text(path: Path, content: str) -> None:
+def write_text(path: AnyPath, content: str) -> None:
     """Write UTF-8 text whole or not at all."""
     write_bytes(path, content.encode("utf-8"))
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: AnyPath, content: Any) -> None:
     """Write JSON, indented, keys in the order given; NaN is refused (write ``None``)."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
@@ -142,6 +157,33 @@ def _mark(folder: Path) -> None:
     write_text(folder / MARKER, _MARK)
 
 
+@contextmanager
+def sole_writer(folder: AnyPath) -> Iterator[None]:
+    """Keep other processes out of a folder that tirtrack made, while the block and this process
+    last.
+
+    They are not kept out of what is no folder yet, of an address, nor where a system or disk has no
+    locks, which is logged.
+
+    Raises:
+        RequestError: another process writes there.
+    """
+    marker = folder / MARKER
+    if sys.platform == "win32" or isinstance(marker, RemotePath) or not marker.is_file():
+        yield
+        return
+    with marker.open("rb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RequestError(
+                "another process writes there", folder, "let it end, or choose another --out"
+            ) from error
+        except OSError as error:
+            _log.warning("%s cannot be locked (%s): let one process write there", folder, error)
+        yield
+
+
 def new_file(path: Path, *, force: bool = False) -> Path:
     """``path``, checked to be free to write.
 
@@ -180,10 +222,10 @@ def numbered_folder(parent: Path, name: str) -> Path:
             return path
 
 
-def sha256(path: Path) -> str:
+def sha256(path: AnyPath) -> str:
     """SHA-256 of a file, as hex."""
-    with Path(path).open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    with any_path(path).open("rb") as opened:
+        return hashlib.file_digest(cast(Any, opened), "sha256").hexdigest()
 
 
 def fingerprint(content: Any) -> str:

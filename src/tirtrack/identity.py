@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from pathlib import Path
 from platform import python_version
 from typing import Any
 
 from tirtrack.errors import RequestError
+from tirtrack.remote import AnyPath
 
 IDENTITY_NAME = "identity.json"
 BEGIN_ANEW = "repeat the command that began the run, or begin anew with --force"
@@ -35,7 +35,7 @@ def versions(*engines: str) -> dict[str, str]:
     return {"python": python_version(), **{name: metadata.version(name) for name in packages}}
 
 
-def check_same_identity(path: Path, identity: Mapping[str, Any]) -> None:
+def check_same_identity(path: AnyPath, identity: Mapping[str, Any]) -> None:
     """Refuse to resume a run that was started with another identity.
 
     Args:

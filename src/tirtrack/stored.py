@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from tirtrack.errors import DatasetError
 from tirtrack.files import write_json
+from tirtrack.remote import AnyPath
 
 
 class Stored(BaseModel):
@@ -32,7 +33,7 @@ Number = Annotated[float | None, BeforeValidator(_finite)]
 Content = TypeVar("Content", bound=Stored)
 
 
-def write_stored(file: Path, content: Stored) -> None:
+def write_stored(file: AnyPath, content: Stored) -> None:
     """Write a result, whole or not at all.
 
     Raises:

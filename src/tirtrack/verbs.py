@@ -21,6 +21,7 @@ from tirtrack.distillation.engine import check_components
 from tirtrack.distillation.proposal_draws import draw_rule
 from tirtrack.distillation.recipe import recipe_of_kind
 from tirtrack.distillation.run import distill as _distill
+from tirtrack.distillation.run import propose_boxes as _propose_boxes
 from tirtrack.distillation.run_folder import (
     Run,
     as_run_errors,
@@ -56,7 +57,7 @@ _RANDOM_BACKBONE = (
 )
 
 P = ParamSpec("P")
-AnyRun = TypeVar("AnyRun")
+AnyResult = TypeVar("AnyResult")
 
 
 def _follower(baseline: str | Path) -> Tracker:
@@ -65,16 +66,17 @@ def _follower(baseline: str | Path) -> Tracker:
     return load_tracker(baseline)
 
 
-def _with_follower(distil: Callable[P, AnyRun]) -> Callable[P, AnyRun]:
-    @wraps(distil)
-    def with_follower(*given: P.args, **named: P.kwargs) -> AnyRun:
+def _with_follower(verb: Callable[P, AnyResult]) -> Callable[P, AnyResult]:
+    @wraps(verb)
+    def with_follower(*given: P.args, **named: P.kwargs) -> AnyResult:
         named.setdefault("follower", _follower)
-        return distil(*given, **named)
+        return verb(*given, **named)
 
     return with_follower
 
 
 distill = _with_follower(_distill)
+propose_boxes = _with_follower(_propose_boxes)
 
 
 def train(

@@ -101,18 +101,25 @@ def named_path(text: str) -> Path:
     return Path(text)
 
 
+def named_place(text: str) -> Any:
+    """A path or an address as typed, as for :func:`named_path`; typer takes no type of both."""
+    from tirtrack.remote import any_path
+
+    return any_path(text) if "://" in text else named_path(text)
+
+
 PairFolders = Annotated[
     list[Path],
     typer.Argument(
         metavar="PATH...",
-        parser=named_path,
+        parser=named_place,
         help="Recording with rgb/ and tir/, or rgb.mp4 and tir.mp4; or a folder of recordings.",
     ),
 ]
 HeldBackFolders = Annotated[
     list[Path] | None,
     typer.Option(
-        parser=named_path,
+        parser=named_place,
         metavar="PATH",
         help="Pairs to validate on (default: a share of PAIRS); may be repeated.",
     ),

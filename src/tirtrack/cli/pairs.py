@@ -1,4 +1,4 @@
-"""``tirtrack pairs``: look at unlabelled RGB-TIR pairs, and put them into shards."""
+"""``tirtrack pairs``: look at unlabelled RGB-TIR pairs, and put them and boxes into shards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import typer
 
 from tirtrack.cli.options import (
     AsJson,
+    Baseline,
     ByteOrder,
+    Changes,
     Channel,
     Delay,
     Force,
@@ -28,6 +30,7 @@ from tirtrack.cli.options import (
     TirName,
     Workers,
     named_path,
+    named_place,
     print_json,
     read_options,
 )
@@ -143,7 +146,10 @@ def inspect(
 def mine(
     paths: PairFolders,
     out: Annotated[
-        Path, typer.Option(parser=named_path, metavar="PATH", help="New folder for the shards.")
+        Path,
+        typer.Option(
+            parser=named_place, metavar="PATH", help="New folder or address for the shards."
+        ),
     ],
     rgb: RgbName = None,
     tir: TirName = None,
@@ -164,6 +170,14 @@ def mine(
         typer.Option(min=0, max=1, help="Share of pairs, and of recordings, that may be unusable."),
     ] = 0.001,
     workers: Workers = 1,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Let --workers processes of a Ray cluster do the work (auto, HOST:PORT; local "
+            "starts one here).",
+        ),
+    ] = None,
     resume: Resume = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -187,6 +201,7 @@ def mine(
             shard_mb=shard_mb,
             max_bad=max_bad,
             workers=workers,
+            cluster=cluster,
             resume=resume,
             force=force,
             progress=live,
@@ -197,6 +212,42 @@ def mine(
         for line in mined_lines(index):
             print(line)
     print(f"written: {out}", file=sys.stderr)
+
+
+@app.command("propose")
+def propose(
+    shards: Annotated[
+        Path,
+        typer.Argument(parser=named_place, metavar="SHARDS", help="Folder or address of shards."),
+    ],
+    baseline: Baseline = "nano-rgb",
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="A recipe's name or YAML file (default: that of distill)."),
+    ] = None,
+    set_: Changes = None,
+    seed: Seed = 0,
+    workers: Workers = 1,
+) -> None:
+    """Propose the boxes of a distillation once, and put them and their tracks beside the shards.
+
+    distill with the same recipe, baseline and seed reads them in place of making its own.
+    """
+    from tirtrack.cli.distill import changes_of
+    from tirtrack.cli.progress_line import progress
+    from tirtrack.verbs import propose_boxes
+
+    with progress() as live:
+        file = propose_boxes(
+            shards,
+            baseline,
+            recipe=recipe,
+            changes=changes_of(set_ or []),
+            seed=seed,
+            workers=workers,
+            progress=live,
+        )
+    print(f"written: {file}", file=sys.stderr)
 
 
 def mined_lines(index: ShardIndex) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tirtrack.cache import recorded_values
 from tirtrack.devices import checked_device
 from tirtrack.distillation.frozen_backbone import FeatureEngine, torch_engine
 from tirtrack.distillation.recipe import (
@@ -31,18 +32,21 @@ from tirtrack.distillation.run_folder import (
     finish,
 )
 from tirtrack.distillation.settings import CrossModalRecipe
+from tirtrack.distillation.shard_boxes import take_boxes, write_boxes
 from tirtrack.distillation.sources import Pairs, Split, open_split
-from tirtrack.distillation.stages import distil_network
-from tirtrack.errors import RecipeError
+from tirtrack.distillation.stages import distil_network, follow_all, propose
+from tirtrack.errors import PairsError, RecipeError
 from tirtrack.files import fingerprint
 from tirtrack.networks.two_branch import TwoBranchNetwork
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.folder import lacks_rgb
 from tirtrack.pairs.inspection_folder import MANIFEST_NAME, write_manifest
 from tirtrack.pairs.proposals.registry import identity_of, proposer
+from tirtrack.pairs.shards import is_shards
 from tirtrack.pairs.source import Manifest, pairs_line
 from tirtrack.pairs.tracklets import Follower
 from tirtrack.progress import Progress, silent
+from tirtrack.remote import AnyPath, any_path
 from tirtrack.workers import check_workers
 
 if TYPE_CHECKING:
@@ -151,6 +155,8 @@ def distill(
         return run
     with as_run_errors():
         lines = _source_lines(split)
+        if taken := take_boxes(split.source, identity["pairs"]):
+            _log.info("%s: %d boxes and tracks came with its shards", split.source.name, taken)
         if not (folder / MANIFEST_NAME).is_file():
             write_manifest(folder, split.manifest, proposals=way)
         student, summary = distil_network(
@@ -164,6 +170,63 @@ def distill(
     card = _card(file.stem, weights.card, split.manifest, settings)
     summary = summary.model_copy(update={"source_lines": tuple(lines)})
     return finish(run, student, card, summary, start=weights, command=command)
+
+
+def propose_boxes(
+    shards: str | AnyPath,
+    baseline: str | Path = "nano-rgb",
+    *,
+    recipe: str | Path | CrossModalRecipe | None = None,
+    changes: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Progress = silent,
+    follower: Callable[[str | Path], Follower] | None = None,
+) -> AnyPath:
+    """Propose and follow the boxes that a distillation needs, and put them beside its shards.
+
+    ``distill`` with the same recipe, baseline and seed reads them on any machine and with the same
+    version of tirtrack; with others it makes its own.
+
+    Args:
+        shards: folder or address of shards.
+        baseline: name or file of the RGB weights that will be distilled, which follow boxes.
+        recipe: recipe, as for ``distill``.
+        changes: further settings of it by dotted name.
+        seed: seed of all random draws.
+        workers: number of processes; the result does not depend on it.
+        progress: callback that is told of every pair and start of tracks.
+        follower: function that makes a tracker from ``baseline``; ``tirtrack.propose_boxes`` has
+            one.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        RequestError: something in the request does not exist or does not fit, or these are no
+            shards.
+        RunError: the pairs are damaged.
+        StorageError: the file could not be written.
+    """
+    from tirtrack.weights import store
+
+    check_seed(seed)
+    check_workers(workers)
+    network = store.network_of(store.read(store.find(baseline)))
+    given = None if recipe is None else recipe_of_kind(CrossModalRecipe, recipe, changes)
+    settings = given or _default(network, shards, Pairing(), changes)
+    folder = any_path(shards)
+    if not is_shards(folder):
+        raise PairsError("holds no shards", folder, "mine the pairs first: tirtrack pairs mine")
+    split = open_split(folder, None, settings, "not stated")
+    make_follower = _follower(follower, settings, baseline)
+    here = Path(str(folder))  # no stage of these writes there
+    run = Run(here, here, settings, split.identity(), seed=seed, workers=workers, progress=progress)
+    with as_run_errors(), recorded_values() as values:
+        found, _ = propose(split, run)
+        if make_follower is not None:
+            follow_all(split, found, run, make_follower)
+    return write_boxes(folder, values)
 
 
 def _default(

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from tirtrack.distillation.clips import LabelledFootage
 from tirtrack.distillation.recipe import variant
@@ -23,8 +22,9 @@ from tirtrack.pairs.source import (
     named,
     unit_of,
 )
+from tirtrack.remote import AnyPath
 
-Pairs = str | Path | Sequence[str | Path] | PairSource
+Pairs = str | AnyPath | Sequence[str | AnyPath] | PairSource
 """A folder of pairs, several folders, or an opened source."""
 
 MAX_OVERSHOOT = 1.5

@@ -37,6 +37,7 @@ from tirtrack.pairs.source import (
 )
 from tirtrack.pairs.source_views import CombinedPairs, TirAlone
 from tirtrack.read_options import as_typed
+from tirtrack.remote import AnyPath, RemotePath, any_path, fetched
 from tirtrack.source_line import bits, unused_names
 from tirtrack.video import VIDEO_SUFFIXES
 
@@ -197,7 +198,7 @@ def _grid(size_wh: Sequence[int]) -> str:
 
 
 def open_pairs(
-    source: str | Path | Sequence[str | Path] | PairSource,
+    source: str | AnyPath | Sequence[str | AnyPath] | PairSource,
     *,
     licence: str = "not stated",
     pairing: Pairing = Pairing(),  # noqa: B008 - frozen
@@ -208,7 +209,8 @@ def open_pairs(
     Args:
         source: a recording (``SEQ/{rgb,tir}``, ``SEQ/rgb.*`` and ``SEQ/tir.*``, or both cameras in
             ``SEQ``), a folder of recordings, or a list of either; an opened source is returned as
-            it is. Where nothing pairs, a video or a folder of frames is TIR alone.
+            it is. Where nothing pairs, a video or a folder of frames is TIR alone. What lies at an
+            address (``s3://bucket/night``) is copied to the disk, of shards what is read.
         licence: licence under which the files are held; goes into the manifest.
         pairing: names of the two cameras and rule of matching, where the files do not tell.
         rejected: list that collects the errors of recordings that cannot be used and are left out;
@@ -232,7 +234,7 @@ def open_pairs(
 
 
 def lacks_rgb(
-    source: str | Path | Sequence[str | Path] | PairSource,
+    source: str | AnyPath | Sequence[str | AnyPath] | PairSource,
     pairing: Pairing = Pairing(),  # noqa: B008 - frozen
 ) -> bool:
     """Whether all recordings are of TIR alone; of folders the names of files are read, and a few
@@ -243,7 +245,7 @@ def lacks_rgb(
     return all(_is_tir_alone(folder, pairing) for folder in _folders(source))
 
 
-def named_folders(source: str | Path | Sequence[str | Path]) -> list[tuple[str, Path]]:
+def named_folders(source: str | AnyPath | Sequence[str | AnyPath]) -> list[tuple[str, AnyPath]]:
     """The folders that were given, each with the name of its source.
 
     Raises:
@@ -253,18 +255,24 @@ def named_folders(source: str | Path | Sequence[str | Path]) -> list[tuple[str, 
     return list(zip(_distinct_names(folders), folders, strict=True))
 
 
-def _folders(source: str | Path | Sequence[str | Path]) -> list[Path]:
-    given = [source] if isinstance(source, str | Path) else list(source)
+def _folders(source: str | AnyPath | Sequence[str | AnyPath]) -> list[AnyPath]:
+    given = [source] if isinstance(source, str | AnyPath) else list(source)
     if not given or "" in given:
         raise PairsError("no folder of pairs was given", fix='name one ("." is the current one)')
-    return [Path(one) for one in given]
+    return [any_path(one) for one in given]
 
 
-def _is_tir_alone(folder: Path, pairing: Pairing) -> bool:
+def _is_tir_alone(folder: AnyPath, pairing: Pairing) -> bool:
     if is_shards(folder):
         return is_tir_alone(_open_shards(folder, pairing))
+    folder = _on_disk(folder)
     pairs, alone = _places(folder, pairing) if folder.exists() else ([], [])
     return not pairs and bool(alone)
+
+
+def _on_disk(folder: AnyPath) -> Path:
+    """The folder, or a copy of it where it lies at an address."""
+    return fetched(folder) if isinstance(folder, RemotePath) else folder
 
 
 def _places(folder: Path, pairing: Pairing) -> tuple[list[Place], list[Place]]:
@@ -293,7 +301,7 @@ def _each(
     return made
 
 
-def _no_recording(rejected: Sequence[PairsError], folders: Sequence[Path]) -> PairsError:
+def _no_recording(rejected: Sequence[PairsError], folders: Sequence[AnyPath]) -> PairsError:
     if len(rejected) == 1:
         return rejected[0]
     return PairsError(
@@ -302,7 +310,7 @@ def _no_recording(rejected: Sequence[PairsError], folders: Sequence[Path]) -> Pa
     )
 
 
-def _distinct_names(folders: Sequence[Path]) -> list[str]:
+def _distinct_names(folders: Sequence[AnyPath]) -> list[str]:
     """The last part of each path, with its parent's where two would be equal."""
     paths = [folder.resolve() for folder in folders]
     last = [path.name for path in paths]
@@ -313,17 +321,18 @@ def _distinct_names(folders: Sequence[Path]) -> list[str]:
 
 
 def _open_folder(
-    folder: Path, licence: str, name: str, *, pairing: Pairing, rejected: list[PairsError] | None
+    folder: AnyPath, licence: str, name: str, *, pairing: Pairing, rejected: list[PairsError] | None
 ) -> PairSource:
     if is_shards(folder):
         return _open_shards(folder, pairing)
+    folder = _on_disk(folder)
     opened = _each(lambda place: place.takes(), recording_places(folder, name, pairing), rejected)
     takes = [take for several in opened for take in several]
     inside = folder if folder.is_dir() else None
     return FolderPairs(name, takes, licence=licence, rejected=rejected, folder=inside)
 
 
-def _open_shards(folder: Path, pairing: Pairing) -> ShardPairs:
+def _open_shards(folder: AnyPath, pairing: Pairing) -> ShardPairs:
     if replace(pairing, tir_alone=False) != Pairing():
         raise PairsError(
             "shards are pairs already, read as they were when they were mined",
@@ -359,17 +368,19 @@ class RecordingPlace:
         return LAYOUTS[self.layout].takes(self.path, self.name, self.pairing)
 
 
-def recording_places(folder: Path, name: str, pairing: Pairing) -> list[RecordingPlace]:
+def recording_places(folder: AnyPath, name: str, pairing: Pairing) -> list[RecordingPlace]:
     """Where the recordings of a folder lie, in natural order; no frame is read.
 
     Args:
-        folder: folder of recordings, a recording, or a video of TIR.
+        folder: folder of recordings, a recording, or a video of TIR; one at an address is copied to
+            the disk.
         name: name of the source.
         pairing: what the user says about the cameras.
 
     Raises:
         PairsError: the folder is missing, or no recording is in it.
     """
+    folder = _on_disk(folder)
     if not folder.exists():
         raise PairsError("there is no such folder", folder, "check the path")
     pairs, alone = _places(folder, pairing)

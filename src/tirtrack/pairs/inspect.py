@@ -42,6 +42,7 @@ from tirtrack.pairs.registration import (
 from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions, pairs_line, unit_of
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
+from tirtrack.remote import AnyPath
 from tirtrack.valid_pixels import share_text
 from tirtrack.workers import check_workers
 
@@ -71,7 +72,7 @@ def proposal_rates(found: Sequence[ProposalSet], way: str) -> ProposalRates:
 
 
 def inspect_pairs(
-    pairs: str | Path | Sequence[str | Path] | PairSource,
+    pairs: str | AnyPath | Sequence[str | AnyPath] | PairSource,
     proposer: str | Proposer = "saliency",
     *,
     pairing: Pairing = Pairing(),  # noqa: B008 - frozen
@@ -111,7 +112,8 @@ def inspect_pairs(
     proposes = registry.proposer(proposer) if isinstance(proposer, str) else proposer
     rejected: list[PairsError] = []
     source = open_pairs(pairs, licence=licence, pairing=pairing, rejected=rejected)
-    read = () if isinstance(pairs, PairSource) else [one for _, one in named_folders(pairs)]
+    named = [] if isinstance(pairs, PairSource) else [one for _, one in named_folders(pairs)]
+    read = [one for one in named if isinstance(one, Path)]
     folder = None if out is None else new_folder(Path(out), force=force, inputs=read)
     if source is not pairs:
         _log.info("%s: %s", source.name, pairs_line(source))

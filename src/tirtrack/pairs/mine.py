@@ -1,8 +1,8 @@
 """Mine pairs: every pair is read once, and its files go into shards.
 
 A plan first says which recordings, which pairs, which shard; then each shard is made by itself, in
-this process or in several. What a shard holds depends on the plan alone, so any number of
-processes writes the same bytes, and a run that was stopped goes on at the shards that are
+this process, in several, or on a cluster. What a shard holds depends on the plan alone, so any
+number of processes writes the same bytes, and a run that was stopped goes on at the shards that are
 missing. One recording is open at a time, in the plan as in the work: memory grows with the longest
 recording and with the number of recordings and shards, not with the number of pairs.
 
@@ -12,16 +12,25 @@ Only what a pair is made of is opened, as by :func:`~tirtrack.pairs.folder.open_
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from tirtrack.cluster import LOCAL, cluster_results, connected
 from tirtrack.errors import PairsError, RequestError, RunError
-from tirtrack.files import fingerprint, new_folder, remove_partials, write_json
+from tirtrack.files import (
+    MARKER,
+    fingerprint,
+    new_folder,
+    remove_partials,
+    sole_writer,
+    write_json,
+)
 from tirtrack.identity import IDENTITY_NAME, check_same_identity
 from tirtrack.pairs.camera_names import Pairing
-from tirtrack.pairs.folder import FolderPairs, RecordingPlace
+from tirtrack.pairs.folder import FolderPairs, RecordingPlace, named_folders
 from tirtrack.pairs.layouts.split import SplitTake
 from tirtrack.pairs.mining_plan import (
     Plan,
@@ -36,6 +45,7 @@ from tirtrack.pairs.shard_models import Fault, Sample, ShardEntry, ShardIndex
 from tirtrack.pairs.shard_writing import SampleFiles, finished_shard, shard_faults, write_shard
 from tirtrack.pairs.shards import INDEX_NAME, check_shards, read_index
 from tirtrack.progress import Progress, silent
+from tirtrack.remote import AnyPath, RemotePath, any_path, new_remote_folder
 from tirtrack.stored import write_stored
 from tirtrack.workers import check_workers, results_of
 
@@ -45,14 +55,15 @@ MAX_BAD = 0.001
 
 
 def mine_pairs(
-    pairs: str | Path | Sequence[str | Path],
-    out: str | Path,
+    pairs: str | AnyPath | Sequence[str | AnyPath],
+    out: str | AnyPath,
     *,
     pairing: Pairing = Pairing(),  # noqa: B008 - frozen
     licence: str = "not stated",
     shard_mb: int = SHARD_MB,
     max_bad: float = MAX_BAD,
     workers: int = 1,
+    cluster: str | None = None,
     resume: bool = False,
     force: bool = False,
     progress: Progress = silent,
@@ -60,13 +71,16 @@ def mine_pairs(
     """Read every pair of some folders, and store their files in shards.
 
     Args:
-        pairs: folder or folders of recordings.
-        out: new folder for the shards.
+        pairs: folder or folders of recordings; those at an address (``s3://bucket/night``) are
+            copied to the disk first.
+        out: new folder for the shards, on the disk or at an address.
         pairing: names of the two cameras and how frames are matched.
         licence: licence under which the files are held.
         shard_mb: size of a shard, megabytes; only a longer video makes a larger one.
         max_bad: share of the pairs, and of the recordings, that may be unusable.
         workers: number of processes that read pairs; the shards do not depend on it.
+        cluster: address of a Ray cluster whose processes read pairs, ``local`` for one that is
+            started for this; every machine of it needs the folders under the same paths.
         resume: go on with a run that was stopped; a finished one is checked, byte by byte.
         force: replace what is at ``out``.
         progress: callback that is told of every finished shard, in pairs.
@@ -77,7 +91,8 @@ def mine_pairs(
     Raises:
         PairsError: there is no such folder, or too many recordings cannot be used; nothing was
             written.
-        RequestError: ``out`` exists, or was begun with other pairs or settings.
+        RequestError: ``out`` exists, or was begun with other pairs or settings, or another process
+            writes there. Or no cluster answers.
         RunError: too many pairs cannot be used, or a worker process died; finished shards stay,
             for ``resume``. Or shards that were finished are damaged.
         StorageError: a file could not be written.
@@ -88,15 +103,39 @@ def mine_pairs(
             f"a shard has 1 MB or more and the share of bad pairs is 0 or more and below 1, got "
             f"{shard_mb} and {max_bad:g}"
         )
+    folder, read = any_path(out), [one for _, one in named_folders(pairs)]
+    if cluster not in (None, LOCAL):
+        _check_seen(read)
     plan = plan_mining(pairs, pairing, shard_mb * MB, max_bad, progress)
-    folder = Path(out)
-    if not _begin(folder, plan, licence, force=force, resume=resume):
-        return _checked(folder)
+    with ExitStack() as stack:
+        if cluster is not None:
+            plan, folder = _absolute(plan), folder.absolute()
+            stack.enter_context(connected(cluster, workers))
+        with sole_writer(folder):
+            begun = _begin(folder, plan, licence, read, force=force, resume=resume)
+        stack.enter_context(sole_writer(folder))
+        if not begun:
+            return _checked(folder)
+        return _mined(folder, plan, licence, max_bad, workers, progress, on_cluster=bool(cluster))
+
+
+def _mined(
+    folder: AnyPath,
+    plan: Plan,
+    licence: str,
+    max_bad: float,
+    workers: int,
+    progress: Progress,
+    *,
+    on_cluster: bool,
+) -> ShardIndex:
+    """Make the shards of a plan that are missing, and the index of all."""
     entries: dict[int, ShardEntry] = {}
     faults: dict[int, Sequence[Fault]] = {}
     done, total = 0, sum(one.pairs for one in plan.recordings)
     make = partial(_begin_mining, folder, plan.places, licence)
-    works = results_of(make, plan.shards, workers, task="mines pairs", where=str(folder))
+    results = cluster_results if on_cluster else results_of
+    works = results(make, plan.shards, workers, task="mines pairs", where=str(folder))
     progress("mining pairs", 0, total)
     for number, (entry, found) in works:
         entries[number], faults[number] = entry, found
@@ -111,11 +150,31 @@ def mine_pairs(
         faults=tuple(one for number in range(len(plan.shards)) for one in faults[number]),
         unusable_recordings=plan.unusable,
     )
+    if on_cluster and isinstance(folder, Path):
+        remove_partials(folder)  # of tasks that were lost and done again
     write_stored(folder / INDEX_NAME, index)
     return index
 
 
-def _checked(folder: Path) -> ShardIndex:
+def _absolute(plan: Plan) -> Plan:
+    """The plan for processes that work in other folders."""
+    places = [replace(one, path=one.path.absolute()) for one in plan.places]
+    return replace(plan, places=tuple(places))
+
+
+def _check_seen(read: Sequence[AnyPath]) -> None:
+    """Refuse recordings that are copied to this machine where others shall read them."""
+    remote = [one for one in read if isinstance(one, RemotePath)]
+    if remote:
+        raise RequestError(
+            "recordings at an address are copied to this machine, where the others of a cluster do "
+            "not see them",
+            remote[0],
+            "copy them to a folder that all machines share",
+        )
+
+
+def _checked(folder: AnyPath) -> ShardIndex:
     """The index of finished shards, after a look at every byte of them."""
     damaged = check_shards(folder)
     if damaged:
@@ -127,7 +186,7 @@ def _checked(folder: Path) -> ShardIndex:
     return read_index(folder)
 
 
-def _check_bad(faults: Sequence[Fault], total: int, max_bad: float, folder: Path) -> None:
+def _check_bad(faults: Sequence[Fault], total: int, max_bad: float, folder: AnyPath) -> None:
     if len(faults) > max_bad * total:
         raise RunError(
             f"{len(faults)} of {total} pairs cannot be used so far, more than {max_bad:.3g} of "
@@ -138,7 +197,15 @@ def _check_bad(faults: Sequence[Fault], total: int, max_bad: float, folder: Path
         )
 
 
-def _begin(folder: Path, plan: Plan, licence: str, *, force: bool, resume: bool) -> bool:
+def _begin(
+    folder: AnyPath,
+    plan: Plan,
+    licence: str,
+    read: Sequence[AnyPath],
+    *,
+    force: bool,
+    resume: bool,
+) -> bool:
     """Make the folder, or go on in it; false if nothing is left to do.
 
     Raises:
@@ -153,25 +220,43 @@ def _begin(folder: Path, plan: Plan, licence: str, *, force: bool, resume: bool)
     }
     hashed = {name: fingerprint(one) for name, one in identity.items()}
     path = folder / IDENTITY_NAME
-    if resume and path.is_file():
-        check_same_identity(path, hashed)
-        if (folder / INDEX_NAME).is_file():
+    with _reachable(folder):
+        resumes = resume and path.is_file()
+        if resumes:
+            check_same_identity(path, hashed)
+        if resumes and (folder / INDEX_NAME).is_file():
             return False
-        remove_partials(folder)
+    if resumes:
+        if isinstance(folder, Path):
+            remove_partials(folder)
         return True
-    new_folder(folder, force=force, inputs=[place.path for place in plan.places])
+    if isinstance(folder, RemotePath):
+        new_remote_folder(folder, MARKER, force=force, inputs=read)
+    else:
+        new_folder(folder, force=force, inputs=[place.path for place in plan.places])
     write_json(path, hashed)
     return True
 
 
+@contextmanager
+def _reachable(folder: AnyPath) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"could not be read ({error.strerror})", folder, "go on with --resume once it can be"
+        ) from error
+
+
 def _begin_mining(
-    folder: Path, places: Sequence[RecordingPlace], licence: str
+    folder: AnyPath, places: Sequence[RecordingPlace], licence: str
 ) -> Callable[[ShardPlan], tuple[ShardEntry, Sequence[Fault]]]:
     """The function that makes a shard, unless it is there; the last recordings stay open."""
     opened = lru_cache(1)(lambda place: opened_place(places[place], []))
 
     def mined(shard: ShardPlan) -> tuple[ShardEntry, Sequence[Fault]]:
-        entry = finished_shard(folder, shard.number)
+        with _reachable(folder):
+            entry = finished_shard(folder, shard.number)
         if entry is None:
             entry = write_shard(folder, shard.number, _samples(shard, opened, licence))
         return entry, shard_faults(folder, entry)

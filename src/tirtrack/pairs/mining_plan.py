@@ -25,6 +25,7 @@ from tirtrack.pairs.shard_models import (
 from tirtrack.pairs.shards import is_shards
 from tirtrack.pairs.source import Recording
 from tirtrack.progress import Progress
+from tirtrack.remote import AnyPath
 
 MAX_SHARD_SAMPLES = 10_000  # so that the index of one shard stays small
 
@@ -66,7 +67,7 @@ class Plan:
 
 
 def plan_mining(
-    pairs: str | Path | Sequence[str | Path],
+    pairs: str | AnyPath | Sequence[str | AnyPath],
     pairing: Pairing,
     shard_bytes: int,
     max_bad: float,
@@ -126,7 +127,7 @@ def _check_recordings(
     recordings: Sequence[StoredRecording],
     unusable: Sequence[str],
     max_bad: float,
-    folders: Sequence[Path],
+    folders: Sequence[AnyPath],
 ) -> None:
     where = ", ".join(map(str, folders))
     total = len(recordings) + len(unusable)

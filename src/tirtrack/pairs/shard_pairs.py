@@ -30,6 +30,7 @@ from tirtrack.pairs.shard_models import Role, Sample, StoredRecording, StoredSpl
 from tirtrack.pairs.shards import ShardFolder, read_index
 from tirtrack.pairs.source import Manifest, Pair, Recording, SourceFile
 from tirtrack.read_options import ReadOptions, as_typed
+from tirtrack.remote import AnyPath
 from tirtrack.video import VIDEO_SUFFIXES
 
 KEPT_BYTES = 2**30
@@ -40,15 +41,15 @@ class ShardPairs:
     """A :class:`~tirtrack.pairs.source.PairSource` over a folder of shards.
 
     Args:
-        folder: the folder.
+        folder: the folder, on the disk or at an address.
         tir_alone: leave RGB in the shards.
 
     Raises:
         PairsError: mining was not finished, or the index is damaged.
     """
 
-    def __init__(self, folder: Path, *, tir_alone: bool = False) -> None:
-        self._folder = Path(folder)
+    def __init__(self, folder: AnyPath, *, tir_alone: bool = False) -> None:
+        self._folder = folder
         self._tir_alone = tir_alone
         index = read_index(self._folder)
         self.name = index.name
@@ -58,6 +59,11 @@ class ShardPairs:
         self._shards = ShardFolder(self._folder, index)
         self._unpacked = _Unpacked(self._shards)
         self._open: tuple[int, Take] | None = None
+
+    @property
+    def folder(self) -> AnyPath:
+        """Where the shards lie."""
+        return self._folder
 
     def __reduce__(self) -> tuple[object, ...]:
         return _reopen, (self._folder, self._tir_alone)
@@ -175,7 +181,7 @@ class ShardPairs:
         else:
             numbers = _samples(recording)
             frames = SplitImages(
-                self._folder,
+                Path(str(self._folder)),  # for messages
                 _Keys(self._shards, numbers),
                 _Paths(self._unpacked, numbers, "both"),
                 recording.is_video,
@@ -198,7 +204,7 @@ def _without_rgb(description: Sequence[str]) -> tuple[str, ...]:
     return *description[:1], "", *description[2:]
 
 
-def _reopen(folder: Path, tir_alone: bool) -> ShardPairs:  # noqa: FBT001 - as pickled
+def _reopen(folder: AnyPath, tir_alone: bool) -> ShardPairs:  # noqa: FBT001 - as pickled
     return ShardPairs(folder, tir_alone=tir_alone)
 
 

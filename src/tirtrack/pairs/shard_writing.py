@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
-from tirtrack.errors import RunError
+from tirtrack.errors import RunError, StorageError
 from tirtrack.files import atomic_path, sha256, write_bytes
 from tirtrack.pairs.shard_models import Fault, Role, Sample, ShardContent, ShardEntry, StoredFile
 from tirtrack.pairs.shards import content_path, read_content
+from tirtrack.remote import AnyPath, RemotePath
 
 _BLOCK = tarfile.BLOCKSIZE
 _AGAIN = "begin anew with --force once nothing writes there"
@@ -32,14 +34,17 @@ class SampleFiles:
     facts: Mapping[str, Any]
 
 
-def write_shard(folder: Path, number: int, samples: Iterable[SampleFiles]) -> ShardEntry:
+def write_shard(folder: AnyPath, number: int, samples: Iterable[SampleFiles]) -> ShardEntry:
     """Write one shard: the tar, then the file beside it.
 
-    The samples are taken one by one, so that no more than one is in memory.
+    The samples are taken one by one, so that no more than one is in memory. A shard for an address
+    is made on the disk first, in the folder for temporary files.
 
     Raises:
         StorageError: it could not be written.
     """
+    if isinstance(folder, RemotePath):
+        return _written_there(folder, number, samples)
     unnamed = folder / f"shard-{number:06d}.tar"
     with atomic_path(unnamed) as partial:
         with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as tar:
@@ -51,6 +56,22 @@ def write_shard(folder: Path, number: int, samples: Iterable[SampleFiles]) -> Sh
     content = ShardContent(name=name, size_bytes=size, sha256=digest, samples=tuple(written))
     write_bytes(content_path(folder, name), content.model_dump_json().encode())
     return _entry(folder, content)
+
+
+def _written_there(folder: RemotePath, number: int, samples: Iterable[SampleFiles]) -> ShardEntry:
+    with tempfile.TemporaryDirectory(prefix="tirtrack-mined-") as here:
+        entry = write_shard(Path(here), number, samples)
+        tar = Path(here) / entry.name
+        try:
+            for path in (tar, content_path(Path(here), entry.name)):  # a shard counts with the last
+                (folder / path.name).upload(Path(here) / path.name)
+        except OSError as error:
+            raise StorageError(
+                f"could not be written ({error.strerror})",
+                folder / entry.name,
+                "go on with --resume, or choose another --out",
+            ) from error
+    return entry
 
 
 def _add_sample(tar: tarfile.TarFile, given: SampleFiles) -> Sample:
@@ -110,7 +131,7 @@ def _add(tar: tarfile.TarFile, member: str, file: BinaryIO, size: int, name: str
     )
 
 
-def shard_faults(folder: Path, entry: ShardEntry) -> list[Fault]:
+def shard_faults(folder: AnyPath, entry: ShardEntry) -> list[Fault]:
     """The pairs of a shard that cannot be used."""
     content = read_content(folder, entry.name)
     return [
@@ -120,9 +141,10 @@ def shard_faults(folder: Path, entry: ShardEntry) -> list[Fault]:
     ]
 
 
-def finished_shard(folder: Path, number: int) -> ShardEntry | None:
+def finished_shard(folder: AnyPath, number: int) -> ShardEntry | None:
     """A shard that was written whole before; ``None`` if there is none."""
-    for path in sorted(folder.glob(f"shard-{number:06d}-*.json")):
+    names = sorted(path.name for path in folder.glob(f"shard-{number:06d}-*.json"))
+    for path in (folder / name for name in names):
         try:
             content = ShardContent.model_validate_json(path.read_bytes())
             is_whole = (folder / content.name).stat().st_size == content.size_bytes
@@ -133,7 +155,7 @@ def finished_shard(folder: Path, number: int) -> ShardEntry | None:
     return None
 
 
-def _entry(folder: Path, content: ShardContent) -> ShardEntry:
+def _entry(folder: AnyPath, content: ShardContent) -> ShardEntry:
     return ShardEntry(
         name=content.name,
         size_bytes=content.size_bytes,

@@ -34,34 +34,43 @@ from pydantic import ValidationError
 from tirtrack.errors import PairsError, StorageError
 from tirtrack.files import sha256
 from tirtrack.pairs.shard_models import Sample, ShardContent, ShardIndex, StoredFile
+from tirtrack.remote import AnyPath, RemotePath
 
 INDEX_NAME = "index.json"
 MAX_INDEX_BYTES = 2**30
 _CHUNK_BYTES = 2**20
+_RANGE_BYTES = 2**26
 _KEPT_INDICES = 8
 _MINE_AGAIN = "mine the pairs again"
 _COPY = "copy the shards again, or mine the pairs again"
 
 
-def is_shards(folder: Path) -> bool:
-    """Whether a folder holds shards, or the beginning of them; no file is opened."""
-    return folder.is_dir() and any(
-        path.suffix in (".tar", ".json") and path.name.removeprefix(".").startswith("shard-")
-        for path in folder.iterdir()
-    )
+def is_shards(folder: AnyPath) -> bool:
+    """Whether a folder holds shards, or the beginning of them; no file is opened.
+
+    Raises:
+        PairsError: it cannot be listed.
+    """
+    try:
+        return folder.is_dir() and any(
+            path.suffix in (".tar", ".json") and path.name.removeprefix(".").startswith("shard-")
+            for path in folder.iterdir()
+        )
+    except OSError as error:
+        raise PairsError(f"could not be read ({error.strerror})", folder) from error
 
 
 Content = TypeVar("Content", ShardIndex, ShardContent)
 
 
-def read_index(folder: Path) -> ShardIndex:
+def read_index(folder: AnyPath) -> ShardIndex:
     """The index of a folder of shards.
 
     Raises:
         PairsError: it is missing (mining was not finished), damaged, or contradicts itself.
     """
     path = folder / INDEX_NAME
-    if not path.is_file():
+    if not _is_file(path):
         fix = "finish it: repeat the command that mined it, with --resume"
         raise PairsError(f"shards without {INDEX_NAME}: mining has not ended", folder, fix)
     index = _read(path, ShardIndex)
@@ -69,7 +78,21 @@ def read_index(folder: Path) -> ShardIndex:
     return index
 
 
-def _check_index(index: ShardIndex, folder: Path) -> None:
+def _is_file(path: AnyPath) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise PairsError(f"could not be read ({error.strerror})", path, _COPY) from error
+
+
+def _hash_of(path: AnyPath) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise PairsError(f"could not be read ({error.strerror})", path, _COPY) from error
+
+
+def _check_index(index: ShardIndex, folder: AnyPath) -> None:
     """Refuse an index that contradicts itself, or names more pairs than its shards can."""
     path = folder / INDEX_NAME
     samples = [1 if one.holds_videos else one.pairs for one in index.recordings]
@@ -95,7 +118,7 @@ def _check_index(index: ShardIndex, folder: Path) -> None:
         )
 
 
-def _read(path: Path, kind: type[Content]) -> Content:
+def _read(path: AnyPath, kind: type[Content]) -> Content:
     try:
         size = path.stat().st_size
         if size > MAX_INDEX_BYTES:
@@ -108,7 +131,7 @@ def _read(path: Path, kind: type[Content]) -> Content:
         raise PairsError(f"is no index of shards ({reason})", path, _MINE_AGAIN) from error
 
 
-def read_content(folder: Path, name: str) -> ShardContent:
+def read_content(folder: AnyPath, name: str) -> ShardContent:
     """The samples of a shard, as the file beside it says.
 
     Raises:
@@ -117,7 +140,7 @@ def read_content(folder: Path, name: str) -> ShardContent:
     return _read(content_path(folder, name), ShardContent)
 
 
-def content_path(folder: Path, name: str) -> Path:
+def content_path(folder: AnyPath, name: str) -> AnyPath:
     """The file beside a shard."""
     return (folder / name).with_suffix(".json")
 
@@ -125,7 +148,7 @@ def content_path(folder: Path, name: str) -> Path:
 class ShardFolder:
     """Samples by number, from the shards of a folder; those of a few shards are kept in memory."""
 
-    def __init__(self, folder: Path, index: ShardIndex) -> None:
+    def __init__(self, folder: AnyPath, index: ShardIndex) -> None:
         self.folder = folder
         self._shards = index.shards
         self._firsts = [0]
@@ -183,13 +206,18 @@ class ShardFolder:
         entry = self._shards[shard]
         path = content_path(self.folder, entry.name)
         content = read_content(self.folder, entry.name)
-        if sha256(path) != entry.content_sha256 or len(content.samples) != entry.samples:
+        if _hash_of(path) != entry.content_sha256 or len(content.samples) != entry.samples:
             raise PairsError(f"is not the file that {INDEX_NAME} names", path, _MINE_AGAIN)
         return content
 
 
-def _chunks(tar: Path, file: StoredFile) -> Iterator[bytes]:
+def _chunks(tar: AnyPath, file: StoredFile) -> Iterator[bytes]:
     try:
+        if isinstance(tar, RemotePath):  # the range alone, in as few requests as memory allows
+            for start in range(0, file.size_bytes, _RANGE_BYTES):
+                size = min(_RANGE_BYTES, file.size_bytes - start)
+                yield tar.read_bytes(file.offset + start, size)
+            return
         with tar.open("rb") as opened:
             opened.seek(file.offset)
             left = file.size_bytes
@@ -200,7 +228,7 @@ def _chunks(tar: Path, file: StoredFile) -> Iterator[bytes]:
         raise PairsError(f"could not be read ({error.strerror})", tar, _COPY) from error
 
 
-def check_shards(folder: Path) -> list[PairsError]:
+def check_shards(folder: AnyPath) -> list[PairsError]:
     """What is wrong with the shards of a folder; every byte is read once.
 
     Raises:
@@ -213,7 +241,7 @@ def check_shards(folder: Path) -> list[PairsError]:
     for entry in index.shards:
         path = folder / entry.name
         try:
-            if not path.is_file() or sha256(path) != entry.sha256:
+            if not _is_file(path) or _hash_of(path) != entry.sha256:
                 raise PairsError(f"is missing or not what {INDEX_NAME} says", path, _MINE_AGAIN)
             _check_members(path, first, [shards.sample(first + k) for k in range(entry.samples)])
         except PairsError as error:
@@ -222,7 +250,7 @@ def check_shards(folder: Path) -> list[PairsError]:
     return found
 
 
-def _check_members(path: Path, first: int, samples: Sequence[Sample]) -> None:
+def _check_members(path: AnyPath, first: int, samples: Sequence[Sample]) -> None:
     """Refuse a tar whose members are others than its index says."""
     wanted = {}
     for number, sample in enumerate(samples, first):
@@ -230,7 +258,7 @@ def _check_members(path: Path, first: int, samples: Sequence[Sample]) -> None:
             suffix = Path(file.name).suffix.lower()
             wanted[f"{number:010d}.{modality}{suffix}"] = (file.offset, file.size_bytes)
     try:
-        with tarfile.open(path, "r:") as tar:
+        with path.open("rb") as opened, tarfile.open(fileobj=opened, mode="r:") as tar:
             held = {
                 one.name: (one.offset_data, one.size)
                 for one in tar

@@ -1,0 +1,371 @@
+"""Mining measured: against plain decoding, with two processes, in memory, and what it would cost.
+
+    python -m benchmarks.mining speed
+    python -m benchmarks.mining memory
+    python -m benchmarks.mining large
+    python -m benchmarks.mining cost --pairs-a-second 150 --kilobytes 75
+
+The pairs are those of the small synthetic world (320x256, a JPEG and a PNG), linked as often as
+asked for: each is read, decoded and stored as if it were another one, from the memory of the
+system and not from a disk. ``speed`` and ``large`` refuse to give figures while other processes
+work; ``memory`` does not depend on them. ``--out FILE`` writes the numbers as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.evidence.parts import ends
+from benchmarks.interleaved import Contender, Pace, in_turn, milliseconds, ratio
+from benchmarks.speed_goals import Goal
+from tirtrack.errors import RequestError
+from tirtrack.files import write_json
+from tirtrack.images import read_image
+from tirtrack.pairs import mine_pairs
+from tirtrack.synthetic import cached_world
+
+EACH = 1000
+"""Pairs of a recording."""
+COUNTS = (1_000, 10_000, 100_000)
+LEAST_OF_DECODING, LEAST_OF_TWO, MOST_MEMORY = 0.7, 1.6, 1.1
+SHARD_BYTES = 256e6
+
+
+# --- the pairs
+
+
+def linked_rig(folder: Path, pairs: int, each: int = EACH) -> Path:
+    """A folder of recordings of ``each`` pairs, ``pairs`` in all, links to a few files."""
+    given = [
+        (next(path.parent.parent.glob(f"rgb/{path.stem}.*")), path)
+        for path in sorted(cached_world("small").glob("pairs/*/tir/*"))
+    ]
+    here = folder / "originals"
+    here.mkdir(parents=True)
+    copies = [
+        [Path(shutil.copy(one, here / f"{place}-{number}{one.suffix}")) for number, one in
+         enumerate(both)]
+        for place, both in enumerate(given)
+    ]  # fmt: skip
+    rig = folder / "rig"
+    for pair in range(pairs):
+        recording, stem = rig / f"{pair // each:04d}", f"{pair % each:06d}"
+        for name, one in zip(("rgb", "tir"), copies[pair % len(copies)], strict=True):
+            (recording / name).mkdir(parents=True, exist_ok=True)
+            os.link(one, recording / name / f"{stem}{one.suffix}")
+    return rig
+
+
+def decode(rig: Path) -> None:
+    """Decode both images of every pair, and nothing else."""
+    for recording in sorted(rig.iterdir()):
+        for name in ("rgb", "tir"):
+            for path in sorted((recording / name).iterdir()):
+                read_image(path)
+
+
+def mine(rig: Path, workers: int) -> None:
+    """Mine all pairs once, into shards that are deleted again."""
+    with tempfile.TemporaryDirectory(dir=rig.parent) as out:
+        mine_pairs(rig, Path(out) / "shards", workers=workers)
+
+
+# --- speed
+
+
+def measure_speed(
+    folder: Path, pairs: int, pairs_for_two: int, pace: Pace, watch: machine.Watch
+) -> dict[str, Any]:
+    """Mining against decoding, and two processes against one, each pair of times in one round."""
+    if (os.cpu_count() or 1) < 2:
+        raise RequestError("two processes are compared with one, and this machine has one core")
+    few = linked_rig(folder / "few", pairs)
+    many = linked_rig(folder / "many", pairs_for_two)
+    steps: dict[str, Callable[[int], None]] = {
+        "decode": lambda _: decode(few),
+        "mine": lambda _: mine(few, 1),
+    }
+    alone = in_turn([Contender(name, step) for name, step in steps.items()], pace, watch)
+    steps = {"one process": lambda _: mine(many, 1), "two processes": lambda _: mine(many, 2)}
+    several = in_turn([Contender(name, step) for name, step in steps.items()], pace, watch)
+    of_decoding = ratio(alone["decode"], alone["mine"])
+    of_one = ratio(several["one process"], several["two processes"])
+    lower = min(of_decoding.processor.median, of_decoding.wall.median)
+    return {
+        "milliseconds": {
+            name: asdict(milliseconds(times)) for name, times in {**alone, **several}.items()
+        },
+        "pairs": {"decode, mine": pairs, "one process, two processes": pairs_for_two},
+        "speed of mining over decoding": asdict(of_decoding),
+        "speed of two processes over one, wall": asdict(of_one.wall),
+        "goals": [
+            str(
+                Goal("speed of mining over plain decoding", LEAST_OF_DECODING, lower, at_least=True)
+            ),
+            str(
+                Goal(
+                    "speed of two processes over one",
+                    LEAST_OF_TWO,
+                    of_one.wall.median,
+                    at_least=True,
+                )
+            ),
+        ],
+    }
+
+
+# --- memory, and the large run
+
+
+@dataclass(frozen=True)
+class Once:
+    """One run of mining in a process of its own.
+
+    Attributes:
+        pairs: number of pairs.
+        workers: number of processes.
+        seconds: time by the clock.
+        peak_mb: most memory of the process, megabytes.
+        peak_worker_mb: most memory of a worker process, megabytes; 0 without one.
+        size_mb: size of the shards.
+        shards: number of shards.
+    """
+
+    pairs: int
+    workers: int
+    seconds: float
+    peak_mb: float
+    peak_worker_mb: float
+    size_mb: float
+    shards: int
+
+
+def mined_once(rig: Path, workers: int) -> Once:
+    """Mine all pairs once in this process; its peak counts from its start."""
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=rig.parent) as out:
+        index = mine_pairs(rig, Path(out) / "shards", workers=workers)
+    seconds = time.perf_counter() - began
+    workers_peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
+    return Once(
+        index.pairs,
+        workers,
+        round(seconds, 1),
+        round(_peak_mb(), 1),
+        round(workers_peak, 1) if workers > 1 else 0.0,
+        round(sum(one.size_bytes for one in index.shards) / 1e6, 1),
+        len(index.shards),
+    )
+
+
+def _peak_mb() -> float:
+    """Most memory of this process; ``ru_maxrss`` would count what its parent held as well."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        raise RequestError(f"this system has no {status}, so memory is not measured")
+    kilobytes = next(
+        line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")
+    )
+    return int(kilobytes) * 1024 / 1e6
+
+
+def in_process(rig: Path, workers: int) -> Once:
+    """As :func:`mined_once`, in a new process."""
+    words = [sys.executable, "-m", "benchmarks.mining", "once", "--rig", str(rig)]
+    ended = subprocess.run(
+        [*words, "--workers", str(workers)], check=True, capture_output=True, text=True
+    )
+    return Once(**json.loads(ended.stdout.splitlines()[-1]))
+
+
+def measure_memory(folder: Path, counts: Iterable[int]) -> dict[str, Any]:
+    """Peak memory for each number of pairs."""
+    rows = []
+    for count in counts:
+        rig = linked_rig(folder / str(count), count)
+        rows.append(in_process(rig, 1))
+        shutil.rmtree(folder / str(count))
+    first, last = rows[0], rows[-1]
+    share = last.peak_mb / first.peak_mb
+    name = f"memory for {last.pairs} pairs over that for {first.pairs}"
+    more = (last.peak_mb - first.peak_mb) * 1e6 / max(last.pairs - first.pairs, 1)
+    return {
+        "runs": [asdict(one) for one in rows],
+        "bytes for each pair more": round(more),
+        "goals": [str(Goal(name, MOST_MEMORY, share))],
+    }
+
+
+def measure_large(folder: Path, pairs: int, workers: int, watch: machine.Watch) -> dict[str, Any]:
+    """One run over many pairs."""
+    rig = linked_rig(folder, pairs)
+    watch.check()
+    run = in_process(rig, workers)
+    watch.check()
+    return {
+        "run": asdict(run),
+        "pairs a second": round(run.pairs / run.seconds, 1),
+        "pairs a second and process": round(run.pairs / run.seconds / workers, 1),
+        "kilobytes a pair": round(run.size_mb * 1e3 / run.pairs, 1),
+    }
+
+
+# --- cost
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What a cloud charges, in dollars; given by the reader, as they differ and change.
+
+    Attributes:
+        core_hour: an hour of one core.
+        gigabyte_month: a gigabyte kept for a month.
+        thousand_writes: a thousand write requests.
+        thousand_reads: a thousand read requests.
+    """
+
+    core_hour: float = 0.04
+    gigabyte_month: float = 0.023
+    thousand_writes: float = 0.005
+    thousand_reads: float = 0.0004
+
+
+def costs(
+    pairs: float, pairs_a_second: float, kilobytes: float, prices: Prices
+) -> dict[str, float]:
+    """Dollars and sizes of mining some pairs once from object storage into object storage.
+
+    Args:
+        pairs: number of pairs, two files each.
+        pairs_a_second: pairs that one core mines in a second.
+        kilobytes: size of a pair.
+        prices: what is paid.
+    """
+    core_hours = pairs / pairs_a_second / 3600
+    gigabytes = pairs * kilobytes / 1e6
+    shards = max(gigabytes * 1e9 / SHARD_BYTES, 1)
+    return {
+        "core hours": core_hours,
+        "gigabytes": gigabytes,
+        "shards": shards,
+        "cores for one day": core_hours / 24,
+        "$ cores": core_hours * prices.core_hour,
+        "$ reads, a file each": 2 * pairs / 1e3 * prices.thousand_reads,
+        "$ writes, two a shard": 2 * shards / 1e3 * prices.thousand_writes,
+        "$ a month of storage": gigabytes * prices.gigabyte_month,
+    }
+
+
+def measure_cost(asked: argparse.Namespace) -> dict[str, Any]:
+    """The costs of a million and of 100 million pairs."""
+    if not (asked.pairs_a_second and asked.kilobytes):
+        raise RequestError(
+            "the speed and the size of a pair are missing",
+            "cost",
+            "give --pairs-a-second and --kilobytes, as large or a run of yours printed them",
+        )
+    prices = Prices(asked.core_hour, asked.gigabyte_month)
+    both = {"a million pairs": 1e6, "100 million pairs": 1e8}
+    return {
+        name: costs(pairs, asked.pairs_a_second, asked.kilobytes, prices)
+        for name, pairs in both.items()
+    }
+
+
+# --- command
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    made = argparse.ArgumentParser(
+        prog="python -m benchmarks.mining",
+        description=__doc__.splitlines()[0] if __doc__ else None,
+    )
+    made.add_argument("what", choices=("speed", "memory", "large", "cost", "once"))
+    made.add_argument("--pairs", type=int, help="pairs of a step (speed) or of the run (large)")
+    made.add_argument("--pairs-for-two", type=int, default=4000, help="for speed: of two processes")
+    made.add_argument("--rounds", type=int, default=15, help="for speed")
+    made.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="for memory")
+    made.add_argument("--workers", type=int, default=2, help="for large: processes")
+    made.add_argument("--folder", type=Path, help="folder for the pairs and shards (temporary)")
+    made.add_argument("--pairs-a-second", type=float, help="for cost: speed of one core")
+    made.add_argument("--kilobytes", type=float, help="for cost: size of a pair")
+    made.add_argument("--core-hour", type=float, default=Prices.core_hour, help="for cost: dollars")
+    made.add_argument(
+        "--gigabyte-month", type=float, default=Prices.gigabyte_month, help="for cost: dollars"
+    )
+    made.add_argument("--rig", type=Path, help=argparse.SUPPRESS)
+    made.add_argument("--out", type=Path)
+    machine.add_watch_option(made)
+    return made
+
+
+def measured(asked: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], float | None]:
+    """What was asked for, and the cores that others used meanwhile."""
+    if asked.what == "cost":
+        return measure_cost(asked), None
+    if asked.what == "memory":
+        return measure_memory(folder, asked.counts), None
+    watch = machine.Watch(assume_idle=asked.assume_idle)
+    if asked.what == "large":
+        result = measure_large(folder, asked.pairs or COUNTS[-1], asked.workers, watch)
+    else:
+        pace = Pace(asked.rounds, 1, 1)
+        result = measure_speed(folder, asked.pairs or 400, asked.pairs_for_two, pace, watch)
+    return result, watch.check()
+
+
+def main() -> Iterable[str]:
+    """Print the figures, write JSON when asked to."""
+    asked = parser().parse_args()
+    if asked.what == "once":
+        print(json.dumps(asdict(mined_once(asked.rig, asked.workers))))
+        return ()
+    with tempfile.TemporaryDirectory(dir=asked.folder, prefix="tirtrack-mining-") as folder:
+        result, others = measured(asked, Path(folder))
+    for line in lines(result):
+        print(line)
+    if asked.out is not None:
+        command = " ".join(["python -m benchmarks.mining", *sys.argv[1:]])
+        write_json(asked.out, {**machine.facts(command, others), "result": result})
+    return ()
+
+
+def lines(result: Mapping[str, Any], indent: str = "") -> Iterable[str]:
+    """The figures as text."""
+    for name, value in result.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}{name}:"
+            yield from lines(value, f"{indent}  ")
+        elif isinstance(value, list):
+            yield f"{indent}{name}:"
+            yield from (f"{indent}  {_row(one)}" for one in value)
+        else:
+            yield f"{indent}{name}: {_number(value)}"
+
+
+def _row(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_number(one)}" for name, one in value.items())
+    return str(value)
+
+
+def _number(value: Any) -> str:
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value}"
+
+
+if __name__ == "__main__":
+    sys.exit(ends("mining", main))

@@ -1,0 +1,90 @@
+"""Mining is measured: a linked rig is what it says, and figures are refused on a busy machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from benchmarks import mining
+from benchmarks.interleaved import Pace
+from benchmarks.machine import BusyMachineError, Usage, Watch
+from tirtrack.errors import RequestError
+from tirtrack.pairs import open_pairs
+
+QUIET = Watch(read=lambda: None, assume_idle=True)
+
+
+def test_a_rig_of_links_has_all_its_pairs_and_takes_no_room(tmp_path):
+    rig = mining.linked_rig(tmp_path, 25, each=10)
+    source = open_pairs(rig)
+    assert [len(one.indices) for one in source.recordings().values()] == [10, 10, 5]
+    assert source[0].tir.shape == (256, 320)
+    files = list(rig.rglob("*.*"))
+    assert len(files) == 50
+    assert len({path.stat().st_ino for path in files}) == 24  # of 12 pairs
+
+
+def test_mining_is_timed_beside_decoding_and_two_processes_beside_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(mining, "mine", lambda rig, workers: mining.decode(rig))
+    monkeypatch.setattr(mining.os, "cpu_count", lambda: 2)
+    found = mining.measure_speed(tmp_path, 3, 4, Pace(15, 1, 0), QUIET)
+    assert found["milliseconds"].keys() == {"decode", "mine", "one process", "two processes"}
+    assert 0.5 < found["speed of mining over decoding"]["processor"]["median"] < 2
+    of_decoding, of_one = found["goals"]
+    assert "speed of mining over plain decoding" in of_decoding
+    assert of_decoding.endswith("at least 0.7")
+    assert of_one.endswith("at least 1.6")
+
+
+def test_one_core_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(mining.os, "cpu_count", lambda: 1)
+    with pytest.raises(RequestError, match="this machine has one core"):
+        mining.measure_speed(tmp_path, 1, 1, Pace(15, 1, 0), QUIET)
+
+
+def test_no_figure_is_given_while_others_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(mining, "mine", lambda rig, workers: None)
+    looks = iter([Usage(0, 0, 0), Usage(10, 15, 5)])
+    with pytest.raises(BusyMachineError, match=r"1\.00 of a core"):
+        mining.measure_speed(tmp_path, 1, 1, Pace(15, 1, 0), Watch(read=looks.__next__))
+
+
+def test_memory_is_that_of_a_process_of_its_own(tmp_path):
+    found = mining.measure_memory(tmp_path, [12, 24])
+    assert [one["pairs"] for one in found["runs"]] == [12, 24]
+    assert all(20 < one["peak_mb"] < 2000 for one in found["runs"])
+    assert found["goals"][0].endswith("at most 1.1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_run_tells_its_speed_and_its_size(tmp_path):
+    found = mining.measure_large(tmp_path, 24, 1, QUIET)
+    assert found["run"]["pairs"] == 24
+    assert found["pairs a second"] == pytest.approx(24 / found["run"]["seconds"], rel=0.6)
+    assert 60 < found["kilobytes a pair"] < 100
+
+
+def test_costs_add_up():
+    prices = mining.Prices(core_hour=1, gigabyte_month=2, thousand_writes=3, thousand_reads=4)
+    found = mining.costs(1e6, pairs_a_second=100, kilobytes=256, prices=prices)
+    assert found["core hours"] == pytest.approx(1e4 / 3600)
+    assert found["cores for one day"] == pytest.approx(1e4 / 3600 / 24)
+    assert (found["gigabytes"], found["shards"]) == (256, 1000)
+    assert found["$ cores"] == found["core hours"]
+    assert found["$ reads, a file each"] == 8000
+    assert found["$ writes, two a shard"] == 6
+    assert found["$ a month of storage"] == 512
+
+
+def test_the_command_prints_costs_and_asks_for_what_is_missing(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "cost.json"
+    words = ["mining", "cost", "--pairs-a-second", "100", "--kilobytes", "75", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", words)
+    assert mining.main() == ()
+    assert "  gigabytes: 75.00" in capsys.readouterr().out.splitlines()
+    assert json.loads(out.read_text())["result"]["100 million pairs"]["gigabytes"] == 7500
+    monkeypatch.setattr(sys, "argv", words[:4])
+    with pytest.raises(RequestError, match="give --pairs-a-second and --kilobytes"):
+        mining.main()

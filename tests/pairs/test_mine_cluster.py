@@ -1,0 +1,146 @@
+"""Mining on a Ray cluster: the same bytes with one process and two, and after a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tirtrack.cli.app import run
+from tirtrack.errors import RequestError, RunError
+from tirtrack.files import sole_writer
+from tirtrack.pairs import mine, mine_pairs, open_pairs
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def rig(tmp_path, write_images) -> Path:
+    """Recordings that fill four shards of 50 kB."""
+    root = tmp_path / "rig"
+    for name in ("a", "b", "c", "d"):
+        write_images(root / name, ["1", "2", "3", "4", "5"])
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch):
+    monkeypatch.setattr(mine, "MB", 50_000)
+
+
+@pytest.fixture
+def ray():
+    return pytest.importorskip(
+        "ray", reason="ray is not installed: pip install 'tirtrack[cluster]'"
+    )
+
+
+def workers_of_ray() -> list[int]:
+    """The processes below this one that do tasks."""
+    parents, names = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat, words = (folder / "stat").read_text(), (folder / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+        parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+        names[int(folder.name)] = words
+
+    def is_below(process: int) -> bool:
+        while process in parents:
+            process = parents[process]
+            if process == os.getpid():
+                return True
+        return False
+
+    return [one for one, words in names.items() if words.startswith(b"ray::") and is_below(one)]
+
+
+@pytest.mark.filterwarnings("ignore")  # of Ray, about itself
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_cluster_writes_the_same_bytes_even_if_its_processes_are_killed(
+    ray, tmp_path, rig, workers
+):
+    here = mine_pairs(rig, tmp_path / "here", shard_mb=1)
+    assert len(here.shards) > 3
+    killed = []
+
+    def kill(stage, done, total, note=""):
+        if stage == "mining pairs" and done and not killed:
+            for process in workers_of_ray():
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+
+    before = signal.getsignal(signal.SIGTERM), dict(os.environ)
+    there = mine_pairs(rig, tmp_path / "there", shard_mb=1, workers=workers, cluster="local",
+                       progress=kill)  # fmt: skip
+    assert killed
+    assert there == here
+    assert content(tmp_path / "there") == content(tmp_path / "here")
+    assert not ray.is_initialized()
+    assert (signal.getsignal(signal.SIGTERM), dict(os.environ)) == before
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_error_of_a_pair_is_the_error_that_one_process_raises(ray, tmp_path, rig):
+    damaged = rig / "b" / "tir" / "2.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    with pytest.raises(RunError, match="1 of 20 pairs cannot be used so far"):
+        mine_pairs(rig, tmp_path / "out", shard_mb=1, cluster="local")
+    index = mine_pairs(rig, tmp_path / "out", shard_mb=1, max_bad=0.1, resume=True)
+    assert [fault.pair for fault in index.faults] == ["rig/b/2"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_does_not_answer_is_said_before_anything_is_written(ray, tmp_path, rig):
+    with pytest.raises(RequestError, match="no Ray cluster answers"):
+        mine_pairs(rig, tmp_path / "out", cluster="127.0.0.1:1")
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_ray_one_sentence_says_what_to_install(tmp_path, rig, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = ["pairs", "mine", str(rig), "--out", str(tmp_path / "out"), "--cluster", "local"]
+    assert run(words) == 2
+    assert "pip install 'tirtrack[cluster]'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_recordings_that_only_this_machine_holds_are_not_sent_to_others(tmp_path, rig):
+    with pytest.raises(RequestError, match="copied to this machine"):
+        mine_pairs(f"file://{rig}", tmp_path / "out", cluster="auto")
+    assert not (tmp_path / "out").exists()
+
+
+# --- one process at a time ------------------------------------------------------------------------
+
+
+def test_two_runs_never_write_into_one_folder(tmp_path, rig):
+    out = tmp_path / "out"
+    mine_pairs(rig, out, shard_mb=1)
+    before = content(out)
+    with sole_writer(out):
+        for settings in ({"resume": True}, {"force": True}):
+            with pytest.raises(RequestError, match="another process writes there"):
+                mine_pairs(rig, out, shard_mb=1, **settings)
+    assert content(out) == before
+    mine_pairs(rig, out, shard_mb=1, resume=True)
+
+
+def test_a_folder_is_held_while_its_shards_are_made(tmp_path, rig):
+    out, refused = tmp_path / "out", []
+
+    def second(stage, done, total, note=""):
+        if stage == "mining pairs" and done == 0:
+            with pytest.raises(RequestError, match="another process writes there"):
+                mine_pairs(rig, out, shard_mb=1, resume=True)
+            refused.append(done)
+
+    mine_pairs(rig, out, shard_mb=1, progress=second)
+    assert refused == [0]
+    assert len(open_pairs(out)) == 20
