@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -44,7 +45,7 @@ def connected(address: str, workers: int) -> Iterator[None]:
         return
     own = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
     try:
-        with _environment(NO_TELEMETRY):
+        with _environment(NO_TELEMETRY), _same_handler(signal.SIGTERM):
             ray.init(
                 address=address,
                 configure_logging=False,
@@ -125,6 +126,17 @@ def _ray() -> Any:
             "pip install 'tirtrack[cluster]', or use --workers without --cluster",
         ) from error
     return ray
+
+
+@contextmanager
+def _same_handler(number: signal.Signals) -> Iterator[None]:
+    """What is done inside does not change who handles a signal."""
+    before = signal.getsignal(number)
+    try:
+        yield
+    finally:
+        if signal.getsignal(number) is not before:
+            signal.signal(number, before)
 
 
 @contextmanager
