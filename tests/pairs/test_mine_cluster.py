@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from tirtrack.cli.app import run
+from tirtrack.cluster import NO_TELEMETRY
 from tirtrack.errors import RequestError, RunError
 from tirtrack.files import sole_writer
 from tirtrack.pairs import mine, mine_pairs, open_pairs
@@ -78,14 +79,15 @@ def test_a_cluster_writes_the_same_bytes_even_if_its_processes_are_killed(
                 os.kill(process, signal.SIGKILL)
                 killed.append(process)
 
-    before = signal.getsignal(signal.SIGTERM), dict(os.environ)
+    before = signal.getsignal(signal.SIGTERM)
     there = mine_pairs(rig, tmp_path / "there", shard_mb=1, workers=workers, cluster="local",
                        progress=kill)  # fmt: skip
     assert killed
     assert there == here
     assert content(tmp_path / "there") == content(tmp_path / "here")
     assert not ray.is_initialized()
-    assert (signal.getsignal(signal.SIGTERM), dict(os.environ)) == before
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert NO_TELEMETRY.keys().isdisjoint(os.environ)
 
 
 @pytest.mark.filterwarnings("ignore")
