@@ -7,8 +7,10 @@ addresses work depends on what is installed beside fsspec (``s3fs`` for ``s3://`
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -232,7 +234,7 @@ def fetched(folder: RemotePath) -> Path:
         content = folder.listing()
         if not content:
             raise RequestError("there is no such folder", folder, "check the address")
-        into = Path(_folder_for(folder.address, content).name)
+        into = _folder_for(folder.address, content)
         if not any(into.iterdir()):
             folder.fetch(into)
     except OSError as error:
@@ -245,9 +247,11 @@ def fetched(folder: RemotePath) -> Path:
 
 
 @cache
-def _folder_for(address: str, content: str) -> tempfile.TemporaryDirectory[str]:
+def _folder_for(address: str, content: str) -> Path:
     del address, content  # the key of the cache
-    return tempfile.TemporaryDirectory(prefix="tirtrack-fetched-")
+    folder = Path(tempfile.mkdtemp(prefix="tirtrack-fetched-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def new_remote_folder(
