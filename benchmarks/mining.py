@@ -31,7 +31,7 @@ from benchmarks import machine
 from benchmarks.evidence.parts import ends
 from benchmarks.interleaved import Contender, Pace, in_turn, milliseconds, ratio
 from benchmarks.speed_goals import Goal
-from tirtrack.errors import RequestError
+from tirtrack.errors import RequestError, RunError
 from tirtrack.files import write_json
 from tirtrack.images import read_image
 from tirtrack.pairs import mine_pairs
@@ -49,24 +49,24 @@ SHARD_BYTES = 256e6
 
 def linked_rig(folder: Path, pairs: int, each: int = EACH) -> Path:
     """A folder of recordings of ``each`` pairs, ``pairs`` in all, links to a few files."""
-    given = [
-        (next(path.parent.parent.glob(f"rgb/{path.stem}.*")), path)
-        for path in sorted(cached_world("small").glob("pairs/*/tir/*"))
+    takes = [
+        _copied(take, folder / "originals" / take.name)
+        for take in sorted(cached_world("small").glob("pairs/*"))
     ]
-    here = folder / "originals"
-    here.mkdir(parents=True)
-    copies = [
-        [Path(shutil.copy(one, here / f"{place}-{number}{one.suffix}")) for number, one in
-         enumerate(both)]
-        for place, both in enumerate(given)
-    ]  # fmt: skip
     rig = folder / "rig"
     for pair in range(pairs):
         recording, stem = rig / f"{pair // each:04d}", f"{pair % each:06d}"
-        for name, one in zip(("rgb", "tir"), copies[pair % len(copies)], strict=True):
+        take = takes[pair // each % len(takes)]  # one bit depth in a recording
+        for name, one in zip(("rgb", "tir"), take[pair % len(take)], strict=True):
             (recording / name).mkdir(parents=True, exist_ok=True)
             os.link(one, recording / name / f"{stem}{one.suffix}")
     return rig
+
+
+def _copied(take: Path, into: Path) -> list[tuple[Path, Path]]:
+    """Both files of every pair of a recording, copied so that they can be linked."""
+    shutil.copytree(take, into)
+    return list(zip(*(sorted((into / name).iterdir()) for name in ("rgb", "tir")), strict=True))
 
 
 def decode(rig: Path) -> None:
@@ -186,8 +186,10 @@ def in_process(rig: Path, workers: int) -> Once:
     """As :func:`mined_once`, in a new process."""
     words = [sys.executable, "-m", "benchmarks.mining", "once", "--rig", str(rig)]
     ended = subprocess.run(
-        [*words, "--workers", str(workers)], check=True, capture_output=True, text=True
+        [*words, "--workers", str(workers)], check=False, capture_output=True, text=True
     )
+    if ended.returncode:
+        raise RunError(f"the run failed ({ended.stderr.strip().splitlines()[-1]})", rig)
     return Once(**json.loads(ended.stdout.splitlines()[-1]))
 
 

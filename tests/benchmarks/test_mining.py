@@ -10,7 +10,7 @@ import pytest
 from benchmarks import mining
 from benchmarks.interleaved import Pace
 from benchmarks.machine import BusyMachineError, Usage, Watch
-from tirtrack.errors import RequestError
+from tirtrack.errors import RequestError, RunError
 from tirtrack.pairs import open_pairs
 
 QUIET = Watch(read=lambda: None, assume_idle=True)
@@ -36,7 +36,26 @@ def test_a_rig_of_links_has_all_its_pairs_and_takes_no_room(tmp_path):
     assert source[0].tir.shape == (90, 120)
     files = list(rig.rglob("*.*"))
     assert len(files) == 50
-    assert len({path.stat().st_ino for path in files}) == 18  # of nine pairs
+    assert (
+        len({path.stat().st_ino for path in files}) == 18
+    )  # of nine pairs: a recording has those of one
+
+
+def test_a_recording_of_links_is_one_bit_depth(tmp_path, nine_pairs):
+    rig = mining.linked_rig(tmp_path, 6, each=2)
+    links = [path.stat().st_ino for path in sorted(rig.glob("*/tir/*"))]
+    takes = [path.name for path in sorted((tmp_path / "originals").iterdir())]
+    of_take = {
+        path.stat().st_ino: take
+        for take in takes
+        for path in (tmp_path / "originals" / take / "tir").iterdir()
+    }
+    assert [of_take[one] for one in links] == [take for take in takes for _ in range(2)]
+
+
+def test_a_run_that_fails_is_said(tmp_path):
+    with pytest.raises(RunError, match=r"the run failed .*there is no such folder"):
+        mining.in_process(tmp_path / "none", 1)
 
 
 def test_mining_is_timed_beside_decoding_and_two_processes_beside_one(tmp_path, monkeypatch):
