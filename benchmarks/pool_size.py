@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import tirtrack
+from benchmarks.evidence.plan import UNREGISTERED
 from tirtrack.cache import cache_entries
 from tirtrack.distillation.recipe import load_recipe
 from tirtrack.files import write_json
@@ -25,7 +26,7 @@ RECIPE = "mixed"
 
 def pool_gb(pairs: Path) -> float:
     """Gigabytes that one distillation adds to an empty cache for its samples."""
-    recipe = load_recipe(RECIPE, changes={"training.steps": 1})
+    recipe = load_recipe(RECIPE, changes={"training.steps": 1, **UNREGISTERED})
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TIRTRACK_CACHE"] = folder
         tirtrack.distill(pairs, "nano-rgb", Path(folder) / "student.safetensors", recipe=recipe)

@@ -14,12 +14,14 @@ from tirtrack.crops import (
     TEMPLATE_SIDE,
     Crop,
     CropRule,
+    MappedFrame,
     boxes_to_frame,
     boxes_to_patch,
     context_side,
     cut_patch,
     cut_patch_published,
     cut_stretched_published,
+    frame_hw,
     mean_fill,
     published_origin,
     siamese_crop,
@@ -327,3 +329,34 @@ def test_published_rectangles_are_resized_as_opencv_does():
         frame = rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
         patch = cut_stretched_published(frame, (0, 0, w, h), patch_side=128, fill=np.zeros(3))
         assert_array_equal(patch, cv2.resize(frame, (128, 128)), err_msg=f"{w}x{h}")
+
+
+# --- mapped frames --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fill", [None, 40.0])
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_a_mapped_frame_is_cut_as_if_it_lay_on_the_grid(fill, is_mirrored):
+    """A grid of twice the pixels, moved: the same patch as that of the crop on the frame itself."""
+    pixels = noise_frame(40, 50)
+    mapped = MappedFrame(pixels, lambda points: points / 2 + [3.0, -1.0], (80, 100))
+    crop = Crop(20.0, 14.0, 30.0, 33, is_mirrored=is_mirrored)
+    same = Crop(13.0, 6.0, 15.0, 33, is_mirrored=is_mirrored)
+    assert_allclose(cut_patch(mapped, crop, fill), cut_patch(pixels, same, fill), atol=1e-3)
+
+
+def test_beyond_the_grid_is_beyond_the_frame():
+    """Though the frame shows more: RGB, on whose grid it lies, does not."""
+    mapped = MappedFrame(noise_frame(60, 60), lambda points: points + 20.0, (20, 20))
+    patch = cut_patch(mapped, Crop(-10.0, 0.0, 20.0, 20), 7.0)
+    assert (patch[:, :10] == 7.0).all()
+    assert_allclose(patch[:, 10:], mapped.pixels[20:40, 20:30], atol=1e-3)
+    repeated = cut_patch(mapped, Crop(-10.0, 0.0, 20.0, 20), None)
+    assert_allclose(repeated[:, :10], np.repeat(mapped.pixels[20:40, 20:21], 10, 1), atol=1e-3)
+
+
+def test_a_mapped_frame_has_the_size_of_the_grid_and_the_mean_of_its_pixels():
+    mapped = MappedFrame(noise_frame(10, 12), lambda points: points / 2, (20, 24))
+    assert frame_hw(mapped) == (20, 24)
+    assert mean_fill(mapped) == mean_fill(mapped.pixels)
+    assert mapped.on_grid().shape == (20, 24)

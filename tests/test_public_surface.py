@@ -31,8 +31,8 @@ def test_every_public_name_is_reachable_and_explained(name):
 
 VERBS = (
     "build_report", "distill", "evaluate", "first_frame", "import_weights", "inspect_pairs", "load",
-    "mine_pairs", "propose_boxes", "quantise_weights", "run_demo", "score", "track", "train",
-    "verify_dataset", "weights_info",
+    "mine_pairs", "propose_boxes", "quantise_weights", "register_pairs", "run_demo", "score",
+    "track", "train", "verify_dataset", "weights_info",
 )  # fmt: skip
 
 
@@ -49,7 +49,9 @@ def test_every_argument_of_a_verb_is_explained_and_typed(name):
 READING = dict.fromkeys(
     ("order", "channel", "byte_order", "picture", "no_data", "size", "pixel_format"), "options"
 )
-PAIRING = dict.fromkeys((*READING, "rgb", "tir", "match", "max_gap", "delay", "layout"), "pairing")
+PAIRING = dict.fromkeys(
+    (*READING, "rgb", "tir", "match", "max_gap", "delay", "layout", "rig"), "pairing"
+)
 DATASET = dict.fromkeys((*READING, "root", "annotation", "frames", "columns", "base"), "dataset")
 COMMANDS = {  # command: function, and the parameters of options that have another name
     "demo": ("demo:command", "run_demo", {}),
@@ -67,6 +69,7 @@ COMMANDS = {  # command: function, and the parameters of options that have anoth
             **dict.fromkeys(("way", "boxes", "model"), "proposer"),
         },
     ),
+    "pairs register": ("pairs:register", "register_pairs", {**PAIRING, "paths": "pairs"}),
     "pairs mine": ("pairs:mine", "mine_pairs", {**PAIRING, "paths": "pairs"}),
     "pairs propose": ("pairs:propose", "propose_boxes", {"set_": "changes"}),
     "distill": (

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from tirtrack import resampling
-from tirtrack.resampling import AxisTaps, axis_taps, resampled
+from tirtrack.crops import Crop, cut_patch
+from tirtrack.resampling import AxisTaps, axis_taps, resampled, resampled_at
 
 HEIGHT, WIDTH, FILL = 17, 23, np.array([99.5, 1.25, 7.0])
 axes = st.tuples(st.floats(-60, 60), st.floats(0.3, 400))
@@ -50,3 +51,22 @@ def test_how_many_rows_are_mixed_at_once_changes_nothing(numbers, monkeypatch):
     monkeypatch.setattr(resampling, "_NUMBERS_AT_ONCE", numbers)
     patch = resampled(noise_frame(), rows, columns, FILL)
     assert_array_equal(patch.reshape(40, 40, 3), defined_patch(noise_frame(), rows, columns))
+
+
+# --- any places -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fill", [None, 7.0])
+def test_places_on_a_grid_give_the_patch_of_the_two_axes(fill):
+    frame, crop = noise_frame(), Crop(-4.3, 2.7, 24.0, 31)
+    steps = (np.arange(31) + 0.5) * 24 / 31
+    x, y = np.meshgrid(crop.x + steps, crop.y + steps)
+    found = resampled_at(frame, np.stack([x, y], axis=-1), fill)
+    assert_allclose(found, cut_patch(frame, crop, fill), atol=1e-3)
+
+
+def test_the_centre_of_a_pixel_is_the_pixel_and_far_away_is_the_fill():
+    frame = noise_frame()[..., 0]
+    places = np.array([[3.5, 2.5], [-1e9, 4.5], [1e9, -1e9]])
+    assert resampled_at(frame, places, 5.0).tolist() == [frame[2, 3], 5.0, 5.0]
+    assert resampled_at(frame, places, None).tolist() == [frame[2, 3], *frame[[4, 0], [0, -1]]]

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.evidence.box_ways import ON_FRAMES, ON_TRACKS, Boxes, trusted_boxes
 from benchmarks.evidence.parts import ROOT, Workplace, ends
-from benchmarks.evidence.plan import World, read_plan
+from benchmarks.evidence.plan import UNREGISTERED, World, read_plan
 from benchmarks.evidence.signal import proposed, tracks_of
 from benchmarks.evidence.truth import scene_of, true_boxes
 from benchmarks.evidence.worlds import render
@@ -79,7 +79,7 @@ def world_of_boxes() -> World:
 def recipe_with(changes: Mapping[str, Any]) -> CrossModalRecipe:
     """The recipe of a way: tracks from the first frame alone, at most five of a modality."""
     shared = {"tracks.every": EVERY, "tracks.boxes": 5, "directions": {"tir_to_tir": 1.0}}
-    return recipe_of_kind(CrossModalRecipe, "mixed", {**shared, **changes})
+    return recipe_of_kind(CrossModalRecipe, "mixed", {**shared, **changes, **UNREGISTERED})
 
 
 def boxes_of_ways(source: PairSource, detector: Path | None) -> dict[str, Boxes]:

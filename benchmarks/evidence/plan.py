@@ -27,6 +27,8 @@ from tirtrack.weights import store
 
 PLAN = Path(__file__).with_name("plan.yaml")
 BASELINE = "baseline"
+UNREGISTERED = {"registration": False}
+"""Change of every recipe behind a published figure: its pairs are read as they lie."""
 Sees = Literal["tir", "rgb", "truth"]
 Hour = Literal["sun", "overcast", "dusk", "night", "dark"]  # materials.DAYLIGHTS
 Difficulty = Literal["unregistered"]
@@ -353,7 +355,8 @@ def recipe_of(plan: Plan, arm: Arm, changes: Mapping[str, Any] | None = None) ->
     Raises:
         RecipeError: a setting is unknown or its value does not fit.
     """
-    return recipe_of_kind(CrossModalRecipe, plan.recipe, {**arm.changes(plan), **(changes or {})})
+    given = {**arm.changes(plan), **(changes or {}), **UNREGISTERED}
+    return recipe_of_kind(CrossModalRecipe, plan.recipe, given)
 
 
 def shared_identity(plan: Plan) -> dict[str, Any]:

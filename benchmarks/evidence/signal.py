@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.evidence.plan import Plan
+from benchmarks.evidence.plan import UNREGISTERED, Plan
 from tirtrack.boxes import iou
 from tirtrack.distillation.clips import usable_proposals
 from tirtrack.distillation.recipe import recipe_of_kind
@@ -112,4 +112,4 @@ def followed(tracker: OnlineTracker, source: PairSource, track: Track) -> float:
 
 
 def _recipe(plan: Plan) -> CrossModalRecipe:
-    return recipe_of_kind(CrossModalRecipe, plan.recipe, plan.signal)
+    return recipe_of_kind(CrossModalRecipe, plan.recipe, {**plan.signal, **UNREGISTERED})

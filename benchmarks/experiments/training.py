@@ -7,16 +7,31 @@ import argparse
 import torch
 
 import tirtrack
+from benchmarks.evidence.plan import UNREGISTERED
 from benchmarks.experiments import data
 from benchmarks.experiments.rows import Row
 from tirtrack.distillation.recipe import load_recipe
-from tirtrack.distillation.settings import SupervisedRecipe
+from tirtrack.distillation.settings import Recipe, SupervisedRecipe
 
 
 def models_of(row: Row) -> list[str]:
     """One name per seed."""
     stem = row.name.replace(" ", "_").replace(",", "").replace("(", "").replace(")", "")
     return [stem] if row.recipe is None else [f"{stem}-{seed}" for seed in range(row.seeds)]
+
+
+def recipe_of(row: Row) -> Recipe:
+    """The recipe of a row that is trained; pairs are read as they lie.
+
+    Raises:
+        ValueError: the row is not trained.
+    """
+    if row.recipe is None:
+        raise ValueError(f"{row.name} is not trained")
+    recipe = load_recipe(row.recipe, changes=row.changes)
+    if isinstance(recipe, SupervisedRecipe):
+        return recipe
+    return load_recipe(row.recipe, changes={**row.changes, **UNREGISTERED})
 
 
 def train_row(row: Row, seed: int, options: argparse.Namespace) -> str:
@@ -26,7 +41,7 @@ def train_row(row: Row, seed: int, options: argparse.Namespace) -> str:
     if out.is_file():
         return model
     torch.set_num_threads(1)
-    recipe = load_recipe(row.recipe, changes=row.changes)
+    recipe = recipe_of(row)
     if isinstance(recipe, SupervisedRecipe):
         stills = options.shared / "data" / "rgb" / "stills"
         tirtrack.train(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tirtrack.pairs.inspect import inspect_pairs
     from tirtrack.pairs.mine import mine_pairs
     from tirtrack.pairs.proposals import proposer
+    from tirtrack.pairs.registering import register_pairs
     from tirtrack.read_options import ReadOptions
     from tirtrack.report.build import build_report
     from tirtrack.trackers.base import Reason, Status, Tracker, TrackState
@@ -96,6 +97,7 @@ __all__ = [
     "propose_boxes",
     "proposer",
     "quantise_weights",
+    "register_pairs",
     "run_demo",
     "save_state",
     "score",
@@ -137,6 +139,7 @@ _HOMES = {
     "tirtrack.pairs.inspect": ("inspect_pairs",),
     "tirtrack.pairs.mine": ("mine_pairs",),
     "tirtrack.pairs.proposals": ("proposer",),
+    "tirtrack.pairs.registering": ("register_pairs",),
     "tirtrack.read_options": ("ReadOptions",),
     "tirtrack.report.build": ("build_report",),
     "tirtrack.trackers.base": (

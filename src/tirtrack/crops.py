@@ -10,13 +10,14 @@ Nothing here knows trackers, networks or files.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
 
 from tirtrack.boxes import Box
-from tirtrack.resampling import axis_taps, resampled, resized_published
+from tirtrack.resampling import axis_taps, resampled, resampled_at, resized_published
 
 TEMPLATE_SIDE = 127
 SEARCH_SIDE = 255
@@ -254,24 +255,58 @@ def _mirrored(boxes_patch: np.ndarray, crop: Crop) -> np.ndarray:
     return np.stack([crop.patch_side - (x + w), y, w, h], axis=-1)
 
 
-def mean_fill(frame: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class MappedFrame:
+    """A frame on its own pixels, to be cut as if it lay on another grid, without a step between.
+
+    Attributes:
+        pixels: ``[H',W']`` or ``[H',W',C]``, the frame.
+        places: maps points ``[...,2]`` (x, y) of the grid to points of the frame.
+        shape_hw: height and width of the grid.
+    """
+
+    pixels: np.ndarray
+    places: Callable[[np.ndarray], np.ndarray]
+    shape_hw: tuple[int, int]
+
+    def on_grid(self) -> np.ndarray:
+        """The frame on the grid: ``[H,W]`` or ``[H,W,C]`` float32, its border repeated."""
+        height, width = self.shape_hw
+        x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+        return resampled_at(self.pixels, self.places(np.stack([x, y], axis=-1)), None)
+
+
+Frame = np.ndarray | MappedFrame
+"""A frame that patches are cut from."""
+
+
+def frame_hw(frame: Frame) -> tuple[int, int]:
+    """Height and width of the grid on which a frame is cut."""
+    if isinstance(frame, MappedFrame):
+        return frame.shape_hw
+    return frame.shape[0], frame.shape[1]
+
+
+def mean_fill(frame: Frame) -> np.ndarray:
     """Mean of a frame, with which patches are filled outside it.
 
     Each channel is summed by itself, so a grey frame and its copy in three channels have the same
     mean to the last bit.
 
     Args:
-        frame: ``[H,W]`` or ``[H,W,C]``.
+        frame: ``[H,W]`` or ``[H,W,C]``; of a mapped frame all its pixels count.
 
     Returns:
         float64, ``[]`` for a grey frame, else ``[C]``.
     """
+    if isinstance(frame, MappedFrame):
+        return mean_fill(frame.pixels)
     if frame.ndim == 2:
         return np.asarray(_mean(frame))
     return np.array([_mean(frame[..., channel]) for channel in range(frame.shape[2])])
 
 
-def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float | None) -> np.ndarray:
+def cut_patch(frame: Frame, crop: Crop, fill: np.ndarray | float | None) -> np.ndarray:
     """The patch of a crop, sampled bilinearly at continuous places.
 
     Patch pixel ``p`` samples frame position ``crop.x + (p + 0.5) * side / D``; each of the four
@@ -279,7 +314,8 @@ def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float | None) ->
     are bounded by ``D`` and the width of the frame, however large the crop is.
 
     Args:
-        frame: ``[H,W]`` or ``[H,W,C]``, any number type; only read.
+        frame: ``[H,W]`` or ``[H,W,C]``, any number type; only read. Of a mapped frame the crop is
+            one of its grid, and each patch pixel is read at its place in the frame.
         crop: crop to cut; it may lie partly or wholly outside the frame.
         fill: one number, or one per channel; ``None`` repeats the border pixels.
 
@@ -289,6 +325,8 @@ def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float | None) ->
     Raises:
         ValueError: the frame is neither ``[H,W]`` nor ``[H,W,C]``.
     """
+    if isinstance(frame, MappedFrame):
+        return _cut_mapped(frame, crop, fill)
     if frame.ndim not in (2, 3):
         raise ValueError(f"a frame must be [H,W] or [H,W,C], got {list(frame.shape)}")
     height, width = frame.shape[:2]
@@ -300,6 +338,20 @@ def cut_patch(frame: np.ndarray, crop: Crop, fill: np.ndarray | float | None) ->
         rows, columns, fill = rows.repeating(), columns.repeating(), 0.0
     patch = resampled(frame, rows, columns, np.broadcast_to(fill, (channels,)))  # [D,D*C]
     patch = patch if frame.ndim == 2 else patch.reshape(side, side, channels)
+    return np.ascontiguousarray(patch[:, ::-1]) if crop.is_mirrored else patch
+
+
+def _cut_mapped(frame: MappedFrame, crop: Crop, fill: np.ndarray | float | None) -> np.ndarray:
+    """The patch of a crop of the grid; beyond the grid as beyond the frame."""
+    steps = (np.arange(crop.patch_side) + 0.5) / crop.patch_side
+    x, y = np.meshgrid(crop.x + steps * crop.side, crop.y + steps * crop.height)
+    points = np.stack([x, y], axis=-1)
+    size = np.array(frame.shape_hw[::-1], np.float64)
+    nearest = points.clip(0.5, size - 0.5)
+    patch = resampled_at(frame.pixels, frame.places(nearest), fill)
+    if fill is not None:
+        beyond = ((points < 0) | (points > size)).any(axis=-1)
+        patch[beyond] = fill
     return np.ascontiguousarray(patch[:, ::-1]) if crop.is_mirrored else patch
 
 

@@ -130,6 +130,52 @@ def resampled(frame: np.ndarray, rows: AxisTaps, columns: AxisTaps, fill: np.nda
     return patch
 
 
+def resampled_at(
+    frame: np.ndarray, places_xy: np.ndarray, fill: np.ndarray | float | None
+) -> np.ndarray:
+    """The levels of a frame at any places, bilinear between the four pixels around each.
+
+    Args:
+        frame: ``[H,W]`` or ``[H,W,C]``, any number type; only read.
+        places_xy: ``[...,2]``, continuous (the centre of pixel 0 is at 0.5).
+        fill: level outside the frame, one number or one per channel; ``None`` repeats its border.
+
+    Returns:
+        ``[...]`` or ``[...,C]`` float32.
+    """
+    height, width = frame.shape[:2]
+    rows, row_low, row_high = _neighbours(places_xy[..., 1], height, repeats=fill is None)
+    columns, column_low, column_high = _neighbours(places_xy[..., 0], width, repeats=fill is None)
+    more = (...,) + (None,) * (frame.ndim - 2)
+    total = np.zeros((*places_xy.shape[:-1], *frame.shape[2:]), np.float32)
+    for row, row_weight in zip(rows, (row_low, row_high), strict=True):
+        for column, column_weight in zip(columns, (column_low, column_high), strict=True):
+            total += frame[row, column] * (row_weight * column_weight)[more]
+    if fill is not None:
+        inside = (row_low + row_high) * (column_low + column_high)
+        total += (1 - inside)[more] * np.asarray(fill, np.float32)
+    return total
+
+
+def _neighbours(
+    places: np.ndarray, length: int, *, repeats: bool
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Indices of the two pixels around each place on one axis, and their weights float32; 0 for
+    those outside.
+    """
+    low, high = (0.0, length - 1.0) if repeats else (-2.0, length + 1.0)
+    places = (places - 0.5).clip(low, high)
+    floor = np.floor(places)
+    first = floor.astype(np.int64)
+    share = (places - floor).astype(np.float32)
+    indices = first.clip(0, length - 1), (first + 1).clip(0, length - 1)
+    if repeats:
+        return indices, np.float32(1) - share, share
+    low_weight = (np.float32(1) - share) * ((first >= 0) & (first < length))
+    high_weight = share * ((first >= -1) & (first < length - 1))
+    return indices, low_weight, high_weight
+
+
 def _needed(frame: np.ndarray, taps: AxisTaps, *, axis: int) -> tuple[np.ndarray, AxisTaps]:
     """The part of a frame that is read along an axis, and the taps in it: a view, or a copy of its
     neighbours alone where most of it is skipped.

@@ -382,3 +382,115 @@ def test_the_maker_of_the_camera_is_said_where_its_files_name_it(tmp_path, share
     Image.fromarray(np.zeros((120, 160, 3), np.uint8)).save(tmp_path / "a/rgb/x.png")
     assert run(["pairs", "inspect", str(tmp_path / "a"), "--out", str(tmp_path / "out")]) == 0
     assert "TIR 160x120 16 bit (camera FLIR" in capsys.readouterr().err
+
+
+# --- registration ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moved(tmp_path) -> Path:
+    """Six pairs of boxes and discs; TIR lies 10 px to the left of RGB and 6 px above it."""
+    folder = tmp_path / "moved"
+    for k in range(6):
+        rng = np.random.default_rng(k)
+        world = np.full((240, 300), 90.0)
+        rows, columns = np.mgrid[:240, :300]
+        for _ in range(60):
+            x, y, w, h = *rng.uniform(0, 300, 2), *rng.uniform(8, 50, 2)
+            world[(np.abs(columns - x) < w / 2) & (np.abs(rows - y) < h / 2)] = rng.uniform(0, 255)
+        rgb = np.repeat(world[20:-20, 20:-20, None], 3, axis=2).astype(np.uint8)
+        tir = (255 - 0.8 * world[26:-14, 30:-10] + rng.normal(0, 2, (200, 260))).clip(0, 255)
+        for name, image in (("rgb", rgb), ("tir", tir.astype(np.uint8))):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / name / f"{'abcdef'[k]}.png")
+    return folder
+
+
+def test_register_writes_a_rig_that_the_other_commands_take(tmp_path, moved, capsys):
+    rig, out = tmp_path / "rig.json", tmp_path / "out"
+    assert run(["pairs", "register", str(moved), "--out", str(rig)]) == 0
+    printed = capsys.readouterr()
+    assert "6 pairs: TIR moved by 11.7 px" in printed.out
+    assert "+10.0 right, +6.0 down" in printed.out
+    assert str(rig) in printed.err
+    stored = json.loads(rig.read_text())
+    assert np.array(stored["tir_from_rgb"])[:2, 2] == pytest.approx([-10, -6], abs=1.0)
+
+    asked = ["--rig", str(rig)]
+    assert run(["pairs", "inspect", str(moved), *asked, "--out", str(out)]) == 0
+    assert "offset 0." in capsys.readouterr().out
+    assert run(["pairs", "mine", str(moved), *asked, "--out", str(tmp_path / "shards")]) == 0
+    assert run(["pairs", "inspect", str(tmp_path / "shards"), "--out", str(tmp_path / "s")]) == 0
+    assert "offset 0." in capsys.readouterr().out
+
+
+def test_register_prints_the_file_as_json(tmp_path, moved, capsys):
+    rig = tmp_path / "rig.json"
+    assert run(["pairs", "register", str(moved), "--out", str(rig), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(rig.read_text())
+
+
+SHORT = ("pool=4", "training.steps=1", "training.batch=2", "teacher.require=false",
+         "held_back.samples=0")  # fmt: skip
+
+
+def test_distill_registers_pairs_that_lie_apart_and_says_so(tmp_path, moved, capsys):
+    def summary(name: str, *more: str) -> dict:
+        changes = [word for setting in SHORT for word in ("--set", setting)]
+        words = ["distill", str(moved), "--out", str(tmp_path / f"{name}.safetensors"), *changes]
+        assert run([*words, *more]) == 0
+        return json.loads((tmp_path / f"{name}.run" / "summary.json").read_text())
+
+    (said,) = summary("asked")["registered"]
+    assert said.startswith("moved: registered, TIR moved by ")
+    assert said in capsys.readouterr().err
+    assert summary("off", "--set", "registration=off")["registered"] == []
+    rig = str(tmp_path / "rig.json")
+    assert run(["pairs", "register", str(moved), "--out", rig]) == 0
+    with_rig = summary("rig", "--rig", rig)
+    assert with_rig["registered"] == []
+    assert (
+        len(
+            {one["fingerprint"] for one in (with_rig, summary("off2", "--set", "registration=off"))}
+        )
+        == 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(None, "there is no such file", id="missing"),
+        pytest.param("{", "is no rig", id="cut short"),
+        pytest.param(
+            '{"rgb_wh": [9, 9], "tir_wh": [9, 9], "tir_from_rgb": [[1,0,0],[0,1,0],[0,0,1]]}',
+            "the rig has RGB 9x9 and TIR 9x9",
+            id="of another rig",
+        ),
+        pytest.param(
+            '{"rgb_wh": [260, 200], "tir_wh": [260, 200], "score": 0.1, '
+            '"tir_from_rgb": [[1,0,0],[0,1,0],[0,0,1]]}',
+            "its score is 0.10",
+            id="not trusted",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["inspect", "mine"])
+def test_a_rig_that_cannot_be_used_ends_with_2(tmp_path, moved, capsys, command, content, said):
+    rig = tmp_path / "rig.json"
+    if content is not None:
+        rig.write_text(content)
+    out = tmp_path / "out"
+    assert run(["pairs", command, str(moved), "--rig", str(rig), "--out", str(out)]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_unrelated_pictures_are_not_registered(tmp_path, moved, capsys):
+    rng = np.random.default_rng(0)
+    for file in (moved / "tir").iterdir():
+        Image.fromarray(rng.integers(0, 255, (200, 260), dtype=np.uint8)).save(file)
+    rig = tmp_path / "rig.json"
+    assert run(["pairs", "register", str(moved), "--out", str(rig)]) == 2
+    assert "no map from RGB to TIR can be trusted" in capsys.readouterr().err
+    assert not rig.exists()

@@ -27,6 +27,7 @@ from tirtrack.cli.options import (
     Picture,
     Resume,
     RgbName,
+    RigFile,
     Seed,
     TirName,
     Workers,
@@ -34,6 +35,7 @@ from tirtrack.cli.options import (
     named_path,
     print_file,
     read_options,
+    rig_in,
 )
 from tirtrack.errors import RequestError
 
@@ -75,6 +77,7 @@ def command(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
+    rig: RigFile = None,
     licence: Annotated[
         str, typer.Option(help="Licence of the pairs, for the card.")
     ] = "not stated",
@@ -101,7 +104,7 @@ def command(
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout)
+    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout, rig=rig_in(rig))
     named = recipe or ("" if out else recipe_for(baseline, pairs, pairing))
     file = out or Path("runs") / f"distill-{Path(named).stem}.safetensors"
     with progress() as live:

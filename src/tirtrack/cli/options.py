@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 if TYPE_CHECKING:
+    from tirtrack.pairs.rig import Rig
     from tirtrack.read_options import ReadOptions
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random draws.")]
@@ -159,10 +160,26 @@ MaxGap = Annotated[
         help="Longest time between the frames of a pair matched by time (default: half a frame).",
     ),
 ]
+RigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--rig",
+        parser=named_path,
+        metavar="FILE",
+        help="Map from RGB to TIR pixels, as `tirtrack pairs register` writes it.",
+    ),
+]
 Delay = Annotated[
     int,
     typer.Option(metavar="FRAMES", help="Number of frames by which TIR is late; negative: early."),
 ]
+
+
+def rig_in(file: Path | None) -> Rig | None:
+    """The rig in a file that was given, if one was."""
+    from tirtrack.pairs.rig import read_rig
+
+    return None if file is None else read_rig(file)
 
 
 def command_line() -> str:

@@ -1,4 +1,4 @@
-"""``tirtrack pairs``: look at unlabelled RGB-TIR pairs, and put them and boxes into shards."""
+"""``tirtrack pairs``: look at unlabelled RGB-TIR pairs, register them, shard them and their boxes."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from tirtrack.cli.options import (
     Picture,
     Resume,
     RgbName,
+    RigFile,
     Seed,
     TirName,
     Workers,
@@ -33,6 +34,7 @@ from tirtrack.cli.options import (
     named_place,
     print_json,
     read_options,
+    rig_in,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
     from tirtrack.pairs.shard_models import ShardIndex
 
 app = typer.Typer(
-    help="Look at unlabelled RGB-TIR pairs, or mine them into shards.", add_completion=False
+    help="Look at unlabelled RGB-TIR pairs, register them, or mine them into shards.",
+    add_completion=False,
 )
 
 _LISTED = 10
@@ -58,7 +61,7 @@ class Way(StrEnum):
 
 @app.callback()
 def _group() -> None:
-    """Look at unlabelled RGB-TIR pairs, or mine them into shards."""
+    """Look at unlabelled RGB-TIR pairs, register them, or mine them into shards."""
 
 
 @app.command("inspect")
@@ -86,6 +89,7 @@ def inspect(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
+    rig: RigFile = None,
     seed: Seed = 0,
     licence: Annotated[
         str, typer.Option(help="Licence under which you hold the files, for the manifest.")
@@ -116,7 +120,7 @@ def inspect(
     tir_options = read_options(
         no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
     )
-    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout)
+    pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout, rig=rig_in(rig))
     folder = out or Path("runs") / f"pairs-{paths[0].resolve().name}"
     with progress() as live:
         found = inspect_pairs(
@@ -142,6 +146,51 @@ def inspect(
         raise typer.Exit(1)
 
 
+@app.command("register")
+def register(
+    paths: PairFolders,
+    out: Annotated[
+        Path, typer.Option(parser=named_path, metavar="FILE", help="JSON file for the rig.")
+    ],
+    rgb: RgbName = None,
+    tir: TirName = None,
+    layout: LayoutName = None,
+    match: MatchBy = None,
+    max_gap: MaxGap = None,
+    delay: Delay = 0,
+    no_data: NoData = None,
+    channel: Channel = None,
+    byte_order: ByteOrder = None,
+    picture: Picture = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find the map from RGB to TIR pixels of two cameras that are fixed together.
+
+    All recordings must be of this rig. distill, inspect and mine take the file after --rig. A map
+    that cannot be trusted is not written.
+    """
+    from tirtrack.cli.progress_line import progress
+    from tirtrack.pairs import Pairing, register_pairs
+
+    tir_options = read_options(
+        no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
+    )
+    with progress() as live:
+        rig = register_pairs(
+            paths,
+            out,
+            pairing=Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout),
+            force=force,
+            progress=live,
+        )
+    if as_json:
+        print_json(rig.model_dump(mode="json"))
+    else:
+        print(f"{_count(len(rig.residuals), 'pair')}: {rig.in_words()}")
+    print(f"written: {out}", file=sys.stderr)
+
+
 @app.command("mine")
 def mine(
     paths: PairFolders,
@@ -161,6 +210,7 @@ def mine(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
+    rig: RigFile = None,
     licence: Annotated[
         str, typer.Option(help="Licence under which you hold the files, for the index.")
     ] = "not stated",
@@ -196,7 +246,9 @@ def mine(
         index = mine_pairs(
             paths,
             out,
-            pairing=Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout),
+            pairing=Pairing(
+                rgb, tir, match, max_gap, delay, tir_options, layout=layout, rig=rig_in(rig)
+            ),
             licence=licence,
             shard_mb=shard_mb,
             max_bad=max_bad,
@@ -275,6 +327,7 @@ def report_lines(found: Inspection) -> list[str]:
         f"  {_recording_line(facts, found.unit, with_layout=len(layouts) > 1)}"
         for facts in found.recordings
     ]
+    lines += [f"  {said}" for said in found.registration[:_LISTED]]
     lines += [f"  assumed: {assumed}" for assumed in found.assumed[:_LISTED]]
     lines += ["", *_proposal_lines(found)]
     if found.warnings:

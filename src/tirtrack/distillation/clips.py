@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from tirtrack.boxes import Box, iou
+from tirtrack.crops import Frame
 from tirtrack.distillation.settings import Boxes, CrossModalRecipe, Direction, Modality
 from tirtrack.errors import PairsError
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
@@ -37,9 +38,9 @@ class Footage(Protocol):
 
     def frames(
         self, wanted: Collection[int]
-    ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray | None]]:
-        """The wanted frames in order: index, RGB ``[H,W,3]`` uint8, and TIR ``[H,W]`` as stored;
-        ``None`` for a modality that is missing.
+    ) -> Iterator[tuple[int, np.ndarray | None, Frame | None]]:
+        """The wanted frames in order: index, RGB ``[H,W,3]`` uint8, and TIR ``[H,W]`` as stored,
+        with the map of its rig where it was registered; ``None`` for a modality that is missing.
         """
 
 
@@ -92,13 +93,11 @@ class Clip:
     indices: Sequence[int]
     targets: Mapping[int, Sequence[Target]]
 
-    def frames(
-        self, wanted: Collection[int]
-    ) -> Iterator[tuple[int, np.ndarray | None, np.ndarray]]:
+    def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray | None, Frame]]:
         """As in :class:`Footage`."""
         for frame in sorted(wanted):
             pair = self.source[self.indices[frame]]
-            yield frame, pair.rgb, pair.tir
+            yield frame, pair.rgb, pair.tir if pair.tir_mapped is None else pair.tir_mapped
 
 
 def clips_of(
@@ -265,7 +264,7 @@ def uses_rgb(found_in: FoundIn, recipe: CrossModalRecipe, *, has_foreign_teacher
 
 def read_frames(
     clips: Sequence[Footage], wanted: Collection[tuple[int, int]]
-) -> Iterator[tuple[tuple[int, int], np.ndarray | None, np.ndarray | None]]:
+) -> Iterator[tuple[tuple[int, int], np.ndarray | None, Frame | None]]:
     """Frames of several clips, each read once and in order.
 
     Args:

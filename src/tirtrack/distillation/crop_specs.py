@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tirtrack.boxes import Box
-from tirtrack.crops import Crop, CropRule, mean_fill, siamese_crop, stretched_crop, training_crop
+from tirtrack.crops import (
+    Crop,
+    CropRule,
+    Frame,
+    mean_fill,
+    siamese_crop,
+    stretched_crop,
+    training_crop,
+)
 from tirtrack.distillation.settings import BoxJitter, BranchJitter, Jitter
 
 CENTRE_LESS = 0.5  # published centre jitter of a test crop: its area factor minus this
@@ -55,7 +63,7 @@ class CropSpec:
         return training_crop(self.box, rule, frame_hw)
 
 
-def fill_of(rule: CropRule, image: np.ndarray) -> np.ndarray | None:
+def fill_of(rule: CropRule, image: Frame) -> np.ndarray | None:
     """Fill value outside a frame: its mean, or ``None`` to repeat its border pixels."""
     return mean_fill(image) if rule.border == "mean" else None
 

@@ -18,6 +18,7 @@ from tirtrack.boxes import Box, iou
 from tirtrack.crops import (
     Crop,
     CropRule,
+    Frame,
     boxes_to_frame,
     cut_patch,
     mean_fill,
@@ -74,11 +75,11 @@ def check_can_teach(network: TwoBranchNetwork, name: str) -> None:
 @torch.no_grad()
 def one_step_box(
     network: TwoBranchNetwork,
-    frame: np.ndarray,
+    frame: Frame,
     box: Box,
     *,
     around: Box | None = None,
-    test_frame: np.ndarray | None = None,
+    test_frame: Frame | None = None,
 ) -> OneStep:
     """Find the target of a box in one forward pass: no window, no smoothing.
 
@@ -111,7 +112,7 @@ def one_step_box(
 
 def find_again(
     network: TwoBranchNetwork,
-    frame: np.ndarray,
+    frame: Frame,
     box: Box,
     *,
     rng: np.random.Generator,
@@ -162,11 +163,11 @@ def check_pool(
         rows.setdefault((sample.clip, sample.tests[0].frame), []).append(row)
     limits, levels = recipe.teacher.box_check, levels_of(recipe)
     for at, rgb, tir in read_frames(clips, rows):
-        frame = rgb if recipe.teacher.modality is Modality.RGB else tir
+        frame: Frame | None = rgb
+        if recipe.teacher.modality is Modality.TIR:
+            frame = None if tir is None else levels(tir)
         if frame is None:
             continue
-        if frame is tir:
-            frame = levels(tir)
         for row in rows[at]:
             sample = pool.samples[row]
             box = sample.tests[0].box
@@ -186,7 +187,7 @@ def _crop(rule: CropRule, box: Box) -> Crop:
     raise ValueError(f"a teacher of another family must be Siamese, got crops by {rule}")
 
 
-def _patch(frame: np.ndarray, crop: Crop) -> Tensor:
+def _patch(frame: Frame, crop: Crop) -> Tensor:
     """Patch ``[1,1,3,D,D]`` in [0, 1]."""
     patch = torch.from_numpy(cut_patch(frame, crop, mean_fill(frame))) / 255.0
     three = patch.expand(3, -1, -1) if patch.ndim == 2 else patch.permute(2, 0, 1)

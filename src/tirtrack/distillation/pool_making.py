@@ -11,7 +11,15 @@ from functools import cache
 
 import numpy as np
 
-from tirtrack.crops import Crop, CropRule, boxes_to_patch, cut_patch
+from tirtrack.crops import (
+    Crop,
+    CropRule,
+    Frame,
+    MappedFrame,
+    boxes_to_patch,
+    cut_patch,
+    frame_hw,
+)
 from tirtrack.distillation.augmentation import apply_jitter, draw_jitter, photometric_of
 from tirtrack.distillation.clips import Footage, read_frames
 from tirtrack.distillation.crop_specs import fill_of
@@ -24,11 +32,11 @@ from tirtrack.distillation.settings import Modality, Recipe, SupervisedRecipe
 from tirtrack.progress import Progress, silent
 from tirtrack.thermal import ThermalNormaliser, normaliser
 
-Levels = Callable[[np.ndarray], np.ndarray]
-"""Maps a stored TIR frame to grey levels 0..255 ``[H,W]``."""
+Levels = Callable[[Frame], Frame]
+"""Maps a stored TIR frame to grey levels 0..255 ``[H,W]``; a mapped frame stays one."""
 
 
-def as_stored(frame: np.ndarray) -> np.ndarray:
+def as_stored(frame: Frame) -> Frame:
     """Grey levels of frames that have no others, where no TIR is cut."""
     return frame
 
@@ -40,7 +48,13 @@ def levels_of(recipe: Recipe) -> Levels:
     if isinstance(recipe, SupervisedRecipe):
         return as_stored
     chosen = normaliser(recipe.normaliser)
-    return lambda frame: ThermalNormaliser(chosen)(frame)
+
+    def levels(frame: Frame) -> Frame:
+        if isinstance(frame, MappedFrame):
+            return replace(frame, pixels=ThermalNormaliser(chosen)(frame.pixels))
+        return ThermalNormaliser(chosen)(frame)
+
+    return levels
 
 
 def build_pool(
@@ -143,9 +157,9 @@ def cut(
     for at, rgb, tir in read_frames(clips, shots):
         images = _images(rgb, tir, modalities, levels, is_canvas=is_canvas)
         patch_of = _cutter(images)
-        height, width = next(iter(images.values())).shape[:2]
+        size = frame_hw(next(iter(images.values())))
         for row, branch, image, shot in shots[at]:
-            sample, size = samples[row], (height, width)
+            sample = samples[row]
             is_away = branch == "away"
             crop = away_crop(sample, size, seed) if is_away else shot.spec.crop(size)
             if crop is None:
@@ -193,23 +207,25 @@ def _augmented(
 
 def _images(
     rgb: np.ndarray | None,
-    tir: np.ndarray | None,
+    tir: Frame | None,
     modalities: set[Modality],
     levels: Levels,
     *,
     is_canvas: bool,
-) -> dict[Modality, np.ndarray]:
+) -> dict[Modality, Frame]:
     """A frame as grey levels, where there is any; TIR only if it is needed.
 
     On a canvas, as published, each frame has the other modality at its right, and crops may show
     both. (Published boxes of the right half, which begin in TIR, have it at their left.)
     """
-    of_rgb = {} if rgb is None else {Modality.RGB: rgb}
+    of_rgb: dict[Modality, Frame] = {} if rgb is None else {Modality.RGB: rgb}
     if tir is None or not (is_canvas or Modality.TIR in modalities):
         return of_rgb
     grey = levels(tir)
     if rgb is None or not is_canvas:
         return {**of_rgb, Modality.TIR: grey}
+    if isinstance(grey, MappedFrame):  # a canvas is one picture
+        grey = grey.on_grid()
     grey = np.repeat(grey[..., None], 3, axis=2)
     return {
         Modality.RGB: np.concatenate([rgb, grey], axis=1),
@@ -218,7 +234,7 @@ def _images(
 
 
 def _cutter(
-    images: Mapping[Modality, np.ndarray],
+    images: Mapping[Modality, Frame],
 ) -> Callable[[Modality, Crop, CropRule], np.ndarray]:
     """Cuts patches of a frame; the fill value outside of it is computed once."""
     fill = cache(lambda modality, rule: fill_of(rule, images[modality]))

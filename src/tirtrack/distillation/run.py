@@ -126,13 +126,15 @@ def distill(
     if settings.teacher.weights is not None:
         taught_by = store.read(store.find(settings.teacher.weights))
         teacher = store.network_of(taught_by)
-    split = open_split(pairs, held_back, settings, licence, pairing=pairing, named=hold_back)
+    split = open_split(
+        pairs, held_back, settings, licence, pairing=pairing, named=hold_back, progress=progress
+    )
     check_recipe(settings, network, teacher)
     make_follower = _follower(follower, settings, baseline)
     boxes = settings.proposals
     way = identity_of(proposer(boxes.way, **boxes.options), boxes.modalities)
     identity = {
-        "recipe": fingerprint(settings.model_dump(mode="json")),
+        "recipe": recipe_identity(settings),
         **split.identity(),
         "way of proposing": fingerprint(way),
         "baseline": weights.sha256,
@@ -168,7 +170,8 @@ def distill(
             follower=make_follower,
         )
     card = _card(file.stem, weights.card, split.manifest, settings)
-    summary = summary.model_copy(update={"source_lines": tuple(lines)})
+    more = {"source_lines": tuple(lines), "registered": split.registered}
+    summary = summary.model_copy(update=more)
     return finish(run, student, card, summary, start=weights, command=command)
 
 
@@ -255,6 +258,14 @@ def _follower(
     return partial(make, baseline)
 
 
+def recipe_identity(recipe: CrossModalRecipe) -> str:
+    """The fingerprint of a recipe; one without registration has that which it had before recipes
+    could register.
+    """
+    without = None if recipe.registration else {"registration"}
+    return fingerprint(recipe.model_dump(mode="json", exclude=without))
+
+
 def _source_lines(split: Split) -> list[str]:
     """The pairs in one line, and pairs that were given to be held back; logged as well."""
     lines = [pairs_line(split.source)]
@@ -262,6 +273,8 @@ def _source_lines(split: Split) -> list[str]:
     if split.has_two_sources:
         lines.append(pairs_line(split.held_back_source))
         _log.info("held back, %s: %s", split.held_back_source.name, lines[1])
+    for said in split.registered:
+        _log.info("%s", said)
     return lines
 
 

@@ -356,6 +356,11 @@ class CrossModalRecipe(_Recipe):
     )
     proposals: Proposals = Proposals()
     boxes: Boxes = Boxes()
+    registration: bool = Field(
+        default=True,
+        description="register recordings whose modalities lie more than 4 px apart, at 640 px "
+        "width, where no rig is given",
+    )
     normaliser: str = Field(
         default="adaptive", description="normaliser of 16-bit TIR, see tirtrack.thermal"
     )

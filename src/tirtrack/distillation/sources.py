@@ -14,6 +14,7 @@ from tirtrack.errors import PairsError, RecipeError, RequestError, did_you_mean
 from tirtrack.files import fingerprint
 from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.folder import open_pairs
+from tirtrack.pairs.registering import find_rigs
 from tirtrack.pairs.source import (
     Manifest,
     PairSource,
@@ -22,6 +23,8 @@ from tirtrack.pairs.source import (
     named,
     unit_of,
 )
+from tirtrack.pairs.source_views import CanRegister, registered
+from tirtrack.progress import Progress, silent
 from tirtrack.remote import AnyPath
 
 Pairs = str | AnyPath | Sequence[str | AnyPath] | PairSource
@@ -43,6 +46,7 @@ class Split:
         held_back: indices of these pairs.
         how: how they were chosen, in words.
         named: recordings that the user held back by name.
+        registered: what was registered, and what could not be, one sentence for each recording.
     """
 
     source: PairSource
@@ -51,6 +55,7 @@ class Split:
     held_back: tuple[int, ...]
     how: str
     named: tuple[str, ...] = ()
+    registered: tuple[str, ...] = ()
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -80,8 +85,10 @@ def open_split(
     *,
     pairing: Pairing = Pairing(),  # noqa: B008 - frozen
     named: Sequence[str] = (),
+    progress: Progress = silent,
 ) -> Split:
-    """Open the pairs and split them. RGB that the recipe does not need is not read.
+    """Open the pairs and split them. RGB that the recipe does not need is not read; pairs whose
+    modalities lie apart are registered, unless the recipe says not to.
 
     Args:
         pairs: pairs to train on.
@@ -90,6 +97,7 @@ def open_split(
         licence: licence of the pairs.
         pairing: names of the cameras in folders, and how frames are matched.
         named: recordings of ``pairs`` to hold back instead of a share.
+        progress: callback that is told of every recording whose offset was measured.
 
     Raises:
         PairsError: a folder cannot be used, or no recording has one of the names.
@@ -103,14 +111,31 @@ def open_split(
             "give one of them",
         )
     pairing = replace(pairing, tir_alone=not recipe.reads_rgb)
+    source, said = _opened(pairs, recipe, licence, pairing, progress)
+    if held_back is None:
+        split = hold_back(source, recipe.held_back.share, named)
+        return replace(split, registered=said)
+    other, said_of_other = _opened(held_back, recipe, licence, pairing, progress)
+    everything, others = tuple(range(len(source))), tuple(range(len(other)))
+    how = f"given: {other.name}"
+    return Split(source, everything, other, others, how, registered=said + said_of_other)
+
+
+def _opened(
+    pairs: Pairs,
+    recipe: CrossModalRecipe,
+    licence: str,
+    pairing: Pairing,
+    progress: Progress,
+) -> tuple[PairSource, tuple[str, ...]]:
+    """Pairs, registered where that is needed, and what was done about it."""
     source = open_pairs(pairs, licence=licence, pairing=pairing)
     _check_rgb(source, recipe)
-    if held_back is None:
-        return hold_back(source, recipe.held_back.share, named)
-    other = open_pairs(held_back, licence=licence, pairing=pairing)
-    _check_rgb(other, recipe)
-    everything, others = tuple(range(len(source))), tuple(range(len(other)))
-    return Split(source, everything, other, others, f"given: {other.name}")
+    registers = recipe.registration and recipe.reads_rgb and pairing.rig is None
+    if not registers or not isinstance(source, CanRegister):
+        return source, ()
+    found = find_rigs(source, progress=progress)
+    return registered(source, found.rigs) if found.rigs else source, found.said
 
 
 def _check_rgb(source: PairSource, recipe: CrossModalRecipe) -> None:

@@ -165,6 +165,8 @@ class RunSummary(Stored):
         warnings: warnings, one sentence each.
         seconds: duration of every stage.
         source_lines: description of every source of data in one line, held-back ones included.
+        registered: recordings whose modalities lay apart, and how they were registered or why not,
+            one sentence for each.
         weights: file name of the weights; empty without one.
         fingerprint: fingerprint of all inputs of the run, as in ``identity.json``.
         versions: versions of Python and packages.
@@ -190,6 +192,7 @@ class RunSummary(Stored):
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = {}
     source_lines: tuple[str, ...] = ()
+    registered: tuple[str, ...] = ()
     weights: str = ""
     fingerprint: str = ""
     versions: Mapping[str, str] = {}

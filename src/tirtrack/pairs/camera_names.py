@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tirtrack.errors import RequestError, did_you_mean
+from tirtrack.pairs.rig import Rig
 from tirtrack.read_options import AS_STORED, ReadOptions
 
 MODALITIES = ("rgb", "tir")
@@ -54,6 +55,10 @@ class Pairing:
             measurement, sample of each pixel, byte order, part of a radiometric JPEG.
         tir_alone: whether RGB is left unread where there is any, and may be missing.
         layout: name of the layout (``tirtrack.pairs.layouts``); ``None``: as the folder suggests.
+        rig: map from RGB to TIR pixels, as ``tirtrack pairs register`` finds it; ``None``: both
+            cameras show the same field of view.
+        any_aspect: whether TIR of another aspect ratio than RGB is stretched onto it, so that pairs
+            can be read before they are registered.
 
     Raises:
         RequestError: a name is empty, both names are equal, the gap is not positive or given
@@ -68,6 +73,8 @@ class Pairing:
     tir_options: ReadOptions = AS_STORED
     tir_alone: bool = False
     layout: str | None = None
+    rig: Rig | None = None
+    any_aspect: bool = False
 
     def __post_init__(self) -> None:
         for modality in MODALITIES:

@@ -4,7 +4,8 @@ Each tile shows RGB and TIR of one pair side by side, or TIR alone. Boxes found 
 are green and drawn in both; a box found in one modality is drawn only there; rejected ones are
 grey, dashed, with the reason. Numbers are ranks. Below the pairs, film strips show boxes that were
 followed through time, some trusted and some rejected; in frames that do not count the box is
-dashed.
+dashed. Where pairs were registered, the last strips show some of them before and after: RGB as
+grey, TIR in red over it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _MAX_REJECTED = 6
 _DASH_PX = 5
 _STRIPS = 3  # trusted tracks, and as many rejected ones
 _STRIP_FRAMES = 6
+_REGISTERED = 2  # pairs that are shown before and after registration
 
 
 def contact_sheet(
@@ -74,6 +76,8 @@ def contact_sheet(
     tile_width = max(tile.width for tile in tiles)
     width = columns * tile_width + (columns + 1) * _GAP_PX
     rows += [[_strip(source, one, width - 2 * _GAP_PX)] for one in _shown_tracks(tracks)]
+    moved = [pair for pair in pairs if pair.tir_mapped is not None]
+    rows += [[_before_and_after(one, width - 2 * _GAP_PX)] for one in spread(moved, _REGISTERED)]
     heights = [max(tile.height for tile in row) for row in rows]
     height = _legend_height() + sum(heights) + (len(rows) + 1) * _GAP_PX
     sheet = Image.new("RGB", (width, height), _GROUND)
@@ -146,6 +150,24 @@ def _strip(source: PairSource, track: Track, width: int) -> Image.Image:
     said = track.tracklet.fault or f"{len(trusted)} of {len(track.indices)} frames count"
     caption = f"{_shortened(pairs[0].key)}, followed in {track.modality.upper()}: {said}"
     ImageDraw.Draw(strip).text((4, 3), caption, font=_font(), fill=_INK)
+    return strip
+
+
+def _before_and_after(pair: Pair, width: int) -> Image.Image:
+    """TIR in red over RGB, stretched onto it and registered, side by side."""
+    rgb, tir = pair.both
+    height = rgb.shape[0]
+    cell = (width - 2) // 2
+    size = cell, max(round(cell * height / rgb.shape[1]), 1)
+    grey = np.asarray(Image.fromarray(rgb).convert("L").resize(size))
+    stored = tir if pair.tir_mapped is None else pair.tir_mapped.pixels
+    strip = Image.new("RGB", (width, size[1] + _CAPTION_PX), _GROUND)
+    for place, (image, said) in enumerate(((stored, "before"), (tir, "after registration"))):
+        red = np.asarray(Image.fromarray(to_display(image)).convert("L").resize(size))
+        both = Image.fromarray(np.stack([red, grey, grey], axis=2))
+        strip.paste(both, (place * (cell + 2), _CAPTION_PX))
+        caption = f"{_shortened(pair.key)}, {said}"
+        ImageDraw.Draw(strip).text((place * (cell + 2) + 4, 3), caption, font=_font(), fill=_INK)
     return strip
 
 

@@ -25,6 +25,7 @@ from tirtrack.pairs.layouts.registry import LAYOUTS, Place, find_places, find_sp
 from tirtrack.pairs.layouts.tir_alone import find_tir
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import Take
+from tirtrack.pairs.rig import Rig
 from tirtrack.pairs.shard_pairs import ShardPairs
 from tirtrack.pairs.shards import is_shards
 from tirtrack.pairs.source import (
@@ -35,7 +36,7 @@ from tirtrack.pairs.source import (
     SourceFile,
     is_tir_alone,
 )
-from tirtrack.pairs.source_views import CombinedPairs, TirAlone
+from tirtrack.pairs.source_views import CombinedPairs, TirAlone, registered
 from tirtrack.read_options import as_typed
 from tirtrack.remote import AnyPath, RemotePath, any_path, fetched
 from tirtrack.source_line import bits, unused_names
@@ -57,6 +58,8 @@ class FolderPairs:
         licence: licence under which the user holds the files; goes into the manifest.
         rejected: list that collects errors, as for :func:`open_pairs`.
         folder: folder that holds all recordings, to find unused files in it.
+        rigs: map from RGB to TIR pixels of each recording that is registered, by its name.
+        any_aspect: whether TIR of another aspect ratio is stretched onto the RGB grid.
 
     Attributes:
         takes: recordings that can be used.
@@ -76,11 +79,15 @@ class FolderPairs:
         licence: str = "not stated",
         rejected: list[PairsError] | None = None,
         folder: Path | None = None,
+        rigs: Mapping[str, Rig] | None = None,
+        any_aspect: bool = False,
     ) -> None:
         self.name = name
         self._folder = folder
         self.licence = licence
-        opened = _each(lambda take: (take, _first_readable(take)), takes, rejected)
+        self._rigs, self._any_aspect = dict(rigs or {}), any_aspect
+        self.no_data: dict[str, float | None] = {}
+        opened = _each(lambda take: (take, self._first_readable(take)), takes, rejected)
         self.takes = tuple(take for take, _ in opened)
         self.no_data = {take.name: _no_data(take) for take in self.takes}
         self._starts = np.cumsum([0, *(len(take) for take in self.takes)])
@@ -106,7 +113,7 @@ class FolderPairs:
             self.takes[self._open].close()
             self._open = number
         take, position = self.takes[number], index - int(self._starts[number])
-        pair = fitted(take, position, *take.read(position), self.no_data[take.name])
+        pair = self._fitted(take, position, *take.read(position))
         if pair.tir_depth != self.tir_depths[take.name]:
             raise PairsError(
                 f"TIR is {pair.tir_depth}, the first of its recording {self.tir_depths[take.name]}",
@@ -114,6 +121,50 @@ class FolderPairs:
                 "keep one bit depth in a recording: split the folder, or convert the odd files",
             )
         return pair
+
+    def _fitted(self, take: Take, position: int, rgb: np.ndarray | None, tir: np.ndarray) -> Pair:
+        return fitted(
+            take,
+            position,
+            rgb,
+            tir,
+            self.no_data.get(take.name),
+            rig=self._rigs.get(take.name),
+            any_aspect=self._any_aspect,
+        )
+
+    def _first_readable(self, take: Take) -> Pair:
+        first: PairsError | None = None
+        for position in range(len(take)):
+            try:
+                images = take.read(position)
+            except PairsError as error:
+                if names_option(error):
+                    raise
+                first = first or error
+            else:
+                take.close()
+                return self._fitted(take, position, *images)
+        reason = "" if first is None else f" ({first.where}: {first.what})"
+        raise PairsError(
+            f"not one of its {len(take)} pairs can be read{reason}",
+            take.name,
+            "copy or export the recording again, or remove it",
+        ) from first
+
+    def registered(self, rigs: Mapping[str, Rig]) -> FolderPairs:
+        """The same pairs, those of some recordings registered.
+
+        Raises:
+            PairsError: a rig is of pictures of other sizes.
+        """
+        return FolderPairs(
+            self.name,
+            self.takes,
+            licence=self.licence,
+            folder=self._folder,
+            rigs={**self._rigs, **rigs},
+        )
 
     def recordings(self) -> Mapping[str, Recording]:
         """The recordings by name, in the order of their paths."""
@@ -130,6 +181,7 @@ class FolderPairs:
                 as_typed(take.tir_options),
                 take.has_rgb,
                 take.delay_frames,
+                self._rigs[take.name].identity if take.name in self._rigs else "",
             )
             for take, start in zip(self.takes, self._starts[:-1], strict=True)
         }
@@ -147,26 +199,6 @@ class FolderPairs:
         """Names of unused files and folders beside the frames."""
         used = [path for take in self.takes for path in take.files()]
         return [] if self._folder is None else unused_names(self._folder, used)
-
-
-def _first_readable(take: Take) -> Pair:
-    first: PairsError | None = None
-    for position in range(len(take)):
-        try:
-            images = take.read(position)
-        except PairsError as error:
-            if names_option(error):
-                raise
-            first = first or error
-        else:
-            take.close()
-            return fitted(take, position, *images)
-    reason = "" if first is None else f" ({first.where}: {first.what})"
-    raise PairsError(
-        f"not one of its {len(take)} pairs can be read{reason}",
-        take.name,
-        "copy or export the recording again, or remove it",
-    ) from first
 
 
 def _no_data(take: Take) -> float | None:
@@ -222,7 +254,9 @@ def open_pairs(
             do not fit each other); with ``rejected`` only if none can be used.
     """
     if isinstance(source, PairSource):
-        return TirAlone(source) if pairing.tir_alone else source
+        if pairing.tir_alone:
+            return TirAlone(source)
+        return source if pairing.rig is None else registered(source, _one_rig(source, pairing.rig))
     named = named_folders(source)
     opened = [
         _open_folder(folder, licence, name, pairing=pairing, rejected=rejected)
@@ -231,6 +265,10 @@ def open_pairs(
     if rejected and not any(len(one) for one in opened):
         raise _no_recording(rejected, [folder for _, folder in named])
     return opened[0] if len(opened) == 1 else CombinedPairs(opened)
+
+
+def _one_rig(source: PairSource, rig: Rig) -> dict[str, Rig]:
+    return {name: rig for name, one in source.recordings().items() if one.has_rgb}
 
 
 def lacks_rgb(
@@ -329,18 +367,35 @@ def _open_folder(
     opened = _each(lambda place: place.takes(), recording_places(folder, name, pairing), rejected)
     takes = [take for several in opened for take in several]
     inside = folder if folder.is_dir() else None
-    return FolderPairs(name, takes, licence=licence, rejected=rejected, folder=inside)
+    return FolderPairs(
+        name,
+        takes,
+        licence=licence,
+        rejected=rejected,
+        folder=inside,
+        rigs=rigs_of(takes, pairing),
+        any_aspect=pairing.any_aspect,
+    )
+
+
+def rigs_of(takes: Sequence[Take], pairing: Pairing) -> dict[str, Rig]:
+    """The rig of each recording with RGB, if the user gave one."""
+    if pairing.rig is None:
+        return {}
+    return {take.name: pairing.rig for take in takes if take.has_rgb}
 
 
 def _open_shards(folder: AnyPath, pairing: Pairing) -> ShardPairs:
-    if replace(pairing, tir_alone=False) != Pairing():
+    if replace(pairing, tir_alone=False, rig=None, any_aspect=False) != Pairing():
         raise PairsError(
             "shards are pairs already, read as they were when they were mined",
             folder,
             "leave out --layout, --rgb, --tir, --match, --max-gap, --delay and how to read TIR, or "
             "mine the pairs again with them",
         )
-    return ShardPairs(folder, tir_alone=pairing.tir_alone)
+    return ShardPairs(
+        folder, tir_alone=pairing.tir_alone, rig=pairing.rig, any_aspect=pairing.any_aspect
+    )
 
 
 @dataclass(frozen=True)

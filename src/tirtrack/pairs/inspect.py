@@ -32,6 +32,7 @@ from tirtrack.pairs.proposals import registry
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import Proposing, is_fallback
+from tirtrack.pairs.registering import find_rigs
 from tirtrack.pairs.registration import (
     WARN_OFFSET_PX,
     Offset,
@@ -40,6 +41,7 @@ from tirtrack.pairs.registration import (
     summarise,
 )
 from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions, pairs_line, unit_of
+from tirtrack.pairs.source_views import CanRegister, registered
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
 from tirtrack.remote import AnyPath
@@ -92,7 +94,8 @@ def inspect_pairs(
             listed in the result; an opened source has left them out.
         proposer: proposer of boxes, or the name of one with its default settings
             (:func:`tirtrack.pairs.proposer` makes one with others).
-        pairing: names of the two cameras and how frames are matched, if ``pairs`` are folders.
+        pairing: names of the two cameras, how frames are matched, and their rig, if ``pairs`` are
+            folders. Without a rig, recordings whose modalities lie apart get one of their own.
         licence: licence of the pairs, for the manifest, if ``pairs`` are folders.
         seed: seed of proposers that draw at random.
         sampled: number of pairs, evenly spread, that get an offset and proposals.
@@ -117,8 +120,15 @@ def inspect_pairs(
     folder = None if out is None else new_folder(Path(out), force=force, inputs=read)
     if source is not pairs:
         _log.info("%s: %s", source.name, pairs_line(source))
+    registration: tuple[str, ...] = ()
+    if isinstance(source, CanRegister):
+        rigs = find_rigs(source, progress=progress)
+        registration = rigs.said
+        source = registered(source, rigs.rigs) if rigs.rigs else source
     proposing = Proposing(source, proposes, seed)
-    found = _inspection(proposing, sampled, workers, rejected=rejected, progress=progress)
+    found = _inspection(
+        proposing, sampled, workers, registration, rejected=rejected, progress=progress
+    )
     if folder is not None:
         write_inspection(folder, source, found, tiles=tiles)
     return found
@@ -128,6 +138,7 @@ def _inspection(
     proposing: Proposing,
     sampled: int,
     workers: int,
+    registration: Sequence[str],
     *,
     rejected: Sequence[PairsError],
     progress: Progress,
@@ -166,6 +177,7 @@ def _inspection(
         unusable_recordings=[str(error) for error in rejected],
         offset=offset,
         proposals=rates,
+        registration=registration,
         assumed=assumptions(source.recordings().values()),
         warnings=_warnings(len(source), damaged, facts, rates, unit=unit, rejected=len(rejected)),
         boxes=proposals,
@@ -279,7 +291,8 @@ def _too_far_apart(offset: OffsetSummary) -> str:
     if offset.shift >= COMMON_SHIFT * offset.median_length:
         return (
             f"the modalities lie {offset.median_length:.1f} px apart (RGB = TIR {where}), more "
-            f"than {WARN_OFFSET_PX:g}; register the pairs first, {miss}"
+            f"than {WARN_OFFSET_PX:g}; register the pairs first "
+            f"(`tirtrack pairs register`), {miss}"
         )
     return (
         f"the modalities of a typical pair lie {offset.median_length:.1f} px apart, more than "

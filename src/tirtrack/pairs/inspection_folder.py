@@ -108,6 +108,8 @@ class Inspection(Stored):
         unusable_recordings: recordings that cannot be used, not counted above, and why.
         offset: offset between the modalities, over all sampled pairs.
         proposals: counts of the proposals in the sampled pairs.
+        registration: recordings whose modalities lay apart, and how they were registered or why
+            not, one sentence for each; ``offset`` is what remains.
         assumed: assumptions about names and time, one sentence each.
         warnings: advice and facts for the user, one sentence each.
         boxes: proposals in the sampled pairs, by index; for the contact sheet.
@@ -124,6 +126,7 @@ class Inspection(Stored):
     unusable_recordings: Sequence[str] = ()
     offset: OffsetSummary = OffsetSummary()
     proposals: ProposalRates | None = None
+    registration: Sequence[str] = ()
     assumed: Sequence[str] = ()
     warnings: Sequence[str] = ()
     boxes: SkipValidation[Mapping[int, ProposalSet]] = Field({}, exclude=True, repr=False)

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from tirtrack.errors import PairsError
 from tirtrack.pairs.camera_names import Match, Pairing
-from tirtrack.pairs.folder import FolderPairs, RecordingPlace, named_folders, recording_places
+from tirtrack.pairs.folder import (
+    FolderPairs,
+    RecordingPlace,
+    named_folders,
+    recording_places,
+    rigs_of,
+)
 from tirtrack.pairs.layouts.split import SplitTake
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
 from tirtrack.pairs.shard_models import (
@@ -120,7 +126,7 @@ def opened_place(place: RecordingPlace, rejected: list[PairsError]) -> FolderPai
     except PairsError as error:
         rejected.append(error)
         takes = []
-    return FolderPairs(place.name, takes, rejected=rejected)
+    return FolderPairs(place.name, takes, rejected=rejected, rigs=rigs_of(takes, place.pairing))
 
 
 def _check_recordings(
@@ -230,6 +236,7 @@ def _stored(
         ),
         tir_depth=source.tir_depths[take.name],
         no_data=source.no_data[take.name],
+        rig=place.pairing.rig if take.has_rgb else None,
         split=StoredSplit(layout=take.split.name, rgb_half=take.rgb_half)
         if isinstance(take, SplitTake)
         else None,

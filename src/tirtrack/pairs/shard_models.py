@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tirtrack.errors import RequestError
 from tirtrack.pairs.camera_names import Match
+from tirtrack.pairs.rig import Rig
 from tirtrack.read_options import ReadOptions
 from tirtrack.stored import Stored
 
@@ -154,6 +155,7 @@ class StoredRecording(Stored):
         split: how its pictures are cut, if they hold both cameras.
         tir_depth: type of its TIR samples.
         no_data: value of TIR pixels without a measurement.
+        rig: map from its RGB to its TIR pixels, if it was registered.
     """
 
     name: str
@@ -171,6 +173,7 @@ class StoredRecording(Stored):
     split: StoredSplit | None = None
     tir_depth: str
     no_data: float | None = None
+    rig: Rig | None = None
 
 
 class Fault(Stored):

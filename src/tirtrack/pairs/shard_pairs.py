@@ -26,7 +26,8 @@ from tirtrack.pairs.camera_names import Pairing
 from tirtrack.pairs.layouts.split import SPLITS, SplitImages, SplitTake, SplitVideo
 from tirtrack.pairs.one_grid import fitted
 from tirtrack.pairs.recordings import ImageTake, Take, VideoTake
-from tirtrack.pairs.shard_models import Role, Sample, StoredRecording, StoredSplit
+from tirtrack.pairs.rig import Rig
+from tirtrack.pairs.shard_models import Role, Sample, ShardIndex, StoredRecording, StoredSplit
 from tirtrack.pairs.shards import ShardFolder, read_index
 from tirtrack.pairs.source import Manifest, Pair, Recording, SourceFile
 from tirtrack.read_options import ReadOptions, as_typed
@@ -43,18 +44,29 @@ class ShardPairs:
     Args:
         folder: the folder, on the disk or at an address.
         tir_alone: leave RGB in the shards.
+        rig: rig of all recordings that were mined without one; ``None``: they stay as they are.
+        any_aspect: whether TIR of another aspect ratio is stretched onto the RGB grid.
 
     Raises:
-        PairsError: mining was not finished, or the index is damaged.
+        PairsError: mining was not finished, the index is damaged, or a rig is given and the shards
+            have one already.
     """
 
-    def __init__(self, folder: AnyPath, *, tir_alone: bool = False) -> None:
+    def __init__(
+        self,
+        folder: AnyPath,
+        *,
+        tir_alone: bool = False,
+        rig: Rig | None = None,
+        any_aspect: bool = False,
+    ) -> None:
         self._folder = folder
-        self._tir_alone = tir_alone
+        self._tir_alone, self._any_aspect = tir_alone, any_aspect
         index = read_index(self._folder)
         self.name = index.name
         self._licence = index.licence
         self._recordings = index.recordings
+        self._rigs = {} if tir_alone else _rigs(index, rig, self._folder)
         self._starts = np.cumsum([0, *(one.pairs for one in index.recordings)])
         self._shards = ShardFolder(self._folder, index)
         self._unpacked = _Unpacked(self._shards)
@@ -66,7 +78,15 @@ class ShardPairs:
         return self._folder
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (self._folder, self._tir_alone)
+        return _reopen, (self._folder, self._tir_alone, self._rigs, self._any_aspect)
+
+    def registered(self, rigs: Mapping[str, Rig]) -> ShardPairs:
+        """The same pairs, those of some recordings registered."""
+        opened = ShardPairs(
+            self._folder, tir_alone=self._tir_alone, any_aspect=self._any_aspect
+        )
+        opened._rigs = {**self._rigs, **rigs}
+        return opened
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -85,7 +105,14 @@ class ShardPairs:
         recording, position = self._recordings[number], index - int(self._starts[number])
         try:
             take = self._opened(number)
-            pair = fitted(take, position, *take.read(position), recording.no_data)
+            pair = fitted(
+                take,
+                position,
+                *take.read(position),
+                recording.no_data,
+                rig=self._rigs.get(recording.name),
+                any_aspect=self._any_aspect,
+            )
         except PairsError as error:
             where = f"{self._folder}, pair {position} of {recording.name}"
             raise PairsError(error.what, where, error.fix) from error
@@ -114,6 +141,7 @@ class ShardPairs:
                 as_typed(ReadOptions(**one.pairing.tir_options)),
                 one.has_rgb and not self._tir_alone,
                 one.pairing.delay_frames,
+                self._rigs[one.name].identity if one.name in self._rigs else "",
             )
         return found
 
@@ -204,8 +232,27 @@ def _without_rgb(description: Sequence[str]) -> tuple[str, ...]:
     return *description[:1], "", *description[2:]
 
 
-def _reopen(folder: AnyPath, tir_alone: bool) -> ShardPairs:  # noqa: FBT001 - as pickled
-    return ShardPairs(folder, tir_alone=tir_alone)
+def _reopen(
+    folder: AnyPath,
+    tir_alone: bool,  # noqa: FBT001 - as pickled
+    rigs: Mapping[str, Rig],
+    any_aspect: bool,  # noqa: FBT001 - as pickled
+) -> ShardPairs:
+    opened = ShardPairs(folder, tir_alone=tir_alone, any_aspect=any_aspect)
+    opened._rigs = dict(rigs)
+    return opened
+
+
+def _rigs(index: ShardIndex, given: Rig | None, folder: AnyPath) -> dict[str, Rig]:
+    """The rig of each recording that is registered, by its name."""
+    stored = {one.name: one.rig for one in index.recordings if one.rig is not None}
+    if given is None:
+        return stored
+    if stored:
+        raise PairsError(
+            "the shards were mined with a rig", folder, "leave out --rig, or mine the pairs again"
+        )
+    return {one.name: given for one in index.recordings if one.has_rgb}
 
 
 def _samples(recording: StoredRecording) -> range:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from tirtrack.crops import MappedFrame
 from tirtrack.errors import PairsError
 from tirtrack.source_line import counted, unused_in_words
 from tirtrack.valid_pixels import valid_mask
@@ -39,6 +40,8 @@ class Pair:
         tir_colour: mean difference of the colour channels of TIR as stored, share of the range.
         tir_filled: ``[H',W']`` bool, 8-bit pixels without a measurement: no level can mark them,
             so they hold the level of the nearest measured pixel.
+        tir_mapped: TIR on its own pixels with the map of its rig, where it was registered: patches
+            are cut from it, so that nothing is resampled twice.
     """
 
     key: str
@@ -50,6 +53,7 @@ class Pair:
     tir_stored_dtype: str | None = None
     tir_colour: float = 0.0
     tir_filled: np.ndarray | None = None
+    tir_mapped: MappedFrame | None = None
 
     @property
     def both(self) -> tuple[np.ndarray, np.ndarray]:
@@ -92,6 +96,8 @@ class Recording:
         read_as: options with which TIR is read, as typed; part of the recording's identity.
         has_rgb: whether its pairs have RGB.
         delay_frames: number of frames by which TIR is taken later already, as the user asked.
+        rig: hash of the map by which TIR was registered; empty where it was not. Part of the
+            recording's identity.
     """
 
     name: str
@@ -105,6 +111,7 @@ class Recording:
     read_as: str = ""
     has_rgb: bool = True
     delay_frames: int = 0
+    rig: str = ""
 
 
 @dataclass(frozen=True)
@@ -241,6 +248,7 @@ def content_identity(source: PairSource, manifest: Manifest) -> dict[str, Any]:
             (recording.name, list(recording.indices), recording.is_video)
             + ((recording.matched,) if recording.matched else ())
             + (({"read as": recording.read_as},) if recording.read_as else ())
+            + (({"rig": recording.rig},) if recording.rig else ())
             + (() if recording.has_rgb else ({"has RGB": False},))
             for recording in source.recordings().values()
         ],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from tirtrack.errors import PairsError
+from tirtrack.pairs.rig import Rig
 from tirtrack.pairs.source import FilePairs, Manifest, Pair, PairSource, Recording
 
 
@@ -74,6 +76,10 @@ class CombinedPairs:
                 shifted[name] = replace(recording, indices=indices)
         return shifted
 
+    def registered(self, rigs: Mapping[str, Rig]) -> CombinedPairs:
+        """The same pairs, those of some recordings registered."""
+        return CombinedPairs([registered(source, rigs) for source in self._sources])
+
     def manifest(self) -> Manifest:
         """The files of all sources; each licence is listed once."""
         parts = [source.manifest() for source in self._sources]
@@ -85,3 +91,25 @@ class CombinedPairs:
         """Names of unused files and folders of all sources."""
         stored = [source for source in self._sources if isinstance(source, FilePairs)]
         return [name for source in stored for name in source.unused()]
+
+
+@runtime_checkable
+class CanRegister(Protocol):
+    """Pairs as stored in files, which can be read through a rig."""
+
+    def registered(self, rigs: Mapping[str, Rig]) -> PairSource:
+        """The same pairs, those of some recordings registered."""
+
+
+def registered(source: PairSource, rigs: Mapping[str, Rig]) -> PairSource:
+    """The same pairs, those of some recordings registered.
+
+    Raises:
+        PairsError: the source cannot register its pairs.
+    """
+    own = {name: rig for name, rig in rigs.items() if name in source.recordings()}
+    if isinstance(source, CanRegister):
+        return source.registered(own)
+    if own:
+        raise PairsError("pairs made in memory take no rig", source.name, "register them yourself")
+    return source

@@ -1,0 +1,178 @@
+"""Registration of recordings: a rig from their pairs, asked for or where one is needed.
+
+Begin with :func:`register_pairs` (``tirtrack pairs register``) and :func:`find_rigs`, which
+``distill`` and ``pairs inspect`` ask. A map that cannot be trusted is never used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tirtrack.errors import PairsError
+from tirtrack.files import new_file
+from tirtrack.pairs.camera_names import Pairing
+from tirtrack.pairs.folder import open_pairs
+from tirtrack.pairs.one_grid import resample
+from tirtrack.pairs.registration import WARN_OFFSET_PX, measure_offset, summarise
+from tirtrack.pairs.rig import MIN_SCORE, Rig, write_rig
+from tirtrack.pairs.rig_search import LARGE, PairPictures, find_rig
+from tirtrack.pairs.source import Pair, PairSource, Recording
+from tirtrack.pairs.spreading import spread
+from tirtrack.progress import Progress, silent
+
+SEARCHED = 16  # pairs of which a rig is made
+TESTED = 6  # pairs of a recording whose offset is measured
+MOST_TESTED = 240  # of all recordings
+LEAST_TESTED = 2
+
+
+def register_pairs(
+    pairs: str | Path | Sequence[str | Path] | PairSource,
+    out: str | Path,
+    *,
+    pairing: Pairing = Pairing(),  # noqa: B008 - frozen
+    force: bool = False,
+    progress: Progress = silent,
+) -> Rig:
+    """The rig of some recordings, all by the same two cameras, written to a file.
+
+    Args:
+        pairs: folder or folders of recordings, or an opened source.
+        out: JSON file to write, for ``--rig``.
+        pairing: names of the two cameras and how frames are matched.
+        force: replace a file at ``out``.
+        progress: callback that is told of every pair that was read.
+
+    Returns:
+        The rig: map, score, and residual of each pair that was used.
+
+    Raises:
+        PairsError: no recording can be used, pictures are of several sizes, or the map that was
+            found cannot be trusted; nothing was written.
+        RequestError: ``out`` exists.
+        StorageError: the file could not be written.
+    """
+    file = new_file(Path(out), force=force)
+    source = open_pairs(pairs, pairing=replace(pairing, rig=None, any_aspect=True))
+    recordings = [one for one in source.recordings().values() if one.has_rgb]
+    if not recordings:
+        raise PairsError("there is TIR alone", source.name, "give pairs of RGB and TIR")
+    indices = [index for one in recordings for index in one.indices]
+    read = _read(source, indices, SEARCHED, progress)
+    if not read:
+        raise PairsError("no pair can be read", source.name, "see `tirtrack pairs inspect`")
+    sizes = {(one.rgb.shape[:2], one.tir.shape) for one in read}
+    if len(sizes) > 1:
+        raise PairsError(
+            f"pictures are of {len(sizes)} sizes, so not of one rig", source.name,
+            "register each rig by itself",
+        )  # fmt: skip
+    rig = find_rig(read)
+    if not rig.is_trusted:
+        raise PairsError(
+            f"no map from RGB to TIR can be trusted (score {rig.score:.2f}, from {MIN_SCORE:g} on "
+            f"it can)",
+            source.name,
+            "give more pairs with outlines that both cameras show, and look at them with `tirtrack "
+            "pairs inspect`",
+        )
+    write_rig(file, rig)
+    return rig
+
+
+@dataclass(frozen=True)
+class FoundRigs:
+    """Rigs of recordings that need one.
+
+    Attributes:
+        rigs: rig by name of the recording.
+        said: what was registered, and what could not be, one sentence for each recording.
+    """
+
+    rigs: dict[str, Rig]
+    said: tuple[str, ...] = ()
+
+
+def find_rigs(source: PairSource, *, progress: Progress = silent) -> FoundRigs:
+    """A rig for every recording whose modalities lie more than 4 px apart, at 640 px width.
+
+    Args:
+        source: the pairs; recordings that are registered already are left as they are.
+        progress: callback that is told of every recording.
+    """
+    recordings = [one for one in source.recordings().values() if one.has_rgb and not one.rig]
+    tested = min(max(MOST_TESTED // max(len(recordings), 1), LEAST_TESTED), TESTED)
+    rigs, said = {}, []
+    for done, recording in enumerate(recordings, start=1):
+        rig = _rig_needed(source, recording, tested)
+        if rig is not None and rig.is_trusted:
+            rigs[recording.name] = rig
+            said.append(f"{recording.name}: registered, {rig.in_words()}")
+        elif rig is not None:
+            said.append(
+                f"{recording.name}: the modalities lie apart, and no map can be trusted (score "
+                f"{rig.score:.2f}, from {MIN_SCORE:g} on it can): not registered"
+            )
+        progress("measuring offsets", done, len(recordings))
+    return FoundRigs(rigs, tuple(said))
+
+
+def _rig_needed(source: PairSource, recording: Recording, tested: int) -> Rig | None:
+    """The rig of a recording whose modalities lie apart, trusted or not; ``None`` for others."""
+    some = _pairs(source, recording.indices, tested)
+    if not some:
+        return None
+    limit = WARN_OFFSET_PX * some[0].both[0].shape[1] / LARGE
+    offset = summarise([measure_offset(*one.both) for one in some])
+    is_measured = 2 * offset.usable > offset.tested
+    if is_measured and offset.median_length <= limit:
+        return None
+    read = _read(source, recording.indices, SEARCHED, silent)
+    if len({(one.rgb.shape, one.tir.shape) for one in read}) != 1:
+        return None  # stills of several cameras
+    rig = find_rig(read)
+    if rig.is_trusted:
+        return rig if rig.offset_px > limit else None
+    return rig if is_measured else None
+
+
+def _pairs(source: PairSource, indices: Sequence[int], count: int) -> list[Pair]:
+    """Some pairs, spread evenly; those that cannot be read are left out."""
+    found = []
+    for index in spread(indices, count):
+        try:
+            pair = source[index]
+        except PairsError:  # counted and named where all pairs are read
+            continue
+        if pair.rgb is not None:
+            found.append(pair)
+    return found
+
+
+def _read(
+    source: PairSource, indices: Sequence[int], count: int, progress: Progress
+) -> list[PairPictures]:
+    chosen = spread(indices, count)
+    found = []
+    for done, index in enumerate(chosen, start=1):
+        found += [pictures_of(pair) for pair in _pairs(source, [index], 1)]
+        progress("reading pairs", done, len(chosen))
+    return found
+
+
+def pictures_of(pair: Pair) -> PairPictures:
+    """The pictures of a pair, TIR as large as it is stored."""
+    rgb, tir = pair.both
+    valid = pair.tir_valid
+    if pair.tir_mapped is not None:
+        tir, valid = pair.tir_mapped.pixels, None
+    elif pair.tir_stored_wh is not None:
+        width, height = pair.tir_stored_wh
+        tir = resample(tir, height, width)
+        if valid is not None:
+            valid = resample(valid.astype(np.float32), height, width) > 0.99
+    return PairPictures(pair.key, rgb, tir, valid)
