@@ -154,8 +154,8 @@ def test_inspection_registers_and_says_so(tmp_path, far):
     asked = inspect_pairs(far, pairing=Pairing(rig=rig_of(FAR)))
     assert asked.registration == ()
     assert asked.offset.median_length < 1.0
-    plain = Image.open(tmp_path / "out" / "contact_sheet.png")
-    assert plain.height > 900, "without the strips of before and after"
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
+        assert sheet.height > 1400, "two rows of pairs, and two strips of before and after"
 
 
 def test_the_registered_picture_is_read_once_from_the_stored_one(far):

@@ -17,7 +17,7 @@ from tirtrack.errors import PairsError
 from tirtrack.files import fingerprint
 from tirtrack.stored import Stored, write_stored
 
-MIN_SCORE = 0.35
+MIN_SCORE = 0.4
 MAX_BYTES = 2**24
 _MAKE_ANEW = "make it anew with `tirtrack pairs register`"
 
@@ -50,8 +50,8 @@ class Rig(Stored):
             ``[j, j+1)``), from RGB to TIR.
         radial: after the homography a point moves away from the centre of TIR by the factor
             ``1 + radial * r**2``, ``r`` counted in half diagonals of TIR.
-        score: share of the parts of the picture, weighted by their outlines, that agree with the
-            map within 2.5 pixels at 640 px width; by chance about 0.1.
+        score: share of the parts of the picture that agree with the map within 2.5 pixels at 640 px
+            width, weighted by how clearly they do, with ten parts more that do not; by chance 0.2.
         residual_px: median of ``residuals``, RGB pixels; ``None`` if there is none.
         residuals: residual of each pair that was used.
     """

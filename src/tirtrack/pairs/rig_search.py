@@ -33,6 +33,7 @@ TILE_SIDE = 1 / 7  # of the long side
 MIN_CLEAR = 3.5  # standard deviations by which a part's best shift stands out of the others
 PEAK_PX = 3  # around the best shift belongs to it
 MIN_TILES = 3
+FEW_TILES = 10  # parts that disagree are added to a score, so that few cannot make a high one
 FOLDS = 5
 MIN_GAIN = 0.95  # of the simpler map's error
 # long side in pixels, reach in pixels, richest map
@@ -418,7 +419,7 @@ def _scored(pairs: Sequence[PairPictures], rig: Rig) -> Rig:
         residuals.append(PairResidual(pair=pair.key, px=px))
     whole = _matches(reduce(Tiles.__add__, each), level[0].scale)
     agree = whole.weights * (np.linalg.norm(whole.shifts, axis=1) <= limit)
-    few = MIN_TILES * float(
+    few = FEW_TILES * float(
         np.median(whole.weights[whole.weights > 0]) if whole.weights.any() else 1.0
     )
     known = [one.px for one in residuals if one.px is not None]
