@@ -84,7 +84,7 @@ def _registered(
     """
     places = grid_places(rig)
     size = np.array(measured.shape[::-1])
-    shown = ((places >= 0) & (places <= size)).all(axis=-1)
+    shown = np.asarray(((places >= 0) & (places <= size)).all(axis=-1))
     levels = resampled_at(measured, places, None)
     if measured.dtype == np.uint8:
         if filled is not None:

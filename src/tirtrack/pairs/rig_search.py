@@ -127,7 +127,7 @@ class _Level:
         places = rig.places(points) * self.tir_scale
         warped = resampled_at(self.tir, places, fill=None)
         size = np.array(self.tir.shape[::-1])
-        inside = ((places >= 0.5) & (places <= size - 0.5)).all(axis=-1)
+        inside = np.asarray(((places >= 0.5) & (places <= size - 0.5)).all(axis=-1))
         if self.tir_valid is not None:
             measured = resampled_at(self.tir_valid.astype(np.float32), places, fill=0.0)
             inside &= measured > 0.99
@@ -373,7 +373,7 @@ def _robust(
 
 
 def _errors(matrix: np.ndarray, points: np.ndarray, images: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(_applied(matrix, points) - images, axis=1)
+    return np.asarray(np.linalg.norm(_applied(matrix, points) - images, axis=1))
 
 
 def _crossed_error(
