@@ -4,8 +4,8 @@ Three steps, each on all pairs together, so that a pair without outlines in one 
 part to others. First scale, angle and shift by the correlation of whole small pictures. Then parts
 of larger pictures are compared at small shifts, and a map is fitted to where they agree: a
 similarity, an affine map, a homography, each only where it explains parts that it was not fitted to
-better than the simpler one; last a radial term, by the same rule. What parts say is weighted by how
-clearly they say it, and those that contradict the others count less and less.
+better than the simpler one. What parts say is weighted by how clearly they say it, and those that
+contradict the others count less and less. A radial term is not looked for.
 """
 
 from __future__ import annotations
