@@ -51,7 +51,8 @@ class Rig(Stored):
         radial: after the homography a point moves away from the centre of TIR by the factor
             ``1 + radial * r**2``, ``r`` counted in half diagonals of TIR; 0 in maps that are found.
         score: share of the parts of the picture that agree with the map within 2.5 pixels at 640 px
-            width, weighted by how clearly they do, with ten parts more that do not; by chance 0.2.
+            width, weighted by how clearly they do, with ten parts more that do not; less where
+            fewer than a fifth of all parts agree.
         residual_px: median of ``residuals``, RGB pixels; ``None`` if there is none.
         residuals: residual of each pair that was used.
     """

@@ -34,6 +34,7 @@ MIN_CLEAR = 3.5  # standard deviations by which a part's best shift stands out o
 PEAK_PX = 3  # around the best shift belongs to it
 MIN_TILES = 3
 FEW_TILES = 10  # parts that disagree are added to a score, so that few cannot make a high one
+ENOUGH = 0.2  # share of the parts that must agree
 FOLDS = 5
 MIN_GAIN = 0.95  # of the simpler map's error
 # long side in pixels, reach in pixels, richest map
@@ -422,10 +423,11 @@ def _scored(pairs: Sequence[PairPictures], rig: Rig) -> Rig:
     few = FEW_TILES * float(
         np.median(whole.weights[whole.weights > 0]) if whole.weights.any() else 1.0
     )
+    seen = min(1.0, float((agree > 0).mean()) / ENOUGH)  # one object says nothing of the rest
     known = [one.px for one in residuals if one.px is not None]
     return rig.model_copy(
         update={
-            "score": float(agree.sum() / (whole.weights.sum() + few)),
+            "score": seen * float(agree.sum() / (whole.weights.sum() + few)),
             "residual_px": float(np.median(known)) if known else None,
             "residuals": tuple(residuals),
         }
