@@ -18,7 +18,7 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 MISSING = "chromium is not installed; .ci/run installs it"
-WIDTHS = (400, 1400)
+WIDTHS = (390, 1400)
 SMALLEST_TEXT = 12
 SMALLEST_PICTURE = 100
 FLAGS = (
@@ -37,34 +37,38 @@ FLAGS = (
 )
 
 # A window cannot be narrower than about 500 px, so each width is an iframe in a page of our own.
-# ``srcdoc`` keeps it in the same origin, where the outer script may look at it. What stands in a
-# box that scrolls by itself may be wider than the page.
+# ``srcdoc`` keeps it in the same origin, where the outer script may look at it and act on it.
 PROBE = """<!DOCTYPE html><meta charset="utf-8"><body>
 <iframe id="page" style="width:{width}px;height:900px;border:0" srcdoc="{source}"></iframe>
 <script>
 const frame = document.getElementById("page");
 frame.addEventListener("load", () => {{
-  const inner = frame.contentDocument, root = inner.documentElement;
-  const text = [...inner.querySelectorAll("p, td, dd, li, h1, h2, h3")];
-  const cut = e => !e.closest(".scroll, pre")
-    && e.getBoundingClientRect().right > frame.contentWindow.innerWidth + 0.5;
-  const seen = {{
-    width: frame.contentWindow.innerWidth,
-    overflow: Math.max(root.scrollWidth - root.clientWidth,
-      inner.body.scrollWidth - inner.body.clientWidth),
-    pictures: [...inner.images].map(p => [p.complete ? p.naturalWidth : 0, p.clientWidth]),
-    requests: frame.contentWindow.performance.getEntriesByType("resource")
-      .map(entry => entry.name).filter(name => !name.startsWith("data:")),
-    smallest: Math.min(
-      ...text.map(e => parseFloat(frame.contentWindow.getComputedStyle(e).fontSize))),
-    cut: [...text, ...inner.images].filter(cut).length,
-  }};
+  const view = frame.contentWindow, inner = frame.contentDocument, root = inner.documentElement;
+  const seen = (() => {{ {script} }})();
   const out = document.createElement("pre");
   out.id = "seen";
   out.textContent = JSON.stringify(seen);
   document.body.appendChild(out);
 }});
 </script></body>"""
+
+# What stands in a box that scrolls by itself may be wider than the page.
+LOOK = """
+const text = [...inner.querySelectorAll("p, td, dd, li, h1, h2, h3")]
+  .filter(e => e.checkVisibility());
+const cut = e => !e.closest(".scroll, pre")
+  && e.getBoundingClientRect().right > view.innerWidth + 0.5;
+return {
+  width: view.innerWidth,
+  overflow: Math.max(root.scrollWidth - root.clientWidth,
+    inner.body.scrollWidth - inner.body.clientWidth),
+  pictures: [...inner.images].map(p => [p.complete ? p.naturalWidth : 0, p.clientWidth]),
+  requests: view.performance.getEntriesByType("resource")
+    .map(entry => entry.name).filter(name => !name.startsWith("data:")),
+  smallest: Math.min(...text.map(e => parseFloat(view.getComputedStyle(e).fontSize))),
+  cut: [...text, ...inner.images].filter(cut).length,
+};
+"""
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,17 @@ class Seen:
         return [f"at {self.width} px {text}" for text, is_there in found.items() if is_there]
 
 
-def look(page: Path, width: int) -> Seen:
-    """Open a page at a width in pixels.
+def ask(
+    page: Path, script: str, *, width: int = WIDTHS[1], dark: bool = False
+) -> tuple[Any, list[str]]:
+    """What a script returns that looks at a page and acts on it, and the lines on the console.
+
+    Args:
+        page: the page.
+        script: body of a function of ``inner`` (the document), ``root`` (its element) and ``view``
+            (its window).
+        width: of the page, pixels.
+        dark: whether the reader prefers dark pages.
 
     Raises:
         ValueError: the browser says nothing of the page.
@@ -115,11 +128,13 @@ def look(page: Path, width: int) -> Seen:
     source = html.escape(page.read_text(encoding="utf-8"), quote=True)
     with tempfile.TemporaryDirectory() as folder:
         probe = Path(folder) / "probe.html"
-        probe.write_text(PROBE.format(width=width, source=source), encoding="utf-8")
+        text = PROBE.format(width=width, source=source, script=script)
+        probe.write_text(text, encoding="utf-8")
         done = subprocess.run(
             [
                 str(CHROMIUM),
                 *FLAGS,
+                f"--blink-settings=preferredColorScheme={0 if dark else 1}",
                 f"--user-data-dir={folder}/profile",
                 "--dump-dom",
                 probe.as_uri(),
@@ -132,8 +147,17 @@ def look(page: Path, width: int) -> Seen:
     found = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
     if not found:
         raise ValueError(f"chromium could not open {page}: {done.stderr[-2000:]}")
-    seen: dict[str, Any] = json.loads(html.unescape(found.group(1)))
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return json.loads(html.unescape(found.group(1))), console
+
+
+def look(page: Path, width: int, *, dark: bool = False) -> Seen:
+    """Open a page at a width in pixels.
+
+    Raises:
+        ValueError: the browser says nothing of the page.
+    """
+    seen, console = ask(page, LOOK, width=width, dark=dark)
     return Seen(**seen, console=console)
 
 

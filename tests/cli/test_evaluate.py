@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -260,3 +261,23 @@ def test_starts_are_said_before_work_and_above_the_table(
     assert (out / "results" / "one" / "a.start2.txt").read_text() == "5,5,10,10\n" * 2
     assert run([*line[:-2], "--resume"]) == 2
     assert "another number of starts (was 2, now None)" in capsys.readouterr().err
+
+
+def test_partial_evaluates_what_can_be_and_says_what_is_missing_on_every_table(
+    world: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = world / "c"
+    shutil.copytree(world / "a", broken)
+    (broken / "groundtruth.txt").write_text("5,5,ten,10\n" * 4)
+    (world / "b" / "img" / "000002.png").write_bytes(b"no picture")
+    line = ["evaluate", "one", "two", "--dataset", str(world), "--out", str(tmp_path / "out")]
+    assert run(line) == 2
+    assert "c/groundtruth.txt, row 1" in capsys.readouterr().err
+    assert run([*line, "--partial"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.count("results missing: 1 of one, 1 of two") == 2
+    assert "a sequence is left out: " in printed.out.splitlines()[-1]
+    assert "c/groundtruth.txt, row 1" in printed.out.splitlines()[-1]
+    assert "2 of 4 runs are missing: one on b (" in printed.err
+    assert run([*line, "--partial", "--resume"]) == 0
+    assert run([*line, "--resume"]) == 2  # without it the sequence cannot be left out

@@ -576,3 +576,39 @@ def test_lost_tracker_is_scored_where_it_measured() -> None:
     track = run(Elsewhere(), blank(walk(4, 0)))
     assert track.statuses[1] == "lost"
     np.testing.assert_array_equal(track.boxes[1:, 0], [walk(4, 0)[0, 0] + 5] * 3)
+
+
+def test_partial_leaves_out_a_sequence_that_no_tracker_can_begin_with(
+    world: LabelledDataset, tmp_path: Path
+) -> None:
+    annotation = world.sequences[1].annotation.copy()
+    annotation[:2] = [[np.nan] * 4, [101, 16, 12, 9]]
+    wrong = replace(world.sequences[1], annotation=annotation)
+    dataset = replace(world, sequences=(world.sequences[0], wrong))
+    found = evaluate([Keeper()], dataset, tmp_path / "out", partial=True, resamples=20)
+    assert found.sequence_names() == ["a_V_001"]
+    assert found.sequences == 1
+    assert found.missing == ()
+    said = "a sequence is left out: b_D_001, row 2: box 100,15,12,9 lies 100% outside the frame"
+    assert found.read_as[-1].startswith(said)
+    assert not (tmp_path / "out" / "results" / "keeper" / "b_D_001.txt").exists()
+    alone = replace(world, sequences=(wrong,))
+    with pytest.raises(RequestError, match="b_D_001, row 2: box"):
+        evaluate([Keeper()], alone, tmp_path / "none", partial=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_partial_accepts_runs_that_fail_and_warns_of_them(
+    world: LabelledDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = evaluate(
+        [Keeper(), Keeper("breaks", fail_at=8)], world, tmp_path / "out", partial=True, resamples=20
+    )
+    assert [(one.tracker, one.sequence) for one in found.missing] == [
+        ("breaks", "a_V_001"),
+        ("breaks", "b_D_001"),
+    ]
+    assert found.missing_line() == "results missing: 2 of breaks"
+    (said,) = [one for one in caplog.messages if "runs are missing" in one]
+    assert "2 of 6 runs are missing: breaks on a_V_001, b_D_001 (" in said
+    assert read_result(tmp_path / "out").missing == found.missing

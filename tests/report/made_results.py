@@ -182,3 +182,87 @@ def evaluated(root: Path, folder: Path, *, frames: int = 12) -> Path:
             boxes = np.nan_to_num(sequence.annotation, nan=20.0) + np.array([2.0, 1.0, 0.0, 0.0])
             write_boxes(folder, tracker["name"], sequence.name, boxes)
     return write(folder, content)
+
+
+ATTRIBUTES = {
+    "occlusion": lambda k: k % 2 == 0,
+    "blur": lambda k: k < 3,
+    "small_target": lambda k: k != 5,
+    "never": lambda k: False,
+}
+
+
+def scored(
+    folder: Path,
+    *,
+    names: Sequence[str] = ("nano-rgb", "distilled", "tir_only"),
+    sequences: int = 12,
+    protocol: str = "lsotb-tir",
+    group: str | None = None,
+    without: Sequence[tuple[str, str]] = (),
+) -> Path:
+    """An evaluation folder of made-up runs with scores and times, scored for real.
+
+    Tracker ``k`` is ``k`` pixels off, and after frame 20 of each third sequence, from the ``k``-th
+    on, far off. Frame 10 is not annotated.
+
+    Args:
+        folder: the folder to write.
+        names: names of the trackers.
+        sequences: number of sequences, of 40 frames each.
+        protocol: id of the protocol.
+        group: key of groups; recordings of two sequences each.
+        without: runs that are missing, as tracker and sequence.
+    """
+    from tirtrack.datasets.sequence import LabelledDataset, LabelledSequence
+    from tirtrack.evaluation.protocols import get
+    from tirtrack.evaluation.results import SequenceRun
+    from tirtrack.evaluation.scoring import Runs, score_runs
+    from tirtrack.stored import write_stored
+
+    rng = np.random.default_rng(5)
+    annotation = np.array([[20.0 + t, 30, 24, 18] for t in range(40)])
+    annotation[10] = np.nan
+    labelled = tuple(
+        LabelledSequence(
+            f"person_{k:02d}",
+            annotation,
+            1,
+            lambda: iter(()),
+            attributes={name: int(has(k)) for name, has in ATTRIBUTES.items()},
+            notes={"recording": f"r{k // 2}"},
+        )
+        for k in range(sequences)
+    )
+
+    def run(tracker: int, sequence: int) -> SequenceRun:
+        off = rng.normal(0, 1, (40, 4)) + np.array([tracker + 1, 0, 0, 0])
+        if sequence % 3 == tracker % 3:
+            off[21:] += [300, 0, 0, 0]
+        off[0] = 0
+        scores = np.clip(0.9 - np.abs(off[:, 0]) / 20 + rng.normal(0, 0.1, 40), 0, 1)
+        boxes = np.nan_to_num(annotation, nan=20.0) + off
+        return SequenceRun(boxes, scores, np.full(40, "tracking"), np.full(40, 0.01))
+
+    runs = [
+        Runs(
+            name,
+            {
+                one.name: track
+                for s, one in enumerate(labelled)
+                if (track := run(k, s)) and (name, one.name) not in without
+            },
+        )
+        for k, name in enumerate(names)
+    ]
+    found = score_runs(
+        runs,
+        LabelledDataset("made-up", labelled, protocol),
+        get(protocol),
+        missing="skip",
+        group=group,
+        resamples=RESAMPLES,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_stored(folder / "result.json", found)
+    return folder

@@ -37,8 +37,113 @@ def page(made, tmp_path) -> Path:
 @needs_chromium
 def test_the_page_is_whole_and_readable(page):
     assert browser.check(page) == (
-        f"browser: {3 + 3 * 6 + 1} pictures drawn, whole at 400 and 1400 px"
+        f"browser: {3 + 1 + 3 * 6 + 1} pictures drawn, whole at 390 and 1400 px"
     )
+    for width in browser.WIDTHS:
+        assert browser.look(page, width, dark=True).faults() == []
+
+
+@pytest.fixture
+def scored(made, tmp_path) -> Path:
+    """A page with every kind of figure and table."""
+    folder = made.scored(tmp_path / "e", without=[("distilled", "person_03")])
+    return build_report([folder], tmp_path / "report.html")
+
+
+@needs_chromium
+def test_every_kind_of_figure_is_whole_and_readable(scored):
+    assert browser.check(scored) == "browser: 8 pictures drawn, whole at 390 and 1400 px"
+
+
+SEQUENCES = """
+const table = [...inner.querySelectorAll("table.sortable")]
+  .find(one => one.caption.textContent.startsWith("Every sequence"));
+const rows = () => [...table.tBodies[0].rows].filter(row => !row.hidden);
+const column = number => rows().map(row => row.cells[number].textContent);
+const head = number => table.tHead.querySelector(`th[data-column="${number}"]`);
+"""
+
+
+@needs_chromium
+def test_tables_are_sorted_by_buttons_and_say_so(scored):
+    seen, console = browser.ask(
+        scored,
+        SEQUENCES
+        + """
+const button = head(4).querySelector("button"), last = head(8).querySelector("button");
+const states = [[head(4).ariaSort, column(4)]];
+for (const one of [button, button, last]) {
+  one.click();
+  states.push([head(4).ariaSort, head(8).ariaSort, column(4), column(8)]);
+}
+head(0).querySelector("button").click();
+return {states, names: column(0), focusable: button.tabIndex, focused: (button.focus(),
+  inner.activeElement === button), buttons: table.tHead.querySelectorAll("button").length,
+  columns: table.tBodies[0].rows[0].cells.length};
+""",
+    )
+    assert console == []
+    first, second, third, fourth = seen["states"]
+    assert first[0] is None
+    assert (second[0], third[0]) == ("descending", "ascending")
+    numbers = list(map(float, first[1]))
+    assert list(map(float, second[2])) == sorted(numbers, reverse=True)
+    assert list(map(float, third[2])) == sorted(numbers)
+    assert fourth[:2] == [None, "descending"]
+    *known, missing = fourth[3]
+    assert missing == "missing"  # what has no number comes last, either way round
+    assert list(map(float, known)) == sorted(map(float, known), reverse=True)
+    assert seen["names"] == [f"person_{k:02d}" for k in range(12)]
+    assert (seen["focusable"], seen["focused"]) == (0, True)
+    assert seen["buttons"] == seen["columns"]
+
+
+@needs_chromium
+def test_rows_are_filtered_by_all_words(scored):
+    seen, console = browser.ask(
+        scored,
+        SEQUENCES
+        + """
+const label = table.closest(".scroll").previousElementSibling;
+const field = label.querySelector("input"), said = label.querySelector("output");
+const states = [];
+for (const text of ["blur", "BLUR occlusion", "nothing", ""]) {
+  field.value = text;
+  field.dispatchEvent(new view.Event("input"));
+  states.push([column(0).sort(), said.value]);
+}
+return {states, name: label.textContent.trim().startsWith("Filter rows")};
+""",
+    )
+    assert console == []
+    assert seen["name"]
+    three = ["person_00", "person_01", "person_02"]
+    assert seen["states"][:3] == [[three, "3 of 12"], [three[::2], "2 of 12"], [[], "0 of 12"]]
+    assert (len(seen["states"][3][0]), seen["states"][3][1]) == (12, "")
+
+
+@needs_chromium
+def test_page_is_dark_where_the_reader_prefers_that(scored):
+    script = """
+const style = view.getComputedStyle(inner.body);
+return [style.backgroundColor, style.color].map(one => one.match(/\\d+/g).map(Number));
+"""
+    for dark in (False, True):
+        (paper, ink), _ = browser.ask(scored, script, dark=dark)
+        assert (max(paper) < 64, min(ink) > 192) == (dark, dark)
+
+
+@needs_chromium
+def test_no_script_but_ours_runs(made, tmp_path):
+    folder = made.scored(tmp_path / "e", sequences=2)
+    page = build_report([folder], tmp_path / "report.html")
+    text = page.read_text(encoding="utf-8").replace(
+        "<body>", "<body><script>document.title = 'changed'</script>"
+    )
+    page.write_text(text, encoding="utf-8")
+    title, console = browser.ask(page, "return inner.title;")
+    assert title != "changed"
+    assert "Content Security Policy" in " ".join(console)
 
 
 A4_PX = {"landscape": 1047, "portrait": 703}  # between the margins, at 96 px an inch
@@ -82,9 +187,9 @@ def test_the_probe_sees_what_is_wrong(tmp_path):
         "<img src='data:image/png;base64,AA'><script>console.error('loud')</script>",
         encoding="utf-8",
     )
-    with pytest.raises(ValueError, match=r"at 400 px the console says \[.*loud.*; at 1400 px"):
+    with pytest.raises(ValueError, match=r"at 390 px the console says \[.*loud.*; at 1400 px"):
         browser.check(broken)
-    said = " ".join(browser.look(broken, 400).faults())
+    said = " ".join(browser.look(broken, 390).faults())
     for fault in ("is not drawn", "px too wide", "1 parts are cut off", "a text is 9 px high"):
         assert fault in said
 

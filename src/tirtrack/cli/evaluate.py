@@ -101,6 +101,14 @@ def command(
     ] = None,
     force: Force = False,
     resume: Resume = False,
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial",
+            help="Evaluate what can be: leave out sequences that cannot be read, and say which "
+            "results are missing.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run trackers over a labelled data set and score them."""
@@ -116,7 +124,14 @@ def command(
         size=size, pixel_format=pixel_format,
     )  # fmt: skip
     opened = open_labelled(
-        dataset, annotation, root=root, frames=frames, columns=columns, base=base, reading=reading
+        dataset,
+        annotation,
+        root=root,
+        frames=frames,
+        columns=columns,
+        base=base,
+        reading=reading,
+        partial=partial,
     )
     folder = out or Path("runs") / f"evaluate-{opened.name}"
     with progress() as live:
@@ -136,6 +151,7 @@ def command(
             force=force,
             resume=resume,
             missing="skip",
+            partial=partial,
             timeout=timeout,
             command=command_line(),
         )
@@ -144,5 +160,5 @@ def command(
     else:
         print_comparison(comparison)
         print(f"written: {folder / RESULT_NAME}", file=sys.stderr)
-    if comparison.missing:
+    if comparison.missing and not partial:
         raise missing_runs(comparison, folder)

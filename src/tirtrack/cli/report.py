@@ -46,6 +46,14 @@ def command(
             help="The HTML file to write (default: runs/report-NNN/report.html).",
         ),
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            parser=named_path,
+            metavar="PATH",
+            help="A new folder for the figures as PDF and SVG, the tables as CSV and LaTeX.",
+        ),
+    ] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -66,10 +74,12 @@ def command(
         control=control,
         title=title,
         command=_line(folders, dataset=dataset, baseline=baseline, control=control),
+        export=export,
         force=force,
     )
     if as_json:
-        print_json({"page": str(page), "numbers": str(page.with_name(RESULT_NAME))})
+        exported = {} if export is None else {"export": str(export)}
+        print_json({"page": str(page), "numbers": str(page.with_name(RESULT_NAME)), **exported})
     else:
         print(page)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
@@ -13,14 +12,12 @@ from tirtrack.cli.options import rate
 from tirtrack.evaluation.comparison import RESULT_NAME, Comparison, TrackerResult
 from tirtrack.evaluation.statistics import ScoreDifference
 from tirtrack.report.verdict import FEWEST_SEQUENCES, interval
-from tirtrack.source_line import counted
 
 PLAIN_WIDTH = 180  # where the output is no terminal: nothing is cut or wrapped for a screen
 FEW = 5  # of more trackers each has one row, so that all fit on a screen
 SPEED, QUALITY = "frames/s", "score AUC, ECE, F"
 CHANCE, SIGNS = "p", "wins/ties/ losses"
 _HEADING_WIDTH = 8
-_LISTED = 3
 
 
 def print_comparison(comparison: Comparison, *, pairs: bool = False) -> None:
@@ -49,7 +46,7 @@ def print_comparison(comparison: Comparison, *, pairs: bool = False) -> None:
 
 def _table(comparison: Comparison, title: str, *notes: str) -> Table:
     """A table without columns, with notes and what is missing below it."""
-    said = "\n".join(filter(None, [*notes, missing_line(comparison)]))
+    said = "\n".join(filter(None, [*notes, comparison.missing_line()]))
     return Table(title=title, title_justify="left", caption=said or None, caption_justify="left")
 
 
@@ -235,14 +232,6 @@ def _chance(d: ScoreDifference) -> str:
     if d.drawn < FEWEST_SEQUENCES:
         return "-"
     return "<0.001" if d.p is not None and d.p < 0.001 else _three(d.p)
-
-
-def missing_line(comparison: Comparison) -> str:
-    """Which trackers lack results, in one line; empty if none does."""
-    lacking = Counter(one.tracker for one in comparison.missing)
-    listed = [f"{count} of {name}" for name, count in lacking.most_common(_LISTED)]
-    more = f" and of {counted(len(lacking) - _LISTED, 'more tracker')}" * (len(lacking) > _LISTED)
-    return f"results missing: {', '.join(listed)}{more}" if listed else ""
 
 
 def footnote(comparison: Comparison) -> str:

@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from tirtrack.evaluation.comparison import TrackerResult
+from tirtrack.evaluation.comparison import Comparison, TrackerResult
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.repeats import mean_over_runs, paired_differences, runs_by_tracker
 from tirtrack.evaluation.statistics import (
+    RESAMPLES,
     ScoreDifference,
     ScoreInterval,
     bootstrap_indices,
@@ -27,7 +28,7 @@ from tirtrack.evaluation.statistics import (
 FEWEST_IN_SUBSET = 5
 """Sequences below which the scores of a subset have no interval."""
 _Key = TypeVar("_Key")
-_PairOfScore = tuple[str, str, ScoreDescription]  # a and b of the difference a - b, and its score
+_Difference = tuple[str, str, ScoreDescription, str]  # a and b of a - b, its score and subset
 
 
 class Bootstrap:
@@ -89,30 +90,64 @@ def score_differences(
     trackers: Sequence[TrackerResult], scores: Sequence[ScoreDescription], bootstrap: Bootstrap
 ) -> tuple[ScoreDifference, ...]:
     """Each tracker minus each one before it; whole groups are drawn if there are any."""
-    pairs = _paired(trackers, scores)
-    found: dict[_PairOfScore, ScoreDifference] = {}
-    for sequences, members in _by_sequences(pairs).items():
+    names = list(runs_by_tracker(trackers))
+    pairs = [(a, b) for later, a in enumerate(names) for b in names[:later]]
+    return _tested(_paired(trackers, pairs, scores), bootstrap)
+
+
+def subset_differences(
+    result: Comparison, pairs: Sequence[tuple[str, str]]
+) -> tuple[ScoreDifference, ...]:
+    """Differences ``a - b`` over each subset of five or more sequences that both trackers have.
+
+    The resamples are those of the comparison: as many, by the same seed, of the same groups. There
+    are none where the comparison has no differences, or drew groups and does not say which (files
+    of older versions).
+    """
+    if not result.differences:
+        return ()
+    every = [row for one in result.first_runs for row in one.sequences]
+    groups = {row.name: row.group for row in every if row.group}
+    if result.group and not groups:
+        return ()
+    known = result.differences[0]
+    resamples = RESAMPLES if known.resamples is None else known.resamples
+    rows = {
+        (a, b, score, subset): {name: row[name] for name in members if name in row}
+        for (a, b, score, _), row in _paired(result.trackers, pairs, result.scores).items()
+        for subset, members in result.subset_members().items()
+    }
+    enough = {key: row for key, row in rows.items() if len(row) >= FEWEST_IN_SUBSET}
+    return _tested(enough, Bootstrap(groups, known.seed or 0, resamples))
+
+
+def _tested(
+    rows: Mapping[_Difference, Mapping[str, float]], bootstrap: Bootstrap
+) -> tuple[ScoreDifference, ...]:
+    """The differences by sequence of each row with their intervals."""
+    found: dict[_Difference, ScoreDifference] = {}
+    for sequences, members in _by_sequences(rows).items():
         units = bootstrap.units(sequences)
-        values = np.array([list(pairs[one].values()) for one in members])
+        values = np.array([list(rows[one].values()) for one in members])
         tested = paired_bootstraps(values, bootstrap.counts(sequences), groups=units)
         drawn = {"seed": bootstrap.seed, "groups": len(set(units)) if bootstrap.groups else None}
-        for (a, b, score), one in zip(members, tested, strict=True):
+        for (a, b, score, subset), one in zip(members, tested, strict=True):
             turned = {} if score.higher_is_better else {"wins": one.losses, "losses": one.wins}
-            named = {"a": a, "b": b, "score": score.id, **drawn, **turned}
-            found[a, b, score] = one.model_copy(update=named)
-    return tuple(found[one] for one in pairs if one in found)
+            named = {"a": a, "b": b, "score": score.id, "subset": subset, **drawn, **turned}
+            found[a, b, score, subset] = one.model_copy(update=named)
+    return tuple(found[one] for one in rows if one in found)
 
 
 def _paired(
-    trackers: Sequence[TrackerResult], scores: Sequence[ScoreDescription]
-) -> dict[_PairOfScore, dict[str, float]]:
-    """Differences by sequence of each tracker minus each one before it, score by score."""
+    trackers: Sequence[TrackerResult],
+    pairs: Sequence[tuple[str, str]],
+    scores: Sequence[ScoreDescription],
+) -> dict[_Difference, dict[str, float]]:
+    """Differences ``a - b`` by sequence of each pair of trackers, score by score."""
     means = _means(trackers, scores)
-    names = list(means)
     return {
-        (a, b, score): paired_differences([means[a][score]], [means[b][score]])
-        for later, a in enumerate(names)
-        for b in names[:later]
+        (a, b, score, ""): paired_differences([means[a][score]], [means[b][score]])
+        for a, b in pairs
         for score in scores
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -22,11 +23,13 @@ from tirtrack.evaluation.protocols.otb_core import ABSENT_RULE, SCORES
 from tirtrack.evaluation.score_quality import ScoreQuality
 from tirtrack.evaluation.statistics import ScoreDifference, ScoreInterval
 from tirtrack.read_options import AS_STORED, ReadOptions
+from tirtrack.source_line import counted
 from tirtrack.stored import Number, Stored
 
 RESULT_NAME = "result.json"
 EVALUATION_FOLDER = "evaluation"
 """Name of the evaluation's folder inside a demo's folder."""
+_LISTED = 3
 
 
 class SequenceResult(Stored):
@@ -35,6 +38,11 @@ class SequenceResult(Stored):
     Attributes:
         name: name of the sequence.
         subset: part of the data set that it belongs to; empty when there is one only.
+        attributes: attributes that it has; empty in files of older versions.
+        group: group of the bootstrap that it belongs to; empty where sequences were drawn.
+        failures: stretches of frames off the target, as rows ``(first, end)`` from the first start
+            on (:mod:`tirtrack.evaluation.failures`); ``None`` where the protocol tracks from
+            several starts, and in files of older versions.
         starts: annotated rows where its runs begin, from 0; empty in files of older versions.
         frames: annotated frames from the first start on.
         visible_frames: those of them with a valid annotation.
@@ -46,6 +54,9 @@ class SequenceResult(Stored):
 
     name: str
     subset: str = ""
+    attributes: tuple[str, ...] = ()
+    group: str = ""
+    failures: tuple[tuple[int, int], ...] | None = None
     starts: tuple[int, ...] = ()
     frames: int = 0
     visible_frames: int | None = None
@@ -282,6 +293,26 @@ class Comparison(Stored):
         for one in self.trackers:
             first.setdefault(one.tracker, one.model_copy(update={"name": one.tracker}))
         return list(first.values())
+
+    def subset_members(self) -> dict[str, list[str]]:
+        """Names of the sequences of each subset that a tracker has averages of, as far as the rows
+        say to which they belong.
+        """
+        rows = {row.name: row for one in self.first_runs for row in one.sequences}
+        names = dict.fromkeys(name for one in self.first_runs for name in one.subsets)
+        members = {
+            name: [key for key, row in rows.items() if name in (row.subset, *row.attributes)]
+            for name in names
+        }
+        return {name: found for name, found in members.items() if found}
+
+    def missing_line(self) -> str:
+        """Which trackers lack results, in one line; empty if none does."""
+        lacking = Counter(one.tracker for one in self.missing)
+        listed = [f"{count} of {name}" for name, count in lacking.most_common(_LISTED)]
+        left = len(lacking) - _LISTED
+        more = f" and of {counted(left, 'more tracker')}" if left > 0 else ""
+        return f"results missing: {', '.join(listed)}{more}" if listed else ""
 
     def runs_of(self, name: str) -> list[TrackerResult]:
         """All runs of the tracker of that name; one as a rule."""

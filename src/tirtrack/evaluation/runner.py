@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tirtrack.boxes import check_first_box
-from tirtrack.datasets import opened
+from tirtrack.datasets import AnnotationOptions, opened
 from tirtrack.datasets.dataset_line import described
 from tirtrack.datasets.sequence import (
     LabelledDataset,
@@ -32,6 +32,7 @@ from tirtrack.evaluation.scoring import (
     MissingMode,
     Runs,
     annotation_sha256,
+    dataset_without,
     groups_of,
     included,
     score_runs,
@@ -77,6 +78,7 @@ def evaluate(
     force: bool = False,
     resume: bool = False,
     missing: MissingMode = "error",
+    partial: bool = False,
     resamples: int = RESAMPLES,
     timeout: float = TIMEOUT_S,
     command: str = "",
@@ -115,6 +117,9 @@ def evaluate(
         resume: continue what is there: finished runs are kept, failed ones tried again.
         missing: reaction at the end if some runs failed: ``error`` writes everything and
             raises, ``skip`` returns; both list them in ``result.json``.
+        partial: evaluate what can be: sequences are left out, and said so (``read_as``), whose
+            annotation cannot be read or lacks what the protocol counts by, or whose first box no
+            tracker can begin with; runs that fail are warned of and listed, as by ``skip``.
         resamples: number of bootstrap resamples.
         timeout: longest wait for an answer of a tracker that runs in a process of its own, its
             start included, seconds; a longer one fails its sequence.
@@ -128,7 +133,7 @@ def evaluate(
         KeyboardInterrupt: interrupted; what was finished is kept.
     """
     first_runs = [_source(one, preset, engine, timeout) for one in trackers]
-    dataset = opened(dataset)
+    dataset = opened(dataset, options=AnnotationOptions(partial=partial))
     rules = protocols.get(dataset.protocol if protocol is None else protocol)
     dataset = included(dataset, rules)
     trackers = repeated(first_runs, runs)
@@ -138,11 +143,9 @@ def evaluate(
     _check_request(trackers, workers)
     facts = {source.name: source.facts() for source in trackers}
     description = described(dataset)
-    dataset = with_sizes(with_facts(dataset, rules), description.infos)
+    dataset = with_sizes(with_facts(dataset, rules, partial=partial), description.infos)
+    dataset = _that_can_begin(dataset, begun, description.infos, partial=partial)
     passes = all_starts(dataset, begun).sequences
-    for sequence in dataset.sequences:
-        for start in starts_of(sequence, begun):
-            _check_first_box(start, description.infos.get(sequence.name))
     loaded = {source.name: source.load(seed) for source in first_runs}
     identity = _identity(facts, dataset, begun, seed)
     out = _begun_folder(Path(out), identity, force=force, resume=resume)
@@ -190,7 +193,9 @@ def evaluate(
     told["reference"] = first_runs[0].name
     comparison = comparison.model_copy(update={**told, "command": command})
     write_stored(out / RESULT_NAME, comparison)
-    if comparison.missing and missing == "error":
+    if comparison.missing and partial:
+        _logger.warning("%s", missing_runs(comparison, out))
+    elif comparison.missing and missing == "error":
         raise missing_runs(comparison, out)
     return comparison
 
@@ -257,6 +262,30 @@ def _check_can_be_sent(source: TrackerSource) -> None:
             source.name,
             "define it at the top of a module, or use one worker",
         ) from error
+
+
+def _that_can_begin(
+    dataset: LabelledDataset,
+    starts: Starts,
+    infos: Mapping[str, SourceInfo],
+    *,
+    partial: bool,
+) -> LabelledDataset:
+    """The data set, of whose sequences each run has a first box that a tracker can begin with.
+
+    Raises:
+        DatasetError: a sequence has none, or all do not if they may be left out.
+    """
+    kept, faults = [], []
+    for sequence in dataset.sequences:
+        try:
+            for start in starts_of(sequence, starts):
+                _check_first_box(start, infos.get(sequence.name))
+        except DatasetError as error:
+            faults.append(error)
+        else:
+            kept.append(sequence)
+    return dataset_without(dataset, kept, faults, partial=partial)
 
 
 def _check_first_box(sequence: LabelledSequence, info: SourceInfo | None) -> None:

@@ -27,6 +27,7 @@ from tirtrack.evaluation.comparison import (
     SubsetResult,
     TrackerResult,
 )
+from tirtrack.evaluation.failures import failures
 from tirtrack.evaluation.overlap import first_valid_row, overlap, valid_rows
 from tirtrack.evaluation.protocols.base import (
     EvaluationProtocol,
@@ -121,6 +122,21 @@ def with_facts(
             faults.append(error)
         else:
             kept.append(sequence)
+    return dataset_without(dataset, kept, faults, partial=partial)
+
+
+def dataset_without(
+    dataset: LabelledDataset,
+    kept: Sequence[LabelledSequence],
+    faults: Sequence[DatasetError],
+    *,
+    partial: bool,
+) -> LabelledDataset:
+    """The data set with the sequences that are kept, and a remark on each fault of another.
+
+    Raises:
+        DatasetError: there is a fault, or nothing but faults if sequences may be left out.
+    """
     if faults and (not partial or not kept):
         raise faults[0]
     remarks = (f"a sequence is left out: {one.where}: {one.what}" for one in faults)
@@ -172,7 +188,11 @@ def score_runs(
     scored = {
         one.name: result
         for one in runs
-        if (result := _score_tracker(one, dataset, protocol, length=length, starts=begun))
+        if (
+            result := _score_tracker(
+                one, dataset, protocol, length=length, starts=begun, groups=groups
+            )
+        )
         is not None
     }
     if not scored:
@@ -299,6 +319,7 @@ def _score_tracker(
     *,
     length: LengthMode,
     starts: Starts,
+    groups: Mapping[str, str],
 ) -> TrackerResult | None:
     present = [
         (sequence, passes)
@@ -332,7 +353,7 @@ def _score_tracker(
         score_quality=_quality(every),
         repaired_rows=sum(one.repaired_rows for one in scored),
         sequences=[
-            _sequence_result(one, sequence.subset, passes)
+            _sequence_result(one, sequence, passes, protocol, groups)
             for one, (sequence, passes) in zip(scored, present, strict=True)
         ],
     )
@@ -428,12 +449,19 @@ def _subset(scored: Sequence[SequenceScores], protocol: EvaluationProtocol) -> S
 
 
 def _sequence_result(
-    scored: SequenceScores, subset: str, passes: Sequence[_Pass]
+    scored: SequenceScores,
+    sequence: LabelledSequence,
+    passes: Sequence[_Pass],
+    protocol: EvaluationProtocol,
+    groups: Mapping[str, str],
 ) -> SequenceResult:
     speed = _speed([track for _, track in passes])
     return SequenceResult(
         name=scored.name,
-        subset=subset,
+        subset=sequence.subset,
+        attributes=_attributes(sequence),
+        group=groups.get(sequence.name, ""),
+        failures=None if isinstance(protocol, StartsProtocol) else _failures(*passes[0]),
         starts=[start_frame(start) for start, _ in passes],
         frames=scored.frames,
         visible_frames=scored.visible_frames,
@@ -442,6 +470,14 @@ def _sequence_result(
         repaired_rows=scored.repaired_rows,
         fps=None if speed is None else speed.total,
     )
+
+
+def _failures(start: LabelledSequence, track: SequenceRun) -> tuple[tuple[int, int], ...]:
+    """Where the run is off its target, by the annotated box, wherever it lies."""
+    annotation = start.annotation[start_frame(start) :]
+    rows = min(len(annotation), len(track.boxes))
+    valid = np.asarray((annotation[:rows, 2:] > 0).all(axis=1))
+    return failures(overlap(track.boxes[:rows], annotation[:rows]), valid)
 
 
 def _quality(present: Sequence[_Pass]) -> ScoreQuality | None:

@@ -43,6 +43,7 @@ class ScoreDifference(Stored):
             compared.
         b: name of the tracker that it is compared with.
         score: id of the score.
+        subset: part of the data set, or attribute, whose sequences count; empty for all.
         mean: mean of the differences; of the set means where sets are resampled separately.
         low: lower end of the percentile interval (95 %).
         high: upper end of the interval.
@@ -60,6 +61,7 @@ class ScoreDifference(Stored):
     a: str = ""
     b: str = ""
     score: str = ""
+    subset: str = ""
     mean: float
     low: float
     high: float

@@ -22,6 +22,7 @@ from tirtrack.distillation.run_folder import run_folder
 from tirtrack.distillation.summary import read_summary
 from tirtrack.errors import DatasetError, RequestError, TirtrackError, did_you_mean
 from tirtrack.evaluation import protocols
+from tirtrack.evaluation.bootstrap import subset_differences
 from tirtrack.evaluation.comparison import (
     RESULT_NAME,
     Comparison,
@@ -32,6 +33,15 @@ from tirtrack.evaluation.comparison import (
 from tirtrack.evaluation.scoring import annotation_sha256, included
 from tirtrack.files import sha256
 from tirtrack.identity import versions
+from tirtrack.report.comparison_plots import (
+    SHOWN_CURVES,
+    failure_plots,
+    left_out,
+    quality_plots,
+    shown_trackers,
+    subset_plots,
+    win_plots,
+)
 from tirtrack.report.content import (
     DistillationSection,
     EvaluationSection,
@@ -39,6 +49,8 @@ from tirtrack.report.content import (
     Provenance,
     ReportContent,
 )
+from tirtrack.report.evaluation_tables import evaluation_tables, why_no_published_rows
+from tirtrack.report.export import write_export
 from tirtrack.report.film import film_strips, result_file
 from tirtrack.report.page import render
 from tirtrack.report.pairs import FOLDER, pairs_section
@@ -64,6 +76,7 @@ def build_report(
     control: str | None = None,
     title: str = "",
     command: str = "",
+    export: str | Path | None = None,
     force: bool = False,
 ) -> Path:
     """One page from evaluation folders, with ``result.json`` of the same numbers beside it.
@@ -77,14 +90,17 @@ def build_report(
         control: a second tracker that the others are compared with.
         title: title of the page.
         command: command line that makes the page again.
-        force: replace an existing page.
+        export: a new folder for the figures as PDF and SVG and the tables as CSV and LaTeX;
+            ``None``: none.
+        force: replace an existing page, and what is at ``export``.
 
     Returns:
         The page's path.
 
     Raises:
         DatasetError: a folder holds no result, or ``dataset`` fits none of them.
-        RequestError: the page exists, or reference or control is not among the trackers.
+        RequestError: the page or ``export`` exists, or reference or control is not among the
+            trackers.
     """
     content = report_content(
         [Path(folder) for folder in folders],
@@ -95,6 +111,10 @@ def build_report(
         command=command,
     )
     page = files.numbered_folder(Path("runs"), "report") / PAGE_NAME if out is None else Path(out)
+    _numbers_of(page, force=force)
+    if export is not None:
+        papers = files.new_folder(Path(export), force=force, inputs=[Path(one) for one in folders])
+        write_export(content, papers)
     return write_report(content, page, force=force)
 
 
@@ -191,11 +211,26 @@ def evaluation_section(
         section,
         verdicts=tuple(verdict(result, *pair) for pair in section.compared)
         or (only_tracker(result),),
-        plots=curve_plots(result.scores, section.trackers, section.colours),
+        subset_differences=subset_differences(result, section.compared),
+        plots=curve_plots(
+            result.scores,
+            shown_trackers(section, SHOWN_CURVES),
+            section.colours,
+            caption=left_out(section, SHOWN_CURVES),
+        ),
+        subset_plots=subset_plots(section),
+        win_plots=win_plots(section),
+        failure_plots=failure_plots(section),
+        quality_plots=quality_plots(section),
     )
-    left_out = _why_no_films(section, evaluation_folder(folder), dataset)
-    if dataset is None or left_out:
-        return replace(section, films_missing=left_out)
+    section = replace(
+        section,
+        tables=evaluation_tables(section),
+        no_published_rows=why_no_published_rows(section),
+    )
+    reason = _why_no_films(section, evaluation_folder(folder), dataset)
+    if dataset is None or reason:
+        return replace(section, films_missing=reason)
     dataset = read_with(dataset, result.read_options)
     films = film_strips(section, evaluation_folder(folder), dataset)
     unknown = "" if films else f"Left out: no sequence has a value of {result.primary.title}."
@@ -324,6 +359,14 @@ def write_report(content: ReportContent, out: Path, *, force: bool = False) -> P
             evaluation.
         StorageError: they could not be written.
     """
+    numbers = _numbers_of(out, force=force)
+    files.write_text(out, render(content))
+    files.write_json(numbers, as_json(content))
+    return out
+
+
+def _numbers_of(out: Path, *, force: bool) -> Path:
+    """The file of the numbers beside a page, checked like the page to be free to write."""
     page = files.new_file(out, force=force)
     numbers = files.new_file(page.with_name(RESULT_NAME), force=force)
     if numbers.is_file() and _is_evaluation(numbers):
@@ -331,9 +374,7 @@ def write_report(content: ReportContent, out: Path, *, force: bool = False) -> P
             "is the result of an evaluation, and the page's own numbers would replace it", numbers,
             "choose another folder for the page",
         )  # fmt: skip
-    files.write_text(page, render(content))
-    files.write_json(numbers, as_json(content))
-    return page
+    return numbers
 
 
 def _is_evaluation(file: Path) -> bool:
@@ -355,6 +396,11 @@ def as_json(content: ReportContent) -> dict[str, Any]:
             for one in section.verdicts
         ],
         "evaluations": [section.result.model_dump(mode="json") for section in content.evaluations],
+        "subset_differences": [
+            {"dataset": section.result.dataset, **one.model_dump(mode="json")}
+            for section in content.evaluations
+            for one in section.subset_differences
+        ],
         "pairs": _section_as_json(content.pairs),
         "distillations": [_section_as_json(one) for one in content.distillations],
         "provenance": asdict(content.provenance),

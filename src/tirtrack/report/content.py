@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tirtrack.evaluation.comparison import (
     Comparison,
@@ -19,11 +19,11 @@ from tirtrack.evaluation.comparison import (
 )
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.statistics import ScoreDifference
+from tirtrack.report.table import Table
 from tirtrack.report.verdict import Verdict, sequence_differences
 
 ANNOTATION_COLOUR = "#2eb84c"
-_FULL_BAR = 0.5
-TRACKER_COLOURS = ("#e0570b", "#1e88e5", "#8e44ad", "#c2185b", "#00897b", "#6d4c41")
+TRACKER_COLOURS = ("#e0570b", "#1e88e5", "#8e44ad", "#c2185b", "#00897b", "#a1887f")
 
 
 def colours_of(names: tuple[str, ...]) -> dict[str, str]:
@@ -41,6 +41,8 @@ class Picture:
         alt: description for readers who cannot see it.
         width, height: size in CSS pixels; the page may draw it smaller.
         caption: a line below, or empty.
+        name: file name in an export, without ending; empty: it is not exported.
+        figure: the figure that it is a drawing of, for other formats; ``None`` for photographs.
     """
 
     content: bytes
@@ -49,6 +51,8 @@ class Picture:
     width: int
     height: int
     caption: str = ""
+    name: str = ""
+    figure: Any = field(default=None, compare=False, repr=False)
 
     @property
     def data_uri(self) -> str:
@@ -97,7 +101,15 @@ class EvaluationSection:
         reference: the tracker that the others are compared with.
         control: a second such tracker, trained without what is to be credited; ``None``: none.
         verdicts: one verdict for each of :attr:`compared`, or one that says that there is none.
+        subset_differences: differences of :attr:`compared` over each subset of five or more.
         plots: curves of the scores that have one.
+        subset_plots: the deciding score by subset.
+        win_plots: differences by sequence.
+        failure_plots: when trackers leave their targets.
+        quality_plots: what the trackers' own scores say.
+        tables: its tables, in the order of the page.
+        no_published_rows: why published scores are not among them; empty if they are, or if none
+            are known.
         films: film strips; if empty, ``films_missing`` says why.
     """
 
@@ -105,7 +117,14 @@ class EvaluationSection:
     reference: str
     control: str | None = None
     verdicts: tuple[Verdict, ...] = ()
+    subset_differences: tuple[ScoreDifference, ...] = ()
     plots: tuple[Picture, ...] = ()
+    subset_plots: tuple[Picture, ...] = ()
+    win_plots: tuple[Picture, ...] = ()
+    failure_plots: tuple[Picture, ...] = ()
+    quality_plots: tuple[Picture, ...] = ()
+    tables: tuple[Table, ...] = ()
+    no_published_rows: str = ""
     films: tuple[FilmStrip, ...] = ()
     films_missing: str = ""
 
@@ -120,6 +139,18 @@ class EvaluationSection:
     def colours(self) -> dict[str, str]:
         """Colours by name of the tracker."""
         return colours_of(tuple(one.name for one in self.trackers))
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Its figures, in the order of the page."""
+        return (
+            *self.plots, *self.win_plots, *self.subset_plots, *self.failure_plots,
+            *self.quality_plots,
+        )  # fmt: skip
+
+    def table(self, start: str) -> tuple[Table, ...]:
+        """The tables whose names begin so."""
+        return tuple(one for one in self.tables if one.name.startswith(start))
 
     @property
     def compared(self) -> tuple[tuple[str, str], ...]:
@@ -174,15 +205,6 @@ class EvaluationSection:
         return tuple(
             sorted(rows, key=lambda r: (r.difference is None, -score.gain(r.difference or 0.0)))
         )
-
-    @property
-    def full_bar(self) -> float:
-        """The difference whose bar fills its half of the cell: 0.5, or the largest one where the
-        primary score has a unit.
-        """
-        if not self.result.primary.unit:
-            return _FULL_BAR
-        return max((abs(row.difference or 0.0) for row in self.rows), default=0.0) or 1.0
 
     def _row(self, name: str, difference: float | None) -> SequenceRow:
         cells = tuple(one.sequence(name) for one in self.trackers)

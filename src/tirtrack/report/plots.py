@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
@@ -23,6 +24,17 @@ SIZE_INCHES = (4.4, 3.7)
 CSS_PX_PER_INCH = 96
 INK = "#222222"
 FAINT = "#d9d9d9"
+PAPER = "#ffffff"
+_COLOURS = (
+    f"svg{{--ink:{INK};--faint:{FAINT};--paper:{PAPER}}}"
+    "@media screen and (prefers-color-scheme:dark)"
+    "{svg{--ink:#e8e8ec;--faint:#45454c;--paper:#17171a}}"
+)
+_KINDS = {
+    "svg": (FigureCanvasSVG, ("Date", "Creator")),
+    "pdf": (FigureCanvasPdf, ("CreationDate", "Creator", "Producer")),
+}
+_STYLES = ("-", "-.", ":")  # of trackers that share a colour
 _LONG_LABEL = 24
 
 
@@ -30,13 +42,26 @@ def curve_plots(
     scores: Sequence[ScoreDescription],
     trackers: Sequence[TrackerResult],
     colours: Mapping[str, str],
+    *,
+    caption: str = "",
 ) -> tuple[Picture, ...]:
-    """The plots of the scores that have a curve, as far as the trackers have it."""
+    """The plots of the scores that have a curve, as far as the trackers have it.
+
+    Args:
+        scores: scores of the protocol.
+        trackers: trackers to draw, the one with the dashed curve first.
+        colours: colours by name of the tracker.
+        caption: a line below each plot, or empty.
+    """
     plots = []
     for score in scores:
         having = [one for one in trackers if len(one.curves.get(score.id, [])) > 1]
         if score.curve is not None and having:
-            plots.append(_curve_plot(score, score.curve, having, colours, dashed=trackers[0].name))
+            plots.append(
+                _curve_plot(
+                    score, score.curve, having, colours, dashed=trackers[0].name, caption=caption
+                )
+            )
     return tuple(plots)
 
 
@@ -47,31 +72,26 @@ def _curve_plot(
     colours: Mapping[str, str],
     *,
     dashed: str,
+    caption: str,
 ) -> Picture:
     title = score.title[0].upper() + score.title[1:]
-    figure, axes = _axes(title, curve.x_label, curve.y_label)
+    figure, axes = new_axes(title, curve.x_label, curve.y_label)
     ranked = sorted(trackers, key=lambda one: -score.gain(one.values.get(score.id) or 0.0))
     for one in ranked:
         points = np.asarray(one.curves[score.id], dtype=np.float64)
         label = legend_label(one.name, one.values.get(score.id))
-        style = "--" if one.name == dashed else "-"
+        before = trackers[: trackers.index(one)]
+        again = sum(colours[other.name] == colours[one.name] for other in before)
+        style = "--" if one.name == dashed else _STYLES[again % len(_STYLES)]
         x = np.linspace(0.0, curve.x_end, len(points))
         axes.plot(x, points, style, color=colours[one.name], linewidth=2.0, label=label)
     axes.set_xlim(0.0, curve.x_end)
     axes.set_ylim(0.0, 1.0)
     first, *_, last = ranked[0].curves[score.id]
-    axes.legend(
-        loc="lower left" if first > last else "lower right",
-        frameon=True,
-        framealpha=0.9,
-        edgecolor="none",
-        fontsize=10,
-        title=curve.reading,
-        title_fontsize=9,
-        alignment="left",
-    )
+    corner = "lower left" if first > last else "lower right"
+    add_legend(axes, loc=corner, title=curve.reading, fontsize=10 if len(ranked) <= 6 else 7)
     numbers = ", ".join(legend_label(one.name, one.values.get(score.id)) for one in ranked)
-    return _picture(figure, f"{title} plot: {numbers}")
+    return as_picture(figure, f"{title} plot: {numbers}", name=f"curve_{score.id}", caption=caption)
 
 
 def legend_label(name: str, score: float | None) -> str:
@@ -94,7 +114,7 @@ def loss_plot(
         losses: the loss of each row.
         terms: values of each term by its name, one per row, ``None`` where it was not drawn.
     """
-    figure, axes = _axes("Loss", "step", "loss")
+    figure, axes = new_axes("Loss", "step", "loss")
     _smoothed(axes, np.asarray(steps), np.asarray(losses, dtype=np.float64), INK, "loss")
     if len(terms) > 1:
         for k, (name, values) in enumerate(terms.items()):
@@ -106,9 +126,9 @@ def loss_plot(
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(bottom=0.0)
     columns = 1 if max(map(len, terms), default=0) > _LONG_LABEL else 2
-    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    add_legend(figure, loc="outside lower center", ncols=columns)
     ends = f"from {losses[0]:.3f} at step {steps[0]} to {losses[-1]:.3f} at step {steps[-1]}"
-    return _picture(figure, f"Loss by step, {ends}")
+    return as_picture(figure, f"Loss by step, {ends}", name="loss")
 
 
 def held_back_plot(
@@ -121,7 +141,7 @@ def held_back_plot(
         numbers: values of each number by its label, one per validation.
         y_label: label of the y axis.
     """
-    figure, axes = _axes("Held back", "steps done", y_label)
+    figure, axes = new_axes("Held back", "steps done", y_label)
     for k, (name, values) in enumerate(numbers.items()):
         colour = TRACKER_COLOURS[k % len(TRACKER_COLOURS)]
         axes.plot(
@@ -137,9 +157,10 @@ def held_back_plot(
         )
     axes.set_xlim(0, max(steps[-1], 1))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=9)
+    add_legend(figure, loc="outside lower center")
     ends = "; ".join(f"{name} {one[0]:.3f} to {one[-1]:.3f}" for name, one in numbers.items())
-    return _picture(figure, f"Held back, from step {steps[0]} to {steps[-1]}: {ends}")
+    alt = f"Held back, from step {steps[0]} to {steps[-1]}: {ends}"
+    return as_picture(figure, alt, name=f"held_back_{next(iter(y_label.split()))}")
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
@@ -163,8 +184,11 @@ def _smoothed(axes: Any, steps: np.ndarray, values: np.ndarray, colour: str, lab
     axes.plot(steps, running_mean(values, width), color=colour, linewidth=2.0, label=label)
 
 
-def _axes(title: str, x_label: str, y_label: str) -> tuple[Figure, Any]:
-    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+def new_axes(
+    title: str, x_label: str, y_label: str, *, size: tuple[float, float] = SIZE_INCHES
+) -> tuple[Figure, Any]:
+    """A figure and its axes, in the manner of all figures of a page; size in inches."""
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", fontsize=12, color=INK, fontweight="bold")
     axes.set_xlabel(x_label, fontsize=10, color=INK)
@@ -177,10 +201,34 @@ def _axes(title: str, x_label: str, y_label: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _picture(figure: Figure, alt: str) -> Picture:
-    FigureCanvasSVG(figure)
+def add_legend(to: Any, **settings: Any) -> None:
+    """A legend of a figure or axes, in the manner of all figures of a page."""
+    manner: dict[str, Any] = {"edgecolor": "none", "facecolor": PAPER, "labelcolor": INK}
+    manner |= {"framealpha": 0.9, "fontsize": 9, "title_fontsize": 9, "alignment": "left"}
+    legend = to.legend(**{**manner, **settings})
+    legend.get_title().set_color(INK)
+
+
+def as_picture(figure: Figure, alt: str, *, name: str, caption: str = "") -> Picture:
+    """The figure as an SVG that is light or dark as the page is."""
+    text = drawn(figure, "svg").decode("utf-8")
+    for plain, colour in ((INK, "ink"), (FAINT, "faint"), (PAPER, "paper")):
+        text = text.replace(plain, f"var(--{colour})")
+    root = text.index(">", text.index("<svg")) + 1
+    width, height = (round(float(side) * CSS_PX_PER_INCH) for side in figure.get_size_inches())
+    content = f"{text[:root]}<style>{_COLOURS}</style>{text[root:]}".encode()
+    return Picture(content, "svg+xml", alt, width, height, caption, name, figure)
+
+
+def drawn(figure: Figure, kind: str) -> bytes:
+    """The figure as a file of that kind, ``svg`` or ``pdf``: dark on white, for paper.
+
+    It holds no date, and the same numbers give the same bytes.
+    """
+    canvas, dates = _KINDS[kind]
+    canvas(figure)
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "tirtrack", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    width, height = (round(side * CSS_PX_PER_INCH) for side in SIZE_INCHES)
-    return Picture(buffer.getvalue(), "svg+xml", alt, width, height)
+    settings: Any = {"svg.hashsalt": "tirtrack", "svg.fonttype": "path", "pdf.fonttype": 42}
+    with mpl.rc_context(settings):
+        figure.savefig(buffer, format=kind, metadata=dict.fromkeys(dates))
+    return buffer.getvalue()

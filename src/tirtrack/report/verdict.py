@@ -111,8 +111,8 @@ def named(score: ScoreDescription, number: str) -> str:
     return f"{score.title} {number} {score.unit}".rstrip()
 
 
-def _bounds(difference: ScoreDifference) -> str:
-    """Both ends; one that rounds to zero keeps its sign, which tells whether zero is excluded."""
+def bounds(difference: ScoreDifference) -> str:
+    """Both ends of an interval; one that rounds to zero keeps its sign: it leaves zero out."""
     ends = (difference.low, difference.high)
     return f"[{', '.join('0.000' if end == 0 else f'{end:+.3f}' for end in ends)}]"
 
@@ -123,13 +123,13 @@ def interval(difference: ScoreDifference) -> str:
     >>> interval(ScoreDifference(a="a", b="b", score="x", mean=0.0123, low=-0.01, high=0.03))
     '+0.012 [-0.010, +0.030]'
     """
-    return f"{signed(difference.mean)} {_bounds(difference)}"
+    return f"{signed(difference.mean)} {bounds(difference)}"
 
 
 def _sentence(result: Comparison, d: ScoreDifference, outcome: Outcome) -> str:
     score, drawn = result.primary, counted(d.drawn, result.unit)
     unit = f" {score.unit}" if score.unit else ""
-    numbers = f"{signed(d.mean)}{unit} {score.title}, 95 % interval {_bounds(d)}"
+    numbers = f"{signed(d.mean)}{unit} {score.title}, 95 % interval {bounds(d)}"
     over = f"over {drawn}" if d.groups is None else f"over {drawn} ({counted(d.n, 'sequence')})"
     if outcome is Outcome.TOO_FEW:
         return (
