@@ -261,7 +261,7 @@ def scored(
         get(protocol),
         missing="skip",
         group=group,
-        resamples=RESAMPLES,
+        resamples=200,
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_stored(folder / "result.json", found)

@@ -33,9 +33,9 @@ def rows_of(table):
     return list(csv.DictReader(io.StringIO(as_csv(table))))
 
 
-@pytest.fixture
-def section(made, tmp_path):
-    return section_of(made, tmp_path / "e")
+@pytest.fixture(scope="module")
+def section(made, tmp_path_factory):
+    return section_of(made, tmp_path_factory.mktemp("made") / "e")
 
 
 def test_every_kind_of_table_is_there_once(section):

@@ -19,7 +19,8 @@ INTERVAL = ("", "low", "high")
 
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "&": r"\&",
-    "#": r"\#", "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--",
+    "#": r"\#", "$": r"\$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
+    "–": "--",
     "<": r"\textless{}", ">": r"\textgreater{}", "…": r"\dots{}", "\n": " ",
 }  # fmt: skip
 
