@@ -33,7 +33,7 @@ def test_export_holds_every_figure_and_table_of_the_page(made, tmp_path):
     names = {one.name for one in section.pictures}
     assert names == {
         "curve_success", "curve_precision", "curve_norm_precision", "wins", "subset_radar",
-        "subset_bars", "failures", "reliability",
+        "subset_bars", "off_target", "reliability",
     }  # fmt: skip
     for name, content in found.items():
         if name.endswith(".pdf"):

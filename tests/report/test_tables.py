@@ -43,7 +43,7 @@ def test_every_kind_of_table_is_there_once(section):
     assert len(names) == len(set(names))
     kinds = list(dict.fromkeys(re.sub("(subsets|differences)_.*", r"\1", one) for one in names))
     assert kinds == [
-        "scores", "differences", "subsets", "subset_differences", "sequences", "failures",
+        "scores", "differences", "subsets", "subset_differences", "sequences", "off_target",
         "score_quality", "speed",
     ]  # fmt: skip
     for one in section.tables:
@@ -149,7 +149,7 @@ def test_sequence_table_has_attributes_and_the_difference_of_every_tracker(secti
 
 
 def test_failures_are_counted_and_survival_is_told(section):
-    rows = {one["tracker"]: one for one in rows_of(table_of(section, "failures"))}
+    rows = {one["tracker"]: one for one in rows_of(table_of(section, "off_target"))}
     assert {one["with a failure"] for one in rows.values()} == {"4"}
     assert {one["sequences"] for one in rows.values()} == {"12"}
     assert rows["distilled"]["after 50"] == ""  # no sequence is that long
@@ -164,7 +164,7 @@ def test_failures_are_not_told_where_the_protocol_tracks_several_times(made, tmp
             row["failures"] = None
     (folder / "result.json").write_text(json.dumps(stored))
     section = evaluation_section(folder)
-    assert section.table("failures") == ()
+    assert section.table("off_target") == ()
     assert section.failure_plots == ()
 
 

@@ -211,7 +211,7 @@ def failure_plots(section: EvaluationSection) -> tuple[Picture, ...]:
     count = f"{len(failed)} of {len(known)} sequences have a failure"
     kept = "" if shown == failed else f"; the {len(shown)} with most such frames are shown"
     caption = "; ".join(filter(None, [f"{count}{kept}", left_out(section)]))
-    return (as_picture(figure, f"{title}: {count}", name="failures", caption=caption),)
+    return (as_picture(figure, f"{title}: {count}", name="off_target", caption=caption),)
 
 
 def _lost_frames(row: SequenceResult) -> int:

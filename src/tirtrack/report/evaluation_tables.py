@@ -13,10 +13,18 @@ from tirtrack.evaluation.bootstrap import FEWEST_IN_SUBSET
 from tirtrack.evaluation.comparison import TrackerResult
 from tirtrack.evaluation.protocols.base import ScoreDescription
 from tirtrack.evaluation.statistics import ScoreDifference
-from tirtrack.report import run_tables
 from tirtrack.report.content import EvaluationSection
 from tirtrack.report.published import PublishedRow, published_rows
-from tirtrack.report.run_tables import MISSING, TRACKER, tracker_cell
+from tirtrack.report.run_tables import (
+    MISSING,
+    TRACKER,
+    failure_table,
+    missing_table,
+    score_quality_table,
+    sequence_table,
+    speed_table,
+    tracker_cell,
+)
 from tirtrack.report.table import INTERVAL, NO_NUMBER, Cell, Column, Table, count, number, three
 from tirtrack.report.verdict import FEWEST_SEQUENCES, bounds, sequence_differences, signed
 
@@ -30,11 +38,11 @@ def evaluation_tables(section: EvaluationSection) -> tuple[Table, ...]:
         _published(section),
         *(_subset(section, score) for score in section.row_scores),
         *(_subset_differences(section, score) for score in section.row_scores),
-        run_tables.sequences(section),
-        run_tables.failures(section),
-        run_tables.score_quality(section),
-        run_tables.speed(section),
-        run_tables.missing(section),
+        sequence_table(section),
+        failure_table(section),
+        score_quality_table(section),
+        speed_table(section),
+        missing_table(section),
     ]
     return tuple(one for one in found if one is not None)
 
@@ -117,7 +125,7 @@ def _differences(section: EvaluationSection) -> Table | None:
             _difference(one),
             Cell(signed(one.median), (one.median,)),
             Cell(sign_counts(one), (one.wins, one.ties, one.losses)),
-            Cell(chance(one), (one.p,)),
+            Cell(chance(one), (one.p if one.drawn >= FEWEST_SEQUENCES else None,)),
         )
         for one in found
     )

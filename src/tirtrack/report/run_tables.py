@@ -27,7 +27,7 @@ def tracker_cell(section: EvaluationSection, name: str) -> Cell:
     return Cell(name, colour=section.colours.get(name, ""))
 
 
-def sequences(section: EvaluationSection) -> Table:
+def sequence_table(section: EvaluationSection) -> Table:
     """Every sequence: its scores, and the differences to the reference."""
     result, rows = section.result, section.rows
     has_subset = len({row.subset for row in rows}) > 1
@@ -86,7 +86,7 @@ def _change(score: ScoreDescription, difference: float | None, full: float) -> C
     return Cell(signed(difference), (difference,), bar=bar)
 
 
-def failures(section: EvaluationSection) -> Table | None:
+def failure_table(section: EvaluationSection) -> Table | None:
     """How long trackers stay on their targets; ``None`` where failures are not known."""
     rows = []
     for one in section.trackers:
@@ -109,7 +109,7 @@ def failures(section: EvaluationSection) -> Table | None:
     if not rows:
         return None
     return Table(
-        "failures",
+        "off_target",
         "Share of sequences without a failure after a number of frames (Kaplan-Meier); a failure "
         f"is {FEWEST_FRAMES} annotated frames or more in a row with an overlap of at most "
         f"{LOST_OVERLAP}",
@@ -126,7 +126,7 @@ def failures(section: EvaluationSection) -> Table | None:
     )
 
 
-def score_quality(section: EvaluationSection) -> Table | None:
+def score_quality_table(section: EvaluationSection) -> Table | None:
     """What the trackers' own scores say; ``None`` where no tracker has any."""
     rows = []
     for one in section.trackers:
@@ -168,7 +168,7 @@ def score_quality(section: EvaluationSection) -> Table | None:
     )
 
 
-def speed(section: EvaluationSection) -> Table | None:
+def speed_table(section: EvaluationSection) -> Table | None:
     """Frames a second, averaged in three ways; ``None`` where times are unknown."""
     rows = tuple(
         (
@@ -213,7 +213,7 @@ def _rate(value: float | None) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def missing(section: EvaluationSection) -> Table | None:
+def missing_table(section: EvaluationSection) -> Table | None:
     """The results that are missing; ``None`` if none is."""
     if not section.result.missing:
         return None
