@@ -108,6 +108,15 @@ class Table:
         ]
 
     @property
+    def breadth(self) -> int:
+        """Its number of columns, where one with bars or intervals counts as three."""
+        broad = sum(
+            any(row[k].interval or row[k].bar is not None for row in self.rows)
+            for k in range(len(self.columns))
+        )
+        return len(self.columns) + 2 * broad
+
+    @property
     def has_groups(self) -> bool:
         """Whether any column belongs to a group."""
         return any(one.group for one in self.columns)
