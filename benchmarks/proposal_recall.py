@@ -2,14 +2,20 @@
 
     python -m benchmarks.proposal_recall ../shared/data/rgb/video_train
     python -m benchmarks.proposal_recall WORLD/validation WORLD/validation_rgb --every 30
+    python -m benchmarks.proposal_recall --way regions --world 201 202 --every 30
+    python -m benchmarks.proposal_recall --way regions --stills SHARED/tir_video/hit_uav_stills
     python -m benchmarks.proposal_recall FOLDER... --fit
+    python -m benchmarks.proposal_recall --way regions --world 1001 --count 48 --fit
 
 A frame counts as found if one of the boxes proposed in it has IoU >= 0.5 with the annotation; every
 tenth frame is measured; a sequence's share is averaged over sequences, and sequences over the
-folder. Annotated targets are not all that stands out, so 1 is out of reach. ``--fit`` fits the
-weights of the ranking anew (logistic regression, all folders weighted equally) and reports their
-recall on sequences left out. Only data that may be tuned on
-belongs here: never ``tir_video`` or ``rgb/video_test``.
+folder. Annotated targets are not all that stands out, so 1 is out of reach. ``--world`` draws the
+validation sequences of worlds with these seeds and measures pairs too: ten boxes of both modalities
+together, against the target's box in each, and the processor time that they take. ``--stills``
+counts every annotated object by itself. ``--fit`` fits the weights of the ranking anew (logistic
+regression, all folders weighted equally) and reports their recall on sequences left out. Only data
+that may be tuned on belongs there: never ``tir_video``, ``rgb/video_test``, or a world seed that a
+figure is reported on.
 """
 
 from __future__ import annotations
@@ -17,20 +23,25 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy
 
-from tirtrack.boxes import iou, suppress_overlapping
+from tirtrack.boxes import Box, iou, suppress_overlapping
 from tirtrack.datasets import LabelledSequence, open_dataset
+from tirtrack.datasets.stills import open_stills
 from tirtrack.files import write_json
-from tirtrack.pairs.proposals import saliency
+from tirtrack.pairs.proposals import proposer, regions, saliency
 from tirtrack.pairs.proposals.motion import motion_plane
-from tirtrack.pairs.proposals.registry import neighbour_positions
+from tirtrack.pairs.proposals.registry import NEIGHBOUR_STEP_FRAMES, neighbour_positions
+from tirtrack.pairs.source import Pair
+from tirtrack.synthetic import render_sequence, world_size, write_world
 
 COUNT = 10
 MIN_IOU = 0.5
@@ -39,6 +50,8 @@ MAX_IOU = 0.4
 # The annotation of these is 1.2 to 3 times as large as the object: they count little.
 LOOSE_PREFIX, LOOSE_SHARE, PLAIN_SHARE = "drone_v_", 0.3, 0.3
 FOLDS = 5
+VALIDATION_SPLIT = 2
+FIT_FRAMES, FIT_EVERY = 7, 3  # frames of a sequence that is drawn to fit on, ten ticks apart
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,23 @@ class Measured:
     overlap: np.ndarray
 
 
+@dataclass(frozen=True)
+class Way:
+    """A proposer whose recall is measured.
+
+    Attributes:
+        boxes: function of a frame and its neighbours that returns boxes with scores.
+        measured: function that returns all candidates of a frame.
+        weights: ``[F]`` weights of the measures, by whether a frame has neighbours.
+        names: names of the measures.
+    """
+
+    boxes: Callable[..., list[tuple[Box, float]]]
+    measured: Callable[[Sample], Measured]
+    weights: dict[bool, np.ndarray]
+    names: Sequence[str]
+
+
 def samples(sequence: LabelledSequence, every: int) -> Iterator[Sample]:
     """Every ``every``-th frame in which the target is present."""
     frames = [np.array(frame) for frame in sequence.open_frames()]
@@ -71,22 +101,79 @@ def samples(sequence: LabelledSequence, every: int) -> Iterator[Sample]:
             yield Sample(frames[position], near, target)
 
 
-def recall(sequence: LabelledSequence, every: int, *, motion: bool) -> tuple[float, list[float]]:
+def recall(
+    way: Way, sequence: LabelledSequence, every: int, *, motion: bool
+) -> tuple[float, list[float]]:
     """Share of the frames in which the target is among the boxes, and milliseconds a frame."""
     found, spent_ms = [], []
     for sample in samples(sequence, every):
         start = time.perf_counter()
-        boxes = saliency.salient_boxes(
-            sample.image, sample.neighbours if motion else (), count=COUNT
-        )
+        boxes = way.boxes(sample.image, sample.neighbours if motion else (), count=COUNT)
         spent_ms.append(1e3 * (time.perf_counter() - start))
-        overlaps = [float(iou(box.array(), sample.target)) for box, _ in boxes]
-        found.append(max(overlaps, default=0.0) >= MIN_IOU)
+        found.append(_is_found([box for box, _ in boxes], sample.target))
     return float(np.mean(found)) if found else float("nan"), spent_ms
 
 
-def measured(sample: Sample) -> Measured:
-    """All candidates of a frame, measured."""
+def _is_found(boxes: Sequence[Box], target: np.ndarray) -> bool:
+    return any(float(iou(box.array(), target)) >= MIN_IOU for box in boxes)
+
+
+def of_pairs(name: str, world: Path, every: int) -> dict[str, Any]:
+    """Recall of the target in TIR and in RGB among ten boxes of the pair, and the processor time of
+    a pair, over the validation sequences of a world.
+    """
+    way = proposer(name, count=COUNT)
+    rows, spent_ms = [], []
+    tir, rgb = (open_dataset(world / folder) for folder in ("validation", "validation_rgb"))
+    for in_tir, in_rgb in zip(tir.sequences, rgb.sequences, strict=True):
+        pictures = [np.array(one) for one in in_rgb.open_frames()]
+        counts = [np.array(one) for one in in_tir.open_frames()]
+        pairs = [
+            Pair(f"{in_tir.name}/{k}", in_tir.name, k, *one)
+            for k, one in enumerate(zip(pictures, counts, strict=True))
+        ]
+        found: dict[str, list[bool]] = {"tir": [], "rgb": []}
+        for position in range(0, len(pairs), every):
+            near = [pairs[place] for place in neighbour_positions(position, len(pairs))]
+            start = time.process_time()
+            kept = way.propose(pairs[position], near, np.random.default_rng(0)).kept[:COUNT]
+            spent_ms.append(1e3 * (time.process_time() - start))
+            for modality, sequence in (("tir", in_tir), ("rgb", in_rgb)):
+                target = sequence.boxes[position]
+                if np.isfinite(target).all() and target[2:].min() > 0:
+                    hit = _is_found([one.box for one in kept], target)
+                    found[modality].append(hit)
+        means = {key: float(np.mean(hits)) if hits else None for key, hits in found.items()}
+        rows.append({"sequence": in_tir.name, **means})
+    mean = {
+        f"recall_{key}": float(np.mean([row[key] for row in rows if row[key] is not None]))
+        for key in ("tir", "rgb")
+    }
+    quartiles = [float(value) for value in np.percentile(spent_ms, [25, 50, 75])]
+    return {"sequence_count": len(rows), **mean, "ms_a_pair": quartiles, "sequences": rows}
+
+
+def of_stills(way: Way, folder: Path) -> dict[str, Any]:
+    """Share of all annotated objects that are among ten boxes of their picture, and share of the
+    pictures in which one is.
+    """
+    objects, pictures = [], []
+    for still in open_stills(folder).stills:
+        boxes = [box for box, _ in way.boxes(np.asarray(still.image()), count=COUNT)]
+        hits = [_is_found(boxes, target) for target in still.boxes]
+        objects += hits
+        pictures += [any(hits)] if hits else []
+    return {
+        "folder": folder.name,
+        "picture_count": len(pictures),
+        "object_count": len(objects),
+        "recall": float(np.mean(objects)),
+        "pictures_with_one": float(np.mean(pictures)),
+    }
+
+
+def salient(sample: Sample) -> Measured:
+    """All candidates of ``saliency`` in a frame, measured."""
     planes, factor = saliency.working_planes(sample.image)
     near = [saliency.brightness(other) for other in sample.neighbours]
     motion = motion_plane(planes[0], near) if near else None
@@ -95,10 +182,36 @@ def measured(sample: Sample) -> Measured:
     return Measured(boxes, columns, iou(boxes * factor, sample.target))
 
 
-def fit(sequences: Sequence[list[Measured]], share: Sequence[float]) -> np.ndarray:
-    """Weights ``[F]`` of a logistic regression; each sequence counts by its share, half of it for
-    boxes on the target, half for the others. A box is on the target from IoU 0.4 (not at all) to
-    0.9 (wholly).
+def of_regions(sample: Sample) -> Measured:
+    """All candidates of ``regions`` in a frame, measured."""
+    picture = regions.seen(sample.image, sample.neighbours)
+    boxes, fill = regions.candidates(picture)
+    columns = regions.measures(picture, boxes, fill)
+    return Measured(boxes, columns, iou(boxes * picture.factor, sample.target))
+
+
+_SALIENCY = np.array(list(saliency.MEASURES.values()))
+_REGIONS = np.array(list(regions.MEASURES.values()))
+WAYS = {
+    "saliency": Way(
+        saliency.salient_boxes,
+        salient,
+        {True: _SALIENCY, False: _SALIENCY},
+        list(saliency.MEASURES),
+    ),
+    "regions": Way(
+        regions.region_boxes,
+        of_regions,
+        {True: _REGIONS[:, 0], False: _REGIONS[:, 1]},
+        list(regions.MEASURES),
+    ),
+}
+
+
+def fit(sequences: Sequence[list[Measured]], share: Sequence[float]) -> tuple[np.ndarray, float]:
+    """Weights ``[F]`` of a logistic regression, and its constant; each sequence counts by its
+    share, half of it for boxes on the target, half for the others. A box is on the target from IoU
+    0.4 (not at all) to 0.9 (wholly).
     """
     rows, hits, misses = [], [], []
     for frames, weight in zip(sequences, share, strict=True):
@@ -117,10 +230,11 @@ def fit(sequences: Sequence[list[Measured]], share: Sequence[float]) -> np.ndarr
         bend = (hit + miss) * p * (1 - p)
         curvature = (z * bend[:, None]).T @ z + ridge * np.eye(len(theta))
         theta -= np.linalg.solve(curvature, gradient)
-    return theta[:-1] / spread
+    weights = theta[:-1] / spread
+    return weights, float(theta[-1] - mean @ weights)
 
 
-def plain_frames(count: int = 40) -> list[list[Measured]]:
+def plain_frames(way: Way, count: int = 40) -> list[list[Measured]]:
     """One uniform rectangle on a noisy background, which must never be missed."""
     frames = []
     for seed in range(count):
@@ -129,7 +243,8 @@ def plain_frames(count: int = 40) -> list[list[Measured]]:
         ground = 70 + rng.normal(0, 3, (200, 260))
         ground[y : y + h, x : x + w] = (0, 150, 255)[seed % 3]
         image = np.clip(ground, 0, 255).astype(np.uint8)
-        frames.append([measured(Sample(image, [], np.array([x, y, w, h], dtype=np.float64)))])
+        sample = Sample(image, [], np.array([x, y, w, h], dtype=np.float64))
+        frames.append([way.measured(sample)])
     return frames
 
 
@@ -144,20 +259,52 @@ def recall_of(frames: list[Measured], weights: np.ndarray) -> float:
     return float(np.mean(hits)) if hits else float("nan")
 
 
-def print_fit(folders: list[Path], every: int) -> None:
+def world_samples(seed: int, count: int) -> dict[str, list[list[Sample]]]:
+    """Frames of the sequences of a world in TIR and in RGB, with their neighbours in time."""
+    found: dict[str, list[list[Sample]]] = {"worlds, TIR": [], "worlds, RGB": []}
+    for index in range(count):
+        shown = render_sequence(
+            (seed, VALIDATION_SPLIT, index), FIT_FRAMES, spacing=NEIGHBOUR_STEP_FRAMES
+        )
+        facts = shown.facts
+        for group, frames, targets in zip(
+            found, (shown.tir, shown.rgb), (facts.boxes_tir, facts.boxes_rgb), strict=True
+        ):
+            some = []
+            for k in range(0, FIT_FRAMES, FIT_EVERY):
+                if np.isfinite(targets[k]).all() and targets[k][2:].min() > 0:
+                    near = [frames[place] for place in neighbour_positions(k, FIT_FRAMES)]
+                    some.append(Sample(frames[k], near, targets[k]))
+            found[group] += [some] if some else []
+    return found
+
+
+def print_fit(
+    way: Way, folders: list[Path], worlds: Sequence[int], count: int, every: int, *, motion: bool
+) -> None:
     """Fit on everything, and with every fifth sequence left out in turn, and print both."""
-    groups: dict[str, list[list[Measured]]] = {"plain": plain_frames()}
+
+    def one(sample: Sample) -> Measured:
+        return way.measured(sample if motion else replace(sample, neighbours=[]))
+
+    has_own = way.weights[True] is not way.weights[False]  # weights for frames with neighbours
+    groups: dict[str, list[list[Measured]]] = {}
+    if not (has_own and motion):
+        groups["plain"] = plain_frames(way)
+    for seed in worlds:
+        for group, sequences in world_samples(seed, count).items():
+            groups.setdefault(group, []).extend([one(s) for s in some] for some in sequences)
     for folder in folders:
         for sequence in open_dataset(folder).sequences:
             loose = sequence.name.startswith(LOOSE_PREFIX)
             group = f"{folder.name}, loose boxes" if loose else folder.name
-            found = [measured(sample) for sample in samples(sequence, every)]
+            found = [one(sample) for sample in samples(sequence, every)]
             if found:
                 groups.setdefault(group, []).append(found)
     shares = {group: 1.0 for group in groups} | {"plain": PLAIN_SHARE}
     shares |= {group: LOOSE_SHARE for group in groups if group.endswith("loose boxes")}
 
-    def fitted(left_out: int | None) -> np.ndarray:
+    def fitted(left_out: int | None) -> tuple[np.ndarray, float]:
         chosen = [
             (frames, shares[group] / len(sequences))
             for group, sequences in groups.items()
@@ -166,7 +313,7 @@ def print_fit(folders: list[Path], every: int) -> None:
         ]
         return fit([frames for frames, _ in chosen], [share for _, share in chosen])
 
-    folds, now = [fitted(fold) for fold in range(FOLDS)], np.array(list(saliency.MEASURES.values()))
+    folds, now = [fitted(fold)[0] for fold in range(FOLDS)], way.weights[motion]
     print(f"{'recall':34} {'any box':>8} {'now':>8} {'left out':>8}")
     for group, sequences in groups.items():
         reachable = [
@@ -177,8 +324,38 @@ def print_fit(folders: list[Path], every: int) -> None:
         fair = [recall_of(frames, folds[k % FOLDS]) for k, frames in enumerate(sequences)]
         means = " ".join(f"{np.mean(row):8.3f}" for row in (reachable, current, fair))
         print(f"{group[:34]:34} {means}")
-    for name, value in zip(saliency.MEASURES, fitted(None), strict=True):
+    weights, constant = fitted(None)
+    for name, value in zip(way.names, weights, strict=True):
         print(f'    "{name}": {value:.2f},')
+    print(f"constant {constant:.2f}")
+
+
+def of_folder(way: Way, folder: Path, every: int) -> dict[str, Any]:
+    """Recall in each sequence of a folder, with neighbours in time and without, and its mean."""
+    rows, spent_ms = [], []
+    for sequence in open_dataset(folder).sequences:
+        moving, spent = recall(way, sequence, every, motion=True)
+        still, _ = recall(way, sequence, every, motion=False)
+        print(f"{sequence.name[:40]:40} {moving:6.2f}  without motion {still:6.2f}", flush=True)
+        rows.append({"sequence": sequence.name, "recall": moving, "without_motion": still})
+        spent_ms += spent
+    mean = {
+        key: float(np.nanmean([row[key] for row in rows])) for key in ("recall", "without_motion")
+    }
+    quartiles = [float(value) for value in np.percentile(spent_ms, [25, 50, 75])]
+    print(
+        f"{folder.name}: recall {mean['recall']:.3f}, without motion "
+        f"{mean['without_motion']:.3f}, {quartiles[1]:.0f} ms a frame "
+        f"({quartiles[0]:.0f} to {quartiles[2]:.0f})"
+    )
+    counted = {"folder": folder.name, "sequence_count": len(rows)}
+    return {**counted, **mean, "ms_a_frame": quartiles, "sequences": rows}
+
+
+def drawn_world(root: Path, seed: int, count: int) -> Path:
+    """The validation sequences of a world, written below a folder."""
+    size = world_size("study").model_copy(update={"recordings": 0, "test": 0, "validation": count})
+    return write_world(root / f"world_{seed}", size=size, seed=seed)
 
 
 def main() -> None:
@@ -186,35 +363,52 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.proposal_recall", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("folders", nargs="+", type=Path, help="labelled sequences, any layout")
+    parser.add_argument("folders", nargs="*", type=Path, help="labelled sequences, any layout")
+    parser.add_argument("--way", choices=sorted(WAYS), default="saliency")
     parser.add_argument("--every", type=int, default=EVERY_FRAMES)
+    parser.add_argument("--world", nargs="+", type=int, default=[], help="seeds of worlds")
+    parser.add_argument("--count", type=int, default=24, help="sequences of each world")
+    parser.add_argument("--stills", nargs="+", type=Path, default=[], help="labelled stills")
     parser.add_argument("--fit", action="store_true", help="fit the weights of the ranking")
+    parser.add_argument("--without-motion", action="store_true", help="fit those for stills")
     parser.add_argument("--out", type=Path, help="write the table as JSON")
     arguments = parser.parse_args()
     if arguments.fit:
-        print_fit(arguments.folders, arguments.every)
-        return
-    results = []
-    for folder in arguments.folders:
-        rows, spent_ms = [], []
-        for sequence in open_dataset(folder).sequences:
-            moving, spent = recall(sequence, arguments.every, motion=True)
-            still, _ = recall(sequence, arguments.every, motion=False)
-            print(f"{sequence.name[:40]:40} {moving:6.2f}  without motion {still:6.2f}", flush=True)
-            rows.append({"sequence": sequence.name, "recall": moving, "without_motion": still})
-            spent_ms += spent
-        mean = {
-            key: float(np.nanmean([row[key] for row in rows]))
-            for key in ("recall", "without_motion")
-        }
-        quartiles = [float(value) for value in np.percentile(spent_ms, [25, 50, 75])]
-        print(
-            f"{folder.name}: recall {mean['recall']:.3f}, without motion "
-            f"{mean['without_motion']:.3f}, {quartiles[1]:.0f} ms a frame "
-            f"({quartiles[0]:.0f} to {quartiles[2]:.0f})"
+        print_fit(
+            WAYS[arguments.way],
+            arguments.folders,
+            arguments.world,
+            arguments.count,
+            arguments.every,
+            motion=not arguments.without_motion,
         )
-        counted = {"folder": folder.name, "sequence_count": len(rows)}
-        results.append({**counted, **mean, "ms_a_frame": quartiles, "sequences": rows})
+        return
+    with tempfile.TemporaryDirectory() as root:
+        worlds = {seed: drawn_world(Path(root), seed, arguments.count) for seed in arguments.world}
+        measure(parser.prog, arguments, worlds)
+
+
+def measure(command: str, arguments: argparse.Namespace, worlds: dict[int, Path]) -> None:
+    """Measure all that is asked for, print and write it."""
+    way = WAYS[arguments.way]
+    folders: list[tuple[dict[str, int], Path]] = [({}, folder) for folder in arguments.folders]
+    for seed, world in worlds.items():
+        folders += [({"world": seed}, world / name) for name in ("validation", "validation_rgb")]
+    results = [{**named, **of_folder(way, path, arguments.every)} for named, path in folders]
+    pairs = []
+    for seed, world in worlds.items():
+        found = {"world": seed, **of_pairs(arguments.way, world, arguments.every)}
+        pairs.append(found)
+        print(
+            f"pairs of world {seed}: recall in TIR {found['recall_tir']:.3f}, in RGB "
+            f"{found['recall_rgb']:.3f}, {found['ms_a_pair'][1]:.0f} ms of a core a pair"
+        )
+    stills = [of_stills(way, folder) for folder in arguments.stills]
+    for row in stills:
+        print(
+            f"{row['folder']}: recall {row['recall']:.3f} of {row['object_count']} objects, one "
+            f"found in {row['pictures_with_one']:.3f} of the pictures"
+        )
     if arguments.out:
         versions = {
             "python": platform.python_version(),
@@ -226,11 +420,14 @@ def main() -> None:
         write_json(
             arguments.out,
             {
-                "command": parser.prog,
+                "command": command,
+                "way": arguments.way,
                 "every": arguments.every,
                 "count": COUNT,
                 "versions": versions,
                 "results": results,
+                **({"pairs": pairs} if pairs else {}),
+                **({"stills": stills} if stills else {}),
             },
         )
 

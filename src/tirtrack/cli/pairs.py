@@ -54,6 +54,7 @@ class Way(StrEnum):
     """How boxes are proposed."""
 
     SALIENCY = "saliency"
+    REGIONS = "regions"
     CENTRE = "centre"
     RANDOM = "random"
     DETECTOR = "detector"
@@ -71,9 +72,7 @@ def inspect(
     boxes: Annotated[
         Path | None, typer.Option(help="For detector: a .csv table or a folder of text files.")
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="For detector: a YOLOX-type ONNX file.")
-    ] = None,
+    model: Annotated[Path | None, typer.Option(help="For detector: an ONNX file.")] = None,
     pairs: Annotated[
         int,
         typer.Option(min=1, help="Number of pairs, spread evenly, that get an offset and boxes."),

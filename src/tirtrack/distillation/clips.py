@@ -68,11 +68,13 @@ class Target:
             proposals that a track joins.
         found_in: modality in which it was proposed.
         way: name of the proposer, or ``track`` if a tracker gave the boxes.
+        quality: quality of the proposal, of a track that of the proposal that it began with.
     """
 
     boxes: Mapping[int, Box]
     found_in: FoundIn
     way: str
+    quality: float
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def _proposed(
 ) -> dict[int, list[Target]]:
     """The usable proposals by frame, a target each."""
     return {
-        frame: [Target({frame: one.box}, one.found_in, one.way) for one in usable]
+        frame: [Target({frame: one.box}, one.found_in, one.way, one.quality) for one in usable]
         for frame, index in enumerate(recording.indices)
         if index in found and (usable := usable_proposals(found[index], recipe))
     }
@@ -161,7 +163,9 @@ def _followed(
             boxes, way = joined_proposals(track, found, recipe), track.proposal.way
         by_frame = {frame_of[index]: box for index, box in boxes.items()}
         for frame in by_frame:
-            targets.setdefault(frame, []).append(Target(by_frame, track.proposal.found_in, way))
+            first = track.proposal
+            target = Target(by_frame, first.found_in, way, first.quality)
+            targets.setdefault(frame, []).append(target)
     if recipe.boxes.join_iou is not None:
         targets = {frame: _distinct(inside, frame) for frame, inside in targets.items()}
     return dict(sorted(targets.items()))

@@ -79,6 +79,11 @@ class Boxes(Settings):
 
     found_in: Annotated[list[FoundIn], Field(min_length=1)] = list(FoundIn)
     quality: dict[FoundIn, NotNegative] = {FoundIn.BOTH: 1.0, FoundIn.TIR: 0.5, FoundIn.RGB: 0.5}
+    calibrated: bool = Field(
+        default=False,
+        description="draw boxes by the probability, calibrated on the synthetic world, that they "
+        "are objects, in place of these numbers",
+    )
     fallback: bool = Field(
         default=False, description="use random boxes in pairs in which the proposer found nothing"
     )

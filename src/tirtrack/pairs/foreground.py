@@ -114,11 +114,11 @@ def _line(values: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
         if variance > MIN_CONTRAST_LEVELS**2:
             slope = float(np.average((x - middle_x) * (y - middle_y), weights=weights)) / variance
         offset = float(middle_y - slope * middle_x)
-        weights = _weights(slope * x + offset - y) + 1e-6
+        weights = tukey_weights(slope * x + offset - y) + 1e-6
     return max(slope, _LEAST_GAIN), offset
 
 
-def _weights(residuals: np.ndarray) -> np.ndarray:
+def tukey_weights(residuals: np.ndarray) -> np.ndarray:
     """Weights of residuals: Tukey's biweight in units of their median."""
     usual = 1.4826 * float(np.median(np.abs(residuals))) + 1e-3
     return np.asarray(np.clip(1 - (residuals / (_FEW_OFF * usual)) ** 2, 0, 1) ** 2)
@@ -135,8 +135,8 @@ def alignment(planes: Sequence[np.ndarray]) -> list[np.ndarray]:
     Args:
         planes: ``[H,W]`` brightness of neighbouring frames in order.
     """
-    small = [_flattened(halve(halve(plane)), 4.0) for plane in planes]
-    half = [_flattened(halve(plane), 6.0) for plane in planes]
+    small = [flattened(halve(halve(plane)), 4.0) for plane in planes]
+    half = [flattened(halve(plane), 6.0) for plane in planes]
     maps = [np.eye(3)]
     for (coarse, next_coarse), (fine, next_fine) in zip(
         pairwise(small), pairwise(half), strict=True
@@ -160,7 +160,7 @@ def _likeness(fixed: np.ndarray, moving: np.ndarray, mapping: np.ndarray) -> flo
     return float(np.corrcoef(laid[known], fixed[known])[0, 1])
 
 
-def _flattened(plane: np.ndarray, sigma: float) -> Plane:
+def flattened(plane: np.ndarray, sigma: float) -> Plane:
     """Detail relative to the contrast around it, so that gain and light do not count."""
     detail = plane - ndimage.gaussian_filter(plane, sigma)
     contrast = np.sqrt(ndimage.gaussian_filter(detail * detail, 2 * sigma)) + 2.0
@@ -183,7 +183,7 @@ def _affine(fixed: np.ndarray, moving: np.ndarray, start: np.ndarray, *, steps: 
         known = np.isfinite(off)
         if known.mean() < MIN_OVERLAP:
             return start
-        weighted = jacobian[known] * _weights(off[known])[:, None]
+        weighted = jacobian[known] * tukey_weights(off[known])[:, None]
         normal = weighted.T @ jacobian[known] + 1e-3 * np.eye(6)
         a, b, c, d, e, f = step = np.linalg.solve(normal, weighted.T @ off[known])
         x, y = 2 / width, 2 / height

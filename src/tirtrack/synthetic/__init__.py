@@ -10,6 +10,7 @@ from tirtrack.synthetic.facts import (
     SEQUENCE_ATTRIBUTES,
     SequenceFacts,
 )
+from tirtrack.synthetic.painter import actor_extents
 from tirtrack.synthetic.plan import ScenePlan, draw_plan
 from tirtrack.synthetic.render import (
     RenderedFrame,
@@ -39,6 +40,7 @@ __all__ = [
     "SyntheticSequence",
     "WorldSettings",
     "WorldSize",
+    "actor_extents",
     "cached_world",
     "difficulty",
     "draw_plan",

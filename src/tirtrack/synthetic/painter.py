@@ -134,6 +134,25 @@ def _resampled(plane: Image.Image, view: LayerView, width: int, rows: int) -> Ar
     return np.asarray(plane.resize((width, rows), Image.Resampling.BILINEAR, box))
 
 
+def _foot_xy(plan: ScenePlan, actor: Actor, tick: int, *, tir: bool) -> tuple[float, float]:
+    _, near = views(plan, tick, tir=tir)
+    x, y = actor.feet[tick]
+    return (
+        float((x - near.x0) * near.scale),
+        float((y - actor.lift[tick] - near.y0) * near.scale),
+    )
+
+
+def _placed(
+    plan: ScenePlan, actor: Actor, parts: list[Part], tick: int, *, tir: bool
+) -> tuple[list[Points], tuple[float, float], float]:
+    """The corners of an actor's parts in the frame, its foot, and pixels a metre."""
+    foot = _foot_xy(plan, actor, tick, tir=tir)
+    scale = float(actor.px_per_m[tick]) * views(plan, tick, tir=tir)[1].scale
+    to_frame = np.array([actor.heading[tick] * scale, -scale])
+    return [part.points * to_frame + foot for part in parts], foot, scale
+
+
 class Puppets:
     """The parts of actors at a tick, kept because the other modality needs the same."""
 
@@ -152,6 +171,22 @@ class Puppets:
             shape = SHAPES[actor.kind]
             self._kept[key] = shape(body, float(actor.phase[tick]), float(actor.stride[tick]))
         return self._kept[key]
+
+
+def actor_extents(plan: ScenePlan, tick: int, *, tir: bool) -> NDArray[np.float64]:
+    """``[A,4]`` xywh of the whole silhouettes of all actors at a tick, the target first; also of
+    what lies outside the frame or behind something.
+
+    Args:
+        plan: the sequence.
+        tick: moment of the cameras' clock.
+        tir: whether in TIR pixels, not RGB.
+    """
+    puppets = Puppets()
+    corners = [
+        _placed(plan, actor, puppets.parts(actor, tick), tick, tir=tir)[0] for actor in plan.actors
+    ]
+    return np.stack([whole_extent(one)[0] for one in corners])
 
 
 class Painter:
@@ -245,21 +280,13 @@ class Painter:
     # --- actors
 
     def _foot(self, actor: Actor, tick: int) -> tuple[float, float]:
-        _, near = views(self._plan, tick, tir=self._tir)
-        x, y = actor.feet[tick]
-        return (
-            float((x - near.x0) * near.scale),
-            float((y - actor.lift[tick] - near.y0) * near.scale),
-        )
+        return _foot_xy(self._plan, actor, tick, tir=self._tir)
 
     def _pose(self, actor: Actor, tick: int) -> _Pose:
         parts = self._puppets.parts(actor, tick)
-        foot = self._foot(actor, tick)
-        scale = float(actor.px_per_m[tick]) * views(self._plan, tick, tir=self._tir)[1].scale
-        to_frame = np.array([actor.heading[tick] * scale, -scale])
+        corners, foot, scale = _placed(self._plan, actor, parts, tick, tir=self._tir)
         before, after = max(tick - 1, 0), min(tick + 1, self._plan.ticks[-1])
         way = self._foot(actor, after)[0] - self._foot(actor, before)[0]
-        corners = [part.points * to_frame + foot for part in parts]
         extent, _ = whole_extent(corners)
         return _Pose(parts, corners, extent, foot, scale, way / max(after - before, 1))
 

@@ -1,4 +1,4 @@
-"""Box files in three formats, and YOLOX-type networks."""
+"""Box files in three formats, and networks of the type YOLOX."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tirtrack.pairs import open_pairs
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn
 from tirtrack.pairs.proposals.box_files import BoxFiles
+from tirtrack.pairs.proposals.onnx_detector import OnnxDetector
 from tirtrack.pairs.proposals.registry import propose_boxes
 from tirtrack.pairs.proposals.rules import RejectionReason
-from tirtrack.pairs.proposals.yolox import Yolox
 from tirtrack.pairs.source import Pair
 
 
@@ -137,7 +137,7 @@ def test_a_box_over_the_border_is_cut_to_the_frame(tmp_path, busy):
     assert kept.box == Box(130, 0, 30, 45)
 
 
-def _network(path, *, cells=84, columns=85, side=64, inputs=(1, 3)):
+def _network(path, *, cells=189, columns=85, side=96, inputs=(1, 3)):
     """A network that answers with a constant: all zero, but one cell that is sure."""
     values = np.zeros((1, cells, columns), np.float32)
     values[0, 0, :4] = [0.5, 0.5, np.log(4), np.log(2)]
@@ -168,16 +168,16 @@ def test_a_cell_becomes_a_box_of_the_frame(tmp_path):
     """Cell (0, 0) of stride 8: centre 4, sizes 32 and 16 in the input, the frame is twice as
     large.
     """
-    find = Yolox(_network(tmp_path / "a.onnx"), min_score=0.25)
-    (found,) = find(np.zeros((128, 100, 3), np.uint8))
+    find = OnnxDetector(_network(tmp_path / "a.onnx"), min_score=0.25)
+    (found,) = find(np.zeros((192, 150, 3), np.uint8))
     assert found.box.array() == pytest.approx([0, 0, 2 * (4 + 16), 2 * (4 + 8)], rel=1e-5)
     assert found.score == pytest.approx(0.8)
     assert found.label == "person"
 
 
 def test_grey_and_colour_pictures_are_taken_alike(tmp_path):
-    find = Yolox(_network(tmp_path / "a.onnx"), min_score=0.25)
-    assert find(np.zeros((64, 64), np.uint8)) == find(np.zeros((64, 64, 3), np.uint8))
+    find = OnnxDetector(_network(tmp_path / "a.onnx"), min_score=0.25)
+    assert find(np.zeros((96, 96), np.uint8)) == find(np.zeros((96, 96, 3), np.uint8))
 
 
 TABLE = "key,modality,x,y,w,h,score,label\nnight/7,tir,60,40,40,50,0.9,person\n"
@@ -218,21 +218,22 @@ def test_the_identity_follows_the_content_of_a_network(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cells": 80}, "gives .*, a YOLOX network"),
-        ({"columns": 5}, "gives .*, a YOLOX network"),
-        ({"side": 60}, "takes an input of"),
-        ({"inputs": (1, 1)}, "takes an input of"),
+        ({"cells": 180}, r"gives output \[1, 180, 85\], which is of no known layout"),
+        ({"columns": 5}, "which is of no known layout; name it by the option"),
+        ({"side": 16}, "takes an input of .*, sides are 32 to"),
+        ({"inputs": (1, 1)}, "takes an input of .*, a detector takes"),
+        ({"inputs": (4, 3)}, "takes an input of .*, a detector takes"),
     ],
 )
 def test_networks_of_another_type_are_refused(tmp_path, change, message):
     path = _network(tmp_path / "a.onnx", **change)
     with pytest.raises(WeightsError, match=message):
-        Yolox(path, min_score=0.25)(np.zeros((64, 64, 3), np.uint8))
+        OnnxDetector(path, min_score=0.25)(np.zeros((96, 96, 3), np.uint8))
 
 
 def test_a_missing_or_damaged_network_is_named(tmp_path):
     with pytest.raises(WeightsError, match="no such file"):
-        Yolox(tmp_path / "none.onnx", min_score=0.2)
+        OnnxDetector(tmp_path / "none.onnx", min_score=0.2)
     (tmp_path / "a.onnx").write_bytes(b"no network")
     with pytest.raises(WeightsError, match=r"a\.onnx: cannot be read as an ONNX network"):
         proposer("detector", model=tmp_path / "a.onnx")

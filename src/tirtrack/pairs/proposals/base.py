@@ -28,10 +28,11 @@ class Proposal:
     Attributes:
         box: the box; if found in both modalities, the TIR box.
         found_in: modality in which it was found.
-        quality: relative chance to be drawn, 0 to 1: 1 if both modalities agree, 0.5 for one alone.
+        quality: probability that the box overlaps an object by half or more, as calibrated for its
+            way on the synthetic world (:func:`tirtrack.pairs.proposals.quality.quality`).
         score: the proposer's own score, for ranking inside a pair; not comparable between
             proposers.
-        way: name of the proposer: centre, random, saliency, detector.
+        way: name of the proposer: centre, random, regions, saliency, detector.
     """
 
     box: Box

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tirtrack.boxes import Box
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet
+from tirtrack.pairs.proposals.quality import quality
 from tirtrack.pairs.proposals.rules import Limits, Screen
 from tirtrack.pairs.source import Pair
 
@@ -17,8 +18,6 @@ from tirtrack.pairs.source import Pair
 NOMINAL_WIDTH, NOMINAL_HEIGHT = 640, 512
 # x, y, w, h of the paper's code, which takes them for y, x, h, w; so the box lies below the frame.
 MISREAD = (206.0, 540.0, 100.0, 200.0)
-# Nothing was detected: both modalities have the same box, and neither confirms it.
-UNSEEN_QUALITY = 0.5
 
 
 class CentreSettings(BaseModel):
@@ -52,7 +51,9 @@ class Centre:
     ) -> ProposalSet:
         """One box, unless the frame is constant there; a misread one in any case."""
         box = centre_box(pair.tir.shape[1], pair.tir.shape[0], self.settings)
-        proposal = Proposal(box, FoundIn.BOTH, UNSEEN_QUALITY, 1.0, self.name)
+        proposal = Proposal(
+            box, FoundIn.BOTH, quality(self.name, FoundIn.BOTH, 1.0), 1.0, self.name
+        )
         if self.settings.as_published:
             return ProposalSet((proposal,), ())
         return Screen(pair, self.settings.limits).sort([proposal])

@@ -1,10 +1,10 @@
-"""Boxes of a detector: from files that one wrote, or from a YOLOX-type network."""
+"""Boxes of a detector: from files that one wrote, or from an ONNX network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,7 @@ from tirtrack.errors import RequestError
 from tirtrack.pairs.proposals.base import ProposalSet, Rejection
 from tirtrack.pairs.proposals.box_files import BoxFiles, Format, FoundBoxes
 from tirtrack.pairs.proposals.merge import Merged, ScoredBox, balance, merge
+from tirtrack.pairs.proposals.output_layouts import Layout
 from tirtrack.pairs.proposals.rules import (
     Limits,
     RejectionReason,
@@ -25,7 +26,7 @@ from tirtrack.pairs.source import Pair
 from tirtrack.valid_pixels import valid_mask
 
 if TYPE_CHECKING:
-    from tirtrack.pairs.proposals.yolox import Yolox
+    from tirtrack.pairs.proposals.onnx_detector import OnnxDetector
 
 
 class DetectorSettings(BaseModel):
@@ -34,7 +35,10 @@ class DetectorSettings(BaseModel):
     Attributes:
         boxes: a ``.csv`` table or a folder of text files.
         format: format of the text files; found from their layout if not given.
-        model: a YOLOX-type ONNX file; give this or ``boxes``.
+        model: ONNX file of a detector; give this or ``boxes``.
+        layout: layout of its outputs; found from them if not given.
+        pixels: order and range of the levels that it takes, see
+            :class:`~tirtrack.pairs.proposals.onnx_detector.OnnxDetector`; found if not given.
         min_score: lowest score of a box that is used.
         balance: whether to keep at most five boxes per pair, at most two of them not persons.
         limits: what a box must satisfy.
@@ -45,6 +49,8 @@ class DetectorSettings(BaseModel):
     boxes: Path | None = Field(None, strict=False)
     format: Format | None = None
     model: Path | None = Field(None, strict=False)
+    layout: Layout | None = Field(None, strict=False)
+    pixels: Literal["bgr_255", "rgb_255", "rgb_1", "rgb_imagenet"] | None = None
     min_score: float = Field(0.25, ge=0, le=1)
     balance: bool = True
     limits: Limits = Field(Limits(min_side=8.0, min_std=0.0), strict=False)
@@ -70,18 +76,25 @@ class Detector:
             )
         self._finder = self._opened()
 
-    def _opened(self) -> BoxFiles | Yolox:
-        if self.settings.boxes is not None:
-            return BoxFiles(self.settings.boxes, format=self.settings.format)
-        from tirtrack.pairs.proposals.yolox import Yolox
+    def _opened(self) -> BoxFiles | OnnxDetector:
+        settings = self.settings
+        if settings.boxes is not None:
+            return BoxFiles(settings.boxes, format=settings.format)
+        from tirtrack.pairs.proposals.onnx_detector import OnnxDetector
 
-        return Yolox(Path(self.settings.model or ""), min_score=self.settings.min_score)
+        return OnnxDetector(
+            Path(settings.model or ""),
+            min_score=settings.min_score,
+            layout=settings.layout,
+            pixels=settings.pixels,
+        )
 
     def identity(self) -> dict[str, Any]:
         """Name, version, settings, and the content of the files read, wherever they lie; see
         :class:`Proposer`.
         """
-        settings = self.settings.model_dump(mode="json", exclude={"boxes", "model", "format"})
+        places = {"boxes", "model", "format"}
+        settings = self.settings.model_dump(mode="json", exclude=places, exclude_none=True)
         reads = self._finder.identity()
         return {"way": self.name, "version": 2, "settings": settings, "reads": reads}
 

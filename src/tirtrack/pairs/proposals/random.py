@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tirtrack.boxes import Box
 from tirtrack.pairs.proposals.base import FoundIn, Proposal, ProposalSet, Rejection
-from tirtrack.pairs.proposals.centre import NOMINAL_HEIGHT, NOMINAL_WIDTH, UNSEEN_QUALITY
+from tirtrack.pairs.proposals.centre import NOMINAL_HEIGHT, NOMINAL_WIDTH
+from tirtrack.pairs.proposals.quality import quality
 from tirtrack.pairs.proposals.rules import Limits, Screen
 from tirtrack.pairs.source import Pair
 
@@ -74,7 +75,8 @@ class Random:
             if reason is not None:
                 rejected.append(Rejection(box, reason))
                 continue
-            kept.append(Proposal(box, FoundIn.BOTH, UNSEEN_QUALITY, 1.0, self.name))
+            chance = quality(self.name, FoundIn.BOTH, 1.0)
+            kept.append(Proposal(box, FoundIn.BOTH, chance, 1.0, self.name))
             if len(kept) == self.settings.count:
                 break
         return ProposalSet(tuple(kept), tuple(rejected))

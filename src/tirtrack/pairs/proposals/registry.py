@@ -15,6 +15,7 @@ from tirtrack.pairs.proposals.base import FoundIn, ProposalSet, Proposer
 from tirtrack.pairs.proposals.centre import Centre, CentreSettings
 from tirtrack.pairs.proposals.detector import Detector, DetectorSettings
 from tirtrack.pairs.proposals.random import Random, RandomSettings
+from tirtrack.pairs.proposals.regions import Regions, RegionsSettings
 from tirtrack.pairs.proposals.saliency import Saliency, SaliencySettings
 from tirtrack.pairs.source import Pair, PairSource, RecentPairs, Recording, unit_of
 from tirtrack.progress import Progress, silent
@@ -25,6 +26,7 @@ _WAYS: dict[str, tuple[type[BaseModel], Callable[[Any], Proposer]]] = {
     "centre": (CentreSettings, Centre),
     "detector": (DetectorSettings, Detector),
     "random": (RandomSettings, Random),
+    "regions": (RegionsSettings, Regions),
     "saliency": (SaliencySettings, Saliency),
 }
 BOTH = ("rgb", "tir")
@@ -38,7 +40,7 @@ def names() -> list[str]:
     """The names of all proposers.
 
     >>> names()
-    ['centre', 'detector', 'random', 'saliency']
+    ['centre', 'detector', 'random', 'regions', 'saliency']
     """
     return sorted(_WAYS)
 

@@ -166,9 +166,9 @@ def salient_boxes(
         return []
     motion = _motion(planes[0], [o for o in neighbours if o.shape == image.shape], no_data)
     boxes, fill = candidates(planes, motion)
-    masked = None if valid is None else _working_mask(valid, planes[0].shape, factor)
+    masked = None if valid is None else working_mask(valid, planes[0].shape, factor)
     if masked is not None:
-        kept = _mean_in(masked, boxes) <= MAX_MASKED_SHARE
+        kept = mean_in(masked, boxes) <= MAX_MASKED_SHARE
         boxes, fill = boxes[kept], fill[kept]
     if not len(boxes):
         return []
@@ -194,20 +194,21 @@ def _motion(plane: Plane, neighbours: Sequence[np.ndarray], no_data: NoData | No
     if all(mask is None for mask in masks):
         return motion_plane(plane, near)
     small = [
-        None if mask is None else _working_mask(mask, plane.shape, len(mask) // len(plane)) == 0
+        None if mask is None else working_mask(mask, plane.shape, len(mask) // len(plane)) == 0
         for mask in masks
     ]
     return motion_plane(plane, near, small)
 
 
-def _working_mask(valid: np.ndarray, shape_hw: tuple[int, ...], factor: int) -> Plane:
+def working_mask(valid: np.ndarray, shape_hw: tuple[int, ...], factor: int) -> Plane:
     """``[h,w]`` at the working size: 1 where a pixel covers one without a measurement, else 0."""
     height, width = shape_hw
     blocks = valid[: height * factor, : width * factor].reshape(height, factor, width, factor)
     return np.asarray(~blocks.all(axis=(1, 3)), np.float32)
 
 
-def _mean_in(plane: Plane, boxes: np.ndarray) -> np.ndarray:
+def mean_in(plane: Plane, boxes: np.ndarray) -> np.ndarray:
+    """``[n]``: the mean of a plane in each box ``[n,4]``."""
     sums, counts = extent_sums(integral(plane), boxes)
     return np.asarray(sums / counts)
 
@@ -376,7 +377,7 @@ def measures(
     right, bottom = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
     at_border = (boxes[:, :2].min(axis=1) <= 1) | (right >= width - 1) | (bottom >= height - 1)
     if masked is not None:
-        at_border |= _mean_in(masked, grown) > 0
+        at_border |= mean_in(masked, grown) > 0
     columns = {
         "mean_contrast": np.log1p(_contrast(difference, spread_ring)),
         "contrast": np.log(_contrast(difference + spread_in, spread_ring) + 0.1),

@@ -1,0 +1,58 @@
+"""The quality of a proposal: how likely it is an object, by what is known of its way.
+
+The quality is the probability that the box overlaps an object by at least half (IoU >= 0.5). It
+rises with the score, ``p = 1 / (1 + exp(-(slope * logit(score) + offset)))`` (Platt 1999), with
+numbers for each way and for boxes of both modalities, of TIR alone and of RGB alone. They were
+fitted on the synthetic world, as no other data tells where every object is
+(``python -m benchmarks.proposal_quality --fit``): on other footage they rank, and their level may
+be off.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tirtrack.pairs.proposals.base import FoundIn
+
+BOTH, TIR, RGB = FoundIn.BOTH, FoundIn.TIR, FoundIn.RGB
+MAX_LOGIT = 12.0
+
+# way: found in: (slope, offset)
+CALIBRATION: dict[str, dict[FoundIn, tuple[float, float]]] = {
+    "centre": dict.fromkeys(FoundIn, (0.0, -4.0)),
+    "random": dict.fromkeys(FoundIn, (0.0, -4.0)),
+    "saliency": {BOTH: (0.5, 0.0), TIR: (0.5, -1.0), RGB: (0.5, -1.5)},
+    "regions": {BOTH: (1.0, 0.0), TIR: (1.0, 0.0), RGB: (1.0, 0.0)},
+    "detector": {BOTH: (1.0, 0.0), TIR: (1.0, 0.0), RGB: (1.0, 0.0)},
+}
+
+
+def quality(way: str, found_in: FoundIn, score: float) -> float:
+    """The probability that a proposed box is an object, 0 to 1.
+
+    Args:
+        way: name of the proposer.
+        found_in: modality in which the box was found.
+        score: the proposer's own score, 0 to 1.
+
+    Raises:
+        ValueError: no way of this name was calibrated.
+
+    >>> quality("saliency", FoundIn.BOTH, 0.9) > quality("saliency", FoundIn.BOTH, 0.4)
+    True
+    """
+    if way not in CALIBRATION:
+        raise ValueError(f'the way "{way}" has no calibration, only {", ".join(CALIBRATION)}')
+    slope, offset = CALIBRATION[way][found_in]
+    return 1.0 / (1.0 + math.exp(-(slope * logit(score) + offset)))
+
+
+def logit(score: float) -> float:
+    """The logarithm of the odds of a score, -12 to 12.
+
+    >>> logit(0.5), logit(1.0), logit(0.0)
+    (0.0, 12.0, -12.0)
+    """
+    if not 0 < score < 1:
+        return MAX_LOGIT if score >= 1 else -MAX_LOGIT
+    return min(max(math.log(score / (1 - score)), -MAX_LOGIT), MAX_LOGIT)

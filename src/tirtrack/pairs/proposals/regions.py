@@ -1,0 +1,463 @@
+"""Boxes of regions that stand out or changed, without any network: faster than ``saliency``.
+
+An object differs from its place as other frames show it, or from what surrounds it. The steps, for
+each modality by itself:
+
+1. change: neighbours in time are laid on the frame by a scale and a shift for each axis, which
+   follows a camera that pans or zooms. What lies outside of what they show is divided by the noise
+   of the frame and by what an alignment that is slightly off makes of edges;
+2. contrast: centres against surrounds at three sizes of the frame, in spreads of the surround, and
+   the signed difference of brightness;
+3. regions: connected parts of these maps above a ladder of thresholds; their extents are the
+   candidates;
+4. measures of every candidate, which compare its box with a ring around it; a weighted sum of them
+   is the logarithm of the odds that the box is an object. The best are moved side by side while
+   that rises, overlaps are suppressed, the best ten stay.
+
+The weights of step 4 are the only fitted numbers: a logistic regression on the synthetic world
+(``python -m benchmarks.region_weights``). So scores are comparable between frames. What stands
+still and does not differ from a busy background is not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
+
+from tirtrack.boxes import Box, suppress_overlapping
+from tirtrack.pairs.proposals.base import ProposalSet
+from tirtrack.pairs.proposals.change import Change, change
+from tirtrack.pairs.proposals.merge import ScoredBox, merge
+from tirtrack.pairs.proposals.planes import Plane, halve, integral, neighbourhood
+from tirtrack.pairs.proposals.rules import FOUND_LIMITS, Limits, Screen
+from tirtrack.pairs.proposals.saliency import (
+    FLAT_LEVELS,
+    MAX_ASPECT,
+    MAX_FRAME_SHARE,
+    MAX_MASKED_SHARE,
+    contrast,
+    mean_in,
+    working_mask,
+    working_planes,
+)
+from tirtrack.pairs.source import Pair
+from tirtrack.read_options import NoData
+from tirtrack.valid_pixels import valid_mask
+
+# Levels, pixels and ratios are those of the working image of ``saliency``.
+LEVELS = 4
+FINE_LADDER = 2.5 * 1.8 ** np.arange(4)
+COARSE_LADDER = 3.0 * 1.7 ** np.arange(5)
+CONTRAST_LADDER = 0.7 * 1.7 ** np.arange(4)
+SIGNED_LADDER = 7.0 * 2.0 ** np.arange(3)
+MIN_PX, MIN_AREA_PX = 2, 5
+SURROUND_PX = 21
+RING = 0.35
+CLEAR_CONTRAST = 8.0
+CLEAR_CHANGE = 15.0
+STRIP_SHARE = 0.1
+NOISE_LEVELS = 4.0
+MOVED = 40
+MOVES = (0.16, 0.08, 0.04)
+MEASURED = 600
+
+# Names of the measures, and their weights in frames with neighbours and in stills.
+MEASURES: dict[str, tuple[float, float]] = {
+    "mean_contrast": (0.0, 0.0),
+    "contrast": (0.0, 0.0),
+    "difference": (0.0, 0.0),
+    "tightness": (0.0, 0.0),
+    "least_tightness": (0.0, 0.0),
+    "change": (0.0, 0.0),
+    "change_squared": (0.0, 0.0),
+    "change_over_frame": (0.0, 0.0),
+    "change_ratio": (0.0, 0.0),
+    "change_tightness": (0.0, 0.0),
+    "least_change_tightness": (0.0, 0.0),
+    "fill": (0.0, 0.0),
+    "size": (0.0, 0.0),
+    "size_squared": (0.0, 0.0),
+    "elongation": (0.0, 0.0),
+    "width": (0.0, 0.0),
+    "at_border": (0.0, 0.0),
+}
+CONSTANTS = (0.0, 0.0)
+
+
+class RegionsSettings(BaseModel):
+    """How many boxes, and what they must satisfy.
+
+    Attributes:
+        count: number of boxes per modality, before merging.
+        max_iou: largest overlap of two boxes of one modality.
+        motion: whether to use the neighbours in time, if there are any.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    count: int = Field(5, ge=1, le=100)
+    max_iou: float = Field(0.4, ge=0, lt=1)
+    motion: bool = True
+    limits: Limits = FOUND_LIMITS
+
+
+class Regions:
+    """Proposes what stands out or changed in each modality, merged."""
+
+    name = "regions"
+
+    def __init__(self, settings: RegionsSettings | None = None) -> None:
+        self.settings = settings or RegionsSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """Name, version, settings; see :class:`Proposer`."""
+        return {"way": self.name, "version": 1, "settings": self.settings.model_dump(mode="json")}
+
+    def propose(
+        self, pair: Pair, neighbours: Iterable[Pair], rng: np.random.Generator
+    ) -> ProposalSet:
+        """The boxes of both modalities first, then those of one alone."""
+        near = list(neighbours) if self.settings.motion else []
+        near_rgb = [other.rgb for other in near if other.rgb is not None]
+        rgb = [] if pair.rgb is None else self._find(pair.rgb, near_rgb)
+        tir = self._find(pair.tir, [other.tir for other in near])
+        merged = merge(rgb, tir, self.name)
+        return Screen(pair, self.settings.limits).sort(merged.proposals, merged.rejected)
+
+    def _find(self, image: np.ndarray, neighbours: list[np.ndarray]) -> list[ScoredBox]:
+        found = region_boxes(
+            image, neighbours, count=self.settings.count, max_iou=self.settings.max_iou
+        )
+        return [ScoredBox(box, score) for box, score in found]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One frame at the working size, and what its neighbours say of it.
+
+    Attributes:
+        planes: ``[h,w]`` each: brightness, and of colour two opponents.
+        change: what its neighbours do not show; ``None`` for stills.
+        masked: ``[h,w]``: 1 where there is no measurement; ``None``: nowhere.
+        factor: frame pixels a working pixel.
+    """
+
+    planes: Sequence[Plane]
+    change: Change | None
+    masked: Plane | None
+    factor: int
+
+    @cached_property
+    def tables(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Integrals of each plane and of its square, flat."""
+        return [(integral(one).ravel(), integral(one * one).ravel()) for one in self.planes]
+
+    @cached_property
+    def change_table(self) -> np.ndarray:
+        """Integral of the fine change, flat."""
+        if self.change is None:
+            raise ValueError("a still has no change")
+        return integral(np.minimum(self.change.fine, CLEAR_CHANGE)).ravel()
+
+
+def region_boxes(
+    image: np.ndarray,
+    neighbours: Sequence[np.ndarray] = (),
+    *,
+    count: int = 10,
+    max_iou: float = 0.4,
+    no_data: NoData | None = None,
+) -> list[tuple[Box, float]]:
+    """The regions of one frame that are most likely objects, best first.
+
+    Args:
+        image: ``[H,W]`` or ``[H,W,3]`` RGB, any depth.
+        neighbours: frames of the same video near in time; those of another size are left out.
+        count: largest number of boxes.
+        max_iou: largest overlap of two of them.
+        no_data: value without a measurement, as for :func:`tirtrack.valid_pixels.valid_mask`.
+
+    Returns:
+        Boxes inside the frame with scores in [0, 1]; none where the frame is flat.
+
+    >>> frame = np.zeros((120, 160), np.uint8)
+    >>> frame[40:60, 70:100] = 200
+    >>> region_boxes(frame)[0][0]
+    Box(x=70.0, y=40.0, w=30.0, h=20.0)
+    """
+    picture = seen(image, neighbours, no_data)
+    if max(float(plane.std()) for plane in picture.planes) < FLAT_LEVELS:
+        return []
+    boxes, fill = candidates(picture)
+    if not len(boxes):
+        return []
+    logits = log_odds(picture, boxes, fill)
+    best = np.argsort(-logits, kind="stable")[:MEASURED]
+    best = best[suppress_overlapping(boxes[best], logits[best], 0.7, count=MOVED)]
+    boxes, logits = moved(picture, boxes[best], fill[best], logits[best])
+    chosen = suppress_overlapping(boxes, logits, max_iou, count=count)
+    height, width = image.shape[:2]
+    scores = 1.0 / (1.0 + np.exp(-logits))
+    found = []
+    for index in chosen:
+        x, y, w, h = boxes[index] * picture.factor
+        box = Box(float(x), float(y), float(min(w, width - x)), float(min(h, height - y)))
+        found.append((box, float(scores[index])))
+    return found
+
+
+def seen(
+    image: np.ndarray, neighbours: Sequence[np.ndarray], no_data: NoData | None = None
+) -> Picture:
+    """A frame and its neighbours at the working size."""
+    valid = valid_mask(image, no_data)
+    planes, factor = working_planes(image, valid)
+    shape = planes[0].shape
+    masked = None if valid is None else working_mask(valid, shape, factor)
+    near, known = [], []
+    alike = [other for other in neighbours if other.shape == image.shape]
+    for other in alike[:: max(len(alike) - 1, 1)]:  # the first and the last lie furthest apart
+        mask = valid_mask(other, no_data)
+        near.append(working_planes(other, mask)[0])
+        known.append(None if mask is None else working_mask(mask, shape, factor) == 0)
+    return Picture(planes, change(planes, near, known) if near else None, masked, factor)
+
+
+def candidates(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    """Extents of all regions, ``[n,4]`` xywh inside the working image, and how much of its box each
+    fills, ``[n]``.
+    """
+    found: list[np.ndarray] = []
+    if picture.change is not None:
+        fine, joined = picture.change.fine, halve(picture.change.fine)
+        found.append(_parts_above(fine, FINE_LADDER))
+        found.append(_parts_above(joined, FINE_LADDER) * _scale(1))
+        found.append(_parts_above(halve(picture.change.coarse), COARSE_LADDER) * _scale(1))
+    current = list(picture.planes)
+    for level in range(LEVELS):
+        smaller = [halve(plane) for plane in current]
+        if min(smaller[0].shape) < 8:
+            break
+        signed = neighbourhood(current[0]) - ndimage.uniform_filter(current[0], SURROUND_PX)
+        maps = [(signed, SIGNED_LADDER), (-signed, SIGNED_LADDER)]
+        if level > 0:  # at full size contrast is mostly noise
+            maps.append((contrast(current, smaller), CONTRAST_LADDER))
+        found += [_parts_above(plane, ladder) * _scale(level) for plane, ladder in maps]
+        current = smaller
+    return _usable(np.concatenate([np.zeros((0, 5)), *found]), picture)
+
+
+def _parts_above(plane: Plane, ladder: np.ndarray) -> np.ndarray:
+    """``[n,5]`` xywh and fill of the connected parts above each threshold."""
+    found = [np.zeros((0, 5))]
+    for threshold in ladder:
+        above = plane > threshold
+        labels, count = ndimage.label(above)
+        if count == 0:
+            break
+        places = np.flatnonzero(above)
+        which = labels.ravel()[places] - 1
+        rows, columns = np.divmod(places, plane.shape[1])
+        area = np.bincount(which, minlength=count)
+        low, high = np.empty((2, count)), np.empty((2, count))
+        low[1, which[::-1]], high[1, which] = rows[::-1], rows  # the last one written stays
+        order = np.argsort(columns.astype(np.uint16), kind="stable")
+        which, columns = which[order], columns[order]
+        low[0, which[::-1]], high[0, which] = columns[::-1], columns
+        sides = high - low + 1
+        good = (sides.min(axis=0) >= MIN_PX) & (area >= MIN_AREA_PX)
+        rows5 = np.concatenate([low, sides, (area / sides.prod(axis=0))[None]])
+        found.append(rows5[:, good].T)
+    return np.concatenate(found)
+
+
+def _usable(rows: np.ndarray, picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and fill of rows ``[n,5]`` cut at the border, without repeated and impossible ones."""
+    height, width = picture.planes[0].shape
+    rows[:, 2] = np.minimum(rows[:, 2], width - rows[:, 0])
+    rows[:, 3] = np.minimum(rows[:, 3], height - rows[:, 1])
+    w, h = rows[:, 2], rows[:, 3]
+    good = (w * h < MAX_FRAME_SHARE * width * height) & (np.minimum(w, h) >= 2)
+    good &= np.maximum(w, h) <= MAX_ASPECT * np.minimum(w, h)
+    rows = rows[good]
+    if picture.masked is not None:
+        rows = rows[mean_in(picture.masked, rows[:, :4]) <= MAX_MASKED_SHARE]
+    keys = rows[:, :4].astype(np.int64) @ np.array([1, 2**12, 2**24, 2**36])
+    _, first = np.unique(keys, return_index=True)
+    return rows[first, :4], rows[first, 4]
+
+
+def _scale(level: int) -> np.ndarray:
+    return np.array([2.0**level] * 4 + [1.0])
+
+
+def log_odds(picture: Picture, boxes: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """``[n]``: logarithm of the odds that each box ``[n,4]`` is an object."""
+    kind = int(picture.change is None)
+    weights = np.array(list(MEASURES.values()))[:, kind]
+    logits: np.ndarray = measures(picture, boxes, fill) @ weights + CONSTANTS[kind]
+    return logits
+
+
+def measures(picture: Picture, boxes: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """``[n, len(MEASURES)]``: each box ``[n,4]`` compared with a ring of about a third of its size
+    around it, and strips inside its sides with strips outside. Without neighbours the measures of
+    change are 0. A box that touches pixels without a measurement counts as one at the border.
+    """
+    height, width = picture.planes[0].shape
+    extents = _Extents(_parts(boxes), (height, width))
+    counts = extents.counts
+    cut = np.stack(
+        [
+            boxes[:, 0] < 1,
+            boxes[:, 1] < 1,
+            boxes[:, 0] + boxes[:, 2] > width - 1,
+            boxes[:, 1] + boxes[:, 3] > height - 1,
+        ]
+    )
+    total = np.zeros((3, len(boxes)))
+    energy = np.zeros((2, 4, len(boxes)))
+    for table, squared in picture.tables:
+        first, second = extents.sums(table), extents.sums(squared)
+        inside, around = first[0] / counts[0], _ring(first, counts)
+        squares, squares_around = second[0] / counts[0], _ring(second, counts)
+        total[0] += (inside - around) ** 2
+        total[1] += np.maximum(squares - inside**2, 0.0)
+        total[2] += np.maximum(squares_around - around**2, 0.0)
+        strips, strips_squared = first[2:] / counts[2:], second[2:] / counts[2:]
+        off = np.maximum(strips_squared - 2 * around * strips + around**2, 0.0)
+        energy += off.reshape(2, 4, -1)
+    noise = len(picture.planes) * NOISE_LEVELS**2
+    ratios = np.where(cut, 0.0, np.log((energy[0] + noise) / (energy[1] + noise)))
+    size = np.log(np.sqrt(boxes[:, 2] * boxes[:, 3] / (width * height)))
+    at_border = cut.any(axis=0)
+    if picture.masked is not None:
+        at_border |= mean_in(picture.masked, boxes + np.array([-1.0, -1.0, 2.0, 2.0])) > 0
+    columns = {
+        "mean_contrast": np.log1p(_clear(total[0], total[2])),
+        "contrast": np.log(_clear(total[0] + total[1], total[2]) + 0.1),
+        "difference": np.log1p(np.sqrt(total[0] + total[1])),
+        "tightness": ratios.mean(axis=0),
+        "least_tightness": ratios.min(axis=0),
+        "fill": fill,
+        "size": size,
+        "size_squared": size**2,
+        "elongation": np.abs(np.log(boxes[:, 2] / boxes[:, 3])),
+        "width": np.log(boxes[:, 2] / boxes[:, 3]),
+        "at_border": at_border.astype(np.float64),
+        **_change_measures(picture, extents, cut),
+    }
+    return np.stack([columns[name] for name in MEASURES], axis=1)
+
+
+def _change_measures(picture: Picture, extents: _Extents, cut: np.ndarray) -> dict[str, np.ndarray]:
+    names = [name for name in MEASURES if "change" in name]
+    if picture.change is None:
+        return {name: np.zeros(cut.shape[1]) for name in names}
+    table = picture.change_table
+    sums, counts = extents.sums(table), extents.counts
+    inside, around = sums[0] / counts[0], _ring(sums, counts)
+    strips = (sums[2:] / counts[2:]).reshape(2, 4, -1)
+    ratios = np.where(cut, 0.0, np.log((strips[0] + 0.7) / (strips[1] + 0.7)))
+    level = np.log(inside + 0.3)
+    return {
+        "change": level,
+        "change_squared": level**2,
+        "change_over_frame": np.log((inside + 0.3) / (table[-1] / picture.planes[0].size + 0.3)),
+        "change_ratio": np.log((inside + 0.7) / (around + 0.7)),
+        "change_tightness": ratios.mean(axis=0),
+        "least_change_tightness": ratios.min(axis=0),
+    }
+
+
+def _clear(energy: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Contrast in spreads of the ring, saturated: a clear box gains nothing by more contrast."""
+    clear: np.ndarray = np.minimum(np.sqrt(energy / (spread + 9)), CLEAR_CONTRAST)
+    return clear
+
+
+def _parts(boxes: np.ndarray) -> np.ndarray:
+    """``[10,n,4]`` xywh: the box, the box with its ring, strips of a tenth inside its left, upper,
+    right and lower side, and such strips outside.
+    """
+    x, y, w, h = boxes.T
+    margin = np.maximum(RING * np.sqrt(w * h), 2.0)
+    dx, dy = np.maximum(np.rint(STRIP_SHARE * w), 1.0), np.maximum(np.rint(STRIP_SHARE * h), 1.0)
+    return np.stack(
+        [
+            boxes,
+            np.stack([x - margin, y - margin, w + 2 * margin, h + 2 * margin], 1),
+            *(
+                np.stack(strip, 1)
+                for strip in (
+                    (x, y, dx, h), (x, y, w, dy), (x + w - dx, y, dx, h), (x, y + h - dy, w, dy),
+                    (x - dx, y, dx, h), (x, y - dy, w, dy), (x + w, y, dx, h), (x, y + h, w, dy),
+                )
+            ),
+        ]
+    )  # fmt: skip
+
+
+class _Extents:
+    """Boxes ``[k,n,4]`` in whole pixels, cut at the border, for sums over many planes."""
+
+    def __init__(self, boxes: np.ndarray, shape_hw: tuple[int, ...]) -> None:
+        height, width = shape_hw
+        low = np.rint(boxes[..., :2])
+        high = np.rint(boxes[..., :2] + boxes[..., 2:])
+        x1, x2 = (np.clip(one[..., 0], 0, width).astype(np.int32) for one in (low, high))
+        y1, y2 = (np.clip(one[..., 1], 0, height).astype(np.int32) for one in (low, high))
+        self.counts = np.maximum((x2 - x1) * (y2 - y1), 1)
+        row = width + 1
+        self._corners = (y2 * row + x2, y1 * row + x2, y2 * row + x1, y1 * row + x1)
+
+    def sums(self, table: np.ndarray) -> np.ndarray:
+        """``[k,n]`` sums of the plane whose flat integral is given."""
+        a, b, c, d = (table.take(corner) for corner in self._corners)
+        total: np.ndarray = a - b - c + d
+        return total
+
+
+def _ring(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Means of the rings without their boxes."""
+    mean: np.ndarray = (sums[1] - sums[0]) / np.maximum(counts[1] - counts[0], 1)
+    return mean
+
+
+def moved(
+    picture: Picture, boxes: np.ndarray, fill: np.ndarray, logits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes ``[n,4]`` whose sides were moved, one at a time, as long as their logits rise; and the
+    logits ``[n]``.
+    """
+    height, width = picture.planes[0].shape
+    boxes, logits = boxes.copy(), logits.copy()
+    for share in MOVES:
+        step = np.maximum(np.rint(share * boxes[:, 2:]), 1.0)
+        tried = np.repeat(boxes[None], 8, axis=0)
+        for side in range(2):
+            for k, sign in enumerate((-1.0, 1.0)):
+                tried[4 * side + k, :, side] += sign * step[:, side]
+                tried[4 * side + k, :, side + 2] -= sign * step[:, side]
+                tried[4 * side + 2 + k, :, side + 2] += sign * step[:, side]
+        flat = tried.reshape(-1, 4)
+        right, bottom = flat[:, 0] + flat[:, 2], flat[:, 1] + flat[:, 3]
+        good = (flat[:, :2].min(axis=1) >= 0) & (right <= width) & (bottom <= height)
+        good &= flat[:, 2:].min(axis=1) >= 2
+        good &= flat[:, 2:].max(axis=1) <= MAX_ASPECT * flat[:, 2:].min(axis=1)
+        found = np.full(len(flat), -np.inf)
+        if good.any():
+            found[good] = log_odds(picture, flat[good], np.tile(fill, 8)[good])
+        found = found.reshape(8, -1)
+        best = found.argmax(axis=0)
+        every = np.arange(len(boxes))
+        better = found[best, every] > logits
+        boxes[better] = tried[best, every][better]
+        logits[better] = found[best, every][better]
+    return boxes, logits
