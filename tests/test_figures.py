@@ -311,7 +311,11 @@ def test_recall_on_the_page_is_what_the_command_gives(tmp_path, monkeypatch, cou
     words = ["proposal_recall", *folders, "--every", "30", "--out", str(out)]
     monkeypatch.setattr(sys, "argv", words)
     proposal_recall.main()
-    found, stored = json.loads(out.read_text("utf-8")), document("recall_world")
+    compare_first(json.loads(out.read_text("utf-8")), document("recall_world"), count)
+
+
+def compare_first(found, stored, count: int) -> None:
+    """Recall in the first sequences of worlds is what a file says of the same sequences."""
     for one, other in zip(found["results"], stored["results"], strict=True):
         assert one["sequence_count"] == count
         names = [row["sequence"] for row in one["sequences"]]
@@ -320,6 +324,20 @@ def test_recall_on_the_page_is_what_the_command_gives(tmp_path, monkeypatch, cou
         for key in ("recall", "without_motion"):
             mean = np.mean([row[key] for row in rows])
             assert one[key] == pytest.approx(mean, abs=0.02), one["folder"]
+
+
+@pytest.mark.slow
+def test_recall_of_regions_on_the_page_is_what_the_command_gives(tmp_path, monkeypatch):
+    """Of six sequences of a world on which nothing was fitted; 0.5 is promised for all of them."""
+    stored = document("recall_regions")
+    for row in stored["results"]:
+        assert row["recall"] >= 0.5, row["folder"]
+    out = tmp_path / "recall.json"
+    seed = stored["results"][0]["world"]
+    words = ["proposal_recall", "--way", "regions", "--world", str(seed), "--count", "6"]
+    monkeypatch.setattr(sys, "argv", [*words, "--every", "30", "--out", str(out)])
+    proposal_recall.main()
+    compare_first(json.loads(out.read_text("utf-8")), stored, 6)
 
 
 def test_agreement_on_the_page_is_that_of_the_shipped_card():

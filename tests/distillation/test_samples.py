@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from tirtrack.crops import CropRule, boxes_to_patch
 from tirtrack.distillation.batch import Batch
 from tirtrack.distillation.clips import clips_of, serves_direction, usable_proposals
 from tirtrack.distillation.pool import Draw, Pool, PoolArrays
+from tirtrack.distillation.recipe import load_recipe, recipe_names
 from tirtrack.distillation.samples import away_crop, draw_samples, draw_shots
 from tirtrack.distillation.settings import Direction, Modality, Term
 from tirtrack.distillation.step_plan import check_directions
@@ -52,6 +54,31 @@ def test_boxes_are_drawn_by_quality(tiny):
     drawn = Counter(sample.found_in for sample in samples_of(tiny, recipe, count=2000))
     assert drawn[FoundIn.BOTH] / 2000 == pytest.approx(0.5, abs=0.04)
     assert drawn[FoundIn.TIR] / 2000 == pytest.approx(0.25, abs=0.04)
+
+
+def test_a_calibrated_recipe_draws_boxes_by_their_own_quality(tiny):
+    """Both boxes are of one kind, so ``boxes.quality`` would draw them equally often."""
+    likely, unlikely = (
+        Proposal(replace(BOX, x=BOX.x + by), FoundIn.TIR, quality, 1.0, "saliency")
+        for by, quality in ((0, 0.6), (30, 0.2))
+    )
+    source = tiny.TinyPairs()
+    found = {index: ProposalSet([likely, unlikely], []) for index in range(len(source))}
+    shares = {}
+    for calibrated in (False, True):
+        recipe = tiny.recipe_of("mixed", boxes__calibrated=calibrated)
+        clips = clips_of(source, found, recipe)
+        drawn = draw_samples(clips, recipe, range(2000), network=SIAMESE, seed=0)
+        of_likely = [one for one in drawn if one.references[0].box == likely.box]
+        shares[calibrated] = len(of_likely) / 2000
+        assert {one.quality for one in of_likely} == {0.6 if calibrated else 0.5}
+    assert shares == {False: pytest.approx(0.5, abs=0.04), True: pytest.approx(0.75, abs=0.04)}
+
+
+@pytest.mark.parametrize("name", recipe_names("cross_modal"))
+def test_no_shipped_recipe_draws_by_calibrated_quality(name):
+    """Published figures hang on the weights by modality."""
+    assert not load_recipe(name).boxes.calibrated
 
 
 def test_a_box_of_one_modality_serves_where_this_modality_is_seen(tiny):

@@ -19,22 +19,24 @@ from tirtrack.pairs.proposals.merge import (
     match,
     merge,
 )
+from tirtrack.pairs.proposals.quality import quality
 from tirtrack.pairs.proposals.rules import RejectionReason
 
 BOX = st.builds(Box, st.integers(0, 60), st.integers(0, 60), st.integers(4, 40), st.integers(4, 40))
 CANDIDATES = st.lists(st.builds(ScoredBox, BOX, st.floats(0, 1)), max_size=8)
 
 
-def test_agreed_boxes_take_the_tir_box_and_full_quality():
+def test_agreed_boxes_take_the_tir_box_and_the_better_score():
     rgb = [ScoredBox(Box(10, 10, 20, 20), 0.9, "person"), ScoredBox(Box(70, 70, 9, 9), 0.3)]
     tir = [ScoredBox(Box(12, 10, 20, 20), 0.4, "class 3"), ScoredBox(Box(40, 60, 9, 9), 0.8)]
     merged = merge(rgb, tir, "detector")
     both, first, second = merged.proposals
-    assert (both.box, both.found_in, both.quality) == (tir[0].box, FoundIn.BOTH, 1.0)
+    assert (both.box, both.found_in) == (tir[0].box, FoundIn.BOTH)
+    assert both.quality == quality("detector", FoundIn.BOTH, 0.9)
     assert (both.score, merged.labels[0]) == (0.9, "person")
     assert [(one.found_in, one.quality) for one in (first, second)] == [
-        (FoundIn.TIR, 0.5),
-        (FoundIn.RGB, 0.5),
+        (FoundIn.TIR, quality("detector", FoundIn.TIR, 0.8)),
+        (FoundIn.RGB, quality("detector", FoundIn.RGB, 0.3)),
     ]
     assert {one.way for one in merged.proposals} == {"detector"}
 
@@ -50,7 +52,7 @@ def test_agreement_begins_at_half_overlap(shift, agreed):
 
 def test_each_box_agrees_with_one_other_and_the_best_overlap_wins():
     rgb = [ScoredBox(Box(3, 0, 20, 20), 0.9), ScoredBox(Box(1, 0, 20, 20), 0.1)]
-    merged = merge(rgb, [ScoredBox(Box(0, 0, 20, 20), 0.5)], "x")
+    merged = merge(rgb, [ScoredBox(Box(0, 0, 20, 20), 0.5)], "detector")
     both = [one for one in merged.proposals if one.found_in is FoundIn.BOTH]
     assert len(both) == 1
     assert both[0].score == 0.5
@@ -59,7 +61,7 @@ def test_each_box_agrees_with_one_other_and_the_best_overlap_wins():
 
 def test_repeats_of_one_modality_are_duplicates():
     rgb = [ScoredBox(Box(0, 0, 20, 20), 0.9), ScoredBox(Box(1, 0, 20, 20), 0.8)]
-    merged = merge(rgb, [], "x")
+    merged = merge(rgb, [], "detector")
     assert [one.box for one in merged.proposals] == [rgb[0].box]
     assert [(one.box, one.reason) for one in merged.rejected] == [
         (rgb[1].box, RejectionReason.DUPLICATE)
@@ -68,15 +70,15 @@ def test_repeats_of_one_modality_are_duplicates():
 
 @given(CANDIDATES, CANDIDATES)
 def test_every_box_is_kept_agreed_or_a_duplicate(rgb, tir):
-    merged = merge(rgb, tir, "x")
+    merged = merge(rgb, tir, "detector")
     both = sum(one.found_in is FoundIn.BOTH for one in merged.proposals)
     agreed = len(match(boxes_of(rgb), boxes_of(tir), AGREED_IOU))
     assert both <= agreed
     assert len(merged.proposals) + len(merged.rejected) + agreed == len(rgb) + len(tir)
     overlaps = iou_matrix(boxes_of(merged.proposals), boxes_of(merged.proposals))
     assert (overlaps - np.eye(len(overlaps)) <= DUPLICATE_IOU + 1e-9).all()
-    qualities = [one.quality for one in merged.proposals]
-    assert qualities == sorted(qualities, reverse=True)
+    agreed_first = [one.found_in is FoundIn.BOTH for one in merged.proposals]
+    assert agreed_first == sorted(agreed_first, reverse=True)
 
 
 @given(CANDIDATES, CANDIDATES)
