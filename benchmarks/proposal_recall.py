@@ -2,16 +2,17 @@
 
     python -m benchmarks.proposal_recall ../shared/data/rgb/video_train
     python -m benchmarks.proposal_recall WORLD/validation WORLD/validation_rgb --every 30
-    python -m benchmarks.proposal_recall --way regions --world 201 202 --every 30
+    python -m benchmarks.proposal_recall --way regions --world 201 202
     python -m benchmarks.proposal_recall --way regions --stills SHARED/tir_video/hit_uav_stills
     python -m benchmarks.proposal_recall FOLDER... --fit
     python -m benchmarks.proposal_recall --way regions --world 1001 --count 48 --fit
 
 A frame counts as found if one of the boxes proposed in it has IoU >= 0.5 with the annotation; every
 tenth frame is measured; a sequence's share is averaged over sequences, and sequences over the
-folder. Annotated targets are not all that stands out, so 1 is out of reach. ``--world`` draws the
-validation sequences of worlds with these seeds and measures pairs too: ten boxes of both modalities
-together, against the target's box in each, and the processor time that they take. ``--stills``
+folder. Annotated targets are not all that stands out, so 1 is out of reach. ``--world`` draws
+sequences of worlds with these seeds, seven frames ten ticks apart, of which three are measured, and
+measures pairs too: ten boxes of both modalities together, against the target's box in each, and the
+processor time that they take. ``--stills``
 counts every annotated object by itself. ``--fit`` fits the weights of the ranking anew (logistic
 regression, all folders weighted equally) and reports their recall on sequences left out. Only data
 that may be tuned on belongs there: never ``tir_video``, ``rgb/video_test``, or a world seed that a
@@ -23,7 +24,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,11 +37,11 @@ from tirtrack.boxes import Box, iou, suppress_overlapping
 from tirtrack.datasets import LabelledSequence, open_dataset
 from tirtrack.datasets.stills import open_stills
 from tirtrack.files import write_json
-from tirtrack.pairs.proposals import proposer, regions, saliency
+from tirtrack.pairs.proposals import proposer, region_measures, regions, saliency
 from tirtrack.pairs.proposals.motion import motion_plane
 from tirtrack.pairs.proposals.registry import NEIGHBOUR_STEP_FRAMES, neighbour_positions
 from tirtrack.pairs.source import Pair
-from tirtrack.synthetic import render_sequence, world_size, write_world
+from tirtrack.synthetic import SyntheticSequence, render_sequence
 
 COUNT = 10
 MIN_IOU = 0.5
@@ -51,7 +51,7 @@ MAX_IOU = 0.4
 LOOSE_PREFIX, LOOSE_SHARE, PLAIN_SHARE = "drone_v_", 0.3, 0.3
 FOLDS = 5
 VALIDATION_SPLIT = 2
-FIT_FRAMES, FIT_EVERY = 7, 3  # frames of a sequence that is drawn to fit on, ten ticks apart
+DRAWN_FRAMES, DRAWN_EVERY = 7, 3  # of a sequence of a world: frames, and which are measured
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def samples(sequence: LabelledSequence, every: int) -> Iterator[Sample]:
     frames = [np.array(frame) for frame in sequence.open_frames()]
     for position in range(0, len(frames), every):
         target = sequence.boxes[position]
-        if np.isfinite(target).all() and target[2:].min() > 0:
+        if _is_present(target):
             near = [frames[place] for place in neighbour_positions(position, len(frames))]
             yield Sample(frames[position], near, target)
 
@@ -114,43 +114,44 @@ def recall(
     return float(np.mean(found)) if found else float("nan"), spent_ms
 
 
+def _is_present(target: np.ndarray) -> bool:
+    return bool(np.isfinite(target).all() and target[2:].min() > 0)
+
+
 def _is_found(boxes: Sequence[Box], target: np.ndarray) -> bool:
     return any(float(iou(box.array(), target)) >= MIN_IOU for box in boxes)
 
 
-def of_pairs(name: str, world: Path, every: int) -> dict[str, Any]:
+def of_pairs(name: str, seed: int, count: int) -> dict[str, Any]:
     """Recall of the target in TIR and in RGB among ten boxes of the pair, and the processor time of
-    a pair, over the validation sequences of a world.
+    a pair, over the drawn sequences of a world.
     """
     way = proposer(name, count=COUNT)
-    rows, spent_ms = [], []
-    tir, rgb = (open_dataset(world / folder) for folder in ("validation", "validation_rgb"))
-    for in_tir, in_rgb in zip(tir.sequences, rgb.sequences, strict=True):
-        pictures = [np.array(one) for one in in_rgb.open_frames()]
-        counts = [np.array(one) for one in in_tir.open_frames()]
+    found: dict[str, list[float]] = {"tir": [], "rgb": []}
+    spent_ms = []
+    for shown in drawn(seed, count):
         pairs = [
-            Pair(f"{in_tir.name}/{k}", in_tir.name, k, *one)
-            for k, one in enumerate(zip(pictures, counts, strict=True))
+            Pair(f"drawn/{k}", "drawn", k, *one)
+            for k, one in enumerate(zip(shown.rgb, shown.tir, strict=True))
         ]
-        found: dict[str, list[bool]] = {"tir": [], "rgb": []}
-        for position in range(0, len(pairs), every):
-            near = [pairs[place] for place in neighbour_positions(position, len(pairs))]
+        hits: dict[str, list[bool]] = {"tir": [], "rgb": []}
+        for k in range(0, len(pairs), DRAWN_EVERY):
+            near = [pairs[place] for place in neighbour_positions(k, len(pairs))]
             start = time.process_time()
-            kept = way.propose(pairs[position], near, np.random.default_rng(0)).kept[:COUNT]
+            kept = way.propose(pairs[k], near, np.random.default_rng(0)).kept[:COUNT]
             spent_ms.append(1e3 * (time.process_time() - start))
-            for modality, sequence in (("tir", in_tir), ("rgb", in_rgb)):
-                target = sequence.boxes[position]
-                if np.isfinite(target).all() and target[2:].min() > 0:
-                    hit = _is_found([one.box for one in kept], target)
-                    found[modality].append(hit)
-        means = {key: float(np.mean(hits)) if hits else None for key, hits in found.items()}
-        rows.append({"sequence": in_tir.name, **means})
-    mean = {
-        f"recall_{key}": float(np.mean([row[key] for row in rows if row[key] is not None]))
-        for key in ("tir", "rgb")
-    }
+            boxes = [one.box for one in kept]
+            for modality, targets in (
+                ("tir", shown.facts.boxes_tir),
+                ("rgb", shown.facts.boxes_rgb),
+            ):
+                if _is_present(targets[k]):
+                    hits[modality].append(_is_found(boxes, targets[k]))
+        for modality, some in hits.items():
+            found[modality] += [float(np.mean(some))] if some else []
+    mean = {f"recall_{modality}": float(np.mean(some)) for modality, some in found.items()}
     quartiles = [float(value) for value in np.percentile(spent_ms, [25, 50, 75])]
-    return {"sequence_count": len(rows), **mean, "ms_a_pair": quartiles, "sequences": rows}
+    return {"world": seed, "sequence_count": count, **mean, "ms_a_pair": quartiles}
 
 
 def of_stills(way: Way, folder: Path) -> dict[str, Any]:
@@ -186,12 +187,12 @@ def of_regions(sample: Sample) -> Measured:
     """All candidates of ``regions`` in a frame, measured."""
     picture = regions.seen(sample.image, sample.neighbours)
     boxes, fill = regions.candidates(picture)
-    columns = regions.measures(picture, boxes, fill)
+    columns = region_measures.measures(picture, boxes, fill)
     return Measured(boxes, columns, iou(boxes * picture.factor, sample.target))
 
 
 _SALIENCY = np.array(list(saliency.MEASURES.values()))
-_REGIONS = np.array(list(regions.MEASURES.values()))
+_REGIONS = np.array(list(region_measures.MEASURES.values()))
 WAYS = {
     "saliency": Way(
         saliency.salient_boxes,
@@ -203,7 +204,7 @@ WAYS = {
         regions.region_boxes,
         of_regions,
         {True: _REGIONS[:, 0], False: _REGIONS[:, 1]},
-        list(regions.MEASURES),
+        list(region_measures.MEASURES),
     ),
 }
 
@@ -259,24 +260,49 @@ def recall_of(frames: list[Measured], weights: np.ndarray) -> float:
     return float(np.mean(hits)) if hits else float("nan")
 
 
-def world_samples(seed: int, count: int) -> dict[str, list[list[Sample]]]:
-    """Frames of the sequences of a world in TIR and in RGB, with their neighbours in time."""
-    found: dict[str, list[list[Sample]]] = {"worlds, TIR": [], "worlds, RGB": []}
+def drawn(seed: int, count: int) -> Iterator[SyntheticSequence]:
+    """Sequences of a world, of seven frames as far apart as neighbours are."""
     for index in range(count):
-        shown = render_sequence(
-            (seed, VALIDATION_SPLIT, index), FIT_FRAMES, spacing=NEIGHBOUR_STEP_FRAMES
+        yield render_sequence(
+            (seed, VALIDATION_SPLIT, index), DRAWN_FRAMES, spacing=NEIGHBOUR_STEP_FRAMES
         )
-        facts = shown.facts
-        for group, frames, targets in zip(
-            found, (shown.tir, shown.rgb), (facts.boxes_tir, facts.boxes_rgb), strict=True
-        ):
+
+
+def world_samples(seed: int, count: int) -> dict[str, list[list[Sample]]]:
+    """Frames of the drawn sequences of a world in TIR and in RGB, with their neighbours."""
+    found: dict[str, list[list[Sample]]] = {"worlds, TIR": [], "worlds, RGB": []}
+    for shown in drawn(seed, count):
+        of_modality = (shown.tir, shown.facts.boxes_tir), (shown.rgb, shown.facts.boxes_rgb)
+        for group, (frames, targets) in zip(found, of_modality, strict=True):
             some = []
-            for k in range(0, FIT_FRAMES, FIT_EVERY):
-                if np.isfinite(targets[k]).all() and targets[k][2:].min() > 0:
-                    near = [frames[place] for place in neighbour_positions(k, FIT_FRAMES)]
+            for k in range(0, DRAWN_FRAMES, DRAWN_EVERY):
+                if _is_present(targets[k]):
+                    near = [frames[place] for place in neighbour_positions(k, DRAWN_FRAMES)]
                     some.append(Sample(frames[k], near, targets[k]))
             found[group] += [some] if some else []
     return found
+
+
+def of_world(way: Way, seed: int, count: int) -> list[dict[str, Any]]:
+    """Recall in the drawn sequences of a world, TIR and RGB each by itself."""
+    rows = []
+    for group, sequences in world_samples(seed, count).items():
+        means = []
+        for motion in (True, False):
+            shares = [
+                np.mean([_hit(way, sample, motion=motion) for sample in some]) for some in sequences
+            ]
+            means.append(float(np.mean(shares)))
+        name = group.removeprefix("worlds, ")
+        print(f"world {seed}, {name}: recall {means[0]:.3f}, without motion {means[1]:.3f}")
+        counted = {"world": seed, "modality": name, "sequence_count": len(sequences)}
+        rows.append({**counted, "recall": means[0], "without_motion": means[1]})
+    return rows
+
+
+def _hit(way: Way, sample: Sample, *, motion: bool) -> bool:
+    found = way.boxes(sample.image, sample.neighbours if motion else (), count=COUNT)
+    return _is_found([box for box, _ in found], sample.target)
 
 
 def print_fit(
@@ -352,12 +378,6 @@ def of_folder(way: Way, folder: Path, every: int) -> dict[str, Any]:
     return {**counted, **mean, "ms_a_frame": quartiles, "sequences": rows}
 
 
-def drawn_world(root: Path, seed: int, count: int) -> Path:
-    """The validation sequences of a world, written below a folder."""
-    size = world_size("study").model_copy(update={"recordings": 0, "test": 0, "validation": count})
-    return write_world(root / f"world_{seed}", size=size, seed=seed)
-
-
 def main() -> None:
     """Parse, measure, print, write."""
     parser = argparse.ArgumentParser(
@@ -383,21 +403,17 @@ def main() -> None:
             motion=not arguments.without_motion,
         )
         return
-    with tempfile.TemporaryDirectory() as root:
-        worlds = {seed: drawn_world(Path(root), seed, arguments.count) for seed in arguments.world}
-        measure(parser.prog, arguments, worlds)
+    measure(parser.prog, arguments)
 
 
-def measure(command: str, arguments: argparse.Namespace, worlds: dict[int, Path]) -> None:
+def measure(command: str, arguments: argparse.Namespace) -> None:
     """Measure all that is asked for, print and write it."""
     way = WAYS[arguments.way]
-    folders: list[tuple[dict[str, int], Path]] = [({}, folder) for folder in arguments.folders]
-    for seed, world in worlds.items():
-        folders += [({"world": seed}, world / name) for name in ("validation", "validation_rgb")]
-    results = [{**named, **of_folder(way, path, arguments.every)} for named, path in folders]
+    results = [of_folder(way, folder, arguments.every) for folder in arguments.folders]
     pairs = []
-    for seed, world in worlds.items():
-        found = {"world": seed, **of_pairs(arguments.way, world, arguments.every)}
+    for seed in arguments.world:
+        results += of_world(way, seed, arguments.count)
+        found = of_pairs(arguments.way, seed, arguments.count)
         pairs.append(found)
         print(
             f"pairs of world {seed}: recall in TIR {found['recall_tir']:.3f}, in RGB "

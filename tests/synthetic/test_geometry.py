@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tirtrack.synthetic import WorldSettings, draw_plan, render_plan, render_sequence
+from tirtrack.synthetic import (
+    WorldSettings,
+    actor_extents,
+    draw_plan,
+    render_plan,
+    render_sequence,
+)
 from tirtrack.synthetic.actors import Look
 from tirtrack.synthetic.outlines import pooled, raster, whole_extent
 from tirtrack.synthetic.painter import views
@@ -101,6 +107,22 @@ def test_target_outside_the_frame_is_absent_and_its_box_is_nan():
     assert np.isfinite(facts.extents_tir).all()
     assert facts.frame_attributes["out_of_view"].all()
     assert facts.attributes["out_of_view"] == 1
+
+
+def test_the_extents_of_all_actors_begin_with_that_of_the_target():
+    shown = next(
+        found
+        for seed in range(20)
+        if len((found := render_sequence((31, seed), 2, spacing=5)).plan.actors) > 1
+    )
+    for k, tick in enumerate(shown.plan.ticks):
+        extents = actor_extents(shown.plan, tick, tir=True)
+        assert extents.shape == (len(shown.plan.actors), 4)
+        assert np.array_equal(extents[0], shown.facts.extents_tir[k])
+        box = shown.facts.boxes_rgb[k]
+        x, y, w, h = actor_extents(shown.plan, tick, tir=False)[0]
+        assert x - 1 <= box[0] <= box[0] + box[2] <= x + w + 1
+        assert y - 1 <= box[1] <= box[1] + box[3] <= y + h + 1
 
 
 def test_target_at_the_border_has_a_box_inside_the_frame_and_a_larger_extent():

@@ -12,7 +12,8 @@ from tirtrack.boxes import Box, iou, iou_matrix
 from tirtrack.pairs.proposals import proposer
 from tirtrack.pairs.proposals.base import FoundIn
 from tirtrack.pairs.proposals.change import change
-from tirtrack.pairs.proposals.regions import MEASURES, Picture, measures, region_boxes
+from tirtrack.pairs.proposals.region_measures import MEASURES, Picture, measures
+from tirtrack.pairs.proposals.regions import region_boxes
 from tirtrack.pairs.source import Pair
 
 
