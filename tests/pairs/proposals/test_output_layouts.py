@@ -270,6 +270,18 @@ def test_a_network_that_takes_bytes_rows_first_gets_them(tmp_path):
     assert found.box.array() == pytest.approx(BOX)
 
 
+def test_a_network_that_takes_bytes_takes_no_fractions(tmp_path):
+    path = network(tmp_path / "a.onnx", {"o": ROW6}, taken=np.uint8)
+    with pytest.raises(WeightsError, match="takes bytes, which cannot hold rgb_1"):
+        OnnxDetector(path, min_score=0.25, pixels="rgb_1")
+
+
+@pytest.mark.parametrize("text", ["{'a': 'b'}", "[1", "7", "{" * 500])
+def test_names_that_cannot_be_read_are_left_out(text, tmp_path):
+    path = network(tmp_path / "a.onnx", {"o": ROW6}, names=text)
+    assert OnnxDetector(path, min_score=0.25)(RED)[0].label == "class 2"
+
+
 def test_the_file_tells_the_names_of_its_classes(tmp_path):
     path = network(tmp_path / "a.onnx", {"o": ROW6}, names="{0: 'person', 2: 'deer'}")
     assert [one.label for one in OnnxDetector(path, min_score=0.0)(RED)] == ["deer", "person"]

@@ -25,6 +25,7 @@ NMS_IOU = 0.5
 COCO_CLASSES = 80
 SIDE_IF_FREE = 640
 MAX_SIDE = 4096
+MAX_NAMES = 100_000  # characters
 SIZE_INPUT = "orig_target_sizes"
 NAME_IT = f"name it by the option layout of the detector: {', '.join(Layout)}"
 
@@ -74,6 +75,10 @@ class OnnxDetector:
                 "cannot be read as an ONNX network", path, "name the ONNX file of a detector"
             ) from error
         self._take_inputs()
+        if self._type is np.uint8 and pixels in ("rgb_1", "rgb_imagenet"):
+            raise WeightsError(
+                f"takes bytes, which cannot hold {pixels}", path, "give pixels=rgb_255 or bgr_255"
+            )
         self._pixels: Pixels = pixels or ("rgb_255" if self._type is np.uint8 else "rgb_1")
         self.layout = layout or self._recognised()
         if pixels is None and self.layout is Layout.YOLOX:
@@ -179,12 +184,11 @@ class OnnxDetector:
         """The names of the classes, where the file tells them (``names`` of its metadata)."""
         text = self._session.get_modelmeta().custom_metadata_map.get("names", "")
         try:
-            names = ast.literal_eval(text) if text else {}
-        except (ValueError, SyntaxError):
-            return {}
-        if isinstance(names, list):
-            names = dict(enumerate(names))
-        return {int(key): str(name) for key, name in names.items()} if type(names) is dict else {}
+            names = ast.literal_eval(text[:MAX_NAMES]) if text else {}
+            pairs = enumerate(names) if isinstance(names, list) else dict(names).items()
+            return {int(number): str(name) for number, name in pairs}
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return {}  # names are a comfort: boxes are the same without them
 
     def _label(self, number: int, class_count: int | None) -> str:
         if self._names:
