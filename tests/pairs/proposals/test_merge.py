@@ -45,7 +45,7 @@ def test_agreed_boxes_take_the_tir_box_and_the_better_score():
 def test_agreement_begins_at_half_overlap(shift, agreed):
     """Two squares of side 20, one moved by 20/3: IoU is exactly a half."""
     merged = merge(
-        [ScoredBox(Box(0, 0, 20, 20), 0.5)], [ScoredBox(Box(shift, 0, 20, 20), 0.5)], "x"
+        [ScoredBox(Box(0, 0, 20, 20), 0.5)], [ScoredBox(Box(shift, 0, 20, 20), 0.5)], "detector"
     )
     assert (merged.proposals[0].found_in is FoundIn.BOTH) is agreed
 

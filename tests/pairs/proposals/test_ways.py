@@ -203,7 +203,7 @@ def test_raw_counts_are_stretched_but_noise_is_not():
 
 
 def test_unknown_names_and_options_say_the_nearest():
-    assert names() == ["centre", "detector", "random", "saliency"]
+    assert names() == ["centre", "detector", "random", "regions", "saliency"]
     with pytest.raises(
         RequestError, match=r'no proposer is called "salience".*did you mean "saliency"'
     ):
