@@ -47,7 +47,8 @@ def test_every_argument_of_a_verb_is_explained_and_typed(name):
 
 
 READING = dict.fromkeys(
-    ("order", "channel", "byte_order", "picture", "no_data", "size", "pixel_format"), "options"
+    ("order", "channel", "byte_order", "picture", "palette", "no_data", "size", "pixel_format"),
+    "options",
 )
 PAIRING = dict.fromkeys(
     (*READING, "rgb", "tir", "match", "max_gap", "delay", "layout", "rig"), "pairing"

@@ -13,6 +13,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from tirtrack.errors import FrameError, RequestError
+from tirtrack.palettes import PALETTES
 
 __all__ = ["AS_STORED", "NoData", "ReadOptions", "as_typed", "refuse_options"]
 
@@ -25,6 +26,7 @@ _FLAGS = {"size_wh": "--size"}  # where the option is not called like the field
 _MEANT_FOR = {
     "order": "the images of a folder or a pattern",
     "picture": "radiometric JPEGs",
+    "palette": "colour pictures of 8 bits",
     "byte_order": "samples that a file stores as two bytes or more",
     "size_wh": "raw frames and cameras",
     "pixel_format": "raw frames and cameras",
@@ -43,6 +45,7 @@ class ReadOptions:
         picture: part of a radiometric JPEG: the ``counts``, the ``visible`` picture, or the
             ``palette`` picture that viewers show. ``None``: the counts for a source of frames, the
             palette picture for a single image.
+        palette: palette with which the picture was painted (``tirtrack.palettes``); it is undone.
         no_data: value of pixels that hold no measurement, in stored counts or levels; ``none``:
             every number is a measurement, whatever the file declares.
         size_wh: width and height of raw frames, pixels.
@@ -56,6 +59,7 @@ class ReadOptions:
     channel: int | None = None
     byte_order: ByteOrder | None = None
     picture: Part | None = None
+    palette: str | None = None
     no_data: NoData | None = None
     size_wh: tuple[int, int] | None = None
     pixel_format: str | None = None
@@ -65,6 +69,13 @@ class ReadOptions:
         _check_word("order", self.order, get_args(Order))
         _check_word("byte_order", self.byte_order, get_args(ByteOrder))
         _check_word("picture", self.picture, get_args(Part))
+        _check_word("palette", self.palette, PALETTES)
+        if self.palette is not None and self.channel is not None:
+            raise RequestError(
+                "a palette is painted over all channels, and one of them was named",
+                "--palette and --channel",
+                "give one of them",
+            )
         _check_no_data(self.no_data)
         if isinstance(self.no_data, Real):  # also one of NumPy's
             object.__setattr__(self, "no_data", float(self.no_data))
@@ -75,6 +86,11 @@ class ReadOptions:
         name: object = self.pixel_format
         if name is not None and not (isinstance(name, str) and name.strip()):
             raise _refused("pixel_format", name, "give a name such as gray16le")
+
+    @property
+    def names_samples(self) -> bool:
+        """Whether it says which samples of a pixel are the picture: the picture is then grey."""
+        return self.channel is not None or self.palette is not None
 
 
 def refuse_options(options: ReadOptions, names: Collection[str], where: object) -> None:
@@ -151,6 +167,7 @@ def as_typed(options: ReadOptions) -> str:
         "--channel": options.channel,
         "--byte-order": options.byte_order,
         "--picture": options.picture,
+        "--palette": options.palette,
         "--order": options.order,
         "--size": size,
         "--pixel-format": options.pixel_format,

@@ -423,9 +423,9 @@ def _samples(frame: av.VideoFrame, options: ReadOptions, where: object) -> np.nd
         return common_dtype(pick_samples(samples, options, where))
     if any(one.is_alpha for one in frame.format.components):
         picked = pick_samples(frame.to_ndarray(format="rgba"), options, where)
-        return picked if options.channel is not None else frame.to_ndarray(format="rgb24")
+        return picked if options.names_samples else frame.to_ndarray(format="rgb24")
     pixels: np.ndarray = frame.to_ndarray(format="rgb24")
-    return pixels if options.channel is None else pick_samples(pixels, options, where)
+    return pick_samples(pixels, options, where) if options.names_samples else pixels
 
 
 def set_sample_format(stream: Any, options: ReadOptions, location: object) -> None:

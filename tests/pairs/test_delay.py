@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.delay import measure_delay
-from tirtrack.pairs.doubts import DELAY_SIDE, thumbnail
+from tirtrack.pairs.doubts import DELAY_SIDE
+from tirtrack.pairs.likeness import thumbnail
 
 HEIGHT, WIDTH = 48, 64
 

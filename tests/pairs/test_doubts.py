@@ -15,7 +15,8 @@ from tirtrack.errors import PairsError
 from tirtrack.pairs import open_pairs
 from tirtrack.pairs.delay import Delay
 from tirtrack.pairs.doubt_sentences import sentences
-from tirtrack.pairs.doubts import QUICK, THOROUGH, TURNS, likeness, look_for_doubts
+from tirtrack.pairs.doubts import QUICK, THOROUGH, look_for_doubts
+from tirtrack.pairs.likeness import TURNS, likeness
 from tirtrack.pairs.source import Pair
 
 

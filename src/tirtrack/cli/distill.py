@@ -24,6 +24,7 @@ from tirtrack.cli.options import (
     MaxGap,
     NoData,
     PairFolders,
+    PaletteName,
     Picture,
     Resume,
     RgbName,
@@ -77,6 +78,7 @@ def command(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
+    palette: PaletteName = None,
     rig: RigFile = None,
     licence: Annotated[
         str, typer.Option(help="Licence of the pairs, for the card.")
@@ -102,7 +104,11 @@ def command(
     from tirtrack.verbs import distill
 
     tir_options = read_options(
-        no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
+        no_data=no_data,
+        channel=channel,
+        byte_order=byte_order,
+        picture=picture,
+        palette=palette,
     )
     pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout, rig=rig_in(rig))
     named = recipe or ("" if out else recipe_for(baseline, pairs, pairing))

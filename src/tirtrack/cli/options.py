@@ -76,6 +76,14 @@ Picture = Annotated[
         "palette picture that viewers show.",
     ),
 ]
+PaletteName = Annotated[
+    str | None,
+    typer.Option(
+        "--palette",
+        metavar="NAME",
+        help="Palette painted over TIR, such as ironbow, to be undone.",
+    ),
+]
 NoData = Annotated[
     str | None,
     typer.Option(
@@ -195,6 +203,7 @@ def read_options(
     channel: int | None = None,
     byte_order: str | None = None,
     picture: str | None = None,
+    palette: str | None = None,
     no_data: str | None = None,
     size: str | None = None,
     pixel_format: str | None = None,
@@ -211,6 +220,7 @@ def read_options(
         channel=channel,
         byte_order=cast(Any, byte_order),
         picture=cast(Any, picture),
+        palette=palette,
         no_data=None if no_data is None else _no_data(no_data),
         size_wh=None if size is None else _size_wh(size),
         pixel_format=pixel_format,

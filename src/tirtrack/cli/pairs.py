@@ -23,6 +23,7 @@ from tirtrack.cli.options import (
     MaxGap,
     NoData,
     PairFolders,
+    PaletteName,
     Picture,
     Resume,
     RgbName,
@@ -88,6 +89,7 @@ def inspect(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
+    palette: PaletteName = None,
     rig: RigFile = None,
     seed: Seed = 0,
     licence: Annotated[
@@ -117,7 +119,11 @@ def inspect(
     given = {name: value for name, value in options.items() if value is not None}
     proposes = proposer(way.value, **given)
     tir_options = read_options(
-        no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
+        no_data=no_data,
+        channel=channel,
+        byte_order=byte_order,
+        picture=picture,
+        palette=palette,
     )
     pairing = Pairing(rgb, tir, match, max_gap, delay, tir_options, layout=layout, rig=rig_in(rig))
     folder = out or Path("runs") / f"pairs-{paths[0].resolve().name}"
@@ -161,6 +167,7 @@ def register(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
+    palette: PaletteName = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -173,7 +180,11 @@ def register(
     from tirtrack.pairs import Pairing, register_pairs
 
     tir_options = read_options(
-        no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
+        no_data=no_data,
+        channel=channel,
+        byte_order=byte_order,
+        picture=picture,
+        palette=palette,
     )
     with progress() as live:
         rig = register_pairs(
@@ -209,6 +220,7 @@ def mine(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
+    palette: PaletteName = None,
     rig: RigFile = None,
     licence: Annotated[
         str, typer.Option(help="Licence under which you hold the files, for the index.")
@@ -239,7 +251,11 @@ def mine(
     from tirtrack.pairs import Pairing, mine_pairs
 
     tir_options = read_options(
-        no_data=no_data, channel=channel, byte_order=byte_order, picture=picture
+        no_data=no_data,
+        channel=channel,
+        byte_order=byte_order,
+        picture=picture,
+        palette=palette,
     )
     with progress() as live:
         index = mine_pairs(

@@ -22,6 +22,7 @@ from tirtrack.cli.options import (
     Force,
     NoData,
     Order,
+    PaletteName,
     Picture,
     PixelFormat,
     Preset,
@@ -102,6 +103,7 @@ def command(
     channel: Channel = None,
     byte_order: ByteOrder = None,
     picture: Picture = None,
+    palette: PaletteName = None,
     no_data: NoData = None,
     size: Size = None,
     pixel_format: PixelFormat = None,
@@ -129,7 +131,7 @@ def command(
         )
     asked: dict[str, Any] = {
         "order": order, "channel": channel, "byte_order": byte_order, "picture": picture,
-        "no_data": no_data, "size": size, "pixel_format": pixel_format,
+        "palette": palette, "no_data": no_data, "size": size, "pixel_format": pixel_format,
     }  # fmt: skip
     check_policy(policy)
     options = read_options(**asked)

@@ -13,7 +13,7 @@ from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.settings import CrossModalRecipe
 from tirtrack.distillation.sources import Split, uneven_split
 from tirtrack.distillation.summary import PassRate, harvest_of
-from tirtrack.pairs.doubt_sentences import delay_fix, sentences
+from tirtrack.pairs.doubt_sentences import delay_fix, reasons, sentences
 from tirtrack.pairs.doubts import QUICK, RecordingDoubts, look_for_doubts
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.track_delay import TrackDelay
@@ -46,6 +46,22 @@ def harvest_warnings(
                 f"the random boxes that stand in {use} (boxes.fallback)"
             )
     return warnings
+
+
+def unusable_warnings(unusable: Mapping[str, int], pairs: int, unit: str) -> list[str]:
+    """A warning if pairs that cannot be used were left out.
+
+    Args:
+        unusable: number of such pairs by reason.
+        pairs: number of pairs that were judged.
+        unit: what was judged, a pair or a TIR frame.
+    """
+    if not unusable:
+        return []
+    return [
+        f"{sum(unusable.values())} of {pairs} {unit}s cannot be used and were left out: "
+        f"{reasons(unusable)}"
+    ]
 
 
 def masked_warnings(found: Sequence[ProposalSet], unit: str) -> list[str]:

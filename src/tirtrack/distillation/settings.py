@@ -369,6 +369,11 @@ class CrossModalRecipe(_Recipe):
     normaliser: str = Field(
         default="adaptive", description="normaliser of 16-bit TIR, see tirtrack.thermal"
     )
+    unusable: Literal["keep", "leave_out"] = Field(
+        default="keep",
+        description="what becomes of pairs that cannot be used (tirtrack.pairs.likeness). keep: they "
+        "are trained on like the others, as in all published figures; leave_out: they are not",
+    )
     directions: Annotated[dict[Direction, Positive], Field(min_length=1)] = Field(
         default={
             Direction.TIR_TO_TIR: 0.5,

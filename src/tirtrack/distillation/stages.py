@@ -24,6 +24,7 @@ from tirtrack.distillation.pair_warnings import (
     rate_warnings,
     split_warnings,
     track_warnings,
+    unusable_warnings,
 )
 from tirtrack.distillation.pool import Pool
 from tirtrack.distillation.pool_making import build_pool
@@ -45,8 +46,10 @@ from tirtrack.distillation.train_student import timed, train_student
 from tirtrack.distillation.validation import HELD_BACK_SEED, Agreement, Validator, verdict
 from tirtrack.errors import PairsError
 from tirtrack.networks.two_branch import TwoBranchNetwork
+from tirtrack.pairs.doubts import counted_reasons, unusable_pairs
 from tirtrack.pairs.following import Following, kept_tracks
 from tirtrack.pairs.inspection_folder import write_contact_sheet
+from tirtrack.pairs.likeness import Unusable
 from tirtrack.pairs.proposals.base import ProposalSet
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
 from tirtrack.pairs.proposals.registry import Proposing, check_any_box, proposer
@@ -90,6 +93,7 @@ def distil_network(
     student = copy.deepcopy(network).to(device)
     with timed(seconds, "proposals"):
         found, held_back = propose(split, run)
+        unusable = leave_out_unusable(split, found, held_back, run)
         write_contact_sheet(run.folder, split.source, found)
     tracks = None
     if follower is not None:
@@ -104,6 +108,7 @@ def distil_network(
         seed=run.seed,
         split=split.how,
         harvest=harvest_of(list(found.values()), recipe.proposals.way, unit),
+        unusable=unusable,
         tracks=track_rates_of(chain.from_iterable((tracks or {}).values())),
         delay_frames=None if delay is None else delay.frames,
         delay_targets=0 if delay is None else delay.targets,
@@ -128,6 +133,7 @@ def distil_network(
         delays = delay_warnings(delay, given)
         warnings = [
             *harvest_warnings(proposals, others, recipe, unit),
+            *unusable_warnings(unusable, len(proposals) + len(others), unit),
             *masked_warnings([*proposals, *others], unit),
             *track_warnings(tracks),
             *delays,
@@ -238,6 +244,31 @@ def _boxes_of(
         progress=run.progress,
     )
     return dict(zip(indices, found, strict=True))
+
+
+def leave_out_unusable(
+    split: Split, found: Found, held_back: Found, run: PairRun
+) -> dict[str, int]:
+    """Take the boxes of pairs that cannot be used away, if the recipe leaves such pairs out.
+
+    Returns:
+        The number of these pairs by reason; empty if the recipe keeps them, which are not judged.
+    """
+    if run.recipe.unusable == "keep":
+        return {}
+    left: list[Unusable] = []
+    if split.has_two_sources:
+        parts = [(split.source, [found]), (split.held_back_source, [held_back])]
+    else:
+        parts = [(split.source, [found, held_back])]
+    for source, boxes in parts:
+        indices = [index for one in boxes for index in one]
+        for index, reason in unusable_pairs(source, indices, run.progress).items():
+            left.append(reason)
+            for one in boxes:
+                if index in one:
+                    one[index] = ProposalSet((), ())
+    return counted_reasons(left)
 
 
 def check_boxes(split: Split, found: Found, held_back: Found) -> None:

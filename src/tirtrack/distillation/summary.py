@@ -149,8 +149,10 @@ class RunSummary(Stored):
         verdict: conclusion in one sentence.
         kept: which weights were written; ``start`` if the training did not help (``train``).
         data: labelled pictures and sequences trained on, and how many are held back (``train``).
-        split: how pairs were held back, in words (this and the next seven: ``distill``).
+        split: how pairs were held back, in words (this and the next eight: ``distill``).
         harvest: yield of the proposers in the pairs that were trained on.
+        unusable: number of pairs that cannot be used and were left out, by reason; empty where the
+            recipe keeps them.
         tracks: yield of following boxes through videos, by modality; empty for a recipe without
             tracks.
         delay_frames: delay of TIR by targets that were followed in both modalities: TIR frame
@@ -183,6 +185,7 @@ class RunSummary(Stored):
     data: Mapping[str, int] = {}
     split: str = ""
     harvest: Harvest = Harvest()
+    unusable: Mapping[str, int] = {}
     tracks: tuple[TrackRate, ...] = ()
     delay_frames: Number = None
     delay_targets: int = 0

@@ -123,7 +123,7 @@ class _Raster:
             width, height = height, width
         is_grey = (
             self._opened.mode in _GREY_MODES
-            or self._options.channel is not None
+            or self._options.names_samples
             or (self._is_animated and self._animation.is_grey(self._path))
         )
         depth = "uint16" if self._is_deep else "uint8"

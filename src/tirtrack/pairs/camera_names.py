@@ -27,7 +27,7 @@ SPELLINGS = {
     }),
 }  # fmt: skip
 _SEPARATORS = "_-. "
-_OF_TIR = ("no_data", "channel", "byte_order", "picture")
+_OF_TIR = ("no_data", "channel", "byte_order", "picture", "palette")
 _PIECES = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
 
 
@@ -52,7 +52,7 @@ class Pairing:
         delay_frames: number N of frames by which TIR is late: TIR frame k + N belongs to RGB frame
             k; negative: TIR comes early.
         tir_options: options for reading TIR where the files leave it open: value without
-            measurement, sample of each pixel, byte order, part of a radiometric JPEG.
+            measurement, sample of each pixel, byte order, part of a radiometric JPEG, palette.
         tir_alone: whether RGB is left unread where there is any, and may be missing.
         layout: name of the layout (``tirtrack.pairs.layouts``); ``None``: as the folder suggests.
         rig: map from RGB to TIR pixels, as ``tirtrack pairs register`` finds it; ``None``: both

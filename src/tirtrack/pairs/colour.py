@@ -1,4 +1,6 @@
-"""Colourfulness of pictures; refuses swapped cameras and one picture given as both modalities."""
+"""Colourfulness of pictures; refuses swapped cameras, palettes, and one picture given as both
+modalities.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from tirtrack.errors import PairsError
+from tirtrack.palettes import palette_of
 
 MAX_PALETTE = 0.04
 GREY = 0.008
@@ -50,6 +53,28 @@ def refuse_colour(tir_colour: float, where: str) -> None:
             "for pairs, give the folder that holds both cameras, or name them with --rgb NAME "
             "--tir NAME, or say --layout side-by-side or stacked if each picture holds both; if "
             "TIR is painted with a palette, export it as grey, white-hot",
+        )
+
+
+def refuse_palette(tir: np.ndarray, where: str) -> None:
+    """Refuse TIR that is painted with a known palette, and say how to undo it.
+
+    Args:
+        tir: TIR picture as read.
+        where: the file, for the message.
+
+    Raises:
+        PairsError: it is; names the palette and the option.
+    """
+    if tir.ndim == 2 or red_from_blue(tir) <= MAX_PALETTE:
+        return
+    name = palette_of(tir)
+    if name is not None:
+        raise PairsError(
+            f"TIR is painted with the palette {name}",
+            where,
+            f"give --palette {name} to read the grey levels behind it, or export TIR as grey, "
+            "white-hot",
         )
 
 

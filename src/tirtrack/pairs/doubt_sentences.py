@@ -9,6 +9,7 @@ import numpy as np
 
 from tirtrack.pairs.colour import SWAP
 from tirtrack.pairs.doubts import RecordingDoubts
+from tirtrack.pairs.likeness import Unusable
 from tirtrack.pairs.source import named
 
 _NAMED = 3
@@ -36,6 +37,7 @@ def sentences(
         *_clocks(found),
         *_each_kind(found, lambda one: says_delays and one.delay is not None, _delayed),
         *_each_kind(found, lambda one: one.shows_nothing_in_common, partial(_unrelated, more)),
+        *_each_kind(found, _is_unusable, _unusable),
         *_each_kind(found, lambda one: one.frozen, _frozen),
     ]
 
@@ -70,6 +72,40 @@ def _turn(doubtful: Sequence[RecordingDoubts]) -> str:
         f"TIR lies the wrong way round to RGB: {names}; turn one of the two back, in the camera's "
         "settings or by exporting it again, or boxes of one will miss the object in the other"
     )
+
+
+def _is_unusable(one: RecordingDoubts) -> bool:
+    """Whether most of its pairs cannot be used, and no sentence before has said so."""
+    return one.is_mostly_unusable and not one.same_picture and not one.shows_nothing_in_common
+
+
+def _unusable(doubtful: Sequence[RecordingDoubts]) -> str:
+    names = named([f"{one.name} ({reasons(one.unusable)} of {one.compared})" for one in doubtful])
+    reason = max(doubtful[0].unusable, key=lambda kind: doubtful[0].unusable[kind])
+    return f"most of the pairs compared cannot be used: {names}; {_MENDS[Unusable(reason)]}"
+
+
+_MENDS = {
+    Unusable.BLANK: "one camera was covered or off, so leave such recordings out",
+    Unusable.SHUTTER: "TIR shows its closed shutter, so leave such recordings out",
+    Unusable.HIDDEN: "the teacher cannot judge what RGB does not show, so leave them out",
+    Unusable.SIMULATED: "a picture made from RGB teaches nothing about TIR, so put the frames of a "
+    "thermal camera in its place",
+    Unusable.NEAR_INFRARED: "near infrared is reflected light and follows RGB, so put the frames "
+    "of a thermal camera (LWIR or MWIR) in its place",
+    Unusable.ONE_KIND: "RGB is grey and shows what TIR shows, as two thermal cameras do, so put the "
+    "frames of the RGB camera in the place of one of them",
+    Unusable.OTHER_SCENE: "look whether both cameras show the same scene",
+}
+
+
+def reasons(unusable: Mapping[str, int]) -> str:
+    """Why pairs cannot be used, counted, a phrase.
+
+    >>> reasons({"blank": 3, "shutter frame": 1})
+    '3 blank, 1 shutter frame'
+    """
+    return ", ".join(f"{count} {reason}" for reason, count in unusable.items())
 
 
 def _frozen(doubtful: Sequence[RecordingDoubts]) -> str:
@@ -133,5 +169,7 @@ def _unrelated(remarks: Mapping[str, str], doubtful: Sequence[RecordingDoubts]) 
 
 def _without_outlines(one: RecordingDoubts, remarks: Mapping[str, str]) -> str:
     counted = f"{one.unrelated} of {one.compared}"
-    flat = "RGB nearly without contrast" if one.flat_rgb else ""
-    return ", ".join(filter(None, (counted, flat, remarks.get(one.name))))
+    why = "RGB nearly without contrast" if one.flat_rgb else ""
+    if one.is_mostly_unusable and not one.flat_rgb:
+        why = reasons(one.unusable)
+    return ", ".join(filter(None, (counted, why, remarks.get(one.name))))

@@ -7,77 +7,36 @@ as well as inspection. Sentences name the recordings; nothing here stops a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from PIL import Image
-from scipy import ndimage
 
 from tirtrack.errors import PairsError
-from tirtrack.pairs.colour import GREY, colour
+from tirtrack.pairs.colour import GREY
 from tirtrack.pairs.delay import MIN_FRAMES, Delay, measure_delay
-from tirtrack.pairs.proposals.rules import grey_levels
-from tirtrack.pairs.registration import USABLE_PEAK, measure_offset
-from tirtrack.pairs.source import Pair, PairSource, Recording
+from tirtrack.pairs.likeness import (
+    TURNS,
+    Likeness,
+    Unusable,
+    likeness,
+    resized,
+    thumbnail,
+    unusable,
+)
+from tirtrack.pairs.registration import USABLE_PEAK
+from tirtrack.pairs.source import PairSource, Recording
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
 
 MIN_TESTED = 2
 MAX_TESTED = 8
-SIDE = 240
 DELAY_SIDE = 128
-SAME_DETAIL = 0.8
-SAME_LEVELS = 0.35
 TIR_COLOUR = 0.01
 FLAT = 0.25
-_DETAIL_SIGMA = 1.5
-_TILES = 4
-_MIN_DETAIL = 0.4
-TURNS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-    "mirrored": np.fliplr,
-    "mirrored top to bottom": np.flipud,
-    "upside down": lambda image: np.rot90(image, 2),
-}
 MIN_TURN_RATIO = 1.25
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """What the two pictures of a pair have in common.
-
-    Attributes:
-        detail: absolute correlation of their finest structure at the best shift, 0 to 1, median
-            over tiles of the picture.
-        difference: root mean square difference of their grey levels, or of one inverted, over
-            the deviation of RGB.
-        outlines: correlation of their outlines at the best shift.
-        contrast_rgb: strength of the outlines of RGB, grey levels per pixel.
-        contrast_tir: the same for TIR.
-        colour_rgb: mean difference of the colour channels of RGB, share of the range.
-        colour_tir: the same for TIR as stored.
-        turned: what ``outlines`` would be with TIR as each of ``TURNS`` has it.
-    """
-
-    detail: float
-    difference: float
-    outlines: float
-    contrast_rgb: float
-    contrast_tir: float
-    colour_rgb: float
-    colour_tir: float
-    turned: Sequence[float] = ()
-
-    @property
-    def same_picture(self) -> bool:
-        """Whether one is a copy of the other: RGB and TIR never share their finest structure."""
-        return self.detail > SAME_DETAIL or self.difference < SAME_LEVELS
-
-    @property
-    def unrelated(self) -> bool:
-        """Whether they have no outlines in common."""
-        return self.outlines <= USABLE_PEAK
 
 
 @dataclass(frozen=True)
@@ -97,6 +56,7 @@ class RecordingDoubts:
         frozen: whether most TIR frames of a video equal the one read before.
         given_frames: number of frames by which TIR is taken later already, as the user asked.
         turned: how TIR lies to RGB, one of ``TURNS``; empty if they are the same way round.
+        unusable: number of compared pairs that cannot be used, by reason.
     """
 
     name: str = ""
@@ -111,12 +71,19 @@ class RecordingDoubts:
     frozen: bool = False
     given_frames: int = 0
     turned: str = ""
+    unusable: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def shows_nothing_in_common(self) -> bool:
         """Whether most of its pairs have no outlines in common, without a delay to explain it."""
         is_most = self.compared >= MIN_TESTED and 2 * self.unrelated > self.compared
         return is_most and self.delay is None and not self.turned
+
+    @property
+    def is_mostly_unusable(self) -> bool:
+        """Whether most of its pairs cannot be used, for a reason that registration cannot mend."""
+        others = sum(self.unusable.values()) - self.unusable.get(Unusable.OTHER_SCENE, 0)
+        return self.compared >= MIN_TESTED and 2 * others > self.compared
 
 
 @dataclass(frozen=True)
@@ -199,7 +166,56 @@ def _doubts(
         recording.is_video and _stands_still(tir),
         recording.delay_frames,
         _turned(likenesses),
+        counted_reasons(one.unusable for one in likenesses),
     )
+
+
+def counted_reasons(kinds: Iterable[Unusable | None]) -> dict[str, int]:
+    """Number of pairs that cannot be used, by reason, the most frequent first."""
+    return dict(Counter(str(one) for one in kinds if one is not None).most_common())
+
+
+def left_out(kinds: Mapping[int, Unusable | None]) -> dict[int, Unusable]:
+    """The pairs of a recording that cannot be used, of those that were judged.
+
+    Where most seem to show different scenes they are not among them: then it is the recording that
+    is in doubt, whose cameras may look at one scene and not be registered.
+
+    >>> left_out({0: None, 4: Unusable.OTHER_SCENE, 8: None})
+    {4: <Unusable.OTHER_SCENE: 'different scenes'>}
+    >>> left_out({0: Unusable.OTHER_SCENE, 4: Unusable.BLANK})
+    {4: <Unusable.BLANK: 'blank'>}
+    """
+    other = [index for index, one in kinds.items() if one is Unusable.OTHER_SCENE]
+    kept = other if 2 * len(other) >= len(kinds) else []
+    return {index: one for index, one in kinds.items() if one is not None and index not in kept}
+
+
+def unusable_pairs(
+    source: PairSource, indices: Sequence[int], progress: Progress = silent
+) -> dict[int, Unusable]:
+    """The pairs among these that cannot be used (:func:`left_out`), by their index.
+
+    Args:
+        source: the pairs.
+        indices: indices of the pairs to judge; those that cannot be read are passed over.
+        progress: callback that is told of every judged pair.
+    """
+    found: dict[int, Unusable] = {}
+    wanted, done = set(indices), 0
+    for recording in source.recordings().values():
+        kinds: dict[int, Unusable | None] = {}
+        for index in recording.indices:
+            if index not in wanted:
+                continue
+            done += 1
+            progress("judging pairs", done, len(wanted))
+            try:
+                kinds[index] = unusable(source[index])
+            except PairsError:  # counted and named where all pairs are read
+                continue
+        found |= left_out(kinds)
+    return found
 
 
 def _stands_still(tir: Sequence[np.ndarray]) -> bool:
@@ -219,96 +235,10 @@ def _delay(small: Sequence[Sequence[np.ndarray]]) -> Delay | None:
         return None
     height, width = small[0][0].shape
     rgb, tir = (
-        np.stack([_fitted(frames[modality], height, width) for frames in small])
+        np.stack([resized(frames[modality], height, width) for frames in small])
         for modality in (0, 1)
     )
     return measure_delay(rgb, tir)
-
-
-def _fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """``[H,W]`` float32, resized."""
-    if image.shape == (height, width):
-        return image
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-    whole: np.ndarray = np.asarray(resized)
-    return whole
-
-
-def likeness(pair: Pair) -> Likeness:
-    """What the two pictures of a pair have in common, measured on copies 240 px long."""
-    rgb, tir = (thumbnail(image, SIDE) for image in pair.both)
-    offset = measure_offset(rgb, tir)
-    return Likeness(
-        _shared_detail(*_overlapping(rgb, tir, round(offset.dx), round(offset.dy))),
-        _difference(rgb, tir),
-        offset.peak,
-        _contrast(rgb),
-        _contrast(tir),
-        colour(pair.both[0]),
-        pair.tir_colour,
-        [measure_offset(rgb, np.ascontiguousarray(turn(tir))).peak for turn in TURNS.values()],
-    )
-
-
-def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
-    """``[H,W]`` or ``[H,W,3]`` as grey levels float32 ``[h,w]``, at most ``side`` px long."""
-    if image.dtype == np.uint8:
-        picture = Image.fromarray(image).convert("L")
-    else:
-        picture = Image.fromarray(grey_levels(image))
-    factor = max(picture.size) // side
-    if factor > 1:
-        picture = picture.reduce(factor)
-    scale = min(side / max(picture.size), 1.0)
-    height, width = (max(round(side * scale), 1) for side in (picture.height, picture.width))
-    return _fitted(np.asarray(picture, np.float32), height, width)
-
-
-def _overlapping(
-    rgb: np.ndarray, tir: np.ndarray, dx: int, dy: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The parts of both that overlap when TIR is moved by ``dx``, ``dy``."""
-    height, width = rgb.shape
-    return (
-        rgb[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)],
-        tir[max(-dy, 0) : height + min(-dy, 0), max(-dx, 0) : width + min(-dx, 0)],
-    )
-
-
-def _shared_detail(rgb: np.ndarray, tir: np.ndarray) -> float:
-    """Median over tiles, so that one object that stands out in both has little weight."""
-    found = [
-        abs(correlation(a, b))
-        for a, b in zip(_tiles(rgb), _tiles(tir), strict=True)
-        if max(a.std(), b.std()) > _MIN_DETAIL
-    ]
-    return float(np.median(found)) if found else 0.0
-
-
-def _tiles(image: np.ndarray) -> list[np.ndarray]:
-    fine = image - ndimage.gaussian_filter(image, _DETAIL_SIGMA)
-    return [
-        tile for rows in np.array_split(fine, _TILES) for tile in np.array_split(rows, _TILES, 1)
-    ]
-
-
-def _difference(rgb: np.ndarray, tir: np.ndarray) -> float:
-    """Root mean square of the difference over the deviation of RGB; infinite for flat pictures."""
-    deviation = float(rgb.std())
-    if deviation < _MIN_DETAIL:
-        return float("inf")
-    return min(float(np.sqrt(((one - tir) ** 2).mean())) for one in (rgb, 255 - rgb)) / deviation
-
-
-def _contrast(image: np.ndarray) -> float:
-    return float(np.percentile(ndimage.gaussian_gradient_magnitude(image, 1.0), 90))
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation of two pictures; 0 if one is constant."""
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float((a * b).sum() / size) if size > 1e-3 else 0.0
 
 
 def _are_swapped(likenesses: Sequence[Likeness]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ import numpy as np
 from tirtrack.errors import PairsError
 from tirtrack.files import new_folder
 from tirtrack.pairs.camera_names import Pairing
-from tirtrack.pairs.doubt_sentences import sentences
-from tirtrack.pairs.doubts import RecordingDoubts, look_for_doubts
+from tirtrack.pairs.doubt_sentences import reasons, sentences
+from tirtrack.pairs.doubts import RecordingDoubts, counted_reasons, left_out, look_for_doubts
 from tirtrack.pairs.folder import named_folders, open_pairs
 from tirtrack.pairs.inspection_folder import (
     TILES,
@@ -28,6 +28,7 @@ from tirtrack.pairs.inspection_folder import (
     RecordingFacts,
     write_inspection,
 )
+from tirtrack.pairs.likeness import Unusable, unusable
 from tirtrack.pairs.proposals import registry
 from tirtrack.pairs.proposals.base import ProposalSet, Proposer
 from tirtrack.pairs.proposals.proposal_cache import kept_proposals
@@ -40,7 +41,15 @@ from tirtrack.pairs.registration import (
     measure_offset,
     summarise,
 )
-from tirtrack.pairs.source import Pair, PairSource, Recording, assumptions, pairs_line, unit_of
+from tirtrack.pairs.source import (
+    Pair,
+    PairSource,
+    Recording,
+    assumptions,
+    named,
+    pairs_line,
+    unit_of,
+)
 from tirtrack.pairs.source_views import CanRegister, registered
 from tirtrack.pairs.spreading import spread
 from tirtrack.progress import Progress, silent
@@ -151,16 +160,21 @@ def _inspection(
     for recording in source.recordings().values():
         tally = _Tally(recording)
         tallies.append(tally)
+        kinds: dict[int, Unusable | None] = {}
         for index in recording.indices:
             pair = tally.read(source, index)
             if pair is not None and index in chosen:
-                if pair.rgb is not None:
+                kinds[index] = unusable(pair)
+                if pair.rgb is not None and kinds[index] in (None, Unusable.OTHER_SCENE):
                     tally.offsets.append(measure_offset(pair.rgb, pair.tir))
-                readable.append(index)
             done += 1
             progress(f"reading {unit}s", done, len(source))
+        tally.left_out = left_out(kinds)
+        readable += [index for index in kinds if index not in tally.left_out]
     sets = kept_proposals(proposing, readable, workers=workers, progress=progress)
     proposals = dict(zip(readable, sets, strict=True))
+    for tally in tallies:
+        proposals |= dict.fromkeys(tally.left_out, ProposalSet((), ()))
     damaged = [damage for tally in tallies for damage in tally.damaged]
     doubts = look_for_doubts(source, progress=progress)
     facts = [tally.facts(doubt) for tally, doubt in zip(tallies, doubts, strict=True)]
@@ -195,6 +209,7 @@ class _Tally:
         self._masked: list[float] = []
         self.offsets: list[Offset] = []
         self.damaged: list[Damage] = []
+        self.left_out: Mapping[int, Unusable] = {}
 
     def read(self, source: PairSource, index: int) -> Pair | None:
         """A pair, counted; ``None`` if it cannot be used."""
@@ -226,6 +241,7 @@ class _Tally:
             offset=summarise(self.offsets),
             assumed=self._recording.assumed,
             description=self._recording.description,
+            unusable=counted_reasons(self.left_out.values()),
             doubts=doubts,
         )
 
@@ -252,7 +268,13 @@ def _warnings(
             "below)"
         )
     found += sentences([one.doubts for one in facts])
+    found += _mixed_depths(facts)
     for one in facts:
+        if one.unusable:
+            found.append(
+                f"{one.name}: of the {unit}s that were looked at closely some cannot be used and "
+                f"got no boxes: {reasons(one.unusable)}"
+            )
         if one.offset.too_large and one.doubts.delay is None:
             found.append(f"{one.name}: {_too_far_apart(one.offset)}")
         if one.tir_resampled_from:
@@ -282,6 +304,20 @@ def _warnings(
             "random boxes stand there"
         )
     return found
+
+
+def _mixed_depths(facts: Sequence[RecordingFacts]) -> list[str]:
+    """A sentence if some recordings hold raw counts and others the levels of a gain control."""
+    depths = {one.name: next(iter(one.tir_depths), "") for one in facts}
+    levels = [name for name, depth in depths.items() if depth == "uint8"]
+    counts = [name for name, depth in depths.items() if depth not in ("uint8", "")]
+    if not levels or not counts:
+        return []
+    return [
+        f"TIR has 8 bits in {named(levels)} and raw counts in {named(counts)}: in the first a gain "
+        "control has set the levels, in the second tirtrack does; export all as raw counts if the "
+        "camera can, or distil the kind that your tracker will see"
+    ]
 
 
 def _too_far_apart(offset: OffsetSummary) -> str:

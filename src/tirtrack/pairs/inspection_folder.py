@@ -46,6 +46,7 @@ class RecordingFacts(Stored):
         assumed: assumptions about names and time; empty if none.
         description: layout with the rule of matching, size and depth of RGB, those of TIR with the
             maker of its camera, and rate, a phrase each; empty where nothing is known.
+        unusable: number of sampled pairs that cannot be used, by reason; they got no boxes.
         doubts: measured doubts that its pairs are real pairs.
     """
 
@@ -60,6 +61,7 @@ class RecordingFacts(Stored):
     offset: OffsetSummary = OffsetSummary()
     assumed: str = ""
     description: Sequence[str] = ()
+    unusable: Mapping[str, int] = {}
     doubts: RecordingDoubts = RecordingDoubts()
 
 

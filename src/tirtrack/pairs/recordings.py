@@ -18,7 +18,7 @@ from tirtrack.errors import FrameError, PairsError, names_option
 from tirtrack.formats.pixel_samples import check_byte_order, may_be_swapped
 from tirtrack.images import opened_image
 from tirtrack.pairs.camera_names import Pairing
-from tirtrack.pairs.colour import colour
+from tirtrack.pairs.colour import colour, refuse_palette
 from tirtrack.pairs.stems import MatchedFrames, frames_by_time
 from tirtrack.pairs.video_frames import VideoFrames
 from tirtrack.read_options import AS_STORED, ReadOptions, refuse_options
@@ -158,6 +158,7 @@ class ImageTake:
     def read(self, position: int) -> tuple[np.ndarray | None, np.ndarray]:
         """RGB and TIR as stored."""
         tir = _read_tir(self.files_tir[position], self.tir_options, is_first=position == 0)
+        refuse_palette(tir, str(self.files_tir[position]))
         return _read_image(self.files_rgb[position]) if self.files_rgb else None, tir
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
@@ -264,7 +265,9 @@ class VideoTake:
     def read(self, position: int) -> tuple[np.ndarray | None, np.ndarray]:
         """RGB and TIR as stored."""
         place_rgb, place_tir = self.places[position]
-        return None if self._rgb is None else self._rgb[place_rgb], self._tir[place_tir]
+        tir = self._tir[place_tir]
+        refuse_palette(tir, f"{self._tir.path}, frame {place_tir}")
+        return None if self._rgb is None else self._rgb[place_rgb], tir
 
     def tir_colour(self, position: int, tir: np.ndarray) -> float:
         """Colour of the frame as stored, whose colour planes reading may have left out."""

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tirtrack.boxes import Box, iou
 from tirtrack.errors import FrameError, PairsError
-from tirtrack.pairs.doubts import correlation, thumbnail
+from tirtrack.pairs.likeness import correlation, thumbnail
 from tirtrack.pairs.proposals.base import FoundIn, Proposal
 from tirtrack.pairs.proposals.rules import FOUND_LIMITS, geometry_fault
 from tirtrack.pairs.source import Pair

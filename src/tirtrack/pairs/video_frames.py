@@ -147,7 +147,7 @@ class VideoFrames:
         if frame.is_corrupt:
             raise ValueError("parts of it are missing")
         where = f"{self.path}, frame {index}"
-        chosen = self._options.channel is not None
+        chosen = self._options.names_samples
         if not self._grey or chosen or frame.format.name.startswith("gray"):
             image = upright_pixels(frame, self._options, where)
             order = grey_byte_order(frame)

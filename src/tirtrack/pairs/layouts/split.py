@@ -110,7 +110,8 @@ class Split:
         return coloured, grey.mean(axis=2, dtype=np.float32)
 
     def _take(self, frames: SplitVideo | SplitImages, name: str, pairing: Pairing) -> SplitTake:
-        refuse_options(pairing.tir_options, ["channel", "byte_order", "picture"], frames.where)
+        of_whole = ["channel", "byte_order", "picture", "palette"]
+        refuse_options(pairing.tir_options, of_whole, frames.where)
         if pairing.by_time:
             raise PairsError(
                 "both halves of a picture are of one instant, there is nothing to match by time",

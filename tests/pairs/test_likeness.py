@@ -1,0 +1,108 @@
+"""Pairs that cannot be used are named by kind, and real pairs can be used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.unusable_pairs import KINDS
+from tirtrack.pairs import open_pairs
+from tirtrack.pairs.doubt_sentences import sentences
+from tirtrack.pairs.doubts import left_out, look_for_doubts, unusable_pairs
+from tirtrack.pairs.likeness import Unusable, content, likeness, unusable
+from tirtrack.pairs.source import Pair, Recording
+
+REAL = ("roadscene", "m3svd/0111_1753", "vtuav/bus1", "m3svd_video/1230_1202", "llvip")
+
+
+@pytest.fixture(scope="module")
+def real(shared) -> list[Pair]:
+    """Pairs of five rigs; those of roadscene first."""
+    sources = [open_pairs(shared / "data" / "pairs" / name) for name in REAL]
+    return [source[index] for source in sources for index in (0, len(source) // 2)]
+
+
+def test_real_pairs_can_be_used(real):
+    assert [unusable(pair) for pair in real] == [None] * len(real)
+    assert [unusable(replace(pair, rgb=None)) for pair in real] == [None] * len(real)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_most_pairs_of_a_kind_are_named_as_that_kind(real, kind):
+    found = []
+    for place, pair in enumerate(real):
+        others = [one for one in real if one.recording != pair.recording]
+        made = KINDS[kind](pair, others, np.random.default_rng([place, 5]))
+        found.append(unusable(made))
+    assert sum(one is not None for one in found) >= 0.8 * len(found)
+    assert sum(one is kind for one in found) >= 0.7 * len(found)
+
+
+def test_blank_and_shutter_frames_are_told_without_rgb():
+    rng = np.random.default_rng(0)
+    alone = Pair("a/0", "a", 0, None, np.full((120, 160), 7000, np.uint16))
+    assert unusable(alone) is Unusable.BLANK
+    noise = (7000 + rng.normal(0, 12, (120, 160)) + 20 * rng.normal(size=160)).astype(np.uint16)
+    assert unusable(replace(alone, tir=noise)) is Unusable.SHUTTER
+
+
+def test_one_small_warm_thing_before_an_even_sky_is_no_shutter_frame():
+    sky = 60 + np.linspace(0, 30, 120)[:, None] + np.random.default_rng(0).normal(0, 3, (120, 160))
+    assert content(sky.astype(np.float32)).is_noise
+    sky[50:56, 80:88] += 60
+    assert not content(sky.astype(np.float32)).is_noise
+
+
+class _InMemory:
+    """A source of given pairs, one recording after the other."""
+
+    def __init__(self, recordings: dict[str, list[Pair]]) -> None:
+        self.name = "in memory"
+        self._recordings = recordings
+        self._pairs = [pair for one in recordings.values() for pair in one]
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self._pairs[index]
+
+    def recordings(self):
+        found, start = {}, 0
+        for name, pairs in self._recordings.items():
+            found[name] = Recording(name, range(start, start + len(pairs)), is_video=False)
+            start += len(pairs)
+        return found
+
+    def manifest(self):
+        raise NotImplementedError
+
+
+def test_single_unusable_pairs_are_found_and_a_recording_of_other_scenes_is_kept(real):
+    wrong = replace(real[0], tir=real[1].tir[: real[0].tir.shape[0], : real[0].tir.shape[1]])
+    flat = replace(real[2], tir=np.full_like(real[2].tir, 90))
+    source = _InMemory({"some": [*real[2:6], flat], "apart": [wrong, wrong]})
+    assert likeness(wrong).unusable is Unusable.OTHER_SCENE
+    assert unusable_pairs(source, range(len(source))) == {4: Unusable.BLANK}
+    assert unusable_pairs(source, [0, 1]) == {}
+    some = {0: None, 1: Unusable.OTHER_SCENE, 2: None, 3: None}
+    assert left_out(some) == {1: Unusable.OTHER_SCENE}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Unusable.NEAR_INFRARED, "near infrared is reflected light"),
+        (Unusable.ONE_KIND, "two thermal cameras"),
+        (Unusable.SHUTTER, "shutter frame"),
+    ],
+)
+def test_a_recording_that_is_mostly_unusable_is_one_sentence(real, kind, said):
+    bad = [KINDS[kind](one, real, np.random.default_rng(k)) for k, one in enumerate(real[2:8])]
+    found = look_for_doubts(_InMemory({"good": real[2:6], "bad": bad}))
+    (sentence,) = sentences(found)
+    assert said in sentence
+    assert "bad (" in sentence
+    assert "good" not in sentence
