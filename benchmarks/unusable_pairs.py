@@ -6,7 +6,8 @@
 Good pairs are those of ``data/pairs`` (stills, and some frames of every video) and of the synthetic
 world. Of each one bad pair of every kind is made: another scene's TIR, a blank picture, a shutter
 frame, near infrared modelled from RGB (vegetation bright, sky and shadows dark), TIR simulated from
-the colours of RGB, RGB hidden by smoke, and a second thermal camera in place of RGB. What is made is stored as JPEG once, as cameras do.
+the colours of RGB, RGB hidden by smoke, and a second thermal camera in place of RGB. What is made
+is stored as JPEG once, as cameras do.
 
 Thresholds (``tirtrack.pairs.likeness``) were set on the even half: stills whose place is even, and
 videos and worlds whose number is. ``--fit`` prints what each kind measures there. The table is of
@@ -38,8 +39,8 @@ from tirtrack.synthetic import render_sequence
 
 STILLS = ("roadscene", "vifb", "llvip")
 VIDEOS = ("m3svd", "m3svd_video", "vtuav")
-FRAMES = 20  # of a video
-WORLDS = 160
+FRAMES = 10  # of a video
+WORLDS = 120
 WORLD_SEED = 61
 BRIGHT_LEAVES = 3.0  # reflectance of leaves in near infrared over that in red, at full saturation
 
@@ -106,7 +107,9 @@ def hidden(pair: Pair, others: Sequence[Pair], rng: np.random.Generator) -> Pair
     clouds = np.zeros(rgb.shape[:2])
     for octave in (8, 4, 2):
         cells = rng.normal(size=(octave * 3 // 4 + 2, octave + 2))
-        clouds += ndimage.zoom(cells, np.divide(rgb.shape[:2], cells.shape), order=3) / (16 / octave)
+        clouds += ndimage.zoom(cells, np.divide(rgb.shape[:2], cells.shape), order=3) / (
+            16 / octave
+        )
     colour = rng.uniform(90, 200) * np.array([1, rng.uniform(0.85, 1.05), rng.uniform(0.7, 1.1)])
     smoke = (1 + rng.uniform(0.05, 0.2) * clouds[:, :, None]) * colour
     through = rng.uniform(0, 0.06)
@@ -145,7 +148,7 @@ def simulated(pair: Pair, others: Sequence[Pair], rng: np.random.Generator) -> P
 
 
 def one_kind(pair: Pair, others: Sequence[Pair], rng: np.random.Generator) -> Pair:
-    """A second thermal camera in place of RGB: other gain and sharpness, a pixel and a half apart."""
+    """A second thermal camera in place of RGB: other gain and sharpness, up to 1.5 px apart."""
     seen = grey_levels(pair.tir).astype(np.float64)
     seen = 255 * (seen / 255) ** rng.uniform(0.6, 1.6)
     seen = ndimage.shift(seen, rng.uniform(-1.5, 1.5, 2), order=1, mode="nearest")
@@ -172,7 +175,9 @@ def _on_grid(tir: np.ndarray, pair: Pair) -> np.ndarray:
 def _stored(levels: np.ndarray) -> np.ndarray:
     """Grey levels after a JPEG of quality 85."""
     file = io.BytesIO()
-    Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
+    Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8)).save(
+        file, "JPEG", quality=85
+    )
     return np.asarray(Image.open(file))
 
 
@@ -219,10 +224,14 @@ def print_fit(rows: Sequence[tuple[str, Unusable | None, Likeness]]) -> None:
     """Percentiles of every measure, for good pairs and each kind."""
     names = [name for name, value in _flat(rows[0][2]).items() if np.isscalar(value)]
     for name in names:
-        print(f"{name:20}  {'min':>8} {'2 %':>8} {'10 %':>8} {'50 %':>8} {'90 %':>8} {'98 %':>8} max")
+        print(
+            f"{name:20}  {'min':>8} {'2 %':>8} {'10 %':>8} {'50 %':>8} {'90 %':>8} {'98 %':>8} max"
+        )
         for kind in (None, *KINDS):
             values = [_flat(one)[name] for _, made, one in rows if made is kind]
-            marks = " ".join(f"{x:8.3f}" for x in np.percentile(values, [0, 2, 10, 50, 90, 98, 100]))
+            marks = " ".join(
+                f"{x:8.3f}" for x in np.percentile(values, [0, 2, 10, 50, 90, 98, 100])
+            )
             print(f"  {kind or 'good':32} {marks}")
 
 

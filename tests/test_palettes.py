@@ -37,8 +37,9 @@ def test_a_painted_picture_is_named_and_its_levels_come_back(grey, name):
     assert np.corrcoef(without_palette(stored, name).ravel(), grey.ravel())[0, 1] > 0.97
 
 
-def test_the_palette_of_a_cameras_file_is_ironbow(shared):
-    painted = read_image(shared / "data/pairs/odd/flir_radiometric_with_visible.jpg")
+@pytest.mark.parametrize("name", ["flir_radiometric_with_visible", "flir_radiometric_e40"])
+def test_the_palette_of_a_cameras_file_is_ironbow(shared, name):
+    painted = read_image(shared / f"data/pairs/odd/{name}.jpg")
     assert palette_of(painted) == "ironbow"
 
 
@@ -72,7 +73,7 @@ def _painted_pairs(folder, grey, name, suffix):
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 def test_painted_tir_is_refused_with_its_palette_and_read_with_the_option(tmp_path, grey, suffix):
     folder = _painted_pairs(tmp_path / "rig", grey, "ironbow", suffix)
-    with pytest.raises(PairsError, match="painted with the palette ironbow.*give --palette ironb"):
+    with pytest.raises(PairsError, match=r"painted with the palette ironbow.*give --palette ironb"):
         open_pairs(folder)
     options = ReadOptions(palette="ironbow")
     source = open_pairs(folder, pairing=Pairing(tir_options=options))

@@ -81,7 +81,7 @@ class _InMemory:
 
 
 def test_single_unusable_pairs_are_found_and_a_recording_of_other_scenes_is_kept(real):
-    wrong = replace(real[0], tir=real[1].tir[: real[0].tir.shape[0], : real[0].tir.shape[1]])
+    wrong = KINDS[Unusable.OTHER_SCENE](real[0], [real[2]], np.random.default_rng(0))
     flat = replace(real[2], tir=np.full_like(real[2].tir, 90))
     source = _InMemory({"some": [*real[2:6], flat], "apart": [wrong, wrong]})
     assert likeness(wrong).unusable is Unusable.OTHER_SCENE

@@ -371,8 +371,8 @@ class CrossModalRecipe(_Recipe):
     )
     unusable: Literal["keep", "leave_out"] = Field(
         default="keep",
-        description="what becomes of pairs that cannot be used (tirtrack.pairs.likeness). keep: they "
-        "are trained on like the others, as in all published figures; leave_out: they are not",
+        description="what becomes of pairs that cannot be used (tirtrack.pairs.likeness). keep: "
+        "they are trained on like the others, as in all published figures; leave_out: they are not",
     )
     directions: Annotated[dict[Direction, Positive], Field(min_length=1)] = Field(
         default={

@@ -31,7 +31,7 @@ def sentences(
     """
     more = remarks or {}
     return [
-        *_each_kind(found, lambda one: bool(one.same_picture), _same_picture),
+        *_each_kind(found, _is_same_picture, _same_picture),
         *_each_kind(found, lambda one: one.swapped, _swapped),
         *_each_kind(found, lambda one: bool(one.turned), _turn),
         *_clocks(found),
@@ -76,7 +76,14 @@ def _turn(doubtful: Sequence[RecordingDoubts]) -> str:
 
 def _is_unusable(one: RecordingDoubts) -> bool:
     """Whether most of its pairs cannot be used, and no sentence before has said so."""
-    return one.is_mostly_unusable and not one.same_picture and not one.shows_nothing_in_common
+    said = _is_same_picture(one) or one.shows_nothing_in_common
+    return one.is_mostly_unusable and not said
+
+
+def _is_same_picture(one: RecordingDoubts) -> bool:
+    """Whether one picture stands on both sides, and not two that light has made alike."""
+    alike = sum(one.unusable.get(kind, 0) for kind in (Unusable.NEAR_INFRARED, Unusable.ONE_KIND))
+    return one.same_picture > alike
 
 
 def _unusable(doubtful: Sequence[RecordingDoubts]) -> str:
@@ -93,8 +100,8 @@ _MENDS = {
     "thermal camera in its place",
     Unusable.NEAR_INFRARED: "near infrared is reflected light and follows RGB, so put the frames "
     "of a thermal camera (LWIR or MWIR) in its place",
-    Unusable.ONE_KIND: "RGB is grey and shows what TIR shows, as two thermal cameras do, so put the "
-    "frames of the RGB camera in the place of one of them",
+    Unusable.ONE_KIND: "RGB is grey and shows what TIR shows, as two thermal cameras do, so put "
+    "the frames of the RGB camera in the place of one of them",
     Unusable.OTHER_SCENE: "look whether both cameras show the same scene",
 }
 

@@ -34,13 +34,17 @@ _TILES = 4
 _MIN_DETAIL = 0.4
 
 # Of an unusable pair; fitted on the even stems by `python -m benchmarks.unusable_pairs --fit`.
-BLANK_LEVELS = 1.5
-NOISE_COARSE = 0.1
-NOISE_STANDOUT = 8.0
-HIDDEN_MIDDLE = 3.0
-SIMULATED_LEVELS = 0.9
-SIMULATED_DETAIL = 0.8
-REFLECTED_DETAIL = 0.45
+BLANK_LEVELS = 1.0
+NOISE_COARSE = 0.28
+NOISE_STANDOUT = 12.0
+HIDDEN_CONTRAST = 3.0
+HIDDEN_OUTLINES = 0.35
+FOLLOWS_LEVELS = 0.9
+FOLLOWS_BOTH = 0.6
+SIMULATED_LEVELS = 0.99
+SIMULATED_DETAIL = 0.96
+OTHER_OUTLINES = 0.2
+_LEAST_NOISE = 0.5  # grey levels, of a smoothed picture
 
 
 class Unusable(StrEnum):
@@ -65,13 +69,11 @@ class Content:
             (slow shading, and offsets of rows and columns): near 0 for noise.
         standout: largest deviation of the smoothed rest, in units of its usual one: one warm thing
             before an even sky stands out, noise does not.
-        middle: deviation of structures of 2 to 8 px, grey levels.
     """
 
     levels: float = 0.0
     coarse: float = 0.0
     standout: float = 0.0
-    middle: float = 0.0
 
     @property
     def is_blank(self) -> bool:
@@ -137,24 +139,23 @@ class Likeness:
             return Unusable.BLANK
         if self.tir.is_noise:
             return Unusable.SHUTTER
-        if self.rgb.middle < HIDDEN_MIDDLE and self.unrelated:
+        if self.contrast_rgb < HIDDEN_CONTRAST and self.outlines < HIDDEN_OUTLINES:
             return Unusable.HIDDEN
         if self.follows_rgb:
             return self._kind_that_follows
-        return Unusable.OTHER_SCENE if self.unrelated else None
+        return Unusable.OTHER_SCENE if self.outlines < OTHER_OUTLINES else None
 
     @property
     def follows_rgb(self) -> bool:
         """Whether TIR shows what RGB shows, as no thermal camera does."""
-        made = self.same_picture or self.levels_from_rgb > SIMULATED_LEVELS
-        return made or self.detail_from_rgb > REFLECTED_DETAIL
+        in_both = min(self.detail_from_rgb, self.levels_from_rgb) > FOLLOWS_BOTH
+        return in_both or self.same_picture or self.levels_from_rgb > FOLLOWS_LEVELS
 
     @property
     def _kind_that_follows(self) -> Unusable:
         if self.colour_rgb < GREY:
             return Unusable.ONE_KIND
-        made = self.same_picture or self.levels_from_rgb > SIMULATED_LEVELS
-        if made or self.detail_from_rgb > SIMULATED_DETAIL:
+        if self.levels_from_rgb > SIMULATED_LEVELS or self.detail_from_rgb > SIMULATED_DETAIL:
             return Unusable.SIMULATED
         return Unusable.NEAR_INFRARED
 
@@ -172,7 +173,9 @@ def likeness(pair: Pair, *, with_turns: bool = True) -> Likeness:
     rgb, tir = (thumbnail(image, SIDE) for image in pair.both)
     offset = measure_offset(rgb, tir)
     dx, dy = round(offset.dx), round(offset.dy)
-    colours = [thumbnail(np.ascontiguousarray(one), SIDE) for one in np.moveaxis(pair.both[0], 2, 0)]
+    colours = [
+        thumbnail(np.ascontiguousarray(one), SIDE) for one in np.moveaxis(pair.both[0], 2, 0)
+    ]
     there = [overlapping(one, tir, dx, dy) for one in colours]
     planes, beside = [one for one, _ in there], there[0][1]
     return Likeness(
@@ -256,8 +259,7 @@ def content(image: np.ndarray) -> Content:
     return Content(
         float(smooth.std()),
         float(ndimage.gaussian_filter(rest, 3.0).var() / max(rest.var(), 1e-6)),
-        float(np.abs(near).max() / max(usual, 1e-3)),
-        float((smooth - ndimage.gaussian_filter(image, 8.0)).std()),
+        float(np.abs(near).max() / max(usual, _LEAST_NOISE)),
     )
 
 
