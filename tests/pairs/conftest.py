@@ -23,7 +23,7 @@ def scene(position: int, *, height: int = 96, width: int = 128) -> tuple[np.ndar
     rng = np.random.default_rng(7)
     texture = rng.normal(0, 4, (height, width))
     rgb = np.clip(90 + texture[:, :, None] + [0.0, 10.0, 20.0], 0, 255)
-    tir = np.clip(60 + 0.5 * texture, 0, 255)
+    tir = np.clip(60 + rng.normal(0, 2, (height, width)), 0, 255)
     x = 10 + 4 * position
     rgb[40:64, x : x + 14] = [220, 40, 30]
     tir[40:64, x : x + 14] = 210

@@ -165,7 +165,7 @@ def _inspection(
             pair = tally.read(source, index)
             if pair is not None and index in chosen:
                 kinds[index] = unusable(pair)
-                if pair.rgb is not None and kinds[index] in (None, Unusable.OTHER_SCENE):
+                if pair.rgb is not None:
                     tally.offsets.append(measure_offset(pair.rgb, pair.tir))
             done += 1
             progress(f"reading {unit}s", done, len(source))

@@ -40,6 +40,7 @@ NOISE_STANDOUT = 12.0
 HIDDEN_CONTRAST = 3.0
 HIDDEN_OUTLINES = 0.35
 FOLLOWS_LEVELS = 0.9
+FOLLOWS_DETAIL = 0.35
 FOLLOWS_BOTH = 0.6
 SIMULATED_LEVELS = 0.99
 SIMULATED_DETAIL = 0.96
@@ -139,17 +140,24 @@ class Likeness:
             return Unusable.BLANK
         if self.tir.is_noise:
             return Unusable.SHUTTER
-        if self.contrast_rgb < HIDDEN_CONTRAST and self.outlines < HIDDEN_OUTLINES:
+        if self.rgb_is_hidden:
             return Unusable.HIDDEN
         if self.follows_rgb:
             return self._kind_that_follows
         return Unusable.OTHER_SCENE if self.outlines < OTHER_OUTLINES else None
 
     @property
+    def rgb_is_hidden(self) -> bool:
+        """Whether RGB shows next to nothing, and nothing that TIR shows."""
+        is_even = self.contrast_rgb < HIDDEN_CONTRAST and self.rgb.standout < NOISE_STANDOUT
+        return is_even and self.outlines < HIDDEN_OUTLINES
+
+    @property
     def follows_rgb(self) -> bool:
         """Whether TIR shows what RGB shows, as no thermal camera does."""
-        in_both = min(self.detail_from_rgb, self.levels_from_rgb) > FOLLOWS_BOTH
-        return in_both or self.same_picture or self.levels_from_rgb > FOLLOWS_LEVELS
+        detail, levels = self.detail_from_rgb, self.levels_from_rgb
+        by_levels = levels > FOLLOWS_LEVELS and detail > FOLLOWS_DETAIL  # not by one red, warm car
+        return by_levels or min(detail, levels) > FOLLOWS_BOTH or self.same_picture
 
     @property
     def _kind_that_follows(self) -> Unusable:
@@ -187,7 +195,7 @@ def likeness(pair: Pair, *, with_turns: bool = True) -> Likeness:
         colour(pair.both[0]),
         pair.tir_colour,
         _turned(rgb, tir) if with_turns else (),
-        content(rgb),
+        _content_of_colours(rgb, colours),
         content(tir),
         _levels_explained(planes, beside),
         _detail_explained(planes, beside),
@@ -261,6 +269,16 @@ def content(image: np.ndarray) -> Content:
         float(ndimage.gaussian_filter(rest, 3.0).var() / max(rest.var(), 1e-6)),
         float(np.abs(near).max() / max(usual, _LEAST_NOISE)),
     )
+
+
+def _content_of_colours(grey: np.ndarray, colours: Sequence[np.ndarray]) -> Content:
+    """That of the grey picture, or, where it shows nothing, of the colour that shows most: red on
+    green may be of one brightness.
+    """
+    found = content(grey)
+    if not found.is_blank and not found.is_noise:
+        return found
+    return max((content(one) for one in colours), key=lambda one: one.standout)
 
 
 def _without_shading(image: np.ndarray) -> np.ndarray:
