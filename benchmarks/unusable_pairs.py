@@ -4,15 +4,15 @@
     python -m benchmarks.unusable_pairs --fit
 
 Good pairs are those of ``data/pairs`` (stills, and some frames of every video) and of the synthetic
-world. Of every fourth one bad pair of each kind is made: another scene's TIR, a blank picture, a shutter
+world. Every fourth gives one bad pair of each kind: another scene's TIR, a blank picture, a shutter
 frame, near infrared modelled from RGB (vegetation bright, sky and shadows dark), TIR simulated from
 the colours of RGB, RGB hidden by smoke, and a second thermal camera in place of RGB. What is made
 is stored as JPEG once, as cameras do.
 
 Thresholds (``tirtrack.pairs.likeness``) were set on the even half: stills whose place is even, and
 videos and worlds whose number is. ``--fit`` prints what each kind measures there. The table is of
-the odd half. A good pair counts as wrongly rejected whatever the reason, in the precision of
-every kind.
+the odd half. Precision is the share of bad pairs among the rejected ones: the bad pairs of a kind,
+and the good pairs that are rejected for its reason.
 """
 
 from __future__ import annotations
@@ -205,9 +205,9 @@ def _may_be_partner(name: str, other: str) -> bool:
 
 def table(rows: Sequence[tuple[str, Unusable | None, Likeness]]) -> list[dict[str, object]]:
     """A row for each kind: counts, precision, recall, and the share that is named rightly."""
-    wrong = sum(one.unusable is not None for _, made, one in rows if made is None)
     found = []
     for kind in KINDS:
+        wrong = sum(one.unusable is kind for _, made, one in rows if made is None)
         bad = [one.unusable for _, made, one in rows if made is kind]
         rejected = sum(one is not None for one in bad)
         found.append(
@@ -215,6 +215,7 @@ def table(rows: Sequence[tuple[str, Unusable | None, Likeness]]) -> list[dict[st
                 "kind": str(kind),
                 "bad": len(bad),
                 "rejected": rejected,
+                "good_rejected": wrong,
                 "precision": rejected / max(rejected + wrong, 1),
                 "recall": rejected / len(bad),
                 "named_rightly": sum(one is kind for one in bad) / len(bad),

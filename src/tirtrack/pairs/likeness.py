@@ -41,10 +41,9 @@ HIDDEN_CONTRAST = 3.0
 HIDDEN_OUTLINES = 0.35
 FOLLOWS_LEVELS = 0.9
 FOLLOWS_DETAIL = 0.35
-FOLLOWS_BOTH = 0.6
+FOLLOWS_BOTH = 0.72
 SIMULATED_LEVELS = 0.99
 SIMULATED_DETAIL = 0.96
-OTHER_OUTLINES = 0.2
 _LEAST_NOISE = 0.5  # grey levels, of a smoothed picture
 
 
@@ -144,7 +143,7 @@ class Likeness:
             return Unusable.HIDDEN
         if self.follows_rgb:
             return self._kind_that_follows
-        return Unusable.OTHER_SCENE if self.outlines < OTHER_OUTLINES else None
+        return Unusable.OTHER_SCENE if self.unrelated else None
 
     @property
     def rgb_is_hidden(self) -> bool:
