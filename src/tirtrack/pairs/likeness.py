@@ -43,6 +43,7 @@ FOLLOWS_LEVELS = 0.9
 FOLLOWS_DETAIL = 0.35
 FOLLOWS_BOTH = 0.72
 SIMULATED_LEVELS = 0.99
+COPY_LEVELS = 0.15
 SIMULATED_DETAIL = 0.96
 _LEAST_NOISE = 0.5  # grey levels, of a smoothed picture
 
@@ -162,7 +163,9 @@ class Likeness:
     def _kind_that_follows(self) -> Unusable:
         if self.colour_rgb < GREY:
             return Unusable.ONE_KIND
-        if self.levels_from_rgb > SIMULATED_LEVELS or self.detail_from_rgb > SIMULATED_DETAIL:
+        is_copy = self.difference < COPY_LEVELS
+        is_function = self.levels_from_rgb > SIMULATED_LEVELS
+        if is_copy or is_function or self.detail_from_rgb > SIMULATED_DETAIL:
             return Unusable.SIMULATED
         return Unusable.NEAR_INFRARED
 
