@@ -28,6 +28,7 @@ GROUND = {
     "live",
     "media",
     "overlay",
+    "palettes",
     "progress",
     "read_options",
     "readers",
