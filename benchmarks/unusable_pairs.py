@@ -270,10 +270,11 @@ def main() -> None:
             f"{row['recall']:7.3f} {row['named_rightly']:6.3f}"
         )
     if given.out:
+        listed = [{"reason": reason, "pairs": count} for reason, count in reasons.items()]
         facts = {
             "command": parser.prog,
             "half": "even" if given.fit else "odd",
-            "good": {"pairs": len(good), "rejected": rejected.total(), "reasons": dict(reasons)},
+            "good": {"pairs": len(good), "rejected": rejected.total(), "reasons": listed},
             "sets": {name: {"pairs": n, "rejected": rejected[name]} for name, n in sets.items()},
             "versions": versions(),
         }
