@@ -38,7 +38,7 @@ def palette_colours(name: str) -> np.ndarray:
     if name == "ironbow":
         marks = np.linspace(0, LEVELS - 1, len(_IRONBOW))
         planes = [np.interp(np.arange(LEVELS), marks, one) for one in np.transpose(_IRONBOW)]
-        return np.rint(np.stack(planes, axis=1)).astype(np.uint8)
+        return np.asarray(np.rint(np.stack(planes, axis=1)), np.uint8)
     from matplotlib import colormaps
 
     colours: np.ndarray = colormaps[name](np.arange(LEVELS), bytes=True)[:, :3]

@@ -1,4 +1,4 @@
-"""``tirtrack pairs``: look at unlabelled RGB-TIR pairs, register them, shard them and their boxes."""
+"""``tirtrack pairs``: look at unlabelled RGB-TIR pairs, register and store them, propose boxes."""
 
 from __future__ import annotations
 

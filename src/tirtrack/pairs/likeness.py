@@ -292,7 +292,8 @@ def _without_shading(image: np.ndarray) -> np.ndarray:
     base = np.stack([np.outer(rows[:, i], columns[:, j]) for i, j in terms], axis=2)
     few = base[::4, ::4].reshape(-1, len(terms))
     weights = np.linalg.lstsq(few, image[::4, ::4].ravel(), rcond=None)[0]
-    return image - (base @ weights).astype(np.float32)
+    plane: np.ndarray = (base @ weights).astype(np.float32)
+    return np.asarray(image - plane)
 
 
 def _contrast(image: np.ndarray) -> float:
@@ -317,7 +318,7 @@ def _shared_detail(rgb: np.ndarray, tir: np.ndarray) -> float:
 
 
 def _fine(image: np.ndarray) -> np.ndarray:
-    return image - ndimage.gaussian_filter(image, _DETAIL_SIGMA)
+    return np.asarray(image - ndimage.gaussian_filter(image, _DETAIL_SIGMA))
 
 
 def _tiles(image: np.ndarray) -> list[np.ndarray]:
@@ -354,7 +355,7 @@ def _detail_explained(colours: Sequence[np.ndarray], tir: np.ndarray) -> float:
 
 def _band(image: np.ndarray) -> np.ndarray:
     """Structures of one to three px: such as sharpening, noise and half a pixel leave alike."""
-    return ndimage.gaussian_filter(image, 1.0) - ndimage.gaussian_filter(image, 3.0)
+    return np.asarray(ndimage.gaussian_filter(image, 1.0) - ndimage.gaussian_filter(image, 3.0))
 
 
 def _explained(columns: np.ndarray, wanted: np.ndarray) -> float:

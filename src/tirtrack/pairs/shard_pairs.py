@@ -82,9 +82,7 @@ class ShardPairs:
 
     def registered(self, rigs: Mapping[str, Rig]) -> ShardPairs:
         """The same pairs, those of some recordings registered."""
-        opened = ShardPairs(
-            self._folder, tir_alone=self._tir_alone, any_aspect=self._any_aspect
-        )
+        opened = ShardPairs(self._folder, tir_alone=self._tir_alone, any_aspect=self._any_aspect)
         opened._rigs = {**self._rigs, **rigs}
         return opened
 

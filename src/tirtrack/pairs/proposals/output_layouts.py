@@ -277,7 +277,7 @@ def _fits_lists(outputs: Outputs, shape_hw: tuple[int, int]) -> bool:
     if parts is None or parts.classes is None or len(parts.classes) != len(parts.boxes):
         return False
     if parts.scores is None:
-        return parts.boxes.shape[1] == 5
+        return bool(parts.boxes.shape[1] == 5)
     return parts.scores.shape == (len(parts.boxes),) and parts.boxes.shape[1] == 4
 
 

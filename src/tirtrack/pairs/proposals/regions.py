@@ -263,10 +263,10 @@ def moved(
         good = (flat[:, :2].min(axis=1) >= 0) & (right <= width) & (bottom <= height)
         good &= flat[:, 2:].min(axis=1) >= 2
         good &= flat[:, 2:].max(axis=1) <= MAX_ASPECT * flat[:, 2:].min(axis=1)
-        found = np.full(len(flat), -np.inf)
+        each = np.full(len(flat), -np.inf)
         if good.any():
-            found[good] = log_odds(picture, flat[good], np.tile(fill, 8)[good])
-        found = found.reshape(8, -1)
+            each[good] = log_odds(picture, flat[good], np.tile(fill, 8)[good])
+        found = each.reshape(8, -1)
         best = found.argmax(axis=0)
         every = np.arange(len(boxes))
         better = found[best, every] > logits
