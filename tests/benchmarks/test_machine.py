@@ -149,7 +149,7 @@ def test_a_command_that_refuses_says_one_sentence_and_writes_nothing(
 
 @pytest.mark.parametrize(
     ("codes", "code"),
-    [([0, 0, 0, 0], 0), ([0, 1, 0, 0], 1), ([1, 2, 0, 0], 2), ([0, -9, 0, 0], 1)],
+    [([0] * 5, 0), ([0, 1, 0, 0, 0], 1), ([1, 2, 0, 0, 0], 2), ([0, -9, 0, 0, 0], 1)],
     ids=str,
 )
 def test_make_bench_runs_all_and_ends_with_the_worst_code(

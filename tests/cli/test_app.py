@@ -160,7 +160,10 @@ def test_with_json_an_error_is_one_document_on_stdout(monkeypatch, capsys):
             ["weights"],
             "tirtrack: weights: no command was given; known are import, info, list, quantise\n",
         ),
-        (["pairs"], "tirtrack: pairs: no command was given; known are inspect, mine\n"),
+        (
+            ["pairs"],
+            "tirtrack: pairs: no command was given; known are inspect, mine, propose, register\n",
+        ),
         (["cache", "show", "much"], "tirtrack: cache show: got unexpected extra argument (much); "),
         (["report"], "tirtrack: report: missing argument 'DIR...'; see \"tirtrack report --help\""),
         (["report", "x", "--title"], "tirtrack: report: option '--title' requires an argument; "),

@@ -19,14 +19,15 @@ def recording(tmp_path) -> Path:
     """Four pairs with one object; neighbours in time."""
     folder = tmp_path / "rig"
     rng = np.random.default_rng(0)
+    walls = rng.random((12, 16)).repeat(8, axis=0).repeat(8, axis=1) > 0.6  # which TIR has not
     for name in ("rgb", "tir"):
         (folder / name).mkdir(parents=True)
     for k in range(4):
-        frame = rng.normal(70, 3, (96, 128))
-        frame[40:64, 10 + 8 * k : 26 + 8 * k] = 200
-        grey = frame.astype(np.uint8)
-        Image.fromarray(np.repeat(grey[:, :, None], 3, axis=2)).save(folder / "rgb" / f"{k}.png")
-        Image.fromarray(grey).save(folder / "tir" / f"{k}.png")
+        tir = rng.normal(70, 3, (96, 128))
+        rgb = np.where(walls, 90, 70) + rng.normal(0, 3, tir.shape)
+        for frame, name in ((tir, "tir"), (np.repeat(rgb[:, :, None], 3, axis=2), "rgb")):
+            frame[40:64, 10 + 8 * k : 26 + 8 * k] = 200
+            Image.fromarray(frame.astype(np.uint8)).save(folder / name / f"{k}.png")
     return folder
 
 

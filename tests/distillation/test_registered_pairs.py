@@ -56,7 +56,7 @@ def test_patches_are_cut_from_tir_as_stored(tiny, normaliser):
     """The picture on the grid is blank, so a patch of it would be: nothing is resampled twice."""
     source = Registered()
     recipe = load_recipe("mixed", changes={"normaliser": normaliser})
-    target = Target({0: Box(40.0, 30.0, 24.0, 20.0)}, FoundIn.BOTH, "saliency")
+    target = Target({0: Box(40.0, 30.0, 24.0, 20.0)}, FoundIn.BOTH, "saliency", 1.0)
     clip = Clip("rig", False, source, [0], {0: [target]})
     network = tiny.network_of()
     samples = draw_samples([clip], recipe, [0, 1], network=network, seed=0)

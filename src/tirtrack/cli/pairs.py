@@ -290,7 +290,7 @@ def propose(
     baseline: Baseline = "nano-rgb",
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", help="A recipe's name or YAML file (default: that of distill)."),
+        typer.Option("--recipe", help="A recipe's name or YAML file."),
     ] = None,
     set_: Changes = None,
     seed: Seed = 0,

@@ -112,6 +112,7 @@ def on_tir_alone(recipe: CrossModalRecipe) -> CrossModalRecipe:
         "tracks.modalities": tir if tracks.modalities else [],
         "tracks.fit": tir if tracks.fit else [],
         "teacher.modality": Modality.TIR,
+        "registration": True,  # as shipped: nothing is registered without RGB
         "as_published": [one for one in recipe.as_published if one != "canvas"],
     }
     turned = recipe_of_kind(CrossModalRecipe, recipe, changes)
