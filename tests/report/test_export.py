@@ -62,8 +62,8 @@ def test_an_export_that_exists_is_replaced_only_by_force(made, tmp_path):
     build_report([folder], tmp_path / "one.html", export=tmp_path / "paper")
     (tmp_path / "paper" / "mine.txt").write_text("mine")
     with pytest.raises(RequestError, match="paper: exists already"):
-        build_report([folder], tmp_path / "two.html", export=tmp_path / "paper")
-    assert not (tmp_path / "two.html").exists()
+        build_report([folder], tmp_path / "b" / "two.html", export=tmp_path / "paper")
+    assert not (tmp_path / "b").exists()
     build_report([folder], tmp_path / "one.html", export=tmp_path / "paper", force=True)
     assert not (tmp_path / "paper" / "mine.txt").exists()
 
